@@ -1,0 +1,1 @@
+"""The edge to models and tools: one port and its implementations."""

@@ -1,0 +1,116 @@
+"""The port every agent implements: one turn in, a stream of frozen events out.
+
+    async with agent.run(request) as events:
+        async for event in events:
+            ...
+
+Leaving the block (or cancelling it) closes the model's connection and any tool call. The stream ends with exactly
+one `Final` or `Failed`; an agent raises `AgentError` only before its first event. History, budgets, posting and
+editing are not the agent's business.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from enum import Enum
+from typing import Any, Protocol
+
+from attrs import field, frozen
+
+from oc_trio.core.turn_events import AgentEvent, ToolStatus
+from oc_trio.ids import AgentId, SessionKey
+
+
+class Role(Enum):
+    """Who speaks in a transcript."""
+
+    USER = "user"
+    ASSISTANT = "assistant"
+    TOOL = "tool"
+
+
+@frozen
+class ToolCall:
+    """A call that the model asked for; `arguments` as the JSON object it gave."""
+
+    id: str
+    name: str
+    arguments: Mapping[str, Any] = field(factory=dict, hash=False)
+
+
+@frozen
+class ImagePart:
+    """An image that a person attached: bytes and their MIME type, checked by content."""
+
+    mime: str
+    data: bytes = field(repr=lambda data: f"<{len(data)} bytes>")
+
+
+@frozen
+class Message:
+    """One entry of a transcript. `tool_calls` belong to assistant entries, `tool_call_id` to tool entries."""
+
+    role: Role
+    text: str = ""
+    images: tuple[ImagePart, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
+
+
+@frozen
+class ToolSpec:
+    """A tool offered to the model: JSON Schema of its arguments; `side_effects` false means a repeat is harmless."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any] = field(factory=dict, hash=False)
+    side_effects: bool = True
+
+
+@frozen
+class ToolResult:
+    """What a tool answers: `text` goes to the model, `detail` is one short line for people."""
+
+    text: str
+    status: ToolStatus = ToolStatus.COMPLETED
+    detail: str = ""
+
+
+class Toolbox(Protocol):
+    """The tools of one turn. `call` raises no error for a tool that fails: that is a `ToolResult` too."""
+
+    @property
+    def specs(self) -> Sequence[ToolSpec]: ...
+
+    async def call(self, call: ToolCall) -> ToolResult: ...
+
+
+class NoTools:
+    """A turn without tools."""
+
+    specs: Sequence[ToolSpec] = ()
+
+    async def call(self, call: ToolCall) -> ToolResult:
+        return ToolResult(f"There is no tool named {call.name}.", ToolStatus.FAILED)
+
+
+@frozen
+class TurnRequest:
+    """One turn: `messages` is the transcript within budget, oldest first, ending with what is to be answered.
+
+    After an interrupted turn the transcript ends with the tool results that had already come in, and the agent
+    goes on from there. `thinking` is off, low, medium or high. `model` overrides the agent's own.
+    """
+
+    agent: AgentId
+    session: SessionKey
+    system_prompt: str
+    messages: tuple[Message, ...]
+    tools: Toolbox = field(factory=NoTools)
+    model: str = ""
+    thinking: str = ""
+
+
+class Agent(Protocol):
+    """Something that answers turns; it may serve many at once."""
+
+    def run(self, request: TurnRequest) -> AbstractAsyncContextManager[AsyncIterator[AgentEvent]]: ...

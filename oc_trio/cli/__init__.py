@@ -1,0 +1,1 @@
+"""The oc-trio command: thin modules that parse, call and print."""

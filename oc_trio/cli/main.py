@@ -1,0 +1,34 @@
+"""The `oc-trio` command: a lazy table of subcommands, so that `--help` imports none of them."""
+
+import importlib
+
+import click
+
+import oc_trio
+
+# name -> (module, one-line help). A module is imported only when its command runs and holds `command`.
+COMMANDS: dict[str, tuple[str, str]] = {}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called, not when they are listed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"oc_trio.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(oc_trio.__version__, prog_name="oc-trio")
+def main() -> None:
+    """Connect a self-hosted Mattermost to AI agents."""

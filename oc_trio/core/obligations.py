@@ -1,0 +1,151 @@
+"""The ledger's state tables: what an admitted post is owed, and what an outgoing post went through.
+
+This is the one place that says which state may follow which. `store` keeps the rows, `runtime` moves them.
+"""
+
+from enum import Enum
+
+from attrs import frozen
+
+from oc_trio.ids import (
+    AccountId,
+    ChannelId,
+    ObligationId,
+    OutboxId,
+    PostId,
+    SessionKey,
+    TurnId,
+    UserId,
+)
+
+
+class ObligationState(Enum):
+    """`OPEN` until the turn that answers it ends; the other four are terminal."""
+
+    OPEN = "open"
+    DELIVERED = "delivered"
+    SILENT = "silent"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_terminal(self) -> bool:
+        return self is not ObligationState.OPEN
+
+
+@frozen
+class Outcome:
+    """How an obligation ended: `posts` for delivered (and for a visible failure notice), `reason` for the rest."""
+
+    state: ObligationState
+    posts: tuple[PostId, ...] = ()
+    reason: str = ""
+
+
+def delivered(*posts: PostId) -> Outcome:
+    return Outcome(ObligationState.DELIVERED, posts=posts)
+
+
+def silent(reason: str) -> Outcome:
+    return Outcome(ObligationState.SILENT, reason=reason)
+
+
+def failed(reason: str, *notices: PostId) -> Outcome:
+    return Outcome(ObligationState.FAILED, posts=notices, reason=reason)
+
+
+def cancelled(by: str) -> Outcome:
+    return Outcome(ObligationState.CANCELLED, reason=by)
+
+
+class Source(Enum):
+    """How an inbound message reached us."""
+
+    LIVE = "live"
+    CATCHUP = "catchup"
+    EDIT = "edit"
+    BUTTON = "button"
+    COMMAND = "command"
+    HOOK = "hook"
+    CRON = "cron"
+
+
+@frozen
+class Obligation:
+    """One admitted, addressed message and the turn that owes it an answer.
+
+    `trigger` is the post id, or for clicks and commands an id made from them (unique per account). `payload` is
+    JSON that the runtime can rebuild the inbound message from. `draft` is the preview post of an unfinished
+    turn, so that a restart goes on in the same post. `attempts` counts turns begun.
+    """
+
+    id: ObligationId
+    account: AccountId
+    trigger: str
+    channel_id: ChannelId
+    user_id: UserId
+    root_id: str
+    session: SessionKey
+    source: Source
+    reason: str
+    payload: str
+    admitted_at: int
+    state: ObligationState = ObligationState.OPEN
+    turn: TurnId | None = None
+    draft: PostId | None = None
+    attempts: int = 0
+    outcome_posts: tuple[PostId, ...] = ()
+    outcome_reason: str = ""
+    ended_at: int = 0
+
+
+class OutboxState(Enum):
+    """`SENDING` without `CONFIRMED` is ambiguous: reconcile before anything else goes to that conversation."""
+
+    QUEUED = "queued"
+    SENDING = "sending"
+    CONFIRMED = "confirmed"
+    DEAD = "dead"
+
+
+OUTBOX_MOVES: dict[OutboxState, frozenset[OutboxState]] = {
+    OutboxState.QUEUED: frozenset({OutboxState.SENDING, OutboxState.DEAD}),
+    OutboxState.SENDING: frozenset({OutboxState.QUEUED, OutboxState.CONFIRMED, OutboxState.DEAD}),
+    OutboxState.CONFIRMED: frozenset(),
+    OutboxState.DEAD: frozenset(),
+}
+
+
+class OutboxKind(Enum):
+    """Why a post is written: a draft may still be edited, the others are final words."""
+
+    DRAFT = "draft"
+    FINAL = "final"
+    NOTICE = "notice"
+    MESSAGE = "message"
+
+
+@frozen
+class OutboxRow:
+    """One outgoing post. `pending_post_id` is the idempotency key; `body` is the JSON of `POST /posts`.
+
+    `turn` groups what one turn wrote; `seq` is the order within it. `to_user` is set instead of `channel_id` while
+    the direct channel is not known yet.
+    """
+
+    id: OutboxId
+    account: AccountId
+    channel_id: str
+    root_id: str
+    kind: OutboxKind
+    body: str
+    pending_post_id: str
+    created_at: int
+    turn: TurnId | None = None
+    seq: int = 0
+    to_user: str = ""
+    state: OutboxState = OutboxState.QUEUED
+    sending_at: int = 0
+    attempts: int = 0
+    post_id: PostId | None = None
+    error: str = ""

@@ -1,0 +1,133 @@
+"""Every error of oc_trio, one meaning each.
+
+OcTrioError
+├─ ConfigError(problems)                    the operator's mistake; all problems at once
+├─ MattermostError
+│  ├─ MattermostUnavailable(retry_after)    try later: network, timeout, 429, 5xx
+│  ├─ MattermostRejected(status, code)      don't retry: 4xx
+│  └─ PayloadError                          they broke the protocol
+├─ CallbackRefused(status_hint, reason)     fail closed
+├─ AgentError
+│  ├─ AgentUnavailable                      try later, or another model
+│  └─ AgentFailed                           this turn can't be answered
+├─ TargetError
+│  ├─ AmbiguousTarget(candidates)
+│  └─ UnknownTarget
+└─ StoreError                               the journal can't be read or written
+
+Foreign exceptions are translated once, at the edge that met them. Retry is decided by type.
+"""
+
+from attrs import frozen
+
+
+class OcTrioError(Exception):
+    """Whatever oc_trio reports on purpose; str() is fit for a person to read."""
+
+
+@frozen
+class Problem:
+    """One mistake in the configuration: `path` is the dotted key, `hint` what to write instead."""
+
+    path: str
+    message: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}" + (f" ({self.hint})" if self.hint else "")
+
+
+class ConfigError(OcTrioError):
+    """The configuration can't be used; `problems` lists every mistake found, in reading order."""
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+class MattermostError(OcTrioError):
+    """The chat server did not do what was asked."""
+
+
+class MattermostUnavailable(MattermostError):
+    """Try later. `retry_after` is in seconds where the server named it; `status` None means no answer came.
+
+    `ambiguous` is true when the request may have been applied although no answer arrived.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str = "",
+        retry_after: float | None = None,
+        ambiguous: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.retry_after = retry_after
+        self.ambiguous = ambiguous
+
+
+class MattermostRejected(MattermostError):
+    """The server refused: a 4xx. `code` is Mattermost's error id, such as `api.context.permissions.app_error`."""
+
+    def __init__(self, message: str, *, status: int, code: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+    @property
+    def is_auth(self) -> bool:
+        return self.status == 401
+
+
+class PayloadError(MattermostError):
+    """The server's words don't have the form that its API promises."""
+
+
+class CallbackRefused(OcTrioError):
+    """An incoming HTTP call is refused; `status_hint` is the HTTP status, `reason` is for the operator's log."""
+
+    def __init__(self, status_hint: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status_hint = status_hint
+        self.reason = reason
+
+
+class AgentError(OcTrioError):
+    """The agent could not answer. str() is the operator's line; `for_user` is one honest sentence for the chat."""
+
+    def __init__(self, message: str, *, for_user: str) -> None:
+        super().__init__(message)
+        self.for_user = for_user
+
+
+class AgentUnavailable(AgentError):
+    """The model is out of reach, overloaded or rate limited: another try or another model may do."""
+
+
+class AgentFailed(AgentError):
+    """The model refused this request: a bad key, an unknown model, too long a prompt, a broken stream."""
+
+
+class TargetError(OcTrioError):
+    """A destination can't be used."""
+
+
+class UnknownTarget(TargetError):
+    """Nobody and nothing answers to that name, or this bot may not see it."""
+
+
+class AmbiguousTarget(TargetError):
+    """Several places answer to that name; `candidates` are spelled so that each can be used as it is."""
+
+    def __init__(self, message: str, *, candidates: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.candidates = candidates
+
+
+class StoreError(OcTrioError):
+    """The journal can't be opened, read or written."""

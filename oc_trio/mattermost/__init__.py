@@ -1,0 +1,1 @@
+"""The edge to the chat server: REST, websocket, catch-up, directory and files."""

@@ -1,0 +1,1 @@
+"""The supervision tree: the only package that opens long-lived nurseries."""

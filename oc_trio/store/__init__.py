@@ -1,0 +1,1 @@
+"""The journal: what was admitted, owed, sent and seen, on SQLite or PostgreSQL."""
