@@ -32,7 +32,7 @@ _LINE_END = re.compile(r"\r\n?")
 
 
 def clean(text: str) -> str:
-    """Text that the server stores: without NUL (it answers 500 to that), without lone surrogates, lines ended by \\n."""
+    """Text that the server can store: no NUL (it answers 500 to that), no lone surrogate, lines ended by `\\n`."""
     text = _LINE_END.sub("\n", text.replace("\0", ""))
     return text.encode("utf-8", "replace").decode("utf-8")
 

@@ -242,7 +242,8 @@ class DraftView:
 
     def _spoken(self, *texts: str) -> str:
         """The visible words: joined messages without reasoning; nothing while they may become the silent token."""
-        spoken = without_reasoning("\n\n".join(text.strip() for text in texts if text.strip()), streaming=True).strip()
+        words = [without_reasoning(text, streaming=True).strip() for text in texts if text.strip()]
+        spoken = "\n\n".join(filter(None, words))
         return "" if SILENT_TOKEN.startswith(spoken) else spoken
 
     def _dressed(self, spoken: str, *, first: bool) -> str:

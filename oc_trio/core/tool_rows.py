@@ -36,9 +36,10 @@ class ToolRow:
 
 # Tools whose effect people see anyway.
 _SILENT = frozenset(
-    "message reply send send_message react reaction typing progress progress_card update_plan plan ask_user".split()
+    ("message", "reply", "send", "send_message", "react", "reaction", "typing", "progress", "progress_card")
+    + ("update_plan", "plan", "ask_user")
 )
-_SHELLS = frozenset("exec bash shell sh command run_command terminal process".split())
+_SHELLS = frozenset(("exec", "bash", "shell", "sh", "command", "run_command", "terminal", "process"))
 _FACES = {
     "read": ("📖", "Read"),
     "read_file": ("📖", "Read"),
