@@ -101,7 +101,7 @@ def plan_final(
         if end.media or end.buttons:
             return FreshPosts((), preview)
         return NothingVisible(end.silent_reason or _why_empty(end.text), preview)
-    text = without_reasoning(end.text)
+    text = convert_tables(clean(without_reasoning(end.text)), rules.tables)
     tail = unpublished(text, published, rules)
     if not tail and not end.media and not end.buttons:
         return NothingVisible("the answer is already published in blocks", preview)
@@ -133,8 +133,7 @@ def unpublished(text: str, published: tuple[str, ...], rules: ReplyRules) -> str
 
     Blocks line up when their characters, white space apart, begin the answer and end at one of its line ends.
     """
-    shown = "".join("".join(piece for piece in prepared(block, rules, prefix=False)) for block in published)
-    wanted = "".join(shown.split())
+    wanted = "".join("".join(block.split()) for block in published)
     prefix = "".join(rules.response_prefix.split())
     if prefix:
         wanted = wanted.removeprefix(prefix)

@@ -163,12 +163,16 @@ def resumed(post_id: PostId, written: str = "") -> DraftState:
     return DraftState(phase=Phase.DRAFT, post_id=post_id, written=written, wanted=written)
 
 
-def wants(state: DraftState, text: str) -> DraftState:
-    """`text` is the newest. Ignored: after an ending, empty text, and a mere beginning of what is shown."""
+def wants(state: DraftState, text: str, *, may_shrink: bool = False) -> DraftState:
+    """`text` is the newest. Ignored: after an ending, empty text, and a mere beginning of what is shown.
+
+    A status draft (mode `progress`) may shrink.
+    """
     if state.phase.is_over or state.ending is not None or not text.strip():
         return state
-    if state.in_flight is None and state.written.startswith(text):
-        text = state.written
+    shown = state.in_flight.text if state.in_flight else state.written
+    if not may_shrink and shown.startswith(text):
+        text = shown
     return state if text == state.wanted else evolve(state, wanted=text)
 
 
@@ -195,6 +199,8 @@ def drop_pending(state: DraftState) -> DraftState:
 
 def post_deleted(state: DraftState) -> DraftState:
     """Somebody deleted the post: no more edits, the answer goes out fresh."""
+    if state.phase not in (Phase.DRAFT, Phase.LOST):
+        return state
     return evolve(_moved(state, Happening.DELETED), deleted=True)
 
 

@@ -35,10 +35,9 @@ class ToolRow:
 
 
 # Tools whose effect people see anyway.
-_SILENT = frozenset(
-    ("message", "reply", "send", "send_message", "react", "reaction", "typing", "progress", "progress_card")
-    + ("update_plan", "plan", "ask_user")
-)
+_EFFECTS = ("message", "reply", "send", "send_message", "react", "reaction", "typing", "ask_user")
+_SELF_SHOWN = ("progress", "progress_card", "plan", "update_plan")
+_SILENT = frozenset((*_EFFECTS, *_SELF_SHOWN))
 _SHELLS = frozenset(("exec", "bash", "shell", "sh", "command", "run_command", "terminal", "process"))
 _FACES = {
     "read": ("📖", "Read"),
