@@ -85,7 +85,15 @@ class MattermostRejected(MattermostError):
 
 
 class PayloadError(MattermostError):
-    """The server's words don't have the form that its API promises."""
+    """The server's words don't have the form that its API promises.
+
+    `seq` is the number of a websocket event whose envelope could be read though its content could not: the
+    numbering has to go on past it, or a resume would replay the same frame for ever.
+    """
+
+    def __init__(self, message: str, *, seq: int | None = None) -> None:
+        super().__init__(message)
+        self.seq = seq
 
 
 class CallbackRefused(OcTrioError):
