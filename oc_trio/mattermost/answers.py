@@ -30,7 +30,9 @@ def read_json(body: bytes, what: str) -> Any:
         raise PayloadError(f"{what}: the answer is not JSON ({exc})") from exc
 
 
-def refusal(status: int, headers: Mapping[str, str], body: bytes, what: str, *, writes: bool, now: float) -> MattermostError:
+def refusal(
+    status: int, headers: Mapping[str, str], body: bytes, what: str, *, writes: bool, now: float
+) -> MattermostError:
     """The error for an answer that is not 2xx. `headers` have lower-case names, `now` is seconds since the epoch."""
     code, detail = _told(body)
     line = f"{what}: {status} {detail}".rstrip()

@@ -10,7 +10,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import msgspec
@@ -59,7 +58,8 @@ async def open_origin(
     """The pool for `base_url` (no trailing slash needed). Pass one `ssl_context` for all: building it blocks for 0.2 s."""
     logging.getLogger("httpx").setLevel(logging.WARNING)  # at INFO it prints whole URLs
     client = httpx.AsyncClient(
-        verify=ssl_context if ssl_context is not None else False,
+        # A context without certificates is cheap and trusts nobody: it stands in where no TLS is spoken.
+        verify=ssl_context or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
         timeout=None,  # noqa: S113 - deadlines are Trio's
         follow_redirects=False,
         transport=http_transport,
@@ -111,8 +111,10 @@ class Transport:
         return read_json(sent, f"POST {path}")
 
     async def download(self, path: str, *, limit: int) -> bytes:
-        """The raw body, at most `limit` bytes. Raises PayloadError beyond."""
-        return await self._send("GET", path, content=None, headers={}, params=None, lane=Lane.READ, limit=limit)
+        """The raw body, at most `limit` bytes; the deadline as with uploads. Raises PayloadError beyond the limit."""
+        return await self._send(
+            "GET", path, content=None, headers={}, params=None, lane=Lane.READ, limit=limit, patient=True
+        )
 
     async def _send(
         self,
@@ -124,6 +126,7 @@ class Transport:
         params: Mapping[str, str | int] | None,
         lane: Lane,
         limit: int = JSON_LIMIT,
+        patient: bool = False,
     ) -> bytes:
         what = f"{method} {path}"
         await self.origin.budget.acquire(lane)
@@ -134,7 +137,7 @@ class Transport:
                 request = self.origin.client.build_request(
                     method, url, content=steady, params=params, headers={**headers, **self._authorization()}
                 )
-                return await self._exchange(request, what, limit, scope)
+                return await self._exchange(request, what, limit, scope if patient else None)
         except trio.TooSlowError:
             problem = f"{what}: no answer within {REQUEST_SECONDS:g} s"
             raise MattermostUnavailable(problem, ambiguous=method not in _READS) from None
@@ -146,7 +149,7 @@ class Transport:
         except (httpx.DecodingError, httpx.InvalidURL) as exc:
             raise PayloadError(f"{what}: {explain(exc)}") from exc
 
-    async def _exchange(self, request: httpx.Request, what: str, limit: int, scope: trio.CancelScope) -> bytes:
+    async def _exchange(self, request: httpx.Request, what: str, limit: int, scope: trio.CancelScope | None) -> bytes:
         began = trio.current_time()
         response = await self.origin.client.send(request, stream=True)
         try:
@@ -171,19 +174,13 @@ class Transport:
         return {"Authorization": f"Bearer {token}"} if token else {}
 
 
-def same_origin(one: str, other: str) -> bool:
-    """Whether two URLs share scheme, host and port."""
-    a, b = urlsplit(one), urlsplit(other)
-    return (a.scheme, a.hostname, a.port) == (b.scheme, b.hostname, b.port)
-
-
 async def _pushing(content: AsyncIterator[bytes], scope: trio.CancelScope) -> AsyncIterator[bytes]:
     async for chunk in content:
         yield chunk
         scope.deadline = trio.current_time() + REQUEST_SECONDS
 
 
-async def _read(response: httpx.Response, limit: int, what: str, scope: trio.CancelScope) -> bytes:
+async def _read(response: httpx.Response, limit: int, what: str, scope: trio.CancelScope | None) -> bytes:
     announced = response.headers.get("content-length", "")
     body = bytearray()
     too_large = announced.isdigit() and int(announced) > limit
@@ -196,16 +193,17 @@ async def _read(response: httpx.Response, limit: int, what: str, scope: trio.Can
 
 async def _read_prefix(response: httpx.Response) -> bytes:
     body = bytearray()
-    with trio.move_on_after(10.0) as scope:
-        await _read_into(body, response, _ERROR_LIMIT, scope)
+    with trio.move_on_after(10.0):
+        await _read_into(body, response, _ERROR_LIMIT, None)
     return bytes(body[:_ERROR_LIMIT])
 
 
-async def _read_into(body: bytearray, response: httpx.Response, limit: int, deadline: trio.CancelScope) -> bool:
+async def _read_into(body: bytearray, response: httpx.Response, limit: int, scope: trio.CancelScope | None) -> bool:
     """Collect up to `limit` bytes; True if there is more. Breaking off by a cancel scope lets httpx's generators end well."""
     with trio.CancelScope() as enough:
         async for chunk in response.aiter_bytes():
-            deadline.deadline = max(deadline.deadline, trio.current_time() + 5.0)
+            if scope is not None:
+                scope.deadline = trio.current_time() + REQUEST_SECONDS
             if len(body) <= limit:
                 body += chunk
             if len(body) > limit:
