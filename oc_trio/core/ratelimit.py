@@ -1,6 +1,6 @@
 """The arithmetic of one origin's rate budget: a token bucket, priority lanes, and what the server's headers teach.
 
-Owns numbers only. Who waits, and where, is `mattermost.budget`. Times and waits are float seconds of the caller's clock.
+Owns numbers only. Who waits, and where, is `mattermost.budget`. Times are float seconds of the caller's clock.
 """
 
 from enum import IntEnum
@@ -21,7 +21,7 @@ class Lane(IntEnum):
 # What a lane leaves in the bucket for the lanes above it, as a share of the burst.
 _RESERVE = {Lane.FINAL: 0.0, Lane.CREATE: 0.02, Lane.READ: 0.05, Lane.EDIT: 0.2, Lane.TYPING: 0.5}
 
-# X-Ratelimit-Reset is whole seconds until the bucket is full, rounded up: below this the rate read from it is mostly noise.
+# X-Ratelimit-Reset is whole seconds until the bucket is full, rounded up: below this the rate is mostly noise.
 _LEARN_FROM_RESET = 5.0
 
 # A 429 counts half after this long, so that pacing relaxes by itself.
@@ -30,7 +30,7 @@ _HALF_LIFE = 30.0
 
 @frozen
 class RatePolicy:
-    """`rate` is calls per second, `burst` the most that may go at once. Mattermost's own default limit is 10 and 100."""
+    """`rate` is calls per second, `burst` the most that may go at once. Mattermost's own default is 10 and 100."""
 
     rate: float = 50.0
     burst: float = 100.0
@@ -65,7 +65,7 @@ def take(bucket: Bucket, lane: Lane, now: float) -> tuple[Bucket, float]:
 
 
 def learn(bucket: Bucket, now: float, *, limit: float, remaining: float, reset: float) -> Bucket:
-    """Believe the server's `X-Ratelimit-*` of an answer: the limit includes the call itself, `reset` is seconds to full."""
+    """Believe an answer's `X-Ratelimit-*`: the limit counts the call itself, `reset` is seconds to full."""
     refilled = _refill(bucket, now)
     burst = max(1.0, limit - 1.0)
     rate = refilled.rate
@@ -88,7 +88,7 @@ def _refill(bucket: Bucket, now: float) -> Bucket:
 
 @frozen
 class Pressure:
-    """How hard the server is pushing back: `limited` is a decaying count of 429s, `latency` a moving mean in seconds."""
+    """How hard the server is pushing back: `limited` is a decaying count of 429s, `latency` a mean in seconds."""
 
     limited: float = 0.0
     latency: float = 0.0

@@ -55,7 +55,7 @@ async def open_origin(
     budget: RateBudget | None = None,
     http_transport: httpx.AsyncBaseTransport | None = None,
 ) -> AsyncGenerator[Origin, None]:
-    """The pool for `base_url` (no trailing slash needed). Pass one `ssl_context` for all: building it blocks for 0.2 s."""
+    """The pool for `base_url` (no trailing slash needed). Share one `ssl_context`: building it blocks for 0.2 s."""
     logging.getLogger("httpx").setLevel(logging.WARNING)  # at INFO it prints whole URLs
     client = httpx.AsyncClient(
         # A context without certificates is cheap and trusts nobody: it stands in where no TLS is spoken.
@@ -199,7 +199,7 @@ async def _read_prefix(response: httpx.Response) -> bytes:
 
 
 async def _read_into(body: bytearray, response: httpx.Response, limit: int, scope: trio.CancelScope | None) -> bool:
-    """Collect up to `limit` bytes; True if there is more. Breaking off by a cancel scope lets httpx's generators end well."""
+    """Collect up to `limit` bytes; True if there is more. A cancel scope lets httpx's generators end well."""
     with trio.CancelScope() as enough:
         async for chunk in response.aiter_bytes():
             if scope is not None:
