@@ -33,7 +33,7 @@ class RateBudget:
     _bucket: Bucket = field(init=False)
     _pressure: Pressure = field(init=False, factory=Pressure)
     _waiting: list[tuple[Lane, int, _Ticket]] = field(init=False, factory=list)
-    _numbers: count[int] = field(init=False, factory=count)
+    _numbers: "count[int]" = field(init=False, factory=count)
 
     def __attrs_post_init__(self) -> None:
         self._bucket = full(self.policy, trio.current_time())

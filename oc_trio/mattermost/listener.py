@@ -55,11 +55,11 @@ class ListenerState(Enum):
 
 @frozen
 class Hooks:
-    """What the listener calls, from one task at a time.
+    """What the listener calls; all but `save_resume` from one task at a time.
 
-    `on_event` gets every event in order and should return quickly; an error of MattermostError closes the socket and has the
-    event delivered again. `on_connected(resumed)` runs on every connect, with events held back until it returns.
-    `save_resume` stores where to go on; None means there is nothing to resume.
+    `on_event` gets every event in order and should return quickly; a MattermostError from it closes the socket and has
+    the event told again. `on_connected(resumed)` runs on every connect, with events held back until it returns.
+    `save_resume` stores where to go on; None means there is nothing to resume. Cheap: it runs at every heartbeat.
     """
 
     on_event: Callable[[Event], Awaitable[None]]
@@ -212,9 +212,9 @@ async def run_listener(
     open_stream: OpenStream = open_tcp_stream,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> NoReturn:
-    """Stay connected until cancelled; started at the first LIVE. Errors of the hooks other than MattermostError come out.
+    """Stay connected until cancelled; started at the first LIVE.
 
-    On the way out the resume point is saved, so that a restart of seconds loses no event.
+    Errors of the hooks other than MattermostError come out. On the way out the resume point is saved, so that a restart of seconds loses no event.
     """
     listener = _Listener(api, hooks, open_stream, ssl_context, redial, resume, task_status)
     try:

@@ -11,7 +11,7 @@ AUTH_SECONDS = 60.0  # an operator has to act; the token file is read again each
 
 @define(eq=False)
 class Redial:
-    """Seconds between dials: `first` doubling to `longest`, each halved at most by `random` (0 to 1); reset when live."""
+    """Seconds between dials: `first` doubling to `longest`, at most halved by `random` (0 to 1); reset when live."""
 
     random: Callable[[], float]
     first: float = 1.0
