@@ -17,6 +17,7 @@ from oc_trio.core.events import Event, EventFrame
 from oc_trio.core.ratelimit import Lane
 from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable, PayloadError
 from oc_trio.mattermost.client import Api
+from oc_trio.mattermost.groups import only_mattermost
 from oc_trio.mattermost.redial import Redial
 from oc_trio.mattermost.socket import (
     NO_ANSWER,
@@ -135,7 +136,7 @@ class _Connection:
                     await self._pump(events_recv)
                 nursery.cancel_scope.cancel()
         except ExceptionGroup as group:
-            alone = _mattermost_only(group)
+            alone = only_mattermost(group)
             if alone is None:
                 raise
             self.failure = self.failure or alone
@@ -214,7 +215,8 @@ async def run_listener(
 ) -> NoReturn:
     """Stay connected until cancelled; started at the first LIVE.
 
-    Errors of the hooks other than MattermostError come out. On the way out the resume point is saved, so that a restart of seconds loses no event.
+    Errors of the hooks other than MattermostError come out. On the way out the resume point is saved, so that a restart
+    of seconds loses no event.
     """
     listener = _Listener(api, hooks, open_stream, ssl_context, redial, resume, task_status)
     try:
@@ -264,14 +266,3 @@ async def confirmed(api: Api, exc: MattermostError) -> MattermostError:
     except MattermostError as told:
         return told
     return MattermostUnavailable(str(exc))
-
-
-def _mattermost_only(group: ExceptionGroup[Exception]) -> MattermostError | None:
-    """The first MattermostError if the group holds nothing else."""
-    matching, others = group.split(MattermostError)
-    if others is not None or matching is None:
-        return None
-    first: BaseException = matching
-    while isinstance(first, BaseExceptionGroup):
-        first = first.exceptions[0]
-    return first if isinstance(first, MattermostError) else None

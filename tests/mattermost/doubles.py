@@ -22,7 +22,7 @@ Answer = Callable[[httpx.Request], "httpx.Response | Awaitable[httpx.Response]"]
 
 @define(eq=False)
 class FakeHttp(httpx.AsyncBaseTransport):
-    """Answers `METHOD /path` (below /api/v4) by its routes; a list of answers is used up from the front, the last stays."""
+    """Answers `METHOD /path` (below /api/v4) by its routes; a list is used up from the front, the last stays."""
 
     routes: dict[str, Any] = field(factory=dict)
     log: list[str] = field(factory=list)
@@ -93,7 +93,7 @@ class FakeSockets:
 
     async def _serve(self, stream: trio.abc.Stream) -> None:
         async with trio.open_nursery() as nursery:
-            request = await wrap_server_stream(nursery, stream)  # type: ignore[arg-type]
+            request = await wrap_server_stream(nursery, stream)
             self.dials.append(request.path)
             self.tokens.append(dict(request.headers)[b"authorization"].decode())
             if self.refusals:

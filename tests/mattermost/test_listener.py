@@ -132,7 +132,7 @@ async def test_a_dropped_resume_is_not_asked_for_again(
     """An id that the server can't parse makes it drop us; the next dial goes without one."""
 
     async def drop(peer: Peer) -> None:
-        await trio.sleep(0)
+        await trio.lowlevel.checkpoint()
 
     diary, sockets = Diary(), FakeSockets(nursery, [drop, drop_after_two])
     async with open_api(FakeHttp({"GET /users/me": ME})) as api:
