@@ -1,0 +1,80 @@
+"""What an HTTP status and body mean to us: the one table from Mattermost's answers to our errors.
+
+Pure reading of values; sends nothing. An error body is `{"id", "message", "status_code", ...}`, but a 429 and a proxy's
+page are plain text.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import msgspec
+
+from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable, PayloadError
+
+_PREFIX = 300
+_MAX_RETRY_AFTER = 3600.0
+
+# Ids of 5xx answers after which Mattermost has certainly not stored anything.
+_NOTHING_STORED = frozenset({"app.post.save.app_error"})
+
+
+def read_json(body: bytes, what: str) -> Any:
+    """The decoded body; None for an empty one. Raises PayloadError, which quotes none of the body."""
+    if not body:
+        return None
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise PayloadError(f"{what}: the answer is not JSON ({exc})") from exc
+
+
+def refusal(
+    status: int, headers: Mapping[str, str], body: bytes, what: str, *, writes: bool, now: float
+) -> MattermostError:
+    """The error for an answer that is not 2xx. `headers` have lower-case names, `now` is seconds since the epoch."""
+    code, detail = _told(body)
+    line = f"{what}: {status} {detail}".rstrip()
+    if status == 429:
+        return MattermostUnavailable(line, status=status, code=code, retry_after=retry_after(headers, now) or 1.0)
+    if status == 408 or status >= 500:
+        # Without Mattermost's own id it may be a proxy that gave up while the server still worked.
+        ambiguous = writes and (not code or status in (502, 504)) and code not in _NOTHING_STORED
+        wait = retry_after(headers, now)
+        return MattermostUnavailable(line, status=status, code=code, retry_after=wait, ambiguous=ambiguous)
+    if 300 <= status < 400:
+        where = headers.get("location", "elsewhere").split("?")[0][:_PREFIX]
+        return MattermostRejected(f"{what}: the server redirects to {where}; set baseUrl to that", status=status)
+    return MattermostRejected(line, status=status, code=code)
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds to wait, from `Retry-After` in seconds, as a fraction or as a date, else from `X-Ratelimit-Reset`."""
+    text = headers.get("retry-after", "").strip()
+    if not text:
+        text = headers.get("x-ratelimit-reset", "").strip() if headers.get("x-ratelimit-remaining") == "0" else ""
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            when = parsedate_to_datetime(text)
+        except ValueError:
+            return None
+        seconds = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - now
+    return min(max(seconds, 0.0), _MAX_RETRY_AFTER) if seconds == seconds else None  # NaN is no number of seconds
+
+
+def _told(body: bytes) -> tuple[str, str]:
+    """Mattermost's error id, and its message or the beginning of whatever came instead."""
+    try:
+        value = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        value = None
+    match value:
+        case {"id": str(code), "message": str(message)}:
+            return code, f"{message[:_PREFIX]} ({code})"
+        case _:
+            return "", " ".join(body[:_PREFIX].decode("utf-8", "replace").split())

@@ -1,0 +1,107 @@
+"""One rate budget per origin, shared by every account that calls it: the waiting around `core.ratelimit`.
+
+Owns the queue of callers. Bounds: `MAX_WAITERS` callers, `MAX_WAIT` seconds each; beyond either a caller is told to try
+later. A TYPING call never waits.
+"""
+
+from bisect import insort
+from collections.abc import Mapping
+from itertools import count
+
+import trio
+from attrs import define, field
+
+from oc_trio.core.ratelimit import Bucket, Lane, Pressure, RatePolicy, full, learn, observe, pause, take
+from oc_trio.errors import MattermostUnavailable
+
+MAX_WAITERS = 2000
+MAX_WAIT = 30.0
+
+
+@define(eq=False)
+class _Ticket:
+    lane: Lane
+    number: int
+    turn: trio.Event = field(factory=trio.Event)
+
+
+@define(eq=False)
+class RateBudget:
+    """Token bucket with priority lanes; create it inside a Trio run."""
+
+    policy: RatePolicy = field(factory=RatePolicy)
+    _bucket: Bucket = field(init=False)
+    _pressure: Pressure = field(init=False, factory=Pressure)
+    _waiting: list[tuple[Lane, int, _Ticket]] = field(init=False, factory=list)
+    _numbers: "count[int]" = field(init=False, factory=count)
+
+    def __attrs_post_init__(self) -> None:
+        self._bucket = full(self.policy, trio.current_time())
+
+    @property
+    def pressure(self) -> Pressure:
+        """Recent 429s and latency, for pacing that adapts."""
+        return self._pressure
+
+    @property
+    def waiting(self) -> int:
+        """How many callers wait for a token."""
+        return len(self._waiting)
+
+    async def acquire(self, lane: Lane) -> None:
+        """Return when `lane` may make one call.
+
+        Raises MattermostUnavailable at once for a TYPING call that would have to wait or when MAX_WAITERS wait already,
+        else after MAX_WAIT seconds.
+        """
+        wait = 0.0 if self._waiting else self._take(lane)
+        if not self._waiting and wait <= 0.0:
+            return
+        if lane is Lane.TYPING or len(self._waiting) >= MAX_WAITERS:
+            raise MattermostUnavailable("our own rate budget for this server is spent", retry_after=max(wait, 0.1))
+        ticket = _Ticket(lane, next(self._numbers))
+        entry = (lane, ticket.number, ticket)
+        insort(self._waiting, entry)
+        try:
+            with trio.fail_after(MAX_WAIT):
+                await self._wait_turn(ticket)
+        except trio.TooSlowError:
+            problem = f"waited {MAX_WAIT:g} s for our own rate budget"
+            raise MattermostUnavailable(problem, retry_after=1.0) from None
+        finally:
+            self._waiting.remove(entry)
+            if self._waiting:
+                self._waiting[0][2].turn.set()
+
+    def observe(self, headers: Mapping[str, str], *, latency: float, limited: bool, retry_after: float | None) -> None:
+        """Learn from an answer: its `X-Ratelimit-*` headers, `latency` in seconds, and whether it was a 429."""
+        now = trio.current_time()
+        self._pressure = observe(self._pressure, now, latency=latency, limited=limited)
+        numbers = [_number(headers.get(f"x-ratelimit-{name}")) for name in ("limit", "remaining", "reset")]
+        match numbers:
+            case [float(limit), float(remaining), float(reset)]:
+                self._bucket = learn(self._bucket, now, limit=limit, remaining=remaining, reset=reset)
+            case _:
+                pass
+        if limited:
+            self._bucket = pause(self._bucket, now, 1.0 if retry_after is None else retry_after)
+
+    async def _wait_turn(self, ticket: _Ticket) -> None:
+        while True:
+            if self._waiting[0][2] is not ticket:
+                # A better lane may come in between the wake-up and our run; then its leaving wakes us again.
+                ticket.turn = trio.Event()
+                await ticket.turn.wait()
+                continue
+            wait = self._take(ticket.lane)
+            if wait <= 0.0:
+                return
+            await trio.sleep(wait)
+
+    def _take(self, lane: Lane) -> float:
+        self._bucket, wait = take(self._bucket, lane, trio.current_time())
+        return wait
+
+
+def _number(text: str | None) -> float | None:
+    return float(text) if text is not None and text.isascii() and text.isdigit() else None

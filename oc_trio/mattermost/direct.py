@@ -1,0 +1,121 @@
+"""Opens direct channels: one job per user in flight, retried by policy, shared by all who ask, cached when done.
+
+Retries nothing but `POST /channels/direct`, and only what may heal: 429, 5xx, network errors and timeouts.
+"""
+
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+
+import trio
+from attrs import define, field, frozen
+
+from oc_trio.core.entities import Channel
+from oc_trio.errors import MattermostError, MattermostUnavailable
+from oc_trio.ids import UserId
+from oc_trio.mattermost.client import Api
+
+MOST_CACHED = 10_000
+MOST_JOBS = 1000
+
+
+@frozen
+class DirectRetry:
+    """`dmChannelRetry` in seconds: `max_retries` more tries after the first, each of at most `attempt_seconds`."""
+
+    max_retries: int = 3
+    initial_delay: float = 1.0
+    max_delay: float = 10.0
+    attempt_seconds: float = 30.0
+
+    def delay(self, retry: int, random: float, retry_after: float | None) -> float:
+        """Before retry 0, 1, ...: doubling, lengthened by up to itself with `random` in 0..1, capped.
+
+        The server's `retry_after` is honoured beyond the cap.
+        """
+        whole = min(self.max_delay, self.initial_delay * 2.0**retry)
+        return max(min(self.max_delay, whole * (1.0 + random)), retry_after or 0.0)
+
+
+@define(eq=False)
+class _Job:
+    done: trio.Event = field(factory=trio.Event)
+    channel: Channel | None = None
+    failure: MattermostError | None = None
+
+
+@define(eq=False)
+class DirectChannels:
+    """The scheduler; get it from `open_direct_channels`."""
+
+    _api: Api
+    _bot_id: UserId
+    _retry: DirectRetry
+    _random: Callable[[], float]
+    _nursery: trio.Nursery
+    _jobs: dict[UserId, _Job] = field(factory=dict)
+    _cache: OrderedDict[UserId, Channel] = field(factory=OrderedDict)
+
+    async def channel(self, user_id: UserId) -> Channel:
+        """The direct channel with `user_id`. Cancelling this call leaves the job to whoever else waits.
+
+        Raises MattermostRejected, or MattermostUnavailable once the retries are used up.
+        """
+        cached = self._cache.get(user_id)
+        if cached is not None:
+            await trio.lowlevel.checkpoint()
+            return cached
+        job = self._jobs.get(user_id) or self._start(user_id)
+        await job.done.wait()
+        if job.channel is not None:
+            return job.channel
+        raise job.failure or MattermostUnavailable("the direct channel was not opened: shutting down")
+
+    def _start(self, user_id: UserId) -> _Job:
+        if len(self._jobs) >= MOST_JOBS:
+            raise MattermostUnavailable(f"{MOST_JOBS} direct channels are being opened already", retry_after=1.0)
+        job = self._jobs[user_id] = _Job()
+        self._nursery.start_soon(self._run, user_id, job)
+        return job
+
+    async def _run(self, user_id: UserId, job: _Job) -> None:
+        try:
+            job.channel = await self._attempts(user_id)
+            self._cache[user_id] = job.channel
+            while len(self._cache) > MOST_CACHED:
+                self._cache.popitem(last=False)
+        except MattermostError as exc:
+            job.failure = exc
+        finally:
+            del self._jobs[user_id]
+            job.done.set()
+
+    async def _attempts(self, user_id: UserId) -> Channel:
+        retry = 0
+        while True:
+            try:
+                return await self._attempt(user_id)
+            except MattermostUnavailable as exc:
+                if retry >= self._retry.max_retries:
+                    raise
+                wait = self._retry.delay(retry, self._random(), exc.retry_after)
+            await trio.sleep(wait)
+            retry += 1
+
+    async def _attempt(self, user_id: UserId) -> Channel:
+        try:
+            with trio.fail_after(self._retry.attempt_seconds):
+                return await self._api.channels.direct(self._bot_id, user_id)
+        except trio.TooSlowError:
+            seconds = self._retry.attempt_seconds
+            raise MattermostUnavailable(f"no direct channel within {seconds:g} s", ambiguous=True) from None
+
+
+@asynccontextmanager
+async def open_direct_channels(
+    api: Api, bot_id: UserId, *, retry: DirectRetry | None = None, random: Callable[[], float]
+) -> AsyncGenerator[DirectChannels, None]:
+    """The service; leaving it cancels the jobs, and whoever still waits is told so."""
+    async with trio.open_nursery() as nursery:
+        yield DirectChannels(api, bot_id, retry or DirectRetry(), random, nursery)
+        nursery.cancel_scope.cancel()

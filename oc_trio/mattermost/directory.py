@@ -1,0 +1,96 @@
+"""Who and where: cached look-ups of users, channels and teams. A failed look-up is never cached nor an answer."""
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Any, TypeVar
+
+import trio
+from attrs import define, field
+
+from oc_trio.core.entities import Channel, Team, User
+from oc_trio.core.events import ChannelArchived, ChannelChanged, Event, TeamJoined, TeamLeft, UserChanged
+from oc_trio.ids import ChannelId, UserId
+from oc_trio.mattermost.client import Api
+from oc_trio.mattermost.keyed_locks import KeyedLocks
+
+TTL_SECONDS = 600.0
+MOST_ENTRIES = 10_000
+
+T = TypeVar("T")
+
+
+@define(eq=False)
+class Directory:
+    """The server's facts about one account's world; every method raises MattermostError where it can't tell."""
+
+    api: Api
+    ttl: float = TTL_SECONDS
+    _kept: OrderedDict[Hashable, tuple[float, Any]] = field(init=False, factory=OrderedDict)
+    _epoch: int = field(init=False, default=0)
+    _locks: KeyedLocks = field(init=False, factory=KeyedLocks)
+
+    async def user(self, user_id: UserId) -> User:
+        """A user by id; `is_bot` is the server's word."""
+        return await self._cached(("user", user_id), lambda: self.api.users.get(user_id))
+
+    async def username(self, name: str) -> User:
+        """A user by name, case and a leading `@` ignored."""
+        bare = name.removeprefix("@").lower()
+        return await self._cached(("username", bare), lambda: self.api.users.by_username(bare))
+
+    async def channel(self, channel_id: ChannelId) -> Channel:
+        """A channel by id; mind that its `last_post_at` is as old as the entry."""
+        return await self._cached(("channel", channel_id), lambda: self.api.channels.get(channel_id))
+
+    async def teams(self) -> tuple[Team, ...]:
+        """The teams of the account."""
+        return await self._cached(("teams",), self.api.teams.mine)
+
+    def learn_channels(self, channels: tuple[Channel, ...]) -> None:
+        """Keep what a list brought along, so that catch-up warms the cache."""
+        for channel in channels:
+            self._keep(("channel", channel.id), channel)
+
+    def note(self, event: Event) -> None:
+        """Forget what an event makes stale."""
+        match event:
+            case UserChanged():
+                self._forget_user(event.user_id, event.username)
+            case ChannelChanged() | ChannelArchived():
+                self._kept.pop(("channel", event.channel_id), None)
+            case TeamJoined() | TeamLeft():
+                self._kept.pop(("teams",), None)
+            case _:
+                return
+        self._epoch += 1
+
+    def _forget_user(self, user_id: UserId, username: str) -> None:
+        self._kept.pop(("user", user_id), None)
+        # The name in the event is the new one; the entry under the old one names the same user.
+        stale = [
+            key
+            for key, (_, value) in self._kept.items()
+            if key == ("username", username.lower()) or (isinstance(value, User) and value.id == user_id)
+        ]
+        for key in stale:
+            del self._kept[key]
+
+    async def _cached(self, key: Hashable, ask: Callable[[], Awaitable[T]]) -> T:
+        # Under the lock, so that fifty posts of one stranger cost one request.
+        async with self._locks.hold(key):
+            kept = self._kept.get(key)
+            if kept is not None and trio.current_time() - kept[0] < self.ttl:
+                found: T = kept[1]
+                return found
+            epoch = self._epoch
+            fresh = await ask()
+            # An event in between may have made the answer stale: use it, but ask again next time.
+            if epoch == self._epoch:
+                self._keep(key, fresh)
+            return fresh
+
+    def _keep(self, key: Hashable, value: Any) -> None:
+        self._kept[key] = (trio.current_time(), value)
+        self._kept.move_to_end(key)
+        while len(self._kept) > MOST_ENTRIES:
+            self._kept.popitem(last=False)

@@ -1,0 +1,26 @@
+"""Foreign exceptions told in one line: an error of the network often has an empty text and its reason further down."""
+
+from collections.abc import Iterator
+
+_DEPTH = 8
+
+
+def explain(exc: BaseException) -> str:
+    """The first telling text along groups, `__cause__` and `__context__`, with the name of its type; never empty."""
+    for one in _chain(exc, _DEPTH):
+        text = str(one).strip()
+        if text and not isinstance(one, BaseExceptionGroup):
+            return f"{type(one).__name__}: {text[:300]}"
+    return type(exc).__name__
+
+
+def _chain(exc: BaseException, depth: int) -> Iterator[BaseException]:
+    if depth == 0:
+        return
+    yield exc
+    if isinstance(exc, BaseExceptionGroup):
+        for member in exc.exceptions:
+            yield from _chain(member, depth - 1)
+    below = exc.__cause__ or (None if exc.__suppress_context__ else exc.__context__)
+    if below is not None:
+        yield from _chain(below, depth - 1)

@@ -1,0 +1,43 @@
+"""Running a bounded number of jobs at once, with their errors told bare."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
+
+import trio
+
+from oc_trio.errors import MattermostError
+
+T = TypeVar("T")
+
+
+async def each_bounded(job: Callable[[T], Awaitable[None]], items: Iterable[T], at_once: int) -> None:
+    """Run `job` for every item, `at_once` at a time; the first failure cancels the rest.
+
+    If all failures are MattermostErrors the first comes out alone, else the group.
+    """
+    limit = trio.Semaphore(at_once)
+
+    async def one(item: T) -> None:
+        async with limit:
+            await job(item)
+
+    lone: MattermostError | None = None
+    try:
+        async with trio.open_nursery() as nursery:
+            for item in items:
+                nursery.start_soon(one, item)
+    except ExceptionGroup as group:
+        lone = only_mattermost(group)
+        if lone is None:
+            raise
+    if lone is not None:
+        raise lone
+
+
+def only_mattermost(group: ExceptionGroup[Exception]) -> MattermostError | None:
+    """The first MattermostError of a group that holds nothing else."""
+    matching, others = group.split(MattermostError)
+    first: BaseException | None = None if others is not None else matching
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first if isinstance(first, MattermostError) else None

@@ -1,0 +1,36 @@
+"""A lock per key that exists only while somebody holds or awaits it, so the table is bounded by the tasks at work."""
+
+from collections.abc import AsyncGenerator, Hashable
+from contextlib import asynccontextmanager
+
+import trio
+from attrs import define, field
+
+
+@define(eq=False)
+class _Entry:
+    lock: trio.Lock = field(factory=trio.Lock)
+    users: int = 0
+
+
+@define(eq=False)
+class KeyedLocks:
+    """`async with locks.hold(key)`: one task per key at a time, first come first served."""
+
+    _entries: dict[Hashable, _Entry] = field(init=False, factory=dict)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @asynccontextmanager
+    async def hold(self, key: Hashable) -> AsyncGenerator[None, None]:
+        """Wait for `key`, hold it for the body."""
+        entry = self._entries.setdefault(key, _Entry())
+        entry.users += 1
+        try:
+            async with entry.lock:
+                yield
+        finally:
+            entry.users -= 1
+            if entry.users == 0:
+                del self._entries[key]

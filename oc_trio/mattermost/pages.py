@@ -1,0 +1,44 @@
+"""Reading lists that come in pages, and lists of rows of which only an id matters."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+from oc_trio.errors import PayloadError
+
+PER_PAGE = 200  # the server cuts larger pages to this
+MOST_PAGES = 500
+
+T = TypeVar("T")
+
+
+async def all_pages(page: Callable[[int], Awaitable[Sequence[T]]]) -> list[T]:
+    """Every item of pages 0, 1, ... until one is not full; at most 100,000 items."""
+    found: list[T] = []
+    for number in range(MOST_PAGES):
+        items = await page(number)
+        found += items
+        if len(items) < PER_PAGE:
+            break
+    return found
+
+
+def rows(answer: Any, what: str) -> list[dict[str, Any]]:
+    """`answer` as a list of objects; null is an empty list, as Go writes it."""
+    if answer is None:
+        return []
+    if not isinstance(answer, list) or not all(isinstance(row, dict) for row in answer):
+        raise PayloadError(f"{what}: expected a list of objects")
+    return answer
+
+
+def many(answer: Any, decode: Callable[[object], T], what: str) -> list[T]:
+    """Each object of a list, decoded."""
+    return [decode(row) for row in rows(answer, what)]
+
+
+def id_list(found: list[dict[str, Any]], key: str, what: str) -> list[str]:
+    """The string under `key` of each row."""
+    ids = [row.get(key) for row in found]
+    if not all(isinstance(one, str) and one for one in ids):
+        raise PayloadError(f"{what}: a row without {key}")
+    return [str(one) for one in ids]

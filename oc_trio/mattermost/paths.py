@@ -1,0 +1,15 @@
+"""Building request paths out of names that other people chose."""
+
+from urllib.parse import quote
+
+from oc_trio.errors import MattermostRejected
+
+
+def segment(text: str) -> str:
+    """`text` as one path segment, escaped. Raises MattermostRejected for what could climb out of its place."""
+    bare = text.replace("\t", "").replace("\r", "").replace("\n", "").strip()
+    if bare in ("", ".", "..") or any(char in "/\\%?#" or ord(char) < 32 for char in text):
+        raise MattermostRejected(
+            f"not a usable name in a request: {text[:60]!r}", status=400, code="oc_trio.unsafe_path"
+        )
+    return quote(text, safe="+")

@@ -1,0 +1,211 @@
+"""HTTP to one Mattermost origin; the only importer of httpx in this package.
+
+Owns the connection pool, the token header, size limits, and the translation of foreign errors. Decides no retries.
+"""
+
+import logging
+import ssl
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any
+
+import httpx
+import msgspec
+import trio
+from attrs import define, frozen
+
+from oc_trio import __version__
+from oc_trio.core.ratelimit import Lane
+from oc_trio.errors import MattermostError, MattermostUnavailable, PayloadError
+from oc_trio.mattermost.answers import read_json, refusal, retry_after
+from oc_trio.mattermost.budget import RateBudget
+from oc_trio.mattermost.explain import explain
+
+REQUEST_SECONDS = 30.0
+JSON_LIMIT = 16 * 1024 * 1024
+_ERROR_LIMIT = 8192
+
+# Errors that came before the request left; after any other a write may have been applied.
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
+_FOREIGN = (httpx.TransportError, OSError, trio.BrokenResourceError, trio.ClosedResourceError)
+_READS = frozenset({"GET", "HEAD"})
+
+
+@define(eq=False)
+class Origin:
+    """One server: its pool and its rate budget, shared by all accounts that use it."""
+
+    base_url: str
+    budget: RateBudget
+    client: httpx.AsyncClient
+
+    @property
+    def websocket_url(self) -> str:
+        """The address of the event stream, `ws` or `wss`."""
+        return "ws" + self.base_url.removeprefix("http") + "/api/v4/websocket"
+
+
+@asynccontextmanager
+async def open_origin(
+    base_url: str,
+    ssl_context: ssl.SSLContext | None,
+    *,
+    budget: RateBudget | None = None,
+    http_transport: httpx.AsyncBaseTransport | None = None,
+) -> AsyncGenerator[Origin, None]:
+    """The pool for `base_url` (no trailing slash needed). Share one `ssl_context`: building it blocks for 0.2 s."""
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # at INFO it prints whole URLs
+    client = httpx.AsyncClient(
+        # A context without certificates is cheap and trusts nobody: it stands in where no TLS is spoken.
+        verify=ssl_context or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+        timeout=None,  # noqa: S113 - deadlines are Trio's
+        follow_redirects=False,
+        transport=http_transport,
+        headers={"User-Agent": f"oc-trio/{__version__}"},
+        # Accounts share this pool: no cookie of one may go out with another.
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        limits=httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=60.0),
+    )
+    async with client:
+        yield Origin(base_url.rstrip("/"), budget or RateBudget(), client)
+
+
+@frozen(eq=False)
+class Transport:
+    """Requests of one account. `token` is asked at each request, so that a token file can be replaced."""
+
+    origin: Origin
+    token: Callable[[], str]
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Any = None,
+        params: Mapping[str, str | int] | None = None,
+        lane: Lane = Lane.READ,
+        limit: int = JSON_LIMIT,
+    ) -> Any:
+        """The decoded JSON answer of `/api/v4` + `path`; None if it is empty.
+
+        Raises MattermostUnavailable, MattermostRejected or PayloadError.
+        """
+        content = None if json is None else msgspec.json.encode(json)
+        headers = {} if content is None else {"Content-Type": "application/json"}
+        body = await self._send(method, path, content=content, headers=headers, params=params, lane=lane, limit=limit)
+        return read_json(body, f"{method} {path}")
+
+    async def upload(
+        self,
+        path: str,
+        content: AsyncIterator[bytes],
+        *,
+        headers: Mapping[str, str],
+        params: Mapping[str, str | int] | None = None,
+    ) -> Any:
+        """POST a streamed body; the deadline is REQUEST_SECONDS without progress, not for the whole."""
+        sent = await self._send("POST", path, content=content, headers=headers, params=params, lane=Lane.CREATE)
+        return read_json(sent, f"POST {path}")
+
+    async def download(self, path: str, *, limit: int) -> bytes:
+        """The raw body, at most `limit` bytes; the deadline as with uploads. Raises PayloadError beyond the limit."""
+        return await self._send(
+            "GET", path, content=None, headers={}, params=None, lane=Lane.READ, limit=limit, patient=True
+        )
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        content: bytes | AsyncIterator[bytes] | None,
+        headers: Mapping[str, str],
+        params: Mapping[str, str | int] | None,
+        lane: Lane,
+        limit: int = JSON_LIMIT,
+        patient: bool = False,
+    ) -> bytes:
+        what = f"{method} {path}"
+        await self.origin.budget.acquire(lane)
+        url = f"{self.origin.base_url}/api/v4{path}"
+        try:
+            with trio.fail_after(REQUEST_SECONDS) as scope:
+                steady = content if content is None or isinstance(content, bytes) else _pushing(content, scope)
+                request = self.origin.client.build_request(
+                    method, url, content=steady, params=params, headers={**headers, **self._authorization()}
+                )
+                return await self._exchange(request, what, limit, scope if patient else None)
+        except trio.TooSlowError:
+            problem = f"{what}: no answer within {REQUEST_SECONDS:g} s"
+            raise MattermostUnavailable(problem, ambiguous=method not in _READS) from None
+        except MattermostError:
+            raise
+        except _FOREIGN as exc:
+            ambiguous = method not in _READS and not isinstance(exc, _NOT_SENT)
+            raise MattermostUnavailable(f"{what}: {explain(exc)}", ambiguous=ambiguous) from exc
+        except (httpx.DecodingError, httpx.InvalidURL) as exc:
+            raise PayloadError(f"{what}: {explain(exc)}") from exc
+
+    async def _exchange(self, request: httpx.Request, what: str, limit: int, scope: trio.CancelScope | None) -> bytes:
+        began = trio.current_time()
+        response = await self.origin.client.send(request, stream=True)
+        try:
+            wait = retry_after(response.headers, time.time())
+            self.origin.budget.observe(
+                response.headers,
+                latency=trio.current_time() - began,
+                limited=response.status_code == 429,
+                retry_after=wait,
+            )
+            if response.is_success:
+                return await _read(response, limit, what, scope)
+            body = await _read_prefix(response)
+        finally:
+            with trio.move_on_after(2.0, shield=True):
+                await response.aclose()
+        writes = request.method not in _READS
+        raise refusal(response.status_code, response.headers, body, what, writes=writes, now=time.time())
+
+    def _authorization(self) -> dict[str, str]:
+        token = self.token()
+        return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+async def _pushing(content: AsyncIterator[bytes], scope: trio.CancelScope) -> AsyncIterator[bytes]:
+    async for chunk in content:
+        yield chunk
+        scope.deadline = trio.current_time() + REQUEST_SECONDS
+
+
+async def _read(response: httpx.Response, limit: int, what: str, scope: trio.CancelScope | None) -> bytes:
+    announced = response.headers.get("content-length", "")
+    body = bytearray()
+    too_large = announced.isdigit() and int(announced) > limit
+    if not too_large:
+        too_large = await _read_into(body, response, limit, scope)
+    if too_large:
+        raise PayloadError(f"{what}: the answer is larger than {limit} bytes")
+    return bytes(body)
+
+
+async def _read_prefix(response: httpx.Response) -> bytes:
+    body = bytearray()
+    with trio.move_on_after(10.0):
+        await _read_into(body, response, _ERROR_LIMIT, None)
+    return bytes(body[:_ERROR_LIMIT])
+
+
+async def _read_into(body: bytearray, response: httpx.Response, limit: int, scope: trio.CancelScope | None) -> bool:
+    """Collect up to `limit` bytes; True if there is more. A cancel scope lets httpx's generators end well."""
+    with trio.CancelScope() as enough:
+        async for chunk in response.aiter_bytes():
+            if scope is not None:
+                scope.deadline = trio.current_time() + REQUEST_SECONDS
+            if len(body) <= limit:
+                body += chunk
+            if len(body) > limit:
+                enough.cancel()
+    return len(body) > limit

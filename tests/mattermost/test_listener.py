@@ -1,0 +1,248 @@
+"""The listener stays connected: resume, catch-up, heartbeat, bad tokens, overflow."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+import trio
+from attrs import define, field
+
+from oc_trio.core.events import Event, Posted
+from oc_trio.errors import MattermostUnavailable
+from oc_trio.mattermost import listener
+from oc_trio.mattermost.client import Api
+from oc_trio.mattermost.listener import Hooks, ListenerState, run_listener, run_poller
+from oc_trio.mattermost.redial import Redial
+from oc_trio.mattermost.socket import ResumePoint
+from tests.mattermost.doubles import FakeHttp, FakeSockets, Peer, error, open_api
+
+ME = {"id": "bot", "username": "bot"}
+
+
+@define(eq=False)
+class Diary:
+    """Writes down what the listener tells."""
+
+    lines: list[str] = field(factory=list)
+    saved: list[ResumePoint | None] = field(factory=list)
+    on_post: Callable[[str], Awaitable[None]] | None = None
+    slow_catch_up: float = 0.0
+    failing: int = 0
+
+    def hooks(self) -> Hooks:
+        return Hooks(self._event, self._connected, self._state, self._save)
+
+    async def _event(self, event: Event) -> None:
+        if isinstance(event, Posted):
+            if self.on_post is not None:
+                await self.on_post(event.post.id)
+            self.lines.append(event.post.id)
+
+    async def _connected(self, resumed: bool) -> None:
+        await trio.sleep(self.slow_catch_up)
+        if self.failing:
+            self.failing -= 1
+            raise MattermostUnavailable("catch-up failed")
+        self.lines.append("resumed" if resumed else "fresh")
+
+    async def _state(self, state: ListenerState, detail: str) -> None:
+        if state in (ListenerState.LIVE, ListenerState.AUTH_FAILED):
+            self.lines.append(state.name)
+
+    async def _save(self, resume: ResumePoint | None) -> None:
+        self.saved.append(resume)
+
+
+async def listen(
+    diary: Diary, sockets: FakeSockets, api: Api, resume: ResumePoint | None = None, seconds: float = 20.0
+) -> None:
+    with trio.move_on_after(seconds):
+        redial = Redial(random=lambda: 1.0)
+        await run_listener(api, diary.hooks(), redial=redial, resume=resume, open_stream=sockets.open_stream)
+
+
+async def drop_after_two(peer: Peer) -> None:
+    await peer.hello()
+    await peer.posted(1, "p1")
+    await peer.posted(2, "p2")
+    await trio.sleep(1)
+
+
+async def go_on_at_three(peer: Peer) -> None:
+    await peer.posted(3, "p3")
+    await peer.answer_pings()
+
+
+async def test_a_dropped_socket_is_resumed_where_handling_stopped(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    """After a drop the next dial names the queue and the next event, and nothing is told twice."""
+    diary, sockets = Diary(), FakeSockets(nursery, [drop_after_two, go_on_at_three])
+    async with open_api(FakeHttp()) as api:
+        await listen(diary, sockets, api)
+    assert diary.lines == ["fresh", "LIVE", "p1", "p2", "resumed", "LIVE", "p3"]
+    assert sockets.dials == ["/api/v4/websocket", "/api/v4/websocket?connection_id=conn1&sequence_number=3"]
+    assert sockets.tokens == ["Bearer secret-token"] * 2
+    assert diary.saved[-1] == ResumePoint("conn1", 4)
+
+
+async def test_a_resume_without_news_is_told_by_the_ping(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    """With nothing missed the server is silent, so the answer to our ping means resumed."""
+    diary, sockets = Diary(), FakeSockets(nursery, [Peer.answer_pings])
+    async with open_api(FakeHttp()) as api:
+        await listen(diary, sockets, api, ResumePoint("old", 7))
+    assert diary.lines == ["resumed", "LIVE"]
+    assert diary.saved[-1] == ResumePoint("old", 7)
+
+
+async def test_a_lost_queue_begins_fresh(autojump_clock: trio.testing.MockClock, nursery: trio.Nursery) -> None:
+    """A hello in answer to a resume means that the queue is gone."""
+
+    async def another(peer: Peer) -> None:
+        await peer.hello("new")
+        await peer.answer_pings()
+
+    diary, sockets = Diary(), FakeSockets(nursery, [another])
+    async with open_api(FakeHttp()) as api:
+        await listen(diary, sockets, api, ResumePoint("old", 7))
+    assert diary.lines == ["fresh", "LIVE"]
+    assert diary.saved[-1] == ResumePoint("new", 1)
+
+
+async def test_a_refused_token_is_confirmed_and_tried_slowly(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    """Silence and a drop after the upgrade, confirmed by a 401 from REST, end in a try a minute."""
+
+    async def drop(peer: Peer) -> None:
+        await trio.sleep(5)
+
+    http = FakeHttp({"GET /users/me": error(401, "api.context.session_expired.app_error")})
+    diary, sockets = Diary(), FakeSockets(nursery, [drop])
+    async with open_api(http) as api:
+        await listen(diary, sockets, api, seconds=140)
+    assert diary.lines == ["AUTH_FAILED"] * 3
+    assert len(sockets.dials) == 3
+
+
+async def test_a_dropped_resume_is_not_asked_for_again(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    """An id that the server can't parse makes it drop us; the next dial goes without one."""
+
+    async def drop(peer: Peer) -> None:
+        await trio.lowlevel.checkpoint()
+
+    diary, sockets = Diary(), FakeSockets(nursery, [drop, drop_after_two])
+    async with open_api(FakeHttp({"GET /users/me": ME})) as api:
+        await listen(diary, sockets, api, ResumePoint("bad", 1), seconds=1.9)
+    assert sockets.dials[:2] == ["/api/v4/websocket?connection_id=bad&sequence_number=1", "/api/v4/websocket"]
+
+
+async def test_a_silent_peer_is_found_by_the_heartbeat(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    """Without an answer to the action ping the socket is given up within 40 s and dialled again."""
+
+    async def mute(peer: Peer) -> None:
+        await peer.hello()
+        await trio.sleep_forever()
+
+    diary, sockets = Diary(), FakeSockets(nursery, [mute, Peer.answer_pings])
+    async with open_api(FakeHttp()) as api:
+        await listen(diary, sockets, api, seconds=45)
+    nursery.cancel_scope.cancel()
+    assert diary.lines == ["fresh", "LIVE", "resumed", "LIVE"]
+
+
+async def test_a_gap_in_the_numbering_starts_anew(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    """A missing number is a lost event: the queue is forgotten and catch-up runs."""
+
+    async def skip(peer: Peer) -> None:
+        await peer.hello()
+        await peer.posted(2, "p2")
+        await trio.sleep(60)
+
+    diary, sockets = Diary(), FakeSockets(nursery, [skip, drop_after_two, Peer.answer_pings])
+    async with open_api(FakeHttp()) as api:
+        await listen(diary, sockets, api, seconds=1.5)
+    assert "p2" not in diary.lines[:2]
+    assert sockets.dials[:2] == ["/api/v4/websocket"] * 2
+
+
+async def test_events_wait_for_catch_up_and_overflow_is_made_good(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    """Events that come during catch-up are told after it; too many of them cost the socket, not the memory."""
+
+    async def flood(peer: Peer) -> None:
+        await peer.hello()
+        for seq in range(1, listener.BUFFER + 100):
+            await peer.posted(seq, f"p{seq}")
+        await peer.answer_pings()
+
+    async def calm(peer: Peer) -> None:
+        await peer.hello("conn2")
+        await peer.answer_pings()
+
+    diary, sockets = Diary(slow_catch_up=3.0), FakeSockets(nursery, [flood, calm])
+    async with open_api(FakeHttp()) as api:
+        await listen(diary, sockets, api)
+    assert diary.lines[0] == "fresh"
+    assert diary.lines[1:-2] == [f"p{seq}" for seq in range(1, listener.BUFFER + 1)]
+    assert diary.lines[-2:] == ["fresh", "LIVE"]
+    assert sockets.dials == ["/api/v4/websocket"] * 2
+
+
+async def test_an_event_whose_handling_failed_is_told_again(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    """The resume point moves after handling, so a failed admission asks for the same event once more."""
+    failed: list[str] = []
+
+    async def fail_once(post_id: str) -> None:
+        if post_id == "p2" and not failed:
+            failed.append(post_id)
+            raise MattermostUnavailable("no directory")
+
+    async def again(peer: Peer) -> None:
+        await peer.posted(2, "p2")
+        await peer.answer_pings()
+
+    diary, sockets = Diary(on_post=fail_once), FakeSockets(nursery, [drop_after_two, again])
+    async with open_api(FakeHttp()) as api:
+        await listen(diary, sockets, api)
+    assert diary.lines == ["fresh", "LIVE", "p1", "resumed", "LIVE", "p2"]
+
+
+async def test_backoff_grows_until_live(autojump_clock: trio.testing.MockClock, nursery: trio.Nursery) -> None:
+    """A server that is down is dialled after 1, 2, 4 and 8 seconds."""
+    diary, sockets = Diary(), FakeSockets(nursery, [Peer.answer_pings], down=100)
+    async with open_api(FakeHttp()) as api:
+        await listen(diary, sockets, api, seconds=15.5)
+    assert sockets.dials == ["refused"] * 5
+
+
+async def test_errors_of_our_own_come_out_bare(autojump_clock: trio.testing.MockClock, nursery: trio.Nursery) -> None:
+    """A programming error in a hook ends the listener as itself, not as a reconnect."""
+
+    async def broken(post_id: str) -> None:
+        raise ZeroDivisionError(post_id)
+
+    diary, sockets = Diary(on_post=broken), FakeSockets(nursery, [drop_after_two])
+    async with open_api(FakeHttp()) as api:
+        with pytest.raises((ZeroDivisionError, ExceptionGroup)) as caught:
+            await listen(diary, sockets, api)
+    assert isinstance(caught.value, ZeroDivisionError)
+
+
+async def test_polling_runs_catch_up_at_intervals(autojump_clock: trio.testing.MockClock) -> None:
+    """Without a websocket the same hook runs every interval, and a failure waits by the same rules."""
+    diary = Diary(failing=1)
+    async with open_api(FakeHttp()) as api:
+        with trio.move_on_after(12):
+            await run_poller(api, diary.hooks(), interval=5.0, redial=Redial(random=lambda: 1.0))
+    assert diary.lines == ["fresh", "LIVE", "fresh", "fresh"]
