@@ -14,7 +14,7 @@ from oc_trio.ids import AccountId, AgentId, ChannelId, FileId, SessionKey, TeamI
 
 
 @frozen
-class Inbound:
+class InboundMessage:
     """`text` has the bot's mention and any trigger prefix removed. `root_id` is the thread the post is in, empty on
     a root; `reply_root` is where the answer goes, empty for the channel itself. `trigger` is the post id, or an id
     made from a click, a slash command or a hook. `create_at` is in milliseconds.
@@ -44,7 +44,7 @@ class Inbound:
     def is_direct(self) -> bool:
         return self.channel_type is ChannelType.DIRECT
 
-    def with_text(self, text: str) -> "Inbound":
+    def with_text(self, text: str) -> "InboundMessage":
         return evolve(self, text=text)
 
     def to_json(self) -> str:
@@ -54,7 +54,7 @@ class Inbound:
         return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
 
     @classmethod
-    def from_json(cls, text: str) -> "Inbound":
+    def from_json(cls, text: str) -> "InboundMessage":
         """The inverse of `to_json`; ValueError, KeyError or TypeError on anything else."""
         fields = json.loads(text)
         fields["source"] = Source(fields["source"])

@@ -11,7 +11,7 @@ from typing import Any
 import trio
 from attrs import field, frozen
 
-from oc_trio.core.backoff import RetryPolicy, delay
+from oc_trio.core.backoff import RetryPolicy, no_sooner_than
 from oc_trio.core.entities import NewPost
 from oc_trio.core.events import Post
 from oc_trio.core.obligations import OutboxKind, OutboxRow, OutboxState
@@ -75,6 +75,10 @@ class Delivery:
             except MattermostUnavailable as problem:
                 attempt += 1
                 await self._pause(attempt, problem, letter.id)
+
+    async def edit_draft(self, post_id: PostId, message: str) -> None:
+        """Show a draft's newest text, once: the next edit makes good for a failed one."""
+        await self.patch(post_id, message, Lane.EDIT)
 
     async def edit_until_done(self, post_id: PostId, message: str) -> None:
         """Make `message` a post's text, for as long as it takes. Raises MattermostRejected: the post is gone."""
@@ -173,9 +177,8 @@ class Delivery:
         return post.id
 
     async def _pause(self, attempt: int, problem: Exception, what: str) -> None:
-        seconds = delay(self.retries, attempt, self.env.random.random())
-        if isinstance(problem, MattermostUnavailable) and problem.retry_after is not None:
-            seconds = max(seconds, problem.retry_after)
+        retry_after = problem.retry_after if isinstance(problem, MattermostUnavailable) else None
+        seconds = no_sooner_than(self.retries.delay(attempt - 1, self.env.random.random()), retry_after)
         why = str(getattr(problem, "status", "") or type(problem).__name__)
         self.metrics.rest_retries.labels(self.account, why).inc()
         log.info("will try again", account=self.account, what=what, seconds=round(seconds, 1), problem=str(problem))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import trio
 
-from oc_trio.core.inbound import Inbound
+from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.obligations import Obligation
 from oc_trio.ids import ChannelId, SessionKey
 from oc_trio.runtime.session import Job, Session
@@ -35,7 +35,7 @@ class Dispatcher:
     def get(self, key: SessionKey) -> Session | None:
         return self._sessions.get(key)
 
-    def submit(self, obligation: Obligation, inbound: Inbound) -> None:
+    def submit(self, obligation: Obligation, inbound: InboundMessage) -> None:
         """Hand a message to its session. While draining it stays in the journal for the next start."""
         if not self._is_open:
             return

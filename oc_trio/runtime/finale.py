@@ -9,7 +9,7 @@ import json
 from attrs import asdict, frozen
 
 from oc_trio.core.final_plan import EditInPlace, FinalPlan, FreshPosts, NothingVisible
-from oc_trio.core.obligations import ObligationState, Outcome, OutboxKind
+from oc_trio.core.obligations import ObligationState, OutboxKind, Outcome
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import ChannelId, FileId, OutboxId, PostId, TurnId
 from oc_trio.runtime.delivery import Delivery, Letter
@@ -74,10 +74,11 @@ async def perform(finale: Finale, address: Address, delivery: Delivery, earlier:
     posts = list(earlier)
     texts = list(enumerate(finale.texts))
     try:
-        if finale.edit:
-            if await _edited(finale, delivery):
-                posts.append(PostId(finale.edit))
-                texts = texts[1:]
+        if finale.edit and await _edited(finale, delivery):
+            posts.append(PostId(finale.edit))
+            texts = texts[1:]
+        if finale.state is ObligationState.CANCELLED:
+            texts = []  # a seal belongs to its draft; without it there is nothing to say
         if not texts and finale.file_ids:
             texts = [(0, "")]
         for index, text in texts:

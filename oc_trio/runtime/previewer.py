@@ -66,7 +66,7 @@ class Previewer:
         self.posts: list[PostId] = []
         self._create, self._edit, self._drafted, self._split = create, edit, drafted, split
         self._pace, self._rules = pace, rules
-        self._number = number
+        self.number = number
         self._sealed = 0
         self._news = trio.Event()
         self._urgent = trio.Event()
@@ -133,7 +133,7 @@ class Previewer:
     def _next_post(self) -> None:
         if self.state.post_id is not None:
             self.posts.append(self.state.post_id)
-        self._number += 1
+        self.number += 1
         self.state = DraftState(ended_at=self.state.ended_at)
 
     async def _step(self, *, wait_for_news: bool) -> None:
@@ -161,7 +161,7 @@ class Previewer:
         with trio.move_on_after(WRITE_SECONDS, shield=True):
             try:
                 if isinstance(step, Create):
-                    post_id = await self._create(self._number, step.text)
+                    post_id = await self._create(self.number, step.text)
                     await self._drafted(post_id)
                 else:
                     await self._edit(step.post_id, step.text)

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import trio
 from attrs import frozen
 
-from oc_trio.core.inbound import Inbound
+from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.obligations import Obligation
 from oc_trio.ids import ChannelId, SessionKey
 from oc_trio.telemetry.log import get_logger
@@ -25,13 +25,13 @@ class Job:
     """An admitted message and the obligation to answer it."""
 
     obligation: Obligation
-    inbound: Inbound
+    inbound: InboundMessage
 
 
 class Session:
     """A conversation: its mailbox, its running turn, and the ways to end it.
 
-    `run_turn(jobs, reason)` answers a batch; `reload()` gives the open jobs of this session that the journal has.
+    `run_turn(jobs, scope, reason)` answers a batch, and cancelling `scope` cuts the turn off, for `reason()`; `reload()` gives the open jobs of this session that the journal has.
     `pick(queued)` says how many of the queued jobs make the next turn (at least one).
     """
 
@@ -39,7 +39,7 @@ class Session:
         self,
         key: SessionKey,
         *,
-        run_turn: Callable[[Sequence[Job], Callable[[], str]], Awaitable[None]],
+        run_turn: Callable[[Sequence[Job], trio.CancelScope, Callable[[], str]], Awaitable[None]],
         withdraw_job: Callable[[Job, str], Awaitable[None]],
         reload: Callable[[SessionKey], Awaitable[Sequence[Job]]],
         pick: Callable[[SessionKey, Sequence[Job]], int],
@@ -107,6 +107,19 @@ class Session:
                 return True
         return False
 
+    def replace(self, job: Job, *, reason: str) -> bool:
+        """The message of `job` reads differently now: answer the new words, in the draft that may be there already."""
+        trigger = job.obligation.trigger
+        if any(running.obligation.trigger == trigger for running in self._turn):
+            self._mailbox.appendleft(job)
+            self._cancel_turn(reason)
+            return True
+        for index, waiting in enumerate(self._mailbox):
+            if waiting.obligation.trigger == trigger:
+                self._mailbox[index] = job
+                return True
+        return False
+
     def close(self) -> None:
         """Start no further turn; the running one may finish."""
         self._is_open = False
@@ -136,8 +149,8 @@ class Session:
     async def _answer(self, jobs: tuple[Job, ...]) -> None:
         self._turn, self._reason = jobs, ""
         try:
-            with trio.CancelScope() as self._scope:
-                await self._run_turn(jobs, lambda: self._reason)
+            self._scope = trio.CancelScope()
+            await self._run_turn(jobs, self._scope, lambda: self._reason)
         finally:
             self._turn, self._scope = (), None
 
