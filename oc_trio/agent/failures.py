@@ -13,6 +13,8 @@ from attrs import field, frozen
 from oc_trio.errors import AgentError, AgentFailed, AgentUnavailable
 
 _BODY_SHOWN = 300
+# Shorter values (an organisation's name in a header) would blank out ordinary words.
+_SHORTEST_SECRET = 6
 _KEY_LIKE = re.compile(r"\b(sk|key|pk|gsk|xai)[-_][A-Za-z0-9_\-*.]{8,}")
 _TOO_LONG = (
     "context length",
@@ -46,7 +48,7 @@ class Endpoint:
     def clean(self, text: str) -> str:
         """`text` on one line, bounded, without secrets."""
         for secret in self.secrets:
-            if secret:
+            if len(secret) >= _SHORTEST_SECRET:
                 text = text.replace(secret, "***")
         return " ".join(_KEY_LIKE.sub("***", text).split())[:_BODY_SHOWN]
 

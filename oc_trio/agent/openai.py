@@ -15,7 +15,7 @@ from oc_trio.agent.exchange import Deadlines, Exchange, open_exchange
 from oc_trio.agent.failures import BROKEN, Endpoint, from_stream
 from oc_trio.agent.openai_wire import OPTIONAL, Completion, request_body
 from oc_trio.agent.port import TurnRequest
-from oc_trio.agent.rounds import MAX_ROUNDS, Answer, Round, converse
+from oc_trio.agent.rounds import MAX_ROUNDS, Answer, Round, converse, merged
 from oc_trio.agent.sse import ServerSentEvent
 from oc_trio.agent.stream import Emit, EventStream, open_events
 from oc_trio.core.turn_events import TextDelta, Thinking
@@ -98,8 +98,8 @@ class OpenAIAgent:
                 done = True
                 break
             out += completion.feed(self._parse(event.data))
-        for merged in _merge(out):
-            await emit(merged)
+        for event_out in merged(out):
+            await emit(event_out)
         return done
 
     def _parse(self, data: str) -> Mapping[str, Any]:
@@ -131,16 +131,3 @@ class OpenAIAgent:
                 f"{self._endpoint.name}: content filter", for_user="The provider's content filter blocked the answer."
             )
         return answer
-
-
-def _merge(events: list[TextDelta | Thinking]) -> list[TextDelta | Thinking]:
-    """One network chunk often carries several tokens: one event is enough for them."""
-    out: list[TextDelta | Thinking] = []
-    for event in events:
-        if out and isinstance(event, TextDelta) and isinstance(out[-1], TextDelta):
-            out[-1] = TextDelta(out[-1].text + event.text)
-        elif out and isinstance(event, Thinking) and isinstance(out[-1], Thinking):
-            out[-1] = Thinking(out[-1].text + event.text)
-        else:
-            out.append(event)
-    return out

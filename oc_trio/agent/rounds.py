@@ -9,7 +9,7 @@ from attrs import frozen
 
 from oc_trio.agent.port import Message, Role, ToolCall, ToolResult, TurnRequest
 from oc_trio.agent.stream import Emit
-from oc_trio.core.turn_events import AgentEvent, Final, TextDelta, ToolEnded, ToolStarted, ToolStatus, Usage
+from oc_trio.core.turn_events import AgentEvent, Final, TextDelta, Thinking, ToolEnded, ToolStarted, ToolStatus, Usage
 from oc_trio.errors import AgentFailed
 
 MAX_ROUNDS = 16
@@ -92,6 +92,19 @@ def transcript(request: TurnRequest, rounds: tuple[Round, ...]) -> tuple[Message
         added.append(Message(Role.ASSISTANT, done.answer.text, tool_calls=calls))
         added += [Message(Role.TOOL, result.text, tool_call_id=call.id) for call, result in zip(calls, done.results)]
     return (*request.messages, *added)
+
+
+def merged(events: list[TextDelta | Thinking]) -> list[TextDelta | Thinking]:
+    """One network chunk often carries several tokens: one event is enough for them."""
+    out: list[TextDelta | Thinking] = []
+    for event in events:
+        if out and isinstance(event, TextDelta) and isinstance(out[-1], TextDelta):
+            out[-1] = TextDelta(out[-1].text + event.text)
+        elif out and isinstance(event, Thinking) and isinstance(out[-1], Thinking):
+            out[-1] = Thinking(out[-1].text + event.text)
+        else:
+            out.append(event)
+    return out
 
 
 def _final(said: list[str], note: str, usage: Usage) -> Final:
