@@ -70,7 +70,8 @@ async def _run(produce: Produce, send: trio.MemorySendChannel[AgentEvent], strea
         last = event
         await send.send(event)
 
-    async with send:
+    # Closed without a checkpoint: there the reader could cancel us first, and a bug of the agent's would be lost.
+    with send:
         try:
             await produce(emit)
         except AgentError as exc:
