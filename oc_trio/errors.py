@@ -27,14 +27,16 @@ class OcTrioError(Exception):
 
 @frozen
 class Problem:
-    """One mistake in the configuration: `path` is the dotted key, `hint` what to write instead."""
+    """One mistake in the configuration: `path` is the dotted key, `hint` what to write instead, `where` file and line."""
 
     path: str
     message: str
     hint: str = ""
+    where: str = ""
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.message}" + (f" ({self.hint})" if self.hint else "")
+        place = f"{self.where}: " if self.where else ""
+        return f"{place}{self.path}: {self.message}" + (f" ({self.hint})" if self.hint else "")
 
 
 class ConfigError(OcTrioError):

@@ -64,7 +64,7 @@ def flat(factory: Callable[[], Any]) -> Any:
 
 @frozen
 class Key:
-    """One key as the file spells it, with its attribute, declared type and default. `owner` is the class that declares it."""
+    """One key as the file spells it, with its attribute, declared type and default. `owner` declares it."""
 
     name: str
     attribute: str

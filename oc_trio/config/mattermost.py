@@ -9,75 +9,11 @@ from enum import Enum
 
 from attrs import frozen
 
+from oc_trio.config.access import Access, Gating
+from oc_trio.config.delivery import Delivery
 from oc_trio.config.fields import flat, key, section, table_of
 from oc_trio.config.secrets import NO_SECRET, Secret
 from oc_trio.config.streaming import Streaming
-
-
-class ChatMode(Enum):
-    """When the bot answers in channels."""
-
-    ONCALL = "oncall"
-    ONMESSAGE = "onmessage"
-    ONCHAR = "onchar"
-
-
-class DmPolicy(Enum):
-    """Who may write to the bot directly."""
-
-    PAIRING = "pairing"
-    ALLOWLIST = "allowlist"
-    OPEN = "open"
-    DISABLED = "disabled"
-
-
-class GroupPolicy(Enum):
-    """Who may talk to the bot in channels."""
-
-    ALLOWLIST = "allowlist"
-    OPEN = "open"
-    DISABLED = "disabled"
-
-
-class ContextVisibility(Enum):
-    """Whose unaddressed posts the model gets to see."""
-
-    ALL = "all"
-    ALLOWLIST = "allowlist"
-    ALLOWLIST_QUOTE = "allowlist_quote"
-
-
-class AllowBots(Enum):
-    """Whether posts by other bots and by webhooks are answered."""
-
-    OFF = "off"
-    MENTIONS = "mentions"
-    LIST = "list"
-
-
-class ReplyToMode(Enum):
-    """Whether a top-level post is answered in a thread."""
-
-    OFF = "off"
-    FIRST = "first"
-    ALL = "all"
-    BATCHED = "batched"
-
-
-class Notify(Enum):
-    """Which post of an answer makes Mattermost notify people."""
-
-    DRAFT = "draft"
-    FINAL = "final"
-    BOTH = "both"
-
-
-class TableMode(Enum):
-    """How Markdown tables go out."""
-
-    OFF = "off"
-    BULLETS = "bullets"
-    CODE = "code"
 
 
 class ConnectionMode(Enum):
@@ -85,111 +21,6 @@ class ConnectionMode(Enum):
 
     WEBSOCKET = "websocket"
     POLL = "poll"
-
-
-@frozen
-class GroupRule:
-    """`groups.<channelId>`."""
-
-    require_mention: bool | None = key(None, "Whether this channel needs a mention; wins over `chatmode`.")
-
-
-@frozen
-class ImplicitMentions:
-    """`implicitMentions`."""
-
-    thread_participation: bool = key(True, "In a thread where the bot has answered, no mention is needed for 7 days.")
-    reply_to_bot: bool = key(True, "Accepted for compatibility; Mattermost has no such replies.")
-    quoted_bot: bool = key(True, "Accepted for compatibility; Mattermost has no such quotes.")
-
-
-@frozen
-class Gating:
-    """When the bot answers."""
-
-    chatmode: ChatMode = key(
-        ChatMode.ONCALL,
-        "In channels, answer to mentions (`oncall`), to every message (`onmessage`), or to messages that begin with "
-        "one of `oncharPrefixes` and to mentions (`onchar`).",
-    )
-    onchar_prefixes: tuple[str, ...] = key((">", "!"), "Prefixes for `onchar`; they are removed from the message.")
-    groups: Mapping[str, GroupRule] = table_of('Rules by channel id; `"*"` is the default for the others.')
-    implicit_mentions: ImplicitMentions = section(ImplicitMentions, "What counts as a mention without being one.")
-
-
-@frozen
-class Access:
-    """Who may talk to the bot, and where. An empty list never means everyone."""
-
-    dm_policy: DmPolicy = key(
-        DmPolicy.PAIRING,
-        "Direct messages: unknown people get a pairing code, only `allowFrom`, everyone "
-        '(`open`, needs `"*"` in `allowFrom`), or nobody.',
-    )
-    allow_from: tuple[str, ...] = key(
-        (),
-        'User ids, `"*"`, or `accessGroup:<name>` for direct messages; `@username` only with '
-        "`dangerouslyAllowNameMatching`.",
-        numbers=True,
-    )
-    group_policy: GroupPolicy = key(GroupPolicy.ALLOWLIST, "The same choice for channels, without pairing.")
-    group_allow_from: tuple[str, ...] = key(
-        (), "As `allowFrom`, for channels; empty falls back to `allowFrom`.", numbers=True
-    )
-    dangerously_allow_name_matching: bool = key(
-        False, "Let lists name people by `@username`, which anyone may change to."
-    )
-    context_visibility: ContextVisibility = key(
-        ContextVisibility.ALL, "Whose unaddressed posts become context for the next turn."
-    )
-    allow_bots: AllowBots = key(
-        AllowBots.OFF,
-        "Posts by other bots: ignored, answered when they mention the bot, or only those in `botAllowFrom`.",
-    )
-    bot_allow_from: tuple[str, ...] = key((), "User ids of bots for `allowBots` `list`.", numbers=True)
-    only_teams: tuple[str, ...] = key((), "Serve only the channels of these team ids; empty means all teams.")
-    only_channels: tuple[str, ...] = key((), "Serve only these channel ids (and direct messages); empty means all.")
-
-
-@frozen
-class ReplyToByChatType:
-    """`replyToModeByChatType`."""
-
-    direct: ReplyToMode = key(ReplyToMode.OFF, "Direct messages.")
-    group: ReplyToMode | None = key(None, "Private channels and group messages; unset means `replyToMode`.")
-    channel: ReplyToMode | None = key(None, "Public channels; unset means `replyToMode`.")
-
-
-@frozen
-class Markdown:
-    """`markdown`."""
-
-    tables: TableMode = key(
-        TableMode.OFF, "Tables go out as they are, as bullets, or as code.", also={"block": TableMode.CODE}
-    )
-
-
-@frozen
-class Delivery:
-    """How answers are posted."""
-
-    reply_to_mode: ReplyToMode = key(
-        ReplyToMode.OFF,
-        "`off`: answer in a thread only where there is one. The others: a thread under each top-level post, "
-        "with a session of its own.",
-    )
-    reply_to_mode_by_chat_type: ReplyToByChatType = section(ReplyToByChatType, "Exceptions by kind of conversation.")
-    text_chunk_limit: int = key(
-        4000, "Characters per post; longer replies continue in further posts.", minimum=1, maximum=16_383
-    )
-    markdown: Markdown = section(Markdown, "Markdown details.")
-    response_prefix: str = key(
-        "", 'Put before each answer; `"auto"` is the agent\'s name in brackets. Default: `messages.responsePrefix`.'
-    )
-    notify: Notify = key(
-        Notify.DRAFT, "Edits notify nobody in Mattermost: notify with the draft, with a fresh final post, or with both."
-    )
-    allow_channel_mentions: bool = key(False, "Let the model's `@channel`, `@all` and `@here` notify people.")
 
 
 @frozen

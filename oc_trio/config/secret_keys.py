@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from oc_trio.config.parse import Invalid, join, kind_of, nearest
@@ -17,24 +18,43 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SHAPES = '{ source = "env", id = "NAME" }, { source = "file", path = "..." } or { source = "exec", command = [...] }'
 
 
-def resolver(env: Mapping[str, str]) -> Callable[[Any, str], Secret]:
-    """A function (raw, path) -> Secret that reads what it refers to; raises Invalid."""
+def resolver(env: Mapping[str, str], folder: Path) -> Callable[[Any, str], Secret]:
+    """A function (raw, path) -> Secret that reads what it refers to; raises Invalid.
+
+    Relative paths start at `folder`, where the configuration file is.
+    """
 
     def resolve(raw: Any, path: str) -> Secret:
         if isinstance(raw, str):
-            return Secret(raw.strip())
-        ref = secret_ref(raw, path)
-        try:
-            return read_secret(ref, env)
-        except SecretUnavailable as missing:
-            raise Invalid(Problem(path, str(missing))) from None
+            return _inline(raw, path)
+        return _fetch(secret_ref(raw, path), path, env, folder)
 
     return resolve
 
 
+def read_file_key(file: str, path: str, env: Mapping[str, str], folder: Path) -> Secret:
+    """The secret in the file that a key such as `botTokenFile` names; raises Invalid."""
+    return _fetch(SecretRef(SecretSource.FILE, file), path, env, folder)
+
+
+def _fetch(ref: SecretRef, path: str, env: Mapping[str, str], folder: Path) -> Secret:
+    if ref.source is SecretSource.FILE:
+        ref = SecretRef(SecretSource.FILE, str(folder / Path(ref.target).expanduser()))
+    try:
+        return read_secret(ref, env)
+    except SecretUnavailable as missing:
+        raise Invalid(Problem(path, str(missing))) from None
+
+
+def _inline(raw: str, path: str) -> Secret:
+    if any(ord(letter) < 32 for letter in raw.strip()):
+        raise Invalid(Problem(path, "holds more than one line"))
+    return Secret(raw.strip())
+
+
 def check_shape(raw: Any, path: str) -> Secret:
     """Check the form of a secret without reading it; inline text is kept, references stay empty. Raises Invalid."""
-    return Secret(raw.strip()) if isinstance(raw, str) else Secret("", secret_ref(raw, path))
+    return _inline(raw, path) if isinstance(raw, str) else Secret("", secret_ref(raw, path))
 
 
 def unread_secret(_raw: Any, _path: str) -> Secret:
