@@ -14,7 +14,7 @@
 
 The scheme is OpenClaw's: `secret = hex(HMAC-SHA256(key="openclaw-mattermost-interactions", msg=bot_token))` and
 `_token = hex(HMAC-SHA256(key=secret, msg=canonical JSON of the context without _token))`, the secret used as its hex
-text. The canonical JSON has its keys sorted recursively, no blanks and raw non-ASCII; see `oc_trio.core.canonical_json`.
+text. The canonical JSON has its keys sorted recursively, no blanks and raw non-ASCII: `oc_trio.core.canonical_json`.
 Nothing here talks to a server, and nothing needs the gateway to run.
 """
 

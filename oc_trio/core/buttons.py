@@ -16,6 +16,7 @@ from attrs import field, frozen
 
 from oc_trio.core.presentation import Menu, Rows
 from oc_trio.core.signing import sign_context
+from oc_trio.core.turn_events import Button
 
 ACTION_ID = "action_id"
 CALLBACK_DATA = "callback_data"
@@ -67,17 +68,25 @@ def action_ids(wishes: Iterable[str]) -> tuple[str, ...]:
 
 
 def attachments(
-    rows: Rows, menus: tuple[Menu, ...], *, bot_token: str, binding: Binding, text: str = ""
+    rows: Rows,
+    menus: tuple[Menu, ...],
+    *,
+    bot_token: str,
+    binding: Binding,
+    text: str = "",
+    custom: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[dict[str, Any]]:
     """The list for `props.attachments`: one attachment per row, the first with `text`, menus last.
 
-    Empty for no buttons and menus. `fallback` is what notifications and old clients show.
+    Empty for no buttons and menus. `fallback` is what notifications and old clients show. `custom` holds, by
+    `Button.id` or `Menu.id`, what goes into that one's context besides.
     """
+    own = custom or {}
     wishes = [button.id or button.value or button.label for row in rows for button in row]
     ids = iter(action_ids([*wishes, *(menu.id or menu.label for menu in menus)]))
     groups: list[list[dict[str, Any]]] = [
         [
-            _action(next(ids), "button", button.label, bot_token, binding, {CALLBACK_DATA: button.value})
+            _action(next(ids), "button", button.label, bot_token, binding, _data(button) | own.get(button.id, {}))
             | {"style": button.style if button.style in _MATTERMOST_STYLES else "default"}
             for button in row
         ]
@@ -85,7 +94,7 @@ def attachments(
         if row
     ]
     if menus:
-        groups.append([_menu_action(next(ids), menu, bot_token, binding) for menu in menus])
+        groups.append([_menu_action(next(ids), menu, bot_token, binding, own.get(menu.id, {})) for menu in menus])
     return [
         {
             "text": text if number == 0 else "",
@@ -120,6 +129,12 @@ def _action(
     }
 
 
-def _menu_action(action_id: str, menu: Menu, bot_token: str, binding: Binding) -> dict[str, Any]:
+def _data(button: Button) -> dict[str, Any]:
+    return {CALLBACK_DATA: button.value} if button.value else {}
+
+
+def _menu_action(
+    action_id: str, menu: Menu, bot_token: str, binding: Binding, custom: Mapping[str, Any]
+) -> dict[str, Any]:
     options = [{"text": text, "value": value} for text, value in menu.options]
-    return _action(action_id, "select", menu.label, bot_token, binding, {}) | {"options": options}
+    return _action(action_id, "select", menu.label, bot_token, binding, custom) | {"options": options}
