@@ -61,9 +61,12 @@ def _of_ours(tx: Tx, post_id: str) -> PostLife | None:
     row = tx.one(outbox.SELECT + " WHERE post_id = ? OR id = ? OR pending_post_id = ?", post_id, post_id, post_id)
     sent = outbox.outbox_of(row) if row else None
     turn_id = sent.turn if sent else None
-    if turn_id is None:
-        # A draft or a final that became of one: ids are 26 characters without blanks, so a part can't match.
-        turn_id = tx.value("SELECT id FROM turns WHERE drafts LIKE ? OR outcome_posts LIKE ?", *[f"%{post_id}%"] * 2)
+    if turn_id is None and post_id.isalnum():  # an id; anything else could hold wildcards
+        # A draft, or a final that a draft became, has no outbox row that knows its post.
+        turn_id = tx.value(
+            "SELECT id FROM turns WHERE ' ' || drafts || ' ' || outcome_posts || ' ' LIKE ? ORDER BY serial DESC",
+            f"% {post_id} %",
+        )
     if turn_id is not None:
         return _turn_life(tx, post_id, turn_id, ours=True)
     return PostLife(post_id, ours=True, outbox=(sent,)) if sent else None

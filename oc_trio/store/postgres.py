@@ -5,6 +5,7 @@ extra `postgres`.
 """
 
 import functools
+import re
 from collections.abc import Sequence
 
 from oc_trio.errors import StoreError
@@ -46,7 +47,7 @@ class PostgresDriver:
         self._connection: psycopg.Connection | None = None
 
     def _connect(self) -> psycopg.Connection:
-        given = psycopg.conninfo.conninfo_to_dict(self._url)
+        given = self._settings()
         settings = {key: value for key, value in SETTINGS.items() if key not in given}
         connection = psycopg.connect(self._url, autocommit=True, **settings)  # type: ignore[arg-type]
         try:
@@ -57,6 +58,16 @@ class PostgresDriver:
             connection.close()
             raise
         return connection
+
+    def _settings(self) -> dict[str, object]:
+        """libpq's own complaints quote parts of the URL, and with them of the password."""
+        try:
+            given: dict[str, object] = {**psycopg.conninfo.conninfo_to_dict(self._url)}
+        except psycopg.Error:
+            given = {"port": "unreadable"}
+        if not re.fullmatch(r"[0-9,]*", str(given.get("port", ""))):
+            raise StoreError("the store's URL can't be read: special characters in its password must be %-encoded")
+        return given
 
     @staticmethod
     def _lock(connection: psycopg.Connection) -> None:

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import trio
-from outcome import Outcome
+from outcome import Error, Outcome
 
 from oc_trio.errors import StoreError
 from oc_trio.store.engine import Driver, Tx, commit_together
@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 WAITING = 1024  # transactions handed in and not settled; the overflow is that callers wait for room
 BATCH = 128  # works in one commit: bounds what one failing commit takes with it
+CLOSING_SECONDS = 60  # twice the longest that a statement may take
 
 
 class _Job:
@@ -39,6 +40,9 @@ class WriterEngine:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._room = trio.Semaphore(WAITING)
         self._token = trio.lowlevel.current_trio_token()
+        self._pending: set[_Job] = set()
+        self._stopped = trio.Event()
+        self._ended: Outcome[None] | None = None
         self._closed = False
 
     @property
@@ -51,6 +55,7 @@ class WriterEngine:
             self._room.release()
             raise StoreError("the store is closed")
         job = _Job(work)
+        self._pending.add(job)
         self._jobs.put(job)
         await job.done.wait()  # cancelled here: it happens without us
         assert job.result is not None
@@ -60,13 +65,8 @@ class WriterEngine:
     async def outside(self, work: Callable[[], T]) -> T:
         return await trio.to_thread.run_sync(_translating, self._driver, work, limiter=trio.CapacityLimiter(1))
 
-    def close(self) -> None:
-        """Take no more; what was handed in is still written."""
-        self._closed = True
-        self._jobs.put(None)
-
-    def serve(self) -> None:
-        """The writer thread: until `close`, then let go of the connection."""
+    def _serve(self) -> None:
+        """The thread: until it is told to end, then let go of the connection."""
         going = True
         while going:
             batch, going = self._next_batch()
@@ -92,8 +92,33 @@ class WriterEngine:
 
     def _settle(self, batch: list[_Job]) -> None:
         for job in batch:
+            self._pending.discard(job)
             self._room.release()
             job.done.set()
+
+    def start(self) -> None:
+        trio.lowlevel.start_thread_soon(self._serve, self._deliver, "oc-trio-journal")
+
+    def _deliver(self, ended: Outcome[None]) -> None:
+        self._token.run_sync_soon(self._stop, ended)
+
+    def _stop(self, ended: Outcome[None]) -> None:
+        """The thread has ended: by `close`, or by a fault that nobody may go on waiting for."""
+        self._closed = True
+        self._ended = ended
+        for job in self._pending:
+            job.result = Error(StoreError("the journal's writer has stopped"))
+        self._settle(list(self._pending))
+        self._stopped.set()
+
+    async def aclose(self) -> None:
+        """Take no more, write what was handed in, join the thread; raises the fault that ended it, if any."""
+        self._closed = True
+        self._jobs.put(None)
+        with trio.move_on_after(CLOSING_SECONDS, shield=True):
+            await self._stopped.wait()
+        if self._ended is not None:
+            self._ended.unwrap()
 
 
 def _translating(driver: Driver, work: Callable[[], T]) -> T:
@@ -105,13 +130,13 @@ def _translating(driver: Driver, work: Callable[[], T]) -> T:
 
 @asynccontextmanager
 async def open_writer(driver: Driver) -> AsyncIterator[WriterEngine]:
-    """Leaving writes what was handed in, closes the connection and joins the thread."""
+    """Leaving writes what was handed in, closes the connection and joins the thread.
+
+    The thread has no nursery of its own around the block: that would wrap each error of the block in a group.
+    """
     engine = WriterEngine(driver)
-    async with trio.open_nursery() as nursery:
-        # A limiter of its own: the default one is shared with DNS and files, and this thread stays.
-        limiter = trio.CapacityLimiter(1)
-        nursery.start_soon(lambda: trio.to_thread.run_sync(engine.serve, limiter=limiter))
-        try:
-            yield engine
-        finally:
-            engine.close()
+    engine.start()
+    try:
+        yield engine
+    finally:
+        await engine.aclose()
