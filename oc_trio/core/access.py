@@ -1,0 +1,227 @@
+"""Who may talk to the bot: one policy for posts, reactions, buttons and slash commands.
+
+Closed by default: an empty list admits nobody, an unknown fact refuses. Whether a post speaks to the bot is `gating`.
+"""
+
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from typing import Any
+
+from attrs import field, frozen
+
+from oc_trio.core.chat import Chat, ChatKind, Sender
+from oc_trio.core.events import Post
+from oc_trio.ids import ChannelId, TeamId, UserId, is_mattermost_id
+
+_GROUP_PREFIX = "accessgroup:"
+# A person's own words have no type, or "me" for the /me command; plugins and integrations write under others.
+_HUMAN_TYPES = frozenset({"", "me"})
+
+
+class DmPolicy(Enum):
+    PAIRING = "pairing"
+    ALLOWLIST = "allowlist"
+    OPEN = "open"
+    DISABLED = "disabled"
+
+
+class GroupPolicy(Enum):
+    ALLOWLIST = "allowlist"
+    OPEN = "open"
+    DISABLED = "disabled"
+
+
+class AllowBots(Enum):
+    """`mentions`: bots are heard like people, but only when they mention us; `list`: only those listed by id."""
+
+    OFF = "off"
+    MENTIONS = "mentions"
+    LIST = "list"
+
+
+class Origin(Enum):
+    """What the sender did."""
+
+    POST = "post"
+    REACTION = "reaction"
+    BUTTON = "button"
+    COMMAND = "command"
+
+
+@frozen
+class AccessPolicy:
+    """The settings behind `authorise`; entries are as the operator wrote them.
+
+    `access_groups` maps a name to its members. `only_team` and `only_channels` narrow everything but direct chats
+    further; None means no such limit, an empty set means nowhere.
+    """
+
+    dm_policy: DmPolicy = DmPolicy.PAIRING
+    group_policy: GroupPolicy = GroupPolicy.ALLOWLIST
+    allow_from: tuple[str, ...] = ()
+    group_allow_from: tuple[str, ...] = ()
+    access_groups: Mapping[str, tuple[str, ...]] = field(factory=dict, hash=False)
+    match_names: bool = False
+    allow_bots: AllowBots = AllowBots.OFF
+    only_team: TeamId | None = None
+    only_channels: frozenset[ChannelId] | None = None
+
+
+@frozen
+class Access:
+    """`reason` is stable, for logs and metrics; `explain`: the sender is told, once, in the direct chat."""
+
+    allowed: bool
+    reason: str
+    explain: bool = False
+
+
+def normalise_entry(entry: str | int) -> str:
+    """An allowlist entry, user id or name in the form in which they are compared; "" for a blank one.
+
+    >>> normalise_entry(" user:@Alice ")
+    'alice'
+    """
+    text = str(entry).strip().lower()
+    if text.startswith(_GROUP_PREFIX):
+        return _GROUP_PREFIX + text[len(_GROUP_PREFIX) :].strip()
+    for prefix in ("mattermost:", "user:"):
+        if text.startswith(prefix):
+            text = text[len(prefix) :].strip()
+            break
+    return text.removeprefix("@").strip()
+
+
+def refuse_post(post: Post, bot: UserId) -> str | None:
+    """Why a post is nobody's words to us, whoever its author is; None if it may be a person's or a bot's.
+
+    Anyone can set the props of integrations on their own posts: that makes their posts ignored, it gains them
+    nothing. `from_bot` is not looked at, for the author's account tells that for certain.
+    """
+    if not post.user_id:
+        return "no_author"
+    if post.user_id == bot:
+        return "own_post"
+    if post.delete_at or post.original_id:
+        return "deleted_post"
+    if post.is_system:
+        return "system_post"
+    if _is_set(post.props, "from_webhook") or _is_set(post.props, "override_username"):
+        return "webhook_post"
+    if _is_set(post.props, "from_plugin") or post.type not in _HUMAN_TYPES:
+        return "integration_post"
+    return None
+
+
+def authorise(
+    sender: Sender,
+    chat: Chat,
+    policy: AccessPolicy,
+    *,
+    paired: frozenset[UserId] | None = frozenset(),
+    origin: Origin = Origin.POST,
+) -> Access:
+    """Whether the sender may use the bot here. `paired` holds the users approved for DMs, None if unreadable."""
+    if sender.is_self:
+        return Access(False, "own_action")
+    if sender.is_bot is None:
+        return Access(False, "author_unknown")
+    kind = chat.kind
+    if kind is None:
+        return Access(False, "chat_type_unknown")
+    if sender.is_bot and policy.allow_bots is AllowBots.OFF:
+        return Access(False, "bot_author")
+    if kind is ChatKind.DIRECT:
+        return _direct(sender, policy, paired, origin)
+    return _outside(chat, policy) or _group(sender, policy)
+
+
+def denial_text(access: Access, origin: Origin) -> str:
+    """What a refused sender reads: under a slash command or a button, or once in a direct chat.
+
+    The pairing reply is made by `pairing`; its reason has the short text here.
+    """
+    if access.reason == "dm_policy_disabled":
+        return "This bot is not accepting direct messages."
+    if origin is Origin.COMMAND:
+        return _COMMAND_DENIALS.get(access.reason, "Unauthorized.")
+    if access.reason == "dm_policy_not_allowlisted" and origin is Origin.POST:
+        return "You are not on this bot's allowlist. Ask the bot owner to add your Mattermost user id."
+    return "Unauthorized."
+
+
+_COMMAND_DENIALS = {
+    "group_policy_disabled": "Slash commands are disabled in channels.",
+    "group_policy_empty_allowlist": "Slash commands are not configured for this channel (no allowlist).",
+}
+
+
+def _direct(sender: Sender, policy: AccessPolicy, paired: frozenset[UserId] | None, origin: Origin) -> Access:
+    explain = not sender.is_bot and origin is not Origin.REACTION
+    if policy.dm_policy is DmPolicy.DISABLED:
+        return Access(False, "dm_policy_disabled", explain)
+    if _listed(sender, policy.allow_from, policy):
+        return Access(True, "dm_open" if policy.dm_policy is DmPolicy.OPEN else "dm_allowlisted")
+    if sender.is_bot and policy.allow_bots is AllowBots.LIST:
+        return Access(False, "bot_not_listed")
+    if policy.dm_policy is not DmPolicy.PAIRING:
+        return Access(False, "dm_policy_not_allowlisted", explain)
+    if paired is None:
+        return Access(False, "pairing_store_unreadable")
+    if sender.user_id in paired:
+        return Access(True, "dm_paired")
+    if origin is Origin.REACTION:
+        return Access(False, "event_pairing_not_allowed")
+    return Access(False, "dm_policy_pairing_required", explain)
+
+
+def _outside(chat: Chat, policy: AccessPolicy) -> Access | None:
+    # A group channel belongs to no team, so a limit to one says nothing about it.
+    if policy.only_team is not None and chat.team_id and chat.team_id != policy.only_team:
+        return Access(False, "team_not_allowed")
+    if policy.only_channels is not None and chat.channel_id not in policy.only_channels:
+        return Access(False, "channel_not_allowed")
+    return None
+
+
+def _group(sender: Sender, policy: AccessPolicy) -> Access:
+    if policy.group_policy is GroupPolicy.DISABLED:
+        return Access(False, "group_policy_disabled")
+    entries = policy.group_allow_from or policy.allow_from
+    must_be_listed = bool(sender.is_bot) and policy.allow_bots is AllowBots.LIST
+    if policy.group_policy is GroupPolicy.OPEN and not must_be_listed:
+        return Access(True, "group_open")
+    if _listed(sender, entries, policy):
+        return Access(True, "group_allowlisted")
+    if must_be_listed:
+        return Access(False, "bot_not_listed")
+    if not any(normalise_entry(entry) for entry in entries):
+        return Access(False, "group_policy_empty_allowlist")
+    return Access(False, "group_policy_not_allowlisted")
+
+
+def _listed(sender: Sender, entries: Iterable[str], policy: AccessPolicy) -> bool:
+    wanted = {normalise_entry(sender.user_id)} - {""}
+    name = normalise_entry(sender.username)
+    # A user may take somebody's id for a name, so what looks like an id is compared with ids only.
+    if policy.match_names and name and not is_mattermost_id(name):
+        wanted.add(name)
+    expanded = set(_expand(entries, policy.access_groups))
+    if "*" in expanded and not (sender.is_bot and policy.allow_bots is AllowBots.LIST):
+        return True
+    return not wanted.isdisjoint(expanded)
+
+
+def _expand(entries: Iterable[str], groups: Mapping[str, tuple[str, ...]]) -> Iterable[str]:
+    """Normalised entries with groups replaced by their members; a group can't hold "*" or another group."""
+    by_name = {name.strip().lower(): members for name, members in groups.items()}
+    for entry in map(normalise_entry, entries):
+        if entry.startswith(_GROUP_PREFIX):
+            members = map(normalise_entry, by_name.get(entry.removeprefix(_GROUP_PREFIX), ()))
+            yield from (member for member in members if member != "*" and not member.startswith(_GROUP_PREFIX))
+        else:
+            yield entry
+
+
+def _is_set(props: Mapping[str, Any], key: str) -> bool:
+    return props.get(key) not in (None, "", False, "false")

@@ -1,0 +1,84 @@
+"""Finds the code in a Markdown text: fenced blocks, indented blocks, spans. Judges nothing else of Markdown."""
+
+import re
+
+_FENCE = re.compile(r"(?P<quote>(?:[ ]{0,3}>)*)(?P<indent>[ \t]*)(?P<marks>`{3,}|~{3,})(?P<info>[^\n]*)")
+_LIST_ITEM = re.compile(r"[ ]{0,3}(?:[-*+]|\d{1,9}[.)])[ \t]")
+_INDENTED = re.compile(r"(?: {4}|[ ]{0,3}\t)[ \t]*\S")
+_TICKS = re.compile(r"`+")
+
+
+def code_ranges(text: str) -> tuple[tuple[int, int], ...]:
+    """The code of a text as (start, end) offsets, ascending and apart; fences and back-ticks are part of it."""
+    ranges: list[tuple[int, int]] = []
+    prose_start = 0
+    for start, end in _block_ranges(text):
+        ranges += _span_ranges(text, prose_start, start)
+        ranges.append((start, end))
+        prose_start = end
+    ranges += _span_ranges(text, prose_start, len(text))
+    return tuple(ranges)
+
+
+def blank_code(text: str) -> str:
+    """The text of the same length with every character of code but newlines replaced by a blank."""
+    pieces: list[str] = []
+    done = 0
+    for start, end in code_ranges(text):
+        pieces += (text[done:start], re.sub(r"[^\n]", " ", text[start:end]))
+        done = end
+    return "".join((*pieces, text[done:]))
+
+
+def _block_ranges(text: str) -> list[tuple[int, int]]:
+    ranges: list[tuple[int, int]] = []
+    fence, fence_start = "", 0
+    in_list, after_blank, offset = False, True, 0
+    for line in text.splitlines(keepends=True):
+        mark = _FENCE.match(line)
+        end = offset + len(line)
+        if fence:
+            if mark and mark["marks"].startswith(fence) and not mark["info"].strip():
+                ranges.append((fence_start, end))
+                fence = ""
+        elif mark and _opens(mark, in_list):
+            fence, fence_start = mark["marks"], offset
+        elif _INDENTED.match(line) and after_blank and not in_list:
+            ranges.append((offset, end))  # the next line may be code too, so after_blank stays
+        elif line.strip():
+            in_list = bool(_LIST_ITEM.match(line)) or (in_list and line[0] in " \t")
+            after_blank = False
+        else:
+            after_blank = True
+        offset = end
+    if fence:
+        ranges.append((fence_start, len(text)))
+    return ranges
+
+
+def _opens(mark: re.Match[str], in_list: bool) -> bool:
+    # Back-ticks in the info string make it a span; four blanks make it indented code, but not inside a list.
+    if mark["marks"][0] == "`" and "`" in mark["info"]:
+        return False
+    return in_list or ("\t" not in mark["indent"] and len(mark["indent"]) <= (4 if mark["quote"] else 3))
+
+
+def _span_ranges(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    """Spans between runs of as many back-ticks, which never reach over a blank line."""
+    ranges: list[tuple[int, int]] = []
+    for paragraph in re.finditer(r"(?:[^\n]|\n(?![ \t]*\n))+", text[start:end]):
+        runs = list(_TICKS.finditer(paragraph[0]))
+        closers: dict[int, list[int]] = {}
+        for index, run in enumerate(runs):
+            closers.setdefault(len(run[0]), []).append(index)
+        base, index = start + paragraph.start(), 0
+        while index < len(runs):
+            later = closers[len(runs[index][0])]
+            while later and later[0] <= index:
+                later.pop(0)
+            escaped = runs[index].start() > 0 and paragraph[0][runs[index].start() - 1] == "\\"
+            if later and not escaped:
+                ranges.append((base + runs[index].start(), base + runs[later[0]].end()))
+                index = later[0]
+            index += 1
+    return ranges
