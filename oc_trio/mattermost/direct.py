@@ -8,8 +8,9 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 import trio
-from attrs import define, field, frozen
+from attrs import define, field
 
+from oc_trio.core.backoff import DirectRetryPolicy, no_sooner_than
 from oc_trio.core.entities import Channel
 from oc_trio.errors import MattermostError, MattermostUnavailable
 from oc_trio.ids import UserId
@@ -17,24 +18,6 @@ from oc_trio.mattermost.client import Api
 
 MOST_CACHED = 10_000
 MOST_JOBS = 1000
-
-
-@frozen
-class DirectRetry:
-    """`dmChannelRetry` in seconds: `max_retries` more tries after the first, each of at most `attempt_seconds`."""
-
-    max_retries: int = 3
-    initial_delay: float = 1.0
-    max_delay: float = 10.0
-    attempt_seconds: float = 30.0
-
-    def delay(self, retry: int, random: float, retry_after: float | None) -> float:
-        """Before retry 0, 1, ...: doubling, lengthened by up to itself with `random` in 0..1, capped.
-
-        The server's `retry_after` is honoured beyond the cap.
-        """
-        whole = min(self.max_delay, self.initial_delay * 2.0**retry)
-        return max(min(self.max_delay, whole * (1.0 + random)), retry_after or 0.0)
 
 
 @define(eq=False)
@@ -50,7 +33,7 @@ class DirectChannels:
 
     _api: Api
     _bot_id: UserId
-    _retry: DirectRetry
+    _retry: DirectRetryPolicy
     _random: Callable[[], float]
     _nursery: trio.Nursery
     _jobs: dict[UserId, _Job] = field(factory=dict)
@@ -96,26 +79,27 @@ class DirectChannels:
             try:
                 return await self._attempt(user_id)
             except MattermostUnavailable as exc:
-                if retry >= self._retry.max_retries:
+                retry += 1
+                wait = self._retry.delay(retry, self._random())
+                if wait is None:
                     raise
-                wait = self._retry.delay(retry, self._random(), exc.retry_after)
+                wait = no_sooner_than(wait, exc.retry_after)
             await trio.sleep(wait)
-            retry += 1
 
     async def _attempt(self, user_id: UserId) -> Channel:
         try:
-            with trio.fail_after(self._retry.attempt_seconds):
+            with trio.fail_after(self._retry.timeout):
                 return await self._api.channels.direct(self._bot_id, user_id)
         except trio.TooSlowError:
-            seconds = self._retry.attempt_seconds
+            seconds = self._retry.timeout
             raise MattermostUnavailable(f"no direct channel within {seconds:g} s", ambiguous=True) from None
 
 
 @asynccontextmanager
 async def open_direct_channels(
-    api: Api, bot_id: UserId, *, retry: DirectRetry | None = None, random: Callable[[], float]
+    api: Api, bot_id: UserId, *, retry: DirectRetryPolicy | None = None, random: Callable[[], float]
 ) -> AsyncGenerator[DirectChannels, None]:
     """The service; leaving it cancels the jobs, and whoever still waits is told so."""
     async with trio.open_nursery() as nursery:
-        yield DirectChannels(api, bot_id, retry or DirectRetry(), random, nursery)
+        yield DirectChannels(api, bot_id, retry or DirectRetryPolicy(), random, nursery)
         nursery.cancel_scope.cancel()

@@ -7,30 +7,37 @@ on, one at a time). What an event means is the hooks' business; nothing here is 
 import logging
 import ssl
 from collections.abc import Awaitable, Callable
-from enum import Enum
 from typing import NoReturn
 
 import trio
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
-from oc_trio.core.events import Event, EventFrame
+from oc_trio.core.backoff import AUTH_RETRY, RetryPolicy, no_sooner_than
+from oc_trio.core.connection import (
+    Admit,
+    CatchUp,
+    CaughtUp,
+    Greeted,
+    Happening,
+    Link,
+    Lost,
+    Numbered,
+    Opened,
+    Phase,
+    PingAnswered,
+    ResumePoint,
+    Retry,
+    TokenRefused,
+    Unreadable,
+    Woke,
+    step,
+)
+from oc_trio.core.events import ActionReply, Event, EventFrame, Frame, Hello, Unhandled
 from oc_trio.core.ratelimit import Lane
 from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable, PayloadError
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.groups import only_mattermost
-from oc_trio.mattermost.redial import Redial
-from oc_trio.mattermost.socket import (
-    NO_ANSWER,
-    NO_GREETING,
-    OUT_OF_ORDER,
-    OVERFLOW,
-    TOO_LARGE,
-    OpenStream,
-    ResumePoint,
-    Socket,
-    open_socket,
-    open_tcp_stream,
-)
+from oc_trio.mattermost.socket import TOO_LARGE, OpenStream, Socket, open_socket, open_tcp_stream
 
 BUFFER = 1024  # events read but not handed on; one more and the socket is closed, to be made good by catch-up
 HEARTBEAT_SECONDS = 30.0
@@ -38,20 +45,7 @@ ANSWER_SECONDS = 10.0
 # How long the pump may go on with what had been read when the socket went.
 REST_SECONDS = 5.0
 
-# After these the server's queue is of no use, or asking for it again would fail the same way for ever.
-_FORGET = frozenset({NO_GREETING, OUT_OF_ORDER, TOO_LARGE, OVERFLOW})
-
 log = logging.getLogger(__name__)
-
-
-class ListenerState(Enum):
-    """What an operator sees of a connection."""
-
-    CONNECTING = "connecting"
-    CATCHING_UP = "catching up"
-    LIVE = "live"
-    WAITING = "waiting to reconnect"
-    AUTH_FAILED = "the token is refused"
 
 
 @frozen
@@ -60,12 +54,12 @@ class Hooks:
 
     `on_event` gets every event in order and should return quickly; a MattermostError from it closes the socket and has
     the event told again. `on_connected(resumed)` runs on every connect, with events held back until it returns.
-    `save_resume` stores where to go on; None means there is nothing to resume. Cheap: it runs at every heartbeat.
+    `on_state` gets the state and why. `save_resume` stores where to go on, None if nowhere; it runs at each heartbeat.
     """
 
     on_event: Callable[[Event], Awaitable[None]]
     on_connected: Callable[[bool], Awaitable[None]]
-    on_state: Callable[[ListenerState, str], Awaitable[None]]
+    on_state: Callable[[Link, str], Awaitable[None]]
     save_resume: Callable[[ResumePoint | None], Awaitable[None]]
 
 
@@ -75,46 +69,56 @@ class _Listener:
     hooks: Hooks
     open_stream: OpenStream
     ssl_context: ssl.SSLContext | None
-    redial: Redial
-    resume: ResumePoint | None
-    task_status: trio.TaskStatus[None]
+    policy: RetryPolicy
+    random: Callable[[], float]
+    link: Link
+    first_live: Callable[[], None]
     was_live: bool = False
 
     async def run(self) -> NoReturn:
         while True:
             try:
-                await self.hooks.on_state(ListenerState.CONNECTING, "")
                 await self._dial()
             except MattermostError as exc:
-                if isinstance(exc, PayloadError) or getattr(exc, "code", "") in _FORGET:
-                    self.resume = None
-                failure = await confirmed(self.api, exc)
-            await self._save()
-            refused = isinstance(failure, MattermostRejected) and failure.is_auth
-            state = ListenerState.AUTH_FAILED if refused else ListenerState.WAITING
-            await self.hooks.on_state(state, str(failure))
-            await trio.sleep(self.redial.pause(failure))
+                failure = exc
+            retry = self._happened(_happening(failure, self.link.phase))
+            await self.save()
+            await self.hooks.on_state(self.link, str(failure))
+            await trio.sleep(_pause(retry, failure, self.policy, self.random()))
 
     async def _dial(self) -> NoReturn:
+        self._happened(Woke())
+        await self.hooks.on_state(self.link, "")
+        # A bad token on the upgrade would be answered with silence; here it is a 401. Besides, the server keeps the
+        # queue of a bot longer that calls this.
+        await self.api.users.me()
         # The upgrade counts against the server's rate limit like any request.
         await self.api.transport.origin.budget.acquire(Lane.FINAL)
         url, token = self.api.transport.origin.websocket_url, self.api.transport.token()
         async with open_socket(
-            url, token, self.resume, open_stream=self.open_stream, ssl_context=self.ssl_context
+            url, token, self.link.resume, open_stream=self.open_stream, ssl_context=self.ssl_context
         ) as socket:
-            self.resume = ResumePoint(socket.connection_id, socket.handled_seq)
+            self._happened(Opened())
             await _Connection(self, socket).run()
 
-    async def live(self) -> None:
-        self.redial.reset()
-        await self._save()
-        await self.hooks.on_state(ListenerState.LIVE, "")
+    def _happened(self, happening: Happening) -> Retry | None:
+        self.link, intents = step(self.link, happening)
+        return next((intent for intent in intents if isinstance(intent, Retry)), None)
+
+    async def catch_up(self, resumed: bool) -> None:
+        await self.hooks.on_state(self.link, "")
+        await self.hooks.on_connected(resumed)
+
+    async def go_live(self) -> None:
+        self._happened(CaughtUp())
+        await self.save()
+        await self.hooks.on_state(self.link, "")
         if not self.was_live:
             self.was_live = True
-            self.task_status.started()
+            self.first_live()
 
-    async def _save(self) -> None:
-        await self.hooks.save_resume(self.resume)
+    async def save(self) -> None:
+        await self.hooks.save_resume(self.link.resume)
 
 
 @define(eq=False)
@@ -127,7 +131,9 @@ class _Connection:
     rest_scope: trio.CancelScope = field(factory=trio.CancelScope)
 
     async def run(self) -> NoReturn:
-        events_send, events_recv = trio.open_memory_channel[EventFrame](BUFFER)
+        first = await self._readable(self.socket.greet(ping=self.owner.link.asked_resume))
+        events_send, events_recv = trio.open_memory_channel[Frame](BUFFER)
+        events_send.send_nowait(first)
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._heartbeat)
@@ -142,60 +148,66 @@ class _Connection:
             self.failure = self.failure or alone
         raise self.failure or MattermostUnavailable("the websocket was closed")
 
-    async def _read(self, events_send: trio.MemorySendChannel[EventFrame]) -> None:
+    async def _read(self, events_send: trio.MemorySendChannel[Frame]) -> None:
         async with events_send:
             try:
                 while True:
-                    await self._read_one(events_send)
+                    events_send.send_nowait(await self._readable(self.socket.receive()))
+            except trio.WouldBlock:
+                self._fail(MattermostUnavailable(f"overflow: more than {BUFFER} events wait to be handled"))
+            except trio.BrokenResourceError:  # the pump has ended with an error of its own
+                return
             except MattermostError as exc:
                 self._fail(exc)
 
-    async def _read_one(self, events_send: trio.MemorySendChannel[EventFrame]) -> None:
+    async def _readable(self, coming: Awaitable[Frame]) -> Frame:
+        """The frame; one that is numbered but can't be read becomes an event that nobody acts on."""
         try:
-            frame = await self.socket.receive()
+            return await coming
         except PayloadError as exc:
             if exc.seq is None:
                 raise
             log.warning("skipped an event that can't be read: %s", exc)
-            return
-        try:
-            events_send.send_nowait(frame)
-        except trio.WouldBlock:
-            problem = f"more than {BUFFER} events wait to be handled"
-            raise MattermostUnavailable(problem, code=OVERFLOW) from None
-        except trio.BrokenResourceError:  # the pump has ended with an error of its own
-            return
+            return EventFrame(exc.seq, Unhandled("unreadable"))
 
     async def _heartbeat(self) -> None:
-        while True:
+        while self.failure is None:
             await trio.sleep(HEARTBEAT_SECONDS)
-            if self.failure is not None:
-                return
             answered = False
             try:
                 with trio.move_on_after(ANSWER_SECONDS):
                     await self.socket.ping()
                     answered = True
-            except MattermostUnavailable as exc:
+            except MattermostError as exc:
                 self._fail(exc)
                 return
             if not answered:
-                problem = f"no answer to our ping within {ANSWER_SECONDS:g} s"
-                self._fail(MattermostUnavailable(problem, code=NO_ANSWER))
+                self._fail(MattermostUnavailable(f"no answer to our ping within {ANSWER_SECONDS:g} s"))
                 await self.socket.abort()
                 return
-            await self.owner.hooks.save_resume(self.owner.resume)
+            await self.owner.save()
 
-    async def _pump(self, events_recv: trio.MemoryReceiveChannel[EventFrame]) -> None:
+    async def _pump(self, events_recv: trio.MemoryReceiveChannel[Frame]) -> None:
         async with events_recv:
-            await self.owner.hooks.on_state(ListenerState.CATCHING_UP, "")
-            await self.owner.hooks.on_connected(self.socket.resumed)
-            if self.failure is None:
-                await self.owner.live()
             async for frame in events_recv:
-                await self.owner.hooks.on_event(frame.event)
-                # Not before: what we were told but have not handled must be told again after a resume.
-                self.owner.resume = ResumePoint(self.socket.connection_id, frame.seq + 1)
+                await self._take(frame)
+
+    async def _take(self, frame: Frame) -> None:
+        owner, before = self.owner, self.owner.link.resume
+        link, intents = step(owner.link, _told(frame))
+        if any(isinstance(intent, Retry) for intent in intents):
+            # The state stays as it was, for `Lost` to decide what becomes of it.
+            raise MattermostUnavailable(f"out of order: {_told(frame)} where {before} was due")
+        # What we were told but have not handled must be told again after a resume: its number counts only below.
+        owner.link = link if isinstance(_told(frame), Greeted) else evolve(link, resume=before)
+        for intent in intents:
+            if isinstance(intent, CatchUp):
+                await owner.catch_up(not intent.lost)
+                if self.failure is None:
+                    await owner.go_live()
+        if isinstance(frame, EventFrame) and any(isinstance(intent, Admit) for intent in intents):
+            await owner.hooks.on_event(frame.event)
+        owner.link = evolve(owner.link, resume=link.resume)
 
     def _fail(self, exc: MattermostError) -> None:
         if self.failure is None:
@@ -207,62 +219,78 @@ async def run_listener(
     api: Api,
     hooks: Hooks,
     *,
-    redial: Redial,
+    random: Callable[[], float],
+    policy: RetryPolicy | None = None,
     resume: ResumePoint | None = None,
     ssl_context: ssl.SSLContext | None = None,
     open_stream: OpenStream = open_tcp_stream,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> NoReturn:
-    """Stay connected until cancelled; started at the first LIVE.
+    """Stay connected until cancelled; started at the first live connection.
 
     Errors of the hooks other than MattermostError come out. On the way out the resume point is saved, so that a restart
     of seconds loses no event.
     """
-    listener = _Listener(api, hooks, open_stream, ssl_context, redial, resume, task_status)
+    link = Link(resume=resume)
+    listener = _Listener(
+        api, hooks, open_stream, ssl_context, policy or RetryPolicy(), random, link, task_status.started
+    )
     try:
         await listener.run()
     finally:
         with trio.move_on_after(2.0, shield=True):
-            await hooks.save_resume(listener.resume)
+            await listener.save()
 
 
 async def run_poller(
-    api: Api,
     hooks: Hooks,
     *,
     interval: float,
-    redial: Redial,
+    random: Callable[[], float],
+    policy: RetryPolicy | None = None,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> NoReturn:
-    """Without a websocket: `on_connected(False)`, the catch-up, every `interval` seconds. Started at the first LIVE."""
-    was_live = False
+    """Without a websocket: `on_connected(False)` every `interval` seconds; started at the first success."""
+    link, was_live = Link(phase=Phase.CATCHING_UP), False
     while True:
         try:
-            if not was_live or redial.failures:
-                await hooks.on_state(ListenerState.CATCHING_UP, "")
             await hooks.on_connected(False)
         except MattermostError as exc:
-            failure = await confirmed(api, exc)
-            refused = isinstance(failure, MattermostRejected) and failure.is_auth
-            await hooks.on_state(ListenerState.AUTH_FAILED if refused else ListenerState.WAITING, str(failure))
-            await trio.sleep(redial.pause(failure))
+            failed, intents = step(evolve(link, phase=Phase.CATCHING_UP), _happening(exc, Phase.CATCHING_UP))
+            link = failed
+            await hooks.on_state(link, str(exc))
+            retry = next((intent for intent in intents if isinstance(intent, Retry)), None)
+            await trio.sleep(_pause(retry, exc, policy or RetryPolicy(), random()))
             continue
-        if not was_live or redial.failures:
-            redial.reset()
-            await hooks.on_state(ListenerState.LIVE, "polling")
+        if link.phase is not Phase.LIVE:
+            link = Link(phase=Phase.LIVE)
+            await hooks.on_state(link, "polling")
         if not was_live:
             was_live = True
             task_status.started()
         await trio.sleep(interval)
 
 
-async def confirmed(api: Api, exc: MattermostError) -> MattermostError:
-    """`exc`, or the 401 behind it: a bad token on the upgrade is answered with silence, so REST has to tell."""
-    suspicious = isinstance(exc, MattermostRejected) and exc.is_auth
-    if not suspicious and getattr(exc, "code", "") != NO_GREETING:
-        return exc
-    try:
-        await api.users.me()
-    except MattermostError as told:
-        return told
-    return MattermostUnavailable(str(exc))
+def _told(frame: Frame) -> Happening:
+    match frame:
+        case EventFrame(event=Hello() as hello):
+            return Greeted(hello.connection_id)
+        case EventFrame():
+            return Numbered(frame.seq)
+        case ActionReply():
+            return PingAnswered(refused=not frame.ok and frame.status_code == 401)
+
+
+def _happening(failure: MattermostError, phase: Phase) -> Happening:
+    """What a failure is to the state table."""
+    if isinstance(failure, MattermostRejected) and failure.is_auth:
+        return TokenRefused()
+    # Asking again would bring the same frame again.
+    unreadable = isinstance(failure, PayloadError) or getattr(failure, "code", "") == TOO_LARGE
+    return Unreadable() if unreadable and phase is not Phase.DIALING else Lost(str(failure))
+
+
+def _pause(retry: Retry | None, failure: MattermostError, policy: RetryPolicy, rand: float) -> float:
+    chosen = AUTH_RETRY if retry is not None and retry.auth else policy
+    asked = failure.retry_after if isinstance(failure, MattermostUnavailable) else None
+    return no_sooner_than(chosen.delay(0 if retry is None else retry.attempt, rand), asked)

@@ -153,7 +153,7 @@ class Sender:
     _locks: KeyedLocks = field(init=False, factory=KeyedLocks)
 
     async def create(self, new: NewPost, *, lane: Lane = Lane.CREATE, in_doubt: bool = False) -> Post:
-        """See `create_post_surely`. Posts of one thread, or of a channel's top level, are written in order of arrival."""
+        """See `create_post_surely`. Posts of one thread, or of a channel's top level, go in order of arrival."""
         async with self._locks.hold((new.channel_id, new.root_id)):
             return await create_post_surely(
                 self.api, new, bot_id=self.bot_id, random=self.random, lane=lane, in_doubt=in_doubt

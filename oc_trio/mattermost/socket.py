@@ -1,7 +1,8 @@
 """One websocket to Mattermost, from the TCP connection to its close; the only importer of trio-websocket.
 
-Owns the handshake, the greeting (new queue or resumed), the numbering of events and the bounded close. Never redials.
-Failures are MattermostUnavailable with a `code` of `WsCode`, or MattermostRejected where the server said no.
+Owns the handshake, the wait for the first frame, the answers to our actions and the bounded close. What a frame means
+for the connection is `core.connection`. Failures are MattermostUnavailable (`code` is `ws.` and the close code) or
+MattermostRejected where the server said no.
 """
 
 import ssl
@@ -13,11 +14,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 import trio
-from attrs import define, field, frozen
+from attrs import define, field
 from trio_websocket import ConnectionClosed, ConnectionRejected, HandshakeError, WebSocketConnection, wrap_client_stream
 
+from oc_trio.core.connection import ResumePoint
 from oc_trio.core.decode import decode_frame
-from oc_trio.core.events import ActionReply, EventFrame, Frame, Hello
+from oc_trio.core.events import ActionReply, EventFrame, Frame
 from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable, PayloadError
 from oc_trio.mattermost.answers import refusal
 from oc_trio.mattermost.explain import explain
@@ -32,55 +34,40 @@ _RECEIVE_BYTES = 64 * 1024  # the default 4 KiB costs two thirds of the receive 
 # Given host, port and the TLS context or None; returns a stream whose TLS handshake is done.
 OpenStream = Callable[[str, int, ssl.SSLContext | None], Awaitable[trio.abc.Stream]]
 
-NO_GREETING = (
-    "ws.no_greeting"  # dropped or silent after the upgrade: a bad token, or a resume that the server can't parse
-)
-OUT_OF_ORDER = "ws.out_of_order"  # an event number was missing, or a second hello came
 TOO_LARGE = "ws.1009"
-OVERFLOW = "ws.overflow"
-NO_ANSWER = "ws.no_answer"  # the heartbeat was not answered
-
-
-@frozen
-class ResumePoint:
-    """Where to go on: the server's name of our queue, and the number of the next event that we have not handled."""
-
-    connection_id: str
-    next_seq: int
 
 
 @define(eq=False)
 class Socket:
-    """An open, greeted websocket. One task may receive while another pings."""
+    """An open websocket. One task may receive while another pings."""
 
     _connection: WebSocketConnection
     _stream: trio.abc.Stream
-    connection_id: str = ""
-    resumed: bool = False
-    _next_seq: int = 0
-    _held: EventFrame | None = None
     _actions: int = 0
     _answers: dict[int, trio.Event] = field(factory=dict)
 
-    @property
-    def handled_seq(self) -> int:
-        """The number from which to resume before anything of this socket was handled."""
-        return self._next_seq if self._held is None else self._held.seq
+    async def greet(self, *, ping: bool) -> Frame:
+        """The first frame, within GREETING_SECONDS: the server's hello, or after a resume whatever proves it.
+
+        A resume in which nothing was missed is silent, so `ping` asks for a sign of life. A bad token meets silence
+        too, and then dropped. Raises as `receive` does.
+        """
+        if ping:
+            self._actions += 1
+            await self._send({"seq": self._actions, "action": "ping"})
+        try:
+            with trio.fail_after(GREETING_SECONDS):
+                return await self._frame()
+        except trio.TooSlowError:
+            raise MattermostUnavailable(f"no greeting within {GREETING_SECONDS:g} s") from None
 
     async def receive(self) -> EventFrame:
-        """The next event, in order. Raises PayloadError (numbered: skip it; unnumbered: the stream is lost)."""
-        if self._held is not None:
-            held, self._held = self._held, None
-            return held
+        """The next event. Raises PayloadError: with `seq` skip that event, without it the stream is lost."""
         while True:
             frame = await self._frame()
-            if isinstance(frame, ActionReply):
-                self._note(frame)
-                continue
-            if isinstance(frame.event, Hello):
-                raise MattermostUnavailable("the server began a new queue on an open socket", code=OUT_OF_ORDER)
-            self._count(frame.seq)
-            return frame
+            if isinstance(frame, EventFrame):
+                return frame
+            self._note(frame)
 
     async def ping(self) -> None:
         """Send the action `ping` and wait for its answer. Cancelling this leaves the connection fit for closing only.
@@ -96,35 +83,9 @@ class Socket:
         """Close the transport without a word; whoever receives is told."""
         await trio.aclose_forcefully(self._stream)
 
-    async def greet(self, resume: ResumePoint | None) -> None:
-        """Find out whether the server resumed: it greets new queues only, so we ask for a sign of life."""
-        if resume is not None:
-            self._actions += 1
-            await self._send({"seq": self._actions, "action": "ping"})
-        first = await self._first(resume)
-        match first:
-            case EventFrame(event=Hello() as hello):
-                self.connection_id, self._next_seq = hello.connection_id, first.seq + 1
-            case EventFrame() if resume is not None and first.seq == resume.next_seq:
-                self.connection_id, self._next_seq, self.resumed = resume.connection_id, first.seq + 1, True
-                self._held = first
-            case None | ActionReply() if resume is not None:
-                if first is not None:
-                    self._note(first)
-                skipped = 1 if first is None else 0
-                self.connection_id, self._next_seq = resume.connection_id, resume.next_seq + skipped
-                self.resumed = True
-            case _:
-                raise MattermostUnavailable("the server's first frame is not a greeting", code=OUT_OF_ORDER)
-
-    async def _first(self, resume: ResumePoint | None) -> Frame | None:
-        """The first frame; None for the expected one with unreadable content."""
-        try:
-            return await self._frame()
-        except PayloadError as exc:
-            if resume is None or exc.seq != resume.next_seq:
-                raise
-            return None
+    async def aclose(self) -> None:
+        """The closing handshake, which waits for the other side; bound it."""
+        await self._connection.aclose()
 
     async def _frame(self) -> Frame:
         try:
@@ -133,24 +94,13 @@ class Socket:
             raise _closed(exc) from None
         if not isinstance(text, str):
             raise PayloadError("a binary frame")
-        try:
-            return decode_frame(text)
-        except PayloadError as exc:
-            if exc.seq is not None and self.connection_id:
-                self._count(exc.seq)
-            raise
+        return decode_frame(text)
 
     async def _send(self, action: dict[str, Any]) -> None:
         try:
             await self._connection.send_message(msgspec.json.encode(action).decode())
         except ConnectionClosed as exc:
             raise _closed(exc) from None
-
-    def _count(self, seq: int) -> None:
-        if seq != self._next_seq:
-            problem = f"event {seq} came where {self._next_seq} was due"
-            raise MattermostUnavailable(problem, code=OUT_OF_ORDER)
-        self._next_seq += 1
 
     def _note(self, reply: ActionReply) -> None:
         if not reply.ok and reply.status_code == 401:
@@ -184,9 +134,10 @@ async def open_socket(
     open_stream: OpenStream = open_tcp_stream,
     ssl_context: ssl.SSLContext | None = None,
 ) -> AsyncGenerator[Socket, None]:
-    """Dial `url` (ws or wss) with the token in the upgrade's header, and wait until the server has greeted or resumed.
+    """Dial `url` (ws or wss) with the token in the upgrade's header, asking to resume if `resume` says where.
 
-    Raises MattermostUnavailable and MattermostRejected; errors of the body come out as they are, not in groups.
+    The caller's first step is `greet`. Raises MattermostUnavailable and MattermostRejected; errors of the body come out
+    as they are, not in groups.
     """
     stream = await _connect(url, open_stream, ssl_context)
     lone: Exception | None = None
@@ -199,7 +150,7 @@ async def open_socket(
                     yield socket
                 finally:
                     with trio.move_on_after(CLOSE_SECONDS, shield=True):
-                        await socket._connection.aclose()
+                        await socket.aclose()
             finally:
                 pump.cancel_scope.cancel()
     except ExceptionGroup as group:
@@ -257,15 +208,7 @@ async def _upgrade(
             )
     except trio.TooSlowError:
         raise MattermostUnavailable(f"no websocket upgrade within {HANDSHAKE_SECONDS:g} s") from None
-    socket = Socket(connection, stream)
-    try:
-        with trio.fail_after(GREETING_SECONDS):
-            await socket.greet(resume)
-    except trio.TooSlowError:
-        raise MattermostUnavailable(f"no greeting within {GREETING_SECONDS:g} s", code=NO_GREETING) from None
-    except MattermostUnavailable as exc:
-        raise MattermostUnavailable(f"no greeting: {exc}", code=NO_GREETING) from None
-    return socket
+    return Socket(connection, stream)
 
 
 def _closed(exc: ConnectionClosed) -> MattermostUnavailable:

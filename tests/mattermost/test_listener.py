@@ -6,16 +6,17 @@ import pytest
 import trio
 from attrs import define, field
 
+from oc_trio.core.backoff import RetryPolicy
+from oc_trio.core.connection import Link, Phase, ResumePoint
 from oc_trio.core.events import Event, Posted
 from oc_trio.errors import MattermostUnavailable
 from oc_trio.mattermost import listener
 from oc_trio.mattermost.client import Api
-from oc_trio.mattermost.listener import Hooks, ListenerState, run_listener, run_poller
-from oc_trio.mattermost.redial import Redial
-from oc_trio.mattermost.socket import ResumePoint
+from oc_trio.mattermost.listener import Hooks, run_listener, run_poller
 from tests.mattermost.doubles import FakeHttp, FakeSockets, Peer, error, open_api
 
 ME = {"id": "bot", "username": "bot"}
+POLICY = RetryPolicy(initial=1.0)
 
 
 @define(eq=False)
@@ -44,9 +45,11 @@ class Diary:
             raise MattermostUnavailable("catch-up failed")
         self.lines.append("resumed" if resumed else "fresh")
 
-    async def _state(self, state: ListenerState, detail: str) -> None:
-        if state in (ListenerState.LIVE, ListenerState.AUTH_FAILED):
-            self.lines.append(state.name)
+    async def _state(self, link: Link, detail: str) -> None:
+        if link.phase is Phase.LIVE:
+            self.lines.append("LIVE")
+        if link.phase is Phase.WAITING and link.auth_failed:
+            self.lines.append("AUTH_FAILED")
 
     async def _save(self, resume: ResumePoint | None) -> None:
         self.saved.append(resume)
@@ -56,8 +59,9 @@ async def listen(
     diary: Diary, sockets: FakeSockets, api: Api, resume: ResumePoint | None = None, seconds: float = 20.0
 ) -> None:
     with trio.move_on_after(seconds):
-        redial = Redial(random=lambda: 1.0)
-        await run_listener(api, diary.hooks(), redial=redial, resume=resume, open_stream=sockets.open_stream)
+        await run_listener(
+            api, diary.hooks(), random=lambda: 0.5, policy=POLICY, resume=resume, open_stream=sockets.open_stream
+        )
 
 
 async def drop_after_two(peer: Peer) -> None:
@@ -77,7 +81,7 @@ async def test_a_dropped_socket_is_resumed_where_handling_stopped(
 ) -> None:
     """After a drop the next dial names the queue and the next event, and nothing is told twice."""
     diary, sockets = Diary(), FakeSockets(nursery, [drop_after_two, go_on_at_three])
-    async with open_api(FakeHttp()) as api:
+    async with open_api(FakeHttp({"GET /users/me": ME})) as api:
         await listen(diary, sockets, api)
     assert diary.lines == ["fresh", "LIVE", "p1", "p2", "resumed", "LIVE", "p3"]
     assert sockets.dials == ["/api/v4/websocket", "/api/v4/websocket?connection_id=conn1&sequence_number=3"]
@@ -90,7 +94,7 @@ async def test_a_resume_without_news_is_told_by_the_ping(
 ) -> None:
     """With nothing missed the server is silent, so the answer to our ping means resumed."""
     diary, sockets = Diary(), FakeSockets(nursery, [Peer.answer_pings])
-    async with open_api(FakeHttp()) as api:
+    async with open_api(FakeHttp({"GET /users/me": ME})) as api:
         await listen(diary, sockets, api, ResumePoint("old", 7))
     assert diary.lines == ["resumed", "LIVE"]
     assert diary.saved[-1] == ResumePoint("old", 7)
@@ -104,26 +108,26 @@ async def test_a_lost_queue_begins_fresh(autojump_clock: trio.testing.MockClock,
         await peer.answer_pings()
 
     diary, sockets = Diary(), FakeSockets(nursery, [another])
-    async with open_api(FakeHttp()) as api:
+    async with open_api(FakeHttp({"GET /users/me": ME})) as api:
         await listen(diary, sockets, api, ResumePoint("old", 7))
     assert diary.lines == ["fresh", "LIVE"]
     assert diary.saved[-1] == ResumePoint("new", 1)
 
 
-async def test_a_refused_token_is_confirmed_and_tried_slowly(
+async def test_a_refused_token_is_told_apart_and_tried_slowly(
     autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
 ) -> None:
-    """Silence and a drop after the upgrade, confirmed by a 401 from REST, end in a try a minute."""
+    """Silence and a drop after the upgrade, confirmed by a 401 from REST, end in ever slower tries without a dial."""
 
     async def drop(peer: Peer) -> None:
         await trio.sleep(5)
 
-    http = FakeHttp({"GET /users/me": error(401, "api.context.session_expired.app_error")})
+    http = FakeHttp({"GET /users/me": [ME, error(401, "api.context.session_expired.app_error")]})
     diary, sockets = Diary(), FakeSockets(nursery, [drop])
     async with open_api(http) as api:
         await listen(diary, sockets, api, seconds=140)
     assert diary.lines == ["AUTH_FAILED"] * 3
-    assert len(sockets.dials) == 3
+    assert len(sockets.dials) == 1
 
 
 async def test_a_dropped_resume_is_not_asked_for_again(
@@ -150,16 +154,16 @@ async def test_a_silent_peer_is_found_by_the_heartbeat(
         await trio.sleep_forever()
 
     diary, sockets = Diary(), FakeSockets(nursery, [mute, Peer.answer_pings])
-    async with open_api(FakeHttp()) as api:
+    async with open_api(FakeHttp({"GET /users/me": ME})) as api:
         await listen(diary, sockets, api, seconds=45)
     nursery.cancel_scope.cancel()
     assert diary.lines == ["fresh", "LIVE", "resumed", "LIVE"]
 
 
-async def test_a_gap_in_the_numbering_starts_anew(
+async def test_a_gap_in_the_numbering_asks_for_what_is_missing(
     autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
 ) -> None:
-    """A missing number is a lost event: the queue is forgotten and catch-up runs."""
+    """A missing number closes the socket, and the next dial asks for the number that was due."""
 
     async def skip(peer: Peer) -> None:
         await peer.hello()
@@ -167,10 +171,10 @@ async def test_a_gap_in_the_numbering_starts_anew(
         await trio.sleep(60)
 
     diary, sockets = Diary(), FakeSockets(nursery, [skip, drop_after_two, Peer.answer_pings])
-    async with open_api(FakeHttp()) as api:
+    async with open_api(FakeHttp({"GET /users/me": ME})) as api:
         await listen(diary, sockets, api, seconds=1.5)
     assert "p2" not in diary.lines[:2]
-    assert sockets.dials[:2] == ["/api/v4/websocket"] * 2
+    assert sockets.dials[1] == "/api/v4/websocket?connection_id=conn1&sequence_number=1"
 
 
 async def test_events_wait_for_catch_up_and_overflow_is_made_good(
@@ -189,12 +193,12 @@ async def test_events_wait_for_catch_up_and_overflow_is_made_good(
         await peer.answer_pings()
 
     diary, sockets = Diary(slow_catch_up=3.0), FakeSockets(nursery, [flood, calm])
-    async with open_api(FakeHttp()) as api:
+    async with open_api(FakeHttp({"GET /users/me": ME})) as api:
         await listen(diary, sockets, api)
     assert diary.lines[0] == "fresh"
     assert diary.lines[1:-2] == [f"p{seq}" for seq in range(1, listener.BUFFER + 1)]
     assert diary.lines[-2:] == ["fresh", "LIVE"]
-    assert sockets.dials == ["/api/v4/websocket"] * 2
+    assert sockets.dials[1] == f"/api/v4/websocket?connection_id=conn1&sequence_number={listener.BUFFER + 1}"
 
 
 async def test_an_event_whose_handling_failed_is_told_again(
@@ -213,7 +217,7 @@ async def test_an_event_whose_handling_failed_is_told_again(
         await peer.answer_pings()
 
     diary, sockets = Diary(on_post=fail_once), FakeSockets(nursery, [drop_after_two, again])
-    async with open_api(FakeHttp()) as api:
+    async with open_api(FakeHttp({"GET /users/me": ME})) as api:
         await listen(diary, sockets, api)
     assert diary.lines == ["fresh", "LIVE", "p1", "resumed", "LIVE", "p2"]
 
@@ -221,7 +225,7 @@ async def test_an_event_whose_handling_failed_is_told_again(
 async def test_backoff_grows_until_live(autojump_clock: trio.testing.MockClock, nursery: trio.Nursery) -> None:
     """A server that is down is dialled after 1, 2, 4 and 8 seconds."""
     diary, sockets = Diary(), FakeSockets(nursery, [Peer.answer_pings], down=100)
-    async with open_api(FakeHttp()) as api:
+    async with open_api(FakeHttp({"GET /users/me": ME})) as api:
         await listen(diary, sockets, api, seconds=15.5)
     assert sockets.dials == ["refused"] * 5
 
@@ -233,7 +237,7 @@ async def test_errors_of_our_own_come_out_bare(autojump_clock: trio.testing.Mock
         raise ZeroDivisionError(post_id)
 
     diary, sockets = Diary(on_post=broken), FakeSockets(nursery, [drop_after_two])
-    async with open_api(FakeHttp()) as api:
+    async with open_api(FakeHttp({"GET /users/me": ME})) as api:
         with pytest.raises((ZeroDivisionError, ExceptionGroup)) as caught:
             await listen(diary, sockets, api)
     assert isinstance(caught.value, ZeroDivisionError)
@@ -242,7 +246,6 @@ async def test_errors_of_our_own_come_out_bare(autojump_clock: trio.testing.Mock
 async def test_polling_runs_catch_up_at_intervals(autojump_clock: trio.testing.MockClock) -> None:
     """Without a websocket the same hook runs every interval, and a failure waits by the same rules."""
     diary = Diary(failing=1)
-    async with open_api(FakeHttp()) as api:
-        with trio.move_on_after(12):
-            await run_poller(api, diary.hooks(), interval=5.0, redial=Redial(random=lambda: 1.0))
+    with trio.move_on_after(12):
+        await run_poller(diary.hooks(), interval=5.0, random=lambda: 0.5, policy=POLICY)
     assert diary.lines == ["fresh", "LIVE", "fresh", "fresh"]

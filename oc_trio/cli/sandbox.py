@@ -1,0 +1,61 @@
+"""`oc-trio sandbox`: run an embedded Mattermost-compatible server with a small demo world. Keeps nothing on disk."""
+
+import json
+
+import click
+
+
+@click.command("sandbox")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8065, show_default=True, help="Port to listen on; 0 takes a free one.")
+@click.option("--bot-token", default="", metavar="TOKEN", help="The demo bot's access token (made up when not given).")
+@click.option("--rate-limit", is_flag=True, help="Answer 429 as a real server with rate limiting on.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON line at start instead of text.")
+def command(host: str, port: int, bot_token: str, *, rate_limit: bool, as_json: bool) -> None:
+    """Run a chat server for trying things out: team "demo", users admin, alice and bob (password Passw0rd!x), one bot.
+
+    Everything is kept in memory. Ctrl-C or SIGTERM ends it. Exit code 1: the address can't be used.
+    """
+    import trio
+
+    try:
+        trio.run(_run, host, port, bot_token, rate_limit, as_json)
+    except* OSError as group:
+        raise click.ClickException(f"cannot listen on {host}:{port}: {_reason(group)}") from None
+
+
+def _reason(group: BaseExceptionGroup[OSError]) -> str:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
+
+
+async def _run(host: str, port: int, bot_token: str, rate_limit: bool, as_json: bool) -> None:
+    import signal
+    from functools import partial
+
+    import trio
+
+    from oc_trio.sandbox.demo import seed
+    from oc_trio.sandbox.serve import serve
+    from oc_trio.sandbox.settings import Settings
+    from oc_trio.sandbox.world import World
+
+    world = World(settings=Settings(rate_limit=rate_limit))
+    demo = seed(world, bot_token=bot_token)
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as nursery:
+            url: str = await nursery.start(partial(serve, world, host=host, port=port))
+            if as_json:
+                click.echo(json.dumps({"url": url, "bot_token": demo.bot.token, "bot_id": demo.bot.id}))
+            else:
+                click.echo(f"sandbox: {url}")
+                click.echo(f"bot token: {demo.bot.token}")
+            async for _ in signals:
+                break
+            nursery.cancel_scope.cancel()
+
+
+if __name__ == "__main__":
+    command()

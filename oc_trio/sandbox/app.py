@@ -1,0 +1,85 @@
+"""The Quart-Trio face: turns HTTP requests and websockets into calls of the router and the protocol, and decides nothing.
+
+A server that can drop a TCP connection without a close frame offers `ABORT` among the websocket scope's extensions.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from quart import Response, request, send_from_directory, websocket
+from quart_trio import QuartTrio
+
+from oc_trio.sandbox.exchange import SandboxRequest, SandboxResponse
+from oc_trio.sandbox.protocol import is_foreign_origin, read_opening, serve_connection
+from oc_trio.sandbox.router import Router
+from oc_trio.sandbox.world import World
+
+ABORT = "oc_trio.abort"
+PAGE = Path(__file__).parent / "page"  # the chat page, served at /
+
+
+class _QuartPeer:
+    """Quart cancels the handler when its websocket ends, so a lost peer is never seen here."""
+
+    def __init__(self, extensions: dict[str, Any]) -> None:
+        self._extensions = extensions
+
+    async def receive(self) -> str | bytes:
+        frame: str | bytes = await websocket.receive()
+        return frame
+
+    async def send(self, frame: str) -> None:
+        await websocket.send(frame)
+
+    async def abort(self) -> None:
+        if ABORT in self._extensions:
+            await self._extensions[ABORT]()
+        else:
+            await websocket.close(1011)
+
+
+def _http_response(answer: SandboxResponse) -> Response:
+    response = Response(answer.body, status=answer.status)
+    for name, value in answer.headers:
+        response.headers[name] = value
+    return response
+
+
+def create_app(world: World) -> QuartTrio:
+    """The ASGI app of one world."""
+    app = QuartTrio(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = None  # the router knows a limit for each route
+    router = Router(world)
+
+    async def api(path: str) -> Response:
+        too_large = router.refuse_size(request.method, request.path, request.content_length or 0)
+        if too_large is not None:
+            return _http_response(too_large)
+        asked = SandboxRequest(
+            method=request.method,
+            path=request.path,
+            query=request.query_string.decode("latin-1"),
+            headers=tuple((name.lower(), value) for name, value in request.headers.items()),
+            body=await request.get_data(cache=False),
+            remote=request.remote_addr or "",
+        )
+        return _http_response(await router.handle(asked))
+
+    async def page(path: str = "index.html") -> Response:
+        return await send_from_directory(PAGE, path)
+
+    async def talk() -> None | tuple[str, int]:
+        if is_foreign_origin(websocket.headers.get("Origin", ""), websocket.headers.get("Host", "")):
+            return "", 403
+        await websocket.accept()
+        opening = read_opening(websocket.query_string.decode("latin-1"), websocket.headers.get("Authorization", ""))
+        await serve_connection(world, _QuartPeer(dict(websocket.scope.get("extensions") or {})), opening)
+        return None
+
+    methods = ["GET", "POST", "PUT", "DELETE", "PATCH"]
+    for prefix in ("/api", "/hooks"):
+        app.add_url_rule(f"{prefix}/<path:path>", f"api{prefix}", api, methods=methods, provide_automatic_options=False)
+    app.add_url_rule("/", "index", page)
+    app.add_url_rule("/<path:path>", "page", page)
+    app.add_websocket("/api/v4/websocket", "websocket", talk)
+    return app

@@ -1,0 +1,53 @@
+"""Message attachments inside a post's props: giving actions ids, hiding integrations, finding the one pressed."""
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+Json = dict[str, Any]
+
+
+def attachments_of(props: Mapping[str, Any]) -> list[Json]:
+    found = props.get("attachments")
+    return [a for a in found if isinstance(a, dict)] if isinstance(found, list) else []
+
+
+def actions_of(props: Mapping[str, Any]) -> Iterator[Json]:
+    for attachment in attachments_of(props):
+        actions = attachment.get("actions")
+        yield from (a for a in actions if isinstance(a, dict)) if isinstance(actions, list) else ()
+
+
+def complete(props: Mapping[str, Any], new_id: Callable[[], str]) -> Json:
+    """A copy of the props in which every action has an id."""
+    kept = copy.deepcopy(dict(props))
+    for action in actions_of(kept):
+        if not action.get("id"):
+            action["id"] = new_id()
+    return kept
+
+
+def public(props: Mapping[str, Any], cookie: Callable[[Json], str] | None = None) -> Json:
+    """The props as clients see them: no action shows its integration; `cookie` seals it in for an ephemeral post."""
+    if not attachments_of(props):
+        return dict(props)
+    shown = copy.deepcopy(dict(props))
+    for action in actions_of(shown):
+        if cookie is not None and "integration" in action:
+            action["cookie"] = cookie(action)
+        action.pop("integration", None)
+    return shown
+
+
+def find_action(props: Mapping[str, Any], action_id: str) -> Json | None:
+    """The action that can be pressed: one that still has its integration."""
+    usable = (a for a in actions_of(props) if a.get("id") == action_id and isinstance(a.get("integration"), dict))
+    return next(usable, None)
+
+
+def texts_of(props: Mapping[str, Any]) -> Iterator[str]:
+    """The attachment texts in which a mention counts."""
+    for attachment in attachments_of(props):
+        for key in ("pretext", "text"):
+            if isinstance(attachment.get(key), str):
+                yield attachment[key]

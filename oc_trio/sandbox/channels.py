@@ -1,0 +1,118 @@
+"""Channels, direct and group channels, their members, and who may read or write where. Publishes nothing."""
+
+import hashlib
+
+from oc_trio.sandbox.records import Channel, Team, User
+from oc_trio.sandbox.refusal import Refused, bad_body, forbidden
+from oc_trio.sandbox.teams import Teams
+from oc_trio.sandbox.ticker import Ticker
+from oc_trio.sandbox.users import Users
+
+MEMBER = "channel_user"
+ADMIN = "channel_user channel_admin"
+GROUP_SIZE = range(3, 9)
+
+
+class Channels:
+    def __init__(self, ticker: Ticker, users: Users, teams: Teams) -> None:
+        self._ticker = ticker
+        self._users = users
+        self._teams = teams
+        self._by_id: dict[str, Channel] = {}
+        self._private_talks: dict[str, Channel] = {}  # by name: id__id, or the hash of a group
+
+    def create(self, team: Team, name: str, display_name: str, type: str, creator_id: str) -> Channel:  # noqa: A002
+        if any(c.name == name for c in self._by_id.values() if c.team_id == team.id):
+            raise Refused(400, "store.sql_channel.save_channel.exists.app_error", "A channel with that name exists.")
+        return self._add(team.id, name, display_name, type, creator_id)
+
+    def _add(self, team_id: str, name: str, display_name: str, type: str, creator_id: str) -> Channel:  # noqa: A002
+        now = self._ticker.now()
+        channel = Channel(self._ticker.new_id(), team_id, type, name, display_name, creator_id, now, update_at=now)
+        self._by_id[channel.id] = channel
+        return channel
+
+    def direct(self, creator: User, other_id: str) -> tuple[Channel, bool]:
+        """The direct channel of two users, and whether it is new."""
+        if self._users.find(other_id) is None:
+            raise Refused(400, "api.channel.create_direct_channel.invalid_user.app_error", "Invalid user ID.")
+        return self._private_talk("D", "__".join(sorted((creator.id, other_id))), "", creator, (creator.id, other_id))
+
+    def group(self, creator: User, user_ids: tuple[str, ...]) -> tuple[Channel, bool]:
+        ids = tuple(sorted({*user_ids, creator.id}))
+        if len(ids) not in GROUP_SIZE:
+            raise Refused(400, "api.channel.create_group.bad_size.app_error", "A group has 3 to 8 members.")
+        users = [self._users.find(user_id) for user_id in ids]
+        names = sorted(user.username for user in users if user is not None)
+        if len(names) != len(ids):
+            raise Refused(400, "api.channel.create_group.bad_user.app_error", "One of the users does not exist.")
+        digest = hashlib.sha1("".join(ids).encode(), usedforsecurity=False).hexdigest()
+        return self._private_talk("G", digest, ", ".join(names), creator, ids)
+
+    def _private_talk(
+        self,
+        type: str,  # noqa: A002
+        name: str,
+        display_name: str,
+        creator: User,
+        ids: tuple[str, ...],
+    ) -> tuple[Channel, bool]:
+        known = self._private_talks.get(name)
+        if known is not None:
+            return known, False
+        channel = self._private_talks[name] = self._add("", name, display_name, type, creator.id)
+        channel.members.update(dict.fromkeys(ids, MEMBER))
+        return channel, True
+
+    def find(self, channel_id: str) -> Channel | None:
+        return self._by_id.get(channel_id)
+
+    def get(self, channel_id: str) -> Channel:
+        channel = self._by_id.get(channel_id)
+        if channel is None:
+            raise Refused(404, "app.channel.get.existing.app_error", "Unable to find the existing channel.")
+        return channel
+
+    def named(self, team_id: str, name: str) -> Channel | None:
+        wanted = name.lower()
+        return next((c for c in self._by_id.values() if c.name == wanted and c.team_id == team_id), None)
+
+    def of_team(self, team_id: str) -> tuple[Channel, ...]:
+        return tuple(c for c in self._by_id.values() if c.team_id == team_id)
+
+    def of_user(self, user_id: str, team_id: str | None = None) -> tuple[Channel, ...]:
+        """The user's live channels; with a team, those of the team and all direct and group ones."""
+        mine = (c for c in self._by_id.values() if user_id in c.members and not c.delete_at)
+        return tuple(c for c in mine if team_id is None or c.team_id in {team_id, ""})
+
+    def is_member(self, user_id: str, channel_id: str) -> bool:
+        channel = self._by_id.get(channel_id)
+        return channel is not None and user_id in channel.members
+
+    def may_read(self, user: User, channel: Channel) -> bool:
+        open_to_team = channel.type == "O" and self._teams.is_member(user.id, channel.team_id)
+        return user.is_admin or user.id in channel.members or open_to_team
+
+    def require_read(self, user: User, channel_id: str) -> Channel:
+        channel = self.get(channel_id)
+        if not self.may_read(user, channel):
+            raise forbidden()
+        return channel
+
+    def require_member(self, user: User, channel_id: str) -> Channel:
+        """A channel the user may write to or list; an unknown one is 403 too, as on the real server."""
+        channel = self._by_id.get(channel_id)
+        if channel is None or (user.id not in channel.members and not user.is_admin):
+            raise forbidden()
+        return channel
+
+    def require_direct_pair(self, user: User, ids: tuple[str, ...]) -> str:
+        """The other side of the pair a direct channel is asked for."""
+        if len(ids) != 2:
+            raise bad_body("user_ids")
+        if user.id not in ids and not user.is_admin:
+            raise forbidden()
+        return ids[1] if ids[0] == user.id else ids[0]
+
+    def not_a_member(self) -> Refused:
+        return Refused(404, "app.channel.get_member.missing.app_error", "No channel member found.")

@@ -1,0 +1,124 @@
+"""Slash commands as rows: creating, listing, changing and deleting them, and who may. Running one is slash.py's."""
+
+from typing import Any
+
+from oc_trio.sandbox.records import Command, User
+from oc_trio.sandbox.refusal import Refused, forbidden
+from oc_trio.sandbox.teams import Teams
+from oc_trio.sandbox.ticker import Ticker
+
+Json = dict[str, Any]
+
+BUILT_IN = ("away", "code", "dnd", "echo", "header", "help", "invite", "join", "leave", "me", "msg", "mute", "offline")
+BUILT_IN += ("online", "open", "purpose", "rename", "search", "settings", "shortcuts", "shrug", "status", "logout")
+_EDITABLE = ("method", "url", "username", "icon_url", "auto_complete", "auto_complete_desc", "auto_complete_hint")
+_EDITABLE += ("display_name", "description", "trigger")
+
+
+def command_view(command: Command, *, reveal: bool = True) -> Json:
+    """`reveal` False is how a list shows somebody's command to everybody: no token, URL or creator."""
+    return {
+        "id": command.id,
+        "token": command.token if reveal else "",
+        "create_at": command.create_at,
+        "update_at": command.update_at,
+        "delete_at": command.delete_at,
+        "creator_id": command.creator_id if reveal else "",
+        "team_id": command.team_id,
+        "trigger": command.trigger,
+        "method": command.method if reveal else "",
+        "username": command.username,
+        "icon_url": command.icon_url,
+        "auto_complete": command.auto_complete,
+        "auto_complete_desc": command.auto_complete_desc,
+        "auto_complete_hint": command.auto_complete_hint,
+        "display_name": command.display_name,
+        "description": command.description,
+        "url": command.url if reveal else "",
+        "plugin_id": "",
+    }
+
+
+def built_in_view(trigger: str) -> Json:
+    return command_view(Command("", "", "", trigger, "", "", 0, "", auto_complete=True), reveal=False)
+
+
+def _invalid(field: str) -> Refused:
+    return Refused(400, f"model.command.is_valid.{field}.app_error", f"Invalid {field}.")
+
+
+def _check(command: Command) -> None:
+    trigger = command.trigger
+    if not 1 <= len(trigger) <= 128 or trigger.startswith("/") or any(c.isspace() for c in trigger):
+        raise _invalid("trigger")
+    if not command.url:
+        raise _invalid("url")
+    if not command.url.startswith(("http://", "https://")):
+        raise _invalid("url_http")
+    if command.method not in {"P", "G"}:
+        raise _invalid("method")
+
+
+class Commands:
+    def __init__(self, ticker: Ticker, teams: Teams) -> None:
+        self._ticker = ticker
+        self._teams = teams
+        self._by_id: dict[str, Command] = {}
+
+    def create(self, user: User, body: Json) -> Command:
+        team_id = str(body.get("team_id", ""))
+        self.require_manager(user, team_id)
+        now = self._ticker.now()
+        new_id, token = self._ticker.new_id(), self._ticker.new_id()
+        command = Command(new_id, team_id, user.id, "", "", "", now, token, update_at=now)
+        self._fill(command, body)
+        if command.trigger in BUILT_IN or self.triggered(team_id, command.trigger) is not None:
+            raise Refused(400, "api.command.duplicate_trigger.app_error", "This trigger word is already in use.")
+        self._by_id[command.id] = command
+        return command
+
+    def update(self, user: User, command_id: str, body: Json) -> Command:
+        """Everything but id, team, creator and token can be changed, even to a trigger that is taken."""
+        command = self.managed(user, command_id)
+        self._fill(command, body)
+        command.update_at = self._ticker.now()
+        return command
+
+    def _fill(self, command: Command, body: Json) -> None:
+        before = {key: getattr(command, key) for key in _EDITABLE}
+        for key in _EDITABLE:
+            value = body.get(key, before[key])
+            setattr(command, key, bool(value) if isinstance(before[key], bool) else str(value or ""))
+        command.trigger = command.trigger.lower()
+        try:
+            _check(command)
+        except Refused:
+            for key, value in before.items():
+                setattr(command, key, value)
+            raise
+
+    def regenerate(self, user: User, command_id: str) -> str:
+        command = self.managed(user, command_id)
+        command.token = self._ticker.new_id()
+        return command.token
+
+    def delete(self, user: User, command_id: str) -> None:
+        self.managed(user, command_id)
+        del self._by_id[command_id]
+
+    def managed(self, user: User, command_id: str) -> Command:
+        """A command this user may manage; to others it does not exist."""
+        command = self._by_id.get(command_id)
+        if command is None or not self._teams.may_administer(user, command.team_id):
+            raise Refused(404, "store.sql_command.save.get.app_error", "Unable to get the command.")
+        return command
+
+    def require_manager(self, user: User, team_id: str) -> None:
+        if self._teams.find(team_id) is None or not self._teams.may_administer(user, team_id):
+            raise forbidden()
+
+    def of_team(self, team_id: str) -> list[Command]:
+        return [command for command in self._by_id.values() if command.team_id == team_id]
+
+    def triggered(self, team_id: str, trigger: str) -> Command | None:
+        return next((c for c in self.of_team(team_id) if c.trigger == trigger), None)

@@ -1,0 +1,30 @@
+"""The small world that a new sandbox starts with: an admin, two people, a team and a bot."""
+
+from attrs import frozen
+
+from oc_trio.sandbox.records import Channel, Team, User
+from oc_trio.sandbox.world import Bot, World
+
+PASSWORD = "Passw0rd!x"  # noqa: S105  of a throw-away server that listens on loopback
+
+
+@frozen
+class Demo:
+    admin: User
+    alice: User
+    bob: User
+    bot: Bot
+    team: Team
+    town_square: Channel
+
+
+def seed(world: World, *, bot_token: str = "") -> Demo:
+    """Team `demo` with town-square and off-topic; everybody's password is PASSWORD. The bot is a team admin, so that it
+    may register slash commands."""
+    admin = world.create_user("admin", PASSWORD)
+    team = world.create_team("demo", admin)
+    alice, bob = (world.create_user(name, PASSWORD, team=team) for name in ("alice", "bob"))
+    bot = world.create_bot("bot", display_name="Demo Bot", team=team, token=bot_token, admin=True)
+    town_square = world.channels.named(team.id, "town-square")
+    assert town_square is not None
+    return Demo(admin, alice, bob, bot, team, town_square)

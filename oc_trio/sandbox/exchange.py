@@ -1,0 +1,50 @@
+"""One HTTP request and its answer as frozen values; the only form in which HTTP reaches the rules of the sandbox."""
+
+import json
+from typing import Any
+from urllib.parse import parse_qsl
+
+from attrs import field, frozen
+
+
+@frozen
+class SandboxRequest:
+    """`path` is percent-decoded, `query` the raw query string, header names are lower case, `remote` the peer address."""
+
+    method: str
+    path: str
+    query: str = ""
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    body: bytes = field(default=b"", repr=False)
+    remote: str = ""
+
+    def header(self, name: str) -> str:
+        return next((value for key, value in self.headers if key == name), "")
+
+    def args(self) -> dict[str, str]:
+        return dict(parse_qsl(self.query, keep_blank_values=True))
+
+
+@frozen
+class SandboxResponse:
+    status: int = 200
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = field(default=b"", repr=False)
+
+    @classmethod
+    def json(cls, value: Any, status: int = 200, headers: tuple[tuple[str, str], ...] = ()) -> "SandboxResponse":
+        body = json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        return cls(status, (("content-type", "application/json"), *headers), body)
+
+    @classmethod
+    def text(cls, text: str, status: int = 200, headers: tuple[tuple[str, str], ...] = ()) -> "SandboxResponse":
+        return cls(status, (("content-type", "text/plain"), *headers), text.encode())
+
+
+OK = SandboxResponse.json({"status": "OK"})
+
+
+def bearer_token(authorization: str) -> str:
+    """The token of an Authorization header: after `Bearer` in any case, or `Token`; a bare one is none."""
+    kind, _, token = authorization.partition(" ")
+    return token.strip() if kind.lower() in {"bearer", "token"} else ""

@@ -1,0 +1,64 @@
+"""Uploaded files: their bytes and what is known of them. A file belongs to one post at most."""
+
+import mimetypes
+import struct
+from collections.abc import Iterable
+
+from oc_trio.sandbox.records import FileInfo
+from oc_trio.sandbox.refusal import Refused
+from oc_trio.sandbox.ticker import Ticker
+
+
+def mime_type_of(name: str) -> str:
+    """By the extension, as the server does; text carries its charset."""
+    guessed = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    return f"{guessed}; charset=utf-8" if guessed.startswith("text/") else guessed
+
+
+def image_size(data: bytes) -> tuple[int, int]:
+    """Width and height of a PNG or GIF, else (0, 0); other formats pass as files without a preview."""
+    if data[:8] == b"\x89PNG\r\n\x1a\n" and len(data) >= 24:
+        width, height = struct.unpack(">II", data[16:24])
+        return width, height
+    if data[:6] in {b"GIF87a", b"GIF89a"} and len(data) >= 10:
+        width, height = struct.unpack("<HH", data[6:10])
+        return width, height
+    return 0, 0
+
+
+class Files:
+    def __init__(self, ticker: Ticker) -> None:
+        self._ticker = ticker
+        self._by_id: dict[str, FileInfo] = {}
+
+    def add(self, user_id: str, channel_id: str, name: str, data: bytes) -> FileInfo:
+        if not data:
+            raise Refused(400, "api.file.upload_file.read_request.app_error", "The file is empty.")
+        width, height = image_size(data)
+        now = self._ticker.now()
+        info = FileInfo(self._ticker.new_id(), user_id, channel_id, name, mime_type_of(name), now, data)
+        info.width, info.height = width, height
+        self._by_id[info.id] = info
+        return info
+
+    def get(self, file_id: str) -> FileInfo:
+        info = self._by_id.get(file_id)
+        if info is None or info.delete_at:
+            raise Refused(404, "api.file.get_file_info.app_error", "Unable to get the file info.")
+        return info
+
+    def usable(self, file_ids: Iterable[str], user_id: str, channel_id: str) -> list[FileInfo]:
+        """Those a new post of this user may take, sorted by id; others are dropped without a word."""
+        found = (self._by_id.get(file_id) for file_id in sorted(set(file_ids)))
+        return [
+            info
+            for info in found
+            if info is not None and info.user_id == user_id and info.channel_id == channel_id and not info.post_id
+        ]
+
+    def attach(self, file_ids: Iterable[str], post_id: str) -> None:
+        for file_id in file_ids:
+            self._by_id[file_id].post_id = post_id
+
+    def of(self, file_ids: Iterable[str]) -> list[FileInfo]:
+        return [self._by_id[file_id] for file_id in file_ids if file_id in self._by_id]

@@ -1,0 +1,37 @@
+"""An httpx transport that answers in process: a gateway's client talks to the sandbox without a socket, under any clock."""
+
+import httpx
+
+from oc_trio.sandbox.exchange import SandboxRequest, SandboxResponse
+from oc_trio.sandbox.router import Router
+from oc_trio.sandbox.world import World
+
+
+class SandboxTransport(httpx.AsyncBaseTransport):
+    """Calls the route table; `world.faults` is asked before and after each request and may raise httpx errors."""
+
+    def __init__(self, world: World, *, remote: str = "127.0.0.1") -> None:
+        self._world = world
+        self._router = Router(world)
+        self._remote = remote
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        asked = SandboxRequest(
+            method=request.method,
+            path=request.url.path,
+            query=request.url.query.decode("ascii"),
+            headers=tuple((key.lower(), value) for key, value in request.headers.items()),
+            body=await request.aread(),
+            remote=self._remote,
+        )
+        return _response(await self._exchange(asked))
+
+    async def _exchange(self, asked: SandboxRequest) -> SandboxResponse:
+        answered = await self._world.faults.before(asked)
+        if answered is None:
+            answered = await self._router.handle(asked)
+        return await self._world.faults.after(asked, answered)
+
+
+def _response(answer: SandboxResponse) -> httpx.Response:
+    return httpx.Response(answer.status, headers=list(answer.headers), content=answer.body)

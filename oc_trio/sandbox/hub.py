@@ -1,0 +1,211 @@
+"""Websocket connections: who gets which event, how it is numbered, and what a lost connection can still be told.
+
+Owns the queues (256 unsent events, then the connection is given up; the last 128 written ones can be replayed) and the
+resume rules. Moves no bytes: a face takes frames out with `next_frame` and waits on the `wake` it installed.
+"""
+
+import json
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from attrs import Factory, define, frozen
+
+from oc_trio.sandbox.records import Session
+from oc_trio.sandbox.settings import ACTIVE_QUEUE, DEAD_QUEUE, REAP_MS, VERSION
+from oc_trio.sandbox.ticker import Ticker
+
+
+@frozen
+class Broadcast:
+    """Who is to be told: one user, or the members of a channel or team, or (all empty) everybody."""
+
+    user_id: str = ""
+    channel_id: str = ""
+    team_id: str = ""
+    omit_users: tuple[str, ...] = ()
+
+    def body(self) -> dict[str, Any]:
+        return {
+            "omit_users": dict.fromkeys(self.omit_users, True) or None,
+            "user_id": self.user_id,
+            "channel_id": self.channel_id,
+            "team_id": self.team_id,
+            "connection_id": "",
+            "omit_connection_id": "",
+        }
+
+
+@frozen
+class Event:
+    """One event as one connection gets it; its number is given when it is written."""
+
+    name: str
+    data: Mapping[str, Any]
+    broadcast: Broadcast
+
+    def frame(self, seq: int) -> str:
+        body = {"event": self.name, "data": dict(self.data), "broadcast": self.broadcast.body(), "seq": seq}
+        return json.dumps(body, ensure_ascii=False)
+
+
+def _no_wake() -> None:
+    return None
+
+
+@define(eq=False)
+class Connection:
+    """One websocket of one user, alive or lost; `seq` is the number of the next event to be written."""
+
+    id: str
+    session: Session
+    last_activity: int
+    seq: int = 0
+    live: bool = True
+    overflowed: bool = False
+    frozen: bool = False  # a fault: the server believes it alive, nothing passes
+    wake: Callable[[], None] = _no_wake
+    _active: deque[Event | str] = Factory(deque)
+    _replay: deque[str] = Factory(deque)
+    _dead: deque[tuple[int, str]] = Factory(lambda: deque(maxlen=DEAD_QUEUE))
+
+    @property
+    def user_id(self) -> str:
+        return self.session.user_id
+
+    def enqueue(self, item: Event | str) -> None:
+        """An event, or a ready-made reply (which has no number); overflow ends the connection."""
+        if len(self._active) >= ACTIVE_QUEUE:
+            self.overflowed = True
+        else:
+            self._active.append(item)
+        self.wake()
+
+    def next_frame(self) -> str | None:
+        """The next frame to write, or None; an event is numbered and remembered for replay now."""
+        if self._replay:
+            return self._replay.popleft()
+        if not self._active:
+            return None
+        item = self._active.popleft()
+        if isinstance(item, str):
+            return item
+        frame = item.frame(self.seq)
+        self._dead.append((self.seq, frame))
+        self.seq += 1
+        return frame
+
+    def rewind(self, sequence: int) -> bool:
+        """Prepare to go on at `sequence`; False when events between were lost and the client must start over."""
+        self._replay.clear()
+        if sequence == 0:
+            self.seq = 0
+            return True
+        known = [seq for seq, _ in self._dead]
+        if sequence in known:
+            at = known.index(sequence)
+            self._replay.extend(frame for _, frame in list(self._dead)[at:])
+            return True
+        if known and known[-1] != sequence - 1:
+            return False
+        self.seq = sequence
+        return True
+
+    def start_over(self, new_id: str, hello: Event) -> None:
+        self.id, self.seq = new_id, 0
+        self._dead.clear()
+        hello = Event(hello.name, {**hello.data, "connection_id": new_id}, hello.broadcast)
+        self._active.appendleft(hello)
+
+
+class Hub:
+    """All connections, live and lost. `in_channel` and `in_team` answer (user id, place id)."""
+
+    def __init__(
+        self,
+        ticker: Ticker,
+        in_channel: Callable[[str, str], bool],
+        in_team: Callable[[str, str], bool],
+    ) -> None:
+        self._ticker = ticker
+        self._in_channel = in_channel
+        self._in_team = in_team
+        self._connections: dict[str, Connection] = {}
+        self._next_reap = ticker.now() + REAP_MS
+
+    def connections(self, user_id: str | None = None) -> tuple[Connection, ...]:
+        return tuple(c for c in self._connections.values() if user_id is None or c.user_id == user_id)
+
+    def connect(self, session: Session, connection_id: str = "", sequence: int = 0) -> Connection:
+        """Register a websocket: the lost connection of that id and user is taken up again, or a new one says hello."""
+        self._reap()
+        lost = self._connections.get(connection_id)
+        if lost is None or lost.live or lost.user_id != session.user_id:
+            connection = Connection(self._ticker.new_id(), session, self._ticker.now())
+            connection.enqueue(self._hello(connection))
+            self._connections[connection.id] = connection
+            return connection
+        lost.live, lost.session = True, session
+        lost.last_activity = self._ticker.now()
+        if not lost.rewind(sequence):
+            del self._connections[lost.id]
+            lost.start_over(self._ticker.new_id(), self._hello(lost))
+            self._connections[lost.id] = lost
+        return lost
+
+    def disconnect(self, connection: Connection) -> None:
+        """The socket is gone; what it would have got is kept for a resume, unless it had overflowed."""
+        connection.live, connection.wake = False, _no_wake
+        if connection.overflowed:
+            self._connections.pop(connection.id, None)
+
+    def _hello(self, connection: Connection) -> Event:
+        data = {
+            "connection_id": connection.id,
+            "server_hostname": "sandbox",
+            "server_version": f"{VERSION}.{VERSION}.sandbox.false",
+        }
+        return Event("hello", data, Broadcast(user_id=connection.user_id))
+
+    def note_activity(self, session: Session) -> None:
+        """A write by this session: it counts as user activity for the reaper."""
+        for connection in self._connections.values():
+            if connection.session is session:
+                connection.last_activity = self._ticker.now()
+
+    def _reap(self) -> None:
+        """Every 5 minutes lost connections go whose last *user activity* is 5 minutes old; done lazily at a connect."""
+        now = self._ticker.now()
+        if now < self._next_reap:
+            return
+        tick = now - (now - self._next_reap) % REAP_MS
+        self._next_reap = tick + REAP_MS
+        for connection in self.connections():
+            if not connection.live and tick - connection.last_activity > REAP_MS:
+                del self._connections[connection.id]
+
+    def publish(
+        self,
+        name: str,
+        data: Mapping[str, Any],
+        broadcast: Broadcast,
+        personal: Callable[[str], Mapping[str, Any]] | None = None,
+    ) -> None:
+        """Queue an event for everybody it concerns; `personal(user_id)` adds what only that user may see."""
+        for connection in self.connections():
+            user_id = connection.user_id
+            if connection.session.revoked or not self._concerns(user_id, broadcast):
+                continue
+            extra = personal(user_id) if personal is not None else {}
+            connection.enqueue(Event(name, {**data, **extra}, broadcast))
+            if connection.overflowed and not connection.live:
+                del self._connections[connection.id]
+
+    def _concerns(self, user_id: str, broadcast: Broadcast) -> bool:
+        if broadcast.user_id:
+            return user_id == broadcast.user_id
+        if user_id in broadcast.omit_users:
+            return False
+        if broadcast.channel_id:
+            return self._in_channel(user_id, broadcast.channel_id)
+        return not broadcast.team_id or self._in_team(user_id, broadcast.team_id)

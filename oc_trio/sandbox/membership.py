@@ -1,0 +1,168 @@
+"""Joining and leaving teams and channels, and changing channels: state, system posts and events in one place."""
+
+import json
+from collections.abc import Mapping
+
+from oc_trio.sandbox import channels as channel_roles
+from oc_trio.sandbox import teams as team_roles
+from oc_trio.sandbox.channels import Channels
+from oc_trio.sandbox.hub import Broadcast, Hub
+from oc_trio.sandbox.records import Channel, Team, User
+from oc_trio.sandbox.refusal import Refused, forbidden
+from oc_trio.sandbox.teams import Teams
+from oc_trio.sandbox.ticker import Ticker
+from oc_trio.sandbox.users import Users
+from oc_trio.sandbox.views import channel_view
+from oc_trio.sandbox.writing import Writing
+
+DEFAULTS = (("town-square", "Town Square"), ("off-topic", "Off-Topic"))
+
+
+class Membership:
+    def __init__(
+        self, ticker: Ticker, users: Users, teams: Teams, channels: Channels, writing: Writing, hub: Hub
+    ) -> None:
+        self._ticker = ticker
+        self._users = users
+        self._teams = teams
+        self._channels = channels
+        self._writing = writing
+        self._hub = hub
+
+    def found_team(self, creator: User, name: str, display_name: str, type: str = "O") -> Team:  # noqa: A002
+        team = self._teams.create(name, display_name, type=type, email=creator.email)
+        for channel_name, title in DEFAULTS:
+            self._channels.create(team, channel_name, title, "O", "")
+        self.join_team(team, creator)
+        team.roles[creator.id] = team_roles.ADMIN
+        return team
+
+    def join_team(self, team: Team, user: User) -> None:
+        if user.id in team.roles:
+            return
+        team.roles[user.id] = team_roles.MEMBER
+        for name, _ in DEFAULTS:
+            channel = self._channels.named(team.id, name)
+            if channel is not None:
+                self.join(channel, user)
+        self._hub.publish("added_to_team", {"team_id": team.id, "user_id": user.id}, Broadcast(user_id=user.id))
+
+    def leave_team(self, team: Team, user: User) -> None:
+        if team.roles.pop(user.id, None) is None:
+            raise Refused(404, "app.team.get_member.missing.app_error", "No team member found.")
+        for channel in self._channels.of_team(team.id):
+            channel.members.pop(user.id, None)
+        data = {"team_id": team.id, "user_id": user.id}
+        self._hub.publish("leave_team", data, Broadcast(user_id=user.id))
+        self._hub.publish("leave_team", data, Broadcast(team_id=team.id, omit_users=(user.id,)))
+
+    def found_channel(self, creator: User, team: Team, name: str, display_name: str, type: str) -> Channel:  # noqa: A002
+        channel = self._channels.create(team, name, display_name, type, creator.id)
+        channel.members[creator.id] = channel_roles.ADMIN
+        self._joined_post(channel, creator)
+        data = {"channel_id": channel.id, "team_id": team.id}
+        self._hub.publish("channel_created", data, Broadcast(user_id=creator.id))
+        return channel
+
+    def join(self, channel: Channel, user: User) -> None:
+        """Become a member by oneself; again is nothing."""
+        if user.id not in channel.members:
+            channel.members[user.id] = channel_roles.MEMBER
+            self._joined_post(channel, user)
+            self._tell_added(channel, user)
+
+    def add(self, channel: Channel, user: User, by: User) -> None:
+        """Add somebody, if `by` may: joining an open channel of one's team, or adding as a member or admin."""
+        if not self._teams.is_member(user.id, channel.team_id):
+            raise Refused(404, "app.team.get_member.missing.app_error", "No team member found.")
+        may = by.is_admin or by.id in channel.members or (channel.type == "O" and by.id == user.id)
+        if not may:
+            raise forbidden()
+        if by.id == user.id:
+            self.join(channel, user)
+        elif user.id not in channel.members:
+            channel.members[user.id] = channel_roles.MEMBER
+            props = {
+                "userId": by.id,
+                "username": by.username,
+                "addedUserId": user.id,
+                "addedUsername": user.username,
+            }
+            text = f"{user.username} added to the channel by {by.username}."
+            self._writing.system(by.id, channel, "system_add_to_channel", text, props)
+            self._tell_added(channel, user)
+
+    def remove(self, channel: Channel, user: User, by: User) -> None:
+        if user.id not in channel.members:
+            raise self._channels.not_a_member()
+        if by.id != user.id and not by.is_admin and by.id not in channel.members:
+            raise forbidden()
+        del channel.members[user.id]
+        told = {"remover_id": by.id, "user_id": user.id}
+        self._hub.publish("user_removed", told, Broadcast(channel_id=channel.id))
+        self._hub.publish("user_removed", {"channel_id": channel.id, "remover_id": by.id}, Broadcast(user_id=user.id))
+        if by.id == user.id:
+            text, props = f"{user.username} left the channel.", {"username": user.username}
+            self._writing.system(user.id, channel, "system_leave_channel", text, props)
+        else:
+            removed = {"removedUserId": user.id, "removedUsername": user.username}
+            text = f"@{user.username} removed from the channel."
+            self._writing.system(by.id, channel, "system_remove_from_channel", text, removed)
+
+    def _joined_post(self, channel: Channel, user: User) -> None:
+        text = f"{user.username} joined the channel."
+        self._writing.system(user.id, channel, "system_join_channel", text, {"username": user.username})
+
+    def _tell_added(self, channel: Channel, user: User) -> None:
+        data = {"team_id": channel.team_id, "user_id": user.id}
+        self._hub.publish("user_added", data, Broadcast(user_id=user.id, channel_id=channel.id))
+        self._hub.publish("user_added", data, Broadcast(channel_id=channel.id, omit_users=(user.id,)))
+
+    def open_direct(self, creator: User, other_id: str) -> Channel:
+        channel, is_new = self._channels.direct(creator, other_id)
+        if is_new:
+            data = {"creator_id": creator.id, "teammate_id": other_id}
+            self._hub.publish("direct_added", data, Broadcast(channel_id=channel.id))
+        return channel
+
+    def open_group(self, creator: User, user_ids: tuple[str, ...]) -> Channel:
+        channel, is_new = self._channels.group(creator, user_ids)
+        for user_id in channel.members if is_new else ():
+            data = {"teammate_ids": json.dumps(list(channel.members))}
+            self._hub.publish("group_added", data, Broadcast(user_id=user_id, channel_id=channel.id))
+        return channel
+
+    def patch(self, channel: Channel, by: User, fields: Mapping[str, str]) -> None:
+        """Change header, purpose, display name or name; each change that has one makes its system post."""
+        old_header, old_title = channel.header, channel.display_name
+        for key in ("header", "purpose", "display_name", "name"):
+            setattr(channel, key, fields.get(key, getattr(channel, key)))
+        channel.update_at = self._ticker.now()
+        who = {"username": by.username}
+        if channel.header != old_header:
+            props = {**who, "old_header": old_header, "new_header": channel.header}
+            text = f"{by.username} updated the channel header to: {channel.header}"
+            self._writing.system(by.id, channel, "system_header_change", text, props)
+        if channel.display_name != old_title:
+            props = {**who, "old_displayname": old_title, "new_displayname": channel.display_name}
+            text = f"{by.username} updated the channel display name to: {channel.display_name}"
+            self._writing.system(by.id, channel, "system_displayname_change", text, props)
+        data = {"channel": json.dumps(channel_view(channel), ensure_ascii=False)}
+        self._hub.publish("channel_updated", data, Broadcast(channel_id=channel.id))
+
+    def convert(self, channel: Channel, privacy: str) -> None:
+        channel.type, channel.update_at = privacy, self._ticker.now()
+        self._hub.publish("channel_converted", {"channel_id": channel.id}, Broadcast(team_id=channel.team_id))
+
+    def archive(self, channel: Channel, by: User) -> None:
+        text, props = f"{by.username} archived the channel.", {"username": by.username}
+        self._writing.system(by.id, channel, "system_channel_deleted", text, props)
+        channel.delete_at = channel.update_at = self._ticker.now()
+        data = {"channel_id": channel.id, "delete_at": channel.delete_at}
+        self._hub.publish("channel_deleted", data, Broadcast(team_id=channel.team_id))
+
+    def restore(self, channel: Channel, by: User) -> None:
+        channel.delete_at, channel.update_at = 0, self._ticker.now()
+        self._hub.publish("channel_restored", {"channel_id": channel.id}, Broadcast(team_id=channel.team_id))
+        text, props = f"{by.username} unarchived the channel.", {"username": by.username}
+        self._writing.system(by.id, channel, "system_channel_restored", text, props)

@@ -1,0 +1,34 @@
+"""Reading a multipart/form-data body, as clients send files. Pure: bytes in, parts out."""
+
+import re
+
+from attrs import field, frozen
+
+from oc_trio.sandbox.refusal import Refused
+
+_BOUNDARY = re.compile(r'boundary="?([^";]+)"?')
+_PARAM = re.compile(r'(name|filename)="((?:[^"\\]|\\.)*)"')
+
+
+@frozen
+class Part:
+    """One field; `filename` is "" for a plain one."""
+
+    name: str
+    filename: str
+    data: bytes = field(repr=False)
+
+
+def parts_of(content_type: str, body: bytes) -> tuple[Part, ...]:
+    """All parts in order; refused with 400 when there is no boundary."""
+    found = _BOUNDARY.search(content_type)
+    if found is None:
+        raise Refused(400, "api.file.upload_file.multiple_channel_ids.app_error", "The form has no boundary.")
+    pieces = (b"\r\n" + body).split(b"\r\n--" + found[1].encode())
+    return tuple(_part(piece) for piece in pieces[1:] if not piece.startswith(b"--"))
+
+
+def _part(piece: bytes) -> Part:
+    head, _, data = piece.partition(b"\r\n\r\n")
+    params = dict(_PARAM.findall(head.decode("utf-8", "replace")))
+    return Part(params.get("name", ""), params.get("filename", "").replace("%22", '"'), data)

@@ -1,0 +1,106 @@
+"""The store of posts: keeping them in order, and every way of reading them back. Decides nothing about permission."""
+
+from collections.abc import Iterable
+
+from attrs import frozen
+
+from oc_trio.sandbox.records import Post
+from oc_trio.sandbox.refusal import no_post
+from oc_trio.sandbox.settings import MAX_SINCE
+
+
+@frozen
+class Page:
+    """Posts newest first, with the ids just beyond either end ("" when there is nothing)."""
+
+    posts: tuple[Post, ...]
+    older_id: str = ""
+    newer_id: str = ""
+
+
+class Posts:
+    def __init__(self) -> None:
+        self._by_id: dict[str, Post] = {}
+        self._by_channel: dict[str, list[Post]] = {}  # oldest first; versions not among them
+        self._versions: dict[str, list[Post]] = {}  # by channel: what edits replaced
+        self._replies: dict[str, list[Post]] = {}
+
+    def add(self, post: Post) -> None:
+        self._by_id[post.id] = post
+        self._by_channel.setdefault(post.channel_id, []).append(post)
+        if post.root_id:
+            self._replies.setdefault(post.root_id, []).append(post)
+
+    def add_version(self, version: Post) -> None:
+        self._versions.setdefault(version.channel_id, []).append(version)
+
+    def find(self, post_id: str) -> Post | None:
+        """A post, deleted or not."""
+        return self._by_id.get(post_id)
+
+    def live(self, post_id: str) -> Post:
+        post = self._by_id.get(post_id)
+        if post is None or post.delete_at:
+            raise no_post()
+        return post
+
+    def of_channel(self, channel_id: str) -> tuple[Post, ...]:
+        """Every post of a channel, oldest first, deleted ones too."""
+        return tuple(self._by_channel.get(channel_id, ()))
+
+    def replies(self, root_id: str) -> tuple[Post, ...]:
+        """The live replies of a thread, oldest first."""
+        return tuple(post for post in self._replies.get(root_id, ()) if not post.delete_at)
+
+    def thread(self, post: Post) -> tuple[Post, ...]:
+        """Root and live replies, oldest first, of the thread that a post is in."""
+        root = self._by_id[post.root_id or post.id]
+        return (root, *self.replies(root.id))
+
+    def page(self, channel_id: str, page: int, per_page: int, *, roots_only: bool = False) -> Page:
+        newest_first = self._listed(channel_id, roots_only=roots_only)
+        return _cut(newest_first, page * per_page, per_page)
+
+    def beside(self, channel_id: str, anchor_id: str, per_page: int, *, older: bool) -> Page:
+        """The posts next before (`older`) or after an anchor, which may be deleted; none for an unknown anchor."""
+        anchor = self._by_id.get(anchor_id)
+        if anchor is None or anchor.channel_id != channel_id:
+            return Page(())
+        newest_first = self._listed(channel_id)
+        newer = sum(1 for post in newest_first if post.create_at > anchor.create_at)
+        if older:
+            return _cut(newest_first, newer + (0 if anchor.delete_at else 1), per_page)
+        start = max(0, newer - per_page)
+        return _cut(newest_first, start, newer - start)
+
+    def since(self, channel_id: str, at: int) -> Page:
+        """What was updated strictly later than `at` (ms), deleted posts and replaced versions among it."""
+        candidates = [*self._by_channel.get(channel_id, ()), *self._versions.get(channel_id, ())]
+        changed = sorted((p for p in candidates if p.update_at > at), key=lambda p: p.create_at, reverse=True)
+        return Page(tuple(changed[:MAX_SINCE]))
+
+    def search(self, channel_ids: Iterable[str], terms: str) -> tuple[Post, ...]:
+        words = terms.lower().split()
+        found = [
+            post
+            for channel_id in channel_ids
+            for post in self._listed(channel_id)
+            if words and all(word in post.message.lower() for word in words)
+        ]
+        return tuple(sorted(found, key=lambda post: post.create_at, reverse=True))
+
+    def pinned(self, channel_id: str) -> tuple[Post, ...]:
+        return tuple(post for post in self._listed(channel_id) if post.is_pinned)
+
+    def _listed(self, channel_id: str, *, roots_only: bool = False) -> list[Post]:
+        everything = reversed(self._by_channel.get(channel_id, []))
+        return [post for post in everything if not post.delete_at and not (roots_only and post.root_id)]
+
+
+def _cut(newest_first: list[Post], start: int, count: int) -> Page:
+    posts = tuple(newest_first[start : start + count])
+    if not posts:
+        return Page(())
+    older = newest_first[start + count].id if start + count < len(newest_first) else ""
+    newer = newest_first[start - 1].id if start > 0 else ""
+    return Page(posts, older, newer)

@@ -1,0 +1,29 @@
+"""The server's rate limit: a bucket per remote address, 10 requests a second with bursts of 100."""
+
+import math
+
+_PER_SECOND = 10
+_BURST = 101  # what X-Ratelimit-Limit says
+
+
+class RateLimit:
+    """Buckets of the addresses that were seen lately; a full bucket is forgotten."""
+
+    def __init__(self) -> None:
+        self._spent: dict[str, tuple[float, int]] = {}  # address -> (requests in the bucket, at ms)
+
+    def headers(self, address: str, now: int) -> tuple[tuple[str, str], ...] | None:
+        """Counts one request; None when it may pass, else the headers of the 429."""
+        spent, at = self._spent.get(address, (0.0, now))
+        spent = max(0.0, spent - (now - at) / 1000 * _PER_SECOND)
+        self._spent = {key: value for key, value in self._spent.items() if now - value[1] < 1000 * _BURST / _PER_SECOND}
+        if spent + 1 > _BURST:
+            self._spent[address] = (spent, now)
+            return (
+                ("x-ratelimit-limit", str(_BURST)),
+                ("x-ratelimit-remaining", "0"),
+                ("x-ratelimit-reset", str(math.ceil(spent / _PER_SECOND))),
+                ("retry-after", "1"),
+            )
+        self._spent[address] = (spent + 1, now)
+        return None

@@ -1,0 +1,49 @@
+"""The refusals of the server: an HTTP status and Mattermost's error id. Nothing else may reach a client as an error."""
+
+from typing import Any
+
+from oc_trio.errors import OcTrioError
+
+
+class Refused(OcTrioError):
+    """A request is refused: `status` is the HTTP status, `code` Mattermost's error id (only these two are relied on)."""
+
+    def __init__(self, status: int, code: str, message: str = "The request was refused.") -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+    def body(self, request_id: str) -> dict[str, Any]:
+        return {
+            "id": self.code,
+            "message": str(self),
+            "detailed_error": "",
+            "request_id": request_id,
+            "status_code": self.status,
+        }
+
+
+def forbidden() -> Refused:
+    return Refused(403, "api.context.permissions.app_error", "You do not have the appropriate permissions.")
+
+
+def unauthenticated() -> Refused:
+    return Refused(401, "api.context.session_expired.app_error", "Invalid or expired session, please login again.")
+
+
+def bad_body(name: str = "body") -> Refused:
+    return Refused(400, "api.context.invalid_body_param.app_error", f"Invalid or missing {name} in request body.")
+
+
+def bad_url(name: str) -> Refused:
+    return Refused(
+        400, "api.context.invalid_url_param.app_error", f"Invalid or missing {name} parameter in request URL."
+    )
+
+
+def no_route() -> Refused:
+    return Refused(404, "api.context.404.app_error", "Sorry, we could not find the page.")
+
+
+def no_post() -> Refused:
+    return Refused(404, "app.post.get.app_error", "Unable to get the post.")

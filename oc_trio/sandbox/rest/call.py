@@ -1,0 +1,96 @@
+"""One routed request: its world, path parameters and session, and the readers of its body that refuse politely."""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from attrs import frozen
+
+from oc_trio.ids import is_mattermost_id
+from oc_trio.sandbox.exchange import SandboxRequest, SandboxResponse
+from oc_trio.sandbox.records import Session, User
+from oc_trio.sandbox.refusal import bad_body, bad_url, unauthenticated
+from oc_trio.sandbox.settings import MAX_PAGE, PAGE
+from oc_trio.sandbox.world import World
+
+Json = dict[str, Any]
+
+
+@frozen
+class Call:
+    world: World
+    request: SandboxRequest
+    params: Mapping[str, str]
+    session: Session | None
+
+    @property
+    def user(self) -> User:
+        """Who is calling; on public routes there may be nobody."""
+        if self.session is None:
+            raise unauthenticated()
+        return self.world.users.get(self.session.user_id)
+
+    @property
+    def args(self) -> dict[str, str]:
+        return self.request.args()
+
+    def param(self, name: str) -> str:
+        """An id from the path: 26 characters, or `me` where a user is meant (given as the caller's id)."""
+        value = self.params[name]
+        if value == "me" and name == "user_id":
+            return self.user.id
+        if not is_mattermost_id(value):
+            raise bad_url(name)
+        return value
+
+    def value(self) -> Any:
+        try:
+            return json.loads(self.request.body)
+        except (ValueError, RecursionError):
+            raise bad_body() from None
+
+    def json(self) -> Json:
+        value = self.value()
+        if not isinstance(value, dict):
+            raise bad_body()
+        return value
+
+    def strings(self) -> tuple[str, ...]:
+        """A body that is a list of strings, not empty."""
+        value = self.value()
+        if not isinstance(value, list) or not value or not all(isinstance(item, str) for item in value):
+            raise bad_body("ids")
+        return tuple(value)
+
+    def page(self) -> tuple[int, int]:
+        """`page` and `per_page`: 60 when absent or odd, 200 at most."""
+        page, per_page = _count(self.args.get("page"), 0), _count(self.args.get("per_page"), PAGE)
+        return page, min(per_page, MAX_PAGE)
+
+
+def _count(text: str | None, otherwise: int) -> int:
+    return int(text) if text is not None and text.isascii() and text.isdigit() else otherwise
+
+
+def text_of(body: Mapping[str, Any], key: str) -> str:
+    """A string field of a body; absent and null are "", another type is refused."""
+    value = body.get(key)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise bad_body(key)
+    return value
+
+
+Handler = Callable[[Call], Awaitable[SandboxResponse]]
+
+
+@frozen
+class Route:
+    """`path` holds `{name}` for one segment; `public` needs no token; `upload` allows bodies up to the file limit."""
+
+    method: str
+    path: str
+    handler: Handler
+    public: bool = False
+    upload: bool = False

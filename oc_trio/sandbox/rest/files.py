@@ -1,0 +1,72 @@
+"""Routes of files: upload as multipart or as a plain body, info, download."""
+
+from urllib.parse import quote
+
+from oc_trio.sandbox.exchange import SandboxResponse
+from oc_trio.sandbox.multipart import Part, parts_of
+from oc_trio.sandbox.records import FileInfo
+from oc_trio.sandbox.refusal import Refused, bad_url, forbidden
+from oc_trio.sandbox.rest.call import Call, Route
+from oc_trio.sandbox.views import file_view
+
+
+def _texts(parts: tuple[Part, ...], name: str) -> list[str]:
+    return [part.data.decode("utf-8", "replace") for part in parts if part.name == name and not part.filename]
+
+
+async def upload(call: Call) -> SandboxResponse:
+    content_type = call.request.header("content-type")
+    channel_id, client_ids = call.args.get("channel_id", ""), []
+    if content_type.startswith("multipart/form-data"):
+        parts = parts_of(content_type, call.request.body)
+        channel_id = next(iter(_texts(parts, "channel_id")), channel_id)
+        client_ids = _texts(parts, "client_ids")
+        named = [(part.filename, part.data) for part in parts if part.filename]
+    else:
+        named = [(call.args.get("filename", ""), call.request.body)]
+    if not channel_id:
+        raise bad_url("channel_id")
+    call.world.channels.require_member(call.user, channel_id)
+    if not named or not all(name for name, _ in named):
+        raise bad_url("filename")
+    infos = [call.world.files.add(call.user.id, channel_id, name, data) for name, data in named]
+    body = {"file_infos": [file_view(info) for info in infos], "client_ids": client_ids}
+    return SandboxResponse.json(body, 201)
+
+
+def _readable(call: Call) -> FileInfo:
+    info = call.world.files.get(call.param("file_id"))
+    call.world.channels.require_read(call.user, info.channel_id)
+    return info
+
+
+async def info(call: Call) -> SandboxResponse:
+    return SandboxResponse.json(file_view(_readable(call)))
+
+
+async def download(call: Call) -> SandboxResponse:
+    found = _readable(call)
+    name = quote(found.name, safe="")
+    disposition = f"attachment;filename=\"{name}\"; filename*=UTF-8''{name}"
+    headers = (("content-type", found.mime_type), ("content-disposition", disposition))
+    return SandboxResponse(200, headers, found.data)
+
+
+async def link(call: Call) -> SandboxResponse:
+    raise Refused(403, "api.file.get_public_link.disabled.app_error", "Public links have been disabled.")
+
+
+async def of_post(call: Call) -> SandboxResponse:
+    post = call.world.posts.live(call.param("post_id"))
+    if not call.world.channels.may_read(call.user, call.world.channels.get(post.channel_id)):
+        raise forbidden()
+    return SandboxResponse.json([file_view(found) for found in call.world.files.of(post.file_ids)])
+
+
+ROUTES = (
+    Route("POST", "/files", upload, upload=True),
+    Route("GET", "/files/{file_id}", download),
+    Route("GET", "/files/{file_id}/info", info),
+    Route("GET", "/files/{file_id}/link", link),
+    Route("GET", "/posts/{post_id}/files/info", of_post),
+)

@@ -1,0 +1,97 @@
+"""The route table and its front door: `Router(world).handle(request)` answers every HTTP request of the sandbox.
+
+Owns tokens, size limits, the rate limit, the request log and the translation of refusals; the nouns' handlers do the rest.
+"""
+
+import re
+
+from oc_trio.sandbox.exchange import SandboxRequest, SandboxResponse, bearer_token
+from oc_trio.sandbox.records import Session
+from oc_trio.sandbox.refusal import Refused, no_route, unauthenticated
+from oc_trio.sandbox.rest import bots, channels, files, integrations, posts, reactions, system, teams, users
+from oc_trio.sandbox.rest.call import Call, Route
+from oc_trio.sandbox.settings import MAX_BODY
+from oc_trio.sandbox.transcript import RequestSeen
+from oc_trio.sandbox.world import World
+
+API = "/api/v4"
+_NOUNS = (system, bots, users, teams, channels, posts, reactions, files, integrations)
+
+_SEGMENTS = {"": r"[A-Za-z0-9]+", "name": r"[A-Za-z0-9_.-]+", "emoji": r"[A-Za-z0-9_+-]+"}
+_PLACE = re.compile(r"\{(\w+):?(\w*)\}")
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    return re.compile(_PLACE.sub(lambda m: f"(?P<{m[1]}>{_SEGMENTS[m[2]]})", path))
+
+
+_TABLE = tuple(
+    [(route, _pattern(API + route.path)) for noun in _NOUNS for route in noun.ROUTES]
+    + [(route, _pattern(route.path)) for route in integrations.OUTSIDE_ROUTES]
+)
+
+
+def find_route(method: str, path: str) -> tuple[Route, dict[str, str]] | None:
+    """The first route that fits; an unknown path and a wrong method are both nothing."""
+    for route, pattern in _TABLE:
+        found = pattern.fullmatch(path) if route.method == method else None
+        if found is not None:
+            return route, found.groupdict()
+    return None
+
+
+class Router:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def handle(self, request: SandboxRequest) -> SandboxResponse:
+        """Answer one request. Raises nothing that a client could cause."""
+        world = self._world
+        session = self._session(request)
+        limited = world.rate_limit.headers(request.remote, world.ticker.now()) if world.settings.rate_limit else None
+        if limited is not None:
+            response = SandboxResponse.text("limit exceeded\n", 429, limited)
+        else:
+            try:
+                response = await self._answer(request, session)
+            except Refused as refused:
+                response = SandboxResponse.json(refused.body(world.ticker.new_id()), refused.status)
+        user = world.users.find(session.user_id) if session is not None else None
+        name = user.username if user is not None else ""
+        world.requests.note(RequestSeen(request.method, request.path, name, response.status, world.ticker.now()))
+        return response
+
+    def refuse_size(self, method: str, path: str, length: int) -> SandboxResponse | None:
+        """The 413 for a body of this many bytes, before it is read; None when it may come."""
+        try:
+            self._check_size(method, path, length)
+        except Refused as refused:
+            return SandboxResponse.json(refused.body(self._world.ticker.new_id()), refused.status)
+        return None
+
+    def _check_size(self, method: str, path: str, length: int) -> None:
+        found = find_route(method, path)
+        is_upload = found is not None and found[0].upload
+        if is_upload and length > self._world.settings.max_file_size:
+            raise Refused(413, "api.file.upload_file.too_large_detailed.app_error", "The file is too large.")
+        if not is_upload and length > MAX_BODY:
+            raise Refused(413, "api.context.request_body_too_large.app_error", "The request body is too large.")
+
+    def _session(self, request: SandboxRequest) -> Session | None:
+        token = bearer_token(request.header("authorization"))
+        return self._world.users.session_of(token) if token else None
+
+    async def _answer(self, request: SandboxRequest, session: Session | None) -> SandboxResponse:
+        found = find_route(request.method, request.path)
+        if found is None:
+            raise no_route()
+        route, params = found
+        if session is None and not route.public:
+            query_token = request.args().get("access_token", "")
+            if query_token and self._world.users.session_of(query_token) is not None:
+                raise Refused(401, "api.context.token_provided.app_error", "Token provided but not accepted here.")
+            raise unauthenticated()
+        self._check_size(request.method, request.path, len(request.body))
+        if session is not None and request.method != "GET":
+            self._world.hub.note_activity(session)
+        return await route.handler(Call(self._world, request, params, session))

@@ -1,0 +1,74 @@
+"""Serves a world on a TCP port with hypercorn. Owns the listening socket and the dropping of connections.
+
+Hypercorn's per-connection server is driven here rather than its `serve`, because a Mattermost server often drops a
+websocket without a close frame (1006), which ASGI cannot say: only the holder of the stream can do it.
+"""
+
+import socket
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NoReturn
+
+import trio
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.config import Config
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+
+from oc_trio.sandbox.app import ABORT, create_app
+from oc_trio.sandbox.settings import MAX_FRAME
+from oc_trio.sandbox.world import World
+
+UNREAD_MS = 3000  # a client that stops reading is dropped after this, so that it cannot hold up the shutdown
+
+
+class _Abortable:
+    """The app of one connection: offers its websockets a way to drop it."""
+
+    def __init__(self, app: ASGIWrapper, stream: trio.SocketStream) -> None:
+        self._app = app
+        self._stream = stream
+
+    async def __call__(
+        self, scope: Any, receive: Any, send: Any, sync_spawn: Callable[..., Any], call_soon: Any
+    ) -> None:
+        if scope["type"] == "websocket":
+            scope["extensions"][ABORT] = partial(trio.aclose_forcefully, self._stream)
+        await self._app(scope, receive, send, sync_spawn, call_soon)
+
+
+def _config() -> Config:
+    config = Config()
+    config.websocket_max_message_size = MAX_FRAME
+    config.websocket_ping_interval = 60.0  # as the real server
+    config.accesslog = config.errorlog = None
+    return config
+
+
+async def serve(
+    world: World,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
+) -> NoReturn:
+    """Serve until cancelled; `started` gives the URL, which becomes the world's site URL. Raises OSError at the bind."""
+    listeners = await trio.open_tcp_listeners(port, host=host)
+    bound = listeners[0].socket.getsockname()
+    shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
+    url = f"http://{shown}:{bound[1]}"
+    world.use_site_url(url)
+    app = create_app(world)
+    await app.startup()
+    wrapped, config, context = ASGIWrapper(app), _config(), WorkerContext(None)
+
+    async def connection(stream: trio.SocketStream) -> None:
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS)
+        await TCPServer(_Abortable(wrapped, stream), config, context, {}, stream)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.serve_listeners, connection, listeners)
+        task_status.started(url)
+        await trio.sleep_forever()
+    raise AssertionError("serving ends by cancellation only")

@@ -1,0 +1,60 @@
+"""The websocket endpoint over any Trio stream: a gateway's websocket client connects in memory, without a socket."""
+
+import trio
+from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection, WebSocketRequest, wrap_server_stream
+
+from oc_trio.sandbox.protocol import PeerGone, is_foreign_origin, read_opening, serve_connection
+from oc_trio.sandbox.settings import MAX_FRAME
+from oc_trio.sandbox.world import World
+
+PATH = "/api/v4/websocket"
+QUEUE = 256  # unread messages before pongs would wait; the protocol's reader never blocks
+PING_SECONDS = 60.0  # how often the real server pings
+PONG_SECONDS = 100.0  # how long it waits for any pong
+
+
+class _StreamPeer:
+    def __init__(self, socket: WebSocketConnection, stream: trio.abc.Stream) -> None:
+        self._socket = socket
+        self._stream = stream
+
+    async def receive(self) -> str | bytes:
+        try:
+            frame: str | bytes = await self._socket.get_message()
+        except ConnectionClosed:
+            raise PeerGone from None
+        return frame
+
+    async def send(self, frame: str) -> None:
+        try:
+            await self._socket.send_message(frame)
+        except (ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError):
+            raise PeerGone from None
+
+    async def abort(self) -> None:
+        await trio.aclose_forcefully(self._stream)
+
+
+async def serve_websocket_stream(world: World, stream: trio.abc.Stream) -> None:
+    """Serve one connection from its upgrade request to its end; closes the stream."""
+    async with trio.open_nursery() as nursery:
+        try:
+            request = await wrap_server_stream(
+                nursery, stream, message_queue_size=QUEUE, max_message_size=MAX_FRAME, receive_buffer_size=None
+            )
+        except (HandshakeError, ConnectionClosed):
+            return
+        await _serve(world, stream, request)
+        await trio.aclose_forcefully(stream)
+        nursery.cancel_scope.cancel()
+
+
+async def _serve(world: World, stream: trio.abc.Stream, request: WebSocketRequest) -> None:
+    headers = {key.lower(): value for key, value in ((k.decode(), v.decode()) for k, v in request.headers)}
+    path, _, query = request.path.partition("?")
+    if path != PATH or is_foreign_origin(headers.get("origin", ""), headers.get("host", "")):
+        await request.reject(403 if path == PATH else 404)
+        return
+    socket = await request.accept()
+    opening = read_opening(query, headers.get("authorization", ""))
+    await serve_connection(world, _StreamPeer(socket, stream), opening)

@@ -1,0 +1,60 @@
+"""What the server saw, for tests and demos to read: every post with all its messages, and the last requests."""
+
+from collections import deque
+from collections.abc import Iterator
+
+from attrs import frozen
+
+from oc_trio.sandbox.records import Post
+
+
+@frozen
+class Said:
+    """One post: `versions` are (milliseconds, message), the creation first; `deleted_at` is 0 while it lives."""
+
+    post_id: str
+    root_id: str
+    username: str
+    type: str
+    versions: tuple[tuple[int, str], ...]
+    deleted_at: int = 0
+
+    @property
+    def message(self) -> str:
+        """The last text it had."""
+        return self.versions[-1][1]
+
+    @property
+    def messages(self) -> tuple[str, ...]:
+        return tuple(text for _, text in self.versions)
+
+
+def said(post: Post, username: str) -> Said:
+    return Said(post.id, post.root_id, username, post.type, tuple(post.history), post.delete_at)
+
+
+@frozen
+class RequestSeen:
+    """`username` is "" for a request without a valid token; `at` is in milliseconds."""
+
+    method: str
+    path: str
+    username: str
+    status: int
+    at: int
+
+
+class RequestLog:
+    """The newest requests; the oldest are forgotten."""
+
+    def __init__(self, size: int) -> None:
+        self._seen: deque[RequestSeen] = deque(maxlen=size)
+
+    def note(self, seen: RequestSeen) -> None:
+        self._seen.append(seen)
+
+    def __iter__(self) -> Iterator[RequestSeen]:
+        return iter(tuple(self._seen))
+
+    def __len__(self) -> int:
+        return len(self._seen)

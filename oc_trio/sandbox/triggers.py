@@ -1,0 +1,51 @@
+"""Trigger ids: the signed ticket, good for 30 seconds, with which an integration may open a dialog for a user."""
+
+import base64
+import hashlib
+import hmac
+
+from attrs import frozen
+
+from oc_trio.sandbox.refusal import Refused
+from oc_trio.sandbox.ticker import Ticker
+
+LIFE_MS = 30_000
+_PREFIX = "interactive_message.decode_trigger_id"
+
+
+@frozen
+class Trigger:
+    """`id` goes to integrations, `client_id` to the user's own client."""
+
+    id: str
+    client_id: str
+
+
+class Triggers:
+    def __init__(self, ticker: Ticker) -> None:
+        self._ticker = ticker
+        self._key = ticker.new_id().encode()
+
+    def issue(self, user_id: str) -> Trigger:
+        client_id = self._ticker.new_id()
+        signed = f"{client_id}:{user_id}:{self._ticker.now()}"
+        return Trigger(base64.b64encode(f"{signed}:{self._sign(signed)}".encode()).decode(), client_id)
+
+    def user_of(self, trigger_id: str) -> str:
+        """Whose press or command this was."""
+        try:
+            text = base64.b64decode(trigger_id, validate=True).decode("latin-1")
+        except ValueError:
+            raise Refused(400, f"{_PREFIX}.base64_decode_failed", "Failed to decode the trigger ID.") from None
+        signed, _, signature = text.rpartition(":")
+        parts = signed.split(":")
+        if len(parts) != 3:
+            raise Refused(400, f"{_PREFIX}.missing_data", "Trigger ID missing required data.")
+        if not hmac.compare_digest(signature.encode(), self._sign(signed).encode()):
+            raise Refused(400, f"{_PREFIX}.verify_signature_failed", "Signature verification failed.")
+        if self._ticker.now() - int(parts[2]) > LIFE_MS:
+            raise Refused(400, f"{_PREFIX}.expired", "Trigger ID has expired.")
+        return parts[1]
+
+    def _sign(self, text: str) -> str:
+        return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()

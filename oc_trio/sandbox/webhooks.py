@@ -1,0 +1,46 @@
+"""Incoming webhooks: an address without a token, whose posts carry its owner's user id and say so in their props."""
+
+from typing import TYPE_CHECKING, Any
+
+from oc_trio.sandbox.records import IncomingHook, User
+from oc_trio.sandbox.refusal import Refused
+from oc_trio.sandbox.writing import Draft
+
+if TYPE_CHECKING:
+    from oc_trio.sandbox.world import World
+
+Json = dict[str, Any]
+
+
+class Webhooks:
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._by_id: dict[str, IncomingHook] = {}
+
+    def create(self, user: User, body: Json) -> IncomingHook:
+        channel = self._world.channels.require_read(user, str(body.get("channel_id", "")))
+        now, new_id = self._world.ticker.now(), self._world.ticker.new_id()
+        hook = IncomingHook(new_id, user.id, channel.id, channel.team_id, now)
+        for key in ("display_name", "description", "username", "icon_url"):
+            setattr(hook, key, str(body.get(key) or ""))
+        self._by_id[hook.id] = hook
+        return hook
+
+    def of_user(self, user_id: str) -> list[IncomingHook]:
+        return [hook for hook in self._by_id.values() if hook.user_id == user_id]
+
+    def post(self, hook_id: str, body: Json) -> None:
+        hook = self._by_id.get(hook_id)
+        if hook is None:
+            raise Refused(400, "web.incoming_webhook.invalid.app_error", "Invalid webhook.")
+        text, attached = str(body.get("text") or ""), body.get("attachments")
+        if not text and not attached:
+            raise Refused(400, "web.incoming_webhook.text.app_error", "No text specified.")
+        props: Json = {**(body.get("props") or {}), "from_webhook": "true", "webhook_display_name": hook.display_name}
+        if attached:
+            props["attachments"] = attached
+        name, icon = body.get("username") or hook.username, body.get("icon_url") or hook.icon_url
+        props.update({"override_username": name} if name else {})
+        props.update({"override_icon_url": icon} if icon else {})
+        draft = Draft(hook.channel_id, text, str(body.get("root_id") or ""), props=props)
+        self._world.writing.create(self._world.users.get(hook.user_id), draft)

@@ -1,0 +1,160 @@
+"""One sandbox: its parts put together, and the plain API with which tests and demos set it up and read it.
+
+Owns no rule: each part's module does. The clock (int milliseconds) and the source of randomness come in from outside.
+"""
+
+import random
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+from attrs import frozen
+
+from oc_trio.sandbox.actions import Actions
+from oc_trio.sandbox.announcer import Announcer
+from oc_trio.sandbox.channels import Channels
+from oc_trio.sandbox.commands import Commands
+from oc_trio.sandbox.faults import Faults
+from oc_trio.sandbox.files import Files
+from oc_trio.sandbox.hub import Broadcast, Connection, Hub
+from oc_trio.sandbox.interactions import Interactions
+from oc_trio.sandbox.membership import Membership
+from oc_trio.sandbox.outgoing import PostOut, post_out
+from oc_trio.sandbox.post_views import PostViews
+from oc_trio.sandbox.posts import Posts
+from oc_trio.sandbox.ratelimit import RateLimit
+from oc_trio.sandbox.reactions import Reactions
+from oc_trio.sandbox.records import Channel, Post, Session, Team, User
+from oc_trio.sandbox.settings import Settings
+from oc_trio.sandbox.slash import Slash
+from oc_trio.sandbox.teams import Teams
+from oc_trio.sandbox.ticker import Ticker, wall_clock
+from oc_trio.sandbox.transcript import RequestLog, Said, said
+from oc_trio.sandbox.triggers import Triggers
+from oc_trio.sandbox.users import Users
+from oc_trio.sandbox.webhooks import Webhooks
+from oc_trio.sandbox.writing import Draft, Writing
+
+
+@frozen
+class Bot:
+    """A bot account and the access token it logs in with."""
+
+    id: str
+    username: str
+    token: str
+
+
+class World:
+    """Everything the server knows. `faults` may be replaced at any time; `post_out` makes the calls to integrations."""
+
+    def __init__(
+        self,
+        clock: Callable[[], int] = wall_clock,
+        rng: random.Random | None = None,
+        *,
+        settings: Settings | None = None,
+        post_out: PostOut = post_out,
+        faults: Faults | None = None,
+    ) -> None:
+        self.settings = settings if settings is not None else Settings()
+        self.faults = faults if faults is not None else Faults()
+        self.requests = RequestLog(self.settings.request_log)
+        self.ticker = ticker = Ticker(clock, rng)
+        self.rate_limit = RateLimit()
+        self.users = Users(ticker)
+        self.teams = Teams(ticker)
+        self.channels = Channels(ticker, self.users, self.teams)
+        self.files = Files(ticker)
+        self.posts = Posts()
+        self.reactions = Reactions(ticker)
+        self.hub = Hub(ticker, self.channels.is_member, self.teams.is_member)
+        self.views = PostViews(self.settings.site_url, self.posts, self.files, self.reactions)
+        self.announcer = Announcer(ticker, self.users, self.channels, self.files, self.views, self.hub)
+        self.writing = Writing(ticker, self.teams, self.channels, self.files, self.posts, self.views, self.announcer)
+        self.membership = Membership(ticker, self.users, self.teams, self.channels, self.writing, self.hub)
+        self.actions = Actions(ticker, self.users, self.channels, self.hub)
+        self.triggers = Triggers(ticker)
+        self.commands = Commands(ticker, self.teams)
+        self.interactions = Interactions(self, post_out)
+        self.slash = Slash(self, post_out)
+        self.webhooks = Webhooks(self)
+
+    def use_site_url(self, url: str) -> None:
+        """Where the world is served: permalinks and response URLs start with it."""
+        self.settings = attrs.evolve(self.settings, site_url=url)
+        self.views.use_site_url(url)
+
+    def connect(self, session: Session, connection_id: str = "", sequence: int = 0) -> Connection:
+        """A websocket of this session is open: register it, and its user is online."""
+        connection = self.hub.connect(session, connection_id, sequence)
+        user = self.users.get(session.user_id)
+        if not user.status_manual and user.status != "online":
+            self.set_status(user, "online", manual=False)
+        return connection
+
+    def disconnect(self, connection: Connection) -> None:
+        self.hub.disconnect(connection)
+        user = self.users.find(connection.user_id)
+        if user is not None and not user.status_manual and not any(c.live for c in self.hub.connections(user.id)):
+            user.status = "offline"
+
+    def set_status(self, user: User, status: str, *, manual: bool) -> None:
+        user.status, user.status_manual = status, manual
+        user.last_activity_at = self.ticker.now()
+        self.hub.publish("status_change", {"status": status, "user_id": user.id}, Broadcast(user_id=user.id))
+
+    # the API of tests and demos
+
+    def create_user(self, username: str, password: str = "", *, team: Team | None = None) -> User:
+        """A person; the first of a world is its system admin."""
+        user = self.users.create(username, password=password)
+        if team is not None:
+            self.membership.join_team(team, user)
+        return user
+
+    def create_bot(
+        self, username: str, *, display_name: str = "", team: Team | None = None, token: str = "", admin: bool = False
+    ) -> Bot:
+        """A bot with an access token (`token` fixes its value); `admin` makes it a team admin, for slash commands."""
+        owner = next((user for user in self.users.all() if user.is_admin), None)
+        user = self.users.create_bot(username, display_name=display_name, owner_id=owner.id if owner else "")
+        if team is not None:
+            self.membership.join_team(team, user)
+            if admin:
+                team.roles[user.id] = "team_user team_admin"
+        return Bot(user.id, user.username, self.users.create_token(user.id, token=token).token)
+
+    def create_team(self, name: str, creator: User) -> Team:
+        return self.membership.found_team(creator, name, name.replace("-", " ").title())
+
+    def create_channel(
+        self, team: Team, name: str, creator: User, *members: User | Bot, private: bool = False
+    ) -> Channel:
+        kind = "P" if private else "O"
+        channel = self.membership.found_channel(creator, team, name, name.replace("-", " ").title(), kind)
+        for member in members:
+            self.membership.add(channel, self.users.get(member.id), creator)
+        return channel
+
+    def direct(self, one: User | Bot, other: User | Bot) -> Channel:
+        return self.membership.open_direct(self.users.get(one.id), other.id)
+
+    def post_as(
+        self,
+        user: User | Bot,
+        channel: Channel,
+        text: str,
+        *,
+        root_id: str = "",
+        props: Mapping[str, Any] | None = None,
+        file_ids: tuple[str, ...] = (),
+    ) -> Post:
+        draft = Draft(channel.id, text, root_id, props=props or {}, file_ids=file_ids)
+        return self.writing.create(self.users.get(user.id), draft)
+
+    def transcript(self, channel: Channel, *, system: bool = False) -> tuple[Said, ...]:
+        """What was ever said in a channel, oldest first, with all edits; deleted posts too."""
+        posts = self.posts.of_channel(channel.id)
+        kept = (p for p in posts if system or not p.type.startswith("system_"))
+        return tuple(said(post, self.users.get(post.user_id).username) for post in kept)

@@ -1,0 +1,196 @@
+"""The rules for creating, editing and deleting posts, pending_post_id included. Announces what it did."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+from attrs import field, frozen
+
+from oc_trio.sandbox import attachments
+from oc_trio.sandbox.announcer import Announcer
+from oc_trio.sandbox.channels import Channels
+from oc_trio.sandbox.files import Files
+from oc_trio.sandbox.mentions import channels_in, hashtags_in
+from oc_trio.sandbox.post_views import PostViews
+from oc_trio.sandbox.posts import Posts
+from oc_trio.sandbox.records import Channel, Post, User
+from oc_trio.sandbox.refusal import Refused, forbidden, no_post
+from oc_trio.sandbox.settings import MAX_MESSAGE, MAX_POST_FILES, PENDING_MS
+from oc_trio.sandbox.teams import Teams
+from oc_trio.sandbox.ticker import Ticker
+
+
+@frozen
+class Draft:
+    """What a client asks to post; `type` is "" or starts with `custom_` (or `system_`, from the server itself)."""
+
+    channel_id: str
+    message: str = ""
+    root_id: str = ""
+    type: str = ""
+    props: Mapping[str, Any] = field(factory=dict)
+    file_ids: tuple[str, ...] = ()
+    pending_post_id: str = ""
+    set_online: bool = True
+
+
+@frozen
+class Change:
+    """What an edit replaces; None keeps what is there."""
+
+    message: str | None = None
+    props: Mapping[str, Any] | None = None
+    file_ids: tuple[str, ...] | None = None
+    is_pinned: bool | None = None
+
+
+class Writing:
+    def __init__(
+        self,
+        ticker: Ticker,
+        teams: Teams,
+        channels: Channels,
+        files: Files,
+        posts: Posts,
+        views: PostViews,
+        announcer: Announcer,
+    ) -> None:
+        self._ticker = ticker
+        self._teams = teams
+        self._channels = channels
+        self._files = files
+        self._posts = posts
+        self._views = views
+        self._announcer = announcer
+        self._pending: dict[str, tuple[int, str]] = {}
+
+    def create(self, author: User, draft: Draft) -> Post:
+        """The stored post, or the one an equal pending_post_id made within 30 s (whoever wrote it)."""
+        channel = self._channels.require_member(author, draft.channel_id)
+        before = self._deduplicate(author, draft.pending_post_id)
+        if before is not None:
+            return before
+        self._check(channel, draft)
+        files = self._files.usable(draft.file_ids, author.id, channel.id)
+        if author.is_bot:
+            draft = attrs.evolve(draft, props={**draft.props, "from_bot": "true"})
+        post = self._store(author.id, channel, draft, [info.id for info in files])
+        self._files.attach(post.file_ids, post.id)
+        if draft.pending_post_id:
+            self._pending[draft.pending_post_id] = (self._ticker.now(), post.id)
+        self._announcer.posted(post, set_online=draft.set_online)
+        return post
+
+    def system(self, user_id: str, channel: Channel, kind: str, message: str, props: Mapping[str, Any]) -> None:
+        post = self._store(user_id, channel, Draft(channel.id, message, type=kind, props=props), [])
+        self._announcer.posted(post)
+
+    def _deduplicate(self, author: User, pending_post_id: str) -> Post | None:
+        now = self._ticker.now()
+        self._pending = {key: (at, post_id) for key, (at, post_id) in self._pending.items() if now - at < PENDING_MS}
+        if pending_post_id not in self._pending:
+            return None
+        post = self._posts.find(self._pending[pending_post_id][1])
+        if post is None or post.delete_at:
+            raise Refused(500, "api.post.deduplicate_create_post.failed_to_get", "Failed to fetch the original post.")
+        readable = self._channels.may_read(author, self._channels.get(post.channel_id))
+        return attrs.evolve(post, pending_post_id="") if readable else None
+
+    def _check(self, channel: Channel, draft: Draft) -> None:
+        if channel.delete_at:
+            code = "api.post.create_post.can_not_post_to_deleted.error"
+            raise Refused(400, code, "Can not post to a deleted channel.")
+        if draft.root_id:
+            root = self._posts.find(draft.root_id)
+            if root is None or root.root_id or root.delete_at:
+                raise Refused(400, "api.post.create_post.root_id.app_error", "Invalid RootId parameter.")
+            if root.channel_id != channel.id:
+                raise Refused(400, "api.post.create_post.channel_root_id.app_error", "Invalid ChannelId for RootId.")
+        check_message(draft.message)
+        if draft.type and not draft.type.startswith("custom_"):
+            raise Refused(400, "model.post.is_valid.type.app_error", "Invalid type.")
+        if len(draft.file_ids) > MAX_POST_FILES:
+            raise Refused(400, "model.post.is_valid.file_ids.app_error", "Too many files.")
+
+    def _store(self, user_id: str, channel: Channel, draft: Draft, file_ids: list[str]) -> Post:
+        now = self._ticker.stamp()
+        post = Post(self._ticker.new_id(), channel.id, user_id, now, draft.message, draft.root_id, type=draft.type)
+        post.update_at = now
+        post.props = self._derived(attachments.complete(draft.props, self._ticker.new_id), draft.message, channel)
+        post.hashtags = hashtags_in(draft.message)
+        post.file_ids, post.pending_post_id = file_ids, draft.pending_post_id
+        post.history.append((now, draft.message))
+        self._posts.add(post)
+        root = self._posts.find(draft.root_id)
+        if root is not None:
+            root.update_at = now
+        channel.last_post_at = now
+        channel.total_msg_count += 1
+        return post
+
+    def _derived(self, props: dict[str, Any], message: str, channel: Channel) -> dict[str, Any]:
+        """The props that the server itself puts in: links to channels and a previewed post."""
+        team = self._teams.find(channel.team_id)
+        found = [self._channels.named(channel.team_id, name) for name in channels_in(message)] if team else []
+        linked = {c.name: {"display_name": c.display_name, "team_name": team.name} for c in found if c and team}
+        if linked:
+            props["channel_mentions"] = linked
+        previewed = self._views.previewed(message)
+        if previewed:
+            props["previewed_post"] = previewed
+        return props
+
+    def require_own(self, user: User, post_id: str) -> Post:
+        """A live post of the user's own, in a channel they are in; anything else is 403, deleted and unknown too."""
+        post = self._posts.find(post_id)
+        if post is None or post.delete_at or (post.user_id != user.id and not user.is_admin):
+            raise forbidden()
+        self._channels.require_member(user, post.channel_id)
+        return post
+
+    def edit(self, user: User, post_id: str, change: Change) -> Post:
+        post = self.require_own(user, post_id)
+        if self._channels.get(post.channel_id).delete_at:
+            code = "api.post.patch_post.can_not_update_post_in_deleted.error"
+            raise Refused(400, code, "Can not update a post in a deleted channel.")
+        return self.apply(post, change)
+
+    def apply(self, post: Post, change: Change) -> Post:
+        """Change a post without asking who wants it; the old version is kept for `since` readers."""
+        message = post.message if change.message is None else change.message
+        check_message(message)
+        now = self._ticker.stamp()
+        if change.is_pinned is None:
+            old = attrs.evolve(post, id=self._ticker.new_id(), original_id=post.id, delete_at=now, update_at=now)
+            self._posts.add_version(old)
+        if message != post.message:
+            post.message, post.edit_at = message, now
+            post.hashtags = hashtags_in(message)
+            post.history.append((now, message))
+        if change.props is not None:
+            post.props = attachments.complete(change.props, self._ticker.new_id)
+        if change.file_ids is not None:
+            post.file_ids = [file_id for file_id in change.file_ids if file_id in post.file_ids]
+        if change.is_pinned is not None:
+            post.is_pinned = change.is_pinned
+        post.update_at = now
+        self._announcer.edited(post)
+        return post
+
+    def delete(self, user: User, post_id: str) -> None:
+        """A live post of the user's own (or any, for an admin); a root takes its replies along."""
+        post = self._posts.find(post_id)
+        if post is None or post.delete_at:
+            raise no_post()
+        self.require_own(user, post_id)
+        self._announcer.deleted(post, user.id)
+        now = self._ticker.stamp()
+        for each in (post, *(() if post.root_id else self._posts.replies(post.id))):
+            each.delete_at = each.update_at = now
+
+
+def check_message(message: str) -> None:
+    if len(message) > MAX_MESSAGE:
+        raise Refused(400, "model.post.is_valid.message_length.app_error", "Message property is longer than allowed.")
+    if "\0" in message:
+        raise Refused(500, "app.post.save.app_error", "Unable to save the post.")
