@@ -28,8 +28,8 @@ EDIT_SECONDS = 20.0
 
 log = get_logger(part="delivery")
 
-# Sends `new` once and for all under its pending id; `first_sent` is when an earlier try began, in ms, or 0.
-SendSurely = Callable[[NewPost, Lane, int], Awaitable[Post]]
+# Sends `new` once and for all under its pending id; True where an earlier try may have been applied.
+SendSurely = Callable[[NewPost, Lane, bool], Awaitable[Post]]
 
 
 @frozen
@@ -156,10 +156,10 @@ class Delivery:
         if row.state is OutboxState.DEAD:
             raise MattermostRejected(row.error, status=403)
         lane = Lane.CREATE if row.kind is OutboxKind.DRAFT else Lane.FINAL
-        first_sent = row.sending_at if row.state is OutboxState.SENDING else 0
-        await self.store.outbox.sending(row.id, first_sent or self.env.now_ms())
+        in_doubt = row.state is OutboxState.SENDING
+        await self.store.outbox.sending(row.id, self.env.now_ms())
         try:
-            post = await self.send(new, lane, first_sent)
+            post = await self.send(new, lane, in_doubt)
         except MattermostRejected as refusal:
             log.warning("the server refused a post", account=self.account, outbox=row.id, problem=str(refusal))
             await self.store.outbox.dead(row.id, str(refusal), self.env.now_ms())
@@ -170,7 +170,7 @@ class Delivery:
             now = await self.store.outbox.get(row.id)
             if now is not None and now.state is OutboxState.CONFIRMED and now.post_id is not None:
                 return now.post_id  # our own event came although the answer did not
-            if not problem.ambiguous and not first_sent:
+            if not problem.ambiguous and not in_doubt:
                 await self.store.outbox.requeue(row.id, str(problem))
             raise
         await self.store.outbox.confirm(row.id, post.id, self.env.now_ms())

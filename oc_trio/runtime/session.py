@@ -31,8 +31,9 @@ class Job:
 class Session:
     """A conversation: its mailbox, its running turn, and the ways to end it.
 
-    `run_turn(jobs, scope, reason)` answers a batch, and cancelling `scope` cuts the turn off, for `reason()`; `reload()` gives the open jobs of this session that the journal has.
-    `pick(queued)` says how many of the queued jobs make the next turn (at least one).
+    `run_turn(jobs, scope, reason)` answers a batch; cancelling `scope` cuts the turn off, for `reason()`.
+    `reload(key)` gives the open jobs that the journal has, `pick(key, queued)` how many of the queued ones make the
+    next turn (at least one).
     """
 
     def __init__(

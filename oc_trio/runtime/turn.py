@@ -6,7 +6,6 @@ written down, delivered, and only then the obligations end. A restart picks up a
 
 from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import Any
 
 import trio
 from attrs import evolve, frozen
@@ -15,12 +14,13 @@ from oc_trio.agent.port import Agent, Message, Role, ToolCall, TurnRequest
 from oc_trio.core.draft_view import DraftView
 from oc_trio.core.final_plan import INTERRUPTED, STOPPED, plan_final, prepared, sealed_text
 from oc_trio.core.inbound import InboundMessage
-from oc_trio.core.obligations import ObligationState, Outcome, OutboxKind, cancelled, failed
+from oc_trio.core.obligations import ObligationState, OutboxKind, Outcome, cancelled
 from oc_trio.core.preview import Phase, resumed
 from oc_trio.core.turn_events import AgentEvent, Failed, Final, TextDelta, ToolEnded, ToolStarted
-from oc_trio.errors import AgentError, MattermostError, MattermostRejected, MattermostUnavailable
+from oc_trio.errors import AgentError, MattermostError, MattermostRejected
 from oc_trio.ids import OutboxId, PostId, ThreadRoot, TurnId
 from oc_trio.runtime import transcript
+from oc_trio.runtime.agents import SessionSettings
 from oc_trio.runtime.delivery import Letter
 from oc_trio.runtime.finale import Address, Finale, finale_of, perform
 from oc_trio.runtime.kit import AccountKit
@@ -69,8 +69,10 @@ class TurnRunner:
         if turn is None:
             return
         began = trio.current_time()
-        run = _Run(self.kit, turn, tuple(job.inbound for job in jobs), self.live)
+        settings = await self.kit.session_settings(turn.session)
+        run = _Run(self.kit, turn, tuple(job.inbound for job in jobs), settings, self.live)
         is_over = False
+        outcome: Outcome | None = None
         try:
             end: Final | Failed | None = None
             if turn.final:
@@ -125,13 +127,18 @@ class _Run:
     """The state of one turn while it runs."""
 
     def __init__(
-        self, kit: AccountKit, turn: Turn, messages: tuple[InboundMessage, ...], live: set[Previewer]
+        self,
+        kit: AccountKit,
+        turn: Turn,
+        messages: tuple[InboundMessage, ...],
+        settings: SessionSettings,
+        live: set[Previewer],
     ) -> None:
-        self.kit, self.turn, self.messages, self.live = kit, turn, messages, live
+        self.kit, self.turn, self.messages, self.settings, self.live = kit, turn, messages, settings, live
         self.address = Address(turn.id, turn.channel_id, turn.root_id)
         self.spoken = ""
         self.calls: dict[str, ToolCall] = {}
-        view = DraftView(kit.view_style(messages[-1]))
+        view = DraftView(kit.view_style(messages[-1], settings))
         self.previewer = Previewer(
             view,
             create=self._create_draft,
@@ -199,7 +206,7 @@ class _Run:
         kit, turn, message = self.kit, self.turn, self.messages[-1]
         now = kit.env.now_ms()
         await kit.store.sessions.touch(turn.session, kit.account, turn.channel_id, turn.root_id, message.agent, now)
-        setup = kit.agents.setup(message.agent, await kit.session_settings(turn.session))
+        setup = kit.agents.setup(message.agent, self.settings)
         history = transcript.read(await kit.store.transcripts.load(turn.session, _TRANSCRIPT_ROWS, without=turn.id))
         so_far = transcript.read(await kit.store.transcripts.of_turn(turn.id))
         if not so_far:

@@ -26,7 +26,7 @@ class Answer:
     body: bytes
 
 
-class IntegrationUnreachable(Exception):  # noqa: N818
+class IntegrationUnreachable(Exception):
     """No answer came: nobody listens, the URL can't be used, or it took too long."""
 
 

@@ -20,7 +20,7 @@ from oc_trio.sandbox.settings import CHALLENGE_SECONDS
 from oc_trio.sandbox.world import World
 
 
-class PeerGone(Exception):  # noqa: N818
+class PeerGone(Exception):
     """The other end is gone; a face raises it from `receive` and `send`."""
 
 

@@ -82,3 +82,13 @@ class Obligations:
         """Move open ones to a terminal state; returns how many moved. What has ended keeps its end."""
         wanted = tuple(ids)
         return await self._engine.run(lambda tx: close(tx, wanted, outcome, at))
+
+    async def set_payload(self, obligation: ObligationId, payload: str) -> bool:
+        """The message reads differently now (its author edited it); False once the obligation has ended."""
+        return bool(
+            await self._engine.run(
+                lambda tx: tx.run(
+                    "UPDATE obligations SET payload = ? WHERE id = ? AND state = 'open'", payload, obligation
+                )
+            )
+        )

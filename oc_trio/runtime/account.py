@@ -1,0 +1,260 @@
+"""One account's branch of the supervision tree: services outlive the workers that use them.
+
+services (HTTP, pace, direct channels)
+└─ workers: listener, catch-up, audit, dispatcher's sessions, chat commands
+"""
+
+import secrets
+from collections.abc import Sequence
+
+import trio
+from attrs import field, frozen
+
+from oc_trio.config.accounts import Account
+from oc_trio.config.mattermost import ConnectionMode
+from oc_trio.core.backoff import RetryPolicy
+from oc_trio.core.chat import Sender
+from oc_trio.core.entities import NewPost, User
+from oc_trio.core.events import Post
+from oc_trio.core.gating import Decision
+from oc_trio.core.obligations import OutboxKind
+from oc_trio.core.pairing import PairingPolicy, new_code, reply_text
+from oc_trio.core.queueing import QueueMode
+from oc_trio.core.ratelimit import Lane
+from oc_trio.errors import MattermostError, MattermostRejected
+from oc_trio.ids import AccountId, OutboxId, PostId, SessionKey
+from oc_trio.mattermost.client import Api
+from oc_trio.mattermost.directory import Directory
+from oc_trio.mattermost.listener import Hooks, ListenerState, confirmed, run_listener, run_poller
+from oc_trio.mattermost.redial import Redial
+from oc_trio.mattermost.sender import Sender as PostSender
+from oc_trio.mattermost.socket import ResumePoint
+from oc_trio.mattermost.transport import Origin, Transport
+from oc_trio.runtime.agents import AgentTable
+from oc_trio.runtime.catchup import CatchUp
+from oc_trio.runtime.chat_commands import CommandDesk
+from oc_trio.runtime.delivery import Delivery, Letter
+from oc_trio.runtime.dispatch import Dispatcher
+from oc_trio.runtime.drain import Drain
+from oc_trio.runtime.inbox import Inbox
+from oc_trio.runtime.intake import Intake
+from oc_trio.runtime.kit import AccountKit
+from oc_trio.runtime.pace import SharedPace
+from oc_trio.runtime.policies import Policies
+from oc_trio.runtime.previewer import Previewer
+from oc_trio.runtime.recovery import Recovery
+from oc_trio.runtime.session import Job, Session
+from oc_trio.runtime.turn import Cut, TurnRunner, settle_withdrawn
+from oc_trio.runtime.wiring import Wiring
+from oc_trio.store.store import Store
+from oc_trio.telemetry.health import Health
+from oc_trio.telemetry.log import get_logger
+from oc_trio.telemetry.metrics import Metrics
+
+log = get_logger(part="account")
+
+_COMMANDS_AT_ONCE = 8
+_STATES = {
+    ListenerState.CONNECTING: "connecting",
+    ListenerState.CATCHING_UP: "catching_up",
+    ListenerState.LIVE: "live",
+    ListenerState.WAITING: "reconnecting",
+    ListenerState.AUTH_FAILED: "auth_failed",
+}
+RETRIES = RetryPolicy(initial=0.5, maximum=30.0)
+
+
+@frozen(eq=False)
+class AccountParts:
+    """What the gateway gives to an account; `origin` and `agents` are shared."""
+
+    id: AccountId
+    settings: Account
+    policies: Policies
+    origin: Origin
+    store: Store
+    agents: AgentTable
+    wiring: Wiring
+    metrics: Metrics
+    health: Health
+    idle_seconds: float = 900.0
+    drain: Drain = field(factory=Drain)
+
+
+async def run_account(parts: AccountParts, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    """Serve one account until the drain is over; started when it is live for the first time."""
+    api = Api(Transport(parts.origin, parts.settings.bot_token.reveal))
+    user = await _who_am_i(parts, api)
+    parts.health.update(parts.id, bot=user.username)
+    account = _Account(parts, api, user)
+    async with trio.open_nursery() as services:
+        # Workers are stopped first: an answer that is being sealed still needs the services.
+        async with trio.open_nursery() as workers:
+            await account.serve(workers, task_status)
+        services.cancel_scope.cancel()
+    parts.health.update(parts.id, state="stopped", detail="")
+
+
+async def _who_am_i(parts: AccountParts, api: Api) -> User:
+    """Ask until the server answers; a refused token is shown and asked about slowly, with the token file read again."""
+    redial = Redial(parts.wiring.env.random.random)
+    while True:
+        try:
+            return await api.users.me()
+        except MattermostError as problem:
+            failure = await confirmed(api, problem)
+        refused = isinstance(failure, MattermostRejected) and failure.is_auth
+        state = "auth_failed" if refused else "unreachable"
+        parts.health.update(parts.id, state=state, detail=str(failure))
+        wait = redial.pause(failure)
+        log.error(
+            "the server refuses the token" if refused else "the server can't be reached",
+            account=parts.id,
+            problem=str(failure),
+            retry_in=round(wait, 1),
+        )
+        await trio.sleep(wait)
+
+
+class _Account:
+    """The parts of a running account, put together."""
+
+    def __init__(self, parts: AccountParts, api: Api, user: User) -> None:
+        self.parts = parts
+        env, store = parts.wiring.env, parts.store
+        post_sender = PostSender(api, user.id, env.random.random)
+
+        async def send(new: NewPost, lane: Lane, in_doubt: bool) -> Post:
+            return await post_sender.create(new, lane=lane, in_doubt=in_doubt)
+
+        async def patch(post_id: PostId, message: str, lane: Lane) -> Post:
+            return await api.posts.patch(post_id, message=message, lane=lane)
+
+        delivery = Delivery(parts.id, user.id, store, env, parts.metrics, send, patch, api.posts.delete, RETRIES)
+        self.kit = AccountKit(
+            account=parts.id,
+            user=user,
+            api=api,
+            directory=Directory(api),
+            store=store,
+            env=env,
+            metrics=parts.metrics,
+            health=parts.health,
+            policies=parts.policies,
+            agents=parts.agents,
+            delivery=delivery,
+            pace=SharedPace(parts.policies.pacing),
+        )
+        self.live: set[Previewer] = set()
+
+    async def serve(self, workers: trio.Nursery, task_status: trio.TaskStatus[None]) -> None:
+        kit, parts = self.kit, self.parts
+        runner = TurnRunner(kit, self.live)
+        recovery: Recovery
+
+        def make_session(key: SessionKey) -> Session:
+            return Session(
+                key,
+                run_turn=runner,
+                withdraw_job=lambda job, reason: settle_withdrawn(kit, job, reason),
+                reload=lambda session: recovery.open_jobs(session),
+                pick=self._pick,
+                idle_seconds=parts.idle_seconds,
+            )
+
+        async with trio.open_nursery() as sessions:
+            dispatcher = Dispatcher(sessions, make_session)
+            desk = CommandDesk(kit, dispatcher, sessions, trio.CapacityLimiter(_COMMANDS_AT_ONCE))
+            inbox = Inbox(kit, Intake(kit, self._refused), dispatcher, desk, lambda: tuple(self.live))
+            recovery = Recovery(kit, inbox, sessions)
+            await recovery.run()
+            catch_up = CatchUp(kit, inbox, parts.settings.catchup, workers)
+            listener_scope = trio.CancelScope()
+            workers.start_soon(self._listen, inbox, catch_up, listener_scope, task_status)
+            await parts.drain.requested.wait()
+            dispatcher.stop_intake()
+            await parts.drain.idle(lambda: dispatcher.is_idle)
+            dispatcher.cancel_all(reason=Cut.DRAIN.value)
+            listener_scope.cancel()
+            sessions.cancel_scope.deadline = trio.current_time() + parts.drain.seal_seconds
+        workers.cancel_scope.cancel()
+
+    async def _listen(
+        self, inbox: Inbox, catch_up: CatchUp, scope: trio.CancelScope, task_status: trio.TaskStatus[None]
+    ) -> None:
+        kit, parts, connection = self.kit, self.parts, self.parts.settings.connection
+        hooks = Hooks(inbox.on_event, catch_up.on_connected, self._on_state, self._save_resume)
+        redial = Redial(kit.env.random.random, first=connection.reconnect_interval)
+        with scope:
+            if connection.mode is ConnectionMode.POLL:
+                await run_poller(
+                    kit.api, hooks, interval=connection.reconnect_interval, redial=redial, task_status=task_status
+                )
+            saved = await kit.store.resume.load(kit.account)
+            await run_listener(
+                kit.api,
+                hooks,
+                redial=redial,
+                resume=ResumePoint(saved.connection_id, saved.next_seq) if saved and saved.connection_id else None,
+                ssl_context=parts.wiring.ssl_context,
+                open_stream=parts.wiring.open_stream,
+                task_status=task_status,
+            )
+
+    async def _on_state(self, state: ListenerState, detail: str) -> None:
+        kit = self.kit
+        name = _STATES[state]
+        for other in _STATES.values():
+            kit.metrics.ws_state.labels(kit.account, other).set(other == name)
+        kit.health.update(kit.account, state=name, detail=detail)
+        if state is ListenerState.LIVE:
+            log.info(f"connected as @{kit.user.username}", account=kit.account, server=self.parts.origin.base_url)
+        elif state is ListenerState.AUTH_FAILED:
+            log.error("the server refuses the token", account=kit.account, problem=detail)
+        elif state is ListenerState.WAITING:
+            kit.metrics.reconnects.labels(kit.account, "lost").inc()
+            log.warning("connection lost", account=kit.account, problem=detail)
+
+    async def _save_resume(self, point: ResumePoint | None) -> None:
+        """The row doubles as the account's sign of life: from its time on, new channels are caught up."""
+        store, now = self.kit.store, self.kit.env.now_ms()
+        if point is None:
+            await store.resume.save(self.kit.account, "", 0, now)
+        else:
+            await store.resume.save(self.kit.account, point.connection_id, point.next_seq, now)
+
+    def _pick(self, key: SessionKey, queued: Sequence[Job]) -> int:
+        """How many of the waiting messages the next turn answers: an interrupted turn's own, all, or one."""
+        turn = queued[0].obligation.turn
+        if turn is not None:
+            return sum(1 for job in queued if job.obligation.turn == turn)
+        mode = self.kit.policies.queue.mode
+        return len(queued) if mode is QueueMode.COLLECT else 1
+
+    async def _refused(self, post: Post, sender: Sender, decision: Decision) -> None:
+        """Tell a stranger how to be let in, once; other refusals in direct chats are only logged."""
+        kit = self.kit
+        if decision.reason != "dm_policy_pairing_required":
+            return
+        policy = PairingPolicy()
+        asked = await kit.store.pairing.request(
+            kit.account,
+            sender.user_id,
+            sender.username,
+            new_code(secrets.randbelow, taken=frozenset()),
+            kit.env.now_ms(),
+            policy.ttl_ms,
+            policy.max_pending,
+        )
+        if asked.state.value != "created":
+            return
+        letter = Letter(
+            id=OutboxId(f"pair.{post.id}"),
+            channel_id=post.channel_id,
+            message=reply_text(sender.user_id, asked.code),
+            kind=OutboxKind.NOTICE,
+        )
+        try:
+            await kit.delivery.post_until_done(letter)
+        except MattermostRejected as refusal:
+            log.warning("could not send the pairing reply", account=kit.account, problem=str(refusal))

@@ -1,0 +1,198 @@
+"""Chat commands, carried out and acknowledged: they don't wait behind the turn that they may want to stop."""
+
+from collections.abc import Callable
+
+import trio
+from attrs import evolve, frozen
+
+from oc_trio.core.chat_commands import (
+    USAGE,
+    ChatCommand,
+    ChooseModel,
+    ListModels,
+    Misused,
+    NewSession,
+    SetQueue,
+    SetReasoning,
+    SetThinking,
+    SetVerbose,
+    ShowHelp,
+    ShowStatus,
+    StopTurn,
+)
+from oc_trio.core.inbound import InboundMessage
+from oc_trio.core.obligations import Obligation, OutboxKind, delivered, failed
+from oc_trio.errors import MattermostRejected
+from oc_trio.ids import OutboxId
+from oc_trio.runtime.agents import SessionSettings
+from oc_trio.runtime.delivery import Letter
+from oc_trio.runtime.dispatch import Dispatcher
+from oc_trio.runtime.kit import AccountKit
+from oc_trio.runtime.turn import Cut
+from oc_trio.telemetry.log import get_logger
+
+log = get_logger(part="commands")
+
+_ABOUT = {
+    "status": "what this conversation is doing",
+    "new": "forget the conversation and start afresh",
+    "stop": "stop the answer that is being written",
+    "help": "this list",
+    "model": "show or choose the model",
+    "models": "list the models",
+    "think": "how much the model thinks before it answers",
+    "reasoning": "show the model's reasoning while it works",
+    "verbose": "show tool activity",
+    "queue": "what happens to messages sent during an answer",
+}
+
+
+@frozen(eq=False)
+class CommandDesk:
+    """Takes commands at once, one task each, as children of `nursery`."""
+
+    kit: AccountKit
+    dispatcher: Dispatcher
+    nursery: trio.Nursery
+    limit: trio.CapacityLimiter
+
+    def submit(self, obligation: Obligation, message: InboundMessage, command: ChatCommand) -> None:
+        """Never waits. What has to happen at once (stopping) happens before this returns."""
+        stopped = False
+        if isinstance(command, (StopTurn, NewSession)):
+            session = self.dispatcher.get(message.session)
+            cut = Cut.STOPPED if isinstance(command, StopTurn) else Cut.RESET
+            stopped = session is not None and session.stop(reason=cut.value, drop_queue=True)
+        self.nursery.start_soon(self._carry_out, obligation, message, command, stopped)
+
+    async def _carry_out(
+        self, obligation: Obligation, message: InboundMessage, command: ChatCommand, stopped: bool
+    ) -> None:
+        kit = self.kit
+        async with self.limit:
+            text = await self._answer(message, command, stopped)
+            if isinstance(command, NewSession) and command.prompt:
+                # The words behind /new begin the new conversation; the obligation is the turn's.
+                self.dispatcher.submit(obligation, message.with_text(command.prompt))
+                return
+            letter = Letter(
+                id=OutboxId(f"{obligation.id}.c"),
+                channel_id=message.channel_id,
+                message=text,
+                kind=OutboxKind.NOTICE,
+                root_id=message.reply_root or message.root_id,
+            )
+            try:
+                post_id = await kit.delivery.post_until_done(letter)
+                outcome = delivered(post_id)
+            except MattermostRejected as refusal:
+                outcome = failed(f"not delivered: {refusal}")
+            await kit.store.obligations.close([obligation.id], outcome, kit.env.now_ms())
+            kit.metrics.obligations.labels(kit.account, outcome.state.value).inc()
+            log.info("command", account=kit.account, post=obligation.trigger, command=type(command).__name__)
+
+    async def _answer(self, message: InboundMessage, command: ChatCommand, stopped: bool) -> str:
+        kit, key = self.kit, message.session
+        settings = await kit.session_settings(key)
+        match command:
+            case ShowStatus():
+                return self._status(message, settings)
+            case NewSession():
+                await kit.store.sessions.reset(key, kit.env.now_ms())
+                return "🆕 New conversation. What was said before is forgotten."
+            case StopTurn():
+                return "⚙️ Agent was aborted." if stopped else "Nothing is running here."
+            case ShowHelp():
+                return "\n".join(f"- `{USAGE[name]}` {about}" for name, about in _ABOUT.items())
+            case ChooseModel():
+                return await self._choose(message, settings, command.name)
+            case ListModels():
+                return self._models(command.provider)
+            case SetThinking():
+                return await self._set(
+                    message, settings, command.level, "Thinking", lambda on: evolve(settings, thinking=str(on))
+                )
+            case SetReasoning():
+                return await self._set(
+                    message, settings, command.on, "Reasoning", lambda on: evolve(settings, reasoning=bool(on))
+                )
+            case SetVerbose():
+                return await self._set(
+                    message, settings, command.on, "Verbose", lambda on: evolve(settings, verbose=bool(on))
+                )
+            case SetQueue():
+                return await self._queue(message, settings, command)
+            case Misused():
+                return f"⚠️ {command.problem}. Usage: `{command.usage}`"
+
+    def _status(self, message: InboundMessage, settings: SessionSettings) -> str:
+        kit = self.kit
+        session = self.dispatcher.get(message.session)
+        running = len(session.running) if session else 0
+        model = settings.model or kit.agents.primary.get(message.agent, "") or "the agent's own"
+        lines = [
+            f"**oc_trio** as @{kit.user.username}, {kit.health.account(kit.account).state}",
+            f"- conversation: `{message.session}`",
+            f"- agent: `{message.agent}`, model: `{model}`, thinking: `{settings.thinking or 'default'}`",
+            f"- {'answering now' if running else 'idle'}, {session.queued if session else 0} waiting",
+        ]
+        return "\n".join(lines)
+
+    async def _choose(self, message: InboundMessage, settings: SessionSettings, name: str) -> str:
+        kit = self.kit
+        if not name:
+            current = settings.model or kit.agents.primary.get(message.agent, "")
+            return f"Current: `{current}`" + ("" if settings.model else " (default)") + f"\nUsage: `{USAGE['model']}`"
+        if name == "default":
+            await self._save(message, evolve(settings, model=""))
+            return f"Model: `{kit.agents.primary.get(message.agent, '')}` (default)"
+        found = [model for model in kit.agents.models if model == name or model.endswith(f"/{name}")]
+        if len(found) != 1:
+            known = ", ".join(f"`{model}`" for model in kit.agents.models) or "none"
+            return f"⚠️ There is no model `{name}`. Models: {known}"
+        await self._save(message, evolve(settings, model=found[0]))
+        return f"Model: `{found[0]}`"
+
+    def _models(self, provider: str) -> str:
+        wanted = [model for model in self.kit.agents.models if not provider or model.startswith(f"{provider}/")]
+        return "\n".join(f"- `{model}`" for model in wanted) or "No models available."
+
+    async def _set(
+        self,
+        message: InboundMessage,
+        settings: SessionSettings,
+        value: str | bool | None,
+        name: str,
+        change: Callable[[str | bool], SessionSettings],
+    ) -> str:
+        if value is None:
+            current = {"Thinking": settings.thinking or "default"}.get(name)
+            if current is None:
+                current = "on" if getattr(settings, name.lower()) else "off"
+            return f"{name}: {current}"
+        await self._save(message, change(value))
+        return f"{name}: {value if isinstance(value, str) else 'on' if value else 'off'}"
+
+    async def _queue(self, message: InboundMessage, settings: SessionSettings, command: SetQueue) -> str:
+        own = dict(settings.queue)
+        if command.reset:
+            own = {}
+        if command.mode is not None:
+            own["mode"] = command.mode.value
+        if command.cap is not None:
+            own["cap"] = command.cap
+        if command.drop is not None:
+            own["drop"] = command.drop.value
+        if command.debounce is not None:
+            own["debounce"] = command.debounce
+        if own != dict(settings.queue):
+            await self._save(message, evolve(settings, queue=own))
+        rules = self.kit.queue_rules(evolve(settings, queue=own))
+        return f"Queue: {rules.mode.value}, cap {rules.cap}, drop {rules.drop.value}, debounce {rules.debounce:g} s"
+
+    async def _save(self, message: InboundMessage, settings: SessionSettings) -> None:
+        kit = self.kit
+        await kit.store.sessions.touch(
+            message.session, kit.account, message.channel_id, message.reply_root, message.agent, kit.env.now_ms()
+        )
+        await kit.store.sessions.set_settings(message.session, settings.to_json())

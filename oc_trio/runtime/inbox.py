@@ -1,0 +1,142 @@
+"""Events of one account, one at a time and in order: what each means for the journal, the sessions and the drafts.
+
+Raises MattermostError where a fact could not be had: the listener then tells the event again after a reconnect.
+"""
+
+from collections.abc import Callable
+
+from attrs import frozen
+
+from oc_trio.core.entities import Channel
+from oc_trio.core.events import (
+    ChannelAppeared,
+    ChannelArchived,
+    ChannelType,
+    Event,
+    MemberAdded,
+    MemberRemoved,
+    Post,
+    PostDeleted,
+    Posted,
+    PostEdited,
+    TeamLeft,
+)
+from oc_trio.core.inbound import InboundMessage
+from oc_trio.core.obligations import Obligation, ObligationState, Source, cancelled
+from oc_trio.ids import ChannelId
+from oc_trio.runtime.chat_commands import CommandDesk
+from oc_trio.runtime.dispatch import Dispatcher
+from oc_trio.runtime.intake import Intake
+from oc_trio.runtime.kit import AccountKit
+from oc_trio.runtime.previewer import Previewer
+from oc_trio.runtime.session import Job
+from oc_trio.runtime.turn import Cut
+from oc_trio.telemetry.log import get_logger
+
+log = get_logger(part="inbox")
+
+
+@frozen(eq=False)
+class Inbox:
+    """Where the listener and catch-up hand in what they have."""
+
+    kit: AccountKit
+    intake: Intake
+    dispatcher: Dispatcher
+    desk: CommandDesk
+    drafts: Callable[[], tuple[Previewer, ...]]
+
+    async def on_event(self, event: Event) -> None:
+        kit = self.kit
+        kit.directory.note(event)
+        kit.health.update(kit.account, last_event_at=kit.env.now_ms())
+        match event:
+            case Posted():
+                await self._posted(event.post, event.channel_type, Source.LIVE)
+            case PostEdited():
+                await self._edited(event.post)
+            case PostDeleted():
+                await self._deleted(event.post)
+            case MemberRemoved() if event.user_id == kit.user.id:
+                await self._left(event.channel_id)
+            case ChannelArchived():
+                await self._left(event.channel_id)
+            case TeamLeft() if event.user_id == kit.user.id:
+                for session in self.dispatcher:
+                    if any(job.inbound.team_id == event.team_id for job in session.running):
+                        session.stop(reason=Cut.REMOVED.value, drop_queue=True)
+            case MemberAdded() if event.user_id == kit.user.id:
+                await kit.store.watermarks.start(kit.account, event.channel_id, kit.env.now_ms())
+            case ChannelAppeared():
+                await kit.store.watermarks.start(kit.account, event.channel_id, kit.env.now_ms())
+            case _:
+                return
+
+    async def on_caught_up(self, channel: Channel, posts: tuple[Post, ...]) -> None:
+        """A channel's posts from catch-up, oldest first, through the same admission as live ones."""
+        kit = self.kit
+        kit.metrics.catchup_posts.labels(kit.account).inc(len(posts))
+        known = await kit.store.admission.seen(kit.account, [post.id for post in posts])
+        for post in posts:
+            if post.user_id == kit.user.id:
+                await kit.delivery.receipt(post)
+            if post.id not in known:
+                await self._posted(post, channel.type, Source.CATCHUP)
+
+    def submit(self, obligation: Obligation, message: InboundMessage) -> None:
+        self.dispatcher.submit(obligation, message)
+
+    async def _posted(self, post: Post, chat_type: ChannelType | None, source: Source) -> None:
+        if post.user_id == self.kit.user.id and source is Source.LIVE:
+            await self.kit.delivery.receipt(post)
+        admitted = await self.intake.admit(post, chat_type, source)
+        if admitted is None:
+            return
+        if admitted.command is not None:
+            self.desk.submit(admitted.obligation, admitted.message, admitted.command)
+        else:
+            self.submit(admitted.obligation, admitted.message)
+
+    async def _edited(self, post: Post) -> None:
+        """An edit that changes an unanswered message's words runs it again; one that adds a mention wakes the bot."""
+        kit = self.kit
+        if post.user_id == kit.user.id or post.is_system:
+            return
+        obligation = await kit.store.obligations.by_trigger(kit.account, post.id)
+        if obligation is None:
+            admitted = await self.intake.admit(post, None, Source.EDIT, watermark=False)
+            if admitted is not None:
+                self.submit(admitted.obligation, admitted.message)
+            return
+        if obligation.state is not ObligationState.OPEN:
+            return
+        facts = await self.intake.facts(post, None)
+        message = self.intake.reread(post, facts, obligation.source)
+        if message.text == InboundMessage.from_json(obligation.payload).text:
+            return  # a pin, a preview or a reaction: the words are the same
+        await kit.store.obligations.set_payload(obligation.id, message.to_json())
+        session = self.dispatcher.get(message.session)
+        if session is not None:
+            session.replace(Job(obligation, message), reason=Cut.EDITED.value)
+
+    async def _deleted(self, post: Post) -> None:
+        kit = self.kit
+        if post.user_id == kit.user.id:
+            for draft in self.drafts():
+                draft.lost(post.id)
+        if self.dispatcher.cancel_trigger(post.id, reason=Cut.DELETED.value):
+            return
+        if not post.root_id:
+            # The replies of a deleted root are gone with it, and no event of their own tells so.
+            for session in self.dispatcher:
+                if any(job.inbound.root_id == post.id for job in session.running):
+                    session.stop(reason=Cut.DELETED.value, drop_queue=True)
+        obligation = await kit.store.obligations.by_trigger(kit.account, post.id)
+        if obligation is not None and obligation.state is ObligationState.OPEN:
+            await kit.store.obligations.close([obligation.id], cancelled(Cut.DELETED.value), kit.env.now_ms())
+
+    async def _left(self, channel_id: ChannelId) -> None:
+        """Nothing can be written there any more."""
+        self.dispatcher.cancel_channel(channel_id, reason=Cut.REMOVED.value)
+        await self.kit.store.watermarks.forget(self.kit.account, channel_id)
+        log.info("no longer in a channel", account=self.kit.account, channel=channel_id)

@@ -1,0 +1,178 @@
+"""From the configuration's tables to the policies that each decision owns. One function per decision, nothing more."""
+
+from collections.abc import Mapping
+
+from attrs import frozen
+
+from oc_trio.config.accounts import Account
+from oc_trio.config.model import Config
+from oc_trio.core import access, context, draft_view, final_plan, gating, routing
+from oc_trio.core.chat import ChatKind
+from oc_trio.core.chunking import SERVER_LIMIT, ChunkMode
+from oc_trio.core.pacing import PacingRules
+from oc_trio.core.preview import PreviewRules
+from oc_trio.core.progress import ProgressStyle
+from oc_trio.core.queueing import DropRule, QueueMode, QueueRules
+from oc_trio.core.tables import TableMode
+from oc_trio.core.tool_rows import CommandText
+from oc_trio.ids import AccountId, AgentId, ChannelId, TeamId
+
+MAIN_AGENT = AgentId("main")
+
+
+@frozen
+class Policies:
+    """Everything that decides for one account."""
+
+    access: access.AccessPolicy
+    chat: gating.ChatRules
+    routing: routing.RoutingRules
+    context: context.ContextPolicy
+    view: draft_view.ViewStyle
+    reply: final_plan.ReplyRules
+    preview: PreviewRules
+    pacing: PacingRules
+    queue: QueueRules
+    text_commands: bool
+
+
+def policies(config: Config, account: Account) -> Policies:
+    """The policies of `account` under `config`."""
+    mode = account.streaming.mode.value
+    return Policies(
+        access=_access(config, account),
+        chat=_chat(account),
+        routing=_routing(config, account),
+        context=context.ContextPolicy(
+            limit=account.history_limit,
+            visibility=context.ContextVisibility(account.access.context_visibility.value),
+        ),
+        view=_view(account),
+        reply=final_plan.ReplyRules(
+            limit=min(account.delivery.text_chunk_limit, SERVER_LIMIT),
+            chunk_mode=ChunkMode(account.streaming.chunk_mode.value),
+            tables=TableMode(account.delivery.markdown.tables.value),
+            response_prefix=_prefix(config, account),
+            allow_channel_mentions=account.delivery.allow_channel_mentions,
+            mode=draft_view.StreamMode(mode),
+            notify=final_plan.Notify(account.delivery.notify.value),
+        ),
+        preview=PreviewRules(
+            min_chars=max(1, account.streaming.preview.min_chars), max_edits=account.streaming.max_edits
+        ),
+        pacing=PacingRules(base=account.streaming.throttle, longest=max(15.0, account.streaming.throttle)),
+        queue=QueueRules(
+            mode=QueueMode(config.messages.queue.mode.value),
+            cap=config.messages.queue.cap,
+            drop=DropRule(config.messages.queue.drop.value),
+            debounce=config.messages.queue.debounce,
+        ),
+        text_commands=config.commands.text,
+    )
+
+
+def default_agent(config: Config) -> AgentId:
+    """The entry marked default, `main` where there is one or none at all, else the first."""
+    entries = config.agents.entries
+    marked = next((name for name, entry in entries.items() if entry.default), None)
+    if marked or not entries or MAIN_AGENT in entries:
+        return AgentId(marked or MAIN_AGENT)
+    return AgentId(next(iter(entries)))
+
+
+def _access(config: Config, account: Account) -> access.AccessPolicy:
+    rules = account.access
+    groups: Mapping[str, tuple[str, ...]] = {
+        name: (*group.members.get("mattermost", ()), *group.members.get("*", ()))
+        for name, group in config.access_groups.items()
+    }
+    return access.AccessPolicy(
+        dm_policy=access.DmPolicy(rules.dm_policy.value),
+        group_policy=access.GroupPolicy(rules.group_policy.value),
+        allow_from=rules.allow_from,
+        group_allow_from=rules.group_allow_from,
+        access_groups=groups,
+        match_names=rules.dangerously_allow_name_matching,
+        allow_bots=access.AllowBots(rules.allow_bots.value),
+        only_team=TeamId(rules.only_teams[0]) if rules.only_teams else None,
+        only_channels=frozenset(ChannelId(channel) for channel in rules.only_channels) or None,
+    )
+
+
+def _chat(account: Account) -> gating.ChatRules:
+    rules = account.gating
+    return gating.ChatRules(
+        chatmode=gating.ChatMode(rules.chatmode.value),
+        onchar_prefixes=rules.onchar_prefixes,
+        groups={
+            name: group.require_mention for name, group in rules.groups.items() if group.require_mention is not None
+        },
+        thread_participation=rules.implicit_mentions.thread_participation,
+    )
+
+
+def _routing(config: Config, account: Account) -> routing.RoutingRules:
+    by_type = account.delivery.reply_to_mode_by_chat_type
+    modes = {
+        ChatKind.DIRECT: by_type.direct,
+        ChatKind.GROUP: by_type.group,
+        ChatKind.CHANNEL: by_type.channel,
+    }
+    return routing.RoutingRules(
+        default_agent=default_agent(config),
+        bindings=tuple(_bindings(config)),
+        dm_scope=routing.DmScope(config.session.dm_scope.value),
+        group_scope=routing.GroupScope(config.session.group_scope.value),
+        main_key=config.session.main_key,
+        reply_to_mode=routing.ReplyToMode(account.delivery.reply_to_mode.value),
+        reply_to_mode_by_kind={kind: routing.ReplyToMode(mode.value) for kind, mode in modes.items() if mode},
+    )
+
+
+def _bindings(config: Config) -> list[routing.Binding]:
+    made = []
+    for binding in config.bindings:
+        match, scopes = binding.match, binding.session
+        everyone = match.account_id in (None, "*")
+        made.append(
+            routing.Binding(
+                agent=AgentId(binding.agent_id),
+                account=None if everyone else AccountId(str(match.account_id)),
+                team=TeamId(match.team_id) if match.team_id else None,
+                peer_kind=ChatKind(match.peer.kind.value) if match.peer else None,
+                peer_id=match.peer.id if match.peer else None,
+                dm_scope=routing.DmScope(scopes.dm_scope.value) if scopes.dm_scope else None,
+                group_scope=routing.GroupScope(scopes.group_scope.value) if scopes.group_scope else None,
+            )
+        )
+    return made
+
+
+def _view(account: Account) -> draft_view.ViewStyle:
+    streaming, progress = account.streaming, account.streaming.progress
+    commands = progress.command_text or streaming.preview.command_text
+    return draft_view.ViewStyle(
+        mode=draft_view.StreamMode(streaming.mode.value),
+        progress=ProgressStyle(
+            label=progress.label,
+            labels=progress.labels,
+            max_lines=progress.max_lines,
+            max_line_chars=progress.max_line_chars,
+            command_text=CommandText(commands.value),
+        ),
+        tool_rows=streaming.preview.tool_progress,
+        progress_rows=bool(progress.tool_progress),
+        response_prefix=account.delivery.response_prefix if account.delivery.response_prefix != "auto" else "",
+        tables=TableMode(account.delivery.markdown.tables.value),
+        allow_channel_mentions=account.delivery.allow_channel_mentions,
+        max_chars=min(account.delivery.text_chunk_limit, 4000),
+    )
+
+
+def _prefix(config: Config, account: Account) -> str:
+    prefix = account.delivery.response_prefix
+    if prefix != "auto":
+        return prefix
+    entry = config.agents.entries.get(default_agent(config))
+    name = entry.identity.name if entry else ""
+    return f"[{name}]" if name else ""

@@ -1,0 +1,77 @@
+"""What an earlier run left undone: rows in flight, drafts without an answer, messages without a turn.
+
+Runs before anything new is taken in. What is still to be answered goes to its session, in the order of admission.
+"""
+
+from collections.abc import Sequence
+
+import trio
+from attrs import frozen
+
+from oc_trio.core.chat_commands import parse_command
+from oc_trio.core.inbound import InboundMessage
+from oc_trio.core.obligations import Obligation, OutboxKind, OutboxRow, OutboxState, failed
+from oc_trio.ids import SessionKey
+from oc_trio.runtime.inbox import Inbox
+from oc_trio.runtime.kit import AccountKit
+from oc_trio.runtime.session import Job
+from oc_trio.telemetry.log import get_logger
+
+log = get_logger(part="recovery")
+
+
+@frozen(eq=False)
+class Recovery:
+    """Goes on where the journal says an earlier run stopped."""
+
+    kit: AccountKit
+    inbox: Inbox
+    nursery: trio.Nursery
+
+    async def run(self) -> None:
+        kit = self.kit
+        open_turns = {turn.id for turn in await kit.store.turns.unfinished(kit.account)}
+        for row in await kit.store.outbox.unfinished(kit.account):
+            # Rows of a turn that goes on are that turn's to finish; these have nobody else.
+            if row.turn not in open_turns:
+                self.nursery.start_soon(self._settle, row)
+        obligations = await kit.store.obligations.open_for(kit.account)
+        for obligation in obligations:
+            await self._resubmit(obligation)
+        if obligations:
+            log.info("went on with unanswered messages", account=kit.account, count=len(obligations))
+
+    async def open_jobs(self, session: SessionKey) -> Sequence[Job]:
+        """The unanswered messages of one conversation that the journal has."""
+        found = [
+            item for item in await self.kit.store.obligations.open_for(self.kit.account) if item.session == session
+        ]
+        return [Job(item, message) for item in found if (message := _message(item)) is not None]
+
+    async def _resubmit(self, obligation: Obligation) -> None:
+        message = _message(obligation)
+        if message is None:
+            reason = "its record can't be read"
+            await self.kit.store.obligations.close([obligation.id], failed(reason), self.kit.env.now_ms())
+            return
+        command = parse_command(message.text) if message.command else None
+        if command is not None:
+            self.inbox.desk.submit(obligation, message, command)
+        else:
+            self.inbox.submit(obligation, message)
+
+    async def _settle(self, row: OutboxRow) -> None:
+        """A draft whose turn has ended is nobody's answer: it is found, so that it can be removed."""
+        if row.kind is OutboxKind.DRAFT and row.state is OutboxState.QUEUED:
+            await self.kit.store.outbox.dead(row.id, "its turn has ended", self.kit.env.now_ms())
+            return
+        post_id = await self.kit.delivery.resume(row)
+        if post_id is not None and row.kind is OutboxKind.DRAFT:
+            await self.kit.delivery.delete_quietly(post_id)
+
+
+def _message(obligation: Obligation) -> InboundMessage | None:
+    try:
+        return InboundMessage.from_json(obligation.payload)
+    except (ValueError, KeyError, TypeError):
+        return None
