@@ -12,6 +12,7 @@ from typing import Any
 
 from attrs import frozen
 
+from oc_trio.core.chat_commands import THINK_LEVELS
 from oc_trio.core.json_body import BadJson, read_object
 from oc_trio.core.presentation import BadPresentation, Presentation, read_buttons, read_presentation
 from oc_trio.core.targets import Target, parse_target
@@ -20,7 +21,6 @@ from oc_trio.errors import CallbackRefused, UnknownTarget
 
 MAX_BODY_BYTES = 262_144  # OpenClaw's default for hooks
 _MAX_KEY = 256
-_THINKING = ("off", "low", "medium", "high")
 
 
 class HookKind(Enum):
@@ -128,7 +128,7 @@ def _agent(fields: "_Fields", key: str) -> AgentHook:
         deliver=fields.flag("deliver", default=True),
         target=fields.target(),
         model=fields.text("model"),
-        thinking=fields.choice("thinking", _THINKING),
+        thinking=fields.choice("thinking", THINK_LEVELS),
         time_limit=fields.seconds("timeoutSeconds"),
         key=key,
     )

@@ -104,12 +104,14 @@ class Picker:
             return self._view(f"Unknown provider: {provider}", [back])
         pages = -(-len(models) // PAGE_SIZE)
         number = min(max(number, 1), pages)
-        rows = [(self._model_button(model, number),) for model in models[(number - 1) * PAGE_SIZE : number * PAGE_SIZE]]
+        first = (number - 1) * PAGE_SIZE
+        rows: list[Sequence[_Spec]] = [
+            (self._model_button(model, number),) for model in models[first : first + PAGE_SIZE]
+        ]
         turns = [("Prev", number - 1)] * (number > 1) + [("Next", number + 1)] * (number < pages)
         if turns:
-            rows.append(
-                tuple((name, "default", {"action": "list", "provider": provider, "page": to}) for name, to in turns)
-            )
+            state: dict[str, Any] = {"action": "list", "provider": provider}
+            rows.append([(name, "default", {**state, "page": to}) for name, to in turns])
         at = f", page {number}/{pages}" if pages > 1 else ""
         return self._view(f"Models ({provider}): {len(models)} available{at}", [*rows, back])
 
