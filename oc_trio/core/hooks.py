@@ -8,7 +8,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from enum import Enum
-from typing import Any
+from typing import Any, assert_never
 
 from attrs import frozen
 
@@ -112,6 +112,8 @@ def read_hook(kind: HookKind, body: bytes, *, idempotency_key: str = "") -> Hook
             return WakeHook(fields.required("text"), mode == "now", fields.text("agentId"), fields.account(), key)
         case HookKind.DELIVER:
             return _deliver(fields, key)
+        case _:
+            assert_never(kind)
 
 
 def _agent(fields: "_Fields", key: str) -> AgentHook:
