@@ -16,7 +16,10 @@ def command() -> None:
     """Make and check signed buttons for posts of your own scripts."""
 
 
-def _bot_token(token_file: Path | None) -> str:
+def _bot_token(token_file: Path | None, config: str | None, account: str | None) -> str:
+    """The token from the file named, from an account of the configuration, or from the environment, in that order."""
+    if token_file is None and (config or account):
+        return _configured_token(config, account)
     try:
         token = token_file.read_text("utf-8") if token_file else os.environ.get(TOKEN_VARIABLE, "")
     except (OSError, UnicodeDecodeError) as error:
@@ -25,6 +28,22 @@ def _bot_token(token_file: Path | None) -> str:
         where = str(token_file) if token_file else f"the variable {TOKEN_VARIABLE}"
         raise click.ClickException(f"There is no bot token in {where}.")
     return token.strip()
+
+
+def _configured_token(config: str | None, account: str | None) -> str:
+    from oc_trio.config.accounts import normalize_account_id
+    from oc_trio.config.load import load
+    from oc_trio.errors import ConfigError
+
+    try:
+        loaded = load(config, os.environ, isolate=True)
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from None
+    wanted = normalize_account_id(account) if account else loaded.default_account
+    found = loaded.accounts.get(wanted)
+    if found is None:
+        raise click.ClickException(f"There is no usable account {wanted}; there is {', '.join(loaded.accounts)}.")
+    return found.bot_token.reveal()
 
 
 def _read_object(argument: str) -> dict[str, Any]:
@@ -42,16 +61,28 @@ _token_file = click.option(
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help=f"File that holds the bot token; without it, {TOKEN_VARIABLE} is read.",
 )
+_config = click.option("--config", envvar="OC_TRIO_CONFIG", help="Configuration whose account's token is used instead.")
+_account = click.option("--account", help="The account in the configuration; its default account without this.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
 @command.command()
 @click.argument("context")
 @_token_file
+@_config
+@_account
 @click.option("--channel", default="", help="Bind the context to this channel id.")
 @click.option("--expires-in", type=click.FloatRange(min=0, min_open=True), help="Seconds until a click is refused.")
 @_json
-def sign(context: str, token_file: Path | None, channel: str, expires_in: float | None, as_json: bool) -> None:
+def sign(
+    context: str,
+    token_file: Path | None,
+    config: str | None,
+    account: str | None,
+    channel: str,
+    expires_in: float | None,
+    as_json: bool,
+) -> None:
     """Sign CONTEXT, a JSON object or - for standard input, and print its _token.
 
     With --json the whole signed context is printed, ready for integration.context of an action. Exit codes: 0 signed,
@@ -70,7 +101,7 @@ def sign(context: str, token_file: Path | None, channel: str, expires_in: float 
     if not isinstance(unsigned.get(ACTION_ID), str):
         click.echo(f"Note: without {ACTION_ID}, the same as the button's id, a click is refused.", err=True)
     try:
-        signed = sign_context(_bot_token(token_file), unsigned)
+        signed = sign_context(_bot_token(token_file, config, account), unsigned)
     except ValueError as error:
         raise click.ClickException(f"CONTEXT can't be signed: {error}.") from None
     if (channel or expires_in is not None) and not as_json:
@@ -81,15 +112,17 @@ def sign(context: str, token_file: Path | None, channel: str, expires_in: float 
 @command.command()
 @click.argument("context")
 @_token_file
+@_config
+@_account
 @_json
-def verify(context: str, token_file: Path | None, as_json: bool) -> None:
+def verify(context: str, token_file: Path | None, config: str | None, account: str | None, as_json: bool) -> None:
     """Check the _token of CONTEXT, a JSON object or - for standard input.
 
     Exit codes: 0 it is genuine, 1 it is not.
     """
     from oc_trio.signing import verify_context
 
-    valid = verify_context(_bot_token(token_file), _read_object(context))
+    valid = verify_context(_bot_token(token_file, config, account), _read_object(context))
     click.echo(json.dumps({"valid": valid}) if as_json else ("valid" if valid else "invalid"))
     if not valid:
         raise SystemExit(1)

@@ -86,7 +86,7 @@ def attachments(
     ids = iter(action_ids([*wishes, *(menu.id or menu.label for menu in menus)]))
     groups: list[list[dict[str, Any]]] = [
         [
-            _action(next(ids), "button", button.label, bot_token, binding, _data(button) | own.get(button.id, {}))
+            _action(next(ids), "button", button.label, bot_token, binding, {**_data(button), **own.get(button.id, {})})
             | {"style": button.style if button.style in _MATTERMOST_STYLES else "default"}
             for button in row
         ]

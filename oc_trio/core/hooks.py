@@ -8,10 +8,11 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from enum import Enum
-from typing import Any
+from typing import Any, assert_never
 
 from attrs import frozen
 
+from oc_trio.core.chat_commands import THINK_LEVELS
 from oc_trio.core.json_body import BadJson, read_object
 from oc_trio.core.presentation import BadPresentation, Presentation, read_buttons, read_presentation
 from oc_trio.core.targets import Target, parse_target
@@ -20,7 +21,6 @@ from oc_trio.errors import CallbackRefused, UnknownTarget
 
 MAX_BODY_BYTES = 262_144  # OpenClaw's default for hooks
 _MAX_KEY = 256
-_THINKING = ("off", "low", "medium", "high")
 
 
 class HookKind(Enum):
@@ -112,6 +112,8 @@ def read_hook(kind: HookKind, body: bytes, *, idempotency_key: str = "") -> Hook
             return WakeHook(fields.required("text"), mode == "now", fields.text("agentId"), fields.account(), key)
         case HookKind.DELIVER:
             return _deliver(fields, key)
+        case _:
+            assert_never(kind)
 
 
 def _agent(fields: "_Fields", key: str) -> AgentHook:
@@ -128,7 +130,7 @@ def _agent(fields: "_Fields", key: str) -> AgentHook:
         deliver=fields.flag("deliver", default=True),
         target=fields.target(),
         model=fields.text("model"),
-        thinking=fields.choice("thinking", _THINKING),
+        thinking=fields.choice("thinking", THINK_LEVELS),
         time_limit=fields.seconds("timeoutSeconds"),
         key=key,
     )

@@ -1,7 +1,7 @@
 """Native slash commands: which there are, what a callback from Mattermost says, and the words it is answered with.
 
 Owned here: triggers, payload and texts. Which commands to make or remove on the server is `core.slash_plan`; who may
-use them is the access policy.
+use them, and what the others read, is `core.access`.
 """
 
 import hmac
@@ -28,10 +28,6 @@ INVALID_TOKEN = "Unauthorized: invalid command token."  # noqa: S105 - a sentenc
 NOT_READY = "Slash commands are not yet initialized. Please try again in a moment."
 AMBIGUOUS = "Conflict: this slash command is not unique across the accounts of this gateway."
 UNKNOWN_CHANNEL = "Temporary error: unable to determine channel type. Please try again."
-DIRECT_DISABLED = "This bot is not accepting direct messages."
-CHANNELS_DISABLED = "Slash commands are disabled in channels."
-NO_ALLOWLIST = "Slash commands are not configured for this channel (no allowlist)."
-UNAUTHORIZED = "Unauthorized."
 
 
 @frozen
@@ -51,7 +47,7 @@ BUILT_IN = (
     CommandSpec("oc_new", "new", "Start a new conversation"),
     CommandSpec("oc_stop", "stop", "Stop the answer that is being written"),
     CommandSpec("oc_help", "help", "Show what you can ask for"),
-    CommandSpec("oc_think", "think", "Set how much the model thinks", "[off|low|medium|high]"),
+    CommandSpec("oc_think", "think", "Set how much the model thinks", "[off|minimal|low|medium|high]"),
     CommandSpec("oc_reasoning", "reasoning", "Turn reasoning on or off", "[on|off]"),
     CommandSpec("oc_verbose", "verbose", "Show more or less of the work", "[on|off]"),
     CommandSpec(

@@ -106,9 +106,10 @@ def plan_team(
     """The actions for one team, wanted commands in their order first, deletions last.
 
     `listed` is None when the bot may create commands but not list them: then what we `remembered` from earlier runs
-    (with tokens) stands in for it. Memory also lends tokens to listed commands that come without.
+    stands in for it. Memory holds no descriptions, so each such command is an `Update`, which also shows whether it
+    still exists. Memory lends tokens to listed commands that come without, and what it knows is ours to clean up.
     """
-    tokens = {command.id: command.token for command in remembered if command.token}
+    tokens = {command.id: command.token for command in remembered}
     present = [
         command if command.token else evolve(command, token=tokens.get(command.id, ""))
         for command in (remembered if listed is None else listed)
@@ -128,7 +129,12 @@ def plan_team(
             actions.append(SkipForeign(spec.trigger, same[0].id))
         else:
             actions.append(Create(desired))
-    left = [command for command in present if command.id not in kept and registrar.may_clean(command)]
+    left = [
+        command
+        for command in present
+        if command.id not in kept
+        and (registrar.may_clean(command) or (registrar.owns(command) and command.id in tokens))
+    ]
     return (*actions, *(Delete(command, "no longer wanted") for command in left))
 
 

@@ -28,6 +28,19 @@ def test_sign_reads_standard_input_and_a_token_file(tmp_path: Path) -> None:
     assert (result.exit_code, result.stdout) == (0, SIGNATURE + "\n")
 
 
+def test_sign_takes_the_token_of_a_configured_account(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(
+        '[channels.mattermost.accounts.alerts]\nbaseUrl = "https://chat.example.com"\nbotToken = "test-bot-token"\n'
+    )
+    arguments = ["sign", CONTEXT, "--config", str(file), "--account", "Alerts"]
+    result = CliRunner().invoke(command, arguments, env={"MATTERMOST_BOT_TOKEN": ""})
+    assert (result.exit_code, result.stdout) == (0, SIGNATURE + "\n"), result.output
+    missing = CliRunner().invoke(command, [*arguments[:-1], "nobody"], env={"MATTERMOST_BOT_TOKEN": ""})
+    assert missing.exit_code == 1
+    assert "There is no usable account nobody; there is alerts." in missing.stderr
+
+
 def test_sign_json_prints_a_context_that_verifies() -> None:
     arguments = ["sign", CONTEXT, "--channel", "c1", "--expires-in", "60", "--json"]
     result = CliRunner().invoke(command, arguments, env=ENVIRONMENT)

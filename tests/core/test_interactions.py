@@ -14,9 +14,14 @@ from oc_trio.core.interactions import (
     Click,
     Notice,
     Press,
+    body_too_large,
+    body_too_slow,
     check_request,
     click_text,
+    ephemeral_reply,
     error_body,
+    not_allowed,
+    not_validated,
     read_press,
     selected_reply,
     verify_click,
@@ -125,6 +130,30 @@ def test_refusals_in_the_documented_order_and_words(raw: bytes, status: int, wor
 @given(st.binary(max_size=300))
 def test_no_body_gets_through_or_breaks_it(raw: bytes) -> None:
     assert refusal(raw)[0] in (400, 403)
+
+
+@pytest.mark.parametrize(
+    ("refused", "status", "words"),
+    [
+        (body_too_large(), 413, "Payload too large"),
+        (body_too_slow(), 408, "Request body timeout"),
+        (not_validated(), 500, "Failed to validate interaction"),
+    ],
+)
+def test_refusals_that_the_edge_makes(refused: CallbackRefused, status: int, words: str) -> None:
+    assert (refused.status_hint, error_body(refused)) == (status, {"error": words})
+
+
+def test_what_only_the_presser_reads() -> None:
+    assert ephemeral_reply(not_allowed("#ops")) == {"ephemeral_text": "oc_trio ignored this action for #ops."}
+
+
+def test_a_choice_of_a_user_needs_no_list_of_options() -> None:
+    """With a data source the server offers the options, so any choice may be genuine."""
+    shown = [{"actions": [{"id": "Env", "name": "Who", "type": "select", "data_source": "users"}]}]
+    click = verify_click(menu_press("u7"), evolve(POST, props={"attachments": shown}), now_ms=NOW, used=False)
+    assert isinstance(click, Click)
+    assert (click.value, click.trigger) == ("u7", "interaction:p1:n1")
 
 
 def test_a_press_is_read() -> None:

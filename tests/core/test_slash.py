@@ -6,6 +6,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oc_trio.core.chat_commands import USAGE
 from oc_trio.core.entities import SlashCommand
 from oc_trio.core.slash import (
     BUILT_IN,
@@ -164,6 +165,10 @@ def test_the_set_of_commands() -> None:
         ("oc_ping", "oc_ping", "p"),
     ]
     assert all(len(spec.description.encode()) <= 128 for spec in BUILT_IN)
+
+
+def test_each_built_in_command_is_one_that_chat_understands() -> None:
+    assert {spec.original for spec in BUILT_IN} == set(USAGE)
 
 
 @given(st.text())

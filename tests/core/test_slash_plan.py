@@ -91,11 +91,25 @@ def test_a_token_nobody_knows_means_making_it_again() -> None:
     assert plan_team(TEAM, [hidden], [], [STATUS], US) == (Recreate(CommandId("k1"), US.command(TEAM, STATUS)),)
 
 
+def remembered(spec: CommandSpec, id_: str) -> SlashCommand:
+    """The command as the ledger keeps it: without texts."""
+    whole = stored(spec, id_)
+    return SlashCommand(whole.id, TEAM, whole.trigger, url=whole.url, token=whole.token, creator_id=BOT)
+
+
 def test_without_the_right_to_list_memory_stands_in() -> None:
-    assert plan_team(TEAM, None, [stored(STATUS, "k1")], [STATUS, NEW], US) == (
-        Reuse(stored(STATUS, "k1")),
+    """What we made before is written again, which also shows whether it is still there; the rest is created."""
+    gone = remembered(CommandSpec("oc_skill", "skill", "gone"), "k3")
+    assert plan_team(TEAM, None, [remembered(STATUS, "k1"), gone], [STATUS, NEW], US) == (
+        Update(stored(STATUS, "k1")),
         Create(US.command(TEAM, NEW)),
+        Delete(gone, "no longer wanted"),
     )
+
+
+def test_a_remembered_command_is_ours_to_clean_up_wherever_it_points() -> None:
+    old = evolve(remembered(NEW, "k2"), url="http://old-host")
+    assert plan_team(TEAM, [old], [old], [], US) == (Delete(old, "no longer wanted"),)
 
 
 def test_other_teams_and_deleted_commands_do_not_count() -> None:

@@ -73,6 +73,11 @@ def test_what_names_nothing(text: str, why: str) -> None:
         parse_target(text)
 
 
+@pytest.mark.parametrize("spelling", [f"channel:{ID}", "channel:#ops", "channel:dev/ops", f"user:{ID}", "@alice", ID])
+def test_a_normal_form_is_its_own(spelling: str) -> None:
+    assert spell(parse_target(spelling)) == spelling
+
+
 @given(st.text(max_size=40) | st.from_regex(r"(channel:|#|@|user:|mattermost:)?[a-z0-9._/-]{1,30}", fullmatch=True))
 def test_the_normal_form_reads_back_as_the_same_target(text: str) -> None:
     """Whatever parses has one spelling, and that spelling is stable."""

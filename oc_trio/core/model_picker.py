@@ -1,0 +1,162 @@
+"""Choosing a model by buttons: providers, then their models in pages of eight, and back.
+
+The state is in each button's signed context, so nothing is remembered between clicks and a restart harms nothing. Only
+the one who opened a picker may use it. Owned here: views and what a click means; posting, signing and switching the
+model are others'.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attrs import field, frozen
+
+from oc_trio.core.presentation import Rows
+from oc_trio.core.turn_events import Button
+
+PAGE_SIZE = 8
+MARK = "oc_model_picker"
+NOT_YOURS = "Only the person who opened this picker can use it."
+GONE = "That model is no longer available."
+NO_MODELS = "No models available."
+
+_ID_PREFIXES = {"providers": "mdlprov", "list": "mdllist", "select": "mdlsel", "back": "mdlback"}
+
+
+@frozen
+class Model:
+    """A model as `provider/name`; the name may contain slashes."""
+
+    provider: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.provider}/{self.name}"
+
+
+def parse_model(text: str) -> Model | None:
+    """The model in `provider/name`, or None."""
+    provider, slash, name = text.strip().partition("/")
+    return Model(provider, name) if slash and provider and name else None
+
+
+@frozen
+class View:
+    """A page of the picker: `contexts` holds each button's state by `Button.id`, for `buttons.attachments(custom=)`."""
+
+    text: str
+    rows: Rows = ()
+    contexts: Mapping[str, Mapping[str, Any]] = field(factory=dict, hash=False)
+
+
+@frozen
+class Chosen:
+    """The opener chose a model that is still allowed; `page` is where to go on showing the list."""
+
+    model: Model
+    page: int
+
+
+@frozen
+class Denied:
+    """The click does nothing; only the presser is told."""
+
+    text: str
+
+
+@frozen
+class Picker:
+    """What there is to choose from for one opener: allowed models in their order, and the one in use."""
+
+    models: tuple[Model, ...]
+    current: Model | None
+    owner: str
+
+    def summary(self, *, default: Model | None = None) -> View:
+        """What `/oc_model` without arguments shows."""
+        if not self.models:
+            return View(NO_MODELS)
+        in_use = self.current or default
+        named = f"{in_use}" if in_use else "unknown"
+        note = " (default)" if self.current is None or self.current == default else ""
+        text = f"Current: {named}{note}\n\nBrowse below, or use `/oc_model <provider/model>` to switch."
+        return self._view(text, [(("Browse providers", "primary", {"action": "providers"}),)])
+
+    def providers(self) -> View:
+        """What `/oc_models` shows: one row per provider with the number of its models."""
+        if not self.models:
+            return View(NO_MODELS)
+        names = dict.fromkeys(model.provider for model in self.models)
+        rows = []
+        for name in names:
+            count = sum(model.provider == name for model in self.models)
+            current = self.current is not None and self.current.provider == name
+            style = "primary" if current else "default"
+            rows.append(((f"{name} ({count})", style, {"action": "list", "provider": name, "page": 1}),))
+        return self._view("Select a provider:", rows)
+
+    def page(self, provider: str, number: int) -> View:
+        """A provider's models, page `number` from 1, put into range; an unknown provider is said so."""
+        models = [model for model in self.models if model.provider == provider]
+        back = (("Back to providers", "default", {"action": "back"}),)
+        if not models:
+            return self._view(f"Unknown provider: {provider}", [back])
+        pages = -(-len(models) // PAGE_SIZE)
+        number = min(max(number, 1), pages)
+        first = (number - 1) * PAGE_SIZE
+        rows: list[Sequence[_Spec]] = [
+            (self._model_button(model, number),) for model in models[first : first + PAGE_SIZE]
+        ]
+        turns = [("Prev", number - 1)] * (number > 1) + [("Next", number + 1)] * (number < pages)
+        if turns:
+            state: dict[str, Any] = {"action": "list", "provider": provider}
+            rows.append([(name, "default", {**state, "page": to}) for name, to in turns])
+        at = f", page {number}/{pages}" if pages > 1 else ""
+        return self._view(f"Models ({provider}): {len(models)} available{at}", [*rows, back])
+
+    def click(self, context: Mapping[str, Any], user_id: str) -> View | Chosen | Denied:
+        """What a click on one of these buttons leads to; `context` is the signed one."""
+        if context.get("ownerUserId") != user_id or user_id != self.owner:
+            return Denied(NOT_YOURS)
+        provider, page = context.get("provider"), context.get("page")
+        number = page if isinstance(page, int) and not isinstance(page, bool) else 1
+        match context.get("action"):
+            case "list" if isinstance(provider, str):
+                return self.page(provider, number)
+            case "select" if isinstance(provider, str) and isinstance(context.get("model"), str):
+                model = Model(provider, context["model"])
+                return Chosen(model, number) if model in self.models else Denied(GONE)
+            case _:
+                return self.providers()
+
+    def _model_button(self, model: Model, page: int) -> "_Spec":
+        current = model == self.current
+        state = {"action": "select", "provider": model.provider, "model": model.name, "page": page}
+        return (f"{model.name}{' [current]' if current else ''}", "primary" if current else "default", state)
+
+    def _view(self, text: str, rows: Sequence[Sequence["_Spec"]]) -> View:
+        contexts: dict[str, Mapping[str, Any]] = {}
+        made = []
+        for row in rows:
+            buttons = []
+            for label, style, state in row:
+                context = {MARK: True, "ownerUserId": self.owner, **state}
+                id_ = _button_id(context)
+                contexts[id_] = context
+                buttons.append(Button(label, style=style, id=id_))
+            made.append(tuple(buttons))
+        return View(text, tuple(made), contexts)
+
+
+_Spec = tuple[str, str, dict[str, Any]]
+
+
+def _button_id(context: Mapping[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps(context, sort_keys=True).encode()).hexdigest()
+    return _ID_PREFIXES[context["action"]] + digest[:12]
+
+
+def is_picker(context: Mapping[str, Any]) -> bool:
+    """Whether a signed context belongs to a picker."""
+    return context.get(MARK) is True
