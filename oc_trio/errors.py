@@ -8,7 +8,7 @@ OcTrioError
 │  └─ PayloadError                          they broke the protocol
 ├─ CallbackRefused(status_hint, reason)     fail closed
 ├─ AgentError
-│  ├─ AgentUnavailable                      try later, or another model
+│  ├─ AgentUnavailable(retry_after)         try later, or another model
 │  └─ AgentFailed                           this turn can't be answered
 ├─ TargetError
 │  ├─ AmbiguousTarget(candidates)
@@ -27,14 +27,16 @@ class OcTrioError(Exception):
 
 @frozen
 class Problem:
-    """One mistake in the configuration: `path` is the dotted key, `hint` what to write instead."""
+    """One mistake in the configuration: `path` is the dotted key, `hint` what to write instead, `where` file and line."""
 
     path: str
     message: str
     hint: str = ""
+    where: str = ""
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.message}" + (f" ({self.hint})" if self.hint else "")
+        place = f"{self.where}: " if self.where else ""
+        return f"{place}{self.path}: {self.message}" + (f" ({self.hint})" if self.hint else "")
 
 
 class ConfigError(OcTrioError):
@@ -114,7 +116,14 @@ class AgentError(OcTrioError):
 
 
 class AgentUnavailable(AgentError):
-    """The model is out of reach, overloaded or rate limited: another try or another model may do."""
+    """The model is out of reach, overloaded or rate limited: another try or another model may do.
+
+    `retry_after` is in seconds where the model's server named it.
+    """
+
+    def __init__(self, message: str, *, for_user: str, retry_after: float | None = None) -> None:
+        super().__init__(message, for_user=for_user)
+        self.retry_after = retry_after
 
 
 class AgentFailed(AgentError):

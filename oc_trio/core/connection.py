@@ -38,13 +38,17 @@ class ResumePoint:
 
 @frozen
 class Link:
-    """A connection's state. `resume` is worth keeping over a restart; `attempt` counts failures since it was live."""
+    """A connection's state. `resume` is worth keeping over a restart; `attempt` counts failures since it was live.
+
+    `lost` says that this connection began with a gap that the catch-up has yet to close.
+    """
 
     phase: Phase = Phase.WAITING
     resume: ResumePoint | None = None
     asked_resume: bool = False
     attempt: int = 0
     auth_failed: bool = False
+    lost: bool = False
 
 
 @frozen
@@ -130,7 +134,9 @@ class CatchUp:
 
 @frozen
 class Admit:
-    """Hand the event over."""
+    """Hand the event over; `held` when older posts are still to come from the catch-up, which go first."""
+
+    held: bool = False
 
 
 @frozen
@@ -170,7 +176,12 @@ def _greeted(link: Link, happening: Happening) -> Step:
     """A hello: a new queue, whether we asked for it or not."""
     hello = cast("Greeted", happening)
     fresh = evolve(
-        link, phase=Phase.CATCHING_UP, resume=ResumePoint(hello.connection_id, 1), asked_resume=False, auth_failed=False
+        link,
+        phase=Phase.CATCHING_UP,
+        resume=ResumePoint(hello.connection_id, 1),
+        asked_resume=False,
+        auth_failed=False,
+        lost=True,
     )
     return fresh, (Admit(), CatchUp(lost=True))
 
@@ -182,7 +193,7 @@ def _first_numbered(link: Link, happening: Happening) -> Step:
     counted, intents = _numbered(link, happening)
     if counted.phase is Phase.WAITING:
         return evolve(counted, resume=None), intents
-    return evolve(counted, phase=Phase.CATCHING_UP, auth_failed=False), (*intents, CatchUp(lost=False))
+    return evolve(counted, phase=Phase.CATCHING_UP, auth_failed=False), (*intents, CatchUp(lost=link.lost))
 
 
 def _numbered(link: Link, happening: Happening) -> Step:
@@ -191,7 +202,7 @@ def _numbered(link: Link, happening: Happening) -> Step:
         # What is missing can still be had: the server replays its last 128 events from the number we expected.
         return _again(link, "sequence_gap")
     counted = evolve(link, resume=evolve(link.resume, next_seq=event.seq + 1))
-    return counted, (Admit(),) if event.readable else ()
+    return counted, (Admit(held=link.lost),) if event.readable else ()
 
 
 def _first_answer(link: Link, happening: Happening) -> Step:
@@ -200,7 +211,7 @@ def _first_answer(link: Link, happening: Happening) -> Step:
         return _auth(link, happening)
     if not link.asked_resume:
         return link, ()  # hello is still due
-    return evolve(link, phase=Phase.CATCHING_UP, auth_failed=False), (CatchUp(lost=False),)
+    return evolve(link, phase=Phase.CATCHING_UP, auth_failed=False), (CatchUp(lost=link.lost),)
 
 
 def _answer(link: Link, happening: Happening) -> Step:
@@ -208,7 +219,7 @@ def _answer(link: Link, happening: Happening) -> Step:
 
 
 def _caught_up(link: Link, _: Happening) -> Step:
-    return evolve(link, phase=Phase.LIVE, attempt=0, asked_resume=False), (GoLive(),)
+    return evolve(link, phase=Phase.LIVE, attempt=0, asked_resume=False, lost=False), (GoLive(),)
 
 
 def _auth(link: Link, _: Happening) -> Step:

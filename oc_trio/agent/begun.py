@@ -1,0 +1,34 @@
+"""Enter an agent and wait for its first event: the moment after which nothing may be tried again.
+
+`retrying` and `fallback` are both built on it.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from oc_trio.agent.port import Agent, TurnRequest
+from oc_trio.core.turn_events import AgentEvent
+
+
+class BegunStream:
+    """A stream whose first event was read ahead."""
+
+    def __init__(self, first: AgentEvent | None, rest: AsyncIterator[AgentEvent]) -> None:
+        self._first = first
+        self._rest = rest
+
+    def __aiter__(self) -> "BegunStream":
+        return self
+
+    async def __anext__(self) -> AgentEvent:
+        if self._first is not None:
+            first, self._first = self._first, None
+            return first
+        return await anext(self._rest)
+
+
+@asynccontextmanager
+async def open_begun(agent: Agent, request: TurnRequest) -> AsyncIterator[BegunStream]:
+    """Yield the agent's stream once its first event is there. Raises `AgentError` where the agent has none."""
+    async with agent.run(request) as events:
+        yield BegunStream(await anext(events, None), events)

@@ -1,0 +1,101 @@
+"""From a description to an agent: which API, wrapped by retries and fallbacks. Nothing is contacted here."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+from attrs import field, frozen
+
+from oc_trio.agent.anthropic import DEFAULT_URL, AnthropicAgent, AnthropicSettings
+from oc_trio.agent.command import CommandAgent, CommandSettings
+from oc_trio.agent.entrypoints import load_agent
+from oc_trio.agent.exchange import Deadlines
+from oc_trio.agent.fallback import FallbackAgent
+from oc_trio.agent.openai import OpenAIAgent, OpenAISettings
+from oc_trio.agent.port import Agent
+from oc_trio.agent.repertoire import demo_agent
+from oc_trio.agent.retrying import Patience, RetryingAgent
+from oc_trio.agent.rounds import MAX_ROUNDS
+from oc_trio.errors import ConfigError, Problem
+
+
+@frozen
+class AgentSpec:
+    """One model or program that answers, and what to try after it.
+
+    `api` is `openai-completions`, `anthropic-messages`, `command`, `scripted` or the name of an installed entry point.
+    `options` are fields of each request, or the settings of an installed agent; for `scripted`, `token_delay` (s).
+    """
+
+    api: str
+    base_url: str = ""
+    api_key: str = field(default="", repr=False)
+    model: str = ""
+    headers: Mapping[str, str] = field(factory=dict, repr=False, hash=False)
+    options: Mapping[str, Any] = field(factory=dict, hash=False)
+    command: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(factory=dict, repr=False, hash=False)
+    fallbacks: tuple["AgentSpec", ...] = ()
+    deadlines: Deadlines = Deadlines()
+    patience: Patience = Patience()
+    max_rounds: int = MAX_ROUNDS
+
+
+def build_agent(spec: AgentSpec, http: httpx.AsyncClient) -> Agent:
+    """The agent of `spec`. Raises `ConfigError` where the description lacks something."""
+    chain = tuple(_patient(one, http) for one in _flat(spec))
+    return FallbackAgent(chain) if len(chain) > 1 else chain[0]
+
+
+def _flat(spec: AgentSpec) -> tuple[AgentSpec, ...]:
+    return (spec, *(one for fallback in spec.fallbacks for one in _flat(fallback)))
+
+
+def _patient(spec: AgentSpec, http: httpx.AsyncClient) -> Agent:
+    agent = _single(spec, http)
+    return RetryingAgent(agent, spec.patience) if spec.patience.attempts > 1 else agent
+
+
+def _single(spec: AgentSpec, http: httpx.AsyncClient) -> Agent:
+    match spec.api:
+        case "openai-completions":
+            _require(spec, "baseUrl", spec.base_url)
+            _require(spec, "model", spec.model)
+            return OpenAIAgent(
+                OpenAISettings(
+                    spec.base_url,
+                    spec.model,
+                    spec.api_key,
+                    spec.headers,
+                    spec.options,
+                    spec.deadlines,
+                    spec.max_rounds,
+                ),
+                http,
+            )
+        case "anthropic-messages":
+            _require(spec, "model", spec.model)
+            return AnthropicAgent(
+                AnthropicSettings(
+                    spec.model,
+                    spec.api_key,
+                    spec.base_url or DEFAULT_URL,
+                    spec.headers,
+                    spec.options,
+                    spec.deadlines,
+                    spec.max_rounds,
+                ),
+                http,
+            )
+        case "command":
+            _require(spec, "command", *spec.command[:1])
+            return CommandAgent(CommandSettings(spec.command, spec.env, spec.model, spec.options, spec.deadlines))
+        case "scripted":
+            return demo_agent(token_delay=float(spec.options.get("token_delay", 0.03)))
+        case name:
+            return load_agent(name, {**spec.options, "model": spec.model} if spec.model else spec.options)
+
+
+def _require(spec: AgentSpec, key: str, value: str = "") -> None:
+    if not value:
+        raise ConfigError(Problem(key, f"{spec.api} needs it"))

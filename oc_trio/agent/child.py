@@ -1,0 +1,126 @@
+"""One child process with pipes, that is certain to be gone when its block is left, and the lines it writes.
+
+It gets a session of its own, so that what it started dies with it, and an environment without the gateway's secrets.
+"""
+
+import os
+import signal
+import subprocess
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+
+import trio
+
+from oc_trio.telemetry.log import get_logger
+
+log = get_logger(part="agent")
+
+INHERITED = ("HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER", "VIRTUAL_ENV")
+MAX_LINE = 16 * 1024 * 1024  # a line may hold an image
+_REAPED_WITHIN = 2.0  # after SIGKILL
+_STDERR_LINES = 200  # logged per process; the rest is counted
+_STDERR_TAIL = 5
+
+
+class LineTooLong(ValueError):
+    """A line grew past `MAX_LINE` bytes."""
+
+
+class Lines:
+    """Whole lines out of a pipe, without their ends."""
+
+    def __init__(self, stream: trio.abc.ReceiveStream) -> None:
+        self._stream = stream
+        self._buffer = bytearray()
+        self._searched = 0
+
+    async def next(self) -> bytes | None:
+        """The next line, the unfinished last one included; None at the end. Raises `LineTooLong`."""
+        while (at := self._buffer.find(b"\n", self._searched)) < 0:
+            self._searched = len(self._buffer)
+            if self._searched > MAX_LINE:
+                raise LineTooLong(f"a line of more than {MAX_LINE} bytes")
+            chunk = await self._stream.receive_some(65536)
+            if not chunk:
+                return self._take(len(self._buffer)) if self._buffer else None
+            self._buffer += chunk
+        return self._take(at)
+
+    def _take(self, at: int) -> bytes:
+        line = bytes(self._buffer[:at])
+        del self._buffer[: at + 1]
+        self._searched = 0
+        return line
+
+
+class StderrLog:
+    """Passes a child's stderr to the operator's log, bounded, and remembers the last lines for the post-mortem."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._count = 0
+        self._tail: deque[str] = deque(maxlen=_STDERR_TAIL)
+        self.ended = trio.Event()
+
+    @property
+    def tail(self) -> str:
+        return " | ".join(self._tail)
+
+    async def run(self, stream: trio.abc.ReceiveStream) -> None:
+        lines = Lines(stream)
+        try:
+            while (line := await lines.next()) is not None:
+                self._note(line.decode("utf-8", "replace").rstrip()[:500])
+        except LineTooLong:
+            log.warning("the child's stderr is no text, closing it", child=self._name)
+            await stream.aclose()
+        self.ended.set()
+
+    def _note(self, line: str) -> None:
+        self._count += 1
+        self._tail.append(line)
+        if self._count <= _STDERR_LINES:
+            log.info("child says", child=self._name, line=line)
+        elif self._count == _STDERR_LINES + 1:
+            log.warning("the child says too much, the rest is dropped", child=self._name, lines=_STDERR_LINES)
+
+
+@asynccontextmanager
+async def open_child(command: tuple[str, ...], env: Mapping[str, str], grace: float) -> AsyncIterator[trio.Process]:
+    """Start `command` and yield it; leaving asks it to end, and kills it and its group after `grace` seconds.
+
+    Raises OSError where it can't be started.
+    """
+    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    process = await trio.lowlevel.open_process(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**inherited, **env},
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        with trio.move_on_after(grace + _REAPED_WITHIN, shield=True):
+            await _stop(process, grace)
+
+
+async def _stop(process: trio.Process, grace: float) -> None:
+    if process.returncode is None:
+        _signal_group(process, signal.SIGTERM)
+        with trio.move_on_after(grace):
+            await process.wait()
+    # Also when the child itself is gone: what it left behind holds the pipes.
+    _signal_group(process, signal.SIGKILL)
+    await process.wait()
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            await pipe.aclose()
+
+
+def _signal_group(process: trio.Process, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)

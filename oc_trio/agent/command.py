@@ -1,0 +1,164 @@
+"""`api = "command"`: one process per turn that reads the turn and writes its answer as JSON lines.
+
+The words are `command_wire`, the process is `child`. Leaving the turn ends the process within the grace.
+"""
+
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import trio
+from attrs import field, frozen
+
+from oc_trio.agent.child import Lines, LineTooLong, StderrLog, open_child
+from oc_trio.agent.command_wire import ContractBroken, ToolAsked, read_line, result_line, turn_line
+from oc_trio.agent.exchange import Deadlines
+from oc_trio.agent.failures import TOO_SLOW
+from oc_trio.agent.port import TurnRequest
+from oc_trio.agent.rounds import Asked, run_tool
+from oc_trio.agent.stream import Emit, EventStream, open_events
+from oc_trio.core.turn_events import Failed, Final, TextDelta
+from oc_trio.errors import AgentError, AgentFailed, AgentUnavailable
+
+CRASHED = "The program that answers for me crashed. Please tell whoever runs this bot."
+NOT_STARTED = "The program that answers for me can't be started. Please tell whoever runs this bot."
+NONSENSE = "The program that answers for me said something I don't understand. Please tell whoever runs this bot."
+
+
+@frozen
+class CommandSettings:
+    """`command` is program and arguments, run without a shell; `grace` is seconds from SIGTERM to SIGKILL."""
+
+    command: tuple[str, ...]
+    env: Mapping[str, str] = field(factory=dict, repr=False, hash=False)
+    model: str = ""
+    options: Mapping[str, Any] = field(factory=dict, hash=False)
+    deadlines: Deadlines = Deadlines()
+    grace: float = 2.0
+
+    @property
+    def name(self) -> str:
+        return self.command[0]
+
+
+class CommandAgent:
+    """Serves any number of turns at once, each in a process of its own."""
+
+    def __init__(self, settings: CommandSettings) -> None:
+        self._settings = settings
+
+    def run(self, request: TurnRequest) -> AbstractAsyncContextManager[EventStream]:
+        async def produce(emit: Emit) -> None:
+            try:
+                await self._run(request, emit)
+            except OSError as exc:
+                raise AgentFailed(f"{self._settings.name}: {exc}", for_user=NOT_STARTED) from exc
+
+        return open_events(produce)
+
+    async def _run(self, request: TurnRequest, emit: Emit) -> None:
+        settings = self._settings
+        async with open_child(settings.command, settings.env, settings.grace) as process:
+            stderr = StderrLog(settings.name)
+            assert process.stderr is not None
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(stderr.run, process.stderr)
+                problem = await _Dialogue(settings, process, request, emit, stderr).hold()
+                nursery.cancel_scope.cancel()
+        if problem is not None:
+            raise problem
+
+
+class _Dialogue:
+    def __init__(
+        self,
+        settings: CommandSettings,
+        process: trio.Process,
+        request: TurnRequest,
+        emit: Emit,
+        stderr: StderrLog,
+    ) -> None:
+        self._settings = settings
+        self._process = process
+        self._request = request
+        self._emit = emit
+        self._stderr = stderr
+        self._said: list[str] = []
+
+    async def hold(self) -> AgentError | None:
+        """Talk until the program ends its turn; its failure is returned, not raised, to keep it out of a group."""
+        try:
+            await self._talk()
+        except AgentError as exc:
+            return exc
+        return None
+
+    async def _talk(self) -> None:
+        deadlines = self._settings.deadlines
+        assert self._process.stdout is not None
+        lines = Lines(self._process.stdout)
+        limit = deadlines.first_token
+        await self._write(turn_line(self._request, self._settings.model, self._settings.options), limit)
+        while (line := await self._read(lines, limit)) is not None:
+            limit = deadlines.idle
+            if line.strip() and await self._take(line):
+                await self._let_go()
+                return
+        await self._post_mortem()
+
+    async def _take(self, line: bytes) -> bool:
+        """Act on one line; true when it ended the turn."""
+        try:
+            event = read_line(line)
+        except ContractBroken as exc:
+            raise AgentFailed(f"{self._settings.name}: {exc}", for_user=NONSENSE) from exc
+        if isinstance(event, ToolAsked):
+            result = await run_tool(Asked(event.call), self._request, self._emit)
+            await self._write(result_line(event.call, result), self._settings.deadlines.idle)
+            return False
+        if isinstance(event, TextDelta):
+            self._said.append(event.text)
+        if isinstance(event, Final) and not event.text and not event.silent_reason:
+            event = Final("".join(self._said), event.media, event.buttons, event.usage)
+        await self._emit(event)
+        return isinstance(event, Final | Failed)
+
+    async def _write(self, line: bytes, limit: float) -> None:
+        assert self._process.stdin is not None
+        try:
+            with trio.fail_after(limit):
+                await self._process.stdin.send_all(line)
+        except trio.TooSlowError as exc:
+            raise AgentUnavailable(f"{self._settings.name} does not read its input", for_user=TOO_SLOW) from exc
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            # It may have answered without reading; if not, the end of its output tells.
+            return
+
+    async def _read(self, lines: Lines, limit: float) -> bytes | None:
+        try:
+            with trio.fail_after(limit):
+                return await lines.next()
+        except trio.TooSlowError as exc:
+            raise AgentUnavailable(f"{self._settings.name}: nothing for {limit:g} s", for_user=TOO_SLOW) from exc
+        except LineTooLong as exc:
+            raise AgentFailed(f"{self._settings.name}: {exc}", for_user=NONSENSE) from exc
+
+    async def _let_go(self) -> None:
+        """After the last line it may end by itself, within the grace."""
+        assert self._process.stdin is not None
+        await self._process.stdin.aclose()
+        with trio.move_on_after(self._settings.grace):
+            await self._process.wait()
+
+    async def _post_mortem(self) -> None:
+        """It closed its output without a last line: fine after text with exit code 0, a crash otherwise."""
+        await self._let_go()
+        code = self._process.returncode
+        if code == 0 and self._said:
+            await self._emit(Final("".join(self._said)))
+            return
+        with trio.move_on_after(self._settings.grace):
+            await self._stderr.ended.wait()
+        how = "did not end" if code is None else f"ended with {code}"
+        tail = f": {self._stderr.tail}" if self._stderr.tail else ""
+        raise AgentFailed(f"{self._settings.name} {how} without an answer{tail}", for_user=CRASHED)

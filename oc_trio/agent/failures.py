@@ -1,0 +1,141 @@
+"""What went wrong between us and a model's server, translated once: by type of exception, by status, by words.
+
+Every translation gives one honest sentence for the chat and one line for the operator. Secrets are cut out of both.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+
+import httpx
+from attrs import field, frozen
+
+from oc_trio.errors import AgentError, AgentFailed, AgentUnavailable
+
+_BODY_SHOWN = 300
+# Shorter values (an organisation's name in a header) would blank out ordinary words.
+_SHORTEST_SECRET = 6
+_KEY_LIKE = re.compile(r"\b(sk|key|pk|gsk|xai)[-_][A-Za-z0-9_\-*.]{8,}")
+_TOO_LONG = (
+    "context length",
+    "context_length",
+    "context window",
+    "too many tokens",
+    "prompt is too long",
+    "max_tokens",
+)
+_NO_CREDIT = ("insufficient_quota", "credit balance", "billing")
+
+BUSY = "The model is busy right now (rate limited). Please try again in a moment."
+OVERLOADED = "The model's server has a problem right now. Please try again in a moment."
+UNREACHABLE = "I can't reach the model's server right now. Please try again in a moment."
+TOO_SLOW = "The model took too long to answer. Please try again."
+BAD_KEY = "The model's server refused my credentials. Please tell whoever runs this bot."
+NO_CREDIT = "The account behind this bot has no credit left at the model's provider. Please tell whoever runs it."
+NO_MODEL = "The model I am set up to use was not found. Please tell whoever runs this bot."
+TOO_LONG = "This conversation has grown too long for the model. Start a new one with /new."
+REFUSED = "The model's server refused this request. Please tell whoever runs this bot."
+BROKEN = "The model's answer broke off in the middle. Please try again."
+
+
+@frozen
+class Endpoint:
+    """Who is spoken to, for messages: `name` is safe to print, `secrets` are never printed."""
+
+    name: str
+    secrets: Sequence[str] = field(default=(), repr=False)
+
+    def clean(self, text: str) -> str:
+        """`text` on one line, bounded, without secrets."""
+        for secret in self.secrets:
+            if len(secret) >= _SHORTEST_SECRET:
+                text = text.replace(secret, "***")
+        return " ".join(_KEY_LIKE.sub("***", text).split())[:_BODY_SHOWN]
+
+
+def explain(exc: BaseException) -> str:
+    """The reason behind `exc`: on Trio the outer exceptions of httpx are empty, the words are in a `__cause__`."""
+    seen: BaseException | None = exc
+    while seen is not None:
+        if isinstance(seen, BaseExceptionGroup):
+            seen = seen.exceptions[0]
+            continue
+        if str(seen):
+            return f"{type(seen).__name__}: {seen}"
+        seen = seen.__cause__ or seen.__context__
+    return type(exc).__name__
+
+
+def from_transport(endpoint: Endpoint, exc: httpx.HTTPError | httpx.InvalidURL) -> AgentError:
+    """For a request that got no complete answer."""
+    line = endpoint.clean(f"{endpoint.name}: {explain(exc)}")
+    if isinstance(exc, httpx.TimeoutException):
+        return AgentUnavailable(line, for_user=TOO_SLOW)
+    if isinstance(exc, httpx.RemoteProtocolError | httpx.ReadError):
+        return AgentUnavailable(line, for_user=BROKEN)
+    if isinstance(exc, httpx.TransportError) and not isinstance(exc, httpx.UnsupportedProtocol):
+        return AgentUnavailable(line, for_user=UNREACHABLE)
+    return AgentFailed(line, for_user=REFUSED)
+
+
+def from_status(endpoint: Endpoint, status: int, body: bytes, headers: Mapping[str, str]) -> AgentError:
+    """For an answer that is no stream: 4xx is ours to fix, except 408, 409, 425 and 429; 5xx (529 too) is theirs."""
+    words = said(body)
+    line = endpoint.clean(f"{endpoint.name}: HTTP {status}: {words}")
+    if status == 429 and any(mark in words.lower() for mark in _NO_CREDIT):
+        return AgentFailed(line, for_user=NO_CREDIT)
+    if status in (408, 409, 425, 429) or status >= 500:
+        for_user = BUSY if status == 429 else OVERLOADED
+        return AgentUnavailable(line, for_user=for_user, retry_after=retry_after(headers))
+    return AgentFailed(line, for_user=_sentence(status, words.lower()))
+
+
+def from_stream(endpoint: Endpoint, kind: str, message: str) -> AgentError:
+    """For an error that the server put into the stream itself; `kind` is its `type` or `code`."""
+    line = endpoint.clean(f"{endpoint.name}: {kind}: {message}" if kind else f"{endpoint.name}: {message}")
+    words = f"{kind} {message}".lower()
+    if "rate_limit" in words or "rate limit" in words or kind == "429":
+        return AgentUnavailable(line, for_user=BUSY)
+    if any(mark in words for mark in _TOO_LONG):
+        return AgentFailed(line, for_user=TOO_LONG)
+    if "authentication" in words or "permission" in words:
+        return AgentFailed(line, for_user=BAD_KEY)
+    if "invalid_request" in words or "not_found" in words:
+        return AgentFailed(line, for_user=REFUSED)
+    return AgentUnavailable(line, for_user=OVERLOADED)
+
+
+def said(body: bytes) -> str:
+    """The message inside an error body: `{"error": {"message": ...}}` and its variants, or the plain text."""
+    text = body.decode("utf-8", "replace")
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    error = data.get("error", data) if isinstance(data, dict) else data
+    if isinstance(error, dict):
+        parts = [str(error[key]) for key in ("type", "code", "message", "detail") if error.get(key)]
+        return ": ".join(parts) or text
+    return str(error)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """`Retry-After` in seconds; its date form is left to the retry policy."""
+    value = headers.get("retry-after", "").strip()
+    try:
+        seconds = float(value)
+    except ValueError:
+        return None
+    return seconds if 0 <= seconds < float("inf") else None
+
+
+def _sentence(status: int, words: str) -> str:
+    if status in (401, 403):
+        return BAD_KEY
+    if status == 402 or any(mark in words for mark in _NO_CREDIT):
+        return NO_CREDIT
+    if status == 413 or any(mark in words for mark in _TOO_LONG):
+        return TOO_LONG
+    if status == 404 or "model_not_found" in words:
+        return NO_MODEL
+    return REFUSED

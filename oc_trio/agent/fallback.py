@@ -1,0 +1,37 @@
+"""Tries agents in order while they are unavailable: `model.fallbacks`. Any other failure is the turn's own."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from attrs import evolve, frozen
+
+from oc_trio.agent.begun import BegunStream, open_begun
+from oc_trio.agent.port import Agent, TurnRequest
+from oc_trio.errors import AgentUnavailable
+from oc_trio.telemetry.log import get_logger
+
+log = get_logger(part="agent")
+
+
+@frozen
+class FallbackAgent:
+    """At least one agent; the request's own choice of model holds for the first alone."""
+
+    agents: tuple[Agent, ...]
+
+    @asynccontextmanager
+    async def run(self, request: TurnRequest) -> AsyncIterator[BegunStream]:
+        async with AsyncExitStack() as stack:
+            yield await self._begin(stack, request)
+
+    async def _begin(self, stack: AsyncExitStack, request: TurnRequest) -> BegunStream:
+        for at, agent in enumerate(self.agents[:-1]):
+            try:
+                return await stack.enter_async_context(open_begun(agent, self._asked(at, request)))
+            except AgentUnavailable as exc:
+                log.warning("model unavailable, trying the next", reason=str(exc), left=len(self.agents) - at - 1)
+        last = len(self.agents) - 1
+        return await stack.enter_async_context(open_begun(self.agents[last], self._asked(last, request)))
+
+    def _asked(self, at: int, request: TurnRequest) -> TurnRequest:
+        return evolve(request, model="") if at and request.model else request

@@ -1,0 +1,133 @@
+"""`openai-completions`: an agent over any OpenAI-compatible streaming endpoint.
+
+It owns the requests of a turn. The words are `openai_wire`, the bytes `exchange`, the tool loop `rounds`.
+"""
+
+import json
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import httpx
+from attrs import field, frozen
+
+from oc_trio.agent.exchange import Deadlines, Exchange, open_exchange
+from oc_trio.agent.failures import BROKEN, Endpoint, from_stream
+from oc_trio.agent.openai_wire import OPTIONAL, Completion, request_body
+from oc_trio.agent.port import TurnRequest
+from oc_trio.agent.rounds import MAX_ROUNDS, Answer, Round, converse, merged
+from oc_trio.agent.sse import ServerSentEvent
+from oc_trio.agent.stream import Emit, EventStream, open_events
+from oc_trio.core.turn_events import TextDelta, Thinking
+from oc_trio.errors import AgentFailed, AgentUnavailable
+
+
+@frozen
+class OpenAISettings:
+    """`base_url` ends before `/chat/completions` (as a rule with `/v1`); `options` go into every request body."""
+
+    base_url: str
+    model: str
+    api_key: str = field(default="", repr=False)
+    headers: Mapping[str, str] = field(factory=dict, repr=False, hash=False)
+    options: Mapping[str, Any] = field(factory=dict, hash=False)
+    deadlines: Deadlines = Deadlines()
+    max_rounds: int = MAX_ROUNDS
+
+
+class OpenAIAgent:
+    """Serves any number of turns at once over the one client that it is given."""
+
+    def __init__(self, settings: OpenAISettings, http: httpx.AsyncClient) -> None:
+        self._settings = settings
+        self._http = http
+        self._url = f"{settings.base_url.rstrip('/')}/chat/completions"
+        secrets = (settings.api_key, *settings.headers.values())
+        self._endpoint = Endpoint(f"{settings.model} at {settings.base_url}", secrets)
+        self._refused: frozenset[str] = frozenset()  # optional fields that this server does not know
+
+    def run(self, request: TurnRequest) -> AbstractAsyncContextManager[EventStream]:
+        async def produce(emit: Emit) -> None:
+            await converse(self, request, emit, self._settings.max_rounds)
+
+        return open_events(produce)
+
+    async def ask(self, request: TurnRequest, rounds: tuple[Round, ...], emit: Emit) -> Answer:
+        """One request; asked again without the optional field that the server refuses by name."""
+        settings = self._settings
+        body = request_body(request, rounds, request.model or settings.model, settings.options)
+        while True:
+            sent = {key: value for key, value in body.items() if key not in self._refused}
+            try:
+                return await self._ask_once(sent, emit)
+            except AgentFailed as exc:
+                refused = {name for name in OPTIONAL if name in sent and name in str(exc)}
+                if not refused:
+                    raise
+                self._refused |= refused
+
+    async def _ask_once(self, body: Mapping[str, Any], emit: Emit) -> Answer:
+        settings = self._settings
+        headers = {"Accept": "text/event-stream", **settings.headers}
+        if settings.api_key:
+            headers.setdefault("Authorization", f"Bearer {settings.api_key}")
+        completion = Completion()
+        async with open_exchange(self._http, self._endpoint, self._url, body, headers, settings.deadlines) as exchange:
+            if exchange.content_type == "application/json":
+                await self._read(completion, (ServerSentEvent((await exchange.read_whole()).decode()),), emit)
+            else:
+                await self._read_stream(completion, exchange, emit)
+        for event in completion.end():
+            await emit(event)
+        return self._checked(completion)
+
+    async def _read_stream(self, completion: Completion, exchange: Exchange, emit: Emit) -> None:
+        while (events := await exchange.next_events()) is not None:
+            if await self._read(completion, events, emit):
+                await exchange.finish()
+                return
+        if not completion.finish_reason:
+            raise AgentUnavailable(f"{self._endpoint.name}: the stream ended without a finish", for_user=BROKEN)
+
+    async def _read(self, completion: Completion, events: tuple[ServerSentEvent, ...], emit: Emit) -> bool:
+        """Take in one chunk's events; neighbours of a kind become one. True after `[DONE]`."""
+        out: list[TextDelta | Thinking] = []
+        done = False
+        for event in events:
+            if event.data.strip() == "[DONE]":
+                done = True
+                break
+            out += completion.feed(self._parse(event.data))
+        for event_out in merged(out):
+            await emit(event_out)
+        return done
+
+    def _parse(self, data: str) -> Mapping[str, Any]:
+        try:
+            chunk = json.loads(data)
+        except (ValueError, RecursionError) as exc:
+            line = self._endpoint.clean(f"{self._endpoint.name}: not JSON: {data}")
+            raise AgentFailed(line, for_user=BROKEN) from exc
+        if not isinstance(chunk, dict):
+            raise AgentFailed(f"{self._endpoint.name}: a chunk that is no object", for_user=BROKEN)
+        if error := chunk.get("error"):
+            kind, message = (
+                ("", error)
+                if not isinstance(error, dict)
+                else (str(error.get("type") or error.get("code") or ""), error.get("message") or json.dumps(error))
+            )
+            raise from_stream(self._endpoint, kind, str(message))
+        return chunk
+
+    def _checked(self, completion: Completion) -> Answer:
+        answer = completion.answer()
+        if completion.empty and completion.finish_reason == "length":
+            raise AgentFailed(
+                f"{self._endpoint.name}: length limit reached before any text",
+                for_user="The model used up its length limit before it said anything.",
+            )
+        if completion.empty and completion.finish_reason == "content_filter":
+            raise AgentFailed(
+                f"{self._endpoint.name}: content filter", for_user="The provider's content filter blocked the answer."
+            )
+        return answer

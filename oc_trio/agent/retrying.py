@@ -1,0 +1,61 @@
+"""Asks an unavailable agent again, by policy, as long as it has said nothing. Entering the block does the waiting."""
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import trio
+from attrs import field, frozen
+
+from oc_trio.agent.begun import BegunStream, open_begun
+from oc_trio.agent.port import Agent, TurnRequest
+from oc_trio.errors import AgentUnavailable
+from oc_trio.telemetry.log import get_logger
+
+log = get_logger(part="agent")
+
+
+@frozen
+class Patience:
+    """`attempts` counts the first one too; waits are in seconds and double from `first_wait` to `longest_wait`.
+
+    A `Retry-After` longer than `longest_wait` is not waited for: another model, or the reader, decides then.
+    """
+
+    attempts: int = 3
+    first_wait: float = 1.0
+    longest_wait: float = 20.0
+
+    def wait(self, failures: int, retry_after: float | None, jitter: float) -> float | None:
+        """Seconds to wait after that many failures, or None to give up; `jitter` is in [0, 1) and adds up to half."""
+        if failures >= self.attempts or (retry_after or 0.0) > self.longest_wait:
+            return None
+        wait = min(self.first_wait * 2.0 ** (failures - 1), self.longest_wait)
+        return min(max(wait * (1 + jitter / 2), retry_after or 0.0), self.longest_wait)
+
+
+@frozen
+class RetryingAgent:
+    """`agent`, asked up to `patience.attempts` times."""
+
+    agent: Agent
+    patience: Patience = Patience()
+    rng: random.Random = field(factory=random.Random, repr=False, eq=False)
+
+    @asynccontextmanager
+    async def run(self, request: TurnRequest) -> AsyncIterator[BegunStream]:
+        async with AsyncExitStack() as stack:
+            yield await self._begin(stack, request)
+
+    async def _begin(self, stack: AsyncExitStack, request: TurnRequest) -> BegunStream:
+        failures = 0
+        while True:
+            try:
+                return await stack.enter_async_context(open_begun(self.agent, request))
+            except AgentUnavailable as exc:
+                failures += 1
+                wait = self.patience.wait(failures, exc.retry_after, self.rng.random())
+                if wait is None:
+                    raise
+                log.warning("model unavailable, asking again", reason=str(exc), wait_s=round(wait, 2))
+            await trio.sleep(wait)

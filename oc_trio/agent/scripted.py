@@ -1,0 +1,153 @@
+"""An agent without a model: it plays steps. For the demo, for tests and for simulations; offline and deterministic.
+
+A script maps a request to steps; `oc_trio.agent.repertoire` is one that reads directives from the last message.
+All waiting is `trio.sleep`, so a mock clock runs it in no time.
+"""
+
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import trio
+from attrs import field, frozen
+
+from oc_trio.agent.port import ToolCall, ToolResult, TurnRequest
+from oc_trio.agent.rounds import Asked, run_tool
+from oc_trio.agent.stream import Emit, EventStream, open_events
+from oc_trio.core.turn_events import (
+    AgentEvent,
+    Button,
+    Failed,
+    Final,
+    Media,
+    TextDelta,
+    Usage,
+)
+
+
+@frozen
+class Pause:
+    """Wait this many seconds."""
+
+    seconds: float
+
+
+@frozen
+class Say:
+    """Stream `text` word by word, `delay` seconds before each; None takes the agent's own token delay."""
+
+    text: str
+    delay: float | None = None
+
+
+@frozen
+class CallTool:
+    """Call a tool of the request; a generator script gets the `ToolResult` as the value of its `yield`."""
+
+    name: str
+    arguments: Mapping[str, Any] = field(factory=dict, hash=False)
+    call_id: str = ""
+
+
+@frozen
+class Attach:
+    """Add files or rows of buttons to the final reply."""
+
+    media: tuple[Media, ...] = ()
+    buttons: tuple[tuple[Button, ...], ...] = ()
+
+
+Step = AgentEvent | Pause | Say | CallTool | Attach
+Script = Callable[[TurnRequest], "Iterable[Step] | Generator[Step, ToolResult | None, None]"]
+
+
+class ScriptedAgent:
+    """Plays `script(request)`. Steps end early at a `Final` or `Failed`; otherwise the final is what was said.
+
+    A script may raise: an `AgentError` is treated as a model's, anything else is a bug and leaves `run`.
+    """
+
+    def __init__(self, script: Script, *, token_delay: float = 0.03) -> None:
+        self._script = script
+        self._token_delay = token_delay
+
+    def run(self, request: TurnRequest) -> AbstractAsyncContextManager[EventStream]:
+        async def produce(emit: Emit) -> None:
+            await _Performance(request, emit, self._token_delay).play(self._script(request))
+
+        return open_events(produce)
+
+
+class _Performance:
+    def __init__(self, request: TurnRequest, emit: Emit, token_delay: float) -> None:
+        self._request = request
+        self._emit = emit
+        self._token_delay = token_delay
+        self._said: list[str] = []
+        self._attached: list[Attach] = []
+        self._calls = 0
+        self._ended = False
+
+    async def play(self, steps: Iterable[Step]) -> None:
+        source = iter(steps)
+        answer: ToolResult | None = None
+        while not self._ended:
+            await trio.lowlevel.checkpoint()
+            try:
+                step = source.send(answer) if isinstance(source, Generator) else next(source)
+            except StopIteration:
+                break
+            answer = await self._take(step)
+        if not self._ended:
+            await self._emit(self._final())
+
+    async def _take(self, step: Step) -> ToolResult | None:
+        match step:
+            case Pause():
+                await trio.sleep(step.seconds)
+            case Say():
+                await self._say(step)
+            case CallTool():
+                return await self._call(step)
+            case Attach():
+                self._attached.append(step)
+            case _:
+                self._said += [step.text] if isinstance(step, TextDelta) else []
+                self._ended = isinstance(step, Final | Failed)
+                await self._emit(step)
+        return None
+
+    async def _say(self, step: Say) -> None:
+        delay = self._token_delay if step.delay is None else step.delay
+        for token in tokens(step.text):
+            await trio.sleep(delay)
+            self._said.append(token)
+            await self._emit(TextDelta(token))
+
+    async def _call(self, step: CallTool) -> ToolResult:
+        self._calls += 1
+        call = ToolCall(step.call_id or f"call_{self._calls}", step.name, step.arguments)
+        return await run_tool(Asked(call), self._request, self._emit)
+
+    def _final(self) -> Final:
+        text = "".join(self._said)
+        read = sum(len(message.text.split()) for message in self._request.messages)
+        return Final(
+            text,
+            media=tuple(media for attached in self._attached for media in attached.media),
+            buttons=tuple(row for attached in self._attached for row in attached.buttons),
+            usage=Usage(read, len(text.split()), "scripted"),
+            silent_reason="" if text or self._attached else "the script had nothing to say",
+        )
+
+
+def tokens(text: str) -> list[str]:
+    """`text` cut after each run of white space; joined again it is `text`."""
+    out: list[str] = []
+    word = ""
+    for at, char in enumerate(text):
+        word += char
+        if char.isspace() and not text[at + 1 : at + 2].isspace():
+            out.append(word)
+            word = ""
+    return [*out, word] if word else out

@@ -1,0 +1,157 @@
+"""The tools of one turn, put together from several boxes and held to the agent's rules.
+
+A `RuledToolbox` decides which tools are offered, asks for approval, limits time and size. It runs no tool itself:
+that is a local function here, or a server in `oc_trio.agent.mcp`.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+import trio
+from attrs import field, frozen
+
+from oc_trio.agent.port import Toolbox, ToolCall, ToolResult, ToolSpec
+from oc_trio.core.turn_events import ToolStatus
+from oc_trio.telemetry.log import get_logger
+
+log = get_logger(part="tools")
+
+SEPARATOR = "__"  # model APIs allow letters, digits, _ and - in a tool's name
+
+
+@frozen
+class Verdict:
+    """What a person said about one call; `reason` goes to the model where it was refused."""
+
+    allowed: bool
+    reason: str = ""
+
+
+Approve = Callable[[ToolCall], Awaitable[Verdict]]
+
+
+@frozen
+class ToolPolicy:
+    """Names may hold `*`; `deny` wins over `allow`. `limit` is seconds per call, `limits` for tools that differ.
+
+    `approve` names the tools that are asked about; without someone to ask they are denied. `longest_result` is in
+    characters: more than that would push the conversation out of the model's window.
+    """
+
+    allow: tuple[str, ...] = ("*",)
+    deny: tuple[str, ...] = ()
+    approve: tuple[str, ...] = ()
+    limit: float = 120.0
+    limits: Mapping[str, float] = field(factory=dict, hash=False)
+    longest_result: int = 50_000
+
+    def offers(self, name: str) -> bool:
+        return _matches(name, self.allow) and not _matches(name, self.deny)
+
+    def needs_approval(self, name: str) -> bool:
+        return _matches(name, self.approve)
+
+    def limit_for(self, name: str) -> float:
+        return next((limit for pattern, limit in self.limits.items() if fnmatchcase(name, pattern)), self.limit)
+
+
+class RuledToolbox:
+    """`boxes` by namespace: a tool `read` of the box `files` is offered as `files__read`, of the box "" as `read`.
+
+    Names are unique: the first box that has one keeps it.
+    """
+
+    def __init__(
+        self, boxes: Mapping[str, Toolbox], policy: ToolPolicy | None = None, approve: Approve | None = None
+    ) -> None:
+        self._boxes = dict(boxes)
+        self._policy = policy or ToolPolicy()
+        self._approve = approve
+
+    @property
+    def specs(self) -> Sequence[ToolSpec]:
+        """What is offered right now; servers come and go."""
+        return tuple(spec for spec, _, _ in self._offered().values())
+
+    async def call(self, call: ToolCall) -> ToolResult:
+        """Run one call under the rules. A refusal, a timeout and an unknown name are results too."""
+        offered = self._offered().get(call.name)
+        if offered is None:
+            return ToolResult(f"There is no tool named {call.name}.", ToolStatus.FAILED)
+        _, box, own_name = offered
+        if (refusal := await self._ask(call)) is not None:
+            return refusal
+        limit = self._policy.limit_for(call.name)
+        try:
+            with trio.fail_after(limit):
+                result = await box.call(ToolCall(call.id, own_name, call.arguments))
+        except trio.TooSlowError:
+            log.warning("tool took too long", tool=call.name, limit_s=limit)
+            return ToolResult(f"{call.name} was stopped after {limit:g} s.", ToolStatus.FAILED, "took too long")
+        return self._cut(result)
+
+    def _offered(self) -> dict[str, tuple[ToolSpec, Toolbox, str]]:
+        offered: dict[str, tuple[ToolSpec, Toolbox, str]] = {}
+        for space, box in self._boxes.items():
+            for spec in box.specs:
+                name = f"{space}{SEPARATOR}{spec.name}" if space else spec.name
+                if name not in offered and self._policy.offers(name):
+                    public = ToolSpec(name, spec.description, spec.parameters, spec.side_effects)
+                    offered[name] = (public, box, spec.name)
+        return offered
+
+    async def _ask(self, call: ToolCall) -> ToolResult | None:
+        if not self._policy.needs_approval(call.name):
+            return None
+        if self._approve is None:
+            return ToolResult(f"{call.name} needs an approval that nobody can give here.", ToolStatus.DENIED)
+        verdict = await self._approve(call)
+        if verdict.allowed:
+            return None
+        return ToolResult(verdict.reason or f"The call of {call.name} was not approved.", ToolStatus.DENIED, "denied")
+
+    def _cut(self, result: ToolResult) -> ToolResult:
+        longest = self._policy.longest_result
+        if len(result.text) <= longest:
+            return result
+        left_out = len(result.text) - longest
+        return ToolResult(
+            f"{result.text[:longest]}\n[{left_out} more characters were left out]", result.status, result.detail
+        )
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+class ToolFailed(Exception):
+    """Raised by a local function to tell the model that, and why, it did not work."""
+
+
+Function = Callable[[Mapping[str, Any]], Awaitable[str | ToolResult]]
+
+
+class LocalTools:
+    """Python functions as tools; a function takes the arguments and returns text or a whole result."""
+
+    def __init__(self, tools: Sequence[tuple[ToolSpec, Function]] = ()) -> None:
+        self._tools = {spec.name: (spec, function) for spec, function in tools}
+
+    @property
+    def specs(self) -> Sequence[ToolSpec]:
+        return tuple(spec for spec, _ in self._tools.values())
+
+    async def call(self, call: ToolCall) -> ToolResult:
+        """Check that the required arguments are there and call. Errors other than `ToolFailed` are bugs and leave."""
+        if call.name not in self._tools:
+            return ToolResult(f"There is no tool named {call.name}.", ToolStatus.FAILED)
+        spec, function = self._tools[call.name]
+        missing = [name for name in spec.parameters.get("required", ()) if name not in call.arguments]
+        if missing:
+            return ToolResult(f"Missing arguments: {', '.join(missing)}.", ToolStatus.FAILED)
+        try:
+            result = await function(call.arguments)
+        except ToolFailed as exc:
+            return ToolResult(str(exc), ToolStatus.FAILED)
+        return result if isinstance(result, ToolResult) else ToolResult(result)

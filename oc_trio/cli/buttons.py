@@ -1,0 +1,95 @@
+"""`oc-trio buttons`: sign button contexts from a shell. The token never stands in the command line."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+TOKEN_VARIABLE = "MATTERMOST_BOT_TOKEN"  # noqa: S105 - the name of a variable
+
+
+@click.group(name="buttons")
+def command() -> None:
+    """Make and check signed buttons for posts of your own scripts."""
+
+
+def _bot_token(token_file: Path | None) -> str:
+    try:
+        token = token_file.read_text("utf-8") if token_file else os.environ.get(TOKEN_VARIABLE, "")
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.ClickException(f"The token file can't be read: {error}.") from None
+    if not token.strip():
+        where = str(token_file) if token_file else f"the variable {TOKEN_VARIABLE}"
+        raise click.ClickException(f"There is no bot token in {where}.")
+    return token.strip()
+
+
+def _read_object(argument: str) -> dict[str, Any]:
+    try:
+        value = json.loads(sys.stdin.read() if argument == "-" else argument)
+    except (ValueError, RecursionError) as error:
+        raise click.ClickException(f"CONTEXT is not JSON: {error}.") from None
+    if not isinstance(value, dict):
+        raise click.ClickException("CONTEXT must be a JSON object.")
+    return value
+
+
+_token_file = click.option(
+    "--token-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help=f"File that holds the bot token; without it, {TOKEN_VARIABLE} is read.",
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
+@command.command()
+@click.argument("context")
+@_token_file
+@click.option("--channel", default="", help="Bind the context to this channel id.")
+@click.option("--expires-in", type=click.FloatRange(min=0, min_open=True), help="Seconds until a click is refused.")
+@_json
+def sign(context: str, token_file: Path | None, channel: str, expires_in: float | None, as_json: bool) -> None:
+    """Sign CONTEXT, a JSON object or - for standard input, and print its _token.
+
+    With --json the whole signed context is printed, ready for integration.context of an action. Exit codes: 0 signed,
+    1 no token or bad JSON, 2 wrong usage.
+    """
+    import time
+
+    from oc_trio.core.buttons import ACTION_ID, CHANNEL_ID, EXPIRES_AT
+    from oc_trio.signing import sign_context
+
+    unsigned = _read_object(context)
+    if channel:
+        unsigned[CHANNEL_ID] = channel
+    if expires_in is not None:
+        unsigned[EXPIRES_AT] = int((time.time() + expires_in) * 1000)
+    if not isinstance(unsigned.get(ACTION_ID), str):
+        click.echo(f"Note: without {ACTION_ID}, the same as the button's id, a click is refused.", err=True)
+    try:
+        signed = sign_context(_bot_token(token_file), unsigned)
+    except ValueError as error:
+        raise click.ClickException(f"CONTEXT can't be signed: {error}.") from None
+    if (channel or expires_in is not None) and not as_json:
+        click.echo("Note: --channel and --expires-in are part of the context; --json prints all of it.", err=True)
+    click.echo(json.dumps(signed, ensure_ascii=False) if as_json else signed["_token"])
+
+
+@command.command()
+@click.argument("context")
+@_token_file
+@_json
+def verify(context: str, token_file: Path | None, as_json: bool) -> None:
+    """Check the _token of CONTEXT, a JSON object or - for standard input.
+
+    Exit codes: 0 it is genuine, 1 it is not.
+    """
+    from oc_trio.signing import verify_context
+
+    valid = verify_context(_bot_token(token_file), _read_object(context))
+    click.echo(json.dumps({"valid": valid}) if as_json else ("valid" if valid else "invalid"))
+    if not valid:
+        raise SystemExit(1)

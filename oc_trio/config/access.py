@@ -1,0 +1,113 @@
+"""When the bot answers, and whom: the gating and access keys of a Mattermost account."""
+
+from collections.abc import Mapping
+from enum import Enum
+
+from attrs import frozen
+
+from oc_trio.config.fields import key, section, table_of
+
+
+class ChatMode(Enum):
+    """When the bot answers in channels."""
+
+    ONCALL = "oncall"
+    ONMESSAGE = "onmessage"
+    ONCHAR = "onchar"
+
+
+class DmPolicy(Enum):
+    """Who may write to the bot directly."""
+
+    PAIRING = "pairing"
+    ALLOWLIST = "allowlist"
+    OPEN = "open"
+    DISABLED = "disabled"
+
+
+class GroupPolicy(Enum):
+    """Who may talk to the bot in channels."""
+
+    ALLOWLIST = "allowlist"
+    OPEN = "open"
+    DISABLED = "disabled"
+
+
+class ContextVisibility(Enum):
+    """Whose unaddressed posts the model gets to see."""
+
+    ALL = "all"
+    ALLOWLIST = "allowlist"
+    ALLOWLIST_QUOTE = "allowlist_quote"
+
+
+class AllowBots(Enum):
+    """Whether posts by other bots and by webhooks are answered."""
+
+    OFF = "off"
+    MENTIONS = "mentions"
+    LIST = "list"
+
+
+@frozen
+class GroupRule:
+    """`groups.<channelId>`."""
+
+    require_mention: bool | None = key(None, "Whether this channel needs a mention; wins over `chatmode`.")
+
+
+@frozen
+class ImplicitMentions:
+    """`implicitMentions`."""
+
+    thread_participation: bool = key(True, "In a thread where the bot has answered, no mention is needed for 7 days.")
+    reply_to_bot: bool = key(True, "Accepted for compatibility; Mattermost has no such replies.")
+    quoted_bot: bool = key(True, "Accepted for compatibility; Mattermost has no such quotes.")
+
+
+@frozen
+class Gating:
+    """When the bot answers."""
+
+    chatmode: ChatMode = key(
+        ChatMode.ONCALL,
+        "In channels, answer to mentions (`oncall`), to every message (`onmessage`), or to messages that begin with "
+        "one of `oncharPrefixes` and to mentions (`onchar`).",
+    )
+    onchar_prefixes: tuple[str, ...] = key((">", "!"), "Prefixes for `onchar`; they are removed from the message.")
+    groups: Mapping[str, GroupRule] = table_of('Rules by channel id; `"*"` is the default for the others.')
+    implicit_mentions: ImplicitMentions = section(ImplicitMentions, "What counts as a mention without being one.")
+
+
+@frozen
+class Access:
+    """Who may talk to the bot, and where. An empty list never means everyone."""
+
+    dm_policy: DmPolicy = key(
+        DmPolicy.PAIRING,
+        "Direct messages: unknown people get a pairing code, only `allowFrom`, everyone "
+        '(`open`, needs `"*"` in `allowFrom`), or nobody.',
+    )
+    allow_from: tuple[str, ...] = key(
+        (),
+        'User ids, `"*"`, or `accessGroup:<name>` for direct messages; `@username` only with '
+        "`dangerouslyAllowNameMatching`.",
+        numbers=True,
+    )
+    group_policy: GroupPolicy = key(GroupPolicy.ALLOWLIST, "The same choice for channels, without pairing.")
+    group_allow_from: tuple[str, ...] = key(
+        (), "As `allowFrom`, for channels; empty falls back to `allowFrom`.", numbers=True
+    )
+    dangerously_allow_name_matching: bool = key(
+        False, "Let lists name people by `@username`, which anyone may change to."
+    )
+    context_visibility: ContextVisibility = key(
+        ContextVisibility.ALL, "Whose unaddressed posts become context for the next turn."
+    )
+    allow_bots: AllowBots = key(
+        AllowBots.OFF,
+        "Posts by other bots: ignored, answered when they mention the bot, or only those in `botAllowFrom`.",
+    )
+    bot_allow_from: tuple[str, ...] = key((), "User ids of bots for `allowBots` `list`.", numbers=True)
+    only_teams: tuple[str, ...] = key((), "Serve only the channels of these team ids; empty means all teams.")
+    only_channels: tuple[str, ...] = key((), "Serve only these channel ids (and direct messages); empty means all.")

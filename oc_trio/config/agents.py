@@ -1,0 +1,175 @@
+"""Who answers: agents, the models behind them, their tools and skills."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import frozen
+
+from oc_trio.config.fields import key, section, table_of
+from oc_trio.config.secrets import NO_SECRET, Secret
+
+
+@frozen
+class ModelChoice:
+    """A model, and what to try when it is unavailable; each is `provider/model`."""
+
+    primary: str = key("", "`provider/model`, such as `local/qwen3`.")
+    fallbacks: tuple[str, ...] = key((), "Tried in this order while the primary is unavailable.")
+
+
+@frozen
+class Identity:
+    """`identity` of an agent."""
+
+    name: str = key("", "Name used in prefixes, and understood as a mention.")
+    emoji: str = key("", "Emoji used beside the name.")
+
+
+@frozen
+class AgentGroupChat:
+    """`groupChat` of an agent."""
+
+    mention_patterns: tuple[str, ...] | None = key(
+        None, "Regular expressions that count as a mention of this agent; default `messages.groupChat.mentionPatterns`."
+    )
+
+
+@frozen
+class ToolRules:
+    """`tools` of an agent."""
+
+    allow: tuple[str, ...] = key(("*",), "Tools offered: names with `*`, such as `files.*` for an MCP server's.")
+    deny: tuple[str, ...] = key((), "Tools never offered; wins over `allow`.")
+    approve: tuple[str, ...] = key((), "Tools that a person approves by button before each call.")
+
+
+@frozen
+class AgentDefaults:
+    """`agents.defaults`; `typing_interval` and `turn_limit` in seconds."""
+
+    model: ModelChoice = section(ModelChoice, "Model and fallbacks; a bare name is the primary.", scalar="primary")
+    system_prompt: str = key("", "Said to the model before every conversation.")
+    skills: tuple[str, ...] | None = key(None, "Names of the skills offered; unset means all.")
+    history_tokens: int = key(24_000, "Budget of conversation sent along with each turn.", minimum=0)
+    max_tokens: int | None = key(None, "Longest answer, in tokens; unset leaves it to the provider.", minimum=1)
+    temperature: float | None = key(
+        None, "Sampling temperature; unset leaves it to the provider.", minimum=0, maximum=2
+    )
+    thinking_default: str = key(
+        "",
+        "`off`, `low`, `medium` or `high`; empty leaves it to the model.",
+        pattern=r"|off|low|medium|high",
+        expects="one of off, low, medium, high",
+    )
+    media_max_mb: float = key(8, "Largest attachment that is read, in MiB.", above=0)
+    typing_interval: float = key(
+        6.0, "How often the typing indicator is renewed.", name="typingIntervalSeconds", minimum=1, maximum=60
+    )
+    turn_limit: float = key(
+        1800.0, "Longest turn; then it is ended with a notice.", name="timeoutSeconds", minimum=1, maximum=86_400
+    )
+    max_concurrent: int = key(64, "Turns that may run at the same time, over all conversations.", minimum=1)
+    tools: ToolRules = section(ToolRules, "Which tools agents get.")
+
+
+@frozen
+class AgentEntry:
+    """`agents.entries.<id>`: what differs from `agents.defaults`. None means: as in the defaults."""
+
+    name: str = key("", "A name for people.")
+    default: bool = key(False, "Answers where no binding applies; without one marked so, `main`, else the first.")
+    model: ModelChoice | None = key(None, "Model and fallbacks; a bare name is the primary.", scalar="primary")
+    system_prompt: str | None = key(None, "Said to the model before every conversation.")
+    skills: tuple[str, ...] | None = key(None, "Names of the skills offered.")
+    history_tokens: int | None = key(None, "Budget of conversation sent along with each turn.", minimum=0)
+    max_tokens: int | None = key(None, "Longest answer, in tokens.", minimum=1)
+    temperature: float | None = key(None, "Sampling temperature.", minimum=0, maximum=2)
+    thinking_default: str | None = key(
+        None,
+        "`off`, `low`, `medium` or `high`.",
+        pattern=r"|off|low|medium|high",
+        expects="one of off, low, medium, high",
+    )
+    identity: Identity = section(Identity, "How the agent is called.")
+    group_chat: AgentGroupChat = section(AgentGroupChat, "Behaviour in channels.")
+    tools: ToolRules | None = key(None, "Which tools this agent gets.")
+
+
+@frozen
+class Agents:
+    """`agents`."""
+
+    defaults: AgentDefaults = section(AgentDefaults, "What holds for every agent.")
+    entries: Mapping[str, AgentEntry] = table_of("Agents by id; without any there is one, `main`.")
+
+
+@frozen
+class ModelEntry:
+    """One model of a provider."""
+
+    id: str = key("", "The name that the provider knows.")
+    name: str = key("", "A name for people.")
+    images: bool = key(False, "Whether it takes images.")
+    context_window: int | None = key(None, "Its window in tokens; the history budget stays below it.", minimum=1)
+    max_tokens: int | None = key(None, "Longest answer, in tokens.", minimum=1)
+
+
+@frozen
+class Provider:
+    """`models.providers.<name>`; `first_token_limit` and `idle_limit` in seconds."""
+
+    api: str = key(
+        "openai-completions",
+        "`openai-completions`, `anthropic-messages`, `command`, `scripted`, or the name of an installed agent.",
+    )
+    base_url: str = key("", "Base URL of the endpoint, such as `http://127.0.0.1:11434/v1`.")
+    api_key: Secret = key(NO_SECRET, "Key: text, or `{ source = ... }`.")
+    api_key_file: str = key("", "A file that holds the key, readable by its owner only.")
+    models: tuple[ModelEntry, ...] = key((), "Its models; a bare name is enough.", scalar="id")
+    command: tuple[str, ...] = key((), "For `command`: program and arguments.")
+    env: Mapping[str, Secret] = table_of("For `command`: environment variables added to its own.")
+    headers: Mapping[str, Secret] = table_of("Further HTTP headers.")
+    options: Mapping[str, Any] = table_of("Further fields of each request, or settings of an installed agent.")
+    first_token_limit: float = key(
+        120.0, "Longest wait for the first word.", name="firstTokenSeconds", minimum=1, maximum=3600
+    )
+    idle_limit: float = key(120.0, "Longest silence within an answer.", name="idleSeconds", minimum=1, maximum=3600)
+    max_concurrent: int = key(32, "Requests at the same time.", minimum=1)
+
+
+@frozen
+class Models:
+    """`models`."""
+
+    providers: Mapping[str, Provider] = table_of("Model endpoints by name.")
+
+
+@frozen
+class McpServer:
+    """`mcp.servers.<name>`: `command` or `url`; times in seconds."""
+
+    enabled: bool = key(True, "Whether it is started.")
+    command: str = key("", "Program that speaks MCP on its standard streams.")
+    args: tuple[str, ...] = key((), "Its arguments.")
+    env: Mapping[str, Secret] = table_of("Environment variables added to its own.")
+    cwd: str = key("", "Its working directory.")
+    url: str = key("", "Address of a server that speaks streamable HTTP.")
+    headers: Mapping[str, Secret] = table_of("HTTP headers for `url`.")
+    start_limit: float = key(30.0, "Longest start.", name="startSeconds", minimum=1, maximum=600)
+    call_limit: float = key(120.0, "Longest call of a tool.", name="callSeconds", minimum=1, maximum=86_400)
+    allow: tuple[str, ...] = key(("*",), "Tools offered: names with `*`.")
+    approve: tuple[str, ...] = key((), "Tools that a person approves by button before each call.")
+
+
+@frozen
+class Mcp:
+    """`mcp`."""
+
+    servers: Mapping[str, McpServer] = table_of("Tool servers by name.")
+
+
+@frozen
+class Skills:
+    """`skills`."""
+
+    dirs: tuple[str, ...] = key(("skills",), "Folders of skills; relative ones start at the configuration file.")

@@ -1,0 +1,255 @@
+"""What a file can get wrong although each value is well formed: values that don't fit each other, names of nothing.
+
+Every check notes into one `Findings`: problems stop the start, warnings don't.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterable, Mapping
+from urllib.parse import urlsplit
+
+from attrs import field, frozen
+
+from oc_trio.config.access import AllowBots, DmPolicy, GroupPolicy
+from oc_trio.config.accounts import ROOT, Account, AccountTable, normalize_account_id
+from oc_trio.config.agents import ModelChoice, Provider
+from oc_trio.config.conversation import Binding
+from oc_trio.config.cron_fields import cron_mistake, is_timezone
+from oc_trio.config.gateway import Bind
+from oc_trio.config.model import Config
+from oc_trio.config.parse import join, nearest
+from oc_trio.errors import Problem
+from oc_trio.ids import is_mattermost_id
+
+BUILT_IN_APIS = ("openai-completions", "anthropic-messages", "command", "scripted")
+_NEEDS_URL = ("openai-completions",)
+
+
+@frozen
+class Findings:
+    """Problems and warnings found so far."""
+
+    problems: list[Problem] = field(factory=list)
+    warnings: list[Problem] = field(factory=list)
+
+    def wrong(self, path: str, message: str, hint: str = "") -> None:
+        self.problems.append(Problem(path, message, hint))
+
+    def odd(self, path: str, message: str, hint: str = "") -> None:
+        self.warnings.append(Problem(path, message, hint))
+
+    def unknown(self, path: str, kind: str, name: str, known: Iterable[str]) -> None:
+        """There is no `kind` of that name: name the nearest, or those there are."""
+        names = sorted(known)
+        guess = nearest(name, names)
+        there = f"there are: {', '.join(names)}" if names else f"no {kind} is configured"
+        self.wrong(path, f'there is no {kind} "{name}"', f'did you mean "{guess}"?' if guess else there)
+
+
+def check_account(account: Account, table: AccountTable, config: Config) -> Findings:
+    """What is wrong within one enabled account."""
+    found = Findings()
+    _check_people(account, table, config, found)
+    retry = account.dm_channel_retry
+    if retry.initial_delay > retry.max_delay:
+        where = table.origin("dmChannelRetry.initialDelayMs")
+        found.wrong(where, "must not be above maxDelayMs", f"maxDelayMs is {retry.max_delay * 1000:g}")
+    coalesce = account.streaming.block.coalesce
+    if coalesce.max_chars is not None and coalesce.min_chars > coalesce.max_chars:
+        found.wrong(table.origin("streaming.block.coalesce.minChars"), "must not be above maxChars")
+    _check_addresses(account.interactions.allowed_source_ips, table.origin("interactions.allowedSourceIps"), found)
+    for name, url in (
+        ("commands.callbackUrl", account.commands.callback_url),
+        ("interactions.callbackBaseUrl", account.interactions.callback_base_url),
+    ):
+        if url and not _is_url(url):
+            found.wrong(table.origin(name), "must begin with http:// or https:// and name a host")
+    if account.interactions.callback_base_url.rstrip("/").endswith("/command"):
+        where = table.origin("interactions.callbackBaseUrl")
+        found.odd(where, "looks like the slash command URL", "write only scheme, host and port; the path is appended")
+    return found
+
+
+def _check_people(account: Account, table: AccountTable, config: Config, found: Findings) -> None:
+    access = account.access
+    if access.dm_policy is DmPolicy.OPEN and "*" not in access.allow_from:
+        where = table.origin("dmPolicy")
+        found.wrong(where, '"open" needs "*" in allowFrom', 'add allowFrom = ["*"], or use "pairing" or "allowlist"')
+    if access.dm_policy is DmPolicy.ALLOWLIST and not access.allow_from:
+        found.odd(
+            table.origin("dmPolicy"), '"allowlist" with an empty allowFrom admits nobody', "list user ids in allowFrom"
+        )
+    if access.group_policy is GroupPolicy.ALLOWLIST and not (access.group_allow_from or access.allow_from):
+        found.odd(
+            table.origin("groupAllowFrom"),
+            "is empty, so nobody may talk to the bot in channels",
+            'list user ids, or "*", or set groupPolicy = "open"',
+        )
+    if access.allow_bots is AllowBots.LIST and not access.bot_allow_from:
+        found.wrong(table.origin("allowBots"), '"list" needs botAllowFrom', "list the bots' user ids there")
+    for name, entries in (("allowFrom", access.allow_from), ("groupAllowFrom", access.group_allow_from)):
+        for index, entry in enumerate(entries):
+            _check_person(entry, join(table.origin(name), index), access.dangerously_allow_name_matching, config, found)
+
+
+def _check_person(entry: str, path: str, by_name: bool, config: Config, found: Findings) -> None:
+    text = entry.strip()
+    if not text:
+        found.wrong(path, "is blank")
+    elif text.startswith("accessGroup:"):
+        group = text.removeprefix("accessGroup:")
+        if group not in config.access_groups:
+            found.unknown(path, "access group", group, config.access_groups)
+    elif text != "*" and not by_name and not is_mattermost_id(_bare(text)):
+        found.odd(
+            path, "is not a Mattermost user id (26 letters and digits), so it matches nobody", "see the profile dialog"
+        )
+
+
+def _bare(entry: str) -> str:
+    return re.sub(r"^(mattermost:|user:)", "", entry, flags=re.IGNORECASE).lstrip("@").strip().lower()
+
+
+def check_config(config: Config, installed_apis: Callable[[], Iterable[str]]) -> Findings:
+    """What is wrong outside of single accounts. `installed_apis` names the agents that other packages bring."""
+    found = Findings()
+    agents = set(config.agents.entries) or {"main"}
+    accounts = {normalize_account_id(name) for name in config.channels.mattermost.accounts} | {"default"}
+    _check_gateway(config, found)
+    _check_models(config, found, installed_apis)
+    _check_bindings(config.bindings, agents, accounts, found)
+    _check_patterns(config.messages.group_chat.mention_patterns, "messages.groupChat.mentionPatterns", found)
+    for name, entry in config.agents.entries.items():
+        _check_patterns(
+            entry.group_chat.mention_patterns, join("agents.entries", name) + ".groupChat.mentionPatterns", found
+        )
+    marked = [name for name, entry in config.agents.entries.items() if entry.default]
+    if len(marked) > 1:
+        found.wrong("agents.entries", "only one agent can be the default", f"marked: {', '.join(marked)}")
+    wanted = config.channels.mattermost.default_account
+    if wanted and normalize_account_id(wanted) not in accounts:
+        found.unknown(f"{ROOT}.defaultAccount", "account", wanted, accounts)
+    _check_services(config, agents, accounts, found)
+    return found
+
+
+def _check_gateway(config: Config, found: Findings) -> None:
+    gateway = config.gateway
+    _check_addresses(gateway.trusted_proxies, "gateway.trustedProxies", found)
+    if gateway.bind is Bind.CUSTOM and not gateway.custom_bind_host:
+        found.wrong("gateway.bind", '"custom" needs customBindHost', "name the address to listen on")
+    if bool(gateway.tls.cert_file) != bool(gateway.tls.key_file):
+        found.wrong("gateway.tls", "needs both certFile and keyFile")
+    if gateway.admin.port and gateway.admin.port == gateway.port:
+        found.wrong("gateway.admin.port", "must differ from gateway.port")
+    if gateway.drain > 600:
+        found.odd("gateway.drainSeconds", "keeps a stop waiting for more than ten minutes")
+    url = config.store.url.reveal()
+    if url and urlsplit(url).scheme not in {"postgresql", "postgres"}:
+        found.wrong("store.url", "must begin with postgresql://", "leave it out for SQLite in the state directory")
+
+
+def _check_addresses(entries: Iterable[str], path: str, found: Findings) -> None:
+    for index, entry in enumerate(entries):
+        try:
+            ipaddress.ip_network(entry.strip(), strict=False)
+        except ValueError:
+            found.wrong(join(path, index), "must be an IP address or a range such as 10.0.0.0/8")
+
+
+def _check_patterns(patterns: Iterable[str] | None, path: str, found: Findings) -> None:
+    for index, pattern in enumerate(patterns or ()):
+        try:
+            re.compile(pattern)
+        except (re.error, RecursionError, OverflowError) as broken:
+            found.wrong(join(path, index), f"is not a regular expression: {broken}")
+
+
+def _check_models(config: Config, found: Findings, installed_apis: Callable[[], Iterable[str]]) -> None:
+    providers = config.models.providers
+    for name, provider in providers.items():
+        _check_provider(provider, join("models.providers", name), found, installed_apis)
+    _check_choice(config.agents.defaults.model, "agents.defaults.model", providers, found)
+    for name, entry in config.agents.entries.items():
+        if entry.model is not None:
+            _check_choice(entry.model, join("agents.entries", name) + ".model", providers, found)
+
+
+def _check_provider(
+    provider: Provider, path: str, found: Findings, installed_apis: Callable[[], Iterable[str]]
+) -> None:
+    if provider.api not in BUILT_IN_APIS:
+        installed = set(installed_apis())
+        if provider.api not in installed:
+            found.unknown(f"{path}.api", "model API", provider.api, {*BUILT_IN_APIS, *installed})
+    if provider.api in _NEEDS_URL and not provider.base_url:
+        found.wrong(f"{path}.baseUrl", "is missing", 'such as "https://api.openai.com/v1"')
+    if provider.base_url and not _is_url(provider.base_url):
+        found.wrong(f"{path}.baseUrl", "must begin with http:// or https:// and name a host")
+    if provider.api == "command" and not provider.command:
+        found.wrong(f"{path}.command", "is missing", 'such as ["my-agent", "--json"]')
+    for index, model in enumerate(provider.models):
+        if not model.id:
+            found.wrong(join(f"{path}.models", index), "needs an id")
+
+
+def _check_choice(choice: ModelChoice, path: str, providers: Mapping[str, Provider], found: Findings) -> None:
+    named = [(f"{path}.primary", choice.primary)] if choice.primary else []
+    named += [(join(f"{path}.fallbacks", index), model) for index, model in enumerate(choice.fallbacks)]
+    for where, model in named:
+        provider, slash, rest = model.partition("/")
+        if not slash or not rest:
+            found.wrong(where, "must be written provider/model")
+        elif provider not in providers:
+            found.unknown(where, "model provider", provider, providers)
+        else:
+            known = [entry.id for entry in providers[provider].models]
+            if known and rest not in known:
+                found.unknown(where, f"model of {provider}", rest, known)
+
+
+def _check_bindings(bindings: tuple[Binding, ...], agents: set[str], accounts: set[str], found: Findings) -> None:
+    seen: dict[object, int] = {}
+    for index, binding in enumerate(bindings):
+        path = join("bindings", index)
+        if binding.agent_id not in agents:
+            found.unknown(f"{path}.agentId", "agent", binding.agent_id, agents)
+        if binding.match.channel != "mattermost":
+            found.odd(f"{path}.match.channel", "is not mattermost, so this binding never applies")
+        account = binding.match.account_id
+        if account not in {None, "*"} and normalize_account_id(account or "") not in accounts:
+            found.unknown(f"{path}.match.accountId", "account", account or "", accounts)
+        first = seen.setdefault(binding.match, index)
+        if first != index:
+            found.wrong(f"{path}.match", f"matches the same as bindings[{first}]", "remove one of them")
+
+
+def _check_services(config: Config, agents: set[str], accounts: set[str], found: Findings) -> None:
+    if config.hooks.enabled and not (config.hooks.token or config.hooks.token_file):
+        found.wrong("hooks.token", "is missing", "hooks are enabled: callers must send a token")
+    for name, server in config.mcp.servers.items():
+        if bool(server.command) == bool(server.url):
+            found.wrong(join("mcp.servers", name), "needs either command or url", "and not both")
+    for name, job in config.cron.jobs.items():
+        path = join("cron.jobs", name)
+        mistake = cron_mistake(job.expression)
+        if mistake:
+            found.wrong(f"{path}.expression", mistake, 'such as "0 9 * * mon-fri"')
+        if not is_timezone(job.timezone):
+            found.wrong(f"{path}.timezone", "is not a known time zone", 'such as "Europe/Berlin"')
+        if not job.target:
+            found.wrong(f"{path}.target", "is missing", 'such as "channel:<id>" or "#town-square"')
+        if bool(job.message) == bool(job.prompt):
+            found.wrong(path, "needs either message or prompt", "and not both")
+        if job.agent and job.agent not in agents:
+            found.unknown(f"{path}.agent", "agent", job.agent, agents)
+        if job.account and normalize_account_id(job.account) not in accounts:
+            found.unknown(f"{path}.account", "account", job.account, accounts)
+
+
+def _is_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url.strip())
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname)

@@ -1,0 +1,73 @@
+"""How answers are posted: threads, chunks, prefixes and notifications of a Mattermost account."""
+
+from enum import Enum
+
+from attrs import frozen
+
+from oc_trio.config.fields import key, section
+
+
+class ReplyToMode(Enum):
+    """Whether a top-level post is answered in a thread."""
+
+    OFF = "off"
+    FIRST = "first"
+    ALL = "all"
+    BATCHED = "batched"
+
+
+class Notify(Enum):
+    """Which post of an answer makes Mattermost notify people."""
+
+    DRAFT = "draft"
+    FINAL = "final"
+    BOTH = "both"
+
+
+class TableMode(Enum):
+    """How Markdown tables go out."""
+
+    OFF = "off"
+    BULLETS = "bullets"
+    CODE = "code"
+
+
+@frozen
+class ReplyToByChatType:
+    """`replyToModeByChatType`."""
+
+    direct: ReplyToMode = key(ReplyToMode.OFF, "Direct messages.")
+    group: ReplyToMode | None = key(None, "Private channels and group messages; unset means `replyToMode`.")
+    channel: ReplyToMode | None = key(None, "Public channels; unset means `replyToMode`.")
+
+
+@frozen
+class Markdown:
+    """`markdown`."""
+
+    tables: TableMode = key(
+        TableMode.OFF, "Tables go out as they are, as bullets, or as code.", also={"block": TableMode.CODE}
+    )
+
+
+@frozen
+class Delivery:
+    """How answers are posted."""
+
+    reply_to_mode: ReplyToMode = key(
+        ReplyToMode.OFF,
+        "`off`: answer in a thread only where there is one. The others: a thread under each top-level post, "
+        "with a session of its own.",
+    )
+    reply_to_mode_by_chat_type: ReplyToByChatType = section(ReplyToByChatType, "Exceptions by kind of conversation.")
+    text_chunk_limit: int = key(
+        4000, "Characters per post; longer replies continue in further posts.", minimum=1, maximum=16_383
+    )
+    markdown: Markdown = section(Markdown, "Markdown details.")
+    response_prefix: str = key(
+        "", 'Put before each answer; `"auto"` is the agent\'s name in brackets. Default: `messages.responsePrefix`.'
+    )
+    notify: Notify = key(
+        Notify.DRAFT, "Edits notify nobody in Mattermost: notify with the draft, with a fresh final post, or with both."
+    )
+    allow_channel_mentions: bool = key(False, "Let the model's `@channel`, `@all` and `@here` notify people.")

@@ -1,0 +1,47 @@
+"""A configuration file as plain values, with the lines on which its keys stand."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import field, frozen
+
+from oc_trio.config.lines import line_of, toml_lines
+from oc_trio.config.syntax import JSON_SUFFIXES, decode_json5, decode_toml
+from oc_trio.errors import ConfigError, Problem
+
+
+@frozen
+class Document:
+    """A file's plain content. `imported` marks an openclaw.json, whose foreign sections are left aside."""
+
+    values: Mapping[str, Any] = field(factory=dict, repr=False, hash=False)
+    path: Path | None = None
+    imported: bool = False
+    lines: Mapping[str, int] = field(factory=dict, repr=False, hash=False)
+
+    @property
+    def folder(self) -> Path:
+        return self.path.parent if self.path else Path()
+
+    def place(self, key: str) -> str:
+        """`file:line` of a key, the file alone where the line is unknown."""
+        if self.path is None:
+            return ""
+        line = line_of(key, self.lines)
+        return f"{self.path}:{line}" if line else str(self.path)
+
+
+def read_document(path: Path) -> Document:
+    """The file's content as plain values; raises ConfigError."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as broken:
+        reason = os.strerror(broken.errno) if broken.errno else "unknown reason"
+        raise ConfigError(Problem(str(path), f"can't be read: {reason}")) from None
+    except UnicodeDecodeError:
+        raise ConfigError(Problem(str(path), "is not UTF-8 text")) from None
+    if path.suffix in JSON_SUFFIXES:
+        return Document(decode_json5(text, str(path)), path, imported=True)
+    return Document(decode_toml(text, str(path)), path, lines=toml_lines(text))

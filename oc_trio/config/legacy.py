@@ -1,0 +1,127 @@
+"""Older and third-party spellings inside `channels.mattermost`, rewritten to today's before anything is checked.
+
+This is the one table of old names. Each rewriting is a warning that names the new key.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from oc_trio.config.parse import join, kind_of
+from oc_trio.errors import Problem
+
+_MOVED = {
+    "streamMode": "streaming.mode",
+    "chunkMode": "streaming.chunkMode",
+    "blockStreaming": "streaming.block.enabled",
+    "blockStreamingCoalesce": "streaming.block.coalesce",
+    "allowPrivateNetwork": "network.dangerouslyAllowPrivateNetwork",
+    "serverUrl": "baseUrl",
+    "allowChannels": "onlyChannels",
+    "reconnectInterval": "connection.reconnectIntervalMs",
+}
+# A boolean of old, and what each of its values means today; None changes nothing.
+_SWITCHES: dict[str, dict[bool, tuple[str, Any] | None]] = {
+    "requireMention": {True: ("chatmode", "oncall"), False: ("chatmode", "onmessage")},
+    "respondToMentions": {True: None, False: ("groupPolicy", "disabled")},
+    "respondToDMs": {True: None, False: ("dmPolicy", "disabled")},
+    "useWebSocket": {True: None, False: ("connection.mode", "poll")},
+}
+_OVERRULING = ("respondToMentions", "respondToDMs")  # "don't answer" wins over a policy written beside it
+
+
+class Modernizer:
+    """Rewrites one section; collects `warnings` and `problems` with the paths as they were written."""
+
+    def __init__(self) -> None:
+        self.warnings: list[Problem] = []
+        self.problems: list[Problem] = []
+
+    def section(self, raw: Mapping[str, Any], path: str, inherited: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The same settings in today's spelling. `inherited` is the modern root section of an account."""
+        made = dict(raw)
+        self._streaming(made, path)
+        for old, new in _MOVED.items():
+            if old in made:
+                self._move(made, path, old, new, made.pop(old))
+        if "teamId" in made:
+            team = made.pop("teamId")
+            self._move(made, path, "teamId", "onlyTeams", [team] if isinstance(team, str) else team)
+        for old in _SWITCHES:
+            if old in made:
+                self._switch(made, path, old, inherited or {})
+        return made
+
+    def _streaming(self, made: dict[str, Any], path: str) -> None:
+        """A bare `streaming` value: a mode, or a switch. `streamMode` beats the switch but not the mode."""
+        value = made.get("streaming")
+        if not isinstance(value, str | bool):
+            return
+        mode = value if isinstance(value, str) else "partial" if value else "off"
+        meant = made.pop("streamMode", mode) if isinstance(value, bool) else mode
+        made["streaming"] = {"mode": meant}
+        self._warn(path, "streaming", "is an older form", f'write streaming.mode = "{meant}"')
+
+    def _move(self, made: dict[str, Any], path: str, old: str, new: str, value: Any) -> None:
+        if _put(made, new, value):
+            self._warn(path, old, "is an older spelling", f"write {new}")
+        else:
+            self._warn(path, old, f"is an older spelling, ignored because {new} is set", "remove it")
+
+    def _switch(self, made: dict[str, Any], path: str, old: str, inherited: Mapping[str, Any]) -> None:
+        value = made.pop(old)
+        if not isinstance(value, bool):
+            self.problems.append(Problem(join(path, old), f"must be true or false, not {kind_of(value)}"))
+            return
+        change = _SWITCHES[old][value]
+        if change is None:
+            self._warn(path, old, "is an older spelling for what is the default", "remove it")
+            return
+        new, meant = change
+        if old in _OVERRULING:
+            made.pop(new, None)
+        elif new in inherited:
+            self._warn(path, old, f"is an older spelling, ignored because {new} is set", "remove it")
+            return
+        if _put(made, new, meant):
+            self._warn(path, old, "is an older spelling", f'write {new} = "{meant}"')
+        else:
+            self._warn(path, old, f"is an older spelling, ignored because {new} is set", "remove it")
+
+    def _warn(self, path: str, old: str, message: str, hint: str) -> None:
+        self.warnings.append(Problem(join(path, old), message, hint))
+
+
+def modernize(document: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem], list[Problem]]:
+    """The document with today's spellings in `channels.mattermost` and its accounts, warnings, and problems."""
+    channels = document.get("channels")
+    section = channels.get("mattermost") if isinstance(channels, Mapping) else None
+    if not isinstance(channels, Mapping) or not isinstance(section, Mapping):
+        return dict(document), [], []
+    modernizer = Modernizer()
+    root = modernizer.section(section, "channels.mattermost")
+    accounts = root.get("accounts")
+    if isinstance(accounts, Mapping):
+        root["accounts"] = {
+            name: modernizer.section(account, join("channels.mattermost.accounts", str(name)), root)
+            if isinstance(account, Mapping)
+            else account
+            for name, account in accounts.items()
+        }
+    made = {**document, "channels": {**channels, "mattermost": root}}
+    return made, modernizer.warnings, modernizer.problems
+
+
+def _put(made: dict[str, Any], dotted: str, value: Any) -> bool:
+    """Set a key unless it is there already; copies the tables on the way. False when it was there."""
+    *parents, last = dotted.split(".")
+    table = made
+    for name in parents:
+        inner = table.get(name, {})
+        if not isinstance(inner, Mapping):
+            return False
+        table[name] = dict(inner)
+        table = table[name]
+    if last in table:
+        return False
+    table[last] = value
+    return True

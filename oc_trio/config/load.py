@@ -1,0 +1,219 @@
+"""The only reader of configuration files and of the environment: one call gives everything, checked and complete.
+
+    loaded = load(path, os.environ)      # raises ConfigError with every problem at once
+
+Blocking (files, perhaps a password manager): call it before the event loop, or in a thread.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from attrs import evolve, field, frozen
+
+from oc_trio.config.accounts import ROOT, Account, AccountTable, account_tables, default_account
+from oc_trio.config.checks import Findings, check_account, check_config
+from oc_trio.config.credentials import complete_account, describes_default
+from oc_trio.config.document import Document, read_document
+from oc_trio.config.legacy import modernize
+from oc_trio.config.model import Config
+from oc_trio.config.openclaw import adapt
+from oc_trio.config.parse import Invalid, Reader
+from oc_trio.config.places import find_config, state_dir
+from oc_trio.config.secret_keys import check_shape, read_file_key, resolver
+from oc_trio.config.secrets import Secret
+from oc_trio.errors import ConfigError, Problem
+from oc_trio.ids import AccountId
+
+
+@frozen
+class Loaded:
+    """A usable configuration. `accounts` holds the enabled accounts that can run; `broken` those left out, and why.
+
+    `tables` keeps each account's keys with their origins, for `config show`.
+    """
+
+    config: Config
+    accounts: Mapping[AccountId, Account] = field(hash=False)
+    default_account: AccountId
+    state_dir: Path
+    document: Document
+    warnings: tuple[Problem, ...] = ()
+    broken: Mapping[AccountId, tuple[Problem, ...]] = field(factory=dict, hash=False)
+    tables: Mapping[AccountId, AccountTable] = field(factory=dict, repr=False, hash=False)
+
+    @property
+    def path(self) -> Path | None:
+        """The file that was read; None when the environment was enough."""
+        return self.document.path
+
+
+def load(
+    path: str | None,
+    env: Mapping[str, str],
+    *,
+    cwd: Path | None = None,
+    isolate: bool = False,
+    connect: bool = True,
+) -> Loaded:
+    """Find, read and check the configuration; raises ConfigError with every problem.
+
+    With `isolate`, an account with problems of its own is put aside while another one is fine. Without `connect`,
+    tokens and servers are not asked for: enough for commands that only look at the state.
+    """
+    found = find_config(path, env, Path.cwd() if cwd is None else cwd)
+    document = read_document(found) if found else Document()
+    return build(document, env, isolate=isolate, connect=connect)
+
+
+def build(document: Document, env: Mapping[str, str], *, isolate: bool = False, connect: bool = True) -> Loaded:
+    """A configuration from plain values; raises ConfigError with every problem."""
+    found = Findings()
+    values = adapt(document.values, env, found) if document.imported else document.values
+    modern, warnings, problems = modernize(values)
+    found.warnings.extend(warnings)
+    found.problems.extend(problems)
+    config = _read_config(modern, document, env, found, connect=connect)
+    whole = check_config(config, _installed_agents)
+    malformed = [problem.path for problem in found.problems]
+    found.problems.extend(_unrelated(whole.problems, malformed))
+    tables = account_tables(modern, implicit_default=describes_default(modern, env))
+    _check_ids(tables, found)
+    paths = {table.path: table.id for table in tables if table.path != ROOT}
+    by_account: dict[AccountId, list[Problem]] = {table.id: [] for table in tables}
+    shared: list[Problem] = []
+    for problem in found.problems:
+        owner = next(
+            (owner for path, owner in paths.items() if problem.path.startswith((path + ".", path + "["))), None
+        )
+        (by_account[owner] if owner else shared).append(problem)
+    accounts: dict[AccountId, Account] = {}
+    for table in tables:
+        account, missing = complete_account(table, env, document.folder, connect=connect)
+        if not account.enabled:
+            continue
+        accounts[table.id] = account
+        inner = check_account(account, table, config)
+        by_account[table.id] += _unrelated(missing + inner.problems, malformed)
+        found.warnings.extend(inner.warnings)
+    _check_same_bot(accounts, tables, by_account)
+    broken = _sort_out(accounts, by_account, shared, document, isolate=isolate)
+    return Loaded(
+        config,
+        MappingProxyType({name: account for name, account in accounts.items() if name not in broken}),
+        default_account(list(accounts), config.channels.mattermost.default_account),
+        state_dir(env),
+        document,
+        _placed(found.warnings + whole.warnings, document),
+        MappingProxyType(broken),
+        MappingProxyType({table.id: table for table in tables}),
+    )
+
+
+def _read_config(
+    modern: Mapping[str, Any], document: Document, env: Mapping[str, str], found: Findings, *, connect: bool
+) -> Config:
+    resolve = resolver(env, document.folder)
+
+    def secret(raw: Any, path: str) -> Secret:
+        # Account tokens are read per account, where inheritance is settled.
+        return resolve(raw, path) if connect and not path.startswith(ROOT) else check_shape(raw, path)
+
+    def foreign(path: str) -> bool:
+        return document.imported and not path.startswith(ROOT + ".")
+
+    reader = Reader(secret, foreign)
+    config: Config = reader.table(Config, modern, "")
+    found.problems.extend(reader.problems)
+    if reader.ignored:
+        found.odd(str(document.path), "parts that oc-trio has no use for are ignored", ", ".join(reader.ignored))
+    return _with_secret_files(config, document, env, found) if connect else config
+
+
+def _with_secret_files(config: Config, document: Document, env: Mapping[str, str], found: Findings) -> Config:
+    """The configuration with what `hooks.tokenFile` and `apiKeyFile` name put where the inline value would be."""
+
+    def read(inline: Secret, file: str, path: str) -> Secret:
+        if not file:
+            return inline
+        if inline:
+            found.wrong(path, "is set beside the inline value", "keep one of them")
+            return inline
+        try:
+            return read_file_key(file, path, env, document.folder)
+        except Invalid as missing:
+            found.problems.append(missing.problem)
+            return inline
+
+    hooks = evolve(config.hooks, token=read(config.hooks.token, config.hooks.token_file, "hooks.tokenFile"))
+    providers = {
+        name: evolve(
+            provider, api_key=read(provider.api_key, provider.api_key_file, f"models.providers.{name}.apiKeyFile")
+        )
+        for name, provider in config.models.providers.items()
+    }
+    return evolve(config, hooks=hooks, models=evolve(config.models, providers=MappingProxyType(providers)))
+
+
+def _check_ids(tables: list[AccountTable], found: Findings) -> None:
+    seen: dict[AccountId, str] = {}
+    for table in tables:
+        if table.id in seen:
+            found.wrong(table.path, f'has the same id as {seen[table.id]}: "{table.id}"', "rename one of them")
+        seen.setdefault(table.id, table.path)
+
+
+def _check_same_bot(
+    accounts: Mapping[AccountId, Account], tables: list[AccountTable], by_account: Mapping[AccountId, list[Problem]]
+) -> None:
+    """Two accounts with one token would answer everything twice."""
+    seen: dict[tuple[str, str], AccountId] = {}
+    for table in tables:
+        account = accounts.get(table.id)
+        if account is None or not account.bot_token or not account.base_url:
+            continue
+        first = seen.setdefault((account.base_url, account.bot_token.reveal()), table.id)
+        if first != table.id:
+            message = f'has the same server and token as account "{first}"; every message would be answered twice'
+            by_account[table.id].append(Problem(table.path, message, "give it a botToken of its own, or remove it"))
+
+
+def _sort_out(
+    accounts: Mapping[AccountId, Account],
+    by_account: Mapping[AccountId, list[Problem]],
+    shared: list[Problem],
+    document: Document,
+    *,
+    isolate: bool,
+) -> dict[AccountId, tuple[Problem, ...]]:
+    """The accounts to leave out; raises ConfigError when nothing can run, or when nothing may be left out."""
+    broken = {name: _placed(problems, document) for name, problems in by_account.items() if problems}
+    healthy = [name for name in accounts if name not in broken]
+    if shared or (broken and not (isolate and healthy)):
+        raise ConfigError(*_placed(shared, document), *(problem for group in broken.values() for problem in group))
+    return broken
+
+
+def _unrelated(problems: list[Problem], malformed: list[str]) -> list[Problem]:
+    """Those that don't merely follow from a malformed value at, above or below the same place."""
+
+    def within(inner: str, outer: str) -> bool:
+        return inner == outer or inner.startswith((outer + ".", outer + "["))
+
+    return [
+        problem
+        for problem in problems
+        if not any(within(problem.path, path) or within(path, problem.path) for path in malformed)
+    ]
+
+
+def _placed(problems: list[Problem], document: Document) -> tuple[Problem, ...]:
+    """Each problem once, with file and line."""
+    return tuple(dict.fromkeys(evolve(problem, where=document.place(problem.path)) for problem in problems))
+
+
+def _installed_agents() -> list[str]:
+    from importlib.metadata import entry_points
+
+    return [entry.name for entry in entry_points(group="oc_trio.agents")]

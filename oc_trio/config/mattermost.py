@@ -1,0 +1,174 @@
+"""One Mattermost account: the keys of `channels.mattermost` and of each `channels.mattermost.accounts.<id>`.
+
+The flat groups (`gating`, `access`, `delivery`) are the slices that components get; in files their keys sit side by
+side.
+"""
+
+from collections.abc import Mapping
+from enum import Enum
+
+from attrs import frozen
+
+from oc_trio.config.access import Access, Gating
+from oc_trio.config.delivery import Delivery
+from oc_trio.config.fields import flat, key, section, table_of
+from oc_trio.config.secrets import NO_SECRET, Secret
+from oc_trio.config.streaming import Streaming
+
+
+class ConnectionMode(Enum):
+    """How new posts reach the gateway."""
+
+    WEBSOCKET = "websocket"
+    POLL = "poll"
+
+
+@frozen
+class Network:
+    """`network`."""
+
+    dangerously_allow_private_network: bool = key(
+        False, "Allow a `baseUrl` that resolves to loopback, private, CGNAT (Tailscale) or special addresses."
+    )
+
+
+@frozen
+class SlashCommands:
+    """`commands` of an account."""
+
+    native: bool = key(False, "Register the `/oc_*` slash commands.", also={"auto": False})
+    native_skills: bool = key(False, "Register `/oc_<skill>` for each skill too.", also={"auto": False})
+    callback_path: str = key("/api/channels/mattermost/command", "Where the gateway receives them.")
+    callback_url: str = key(
+        "", "The URL by which Mattermost reaches that path; default `http://<gateway.customBindHost>:<gateway.port>`."
+    )
+
+
+@frozen
+class Interactions:
+    """`interactions`."""
+
+    callback_base_url: str = key(
+        "", "Base URL of the gateway as Mattermost reaches it; the path for buttons is appended."
+    )
+    allowed_source_ips: tuple[str, ...] = key(
+        (), "Addresses or CIDR ranges that may deliver clicks; empty means loopback only."
+    )
+
+
+@frozen
+class Actions:
+    """`actions`: what the agent's message tool may do."""
+
+    reactions: bool = key(True, "Add and remove reactions.")
+    messages: bool = key(False, "Read other conversations that the destination rules allow.")
+
+
+@frozen
+class DmChannelRetry:
+    """`dmChannelRetry`; delays in seconds."""
+
+    max_retries: int = key(3, "Tries after the first one.", minimum=0, maximum=10)
+    initial_delay: float = key(
+        1.0,
+        "Wait before the first retry; doubles each time.",
+        name="initialDelayMs",
+        scale=0.001,
+        minimum=100,
+        maximum=60_000,
+    )
+    max_delay: float = key(10.0, "Longest wait.", name="maxDelayMs", scale=0.001, minimum=1000, maximum=60_000)
+    attempt: float = key(30.0, "Time limit of each try.", name="timeoutMs", scale=0.001, minimum=5000, maximum=120_000)
+
+
+@frozen
+class AckReactions:
+    """`ackReactions`: emoji names; empty means none."""
+
+    seen: str = key("", "Put on a message when it is taken up, removed when it is answered.")
+    done: str = key("", "Put on a message when it has been answered.")
+    failed: str = key("", "Put on a message whose answer failed.")
+
+
+@frozen
+class Catchup:
+    """`catchup`: what happens to posts made while the gateway was away; times in seconds."""
+
+    enabled: bool = key(True, "Answer posts that were made while the connection or the gateway was down.")
+    max_age: float = key(24 * 3600.0, "Leave older ones alone.", name="maxAgeHours", scale=3600, above=0, maximum=720)
+    max_posts: int = key(200, "At most this many per channel; the channel is told when more were left out.", minimum=1)
+    overlap: int = key(20, "Posts read again before the last one seen.", minimum=1, maximum=200)
+    concurrency: int = key(4, "Channels read at the same time.", minimum=1, maximum=32)
+    second_pass: float = key(
+        10.0,
+        "A short second pass this long after going live, for servers with read replicas; 0 means none.",
+        name="secondPassSeconds",
+        minimum=0,
+        maximum=600,
+    )
+
+
+@frozen
+class Connection:
+    """`connection`; times in seconds."""
+
+    mode: ConnectionMode = key(ConnectionMode.WEBSOCKET, "Live by websocket, or poll.")
+    reconnect_interval: float = key(
+        2.0,
+        "First wait before reconnecting (it doubles up to 60 s), and the interval of polling.",
+        name="reconnectIntervalMs",
+        scale=0.001,
+        minimum=100,
+        maximum=3_600_000,
+    )
+    audit_interval: float = key(
+        300.0,
+        "How often the server's newest post per channel is compared with what the socket brought.",
+        name="auditSeconds",
+        minimum=10,
+        maximum=86_400,
+    )
+
+
+@frozen
+class AccountSettings:
+    """Everything that may differ from account to account. `base_url` is normalised, `bot_token` read, in `accounts`."""
+
+    name: str = key("", "A name for people.")
+    enabled: bool = key(True, "Whether the account runs.")
+    bot_token: Secret = key(
+        NO_SECRET, "The bot's access token: text, or `{ source = ... }`. Default account: also `MATTERMOST_BOT_TOKEN`."
+    )
+    bot_token_file: str = key("", "A file that holds the token, readable by its owner only.")
+    base_url: str = key("", "The server, such as `https://chat.example.com`. Default account: also `MATTERMOST_URL`.")
+    capabilities: tuple[str, ...] = key((), "`inlineButtons` tells the agent that it may offer buttons.")
+    config_writes: bool = key(False, "Accepted for compatibility; oc-trio never writes its configuration.")
+    history_limit: int = key(
+        50,
+        "Unaddressed posts kept as context; 0 means none. Default: `messages.groupChat.historyLimit`.",
+        minimum=0,
+        maximum=1000,
+    )
+    media_max_mb: float = key(
+        8, "Largest attachment that is read, in MiB. Default: `agents.defaults.mediaMaxMb`.", above=0
+    )
+    gating: Gating = flat(Gating)
+    access: Access = flat(Access)
+    delivery: Delivery = flat(Delivery)
+    streaming: Streaming = section(Streaming, "What people see while the answer grows.")
+    network: Network = section(Network, "Which addresses the gateway may talk to.")
+    commands: SlashCommands = section(SlashCommands, "Native slash commands.")
+    interactions: Interactions = section(Interactions, "Buttons.")
+    actions: Actions = section(Actions, "What the agent's message tool may do.")
+    dm_channel_retry: DmChannelRetry = section(DmChannelRetry, "Retries when a direct channel can't be opened.")
+    ack_reactions: AckReactions = section(AckReactions, "Reactions that show how far a message is.")
+    catchup: Catchup = section(Catchup, "Posts made while the gateway was away.")
+    connection: Connection = section(Connection, "How posts reach the gateway.")
+
+
+@frozen
+class MattermostSection(AccountSettings):
+    """`channels.mattermost`: settings of the default account, and of the others where they don't say otherwise."""
+
+    default_account: str = key("", "The account used where none is named; default `default`, else the first by name.")
+    accounts: Mapping[str, AccountSettings] = table_of("Further accounts; what they leave out comes from this table.")

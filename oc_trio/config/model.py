@@ -1,0 +1,52 @@
+"""The whole configuration as one frozen value; each section is declared in the module of its component."""
+
+from collections.abc import Mapping
+
+from attrs import frozen
+
+from oc_trio.config.access import ContextVisibility, GroupPolicy, ImplicitMentions
+from oc_trio.config.agents import Agents, Mcp, Models, Skills
+from oc_trio.config.conversation import AccessGroup, Binding, ChatCommands, Messages, Session
+from oc_trio.config.fields import key, section, table_of
+from oc_trio.config.gateway import Gateway, Logging, Metrics, Store
+from oc_trio.config.mattermost import MattermostSection
+from oc_trio.config.services import Cron, Hooks
+
+
+@frozen
+class ChannelDefaults:
+    """`channels.defaults`: what `channels.mattermost` takes where it says nothing."""
+
+    group_policy: GroupPolicy | None = key(None, "As `channels.mattermost.groupPolicy`; needs that section to exist.")
+    context_visibility: ContextVisibility | None = key(None, "As `channels.mattermost.contextVisibility`.")
+    implicit_mentions: ImplicitMentions | None = key(None, "As `channels.mattermost.implicitMentions`.")
+
+
+@frozen
+class Channels:
+    """`channels`."""
+
+    defaults: ChannelDefaults = section(ChannelDefaults, "What holds where a channel says nothing.")
+    mattermost: MattermostSection = section(MattermostSection, "Mattermost.")
+
+
+@frozen
+class Config:
+    """Everything that a configuration file can say. Accounts are merged in `accounts`, not here."""
+
+    channels: Channels = section(Channels, "Where people talk.")
+    gateway: Gateway = section(Gateway, "The process and its listeners.")
+    agents: Agents = section(Agents, "Who answers.")
+    models: Models = section(Models, "Model endpoints.")
+    bindings: tuple[Binding, ...] = key((), "Which agent answers where.")
+    session: Session = section(Session, "What belongs to one conversation.")
+    messages: Messages = section(Messages, "How messages are taken in and queued.")
+    commands: ChatCommands = section(ChatCommands, "Commands in chat.")
+    access_groups: Mapping[str, AccessGroup] = table_of("Named lists of people.")
+    hooks: Hooks = section(Hooks, "Calls from other programs.")
+    cron: Cron = section(Cron, "Scheduled messages.")
+    mcp: Mcp = section(Mcp, "Tool servers.")
+    skills: Skills = section(Skills, "Skills.")
+    store: Store = section(Store, "The journal.")
+    logging: Logging = section(Logging, "Logs.")
+    metrics: Metrics = section(Metrics, "Metrics.")

@@ -1,0 +1,231 @@
+"""Plain dicts to frozen values: no coercion, every problem at once, each with its path and what to write instead.
+
+Knows types and `fields.Spec`, no key by name.
+"""
+
+import difflib
+import re
+import types
+import typing
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any
+
+import attrs
+
+from oc_trio.config.fields import Key, Spec, all_keys, is_choice, own_keys, unwrap_optional
+from oc_trio.config.secrets import Secret
+from oc_trio.errors import Problem
+
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+MISSING = object()
+Resolve = Callable[[Any, str], Secret]
+
+
+class Invalid(Exception):
+    """One value can't be used; carries the problem to the collector."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
+
+
+def join(path: str, name: str | int) -> str:
+    """The dotted path of an entry: `a.b`, `a."x y"`, `a[0]`."""
+    if isinstance(name, int):
+        return f"{path}[{name}]"
+    word = name if _BARE.fullmatch(name) else '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return f"{path}.{word}" if path else word
+
+
+def nearest(word: str, known: typing.Iterable[str]) -> str:
+    """The known word that `word` was probably meant to be, or nothing."""
+    by_lower = {name.lower(): name for name in known}
+    found = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[found[0]] if found else ""
+
+
+def kind_of(value: object) -> str:
+    """What a value is, in words."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return str(value).lower()
+        case int() | float():
+            return "a number"
+        case str():
+            return "text"
+        case Mapping():
+            return "a table"
+        case list() | tuple():
+            return "a list"
+        case _:
+            return "a date or time"
+
+
+class Reader:
+    """Collects `problems` and `ignored` paths while it builds values.
+
+    `resolve` turns a secret's raw value into a Secret (it may raise Invalid). Under a path for which `lenient` says
+    true, unknown keys are collected in `ignored` instead of being problems.
+    """
+
+    def __init__(self, resolve: Resolve, lenient: Callable[[str], bool]) -> None:
+        self._resolve = resolve
+        self._lenient = lenient
+        self.problems: list[Problem] = []
+        self.ignored: list[str] = []
+
+    def table(self, cls: Any, raw: object, path: str) -> Any:
+        """The section `cls` from `raw`; what is wrong in it is noted and left at its default."""
+        if not isinstance(raw, Mapping):
+            self._note(path or "the file", f"must be a table, not {kind_of(raw)}")
+            return cls()
+        known = {entry.name for entry in all_keys(cls)}
+        for name in raw:
+            if name not in known:
+                self._unknown(str(name), join(path, str(name)), known)
+        return self._fill(cls, raw, path)
+
+    def _fill(self, cls: Any, raw: Mapping[str, Any], path: str) -> Any:
+        values: dict[str, Any] = {}
+        for entry in own_keys(cls):
+            if entry.spec.flat:
+                values[entry.attribute] = self._fill(entry.declared, raw, path)
+            elif entry.name in raw:
+                value = self.value(entry.declared, entry.spec, raw[entry.name], join(path, entry.name))
+                if value is not MISSING:
+                    values[entry.attribute] = value
+        return cls(**values)
+
+    def value(self, declared: Any, spec: Spec, raw: Any, path: str) -> Any:
+        """The value of one key, or MISSING after noting what is wrong."""
+        for written, meaning in spec.also.items():
+            if type(raw) is type(written) and raw == written:
+                return meaning
+        declared = unwrap_optional(declared)
+        try:
+            if declared is Secret:
+                return self._resolve(raw, path)
+            if attrs.has(declared):
+                bare = spec.scalar and isinstance(raw, str)
+                return self.table(declared, {spec.scalar: raw} if bare else raw, path)
+            origin = typing.get_origin(declared)
+            if origin is tuple:
+                return self._list(typing.get_args(declared)[0], spec, raw, path)
+            if isinstance(origin, type) and issubclass(origin, Mapping):
+                return self._map(typing.get_args(declared)[1], spec, raw, path)
+            if is_choice(declared):
+                return _choice(declared, raw, path)
+            return raw if declared is Any else _scalar(declared, spec, raw, path)
+        except Invalid as found:
+            self.problems.append(found.problem)
+            return MISSING
+
+    def _list(self, inner: Any, spec: Spec, raw: Any, path: str) -> tuple[Any, ...]:
+        if not isinstance(raw, list | tuple):
+            raise Invalid(Problem(path, f"must be a list, not {kind_of(raw)}", _list_hint(raw)))
+        if spec.numbers:
+            raw = [str(item) if isinstance(item, int) and not isinstance(item, bool) else item for item in raw]
+        item_spec = attrs.evolve(spec, also={})
+        made = [self.value(inner, item_spec, item, join(path, index)) for index, item in enumerate(raw)]
+        return tuple(value for value in made if value is not MISSING)
+
+    def _map(self, inner: Any, spec: Spec, raw: Any, path: str) -> Mapping[str, Any]:
+        if not isinstance(raw, Mapping):
+            raise Invalid(Problem(path, f"must be a table, not {kind_of(raw)}"))
+        item_spec = attrs.evolve(spec, also={})
+        made = {str(name): self.value(inner, item_spec, item, join(path, str(name))) for name, item in raw.items()}
+        return types.MappingProxyType({name: value for name, value in made.items() if value is not MISSING})
+
+    def _unknown(self, name: str, path: str, known: set[str]) -> None:
+        if self._lenient(path):
+            self.ignored.append(path)
+            return
+        guess = nearest(name, known)
+        if guess:
+            hint = f"did you mean {guess}?"
+        elif len(known) <= 12:
+            hint = "known here: " + ", ".join(sorted(known))
+        else:
+            hint = "see docs/configuration.md"
+        self._note(path, "is not a known key", hint)
+
+    def _note(self, path: str, message: str, hint: str = "") -> None:
+        self.problems.append(Problem(path, message, hint))
+
+
+def _list_hint(raw: Any) -> str:
+    return "put it in brackets: [...]" if isinstance(raw, str | int) and not isinstance(raw, bool) else ""
+
+
+def _choice(declared: type[Enum], raw: Any, path: str) -> Enum:
+    allowed = [str(member.value) for member in declared]
+    if isinstance(raw, str) and raw in allowed:
+        return declared(raw)
+    choices = ", ".join(f'"{name}"' for name in allowed)
+    if not isinstance(raw, str):
+        raise Invalid(Problem(path, f"must be one of {choices}, not {kind_of(raw)}"))
+    guess = nearest(raw, allowed)
+    raise Invalid(Problem(path, f"must be one of {choices}", f'did you mean "{guess}"?' if guess else ""))
+
+
+def _scalar(declared: type, spec: Spec, raw: Any, path: str) -> Any:
+    fits = type(raw) is declared or (declared is float and type(raw) is int)
+    if not fits:
+        others = "".join(
+            f" or {written!r}" if isinstance(written, str) else f" or {str(written).lower()}" for written in spec.also
+        )
+        raise Invalid(
+            Problem(path, f"must be {_NAMES[declared]}{others}, not {kind_of(raw)}", _scalar_hint(declared, raw))
+        )
+    if declared is str:
+        if spec.pattern and not re.fullmatch(spec.pattern, raw):
+            raise Invalid(Problem(path, f"must be {spec.expects}"))
+        return raw
+    if declared is bool:
+        return raw
+    _check_limits(spec, raw, path)
+    return raw * spec.scale if spec.scale != 1 else declared(raw)
+
+
+def _scalar_hint(declared: type, raw: Any) -> str:
+    if isinstance(raw, str) and declared is not str:
+        return "without quotes"
+    return "in quotes" if declared is str and isinstance(raw, bool | int | float) else ""
+
+
+def _check_limits(spec: Spec, raw: float, path: str) -> None:
+    finite = -1e15 < raw < 1e15
+    low = spec.minimum is not None and raw < spec.minimum
+    if spec.above is not None and raw <= spec.above:
+        low = True
+    if finite and not low and not (spec.maximum is not None and raw > spec.maximum):
+        return
+    raise Invalid(Problem(path, f"must be {limits(spec)}"))
+
+
+def limits(spec: Spec) -> str:
+    """The allowed range in words, in the file's unit."""
+    if spec.minimum is not None and spec.maximum is not None:
+        return f"between {spec.minimum:g} and {spec.maximum:g}"
+    parts = []
+    if spec.minimum is not None:
+        parts.append(f"at least {spec.minimum:g}")
+    if spec.above is not None:
+        parts.append(f"above {spec.above:g}")
+    if spec.maximum is not None:
+        parts.append(f"at most {spec.maximum:g}")
+    return " and ".join(parts) or "a finite number"
+
+
+def strict(_path: str) -> bool:
+    """For `Reader.lenient`: no unknown key is let through."""
+    return False
+
+
+def find_key(cls: type, name: str) -> Key | None:
+    """The key of that name in the table of `cls`."""
+    return next((entry for entry in all_keys(cls) if entry.name == name), None)

@@ -1,0 +1,39 @@
+"""Which files and directories oc-trio uses where nothing is said: the configuration and the state."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from oc_trio.errors import ConfigError, Problem
+
+FILE_NAME = "oc-trio.toml"
+
+
+def find_config(path: str | None, env: Mapping[str, str], cwd: Path) -> Path | None:
+    """`--config`, `OC_TRIO_CONFIG`, `./oc-trio.toml`, then the user's and the system's; None when there is none.
+
+    Raises ConfigError when a file that was named does not exist.
+    """
+    named = path or env.get("OC_TRIO_CONFIG")
+    if named:
+        found = cwd / Path(named).expanduser()
+        if not found.is_file():
+            raise ConfigError(Problem(str(found), "no such file" if not found.exists() else "is not a file"))
+        return found
+    places = [cwd / FILE_NAME, config_home(env) / "oc-trio" / "config.toml", Path("/etc/oc-trio/config.toml")]
+    return next((place for place in places if place.is_file()), None)
+
+
+def config_home(env: Mapping[str, str]) -> Path:
+    return Path(env.get("XDG_CONFIG_HOME") or _home(env) / ".config")
+
+
+def state_dir(env: Mapping[str, str]) -> Path:
+    """`$STATE_DIRECTORY` (the first of several), else `$XDG_STATE_HOME/oc-trio`, else `~/.local/state/oc-trio`."""
+    given = env.get("STATE_DIRECTORY", "").split(":")[0]
+    if given:
+        return Path(given)
+    return Path(env.get("XDG_STATE_HOME") or _home(env) / ".local" / "state") / "oc-trio"
+
+
+def _home(env: Mapping[str, str]) -> Path:
+    return Path(env["HOME"]) if env.get("HOME") else Path.home()

@@ -1,0 +1,123 @@
+"""The reference page `docs/configuration.md`, made from the declarations: one row per key."""
+
+import json
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import attrs
+
+from oc_trio.config.fields import Key, Spec, all_keys, is_choice, unwrap_optional
+from oc_trio.config.model import Config
+from oc_trio.config.parse import limits
+from oc_trio.config.secrets import Secret
+from oc_trio.config.written import MISSING_DEFAULT, written_default
+
+_NAMES = {bool: "true, false", int: "whole number", float: "number", str: "text"}
+INTRODUCTION = """# Configuration reference
+
+oc-trio reads one TOML file: `--config PATH`, else `$OC_TRIO_CONFIG`, `./oc-trio.toml`,
+`~/.config/oc-trio/config.toml`, `/etc/oc-trio/config.toml`. A file whose name ends in `.json` or `.json5` is read as an
+`openclaw.json`: the same keys, and sections that oc-trio has no use for are listed once and ignored.
+With `MATTERMOST_BOT_TOKEN` and `MATTERMOST_URL` set, no file is needed.
+
+```toml
+[channels.mattermost]
+baseUrl = "https://chat.example.com"
+botTokenFile = "bot-token"          # or botToken = "...", or { source = "env" | "file" | "exec", ... }
+groupAllowFrom = ["<your user id>"]
+
+[models.providers.local]
+baseUrl = "http://127.0.0.1:11434/v1"
+
+[agents.defaults]
+model = "local/qwen3"
+```
+
+- Check a file with `oc-trio config check`; see what holds, and why, with `oc-trio config show --origin`.
+- A key that is not listed here is an error. A wrong value is never bent into a right one: `"true"` is not `true`.
+- **Accounts.** `channels.mattermost` describes the default account; `channels.mattermost.accounts.<id>` take the same
+  keys. An account inherits whatever it doesn't say: policies too, and single keys of nested tables. (In OpenClaw an
+  account silently fell back to `dmPolicy = "pairing"` and `groupPolicy = "allowlist"`, and a nested table replaced the
+  whole one above it. Check accounts that relied on that.)
+- **Secrets.** Text in the file, or a file of its own (`botTokenFile`; mode 600), or `{ source = "env", id = "NAME" }`,
+  `{ source = "file", path = "..." }`, `{ source = "exec", command = ["pass", "show", "bot"] }`, or the systemd
+  credentials `bot-token` and `bot-token.<account>` (`LoadCredential=`). The environment variables serve the account
+  `default` only, and never win over the file. `.env` files are not read.
+- **Units.** Times are in the unit that the key's name ends in.
+- **Older spellings** work, with a warning that names the new one: `streaming = "partial"` or `true`, `streamMode`,
+  `chunkMode`, `blockStreaming`, `blockStreamingCoalesce`, `requireMention`, `allowPrivateNetwork`, `serverUrl`,
+  `teamId`, `allowChannels`, `respondToMentions`, `respondToDMs`, `useWebSocket`, `reconnectInterval`.
+
+This page is generated from the declarations in `oc_trio/config`: `python scripts/gen_config_docs.py`.
+"""
+
+
+def reference() -> str:
+    """The whole page."""
+    parts = [INTRODUCTION]
+    for path, cls, doc in _tables(Config, "", ""):
+        rows = [_row(entry) for entry in all_keys(cls) if not _inner(entry)]
+        if not rows:
+            continue
+        parts.append(
+            f"\n## `{path}`\n\n{doc}\n\n| Key | Value | Default | Meaning |\n|---|---|---|---|\n"
+            + "\n".join(rows)
+            + "\n"
+        )
+    return "".join(parts)
+
+
+def _tables(cls: type, path: str, doc: str) -> Iterator[tuple[str, type, str]]:
+    """Each table with the path to it, depth first; accounts repeat their parent and are left out."""
+    if path:
+        yield path, cls, doc
+    for entry in all_keys(cls):
+        inner = _inner(entry)
+        if inner and entry.name != "accounts":
+            cls_inner, suffix = inner
+            yield from _tables(cls_inner, f"{path}.{entry.name}".lstrip(".") + suffix, entry.spec.doc)
+
+
+def _inner(entry: Key) -> tuple[type, str] | None:
+    """The class of the table that a key holds, and how its path goes on."""
+    declared = unwrap_optional(entry.declared)
+    if _is_table(declared):
+        return declared, ""
+    origin, arguments = typing.get_origin(declared), typing.get_args(declared)
+    if origin is tuple and _is_table(arguments[0]):
+        return arguments[0], "[]"
+    if isinstance(origin, type) and issubclass(origin, Mapping) and _is_table(arguments[1]):
+        return arguments[1], ".<name>"
+    return None
+
+
+def _is_table(declared: Any) -> bool:
+    return declared is not Secret and attrs.has(declared)
+
+
+def _row(entry: Key) -> str:
+    default = written_default(entry)
+    shown = "" if default is MISSING_DEFAULT or default == "" else f"`{json.dumps(default, ensure_ascii=False)}`"
+    cells = [f"`{entry.name}`", _kind(unwrap_optional(entry.declared), entry.spec), shown, entry.spec.doc]
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _kind(declared: Any, spec: Spec) -> str:
+    if declared is Secret:
+        return "secret"
+    if is_choice(declared):
+        return ", ".join(f"`{member.value}`" for member in declared) + _also(spec)
+    origin = typing.get_origin(declared)
+    if origin is tuple:
+        return "list of text"
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return "table"
+    if declared is Any:
+        return "anything"
+    bounds = f", {limits(spec)}" if (spec.minimum, spec.above, spec.maximum) != (None, None, None) else ""
+    return (spec.expects or _NAMES[declared]) + bounds + _also(spec)
+
+
+def _also(spec: Spec) -> str:
+    return "".join(f", `{json.dumps(value)}`" for value in spec.also)

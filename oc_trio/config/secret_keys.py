@@ -1,0 +1,95 @@
+"""A secret's raw value in a file (text, or a table with `source`) to a Secret; shapes only, reading is `secrets`'."""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from oc_trio.config.parse import Invalid, join, kind_of, nearest
+from oc_trio.config.secrets import NO_SECRET, Secret, SecretRef, SecretSource, SecretUnavailable, read_secret
+from oc_trio.errors import Problem
+
+_KEYS = {
+    "env": {"source", "provider", "id"},
+    "file": {"source", "provider", "id", "path"},
+    "exec": {"source", "provider", "id", "command"},
+}
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SHAPES = '{ source = "env", id = "NAME" }, { source = "file", path = "..." } or { source = "exec", command = [...] }'
+
+
+def resolver(env: Mapping[str, str], folder: Path) -> Callable[[Any, str], Secret]:
+    """A function (raw, path) -> Secret that reads what it refers to; raises Invalid.
+
+    Relative paths start at `folder`, where the configuration file is.
+    """
+
+    def resolve(raw: Any, path: str) -> Secret:
+        if isinstance(raw, str):
+            return _inline(raw, path)
+        return _fetch(secret_ref(raw, path), path, env, folder)
+
+    return resolve
+
+
+def read_file_key(file: str, path: str, env: Mapping[str, str], folder: Path) -> Secret:
+    """The secret in the file that a key such as `botTokenFile` names; raises Invalid."""
+    return _fetch(SecretRef(SecretSource.FILE, file), path, env, folder)
+
+
+def _fetch(ref: SecretRef, path: str, env: Mapping[str, str], folder: Path) -> Secret:
+    if ref.source is SecretSource.FILE:
+        ref = SecretRef(SecretSource.FILE, str(folder / Path(ref.target).expanduser()))
+    try:
+        return read_secret(ref, env)
+    except SecretUnavailable as missing:
+        raise Invalid(Problem(path, str(missing))) from None
+
+
+def _inline(raw: str, path: str) -> Secret:
+    if any(ord(letter) < 32 for letter in raw.strip()):
+        raise Invalid(Problem(path, "holds more than one line"))
+    return Secret(raw.strip())
+
+
+def check_shape(raw: Any, path: str) -> Secret:
+    """Check the form of a secret without reading it; inline text is kept, references stay empty. Raises Invalid."""
+    return _inline(raw, path) if isinstance(raw, str) else Secret("", secret_ref(raw, path))
+
+
+def unread_secret(_raw: Any, _path: str) -> Secret:
+    """Leave the secret empty: somebody else checks and reads it."""
+    return NO_SECRET
+
+
+def secret_ref(raw: Any, path: str) -> SecretRef:
+    """The reference that a table describes; raises Invalid."""
+    if not isinstance(raw, Mapping):
+        raise Invalid(Problem(path, f"must be text or a table, not {kind_of(raw)}", _SHAPES))
+    source = raw.get("source")
+    if not isinstance(source, str) or source not in _KEYS:
+        raise Invalid(Problem(join(path, "source"), 'must be one of "env", "file", "exec"', _SHAPES))
+    for name in raw:
+        if name not in _KEYS[source]:
+            guess = nearest(str(name), _KEYS[source])
+            hint = f"did you mean {guess}?" if guess else _SHAPES
+            raise Invalid(Problem(join(path, str(name)), "is not a known key", hint))
+    if source == "env":
+        return SecretRef(SecretSource.ENV, _text(raw, "id", path, _VARIABLE, "the name of an environment variable"))
+    if source == "file":
+        name = "path" if "path" in raw else "id"
+        return SecretRef(
+            SecretSource.FILE, _text(raw, name, path, re.compile(r"[/~.].*"), "a path: /..., ~/... or ./...")
+        )
+    command = raw.get("command")
+    if not isinstance(command, list) or not command or not all(isinstance(word, str) and word for word in command):
+        problem = Problem(join(path, "command"), "must be a list of words", 'command = ["pass", "show", "mattermost"]')
+        raise Invalid(problem)
+    return SecretRef(SecretSource.EXEC, command[0], tuple(command[1:]))
+
+
+def _text(raw: Mapping[str, Any], name: str, path: str, pattern: re.Pattern[str], expects: str) -> str:
+    value = raw.get(name)
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise Invalid(Problem(join(path, name), f"must be {expects}"))
+    return value

@@ -1,0 +1,49 @@
+"""Text to plain dicts and lists: TOML, or JSON5 for an imported openclaw.json. Says where syntax is broken."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import tomli
+
+from oc_trio.errors import ConfigError, Problem
+
+JSON_SUFFIXES = (".json", ".json5")
+
+
+def decode_toml(text: str, name: str) -> dict[str, Any]:
+    """The document; raises ConfigError with line and column."""
+    try:
+        return tomli.loads(text)
+    except tomli.TOMLDecodeError as broken:
+        raise ConfigError(Problem(f"{name}:{broken.lineno}:{broken.colno}", f"not valid TOML: {broken.msg}")) from None
+    except RecursionError:
+        raise ConfigError(Problem(name, "is nested too deeply")) from None
+
+
+def decode_json5(text: str, name: str) -> dict[str, Any]:
+    """The document; raises ConfigError with line and column.
+
+    The decoder's own message is not passed on: it holds the part already read, tokens included.
+    """
+    import pyjson5
+
+    try:
+        document = pyjson5.decode(text)
+    except pyjson5.Json5EOF:
+        raise ConfigError(Problem(name, "not valid JSON5: the file ends too early")) from None
+    except pyjson5.Json5NestingTooDeep:
+        raise ConfigError(Problem(name, "is nested too deeply")) from None
+    except pyjson5.Json5DecoderException as broken:
+        raise ConfigError(Problem(f"{name}{_position(text, str(broken.args[0]))}", "not valid JSON5")) from None
+    if not isinstance(document, Mapping):
+        raise ConfigError(Problem(name, "must be an object at the top", "{ channels: { ... } }"))
+    return dict(document)
+
+
+def _position(text: str, message: str) -> str:
+    """`:line:column` from the offset in the decoder's message, which counts characters."""
+    digits = message.partition("near ")[2].partition(",")[0]
+    if not digits.isdigit():
+        return ""
+    before = text[: max(0, int(digits) - 1)]
+    return f":{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}"

@@ -1,0 +1,146 @@
+"""Cuts a long text into posts: at a line break if there is one, else at a space, else between two characters.
+
+An open code fence is closed at the end of a chunk and opened again, with its info string, in the next. Nothing but
+white space at a cut is lost. Sending the chunks is not its business.
+"""
+
+import re
+import unicodedata
+from enum import Enum
+
+from oc_trio.core.fences import Fence, fence_after
+
+SERVER_LIMIT = 16_383
+"""Code points that Mattermost accepts in one post (`PostMessageMaxRunesV2`); more is a 400."""
+
+DEFAULT_LIMIT = 4_000
+
+_BLANK_LINE = re.compile(r"\n[ \t]*\n")
+_SPACE = re.compile(r"[ \t]")
+_ZERO_WIDTH_JOINER = "\u200d"
+# Long enough for every emoji sequence in Unicode 15 (10 code points) and for most stacked accents.
+_LONGEST_CLUSTER = 32
+
+
+class ChunkMode(Enum):
+    """`LENGTH` fills each post with lines; `NEWLINE` fills it with whole paragraphs where they fit."""
+
+    LENGTH = "length"
+    NEWLINE = "newline"
+
+
+def chunk(text: str, limit: int = DEFAULT_LIMIT, mode: ChunkMode = ChunkMode.LENGTH) -> tuple[str, ...]:
+    """Posts of at most min(limit, SERVER_LIMIT) code points each; none for a text that is only white space."""
+    limit = max(1, min(limit, SERVER_LIMIT))
+    rest = text.strip("\n").rstrip()
+    fence: Fence | None = None
+    chunks: list[str] = []
+    while rest:
+        opening = f"{fence.opening}\n" if fence else ""
+        if len(opening) + len(rest) <= limit:
+            chunks.append(opening + rest)
+            break
+        head, rest, fence = _split(rest, limit - len(opening), mode, fence)
+        closing = f"\n{fence.closing}" if fence else ""
+        if head.strip() or opening:
+            chunks.append(opening + head + closing)
+        fence = _affordable(fence, limit)
+    return tuple(piece for piece in chunks if piece.strip())
+
+
+def _split(text: str, room: int, mode: ChunkMode, before: Fence | None) -> tuple[str, str, Fence | None]:
+    """The head that fits into `room` together with the fence's closing line, the rest, and the fence left open."""
+    space = room
+    while True:
+        head, rest = _cut(text, space, mode, before)
+        after = fence_after(head, before)
+        over = len(head) + (len(after.closing) + 1 if after else 0) - room
+        if over <= 0:
+            return head, rest, after
+        if space <= over:
+            return head, rest, None
+        space -= over
+
+
+def _cut(text: str, space: int, mode: ChunkMode, before: Fence | None) -> tuple[str, str]:
+    window = text[: space + 1]
+    if mode is ChunkMode.NEWLINE:
+        for gap in reversed(list(_BLANK_LINE.finditer(window))):
+            if gap.start() > 0 and fence_after(text[: gap.start()], before) is None:
+                return _apart(text, gap.start(), None)
+    line_end = window.rfind("\n")
+    if line_end > 0:
+        line_end = _before_late_fence(text, line_end, before)
+        return _apart(text, line_end, fence_after(text[:line_end], before))
+    fence = fence_after(window[:space], before)
+    at = _last_space(window)
+    if at > 0 and fence is None:
+        return _apart(text, at, None)
+    at = at + 1 if 0 < at < space else _between_characters(text, space)
+    return text[:at], text[at:]
+
+
+def _apart(text: str, at: int, fence: Fence | None) -> tuple[str, str]:
+    """Both sides of the white space at `at`; inside code exactly one character is dropped, the line break."""
+    if fence is not None:
+        return text[:at], text[at + 1 :]
+    rest = text[at:].lstrip(" \t") if text[at] != "\n" else text[at:].lstrip("\n")
+    return text[:at].rstrip(), rest
+
+
+def _before_late_fence(text: str, at: int, before: Fence | None) -> int:
+    """A cut before a code block that would begin in the last half of the chunk and be torn, else `at`."""
+    if before is not None or fence_after(text[:at]) is None:
+        return at
+    earlier = at
+    while fence_after(text[:earlier]) is not None:
+        earlier = text.rfind("\n", 0, earlier)
+        if earlier <= at // 2:
+            return at
+    return earlier
+
+
+def _last_space(window: str) -> int:
+    """The last space outside parentheses (a link's address, a call), else the last space, else -1."""
+    depth, outside, last = 0, -1, -1
+    for at, char in enumerate(window):
+        if char == "(":
+            depth += 1
+        elif char == ")":
+            depth = max(0, depth - 1)
+        elif _SPACE.match(char):
+            last = at
+            outside = at if depth == 0 else outside
+    return outside if outside > 0 else last
+
+
+def _between_characters(text: str, at: int) -> int:
+    """The last place at or before `at` that does not tear a visible character; `at` itself if there is none near."""
+    for place in range(at, max(0, at - _LONGEST_CLUSTER), -1):
+        if not _joined(text, place):
+            return place
+    return at
+
+
+def _joined(text: str, at: int) -> bool:
+    """Whether the code points around `at` make one visible character (an approximation of UAX 29)."""
+    if at >= len(text):
+        return False
+    left, right = text[at - 1], text[at]
+    if _ZERO_WIDTH_JOINER in (left, right) or unicodedata.category(right) in ("Mn", "Me", "Mc"):
+        return True
+    if "\U0001f3fb" <= right <= "\U0001f3ff" or "\U000e0020" <= right <= "\U000e007f":
+        return True
+    if not ("\U0001f1e6" <= right <= "\U0001f1ff"):
+        return False
+    # Regional indicators pair up from the left: an odd number before `at` means a torn flag.
+    flags = len(text[:at]) - len(text[:at].rstrip("".join(map(chr, range(0x1F1E6, 0x1F200)))))
+    return flags % 2 == 1
+
+
+def _affordable(fence: Fence | None, limit: int) -> Fence | None:
+    """The fence to reopen; one whose lines would take more than half of a post is not worth repairing."""
+    if fence is None or len(fence.opening) + len(fence.closing) + 2 <= limit // 2:
+        return fence
+    bare = Fence("", fence.marker, "")
+    return bare if 2 * len(bare.marker) + 2 <= limit // 2 else None

@@ -1,0 +1,280 @@
+"""What of a turn is to be visible so far: folds the agent's events into the text that a draft post should show.
+
+    view = view.with_event(event)      # cheap, for every event
+    view.visible()                     # at write time only
+
+`partial` and `progress` have one current text. `block` has texts that are sealed, each a post of its own for good,
+and a current one. When and whether a text is written is `preview`'s business; how a turn ends is `final_plan`'s.
+"""
+
+from enum import Enum
+from typing import assert_never
+
+from attrs import evolve, field, frozen
+
+from oc_trio.core.defuse import clean, defuse
+from oc_trio.core.progress import ProgressStyle, Work, render
+from oc_trio.core.reasoning import without_reasoning
+from oc_trio.core.tables import TableMode, convert_tables
+from oc_trio.core.tool_rows import ToolRow, ended_row, makes_row, row_of
+from oc_trio.core.turn_events import (
+    AgentEvent,
+    Failed,
+    Final,
+    Headline,
+    PlanUpdated,
+    TextDelta,
+    Thinking,
+    ToolEnded,
+    ToolStarted,
+)
+
+THINKING = "Thinking…"
+SILENT_TOKEN = "NO_REPLY"  # noqa: S105 - what a model says to say nothing, not a credential
+_KEPT_ROWS = 64
+_KEPT_REASONING = 2_000
+
+
+class StreamMode(Enum):
+    """`streaming.mode`."""
+
+    OFF = "off"
+    PARTIAL = "partial"
+    BLOCK = "block"
+    PROGRESS = "progress"
+
+
+@frozen
+class ViewStyle:
+    """What may be seen. `tool_rows` is `preview.toolProgress`, `progress_rows` is `progress.toolProgress`.
+
+    `reasoning` and `verbose` are a session's switches; `seed` picks the label; `max_chars` bounds the current text.
+    """
+
+    mode: StreamMode = StreamMode.PARTIAL
+    progress: ProgressStyle = ProgressStyle()
+    tool_rows: bool = True
+    progress_rows: bool = False
+    reasoning: bool = False
+    verbose: bool = False
+    response_prefix: str = ""
+    tables: TableMode = TableMode.OFF
+    allow_channel_mentions: bool = False
+    seed: str = ""
+    max_chars: int = 4_000
+
+
+class BlockKind(Enum):
+    """What a post of a turn holds: words of the reply, or signs of work."""
+
+    REPLY = "reply"
+    WORK = "work"
+
+
+@frozen
+class Block:
+    """A text that is to be visible. A sealed one is whole and may need several posts; a current one is cut."""
+
+    kind: BlockKind
+    text: str
+
+
+@frozen
+class Visible:
+    """Everything to be seen: `sealed` only grows; `current` is None while there is nothing more to show."""
+
+    sealed: tuple[Block, ...]
+    current: Block | None
+
+
+@frozen
+class DraftView:
+    """The turn so far. `said` holds the messages that tool calls have ended, `text` the one being written."""
+
+    style: ViewStyle = ViewStyle()
+    said: tuple[str, ...] = ()
+    text: str = ""
+    work: Work = Work()
+    working: bool = False
+    thinking: bool = False
+    reasoning: str = field(default="", repr=False)
+    sealed: tuple[Block, ...] = ()
+
+    def with_event(self, event: AgentEvent) -> "DraftView":
+        """The view after `event`. `Final` and `Failed` change nothing: `final_plan` turns them into posts."""
+        match event:
+            case TextDelta():
+                return self._with_text(event.text)
+            case Thinking():
+                return evolve(self, thinking=True, reasoning=(self.reasoning + event.text)[-_KEPT_REASONING:])
+            case ToolStarted():
+                return self._with_tool(event)
+            case ToolEnded():
+                return self._with_tool_end(event)
+            case PlanUpdated():
+                return self._at_work(evolve(self.work, plan=event.steps))
+            case Headline():
+                return self._at_work(evolve(self.work, headline=event.text))
+            case Final() | Failed():
+                return self
+        assert_never(event)
+
+    def visible(self) -> Visible:
+        """What should be seen now; nothing at all in mode `off`."""
+        match self.style.mode:
+            case StreamMode.OFF:
+                return Visible((), None)
+            case StreamMode.PARTIAL:
+                return Visible((), self._partial())
+            case StreamMode.BLOCK:
+                return Visible(self.sealed, self._current_block())
+            case StreamMode.PROGRESS:
+                return Visible((), self._progress())
+        assert_never(self.style.mode)
+
+    def reply_so_far(self) -> str:
+        """The words of the reply that were streamed, without signs of work; for sealing a cancelled draft.
+
+        In mode `block` only those that no sealed block holds; in mode `progress` words are not shown, so none.
+        """
+        match self.style.mode:
+            case StreamMode.OFF | StreamMode.PROGRESS:
+                return ""
+            case StreamMode.PARTIAL:
+                return self._dressed(self._spoken(*self.said, self.text), first=True)
+            case StreamMode.BLOCK:
+                return self._dressed(self._spoken(self.text), first=not self.said)
+        assert_never(self.style.mode)
+
+    def whole_reply(self, final_text: str) -> str:
+        """`Final.text`, led by the earlier messages of the turn that people have read and it does not repeat."""
+        if self.style.mode is not StreamMode.PARTIAL or not final_text.strip():
+            return final_text
+        squeezed = "".join(final_text.split())
+        missing = [spoken for text in self.said if (spoken := self._spoken(text))]
+        missing = [spoken for spoken in missing if "".join(spoken.split()) not in squeezed]
+        return "\n\n".join([*missing, final_text])
+
+    def _with_text(self, delta: str) -> "DraftView":
+        if not self.working:
+            return evolve(self, text=self.text + delta)
+        if not delta.strip():
+            return self
+        sealed = self.sealed
+        if self.style.mode is StreamMode.BLOCK and (block := self._work_block()):
+            sealed = (*sealed, block)
+        # A plan belongs to the turn, rows and headline to the stretch of work that this text ends.
+        return evolve(self, text=delta, working=False, sealed=sealed, work=Work(plan=self.work.plan))
+
+    def _at_work(self, work: Work) -> "DraftView":
+        if self.working:
+            return evolve(self, work=work)
+        spoken = self._spoken(self.text)
+        said = (*self.said, self.text) if spoken else self.said
+        sealed = self.sealed
+        if self.style.mode is StreamMode.BLOCK and spoken:
+            sealed = (*sealed, Block(BlockKind.REPLY, self._dressed(spoken, first=not self.said)))
+        return evolve(self, work=work, working=True, said=said, text="", sealed=sealed)
+
+    def _with_tool(self, event: ToolStarted) -> "DraftView":
+        if not makes_row(event.name):
+            return self
+        row = row_of(event, self.style.progress.command_text)
+        return self._at_work(evolve(self.work, rows=_bounded((*self.work.rows, row))))
+
+    def _with_tool_end(self, event: ToolEnded) -> "DraftView":
+        """Marks the row; a call whose row is sealed or was never shown changes nothing."""
+        if not any(row.call_id == event.call_id for row in self.work.rows):
+            return self
+        commands = self.style.progress.command_text
+        rows = (ended_row(row, event, commands) if row.call_id == event.call_id else row for row in self.work.rows)
+        return evolve(self, work=evolve(self.work, rows=tuple(rows)))
+
+    def _partial(self) -> Block | None:
+        spoken = self._spoken(*self.said, self.text)
+        block = self._rendered(rows=self.style.tool_rows) if self.working else ""
+        if self.style.verbose and not self.working and self.work.rows:
+            block = self._rendered(rows=True)
+        if not spoken:
+            return self._cut(BlockKind.WORK, block or self._musing())
+        text = self._dressed(spoken, first=True)
+        if block and len(text) + len(block) + 2 <= self.style.max_chars:
+            text = f"{text}\n\n{block}"
+        return self._cut(BlockKind.REPLY, text)
+
+    def _current_block(self) -> Block | None:
+        if self.working:
+            block = self._work_block()
+            return self._cut(block.kind, block.text) if block else None
+        spoken = self._spoken(self.text)
+        if spoken:
+            return self._cut(BlockKind.REPLY, self._dressed(spoken, first=not self.said))
+        return None if self.sealed else self._cut(BlockKind.WORK, self._musing())
+
+    def _progress(self) -> Block | None:
+        rows = self.style.progress_rows or self.style.verbose
+        note = self._musing() if self.thinking and not self.work.rows else ""
+        started = self.thinking or bool(self.text.strip()) or bool(self.said) or not self.work.is_empty
+        if not started:
+            return None
+        return self._cut(BlockKind.WORK, self._rendered(rows=rows, note=note) or THINKING)
+
+    def _work_block(self) -> Block | None:
+        text = self._rendered(rows=self.style.tool_rows or self.style.verbose)
+        return Block(BlockKind.WORK, text) if text else None
+
+    def _rendered(self, *, rows: bool, note: str = "") -> str:
+        work = evolve(self.work, rows=self.work.rows if rows else (), note=note)
+        if work.is_empty and self.style.mode is not StreamMode.PROGRESS:
+            return ""
+        return self._safe(render(work, self.style.progress, self.style.seed))
+
+    def _musing(self) -> str:
+        """`Thinking…`, or the last line of reasoning where the session asked to see it."""
+        if not self.thinking:
+            return ""
+        lines = self.reasoning.strip().splitlines() if self.style.reasoning else []
+        if not lines:
+            return THINKING
+        last = lines[-1].strip()
+        width = self.style.progress.max_line_chars
+        return self._safe(f"💭 {last if len(last) <= width else '…' + last[1 - width :]}")
+
+    def _spoken(self, *texts: str) -> str:
+        """The visible words: joined messages without reasoning; nothing while they may become the silent token."""
+        words = [without_reasoning(text, streaming=True).strip() for text in texts if text.strip()]
+        spoken = "\n\n".join(filter(None, words))
+        return "" if SILENT_TOKEN.startswith(spoken) else spoken
+
+    def _dressed(self, spoken: str, *, first: bool) -> str:
+        if not spoken:
+            return ""
+        text = convert_tables(clean(spoken), self.style.tables)
+        return self._safe(with_prefix(text, self.style.response_prefix) if first else text)
+
+    def _safe(self, text: str) -> str:
+        return clean(text) if self.style.allow_channel_mentions else defuse(text)
+
+    def _cut(self, kind: BlockKind, text: str) -> Block | None:
+        """A block of at most `max_chars`; the cut is made safe again, since it may tear code open."""
+        if not text:
+            return None
+        limit = self.style.max_chars
+        if len(text) > limit:
+            text = self._safe(text[: max(0, limit - 3)])[: max(0, limit - 3)] + "..."
+        return Block(kind, text)
+
+
+def with_prefix(text: str, prefix: str) -> str:
+    """`text` behind the response prefix, once; a prefix that ends in no white space gets a space."""
+    if not prefix.strip() or text.startswith(prefix):
+        return text
+    return f"{prefix}{'' if prefix[-1].isspace() else ' '}{text}"
+
+
+def _bounded(rows: tuple[ToolRow, ...]) -> tuple[ToolRow, ...]:
+    """At most 64 rows: the oldest that went well goes first, so that a turn of a thousand calls stays small."""
+    if len(rows) <= _KEPT_ROWS:
+        return rows
+    drop = next((at for at, row in enumerate(rows) if not row.went_wrong), 0)
+    return rows[:drop] + rows[drop + 1 :]

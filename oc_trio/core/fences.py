@@ -1,0 +1,155 @@
+"""Where a Markdown text holds code: fenced blocks line by line, and code spans inside a line.
+
+Two readings are offered. `code_ranges` is generous (fences at any indentation, as models write them in lists) and
+serves layout. `certain_code_ranges` claims only what no reading of the text could take for prose and serves safety:
+one doubtful fence, and nothing after it is claimed. It knows nothing about tables, links or mentions.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+
+from attrs import frozen
+
+_FENCE = re.compile(r"(?P<indent>[ \t]*)(?P<marker>`{3,}|~{3,})(?P<info>[^\r\n]*)")
+_TICKS = re.compile(r"`+")
+# A fence behind a list or quote marker lives in that container, and so may end earlier than its closing line.
+_NESTED_FENCE = re.compile(r"(?:[ \t]+|[ \t]*(?:[>*+-]|\d{1,9}[.)]).*)(?:`{3}|~{3})")
+# Constructs that may swallow a backtick, which then opens nothing: links, references, autolinks, raw URLs.
+_SWALLOWS_TICKS = re.compile(r"\]\(|\]:|<|://|www\.", re.IGNORECASE)
+
+
+@frozen
+class Fence:
+    """An open code fence: `marker` is the run of backticks or tildes, `info` the language after it."""
+
+    indent: str
+    marker: str
+    info: str
+
+    @property
+    def opening(self) -> str:
+        return f"{self.indent}{self.marker}{self.info}"
+
+    @property
+    def closing(self) -> str:
+        return f"{self.indent}{self.marker}"
+
+    def closed_by(self, line: str) -> bool:
+        # Not str.strip(): a no-break space keeps a fence open.
+        run = line.strip(" \t")
+        return len(run) >= len(self.marker) and not run.strip(self.marker[0])
+
+
+def opened_by(line: str) -> Fence | None:
+    """The fence that this line opens; a backtick fence can't have a backtick in its info (CommonMark 4.5)."""
+    found = _FENCE.fullmatch(line)
+    if found is None or (found["marker"][0] == "`" and "`" in found["info"]):
+        return None
+    return Fence(found["indent"], found["marker"], found["info"].rstrip())
+
+
+def fence_after(text: str, fence: Fence | None = None) -> Fence | None:
+    """The fence still open behind `text` when `fence` was open before it."""
+    for line in text.split("\n"):
+        if fence is None:
+            fence = opened_by(line)
+        elif fence.closed_by(line):
+            fence = None
+    return fence
+
+
+def code_ranges(text: str) -> tuple[tuple[int, int], ...]:
+    """Half-open ranges of fenced blocks (with their fence lines) and of code spans, in order."""
+    ranges: list[tuple[int, int]] = []
+    fence: Fence | None = None
+    for start, line in _lines(text):
+        if fence is None:
+            fence = opened_by(line)
+            ranges.extend([(start, start + len(line))] if fence else _shifted(_spans(line)[0], start))
+        else:
+            ranges.append((start, start + len(line)))
+            if fence.closed_by(line):
+                fence = None
+    return tuple(ranges)
+
+
+def certain_code_ranges(text: str) -> tuple[tuple[int, int], ...]:
+    """Half-open ranges that every reading takes for code. Line ends must be `\\n` alone."""
+    ranges: list[tuple[int, int]] = []
+    paragraph: list[tuple[int, str]] = []
+    fence: Fence | None = None
+    for start, line in _lines(text):
+        if fence is not None:
+            ranges.append((start, start + len(line)))
+            if fence.closed_by(line):
+                if line[:1] in " \t":
+                    break
+                fence = None
+            continue
+        if _NESTED_FENCE.match(line):
+            break
+        fence = opened_by(line)
+        if fence is not None or not line.strip(" \t"):
+            ranges.extend(_paragraph_spans(paragraph))
+            paragraph = []
+        else:
+            paragraph.append((start, line))
+    else:
+        ranges.extend(_paragraph_spans(paragraph))
+    return tuple(sorted(ranges))
+
+
+def outside(ranges: tuple[tuple[int, int], ...], text: str, change: Callable[[str], str]) -> str:
+    """`text` with `change` applied to the parts that lie outside `ranges`."""
+    parts: list[str] = []
+    at = 0
+    for start, end in ranges:
+        parts += [change(text[at:start]), text[start:end]]
+        at = end
+    parts.append(change(text[at:]))
+    return "".join(parts)
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    at = 0
+    for line in text.split("\n"):
+        yield at, line
+        at += len(line) + 1
+
+
+def _spans(line: str) -> tuple[list[tuple[int, int]], bool]:
+    """Code spans of one line, and whether every run of backticks found its partner."""
+    spans: list[tuple[int, int]] = []
+    paired = True
+    at = 0
+    while at < len(line):
+        if line[at] == "\\" and at + 1 < len(line):
+            at += 2
+            continue
+        if line[at] != "`":
+            at += 1
+            continue
+        run = _TICKS.match(line, at)
+        assert run is not None
+        close = next((m for m in _TICKS.finditer(line, run.end()) if len(m[0]) == len(run[0])), None)
+        if close is not None:
+            spans.append((at, close.end()))
+        else:
+            paired = False
+        at = (close or run).end()
+    return spans, paired
+
+
+def _paragraph_spans(paragraph: list[tuple[int, str]]) -> list[tuple[int, int]]:
+    """Code spans of a paragraph in which no backtick can pair across lines or vanish into a link."""
+    found: list[tuple[int, int]] = []
+    for start, line in paragraph:
+        spans, paired = _spans(line)
+        if not paired or _SWALLOWS_TICKS.search(line):
+            return []
+        found.extend(_shifted(spans, start))
+    return found
+
+
+def _shifted(spans: list[tuple[int, int]], by: int) -> list[tuple[int, int]]:
+    return [(start + by, end + by) for start, end in spans]

@@ -1,0 +1,196 @@
+"""How a turn's end becomes posts: the draft edited in place, fresh posts, or nothing visible.
+
+A text that fits goes into the draft. A longer one puts its first chunk there and goes on below in the same thread, so
+that nothing that was read is deleted. Media, buttons and errors are delivered as fresh posts, after which the preview
+is removed, and kept if the delivery failed. A finalised post is never touched again. Doing it is the runtime's part.
+"""
+
+from enum import Enum
+
+from attrs import frozen
+
+from oc_trio.core.chunking import DEFAULT_LIMIT, SERVER_LIMIT, ChunkMode, chunk
+from oc_trio.core.defuse import clean, defuse
+from oc_trio.core.draft_view import SILENT_TOKEN, StreamMode, with_prefix
+from oc_trio.core.fences import fence_after
+from oc_trio.core.preview import DraftState, Phase
+from oc_trio.core.reasoning import is_reasoning_only, without_reasoning
+from oc_trio.core.tables import TableMode, convert_tables
+from oc_trio.core.turn_events import Failed, Final
+from oc_trio.ids import PostId
+
+STOPPED = "_(stopped)_"
+INTERRUPTED = "_(interrupted, will continue)_"
+
+
+class Notify(Enum):
+    """Which post notifies people; edits never do. `BOTH` leaves the answer in the draft and adds a short post."""
+
+    DRAFT = "draft"
+    FINAL = "final"
+    BOTH = "both"
+
+
+@frozen
+class ReplyRules:
+    """How the words of an answer are prepared and where they go."""
+
+    limit: int = DEFAULT_LIMIT
+    chunk_mode: ChunkMode = ChunkMode.LENGTH
+    tables: TableMode = TableMode.OFF
+    response_prefix: str = ""
+    allow_channel_mentions: bool = False
+    mode: StreamMode = StreamMode.PARTIAL
+    notify: Notify = Notify.DRAFT
+    done_notice: str = "✅ The answer above is complete."
+
+
+@frozen
+class EditInPlace:
+    """Finalise the draft with `text`, then send `then` as posts of the same thread.
+
+    If the edit is refused or given up, send `text` and `then` fresh.
+    """
+
+    post_id: PostId
+    text: str
+    then: tuple[str, ...] = ()
+    unchanged: bool = False
+
+
+@frozen
+class FreshPosts:
+    """Send `texts` in order; only when all are out delete `delete_preview`. Media and buttons join the first post.
+
+    `texts` may be empty when there is media.
+    """
+
+    texts: tuple[str, ...]
+    delete_preview: PostId | None = None
+
+
+@frozen
+class NothingVisible:
+    """No post. `delete_preview` is a draft that showed nothing worth keeping; `reason` is for the operator."""
+
+    reason: str
+    delete_preview: PostId | None = None
+
+
+FinalPlan = EditInPlace | FreshPosts | NothingVisible
+
+
+def plan_final(
+    state: DraftState,
+    end: Final | Failed,
+    rules: ReplyRules,
+    *,
+    published: tuple[str, ...] = (),
+    draft_is_reply: bool = True,
+) -> FinalPlan:
+    """The plan for a turn whose draft is `state`, no write in flight.
+
+    `published` are the reply texts that sealed blocks hold, oldest first; `draft_is_reply` is false where the draft
+    holds signs of work that stay in the channel (mode `block`).
+    """
+    assert state.in_flight is None, "settle the write in flight first"
+    preview = state.lingers if draft_is_reply else None
+    if isinstance(end, Failed):
+        return FreshPosts(prepared(end.for_user, rules, prefix=False), preview)
+    if not end.text.strip() or end.text.strip() == SILENT_TOKEN or is_reasoning_only(end.text):
+        if end.media or end.buttons:
+            return FreshPosts((), preview)
+        return NothingVisible(end.silent_reason or _why_empty(end.text), preview)
+    text = convert_tables(clean(without_reasoning(end.text)), rules.tables)
+    tail = unpublished(text, published, rules)
+    if not tail and not end.media and not end.buttons:
+        return NothingVisible("the answer is already published in blocks", preview)
+    texts = prepared(tail, rules, prefix=tail == text)
+    if end.media or end.buttons or preview is None or state.phase is not Phase.DRAFT or rules.notify is Notify.FINAL:
+        return FreshPosts(texts, preview)
+    notice = (rules.done_notice,) if rules.notify is Notify.BOTH and rules.done_notice else ()
+    return EditInPlace(preview, texts[0], texts[1:] + notice, unchanged=texts[0] == state.written)
+
+
+def prepared(text: str, rules: ReplyRules, *, prefix: bool = True) -> tuple[str, ...]:
+    """The posts of a text: tables rewritten, prefixed, defused and cut, each within the server's limit."""
+    text = convert_tables(clean(text), rules.tables)
+    if prefix:
+        text = with_prefix(text, rules.response_prefix)
+    safe = clean if rules.allow_channel_mentions else defuse
+    # Cutting may tear a code span open and bare a mention in it, so each chunk is defused by itself. That adds
+    # characters; where the result is too long for the server, shorter chunks leave room.
+    limit = min(rules.limit, SERVER_LIMIT)
+    while True:
+        texts = tuple(safe(piece) for piece in chunk(safe(text), limit, rules.chunk_mode))
+        if limit <= 1 or all(len(piece) <= SERVER_LIMIT for piece in texts):
+            return texts
+        limit = limit * 3 // 4
+
+
+def unpublished(text: str, published: tuple[str, ...], rules: ReplyRules) -> str:
+    """What of the answer no block holds yet; all of it where the blocks don't line up with its beginning.
+
+    Blocks line up when their characters, white space apart, begin the answer and end at one of its line ends.
+    """
+    wanted = "".join("".join(block.split()) for block in published)
+    prefix = "".join(rules.response_prefix.split())
+    if prefix:
+        wanted = wanted.removeprefix(prefix)
+    if not wanted:
+        return text
+    at = _behind(text, wanted, rules)
+    if at is None:
+        return text
+    rest = text[at:]
+    if rest.strip() and not rest.lstrip(" \t").startswith("\n"):
+        return text
+    return rest.strip("\n").rstrip()
+
+
+def sealed_text(said: str, mark: str) -> str:
+    """The last text of a draft whose turn was cut off: what was said, an open fence closed, and the mark.
+
+    Idempotent; earlier marks are taken off, so a turn that was interrupted twice carries one.
+    """
+    said = unsealed(said)
+    if not said:
+        return mark
+    if fence := fence_after(said):
+        said = f"{said}\n{fence.closing}"
+    tail = f"\n\n{mark}"
+    room = SERVER_LIMIT - len(tail)
+    if len(said) > room:
+        said = chunk(said, room)[0]
+    return said + tail
+
+
+def unsealed(text: str) -> str:
+    """The text of a sealed draft without its mark."""
+    text = text.rstrip()
+    for mark in (STOPPED, INTERRUPTED):
+        if text.endswith(mark):
+            return text.removesuffix(mark).rstrip()
+    return text
+
+
+def _behind(text: str, wanted: str, rules: ReplyRules) -> int | None:
+    """Where `text` goes on after the characters of `wanted`, both without white space; None if it begins otherwise."""
+    if not rules.allow_channel_mentions:
+        wanted = wanted.replace("\u200b", "")
+    found = 0
+    for at, char in enumerate(text):
+        if found == len(wanted):
+            return at
+        if char.isspace() or (char == "\u200b" and not rules.allow_channel_mentions):
+            continue
+        if char != wanted[found]:
+            return None
+        found += 1
+    return len(text) if found == len(wanted) else None
+
+
+def _why_empty(text: str) -> str:
+    if not text.strip():
+        return "the agent returned an empty answer"
+    return "the agent chose to say nothing" if text.strip() == SILENT_TOKEN else "the answer held only reasoning"

@@ -1,0 +1,63 @@
+"""A message on its way to an agent, decided and routed: what an obligation keeps as its payload.
+
+Owned here: the value and its JSON. Everything a turn needs after a restart is in it; nothing is looked up again but
+the attachments.
+"""
+
+import json
+
+from attrs import asdict, evolve, frozen
+
+from oc_trio.core.events import ChannelType
+from oc_trio.core.obligations import Source
+from oc_trio.ids import AccountId, AgentId, ChannelId, FileId, SessionKey, TeamId, UserId
+
+
+@frozen
+class InboundMessage:
+    """`text` has the bot's mention and any trigger prefix removed. `root_id` is the thread the post is in, empty on
+    a root; `reply_root` is where the answer goes, empty for the channel itself. `trigger` is the post id, or an id
+    made from a click, a slash command or a hook. `create_at` is in milliseconds.
+    """
+
+    account: AccountId
+    trigger: str
+    source: Source
+    channel_id: ChannelId
+    channel_type: ChannelType
+    user_id: UserId
+    user_name: str
+    text: str
+    session: SessionKey
+    agent: AgentId
+    reply_root: str = ""
+    root_id: str = ""
+    post_id: str = ""
+    team_id: TeamId = TeamId("")
+    channel_name: str = ""
+    file_ids: tuple[FileId, ...] = ()
+    create_at: int = 0
+    mentioned: bool = False
+    command: str = ""
+
+    @property
+    def is_direct(self) -> bool:
+        return self.channel_type is ChannelType.DIRECT
+
+    def with_text(self, text: str) -> "InboundMessage":
+        return evolve(self, text=text)
+
+    def to_json(self) -> str:
+        fields = asdict(self)
+        fields["source"] = self.source.value
+        fields["channel_type"] = self.channel_type.value
+        return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> "InboundMessage":
+        """The inverse of `to_json`; ValueError, KeyError or TypeError on anything else."""
+        fields = json.loads(text)
+        fields["source"] = Source(fields["source"])
+        fields["channel_type"] = ChannelType(fields["channel_type"])
+        fields["file_ids"] = tuple(FileId(file_id) for file_id in fields["file_ids"])
+        return cls(**fields)

@@ -1,0 +1,257 @@
+"""A click on a button or a choice from a menu, from an HTTP body to a verified value, one check after another.
+
+The order of the checks decides which refusal a caller sees, so it is kept in one place: method, source, body, JSON,
+context, token, signature, action_id, channel; then post, channel of the post, action; then expiry and use. `read_press`
+does what needs the body only, `verify_click` what needs the post. Whether this user may click is the access policy;
+remembering used clicks is the ledger's, by `Click.trigger`.
+
+Only the context is signed. Everything else in the body is Mattermost's word, which is why the source address counts.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attrs import field, frozen
+
+from oc_trio.core.buttons import ACTION_ID, CALLBACK_DATA, CHANNEL_ID, EXPIRES_AT, NONCE
+from oc_trio.core.events import Post
+from oc_trio.core.json_body import BadJson, read_object
+from oc_trio.core.signing import TOKEN_KEY, verify_context
+from oc_trio.core.sourceip import Address, Network, may_call
+from oc_trio.errors import CallbackRefused
+from oc_trio.ids import ChannelId, PostId, TeamId, UserId
+
+MAX_BODY_BYTES = 65_536
+BODY_SECONDS = 10.0
+SELECTED_OPTION = "selected_option"
+
+EXPIRED = "This choice has expired."
+USED = "This was already answered."
+
+_RESERVED = frozenset({ACTION_ID, CALLBACK_DATA, CHANNEL_ID, EXPIRES_AT, NONCE, TOKEN_KEY, SELECTED_OPTION})
+
+
+@frozen
+class Press:
+    """A callback whose context is ours: signed with this bot's token and for this channel.
+
+    `context` is what was signed, without the token. `selected` is the choice from a menu, which nobody signed.
+    """
+
+    user_id: UserId
+    user_name: str
+    channel_id: ChannelId
+    team_id: TeamId
+    post_id: PostId
+    action_id: str
+    context: Mapping[str, Any] = field(hash=False)
+    selected: str = ""
+    trigger_id: str = field(default="", repr=False)
+
+    @property
+    def nonce(self) -> str:
+        nonce = self.context.get(NONCE)
+        return nonce if isinstance(nonce, str) else ""
+
+    @property
+    def trigger(self) -> str:
+        """The id under which the ledger admits this click once: one per post for our own buttons."""
+        return f"interaction:{self.post_id}:{self.nonce or self.action_id}"
+
+    @property
+    def custom(self) -> dict[str, Any]:
+        """What the maker of the button put into its context besides what the gateway checks."""
+        return {key: value for key, value in self.context.items() if key not in _RESERVED}
+
+
+@frozen
+class Click:
+    """A verified click: `label` as the user saw it, `value` the callback data or the option chosen."""
+
+    press: Press
+    post: Post
+    label: str
+    value: str
+
+    @property
+    def trigger(self) -> str:
+        return self.press.trigger
+
+
+@frozen
+class Notice:
+    """The click is genuine but does nothing; only the presser is told `text`."""
+
+    text: str
+
+
+def check_request(method: str, source: Address | None, allowed: Sequence[Network]) -> None:
+    """The checks before a byte of the body is read. Raises CallbackRefused 405 (answer with `Allow: POST`) or 403."""
+    if method.upper() != "POST":
+        raise CallbackRefused(405, "Method Not Allowed")
+    if not may_call(source, allowed):
+        raise CallbackRefused(403, "Forbidden origin")
+
+
+def body_too_large() -> CallbackRefused:
+    return CallbackRefused(413, "Payload too large")
+
+
+def body_too_slow() -> CallbackRefused:
+    return CallbackRefused(408, "Request body timeout")
+
+
+def not_validated() -> CallbackRefused:
+    """The post could not be read from the server, so nothing about the click is known."""
+    return CallbackRefused(500, "Failed to validate interaction")
+
+
+def error_body(refused: CallbackRefused) -> dict[str, str]:
+    """The documented JSON answer for a refusal of this endpoint."""
+    return {"error": refused.reason}
+
+
+def read_press(body: bytes, *, bot_token: str) -> Press:
+    """The press that a body tells of. Raises CallbackRefused with the documented status and words."""
+    try:
+        payload = read_object(body)
+    except BadJson:
+        raise CallbackRefused(400, "Invalid request body") from None
+    context = payload.get("context")
+    if not isinstance(context, dict):
+        raise CallbackRefused(400, "Missing context")
+    if not isinstance(context.get(TOKEN_KEY), str):
+        raise CallbackRefused(403, "Missing token")
+    signed, selected = _verified(context, payload.get("type") == "select", bot_token)
+    action_id = signed.get(ACTION_ID)
+    if not isinstance(action_id, str):
+        raise CallbackRefused(400, "Missing action_id in context")
+    press = Press(
+        user_id=UserId(_text(payload, "user_id")),
+        user_name=_text(payload, "user_name"),
+        channel_id=ChannelId(_text(payload, "channel_id")),
+        team_id=TeamId(_text(payload, "team_id")),
+        post_id=PostId(_text(payload, "post_id")),
+        action_id=action_id,
+        context={key: value for key, value in signed.items() if key != TOKEN_KEY},
+        selected=selected,
+        trigger_id=_text(payload, "trigger_id"),
+    )
+    if CHANNEL_ID in signed and signed[CHANNEL_ID] != press.channel_id:
+        raise CallbackRefused(403, "Channel mismatch")
+    if not press.user_id or not press.post_id:
+        raise CallbackRefused(400, "Invalid request body")
+    return press
+
+
+def _verified(context: dict[str, Any], is_menu: bool, bot_token: str) -> tuple[dict[str, Any], str]:
+    """The signed part of the context, and the menu's choice, which Mattermost adds to it after signing."""
+    if is_menu and SELECTED_OPTION in context:
+        signed = {key: value for key, value in context.items() if key != SELECTED_OPTION}
+        if verify_context(bot_token, signed):
+            return signed, _text(context, SELECTED_OPTION)
+    elif verify_context(bot_token, context):
+        return context, ""
+    raise CallbackRefused(403, "Invalid token")
+
+
+def verify_click(press: Press, post: Post, *, now_ms: int, used: bool) -> Click | Notice:
+    """The click on an action of `post`, as the server has it now; `used` says whether its trigger was admitted before.
+
+    Raises CallbackRefused if the post is in another channel or has no such action, or a menu no such option.
+    """
+    if post.channel_id != press.channel_id or post.id != press.post_id:
+        raise CallbackRefused(403, "Post/channel mismatch")
+    action = _find_action(post, press.action_id)
+    if action is None:
+        raise CallbackRefused(403, "Unknown action")
+    label, value = _choice(press, action)
+    if _expired(press, now_ms):
+        return Notice(EXPIRED)
+    if used:
+        return Notice(USED)
+    return Click(press, post, label, value)
+
+
+def _choice(press: Press, action: Mapping[str, Any]) -> tuple[str, str]:
+    if action.get("type") != "select":
+        data = press.context.get(CALLBACK_DATA)
+        return str(action["name"]), data if isinstance(data, str) else press.action_id
+    if action.get("data_source"):
+        return press.selected, press.selected
+    for option in action.get("options") or ():
+        if isinstance(option, Mapping) and option.get("value") == press.selected:
+            return str(option.get("text") or press.selected), press.selected
+    # Anybody can post a choice that was never offered.
+    raise CallbackRefused(403, "Unknown action")
+
+
+def _expired(press: Press, now_ms: int) -> bool:
+    expires_at = press.context.get(EXPIRES_AT, 0)
+    # A signed expiry that is no number is nobody's intention: treat it as over.
+    return not isinstance(expires_at, (int, float)) or 0 < expires_at <= now_ms
+
+
+def _attachments(post: Post) -> list[Mapping[str, Any]]:
+    found = post.props.get("attachments")
+    return [each for each in found if isinstance(each, Mapping)] if isinstance(found, (list, tuple)) else []
+
+
+def _actions(attachment: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    found = attachment.get("actions")
+    return [each for each in found if isinstance(each, Mapping)] if isinstance(found, (list, tuple)) else []
+
+
+def _find_action(post: Post, action_id: str) -> Mapping[str, Any] | None:
+    for attachment in _attachments(post):
+        for action in _actions(attachment):
+            if action.get("id") == action_id and action.get("name"):
+                return action
+    return None
+
+
+def selected_line(click: Click) -> str:
+    """The line that takes the place of the buttons."""
+    return f"✓ **{click.label}** selected by @{click.press.user_name}"
+
+
+def selected_reply(click: Click) -> dict[str, Any]:
+    """The answer that makes the server itself replace the buttons; the message, other props and attachments stay.
+
+    Other attachments lose their buttons: the server gives out no integration, so put back they would be dead. What then
+    has nothing left to show goes too.
+    """
+    kept: list[Mapping[str, Any]] = []
+    for attachment in _attachments(click.post):
+        actions = _actions(attachment)
+        if any(action.get("id") == click.press.action_id for action in actions):
+            kept.append({"text": selected_line(click)})
+        elif not actions:
+            kept.append(attachment)
+        else:
+            rest = {key: value for key, value in attachment.items() if key != "actions"}
+            if any(rest.get(key) for key in ("text", "pretext", "title", "fields", "image_url", "thumb_url")):
+                kept.append(rest)
+    return {"update": {"message": click.post.message, "props": {**click.post.props, "attachments": kept}}}
+
+
+def ephemeral_reply(text: str) -> dict[str, str]:
+    """The answer that only the presser sees."""
+    return {"ephemeral_text": text}
+
+
+def not_allowed(room: str) -> str:
+    """What a user reads whom the policy does not let click."""
+    return f"oc_trio ignored this action for {room}."
+
+
+def click_text(click: Click) -> str:
+    """What the agent reads: who chose what, and the callback data where it says more than the label."""
+    label = " ".join(click.label.split()).replace('"', "'")
+    line = f'[Button click: user @{click.press.user_name} selected "{label}"]'
+    return line if click.value == click.label else f"{line}\ncallback_data: {click.value}"
+
+
+def _text(source: Mapping[str, Any], name: str) -> str:
+    value = source.get(name)
+    return value if isinstance(value, str) else ""

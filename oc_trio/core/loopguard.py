@@ -1,0 +1,49 @@
+"""Keeps two bots from answering each other for ever: a budget per pair and channel, then a pause.
+
+It only counts what the caller reports; people never pass through it.
+"""
+
+from attrs import evolve, field, frozen
+from attrs.validators import ge
+
+from oc_trio.ids import ChannelId, UserId
+
+_MAX_PAIRS = 1000
+
+
+@frozen
+class LoopBudget:
+    """`turns` answers to one bot within `window` seconds; after that none for `cooldown` seconds."""
+
+    turns: int = field(default=5, validator=ge(0))
+    window: float = 300.0
+    cooldown: float = 900.0
+
+
+@frozen
+class _Pair:
+    answered: tuple[float, ...] = ()
+    quiet_until: float = 0.0
+
+
+@frozen
+class LoopGuard:
+    """What was answered to which bot where; frozen, each decision gives the guard to go on with."""
+
+    budget: LoopBudget = LoopBudget()
+    pairs: tuple[tuple[tuple[UserId, ChannelId], _Pair], ...] = ()
+
+    def admit(self, bot: UserId, channel: ChannelId, *, now: float) -> tuple["LoopGuard", bool]:
+        """Whether a message of that bot may be answered at `now` (seconds of any steady clock)."""
+        key = (bot, channel)
+        known = dict(self.pairs)
+        pair = known.pop(key, _Pair())
+        recent = tuple(at for at in pair.answered if now - at < self.budget.window)
+        allowed = now >= pair.quiet_until and len(recent) < self.budget.turns
+        if allowed:
+            pair = evolve(pair, answered=(*recent, now))
+        elif now >= pair.quiet_until:
+            pair = _Pair(quiet_until=now + self.budget.cooldown)
+        # The pair used last stands last; the one unused for longest is forgotten first.
+        kept = (*known.items(), (key, pair))[-_MAX_PAIRS:]
+        return evolve(self, pairs=kept), allowed

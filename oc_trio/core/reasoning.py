@@ -1,0 +1,97 @@
+"""Keeps a model's reasoning out of what people read: think tags, and `Reasoning:` or `Thinking` quotes.
+
+Code is left alone, so that an answer about such tags stays whole. An unquoted `Reasoning:` counts only with italic
+lines under it, the form in which reasoning is rendered; an ordinary answer may begin with that word.
+"""
+
+import re
+
+from oc_trio.core.fences import code_ranges
+
+_NAMES = "think|thinking|thought|reasoning"
+_TAG = re.compile(rf"<\s*(?P<close>/?)\s*(?:{_NAMES})\b[^<>\n]{{0,80}}>", re.IGNORECASE)
+# The beginning of a tag at the very end of a text that is still being streamed.
+_TAG_BEGUN = re.compile(r"<\s*/?\s*[a-z]{0,9}\Z", re.IGNORECASE)
+_QUOTED = re.compile(r"\s{0,3}>[>\s]*[*_]{0,3}(?:reasoning\s*:|thinking\b)", re.IGNORECASE)
+_LABEL = re.compile(r"\s*[*_]{0,3}(?:reasoning\s*:|thinking(?:…|\.\.\.|:)?)[*_]{0,3}\s*", re.IGNORECASE)
+_ITALIC = re.compile(r"\s*(?:_[^_\n].*_|\*[^*\s].*\*)\s*")
+
+
+def without_reasoning(text: str, *, streaming: bool = False) -> str:
+    """The part of `text` that is meant to be read, stripped of white space at both ends where something was removed.
+
+    While `streaming`, the beginning of a tag at the end is held back, too.
+    """
+    kept = _without_tags(text)
+    if streaming and (begun := _TAG_BEGUN.search(kept)) and _may_be_tag(begun[0]):
+        kept = kept[: begun.start()]
+    kept = _without_blocks(kept)
+    return kept if kept == text else kept.strip()
+
+
+def is_reasoning_only(text: str) -> bool:
+    """Whether the text holds reasoning and nothing else, so that it makes no post."""
+    return bool(text.strip()) and not without_reasoning(text).strip()
+
+
+def _may_be_tag(begun: str) -> bool:
+    name = begun.lstrip("</ \t\n").lower()
+    return any(full.startswith(name) for full in _NAMES.split("|"))
+
+
+def _without_tags(text: str) -> str:
+    """Drops tagged passages; an unclosed one runs to the end, and a lone closing tag ends one begun in a template."""
+    if "<" not in text:
+        return text
+    code = code_ranges(text)
+    kept: list[str] = []
+    at, depth = 0, 0
+    for tag in _TAG.finditer(text):
+        # Inside a passage a fence may be unbalanced; the tag that ends the passage counts all the same.
+        if depth == 0 and any(start <= tag.start() < end for start, end in code):
+            continue
+        if tag["close"]:
+            if depth == 0:
+                kept.clear()
+            depth = max(0, depth - 1)
+        else:
+            if depth == 0:
+                kept.append(text[at : tag.start()])
+            depth += 1
+        at = tag.end()
+    if depth == 0:
+        kept.append(text[at:])
+    return "".join(kept)
+
+
+def _without_blocks(text: str) -> str:
+    lines = text.split("\n")
+    fenced = code_ranges(text) if "`" in text or "~" in text else ()
+    kept: list[str] = []
+    at, offset = 0, 0
+    while at < len(lines):
+        in_code = any(start <= offset < end for start, end in fenced)
+        skip = 0 if in_code else _block_length(lines, at, leading=not any(line.strip() for line in kept))
+        if not skip:
+            kept.append(lines[at])
+            skip = 1
+        offset += sum(len(line) + 1 for line in lines[at : at + skip])
+        at += skip
+    return "\n".join(kept)
+
+
+def _block_length(lines: list[str], at: int, *, leading: bool) -> int:
+    """How many lines from `at` are a reasoning block: a quote anywhere, a label with italics only at the start."""
+    end = at + 1
+    if _QUOTED.match(lines[at]):
+        while end < len(lines) and lines[end].lstrip().startswith(">"):
+            end += 1
+        return end - at
+    label = _LABEL.match(lines[at])
+    if not leading or label is None:
+        return 0
+    if remainder := lines[at][label.end() :]:
+        return 1 if _ITALIC.fullmatch(remainder) else 0
+    while end < len(lines) and (_ITALIC.fullmatch(lines[end]) or (end > at + 1 and not lines[end].strip())):
+        end += 1
+    return end - at if end > at + 1 else 0

@@ -1,0 +1,201 @@
+"""Native slash commands: which there are, what a callback from Mattermost says, and the words it is answered with.
+
+Owned here: triggers, payload and texts. Which commands to make or remove on the server is `core.slash_plan`; who may
+use them is the access policy.
+"""
+
+import hmac
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from urllib.parse import parse_qsl
+
+from attrs import field, frozen
+
+from oc_trio.core.entities import SlashCommand
+from oc_trio.core.json_body import read_object
+from oc_trio.errors import CallbackRefused
+from oc_trio.ids import ChannelId, TeamId, UserId
+
+PREFIX = "oc_"
+DESCRIPTION_BYTES = 128  # Mattermost's limit for both descriptions, in UTF-8 bytes
+_TRIGGER_LENGTH = 128
+_MAX_FIELDS = 64
+
+PROCESSING = "Processing..."
+INVALID_PAYLOAD = "Invalid slash command payload."
+INVALID_TOKEN = "Unauthorized: invalid command token."  # noqa: S105 - a sentence
+NOT_READY = "Slash commands are not yet initialized. Please try again in a moment."
+AMBIGUOUS = "Conflict: this slash command is not unique across the accounts of this gateway."
+UNKNOWN_CHANNEL = "Temporary error: unable to determine channel type. Please try again."
+DIRECT_DISABLED = "This bot is not accepting direct messages."
+CHANNELS_DISABLED = "Slash commands are disabled in channels."
+NO_ALLOWLIST = "Slash commands are not configured for this channel (no allowlist)."
+UNAUTHORIZED = "Unauthorized."
+
+
+@frozen
+class CommandSpec:
+    """A command we want on the server: `trigger` without slash, `original` the text command it stands for."""
+
+    trigger: str
+    original: str
+    description: str
+    hint: str = ""
+
+
+BUILT_IN = (
+    CommandSpec("oc_status", "status", "Show what this conversation runs on and has used"),
+    CommandSpec("oc_model", "model", "Show or change the model", "[model-name]"),
+    CommandSpec("oc_models", "models", "Choose among the models there are", "[provider]"),
+    CommandSpec("oc_new", "new", "Start a new conversation"),
+    CommandSpec("oc_stop", "stop", "Stop the answer that is being written"),
+    CommandSpec("oc_help", "help", "Show what you can ask for"),
+    CommandSpec("oc_think", "think", "Set how much the model thinks", "[off|low|medium|high]"),
+    CommandSpec("oc_reasoning", "reasoning", "Turn reasoning on or off", "[on|off]"),
+    CommandSpec("oc_verbose", "verbose", "Show more or less of the work", "[on|off]"),
+    CommandSpec(
+        "oc_queue",
+        "queue",
+        "Set what happens to messages that come while one is answered",
+        "[steer|followup|collect|interrupt]",
+    ),
+)
+
+
+def cut_description(text: str) -> str:
+    """The text on one line, cut to what Mattermost stores, never inside a character."""
+    line = " ".join(text.split())
+    data = line.encode("utf-8", "replace")
+    if len(data) <= DESCRIPTION_BYTES:
+        return line
+    return data[: DESCRIPTION_BYTES - 3].decode("utf-8", "ignore").rstrip() + "…"
+
+
+def skill_trigger(name: str) -> str:
+    """The trigger for a skill, `oc_add_provider` for `Add-Provider`; blank if nothing of the name is left."""
+    word = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    if not word:
+        return ""
+    return (word if word.startswith(PREFIX) else PREFIX + word)[:_TRIGGER_LENGTH]
+
+
+def wanted_commands(skills: Iterable[tuple[str, str]] = ()) -> tuple[CommandSpec, ...]:
+    """The built-in commands and one for each skill (name, description); of equal triggers the first wins."""
+    specs = {spec.trigger: spec for spec in BUILT_IN}
+    for name, description in skills:
+        trigger = skill_trigger(name)
+        if trigger:
+            specs.setdefault(trigger, CommandSpec(trigger, name, cut_description(description or name), "[args]"))
+    return tuple(specs.values())
+
+
+@frozen
+class SlashCall:
+    """What Mattermost sends when somebody uses a command: the `command_callback` fields of the contract kit.
+
+    `token` and `response_url` are secrets. `root_id` is the thread it was typed in, or empty. `text` is verbatim.
+    """
+
+    token: str = field(repr=False)
+    team_id: TeamId
+    channel_id: ChannelId
+    user_id: UserId
+    command: str
+    text: str = ""
+    user_name: str = ""
+    channel_name: str = ""
+    team_domain: str = ""
+    trigger_id: str = field(default="", repr=False)
+    response_url: str = field(default="", repr=False)
+    root_id: str = ""
+
+    @property
+    def trigger(self) -> str:
+        return self.command.strip().removeprefix("/").lower()
+
+
+def parse_call(body: bytes, content_type: str) -> SlashCall:
+    """The call in a form or JSON body. Raises CallbackRefused(400) with the documented text for anything else."""
+    try:
+        fields = read_object(body) if "application/json" in content_type.lower() else _form(body)
+        required = {name: _text(fields, name) for name in ("token", "team_id", "channel_id", "user_id", "command")}
+    except ValueError:
+        raise CallbackRefused(400, INVALID_PAYLOAD) from None
+    if not all(value.strip() for value in required.values()):
+        raise CallbackRefused(400, INVALID_PAYLOAD)
+    names = ("text", "user_name", "channel_name", "team_domain", "trigger_id", "response_url", "root_id")
+    optional = {name: value for name in names if isinstance(value := fields.get(name), str)}
+    return SlashCall(
+        token=required["token"],
+        team_id=TeamId(required["team_id"]),
+        channel_id=ChannelId(required["channel_id"]),
+        user_id=UserId(required["user_id"]),
+        command=required["command"],
+        **optional,
+    )
+
+
+def _form(body: bytes) -> dict[str, Any]:
+    text = body.decode("utf-8")
+    return dict(parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS))
+
+
+def _text(fields: Mapping[str, Any], name: str) -> str:
+    value = fields.get(name)
+    if not isinstance(value, str):
+        raise ValueError(name)
+    return value
+
+
+def named_by(call: SlashCall, registered: Sequence[SlashCommand]) -> tuple[SlashCommand, ...]:
+    """The registered commands of that team and trigger, whatever token the call carries.
+
+    When `match_call` finds nothing among them, the token may have been regenerated: `is_current` decides, with the
+    server's record.
+    """
+    return tuple(
+        command for command in registered if command.team_id == call.team_id and command.trigger.lower() == call.trigger
+    )
+
+
+def match_call(call: SlashCall, registered: Sequence[SlashCommand]) -> SlashCommand | None:
+    """The registered command of that team and trigger whose token the call carries, or None.
+
+    Every token of that team and trigger is compared, in constant time each; a command without a token matches nothing.
+    """
+    given = call.token.encode("utf-8", "surrogatepass")
+    matches = [
+        command
+        for command in named_by(call, registered)
+        if hmac.compare_digest(command.token.encode(), given) and command.token
+    ]
+    return matches[0] if matches else None
+
+
+def is_current(command: SlashCommand, live: SlashCommand, call: SlashCall) -> bool:
+    """Whether `live`, the server's own record, still is the command we registered and its token is the call's.
+
+    `live.token` counts, not the one we remember, so that a token regenerated in Mattermost works at once.
+    """
+    same = (live.id, live.team_id, live.trigger.lower(), live.method, live.url) == (
+        command.id,
+        call.team_id,
+        call.trigger,
+        "P",
+        command.url,
+    )
+    tokens = hmac.compare_digest(live.token.encode(), call.token.encode("utf-8", "surrogatepass"))
+    return same and tokens and bool(live.token) and not live.delete_at
+
+
+def command_text(call: SlashCall, specs: Sequence[CommandSpec]) -> str:
+    """The text command that a call stands for: `/status` for `/oc_status`, arguments trimmed."""
+    originals = {spec.trigger: spec.original for spec in specs}
+    original = originals.get(call.trigger, call.trigger.removeprefix(PREFIX))
+    return f"/{original} {call.text.strip()}".rstrip()
+
+
+def ephemeral(text: str) -> dict[str, str]:
+    """The JSON answer that only the caller sees."""
+    return {"response_type": "ephemeral", "text": text}

@@ -1,0 +1,20 @@
+"""What people say when they want a bot to stop, as a message that says nothing else; owns the words, not the effect."""
+
+_ENGLISH = ("stop", "esc", "abort", "cancel", "exit", "interrupt", "halt", "stop it", "stop that", "stop now")
+_POLITE = ("please stop", "stop please", "wait stop", "stop run", "stop the run", "stop agent", "stop action")
+_ROMANCE = ("arrete", "arrête", "arretez", "arrêtez", "detente", "detén", "para", "pare", "parar", "alto", "fermati")
+_GERMANIC = ("stopp", "halt an", "anhalten", "aufhören", "hör auf", "abbrechen", "bitte stoppen", "hou op")
+_SLAVIC = ("zatrzymaj", "przestań", "стоп", "остановись", "хватит", "прекрати", "зупинись")
+_OTHER = ("dur", "σταμάτα", "توقف", "قف", "रुको", "बंद करो", "停止", "停", "停下", "やめて", "止めて", "ストップ")
+_KOREAN = ("멈춰", "그만", "중지")
+
+STOP_PHRASES = frozenset((*_ENGLISH, *_POLITE, *_ROMANCE, *_GERMANIC, *_SLAVIC, *_OTHER, *_KOREAN))
+
+# The last four are the full-width and Arabic forms of marks that close a sentence.
+_MARKS = " \t\n.!?,;:…。、\uff01\uff1f\uff0c\u061f"
+
+
+def is_stop_phrase(text: str) -> bool:
+    """Whether the message says nothing but stop; case, marks around it and a leading `/` or `!` don't matter."""
+    words = " ".join(text.lower().split())
+    return words.strip(_MARKS).lstrip("/!") in STOP_PHRASES

@@ -1,0 +1,116 @@
+"""Rewrites Markdown tables for readers whose client shows them badly: as bullets or as aligned text in a code block.
+
+Tables inside fenced code are left as they are. `off` leaves every table to Mattermost, which renders them.
+"""
+
+import re
+import unicodedata
+from enum import Enum
+
+from attrs import frozen
+
+from oc_trio.core.fences import Fence, opened_by
+
+_DELIMITER = re.compile(r"\s*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*")
+_BAR = re.compile(r"(?<!\\)\|")
+_TICKS = re.compile(r"`+")
+
+
+class TableMode(Enum):
+    """`markdown.tables`; `block` is accepted as another word for `code`."""
+
+    OFF = "off"
+    BULLETS = "bullets"
+    CODE = "code"
+    BLOCK = "block"
+
+
+@frozen
+class Table:
+    """A parsed table: every row has as many cells as the header."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def convert_tables(text: str, mode: TableMode) -> str:
+    """`text` with its tables rewritten as `mode` says."""
+    if mode is TableMode.OFF or "|" not in text:
+        return text
+    lines = text.split("\n")
+    out: list[str] = []
+    fence: Fence | None = None
+    at = 0
+    while at < len(lines):
+        line = lines[at]
+        if fence is None and (found := _table_at(lines, at)):
+            table, at = found
+            out.append(_bullets(table) if mode is TableMode.BULLETS else _code(table))
+            continue
+        if fence is None:
+            fence = opened_by(line)
+        elif fence.closed_by(line):
+            fence = None
+        out.append(line)
+        at += 1
+    return "\n".join(out)
+
+
+def _table_at(lines: list[str], at: int) -> tuple[Table, int] | None:
+    """The table whose header is line `at`, and the index of the line behind it."""
+    if at + 1 >= len(lines) or "|" not in lines[at] or "|" not in lines[at + 1]:
+        return None
+    header = _cells(lines[at])
+    if not _DELIMITER.fullmatch(lines[at + 1]) or len(_cells(lines[at + 1])) != len(header):
+        return None
+    end = at + 2
+    rows: list[tuple[str, ...]] = []
+    while end < len(lines) and lines[end].strip() and "|" in lines[end]:
+        cells = _cells(lines[end])[: len(header)]
+        rows.append(cells + ("",) * (len(header) - len(cells)))
+        end += 1
+    return Table(header, tuple(rows)), end
+
+
+def _cells(line: str) -> tuple[str, ...]:
+    line = line.strip().removeprefix("|")
+    if line.endswith("|") and not line.endswith("\\|"):
+        line = line[:-1]
+    return tuple(cell.strip().replace("\\|", "|") for cell in _BAR.split(line))
+
+
+def _bullets(table: Table) -> str:
+    """Each row as a bold first cell with one bullet per further column; empty cells are left out."""
+    if not table.rows:
+        return "- " + ", ".join(table.header)
+    blocks = []
+    for row in table.rows:
+        if len(table.header) == 1:
+            blocks.append(f"- {row[0]}")
+            continue
+        lines = [f"**{row[0]}**"] if row[0] else []
+        lines += [f"- {name}: {cell}" if name else f"- {cell}" for name, cell in zip(table.header[1:], row[1:]) if cell]
+        blocks.append("\n".join(lines))
+    return ("\n" if len(table.header) == 1 else "\n\n").join(blocks)
+
+
+def _code(table: Table) -> str:
+    """Aligned columns in a code block whose fence is longer than any run of backticks in a cell."""
+    rows = (table.header, *table.rows)
+    widths = [max(3, *(_width(row[column]) for row in rows)) for column in range(len(table.header))]
+    drawn = [_drawn(row, widths) for row in rows]
+    drawn.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    longest = max((len(run) for row in rows for cell in row for run in _TICKS.findall(cell)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return "\n".join([fence, *drawn, fence])
+
+
+def _drawn(row: tuple[str, ...], widths: list[int]) -> str:
+    return "|" + "|".join(f" {cell}{' ' * (width - _width(cell))} " for cell, width in zip(row, widths)) + "|"
+
+
+def _width(text: str) -> int:
+    """Columns in a fixed-width font: wide East Asian characters take two, combining marks none."""
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
+    )

@@ -1,0 +1,24 @@
+"""Time and chance, handed to whoever needs them: tests own both."""
+
+import random
+import time
+from collections.abc import Callable
+
+from attrs import field, frozen
+
+_ID_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
+
+
+@frozen
+class Env:
+    """`now_ms` is wall-clock time in integer milliseconds; `random` makes ids and jitter.
+
+    Waiting is always measured with `trio.current_time`; the wall clock only stamps rows.
+    """
+
+    now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+    random: random.Random = field(factory=random.SystemRandom)
+
+    def new_id(self) -> str:
+        """26 characters of [a-z0-9], the form Mattermost gives its own ids."""
+        return "".join(self.random.choices(_ID_ALPHABET, k=26))

@@ -1,0 +1,73 @@
+"""systemd's notify protocol: READY, STATUS, STOPPING and a watchdog that is fed by real progress.
+
+One datagram per message to `$NOTIFY_SOCKET` (sd_notify(3)); an `@` stands for the abstract namespace. Without the
+variable everything here is a no-op.
+"""
+
+import socket
+from collections.abc import Mapping
+
+import trio
+
+from oc_trio.telemetry.health import Health
+
+
+class Notifier:
+    """Sends states to the service manager; failures are ignored, as sd_notify(3) advises."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._address = environ.get("NOTIFY_SOCKET", "")
+        if self._address.startswith("@"):
+            self._address = "\0" + self._address[1:]
+        microseconds = environ.get("WATCHDOG_USEC", "")
+        self.watchdog_seconds = int(microseconds) / 1e6 if microseconds.isdigit() else 0.0
+
+    @property
+    def is_enabled(self) -> bool:
+        return bool(self._address)
+
+    def send(self, *lines: str) -> None:
+        if not self._address:
+            return
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+                sock.setblocking(False)  # a datagram either fits now or is dropped; nothing waits for the manager
+                sock.sendto("\n".join(lines).encode(), self._address)
+        except OSError:
+            return
+
+    def stopping(self, budget_seconds: float) -> None:
+        """Announce the drain and ask for the time it may take."""
+        self.send("STOPPING=1", f"EXTEND_TIMEOUT_USEC={int((budget_seconds + 10) * 1e6)}", "STATUS=draining")
+
+
+async def serve_notifier(
+    notifier: Notifier,
+    health: Health,
+    ready: trio.Event,
+    *,
+    interval: float = 5.0,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """READY once `ready` is set, then STATUS and the watchdog for as long as the event loop turns.
+
+    The watchdog is fed at a third of its period. A part that broke its promise of progress withholds it, so that a
+    gateway whose parts are stuck is restarted although its event loop still turns.
+    """
+    task_status.started()
+    if not notifier.is_enabled:
+        return
+    announced = False
+    period = min(interval, notifier.watchdog_seconds / 3) if notifier.watchdog_seconds else interval
+    while True:
+        lines = [f"STATUS={health.status_line()}"]
+        if not announced and ready.is_set():
+            announced = True
+            lines.insert(0, "READY=1")
+        if not health.stuck_parts():
+            lines.append("WATCHDOG=1")
+        notifier.send(*lines)
+        with trio.move_on_after(period):
+            if announced:
+                await trio.sleep_forever()
+            await ready.wait()

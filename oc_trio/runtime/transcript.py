@@ -1,0 +1,41 @@
+"""A session's transcript between the journal's JSON and the agent's messages, cut to the token budget."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from oc_trio.agent.port import Message, Role, ToolCall
+from oc_trio.core.transcript import Entry, kept
+
+
+def to_json(message: Message) -> str:
+    """One journal entry. Images are not kept: they are fetched again, or described by the text around them."""
+    entry: dict[str, Any] = {"role": message.role.value, "text": message.text}
+    if message.tool_calls:
+        entry["calls"] = [
+            {"id": call.id, "name": call.name, "arguments": dict(call.arguments)} for call in message.tool_calls
+        ]
+    if message.tool_call_id:
+        entry["of"] = message.tool_call_id
+    return json.dumps(entry, ensure_ascii=False, separators=(",", ":"))
+
+
+def from_json(text: str) -> Message:
+    entry = json.loads(text)
+    calls = tuple(ToolCall(call["id"], call["name"], call["arguments"]) for call in entry.get("calls", ()))
+    return Message(Role(entry["role"]), entry["text"], tool_calls=calls, tool_call_id=entry.get("of", ""))
+
+
+def within(budget: int, messages: Sequence[Message]) -> tuple[Message, ...]:
+    """The messages that fit into `budget` tokens; the newest of the user always does."""
+    entries = [_entry(message) for message in messages]
+    return tuple(messages[index] for index in kept(entries, budget))
+
+
+def read(rows: Iterable[str]) -> tuple[Message, ...]:
+    return tuple(from_json(row) for row in rows)
+
+
+def _entry(message: Message) -> Entry:
+    calls = json.dumps([dict(call.arguments) for call in message.tool_calls]) if message.tool_calls else ""
+    return Entry(message.role.value, message.text, calls, message.tool_call_id)

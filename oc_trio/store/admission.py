@@ -1,0 +1,165 @@
+"""Admission: seen id, obligation and watermark in one transaction, before any work.
+
+Owns the `seen` table and the only way an obligation comes to be.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+from attrs import frozen
+
+from oc_trio.core.obligations import Obligation, Source
+from oc_trio.ids import AccountId, ChannelId, ObligationId, PostId, SessionKey, UserId
+from oc_trio.store.engine import Engine, Row, Tx
+from oc_trio.store.obligations import insert_obligation
+from oc_trio.store.watermarks import advance
+
+ADMIT = "admit"
+CONTEXT = "context"
+IGNORE = "ignore"
+DENY = "deny"
+DECISIONS = frozenset({ADMIT, CONTEXT, IGNORE, DENY})
+
+
+@frozen
+class Admission:
+    """What was decided about one inbound message. `trigger` is its post id, or an id made for a click or command.
+
+    `session` is required when `decision` is "admit". `watermark` false leaves the channel's watermark alone, as for
+    clicks and for an old post that was edited. `create_at` is the post's own time, `at` ours.
+    """
+
+    account: AccountId
+    trigger: str
+    channel_id: ChannelId
+    user_id: UserId
+    root_id: str
+    create_at: int
+    source: Source
+    decision: str
+    reason: str
+    session: SessionKey | None
+    payload: str
+    at: int
+    watermark: bool = True
+
+
+@frozen
+class Admitted:
+    """`fresh` is false for a trigger seen before; `obligation` is set exactly when this call made one."""
+
+    fresh: bool
+    obligation: Obligation | None = None
+
+
+@frozen
+class Seen:
+    """What is remembered of every inbound message, answered or not."""
+
+    account: AccountId
+    trigger: str
+    channel_id: ChannelId
+    user_id: UserId
+    root_id: str
+    create_at: int
+    source: Source
+    decision: str
+    reason: str
+    session: SessionKey | None
+    at: int
+
+
+SEEN = (
+    "SELECT account, trigger, channel_id, user_id, root_id, create_at, source, decision, reason, session, at FROM seen"
+)
+
+
+def seen_of(row: Row) -> Seen:
+    account, trigger, channel, user, root, create_at, source, decision, reason, session, at = row
+    return Seen(account, trigger, channel, user, root, create_at, Source(source), decision, reason, session, at)
+
+
+def obligation_id(account: AccountId, trigger: str) -> ObligationId:
+    """The same message always gets the same id: a replayed run is equal to the first, id by id."""
+    return ObligationId("ob" + hashlib.sha256(f"{account}\0{trigger}".encode()).hexdigest()[:24])
+
+
+def _insert_seen(tx: Tx, item: Admission) -> bool:
+    return bool(
+        tx.run(
+            "INSERT INTO seen (account, trigger, channel_id, user_id, root_id, create_at, source, decision, reason,"
+            " session, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (account, trigger) DO NOTHING",
+            *(item.account, item.trigger, item.channel_id, item.user_id, item.root_id, item.create_at),
+            *(item.source.value, item.decision, item.reason, item.session, item.at),
+        )
+    )
+
+
+def _upgrade(tx: Tx, item: Admission) -> bool:
+    """An edit that addresses us wakes a message that was passed over; what was denied stays denied."""
+    return bool(
+        tx.run(
+            "UPDATE seen SET source = ?, decision = ?, reason = ?, session = ?, at = ?"
+            " WHERE account = ? AND trigger = ? AND decision IN (??)",
+            *(item.source.value, item.decision, item.reason, item.session, item.at),
+            *(item.account, item.trigger, (CONTEXT, IGNORE)),
+        )
+    )
+
+
+def _new_obligation(item: Admission) -> Obligation:
+    if item.session is None:
+        raise ValueError("an admitted message needs a session")
+    return Obligation(
+        id=obligation_id(item.account, item.trigger),
+        account=item.account,
+        trigger=item.trigger,
+        channel_id=item.channel_id,
+        user_id=item.user_id,
+        root_id=item.root_id,
+        session=item.session,
+        source=item.source,
+        reason=item.reason,
+        payload=item.payload,
+        admitted_at=item.at,
+    )
+
+
+def admit(tx: Tx, item: Admission) -> Admitted:
+    if item.decision not in DECISIONS:
+        raise ValueError(f"unknown decision {item.decision!r}")
+    if item.watermark:
+        advance(tx, item.account, item.channel_id, PostId(item.trigger), item.create_at)
+    fresh = _insert_seen(tx, item)
+    woken = not fresh and item.source is Source.EDIT and item.decision == ADMIT and _upgrade(tx, item)
+    if item.decision != ADMIT or not (fresh or woken):
+        return Admitted(fresh)
+    obligation = _new_obligation(item)
+    insert_obligation(tx, obligation)
+    return Admitted(fresh, obligation)
+
+
+@frozen
+class Admissions:
+    """The face of this family."""
+
+    _engine: Engine
+
+    async def admit(self, admission: Admission) -> Admitted:
+        return await self._engine.run(lambda tx: admit(tx, admission))
+
+    async def admit_many(self, admissions: Sequence[Admission]) -> tuple[Admitted, ...]:
+        """In the given order and in one transaction: all or none."""
+        return await self._engine.run(lambda tx: tuple(admit(tx, item) for item in admissions))
+
+    async def seen(self, account: AccountId, triggers: Iterable[str]) -> frozenset[str]:
+        """Those of `triggers` that were decided before, whatever the decision."""
+        asked = tuple(triggers)
+        rows = await self._engine.run(
+            lambda tx: tx.all("SELECT trigger FROM seen WHERE account = ? AND trigger IN (??)", account, asked)
+        )
+        return frozenset(str(row[0]) for row in rows)
+
+    async def decision(self, account: AccountId, trigger: str) -> Seen | None:
+        row = await self._engine.run(lambda tx: tx.one(SEEN + " WHERE account = ? AND trigger = ?", account, trigger))
+        return seen_of(row) if row else None

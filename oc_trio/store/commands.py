@@ -1,0 +1,61 @@
+"""Slash commands that we registered, with the tokens that the server shows only once."""
+
+from attrs import frozen
+
+from oc_trio.core.entities import SlashCommand
+from oc_trio.ids import AccountId, CommandId, TeamId, UserId
+from oc_trio.store.engine import Engine, Row
+
+SELECT = "SELECT command_id, team_id, trigger, method, url, token, creator_id FROM commands"
+
+
+def _command_of(row: Row) -> SlashCommand:
+    return SlashCommand(
+        id=CommandId(row[0]),
+        team_id=TeamId(row[1]),
+        trigger=row[2],
+        method=row[3],
+        url=row[4],
+        token=row[5],
+        creator_id=UserId(row[6]),
+    )
+
+
+@frozen
+class Commands:
+    """The face of this family. Texts shown in the server's menus are not kept."""
+
+    _engine: Engine
+
+    async def save(self, account: AccountId, command: SlashCommand, at: int) -> None:
+        """One command per account, team and trigger; a later one takes the place of the earlier."""
+        await self._engine.run(
+            lambda tx: tx.run(
+                "INSERT INTO commands (account, team_id, trigger, command_id, token, url, method, creator_id, at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT (account, team_id, trigger) DO UPDATE SET command_id = excluded.command_id,"
+                " token = excluded.token, url = excluded.url, method = excluded.method,"
+                " creator_id = excluded.creator_id, at = excluded.at",
+                *(account, command.team_id, command.trigger, command.id, command.token, command.url),
+                *(command.method, command.creator_id, at),
+            )
+        )
+
+    async def all(self, account: AccountId) -> tuple[SlashCommand, ...]:
+        rows = await self._engine.run(
+            lambda tx: tx.all(SELECT + " WHERE account = ? ORDER BY team_id, trigger", account)
+        )
+        return tuple(_command_of(row) for row in rows)
+
+    async def find(self, account: AccountId, team: TeamId, trigger: str) -> SlashCommand | None:
+        row = await self._engine.run(
+            lambda tx: tx.one(SELECT + " WHERE account = ? AND team_id = ? AND trigger = ?", account, team, trigger)
+        )
+        return _command_of(row) if row else None
+
+    async def forget(self, account: AccountId, command: CommandId) -> bool:
+        return bool(
+            await self._engine.run(
+                lambda tx: tx.run("DELETE FROM commands WHERE account = ? AND command_id = ?", account, command)
+            )
+        )

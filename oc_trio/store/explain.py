@@ -1,0 +1,82 @@
+"""The life of one post: of a message that reached us, or of a post that we wrote. Reads only."""
+
+from attrs import frozen
+
+from oc_trio.core.obligations import Obligation, OutboxRow
+from oc_trio.core.turn_events import Usage
+from oc_trio.ids import AccountId, TurnId
+from oc_trio.store import obligations, outbox, turns, usage
+from oc_trio.store.admission import SEEN, Seen, seen_of
+from oc_trio.store.engine import Tx
+from oc_trio.store.turns import Turn
+
+
+@frozen
+class PostLife:
+    """Everything known about `post_id`.
+
+    `seen` are all accounts' decisions about it (for a post of ours: about the messages it answers), `obligations`
+    those that share its turn. `ours` is true for a post that we wrote. `turn` is None before one has begun.
+    """
+
+    post_id: str
+    ours: bool
+    seen: tuple[Seen, ...] = ()
+    obligations: tuple[Obligation, ...] = ()
+    turn: Turn | None = None
+    outbox: tuple[OutboxRow, ...] = ()
+    usage: tuple[Usage, ...] = ()
+
+
+def _seen(tx: Tx, trigger: str) -> tuple[Seen, ...]:
+    return tuple(seen_of(row) for row in tx.all(SEEN + " WHERE trigger = ? ORDER BY account", trigger))
+
+
+def _turn_life(tx: Tx, post_id: str, turn_id: TurnId, ours: bool) -> PostLife:
+    owed = obligations.of_turn(tx, turn_id)
+    rows = tx.all(outbox.SELECT + " WHERE turn = ? ORDER BY seq, serial", turn_id)
+    asked = [post_id] if not ours else [item.trigger for item in owed]
+    return PostLife(
+        post_id,
+        ours,
+        seen=tuple(item for trigger in asked for item in _seen(tx, trigger)),
+        obligations=owed,
+        turn=turns.get(tx, turn_id),
+        outbox=tuple(outbox.outbox_of(row) for row in rows),
+        usage=usage.of_turn(tx, turn_id),
+    )
+
+
+def _of_trigger(tx: Tx, trigger: str, account: AccountId | None) -> PostLife | None:
+    rows = tx.all(obligations.SELECT + " WHERE o.trigger = ? ORDER BY o.serial", trigger)
+    owed = [item for item in map(obligations.obligation_of, rows) if account in (None, item.account)]
+    for item in owed:
+        if item.turn is not None:
+            return _turn_life(tx, trigger, item.turn, ours=False)
+    seen = _seen(tx, trigger)
+    return PostLife(trigger, ours=False, seen=seen, obligations=tuple(owed)) if seen or owed else None
+
+
+def _of_ours(tx: Tx, post_id: str) -> PostLife | None:
+    row = tx.one(outbox.SELECT + " WHERE post_id = ? OR id = ? OR pending_post_id = ?", post_id, post_id, post_id)
+    sent = outbox.outbox_of(row) if row else None
+    turn_id = sent.turn if sent else None
+    if turn_id is None and post_id.isalnum():  # an id; anything else could hold wildcards
+        # A draft, or a final that a draft became, has no outbox row that knows its post.
+        turn_id = tx.value(
+            "SELECT id FROM turns WHERE ' ' || drafts || ' ' || outcome_posts || ' ' LIKE ? ORDER BY serial DESC",
+            f"% {post_id} %",
+        )
+    if turn_id is not None:
+        return _turn_life(tx, post_id, turn_id, ours=True)
+    return PostLife(post_id, ours=True, outbox=(sent,)) if sent else None
+
+
+def explain(tx: Tx, post_id: str, account: AccountId | None = None) -> PostLife | None:
+    """None when the post never reached us or is beyond retention. `account` chooses when several were addressed."""
+    return _of_trigger(tx, post_id, account) or _of_ours(tx, post_id) or _of_turn_id(tx, post_id)
+
+
+def _of_turn_id(tx: Tx, text: str) -> PostLife | None:
+    turn = turns.get(tx, TurnId(text))
+    return _turn_life(tx, text, turn.id, ours=True) if turn else None

@@ -1,0 +1,62 @@
+"""Forward-only changes of the schema; the file is copied before each, there is no way back but that copy.
+
+An entry that was released is never edited: what it did is on people's disks.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+from oc_trio.errors import StoreError
+from oc_trio.store.engine import Engine, Tx
+from oc_trio.store.schema import ACCESS, CONVERSATIONS, LEDGER
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = ((*LEDGER, *CONVERSATIONS, *ACCESS),)
+
+
+async def schema_version(engine: Engine) -> int:
+    """The number of migrations that the database has seen; makes the table that counts them."""
+
+    def read(tx: Tx) -> int:
+        tx.run("CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL PRIMARY KEY)")
+        return int(tx.value("SELECT COALESCE(MAX(version), 0) FROM schema_version"))
+
+    return await engine.run(read)
+
+
+async def migrate(engine: Engine, *, copy_to: str | None, migrations: Sequence[tuple[str, ...]] = MIGRATIONS) -> int:
+    """Bring the schema up to date, one transaction per migration; returns its version.
+
+    `copy_to` is the name that the copies start with (`<copy_to>.before-v2`); None makes none. Raises StoreError
+    when a newer oc_trio has written the database.
+    """
+    version = await schema_version(engine)
+    refuse_newer(version, len(migrations))
+    for number, statements in enumerate(migrations[version:], start=version + 1):
+        if copy_to is not None and number > 1:
+            await engine.outside(partial(engine.driver.backup, f"{copy_to}.before-v{number}"))
+
+        def apply(tx: Tx, number: int = number, statements: tuple[str, ...] = statements) -> None:
+            for statement in statements:
+                tx.run(statement.replace("<serial>", engine.driver.serial))
+            tx.run("INSERT INTO schema_version (version) VALUES (?)", number)
+
+        await engine.run(apply)
+    return len(migrations)
+
+
+def refuse_newer(version: int, known: int) -> None:
+    if version > known:
+        raise StoreError(
+            f"the journal has schema {version}, this oc_trio knows {known}: it was written by a newer release"
+        )
+
+
+async def require_current(engine: Engine) -> int:
+    """For readers beside a running gateway, which must not change the schema under it."""
+    version = await schema_version(engine)
+    refuse_newer(version, len(MIGRATIONS))
+    if version < len(MIGRATIONS):
+        raise StoreError(
+            f"the journal has schema {version}, not {len(MIGRATIONS)}: start the gateway once to update it"
+        )
+    return version

@@ -1,0 +1,84 @@
+"""Obligations: one row per admitted message, which ends in exactly one terminal state.
+
+`admission` makes them and `turns` binds them; here they are read and closed.
+"""
+
+from collections.abc import Iterable
+
+from attrs import frozen
+
+from oc_trio.core.obligations import Obligation, ObligationState, Outcome, Source
+from oc_trio.ids import AccountId, ObligationId, TurnId
+from oc_trio.store.columns import join_ids, split_posts
+from oc_trio.store.engine import Engine, Row, Tx
+
+SELECT = (
+    "SELECT o.id, o.account, o.trigger, o.channel_id, o.user_id, o.root_id, o.session, o.source, o.reason, o.payload,"
+    " o.admitted_at, o.state, o.turn, t.draft, o.attempts, o.outcome_posts, o.outcome_reason, o.ended_at"
+    " FROM obligations o LEFT JOIN turns t ON t.id = o.turn"
+)
+
+
+def obligation_of(row: Row) -> Obligation:
+    values = list(row)  # the columns stand in the order of the fields
+    values[7] = Source(row[7])
+    values[11] = ObligationState(row[11])
+    values[15] = split_posts(row[15])
+    return Obligation(*values)
+
+
+def insert_obligation(tx: Tx, item: Obligation) -> None:
+    tx.run(
+        "INSERT INTO obligations (id, account, trigger, channel_id, user_id, root_id, session, source, reason, payload,"
+        " admitted_at, state, turn, attempts, outcome_posts, outcome_reason, ended_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', NULL, 0, '', '', 0)",
+        *(item.id, item.account, item.trigger, item.channel_id, item.user_id, item.root_id, item.session),
+        *(item.source.value, item.reason, item.payload, item.admitted_at),
+    )
+
+
+def require_terminal(outcome: Outcome) -> None:
+    if not outcome.state.is_terminal:
+        raise ValueError("an outcome is terminal")
+
+
+def close(tx: Tx, ids: tuple[ObligationId, ...], outcome: Outcome, at: int) -> int:
+    require_terminal(outcome)
+    return tx.run(
+        "UPDATE obligations SET state = ?, outcome_posts = ?, outcome_reason = ?, ended_at = ?"
+        " WHERE id IN (??) AND state = 'open'",
+        *(outcome.state.value, join_ids(outcome.posts), outcome.reason, at, ids),
+    )
+
+
+def of_turn(tx: Tx, turn: TurnId) -> tuple[Obligation, ...]:
+    return tuple(obligation_of(row) for row in tx.all(SELECT + " WHERE o.turn = ? ORDER BY o.serial", turn))
+
+
+@frozen
+class Obligations:
+    """The face of this family."""
+
+    _engine: Engine
+
+    async def open_for(self, account: AccountId) -> tuple[Obligation, ...]:
+        """What is still owed, in the order of admission."""
+        rows = await self._engine.run(
+            lambda tx: tx.all(SELECT + " WHERE o.account = ? AND o.state = 'open' ORDER BY o.serial", account)
+        )
+        return tuple(obligation_of(row) for row in rows)
+
+    async def get(self, obligation: ObligationId) -> Obligation | None:
+        row = await self._engine.run(lambda tx: tx.one(SELECT + " WHERE o.id = ?", obligation))
+        return obligation_of(row) if row else None
+
+    async def by_trigger(self, account: AccountId, trigger: str) -> Obligation | None:
+        row = await self._engine.run(
+            lambda tx: tx.one(SELECT + " WHERE o.account = ? AND o.trigger = ?", account, trigger)
+        )
+        return obligation_of(row) if row else None
+
+    async def close(self, ids: Iterable[ObligationId], outcome: Outcome, at: int) -> int:
+        """Move open ones to a terminal state; returns how many moved. What has ended keeps its end."""
+        wanted = tuple(ids)
+        return await self._engine.run(lambda tx: close(tx, wanted, outcome, at))

@@ -1,0 +1,152 @@
+"""The outbox: one row per outgoing post, moved only as `core.obligations.OUTBOX_MOVES` allows."""
+
+from collections.abc import Iterable
+
+from attrs import frozen
+
+from oc_trio.core.obligations import OUTBOX_MOVES, OutboxKind, OutboxRow, OutboxState
+from oc_trio.errors import StoreError
+from oc_trio.ids import AccountId, ChannelId, OutboxId, PostId, TurnId
+from oc_trio.store.engine import Engine, Row, Tx
+
+SELECT = (
+    "SELECT id, account, channel_id, root_id, kind, body, pending_post_id, created_at, turn, seq, to_user, state,"
+    " sending_at, attempts, post_id, error FROM outbox"
+)
+
+
+def outbox_of(row: Row) -> OutboxRow:
+    values = list(row)  # the columns stand in the order of the fields
+    values[4] = OutboxKind(row[4])
+    values[11] = OutboxState(row[11])
+    return OutboxRow(*values)
+
+
+def _put(tx: Tx, item: OutboxRow) -> int:
+    return tx.run(
+        "INSERT INTO outbox (id, account, channel_id, root_id, kind, body, pending_post_id, created_at, turn, seq,"
+        " to_user, state, sending_at, attempts, post_id, error, ended_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', 0, 0, NULL, '', 0) ON CONFLICT (id) DO NOTHING",
+        *(item.id, item.account, item.channel_id, item.root_id, item.kind.value, item.body),
+        *(item.pending_post_id, item.created_at, item.turn, item.seq, item.to_user),
+    )
+
+
+def _state(tx: Tx, outbox: OutboxId) -> OutboxState:
+    state = tx.value("SELECT state FROM outbox WHERE id = ?", outbox)
+    if state is None:
+        raise StoreError(f"there is no outbox row {outbox}")
+    return OutboxState(state)
+
+
+def _may_move(tx: Tx, outbox: OutboxId, to: OutboxState) -> bool:
+    """False when the row is there already; raises StoreError where the table of moves says no."""
+    state = _state(tx, outbox)
+    if state is to:
+        return False
+    if to not in OUTBOX_MOVES[state]:
+        raise StoreError(f"outbox row {outbox} is {state.value}, it can't become {to.value}")
+    return True
+
+
+def _sending(tx: Tx, outbox: OutboxId, at: int) -> bool:
+    return _may_move(tx, outbox, OutboxState.SENDING) and bool(
+        tx.run("UPDATE outbox SET state = 'sending', sending_at = ?, attempts = attempts + 1 WHERE id = ?", at, outbox)
+    )
+
+
+def _confirm(tx: Tx, outbox: OutboxId, post: PostId, at: int) -> bool:
+    return _may_move(tx, outbox, OutboxState.CONFIRMED) and bool(
+        tx.run(
+            "UPDATE outbox SET state = 'confirmed', post_id = ?, error = '', ended_at = ? WHERE id = ?",
+            *(post, at, outbox),
+        )
+    )
+
+
+def _requeue(tx: Tx, outbox: OutboxId, error: str) -> bool:
+    return _may_move(tx, outbox, OutboxState.QUEUED) and bool(
+        tx.run("UPDATE outbox SET state = 'queued', error = ? WHERE id = ?", error, outbox)
+    )
+
+
+def _dead(tx: Tx, outbox: OutboxId, error: str, at: int) -> bool:
+    return _may_move(tx, outbox, OutboxState.DEAD) and bool(
+        tx.run("UPDATE outbox SET state = 'dead', error = ?, ended_at = ? WHERE id = ?", error, at, outbox)
+    )
+
+
+def _receipt(tx: Tx, account: AccountId, pending: str, post: PostId, at: int) -> OutboxRow | None:
+    row = tx.one(SELECT + " WHERE account = ? AND pending_post_id = ?", account, pending)
+    item = outbox_of(row) if row else None
+    if item is None or item.state in (OutboxState.CONFIRMED, OutboxState.DEAD):
+        return item
+    if item.state is OutboxState.QUEUED:
+        # Requeued after an answer that never came, and yet it had been applied.
+        _sending(tx, item.id, at)
+    _confirm(tx, item.id, post, at)
+    return outbox_of(tx.all(SELECT + " WHERE id = ?", item.id)[0])
+
+
+@frozen
+class Outbox:
+    """The face of this family. Moves return False when the row was there already."""
+
+    _engine: Engine
+
+    async def put(self, rows: Iterable[OutboxRow]) -> int:
+        """Queue posts, in one transaction; an id that is there already is left alone. Returns how many are new."""
+        items = tuple(rows)
+        return await self._engine.run(lambda tx: sum(_put(tx, item) for item in items))
+
+    async def sending(self, outbox: OutboxId, at: int) -> bool:
+        """Before the request: from here on the outcome is ambiguous until it is confirmed."""
+        return await self._engine.run(lambda tx: _sending(tx, outbox, at))
+
+    async def confirm(self, outbox: OutboxId, post: PostId, at: int) -> bool:
+        return await self._engine.run(lambda tx: _confirm(tx, outbox, post, at))
+
+    async def requeue(self, outbox: OutboxId, error: str) -> bool:
+        """The attempt is known not to have been applied, or its key still protects a repeat."""
+        return await self._engine.run(lambda tx: _requeue(tx, outbox, error))
+
+    async def dead(self, outbox: OutboxId, error: str, at: int) -> bool:
+        return await self._engine.run(lambda tx: _dead(tx, outbox, error, at))
+
+    async def receipt(self, account: AccountId, pending_post_id: str, post: PostId, at: int) -> OutboxRow | None:
+        """Our own post came back over the websocket: confirm its row, even one requeued meanwhile.
+
+        Returns the row as it is now, None when the key isn't ours.
+        """
+        return await self._engine.run(lambda tx: _receipt(tx, account, pending_post_id, post, at))
+
+    async def address(self, outbox: OutboxId, channel: ChannelId) -> None:
+        """The direct channel of `to_user` is known now."""
+        await self._engine.run(lambda tx: tx.run("UPDATE outbox SET channel_id = ? WHERE id = ?", channel, outbox))
+
+    async def set_body(self, outbox: OutboxId, body: str) -> None:
+        """Change what is to be sent, as when a file was uploaded; only while the row is queued."""
+        await self._engine.run(
+            lambda tx: tx.run("UPDATE outbox SET body = ? WHERE id = ? AND state = 'queued'", body, outbox)
+        )
+
+    async def get(self, outbox: OutboxId) -> OutboxRow | None:
+        row = await self._engine.run(lambda tx: tx.one(SELECT + " WHERE id = ?", outbox))
+        return outbox_of(row) if row else None
+
+    async def unfinished(self, account: AccountId) -> tuple[OutboxRow, ...]:
+        """Queued and sending, in the order they were put."""
+        rows = await self._engine.run(
+            lambda tx: tx.all(SELECT + " WHERE account = ? AND state IN ('queued', 'sending') ORDER BY serial", account)
+        )
+        return tuple(outbox_of(row) for row in rows)
+
+    async def of_turn(self, turn: TurnId) -> tuple[OutboxRow, ...]:
+        rows = await self._engine.run(lambda tx: tx.all(SELECT + " WHERE turn = ? ORDER BY seq, serial", turn))
+        return tuple(outbox_of(row) for row in rows)
+
+    async def by_pending(self, account: AccountId, pending_post_id: str) -> OutboxRow | None:
+        row = await self._engine.run(
+            lambda tx: tx.one(SELECT + " WHERE account = ? AND pending_post_id = ?", account, pending_post_id)
+        )
+        return outbox_of(row) if row else None

@@ -1,0 +1,132 @@
+"""Pairing: who asked to write to the bot directly, and who was let in.
+
+Grants nothing by itself: whoever decides about access reads it.
+"""
+
+from enum import Enum
+
+from attrs import field, frozen
+
+from oc_trio.ids import AccountId, UserId
+from oc_trio.store.engine import Engine, Row, Tx
+
+
+@frozen
+class PairingRow:
+    """`approved_at` is 0 while pending; a pending one is void from `expires_at` on."""
+
+    account: AccountId
+    user_id: UserId
+    name: str
+    code: str = field(repr=False)
+    requested_at: int
+    expires_at: int
+    approved_at: int = 0
+
+
+class RequestState(Enum):
+    """What became of a request: `PENDING` means one was pending already, `FULL` that the account's are used up."""
+
+    CREATED = "created"
+    PENDING = "pending"
+    FULL = "full"
+    APPROVED = "approved"
+
+
+@frozen
+class Requested:
+    """`code` is the one that counts: the earlier one when `PENDING`, empty when `FULL` or `APPROVED`."""
+
+    state: RequestState
+    code: str = field(default="", repr=False)
+
+
+SELECT = "SELECT account, user_id, name, code, requested_at, expires_at, approved_at FROM pairing"
+
+
+def _request(
+    tx: Tx, account: AccountId, user: UserId, name: str, code: str, at: int, ttl_ms: int, max_pending: int
+) -> Requested:
+    tx.run("DELETE FROM pairing WHERE account = ? AND approved_at = 0 AND expires_at <= ?", account, at)
+    row = tx.one(SELECT + " WHERE account = ? AND user_id = ?", account, user)
+    if row:
+        known = PairingRow(*row)
+        return Requested(RequestState.APPROVED) if known.approved_at else Requested(RequestState.PENDING, known.code)
+    if tx.value("SELECT COUNT(*) FROM pairing WHERE account = ? AND approved_at = 0", account) >= max_pending:
+        return Requested(RequestState.FULL)
+    tx.run(
+        "INSERT INTO pairing (account, user_id, name, code, requested_at, expires_at, approved_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, 0)",
+        *(account, user, name, code, at, at + ttl_ms),
+    )
+    return Requested(RequestState.CREATED, code)
+
+
+def _by_code(tx: Tx, account: AccountId | None, code: str) -> Row | None:
+    """The one pending request with that code; None also when two accounts happen to have the same."""
+    rows = tx.all(SELECT + " WHERE code = ? AND approved_at = 0", code)
+    rows = [row for row in rows if account is None or row[0] == account]
+    return rows[0] if len(rows) == 1 else None
+
+
+def _approve(tx: Tx, account: AccountId | None, code: str, at: int) -> PairingRow | None:
+    row = _by_code(tx, account, code)
+    if row is None or PairingRow(*row).expires_at <= at:
+        return None
+    found = PairingRow(*row)
+    # The code is spent with its use, so that nothing that saw it can be used to find the user.
+    tx.run(
+        "UPDATE pairing SET approved_at = ?, code = '' WHERE account = ? AND user_id = ?",
+        *(at, found.account, found.user_id),
+    )
+    return PairingRow(*tx.all(SELECT + " WHERE account = ? AND user_id = ?", found.account, found.user_id)[0])
+
+
+def _reject(tx: Tx, account: AccountId | None, code: str) -> PairingRow | None:
+    row = _by_code(tx, account, code)
+    if row is None:
+        return None
+    tx.run("DELETE FROM pairing WHERE account = ? AND user_id = ?", row[0], row[1])
+    return PairingRow(*row)
+
+
+@frozen
+class Pairing:
+    """The face of this family. Codes are compared as they are: the caller normalises case."""
+
+    _engine: Engine
+
+    async def request(
+        self, account: AccountId, user: UserId, name: str, code: str, at: int, ttl_ms: int, max_pending: int
+    ) -> Requested:
+        return await self._engine.run(lambda tx: _request(tx, account, user, name, code, at, ttl_ms, max_pending))
+
+    async def pending(self, account: AccountId | None, now: int) -> tuple[PairingRow, ...]:
+        """Requests that can still be approved, oldest first; None asks for all accounts."""
+        rows = await self._engine.run(
+            lambda tx: tx.all(SELECT + " WHERE approved_at = 0 AND expires_at > ? ORDER BY requested_at, user_id", now)
+        )
+        return tuple(PairingRow(*row) for row in rows if account is None or row[0] == account)
+
+    async def approve(self, account: AccountId | None, code: str, at: int) -> PairingRow | None:
+        """None when no account, or more than one, has such a request, or when it has expired."""
+        return await self._engine.run(lambda tx: _approve(tx, account, code, at))
+
+    async def reject(self, account: AccountId | None, code: str) -> PairingRow | None:
+        return await self._engine.run(lambda tx: _reject(tx, account, code))
+
+    async def revoke(self, account: AccountId, user: UserId) -> bool:
+        """Take an approval back; False when there was none."""
+        return bool(
+            await self._engine.run(
+                lambda tx: tx.run(
+                    "DELETE FROM pairing WHERE account = ? AND user_id = ? AND approved_at > 0", account, user
+                )
+            )
+        )
+
+    async def approved(self, account: AccountId) -> frozenset[UserId]:
+        rows = await self._engine.run(
+            lambda tx: tx.all("SELECT user_id FROM pairing WHERE account = ? AND approved_at > 0", account)
+        )
+        return frozenset(UserId(row[0]) for row in rows)

@@ -1,0 +1,125 @@
+"""PostgreSQL as a `Driver`: one psycopg connection, which writes and holds the lock of the one gateway.
+
+Losing the connection loses both together, so a gateway that has lost its lock cannot write. psycopg comes with the
+extra `postgres`.
+"""
+
+import functools
+import re
+from collections.abc import Sequence
+
+from oc_trio.errors import StoreError
+from oc_trio.store.engine import Result
+
+try:
+    import psycopg
+except ImportError as missing:
+    raise StoreError("PostgreSQL needs psycopg: install oc-trio with the extra `postgres`") from missing
+
+LOCK_CLASS = 1_869_898_345  # "ot" and then some: the first half of the advisory lock's key, the second is the schema
+# Keep-alives end a half-open connection within about a minute; a statement that hangs blocks the whole journal.
+SETTINGS = {
+    "connect_timeout": "5",
+    "keepalives_idle": "20",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "30000",
+    "application_name": "oc-trio",
+}
+STATEMENT_TIMEOUT_MS = 30_000
+
+
+@functools.lru_cache(maxsize=512)
+def native(sql: str) -> bytes:
+    return sql.replace("?", "%s").encode()
+
+
+class PostgresDriver:
+    """See `engine.Driver`. `exclusive` takes the lock: without it the connection is a reader beside the gateway."""
+
+    name = "postgres"
+    serial = "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
+    errors: tuple[type[Exception], ...] = (psycopg.Error,)
+
+    def __init__(self, url: str, *, exclusive: bool = True) -> None:
+        self._url = url
+        self._exclusive = exclusive
+        self._connection: psycopg.Connection | None = None
+
+    def _connect(self) -> psycopg.Connection:
+        given = self._settings()
+        settings = {key: value for key, value in SETTINGS.items() if key not in given}
+        connection = psycopg.connect(self._url, autocommit=True, **settings)  # type: ignore[arg-type]
+        try:
+            connection.execute(f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}".encode())
+            if self._exclusive:
+                self._lock(connection)
+        except (psycopg.Error, StoreError):
+            connection.close()
+            raise
+        return connection
+
+    def _settings(self) -> dict[str, object]:
+        """libpq's own complaints quote parts of the URL, and with them of the password."""
+        try:
+            given: dict[str, object] = {**psycopg.conninfo.conninfo_to_dict(self._url)}
+        except psycopg.Error:
+            given = {"port": "unreadable"}
+        if not re.fullmatch(r"[0-9,]*", str(given.get("port", ""))):
+            raise StoreError("the store's URL can't be read: special characters in its password must be %-encoded")
+        return given
+
+    @staticmethod
+    def _lock(connection: psycopg.Connection) -> None:
+        """A session lock: the server releases it when this connection ends, however it ends."""
+        row = connection.execute(
+            "SELECT pg_try_advisory_lock(%s::int, hashtext(current_schema())), current_database()", (LOCK_CLASS,)
+        ).fetchone()
+        assert row is not None
+        if not row[0]:
+            raise StoreError(
+                f"another gateway is using the PostgreSQL database {row[1]}; "
+                "stop it, or give this one a database or schema of its own"
+            )
+
+    def begin(self) -> None:
+        if self._connection is not None and not self._connection.closed:
+            try:
+                self._connection.execute("BEGIN")
+            except psycopg.OperationalError:
+                # It died while idle, before any work of this transaction: a new one will do.
+                self.close()
+            else:
+                return
+        self._connection = self._connect()
+        self._connection.execute("BEGIN")
+
+    def execute(self, sql: str, params: Sequence[object] = ()) -> Result:
+        assert self._connection is not None
+        cursor = self._connection.execute(native(sql), params or None)
+        return (cursor.fetchall() if cursor.description else []), cursor.rowcount
+
+    def commit(self) -> None:
+        self.execute("COMMIT")
+
+    def rollback(self) -> None:
+        if self._connection is None:
+            return
+        try:
+            self._connection.execute("ROLLBACK")
+        except psycopg.Error:
+            self.close()
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def backup(self, target: str) -> None:
+        raise StoreError(f"PostgreSQL is copied with pg_dump, not to {target}")
+
+    def check(self) -> tuple[str, ...]:
+        return ()
+
+    def size(self) -> int:
+        return 0

@@ -1,0 +1,41 @@
+"""The point at which a websocket connection can be resumed, kept across restarts."""
+
+from attrs import frozen
+
+from oc_trio.ids import AccountId
+from oc_trio.store.engine import Engine
+
+
+@frozen
+class ResumePoint:
+    """`next_seq` is the number of the first event that was not processed; `at` when this was saved."""
+
+    connection_id: str
+    next_seq: int
+    at: int
+
+
+@frozen
+class Resume:
+    """The face of this family."""
+
+    _engine: Engine
+
+    async def save(self, account: AccountId, connection_id: str, next_seq: int, at: int) -> None:
+        await self._engine.run(
+            lambda tx: tx.run(
+                "INSERT INTO resume_points (account, connection_id, next_seq, at) VALUES (?, ?, ?, ?)"
+                " ON CONFLICT (account) DO UPDATE SET connection_id = excluded.connection_id,"
+                " next_seq = excluded.next_seq, at = excluded.at",
+                *(account, connection_id, next_seq, at),
+            )
+        )
+
+    async def load(self, account: AccountId) -> ResumePoint | None:
+        row = await self._engine.run(
+            lambda tx: tx.one("SELECT connection_id, next_seq, at FROM resume_points WHERE account = ?", account)
+        )
+        return ResumePoint(*row) if row else None
+
+    async def clear(self, account: AccountId) -> None:
+        await self._engine.run(lambda tx: tx.run("DELETE FROM resume_points WHERE account = ?", account))

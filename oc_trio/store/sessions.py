@@ -1,0 +1,89 @@
+"""Sessions: one row per conversation, its generation (a reset begins a new one) and its settings."""
+
+from attrs import frozen
+
+from oc_trio.ids import AccountId, AgentId, ChannelId, SessionKey
+from oc_trio.store.engine import Engine, Tx
+
+
+@frozen
+class SessionRow:
+    """`generation` counts resets; the transcript of an earlier one is kept until retention. `settings` is JSON."""
+
+    key: SessionKey
+    account: AccountId
+    channel_id: ChannelId
+    root_id: str
+    agent: AgentId
+    created_at: int
+    last_at: int
+    generation: int = 0
+    settings: str = "{}"
+
+
+SELECT = "SELECT key, account, channel_id, root_id, agent, created_at, last_at, generation, settings FROM sessions"
+
+
+def generation_of(tx: Tx, session: SessionKey) -> int:
+    """0 for a session that was never touched."""
+    return tx.value("SELECT generation FROM sessions WHERE key = ?", session) or 0
+
+
+def _touch(
+    tx: Tx, key: SessionKey, account: AccountId, channel: ChannelId, root: str, agent: AgentId, at: int
+) -> SessionRow:
+    [row] = tx.all(
+        "INSERT INTO sessions (key, account, channel_id, root_id, agent, created_at, last_at, generation, settings)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, 0, '{}')"
+        " ON CONFLICT (key) DO UPDATE SET last_at = excluded.last_at, agent = excluded.agent"
+        " RETURNING key, account, channel_id, root_id, agent, created_at, last_at, generation, settings",
+        *(key, account, channel, root, agent, at, at),
+    )
+    return SessionRow(*row)
+
+
+@frozen
+class Sessions:
+    """The face of this family."""
+
+    _engine: Engine
+
+    async def touch(
+        self, key: SessionKey, account: AccountId, channel: ChannelId, root: str, agent: AgentId, at: int
+    ) -> SessionRow:
+        """Make the session or mark it used; the agent may change, where it lives may not."""
+        return await self._engine.run(lambda tx: _touch(tx, key, account, channel, root, agent, at))
+
+    async def get(self, key: SessionKey) -> SessionRow | None:
+        row = await self._engine.run(lambda tx: tx.one(SELECT + " WHERE key = ?", key))
+        return SessionRow(*row) if row else None
+
+    async def list(self, account: AccountId | None = None) -> tuple[SessionRow, ...]:
+        """Latest first."""
+        if account is None:
+            rows = await self._engine.run(lambda tx: tx.all(SELECT + " ORDER BY last_at DESC, key"))
+        else:
+            rows = await self._engine.run(
+                lambda tx: tx.all(SELECT + " WHERE account = ? ORDER BY last_at DESC, key", account)
+            )
+        return tuple(SessionRow(*row) for row in rows)
+
+    async def reset(self, key: SessionKey, at: int) -> int:
+        """Begin a new generation: transcript and waiting context start anew. Returns it; 0 for an unknown session."""
+
+        def work(tx: Tx) -> int:
+            tx.run("DELETE FROM context WHERE session = ? AND at <= ?", key, at)
+            tx.run("UPDATE sessions SET generation = generation + 1, last_at = ? WHERE key = ?", at, key)
+            return generation_of(tx, key)
+
+        return await self._engine.run(work)
+
+    async def settings(self, key: SessionKey) -> str:
+        """The session's JSON object, `{}` for an unknown session."""
+        return await self._engine.run(lambda tx: tx.value("SELECT settings FROM sessions WHERE key = ?", key)) or "{}"
+
+    async def set_settings(self, key: SessionKey, settings: str) -> bool:
+        """False for an unknown session: `touch` it first."""
+        return bool(
+            await self._engine.run(lambda tx: tx.run("UPDATE sessions SET settings = ? WHERE key = ?", settings, key))
+        )

@@ -1,0 +1,123 @@
+"""SQLite as a `Driver`: WAL, every commit synced to disk, the file readable by its owner only.
+
+`synchronous=FULL` because what was acknowledged has to survive a power cut too; group commit pays for it.
+"""
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from oc_trio.errors import StoreError
+from oc_trio.store.engine import Result
+
+BUSY_MS = 5000  # a command-line reader or a backup holds the file for far less
+
+
+class SqliteDriver:
+    """See `engine.Driver`. `create` false refuses a file that isn't there."""
+
+    name = "sqlite"
+    serial = "INTEGER PRIMARY KEY"
+    errors: tuple[type[Exception], ...] = (sqlite3.Error,)
+
+    def __init__(self, path: Path | None, *, create: bool = True) -> None:
+        self._path = path
+        self._create = create
+        self._connection: sqlite3.Connection | None = None
+        self._adopted = False
+
+    @classmethod
+    def adopt(cls, connection: sqlite3.Connection) -> "SqliteDriver":
+        """Use a connection that stays its owner's: `close` leaves it open. A transaction left open is undone."""
+        driver = cls(None)
+        driver._adopted = True
+        driver._connection = connection
+        connection.isolation_level = None
+        if connection.in_transaction:
+            connection.rollback()
+        return driver
+
+    def _connect(self) -> sqlite3.Connection:
+        assert self._path is not None
+        if not self._path.exists():
+            if not self._create:
+                raise StoreError(f"there is no journal at {self._path}: the gateway has not run with this state yet")
+            self._make_file(self._path)
+        connection = sqlite3.connect(self._path, isolation_level=None, timeout=BUSY_MS / 1000)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA temp_store = MEMORY")
+        except sqlite3.Error:
+            connection.close()
+            raise
+        return connection
+
+    @staticmethod
+    def _make_file(path: Path) -> None:
+        """SQLite gives -wal and -shm the mode of the file itself; it holds command tokens."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        except OSError as error:
+            raise StoreError(f"can't make the journal {path}: {error.strerror}") from error
+
+    def begin(self) -> None:
+        if self._connection is None:
+            self._connection = self._connect()
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> Result:
+        assert self._connection is not None
+        cursor = self._connection.execute(sql, params)
+        rows = cursor.fetchall()
+        return rows, cursor.rowcount
+
+    def commit(self) -> None:
+        self.execute("COMMIT")
+
+    def rollback(self) -> None:
+        # SQLite itself has already rolled back after a full disk or an I/O error.
+        if self._connection is not None and self._connection.in_transaction:
+            try:
+                self._connection.rollback()
+            except sqlite3.Error:
+                self.close()
+
+    def close(self) -> None:
+        if self._connection is not None and not self._adopted:
+            self._connection.close()
+            self._connection = None
+
+    @contextlib.contextmanager
+    def _reader(self) -> Any:
+        """A connection of its own, so that a long read doesn't hold up the writer; the adopted one if adopted."""
+        if self._path is None:
+            yield self._connection
+            return
+        connection = sqlite3.connect(self._path, timeout=BUSY_MS / 1000)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def backup(self, target: str) -> None:
+        if Path(target).exists():
+            raise StoreError(f"{target} exists already; a copy never overwrites a file")
+        self._make_file(Path(target))
+        with self._reader() as source, contextlib.closing(sqlite3.connect(target)) as copy:
+            source.backup(copy)
+
+    def check(self) -> tuple[str, ...]:
+        with self._reader() as reader:
+            found = tuple(str(row[0]) for row in reader.execute("PRAGMA integrity_check"))
+        return () if found == ("ok",) else found
+
+    def size(self) -> int:
+        if self._path is None:
+            return 0
+        parts = (self._path, Path(f"{self._path}-wal"))
+        return sum(part.stat().st_size for part in parts if part.exists())

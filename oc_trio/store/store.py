@@ -1,0 +1,136 @@
+"""The journal's face: one frozen object with a family of rows per attribute, opened for a block.
+
+Owns opening (lock, connection, migration) and nothing about the rows themselves.
+"""
+
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from attrs import frozen
+
+from oc_trio.ids import AccountId
+from oc_trio.store import retention
+from oc_trio.store.admission import Admissions
+from oc_trio.store.claims import Claims
+from oc_trio.store.commands import Commands
+from oc_trio.store.context import Context
+from oc_trio.store.cron import Cron
+from oc_trio.store.engine import Driver, Engine
+from oc_trio.store.explain import PostLife, explain
+from oc_trio.store.inline import InlineEngine
+from oc_trio.store.lock import file_lock
+from oc_trio.store.migrations import migrate, require_current
+from oc_trio.store.obligations import Obligations
+from oc_trio.store.outbox import Outbox
+from oc_trio.store.pairing import Pairing
+from oc_trio.store.participation import Participation
+from oc_trio.store.resume import Resume
+from oc_trio.store.sessions import Sessions
+from oc_trio.store.sqlite import SqliteDriver
+from oc_trio.store.transcripts import Transcripts
+from oc_trio.store.turns import Turns
+from oc_trio.store.usage import UsageRows
+from oc_trio.store.watermarks import Watermarks
+from oc_trio.store.writer import open_writer
+
+POSTGRES = ("postgresql://", "postgres://")
+
+
+@frozen
+class Store:
+    """Every method is one durable transaction and raises StoreError when the journal fails.
+
+    Cancelling a call cancels the wait, never the write. Times are integer milliseconds, given by the caller.
+    """
+
+    admission: Admissions
+    obligations: Obligations
+    turns: Turns
+    outbox: Outbox
+    watermarks: Watermarks
+    resume: Resume
+    sessions: Sessions
+    transcripts: Transcripts
+    context: Context
+    pairing: Pairing
+    participation: Participation
+    commands: Commands
+    claims: Claims
+    cron: Cron
+    usage: UsageRows
+    schema: int
+    _engine: Engine
+
+    async def explain(self, post_id: str, account: AccountId | None = None) -> PostLife | None:
+        """The life of a message or of a post of ours; also takes an outbox id, a pending id or a turn id."""
+        return await self._engine.run(lambda tx: explain(tx, post_id, account))
+
+    async def prune(self, now: int, keep: retention.Retention | None = None) -> int:
+        """Delete what is beyond retention, in short transactions; returns the number of rows."""
+        return await retention.prune(self._engine, now, keep or retention.Retention())
+
+    async def stats(self) -> retention.Stats:
+        return await retention.stats(self._engine, self.schema)
+
+    async def backup(self, path: str | Path) -> None:
+        """Copy the journal to a new file while it is in use. PostgreSQL has pg_dump for this: StoreError."""
+        await self._engine.outside(lambda: self._engine.driver.backup(str(path)))
+
+    async def integrity_check(self) -> tuple[str, ...]:
+        """What SQLite finds damaged; empty when sound, and on PostgreSQL, which checks itself."""
+        return await self._engine.outside(self._engine.driver.check)
+
+
+def _store(engine: Engine, schema: int) -> Store:
+    return Store(
+        admission=Admissions(engine),
+        obligations=Obligations(engine),
+        turns=Turns(engine),
+        outbox=Outbox(engine),
+        watermarks=Watermarks(engine),
+        resume=Resume(engine),
+        sessions=Sessions(engine),
+        transcripts=Transcripts(engine),
+        context=Context(engine),
+        pairing=Pairing(engine),
+        participation=Participation(engine),
+        commands=Commands(engine),
+        claims=Claims(engine),
+        cron=Cron(engine),
+        usage=UsageRows(engine),
+        schema=schema,
+        engine=engine,
+    )
+
+
+def _driver(location: str, exclusive: bool) -> Driver:
+    if location.startswith(POSTGRES):
+        # Only here: psycopg comes with an extra and costs more to import than the rest of the store.
+        from oc_trio.store.postgres import PostgresDriver
+
+        return PostgresDriver(location, exclusive=exclusive)
+    return SqliteDriver(Path(location), create=exclusive)
+
+
+@asynccontextmanager
+async def open_store(location: str | Path | sqlite3.Connection, *, exclusive: bool = True) -> AsyncIterator[Store]:
+    """Open the journal: a file's path, a `postgresql://` URL, or an sqlite3 connection to use in the event loop.
+
+    `exclusive` takes the lock of the one gateway and migrates. Without it (a command beside a running gateway) the
+    schema has to be current already and nothing is created. Raises StoreError: in use, unreachable, too new, damaged.
+    """
+    async with AsyncExitStack() as stack:
+        if isinstance(location, sqlite3.Connection):
+            inline = InlineEngine(location)
+            yield _store(inline, await migrate(inline, copy_to=None))
+            return
+        driver = _driver(str(location), exclusive)
+        is_file = isinstance(driver, SqliteDriver)
+        if exclusive and is_file:
+            stack.enter_context(file_lock(Path(f"{location}.lock")))
+        engine = await stack.enter_async_context(open_writer(driver))
+        copy_to = str(location) if is_file else None
+        version = await migrate(engine, copy_to=copy_to) if exclusive else await require_current(engine)
+        yield _store(engine, version)

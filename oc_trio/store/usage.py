@@ -1,0 +1,57 @@
+"""Tokens per turn and model."""
+
+from attrs import frozen
+
+from oc_trio.core.turn_events import Usage
+from oc_trio.ids import AccountId, SessionKey, TurnId
+from oc_trio.store.engine import Engine, Tx
+
+
+@frozen
+class UsageTotal:
+    """Sums over the turns of one account and model."""
+
+    account: AccountId
+    model: str
+    turns: int
+    input_tokens: int
+    output_tokens: int
+
+
+def of_turn(tx: Tx, turn: TurnId) -> tuple[Usage, ...]:
+    rows = tx.all("SELECT input_tokens, output_tokens, model FROM usage WHERE turn = ? ORDER BY model", turn)
+    return tuple(Usage(*row) for row in rows)
+
+
+@frozen
+class UsageRows:
+    """The face of this family."""
+
+    _engine: Engine
+
+    async def record(self, turn: TurnId, account: AccountId, session: SessionKey, usage: Usage, at: int) -> None:
+        """Add to what the turn has used of that model; a turn may be run more than once."""
+        await self._engine.run(
+            lambda tx: tx.run(
+                "INSERT INTO usage (turn, model, account, session, input_tokens, output_tokens, at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (turn, model) DO UPDATE SET"
+                " input_tokens = usage.input_tokens + excluded.input_tokens,"
+                " output_tokens = usage.output_tokens + excluded.output_tokens, at = excluded.at",
+                *(turn, usage.model, account, session, usage.input_tokens, usage.output_tokens, at),
+            )
+        )
+
+    async def of_turn(self, turn: TurnId) -> tuple[Usage, ...]:
+        return await self._engine.run(lambda tx: of_turn(tx, turn))
+
+    async def totals(self, since: int) -> tuple[UsageTotal, ...]:
+        """Of turns at or after `since`."""
+        rows = await self._engine.run(
+            lambda tx: tx.all(
+                "SELECT account, model, COUNT(*), SUM(input_tokens), SUM(output_tokens) FROM usage WHERE at >= ?"
+                " GROUP BY account, model ORDER BY account, model",
+                since,
+            )
+        )
+        # PostgreSQL sums BIGINT as a decimal.
+        return tuple(UsageTotal(row[0], row[1], int(row[2]), int(row[3]), int(row[4])) for row in rows)

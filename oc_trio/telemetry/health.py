@@ -1,0 +1,96 @@
+"""Who is live and who is not: the facts behind `/readyz`, `status`, the STATUS= line and the watchdog.
+
+Accounts write their state here; nothing in here decides or does anything. Times are milliseconds since the epoch.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import asdict, evolve, frozen
+
+from oc_trio.ids import AccountId
+
+
+@frozen
+class AccountHealth:
+    """What an operator wants to know of one account. `state` is a connection state's name, or stopped."""
+
+    account: AccountId
+    state: str = "starting"
+    detail: str = ""
+    bot: str = ""
+    since: int = 0
+    last_event_at: int = 0
+    last_live_at: int = 0
+    ping_ms: float = 0.0
+    sessions: int = 0
+    open_obligations: int = 0
+
+    @property
+    def is_live(self) -> bool:
+        return self.state == "live"
+
+
+class Health:
+    """The current `AccountHealth` of every account, and the gateway's own phase."""
+
+    def __init__(self, now_ms: Callable[[], int]) -> None:
+        self._now_ms = now_ms
+        self._accounts: dict[AccountId, AccountHealth] = {}
+        self.phase = "starting"
+        self.started_at = now_ms()
+        self._due: dict[str, int] = {}
+
+    def update(self, account: AccountId, **changes: Any) -> None:
+        """Change some fields; `since` moves when `state` does."""
+        old = self._accounts.get(account) or AccountHealth(account, since=self._now_ms())
+        if changes.get("state", old.state) != old.state:
+            changes["since"] = self._now_ms()
+        if changes.get("state") == "live":
+            changes["last_live_at"] = self._now_ms()
+        self._accounts[account] = evolve(old, **changes)
+
+    def progress(self, part: str, *, within_s: float) -> None:
+        """`part` did something real and promises to do so again within `within_s` seconds."""
+        self._due[part] = self._now_ms() + int(within_s * 1000)
+
+    def finished(self, part: str) -> None:
+        """`part` ended in good order and promises nothing any more."""
+        self._due.pop(part, None)
+
+    def stuck_parts(self) -> tuple[str, ...]:
+        """Parts that broke their promise; the watchdog is not fed while there are any."""
+        now = self._now_ms()
+        return tuple(sorted(part for part, due in self._due.items() if due < now))
+
+    def account(self, account: AccountId) -> AccountHealth:
+        return self._accounts.get(account) or AccountHealth(account)
+
+    @property
+    def accounts(self) -> tuple[AccountHealth, ...]:
+        return tuple(self._accounts[key] for key in sorted(self._accounts))
+
+    @property
+    def any_live(self) -> bool:
+        return any(account.is_live for account in self._accounts.values())
+
+    @property
+    def all_live(self) -> bool:
+        return bool(self._accounts) and all(account.is_live for account in self._accounts.values())
+
+    def status_line(self) -> str:
+        """One line for systemd's STATUS=."""
+        parts = [
+            f"{health.account}: {health.state}" + (f" as @{health.bot}" if health.bot else "")
+            for health in self.accounts
+        ]
+        return f"{self.phase}; " + ", ".join(parts) if parts else self.phase
+
+    def snapshot(self) -> dict[str, object]:
+        """The same for machines: plain JSON values."""
+        return {
+            "phase": self.phase,
+            "startedAt": self.started_at,
+            "ready": self.phase == "serving" and self.any_live,
+            "accounts": [asdict(health) for health in self.accounts],
+        }

@@ -1,0 +1,46 @@
+"""What the gateway counts, for Prometheus. Label sets are bounded: no user, channel or post ids.
+
+One `Metrics` per process, passed explicitly; `render` gives the text format that `/metrics` serves.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+
+
+class Metrics:
+    """All families, created once on a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"oc_trio_{name}", text, labels, registry=self.registry)
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(f"oc_trio_{name}", text, labels, registry=self.registry)
+
+        def histogram(name: str, text: str, *labels: str) -> Histogram:
+            return Histogram(f"oc_trio_{name}", text, labels, registry=self.registry, buckets=_SECONDS)
+
+        self.ws_state = gauge("ws_state", "1 for the connection state the account is in", "account", "state")
+        self.reconnects = counter("ws_reconnects", "Dials after the first, by why", "account", "reason")
+        self.resumes = counter("ws_resume", "Connections that were resumed or fresh", "account", "result")
+        self.catchup_posts = counter("catchup_posts", "Posts read by catch-up", "account")
+        self.catchup_capped = counter("catchup_capped", "Channels whose catch-up hit the cap", "account")
+        self.admissions = counter("admission", "Decisions on inbound posts", "account", "decision", "reason")
+        self.dedupe_hits = counter("dedupe_hits", "Posts that were already admitted", "account")
+        self.obligations = counter("obligations", "Obligations that ended, by state", "account", "state")
+        self.sessions = gauge("sessions", "Live session tasks", "account")
+        self.live_drafts = gauge("live_drafts", "Previews being written", "account")
+        self.turn_seconds = histogram("turn_seconds", "From the start of a turn to its end", "account", "outcome")
+        self.draft_edits = counter("draft_edits", "Edits of previews", "account")
+        self.outbox_ambiguous = counter("outbox_ambiguous", "Writes whose outcome had to be found out", "account")
+        self.rest_retries = counter("rest_retries", "REST calls made again, by why", "account", "why")
+        self.callbacks = counter("callbacks", "HTTP callbacks by kind and result", "kind", "result")
+        self.restarts = counter("account_restarts", "Account tasks started again after a failure", "account")
+        self.tokens = counter("model_tokens", "Tokens used, by direction", "account", "direction")
+
+    def render(self) -> bytes:
+        """The Prometheus text exposition of every family."""
+        return generate_latest(self.registry)

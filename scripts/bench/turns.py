@@ -1,0 +1,249 @@
+"""Many mentions at once: how soon and how cheaply they are answered, beside a bare script that does the same.
+
+One JSON line comes out. `first_text_s` and `final_s` run from the moment of posting to what a reader's websocket saw;
+`cpu_ms_per_turn` and `peak_rss_mib` are the gateway process's own. `floor` holds the same figures for
+scripts/bench/floor.py, run just before on the same sandbox and model server. Each of the four is its own process.
+"""
+
+import argparse
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import trio
+import trio_websocket
+
+HERE = Path(__file__).resolve().parent
+TICKS = os.sysconf("SC_CLK_TCK")
+PASSWORD = "Passw0rd!x"
+
+
+@contextmanager
+def process(*command: str, env: dict[str, str] | None = None, stderr: Any = None) -> Iterator[subprocess.Popen[str]]:
+    child = subprocess.Popen(
+        [sys.executable, *command], stdout=subprocess.PIPE, stderr=stderr, text=True, env={**os.environ, **(env or {})}
+    )
+    try:
+        yield child
+    finally:
+        child.send_signal(signal.SIGTERM)
+        try:
+            child.wait(15)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def peak_rss_mib(pid: int) -> float:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def wait_for(stream: Any, found: Callable[[str], bool], what: str, log: list[str]) -> None:
+    for line in stream:
+        log.append(line)
+        if found(line):
+            return
+    raise SystemExit(f"{what} ended before it was ready:\n{''.join(log[-20:])}")
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    if not values:
+        return {"p50": 0.0, "p95": 0.0}
+    ordered = sorted(values)
+    return {"p50": round(statistics.median(ordered), 3), "p95": round(ordered[int(0.95 * (len(ordered) - 1))], 3)}
+
+
+class Reader:
+    """A user's websocket: when each thread got its first text and its whole answer."""
+
+    def __init__(self, bot_id: str, last_word: str, threads: int) -> None:
+        self.bot_id, self.last_word, self.threads = bot_id, last_word, threads
+        self.finished = trio.Event()
+        self.first: dict[str, float] = {}
+        self.final: dict[str, float] = {}
+        self.edits = 0
+
+    async def read(self, base: str, token: str, task_status: trio.TaskStatus[None]) -> None:
+        async with trio_websocket.open_websocket_url(
+            base.replace("http", "ws", 1) + "/api/v4/websocket",
+            extra_headers=[(b"Authorization", f"Bearer {token}".encode())],
+            message_queue_size=1024,
+            receive_buffer_size=65536,
+        ) as socket:
+            while True:
+                frame = json.loads(await socket.get_message())
+                if frame.get("event") == "hello":
+                    task_status.started()
+                if frame.get("event") not in ("posted", "post_edited"):
+                    continue
+                post = json.loads(frame["data"]["post"])
+                if post["user_id"] != self.bot_id or not post["root_id"]:
+                    continue
+                self.edits += frame["event"] == "post_edited"
+                words = post["message"].split()
+                if any(word.startswith("word") for word in words):
+                    self.first.setdefault(post["root_id"], time.monotonic())
+                if self.last_word in words:
+                    self.final[post["root_id"]] = time.monotonic()
+                    if len(self.final) == self.threads:
+                        self.finished.set()
+
+
+async def burst(base: str, world: dict[str, Any], args: argparse.Namespace, pid: int) -> dict[str, Any]:
+    """Post the mentions, wait for the answers, and read the process's meters."""
+    posted: dict[str, float] = {}
+    reader = Reader(world["bot_id"], f"word{args.tokens}", args.threads)
+    async with (
+        httpx.AsyncClient(base_url=base, headers={"Authorization": f"Bearer {world['token']}"}, timeout=60) as api,
+        trio.open_nursery() as nursery,
+    ):
+        await nursery.start(reader.read, base, world["token"])
+        await trio.sleep(0.5)
+        calls_before = await bot_calls(api, world)
+        cpu_before, began = cpu_seconds(pid), time.monotonic()
+
+        async def ask(number: int) -> None:
+            at = time.monotonic()
+            message = f"@{world['bot_name']} question {number}"
+            answer = await api.post("/api/v4/posts", json={"channel_id": world["channel_id"], "message": message})
+            posted[answer.raise_for_status().json()["id"]] = at
+
+        async with trio.open_nursery() as askers:
+            for number in range(args.threads):
+                askers.start_soon(ask, number)
+        with trio.move_on_after(args.patience):
+            await reader.finished.wait()
+        await trio.sleep(1.0)  # trailing calls (typing, receipts) belong to the turns too
+        cpu = cpu_seconds(pid) - cpu_before
+        calls = await bot_calls(api, world) - calls_before
+        nursery.cancel_scope.cancel()
+    return {
+        "answered": len(reader.final),
+        "first_text_s": spread([reader.first[root] - at for root, at in posted.items() if root in reader.first]),
+        "final_s": spread([reader.final[root] - at for root, at in posted.items() if root in reader.final]),
+        "cpu_ms_per_turn": round(cpu * 1000 / args.threads, 1),
+        "peak_rss_mib": round(peak_rss_mib(pid), 1),
+        "calls_per_turn": round(calls / args.threads, 1),
+        "edits": reader.edits,
+        "wall_s": round(max(reader.final.values(), default=began) - began, 2),
+    }
+
+
+async def bot_calls(api: httpx.AsyncClient, world: dict[str, Any]) -> int:
+    """REST calls that the bot has made so far, as the sandbox counted them."""
+    answer = (await api.get("/sandbox/stats")).raise_for_status().json()
+    return int(answer["calls"].get(world["bot_id"], 0))
+
+
+def prepare(base: str) -> dict[str, Any]:
+    """Log alice in, and find the bot and the channel of the sandbox's demo world."""
+    with httpx.Client(base_url=base) as http:
+        login = http.post("/api/v4/users/login", json={"login_id": "alice", "password": PASSWORD}).raise_for_status()
+        http.headers["Authorization"] = f"Bearer {login.headers['Token']}"
+        channel = http.get("/api/v4/teams/name/demo/channels/name/town-square").raise_for_status().json()
+        return {"token": login.headers["Token"], "channel_id": channel["id"]}
+
+
+CONFIG = """
+[channels.mattermost]
+baseUrl = "{base}"
+groupPolicy = "open"
+replyToMode = "all"
+network.dangerouslyAllowPrivateNetwork = true
+{extra}
+
+[models.providers.bench]
+api = "openai-completions"
+baseUrl = "{model}"
+apiKey = "none"
+
+[agents.defaults.model]
+primary = "bench/words"
+
+[gateway]
+port = 0
+"""
+
+
+def run_floor(base: str, model: str, world: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
+    began = time.monotonic()
+    command = (str(HERE / "floor.py"), "--base-url", base, "--model-url", model, "--token", world["bot_token"])
+    with process(*command, stderr=subprocess.PIPE) as child:
+        wait_for(child.stderr, lambda line: "connected" in line, "the floor", [])
+        start_s = time.monotonic() - began
+        return {**trio.run(burst, base, world, args, child.pid), "start_s": round(start_s, 2)}
+
+
+def run_gateway(base: str, model: str, world: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as state:
+        config = Path(state) / "oc-trio.toml"
+        mode = f'streaming.mode = "{args.mode}"' if args.mode else ""
+        config.write_text(CONFIG.format(base=base, model=model, extra=mode))
+        env = {"MATTERMOST_BOT_TOKEN": world["bot_token"], "XDG_STATE_HOME": state}
+        log = Path(state) / "log"
+        began = time.monotonic()
+        with (
+            log.open("w+") as out,
+            process("-m", "oc_trio", "run", "--config", str(config), env=env, stderr=out) as child,
+        ):
+            while "connected as @" not in (text := log.read_text()):
+                if child.poll() is not None or time.monotonic() - began > 30:
+                    raise SystemExit(f"the gateway did not start:\n{text}")
+                time.sleep(0.01)
+            start_s = time.monotonic() - began
+            measured = trio.run(burst, base, world, args, child.pid)
+            if args.verbose:
+                sys.stderr.write(log.read_text())
+            return {**measured, "start_s": round(start_s, 2)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--threads", type=int, default=50)
+    parser.add_argument("--tokens", type=int, default=50)
+    parser.add_argument("--delay-ms", type=float, default=20)
+    parser.add_argument("--mode", choices=["partial", "block", "progress", "off"], default="")
+    parser.add_argument("--patience", type=float, default=120, help="seconds to wait for the last answer")
+    parser.add_argument("--verbose", action="store_true", help="the gateway's log on stderr")
+    args = parser.parse_args()
+    sandbox = process("-m", "oc_trio", "sandbox", "--port", "0", "--json")
+    model_command = (
+        "-m",
+        "oc_trio.sandbox.model_server",
+        "--tokens",
+        str(args.tokens),
+        "--delay-ms",
+        str(args.delay_ms),
+    )
+    with sandbox as server, process(*model_command) as model:
+        assert server.stdout is not None
+        assert model.stdout is not None
+        started = json.loads(server.stdout.readline())
+        base, model_url = started["url"], model.stdout.readline().strip()
+        world = {**prepare(base), "bot_token": started["bot_token"], "bot_id": started["bot_id"]}
+        world["bot_name"] = started["bot_username"]
+        floor = run_floor(base, model_url, world, args)
+        gateway = run_gateway(base, model_url, world, args)
+    print(json.dumps({"threads": args.threads, **gateway, "floor": floor}))
+
+
+if __name__ == "__main__":
+    main()

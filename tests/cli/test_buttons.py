@@ -1,0 +1,67 @@
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from oc_trio.cli.buttons import command
+from oc_trio.core.buttons import CHANNEL_ID, EXPIRES_AT
+from oc_trio.signing import verify_context
+
+TOKEN = "test-bot-token"
+ENVIRONMENT = {"MATTERMOST_BOT_TOKEN": TOKEN}
+CONTEXT = '{"action_id":"mybutton01","action":"approve"}'
+SIGNATURE = "0acfa571485b629a77b08e8c73cf4ef10551f7b6d54d0a689230a2cb3c6006dc"
+
+
+def test_sign_prints_the_token() -> None:
+    result = CliRunner().invoke(command, ["sign", CONTEXT], env=ENVIRONMENT)
+    assert (result.exit_code, result.stdout) == (0, SIGNATURE + "\n")
+
+
+def test_sign_reads_standard_input_and_a_token_file(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text(TOKEN + "\n")
+    result = CliRunner().invoke(
+        command, ["sign", "-", "--token-file", str(file)], input=CONTEXT, env={"MATTERMOST_BOT_TOKEN": ""}
+    )
+    assert (result.exit_code, result.stdout) == (0, SIGNATURE + "\n")
+
+
+def test_sign_json_prints_a_context_that_verifies() -> None:
+    arguments = ["sign", CONTEXT, "--channel", "c1", "--expires-in", "60", "--json"]
+    result = CliRunner().invoke(command, arguments, env=ENVIRONMENT)
+    signed = json.loads(result.stdout)
+    assert signed[CHANNEL_ID] == "c1"
+    assert signed[EXPIRES_AT] > 0
+    assert verify_context(TOKEN, signed)
+
+
+def test_sign_warns_of_a_missing_action_id() -> None:
+    result = CliRunner().invoke(command, ["sign", "{}"], env=ENVIRONMENT)
+    assert result.exit_code == 0
+    assert "action_id" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("context", "environment", "words"),
+    [
+        ("{", ENVIRONMENT, "not JSON"),
+        ("[1]", ENVIRONMENT, "must be a JSON object"),
+        ("{}", {"MATTERMOST_BOT_TOKEN": ""}, "no bot token"),
+        ('{"a":' + "[" * 40 + "]" * 40 + "}", ENVIRONMENT, "can't be signed"),
+    ],
+    ids=["broken", "list", "no token", "deep"],
+)
+def test_mistakes_are_one_message(context: str, environment: dict[str, str], words: str) -> None:
+    result = CliRunner().invoke(command, ["sign", context], env=environment)
+    assert result.exit_code == 1
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(("token", "code", "said"), [(SIGNATURE, 0, {"valid": True}), ("0" * 64, 1, {"valid": False})])
+def test_verify(token: str, code: int, said: dict[str, bool]) -> None:
+    context = json.dumps({**json.loads(CONTEXT), "_token": token})
+    result = CliRunner().invoke(command, ["verify", context, "--json"], env=ENVIRONMENT)
+    assert (result.exit_code, json.loads(result.stdout)) == (code, said)

@@ -1,0 +1,190 @@
+"""A connection's life, as the happenings are told."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oc_trio.core.connection import (
+    Admit,
+    AwaitGreeting,
+    CatchUp,
+    CaughtUp,
+    Dial,
+    GoLive,
+    Greeted,
+    Happening,
+    Intent,
+    Link,
+    Lost,
+    Numbered,
+    Opened,
+    Phase,
+    PingAnswered,
+    ResumePoint,
+    Retry,
+    TokenRefused,
+    Unreadable,
+    Woke,
+    step,
+)
+
+DOWN = Lost("dropped")
+FRESH = (Woke(), Opened(), Greeted("c1"))
+
+
+def play(*happenings: Happening, link: Link | None = None) -> tuple[Link, list[Intent]]:
+    state, said = link or Link(), list[Intent]()
+    for happening in happenings:
+        state, intents = step(state, happening)
+        said += intents
+    return state, said
+
+
+def live(*, next_seq: int = 3) -> Link:
+    return Link(Phase.LIVE, ResumePoint("c1", next_seq))
+
+
+def greeting(*, next_seq: int = 3) -> Link:
+    return Link(Phase.GREETING, ResumePoint("c1", next_seq), asked_resume=True)
+
+
+def test_first_connection() -> None:
+    """Dial, hello, catch up while events come in, live."""
+    link, said = play(*FRESH, Numbered(1), CaughtUp(), Numbered(2), PingAnswered())
+    assert said == [
+        Dial(None),
+        AwaitGreeting(ping=False),
+        Admit(),
+        CatchUp(lost=True),
+        Admit(held=True),
+        GoLive(),
+        Admit(),
+    ]
+    assert link == live()
+
+
+def test_resumed_by_an_event() -> None:
+    """The event we asked for proves the resume; catch-up runs all the same."""
+    link, said = play(DOWN, Woke(), Opened(), Numbered(3), CaughtUp(), link=live())
+    assert said == [
+        Retry(0, "dropped"),
+        Dial(ResumePoint("c1", 3)),
+        AwaitGreeting(ping=True),
+        Admit(),
+        CatchUp(lost=False),
+        GoLive(),
+    ]
+    assert link == live(next_seq=4)
+
+
+def test_resumed_in_silence() -> None:
+    """Where nothing was missed the answer to the ping proves the resume."""
+    link, said = play(PingAnswered(), CaughtUp(), Numbered(3), link=greeting())
+    assert said == [CatchUp(lost=False), GoLive(), Admit()]
+    assert link == live(next_seq=4)
+
+
+def test_not_resumed() -> None:
+    """A hello after a resume means that the queue is gone."""
+    link, said = play(Greeted("c2"), link=greeting())
+    assert said == [Admit(), CatchUp(lost=True)]
+    assert link.resume == ResumePoint("c2", 1)
+
+
+def test_a_late_hello_is_believed() -> None:
+    """A hello on a connection thought resumed closes the gap with one more catch-up."""
+    link, said = play(Greeted("c2"), Numbered(1), CaughtUp(), link=live())
+    assert said == [Admit(), CatchUp(lost=True), Admit(held=True), GoLive()]
+    assert link == Link(Phase.LIVE, ResumePoint("c2", 2))
+
+
+@pytest.mark.parametrize(
+    ("link", "happening", "resume", "said"),
+    [
+        pytest.param(live(), Numbered(5), ResumePoint("c1", 3), Retry(0, "sequence_gap"), id="gap-asks-for-the-rest"),
+        pytest.param(live(), Numbered(2), ResumePoint("c1", 3), Retry(0, "sequence_gap"), id="repeated-number"),
+        pytest.param(greeting(), Numbered(5), None, Retry(0, "sequence_gap"), id="gap-in-the-replay-gives-up"),
+        pytest.param(greeting(), DOWN, None, Retry(0, "dropped"), id="dropped-after-the-upgrade"),
+        pytest.param(live(), DOWN, ResumePoint("c1", 3), Retry(0, "dropped"), id="dropped-when-live"),
+        pytest.param(live(), Lost("silent"), ResumePoint("c1", 3), Retry(0, "silent"), id="half-open"),
+        pytest.param(live(), Unreadable(), None, Retry(0, "unreadable_frame"), id="unreadable-frame"),
+        pytest.param(live(), PingAnswered(refused=True), None, Retry(0, "auth_failed", auth=True), id="token-revoked"),
+        pytest.param(greeting(), PingAnswered(refused=True), None, Retry(0, "auth_failed", auth=True), id="at-once"),
+        pytest.param(live(), TokenRefused(), None, Retry(0, "auth_failed", auth=True), id="rest-says-401"),
+        pytest.param(Link(Phase.DIALING), TokenRefused(), None, Retry(0, "auth_failed", auth=True), id="at-dialing"),
+        pytest.param(
+            Link(Phase.DIALING, ResumePoint("c1", 3)), DOWN, ResumePoint("c1", 3), Retry(0, "dropped"), id="no-upgrade"
+        ),
+        pytest.param(Link(Phase.GREETING), Numbered(0), None, Retry(0, "event_before_hello"), id="event-before-hello"),
+        pytest.param(Link(Phase.GREETING), Lost("no_hello"), None, Retry(0, "no_hello"), id="no-hello"),
+    ],
+)
+def test_what_goes_wrong(link: Link, happening: Happening, resume: ResumePoint | None, said: Intent) -> None:
+    """Every failure leads to a wait, and keeps the resume point unless that would loop."""
+    after, intents = step(link, happening)
+    assert (after.phase, after.resume, intents) == (Phase.WAITING, resume, (said,))
+
+
+def test_unreadable_content_is_counted_not_admitted() -> None:
+    """An event whose content can't be read does not stop the numbering."""
+    link, said = play(Numbered(3, readable=False), Numbered(4), link=live())
+    assert said == [Admit()]
+    assert link.phase is Phase.LIVE
+
+
+def test_a_gap_stays_open_until_caught_up() -> None:
+    """A resume of a connection that began with a gap does not close that gap."""
+    _, said = play(*FRESH, DOWN, Woke(), Opened(), Numbered(1), CaughtUp(), Numbered(2))
+    assert said[-4:] == [Admit(held=True), CatchUp(lost=True), GoLive(), Admit()]
+
+
+def test_backoff_starts_anew_only_when_live() -> None:
+    """A server that greets and drops is not asked faster and faster."""
+    link, said = play(*FRESH, DOWN, Woke(), Opened(), Greeted("c2"), DOWN, Woke(), DOWN)
+    assert [intent.attempt for intent in said if isinstance(intent, Retry)] == [0, 1, 2]
+    link, said = play(Woke(), Opened(), Greeted("c3"), CaughtUp(), DOWN, link=link)
+    assert [intent.attempt for intent in said if isinstance(intent, Retry)] == [0]
+
+
+def test_auth_failures_count_for_themselves() -> None:
+    """A refused token after a bad network starts the slow policy at its beginning, and stays visible while dialling."""
+    link, said = play(Woke(), DOWN, Woke(), DOWN, Woke(), TokenRefused(), Woke(), TokenRefused())
+    retries = [intent for intent in said if isinstance(intent, Retry)]
+    assert [(retry.attempt, retry.auth) for retry in retries] == [(0, False), (1, False), (0, True), (1, True)]
+    link, _ = play(Woke(), link=link)
+    assert link.auth_failed
+    link, _ = play(Opened(), Greeted("c1"), link=link)
+    assert not link.auth_failed
+
+
+def test_a_hello_is_still_due_after_a_ping() -> None:
+    """On a fresh connection an answered ping proves nothing."""
+    assert step(Link(Phase.GREETING), PingAnswered()) == (Link(Phase.GREETING), ())
+
+
+HAPPENINGS = st.one_of(
+    st.sampled_from([Woke(), Opened(), CaughtUp(), TokenRefused(), DOWN, Unreadable(), PingAnswered()]),
+    st.sampled_from([PingAnswered(refused=True), Greeted("c1"), Greeted("c2")]),
+    st.builds(Numbered, st.integers(0, 4), st.booleans()),
+)
+
+
+@given(st.lists(HAPPENINGS, max_size=30))
+def test_nothing_is_admitted_out_of_order(happenings: list[Happening]) -> None:
+    """Whatever happens: events are admitted by number without a gap, live follows a catch-up, waits are asked for."""
+    link, expected = Link(), 0
+    for happening in happenings:
+        before = link
+        link, intents = step(link, happening)
+        if isinstance(happening, Greeted) and intents:
+            expected = 1
+        if isinstance(happening, Numbered) and any(isinstance(intent, Admit) for intent in intents):
+            assert before.resume is not None
+            assert happening.seq == before.resume.next_seq == expected
+        if link.resume is not None:
+            assert link.resume.next_seq >= 1
+            expected = link.resume.next_seq
+        if GoLive() in intents:
+            assert before.phase is Phase.CATCHING_UP
+        retried = any(isinstance(intent, Retry) for intent in intents)
+        assert retried == (link.phase is Phase.WAITING and before.phase is not Phase.WAITING)

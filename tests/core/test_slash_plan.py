@@ -1,0 +1,115 @@
+from attrs import evolve
+
+from oc_trio.core.entities import SlashCommand
+from oc_trio.core.slash import CommandSpec
+from oc_trio.core.slash_plan import (
+    MARK,
+    Create,
+    Delete,
+    Recreate,
+    Registrar,
+    Reuse,
+    SkipForeign,
+    Update,
+    clean_up,
+    plan_team,
+)
+from oc_trio.ids import CommandId, TeamId, UserId
+
+TEAM = TeamId("t1")
+BOT = UserId("bot")
+URL = "https://gw.example.com/api/channels/mattermost/command"
+US = Registrar(BOT, URL)
+STATUS = CommandSpec("oc_status", "status", "Show status")
+NEW = CommandSpec("oc_new", "new", "Start anew", "[x]")
+
+
+def stored(spec: CommandSpec, id_: str, *, token: str = "tok") -> SlashCommand:
+    """The command as the server would hold it after we made it."""
+    return evolve(US.command(TEAM, spec), id=CommandId(id_), token=token)
+
+
+def test_nothing_there_is_created() -> None:
+    assert plan_team(TEAM, [], [], [STATUS, NEW], US) == (
+        Create(US.command(TEAM, STATUS)),
+        Create(US.command(TEAM, NEW)),
+    )
+
+
+def test_a_second_start_changes_nothing() -> None:
+    present = [stored(STATUS, "k1"), stored(NEW, "k2")]
+    assert plan_team(TEAM, present, [], [STATUS, NEW], US) == (Reuse(present[0]), Reuse(present[1]))
+
+
+def test_any_drift_is_updated_and_the_token_kept() -> None:
+    for drifted in (
+        evolve(stored(STATUS, "k1"), url="http://old"),
+        evolve(stored(STATUS, "k1"), method="G"),
+        evolve(stored(STATUS, "k1"), description="old words"),
+        evolve(stored(STATUS, "k1"), display_name=""),
+    ):
+        assert plan_team(TEAM, [drifted], [], [STATUS], US) == (Update(stored(STATUS, "k1")),)
+
+
+def test_a_foreign_command_is_never_touched() -> None:
+    foreign = evolve(stored(STATUS, "k1"), creator_id=UserId("alice"))
+    assert plan_team(TEAM, [foreign], [], [STATUS], US) == (SkipForeign("oc_status", CommandId("k1")),)
+
+
+def test_of_ours_and_a_foreign_one_ours_is_used() -> None:
+    foreign = evolve(stored(STATUS, "k1"), creator_id=UserId("alice"))
+    ours = stored(STATUS, "k2")
+    assert plan_team(TEAM, [foreign, ours], [], [STATUS], US) == (Reuse(ours),)
+
+
+def test_what_is_no_longer_wanted_is_deleted() -> None:
+    gone = stored(CommandSpec("oc_skill", "skill", "gone"), "k3")
+    assert plan_team(TEAM, [stored(STATUS, "k1"), gone], [], [STATUS], US) == (
+        Reuse(stored(STATUS, "k1")),
+        Delete(gone, "no longer wanted"),
+    )
+
+
+def test_another_programs_commands_of_the_same_bot_are_left_alone() -> None:
+    theirs = evolve(stored(CommandSpec("oc_ping", "ping", "p"), "k4"), url="http://other", display_name="")
+    other_prefix = evolve(stored(CommandSpec("deploy", "deploy", "d"), "k5"), trigger="deploy")
+    assert plan_team(TEAM, [theirs, other_prefix], [], [], US) == ()
+
+
+def test_a_duplicate_of_ours_goes_and_the_one_with_a_token_stays() -> None:
+    blind, known = stored(STATUS, "k1", token=""), stored(STATUS, "k2")
+    assert plan_team(TEAM, [blind, known], [], [STATUS], US) == (Reuse(known), Delete(blind, "no longer wanted"))
+
+
+def test_a_hidden_token_comes_from_memory() -> None:
+    hidden = stored(STATUS, "k1", token="")
+    assert plan_team(TEAM, [hidden], [stored(STATUS, "k1")], [STATUS], US) == (Reuse(stored(STATUS, "k1")),)
+
+
+def test_a_token_nobody_knows_means_making_it_again() -> None:
+    hidden = stored(STATUS, "k1", token="")
+    assert plan_team(TEAM, [hidden], [], [STATUS], US) == (Recreate(CommandId("k1"), US.command(TEAM, STATUS)),)
+
+
+def test_without_the_right_to_list_memory_stands_in() -> None:
+    assert plan_team(TEAM, None, [stored(STATUS, "k1")], [STATUS, NEW], US) == (
+        Reuse(stored(STATUS, "k1")),
+        Create(US.command(TEAM, NEW)),
+    )
+
+
+def test_other_teams_and_deleted_commands_do_not_count() -> None:
+    elsewhere = evolve(stored(STATUS, "k1"), team_id=TeamId("t2"))
+    deleted = evolve(stored(STATUS, "k2"), delete_at=7)
+    assert plan_team(TEAM, [elsewhere, deleted], [], [STATUS], US) == (Create(US.command(TEAM, STATUS)),)
+
+
+def test_clean_up_takes_all_of_ours_and_only_ours() -> None:
+    ours = stored(STATUS, "k1")
+    moved = evolve(stored(NEW, "k2"), url="http://old-host")
+    foreign = evolve(stored(NEW, "k3"), creator_id=UserId("alice"))
+    assert moved.display_name == MARK
+    assert clean_up([ours, moved, foreign], US, reason="switched off") == (
+        Delete(ours, "switched off"),
+        Delete(moved, "switched off"),
+    )

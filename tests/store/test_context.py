@@ -1,0 +1,38 @@
+from oc_trio.ids import SessionKey
+from oc_trio.store.store import Store
+from tests.store.rows import SESSION, post
+
+
+async def test_the_oldest_fall_out(store: Store) -> None:
+    """No more than `limit` posts wait, counted by their own time and not by their arrival."""
+    for name, at in (("p2", 20), ("p1", 10), ("p3", 30), ("p0", 5)):
+        await store.context.add(SESSION, post(name), name, at, 2)
+    await store.context.add(SessionKey("elsewhere"), post("x"), "x", 1, 2)
+
+    assert await store.context.take(SESSION, 99) == ("p2", "p3")
+
+
+async def test_taking_deletes_nothing_and_clearing_what_was_taken(store: Store) -> None:
+    """A turn that fails leaves the context for the next; a post of the border time is in both or in none."""
+    for name, at in (("p1", 10), ("p2", 20), ("p3", 30)):
+        await store.context.add(SESSION, post(name), name, at, 50)
+
+    assert await store.context.take(SESSION, 20) == ("p1", "p2")
+    assert await store.context.take(SESSION, 20) == ("p1", "p2")
+    assert await store.context.clear(SESSION, 20) == 2
+    assert await store.context.take(SESSION, 99) == ("p3",)
+
+
+async def test_an_edited_post_replaces_itself(store: Store) -> None:
+    """A post is there once, with its latest text."""
+    await store.context.add(SESSION, post("p1"), "old", 10, 50)
+    await store.context.add(SESSION, post("p1"), "new", 10, 50)
+
+    assert await store.context.take(SESSION, 99) == ("new",)
+
+
+async def test_a_limit_of_nothing_keeps_nothing(store: Store) -> None:
+    """`historyLimit = 0` turns context off."""
+    await store.context.add(SESSION, post("p1"), "p1", 10, 0)
+
+    assert await store.context.take(SESSION, 99) == ()

@@ -1,0 +1,83 @@
+import pytest
+
+from oc_trio.core.obligations import (
+    Obligation,
+    ObligationState,
+    Outcome,
+    cancelled,
+    delivered,
+    failed,
+    silent,
+)
+from oc_trio.ids import ObligationId
+from oc_trio.store.store import Store
+from tests.store.rows import ACCOUNT, OTHER, admission, post, turn
+
+OUTCOMES = [
+    pytest.param(delivered(post("a1"), post("a2")), id="delivered"),
+    pytest.param(silent("nothing to say"), id="silent"),
+    pytest.param(failed("the model is down", post("notice")), id="failed"),
+    pytest.param(cancelled("anna"), id="cancelled"),
+]
+
+
+async def owe(store: Store, trigger: str) -> Obligation:
+    admitted = await store.admission.admit(admission(trigger))
+    assert admitted.obligation is not None
+    return admitted.obligation
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES)
+async def test_an_obligation_ends_once(store: Store, outcome: Outcome) -> None:
+    """The first end is the one that stays."""
+    owed = await owe(store, "p1")
+
+    assert await store.obligations.close([owed.id], outcome, 50) == 1
+    assert await store.obligations.close([owed.id], cancelled("somebody later"), 60) == 0
+
+    ended = await store.obligations.get(owed.id)
+    assert ended is not None
+    assert (ended.state, ended.outcome_posts) == (outcome.state, outcome.posts)
+    assert (ended.outcome_reason, ended.ended_at) == (outcome.reason, 50)
+    assert await store.obligations.open_for(ACCOUNT) == ()
+
+
+async def test_open_is_no_outcome(store: Store) -> None:
+    """An obligation can't be closed into the open."""
+    owed = await owe(store, "p1")
+
+    with pytest.raises(ValueError):
+        await store.obligations.close([owed.id], Outcome(ObligationState.OPEN), 50)
+
+
+async def test_several_are_closed_together(store: Store) -> None:
+    """Closing counts what moved and passes over what it doesn't know."""
+    owed = [await owe(store, name) for name in ("p1", "p2", "p3")]
+
+    moved = await store.obligations.close([owed[0].id, owed[2].id, ObligationId("none")], silent("merged"), 5)
+
+    assert moved == 2
+    assert await store.obligations.open_for(ACCOUNT) == (owed[1],)
+    assert await store.obligations.close([], silent("nobody"), 5) == 0
+
+
+async def test_reading_by_id_and_trigger(store: Store) -> None:
+    """Both keys find the same obligation, of its own account only."""
+    owed = await owe(store, "p1")
+
+    assert await store.obligations.get(owed.id) == owed
+    assert await store.obligations.by_trigger(ACCOUNT, "p1") == owed
+    assert await store.obligations.by_trigger(OTHER, "p1") is None
+    assert await store.obligations.get(ObligationId("none")) is None
+
+
+async def test_an_obligation_shows_its_turn_and_draft(store: Store) -> None:
+    """What a restart needs to go on in the same post is read with the obligation."""
+    owed = await owe(store, "p1")
+    await store.turns.begin(turn("t1"), [owed.id], 10)
+    await store.turns.set_draft(turn("t1").id, post("draft"))
+
+    bound = await store.obligations.get(owed.id)
+
+    assert bound is not None
+    assert (bound.turn, bound.draft, bound.attempts) == ("t1", "draft", 1)

@@ -1,0 +1,45 @@
+import pytest
+
+from oc_trio.store.store import Store
+from oc_trio.store.watermarks import Watermark
+from tests.store.rows import ACCOUNT, LAB, OTHER, TOWN, post
+
+MOVES = [
+    pytest.param("p5", 50, False, id="the same post"),
+    pytest.param("p4", 50, False, id="an id before it in the same millisecond"),
+    pytest.param("p6", 50, True, id="an id after it in the same millisecond"),
+    pytest.param("p9", 49, False, id="an older post"),
+    pytest.param("p1", 51, True, id="a younger post"),
+]
+
+
+@pytest.mark.parametrize(("name", "at", "moves"), MOVES)
+async def test_a_watermark_only_moves_forward(store: Store, name: str, at: int, moves: bool) -> None:
+    """Order is (create_at, post id)."""
+    await store.watermarks.advance(ACCOUNT, TOWN, post("p5"), 50)
+
+    assert await store.watermarks.advance(ACCOUNT, TOWN, post(name), at) is moves
+
+    expected = Watermark(TOWN, post(name), at) if moves else Watermark(TOWN, post("p5"), 50)
+    assert await store.watermarks.all(ACCOUNT) == (expected,)
+
+
+async def test_a_channel_starts_once(store: Store) -> None:
+    """Starting a channel that is known leaves its watermark where it was."""
+    assert await store.watermarks.start(ACCOUNT, TOWN, 100)
+    assert not await store.watermarks.start(ACCOUNT, TOWN, 200)
+
+    assert await store.watermarks.all(ACCOUNT) == (Watermark(TOWN, post(""), 100),)
+    assert await store.watermarks.advance(ACCOUNT, TOWN, post("p1"), 100)
+
+
+async def test_a_channel_can_be_forgotten(store: Store) -> None:
+    """A channel that we were removed from has no watermark; other channels and accounts keep theirs."""
+    for account in (ACCOUNT, OTHER):
+        await store.watermarks.start(account, TOWN, 1)
+        await store.watermarks.start(account, LAB, 2)
+
+    await store.watermarks.forget(ACCOUNT, TOWN)
+
+    assert [mark.channel_id for mark in await store.watermarks.all(ACCOUNT)] == [LAB]
+    assert [mark.channel_id for mark in await store.watermarks.all(OTHER)] == [LAB, TOWN]
