@@ -124,9 +124,7 @@ class TurnRunner:
 class _Run:
     """The state of one turn while it runs."""
 
-    def __init__(
-        self, kit: AccountKit, turn: Turn, messages: tuple[InboundMessage, ...], live: set[Previewer]
-    ) -> None:
+    def __init__(self, kit: AccountKit, turn: Turn, messages: tuple[InboundMessage, ...], live: set[Previewer]) -> None:
         self.kit, self.turn, self.messages, self.live = kit, turn, messages, live
         self.address = Address(turn.id, turn.channel_id, turn.root_id)
         self.spoken = ""
