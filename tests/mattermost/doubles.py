@@ -33,7 +33,7 @@ class FakeHttp(httpx.AsyncBaseTransport):
         body = b"".join([chunk async for chunk in request.stream])  # type: ignore[union-attr]
         request = httpx.Request(request.method, request.url, headers=request.headers, content=body)
         self.requests.append(request)
-        key = f"{request.method} {request.url.path.removeprefix('/api/v4')}"
+        key = f"{request.method} {request.url.path.partition('/api/v4')[2]}"
         self.log.append(key)
         answer = self.routes.get(key)
         if isinstance(answer, list):

@@ -1,0 +1,75 @@
+"""One table from the server's answers to our errors."""
+
+import pytest
+
+from oc_trio.errors import MattermostRejected, MattermostUnavailable, PayloadError
+from oc_trio.mattermost.answers import read_json, refusal, retry_after
+
+MM = b'{"id":"api.some.app_error","message":"no luck","status_code":1}'
+RACE = b'{"id":"app.post.save.app_error","message":"no luck"}'
+NOW = 1_700_000_000.0
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        pytest.param({"retry-after": "7"}, 7.0, id="seconds"),
+        pytest.param({"retry-after": "0.5"}, 0.5, id="fraction"),
+        pytest.param({"retry-after": "Tue, 14 Nov 2023 22:13:50 GMT"}, 30.0, id="date"),
+        pytest.param({"retry-after": "Tue, 14 Nov 2023 22:13:10 GMT"}, 0.0, id="date in the past"),
+        pytest.param({"retry-after": "99999999"}, 3600.0, id="absurd"),
+        pytest.param({"retry-after": "nan"}, None, id="not a number"),
+        pytest.param({"retry-after": "soon"}, None, id="words"),
+        pytest.param({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "11"}, 11.0, id="reset"),
+        pytest.param({"x-ratelimit-remaining": "5", "x-ratelimit-reset": "11"}, None, id="reset with some left"),
+        pytest.param({}, None, id="nothing"),
+    ],
+)
+def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
+    """Each form of Retry-After is understood, and nonsense is no number."""
+    assert retry_after(headers, NOW) == seconds
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "writes", "ambiguous", "code"),
+    [
+        pytest.param(429, b"limit exceeded\n", True, False, "", id="429 in plain text"),
+        pytest.param(500, MM, True, False, "api.some.app_error", id="500 of Mattermost"),
+        pytest.param(500, RACE, True, False, "app.post.save.app_error", id="thread race"),
+        pytest.param(500, b"<html>", True, True, "", id="500 of somebody else"),
+        pytest.param(502, b"", True, True, "", id="502"),
+        pytest.param(504, b"", False, False, "", id="504 of a read"),
+        pytest.param(503, b"", True, True, "", id="503"),
+        pytest.param(408, b"", True, True, "", id="408"),
+    ],
+)
+def test_try_later(status: int, body: bytes, writes: bool, ambiguous: bool, code: str) -> None:
+    """What may heal is MattermostUnavailable, ambiguous only where a write may have been applied."""
+    error = refusal(status, {}, body, "POST /posts", writes=writes, now=NOW)
+    assert isinstance(error, MattermostUnavailable)
+    assert (error.status, error.ambiguous, error.code) == (status, ambiguous, code)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 301, 307], ids=str)
+def test_do_not_retry(status: int) -> None:
+    """Other 4xx, and redirects, are refusals."""
+    error = refusal(status, {"location": "https://else.test/x?token=1"}, MM, "GET /x", writes=False, now=NOW)
+    assert isinstance(error, MattermostRejected)
+    assert (error.status, error.is_auth, "token=1" in str(error)) == (status, status == 401, False)
+
+
+def test_a_page_of_html_is_quoted_briefly() -> None:
+    """A long body does not become a long message."""
+    assert len(str(refusal(502, {}, b"<p>" * 5000, "GET /x", writes=False, now=NOW))) < 400
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"{", b"\xff\xfe", b'"\xed\xa0\x80"'], ids=repr)
+def test_what_is_not_json_is_their_fault(body: bytes) -> None:
+    """Garbage raises PayloadError and nothing else."""
+    with pytest.raises(PayloadError):
+        read_json(body, "GET /x")
+
+
+def test_an_empty_body_is_none() -> None:
+    """A 204 has no value."""
+    assert read_json(b"", "GET /x") is None

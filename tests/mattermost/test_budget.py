@@ -1,0 +1,87 @@
+"""Callers wait in order of their lanes, a bounded time, in a bounded queue."""
+
+import pytest
+import trio
+
+from oc_trio.core.ratelimit import Lane, RatePolicy
+from oc_trio.errors import MattermostUnavailable
+from oc_trio.mattermost import budget as budget_module
+from oc_trio.mattermost.budget import RateBudget
+
+
+async def test_finals_go_before_edits_that_came_first(autojump_clock: trio.testing.MockClock) -> None:
+    """A short budget is spent by lane, then by arrival; order and times are as the table says."""
+    budget, told = RateBudget(RatePolicy(rate=1.0, burst=1.0)), list[tuple[str, float]]()
+
+    async def call(name: str, lane: Lane) -> None:
+        await budget.acquire(lane)
+        told.append((name, round(trio.current_time(), 3)))
+
+    async with trio.open_nursery() as nursery:
+        for name, lane in [
+            ("e1", Lane.EDIT),
+            ("e2", Lane.EDIT),
+            ("e3", Lane.EDIT),
+            ("f", Lane.FINAL),
+            ("c", Lane.CREATE),
+        ]:
+            nursery.start_soon(call, name, lane)
+            await trio.testing.wait_all_tasks_blocked()
+    assert told == [("e1", 0.0), ("f", 1.0), ("c", 2.0), ("e2", 3.0), ("e3", 4.0)]
+
+
+async def test_typing_never_waits(autojump_clock: trio.testing.MockClock) -> None:
+    """A typing call that would have to wait is dropped at once."""
+    budget = RateBudget(RatePolicy(rate=1.0, burst=1.0))
+    await budget.acquire(Lane.TYPING)
+    with pytest.raises(MattermostUnavailable):
+        await budget.acquire(Lane.TYPING)
+    assert trio.current_time() == 0.0
+
+
+async def test_waiting_ends_after_its_bound(autojump_clock: trio.testing.MockClock) -> None:
+    """Nobody waits longer than MAX_WAIT, and the queue is empty afterwards."""
+    budget = RateBudget()
+    budget.observe({}, latency=0.1, limited=True, retry_after=1000.0)
+    with pytest.raises(MattermostUnavailable):
+        await budget.acquire(Lane.FINAL)
+    assert (trio.current_time(), budget.waiting) == (budget_module.MAX_WAIT, 0)
+
+
+async def test_a_cancelled_waiter_hands_its_place_on(autojump_clock: trio.testing.MockClock) -> None:
+    """When the first in the queue is cancelled the next one still gets its turn in time."""
+    budget, done = RateBudget(RatePolicy(rate=1.0, burst=1.0)), list[float]()
+    await budget.acquire(Lane.FINAL)
+
+    async def first() -> None:
+        with trio.move_on_after(0.5):
+            await budget.acquire(Lane.FINAL)
+
+    async def second() -> None:
+        await budget.acquire(Lane.EDIT)
+        done.append(trio.current_time())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(first)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(second)
+    assert done == [pytest.approx(1.0)]
+
+
+async def test_the_queue_is_bounded(autojump_clock: trio.testing.MockClock) -> None:
+    """One caller more than MAX_WAITERS is refused at once."""
+    budget = RateBudget()
+    budget.observe({}, latency=0.1, limited=True, retry_after=10.0)
+    refused = list[float]()
+
+    async def call() -> None:
+        try:
+            await budget.acquire(Lane.READ)
+        except MattermostUnavailable:
+            refused.append(trio.current_time())
+
+    with trio.move_on_after(1):
+        async with trio.open_nursery() as nursery:
+            for _ in range(budget_module.MAX_WAITERS + 1):
+                nursery.start_soon(call)
+    assert refused == [0.0]

@@ -1,0 +1,310 @@
+"""The whole edge against the embedded server, in process: verbs, resume, catch-up, files, lost answers."""
+
+import random
+import ssl
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+import trio
+from attrs import define, field
+
+from oc_trio.core.catchup import Watermark
+from oc_trio.core.connection import Link, Phase, ResumePoint
+from oc_trio.core.entities import Channel, NewPost
+from oc_trio.core.events import Event, Post, Posted
+from oc_trio.errors import MattermostRejected
+from oc_trio.ids import ChannelId, ThreadRoot, UserId
+from oc_trio.mattermost.catchup import catch_up
+from oc_trio.mattermost.client import Api
+from oc_trio.mattermost.direct import open_direct_channels
+from oc_trio.mattermost.directory import Directory
+from oc_trio.mattermost.files import FileService, from_bytes
+from oc_trio.mattermost.listener import Hooks, run_listener
+from oc_trio.mattermost.sender import Sender
+from oc_trio.mattermost.transport import Transport, open_origin
+from oc_trio.sandbox import records
+from oc_trio.sandbox.exchange import SandboxRequest, SandboxResponse
+from oc_trio.sandbox.faults import Faults
+from oc_trio.sandbox.http_transport import SandboxTransport
+from oc_trio.sandbox.stream_face import serve_websocket_stream
+from oc_trio.sandbox.world import Bot, World
+
+
+@define(eq=False)
+class Town:
+    """A world with a team, a channel, alice and a bot, and the bot's verbs."""
+
+    world: World
+    nursery: trio.Nursery
+    alice: records.User
+    bot: Bot
+    square: records.Channel
+    api: Api
+    streams: list[trio.abc.Stream] = field(factory=list)
+
+    def say(self, text: str, *, root_id: str = "") -> str:
+        return self.world.post_as(self.alice, self.square, text, root_id=root_id).id
+
+    def texts(self) -> list[str]:
+        return [said.message for said in self.world.transcript(self.square)]
+
+    async def open_stream(self, host: str, port: int, tls: ssl.SSLContext | None) -> trio.abc.Stream:
+        await trio.lowlevel.checkpoint()
+        ours, theirs = trio.testing.memory_stream_pair()
+        self.streams.append(theirs)
+        self.nursery.start_soon(serve_websocket_stream, self.world, theirs)
+        return ours
+
+    async def cut(self) -> None:
+        await trio.aclose_forcefully(self.streams[-1])
+
+
+@asynccontextmanager
+async def a_town(nursery: trio.Nursery, faults: Faults | None = None) -> AsyncGenerator[Town, None]:
+    def clock() -> int:
+        return 1_700_000_000_000 + int(trio.current_time() * 1000)
+
+    world = World(clock, random.Random(7), faults=faults)
+    alice = world.create_user("alice", "Passw0rd!x")
+    team = world.create_team("town", alice)
+    bot = world.create_bot("helper", team=team)
+    square = world.create_channel(team, "square", alice, bot)
+    async with open_origin("http://mm.test", None, http_transport=SandboxTransport(world)) as origin:
+        api = Api(Transport(origin, lambda: bot.token))
+        yield Town(world, nursery, alice, bot, square, api)
+
+
+@pytest.fixture
+async def town(nursery: trio.Nursery) -> AsyncGenerator[Town, None]:
+    async with a_town(nursery) as found:
+        yield found
+
+
+async def test_the_verbs_speak_the_servers_language(autojump_clock: trio.testing.MockClock, town: Town) -> None:
+    """Users, teams, channels, posts, threads, edits, reactions and typing go through."""
+    api, square = town.api, ChannelId(town.square.id)
+    me = await api.users.me()
+    assert (me.username, me.is_bot) == ("helper", True)
+    assert [team.name for team in await api.teams.mine()] == ["town"]
+    assert {user.username for user in await api.users.by_ids([UserId(town.alice.id), me.id])} == {"alice", "helper"}
+    assert (await api.users.by_username("alice")).is_bot is False
+    team = (await api.teams.mine())[0]
+    assert set(await api.teams.members(team.id)) == {town.alice.id, me.id}
+    assert (await api.channels.by_name(team.id, "square")).id == square
+    assert square in {channel.id for channel in await api.channels.mine()}
+    assert me.id in await api.channels.members(square)
+    root = await api.posts.create(NewPost(square, "one", props={"x": 1}))
+    reply = await api.posts.create(NewPost(square, "two", root_id=root.id))
+    await api.posts.patch(root.id, message="uno")
+    assert (await api.posts.get(root.id)).props["x"] == 1
+    assert [post.message for post in await api.posts.thread(root.id)] == ["uno", "two"]
+    assert [post.id for post in (await api.posts.after(square, root.id)).posts] == [reply.id]
+    await api.reactions.add(me.id, root.id, "eyes")
+    await api.reactions.remove(me.id, root.id, "eyes")
+    assert await api.typing(square, root.id) is True
+    assert await api.system.ping() is True
+    await api.posts.delete(reply.id)
+    with pytest.raises(MattermostRejected) as gone:
+        await api.posts.patch(reply.id, message="dos")
+    assert gone.value.status == 403
+
+
+@define(eq=False)
+class Ledger:
+    """Admission as the gateway does it: by id, once, with a watermark."""
+
+    town: Town
+    marks: dict[ChannelId, Watermark] = field(factory=dict)
+    seen: list[str] = field(factory=list)
+    connects: list[str] = field(factory=list)
+    resume: ResumePoint | None = None
+    is_live: trio.Event = field(factory=trio.Event)
+
+    def hooks(self) -> Hooks:
+        return Hooks(self.on_event, self.on_connected, self.on_state, self.save)
+
+    async def on_event(self, event: Event) -> None:
+        if isinstance(event, Posted):
+            self.admit_one(event.post)
+
+    async def on_connected(self, resumed: bool) -> None:
+        self.connects.append("resumed" if resumed else "fresh")
+        await catch_up(self.town.api, UserId(self.town.bot.id), self.look_up, self.admit, now_ms=self.now())
+
+    async def on_state(self, link: Link, detail: str) -> None:
+        if link.phase is Phase.LIVE:
+            self.is_live.set()
+        else:
+            self.is_live = trio.Event()
+
+    async def save(self, resume: ResumePoint | None) -> None:
+        self.resume = resume
+
+    async def look_up(self, channels: tuple[Channel, ...]) -> Mapping[ChannelId, Watermark]:
+        for channel in channels:
+            self.marks.setdefault(channel.id, Watermark(channel.id, channel.last_post_at))
+        return self.marks
+
+    async def admit(self, channel: Channel, posts: tuple[Post, ...]) -> None:
+        for post in posts:
+            self.admit_one(post)
+
+    def admit_one(self, post: Post) -> None:
+        if post.message not in self.seen and not post.is_system:
+            self.seen.append(post.message)
+            mark = self.marks.get(post.channel_id) or Watermark(post.channel_id, 0)
+            self.marks[post.channel_id] = mark.advanced(post)
+
+    def now(self) -> int:
+        return self.town.world.ticker.now()
+
+
+async def test_nothing_is_lost_over_a_short_and_a_long_outage(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery, town: Town
+) -> None:
+    """A drop is resumed; after a server that forgot us catch-up reads what was posted meanwhile."""
+    ledger = Ledger(town)
+    scope = trio.CancelScope()
+
+    async def listen() -> None:
+        with scope:
+            await run_listener(town.api, ledger.hooks(), random=random.Random(1).random, open_stream=town.open_stream)
+
+    nursery.start_soon(listen)
+    await trio.sleep(1)
+    town.say("live")
+    await trio.sleep(1)
+    await town.cut()
+    town.say("while away")
+    await trio.sleep(10)
+    for number in range(300):  # more than the server's queue holds
+        town.say(f"flood {number}")
+        if number == 0:
+            await town.cut()
+    await trio.sleep(15)
+    scope.cancel()
+    await trio.sleep(3)
+    assert ledger.seen == ["live", "while away", *(f"flood {number}" for number in range(300))]
+    assert ledger.connects[:2] == ["fresh", "resumed"]
+    assert ledger.resume is not None
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_restart_resumes_from_the_saved_point(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery, town: Town
+) -> None:
+    """The resume point of the last run is good for the next one."""
+    first = Ledger(town)
+    with trio.move_on_after(2):
+        await run_listener(town.api, first.hooks(), random=random.Random(1).random, open_stream=town.open_stream)
+    town.say("between runs")
+    second = Ledger(town, marks=first.marks)
+    with trio.move_on_after(5):
+        await run_listener(
+            town.api, second.hooks(), random=random.Random(1).random, resume=first.resume, open_stream=town.open_stream
+        )
+    assert second.connects == ["resumed"]
+    assert second.seen == ["between runs"]
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_revoked_token_shows_by_the_heartbeat(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery, town: Town
+) -> None:
+    """The socket outlives its token in silence; the action ping finds out, and the state says so."""
+    states: list[Link] = []
+
+    async def on_state(link: Link, detail: str) -> None:
+        states.append(link)
+
+    ledger = Ledger(town)
+    hooks = Hooks(ledger.on_event, ledger.on_connected, on_state, ledger.save)
+    with trio.move_on_after(60):
+        async with trio.open_nursery() as inner:
+
+            async def listen() -> None:
+                await run_listener(town.api, hooks, random=random.Random(1).random, open_stream=town.open_stream)
+
+            inner.start_soon(listen)
+            await trio.sleep(5)
+            for token in town.world.users.tokens_of(town.bot.id):
+                town.world.users.revoke_token(token.id)
+    assert any(link.auth_failed for link in states)
+    nursery.cancel_scope.cancel()
+
+
+class LosesAnswers(Faults):
+    """Applies every create and loses the answer of the first `losses`, `delay` seconds later."""
+
+    def __init__(self, losses: int, delay: float) -> None:
+        self.losses, self.delay = losses, delay
+
+    async def after(self, request: SandboxRequest, response: SandboxResponse) -> SandboxResponse:
+        if request.method == "POST" and request.path == "/api/v4/posts" and self.losses > 0:
+            self.losses -= 1
+            await trio.sleep(self.delay)
+            raise httpx.ReadError("connection reset")
+        return response
+
+
+@pytest.mark.parametrize(
+    ("losses", "delay"),
+    [
+        pytest.param(1, 0.1, id="soon"),
+        pytest.param(3, 2.0, id="thrice"),
+        pytest.param(1, 29.0, id="too late for the key"),
+    ],
+)
+async def test_a_lost_answer_makes_no_second_post(
+    losses: int, delay: float, autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    """Whenever the answer to a create is lost, the channel has the post once and we learn its id."""
+    async with a_town(nursery, LosesAnswers(losses, delay)) as town:
+        sender = Sender(town.api, UserId(town.bot.id), random.Random(3).random)
+        new = NewPost(ChannelId(town.square.id), "answer", pending_post_id=f"{town.bot.id}:1")
+        post = await sender.create(new)
+        again = await sender.create(new, in_doubt=True)
+        assert town.texts() == ["answer"]
+        assert post.id == again.id
+
+
+async def test_replies_of_one_thread_are_written_one_by_one(autojump_clock: trio.testing.MockClock, town: Town) -> None:
+    """Concurrent replies arrive in the order of their calls."""
+    sender = Sender(town.api, UserId(town.bot.id), random.Random(3).random)
+    root = town.say("question")
+
+    async def reply(number: int) -> None:
+        channel = ChannelId(town.square.id)
+        await sender.create(NewPost(channel, f"part {number}", root_id=root, pending_post_id=f"b:{number}"))
+
+    async with trio.open_nursery() as inner:
+        for number in range(5):
+            inner.start_soon(reply, number)
+            await trio.testing.wait_all_tasks_blocked()
+    assert town.texts() == ["question", *(f"part {number}" for number in range(5))]
+
+
+async def test_files_go_both_ways(autojump_clock: trio.testing.MockClock, town: Town) -> None:
+    """An upload streams with progress, can be posted and read back, and its type is judged by content."""
+    service, told = FileService(town.api), list[int]()
+    content = b"\x89PNG\r\n\x1a\n" + b"x" * 200_000
+    channel = ChannelId(town.square.id)
+    info = await service.upload(channel, from_bytes("pic.txt", content), on_progress=told.append)
+    post = await town.api.posts.create(NewPost(channel, "look", file_ids=(info.id,)))
+    assert post.file_ids == (info.id,)
+    got = await service.download(info.id, limit=300_000)
+    assert (got.content == content, got.mime_type, told[-1]) == (True, "image/png", len(content))
+
+
+async def test_direct_channels_and_the_directory(autojump_clock: trio.testing.MockClock, town: Town) -> None:
+    """The direct channel with a user is one, and look-ups are cached."""
+    directory = Directory(town.api)
+    async with open_direct_channels(town.api, UserId(town.bot.id), random=lambda: 0.0) as direct:
+        alice = await directory.username("@Alice")
+        one, two = await direct.channel(alice.id), await direct.channel(alice.id)
+    assert one is two
+    assert await directory.user(alice.id) == alice
+    post = await town.api.posts.create(NewPost(one.id, "psst"))
+    assert post.thread == ThreadRoot(post.id)

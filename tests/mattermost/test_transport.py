@@ -1,0 +1,94 @@
+"""Requests carry the token of the moment, errors are ours, sizes are bounded."""
+
+import httpx
+import pytest
+import trio
+
+from oc_trio.core.ratelimit import Lane
+from oc_trio.errors import MattermostRejected, MattermostUnavailable, PayloadError
+from oc_trio.mattermost.transport import REQUEST_SECONDS, Transport, open_origin
+from tests.mattermost.doubles import FakeHttp, error, open_api
+
+
+async def hang(request: httpx.Request) -> httpx.Response:
+    await trio.sleep_forever()
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("method", "answer", "kind", "ambiguous"),
+    [
+        pytest.param("POST", httpx.ConnectError(""), MattermostUnavailable, False, id="not connected"),
+        pytest.param("POST", httpx.ReadError(""), MattermostUnavailable, True, id="lost answer to a write"),
+        pytest.param("GET", httpx.ReadError(""), MattermostUnavailable, False, id="lost answer to a read"),
+        pytest.param("POST", httpx.RemoteProtocolError("x"), MattermostUnavailable, True, id="broken answer"),
+        pytest.param("POST", hang, MattermostUnavailable, True, id="no answer"),
+        pytest.param("POST", error(500, "x.y"), MattermostUnavailable, False, id="500"),
+        pytest.param("GET", error(403, "x.y"), MattermostRejected, False, id="403"),
+        pytest.param("GET", httpx.Response(200, text="<html>"), PayloadError, False, id="html"),
+        pytest.param(
+            "GET", httpx.Response(302, headers={"location": "//evil"}), MattermostRejected, False, id="redirect"
+        ),
+    ],
+)
+async def test_errors_are_ours_and_name_no_secret(
+    method: str, answer: object, kind: type[Exception], ambiguous: bool, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Whatever the network does comes out as one of our three errors, without the token."""
+    http = FakeHttp({f"{method} /x": answer})
+    async with open_api(http) as api:
+        with pytest.raises(kind) as caught:
+            await api.transport.request(method, "/x")
+    assert getattr(caught.value, "ambiguous", False) == ambiguous
+    assert "secret-token" not in str(caught.value)
+    assert trio.current_time() <= REQUEST_SECONDS
+    assert len(http.log) == 1
+
+
+async def test_a_429_stops_the_whole_origin(autojump_clock: trio.testing.MockClock) -> None:
+    """After a plain-text 429 the next call of any account waits for Retry-After."""
+    limited = httpx.Response(429, text="limit exceeded\n", headers={"Retry-After": "4"})
+    http = FakeHttp({"GET /x": [limited, {}]})
+    async with open_api(http) as api:
+        other = Transport(api.transport.origin, lambda: "other")
+        with pytest.raises(MattermostUnavailable) as caught:
+            await api.transport.request("GET", "/x")
+        await other.request("GET", "/x", lane=Lane.FINAL)
+        assert api.pressure.limited > 0
+    assert caught.value.retry_after == 4.0
+    assert trio.current_time() == pytest.approx(4.0, abs=0.1)
+
+
+async def test_answers_beyond_the_limit_are_refused(autojump_clock: trio.testing.MockClock) -> None:
+    """Neither an announced nor a streamed body passes the limit."""
+
+    async def endless() -> object:
+        for _ in range(100):
+            yield b"x" * 1000
+
+    streamed = httpx.Response(200, content=endless())  # type: ignore[arg-type]
+    http = FakeHttp({"GET /x": [httpx.Response(200, content=b"x" * 5000), streamed]})
+    async with open_api(http) as api:
+        for _ in range(2):
+            with pytest.raises(PayloadError):
+                await api.transport.download("/x", limit=4000)
+
+
+async def test_the_token_is_asked_each_time_and_cookies_are_not_kept(autojump_clock: trio.testing.MockClock) -> None:
+    """A replaced token file is in force at the next request, and no cookie goes from one account to another."""
+    tokens = iter(["one", "two"])
+    http = FakeHttp({"GET /x": httpx.Response(200, json={}, headers={"Set-Cookie": "MMAUTHTOKEN=abc; Path=/"})})
+    async with open_origin("http://mm.test/sub/", None, http_transport=http) as origin:
+        transport = Transport(origin, lambda: next(tokens))
+        await transport.request("GET", "/x", params={"q": "a b"})
+        await transport.request("GET", "/x")
+        assert origin.websocket_url == "ws://mm.test/sub/api/v4/websocket"
+    assert [request.headers["authorization"] for request in http.requests] == ["Bearer one", "Bearer two"]
+    assert [request.headers.get("cookie") for request in http.requests] == [None, None]
+    assert str(http.requests[0].url) == "http://mm.test/sub/api/v4/x?q=a+b"
+
+
+async def test_typing_is_dropped_without_an_error(autojump_clock: trio.testing.MockClock) -> None:
+    """A server that is away costs nobody a typing event's worth of trouble."""
+    async with open_api(FakeHttp({"POST /users/me/typing": httpx.ConnectError("")})) as api:
+        assert await api.typing("chan", "root") is False  # type: ignore[arg-type]
