@@ -139,7 +139,7 @@ class Walk:
             return walk._at_floor(fresh[len(wanted) :])
         if not fresh or not page.prev_post_id:
             return evolve(walk, done=True)
-        return evolve(walk, before=_anchor(fresh))
+        return evolve(walk, before=_anchor(page.posts))
 
     def _cut(self) -> "Walk":
         kept, rest = self.newest_first[: self.policy.max_posts], self.newest_first[self.policy.max_posts :]
@@ -161,7 +161,9 @@ def _is_current(post: Post) -> bool:
     return not (post.delete_at or post.original_id)
 
 
-def _anchor(fresh: list[Post]) -> PostId:
-    # `before=` leaves out posts of the anchor's own millisecond: take the last post but those of the oldest time.
-    oldest = fresh[-1].create_at
-    return next((post.id for post in reversed(fresh) if post.create_at > oldest), fresh[-1].id)
+def _anchor(page: tuple[Post, ...]) -> PostId:
+    # `before=` leaves out posts of the anchor's own millisecond, and the page may end between two of one: take the
+    # last post but those of the oldest time, and let the next page repeat these.
+    ordered = sorted(page, key=_newest_first)
+    oldest = ordered[-1].create_at
+    return next((post.id for post in reversed(ordered) if post.create_at > oldest), ordered[-1].id)

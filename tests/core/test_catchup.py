@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from oc_trio.core.catchup import (
@@ -152,6 +152,7 @@ def test_old_posts_below_the_watermark_are_not_missed() -> None:
     assert read(posts, NOW - 6_000_000)[0].capped is None
 
 
+@example([0, 0, 1, 1, 2], 0, 3)
 @given(st.lists(st.integers(0, 40), max_size=40), st.integers(0, 40), st.integers(2, 6))
 def test_nothing_since_the_watermark_is_missed(times: list[int], mark: int, size: int) -> None:
     """Whatever the times, ties and pages (fewer posts of one millisecond than a page holds): all, once, in order."""
