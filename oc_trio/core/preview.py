@@ -133,7 +133,7 @@ class PreviewRules:
 
 @frozen
 class DraftState:
-    """One draft post. `written` is what the server confirmed, `wanted` the newest text for it.
+    """One draft post. `written` is what the server is known to show, `wanted` the newest text for it.
 
     `in_flight` is the write that was begun and has not ended; `ended_at` when the last one ended. `unsure` is true
     once a create ended UNAVAILABLE: such a post may exist although `post_id` is None.
@@ -268,7 +268,9 @@ def _settled_if_shown(state: DraftState) -> DraftState:
 def _failed(state: DraftState, step: Create | Edit, now: float, rules: PreviewRules) -> DraftState:
     failures = state.failures + 1
     unsure = state.unsure or isinstance(step, Create)
-    state = evolve(_moved(state, Happening.FAILED), failures=failures, unsure=unsure)
+    # The edit may have been applied although no answer came, so what the post shows is not known any more: without
+    # this, an answer equal to the text before would be taken for shown.
+    state = evolve(_moved(state, Happening.FAILED), failures=failures, unsure=unsure, written="")
     if state.ending is not None and failures >= rules.ending_attempts:
         return _moved(state, Happening.ABANDONED)
     # 2**16 seconds is past every cap; a larger exponent would only make a large number.
