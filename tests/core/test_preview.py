@@ -23,6 +23,7 @@ from oc_trio.core.preview import (
     post_deleted,
     resumed,
     seal,
+    seal_block,
     wants,
     wrote,
 )
@@ -193,6 +194,27 @@ def test_an_ending_without_a_post_is_settled() -> None:
     assert next_step(finalise(wants(DraftState(), "a"), "b"), 0.0, INTERVAL, RULES) == Settled()
 
 
+def test_a_complete_block_without_a_post_gets_one() -> None:
+    """A block is created whole, however short, and is sealed by that one write."""
+    state = seal_block(DraftState(), "Hi")
+    assert next_step(state, 0.0, INTERVAL, PreviewRules(min_chars=50)) == Create("Hi")
+    assert written(state, 0.0).phase is Phase.SEALED
+
+
+def test_a_complete_block_replaces_its_preview() -> None:
+    """The post is edited once to hold the whole block."""
+    state = seal_block(drafted("Hel"), "Hello.")
+    assert next_step(state, 0.0, INTERVAL, RULES) == Edit(POST, "Hello.")
+    assert written(state, 0.0).phase is Phase.SEALED
+
+
+def test_a_create_that_was_repeated_is_followed_by_an_edit() -> None:
+    """The server answers a repeat with the post of the first try, whose text may be older."""
+    state = written(wants(DraftState(), "a"), 0.0, Wrote.UNAVAILABLE)
+    state = written(wants(state, "ab"), 5.0)
+    assert next_step(state, 10.0, INTERVAL, RULES) == Edit(POST, "ab")
+
+
 def test_the_first_ending_wins() -> None:
     """A seal after the final, or the reverse, changes nothing."""
     state = finalise(drafted("a"), "answer")
@@ -227,10 +249,14 @@ ACTIONS = st.one_of(
     st.tuples(st.just("end"), st.sampled_from([Wrote.OK, Wrote.OK, Wrote.OK, *Wrote])),
     st.tuples(st.just("final"), st.text("abc", min_size=1, max_size=6)),
     st.tuples(st.just("seal"), st.text("abd", min_size=1, max_size=6)),
+    st.tuples(st.just("block"), st.text("abe", min_size=1, max_size=6)),
     st.tuples(st.just("lose answer"), st.none()),
     st.tuples(st.just("delete"), st.none()),
     st.tuples(st.just("drop"), st.none()),
 )
+
+
+ENDINGS = {"final": finalise, "seal": seal, "block": seal_block}
 
 
 class Server:
@@ -251,8 +277,8 @@ class Server:
             self.now += value
         elif what == "want":
             self.state = wants(self.state, str(value))
-        elif what in ("final", "seal"):
-            self.state = (finalise if what == "final" else seal)(self.state, str(value))
+        elif what in ENDINGS:
+            self.state = ENDINGS[what](self.state, str(value))
             if before.ending is None and self.state.ending is not None:
                 self.promised = str(value)
         elif what == "delete":
@@ -262,7 +288,7 @@ class Server:
         elif what == "begin":
             self.begin()
         elif what == "lose answer" and self.state.in_flight is not None:
-            self.applied.append(self.state.in_flight.text)
+            self.apply(self.state.in_flight)
             self.end(Wrote.UNAVAILABLE)
         elif self.state.in_flight is not None:
             assert isinstance(value, Wrote)
@@ -283,12 +309,18 @@ class Server:
             assert self.now >= self.last_end + INTERVAL
         self.state = begun(self.state, step)
 
+    def apply(self, step: Create | Edit) -> None:
+        """A repeated create makes no second post and changes nothing."""
+        if isinstance(step, Edit) or not self.applied:
+            self.applied.append(step.text)
+
     def end(self, how: Wrote) -> None:
         step = self.state.in_flight
         assert step is not None
         if how is Wrote.OK:
-            self.applied.append(step.text)
-        self.certain = how is not Wrote.UNAVAILABLE
+            self.apply(step)
+        # What a repeated create shows is not known to the writer either.
+        self.certain = how is not Wrote.UNAVAILABLE and not (isinstance(step, Create) and self.state.unsure)
         self.last_end = self.now
         self.state = wrote(self.state, how, self.now, RULES, post_id=POST if isinstance(step, Create) else None)
 
