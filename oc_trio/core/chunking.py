@@ -8,7 +8,7 @@ import re
 import unicodedata
 from enum import Enum
 
-from oc_trio.core.fences import Fence, fence_after
+from oc_trio.core.fences import Fence, fence_after, prose_lines
 
 SERVER_LIMIT = 16_383
 """Code points that Mattermost accepts in one post (`PostMessageMaxRunesV2`); more is a 400."""
@@ -65,9 +65,11 @@ def _split(text: str, room: int, mode: ChunkMode, before: Fence | None) -> tuple
 def _cut(text: str, space: int, mode: ChunkMode, before: Fence | None) -> tuple[str, str]:
     window = text[: space + 1]
     if mode is ChunkMode.NEWLINE:
-        for gap in reversed(list(_BLANK_LINE.finditer(window))):
-            if gap.start() > 0 and fence_after(text[: gap.start()], before) is None:
-                return _apart(text, gap.start(), None)
+        gaps = [start - 1 for start, line in prose_lines(window, before) if start > 1 and not line.strip(" \t")]
+        # A blank line at the window's end may be the beginning of a longer line.
+        gaps = [gap for gap in gaps if _BLANK_LINE.match(text, gap) and text[:gap].strip()]
+        if gaps:
+            return _apart(text, gaps[-1], None)
     line_end = window.rfind("\n")
     if line_end > 0:
         line_end = _before_late_fence(text, line_end, before)
@@ -92,12 +94,9 @@ def _before_late_fence(text: str, at: int, before: Fence | None) -> int:
     """A cut before a code block that would begin in the last half of the chunk and be torn, else `at`."""
     if before is not None or fence_after(text[:at]) is None:
         return at
-    earlier = at
-    while fence_after(text[:earlier]) is not None:
-        earlier = text.rfind("\n", 0, earlier)
-        if earlier <= at // 2:
-            return at
-    return earlier
+    # The last line that begins in prose is the one that opens the fence.
+    opening = max(start for start, _ in prose_lines(text[:at]))
+    return opening - 1 if opening - 1 > at // 2 else at
 
 
 def _last_space(window: str) -> int:
@@ -139,8 +138,8 @@ def _joined(text: str, at: int) -> bool:
 
 
 def _affordable(fence: Fence | None, limit: int) -> Fence | None:
-    """The fence to reopen; one whose lines would take more than half of a post is not worth repairing."""
-    if fence is None or len(fence.opening) + len(fence.closing) + 2 <= limit // 2:
+    """The fence to reopen; one whose lines would take more than two thirds of a post is not worth repairing."""
+    if fence is None or len(fence.opening) + len(fence.closing) + 2 <= limit * 2 // 3:
         return fence
     bare = Fence("", fence.marker, "")
-    return bare if 2 * len(bare.marker) + 2 <= limit // 2 else None
+    return bare if 2 * len(bare.marker) + 2 <= limit * 2 // 3 else None

@@ -40,6 +40,6 @@ def clean(text: str) -> str:
 def defuse(text: str) -> str:
     """`clean(text)` in which no word outside code pings a channel. Idempotent."""
     text = clean(text)
-    if "@" not in text and "&" not in text:
+    if ("@" not in text and "&" not in text) or not _BROADCAST.search(text):
         return text
     return outside(certain_code_ranges(text), text, lambda part: _BROADCAST.sub(rf"\g<at>{ZERO_WIDTH_SPACE}", part))

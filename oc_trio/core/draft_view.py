@@ -163,8 +163,11 @@ class DraftView:
         sealed = self.sealed
         if self.style.mode is StreamMode.BLOCK and (block := self._work_block()):
             sealed = (*sealed, block)
-        # A plan belongs to the turn, rows and headline to the stretch of work that this text ends.
-        return evolve(self, text=delta, working=False, sealed=sealed, work=Work(plan=self.work.plan))
+        # A plan belongs to the turn, rows and headline to the stretch of work that this text ends; a verbose session
+        # keeps the rows of the whole turn under its one text.
+        keeps = self.style.verbose and self.style.mode is StreamMode.PARTIAL
+        work = Work(plan=self.work.plan, rows=self.work.rows if keeps else ())
+        return evolve(self, text=delta, working=False, sealed=sealed, work=work)
 
     def _at_work(self, work: Work) -> "DraftView":
         if self.working:

@@ -12,6 +12,7 @@ from attrs import frozen
 
 _FENCE = re.compile(r"(?P<indent>[ \t]*)(?P<marker>`{3,}|~{3,})(?P<info>[^\r\n]*)")
 _TICKS = re.compile(r"`+")
+_TICKS_OR_ESCAPE = re.compile(r"\\.|`+")
 # A fence behind a list or quote marker lives in that container, and so may end earlier than its closing line.
 _NESTED_FENCE = re.compile(r"(?:[ \t]+|[ \t]*(?:[>*+-]|\d{1,9}[.)]).*)(?:`{3}|~{3})")
 # Constructs that may swallow a backtick, which then opens nothing: links, references, autolinks, raw URLs.
@@ -50,12 +51,17 @@ def opened_by(line: str) -> Fence | None:
 
 def fence_after(text: str, fence: Fence | None = None) -> Fence | None:
     """The fence still open behind `text` when `fence` was open before it."""
-    for line in text.split("\n"):
-        if fence is None:
-            fence = opened_by(line)
-        elif fence.closed_by(line):
-            fence = None
+    for _, line in _lines(text):
+        fence = _next_fence(line, fence)
     return fence
+
+
+def prose_lines(text: str, fence: Fence | None = None) -> Iterator[tuple[int, str]]:
+    """Offset and text of each line that begins outside fenced code, fence openings among them."""
+    for start, line in _lines(text):
+        if fence is None:
+            yield start, line
+        fence = _next_fence(line, fence)
 
 
 def code_ranges(text: str) -> tuple[tuple[int, int], ...]:
@@ -74,7 +80,7 @@ def code_ranges(text: str) -> tuple[tuple[int, int], ...]:
 
 
 def certain_code_ranges(text: str) -> tuple[tuple[int, int], ...]:
-    """Half-open ranges that every reading takes for code. Line ends must be `\\n` alone."""
+    """Half-open ranges that every reading takes for code, fence openings left out. Line ends must be `\\n` alone."""
     ranges: list[tuple[int, int]] = []
     paragraph: list[tuple[int, str]] = []
     fence: Fence | None = None
@@ -110,6 +116,12 @@ def outside(ranges: tuple[tuple[int, int], ...], text: str, change: Callable[[st
     return "".join(parts)
 
 
+def _next_fence(line: str, fence: Fence | None) -> Fence | None:
+    if fence is None:
+        return opened_by(line)
+    return None if fence.closed_by(line) else fence
+
+
 def _lines(text: str) -> Iterator[tuple[int, str]]:
     at = 0
     for line in text.split("\n"):
@@ -122,21 +134,16 @@ def _spans(line: str) -> tuple[list[tuple[int, int]], bool]:
     spans: list[tuple[int, int]] = []
     paired = True
     at = 0
-    while at < len(line):
-        if line[at] == "\\" and at + 1 < len(line):
-            at += 2
+    while run := _TICKS_OR_ESCAPE.search(line, at):
+        at = run.end()
+        if run[0][0] == "\\":
             continue
-        if line[at] != "`":
-            at += 1
-            continue
-        run = _TICKS.match(line, at)
-        assert run is not None
-        close = next((m for m in _TICKS.finditer(line, run.end()) if len(m[0]) == len(run[0])), None)
-        if close is not None:
-            spans.append((at, close.end()))
-        else:
+        close = next((m for m in _TICKS.finditer(line, at) if len(m[0]) == len(run[0])), None)
+        if close is None:
             paired = False
-        at = (close or run).end()
+        else:
+            at = close.end()
+            spans.append((run.start(), at))
     return spans, paired
 
 

@@ -21,6 +21,7 @@ from oc_trio.ids import PostId
 
 STOPPED = "_(stopped)_"
 INTERRUPTED = "_(interrupted, will continue)_"
+_SORRY = "Sorry, I could not answer this."
 
 
 class Notify(Enum):
@@ -96,17 +97,13 @@ def plan_final(
     assert state.in_flight is None, "settle the write in flight first"
     preview = state.lingers if draft_is_reply else None
     if isinstance(end, Failed):
-        return FreshPosts(prepared(end.for_user, rules, prefix=False), preview)
-    if not end.text.strip() or end.text.strip() == SILENT_TOKEN or is_reasoning_only(end.text):
-        if end.media or end.buttons:
-            return FreshPosts((), preview)
-        return NothingVisible(end.silent_reason or _why_empty(end.text), preview)
-    text = convert_tables(clean(without_reasoning(end.text)), rules.tables)
-    tail = unpublished(text, published, rules)
-    if not tail and not end.media and not end.buttons:
-        return NothingVisible("the answer is already published in blocks", preview)
-    texts = prepared(tail, rules, prefix=tail == text)
-    if end.media or end.buttons or preview is None or state.phase is not Phase.DRAFT or rules.notify is Notify.FINAL:
+        return FreshPosts(prepared(end.for_user.strip() or _SORRY, rules, prefix=False), preview)
+    texts, why_none = _texts(clean(end.text), published, rules)
+    if end.media or end.buttons:
+        return FreshPosts(texts, preview)
+    if not texts:
+        return NothingVisible(end.silent_reason or why_none, preview)
+    if preview is None or state.phase is not Phase.DRAFT or rules.notify is Notify.FINAL:
         return FreshPosts(texts, preview)
     notice = (rules.done_notice,) if rules.notify is Notify.BOTH and rules.done_notice else ()
     return EditInPlace(preview, texts[0], texts[1:] + notice, unchanged=texts[0] == state.written)
@@ -115,7 +112,7 @@ def plan_final(
 def prepared(text: str, rules: ReplyRules, *, prefix: bool = True) -> tuple[str, ...]:
     """The posts of a text: tables rewritten, prefixed, defused and cut, each within the server's limit."""
     text = convert_tables(clean(text), rules.tables)
-    if prefix:
+    if prefix and text.strip():
         text = with_prefix(text, rules.response_prefix)
     safe = clean if rules.allow_channel_mentions else defuse
     # Cutting may tear a code span open and bare a mention in it, so each chunk is defused by itself. That adds
@@ -190,7 +187,16 @@ def _behind(text: str, wanted: str, rules: ReplyRules) -> int | None:
     return len(text) if found == len(wanted) else None
 
 
-def _why_empty(text: str) -> str:
+def _texts(text: str, published: tuple[str, ...], rules: ReplyRules) -> tuple[tuple[str, ...], str]:
+    """The posts that an answer still needs, and why there are none if there are none."""
     if not text.strip():
-        return "the agent returned an empty answer"
-    return "the agent chose to say nothing" if text.strip() == SILENT_TOKEN else "the answer held only reasoning"
+        return (), "the agent returned an empty answer"
+    if text.strip() == SILENT_TOKEN:
+        return (), "the agent chose to say nothing"
+    if is_reasoning_only(text):
+        return (), "the answer held only reasoning"
+    text = convert_tables(without_reasoning(text), rules.tables)
+    tail = unpublished(text, published, rules)
+    if not tail:
+        return (), "the answer is already published in blocks"
+    return prepared(tail, rules, prefix=tail == text), "nothing visible is left of the answer"

@@ -75,10 +75,11 @@ class Wrote(Enum):
 
 
 class Ending(Enum):
-    """Why a last text is written: the answer is complete, or the turn was cut off."""
+    """Why a last text is written: the answer is complete, the turn was cut off, or a block of its own is."""
 
     FINAL = "final"
     SEAL = "seal"
+    BLOCK = "block"
 
 
 @frozen
@@ -133,7 +134,7 @@ class PreviewRules:
 
 @frozen
 class DraftState:
-    """One draft post. `written` is what the server confirmed, `wanted` the newest text for it.
+    """One draft post. `written` is what the server is known to show, `wanted` the newest text for it.
 
     `in_flight` is the write that was begun and has not ended; `ended_at` when the last one ended. `unsure` is true
     once a create ended UNAVAILABLE: such a post may exist although `post_id` is None.
@@ -186,8 +187,16 @@ def finalise(state: DraftState, text: str) -> DraftState:
 
 
 def seal(state: DraftState, text: str) -> DraftState:
-    """The last text of a turn that was cut off, or of a block that is complete; like `finalise`."""
+    """The last text of a turn that was cut off; like `finalise`."""
     return _end(state, Ending.SEAL, text)
+
+
+def seal_block(state: DraftState, text: str) -> DraftState:
+    """The last text of a block that is complete. Without a post one is created, however short the text is.
+
+    Only phase SEALED says that the post holds the text; after LOST it does not, or not for sure.
+    """
+    return _end(state, Ending.BLOCK, text)
 
 
 def drop_pending(state: DraftState) -> DraftState:
@@ -208,7 +217,7 @@ def next_step(state: DraftState, now: float, interval: float, rules: PreviewRule
     """What to do now; `interval` is the least time in seconds between the end of a write and the next one."""
     if state.in_flight is not None:
         return Idle()
-    if state.phase.is_over or (state.phase is Phase.NONE and state.ending is not None):
+    if state.phase.is_over or (state.phase is Phase.NONE and state.ending in (Ending.FINAL, Ending.SEAL)):
         return Settled()
     if state.ending is not None:
         return WaitUntil(state.retry_at) if now < state.retry_at else _write(state)
@@ -239,7 +248,9 @@ def wrote(state: DraftState, how: Wrote, now: float, rules: PreviewRules, post_i
         return evolve(_moved(state, Happening.REFUSED), deleted=state.deleted or how is Wrote.GONE)
     if isinstance(step, Create):
         assert post_id is not None, "a post that was created has an id"
-        state = evolve(_moved(state, Happening.CREATED), post_id=post_id, written=step.text, failures=0, retry_at=0.0)
+        # A repeated create is answered with the post that the first one made, and so perhaps with the first text.
+        shown = "" if state.unsure else step.text
+        state = evolve(_moved(state, Happening.CREATED), post_id=post_id, written=shown, failures=0, retry_at=0.0)
     else:
         state = _moved(state, Happening.EDITED)
         state = evolve(state, written=step.text, failures=0, retry_at=0.0, edits=state.edits + 1)
@@ -268,7 +279,9 @@ def _settled_if_shown(state: DraftState) -> DraftState:
 def _failed(state: DraftState, step: Create | Edit, now: float, rules: PreviewRules) -> DraftState:
     failures = state.failures + 1
     unsure = state.unsure or isinstance(step, Create)
-    state = evolve(_moved(state, Happening.FAILED), failures=failures, unsure=unsure)
+    # The edit may have been applied although no answer came, so what the post shows is not known any more: without
+    # this, an answer equal to the text before would be taken for shown.
+    state = evolve(_moved(state, Happening.FAILED), failures=failures, unsure=unsure, written="")
     if state.ending is not None and failures >= rules.ending_attempts:
         return _moved(state, Happening.ABANDONED)
     # 2**16 seconds is past every cap; a larger exponent would only make a large number.

@@ -9,9 +9,10 @@ import re
 from oc_trio.core.fences import code_ranges
 
 _NAMES = "think|thinking|thought|reasoning"
-_TAG = re.compile(rf"<\s*(?P<close>/?)\s*(?:{_NAMES})\b[^<>\n]{{0,80}}>", re.IGNORECASE)
+_TAG = re.compile(rf"<\s{{0,3}}(?P<close>/?)\s{{0,3}}(?:{_NAMES})\b[^<>\n]{{0,80}}>", re.IGNORECASE)
 # The beginning of a tag at the very end of a text that is still being streamed.
-_TAG_BEGUN = re.compile(r"<\s*/?\s*[a-z]{0,9}\Z", re.IGNORECASE)
+_TAG_BEGUN = re.compile(r"<\s{0,3}/?\s{0,3}[a-z]{0,9}\Z", re.IGNORECASE)
+_HINT = re.compile("reasoning|thinking", re.IGNORECASE)
 _QUOTED = re.compile(r"\s{0,3}>[>\s]*[*_]{0,3}(?:reasoning\s*:|thinking\b)", re.IGNORECASE)
 _LABEL = re.compile(r"\s*[*_]{0,3}(?:reasoning\s*:|thinking(?:…|\.\.\.|:)?)[*_]{0,3}\s*", re.IGNORECASE)
 _ITALIC = re.compile(r"\s*(?:_[^_\n].*_|\*[^*\s].*\*)\s*")
@@ -65,6 +66,8 @@ def _without_tags(text: str) -> str:
 
 
 def _without_blocks(text: str) -> str:
+    if not _HINT.search(text):
+        return text
     lines = text.split("\n")
     fenced = code_ranges(text) if "`" in text or "~" in text else ()
     kept: list[str] = []

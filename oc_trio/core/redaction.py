@@ -1,6 +1,7 @@
 """Takes credentials out of a line that is about to be shown: key=value secrets, bearer tokens, known token shapes.
 
-A last safeguard for tool rows and notices; it does not make it safe to log configuration.
+A last safeguard for tool rows and notices; it does not make it safe to log configuration. Every repetition is bounded
+or anchored, so that a long hostile line costs linear time.
 """
 
 import re
@@ -8,10 +9,10 @@ import re
 MASK = "***"
 
 _PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
-_USERINFO = re.compile(r"(?P<keep>[a-z][a-z0-9+.-]*://)[^\s/@]+@", re.IGNORECASE)
+_USERINFO = re.compile(r"(?P<keep>(?<![a-z0-9])[a-z][a-z0-9+.-]{0,20}://)[^\s/@]+@", re.IGNORECASE)
 _SCHEME = re.compile(r"\b(?P<keep>(?:bearer|basic|token)\s+)[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
 _ASSIGNED = re.compile(
-    r"""(?P<keep>(?<![A-Za-z0-9])[A-Za-z0-9_-]*(?:api[_-]?key|access[_-]?key|token|secret|passwd|password|passphrase
+    r"""(?P<keep>(?<![A-Za-z0-9])[A-Za-z0-9_-]{0,40}(?:api[_-]?key|access[_-]?key|token|secret|passwd|password|passphrase
         |authorization|cookie|credentials?)["']?(?:\s*[:=]\s*|\s+(?=["'])))
         (?:"[^"]*"|'[^']*'|(?:(?:bearer|basic|token)\s+)?[^\s,;&"']+)""",
     re.IGNORECASE | re.VERBOSE,
@@ -23,7 +24,7 @@ _FLAG = re.compile(
 _SHAPES = re.compile(
     r"\b(?:sk-[A-Za-z0-9_-]{16,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_-]{16,}"
     r"|xox[abprs]-[A-Za-z0-9-]{10,}|AKIA[A-Z0-9]{16}|AIza[A-Za-z0-9_-]{30,}"
-    r"|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*)"
+    r"|(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*)"
 )
 
 

@@ -11,7 +11,7 @@ from attrs import frozen
 
 from oc_trio.core.fences import Fence, opened_by
 
-_DELIMITER = re.compile(r"\s*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*")
+_DELIMITER = re.compile(r":?-+:?")
 _BAR = re.compile(r"(?<!\\)\|")
 _TICKS = re.compile(r"`+")
 
@@ -60,8 +60,8 @@ def _table_at(lines: list[str], at: int) -> tuple[Table, int] | None:
     """The table whose header is line `at`, and the index of the line behind it."""
     if at + 1 >= len(lines) or "|" not in lines[at] or "|" not in lines[at + 1]:
         return None
-    header = _cells(lines[at])
-    if not _DELIMITER.fullmatch(lines[at + 1]) or len(_cells(lines[at + 1])) != len(header):
+    header, delimiters = _cells(lines[at]), _cells(lines[at + 1])
+    if len(header) != len(delimiters) or not all(map(_DELIMITER.fullmatch, delimiters)):
         return None
     end = at + 2
     rows: list[tuple[str, ...]] = []

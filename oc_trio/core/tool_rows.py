@@ -56,6 +56,7 @@ _FACES = {
     "image": ("🖼️", "Image"),
 }
 _TELLING = ("path", "file_path", "file", "query", "pattern", "url", "name", "title", "text")
+_KEPT_DETAIL = 2_000
 _ENDINGS = {ToolStatus.FAILED: "failed", ToolStatus.DENIED: "not allowed"}
 
 
@@ -70,13 +71,13 @@ def is_shell(name: str) -> bool:
 
 def row_of(event: ToolStarted, command_text: CommandText) -> ToolRow:
     """The row of a call that begins."""
-    return ToolRow(event.call_id, event.name, redact(_detail(event, command_text)))
+    return ToolRow(event.call_id, event.name, _shown(_detail(event, command_text)))
 
 
 def ended_row(row: ToolRow, event: ToolEnded, command_text: CommandText) -> ToolRow:
     """The row after its call ended; what the tool says of itself replaces the detail, except for hidden commands."""
     hidden = is_shell(event.name) and command_text is CommandText.STATUS
-    detail = row.detail if hidden or not event.detail else redact(event.detail)
+    detail = row.detail if hidden or not event.detail else _shown(event.detail)
     return ToolRow(row.call_id, row.name, detail, event.status)
 
 
@@ -96,6 +97,12 @@ def shortened(line: str, width: int) -> str:
         return line[: max(0, width)]
     tail = (width - 1) // 3
     return f"{line[: width - 1 - tail]}…{line[-tail:] if tail else ''}"
+
+
+def _shown(detail: str) -> str:
+    """A detail without secrets, bounded: a row may hold a whole file's text, of which one line's width is drawn."""
+    shown = redact(" ".join(detail[:_KEPT_DETAIL].split()))
+    return shown if len(detail) <= _KEPT_DETAIL else f"{shown[: _KEPT_DETAIL // 2]}…"
 
 
 def _face(name: str) -> tuple[str, str]:

@@ -1,0 +1,196 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oc_trio.core.chunking import SERVER_LIMIT
+from oc_trio.core.defuse import ZERO_WIDTH_SPACE
+from oc_trio.core.final_plan import (
+    INTERRUPTED,
+    STOPPED,
+    EditInPlace,
+    FinalPlan,
+    FreshPosts,
+    NothingVisible,
+    Notify,
+    ReplyRules,
+    plan_final,
+    prepared,
+    sealed_text,
+    unsealed,
+)
+from oc_trio.core.preview import DraftState, Phase
+from oc_trio.core.tables import TableMode
+from oc_trio.core.turn_events import Button, Failed, Final, Media
+from oc_trio.ids import PostId
+
+POST = PostId("p" * 26)
+RULES = ReplyRules()
+NONE = DraftState()
+DRAFT = DraftState(phase=Phase.DRAFT, post_id=POST, written="Hel", wanted="Hello")
+FINAL = DraftState(phase=Phase.FINAL, post_id=POST, written="Hello")
+SEALED = DraftState(phase=Phase.SEALED, post_id=POST, written="Hello")
+LOST = DraftState(phase=Phase.LOST, post_id=POST, written="Hello")
+DELETED = DraftState(phase=Phase.LOST, post_id=POST, written="Hello", deleted=True)
+MEDIA = Final("Look", media=(Media(path="/tmp/a.png"),))
+BUTTONS = Final("Choose", buttons=((Button("Yes"),),))
+
+
+@pytest.mark.parametrize(
+    ("state", "end", "rules", "expected"),
+    [
+        pytest.param(DRAFT, Final("Hello."), RULES, EditInPlace(POST, "Hello."), id="text goes into the draft"),
+        pytest.param(DRAFT, Final("Hel"), RULES, EditInPlace(POST, "Hel", unchanged=True), id="identical text"),
+        pytest.param(NONE, Final("Hello."), RULES, FreshPosts(("Hello.",)), id="no draft"),
+        pytest.param(LOST, Final("Hello."), RULES, FreshPosts(("Hello.",), POST), id="a draft that refused edits"),
+        pytest.param(DELETED, Final("Hello."), RULES, FreshPosts(("Hello.",)), id="a draft that is gone"),
+        pytest.param(FINAL, Final("More."), RULES, FreshPosts(("More.",)), id="a second final leaves the first"),
+        pytest.param(SEALED, Final("More."), RULES, FreshPosts(("More.",)), id="a sealed draft stays"),
+        pytest.param(
+            DRAFT,
+            Final("one two"),
+            ReplyRules(limit=3),
+            EditInPlace(POST, "one", ("two",)),
+            id="long text goes on below",
+        ),
+        pytest.param(NONE, Final("one two"), ReplyRules(limit=3), FreshPosts(("one", "two")), id="long and fresh"),
+        pytest.param(DRAFT, MEDIA, RULES, FreshPosts(("Look",), POST), id="media"),
+        pytest.param(DRAFT, BUTTONS, RULES, FreshPosts(("Choose",), POST), id="buttons"),
+        pytest.param(DRAFT, Final("", media=MEDIA.media), RULES, FreshPosts((), POST), id="media without text"),
+        pytest.param(DRAFT, Failed("Sorry.", "x"), RULES, FreshPosts(("Sorry.",), POST), id="an error"),
+        pytest.param(FINAL, Failed("Sorry.", "x"), RULES, FreshPosts(("Sorry.",)), id="a later error keeps the answer"),
+        pytest.param(
+            DRAFT, Final("", silent_reason="hush"), RULES, NothingVisible("hush", POST), id="deliberately nothing"
+        ),
+        pytest.param(NONE, Final(""), RULES, NothingVisible("the agent returned an empty answer"), id="empty"),
+        pytest.param(
+            NONE, Final("NO_REPLY"), RULES, NothingVisible("the agent chose to say nothing"), id="the silent token"
+        ),
+        pytest.param(
+            DRAFT,
+            Final("> Reasoning: x"),
+            RULES,
+            NothingVisible("the answer held only reasoning", POST),
+            id="reasoning",
+        ),
+        pytest.param(
+            DRAFT, Final("<think>x</think>Hi"), RULES, EditInPlace(POST, "Hi"), id="reasoning before the answer"
+        ),
+        pytest.param(
+            DRAFT, Final("Hi"), ReplyRules(response_prefix="[b]"), EditInPlace(POST, "[b] Hi"), id="response prefix"
+        ),
+        pytest.param(
+            DRAFT, Final("@all"), RULES, EditInPlace(POST, f"@{ZERO_WIDTH_SPACE}all"), id="broadcasts are defused"
+        ),
+        pytest.param(
+            DRAFT, Final("@all"), ReplyRules(allow_channel_mentions=True), EditInPlace(POST, "@all"), id="or allowed"
+        ),
+        pytest.param(
+            DRAFT, Final("|a|\n|-|\n|b|"), ReplyRules(tables=TableMode.BULLETS), EditInPlace(POST, "- b"), id="tables"
+        ),
+        pytest.param(
+            DRAFT, Final("Hi"), ReplyRules(notify=Notify.FINAL), FreshPosts(("Hi",), POST), id="notify by a fresh final"
+        ),
+        pytest.param(
+            DRAFT,
+            Final("Hi"),
+            ReplyRules(notify=Notify.BOTH, done_notice="Done."),
+            EditInPlace(POST, "Hi", ("Done.",)),
+            id="notify by a notice",
+        ),
+    ],
+)
+def test_plan_final(state: DraftState, end: Final | Failed, rules: ReplyRules, expected: FinalPlan) -> None:
+    """Each end of a turn has one plan."""
+    assert plan_final(state, end, rules) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "published", "expected"),
+    [
+        pytest.param("One.\n\nTwo.", ("One.",), EditInPlace(POST, "Two."), id="only the rest"),
+        pytest.param("One.\nTwo.", ("[b] One.",), EditInPlace(POST, "Two."), id="behind the response prefix"),
+        pytest.param(
+            "One.\n\nTwo.", ("One.", "Two."), NothingVisible("the answer is already published in blocks", POST)
+        ),
+        pytest.param("One. Two.", ("One.",), EditInPlace(POST, "[b] One. Two."), id="no line end between"),
+        pytest.param("Other.", ("One.",), EditInPlace(POST, "[b] Other."), id="blocks don't line up"),
+        pytest.param(
+            "hi @all\n\nTwo.", (f"hi @{ZERO_WIDTH_SPACE}all",), EditInPlace(POST, "Two."), id="blocks were defused"
+        ),
+    ],
+)
+def test_published_blocks_are_not_sent_again(text: str, published: tuple[str, ...], expected: FinalPlan) -> None:
+    """The final text loses what blocks hold, where they line up."""
+    assert plan_final(DRAFT, Final(text), ReplyRules(response_prefix="[b]"), published=published) == expected
+
+
+def test_blocks_line_up_without_a_prefix() -> None:
+    """A prefix is taken off only where one is configured."""
+    assert plan_final(DRAFT, Final("One.\n\nTwo."), RULES, published=("One.",)) == EditInPlace(POST, "Two.")
+
+
+def test_a_draft_that_shows_work_stays() -> None:
+    """In mode block the tool post is neither edited nor deleted."""
+    assert plan_final(DRAFT, Final("Done."), RULES, draft_is_reply=False) == FreshPosts(("Done.",))
+
+
+def test_a_torn_code_span_does_not_bare_a_broadcast() -> None:
+    """Each chunk is defused by itself."""
+    assert prepared("`aa @all b`", ReplyRules(limit=8)) == (f"`aa @{ZERO_WIDTH_SPACE}all", "b`")
+
+
+def test_zero_width_spaces_never_push_a_post_over_the_limit() -> None:
+    """A code span full of broadcasts that is torn gets shorter chunks."""
+    posts = prepared(f"`{'@all ' * 4000}`", ReplyRules(limit=SERVER_LIMIT))
+    assert max(map(len, posts)) <= SERVER_LIMIT
+    assert "".join(posts).count(f"@{ZERO_WIDTH_SPACE}all") == 4000
+
+
+@given(st.lists(st.sampled_from(["@all ", "`", "x" * 50, "\n"]), max_size=60).map(lambda parts: "".join(parts) * 40))
+def test_prepared_posts_fit_the_server(text: str) -> None:
+    """Zero-width spaces don't push a post over the limit."""
+    assert all(len(piece) <= SERVER_LIMIT for piece in prepared(text, ReplyRules(limit=SERVER_LIMIT)))
+
+
+@given(
+    st.one_of(st.text(), st.text("|- \n\0<think>/`@al", max_size=30)),
+    st.sampled_from([NONE, DRAFT, FINAL, LOST]),
+    st.sampled_from(TableMode),
+)
+def test_any_answer_has_a_plan_with_visible_posts(text: str, state: DraftState, tables: TableMode) -> None:
+    """Whatever a model says ends in posts that show something or in none at all."""
+    plan = plan_final(state, Final(text), ReplyRules(limit=10, tables=tables))
+    if isinstance(plan, NothingVisible):
+        assert plan.reason
+        return
+    posts = plan.texts if isinstance(plan, FreshPosts) else (plan.text, *plan.then)
+    assert posts
+    assert all(post.strip() for post in posts)
+
+
+def test_an_error_without_words_gets_some() -> None:
+    """A failed turn never ends in silence."""
+    assert plan_final(NONE, Failed(" ", "x"), RULES) == FreshPosts(("Sorry, I could not answer this.",))
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        pytest.param("Half", f"Half\n\n{STOPPED}", id="words"),
+        pytest.param("", STOPPED, id="nothing was said"),
+        pytest.param("```py\nx", f"```py\nx\n```\n\n{STOPPED}", id="an open fence"),
+        pytest.param(f"Half\n\n{INTERRUPTED}", f"Half\n\n{STOPPED}", id="an earlier mark"),
+    ],
+)
+def test_sealed_text(said: str, expected: str) -> None:
+    """What was said stays, with a mark behind it."""
+    assert sealed_text(said, STOPPED) == expected
+    assert sealed_text(expected, STOPPED) == expected
+    assert STOPPED not in unsealed(expected)
+
+
+def test_a_sealed_text_fits_the_server() -> None:
+    """A text at the limit gives way to the mark."""
+    text = sealed_text("x" * 20_000, STOPPED)
+    assert len(text) <= SERVER_LIMIT
+    assert text.endswith(STOPPED)
