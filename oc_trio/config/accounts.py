@@ -114,17 +114,18 @@ def _merged(
         merged["enabled"] = False
     origins = {key: where for key, (_, where) in base.items()}
     for layer, prefix in ((root, ROOT), (own, path)):
-        origins.update(_leaves(layer, "", prefix))
+        origins.update(key_paths(layer, "", prefix))
     return AccountTable(normalize_account_id(name), path, merged, origins)
 
 
-def _leaves(table: Mapping[str, Any], inner: str, outer: str) -> dict[str, str]:
+def key_paths(table: Mapping[str, Any], inner: str = "", outer: str = "") -> dict[str, str]:
+    """Every path in a table as seen from `inner`, mapped to the same path as seen from `outer`."""
     made: dict[str, str] = {}
     for name, value in table.items():
         here, there = join(inner, str(name)), join(outer, str(name))
         made[here] = there
         if isinstance(value, Mapping):
-            made.update(_leaves(value, here, there))
+            made.update(key_paths(value, here, there))
     return made
 
 

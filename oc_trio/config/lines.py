@@ -15,6 +15,7 @@ _HEADER = re.compile(r"\s*(\[\[?)(.+?)\]\]?\s*(?:#.*)?")
 _KEY = re.compile(
     r"""\s*((?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*'))*)\s*="""
 )
+_LAST = re.compile(r'(\.?[A-Za-z0-9_-]+|\.?"(?:[^"\\]|\\.)*"|\[\d+\])$')
 _LONG = re.compile(r'"""|\'\'\'')
 
 
@@ -43,7 +44,10 @@ def line_of(path: str, lines: Mapping[str, int]) -> int | None:
     while path:
         if path in lines:
             return lines[path]
-        path = re.sub(r'(\.?[A-Za-z0-9_-]+|\.?"(?:[^"\\]|\\.)*"|\[\d+\])$', "", path) if path[-1] not in " ." else ""
+        shorter = _LAST.sub("", path)
+        if shorter == path:
+            return None
+        path = shorter
     return None
 
 

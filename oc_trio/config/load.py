@@ -31,7 +31,7 @@ from oc_trio.ids import AccountId
 class Loaded:
     """A usable configuration. `accounts` holds the enabled accounts that can run; `broken` those left out, and why.
 
-    `tables` keeps each account's keys with their origins, for `config show`.
+    `values` are the file's, in today's spelling, and `tables` each account's with their origins, for `config show`.
     """
 
     config: Config
@@ -42,6 +42,7 @@ class Loaded:
     warnings: tuple[Problem, ...] = ()
     broken: Mapping[AccountId, tuple[Problem, ...]] = field(factory=dict, hash=False)
     tables: Mapping[AccountId, AccountTable] = field(factory=dict, repr=False, hash=False)
+    values: Mapping[str, Any] = field(factory=dict, repr=False, hash=False)
 
     @property
     def path(self) -> Path | None:
@@ -108,6 +109,7 @@ def build(document: Document, env: Mapping[str, str], *, isolate: bool = False, 
         _placed(found.warnings + whole.warnings, document),
         MappingProxyType(broken),
         MappingProxyType({table.id: table for table in tables}),
+        modern,
     )
 
 
@@ -210,7 +212,9 @@ def _unrelated(problems: list[Problem], malformed: list[str]) -> list[Problem]:
 
 def _placed(problems: list[Problem], document: Document) -> tuple[Problem, ...]:
     """Each problem once, with file and line."""
-    return tuple(dict.fromkeys(evolve(problem, where=document.place(problem.path)) for problem in problems))
+    whole = str(document.path)
+    places = [evolve(problem, where="" if problem.path == whole else document.place(problem.path)) for problem in problems]
+    return tuple(dict.fromkeys(places))
 
 
 def _installed_agents() -> list[str]:

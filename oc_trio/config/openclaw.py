@@ -7,6 +7,7 @@ from typing import Any
 from oc_trio.config.checks import Findings
 from oc_trio.config.parse import join
 
+_SECRET_KEYS = {"botToken", "apiKey", "token"}
 _VARIABLE = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)\}")
 
 
@@ -23,6 +24,9 @@ def adapt(document: Mapping[str, Any], env: Mapping[str, str], found: Findings) 
 
 def _substitute(value: Any, path: str, env: Mapping[str, str], found: Findings) -> Any:
     if isinstance(value, str):
+        whole = _VARIABLE.fullmatch(value.strip())
+        if whole and path.rpartition(".")[2] in _SECRET_KEYS:
+            return {"source": "env", "id": whole[1]}
         return _VARIABLE.sub(lambda match: _variable(match[1], path, env, found), value) if "${" in value else value
     if isinstance(value, Mapping):
         return {str(name): _substitute(inner, join(path, str(name)), env, found) for name, inner in value.items()}

@@ -1,0 +1,75 @@
+"""The configuration in effect, as lines: path, value (secrets hidden), and where the value comes from."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import attrs
+from attrs import frozen
+
+from oc_trio.config.accounts import ROOT, key_paths
+from oc_trio.config.fields import Spec, own_keys
+from oc_trio.config.load import Loaded
+from oc_trio.config.mattermost import MattermostSection
+from oc_trio.config.parse import join
+from oc_trio.config.secrets import Secret
+from oc_trio.config.written import written
+
+DEFAULT = "default"
+
+
+@frozen
+class Setting:
+    """One key in effect. `origin` is `default`, `file:line`, an environment variable, or a path with `file:line`."""
+
+    path: str
+    value: Any
+    origin: str
+
+
+def settings(loaded: Loaded) -> list[Setting]:
+    """Every key that has a value: the accounts complete, then everything else. Unset keys are left out."""
+    made: list[Setting] = []
+    for name, account in loaded.accounts.items():
+        table = loaded.tables[name]
+        for path, value, secret in _leaves(account, ""):
+            if path != "id":
+                known = table.origins.get(path)
+                made.append(Setting(join(f"{ROOT}.accounts", name) + f".{path}", value, _origin(loaded, known, secret)))
+    paths = key_paths(loaded.values)
+    for path, value, secret in _leaves(loaded.config, ""):
+        if not path.startswith(ROOT + "."):
+            made.append(Setting(path, value, _origin(loaded, path if path in paths else None, secret)))
+    return made
+
+
+def _origin(loaded: Loaded, path: str | None, secret: Secret | None) -> str:
+    if secret is not None and secret.ref is not None:
+        read_from = f", read from {secret.ref}"
+        return (loaded.document.place(path) if path else str(secret.ref)) + (read_from if path else "")
+    if path is None:
+        return DEFAULT
+    return f"{loaded.document.place(path)} {path}".strip()
+
+
+def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any, Secret | None]]:
+    """Path, value in the file's terms, and the secret itself where it is one."""
+    declared: type = type(value)
+    if declared is MattermostSection:
+        return
+    for entry in own_keys(declared):
+        inner = getattr(value, entry.attribute)
+        here = path if entry.spec.flat else join(path, entry.name)
+        yield from _leaf(inner, entry.spec, here)
+
+
+def _leaf(inner: Any, spec: Spec, here: str) -> Iterator[tuple[str, Any, Secret | None]]:
+    if isinstance(inner, Secret):
+        if inner:
+            yield here, written(inner, spec), inner
+    elif attrs.has(type(inner)):
+        yield from _leaves(inner, here)
+    elif isinstance(inner, Mapping) and any(attrs.has(type(item)) for item in inner.values()):
+        for name, item in inner.items():
+            yield from _leaf(item, spec, join(here, name))
+    elif inner is not None and inner != {} and inner != "":
+        yield here, written(inner, spec), None
