@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from attrs import frozen
 
 from oc_trio.core.obligations import ObligationState, Outcome, cancelled
+from oc_trio.errors import StoreError
 from oc_trio.ids import AccountId, ChannelId, ObligationId, PostId, SessionKey, TurnId
 from oc_trio.store.columns import join_ids, split_posts
 from oc_trio.store.engine import Engine, Row, Tx
@@ -68,7 +69,12 @@ def begin(tx: Tx, turn: Turn, ids: tuple[ObligationId, ...], at: int) -> tuple[O
         *(turn.id, turn.account, turn.session, turn.channel_id, turn.root_id),
         *(turn.draft, join_ids(turn.drafts), turn.final, at),
     )
-    earlier = tx.all("SELECT DISTINCT turn FROM obligations WHERE id IN (??) AND turn <> ?", ids, turn.id)
+    if tx.value("SELECT ended_at FROM turns WHERE id = ?", turn.id):
+        # Bound to a turn that no restart looks at, an obligation would be open for ever.
+        raise StoreError(f"turn {turn.id} has ended, it can't begin again")
+    earlier = tx.all(
+        "SELECT DISTINCT turn FROM obligations WHERE id IN (??) AND turn <> ? AND state = 'open'", ids, turn.id
+    )
     bound = tx.all(
         "UPDATE obligations SET turn = ?, attempts = attempts + 1 WHERE id IN (??) AND state = 'open' RETURNING id",
         *(turn.id, ids),
@@ -108,8 +114,9 @@ class Turns:
     async def begin(self, turn: Turn, obligation_ids: Iterable[ObligationId], at: int) -> tuple[ObligationId, ...]:
         """Bind the open ones among `obligation_ids` and count the attempt; returns those bound.
 
-        Beginning a turn that exists goes on with it. A turn that loses its last open obligation to this one ends
-        as cancelled. `turn.draft`, `drafts` and `final` are taken over when the row is new.
+        Beginning an unfinished turn goes on with it; one that has ended raises StoreError. A turn that loses its
+        last open obligation to this one ends as cancelled. `turn.draft`, `drafts` and `final` are taken over when
+        the row is new.
         """
         wanted = tuple(obligation_ids)
         return await self._engine.run(lambda tx: begin(tx, turn, wanted, at))
