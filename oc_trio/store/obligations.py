@@ -82,3 +82,13 @@ class Obligations:
         """Move open ones to a terminal state; returns how many moved. What has ended keeps its end."""
         wanted = tuple(ids)
         return await self._engine.run(lambda tx: close(tx, wanted, outcome, at))
+
+    async def revise(self, obligation: ObligationId, payload: str) -> bool:
+        """The message was edited before it was answered: a restart must run the new text. False once it has ended."""
+        return bool(
+            await self._engine.run(
+                lambda tx: tx.run(
+                    "UPDATE obligations SET payload = ? WHERE id = ? AND state = 'open'", payload, obligation
+                )
+            )
+        )
