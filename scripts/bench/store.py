@@ -9,6 +9,7 @@ sync every commit to disk, so the directory's disk is what is measured.
 
 import argparse
 import json
+import os
 import platform
 import sqlite3
 import sys
@@ -29,6 +30,7 @@ from oc_trio.store.store import Store, open_store
 from tests.store.cluster import binaries, open_cluster
 
 TASKS = (1, 20)
+SYNCS = 500
 PAYLOAD = json.dumps({"message": "x" * 260})
 
 
@@ -74,12 +76,25 @@ def postgres_places() -> Iterator[Iterator[str]]:
         yield (cluster.new_schema() for _ in TASKS)
 
 
+def disk_syncs(directory: Path) -> int:
+    """Synced writes of 4 KiB per second, one after the other: the ceiling of one task, and a measure of the machine."""
+    descriptor = os.open(directory / "syncs", os.O_CREAT | os.O_WRONLY, 0o600)
+    began = time.perf_counter()
+    for _ in range(SYNCS):
+        os.pwrite(descriptor, b"x" * 4096, 0)
+        os.fdatasync(descriptor)
+    spent = time.perf_counter() - began
+    os.close(descriptor)
+    return round(SYNCS / spent)
+
+
 def run_all(directory: Path, count: int) -> dict[str, object]:
     result: dict[str, object] = {
         "bench": "store",
         "python": platform.python_version(),
         "sqlite_version": sqlite3.sqlite_version,
         "admissions": count,
+        "disk_syncs": disk_syncs(directory),
     }
     result["sqlite"] = {f"tasks_{n}": trio.run(measure, str(directory / f"journal-{n}"), n, count) for n in TASKS}
     with closing(sqlite3.connect(":memory:")) as connection:
