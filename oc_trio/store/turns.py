@@ -61,13 +61,17 @@ def _mark_ended(tx: Tx, turn: TurnId, outcome: Outcome, at: int) -> int:
     )
 
 
+def _with_draft(drafts: tuple[PostId, ...], draft: PostId | None) -> tuple[PostId, ...]:
+    return drafts if draft is None or draft in drafts else (*drafts, draft)
+
+
 def begin(tx: Tx, turn: Turn, ids: tuple[ObligationId, ...], at: int) -> tuple[ObligationId, ...]:
     tx.run(
         "INSERT INTO turns (id, account, session, channel_id, root_id, draft, drafts, final, begun_at, ended_at,"
         " outcome, outcome_posts, outcome_reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, '', '', '')"
         " ON CONFLICT (id) DO NOTHING",
         *(turn.id, turn.account, turn.session, turn.channel_id, turn.root_id),
-        *(turn.draft, join_ids(turn.drafts), turn.final, at),
+        *(turn.draft, join_ids(_with_draft(turn.drafts, turn.draft)), turn.final, at),
     )
     if tx.value("SELECT ended_at FROM turns WHERE id = ?", turn.id):
         # Bound to a turn that no restart looks at, an obligation would be open for ever.
@@ -90,9 +94,7 @@ def begin(tx: Tx, turn: Turn, ids: tuple[ObligationId, ...], at: int) -> tuple[O
 def set_draft(tx: Tx, turn: TurnId, post: PostId | None) -> None:
     row = tx.one("SELECT drafts FROM turns WHERE id = ?", turn)
     drafts = split_posts(row[0]) if row else ()
-    if post is not None and post not in drafts:
-        drafts = (*drafts, post)
-    tx.run("UPDATE turns SET draft = ?, drafts = ? WHERE id = ?", post, join_ids(drafts), turn)
+    tx.run("UPDATE turns SET draft = ?, drafts = ? WHERE id = ?", post, join_ids(_with_draft(drafts, post)), turn)
 
 
 def end(tx: Tx, turn: TurnId, outcome: Outcome, at: int) -> int:

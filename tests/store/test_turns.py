@@ -107,12 +107,12 @@ async def test_a_new_turn_takes_over(store: Store) -> None:
     owed = await owe(store, "p1", "p2")
     await store.turns.begin(turn("t1"), owed, 10)
 
-    await store.turns.begin(turn("t2", draft=post("d1"), drafts=(post("d1"),)), owed[:1], 20)
+    await store.turns.begin(turn("t2", draft=post("d1")), owed[:1], 20)
     assert [item.id for item in await store.turns.unfinished(ACCOUNT)] == ["t1", "t2"]
 
     await store.turns.begin(turn("t2"), owed, 30)
     [left] = await store.turns.unfinished(ACCOUNT)
-    assert (left.id, left.draft, left.obligations) == ("t2", "d1", tuple(owed))
+    assert (left.id, left.draft, left.drafts, left.obligations) == ("t2", "d1", ("d1",), tuple(owed))
     first = await store.turns.get(T1)
     assert first is not None
     assert first.outcome == cancelled("superseded by t2")
