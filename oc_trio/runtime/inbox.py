@@ -114,7 +114,7 @@ class Inbox:
         message = self.intake.reread(post, facts, obligation.source)
         if message.text == InboundMessage.from_json(obligation.payload).text:
             return  # a pin, a preview or a reaction: the words are the same
-        await kit.store.obligations.set_payload(obligation.id, message.to_json())
+        await kit.store.obligations.revise(obligation.id, message.to_json())
         session = self.dispatcher.get(message.session)
         if session is not None:
             session.replace(Job(obligation, message), reason=Cut.EDITED.value)

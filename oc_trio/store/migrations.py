@@ -13,14 +13,14 @@ from oc_trio.store.schema import ACCESS, CONVERSATIONS, LEDGER
 MIGRATIONS: tuple[tuple[str, ...], ...] = ((*LEDGER, *CONVERSATIONS, *ACCESS),)
 
 
+def _version(tx: Tx) -> int:
+    tx.run("CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL PRIMARY KEY)")
+    return int(tx.value("SELECT COALESCE(MAX(version), 0) FROM schema_version"))
+
+
 async def schema_version(engine: Engine) -> int:
     """The number of migrations that the database has seen; makes the table that counts them."""
-
-    def read(tx: Tx) -> int:
-        tx.run("CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL PRIMARY KEY)")
-        return int(tx.value("SELECT COALESCE(MAX(version), 0) FROM schema_version"))
-
-    return await engine.run(read)
+    return await engine.run(_version)
 
 
 async def migrate(engine: Engine, *, copy_to: str | None, migrations: Sequence[tuple[str, ...]] = MIGRATIONS) -> int:
@@ -52,11 +52,14 @@ def refuse_newer(version: int, known: int) -> None:
 
 
 async def require_current(engine: Engine) -> int:
-    """For readers beside a running gateway, which must not change the schema under it."""
-    version = await schema_version(engine)
-    refuse_newer(version, len(MIGRATIONS))
-    if version < len(MIGRATIONS):
-        raise StoreError(
-            f"the journal has schema {version}, not {len(MIGRATIONS)}: start the gateway once to update it"
-        )
-    return version
+    """For readers beside a running gateway, which must not change anything: StoreError unless up to date."""
+
+    def read(tx: Tx) -> int:
+        version = _version(tx)
+        refuse_newer(version, len(MIGRATIONS))
+        if version < len(MIGRATIONS):
+            # Raised in here, it undoes the table that was made to look.
+            raise StoreError(f"the journal has schema {version}, not {len(MIGRATIONS)}: start the gateway to update it")
+        return version
+
+    return await engine.run(read)

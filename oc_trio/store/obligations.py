@@ -83,8 +83,8 @@ class Obligations:
         wanted = tuple(ids)
         return await self._engine.run(lambda tx: close(tx, wanted, outcome, at))
 
-    async def set_payload(self, obligation: ObligationId, payload: str) -> bool:
-        """The message reads differently now (its author edited it); False once the obligation has ended."""
+    async def revise(self, obligation: ObligationId, payload: str) -> bool:
+        """The message was edited before it was answered: a restart must run the new text. False once it has ended."""
         return bool(
             await self._engine.run(
                 lambda tx: tx.run(

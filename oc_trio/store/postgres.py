@@ -27,6 +27,7 @@ SETTINGS = {
     "application_name": "oc-trio",
 }
 STATEMENT_TIMEOUT_MS = 30_000
+LOCK_WAIT_MS = 1000
 
 
 @functools.lru_cache(maxsize=512)
@@ -71,16 +72,19 @@ class PostgresDriver:
 
     @staticmethod
     def _lock(connection: psycopg.Connection) -> None:
-        """A session lock: the server releases it when this connection ends, however it ends."""
-        row = connection.execute(
-            "SELECT pg_try_advisory_lock(%s::int, hashtext(current_schema())), current_database()", (LOCK_CLASS,)
-        ).fetchone()
-        assert row is not None
-        if not row[0]:
+        """A session lock: the server releases it when this connection ends, however it ends.
+
+        It is waited for shortly, since the server takes a moment to notice that the last gateway has gone.
+        """
+        connection.execute(f"SET lock_timeout = {LOCK_WAIT_MS}".encode())
+        try:
+            connection.execute("SELECT pg_advisory_lock(%s::int, hashtext(current_schema()))", (LOCK_CLASS,))
+        except psycopg.errors.LockNotAvailable:
             raise StoreError(
-                f"another gateway is using the PostgreSQL database {row[1]}; "
+                f"another gateway is using the PostgreSQL database {connection.info.dbname}; "
                 "stop it, or give this one a database or schema of its own"
-            )
+            ) from None
+        connection.execute("SET lock_timeout = 0")
 
     def begin(self) -> None:
         if self._connection is not None and not self._connection.closed:

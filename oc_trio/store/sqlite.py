@@ -35,9 +35,9 @@ class SqliteDriver:
         driver = cls(None)
         driver._adopted = True
         driver._connection = connection
-        connection.isolation_level = None
         if connection.in_transaction:
-            connection.rollback()
+            connection.rollback()  # first: a change of isolation_level commits
+        connection.isolation_level = None
         return driver
 
     def _connect(self) -> sqlite3.Connection:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from attrs import frozen
 
 from oc_trio.core.obligations import ObligationState, Outcome, cancelled
+from oc_trio.errors import StoreError
 from oc_trio.ids import AccountId, ChannelId, ObligationId, PostId, SessionKey, TurnId
 from oc_trio.store.columns import join_ids, split_posts
 from oc_trio.store.engine import Engine, Row, Tx
@@ -60,15 +61,24 @@ def _mark_ended(tx: Tx, turn: TurnId, outcome: Outcome, at: int) -> int:
     )
 
 
+def _with_draft(drafts: tuple[PostId, ...], draft: PostId | None) -> tuple[PostId, ...]:
+    return drafts if draft is None or draft in drafts else (*drafts, draft)
+
+
 def begin(tx: Tx, turn: Turn, ids: tuple[ObligationId, ...], at: int) -> tuple[ObligationId, ...]:
     tx.run(
         "INSERT INTO turns (id, account, session, channel_id, root_id, draft, drafts, final, begun_at, ended_at,"
         " outcome, outcome_posts, outcome_reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, '', '', '')"
         " ON CONFLICT (id) DO NOTHING",
         *(turn.id, turn.account, turn.session, turn.channel_id, turn.root_id),
-        *(turn.draft, join_ids(turn.drafts), turn.final, at),
+        *(turn.draft, join_ids(_with_draft(turn.drafts, turn.draft)), turn.final, at),
     )
-    earlier = tx.all("SELECT DISTINCT turn FROM obligations WHERE id IN (??) AND turn <> ?", ids, turn.id)
+    if tx.value("SELECT ended_at FROM turns WHERE id = ?", turn.id):
+        # Bound to a turn that no restart looks at, an obligation would be open for ever.
+        raise StoreError(f"turn {turn.id} has ended, it can't begin again")
+    earlier = tx.all(
+        "SELECT DISTINCT turn FROM obligations WHERE id IN (??) AND turn <> ? AND state = 'open'", ids, turn.id
+    )
     bound = tx.all(
         "UPDATE obligations SET turn = ?, attempts = attempts + 1 WHERE id IN (??) AND state = 'open' RETURNING id",
         *(turn.id, ids),
@@ -84,9 +94,7 @@ def begin(tx: Tx, turn: Turn, ids: tuple[ObligationId, ...], at: int) -> tuple[O
 def set_draft(tx: Tx, turn: TurnId, post: PostId | None) -> None:
     row = tx.one("SELECT drafts FROM turns WHERE id = ?", turn)
     drafts = split_posts(row[0]) if row else ()
-    if post is not None and post not in drafts:
-        drafts = (*drafts, post)
-    tx.run("UPDATE turns SET draft = ?, drafts = ? WHERE id = ?", post, join_ids(drafts), turn)
+    tx.run("UPDATE turns SET draft = ?, drafts = ? WHERE id = ?", post, join_ids(_with_draft(drafts, post)), turn)
 
 
 def end(tx: Tx, turn: TurnId, outcome: Outcome, at: int) -> int:
@@ -108,8 +116,9 @@ class Turns:
     async def begin(self, turn: Turn, obligation_ids: Iterable[ObligationId], at: int) -> tuple[ObligationId, ...]:
         """Bind the open ones among `obligation_ids` and count the attempt; returns those bound.
 
-        Beginning a turn that exists goes on with it. A turn that loses its last open obligation to this one ends
-        as cancelled. `turn.draft`, `drafts` and `final` are taken over when the row is new.
+        Beginning an unfinished turn goes on with it; one that has ended raises StoreError. A turn that loses its
+        last open obligation to this one ends as cancelled. `turn.draft`, `drafts` and `final` are taken over when
+        the row is new.
         """
         wanted = tuple(obligation_ids)
         return await self._engine.run(lambda tx: begin(tx, turn, wanted, at))

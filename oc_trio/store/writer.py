@@ -68,14 +68,16 @@ class WriterEngine:
     def _serve(self) -> None:
         """The thread: until it is told to end, then let go of the connection."""
         going = True
-        while going:
-            batch, going = self._next_batch()
-            if batch:
-                results = commit_together(self._driver, [job.work for job in batch])
-                for job, result in zip(batch, results):
-                    job.result = result
-                self._token.run_sync_soon(self._settle, batch)
-        self._driver.close()
+        try:
+            while going:
+                batch, going = self._next_batch()
+                if batch:
+                    results = commit_together(self._driver, [job.work for job in batch])
+                    for job, result in zip(batch, results):
+                        job.result = result
+                    self._token.run_sync_soon(self._settle, batch)
+        finally:
+            self._driver.close()
 
     def _next_batch(self) -> tuple[list[_Job], bool]:
         batch: list[_Job] = []

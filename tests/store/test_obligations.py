@@ -81,3 +81,16 @@ async def test_an_obligation_shows_its_turn_and_draft(store: Store) -> None:
 
     assert bound is not None
     assert (bound.turn, bound.draft, bound.attempts) == ("t1", "draft", 1)
+
+
+async def test_an_edited_message_is_answered_as_edited(store: Store) -> None:
+    """The new text counts as long as the answer is open."""
+    owed = await owe(store, "p1")
+
+    assert await store.obligations.revise(owed.id, "edited")
+    await store.obligations.close([owed.id], silent("done"), 5)
+    assert not await store.obligations.revise(owed.id, "too late")
+
+    ended = await store.obligations.get(owed.id)
+    assert ended is not None
+    assert ended.payload == "edited"

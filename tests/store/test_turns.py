@@ -1,6 +1,7 @@
 import pytest
 
 from oc_trio.core.obligations import ObligationState, Outcome, cancelled, delivered, silent
+from oc_trio.errors import StoreError
 from oc_trio.ids import ObligationId, TurnId
 from oc_trio.store.store import Store
 from tests.store.rows import ACCOUNT, OTHER, admission, post, turn
@@ -76,17 +77,42 @@ async def test_a_turn_goes_on_after_a_restart(store: Store) -> None:
     assert bound.attempts == 2
 
 
+async def test_a_turn_that_ended_does_not_begin_again(store: Store) -> None:
+    """An obligation bound to it would be open for ever: a restart looks at unfinished turns only."""
+    first, second = await owe(store, "p1", "p2")
+    await store.turns.begin(turn("t1"), [first], 10)
+    await store.turns.end(T1, silent("nothing to say"), 20)
+
+    with pytest.raises(StoreError, match="t1 has ended"):
+        await store.turns.begin(turn("t1"), [second], 30)
+
+    row = await store.obligations.get(second)
+    assert row is not None
+    assert (row.turn, row.attempts) == (None, 0)
+
+
+async def test_only_what_is_still_owed_is_taken_over(store: Store) -> None:
+    """A turn whose message was closed meanwhile goes on: nothing was taken from it."""
+    owed = await owe(store, "p1")
+    await store.turns.begin(turn("t1"), owed, 10)
+    await store.obligations.close(owed, cancelled("deleted"), 15)
+
+    assert await store.turns.begin(turn("t2"), owed, 20) == ()
+
+    assert [item.id for item in await store.turns.unfinished(ACCOUNT)] == ["t1", "t2"]
+
+
 async def test_a_new_turn_takes_over(store: Store) -> None:
     """A turn that owes nothing any more because another took it over isn't resumed."""
     owed = await owe(store, "p1", "p2")
     await store.turns.begin(turn("t1"), owed, 10)
 
-    await store.turns.begin(turn("t2", draft=post("d1"), drafts=(post("d1"),)), owed[:1], 20)
+    await store.turns.begin(turn("t2", draft=post("d1")), owed[:1], 20)
     assert [item.id for item in await store.turns.unfinished(ACCOUNT)] == ["t1", "t2"]
 
     await store.turns.begin(turn("t2"), owed, 30)
     [left] = await store.turns.unfinished(ACCOUNT)
-    assert (left.id, left.draft, left.obligations) == ("t2", "d1", tuple(owed))
+    assert (left.id, left.draft, left.drafts, left.obligations) == ("t2", "d1", ("d1",), tuple(owed))
     first = await store.turns.get(T1)
     assert first is not None
     assert first.outcome == cancelled("superseded by t2")

@@ -1,0 +1,84 @@
+import sqlite3
+import stat
+from pathlib import Path
+
+import pytest
+import trio
+
+from oc_trio.errors import StoreError
+from oc_trio.store.sqlite import SqliteDriver
+from oc_trio.store.store import open_store
+from tests.store.rows import ACCOUNT, admission
+
+
+def pragma(driver: SqliteDriver, name: str) -> object:
+    return driver.execute(f"PRAGMA {name}")[0][0][0]
+
+
+def test_commits_are_synced_and_readers_do_not_wait(tmp_path: Path) -> None:
+    """WAL with full sync: a power cut keeps what was acknowledged."""
+    driver = SqliteDriver(tmp_path / "journal")
+    driver.begin()
+    driver.commit()
+
+    assert (pragma(driver, "journal_mode"), pragma(driver, "synchronous")) == ("wal", 2)
+    driver.close()
+
+
+async def test_only_the_owner_can_read_the_journal(tmp_path: Path) -> None:
+    """The file holds command tokens and what people wrote; so do its siblings and its copies."""
+    path = tmp_path / "state" / "journal"
+    async with open_store(path) as store:
+        await store.cron.ran("job", 1)
+        await store.backup(tmp_path / "copy")
+        files = [*path.parent.iterdir(), tmp_path / "copy"]
+
+        assert {file.name for file in files} >= {"journal", "journal-wal", "copy"}
+        assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+async def test_a_copy_is_whole_and_never_overwrites(tmp_path: Path) -> None:
+    """A backup taken while the journal is in use opens as a journal."""
+    async with open_store(tmp_path / "journal") as store:
+        await store.admission.admit(admission("p1"))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(store.backup, tmp_path / "copy")
+            nursery.start_soon(store.admission.admit, admission("p2"))
+        with pytest.raises(StoreError, match="never overwrites"):
+            await store.backup(tmp_path / "copy")
+
+    async with open_store(tmp_path / "copy") as store:
+        assert await store.obligations.by_trigger(ACCOUNT, "p1") is not None
+
+
+async def test_damage_is_found(tmp_path: Path) -> None:
+    """A sound journal has nothing to report; a damaged one can't be opened, and says what it is."""
+    path = tmp_path / "journal"
+    async with open_store(path) as store:
+        await store.admission.admit(admission("p1"))
+        assert await store.integrity_check() == ()
+        assert (await store.stats()).size > 0
+    path.write_bytes(b"not a database at all" * 1000)
+
+    with pytest.raises(StoreError, match="not a database"):
+        async with open_store(path):
+            pytest.fail("opened a damaged file")
+
+
+async def test_a_place_that_can_not_be_written_is_named(tmp_path: Path) -> None:
+    """The operator reads which path is the problem."""
+    (tmp_path / "file").write_text("in the way")
+
+    with pytest.raises(StoreError, match="file"):
+        async with open_store(tmp_path / "file" / "journal"):
+            pytest.fail("opened below a file")
+
+
+def test_an_adopted_connection_stays_its_owners(tmp_path: Path) -> None:
+    """Closing the driver leaves the connection open."""
+    connection = sqlite3.connect(":memory:")
+    SqliteDriver.adopt(connection).close()
+
+    assert connection.execute("SELECT 1").fetchone() == (1,)
+    connection.close()
