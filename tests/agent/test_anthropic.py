@@ -62,9 +62,9 @@ STALLED = Reply(chunks=(stream(start(), block(0, "text", text=""), delta(0, "tex
 
 async def test_a_streamed_answer_becomes_deltas_and_one_final() -> None:
     """Usage counts cached input too, and the last count of output wins."""
-    async with serve_model(text("Hel", "lo")) as server:
+    async with serve_model(text("Good ", "day")) as server:
         events = await ask(server)
-    assert events == [TextDelta("Hello"), Final("Hello", usage=Usage(7, 9, "claude"))]
+    assert events == [TextDelta("Good day"), Final("Good day", usage=Usage(7, 9, "claude"))]
     (seen,) = server.seen
     assert seen.path == "/v1/messages"
     assert (seen.headers["x-api-key"], seen.headers["anthropic-version"]) == (KEY, "2023-06-01")
