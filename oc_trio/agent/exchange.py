@@ -24,7 +24,7 @@ _WHOLE_BODY = 16 * 1024 * 1024
 class Deadlines:
     """Seconds: to connect, from the request to the first event, and between two chunks after that.
 
-    Local models read a long prompt for minutes before their first token; hosted ones send keep-alives.
+    Local models read a long prompt for minutes before their first token; hosted ones send a sign of life.
     """
 
     connect: float = 10.0

@@ -63,7 +63,7 @@ class McpState(Enum):
 
 
 class McpServer:
-    """One server's tools. `problem` says why it is down; `starts` counts successful starts."""
+    """One server's tools. `problem` says why it is down, empty while up; `starts` counts successful starts."""
 
     def __init__(self, spec: McpServerSpec) -> None:
         if bool(spec.command) == bool(spec.url):
@@ -123,7 +123,9 @@ class McpServer:
         from mcp import MCPError
         from mcp.types import CONNECTION_CLOSED
 
-        if isinstance(exc, MCPError) and exc.error.code != CONNECTION_CLOSED:
+        # An HTTP server that was restarted no longer knows our session and says so with these words.
+        lost = not isinstance(exc, MCPError) or exc.error.code == CONNECTION_CLOSED or "Session terminated" in str(exc)
+        if not lost:
             return ToolResult(f"{call.name} failed: {exc}", ToolStatus.FAILED)
         self.problem = f"it went away during {call.name}"
         self._lost.set()
@@ -151,6 +153,7 @@ class McpServer:
     async def _serve_until_lost(self, client: "Client") -> None:
         self._lost = trio.Event()
         self._client = client
+        self.problem = ""
         self.starts += 1
         self._settled.set()
         log.info("MCP server is up", server=self.name, tools=len(self.specs))

@@ -6,10 +6,14 @@ import shutil
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
+from hypercorn.config import Config
+from hypercorn.trio import serve
 
 from oc_trio.agent.mcp import McpServer, McpServerSpec, McpState, Restarts
 from oc_trio.agent.port import Message, Role, ToolCall, ToolResult, TurnRequest
@@ -104,6 +108,47 @@ async def test_a_server_that_does_not_start_is_down_and_says_why(spec: McpServer
         result = await server.call(ToolCall("1", "add"))
         assert result.status is ToolStatus.FAILED
         assert server.specs == ()
+
+
+@asynccontextmanager
+async def served_over_http(port: int) -> AsyncIterator[int]:
+    """The toy server on streamable HTTP; yields its port."""
+    from tests.agent.toy_mcp_server import make_server
+
+    config = Config()
+    config.bind = [f"127.0.0.1:{port}"]
+    config.graceful_timeout = 0.1
+    stop = trio.Event()
+    app: Any = make_server().streamable_http_app()
+    async with trio.open_nursery() as nursery:
+        start = partial(serve, app, config, shutdown_trigger=stop.wait)
+        binds: list[str] = await nursery.start(start)
+        yield int(binds[0].rpartition(":")[2])
+        stop.set()
+
+
+async def test_a_server_over_http_is_used_lost_and_found_again(tmp_path: Path) -> None:
+    """Calls, a cancellation that arrives, a restart of the server in between."""
+    marker = tmp_path / "marker"
+    async with trio.open_nursery() as nursery:
+        async with served_over_http(0) as port:
+            spec = McpServerSpec("toy", url=f"http://127.0.0.1:{port}/mcp", restarts=Restarts(0.05, 0.05))
+            server = McpServer(spec)
+            await nursery.start(server.serve)
+            assert await server.call(ToolCall("1", "add", {"a": 1, "b": 2})) == ToolResult("3")
+            async with trio.open_nursery() as calls:
+                calls.start_soon(server.call, ToolCall("2", "wait", {"marker": str(marker)}))
+                await until_file(Path(f"{marker}.started"))
+                calls.cancel_scope.cancel()
+            await until_file(marker)
+        lost = await server.call(ToolCall("3", "add", {"a": 1, "b": 2}))
+        assert "went away" in lost.text
+        async with served_over_http(port):
+            with trio.fail_after(30):
+                while server.starts < 2:  # noqa: ASYNC110 - the owner waits between starts
+                    await trio.sleep(0.01)
+            assert await server.call(ToolCall("4", "add", {"a": 2, "b": 2})) == ToolResult("4")
+            nursery.cancel_scope.cancel()
 
 
 async def test_a_turn_uses_the_tools_under_the_servers_name() -> None:

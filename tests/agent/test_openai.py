@@ -56,17 +56,17 @@ async def ask(server: ModelServer, request: TurnRequest | None = None, **setting
 
 
 STALLED = Reply(chunks=(sse(delta("Half"), done=False),), pause=True)
-HELLO = Reply(body=sse(delta("Hel"), delta("lo"), delta(None, "stop")))
+HELLO = Reply(body=sse(delta("Good "), delta("day"), delta(None, "stop")))
 
 
 async def test_a_streamed_answer_becomes_deltas_and_one_final() -> None:
     """Deltas arrive as increments; usage comes in a last chunk without choices."""
     usage = {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 2}}
-    chunks = (sse(delta("Hel"), done=False), sse(delta("lo"), delta("", "stop"), usage))
+    chunks = (sse(delta("Good "), done=False), sse(delta("day"), delta("", "stop"), usage))
     async with serve_model(Reply(chunks=chunks)) as server:
         events = await ask(server)
-    assert "".join(event.text for event in events if isinstance(event, TextDelta)) == "Hello"
-    assert events[-1] == Final("Hello", usage=Usage(7, 2, "m1"))
+    assert "".join(event.text for event in events if isinstance(event, TextDelta)) == "Good day"
+    assert events[-1] == Final("Good day", usage=Usage(7, 2, "m1"))
     (seen,) = server.seen
     assert seen.path == "/v1/chat/completions"
     assert seen.headers["authorization"] == f"Bearer {KEY}"
@@ -108,8 +108,8 @@ async def test_reasoning_is_kept_apart_from_the_reply() -> None:
     body = sse(
         delta(None, reasoning_content="a"),
         delta(None, reasoning="b"),
-        delta("<thi"),
-        delta("nk>c</think>\n\nyes"),
+        delta("<"),
+        delta("think>c</think>\n\nyes"),
         delta(None, "stop"),
     )
     async with serve_model(Reply(body=body)) as server:

@@ -27,8 +27,8 @@ CASES = [
     pytest.param("say <think>x</think>", "", "say <think>x</think>", id="later tags are text"),
     pytest.param("<thin ice", "", "<thin ice", id="almost a tag"),
     pytest.param("<think>never closed", "never closed", "", id="unclosed"),
-    pytest.param("<think>a </thi b</think>c", "a </thi b", "c", id="almost closed"),
-    pytest.param("<thi", "", "<thi", id="the start of a tag at the end"),
+    pytest.param("<think>a </thin b</think>c", "a </thin b", "c", id="almost closed"),
+    pytest.param("<thin", "", "<thin", id="the start of a tag at the end"),
     pytest.param("  ", "", "", id="white space alone"),
     pytest.param("  a", "", "a", id="white space first"),
 ]

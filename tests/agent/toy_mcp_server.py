@@ -7,16 +7,12 @@ from pathlib import Path
 import anyio
 from mcp.server.mcpserver import MCPServer
 
-server = MCPServer("toy", log_level="CRITICAL")
 
-
-@server.tool()
 def add(a: int, b: int) -> int:
     """Add two numbers."""
     return a + b
 
 
-@server.tool()
 async def wait(marker: str) -> str:
     """Wait for ever; when cancelled, leave the marker."""
     Path(f"{marker}.started").touch()  # noqa: ASYNC240 - a toy may block
@@ -27,7 +23,6 @@ async def wait(marker: str) -> str:
     return ""
 
 
-@server.tool()
 def die() -> str:
     """Die in the middle of a call."""
     sys.stderr.write("dying\n")
@@ -35,11 +30,18 @@ def die() -> str:
     os._exit(3)
 
 
-@server.tool(name="odd.name/here")
 def odd() -> str:
     """Has a name that model APIs refuse."""
     return "odd"
 
 
+def make_server() -> MCPServer:
+    server = MCPServer("toy", log_level="CRITICAL")
+    for tool in (add, wait, die):
+        server.tool()(tool)
+    server.tool(name="odd.name/here")(odd)
+    return server
+
+
 if __name__ == "__main__":
-    server.run("stdio")
+    make_server().run("stdio")

@@ -1,0 +1,91 @@
+"""Agents of other packages are found, made and run; the examples of docs/agents.md work as they stand."""
+
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oc_trio.agent.command import CommandAgent, CommandSettings
+from oc_trio.agent.entrypoints import installed_agents, load_agent, make_agent
+from oc_trio.agent.port import Message, Role, TurnRequest
+from oc_trio.core.turn_events import Final, TextDelta
+from oc_trio.errors import ConfigError
+from oc_trio.ids import AgentId, SessionKey
+from tests.agent.model_server import collect
+
+DOCS = (Path(__file__).parents[2] / "docs" / "agents.md").read_text()
+REQUEST = TurnRequest(AgentId("a"), SessionKey("s"), "", (Message(Role.USER, "hello you"),))
+
+
+def example(name: str, language: str = "python") -> str:
+    """The code block of the page that holds `name`."""
+    blocks: list[str] = re.findall(rf"```{language}\n(.*?)```", DOCS, re.DOTALL)
+    return next(block for block in blocks if name in block)
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Iterator[None]:
+    """The page's package, as an installer would lay it out."""
+    (tmp_path / "shout_agent.py").write_text(example("shout_agent.py"))
+    info = tmp_path / "shout-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: shout\nVersion: 1.0\n")
+    header, line = example("oc_trio.agents", "toml").strip().splitlines()
+    assert header == '[project.entry-points."oc_trio.agents"]'
+    (info / "entry_points.txt").write_text(f"[oc_trio.agents]\n{line.replace(chr(34), '')}\n")
+    sys.path.insert(0, str(tmp_path))
+    yield
+    sys.path.remove(str(tmp_path))
+    sys.modules.pop("shout_agent", None)
+
+
+@pytest.mark.usefixtures("installed")
+async def test_the_documented_package_answers() -> None:
+    """It is found by its name and gets its settings."""
+    assert "shout" in installed_agents()
+    agent = load_agent("shout", {"mark": "?"})
+    assert await collect(agent, REQUEST) == [TextDelta("HELLO YOU?"), Final("HELLO YOU?")]
+
+
+def test_the_documented_package_is_short() -> None:
+    """Twenty lines of code are enough."""
+    assert len([line for line in example("shout_agent.py").splitlines() if line.strip()]) <= 20
+
+
+async def test_the_documented_program_answers() -> None:
+    """As `command` would start it."""
+    agent = CommandAgent(CommandSettings((sys.executable, "-c", example("answer.py"))))
+    events = await collect(agent, REQUEST)
+    assert events == [TextDelta("olleh "), TextDelta("uoy "), Final("olleh uoy ")]
+
+
+def test_an_unknown_name_is_the_operators_mistake() -> None:
+    """The error lists what is installed."""
+    with pytest.raises(ConfigError, match=r"no agent named 'nobody'.*installed agents"):
+        load_agent("nobody", {})
+
+
+def _missing() -> object:
+    raise ImportError("no module named x")
+
+
+def _nothing(settings: Mapping[str, Any]) -> object:
+    return object()
+
+
+@pytest.mark.parametrize(
+    ("load", "words"),
+    [
+        (_missing, "can't be loaded: no module named x"),
+        (lambda: 5, "is no callable"),
+        (lambda: _nothing, "without run"),
+    ],
+    ids=["import error", "no callable", "no agent"],
+)
+def test_an_unusable_agent_is_the_operators_mistake(load: Any, words: str) -> None:
+    """One clear message for each way."""
+    with pytest.raises(ConfigError, match=words):
+        make_agent("x", load, {})

@@ -1,0 +1,120 @@
+"""The rules of an agent hold for every call, whoever made the tool."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from oc_trio.agent.port import ToolCall, ToolResult, ToolSpec
+from oc_trio.agent.toolbox import LocalTools, RuledToolbox, ToolFailed, ToolPolicy, Verdict
+from oc_trio.core.turn_events import ToolStatus
+
+
+async def echo(arguments: Mapping[str, Any]) -> str:
+    await trio.lowlevel.checkpoint()
+    return f"echo {arguments['text']}"
+
+
+async def broken(arguments: Mapping[str, Any]) -> str:
+    await trio.lowlevel.checkpoint()
+    raise ToolFailed("no such file")
+
+
+async def slow(arguments: Mapping[str, Any]) -> ToolResult:
+    await trio.sleep(50)
+    return ToolResult("late")
+
+
+SCHEMA = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
+FILES = LocalTools(((ToolSpec("echo", "Echoes.", SCHEMA), echo), (ToolSpec("slow", "Waits."), slow)))
+CORE = LocalTools(((ToolSpec("broken", "Breaks."), broken), (ToolSpec("files__echo", "Clashes."), broken)))
+BOXES = {"files": FILES, "": CORE}
+
+
+def names(policy: ToolPolicy) -> list[str]:
+    return [spec.name for spec in RuledToolbox(BOXES, policy).specs]
+
+
+OFFERS = [
+    pytest.param(ToolPolicy(), ["files__echo", "files__slow", "broken"], id="all"),
+    pytest.param(ToolPolicy(allow=("files__*",)), ["files__echo", "files__slow"], id="a box"),
+    pytest.param(ToolPolicy(allow=("files__*",), deny=("*slow",)), ["files__echo"], id="deny wins"),
+    pytest.param(ToolPolicy(allow=()), [], id="nothing"),
+]
+
+
+@pytest.mark.parametrize(("policy", "offered"), OFFERS)
+def test_what_is_offered(policy: ToolPolicy, offered: list[str]) -> None:
+    """Names carry their box; of two tools with one name the first counts."""
+    assert names(policy) == offered
+
+
+CALLS = [
+    pytest.param("files__echo", {"text": "a"}, ToolResult("echo a"), id="works"),
+    pytest.param("files__echo", {}, ToolResult("Missing arguments: text.", ToolStatus.FAILED), id="missing argument"),
+    pytest.param("broken", {}, ToolResult("no such file", ToolStatus.FAILED), id="fails"),
+    pytest.param("nope", {}, ToolResult("There is no tool named nope.", ToolStatus.FAILED), id="unknown"),
+    pytest.param("echo", {}, ToolResult("There is no tool named echo.", ToolStatus.FAILED), id="without its box"),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "result"), CALLS)
+async def test_calls(name: str, arguments: dict[str, Any], result: ToolResult) -> None:
+    """Every outcome is a result."""
+    assert await RuledToolbox(BOXES).call(ToolCall("1", name, arguments)) == result
+
+
+async def test_a_tool_that_is_not_offered_can_not_be_called() -> None:
+    """A model may remember a name from elsewhere."""
+    box = RuledToolbox(BOXES, ToolPolicy(deny=("files__echo",)))
+    assert (await box.call(ToolCall("1", "files__echo", {"text": "a"}))).status is ToolStatus.FAILED
+
+
+async def test_time_limits(autojump_clock: trio.testing.MockClock) -> None:
+    """The first pattern that fits decides, else the common limit."""
+    box = RuledToolbox(BOXES, ToolPolicy(limit=60, limits={"files__s*": 3}))
+    result = await box.call(ToolCall("1", "files__slow"))
+    assert result == ToolResult("files__slow was stopped after 3 s.", ToolStatus.FAILED, "took too long")
+    assert trio.current_time() == pytest.approx(3)
+    assert (await RuledToolbox(BOXES).call(ToolCall("1", "files__slow"))).text == "late"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "status"), [(Verdict(True), ToolStatus.COMPLETED), (Verdict(False, "not now"), ToolStatus.DENIED)]
+)
+async def test_a_person_decides(verdict: Verdict, status: ToolStatus) -> None:
+    """Only the named tools are asked about, with the name and arguments that the model gave."""
+    asked: list[ToolCall] = []
+
+    async def approve(call: ToolCall) -> Verdict:
+        await trio.lowlevel.checkpoint()
+        asked.append(call)
+        return verdict
+
+    box = RuledToolbox(BOXES, ToolPolicy(approve=("files__echo",)), approve)
+    result = await box.call(ToolCall("1", "files__echo", {"text": "a"}))
+    assert result.status is status
+    assert result.text == ("echo a" if verdict.allowed else "not now")
+    await box.call(ToolCall("2", "broken"))
+    assert asked == [ToolCall("1", "files__echo", {"text": "a"})]
+
+
+async def test_without_anyone_to_ask_the_answer_is_no() -> None:
+    """Closed by default."""
+    box = RuledToolbox(BOXES, ToolPolicy(approve=("*",)))
+    assert (await box.call(ToolCall("1", "files__echo", {"text": "a"}))).status is ToolStatus.DENIED
+
+
+async def test_a_long_result_is_cut() -> None:
+    """The model is told how much is missing."""
+    box = RuledToolbox(BOXES, ToolPolicy(longest_result=6))
+    result = await box.call(ToolCall("1", "files__echo", {"text": "abcd"}))
+    assert result.text == "echo a\n[3 more characters were left out]"
+
+
+async def test_a_bug_in_a_function_is_not_hidden() -> None:
+    """Only `ToolFailed` is meant for the model."""
+    with pytest.raises(KeyError):
+        await LocalTools(((ToolSpec("echo", ""), echo),)).call(ToolCall("1", "echo"))
