@@ -12,8 +12,9 @@ from attrs import field, frozen
 
 from oc_trio.config.accounts import Account
 from oc_trio.config.mattermost import ConnectionMode
-from oc_trio.core.backoff import RetryPolicy
+from oc_trio.core.backoff import AUTH_RETRY, RetryPolicy, no_sooner_than
 from oc_trio.core.chat import Sender
+from oc_trio.core.connection import Link, Phase, ResumePoint
 from oc_trio.core.entities import NewPost, User
 from oc_trio.core.events import Post
 from oc_trio.core.gating import Decision
@@ -21,14 +22,12 @@ from oc_trio.core.obligations import OutboxKind
 from oc_trio.core.pairing import PairingPolicy, new_code, reply_text
 from oc_trio.core.queueing import QueueMode
 from oc_trio.core.ratelimit import Lane
-from oc_trio.errors import MattermostError, MattermostRejected
+from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable
 from oc_trio.ids import AccountId, OutboxId, PostId, SessionKey
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.directory import Directory
-from oc_trio.mattermost.listener import Hooks, ListenerState, confirmed, run_listener, run_poller
-from oc_trio.mattermost.redial import Redial
+from oc_trio.mattermost.listener import Hooks, run_listener, run_poller
 from oc_trio.mattermost.sender import Sender as PostSender
-from oc_trio.mattermost.socket import ResumePoint
 from oc_trio.mattermost.transport import Origin, Transport
 from oc_trio.runtime.agents import AgentTable
 from oc_trio.runtime.catchup import CatchUp
@@ -54,13 +53,15 @@ from oc_trio.telemetry.metrics import Metrics
 log = get_logger(part="account")
 
 _COMMANDS_AT_ONCE = 8
+# What an operator sees of a connection; a refused token is apart from a lost network.
 _STATES = {
-    ListenerState.CONNECTING: "connecting",
-    ListenerState.CATCHING_UP: "catching_up",
-    ListenerState.LIVE: "live",
-    ListenerState.WAITING: "reconnecting",
-    ListenerState.AUTH_FAILED: "auth_failed",
+    Phase.WAITING: "reconnecting",
+    Phase.DIALING: "connecting",
+    Phase.GREETING: "connecting",
+    Phase.CATCHING_UP: "catching_up",
+    Phase.LIVE: "live",
 }
+_ALL_STATES = ("reconnecting", "connecting", "catching_up", "live", "auth_failed")
 RETRIES = RetryPolicy(initial=0.5, maximum=30.0)
 
 
@@ -97,16 +98,18 @@ async def run_account(parts: AccountParts, *, task_status: trio.TaskStatus[None]
 
 async def _who_am_i(parts: AccountParts, api: Api) -> User:
     """Ask until the server answers; a refused token is shown and asked about slowly, with the token file read again."""
-    redial = Redial(parts.wiring.env.random.random)
+    attempt = 0
     while True:
         try:
             return await api.users.me()
         except MattermostError as problem:
-            failure = await confirmed(api, problem)
+            failure = problem
         refused = isinstance(failure, MattermostRejected) and failure.is_auth
-        state = "auth_failed" if refused else "unreachable"
-        parts.health.update(parts.id, state=state, detail=str(failure))
-        wait = redial.pause(failure)
+        parts.health.update(parts.id, state="auth_failed" if refused else "unreachable", detail=str(failure))
+        policy = AUTH_RETRY if refused else RETRIES
+        asked = failure.retry_after if isinstance(failure, MattermostUnavailable) else None
+        wait = no_sooner_than(policy.delay(attempt, parts.wiring.env.random.random()), asked)
+        attempt += 1
         log.error(
             "the server refuses the token" if refused else "the server can't be reached",
             account=parts.id,
@@ -184,34 +187,33 @@ class _Account:
     ) -> None:
         kit, parts, connection = self.kit, self.parts, self.parts.settings.connection
         hooks = Hooks(inbox.on_event, catch_up.on_connected, self._on_state, self._save_resume)
-        redial = Redial(kit.env.random.random, first=connection.reconnect_interval)
+        random = kit.env.random.random
         with scope:
             if connection.mode is ConnectionMode.POLL:
-                await run_poller(
-                    kit.api, hooks, interval=connection.reconnect_interval, redial=redial, task_status=task_status
-                )
+                await run_poller(hooks, interval=connection.reconnect_interval, random=random, task_status=task_status)
             saved = await kit.store.resume.load(kit.account)
             await run_listener(
                 kit.api,
                 hooks,
-                redial=redial,
+                random=random,
+                policy=RetryPolicy(initial=connection.reconnect_interval),
                 resume=ResumePoint(saved.connection_id, saved.next_seq) if saved and saved.connection_id else None,
                 ssl_context=parts.wiring.ssl_context,
                 open_stream=parts.wiring.open_stream,
                 task_status=task_status,
             )
 
-    async def _on_state(self, state: ListenerState, detail: str) -> None:
+    async def _on_state(self, link: Link, detail: str) -> None:
         kit = self.kit
-        name = _STATES[state]
-        for other in _STATES.values():
+        name = "auth_failed" if link.auth_failed and link.phase is Phase.WAITING else _STATES[link.phase]
+        for other in _ALL_STATES:
             kit.metrics.ws_state.labels(kit.account, other).set(other == name)
         kit.health.update(kit.account, state=name, detail=detail)
-        if state is ListenerState.LIVE:
+        if link.phase is Phase.LIVE:
             log.info(f"connected as @{kit.user.username}", account=kit.account, server=self.parts.origin.base_url)
-        elif state is ListenerState.AUTH_FAILED:
+        elif name == "auth_failed":
             log.error("the server refuses the token", account=kit.account, problem=detail)
-        elif state is ListenerState.WAITING:
+        elif link.phase is Phase.WAITING:
             kit.metrics.reconnects.labels(kit.account, "lost").inc()
             log.warning("connection lost", account=kit.account, problem=detail)
 

@@ -20,5 +20,5 @@ class Drain:
     async def idle(self, is_idle: Callable[[], bool]) -> None:
         """Until `is_idle`, or until the budget is spent."""
         with trio.move_on_after(self.seconds):
-            while not is_idle():
+            while not is_idle():  # noqa: ASYNC110 - many sessions, one question: an event each would say no more
                 await trio.sleep(0.05)

@@ -1,11 +1,11 @@
 """Tells connected clients what happened to a post: who is mentioned, what each receiver may see."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from oc_trio.sandbox import attachments
 from oc_trio.sandbox.channels import Channels
+from oc_trio.sandbox.compact import dump
 from oc_trio.sandbox.files import Files
 from oc_trio.sandbox.hub import Broadcast, Hub
 from oc_trio.sandbox.mentions import EVERYBODY, names_in
@@ -15,10 +15,6 @@ from oc_trio.sandbox.ticker import Ticker
 from oc_trio.sandbox.users import Users
 
 Json = dict[str, Any]
-
-
-def _dump(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
 
 
 class Announcer:
@@ -39,7 +35,7 @@ class Announcer:
             "channel_display_name": channel.display_name or sender,
             "channel_name": channel.name,
             "channel_type": channel.type,
-            "post": _dump(self._views.view(post, pending=True)),
+            "post": dump(self._views.view(post, pending=True)),
             "sender_name": sender,
             "set_online": set_online,
             "team_id": channel.team_id,
@@ -52,14 +48,14 @@ class Announcer:
         mentioned = self._mentioned(post, channel)
 
         def personal(user_id: str) -> Mapping[str, Any]:
-            return {"mentions": _dump([user_id])} if user_id in mentioned else {}
+            return {"mentions": dump([user_id])} if user_id in mentioned else {}
 
         self._hub.publish("posted", data, Broadcast(channel_id=channel.id), personal)
         if not post.type:
             self._note_absent(post, channel)
 
     def edited(self, post: Post) -> None:
-        data = {"post": _dump(self._views.view(post))}
+        data = {"post": dump(self._views.view(post))}
         self._hub.publish("post_edited", data, Broadcast(channel_id=post.channel_id))
 
     def deleted(self, post: Post, by: str) -> None:
@@ -69,12 +65,12 @@ class Announcer:
             user = self._users.find(user_id)
             return {"delete_by": by} if user is not None and user.is_admin else {}
 
-        data = {"post": _dump(self._views.view(post))}
+        data = {"post": dump(self._views.view(post))}
         self._hub.publish("post_deleted", data, Broadcast(channel_id=post.channel_id), personal)
 
     def ephemeral(self, to: str, body: Mapping[str, Any]) -> None:
         broadcast = Broadcast(user_id=to, channel_id=str(body["channel_id"]))
-        self._hub.publish("ephemeral_message", {"post": _dump(body)}, broadcast)
+        self._hub.publish("ephemeral_message", {"post": dump(body)}, broadcast)
 
     def ephemeral_body(self, new_id: str, user_id: str, channel_id: str, message: str, root_id: str = "") -> Json:
         """The JSON of a post that is shown to one user and stored nowhere."""

@@ -1,4 +1,4 @@
-"""The Quart-Trio face: turns HTTP requests and websockets into calls of the router and the protocol, and decides nothing.
+"""The Quart-Trio face: HTTP requests and websockets become calls of router and protocol. Decides nothing.
 
 A server that can drop a TCP connection without a close frame offers `ABORT` among the websocket scope's extensions.
 """
@@ -15,6 +15,7 @@ from oc_trio.sandbox.router import Router
 from oc_trio.sandbox.world import World
 
 ABORT = "oc_trio.abort"
+DRAINED = 4_194_304  # bytes of a refused body that are read and thrown away
 PAGE = Path(__file__).parent / "page"  # the chat page, served at /
 
 
@@ -45,30 +46,43 @@ def _http_response(answer: SandboxResponse) -> Response:
     return response
 
 
+async def _refuse_unread(answer: SandboxResponse) -> Response:
+    """Answer before the body is read; it is drained, or the connection ends: else the next request would hang."""
+    response = _http_response(answer)
+    if (request.content_length or 0) > DRAINED:
+        response.headers["Connection"] = "close"
+    else:
+        await request.get_data(cache=False)
+    return response
+
+
 def create_app(world: World) -> QuartTrio:
     """The ASGI app of one world."""
     app = QuartTrio(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = None  # the router knows a limit for each route
     router = Router(world)
 
-    async def api(path: str) -> Response:
+    async def api(path: str) -> Response:  # noqa: ARG001  the router reads it from the request
         too_large = router.refuse_size(request.method, request.path, request.content_length or 0)
         if too_large is not None:
-            return _http_response(too_large)
+            return await _refuse_unread(too_large)
         asked = SandboxRequest(
             method=request.method,
             path=request.path,
             query=request.query_string.decode("latin-1"),
             headers=tuple((name.lower(), value) for name, value in request.headers.items()),
-            body=await request.get_data(cache=False),
+            body=await request.get_data(cache=False, as_text=False, parse_form_data=False),
             remote=request.remote_addr or "",
         )
         return _http_response(await router.handle(asked))
 
-    async def page(path: str = "index.html") -> Response:
+    async def index() -> Response:
+        return await send_from_directory(PAGE, "index.html")
+
+    async def page(path: str) -> Response:
         return await send_from_directory(PAGE, path)
 
-    async def talk() -> None | tuple[str, int]:
+    async def talk() -> tuple[str, int] | None:
         if is_foreign_origin(websocket.headers.get("Origin", ""), websocket.headers.get("Host", "")):
             return "", 403
         await websocket.accept()
@@ -79,7 +93,7 @@ def create_app(world: World) -> QuartTrio:
     methods = ["GET", "POST", "PUT", "DELETE", "PATCH"]
     for prefix in ("/api", "/hooks"):
         app.add_url_rule(f"{prefix}/<path:path>", f"api{prefix}", api, methods=methods, provide_automatic_options=False)
-    app.add_url_rule("/", "index", page)
+    app.add_url_rule("/", "index", index)
     app.add_url_rule("/<path:path>", "page", page)
     app.add_websocket("/api/v4/websocket", "websocket", talk)
     return app

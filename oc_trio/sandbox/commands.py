@@ -9,9 +9,31 @@ from oc_trio.sandbox.ticker import Ticker
 
 Json = dict[str, Any]
 
-BUILT_IN = ("away", "code", "dnd", "echo", "header", "help", "invite", "join", "leave", "me", "msg", "mute", "offline")
+BUILT_IN: tuple[str, ...] = (
+    "away",
+    "code",
+    "dnd",
+    "echo",
+    "header",
+    "help",
+    "invite",
+    "join",
+    "leave",
+    "me",
+    "msg",
+    "mute",
+    "offline",
+)
 BUILT_IN += ("online", "open", "purpose", "rename", "search", "settings", "shortcuts", "shrug", "status", "logout")
-_EDITABLE = ("method", "url", "username", "icon_url", "auto_complete", "auto_complete_desc", "auto_complete_hint")
+_EDITABLE: tuple[str, ...] = (
+    "method",
+    "url",
+    "username",
+    "icon_url",
+    "auto_complete",
+    "auto_complete_desc",
+    "auto_complete_hint",
+)
 _EDITABLE += ("display_name", "description", "trigger")
 
 

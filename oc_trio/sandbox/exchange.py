@@ -1,15 +1,16 @@
 """One HTTP request and its answer as frozen values; the only form in which HTTP reaches the rules of the sandbox."""
 
-import json
 from typing import Any
 from urllib.parse import parse_qsl
 
 from attrs import field, frozen
 
+from oc_trio.sandbox.compact import dump
+
 
 @frozen
 class SandboxRequest:
-    """`path` is percent-decoded, `query` the raw query string, header names are lower case, `remote` the peer address."""
+    """`path` is percent-decoded, `query` the raw query string, header names are lower case."""
 
     method: str
     path: str
@@ -33,8 +34,7 @@ class SandboxResponse:
 
     @classmethod
     def json(cls, value: Any, status: int = 200, headers: tuple[tuple[str, str], ...] = ()) -> "SandboxResponse":
-        body = json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
-        return cls(status, (("content-type", "application/json"), *headers), body)
+        return cls(status, (("content-type", "application/json"), *headers), dump(value).encode("utf-8", "replace"))
 
     @classmethod
     def text(cls, text: str, status: int = 200, headers: tuple[tuple[str, str], ...] = ()) -> "SandboxResponse":

@@ -1,4 +1,4 @@
-"""An httpx transport that answers in process: a gateway's client talks to the sandbox without a socket, under any clock."""
+"""An httpx transport that answers in process: a client talks to the sandbox without a socket, under any clock."""
 
 import httpx
 

@@ -4,13 +4,13 @@ Owns the queues (256 unsent events, then the connection is given up; the last 12
 resume rules. Moves no bytes: a face takes frames out with `next_frame` and waits on the `wake` it installed.
 """
 
-import json
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from attrs import Factory, define, frozen
 
+from oc_trio.sandbox.compact import dump
 from oc_trio.sandbox.records import Session
 from oc_trio.sandbox.settings import ACTIVE_QUEUE, DEAD_QUEUE, REAP_MS, VERSION
 from oc_trio.sandbox.ticker import Ticker
@@ -46,7 +46,7 @@ class Event:
 
     def frame(self, seq: int) -> str:
         body = {"event": self.name, "data": dict(self.data), "broadcast": self.broadcast.body(), "seq": seq}
-        return json.dumps(body, ensure_ascii=False)
+        return dump(body)
 
 
 def _no_wake() -> None:

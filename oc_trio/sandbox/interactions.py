@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from oc_trio.sandbox import attachments
+from oc_trio.sandbox.compact import dump
 from oc_trio.sandbox.hub import Broadcast
 from oc_trio.sandbox.outgoing import Answer, IntegrationUnreachable, PostOut, call_integration, json_call
 from oc_trio.sandbox.records import Channel, User
@@ -143,7 +144,7 @@ class Interactions:
             raise bad_body("url")
         user_id = self._world.triggers.user_of(str(body["trigger_id"]))
         shown = {key: body.get(key) for key in ("trigger_id", "url", "dialog")}
-        data = {"dialog": json.dumps(shown, ensure_ascii=False)}
+        data = {"dialog": dump(shown)}
         self._world.hub.publish("open_dialog", data, Broadcast(user_id=user_id))
 
     async def submit_dialog(self, user: User, body: Json) -> Json:

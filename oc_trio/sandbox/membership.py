@@ -1,11 +1,11 @@
 """Joining and leaving teams and channels, and changing channels: state, system posts and events in one place."""
 
-import json
 from collections.abc import Mapping
 
 from oc_trio.sandbox import channels as channel_roles
 from oc_trio.sandbox import teams as team_roles
 from oc_trio.sandbox.channels import Channels
+from oc_trio.sandbox.compact import dump
 from oc_trio.sandbox.hub import Broadcast, Hub
 from oc_trio.sandbox.records import Channel, Team, User
 from oc_trio.sandbox.refusal import Refused, forbidden
@@ -128,7 +128,7 @@ class Membership:
     def open_group(self, creator: User, user_ids: tuple[str, ...]) -> Channel:
         channel, is_new = self._channels.group(creator, user_ids)
         for user_id in channel.members if is_new else ():
-            data = {"teammate_ids": json.dumps(list(channel.members))}
+            data = {"teammate_ids": dump(list(channel.members))}
             self._hub.publish("group_added", data, Broadcast(user_id=user_id, channel_id=channel.id))
         return channel
 
@@ -147,7 +147,7 @@ class Membership:
             props = {**who, "old_displayname": old_title, "new_displayname": channel.display_name}
             text = f"{by.username} updated the channel display name to: {channel.display_name}"
             self._writing.system(by.id, channel, "system_displayname_change", text, props)
-        data = {"channel": json.dumps(channel_view(channel), ensure_ascii=False)}
+        data = {"channel": dump(channel_view(channel))}
         self._hub.publish("channel_updated", data, Broadcast(channel_id=channel.id))
 
     def convert(self, channel: Channel, privacy: str) -> None:

@@ -28,5 +28,5 @@ def channels_in(text: str) -> tuple[str, ...]:
 
 
 def hashtags_in(text: str) -> str:
-    """The #tags as Mattermost stores them: joined by blanks; a tag starts with a letter and has two characters or more."""
+    """The #tags as Mattermost stores them: joined by blanks; a tag starts with a letter and has two or more."""
     return " ".join(f"#{match[1]}" for match in _HASHTAG.finditer(text))

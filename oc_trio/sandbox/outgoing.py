@@ -1,6 +1,5 @@
 """Calls from the server to an integration (button, dialog, slash command), behind one injected callable."""
 
-import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -8,6 +7,7 @@ import httpx
 import trio
 from attrs import frozen
 
+from oc_trio.sandbox.compact import dump
 from oc_trio.sandbox.settings import INTEGRATION_SECONDS
 
 
@@ -36,7 +36,7 @@ PostOut = Callable[[Outgoing], Awaitable[Answer]]
 async def post_out(call: Outgoing) -> Answer:
     """The real thing: one HTTP request on a connection of its own, redirects not followed."""
     try:
-        async with httpx.AsyncClient(timeout=None, trust_env=False, verify=False) as client:  # noqa: S501
+        async with httpx.AsyncClient(timeout=None, trust_env=False, verify=False) as client:  # noqa: S113, S501
             response = await client.request(call.method, call.url, headers=dict(call.headers), content=call.body)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise IntegrationUnreachable(type(error).__name__) from error
@@ -54,4 +54,4 @@ async def call_integration(send: PostOut, call: Outgoing) -> Answer:
 
 def json_call(url: str, body: Any) -> Outgoing:
     headers = (("content-type", "application/json"), ("accept", "application/json"))
-    return Outgoing("POST", url, headers, json.dumps(body, ensure_ascii=False).encode())
+    return Outgoing("POST", url, headers, dump(body).encode())

@@ -12,6 +12,7 @@ import trio
 from attrs import frozen
 
 from oc_trio.ids import is_mattermost_id
+from oc_trio.sandbox.compact import dump
 from oc_trio.sandbox.exchange import bearer_token
 from oc_trio.sandbox.faults import Cut, Deliver, Freeze
 from oc_trio.sandbox.hub import Connection
@@ -103,7 +104,7 @@ def _answer_challenge(world: World, message: Mapping[str, Any]) -> Connection | 
     if session is None:
         return None
     connection = world.connect(session)
-    connection.enqueue(json.dumps({"status": "OK", "seq_reply": message.get("seq", 0)}))
+    connection.enqueue(dump({"status": "OK", "seq_reply": message.get("seq", 0)}))
     return connection
 
 
@@ -144,7 +145,7 @@ async def _read(world: World, peer: Peer, connection: Connection, gone: trio.Eve
                 continue
             reply = world.actions.reply(connection, message)
             if reply is not None:
-                connection.enqueue(json.dumps(reply, ensure_ascii=False))
+                connection.enqueue(dump(reply))
     except PeerGone:
         pass
     gone.set()

@@ -6,7 +6,7 @@ from oc_trio.errors import OcTrioError
 
 
 class Refused(OcTrioError):
-    """A request is refused: `status` is the HTTP status, `code` Mattermost's error id (only these two are relied on)."""
+    """A request is refused: `status` is the HTTP status, `code` Mattermost's error id; a client relies on both."""
 
     def __init__(self, status: int, code: str, message: str = "The request was refused.") -> None:
         super().__init__(message)
@@ -36,9 +36,7 @@ def bad_body(name: str = "body") -> Refused:
 
 
 def bad_url(name: str) -> Refused:
-    return Refused(
-        400, "api.context.invalid_url_param.app_error", f"Invalid or missing {name} parameter in request URL."
-    )
+    return Refused(400, "api.context.invalid_url_param.app_error", f"Invalid or missing {name} parameter in URL.")
 
 
 def no_route() -> Refused:

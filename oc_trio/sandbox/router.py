@@ -1,6 +1,6 @@
 """The route table and its front door: `Router(world).handle(request)` answers every HTTP request of the sandbox.
 
-Owns tokens, size limits, the rate limit, the request log and the translation of refusals; the nouns' handlers do the rest.
+Owns tokens, size limits, the rate limit, the request log and the translation of refusals.
 """
 
 import re

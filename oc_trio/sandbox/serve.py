@@ -6,8 +6,9 @@ websocket without a close frame (1006), which ASGI cannot say: only the holder o
 
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
@@ -34,7 +35,19 @@ class _Abortable:
     ) -> None:
         if scope["type"] == "websocket":
             scope["extensions"][ABORT] = partial(trio.aclose_forcefully, self._stream)
-        await self._app(scope, receive, send, sync_spawn, call_soon)
+            await self._app(scope, receive, send, sync_spawn, call_soon)
+            return
+        # head and body of an answer go out together: hypercorn writes them one by one, the real server does not
+        self._cork(1)
+        try:
+            await self._app(scope, receive, send, sync_spawn, call_soon)
+        finally:
+            self._cork(0)
+
+    def _cork(self, on: int) -> None:
+        if hasattr(socket, "TCP_CORK"):
+            with suppress(OSError, trio.ClosedResourceError):  # the client may be gone
+                self._stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, on)
 
 
 def _config() -> Config:
@@ -52,7 +65,7 @@ async def serve(
     port: int = 0,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> NoReturn:
-    """Serve until cancelled; `started` gives the URL, which becomes the world's site URL. Raises OSError at the bind."""
+    """Serve until cancelled; `started` gives the URL, which becomes the world's site URL. Raises OSError at bind."""
     listeners = await trio.open_tcp_listeners(port, host=host)
     bound = listeners[0].socket.getsockname()
     shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
@@ -65,7 +78,7 @@ async def serve(
     async def connection(stream: trio.SocketStream) -> None:
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS)
-        await TCPServer(_Abortable(wrapped, stream), config, context, {}, stream)
+        await TCPServer(_Abortable(wrapped, stream), config, context, {}, cast("Any", stream))
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(trio.serve_listeners, connection, listeners)

@@ -78,7 +78,9 @@ async def of_team(call: Call) -> SandboxResponse:
 
 async def patch(call: Call) -> SandboxResponse:
     channel, body = _own(call), call.json()
-    fields = {key: text_of(body, key) for key in ("name", "display_name", "header", "purpose") if key in body}
+    fields: dict[str, str] = {
+        key: text_of(body, key) for key in ("name", "display_name", "header", "purpose") if key in body
+    }
     call.world.membership.patch(channel, call.user, fields)
     return SandboxResponse.json(channel_view(channel))
 
@@ -142,7 +144,7 @@ async def remove_member(call: Call) -> SandboxResponse:
     return OK
 
 
-async def view(call: Call) -> SandboxResponse:
+async def view(_: Call) -> SandboxResponse:
     """Marking a channel as read; the sandbox keeps no counts."""
     return SandboxResponse.json({"status": "OK", "last_viewed_at_times": {}})
 

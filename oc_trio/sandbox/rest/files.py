@@ -52,7 +52,7 @@ async def download(call: Call) -> SandboxResponse:
     return SandboxResponse(200, headers, found.data)
 
 
-async def link(call: Call) -> SandboxResponse:
+async def link(_: Call) -> SandboxResponse:
     raise Refused(403, "api.file.get_public_link.disabled.app_error", "Public links have been disabled.")
 
 

@@ -1,7 +1,6 @@
 """Routes of reactions."""
 
-import json
-
+from oc_trio.sandbox.compact import dump
 from oc_trio.sandbox.exchange import OK, SandboxResponse
 from oc_trio.sandbox.hub import Broadcast
 from oc_trio.sandbox.records import Post, Reaction
@@ -22,7 +21,7 @@ def _reactable(call: Call, post_id: str) -> Post:
 
 
 def _publish(call: Call, name: str, reaction: Reaction) -> None:
-    data = {"reaction": json.dumps(reaction_view(reaction))}
+    data = {"reaction": dump(reaction_view(reaction))}
     call.world.hub.publish(name, data, Broadcast(channel_id=reaction.channel_id))
 
 

@@ -5,7 +5,7 @@ from oc_trio.sandbox.rest.call import Call, Route
 from oc_trio.sandbox.settings import MAX_MESSAGE, VERSION
 
 
-async def ping(call: Call) -> SandboxResponse:
+async def ping(_: Call) -> SandboxResponse:
     return SandboxResponse.json({"status": "OK", "AndroidLatestVersion": "", "IosLatestVersion": ""})
 
 

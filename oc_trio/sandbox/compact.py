@@ -1,0 +1,8 @@
+"""JSON as the real server writes it: compact, not escaped to ASCII."""
+
+import json
+from typing import Any
+
+
+def dump(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
