@@ -3,16 +3,18 @@
 Owns the watermarks' look-up, where a channel that is new to us begins, and saying aloud what the caps left out.
 """
 
+from collections.abc import Container
+
 import trio
 from attrs import define, field
 
 from oc_trio.config.mattermost import Catchup as CatchupSettings
+from oc_trio.core.catchup import Capped, CatchUpPolicy, Watermark, first_mark
 from oc_trio.core.entities import Channel
-from oc_trio.core.events import ChannelType, Post
 from oc_trio.core.obligations import OutboxKind
 from oc_trio.errors import MattermostError, MattermostRejected
 from oc_trio.ids import ChannelId, OutboxId
-from oc_trio.mattermost.catchup import Capped, CatchUpPolicy, CaughtUp, Watermark, catch_up
+from oc_trio.mattermost.catchup import CaughtUp, catch_up
 from oc_trio.runtime.delivery import Letter
 from oc_trio.runtime.inbox import Inbox
 from oc_trio.runtime.kit import AccountKit
@@ -20,8 +22,6 @@ from oc_trio.runtime.slots import TaskSlot
 from oc_trio.telemetry.log import get_logger
 
 log = get_logger(part="catchup")
-
-_JOINED = frozenset({"system_add_to_channel", "system_join_channel"})
 
 
 @define(eq=False)
@@ -33,14 +33,22 @@ class CatchUp:
     settings: CatchupSettings
     nursery: trio.Nursery
     _second: TaskSlot = field(init=False)
+    _policy: CatchUpPolicy = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._second = TaskSlot(self.nursery)
+        self._policy = CatchUpPolicy(
+            max_age_ms=int(self.settings.max_age * 1000),
+            max_posts=self.settings.max_posts,
+            concurrency=self.settings.concurrency,
+        )
 
     async def on_connected(self, resumed: bool) -> None:
         """The first pass, with live events held back behind it."""
         kit = self.kit
         kit.metrics.resumes.labels(kit.account, "resumed" if resumed else "fresh").inc()
+        if not self.settings.enabled:
+            return
         await self._pass()
         if self.settings.second_pass > 0:
             await self._second.start(self._again, replacing="a newer connection")
@@ -54,64 +62,49 @@ class CatchUp:
             # The next connect does it all again; this pass is only there to be quicker.
             log.info("the second pass failed", account=self.kit.account, problem=str(problem))
 
-    async def _pass(self) -> CaughtUp:
+    async def _pass(self, only: Container[ChannelId] | None = None) -> CaughtUp:
         kit = self.kit
-        marks = {mark.channel_id: mark for mark in await kit.store.watermarks.all(kit.account)}
-        saved = await kit.store.resume.load(kit.account)
-        alive_at = saved.at if saved else max((mark.create_at for mark in marks.values()), default=0)
-
-        async def look_up(channel: Channel) -> Watermark | None:
-            mark = marks.get(channel.id)
-            if mark is not None:
-                return Watermark(mark.create_at, mark.post_id)
-            # Before the first run nothing is ours to answer. Later, a channel that is new began while we were away.
-            return Watermark(alive_at, floor_at=alive_at) if alive_at else None
-
-        async def admit(channel: Channel, posts: tuple[Post, ...]) -> None:
-            if channel.id not in marks:
-                posts = self._since_joining(channel, posts)
-                await kit.store.watermarks.start(kit.account, channel.id, alive_at)
-            await self.inbox.on_caught_up(channel, posts)
-
         done = await catch_up(
             kit.api,
-            look_up,
-            admit,
+            kit.user.id,
+            self._marks,
+            self.inbox.on_caught_up,
             now_ms=kit.env.now_ms(),
-            policy=CatchUpPolicy(max_age=self.settings.max_age, max_posts=self.settings.max_posts),
+            policy=self._policy,
+            only=only,
         )
-        for channel in done.unknown:
-            await kit.store.watermarks.start(kit.account, channel.id, channel.last_post_at)
         for capped in done.capped:
             await self._say_capped(capped)
         if done.posts:
             log.info("caught up", account=kit.account, channels=done.moved, posts=done.posts)
         return done
 
-    def _since_joining(self, channel: Channel, posts: tuple[Post, ...]) -> tuple[Post, ...]:
-        """What was said in a channel before the bot was in it was not said to the bot."""
-        if channel.type in (ChannelType.DIRECT, ChannelType.GROUP):
-            return posts
-        ours = self.kit.user.id
-        joined = [
-            index
-            for index, post in enumerate(posts)
-            if post.type in _JOINED and ours in (post.user_id, post.props.get("addedUserId"))
-        ]
-        return posts[joined[-1] :] if joined else posts
+    async def _marks(self, channels: tuple[Channel, ...]) -> dict[ChannelId, Watermark]:
+        """How far each channel was admitted. A channel that is new to us began while we were away, or with us."""
+        kit = self.kit
+        rows = await kit.store.watermarks.all(kit.account)
+        marks = {row.channel_id: Watermark(row.channel_id, row.create_at, row.post_id) for row in rows}
+        saved = await kit.store.resume.load(kit.account)
+        alive_at = saved.at if saved else max((row.create_at for row in rows), default=None)
+        for channel in channels:
+            if channel.id not in marks:
+                # At the very first start nothing that was said before is ours to answer.
+                mark = first_mark(channel.id, now=channel.last_post_at, known_until=alive_at)
+                await kit.store.watermarks.start(kit.account, channel.id, mark.at)
+                marks[channel.id] = mark
+        return marks
 
     async def _say_capped(self, capped: Capped) -> None:
-        kit, channel_id = self.kit, ChannelId(capped.channel.id)
+        kit = self.kit
         kit.metrics.catchup_capped.labels(kit.account).inc()
-        log.warning("catch-up left older posts unread", account=kit.account, channel=channel_id, reason=capped.reason)
+        log.warning("catch-up hit its cap", account=kit.account, channel=capped.channel_id, limit=capped.limit)
         letter = Letter(
-            id=OutboxId(f"capped.{channel_id}.{kit.env.now_ms() // 60_000}"),
-            channel_id=channel_id,
-            message="I was away for a while; older messages here were left unread. Please ask again if you still "
-            "need an answer.",
+            id=OutboxId(f"capped.{capped.channel_id}.{kit.env.now_ms() // 60_000}"),
+            channel_id=capped.channel_id,
+            message=f"{capped} Please ask again if you still need an answer.",
             kind=OutboxKind.NOTICE,
         )
         try:
             await kit.delivery.post(letter)
         except MattermostRejected as refusal:
-            log.info("could not say so in the channel", channel=channel_id, problem=str(refusal))
+            log.info("could not say so in the channel", channel=capped.channel_id, problem=str(refusal))

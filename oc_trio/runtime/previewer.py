@@ -16,6 +16,7 @@ from oc_trio.core.preview import (
     DraftState,
     Edit,
     Idle,
+    Phase,
     PreviewRules,
     Settled,
     WaitUntil,
@@ -23,7 +24,7 @@ from oc_trio.core.preview import (
     begun,
     next_step,
     post_deleted,
-    seal,
+    seal_block,
     wants,
     wrote,
 )
@@ -112,22 +113,16 @@ class Previewer:
 
     async def _publish(self, kind: BlockKind, text: str) -> None:
         """Seal a block: its whole text is on the server before the next one begins."""
-        first, *rest = self._split(text)
-        if self.state.post_id is None and not self.state.unsure:
-            self.state = wants(self.state, first)
-            while self.state.post_id is None and not self.state.phase.is_over:
+        is_whole = True
+        for part in self._split(text):
+            self.state = seal_block(self.state, part)
+            while not self.state.phase.is_over:
                 await self._step(wait_for_news=False)
-        self.state = seal(self.state, first)
-        while not self.state.phase.is_over:
-            await self._step(wait_for_news=False)
-        if kind is BlockKind.REPLY:
-            self.published.append(text)
-        self._next_post()
-        for more in rest:
-            self.state = wants(self.state, more)
-            while self.state.post_id is None and not self.state.phase.is_over:
-                await self._step(wait_for_news=False)
+            is_whole = is_whole and self.state.phase is Phase.SEALED
             self._next_post()
+        if kind is BlockKind.REPLY and is_whole:
+            # Only what stands in the channel may be left out of the final.
+            self.published.append(text)
         await self._drafted(None)
 
     def _next_post(self) -> None:
