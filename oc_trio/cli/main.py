@@ -7,7 +7,12 @@ import click
 import oc_trio
 
 # name -> (module, one-line help). A module is imported only when its command runs and holds `command`.
-COMMANDS: dict[str, tuple[str, str]] = {}
+COMMANDS: dict[str, tuple[str, str]] = {
+    "buttons": ("buttons", "Sign buttons for posts of your own scripts."),
+    "config": ("config", "Check, show or translate the configuration."),
+    "run": ("run", "Connect the configured accounts and answer."),
+    "sandbox": ("sandbox", "Run an embedded chat server for trying things out."),
+}
 
 
 class LazyGroup(click.Group):

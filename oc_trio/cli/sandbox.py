@@ -48,7 +48,16 @@ async def _run(host: str, port: int, bot_token: str, rate_limit: bool, as_json: 
         async with trio.open_nursery() as nursery:
             url: str = await nursery.start(partial(serve, world, host=host, port=port))
             if as_json:
-                click.echo(json.dumps({"url": url, "bot_token": demo.bot.token, "bot_id": demo.bot.id}))
+                click.echo(
+                    json.dumps(
+                        {
+                            "url": url,
+                            "bot_token": demo.bot.token,
+                            "bot_id": demo.bot.id,
+                            "bot_username": demo.bot.username,
+                        }
+                    )
+                )
             else:
                 click.echo(f"sandbox: {url}")
                 click.echo(f"bot token: {demo.bot.token}")

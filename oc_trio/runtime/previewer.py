@@ -126,7 +126,7 @@ class Previewer:
         await self._drafted(None)
 
     def _next_post(self) -> None:
-        if self.state.post_id is not None:
+        if self.state.post_id is not None and self.state.phase is Phase.SEALED:
             self.posts.append(self.state.post_id)
         self.number += 1
         self.state = DraftState(ended_at=self.state.ended_at)

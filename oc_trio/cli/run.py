@@ -1,0 +1,45 @@
+"""`oc-trio run`: serve until SIGTERM."""
+
+import os
+import sys
+
+import click
+
+EX_UNAVAILABLE = 69  # sysexits.h: the server can't be reached
+EX_NOPERM = 77  # the server refuses the token
+EX_CONFIG = 78
+EX_TEMPFAIL = 75  # another gateway holds the journal, or the journal can't be opened
+
+
+@click.command("run")
+@click.option("--config", "config_path", metavar="PATH", help="Configuration file (or OC_TRIO_CONFIG).")
+def command(config_path: str | None) -> None:
+    """Connect the configured accounts and answer until SIGTERM or Ctrl-C.
+
+    A second signal ends it at once; what is unfinished is taken up at the next start. Exit codes: 0 after an orderly
+    stop, 69 no server can be reached, 75 the journal is in use or can't be opened, 77 the token is refused, 78 the
+    configuration is wrong.
+    """
+    import trio
+
+    from oc_trio.config.load import load
+    from oc_trio.errors import ConfigError, MattermostRejected, MattermostUnavailable, OcTrioError, StoreError
+    from oc_trio.runtime.start import prepare
+
+    codes: list[tuple[type[OcTrioError], int]] = [
+        (ConfigError, EX_CONFIG),
+        (MattermostRejected, EX_NOPERM),
+        (MattermostUnavailable, EX_UNAVAILABLE),
+        (StoreError, EX_TEMPFAIL),
+    ]
+    try:
+        loaded = load(config_path, os.environ, isolate=True)
+        gateway = prepare(loaded, os.environ)
+        trio.run(gateway.run)
+    except* OcTrioError as group:
+        problem: BaseException = group
+        while isinstance(problem, BaseExceptionGroup):
+            problem = problem.exceptions[0]
+        code = next((code for kind, code in codes if isinstance(problem, kind)), 1)
+        click.echo(f"oc-trio: {problem}", err=True)
+        sys.exit(code)

@@ -1,0 +1,51 @@
+"""From a loaded configuration to a gateway that is ready to run: logs, state directory, TLS, wiring."""
+
+import ssl
+from collections.abc import Mapping
+
+from oc_trio.config.gateway import LogFormat
+from oc_trio.config.load import Loaded
+from oc_trio.errors import StoreError
+from oc_trio.runtime.gateway import Gateway
+from oc_trio.runtime.wiring import Wiring
+from oc_trio.telemetry.log import Redactor, configure, get_logger
+
+JOURNAL = "journal.sqlite3"
+
+
+def prepare(loaded: Loaded, environ: Mapping[str, str]) -> Gateway:
+    """Raises StoreError where the state directory can't be made."""
+    redactor = Redactor(_secrets(loaded))
+    wanted = loaded.config.logging.format
+    configure(
+        level=loaded.config.logging.level.value,
+        json=None if wanted is LogFormat.AUTO else wanted is LogFormat.JSON,
+        redactor=redactor,
+    )
+    log = get_logger(part="start")
+    for warning in loaded.warnings:
+        log.warning(str(warning))
+    # Loading the CA store blocks for a fifth of a second: once, before the event loop, and only if anyone uses TLS.
+    urls = [account.base_url for account in loaded.accounts.values()]
+    urls += [provider.base_url for provider in loaded.config.models.providers.values()]
+    needs_tls = any(not url.startswith("http://") for url in urls)
+    wiring = Wiring(ssl_context=ssl.create_default_context() if needs_tls else None)
+    return Gateway(loaded, journal_location(loaded), wiring, environ=environ)
+
+
+def journal_location(loaded: Loaded, *, create: bool = True) -> str:
+    """The PostgreSQL URL, or the SQLite file in the state directory, which is made if need be."""
+    if loaded.config.store.url:
+        return loaded.config.store.url.reveal()
+    if create:
+        try:
+            loaded.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as problem:
+            raise StoreError(f"the state directory {loaded.state_dir} can't be made: {problem.strerror}") from problem
+    return str(loaded.state_dir / JOURNAL)
+
+
+def _secrets(loaded: Loaded) -> list[str]:
+    found = [account.bot_token.reveal() for account in loaded.accounts.values()]
+    found += [provider.api_key.reveal() for provider in loaded.config.models.providers.values()]
+    return [*found, loaded.config.hooks.token.reveal(), loaded.config.store.url.reveal()]
