@@ -11,6 +11,7 @@ from attrs import define, field
 from oc_trio.config.mattermost import Catchup as CatchupSettings
 from oc_trio.core.catchup import Capped, CatchUpPolicy, Watermark, first_mark
 from oc_trio.core.entities import Channel
+from oc_trio.core.events import Post
 from oc_trio.core.obligations import OutboxKind
 from oc_trio.errors import MattermostError, MattermostRejected
 from oc_trio.ids import ChannelId, OutboxId
@@ -34,6 +35,8 @@ class CatchUp:
     nursery: trio.Nursery
     _second: TaskSlot = field(init=False)
     _policy: CatchUpPolicy = field(init=False)
+    # Channels whose first mark was set in this run: the overlap must not reach behind it.
+    _began: dict[ChannelId, int] = field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
         self._second = TaskSlot(self.nursery)
@@ -68,7 +71,7 @@ class CatchUp:
             kit.api,
             kit.user.id,
             self._marks,
-            self.inbox.on_caught_up,
+            self._admit,
             now_ms=kit.env.now_ms(),
             policy=self._policy,
             only=only,
@@ -78,6 +81,9 @@ class CatchUp:
         if done.posts:
             log.info("caught up", account=kit.account, channels=done.moved, posts=done.posts)
         return done
+
+    async def _admit(self, channel: Channel, posts: tuple[Post, ...]) -> None:
+        await self.inbox.on_caught_up(channel, posts, began_at=self._began.get(channel.id, -1))
 
     async def _marks(self, channels: tuple[Channel, ...]) -> dict[ChannelId, Watermark]:
         """How far each channel was admitted. A channel that is new to us began while we were away, or with us."""
@@ -92,6 +98,8 @@ class CatchUp:
                 mark = first_mark(channel.id, now=channel.last_post_at, known_until=alive_at)
                 await kit.store.watermarks.start(kit.account, channel.id, mark.at)
                 marks[channel.id] = mark
+                if alive_at is None:
+                    self._began[channel.id] = mark.at
         return marks
 
     async def _say_capped(self, capped: Capped) -> None:

@@ -1,8 +1,8 @@
 """Time and chance, handed to whoever needs them: tests own both."""
 
-import random
 import time
 from collections.abc import Callable
+from random import Random, SystemRandom
 
 from attrs import field, frozen
 
@@ -17,7 +17,7 @@ class Env:
     """
 
     now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
-    random: random.Random = field(factory=random.SystemRandom)
+    random: Random = field(factory=SystemRandom)
 
     def new_id(self) -> str:
         """26 characters of [a-z0-9], the form Mattermost gives its own ids."""

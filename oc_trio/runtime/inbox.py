@@ -72,15 +72,22 @@ class Inbox:
             case _:
                 return
 
-    async def on_caught_up(self, channel: Channel, posts: tuple[Post, ...]) -> None:
-        """A channel's posts from catch-up, oldest first, through the same admission as live ones."""
+    async def on_caught_up(self, channel: Channel, posts: tuple[Post, ...], *, began_at: int = -1) -> None:
+        """A channel's posts from catch-up, oldest first, through the same admission as live ones.
+
+        What is not newer than `began_at` was said before this channel was ours to answer: it is noted, not answered.
+        """
         kit = self.kit
         kit.metrics.catchup_posts.labels(kit.account).inc(len(posts))
         known = await kit.store.admission.seen(kit.account, [post.id for post in posts])
         for post in posts:
             if post.user_id == kit.user.id:
                 await kit.delivery.receipt(post)
-            if post.id not in known:
+            if post.id in known:
+                continue
+            if post.create_at <= began_at:
+                await self.intake.pass_over(post, "before_first_start")
+            else:
                 await self._posted(post, channel.type, Source.CATCHUP)
 
     def submit(self, obligation: Obligation, message: InboundMessage) -> None:

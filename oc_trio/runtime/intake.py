@@ -100,6 +100,26 @@ class Intake:
             await self.refused(post, facts.sender, decision)
         return None
 
+    async def pass_over(self, post: Post, reason: str) -> None:
+        """Note a post as seen and not to be answered."""
+        kit = self.kit
+        await kit.store.admission.admit(
+            Admission(
+                account=kit.account,
+                trigger=post.id,
+                channel_id=post.channel_id,
+                user_id=post.user_id,
+                root_id=post.root_id,
+                create_at=post.create_at,
+                source=Source.CATCHUP,
+                decision=DENY,
+                reason=reason,
+                session=None,
+                payload="",
+                at=kit.env.now_ms(),
+            )
+        )
+
     def reread(self, post: Post, facts: Inbound, source: Source) -> InboundMessage:
         """`post` as a message once more, after its text was changed."""
         return self._message(
