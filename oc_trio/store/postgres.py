@@ -13,6 +13,7 @@ from oc_trio.store.engine import Result
 
 try:
     import psycopg
+    from psycopg.conninfo import conninfo_to_dict
 except ImportError as missing:
     raise StoreError("PostgreSQL needs psycopg: install oc-trio with the extra `postgres`") from missing
 
@@ -63,7 +64,7 @@ class PostgresDriver:
     def _settings(self) -> dict[str, object]:
         """libpq's own complaints quote parts of the URL, and with them of the password."""
         try:
-            given: dict[str, object] = {**psycopg.conninfo.conninfo_to_dict(self._url)}
+            given: dict[str, object] = {**conninfo_to_dict(self._url)}
         except psycopg.Error:
             given = {"port": "unreadable"}
         if not re.fullmatch(r"[0-9,]*", str(given.get("port", ""))):
