@@ -17,8 +17,10 @@ try:
 except ImportError as missing:
     raise StoreError("PostgreSQL needs psycopg: install oc-trio with the extra `postgres`") from missing
 
-LOCK_CLASS = 1_869_898_345  # "ot" and then some: the first half of the advisory lock's key, the second is the schema
-# Keep-alives end a half-open connection within about a minute; a statement that hangs blocks the whole journal.
+LOCK_CLASS = (
+    1_869_898_345  # any number that is ours: the first half of the advisory lock's key, the schema is the second
+)
+# TCP keepalive ends a half-open connection within about a minute; a statement that hangs blocks the whole journal.
 SETTINGS = {
     "connect_timeout": "5",
     "keepalives_idle": "20",
