@@ -13,11 +13,14 @@ from oc_trio.store.engine import Result
 
 try:
     import psycopg
+    from psycopg.conninfo import conninfo_to_dict
 except ImportError as missing:
     raise StoreError("PostgreSQL needs psycopg: install oc-trio with the extra `postgres`") from missing
 
-LOCK_CLASS = 1_869_898_345  # "ot" and then some: the first half of the advisory lock's key, the second is the schema
-# Keep-alives end a half-open connection within about a minute; a statement that hangs blocks the whole journal.
+LOCK_CLASS = (
+    1_869_898_345  # any number that is ours: the first half of the advisory lock's key, the schema is the second
+)
+# TCP keepalive ends a half-open connection within about a minute; a statement that hangs blocks the whole journal.
 SETTINGS = {
     "connect_timeout": "5",
     "keepalives_idle": "20",
@@ -63,7 +66,7 @@ class PostgresDriver:
     def _settings(self) -> dict[str, object]:
         """libpq's own complaints quote parts of the URL, and with them of the password."""
         try:
-            given: dict[str, object] = {**psycopg.conninfo.conninfo_to_dict(self._url)}
+            given: dict[str, object] = {**conninfo_to_dict(self._url)}
         except psycopg.Error:
             given = {"port": "unreadable"}
         if not re.fullmatch(r"[0-9,]*", str(given.get("port", ""))):

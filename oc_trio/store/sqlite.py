@@ -6,7 +6,7 @@
 import contextlib
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +93,10 @@ class SqliteDriver:
             self._connection = None
 
     @contextlib.contextmanager
-    def _reader(self) -> Any:
+    def _reader(self) -> Iterator[sqlite3.Connection]:
         """A connection of its own, so that a long read doesn't hold up the writer; the adopted one if adopted."""
         if self._path is None:
+            assert self._connection is not None
             yield self._connection
             return
         connection = sqlite3.connect(self._path, timeout=BUSY_MS / 1000)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from attrs import frozen
+from attrs import field, frozen
 
 from oc_trio.ids import AccountId
 from oc_trio.store import retention
@@ -61,7 +61,7 @@ class Store:
     cron: Cron
     usage: UsageRows
     schema: int
-    _engine: Engine
+    _engine: Engine = field(alias="engine")
 
     async def explain(self, post_id: str, account: AccountId | None = None) -> PostLife | None:
         """The life of a message or of a post of ours; also takes an outbox id, a pending id or a turn id."""

@@ -65,7 +65,7 @@ def _with_draft(drafts: tuple[PostId, ...], draft: PostId | None) -> tuple[PostI
     return drafts if draft is None or draft in drafts else (*drafts, draft)
 
 
-def begin(tx: Tx, turn: Turn, ids: tuple[ObligationId, ...], at: int) -> tuple[ObligationId, ...]:
+def _insert(tx: Tx, turn: Turn, at: int) -> None:
     tx.run(
         "INSERT INTO turns (id, account, session, channel_id, root_id, draft, drafts, final, begun_at, ended_at,"
         " outcome, outcome_posts, outcome_reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, '', '', '')"
@@ -73,6 +73,9 @@ def begin(tx: Tx, turn: Turn, ids: tuple[ObligationId, ...], at: int) -> tuple[O
         *(turn.id, turn.account, turn.session, turn.channel_id, turn.root_id),
         *(turn.draft, join_ids(_with_draft(turn.drafts, turn.draft)), turn.final, at),
     )
+
+
+def begin(tx: Tx, turn: Turn, ids: tuple[ObligationId, ...], at: int) -> tuple[ObligationId, ...]:
     if tx.value("SELECT ended_at FROM turns WHERE id = ?", turn.id):
         # Bound to a turn that no restart looks at, an obligation would be open for ever.
         raise StoreError(f"turn {turn.id} has ended, it can't begin again")
@@ -83,6 +86,8 @@ def begin(tx: Tx, turn: Turn, ids: tuple[ObligationId, ...], at: int) -> tuple[O
         "UPDATE obligations SET turn = ?, attempts = attempts + 1 WHERE id IN (??) AND state = 'open' RETURNING id",
         *(turn.id, ids),
     )
+    if bound or not ids:
+        _insert(tx, turn, at)
     for (other,) in earlier:
         # A turn that owes nothing any more would be resumed at every start.
         if not tx.one("SELECT 1 FROM obligations WHERE turn = ? AND state = 'open'", other):
@@ -116,9 +121,9 @@ class Turns:
     async def begin(self, turn: Turn, obligation_ids: Iterable[ObligationId], at: int) -> tuple[ObligationId, ...]:
         """Bind the open ones among `obligation_ids` and count the attempt; returns those bound.
 
-        Beginning an unfinished turn goes on with it; one that has ended raises StoreError. A turn that loses its
-        last open obligation to this one ends as cancelled. `turn.draft`, `drafts` and `final` are taken over when
-        the row is new.
+        When none of them is open any more, nothing is written. Beginning an unfinished turn goes on with it; one that
+        has ended raises StoreError. A turn that loses its last open obligation to this one ends as cancelled.
+        `turn.draft`, `drafts` and `final` are taken over when the row is new.
         """
         wanted = tuple(obligation_ids)
         return await self._engine.run(lambda tx: begin(tx, turn, wanted, at))

@@ -99,9 +99,10 @@ class Ledger(RuleBasedStateMachine):
             return
         owed = [trigger for trigger in triggers if trigger in self.ends and self.ends[trigger] is None]
         assert got == tuple(obligation_id(ACCOUNT, trigger) for trigger in owed)
+        if owed:
+            self.unfinished[name] = True
         losers = {self.bound[trigger] for trigger in owed if trigger in self.bound} - {name}
         self.bound.update(dict.fromkeys(owed, name))
-        self.unfinished[name] = True
         for loser in losers:
             if not self.owed_by(loser):
                 self.unfinished[loser] = False

@@ -82,3 +82,11 @@ def test_an_adopted_connection_stays_its_owners(tmp_path: Path) -> None:
 
     assert connection.execute("SELECT 1").fetchone() == (1,)
     connection.close()
+
+
+async def test_a_copy_that_can_not_be_made_is_named(tmp_path: Path) -> None:
+    """A backup into a place that isn't a directory says so."""
+    (tmp_path / "file").write_text("in the way")
+    async with open_store(tmp_path / "journal") as store:
+        with pytest.raises(StoreError, match="can't make the journal"):
+            await store.backup(tmp_path / "file" / "copy")
