@@ -82,6 +82,10 @@ def create_app(world: World) -> QuartTrio:
     async def page(path: str) -> Response:
         return await send_from_directory(PAGE, path)
 
+    async def stats() -> dict[str, object]:
+        """Not Mattermost's: how many calls each user has made, for benchmarks."""
+        return {"calls": dict(world.requests.calls)}
+
     async def talk() -> tuple[str, int] | None:
         if is_foreign_origin(websocket.headers.get("Origin", ""), websocket.headers.get("Host", "")):
             return "", 403
@@ -93,6 +97,7 @@ def create_app(world: World) -> QuartTrio:
     methods = ["GET", "POST", "PUT", "DELETE", "PATCH"]
     for prefix in ("/api", "/hooks"):
         app.add_url_rule(f"{prefix}/<path:path>", f"api{prefix}", api, methods=methods, provide_automatic_options=False)
+    app.add_url_rule("/sandbox/stats", "stats", stats)
     app.add_url_rule("/", "index", index)
     app.add_url_rule("/<path:path>", "page", page)
     app.add_websocket("/api/v4/websocket", "websocket", talk)

@@ -1,6 +1,6 @@
 """What the server saw, for tests and demos to read: every post with all its messages, and the last requests."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 
 from attrs import frozen
@@ -45,13 +45,15 @@ class RequestSeen:
 
 
 class RequestLog:
-    """The newest requests; the oldest are forgotten."""
+    """The newest requests; the oldest are forgotten, but `calls` goes on counting by user name."""
 
     def __init__(self, size: int) -> None:
         self._seen: deque[RequestSeen] = deque(maxlen=size)
+        self.calls: Counter[str] = Counter()
 
     def note(self, seen: RequestSeen) -> None:
         self._seen.append(seen)
+        self.calls[seen.username] += 1
 
     def __iter__(self) -> Iterator[RequestSeen]:
         return iter(tuple(self._seen))

@@ -150,7 +150,7 @@ async def burst(base: str, world: dict[str, Any], args: argparse.Namespace, pid:
 async def bot_calls(api: httpx.AsyncClient, world: dict[str, Any]) -> int:
     """REST calls that the bot has made so far, as the sandbox counted them."""
     answer = (await api.get("/sandbox/stats")).raise_for_status().json()
-    return int(answer["calls"].get(world["bot_id"], 0))
+    return int(answer["calls"].get(world["bot_name"], 0))
 
 
 def prepare(base: str) -> dict[str, Any]:
@@ -174,12 +174,11 @@ network.dangerouslyAllowPrivateNetwork = true
 api = "openai-completions"
 baseUrl = "{model}"
 apiKey = "none"
+models = ["words"]
 
 [agents.defaults.model]
 primary = "bench/words"
 
-[gateway]
-port = 0
 """
 
 
