@@ -99,6 +99,7 @@ async def _read(path: Path, size: int) -> AsyncIterator[bytes]:
         while left > 0:
             chunk = await file.read(min(_CHUNK, left))
             if not chunk:
-                raise OSError(f"{path.name} became shorter while it was sent")
+                problem = f"{path.name!r} became shorter while it was sent"
+                raise MattermostRejected(problem, status=400, code="oc_trio.file_changed")
             left -= len(chunk)
             yield chunk

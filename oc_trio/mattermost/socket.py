@@ -38,6 +38,36 @@ TOO_LARGE = "ws.1009"
 
 
 @define(eq=False)
+class _Watched(trio.abc.Stream):
+    """Notices the end of the stream: trio-websocket would wait for the upgrade of a connection that is gone."""
+
+    inner: trio.abc.Stream
+    ended: trio.Event = field(factory=trio.Event)
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        got: bytes | bytearray = b""
+        try:
+            got = await self.inner.receive_some(max_bytes)
+        finally:
+            if not got:
+                self.ended.set()
+        return got
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        try:
+            await self.inner.send_all(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            self.ended.set()
+            raise
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self.inner.wait_send_all_might_not_block()
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()
+
+
+@define(eq=False)
 class Socket:
     """An open websocket. One task may receive while another pings."""
 
@@ -139,7 +169,7 @@ async def open_socket(
     The caller's first step is `greet`. Raises MattermostUnavailable and MattermostRejected; errors of the body come out
     as they are, not in groups.
     """
-    stream = await _connect(url, open_stream, ssl_context)
+    stream = _Watched(await _connect(url, open_stream, ssl_context))
     lone: Exception | None = None
     try:
         async with trio.open_nursery() as nursery:
@@ -187,15 +217,14 @@ async def _hold_pump(*, task_status: trio.TaskStatus[trio.Nursery]) -> None:
         await trio.sleep_forever()
 
 
-async def _upgrade(
-    pump: trio.Nursery, stream: trio.abc.Stream, url: str, token: str, resume: ResumePoint | None
-) -> Socket:
+async def _upgrade(pump: trio.Nursery, stream: _Watched, url: str, token: str, resume: ResumePoint | None) -> Socket:
     parts = urlsplit(url)
     resource = parts.path
     if resume is not None:
         resource += f"?connection_id={resume.connection_id}&sequence_number={resume.next_seq}"
-    try:
-        with trio.fail_after(HANDSHAKE_SECONDS):
+    with trio.move_on_after(HANDSHAKE_SECONDS):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_give_up_at_end, stream, nursery.cancel_scope)
             connection = await wrap_client_stream(
                 pump,
                 cast("trio.SocketStream", stream),  # the annotation is too narrow; any Stream will do
@@ -206,9 +235,15 @@ async def _upgrade(
                 max_message_size=_MESSAGE_LIMIT,
                 receive_buffer_size=_RECEIVE_BYTES,
             )
-    except trio.TooSlowError:
-        raise MattermostUnavailable(f"no websocket upgrade within {HANDSHAKE_SECONDS:g} s") from None
-    return Socket(connection, stream)
+            nursery.cancel_scope.cancel()
+            return Socket(connection, stream)
+        raise MattermostUnavailable("the connection was closed during the websocket upgrade")
+    raise MattermostUnavailable(f"no websocket upgrade within {HANDSHAKE_SECONDS:g} s")
+
+
+async def _give_up_at_end(stream: _Watched, scope: trio.CancelScope) -> None:
+    await stream.ended.wait()
+    scope.cancel()
 
 
 def _closed(exc: ConnectionClosed) -> MattermostUnavailable:
@@ -235,6 +270,9 @@ def _lone(group: ExceptionGroup[Exception]) -> Exception | None:
         if inner is None:
             return None
         leaves.append(inner)
+    rejected = [leaf for leaf in leaves if isinstance(leaf, ConnectionRejected)]
+    if rejected:
+        return rejected[0]
     own = [leaf for leaf in leaves if not isinstance(leaf, HandshakeError)] or leaves
     told = [leaf for leaf in own if not isinstance(leaf, MattermostError)] or own
     return told[0] if len(told) == 1 else None

@@ -72,7 +72,7 @@ async def test_the_table_of_attempts_and_times(
         else:
             with pytest.raises(outcome):
                 await direct.channel(ALICE)
-    assert happened == [pytest.approx(time, abs=0.01) for time in times]
+    assert happened == [pytest.approx(time, abs=0.05) for time in times]
 
 
 async def test_callers_share_one_job_and_its_result_is_kept(autojump_clock: trio.testing.MockClock) -> None:
@@ -94,11 +94,14 @@ async def test_cancelling_one_caller_leaves_the_job(autojump_clock: trio.testing
     async def stay(direct: DirectChannels) -> None:
         got.append((await direct.channel(ALICE)).id)
 
-    async with open_api(http) as api, open_direct_channels(api, BOT, random=lambda: 0.0) as direct:
+    async def both(direct: DirectChannels) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(stay, direct)
             with trio.move_on_after(0.5):
                 await direct.channel(ALICE)
+
+    async with open_api(http) as api, open_direct_channels(api, BOT, random=lambda: 0.0) as direct:
+        await both(direct)
     assert got == ["dm"]
 
 

@@ -1,0 +1,213 @@
+"""One websocket: the upgrade and its refusals, the first frame, closing, and errors that come out bare."""
+
+import ssl
+from functools import partial
+
+import pytest
+import trio
+import trustme
+
+from oc_trio.core.connection import ResumePoint
+from oc_trio.core.events import ActionReply, EventFrame, Hello
+from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable, PayloadError
+from oc_trio.mattermost.socket import CLOSE_SECONDS, HANDSHAKE_SECONDS, open_socket
+from tests.mattermost.doubles import FakeSockets, Peer
+
+URL = "ws://mm.test/api/v4/websocket"
+
+
+async def greeting(peer: Peer) -> None:
+    await peer.hello()
+    await peer.answer_pings()
+
+
+async def test_hello_and_events_come_in_order(autojump_clock: trio.testing.MockClock, nursery: trio.Nursery) -> None:
+    """The first frame of a new queue is the hello, and events follow."""
+
+    async def script(peer: Peer) -> None:
+        await peer.hello("c1")
+        await peer.posted(1, "p1")
+        await peer.answer_pings()
+
+    sockets = FakeSockets(nursery, [script])
+    async with open_socket(URL, "t", None, open_stream=sockets.open_stream) as socket:
+        assert await socket.greet(ping=False) == EventFrame(0, Hello("c1", "11.2.0"))
+        assert (await socket.receive()).seq == 1
+
+
+async def test_a_resume_asks_for_a_sign_of_life(autojump_clock: trio.testing.MockClock, nursery: trio.Nursery) -> None:
+    """The queue's name and number are in the address, and a ping is answered."""
+    sockets = FakeSockets(nursery, [Peer.answer_pings])
+    resume = ResumePoint("c1", 5)
+    async with open_socket(URL, "t", resume, open_stream=sockets.open_stream) as socket:
+        assert await socket.greet(ping=True) == ActionReply(1, ok=True)
+    assert sockets.dials == ["/api/v4/websocket?connection_id=c1&sequence_number=5"]
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "retry_after"),
+    [
+        pytest.param(401, MattermostRejected, None, id="401"),
+        pytest.param(403, MattermostRejected, None, id="403"),
+        pytest.param(404, MattermostRejected, None, id="404"),
+        pytest.param(429, MattermostUnavailable, 1.0, id="429"),
+        pytest.param(502, MattermostUnavailable, None, id="502"),
+    ],
+)
+async def test_a_refused_upgrade_says_why(
+    status: int,
+    kind: type[MattermostError],
+    retry_after: float | None,
+    autojump_clock: trio.testing.MockClock,
+    nursery: trio.Nursery,
+) -> None:
+    """An HTTP answer instead of the upgrade is mapped like any answer."""
+    sockets = FakeSockets(nursery, [greeting], refusals=[(status, b"no")])
+    with pytest.raises(kind) as caught:
+        async with open_socket(URL, "t", None, open_stream=sockets.open_stream):
+            raise AssertionError
+    assert getattr(caught.value, "status", None) == status
+    assert getattr(caught.value, "retry_after", None) == retry_after
+
+
+async def test_a_connection_that_ends_in_the_upgrade_is_noticed_at_once(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    """A proxy that hangs up costs no handshake deadline."""
+
+    async def hang_up(host: str, port: int, tls: ssl.SSLContext | None) -> trio.abc.Stream:
+        ours, theirs = trio.testing.memory_stream_pair()
+        await theirs.aclose()
+        return ours
+
+    with pytest.raises(MattermostUnavailable, match="closed during"):
+        async with open_socket(URL, "t", None, open_stream=hang_up):
+            raise AssertionError
+    assert trio.current_time() == 0
+
+
+async def test_a_server_that_never_upgrades_is_left(autojump_clock: trio.testing.MockClock) -> None:
+    """Silence ends at the handshake's deadline."""
+
+    async def mute(host: str, port: int, tls: ssl.SSLContext | None) -> trio.abc.Stream:
+        await trio.lowlevel.checkpoint()
+        return trio.testing.memory_stream_pair()[0]
+
+    with pytest.raises(MattermostUnavailable, match="no websocket upgrade"):
+        async with open_socket(URL, "t", None, open_stream=mute):
+            raise AssertionError
+    assert trio.current_time() == HANDSHAKE_SECONDS
+
+
+async def test_errors_of_the_body_come_out_bare(autojump_clock: trio.testing.MockClock, nursery: trio.Nursery) -> None:
+    """What the user of the socket raises is not wrapped in a group."""
+    sockets = FakeSockets(nursery, [greeting])
+    with pytest.raises(ZeroDivisionError):
+        async with open_socket(URL, "t", None, open_stream=sockets.open_stream):
+            raise ZeroDivisionError
+
+
+async def test_leaving_is_bounded_with_a_dead_peer(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    """A peer that does not close back holds us for CLOSE_SECONDS, under cancellation as well."""
+
+    async def deaf(peer: Peer) -> None:
+        await peer.hello()
+        peer.connection._reader_running = False
+        await trio.sleep_forever()
+
+    sockets = FakeSockets(nursery, [deaf])
+    with trio.move_on_after(1):
+        async with open_socket(URL, "t", None, open_stream=sockets.open_stream):
+            await trio.sleep_forever()
+    assert trio.current_time() <= 1 + CLOSE_SECONDS
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_cancelled_socket_still_closes_in_order(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    """On cancellation the closing handshake is done, at once, with code 1000."""
+    codes: list[int] = []
+
+    async def script(peer: Peer) -> None:
+        await peer.hello()
+        await peer.answer_pings()
+        codes.append(peer.connection.closed.code if peer.connection.closed else 0)
+
+    sockets = FakeSockets(nursery, [script])
+    with trio.move_on_after(1):
+        async with open_socket(URL, "t", None, open_stream=sockets.open_stream):
+            await trio.sleep_forever()
+    await trio.testing.wait_all_tasks_blocked()
+    assert (codes, trio.current_time()) == ([1000], 1)
+
+
+async def test_too_large_a_message_has_its_code(autojump_clock: trio.testing.MockClock, nursery: trio.Nursery) -> None:
+    """A frame beyond the limit closes the socket with 1009."""
+
+    async def huge(peer: Peer) -> None:
+        await peer.send({"event": "x", "seq": 0, "data": {"x": "y" * 5_000_000}})
+        await trio.sleep(5)
+
+    sockets = FakeSockets(nursery, [huge])
+    with pytest.raises(MattermostUnavailable) as caught:
+        async with open_socket(URL, "t", None, open_stream=sockets.open_stream) as socket:
+            await socket.greet(ping=False)
+    assert caught.value.code == "ws.1009"
+
+
+async def test_garbage_is_their_fault(autojump_clock: trio.testing.MockClock, nursery: trio.Nursery) -> None:
+    """A frame that is no JSON raises PayloadError."""
+
+    async def garbage(peer: Peer) -> None:
+        await peer.connection.send_message("<html>")
+        await trio.sleep(5)
+
+    sockets = FakeSockets(nursery, [garbage])
+    with pytest.raises(PayloadError):
+        async with open_socket(URL, "t", None, open_stream=sockets.open_stream) as socket:
+            await socket.greet(ping=False)
+
+
+async def test_a_refused_ping_means_a_revoked_token(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    """FAIL 401 in answer to an action comes out of `receive`."""
+
+    async def script(peer: Peer) -> None:
+        await peer.hello()
+        action = await peer.action()
+        fault = {"id": "api.web_socket_router.not_authenticated.app_error", "status_code": 401}
+        await peer.send({"status": "FAIL", "error": fault, "seq_reply": action["seq"]})
+        await trio.sleep(5)
+
+    sockets = FakeSockets(nursery, [script])
+    async with open_socket(URL, "t", None, open_stream=sockets.open_stream) as socket:
+        await socket.greet(ping=False)
+        async with trio.open_nursery() as inner:
+            inner.start_soon(socket.ping)
+            with pytest.raises(MattermostRejected) as caught:
+                await socket.receive()
+            inner.cancel_scope.cancel()
+    assert caught.value.is_auth
+
+
+async def test_a_bad_certificate_is_told_by_name(nursery: trio.Nursery) -> None:
+    """A certificate of an unknown authority fails at once, with the reason."""
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    trustme.CA().issue_cert("localhost").configure_cert(server)
+
+    async def handle(stream: trio.SSLStream[trio.SocketStream]) -> None:
+        try:
+            await stream.do_handshake()
+        except trio.BrokenResourceError:
+            await trio.aclose_forcefully(stream)
+
+    listeners = await nursery.start(partial(trio.serve_ssl_over_tcp, handle, 0, server, host="127.0.0.1"))
+    port = listeners[0].transport_listener.socket.getsockname()[1]
+    with trio.fail_after(5), pytest.raises(MattermostUnavailable, match="certificate"):
+        async with open_socket(f"wss://localhost:{port}/", "t", None, ssl_context=ssl.create_default_context()):
+            raise AssertionError
+    nursery.cancel_scope.cancel()
