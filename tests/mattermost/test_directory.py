@@ -1,5 +1,6 @@
 """Cached facts: asked once, forgotten in time and by event, never invented."""
 
+import httpx
 import pytest
 import trio
 
@@ -74,17 +75,15 @@ async def test_a_failed_look_up_is_not_an_answer(autojump_clock: trio.testing.Mo
 
 async def test_what_changed_while_we_asked_is_asked_again(autojump_clock: trio.testing.MockClock) -> None:
     """An answer that an event may have overtaken is used once and not kept."""
-    http = FakeHttp(dict(ROUTES))
+    http = FakeHttp()
     async with open_api(http) as api:
         directory = Directory(api)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(directory.user, ALICE)
-            nursery.start_soon(_note_soon, directory)
+
+        def answer(request: httpx.Request) -> httpx.Response:
+            directory.note(UserChanged(ALICE))
+            return httpx.Response(200, json=ROUTES["GET /users/alice1"])
+
+        http.routes["GET /users/alice1"] = answer
+        await directory.user(ALICE)
         await directory.user(ALICE)
     assert len(http.log) == 2
-
-
-async def _note_soon(directory: Directory) -> None:
-    directory.note(UserChanged(ALICE))
-    await trio.lowlevel.checkpoint()
-    directory.note(UserChanged(ALICE))
