@@ -54,7 +54,8 @@ class Hooks:
 
     `on_event` gets every event in order and should return quickly; a MattermostError from it closes the socket and has
     the event told again. `on_connected(resumed)` runs on every connect, with events held back until it returns.
-    `on_state` gets the state and why. `save_resume` stores where to go on, None if nowhere; it runs at each heartbeat.
+    `on_state` gets the state and why. `save_resume` stores where to go on, None if nowhere; it is called only while the
+    connection is known to be alive (going live, each answered heartbeat, each poll), so that its times mean just that.
     """
 
     on_event: Callable[[Event], Awaitable[None]]
@@ -82,7 +83,6 @@ class _Listener:
             except MattermostError as exc:
                 failure = exc
             retry = self._happened(_happening(failure, self.link.phase))
-            await self.save()
             await self.hooks.on_state(self.link, str(failure))
             await trio.sleep(_pause(retry, failure, self.policy, self.random()))
 
@@ -185,7 +185,18 @@ class _Connection:
                 self._fail(MattermostUnavailable(f"no answer to our ping within {ANSWER_SECONDS:g} s"))
                 await self.socket.abort()
                 return
-            await self.owner.save()
+            await self._be_active()
+            if self.failure is None:
+                await self.owner.save()
+
+    async def _be_active(self) -> None:
+        """Have the server count us active: it keeps the queue of a lost connection only for a user it saw lately."""
+        try:
+            await self.owner.api.users.me()
+        except MattermostRejected as exc:
+            self._fail(exc)
+        except (MattermostUnavailable, PayloadError) as exc:
+            log.debug("the call that keeps us active failed: %s", exc)
 
     async def _pump(self, events_recv: trio.MemoryReceiveChannel[Frame]) -> None:
         async with events_recv:
@@ -228,8 +239,8 @@ async def run_listener(
 ) -> NoReturn:
     """Stay connected until cancelled; started at the first live connection.
 
-    Errors of the hooks other than MattermostError come out. On the way out the resume point is saved, so that a restart
-    of seconds loses no event.
+    Errors of the hooks other than MattermostError come out. On the way out of a live connection the resume point is
+    saved, so that a restart of seconds loses no event.
     """
     link = Link(resume=resume)
     listener = _Listener(
@@ -238,8 +249,9 @@ async def run_listener(
     try:
         await listener.run()
     finally:
-        with trio.move_on_after(2.0, shield=True):
-            await listener.save()
+        if listener.link.phase is Phase.LIVE:
+            with trio.move_on_after(2.0, shield=True):
+                await listener.save()
 
 
 async def run_poller(
@@ -262,6 +274,7 @@ async def run_poller(
             retry = next((intent for intent in intents if isinstance(intent, Retry)), None)
             await trio.sleep(_pause(retry, exc, policy or RetryPolicy(), random()))
             continue
+        await hooks.save_resume(None)
         if link.phase is not Phase.LIVE:
             link = Link(phase=Phase.LIVE)
             await hooks.on_state(link, "polling")

@@ -230,6 +230,31 @@ async def test_backoff_grows_until_live(autojump_clock: trio.testing.MockClock, 
     assert sockets.dials == ["refused"] * 5
 
 
+async def test_the_resume_point_is_saved_only_while_the_connection_is_known_to_live(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    """Failed dials save nothing, so the time of the last save is the last time the server was heard."""
+    times: list[float] = []
+
+    async def save(resume: ResumePoint | None) -> None:
+        times.append(trio.current_time())
+
+    async def one_beat(peer: Peer) -> None:
+        await peer.hello()
+        action = await peer.action()
+        await peer.send({"status": "OK", "seq_reply": action["seq"]})
+        sockets.down = 1000
+        await trio.sleep(5)
+
+    diary = Diary()
+    sockets = FakeSockets(nursery, [one_beat])
+    hooks = Hooks(diary._event, diary._connected, diary._state, save)
+    async with open_api(FakeHttp({"GET /users/me": ME})) as api:
+        with trio.move_on_after(300):
+            await run_listener(api, hooks, random=lambda: 0.5, policy=POLICY, open_stream=sockets.open_stream)
+    assert times == [0.0, 30.0]
+
+
 async def test_errors_of_our_own_come_out_bare(autojump_clock: trio.testing.MockClock, nursery: trio.Nursery) -> None:
     """A programming error in a hook ends the listener as itself, not as a reconnect."""
 
