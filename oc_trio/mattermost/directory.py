@@ -46,11 +46,6 @@ class Directory:
         """The teams of the account."""
         return await self._cached(("teams",), self.api.teams.mine)
 
-    def learn_channels(self, channels: tuple[Channel, ...]) -> None:
-        """Keep what a list brought along, so that catch-up warms the cache."""
-        for channel in channels:
-            self._keep(("channel", channel.id), channel)
-
     def note(self, event: Event) -> None:
         """Forget what an event makes stale."""
         match event:

@@ -12,7 +12,7 @@ from typing import NoReturn
 import trio
 from attrs import define, evolve, field, frozen
 
-from oc_trio.core.backoff import AUTH_RETRY, RetryPolicy, no_sooner_than
+from oc_trio.core.backoff import RetryPolicy
 from oc_trio.core.connection import (
     Admit,
     CatchUp,
@@ -20,24 +20,20 @@ from oc_trio.core.connection import (
     Greeted,
     Happening,
     Link,
-    Lost,
-    Numbered,
     Opened,
     Phase,
-    PingAnswered,
     ResumePoint,
     Retry,
-    TokenRefused,
-    Unreadable,
     Woke,
     step,
 )
-from oc_trio.core.events import ActionReply, Event, EventFrame, Frame, Hello, Unhandled
+from oc_trio.core.events import Event, EventFrame, Frame, Unhandled
 from oc_trio.core.ratelimit import Lane
 from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable, PayloadError
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.groups import only_mattermost
-from oc_trio.mattermost.socket import TOO_LARGE, OpenStream, Socket, open_socket, open_tcp_stream
+from oc_trio.mattermost.happenings import happening_of, pause_after, told
+from oc_trio.mattermost.socket import OpenStream, Socket, open_socket, open_tcp_stream
 
 BUFFER = 1024  # events read but not handed on; one more and the socket is closed, to be made good by catch-up
 HEARTBEAT_SECONDS = 30.0
@@ -82,9 +78,9 @@ class _Listener:
                 await self._dial()
             except MattermostError as exc:
                 failure = exc
-            retry = self._happened(_happening(failure, self.link.phase))
+            retry = self._happened(happening_of(failure, self.link.phase))
             await self.hooks.on_state(self.link, str(failure))
-            await trio.sleep(_pause(retry, failure, self.policy, self.random()))
+            await trio.sleep(pause_after(retry, failure, self.policy, self.random()))
 
     async def _dial(self) -> NoReturn:
         self._happened(Woke())
@@ -205,12 +201,12 @@ class _Connection:
 
     async def _take(self, frame: Frame) -> None:
         owner, before = self.owner, self.owner.link.resume
-        link, intents = step(owner.link, _told(frame))
+        link, intents = step(owner.link, told(frame))
         if any(isinstance(intent, Retry) for intent in intents):
             # The state stays as it was, for `Lost` to decide what becomes of it.
-            raise MattermostUnavailable(f"out of order: {_told(frame)} where {before} was due")
+            raise MattermostUnavailable(f"out of order: {told(frame)} where {before} was due")
         # What we were told but have not handled must be told again after a resume: its number counts only below.
-        owner.link = link if isinstance(_told(frame), Greeted) else evolve(link, resume=before)
+        owner.link = link if isinstance(told(frame), Greeted) else evolve(link, resume=before)
         for intent in intents:
             if isinstance(intent, CatchUp):
                 await owner.catch_up(not intent.lost)
@@ -268,11 +264,11 @@ async def run_poller(
         try:
             await hooks.on_connected(False)
         except MattermostError as exc:
-            failed, intents = step(evolve(link, phase=Phase.CATCHING_UP), _happening(exc, Phase.CATCHING_UP))
+            failed, intents = step(evolve(link, phase=Phase.CATCHING_UP), happening_of(exc, Phase.CATCHING_UP))
             link = failed
             await hooks.on_state(link, str(exc))
             retry = next((intent for intent in intents if isinstance(intent, Retry)), None)
-            await trio.sleep(_pause(retry, exc, policy or RetryPolicy(), random()))
+            await trio.sleep(pause_after(retry, exc, policy or RetryPolicy(), random()))
             continue
         await hooks.save_resume(None)
         if link.phase is not Phase.LIVE:
@@ -282,28 +278,3 @@ async def run_poller(
             was_live = True
             task_status.started()
         await trio.sleep(interval)
-
-
-def _told(frame: Frame) -> Happening:
-    match frame:
-        case EventFrame(event=Hello() as hello):
-            return Greeted(hello.connection_id)
-        case EventFrame():
-            return Numbered(frame.seq)
-        case ActionReply():
-            return PingAnswered(refused=not frame.ok and frame.status_code == 401)
-
-
-def _happening(failure: MattermostError, phase: Phase) -> Happening:
-    """What a failure is to the state table."""
-    if isinstance(failure, MattermostRejected) and failure.is_auth:
-        return TokenRefused()
-    # Asking again would bring the same frame again.
-    unreadable = isinstance(failure, PayloadError) or getattr(failure, "code", "") == TOO_LARGE
-    return Unreadable() if unreadable and phase is not Phase.DIALING else Lost(str(failure))
-
-
-def _pause(retry: Retry | None, failure: MattermostError, policy: RetryPolicy, rand: float) -> float:
-    chosen = AUTH_RETRY if retry is not None and retry.auth else policy
-    asked = failure.retry_after if isinstance(failure, MattermostUnavailable) else None
-    return no_sooner_than(chosen.delay(0 if retry is None else retry.attempt, rand), asked)

@@ -230,6 +230,50 @@ async def test_backoff_grows_until_live(autojump_clock: trio.testing.MockClock, 
     assert sockets.dials == ["refused"] * 5
 
 
+async def test_a_frame_beyond_reading_is_not_asked_for_again(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    """A message over the size limit, or one without a number, would come again with the resume: the queue is left."""
+
+    async def huge(peer: Peer) -> None:
+        await peer.hello()
+        await peer.send({"event": "posted", "seq": 1, "data": {"post": "y" * 5_000_000}})
+        await trio.sleep(5)
+
+    async def unnumbered(peer: Peer) -> None:
+        await peer.hello()
+        await peer.send({"event": "posted", "data": {}})
+        await trio.sleep(5)
+
+    async def calm(peer: Peer) -> None:
+        await peer.hello("c2")
+        await peer.answer_pings()
+
+    diary, sockets = Diary(), FakeSockets(nursery, [huge, unnumbered, calm])
+    async with open_api(FakeHttp({"GET /users/me": ME})) as api:
+        await listen(diary, sockets, api)
+    assert sockets.dials == ["/api/v4/websocket"] * 3
+    assert diary.saved[-1] == ResumePoint("c2", 1)
+
+
+async def test_an_unreadable_event_with_a_number_is_skipped(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    """One event in a form we don't know costs neither the socket nor its neighbours."""
+
+    async def script(peer: Peer) -> None:
+        await peer.hello()
+        await peer.send({"event": "posted", "seq": 1, "data": {"post": "no json"}})
+        await peer.posted(2, "p2")
+        await peer.answer_pings()
+
+    diary, sockets = Diary(), FakeSockets(nursery, [script])
+    async with open_api(FakeHttp({"GET /users/me": ME})) as api:
+        await listen(diary, sockets, api)
+    assert diary.lines == ["fresh", "LIVE", "p2"]
+    assert len(sockets.dials) == 1
+
+
 async def test_the_resume_point_is_saved_only_while_the_connection_is_known_to_live(
     autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
 ) -> None:
