@@ -57,7 +57,7 @@ def test_tool_calls_are_put_together(deltas: list[list[dict[str, Any]]], calls: 
     [{}, {"choices": []}, {"choices": None}, {"choices": [None]}, {"choices": [{}]}, {"choices": [{"delta": None}]}],
 )
 def test_chunks_without_content_are_nothing(chunk: dict[str, Any]) -> None:
-    """Keep-alives and usage chunks come in many forms."""
+    """A keep-alive or a usage chunk comes in many forms."""
     completion = Completion()
     assert completion.feed(chunk) == ()
     assert completion.empty
