@@ -38,7 +38,9 @@ def request_body(
             }
             for spec in request.tools.specs
         ]
-    if budget := THINKING_BUDGETS.get(request.thinking):
+    # An interrupted turn lost its signed thinking, without which the API refuses to go on thinking after tool results.
+    resumed = bool(request.messages) and request.messages[-1].role is Role.TOOL
+    if not resumed and (budget := THINKING_BUDGETS.get(request.thinking)):
         body["thinking"] = {"type": "enabled", "budget_tokens": budget}
         limit += budget
     return {**body, **options, "max_tokens": limit}

@@ -43,8 +43,8 @@ class AgentSpec:
 
 def build_agent(spec: AgentSpec, http: httpx.AsyncClient) -> Agent:
     """The agent of `spec`. Raises `ConfigError` where the description lacks something."""
-    chain = tuple(_patient(one, http) for one in _flat(spec))
-    return FallbackAgent(chain) if len(chain) > 1 else chain[0]
+    first, *others = [_patient(one, http) for one in _flat(spec)]
+    return FallbackAgent((first, *others)) if others else first
 
 
 def _flat(spec: AgentSpec) -> tuple[AgentSpec, ...]:
@@ -88,7 +88,7 @@ def _single(spec: AgentSpec, http: httpx.AsyncClient) -> Agent:
                 http,
             )
         case "command":
-            _require(spec, "command", *spec.command[:1])
+            _require(spec, "command", "".join(spec.command))
             return CommandAgent(CommandSettings(spec.command, spec.env, spec.model, spec.options, spec.deadlines))
         case "scripted":
             return demo_agent(token_delay=float(spec.options.get("token_delay", 0.03)))
@@ -96,6 +96,6 @@ def _single(spec: AgentSpec, http: httpx.AsyncClient) -> Agent:
             return load_agent(name, {**spec.options, "model": spec.model} if spec.model else spec.options)
 
 
-def _require(spec: AgentSpec, key: str, value: str = "") -> None:
+def _require(spec: AgentSpec, key: str, value: str) -> None:
     if not value:
         raise ConfigError(Problem(key, f"{spec.api} needs it"))

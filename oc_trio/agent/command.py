@@ -101,13 +101,15 @@ class _Dialogue:
         await self._write(turn_line(self._request, self._settings.model, self._settings.options), limit)
         while (line := await self._read(lines, limit)) is not None:
             limit = deadlines.idle
-            if line.strip() and await self._take(line):
+            if line.strip() and (end := await self._take(line)) is not None:
+                # Readers leave at the last event, and leaving ends the process: its time to end comes first.
                 await self._let_go()
+                await self._emit(end)
                 return
         await self._post_mortem()
 
-    async def _take(self, line: bytes) -> bool:
-        """Act on one line; true when it ended the turn."""
+    async def _take(self, line: bytes) -> Final | Failed | None:
+        """Act on one line; the event that ends the turn is returned, not emitted."""
         try:
             event = read_line(line)
         except ContractBroken as exc:
@@ -115,13 +117,15 @@ class _Dialogue:
         if isinstance(event, ToolAsked):
             result = await run_tool(Asked(event.call), self._request, self._emit)
             await self._write(result_line(event.call, result), self._settings.deadlines.idle)
-            return False
+            return None
         if isinstance(event, TextDelta):
             self._said.append(event.text)
         if isinstance(event, Final) and not event.text and not event.silent_reason:
             event = Final("".join(self._said), event.media, event.buttons, event.usage)
+        if isinstance(event, Final | Failed):
+            return event
         await self._emit(event)
-        return isinstance(event, Final | Failed)
+        return None
 
     async def _write(self, line: bytes, limit: float) -> None:
         assert self._process.stdin is not None

@@ -156,8 +156,9 @@ def _long(argument: str, _: TurnRequest) -> list[Step]:
 
 def _media(argument: str, _: TurnRequest) -> list[Step]:
     where = argument or "https://example.com/cat.png"
-    media = Media(url=where) if "://" in where else Media(path=where)
-    return [Say("Here is the file."), Attach(media=(media,))]
+    if "://" not in where:  # anyone in the chat may write this, so a path would hand out the gateway's files
+        return [Say("I only send files from an address.")]
+    return [Say("Here is the file."), Attach(media=(Media(url=where),))]
 
 
 def _plan(argument: str, _: TurnRequest) -> list[Step]:

@@ -19,12 +19,14 @@ log = get_logger(part="agent")
 class Patience:
     """`attempts` counts the first one too; waits are in seconds and double from `first_wait` to `longest_wait`.
 
-    A `Retry-After` longer than `longest_wait` is not waited for: another model, or the reader, decides then.
+    A `Retry-After` longer than `longest_wait` is not waited for: another model, or the reader, decides then. So it is
+    after `give_up_after` seconds in all: a model that let its deadline pass once is not given it three times.
     """
 
     attempts: int = 3
     first_wait: float = 1.0
     longest_wait: float = 20.0
+    give_up_after: float = 60.0
 
     def wait(self, failures: int, retry_after: float | None, jitter: float) -> float | None:
         """Seconds to wait after that many failures, or None to give up; `jitter` is in [0, 1) and adds up to half."""
@@ -49,13 +51,14 @@ class RetryingAgent:
 
     async def _begin(self, stack: AsyncExitStack, request: TurnRequest) -> BegunStream:
         failures = 0
+        give_up_at = trio.current_time() + self.patience.give_up_after
         while True:
             try:
                 return await stack.enter_async_context(open_begun(self.agent, request))
             except AgentUnavailable as exc:
                 failures += 1
                 wait = self.patience.wait(failures, exc.retry_after, self.rng.random())
-                if wait is None:
+                if wait is None or trio.current_time() + wait > give_up_at:
                     raise
                 log.warning("model unavailable, asking again", reason=str(exc), wait_s=round(wait, 2))
             await trio.sleep(wait)

@@ -122,6 +122,15 @@ out("final", text=f"{result['id']} {result['status']} {result['text']}")
     assert events[-1] == Final("7 completed found")
 
 
+async def test_it_may_tidy_up_after_its_last_line(tmp_path: Path) -> None:
+    """A reader that leaves at the final does not cut it short."""
+    done = tmp_path / "done"
+    agent = program(f'out("final", text="x"); sys.stdin.read(); time.sleep(0.1); open({str(done)!r}, "w")', grace=10)
+    async with agent.run(turn()) as events:
+        assert await anext(events) == Final("x")
+    assert await trio.Path(done).exists()
+
+
 async def test_text_and_a_clean_exit_are_an_answer() -> None:
     """The final line may be left out."""
     assert await run(program('out("text", text="Hi")')) == [TextDelta("Hi"), Final("Hi")]

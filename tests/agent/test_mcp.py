@@ -178,6 +178,7 @@ async def test_the_reference_server_from_npm() -> None:
         pytest.skip("npx is not installed")
     command = (npx, "-y", "@modelcontextprotocol/server-everything")
     passed = {name: value for name, value in os.environ.items() if name.lower().startswith("npm_config")}
+    passed["npm_config_fetch_retries"] = "0"  # without a network this should be found out soon
     async with running(McpServerSpec("everything", command, env=passed, start_limit=50)) as server:
         if server.state is McpState.DOWN:
             pytest.skip(f"the package can't be fetched here: {server.problem}")

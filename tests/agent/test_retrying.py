@@ -1,6 +1,7 @@
 """An unavailable model is asked again, at the right times, and only while it has said nothing."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 
 import pytest
 import trio
@@ -9,6 +10,7 @@ import trio.testing
 from oc_trio.agent.port import TurnRequest
 from oc_trio.agent.retrying import Patience, RetryingAgent
 from oc_trio.agent.scripted import Pause, Say, ScriptedAgent, Step
+from oc_trio.agent.stream import EventStream
 from oc_trio.core.turn_events import AgentEvent, Failed, Final, TextDelta
 from oc_trio.errors import AgentError, AgentFailed, AgentUnavailable
 from oc_trio.ids import AgentId, SessionKey
@@ -88,6 +90,25 @@ async def test_giving_up(
     with pytest.raises(kind):
         await collect(retrying(script), REQUEST)
     assert len(script.asked_at) == attempts
+
+
+async def test_a_model_that_let_its_deadline_pass_is_not_waited_for_again(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """The time of all attempts together is bounded."""
+    asked: list[float] = []
+
+    class Slow:
+        @asynccontextmanager
+        async def run(self, request: TurnRequest) -> AsyncIterator[EventStream]:
+            asked.append(trio.current_time())
+            await trio.sleep(90)
+            raise busy()
+            yield
+
+    with pytest.raises(AgentUnavailable):
+        await collect(RetryingAgent(Slow()), REQUEST)
+    assert len(asked) == 1
 
 
 async def test_nothing_is_repeated_after_the_first_event() -> None:

@@ -1,0 +1,84 @@
+"""Lines come whole out of a pipe, stderr is bounded, and a child never outlives its block."""
+
+import os
+import signal
+import sys
+
+import pytest
+import trio
+import trio.testing
+
+from oc_trio.agent import child
+from oc_trio.agent.child import Lines, LineTooLong, StderrLog, open_child
+
+
+@pytest.mark.parametrize(
+    ("chunks", "lines"),
+    [
+        ([b"a\nb\n"], [b"a", b"b"]),
+        ([b"a", b"b\n", b"\nc"], [b"ab", b"", b"c"]),
+        ([b"\n"], [b""]),
+        ([], []),
+    ],
+    ids=["two", "cut anywhere", "empty", "nothing"],
+)
+async def test_lines(chunks: list[bytes], lines: list[bytes]) -> None:
+    """However the bytes arrive."""
+    ours, theirs = trio.testing.memory_stream_one_way_pair()
+    reader = Lines(theirs)
+    found: list[bytes] = []
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def write() -> None:
+            for chunk in chunks:
+                await ours.send_all(chunk)
+                await trio.testing.wait_all_tasks_blocked()
+            await ours.aclose()
+
+        while (line := await reader.next()) is not None:
+            found.append(line)
+    assert found == lines
+
+
+async def test_a_line_without_end_is_refused() -> None:
+    """Memory is bounded."""
+    ours, theirs = trio.testing.memory_stream_one_way_pair()
+    await ours.send_all(b"x" * (child.MAX_LINE + 1))
+    with pytest.raises(LineTooLong):
+        await Lines(theirs).next()
+
+
+async def test_stderr_is_remembered_but_not_all() -> None:
+    """The last lines are for the post-mortem."""
+    ours, theirs = trio.testing.memory_stream_one_way_pair()
+    await ours.send_all(b"".join(b"line %d\n" % at for at in range(1000)))
+    await ours.aclose()
+    log = StderrLog("x")
+    await log.run(theirs)
+    assert log.ended.is_set()
+    assert log.tail == "line 995 | line 996 | line 997 | line 998 | line 999"
+
+
+async def test_stderr_that_is_no_text_is_closed() -> None:
+    """Nobody reads sixteen megabytes of one line."""
+    ours, theirs = trio.testing.memory_stream_one_way_pair()
+    await ours.send_all(b"x" * (child.MAX_LINE + 1))
+    log = StderrLog("x")
+    await log.run(theirs)
+    assert log.ended.is_set()
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [("import time; time.sleep(60)", -signal.SIGTERM), ("pass", 0)],
+    ids=["running", "ended"],
+)
+async def test_a_child_is_gone_when_its_block_is_left(body: str, code: int) -> None:
+    """It is asked first; its pipes are closed."""
+    async with open_child((sys.executable, "-c", body), {}, grace=5) as process:
+        if code == 0:
+            await process.wait()
+    assert process.returncode == code
+    with pytest.raises(ProcessLookupError):
+        os.kill(process.pid, 0)

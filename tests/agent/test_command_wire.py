@@ -1,0 +1,67 @@
+"""Lines of a program are read strictly: what is not in the contract is refused with a reason."""
+
+import json
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oc_trio.agent.command_wire import ContractBroken, ToolAsked, read_line, result_line
+from oc_trio.agent.port import ToolCall, ToolResult
+from oc_trio.core.turn_events import Failed, Final, PlanUpdated, TextDelta, Thinking, ToolStatus
+
+GOOD = [
+    pytest.param({"type": "text", "text": "a"}, TextDelta("a"), id="text"),
+    pytest.param({"type": "thinking"}, Thinking(), id="thinking without words"),
+    pytest.param({"type": "plan", "steps": []}, PlanUpdated(()), id="an empty plan"),
+    pytest.param({"type": "tool_call", "id": "1", "name": "a"}, ToolAsked(ToolCall("1", "a")), id="a call"),
+    pytest.param({"type": "final"}, Final(""), id="an empty final"),
+    pytest.param({"type": "failed", "for_user": "a"}, Failed("a", "a"), id="failed"),
+    pytest.param({"type": "text", "text": "a", "more": 1}, TextDelta("a"), id="unknown fields are ignored"),
+]
+
+
+@pytest.mark.parametrize(("line", "event"), GOOD)
+def test_what_the_contract_knows(line: dict[str, object], event: object) -> None:
+    """One line, one event."""
+    assert read_line(json.dumps(line).encode()) == event
+
+
+BAD = [
+    pytest.param(b"{", "not JSON", id="half a line"),
+    pytest.param(b"5", "not an object", id="a number"),
+    pytest.param(b"{}", "unknown type None", id="no type"),
+    pytest.param(b'{"type": "tool_ended", "id": "1", "name": "a", "status": "odd"}', "odd", id="a status of its own"),
+    pytest.param(b'{"type": "plan", "steps": 5}', "'plan'", id="steps that are none"),
+    pytest.param(b'{"type": "tool_call", "id": 1, "name": "a"}', "'id'", id="an id that is no text"),
+    pytest.param(b'{"type": "final", "buttons": [[{}]]}', "'label'", id="a button without label"),
+    pytest.param(b'{"type": "final", "usage": {"input_tokens": "x"}}', "'final'", id="a count that is none"),
+    pytest.param(b"[" * 100_000, "not JSON", id="too deep"),
+]
+
+
+@pytest.mark.parametrize(("line", "words"), BAD)
+def test_what_it_does_not_know(line: bytes, words: str) -> None:
+    """The reason names the field or the type."""
+    with pytest.raises(ContractBroken, match=words):
+        read_line(line)
+
+
+JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner), max_leaves=5)
+TYPES = st.sampled_from(["text", "plan", "tool_started", "tool_ended", "tool_call", "final", "failed"])
+FIELDS = st.sampled_from(["text", "steps", "id", "name", "arguments", "media", "buttons", "usage", "for_user"])
+
+
+@given(TYPES, st.dictionaries(FIELDS, JSON))
+def test_nothing_but_the_contracts_error_leaves(kind: str, fields: dict[str, object]) -> None:
+    """Whatever a program writes, it is an event or a refusal."""
+    with suppress(ContractBroken):
+        read_line(json.dumps({**fields, "type": kind}).encode())
+
+
+def test_a_result_is_one_line() -> None:
+    """New lines in the text are escaped."""
+    line = result_line(ToolCall("1", "a"), ToolResult("x\ny", ToolStatus.DENIED))
+    assert line.count(b"\n") == 1
+    assert json.loads(line) == {"type": "tool_result", "id": "1", "status": "denied", "text": "x\ny"}

@@ -1,0 +1,106 @@
+"""Every way a model's server can refuse has one type, one sentence, and no secret in it."""
+
+import httpx
+import pytest
+
+from oc_trio.agent import failures
+from oc_trio.agent.failures import Endpoint, explain, from_status, from_stream, from_transport, retry_after, said
+from oc_trio.errors import AgentError, AgentFailed, AgentUnavailable
+
+HERE = Endpoint("m at http://x", ("super-secret", "ab"))
+
+STREAM = [
+    pytest.param("rate_limit_exceeded", "slow down", AgentUnavailable, failures.BUSY, id="rate limit"),
+    pytest.param("429", "", AgentUnavailable, failures.BUSY, id="as a code"),
+    pytest.param("invalid_request_error", "context_length_exceeded", AgentFailed, failures.TOO_LONG, id="too long"),
+    pytest.param("authentication_error", "no", AgentFailed, failures.BAD_KEY, id="key"),
+    pytest.param("invalid_request_error", "no", AgentFailed, failures.REFUSED, id="refused"),
+    pytest.param("", "upstream gone", AgentUnavailable, failures.OVERLOADED, id="anything else"),
+]
+
+
+@pytest.mark.parametrize(("kind", "words", "error", "for_user"), STREAM)
+def test_errors_inside_a_stream(kind: str, words: str, error: type[AgentError], for_user: str) -> None:
+    """By type or code first, then by words."""
+    found = from_stream(HERE, kind, words)
+    assert (type(found), found.for_user) == (error, for_user)
+
+
+REQUEST = httpx.Request("POST", "http://x")
+TRANSPORT = [
+    pytest.param(httpx.ConnectError(""), AgentUnavailable, failures.UNREACHABLE, id="no connection"),
+    pytest.param(httpx.ConnectTimeout(""), AgentUnavailable, failures.TOO_SLOW, id="slow connection"),
+    pytest.param(httpx.ReadError(""), AgentUnavailable, failures.BROKEN, id="broken"),
+    pytest.param(httpx.RemoteProtocolError("eof"), AgentUnavailable, failures.BROKEN, id="cut"),
+    pytest.param(httpx.UnsupportedProtocol("gopher"), AgentFailed, failures.REFUSED, id="scheme"),
+    pytest.param(httpx.InvalidURL("bad"), AgentFailed, failures.REFUSED, id="address"),
+    pytest.param(httpx.DecodingError("gzip"), AgentFailed, failures.REFUSED, id="encoding"),
+]
+
+
+@pytest.mark.parametrize(("exc", "error", "for_user"), TRANSPORT)
+def test_errors_without_an_answer(
+    exc: httpx.HTTPError | httpx.InvalidURL, error: type[AgentError], for_user: str
+) -> None:
+    """By the exception's type."""
+    found = from_transport(HERE, exc)
+    assert (type(found), found.for_user) == (error, for_user)
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 529])
+def test_every_5xx_is_theirs(status: int) -> None:
+    """It may work later."""
+    assert isinstance(from_status(HERE, status, b"", {}), AgentUnavailable)
+
+
+def _chained() -> BaseException:
+    outer, group = httpx.ConnectError(""), ExceptionGroup("", [OSError(111, "Connection refused")])
+    outer.__cause__ = group
+    return outer
+
+
+@pytest.mark.parametrize(
+    ("exc", "words"),
+    [
+        (ValueError("plain"), "ValueError: plain"),
+        (_chained(), "ConnectionRefusedError: [Errno 111] Connection refused"),
+        (httpx.ConnectError(""), "ConnectError"),
+    ],
+    ids=["plain", "below causes and groups", "nothing said"],
+)
+def test_the_reason_is_dug_out(exc: BaseException, words: str) -> None:
+    """httpx on Trio hides it below empty exceptions."""
+    assert explain(exc) == words
+
+
+def test_secrets_are_cut_out_and_short_values_are_not() -> None:
+    """Known values by value, keys by their look; a two-letter header value would blank out words."""
+    line = HERE.clean("super-secret sk-abcdefgh12345 gsk_abcdefgh about\nlines")
+    assert line == "*** *** *** about lines"
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"error": {"type": "t", "code": "c", "message": "m"}}', "t: c: m"),
+        (b'{"error": "m"}', "m"),
+        (b'{"detail": "m"}', "m"),
+        (b'{"x": 1}', '{"x": 1}'),
+        (b"[1]", "[1]"),
+        (b"<html>", "<html>"),
+        (b"\xff", "\ufffd"),
+        (b"[" * 100_000, "[" * 100_000),
+    ],
+    ids=["OpenAI", "Ollama", "FastAPI", "foreign object", "list", "no JSON", "no UTF-8", "too deep"],
+)
+def test_what_an_error_body_says(body: bytes, words: str) -> None:
+    """Whatever shape it has."""
+    assert said(body) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"), [("7", 7.0), ("0.5", 0.5), ("", None), ("soon", None), ("-1", None), ("inf", None)]
+)
+def test_retry_after(value: str, seconds: float | None) -> None:
+    """Only a number of seconds that makes sense."""
+    assert retry_after({"retry-after": value}) == seconds

@@ -1,0 +1,100 @@
+"""The tool loop asks, calls, sends back and ends, whatever model it is given."""
+
+from attrs import define, field
+
+from oc_trio.agent.port import Message, Role, ToolCall, ToolResult, TurnRequest
+from oc_trio.agent.rounds import CUT_SHORT, Answer, Asked, Round, converse, merged, transcript
+from oc_trio.agent.stream import Emit
+from oc_trio.core.turn_events import AgentEvent, Final, TextDelta, Thinking, ToolEnded, ToolStarted, ToolStatus, Usage
+from oc_trio.ids import AgentId, SessionKey
+from tests.agent.model_server import Tools
+
+
+@define
+class Model:
+    """Plays answers and records how many rounds it was shown."""
+
+    answers: list[Answer]
+    shown: list[int] = field(factory=list)
+
+    async def ask(self, request: TurnRequest, rounds: tuple[Round, ...], emit: Emit) -> Answer:
+        self.shown.append(len(rounds))
+        answer = self.answers.pop(0)
+        for word in answer.text.splitlines(keepends=True):
+            await emit(TextDelta(word))
+        return answer
+
+
+async def play(*answers: Answer, tools: Tools | None = None) -> list[AgentEvent]:
+    events: list[AgentEvent] = []
+
+    async def emit(event: AgentEvent) -> None:
+        events.append(event)
+
+    request = TurnRequest(AgentId("a"), SessionKey("s"), "", (), tools=tools or Tools())
+    await converse(Model(list(answers)), request, emit)
+    return events
+
+
+def calls(*names: str, problem: str = "") -> tuple[Asked, ...]:
+    return tuple(Asked(ToolCall(name, "look"), problem) for name in names)
+
+
+async def test_calls_of_one_answer_run_in_order() -> None:
+    """Each is shown as it begins and as it ends."""
+    tools = Tools(ToolResult("x"), ToolResult("y", ToolStatus.DENIED, "no"))
+    events = await play(Answer(calls=calls("1", "2")), Answer("ok"), tools=tools)
+    assert events[:4] == [
+        ToolStarted("1", "look"),
+        ToolEnded("1", "look", ToolStatus.COMPLETED, "x"),
+        ToolStarted("2", "look"),
+        ToolEnded("2", "look", ToolStatus.DENIED, "y", "no"),
+    ]
+
+
+async def test_a_call_that_makes_no_sense_is_not_made() -> None:
+    """The model reads why."""
+    tools = Tools()
+    events = await play(Answer(calls=calls("1", problem="bad")), Answer("ok"), tools=tools)
+    assert events[1] == ToolEnded("1", "look", ToolStatus.FAILED, "bad")
+    assert tools.calls == []
+
+
+async def test_rounds_become_paragraphs_and_their_usage_is_summed() -> None:
+    """What streamed is what the final says."""
+    tools = Tools(ToolResult("x"), ToolResult("y"))
+    events = await play(
+        Answer("One.\n", calls("1"), Usage(1, 2, "m")),
+        Answer("", calls("2"), Usage(3, 4)),
+        Answer("\n\nTwo.\nThree.", usage=Usage(5, 6), note=CUT_SHORT),
+        tools=tools,
+    )
+    streamed = "".join(event.text for event in events if isinstance(event, TextDelta))
+    assert events[-1] == Final(f"One.\n\nTwo.\nThree.\n\n{CUT_SHORT}", usage=Usage(9, 12, "m"))
+    assert streamed.split() == ["One.", "Two.", "Three."]
+    assert "\n\nTwo." in streamed
+
+
+async def test_an_answer_without_text_is_silence() -> None:
+    """With its reason."""
+    assert await play(Answer(" \n")) == [TextDelta(" \n"), Final("", silent_reason="the model returned no text")]
+
+
+def test_the_transcript_repeats_what_this_turn_has_done() -> None:
+    """Calls on the assistant's side, results by id."""
+    done = Round(Answer("Look.", calls("1")), (ToolResult("x"),))
+    request = TurnRequest(AgentId("a"), SessionKey("s"), "", (Message(Role.USER, "go"),))
+    assert transcript(request, (done,)) == (
+        Message(Role.USER, "go"),
+        Message(Role.ASSISTANT, "Look.", tool_calls=(ToolCall("1", "look"),)),
+        Message(Role.TOOL, "x", tool_call_id="1"),
+    )
+
+
+def test_neighbours_of_a_kind_become_one() -> None:
+    """Order is kept."""
+    assert merged([TextDelta("a"), TextDelta("b"), Thinking("c"), Thinking("d"), TextDelta("e")]) == [
+        TextDelta("ab"),
+        Thinking("cd"),
+        TextDelta("e"),
+    ]
