@@ -35,8 +35,10 @@ BROKEN: list[tuple[str, str, list[str]]] = [
         "misspelt choice",
         M + "dmPolicy = 'pairng'",
         [
-            'channels.mattermost.dmPolicy: must be one of "pairing", "allowlist", "open", "disabled" '
-            '(did you mean "pairing"?)'
+            (
+                'channels.mattermost.dmPolicy: must be one of "pairing", "allowlist", "open", "disabled" '
+                '(did you mean "pairing"?)'
+            )
         ],
     ),
     ("choice of the wrong type", M + "chatmode = true", ['must be one of "oncall", "onmessage", "onchar", not true']),
@@ -157,8 +159,10 @@ BROKEN: list[tuple[str, str, list[str]]] = [
     ),
     (
         "unknown model",
-        "agents.defaults.model = { primary = 'l/a', fallbacks = ['l/c'] }\n"
-        "[models.providers.l]\nbaseUrl = 'http://x'\nmodels = ['a', 'b']",
+        (
+            "agents.defaults.model = { primary = 'l/a', fallbacks = ['l/c'] }\n"
+            "[models.providers.l]\nbaseUrl = 'http://x'\nmodels = ['a', 'b']"
+        ),
         ['agents.defaults.model.fallbacks[0]: there is no model of l "c" (there are: a, b)'],
     ),
     ("provider without address", "[models.providers.l]", ["models.providers.l.baseUrl: is missing"]),

@@ -1,4 +1,4 @@
-"""Every configuration example of OpenClaw's Mattermost pages loads, as JSON5 and as TOML, and means what its text says."""
+"""Every example of OpenClaw's Mattermost pages loads, as JSON5 and as TOML, and means what its text says."""
 
 from collections.abc import Callable
 from enum import Enum
@@ -49,16 +49,20 @@ EXAMPLES: list[tuple[str, str, str, dict[str, Any]]] = [
     (
         "minimal",
         MINIMAL,
-        '[channels.mattermost]\nenabled = true\nbotToken = "mm-token"\nbaseUrl = "https://chat.example.com"\n'
-        'dmPolicy = "pairing"',
+        (
+            '[channels.mattermost]\nenabled = true\nbotToken = "mm-token"\nbaseUrl = "https://chat.example.com"\n'
+            'dmPolicy = "pairing"'
+        ),
         {"bot_token": "mm-token", "base_url": "https://chat.example.com", "access.dm_policy": "pairing"},
     ),
     (
         "native slash commands",
         COMMANDS,
-        "[channels.mattermost.commands]\nnative = true\nnativeSkills = true\n"
-        'callbackPath = "/api/channels/mattermost/command"\n'
-        'callbackUrl = "https://gateway.example.com/api/channels/mattermost/command"',
+        (
+            "[channels.mattermost.commands]\nnative = true\nnativeSkills = true\n"
+            'callbackPath = "/api/channels/mattermost/command"\n'
+            'callbackUrl = "https://gateway.example.com/api/channels/mattermost/command"'
+        ),
         {
             "commands.native": True,
             "commands.native_skills": True,
@@ -97,10 +101,14 @@ EXAMPLES: list[tuple[str, str, str, dict[str, Any]]] = [
     ),
     (
         "open channels with mention rules",
-        '{ channels: { mattermost: { groupPolicy: "open", groups: { "*": { requireMention: true }, '
-        '"team-channel-id": { requireMention: false }, }, }, }, }',
-        '[channels.mattermost]\ngroupPolicy = "open"\n[channels.mattermost.groups]\n"*" = { requireMention = true }\n'
-        "team-channel-id = { requireMention = false }",
+        (
+            '{ channels: { mattermost: { groupPolicy: "open", groups: { "*": { requireMention: true }, '
+            '"team-channel-id": { requireMention: false }, }, }, }, }'
+        ),
+        (
+            '[channels.mattermost]\ngroupPolicy = "open"\n[channels.mattermost.groups]\n"*" = { requireMention = true }\n'
+            "team-channel-id = { requireMention = false }"
+        ),
         {
             "access.group_policy": "open",
             "gating.groups.*.require_mention": True,
@@ -109,10 +117,14 @@ EXAMPLES: list[tuple[str, str, str, dict[str, Any]]] = [
     ),
     (
         "direct channel retry",
-        "{ channels: { mattermost: { dmChannelRetry: { maxRetries: 3, initialDelayMs: 1000, maxDelayMs: 10000, "
-        "timeoutMs: 30000, }, }, }, }",
-        "[channels.mattermost.dmChannelRetry]\nmaxRetries = 3\ninitialDelayMs = 1000\nmaxDelayMs = 10000\n"
-        "timeoutMs = 30000",
+        (
+            "{ channels: { mattermost: { dmChannelRetry: { maxRetries: 3, initialDelayMs: 1000, maxDelayMs: 10000, "
+            "timeoutMs: 30000, }, }, }, }"
+        ),
+        (
+            "[channels.mattermost.dmChannelRetry]\nmaxRetries = 3\ninitialDelayMs = 1000\nmaxDelayMs = 10000\n"
+            "timeoutMs = 30000"
+        ),
         {
             "dm_channel_retry.max_retries": 3,
             "dm_channel_retry.initial_delay": 1.0,
@@ -141,11 +153,13 @@ EXAMPLES: list[tuple[str, str, str, dict[str, Any]]] = [
     (
         "support thread",
         SUPPORT,
-        '[channels.mattermost]\nbotToken = "..."\nbaseUrl = "http://100.111.228.114:8065"\n'
-        'groupAllowFrom = ["<your-mattermost-user-id>"]\nreplyToMode = "all"\n'
-        "network.dangerouslyAllowPrivateNetwork = true\n"
-        'interactions = { callbackBaseUrl = "http://100.76.32.93:18789", allowedSourceIps = ["100.111.228.114"] }\n'
-        'commands.callbackUrl = "http://100.76.32.93:18789/api/channels/mattermost/command"',
+        (
+            '[channels.mattermost]\nbotToken = "..."\nbaseUrl = "http://100.111.228.114:8065"\n'
+            'groupAllowFrom = ["<your-mattermost-user-id>"]\nreplyToMode = "all"\n'
+            "network.dangerouslyAllowPrivateNetwork = true\n"
+            'interactions = { callbackBaseUrl = "http://100.76.32.93:18789", allowedSourceIps = ["100.111.228.114"] }\n'
+            'commands.callbackUrl = "http://100.76.32.93:18789/api/channels/mattermost/command"'
+        ),
         {
             "network.dangerously_allow_private_network": True,
             "access.group_allow_from": ("<your-mattermost-user-id>",),
@@ -158,10 +172,12 @@ EXAMPLES: list[tuple[str, str, str, dict[str, Any]]] = [
     (
         "third-party page",
         ADVANCED,
-        '[channels.mattermost]\nserverUrl = "https://your-mattermost-server.com"\nbotToken = "YOUR_BOT_ACCESS_TOKEN"\n'
-        'allowFrom = ["USER_ID_1", "USER_ID_2"]\nteamId = "YOUR_TEAM_ID"\n'
-        'allowChannels = ["CHANNEL_ID_1", "CHANNEL_ID_2"]\nrespondToMentions = true\nrespondToDMs = true\n'
-        "useWebSocket = true\nreconnectInterval = 5000",
+        (
+            '[channels.mattermost]\nserverUrl = "https://your-mattermost-server.com"\nbotToken = "YOUR_BOT_ACCESS_TOKEN"\n'
+            'allowFrom = ["USER_ID_1", "USER_ID_2"]\nteamId = "YOUR_TEAM_ID"\n'
+            'allowChannels = ["CHANNEL_ID_1", "CHANNEL_ID_2"]\nrespondToMentions = true\nrespondToDMs = true\n'
+            "useWebSocket = true\nreconnectInterval = 5000"
+        ),
         {
             "base_url": "https://your-mattermost-server.com",
             "access.only_teams": ("YOUR_TEAM_ID",),
