@@ -107,8 +107,6 @@ def _merged(
     below = {key: value for key, (value, _) in base.items()}
     if "botToken" in own or "botTokenFile" in own:  # an account's own token leaves no trace of the root's
         root = {key: value for key, value in root.items() if key not in {"botToken", "botTokenFile"}}
-    elif "botToken" in root and isinstance(root["botToken"], Mapping):
-        below.pop("botToken", None)
     merged = merge(merge(below, root), own)
     if root.get("enabled") is False:
         merged["enabled"] = False

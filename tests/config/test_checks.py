@@ -80,7 +80,10 @@ BROKEN: list[tuple[str, str, list[str]]] = [
         "open without everyone",
         M + "dmPolicy = 'open'",
         [
-            'channels.mattermost.dmPolicy: "open" needs "*" in allowFrom (add allowFrom = ["*"], or use "pairing" or "allowlist")'
+            (
+                'channels.mattermost.dmPolicy: "open" needs "*" in allowFrom (add allowFrom = ["*"], '
+                'or use "pairing" or "allowlist")'
+            )
         ],
     ),
     (

@@ -106,7 +106,8 @@ EXAMPLES: list[tuple[str, str, str, dict[str, Any]]] = [
             '"team-channel-id": { requireMention: false }, }, }, }, }'
         ),
         (
-            '[channels.mattermost]\ngroupPolicy = "open"\n[channels.mattermost.groups]\n"*" = { requireMention = true }\n'
+            '[channels.mattermost]\ngroupPolicy = "open"\n'
+            '[channels.mattermost.groups]\n"*" = { requireMention = true }\n'
             "team-channel-id = { requireMention = false }"
         ),
         {
@@ -173,7 +174,8 @@ EXAMPLES: list[tuple[str, str, str, dict[str, Any]]] = [
         "third-party page",
         ADVANCED,
         (
-            '[channels.mattermost]\nserverUrl = "https://your-mattermost-server.com"\nbotToken = "YOUR_BOT_ACCESS_TOKEN"\n'
+            '[channels.mattermost]\nserverUrl = "https://your-mattermost-server.com"\n'
+            'botToken = "YOUR_BOT_ACCESS_TOKEN"\n'
             'allowFrom = ["USER_ID_1", "USER_ID_2"]\nteamId = "YOUR_TEAM_ID"\n'
             'allowChannels = ["CHANNEL_ID_1", "CHANNEL_ID_2"]\nrespondToMentions = true\nrespondToDMs = true\n'
             "useWebSocket = true\nreconnectInterval = 5000"
