@@ -181,7 +181,7 @@ def _scalar(declared: type, spec: Spec, raw: Any, path: str) -> Any:
         raise Invalid(
             Problem(path, f"must be {_NAMES[declared]}{others}, not {kind_of(raw)}", _scalar_hint(declared, raw))
         )
-    if declared is str:
+    if isinstance(raw, str):
         if spec.pattern and not re.fullmatch(spec.pattern, raw):
             raise Invalid(Problem(path, f"must be {spec.expects}"))
         return raw

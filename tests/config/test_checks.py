@@ -20,7 +20,7 @@ BROKEN: list[tuple[str, str, list[str]]] = [
         ["channels.mattermost.dmPolcy: is not a known key (did you mean dmPolicy?)"],
     ),
     ("wrong case", M + "botTOKEN = 'x'", ["channels.mattermost.botTOKEN: is not a known key (did you mean botToken?)"]),
-    ("misspelt section", "[chanels.mattermost]", ["chanels: is not a known key (did you mean channels?)"]),
+    ("misspelt section", "[channel.mattermost]", ["channel: is not a known key (did you mean channels?)"]),
     (
         "another channel",
         "[channels.telegram]",
@@ -93,8 +93,8 @@ BROKEN: list[tuple[str, str, list[str]]] = [
     ),
     (
         "unknown access group",
-        M + "allowFrom = ['accessGroup:opps']\n[accessGroups.ops]",
-        ['channels.mattermost.allowFrom[0]: there is no access group "opps" (did you mean "ops"?)'],
+        M + "allowFrom = ['accessGroup:opz']\n[accessGroups.ops]",
+        ['channels.mattermost.allowFrom[0]: there is no access group "opz" (did you mean "ops"?)'],
     ),
     (
         "listed bots without a list",
