@@ -86,7 +86,7 @@ def account_tables(document: Mapping[str, Any], *, implicit_default: bool) -> li
     """Each account's merged keys, by id. `implicit_default` adds `default` beside named accounts."""
     section = _table(_table(document, "channels"), "mattermost")
     root = {name: value for name, value in section.items() if name not in {"accounts", "defaultAccount"}}
-    base = _fallbacks(document) if section else {}
+    base = _fallbacks(document) if "mattermost" in _table(document, "channels") else {}
     named = {str(name): value for name, value in _table(section, "accounts").items() if isinstance(value, Mapping)}
     made = [_merged(name, join(f"{ROOT}.accounts", name), base, root, own) for name, own in named.items()]
     if not made or (implicit_default and DEFAULT_ACCOUNT not in {table.id for table in made}):
@@ -107,8 +107,6 @@ def _merged(
     below = {key: value for key, (value, _) in base.items()}
     if "botToken" in own or "botTokenFile" in own:  # an account's own token leaves no trace of the root's
         root = {key: value for key, value in root.items() if key not in {"botToken", "botTokenFile"}}
-    elif "botToken" in root and isinstance(root["botToken"], Mapping):
-        below.pop("botToken", None)
     merged = merge(merge(below, root), own)
     if root.get("enabled") is False:
         merged["enabled"] = False

@@ -39,7 +39,6 @@ class Spec:
     scalar: str = ""
     flat: bool = False
     numbers: bool = False
-    hidden: bool = False
 
 
 def key(default: Any, doc: str, **spec: Any) -> Any:

@@ -213,7 +213,9 @@ def _unrelated(problems: list[Problem], malformed: list[str]) -> list[Problem]:
 def _placed(problems: list[Problem], document: Document) -> tuple[Problem, ...]:
     """Each problem once, with file and line."""
     whole = str(document.path)
-    places = [evolve(problem, where="" if problem.path == whole else document.place(problem.path)) for problem in problems]
+    places = [
+        evolve(problem, where="" if problem.path == whole else document.place(problem.path)) for problem in problems
+    ]
     return tuple(dict.fromkeys(places))
 
 

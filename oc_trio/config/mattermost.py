@@ -43,6 +43,12 @@ class SlashCommands:
         "", "The URL by which Mattermost reaches that path; default `http://<gateway.customBindHost>:<gateway.port>`."
     )
 
+    @property
+    def path(self) -> str:
+        """`callback_path` with a leading slash; the default where it is blank."""
+        written = self.callback_path.strip()
+        return "/" + written.lstrip("/") if written else "/api/channels/mattermost/command"
+
 
 @frozen
 class Interactions:

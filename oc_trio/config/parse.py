@@ -13,7 +13,7 @@ from typing import Any
 
 import attrs
 
-from oc_trio.config.fields import Key, Spec, all_keys, is_choice, own_keys, unwrap_optional
+from oc_trio.config.fields import Spec, all_keys, is_choice, own_keys, unwrap_optional
 from oc_trio.config.secrets import Secret
 from oc_trio.errors import Problem
 
@@ -181,7 +181,7 @@ def _scalar(declared: type, spec: Spec, raw: Any, path: str) -> Any:
         raise Invalid(
             Problem(path, f"must be {_NAMES[declared]}{others}, not {kind_of(raw)}", _scalar_hint(declared, raw))
         )
-    if declared is str:
+    if isinstance(raw, str):
         if spec.pattern and not re.fullmatch(spec.pattern, raw):
             raise Invalid(Problem(path, f"must be {spec.expects}"))
         return raw
@@ -224,8 +224,3 @@ def limits(spec: Spec) -> str:
 def strict(_path: str) -> bool:
     """For `Reader.lenient`: no unknown key is let through."""
     return False
-
-
-def find_key(cls: type, name: str) -> Key | None:
-    """The key of that name in the table of `cls`."""
-    return next((entry for entry in all_keys(cls) if entry.name == name), None)

@@ -57,7 +57,7 @@ def reference() -> str:
     """The whole page."""
     parts = [INTRODUCTION]
     for path, cls, doc in _tables(Config, "", ""):
-        rows = [_row(entry) for entry in all_keys(cls) if not _inner(entry)]
+        rows = [_row(entry) for entry in all_keys(cls) if entry.name == "accounts" or not _inner(entry)]
         if not rows:
             continue
         parts.append(

@@ -7,6 +7,7 @@ import attrs
 from attrs import frozen
 
 from oc_trio.config.accounts import ROOT, key_paths
+from oc_trio.config.credentials import URL_VARIABLE
 from oc_trio.config.fields import Spec, own_keys
 from oc_trio.config.load import Loaded
 from oc_trio.config.mattermost import MattermostSection
@@ -34,7 +35,10 @@ def settings(loaded: Loaded) -> list[Setting]:
         for path, value, secret in _leaves(account, ""):
             if path != "id":
                 known = table.origins.get(path)
-                made.append(Setting(join(f"{ROOT}.accounts", name) + f".{path}", value, _origin(loaded, known, secret)))
+                origin = _origin(loaded, known, secret)
+                if path == "baseUrl" and known is None:  # an account without a server is not loaded
+                    origin = f"env {URL_VARIABLE}"
+                made.append(Setting(join(f"{ROOT}.accounts", name) + f".{path}", value, origin))
     paths = key_paths(loaded.values)
     for path, value, secret in _leaves(loaded.config, ""):
         if not path.startswith(ROOT + "."):

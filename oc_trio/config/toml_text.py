@@ -5,9 +5,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from oc_trio.config.parse import join
-
 _LONGEST_INLINE = 100
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def toml_text(values: Mapping[str, Any]) -> str:
@@ -21,9 +20,9 @@ def _table(values: Mapping[str, Any], path: str) -> Iterator[str]:
     if path and (plain or not tables):
         yield f"\n[{path}]"
     for name, value in plain.items():
-        yield f"{join('', name)} = {_value(value)}"
+        yield f"{_name(name)} = {_value(value)}"
     for name, value in tables.items():
-        yield from _table(value, join(path, name))
+        yield from _table(value, f"{path}.{_name(name)}" if path else _name(name))
 
 
 def _is_small(value: Mapping[str, Any]) -> bool:
@@ -39,13 +38,17 @@ def _value(value: Any) -> str:
         case str():
             return _text(value)
         case Mapping():
-            return "{ " + ", ".join(f"{join('', name)} = {_value(inner)}" for name, inner in value.items()) + " }"
+            return "{ " + ", ".join(f"{_name(name)} = {_value(inner)}" for name, inner in value.items()) + " }"
         case list() | tuple():
             items = [_value(item) for item in value]
             line = "[" + ", ".join(items) + "]"
             return line if len(line) <= _LONGEST_INLINE else "[\n" + "".join(f"    {item},\n" for item in items) + "]"
         case _:
             return _text(str(value))
+
+
+def _name(name: str) -> str:
+    return name if _BARE.fullmatch(name) else _text(name)
 
 
 def _text(value: str) -> str:

@@ -1,0 +1,116 @@
+"""`oc-trio config` as its users see it."""
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+import tomli
+from click.testing import CliRunner, Result
+
+from oc_trio.cli.config import EX_CONFIG, command
+
+OPENCLAW = """{
+  plugins: {}, // not ours
+  agents: { defaults: { model: "local/q", workspace: "~/w" }, list: [{ id: "ops", default: true }] },
+  models: { providers: { local: { baseUrl: "http://127.0.0.1/v1", apiKey: "${OPENAI_API_KEY}" } } },
+  channels: { telegram: { botToken: "s3cret-t" }, mattermost: {
+    botToken: "s3cret-m", baseUrl: "https://chat.example.com", streaming: "block", groupAllowFrom: ["*"],
+    accounts: { alerts: { botToken: "s3cret-a" } },
+  } },
+}"""
+
+
+@pytest.fixture
+def openclaw(tmp_path: Path) -> Path:
+    file = tmp_path / "openclaw.json"
+    file.write_text(OPENCLAW)
+    return file
+
+
+def run(*arguments: str | Path, **env: str) -> Result:
+    base: dict[str, str | None] = {"MATTERMOST_BOT_TOKEN": None, "MATTERMOST_URL": None, "OC_TRIO_CONFIG": None}
+    return CliRunner().invoke(command, [str(word) for word in arguments], env={**base, **env})
+
+
+def test_check_accepts_an_openclaw_file(openclaw: Path) -> None:
+    """The file is read as it is; foreign sections are listed once."""
+    done = run("check", "--config", openclaw, OPENAI_API_KEY="k")
+    assert done.exit_code == 0, done.stderr
+    assert "alerts (https://chat.example.com), default (https://chat.example.com)" in done.stdout
+    assert done.stderr.count("ignored") == 1
+    assert "plugins, channels.telegram, agents.defaults.workspace" in done.stderr
+    assert "s3cret" not in done.output
+
+
+def test_check_names_every_problem(tmp_path: Path) -> None:
+    """Problems go to stderr, the exit code is 78, and --json carries the same."""
+    file = tmp_path / "c.toml"
+    file.write_text("[channels.mattermost]\nbotToken = 's3cret'\ndmPolcy = 1\n[gateway]\nport = 'x'\n")
+    done = run("check", "--config", file)
+    assert done.exit_code == EX_CONFIG
+    assert "The configuration has 3 problems" in done.stderr
+    assert f"{file}:3: channels.mattermost.dmPolcy" in done.stderr
+    listed = json.loads(run("check", "--json", "--config", file).stdout)
+    assert [problem["path"] for problem in listed["problems"]] == [
+        "channels.mattermost.dmPolcy",
+        "gateway.port",
+        "channels.mattermost.baseUrl",
+    ]
+    assert "s3cret" not in done.output
+
+
+def test_show_origin(openclaw: Path) -> None:
+    """Each value in effect is shown with the place it comes from, secrets hidden."""
+    done = run("show", "--origin", "--config", openclaw, OPENAI_API_KEY="k")
+    lines = dict(line.split(" = ", 1) for line in done.stdout.splitlines())
+    alerts = "channels.mattermost.accounts.alerts"
+    assert lines[f"{alerts}.streaming.mode"] == f'"block"   # {openclaw} channels.mattermost.streaming.mode'
+    assert lines[f"{alerts}.botToken"] == f'"***"   # {openclaw} {alerts}.botToken'
+    assert lines[f"{alerts}.dmPolicy"] == '"pairing"   # default'
+    assert lines["models.providers.local.apiKey"].endswith("read from env OPENAI_API_KEY")
+    assert "s3cret" not in done.output
+
+
+def test_show_names_environment_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A value from the environment says so."""
+    monkeypatch.chdir(tmp_path)
+    done = run("show", "--origin", MATTERMOST_BOT_TOKEN="s3cret", MATTERMOST_URL="https://x", XDG_CONFIG_HOME="/none")
+    assert 'channels.mattermost.accounts.default.botToken = "***"   # env MATTERMOST_BOT_TOKEN' in done.stdout
+    assert 'channels.mattermost.accounts.default.baseUrl = "https://x"   # env MATTERMOST_URL' in done.stdout
+
+
+def test_show_as_json(openclaw: Path) -> None:
+    """--json gives path and value."""
+    shown = json.loads(run("show", "--json", "--config", openclaw, OPENAI_API_KEY="k").stdout)
+    assert shown["gateway.port"] == 18789
+    assert shown["channels.mattermost.accounts.default.catchup.maxAgeHours"] == 24
+
+
+def test_import_hides_secrets_on_standard_output(openclaw: Path, tmp_path: Path) -> None:
+    """The translation is TOML that loads, once the named variables are set."""
+    done = run("import", openclaw)
+    assert done.exit_code == 0
+    assert "s3cret" not in done.output
+    made = tmp_path / "made.toml"
+    made.write_text(done.stdout)
+    secrets = {"MATTERMOST_BOT_TOKEN": "1", "MATTERMOST_ALERTS_BOT_TOKEN": "2", "OPENAI_API_KEY": "3"}
+    assert all(name in done.output for name in secrets)
+    checked = run("check", "--config", made, **secrets)
+    assert (checked.exit_code, checked.stderr) == (0, "")
+
+
+def test_import_to_a_file_keeps_secrets_private(openclaw: Path, tmp_path: Path) -> None:
+    """The file is new, holds the secrets, and only its owner can read it."""
+    made = tmp_path / "made.toml"
+    assert run("import", openclaw, "--output", made).exit_code == 0
+    assert stat.S_IMODE(made.stat().st_mode) == 0o600
+    assert tomli.loads(made.read_text())["channels"]["mattermost"]["botToken"] == "s3cret-m"
+    assert run("import", openclaw, "--output", made).exit_code == 1
+    assert run("check", "--config", made, OPENAI_API_KEY="3").exit_code == 0
+
+
+def test_schema_and_reference() -> None:
+    """Both are printed as they are generated."""
+    assert json.loads(run("schema").stdout)["title"] == "oc-trio configuration"
+    assert run("reference").stdout.startswith("# Configuration reference")
