@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import field, frozen
 
+from oc_trio.config.json_lines import json_lines
 from oc_trio.config.lines import line_of, toml_lines
 from oc_trio.config.syntax import JSON_SUFFIXES, decode_json5, decode_toml
 from oc_trio.errors import ConfigError, Problem
@@ -43,5 +44,5 @@ def read_document(path: Path) -> Document:
     except UnicodeDecodeError:
         raise ConfigError(Problem(str(path), "is not UTF-8 text")) from None
     if path.suffix in JSON_SUFFIXES:
-        return Document(decode_json5(text, str(path)), path, imported=True)
+        return Document(decode_json5(text, str(path)), path, imported=True, lines=json_lines(text))
     return Document(decode_toml(text, str(path)), path, lines=toml_lines(text))

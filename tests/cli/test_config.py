@@ -65,8 +65,8 @@ def test_show_origin(openclaw: Path) -> None:
     done = run("show", "--origin", "--config", openclaw, OPENAI_API_KEY="k")
     lines = dict(line.split(" = ", 1) for line in done.stdout.splitlines())
     alerts = "channels.mattermost.accounts.alerts"
-    assert lines[f"{alerts}.streaming.mode"] == f'"block"   # {openclaw} channels.mattermost.streaming.mode'
-    assert lines[f"{alerts}.botToken"] == f'"***"   # {openclaw} {alerts}.botToken'
+    assert lines[f"{alerts}.streaming.mode"] == f'"block"   # {openclaw}:6 channels.mattermost.streaming.mode'
+    assert lines[f"{alerts}.botToken"] == f'"***"   # {openclaw}:7 {alerts}.botToken'
     assert lines[f"{alerts}.dmPolicy"] == '"pairing"   # default'
     assert lines["models.providers.local.apiKey"].endswith("read from env OPENAI_API_KEY")
     assert "s3cret" not in done.output
