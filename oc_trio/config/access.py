@@ -78,11 +78,6 @@ class Gating:
     groups: Mapping[str, GroupRule] = table_of('Rules by channel id; `"*"` is the default for the others.')
     implicit_mentions: ImplicitMentions = section(ImplicitMentions, "What counts as a mention without being one.")
 
-    @property
-    def prefixes(self) -> tuple[str, ...]:
-        """The prefixes that say something; the default ones where all are blank, lest everything match."""
-        return tuple(prefix for prefix in self.onchar_prefixes if prefix.strip()) or (">", "!")
-
 
 @frozen
 class Access:
