@@ -142,9 +142,13 @@ class Socket:
 
 async def open_tcp_stream(host: str, port: int, tls: ssl.SSLContext | None) -> trio.abc.Stream:
     """TCP, or TLS with its handshake done here: trio-websocket would hide a bad certificate behind a timeout."""
-    if tls is None:
-        return await trio.open_tcp_stream(host, port)
-    stream = await trio.open_ssl_over_tcp_stream(host, port, ssl_context=tls, https_compatible=True)
+    stream = await trio.open_tcp_stream(host, port)
+    return stream if tls is None else await open_tls(stream, host, tls)
+
+
+async def open_tls(tcp: trio.SocketStream, host: str, tls: ssl.SSLContext) -> trio.abc.Stream:
+    """TLS over `tcp` for the name `host`, handshake done; a failed one closes the stream."""
+    stream = trio.SSLStream(tcp, tls, server_hostname=host, https_compatible=True)
     done = False
     try:
         await stream.do_handshake()

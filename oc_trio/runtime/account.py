@@ -39,10 +39,12 @@ from oc_trio.runtime.inbox import Inbox
 from oc_trio.runtime.intake import Intake
 from oc_trio.runtime.kit import AccountKit
 from oc_trio.runtime.pace import SharedPace
-from oc_trio.runtime.policies import Policies
+from oc_trio.runtime.policies import Policies, net_policy
 from oc_trio.runtime.previewer import Previewer
 from oc_trio.runtime.recovery import Recovery
 from oc_trio.runtime.session import Job, Session
+from oc_trio.runtime.slots import TaskSlot
+from oc_trio.runtime.token import Token
 from oc_trio.runtime.turn import Cut, TurnRunner, settle_withdrawn
 from oc_trio.runtime.wiring import Wiring
 from oc_trio.store.store import Store
@@ -76,6 +78,7 @@ class AccountParts:
     store: Store
     agents: AgentTable
     wiring: Wiring
+    token: Token
     metrics: Metrics
     health: Health
     idle_seconds: float = 900.0
@@ -84,7 +87,7 @@ class AccountParts:
 
 async def run_account(parts: AccountParts, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
     """Serve one account until the drain is over; started when it is live for the first time."""
-    api = Api(Transport(parts.origin, parts.settings.bot_token.reveal))
+    api = Api(Transport(parts.origin, parts.token.reveal))
     user = await _who_am_i(parts, api)
     parts.health.update(parts.id, bot=user.username)
     account = _Account(parts, api, user)
@@ -106,6 +109,8 @@ async def _who_am_i(parts: AccountParts, api: Api) -> User:
             failure = problem
         refused = isinstance(failure, MattermostRejected) and failure.is_auth
         parts.health.update(parts.id, state="auth_failed" if refused else "unreachable", detail=str(failure))
+        if refused:
+            await parts.token.reread()
         policy = AUTH_RETRY if refused else RETRIES
         asked = failure.retry_after if isinstance(failure, MattermostUnavailable) else None
         wait = no_sooner_than(policy.delay(attempt, parts.wiring.env.random.random()), asked)
@@ -172,36 +177,45 @@ class _Account:
             recovery = Recovery(kit, inbox, sessions)
             await recovery.run()
             catch_up = CatchUp(kit, inbox, parts.settings.catchup, workers)
-            listener_scope = trio.CancelScope()
-            workers.start_soon(self._listen, inbox, catch_up, listener_scope, task_status)
+            listener = TaskSlot(workers)
+            await listener.start(lambda: self._listen(inbox, catch_up, task_status))
+            workers.start_soon(self._audit, inbox, catch_up, listener)
             await parts.drain.requested.wait()
             dispatcher.stop_intake()
             await parts.drain.idle(lambda: dispatcher.is_idle)
             dispatcher.cancel_all(reason=Cut.DRAIN.value)
-            listener_scope.cancel()
+            await listener.cancel_and_join(reason="shutdown")
             sessions.cancel_scope.deadline = trio.current_time() + parts.drain.seal_seconds
         workers.cancel_scope.cancel()
 
+    async def _audit(self, inbox: Inbox, catch_up: CatchUp, listener: TaskSlot) -> None:
+        """What the server has and the socket did not bring is read over REST, and the deaf socket dialled anew."""
+
+        async def dial_again() -> None:
+            await listener.start(lambda: self._listen(inbox, catch_up), replacing="the audit found a loss")
+
+        if self.parts.settings.connection.mode is ConnectionMode.WEBSOCKET:
+            await catch_up.audit(self.parts.settings.connection.audit_interval, dial_again)
+
     async def _listen(
-        self, inbox: Inbox, catch_up: CatchUp, scope: trio.CancelScope, task_status: trio.TaskStatus[None]
+        self, inbox: Inbox, catch_up: CatchUp, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
         kit, parts, connection = self.kit, self.parts, self.parts.settings.connection
         hooks = Hooks(inbox.on_event, catch_up.on_connected, self._on_state, self._save_resume)
         random = kit.env.random.random
-        with scope:
-            if connection.mode is ConnectionMode.POLL:
-                await run_poller(hooks, interval=connection.reconnect_interval, random=random, task_status=task_status)
-            saved = await kit.store.resume.load(kit.account)
-            await run_listener(
-                kit.api,
-                hooks,
-                random=random,
-                policy=RetryPolicy(initial=connection.reconnect_interval),
-                resume=ResumePoint(saved.connection_id, saved.next_seq) if saved and saved.connection_id else None,
-                ssl_context=parts.wiring.ssl_context,
-                open_stream=parts.wiring.open_stream,
-                task_status=task_status,
-            )
+        if connection.mode is ConnectionMode.POLL:
+            await run_poller(hooks, interval=connection.reconnect_interval, random=random, task_status=task_status)
+        saved = await kit.store.resume.load(kit.account)
+        await run_listener(
+            kit.api,
+            hooks,
+            random=random,
+            policy=RetryPolicy(initial=connection.reconnect_interval),
+            resume=ResumePoint(saved.connection_id, saved.next_seq) if saved and saved.connection_id else None,
+            ssl_context=parts.wiring.ssl_context,
+            open_stream=parts.wiring.stream_opener(net_policy(parts.settings)),
+            task_status=task_status,
+        )
 
     async def _on_state(self, link: Link, detail: str) -> None:
         kit = self.kit
@@ -213,6 +227,7 @@ class _Account:
             log.info(f"connected as @{kit.user.username}", account=kit.account, server=self.parts.origin.base_url)
         elif name == "auth_failed":
             log.error("the server refuses the token", account=kit.account, problem=detail)
+            await self.parts.token.reread()
         elif link.phase is Phase.WAITING:
             kit.metrics.reconnects.labels(kit.account, "lost").inc()
             log.warning("connection lost", account=kit.account, problem=detail)

@@ -3,7 +3,8 @@
 Owns the watermarks' look-up, where a channel that is new to us begins, and saying aloud what the caps left out.
 """
 
-from collections.abc import Container
+from collections.abc import Awaitable, Callable, Container
+from typing import NoReturn
 
 import trio
 from attrs import define, field
@@ -15,6 +16,7 @@ from oc_trio.core.events import Post
 from oc_trio.core.obligations import OutboxKind
 from oc_trio.errors import MattermostError, MattermostRejected
 from oc_trio.ids import ChannelId, OutboxId
+from oc_trio.mattermost.audit import Behind, run_audit
 from oc_trio.mattermost.catchup import CaughtUp, catch_up
 from oc_trio.runtime.delivery import Letter
 from oc_trio.runtime.inbox import Inbox
@@ -35,6 +37,7 @@ class CatchUp:
     nursery: trio.Nursery
     _second: TaskSlot = field(init=False)
     _policy: CatchUpPolicy = field(init=False)
+    _audited: dict[ChannelId, int] = field(init=False, factory=dict)
     # Channels whose first mark was set in this run: the overlap must not reach behind it.
     _began: dict[ChannelId, int] = field(init=False, factory=dict)
 
@@ -55,6 +58,24 @@ class CatchUp:
         await self._pass()
         if self.settings.second_pass > 0:
             await self._second.start(self._again, replacing="a newer connection")
+
+    async def audit(self, interval: float, on_loss: Callable[[], Awaitable[None]]) -> NoReturn:
+        """Every `interval` seconds: is there a post that no event told us of? Then `on_loss`, after reading it."""
+
+        async def seen(channel: Channel) -> int | None:
+            marks = await self._marks((channel,))
+            return max(marks[channel.id].at, self._audited.get(channel.id, 0))
+
+        async def behind(found: tuple[Behind, ...]) -> None:
+            # An edit moves `last_post_at` as well: looked at once, it is no loss again.
+            self._audited.update((each.channel.id, each.channel.last_post_at) for each in found)
+            before = self.inbox.missed
+            await self._pass(frozenset(each.channel.id for each in found))
+            if self.inbox.missed > before:
+                log.warning("posts came without an event", account=self.kit.account, count=self.inbox.missed - before)
+                await on_loss()
+
+        await run_audit(self.kit.api, seen, behind, interval=interval)
 
     async def _again(self) -> None:
         """A read replica may have hidden the newest posts from the first pass."""

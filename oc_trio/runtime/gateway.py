@@ -13,16 +13,25 @@ from attrs import define, field
 from oc_trio.config.accounts import Account
 from oc_trio.config.load import Loaded
 from oc_trio.core.backoff import RetryPolicy
-from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable, OcTrioError
+from oc_trio.errors import (
+    ConfigError,
+    MattermostError,
+    MattermostRejected,
+    MattermostUnavailable,
+    OcTrioError,
+    Problem,
+)
 from oc_trio.ids import AccountId
 from oc_trio.mattermost.client import Api
+from oc_trio.mattermost.guarded import AddressRefused
 from oc_trio.mattermost.transport import Origin, Transport, open_origin
 from oc_trio.runtime.account import AccountParts, run_account
 from oc_trio.runtime.agents import AgentTable, build_agents
 from oc_trio.runtime.drain import Drain
 from oc_trio.runtime.notifier import Notifier, serve_notifier
-from oc_trio.runtime.policies import policies
+from oc_trio.runtime.policies import net_policy, policies
 from oc_trio.runtime.signals import serve_signals
+from oc_trio.runtime.token import Token
 from oc_trio.runtime.wiring import Wiring
 from oc_trio.store.retention import Retention
 from oc_trio.store.store import Store, open_store
@@ -93,18 +102,21 @@ class Gateway:
 
     async def _preflight(self) -> None:
         """Fail at once, and in words, where no account could be served; one that can is reason enough to go on."""
-        failures: list[MattermostError] = []
+        failures: list[OcTrioError] = []
         async with trio.open_nursery() as nursery:
             for account in self.loaded.accounts.values():
                 nursery.start_soon(self._probe, account, failures)
         if failures and len(failures) == len(self.loaded.accounts):
             raise failures[0]
 
-    async def _probe(self, account: Account, failures: list[MattermostError]) -> None:
-        transport = self.wiring.http_transport(account.base_url)
+    async def _probe(self, account: Account, failures: list[OcTrioError]) -> None:
+        transport = self.wiring.transport(account.base_url, net_policy(account))
         async with open_origin(account.base_url, self.wiring.ssl_context, http_transport=transport) as origin:
             try:
                 await Api(Transport(origin, account.bot_token.reveal)).users.me()
+            except AddressRefused as refusal:
+                path = f"channels.mattermost.baseUrl of account {account.id}"
+                failures.append(ConfigError(Problem(path, str(refusal))))
             except MattermostRejected as refusal:
                 failures.append(
                     MattermostRejected(
@@ -151,7 +163,7 @@ class Gateway:
                 await self.drain.requested.wait()
 
     async def _run_account(self, account: Account, store: Store, agents: AgentTable) -> None:
-        transport = self.wiring.http_transport(account.base_url)
+        transport = self.wiring.transport(account.base_url, net_policy(account))
         async with open_origin(account.base_url, self.wiring.ssl_context, http_transport=transport) as origin:
             parts = self._parts(account, origin, store, agents)
             async with trio.open_nursery() as nursery:
@@ -179,6 +191,7 @@ class Gateway:
             store=store,
             agents=agents,
             wiring=self.wiring,
+            token=Token(account.bot_token, self.environ),
             metrics=self.metrics,
             health=self.health,
             idle_seconds=self.loaded.config.session.idle,

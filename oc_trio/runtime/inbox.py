@@ -5,7 +5,7 @@ Raises MattermostError where a fact could not be had: the listener then tells th
 
 from collections.abc import Callable
 
-from attrs import frozen
+from attrs import define
 
 from oc_trio.core.entities import Channel
 from oc_trio.core.events import (
@@ -36,15 +36,16 @@ from oc_trio.telemetry.log import get_logger
 log = get_logger(part="inbox")
 
 
-@frozen(eq=False)
+@define(eq=False)
 class Inbox:
-    """Where the listener and catch-up hand in what they have."""
+    """Where the listener and catch-up hand in what they have; `missed` counts people's posts that only catch-up had."""
 
     kit: AccountKit
     intake: Intake
     dispatcher: Dispatcher
     desk: CommandDesk
     drafts: Callable[[], tuple[Previewer, ...]]
+    missed: int = 0
 
     async def on_event(self, event: Event) -> None:
         kit = self.kit
@@ -88,6 +89,7 @@ class Inbox:
             if post.create_at <= began_at:
                 await self.intake.pass_over(post, "before_first_start")
             else:
+                self.missed += post.user_id != kit.user.id
                 await self._posted(post, channel.type, Source.CATCHUP)
 
     def submit(self, obligation: Obligation, message: InboundMessage) -> None:

@@ -9,6 +9,7 @@ from oc_trio.config.model import Config
 from oc_trio.core import access, context, draft_view, final_plan, gating, routing
 from oc_trio.core.chat import ChatKind
 from oc_trio.core.chunking import SERVER_LIMIT, ChunkMode
+from oc_trio.core.netguard import NetPolicy
 from oc_trio.core.pacing import PacingRules
 from oc_trio.core.preview import PreviewRules
 from oc_trio.core.progress import ProgressStyle
@@ -69,6 +70,11 @@ def policies(config: Config, account: Account) -> Policies:
         ),
         text_commands=config.commands.text,
     )
+
+
+def net_policy(account: Account) -> NetPolicy:
+    """Where an account's server may be."""
+    return NetPolicy(allow_private=account.network.dangerously_allow_private_network)
 
 
 def default_agent(config: Config) -> AgentId:

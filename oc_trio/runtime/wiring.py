@@ -8,16 +8,30 @@ from attrs import field, frozen
 
 from oc_trio.agent.build import AgentSpec, build_agent
 from oc_trio.agent.port import Agent
-from oc_trio.mattermost.socket import OpenStream, open_tcp_stream
+from oc_trio.core.netguard import NetPolicy
+from oc_trio.mattermost.guarded import Guard, GuardedTransport
+from oc_trio.mattermost.socket import OpenStream
 from oc_trio.runtime.env import Env
 
 
 @frozen(eq=False)
 class Wiring:
-    """`http_transport` gives the transport to a server (None: real sockets); `make_agent` builds agents."""
+    """`http_transport` gives the transport to a server and `open_stream` its websocket's stream; None means real
+    sockets behind the address guard. `make_agent` builds agents.
+    """
 
     env: Env = field(factory=Env)
     ssl_context: ssl.SSLContext | None = None
-    http_transport: Callable[[str], httpx.AsyncBaseTransport | None] = lambda _url: None
-    open_stream: OpenStream = open_tcp_stream
+    http_transport: Callable[[str], httpx.AsyncBaseTransport] | None = None
+    open_stream: OpenStream | None = None
     make_agent: Callable[[AgentSpec, httpx.AsyncClient], Agent] = build_agent
+
+    def transport(self, base_url: str, policy: NetPolicy) -> httpx.AsyncBaseTransport:
+        """How REST reaches a server."""
+        if self.http_transport is not None:
+            return self.http_transport(base_url)
+        return GuardedTransport(Guard(policy), self.ssl_context)
+
+    def stream_opener(self, policy: NetPolicy) -> OpenStream:
+        """How the websocket reaches it."""
+        return self.open_stream or Guard(policy).open_stream

@@ -1,0 +1,111 @@
+"""Connections that go only where they may: names are resolved here, judged, and the judged address is dialled.
+
+What may be reached is `core.netguard`'s decision; this is its one place in front of sockets, for HTTP and websocket.
+"""
+
+import ssl
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any
+
+import httpcore
+import httpx
+import trio
+from attrs import frozen
+
+from oc_trio.core.netguard import NetPolicy, Refused, judge
+from oc_trio.errors import MattermostRejected, MattermostUnavailable
+from oc_trio.mattermost.socket import open_tls
+
+# The status that a refusal of our own carries; no server was asked.
+NOT_ASKED = 0
+
+
+class AddressRefused(MattermostRejected):
+    """The guard refuses an address; the message names it, the reason and the setting that would allow it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, status=NOT_ASKED, code="oc_trio.address_refused")
+
+
+@frozen
+class Guard:
+    """Resolves and judges; raises AddressRefused, or MattermostUnavailable where a name can't be resolved."""
+
+    policy: NetPolicy
+
+    async def addresses(self, host: str, port: int) -> tuple[IPv4Address | IPv6Address, ...]:
+        try:
+            found = await trio.socket.getaddrinfo(host, port, type=trio.socket.SOCK_STREAM)
+        except OSError as problem:
+            raise MattermostUnavailable(f"{host} can't be resolved: {problem.strerror or problem}") from problem
+        judged = judge(host, [str(entry[4][0]) for entry in found], self.policy)
+        if isinstance(judged, Refused):
+            raise AddressRefused(judged.reason)
+        return judged.addresses
+
+    async def dial(self, host: str, port: int) -> trio.SocketStream:
+        """TCP to the first judged address that answers."""
+        problem: OSError | None = None
+        for address in await self.addresses(host, port):
+            try:
+                return await trio.open_tcp_stream(str(address), port)
+            except OSError as failed:
+                problem = failed
+        raise problem or OSError(f"{host} has no address")
+
+    async def open_stream(self, host: str, port: int, tls: ssl.SSLContext | None) -> trio.abc.Stream:
+        """As the websocket wants it: TLS is spoken with the name, not with the address."""
+        stream = await self.dial(host, port)
+        return stream if tls is None else await open_tls(stream, host, tls)
+
+
+class _Backend(httpcore.AsyncNetworkBackend):
+    """httpcore's own Trio backend, with the address chosen by the guard."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+        self._inner = httpcore.TrioBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        problem: Exception | None = None
+        for address in await self._guard.addresses(host, port):
+            try:
+                return await self._inner.connect_tcp(str(address), port, timeout, local_address, socket_options)
+            except httpcore.ConnectError as failed:
+                problem = failed
+        raise problem or httpcore.ConnectError(f"{host} has no address")
+
+    async def connect_unix_socket(
+        self,
+        path: str,
+        timeout: float | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        raise AddressRefused(f"{path} is a local socket")
+
+    async def sleep(self, seconds: float) -> None:
+        await trio.sleep(seconds)
+
+
+class GuardedTransport(httpx.AsyncHTTPTransport):
+    """An httpx transport whose every connection passes the guard. Proxies from the environment are not used."""
+
+    def __init__(self, guard: Guard, ssl_context: ssl.SSLContext | None = None) -> None:
+        context = ssl_context or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        super().__init__(verify=context, trust_env=False)
+        # httpx has no parameter for the backend; its pool is made anew, as it would have made it itself.
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=context,
+            max_connections=100,
+            max_keepalive_connections=20,
+            keepalive_expiry=60.0,
+            network_backend=_Backend(guard),
+        )
