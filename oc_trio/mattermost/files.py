@@ -13,7 +13,7 @@ from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.sniff import sniff
 
 MOST_PER_POST = 10  # Mattermost refuses an eleventh
-_CHUNK = 64 * 1024
+_CHUNK = 256 * 1024
 _CONFIG_SECONDS = 3600.0
 _FALLBACK_LIMIT = 100 * 1024 * 1024  # Mattermost's default MaxFileSize
 
@@ -89,17 +89,25 @@ class FileService:
 
 async def _slices(content: bytes) -> AsyncIterator[bytes]:
     for start in range(0, len(content), _CHUNK):
+        await trio.lowlevel.checkpoint()
         yield content[start : start + _CHUNK]
 
 
 async def _read(path: Path, size: int) -> AsyncIterator[bytes]:
-    """Exactly `size` bytes: the length was announced, and the file may grow meanwhile."""
-    left = size
-    async with await trio.open_file(path, "rb") as file:
-        while left > 0:
-            chunk = await file.read(min(_CHUNK, left))
-            if not chunk:
-                problem = f"{path.name!r} became shorter while it was sent"
-                raise MattermostRejected(problem, status=400, code="oc_trio.file_changed")
-            left -= len(chunk)
-            yield chunk
+    """Exactly `size` bytes: the length was announced, and the file may change meanwhile.
+
+    Opened anew for each chunk, so that an upload that breaks off leaves no file open in an abandoned generator.
+    """
+    for start in range(0, size, _CHUNK):
+        wanted = min(_CHUNK, size - start)
+        chunk = await trio.to_thread.run_sync(_read_at, path, start, wanted)
+        if len(chunk) < wanted:
+            problem = f"{path.name!r} became shorter while it was sent"
+            raise MattermostRejected(problem, status=400, code="oc_trio.file_changed")
+        yield chunk
+
+
+def _read_at(path: Path, start: int, wanted: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(start)
+        return file.read(wanted)

@@ -240,7 +240,7 @@ async def run_listener(
     """
     link = Link(resume=resume)
     listener = _Listener(
-        api, hooks, open_stream, ssl_context, policy or RetryPolicy(), random, link, task_status.started
+        api, hooks, open_stream, ssl_context, policy or RetryPolicy(), random, link, lambda: task_status.started()
     )
     try:
         await listener.run()

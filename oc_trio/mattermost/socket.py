@@ -226,6 +226,7 @@ async def _upgrade(pump: trio.Nursery, stream: _Watched, url: str, token: str, r
     resource = parts.path
     if resume is not None:
         resource += f"?connection_id={resume.connection_id}&sequence_number={resume.next_seq}"
+    connection: WebSocketConnection | None = None
     with trio.move_on_after(HANDSHAKE_SECONDS):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_give_up_at_end, stream, nursery.cancel_scope)
@@ -240,7 +241,9 @@ async def _upgrade(pump: trio.Nursery, stream: _Watched, url: str, token: str, r
                 receive_buffer_size=_RECEIVE_BYTES,
             )
             nursery.cancel_scope.cancel()
-            return Socket(connection, stream)
+    if connection is not None:
+        return Socket(connection, stream)
+    if stream.ended.is_set():
         raise MattermostUnavailable("the connection was closed during the websocket upgrade")
     raise MattermostUnavailable(f"no websocket upgrade within {HANDSHAKE_SECONDS:g} s")
 
