@@ -65,7 +65,7 @@ class _Backend(httpcore.AsyncNetworkBackend):
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
-        self._inner = httpcore.TrioBackend()
+        self._inner: httpcore.AsyncNetworkBackend = httpcore.TrioBackend()
 
     async def connect_tcp(
         self,

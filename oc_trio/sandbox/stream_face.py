@@ -43,9 +43,10 @@ async def serve_websocket_stream(world: World, stream: trio.abc.Stream) -> None:
                 nursery, stream, message_queue_size=QUEUE, max_message_size=MAX_FRAME, receive_buffer_size=None
             )
         except (HandshakeError, ConnectionClosed):
-            return
-        await _serve(world, stream, request)
-        await trio.aclose_forcefully(stream)
+            request = None
+        if request is not None:
+            await _serve(world, stream, request)
+            await trio.aclose_forcefully(stream)
         nursery.cancel_scope.cancel()
 
 

@@ -99,10 +99,9 @@ class FakeSockets:
             if self.refusals:
                 status, body = self.refusals.pop(0)
                 await request.reject(status, body=body)
-                nursery.cancel_scope.cancel()
-                return
-            script = self.scripts.pop(0) if len(self.scripts) > 1 else self.scripts[0]
-            await script(Peer(await request.accept(), stream))
+            else:
+                script = self.scripts.pop(0) if len(self.scripts) > 1 else self.scripts[0]
+                await script(Peer(await request.accept(), stream))
             nursery.cancel_scope.cancel()
         await trio.aclose_forcefully(stream)
 
