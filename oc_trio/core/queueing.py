@@ -121,8 +121,9 @@ def next_prompt(rules: QueueRules, backlog: Backlog) -> tuple[Prompt, Backlog] |
         body = "\n\n".join(f"---\nQueued #{at} (from {post.sender})\n{post.text}" for at, post in enumerate(taken, 1))
         text = f"[Queued messages while the agent was busy]\n\n{body}"
     else:
-        taken, left = backlog.posts[:1], Backlog(backlog.posts[1:])
-        text = taken[0].text
+        first, *rest = backlog.posts
+        taken, left = (first,), Backlog(tuple(rest))
+        text = first.text
     if backlog.dropped:
         lines = "\n".join(f"- {line}" for line in backlog.dropped)
         text = f"[Dropped because the queue was full]\n{lines}\n\n{text}"

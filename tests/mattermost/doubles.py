@@ -4,7 +4,7 @@ import json
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import trio
@@ -41,7 +41,7 @@ class FakeHttp(httpx.AsyncBaseTransport):
         if callable(answer):
             answer = answer(request)
             if not isinstance(answer, httpx.Response):
-                answer = await answer
+                answer = await cast("Awaitable[object]", answer)
         if isinstance(answer, Exception):
             raise answer
         if answer is None:
