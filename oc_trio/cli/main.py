@@ -10,6 +10,9 @@ import oc_trio
 COMMANDS: dict[str, tuple[str, str]] = {
     "buttons": ("buttons", "Sign buttons for posts of your own scripts."),
     "config": ("config", "Check, show or translate the configuration."),
+    "cron": ("cron", "List and run scheduled messages."),
+    "directory": ("directory", "List the bot, people, channels and members."),
+    "message": ("message", "Send, edit, delete, react and read as the bot."),
     "run": ("run", "Connect the configured accounts and answer."),
     "sandbox": ("sandbox", "Run an embedded chat server for trying things out."),
 }

@@ -31,7 +31,7 @@ class Page:
 async def read_page(
     api: Api, channel_id: ChannelId, *, limit: int = DEFAULT_LIMIT, before: str = "", after: str = ""
 ) -> Page:
-    """At most `limit` posts, older than `before` or newer than `after`, both exclusive. Raises BadRange, TargetError."""
+    """At most `limit` posts older than `before` or newer than `after`, exclusive. Raises BadRange, TargetError."""
     if limit < 1:
         raise BadRange("limit must be a positive number.")
     if before and after:
