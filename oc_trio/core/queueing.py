@@ -122,7 +122,7 @@ def next_prompt(rules: QueueRules, backlog: Backlog) -> tuple[Prompt, Backlog] |
         body = "\n\n".join(f"---\nQueued #{at} (from {post.sender})\n{post.text}" for at, post in enumerate(taken, 1))
         text = f"[Queued messages while the agent was busy]\n\n{body}"
     else:
-        first = backlog.posts[0]
+        first = next(iter(backlog.posts))
         taken, left = (first,), Backlog(backlog.posts[1:])
         text = first.text
     if backlog.dropped:
