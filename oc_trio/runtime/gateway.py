@@ -4,6 +4,7 @@ An account's failure is its own: it is logged and started again with growing pau
 the gateway itself makes the process exit non-zero.
 """
 
+import sqlite3
 from collections.abc import Mapping
 
 import httpx
@@ -51,7 +52,7 @@ class Gateway:
     """A gateway that serves until `drain` is over. Make one, then `await gateway.run()`."""
 
     loaded: Loaded
-    store_location: str
+    store_location: str | sqlite3.Connection
     wiring: Wiring = field(factory=Wiring)
     metrics: Metrics = field(factory=Metrics)
     drain: Drain = field(factory=Drain)
