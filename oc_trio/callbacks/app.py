@@ -80,8 +80,8 @@ def build_app(
 
 
 async def _body() -> bytes:
-    data: bytes = await request.get_data(cache=False, as_text=False)
-    return data
+    data = await request.get_data(cache=False)
+    return data if isinstance(data, bytes) else data.encode()
 
 
 def _response(reply: Reply) -> Response:
