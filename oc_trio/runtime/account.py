@@ -168,11 +168,11 @@ class _Account:
 
     async def serve(self, workers: trio.Nursery) -> None:
         kit, parts = self.kit, self.parts
-        runner = TurnRunner(kit, self.live)
+        runner = TurnRunner(kit, self.live, parts.wiring.previewer)
         recovery: Recovery
 
         def make_session(key: SessionKey) -> Session:
-            return Session(
+            return parts.wiring.session(
                 key,
                 run_turn=runner,
                 withdraw_job=lambda job, reason: settle_withdrawn(kit, job, reason),
@@ -187,7 +187,7 @@ class _Account:
             inbox = Inbox(kit, Intake(kit, self._refused), dispatcher, desk, lambda: tuple(self.live))
             recovery = Recovery(kit, inbox, sessions)
             await recovery.run()
-            catch_up = CatchUp(kit, inbox, parts.settings.catchup, workers)
+            catch_up = parts.wiring.catch_up(kit, inbox, parts.settings.catchup, workers)
             listener = TaskSlot(workers)
             await listener.start(lambda: self._listen(inbox, catch_up))
             workers.start_soon(self._audit, inbox, catch_up, listener)
