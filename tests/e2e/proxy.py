@@ -32,7 +32,8 @@ class Proxy:
         await trio.lowlevel.checkpoint()
         if self.is_down:
             return
-        with trio.CancelScope() as scope:  # noqa: ASYNC912 - the checkpoint is inside a try
+        with trio.CancelScope() as scope:
+            await trio.lowlevel.checkpoint()
             self._open.add(scope)
             try:
                 server = await trio.open_tcp_stream(*self.target)
