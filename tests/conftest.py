@@ -69,7 +69,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """A hung test fails in real time, whatever its own clock says: a deadline of Trio's would jump with a mock clock."""
+    """A hung test fails in real time: a deadline of Trio's would jump with a mock clock."""
     marker = item.get_closest_marker("deadline")
     seconds = float(marker.args[0]) if marker else DEADLINE_SECONDS
 
