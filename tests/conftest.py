@@ -5,38 +5,15 @@ import os
 import signal
 from collections.abc import Generator, Iterator
 from types import FrameType
-from typing import Any
 
 import pytest
 import structlog
-from structlog.typing import EventDict
+
+from tests.logbook import Logbook
 
 DEADLINE_SECONDS = 120.0
 _CLEARED = ("OC_TRIO_", "MATTERMOST_", "XDG_", "NOTIFY_", "WATCHDOG_", "STATE_DIRECTORY", "CREDENTIALS_DIRECTORY")
 _KEPT = ("OC_TRIO_SLOW", "OC_TRIO_PICTURES", "OC_TRIO_CONTRACT")  # these are for the tests themselves
-
-
-class Logbook:
-    """What was logged during a test. ERROR lines that the test does not ask for fail it."""
-
-    def __init__(self) -> None:
-        self.events: list[EventDict] = []
-        self._expected: set[int] = set()
-
-    def said(self, text: str) -> list[EventDict]:
-        """The events whose text contains `text`; errors among them are expected then."""
-        found = [event for event in self.events if text in str(event.get("event"))]
-        self._expected.update(map(id, found))
-        return found
-
-    @property
-    def unexpected(self) -> list[EventDict]:
-        serious = [event for event in self.events if event.get("level") in ("error", "critical")]
-        return [event for event in serious if id(event) not in self._expected]
-
-    def __call__(self, _logger: Any, _method: str, event: EventDict) -> EventDict:
-        self.events.append(event)
-        raise structlog.DropEvent
 
 
 @pytest.fixture(autouse=True)
