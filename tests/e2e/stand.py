@@ -124,6 +124,26 @@ class Person:
         answer = await self.http.post("/posts", json=body)
         return str(answer.raise_for_status().json()["id"])
 
+    async def direct(self) -> "Person":
+        """The same person, in the direct channel with the bot."""
+        me = (await self.http.get("/users/me")).raise_for_status().json()["id"]
+        channel = (await self.http.post("/channels/direct", json=[me, self.bot_id])).raise_for_status().json()
+        return Person(self.http, self.bot_id, channel["id"])
+
+    async def heard(self, found: Callable[[str], bool]) -> str:
+        """The bot's first post in this channel whose text is `found`, as soon as there is one."""
+        texts: list[str] = []
+        with trio.move_on_after(START_SECONDS):
+            while True:
+                page = (await self.http.get(f"/channels/{self.channel_id}/posts")).raise_for_status().json()
+                posts = sorted(page["posts"].values(), key=lambda post: post["create_at"])
+                texts = [post["message"] for post in posts if post["user_id"] == self.bot_id]
+                hit = next((text for text in texts if found(text)), None)
+                if hit is not None:
+                    return hit
+                await trio.sleep(0.05)
+        raise AssertionError(f"the bot did not say that; it said {texts}")
+
     async def answers(self, root_id: str) -> list[dict[str, Any]]:
         """The bot's posts in that thread, oldest first."""
         page = (await self.http.get(f"/posts/{root_id}/thread")).raise_for_status().json()
@@ -174,6 +194,14 @@ class Stand:
             if live:
                 await child.line(child.err, lambda line: "connected as @bot" in line)
             yield child
+
+    async def command(self, *words: str) -> tuple[int, str, str]:
+        """Run `oc-trio` beside the gateway: exit code, standard output, standard error."""
+        env = {"MATTERMOST_BOT_TOKEN": self.token, "XDG_STATE_HOME": str(self.folder / "state")}
+        config = ("--config", str(self.folder / "oc-trio.toml"))
+        async with spawn("-m", "oc_trio", *words, *config, env=env) as child:
+            code = await child.end()
+        return code, "\n".join(child.out), "\n".join(child.err)
 
 
 @asynccontextmanager
