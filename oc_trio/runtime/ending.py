@@ -77,9 +77,7 @@ class Ending:
                 await self._mark_interrupted(draft, sealed_text(said, INTERRUPTED))
             return None
         sealed = (sealed_text(said, STOPPED),) if draft else ()
-        return await self._decided(
-            Finale(ObligationState.CANCELLED, sealed, draft or "", reason=cut.value, said=said)
-        )
+        return await self._decided(Finale(ObligationState.CANCELLED, sealed, draft or "", reason=cut.value, said=said))
 
     async def deliver(self, finale: Finale) -> Outcome:
         """Carry out what was decided, now or by an earlier run, and end the obligations."""
@@ -125,7 +123,6 @@ class Ending:
             await self.kit.delivery.edit_until_done(draft, text)
         except MattermostError as problem:
             log.warning("could not mark a draft as interrupted", post=draft, problem=str(problem))
-
 
 
 def _minutes(seconds: float) -> str:

@@ -117,7 +117,7 @@ async def perform(
             posts.append(PostId(finale.edit))
         uploaded = await upload(address.channel_id, finale.media) if finale.media else Uploaded()
         for letter in _letters(finale, address, uploaded, is_edited=is_edited):
-            posts.append(await delivery.post_until_done(letter))
+            posts.append(await delivery.post_until_done(letter))  # noqa: PERF401 - what is out counts on a refusal
     except MattermostRejected as refusal:
         # The preview is kept: it may be all that people ever get to read.
         return Outcome(ObligationState.FAILED, tuple(posts), f"not delivered: {refusal}")
@@ -150,7 +150,10 @@ def _letters(finale: Finale, address: Address, uploaded: Uploaded, *, is_edited:
     more = enumerate(groups[1:], 1)
     return [
         *letters,
-        *(evolve(plain, id=OutboxId(f"{address.turn}.f{at}"), file_ids=group, seq=len(texts) + at) for at, group in more),
+        *(
+            evolve(plain, id=OutboxId(f"{address.turn}.f{at}"), file_ids=group, seq=len(texts) + at)
+            for at, group in more
+        ),
     ]
 
 
