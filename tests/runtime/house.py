@@ -79,6 +79,7 @@ class House:
     answers: list[Answer] = field(factory=list)
     app: QuartTrio | None = None
     send: PostOut | None = None  # what the sandbox calls instead of `post_out`
+    stack: AsyncExitStack = field(init=False)  # of the current run
     front: Front = field(init=False)
     doors: Doors = field(init=False)
     faces: Faces = field(init=False)
@@ -149,6 +150,7 @@ class House:
     async def lived_in(self) -> AsyncGenerator["House", None]:
         """The account is up: one run of the gateway."""
         async with AsyncExitStack() as stack:
+            self.stack = stack
             self.store = await stack.enter_async_context(open_store(self.database))
             budget = RateBudget(RatePolicy(rate=1000.0, burst=1000.0))
             transport = SandboxTransport(self.world)
