@@ -4,6 +4,7 @@ An account's failure is its own: it is logged and started again with growing pau
 the gateway itself makes the process exit non-zero.
 """
 
+import sqlite3
 from collections.abc import Mapping
 
 import httpx
@@ -51,7 +52,7 @@ class Gateway:
     """A gateway that serves until `drain` is over. Make one, then `await gateway.run()`."""
 
     loaded: Loaded
-    store_location: str
+    store_location: str | sqlite3.Connection
     wiring: Wiring = field(factory=Wiring)
     metrics: Metrics = field(factory=Metrics)
     drain: Drain = field(factory=Drain)
@@ -166,21 +167,7 @@ class Gateway:
         transport = self.wiring.transport(account.base_url, net_policy(account))
         async with open_origin(account.base_url, self.wiring.ssl_context, http_transport=transport) as origin:
             parts = self._parts(account, origin, store, agents)
-            async with trio.open_nursery() as nursery:
-
-                async def serve(task_status: trio.TaskStatus[None]) -> None:
-                    await run_account(parts, task_status=task_status)
-                    nursery.cancel_scope.cancel()
-
-                with trio.CancelScope() as starting:
-                    nursery.start_soon(self._give_up_starting, starting, nursery)
-                    await nursery.start(serve)
-                self.ready.set()
-
-    async def _give_up_starting(self, starting: trio.CancelScope, nursery: trio.Nursery) -> None:
-        """An account that is not live yet has nothing to drain."""
-        await self.drain.requested.wait()
-        starting.cancel()
+            await run_account(parts)
 
     def _parts(self, account: Account, origin: Origin, store: Store, agents: AgentTable) -> AccountParts:
         return AccountParts(
@@ -194,6 +181,7 @@ class Gateway:
             token=Token(account.bot_token, self.environ),
             metrics=self.metrics,
             health=self.health,
+            ready=self.ready,
             idle_seconds=self.loaded.config.session.idle,
             drain=self.drain,
         )

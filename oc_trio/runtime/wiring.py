@@ -1,5 +1,6 @@
 """What a gateway needs from the world, each part replaceable: the simulation plugs the sandbox in here."""
 
+import sqlite3
 import ssl
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -31,7 +32,7 @@ class Wiring:
     http_transport: Callable[[str], httpx.AsyncBaseTransport] | None = None
     open_stream: OpenStream | None = None
     make_agent: Callable[[AgentSpec, httpx.AsyncClient], Agent] = build_agent
-    open_store: Callable[[str], AbstractAsyncContextManager[Store]] = open_store
+    open_store: Callable[[str | sqlite3.Connection], AbstractAsyncContextManager[Store]] = open_store
     session: type[Session] = Session
     previewer: type[Previewer] = Previewer
     catch_up: type[CatchUp] = CatchUp
