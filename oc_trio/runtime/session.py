@@ -58,6 +58,7 @@ class Session:
         self._mailbox: deque[Job] = deque()
         self._withdrawn: deque[tuple[Job, str]] = deque()
         self._has_spilled = False
+        self._spills = 0
         self._is_open = True
         self._wake = trio.Event()
         self._turn: tuple[Job, ...] = ()
@@ -79,8 +80,10 @@ class Session:
 
     def put(self, job: Job) -> None:
         self.channel_id = job.inbound.channel_id
-        if len(self._mailbox) >= self.mailbox:
+        if self._has_spilled or len(self._mailbox) >= self.mailbox:
+            # Once one message waits in the journal, all later ones do: they must not overtake it.
             self._has_spilled = True
+            self._spills += 1
             log.warning("mailbox full: the message waits in the journal", session=self.key, post=job.obligation.trigger)
         else:
             self._mailbox.append(job)
@@ -163,8 +166,7 @@ class Session:
             self._scope.cancel()
 
     async def _read_back(self) -> None:
-        self._has_spilled = False
-        known = {job.obligation.id for job in self._mailbox}
-        for job in await self._reload(self.key):
-            if job.obligation.id not in known:
-                self.put(job)
+        before = self._spills
+        jobs = await self._reload(self.key)
+        self._mailbox.extend(jobs[: self.mailbox])
+        self._has_spilled = len(jobs) > self.mailbox or self._spills > before
