@@ -120,16 +120,15 @@ class House:
 
     async def serve(self, nursery: trio.Nursery) -> None:
         """Keep a gateway running until `close`."""
-        while True:
+        while not self.is_closing:
             ended = trio.Event()
             self._prepare()
             nursery.start_soon(self._live, self.gateway, self.power, ended)
             assert self.power is not None
             await ended.wait()
             self._take_image()
-            if self.is_closing:
-                return
-            await trio.sleep(self.down)
+            if not self.is_closing:
+                await trio.sleep(self.down)
             self.down = _RESTART_SECONDS
 
     def crash(self, operations: int, down: float) -> None:
@@ -154,6 +153,8 @@ class House:
 
     @property
     def is_live(self) -> bool:
+        if self.power is None or self.power.is_off:
+            return False
         return self.gateway is not None and self.gateway.health.account(ACCOUNT).is_live
 
     def rows(self, sql: str) -> list[tuple[object, ...]]:

@@ -70,10 +70,10 @@ class Model:
     def _steps(self, tokens: tuple[str, ...], rng: random.Random, has_result: bool) -> "Iterator[Step]":
         fate = rng.random() if rng.random() < self.trouble else 1.0
         text = self.answer(tokens)
-        delay = rng.choice((0.0, 0.02, 0.3, 1.0)) if rng.random() < self.slow else rng.choice((0.0, 0.01, 0.05))
+        delay = rng.choice((0.0, 0.02, 0.1, 0.4)) if rng.random() < self.slow else rng.choice((0.0, 0.01, 0.05))
         if fate < 0.2:
             self.failed.update(tokens)
-            raise AgentUnavailable("the model is overloaded")
+            raise AgentUnavailable("the model is overloaded", for_user="The model is overloaded.")
         yield Pause(rng.choice((0.0, 0.1, 0.5, 3.0)))
         if rng.random() < 0.2:
             yield Thinking("hm ")

@@ -2,6 +2,7 @@
 
 import logging
 import random
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -40,6 +41,8 @@ from tests.simulation.town import Question, Town, found_town
 QUIET_SECONDS = 400.0
 # Twice the second pass of catch-up: what a lagging replica hid has come out by then.
 SETTLE_SECONDS = 21.0
+# No plan takes longer, quiet included.
+RUN_SECONDS = 1500.0
 # An error of the log that fair operation may show: the server was down when the gateway wanted to begin.
 _EXPECTED_ERRORS = ("the server can't be reached",)
 
@@ -182,7 +185,10 @@ def simulate(seed: int, *, parts: Parts | None = None, detailed: bool = False) -
 
 
 async def _played(run: Run) -> float:
-    await run.play()
+    with trio.move_on_after(RUN_SECONDS) as whole:
+        await run.play()
+    if whole.cancelled_caught:
+        run.problems.append("the run does not come to its end")
     return trio.current_time()
 
 
@@ -203,6 +209,9 @@ def _logs_to(chronicle: Chronicle) -> Iterator[None]:
     """Log lines become part of the transcript; errors are remembered."""
 
     def note(_logger: object, level: str, event: EventDict) -> EventDict:
+        problem = event.pop("exc_info", None)
+        if isinstance(problem, BaseException):
+            event["raised"] = "".join(traceback.format_exception(problem))
         text = f"{event.pop('event')} " + " ".join(f"{key}={value}" for key, value in sorted(event.items()))
         if level in ("error", "critical", "exception"):
             chronicle.error("log", text)
