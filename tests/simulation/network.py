@@ -171,7 +171,7 @@ class Network:
             answer = self._refusal(trip.mishap)
             if answer is None:
                 answer = self._lagging(trip, await self._inner.handle_async_request(request))
-            self.chronicle.detail("server", f"{trip.what}: {answer.status_code}{_said(request)}{_but(trip.mishap)}")
+            self._note(trip, request, answer.status_code)
             await trio.sleep(trip.down)
             if trip.mishap == "silent_answer":
                 return
@@ -184,6 +184,13 @@ class Network:
             trip.done.set()
         finally:
             self.trips.remove(trip)
+
+    def _note(self, trip: _Trip, request: httpx.Request, status: int) -> None:
+        what = trip.what
+        if request.method != "GET" and what.startswith(("POST /posts", "PUT /posts", "DELETE /posts")):
+            self.chronicle.tell("helper", f"{what}: {status}{_said(request)}{_but(trip.mishap)}")
+        else:
+            self.chronicle.detail("helper", f"{what}: {status}{_but(trip.mishap)}")
 
     def _refusal(self, mishap: str) -> httpx.Response | None:
         match mishap:

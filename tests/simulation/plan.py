@@ -118,11 +118,14 @@ class Plan:
     is_stormy: bool
 
 
-def plan(seed: int) -> Plan:
+KINDS = ("crash", "drain", "socket", "rest", "frames", "server", "people", "kick", "lag")
+
+
+def plan(seed: int, kinds: tuple[str, ...] | None = None) -> Plan:
     """What happens in the run of that seed. A few kinds of trouble at a time, so that each gets its seeds."""
     rng = random.Random(f"plan {seed}")
-    kinds = [kind for kind in ("crash", "drain", "socket", "rest", "frames", "server", "people", "kick", "lag")
-             if rng.random() < 0.35]
+    if kinds is None:
+        kinds = tuple(kind for kind in KINDS if rng.random() < 0.35)
     end = rng.uniform(5.0, 40.0)
     deeds = [*_questions(rng, end)]
     if "people" in kinds:
@@ -131,7 +134,10 @@ def plan(seed: int) -> Plan:
         place, at = rng.choice(("square", "market")), rng.uniform(1.0, end)
         deeds += [(at, Kick(place)), (at + rng.uniform(0.5, 10.0), Invite(place))]
     deeds += _weather(rng, end, kinds)
-    deeds += _operations(rng, end, kinds)
+    operations = [*_operations(rng, end, kinds)]
+    deeds += operations
+    for at, deed in operations:
+        deeds += _around(rng, at, deed)
     return Plan(
         deeds=tuple(sorted(deeds, key=lambda deed: deed[0])),
         queue=rng.choice(("followup", "followup", "collect")),
@@ -164,7 +170,7 @@ def _people(rng: random.Random, end: float) -> Iterator[tuple[float, Deed]]:
         )
 
 
-def _weather(rng: random.Random, end: float, kinds: list[str]) -> Iterator[tuple[float, Deed]]:
+def _weather(rng: random.Random, end: float, kinds: tuple[str, ...]) -> Iterator[tuple[float, Deed]]:
     climate = FAIR
     if "rest" in kinds:
         names = ("slow", "unreachable", "lost_request", "lost_answer", "silent_answer", "limited", "broken",
@@ -184,7 +190,7 @@ def _weather(rng: random.Random, end: float, kinds: list[str]) -> Iterator[tuple
             yield rng.uniform(start, end), Weather(FAIR)
 
 
-def _operations(rng: random.Random, end: float, kinds: list[str]) -> Iterator[tuple[float, Deed]]:
+def _operations(rng: random.Random, end: float, kinds: tuple[str, ...]) -> Iterator[tuple[float, Deed]]:
     if "socket" in kinds:
         for _ in range(rng.randint(1, 3)):
             yield rng.uniform(0.5, end), rng.choice((CutSockets(), CutSockets(), FreezeSockets()))
@@ -192,6 +198,19 @@ def _operations(rng: random.Random, end: float, kinds: list[str]) -> Iterator[tu
         yield rng.uniform(0.5, end), RestartServer(rng.uniform(0.5, 12.0))
     if "crash" in kinds:
         for _ in range(rng.randint(1, 3)):
-            yield rng.uniform(0.0, end), Crash(rng.choice((0, rng.randint(1, 120))), rng.choice((0.3, 2.0, 15.0, 45.0)))
+            operations = rng.choice((0, rng.randint(1, 120), rng.randint(1, 15)))
+            yield rng.uniform(0.0, end), Crash(operations, rng.choice((0.3, 2.0, 15.0, 45.0, 1000.0)))
     if "drain" in kinds:
         yield rng.uniform(0.5, end), Drain(rng.choice((0.3, 2.0, 20.0)))
+
+
+def _around(rng: random.Random, at: float, deed: Deed) -> Iterator[tuple[float, Deed]]:
+    """Questions right before and after something breaks, in one place: there the seams are."""
+    if rng.random() < 0.4:
+        return
+    author = rng.choice(("alice", "bob"))
+    place = rng.choice((author, "square", "market"))
+    how = "direct" if place == author else "mention"
+    after = at + (deed.seconds if isinstance(deed, RestartServer) else 0.0)
+    for when in (at + rng.uniform(0.0, 0.1), after + rng.uniform(0.0, 3.0), after + rng.uniform(2.0, 9.0)):
+        yield when, Ask(author, place, how, rng.choice(_WORDS), rng.choice((1, 1, 1, 3)))
