@@ -70,7 +70,7 @@ class _Trip:
 
 @define(eq=False)
 class Network:
-    """`is_down` refuses everything (the server is being restarted)."""
+    """`is_down` refuses everything (the server is being restarted); `waiting` counts requests without an answer."""
 
     world: World
     rng: random.Random
@@ -78,6 +78,7 @@ class Network:
     nursery: trio.Nursery
     climate: Climate = FAIR
     is_down: bool = False
+    waiting: int = 0
     trips: list[_Trip] = field(factory=list)
     sockets: list["trio.StapledStream[object, object]"] = field(factory=list)
     _inner: SandboxTransport = field(init=False)
@@ -130,7 +131,11 @@ class Network:
             raise httpx.ConnectError("connection refused")
         self.trips.append(trip)
         self.nursery.start_soon(self._travel, trip, request)
-        await trip.done.wait()
+        self.waiting += 1
+        try:
+            await trip.done.wait()
+        finally:
+            self.waiting -= 1
         power.after(what)
         if trip.error is not None:
             raise trip.error
