@@ -91,7 +91,7 @@ async def _send(outbound: "Outbound", place: "Place", message: "Message", *, as_
 async def _rehearse(outbound: "Outbound", place: "Place", message: "Message", *, as_json: bool) -> int:
     """Everything but writes: the target, the reply's root, the files on disk and their size, the cut of the text."""
     from oc_trio.core.final_plan import prepared
-    from oc_trio.runtime.media import MediaRefused, is_address
+    from oc_trio.runtime.attachments_out import MediaRefused, is_address
     from oc_trio.runtime.outbound import Attachment, EmptyMessage
 
     shown = message.presentation

@@ -20,8 +20,8 @@ from oc_trio.mattermost.directory import Directory
 from oc_trio.mattermost.files import FileService
 from oc_trio.mattermost.sender import Sender
 from oc_trio.mattermost.transport import Transport, open_origin
+from oc_trio.runtime.attachments_out import MediaLoader
 from oc_trio.runtime.env import Env
-from oc_trio.runtime.media import MediaLoader
 from oc_trio.runtime.outbound import ButtonMaker, Outbound
 from oc_trio.runtime.policies import net_policy, policies
 from oc_trio.runtime.targets import TargetResolver

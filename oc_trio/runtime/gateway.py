@@ -35,7 +35,7 @@ from oc_trio.runtime.signals import serve_signals
 from oc_trio.runtime.token import Token
 from oc_trio.runtime.wiring import Wiring
 from oc_trio.store.retention import Retention
-from oc_trio.store.store import Store, open_store
+from oc_trio.store.store import Store
 from oc_trio.telemetry.health import Health
 from oc_trio.telemetry.log import get_logger
 from oc_trio.telemetry.metrics import Metrics
@@ -82,7 +82,7 @@ class Gateway:
         """Serve until drained; started when the accounts have been started, live or not."""
         notifier = Notifier(self.environ)
         with self._scope:
-            async with open_store(self.store_location) as store, _open_models(self.wiring) as http:
+            async with self.wiring.open_store(self.store_location) as store, _open_models(self.wiring) as http:
                 agents = build_agents(self.loaded.config, http, make=self.wiring.make_agent)
                 await self._preflight()
                 async with trio.open_nursery() as nursery:

@@ -1,110 +1,88 @@
-"""Files to be sent, from a path or from an address: named, measured, ready to be uploaded.
+"""The files of an answer on their way to the server: read or fetched, uploaded, and reported where that fails.
 
-Addresses are fetched behind the guard, whatever a private chat server allows: what an agent asks for must not reach the
-operator's own network. Uploading is `outbound`'s.
+Nothing here raises for a file: the answer goes out without it and says so. Addresses are judged in `fetch`.
 """
 
-import mimetypes
-import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path, PurePosixPath
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
-import httpx
 import trio
 from attrs import frozen
 
-from oc_trio import __version__
-from oc_trio.core.netguard import NetPolicy
-from oc_trio.errors import MattermostUnavailable
-from oc_trio.mattermost.files import Outgoing, from_bytes, from_path
-from oc_trio.mattermost.guarded import AddressRefused, Guard, GuardedTransport
-from oc_trio.mattermost.sniff import sniff
+from oc_trio.core.backoff import RetryPolicy, no_sooner_than
+from oc_trio.core.turn_events import Media
+from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable
+from oc_trio.ids import ChannelId, FileId
+from oc_trio.mattermost.files import FileService, Outgoing, from_bytes, from_path
+from oc_trio.runtime.env import Env
+from oc_trio.runtime.fetch import CantFetch
+from oc_trio.runtime.finale import Uploaded
+from oc_trio.telemetry.log import get_logger
 
-FETCH_SECONDS = 120.0
-MOST_REDIRECTS = 3
-_LONGEST_NAME = 120
-_SCHEMES = ("http://", "https://")
+_TRIES = 4
 
-
-class MediaRefused(Exception):
-    """A file can't be sent; str() says why, without the path of what it is about."""
-
-
-def is_address(source: str) -> bool:
-    """Whether a source is fetched rather than read from disk."""
-    return source.lower().startswith(_SCHEMES)
-
-
-async def guarded_transport(ssl_context: ssl.SSLContext | None) -> httpx.AsyncBaseTransport:
-    """Connections to public addresses only."""
-    # Loading the certificates blocks for a fifth of a second.
-    context = ssl_context or await trio.to_thread.run_sync(ssl.create_default_context)
-    return GuardedTransport(Guard(NetPolicy(allow_private=False)), context)
+log = get_logger(part="media")
 
 
 @frozen(eq=False)
-class MediaLoader:
-    """Opens sources; `limit` is the largest file in bytes that is fetched. `transport` None means the guarded one."""
+class MediaDesk:
+    """One account's outgoing files; `fetch(url, limit)` gives the bytes behind an address, or raises CantFetch."""
 
-    limit: int
-    ssl_context: ssl.SSLContext | None = None
-    transport: Callable[[], httpx.AsyncBaseTransport] | None = None
+    files: FileService
+    fetch: Callable[[str, int], Awaitable[bytes]]
+    env: Env
+    retries: RetryPolicy
 
-    async def open(self, source: str, *, from_disk: bool) -> Outgoing:
-        """The file behind an address, or behind a path where `from_disk` allows it. Raises MediaRefused."""
-        if is_address(source):
-            return await self._fetch(source)
-        if not from_disk:
-            raise MediaRefused("only addresses (https://...) can be sent from here, no files of the gateway")
-        try:
-            path = trio.Path(source)
-            if not await path.is_file():
-                raise MediaRefused("there is no such file" if not await path.exists() else "it is not a file")
-            return await from_path(Path(source))
-        except (OSError, ValueError) as problem:
-            raise MediaRefused(f"it can't be read: {getattr(problem, 'strerror', None) or problem}") from problem
+    async def upload(self, channel_id: ChannelId, media: Sequence[Media]) -> Uploaded:
+        """Send the files one after the other, in their order."""
+        file_ids: list[FileId] = []
+        problems: list[str] = []
+        for each in media:
+            name = _name(each)
+            try:
+                file = await self._open(each, name)
+                file_ids.append(await self._send(channel_id, file))
+            except (OSError, CantFetch, MattermostError) as problem:
+                log.warning("a file could not be sent", file=name, problem=str(problem))
+                problems.append(f"The file `{name}` could not be attached: {_why(problem)}.")
+        return Uploaded(tuple(file_ids), tuple(problems))
 
-    async def _fetch(self, url: str) -> Outgoing:
-        try:
-            with trio.fail_after(FETCH_SECONDS):
-                return await self._get(url)
-        except trio.TooSlowError:
-            raise MediaRefused(f"it did not arrive within {FETCH_SECONDS:g} s") from None
-        except AddressRefused as refusal:
-            raise MediaRefused(str(refusal).partition(" If this server")[0]) from refusal
-        except MattermostUnavailable as problem:  # the guard could not resolve the name
-            raise MediaRefused(str(problem)) from problem
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as problem:
-            raise MediaRefused(f"it can't be fetched: {str(problem) or type(problem).__name__}") from problem
+    async def _open(self, media: Media, name: str) -> Outgoing:
+        if media.path:
+            return await from_path(Path(media.path))
+        return from_bytes(name, await self.fetch(media.url, await self.files.size_limit()))
 
-    async def _get(self, url: str) -> Outgoing:
-        transport = self.transport() if self.transport else await guarded_transport(self.ssl_context)
-        async with (
-            httpx.AsyncClient(
-                transport=transport,
-                timeout=None,  # noqa: S113 - the deadline is Trio's
-                follow_redirects=True,  # each hop dials anew, past the same guard
-                max_redirects=MOST_REDIRECTS,
-                headers={"User-Agent": f"oc-trio/{__version__}"},
-            ) as client,
-            client.stream("GET", url) as response,
-        ):
-            if not response.is_success:
-                raise MediaRefused(f"its server answers {response.status_code}")
-            content = bytearray()
-            # Leaving httpx's generators by cancellation lets them end well; by an exception it would not.
-            with trio.CancelScope() as enough:
-                async for chunk in response.aiter_bytes():
-                    content += chunk[: self.limit + 1 - len(content)]
-                    if len(content) > self.limit:
-                        enough.cancel()
-            if len(content) > self.limit:
-                raise MediaRefused(f"it is larger than {self.limit} bytes (mediaMaxMb)")
-            return from_bytes(_name(str(response.url), bytes(content[:64])), bytes(content))
+    async def _send(self, channel_id: ChannelId, file: Outgoing) -> FileId:
+        attempt = 0
+        while True:
+            try:
+                return (await self.files.upload(channel_id, file)).id
+            except MattermostUnavailable as problem:
+                attempt += 1
+                if attempt >= _TRIES:
+                    raise
+                wait = no_sooner_than(self.retries.delay(attempt - 1, self.env.random.random()), problem.retry_after)
+            await trio.sleep(wait)
 
 
-def _name(url: str, head: bytes) -> str:
-    """The last part of the path; without one, `upload` with an ending by content."""
-    name = PurePosixPath(unquote(urlsplit(url).path)).name.replace("\0", "")[-_LONGEST_NAME:]
-    return name or f"upload{mimetypes.guess_extension(sniff(head)) or ''}"
+def _name(media: Media) -> str:
+    """What people see; never a path of ours."""
+    if media.name:
+        return media.name.replace("`", "")
+    where = media.path or urlsplit(media.url).path
+    return PurePosixPath(where).name.replace("`", "") or "file"
+
+
+def _why(problem: Exception) -> str:
+    match problem:
+        case FileNotFoundError():
+            return "it does not exist"
+        case OSError():
+            return "it can't be read"
+        case MattermostRejected() if problem.status == 413:
+            return "it is too large for this server"
+        case CantFetch():
+            return problem.for_user
+        case _:
+            return "the server did not take it"

@@ -24,8 +24,8 @@ from oc_trio.mattermost.direct import DirectChannels
 from oc_trio.mattermost.directory import Directory
 from oc_trio.mattermost.files import MOST_PER_POST, FileService, Outgoing
 from oc_trio.mattermost.sender import Sender
+from oc_trio.runtime.attachments_out import MediaLoader, MediaRefused
 from oc_trio.runtime.env import Env
-from oc_trio.runtime.media import MediaLoader, MediaRefused
 from oc_trio.runtime.targets import Place, TargetResolver, refusal_words
 
 _UPLOAD_TRIES = 3

@@ -9,7 +9,7 @@ from attrs import evolve
 from oc_trio.core.presentation import Presentation, read_buttons
 from oc_trio.errors import MattermostRejected, UnknownTarget
 from oc_trio.ids import PostId
-from oc_trio.runtime.media import MediaLoader
+from oc_trio.runtime.attachments_out import MediaLoader
 from oc_trio.runtime.outbound import EmptyMessage, Message
 from oc_trio.sandbox.exchange import SandboxRequest, SandboxResponse
 from oc_trio.sandbox.faults import Faults
