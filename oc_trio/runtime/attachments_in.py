@@ -37,6 +37,11 @@ class AttachmentReader:
     images: list[ImagePart] = field(init=False, factory=list)
     _text_left: int = field(init=False, default=TEXT_BUDGET)
 
+    async def below(self, text: str, file_ids: Sequence[FileId]) -> str:
+        """`text` with its files described below it."""
+        lines = await self.describe(file_ids)
+        return "\n".join(part for part in (text, lines) if part)
+
     async def describe(self, file_ids: Sequence[FileId]) -> str:
         """Lines to go below a message, empty without files; images are added to `images`."""
         parts, missing = list[str](), list[str]()
