@@ -1,5 +1,6 @@
 """The configured MCP servers: children of the gateway, kept up, offered to the agents of every account."""
 
+import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 
@@ -15,6 +16,8 @@ from oc_trio.config import agents
 GRACE_SECONDS = 10.0
 # The outer rules bound the calls.
 _NO_LIMIT = float("inf")
+# What model APIs take in a tool's name.
+_FOREIGN = re.compile(r"[^A-Za-z0-9_-]")
 
 
 @frozen
@@ -35,6 +38,7 @@ async def open_tool_servers(config: agents.Mcp, *, grace: float = GRACE_SECONDS)
         yield ToolServers()
         return
     servers = {name: McpServer(_spec(name, server)) for name, server in wanted.items()}
+    spaces = {name: _FOREIGN.sub("_", name) for name in wanted}
     async with trio.open_nursery() as nursery:
         with trio.move_on_after(grace):
             async with trio.open_nursery() as starting:
@@ -42,12 +46,12 @@ async def open_tool_servers(config: agents.Mcp, *, grace: float = GRACE_SECONDS)
                     starting.start_soon(_start, nursery, server)
         yield ToolServers(
             {
-                name: RuledToolbox({"": server}, ToolPolicy(allow=wanted[name].allow, limit=_NO_LIMIT))
+                spaces[name]: RuledToolbox({"": server}, ToolPolicy(allow=wanted[name].allow, limit=_NO_LIMIT))
                 for name, server in servers.items()
             },
             tuple(servers.values()),
-            tuple(f"{name}{SEPARATOR}{tool}" for name, server in wanted.items() for tool in server.approve),
-            {f"{name}{SEPARATOR}*": server.call_limit for name, server in wanted.items()},
+            tuple(f"{spaces[name]}{SEPARATOR}{tool}" for name, server in wanted.items() for tool in server.approve),
+            {f"{spaces[name]}{SEPARATOR}*": server.call_limit for name, server in wanted.items()},
         )
         nursery.cancel_scope.cancel()
 

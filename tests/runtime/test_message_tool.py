@@ -36,7 +36,9 @@ async def test_send_to_a_channel_by_id(town: Town) -> None:
     [post] = town.ours(other)
     assert post.message == "over there, @\u200bchannel", "a model's broadcast wakes nobody"
     assert json.loads(text)["messageId"] == post.id
-    row = await town.store.outbox.by_pending("default", post.pending_post_id or f"{town.bot.id}:{post.props['oc_trio']['k']}")
+    row = await town.store.outbox.by_pending(
+        "default", post.pending_post_id or f"{town.bot.id}:{post.props['oc_trio']['k']}"
+    )
     assert row is not None
     assert row.state.value == "confirmed"
 
@@ -161,7 +163,11 @@ async def test_reading_the_current_conversation(town: Town) -> None:
         ({"actions": {"messages": True}}, "O", True),
         ({"actions": {"messages": True}}, "D", False),
         ({"actions": {"messages": True}, "groupPolicy": "allowlist", "groupAllowFrom": ["*"]}, "O", False),
-        ({"actions": {"messages": True}, "groupPolicy": "allowlist", "groupAllowFrom": ["*"], "groups": {"*": {}}}, "O", True),
+        (
+            {"actions": {"messages": True}, "groupPolicy": "allowlist", "groupAllowFrom": ["*"], "groups": {"*": {}}},
+            "O",
+            True,
+        ),
         ({}, "O", False),
     ],
     ids=["open policy", "direct message", "not listed", "listed", "off"],
