@@ -5,12 +5,14 @@ services (HTTP, pace, direct channels)
 """
 
 import secrets
+from collections.abc import Mapping
 
 import trio
 from attrs import field, frozen
 
 from oc_trio.config.accounts import Account
 from oc_trio.config.mattermost import ConnectionMode
+from oc_trio.config.services import CronJob
 from oc_trio.core.backoff import AUTH_RETRY, RetryPolicy, no_sooner_than
 from oc_trio.core.chat import Sender
 from oc_trio.core.connection import Link, Phase, ResumePoint
@@ -41,6 +43,7 @@ from oc_trio.runtime.dispatch import Dispatcher
 from oc_trio.runtime.drain import Drain
 from oc_trio.runtime.edges import direct_retry, outbound_of
 from oc_trio.runtime.fetch import Fetcher
+from oc_trio.runtime.front import Front
 from oc_trio.runtime.inbox import Inbox
 from oc_trio.runtime.intake import Intake
 from oc_trio.runtime.kit import AccountKit
@@ -53,6 +56,7 @@ from oc_trio.runtime.pace import SharedPace
 from oc_trio.runtime.policies import Policies, net_policy
 from oc_trio.runtime.postbox import Postbox
 from oc_trio.runtime.recovery import Recovery
+from oc_trio.runtime.schedule import Schedule
 from oc_trio.runtime.session import Session
 from oc_trio.runtime.slots import TaskSlot
 from oc_trio.runtime.token import Token
@@ -96,6 +100,7 @@ class AccountParts:
     ready: trio.Event
     buttons: ButtonMaker
     servers: ToolServers = field(factory=ToolServers)
+    jobs: Mapping[str, CronJob] = field(factory=dict)
     idle_seconds: float = 900.0
     drain: Drain = field(factory=Drain)
 
@@ -175,7 +180,7 @@ class _Account:
             parts.id, user.id, store, env, parts.metrics, send, patch, remove, RETRIES, open_direct=open_direct
         )
         directory = Directory(api)
-        outbound = outbound_of(
+        self.outbound = outbound = outbound_of(
             parts.settings, api, user, direct, post_sender, parts.policies.reply, parts.buttons, directory
         )
         self.postbox = Postbox(delivery, workers)
@@ -227,6 +232,7 @@ class _Account:
             listener = TaskSlot(workers)
             await listener.start(lambda: self._listen(inbox, catch_up))
             workers.start_soon(self._audit, inbox, catch_up, listener)
+            workers.start_soon(Schedule(Front.of(kit, inbox), self.outbound, self.postbox, parts.jobs).run)
             await parts.drain.requested.wait()
             dispatcher.stop_intake()
             await parts.drain.idle(lambda: dispatcher.is_idle)

@@ -34,6 +34,7 @@ from oc_trio.runtime.edges import callback_url
 from oc_trio.runtime.mcp_servers import ToolServers, open_tool_servers
 from oc_trio.runtime.notifier import Notifier, serve_notifier
 from oc_trio.runtime.policies import net_policy, policies
+from oc_trio.runtime.schedule import jobs_of
 from oc_trio.runtime.signals import serve_signals
 from oc_trio.runtime.token import Token
 from oc_trio.runtime.wiring import Wiring
@@ -188,6 +189,7 @@ class Gateway:
             ready=self.ready,
             buttons=ButtonMaker(account.bot_token.reveal, callback_url(self.loaded.config, account), self.wiring.env),
             servers=self._servers,
+            jobs=jobs_of(self.loaded, account),
             idle_seconds=self.loaded.config.session.idle,
             drain=self.drain,
         )
