@@ -24,7 +24,8 @@ CONNECTIONS = 16
 
 ATTACK = f"""
 import sys, trio
-BAD = b"POST {COMMAND_PATH} HTTP/1.1\\r\\nHost: x\\r\\nContent-Type: application/json\\r\\nContent-Length: 2\\r\\n\\r\\n{{}}"
+HEAD = "POST {COMMAND_PATH} HTTP/1.1", "Host: x", "Content-Type: application/json", "Content-Length: 2", "", "{{}}"
+BAD = "\\r\\n".join(HEAD).encode()
 async def knock(port, count):
     while True:
         try:
@@ -34,7 +35,7 @@ async def knock(port, count):
                     if not await stream.receive_some(4096):
                         break
                     count[0] += 1
-        except OSError:
+        except (OSError, trio.BrokenResourceError):
             await trio.sleep(0.001)
 async def main():
     count = [0]
@@ -81,11 +82,11 @@ def told(name: str, values: list[float]) -> str:
 
 
 async def main(seconds: float) -> None:
-    shutdown = trio.Event()
+    shutdown, port = trio.Event(), open_port()
     async with trio.open_nursery() as nursery:
 
         async def run(*, task_status: trio.TaskStatus[str]) -> None:
-            await serve_callbacks(open_port().app, "127.0.0.1", 0, shutdown=shutdown, task_status=task_status)
+            await serve_callbacks(port.app, "127.0.0.1", 0, shutdown=shutdown, task_status=task_status)
 
         url: str = await nursery.start(run)
         await measure(url, 1.0)
