@@ -67,7 +67,7 @@ class Guard:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
             return
-        send = _patient(send)
+        send = _patient(send, may_close=scope.get("http_version", "1.1") < "2")
         route = self.route(scope["path"])
         key = self._key(scope, route)
         if not self.turnstile.enter(key, trio.current_time()):
@@ -179,14 +179,19 @@ async def send_reply(send: Send, reply: Reply) -> None:
     await send({"type": "http.response.body", "body": reply.body, "more_body": False})
 
 
-def _patient(send: Send) -> Send:
-    """A `send` that does nothing for a caller who has hung up: Hypercorn closes while an answer is being written."""
+def _patient(send: Send, *, may_close: bool) -> Send:
+    """A `send` that does nothing for a caller who has hung up: Hypercorn closes while an answer is being written.
+
+    HTTP/2 has no `connection` header and refuses an answer that carries one.
+    """
 
     gone: list[Exception] = []
 
     async def patient(event: MutableMapping[str, Any]) -> None:
         if gone:
             return
+        if not may_close and "headers" in event:
+            event = {**event, "headers": [pair for pair in event["headers"] if pair[0] != b"connection"]}
         try:
             await send(event)
         except (trio.BusyResourceError, trio.BrokenResourceError, trio.ClosedResourceError) as problem:
