@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import httpx
+import trio
 from attrs import evolve, field, frozen
 
 from oc_trio.agent.build import AgentSpec, build_agent
@@ -63,6 +64,8 @@ class AgentTable:
     by_model: Mapping[str, Agent]
     primary: Mapping[AgentId, str]
     default: AgentId
+    # Turns that may run at the same time, over all conversations and accounts.
+    limiter: trio.CapacityLimiter = field(factory=lambda: trio.CapacityLimiter(64))
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -96,7 +99,8 @@ def build_agents(
         primary[agent_id] = wanted
         setups[agent_id] = _setup(make(spec, http), config.agents.defaults, entry)
     by_model = {name: make(spec, http) for name, spec in specs.items()}
-    return AgentTable(setups, by_model, primary, main)
+    limiter = trio.CapacityLimiter(config.agents.defaults.max_concurrent)
+    return AgentTable(setups, by_model, primary, main, limiter)
 
 
 def _with_fallbacks(config: Config, primary: str, choice: ModelChoice, agent_id: str) -> AgentSpec:
