@@ -37,7 +37,7 @@ from oc_trio.runtime.wiring import Wiring
 from oc_trio.store.retention import Retention
 from oc_trio.store.store import Store
 from oc_trio.telemetry.health import Health
-from oc_trio.telemetry.log import get_logger
+from oc_trio.telemetry.log import Redactor, get_logger
 from oc_trio.telemetry.metrics import Metrics
 
 log = get_logger(part="gateway")
@@ -57,6 +57,7 @@ class Gateway:
     metrics: Metrics = field(factory=Metrics)
     drain: Drain = field(factory=Drain)
     environ: Mapping[str, str] = field(factory=dict)
+    redactor: Redactor = field(factory=Redactor)
     health: Health = field(init=False)
     ready: trio.Event = field(init=False, factory=trio.Event)
     _scope: trio.CancelScope = field(init=False, factory=trio.CancelScope)
@@ -178,7 +179,7 @@ class Gateway:
             store=store,
             agents=agents,
             wiring=self.wiring,
-            token=Token(account.bot_token, self.environ),
+            token=Token(account.bot_token, self.environ, self.redactor.add),
             metrics=self.metrics,
             health=self.health,
             ready=self.ready,
