@@ -1,6 +1,7 @@
 """The admin API beside the accounts: started late, stopped last, and never a reason not to answer people."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +39,18 @@ async def run_admin(
     async def journal() -> Mapping[str, Any]:
         return asdict(await store.stats())
 
-    settings = loaded.config
+    admin, metering = loaded.config.gateway.admin, loaded.config.metrics
     app = build_admin_app(
         health,
         metrics,
         now_ms=now_ms,
-        metrics_path=settings.metrics.path if settings.metrics.enabled else "",
+        metrics_path=metering.path if metering.enabled else "",
         journal=journal,
     )
     try:
-        await serve_admin(app, path=admin_socket(loaded), port=settings.gateway.admin.port or None)
+        async with trio.open_nursery() as nursery:
+            where = await nursery.start(partial(serve_admin, app, path=admin_socket(loaded), port=admin.port or None))
+            log.info("admin API", at=list(where))
     except* ListenFailed as group:
         for problem in group.exceptions:
             log.error("no admin API", problem=str(problem))
