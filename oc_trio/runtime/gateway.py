@@ -27,6 +27,7 @@ from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.guarded import AddressRefused
 from oc_trio.mattermost.transport import Origin, Transport, open_origin
 from oc_trio.runtime.account import AccountParts, run_account
+from oc_trio.runtime.admin import run_admin
 from oc_trio.runtime.agents import AgentTable, build_agents
 from oc_trio.runtime.drain import Drain
 from oc_trio.runtime.notifier import Notifier, serve_notifier
@@ -58,6 +59,7 @@ class Gateway:
     drain: Drain = field(factory=Drain)
     environ: Mapping[str, str] = field(factory=dict)
     redactor: Redactor = field(factory=Redactor)
+    has_admin: bool = False
     health: Health = field(init=False)
     ready: trio.Event = field(init=False, factory=trio.Event)
     _scope: trio.CancelScope = field(init=False, factory=trio.CancelScope)
@@ -91,6 +93,8 @@ class Gateway:
                         await nursery.start(self._signals)
                     await nursery.start(serve_notifier, notifier, self.health, self.ready)
                     nursery.start_soon(self._prune, store)
+                    if self.has_admin:
+                        nursery.start_soon(self._admin, store)
                     self.health.phase = "serving"
                     async with trio.open_nursery() as accounts:
                         for account in self.loaded.accounts.values():
@@ -101,6 +105,10 @@ class Gateway:
                         task_status.started()
                     nursery.cancel_scope.cancel()
             self.health.phase = "stopped"
+
+    async def _admin(self, store: Store) -> None:
+        now_ms = self.wiring.env.now_ms
+        await run_admin(self.loaded, self.health, self.metrics, store, ready=self.ready, now_ms=now_ms)
 
     async def _preflight(self) -> None:
         """Fail at once, and in words, where no account could be served; one that can is reason enough to go on."""
