@@ -29,7 +29,10 @@ from oc_trio.mattermost.transport import Origin, Transport, open_origin
 from oc_trio.runtime.account import AccountParts, run_account
 from oc_trio.runtime.admin import run_admin
 from oc_trio.runtime.agents import AgentTable, build_agents
+from oc_trio.runtime.buttons import ButtonMaker
 from oc_trio.runtime.drain import Drain
+from oc_trio.runtime.edges import callback_url
+from oc_trio.runtime.mcp_servers import ToolServers, open_tool_servers
 from oc_trio.runtime.notifier import Notifier, serve_notifier
 from oc_trio.runtime.policies import net_policy, policies
 from oc_trio.runtime.signals import serve_signals
@@ -62,6 +65,7 @@ class Gateway:
     has_admin: bool = False
     health: Health = field(init=False)
     ready: trio.Event = field(init=False, factory=trio.Event)
+    _servers: ToolServers = field(init=False, factory=ToolServers)
     _scope: trio.CancelScope = field(init=False, factory=trio.CancelScope)
 
     def __attrs_post_init__(self) -> None:
@@ -88,7 +92,7 @@ class Gateway:
             async with self.wiring.open_store(self.store_location) as store, _open_models(self.wiring) as http:
                 agents = build_agents(self.loaded.config, http, make=self.wiring.make_agent)
                 await self._preflight()
-                async with trio.open_nursery() as nursery:
+                async with open_tool_servers(self.loaded.config.mcp) as self._servers, trio.open_nursery() as nursery:
                     if with_signals:
                         await nursery.start(self._signals)
                     await nursery.start(serve_notifier, notifier, self.health, self.ready)
@@ -191,6 +195,8 @@ class Gateway:
             metrics=self.metrics,
             health=self.health,
             ready=self.ready,
+            buttons=ButtonMaker(account.bot_token.reveal, callback_url(self.loaded.config, account), self.wiring.env),
+            servers=self._servers,
             idle_seconds=self.loaded.config.session.idle,
             drain=self.drain,
         )
