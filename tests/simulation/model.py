@@ -5,13 +5,13 @@ Equal questions get equal answers, so an answer that was decided before a crash 
 
 import random
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from attrs import define, field
 
-from oc_trio.agent.port import Role, ToolResult, TurnRequest
-from oc_trio.agent.scripted import CallTool, Pause, Say, ScriptedAgent, Step
+from oc_trio.agent.port import Message, Role, ToolResult, TurnRequest
+from oc_trio.agent.scripted import CallTool, Hear, Pause, Say, ScriptedAgent, Step
 from oc_trio.agent.stream import EventStream
 from oc_trio.core.context import CURRENT_HEADER
 from oc_trio.core.turn_events import Failed, Final, Thinking
@@ -19,6 +19,7 @@ from oc_trio.errors import AgentUnavailable
 from tests.simulation.chronicle import Chronicle
 
 TOKEN = re.compile(r"\[(q\d+v\d+)\]")
+Script = Generator[Step, "ToolResult | tuple[Message, ...] | None", None]
 _WORDS = "the bell of the old tower rings at noon and the market opens under its shadow every day".split()
 
 
@@ -57,7 +58,7 @@ class Model:
         words = [rng.choice(_WORDS) for _ in range(count)]
         return f"Re {' '.join(tokens)}: {' '.join(words)} (end {tokens[-1]})"
 
-    def script(self, request: TurnRequest) -> Iterator[Step]:
+    def script(self, request: TurnRequest) -> Iterable[Step]:
         tokens = asked(request)
         attempt = self.attempts[tokens] = self.attempts.get(tokens, 0) + 1
         self.chronicle.tell("model", f"is asked {' '.join(tokens)}, attempt {attempt}")
@@ -67,7 +68,7 @@ class Model:
             self.forgotten.append(f"a completed tool call of {tokens} was forgotten")
         return self._steps(tokens, rng, has_result)
 
-    def _steps(self, tokens: tuple[str, ...], rng: random.Random, has_result: bool) -> "Iterator[Step]":
+    def _steps(self, tokens: tuple[str, ...], rng: random.Random, has_result: bool) -> Script:
         fate = rng.random() if rng.random() < self.trouble else 1.0
         text = self.answer(tokens)
         delay = rng.choice((0.0, 0.02, 0.1, 0.4)) if rng.random() < self.slow else rng.choice((0.0, 0.01, 0.05))
@@ -78,10 +79,13 @@ class Model:
         if rng.random() < 0.2:
             yield Thinking("hm ")
         if rng.random() < 0.25 and not has_result:
-            result: ToolResult | None = yield CallTool("look", {"at": tokens[0]})
-            assert result is not None
+            yield CallTool("look", {"at": tokens[0]})
             yield Pause(0.0)
             self.tools_done[tokens] = self.tools_done.get(tokens, 0) + 1
+        if rng.random() < 0.3:
+            heard: tuple[Message, ...] | None = yield Hear()
+            tokens = (*tokens, *(token for message in heard or () for token in TOKEN.findall(message.text)))
+            text = self.answer(tokens)
         if fate < 0.3:
             self.silent.update(tokens)
             yield Final("", silent_reason="nothing to say")
@@ -98,6 +102,10 @@ class Model:
 
 def asked(request: TurnRequest) -> tuple[str, ...]:
     """The tokens of what is to be answered, without those of the history around it."""
-    last = next(message for message in reversed(request.messages) if message.role is Role.USER)
-    current = last.text.rpartition(CURRENT_HEADER)[2]
-    return tuple(TOKEN.findall(current)) or ("q0v0",)
+    users: list[str] = []
+    for message in reversed(request.messages):
+        if message.role is Role.USER:
+            users.append(message.text.rpartition(CURRENT_HEADER)[2])
+        elif message.role is Role.ASSISTANT and not message.tool_calls:
+            break  # an earlier turn's answer
+    return tuple(token for text in reversed(users) for token in TOKEN.findall(text))

@@ -140,7 +140,7 @@ def plan(seed: int, kinds: tuple[str, ...] | None = None) -> Plan:
         deeds += _around(rng, at, deed)
     return Plan(
         deeds=tuple(sorted(deeds, key=lambda deed: deed[0])),
-        queue=rng.choice(("followup", "followup", "collect")),
+        queue=rng.choice(("followup", "collect", "steer", "interrupt")),
         reply_to=rng.choice(("off", "off", "all")),
         throttle_ms=rng.choice((250, 1200)),
         drain_seconds=rng.choice((0, 3, 10)),
