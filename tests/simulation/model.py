@@ -11,10 +11,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from attrs import define, field
 
 from oc_trio.agent.port import Message, Role, ToolResult, TurnRequest
-from oc_trio.agent.scripted import CallTool, Hear, Pause, Say, ScriptedAgent, Step
+from oc_trio.agent.scripted import CallTool, Hear, Pause, ScriptedAgent, Step
 from oc_trio.agent.stream import EventStream
 from oc_trio.core.context import CURRENT_HEADER
-from oc_trio.core.turn_events import Failed, Final, Thinking
+from oc_trio.core.turn_events import Failed, Final, TextDelta, Thinking
 from oc_trio.errors import AgentUnavailable
 from tests.simulation.chronicle import Chronicle
 
@@ -53,8 +53,7 @@ class Model:
     def answer(self, tokens: tuple[str, ...]) -> str:
         """The whole answer to these questions, the same at every attempt."""
         rng = random.Random(f"{self.seed} {tokens}")
-        long = 160 if rng.random() < 0.1 else 24
-        count = rng.randint(3, long)
+        count = rng.randint(90, 120) if rng.random() < 0.06 else rng.randint(3, 12)
         words = [rng.choice(_WORDS) for _ in range(count)]
         return f"Re {' '.join(tokens)}: {' '.join(words)} (end {tokens[-1]})"
 
@@ -92,12 +91,22 @@ class Model:
             return
         if fate < 0.6:
             self.failed.update(tokens)
-            yield Say(text[: rng.randint(5, len(text))], delay)
+            yield from _say(text[: rng.randint(5, len(text))], delay, rng)
             yield Failed("The model broke off.", "scripted failure")
             return
         if fate < 0.7:
             yield Pause(rng.uniform(5.0, 25.0))
-        yield Say(text, delay)
+        yield from _say(text, delay, rng)
+        yield Final(text)
+
+
+def _say(text: str, delay: float, rng: random.Random) -> Script:
+    """A few pieces with pauses between them; nobody needs every word in a piece of its own."""
+    cuts = sorted({0, len(text), *(rng.randint(1, len(text)) for _ in range(rng.randint(0, 4)))})
+    for start, end in zip(cuts, cuts[1:]):
+        if delay:
+            yield Pause(delay * (end - start) / 6)
+        yield TextDelta(text[start:end])
 
 
 def asked(request: TurnRequest) -> tuple[str, ...]:
