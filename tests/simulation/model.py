@@ -83,7 +83,7 @@ class Model:
             self.tools_done[tokens] = self.tools_done.get(tokens, 0) + 1
         if rng.random() < 0.3:
             heard: tuple[Message, ...] | None = yield Hear()
-            tokens = (*tokens, *(token for message in heard or () for token in TOKEN.findall(message.text)))
+            tokens = tuple(dict.fromkeys((*tokens, *(token for each in heard or () for token in _current(each)))))
             text = self.answer(tokens)
         if fate < 0.3:
             self.silent.update(tokens)
@@ -111,10 +111,14 @@ def _say(text: str, delay: float, rng: random.Random) -> Script:
 
 def asked(request: TurnRequest) -> tuple[str, ...]:
     """The tokens of what is to be answered, without those of the history around it."""
-    users: list[str] = []
+    users: list[Message] = []
     for message in reversed(request.messages):
         if message.role is Role.USER:
-            users.append(message.text.rpartition(CURRENT_HEADER)[2])
+            users.append(message)
         elif message.role is Role.ASSISTANT and not message.tool_calls:
             break  # an earlier turn's answer
-    return tuple(token for text in reversed(users) for token in TOKEN.findall(text))
+    return tuple(dict.fromkeys(token for message in reversed(users) for token in _current(message)))
+
+
+def _current(message: Message) -> list[str]:
+    return TOKEN.findall(message.text.rpartition(CURRENT_HEADER)[2])
