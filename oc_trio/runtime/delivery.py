@@ -139,6 +139,10 @@ class Delivery:
                 await self._pause(attempt, problem, row.id)
                 row = await self.store.outbox.get(row.id) or row
 
+    async def knows(self, letter: OutboxId) -> bool:
+        """Whether a post of that name was begun, by this run or an earlier one."""
+        return await self.store.outbox.get(letter) is not None
+
     async def receipt(self, post: Post) -> None:
         """A post of ours that the server showed us: it stands, whatever became of the request's answer.
 
