@@ -14,7 +14,6 @@ from oc_trio.core.turn_events import (
     Button,
     Failed,
     Headline,
-    Media,
     PlanStep,
     PlanUpdated,
     Thinking,
@@ -101,8 +100,6 @@ CASES: dict[str, tuple[dict[str, Any], list[Step]]] = {
         {},
         [Say("Shall I?", 0.3), Attach(buttons=((Button("Yes", "yes"), Button("Docs", url="https://example.com")),))],
     ),
-    "media_missing": ({}, [Say("Here it is.", 0.3), Attach(media=(Media(path="/nowhere/report.pdf"),))]),
-    "media_private": ({}, [Say("Here it is.", 0.3), Attach(media=(Media(url="http://127.0.0.1/secret.txt"),))]),
 }
 
 
