@@ -23,6 +23,8 @@ from oc_trio.core.turn_events import (
 )
 from tests.runtime.town import Town
 
+# Read at import: tests run without our variables.
+WRITE = os.environ.get("OC_TRIO_GOLDEN") == "write"
 GOLDEN = Path(__file__).parent / "golden"
 DONE = ToolStatus.COMPLETED
 
@@ -113,6 +115,6 @@ async def test_what_the_server_saw(town: Town, name: str) -> None:
     await town.settled()
     log = town.chat() + f"\nthe message is {await town.state(asked)}\n"
     path = GOLDEN / f"{name}.txt"
-    if os.environ.get("OC_TRIO_GOLDEN") == "write":
+    if WRITE:
         path.write_text(log)
     assert log == path.read_text()
