@@ -79,8 +79,13 @@ async def _follow(client: httpx.AsyncClient, url: str, limit: int) -> bytes:
 
 async def _read(response: httpx.Response, url: str, limit: int) -> bytes:
     body = bytearray()
-    async for chunk in response.aiter_bytes():
-        body += chunk
-        if len(body) > limit:
-            raise CantFetch(f"{url}: larger than {limit} bytes", for_user="it is too large for this server")
+    # Leaving the loop early would leave httpx's generators behind; a cancelled scope ends them well.
+    with trio.CancelScope() as enough:
+        async for chunk in response.aiter_bytes():
+            if len(body) <= limit:
+                body += chunk
+            if len(body) > limit:
+                enough.cancel()
+    if len(body) > limit:
+        raise CantFetch(f"{url}: larger than {limit} bytes", for_user="it is too large for this server")
     return bytes(body)

@@ -292,7 +292,7 @@ async def test_the_debounce_waits_for_second_thoughts(town: Town) -> None:
 async def test_a_flood_is_answered_whole(town: Town) -> None:
     """More messages than memory has room for: the journal keeps the rest, and every one of them has its end."""
     await town.start(messages=queue("collect", cap=500))
-    town.script = [Pause(30), Say("an answer", delay=0.01)]
+    town.script = [Pause(3), Say("an answer", delay=0.01)]
     posts = [town.say("@helper first")]
     await town.until(lambda: town.stage.open)
     posts += [town.say(f"@helper number {number}", root=posts[0]) for number in range(230)]

@@ -36,7 +36,7 @@ from oc_trio.sandbox.exchange import SandboxRequest, SandboxResponse
 from oc_trio.sandbox.faults import Faults
 from oc_trio.sandbox.http_transport import SandboxTransport
 from oc_trio.sandbox.hub import Broadcast
-from oc_trio.sandbox.records import Channel, Post, User
+from oc_trio.sandbox.records import Channel, Post, Team, User
 from oc_trio.sandbox.stream_face import serve_websocket_stream
 from oc_trio.sandbox.views import reaction_view
 from oc_trio.sandbox.world import Bot, World
@@ -108,6 +108,7 @@ class Town:
     alice: User
     bob: User
     bot: Bot
+    team: Team
     square: Channel
     journal: sqlite3.Connection
     store: Store
@@ -115,6 +116,7 @@ class Town:
     stage: Stage = field(factory=Stage)
     streams: list[trio.abc.Stream] = field(factory=list)
     gateway: Gateway | None = None
+    account: AccountId = ACCOUNT
     _ended: trio.Event = field(factory=trio.Event)
     _serial: int = 0
 
@@ -324,7 +326,7 @@ async def open_town(nursery: trio.Nursery) -> AsyncGenerator[Town, None]:
     journal = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     try:
         async with open_store(journal) as store:
-            town = Town(world, nursery, weather, alice, bob, bot, square, journal, store, now_ms)
+            town = Town(world, nursery, weather, alice, bob, bot, team, square, journal, store, now_ms)
             yield town
             await town.stop()
     finally:
