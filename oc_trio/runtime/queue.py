@@ -71,6 +71,7 @@ class Mailbox:
 
     room: int = MAILBOX
     has_spilled: bool = False
+    spills: int = 0
     _backlog: Backlog = field(init=False, factory=Backlog)
     _jobs: dict[str, Job] = field(init=False, factory=dict)
     _summed: list[Job] = field(init=False, factory=list)
@@ -92,8 +93,10 @@ class Mailbox:
         self, job: Job, rules: QueueRules, *, running: bool, steerable: bool = False
     ) -> tuple[Fate, tuple[Job, ...]]:
         """Take a job in; returns what became of it and the jobs that had to go for it (perhaps itself)."""
-        if len(self) >= self.room:
+        if self.has_spilled or len(self) >= self.room:
+            # Once one message waits in the journal, all later ones do: they must not overtake it.
             self.has_spilled = True
+            self.spills += 1
             return Fate.SPILLED, ()
         if job.obligation.turn is not None:
             self._resume_with(job)

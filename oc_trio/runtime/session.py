@@ -245,6 +245,10 @@ class Session:
         return gone
 
     async def _read_back(self) -> None:
+        before = self._mailbox.spills
+        jobs = await self._reload(self.key)
+        came_meanwhile = self._mailbox.spills > before
         self._mailbox.has_spilled = False
-        for job in await self._reload(self.key):
+        for job in jobs:
             self.put(job)
+        self._mailbox.has_spilled = self._mailbox.has_spilled or came_meanwhile
