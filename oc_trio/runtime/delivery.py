@@ -77,7 +77,7 @@ class Delivery:
     open_direct: Callable[[UserId], Awaitable[ChannelId]] = _no_direct
 
     async def queue(self, letters: Iterable[Letter]) -> None:
-        """Make letters durable, all or none; `post` or `post_until_done` sends them, or the next start."""
+        """Make letters durable, all or none; who sends them calls `post` or `post_until_done`, or a later start."""
         await self.store.outbox.put([self._new_row(letter) for letter in letters])
 
     async def post(self, letter: Letter) -> PostId:

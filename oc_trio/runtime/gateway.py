@@ -216,7 +216,7 @@ class Gateway:
 
 
 def _open_models(wiring: Wiring) -> httpx.AsyncClient:
-    """One pool for all model endpoints; deadlines are the agents'."""
-    limits = httpx.Limits(max_connections=200, max_keepalive_connections=50)
+    """One pool for all model endpoints; deadlines are the agents', and how many turns run at once is theirs too."""
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=50)
     verify = wiring.ssl_context if wiring.ssl_context is not None else True
     return httpx.AsyncClient(verify=verify, timeout=None, limits=limits)  # noqa: S113 - deadlines are Trio's

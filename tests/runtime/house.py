@@ -218,9 +218,9 @@ class House:
             pace=SharedPace(rules.pacing),
             live=LiveDrafts(),
             late=LateWrites(delivery, api),
-            acks=Acks(api, user_id, rules.acks),
+            acks=Acks(api, user_id),
             previewer=Previewer,
-            media=MediaDesk(FileService(api), Fetcher(None), env, RetryPolicy(0.1, 1.0)),
+            media=MediaDesk(FileService(api), Fetcher(), env, RetryPolicy(0.1, 1.0)),
         )
 
 
