@@ -55,6 +55,7 @@ class AgentSetup:
     thinking: str = ""
     tools: Toolbox = field(factory=NoTools)
     rules: ToolRules = ToolRules()
+    skills: tuple[str, ...] | None = None
     takes_images: bool = False
 
 
@@ -160,4 +161,5 @@ def _setup(agent: Agent, defaults: AgentDefaults, entry: AgentEntry) -> AgentSet
         history_tokens=_own(entry.history_tokens, defaults.history_tokens),
         thinking=_own(entry.thinking_default, defaults.thinking_default),
         rules=_own(entry.tools, defaults.tools),
+        skills=_own(entry.skills, defaults.skills),
     )

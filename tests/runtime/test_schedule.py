@@ -8,6 +8,7 @@ import trio
 from oc_trio.agent.scripted import Say
 from oc_trio.runtime.schedule import NOT_YET, SKIPPED
 from oc_trio.sandbox.exchange import SandboxRequest, SandboxResponse
+from tests.logbook import Logbook
 from tests.runtime.town import Town
 
 HOUR = 3600.0
@@ -105,13 +106,13 @@ async def test_a_server_that_is_away_for_a_while(town: Town) -> None:
     assert town.answers() == ["the hour"]
 
 
-@pytest.mark.usefixtures("errors_expected")
-async def test_a_target_that_is_not_there_is_told(town: Town) -> None:
+async def test_a_target_that_is_not_there_is_told(town: Town, logbook: Logbook) -> None:
     """The failure is the job's result, and the next run is tried all the same."""
     await town.start(cron=hourly(message="x", target="#nowhere"))
     await trio.sleep(HOUR)
     [last] = await town.store.cron.all()
     assert last.result.startswith("failed: There is no channel nowhere")
+    assert logbook.said("a scheduled job failed")
     town.world.create_channel(town.world.teams.get(town.square.team_id), "nowhere", town.alice, town.bot)
     await trio.sleep(HOUR)
     assert (await town.store.cron.all())[0].result.startswith("posted")
