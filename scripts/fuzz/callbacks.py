@@ -88,7 +88,14 @@ PATHS = st.sampled_from(
     [COMMAND_PATH, CLICK_PATH, "/hooks/agent", "/hooks/wake", "/hooks/deliver", "/", "/hooks/%2e%2e", "/%00", "//x"]
 )
 METHODS = st.sampled_from(["POST"] * 8 + ["GET", "PUT", "OPTIONS", "TRACE"])
-REQUESTS = st.tuples(METHODS, PATHS, HEADERS, BODIES)
+REQUESTS = st.one_of(
+    st.tuples(METHODS, PATHS, HEADERS, BODIES),
+    st.tuples(st.just("POST"), st.just(CLICK_PATH), st.just({}), CLICKS),
+    st.tuples(st.just("POST"), st.just(COMMAND_PATH), st.just({"Content-Type": "application/json"}), JSON.map(_bytes)),
+    st.tuples(
+        st.just("POST"), st.just(COMMAND_PATH), st.just({"Content-Type": "application/x-www-form-urlencoded"}), FORMS
+    ),
+)
 
 
 def run(seconds: float) -> int:
