@@ -41,7 +41,7 @@ class CallbackPlan:
     """One account's share of the public port: where it listens, and the URLs by which Mattermost gets there."""
 
     account: AccountId
-    command_path: str
+    command_paths: tuple[str, ...]
     command_url: str
     click_url: str
     native: bool
@@ -59,7 +59,7 @@ def plan_callbacks(
     clicks = (account.interactions.callback_base_url or base).strip().rstrip("/")
     return CallbackPlan(
         account=account.id,
-        command_path=urlsplit(url).path or commands.callback_path,
+        command_paths=_command_paths(account),
         command_url=url,
         click_url=f"{clicks}{CLICK_PREFIX}{account.id}",
         native=commands.native,
@@ -94,14 +94,10 @@ def warn_unreachable(plan: CallbackPlan, account: Account) -> None:
 
 def open_faces(accounts: Mapping[AccountId, Account], hooks: HookFace | None = None) -> Faces:
     """The public surface of these accounts, with nobody behind it yet."""
-    paths: dict[str, None] = {}
-    for account in accounts.values():
-        if account.commands.native:
-            paths[account.commands.callback_path] = None
-            if account.commands.callback_url:
-                paths[urlsplit(account.commands.callback_url).path] = None
+    native = [account for account in accounts.values() if account.commands.native]
+    paths = dict.fromkeys(path for account in native for path in _command_paths(account))
     sources = {name: parse_networks(account.interactions.allowed_source_ips) for name, account in accounts.items()}
-    return Faces(tuple(path for path in paths if path), sources, hooks)
+    return Faces(tuple(paths), sources, hooks)
 
 
 def is_wanted(config: Config, accounts: Mapping[AccountId, Account]) -> bool:
@@ -161,12 +157,20 @@ async def open_doors(front: Front, faces: Faces, plan: CallbackPlan, buttons: Bu
             if plan.native:
                 desk = SlashDesk(front, registration.book, plan.specs, LiveCheck(front.kit.api), models)
                 face = CommandFace(registration.book.registered, desk.call)
-                stack.enter_context(faces.commands(plan.account, plan.command_path, face))
+                for path in plan.command_paths:
+                    stack.enter_context(faces.commands(plan.account, path, face))
                 await nursery.start(registration.run)
             else:
                 nursery.start_soon(registration.remove_all)
             yield doors
         nursery.cancel_scope.cancel()
+
+
+def _command_paths(account: Account) -> tuple[str, ...]:
+    """The configured path and that of the URL: a proxy may pass it on or change it."""
+    commands = account.commands
+    url_path = urlsplit(commands.callback_url).path
+    return tuple(dict.fromkeys(path for path in (commands.callback_path, url_path) if path))
 
 
 def _host(gateway: Gateway) -> str:
