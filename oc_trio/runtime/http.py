@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import trio
 from attrs import frozen
 
+from oc_trio.agent.toolbox import Approve
 from oc_trio.callbacks.app import build_app
 from oc_trio.callbacks.faces import CLICK_PREFIX, ClickFace, CommandFace, Faces, HookFace
 from oc_trio.callbacks.server import TlsFiles, serve_callbacks
@@ -17,6 +18,7 @@ from oc_trio.config.accounts import Account
 from oc_trio.config.gateway import Gateway
 from oc_trio.config.model import Config
 from oc_trio.core.events import Event
+from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.netguard import Zone, classify, classify_name, literal
 from oc_trio.core.slash import CommandSpec, wanted_commands
 from oc_trio.core.sourceip import ProxyTrust, parse_networks
@@ -26,7 +28,7 @@ from oc_trio.runtime.clicks import ClickDesk
 from oc_trio.runtime.front import Front
 from oc_trio.runtime.live_check import LiveCheck
 from oc_trio.runtime.models import ModelDesk
-from oc_trio.runtime.questions import QuestionDesk
+from oc_trio.runtime.questions import Place, QuestionDesk
 from oc_trio.runtime.slash import Registration, SlashDesk
 from oc_trio.telemetry.log import get_logger
 from oc_trio.telemetry.metrics import Metrics
@@ -136,6 +138,10 @@ class Doors:
     clicks: ClickDesk
     models: ModelDesk
     registration: Registration | None
+
+    def approval(self, here: InboundMessage) -> Approve:
+        """Asks the people where a turn runs about each call of a tool that needs it."""
+        return self.questions.approver(Place(here.session, here.channel_id, here.reply_root))
 
     def note(self, event: Event) -> None:
         """Tell the registration of teams joined and left. Never waits."""
