@@ -75,20 +75,20 @@ def warn_unreachable(plan: CallbackPlan, account: Account) -> None:
         return
     path = f"channels.mattermost{'' if account.id == 'default' else f'.accounts.{account.id}'}"
     if plan.native and _is_local(plan.command_url):
-        log.error(
+        log.warning(
             f"mattermost: slash commands callbackUrl resolved to {plan.command_url} (loopback) while baseUrl is "
             f"{account.base_url}. This MAY be unreachable depending on your deployment. If native slash commands don't "
             f"work, set {path}.commands.callbackUrl to a URL reachable from the Mattermost server."
         )
     if _is_local(plan.click_url):
-        log.error(
+        log.warning(
             f"mattermost: interactions callbackUrl resolved to {plan.click_url} (loopback) while baseUrl is "
             f"{account.base_url}. This MAY be unreachable depending on your deployment. If button clicks don't work, "
             f"set {path}.interactions.callbackBaseUrl to a URL reachable from the Mattermost server (e.g. your public "
             "reverse proxy URL)."
         )
     elif not account.interactions.allowed_source_ips:
-        log.error(
+        log.warning(
             f"mattermost: interactions callbackUrl is {plan.click_url}, but {path}.interactions.allowedSourceIps is "
             "empty: clicks are accepted from this machine only."
         )
