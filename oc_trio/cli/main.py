@@ -13,6 +13,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "cron": ("cron", "List and run scheduled messages."),
     "demo": ("demo", "Try it here: a chat page, an agent and the gateway in one process."),
     "directory": ("directory", "List the bot, people, channels and members."),
+    "doctor": ("doctor", "Examine everything that a start needs."),
     "explain": ("explain", "Say what was decided about a post, and why."),
     "message": ("message", "Send, edit, delete, react and read as the bot."),
     "pairing": ("pairing", "Let people in who asked to write to the bot."),
