@@ -268,7 +268,6 @@ class FrameFaults(Faults):
         return Deliver((frame,))
 
 
-
 @frozen(eq=False)
 class OpenSim:
     """An incarnation's way to dial."""

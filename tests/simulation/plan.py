@@ -173,8 +173,17 @@ def _people(rng: random.Random, end: float) -> Iterator[tuple[float, Deed]]:
 def _weather(rng: random.Random, end: float, kinds: tuple[str, ...]) -> Iterator[tuple[float, Deed]]:
     climate = FAIR
     if "rest" in kinds:
-        names = ("slow", "unreachable", "lost_request", "lost_answer", "silent_answer", "limited", "broken",
-                 "gateway_timeout", "thread_race")
+        names = (
+            "slow",
+            "unreachable",
+            "lost_request",
+            "lost_answer",
+            "silent_answer",
+            "limited",
+            "broken",
+            "gateway_timeout",
+            "thread_race",
+        )
         bad = {name: rng.choice((0.05, 0.15, 0.33)) for name in names if rng.random() < 0.35}
         climate = evolve(climate, **bad)
     if "frames" in kinds:

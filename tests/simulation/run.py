@@ -165,7 +165,11 @@ class Run:
             calm = 0.0
             while calm < SETTLE_SECONDS:
                 await trio.sleep(3.0)
-                is_calm = house.is_live and not network.waiting and not any(c.frozen for c in network.world.hub.connections() if c.live)
+                is_calm = (
+                    house.is_live
+                    and not network.waiting
+                    and not any(c.frozen for c in network.world.hub.connections() if c.live)
+                )
                 is_calm = is_calm and not house.rows("SELECT 1 FROM obligations WHERE state = 'open'")
                 is_calm = is_calm and not house.rows("SELECT 1 FROM outbox WHERE state IN ('queued', 'sending')")
                 calm = calm + 3.0 if is_calm else 0.0
