@@ -85,7 +85,7 @@ def show(previewer: Previewer, *events: AgentEvent) -> None:
 
 
 @pytest.fixture
-async def slot(autojump_clock: trio.testing.MockClock, nursery: trio.Nursery) -> TaskSlot:
+async def slot(no_time: None, nursery: trio.Nursery) -> TaskSlot:
     return TaskSlot(nursery)
 
 

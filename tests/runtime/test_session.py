@@ -1,6 +1,7 @@
 """One conversation: a turn at a time, nothing lost on the way in or out."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import pytest
 import trio
@@ -57,7 +58,7 @@ class Small(Session):
 
 
 @pytest.fixture
-def desk(autojump_clock: trio.testing.MockClock) -> Desk:
+def desk(no_time: None) -> Desk:
     return Desk()
 
 
@@ -70,6 +71,15 @@ def a_session(desk: Desk, make: type[Session] = Session) -> Session:
         load_rules=desk.load_rules,
         idle_seconds=60,
     )
+
+
+def put(session: Session, names: str) -> None:
+    put_all(session, [a_job(name) for name in names])
+
+
+def put_all(session: Session, jobs: Sequence[Job]) -> None:
+    for job in jobs:
+        session.put(job)
 
 
 async def play(session: Session, *steps: Callable[[], object] | float) -> None:
@@ -94,7 +104,7 @@ async def test_one_turn_after_the_other(desk: Desk) -> None:
     """Serial, in order, and out when idle."""
     session = a_session(desk)
     began = trio.current_time()
-    await play(session, lambda: [session.put(a_job(name)) for name in "abc"])
+    await play(session, lambda: put(session, "abc"))
     assert desk.log == ["a answered", "b answered", "c answered"]
     assert trio.current_time() - began == pytest.approx(3 * SECONDS + 60)
     assert not session.is_busy
@@ -103,7 +113,7 @@ async def test_one_turn_after_the_other(desk: Desk) -> None:
 async def test_the_same_message_twice(desk: Desk) -> None:
     """A message in hand is not taken in again."""
     session = a_session(desk)
-    await play(session, lambda: session.put(a_job("a")), 1, lambda: session.put(a_job("a")))
+    await play(session, lambda: put(session, "a"), 1, lambda: put(session, "a"))
     assert desk.log == ["a answered"]
 
 
@@ -115,13 +125,13 @@ async def test_a_stop_with_and_without_the_queue(desk: Desk) -> None:
         assert session.stop(reason="stopped", drop_queue=False)
         assert session.stop(reason="later", drop_queue=False)
 
-    await play(session, lambda: [session.put(a_job(name)) for name in "ab"], 1, stop)
+    await play(session, lambda: put(session, "ab"), 1, stop)
     assert desk.log == ["a stopped", "b answered"]
     desk.log.clear()
     session = a_session(desk)
     await play(
         session,
-        lambda: [session.put(a_job(name)) for name in "abc"],
+        lambda: put(session, "abc"),
         1,
         lambda: session.stop(reason="stopped", drop_queue=True),
     )
@@ -131,10 +141,11 @@ async def test_a_stop_with_and_without_the_queue(desk: Desk) -> None:
 
 async def test_withdrawing(desk: Desk) -> None:
     """The running message, a waiting one, an unknown one."""
-    session, found = a_session(desk), []
+    session = a_session(desk)
+    found: list[bool] = []
     await play(
         session,
-        lambda: [session.put(a_job(name)) for name in "abc"],
+        lambda: put(session, "abc"),
         1,
         lambda: found.extend(session.withdraw(name, reason="deleted") for name in ("a", "b", "x")),
     )
@@ -148,9 +159,9 @@ async def test_withdrawing_one_of_several(desk: Desk) -> None:
     session = a_session(desk)
     await play(
         session,
-        lambda: session.put(a_job("a")),
+        lambda: put(session, "a"),
         1,
-        lambda: [session.put(a_job(name)) for name in "bcd"],
+        lambda: put(session, "bcd"),
         SECONDS,
         lambda: session.withdraw("c", reason="deleted"),
         lambda: session.withdraw("d", reason="deleted"),
@@ -174,7 +185,7 @@ async def test_replacing(desk: Desk) -> None:
 
     await play(
         session,
-        lambda: [session.put(a_job(name)) for name in "ab"],
+        lambda: put(session, "ab"),
         1,
         lambda: session.replace(reads("a", "once")),
         lambda: session.replace(reads("a", "twice")),
@@ -197,12 +208,12 @@ async def test_steered_jobs_join_or_wait(desk: Desk) -> None:
 
     await play(
         session,
-        lambda: session.put(a_job("a")),
+        lambda: put(session, "a"),
         1,
-        lambda: [session.put(a_job(name)) for name in "bc"],
+        lambda: put(session, "bc"),
         1,
         join_first,
-        lambda: session.put(a_job("d")),
+        lambda: put(session, "d"),
     )
     assert desk.log == ["a+b answered", "c answered", "d answered"]
 
@@ -213,9 +224,9 @@ async def test_a_steered_job_is_taken_back(desk: Desk) -> None:
     session = a_session(desk)
     await play(
         session,
-        lambda: session.put(a_job("a")),
+        lambda: put(session, "a"),
         1,
-        lambda: session.put(a_job("b")),
+        lambda: put(session, "b"),
         lambda: session.withdraw("b", reason="deleted"),
     )
     assert desk.log == ["a answered", "b withdrawn: deleted"]
@@ -225,9 +236,7 @@ async def test_an_interruption(desk: Desk) -> None:
     """The newest message wins over the running and the waiting ones."""
     desk.rules = QueueRules(QueueMode.INTERRUPT, debounce=0.0)
     session = a_session(desk)
-    await play(
-        session, lambda: session.put(a_job("a")), 1, lambda: session.put(a_job("b")), lambda: session.put(a_job("c"))
-    )
+    await play(session, lambda: put(session, "a"), 1, lambda: put(session, "b"), lambda: put(session, "c"))
     replaced = Cut.REPLACED.value
     assert desk.log == [f"a {replaced}", f"b withdrawn: {replaced}", "c answered"]
 
@@ -236,7 +245,7 @@ async def test_crowded_out(desk: Desk) -> None:
     """All of them are settled together."""
     desk.rules = QueueRules(QueueMode.FOLLOWUP, cap=1, drop=DropRule.OLD, debounce=0.0)
     session = a_session(desk)
-    await play(session, lambda: session.put(a_job("a")), 1, lambda: [session.put(a_job(name)) for name in "bcd"])
+    await play(session, lambda: put(session, "a"), 1, lambda: put(session, "bcd"))
     assert desk.log == ["a answered", f"b+c withdrawn: {CROWDED_OUT}", "d answered"]
 
 
@@ -245,7 +254,7 @@ async def test_a_spill_is_read_back(desk: Desk) -> None:
     session = a_session(desk, Small)
     jobs = [a_job(name) for name in "abcd"]
     desk.journal = jobs[2:]
-    await play(session, lambda: [session.put(job) for job in jobs])
+    await play(session, lambda: put_all(session, jobs))
     assert desk.log == [f"{name} answered" for name in "abcd"]
 
 
@@ -256,7 +265,7 @@ async def test_a_channel_that_is_left(desk: Desk) -> None:
     elsewhere = evolve(elsewhere, inbound=evolve(elsewhere.inbound, channel_id=ChannelId("other")))
     await play(
         session,
-        lambda: [session.put(job) for job in (a_job("a"), elsewhere, a_job("c"))],
+        lambda: put_all(session, [a_job("a"), elsewhere, a_job("c")]),
         1,
         lambda: session.leave(ChannelId("c"), reason="left"),
     )
@@ -266,7 +275,7 @@ async def test_a_channel_that_is_left(desk: Desk) -> None:
 async def test_closing(desk: Desk) -> None:
     """The running turn may finish, nothing new begins."""
     session = a_session(desk)
-    await play(session, lambda: [session.put(a_job(name)) for name in "ab"], 1, session.close)
+    await play(session, lambda: put(session, "ab"), 1, session.close)
     assert desk.log == ["a answered"]
 
 
@@ -274,8 +283,8 @@ async def test_second_thoughts_don_t_wait_for_ever(desk: Desk) -> None:
     """Somebody who never stops writing is answered after some debounces."""
     desk.rules = QueueRules(QueueMode.COLLECT, cap=100, debounce=2.0)
     session = a_session(desk)
-    chatter = [step for number in range(20) for step in (lambda n=number: session.put(a_job(f"m{n}")), 1.5)]
-    await play(session, lambda: session.put(a_job("a")), 9, *chatter)
+    chatter = [step for number in range(20) for step in (partial(session.put, a_job(f"m{number}")), 1.5)]
+    await play(session, lambda: put(session, "a"), 9, *chatter)
     assert desk.log[0] == "a answered"
     assert desk.turns[1].batch.jobs[0].trigger == "m0"
     assert len(desk.turns) == 3
