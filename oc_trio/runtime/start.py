@@ -1,10 +1,15 @@
 """From a loaded configuration to a gateway that is ready to run: logs, state directory, TLS, wiring."""
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import attrs
 
 from oc_trio.config.gateway import LogFormat
 from oc_trio.config.load import Loaded
+from oc_trio.config.secrets import Secret
 from oc_trio.errors import StoreError
 from oc_trio.runtime.gateway import Gateway
 from oc_trio.runtime.wiring import Wiring
@@ -15,7 +20,7 @@ JOURNAL = "journal.sqlite3"
 
 def prepare(loaded: Loaded, environ: Mapping[str, str]) -> Gateway:
     """Raises StoreError where the state directory can't be made."""
-    redactor = Redactor(_secrets(loaded))
+    redactor = Redactor(secrets_of(loaded))
     wanted = loaded.config.logging.format
     configure(
         level=loaded.config.logging.level.value,
@@ -30,7 +35,7 @@ def prepare(loaded: Loaded, environ: Mapping[str, str]) -> Gateway:
     urls += [provider.base_url for provider in loaded.config.models.providers.values()]
     needs_tls = any(not url.startswith("http://") for url in urls)
     wiring = Wiring(ssl_context=ssl.create_default_context() if needs_tls else None)
-    return Gateway(loaded, journal_location(loaded), wiring, environ=environ)
+    return Gateway(loaded, journal_location(loaded), wiring, environ=environ, redactor=redactor, has_admin=True)
 
 
 def journal_location(loaded: Loaded, *, create: bool = True) -> str:
@@ -45,7 +50,22 @@ def journal_location(loaded: Loaded, *, create: bool = True) -> str:
     return str(loaded.state_dir / JOURNAL)
 
 
-def _secrets(loaded: Loaded) -> list[str]:
-    found = [account.bot_token.reveal() for account in loaded.accounts.values()]
-    found += [provider.api_key.reveal() for provider in loaded.config.models.providers.values()]
-    return [*found, loaded.config.hooks.token.reveal(), loaded.config.store.url.reveal()]
+def secrets_of(loaded: Loaded) -> tuple[str, ...]:
+    """Every secret value of the configuration, and the journal's password, which errors may name without its URL."""
+    found = [secret.reveal() for secret in _walk((loaded.config, tuple(loaded.accounts.values())))]
+    password = urlsplit(loaded.config.store.url.reveal()).password
+    return (*found, *([password, unquote(password)] if password else []))
+
+
+def _walk(value: Any) -> Iterator[Secret]:
+    if isinstance(value, Secret):
+        yield value
+    elif attrs.has(type(value)):
+        for field in attrs.fields(type(value)):
+            yield from _walk(getattr(value, field.name))
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _walk(inner)
+    elif isinstance(value, (tuple, list, frozenset)):
+        for inner in value:
+            yield from _walk(inner)

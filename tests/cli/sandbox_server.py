@@ -1,4 +1,4 @@
-"""A chat server on loopback for tests of commands: it runs in a thread of its own, as a command runs a loop of its own."""
+"""A chat server on loopback for tests of commands, in a thread of its own, as a command has its own event loop."""
 
 import json
 import threading

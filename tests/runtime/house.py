@@ -51,6 +51,7 @@ from oc_trio.runtime.live import LiveDrafts
 from oc_trio.runtime.media import MediaDesk
 from oc_trio.runtime.pace import SharedPace
 from oc_trio.runtime.policies import policies
+from oc_trio.runtime.previewer import Previewer
 from oc_trio.sandbox import records
 from oc_trio.sandbox.http_transport import SandboxTransport
 from oc_trio.sandbox.outgoing import Answer, IntegrationUnreachable, Outgoing, PostOut
@@ -218,6 +219,7 @@ class House:
             live=LiveDrafts(),
             late=LateWrites(delivery, api),
             acks=Acks(api, user_id),
+            previewer=Previewer,
             media=MediaDesk(FileService(api), Fetcher(), env, RetryPolicy(0.1, 1.0)),
         )
 
