@@ -4,8 +4,8 @@ services (HTTP, pace, direct channels)
 └─ workers: listener, catch-up, audit, dispatcher's sessions, chat commands
 """
 
-import secrets
 from collections.abc import Mapping
+from functools import partial
 
 import trio
 from attrs import field, frozen
@@ -14,17 +14,13 @@ from oc_trio.config.accounts import Account
 from oc_trio.config.mattermost import ConnectionMode
 from oc_trio.config.services import CronJob
 from oc_trio.core.backoff import AUTH_RETRY, RetryPolicy, no_sooner_than
-from oc_trio.core.chat import Sender
 from oc_trio.core.connection import Link, Phase, ResumePoint
 from oc_trio.core.entities import NewPost, User
 from oc_trio.core.events import Post
-from oc_trio.core.gating import Decision
-from oc_trio.core.obligations import OutboxKind
-from oc_trio.core.pairing import PairingPolicy, new_code, reply_text
 from oc_trio.core.queueing import QueueRules
 from oc_trio.core.ratelimit import Lane
 from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable
-from oc_trio.ids import AccountId, ChannelId, OutboxId, PostId, SessionKey, UserId
+from oc_trio.ids import AccountId, ChannelId, PostId, SessionKey, UserId
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.direct import DirectChannels, open_direct_channels
 from oc_trio.mattermost.directory import Directory
@@ -38,7 +34,7 @@ from oc_trio.runtime.buttons import ButtonMaker
 from oc_trio.runtime.catchup import CatchUp
 from oc_trio.runtime.chat_commands import CommandDesk
 from oc_trio.runtime.cuts import Cut
-from oc_trio.runtime.delivery import Delivery, Letter
+from oc_trio.runtime.delivery import Delivery
 from oc_trio.runtime.dispatch import Dispatcher
 from oc_trio.runtime.drain import Drain
 from oc_trio.runtime.edges import direct_retry, outbound_of
@@ -53,8 +49,10 @@ from oc_trio.runtime.mcp_servers import ToolServers
 from oc_trio.runtime.media import MediaDesk
 from oc_trio.runtime.message_tool import MessageTool, Powers
 from oc_trio.runtime.pace import SharedPace
+from oc_trio.runtime.pairing import offer_pairing
 from oc_trio.runtime.policies import Policies, net_policy
 from oc_trio.runtime.postbox import Postbox
+from oc_trio.runtime.public_port import PublicPort
 from oc_trio.runtime.recovery import Recovery
 from oc_trio.runtime.schedule import Schedule
 from oc_trio.runtime.session import Session
@@ -99,6 +97,7 @@ class AccountParts:
     health: Health
     ready: trio.Event
     buttons: ButtonMaker
+    port: PublicPort
     servers: ToolServers = field(factory=ToolServers)
     jobs: Mapping[str, CronJob] = field(factory=dict)
     idle_seconds: float = 900.0
@@ -202,9 +201,10 @@ class _Account:
             late=LateWrites(delivery, api),
             acks=Acks(api, user.id, parts.policies.acks),
             previewer=parts.wiring.previewer,
-            tools=ToolBench(message_tool, parts.servers),
+            tools=ToolBench(message_tool, parts.servers, parts.port.skills),
             reader=lambda takes_images: AttachmentReader(outbound.files, outbound.media.limit, takes_images),
             media=MediaDesk(outbound.files, Fetcher(parts.wiring.ssl_context), env, RETRIES),
+            button_props=parts.buttons.final_props if parts.port.is_wanted else lambda _channel, _rows: "",
         )
 
     async def serve(self, workers: trio.Nursery) -> None:
@@ -225,17 +225,23 @@ class _Account:
         async with trio.open_nursery() as sessions:
             dispatcher = Dispatcher(sessions, make_session)
             desk = CommandDesk(kit, dispatcher, sessions, trio.CapacityLimiter(_COMMANDS_AT_ONCE))
-            inbox = Inbox(kit, Intake(kit, self._refused), dispatcher, desk)
+            inbox = Inbox(kit, Intake(kit, partial(offer_pairing, kit)), dispatcher, desk)
             recovery = Recovery(kit, inbox, sessions)
             await recovery.run()
             catch_up = parts.wiring.catch_up(kit, inbox, parts.settings.catchup, workers)
             listener = TaskSlot(workers)
-            await listener.start(lambda: self._listen(inbox, catch_up))
-            workers.start_soon(self._audit, inbox, catch_up, listener)
-            workers.start_soon(Schedule(Front.of(kit, inbox), self.outbound, self.postbox, parts.jobs).run)
-            await parts.drain.requested.wait()
-            dispatcher.stop_intake()
-            await parts.drain.idle(lambda: dispatcher.is_idle)
+            front = Front.of(kit, inbox)
+            async with parts.port.open(front, parts.settings, parts.buttons) as doors:
+                inbox.note, inbox.take_text = doors.note, doors.questions.take_text
+                if kit.tools is not None and parts.port.is_wanted:
+                    kit.tools.approval = doors.approval
+                await listener.start(lambda: self._listen(inbox, catch_up))
+                workers.start_soon(self._audit, inbox, catch_up, listener)
+                workers.start_soon(Schedule(front, self.outbound, self.postbox, parts.jobs).run)
+                await parts.drain.requested.wait()
+                dispatcher.stop_intake()
+                # Until here answers to open questions still come in.
+                await parts.drain.idle(lambda: dispatcher.is_idle)
             dispatcher.cancel_all(reason=Cut.DRAIN.value)
             await listener.cancel_and_join(reason="shutdown")
             sessions.cancel_scope.deadline = trio.current_time() + parts.drain.seal_seconds
@@ -293,31 +299,3 @@ class _Account:
 
     async def _queue_rules(self, key: SessionKey) -> QueueRules:
         return self.kit.queue_rules(await self.kit.session_settings(key))
-
-    async def _refused(self, post: Post, sender: Sender, decision: Decision) -> None:
-        """Tell a stranger how to be let in, once; other refusals in direct chats are only logged."""
-        kit = self.kit
-        if decision.reason != "dm_policy_pairing_required":
-            return
-        policy = PairingPolicy()
-        asked = await kit.store.pairing.request(
-            kit.account,
-            sender.user_id,
-            sender.username,
-            new_code(secrets.randbelow, taken=frozenset()),
-            kit.env.now_ms(),
-            policy.ttl_ms,
-            policy.max_pending,
-        )
-        if asked.state.value != "created":
-            return
-        letter = Letter(
-            id=OutboxId(f"pair.{post.id}"),
-            channel_id=post.channel_id,
-            message=reply_text(sender.user_id, asked.code),
-            kind=OutboxKind.NOTICE,
-        )
-        try:
-            await kit.delivery.post_until_done(letter)
-        except MattermostRejected as refusal:
-            log.warning("could not send the pairing reply", account=kit.account, problem=str(refusal))
