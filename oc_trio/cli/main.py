@@ -10,7 +10,6 @@ import oc_trio
 COMMANDS: dict[str, tuple[str, str]] = {
     "buttons": ("buttons", "Sign buttons for posts of your own scripts."),
     "commands": ("commands", "List or remove the slash commands on the server."),
-    "commands": ("commands", "Look after slash commands on the server."),
     "config": ("config", "Check, show or translate the configuration."),
     "cron": ("cron", "List and run scheduled messages."),
     "demo": ("demo", "Try it here: a chat page, an agent and the gateway in one process."),
