@@ -33,6 +33,7 @@ from oc_trio.runtime.attachments_in import AttachmentReader
 from oc_trio.runtime.buttons import ButtonMaker
 from oc_trio.runtime.catchup import CatchUp
 from oc_trio.runtime.chat_commands import CommandDesk
+from oc_trio.runtime.chat_tools import ASK
 from oc_trio.runtime.cuts import Cut
 from oc_trio.runtime.delivery import Delivery
 from oc_trio.runtime.dispatch import Dispatcher
@@ -53,6 +54,7 @@ from oc_trio.runtime.pairing import offer_pairing
 from oc_trio.runtime.policies import Policies, net_policy
 from oc_trio.runtime.postbox import Postbox
 from oc_trio.runtime.public_port import PublicPort
+from oc_trio.runtime.questions import ASK_SECONDS
 from oc_trio.runtime.recovery import Recovery
 from oc_trio.runtime.schedule import Schedule
 from oc_trio.runtime.session import Session
@@ -235,6 +237,9 @@ class _Account:
                 inbox.note, inbox.take_text = doors.note, doors.questions.take_text
                 if kit.tools is not None and parts.port.is_wanted:
                     kit.tools.approval = doors.approval
+                    kit.tools.local.append(doors.tools)
+                    # A person may take their time; the question's own deadline comes first.
+                    kit.tools.limits[ASK.name] = ASK_SECONDS + 30
                 await listener.start(lambda: self._listen(inbox, catch_up))
                 workers.start_soon(self._audit, inbox, catch_up, listener)
                 workers.start_soon(Schedule(front, self.outbound, self.postbox, parts.jobs).run)

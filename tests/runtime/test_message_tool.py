@@ -63,7 +63,7 @@ async def test_a_direct_message_opens_its_channel(town: Town) -> None:
 
 async def test_buttons_by_the_message_tool(town: Town) -> None:
     """The seeds' form: rows of text and callback_data become signed buttons in the channel."""
-    await town.start({"capabilities": ["inlineButtons"]})
+    await town.start({"capabilities": ["inlineButtons"]}, gateway={"port": 0})
     rows = [[{"text": "Yes", "callback_data": "yes"}, {"text": "No", "callback_data": "no"}]]
     await use(town, action="send", target=f"channel:{town.square.id}", message="Sure?", buttons=rows)
     post = next(post for post in town.ours() if post.message == "Sure?")
@@ -87,7 +87,7 @@ async def test_buttons_are_taught_only_with_the_capability(town: Town) -> None:
 
     town.script = script
     for settings in ({}, {"capabilities": ["inlineButtons"], "actions": {"reactions": False}}):
-        await town.start(settings)
+        await town.start(settings, gateway={"port": 0})
         town.say("@helper go")
         await town.settled()
         await town.stop()

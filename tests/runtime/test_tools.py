@@ -49,11 +49,11 @@ async def test_a_tool_that_needs_approval_is_denied_where_nobody_can_be_asked(to
 
 async def test_buttons_are_hinted_at_with_the_capability(town: Town) -> None:
     """`inlineButtons` adds a sentence to the system prompt."""
-    await town.start({"capabilities": ["inlineButtons"]})
-    assert "clickable buttons" in (await asked(town)).system_prompt
+    await town.start({"capabilities": ["inlineButtons"]}, gateway={"port": 0})
+    assert "You can offer buttons" in (await asked(town)).system_prompt
     await town.stop()
     await town.start()
-    assert "clickable buttons" not in (await asked(town)).system_prompt
+    assert "You can offer buttons" not in (await asked(town)).system_prompt
 
 
 async def test_each_agent_has_its_rules(town: Town) -> None:
