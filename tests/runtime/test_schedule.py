@@ -90,6 +90,30 @@ async def test_a_crash_between_outbox_and_answer_posts_once(town: Town) -> None:
     assert town.answers() == ["the hour"]
 
 
+async def test_the_parts_of_a_long_text_keep_their_order_over_a_crash(town: Town) -> None:
+    """All parts are durable before the first goes out; the next start sends the rest, in order."""
+    sent = 0
+
+    async def stop_after_one(request: SandboxRequest) -> SandboxResponse | None:
+        nonlocal sent
+        if request.method == "POST" and request.path.endswith("/posts"):
+            sent += 1
+            if sent > 1:
+                await trio.sleep_forever()
+        return None
+
+    cron, settings = hourly(message="one two three four five six"), {"textChunkLimit": 6}
+    town.weather.before_rules.append(stop_after_one)
+    await town.start(settings, cron=cron)
+    await trio.sleep(HOUR)
+    assert town.answers() == ["one"]
+    town.weather.before_rules.remove(stop_after_one)
+    await town.crash()
+    await town.start(settings, cron=cron)
+    await trio.sleep(60)
+    assert town.answers() == ["one", "two", "three", "four", "five", "six"]
+
+
 async def test_a_server_that_is_away_for_a_while(town: Town) -> None:
     """The message goes out when it is back."""
 
