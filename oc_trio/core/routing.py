@@ -58,8 +58,8 @@ class Binding:
 
 @frozen
 class RoutingRules:
-    """The settings behind `route`. `identity_links` gives one name to the several ids of a person, whose direct messages
-    then share a session.
+    """The settings behind `route`. `identity_links` names the person behind a user id, where several ids are one
+    person's; the direct messages of all of them share a session.
     """
 
     default_agent: AgentId = AgentId("main")

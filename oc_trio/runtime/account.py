@@ -4,7 +4,6 @@ services (HTTP, pace, direct channels)
 └─ workers: listener, catch-up, audit, dispatcher's sessions, chat commands
 """
 
-import secrets
 from collections.abc import Sequence
 
 import trio
@@ -13,26 +12,24 @@ from attrs import field, frozen
 from oc_trio.config.accounts import Account
 from oc_trio.config.mattermost import ConnectionMode
 from oc_trio.core.backoff import AUTH_RETRY, RetryPolicy, no_sooner_than
-from oc_trio.core.chat import Sender
 from oc_trio.core.connection import Link, Phase, ResumePoint
 from oc_trio.core.entities import NewPost, User
 from oc_trio.core.events import Post
-from oc_trio.core.gating import Decision
-from oc_trio.core.obligations import OutboxKind
-from oc_trio.core.pairing import PairingPolicy, new_code, reply_text
 from oc_trio.core.queueing import QueueMode
 from oc_trio.core.ratelimit import Lane
 from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable
-from oc_trio.ids import AccountId, OutboxId, PostId, SessionKey
+from oc_trio.ids import AccountId, PostId, SessionKey
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.directory import Directory
 from oc_trio.mattermost.listener import Hooks, run_listener, run_poller
 from oc_trio.mattermost.sender import Sender as PostSender
 from oc_trio.mattermost.transport import Origin, Transport
 from oc_trio.runtime.agents import AgentTable
+from oc_trio.runtime.bot_loops import BotLoops
 from oc_trio.runtime.catchup import CatchUp
 from oc_trio.runtime.chat_commands import CommandDesk
-from oc_trio.runtime.delivery import Delivery, Letter
+from oc_trio.runtime.delivery import Delivery
+from oc_trio.runtime.denials import Denials
 from oc_trio.runtime.dispatch import Dispatcher
 from oc_trio.runtime.drain import Drain
 from oc_trio.runtime.inbox import Inbox
@@ -172,8 +169,9 @@ class _Account:
 
         async with trio.open_nursery() as sessions:
             dispatcher = Dispatcher(sessions, make_session)
+            intake = Intake(kit, Denials(kit, sessions).explain, BotLoops(kit.account, kit.store.claims, kit.env))
             desk = CommandDesk(kit, dispatcher, sessions, trio.CapacityLimiter(_COMMANDS_AT_ONCE))
-            inbox = Inbox(kit, Intake(kit, self._refused), dispatcher, desk, lambda: tuple(self.live))
+            inbox = Inbox(kit, intake, dispatcher, desk, lambda: tuple(self.live))
             recovery = Recovery(kit, inbox, sessions)
             await recovery.run()
             catch_up = CatchUp(kit, inbox, parts.settings.catchup, workers)
@@ -247,31 +245,3 @@ class _Account:
             return sum(1 for job in queued if job.obligation.turn == turn)
         mode = self.kit.policies.queue.mode
         return len(queued) if mode is QueueMode.COLLECT else 1
-
-    async def _refused(self, post: Post, sender: Sender, decision: Decision) -> None:
-        """Tell a stranger how to be let in, once; other refusals in direct chats are only logged."""
-        kit = self.kit
-        if decision.reason != "dm_policy_pairing_required":
-            return
-        policy = PairingPolicy()
-        asked = await kit.store.pairing.request(
-            kit.account,
-            sender.user_id,
-            sender.username,
-            new_code(secrets.randbelow, taken=frozenset()),
-            kit.env.now_ms(),
-            policy.ttl_ms,
-            policy.max_pending,
-        )
-        if asked.state.value != "created":
-            return
-        letter = Letter(
-            id=OutboxId(f"pair.{post.id}"),
-            channel_id=post.channel_id,
-            message=reply_text(sender.user_id, asked.code),
-            kind=OutboxKind.NOTICE,
-        )
-        try:
-            await kit.delivery.post_until_done(letter)
-        except MattermostRejected as refusal:
-            log.warning("could not send the pairing reply", account=kit.account, problem=str(refusal))

@@ -61,6 +61,10 @@ class Delivery:
     remove: Callable[[PostId], Awaitable[None]]
     retries: RetryPolicy
 
+    async def queue(self, letter: Letter) -> None:
+        """Write `letter` down for good; who sends it calls `post` or `post_until_done`, or the next start does."""
+        await self._row(letter)
+
     async def post(self, letter: Letter) -> PostId:
         """Write `letter` once. Raises MattermostUnavailable (the row waits; ask again), MattermostRejected (dead)."""
         row = await self._row(letter)

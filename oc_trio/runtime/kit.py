@@ -1,14 +1,10 @@
 """What every part of one account shares: its identity, its edges, its journal and its policies."""
 
-import json
 from collections.abc import Sequence
 
-from attrs import asdict, evolve, frozen
+from attrs import evolve, frozen
 
-from oc_trio.agent.port import Message, Role
-from oc_trio.core import context
-from oc_trio.core.access import authorise
-from oc_trio.core.chat import Chat, Sender
+from oc_trio.agent.port import Message
 from oc_trio.core.draft_view import ViewStyle
 from oc_trio.core.entities import User
 from oc_trio.core.final_plan import ReplyRules
@@ -16,11 +12,11 @@ from oc_trio.core.gating import Bot
 from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.preview import PreviewRules
 from oc_trio.core.queueing import DropRule, QueueMode, QueueRules
-from oc_trio.errors import MattermostError
-from oc_trio.ids import AccountId, ChannelId, PostId, SessionKey, ThreadRoot, UserId
+from oc_trio.ids import AccountId, AgentId, ChannelId, SessionKey
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.directory import Directory
 from oc_trio.runtime.agents import AgentTable, SessionSettings
+from oc_trio.runtime.context_room import ContextRoom
 from oc_trio.runtime.delivery import Delivery
 from oc_trio.runtime.env import Env
 from oc_trio.runtime.pace import SharedPace
@@ -51,9 +47,9 @@ class AccountKit:
     def bot(self) -> Bot:
         return Bot(self.user.id, self.user.username)
 
-    @property
-    def reply_rules(self) -> ReplyRules:
-        return self.policies.reply
+    def reply_rules(self, agent: AgentId) -> ReplyRules:
+        """How that agent's answers go out."""
+        return self.policies.reply_for(agent)
 
     @property
     def preview_rules(self) -> PreviewRules:
@@ -79,59 +75,14 @@ class AccountKit:
 
     def view_style(self, message: InboundMessage, settings: SessionSettings) -> ViewStyle:
         seed = f"{self.account}:{message.channel_id}"
-        return evolve(self.policies.view, seed=seed, reasoning=settings.reasoning, verbose=settings.verbose)
+        return evolve(
+            self.policies.view_for(message.agent), seed=seed, reasoning=settings.reasoning, verbose=settings.verbose
+        )
+
+    @property
+    def context(self) -> ContextRoom:
+        return ContextRoom(self.account, self.user.id, self.api, self.directory, self.store, self.policies)
 
     async def asked(self, messages: Sequence[InboundMessage], *, has_history: bool) -> Message:
         """What the turn answers, with what was said around it, as the model reads it."""
-        last = messages[-1]
-        policy = self.policies.context
-        rows = await self.store.context.take(last.session, last.create_at)
-        entries = tuple(context.Entry(**json.loads(row)) for row in rows)
-        if not entries and not has_history and last.root_id and policy.limit:
-            entries = await self._thread(last)
-        own = frozenset(PostId(message.post_id) for message in messages)
-        told = context.visible(entries, policy, until=last.create_at, without=own)
-        texts = [
-            context.render_message(
-                message.text,
-                name=message.user_name,
-                user_id=message.user_id,
-                post_id=PostId(message.post_id or message.trigger),
-                channel_id=message.channel_id,
-                at=message.create_at,
-            )
-            for message in messages
-        ]
-        return Message(Role.USER, context.render(told, "\n\n".join(texts)))
-
-    async def _thread(self, message: InboundMessage) -> tuple[context.Entry, ...]:
-        """The thread so far, from the server, for a session that has no record of it; nothing where it can't be had."""
-        policy = self.policies.context
-        chat = Chat(message.channel_id, message.channel_type, message.team_id)
-        try:
-            posts = await self.api.posts.thread(PostId(message.root_id), limit=policy.limit + 1)
-            authors = {post.user_id: await self.directory.user(post.user_id) for post in posts}
-        except MattermostError:
-            return ()
-
-        def author(user_id: UserId) -> tuple[str, bool]:
-            user = authors[user_id]
-            sender = Sender(user.id, user.username, user.is_bot)
-            return user.username, authorise(sender, chat, self.policies.access).allowed
-
-        return context.from_thread(
-            posts,
-            policy,
-            root=ThreadRoot(message.root_id),
-            channel_id=message.channel_id,
-            until=message.create_at,
-            bot=self.user.id,
-            author=author,
-        )
-
-    async def overheard(self, session: SessionKey, entry: context.Entry) -> None:
-        """Keep an unaddressed post as context for the next turn of its conversation."""
-        limit = self.policies.context.limit
-        if limit:
-            row = json.dumps(asdict(entry), ensure_ascii=False, separators=(",", ":"))
-            await self.store.context.add(session, entry.post_id, row, entry.at, limit)
+        return await self.context.asked(messages, has_history=has_history)

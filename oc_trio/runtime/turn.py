@@ -144,7 +144,7 @@ class _Run:
             create=self._create_draft,
             edit=self._edit_draft,
             drafted=lambda post: kit.store.turns.set_draft(turn.id, post),
-            split=lambda text: prepared(text, kit.reply_rules, prefix=False),
+            split=lambda text: prepared(text, kit.reply_rules(messages[-1].agent), prefix=False),
             pace=kit.pace,
             rules=kit.preview_rules,
             state=resumed(turn.draft) if turn.draft else None,
@@ -226,7 +226,7 @@ class _Run:
     async def finish(self, end: Final | Failed) -> Outcome:
         """Decide how the turn ends, write the decision down, deliver it."""
         await self._find_draft()
-        rules, previewer = self.kit.reply_rules, self.previewer
+        rules, previewer = self.kit.reply_rules(self.messages[-1].agent), self.previewer
         said = end.text if isinstance(end, Final) else ""
         if isinstance(end, Final):
             end = evolve(end, text=previewer.view.whole_reply(end.text))
