@@ -27,7 +27,7 @@ class OcTrioError(Exception):
 
 @frozen
 class Problem:
-    """One mistake in the configuration: `path` is the dotted key, `hint` what to write instead, `where` file and line."""
+    """A mistake in the configuration: `path` is the dotted key, `hint` what to write instead, `where` file and line."""
 
     path: str
     message: str

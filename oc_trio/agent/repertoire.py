@@ -8,9 +8,12 @@ import re
 from collections.abc import Callable, Generator
 from typing import Any
 
+from attrs import evolve
+
 from oc_trio.agent.port import Message, Role, ToolResult, TurnRequest
 from oc_trio.agent.scripted import Attach, CallTool, Pause, Say, ScriptedAgent, Step
 from oc_trio.agent.small_talk import reply
+from oc_trio.core.context import spoken
 from oc_trio.core.turn_events import (
     Button,
     Failed,
@@ -55,12 +58,16 @@ TABLE = """| Fruit | Colour | Price |
 
 def repertoire(request: TurnRequest) -> Steps:
     """The steps for the last user message of `request`."""
-    at = max((n for n, message in enumerate(request.messages) if message.role is Role.USER), default=-1)
-    asked = request.messages[at] if at >= 0 else Message(Role.USER)
-    results = sum(message.role is Role.TOOL for message in request.messages[at + 1 :])
+    messages = tuple(
+        evolve(message, text=spoken(message.text)) if message.role is Role.USER else message
+        for message in request.messages
+    )
+    at = max((n for n, message in enumerate(messages) if message.role is Role.USER), default=-1)
+    asked = messages[at] if at >= 0 else Message(Role.USER)
+    results = sum(message.role is Role.TOOL for message in messages[at + 1 :])
     directives = parse(asked.text)
     if not directives:
-        yield Say(reply(request.messages[: at + 1]))
+        yield Say(reply(messages[: at + 1]))
         return
     spoke = False
     for name, argument in directives:

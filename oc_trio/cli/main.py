@@ -10,6 +10,7 @@ import oc_trio
 COMMANDS: dict[str, tuple[str, str]] = {
     "buttons": ("buttons", "Sign buttons for posts of your own scripts."),
     "config": ("config", "Check, show or translate the configuration."),
+    "demo": ("demo", "Try it here: a chat page, an agent and the gateway in one process."),
     "run": ("run", "Connect the configured accounts and answer."),
     "sandbox": ("sandbox", "Run an embedded chat server for trying things out."),
 }

@@ -17,6 +17,9 @@ from oc_trio.ids import ChannelId, PostId, ThreadRoot, UserId
 
 HISTORY_HEADER = "[Chat messages since your last reply, for context]"
 CURRENT_HEADER = "[Current message, reply to this]"
+_RENDERED = re.compile(
+    r"^\[Mattermost [^\]\n]*\] [^:\n]*: (.*?)\n\[mattermost message id: [^\]\n]*\]$", re.DOTALL | re.MULTILINE
+)
 _UNSAFE_IN_LABELS = re.compile(r"[\[\]\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
@@ -141,6 +144,12 @@ def render_message(text: str, *, name: str, user_id: UserId, post_id: PostId, ch
         f"[Mattermost {clock(at)}] {sender_label(name, user_id)}: {text}\n"
         f"[mattermost message id: {post_id} channel: {channel_id}]"
     )
+
+
+def spoken(rendered: str) -> str:
+    """The words alone of what `render_message` and `render` made, for a reader that is no model; other text as it is."""
+    current = rendered.rpartition(f"{CURRENT_HEADER}\n")[2]
+    return "\n\n".join(_RENDERED.findall(current)) or current
 
 
 def sender_label(name: str, user_id: UserId) -> str:

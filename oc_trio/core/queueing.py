@@ -114,6 +114,7 @@ def arrive(rules: QueueRules, backlog: Backlog, post: Waiting, *, running: bool,
 
 def next_prompt(rules: QueueRules, backlog: Backlog) -> tuple[Prompt, Backlog] | None:
     """The next turn and what still waits after it; None when nothing waits."""
+    taken: tuple[Waiting, ...]
     if not backlog.posts:
         return None
     if rules.mode is QueueMode.COLLECT and (len(backlog.posts) > 1 or backlog.dropped):
@@ -121,8 +122,9 @@ def next_prompt(rules: QueueRules, backlog: Backlog) -> tuple[Prompt, Backlog] |
         body = "\n\n".join(f"---\nQueued #{at} (from {post.sender})\n{post.text}" for at, post in enumerate(taken, 1))
         text = f"[Queued messages while the agent was busy]\n\n{body}"
     else:
-        taken, left = backlog.posts[:1], Backlog(backlog.posts[1:])
-        text = taken[0].text
+        first = next(iter(backlog.posts))
+        taken, left = (first,), Backlog(backlog.posts[1:])
+        text = first.text
     if backlog.dropped:
         lines = "\n".join(f"- {line}" for line in backlog.dropped)
         text = f"[Dropped because the queue was full]\n{lines}\n\n{text}"

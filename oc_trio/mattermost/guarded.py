@@ -6,7 +6,7 @@ What may be reached is `core.netguard`'s decision; this is its one place in fron
 import ssl
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any
+from typing import Any, cast
 
 import httpcore
 import httpx
@@ -65,7 +65,8 @@ class _Backend(httpcore.AsyncNetworkBackend):
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
-        self._inner = httpcore.TrioBackend()
+        # Its stand-in for machines without Trio hides the real class from one of the type checkers.
+        self._inner = cast("httpcore.AsyncNetworkBackend", httpcore.TrioBackend())
 
     async def connect_tcp(
         self,

@@ -78,22 +78,33 @@ class AccountParts:
     token: Token
     metrics: Metrics
     health: Health
+    ready: trio.Event
     idle_seconds: float = 900.0
     drain: Drain = field(factory=Drain)
 
 
-async def run_account(parts: AccountParts, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-    """Serve one account until the drain is over; started when it is live for the first time."""
+async def run_account(parts: AccountParts) -> None:
+    """Serve one account until the drain is over. `parts.ready` is set whenever it goes live."""
     api = Api(Transport(parts.origin, parts.token.reveal))
-    user = await _who_am_i(parts, api)
-    parts.health.update(parts.id, bot=user.username)
-    account = _Account(parts, api, user)
-    async with trio.open_nursery() as services:
-        # Workers are stopped first: an answer that is being sealed still needs the services.
-        async with trio.open_nursery() as workers:
-            await account.serve(workers, task_status)
-        services.cancel_scope.cancel()
+    user: User | None = None
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_cancel_when, parts.drain.requested, nursery.cancel_scope)
+        user = await _who_am_i(parts, api)
+        nursery.cancel_scope.cancel()
+    if user is not None:
+        parts.health.update(parts.id, bot=user.username)
+        account = _Account(parts, api, user)
+        async with trio.open_nursery() as services:
+            # Workers are stopped first: an answer that is being sealed still needs the services.
+            async with trio.open_nursery() as workers:
+                await account.serve(workers)
+            services.cancel_scope.cancel()
     parts.health.update(parts.id, state="stopped", detail="")
+
+
+async def _cancel_when(event: trio.Event, scope: trio.CancelScope) -> None:
+    await event.wait()
+    scope.cancel()
 
 
 async def _who_am_i(parts: AccountParts, api: Api) -> User:
@@ -152,13 +163,13 @@ class _Account:
         )
         self.live: set[Previewer] = set()
 
-    async def serve(self, workers: trio.Nursery, task_status: trio.TaskStatus[None]) -> None:
+    async def serve(self, workers: trio.Nursery) -> None:
         kit, parts = self.kit, self.parts
-        runner = TurnRunner(kit, self.live)
+        runner = TurnRunner(kit, self.live, parts.wiring.previewer)
         recovery: Recovery
 
         def make_session(key: SessionKey) -> Session:
-            return Session(
+            return parts.wiring.session(
                 key,
                 run_turn=runner,
                 withdraw_job=lambda job, reason: settle_withdrawn(kit, job, reason),
@@ -174,9 +185,9 @@ class _Account:
             inbox = Inbox(kit, intake, dispatcher, desk, lambda: tuple(self.live))
             recovery = Recovery(kit, inbox, sessions)
             await recovery.run()
-            catch_up = CatchUp(kit, inbox, parts.settings.catchup, workers)
+            catch_up = parts.wiring.catch_up(kit, inbox, parts.settings.catchup, workers)
             listener = TaskSlot(workers)
-            await listener.start(lambda: self._listen(inbox, catch_up, task_status))
+            await listener.start(lambda: self._listen(inbox, catch_up))
             workers.start_soon(self._audit, inbox, catch_up, listener)
             await parts.drain.requested.wait()
             dispatcher.stop_intake()
@@ -195,14 +206,12 @@ class _Account:
         if self.parts.settings.connection.mode is ConnectionMode.WEBSOCKET:
             await catch_up.audit(self.parts.settings.connection.audit_interval, dial_again)
 
-    async def _listen(
-        self, inbox: Inbox, catch_up: CatchUp, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-    ) -> None:
+    async def _listen(self, inbox: Inbox, catch_up: CatchUp) -> None:
         kit, parts, connection = self.kit, self.parts, self.parts.settings.connection
         hooks = Hooks(inbox.on_event, catch_up.on_connected, self._on_state, self._save_resume)
         random = kit.env.random.random
         if connection.mode is ConnectionMode.POLL:
-            await run_poller(hooks, interval=connection.reconnect_interval, random=random, task_status=task_status)
+            await run_poller(hooks, interval=connection.reconnect_interval, random=random)
         saved = await kit.store.resume.load(kit.account)
         await run_listener(
             kit.api,
@@ -212,7 +221,6 @@ class _Account:
             resume=ResumePoint(saved.connection_id, saved.next_seq) if saved and saved.connection_id else None,
             ssl_context=parts.wiring.ssl_context,
             open_stream=parts.wiring.stream_opener(net_policy(parts.settings)),
-            task_status=task_status,
         )
 
     async def _on_state(self, link: Link, detail: str) -> None:
@@ -222,6 +230,7 @@ class _Account:
             kit.metrics.ws_state.labels(kit.account, other).set(other == name)
         kit.health.update(kit.account, state=name, detail=detail)
         if link.phase is Phase.LIVE:
+            self.parts.ready.set()
             log.info(f"connected as @{kit.user.username}", account=kit.account, server=self.parts.origin.base_url)
         elif name == "auth_failed":
             log.error("the server refuses the token", account=kit.account, problem=detail)

@@ -162,23 +162,26 @@ class Delivery:
         lane = Lane.CREATE if row.kind is OutboxKind.DRAFT else Lane.FINAL
         in_doubt = row.state is OutboxState.SENDING
         await self.store.outbox.sending(row.id, self.env.now_ms())
+        problem: MattermostRejected | MattermostUnavailable
         try:
             post = await self.send(new, lane, in_doubt)
-        except MattermostRejected as refusal:
-            log.warning("the server refused a post", account=self.account, outbox=row.id, problem=str(refusal))
-            await self.store.outbox.dead(row.id, str(refusal), self.env.now_ms())
-            raise
-        except MattermostUnavailable as problem:
-            if problem.ambiguous:
-                self.metrics.outbox_ambiguous.labels(self.account).inc()
-            now = await self.store.outbox.get(row.id)
-            if now is not None and now.state is OutboxState.CONFIRMED and now.post_id is not None:
-                return now.post_id  # our own event came although the answer did not
-            if not problem.ambiguous and not in_doubt:
-                await self.store.outbox.requeue(row.id, str(problem))
-            raise
-        await self.store.outbox.confirm(row.id, post.id, self.env.now_ms())
-        return post.id
+        except (MattermostRejected, MattermostUnavailable) as raised:
+            problem = raised
+        else:
+            await self.store.outbox.confirm(row.id, post.id, self.env.now_ms())
+            return post.id
+        if isinstance(problem, MattermostRejected):
+            log.warning("the server refused a post", account=self.account, outbox=row.id, problem=str(problem))
+            await self.store.outbox.dead(row.id, str(problem), self.env.now_ms())
+            raise problem
+        if problem.ambiguous:
+            self.metrics.outbox_ambiguous.labels(self.account).inc()
+        now = await self.store.outbox.get(row.id)
+        if now is not None and now.state is OutboxState.CONFIRMED and now.post_id is not None:
+            return now.post_id  # our own event came although the answer did not
+        if not problem.ambiguous and not in_doubt:
+            await self.store.outbox.requeue(row.id, str(problem))
+        raise problem
 
     async def _pause(self, attempt: int, problem: Exception, what: str) -> None:
         retry_after = problem.retry_after if isinstance(problem, MattermostUnavailable) else None

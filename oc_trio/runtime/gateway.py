@@ -35,7 +35,7 @@ from oc_trio.runtime.signals import serve_signals
 from oc_trio.runtime.token import Token
 from oc_trio.runtime.wiring import Wiring
 from oc_trio.store.retention import Retention
-from oc_trio.store.store import Store, open_store
+from oc_trio.store.store import Store
 from oc_trio.telemetry.health import Health
 from oc_trio.telemetry.log import get_logger
 from oc_trio.telemetry.metrics import Metrics
@@ -82,7 +82,7 @@ class Gateway:
         """Serve until drained; started when the accounts have been started, live or not."""
         notifier = Notifier(self.environ)
         with self._scope:
-            async with open_store(self.store_location) as store, _open_models(self.wiring) as http:
+            async with self.wiring.open_store(self.store_location) as store, _open_models(self.wiring) as http:
                 agents = build_agents(self.loaded.config, http, make=self.wiring.make_agent)
                 await self._preflight()
                 async with trio.open_nursery() as nursery:
@@ -167,21 +167,7 @@ class Gateway:
         transport = self.wiring.transport(account.base_url, net_policy(account))
         async with open_origin(account.base_url, self.wiring.ssl_context, http_transport=transport) as origin:
             parts = self._parts(account, origin, store, agents)
-            async with trio.open_nursery() as nursery:
-
-                async def serve(task_status: trio.TaskStatus[None]) -> None:
-                    await run_account(parts, task_status=task_status)
-                    nursery.cancel_scope.cancel()
-
-                with trio.CancelScope() as starting:
-                    nursery.start_soon(self._give_up_starting, starting, nursery)
-                    await nursery.start(serve)
-                self.ready.set()
-
-    async def _give_up_starting(self, starting: trio.CancelScope, nursery: trio.Nursery) -> None:
-        """An account that is not live yet has nothing to drain."""
-        await self.drain.requested.wait()
-        starting.cancel()
+            await run_account(parts)
 
     def _parts(self, account: Account, origin: Origin, store: Store, agents: AgentTable) -> AccountParts:
         return AccountParts(
@@ -195,6 +181,7 @@ class Gateway:
             token=Token(account.bot_token, self.environ),
             metrics=self.metrics,
             health=self.health,
+            ready=self.ready,
             idle_seconds=self.loaded.config.session.idle,
             drain=self.drain,
         )

@@ -36,6 +36,8 @@ class Session:
     next turn (at least one).
     """
 
+    mailbox = MAILBOX
+
     def __init__(
         self,
         key: SessionKey,
@@ -77,7 +79,7 @@ class Session:
 
     def put(self, job: Job) -> None:
         self.channel_id = job.inbound.channel_id
-        if len(self._mailbox) >= MAILBOX:
+        if len(self._mailbox) >= self.mailbox:
             self._has_spilled = True
             log.warning("mailbox full: the message waits in the journal", session=self.key, post=job.obligation.trigger)
         else:

@@ -62,6 +62,7 @@ class TurnRunner:
 
     kit: AccountKit
     live: set[Previewer]
+    previewer: type[Previewer] = Previewer
 
     async def __call__(self, jobs: Sequence[Job], scope: trio.CancelScope, reason: Callable[[], str]) -> None:
         """Answer `jobs` with one turn. Cancelling `scope` cuts the turn off; it is sealed before this returns."""
@@ -70,7 +71,7 @@ class TurnRunner:
             return
         began = trio.current_time()
         settings = await self.kit.session_settings(turn.session)
-        run = _Run(self.kit, turn, tuple(job.inbound for job in jobs), settings, self.live)
+        run = _Run(self.kit, turn, tuple(job.inbound for job in jobs), settings, self.live, self.previewer)
         is_over = False
         outcome: Outcome | None = None
         try:
@@ -133,13 +134,14 @@ class _Run:
         messages: tuple[InboundMessage, ...],
         settings: SessionSettings,
         live: set[Previewer],
+        make_previewer: type[Previewer],
     ) -> None:
         self.kit, self.turn, self.messages, self.settings, self.live = kit, turn, messages, settings, live
         self.address = Address(turn.id, turn.channel_id, turn.root_id)
         self.spoken = ""
         self.calls: dict[str, ToolCall] = {}
         view = DraftView(kit.view_style(messages[-1], settings))
-        self.previewer = Previewer(
+        self.previewer = make_previewer(
             view,
             create=self._create_draft,
             edit=self._edit_draft,

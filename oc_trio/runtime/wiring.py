@@ -1,7 +1,9 @@
 """What a gateway needs from the world, each part replaceable: the simulation plugs the sandbox in here."""
 
+import sqlite3
 import ssl
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 
 import httpx
 from attrs import field, frozen
@@ -11,13 +13,18 @@ from oc_trio.agent.port import Agent
 from oc_trio.core.netguard import NetPolicy
 from oc_trio.mattermost.guarded import Guard, GuardedTransport
 from oc_trio.mattermost.socket import OpenStream
+from oc_trio.runtime.catchup import CatchUp
 from oc_trio.runtime.env import Env
+from oc_trio.runtime.previewer import Previewer
+from oc_trio.runtime.session import Session
+from oc_trio.store.store import Store, open_store
 
 
 @frozen(eq=False)
 class Wiring:
     """`http_transport` gives the transport to a server and `open_stream` its websocket's stream; None means real
-    sockets behind the address guard. `make_agent` builds agents.
+    sockets behind the address guard. `make_agent` builds agents, `open_store` opens the journal at a location; the
+    classes are those that an account is put together from.
     """
 
     env: Env = field(factory=Env)
@@ -25,6 +32,10 @@ class Wiring:
     http_transport: Callable[[str], httpx.AsyncBaseTransport] | None = None
     open_stream: OpenStream | None = None
     make_agent: Callable[[AgentSpec, httpx.AsyncClient], Agent] = build_agent
+    open_store: Callable[[str | sqlite3.Connection], AbstractAsyncContextManager[Store]] = open_store
+    session: type[Session] = Session
+    previewer: type[Previewer] = Previewer
+    catch_up: type[CatchUp] = CatchUp
 
     def transport(self, base_url: str, policy: NetPolicy) -> httpx.AsyncBaseTransport:
         """How REST reaches a server."""

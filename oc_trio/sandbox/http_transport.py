@@ -1,6 +1,7 @@
 """An httpx transport that answers in process: a client talks to the sandbox without a socket, under any clock."""
 
 import httpx
+import trio
 
 from oc_trio.sandbox.exchange import SandboxRequest, SandboxResponse
 from oc_trio.sandbox.router import Router
@@ -27,10 +28,14 @@ class SandboxTransport(httpx.AsyncBaseTransport):
         return _response(await self._exchange(asked))
 
     async def _exchange(self, asked: SandboxRequest) -> SandboxResponse:
+        # two checkpoints, so that other tasks run before and after the write as they would over a network
+        await trio.lowlevel.checkpoint()
         answered = await self._world.faults.before(asked)
         if answered is None:
             answered = await self._router.handle(asked)
-        return await self._world.faults.after(asked, answered)
+        answered = await self._world.faults.after(asked, answered)
+        await trio.lowlevel.checkpoint()
+        return answered
 
 
 def _response(answer: SandboxResponse) -> httpx.Response:

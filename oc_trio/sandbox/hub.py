@@ -145,7 +145,7 @@ class Hub:
             connection.enqueue(self._hello(connection))
             self._connections[connection.id] = connection
             return connection
-        lost.live, lost.session = True, session
+        lost.live, lost.frozen, lost.session = True, False, session
         lost.last_activity = self._ticker.now()
         if not lost.rewind(sequence):
             del self._connections[lost.id]

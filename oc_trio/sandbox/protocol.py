@@ -17,7 +17,7 @@ from oc_trio.sandbox.exchange import bearer_token
 from oc_trio.sandbox.faults import Cut, Deliver, Freeze
 from oc_trio.sandbox.hub import Connection
 from oc_trio.sandbox.records import Session
-from oc_trio.sandbox.settings import CHALLENGE_SECONDS
+from oc_trio.sandbox.settings import CHALLENGE_SECONDS, PONG_SECONDS
 from oc_trio.sandbox.world import World
 
 
@@ -147,7 +147,8 @@ async def _read(world: World, peer: Peer, connection: Connection, gone: trio.Eve
             if reply is not None:
                 connection.enqueue(dump(reply))
     except PeerGone:
-        pass
+        if connection.frozen:  # half open: the server goes on believing until its pong timeout
+            await trio.sleep(PONG_SECONDS)
     gone.set()
 
 

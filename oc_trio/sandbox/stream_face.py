@@ -4,13 +4,11 @@ import trio
 from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection, WebSocketRequest, wrap_server_stream
 
 from oc_trio.sandbox.protocol import PeerGone, is_foreign_origin, read_opening, serve_connection
-from oc_trio.sandbox.settings import MAX_FRAME
+from oc_trio.sandbox.settings import MAX_FRAME, PING_SECONDS, PONG_SECONDS
 from oc_trio.sandbox.world import World
 
 PATH = "/api/v4/websocket"
-QUEUE = 256  # unread messages before pongs would wait; the protocol's reader never blocks
-PING_SECONDS = 60.0  # how often the real server pings
-PONG_SECONDS = 100.0  # how long it waits for any pong
+QUEUE = 256  # unread messages before pongs would have to wait
 
 
 class _StreamPeer:
@@ -42,19 +40,36 @@ async def serve_websocket_stream(world: World, stream: trio.abc.Stream) -> None:
             request = await wrap_server_stream(
                 nursery, stream, message_queue_size=QUEUE, max_message_size=MAX_FRAME, receive_buffer_size=None
             )
+            await _serve(world, stream, request, nursery)
         except (HandshakeError, ConnectionClosed):
-            return
-        await _serve(world, stream, request)
+            pass  # whoever it was, they left before the upgrade was done
         await trio.aclose_forcefully(stream)
         nursery.cancel_scope.cancel()
 
 
-async def _serve(world: World, stream: trio.abc.Stream, request: WebSocketRequest) -> None:
-    headers = {key.lower(): value for key, value in ((k.decode(), v.decode()) for k, v in request.headers)}
+async def _serve(world: World, stream: trio.abc.Stream, request: WebSocketRequest, nursery: trio.Nursery) -> None:
+    headers = {key.decode().lower(): value.decode() for key, value in request.headers}
     path, _, query = request.path.partition("?")
-    if path != PATH or is_foreign_origin(headers.get("origin", ""), headers.get("host", "")):
-        await request.reject(403 if path == PATH else 404)
-        return
-    socket = await request.accept()
-    opening = read_opening(query, headers.get("authorization", ""))
-    await serve_connection(world, _StreamPeer(socket, stream), opening)
+    if path != PATH:
+        await request.reject(404)
+    elif is_foreign_origin(headers.get("origin", ""), headers.get("host", "")):
+        await request.reject(403)
+    else:
+        socket = await request.accept()
+        nursery.start_soon(_keep_alive, socket, stream)
+        opening = read_opening(query, headers.get("authorization", ""))
+        await serve_connection(world, _StreamPeer(socket, stream), opening)
+
+
+async def _keep_alive(socket: WebSocketConnection, stream: trio.abc.Stream) -> None:
+    """Ping as the real server does, and drop a peer that answers nothing."""
+    while True:
+        await trio.sleep(PING_SECONDS)
+        with trio.move_on_after(PONG_SECONDS) as waiting:
+            try:
+                await socket.ping()
+            except ConnectionClosed:
+                return
+        if waiting.cancelled_caught:
+            await trio.aclose_forcefully(stream)
+            return

@@ -9,6 +9,7 @@ import trio.testing
 from oc_trio.agent.port import ImagePart, Message, Role, ToolResult, TurnRequest
 from oc_trio.agent.repertoire import DIRECTIVES, demo_agent, parse, words
 from oc_trio.agent.small_talk import HELP
+from oc_trio.core.context import render_message
 from oc_trio.core.turn_events import (
     AgentEvent,
     Button,
@@ -24,7 +25,7 @@ from oc_trio.core.turn_events import (
     ToolStatus,
 )
 from oc_trio.errors import AgentFailed, AgentUnavailable
-from oc_trio.ids import AgentId, SessionKey
+from oc_trio.ids import AgentId, ChannelId, PostId, SessionKey, UserId
 from tests.agent.model_server import Tools, collect
 
 
@@ -61,6 +62,14 @@ TALK = [
 async def test_small_talk(texts: tuple[str, ...], answer: str, autojump_clock: trio.testing.MockClock) -> None:
     """The table of what it understands."""
     assert (await final(*texts)).text == answer
+
+
+async def test_labels_are_not_words(autojump_clock: trio.testing.MockClock) -> None:
+    """What the gateway adds to a message for models is not answered."""
+    labelled = render_message(
+        "help", name="alice", user_id=UserId("u"), post_id=PostId("p"), channel_id=ChannelId("c"), at=0
+    )
+    assert (await final(labelled)).text == HELP
 
 
 async def test_anything_else_is_echoed(autojump_clock: trio.testing.MockClock) -> None:

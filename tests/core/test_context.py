@@ -20,6 +20,7 @@ from oc_trio.core.context import (
     render_entry,
     render_message,
     sender_label,
+    spoken,
     visible,
 )
 from oc_trio.core.events import Post
@@ -190,3 +191,14 @@ def test_one_entry_starts_one_line(name: str, text: str) -> None:
 def test_odd_times() -> None:
     """A time beyond the calendar is no reason to fail."""
     assert clock(10**17) == "unknown time"
+
+
+@pytest.mark.parametrize("earlier", [(), (entry("e"),)], ids=["alone", "with history"])
+def test_words_alone(earlier: tuple[Entry, ...]) -> None:
+    """What was rendered for a model can be read without its labels."""
+    one, two = (
+        render_message(text, name="alice", user_id=ALICE, post_id=PostId("p"), channel_id=TOWN, at=NOON)
+        for text in ("what: is\n\n[this]?", "help")
+    )
+    assert spoken(render(earlier, f"{one}\n\n{two}")) == "what: is\n\n[this]?\n\nhelp"
+    assert spoken("plain") == "plain"

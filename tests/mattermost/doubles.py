@@ -4,7 +4,7 @@ import json
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import trio
@@ -41,7 +41,7 @@ class FakeHttp(httpx.AsyncBaseTransport):
         if callable(answer):
             answer = answer(request)
             if not isinstance(answer, httpx.Response):
-                answer = await answer
+                answer = await cast("Awaitable[object]", answer)
         if isinstance(answer, Exception):
             raise answer
         if answer is None:
@@ -99,10 +99,9 @@ class FakeSockets:
             if self.refusals:
                 status, body = self.refusals.pop(0)
                 await request.reject(status, body=body)
-                nursery.cancel_scope.cancel()
-                return
-            script = self.scripts.pop(0) if len(self.scripts) > 1 else self.scripts[0]
-            await script(Peer(await request.accept(), stream))
+            else:
+                script = self.scripts.pop(0) if len(self.scripts) > 1 else self.scripts[0]
+                await script(Peer(await request.accept(), stream))
             nursery.cancel_scope.cancel()
         await trio.aclose_forcefully(stream)
 

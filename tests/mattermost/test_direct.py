@@ -1,5 +1,8 @@
 """Direct channels: one job per user, the table of attempts and times, cancelling one caller."""
 
+from collections.abc import Awaitable
+from typing import cast
+
 import httpx
 import pytest
 import trio
@@ -32,7 +35,7 @@ def timed(http: FakeHttp, answers: list[object]) -> list[float]:
         times.append(round(trio.current_time(), 3))
         given = left.pop(0) if len(left) > 1 else left[0]
         if callable(given):
-            given = await given(request)
+            given = await cast("Awaitable[object]", given(request))
         if isinstance(given, Exception):
             raise given
         return given if isinstance(given, httpx.Response) else httpx.Response(200, json=given)

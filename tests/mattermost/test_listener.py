@@ -307,9 +307,8 @@ async def test_errors_of_our_own_come_out_bare(autojump_clock: trio.testing.Mock
 
     diary, sockets = Diary(on_post=broken), FakeSockets(nursery, [drop_after_two])
     async with open_api(FakeHttp({"GET /users/me": ME})) as api:
-        with pytest.raises((ZeroDivisionError, ExceptionGroup)) as caught:
+        with pytest.raises(ZeroDivisionError):
             await listen(diary, sockets, api)
-    assert isinstance(caught.value, ZeroDivisionError)
 
 
 async def test_polling_runs_catch_up_at_intervals(autojump_clock: trio.testing.MockClock) -> None:

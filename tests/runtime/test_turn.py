@@ -11,7 +11,6 @@ async def test_a_mention_is_answered_in_one_growing_post(town: Town) -> None:
     asked = town.say("@helper count")
     await town.settled()
     [answer] = town.ours()
-    print(town.chat())
     assert answer.message == "one two three four five six seven eight nine ten"
     assert answer.root_id == asked.id
     assert answer.history[0][1] == "one"

@@ -1,7 +1,7 @@
 // The page's state and what happens to it: one channel, at most one thread, everything else on demand.
 
 import { Api } from "./api.js";
-import { renderPost } from "./render.js";
+import { avatar, renderPost } from "./render.js";
 
 const $ = (id) => document.getElementById(id);
 const api = new Api();
@@ -51,14 +51,36 @@ function complain(error) {
   keep({ id: `local${now}`, channel_id: state.channel?.id, user_id: state.me.id, type: "system_ephemeral", create_at: now, message: error.message, root_id: state.thread || "" });
 }
 
+const NEAR = 5 * 60 * 1000; // posts of one author within this time share a head
+
+// A post that has not changed keeps its element, and with it the reader's selection and focus.
 function drawList(list, posts, inThread) {
-  const stick = list.scrollHeight - list.scrollTop - list.clientHeight < 60;
-  const counts = new Map();
-  for (const post of state.posts.values()) if (post.root_id) counts.set(post.root_id, (counts.get(post.root_id) || 0) + 1);
-  list.replaceChildren(...posts.sort((a, b) => a.create_at - b.create_at).map((post) =>
-    renderPost(post, { users: state.users, replies: Math.max(counts.get(post.id) || 0, post.reply_count || 0), inThread, on: handlers })));
+  const stick = list.scrollHeight - list.scrollTop - list.clientHeight < 80;
+  const old = new Map([...list.children].map((node) => [node.dataset.id, node]));
+  const replies = new Map();
+  if (!inThread) {
+    for (const post of state.posts.values()) if (post.root_id) replies.set(post.root_id, [...(replies.get(post.root_id) || []), post]);
+  }
+  let before = null;
+  const nodes = posts.sort(inOrder).map((post) => {
+    const answers = (replies.get(post.id) || []).sort(inOrder);
+    const newest = answers.at(-1);
+    const last = newest ? `${state.users.get(newest.user_id)?.username || ""}: ${newest.message.replace(/\s+/g, " ").slice(0, 120)}` : "";
+    const count = Math.max(answers.length, post.reply_count || 0);
+    const follows = Boolean(before) && before.user_id === post.user_id && !before.type && !post.type && post.create_at - before.create_at < NEAR;
+    const key = JSON.stringify([post, last, count, follows, state.users.has(post.user_id)]);
+    before = post;
+    const kept = old.get(post.id);
+    if (kept?.key === key) return kept;
+    const node = renderPost(post, { users: state.users, replies: count, last, inThread, follows, on: handlers });
+    node.key = key;
+    return node;
+  });
+  if (nodes.length !== list.children.length || nodes.some((node, at) => node !== list.children[at])) list.replaceChildren(...nodes);
   if (stick) list.scrollTop = list.scrollHeight;
 }
+
+const inOrder = (a, b) => a.create_at - b.create_at;
 
 // Several events of one frame are drawn once.
 let drawing = false;
@@ -180,7 +202,7 @@ function openDialog({ dialog, url, dialog: { callback_id, state: dialogState } }
     return label;
   });
   const heading = Object.assign(document.createElement("h1"), { textContent: dialog.title });
-  const buttons = ["cancel", "submit"].map((value) => Object.assign(document.createElement("button"), { value, formNoValidate: value === "cancel", textContent: value === "cancel" ? "Cancel" : dialog.submit_label || "Submit" }));
+  const buttons = ["submit", "cancel"].map((value) => Object.assign(document.createElement("button"), { value, className: value === "submit" ? "button primary" : "button", formNoValidate: value === "cancel", textContent: value === "cancel" ? "Cancel" : dialog.submit_label || "Submit" }));
   form.replaceChildren(heading, ...fields, ...buttons);
   $("dialog").onclose = () => {
     const cancelled = $("dialog").returnValue !== "submit";
@@ -228,6 +250,7 @@ async function start() {
   if (wanted) await openChannel(wanted);
   api.listen((frame) => onEvent(frame).catch(console.error), (live) => {
     $("connection").classList.toggle("live", live);
+    $("connection").title = live ? "connected" : "not connected";
     if (live && state.channel) load(`/channels/${state.channel.id}/posts?per_page=100`).then(draw);
   });
 }
@@ -237,10 +260,17 @@ async function login(user, password) {
   try { await api.login(user, password); await start(); } catch (error) { $("login-error").textContent = error.message; }
 }
 
-for (const button of document.querySelectorAll("[data-user]")) button.onclick = () => login(button.dataset.user, "Passw0rd!x");
+for (const button of document.querySelectorAll("[data-user]")) {
+  button.prepend(avatar(button.dataset.user));
+  button.onclick = () => login(button.dataset.user, "Passw0rd!x");
+}
 $("login-form").onsubmit = (event) => { event.preventDefault(); login(event.target.user.value, event.target.password.value); };
 $("logout").onclick = () => { api.logout(); location.reload(); };
 $("close-thread").onclick = () => { state.thread = null; draw(); };
+const attach = $("channel-composer").files;
+const showFiles = () => { attach.nextElementSibling.textContent = [...attach.files].map((file) => file.name).join(", ") || "Attach files"; };
+attach.onchange = showFiles;
+$("channel-composer").onreset = () => setTimeout(showFiles);
 composer("channel-composer", () => "");
 composer("thread-composer", () => state.thread || "");
 if (api.token) start().catch(() => api.logout());

@@ -1,0 +1,43 @@
+"""The endpoint for slash commands: whose command it is, and what its caller is answered.
+
+Whether the token still is the server's and whether the user may do this is decided behind `CommandFace.call`.
+"""
+
+from collections.abc import Mapping
+
+from oc_trio.callbacks.faces import CommandFace
+from oc_trio.callbacks.reply import Kind, Reply, json_reply, refused
+from oc_trio.core import slash
+from oc_trio.errors import CallbackRefused
+from oc_trio.ids import AccountId
+from oc_trio.telemetry.log import get_logger
+
+log = get_logger(part="callbacks")
+
+
+async def answer_command(accounts: Mapping[AccountId, CommandFace], body: bytes, content_type: str) -> Reply:
+    """The answer to a callback that `accounts` listen for."""
+    try:
+        call = slash.parse_call(body, content_type)
+        face = whose(call, accounts)
+        return json_reply(slash.ephemeral(await face.call(call)))
+    except CallbackRefused as problem:
+        return refused(Kind.COMMAND, problem)
+
+
+def whose(call: slash.SlashCall, accounts: Mapping[AccountId, CommandFace]) -> CommandFace:
+    """The one account that the call is for: by its token, else (a regenerated token) by team and trigger.
+
+    Raises CallbackRefused 503 while no account is ready, 401 for nobody's, 409 when two accounts could be meant.
+    """
+    ready = {account: known for account, face in accounts.items() if (known := face.registered()) is not None}
+    if not ready:
+        raise CallbackRefused(503, slash.NOT_READY)
+    by_token = [account for account, known in ready.items() if slash.match_call(call, known) is not None]
+    found = by_token or [account for account, known in ready.items() if slash.named_by(call, known)]
+    if not found:
+        raise CallbackRefused(401, slash.INVALID_TOKEN)
+    if len(found) > 1:
+        log.warning("slash callback matches several accounts", accounts=sorted(found))
+        raise CallbackRefused(409, slash.AMBIGUOUS)
+    return accounts[found[0]]

@@ -1,0 +1,198 @@
+"""The outermost layer of the public port: everything that can be refused before a body is parsed is refused here.
+
+Order: path, flood limits, method, source address, size and speed of the body. Memory per request is bounded by the
+body's limit; the app behind gets a body that has arrived whole. What is in it is the endpoints' business.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+import trio
+from attrs import define, field, frozen
+
+from oc_trio.callbacks.faces import CLICK_PREFIX, Faces
+from oc_trio.callbacks.reply import Kind, Reply, body_refused, method_not_allowed, not_found, refused, too_many
+from oc_trio.callbacks.turnstile import Limits, Turnstile, source_key
+from oc_trio.core import hooks, interactions
+from oc_trio.core.sourceip import Address, Network, ProxyTrust, client_address, may_call
+from oc_trio.errors import CallbackRefused
+from oc_trio.ids import AccountId
+from oc_trio.telemetry.log import get_logger
+from oc_trio.telemetry.metrics import Metrics
+
+log = get_logger(part="callbacks")
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Any, Any, Any], Awaitable[None]]
+
+COMMAND_BYTES, COMMAND_SECONDS = 65_536, 5.0
+HOOK_SECONDS = 10.0
+_LOG_EVERY = 5.0  # seconds between two lines about refusals that a flood causes
+
+
+@frozen
+class Route:
+    """What a path leads to, and how much may be sent there; `sources` None means anybody."""
+
+    kind: Kind
+    max_body: int
+    seconds: float
+    sources: tuple[Network, ...] | None = None
+
+
+@define(eq=False)
+class Guard:
+    """An ASGI app in front of another one."""
+
+    app: App
+    faces: Faces
+    trust: ProxyTrust
+    metrics: Metrics
+    turnstile: Turnstile = field(factory=Turnstile)
+    _quiet_until: float = field(init=False, default=0.0)
+    _unlogged: int = field(init=False, default=0)
+
+    @classmethod
+    def around(cls, app: App, faces: Faces, trust: ProxyTrust, metrics: Metrics, limits: Limits) -> "Guard":
+        return cls(app, faces, trust, metrics, Turnstile(limits))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        route = self.route(scope["path"])
+        key = self._key(scope, route)
+        if not self.turnstile.enter(key, trio.current_time()):
+            await self._refuse(send, route, too_many(), "flood", key)
+            return
+        try:
+            await self._admit(scope, receive, send, route)
+        finally:
+            self.turnstile.leave(key)
+
+    def route(self, path: str) -> Route | None:
+        """The endpoint at a path, which has to match exactly."""
+        faces = self.faces
+        if path in faces.command_paths:
+            return Route(Kind.COMMAND, COMMAND_BYTES, COMMAND_SECONDS)
+        if path.startswith(CLICK_PREFIX):
+            sources = faces.click_sources.get(AccountId(path.removeprefix(CLICK_PREFIX)))
+            if sources is not None:
+                return Route(Kind.CLICK, interactions.MAX_BODY_BYTES, interactions.BODY_SECONDS, sources)
+        if faces.hook_kind(path) is not None:
+            return Route(Kind.HOOK, hooks.MAX_BODY_BYTES, HOOK_SECONDS)
+        return None
+
+    async def _admit(self, scope: Scope, receive: Receive, send: Send, route: Route | None) -> None:
+        if route is None:
+            await self._refuse(send, None, not_found(), "unknown_path", "")
+            return
+        if scope["method"] != "POST":
+            await self._refuse(send, route, method_not_allowed(route.kind), "method", "")
+            return
+        address = self._address(scope)
+        if route.sources is not None and not may_call(address, route.sources):
+            reply = refused(route.kind, CallbackRefused(403, "Forbidden origin"))
+            await self._refuse(send, route, reply, "source", source_key(address))
+            return
+        if _declared_length(scope) > route.max_body:
+            await self._refuse(send, route, body_refused(route.kind, 413), "too_large", source_key(address))
+            return
+        try:
+            body = await read_body(receive, route.max_body, route.seconds)
+        except CallbackRefused as problem:
+            reply = body_refused(route.kind, problem.status_hint)
+            await self._refuse(send, route, reply, problem.reason, source_key(address))
+            return
+        if body is not None:
+            await self.app(scope, _replay(body, receive), send)
+
+    async def _refuse(self, send: Send, route: Route | None, reply: Reply, result: str, source: str) -> None:
+        kind = route.kind.value if route else "none"
+        self.metrics.callbacks.labels(kind, result).inc()
+        now = trio.current_time()
+        if now >= self._quiet_until:
+            self._quiet_until = now + _LOG_EVERY
+            log.info("request refused", kind=kind, why=result, source=source, unlogged=self._unlogged)
+            self._unlogged = 0
+        else:
+            self._unlogged += 1
+        await send_reply(send, reply)
+
+    def _address(self, scope: Scope) -> Address | None:
+        client = scope.get("client")
+        forwarded = tuple(_values(scope, b"x-forwarded-for"))
+        real = next(iter(_values(scope, b"x-real-ip")), "")
+        return client_address(str(client[0]) if client else "", forwarded, real, self.trust)
+
+    def _key(self, scope: Scope, route: Route | None) -> str:
+        shown = next(iter(_values(scope, b"authorization")), "")
+        if route is not None and shown and self._knows(route, shown):
+            return "known:" + hashlib.sha256(shown.encode("utf-8", "surrogatepass")).hexdigest()
+        return source_key(self._address(scope))
+
+    def _knows(self, route: Route, authorization: str) -> bool:
+        """Whether the header carries a secret of ours; each is compared in constant time."""
+        given = authorization.partition(" ")[2].strip().encode("utf-8", "surrogatepass")
+        if route.kind is Kind.HOOK and self.faces.hooks is not None:
+            secret = self.faces.hooks.token().encode()
+            return bool(secret) and hmac.compare_digest(given, secret)
+        if route.kind is not Kind.COMMAND:
+            return False
+        tokens = [
+            command.token.encode()
+            for path in self.faces.command_paths
+            for face in self.faces.commands_at(path).values()
+            for command in face.registered() or ()
+        ]
+        return any([bool(token) and hmac.compare_digest(given, token) for token in tokens])  # noqa: C419
+
+
+async def read_body(receive: Receive, limit: int, seconds: float) -> bytes | None:
+    """The whole body, None if the caller went away. Raises CallbackRefused: 413 above `limit`, 408 after `seconds`."""
+    body = bytearray()
+    with trio.move_on_after(seconds):
+        while True:
+            event = await receive()
+            if event["type"] == "http.disconnect":
+                return None
+            body += event.get("body", b"")
+            if len(body) > limit:
+                raise CallbackRefused(413, "too_large")
+            if not event.get("more_body", False):
+                return bytes(body)
+    raise CallbackRefused(408, "too_slow")
+
+
+async def send_reply(send: Send, reply: Reply) -> None:
+    """Put an answer on the wire."""
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.all_headers]
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body, "more_body": False})
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    pending = [body]
+
+    async def replay() -> MutableMapping[str, Any]:
+        if pending:
+            return {"type": "http.request", "body": pending.pop(), "more_body": False}
+        return await receive()
+
+    return replay
+
+
+def _declared_length(scope: Scope) -> int:
+    text = next(iter(_values(scope, b"content-length")), "")
+    return int(text[:12]) if text.isascii() and text.isdigit() else 0
+
+
+def _values(scope: Scope, name: bytes) -> Iterable[str]:
+    return (value.decode("latin-1") for key, value in scope["headers"] if key.lower() == name)

@@ -1,0 +1,32 @@
+"""The endpoint for clicks, choices from menus and submitted dialogs: from a body to a verified value and back."""
+
+from oc_trio.callbacks.faces import ClickFace
+from oc_trio.callbacks.reply import Kind, Reply, json_reply, refused
+from oc_trio.core import interactions
+from oc_trio.core.json_body import BadJson, read_object
+from oc_trio.core.questions import read_dialog
+from oc_trio.errors import CallbackRefused
+
+NOT_READY = "Not ready"
+
+
+async def answer_click(face: ClickFace | None, body: bytes) -> Reply:
+    """The answer to a callback for the account of `face`; None means that it does not run (yet)."""
+    try:
+        if face is None:
+            raise CallbackRefused(503, NOT_READY)
+        if _is_dialog(body):
+            return json_reply(await face.dialog(read_dialog(body, bot_token=face.bot_token())))
+        return json_reply(await face.click(interactions.read_press(body, bot_token=face.bot_token())))
+    except CallbackRefused as problem:
+        return refused(Kind.CLICK, problem)
+
+
+def _is_dialog(body: bytes) -> bool:
+    """Both come to one address; a dialog says so itself, and its state carries the signature."""
+    if b"dialog_submission" not in body:
+        return False
+    try:
+        return read_object(body).get("type") == "dialog_submission"
+    except BadJson:
+        return False

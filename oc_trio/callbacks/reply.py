@@ -1,0 +1,89 @@
+"""What an HTTP caller is answered, as a frozen value: made by the endpoints, sent by the guard and the app."""
+
+import json
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any, assert_never
+
+from attrs import frozen
+
+from oc_trio.core import slash
+from oc_trio.errors import CallbackRefused
+
+
+class Kind(Enum):
+    """The three endpoints; each has refusals of its own form."""
+
+    COMMAND = "command"
+    CLICK = "click"
+    HOOK = "hook"
+
+
+@frozen
+class Reply:
+    """One answer. With `close` the connection ends after it, so that an unread body is not waited for."""
+
+    status: int
+    body: bytes = b""
+    content_type: str = "text/plain; charset=utf-8"
+    headers: tuple[tuple[str, str], ...] = ()
+    close: bool = False
+
+    @property
+    def all_headers(self) -> tuple[tuple[str, str], ...]:
+        """Every header but the server's own."""
+        closing = (("connection", "close"),) if self.close else ()
+        length = ("content-length", str(len(self.body)))
+        return (("content-type", self.content_type), length, *self.headers, *closing)
+
+
+def json_reply(value: Mapping[str, Any], status: int = 200, *, close: bool = False) -> Reply:
+    """An object as compact JSON."""
+    body = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
+    return Reply(status, body, "application/json; charset=utf-8", close=close)
+
+
+def plain_reply(status: int, text: str, *headers: tuple[str, str], close: bool = False) -> Reply:
+    return Reply(status, text.encode(), headers=headers, close=close)
+
+
+def not_found() -> Reply:
+    return plain_reply(404, "Not Found")
+
+
+def method_not_allowed(kind: Kind) -> Reply:
+    """405, which names the one method there is."""
+    allow = (("allow", "POST"),)
+    text = "Method Not Allowed"
+    if kind is Kind.COMMAND:
+        return plain_reply(405, text, *allow)
+    made = refused(kind, CallbackRefused(405, text))
+    return Reply(made.status, made.body, made.content_type, allow)
+
+
+def too_many() -> Reply:
+    """429; the connection closes, so that a flood has to knock again."""
+    return plain_reply(429, "Too Many Requests", ("retry-after", "1"), close=True)
+
+
+def body_refused(kind: Kind, status: int) -> Reply:
+    """413 or 408 in the endpoint's documented words."""
+    if kind is Kind.COMMAND:
+        text = "Payload Too Large" if status == 413 else "Request body timeout"
+        return plain_reply(status, text, close=True)
+    words = "Payload too large" if status == 413 else "Request body timeout"
+    made = refused(kind, CallbackRefused(status, words))
+    return Reply(made.status, made.body, made.content_type, close=True)
+
+
+def refused(kind: Kind, problem: CallbackRefused) -> Reply:
+    """A refusal in the form that the endpoint's callers know."""
+    match kind:
+        case Kind.COMMAND:
+            return json_reply(slash.ephemeral(problem.reason), problem.status_hint)
+        case Kind.CLICK:
+            return json_reply({"error": problem.reason}, problem.status_hint)
+        case Kind.HOOK:
+            return json_reply({"ok": False, "error": problem.reason}, problem.status_hint)
+        case _:
+            assert_never(kind)

@@ -1,0 +1,108 @@
+"""Serves the callback app with Hypercorn: owns the listening socket, TLS and the stop, no rule about requests."""
+
+import logging
+import os
+import socket
+import ssl
+
+import trio
+from attrs import frozen
+from hypercorn.config import Config
+from hypercorn.trio import serve
+from quart_trio import QuartTrio
+
+from oc_trio.errors import OcTrioError
+
+# A caller that does not read its answer would hold up the shutdown for ever: the kernel drops it after this.
+UNREAD_MS = 3000
+GRACEFUL_SECONDS = 3.0
+_BACKLOG = 128
+
+
+@frozen
+class TlsFiles:
+    """Certificate chain and private key, PEM."""
+
+    cert_file: str
+    key_file: str
+
+
+class ListenFailed(OcTrioError):
+    """The callback server can't be started; str() says where and why."""
+
+
+async def serve_callbacks(
+    app: QuartTrio,
+    host: str,
+    port: int,
+    tls: TlsFiles | None = None,
+    *,
+    shutdown: trio.Event,
+    task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve until `shutdown` is set, then let requests in flight finish for 3 s; started with the bound URL.
+
+    `port` 0 takes a free one. Raises ListenFailed. Stop it by the event: cancelling skips the orderly end.
+    """
+    listener = await trio.to_thread.run_sync(_listen, host, port)
+    with listener:
+        config = _config(tls)
+        scheme = "https" if tls else "http"
+        name, bound = listener.getsockname()[:2]
+        shown = f"[{name}]" if ":" in name else name
+        config.bind = [f"fd://{listener.detach()}"]  # from here on Hypercorn's to close
+
+        async with trio.open_nursery() as nursery:
+
+            async def run(*, task_status: trio.TaskStatus[list[str]]) -> None:
+                await serve(app, config, shutdown_trigger=shutdown.wait, task_status=task_status, mode="asgi")
+
+            await nursery.start(run)
+            task_status.started(f"{scheme}://{shown}:{bound}")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """In a thread: a host name is looked up."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as problem:
+        raise ListenFailed(f"The callback server can't listen on {host}:{port}: {_words(problem)}.") from None
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as problem:
+        listener.close()
+        raise ListenFailed(f"The callback server can't listen on {host}:{port}: {_words(problem)}.") from None
+    return listener
+
+
+def _words(problem: OSError) -> str:
+    if isinstance(problem, socket.gaierror):
+        return f"the host name is not known ({problem.args[-1]})"
+    return os.strerror(problem.errno) if problem.errno else str(problem)
+
+
+def _config(tls: TlsFiles | None) -> Config:
+    config = Config()
+    config.backlog = _BACKLOG
+    config.graceful_timeout = GRACEFUL_SECONDS
+    config.read_timeout = None  # it would also end a handler that is still working
+    config.h11_max_incomplete_size = 16 * 1024
+    config.include_server_header = False
+    config.accesslog = None
+    config.errorlog = logging.getLogger("hypercorn.error")
+    config.errorlog.setLevel(logging.WARNING)
+    if tls is not None:
+        config.certfile, config.keyfile = tls.cert_file, tls.key_file
+        try:
+            config.create_ssl_context()
+        except (OSError, ssl.SSLError) as problem:
+            reason = problem.strerror or str(problem)
+            raise ListenFailed(f"gateway.tls: {tls.cert_file} and {tls.key_file} can't be used: {reason}.") from None
+    return config

@@ -1,0 +1,177 @@
+"""Puts an account's slash commands on the server, team by team, and takes away what is no longer wanted.
+
+Owns the calls and their failures; what to do is `core.slash_plan`, where tokens are kept is the caller's (`remember`,
+`forget`). A team that could not be seen through is reported, its commands are not served.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import trio
+from attrs import evolve, field, frozen
+
+from oc_trio.core.entities import SlashCommand
+from oc_trio.core.slash import CommandSpec
+from oc_trio.core.slash_plan import (
+    Action,
+    Create,
+    Delete,
+    Recreate,
+    Registrar,
+    Reuse,
+    SkipForeign,
+    Update,
+    clean_up,
+    plan_team,
+)
+from oc_trio.errors import MattermostError, MattermostRejected, PayloadError
+from oc_trio.ids import CommandId, TeamId
+from oc_trio.mattermost.client import Api
+from oc_trio.telemetry.log import get_logger
+
+log = get_logger(part="registrar")
+
+# A command that was created has to be written down, or nobody knows its token: for this long even when we stop.
+SAVE_SECONDS = 5.0
+_TAKEN = "api.command.duplicate_trigger.app_error"
+
+
+@frozen
+class TeamResult:
+    """What a team has now: `commands` with their tokens, and the triggers or the step that failed, in words."""
+
+    team: TeamId
+    commands: tuple[SlashCommand, ...] = ()
+    failures: tuple[str, ...] = ()
+
+    @property
+    def is_complete(self) -> bool:
+        return not self.failures
+
+
+@frozen(eq=False)
+class CommandRegistrar:
+    """Registers `wanted` for one account; `remember` and `forget` write through to the journal."""
+
+    api: Api
+    who: Registrar
+    wanted: tuple[CommandSpec, ...]
+    remember: Callable[[SlashCommand], Awaitable[object]]
+    forget: Callable[[CommandId], Awaitable[object]]
+    log_fields: dict[str, str] = field(factory=dict)
+
+    async def register(self, team: TeamId, remembered: Sequence[SlashCommand]) -> TeamResult:
+        """Make the team's commands ours; never raises for what the server says."""
+        try:
+            listed = await self._listed(team)
+        except MattermostError as problem:
+            log.error(
+                "mattermost: failed to register slash commands", team=team, problem=str(problem), **self.log_fields
+            )
+            return TeamResult(team, failures=(f"the team's commands can't be listed: {problem}",))
+        commands: list[SlashCommand] = []
+        failures: list[str] = []
+        for action in plan_team(team, listed, remembered, self.wanted, self.who):
+            try:
+                made = await self._do(action)
+            except MattermostError as problem:
+                failures.append(f"{_trigger(action)}: {problem}")
+                log.error(
+                    "mattermost: failed to register slash commands",
+                    team=team,
+                    command=_trigger(action),
+                    problem=str(problem),
+                    **self.log_fields,
+                )
+                continue
+            if made is not None:
+                commands.append(made)
+        return TeamResult(team, tuple(commands), tuple(failures))
+
+    async def remove(self, commands: Sequence[SlashCommand]) -> tuple[SlashCommand, ...]:
+        """Delete commands of ours from the server and from memory; returns those that could not be deleted."""
+        left = []
+        for command in commands:
+            try:
+                await self._delete(command)
+            except MattermostError as problem:
+                left.append(command)
+                log.error("mattermost: slash command cleanup failed", command=command.trigger, problem=str(problem))
+        return tuple(left)
+
+    async def left_behind(self, team: TeamId, *, reason: str) -> tuple[Delete, ...]:
+        """What of ours a team still has. Raises MattermostError where the bot may not list commands."""
+        return clean_up(await self.api.commands.list(team), self.who, reason=reason)
+
+    async def _listed(self, team: TeamId) -> tuple[SlashCommand, ...] | None:
+        """The team's commands, None where the bot may create commands but not list them."""
+        try:
+            return await self.api.commands.list(team)
+        except MattermostRejected as refusal:
+            if refusal.status == 403:
+                return None
+            raise
+
+    async def _do(self, action: Action) -> SlashCommand | None:
+        """Carry out one action; the command if it is to be served from now on."""
+        match action:
+            case Reuse(command):
+                await self.remember(command)
+                return command
+            case Update(command):
+                return await self._update(command)
+            case Recreate(old, command):
+                await self._delete(evolve(command, id=old))
+                return await self._create(command)
+            case Create(command):
+                return await self._create(command)
+            case SkipForeign(trigger, foreign):
+                log.warning("slash command is somebody else's", command=trigger, foreign=foreign, **self.log_fields)
+                return None
+            case Delete(command, reason):
+                await self._delete(command)
+                log.info("slash command deleted", command=command.trigger, why=reason, **self.log_fields)
+                return None
+
+    async def _create(self, command: SlashCommand) -> SlashCommand | None:
+        try:
+            # Shielded: between the server's answer and our note, a stop would orphan the command with its token.
+            with trio.CancelScope(shield=True), trio.move_on_after(SAVE_SECONDS) as budget:
+                made = await self.api.commands.create(command)
+                if not made.token:
+                    raise PayloadError(f"the server created /{command.trigger} without telling its token")
+                await self.remember(made)
+        except MattermostRejected as refusal:
+            if refusal.code != _TAKEN:
+                raise
+            # Somebody else's, which we could not see.
+            log.warning("slash command is taken", command=command.trigger, **self.log_fields)
+            return None
+        if budget.cancelled_caught:
+            raise PayloadError(f"/{command.trigger} was not created within {SAVE_SECONDS:g} s")
+        log.info("slash command registered", command=command.trigger, **self.log_fields)
+        return made
+
+    async def _update(self, command: SlashCommand) -> SlashCommand | None:
+        try:
+            made = await self.api.commands.update(command)
+        except MattermostRejected as refusal:
+            log.info("slash command can't be updated", command=command.trigger, problem=str(refusal), **self.log_fields)
+            await self._delete(command)
+            return await self._create(evolve(command, id=CommandId(""), token=""))
+        # Some servers leave the token out of the answer; it does not change with an update.
+        updated = made if made.token else evolve(made, token=command.token)
+        await self.remember(updated)
+        log.info("slash command updated", command=command.trigger, **self.log_fields)
+        return updated
+
+    async def _delete(self, command: SlashCommand) -> None:
+        try:
+            await self.api.commands.delete(command.id)
+        except MattermostRejected as refusal:
+            if refusal.status != 404:  # 404: it is gone already, or never was ours to see
+                raise
+        await self.forget(command.id)
+
+
+def _trigger(action: Action) -> str:
+    return action.trigger if isinstance(action, SkipForeign) else action.command.trigger

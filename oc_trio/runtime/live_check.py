@@ -1,0 +1,128 @@
+"""Whether a slash command's token is the one that the server has now: asked live, together, and not too often.
+
+Calls for one command and token share one look-up. A token that was refused is refused again for 5 s without asking;
+it says nothing about other tokens, so that a guesser can't lock the real ones out.
+"""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable
+from typing import TypeVar
+
+import trio
+from attrs import define, field, frozen
+
+from oc_trio.core.entities import SlashCommand
+from oc_trio.core.slash import SlashCall, is_current
+from oc_trio.errors import MattermostError
+from oc_trio.ids import CommandId
+from oc_trio.mattermost.client import Api
+from oc_trio.telemetry.log import get_logger
+
+log = get_logger(part="slash")
+
+T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+LOOKUP_SECONDS = 1.0
+NEGATIVE_SECONDS = 5.0
+# Look-ups per command for tokens that we don't know: 20 at once, then one each half second.
+BURST, REFILL_SECONDS = 20.0, 0.5
+MOST_KEPT = 2000
+
+
+@frozen
+class _Key:
+    command: CommandId
+    token: str
+
+
+@define
+class _Asking:
+    done: trio.Event = field(factory=trio.Event)
+    found: SlashCommand | None = None
+    is_answered: bool = False
+
+
+@define
+class _Bucket:
+    tokens: float
+    at: float
+
+
+@define(eq=False)
+class LiveCheck:
+    """One account's look-ups; every table is bounded."""
+
+    api: Api
+    _asking: dict[_Key, _Asking] = field(init=False, factory=dict)
+    _refused: OrderedDict[_Key, float] = field(init=False, factory=OrderedDict)
+    _buckets: OrderedDict[CommandId, _Bucket] = field(init=False, factory=OrderedDict)
+    _quiet_until: float = field(init=False, default=0.0)
+
+    async def confirm(self, command: SlashCommand, call: SlashCall, *, known: bool) -> SlashCommand | None:
+        """The server's record if it vouches for the call, else None; `known` says that the token is the one we hold."""
+        key = _Key(command.id, hashlib.sha256(call.token.encode("utf-8", "surrogatepass")).hexdigest())
+        if trio.current_time() < self._refused.get(key, 0.0):
+            return None
+        asking = self._asking.get(key)
+        if asking is None:
+            # A token that we hold is spared the budget that guessers use up.
+            if not known and not self._may_ask(command.id):
+                return None
+            asking = self._asking[key] = _Asking()
+            try:
+                asking.found = await self._look_up(command)
+                asking.is_answered = True
+            finally:
+                del self._asking[key]
+                asking.done.set()
+        else:
+            await asking.done.wait()
+        live = asking.found
+        if live is not None and is_current(command, live, call):
+            return live
+        if not asking.is_answered:
+            return None  # the one who asked hung up: that says nothing about the token
+        _put(self._refused, key, trio.current_time() + NEGATIVE_SECONDS)
+        return None
+
+    async def _look_up(self, command: SlashCommand) -> SlashCommand | None:
+        found = await self._within(lambda: self.api.commands.get(command.id))
+        if found is not None and not found.delete_at:
+            return found
+        listed = await self._within(lambda: self.api.commands.list(command.team_id))
+        if listed is None:
+            log.warning("mattermost: slash command can't be confirmed by the server", command=command.trigger)
+            return None
+        return next((other for other in listed if other.id == command.id), found)
+
+    async def _within(self, ask: Callable[[], Awaitable[T]]) -> T | None:
+        try:
+            with trio.fail_after(LOOKUP_SECONDS):
+                return await ask()
+        except (MattermostError, trio.TooSlowError) as problem:
+            log.info("slash command look-up failed", problem=str(problem) or type(problem).__name__)
+            return None
+
+    def _may_ask(self, command: CommandId) -> bool:
+        now = trio.current_time()
+        bucket = self._buckets.get(command) or _Bucket(BURST, now)
+        bucket.tokens = min(BURST, bucket.tokens + (now - bucket.at) / REFILL_SECONDS)
+        bucket.at = now
+        _put(self._buckets, command, bucket)
+        if bucket.tokens >= 1.0:
+            bucket.tokens -= 1.0
+            return True
+        if now >= self._quiet_until:
+            self._quiet_until = now + NEGATIVE_SECONDS
+            log.warning("slash command validation is rate-limited", command=command)
+        return False
+
+
+def _put(table: OrderedDict[K, V], key: K, value: V) -> None:
+    table[key] = value
+    table.move_to_end(key)
+    while len(table) > MOST_KEPT:
+        table.popitem(last=False)

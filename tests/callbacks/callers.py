@@ -1,0 +1,117 @@
+"""Callers and faces for tests of the public port: they record what they are asked."""
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from typing import Any
+
+from attrs import define, field
+from quart_trio import QuartTrio
+
+from oc_trio.callbacks.app import build_app
+from oc_trio.callbacks.faces import ClickFace, CommandFace, Faces, HookFace
+from oc_trio.callbacks.turnstile import Limits
+from oc_trio.core.entities import SlashCommand
+from oc_trio.core.hooks import Hook, HookKind
+from oc_trio.core.interactions import Press
+from oc_trio.core.questions import DialogAnswer
+from oc_trio.core.slash import SlashCall
+from oc_trio.core.sourceip import ProxyTrust
+from oc_trio.ids import AccountId, CommandId, TeamId
+from oc_trio.telemetry.metrics import Metrics
+
+COMMAND_PATH = "/api/channels/mattermost/command"
+CLICK_PATH = "/mattermost/interactions/default"
+BOT_TOKEN = "test-bot-token"
+HOOK_TOKEN = "hook-secret-0123456789"
+MAIN = AccountId("default")
+
+STATUS = SlashCommand(CommandId("c1"), TeamId("team1"), "oc_status", url="http://gw/", token="tok-status")
+MODEL = SlashCommand(CommandId("c2"), TeamId("team1"), "oc_model", url="http://gw/", token="tok-model")
+
+FORM = {
+    "token": "tok-status",
+    "team_id": "team1",
+    "channel_id": "chan1",
+    "user_id": "user1",
+    "command": "/oc_status",
+    "text": "",
+}
+
+
+@define(eq=False)
+class Desk:
+    """Answers everything and remembers it; `fail` is raised instead, once it is set."""
+
+    known: tuple[SlashCommand, ...] | None = (STATUS, MODEL)
+    calls: list[SlashCall] = field(factory=list)
+    presses: list[Press] = field(factory=list)
+    dialogs: list[DialogAnswer] = field(factory=list)
+    hooks: list[tuple[HookKind, Hook]] = field(factory=list)
+    fail: Exception | None = None
+
+    async def call(self, call: SlashCall) -> str:
+        self.calls.append(call)
+        self._perhaps_fail()
+        return "Processing..."
+
+    async def click(self, press: Press) -> Mapping[str, Any]:
+        self.presses.append(press)
+        self._perhaps_fail()
+        return {}
+
+    async def dialog(self, answer: DialogAnswer) -> Mapping[str, Any]:
+        self.dialogs.append(answer)
+        return {}
+
+    async def take(self, kind: HookKind, hook: Hook) -> str:
+        self.hooks.append((kind, hook))
+        self._perhaps_fail()
+        return f"hook:{kind.value}:1"
+
+    def _perhaps_fail(self) -> None:
+        if self.fail is not None:
+            raise self.fail
+
+
+@define(eq=False)
+class Port:
+    """An app with one account behind it, as tests call it."""
+
+    app: QuartTrio
+    faces: Faces
+    desk: Desk
+    metrics: Metrics
+    stack: ExitStack  # holds the account in its place for as long as the port lives
+
+    async def post(
+        self,
+        path: str,
+        body: bytes = b"",
+        *,
+        method: str = "POST",
+        headers: Mapping[str, str] | None = None,
+        peer: str = "127.0.0.1",
+    ) -> tuple[int, bytes, Mapping[str, str]]:
+        client: Any = self.app.test_client()
+        response = await client.open(
+            path, method=method, data=body, headers=dict(headers or {}), scope_base={"client": (peer, 4000)}
+        )
+        return response.status_code, bytes(await response.get_data(as_text=False)), dict(response.headers)
+
+
+def open_port(
+    *,
+    known: tuple[SlashCommand, ...] | None = (STATUS, MODEL),
+    limits: Limits | None = None,
+    trust: ProxyTrust | None = None,
+    arrange: Callable[[Faces, Desk, ExitStack], None] | None = None,
+) -> Port:
+    """A port whose account is there, unless `arrange` puts something else behind the paths."""
+    desk, metrics, stack = Desk(known), Metrics(), ExitStack()
+    faces = Faces((COMMAND_PATH,), {MAIN: ()}, HookFace("/hooks", lambda: HOOK_TOKEN, desk.take))
+    if arrange is not None:
+        arrange(faces, desk, stack)
+    else:
+        stack.enter_context(faces.commands(MAIN, COMMAND_PATH, CommandFace(lambda: desk.known, desk.call)))
+        stack.enter_context(faces.clicks(MAIN, ClickFace(lambda: BOT_TOKEN, desk.click, desk.dialog)))
+    return Port(build_app(faces, metrics=metrics, trust=trust, limits=limits), faces, desk, metrics, stack)

@@ -1,0 +1,42 @@
+"""The plain API of a world, and what it keeps for the reader."""
+
+import random
+from itertools import pairwise
+
+from oc_trio.sandbox.demo import seed
+from oc_trio.sandbox.world import World
+from oc_trio.sandbox.writing import Change
+from tests.sandbox.conftest import Scene
+
+
+def test_equal_seeds_make_equal_worlds() -> None:
+    """Clock and randomness come from outside, so ids and tokens repeat."""
+    one, other = (seed(World(lambda: 1_800_000_000_000, random.Random(3))) for _ in range(2))
+    assert one.bot == other.bot
+    assert one.town_square.id == other.town_square.id
+
+
+def test_the_transcript_keeps_every_version(scene: Scene) -> None:
+    """Each edit is kept with its time, in order; a deletion is marked and takes nothing away."""
+    world, channel = scene.world, scene.demo.town_square
+    post = world.post_as(scene.demo.bot, channel, "partial")
+    world.writing.apply(post, Change("final"))
+    world.writing.delete(world.users.get(scene.demo.bot.id), post.id)
+    (said,) = world.transcript(channel)
+    assert said.messages == ("partial", "final")
+    assert said.versions[0][0] < said.versions[1][0] < said.deleted_at
+    assert said.username == "bot"
+
+
+def test_posts_of_one_millisecond_keep_their_order(scene: Scene) -> None:
+    """Creation times are strictly later one after another under a clock that stands still."""
+    times = [scene.world.post_as(scene.demo.alice, scene.demo.town_square, str(n)).create_at for n in range(50)]
+    assert all(earlier < later for earlier, later in pairwise(times))
+
+
+def test_secrets_are_not_shown(scene: Scene) -> None:
+    """Passwords and tokens stay out of the repr of records."""
+    user = scene.world.users.find_name("alice")
+    (access,) = scene.world.users.tokens_of(scene.demo.bot.id)
+    assert "Passw0rd!x" not in repr(user)
+    assert scene.demo.bot.token not in repr(access)
