@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import httpx
-from attrs import evolve, field, frozen
+from attrs import define, evolve, field, frozen
 
 from oc_trio.agent.build import AgentSpec, build_agent
 from oc_trio.agent.exchange import Deadlines
@@ -55,14 +55,22 @@ class AgentSetup:
     tools: Toolbox = field(factory=NoTools)
 
 
-@frozen(eq=False)
+@define(eq=False)
 class AgentTable:
-    """All agents of the configuration; `models` lists every `provider/model` that can be chosen."""
+    """All agents of the configuration; `models` lists every `provider/model` that can be chosen.
+
+    One table serves all accounts. `become` is the only change: turns that run keep the agent they began with.
+    """
 
     setups: Mapping[AgentId, AgentSetup]
     by_model: Mapping[str, Agent]
     primary: Mapping[AgentId, str]
     default: AgentId
+
+    def become(self, other: "AgentTable") -> None:
+        """Hold what `other` holds, from the next turn on."""
+        self.setups, self.by_model = other.setups, other.by_model
+        self.primary, self.default = other.primary, other.default
 
     @property
     def models(self) -> tuple[str, ...]:

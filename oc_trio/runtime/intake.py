@@ -42,8 +42,8 @@ class Admitted:
 
 @frozen
 class Case:
-    """One post as far as it is known: its facts, the way an answer takes (None in an unknown place), what the agent or the
-    command reads of it.
+    """One post as far as it is known: its facts, the way of an answer (None in an unknown place), and what the agent or
+    the command reads of it.
     """
 
     facts: Inbound

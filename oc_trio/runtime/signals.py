@@ -1,7 +1,7 @@
 """Signals become calls: SIGTERM and SIGINT drain, a second one exits at once, SIGHUP reloads."""
 
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import NoReturn
 
 import trio
@@ -15,10 +15,10 @@ async def serve_signals(
     *,
     drain: Callable[[str], None],
     abort: Callable[[], None],
-    reload: Callable[[], Awaitable[None]],
+    reload: Callable[[], None],
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> NoReturn:
-    """Started means: the handlers are in place. `drain` and `abort` must not block."""
+    """Started means: the handlers are in place. The calls must not block."""
     asked = False
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as received:
         task_status.started()
@@ -26,7 +26,7 @@ async def serve_signals(
             name = signal.Signals(number).name
             if number == signal.SIGHUP:
                 log.info("reloading the configuration", signal=name)
-                await reload()
+                reload()
             elif asked:
                 log.warning("second signal: exiting now; the journal keeps what is unfinished", signal=name)
                 abort()

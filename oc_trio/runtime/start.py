@@ -15,13 +15,7 @@ JOURNAL = "journal.sqlite3"
 
 def prepare(loaded: Loaded, environ: Mapping[str, str]) -> Gateway:
     """Raises StoreError where the state directory can't be made."""
-    redactor = Redactor(_secrets(loaded))
-    wanted = loaded.config.logging.format
-    configure(
-        level=loaded.config.logging.level.value,
-        json=None if wanted is LogFormat.AUTO else wanted is LogFormat.JSON,
-        redactor=redactor,
-    )
+    apply_logging(loaded)
     log = get_logger(part="start")
     for warning in loaded.warnings:
         log.warning(str(warning))
@@ -30,7 +24,17 @@ def prepare(loaded: Loaded, environ: Mapping[str, str]) -> Gateway:
     urls += [provider.base_url for provider in loaded.config.models.providers.values()]
     needs_tls = any(not url.startswith("http://") for url in urls)
     wiring = Wiring(ssl_context=ssl.create_default_context() if needs_tls else None)
-    return Gateway(loaded, journal_location(loaded), wiring, environ=environ)
+    return Gateway(loaded, journal_location(loaded), wiring, environ=environ, apply_logging=apply_logging)
+
+
+def apply_logging(loaded: Loaded) -> None:
+    """Level, form and the secrets to keep out of every line."""
+    wanted = loaded.config.logging.format
+    configure(
+        level=loaded.config.logging.level.value,
+        json=None if wanted is LogFormat.AUTO else wanted is LogFormat.JSON,
+        redactor=Redactor(_secrets(loaded)),
+    )
 
 
 def journal_location(loaded: Loaded, *, create: bool = True) -> str:
@@ -47,5 +51,6 @@ def journal_location(loaded: Loaded, *, create: bool = True) -> str:
 
 def _secrets(loaded: Loaded) -> list[str]:
     found = [account.bot_token.reveal() for account in loaded.accounts.values()]
-    found += [provider.api_key.reveal() for provider in loaded.config.models.providers.values()]
+    for provider in loaded.config.models.providers.values():
+        found += [secret.reveal() for secret in (provider.api_key, *provider.headers.values(), *provider.env.values())]
     return [*found, loaded.config.hooks.token.reveal(), loaded.config.store.url.reveal()]
