@@ -11,8 +11,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "buttons": ("buttons", "Sign buttons for posts of your own scripts."),
     "config": ("config", "Check, show or translate the configuration."),
     "demo": ("demo", "Try it here: a chat page, an agent and the gateway in one process."),
+    "explain": ("explain", "Say what was decided about a post, and why."),
+    "pairing": ("pairing", "Let people in who asked to write to the bot."),
     "run": ("run", "Connect the configured accounts and answer."),
     "sandbox": ("sandbox", "Run an embedded chat server for trying things out."),
+    "sessions": ("sessions", "List, show or reset conversations."),
 }
 
 

@@ -147,7 +147,7 @@ def render_message(text: str, *, name: str, user_id: UserId, post_id: PostId, ch
 
 
 def spoken(rendered: str) -> str:
-    """The words alone of what `render_message` and `render` made, for a reader that is no model; other text as it is."""
+    """The words alone of what `render_message` and `render` made, if they did: for a reader that is no model."""
     current = rendered.rpartition(f"{CURRENT_HEADER}\n")[2]
     return "\n\n".join(_RENDERED.findall(current)) or current
 

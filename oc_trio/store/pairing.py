@@ -130,3 +130,10 @@ class Pairing:
             lambda tx: tx.all("SELECT user_id FROM pairing WHERE account = ? AND approved_at > 0", account)
         )
         return frozenset(UserId(row[0]) for row in rows)
+
+    async def approvals(self, account: AccountId | None) -> tuple[PairingRow, ...]:
+        """Who was let in, latest first; None asks for all accounts."""
+        rows = await self._engine.run(
+            lambda tx: tx.all(SELECT + " WHERE approved_at > 0 ORDER BY approved_at DESC, user_id")
+        )
+        return tuple(PairingRow(*row) for row in rows if account is None or row[0] == account)

@@ -23,6 +23,7 @@ from tests.callbacks.callers import (
     Desk,
     open_port,
 )
+from tests.logbook import Logbook
 
 FORM_TYPE = {"Content-Type": "application/x-www-form-urlencoded"}
 JSON_TYPE = {"Content-Type": "application/json"}
@@ -214,12 +215,14 @@ async def test_nothing_else_is_served(path: str) -> None:
     assert (await open_port().post(path, form(), headers=FORM_TYPE))[0] == 404
 
 
-async def test_a_failing_journal_is_503_not_500() -> None:
+async def test_a_failing_journal_is_503_not_500(logbook: Logbook) -> None:
     """What we fail at ourselves is said as such, without a traceback."""
     port = open_port()
     port.desk.fail = StoreError("the disk is full")
     status, body, _ = await port.post(COMMAND_PATH, form(), headers=FORM_TYPE)
     assert (status, b"disk" in body) == (503, False)
+    (logged,) = logbook.said("callback failed")
+    assert logged["problem"] == "the disk is full"
 
 
 async def test_a_refusal_of_the_account_is_passed_on() -> None:

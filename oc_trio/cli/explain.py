@@ -1,0 +1,115 @@
+"""`oc-trio explain`: the life of one post, from the journal: what was decided, why, and what became of it."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from oc_trio.cli.journal import EXIT_CODES, chosen, fail, print_json, shared_options, when, with_journal
+
+if TYPE_CHECKING:
+    from oc_trio.store.explain import PostLife
+
+
+@click.command("explain", epilog=EXIT_CODES)
+@click.argument("post")
+@shared_options
+def command(post: str, config_path: str | None, account: str | None, *, as_json: bool) -> None:
+    """Say what was decided about POST and why: its id, or a permalink to it.
+
+    Takes messages from people, answers of the bot, and the ids that the log names (turn, outbox). Works beside a
+    running gateway.
+    """
+    post_id = id_of(post)
+    life = with_journal(config_path, lambda store, _loaded: store.explain(post_id, chosen(account)))
+    if life is None:
+        fail(f"{post_id} never reached this gateway, or is beyond retention")
+    elif as_json:
+        print_json(plain(life))
+    else:
+        click.echo("\n".join(story(life)))
+
+
+def id_of(post: str) -> str:
+    """The id in a permalink (`https://chat.example.com/team/pl/<id>`); an id is taken as it is."""
+    return post.strip().split("?")[0].split("#")[0].rstrip("/").rpartition("/")[2]
+
+
+def plain(life: "PostLife") -> dict[str, Any]:
+    """As JSON values. Bodies of posts are left out: the chat server has them."""
+    from enum import Enum
+
+    from attrs import asdict
+
+    def readable(_owner: type, _field: object, value: Any) -> Any:
+        return value.value if isinstance(value, Enum) else value
+
+    whole = asdict(life, value_serializer=readable)
+    for row in whole["outbox"]:
+        del row["body"]
+    for owed in whole["obligations"]:
+        del owed["payload"]
+    if whole["turn"]:
+        del whole["turn"]["final"]
+    return whole
+
+
+def story(life: "PostLife") -> list[str]:
+    """The same for people: what happened, in the order in which it happened."""
+    moments = sorted(_moments(life), key=lambda moment: moment[0])
+    kind = "a post of the bot" if life.ours else "a message to the bot"
+    lines = [f"{life.post_id}: {kind}"]
+    lines += [f"  {when(at)}  {text}" for at, text in moments]
+    lines += [
+        f"  {used.model or 'the model'} used {used.input_tokens} tokens in, {used.output_tokens} out"
+        for used in life.usage
+    ]
+    return lines
+
+
+def _moments(life: "PostLife") -> list[tuple[int, str]]:
+    found: list[tuple[int, str]] = []
+    for seen in life.seen:
+        where = f"channel {seen.channel_id}" + (f", thread {seen.root_id}" if seen.root_id else "")
+        found.append((seen.create_at, f"{seen.trigger} written by {seen.user_id} in {where}"))
+        found.append((seen.at, f"account {seen.account} saw it ({seen.source.value}): {seen.decision}, {seen.reason}"))
+    for owed in life.obligations:
+        state = "owes an answer" if not owed.state.is_terminal else "owed an answer"
+        tries = f", {owed.attempts} attempt{'s' if owed.attempts != 1 else ''}" if owed.attempts else ""
+        found.append((owed.admitted_at, f"{owed.account} {state} in session {owed.session}{tries}"))
+        if owed.state.is_terminal and life.turn is None:
+            found.append((owed.ended_at, _outcome(owed.state.value, owed.outcome_posts, owed.outcome_reason)))
+    found += [
+        (row.created_at, _row(row.kind.value, row.state.value, row.post_id, row.attempts, row.error))
+        for row in life.outbox
+    ]
+    turn = life.turn
+    if turn is not None:
+        shown = f", shown in {', '.join(turn.drafts)}" if turn.drafts else ""
+        found.append((turn.begun_at, f"turn {turn.id} began{shown}"))
+        if turn.final:
+            found.append((turn.ended_at or turn.begun_at, f"its end was decided: {_decided(turn.final)}"))
+        if turn.outcome is not None:
+            outcome = turn.outcome
+            found.append((turn.ended_at, _outcome(outcome.state.value, outcome.posts, outcome.reason)))
+        else:
+            found.append((turn.begun_at, "the turn has not ended"))
+    return found
+
+
+def _row(kind: str, state: str, post_id: str | None, attempts: int, error: str) -> str:
+    return (
+        f"{kind} post {post_id or '(no id yet)'}: {state}"
+        + (f" after {attempts} attempts" if attempts > 1 else "")
+        + (f", {error}" if error else "")
+    )
+
+
+def _outcome(state: str, posts: tuple[str, ...], reason: str) -> str:
+    return state + (f" as {', '.join(posts)}" if posts else "") + (f": {reason}" if reason else "")
+
+
+def _decided(final: str) -> str:
+    """What is worth telling of the written decision."""
+    decision = json.loads(final)
+    return ", ".join(f"{key} {value}" for key, value in decision.items() if key in ("state", "reason") and value)

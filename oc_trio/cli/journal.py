@@ -1,0 +1,100 @@
+"""What commands that read the journal share: it is opened beside a running gateway, never created or migrated."""
+
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from oc_trio.config.load import Loaded
+    from oc_trio.ids import AccountId
+    from oc_trio.store.store import Store
+
+EX_FAILED = 1
+EX_UNAVAILABLE = 69
+EX_TEMPFAIL = 75
+EX_CONFIG = 78
+EXIT_CODES = "Exit codes: 0 done, 1 nothing like that, 2 wrong usage, 75 the journal can't be read, 78 configuration."
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+
+
+def shared_options(function: F) -> F:
+    """`--config`, `--account` and `--json`."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print JSON."),
+        click.option("--account", metavar="ID", help="Only this account."),
+        click.option("--config", "config_path", metavar="PATH", help="Configuration file (or OC_TRIO_CONFIG)."),
+    ):
+        function = option(function)
+    return function
+
+
+def with_journal(
+    config_path: str | None, work: Callable[["Store", "Loaded"], Awaitable[T]], *, connect: bool = False
+) -> T:
+    """What `work` returns, given the journal; a failure is one line on stderr and an exit code.
+
+    Without `connect` neither tokens nor servers have to be configured.
+    """
+    import trio
+
+    from oc_trio.config.load import load
+    from oc_trio.errors import ConfigError, MattermostError, OcTrioError
+    from oc_trio.runtime.start import journal_location
+    from oc_trio.store.store import open_store
+
+    async def main(loaded: "Loaded") -> T:
+        async with open_store(journal_location(loaded, create=False), exclusive=False) as store:
+            return await work(store, loaded)
+
+    try:
+        return trio.run(main, load(config_path, os.environ, isolate=True, connect=connect))
+    except* OcTrioError as group:
+        problem: BaseException = group
+        while isinstance(problem, BaseExceptionGroup):
+            problem = problem.exceptions[0]
+        click.echo(f"oc-trio: {problem}", err=True)
+        codes = {ConfigError: EX_CONFIG, MattermostError: EX_UNAVAILABLE}
+        sys.exit(next((code for kind, code in codes.items() if isinstance(problem, kind)), EX_TEMPFAIL))
+    raise AssertionError("unreachable: the run returned or was told why not")
+
+
+def chosen(account: str | None) -> "AccountId | None":
+    """The account as it is spelled in the journal."""
+    from oc_trio.config.accounts import normalize_account_id
+
+    return normalize_account_id(account) if account else None
+
+
+def when(at: int) -> str:
+    """Milliseconds since the epoch for people, in UTC; a dash for never."""
+    return f"{datetime.fromtimestamp(at / 1000, UTC):%Y-%m-%d %H:%M:%S}" if at else "-"
+
+
+def now_ms() -> int:
+    import time
+
+    return time.time_ns() // 1_000_000
+
+
+def print_json(value: object) -> None:
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """Columns as wide as they need to be."""
+    widths = [max(len(row[at]) for row in (heads, *rows)) for at in range(len(heads))]
+    for row in (heads, *rows):
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+
+
+def fail(message: str) -> None:
+    """One line on stderr, exit code 1."""
+    click.echo(f"oc-trio: {message}", err=True)
+    sys.exit(EX_FAILED)

@@ -1,0 +1,143 @@
+"""`oc-trio pairing`: who asked to write to the bot directly, and who may."""
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from oc_trio.cli.journal import (
+    EX_UNAVAILABLE,
+    EXIT_CODES,
+    chosen,
+    fail,
+    now_ms,
+    print_json,
+    print_table,
+    shared_options,
+    when,
+    with_journal,
+)
+
+if TYPE_CHECKING:
+    from oc_trio.config.load import Loaded
+    from oc_trio.store.pairing import PairingRow
+    from oc_trio.store.store import Store
+
+APPROVED = "You may write to me here now."
+# Written as for other gateways; there is only one.
+_platform = click.argument("platform", type=click.Choice(["mattermost"]), expose_value=False)
+_maybe_platform = click.argument("platform", type=click.Choice(["mattermost"]), required=False, expose_value=False)
+
+
+@click.group(name="pairing")
+def command() -> None:
+    """Let people in who asked to write to the bot directly. Takes effect at once in a running gateway."""
+
+
+@command.command("list", epilog=EXIT_CODES)
+@_maybe_platform
+@shared_options
+@click.option("--approved", is_flag=True, help="Those who were let in, instead of those who wait.")
+def list_(config_path: str | None, account: str | None, *, as_json: bool, approved: bool) -> None:
+    """Requests that wait for an answer; each is void after an hour."""
+
+    async def read(store: "Store", _loaded: "Loaded") -> "tuple[PairingRow, ...]":
+        wanted = chosen(account)
+        return await store.pairing.approvals(wanted) if approved else await store.pairing.pending(wanted, now_ms())
+
+    rows = with_journal(config_path, read)
+    if as_json:
+        print_json([_plain(row) for row in rows])
+    elif not rows:
+        click.echo("nobody was let in yet" if approved else "nobody is waiting")
+    elif approved:
+        print_table(
+            ("ACCOUNT", "USER", "USER ID", "SINCE (UTC)"),
+            [(row.account, f"@{row.name}", row.user_id, when(row.approved_at)) for row in rows],
+        )
+    else:
+        print_table(
+            ("CODE", "ACCOUNT", "USER", "USER ID", "EXPIRES (UTC)"),
+            [(row.code, row.account, f"@{row.name}", row.user_id, when(row.expires_at)) for row in rows],
+        )
+
+
+@command.command(epilog=EXIT_CODES)
+@_platform
+@click.argument("code")
+@shared_options
+@click.option("--notify", is_flag=True, help="Tell the person, in their direct messages.")
+def approve(code: str, config_path: str | None, account: str | None, *, as_json: bool, notify: bool) -> None:
+    """Let in whoever was given CODE: for direct messages only, and until it is revoked.
+
+    With --notify exit code 69 means: let in, but could not be told.
+    """
+    from oc_trio.core.pairing import normalise_code
+    from oc_trio.runtime.notify import tell
+
+    async def work(store: "Store", loaded: "Loaded") -> "tuple[PairingRow | None, str]":
+        row = await store.pairing.approve(chosen(account), normalise_code(code), now_ms())
+        if row is None or not notify:
+            return row, ""
+        if row.account not in loaded.accounts:
+            return row, f"account {row.account} is not configured"
+        return row, await tell(loaded.accounts[row.account], row.user_id, APPROVED, key=f"paired.{row.approved_at}")
+
+    row, trouble = with_journal(config_path, work, connect=notify)
+    if row is None:
+        fail(f"no request with the code {code} is waiting{_which(account)}")
+        return
+    if as_json:
+        print_json({**_plain(row), "notified": notify and not trouble})
+    else:
+        click.echo(f"@{row.name} ({row.user_id}) may write to account {row.account} now")
+    if trouble:
+        click.echo(f"oc-trio: they could not be told: {trouble}", err=True)
+        sys.exit(EX_UNAVAILABLE)
+
+
+@command.command(epilog=EXIT_CODES)
+@_platform
+@click.argument("code")
+@shared_options
+def reject(code: str, config_path: str | None, account: str | None, *, as_json: bool) -> None:
+    """Refuse the request with CODE; its sender may ask again."""
+    from oc_trio.core.pairing import normalise_code
+
+    row = with_journal(config_path, lambda store, _loaded: store.pairing.reject(chosen(account), normalise_code(code)))
+    if row is None:
+        fail(f"no request with the code {code} is waiting{_which(account)}")
+    elif as_json:
+        print_json(_plain(row))
+    else:
+        click.echo(f"@{row.name} ({row.user_id}) was not let in")
+
+
+@command.command(epilog=EXIT_CODES)
+@_platform
+@click.argument("user")
+@shared_options
+def revoke(user: str, config_path: str | None, account: str | None, *, as_json: bool) -> None:
+    """Take back what USER, a user id, was granted; in every account unless --account names one."""
+
+    async def work(store: "Store", _loaded: "Loaded") -> "list[PairingRow]":
+        granted = [row for row in await store.pairing.approvals(chosen(account)) if row.user_id == user]
+        return [row for row in granted if await store.pairing.revoke(row.account, row.user_id)]
+
+    rows = with_journal(config_path, work)
+    if not rows:
+        fail(f"{user} was not let in{_which(account)}; see oc-trio pairing list --approved")
+    elif as_json:
+        print_json([_plain(row) for row in rows])
+    else:
+        click.echo(f"{user} may no longer write to account {', '.join(row.account for row in rows)}")
+
+
+def _which(account: str | None) -> str:
+    return f" for account {account}" if account else ""
+
+
+def _plain(row: "PairingRow") -> dict[str, Any]:
+    from attrs import asdict
+
+    return asdict(row)

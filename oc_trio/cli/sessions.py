@@ -1,0 +1,104 @@
+"""`oc-trio sessions`: the conversations in the journal: list them, read one, begin one anew."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from oc_trio.cli.journal import (
+    EXIT_CODES,
+    chosen,
+    fail,
+    now_ms,
+    print_json,
+    print_table,
+    shared_options,
+    when,
+    with_journal,
+)
+
+if TYPE_CHECKING:
+    from oc_trio.config.load import Loaded
+    from oc_trio.store.sessions import SessionRow
+    from oc_trio.store.store import Store
+
+_ENTRIES = 1000
+
+
+@click.group(name="sessions")
+def command() -> None:
+    """List, show or reset conversations. Works beside a running gateway."""
+
+
+@command.command("list", epilog=EXIT_CODES)
+@shared_options
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many, latest first.")
+def list_(config_path: str | None, account: str | None, limit: int, *, as_json: bool) -> None:
+    """Conversations, the latest first."""
+    rows = with_journal(config_path, lambda store, _loaded: store.sessions.list(chosen(account)))[:limit]
+    if as_json:
+        print_json([_plain(row) for row in rows])
+    elif rows:
+        print_table(
+            ("LAST USED (UTC)", "ACCOUNT", "AGENT", "SESSION"),
+            [(when(row.last_at), row.account, row.agent, row.key) for row in rows],
+        )
+    else:
+        click.echo("there are no conversations yet")
+
+
+@command.command(epilog=EXIT_CODES)
+@click.argument("key")
+@shared_options
+def show(key: str, config_path: str | None, account: str | None, *, as_json: bool) -> None:
+    """What was said in the conversation KEY since it was last reset."""
+
+    async def read(store: "Store", _loaded: "Loaded") -> "tuple[SessionRow, tuple[str, ...]] | None":
+        row = await _find(store, key, account)
+        return (row, await store.transcripts.load(row.key, _ENTRIES)) if row else None
+
+    found = with_journal(config_path, read)
+    if found is None:
+        fail(f"there is no conversation {key}")
+        return
+    row, entries = found
+    said = [json.loads(entry) for entry in entries]
+    if as_json:
+        print_json({**_plain(row), "entries": said})
+        return
+    click.echo(f"{row.key}: agent {row.agent}, account {row.account}, last used {when(row.last_at)} UTC")
+    for entry in said:
+        calls = "".join(f" [calls {call['name']}]" for call in entry.get("calls", ()))
+        click.echo(f"{entry['role']}: {entry['text']}{calls}")
+
+
+@command.command(epilog=EXIT_CODES)
+@click.argument("key")
+@shared_options
+def reset(key: str, config_path: str | None, account: str | None, *, as_json: bool) -> None:
+    """Begin the conversation KEY anew, as /new does; its next message starts without history."""
+
+    async def work(store: "Store", _loaded: "Loaded") -> int:
+        row = await _find(store, key, account)
+        return await store.sessions.reset(row.key, now_ms()) if row else 0
+
+    generation = with_journal(config_path, work)
+    if not generation:
+        fail(f"there is no conversation {key}")
+    elif as_json:
+        print_json({"key": key.lower(), "generation": generation})
+    else:
+        click.echo(f"{key} starts anew")
+
+
+async def _find(store: "Store", key: str, account: str | None) -> "SessionRow | None":
+    from oc_trio.ids import SessionKey
+
+    row = await store.sessions.get(SessionKey(key.strip().lower()))
+    return row if row and chosen(account) in (None, row.account) else None
+
+
+def _plain(row: "SessionRow") -> dict[str, Any]:
+    from attrs import asdict
+
+    return {**asdict(row), "settings": json.loads(row.settings)}

@@ -1,0 +1,153 @@
+"""Commands that read the journal, without a gateway: what they print, and how they fail."""
+
+import json
+from pathlib import Path
+
+import pytest
+import trio
+from click.testing import CliRunner, Result
+
+from oc_trio.cli.explain import id_of
+from oc_trio.cli.main import main
+from oc_trio.core.obligations import Source, failed
+from oc_trio.core.turn_events import Usage
+from oc_trio.ids import AccountId, AgentId, ChannelId, PostId, SessionKey, TurnId, UserId
+from oc_trio.runtime.start import JOURNAL
+from oc_trio.store.admission import Admission
+from oc_trio.store.store import Store, open_store
+from oc_trio.store.turns import Turn
+
+MAIN, TOWN, ALICE = AccountId("default"), ChannelId("town"), UserId("alice-id")
+SESSION = SessionKey("agent:main:mattermost:channel:town")
+NOON = 1_700_000_000_000
+
+
+def run(state: Path, *words: str) -> Result:
+    return CliRunner().invoke(main, words, env={"STATE_DIRECTORY": str(state), "HOME": str(state)})
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    """A state directory with one failed turn, one message passed over, and two requests to pair."""
+    trio.run(_fill, tmp_path / JOURNAL)
+    return tmp_path
+
+
+async def _fill(location: Path) -> None:
+    async with open_store(location) as store:
+        await _see(store, "asked", "admit", "mentioned")
+        await _see(store, "passed", "ignore", "not_mentioned")
+        owed = (await store.obligations.open_for(MAIN))[0]
+        await store.sessions.touch(SESSION, MAIN, TOWN, "", AgentId("main"), NOON + 2000)
+        turn = Turn(TurnId("turn1"), MAIN, SESSION, TOWN, "")
+        await store.turns.begin(turn, [owed.id], NOON + 2000)
+        entry = json.dumps({"role": "user", "text": "hello", "calls": []})
+        await store.transcripts.append(SESSION, turn.id, [entry], NOON + 2000)
+        await store.usage.record(turn.id, MAIN, SESSION, Usage(12, 3, "words"), NOON + 3000)
+        await store.turns.end(turn.id, failed("the model is out of reach", PostId("notice")), NOON + 3000)
+        for name in ("alice", "bob"):
+            far = 10**14
+            await store.pairing.request(MAIN, UserId(f"{name}-id"), name, f"CODE{name.upper()}", NOON, far, 3)
+
+
+async def _see(store: Store, post: str, decision: str, reason: str) -> None:
+    session = SESSION if decision == "admit" else None
+    seen = Admission(
+        MAIN, post, TOWN, ALICE, "", NOON, Source.LIVE, decision, reason, session, payload="{}", at=NOON + 1000
+    )
+    await store.admission.admit(seen)
+
+
+def test_explain_tells_a_life(state: Path) -> None:
+    """What happened comes in its order, each line with its time, ending with what the model used."""
+    told = run(state, "explain", "asked")
+    assert told.exit_code == 0
+    assert told.output.splitlines() == [
+        "asked: a message to the bot",
+        "  2023-11-14 22:13:20  asked written by alice-id in channel town",
+        "  2023-11-14 22:13:21  account default saw it (live): admit, mentioned",
+        f"  2023-11-14 22:13:21  default owed an answer in session {SESSION}, 1 attempt",
+        "  2023-11-14 22:13:22  turn turn1 began",
+        "  2023-11-14 22:13:23  failed as notice: the model is out of reach",
+        "  words used 12 tokens in, 3 out",
+    ]
+
+
+def test_explain_tells_why_nothing_was_said(state: Path) -> None:
+    """A message that was passed over is explained by the decision's reason."""
+    assert "ignore, not_mentioned" in run(state, "explain", "passed").output
+
+
+def test_explain_as_json_holds_no_text_of_messages(state: Path) -> None:
+    """The JSON is plain, and leaves out payloads and bodies."""
+    life = json.loads(run(state, "explain", "asked", "--json").output)
+    assert life["seen"][0]["source"] == "live"
+    assert life["turn"]["outcome"] == {"state": "failed", "posts": ["notice"], "reason": "the model is out of reach"}
+    assert "payload" not in life["obligations"][0]
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["abc", " abc ", "https://chat.example.com/team/pl/abc", "https://x/team/pl/abc/", "https://x/t/pl/abc?view=1#top"],
+)
+def test_a_post_is_named_by_id_or_permalink(written: str) -> None:
+    """Both forms that people have at hand name the same post."""
+    assert id_of(written) == "abc"
+
+
+def test_sessions(state: Path) -> None:
+    """Listed with when and who; shown entry by entry; reset once, by any spelling of the key."""
+    listed = run(state, "sessions", "list").output
+    assert "2023-11-14 22:13:22  default  main   " + SESSION in listed
+    assert "user: hello" in run(state, "sessions", "show", SESSION.upper()).output
+    assert json.loads(run(state, "sessions", "reset", SESSION, "--json").output) == {"key": SESSION, "generation": 1}
+    assert "user: hello" not in run(state, "sessions", "show", SESSION).output
+    assert run(state, "sessions", "list", "--account", "other").output == "there are no conversations yet\n"
+
+
+def test_pairing(state: Path) -> None:
+    """Codes are taken in any case, once; approval and revocation are listed."""
+    assert "CODEALICE  default  @alice  alice-id" in run(state, "pairing", "list").output
+    assert run(state, "pairing", "approve", "mattermost", " codealice").output == (
+        "@alice (alice-id) may write to account default now\n"
+    )
+    assert run(state, "pairing", "reject", "mattermost", "CODEBOB").output == "@bob (bob-id) was not let in\n"
+    assert run(state, "pairing", "list").output == "nobody is waiting\n"
+    assert "@alice" in run(state, "pairing", "list", "--approved").output
+    assert "no longer" in run(state, "pairing", "revoke", "mattermost", "alice-id").output
+    assert run(state, "pairing", "list", "--approved", "--json").output == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("explain", "nothing"), "nothing never reached this gateway, or is beyond retention"),
+        (("sessions", "show", "nothing"), "there is no conversation nothing"),
+        (("sessions", "reset", "nothing"), "there is no conversation nothing"),
+        (("pairing", "approve", "mattermost", "XX"), "no request with the code XX is waiting"),
+        (("pairing", "reject", "mattermost", "XX"), "no request with the code XX is waiting"),
+        (("pairing", "revoke", "mattermost", "XX"), "XX was not let in; see oc-trio pairing list --approved"),
+    ],
+)
+def test_nothing_like_that(state: Path, words: tuple[str, ...], message: str) -> None:
+    """What does not exist is said in one line, with exit code 1."""
+    done = run(state, *words)
+    assert (done.exit_code, done.stdout, done.stderr) == (1, "", f"oc-trio: {message}\n")
+
+
+@pytest.mark.parametrize("words", [("explain", "x"), ("sessions", "list"), ("pairing", "list")], ids="_".join)
+def test_without_a_journal(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """Before the first start there is nothing to read: one line, exit code 75, and nothing is created."""
+    done = run(tmp_path, *words)
+    assert (done.exit_code, done.stdout) == (75, "")
+    assert done.stderr.startswith("oc-trio: ")
+    assert str(tmp_path / JOURNAL) in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wrong_configuration(tmp_path: Path) -> None:
+    """A mistake in the file is named, with exit code 78."""
+    (tmp_path / "c.toml").write_text("[chanels]\n")
+    done = run(tmp_path, "sessions", "list", "--config", str(tmp_path / "c.toml"))
+    assert done.exit_code == 78
+    assert "chanels" in done.stderr

@@ -1,0 +1,51 @@
+"""The command's table: quick to list, complete, and each entry answers --help."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+from click.testing import CliRunner
+
+from oc_trio.cli.main import COMMANDS, main
+
+HEAVY = {"trio", "httpx", "quart", "hypercorn", "structlog", "attrs", "sqlite3", "prometheus_client"}
+
+
+def test_help_is_light() -> None:
+    """`--help` imports nothing heavy: not Trio, not HTTP, not even attrs."""
+    code = "import sys; from oc_trio.cli.main import main; main(['--help'], standalone_mode=False); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "Connect a self-hosted Mattermost to AI agents." in done.stdout
+    assert not HEAVY & set(done.stdout.splitlines()[-1].split())
+
+
+def test_help_is_quick() -> None:
+    """`oc-trio --help` answers in under 0.3 s; the best of some tries, as the machine may be busy."""
+    took = []
+    for _ in range(5):
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "oc_trio", "--help"], capture_output=True, check=True)
+        took.append(time.perf_counter() - began)
+    assert min(took) < 0.3
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_each_command_has_help(name: str) -> None:
+    """Every entry of the table can be imported, and says what it does."""
+    shown = CliRunner().invoke(main, [name, "--help"])
+    assert shown.exit_code == 0, shown.output
+    assert f"Usage: main {name}" in shown.output
+
+
+def test_every_command_is_listed() -> None:
+    """The first page shows all of them, with a line each."""
+    shown = CliRunner().invoke(main, ["--help"]).output
+    assert [name for name in COMMANDS if f"\n  {name} " not in shown] == []
+
+
+def test_an_unknown_command() -> None:
+    """A command that does not exist is named, with exit code 2."""
+    shown = CliRunner().invoke(main, ["dance"])
+    assert shown.exit_code == 2
+    assert "No such command 'dance'" in shown.output

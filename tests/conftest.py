@@ -1,0 +1,63 @@
+"""What every test gets: an environment without our variables, a deadline, and a look at its ERROR logs."""
+
+import faulthandler
+import os
+import signal
+from collections.abc import Generator, Iterator
+from types import FrameType
+
+import pytest
+import structlog
+
+from tests.logbook import Logbook
+
+DEADLINE_SECONDS = 120.0
+_CLEARED = ("OC_TRIO_", "MATTERMOST_", "XDG_", "NOTIFY_", "WATCHDOG_", "STATE_DIRECTORY", "CREDENTIALS_DIRECTORY")
+_KEPT = ("OC_TRIO_SLOW", "OC_TRIO_PICTURES", "OC_TRIO_CONTRACT")  # these are for the tests themselves
+
+
+@pytest.fixture(autouse=True)
+def logbook() -> Iterator[Logbook]:
+    """Tests ask `logbook.said("...")` for errors that belong to what they test."""
+    book = Logbook()
+    structlog.configure(
+        processors=[structlog.contextvars.merge_contextvars, structlog.processors.add_log_level, book],
+        wrapper_class=structlog.make_filtering_bound_logger(0),
+        cache_logger_on_first_use=False,
+    )
+    yield book
+    structlog.reset_defaults()
+    assert book.unexpected == [], "an ERROR was logged that the test did not ask for"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def bare_environment() -> None:
+    """Nothing that the caller's shell says reaches the code under test."""
+    for name in list(os.environ):
+        if name.startswith(_CLEARED) and name not in _KEPT:
+            del os.environ[name]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", f"deadline(seconds): real seconds a test may take, instead of {DEADLINE_SECONDS}"
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """A hung test fails in real time: a deadline of Trio's would jump with a mock clock."""
+    marker = item.get_closest_marker("deadline")
+    seconds = float(marker.args[0]) if marker else DEADLINE_SECONDS
+
+    def expire(_number: int, _frame: FrameType | None) -> None:
+        faulthandler.dump_traceback()
+        pytest.fail(f"still running after {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, expire)
+    signal.setitimer(signal.ITIMER_REAL, seconds, 5.0)
+    try:
+        return (yield)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -1,0 +1,127 @@
+"""`oc-trio run` as a process: it answers, stops in good order, and says in one line why it can't start."""
+
+import signal
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.e2e.stand import Child, open_stand, spawn
+
+pytestmark = pytest.mark.e2e
+
+
+def complaints(child: Child) -> list[str]:
+    """What a person reads: not the log. A traceback would be here, or in the log as `exception`."""
+    assert not any("exception" in event for event in child.events)
+    assert "Traceback" not in "".join(child.err)
+    return [line for line in child.err if not line.startswith("{")]
+
+
+async def test_a_mention_is_answered(tmp_path: Path) -> None:
+    """The answer is one post in the thread of the mention; SIGTERM then ends the gateway with exit code 0."""
+    async with open_stand(tmp_path) as stand, stand.gateway(stand.config()) as gateway:
+        post = await stand.alice.say("@bot hello")
+        answer = await stand.alice.wait_answer(post, stand.last_word)
+        assert answer["message"].startswith("word1 word2")
+        assert await gateway.end(signal.SIGTERM) == 0
+        assert complaints(gateway) == []
+        assert "turn ended" in [event["event"] for event in gateway.events]
+        assert gateway.out == []
+
+
+async def test_a_drain_lets_answers_end(tmp_path: Path) -> None:
+    """What is being answered when SIGTERM comes is answered before the process ends."""
+    async with open_stand(tmp_path, tokens=20, delay_ms=100) as stand:
+        async with stand.gateway(stand.config()) as gateway:
+            post = await stand.alice.say("@bot hello")
+            await stand.alice.wait_draft(post)
+            assert await gateway.end(signal.SIGTERM) == 0
+        assert complaints(gateway) == []
+        await stand.alice.wait_answer(post, stand.last_word, seconds=1)
+
+
+async def test_a_short_drain_marks_the_rest(tmp_path: Path) -> None:
+    """An answer beyond the drain's budget is marked as interrupted, and goes on in the same post at the next start."""
+    async with open_stand(tmp_path, tokens=30, delay_ms=100) as stand:
+        config = stand.config(drain=0.2)
+        async with stand.gateway(config) as gateway:
+            post = await stand.alice.say("@bot hello")
+            await stand.alice.wait_draft(post)
+            assert await gateway.end(signal.SIGTERM) == 0
+        assert complaints(gateway) == []
+        (draft,) = await stand.alice.answers(post)
+        assert "interrupted" in draft["message"]
+        async with stand.gateway(config):
+            answer = await stand.alice.wait_answer(post, stand.last_word)
+        assert answer["id"] == draft["id"]
+        assert "interrupted" not in answer["message"]
+
+
+async def test_two_signals_end_it_at_once(tmp_path: Path) -> None:
+    """A second signal doesn't wait for answers; nothing is lost by it."""
+    async with open_stand(tmp_path, tokens=30, delay_ms=100) as stand:
+        config = stand.config(drain=60)
+        async with stand.gateway(config) as gateway:
+            post = await stand.alice.say("@bot hello")
+            await stand.alice.wait_draft(post)
+            gateway.process.send_signal(signal.SIGTERM)
+            await gateway.line(gateway.err, lambda line: "stopping" in line)
+            began = trio.current_time()
+            await gateway.end(signal.SIGINT)
+            assert trio.current_time() - began < 12
+        assert complaints(gateway) == []
+        async with stand.gateway(config):
+            await stand.alice.wait_answer(post, stand.last_word)
+
+
+async def test_a_refused_token(tmp_path: Path) -> None:
+    """Exit code 77, one line that names the server and the account, and not the token."""
+    async with (
+        open_stand(tmp_path) as stand,
+        stand.gateway(stand.config(), live=False, token="wrong-token-12345") as gateway,
+    ):
+        assert await gateway.end() == 77
+        (line,) = complaints(gateway)
+    assert line.startswith("oc-trio: ")
+    assert "refuses the token" in line
+    assert "default" in line
+    assert "wrong-token" not in "".join(gateway.err)
+
+
+async def test_a_server_out_of_reach(tmp_path: Path, unused_port: int) -> None:
+    """Exit code 69 and one line that names the server."""
+    async with (
+        open_stand(tmp_path) as stand,
+        stand.gateway(stand.config(base=f"http://127.0.0.1:{unused_port}"), live=False) as gateway,
+    ):
+        assert await gateway.end() == 69
+        (line,) = complaints(gateway)
+    assert f"http://127.0.0.1:{unused_port} can't be reached" in line
+
+
+async def test_a_bad_key(tmp_path: Path) -> None:
+    """Exit code 78 and one line per problem: file, line, key, and the nearest key there is."""
+    config = tmp_path / "oc-trio.toml"
+    config.write_text('[channels.mattermost]\nbaseUrl = "https://chat.example.com"\nbotToken = "t"\ndmPolcy = "open"\n')
+    async with spawn("-m", "oc_trio", "run", "--config", str(config)) as gateway:
+        assert await gateway.end() == 78
+        (line,) = complaints(gateway)
+    assert f"{config}:4" in line
+    assert "channels.mattermost.dmPolcy" in line
+    assert "dmPolicy" in line
+
+
+async def test_a_second_gateway(tmp_path: Path) -> None:
+    """Exit code 75 and one line that names the state directory; the first one is not disturbed."""
+    async with open_stand(tmp_path) as stand:
+        config = stand.config()
+        async with stand.gateway(config) as first:
+            async with stand.gateway(config, live=False) as second:
+                assert await second.end() == 75
+                (line,) = complaints(second)
+            assert str(tmp_path / "state" / "oc-trio") in line
+            assert "another gateway" in line
+            post = await stand.alice.say("@bot still there?")
+            await stand.alice.wait_answer(post, stand.last_word)
+            assert await first.end(signal.SIGTERM) == 0
