@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from oc_trio.config.accounts import Account, normalize_account_id
 from oc_trio.config.agents import AgentEntry
@@ -22,12 +22,11 @@ from oc_trio.core.tool_rows import CommandText
 from oc_trio.ids import AgentId, ChannelId, TeamId, UserId
 
 MAIN_AGENT = AgentId("main")
-AUTO_PREFIX = "auto"
 
 
 @frozen
 class Policies:
-    """Everything that decides for one account; `names` and `prefixes` are by agent.
+    """Everything that decides for one account; `names` are by agent.
 
     `command_users` None lets everyone use chat commands who may talk to the bot at all. A conversation that was quiet
     for `reset_after_ms` starts afresh, 0 never; a person's posts within `gather` seconds are answered together.
@@ -47,21 +46,10 @@ class Policies:
     reset_after_ms: int = 0
     gather: float = 0.0
     names: Mapping[AgentId, Names] = field(factory=dict, hash=False)
-    prefixes: Mapping[AgentId, str] = field(factory=dict, hash=False)
 
     def names_for(self, agent: AgentId) -> Names:
         """What counts as calling that agent by name."""
         return self.names.get(agent, ())
-
-    def reply_for(self, agent: AgentId) -> final_plan.ReplyRules:
-        """How that agent's answers go out."""
-        prefix = self.prefixes.get(agent, "")
-        return evolve(self.reply, response_prefix=prefix) if prefix else self.reply
-
-    def view_for(self, agent: AgentId) -> draft_view.ViewStyle:
-        """How that agent's drafts look."""
-        prefix = self.prefixes.get(agent, "")
-        return evolve(self.view, response_prefix=prefix) if prefix else self.view
 
 
 def policies(config: Config, account: Account) -> Policies:
@@ -80,7 +68,7 @@ def policies(config: Config, account: Account) -> Policies:
             limit=min(account.delivery.text_chunk_limit, SERVER_LIMIT),
             chunk_mode=ChunkMode(account.streaming.chunk_mode.value),
             tables=TableMode(account.delivery.markdown.tables.value),
-            response_prefix=_prefix(account),
+            response_prefix=_prefix(config, account),
             allow_channel_mentions=account.delivery.allow_channel_mentions,
             mode=draft_view.StreamMode(mode),
             notify=final_plan.Notify(account.delivery.notify.value),
@@ -100,7 +88,6 @@ def policies(config: Config, account: Account) -> Policies:
         reset_after_ms=int(config.session.reset_after * 1000),
         gather=config.messages.inbound.debounce,
         names={agent: _names(config, entry) for agent, entry in entries(config).items()},
-        prefixes=_prefixes(config, account),
     )
 
 
@@ -209,24 +196,20 @@ def _view(account: Account) -> draft_view.ViewStyle:
         ),
         tool_rows=streaming.preview.tool_progress,
         progress_rows=bool(progress.tool_progress),
-        response_prefix=_prefix(account),
+        response_prefix=account.delivery.response_prefix if account.delivery.response_prefix != "auto" else "",
         tables=TableMode(account.delivery.markdown.tables.value),
         allow_channel_mentions=account.delivery.allow_channel_mentions,
         max_chars=min(account.delivery.text_chunk_limit, 4000),
     )
 
 
-def _prefix(account: Account) -> str:
+def _prefix(config: Config, account: Account) -> str:
     prefix = account.delivery.response_prefix
-    return "" if prefix == AUTO_PREFIX else prefix
-
-
-def _prefixes(config: Config, account: Account) -> dict[AgentId, str]:
-    """Each agent's own prefix, where it is made from the agent's name."""
-    if account.delivery.response_prefix != AUTO_PREFIX:
-        return {}
-    named = {agent: entry.identity.name.strip() for agent, entry in entries(config).items()}
-    return {agent: f"[{name}]" for agent, name in named.items() if name}
+    if prefix != "auto":
+        return prefix
+    entry = config.agents.entries.get(default_agent(config))
+    name = entry.identity.name if entry else ""
+    return f"[{name}]" if name else ""
 
 
 def _names(config: Config, entry: AgentEntry) -> Names:
