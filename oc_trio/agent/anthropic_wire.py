@@ -61,6 +61,8 @@ def _messages(request: TurnRequest, rounds: tuple[Round, ...]) -> list[dict[str,
                 for asked, result in zip(done.answer.calls, done.results)
             ],
         )
+        for message in done.said:
+            _append(out, "user", _blocks(message))
     return out
 
 

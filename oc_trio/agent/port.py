@@ -9,7 +9,7 @@ one `Final` or `Failed`; an agent raises `AgentError` only before its first even
 editing are not the agent's business.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from enum import Enum
 from typing import Any, Protocol
@@ -93,12 +93,19 @@ class NoTools:
         return ToolResult(f"There is no tool named {call.name}.", ToolStatus.FAILED)
 
 
+async def nothing_said() -> Sequence[Message]:
+    """A turn that nobody talks into."""
+    return ()
+
+
 @frozen
 class TurnRequest:
     """One turn: `messages` is the transcript within budget, oldest first, ending with what is to be answered.
 
     After an interrupted turn the transcript ends with the tool results that had already come in, and the agent
-    goes on from there. `thinking` is off, low, medium or high. `model` overrides the agent's own.
+    goes on from there. `thinking` is off, low, medium or high. `model` overrides the agent's own. `steering` gives
+    what people said since it was last asked, to be taken up between two requests to the model; what an agent never
+    asks for is left to the next turn.
     """
 
     agent: AgentId
@@ -108,6 +115,7 @@ class TurnRequest:
     tools: Toolbox = field(factory=NoTools)
     model: str = ""
     thinking: str = ""
+    steering: Callable[[], Awaitable[Sequence[Message]]] = nothing_said
 
 
 class Agent(Protocol):

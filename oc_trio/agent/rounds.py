@@ -42,10 +42,14 @@ class Answer:
 
 @frozen
 class Round:
-    """A finished request whose tools were run: what the next request repeats to the model."""
+    """A finished request whose tools were run: what the next request repeats to the model.
+
+    `said` is what people said meanwhile, for the model to take into account.
+    """
 
     answer: Answer
     results: tuple[ToolResult, ...]
+    said: tuple[Message, ...] = ()
 
 
 class Model(Protocol):
@@ -68,7 +72,7 @@ async def converse(model: Model, request: TurnRequest, emit: Emit, max_rounds: i
             await emit(_final(said, answer.note, usage))
             return
         results = [await run_tool(asked, request, emit) for asked in answer.calls]
-        rounds = (*rounds, Round(answer, tuple(results)))
+        rounds = (*rounds, Round(answer, tuple(results), tuple(await request.steering())))
     raise AgentFailed(
         f"no answer after {max_rounds} rounds of tool calls",
         for_user=f"I gave up after {max_rounds} rounds of tool calls without reaching an answer.",
@@ -91,6 +95,7 @@ def transcript(request: TurnRequest, rounds: tuple[Round, ...]) -> tuple[Message
         calls = tuple(asked.call for asked in done.answer.calls)
         added.append(Message(Role.ASSISTANT, done.answer.text, tool_calls=calls))
         added += [Message(Role.TOOL, result.text, tool_call_id=call.id) for call, result in zip(calls, done.results)]
+        added += done.said
     return (*request.messages, *added)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import trio
 from attrs import field, frozen
 
-from oc_trio.agent.port import ToolCall, ToolResult, TurnRequest
+from oc_trio.agent.port import Message, ToolCall, ToolResult, TurnRequest
 from oc_trio.agent.rounds import Asked, run_tool
 from oc_trio.agent.stream import Emit, EventStream, open_events
 from oc_trio.core.turn_events import (
@@ -50,6 +50,11 @@ class CallTool:
 
 
 @frozen
+class Hear:
+    """Take up what people said meanwhile; a generator script gets the messages as the value of its `yield`."""
+
+
+@frozen
 class Attach:
     """Add files or rows of buttons to the final reply."""
 
@@ -57,8 +62,10 @@ class Attach:
     buttons: tuple[tuple[Button, ...], ...] = ()
 
 
-Step = AgentEvent | Pause | Say | CallTool | Attach
-Script = Callable[[TurnRequest], "Iterable[Step] | Generator[Step, ToolResult | None, None]"]
+Step = AgentEvent | Pause | Say | CallTool | Hear | Attach
+# What a step gives back to a generator script: a tool's result, or what people said.
+Given = ToolResult | tuple[Message, ...] | None
+Script = Callable[[TurnRequest], "Iterable[Step] | Generator[Step, Any, None]"]
 
 
 class ScriptedAgent:
@@ -90,7 +97,7 @@ class _Performance:
 
     async def play(self, steps: Iterable[Step]) -> None:
         source = iter(steps)
-        answer: ToolResult | None = None
+        answer: Given = None
         while not self._ended:
             await trio.lowlevel.checkpoint()
             try:
@@ -101,7 +108,7 @@ class _Performance:
         if not self._ended:
             await self._emit(self._final())
 
-    async def _take(self, step: Step) -> ToolResult | None:
+    async def _take(self, step: Step) -> Given:
         match step:
             case Pause():
                 await trio.sleep(step.seconds)
@@ -109,6 +116,8 @@ class _Performance:
                 await self._say(step)
             case CallTool():
                 return await self._call(step)
+            case Hear():
+                return tuple(await self._request.steering())
             case Attach():
                 self._attached.append(step)
             case _:

@@ -216,8 +216,9 @@ class DraftView:
 
     def _progress(self) -> Block | None:
         rows = self.style.progress_rows or self.style.verbose
-        note = self._musing() if self.thinking and not self.work.rows else ""
-        started = self.thinking or bool(self.text.strip()) or bool(self.said) or not self.work.is_empty
+        has_spoken = bool(self.text.strip()) or bool(self.said)
+        note = self._musing() if self.thinking and not self.work.rows and not has_spoken else ""
+        started = self.thinking or has_spoken or not self.work.is_empty
         if not started:
             return None
         return self._cut(BlockKind.WORK, self._rendered(rows=rows, note=note) or THINKING)

@@ -12,6 +12,8 @@ _NAMES = "think|thinking|thought|reasoning"
 _TAG = re.compile(rf"<\s{{0,3}}(?P<close>/?)\s{{0,3}}(?:{_NAMES})\b[^<>\n]{{0,80}}>", re.IGNORECASE)
 # The beginning of a tag at the very end of a text that is still being streamed.
 _TAG_BEGUN = re.compile(r"<\s{0,3}/?\s{0,3}[a-z]{0,9}\Z", re.IGNORECASE)
+# A quote at the very end that may become one of reasoning.
+_QUOTE_BEGUN = re.compile(r"(?:\A|\n)\s{0,3}>[>\s]*[*_]{0,3}(?P<word>[a-z]*)\s*\Z", re.IGNORECASE)
 _HINT = re.compile("reasoning|thinking", re.IGNORECASE)
 _QUOTED = re.compile(r"\s{0,3}>[>\s]*[*_]{0,3}(?:reasoning\s*:|thinking\b)", re.IGNORECASE)
 _LABEL = re.compile(r"\s*[*_]{0,3}(?:reasoning\s*:|thinking(?:…|\.\.\.|:)?)[*_]{0,3}\s*", re.IGNORECASE)
@@ -21,11 +23,13 @@ _ITALIC = re.compile(r"\s*(?:_[^_\n].*_|\*[^*\s].*\*)\s*")
 def without_reasoning(text: str, *, streaming: bool = False) -> str:
     """The part of `text` that is meant to be read, stripped of white space at both ends where something was removed.
 
-    While `streaming`, the beginning of a tag at the end is held back, too.
+    While `streaming`, the beginning of a tag or of a quote of reasoning at the end is held back, too.
     """
     kept = _without_tags(text)
     if streaming and (begun := _TAG_BEGUN.search(kept)) and _may_be_tag(begun[0]):
         kept = kept[: begun.start()]
+    if streaming and (quote := _QUOTE_BEGUN.search(kept)) and _may_be_label(quote["word"]):
+        kept = kept[: quote.start()]
     kept = _without_blocks(kept)
     return kept if kept == text else kept.strip()
 
@@ -38,6 +42,10 @@ def is_reasoning_only(text: str) -> bool:
 def _may_be_tag(begun: str) -> bool:
     name = begun.lstrip("</ \t\n").lower()
     return any(full.startswith(name) for full in _NAMES.split("|"))
+
+
+def _may_be_label(word: str) -> bool:
+    return any(full.startswith(word.lower()) for full in ("reasoning", "thinking"))
 
 
 def _without_tags(text: str) -> str:

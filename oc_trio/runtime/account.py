@@ -4,8 +4,6 @@ services (HTTP, pace, direct channels)
 └─ workers: listener, catch-up, audit, dispatcher's sessions, chat commands
 """
 
-from collections.abc import Sequence
-
 import trio
 from attrs import field, frozen
 
@@ -15,34 +13,40 @@ from oc_trio.core.backoff import AUTH_RETRY, RetryPolicy, no_sooner_than
 from oc_trio.core.connection import Link, Phase, ResumePoint
 from oc_trio.core.entities import NewPost, User
 from oc_trio.core.events import Post
-from oc_trio.core.queueing import QueueMode
+from oc_trio.core.queueing import QueueRules
 from oc_trio.core.ratelimit import Lane
 from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable
 from oc_trio.ids import AccountId, PostId, SessionKey
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.directory import Directory
+from oc_trio.mattermost.files import FileService
 from oc_trio.mattermost.listener import Hooks, run_listener, run_poller
 from oc_trio.mattermost.sender import Sender as PostSender
 from oc_trio.mattermost.transport import Origin, Transport
+from oc_trio.runtime.acks import Acks
 from oc_trio.runtime.agents import AgentTable
 from oc_trio.runtime.bot_loops import BotLoops
 from oc_trio.runtime.catchup import CatchUp
 from oc_trio.runtime.chat_commands import CommandDesk
+from oc_trio.runtime.cuts import Cut
 from oc_trio.runtime.delivery import Delivery
 from oc_trio.runtime.denials import Denials
 from oc_trio.runtime.dispatch import Dispatcher
 from oc_trio.runtime.drain import Drain
+from oc_trio.runtime.fetch import Fetcher
 from oc_trio.runtime.inbox import Inbox
 from oc_trio.runtime.intake import Intake
 from oc_trio.runtime.kit import AccountKit
+from oc_trio.runtime.late_writes import LateWrites
+from oc_trio.runtime.live import LiveDrafts
+from oc_trio.runtime.media import MediaDesk
 from oc_trio.runtime.pace import SharedPace
 from oc_trio.runtime.policies import Policies, net_policy
-from oc_trio.runtime.previewer import Previewer
 from oc_trio.runtime.recovery import Recovery
-from oc_trio.runtime.session import Job, Session
+from oc_trio.runtime.session import Session
 from oc_trio.runtime.slots import TaskSlot
 from oc_trio.runtime.token import Token
-from oc_trio.runtime.turn import Cut, TurnRunner, settle_withdrawn
+from oc_trio.runtime.turn import TurnRunner, settle
 from oc_trio.runtime.wiring import Wiring
 from oc_trio.store.store import Store
 from oc_trio.telemetry.health import Health
@@ -160,21 +164,25 @@ class _Account:
             agents=parts.agents,
             delivery=delivery,
             pace=SharedPace(parts.policies.pacing),
+            live=LiveDrafts(),
+            late=LateWrites(delivery, api),
+            acks=Acks(api, user.id, parts.policies.acks),
+            previewer=parts.wiring.previewer,
+            media=MediaDesk(FileService(api), Fetcher(parts.wiring.ssl_context), env, RETRIES),
         )
-        self.live: set[Previewer] = set()
 
     async def serve(self, workers: trio.Nursery) -> None:
         kit, parts = self.kit, self.parts
-        runner = TurnRunner(kit, self.live, parts.wiring.previewer)
+        runner = TurnRunner(kit)
         recovery: Recovery
 
         def make_session(key: SessionKey) -> Session:
             return parts.wiring.session(
                 key,
                 run_turn=runner,
-                withdraw_job=lambda job, reason: settle_withdrawn(kit, job, reason),
+                settle=lambda jobs, reason: settle(kit, jobs, reason),
                 reload=lambda session: recovery.open_jobs(session),
-                pick=self._pick,
+                load_rules=self._queue_rules,
                 idle_seconds=parts.idle_seconds,
             )
 
@@ -182,7 +190,7 @@ class _Account:
             dispatcher = Dispatcher(sessions, make_session)
             intake = Intake(kit, Denials(kit, sessions).explain, BotLoops(kit.account, kit.store.claims, kit.env))
             desk = CommandDesk(kit, dispatcher, sessions, trio.CapacityLimiter(_COMMANDS_AT_ONCE))
-            inbox = Inbox(kit, intake, dispatcher, desk, lambda: tuple(self.live))
+            inbox = Inbox(kit, intake, dispatcher, desk)
             recovery = Recovery(kit, inbox, sessions)
             await recovery.run()
             catch_up = parts.wiring.catch_up(kit, inbox, parts.settings.catchup, workers)
@@ -247,10 +255,5 @@ class _Account:
         else:
             await store.resume.save(self.kit.account, point.connection_id, point.next_seq, now)
 
-    def _pick(self, key: SessionKey, queued: Sequence[Job]) -> int:
-        """How many of the waiting messages the next turn answers: an interrupted turn's own, all, or one."""
-        turn = queued[0].obligation.turn
-        if turn is not None:
-            return sum(1 for job in queued if job.obligation.turn == turn)
-        mode = self.kit.policies.queue.mode
-        return len(queued) if mode is QueueMode.COLLECT else 1
+    async def _queue_rules(self, key: SessionKey) -> QueueRules:
+        return self.kit.queue_rules(await self.kit.session_settings(key))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import httpx
+import trio
 from attrs import define, evolve, field, frozen
 
 from oc_trio.agent.build import AgentSpec, build_agent
@@ -66,11 +67,14 @@ class AgentTable:
     by_model: Mapping[str, Agent]
     primary: Mapping[AgentId, str]
     default: AgentId
+    # Turns that may run at the same time, over all conversations and accounts.
+    limiter: trio.CapacityLimiter = field(factory=lambda: trio.CapacityLimiter(64))
 
     def become(self, other: "AgentTable") -> None:
         """Hold what `other` holds, from the next turn on."""
         self.setups, self.by_model = other.setups, other.by_model
         self.primary, self.default = other.primary, other.default
+        self.limiter.total_tokens = other.limiter.total_tokens
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -104,7 +108,8 @@ def build_agents(
         primary[agent_id] = wanted
         setups[agent_id] = _setup(make(spec, http), config.agents.defaults, entry)
     by_model = {name: make(spec, http) for name, spec in specs.items()}
-    return AgentTable(setups, by_model, primary, main)
+    limiter = trio.CapacityLimiter(config.agents.defaults.max_concurrent)
+    return AgentTable(setups, by_model, primary, main, limiter)
 
 
 def _with_fallbacks(config: Config, primary: str, choice: ModelChoice, agent_id: str) -> AgentSpec:

@@ -25,10 +25,10 @@ from oc_trio.core.obligations import Obligation, OutboxKind, delivered, failed
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import OutboxId
 from oc_trio.runtime.agents import SessionSettings
+from oc_trio.runtime.cuts import Cut
 from oc_trio.runtime.delivery import Letter
 from oc_trio.runtime.dispatch import Dispatcher
 from oc_trio.runtime.kit import AccountKit
-from oc_trio.runtime.turn import Cut
 from oc_trio.telemetry.log import get_logger
 
 log = get_logger(part="commands")
@@ -185,9 +185,12 @@ class CommandDesk:
             own["drop"] = command.drop.value
         if command.debounce is not None:
             own["debounce"] = command.debounce
+        rules = self.kit.queue_rules(evolve(settings, queue=own))
         if own != dict(settings.queue):
             await self._save(message, evolve(settings, queue=own))
-        rules = self.kit.queue_rules(evolve(settings, queue=own))
+            session = self.dispatcher.get(message.session)
+            if session is not None:
+                session.rules = rules
         return f"Queue: {rules.mode.value}, cap {rules.cap}, drop {rules.drop.value}, debounce {rules.debounce:g} s"
 
     async def _save(self, message: InboundMessage, settings: SessionSettings) -> None:

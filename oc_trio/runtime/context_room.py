@@ -57,8 +57,13 @@ class ContextRoom:
         if before is not None:
             await self.overheard(session, evolve(before, text=post.message, files=len(post.file_ids)))
 
-    async def asked(self, messages: Sequence[InboundMessage], *, has_history: bool) -> Message:
-        """What a turn answers, with what was said around it, as the model reads it."""
+    async def asked(
+        self, messages: Sequence[InboundMessage], *, has_history: bool, dropped: Sequence[str] = ()
+    ) -> Message:
+        """What a turn answers, with what was said around it, as the model reads it.
+
+        `dropped` are messages that were too many, by one line each.
+        """
         last, policy = messages[-1], self.policies.context
         entries = _entries(await self.store.context.take(last.session, last.create_at))
         if not entries and not has_history and last.root_id and policy.limit:
@@ -70,7 +75,11 @@ class ContextRoom:
             without=frozenset(PostId(message.post_id) for message in messages),
             quoted=_quoted(messages),
         )
-        return Message(Role.USER, context.render(told, "\n\n".join(map(_rendered, messages))))
+        texts = [_rendered(message) for message in messages]
+        if dropped:
+            lines = "\n".join(f"- {line}" for line in dropped)
+            texts.insert(0, f"[Messages that there was no room to queue]\n{lines}")
+        return Message(Role.USER, context.render(told, "\n\n".join(texts)))
 
     async def _thread(self, message: InboundMessage) -> tuple[context.Entry, ...]:
         """The thread so far, from the server; nothing where it can't be had in time."""

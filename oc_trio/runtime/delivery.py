@@ -97,15 +97,20 @@ class Delivery:
                 await self._pause(attempt, problem, post_id)
 
     async def delete_quietly(self, post_id: PostId) -> None:
-        """Remove a post that an answer has replaced; a failure leaves a stale preview and is logged."""
-        try:
-            with trio.fail_after(EDIT_SECONDS):
-                await self.remove(post_id)
-        except MattermostRejected as refusal:
-            if refusal.status != 404:
-                log.warning("a stale preview may remain", account=self.account, post=post_id, problem=str(refusal))
-        except (MattermostUnavailable, PayloadError, trio.TooSlowError) as problem:
-            log.warning("a stale preview may remain", account=self.account, post=post_id, problem=str(problem))
+        """Remove a post that an answer has replaced, for as long as it takes; a refusal leaves it and is logged."""
+        attempt = 0
+        while True:
+            try:
+                with trio.fail_after(EDIT_SECONDS):
+                    await self.remove(post_id)
+                return
+            except MattermostRejected as refusal:
+                if refusal.status != 404:
+                    log.warning("a stale preview may remain", account=self.account, post=post_id, problem=str(refusal))
+                return
+            except (MattermostUnavailable, trio.TooSlowError, PayloadError) as problem:
+                attempt += 1
+                await self._pause(attempt, problem, post_id)
 
     async def resume(self, row: OutboxRow) -> PostId | None:
         """Finish a row that an earlier run left queued or in flight; None if the server refuses it for good."""

@@ -11,7 +11,8 @@ import trio
 from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.obligations import Obligation
 from oc_trio.ids import ChannelId, SessionKey
-from oc_trio.runtime.session import Job, Session
+from oc_trio.runtime.queue import Job
+from oc_trio.runtime.session import Session
 from oc_trio.telemetry.log import get_logger
 
 log = get_logger(part="dispatch")
@@ -48,8 +49,7 @@ class Dispatcher:
     def cancel_channel(self, channel_id: ChannelId, *, reason: str) -> None:
         """End whatever runs or waits in a channel that the bot can no longer write to."""
         for session in self:
-            if session.channel_id == channel_id:
-                session.stop(reason=reason, drop_queue=True)
+            session.leave(channel_id, reason=reason)
 
     def stop_intake(self) -> None:
         """From now on nothing new is started; what runs goes on."""

@@ -5,20 +5,41 @@ fresh post has a name of its own, and an edit that is already there is skipped b
 """
 
 import json
+from collections.abc import Awaitable, Callable, Sequence
 
-from attrs import asdict, frozen
+from attrs import asdict, evolve, frozen
 
+from oc_trio.core.chunking import SERVER_LIMIT
 from oc_trio.core.final_plan import EditInPlace, FinalPlan, FreshPosts, NothingVisible
 from oc_trio.core.obligations import ObligationState, OutboxKind, Outcome
+from oc_trio.core.presentation import Rows
+from oc_trio.core.turn_events import Final, Media
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import ChannelId, FileId, OutboxId, PostId, TurnId
 from oc_trio.runtime.delivery import Delivery, Letter
+
+MOST_FILES = 10  # Mattermost refuses an eleventh in one post
+_CHOOSE = "Please choose:"
+
+# Makes the props of a post with buttons, "" where nobody could receive a click.
+ButtonProps = Callable[[ChannelId, Rows], str]
+
+
+@frozen
+class Uploaded:
+    """Files on the server, in order, and a sentence for each that could not be sent."""
+
+    file_ids: tuple[FileId, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+Upload = Callable[[ChannelId, Sequence[Media]], Awaitable[Uploaded]]
 
 
 @frozen
 class Finale:
     """`edit` is the draft to finish with `texts[0]`; without it all `texts` go out fresh. `delete` is a preview to
-    remove once everything is out. `props` (buttons) and `file_ids` belong to the first fresh post.
+    remove once everything is out. `props` (buttons) and the first of the `media` belong to the first fresh post.
     """
 
     state: ObligationState
@@ -28,7 +49,7 @@ class Finale:
     delete: str = ""
     reason: str = ""
     props: str = ""
-    file_ids: tuple[str, ...] = ()
+    media: tuple[Media, ...] = ()
     said: str = ""
 
     def to_json(self) -> str:
@@ -39,11 +60,13 @@ class Finale:
         fields = json.loads(text)
         fields["state"] = ObligationState(fields["state"])
         fields["texts"] = tuple(fields["texts"])
-        fields["file_ids"] = tuple(fields["file_ids"])
+        fields["media"] = tuple(Media(**each) for each in fields["media"])
         return cls(**fields)
 
 
-def finale_of(plan: FinalPlan, *, failure: str = "", said: str = "", props: str = "") -> Finale:
+def finale_of(
+    plan: FinalPlan, *, failure: str = "", said: str = "", props: str = "", media: tuple[Media, ...] = ()
+) -> Finale:
     """The plan as a journal entry; `failure` is the operator's reason when the turn failed."""
     state = ObligationState.FAILED if failure else ObligationState.DELIVERED
     match plan:
@@ -51,10 +74,24 @@ def finale_of(plan: FinalPlan, *, failure: str = "", said: str = "", props: str 
             texts = (plan.text, *plan.then)
             return Finale(state, texts, plan.post_id, plan.unchanged, reason=failure, said=said)
         case FreshPosts():
-            return Finale(state, plan.texts, delete=plan.delete_preview or "", reason=failure, said=said, props=props)
+            finale = Finale(state, plan.texts, delete=plan.delete_preview or "", reason=failure, said=said)
+            return evolve(finale, props=props, media=media)
         case NothingVisible():
             silent = ObligationState.FAILED if failure else ObligationState.SILENT
             return Finale(silent, delete=plan.delete_preview or "", reason=failure or plan.reason, said=said)
+
+
+def with_buttons(end: Final, props_of: ButtonProps, channel_id: ChannelId) -> tuple[Final, str]:
+    """The answer and its post's props. Links, and buttons that nobody could receive a click of, become text."""
+    if not end.buttons:
+        return end, ""
+    clickable = tuple(kept for row in end.buttons if (kept := tuple(button for button in row if not button.url)))
+    lines = [f"- [{button.label}]({button.url})" for row in end.buttons for button in row if button.url]
+    props = props_of(channel_id, clickable) if clickable else ""
+    if clickable and not props:
+        lines += [f"- {button.label}" for row in clickable for button in row]
+    text = "\n\n".join(part for part in (end.text.rstrip(), "\n".join(lines)) if part)
+    return evolve(end, text=text or _CHOOSE, buttons=clickable if props else ()), props
 
 
 @frozen
@@ -66,35 +103,21 @@ class Address:
     root_id: str
 
 
-async def perform(finale: Finale, address: Address, delivery: Delivery, earlier: tuple[PostId, ...]) -> Outcome:
+async def perform(
+    finale: Finale, address: Address, delivery: Delivery, earlier: tuple[PostId, ...], upload: Upload
+) -> Outcome:
     """Deliver; `earlier` are blocks that stand already. Returns how the turn's obligations end.
 
     A refusal for good (the bot was removed, the channel archived) ends them as failed with the server's words.
     """
     posts = list(earlier)
-    texts = list(enumerate(finale.texts))
     try:
-        if finale.edit and await _edited(finale, delivery):
+        is_edited = bool(finale.edit) and await _edited(finale, delivery)
+        if is_edited:
             posts.append(PostId(finale.edit))
-            texts = texts[1:]
-        if finale.state is ObligationState.CANCELLED:
-            texts = []  # a seal belongs to its draft; without it there is nothing to say
-        if not texts and finale.file_ids:
-            texts = [(0, "")]
-        for index, text in texts:
-            first = not posts or (not finale.edit and index == 0)
-            letter = Letter(
-                id=OutboxId(f"{address.turn}.{index}"),
-                channel_id=address.channel_id,
-                message=text,
-                kind=OutboxKind.FINAL if finale.state is not ObligationState.FAILED else OutboxKind.NOTICE,
-                root_id=address.root_id,
-                turn=address.turn,
-                seq=index,
-                props=json.loads(finale.props) if finale.props and first else {},
-                file_ids=tuple(FileId(file_id) for file_id in finale.file_ids) if first else (),
-            )
-            posts.append(await delivery.post_until_done(letter))
+        uploaded = await upload(address.channel_id, finale.media) if finale.media else Uploaded()
+        for letter in _letters(finale, address, uploaded, is_edited=is_edited):
+            posts.append(await delivery.post_until_done(letter))  # noqa: PERF401 - what is out counts on a refusal
     except MattermostRejected as refusal:
         # The preview is kept: it may be all that people ever get to read.
         return Outcome(ObligationState.FAILED, tuple(posts), f"not delivered: {refusal}")
@@ -104,6 +127,45 @@ async def perform(finale: Finale, address: Address, delivery: Delivery, earlier:
     if finale.state is ObligationState.DELIVERED and not posts:
         return Outcome(ObligationState.SILENT, reason=finale.reason or "there was nothing to post")
     return Outcome(finale.state, tuple(posts), finale.reason)
+
+
+def _letters(finale: Finale, address: Address, uploaded: Uploaded, *, is_edited: bool) -> list[Letter]:
+    """The fresh posts. A text's name is its place in the answer, whatever became of files and edits."""
+    if finale.state is ObligationState.CANCELLED:
+        return []  # a seal belongs to its draft; without it there is nothing to say
+    texts = _with_problems(finale.texts, uploaded.problems)
+    groups = [uploaded.file_ids[at : at + MOST_FILES] for at in range(0, len(uploaded.file_ids), MOST_FILES)]
+    if not texts and groups:
+        texts = ("",)
+    kind = OutboxKind.FINAL if finale.state is not ObligationState.FAILED else OutboxKind.NOTICE
+    plain = Letter(OutboxId(""), address.channel_id, "", kind, address.root_id, address.turn)
+    letters = [
+        evolve(plain, id=OutboxId(f"{address.turn}.{index}"), message=text, seq=index)
+        for index, text in enumerate(texts)
+    ]
+    if letters:
+        props = json.loads(finale.props) if finale.props else {}
+        letters[0] = evolve(letters[0], props=props, file_ids=groups[0] if groups else ())
+    letters = letters[1:] if is_edited else letters
+    more = enumerate(groups[1:], 1)
+    return [
+        *letters,
+        *(
+            evolve(plain, id=OutboxId(f"{address.turn}.f{at}"), file_ids=group, seq=len(texts) + at)
+            for at, group in more
+        ),
+    ]
+
+
+def _with_problems(texts: tuple[str, ...], problems: tuple[str, ...]) -> tuple[str, ...]:
+    """What could not be sent is said below the last text."""
+    if not problems:
+        return texts
+    note = "\n".join(f"⚠️ {problem}" for problem in problems)
+    if not texts:
+        return (note,)
+    joined = f"{texts[-1]}\n\n{note}"
+    return (*texts[:-1], joined) if len(joined) <= SERVER_LIMIT else (*texts, note)
 
 
 async def _edited(finale: Finale, delivery: Delivery) -> bool:

@@ -3,8 +3,6 @@
 Raises MattermostError where a fact could not be had: the listener then tells the event again after a reconnect.
 """
 
-from collections.abc import Callable
-
 from attrs import define
 
 from oc_trio.core.entities import Channel
@@ -19,19 +17,22 @@ from oc_trio.core.events import (
     PostDeleted,
     Posted,
     PostEdited,
+    Reacted,
     TeamLeft,
 )
 from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.obligations import Obligation, ObligationState, Source, cancelled
-from oc_trio.ids import ChannelId
+from oc_trio.ids import ChannelId, SessionKey
 from oc_trio.runtime.chat_commands import CommandDesk
+from oc_trio.runtime.cuts import Cut
 from oc_trio.runtime.dispatch import Dispatcher
 from oc_trio.runtime.intake import Admitted, Intake
 from oc_trio.runtime.kit import AccountKit
-from oc_trio.runtime.previewer import Previewer
-from oc_trio.runtime.session import Job
-from oc_trio.runtime.turn import Cut
+from oc_trio.runtime.queue import Job
 from oc_trio.telemetry.log import get_logger
+
+# The sign with and without the word on it; which of the two a picker offers depends on the client.
+STOP_REACTIONS = frozenset({"octagonal_sign", "stop_sign"})
 
 log = get_logger(part="inbox")
 
@@ -44,7 +45,6 @@ class Inbox:
     intake: Intake
     dispatcher: Dispatcher
     desk: CommandDesk
-    drafts: Callable[[], tuple[Previewer, ...]]
     missed: int = 0
 
     async def on_event(self, event: Event) -> None:
@@ -58,6 +58,8 @@ class Inbox:
                 await self._edited(event.post)
             case PostDeleted():
                 await self._deleted(event.post)
+            case Reacted() if event.added and event.emoji in STOP_REACTIONS:
+                await self._stopped_by_reaction(event)
             case MemberRemoved() if event.user_id == kit.user.id:
                 await self._left(event.channel_id)
             case ChannelArchived():
@@ -111,7 +113,12 @@ class Inbox:
     async def _edited(self, post: Post) -> None:
         """An edit that changes an unanswered message's words runs it again; one that adds a mention wakes the bot."""
         kit = self.kit
-        if post.user_id == kit.user.id or post.is_system:
+        if post.user_id == kit.user.id:
+            if kit.late.is_overwritten(post):
+                # Apart from the inbox: it may have to wait for the server.
+                self.desk.nursery.start_soon(kit.late.repair, post.id)
+            return
+        if post.is_system:
             return
         obligation = await kit.store.obligations.by_trigger(kit.account, post.id)
         if obligation is None:
@@ -125,13 +132,12 @@ class Inbox:
         await kit.store.obligations.revise(obligation.id, message.to_json())
         session = self.dispatcher.get(message.session)
         if session is not None:
-            session.replace(Job(obligation, message), reason=Cut.EDITED.value)
+            session.replace(Job(obligation, message))
 
     async def _deleted(self, post: Post) -> None:
         kit = self.kit
         if post.user_id == kit.user.id:
-            for draft in self.drafts():
-                draft.lost(post.id)
+            kit.live.lost(post.id)
         if self.dispatcher.cancel_trigger(post.id, reason=Cut.DELETED.value):
             return
         if not post.root_id:
@@ -144,6 +150,15 @@ class Inbox:
             await self.intake.withdrawn(post)
         if obligation is not None and obligation.state is ObligationState.OPEN:
             await kit.store.obligations.close([obligation.id], cancelled(Cut.DELETED.value), kit.env.now_ms())
+
+    async def _stopped_by_reaction(self, reacted: Reacted) -> None:
+        """A stop sign on a post that is being written, by someone who could have asked for it, ends its turn."""
+        kit = self.kit
+        session = self.dispatcher.get(kit.live.session_of(reacted.post_id) or SessionKey(""))
+        if session is None or reacted.user_id == kit.user.id:
+            return
+        if await self.intake.may_ask(reacted.user_id, reacted.channel_id):
+            session.stop(reason=Cut.STOPPED.value, drop_queue=True)
 
     async def _left(self, channel_id: ChannelId) -> None:
         """Nothing can be written there any more."""

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from attrs import evolve, frozen
 
 from oc_trio.core import context
-from oc_trio.core.access import is_listed, refuse_post
+from oc_trio.core.access import authorise, is_listed, refuse_post
 from oc_trio.core.chat import Chat, Sender
 from oc_trio.core.chat_commands import ChatCommand, parse_command
 from oc_trio.core.events import ChannelType, Post
@@ -19,8 +19,8 @@ from oc_trio.core.mentions import agent_text
 from oc_trio.core.names import is_named
 from oc_trio.core.obligations import Obligation, Source
 from oc_trio.core.routing import Route, route
-from oc_trio.errors import MattermostRejected
-from oc_trio.ids import SessionKey, ThreadRoot, UserId
+from oc_trio.errors import MattermostError, MattermostRejected
+from oc_trio.ids import ChannelId, SessionKey, ThreadRoot, UserId
 from oc_trio.runtime.bot_loops import BotLoops
 from oc_trio.runtime.kit import AccountKit
 from oc_trio.store.admission import ADMIT, CONTEXT, DENY, IGNORE, Admission
@@ -222,6 +222,17 @@ class Intake:
             reason=decision.reason,
             source=source.value,
         )
+
+    async def may_ask(self, user_id: UserId, channel_id: ChannelId) -> bool:
+        """Whether a person could ask the bot something in that channel; false where it can't be told."""
+        kit = self.kit
+        try:
+            user, channel = await kit.directory.user(user_id), await kit.directory.channel(channel_id)
+        except MattermostError:
+            return False
+        sender, chat = Sender(user.id, user.username, user.is_bot), Chat(channel.id, channel.type, channel.team_id)
+        paired = await kit.store.pairing.approved(kit.account) if chat.is_direct else frozenset()
+        return authorise(sender, chat, kit.policies.access, paired=paired).allowed
 
     async def _chat(self, post: Post, chat_type: ChannelType | None) -> Chat:
         try:

@@ -5,22 +5,29 @@ from collections.abc import Sequence
 from attrs import evolve, frozen
 
 from oc_trio.agent.port import Message
+from oc_trio.core.context import Entry
 from oc_trio.core.draft_view import ViewStyle
 from oc_trio.core.entities import User
 from oc_trio.core.final_plan import ReplyRules
 from oc_trio.core.gating import Bot
 from oc_trio.core.inbound import InboundMessage
-from oc_trio.core.preview import PreviewRules
+from oc_trio.core.prefix import reply_prefix
 from oc_trio.core.queueing import DropRule, QueueMode, QueueRules
-from oc_trio.ids import AccountId, AgentId, ChannelId, SessionKey
+from oc_trio.ids import AccountId, ChannelId, SessionKey
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.directory import Directory
+from oc_trio.runtime.acks import Acks
 from oc_trio.runtime.agents import AgentTable, SessionSettings
 from oc_trio.runtime.context_room import ContextRoom
 from oc_trio.runtime.delivery import Delivery
 from oc_trio.runtime.env import Env
+from oc_trio.runtime.finale import ButtonProps
+from oc_trio.runtime.late_writes import LateWrites
+from oc_trio.runtime.live import LiveDrafts
+from oc_trio.runtime.media import MediaDesk
 from oc_trio.runtime.pace import SharedPace
 from oc_trio.runtime.policies import Policies
+from oc_trio.runtime.previewer import Previewer
 from oc_trio.store.store import Store
 from oc_trio.telemetry.health import Health
 from oc_trio.telemetry.metrics import Metrics
@@ -42,18 +49,21 @@ class AccountKit:
     agents: AgentTable
     delivery: Delivery
     pace: SharedPace
+    live: LiveDrafts
+    late: LateWrites
+    acks: Acks
+    media: MediaDesk
+    previewer: type[Previewer] = Previewer
+    # Filled where clicks can be received; without it buttons become text.
+    button_props: ButtonProps = lambda _channel, _rows: ""
 
     @property
     def bot(self) -> Bot:
         return Bot(self.user.id, self.user.username)
 
-    def reply_rules(self, agent: AgentId) -> ReplyRules:
-        """How that agent's answers go out."""
-        return self.policies.reply_for(agent)
-
-    @property
-    def preview_rules(self) -> PreviewRules:
-        return self.policies.preview
+    def reply_rules(self, message: InboundMessage, settings: SessionSettings) -> ReplyRules:
+        """How the answer to `message` is prepared."""
+        return evolve(self.policies.reply, response_prefix=self._prefix(message, settings))
 
     async def typing(self, channel_id: ChannelId, root_id: str) -> object:
         return await self.api.typing(channel_id, root_id)
@@ -75,14 +85,28 @@ class AccountKit:
 
     def view_style(self, message: InboundMessage, settings: SessionSettings) -> ViewStyle:
         seed = f"{self.account}:{message.channel_id}"
-        return evolve(
-            self.policies.view_for(message.agent), seed=seed, reasoning=settings.reasoning, verbose=settings.verbose
-        )
+        style = evolve(self.policies.view, seed=seed, reasoning=settings.reasoning, verbose=settings.verbose)
+        return evolve(style, response_prefix=self._prefix(message, settings))
+
+    def _prefix(self, message: InboundMessage, settings: SessionSettings) -> str:
+        identity = self.policies.identities.get(message.agent, "")
+        model = settings.model or self.agents.primary.get(message.agent, "")
+        thinking = self.agents.setup(message.agent, settings).thinking
+        return reply_prefix(self.policies.prefix, identity=identity, model=model, thinking=thinking)
+
+    async def asked(
+        self, messages: Sequence[InboundMessage], *, has_history: bool, dropped: Sequence[str] = ()
+    ) -> Message:
+        """What the turn answers, with what was said around it, as the model reads it.
+
+        `dropped` are messages that were too many, by one line each.
+        """
+        return await self.context.asked(messages, has_history=has_history, dropped=dropped)
+
+    async def overheard(self, session: SessionKey, entry: Entry) -> None:
+        """Keep an unaddressed post as context for the next turn of its conversation."""
+        await self.context.overheard(session, entry)
 
     @property
     def context(self) -> ContextRoom:
         return ContextRoom(self.account, self.user.id, self.api, self.directory, self.store, self.policies)
-
-    async def asked(self, messages: Sequence[InboundMessage], *, has_history: bool) -> Message:
-        """What the turn answers, with what was said around it, as the model reads it."""
-        return await self.context.asked(messages, has_history=has_history)

@@ -11,6 +11,7 @@ from oc_trio.config.model import Config
 from oc_trio.core import access, context, draft_view, final_plan, gating, routing
 from oc_trio.core.chat import ChatKind
 from oc_trio.core.chunking import SERVER_LIMIT, ChunkMode
+from oc_trio.core.coalesce import CoalesceRules
 from oc_trio.core.names import Names, compile_names, names_of
 from oc_trio.core.netguard import NetPolicy
 from oc_trio.core.pacing import PacingRules
@@ -20,6 +21,7 @@ from oc_trio.core.queueing import DropRule, QueueMode, QueueRules
 from oc_trio.core.tables import TableMode
 from oc_trio.core.tool_rows import CommandText
 from oc_trio.ids import AgentId, ChannelId, TeamId, UserId
+from oc_trio.runtime.acks import AckNames
 
 MAIN_AGENT = AgentId("main")
 
@@ -42,6 +44,12 @@ class Policies:
     pacing: PacingRules
     queue: QueueRules
     text_commands: bool
+    blocks: CoalesceRules | None = None
+    prefix: str = ""
+    identities: Mapping[AgentId, str] = field(factory=dict, hash=False)
+    typing_interval: float = 6.0
+    turn_limit: float = 1800.0
+    acks: AckNames = AckNames()
     command_users: tuple[str, ...] | None = None
     reset_after_ms: int = 0
     gather: float = 0.0
@@ -68,7 +76,6 @@ def policies(config: Config, account: Account) -> Policies:
             limit=min(account.delivery.text_chunk_limit, SERVER_LIMIT),
             chunk_mode=ChunkMode(account.streaming.chunk_mode.value),
             tables=TableMode(account.delivery.markdown.tables.value),
-            response_prefix=_prefix(config, account),
             allow_channel_mentions=account.delivery.allow_channel_mentions,
             mode=draft_view.StreamMode(mode),
             notify=final_plan.Notify(account.delivery.notify.value),
@@ -84,6 +91,12 @@ def policies(config: Config, account: Account) -> Policies:
             debounce=config.messages.queue.debounce,
         ),
         text_commands=config.commands.text,
+        blocks=_blocks(account),
+        prefix=account.delivery.response_prefix,
+        identities={AgentId(name): entry.identity.name for name, entry in config.agents.entries.items()},
+        typing_interval=config.agents.defaults.typing_interval,
+        turn_limit=config.agents.defaults.turn_limit,
+        acks=AckNames(account.ack_reactions.seen, account.ack_reactions.done, account.ack_reactions.failed),
         command_users=_command_users(config),
         reset_after_ms=int(config.session.reset_after * 1000),
         gather=config.messages.inbound.debounce,
@@ -196,20 +209,25 @@ def _view(account: Account) -> draft_view.ViewStyle:
         ),
         tool_rows=streaming.preview.tool_progress,
         progress_rows=bool(progress.tool_progress),
-        response_prefix=account.delivery.response_prefix if account.delivery.response_prefix != "auto" else "",
         tables=TableMode(account.delivery.markdown.tables.value),
         allow_channel_mentions=account.delivery.allow_channel_mentions,
         max_chars=min(account.delivery.text_chunk_limit, 4000),
     )
 
 
-def _prefix(config: Config, account: Account) -> str:
-    prefix = account.delivery.response_prefix
-    if prefix != "auto":
-        return prefix
-    entry = config.agents.entries.get(default_agent(config))
-    name = entry.identity.name if entry else ""
-    return f"[{name}]" if name else ""
+def _blocks(account: Account) -> CoalesceRules | None:
+    """Completed blocks go out as posts only where there is no draft."""
+    streaming = account.streaming
+    if streaming.mode.value != draft_view.StreamMode.OFF.value or not streaming.block.enabled:
+        return None
+    coalesce, limit = streaming.block.coalesce, account.delivery.text_chunk_limit
+    most = min(coalesce.max_chars or limit, limit)
+    return CoalesceRules(
+        min_chars=min(coalesce.min_chars, most),
+        max_chars=most,
+        idle=coalesce.idle,
+        chunk_mode=ChunkMode(streaming.chunk_mode.value),
+    )
 
 
 def _names(config: Config, entry: AgentEntry) -> Names:

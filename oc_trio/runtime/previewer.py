@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import NoReturn, Protocol, assert_never
 
 import trio
+from attrs import evolve
 
 from oc_trio.core.draft_view import BlockKind, DraftView, StreamMode
 from oc_trio.core.preview import (
@@ -33,6 +34,8 @@ from oc_trio.ids import PostId
 
 # Longer than any server answers; then the write counts as failed and the next one repeats it.
 WRITE_SECONDS = 20.0
+# A status post for work that takes less than this would only flicker; tools are worth one at once.
+PROGRESS_DELAY = 1.5
 
 
 class Pace(Protocol):
@@ -45,7 +48,8 @@ class Pace(Protocol):
 
 class Previewer:
     """One turn's drafts. `create(number, text)` writes draft number 0, 1, ..., the same number meaning the same post;
-    `edit` patches a post's message. `split` cuts a sealed block's text into posts.
+    `edit` patches a post's message. `split` cuts a sealed block's text into posts. `doubt` is told of a post with an
+    edit of unknown outcome, `settled` of a block's last text.
     """
 
     def __init__(
@@ -58,6 +62,8 @@ class Previewer:
         split: Callable[[str], tuple[str, ...]],
         pace: Pace,
         rules: PreviewRules,
+        doubt: Callable[[PostId], None],
+        settled: Callable[[PostId, str], None],
         state: DraftState | None = None,
         number: int = 0,
     ) -> None:
@@ -67,11 +73,13 @@ class Previewer:
         self.posts: list[PostId] = []
         self._create, self._edit, self._drafted, self._split = create, edit, drafted, split
         self._pace, self._rules = pace, rules
+        self._doubt, self._settled = doubt, settled
         self.number = number
         self._sealed = 0
         self._news = trio.Event()
         self._urgent = trio.Event()
         self._kind = BlockKind.WORK
+        self._first_at: float | None = None
 
     @property
     def draft_is_reply(self) -> bool:
@@ -81,9 +89,10 @@ class Previewer:
     def show(self, view: DraftView) -> None:
         """`view` is the newest. Never waits."""
         is_sealing = len(view.sealed) > len(self.view.sealed)
+        begins_work = bool(view.work.rows or view.work.plan) and not (self.view.work.rows or self.view.work.plan)
         self.view = view
         self._news.set()
-        if is_sealing:
+        if is_sealing or (begins_work and self.state.phase is Phase.NONE):
             self._urgent.set()
 
     def lost(self, post_id: PostId) -> bool:
@@ -95,10 +104,17 @@ class Previewer:
         self._news.set()
         return True
 
+    def holds(self, post_id: PostId) -> bool:
+        """Whether a post is one of this turn's."""
+        return post_id == self.state.post_id or post_id in self.posts
+
     async def run(self) -> NoReturn:
         """Write what is to be seen, for as long as the slot lets it."""
         while True:
             visible = self.view.visible()
+            if visible.current is not None and self._is_early():
+                await self._wait_until(self._first_at or 0.0)
+                continue
             if len(visible.sealed) > self._sealed:
                 block = visible.sealed[self._sealed]
                 await self._publish(block.kind, block.text)
@@ -119,6 +135,8 @@ class Previewer:
             while not self.state.phase.is_over:
                 await self._step(wait_for_news=False)
             is_whole = is_whole and self.state.phase is Phase.SEALED
+            if self.state.phase is Phase.SEALED and self.state.post_id is not None:
+                self._settled(self.state.post_id, part)
             self._next_post()
         if kind is BlockKind.REPLY and is_whole:
             # Only what stands in the channel may be left out of the final.
@@ -133,26 +151,39 @@ class Previewer:
 
     async def _step(self, *, wait_for_news: bool) -> None:
         interval = self._pace.interval(len(self.state.wanted)) if wait_for_news else 0.0
-        step = next_step(self.state, trio.current_time(), interval, self._rules)
+        # The least length is for words of the answer; a sign of work is short and welcome.
+        rules = self._rules if self._kind is BlockKind.REPLY else evolve(self._rules, min_chars=1)
+        step = next_step(self.state, trio.current_time(), interval, rules)
         match step:
             case Create() | Edit():
                 await self._write(step)
             case WaitUntil():
-                # Text that arrives meanwhile is picked up afterwards: waking for every word would cost more
-                # than it shows.
-                self._urgent = trio.Event()
-                with trio.move_on_at(step.at):
-                    await self._urgent.wait()
+                await self._wait_until(step.at)
             case Idle() | Settled():
                 self._news = trio.Event()
                 await self._news.wait()
             case _:
                 assert_never(step)
 
+    async def _wait_until(self, at: float) -> None:
+        """Text that arrives meanwhile is picked up afterwards: waking for every word would cost more than it shows."""
+        self._urgent = trio.Event()
+        with trio.move_on_at(at):
+            await self._urgent.wait()
+
+    def _is_early(self) -> bool:
+        """Whether a status post has to wait: it begins a while after the first sign of work, or with a tool."""
+        if self.view.style.mode is not StreamMode.PROGRESS or self.state.phase is not Phase.NONE:
+            return False
+        now = trio.current_time()
+        if self._first_at is None:
+            self._first_at = now + PROGRESS_DELAY
+        return now < self._first_at and not self.view.work.rows and not self.view.work.plan
+
     async def _write(self, step: Create | Edit) -> None:
         self.state = begun(self.state, step)
         began = trio.current_time()
-        how, post_id = Wrote.UNAVAILABLE, None
+        how, post_id, in_doubt = Wrote.UNAVAILABLE, None, True
         with trio.move_on_after(WRITE_SECONDS, shield=True):
             try:
                 if isinstance(step, Create):
@@ -164,10 +195,13 @@ class Previewer:
             except MattermostRejected as refusal:
                 how = Wrote.GONE if refusal.status == 404 else Wrote.REFUSED
             except MattermostUnavailable as problem:
+                in_doubt = problem.ambiguous
                 if problem.status == 429:
                     self._pace.throttled()
             except PayloadError:
                 how = Wrote.UNAVAILABLE
+        if how is Wrote.UNAVAILABLE and in_doubt and isinstance(step, Edit):
+            self._doubt(step.post_id)
         ended = trio.current_time()
         if how is Wrote.OK:
             self._pace.answered(ended - began)

@@ -1,6 +1,7 @@
 """What an earlier run left undone: rows in flight, drafts without an answer, messages without a turn.
 
-Runs before anything new is taken in. What is still to be answered goes to its session, in the order of admission.
+Runs before anything new is taken in. What is still to be answered goes to its session, in the order of admission;
+a message that was deleted meanwhile is not answered.
 """
 
 from collections.abc import Sequence
@@ -10,12 +11,17 @@ from attrs import frozen
 
 from oc_trio.core.chat_commands import parse_command
 from oc_trio.core.inbound import InboundMessage
-from oc_trio.core.obligations import Obligation, OutboxKind, OutboxRow, OutboxState, failed
-from oc_trio.ids import SessionKey
+from oc_trio.core.obligations import Obligation, OutboxKind, OutboxRow, OutboxState, cancelled, failed
+from oc_trio.errors import MattermostError, MattermostRejected
+from oc_trio.ids import ObligationId, PostId, SessionKey
+from oc_trio.runtime.cuts import Cut
 from oc_trio.runtime.inbox import Inbox
 from oc_trio.runtime.kit import AccountKit
-from oc_trio.runtime.session import Job
+from oc_trio.runtime.queue import Job
+from oc_trio.runtime.turn import end_orphan
 from oc_trio.telemetry.log import get_logger
+
+_LOOKS_AT_ONCE = 8
 
 log = get_logger(part="recovery")
 
@@ -30,12 +36,16 @@ class Recovery:
 
     async def run(self) -> None:
         kit = self.kit
-        open_turns = {turn.id for turn in await kit.store.turns.unfinished(kit.account)}
+        obligations = await self._still_wanted(await kit.store.obligations.open_for(kit.account))
+        open_turns = set()
+        for turn in await kit.store.turns.unfinished(kit.account):
+            # A crash between the end of the obligations and that of their turn leaves nobody to end it.
+            if not await end_orphan(kit, turn, "nothing was owed any more"):
+                open_turns.add(turn.id)
         for row in await kit.store.outbox.unfinished(kit.account):
             # Rows of a turn that goes on are that turn's to finish; these have nobody else.
             if row.turn not in open_turns:
                 self.nursery.start_soon(self._settle, row)
-        obligations = await kit.store.obligations.open_for(kit.account)
         for obligation in obligations:
             await self._resubmit(obligation)
         if obligations:
@@ -47,6 +57,31 @@ class Recovery:
             item for item in await self.kit.store.obligations.open_for(self.kit.account) if item.session == session
         ]
         return [Job(item, message) for item in found if (message := _message(item)) is not None]
+
+    async def _still_wanted(self, obligations: Sequence[Obligation]) -> list[Obligation]:
+        """Those whose message still stands; no event tells what was deleted while nobody listened."""
+        gone: dict[ObligationId, str] = {}
+        limit = trio.CapacityLimiter(_LOOKS_AT_ONCE)
+
+        async def look(obligation: Obligation, post_id: PostId) -> None:
+            async with limit:
+                try:
+                    await self.kit.api.posts.get(post_id)
+                except MattermostRejected as refusal:
+                    if refusal.status in (403, 404):
+                        gone[obligation.id] = (Cut.DELETED if refusal.status == 404 else Cut.REMOVED).value
+                except MattermostError:
+                    return  # better answered in vain than not at all
+
+        async with trio.open_nursery() as nursery:
+            for obligation in obligations:
+                message = _message(obligation)
+                if message is not None and message.post_id:
+                    nursery.start_soon(look, obligation, PostId(message.post_id))
+        for obligation_id, reason in gone.items():
+            await self.kit.store.obligations.close([obligation_id], cancelled(reason), self.kit.env.now_ms())
+            log.info("not answered after the restart", account=self.kit.account, reason=reason)
+        return [obligation for obligation in obligations if obligation.id not in gone]
 
     async def _resubmit(self, obligation: Obligation) -> None:
         message = _message(obligation)

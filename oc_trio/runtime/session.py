@@ -1,39 +1,62 @@
 """One conversation's task: messages in, one turn at a time, out when idle.
 
-Serial inside a conversation, parallel across. The mailbox is bounded; what does not fit is read back from the
-journal ("spill"), never dropped.
+Serial inside a conversation, parallel across. What happens to a message that arrives during a turn is `queue`'s and
+`core.queueing`'s; the ways to end a turn are here.
 """
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
 import trio
-from attrs import frozen
+from attrs import define, evolve, field
 
-from oc_trio.core.inbound import InboundMessage
-from oc_trio.core.obligations import Obligation
-from oc_trio.ids import ChannelId, SessionKey
+from oc_trio.core.queueing import QueueRules
+from oc_trio.ids import ChannelId, SessionKey, TurnId
+from oc_trio.runtime.cuts import CROWDED_OUT, Cut
+from oc_trio.runtime.queue import MAILBOX, Batch, Fate, Job, Mailbox
 from oc_trio.telemetry.log import get_logger
 
-MAILBOX = 50
+# A conversation in which people never stop writing is answered all the same.
+_LONGEST_DEBOUNCES = 5
 
 log = get_logger(part="session")
 
 
-@frozen
-class Job:
-    """An admitted message and the obligation to answer it."""
+@define(eq=False)
+class Running:
+    """A turn in progress, as its session and whoever runs it both see it.
 
-    obligation: Obligation
-    inbound: InboundMessage
+    Cancelling `scope` cuts it off, for `reason`. `steered` are jobs that may join it, if `is_steerable`: the runner
+    hands them to the agent and then moves them into the batch with `joined`.
+    """
+
+    batch: Batch
+    scope: trio.CancelScope = field(factory=trio.CancelScope)
+    reason: str = ""
+    turn: TurnId | None = None
+    is_steerable: bool = False
+    steered: deque[Job] = field(factory=deque)
+
+    def cancel(self, reason: str) -> None:
+        """The first reason counts."""
+        self.reason = self.reason or reason
+        self.is_steerable = False
+        self.scope.cancel()
+
+    def joined(self, job: Job) -> None:
+        """The agent has been told of a steered job: it is answered with the others."""
+        self.steered.remove(job)
+        self.batch = evolve(self.batch, jobs=(*self.batch.jobs, job))
+
+
+RunTurn = Callable[[Running], Awaitable[None]]
 
 
 class Session:
     """A conversation: its mailbox, its running turn, and the ways to end it.
 
-    `run_turn(jobs, scope, reason)` answers a batch; cancelling `scope` cuts the turn off, for `reason()`.
-    `reload(key)` gives the open jobs that the journal has, `pick(key, queued)` how many of the queued ones make the
-    next turn (at least one).
+    `run_turn` answers a batch and `settle(jobs, reason)` ends the obligations of jobs that get no turn. `reload(key)`
+    gives the open jobs that the journal has, `load_rules(key)` the conversation's queue rules.
     """
 
     mailbox = MAILBOX
@@ -42,86 +65,109 @@ class Session:
         self,
         key: SessionKey,
         *,
-        run_turn: Callable[[Sequence[Job], trio.CancelScope, Callable[[], str]], Awaitable[None]],
-        withdraw_job: Callable[[Job, str], Awaitable[None]],
+        run_turn: RunTurn,
+        settle: Callable[[Sequence[Job], str], Awaitable[None]],
         reload: Callable[[SessionKey], Awaitable[Sequence[Job]]],
-        pick: Callable[[SessionKey, Sequence[Job]], int],
+        load_rules: Callable[[SessionKey], Awaitable[QueueRules]],
         idle_seconds: float,
     ) -> None:
         self.key = key
-        self.channel_id = ChannelId("")
+        self.rules = QueueRules()
         self._run_turn = run_turn
-        self._withdraw_job = withdraw_job
+        self._settle = settle
         self._reload = reload
-        self._pick = pick
+        self._load_rules = load_rules
         self._idle_seconds = idle_seconds
-        self._mailbox: deque[Job] = deque()
+        self._mailbox = Mailbox(self.mailbox)
         self._withdrawn: deque[tuple[Job, str]] = deque()
-        self._has_spilled = False
         self._is_open = True
+        self._last_at = 0.0
         self._wake = trio.Event()
-        self._turn: tuple[Job, ...] = ()
-        self._scope: trio.CancelScope | None = None
-        self._reason = ""
+        self._turn: Running | None = None
 
     @property
     def is_busy(self) -> bool:
-        return bool(self._turn or self._mailbox or self._withdrawn or self._has_spilled)
+        return bool(self._turn or self._mailbox or self._withdrawn or self._mailbox.has_spilled)
 
     @property
     def running(self) -> tuple[Job, ...]:
         """The jobs of the turn that runs now; empty between turns."""
-        return self._turn
+        return self._turn.batch.everyone if self._turn is not None else ()
 
     @property
     def queued(self) -> int:
-        return len(self._mailbox)
+        return len(self._mailbox) + (len(self._turn.steered) if self._turn is not None else 0)
 
     def put(self, job: Job) -> None:
-        self.channel_id = job.inbound.channel_id
-        if len(self._mailbox) >= self.mailbox:
-            self._has_spilled = True
-            log.warning("mailbox full: the message waits in the journal", session=self.key, post=job.obligation.trigger)
-        else:
-            self._mailbox.append(job)
+        """Take a message in, by the queue's rules. Never waits."""
+        turn = self._turn
+        if job.trigger in self._mailbox or job.trigger in {known.trigger for known in self._in_hand()}:
+            return
+        steerable = turn is not None and turn.is_steerable
+        fate, dropped = self._mailbox.arrive(job, self.rules, running=turn is not None, steerable=steerable)
+        reason = CROWDED_OUT
+        if fate is Fate.STEERS and turn is not None:
+            turn.steered.append(job)
+        elif fate is Fate.INTERRUPTS and turn is not None:
+            reason = Cut.REPLACED.value
+            turn.cancel(reason)
+        elif fate is Fate.SPILLED:
+            log.warning("mailbox full: the message waits in the journal", session=self.key, post=job.trigger)
+        self._withdrawn.extend((each, reason) for each in dropped)
+        self._last_at = trio.current_time()
         self._wake.set()
 
     def stop(self, *, reason: str, drop_queue: bool) -> bool:
         """End the running turn, and withdraw what waits behind it if asked; true if anything was there."""
-        found = bool(self._turn)
+        found = self._turn is not None
         if drop_queue:
-            found = found or bool(self._mailbox)
-            self._withdrawn.extend((job, reason) for job in self._mailbox)
-            self._mailbox.clear()
-        self._cancel_turn(reason)
+            waiting = (*self._mailbox.remove(lambda _: True), *self._take_steered(lambda _: True))
+            found = found or bool(waiting)
+            self._withdrawn.extend((job, reason) for job in waiting)
+        if self._turn is not None:
+            self._turn.cancel(reason)
         self._wake.set()
         return found
 
     def withdraw(self, trigger: str, *, reason: str) -> bool:
-        """Take one message back; the turn that answers it ends with `reason`."""
-        if any(job.obligation.trigger == trigger for job in self._turn):
-            self._cancel_turn(reason)
+        """Take one message back; a turn that answers nothing else ends with `reason`, another goes on without it."""
+        turn = self._turn
+        mine = [job for job in self.running if job.trigger == trigger]
+        others = [job for job in self.running if job.trigger != trigger]
+        if turn is not None and mine and not others:
+            turn.cancel(reason)
             return True
-        for job in self._mailbox:
-            if job.obligation.trigger == trigger:
-                self._mailbox.remove(job)
-                self._withdrawn.append((job, reason))
-                self._wake.set()
-                return True
-        return False
+        if turn is not None and mine:
+            self._rerun(turn, others)
+            gone: tuple[Job, ...] = tuple(mine)
+        else:
+            gone = self._mailbox.remove(lambda job: job.trigger == trigger)
+            gone = (*gone, *self._take_steered(lambda job: job.trigger == trigger))
+        self._withdrawn.extend((job, reason) for job in gone)
+        self._wake.set()
+        return bool(gone)
 
-    def replace(self, job: Job, *, reason: str) -> bool:
+    def leave(self, channel_id: ChannelId, *, reason: str) -> None:
+        """Nothing can be written to a channel any more: end and withdraw what belongs there."""
+        if self._turn is not None and any(job.inbound.channel_id == channel_id for job in self.running):
+            self._turn.cancel(reason)
+        gone = self._mailbox.remove(lambda job: job.inbound.channel_id == channel_id)
+        gone = (*gone, *self._take_steered(lambda job: job.inbound.channel_id == channel_id))
+        self._withdrawn.extend((job, reason) for job in gone)
+        self._wake.set()
+
+    def replace(self, job: Job) -> bool:
         """The message of `job` reads differently now: answer the new words, in the draft that may be there already."""
-        trigger = job.obligation.trigger
-        if any(running.obligation.trigger == trigger for running in self._turn):
-            self._mailbox.appendleft(job)
-            self._cancel_turn(reason)
+        turn = self._turn
+        if turn is not None and any(running.trigger == job.trigger for running in self.running):
+            self._rerun(turn, [job if running.trigger == job.trigger else running for running in self.running])
             return True
-        for index, waiting in enumerate(self._mailbox):
-            if waiting.obligation.trigger == trigger:
-                self._mailbox[index] = job
-                return True
-        return False
+        if turn is not None:
+            for at, waiting in enumerate(turn.steered):
+                if waiting.trigger == job.trigger:
+                    turn.steered[at] = job
+                    return True
+        return self._mailbox.replace(job)
 
     def close(self) -> None:
         """Start no further turn; the running one may finish."""
@@ -129,42 +175,80 @@ class Session:
         self._wake.set()
 
     async def run(self, *, on_idle: Callable[[], object]) -> None:
+        """Answer until idle or closed; `on_idle` is called without a checkpoint before the end."""
+        self.rules = await self._load_rules(self.key)
         while True:
-            while self._withdrawn:
-                job, reason = self._withdrawn.popleft()
-                await self._withdraw_job(job, reason)
-            if self._is_open and self._has_spilled and not self._mailbox:
+            await self._settle_withdrawn()
+            if self._is_open and self._mailbox.has_spilled and not self._mailbox:
                 await self._read_back()
-            if not (self._is_open and self._mailbox):
-                if not self._is_open or await self._was_idle():
-                    on_idle()
-                    return
+            batch = self._mailbox.take(self.rules) if self._is_open and not self._withdrawn else None
+            if batch is not None:
+                await self._answer(batch)
+                await self._let_more_come()
+            elif self._withdrawn:
                 continue
-            count = self._pick(self.key, tuple(self._mailbox))
-            await self._answer(tuple(self._mailbox.popleft() for _ in range(count)))
+            elif not self._is_open or await self._was_idle():
+                on_idle()
+                return
 
     async def _was_idle(self) -> bool:
+        if self._mailbox.has_spilled:
+            return False
         self._wake = trio.Event()
         with trio.move_on_after(self._idle_seconds):
             await self._wake.wait()
-        return not (self._mailbox or self._withdrawn or self._has_spilled)
+        return not self.is_busy
 
-    async def _answer(self, jobs: tuple[Job, ...]) -> None:
-        self._turn, self._reason = jobs, ""
+    async def _answer(self, batch: Batch) -> None:
+        self._turn = turn = Running(batch)
         try:
-            self._scope = trio.CancelScope()
-            await self._run_turn(jobs, self._scope, lambda: self._reason)
+            await self._run_turn(turn)
         finally:
-            self._turn, self._scope = (), None
+            self._turn = None
+            self._mailbox.put_first(turn.steered)
 
-    def _cancel_turn(self, reason: str) -> None:
-        if self._scope is not None:
-            self._reason = self._reason or reason
-            self._scope.cancel()
+    async def _let_more_come(self) -> None:
+        """People send second thoughts: what arrived during a turn waits a moment for more before it is taken up."""
+        began = trio.current_time()
+        while self._is_open and self._mailbox and not self._mailbox.resumes and not self._withdrawn:
+            wait = self.rules.debounce
+            at = min(self._last_at + wait, began + _LONGEST_DEBOUNCES * wait)
+            if trio.current_time() >= at:
+                return
+            self._wake = trio.Event()
+            with trio.move_on_at(at):
+                await self._wake.wait()
+
+    async def _settle_withdrawn(self) -> None:
+        """All that were withdrawn for one reason at once: one notice speaks for all of them."""
+        while self._withdrawn:
+            reason = self._withdrawn[0][1]
+            jobs = [job for job, why in self._withdrawn if why == reason]
+            self._withdrawn = deque(item for item in self._withdrawn if item[1] != reason)
+            await self._settle(jobs, reason)
+
+    def _rerun(self, turn: Running, jobs: Sequence[Job]) -> None:
+        """End the turn and answer `jobs` in its stead, in its draft."""
+        named = [evolve(job, obligation=evolve(job.obligation, turn=turn.turn)) for job in jobs]
+        self._mailbox.resume(named)
+        turn.cancel(Cut.EDITED.value)
+
+    def _in_hand(self) -> tuple[Job, ...]:
+        return (*self.running, *self._turn.steered) if self._turn is not None else ()
+
+    def _take_steered(self, which: Callable[[Job], bool]) -> tuple[Job, ...]:
+        if self._turn is None:
+            return ()
+        gone = tuple(job for job in self._turn.steered if which(job))
+        for job in gone:
+            self._turn.steered.remove(job)
+        return gone
 
     async def _read_back(self) -> None:
-        self._has_spilled = False
-        known = {job.obligation.id for job in self._mailbox}
-        for job in await self._reload(self.key):
-            if job.obligation.id not in known:
-                self.put(job)
+        before = self._mailbox.spills
+        jobs = await self._reload(self.key)
+        came_meanwhile = self._mailbox.spills > before
+        self._mailbox.has_spilled = False
+        for job in jobs:
+            self.put(job)
+        self._mailbox.has_spilled = self._mailbox.has_spilled or came_meanwhile

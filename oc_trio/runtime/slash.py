@@ -63,12 +63,16 @@ class CommandBook:
 
 @frozen(eq=False)
 class Registration:
-    """Keeps an account's commands registered: at entry, when a team is joined, and again after failures."""
+    """Keeps an account's commands registered: at entry, when a team is joined, and again after failures.
+
+    `tried` is set when the first round is over, whatever came of it.
+    """
 
     front: Front
     url: str
     wanted: tuple[CommandSpec, ...]
     book: CommandBook = field(factory=CommandBook)
+    tried: trio.Event = field(init=False, factory=trio.Event)
     _wake: tuple[trio.MemorySendChannel[None], trio.MemoryReceiveChannel[None]] = field(
         init=False, factory=lambda: trio.open_memory_channel[None](1)
     )
@@ -87,6 +91,7 @@ class Registration:
         retry = FIRST_RETRY
         while True:
             complete = await self.round()
+            self.tried.set()
             with trio.move_on_after(math.inf if complete else retry):
                 await self._wake[1].receive()
             retry = FIRST_RETRY if complete else min(2 * retry, LONGEST_RETRY)

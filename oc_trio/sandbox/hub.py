@@ -159,6 +159,13 @@ class Hub:
         if connection.overflowed:
             self._connections.pop(connection.id, None)
 
+    def restart(self) -> None:
+        """The server process starts anew: every connection ends, and nothing can be resumed."""
+        for connection in self.connections():
+            connection.overflowed = True
+            connection.wake()
+        self._connections.clear()
+
     def _hello(self, connection: Connection) -> Event:
         data = {
             "connection_id": connection.id,

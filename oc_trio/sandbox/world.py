@@ -99,6 +99,11 @@ class World:
         if user is not None and not user.status_manual and not any(c.live for c in self.hub.connections(user.id)):
             user.status = "offline"
 
+    def restart(self) -> None:
+        """What a restart of the server does to its clients; refusing them while it is down is the transport's part."""
+        self.hub.restart()
+        self.writing.restart()
+
     def set_status(self, user: User, status: str, *, manual: bool) -> None:
         user.status, user.status_manual = status, manual
         user.last_activity_at = self.ticker.now()

@@ -81,6 +81,10 @@ class Writing:
         self._announcer.posted(post, set_online=draft.set_online)
         return post
 
+    def restart(self) -> None:
+        """The server process starts anew: it no longer knows which pending ids it has seen."""
+        self._pending.clear()
+
     def system(self, user_id: str, channel: Channel, kind: str, message: str, props: Mapping[str, Any]) -> None:
         post = self._store(user_id, channel, Draft(channel.id, message, type=kind, props=props), [])
         self._announcer.posted(post)

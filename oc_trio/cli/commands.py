@@ -1,0 +1,119 @@
+"""`oc-trio commands`: which slash commands stand on the server, and removing those that were left behind."""
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from oc_trio.runtime.left_commands import Listed, Survey
+
+EX_CONFIG = 78
+EX_UNAVAILABLE = 69
+
+
+@click.group()
+def command() -> None:
+    """Look after native slash commands (/oc_...) on the server."""
+
+
+_config = click.option("--config", "config_path", metavar="PATH", help="Configuration file (or OC_TRIO_CONFIG).")
+_account = click.option("--account", help="The account; the default account without this.")
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@command.command(name="list")
+@_config
+@_account
+@_json
+def list_(config_path: str | None, account: str | None, as_json: bool) -> None:
+    """List the commands of all teams of the bot.
+
+    Exit codes: 0 all teams were read, 1 some could not be, 69 the server can't be asked, 78 the configuration is wrong.
+    """
+    found = _survey(config_path, account, remove=False, everything=False)
+    if as_json:
+        _print_json(found)
+    for row in () if as_json else found.listed:
+        owner = ("ours" if row.wanted else "ours, left behind") if row.ours else "somebody else's"
+        click.echo(f"{row.team}  /{row.command.trigger}  {owner}  {row.command.url}")
+    _finish(found)
+
+
+@command.command()
+@_config
+@_account
+@_json
+@click.option("--all", "everything", is_flag=True, help="Remove every command of ours, also those in use.")
+def prune(config_path: str | None, account: str | None, as_json: bool, everything: bool) -> None:
+    """Remove commands of ours that the configuration no longer wants.
+
+    Foreign commands are never touched. Exit codes: 0 done, 1 something could not be removed, 69 the server can't be
+    asked, 78 the configuration is wrong.
+    """
+    found = _survey(config_path, account, remove=True, everything=everything)
+    if as_json:
+        _print_json(found)
+    else:
+        for row in found.listed:
+            click.echo(f"removed {row.team} /{row.command.trigger}")
+        if not found.listed and not found.problems:
+            click.echo("Nothing was left behind.")
+    _finish(found)
+
+
+def _survey(config_path: str | None, account: str | None, *, remove: bool, everything: bool) -> "Survey":
+    import ssl
+    from pathlib import Path
+
+    import trio
+
+    from oc_trio.config.accounts import normalize_account_id
+    from oc_trio.config.load import load
+    from oc_trio.errors import ConfigError, MattermostError
+    from oc_trio.runtime.left_commands import Survey, skill_folders, survey
+    from oc_trio.runtime.skills import find_skills
+    from oc_trio.runtime.wiring import Wiring
+
+    try:
+        loaded = load(config_path, os.environ, isolate=True)
+    except ConfigError as wrong:
+        click.echo(str(wrong), err=True)
+        sys.exit(EX_CONFIG)
+    wanted = normalize_account_id(account) if account else loaded.default_account
+    chosen = loaded.accounts.get(wanted)
+    if chosen is None:
+        click.echo(f"There is no usable account {wanted}; there is {', '.join(loaded.accounts) or 'none'}.", err=True)
+        sys.exit(EX_CONFIG)
+    context = None if chosen.base_url.startswith("http://") else ssl.create_default_context()
+    skills = find_skills(Path(folder) for folder in skill_folders(loaded))
+
+    async def run() -> Survey:
+        wiring = Wiring(ssl_context=context)
+        return await survey(loaded, chosen, wiring, skills, remove=remove, everything=everything)
+
+    try:
+        return trio.run(run)
+    except MattermostError as problem:
+        click.echo(f"{chosen.base_url} can't be asked: {problem}", err=True)
+        sys.exit(EX_UNAVAILABLE)
+
+
+def _row(row: "Listed") -> dict[str, object]:
+    made = row.command
+    fields = {"account": row.account, "team": row.team, "id": made.id, "trigger": made.trigger, "url": made.url}
+    return {**fields, "ours": row.ours, "wanted": row.wanted}
+
+
+def _print_json(found: "Survey") -> None:
+    rows = [_row(row) for row in found.listed]
+    click.echo(json.dumps({"commands": rows, "problems": list(found.problems)}, indent=2, ensure_ascii=False))
+
+
+def _finish(found: "Survey") -> None:
+    for problem in found.problems:
+        click.echo(problem, err=True)
+    if found.problems:
+        sys.exit(1)

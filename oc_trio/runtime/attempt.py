@@ -1,0 +1,235 @@
+"""One run of an agent for a turn: what it is asked, what it says, and the draft that grows meanwhile.
+
+How the turn ends is `ending`'s. A completed tool call is in the transcript before the model reads its result, and a
+message that joins the turn before the model reads it: a restart repeats neither.
+"""
+
+from collections.abc import Sequence
+
+import trio
+
+from oc_trio.agent.port import Agent, Message, Role, ToolCall, TurnRequest
+from oc_trio.core.draft_view import DraftView
+from oc_trio.core.final_plan import prepared
+from oc_trio.core.inbound import InboundMessage
+from oc_trio.core.obligations import OutboxKind, OutboxState
+from oc_trio.core.preview import DraftState, resumed
+from oc_trio.core.turn_events import AgentEvent, Failed, Final, TextDelta, ToolEnded, ToolStarted
+from oc_trio.errors import AgentError
+from oc_trio.ids import OutboxId, PostId
+from oc_trio.runtime import transcript
+from oc_trio.runtime.agents import SessionSettings
+from oc_trio.runtime.blocks import BlockWriter
+from oc_trio.runtime.delivery import Letter
+from oc_trio.runtime.kit import AccountKit
+from oc_trio.runtime.previewer import Previewer
+from oc_trio.runtime.session import Running
+from oc_trio.runtime.slots import TaskSlot
+from oc_trio.runtime.typing import keep_typing
+from oc_trio.store.turns import Turn
+from oc_trio.telemetry.log import get_logger
+
+_TRANSCRIPT_ROWS = 400
+
+log = get_logger(part="turn")
+
+
+class TimeIsUp(Exception):
+    """The turn took longer than it may."""
+
+
+class Attempt:
+    """The state of one turn while its agent talks; `writer` holds the posts that people see of it."""
+
+    def __init__(
+        self, kit: AccountKit, turn: Turn, running: Running, settings: SessionSettings, state: DraftState
+    ) -> None:
+        self.kit, self.turn, self.running, self.settings = kit, turn, running, settings
+        self.rules = kit.reply_rules(self.message, settings)
+        self._spoken = ""
+        self._calls: dict[str, ToolCall] = {}
+        view = DraftView(kit.view_style(self.message, settings))
+        self.writer = self._writer(view, state)
+
+    @property
+    def messages(self) -> tuple[InboundMessage, ...]:
+        return tuple(job.inbound for job in self.running.batch.jobs)
+
+    @property
+    def message(self) -> InboundMessage:
+        """The newest message that is answered."""
+        return self.running.batch.jobs[-1].inbound
+
+    async def listen(self) -> Final | Failed:
+        """Let the agent talk, show it as it grows; returns its last word with no write under way.
+
+        Waits for its place among the turns that may run at the same time. Raises TimeIsUp.
+        """
+        kit = self.kit
+        async with kit.agents.limiter, trio.open_nursery() as nursery:
+            slot = TaskSlot(nursery)
+            with kit.live.written(self.turn.session, self.writer):
+                kit.pace.live += 1
+                try:
+                    nursery.start_soon(
+                        keep_typing, kit.typing, self.turn.channel_id, self.turn.root_id, kit.policies.typing_interval
+                    )
+                    nursery.start_soon(kit.acks.seen, self.messages)
+                    await slot.start(self.writer.run)
+                    end = await self._within_limit()
+                    await slot.cancel_and_join(reason="the answer is complete")
+                finally:
+                    kit.pace.live -= 1
+                    self.running.is_steerable = False
+            nursery.cancel_scope.cancel()
+        if end is None:
+            raise TimeIsUp
+        return end
+
+    async def _within_limit(self) -> Final | Failed | None:
+        with trio.move_on_after(self.kit.policies.turn_limit):
+            return await self._converse()
+        return None
+
+    async def _converse(self) -> Final | Failed:
+        kit = self.kit
+        try:
+            agent, request = await self._request()
+            self.running.is_steerable = True
+            async with agent.run(request) as events:
+                async for event in events:
+                    if isinstance(event, (Final, Failed)):
+                        return event
+                    await self._hear(event)
+        except AgentError as problem:
+            return Failed(problem.for_user, str(problem))
+        log.error("the agent's stream ended without a final", account=kit.account, turn=self.turn.id)
+        return Failed("The model stopped in the middle of its answer.", "the agent's stream ended without a final")
+
+    async def _hear(self, event: AgentEvent) -> None:
+        if isinstance(event, TextDelta):
+            self._spoken += event.text
+        elif isinstance(event, ToolStarted):
+            self._calls[event.call_id] = ToolCall(event.call_id, event.name, event.arguments)
+        elif isinstance(event, ToolEnded):
+            await self._remember_call(event)
+        self.writer.show(self.writer.view.with_event(event))
+
+    async def _remember_call(self, event: ToolEnded) -> None:
+        call = self._calls.pop(event.call_id, ToolCall(event.call_id, event.name))
+        spoken, self._spoken = self._spoken, ""
+        await self.append(
+            Message(Role.ASSISTANT, spoken, tool_calls=(call,)),
+            Message(Role.TOOL, event.result, tool_call_id=event.call_id),
+        )
+
+    async def _request(self) -> tuple[Agent, TurnRequest]:
+        """The agent and what it is asked: the transcript within budget, ending with what is to be answered."""
+        kit, turn, message = self.kit, self.turn, self.message
+        now = kit.env.now_ms()
+        await kit.store.sessions.touch(turn.session, kit.account, turn.channel_id, turn.root_id, message.agent, now)
+        setup = kit.agents.setup(message.agent, self.settings)
+        history = transcript.read(await kit.store.transcripts.load(turn.session, _TRANSCRIPT_ROWS, without=turn.id))
+        so_far = transcript.read(await kit.store.transcripts.of_turn(turn.id))
+        if not so_far:
+            lines = self.running.batch.lines
+            so_far = (await kit.asked(self.messages, has_history=bool(history), dropped=lines),)
+            await self.append(*so_far)
+        request = TurnRequest(
+            agent=message.agent,
+            session=turn.session,
+            system_prompt=setup.system_prompt,
+            messages=transcript.within(setup.history_tokens, (*history, *so_far)),
+            tools=setup.tools,
+            model=setup.model,
+            thinking=setup.thinking,
+            steering=self._steered,
+        )
+        return setup.agent, request
+
+    async def _steered(self) -> Sequence[Message]:
+        """What people said since; each message is bound to this turn before the agent gets to know it."""
+        kit, told = self.kit, []
+        for job in tuple(self.running.steered):
+            bound = await kit.store.turns.begin(self.turn, [job.obligation.id], kit.env.now_ms())
+            if job not in self.running.steered:
+                continue  # taken back meanwhile; its obligation is being ended
+            self.running.joined(job)
+            if bound:
+                message = await kit.asked((job.inbound,), has_history=True)
+                await self.append(message)
+                told.append(message)
+        return told
+
+    async def append(self, *messages: Message) -> None:
+        """Write down what was said."""
+        rows = [transcript.to_json(message) for message in messages]
+        await self.kit.store.transcripts.append(self.turn.session, self.turn.id, rows, self.kit.env.now_ms())
+
+    def draft_letter(self, number: int, text: str, kind: OutboxKind = OutboxKind.DRAFT) -> Letter:
+        return Letter(
+            id=draft_id(self.turn, number),
+            channel_id=self.turn.channel_id,
+            message=text,
+            kind=kind,
+            root_id=self.turn.root_id,
+            turn=self.turn.id,
+        )
+
+    def _writer(self, view: DraftView, state: DraftState) -> Previewer | BlockWriter:
+        kit, number = self.kit, len(self.turn.drafts)
+        if kit.policies.blocks is not None:
+            return BlockWriter(
+                view,
+                post=self._post_block,
+                rules=kit.policies.blocks,
+                reply=self.rules,
+                number=number,
+            )
+        return kit.previewer(
+            view,
+            create=self._create_draft,
+            edit=self._edit_draft,
+            drafted=self._drafted,
+            split=lambda text: prepared(text, self.rules, prefix=False),
+            pace=kit.pace,
+            rules=kit.policies.preview,
+            doubt=kit.late.doubt,
+            settled=kit.late.settled,
+            state=state,
+            number=number,
+        )
+
+    async def _drafted(self, post_id: PostId | None) -> None:
+        await self.kit.store.turns.set_draft(self.turn.id, post_id)
+
+    async def _create_draft(self, number: int, text: str) -> PostId:
+        return await self.kit.delivery.post(self.draft_letter(number, text))
+
+    async def _edit_draft(self, post_id: PostId, text: str) -> None:
+        self.kit.metrics.draft_edits.labels(self.kit.account).inc()
+        await self.kit.delivery.edit_draft(post_id, text)
+
+    async def _post_block(self, number: int, text: str) -> PostId:
+        post_id = await self.kit.delivery.post_until_done(self.draft_letter(number, text, OutboxKind.MESSAGE))
+        await self._drafted(post_id)
+        await self._drafted(None)
+        return post_id
+
+
+def draft_id(turn: Turn, number: int) -> OutboxId:
+    """The name of a turn's draft number 0, 1, ..."""
+    return OutboxId(f"{turn.id}.d{number}")
+
+
+async def draft_state(kit: AccountKit, turn: Turn) -> DraftState:
+    """What an earlier run of the turn left in the channel, as far as the journal knows."""
+    if turn.draft:
+        return resumed(turn.draft)
+    row = await kit.store.outbox.get(draft_id(turn, len(turn.drafts))) if turn.begun_at else None
+    if row is None or row.state in (OutboxState.QUEUED, OutboxState.DEAD):
+        return DraftState()
+    if row.post_id is None:
+        return DraftState(unsure=True)
+    await kit.store.turns.set_draft(turn.id, row.post_id)
+    return resumed(row.post_id)

@@ -1,0 +1,135 @@
+"""Completed blocks of a reply as posts of their own, for a turn without drafts (`streaming.block`).
+
+A block is a paragraph that is over, outside code, or a message that a tool call ended. How blocks are joined into
+posts, and when one goes out, is `core.coalesce`'s. What is not sent when the answer is complete goes with the final.
+"""
+
+import math
+from collections.abc import Awaitable, Callable, Iterator
+from typing import NoReturn
+
+import trio
+
+from oc_trio.core.coalesce import CoalesceRules, Waiting, after_silence, due_at, flush, with_block
+from oc_trio.core.draft_view import SILENT_TOKEN, DraftView
+from oc_trio.core.fences import fence_after
+from oc_trio.core.final_plan import ReplyRules, prepared
+from oc_trio.core.preview import DraftState
+from oc_trio.core.reasoning import without_reasoning
+from oc_trio.core.tables import convert_tables
+from oc_trio.errors import MattermostRejected
+from oc_trio.ids import PostId
+from oc_trio.runtime.previewer import WRITE_SECONDS
+from oc_trio.telemetry.log import get_logger
+
+log = get_logger(part="blocks")
+
+
+class BlockWriter:
+    """Writes one turn's blocks; `post(number, text)` writes post number 0, 1, ..., the same number once.
+
+    It has what a `Previewer` has for the end of the turn; its state never leaves "no draft".
+    """
+
+    def __init__(
+        self,
+        view: DraftView,
+        *,
+        post: Callable[[int, str], Awaitable[PostId]],
+        rules: CoalesceRules,
+        reply: ReplyRules,
+        number: int = 0,
+    ) -> None:
+        self.view = view
+        self.state = DraftState()
+        self.published: list[str] = []
+        self.posts: list[PostId] = []
+        self.number = number
+        self.draft_is_reply = True
+        self._post, self._rules, self._reply = post, rules, reply
+        self._waiting = Waiting()
+        # The blocks that `_waiting` holds, as the answer has them.
+        self._unsent: list[str] = []
+        self._messages = 0
+        self._taken = 0
+        self._is_refused = False
+        self._news = trio.Event()
+
+    def show(self, view: DraftView) -> None:
+        """`view` is the newest. Never waits."""
+        self.view = view
+        self._news.set()
+
+    def lost(self, post_id: PostId) -> bool:
+        """A block that somebody deleted stays deleted; there is no draft to lose."""
+        return False
+
+    def holds(self, post_id: PostId) -> bool:
+        """Whether a post is one of this turn's."""
+        return post_id in self.posts
+
+    async def run(self) -> NoReturn:
+        """Send what is complete, for as long as the slot lets it."""
+        while True:
+            for block in self._completed():
+                await self._take(block)
+            at = due_at(self._waiting, self._rules)
+            self._news = trio.Event()
+            with trio.move_on_at(math.inf if at is None else at):
+                await self._news.wait()
+                continue
+            self._waiting, posts = after_silence(self._waiting, trio.current_time(), self._rules)
+            await self._send(posts)
+
+    def _completed(self) -> Iterator[str]:
+        """The blocks that are complete and were not taken before."""
+        while self._messages < len(self.view.said):
+            words = _words(self.view.said[self._messages])
+            block, self._taken, self._messages = words[self._taken :], 0, self._messages + 1
+            if block.strip():
+                yield block
+        words = _words(self.view.text)
+        end = words.rfind("\n\n")
+        while end > self._taken and fence_after(words[:end]):
+            end = words.rfind("\n\n", 0, end)
+        if end > self._taken:
+            block, self._taken = words[self._taken : end], end
+            yield block
+
+    async def _take(self, block: str) -> None:
+        before = self._waiting.text
+        self._waiting, posts = with_block(self._waiting, block, trio.current_time(), self._rules)
+        self._unsent.append(block)
+        if posts and before not in posts:
+            # The newest block itself was cut: its rest follows at once, so that whole blocks are out.
+            self._waiting, rest = flush(self._waiting)
+            posts = (*posts, *rest)
+        await self._send(posts)
+
+    async def _send(self, posts: tuple[str, ...]) -> None:
+        if not posts or self._is_refused:
+            return
+        done = False
+        # Begun is finished: half a block that is out and said again by the final would read badly.
+        with trio.move_on_after(WRITE_SECONDS, shield=True):
+            try:
+                for text in posts:
+                    for part in prepared(text, self._reply, prefix=not self.posts):
+                        self.posts.append(await self._post(self.number, part))
+                        self.number += 1
+                done = True
+            except MattermostRejected as refusal:
+                self._is_refused = True
+                log.info("a block was refused; the answer goes out whole", problem=str(refusal))
+        if not done:
+            self._is_refused = True
+            return
+        kept = self._unsent[-1:] if self._waiting.text else []
+        sent = self._unsent[: len(self._unsent) - len(kept)]
+        self.published += [convert_tables(block, self._reply.tables) for block in sent]
+        self._unsent = kept
+
+
+def _words(text: str) -> str:
+    words = without_reasoning(text, streaming=True)
+    return "" if SILENT_TOKEN.startswith(words.strip()) else words

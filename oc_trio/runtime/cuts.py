@@ -1,0 +1,22 @@
+"""Why a turn is ended before its answer is complete, and which of these reasons let it go on later."""
+
+from enum import Enum
+
+
+class Cut(Enum):
+    """The value is what the journal and `oc-trio explain` show."""
+
+    STOPPED = "stopped"
+    DELETED = "the message was deleted"
+    EDITED = "the message was edited"
+    REMOVED = "the bot was removed from the channel"
+    RESET = "the session was reset"
+    REPLACED = "a newer message replaced it"
+    DRAIN = "shutdown"
+
+
+# After these the turn goes on in the same draft: its obligations stay open.
+TO_BE_CONTINUED = frozenset({Cut.DRAIN, Cut.EDITED})
+
+# Why a message that waited is not answered.
+CROWDED_OUT = "too many messages were waiting"

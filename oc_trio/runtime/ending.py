@@ -1,0 +1,131 @@
+"""How a turn ends: the decision is written down, delivered, and only then the obligations end.
+
+Each way to end has a method here. A restart delivers a decision that was written down and makes none anew.
+"""
+
+import trio
+from attrs import evolve, frozen
+
+from oc_trio.agent.port import Message, Role
+from oc_trio.core.final_plan import INTERRUPTED, STOPPED, plan_final, sealed_text
+from oc_trio.core.obligations import ObligationState, Outcome
+from oc_trio.core.preview import Phase, resumed
+from oc_trio.core.turn_events import Failed, Final
+from oc_trio.errors import MattermostError, MattermostRejected
+from oc_trio.ids import PostId, ThreadRoot
+from oc_trio.runtime import transcript
+from oc_trio.runtime.attempt import Attempt
+from oc_trio.runtime.cuts import TO_BE_CONTINUED, Cut
+from oc_trio.runtime.finale import Address, Finale, finale_of, perform, with_buttons
+from oc_trio.runtime.kit import AccountKit
+from oc_trio.telemetry.log import get_logger
+
+log = get_logger(part="turn")
+
+
+@frozen(eq=False)
+class Ending:
+    """Ends the turn of `attempt`; no write of its drafts is under way any more."""
+
+    kit: AccountKit
+    attempt: Attempt
+
+    async def answered(self, end: Final | Failed) -> Outcome:
+        """The agent has said its last word."""
+        await self._find_draft()
+        kit, writer, turn = self.kit, self.attempt.writer, self.attempt.turn
+        failure, said, props = "", "", ""
+        if isinstance(end, Final):
+            said = end.text
+            end = evolve(end, text=writer.view.whole_reply(end.text))
+            end, props = with_buttons(end, kit.button_props, turn.channel_id)
+            await kit.store.usage.record(turn.id, kit.account, turn.session, end.usage, kit.env.now_ms())
+        else:
+            failure = end.for_operator
+            log.warning("the agent failed", account=kit.account, turn=turn.id, problem=failure)
+        plan = plan_final(
+            writer.state,
+            end,
+            self.attempt.rules,
+            published=tuple(writer.published),
+            draft_is_reply=writer.draft_is_reply,
+        )
+        media = end.media if isinstance(end, Final) else ()
+        return await self._decided(finale_of(plan, failure=failure, said=said, props=props, media=media))
+
+    async def timed_out(self) -> Outcome:
+        """The turn took too long: what was said stays, with a notice."""
+        await self._find_draft()
+        state, said = self.attempt.writer.state, self.attempt.writer.view.reply_so_far()
+        notice = f"⏱️ _(stopped: no answer within {_minutes(self.kit.policies.turn_limit)})_"
+        draft = state.lingers if state.phase is Phase.DRAFT else None
+        text = sealed_text(said if draft else "", notice)
+        log.warning("turn hit its time limit", account=self.kit.account, turn=self.attempt.turn.id)
+        return await self._decided(
+            Finale(ObligationState.FAILED, (text,), draft or "", reason="the time limit of a turn was reached")
+        )
+
+    async def cut_off(self, cut: Cut) -> Outcome | None:
+        """Seal the draft of a turn that was ended; None where it is to be continued later."""
+        await self._find_draft()
+        writer, turn = self.attempt.writer, self.attempt.turn
+        draft, said = writer.state.lingers, writer.view.reply_so_far()
+        if cut in TO_BE_CONTINUED:
+            if cut is Cut.EDITED:
+                await self.kit.store.transcripts.drop_turn(turn.id)
+            elif draft is not None:
+                await self._mark_interrupted(draft, sealed_text(said, INTERRUPTED))
+            return None
+        sealed = (sealed_text(said, STOPPED),) if draft else ()
+        return await self._decided(Finale(ObligationState.CANCELLED, sealed, draft or "", reason=cut.value, said=said))
+
+    async def deliver(self, finale: Finale) -> Outcome:
+        """Carry out what was decided, now or by an earlier run, and end the obligations."""
+        kit, turn, message = self.kit, self.attempt.turn, self.attempt.message
+        address = Address(turn.id, turn.channel_id, turn.root_id)
+        outcome = await perform(finale, address, kit.delivery, tuple(self.attempt.writer.posts), kit.media.upload)
+        now = kit.env.now_ms()
+        if finale.edit and finale.edit in outcome.posts:
+            kit.late.settled(PostId(finale.edit), finale.texts[0])
+        if finale.said:
+            rows = transcript.read(await kit.store.transcripts.of_turn(turn.id))
+            if not rows or rows[-1].role is not Role.ASSISTANT or rows[-1].tool_calls:
+                await self.attempt.append(Message(Role.ASSISTANT, finale.said))
+        if outcome.posts and turn.root_id and not message.is_direct:
+            await kit.store.participation.record(kit.account, turn.channel_id, ThreadRoot(turn.root_id), now)
+        await kit.store.context.clear(turn.session, message.create_at)
+        await kit.store.turns.end(turn.id, outcome, now)
+        return outcome
+
+    async def _decided(self, finale: Finale) -> Outcome:
+        # Shielded: between the agent's last word and this row, a cancellation would lose the answer.
+        with trio.CancelScope(shield=True):
+            await self.kit.store.turns.set_final(self.attempt.turn.id, finale.to_json())
+        return await self.deliver(finale)
+
+    async def _find_draft(self) -> None:
+        """A draft whose creation got no answer may stand nevertheless: the same key gives it, or makes it."""
+        writer, turn = self.attempt.writer, self.attempt.turn
+        state = writer.state
+        if not state.unsure or state.post_id is not None or state.phase is not Phase.NONE:
+            return
+        try:
+            post_id = await self.kit.delivery.post_until_done(
+                self.attempt.draft_letter(writer.number, state.wanted or "…")
+            )
+        except MattermostRejected:
+            return
+        await self.kit.store.turns.set_draft(turn.id, post_id)
+        writer.state = resumed(post_id)
+
+    async def _mark_interrupted(self, draft: PostId, text: str) -> None:
+        try:
+            await self.kit.delivery.edit_until_done(draft, text)
+        except MattermostError as problem:
+            log.warning("could not mark a draft as interrupted", post=draft, problem=str(problem))
+
+
+def _minutes(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:g} s"
+    return f"{seconds / 60:g} min"

@@ -1,0 +1,175 @@
+"""The public port in the supervision tree: its URLs from the configuration, its server, and each account's place on it.
+
+The server outlives the accounts: paths are open (and answer 405 or 503) before any account is there.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import ExitStack, asynccontextmanager
+from urllib.parse import urlsplit
+
+import trio
+from attrs import frozen
+
+from oc_trio.callbacks.app import build_app
+from oc_trio.callbacks.faces import CLICK_PREFIX, ClickFace, CommandFace, Faces, HookFace
+from oc_trio.callbacks.server import TlsFiles, serve_callbacks
+from oc_trio.config.accounts import Account
+from oc_trio.config.gateway import Gateway
+from oc_trio.config.model import Config
+from oc_trio.core.events import Event
+from oc_trio.core.netguard import Zone, classify, classify_name, literal
+from oc_trio.core.slash import CommandSpec, wanted_commands
+from oc_trio.core.sourceip import ProxyTrust, parse_networks
+from oc_trio.ids import AccountId
+from oc_trio.runtime.buttons import ButtonMaker
+from oc_trio.runtime.clicks import ClickDesk
+from oc_trio.runtime.front import Front
+from oc_trio.runtime.live_check import LiveCheck
+from oc_trio.runtime.models import ModelDesk
+from oc_trio.runtime.questions import QuestionDesk
+from oc_trio.runtime.slash import Registration, SlashDesk
+from oc_trio.telemetry.log import get_logger
+from oc_trio.telemetry.metrics import Metrics
+
+log = get_logger(part="http")
+
+_WILDCARDS = frozenset({"0.0.0.0", "::", "0:0:0:0:0:0:0:0", "::0"})  # noqa: S104 - addresses nobody can call
+
+
+@frozen
+class CallbackPlan:
+    """One account's share of the public port: where it listens, and the URLs by which Mattermost gets there."""
+
+    account: AccountId
+    command_path: str
+    command_url: str
+    click_url: str
+    native: bool
+    specs: tuple[CommandSpec, ...]
+
+
+def plan_callbacks(
+    config: Config, account: Account, *, port: int = 0, skills: Iterable[tuple[str, str]] = ()
+) -> CallbackPlan:
+    """The plan for an account; `port` is the bound one where 0 is configured, `skills` are (name, description)."""
+    gateway = config.gateway
+    base = f"{'https' if gateway.tls.cert_file else 'http'}://{_host(gateway)}:{gateway.port or port}"
+    commands = account.commands
+    url = commands.callback_url or f"{base}{commands.callback_path}"
+    clicks = (account.interactions.callback_base_url or base).strip().rstrip("/")
+    return CallbackPlan(
+        account=account.id,
+        command_path=urlsplit(url).path or commands.callback_path,
+        command_url=url,
+        click_url=f"{clicks}{CLICK_PREFIX}{account.id}",
+        native=commands.native,
+        specs=wanted_commands(skills if commands.native_skills else ()),
+    )
+
+
+def warn_unreachable(plan: CallbackPlan, account: Account) -> None:
+    """Say in the documented words when Mattermost, somewhere else, is told to call this machine."""
+    if _is_local(account.base_url):
+        return
+    path = f"channels.mattermost{'' if account.id == 'default' else f'.accounts.{account.id}'}"
+    if plan.native and _is_local(plan.command_url):
+        log.error(
+            f"mattermost: slash commands callbackUrl resolved to {plan.command_url} (loopback) while baseUrl is "
+            f"{account.base_url}. This MAY be unreachable depending on your deployment. If native slash commands don't "
+            f"work, set {path}.commands.callbackUrl to a URL reachable from the Mattermost server."
+        )
+    if _is_local(plan.click_url):
+        log.error(
+            f"mattermost: interactions callbackUrl resolved to {plan.click_url} (loopback) while baseUrl is "
+            f"{account.base_url}. This MAY be unreachable depending on your deployment. If button clicks don't work, "
+            f"set {path}.interactions.callbackBaseUrl to a URL reachable from the Mattermost server (e.g. your public "
+            "reverse proxy URL)."
+        )
+    elif not account.interactions.allowed_source_ips:
+        log.error(
+            f"mattermost: interactions callbackUrl is {plan.click_url}, but {path}.interactions.allowedSourceIps is "
+            "empty: clicks are accepted from this machine only."
+        )
+
+
+def open_faces(accounts: Mapping[AccountId, Account], hooks: HookFace | None = None) -> Faces:
+    """The public surface of these accounts, with nobody behind it yet."""
+    paths: dict[str, None] = {}
+    for account in accounts.values():
+        if account.commands.native:
+            paths[account.commands.callback_path] = None
+            if account.commands.callback_url:
+                paths[urlsplit(account.commands.callback_url).path] = None
+    sources = {name: parse_networks(account.interactions.allowed_source_ips) for name, account in accounts.items()}
+    return Faces(tuple(path for path in paths if path), sources, hooks)
+
+
+async def serve_public(
+    config: Config,
+    faces: Faces,
+    metrics: Metrics,
+    *,
+    shutdown: trio.Event,
+    task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve `faces` until `shutdown`; started with the bound URL. Raises ListenFailed."""
+    gateway = config.gateway
+    trust = ProxyTrust(parse_networks(gateway.trusted_proxies), allow_real_ip=gateway.allow_real_ip_fallback)
+    tls = TlsFiles(gateway.tls.cert_file, gateway.tls.key_file) if gateway.tls.cert_file else None
+    app = build_app(faces, metrics=metrics, trust=trust)
+    await serve_callbacks(app, gateway.bind_host, gateway.port, tls, shutdown=shutdown, task_status=task_status)
+
+
+@frozen(eq=False)
+class Doors:
+    """One account's desks while it is on the port; `registration` is None where native commands are off."""
+
+    front: Front
+    buttons: ButtonMaker
+    questions: QuestionDesk
+    clicks: ClickDesk
+    models: ModelDesk
+    registration: Registration | None
+
+    def note(self, event: Event) -> None:
+        """Tell the registration of teams joined and left. Never waits."""
+        if self.registration is not None:
+            self.registration.note(event)
+
+
+@asynccontextmanager
+async def open_doors(front: Front, faces: Faces, plan: CallbackPlan, buttons: ButtonMaker) -> AsyncIterator[Doors]:
+    """Put an account on the port for as long as the block runs, and keep its slash commands registered meanwhile."""
+    async with trio.open_nursery() as nursery:
+        models = ModelDesk(front, buttons, nursery)
+        questions = QuestionDesk(front, buttons)
+        clicks = ClickDesk(front, models, questions)
+        registration = Registration(front, plan.command_url, plan.specs)
+        doors = Doors(front, buttons, questions, clicks, models, registration if plan.native else None)
+        with ExitStack() as stack:
+            stack.enter_context(faces.clicks(plan.account, ClickFace(buttons.bot_token, clicks.click, clicks.dialog)))
+            if plan.native:
+                desk = SlashDesk(front, registration.book, plan.specs, LiveCheck(front.kit.api), models)
+                face = CommandFace(registration.book.registered, desk.call)
+                stack.enter_context(faces.commands(plan.account, plan.command_path, face))
+                await nursery.start(registration.run)
+            else:
+                nursery.start_soon(registration.remove_all)
+            yield doors
+        nursery.cancel_scope.cancel()
+
+
+def _host(gateway: Gateway) -> str:
+    host = gateway.custom_bind_host.strip().strip("[]")
+    if not host or host in _WILDCARDS:
+        return "localhost"
+    return f"[{host}]" if ":" in host else host
+
+
+def _is_local(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        address = literal(host)
+    except ValueError:
+        return False
+    return (classify(address) if address is not None else classify_name(host)) is Zone.LOOPBACK

@@ -1,0 +1,194 @@
+"""Questions and approvals: answered by click, menu, dialog or message; once, in time, and never by accident."""
+
+import json
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from oc_trio.agent.port import ToolCall
+from oc_trio.agent.toolbox import Verdict
+from oc_trio.core.questions import ANSWERED, SUBMITTED, Answer, Question
+from oc_trio.ids import ChannelId, SessionKey
+from oc_trio.runtime.questions import GONE, Place
+from tests.runtime.house import House, a_house
+
+COLOUR = Question("q1", "Which colour?", ("Red", "Blue"), free_text=False)
+NAME = Question("q2", "What is its name?")
+
+
+def place(house: House) -> Place:
+    return Place(SessionKey("agent:main:x"), ChannelId(house.square.id))
+
+
+async def asked(house: House, question: Question, answers: list[Answer | None], seconds: float = 60.0) -> None:
+    answers.append(await house.doors.questions.ask(question, place(house), seconds=seconds))
+
+
+async def test_a_click_answers(autojump_clock: MockClock) -> None:
+    """The waiting turn gets the option, the post shows it, no message is made of the click."""
+    answers: list[Answer | None] = []
+    async with a_house().lived_in() as house, trio.open_nursery() as nursery:
+        nursery.start_soon(asked, house, COLOUR, answers)
+        await trio.sleep(1)
+        (post,) = house.posts()
+        reply = await house.press(post.id, "Blue")
+        assert reply["ephemeral_text"] == SUBMITTED
+        await trio.sleep(1)
+        assert answers == [Answer("q1", "Blue", 1)]
+        assert house.shown(post.id) == ["✓ **Blue** selected by @alice"]
+        assert house.admitted == []
+
+
+async def test_a_stranger_does_not_answer(autojump_clock: MockClock) -> None:
+    """Who may not talk to the bot may not answer for others."""
+    answers: list[Answer | None] = []
+    async with a_house().lived_in() as house, trio.open_nursery() as nursery:
+        nursery.start_soon(asked, house, COLOUR, answers)
+        await trio.sleep(1)
+        (post,) = house.posts()
+        assert "ignored" in (await house.press(post.id, "Blue", by=house.mallory))["ephemeral_text"]
+        assert answers == []
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_message_answers_too(autojump_clock: MockClock) -> None:
+    """Text in the conversation that waits is the answer, by label or freely; other conversations are left alone."""
+    answers: list[Answer | None] = []
+    async with a_house().lived_in() as house, trio.open_nursery() as nursery:
+        await house.registered()
+        nursery.start_soon(asked, house, NAME, answers)
+        await trio.sleep(1)
+        await house.execute("/oc_status")
+        ((message, _),) = house.admitted
+        assert not house.doors.questions.take_text(message.with_text("Rex"))
+        from attrs import evolve
+
+        assert house.doors.questions.take_text(evolve(message, session=place(house).session, text="Rex"))
+        await trio.sleep(1)
+        assert answers == [Answer("q2", "Rex")]
+        (post,) = house.posts()
+        assert house.shown(post.id) == ["✓ **Rex** answered by @alice"]
+
+
+async def test_a_free_answer_is_given_in_a_dialog(autojump_clock: MockClock) -> None:
+    """The button opens a dialog at the server; what is written there is the answer."""
+    answers: list[Answer | None] = []
+    async with a_house().lived_in() as house, trio.open_nursery() as nursery:
+        nursery.start_soon(asked, house, NAME, answers)
+        await trio.sleep(1)
+        (post,) = house.posts()
+        opened: list[dict[str, Any]] = []
+        show = house.world.interactions.open_dialog
+
+        def remember(body: dict[str, Any]) -> None:
+            opened.append(body)
+            show(body)
+
+        house.world.interactions.open_dialog = remember  # type: ignore[method-assign]
+        await house.press(post.id, "Answer")
+        (request,) = opened
+        submission = {
+            "url": request["url"],
+            "callback_id": request["dialog"]["callback_id"],
+            "state": request["dialog"]["state"],
+            "channel_id": house.square.id,
+            "submission": {"answer": " Rex "},
+        }
+        assert await house.world.interactions.submit_dialog(house.mallory, submission) == {
+            "error": "oc_trio ignored this action for ~square."
+        }
+        assert await house.world.interactions.submit_dialog(house.alice, submission) == {}
+        await trio.sleep(1)
+        assert answers == [Answer("q2", "Rex")]
+        assert await house.world.interactions.submit_dialog(house.alice, submission) == {"error": GONE}
+
+
+async def test_silence_ends_the_question(autojump_clock: MockClock) -> None:
+    """After the deadline nobody's click counts, and the post has no buttons any more."""
+    answers: list[Answer | None] = []
+    async with a_house().lived_in() as house, trio.open_nursery() as nursery:
+        nursery.start_soon(asked, house, COLOUR, answers, 10.0)
+        await trio.sleep(1)
+        (post,) = house.posts()
+        before = dict(house.world.posts.live(post.id).props)
+        await trio.sleep(10)
+        assert answers == [None]
+        assert house.shown(post.id) == ["_This choice has expired._"]
+        house.world.posts.live(post.id).props = before  # a client that still shows them
+        assert await house.press(post.id, "Red") == {"ephemeral_text": ANSWERED}
+        assert house.admitted == []
+
+
+async def test_an_answer_after_a_crash_is_a_message(autojump_clock: MockClock) -> None:
+    """Nobody waits any more, but what was chosen reaches the agent, once."""
+    house = a_house()
+    async with house.lived_in():
+        letter = house.doors.questions._letter(COLOUR, place(house))
+        await house.front.kit.delivery.post_until_done(letter)
+        (post,) = house.posts()
+        before = dict(house.world.posts.live(post.id).props)
+    async with house.lived_in():
+        await house.press(post.id, "Red")
+        ((message, _),) = house.admitted
+        assert message.text == '[Button click: user @alice selected "Red"]\nquestion: Which colour?'
+        house.world.posts.live(post.id).props = before
+        assert await house.press(post.id, "Blue") == {"ephemeral_text": ANSWERED}
+
+
+@pytest.mark.parametrize(
+    ("label", "allowed"), [pytest.param("Approve", True, id="yes"), pytest.param("Deny", False, id="no")]
+)
+async def test_a_tool_is_approved_by_button(label: str, allowed: bool, autojump_clock: MockClock) -> None:
+    """The call is shown as it is; the button decides."""
+    verdicts: list[Verdict] = []
+    async with a_house().lived_in() as house, trio.open_nursery() as nursery:
+        approve = house.doors.questions.approver(place(house))
+
+        async def ask() -> None:
+            verdicts.append(await approve(ToolCall("c1", "delete_file", {"path": "/tmp/x"})))
+
+        nursery.start_soon(ask)
+        await trio.sleep(1)
+        (post,) = house.posts()
+        assert post.message == "Approve: `delete_file(path='/tmp/x')`?"
+        await house.press(post.id, label)
+        await trio.sleep(1)
+        assert [verdict.allowed for verdict in verdicts] == [allowed]
+
+
+async def test_an_approval_that_nobody_waits_for_approves_nothing(autojump_clock: MockClock) -> None:
+    """After a restart an old Approve button is dead, and tells so."""
+    house = a_house()
+    async with house.lived_in():
+        from oc_trio.core.questions import approval
+
+        letter = house.doors.questions._letter(approval("q9", "`rm()`"), place(house))
+        await house.front.kit.delivery.post_until_done(letter)
+        (post,) = house.posts()
+    async with house.lived_in():
+        assert await house.press(post.id, "Approve") == {"ephemeral_text": GONE}
+        assert house.admitted == []
+
+
+async def test_no_answer_is_no_approval(autojump_clock: MockClock) -> None:
+    """Silence is a no, and the model reads why."""
+    async with a_house().lived_in() as house:
+        verdict = await house.doors.questions.approver(place(house), seconds=5)(ToolCall("c1", "rm"))
+        assert verdict == Verdict(False, "rm was not approved: nobody answered in time.")
+
+
+async def test_many_options_are_a_menu(autojump_clock: MockClock) -> None:
+    """More than four options are chosen from a select menu."""
+    answers: list[Answer | None] = []
+    question = Question("q3", "Which?", tuple("abcdef"), free_text=False)
+    async with a_house().lived_in() as house, trio.open_nursery() as nursery:
+        nursery.start_soon(asked, house, question, answers)
+        await trio.sleep(1)
+        (post,) = house.posts()
+        (action,) = house.actions(post.id)
+        assert (action["type"], json.loads(json.dumps(action))["options"][2]) == ("select", {"text": "c", "value": "2"})
+        await house.press(post.id, "Choose an answer", selected="2")
+        await trio.sleep(1)
+        assert answers == [Answer("q3", "c", 2)]

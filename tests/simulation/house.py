@@ -1,0 +1,224 @@
+"""Where the gateway lives: it is started, loses power, is stopped in good order, and started again on the same journal.
+
+Plays the service manager and nothing else; what the gateway does is the gateway's.
+"""
+
+import functools
+import random
+import sqlite3
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import httpx
+import trio
+from attrs import define, evolve, field, frozen
+
+from oc_trio.agent.build import AgentSpec
+from oc_trio.agent.port import Agent
+from oc_trio.config.document import Document
+from oc_trio.config.load import Loaded, build
+from oc_trio.errors import MattermostError
+from oc_trio.ids import AccountId
+from oc_trio.runtime.catchup import CatchUp
+from oc_trio.runtime.env import Env
+from oc_trio.runtime.gateway import Gateway
+from oc_trio.runtime.previewer import Previewer
+from oc_trio.runtime.session import Session
+from oc_trio.runtime.wiring import Wiring
+from oc_trio.store.store import Store, open_store
+from oc_trio.telemetry.metrics import Metrics
+from tests.simulation.chronicle import Chronicle
+from tests.simulation.model import Model
+from tests.simulation.network import Network, OpenSim, SimTransport
+from tests.simulation.plan import Plan
+from tests.simulation.power import Power, PowerOff, PoweredConnection, open_disk
+from tests.simulation.town import now_ms
+
+ACCOUNT = AccountId("default")
+# A context that trusts nobody is made in no time; nothing in a run speaks TLS.
+_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+_RESTART_SECONDS = 1.0
+
+
+class SmallSession(Session):
+    """A mailbox that a plan of a few questions can overflow."""
+
+    mailbox = 3
+
+
+@asynccontextmanager
+async def same_store(store: Store) -> AsyncIterator[Store]:
+    yield store
+
+
+@frozen
+class Parts:
+    """What the gateway is assembled from; a broken variant replaces one of them."""
+
+    session: type[Session] = SmallSession
+    previewer: type[Previewer] = Previewer
+    catch_up: type[CatchUp] = CatchUp
+    transport: type[SimTransport] = SimTransport
+    store: "type[StoreOf]" = field(factory=lambda: StoreOf)
+
+
+@frozen
+class StoreOf:
+    """Opens the journal on a connection; a broken variant changes what comes out."""
+
+    connection: sqlite3.Connection
+
+    def __call__(self, _location: str) -> AbstractAsyncContextManager[Store]:
+        return open_store(self.connection)
+
+
+@functools.lru_cache(maxsize=64)
+def configured(queue: str, reply_to: str, throttle_ms: int, drain_seconds: int) -> Loaded:
+    values = {
+        "channels": {
+            "mattermost": {
+                "baseUrl": "http://mm.test",
+                "botToken": "simulated-token-of-the-helper",
+                "dmPolicy": "open",
+                "allowFrom": ["*"],
+                "groupPolicy": "open",
+                "textChunkLimit": 400,
+                "replyToMode": reply_to,
+                "streaming": {"throttleMs": throttle_ms},
+                "network": {"dangerouslyAllowPrivateNetwork": True},
+            }
+        },
+        "messages": {"queue": {"mode": queue}},
+        "gateway": {"drainSeconds": drain_seconds},
+        "models": {"providers": {"sim": {"api": "scripted", "models": ["one"]}}},
+        "agents": {"defaults": {"model": "sim/one"}},
+    }
+    return build(Document(values), {})
+
+
+@define(eq=False)
+class House:
+    """One gateway at a time serves; `image` is the journal as the last one left it."""
+
+    network: Network
+    model: Model
+    plan: Plan
+    seed: int
+    chronicle: Chronicle
+    parts: Parts
+    down: float = 1.0
+    incarnations: int = 0
+    is_closing: bool = False
+    image: bytes | None = None
+    gateway: Gateway | None = None
+    power: Power | None = None
+    was_live: trio.Event = field(factory=trio.Event)
+    failures: list[str] = field(factory=list)
+    _pending_fuse: int = 0
+    _disk: PoweredConnection | None = None
+
+    async def serve(self, nursery: trio.Nursery) -> None:
+        """Keep a gateway running until `close`."""
+        while not self.is_closing:
+            ended = trio.Event()
+            self._prepare()
+            nursery.start_soon(self._live, self.gateway, self.power, ended)
+            assert self.power is not None
+            await ended.wait()
+            self._take_image()
+            if not self.is_closing:
+                await trio.sleep(self.down)
+            self.down = _RESTART_SECONDS
+
+    def crash(self, operations: int, down: float) -> None:
+        self.down = down
+        if self.power is None or self.power.is_off:
+            return
+        if operations:
+            self.power.arm(operations)
+        else:
+            self.power.cut("now")
+
+    def stop(self, down: float) -> None:
+        """Begin an orderly stop; `serve` starts the gateway again unless the house is closing."""
+        self.down = down
+        if self.gateway is not None:
+            self.chronicle.tell("operator", "asks the gateway to stop")
+            self.gateway.stop("restart")
+
+    def close(self) -> None:
+        self.is_closing = True
+        self.stop(0.0)
+
+    @property
+    def is_live(self) -> bool:
+        if self.power is None or self.power.is_off:
+            return False
+        return self.gateway is not None and self.gateway.health.account(ACCOUNT).is_live
+
+    def rows(self, sql: str) -> list[tuple[object, ...]]:
+        """A look into the journal from outside."""
+        disk = self._disk
+        return [] if disk is None else sqlite3.Connection.execute(disk, sql).fetchall()
+
+    def _prepare(self) -> None:
+        number = self.incarnations = self.incarnations + 1
+        power = self.power = Power(f"gateway {number}", self.chronicle)
+        power.on_cut.append(self.network.sender_died)
+        disk = self._disk = open_disk(power, self.image)
+        rng = random.Random(f"gateway {self.seed} {number}")
+        wiring = Wiring(
+            env=Env(now_ms, rng),
+            ssl_context=_NO_TLS,
+            http_transport=lambda _url: self.parts.transport(self.network, power),
+            open_stream=OpenSim(self.network, power),
+            make_agent=self._agent,
+            open_store=self.parts.store(disk),
+            session=self.parts.session,
+            previewer=self.parts.previewer,
+            catch_up=self.parts.catch_up,
+        )
+        plan = self.plan
+        loaded = configured(plan.queue, plan.reply_to, plan.throttle_ms, plan.drain_seconds)
+        self.gateway = Gateway(loaded, "", wiring, metrics=Metrics())
+        self.chronicle.tell("operator", f"starts gateway {number}")
+
+    def _agent(self, _spec: AgentSpec, _http: httpx.AsyncClient) -> Agent:
+        return self.model
+
+    async def _live(self, gateway: Gateway, power: Power, ended: trio.Event) -> None:
+        power.on_cut.append(ended.set)
+        try:
+            with power.scope:
+                await self._run(gateway, power)
+        except* PowerOff:
+            pass
+        except* MattermostError as group:
+            if not power.is_off:
+                self.chronicle.tell("gateway", f"exits: {group.exceptions[0]}")
+        except* Exception as group:
+            if not power.is_off:
+                self.failures.append(f"the gateway crashed: {group.exceptions!r}")
+                raise
+        if not power.is_off:
+            self.chronicle.tell("gateway", "has stopped")
+        ended.set()
+
+    async def _run(self, gateway: Gateway, power: Power) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._note_live, gateway)
+            await gateway.run(with_signals=False)
+            nursery.cancel_scope.cancel()
+
+    async def _note_live(self, gateway: Gateway) -> None:
+        await gateway.ready.wait()
+        self.chronicle.tell("gateway", "is live")
+        self.was_live.set()
+
+    def _take_image(self) -> None:
+        disk = self._disk
+        assert disk is not None
+        if disk.in_transaction:
+            disk.rollback()
+        self.image = disk.serialize()

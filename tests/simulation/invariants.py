@@ -1,0 +1,235 @@
+"""The promises, checked after quiet: what the server shows, against what was asked and what the journal says."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+from attrs import field, frozen
+
+from oc_trio.core.final_plan import INTERRUPTED, STOPPED
+from oc_trio.sandbox import records
+from tests.simulation.house import House
+from tests.simulation.model import Model
+from tests.simulation.plan import Plan
+from tests.simulation.town import EPOCH_MS, Question, Town
+
+_HEAD = re.compile(r"\bRe ((?:q\d+v\d+ )*q\d+v\d+):")
+
+
+@frozen
+class Owed:
+    """An obligation's row."""
+
+    trigger: str
+    session: str
+    source: str
+    state: str
+    turn: str
+    posts: tuple[str, ...]
+    reason: str
+    admitted_at: int
+    ended_at: int
+    serial: int
+
+
+@frozen(eq=False)
+class Findings:
+    """What is left after a run."""
+
+    town: Town
+    model: Model
+    house: House
+    plan: Plan
+    owed: dict[str, Owed] = field(init=False)
+    posts: list[records.Post] = field(init=False)
+    by_id: dict[str, records.Post] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        set_ = object.__setattr__
+        set_(self, "owed", {owed.trigger: owed for owed in _ledger(self.house)})
+        set_(self, "posts", self.town.bot_posts())
+        set_(self, "by_id", {post.id: post for post in self.posts})
+
+
+def examine(found: Findings) -> list[str]:
+    """Every promise that was not kept, in words."""
+    checks = (_answered, _once, _keys, _drafts, _texts, _order, _leftovers)
+    return [problem for check in checks for problem in check(found)]
+
+
+def _ledger(house: House) -> Iterator[Owed]:
+    rows: list[Any] = house.rows(
+        "SELECT trigger, session, source, state, coalesce(turn, ''), outcome_posts, outcome_reason, admitted_at,"
+        " ended_at, serial FROM obligations ORDER BY serial"
+    )
+    for trigger, session, source, state, turn, posts, reason, admitted, ended, serial in rows:
+        ids = tuple(re.findall(r"[a-z0-9]{26}", posts))
+        yield Owed(trigger, session, source, state, turn, ids, reason, admitted, ended, serial)
+
+
+def _answered(found: Findings) -> Iterator[str]:
+    """Every admitted, addressed post has a terminal state, and what that state promises can be seen."""
+    for question in found.town.questions:
+        name = _name(question)
+        owed = found.owed.get(question.post.id)
+        if owed is None:
+            if question.addressed == "yes" and not (question.is_deleted or _kicked(found, question)):
+                yield f"{name} was never admitted"
+            continue
+        if question.addressed == "no":
+            yield f"{name} was admitted although nobody spoke to the bot"
+        match owed.state:
+            case "open":
+                yield f"{name} is still open"
+            case "delivered":
+                yield from _delivered(found, question, owed)
+            case "failed":
+                yield from _failed(found, question, owed)
+            case "silent":
+                if not any(token.startswith(f"q{question.number}v") for token in found.model.silent):
+                    yield f"{name} ended silently: {owed.reason}"
+            case "cancelled":
+                if not _may_be_cancelled(found, question):
+                    yield f"{name} was cancelled without a reason that counts: {owed.reason}"
+
+
+def _delivered(found: Findings, question: Question, owed: Owed) -> Iterator[str]:
+    shown = [found.by_id[post] for post in owed.posts if post in found.by_id]
+    if question.is_deleted:
+        return
+    if not owed.posts or len(shown) < len(owed.posts):
+        yield f"{_name(question)} was delivered as posts that don't exist"
+        return
+    if any(post.delete_at for post in shown):
+        yield f"the answer to {_name(question)} was deleted"
+        return
+    if question.is_stop:
+        return
+    tokens = _tokens("\n".join(post.message for post in shown))
+    own = [token for token in tokens if token.startswith(f"q{question.number}v")]
+    if not own:
+        yield f"{_name(question)} was answered with something else: {shown[0].message[:60]!r}"
+    elif int(own[0].partition("v")[2]) > question.version:
+        yield f"{_name(question)} was answered before it was asked"
+
+
+def _failed(found: Findings, question: Question, owed: Owed) -> Iterator[str]:
+    if question.is_deleted or _kicked(found, question):
+        return
+    shown = [found.by_id[post] for post in owed.posts if post in found.by_id and not found.by_id[post].delete_at]
+    if not shown:
+        yield f"{_name(question)} failed and nobody was told: {owed.reason}"
+    if not any(token.startswith(f"q{question.number}v") for token in found.model.failed):
+        if "several tries" not in " ".join(post.message for post in shown):
+            yield f"{_name(question)} failed although its model did not: {owed.reason}"
+
+
+def _may_be_cancelled(found: Findings, question: Question) -> bool:
+    if question.is_deleted or _kicked(found, question):
+        return True
+    return any(place == question.place and at >= question.asked_at for at, place in found.town.stops)
+
+
+def _kicked(found: Findings, question: Question) -> bool:
+    """Whether the bot was removed from the place around that time; then only silence is promised."""
+    return not question.was_member or any(place == question.place for _, place in found.town.kicks)
+
+
+def _once(found: Findings) -> Iterator[str]:
+    """No question is answered in two places, nor by two turns."""
+    heads: defaultdict[int, list[records.Post]] = defaultdict(list)
+    for post in found.posts:
+        if not post.delete_at:
+            for number in {int(token[1:].partition("v")[0]) for token in _tokens(post.message)}:
+                heads[number].append(post)
+    for number, posts in sorted(heads.items()):
+        question = found.town.questions[number]
+        if len(posts) > 1:
+            yield f"{_name(question)} is answered {len(posts)} times"
+        if question.addressed == "no":
+            yield f"{_name(question)} was answered although nobody spoke to the bot"
+
+
+def _keys(found: Findings) -> Iterator[str]:
+    """No post was made twice, whatever became of it later."""
+    keys = Counter(_key(post) for post in found.posts)
+    for key, count in keys.items():
+        if not key:
+            yield "a post carries no key"
+        elif count > 1:
+            yield f"post {key} was made {count} times"
+
+
+def _drafts(found: Findings) -> Iterator[str]:
+    """Nothing that was only a preview is left, except a sealed one of a turn that was cut off."""
+    kept = {post for owed in found.owed.values() for post in owed.posts}
+    gone = {question.post.id for question in found.town.questions if question.is_deleted}
+    for post in found.posts:
+        if post.delete_at or post.id in kept or post.root_id in gone or _place_kicked(found, post):
+            continue
+        if post.message.endswith(INTERRUPTED):
+            yield f"post {_key(post)} still says that it was interrupted"
+        elif not post.message.endswith(STOPPED):
+            yield f"a preview was left behind: {_key(post)} {post.message[-60:]!r}"
+
+
+def _texts(found: Findings) -> Iterator[str]:
+    """The last write to each answer is its whole text."""
+    for trigger, owed in found.owed.items():
+        shown = [found.by_id[post] for post in owed.posts if post in found.by_id]
+        if owed.state != "delivered" or not shown or any(post.delete_at for post in shown):
+            continue
+        text = "\n".join(post.message for post in shown)
+        head = _HEAD.search(text)
+        if head is None:
+            continue
+        wanted = found.model.answer(tuple(head[1].split()))
+        if "".join(text.split()) != "".join(wanted.split()):
+            yield f"the last text of {trigger} is not its answer: {text[-80:]!r}, wanted {wanted[-80:]!r}"
+
+
+def _order(found: Findings) -> Iterator[str]:
+    """In each conversation answers come in the order of the questions."""
+    spoken = {question.post.id: question for question in found.town.questions if not question.is_stop}
+    sessions: defaultdict[str, list[Owed]] = defaultdict(list)
+    for owed in found.owed.values():
+        if owed.trigger in spoken and owed.source != "edit" and owed.state == "delivered":
+            sessions[owed.session].append(owed)
+    for owed_ones in sessions.values():
+        for one, other in zip(owed_ones, owed_ones[1:]):
+            if one.ended_at > other.ended_at:
+                names = f"{_name(spoken[one.trigger])} after {_name(spoken[other.trigger])}"
+                yield f"answered out of order: {names}"
+            asked = spoken[one.trigger].post.create_at, spoken[other.trigger].post.create_at
+            if asked[0] > asked[1] and not found.plan.is_stormy:
+                yield f"admitted out of order: {_name(spoken[one.trigger])}"
+
+
+def _leftovers(found: Findings) -> Iterator[str]:
+    """Nothing is at work or half done when the gateway has stopped."""
+    if found.model.open_runs:
+        yield f"{found.model.open_runs} model requests are still open"
+    yield from found.model.forgotten
+    for table, where in (("turns", "ended_at = 0"), ("outbox", "state IN ('queued', 'sending')")):
+        rows = found.house.rows(f"SELECT id FROM {table} WHERE {where}")
+        if rows:
+            yield f"{len(rows)} rows of {table} are unfinished: {rows[0][0]}"
+
+
+def _place_kicked(found: Findings, post: records.Post) -> bool:
+    return any(found.town.places[place].id == post.channel_id for _, place in found.town.kicks)
+
+
+def _tokens(text: str) -> list[str]:
+    return [token for head in _HEAD.finditer(text) for token in head[1].split()]
+
+
+def _key(post: records.Post) -> str:
+    ours = post.props.get("oc_trio")
+    return str(ours.get("k", "")) if isinstance(ours, dict) else ""
+
+
+def _name(question: Question) -> str:
+    at = (question.post.create_at - EPOCH_MS) / 1000
+    return f"#{question.number} ({question.author} in {question.place} at {at:.1f} s)"

@@ -1,0 +1,103 @@
+"""The model of a run: what it answers depends on the question alone, how it gets there on the seed and the attempt.
+
+Equal questions get equal answers, so an answer that was decided before a crash can be told from a second one.
+"""
+
+import random
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from attrs import define, field
+
+from oc_trio.agent.port import Role, ToolResult, TurnRequest
+from oc_trio.agent.scripted import CallTool, Pause, Say, ScriptedAgent, Step
+from oc_trio.agent.stream import EventStream
+from oc_trio.core.context import CURRENT_HEADER
+from oc_trio.core.turn_events import Failed, Final, Thinking
+from oc_trio.errors import AgentUnavailable
+from tests.simulation.chronicle import Chronicle
+
+TOKEN = re.compile(r"\[(q\d+v\d+)\]")
+_WORDS = "the bell of the old tower rings at noon and the market opens under its shadow every day".split()
+
+
+@define(eq=False)
+class Model:
+    """`trouble` is how likely a turn goes wrong or strange; `open_runs` counts streams that nobody has closed."""
+
+    seed: int
+    chronicle: Chronicle
+    trouble: float
+    slow: float
+    attempts: dict[tuple[str, ...], int] = field(factory=dict)
+    failed: set[str] = field(factory=set)
+    silent: set[str] = field(factory=set)
+    tools_done: dict[tuple[str, ...], int] = field(factory=dict)
+    open_runs: int = 0
+    forgotten: list[str] = field(factory=list)
+
+    def run(self, request: TurnRequest) -> AbstractAsyncContextManager[EventStream]:
+        return self._counted(ScriptedAgent(self.script, token_delay=0.0).run(request))
+
+    @asynccontextmanager
+    async def _counted(self, inner: AbstractAsyncContextManager[EventStream]) -> AsyncIterator[EventStream]:
+        self.open_runs += 1
+        try:
+            async with inner as events:
+                yield events
+        finally:
+            self.open_runs -= 1
+
+    def answer(self, tokens: tuple[str, ...]) -> str:
+        """The whole answer to these questions, the same at every attempt."""
+        rng = random.Random(f"{self.seed} {tokens}")
+        long = 160 if rng.random() < 0.1 else 24
+        count = rng.randint(3, long)
+        words = [rng.choice(_WORDS) for _ in range(count)]
+        return f"Re {' '.join(tokens)}: {' '.join(words)} (end {tokens[-1]})"
+
+    def script(self, request: TurnRequest) -> Iterator[Step]:
+        tokens = asked(request)
+        attempt = self.attempts[tokens] = self.attempts.get(tokens, 0) + 1
+        self.chronicle.tell("model", f"is asked {' '.join(tokens)}, attempt {attempt}")
+        rng = random.Random(f"{self.seed} {tokens} {attempt}")
+        has_result = request.messages[-1].role is Role.TOOL
+        if self.tools_done.get(tokens) and not has_result:
+            self.forgotten.append(f"a completed tool call of {tokens} was forgotten")
+        return self._steps(tokens, rng, has_result)
+
+    def _steps(self, tokens: tuple[str, ...], rng: random.Random, has_result: bool) -> "Iterator[Step]":
+        fate = rng.random() if rng.random() < self.trouble else 1.0
+        text = self.answer(tokens)
+        delay = rng.choice((0.0, 0.02, 0.1, 0.4)) if rng.random() < self.slow else rng.choice((0.0, 0.01, 0.05))
+        if fate < 0.2:
+            self.failed.update(tokens)
+            raise AgentUnavailable("the model is overloaded", for_user="The model is overloaded.")
+        yield Pause(rng.choice((0.0, 0.1, 0.5, 3.0)))
+        if rng.random() < 0.2:
+            yield Thinking("hm ")
+        if rng.random() < 0.25 and not has_result:
+            result: ToolResult | None = yield CallTool("look", {"at": tokens[0]})
+            assert result is not None
+            yield Pause(0.0)
+            self.tools_done[tokens] = self.tools_done.get(tokens, 0) + 1
+        if fate < 0.3:
+            self.silent.update(tokens)
+            yield Final("", silent_reason="nothing to say")
+            return
+        if fate < 0.6:
+            self.failed.update(tokens)
+            yield Say(text[: rng.randint(5, len(text))], delay)
+            yield Failed("The model broke off.", "scripted failure")
+            return
+        if fate < 0.7:
+            yield Pause(rng.uniform(5.0, 25.0))
+        yield Say(text, delay)
+
+
+def asked(request: TurnRequest) -> tuple[str, ...]:
+    """The tokens of what is to be answered, without those of the history around it."""
+    last = next(message for message in reversed(request.messages) if message.role is Role.USER)
+    current = last.text.rpartition(CURRENT_HEADER)[2]
+    return tuple(TOKEN.findall(current)) or ("q0v0",)

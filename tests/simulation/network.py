@@ -1,0 +1,290 @@
+"""The network between gateway and server: requests that travel, get lost, are refused or answered too late, and frames
+that are delayed, doubled, reordered or cut off.
+
+A request that has left goes on without its sender, as on a real network: cancelling the wait does not stop the write.
+"""
+
+import json
+import random
+import ssl
+
+import httpx
+import trio
+from attrs import define, field, frozen
+from trio.testing import memory_stream_pair
+
+from oc_trio.sandbox.exchange import SandboxResponse
+from oc_trio.sandbox.faults import Cut, Deliver, Fate, Faults, Freeze
+from oc_trio.sandbox.http_transport import SandboxTransport
+from oc_trio.sandbox.hub import Connection
+from oc_trio.sandbox.stream_face import serve_websocket_stream
+from oc_trio.sandbox.world import World
+from tests.simulation.chronicle import Chronicle
+from tests.simulation.power import Power, PoweredStream
+
+# What the real server says; the ids are those that the gateway has rules for.
+_THREAD_RACE = {"id": "app.post.save.app_error", "message": "Unable to save the post.", "status_code": 500}
+_STILL_SAVING = {"id": "api.post.deduplicate_create_post.pending", "message": "pending", "status_code": 500}
+_BROKEN = {"id": "api.sandbox.broken.app_error", "message": "broken", "status_code": 500}
+
+
+@frozen
+class Climate:
+    """How likely each mishap is, per request or per frame; 0 everywhere is fair weather. `lag` is seconds at most."""
+
+    slow: float = 0.0
+    unreachable: float = 0.0
+    lost_request: float = 0.0
+    lost_answer: float = 0.0
+    silent_answer: float = 0.0
+    limited: float = 0.0
+    broken: float = 0.0
+    gateway_timeout: float = 0.0
+    thread_race: float = 0.0
+    frame_delay: float = 0.0
+    frame_twice: float = 0.0
+    frame_swap: float = 0.0
+    frame_cut: float = 0.0
+    frame_freeze: float = 0.0
+    lag: float = 0.0
+
+
+FAIR = Climate()
+
+
+@define(eq=False)
+class _Trip:
+    """One request on its way; `uplink` ends early when the sender dies: then it arrives now, or never."""
+
+    what: str
+    up: float
+    down: float
+    mishap: str
+    uplink: trio.CancelScope = field(factory=trio.CancelScope)
+    has_arrived: bool = False
+    is_lost: bool = False
+    done: trio.Event = field(factory=trio.Event)
+    answer: httpx.Response | None = None
+    error: Exception | None = None
+
+
+@define(eq=False)
+class Network:
+    """`is_down` refuses everything (the server is being restarted); `waiting` counts requests without an answer."""
+
+    world: World
+    rng: random.Random
+    chronicle: Chronicle
+    nursery: trio.Nursery
+    climate: Climate = FAIR
+    is_down: bool = False
+    waiting: int = 0
+    trips: list[_Trip] = field(factory=list)
+    sockets: list["trio.StapledStream[object, object]"] = field(factory=list)
+    _inner: SandboxTransport = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._inner = SandboxTransport(self.world)
+
+    def sender_died(self) -> None:
+        """What was on its way arrives at once or never: no server answers a connection that was reset."""
+        for trip in self.trips:
+            if not trip.has_arrived:
+                trip.is_lost = self.rng.random() < 0.5
+                trip.uplink.cancel()
+
+    def drop_sockets(self) -> None:
+        """Every websocket's connection is reset."""
+        for pair in self.sockets:
+            pair.send_stream.close()  # type: ignore[attr-defined]
+            pair.receive_stream.close()  # type: ignore[attr-defined]
+        self.sockets.clear()
+
+    def freeze_sockets(self) -> None:
+        """Every websocket becomes half open: both sides believe it alive, nothing passes."""
+        for connection in self.world.hub.connections():
+            connection.frozen = True
+
+    async def open_stream(self, power: Power) -> trio.abc.Stream:
+        power.before("a dial")
+        await trio.sleep(self.rng.uniform(0.001, 0.02))
+        if self.is_down or self.rng.random() < self.climate.unreachable:
+            raise OSError("connection refused")
+        ours, theirs = memory_stream_pair()
+        self.sockets.append(theirs)
+        self.nursery.start_soon(self._serve_socket, theirs)
+        return PoweredStream(ours, power)
+
+    async def _serve_socket(self, stream: "trio.StapledStream[object, object]") -> None:
+        await serve_websocket_stream(self.world, stream)  # type: ignore[arg-type]
+        if stream in self.sockets:
+            self.sockets.remove(stream)
+
+    async def exchange(self, request: httpx.Request, power: Power) -> httpx.Response:
+        await request.aread()
+        what = f"{request.method} {request.url.path.removeprefix('/api/v4')}"
+        power.before(what)
+        trip = self._trip(request, what)
+        if trip.mishap == "unreachable":
+            self.chronicle.detail("network", f"{what}: connection refused")
+            await trio.sleep(trip.up)
+            raise httpx.ConnectError("connection refused")
+        self.trips.append(trip)
+        self.nursery.start_soon(self._travel, trip, request)
+        self.waiting += 1
+        try:
+            await trip.done.wait()
+        finally:
+            self.waiting -= 1
+        power.after(what)
+        if trip.error is not None:
+            raise trip.error
+        assert trip.answer is not None
+        return trip.answer
+
+    def _trip(self, request: httpx.Request, what: str) -> _Trip:
+        rng, climate = self.rng, self.climate
+        up, down = rng.uniform(0.001, 0.04), rng.uniform(0.001, 0.02)
+        if climate is FAIR and not self.is_down:
+            return _Trip(what, up, down, "")
+        if rng.random() < climate.slow:
+            up, down = up + rng.uniform(0.0, 4.0), down + rng.uniform(0.0, 6.0)
+        return _Trip(what, up, down, "unreachable" if self.is_down else self._mishap(what, request))
+
+    def _mishap(self, what: str, request: httpx.Request) -> str:
+        rng, climate = self.rng, self.climate
+        names = ("unreachable", "lost_request", "lost_answer", "silent_answer", "limited", "broken", "gateway_timeout")
+        for name in names:
+            if rng.random() < getattr(climate, name):
+                return name
+        if what == "POST /posts" and rng.random() < climate.thread_race:
+            return "thread_race" if b"root_id" in request.content else "still_saving"
+        return ""
+
+    async def _travel(self, trip: _Trip, request: httpx.Request) -> None:
+        try:
+            with trip.uplink:
+                await trio.sleep(trip.up)
+            trip.has_arrived = True
+            if trip.is_lost or trip.mishap == "lost_request":
+                self.chronicle.detail("network", f"{trip.what}: lost on the way")
+                return
+            if self.is_down:
+                trip.error = httpx.ReadError("connection reset")
+                trip.done.set()
+                return
+            answer = self._refusal(trip.mishap)
+            if answer is None:
+                answer = self._lagging(trip, await self._inner.handle_async_request(request))
+            self._note(trip, request, answer.status_code)
+            await trio.sleep(trip.down)
+            if trip.mishap == "silent_answer":
+                return
+            if trip.mishap == "lost_answer":
+                trip.error = httpx.ReadError("connection reset")
+            elif trip.mishap == "gateway_timeout":
+                trip.answer = httpx.Response(504, text="upstream timed out")
+            else:
+                trip.answer = answer
+            trip.done.set()
+        finally:
+            self.trips.remove(trip)
+
+    def _note(self, trip: _Trip, request: httpx.Request, status: int) -> None:
+        what = trip.what
+        if request.method != "GET" and what.startswith(("POST /posts", "PUT /posts", "DELETE /posts")):
+            self.chronicle.tell("helper", f"{what}: {status}{_said(request)}{_but(trip.mishap)}")
+        else:
+            self.chronicle.detail("helper", f"{what}: {status}{_but(trip.mishap)}")
+
+    def _refusal(self, mishap: str) -> httpx.Response | None:
+        match mishap:
+            case "limited":
+                wait = f"{self.rng.choice((0.2, 1, 3))}"
+                return httpx.Response(429, text="limit exceeded\n", headers={"Retry-After": wait})
+            case "broken":
+                return httpx.Response(500, json=_BROKEN)
+            case "thread_race":
+                return httpx.Response(500, json=_THREAD_RACE)
+            case "still_saving":
+                return httpx.Response(500, json=_STILL_SAVING)
+            case _:
+                return None
+
+    def _lagging(self, trip: _Trip, answer: httpx.Response) -> httpx.Response:
+        """Lists come from a replica that lags behind: the newest posts are not in them yet."""
+        if not self.climate.lag or not trip.what.startswith("GET /channels/") or not trip.what.endswith("/posts"):
+            return answer
+        body = answer.json()
+        if "order" not in body:
+            return answer
+        limit = self.world.ticker.now() - int(self.rng.uniform(0.0, self.climate.lag) * 1000)
+        body["order"] = [key for key in body["order"] if body["posts"][key]["create_at"] <= limit]
+        body["posts"] = {key: post for key, post in body["posts"].items() if post["create_at"] <= limit}
+        return httpx.Response(answer.status_code, json=body)
+
+
+@define(eq=False)
+class SimTransport(httpx.AsyncBaseTransport):
+    """An incarnation's way to the server."""
+
+    network: Network
+    power: Power
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return await self.network.exchange(request, self.power)
+
+
+@define(eq=False)
+class FrameFaults(Faults):
+    """What happens to websocket frames, decided as each one is about to be written."""
+
+    rng: random.Random
+    chronicle: Chronicle
+    climate: Climate = FAIR
+    _held: dict[Connection, str] = field(factory=dict)
+
+    async def frame(self, connection: Connection, frame: str) -> Fate:
+        climate, rng = self.climate, self.rng
+        held = self._held.pop(connection, None)
+        if climate is FAIR:
+            return Deliver((frame,) if held is None else (frame, held))
+        if rng.random() < climate.frame_delay:
+            await trio.sleep(rng.uniform(0.0, 5.0))
+        if held is not None:
+            self.chronicle.detail("network", "two frames swapped")
+            return Deliver((frame, held))
+        if rng.random() < climate.frame_cut:
+            self.chronicle.detail("network", "socket cut before a frame")
+            return Cut()
+        if rng.random() < climate.frame_freeze:
+            self.chronicle.detail("network", "socket freezes")
+            return Freeze()
+        if rng.random() < climate.frame_twice:
+            return Deliver((frame, frame))
+        if rng.random() < climate.frame_swap:
+            self._held[connection] = frame
+            return Deliver(())
+        return Deliver((frame,))
+
+
+@frozen(eq=False)
+class OpenSim:
+    """An incarnation's way to dial."""
+
+    network: Network
+    power: Power
+
+    async def __call__(self, host: str, port: int, tls: ssl.SSLContext | None) -> trio.abc.Stream:
+        return await self.network.open_stream(self.power)
+
+
+def _said(request: httpx.Request) -> str:
+    if not request.content.startswith(b'{"'):
+        return ""
+    message = json.loads(request.content).get("message")
+    return f" {message!r}" if message is not None else ""
+
+
+def _but(mishap: str) -> str:
+    return f" ({mishap})" if mishap else ""

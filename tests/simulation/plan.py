@@ -1,0 +1,225 @@
+"""A seeded plan: who does what when, and what goes wrong. Pure: equal seeds give equal plans."""
+
+import random
+from collections.abc import Iterator
+
+from attrs import evolve, frozen
+
+from tests.simulation.network import FAIR, Climate
+
+_WORDS = ("what about", "please explain", "is it true that", "how do I", "tell me more:")
+
+
+@frozen
+class Ask:
+    """`how` is mention, direct, chatter or reply; `burst` so many at once."""
+
+    author: str
+    place: str
+    how: str
+    words: str
+    burst: int = 1
+
+
+@frozen
+class Stop:
+    author: str
+    place: str
+
+
+@frozen
+class Edit:
+    """`back` counts questions from the newest."""
+
+    back: int
+
+
+@frozen
+class Delete:
+    back: int
+
+
+@frozen
+class React:
+    back: int
+
+
+@frozen
+class Kick:
+    place: str
+
+
+@frozen
+class Invite:
+    place: str
+
+
+@frozen
+class Weather:
+    climate: Climate
+
+
+@frozen
+class CutSockets:
+    pass
+
+
+@frozen
+class FreezeSockets:
+    pass
+
+
+@frozen
+class RestartServer:
+    seconds: float
+
+
+@frozen
+class Crash:
+    """Now, where `operations` is 0, else after so many half operations; back up after `down` seconds."""
+
+    operations: int
+    down: float
+
+
+@frozen
+class Drain:
+    down: float
+
+
+Deed = (
+    Ask
+    | Stop
+    | Edit
+    | Delete
+    | React
+    | Kick
+    | Invite
+    | Weather
+    | CutSockets
+    | FreezeSockets
+    | RestartServer
+    | Crash
+    | Drain
+)
+
+
+@frozen
+class Plan:
+    """Deeds in the order of their times (seconds). `settings` choose a configuration."""
+
+    deeds: tuple[tuple[float, Deed], ...]
+    queue: str
+    reply_to: str
+    throttle_ms: int
+    drain_seconds: int
+    trouble: float
+    slow: float
+    is_stormy: bool
+
+
+KINDS = ("crash", "drain", "socket", "rest", "frames", "server", "people", "kick", "lag")
+
+
+def plan(seed: int, kinds: tuple[str, ...] | None = None) -> Plan:
+    """What happens in the run of that seed. A few kinds of trouble at a time, so that each gets its seeds."""
+    rng = random.Random(f"plan {seed}")
+    if kinds is None:
+        kinds = tuple(kind for kind in KINDS if rng.random() < 0.35)
+    end = rng.uniform(5.0, 40.0)
+    deeds = [*_questions(rng, end)]
+    if "people" in kinds:
+        deeds += _people(rng, end)
+    if "kick" in kinds:
+        place, at = rng.choice(("square", "market")), rng.uniform(1.0, end)
+        deeds += [(at, Kick(place)), (at + rng.uniform(0.5, 10.0), Invite(place))]
+    deeds += _weather(rng, end, kinds)
+    operations = [*_operations(rng, end, kinds)]
+    deeds += operations
+    for at, deed in operations:
+        deeds += _around(rng, at, deed)
+    return Plan(
+        deeds=tuple(sorted(deeds, key=lambda deed: deed[0])),
+        queue=rng.choice(("followup", "followup", "collect")),
+        reply_to=rng.choice(("off", "off", "all")),
+        throttle_ms=rng.choice((250, 1200)),
+        drain_seconds=rng.choice((0, 3, 10)),
+        trouble=rng.choice((0.0, 0.3)),
+        slow=rng.choice((0.2, 0.8)),
+        is_stormy=bool({"rest", "frames", "lag"} & set(kinds)),
+    )
+
+
+def _questions(rng: random.Random, end: float) -> Iterator[tuple[float, Deed]]:
+    for _ in range(rng.randint(2, 7)):
+        author = rng.choice(("alice", "bob"))
+        how = rng.choice(("mention", "mention", "direct", "direct", "chatter", "reply"))
+        place = author if how == "direct" else rng.choice(("square", "market"))
+        burst = rng.choice((1, 1, 1, 1, 2, 6))
+        yield rng.uniform(0.1, end), Ask(author, place, how, rng.choice(_WORDS), burst)
+
+
+def _people(rng: random.Random, end: float) -> Iterator[tuple[float, Deed]]:
+    for _ in range(rng.randint(1, 4)):
+        author = rng.choice(("alice", "bob"))
+        place = rng.choice((author, "square", "market"))
+        back = rng.randint(0, 2)
+        yield (
+            rng.uniform(0.5, end + 2.0),
+            rng.choice((Edit(back), Edit(back), Delete(back), React(back), Stop(author, place))),
+        )
+
+
+def _weather(rng: random.Random, end: float, kinds: tuple[str, ...]) -> Iterator[tuple[float, Deed]]:
+    climate = FAIR
+    if "rest" in kinds:
+        names = (
+            "slow",
+            "unreachable",
+            "lost_request",
+            "lost_answer",
+            "silent_answer",
+            "limited",
+            "broken",
+            "gateway_timeout",
+            "thread_race",
+        )
+        bad = {name: rng.choice((0.05, 0.15, 0.33)) for name in names if rng.random() < 0.35}
+        climate = evolve(climate, **bad)
+    if "frames" in kinds:
+        names = ("frame_delay", "frame_twice", "frame_swap", "frame_cut", "frame_freeze")
+        bad = {name: rng.choice((0.03, 0.1)) for name in names if rng.random() < 0.5}
+        climate = evolve(climate, **bad)
+    if "lag" in kinds:
+        climate = evolve(climate, lag=rng.choice((1.0, 6.0)))
+    if climate != FAIR:
+        start = rng.uniform(0.0, end / 2)
+        yield start, Weather(climate)
+        if rng.random() < 0.3:
+            yield rng.uniform(start, end), Weather(FAIR)
+
+
+def _operations(rng: random.Random, end: float, kinds: tuple[str, ...]) -> Iterator[tuple[float, Deed]]:
+    if "socket" in kinds:
+        for _ in range(rng.randint(1, 3)):
+            yield rng.uniform(0.5, end), rng.choice((CutSockets(), CutSockets(), FreezeSockets()))
+    if "server" in kinds:
+        yield rng.uniform(0.5, end), RestartServer(rng.uniform(0.5, 12.0))
+    if "crash" in kinds:
+        for _ in range(rng.randint(1, 3)):
+            operations = rng.choice((0, rng.randint(1, 120), rng.randint(1, 15)))
+            yield rng.uniform(0.0, end), Crash(operations, rng.choice((0.3, 2.0, 15.0, 45.0, 1000.0)))
+    if "drain" in kinds:
+        yield rng.uniform(0.5, end), Drain(rng.choice((0.3, 2.0, 20.0)))
+
+
+def _around(rng: random.Random, at: float, deed: Deed) -> Iterator[tuple[float, Deed]]:
+    """Questions right before and after something breaks, in one place: there the seams are."""
+    if rng.random() < 0.4:
+        return
+    author = rng.choice(("alice", "bob"))
+    place = rng.choice((author, "square", "market"))
+    how = "direct" if place == author else "mention"
+    after = at + (deed.seconds if isinstance(deed, RestartServer) else 0.0)
+    for when in (at + rng.uniform(0.0, 0.1), after + rng.uniform(0.0, 3.0), after + rng.uniform(2.0, 9.0)):
+        yield when, Ask(author, place, how, rng.choice(_WORDS), rng.choice((1, 1, 1, 3)))

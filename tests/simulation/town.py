@@ -1,0 +1,174 @@
+"""The people, places and questions of a run, and what each person did. Deeds go straight to the sandbox's world."""
+
+import random
+from typing import Literal
+
+import trio
+from attrs import define, field
+
+from oc_trio.sandbox import records
+from oc_trio.sandbox.refusal import Refused
+from oc_trio.sandbox.settings import Settings
+from oc_trio.sandbox.world import Bot, World
+from oc_trio.sandbox.writing import Change
+from tests.simulation.chronicle import Chronicle
+from tests.simulation.network import FrameFaults
+
+EPOCH_MS = 1_700_000_000_000
+PLACES = ("square", "market", "alice", "bob")
+Addressed = Literal["yes", "no", "perhaps"]
+
+
+def now_ms() -> int:
+    return EPOCH_MS + int(trio.current_time() * 1000)
+
+
+@define(eq=False)
+class Question:
+    """One post of a person. `token` is in its words and will be in its answer, with the version of the words."""
+
+    number: int
+    post: records.Post
+    place: str
+    author: str
+    addressed: Addressed
+    asked_at: float
+    version: int = 0
+    edited_at: float = -1.0
+    deleted_at: float = -1.0
+    is_stop: bool = False
+    was_member: bool = True
+    thread: "Question | None" = None
+
+    @property
+    def token(self) -> str:
+        return f"q{self.number}v{self.version}"
+
+    @property
+    def is_deleted(self) -> bool:
+        return self.deleted_at >= 0.0 or (self.thread is not None and self.thread.deleted_at >= 0.0)
+
+
+@define(eq=False)
+class Town:
+    """Two people, a bot, two channels and two direct chats."""
+
+    world: World
+    chronicle: Chronicle
+    bot: Bot
+    people: dict[str, records.User]
+    places: dict[str, records.Channel]
+    questions: list[Question] = field(factory=list)
+    stops: list[tuple[float, str]] = field(factory=list)
+    kicks: list[tuple[float, str]] = field(factory=list)
+
+    def ask(
+        self, author: str, place: str, addressed: Addressed, words: str, thread: Question | None = None
+    ) -> Question | None:
+        channel = self.places[place]
+        number = len(self.questions)
+        text = self._text(number, 0, place, addressed, words)
+        post = self._post(author, channel, text, thread)
+        if post is None:
+            return None
+        question = Question(
+            number,
+            post,
+            place,
+            author,
+            addressed,
+            trio.current_time(),
+            thread=thread,
+            was_member=self.bot.id in channel.members,
+        )
+        self.questions.append(question)
+        self.chronicle.tell(author, f"in {place}{_under(thread)}: {text}")
+        return question
+
+    def stop(self, author: str, place: str, thread: Question | None = None) -> None:
+        channel = self.places[place]
+        text = "stop" if place in self.people else f"@{self.bot.username} stop"
+        post = self._post(author, channel, text, thread)
+        if post is None:
+            return
+        self.stops.append((trio.current_time(), place))
+        question = Question(len(self.questions), post, place, author, "yes", trio.current_time(), thread=thread)
+        question.is_stop = True
+        question.was_member = self.bot.id in channel.members
+        self.questions.append(question)
+        self.chronicle.tell(author, f"in {place}{_under(thread)}: {text} (#{question.number})")
+
+    def edit(self, question: Question) -> None:
+        if question.is_deleted or question.is_stop:
+            return
+        text = self._text(question.number, question.version + 1, question.place, question.addressed, "now really")
+        question.version += 1
+        question.edited_at = trio.current_time()
+        self.chronicle.tell(question.author, f"edits #{question.number}: {text}")
+        self.world.writing.apply(question.post, Change(message=text))
+
+    def delete(self, question: Question) -> None:
+        if question.is_deleted:
+            return
+        question.deleted_at = trio.current_time()
+        self.chronicle.tell(question.author, f"deletes #{question.number}")
+        self.world.writing.delete(self.people[question.author], question.post.id)
+
+    def react(self, question: Question) -> None:
+        if not question.is_deleted:
+            self.chronicle.tell("bob", f"likes #{question.number}")
+            self.world.reactions.add(self.people["bob"].id, question.post, "+1")
+            self.world.announcer.edited(question.post)
+
+    def kick(self, place: str) -> None:
+        channel = self.places[place]
+        if self.bot.id in channel.members:
+            self.kicks.append((trio.current_time(), place))
+            self.chronicle.tell("alice", f"removes the bot from {place}")
+            self.world.membership.remove(channel, self.world.users.get(self.bot.id), self.people["alice"])
+
+    def invite(self, place: str) -> None:
+        channel = self.places[place]
+        if self.bot.id not in channel.members:
+            self.chronicle.tell("alice", f"adds the bot to {place}")
+            self.world.membership.add(channel, self.world.users.get(self.bot.id), self.people["alice"])
+
+    def bot_posts(self) -> list[records.Post]:
+        """All of them, deleted ones too, in the order of their creation."""
+        found = [
+            post
+            for place in PLACES
+            for post in self.world.posts.of_channel(self.places[place].id)
+            if post.user_id == self.bot.id and not post.type
+        ]
+        return sorted(found, key=lambda post: post.create_at)
+
+    def _post(self, author: str, channel: records.Channel, text: str, thread: Question | None) -> records.Post | None:
+        root = "" if thread is None else thread.post.root_id or thread.post.id
+        try:
+            return self.world.post_as(self.people[author], channel, text, root_id=root)
+        except Refused:  # the thread's root was deleted
+            return None
+
+    def _text(self, number: int, version: int, place: str, addressed: Addressed, words: str) -> str:
+        mention = f"@{self.bot.username} " if addressed == "yes" and place not in self.people else ""
+        return f"{mention}{words} [q{number}v{version}]"
+
+
+def found_town(rng: random.Random, chronicle: Chronicle, frames: FrameFaults) -> Town:
+    world = World(now_ms, rng, settings=Settings(request_log=1), faults=frames)
+    alice = world.create_user("alice")
+    team = world.create_team("town", alice)
+    bob = world.create_user("bob", team=team)
+    bot = world.create_bot("helper", team=team, token="simulated-token-of-the-helper")
+    places = {
+        "square": world.create_channel(team, "square", alice, bob, bot),
+        "market": world.create_channel(team, "market", alice, bob, bot),
+        "alice": world.direct(alice, bot),
+        "bob": world.direct(bob, bot),
+    }
+    return Town(world, chronicle, bot, {"alice": alice, "bob": bob}, places)
+
+
+def _under(thread: Question | None) -> str:
+    return "" if thread is None else f" under #{thread.number}"
