@@ -10,12 +10,17 @@ import oc_trio
 COMMANDS: dict[str, tuple[str, str]] = {
     "buttons": ("buttons", "Sign buttons for posts of your own scripts."),
     "config": ("config", "Check, show or translate the configuration."),
+    "cron": ("cron", "List and run scheduled messages."),
     "demo": ("demo", "Try it here: a chat page, an agent and the gateway in one process."),
+    "directory": ("directory", "List the bot, people, channels and members."),
     "explain": ("explain", "Say what was decided about a post, and why."),
+    "message": ("message", "Send, edit, delete, react and read as the bot."),
     "pairing": ("pairing", "Let people in who asked to write to the bot."),
     "run": ("run", "Connect the configured accounts and answer."),
     "sandbox": ("sandbox", "Run an embedded chat server for trying things out."),
     "sessions": ("sessions", "List, show or reset conversations."),
+    "status": ("status", "Say whether the gateway is running and what is live."),
+    "systemd": ("systemd", "Print a systemd unit for this installation."),
 }
 
 

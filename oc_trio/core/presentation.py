@@ -40,6 +40,14 @@ class Presentation:
     rows: Rows = ()
     menus: tuple[Menu, ...] = ()
 
+    def joined(self, other: "Presentation") -> "Presentation":
+        """Both, one below the other. Raises BadPresentation for more buttons than fit."""
+        text = "\n\n".join(part for part in (self.text, other.text) if part)
+        rows = self.rows + other.rows
+        if sum(map(len, rows)) > MAX_BUTTONS:
+            raise BadPresentation(f"Together these are more than {MAX_BUTTONS} buttons, the limit for one message.")
+        return Presentation(text, rows, self.menus + other.menus)
+
 
 def read_buttons(value: Any) -> Presentation:
     """The `buttons` parameter: rows of buttons, or one row. Buttons with a `url` become links in the text."""

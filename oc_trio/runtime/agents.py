@@ -11,7 +11,7 @@ from attrs import define, evolve, field, frozen
 from oc_trio.agent.build import AgentSpec, build_agent
 from oc_trio.agent.exchange import Deadlines
 from oc_trio.agent.port import Agent, NoTools, Toolbox
-from oc_trio.config.agents import AgentEntry, ModelEntry
+from oc_trio.config.agents import AgentEntry, ModelEntry, ToolRules
 from oc_trio.config.model import Config
 from oc_trio.errors import ConfigError, Problem
 from oc_trio.ids import AgentId
@@ -54,6 +54,8 @@ class AgentSetup:
     model: str = ""
     thinking: str = ""
     tools: Toolbox = field(factory=NoTools)
+    rules: ToolRules = ToolRules()
+    takes_images: bool = False
 
 
 @define(eq=False)
@@ -135,7 +137,13 @@ class _Workshop:
             system_prompt=_own(entry.system_prompt, defaults.system_prompt) or DEFAULT_PROMPT,
             history_tokens=_within_window(history, self.models.get(first), self._max_tokens(first, entry)),
             thinking=_own(entry.thinking_default, defaults.thinking_default),
+            rules=_own(entry.tools, defaults.tools),
+            takes_images=self._takes_images(first),
         )
+
+    def _takes_images(self, name: str) -> bool:
+        model = self.models.get("/".join(_split(self.config, name)))
+        return model is not None and model.images
 
     def _max_tokens(self, name: str, entry: AgentEntry) -> int | None:
         """The agent's limit, else everybody's, else the model's."""

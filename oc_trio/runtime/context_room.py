@@ -20,6 +20,7 @@ from oc_trio.errors import MattermostError, MattermostRejected
 from oc_trio.ids import AccountId, PostId, SessionKey, ThreadRoot, UserId
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.directory import Directory
+from oc_trio.runtime.attachments_in import AttachmentReader
 from oc_trio.runtime.policies import Policies
 from oc_trio.store.store import Store
 from oc_trio.telemetry.log import get_logger
@@ -58,11 +59,16 @@ class ContextRoom:
             await self.overheard(session, evolve(before, text=post.message, files=len(post.file_ids)))
 
     async def asked(
-        self, messages: Sequence[InboundMessage], *, has_history: bool, dropped: Sequence[str] = ()
+        self,
+        messages: Sequence[InboundMessage],
+        *,
+        has_history: bool,
+        dropped: Sequence[str] = (),
+        reader: AttachmentReader | None = None,
     ) -> Message:
         """What a turn answers, with what was said around it, as the model reads it.
 
-        `dropped` are messages that were too many, by one line each.
+        `dropped` are messages that were too many, by one line each; `reader` reads the files of the others.
         """
         last, policy = messages[-1], self.policies.context
         entries = _entries(await self.store.context.take(last.session, last.create_at))
@@ -75,11 +81,12 @@ class ContextRoom:
             without=frozenset(PostId(message.post_id) for message in messages),
             quoted=_quoted(messages),
         )
-        texts = [_rendered(message) for message in messages]
+        texts = [await _rendered(message, reader) for message in messages]
         if dropped:
             lines = "\n".join(f"- {line}" for line in dropped)
             texts.insert(0, f"[Messages that there was no room to queue]\n{lines}")
-        return Message(Role.USER, context.render(told, "\n\n".join(texts)))
+        images = tuple(reader.images) if reader is not None else ()
+        return Message(Role.USER, context.render(told, "\n\n".join(texts)), images)
 
     async def _thread(self, message: InboundMessage) -> tuple[context.Entry, ...]:
         """The thread so far, from the server; nothing where it can't be had in time."""
@@ -127,9 +134,9 @@ def _quoted(messages: Sequence[InboundMessage]) -> frozenset[PostId]:
     return frozenset(map(PostId, (*roots, *links)))
 
 
-def _rendered(message: InboundMessage) -> str:
+async def _rendered(message: InboundMessage, reader: AttachmentReader | None) -> str:
     return context.render_message(
-        message.text,
+        message.text if reader is None else await reader.below(message.text, message.file_ids),
         name=message.user_name,
         user_id=message.user_id,
         post_id=PostId(message.post_id or message.trigger),

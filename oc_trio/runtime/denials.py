@@ -41,7 +41,7 @@ class Denials:
         # A row that is there already has its sender: a task of this run, or the recovery at its start.
         if letter is None or await self.kit.store.outbox.get(letter.id) is not None:
             return
-        await self.kit.delivery.queue(letter)
+        await self.kit.delivery.queue([letter])
         self.nursery.start_soon(self._send, letter)
 
     async def _pairing_reply(self, post: Post, sender: Sender) -> Letter | None:

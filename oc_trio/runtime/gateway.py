@@ -4,8 +4,7 @@ A crash of the gateway itself makes the process exit non-zero.
 """
 
 import sqlite3
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 
 import httpx
 import trio
@@ -25,19 +24,24 @@ from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.guarded import AddressRefused
 from oc_trio.mattermost.transport import Transport, open_origin
 from oc_trio.runtime.account import AccountParts, run_account
+from oc_trio.runtime.admin import run_admin
 from oc_trio.runtime.agents import AgentTable, build_agents
+from oc_trio.runtime.buttons import ButtonMaker
 from oc_trio.runtime.drain import Drain
+from oc_trio.runtime.edges import callback_url
 from oc_trio.runtime.fleet import Fleet, Plan
+from oc_trio.runtime.known_secrets import secrets_of
+from oc_trio.runtime.mcp_servers import ToolServers, open_tool_servers
 from oc_trio.runtime.notifier import Notifier, serve_notifier
 from oc_trio.runtime.policies import net_policy
-from oc_trio.runtime.reload import Reread, plans, read_again, rereader, swap
+from oc_trio.runtime.reload import Changes, Reread, plans, read_again, rereader, swap
 from oc_trio.runtime.signals import serve_signals
 from oc_trio.runtime.token import Token
 from oc_trio.runtime.wiring import Wiring
 from oc_trio.store.retention import Retention
 from oc_trio.store.store import Store
 from oc_trio.telemetry.health import Health
-from oc_trio.telemetry.log import get_logger
+from oc_trio.telemetry.log import Redactor, get_logger
 from oc_trio.telemetry.metrics import Metrics
 
 log = get_logger(part="gateway")
@@ -49,8 +53,7 @@ _PRUNE_SECONDS = 3600.0
 class Gateway:
     """A gateway that serves until `drain` is over. Make one, then `await gateway.run()`.
 
-    `reread` gives the configuration as it is now, by default from the same file; `apply_logging` is told of a new one
-    before anything else, so that its secrets are redacted.
+    `reread` gives the configuration as it is now, by default from the same file.
     """
 
     loaded: Loaded
@@ -59,18 +62,18 @@ class Gateway:
     metrics: Metrics = field(factory=Metrics)
     drain: Drain = field(factory=Drain)
     environ: Mapping[str, str] = field(factory=dict)
+    redactor: Redactor = field(factory=Redactor)
+    has_admin: bool = False
     reread: Reread | None = None
-    apply_logging: Callable[[Loaded], None] = lambda _loaded: None
     health: Health = field(init=False)
     ready: trio.Event = field(init=False, factory=trio.Event)
+    _servers: ToolServers = field(init=False, factory=ToolServers)
     _scope: trio.CancelScope = field(init=False, factory=trio.CancelScope)
-    _reload_send: trio.MemorySendChannel[None] = field(init=False)
-    _reload_recv: trio.MemoryReceiveChannel[None] = field(init=False)
+    _running: tuple[Fleet, AgentTable, httpx.AsyncClient] | None = field(init=False, default=None)
 
     def __attrs_post_init__(self) -> None:
         self.health = Health(self.wiring.env.now_ms)
         self.drain.seconds = self.loaded.config.gateway.drain
-        self._reload_send, self._reload_recv = trio.open_memory_channel(1)
 
     def stop(self, why: str) -> None:
         """Begin the drain; the first call counts."""
@@ -96,23 +99,29 @@ class Gateway:
                 async def serve(plan: Plan, drain: Drain) -> None:
                     await self._serve_account(plan, drain, store, agents)
 
-                async with trio.open_nursery() as nursery:
+                async with open_tool_servers(self.loaded.config.mcp) as self._servers, trio.open_nursery() as nursery:
                     if with_signals:
                         await nursery.start(self._signals)
                     await nursery.start(serve_notifier, notifier, self.health, self.ready)
                     nursery.start_soon(self._prune, store)
+                    if self.has_admin:
+                        nursery.start_soon(self._admin, store)
                     self.health.phase = "serving"
                     async with trio.open_nursery() as accounts:
                         fleet = Fleet(accounts, serve, self.wiring.env, self.health, self.metrics)
                         for plan in plans(self.loaded).values():
                             fleet.start(plan, drain_seconds=self.drain.seconds)
+                        self._running = (fleet, agents, http)
                         for broken, problems in self.loaded.broken.items():
                             self.health.update(broken, state="misconfigured", detail="; ".join(map(str, problems)))
                         accounts.start_soon(self._announce_stop, notifier, fleet)
-                        nursery.start_soon(self._serve_reloads, fleet, agents, http)
                         task_status.started()
                     nursery.cancel_scope.cancel()
             self.health.phase = "stopped"
+
+    async def _admin(self, store: Store) -> None:
+        now_ms = self.wiring.env.now_ms
+        await run_admin(self.loaded, self.health, self.metrics, store, ready=self.ready, now_ms=now_ms)
 
     async def _preflight(self) -> None:
         """Fail at once, and in words, where no account could be served; one that can is reason enough to go on."""
@@ -142,30 +151,27 @@ class Gateway:
             except MattermostError as problem:
                 failures.append(MattermostUnavailable(f"{account.base_url} can't be reached: {problem}"))
 
-    def reload(self) -> None:
-        """Read the configuration again soon; a request while one is waiting is the same request."""
-        with suppress(trio.WouldBlock):
-            self._reload_send.send_nowait(None)
-
-    async def _signals(self, task_status: trio.TaskStatus[None]) -> None:
-        await serve_signals(drain=self.stop, abort=self.abort, reload=self.reload, task_status=task_status)
-
-    async def _serve_reloads(self, fleet: Fleet, agents: AgentTable, http: httpx.AsyncClient) -> None:
-        """Apart from the signals: while accounts drain for a reload, SIGTERM is still heard."""
+    async def reload(self) -> Changes | None:
+        """Read the configuration again and change what differs; None where it can't be used and nothing changed."""
+        if self._running is None:
+            return None
+        fleet, agents, http = self._running
+        made: list[AgentTable] = []
 
         def check(fresh: Loaded) -> None:
             made.append(build_agents(fresh.config, http, make=self.wiring.make_agent))
 
-        async for _ in self._reload_recv:
-            made: list[AgentTable] = []
-            fresh = await read_again(self.reread or rereader(self.loaded, self.environ), check)
-            if fresh is None:
-                continue
-            self.apply_logging(fresh)
-            agents.become(made[-1])
-            self.drain.seconds = fresh.config.gateway.drain
-            old, self.loaded = self.loaded, fresh
-            await swap(fleet, self.health, old, fresh)
+        fresh = await read_again(self.reread or rereader(self.loaded, self.environ), check)
+        if fresh is None:
+            return None
+        self.redactor.add(*secrets_of(fresh))
+        agents.become(made[-1])
+        self.drain.seconds = fresh.config.gateway.drain
+        old, self.loaded = self.loaded, fresh
+        return await swap(fleet, self.health, old, fresh)
+
+    async def _signals(self, task_status: trio.TaskStatus[None]) -> None:
+        await serve_signals(drain=self.stop, abort=self.abort, reload=self.reload, task_status=task_status)
 
     async def _announce_stop(self, notifier: Notifier, fleet: Fleet) -> None:
         await self.drain.requested.wait()
@@ -176,6 +182,7 @@ class Gateway:
         account = plan.account
         transport = self.wiring.transport(account.base_url, net_policy(account))
         async with open_origin(account.base_url, self.wiring.ssl_context, http_transport=transport) as origin:
+            token, callback = account.bot_token, callback_url(self.loaded.config, account)
             await run_account(
                 AccountParts(
                     id=plan.id,
@@ -185,10 +192,12 @@ class Gateway:
                     store=store,
                     agents=agents,
                     wiring=self.wiring,
-                    token=Token(account.bot_token, self.environ),
+                    token=Token(token, self.environ, self.redactor.add),
                     metrics=self.metrics,
                     health=self.health,
                     ready=self.ready,
+                    buttons=ButtonMaker(token.reveal, callback, self.wiring.env),
+                    servers=self._servers,
                     idle_seconds=plan.idle_seconds,
                     drain=drain,
                 )
@@ -207,7 +216,7 @@ class Gateway:
 
 
 def _open_models(wiring: Wiring) -> httpx.AsyncClient:
-    """One pool for all model endpoints; deadlines are the agents'."""
-    limits = httpx.Limits(max_connections=200, max_keepalive_connections=50)
+    """One pool for all model endpoints; deadlines are the agents', and how many turns run at once is theirs too."""
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=50)
     verify = wiring.ssl_context if wiring.ssl_context is not None else True
     return httpx.AsyncClient(verify=verify, timeout=None, limits=limits)  # noqa: S113 - deadlines are Trio's

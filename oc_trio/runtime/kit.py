@@ -1,10 +1,10 @@
 """What every part of one account shares: its identity, its edges, its journal and its policies."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from attrs import evolve, frozen
 
-from oc_trio.agent.port import Message
+from oc_trio.agent.port import Message, Toolbox
 from oc_trio.core.context import Entry
 from oc_trio.core.draft_view import ViewStyle
 from oc_trio.core.entities import User
@@ -17,7 +17,8 @@ from oc_trio.ids import AccountId, ChannelId, SessionKey
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.directory import Directory
 from oc_trio.runtime.acks import Acks
-from oc_trio.runtime.agents import AgentTable, SessionSettings
+from oc_trio.runtime.agents import AgentSetup, AgentTable, SessionSettings
+from oc_trio.runtime.attachments_in import AttachmentReader
 from oc_trio.runtime.context_room import ContextRoom
 from oc_trio.runtime.delivery import Delivery
 from oc_trio.runtime.env import Env
@@ -28,6 +29,7 @@ from oc_trio.runtime.media import MediaDesk
 from oc_trio.runtime.pace import SharedPace
 from oc_trio.runtime.policies import Policies
 from oc_trio.runtime.previewer import Previewer
+from oc_trio.runtime.tools import ToolBench
 from oc_trio.store.store import Store
 from oc_trio.telemetry.health import Health
 from oc_trio.telemetry.metrics import Metrics
@@ -54,6 +56,9 @@ class AccountKit:
     acks: Acks
     media: MediaDesk
     previewer: type[Previewer] = Previewer
+    # Who acts for agents, and who reads files for them; None where neither is at hand.
+    tools: ToolBench | None = None
+    reader: Callable[[bool], AttachmentReader] | None = None
     # Filled where clicks can be received; without it buttons become text.
     button_props: ButtonProps = lambda _channel, _rows: ""
 
@@ -95,13 +100,32 @@ class AccountKit:
         return reply_prefix(self.policies.prefix, identity=identity, model=model, thinking=thinking)
 
     async def asked(
-        self, messages: Sequence[InboundMessage], *, has_history: bool, dropped: Sequence[str] = ()
+        self,
+        messages: Sequence[InboundMessage],
+        *,
+        has_history: bool,
+        dropped: Sequence[str] = (),
+        takes_images: bool = False,
     ) -> Message:
-        """What the turn answers, with what was said around it, as the model reads it.
+        """What the turn answers, with what was said around it and the files, as the model reads it.
 
         `dropped` are messages that were too many, by one line each.
         """
-        return await self.context.asked(messages, has_history=has_history, dropped=dropped)
+        reader = self.reader(takes_images) if self.reader is not None else None
+        return await self.context.asked(messages, has_history=has_history, dropped=dropped, reader=reader)
+
+    async def with_images(self, asked: Message, messages: Sequence[InboundMessage]) -> Message:
+        """What was asked before a restart, with its images once more: the transcript holds only text."""
+        if self.reader is None or not any(message.file_ids for message in messages):
+            return asked
+        reader = self.reader(True)
+        for message in messages:
+            await reader.describe(message.file_ids)
+        return evolve(asked, images=tuple(reader.images))
+
+    def toolbox(self, here: InboundMessage, setup: AgentSetup) -> Toolbox:
+        """The tools of the turn that answers `here`."""
+        return setup.tools if self.tools is None else self.tools.for_turn(here, setup.rules)
 
     async def overheard(self, session: SessionKey, entry: Entry) -> None:
         """Keep an unaddressed post as context for the next turn of its conversation."""

@@ -1,15 +1,20 @@
 """systemd's notify protocol: READY, STATUS, STOPPING and a watchdog that is fed by real progress.
 
 One datagram per message to `$NOTIFY_SOCKET` (sd_notify(3)); an `@` stands for the abstract namespace. Without the
-variable everything here is a no-op.
+variable nothing is sent; a part that is stuck is logged all the same.
 """
 
+import os
 import socket
 from collections.abc import Mapping
+from typing import NoReturn
 
 import trio
 
 from oc_trio.telemetry.health import Health
+from oc_trio.telemetry.log import get_logger
+
+log = get_logger(part="notifier")
 
 
 class Notifier:
@@ -20,11 +25,9 @@ class Notifier:
         if self._address.startswith("@"):
             self._address = "\0" + self._address[1:]
         microseconds = environ.get("WATCHDOG_USEC", "")
-        self.watchdog_seconds = int(microseconds) / 1e6 if microseconds.isdigit() else 0.0
-
-    @property
-    def is_enabled(self) -> bool:
-        return bool(self._address)
+        # Inherited through a wrapper, the watchdog may be meant for another process: sd_watchdog_enabled(3).
+        is_ours = environ.get("WATCHDOG_PID", "") in ("", str(os.getpid()))
+        self.watchdog_seconds = int(microseconds) / 1e6 if microseconds.isdecimal() and is_ours else 0.0
 
     def send(self, *lines: str) -> None:
         if not self._address:
@@ -48,26 +51,35 @@ async def serve_notifier(
     *,
     interval: float = 5.0,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-) -> None:
+) -> NoReturn:
     """READY once `ready` is set, then STATUS and the watchdog for as long as the event loop turns.
 
     The watchdog is fed at a third of its period. A part that broke its promise of progress withholds it, so that a
     gateway whose parts are stuck is restarted although its event loop still turns.
     """
     task_status.started()
-    if not notifier.is_enabled:
-        return
     announced = False
+    stuck: tuple[str, ...] = ()
     period = min(interval, notifier.watchdog_seconds / 3) if notifier.watchdog_seconds else interval
     while True:
         lines = [f"STATUS={health.status_line()}"]
-        if not announced and ready.is_set():
+        # Not while stopping: the service manager would take it for a start that succeeded after all.
+        if not announced and ready.is_set() and health.phase == "serving":
             announced = True
             lines.insert(0, "READY=1")
-        if not health.stuck_parts():
+        stuck = _tell_stuck(stuck, health.stuck_parts())
+        if not stuck:
             lines.append("WATCHDOG=1")
         notifier.send(*lines)
         with trio.move_on_after(period):
-            if announced:
+            if ready.is_set():
                 await trio.sleep_forever()
             await ready.wait()
+
+
+def _tell_stuck(before: tuple[str, ...], now: tuple[str, ...]) -> tuple[str, ...]:
+    if now and now != before:
+        log.error("no progress: the watchdog is not fed", parts=list(now))
+    if before and not now:
+        log.info("all parts make progress again")
+    return now

@@ -1,11 +1,15 @@
-"""Signals become calls: SIGTERM and SIGINT drain, a second one exits at once, SIGHUP reloads."""
+"""Signals become calls: SIGTERM and SIGINT drain, a second one exits at once, SIGHUP reloads.
+
+A reload runs beside the receiver, one at a time: however long it takes, a signal to stop is heard at once.
+"""
 
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
 import trio
 
+from oc_trio.errors import OcTrioError
 from oc_trio.telemetry.log import get_logger
 
 log = get_logger(part="signals")
@@ -15,22 +19,43 @@ async def serve_signals(
     *,
     drain: Callable[[str], None],
     abort: Callable[[], None],
-    reload: Callable[[], None],
+    reload: Callable[[], Awaitable[object]],
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> NoReturn:
-    """Started means: the handlers are in place. The calls must not block."""
-    asked = False
+    """Started means: the handlers are in place. `drain` and `abort` must not block.
+
+    SIGHUPs that come during a reload are one further reload. An OcTrioError from it is logged: what was, stays.
+    """
+    # Room for one: a wish that waits already stands for those after it.
+    wishes_send, wishes_recv = trio.open_memory_channel[None](1)
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as received:
-        task_status.started()
-        async for number in received:
-            name = signal.Signals(number).name
-            if number == signal.SIGHUP:
-                log.info("reloading the configuration", signal=name)
-                reload()
-            elif asked:
-                log.warning("second signal: exiting now; the journal keeps what is unfinished", signal=name)
-                abort()
-            else:
-                asked = True
-                drain(name)
-    raise AssertionError("unreachable: the signal receiver never ends")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_reload_on_wish, wishes_recv, reload)
+            task_status.started()
+            asked = False
+            while True:
+                number = await anext(received)
+                name = signal.Signals(number).name
+                if number == signal.SIGHUP:
+                    try:
+                        wishes_send.send_nowait(None)
+                    except trio.WouldBlock:
+                        log.info("a reload is waiting already", signal=name)
+                elif asked:
+                    log.warning("second signal: exiting now; the journal keeps what is unfinished", signal=name)
+                    abort()
+                else:
+                    asked = True
+                    drain(name)
+
+
+async def _reload_on_wish(
+    wishes_recv: trio.MemoryReceiveChannel[None], reload: Callable[[], Awaitable[object]]
+) -> NoReturn:
+    while True:
+        await wishes_recv.receive()
+        log.info("reloading the configuration")
+        try:
+            await reload()
+        except OcTrioError as problem:
+            log.error("the configuration stays as it was", problem=str(problem))

@@ -27,10 +27,10 @@ class TaskSlot:
         """Run `child` in the slot, after whatever was in it has ended."""
         async with self._lock:
             await self._stop(replacing)
-            self.reason = ""
-            self._scope = trio.CancelScope()
-            self._ended = trio.Event()
-            self._nursery.start_soon(self._hold, child, self._scope, self._ended)
+            scope, ended = trio.CancelScope(), trio.Event()
+            # A nursery that is closed already refuses: the slot then stays empty.
+            self._nursery.start_soon(self._hold, child, scope, ended)
+            self.reason, self._scope, self._ended = "", scope, ended
 
     def cancel(self, *, reason: str) -> bool:
         """Ask the child to end without waiting for it; true if there was one. The first reason given stays."""

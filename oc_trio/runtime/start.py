@@ -7,6 +7,7 @@ from oc_trio.config.gateway import LogFormat
 from oc_trio.config.load import Loaded
 from oc_trio.errors import StoreError
 from oc_trio.runtime.gateway import Gateway
+from oc_trio.runtime.known_secrets import secrets_of
 from oc_trio.runtime.wiring import Wiring
 from oc_trio.telemetry.log import Redactor, configure, get_logger
 
@@ -15,7 +16,13 @@ JOURNAL = "journal.sqlite3"
 
 def prepare(loaded: Loaded, environ: Mapping[str, str]) -> Gateway:
     """Raises StoreError where the state directory can't be made."""
-    apply_logging(loaded)
+    redactor = Redactor(secrets_of(loaded))
+    wanted = loaded.config.logging.format
+    configure(
+        level=loaded.config.logging.level.value,
+        json=None if wanted is LogFormat.AUTO else wanted is LogFormat.JSON,
+        redactor=redactor,
+    )
     log = get_logger(part="start")
     for warning in loaded.warnings:
         log.warning(str(warning))
@@ -24,17 +31,7 @@ def prepare(loaded: Loaded, environ: Mapping[str, str]) -> Gateway:
     urls += [provider.base_url for provider in loaded.config.models.providers.values()]
     needs_tls = any(not url.startswith("http://") for url in urls)
     wiring = Wiring(ssl_context=ssl.create_default_context() if needs_tls else None)
-    return Gateway(loaded, journal_location(loaded), wiring, environ=environ, apply_logging=apply_logging)
-
-
-def apply_logging(loaded: Loaded) -> None:
-    """Level, form and the secrets to keep out of every line."""
-    wanted = loaded.config.logging.format
-    configure(
-        level=loaded.config.logging.level.value,
-        json=None if wanted is LogFormat.AUTO else wanted is LogFormat.JSON,
-        redactor=Redactor(_secrets(loaded)),
-    )
+    return Gateway(loaded, journal_location(loaded), wiring, environ=environ, redactor=redactor, has_admin=True)
 
 
 def journal_location(loaded: Loaded, *, create: bool = True) -> str:
@@ -47,10 +44,3 @@ def journal_location(loaded: Loaded, *, create: bool = True) -> str:
         except OSError as problem:
             raise StoreError(f"the state directory {loaded.state_dir} can't be made: {problem.strerror}") from problem
     return str(loaded.state_dir / JOURNAL)
-
-
-def _secrets(loaded: Loaded) -> list[str]:
-    found = [account.bot_token.reveal() for account in loaded.accounts.values()]
-    for provider in loaded.config.models.providers.values():
-        found += [secret.reveal() for secret in (provider.api_key, *provider.headers.values(), *provider.env.values())]
-    return [*found, loaded.config.hooks.token.reveal(), loaded.config.store.url.reveal()]

@@ -1,11 +1,13 @@
 """Who is live and who is not: the facts behind `/readyz`, `status`, the STATUS= line and the watchdog.
 
-Accounts write their state here; nothing in here decides or does anything. Times are milliseconds since the epoch.
+Accounts write their state here; nothing in here decides or does anything. Times are milliseconds since the epoch; only
+promises of progress are measured in seconds of Trio's clock, for a corrected wall clock must not look like a hang.
 """
 
 from collections.abc import Callable
 from typing import Any
 
+import trio
 from attrs import asdict, evolve, frozen
 
 from oc_trio.ids import AccountId
@@ -34,12 +36,13 @@ class AccountHealth:
 class Health:
     """The current `AccountHealth` of every account, and the gateway's own phase."""
 
-    def __init__(self, now_ms: Callable[[], int]) -> None:
+    def __init__(self, now_ms: Callable[[], int], clock: Callable[[], float] = trio.current_time) -> None:
         self._now_ms = now_ms
+        self._clock = clock
         self._accounts: dict[AccountId, AccountHealth] = {}
         self.phase = "starting"
         self.started_at = now_ms()
-        self._due: dict[str, int] = {}
+        self._due: dict[str, float] = {}
 
     def update(self, account: AccountId, **changes: Any) -> None:
         """Change some fields; `since` moves when `state` does."""
@@ -56,7 +59,7 @@ class Health:
 
     def progress(self, part: str, *, within_s: float) -> None:
         """`part` did something real and promises to do so again within `within_s` seconds."""
-        self._due[part] = self._now_ms() + int(within_s * 1000)
+        self._due[part] = self._clock() + within_s
 
     def finished(self, part: str) -> None:
         """`part` ended in good order and promises nothing any more."""
@@ -64,7 +67,7 @@ class Health:
 
     def stuck_parts(self) -> tuple[str, ...]:
         """Parts that broke their promise; the watchdog is not fed while there are any."""
-        now = self._now_ms()
+        now = self._clock()
         return tuple(sorted(part for part, due in self._due.items() if due < now))
 
     def account(self, account: AccountId) -> AccountHealth:

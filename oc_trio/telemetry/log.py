@@ -3,6 +3,8 @@
 Message bodies are never logged. `configure` is called once by each process; everything else asks `get_logger`.
 """
 
+import contextlib
+import io
 import logging
 import sys
 from collections.abc import Iterable, Mapping, MutableMapping
@@ -23,19 +25,22 @@ class Redactor:
     """Replaces known secret values wherever they turn up in an event, nested values included."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        self._secrets: set[str] = set()
+        # One secret may begin with another: the shorter one first would leave the rest of the longer readable.
+        self._longest_first: tuple[str, ...] = ()
         self.add(*secrets)
 
     def add(self, *secrets: str) -> None:
-        self._secrets.update(secret for secret in secrets if len(secret) >= _SHORTEST_SECRET)
+        """From now on these are cut out too: a token that was read again, say."""
+        known = {*self._longest_first, *(secret for secret in secrets if len(secret) >= _SHORTEST_SECRET)}
+        self._longest_first = tuple(sorted(known, key=lambda secret: (-len(secret), secret)))
 
     def clean(self, value: Any) -> Any:
         if isinstance(value, str):
-            for secret in self._secrets:
+            for secret in self._longest_first:
                 value = value.replace(secret, _MASK)
             return value
         if isinstance(value, Mapping):
-            return {key: self.clean(item) for key, item in value.items()}
+            return {self.clean(key): self.clean(item) for key, item in value.items()}
         if isinstance(value, (list, tuple, set, frozenset)):
             return [self.clean(item) for item in value]
         if value is None or isinstance(value, (bool, int, float)):
@@ -46,34 +51,71 @@ class Redactor:
         return {key: self.clean(value) for key, value in event.items()}
 
 
+class _Lines(io.TextIOBase):
+    """A stream that loses lines rather than fail: a reader of our logs that has gone must not end an account."""
+
+    def __init__(self, out: TextIO) -> None:
+        super().__init__()
+        self._out = out
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError, ValueError):  # ValueError: the stream is closed
+            return self._out.write(text)
+        return 0
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._out.flush()
+
+
 def configure(
     *, level: str = "info", json: bool | None = None, redactor: Redactor | None = None, stream: TextIO | None = None
 ) -> None:
-    """Send logs to `stream` (default stderr): JSON unless it is a terminal, or as `json` says."""
+    """Send logs to `stream` (default stderr): JSON unless it is a terminal, or as `json` says.
+
+    What libraries say through `logging` takes the same way, from WARNING on.
+    """
     out = stream or sys.stderr
     as_json = not out.isatty() if json is None else json
+    lines = _Lines(out)
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        # Frames without their locals: locals hold tokens.
+        structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+        if as_json
+        else structlog.processors.format_exc_info,
+        redactor or Redactor(),
+    ]
     renderer: Processor = (
         structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=out.isatty())
     )
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            # Frames without their locals: locals hold tokens.
-            structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
-            if as_json
-            else structlog.processors.format_exc_info,
-            redactor or Redactor(),
-            renderer,
-        ],
+        processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS.get(level, logging.INFO)),
-        logger_factory=structlog.PrintLoggerFactory(file=out),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", lines)),
         cache_logger_on_first_use=False,
     )
+    handler = _LibraryLines(lines)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *shared, renderer],
+        )
+    )
+    root = logging.getLogger()
+    for earlier in [one for one in root.handlers if isinstance(one, _LibraryLines)]:
+        root.removeHandler(earlier)
+    root.addHandler(handler)
+    root.setLevel(logging.WARNING)
     # httpx prints whole URLs at INFO, query tokens included.
     for name in ("httpx", "httpcore", "hypercorn.access"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+class _LibraryLines(logging.StreamHandler[Any]):
+    """Our handler on the root logger, known by its type where `configure` is called again."""
 
 
 def get_logger(**bound: object) -> Logger:

@@ -1,0 +1,135 @@
+"""`oc-trio directory`: who and what the accounts can reach, complete, with each account's failure told."""
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from oc_trio.cli.edge import EXIT_CODES, exit_code, first, run, shared_options
+
+if TYPE_CHECKING:
+    from oc_trio.config.load import Loaded
+    from oc_trio.runtime.listing import Entry
+    from oc_trio.runtime.outbound import Outbound
+
+_List = Callable[["Outbound"], Awaitable[tuple["Entry", ...]]]
+
+_query = click.option("--query", default="", metavar="TEXT", help="Only names with this; for peers, beginning with it.")
+_limit = click.option("--limit", default=0, metavar="N", type=click.IntRange(0), help="Print at most N; 0 prints all.")
+
+
+@click.group(name="directory", epilog=EXIT_CODES)
+def command() -> None:
+    """List the bot itself, people, channels and their members, of one account or (without --account) of all."""
+
+
+@command.command("self", epilog=EXIT_CODES)
+@shared_options
+def self_(config_path: str | None, account: str | None, *, as_json: bool) -> None:
+    """The bot's own user, as each account has it."""
+
+    async def listed(outbound: "Outbound") -> tuple["Entry", ...]:
+        from oc_trio.runtime.listing import self_entry
+
+        return (self_entry(outbound),)
+
+    _list(config_path, account, listed, 0, as_json=as_json)
+
+
+@command.command(epilog=EXIT_CODES)
+@_query
+@_limit
+@shared_options
+def peers(query: str, limit: int, config_path: str | None, account: str | None, *, as_json: bool) -> None:
+    """People in any team of the bot; each id is a target for `message send`."""
+
+    async def listed(outbound: "Outbound") -> tuple["Entry", ...]:
+        from oc_trio.runtime.listing import peers as find
+
+        return await find(outbound, query)
+
+    _list(config_path, account, listed, limit, as_json=as_json)
+
+
+@command.command(epilog=EXIT_CODES)
+@_query
+@_limit
+@shared_options
+def groups(query: str, limit: int, config_path: str | None, account: str | None, *, as_json: bool) -> None:
+    """Channels and groups that the bot is in; each id is a target for `message send`."""
+
+    async def listed(outbound: "Outbound") -> tuple["Entry", ...]:
+        from oc_trio.runtime.listing import groups as find
+
+        return await find(outbound, query)
+
+    _list(config_path, account, listed, limit, as_json=as_json)
+
+
+@command.command(epilog=EXIT_CODES)
+@click.argument("target")
+@_query
+@_limit
+@shared_options
+def members(
+    target: str, query: str, limit: int, config_path: str | None, account: str | None, *, as_json: bool
+) -> None:
+    """People in the channel TARGET (channel:<id>, #name, team/name)."""
+
+    async def listed(outbound: "Outbound") -> tuple["Entry", ...]:
+        from oc_trio.runtime.listing import members as find
+
+        return await find(outbound, await outbound.targets.resolve(target), query)
+
+    # A target is one account's: the default account's where none is named.
+    _list(config_path, account, listed, limit, as_json=as_json, only_default=True)
+
+
+def _list(
+    config_path: str | None,
+    account: str | None,
+    listed: _List,
+    limit: int,
+    *,
+    as_json: bool,
+    only_default: bool = False,
+) -> None:
+    async def main(loaded: "Loaded") -> int:
+        from oc_trio.errors import OcTrioError
+        from oc_trio.runtime.edges import open_outbound, pick_account, wiring_for
+
+        one = account or (loaded.default_account if only_default else None)
+        chosen = [pick_account(loaded, one)] if one else list(loaded.accounts.values())
+        entries: list[Entry] = []
+        problems: dict[str, str] = {} if one else {name: str(each[0]) for name, each in loaded.broken.items()}
+        code = 1 if problems else 0
+        for each in chosen:
+            try:
+                async with open_outbound(loaded, each, await wiring_for(each)) as outbound:
+                    entries += await listed(outbound)
+            except* OcTrioError as group:
+                problems[each.id] = str(first(group))
+                code = exit_code(first(group))
+        _print(entries, problems, limit, as_json=as_json)
+        return code
+
+    run(config_path, main)
+
+
+def _print(entries: "list[Entry]", problems: dict[str, str], limit: int, *, as_json: bool) -> None:
+    shown = entries[:limit] if limit else entries
+    if as_json:
+        fields = {"entries": [entry.fields() for entry in shown], "total": len(entries), "problems": problems}
+        click.echo(json.dumps(fields, ensure_ascii=False))
+        return
+    accounts = {entry.account for entry in shown}
+    for entry in shown:
+        start = f"{entry.account}  " if len(accounts) > 1 else ""
+        team = f"  [{entry.team}]" if entry.team else ""
+        handle = f"  {entry.handle}" if entry.handle else ""
+        click.echo(f"{start}{entry.id}  {entry.name}{handle}{team}")
+    if len(shown) < len(entries):
+        click.echo(f"{len(entries) - len(shown)} more; --limit 0 prints all.", err=True)
+    for account, problem in problems.items():
+        click.echo(f"oc-trio: account {account}: {problem}", err=True)

@@ -1,0 +1,84 @@
+"""What commands that talk to the chat server share: options, the event loop, and how failures become exit codes."""
+
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from oc_trio.config.load import Loaded
+
+EX_FAILED = 1
+EX_PARTIAL = 3
+EX_UNAVAILABLE = 69
+EX_NOPERM = 77
+EX_CONFIG = 78
+_INTERRUPTED = 130
+
+EXIT_CODES = (
+    "Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 only a part was done, 69 the server can't be reached, "
+    "77 the token is refused, 78 the configuration is wrong."
+)
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def shared_options(function: F) -> F:
+    """`--config`, `--account` and `--json`."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print JSON."),
+        click.option("--account", metavar="ID", help="The account that acts; the default account without this."),
+        click.option("--config", "config_path", metavar="PATH", help="Configuration file (or OC_TRIO_CONFIG)."),
+    ):
+        function = option(function)
+    return function
+
+
+def run(config_path: str | None, main: Callable[[Loaded], Awaitable[int]]) -> NoReturn:
+    """Load the configuration, run `main` and exit with its code; a failure is one line on stderr."""
+    import trio
+
+    from oc_trio.config.load import load
+    from oc_trio.errors import OcTrioError
+
+    code = 0
+    try:
+        loaded = load(config_path, os.environ, isolate=True)
+        code = trio.run(main, loaded)
+    except* KeyboardInterrupt:
+        code = _INTERRUPTED
+    except* (OcTrioError, ValueError) as group:
+        problem = first(group)
+        if not isinstance(problem, OcTrioError) and type(problem) is ValueError:
+            raise
+        click.echo(f"oc-trio: {problem}", err=True)
+        code = exit_code(problem)
+    sys.exit(code)
+
+
+def first(group: BaseException) -> BaseException:
+    """The first failure of a group."""
+    while isinstance(group, BaseExceptionGroup):
+        group = group.exceptions[0]
+    return group
+
+
+def exit_code(problem: BaseException) -> int:
+    """The code for a failure."""
+    from oc_trio.errors import ConfigError, MattermostRejected, MattermostUnavailable
+
+    match problem:
+        case ConfigError():
+            return EX_CONFIG
+        case MattermostUnavailable():
+            return EX_UNAVAILABLE
+        case MattermostRejected() if problem.is_auth:
+            return EX_NOPERM
+        case _:
+            return EX_FAILED
+
+
+def text_argument(value: str | None) -> str:
+    """A text given on the command line; `-` is standard input."""
+    return sys.stdin.read().removesuffix("\n") if value == "-" else value or ""

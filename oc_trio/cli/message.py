@@ -1,0 +1,297 @@
+"""`oc-trio message`: send, edit, delete, react, read, as the bot of an account, whether the gateway runs or not."""
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from oc_trio.cli.edge import EX_FAILED, EX_PARTIAL, EXIT_CODES, run, shared_options, text_argument
+
+if TYPE_CHECKING:
+    from oc_trio.config.load import Loaded
+    from oc_trio.core.presentation import Presentation
+    from oc_trio.runtime.outbound import Attachment, Message, Outbound, Receipt
+    from oc_trio.runtime.targets import Place
+
+_target = click.option(
+    "-t", "--target", required=True, metavar="TARGET", help="channel:<id>, #name, team/name, user:<id>, @username."
+)
+_post = click.option("--post", "--message-id", "post_id", required=True, metavar="ID", help="The post's id.")
+
+
+@click.group(name="message", epilog=EXIT_CODES)
+def command() -> None:
+    """Send, edit, delete, react and read as the bot."""
+
+
+@command.command(epilog=EXIT_CODES)
+@_target
+@click.option("-m", "--message", metavar="TEXT", help="The text; - is standard input.")
+@click.option("--media", multiple=True, metavar="FILE|URL", help="A file to attach; may be repeated.")
+@click.option("--buttons", metavar="JSON", help='Rows of buttons: [[{"text": "Yes", "callback_data": "yes"}]].')
+@click.option("--presentation", metavar="JSON", help='Blocks: {"blocks": [{"type": "text", "text": "..."}]}.')
+@click.option("--reply-to", default="", metavar="POST", help="Reply in the thread of this post.")
+@click.option("--allow-partial", is_flag=True, help="A message of which a part was refused counts as done.")
+@click.option("--dry-run", is_flag=True, help="Resolve and check everything, send nothing.")
+@shared_options
+def send(
+    target: str,
+    message: str | None,
+    media: tuple[str, ...],
+    buttons: str | None,
+    presentation: str | None,
+    reply_to: str,
+    config_path: str | None,
+    account: str | None,
+    *,
+    allow_partial: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Send a message; long texts and many files continue in further posts."""
+    from oc_trio.runtime.outbound import Message
+
+    shown = _presentation(buttons, presentation)
+    wanted = Message(text_argument(message), media, shown, reply_to)
+
+    async def main(loaded: "Loaded") -> int:
+        from oc_trio.runtime.edges import open_outbound, pick_account, wiring_for
+
+        chosen = pick_account(loaded, account)
+        async with open_outbound(loaded, chosen, await wiring_for(chosen)) as outbound:
+            place = await outbound.targets.resolve(target)
+            if dry_run:
+                return await _rehearse(outbound, place, wanted, as_json=as_json)
+            return await _send(outbound, place, wanted, as_json=as_json, allow_partial=allow_partial)
+
+    run(config_path, main)
+
+
+async def _send(outbound: "Outbound", place: "Place", message: "Message", *, as_json: bool, allow_partial: bool) -> int:
+    from oc_trio.cli.uploads import bars_for_terminal
+
+    parcel = await outbound.pack(place, message, from_disk=True, on_progress=bars_for_terminal())
+    receipt = await outbound.post_now(parcel)
+    code = 0 if receipt.is_complete else EX_PARTIAL if receipt.posts else EX_FAILED
+    if code == EX_PARTIAL and allow_partial:
+        code = 0
+    if as_json:
+        click.echo(json.dumps(_receipt_fields(receipt, ok=code == 0), ensure_ascii=False))
+        return code
+    if receipt.posts:
+        click.echo(f"posted in {place} ({receipt.channel_id}): {' '.join(receipt.posts)}")
+    for each in receipt.attachments:
+        click.echo(f"  {_attachment_line(each)}", err=bool(each.problem))
+    for problem in receipt.problems:
+        click.echo(f"oc-trio: {problem}", err=True)
+    return code
+
+
+async def _rehearse(outbound: "Outbound", place: "Place", message: "Message", *, as_json: bool) -> int:
+    """Everything but writes: the target, the reply's root, the files on disk and their size, the cut of the text."""
+    from oc_trio.core.final_plan import prepared
+    from oc_trio.runtime.attachments_out import MediaRefused, is_address
+    from oc_trio.runtime.outbound import Attachment, EmptyMessage
+
+    shown = message.presentation
+    text = "\n\n".join(part for part in (message.text, shown.text) if part.strip())
+    if not (text or message.media or shown.rows or shown.menus):
+        raise EmptyMessage("The message is empty.")
+    if message.reply_to and place.channel_id:
+        await outbound.root_of(message.reply_to, place.channel_id)
+    limit, attachments = await outbound.files.size_limit(), list["Attachment"]()
+    for source in message.media:
+        if is_address(source):
+            attachments.append(Attachment(source))
+            continue
+        try:
+            file = await outbound.media.open(source, from_disk=True)
+        except MediaRefused as refusal:
+            attachments.append(Attachment(source, problem=str(refusal)))
+            continue
+        too_large = f"it has {file.size} bytes, the server takes {limit}" if file.size > limit else ""
+        attachments.append(Attachment(source, file.name, file.size, problem=too_large))
+    texts = prepared(text, outbound.rules, prefix=False)
+    refused = any(each.problem for each in attachments)
+    if as_json:
+        fields = {
+            "ok": not refused,
+            "dryRun": True,
+            "account": outbound.account,
+            "target": str(place),
+            "channelId": place.channel_id,
+            "userId": place.user_id,
+            "texts": list(texts),
+            "buttons": sum(map(len, shown.rows)) + len(shown.menus),
+            "attachments": [_attachment_fields(each) for each in attachments],
+        }
+        click.echo(json.dumps(fields, ensure_ascii=False))
+    else:
+        where = place.channel_id or f"direct message to {place.user_id}"
+        click.echo(f"would post to {place} ({where}) as @{outbound.user.username}: {max(1, len(texts))} text(s)")
+        for each in attachments:
+            click.echo(f"  {_attachment_line(each)}", err=bool(each.problem))
+    return EX_PARTIAL if refused else 0
+
+
+@command.command(epilog=EXIT_CODES)
+@_post
+@click.option("-m", "--message", required=True, metavar="TEXT", help="The new text; - is standard input.")
+@shared_options
+def edit(post_id: str, message: str, config_path: str | None, account: str | None, *, as_json: bool) -> None:
+    """Change the text of one of the bot's posts; its files and buttons stay."""
+    text = text_argument(message)
+
+    async def act(outbound: "Outbound") -> dict[str, Any]:
+        from oc_trio.ids import PostId
+
+        post = await outbound.edit(PostId(post_id), text)
+        return {"postId": post.id, "channelId": post.channel_id, "message": post.message}
+
+    _act(config_path, account, act, f"edited {post_id}", as_json=as_json)
+
+
+@command.command(epilog=EXIT_CODES)
+@_post
+@shared_options
+def delete(post_id: str, config_path: str | None, account: str | None, *, as_json: bool) -> None:
+    """Delete one of the bot's posts."""
+
+    async def act(outbound: "Outbound") -> dict[str, Any]:
+        from oc_trio.ids import PostId
+
+        await outbound.api.posts.delete(PostId(post_id))
+        return {"postId": post_id}
+
+    _act(config_path, account, act, f"deleted {post_id}", as_json=as_json)
+
+
+@command.command(epilog=EXIT_CODES)
+@_post
+@click.option("--emoji", required=True, metavar="EMOJI", help="A name, :name: or the character.")
+@click.option("--remove", is_flag=True, help="Take the reaction off.")
+@shared_options
+def react(
+    post_id: str, emoji: str, config_path: str | None, account: str | None, *, remove: bool, as_json: bool
+) -> None:
+    """Put a reaction on a post, or take it off."""
+    from oc_trio.core.emoji import UnknownEmoji, emoji_name
+
+    try:
+        name = emoji_name(emoji)
+    except UnknownEmoji as problem:
+        raise click.BadParameter(str(problem), param_hint="--emoji") from None
+
+    async def act(outbound: "Outbound") -> dict[str, Any]:
+        from oc_trio.ids import PostId
+
+        verb = outbound.api.reactions.remove if remove else outbound.api.reactions.add
+        await verb(outbound.user.id, PostId(post_id), name)
+        return {"postId": post_id, "emoji": name, "removed": remove}
+
+    done = f"removed reaction :{name}: from {post_id}" if remove else f"reacted with :{name}: on {post_id}"
+    _act(config_path, account, act, done, as_json=as_json)
+
+
+@command.command(epilog=EXIT_CODES)
+@_target
+@click.option("--limit", default=60, show_default=True, type=click.IntRange(1, 200), help="Posts at most.")
+@click.option("--before", default="", metavar="POST", help="Only older ones than this post.")
+@click.option("--after", default="", metavar="POST", help="Only newer ones than this post.")
+@shared_options
+def read(
+    target: str,
+    limit: int,
+    before: str,
+    after: str,
+    config_path: str | None,
+    account: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Print the posts of a channel: oldest first, or as JSON in the server's order."""
+    if before and after:
+        raise click.UsageError("Give either --before or --after, not both.")
+
+    async def main(loaded: "Loaded") -> int:
+        from oc_trio.core.context import clock, label
+        from oc_trio.runtime.edges import open_outbound, pick_account, wiring_for
+        from oc_trio.runtime.reading import post_fields, read_page
+
+        chosen = pick_account(loaded, account)
+        async with open_outbound(loaded, chosen, await wiring_for(chosen)) as outbound:
+            channel_id = await outbound.channel_id(await outbound.targets.resolve(target))
+            page = await read_page(outbound.api, channel_id, limit=limit, before=before, after=after)
+        if as_json:
+            posts = [post_fields(post, page.names.get(post.user_id, "")) for post in page.posts]
+            fields = {"ok": True, "account": chosen.id, "channelId": channel_id, "messages": posts}
+            click.echo(json.dumps({**fields, "hasMore": page.has_more}, ensure_ascii=False))
+            return 0
+        for post in reversed(page.posts):
+            who = label(page.names.get(post.user_id, post.user_id))
+            files = f" [{len(post.file_ids)} file(s)]" if post.file_ids else ""
+            text = "\n    ".join(post.message.splitlines())
+            click.echo(f"{clock(post.create_at)}  @{who}  {post.id}{files}\n    {text}")
+        if page.has_more and page.posts:
+            side = f"--after {page.posts[0].id}" if after else f"--before {page.posts[-1].id}"
+            click.echo(f"there are more: {side}", err=True)
+        return 0
+
+    run(config_path, main)
+
+
+def _act(config_path: str | None, account: str | None, act: Any, done: str, *, as_json: bool) -> None:
+    async def main(loaded: "Loaded") -> int:
+        from oc_trio.runtime.edges import open_outbound, pick_account, wiring_for
+
+        chosen = pick_account(loaded, account)
+        async with open_outbound(loaded, chosen, await wiring_for(chosen)) as outbound:
+            fields = await act(outbound)
+        shown = {"ok": True, "account": chosen.id, **fields}
+        click.echo(json.dumps(shown, ensure_ascii=False) if as_json else done)
+        return 0
+
+    run(config_path, main)
+
+
+def _presentation(buttons: str | None, presentation: str | None) -> "Presentation":
+    from oc_trio.core.presentation import BadPresentation, Presentation, read_buttons, read_presentation
+
+    made = Presentation()
+    for text, hint, reader in (
+        (presentation, "--presentation", read_presentation),
+        (buttons, "--buttons", read_buttons),
+    ):
+        if text is None:
+            continue
+        try:
+            read_one = reader(json.loads(sys.stdin.read() if text == "-" else text))
+        except (BadPresentation, ValueError, RecursionError) as problem:
+            raise click.BadParameter(str(problem), param_hint=hint) from None
+        made = made.joined(read_one)
+    return made
+
+
+def _receipt_fields(receipt: "Receipt", *, ok: bool) -> dict[str, Any]:
+    return {
+        "ok": ok,
+        "account": receipt.account,
+        "channelId": receipt.channel_id,
+        "rootId": receipt.root_id,
+        "messageId": receipt.posts[0] if receipt.posts else "",
+        "postIds": list(receipt.posts),
+        "attachments": [_attachment_fields(each) for each in receipt.attachments],
+        "problems": list(receipt.problems),
+    }
+
+
+def _attachment_fields(each: "Attachment") -> dict[str, Any]:
+    status = "refused" if each.problem else "sent" if each.file_id else "checked"
+    fields = {"source": each.source, "name": each.name, "size": each.size, "status": status, "fileId": each.file_id}
+    return {**fields, "problem": each.problem} if each.problem else fields
+
+
+def _attachment_line(each: "Attachment") -> str:
+    name = each.name or each.source
+    return f"not sent: {name}: {each.problem}" if each.problem else f"{name} ({each.size} bytes)"

@@ -1,0 +1,30 @@
+"""A progress bar for each upload, on a terminal; silent elsewhere."""
+
+import sys
+from typing import Any
+
+import click
+
+
+class UploadBars:
+    """Told the name, the bytes sent so far and the size; a count that goes back is another try."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._name = ""
+        self._sent = 0
+
+    def __call__(self, name: str, sent: int, size: int) -> None:
+        if self._bar is None or name != self._name or sent < self._sent:
+            self._name, self._sent = name, 0
+            self._bar = click.progressbar(length=size, label=name, file=sys.stderr, show_pos=True)
+        self._bar.update(sent - self._sent)
+        self._sent = sent
+        if sent >= size:
+            self._bar.render_finish()
+            self._bar = None
+
+
+def bars_for_terminal() -> UploadBars | None:
+    """Bars where a person watches."""
+    return UploadBars() if sys.stderr.isatty() else None

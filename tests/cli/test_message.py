@@ -1,0 +1,191 @@
+"""`oc-trio message` as an operator types it, against the embedded server on loopback."""
+
+import json
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from oc_trio.sandbox.settings import Settings
+from tests.cli.sandbox_server import Server, a_server
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Server, None, None]:
+    with a_server(tmp_path_factory.mktemp("message"), Settings(max_file_size=60 * MIB)) as found:
+        yield found
+
+
+def test_send_says_where_and_what(server: Server) -> None:
+    """A text goes to a channel by name; the answer names channel and post."""
+    told = server.json("message", "send", "-t", "#town-square", "-m", "hello")
+    assert told["ok"] is True
+    assert (told["account"], told["channelId"]) == ("default", server.demo.town_square.id)
+    assert server.world.posts.live(told["messageId"]).message == "hello"
+
+
+def test_standard_input_is_the_text_for_a_dash(server: Server) -> None:
+    """`-m -` reads standard input, line breaks inside kept."""
+    told = server.json("message", "send", "-t", "#town-square", "-m", "-", stdin="one\ntwo\n")
+    assert server.world.posts.live(told["messageId"]).message == "one\ntwo"
+
+
+def test_a_direct_message_by_username(server: Server) -> None:
+    """`@alice` opens the direct channel and posts there."""
+    told = server.json("message", "send", "-t", "@alice", "-m", "psst")
+    direct = server.world.direct(server.demo.alice, server.demo.bot)
+    assert told["channelId"] == direct.id
+    assert server.texts(direct)[-1] == "psst"
+
+
+def test_a_reply_to_a_reply_lands_in_its_thread(server: Server) -> None:
+    """`--reply-to` takes any post of a thread, not only its root."""
+    root = server.world.post_as(server.demo.alice, server.demo.town_square, "root")
+    reply = server.world.post_as(server.demo.bob, server.demo.town_square, "reply", root_id=root.id)
+    told = server.json("message", "send", "-t", "#town-square", "-m", "me too", "--reply-to", reply.id)
+    assert told["rootId"] == root.id
+    assert server.world.posts.live(told["messageId"]).root_id == root.id
+
+
+def test_ten_files_go_in_one_message_and_the_eleventh_in_the_next(server: Server, tmp_path: Path) -> None:
+    """Files are grouped by the server's limit; the text is on the first post."""
+    args: list[str] = []
+    for number in range(11):
+        file = tmp_path / f"{number:02}.txt"
+        file.write_text(f"file {number}")
+        args += ["--media", str(file)]
+    told = server.json("message", "send", "-t", "#town-square", "-m", "files", *args)
+    posts = [server.world.posts.live(post_id) for post_id in told["postIds"]]
+    assert [(post.message, len(post.file_ids)) for post in posts] == [("files", 10), ("", 1)]
+    assert [each["status"] for each in told["attachments"]] == ["sent"] * 11
+
+
+def test_fifty_megabytes_go_up(server: Server, tmp_path: Path) -> None:
+    """A large file is streamed from disk and arrives whole."""
+    big = tmp_path / "big.bin"
+    with big.open("wb") as file:
+        file.truncate(50 * MIB)
+    told = server.json("message", "send", "-t", "#town-square", "--media", str(big))
+    post = server.world.posts.live(told["messageId"])
+    assert len(server.world.files.get(post.file_ids[0]).data) == 50 * MIB
+
+
+def test_a_refused_file_is_told_and_nothing_else_is_lost(server: Server, tmp_path: Path) -> None:
+    """Text and good files are posted, the refused ones named; the exit code says partial unless that is allowed."""
+    good, big = tmp_path / "good.txt", tmp_path / "big.bin"
+    good.write_text("good")
+    with big.open("wb") as file:
+        file.truncate(61 * MIB)
+    args = ("message", "send", "-t", "#town-square", "-m", "mixed", "--media", str(big), "--media", str(good))
+    told = server.json(*args, "--media", str(tmp_path / "missing"), code=3)
+    assert [each["status"] for each in told["attachments"]] == ["refused", "sent", "refused"]
+    assert "the server takes" in told["attachments"][0]["problem"]
+    assert told["attachments"][2]["problem"] == "there is no such file"
+    post = server.world.posts.live(told["messageId"])
+    assert (post.message, len(post.file_ids)) == ("mixed", 1)
+    assert server.json(*args, "--allow-partial")["ok"] is True
+
+
+def test_nothing_is_posted_when_no_file_could_be_sent(server: Server, tmp_path: Path) -> None:
+    """Without a text, a message whose files were all refused is a failure."""
+    before = len(server.texts())
+    told = server.json("message", "send", "-t", "#town-square", "--media", str(tmp_path / "missing"), code=1)
+    assert told["postIds"] == []
+    assert len(server.texts()) == before
+
+
+def test_private_addresses_are_not_fetched(server: Server) -> None:
+    """The guard holds for media even where the chat server itself may be private."""
+    told = server.json("message", "send", "-t", "#town-square", "-m", "x", "--media", f"{server.url}/x.png", code=3)
+    assert "private/internal/special-use" in told["attachments"][0]["problem"]
+    assert "set " not in told["attachments"][0]["problem"]
+
+
+def test_buttons_by_json(server: Server) -> None:
+    """Buttons are signed, bound to the channel, and call back to the gateway."""
+    rows = json.dumps([[{"text": "Yes", "callback_data": "yes", "style": "primary"}]])
+    told = server.json("message", "send", "-t", "#town-square", "-m", "Sure?", "--buttons", rows)
+    [attachment] = server.world.posts.live(told["messageId"]).props["attachments"]
+    [action] = attachment["actions"]
+    assert (action["id"], action["name"], action["style"]) == ("yes", "Yes", "primary")
+    assert action["integration"]["url"] == "http://localhost:18789/mattermost/interactions/default"
+    assert action["integration"]["context"]["__openclaw_channel_id"] == server.demo.town_square.id
+    assert server.run("message", "send", "-t", "#x", "--buttons", "[[{}]]").exit_code == 2
+
+
+def test_a_presentation_becomes_text_and_buttons(server: Server) -> None:
+    """Title and text blocks go into the message, buttons below."""
+    blocks = {"title": "Vote", "blocks": [{"type": "text", "text": "Now"}, {"type": "buttons", "buttons": ["x"]}]}
+    blocks["blocks"][1] = {"type": "buttons", "buttons": [{"text": "A", "value": "a"}]}  # type: ignore[index]
+    told = server.json("message", "send", "-t", "#town-square", "--presentation", json.dumps(blocks))
+    post = server.world.posts.live(told["messageId"])
+    assert post.message == "**Vote**\n\nNow"
+    assert len(post.props["attachments"]) == 1
+
+
+def test_a_dry_run_writes_nothing(server: Server, tmp_path: Path) -> None:
+    """Target, text and files are checked; not even the direct channel is opened."""
+    good = tmp_path / "good.txt"
+    good.write_text("good")
+    carol = server.world.create_user("carol", team=server.demo.team)
+    posts = server.json("message", "send", "-t", "@carol", "-m", "x", "--media", str(good), "--dry-run")
+    assert (posts["userId"], posts["channelId"], posts["texts"]) == (carol.id, "", ["x"])
+    assert posts["attachments"][0]["status"] == "checked"
+    assert not [seen for seen in server.world.requests if seen.method == "POST" and carol.id in str(seen)]
+    assert server.run("message", "send", "-t", "#nowhere", "-m", "x", "--dry-run").exit_code == 1
+
+
+def test_edit_react_read_delete(server: Server) -> None:
+    """A post is changed, reacted to, read back and removed."""
+    post_id = server.json("message", "send", "-t", "#off-topic", "-m", "first")["messageId"]
+    assert server.json("message", "edit", "--post", post_id, "-m", "second")["message"] == "second"
+    assert server.json("message", "react", "--message-id", post_id, "--emoji", "👍")["emoji"] == "thumbsup"
+    assert [r.emoji_name for r in server.world.reactions.of(post_id)] == ["thumbsup"]
+    server.json("message", "react", "--post", post_id, "--emoji", ":thumbsup:", "--remove")
+    assert server.world.reactions.of(post_id) == []
+    read = server.json("message", "read", "-t", "#off-topic", "--limit", "1")
+    assert [post["message"] for post in read["messages"]] == ["second"]
+    assert read["messages"][0]["username"] == "bot"
+    server.json("message", "delete", "--post", post_id)
+    refused = server.run("message", "edit", "--post", post_id, "-m", "third")
+    assert refused.exit_code == 1
+    assert "was deleted" in refused.stderr
+
+
+def test_pages_before_and_after(server: Server) -> None:
+    """Both bounds are exclusive; more on that side is told."""
+    channel = server.world.create_channel(server.demo.team, "pages", server.demo.alice, server.demo.bot)
+    posts = [server.world.post_as(server.demo.alice, channel, str(number)) for number in range(5)]
+
+    def page(*args: str) -> tuple[list[str], bool]:
+        told = server.json("message", "read", "-t", f"channel:{channel.id}", *args)
+        return [post["message"] for post in told["messages"] if not post.get("type")], told["hasMore"]
+
+    assert page("--limit", "2") == (["4", "3"], True)
+    assert page("--limit", "2", "--before", posts[3].id) == (["2", "1"], True)
+    assert page("--limit", "2", "--after", posts[1].id) == (["3", "2"], True)
+    assert page("--limit", "9", "--after", posts[2].id) == (["4", "3"], False)
+    assert server.run("message", "read", "-t", "#pages", "--before", "a", "--after", "b").exit_code == 2
+
+
+def test_no_other_identity_steps_in(server: Server) -> None:
+    """An account that is not there is an error that names those that are."""
+    refused = server.run("message", "send", "-t", "#town-square", "-m", "x", "--account", "alerts")
+    assert refused.exit_code == 78
+    assert "no such account" in refused.stderr
+    assert "usable: default" in refused.stderr
+
+
+def test_a_refused_token_has_its_own_exit_code(server: Server, tmp_path: Path) -> None:
+    """77, one line, no traceback."""
+    config = tmp_path / "bad.toml"
+    config.write_text(server.config.read_text().replace(server.demo.bot.token, "x" * 26))
+    from click.testing import CliRunner
+
+    from oc_trio.cli.main import main
+
+    refused = CliRunner().invoke(main, ["message", "read", "-t", "#a", "--config", str(config)])
+    assert refused.exit_code == 77
+    assert refused.stderr.count("\n") == 1
