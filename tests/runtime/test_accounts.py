@@ -21,6 +21,7 @@ from oc_trio.runtime.gateway import Gateway
 from oc_trio.runtime.wiring import Wiring
 from oc_trio.sandbox.http_transport import SandboxTransport
 from oc_trio.sandbox.stream_face import serve_websocket_stream
+from tests.logbook import Logbook
 from tests.runtime.town import Stage, Town, merged, open_town
 
 EAST, WEST = AccountId("east"), AccountId("west")
@@ -137,8 +138,7 @@ async def test_two_accounts_on_two_servers(country: Country) -> None:
     assert gateway.health.all_live
 
 
-@pytest.mark.usefixtures("errors_expected")
-async def test_a_wrong_token_leaves_the_other_serving(country: Country) -> None:
+async def test_a_wrong_token_leaves_the_other_serving(country: Country, logbook: Logbook) -> None:
     """The refused account says so, the other one answers, and the whole is ready."""
     gateway = await country.start({"botToken": "wrong"})
     assert country.health == {"east": "live", "west": "auth_failed"}
@@ -149,17 +149,16 @@ async def test_a_wrong_token_leaves_the_other_serving(country: Country) -> None:
     assert gateway.ready.is_set()
     assert "west: auth_failed" in gateway.health.status_line()
     assert "wrong" not in str(shown)
+    assert logbook.said("the server refuses the token")
 
 
-@pytest.mark.usefixtures("errors_expected")
 async def test_only_wrong_tokens_end_the_gateway(country: Country) -> None:
     """Where nobody could be served, the start fails in words."""
     with pytest.raises(MattermostRejected, match="refuses the token of account"):
         await country.start({"botToken": "wrong"}, east={"botToken": "wrong too"})
 
 
-@pytest.mark.usefixtures("errors_expected")
-async def test_a_crashing_account_starts_again_with_growing_pauses(country: Country, logs: list[Any]) -> None:
+async def test_a_crashing_account_starts_again_with_growing_pauses(country: Country, logbook: Logbook) -> None:
     """A bug in one account is logged, shown and counted; the other serves on; in the end it is back by itself."""
     gateway = await country.start()
     country.west_line.is_broken = True
@@ -169,7 +168,7 @@ async def test_a_crashing_account_starts_again_with_growing_pauses(country: Coun
     assert country.health == {"east": "live", "west": "failed"}
     assert gateway.health.account(WEST).detail == "ZeroDivisionError: a mistake in the code of the west"
     assert await country.asks(EAST) == ["served"]
-    pauses = [line["seconds"] for line in logs if line["event"] == "account failed; starting it again"]
+    pauses = [line["seconds"] for line in logbook.said("account failed; starting it again")]
     assert 3 <= len(pauses) <= 10
     assert pauses[-1] > pauses[0]
     country.west_line.is_broken = False
@@ -179,7 +178,6 @@ async def test_a_crashing_account_starts_again_with_growing_pauses(country: Coun
     assert post.message == "hi"
 
 
-@pytest.mark.usefixtures("errors_expected")
 async def test_a_mistake_in_one_accounts_settings_leaves_the_other_serving(country: Country) -> None:
     """The account is left out and shown with its problem."""
     gateway = await country.start({"dmPolicy": "sometimes"}, isolate=True)

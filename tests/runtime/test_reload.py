@@ -14,6 +14,7 @@ from oc_trio.config.load import Loaded, build, load
 from oc_trio.errors import ConfigError, Problem
 from oc_trio.ids import AccountId
 from oc_trio.runtime.reload import Changes, changes, needs_start, plans, rereader
+from tests.logbook import Logbook
 from tests.runtime.town import Town, merged
 
 BASE: dict[str, Any] = {
@@ -137,15 +138,14 @@ class TestInTheTown:
         assert town.answers() == ["one two"]
         assert town.stage.cancelled == 0
 
-    @pytest.mark.usefixtures("errors_expected")
-    async def test_an_invalid_file_changes_nothing(self, town: Town, logs: list[Any]) -> None:
+    async def test_an_invalid_file_changes_nothing(self, town: Town, logbook: Logbook) -> None:
         """Every problem is logged, and the old rules hold on."""
         town.script = [Say("yes")]
         gateway = await town.start()
         before = gateway.loaded
         await self.reloaded(town, account(chatmode="onmessage", dmPolicy="sometimes", historyLimit=-1))
         assert gateway.loaded is before
-        problems = [line["problem"] for line in logs if line["event"] == "the configuration is not used"]
+        problems = [line["problem"] for line in logbook.said("the configuration is not used")]
         assert [problem.split(":")[0] for problem in problems] == [
             "channels.mattermost.historyLimit",
             "channels.mattermost.dmPolicy",
@@ -155,8 +155,7 @@ class TestInTheTown:
         await town.settled()
         assert town.answers() == ["yes"]
 
-    @pytest.mark.usefixtures("errors_expected")
-    async def test_agents_that_cannot_be_built_change_nothing(self, town: Town) -> None:
+    async def test_agents_that_cannot_be_built_change_nothing(self, town: Town, logbook: Logbook) -> None:
         """A model that is gone from the file keeps the old file in effect."""
         gateway = await town.start()
         before = gateway.loaded
@@ -170,6 +169,7 @@ class TestInTheTown:
         gateway.reread = self._without_models(before)
         assert await gateway.reload() is None
         assert gateway.loaded is before
+        assert len(logbook.said("the configuration is not used")) == 2
 
     def _without_models(self, before: Loaded) -> Any:
         values = {key: value for key, value in before.document.values.items() if key not in ("models", "agents")}
