@@ -211,6 +211,7 @@ class _Account:
                 reload=lambda session: recovery.open_jobs(session),
                 load_rules=self._queue_rules,
                 idle_seconds=parts.idle_seconds,
+                gather_seconds=parts.policies.gather,
             )
 
         async with trio.open_nursery() as sessions:

@@ -12,6 +12,7 @@ from oc_trio.sandbox.world import Bot
 from tests.runtime.town import ACCOUNT, Town
 
 DAY = 24 * 3600.0
+DEBOUNCE: dict[str, Any] = {"inbound": {"debounceMs": 2000}}
 CLOSED: dict[str, Any] = {"dmPolicy": "pairing", "allowFrom": [], "groupPolicy": "allowlist"}
 
 
@@ -317,6 +318,68 @@ class TestCommands:
         town.say("!status")
         await town.settled()
         assert [("as @helper" in answer) for answer in town.answers()] == [True, True]
+
+
+class TestDebounce:
+    async def test_what_one_person_writes_in_a_row_is_one_question(self, town: Town) -> None:
+        """Posts within the window are answered together, once."""
+        town.script = [Say("ok")]
+        await town.start(messages=DEBOUNCE)
+        direct = town.direct()
+        posts = []
+        for word in ("one", "two", "three"):
+            posts.append(town.say(word, channel=direct))
+            await trio.sleep(1)
+        await town.settled()
+        assert town.answers(direct) == ["ok"]
+        [request] = town.stage.requests
+        assert all(f": {word}" in request.messages[-1].text for word in ("one", "two", "three"))
+        assert [await town.state(post) for post in posts] == ["delivered"] * 3
+
+    async def test_a_pause_ends_it(self, town: Town) -> None:
+        """What comes after the window is a question of its own."""
+        town.script = [Say("ok")]
+        await town.start(messages=DEBOUNCE)
+        direct = town.direct()
+        for word in ("one", "two"):
+            town.say(word, channel=direct)
+            await trio.sleep(4)
+        await town.settled()
+        assert town.answers(direct) == ["ok", "ok"]
+
+    async def test_it_waits_five_windows_at_most(self, town: Town) -> None:
+        """Somebody who never stops is answered nevertheless."""
+        town.script = [Say("ok", delay=0)]
+        await town.start(messages={**DEBOUNCE, "queue": {"mode": "followup"}})
+        direct = town.direct()
+        for number in range(10):
+            town.say(f"word {number}", channel=direct)
+            await trio.sleep(1.5)
+            if town.answers(direct):
+                break
+        assert 6 <= number <= 8
+
+    async def test_two_people_are_not_one(self, town: Town) -> None:
+        """Different senders in one conversation get their own answers."""
+        town.script = [Say("ok")]
+        await town.start({"replyToMode": "off"}, messages={**DEBOUNCE, "queue": {"mode": "followup"}})
+        town.say("@helper one")
+        town.say("@helper two", by=town.bob)
+        await town.settled()
+        assert town.answers() == ["ok", "ok"]
+
+    async def test_a_deleted_one_is_left_out(self, town: Town) -> None:
+        """A message that is taken back in time is not read."""
+        town.script = [Say("ok")]
+        await town.start(messages=DEBOUNCE)
+        direct = town.direct()
+        town.say("one", channel=direct)
+        gone = town.say("two", channel=direct)
+        await trio.sleep(0.5)
+        town.delete(gone)
+        await town.settled()
+        assert ": two" not in town.stage.requests[0].messages[-1].text
+        assert await town.state(gone) == "cancelled: the message was deleted"
 
 
 class TestSessions:
