@@ -193,6 +193,7 @@ class _Account:
             late=LateWrites(delivery, api),
             acks=Acks(api, user.id, parts.policies.acks),
             previewer=parts.wiring.previewer,
+            name=parts.settings.name,
             tools=ToolBench(message_tool, parts.servers),
             reader=lambda takes_images: AttachmentReader(outbound.files, outbound.media.limit, takes_images),
             media=MediaDesk(outbound.files, Fetcher(parts.wiring.ssl_context), env, RETRIES),
@@ -267,7 +268,12 @@ class _Account:
         kit.health.update(kit.account, state=name, detail=detail)
         if link.phase is Phase.LIVE:
             self.parts.ready.set()
-            log.info(f"connected as @{kit.user.username}", account=kit.account, server=self.parts.origin.base_url)
+            log.info(
+                f"connected as @{kit.user.username}",
+                account=kit.account,
+                name=kit.name,
+                server=self.parts.origin.base_url,
+            )
         elif name == "auth_failed":
             log.error("the server refuses the token", account=kit.account, problem=detail)
             await self.parts.token.reread()

@@ -55,6 +55,7 @@ class AgentSetup:
     thinking: str = ""
     tools: Toolbox = field(factory=NoTools)
     rules: ToolRules = ToolRules()
+    name: str = ""
     takes_images: bool = False
 
 
@@ -71,11 +72,13 @@ class AgentTable:
     default: AgentId
     # Turns that may run at the same time, over all conversations and accounts.
     limiter: trio.CapacityLimiter = field(factory=lambda: trio.CapacityLimiter(64))
+    # Names for people, of those models that have one.
+    titles: Mapping[str, str] = field(factory=dict)
 
     def become(self, other: "AgentTable") -> None:
         """Hold what `other` holds, from the next turn on."""
         self.setups, self.by_model = other.setups, other.by_model
-        self.primary, self.default = other.primary, other.default
+        self.primary, self.default, self.titles = other.primary, other.default, other.titles
         self.limiter.total_tokens = other.limiter.total_tokens
 
     @property
@@ -111,7 +114,8 @@ def build_agents(
         for model, built in by_model.items():
             built[agent_id] = workshop.setup(entry, (model, wanted, *choice.fallbacks))
     limiter = trio.CapacityLimiter(config.agents.defaults.max_concurrent)
-    return AgentTable(setups, by_model, primary, default_agent(config), limiter)
+    titles = {name: model.name for name, model in workshop.models.items() if model.name}
+    return AgentTable(setups, by_model, primary, default_agent(config), limiter, titles)
 
 
 class _Workshop:
@@ -138,6 +142,7 @@ class _Workshop:
             history_tokens=_within_window(history, self.models.get(first), self._max_tokens(first, entry)),
             thinking=_own(entry.thinking_default, defaults.thinking_default),
             rules=_own(entry.tools, defaults.tools),
+            name=entry.name,
             takes_images=self._takes_images(first),
         )
 

@@ -56,6 +56,8 @@ class AccountKit:
     acks: Acks
     media: MediaDesk
     previewer: type[Previewer] = Previewer
+    # What people call the account.
+    name: str = ""
     # Who acts for agents, and who reads files for them; None where neither is at hand.
     tools: ToolBench | None = None
     reader: Callable[[bool], AttachmentReader] | None = None

@@ -153,6 +153,23 @@ def test_become_changes_what_the_next_turn_gets() -> None:
     assert old.limiter.total_tokens == 2
 
 
+async def test_names_for_people(town: Town) -> None:
+    """/status tells the account's and the agent's name, /models those of the models."""
+    models = [{"id": "play", "name": "The player"}]
+    await town.start(
+        {"name": "Front desk"},
+        models={"providers": {"stage": {"api": "scripted", "models": models}}},
+        agents={"entries": {"main": {"name": "Ada L."}}},
+    )
+    for command in ("/status", "/models"):
+        town.say(command, channel=town.direct())
+        await town.settled()
+    status, models_text = town.answers(town.direct())
+    assert "as @helper (Front desk)" in status
+    assert "agent: `main` (Ada L.)" in status
+    assert models_text == "- `stage/play` The player"
+
+
 async def test_each_agent_speaks_with_its_own_prompt(town: Town) -> None:
     """The bound agent's prompt is what the model gets, and its name in brackets is the prefix of the answer."""
     town.script = [Say("done")]
