@@ -34,6 +34,7 @@ from oc_trio.runtime.known_secrets import secrets_of
 from oc_trio.runtime.mcp_servers import ToolServers, open_tool_servers
 from oc_trio.runtime.notifier import Notifier, serve_notifier
 from oc_trio.runtime.policies import net_policy
+from oc_trio.runtime.public_port import PublicPort
 from oc_trio.runtime.reload import Changes, Reread, plans, read_again, rereader, swap
 from oc_trio.runtime.signals import serve_signals
 from oc_trio.runtime.token import Token
@@ -68,12 +69,14 @@ class Gateway:
     health: Health = field(init=False)
     ready: trio.Event = field(init=False, factory=trio.Event)
     _servers: ToolServers = field(init=False, factory=ToolServers)
+    port: PublicPort = field(init=False)
     _scope: trio.CancelScope = field(init=False, factory=trio.CancelScope)
     _running: tuple[Fleet, AgentTable, httpx.AsyncClient] | None = field(init=False, default=None)
 
     def __attrs_post_init__(self) -> None:
         self.health = Health(self.wiring.env.now_ms)
         self.drain.seconds = self.loaded.config.gateway.drain
+        self.port = PublicPort.of(self.loaded, self.wiring.env)
 
     def stop(self, why: str) -> None:
         """Begin the drain; the first call counts."""
@@ -106,6 +109,8 @@ class Gateway:
                     nursery.start_soon(self._prune, store)
                     if self.has_admin:
                         nursery.start_soon(self._admin, store)
+                    if self.port.is_wanted:
+                        await nursery.start(self.wiring.serve_port, self.port, self.metrics)
                     self.health.phase = "serving"
                     async with trio.open_nursery() as accounts:
                         fleet = Fleet(accounts, serve, self.wiring.env, self.health, self.metrics)
@@ -116,6 +121,7 @@ class Gateway:
                             self.health.update(broken, state="misconfigured", detail="; ".join(map(str, problems)))
                         accounts.start_soon(self._announce_stop, notifier, fleet)
                         task_status.started()
+                    self.port.shutdown.set()
                     nursery.cancel_scope.cancel()
             self.health.phase = "stopped"
 
@@ -198,6 +204,7 @@ class Gateway:
                     ready=self.ready,
                     buttons=ButtonMaker(token.reveal, callback, self.wiring.env),
                     servers=self._servers,
+                    port=self.port,
                     idle_seconds=plan.idle_seconds,
                     drain=drain,
                 )

@@ -134,7 +134,8 @@ class Session:
     def withdraw(self, trigger: str, *, reason: str) -> bool:
         """Take one message back; a turn that answers nothing else ends with `reason`, another goes on without it."""
         turn = self._turn
-        mine = [job for job in self.running if job.trigger == trigger]
+        # A turn that is being ended to be run again has its jobs in the mailbox already.
+        mine = [job for job in self.running if job.trigger == trigger and trigger not in self._mailbox]
         others = [job for job in self.running if job.trigger != trigger]
         if turn is not None and mine and not others:
             turn.cancel(reason)
@@ -161,6 +162,8 @@ class Session:
     def replace(self, job: Job) -> bool:
         """The message of `job` reads differently now: answer the new words, in the draft that may be there already."""
         turn = self._turn
+        if job.trigger in self._mailbox:
+            return self._mailbox.replace(job)
         if turn is not None and any(running.trigger == job.trigger for running in self.running):
             self._rerun(turn, [job if running.trigger == job.trigger else running for running in self.running])
             return True
@@ -169,7 +172,7 @@ class Session:
                 if waiting.trigger == job.trigger:
                     turn.steered[at] = job
                     return True
-        return self._mailbox.replace(job)
+        return False
 
     def close(self) -> None:
         """Start no further turn; the running one may finish."""
