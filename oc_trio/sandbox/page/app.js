@@ -5,7 +5,7 @@ import { avatar, renderPost } from "./render.js";
 
 const $ = (id) => document.getElementById(id);
 const api = new Api();
-const state = { me: null, channels: [], channel: null, thread: null, posts: new Map(), users: new Map([["", { username: "system", is_bot: true }]]), unread: new Set(), typing: new Map() };
+const state = { me: null, channels: [], channel: null, thread: null, posts: new Map(), users: new Map([["", { username: "system" }]]), unread: new Set(), typing: new Map() };
 
 async function learnUsers(ids) {
   const missing = [...new Set(ids)].filter((id) => id && !state.users.has(id));
