@@ -5,6 +5,7 @@ services (HTTP, pace, direct channels)
 """
 
 import secrets
+from functools import partial
 
 import trio
 from attrs import field, frozen
@@ -192,7 +193,7 @@ class _Account:
             policies=parts.policies,
             agents=parts.agents,
             delivery=delivery,
-            pace=SharedPace(parts.policies.pacing),
+            pace=SharedPace(parts.policies.pacing, partial(parts.origin.budget.room, Lane.EDIT)),
             live=LiveDrafts(),
             late=LateWrites(delivery, api),
             acks=Acks(api, user.id, parts.policies.acks),
