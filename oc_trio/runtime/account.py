@@ -42,6 +42,7 @@ from oc_trio.runtime.dispatch import Dispatcher
 from oc_trio.runtime.drain import Drain
 from oc_trio.runtime.edges import direct_retry, outbound_of
 from oc_trio.runtime.fetch import Fetcher
+from oc_trio.runtime.front import Front
 from oc_trio.runtime.inbox import Inbox
 from oc_trio.runtime.intake import Intake
 from oc_trio.runtime.kit import AccountKit
@@ -53,6 +54,7 @@ from oc_trio.runtime.message_tool import MessageTool, Powers
 from oc_trio.runtime.pace import SharedPace
 from oc_trio.runtime.policies import Policies, net_policy
 from oc_trio.runtime.postbox import Postbox
+from oc_trio.runtime.public_port import PublicPort
 from oc_trio.runtime.recovery import Recovery
 from oc_trio.runtime.session import Session
 from oc_trio.runtime.slots import TaskSlot
@@ -96,6 +98,7 @@ class AccountParts:
     health: Health
     ready: trio.Event
     buttons: ButtonMaker
+    port: PublicPort
     servers: ToolServers = field(factory=ToolServers)
     idle_seconds: float = 900.0
     drain: Drain = field(factory=Drain)
@@ -201,6 +204,7 @@ class _Account:
             tools=ToolBench(message_tool, parts.servers),
             reader=lambda takes_images: AttachmentReader(outbound.files, outbound.media.limit, takes_images),
             media=MediaDesk(outbound.files, Fetcher(parts.wiring.ssl_context), env, RETRIES),
+            button_props=parts.buttons.final_props if parts.port.is_wanted else lambda _channel, _rows: "",
         )
 
     async def serve(self, workers: trio.Nursery) -> None:
@@ -226,11 +230,16 @@ class _Account:
             await recovery.run()
             catch_up = parts.wiring.catch_up(kit, inbox, parts.settings.catchup, workers)
             listener = TaskSlot(workers)
-            await listener.start(lambda: self._listen(inbox, catch_up))
-            workers.start_soon(self._audit, inbox, catch_up, listener)
-            await parts.drain.requested.wait()
-            dispatcher.stop_intake()
-            await parts.drain.idle(lambda: dispatcher.is_idle)
+            async with parts.port.open(Front.of(kit, inbox), parts.settings, parts.buttons) as doors:
+                inbox.note, inbox.take_text = doors.note, doors.questions.take_text
+                if kit.tools is not None and parts.port.is_wanted:
+                    kit.tools.approval = doors.approval
+                await listener.start(lambda: self._listen(inbox, catch_up))
+                workers.start_soon(self._audit, inbox, catch_up, listener)
+                await parts.drain.requested.wait()
+                dispatcher.stop_intake()
+                # Until here answers to open questions still come in.
+                await parts.drain.idle(lambda: dispatcher.is_idle)
             dispatcher.cancel_all(reason=Cut.DRAIN.value)
             await listener.cancel_and_join(reason="shutdown")
             sessions.cancel_scope.deadline = trio.current_time() + parts.drain.seal_seconds

@@ -35,6 +35,7 @@ from oc_trio.runtime.edges import callback_url
 from oc_trio.runtime.mcp_servers import ToolServers, open_tool_servers
 from oc_trio.runtime.notifier import Notifier, serve_notifier
 from oc_trio.runtime.policies import net_policy, policies
+from oc_trio.runtime.public_port import PublicPort
 from oc_trio.runtime.signals import serve_signals
 from oc_trio.runtime.token import Token
 from oc_trio.runtime.wiring import Wiring
@@ -66,11 +67,13 @@ class Gateway:
     health: Health = field(init=False)
     ready: trio.Event = field(init=False, factory=trio.Event)
     _servers: ToolServers = field(init=False, factory=ToolServers)
+    port: PublicPort = field(init=False)
     _scope: trio.CancelScope = field(init=False, factory=trio.CancelScope)
 
     def __attrs_post_init__(self) -> None:
         self.health = Health(self.wiring.env.now_ms)
         self.drain.seconds = self.loaded.config.gateway.drain
+        self.port = PublicPort.of(self.loaded, self.wiring.env)
 
     def stop(self, why: str) -> None:
         """Begin the drain; the first call counts."""
@@ -99,6 +102,8 @@ class Gateway:
                     nursery.start_soon(self._prune, store)
                     if self.has_admin:
                         nursery.start_soon(self._admin, store)
+                    if self.port.is_wanted:
+                        await nursery.start(self.wiring.serve_port, self.port, self.metrics)
                     self.health.phase = "serving"
                     async with trio.open_nursery() as accounts:
                         for account in self.loaded.accounts.values():
@@ -107,6 +112,7 @@ class Gateway:
                             self.health.update(broken, state="misconfigured", detail="; ".join(map(str, problems)))
                         accounts.start_soon(self._announce_stop, notifier)
                         task_status.started()
+                    self.port.shutdown.set()
                     nursery.cancel_scope.cancel()
             self.health.phase = "stopped"
 
@@ -197,6 +203,7 @@ class Gateway:
             ready=self.ready,
             buttons=ButtonMaker(account.bot_token.reveal, callback_url(self.loaded.config, account), self.wiring.env),
             servers=self._servers,
+            port=self.port,
             idle_seconds=self.loaded.config.session.idle,
             drain=self.drain,
         )

@@ -3,6 +3,8 @@
 Raises MattermostError where a fact could not be had: the listener then tells the event again after a reconnect.
 """
 
+from collections.abc import Callable
+
 from attrs import define
 
 from oc_trio.core.entities import Channel
@@ -21,7 +23,7 @@ from oc_trio.core.events import (
     TeamLeft,
 )
 from oc_trio.core.inbound import InboundMessage
-from oc_trio.core.obligations import Obligation, ObligationState, Source, cancelled
+from oc_trio.core.obligations import Obligation, ObligationState, Source, cancelled, silent
 from oc_trio.ids import ChannelId, SessionKey
 from oc_trio.runtime.chat_commands import CommandDesk
 from oc_trio.runtime.cuts import Cut
@@ -47,10 +49,14 @@ class Inbox:
     dispatcher: Dispatcher
     desk: CommandDesk
     missed: int = 0
+    # Set while the account can be called back: who hears of events, and who takes a text as the answer it waits for.
+    note: Callable[[Event], None] = lambda _event: None
+    take_text: Callable[[InboundMessage], bool] = lambda _message: False
 
     async def on_event(self, event: Event) -> None:
         kit = self.kit
         kit.directory.note(event)
+        self.note(event)
         kit.health.update(kit.account, last_event_at=kit.env.now_ms())
         match event:
             case Posted():
@@ -111,6 +117,9 @@ class Inbox:
             return
         if admitted.command is not None:
             self.desk.submit(admitted.obligation, admitted.message, admitted.command)
+        elif self.take_text(admitted.message):
+            answered = silent("it answered a question")
+            await self.kit.store.obligations.close([admitted.obligation.id], answered, self.kit.env.now_ms())
         else:
             self.submit(admitted.obligation, admitted.message)
 

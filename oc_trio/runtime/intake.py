@@ -55,6 +55,8 @@ class Intake:
             return None
         facts, command = await self._facts(post, chat_type, edited=source is Source.EDIT)
         decision = decide(facts, kit.policies.access, kit.policies.chat)
+        if source is Source.EDIT and decision.verdict is not Verdict.ADDRESSED:
+            return None  # not noted: the post itself may still be on its way, and is then judged as a post
         way = route(post, facts.chat, kit.policies.routing, account=kit.account) if facts.chat.kind else None
         message = self._message(facts, way, source) if way is not None else None
         if message is not None and command is not None:

@@ -10,10 +10,9 @@ import ssl
 
 import httpx
 import trio
-from attrs import define, field, frozen
-from trio.testing import memory_stream_pair
+from attrs import asdict, define, field, frozen
+from trio.testing import MemoryReceiveStream, MemorySendStream, memory_stream_pair
 
-from oc_trio.sandbox.exchange import SandboxResponse
 from oc_trio.sandbox.faults import Cut, Deliver, Fate, Faults, Freeze
 from oc_trio.sandbox.http_transport import SandboxTransport
 from oc_trio.sandbox.hub import Connection
@@ -21,6 +20,8 @@ from oc_trio.sandbox.stream_face import serve_websocket_stream
 from oc_trio.sandbox.world import World
 from tests.simulation.chronicle import Chronicle
 from tests.simulation.power import Power, PoweredStream
+
+Pipe = trio.StapledStream[MemorySendStream, MemoryReceiveStream]
 
 # What the real server says; the ids are those that the gateway has rules for.
 _THREAD_RACE = {"id": "app.post.save.app_error", "message": "Unable to save the post.", "status_code": 500}
@@ -47,6 +48,10 @@ class Climate:
     frame_cut: float = 0.0
     frame_freeze: float = 0.0
     lag: float = 0.0
+
+    def told(self) -> str:
+        """What is bad about it."""
+        return ", ".join(f"{name} {value:g}" for name, value in asdict(self).items() if value)
 
 
 FAIR = Climate()
@@ -80,7 +85,7 @@ class Network:
     is_down: bool = False
     waiting: int = 0
     trips: list[_Trip] = field(factory=list)
-    sockets: list["trio.StapledStream[object, object]"] = field(factory=list)
+    sockets: list[Pipe] = field(factory=list)
     _inner: SandboxTransport = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -96,8 +101,8 @@ class Network:
     def drop_sockets(self) -> None:
         """Every websocket's connection is reset."""
         for pair in self.sockets:
-            pair.send_stream.close()  # type: ignore[attr-defined]
-            pair.receive_stream.close()  # type: ignore[attr-defined]
+            pair.send_stream.close()
+            pair.receive_stream.close()
         self.sockets.clear()
 
     def freeze_sockets(self) -> None:
@@ -115,8 +120,8 @@ class Network:
         self.nursery.start_soon(self._serve_socket, theirs)
         return PoweredStream(ours, power)
 
-    async def _serve_socket(self, stream: "trio.StapledStream[object, object]") -> None:
-        await serve_websocket_stream(self.world, stream)  # type: ignore[arg-type]
+    async def _serve_socket(self, stream: Pipe) -> None:
+        await serve_websocket_stream(self.world, stream)
         if stream in self.sockets:
             self.sockets.remove(stream)
 

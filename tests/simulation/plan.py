@@ -7,6 +7,18 @@ from attrs import evolve, frozen
 
 from tests.simulation.network import FAIR, Climate
 
+_REST = (
+    "slow",
+    "unreachable",
+    "lost_request",
+    "lost_answer",
+    "silent_answer",
+    "limited",
+    "broken",
+    "gateway_timeout",
+    "thread_race",
+)
+_FRAMES = ("frame_delay", "frame_twice", "frame_swap", "frame_cut", "frame_freeze")
 _WORDS = ("what about", "please explain", "is it true that", "how do I", "tell me more:")
 
 
@@ -171,27 +183,14 @@ def _people(rng: random.Random, end: float) -> Iterator[tuple[float, Deed]]:
 
 
 def _weather(rng: random.Random, end: float, kinds: tuple[str, ...]) -> Iterator[tuple[float, Deed]]:
-    climate = FAIR
+    bad: dict[str, float] = {}
     if "rest" in kinds:
-        names = (
-            "slow",
-            "unreachable",
-            "lost_request",
-            "lost_answer",
-            "silent_answer",
-            "limited",
-            "broken",
-            "gateway_timeout",
-            "thread_race",
-        )
-        bad = {name: rng.choice((0.05, 0.15, 0.33)) for name in names if rng.random() < 0.35}
-        climate = evolve(climate, **bad)
+        bad |= {name: rng.choice((0.05, 0.15, 0.33)) for name in _REST if rng.random() < 0.35}
     if "frames" in kinds:
-        names = ("frame_delay", "frame_twice", "frame_swap", "frame_cut", "frame_freeze")
-        bad = {name: rng.choice((0.03, 0.1)) for name in names if rng.random() < 0.5}
-        climate = evolve(climate, **bad)
+        bad |= {name: rng.choice((0.03, 0.1)) for name in _FRAMES if rng.random() < 0.5}
     if "lag" in kinds:
-        climate = evolve(climate, lag=rng.choice((1.0, 6.0)))
+        bad["lag"] = rng.choice((1.0, 6.0))
+    climate = evolve(FAIR, **bad)
     if climate != FAIR:
         start = rng.uniform(0.0, end / 2)
         yield start, Weather(climate)
