@@ -4,6 +4,8 @@ services (HTTP, pace, direct channels)
 └─ workers: listener, catch-up, audit, dispatcher's sessions, chat commands
 """
 
+from functools import partial
+
 import trio
 from attrs import field, frozen
 
@@ -193,7 +195,7 @@ class _Account:
             policies=parts.policies,
             agents=parts.agents,
             delivery=delivery,
-            pace=SharedPace(parts.policies.pacing),
+            pace=SharedPace(parts.policies.pacing, partial(parts.origin.budget.room, Lane.EDIT)),
             live=LiveDrafts(),
             late=LateWrites(delivery, api),
             acks=Acks(api, user.id, parts.policies.acks),
