@@ -35,6 +35,7 @@ from oc_trio.runtime.attachments_in import AttachmentReader
 from oc_trio.runtime.buttons import ButtonMaker
 from oc_trio.runtime.catchup import CatchUp
 from oc_trio.runtime.chat_commands import CommandDesk
+from oc_trio.runtime.chat_tools import ASK
 from oc_trio.runtime.cuts import Cut
 from oc_trio.runtime.delivery import Delivery, Letter
 from oc_trio.runtime.dispatch import Dispatcher
@@ -54,6 +55,7 @@ from oc_trio.runtime.pace import SharedPace
 from oc_trio.runtime.policies import Policies, net_policy
 from oc_trio.runtime.postbox import Postbox
 from oc_trio.runtime.public_port import PublicPort
+from oc_trio.runtime.questions import ASK_SECONDS
 from oc_trio.runtime.recovery import Recovery
 from oc_trio.runtime.session import Session
 from oc_trio.runtime.slots import TaskSlot
@@ -233,6 +235,9 @@ class _Account:
                 inbox.note, inbox.take_text = doors.note, doors.questions.take_text
                 if kit.tools is not None and parts.port.is_wanted:
                     kit.tools.approval = doors.approval
+                    kit.tools.local.append(doors.tools)
+                    # A person may take their time; the question's own deadline comes first.
+                    kit.tools.limits[ASK.name] = ASK_SECONDS + 30
                 await listener.start(lambda: self._listen(inbox, catch_up))
                 workers.start_soon(self._audit, inbox, catch_up, listener)
                 await parts.drain.requested.wait()

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import trio
 from attrs import frozen
 
-from oc_trio.agent.toolbox import Approve
+from oc_trio.agent.toolbox import Approve, LocalTools
 from oc_trio.callbacks.app import build_app
 from oc_trio.callbacks.faces import CLICK_PREFIX, ClickFace, CommandFace, Faces, HookFace
 from oc_trio.callbacks.server import TlsFiles, serve_callbacks
@@ -24,6 +24,7 @@ from oc_trio.core.slash import CommandSpec, wanted_commands
 from oc_trio.core.sourceip import ProxyTrust, parse_networks
 from oc_trio.ids import AccountId
 from oc_trio.runtime.buttons import ButtonMaker
+from oc_trio.runtime.chat_tools import chat_tools
 from oc_trio.runtime.clicks import ClickDesk
 from oc_trio.runtime.front import Front
 from oc_trio.runtime.live_check import LiveCheck
@@ -142,6 +143,10 @@ class Doors:
     def approval(self, here: InboundMessage) -> Approve:
         """Asks the people where a turn runs about each call of a tool that needs it."""
         return self.questions.approver(Place(here.session, here.channel_id, here.reply_root))
+
+    def tools(self, here: InboundMessage) -> LocalTools:
+        """What an agent can ask and offer where a turn runs."""
+        return chat_tools(self.questions, self.buttons, Place(here.session, here.channel_id, here.reply_root))
 
     def note(self, event: Event) -> None:
         """Tell the registration of teams joined and left. Never waits."""
