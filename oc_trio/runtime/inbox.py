@@ -24,6 +24,7 @@ from oc_trio.core.events import (
 )
 from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.obligations import Obligation, ObligationState, Source, cancelled, silent
+from oc_trio.errors import MattermostRejected
 from oc_trio.ids import ChannelId, SessionKey
 from oc_trio.runtime.chat_commands import CommandDesk
 from oc_trio.runtime.cuts import Cut
@@ -112,9 +113,9 @@ class Inbox:
     async def _posted(self, post: Post, chat_type: ChannelType | None, source: Source) -> None:
         if post.user_id == self.kit.user.id and source is Source.LIVE:
             await self.kit.delivery.receipt(post)
-        self._hand_on(await self.intake.admit(post, chat_type, source))
+        await self._hand_on(await self.intake.admit(post, chat_type, source))
 
-    def _hand_on(self, admitted: Admitted | None) -> None:
+    async def _hand_on(self, admitted: Admitted | None) -> None:
         if admitted is None:
             return
         if admitted.command is not None:
@@ -137,10 +138,11 @@ class Inbox:
             return
         obligation = await kit.store.obligations.by_trigger(kit.account, post.id)
         if obligation is None:
-            self._hand_on(await self.intake.admit(post, None, Source.EDIT, watermark=False))
+            await self._hand_on(await self.intake.admit(post, None, Source.EDIT, watermark=False))
             return
         if obligation.state is not ObligationState.OPEN:
             return
+        post = await self._newest(post)
         message = await self.intake.reworded(post, obligation)
         if message.text == InboundMessage.from_json(obligation.payload).text:
             return  # a pin, a preview or a reaction: the words are the same
@@ -148,6 +150,14 @@ class Inbox:
         session = self.dispatcher.get(message.session)
         if session is not None:
             session.replace(Job(obligation, message))
+
+    async def _newest(self, post: Post) -> Post:
+        """What a post says now: a resumed connection tells old edits again, and a replica may lag behind the event."""
+        try:
+            current = await self.kit.api.posts.get(post.id)
+        except MattermostRejected:
+            return post
+        return current if current.update_at > post.update_at else post
 
     async def _deleted(self, post: Post) -> None:
         kit = self.kit
