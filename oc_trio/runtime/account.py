@@ -30,12 +30,14 @@ from oc_trio.mattermost.transport import Origin, Transport
 from oc_trio.runtime.acks import Acks
 from oc_trio.runtime.agents import AgentTable
 from oc_trio.runtime.attachments_in import AttachmentReader
+from oc_trio.runtime.bot_loops import BotLoops
 from oc_trio.runtime.buttons import ButtonMaker
 from oc_trio.runtime.catchup import CatchUp
 from oc_trio.runtime.chat_commands import CommandDesk
 from oc_trio.runtime.chat_tools import ASK
 from oc_trio.runtime.cuts import Cut
 from oc_trio.runtime.delivery import Delivery
+from oc_trio.runtime.denials import Denials
 from oc_trio.runtime.dispatch import Dispatcher
 from oc_trio.runtime.drain import Drain
 from oc_trio.runtime.edges import direct_retry, outbound_of
@@ -50,7 +52,6 @@ from oc_trio.runtime.mcp_servers import ToolServers
 from oc_trio.runtime.media import MediaDesk
 from oc_trio.runtime.message_tool import MessageTool, Powers
 from oc_trio.runtime.pace import SharedPace
-from oc_trio.runtime.pairing import offer_pairing
 from oc_trio.runtime.policies import Policies, net_policy
 from oc_trio.runtime.postbox import Postbox
 from oc_trio.runtime.public_port import PublicPort
@@ -198,11 +199,12 @@ class _Account:
             policies=parts.policies,
             agents=parts.agents,
             delivery=delivery,
-            pace=SharedPace(parts.policies.pacing),
+            pace=SharedPace(parts.policies.pacing, partial(parts.origin.budget.room, Lane.EDIT)),
             live=LiveDrafts(),
             late=LateWrites(delivery, api),
             acks=Acks(api, user.id, parts.policies.acks),
             previewer=parts.wiring.previewer,
+            name=parts.settings.name,
             tools=ToolBench(message_tool, parts.servers, parts.port.skills),
             reader=lambda takes_images: AttachmentReader(outbound.files, outbound.media.limit, takes_images),
             media=MediaDesk(outbound.files, Fetcher(parts.wiring.ssl_context), env, RETRIES),
@@ -222,12 +224,14 @@ class _Account:
                 reload=lambda session: recovery.open_jobs(session),
                 load_rules=self._queue_rules,
                 idle_seconds=parts.idle_seconds,
+                gather_seconds=parts.policies.gather,
             )
 
         async with trio.open_nursery() as sessions:
             dispatcher = Dispatcher(sessions, make_session)
+            intake = Intake(kit, Denials(kit, sessions).explain, BotLoops(kit.account, kit.store.claims, kit.env))
             desk = CommandDesk(kit, dispatcher, sessions, trio.CapacityLimiter(_COMMANDS_AT_ONCE))
-            inbox = Inbox(kit, Intake(kit, partial(offer_pairing, kit)), dispatcher, desk)
+            inbox = Inbox(kit, intake, dispatcher, desk)
             recovery = Recovery(kit, inbox, sessions)
             await recovery.run()
             catch_up = parts.wiring.catch_up(kit, inbox, parts.settings.catchup, workers)
@@ -286,7 +290,12 @@ class _Account:
         kit.health.update(kit.account, state=name, detail=detail)
         if link.phase is Phase.LIVE:
             self.parts.ready.set()
-            log.info(f"connected as @{kit.user.username}", account=kit.account, server=self.parts.origin.base_url)
+            log.info(
+                f"connected as @{kit.user.username}",
+                account=kit.account,
+                name=kit.name,
+                server=self.parts.origin.base_url,
+            )
         elif name == "auth_failed":
             log.error("the server refuses the token", account=kit.account, problem=detail)
             await self.parts.token.reread()
