@@ -112,9 +112,9 @@ class Inbox:
     async def _posted(self, post: Post, chat_type: ChannelType | None, source: Source) -> None:
         if post.user_id == self.kit.user.id and source is Source.LIVE:
             await self.kit.delivery.receipt(post)
-        self._hand_on(await self.intake.admit(post, chat_type, source))
+        await self._hand_on(await self.intake.admit(post, chat_type, source))
 
-    def _hand_on(self, admitted: Admitted | None) -> None:
+    async def _hand_on(self, admitted: Admitted | None) -> None:
         if admitted is None:
             return
         if admitted.command is not None:
@@ -137,7 +137,7 @@ class Inbox:
             return
         obligation = await kit.store.obligations.by_trigger(kit.account, post.id)
         if obligation is None:
-            self._hand_on(await self.intake.admit(post, None, Source.EDIT, watermark=False))
+            await self._hand_on(await self.intake.admit(post, None, Source.EDIT, watermark=False))
             return
         if obligation.state is not ObligationState.OPEN:
             return
