@@ -62,7 +62,7 @@ class CommandDesk:
         if isinstance(command, (StopTurn, NewSession)):
             session = self.dispatcher.get(message.session)
             cut = Cut.STOPPED if isinstance(command, StopTurn) else Cut.RESET
-            stopped = session is not None and session.stop(reason=cut.value, drop_queue=True)
+            stopped = session is not None and session.stop(reason=cut.value, drop_queue=True, until=message.create_at)
         self.nursery.start_soon(self._carry_out, obligation, message, command, stopped)
 
     async def _carry_out(

@@ -24,6 +24,7 @@ from oc_trio.core.events import (
 )
 from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.obligations import Obligation, ObligationState, Source, cancelled, silent
+from oc_trio.errors import MattermostRejected
 from oc_trio.ids import ChannelId, SessionKey
 from oc_trio.runtime.chat_commands import CommandDesk
 from oc_trio.runtime.cuts import Cut
@@ -141,6 +142,7 @@ class Inbox:
             return
         if obligation.state is not ObligationState.OPEN:
             return
+        post = await self._newest(post)
         message = await self.intake.reworded(post, obligation)
         if message.text == InboundMessage.from_json(obligation.payload).text:
             return  # a pin, a preview or a reaction: the words are the same
@@ -148,6 +150,14 @@ class Inbox:
         session = self.dispatcher.get(message.session)
         if session is not None:
             session.replace(Job(obligation, message))
+
+    async def _newest(self, post: Post) -> Post:
+        """What a post says now: a resumed connection tells old edits again, and a replica may lag behind the event."""
+        try:
+            current = await self.kit.api.posts.get(post.id)
+        except MattermostRejected:
+            return post
+        return current if current.update_at > post.update_at else post
 
     async def _deleted(self, post: Post) -> None:
         kit = self.kit

@@ -119,15 +119,23 @@ class Session:
         self._last_at = trio.current_time()
         self._wake.set()
 
-    def stop(self, *, reason: str, drop_queue: bool) -> bool:
-        """End the running turn, and withdraw what waits behind it if asked; true if anything was there."""
-        found = self._turn is not None
+    def stop(self, *, reason: str, drop_queue: bool, until: int = 0) -> bool:
+        """End the running turn, and withdraw what waits behind it if asked; true if anything was there.
+
+        `until` (server milliseconds) spares what was said later: a word to stop may come in after it.
+        """
+
+        def is_meant(job: Job) -> bool:
+            return not until or job.inbound.create_at <= until
+
+        turn = self._turn if any(map(is_meant, self.running)) else None
+        found = turn is not None
         if drop_queue:
-            waiting = (*self._mailbox.remove(lambda _: True), *self._take_steered(lambda _: True))
+            waiting = (*self._mailbox.remove(is_meant), *self._take_steered(is_meant))
             found = found or bool(waiting)
             self._withdrawn.extend((job, reason) for job in waiting)
-        if self._turn is not None:
-            self._turn.cancel(reason)
+        if turn is not None:
+            turn.cancel(reason)
         self._wake.set()
         return found
 

@@ -97,7 +97,7 @@ class Run:
                 await trio.sleep(3.0)
                 is_calm = (
                     house.is_live
-                    and not network.waiting
+                    and not (network.waiting or network.trips)
                     and not any(c.frozen for c in network.world.hub.connections() if c.live)
                 )
                 is_calm = is_calm and not house.rows("SELECT 1 FROM obligations WHERE state = 'open'")
