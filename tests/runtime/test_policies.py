@@ -37,8 +37,8 @@ def test_the_defaults_are_closed() -> None:
 def test_all_teams_and_channels_count() -> None:
     """Every team and channel of the lists is served."""
     access = made({"onlyTeams": ["t1", "t2"], "onlyChannels": ["c1", "c2"]}).access
-    assert access.only_teams == {TeamId("t1"), TeamId("t2")}
-    assert access.only_channels == {ChannelId("c1"), ChannelId("c2")}
+    assert access.only_teams == frozenset({TeamId("t1"), TeamId("t2")})
+    assert access.only_channels == frozenset({ChannelId("c1"), ChannelId("c2")})
 
 
 def test_access_groups_hold_their_members_here() -> None:
