@@ -153,7 +153,7 @@ def _once(found: Findings) -> Iterator[str]:
                 heads[number].append(post)
     for number, posts in sorted(heads.items()):
         question = found.town.questions[number]
-        if len(posts) > 1:
+        if len(posts) > 1 and not question.is_deleted:
             yield f"{_name(question)} is answered {len(posts)} times"
         if question.addressed == "no":
             yield f"{_name(question)} was answered although nobody spoke to the bot"
@@ -178,7 +178,7 @@ def _drafts(found: Findings) -> Iterator[str]:
             continue
         if post.message.endswith(INTERRUPTED):
             yield f"post {_key(post)} still says that it was interrupted"
-        elif not post.message.endswith(STOPPED):
+        elif not post.message.endswith(STOPPED) and not _answers_the_deleted(found, post):
             yield f"a preview was left behind: {_key(post)} {post.message[-60:]!r}"
 
 
@@ -227,6 +227,12 @@ def _leftovers(found: Findings) -> Iterator[str]:
 
 def _place_kicked(found: Findings, post: records.Post) -> bool:
     return any(found.town.places[place].id == post.channel_id for _, place in found.town.kicks)
+
+
+def _answers_the_deleted(found: Findings, post: records.Post) -> bool:
+    """A whole answer that was out before its question was withdrawn."""
+    asked = [found.town.questions[int(token[1:].partition("v")[0])] for token in _tokens(post.message)]
+    return any(question.is_deleted for question in asked) and "(end " in post.message
 
 
 def _tokens(text: str) -> list[str]:
