@@ -210,7 +210,8 @@ def _order(found: Findings) -> Iterator[str]:
                 names = f"{_name(spoken[one.trigger])} after {_name(spoken[other.trigger])}"
                 yield f"answered out of order: {names}"
             asked = spoken[one.trigger].post.create_at, spoken[other.trigger].post.create_at
-            if asked[0] > asked[1] and not found.plan.is_stormy:
+            is_kicked = _kicked(found, spoken[one.trigger])  # catch-up then begins at the joining, a resume does not
+            if asked[0] > asked[1] and not (found.plan.is_stormy or is_kicked):
                 yield f"admitted out of order: {_name(spoken[one.trigger])}"
 
 
