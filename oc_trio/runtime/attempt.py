@@ -70,6 +70,7 @@ class Attempt:
             slot = TaskSlot(nursery)
             with kit.live.written(self.turn.session, self.writer):
                 kit.pace.live += 1
+                kit.metrics.live_drafts.labels(kit.account).inc()
                 try:
                     nursery.start_soon(
                         keep_typing, kit.typing, self.turn.channel_id, self.turn.root_id, kit.policies.typing_interval
@@ -80,6 +81,7 @@ class Attempt:
                     await slot.cancel_and_join(reason="the answer is complete")
                 finally:
                     kit.pace.live -= 1
+                    kit.metrics.live_drafts.labels(kit.account).dec()
                     self.running.is_steerable = False
             nursery.cancel_scope.cancel()
         if end is None:
@@ -146,7 +148,7 @@ class Attempt:
         request = TurnRequest(
             agent=message.agent,
             session=turn.session,
-            system_prompt=setup.system_prompt,
+            system_prompt=kit.system_prompt(setup),
             messages=transcript.within(setup.history_tokens, (*history, *so_far)),
             tools=kit.toolbox(message, setup),
             model=setup.model,

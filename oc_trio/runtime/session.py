@@ -70,6 +70,7 @@ class Session:
         reload: Callable[[SessionKey], Awaitable[Sequence[Job]]],
         load_rules: Callable[[SessionKey], Awaitable[QueueRules]],
         idle_seconds: float,
+        gather_seconds: float = 0.0,
     ) -> None:
         self.key = key
         self.rules = QueueRules()
@@ -78,6 +79,7 @@ class Session:
         self._reload = reload
         self._load_rules = load_rules
         self._idle_seconds = idle_seconds
+        self._gather_seconds = gather_seconds
         self._mailbox = Mailbox(self.mailbox)
         self._withdrawn: deque[tuple[Job, str]] = deque()
         self._is_open = True
@@ -188,12 +190,16 @@ class Session:
     async def run(self, *, on_idle: Callable[[], object]) -> None:
         """Answer until idle or closed; `on_idle` is called without a checkpoint before the end."""
         self.rules = await self._load_rules(self.key)
+        gathers = self._gather_seconds > 0
         while True:
             await self._settle_withdrawn()
             if self._is_open and self._mailbox.has_spilled and not self._mailbox:
                 await self._read_back()
-            batch = self._mailbox.take(self.rules) if self._is_open and not self._withdrawn else None
+            if gathers and self._mailbox and not self._mailbox.resumes:
+                await self._gather()
+            batch = self._mailbox.take(self.rules, gathers) if self._is_open and not self._withdrawn else None
             if batch is not None:
+                gathers = False
                 await self._answer(batch)
                 await self._let_more_come()
             elif self._withdrawn:
@@ -201,6 +207,18 @@ class Session:
             elif not self._is_open or await self._was_idle():
                 on_idle()
                 return
+            else:
+                gathers = self._gather_seconds > 0
+
+    async def _gather(self) -> None:
+        """Somebody may write on: wait for a pause, at most five times as long as one."""
+        with trio.move_on_after(5 * self._gather_seconds):
+            while self._is_open and not self._withdrawn:
+                self._wake = trio.Event()
+                with trio.move_on_at(self._last_at + self._gather_seconds) as pause:
+                    await self._wake.wait()
+                if pause.cancelled_caught:
+                    return
 
     async def _was_idle(self) -> bool:
         if self._mailbox.has_spilled:

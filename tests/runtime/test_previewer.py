@@ -30,6 +30,7 @@ class Server:
     settled: dict[PostId, str] = field(factory=dict)
     drafts: list[PostId | None] = field(factory=list)
     busy: int = 0
+    is_full: float = 0.0
 
     async def create(self, number: int, text: str) -> PostId:
         post_id = PostId(f"p{number}")
@@ -57,6 +58,12 @@ class Server:
 
     def interval(self, length: int) -> float:
         return INTERVAL
+
+    async def room(self) -> bool:
+        if not self.is_full:
+            return False
+        await trio.sleep(self.is_full)
+        return True
 
     def answered(self, seconds: float) -> None:
         pass
@@ -248,3 +255,25 @@ async def test_a_tool_ends_the_wait_of_progress(slot: TaskSlot) -> None:
     show(previewer, ToolStarted("1", "search"))
     await trio.sleep(0.2)
     assert len(server.log) == 1
+
+
+async def test_waiting_for_room_can_be_cancelled(slot: TaskSlot) -> None:
+    """A server without room for edits does not hold up the end of a turn; with room, the newest text goes out."""
+    server = Server()
+    previewer = a_previewer(server)
+    await slot.start(previewer.run)
+    show(previewer, TextDelta("a"))
+    await trio.sleep(2)
+    server.is_full = 10.0
+    show(previewer, TextDelta("b"))
+    await trio.sleep(1)
+    show(previewer, TextDelta("c"))
+    server.is_full = 0.0
+    await trio.sleep(10)
+    assert server.posts == {"p0": "abc"}
+    server.is_full = 1000.0
+    show(previewer, TextDelta("d"))
+    await trio.sleep(1)
+    began = trio.current_time()
+    await slot.cancel_and_join(reason="over")
+    assert trio.current_time() == began
