@@ -114,7 +114,7 @@ async def test_ways_to_end(finale: Finale, log: list[str], end: str) -> None:
     ids=["the draft is gone", "a seal has no other place", "a notice has", "nothing can be posted"],
 )
 async def test_refusals(finale: Finale, refuses: tuple[str, ...], log: list[str], end: str) -> None:
-    """The answer goes out fresh where its draft can't be written, and the draft goes; kept where nothing can be posted."""
+    """The answer goes out fresh where its draft can't be written and the draft goes; it stays where nothing can be."""
     out = Out(refuses)
     assert (await done(finale, out), out.log) == (end, log)
 
