@@ -89,6 +89,9 @@ class Ending:
         address = Address(turn.id, turn.channel_id, turn.root_id)
         outcome = await perform(finale, address, kit.delivery, self._blocks(), kit.media.upload)
         now = kit.env.now_ms()
+        if outcome.state is ObligationState.DELIVERED:
+            for stale in self.attempt.writer.stale:
+                await kit.delivery.delete_quietly(stale)
         if finale.edit and finale.edit in outcome.posts:
             kit.late.settled(PostId(finale.edit), finale.texts[0])
         if finale.said:
