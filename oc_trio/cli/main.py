@@ -8,6 +8,7 @@ import oc_trio
 
 # name -> (module, one-line help). A module is imported only when its command runs and holds `command`.
 COMMANDS: dict[str, tuple[str, str]] = {
+    "backup": ("backup", "Copy the journal while it is in use."),
     "buttons": ("buttons", "Sign buttons for posts of your own scripts."),
     "commands": ("commands", "List or remove the slash commands on the server."),
     "config": ("config", "Check, show or translate the configuration."),

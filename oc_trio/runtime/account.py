@@ -4,7 +4,7 @@ services (HTTP, pace, direct channels)
 └─ workers: listener, catch-up, audit, dispatcher's sessions, chat commands
 """
 
-import secrets
+from collections.abc import Mapping
 from functools import partial
 
 import trio
@@ -12,18 +12,15 @@ from attrs import field, frozen
 
 from oc_trio.config.accounts import Account
 from oc_trio.config.mattermost import ConnectionMode
+from oc_trio.config.services import CronJob
 from oc_trio.core.backoff import AUTH_RETRY, RetryPolicy, no_sooner_than
-from oc_trio.core.chat import Sender
 from oc_trio.core.connection import Link, Phase, ResumePoint
 from oc_trio.core.entities import NewPost, User
 from oc_trio.core.events import Post
-from oc_trio.core.gating import Decision
-from oc_trio.core.obligations import OutboxKind
-from oc_trio.core.pairing import PairingPolicy, new_code, reply_text
 from oc_trio.core.queueing import QueueRules
 from oc_trio.core.ratelimit import Lane
 from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable
-from oc_trio.ids import AccountId, ChannelId, OutboxId, PostId, SessionKey, UserId
+from oc_trio.ids import AccountId, ChannelId, PostId, SessionKey, UserId
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.direct import DirectChannels, open_direct_channels
 from oc_trio.mattermost.directory import Directory
@@ -33,12 +30,14 @@ from oc_trio.mattermost.transport import Origin, Transport
 from oc_trio.runtime.acks import Acks
 from oc_trio.runtime.agents import AgentTable
 from oc_trio.runtime.attachments_in import AttachmentReader
+from oc_trio.runtime.bot_loops import BotLoops
 from oc_trio.runtime.buttons import ButtonMaker
 from oc_trio.runtime.catchup import CatchUp
 from oc_trio.runtime.chat_commands import CommandDesk
 from oc_trio.runtime.chat_tools import ASK
 from oc_trio.runtime.cuts import Cut
-from oc_trio.runtime.delivery import Delivery, Letter
+from oc_trio.runtime.delivery import Delivery
+from oc_trio.runtime.denials import Denials
 from oc_trio.runtime.dispatch import Dispatcher
 from oc_trio.runtime.drain import Drain
 from oc_trio.runtime.edges import direct_retry, outbound_of
@@ -58,6 +57,7 @@ from oc_trio.runtime.postbox import Postbox
 from oc_trio.runtime.public_port import PublicPort
 from oc_trio.runtime.questions import ASK_SECONDS
 from oc_trio.runtime.recovery import Recovery
+from oc_trio.runtime.schedule import Schedule
 from oc_trio.runtime.session import Session
 from oc_trio.runtime.slots import TaskSlot
 from oc_trio.runtime.token import Token
@@ -102,6 +102,7 @@ class AccountParts:
     buttons: ButtonMaker
     port: PublicPort
     servers: ToolServers = field(factory=ToolServers)
+    jobs: Mapping[str, CronJob] = field(factory=dict)
     idle_seconds: float = 900.0
     drain: Drain = field(factory=Drain)
 
@@ -181,7 +182,7 @@ class _Account:
             parts.id, user.id, store, env, parts.metrics, send, patch, remove, RETRIES, open_direct=open_direct
         )
         directory = Directory(api)
-        outbound = outbound_of(
+        self.outbound = outbound = outbound_of(
             parts.settings, api, user, direct, post_sender, parts.policies.reply, parts.buttons, directory
         )
         self.postbox = Postbox(delivery, workers)
@@ -203,7 +204,8 @@ class _Account:
             late=LateWrites(delivery, api),
             acks=Acks(api, user.id, parts.policies.acks),
             previewer=parts.wiring.previewer,
-            tools=ToolBench(message_tool, parts.servers),
+            name=parts.settings.name,
+            tools=ToolBench(message_tool, parts.servers, parts.port.skills),
             reader=lambda takes_images: AttachmentReader(outbound.files, outbound.media.limit, takes_images),
             media=MediaDesk(outbound.files, Fetcher(parts.wiring.ssl_context), env, RETRIES),
             button_props=parts.buttons.final_props if parts.port.is_wanted else lambda _channel, _rows: "",
@@ -222,17 +224,20 @@ class _Account:
                 reload=lambda session: recovery.open_jobs(session),
                 load_rules=self._queue_rules,
                 idle_seconds=parts.idle_seconds,
+                gather_seconds=parts.policies.gather,
             )
 
         async with trio.open_nursery() as sessions:
             dispatcher = Dispatcher(sessions, make_session)
+            intake = Intake(kit, Denials(kit, sessions).explain, BotLoops(kit.account, kit.store.claims, kit.env))
             desk = CommandDesk(kit, dispatcher, sessions, trio.CapacityLimiter(_COMMANDS_AT_ONCE))
-            inbox = Inbox(kit, Intake(kit, self._refused), dispatcher, desk)
+            inbox = Inbox(kit, intake, dispatcher, desk)
             recovery = Recovery(kit, inbox, sessions)
             await recovery.run()
             catch_up = parts.wiring.catch_up(kit, inbox, parts.settings.catchup, workers)
             listener = TaskSlot(workers)
-            async with parts.port.open(Front.of(kit, inbox), parts.settings, parts.buttons) as doors:
+            front = Front.of(kit, inbox)
+            async with parts.port.open(front, parts.settings, parts.buttons) as doors:
                 inbox.note, inbox.take_text = doors.note, doors.questions.take_text
                 if kit.tools is not None and parts.port.is_wanted:
                     kit.tools.approval = doors.approval
@@ -241,6 +246,7 @@ class _Account:
                     kit.tools.limits[ASK.name] = ASK_SECONDS + 30
                 await listener.start(lambda: self._listen(inbox, catch_up))
                 workers.start_soon(self._audit, inbox, catch_up, listener)
+                workers.start_soon(Schedule(front, self.outbound, self.postbox, parts.jobs).run)
                 await parts.drain.requested.wait()
                 dispatcher.stop_intake()
                 # Until here answers to open questions still come in.
@@ -284,7 +290,12 @@ class _Account:
         kit.health.update(kit.account, state=name, detail=detail)
         if link.phase is Phase.LIVE:
             self.parts.ready.set()
-            log.info(f"connected as @{kit.user.username}", account=kit.account, server=self.parts.origin.base_url)
+            log.info(
+                f"connected as @{kit.user.username}",
+                account=kit.account,
+                name=kit.name,
+                server=self.parts.origin.base_url,
+            )
         elif name == "auth_failed":
             log.error("the server refuses the token", account=kit.account, problem=detail)
             await self.parts.token.reread()
@@ -302,31 +313,3 @@ class _Account:
 
     async def _queue_rules(self, key: SessionKey) -> QueueRules:
         return self.kit.queue_rules(await self.kit.session_settings(key))
-
-    async def _refused(self, post: Post, sender: Sender, decision: Decision) -> None:
-        """Tell a stranger how to be let in, once; other refusals in direct chats are only logged."""
-        kit = self.kit
-        if decision.reason != "dm_policy_pairing_required":
-            return
-        policy = PairingPolicy()
-        asked = await kit.store.pairing.request(
-            kit.account,
-            sender.user_id,
-            sender.username,
-            new_code(secrets.randbelow, taken=frozenset()),
-            kit.env.now_ms(),
-            policy.ttl_ms,
-            policy.max_pending,
-        )
-        if asked.state.value != "created":
-            return
-        letter = Letter(
-            id=OutboxId(f"pair.{post.id}"),
-            channel_id=post.channel_id,
-            message=reply_text(sender.user_id, asked.code),
-            kind=OutboxKind.NOTICE,
-        )
-        try:
-            await kit.delivery.post_until_done(letter)
-        except MattermostRejected as refusal:
-            log.warning("could not send the pairing reply", account=kit.account, problem=str(refusal))

@@ -42,10 +42,13 @@ class Recovery:
             # A crash between the end of the obligations and that of their turn leaves nobody to end it.
             if not await end_orphan(kit, turn, "nothing was owed any more"):
                 open_turns.add(turn.id)
+        waiting: dict[tuple[str, str], list[OutboxRow]] = {}
         for row in await kit.store.outbox.unfinished(kit.account):
             # Rows of a turn that goes on are that turn's to finish; these have nobody else.
             if row.turn not in open_turns:
-                self.nursery.start_soon(self._settle, row)
+                waiting.setdefault((row.channel_id or row.to_user, row.root_id), []).append(row)
+        for rows in waiting.values():
+            self.nursery.start_soon(self._settle_in_order, rows)
         for obligation in obligations:
             await self._resubmit(obligation)
         if obligations:
@@ -94,6 +97,11 @@ class Recovery:
             self.inbox.desk.submit(obligation, message, command)
         else:
             self.inbox.submit(obligation, message)
+
+    async def _settle_in_order(self, rows: Sequence[OutboxRow]) -> None:
+        """One conversation's: the parts of a long message stay in their order."""
+        for row in rows:
+            await self._settle(row)
 
     async def _settle(self, row: OutboxRow) -> None:
         """A draft whose turn has ended is nobody's answer: it is found, so that it can be removed."""

@@ -143,7 +143,7 @@ class Town:
             "models": {"providers": {"stage": {"api": "scripted", "models": ["play"]}}},
         }
         for name, table in tables.items():
-            values[name] = merged(values.get(name, {}), table)
+            values[name] = merged(values.get(name, {}), table) if isinstance(table, Mapping) else table
         self._serial += 1
         self.settings, self.tables = (mattermost or {},), tables
         gateway = Gateway(build(Document(values), {}), self.journal, self._wiring())

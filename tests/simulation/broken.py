@@ -99,6 +99,6 @@ BROKEN: dict[str, tuple[Parts, tuple[str, ...]]] = {
     "no overlap in catch-up": (Parts(catch_up=NoOverlap), ("lag", "server")),
     "unshielded write": (Parts(previewer=Unshielded), ("rest",)),
     "no pending id": (Parts(transport=NoPendingId), ("rest",)),
-    "watermark before commit": (Parts(store=WatermarkFirstStore), ("crash",)),
+    "watermark before commit": (Parts(store=WatermarkFirstStore), ("blackout",)),
     "mailbox overflow dropped": (Parts(session=Forgetful), ("people",)),
 }

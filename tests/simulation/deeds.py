@@ -9,6 +9,7 @@ from tests.simulation.house import House
 from tests.simulation.network import FAIR, FrameFaults, Network
 from tests.simulation.plan import (
     Ask,
+    Command,
     Crash,
     CutSockets,
     Deed,
@@ -22,6 +23,7 @@ from tests.simulation.plan import (
     React,
     RestartServer,
     Stop,
+    Vandalise,
     Weather,
 )
 from tests.simulation.town import Addressed, Question, Town
@@ -59,11 +61,12 @@ class Doer:
             case Ask():
                 self._ask(deed)
             case Stop():
-                town.stop(deed.author, deed.place)
-            case Kick():
-                town.kick(deed.place)
-            case Invite():
-                town.invite(deed.place)
+                town.command(deed.author, deed.place, "stop")
+            case Command():
+                town.command(deed.author, deed.place, deed.text)
+            case Vandalise() | Kick() | Invite():
+                act = {Vandalise: town.vandalise, Kick: town.kick, Invite: town.invite}[type(deed)]
+                act(deed.place)
             case Edit() | Delete() | React():
                 question = self._back(deed.back)
                 if question is not None:
@@ -89,6 +92,7 @@ class Doer:
         """Nobody can do anything meanwhile: the plan waits."""
         self.town.chronicle.tell("server", f"restarts, {seconds:.1f} s")
         self.network.is_down = True
+        self.network.server_died()
         self.town.world.restart()
         await trio.sleep(seconds)
         self.network.is_down = False
@@ -106,5 +110,5 @@ class Doer:
             town.ask(deed.author, deed.place, addressed, deed.words, thread)
 
     def _back(self, back: int) -> Question | None:
-        asked = [question for question in self.town.questions if not question.is_stop]
+        asked = [question for question in self.town.questions if not question.is_command]
         return asked[-1 - back] if len(asked) > back else None

@@ -74,7 +74,7 @@ class StoreOf:
 
 
 @functools.lru_cache(maxsize=64)
-def configured(queue: str, reply_to: str, throttle_ms: int, drain_seconds: int) -> Loaded:
+def configured(queue: str, reply_to: str, mode: str, throttle_ms: int, drain_seconds: int) -> Loaded:
     values = {
         "channels": {
             "mattermost": {
@@ -85,7 +85,7 @@ def configured(queue: str, reply_to: str, throttle_ms: int, drain_seconds: int) 
                 "groupPolicy": "open",
                 "textChunkLimit": 400,
                 "replyToMode": reply_to,
-                "streaming": {"throttleMs": throttle_ms},
+                "streaming": {"throttleMs": throttle_ms, "mode": mode},
                 "network": {"dangerouslyAllowPrivateNetwork": True},
             }
         },
@@ -178,7 +178,7 @@ class House:
             catch_up=self.parts.catch_up,
         )
         plan = self.plan
-        loaded = configured(plan.queue, plan.reply_to, plan.throttle_ms, plan.drain_seconds)
+        loaded = configured(plan.queue, plan.reply_to, plan.mode, plan.throttle_ms, plan.drain_seconds)
         gateway = self.gateway = Gateway(loaded, "", wiring, metrics=Metrics())
         self.chronicle.tell("operator", f"starts gateway {number}")
         return gateway, power
@@ -202,6 +202,7 @@ class House:
                 raise
         if not power.is_off:
             self.chronicle.tell("gateway", "has stopped")
+            self.network.sender_died()
         ended.set()
 
     async def _run(self, gateway: Gateway, power: Power) -> None:

@@ -103,9 +103,10 @@ def _delivered(found: Findings, question: Question, owed: Owed) -> Iterator[str]
         yield f"{_name(question)} was delivered as posts that don't exist"
         return
     if any(post.delete_at for post in shown):
-        yield f"the answer to {_name(question)} was deleted"
+        if not found.town.vandalised & {post.id for post in shown}:
+            yield f"the answer to {_name(question)} was deleted"
         return
-    if question.is_stop:
+    if question.is_command:
         return
     tokens = _tokens("\n".join(post.message for post in shown))
     own = [token for token in tokens if token.startswith(f"q{question.number}v")]
@@ -119,8 +120,10 @@ def _failed(found: Findings, question: Question, owed: Owed) -> Iterator[str]:
     if question.is_deleted or _kicked(found, question):
         return
     shown = [found.by_id[post] for post in owed.posts if post in found.by_id and not found.by_id[post].delete_at]
-    if not shown:
+    if not shown and not found.town.vandalised & set(owed.posts):
         yield f"{_name(question)} failed and nobody was told: {owed.reason}"
+    if not shown:
+        return
     gave_up = "several tries" in " ".join(post.message for post in shown)
     if not gave_up and not any(token.startswith(f"q{question.number}v") for token in found.model.failed):
         yield f"{_name(question)} failed although its model did not: {owed.reason}"
@@ -150,15 +153,15 @@ def _once(found: Findings) -> Iterator[str]:
                 heads[number].append(post)
     for number, posts in sorted(heads.items()):
         question = found.town.questions[number]
-        if len(posts) > 1:
+        if len(posts) > 1 and not question.is_deleted:
             yield f"{_name(question)} is answered {len(posts)} times"
         if question.addressed == "no":
             yield f"{_name(question)} was answered although nobody spoke to the bot"
 
 
 def _keys(found: Findings) -> Iterator[str]:
-    """No post was made twice, whatever became of it later."""
-    keys = Counter(_key(post) for post in found.posts)
+    """No post was made twice, unless somebody deleted the first one."""
+    keys = Counter(_key(post) for post in found.posts if post.id not in found.town.vandalised)
     for key, count in keys.items():
         if not key:
             yield "a post carries no key"
@@ -175,7 +178,7 @@ def _drafts(found: Findings) -> Iterator[str]:
             continue
         if post.message.endswith(INTERRUPTED):
             yield f"post {_key(post)} still says that it was interrupted"
-        elif not post.message.endswith(STOPPED):
+        elif not post.message.endswith(STOPPED) and not _answers_the_deleted(found, post):
             yield f"a preview was left behind: {_key(post)} {post.message[-60:]!r}"
 
 
@@ -196,7 +199,7 @@ def _texts(found: Findings) -> Iterator[str]:
 
 def _order(found: Findings) -> Iterator[str]:
     """In each conversation answers come in the order of the questions."""
-    spoken = {question.post.id: question for question in found.town.questions if not question.is_stop}
+    spoken = {question.post.id: question for question in found.town.questions if not question.is_command}
     sessions: defaultdict[str, list[Owed]] = defaultdict(list)
     for owed in found.owed.values():
         if owed.trigger in spoken and owed.source != "edit" and owed.state == "delivered":
@@ -207,7 +210,8 @@ def _order(found: Findings) -> Iterator[str]:
                 names = f"{_name(spoken[one.trigger])} after {_name(spoken[other.trigger])}"
                 yield f"answered out of order: {names}"
             asked = spoken[one.trigger].post.create_at, spoken[other.trigger].post.create_at
-            if asked[0] > asked[1] and not found.plan.is_stormy:
+            is_kicked = _kicked(found, spoken[one.trigger])  # catch-up then begins at the joining, a resume does not
+            if asked[0] > asked[1] and not (found.plan.is_stormy or is_kicked):
                 yield f"admitted out of order: {_name(spoken[one.trigger])}"
 
 
@@ -224,6 +228,12 @@ def _leftovers(found: Findings) -> Iterator[str]:
 
 def _place_kicked(found: Findings, post: records.Post) -> bool:
     return any(found.town.places[place].id == post.channel_id for _, place in found.town.kicks)
+
+
+def _answers_the_deleted(found: Findings, post: records.Post) -> bool:
+    """A whole answer that was out before its question was withdrawn."""
+    asked = [found.town.questions[int(token[1:].partition("v")[0])] for token in _tokens(post.message)]
+    return any(question.is_deleted for question in asked) and "(end " in post.message
 
 
 def _tokens(text: str) -> list[str]:

@@ -42,6 +42,7 @@ class Climate:
     broken: float = 0.0
     gateway_timeout: float = 0.0
     thread_race: float = 0.0
+    late: float = 0.0
     frame_delay: float = 0.0
     frame_twice: float = 0.0
     frame_swap: float = 0.0
@@ -66,6 +67,7 @@ class _Trip:
     down: float
     mishap: str
     uplink: trio.CancelScope = field(factory=trio.CancelScope)
+    began: float = field(factory=trio.current_time)
     has_arrived: bool = False
     is_lost: bool = False
     done: trio.Event = field(factory=trio.Event)
@@ -92,10 +94,18 @@ class Network:
         self._inner = SandboxTransport(self.world)
 
     def sender_died(self) -> None:
-        """What was on its way arrives at once or never: no server answers a connection that was reset."""
+        """What was on its way arrives at once or never: its connection is reset."""
         for trip in self.trips:
             if not trip.has_arrived:
-                trip.is_lost = self.rng.random() < 0.5
+                is_fresh = trio.current_time() - trip.began < 1.0
+                trip.is_lost = not is_fresh or self.rng.random() < 0.5
+                trip.uplink.cancel()
+
+    def server_died(self) -> None:
+        """Nothing that was on its way arrives."""
+        for trip in self.trips:
+            if not trip.has_arrived:
+                trip.error = httpx.ReadError("connection reset")
                 trip.uplink.cancel()
 
     def drop_sockets(self) -> None:
@@ -154,6 +164,8 @@ class Network:
             return _Trip(what, up, down, "")
         if rng.random() < climate.slow:
             up, down = up + rng.uniform(0.0, 4.0), down + rng.uniform(0.0, 6.0)
+        if request.method != "GET" and rng.random() < climate.late:
+            up += rng.uniform(15.0, 50.0)
         return _Trip(what, up, down, "unreachable" if self.is_down else self._mishap(what, request))
 
     def _mishap(self, what: str, request: httpx.Request) -> str:
@@ -171,6 +183,9 @@ class Network:
             with trip.uplink:
                 await trio.sleep(trip.up)
             trip.has_arrived = True
+            if trip.error is not None:
+                trip.done.set()
+                return
             if trip.is_lost or trip.mishap == "lost_request":
                 self.chronicle.detail("network", f"{trip.what}: lost on the way")
                 return
