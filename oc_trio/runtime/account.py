@@ -10,10 +10,8 @@ import trio
 from attrs import field, frozen
 
 from oc_trio.config.accounts import Account
-from oc_trio.config.mattermost import ConnectionMode
 from oc_trio.core.backoff import AUTH_RETRY, RetryPolicy, no_sooner_than
 from oc_trio.core.chat import Sender
-from oc_trio.core.connection import Link, Phase, ResumePoint
 from oc_trio.core.entities import NewPost, User
 from oc_trio.core.events import Post
 from oc_trio.core.gating import Decision
@@ -26,12 +24,10 @@ from oc_trio.ids import AccountId, OutboxId, PostId, SessionKey
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.directory import Directory
 from oc_trio.mattermost.files import FileService
-from oc_trio.mattermost.listener import Hooks, run_listener, run_poller
 from oc_trio.mattermost.sender import Sender as PostSender
 from oc_trio.mattermost.transport import Origin, Transport
 from oc_trio.runtime.acks import Acks
 from oc_trio.runtime.agents import AgentTable
-from oc_trio.runtime.catchup import CatchUp
 from oc_trio.runtime.chat_commands import CommandDesk
 from oc_trio.runtime.cuts import Cut
 from oc_trio.runtime.delivery import Delivery, Letter
@@ -45,12 +41,14 @@ from oc_trio.runtime.late_writes import LateWrites
 from oc_trio.runtime.live import LiveDrafts
 from oc_trio.runtime.media import MediaDesk
 from oc_trio.runtime.pace import SharedPace
-from oc_trio.runtime.policies import Policies, net_policy
+from oc_trio.runtime.policies import Policies
 from oc_trio.runtime.recovery import Recovery
 from oc_trio.runtime.session import Session
 from oc_trio.runtime.slots import TaskSlot
+from oc_trio.runtime.strikes import Strikes
 from oc_trio.runtime.token import Token
 from oc_trio.runtime.turn import TurnRunner, settle
+from oc_trio.runtime.uplink import AUTH_FAILED, STOPPED, UNREACHABLE, Uplink, show_state
 from oc_trio.runtime.wiring import Wiring
 from oc_trio.store.store import Store
 from oc_trio.telemetry.health import Health
@@ -60,15 +58,6 @@ from oc_trio.telemetry.metrics import Metrics
 log = get_logger(part="account")
 
 _COMMANDS_AT_ONCE = 8
-# What an operator sees of a connection; a refused token is apart from a lost network.
-_STATES = {
-    Phase.WAITING: "reconnecting",
-    Phase.DIALING: "connecting",
-    Phase.GREETING: "connecting",
-    Phase.CATCHING_UP: "catching_up",
-    Phase.LIVE: "live",
-}
-_ALL_STATES = ("reconnecting", "connecting", "catching_up", "live", "auth_failed")
 RETRIES = RetryPolicy(initial=0.5, maximum=30.0)
 
 
@@ -89,6 +78,7 @@ class AccountParts:
     ready: trio.Event
     idle_seconds: float = 900.0
     drain: Drain = field(factory=Drain)
+    strikes: Strikes = field(factory=Strikes)
 
 
 async def run_account(parts: AccountParts) -> None:
@@ -107,7 +97,7 @@ async def run_account(parts: AccountParts) -> None:
             async with trio.open_nursery() as workers:
                 await account.serve(workers)
             services.cancel_scope.cancel()
-    parts.health.update(parts.id, state="stopped", detail="")
+    show_state(parts.health, parts.metrics, parts.id, STOPPED, "")
 
 
 async def _cancel_when(event: trio.Event, scope: trio.CancelScope) -> None:
@@ -117,20 +107,23 @@ async def _cancel_when(event: trio.Event, scope: trio.CancelScope) -> None:
 
 async def _who_am_i(parts: AccountParts, api: Api) -> User:
     """Ask until the server answers; a refused token is shown and asked about slowly, with the token file read again."""
-    attempt = 0
+    attempt, was_refused = 0, False
     while True:
         try:
             return await api.users.me()
         except MattermostError as problem:
             failure = problem
         refused = isinstance(failure, MattermostRejected) and failure.is_auth
-        parts.health.update(parts.id, state="auth_failed" if refused else "unreachable", detail=str(failure))
-        if refused:
-            await parts.token.reread()
+        state = AUTH_FAILED if refused else UNREACHABLE
+        show_state(parts.health, parts.metrics, parts.id, state, str(failure))
+        if refused and await parts.token.reread():
+            continue
+        # A network that was down before says nothing about the token.
+        attempt = attempt + 1 if refused is was_refused else 0
+        was_refused = refused
         policy = AUTH_RETRY if refused else RETRIES
         asked = failure.retry_after if isinstance(failure, MattermostUnavailable) else None
         wait = no_sooner_than(policy.delay(attempt, parts.wiring.env.random.random()), asked)
-        attempt += 1
         log.error(
             "the server refuses the token" if refused else "the server can't be reached",
             account=parts.id,
@@ -192,71 +185,25 @@ class _Account:
 
         async with trio.open_nursery() as sessions:
             dispatcher = Dispatcher(sessions, make_session)
+            kit.metrics.sessions.labels(kit.account).set_function(lambda: len(dispatcher))
+            kit.metrics.live_drafts.labels(kit.account).set_function(lambda: kit.pace.live)
             desk = CommandDesk(kit, dispatcher, sessions, trio.CapacityLimiter(_COMMANDS_AT_ONCE))
-            inbox = Inbox(kit, Intake(kit, self._refused), dispatcher, desk)
+            inbox = Inbox(kit, Intake(kit, self._refused), dispatcher, desk, parts.strikes)
             recovery = Recovery(kit, inbox, sessions)
             await recovery.run()
             catch_up = parts.wiring.catch_up(kit, inbox, parts.settings.catchup, workers)
-            listener = TaskSlot(workers)
-            await listener.start(lambda: self._listen(inbox, catch_up))
-            workers.start_soon(self._audit, inbox, catch_up, listener)
+            uplink = Uplink(
+                kit, parts.settings, parts.wiring, parts.token, parts.ready, inbox, catch_up, TaskSlot(workers)
+            )
+            await uplink.start()
+            workers.start_soon(uplink.run_audit)
             await parts.drain.requested.wait()
             dispatcher.stop_intake()
             await parts.drain.idle(lambda: dispatcher.is_idle)
             dispatcher.cancel_all(reason=Cut.DRAIN.value)
-            await listener.cancel_and_join(reason="shutdown")
+            await uplink.stop()
             sessions.cancel_scope.deadline = trio.current_time() + parts.drain.seal_seconds
         workers.cancel_scope.cancel()
-
-    async def _audit(self, inbox: Inbox, catch_up: CatchUp, listener: TaskSlot) -> None:
-        """What the server has and the socket did not bring is read over REST, and the deaf socket dialled anew."""
-
-        async def dial_again() -> None:
-            await listener.start(lambda: self._listen(inbox, catch_up), replacing="the audit found a loss")
-
-        if self.parts.settings.connection.mode is ConnectionMode.WEBSOCKET:
-            await catch_up.audit(self.parts.settings.connection.audit_interval, dial_again)
-
-    async def _listen(self, inbox: Inbox, catch_up: CatchUp) -> None:
-        kit, parts, connection = self.kit, self.parts, self.parts.settings.connection
-        hooks = Hooks(inbox.on_event, catch_up.on_connected, self._on_state, self._save_resume)
-        random = kit.env.random.random
-        if connection.mode is ConnectionMode.POLL:
-            await run_poller(hooks, interval=connection.reconnect_interval, random=random)
-        saved = await kit.store.resume.load(kit.account)
-        await run_listener(
-            kit.api,
-            hooks,
-            random=random,
-            policy=RetryPolicy(initial=connection.reconnect_interval),
-            resume=ResumePoint(saved.connection_id, saved.next_seq) if saved and saved.connection_id else None,
-            ssl_context=parts.wiring.ssl_context,
-            open_stream=parts.wiring.stream_opener(net_policy(parts.settings)),
-        )
-
-    async def _on_state(self, link: Link, detail: str) -> None:
-        kit = self.kit
-        name = "auth_failed" if link.auth_failed and link.phase is Phase.WAITING else _STATES[link.phase]
-        for other in _ALL_STATES:
-            kit.metrics.ws_state.labels(kit.account, other).set(other == name)
-        kit.health.update(kit.account, state=name, detail=detail)
-        if link.phase is Phase.LIVE:
-            self.parts.ready.set()
-            log.info(f"connected as @{kit.user.username}", account=kit.account, server=self.parts.origin.base_url)
-        elif name == "auth_failed":
-            log.error("the server refuses the token", account=kit.account, problem=detail)
-            await self.parts.token.reread()
-        elif link.phase is Phase.WAITING:
-            kit.metrics.reconnects.labels(kit.account, "lost").inc()
-            log.warning("connection lost", account=kit.account, problem=detail)
-
-    async def _save_resume(self, point: ResumePoint | None) -> None:
-        """The row doubles as the account's sign of life: from its time on, new channels are caught up."""
-        store, now = self.kit.store, self.kit.env.now_ms()
-        if point is None:
-            await store.resume.save(self.kit.account, "", 0, now)
-        else:
-            await store.resume.save(self.kit.account, point.connection_id, point.next_seq, now)
 
     async def _queue_rules(self, key: SessionKey) -> QueueRules:
         return self.kit.queue_rules(await self.kit.session_settings(key))
