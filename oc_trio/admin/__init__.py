@@ -1,1 +1,1 @@
-"""The loopback admin API and the status page."""
+"""The operators' way in on this machine: probes, metrics and status over a unix socket or loopback."""

@@ -67,6 +67,7 @@ class Guard:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
             return
+        send = _patient(send, may_close=scope.get("http_version", "1.1") < "2")
         route = self.route(scope["path"])
         key = self._key(scope, route)
         if not self.turnstile.enter(key, trio.current_time()):
@@ -176,6 +177,27 @@ async def send_reply(send: Send, reply: Reply) -> None:
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.all_headers]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": reply.body, "more_body": False})
+
+
+def _patient(send: Send, *, may_close: bool) -> Send:
+    """A `send` that does nothing for a caller who has hung up: Hypercorn closes while an answer is being written.
+
+    HTTP/2 has no `connection` header and refuses an answer that carries one.
+    """
+
+    gone: list[Exception] = []
+
+    async def patient(event: MutableMapping[str, Any]) -> None:
+        if gone:
+            return
+        if not may_close and "headers" in event:
+            event = {**event, "headers": [pair for pair in event["headers"] if pair[0] != b"connection"]}
+        try:
+            await send(event)
+        except (trio.BusyResourceError, trio.BrokenResourceError, trio.ClosedResourceError) as problem:
+            gone.append(problem)
+
+    return patient
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

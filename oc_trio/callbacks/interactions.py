@@ -6,8 +6,13 @@ from oc_trio.core import interactions
 from oc_trio.core.json_body import BadJson, read_object
 from oc_trio.core.questions import read_dialog
 from oc_trio.errors import CallbackRefused
+from oc_trio.telemetry.log import get_logger
+
+log = get_logger(part="callbacks")
 
 NOT_READY = "Not ready"
+# The words that operators search their logs for.
+_LOGGED = {"Missing token": "missing _token in context", "Invalid token": "invalid _token"}
 
 
 async def answer_click(face: ClickFace | None, body: bytes) -> Reply:
@@ -19,6 +24,7 @@ async def answer_click(face: ClickFace | None, body: bytes) -> Reply:
             return json_reply(await face.dialog(read_dialog(body, bot_token=face.bot_token())))
         return json_reply(await face.click(interactions.read_press(body, bot_token=face.bot_token())))
     except CallbackRefused as problem:
+        log.info(f"mattermost: interaction refused: {_LOGGED.get(problem.reason, problem.reason)}")
         return refused(Kind.CLICK, problem)
 
 

@@ -95,6 +95,7 @@ def _config(tls: TlsFiles | None) -> Config:
     config.read_timeout = None  # it would also end a handler that is still working
     config.h11_max_incomplete_size = 16 * 1024
     config.include_server_header = False
+    config.alpn_protocols = ["http/1.1"]  # nobody who calls here speaks HTTP/2, and one stream a connection is bounded
     config.accesslog = None
     config.errorlog = logging.getLogger("hypercorn.error")
     config.errorlog.setLevel(logging.WARNING)

@@ -19,6 +19,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("run", "Connect the configured accounts and answer."),
     "sandbox": ("sandbox", "Run an embedded chat server for trying things out."),
     "sessions": ("sessions", "List, show or reset conversations."),
+    "status": ("status", "Say whether the gateway is running and what is live."),
+    "systemd": ("systemd", "Print a systemd unit for this installation."),
 }
 
 

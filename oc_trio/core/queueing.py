@@ -136,6 +136,11 @@ def without(backlog: Backlog, trigger: str) -> Backlog:
     return evolve(backlog, posts=tuple(post for post in backlog.posts if post.trigger != trigger))
 
 
+def summary_line(post: Waiting) -> str:
+    """What is left of a post that was summed up."""
+    return f"{post.sender}: {_one_line(post.text)}"
+
+
 def _queued(rules: QueueRules, backlog: Backlog, post: Waiting) -> Queued:
     cap = max(1, rules.cap)
     if rules.drop is DropRule.NEW and len(backlog.posts) >= cap:
@@ -144,7 +149,7 @@ def _queued(rules: QueueRules, backlog: Backlog, post: Waiting) -> Queued:
     gone, kept = posts[: max(0, len(posts) - cap)], posts[-cap:]
     lines = backlog.dropped
     if rules.drop is DropRule.SUMMARIZE:
-        lines = (*lines, *(f"{old.sender}: {_one_line(old.text)}" for old in gone))[-cap:]
+        lines = (*lines, *(summary_line(old) for old in gone))[-cap:]
     return Queued(Backlog(kept, lines), dropped=gone)
 
 

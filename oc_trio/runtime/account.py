@@ -20,33 +20,40 @@ from oc_trio.core.pairing import PairingPolicy, new_code, reply_text
 from oc_trio.core.queueing import QueueRules
 from oc_trio.core.ratelimit import Lane
 from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable
-from oc_trio.ids import AccountId, OutboxId, PostId, SessionKey
+from oc_trio.ids import AccountId, ChannelId, OutboxId, PostId, SessionKey, UserId
 from oc_trio.mattermost.client import Api
+from oc_trio.mattermost.direct import DirectChannels, open_direct_channels
 from oc_trio.mattermost.directory import Directory
-from oc_trio.mattermost.files import FileService
 from oc_trio.mattermost.sender import Sender as PostSender
 from oc_trio.mattermost.transport import Origin, Transport
 from oc_trio.runtime.acks import Acks
 from oc_trio.runtime.agents import AgentTable
+from oc_trio.runtime.attachments_in import AttachmentReader
+from oc_trio.runtime.buttons import ButtonMaker
 from oc_trio.runtime.chat_commands import CommandDesk
 from oc_trio.runtime.cuts import Cut
 from oc_trio.runtime.delivery import Delivery, Letter
 from oc_trio.runtime.dispatch import Dispatcher
 from oc_trio.runtime.drain import Drain
+from oc_trio.runtime.edges import direct_retry, outbound_of
 from oc_trio.runtime.fetch import Fetcher
 from oc_trio.runtime.inbox import Inbox
 from oc_trio.runtime.intake import Intake
 from oc_trio.runtime.kit import AccountKit
 from oc_trio.runtime.late_writes import LateWrites
 from oc_trio.runtime.live import LiveDrafts
+from oc_trio.runtime.mcp_servers import ToolServers
 from oc_trio.runtime.media import MediaDesk
+from oc_trio.runtime.message_tool import MessageTool, Powers
 from oc_trio.runtime.pace import SharedPace
 from oc_trio.runtime.policies import Policies
+from oc_trio.runtime.postbox import Postbox
 from oc_trio.runtime.recovery import Recovery
 from oc_trio.runtime.session import Session
 from oc_trio.runtime.slots import TaskSlot
 from oc_trio.runtime.strikes import Strikes
 from oc_trio.runtime.token import Token
+from oc_trio.runtime.tools import ToolBench
 from oc_trio.runtime.turn import TurnRunner, settle
 from oc_trio.runtime.uplink import AUTH_FAILED, STOPPED, UNREACHABLE, Uplink, show_state
 from oc_trio.runtime.wiring import Wiring
@@ -76,6 +83,8 @@ class AccountParts:
     metrics: Metrics
     health: Health
     ready: trio.Event
+    buttons: ButtonMaker
+    servers: ToolServers = field(factory=ToolServers)
     idle_seconds: float = 900.0
     drain: Drain = field(factory=Drain)
     strikes: Strikes = field(factory=Strikes)
@@ -91,12 +100,14 @@ async def run_account(parts: AccountParts) -> None:
         nursery.cancel_scope.cancel()
     if user is not None:
         parts.health.update(parts.id, bot=user.username)
-        account = _Account(parts, api, user)
-        async with trio.open_nursery() as services:
-            # Workers are stopped first: an answer that is being sealed still needs the services.
-            async with trio.open_nursery() as workers:
-                await account.serve(workers)
-            services.cancel_scope.cancel()
+        retry, random = direct_retry(parts.settings), parts.wiring.env.random.random
+        # Workers are stopped first: an answer that is being sealed still needs the services.
+        async with (
+            open_direct_channels(api, user.id, retry=retry, random=random) as direct,
+            trio.open_nursery() as workers,
+        ):
+            account = _Account(parts, api, user, direct, workers)
+            await account.serve(workers)
     show_state(parts.health, parts.metrics, parts.id, STOPPED, "")
 
 
@@ -136,7 +147,9 @@ async def _who_am_i(parts: AccountParts, api: Api) -> User:
 class _Account:
     """The parts of a running account, put together."""
 
-    def __init__(self, parts: AccountParts, api: Api, user: User) -> None:
+    def __init__(
+        self, parts: AccountParts, api: Api, user: User, direct: DirectChannels, workers: trio.Nursery
+    ) -> None:
         self.parts = parts
         env, store = parts.wiring.env, parts.store
         post_sender = PostSender(api, user.id, env.random.random)
@@ -147,12 +160,24 @@ class _Account:
         async def patch(post_id: PostId, message: str, lane: Lane) -> Post:
             return await api.posts.patch(post_id, message=message, lane=lane)
 
-        delivery = Delivery(parts.id, user.id, store, env, parts.metrics, send, patch, api.posts.delete, RETRIES)
+        async def open_direct(user_id: UserId) -> ChannelId:
+            return (await direct.channel(user_id)).id
+
+        remove = api.posts.delete
+        delivery = Delivery(
+            parts.id, user.id, store, env, parts.metrics, send, patch, remove, RETRIES, open_direct=open_direct
+        )
+        directory = Directory(api)
+        outbound = outbound_of(
+            parts.settings, api, user, direct, post_sender, parts.policies.reply, parts.buttons, directory
+        )
+        self.postbox = Postbox(delivery, workers)
+        message_tool = MessageTool(outbound, self.postbox, Powers.of(parts.settings), parts.policies)
         self.kit = AccountKit(
             account=parts.id,
             user=user,
             api=api,
-            directory=Directory(api),
+            directory=directory,
             store=store,
             env=env,
             metrics=parts.metrics,
@@ -165,7 +190,9 @@ class _Account:
             late=LateWrites(delivery, api),
             acks=Acks(api, user.id, parts.policies.acks),
             previewer=parts.wiring.previewer,
-            media=MediaDesk(FileService(api), Fetcher(parts.wiring.ssl_context), env, RETRIES),
+            tools=ToolBench(message_tool, parts.servers),
+            reader=lambda takes_images: AttachmentReader(outbound.files, outbound.media.limit, takes_images),
+            media=MediaDesk(outbound.files, Fetcher(parts.wiring.ssl_context), env, RETRIES),
         )
 
     async def serve(self, workers: trio.Nursery) -> None:

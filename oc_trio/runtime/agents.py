@@ -11,7 +11,7 @@ from attrs import evolve, field, frozen
 from oc_trio.agent.build import AgentSpec, build_agent
 from oc_trio.agent.exchange import Deadlines
 from oc_trio.agent.port import Agent, NoTools, Toolbox
-from oc_trio.config.agents import AgentDefaults, AgentEntry, ModelChoice
+from oc_trio.config.agents import AgentDefaults, AgentEntry, ModelChoice, ToolRules
 from oc_trio.config.model import Config
 from oc_trio.errors import ConfigError, Problem
 from oc_trio.ids import AgentId
@@ -54,6 +54,8 @@ class AgentSetup:
     model: str = ""
     thinking: str = ""
     tools: Toolbox = field(factory=NoTools)
+    rules: ToolRules = ToolRules()
+    takes_images: bool = False
 
 
 @frozen(eq=False)
@@ -66,6 +68,8 @@ class AgentTable:
     default: AgentId
     # Turns that may run at the same time, over all conversations and accounts.
     limiter: trio.CapacityLimiter = field(factory=lambda: trio.CapacityLimiter(64))
+    # Those of `models` that take images.
+    seeing: frozenset[str] = frozenset()
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -76,7 +80,7 @@ class AgentTable:
         setup = self.setups.get(agent_id) or self.setups[self.default]
         chosen = self.by_model.get(settings.model)
         if chosen is not None:
-            setup = evolve(setup, agent=chosen)
+            setup = evolve(setup, agent=chosen, takes_images=settings.model in self.seeing)
         return evolve(setup, thinking=settings.thinking or setup.thinking)
 
 
@@ -91,16 +95,23 @@ def build_agents(
     }
     main = default_agent(config)
     entries = {AgentId(name): entry for name, entry in config.agents.entries.items()} or {main: AgentEntry()}
+    seeing = frozenset(
+        f"{name}/{model.id}"
+        for name, provider in config.models.providers.items()
+        for model in provider.models
+        if model.images
+    )
     setups, primary = {}, {}
     for agent_id, entry in entries.items():
         choice = entry.model or config.agents.defaults.model
         wanted = choice.primary or next(iter(specs), "")
         spec = _with_fallbacks(config, wanted, choice, str(agent_id))
         primary[agent_id] = wanted
-        setups[agent_id] = _setup(make(spec, http), config.agents.defaults, entry)
+        setup = _setup(make(spec, http), config.agents.defaults, entry)
+        setups[agent_id] = evolve(setup, takes_images="/".join(_split(config, wanted)) in seeing)
     by_model = {name: make(spec, http) for name, spec in specs.items()}
     limiter = trio.CapacityLimiter(config.agents.defaults.max_concurrent)
-    return AgentTable(setups, by_model, primary, main, limiter)
+    return AgentTable(setups, by_model, primary, main, limiter, seeing)
 
 
 def _with_fallbacks(config: Config, primary: str, choice: ModelChoice, agent_id: str) -> AgentSpec:
@@ -148,4 +159,5 @@ def _setup(agent: Agent, defaults: AgentDefaults, entry: AgentEntry) -> AgentSet
         system_prompt=_own(entry.system_prompt, defaults.system_prompt) or DEFAULT_PROMPT,
         history_tokens=_own(entry.history_tokens, defaults.history_tokens),
         thinking=_own(entry.thinking_default, defaults.thinking_default),
+        rules=_own(entry.tools, defaults.tools),
     )

@@ -93,10 +93,14 @@ class MediaLoader:
             if not response.is_success:
                 raise MediaRefused(f"its server answers {response.status_code}")
             content = bytearray()
-            async for chunk in response.aiter_bytes():
-                content += chunk
-                if len(content) > self.limit:
-                    raise MediaRefused(f"it is larger than {self.limit} bytes (mediaMaxMb)")
+            # Leaving httpx's generators by cancellation lets them end well; by an exception it would not.
+            with trio.CancelScope() as enough:
+                async for chunk in response.aiter_bytes():
+                    content += chunk[: self.limit + 1 - len(content)]
+                    if len(content) > self.limit:
+                        enough.cancel()
+            if len(content) > self.limit:
+                raise MediaRefused(f"it is larger than {self.limit} bytes (mediaMaxMb)")
             return from_bytes(_name(str(response.url), bytes(content[:64])), bytes(content))
 
 

@@ -133,14 +133,18 @@ class Attempt:
         so_far = transcript.read(await kit.store.transcripts.of_turn(turn.id))
         if not so_far:
             lines = self.running.batch.lines
-            so_far = (await kit.asked(self.messages, has_history=bool(history), dropped=lines),)
+            seen = setup.takes_images
+            asked = await kit.asked(self.messages, has_history=bool(history), dropped=lines, takes_images=seen)
+            so_far = (asked,)
             await self.append(*so_far)
+        elif setup.takes_images:
+            so_far = (await kit.with_images(so_far[0], self.messages), *so_far[1:])
         request = TurnRequest(
             agent=message.agent,
             session=turn.session,
             system_prompt=setup.system_prompt,
             messages=transcript.within(setup.history_tokens, (*history, *so_far)),
-            tools=setup.tools,
+            tools=kit.toolbox(message, setup),
             model=setup.model,
             thinking=setup.thinking,
             steering=self._steered,

@@ -143,7 +143,7 @@ class CatchUp:
             message=f"{capped} Please ask again if you still need an answer.",
             kind=OutboxKind.NOTICE,
         )
-        await kit.delivery.queue(letter)
+        await kit.delivery.queue([letter])
         # Beside the pass: a channel that takes no posts right now must not hold up the connection.
         self.nursery.start_soon(self._say, letter)
 

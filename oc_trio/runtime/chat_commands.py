@@ -114,7 +114,7 @@ class CommandDesk:
                     await self._begin(obligation, message, errand.command.prompt)
                     return
                 letter = evolve(letter, message=text)
-                await kit.delivery.queue(letter)
+                await kit.delivery.queue([letter])
         try:
             post_id = await kit.delivery.post_until_done(letter)
             outcome = delivered(post_id)

@@ -5,11 +5,11 @@ A row's id is its owner's choice: the same id always means the same post, before
 """
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import trio
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from oc_trio.core.backoff import RetryPolicy, no_sooner_than
 from oc_trio.core.entities import NewPost
@@ -33,13 +33,21 @@ MOST_FAULTS = 8
 
 log = get_logger(part="delivery")
 
+
+async def _no_direct(user_id: UserId) -> ChannelId:
+    raise MattermostUnavailable(f"the direct channel with {user_id} can't be opened here")
+
+
 # Sends `new` once and for all under its pending id; True where an earlier try may have been applied.
 SendSurely = Callable[[NewPost, Lane, bool], Awaitable[Post]]
 
 
 @frozen
 class Letter:
-    """A post to be delivered: `id` names it for good; `root_id` is empty for the channel itself."""
+    """A post to be delivered: `id` names it for good; `root_id` is empty for the channel itself.
+
+    `to_user` is given instead of `channel_id` where the direct channel is still to be opened.
+    """
 
     id: OutboxId
     channel_id: ChannelId
@@ -50,11 +58,12 @@ class Letter:
     seq: int = 0
     props: Mapping[str, Any] = field(factory=dict, hash=False)
     file_ids: tuple[FileId, ...] = ()
+    to_user: str = ""
 
 
 @frozen(eq=False)
 class Delivery:
-    """The one way out for an account's posts and edits."""
+    """The one way out for an account's posts and edits; `open_direct` gives the direct channel with a user."""
 
     account: AccountId
     bot_id: UserId
@@ -65,10 +74,11 @@ class Delivery:
     patch: Callable[[PostId, str, Lane], Awaitable[Post]]
     remove: Callable[[PostId], Awaitable[None]]
     retries: RetryPolicy
+    open_direct: Callable[[UserId], Awaitable[ChannelId]] = _no_direct
 
-    async def queue(self, letter: Letter) -> None:
-        """Write `letter` down for good; who sends it calls `post` or `post_until_done`, or the next start does."""
-        await self._row(letter)
+    async def queue(self, letters: Iterable[Letter]) -> None:
+        """Make letters durable, all or none; who sends them calls `post` or `post_until_done`, or a later start."""
+        await self.store.outbox.put([self._new_row(letter) for letter in letters])
 
     async def post(self, letter: Letter) -> PostId:
         """Write `letter` once. Raises MattermostUnavailable (the row waits; ask again), MattermostRejected (dead)."""
@@ -129,6 +139,10 @@ class Delivery:
                 await self._pause(attempt, problem, row.id)
                 row = await self.store.outbox.get(row.id) or row
 
+    async def knows(self, letter: OutboxId) -> bool:
+        """Whether a post of that name was begun, by this run or an earlier one."""
+        return await self.store.outbox.get(letter) is not None
+
     async def receipt(self, post: Post) -> None:
         """A post of ours that the server showed us: it stands, whatever became of the request's answer.
 
@@ -144,28 +158,34 @@ class Delivery:
     async def _row(self, letter: Letter) -> OutboxRow:
         row = await self.store.outbox.get(letter.id)
         if row is None:
-            marked = {**letter.props, MARKER: {"k": letter.id}}
-            body = {"message": letter.message, "props": marked, "file_ids": list(letter.file_ids)}
-            row = OutboxRow(
-                id=letter.id,
-                account=self.account,
-                channel_id=letter.channel_id,
-                root_id=letter.root_id,
-                kind=letter.kind,
-                body=json.dumps(body, ensure_ascii=False, separators=(",", ":")),
-                pending_post_id=f"{self.bot_id}:{letter.id}",
-                created_at=self.env.now_ms(),
-                turn=letter.turn,
-                seq=letter.seq,
-            )
+            row = self._new_row(letter)
             await self.store.outbox.put([row])
         return row
+
+    def _new_row(self, letter: Letter) -> OutboxRow:
+        marked = {**letter.props, MARKER: {"k": letter.id}}
+        body = {"message": letter.message, "props": marked, "file_ids": list(letter.file_ids)}
+        return OutboxRow(
+            id=letter.id,
+            account=self.account,
+            channel_id=letter.channel_id,
+            root_id=letter.root_id,
+            kind=letter.kind,
+            body=json.dumps(body, ensure_ascii=False, separators=(",", ":")),
+            pending_post_id=f"{self.bot_id}:{letter.id}",
+            created_at=self.env.now_ms(),
+            turn=letter.turn,
+            seq=letter.seq,
+            to_user=letter.to_user,
+        )
 
     async def _send(self, row: OutboxRow, new: NewPost) -> PostId:
         if row.state is OutboxState.CONFIRMED and row.post_id is not None:
             return row.post_id
         if row.state is OutboxState.DEAD:
             raise MattermostRejected(row.error, status=403)
+        if not new.channel_id:
+            new = evolve(new, channel_id=await self._address(row))
         lane = Lane.CREATE if row.kind is OutboxKind.DRAFT else Lane.FINAL
         in_doubt = row.state is OutboxState.SENDING
         standing = await self._move(row.id, self.store.outbox.sending(row.id, self.env.now_ms()))
@@ -201,6 +221,17 @@ class Delivery:
         if standing is None:
             raise problem
         return standing
+
+    async def _address(self, row: OutboxRow) -> ChannelId:
+        """The direct channel of a row's user, noted with the row. Until it is open, nothing was sent."""
+        try:
+            channel_id = await self.open_direct(UserId(row.to_user))
+        except MattermostRejected as refusal:
+            log.warning("no direct channel", account=self.account, outbox=row.id, problem=str(refusal))
+            await self.store.outbox.dead(row.id, str(refusal), self.env.now_ms())
+            raise
+        await self.store.outbox.address(row.id, channel_id)
+        return channel_id
 
     async def _move(self, row: OutboxId, moving: Awaitable[bool]) -> PostId | None:
         """Make the move. Our own event may confirm the row at any await: then the post's id, and nothing is moved."""
@@ -251,7 +282,8 @@ class Delivery:
 def _new_post(letter: Letter, row: OutboxRow) -> NewPost:
     """The text may have grown since the row was made (a draft); the key stays."""
     props = json.loads(row.body)["props"]
-    return NewPost(letter.channel_id, letter.message, letter.root_id, row.pending_post_id, props, letter.file_ids)
+    channel_id = letter.channel_id or ChannelId(row.channel_id)
+    return NewPost(channel_id, letter.message, letter.root_id, row.pending_post_id, props, letter.file_ids)
 
 
 def _unless_final(refusal: MattermostRejected) -> MattermostRejected | MattermostUnavailable:

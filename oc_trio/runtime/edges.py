@@ -1,7 +1,7 @@
 """The parts of an account that a command or the gateway needs to speak for it: which account, and its way out."""
 
 import ssl
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import trio
@@ -12,6 +12,7 @@ from oc_trio.config.load import Loaded
 from oc_trio.config.model import Config
 from oc_trio.core.backoff import DirectRetryPolicy
 from oc_trio.core.entities import User
+from oc_trio.core.final_plan import ReplyRules
 from oc_trio.errors import ConfigError, Problem
 from oc_trio.ids import AccountId
 from oc_trio.mattermost.client import Api
@@ -21,8 +22,8 @@ from oc_trio.mattermost.files import FileService
 from oc_trio.mattermost.sender import Sender
 from oc_trio.mattermost.transport import Transport, open_origin
 from oc_trio.runtime.attachments_out import MediaLoader
-from oc_trio.runtime.env import Env
-from oc_trio.runtime.outbound import ButtonMaker, Outbound
+from oc_trio.runtime.buttons import ButtonMaker
+from oc_trio.runtime.outbound import Outbound
 from oc_trio.runtime.policies import net_policy, policies
 from oc_trio.runtime.targets import TargetResolver
 from oc_trio.runtime.wiring import Wiring
@@ -58,16 +59,15 @@ def direct_retry(account: Account) -> DirectRetryPolicy:
 
 
 def outbound_of(
-    config: Config,
     account: Account,
     api: Api,
     user: User,
     direct: DirectChannels,
     sender: Sender,
-    *,
-    token: Callable[[], str],
+    rules: ReplyRules,
+    buttons: ButtonMaker,
     directory: Directory | None = None,
-    env: Env | None = None,
+    *,
     ssl_context: ssl.SSLContext | None = None,
 ) -> Outbound:
     """An account's way out over edges that are open already."""
@@ -82,9 +82,9 @@ def outbound_of(
         sender=sender,
         files=FileService(api),
         media=MediaLoader(int(account.media_max_mb * _MIB), ssl_context),
-        rules=policies(config, account).reply,
-        buttons=ButtonMaker(callback_url(config, account), token),
-        env=env or Env(),
+        rules=rules,
+        buttons=buttons,
+        env=buttons.env,
     )
 
 
@@ -98,19 +98,17 @@ async def open_outbound(loaded: Loaded, account: Account, wiring: Wiring) -> Asy
         user = await api.users.me()
         random = wiring.env.random.random
         async with open_direct_channels(api, user.id, retry=direct_retry(account), random=random) as direct:
-            made = outbound_of(
-                loaded.config,
+            yield outbound_of(
                 account,
                 api,
                 user,
                 direct,
                 Sender(api, user.id, random),
-                token=token,
-                env=wiring.env,
+                # A person who writes @channel on a command line means it; a model does not.
+                rules=evolve(policies(loaded.config, account).reply, allow_channel_mentions=True),
+                buttons=ButtonMaker(token, callback_url(loaded.config, account), wiring.env),
                 ssl_context=wiring.ssl_context,
             )
-            # A person who writes @channel on a command line means it; a model does not.
-            yield evolve(made, rules=evolve(made.rules, allow_channel_mentions=True))
 
 
 async def wiring_for(account: Account) -> Wiring:

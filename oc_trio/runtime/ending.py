@@ -8,13 +8,13 @@ from attrs import evolve, frozen
 
 from oc_trio.agent.port import Message, Role
 from oc_trio.core.final_plan import INTERRUPTED, STOPPED, plan_final, sealed_text
-from oc_trio.core.obligations import ObligationState, Outcome
+from oc_trio.core.obligations import ObligationState, OutboxState, Outcome
 from oc_trio.core.preview import Phase, resumed
 from oc_trio.core.turn_events import Failed, Final
 from oc_trio.errors import MattermostError, MattermostRejected
 from oc_trio.ids import PostId, ThreadRoot
 from oc_trio.runtime import transcript
-from oc_trio.runtime.attempt import Attempt
+from oc_trio.runtime.attempt import Attempt, draft_id
 from oc_trio.runtime.cuts import TO_BE_CONTINUED, Cut
 from oc_trio.runtime.finale import Address, Finale, finale_of, perform, with_buttons
 from oc_trio.runtime.kit import AccountKit
@@ -94,6 +94,7 @@ class Ending:
         if outcome.posts and turn.root_id and not message.is_direct:
             await kit.store.participation.record(kit.account, turn.channel_id, ThreadRoot(turn.root_id), now)
         await kit.store.context.clear(turn.session, message.create_at)
+        await self._drop_unsent_draft()
         await kit.store.turns.end(turn.id, outcome, now)
         return outcome
 
@@ -117,6 +118,14 @@ class Ending:
             return
         await self.kit.store.turns.set_draft(turn.id, post_id)
         writer.state = resumed(post_id)
+
+    async def _drop_unsent_draft(self) -> None:
+        """A draft that the server never took is nobody's any more; left queued it would wait in the outbox for ever."""
+        kit, writer = self.kit, self.attempt.writer
+        if writer.state.post_id is None:
+            row = await kit.store.outbox.get(draft_id(self.attempt.turn, writer.number))
+            if row is not None and row.state is OutboxState.QUEUED:
+                await kit.store.outbox.dead(row.id, "its turn has ended", kit.env.now_ms())
 
     async def _mark_interrupted(self, draft: PostId, text: str) -> None:
         try:

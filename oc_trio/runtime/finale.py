@@ -112,7 +112,9 @@ async def perform(
     """
     posts = list(earlier)
     try:
-        is_edited = bool(finale.edit) and await _edited(finale, delivery)
+        # Once the server refused the edit, the answer is a fresh post: a later try must not make it two.
+        is_fresh = not finale.edit or await delivery.knows(OutboxId(f"{address.turn}.0"))
+        is_edited = not is_fresh and await _edited(finale, delivery)
         if is_edited:
             posts.append(PostId(finale.edit))
         uploaded = await upload(address.channel_id, finale.media) if finale.media else Uploaded()

@@ -27,8 +27,12 @@ from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.guarded import AddressRefused
 from oc_trio.mattermost.transport import Origin, Transport, open_origin
 from oc_trio.runtime.account import AccountParts, run_account
+from oc_trio.runtime.admin import run_admin
 from oc_trio.runtime.agents import AgentTable, build_agents
+from oc_trio.runtime.buttons import ButtonMaker
 from oc_trio.runtime.drain import Drain
+from oc_trio.runtime.edges import callback_url
+from oc_trio.runtime.mcp_servers import ToolServers, open_tool_servers
 from oc_trio.runtime.notifier import Notifier, serve_notifier
 from oc_trio.runtime.policies import net_policy, policies
 from oc_trio.runtime.signals import serve_signals
@@ -58,8 +62,10 @@ class Gateway:
     drain: Drain = field(factory=Drain)
     environ: Mapping[str, str] = field(factory=dict)
     redactor: Redactor = field(factory=Redactor)
+    has_admin: bool = False
     health: Health = field(init=False)
     ready: trio.Event = field(init=False, factory=trio.Event)
+    _servers: ToolServers = field(init=False, factory=ToolServers)
     _scope: trio.CancelScope = field(init=False, factory=trio.CancelScope)
 
     def __attrs_post_init__(self) -> None:
@@ -86,11 +92,13 @@ class Gateway:
             async with self.wiring.open_store(self.store_location) as store, _open_models(self.wiring) as http:
                 agents = build_agents(self.loaded.config, http, make=self.wiring.make_agent)
                 await self._preflight()
-                async with trio.open_nursery() as nursery:
+                async with open_tool_servers(self.loaded.config.mcp) as self._servers, trio.open_nursery() as nursery:
                     if with_signals:
                         await nursery.start(self._signals)
                     await nursery.start(serve_notifier, notifier, self.health, self.ready)
                     nursery.start_soon(self._prune, store)
+                    if self.has_admin:
+                        nursery.start_soon(self._admin, store)
                     self.health.phase = "serving"
                     async with trio.open_nursery() as accounts:
                         for account in self.loaded.accounts.values():
@@ -101,6 +109,10 @@ class Gateway:
                         task_status.started()
                     nursery.cancel_scope.cancel()
             self.health.phase = "stopped"
+
+    async def _admin(self, store: Store) -> None:
+        now_ms = self.wiring.env.now_ms
+        await run_admin(self.loaded, self.health, self.metrics, store, ready=self.ready, now_ms=now_ms)
 
     async def _preflight(self) -> None:
         """Fail at once, and in words, where no account could be served; one that can is reason enough to go on."""
@@ -183,6 +195,8 @@ class Gateway:
             metrics=self.metrics,
             health=self.health,
             ready=self.ready,
+            buttons=ButtonMaker(account.bot_token.reveal, callback_url(self.loaded.config, account), self.wiring.env),
+            servers=self._servers,
             idle_seconds=self.loaded.config.session.idle,
             drain=self.drain,
         )
@@ -200,7 +214,7 @@ class Gateway:
 
 
 def _open_models(wiring: Wiring) -> httpx.AsyncClient:
-    """One pool for all model endpoints; deadlines are the agents'."""
-    limits = httpx.Limits(max_connections=200, max_keepalive_connections=50)
+    """One pool for all model endpoints; deadlines are the agents', and how many turns run at once is theirs too."""
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=50)
     verify = wiring.ssl_context if wiring.ssl_context is not None else True
     return httpx.AsyncClient(verify=verify, timeout=None, limits=limits)  # noqa: S113 - deadlines are Trio's

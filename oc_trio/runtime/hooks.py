@@ -18,13 +18,14 @@ from oc_trio.core.context import Entry
 from oc_trio.core.entities import Channel
 from oc_trio.core.hooks import AgentHook, DeliverHook, Hook, HookKind, WakeHook, hook_trigger
 from oc_trio.core.inbound import InboundMessage
-from oc_trio.core.obligations import OutboxKind, Source
+from oc_trio.core.obligations import OutboxKind, OutboxState, Source
 from oc_trio.core.targets import Target
 from oc_trio.errors import CallbackRefused, MattermostError, MattermostRejected, MattermostUnavailable, TargetError
 from oc_trio.ids import AccountId, AgentId, OutboxId, PostId, SessionKey, UserId
 from oc_trio.runtime.agents import SessionSettings
 from oc_trio.runtime.buttons import ButtonMaker
 from oc_trio.runtime.delivery import Letter
+from oc_trio.runtime.finale import Uploaded
 from oc_trio.runtime.front import ADMIT_SECONDS, Front, Visit
 from oc_trio.store.admission import CONTEXT, Admission
 from oc_trio.store.sessions import SessionRow
@@ -177,17 +178,21 @@ def _message(
 
 @frozen(eq=False)
 class LetterBox:
-    """Delivers text and buttons through the journal; writing is done by children of `nursery`."""
+    """Delivers text, files and buttons through the journal; late writing is done by children of `nursery`."""
 
     front: Front
     buttons: ButtonMaker
     nursery: trio.Nursery
 
     async def deliver(self, hook: DeliverHook, channel: Channel, outbox: OutboxId) -> None:
-        """Write one post, now or as soon as the server can. Raises CallbackRefused for files, MattermostRejected."""
-        if hook.media:
-            raise CallbackRefused(400, "media: files can't be delivered here.")
-        shown = hook.presentation
+        """Write one post, now or as soon as the server can. Raises CallbackRefused (bad files), MattermostRejected."""
+        shown, kit = hook.presentation, self.front.kit
+        known = await kit.store.outbox.get(outbox)
+        if known is not None and known.state is not OutboxState.QUEUED:
+            return  # the same key again: it went out, or is going out
+        files = await kit.media.upload(channel.id, hook.media) if hook.media else Uploaded()
+        if files.problems:
+            raise CallbackRefused(400, f"media: {' '.join(files.problems)}")
         letter = Letter(
             id=outbox,
             channel_id=channel.id,
@@ -195,8 +200,9 @@ class LetterBox:
             kind=OutboxKind.MESSAGE,
             root_id=hook.reply_to,
             props=self.buttons.props(channel.id, shown.rows, shown.menus),
+            file_ids=files.file_ids,
         )
-        delivery = self.front.kit.delivery
+        delivery = kit.delivery
         try:
             # The row is written before the request goes out: from then on the post is owed.
             with trio.fail_after(ADMIT_SECONDS):

@@ -104,6 +104,16 @@ def open_faces(accounts: Mapping[AccountId, Account], hooks: HookFace | None = N
     return Faces(tuple(path for path in paths if path), sources, hooks)
 
 
+def is_wanted(config: Config, accounts: Mapping[AccountId, Account]) -> bool:
+    """Whether anything would be called back: without it no port is opened."""
+    return config.hooks.enabled or any(
+        account.commands.native
+        or "inlineButtons" in account.capabilities
+        or bool(account.interactions.callback_base_url)
+        for account in accounts.values()
+    )
+
+
 async def serve_public(
     config: Config,
     faces: Faces,

@@ -29,6 +29,7 @@ from oc_trio.runtime.dispatch import Dispatcher
 from oc_trio.runtime.intake import Intake
 from oc_trio.runtime.kit import AccountKit
 from oc_trio.runtime.queue import Job
+from oc_trio.runtime.reactions import note_reaction
 from oc_trio.runtime.strikes import Strikes
 from oc_trio.telemetry.log import get_logger
 
@@ -74,8 +75,8 @@ class Inbox:
                 await self._edited(event.post)
             case PostDeleted():
                 await self._deleted(event.post)
-            case Reacted() if event.added and event.emoji in STOP_REACTIONS:
-                await self._stopped_by_reaction(event)
+            case Reacted():
+                await self._reacted(event)
             case MemberRemoved() if event.user_id == kit.user.id:
                 await self._left(event.channel_id)
             case ChannelArchived():
@@ -90,6 +91,11 @@ class Inbox:
                 await kit.store.watermarks.start(kit.account, event.channel_id, kit.env.now_ms() - SKEW_MS)
             case _:
                 return
+
+    async def _reacted(self, event: Reacted) -> None:
+        if event.added and event.emoji in STOP_REACTIONS:
+            await self._stopped_by_reaction(event)
+        await note_reaction(self.kit, event)
 
     async def on_caught_up(self, channel: Channel, posts: tuple[Post, ...], *, began_at: int = -1) -> None:
         """A channel's posts from catch-up, oldest first, through the same admission as live ones.

@@ -1,11 +1,11 @@
 """What every part of one account shares: its identity, its edges, its journal and its policies."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from attrs import asdict, evolve, frozen
 
-from oc_trio.agent.port import Message, Role
+from oc_trio.agent.port import Message, Role, Toolbox
 from oc_trio.core import context
 from oc_trio.core.access import authorise
 from oc_trio.core.chat import Chat, Sender
@@ -21,7 +21,8 @@ from oc_trio.ids import AccountId, ChannelId, PostId, SessionKey, ThreadRoot, Us
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.directory import Directory
 from oc_trio.runtime.acks import Acks
-from oc_trio.runtime.agents import AgentTable, SessionSettings
+from oc_trio.runtime.agents import AgentSetup, AgentTable, SessionSettings
+from oc_trio.runtime.attachments_in import AttachmentReader
 from oc_trio.runtime.delivery import Delivery
 from oc_trio.runtime.env import Env
 from oc_trio.runtime.finale import ButtonProps
@@ -31,6 +32,7 @@ from oc_trio.runtime.media import MediaDesk
 from oc_trio.runtime.pace import SharedPace
 from oc_trio.runtime.policies import Policies
 from oc_trio.runtime.previewer import Previewer
+from oc_trio.runtime.tools import ToolBench
 from oc_trio.store.store import Store
 from oc_trio.telemetry.health import Health
 from oc_trio.telemetry.metrics import Metrics
@@ -57,6 +59,9 @@ class AccountKit:
     acks: Acks
     media: MediaDesk
     previewer: type[Previewer] = Previewer
+    # Who acts for agents, and who reads files for them; None where neither is at hand.
+    tools: ToolBench | None = None
+    reader: Callable[[bool], AttachmentReader] | None = None
     # Filled where clicks can be received; without it buttons become text.
     button_props: ButtonProps = lambda _channel, _rows: ""
 
@@ -98,12 +103,18 @@ class AccountKit:
         return reply_prefix(self.policies.prefix, identity=identity, model=model, thinking=thinking)
 
     async def asked(
-        self, messages: Sequence[InboundMessage], *, has_history: bool, dropped: Sequence[str] = ()
+        self,
+        messages: Sequence[InboundMessage],
+        *,
+        has_history: bool,
+        dropped: Sequence[str] = (),
+        takes_images: bool = False,
     ) -> Message:
-        """What the turn answers, with what was said around it, as the model reads it.
+        """What the turn answers, with what was said around it and the files, as the model reads it.
 
         `dropped` are messages that were too many, by one line each.
         """
+        reader = self.reader(takes_images) if self.reader is not None else None
         last = messages[-1]
         policy = self.policies.context
         rows = await self.store.context.take(last.session, last.create_at)
@@ -114,7 +125,7 @@ class AccountKit:
         told = context.visible(entries, policy, until=last.create_at, without=own)
         texts = [
             context.render_message(
-                message.text,
+                message.text if reader is None else await reader.below(message.text, message.file_ids),
                 name=message.user_name,
                 user_id=message.user_id,
                 post_id=PostId(message.post_id or message.trigger),
@@ -126,7 +137,21 @@ class AccountKit:
         if dropped:
             lines = "\n".join(f"- {line}" for line in dropped)
             texts.insert(0, f"[Messages that there was no room to queue]\n{lines}")
-        return Message(Role.USER, context.render(told, "\n\n".join(texts)))
+        images = tuple(reader.images) if reader is not None else ()
+        return Message(Role.USER, context.render(told, "\n\n".join(texts)), images)
+
+    async def with_images(self, asked: Message, messages: Sequence[InboundMessage]) -> Message:
+        """What was asked before a restart, with its images once more: the transcript holds only text."""
+        if self.reader is None or not any(message.file_ids for message in messages):
+            return asked
+        reader = self.reader(True)
+        for message in messages:
+            await reader.describe(message.file_ids)
+        return evolve(asked, images=tuple(reader.images))
+
+    def toolbox(self, here: InboundMessage, setup: AgentSetup) -> Toolbox:
+        """The tools of the turn that answers `here`."""
+        return setup.tools if self.tools is None else self.tools.for_turn(here, setup.rules)
 
     async def _thread(self, message: InboundMessage) -> tuple[context.Entry, ...]:
         """The thread so far, from the server, for a session that has no record of it; nothing where it can't be had."""

@@ -3,6 +3,8 @@
 import random
 import ssl
 
+import trio
+
 from oc_trio.config.accounts import Account
 from oc_trio.core.entities import NewPost
 from oc_trio.errors import MattermostError
@@ -17,6 +19,7 @@ from oc_trio.runtime.wiring import Wiring
 
 async def tell(account: Account, user: UserId, text: str, *, key: str) -> str:
     """Write `text` to `user` as the account's bot; empty when done, else why not. The same `key` writes once."""
+    await trio.lowlevel.checkpoint()
     context = None if account.base_url.startswith("http://") else ssl.create_default_context()
     transport = Wiring(ssl_context=context).transport(account.base_url, net_policy(account))
     try:

@@ -10,7 +10,6 @@ from typing import Any
 import trio
 from attrs import field, frozen
 
-from oc_trio.core import buttons
 from oc_trio.core.backoff import RetryPolicy
 from oc_trio.core.entities import NewPost, User
 from oc_trio.core.events import Post
@@ -25,6 +24,7 @@ from oc_trio.mattermost.directory import Directory
 from oc_trio.mattermost.files import MOST_PER_POST, FileService, Outgoing
 from oc_trio.mattermost.sender import Sender
 from oc_trio.runtime.attachments_out import MediaLoader, MediaRefused
+from oc_trio.runtime.buttons import ButtonMaker
 from oc_trio.runtime.env import Env
 from oc_trio.runtime.targets import Place, TargetResolver, refusal_words
 
@@ -97,19 +97,6 @@ class Receipt:
 
 
 @frozen(eq=False)
-class ButtonMaker:
-    """Signs buttons: `url` is where Mattermost calls back, `token` the bot's."""
-
-    url: str
-    token: Callable[[], str]
-
-    def attachments(self, shown: Presentation, channel_id: ChannelId, nonce: str) -> list[dict[str, Any]]:
-        """For `props.attachments`; the buttons work in that channel only, and one click uses up all of them."""
-        binding = buttons.Binding(self.url, channel_id, nonce)
-        return buttons.attachments(shown.rows, shown.menus, bot_token=self.token(), binding=binding)
-
-
-@frozen(eq=False)
 class Outbound:
     """One account's way out for messages on request."""
 
@@ -168,9 +155,9 @@ class Outbound:
         attachments = tuple([await self._upload(channel_id, src, from_disk, on_progress) for src in message.media])
         text = "\n\n".join(part for part in (message.text, shown.text) if part.strip())
         texts = prepared(text, rules or self.rules, prefix=False)
-        made = self.buttons.attachments(shown, channel_id, self.env.new_id())
+        props = self.buttons.props(channel_id, shown.rows, shown.menus)
         file_ids = [FileId(each.file_id) for each in attachments if each.file_id]
-        pieces = _pieces(texts, {"attachments": made} if made else {}, file_ids)
+        pieces = _pieces(texts, props, file_ids)
         return Parcel(place, channel_id, root_id, pieces, attachments)
 
     async def post_now(self, parcel: Parcel) -> Receipt:

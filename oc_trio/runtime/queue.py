@@ -24,6 +24,7 @@ from oc_trio.core.queueing import (
     Waiting,
     arrive,
     next_prompt,
+    summary_line,
     without,
 )
 
@@ -127,12 +128,13 @@ class Mailbox:
         """The next turn's batch; None when nothing waits."""
         if self._resumed:
             return Batch(self._resumed.popleft())
-        lines = self._backlog.dropped
         found = next_prompt(rules, self._backlog)
         if found is None:
             return None
         prompt, self._backlog = found
         summed, self._summed = tuple(self._summed), []
+        # Of all of them, not only of as many as may wait: whose message joins the turn is told to the agent.
+        lines = tuple(summary_line(_waiting(job)) for job in summed)
         return Batch(tuple(self._jobs.pop(trigger) for trigger in prompt.triggers), summed, lines)
 
     def put_first(self, jobs: Iterable[Job]) -> None:

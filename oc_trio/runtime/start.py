@@ -35,7 +35,7 @@ def prepare(loaded: Loaded, environ: Mapping[str, str]) -> Gateway:
     urls += [provider.base_url for provider in loaded.config.models.providers.values()]
     needs_tls = any(not url.startswith("http://") for url in urls)
     wiring = Wiring(ssl_context=ssl.create_default_context() if needs_tls else None)
-    return Gateway(loaded, journal_location(loaded), wiring, environ=environ, redactor=redactor)
+    return Gateway(loaded, journal_location(loaded), wiring, environ=environ, redactor=redactor, has_admin=True)
 
 
 def journal_location(loaded: Loaded, *, create: bool = True) -> str:

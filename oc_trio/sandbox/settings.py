@@ -12,6 +12,7 @@ MAX_SINCE = 1000
 PENDING_MS = 30_000
 INTEGRATION_SECONDS = 30.0
 CHALLENGE_SECONDS = 5.0
+UPGRADE_SECONDS = 15.0  # for a websocket's upgrade request to come
 PING_SECONDS = 60.0  # how often the server pings a websocket
 PONG_SECONDS = 100.0  # how long it believes a silent one alive
 ACTIVE_QUEUE = 256

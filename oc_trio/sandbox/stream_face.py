@@ -4,7 +4,7 @@ import trio
 from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection, WebSocketRequest, wrap_server_stream
 
 from oc_trio.sandbox.protocol import PeerGone, is_foreign_origin, read_opening, serve_connection
-from oc_trio.sandbox.settings import MAX_FRAME, PING_SECONDS, PONG_SECONDS
+from oc_trio.sandbox.settings import MAX_FRAME, PING_SECONDS, PONG_SECONDS, UPGRADE_SECONDS
 from oc_trio.sandbox.world import World
 
 PATH = "/api/v4/websocket"
@@ -37,10 +37,14 @@ async def serve_websocket_stream(world: World, stream: trio.abc.Stream) -> None:
     """Serve one connection from its upgrade request to its end; closes the stream."""
     async with trio.open_nursery() as nursery:
         try:
-            request = await wrap_server_stream(
-                nursery, stream, message_queue_size=QUEUE, max_message_size=MAX_FRAME, receive_buffer_size=None
-            )
-            await _serve(world, stream, request, nursery)
+            request: WebSocketRequest | None = None
+            # trio-websocket does not notice a client that goes away before its upgrade request.
+            with trio.move_on_after(UPGRADE_SECONDS):
+                request = await wrap_server_stream(
+                    nursery, stream, message_queue_size=QUEUE, max_message_size=MAX_FRAME, receive_buffer_size=None
+                )
+            if request is not None:
+                await _serve(world, stream, request, nursery)
         except (HandshakeError, ConnectionClosed):
             pass  # whoever it was, they left before the upgrade was done
         await trio.aclose_forcefully(stream)

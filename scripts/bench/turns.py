@@ -3,10 +3,14 @@
 One JSON line comes out. `first_text_s` and `final_s` run from the moment of posting to what a reader's websocket saw;
 `cpu_ms_per_turn` and `peak_rss_mib` are the gateway process's own. `floor` holds the same figures for
 scripts/bench/floor.py, run just before on the same sandbox and model server. Each of the four is its own process.
+
+With `--live N` it measures many long answers at once instead: the edits per second while all N drafts are live, and
+how long after the model's end a reader has the whole answer (`final_after_end_s`).
 """
 
 import argparse
 import json
+import math
 import os
 import signal
 import statistics
@@ -147,6 +151,88 @@ async def burst(base: str, world: dict[str, Any], args: argparse.Namespace, pid:
     }
 
 
+class LiveReader:
+    """A user's websocket during long answers: when edits came, and when each answer was whole."""
+
+    def __init__(self, bot_id: str, threads: int) -> None:
+        self.bot_id, self.threads = bot_id, threads
+        self.finished = trio.Event()
+        self.begun: dict[str, float] = {}
+        self.late: dict[str, float] = {}
+        self.ended_at = math.inf
+        self.edits: list[float] = []
+
+    def take(self, event: str, post: dict[str, Any]) -> None:
+        """Count one event of a post by the bot in a thread."""
+        now = time.monotonic()
+        self.begun.setdefault(post["root_id"], now)
+        if event == "post_edited":
+            self.edits.append(now)
+        last = post["message"].rsplit(" ", 1)[-1]
+        if last.startswith("end@") and post["root_id"] not in self.late:
+            stamp = float(last.removeprefix("end@"))
+            self.late[post["root_id"]] = now - stamp
+            self.ended_at = min(self.ended_at, stamp)
+            if len(self.late) == self.threads:
+                self.finished.set()
+
+    def plateau(self) -> tuple[float, int]:
+        """Seconds in which every draft was live, and the edits in them."""
+        first = max(self.begun.values(), default=0.0)
+        if len(self.begun) < self.threads or self.ended_at <= first:
+            return 0.0, 0
+        return self.ended_at - first, sum(first < at < self.ended_at for at in self.edits)
+
+    async def read(self, base: str, token: str, task_status: trio.TaskStatus[None]) -> None:
+        async with trio_websocket.open_websocket_url(
+            base.replace("http", "ws", 1) + "/api/v4/websocket",
+            extra_headers=[(b"Authorization", f"Bearer {token}".encode())],
+            message_queue_size=4096,
+            receive_buffer_size=65536,
+        ) as socket:
+            while True:
+                frame = json.loads(await socket.get_message())
+                if frame.get("event") == "hello":
+                    task_status.started()
+                if frame.get("event") not in ("posted", "post_edited"):
+                    continue
+                post = json.loads(frame["data"]["post"])
+                if post["user_id"] == self.bot_id and post["root_id"]:
+                    self.take(frame["event"], post)
+
+
+async def live(base: str, world: dict[str, Any], args: argparse.Namespace, pid: int) -> dict[str, Any]:
+    """Begin N long answers within `--ramp` seconds, and watch them until all are whole."""
+    reader = LiveReader(world["bot_id"], args.live)
+    async with (
+        httpx.AsyncClient(base_url=base, headers={"Authorization": f"Bearer {world['token']}"}, timeout=60) as api,
+        trio.open_nursery() as nursery,
+    ):
+        await nursery.start(reader.read, base, world["token"])
+        calls_before, cpu_before = await bot_calls(api, world), cpu_seconds(pid)
+        for number in range(args.live):
+            message = f"@{world['bot_name']} question {number}"
+            answer = await api.post("/api/v4/posts", json={"channel_id": world["channel_id"], "message": message})
+            answer.raise_for_status()
+            await trio.sleep(args.ramp / args.live)
+        with trio.move_on_after(args.patience):
+            await reader.finished.wait()
+        await trio.sleep(1.0)
+        cpu, calls = cpu_seconds(pid) - cpu_before, await bot_calls(api, world) - calls_before
+        nursery.cancel_scope.cancel()
+    seconds, edits = reader.plateau()
+    return {
+        "answered": len(reader.late),
+        "plateau_s": round(seconds, 1),
+        "edits_per_s": round(edits / seconds, 1) if seconds else 0.0,
+        "edits_per_turn": round(len(reader.edits) / args.live, 1),
+        "final_after_end_s": spread(list(reader.late.values())),
+        "cpu_ms_per_turn": round(cpu * 1000 / args.live, 1),
+        "calls_per_turn": round(calls / args.live, 1),
+        "peak_rss_mib": round(peak_rss_mib(pid), 1),
+    }
+
+
 async def bot_calls(api: httpx.AsyncClient, world: dict[str, Any]) -> int:
     """REST calls that the bot has made so far, as the sandbox counted them."""
     answer = (await api.get("/sandbox/stats")).raise_for_status().json()
@@ -176,6 +262,9 @@ baseUrl = "{model}"
 apiKey = "none"
 models = ["words"]
 
+[agents.defaults]
+maxConcurrent = {threads}
+
 [agents.defaults.model]
 primary = "bench/words"
 
@@ -195,7 +284,7 @@ def run_gateway(base: str, model: str, world: dict[str, Any], args: argparse.Nam
     with tempfile.TemporaryDirectory() as state:
         config = Path(state) / "oc-trio.toml"
         mode = f'streaming.mode = "{args.mode}"' if args.mode else ""
-        config.write_text(CONFIG.format(base=base, model=model, extra=mode))
+        config.write_text(CONFIG.format(base=base, model=model, extra=mode, threads=max(64, args.live)))
         env = {"MATTERMOST_BOT_TOKEN": world["bot_token"], "XDG_STATE_HOME": state}
         log = Path(state) / "log"
         began = time.monotonic()
@@ -208,7 +297,7 @@ def run_gateway(base: str, model: str, world: dict[str, Any], args: argparse.Nam
                     raise SystemExit(f"the gateway did not start:\n{text}")
                 time.sleep(0.01)
             start_s = time.monotonic() - began
-            measured = trio.run(burst, base, world, args, child.pid)
+            measured = trio.run(live if args.live else burst, base, world, args, child.pid)
             if args.verbose:
                 sys.stderr.write(log.read_text())
             return {**measured, "start_s": round(start_s, 2)}
@@ -220,11 +309,14 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=50)
     parser.add_argument("--delay-ms", type=float, default=20)
     parser.add_argument("--mode", choices=["partial", "block", "progress", "off"], default="")
+    parser.add_argument("--live", type=int, default=0, help="this many long answers at once instead")
+    parser.add_argument("--seconds", type=float, default=40.0, help="with --live: how long each answer takes")
+    parser.add_argument("--ramp", type=float, default=10.0, help="with --live: seconds in which they begin")
     parser.add_argument("--patience", type=float, default=120, help="seconds to wait for the last answer")
     parser.add_argument("--verbose", action="store_true", help="the gateway's log on stderr")
     args = parser.parse_args()
     sandbox = process("-m", "oc_trio", "sandbox", "--port", "0", "--json")
-    model_command = (
+    model_command: tuple[str, ...] = (
         "-m",
         "oc_trio.sandbox.model_server",
         "--tokens",
@@ -232,6 +324,9 @@ def main() -> None:
         "--delay-ms",
         str(args.delay_ms),
     )
+    if args.live:
+        words = ("--tokens", str(int(args.seconds * 2)), "--delay-ms", "500")
+        model_command = (str(HERE / "live_model.py"), *words)
     with sandbox as server, process(*model_command) as model:
         assert server.stdout is not None
         assert model.stdout is not None
@@ -239,6 +334,9 @@ def main() -> None:
         base, model_url = started["url"], model.stdout.readline().strip()
         world = {**prepare(base), "bot_token": started["bot_token"], "bot_id": started["bot_id"]}
         world["bot_name"] = started["bot_username"]
+        if args.live:
+            print(json.dumps({"live": args.live, **run_gateway(base, model_url, world, args)}))
+            return
         floor = run_floor(base, model_url, world, args)
         gateway = run_gateway(base, model_url, world, args)
     print(json.dumps({"threads": args.threads, **gateway, "floor": floor}))

@@ -56,17 +56,22 @@ def browser(chromium: str) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
+def page_errors() -> list[str]:
+    """What the page complained of; a test that provokes an error takes it out."""
+    return []
+
+
+@pytest.fixture
+def page(browser: Browser, page_errors: list[str]) -> Iterator[Page]:
     """An empty page of a fresh profile; an error in the page's own scripts fails the test."""
     context = browser.new_context(viewport={"width": 1100, "height": 700}, color_scheme="light")
     context.set_default_timeout(_PATIENCE_MS)
     opened = context.new_page()
-    errors: list[str] = []
-    opened.on("pageerror", lambda error: errors.append(str(error)))
-    opened.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    opened.on("pageerror", lambda error: page_errors.append(str(error)))
+    opened.on("console", lambda message: page_errors.append(message.text) if message.type == "error" else None)
     yield opened
     context.close()
-    assert errors == []
+    assert page_errors == []
 
 
 def picture(page: Page, name: str) -> None:

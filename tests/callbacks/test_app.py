@@ -241,3 +241,12 @@ async def test_what_happened_is_counted() -> None:
     count = port.metrics.registry.get_sample_value
     assert count("oc_trio_callbacks_total", {"kind": "command", "result": "200"}) == 1
     assert count("oc_trio_callbacks_total", {"kind": "none", "result": "unknown_path"}) == 1
+
+
+async def test_a_refused_signature_is_logged_in_the_documented_words(logbook: Logbook) -> None:
+    """Operators find `invalid _token` and `missing _token in context`, and no secret beside them."""
+    port = open_port()
+    await port.post(CLICK_PATH, click_body(context={"action_id": "yes", "_token": "0" * 64}), headers=JSON_TYPE)
+    await port.post(CLICK_PATH, click_body(context={"action_id": "yes"}), headers=JSON_TYPE)
+    assert len(logbook.said("invalid _token")) == len(logbook.said("missing _token in context")) == 1
+    assert "0" * 64 not in str(logbook.events)

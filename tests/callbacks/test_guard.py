@@ -126,3 +126,38 @@ async def test_a_websocket_is_closed_at_once() -> None:
 
     await port.app.asgi_app({"type": "websocket", "path": COMMAND_PATH, "headers": []}, receive, send)  # type: ignore[arg-type]
     assert sent == [{"type": "websocket.close", "code": 1008}]
+
+
+@pytest.mark.parametrize(("version", "closes"), [("1.1", True), ("2", False)])
+async def test_http_2_is_answered_without_a_connection_header(version: str, closes: bool) -> None:
+    """The header closes a connection of HTTP/1; in HTTP/2 it would be a fault of ours."""
+    port, sent = open_port(limits=Limits(burst=0.0)), []
+
+    async def receive() -> MutableMapping[str, Any]:
+        await trio.lowlevel.checkpoint()
+        return {"type": "http.disconnect"}
+
+    async def send(event: MutableMapping[str, Any]) -> None:
+        await trio.lowlevel.checkpoint()
+        sent.append(event)
+
+    scope = {"type": "http", "http_version": version, "method": "POST", "path": "/", "headers": [], "client": None}
+    await port.app.asgi_app(scope, receive, send)  # type: ignore[arg-type]
+    assert sent[0]["status"] == 429
+    assert ((b"connection", b"close") in sent[0]["headers"]) is closes
+
+
+async def test_a_caller_who_hangs_up_while_answered_leaves_no_trace() -> None:
+    """The server closes the stream under the answer: that is nobody's error."""
+    port = open_port()
+
+    async def receive() -> MutableMapping[str, Any]:
+        await trio.lowlevel.checkpoint()
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(event: MutableMapping[str, Any]) -> None:
+        await trio.lowlevel.checkpoint()
+        raise trio.BusyResourceError
+
+    scope = {"type": "http", "method": "POST", "path": "/nowhere", "headers": [], "client": None}
+    await port.app.asgi_app(scope, receive, send)  # type: ignore[arg-type]

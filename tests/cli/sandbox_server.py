@@ -1,4 +1,4 @@
-"""A chat server on loopback for tests of commands: it runs in a thread of its own, as a command runs a loop of its own."""
+"""A chat server on loopback for tests of commands, in a thread of its own, as a command has its own event loop."""
 
 import json
 import threading
@@ -43,7 +43,9 @@ class Server:
 
     def write_config(self, extra: str = "", **accounts: str) -> None:
         """The default account `demo`, with further accounts by token, and further TOML."""
-        more = "".join(f'[channels.mattermost.accounts.{name}]\nbotToken = "{token}"\n' for name, token in accounts.items())
+        more = "".join(
+            f'[channels.mattermost.accounts.{name}]\nbotToken = "{token}"\n' for name, token in accounts.items()
+        )
         self.config.write_text(
             f'[channels.mattermost]\nbaseUrl = "{self.url}"\nbotToken = "{self.demo.bot.token}"\n'
             f"[channels.mattermost.network]\ndangerouslyAllowPrivateNetwork = true\n{more}{extra}"

@@ -147,7 +147,7 @@ def test_without_a_journal(tmp_path: Path, words: tuple[str, ...]) -> None:
 
 def test_a_wrong_configuration(tmp_path: Path) -> None:
     """A mistake in the file is named, with exit code 78."""
-    (tmp_path / "c.toml").write_text("[chanels]\n")
+    (tmp_path / "c.toml").write_text("[shoes]\n")
     done = run(tmp_path, "sessions", "list", "--config", str(tmp_path / "c.toml"))
     assert done.exit_code == 78
-    assert "chanels" in done.stderr
+    assert "shoes" in done.stderr

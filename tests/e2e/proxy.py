@@ -50,7 +50,7 @@ class Proxy:
         self, client: trio.SocketStream, server: trio.SocketStream, doomed: list[bool], scope: trio.CancelScope
     ) -> None:
         async for chunk in client:
-            if chunk.startswith((b"POST ", b"PUT ", b"DELETE ")):
+            if chunk.startswith((b"GET ", b"POST ", b"PUT ", b"DELETE ")):
                 doomed[0] = self.loses(bytes(chunk))
             await server.send_all(chunk)
         scope.cancel()

@@ -187,9 +187,12 @@ class Stand:
         return path
 
     @asynccontextmanager
-    async def gateway(self, config: Path, *, live: bool = True, token: str = "") -> AsyncIterator[Child]:
+    async def gateway(
+        self, config: Path, *, live: bool = True, token: str = "", env: dict[str, str] | None = None
+    ) -> AsyncIterator[Child]:
         """`oc-trio run`, live already unless told otherwise."""
-        env = {"MATTERMOST_BOT_TOKEN": token or self.token, "XDG_STATE_HOME": str(self.folder / "state")}
+        own = {"MATTERMOST_BOT_TOKEN": token or self.token, "XDG_STATE_HOME": str(self.folder / "state")}
+        env = {**own, **(env or {})}
         async with spawn("-m", "oc_trio", "run", "--config", str(config), env=env) as child:
             if live:
                 await child.line(child.err, lambda line: "connected as @bot" in line)

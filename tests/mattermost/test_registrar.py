@@ -12,6 +12,7 @@ from oc_trio.core.slash_plan import Registrar
 from oc_trio.ids import CommandId, TeamId, UserId
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.registrar import CommandRegistrar
+from tests.logbook import Logbook
 from tests.mattermost.doubles import FakeHttp, error, open_api
 
 TEAM = TeamId("team1")
@@ -134,17 +135,21 @@ async def test_a_trigger_that_is_taken_unseen_is_skipped() -> None:
         ),
     ],
 )
-async def test_a_failure_is_told_and_the_rest_is_served(routes: dict[str, Any], served: list[str]) -> None:
+async def test_a_failure_is_told_and_the_rest_is_served(
+    routes: dict[str, Any], served: list[str], logbook: Logbook
+) -> None:
     """What the server refuses makes the team incomplete, never an exception."""
     async with open_api(FakeHttp(routes)) as api:
         result = await registrar(api, Notes(), STATUS, HELP).register(TEAM, ())
     assert ([command.trigger for command in result.commands], result.is_complete) == (served, False)
+    assert logbook.said("mattermost: failed to register slash commands")
 
 
-async def test_what_cannot_be_deleted_is_returned() -> None:
+async def test_what_cannot_be_deleted_is_returned(logbook: Logbook) -> None:
     """One refusal does not keep the others."""
     http = FakeHttp({"DELETE /commands/c1": error(500, "boom"), "DELETE /commands/c2": {"status": "OK"}})
     notes = Notes()
     async with open_api(http) as api:
         left = await registrar(api, notes).remove((kept("c1"), kept("c2", HELP)))
     assert ([command.id for command in left], notes.said) == (["c1"], ["-c2"])
+    assert len(logbook.said("cleanup failed")) == 1

@@ -1,14 +1,13 @@
-"""The town for every test of the runtime; an error in the log that a test did not announce fails it."""
+"""The town for every test of the runtime that asks for it, and its clock."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
-import structlog
 import trio
 import trio.testing
 
-from tests.runtime.town import Town, errors_of, open_town
+from tests.runtime.town import Town, open_town
 
 
 def run_in_no_time(
@@ -29,21 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
-def logs(request: pytest.FixtureRequest) -> Generator[list[Any], None, None]:
-    """The log lines of a test. `@pytest.mark.usefixtures("errors_expected")` lets errors pass."""
-    with structlog.testing.capture_logs() as lines:
-        yield lines
-    if "errors_expected" not in request.fixturenames:
-        assert errors_of(lines) == []
-
-
-@pytest.fixture
-def errors_expected() -> None:
-    """Errors in the log are part of the test."""
-
-
-@pytest.fixture
-async def town(nursery: trio.Nursery, logs: list[Any]) -> AsyncGenerator[Town, None]:
+async def town(nursery: trio.Nursery) -> AsyncGenerator[Town, None]:
     """See `tests.runtime.town`."""
     async with open_town(nursery) as found:
         yield found

@@ -34,17 +34,24 @@ from oc_trio.ids import AccountId, AgentId, PostId, UserId
 from oc_trio.mattermost.budget import RateBudget
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.directory import Directory
+from oc_trio.mattermost.files import FileService
 from oc_trio.mattermost.sender import Sender as PostSender
 from oc_trio.mattermost.transport import Transport, open_origin
+from oc_trio.runtime.acks import Acks
 from oc_trio.runtime.agents import AgentTable
 from oc_trio.runtime.buttons import ButtonMaker
 from oc_trio.runtime.delivery import Delivery
 from oc_trio.runtime.env import Env
+from oc_trio.runtime.fetch import Fetcher
 from oc_trio.runtime.front import Front
 from oc_trio.runtime.http import Doors, open_doors, open_faces, plan_callbacks
 from oc_trio.runtime.kit import AccountKit
+from oc_trio.runtime.late_writes import LateWrites
+from oc_trio.runtime.live import LiveDrafts
+from oc_trio.runtime.media import MediaDesk
 from oc_trio.runtime.pace import SharedPace
 from oc_trio.runtime.policies import policies
+from oc_trio.runtime.previewer import Previewer
 from oc_trio.sandbox import records
 from oc_trio.sandbox.http_transport import SandboxTransport
 from oc_trio.sandbox.outgoing import Answer, IntegrationUnreachable, Outgoing, PostOut
@@ -209,6 +216,11 @@ class House:
             agents=agents,
             delivery=delivery,
             pace=SharedPace(rules.pacing),
+            live=LiveDrafts(),
+            late=LateWrites(delivery, api),
+            acks=Acks(api, user_id),
+            previewer=Previewer,
+            media=MediaDesk(FileService(api), Fetcher(), env, RetryPolicy(0.1, 1.0)),
         )
 
 

@@ -169,7 +169,7 @@ async def test_the_same_letter_is_the_same_post(delivery: Delivery, server: Fake
 @no_time
 async def test_a_queued_letter_is_sent_by_whoever_comes(delivery: Delivery, server: FakeServer, store: Store) -> None:
     """Written down first, sent later, with the words it has then."""
-    await delivery.queue(letter())
+    await delivery.queue([letter()])
     assert (await row(store)).state is OutboxState.QUEUED
     assert server.calls == []
     await delivery.post(letter(message="hello there"))
@@ -353,7 +353,7 @@ async def test_catch_up_gives_receipts_by_the_marker(delivery: Delivery, server:
 @no_time
 async def test_other_posts_of_ours_are_no_receipts(delivery: Delivery, store: Store, props: dict[str, Any]) -> None:
     """Somebody may have used the bot's token elsewhere, and accounts may share a journal."""
-    await evolve_account(delivery, "other").queue(letter())
+    await evolve_account(delivery, "other").queue([letter()])
     await delivery.receipt(Post(PostId("p"), TOWN, BOT, "hi", props=props))
     assert (await row(store)).state is OutboxState.QUEUED
 
@@ -370,7 +370,7 @@ async def test_a_row_from_before_is_sent_as_it_was_written(
     delivery: Delivery, server: FakeServer, store: Store
 ) -> None:
     """Text, thread, props and files come from the journal."""
-    await delivery.queue(letter(root_id="root", props={"a": 1}, file_ids=(FileId("f1"),)))
+    await delivery.queue([letter(root_id="root", props={"a": 1}, file_ids=(FileId("f1"),))])
     assert await delivery.resume(await row(store)) == "post1"
     [post] = server.posts.values()
     assert (post.message, post.root_id, post.file_ids) == ("hello", "root", ("f1",))
@@ -394,7 +394,7 @@ async def test_a_row_in_flight_is_looked_for_until_it_is_found(
 @no_time
 async def test_a_row_that_is_refused_is_nobodys_error(delivery: Delivery, server: FakeServer, store: Store) -> None:
     """A channel that was archived meanwhile takes no posts; the start goes on."""
-    await delivery.queue(letter())
+    await delivery.queue([letter()])
     server.plan = [FORBIDDEN]
     assert await delivery.resume(await row(store)) is None
     assert (await row(store)).state is OutboxState.DEAD

@@ -11,7 +11,7 @@ from oc_trio.config.accounts import Account
 from oc_trio.config.document import Document
 from oc_trio.config.load import Loaded, build
 from oc_trio.ids import AccountId
-from oc_trio.runtime.http import open_faces, plan_callbacks, serve_public, warn_unreachable
+from oc_trio.runtime.http import is_wanted, open_faces, plan_callbacks, serve_public, warn_unreachable
 from oc_trio.telemetry.metrics import Metrics
 
 
@@ -98,6 +98,21 @@ def test_a_callback_that_cannot_arrive_is_warned_about(account: dict[str, Any], 
     said = [entry["event"] for entry in logs]
     assert len(said) == len(lines)
     assert all(line in text for line, text in zip(lines, said))
+
+
+@pytest.mark.parametrize(
+    ("account", "wanted"),
+    [
+        pytest.param({}, False, id="chat only"),
+        pytest.param({"commands": {"native": True}}, True, id="commands"),
+        pytest.param({"capabilities": ["inlineButtons"]}, True, id="buttons"),
+        pytest.param({"interactions": {"callbackBaseUrl": "https://gw.example.com"}}, True, id="a way for clicks"),
+    ],
+)
+def test_a_port_is_opened_where_something_is_called_back(account: dict[str, Any], wanted: bool) -> None:
+    """A gateway that only chats listens nowhere."""
+    made, _ = loaded(account)
+    assert is_wanted(made.config, made.accounts) is wanted
 
 
 async def test_it_serves_on_the_configured_address() -> None:

@@ -12,6 +12,7 @@ from oc_trio.core.obligations import Source
 from oc_trio.core.slash import BUILT_IN, INVALID_TOKEN, PROCESSING
 from oc_trio.sandbox.outgoing import Answer, Outgoing
 from oc_trio.sandbox.refusal import Refused
+from tests.logbook import Logbook
 from tests.runtime.house import MAIN, House, a_house
 
 
@@ -182,7 +183,7 @@ async def test_calls_are_refused_while_the_server_cannot_confirm(autojump_clock:
         assert house.admitted == []
 
 
-async def test_without_permission_nothing_is_served(autojump_clock: MockClock) -> None:
+async def test_without_permission_nothing_is_served(autojump_clock: MockClock, logbook: Logbook) -> None:
     """A bot that may not register answers 503 and goes on trying."""
     async with a_house(admin=False).lived_in() as house:
         await trio.sleep(1)
@@ -192,6 +193,8 @@ async def test_without_permission_nothing_is_served(autojump_clock: MockClock) -
         house.team.roles[house.bot.id] = "team_user team_admin"
         await trio.sleep(20)
         assert len(triggers(house)) == len(BUILT_IN)
+        assert logbook.said("mattermost: failed to register slash commands")
+        assert logbook.said("mattermost: native slash commands enabled but no commands could be registered")
 
 
 async def test_a_restart_reuses_what_is_there(autojump_clock: MockClock) -> None:

@@ -10,7 +10,6 @@ Times are seconds since the start of the test. Nothing here waits for real.
 
 import sqlite3
 import ssl
-import traceback
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from random import Random
@@ -32,12 +31,16 @@ from oc_trio.ids import AccountId
 from oc_trio.runtime.env import Env
 from oc_trio.runtime.gateway import Gateway
 from oc_trio.runtime.wiring import Wiring
+from oc_trio.sandbox.compact import dump
 from oc_trio.sandbox.exchange import SandboxRequest, SandboxResponse
 from oc_trio.sandbox.faults import Faults
 from oc_trio.sandbox.http_transport import SandboxTransport
-from oc_trio.sandbox.records import Channel, Post, User
+from oc_trio.sandbox.hub import Broadcast
+from oc_trio.sandbox.records import Channel, Post, Team, User
 from oc_trio.sandbox.stream_face import serve_websocket_stream
+from oc_trio.sandbox.views import reaction_view
 from oc_trio.sandbox.world import Bot, World
+from oc_trio.sandbox.writing import Change
 from oc_trio.store.store import Store, open_store
 
 URL = "http://mm.test"
@@ -105,6 +108,7 @@ class Town:
     alice: User
     bob: User
     bot: Bot
+    team: Team
     square: Channel
     journal: sqlite3.Connection
     store: Store
@@ -112,6 +116,7 @@ class Town:
     stage: Stage = field(factory=Stage)
     streams: list[trio.abc.Stream] = field(factory=list)
     gateway: Gateway | None = None
+    account: AccountId = ACCOUNT
     _ended: trio.Event = field(factory=trio.Event)
     _serial: int = 0
 
@@ -204,13 +209,17 @@ class Town:
 
     def edit(self, post: Post, text: str) -> None:
         """The author changes a post's words."""
-        from oc_trio.sandbox.writing import Change
-
         self.world.writing.edit(self.world.users.get(post.user_id), post.id, Change(message=text))
 
     def delete(self, post: Post | str) -> None:
         """The first user of the world, its admin, deletes a post."""
         self.world.writing.delete(self.alice, post if isinstance(post, str) else post.id)
+
+    def react(self, post: Post, emoji: str, *, by: User | None = None) -> None:
+        """A person puts a reaction on a post."""
+        reaction = self.world.reactions.add((by or self.alice).id, post, emoji)
+        told = {"reaction": dump(reaction_view(reaction))}
+        self.world.hub.publish("reaction_added", told, Broadcast(channel_id=post.channel_id))
 
     def direct(self) -> Channel:
         """Alice's direct channel with the bot."""
@@ -317,19 +326,8 @@ async def open_town(nursery: trio.Nursery) -> AsyncGenerator[Town, None]:
     journal = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     try:
         async with open_store(journal) as store:
-            town = Town(world, nursery, weather, alice, bob, bot, square, journal, store, now_ms)
+            town = Town(world, nursery, weather, alice, bob, bot, team, square, journal, store, now_ms)
             yield town
             await town.stop()
     finally:
         journal.close()
-
-
-def errors_of(logs: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The error lines of a captured log, with the exception's text where there is one."""
-    found = []
-    for line in logs:
-        if line.get("log_level") in ("error", "critical"):
-            problem = line.get("exc_info")
-            detail = "".join(traceback.format_exception(problem)) if isinstance(problem, BaseException) else ""
-            found.append(f"{line.get('event')} {line.get('problem', '')} {detail}")
-    return found

@@ -67,7 +67,10 @@ class WatermarkFirst(Admissions):
         marks = Watermarks(self._engine)
         if admission.watermark:
             await marks.advance(
-                admission.account, admission.channel_id, admission.trigger, admission.create_at  # type: ignore[arg-type]
+                admission.account,
+                admission.channel_id,
+                admission.trigger,
+                admission.create_at,  # type: ignore[arg-type]
             )
         return await super().admit(admission)
 

@@ -90,7 +90,7 @@ def _answered(found: Findings) -> Iterator[str]:
                 if not any(token.startswith(f"q{question.number}v") for token in found.model.silent):
                     yield f"{name} ended silently: {owed.reason}"
             case "cancelled":
-                if not _may_be_cancelled(found, question):
+                if not _may_be_cancelled(found, question, owed):
                     yield f"{name} was cancelled without a reason that counts: {owed.reason}"
 
 
@@ -125,8 +125,12 @@ def _failed(found: Findings, question: Question, owed: Owed) -> Iterator[str]:
             yield f"{_name(question)} failed although its model did not: {owed.reason}"
 
 
-def _may_be_cancelled(found: Findings, question: Question) -> bool:
+def _may_be_cancelled(found: Findings, question: Question, owed: Owed) -> bool:
     if question.is_deleted or _kicked(found, question):
+        return True
+    if found.plan.queue == "interrupt" and any(
+        other.session == owed.session and other.serial > owed.serial for other in found.owed.values()
+    ):
         return True
     return any(place == question.place and at >= question.asked_at for at, place in found.town.stops)
 

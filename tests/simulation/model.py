@@ -5,20 +5,21 @@ Equal questions get equal answers, so an answer that was decided before a crash 
 
 import random
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from attrs import define, field
 
-from oc_trio.agent.port import Role, ToolResult, TurnRequest
-from oc_trio.agent.scripted import CallTool, Pause, Say, ScriptedAgent, Step
+from oc_trio.agent.port import Message, Role, ToolResult, TurnRequest
+from oc_trio.agent.scripted import CallTool, Hear, Pause, ScriptedAgent, Step
 from oc_trio.agent.stream import EventStream
 from oc_trio.core.context import CURRENT_HEADER
-from oc_trio.core.turn_events import Failed, Final, Thinking
+from oc_trio.core.turn_events import Failed, Final, TextDelta, Thinking
 from oc_trio.errors import AgentUnavailable
 from tests.simulation.chronicle import Chronicle
 
 TOKEN = re.compile(r"\[(q\d+v\d+)\]")
+Script = Generator[Step, "ToolResult | tuple[Message, ...] | None", None]
 _WORDS = "the bell of the old tower rings at noon and the market opens under its shadow every day".split()
 
 
@@ -52,12 +53,11 @@ class Model:
     def answer(self, tokens: tuple[str, ...]) -> str:
         """The whole answer to these questions, the same at every attempt."""
         rng = random.Random(f"{self.seed} {tokens}")
-        long = 160 if rng.random() < 0.1 else 24
-        count = rng.randint(3, long)
+        count = rng.randint(90, 120) if rng.random() < 0.06 else rng.randint(3, 12)
         words = [rng.choice(_WORDS) for _ in range(count)]
         return f"Re {' '.join(tokens)}: {' '.join(words)} (end {tokens[-1]})"
 
-    def script(self, request: TurnRequest) -> Iterator[Step]:
+    def script(self, request: TurnRequest) -> Iterable[Step]:
         tokens = asked(request)
         attempt = self.attempts[tokens] = self.attempts.get(tokens, 0) + 1
         self.chronicle.tell("model", f"is asked {' '.join(tokens)}, attempt {attempt}")
@@ -67,7 +67,7 @@ class Model:
             self.forgotten.append(f"a completed tool call of {tokens} was forgotten")
         return self._steps(tokens, rng, has_result)
 
-    def _steps(self, tokens: tuple[str, ...], rng: random.Random, has_result: bool) -> "Iterator[Step]":
+    def _steps(self, tokens: tuple[str, ...], rng: random.Random, has_result: bool) -> Script:
         fate = rng.random() if rng.random() < self.trouble else 1.0
         text = self.answer(tokens)
         delay = rng.choice((0.0, 0.02, 0.1, 0.4)) if rng.random() < self.slow else rng.choice((0.0, 0.01, 0.05))
@@ -78,26 +78,47 @@ class Model:
         if rng.random() < 0.2:
             yield Thinking("hm ")
         if rng.random() < 0.25 and not has_result:
-            result: ToolResult | None = yield CallTool("look", {"at": tokens[0]})
-            assert result is not None
+            yield CallTool("look", {"at": tokens[0]})
             yield Pause(0.0)
             self.tools_done[tokens] = self.tools_done.get(tokens, 0) + 1
+        if rng.random() < 0.3:
+            heard: tuple[Message, ...] | None = yield Hear()
+            tokens = tuple(dict.fromkeys((*tokens, *(token for each in heard or () for token in _current(each)))))
+            text = self.answer(tokens)
         if fate < 0.3:
             self.silent.update(tokens)
             yield Final("", silent_reason="nothing to say")
             return
         if fate < 0.6:
             self.failed.update(tokens)
-            yield Say(text[: rng.randint(5, len(text))], delay)
+            yield from _say(text[: rng.randint(5, len(text))], delay, rng)
             yield Failed("The model broke off.", "scripted failure")
             return
         if fate < 0.7:
             yield Pause(rng.uniform(5.0, 25.0))
-        yield Say(text, delay)
+        yield from _say(text, delay, rng)
+        yield Final(text)
+
+
+def _say(text: str, delay: float, rng: random.Random) -> Script:
+    """A few pieces with pauses between them; nobody needs every word in a piece of its own."""
+    cuts = sorted({0, len(text), *(rng.randint(1, len(text)) for _ in range(rng.randint(0, 4)))})
+    for start, end in zip(cuts, cuts[1:]):
+        if delay:
+            yield Pause(delay * (end - start) / 6)
+        yield TextDelta(text[start:end])
 
 
 def asked(request: TurnRequest) -> tuple[str, ...]:
     """The tokens of what is to be answered, without those of the history around it."""
-    last = next(message for message in reversed(request.messages) if message.role is Role.USER)
-    current = last.text.rpartition(CURRENT_HEADER)[2]
-    return tuple(TOKEN.findall(current)) or ("q0v0",)
+    users: list[Message] = []
+    for message in reversed(request.messages):
+        if message.role is Role.USER:
+            users.append(message)
+        elif message.role is Role.ASSISTANT and not message.tool_calls:
+            break  # an earlier turn's answer
+    return tuple(dict.fromkeys(token for message in reversed(users) for token in _current(message)))
+
+
+def _current(message: Message) -> list[str]:
+    return TOKEN.findall(message.text.rpartition(CURRENT_HEADER)[2])

@@ -144,7 +144,7 @@ class Network:
 
     def _trip(self, request: httpx.Request, what: str) -> _Trip:
         rng, climate = self.rng, self.climate
-        up, down = rng.uniform(0.001, 0.04), rng.uniform(0.001, 0.02)
+        up, down = rng.uniform(0.001, 0.04), 0.0
         if climate is FAIR and not self.is_down:
             return _Trip(what, up, down, "")
         if rng.random() < climate.slow:
@@ -177,7 +177,8 @@ class Network:
             if answer is None:
                 answer = self._lagging(trip, await self._inner.handle_async_request(request))
             self._note(trip, request, answer.status_code)
-            await trio.sleep(trip.down)
+            if trip.down:
+                await trio.sleep(trip.down)
             if trip.mishap == "silent_answer":
                 return
             if trip.mishap == "lost_answer":
@@ -266,7 +267,6 @@ class FrameFaults(Faults):
             self._held[connection] = frame
             return Deliver(())
         return Deliver((frame,))
-
 
 
 @frozen(eq=False)

@@ -140,9 +140,9 @@ def plan(seed: int, kinds: tuple[str, ...] | None = None) -> Plan:
         deeds += _around(rng, at, deed)
     return Plan(
         deeds=tuple(sorted(deeds, key=lambda deed: deed[0])),
-        queue=rng.choice(("followup", "followup", "collect")),
+        queue=rng.choice(("followup", "collect", "steer", "interrupt")),
         reply_to=rng.choice(("off", "off", "all")),
-        throttle_ms=rng.choice((250, 1200)),
+        throttle_ms=rng.choice((400, 1200)),
         drain_seconds=rng.choice((0, 3, 10)),
         trouble=rng.choice((0.0, 0.3)),
         slow=rng.choice((0.2, 0.8)),
@@ -151,11 +151,11 @@ def plan(seed: int, kinds: tuple[str, ...] | None = None) -> Plan:
 
 
 def _questions(rng: random.Random, end: float) -> Iterator[tuple[float, Deed]]:
-    for _ in range(rng.randint(2, 7)):
+    for _ in range(rng.randint(2, 5)):
         author = rng.choice(("alice", "bob"))
         how = rng.choice(("mention", "mention", "direct", "direct", "chatter", "reply"))
         place = author if how == "direct" else rng.choice(("square", "market"))
-        burst = rng.choice((1, 1, 1, 1, 2, 6))
+        burst = rng.choice((1, 1, 1, 1, 1, 2, 5))
         yield rng.uniform(0.1, end), Ask(author, place, how, rng.choice(_WORDS), burst)
 
 
@@ -173,8 +173,17 @@ def _people(rng: random.Random, end: float) -> Iterator[tuple[float, Deed]]:
 def _weather(rng: random.Random, end: float, kinds: tuple[str, ...]) -> Iterator[tuple[float, Deed]]:
     climate = FAIR
     if "rest" in kinds:
-        names = ("slow", "unreachable", "lost_request", "lost_answer", "silent_answer", "limited", "broken",
-                 "gateway_timeout", "thread_race")
+        names = (
+            "slow",
+            "unreachable",
+            "lost_request",
+            "lost_answer",
+            "silent_answer",
+            "limited",
+            "broken",
+            "gateway_timeout",
+            "thread_race",
+        )
         bad = {name: rng.choice((0.05, 0.15, 0.33)) for name in names if rng.random() < 0.35}
         climate = evolve(climate, **bad)
     if "frames" in kinds:
@@ -206,11 +215,11 @@ def _operations(rng: random.Random, end: float, kinds: tuple[str, ...]) -> Itera
 
 def _around(rng: random.Random, at: float, deed: Deed) -> Iterator[tuple[float, Deed]]:
     """Questions right before and after something breaks, in one place: there the seams are."""
-    if rng.random() < 0.4:
+    if rng.random() < 0.5:
         return
     author = rng.choice(("alice", "bob"))
     place = rng.choice((author, "square", "market"))
     how = "direct" if place == author else "mention"
     after = at + (deed.seconds if isinstance(deed, RestartServer) else 0.0)
     for when in (at + rng.uniform(0.0, 0.1), after + rng.uniform(0.0, 3.0), after + rng.uniform(2.0, 9.0)):
-        yield when, Ask(author, place, how, rng.choice(_WORDS), rng.choice((1, 1, 1, 3)))
+        yield when, Ask(author, place, how, rng.choice(_WORDS), rng.choice((1, 1, 1, 1, 3)))

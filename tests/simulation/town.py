@@ -143,9 +143,7 @@ class Town:
         ]
         return sorted(found, key=lambda post: post.create_at)
 
-    def _post(
-        self, author: str, channel: records.Channel, text: str, thread: Question | None
-    ) -> records.Post | None:
+    def _post(self, author: str, channel: records.Channel, text: str, thread: Question | None) -> records.Post | None:
         root = "" if thread is None else thread.post.root_id or thread.post.id
         try:
             return self.world.post_as(self.people[author], channel, text, root_id=root)

@@ -1,0 +1,144 @@
+"""The operators' HTTP face, as a plain ASGI app: probes, metrics, status. Reads only; changes nothing, asks no secret.
+
+GET /livez /readyz     text for probes: 200, or 503 and why not
+GET /metrics           Prometheus text
+GET /status.json       everything, for machines and for `oc-trio status`
+GET /                  the same as a page that refreshes itself
+"""
+
+import json
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import trio
+from attrs import frozen
+
+import oc_trio
+from oc_trio.errors import OcTrioError
+from oc_trio.telemetry.health import Health
+from oc_trio.telemetry.metrics import Metrics
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Journal = Callable[[], Awaitable[Mapping[str, Any]]]
+
+_PAGE = Path(__file__).parent / "page"
+_FILES = {
+    "/": ("status.html", "text/html; charset=utf-8"),
+    "/status.css": ("status.css", "text/css"),
+    "/status.js": ("status.js", "text/javascript"),
+}
+_HEADERS = [
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'self'; img-src data:; frame-ancestors 'none'"),
+    (b"x-content-type-options", b"nosniff"),
+]
+_JOURNAL_SECONDS = 2.0
+# A page on the internet could name a host that resolves to 127.0.0.1; its requests would carry that name.
+_LOCAL_HOSTS = {"", "localhost", "127.0.0.1", "[::1]"}
+
+
+@frozen
+class Answer:
+    """What one request gets."""
+
+    status: int
+    body: bytes
+    content_type: str = "text/plain; charset=utf-8"
+
+
+@frozen(eq=False)
+class AdminApp:
+    """Get it from `build_admin_app`."""
+
+    health: Health
+    metrics: Metrics
+    metrics_path: str
+    journal: Journal | None
+    now_ms: Callable[[], int]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            for phase in ("startup", "shutdown"):
+                await receive()
+                await send({"type": f"lifespan.{phase}.complete"})
+            return
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        answer = await self.answer(scope["method"], scope["path"], _host(scope))
+        headers = [(b"content-type", answer.content_type.encode()), *_HEADERS]
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        body = b"" if scope["method"] == "HEAD" else answer.body
+        await send({"type": "http.response.body", "body": body})
+
+    async def answer(self, method: str, path: str, host: str) -> Answer:
+        await trio.lowlevel.checkpoint()
+        if host not in _LOCAL_HOSTS:
+            return Answer(403, b"this address is for this machine only\n")
+        if method not in ("GET", "HEAD"):
+            return Answer(405, b"only GET is answered here\n")
+        match path:
+            case "/livez":
+                return _probe(f"stuck: {', '.join(self.health.stuck_parts())}" if self.health.stuck_parts() else "")
+            case "/readyz":
+                return _probe("" if self.health.snapshot()["ready"] else self.health.status_line())
+            case "/status.json":
+                status = json.dumps(await self.status(), indent=2, ensure_ascii=False)
+                return Answer(200, status.encode(), "application/json")
+            case self.metrics_path:
+                return Answer(200, self.metrics.render(), "text/plain; version=0.0.4; charset=utf-8")
+        if path not in _FILES:
+            return Answer(404, b"there is nothing here\n")
+        name, content_type = _FILES[path]
+        return Answer(200, (_PAGE / name).read_bytes(), content_type)
+
+    async def status(self) -> dict[str, Any]:
+        """Everything known, as plain JSON values; times in milliseconds since the epoch."""
+        now = self.now_ms()
+        return {
+            "version": oc_trio.__version__,
+            "pid": os.getpid(),
+            "now": now,
+            **self.health.snapshot(),
+            "stuck": list(self.health.stuck_parts()),
+            "journal": await self._journal(),
+        }
+
+    async def _journal(self) -> dict[str, Any]:
+        """Row counts; a journal that fails or dawdles is part of the status, not a failure of it."""
+        await trio.lowlevel.checkpoint()
+        if self.journal is None:
+            return {}
+        with trio.move_on_after(_JOURNAL_SECONDS):
+            try:
+                return dict(await self.journal())
+            except OcTrioError as problem:
+                return {"error": str(problem)}
+        return {"error": f"no answer within {_JOURNAL_SECONDS:g} s"}
+
+
+def build_admin_app(
+    health: Health,
+    metrics: Metrics,
+    *,
+    now_ms: Callable[[], int],
+    metrics_path: str = "/metrics",
+    journal: Journal | None = None,
+) -> AdminApp:
+    """The app; an empty `metrics_path` serves none. `journal` gives what the journal counts."""
+    return AdminApp(health, metrics, metrics_path, journal, now_ms)
+
+
+def _probe(problem: str) -> Answer:
+    return Answer(503, f"{problem}\n".encode()) if problem else Answer(200, b"ok\n")
+
+
+def _host(scope: Scope) -> str:
+    """The Host header without its port."""
+    value = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
+    host, colon, port = value.rpartition(":")
+    return host.lower() if colon and port.isdigit() else value.lower()

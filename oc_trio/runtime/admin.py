@@ -1,0 +1,56 @@
+"""The admin API beside the accounts: started late, stopped last, and never a reason not to answer people."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import trio
+from attrs import asdict
+
+from oc_trio.config.load import Loaded
+from oc_trio.store.store import Store
+from oc_trio.telemetry.health import Health
+from oc_trio.telemetry.log import get_logger
+from oc_trio.telemetry.metrics import Metrics
+
+log = get_logger(part="admin")
+
+SOCKET = "admin.sock"
+# The HTTP server costs tens of milliseconds to import: after the first account is live, or at the latest then.
+LATEST_START_SECONDS = 2.0
+
+
+def admin_socket(loaded: Loaded) -> Path:
+    """Where the gateway of this configuration listens for commands of this machine."""
+    named = loaded.config.gateway.admin.socket
+    return Path(named).expanduser() if named else loaded.state_dir / SOCKET
+
+
+async def run_admin(
+    loaded: Loaded, health: Health, metrics: Metrics, store: Store, *, ready: trio.Event, now_ms: Callable[[], int]
+) -> None:
+    """Serve until cancelled; a socket or port that can't be had is logged, and the gateway goes on without."""
+    with trio.move_on_after(LATEST_START_SECONDS):
+        await ready.wait()
+    from oc_trio.admin.app import build_admin_app
+    from oc_trio.admin.server import ListenFailed, serve_admin
+
+    async def journal() -> Mapping[str, Any]:
+        return asdict(await store.stats())
+
+    admin, metering = loaded.config.gateway.admin, loaded.config.metrics
+    app = build_admin_app(
+        health,
+        metrics,
+        now_ms=now_ms,
+        metrics_path=metering.path if metering.enabled else "",
+        journal=journal,
+    )
+    try:
+        async with trio.open_nursery() as nursery:
+            where = await nursery.start(partial(serve_admin, app, path=admin_socket(loaded), port=admin.port or None))
+            log.info("admin API", at=list(where))
+    except* ListenFailed as group:
+        for problem in group.exceptions:
+            log.error("no admin API", problem=str(problem))

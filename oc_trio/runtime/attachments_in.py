@@ -1,0 +1,102 @@
+"""Files that people attach, as a model gets them: images as images, texts within a budget, the rest by name and size.
+
+What a file is, its content decides; a file that can't be had leaves the line that OpenClaw leaves.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+
+import trio
+from attrs import define, field
+
+from oc_trio.agent.port import ImagePart
+from oc_trio.core.context import label
+from oc_trio.core.entities import FileInfo
+from oc_trio.errors import MattermostError, PayloadError
+from oc_trio.ids import FileId
+from oc_trio.mattermost.files import FileService
+from oc_trio.mattermost.sniff import TEXT
+
+# What the model APIs take.
+IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+MOST_IMAGES = 10
+TEXT_BUDGET = 60_000  # characters of a turn's files, about 15,000 tokens
+READ_SECONDS = 120.0
+_LONGEST_NAME = 512
+_BACKTICKS = re.compile(r"`{3,}")
+
+
+@define(eq=False)
+class AttachmentReader:
+    """Reads the files of one turn; budgets are shared by its messages. `limit` is in bytes per file (mediaMaxMb)."""
+
+    files: FileService
+    limit: int
+    takes_images: bool
+    images: list[ImagePart] = field(init=False, factory=list)
+    _text_left: int = field(init=False, default=TEXT_BUDGET)
+
+    async def below(self, text: str, file_ids: Sequence[FileId]) -> str:
+        """`text` with its files described below it."""
+        lines = await self.describe(file_ids)
+        return "\n".join(part for part in (text, lines) if part)
+
+    async def describe(self, file_ids: Sequence[FileId]) -> str:
+        """Lines to go below a message, empty without files; images are added to `images`."""
+        parts, missing = list[str](), list[str]()
+        for file_id in dict.fromkeys(file_ids):
+            try:
+                with trio.fail_after(READ_SECONDS):
+                    parts.append(await self._one(file_id))
+            except (MattermostError, trio.TooSlowError):
+                missing.append(await self._name(file_id))
+        if missing:
+            count = "attachment" if len(missing) == 1 else f"{len(missing)} attachments"
+            names = " ".join(json.dumps(name, ensure_ascii=False) for name in missing if name)
+            parts.append(f"[mattermost {count} unavailable] {names}".rstrip())
+        return "\n".join(parts)
+
+    async def _one(self, file_id: FileId) -> str:
+        info = await self.files.api.files.info(file_id)
+        if info.size > self.limit:
+            return f"{_head(info, info.mime_type)}; it is too large to be read]"
+        try:
+            found = await self.files.download(file_id, limit=self.limit)
+        except PayloadError:  # the description was not honest
+            return f"{_head(info, info.mime_type)}; it is too large to be read]"
+        if found.mime_type in IMAGES and self.takes_images and len(self.images) < MOST_IMAGES:
+            self.images.append(ImagePart(found.mime_type, found.content))
+            return f"{_head(info, found.mime_type)}; the image is attached]"
+        if found.mime_type == TEXT:
+            return self._inlined(info, found.content.decode("utf-8", "replace"))
+        return f"{_head(info, found.mime_type)}; its content is not shown]"
+
+    def _inlined(self, info: FileInfo, text: str) -> str:
+        if self._text_left <= 0:
+            return f"{_head(info, TEXT)}; its content is not shown]"
+        shown = text[: self._text_left]
+        self._text_left -= len(shown)
+        longest = max((len(run) for run in _BACKTICKS.findall(shown)), default=2)
+        fence = "`" * (longest + 1)
+        cut = f"\n[{len(text) - len(shown)} more characters are not shown]" if len(shown) < len(text) else ""
+        return f"{_head(info, TEXT)}]\n{fence}\n{shown.rstrip()}\n{fence}{cut}"
+
+    async def _name(self, file_id: FileId) -> str:
+        try:
+            return label((await self.files.api.files.info(file_id)).name, _LONGEST_NAME)
+        except MattermostError:
+            return ""
+
+
+def _head(info: FileInfo, mime_type: str) -> str:
+    return f"[file {label(info.name, _LONGEST_NAME)}, {mime_type or 'unknown type'}, {_size(info.size)}"
+
+
+def _size(count: int) -> str:
+    size, unit = float(count), "bytes"
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if size < 1024 or unit == "GiB":
+            break
+        size /= 1024
+    return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"

@@ -1,0 +1,87 @@
+"""Messages that the gateway sends besides answers (a tool's, a schedule's): through the journal, by the account itself.
+
+Each message is durable before its first post goes out. Whoever sends may stop waiting, or be cancelled: the delivery
+goes on, and what a shutdown interrupts is finished by the next start.
+"""
+
+from collections.abc import Sequence
+
+import trio
+from attrs import define, field, frozen
+
+from oc_trio.core.obligations import OutboxKind
+from oc_trio.errors import MattermostRejected, MattermostUnavailable
+from oc_trio.ids import OutboxId, PostId
+from oc_trio.runtime.delivery import Delivery, Letter
+from oc_trio.runtime.outbound import Parcel
+
+# Beyond this something sends in a loop: the sender is told instead of the journal filled.
+MOST_UNDER_WAY = 200
+
+
+@frozen
+class Carried:
+    """`posts` that stand; `problems` names what the server refused for good."""
+
+    posts: tuple[PostId, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+@define(eq=False)
+class _Journey:
+    done: trio.Event = field(factory=trio.Event)
+    posts: list[PostId] = field(factory=list)
+    problems: list[str] = field(factory=list)
+
+
+@define(eq=False)
+class Postbox:
+    """One account's; deliveries run as children of `nursery`."""
+
+    delivery: Delivery
+    nursery: trio.Nursery
+    _under_way: int = 0
+
+    async def send(self, parcel: Parcel, name: str) -> Carried:
+        """Deliver all pieces in order, for as long as it takes. `name` is unique: the same name is sent once.
+
+        Cancelling the call leaves the delivery under way. Raises MattermostUnavailable when too many are.
+        """
+        letters = letters_of(parcel, name)
+        if self._under_way >= MOST_UNDER_WAY:
+            raise MattermostUnavailable(f"{MOST_UNDER_WAY} messages are waiting to be sent already")
+        await self.delivery.queue(letters)
+        journey = _Journey()
+        self._under_way += 1
+        self.nursery.start_soon(self._carry, letters, journey)
+        await journey.done.wait()
+        return Carried(tuple(journey.posts), tuple(journey.problems))
+
+    async def _carry(self, letters: Sequence[Letter], journey: _Journey) -> None:
+        try:
+            for letter in letters:
+                try:
+                    journey.posts.append(await self.delivery.post_until_done(letter))
+                except MattermostRejected as refusal:
+                    journey.problems.append(str(refusal))
+        finally:
+            self._under_way -= 1
+            journey.done.set()
+
+
+def letters_of(parcel: Parcel, name: str) -> tuple[Letter, ...]:
+    """A message as the outbox keeps it: one row per post, addressed to a person while the channel is not open."""
+    return tuple(
+        Letter(
+            id=OutboxId(f"{name}.{number}"),
+            channel_id=parcel.channel_id,
+            message=piece.text,
+            kind=OutboxKind.MESSAGE,
+            root_id=parcel.root_id,
+            seq=number,
+            props=piece.props,
+            file_ids=piece.file_ids,
+            to_user=parcel.place.user_id,
+        )
+        for number, piece in enumerate(parcel.pieces)
+    )

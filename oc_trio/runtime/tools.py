@@ -1,0 +1,49 @@
+"""The tools of a turn: the message tool, the MCP servers', further boxes; held to the agent's rules."""
+
+from collections.abc import Callable, Mapping
+
+from attrs import define, field
+
+from oc_trio.agent.port import Toolbox
+from oc_trio.agent.toolbox import SEPARATOR, Approve, LocalTools, RuledToolbox, ToolPolicy
+from oc_trio.config.agents import ToolRules
+from oc_trio.core.inbound import InboundMessage
+from oc_trio.runtime.mcp_servers import ToolServers
+from oc_trio.runtime.message_tool import MessageTool
+
+
+@define(eq=False)
+class ToolBench:
+    """One account's tools. `extra` are further boxes by namespace; `approval` makes who is asked for a turn's calls:
+    without it, calls that need approval are denied.
+    """
+
+    message: MessageTool
+    servers: ToolServers = field(factory=ToolServers)
+    extra: dict[str, Toolbox] = field(factory=dict)
+    approval: Callable[[InboundMessage], Approve] | None = None
+
+    def for_turn(self, here: InboundMessage, rules: ToolRules) -> Toolbox:
+        """What the agent that answers `here` may use."""
+        boxes: Mapping[str, Toolbox] = {
+            "": LocalTools([self.message.tool(here)]),
+            **self.servers.boxes,
+            **self.extra,
+        }
+        approve = self.approval(here) if self.approval is not None else None
+        return RuledToolbox(boxes, policy_of(rules, self.servers), approve)
+
+
+def policy_of(rules: ToolRules, servers: ToolServers) -> ToolPolicy:
+    """The operator's rules; `files.*` and `files__*` both mean the tools of the server `files`."""
+    return ToolPolicy(
+        allow=_spelled(rules.allow),
+        deny=_spelled(rules.deny),
+        approve=(*_spelled(rules.approve), *servers.approve),
+        limits=servers.limits,
+    )
+
+
+def _spelled(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    # Model APIs take no dot in a tool's name, so a dot can only part the server from its tool.
+    return tuple(pattern.replace(".", SEPARATOR, 1) for pattern in patterns)

@@ -1,0 +1,139 @@
+"""What probes, Prometheus and operators are told, and who is told nothing."""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from oc_trio.admin.app import AdminApp, build_admin_app
+from oc_trio.errors import StoreError
+from oc_trio.ids import AccountId
+from oc_trio.telemetry.health import Health
+from oc_trio.telemetry.metrics import Metrics
+
+NOON = 1_700_000_000_000
+MAIN = AccountId("default")
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = NOON
+
+    def __call__(self) -> int:
+        return self.now
+
+
+def make(
+    journal: Callable[[], Awaitable[Mapping[str, Any]]] | None = None, **more: Any
+) -> tuple[AdminApp, Health, Clock]:
+    clock = Clock()
+    health = Health(clock)
+    return build_admin_app(health, Metrics(), now_ms=clock, journal=journal, **more), health, clock
+
+
+async def call(
+    app: AdminApp, path: str, method: str = "GET", host: str = "localhost"
+) -> tuple[int, str, dict[str, str]]:
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    async def receive() -> dict[str, Any]:
+        raise AssertionError("no request here has a body")
+
+    scope = {"type": "http", "method": method, "path": path, "headers": [(b"host", host.encode())]}
+    await app(scope, receive, send)
+    headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    return sent[0]["status"], sent[1]["body"].decode(), headers
+
+
+async def test_ready_means_serving_and_live() -> None:
+    """Neither a live account while stopping nor a phase without accounts is ready; why not is in the answer."""
+    app, health, _ = make()
+    assert await call(app, "/readyz") == (503, "starting\n", (await call(app, "/readyz"))[2])
+    health.phase = "serving"
+    health.update(MAIN, state="auth_failed", bot="bot")
+    status, body, _ = await call(app, "/readyz")
+    assert (status, body) == (503, "serving; default: auth_failed as @bot\n")
+    health.update(MAIN, state="live")
+    assert (await call(app, "/readyz"))[:2] == (200, "ok\n")
+    health.phase = "draining"
+    assert (await call(app, "/readyz"))[0] == 503
+
+
+async def test_alive_until_a_part_breaks_its_promise(autojump_clock: trio.testing.MockClock) -> None:
+    """A part that stopped making progress is named."""
+    app, health, _ = make()
+    health.progress("listener", within_s=10)
+    assert (await call(app, "/livez"))[:2] == (200, "ok\n")
+    await trio.sleep(11)
+    assert (await call(app, "/livez"))[:2] == (503, "stuck: listener\n")
+
+
+async def test_metrics() -> None:
+    """The exposition format, where the configuration says, or nowhere."""
+    app, *_ = make(metrics_path="/m")
+    app.metrics.restarts.labels("default").inc()
+    status, body, headers = await call(app, "/m")
+    assert status == 200
+    assert 'oc_trio_account_restarts_total{account="default"} 1.0' in body
+    assert headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert (await call(make(metrics_path="")[0], "/metrics"))[0] == 404
+
+
+async def test_status() -> None:
+    """One JSON object with the gateway's phase, its accounts and what the journal counts."""
+
+    async def journal() -> Mapping[str, Any]:
+        return {"open_obligations": 3}
+
+    app, health, _ = make(journal)
+    health.update(MAIN, state="live", bot="bot")
+    status = json.loads((await call(app, "/status.json"))[1])
+    assert status["now"] == NOON
+    assert status["accounts"][0]["bot"] == "bot"
+    assert status["journal"] == {"open_obligations": 3}
+    assert status["ready"] is False
+
+
+async def _broken() -> Mapping[str, Any]:
+    raise StoreError("the disk is full")
+
+
+async def _slow() -> Mapping[str, Any]:
+    await trio.sleep_forever()
+    raise AssertionError
+
+
+@pytest.mark.parametrize(("journal", "said"), [(_broken, "the disk is full"), (_slow, "no answer within 2 s")])
+async def test_a_journal_in_trouble_is_part_of_the_status(
+    journal: Callable[[], Awaitable[Mapping[str, Any]]], said: str, autojump_clock: trio.testing.MockClock
+) -> None:
+    """The rest of the status is told all the same."""
+    status, body, _ = await call(make(journal)[0], "/status.json")
+    assert (status, json.loads(body)["journal"]) == (200, {"error": said})
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "host", "status"),
+    [
+        pytest.param("/", "GET", "localhost:9000", 200, id="page"),
+        pytest.param("/status.js", "GET", "127.0.0.1", 200, id="its script"),
+        pytest.param("/", "HEAD", "[::1]:9000", 200, id="head"),
+        pytest.param("/status.json", "GET", "", 200, id="no host, as over the socket"),
+        pytest.param("/", "POST", "localhost", 405, id="nothing can be changed"),
+        pytest.param("/../app.py", "GET", "localhost", 404, id="only its own files"),
+        pytest.param("/status.json", "GET", "evil.example", 403, id="a name that was bent to loopback"),
+        pytest.param("/status.json", "GET", "localhost.evil.example:9000", 403, id="a longer name"),
+    ],
+)
+async def test_who_gets_what(path: str, method: str, host: str, status: int) -> None:
+    """Only reading, only its own pages, only by this machine's names."""
+    got, body, headers = await call(make()[0], path, method, host)
+    assert got == status
+    assert (body == "") == (method == "HEAD")
+    assert headers["content-security-policy"].startswith("default-src 'self'")

@@ -1,0 +1,63 @@
+"""The admin API on real sockets: who may connect, what is left behind, and what happens when it can't be had."""
+
+import socket
+import stat
+from pathlib import Path
+
+import httpx
+import pytest
+import trio
+
+from oc_trio.admin.app import AdminApp, build_admin_app
+from oc_trio.admin.server import ListenFailed, serve_admin
+from oc_trio.telemetry.health import Health
+from oc_trio.telemetry.metrics import Metrics
+
+
+def app() -> AdminApp:
+    return build_admin_app(Health(lambda: 0), Metrics(), now_ms=lambda: 0)
+
+
+async def test_socket_and_port(tmp_path: Path) -> None:
+    """Both answer; the socket is its owner's alone, replaces a dead one, and is gone at the end."""
+    path = tmp_path / "admin.sock"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    async with trio.open_nursery() as nursery:
+
+        async def serve(task_status: trio.TaskStatus[tuple[str, ...]]) -> None:
+            await serve_admin(app(), path=path, port=0, task_status=task_status)
+
+        named, url = await nursery.start(serve)
+        assert named == f"unix:{path}"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=str(path))) as local:
+            assert (await local.get("http://localhost/livez")).text == "ok\n"
+        async with httpx.AsyncClient() as http:
+            assert (await http.get(f"{url}/livez")).text == "ok\n"
+            assert "text/html" in (await http.get(url)).headers["content-type"]
+        nursery.cancel_scope.cancel()
+    assert not path.exists()
+
+
+async def test_what_can_not_be_had(tmp_path: Path) -> None:
+    """A port in use, a folder that is not there, a path that is too long: said in words."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ListenFailed, match=f"127.0.0.1:{port} can't be used: Address already in use"):
+            await serve_admin(app(), port=port)
+    with pytest.raises(ListenFailed, match="No such file or directory"):
+        await serve_admin(app(), path=tmp_path / "missing" / "admin.sock")
+    with pytest.raises(ListenFailed, match="too long"):
+        await serve_admin(app(), path=tmp_path / ("x" * 120))
+
+
+async def test_a_file_is_not_replaced(tmp_path: Path) -> None:
+    """Only a socket that was left behind makes way."""
+    precious = tmp_path / "admin.sock"
+    precious.write_text("mine")
+    with pytest.raises(ListenFailed):
+        await serve_admin(app(), path=precious)
+    assert precious.read_text() == "mine"

@@ -1,0 +1,97 @@
+"""What an agent gets of attached files: images, texts within the budget, markers, and the line for what is missing."""
+
+from typing import Any
+
+from oc_trio.agent.scripted import Say
+from oc_trio.core.turn_events import ToolStatus
+from oc_trio.runtime import attachments_in
+from oc_trio.sandbox.exchange import SandboxRequest, SandboxResponse
+from tests.runtime.town import Town
+
+PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 40
+assert ToolStatus
+
+
+def attach(town: Town, *files: tuple[str, bytes]) -> tuple[str, ...]:
+    return tuple(town.world.files.add(town.alice.id, town.square.id, name, data).id for name, data in files)
+
+
+async def asked(town: Town, *files: tuple[str, bytes], images: bool = True, **settings: Any) -> Any:
+    """The last message of the request that a post with these files makes."""
+    models = {"providers": {"stage": {"models": [{"id": "play", "images": images}]}}}
+    await town.start(settings, models=models)
+    town.script = [Say("ok")]
+    town.say("@helper look", file_ids=attach(town, *files))
+    await town.settled()
+    return town.stage.requests[-1].messages[-1]
+
+
+async def test_an_image_for_a_model_that_takes_them(town: Town) -> None:
+    """It goes along as an image; the text names it."""
+    message = await asked(town, ("a.png", PNG))
+    assert [(image.mime, image.data) for image in message.images] == [("image/png", PNG)]
+    assert "look\n[file a.png, image/png, 48 bytes; the image is attached]" in message.text
+
+
+async def test_an_image_for_a_model_that_does_not(town: Town) -> None:
+    """It is a marker with name, type and size."""
+    message = await asked(town, ("a.png", PNG), images=False)
+    assert message.images == ()
+    assert "[file a.png, image/png, 48 bytes; its content is not shown]" in message.text
+
+
+async def test_a_text_is_inlined_whatever_it_is_called(town: Town) -> None:
+    """Content decides; the fence is longer than any inside."""
+    message = await asked(town, ("notes.exe", b"one\n```\ntwo\n```\n"))
+    assert "[file notes.exe, text/plain, 16 bytes]\n````\none\n```\ntwo\n```\n````" in message.text
+
+
+async def test_the_text_budget_is_shared(town: Town) -> None:
+    """What does not fit is said; later texts become markers."""
+    size = attachments_in.TEXT_BUDGET
+    message = await asked(town, ("a.txt", b"a" * (size + 5)), ("b.txt", b"bb"))
+    assert message.text.count("more characters are not shown]") == 1
+    assert "its content is not shown]" in message.text
+
+
+async def test_a_binary_that_calls_itself_an_image_is_a_marker(town: Town) -> None:
+    """The type is by content."""
+    message = await asked(town, ("a.png", b"\x7fELF\0\0"))
+    assert message.images == ()
+    assert "application/x-elf" in message.text
+
+
+async def test_the_limit_is_media_max_mb(town: Town) -> None:
+    """A larger file is not fetched."""
+    message = await asked(town, ("big.bin", b"\1" * 200_000), mediaMaxMb=0.1)
+    assert "195.3 KiB; it is too large to be read]" in message.text
+    assert town.calls("GET", "/info") > 0
+
+
+async def test_a_file_that_cannot_be_had_leaves_the_documented_line(town: Town) -> None:
+    """The message is answered all the same; names are quoted."""
+
+    async def broken(request: SandboxRequest) -> SandboxResponse | None:
+        is_download = "/files/" in request.path and not request.path.endswith("/info")
+        return SandboxResponse(500, (), b"") if is_download else None
+
+    town.weather.before_rules.append(broken)
+    message = await asked(town, ("a.txt", b"a"), ('b"[x].txt', b"b"))
+    assert message.text.count("[mattermost 2 attachments unavailable]") == 1
+    assert '"a.txt"' in message.text
+    assert '"b\\" x .txt"' in message.text
+
+
+async def test_images_are_fetched_again_after_a_restart(town: Town) -> None:
+    """The transcript holds only text, so the resumed turn gets the image anew."""
+    models = {"providers": {"stage": {"models": [{"id": "play", "images": True}]}}}
+    await town.start(models=models)
+    town.script = [Say("one two three four five", delay=2.0)]
+    town.say("@helper look", file_ids=attach(town, ("a.png", PNG)))
+    await town.until(lambda: town.stage.requests)
+    await town.crash()
+    await town.start(models=models)
+    town.script = [Say("ok")]
+    await town.settled()
+    assert len(town.stage.requests) == 2
+    assert [image.data for image in town.stage.requests[-1].messages[-1].images] == [PNG]

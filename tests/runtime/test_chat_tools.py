@@ -1,0 +1,71 @@
+"""The tools that ask people: called as a model calls them, answered in the sandbox."""
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from oc_trio.agent.port import ToolCall, ToolResult
+from oc_trio.agent.toolbox import LocalTools
+from oc_trio.core.turn_events import ToolStatus
+from oc_trio.ids import ChannelId, SessionKey
+from oc_trio.runtime.chat_tools import chat_tools
+from oc_trio.runtime.questions import Place
+from tests.runtime.house import House, a_house
+
+
+def tools(house: House, seconds: float = 60.0) -> LocalTools:
+    place = Place(SessionKey("agent:main:x"), ChannelId(house.square.id))
+    return chat_tools(house.doors.questions, house.doors.buttons, place, seconds=seconds)
+
+
+async def test_a_question_waits_for_its_answer(autojump_clock: MockClock) -> None:
+    """The result of the call is what the person chose."""
+    results: list[ToolResult] = []
+    async with a_house().lived_in() as house, trio.open_nursery() as nursery:
+
+        async def call() -> None:
+            arguments = {"question": "Which colour?", "options": ["Red", "Blue"]}
+            results.append(await tools(house).call(ToolCall("1", "ask_user", arguments)))
+
+        nursery.start_soon(call)
+        await trio.sleep(1)
+        (post,) = house.posts()
+        await house.press(post.id, "Blue")
+        await trio.sleep(1)
+        assert [(result.text, result.status) for result in results] == [("Blue", ToolStatus.COMPLETED)]
+
+
+async def test_silence_is_said_to_the_model(autojump_clock: MockClock) -> None:
+    """The turn goes on without an answer."""
+    async with a_house().lived_in() as house:
+        result = await tools(house, 5).call(ToolCall("1", "ask_user", {"question": "Anybody?"}))
+        assert result.text == "Nobody answered in time."
+
+
+async def test_buttons_are_posted_and_work(autojump_clock: MockClock) -> None:
+    """The click comes back as a message; links are in the text."""
+    async with a_house().lived_in() as house:
+        rows = [[{"text": "Go", "callback_data": "go"}, {"text": "Docs", "url": "https://example.com"}]]
+        result = await tools(house).call(ToolCall("1", "offer_buttons", {"text": "Deploy?", "buttons": rows}))
+        assert result.text == "Posted."
+        (post,) = house.posts()
+        assert post.message == "Deploy?\n\n- [Docs](https://example.com)"
+        await house.press(post.id, "Go")
+        assert "callback_data: go" in house.admitted[0][0].text
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "words"),
+    [
+        pytest.param("ask_user", {"question": "x", "options": ["only one"]}, "2 to 25 options", id="one option"),
+        pytest.param("offer_buttons", {"text": "x", "buttons": [[{"text": "a"}]]}, "callback_data", id="no data"),
+    ],
+)
+async def test_what_cannot_be_asked_is_explained(
+    name: str, arguments: dict[str, object], words: str, autojump_clock: MockClock
+) -> None:
+    """The model reads what it did wrong, and nothing is posted."""
+    async with a_house().lived_in() as house:
+        result = await tools(house).call(ToolCall("1", name, arguments))
+        assert (result.status, words in result.text) == (ToolStatus.FAILED, True)
+        assert house.posts() == []

@@ -1,0 +1,56 @@
+"""A few seeded runs, their replay, and five broken gateways that must not get through."""
+
+import pytest
+
+from tests.simulation.broken import BROKEN
+from tests.simulation.house import Parts
+from tests.simulation.plan import KINDS, plan
+from tests.simulation.run import simulate
+
+pytestmark = pytest.mark.sim
+
+# A broken gateway has to be found out within so many runs.
+_PATIENCE = 250
+
+
+@pytest.mark.parametrize("first", range(0, 40, 10))
+def test_every_promise_is_kept(first: int) -> None:
+    """Ten seeded runs of people and trouble keep every promise."""
+    verdicts = [simulate(seed) for seed in range(first, first + 10)]
+    assert [(verdict.seed, verdict.problems) for verdict in verdicts if verdict.problems] == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_of_trouble_alone(kind: str) -> None:
+    """Each kind of trouble by itself is survived."""
+    verdicts = [simulate(seed, kinds=(kind,)) for seed in range(3)]
+    assert [(verdict.seed, verdict.problems) for verdict in verdicts if verdict.problems] == []
+
+
+@pytest.mark.parametrize("seed", [3, 19, 31])
+def test_a_seed_replays_exactly(seed: int) -> None:
+    """The same seed gives the same transcript, line by line."""
+    assert simulate(seed, detailed=True).transcript == simulate(seed, detailed=True).transcript
+
+
+def test_details_change_nothing() -> None:
+    """A failing seed can be looked at: what is told besides leaves the run as it is."""
+    told = simulate(19, detailed=True).transcript.splitlines()
+    assert set(simulate(19).transcript.splitlines()) <= set(told)
+
+
+def test_plans_differ() -> None:
+    """Each seed has a plan of its own, and always the same."""
+    assert len({str(plan(seed)) for seed in range(50)}) == 50
+    assert plan(7) == plan(7)
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_gateway_is_found_out(name: str) -> None:
+    """What one part does wrong shows as a broken promise, in a run that a sound gateway survives."""
+    parts, kinds = BROKEN[name]
+    for seed in range(_PATIENCE):
+        if simulate(seed, parts=parts, kinds=kinds).problems:
+            assert simulate(seed, parts=Parts(), kinds=kinds).problems == ()
+            return
+    pytest.fail(f"not found out within {_PATIENCE} runs")
