@@ -224,12 +224,18 @@ class Delivery:
 
     async def _address(self, row: OutboxRow) -> ChannelId:
         """The direct channel of a row's user, noted with the row. Until it is open, nothing was sent."""
+        problem: MattermostRejected | MattermostUnavailable | None = None
         try:
             channel_id = await self.open_direct(UserId(row.to_user))
         except MattermostRejected as refusal:
-            log.warning("no direct channel", account=self.account, outbox=row.id, problem=str(refusal))
-            await self.store.outbox.dead(row.id, str(refusal), self.env.now_ms())
-            raise
+            problem = _unless_final(refusal)
+        except PayloadError as failure:
+            problem = MattermostUnavailable(str(failure))
+        if isinstance(problem, MattermostRejected):
+            log.warning("no direct channel", account=self.account, outbox=row.id, problem=str(problem))
+            await self.store.outbox.dead(row.id, str(problem), self.env.now_ms())
+        if problem is not None:
+            raise problem
         await self.store.outbox.address(row.id, channel_id)
         return channel_id
 

@@ -4,6 +4,7 @@ An account's failure is its own: it is logged and started again with growing pau
 the gateway itself makes the process exit non-zero.
 """
 
+import signal
 import sqlite3
 from collections.abc import Mapping
 
@@ -32,13 +33,14 @@ from oc_trio.runtime.agents import AgentTable, build_agents
 from oc_trio.runtime.buttons import ButtonMaker
 from oc_trio.runtime.drain import Drain
 from oc_trio.runtime.edges import callback_url
+from oc_trio.runtime.journal_care import run_pruning, watch_journal
 from oc_trio.runtime.mcp_servers import ToolServers, open_tool_servers
 from oc_trio.runtime.notifier import Notifier, serve_notifier
 from oc_trio.runtime.policies import net_policy, policies
 from oc_trio.runtime.signals import serve_signals
+from oc_trio.runtime.strikes import Strikes
 from oc_trio.runtime.token import Token
 from oc_trio.runtime.wiring import Wiring
-from oc_trio.store.retention import Retention
 from oc_trio.store.store import Store
 from oc_trio.telemetry.health import Health
 from oc_trio.telemetry.log import Redactor, get_logger
@@ -48,7 +50,9 @@ log = get_logger(part="gateway")
 
 _RESTART = RetryPolicy(initial=2.0, maximum=300.0)
 _STABLE_SECONDS = 300.0
-_PRUNE_SECONDS = 3600.0
+# A process that was told twice to end has no time for a server that does not answer: the kernel ends it then, which
+# costs no more than a crash, and nothing is lost by one.
+_ABORT_SECONDS = 3
 
 
 @define(eq=False)
@@ -66,6 +70,7 @@ class Gateway:
     health: Health = field(init=False)
     ready: trio.Event = field(init=False, factory=trio.Event)
     _servers: ToolServers = field(init=False, factory=ToolServers)
+    _strikes: Strikes = field(init=False, factory=Strikes)
     _scope: trio.CancelScope = field(init=False, factory=trio.CancelScope)
 
     def __attrs_post_init__(self) -> None:
@@ -96,7 +101,8 @@ class Gateway:
                     if with_signals:
                         await nursery.start(self._signals)
                     await nursery.start(serve_notifier, notifier, self.health, self.ready)
-                    nursery.start_soon(self._prune, store)
+                    nursery.start_soon(run_pruning, store, self.loaded.config.store, self.wiring.env.now_ms)
+                    nursery.start_soon(watch_journal, store, self.health)
                     if self.has_admin:
                         nursery.start_soon(self._admin, store)
                     self.health.phase = "serving"
@@ -146,7 +152,11 @@ class Gateway:
         async def reload() -> None:
             log.warning("changes of the configuration need a restart")
 
-        await serve_signals(drain=self.stop, abort=self.abort, reload=reload, task_status=task_status)
+        def abort() -> None:
+            signal.alarm(_ABORT_SECONDS)
+            self.abort()
+
+        await serve_signals(drain=self.stop, abort=abort, reload=reload, task_status=task_status)
 
     async def _announce_stop(self, notifier: Notifier) -> None:
         await self.drain.requested.wait()
@@ -199,18 +209,8 @@ class Gateway:
             servers=self._servers,
             idle_seconds=self.loaded.config.session.idle,
             drain=self.drain,
+            strikes=self._strikes,
         )
-
-    async def _prune(self, store: Store) -> None:
-        """Retention, once an hour: the journal stays bounded."""
-        settings = self.loaded.config.store
-        kept_ms = int(settings.retention * 1000)
-        keep = Retention(seen_ms=kept_ms, ended_ms=kept_ms, transcript_ms=int(settings.transcript_retention * 1000))
-        while True:
-            removed = await store.prune(self.wiring.env.now_ms(), keep)
-            if removed:
-                log.info("pruned the journal", rows=removed)
-            await trio.sleep(_PRUNE_SECONDS)
 
 
 def _open_models(wiring: Wiring) -> httpx.AsyncClient:
