@@ -114,7 +114,7 @@ class Gateway:
                         accounts.start_soon(self._announce_stop, notifier)
                         task_status.started()
                     nursery.cancel_scope.cancel()
-            self.health.phase = "stopped"
+        self.health.phase = "stopped"
 
     async def _admin(self, store: Store) -> None:
         now_ms = self.wiring.env.now_ms
