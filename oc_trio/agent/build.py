@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import httpx
+import trio
 from attrs import field, frozen
 
 from oc_trio.agent.anthropic import DEFAULT_URL, AnthropicAgent, AnthropicSettings
@@ -11,6 +12,7 @@ from oc_trio.agent.command import CommandAgent, CommandSettings
 from oc_trio.agent.entrypoints import load_agent
 from oc_trio.agent.exchange import Deadlines
 from oc_trio.agent.fallback import FallbackAgent
+from oc_trio.agent.limited import LimitedAgent
 from oc_trio.agent.openai import OpenAIAgent, OpenAISettings
 from oc_trio.agent.port import Agent
 from oc_trio.agent.repertoire import demo_agent
@@ -25,6 +27,7 @@ class AgentSpec:
 
     `api` is `openai-completions`, `anthropic-messages`, `command`, `scripted` or the name of an installed entry point.
     `options` are fields of each request, or the settings of an installed agent; for `scripted`, `token_delay` (s).
+    `limiter` bounds the turns at the same time of all specs that share it.
     """
 
     api: str
@@ -38,6 +41,7 @@ class AgentSpec:
     fallbacks: tuple["AgentSpec", ...] = ()
     deadlines: Deadlines = Deadlines()
     patience: Patience = Patience()
+    limiter: trio.CapacityLimiter | None = field(default=None, repr=False)
     max_rounds: int = MAX_ROUNDS
 
 
@@ -53,6 +57,8 @@ def _flat(spec: AgentSpec) -> tuple[AgentSpec, ...]:
 
 def _patient(spec: AgentSpec, http: httpx.AsyncClient) -> Agent:
     agent = _single(spec, http)
+    if spec.limiter is not None:
+        agent = LimitedAgent(agent, spec.limiter)
     return RetryingAgent(agent, spec.patience) if spec.patience.attempts > 1 else agent
 
 

@@ -138,6 +138,11 @@ class LocalTools:
     def __init__(self, tools: Sequence[tuple[ToolSpec, Function]] = ()) -> None:
         self._tools = {spec.name: (spec, function) for spec, function in tools}
 
+    @classmethod
+    def joined(cls, *boxes: "LocalTools") -> "LocalTools":
+        """The tools of all `boxes` in one; of equal names the last one's."""
+        return cls([tool for box in boxes for tool in box._tools.values()])
+
     @property
     def specs(self) -> Sequence[ToolSpec]:
         return tuple(spec for spec, _ in self._tools.values())

@@ -8,11 +8,14 @@ import oc_trio
 
 # name -> (module, one-line help). A module is imported only when its command runs and holds `command`.
 COMMANDS: dict[str, tuple[str, str]] = {
+    "backup": ("backup", "Copy the journal while it is in use."),
     "buttons": ("buttons", "Sign buttons for posts of your own scripts."),
+    "commands": ("commands", "List or remove the slash commands on the server."),
     "config": ("config", "Check, show or translate the configuration."),
     "cron": ("cron", "List and run scheduled messages."),
     "demo": ("demo", "Try it here: a chat page, an agent and the gateway in one process."),
     "directory": ("directory", "List the bot, people, channels and members."),
+    "doctor": ("doctor", "Examine everything that a start needs."),
     "explain": ("explain", "Say what was decided about a post, and why."),
     "message": ("message", "Send, edit, delete, react and read as the bot."),
     "pairing": ("pairing", "Let people in who asked to write to the bot."),

@@ -81,7 +81,9 @@ def approve(code: str, config_path: str | None, account: str | None, *, as_json:
             return row, ""
         if row.account not in loaded.accounts:
             return row, f"account {row.account} is not configured"
-        return row, await tell(loaded.accounts[row.account], row.user_id, APPROVED, key=f"paired.{row.approved_at}")
+        return row, await tell(
+            loaded, loaded.accounts[row.account], row.user_id, APPROVED, key=f"paired.{row.approved_at}"
+        )
 
     row, trouble = with_journal(config_path, work, connect=notify)
     if row is None:

@@ -42,7 +42,7 @@ class ContextVisibility(Enum):
 
 
 class AllowBots(Enum):
-    """Whether posts by other bots and by webhooks are answered."""
+    """Whether posts by other bots are answered. Posts by webhooks and plugins never are."""
 
     OFF = "off"
     MENTIONS = "mentions"

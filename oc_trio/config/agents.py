@@ -22,7 +22,7 @@ class Identity:
     """`identity` of an agent."""
 
     name: str = key("", "Name used in prefixes, and understood as a mention.")
-    emoji: str = key("", "Emoji used beside the name.")
+    emoji: str = key("", "Emoji understood as a mention, as the name is.")
 
 
 @frozen
@@ -76,7 +76,7 @@ class AgentDefaults:
 class AgentEntry:
     """`agents.entries.<id>`: what differs from `agents.defaults`. None means: as in the defaults."""
 
-    name: str = key("", "A name for people.")
+    name: str = key("", "A name for people, shown by `/status`.")
     default: bool = key(False, "Answers where no binding applies; without one marked so, `main`, else the first.")
     model: ModelChoice | None = key(None, "Model and fallbacks; a bare name is the primary.", scalar="primary")
     system_prompt: str | None = key(None, "Said to the model before every conversation.")
@@ -108,7 +108,7 @@ class ModelEntry:
     """One model of a provider."""
 
     id: str = key("", "The name that the provider knows.")
-    name: str = key("", "A name for people.")
+    name: str = key("", "A name for people, shown by `/models`.")
     images: bool = key(False, "Whether it takes images.")
     context_window: int | None = key(None, "Its window in tokens; the history budget stays below it.", minimum=1)
     max_tokens: int | None = key(None, "Longest answer, in tokens.", minimum=1)

@@ -18,6 +18,7 @@ from oc_trio.config.cron_fields import cron_mistake, is_timezone
 from oc_trio.config.gateway import Bind
 from oc_trio.config.model import Config
 from oc_trio.config.parse import join, nearest
+from oc_trio.core.names import is_explosive
 from oc_trio.errors import Problem
 from oc_trio.ids import is_mattermost_id
 
@@ -163,6 +164,11 @@ def _check_patterns(patterns: Iterable[str] | None, path: str, found: Findings) 
             re.compile(pattern)
         except (re.error, RecursionError, OverflowError) as broken:
             found.wrong(join(path, index), f"is not a regular expression: {broken}")
+        else:
+            if is_explosive(pattern):
+                found.wrong(
+                    join(path, index), "repeats a repeat, which some texts make endless", "write (a+)+ as a+, for one"
+                )
 
 
 def _check_models(config: Config, found: Findings, installed_apis: Callable[[], Iterable[str]]) -> None:

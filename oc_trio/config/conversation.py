@@ -134,7 +134,8 @@ class Inbound:
 
     debounce: float = key(
         0.0,
-        "Wait this long for more posts by the same person, and answer them together.",
+        "In a conversation at rest, wait this long for more posts by the same person, and answer them together. Posts "
+        "that open threads of their own are answered there.",
         name="debounceMs",
         scale=0.001,
         minimum=0,
@@ -184,7 +185,7 @@ class ChatCommands:
         'Who may use them, by channel (`mattermost`, or `"*"`); unset means everyone the access rules admit.'
     )
     owner_allow_from: tuple[str, ...] = key(
-        (), "User ids of owners, who may also use commands that change the gateway."
+        (), "User ids of owners, who may use chat commands whatever `allowFrom` says."
     )
 
 

@@ -103,7 +103,13 @@ class Catchup:
     enabled: bool = key(True, "Answer posts that were made while the connection or the gateway was down.")
     max_age: float = key(24 * 3600.0, "Leave older ones alone.", name="maxAgeHours", scale=3600, above=0, maximum=720)
     max_posts: int = key(200, "At most this many per channel; the channel is told when more were left out.", minimum=1)
-    overlap: int = key(20, "Posts read again before the last one seen.", minimum=1, maximum=200)
+    overlap: float = key(
+        30.0,
+        "How far before the last post seen is read again, against clocks and late replicas.",
+        name="overlapSeconds",
+        minimum=0,
+        maximum=3600,
+    )
     concurrency: int = key(4, "Channels read at the same time.", minimum=1, maximum=32)
     second_pass: float = key(
         10.0,
@@ -140,7 +146,7 @@ class Connection:
 class AccountSettings:
     """Everything that may differ from account to account. `base_url` is normalised, `bot_token` read, in `accounts`."""
 
-    name: str = key("", "A name for people.")
+    name: str = key("", "A name for people; `/status` and the log show it.")
     enabled: bool = key(True, "Whether the account runs.")
     bot_token: Secret = key(
         NO_SECRET, "The bot's access token: text, or `{ source = ... }`. Default account: also `MATTERMOST_BOT_TOKEN`."

@@ -56,8 +56,8 @@ This page is generated from the declarations in `oc_trio/config`: `python script
 def reference() -> str:
     """The whole page."""
     parts = [INTRODUCTION]
-    for path, cls, doc in _tables(Config, "", ""):
-        rows = [_row(entry) for entry in all_keys(cls) if entry.name == "accounts" or not _inner(entry)]
+    for path, cls, doc in all_tables(Config, "", ""):
+        rows = [_row(entry) for entry in all_keys(cls) if entry.name == "accounts" or not inner_table(entry)]
         if not rows:
             continue
         parts.append(
@@ -68,18 +68,18 @@ def reference() -> str:
     return "".join(parts)
 
 
-def _tables(cls: type, path: str, doc: str) -> Iterator[tuple[str, type, str]]:
+def all_tables(cls: type, path: str, doc: str) -> Iterator[tuple[str, type, str]]:
     """Each table with the path to it, depth first; accounts repeat their parent and are left out."""
     if path:
         yield path, cls, doc
     for entry in all_keys(cls):
-        inner = _inner(entry)
+        inner = inner_table(entry)
         if inner and entry.name != "accounts":
             cls_inner, suffix = inner
-            yield from _tables(cls_inner, f"{path}.{entry.name}".lstrip(".") + suffix, entry.spec.doc)
+            yield from all_tables(cls_inner, f"{path}.{entry.name}".lstrip(".") + suffix, entry.spec.doc)
 
 
-def _inner(entry: Key) -> tuple[type, str] | None:
+def inner_table(entry: Key) -> tuple[type, str] | None:
     """The class of the table that a key holds, and how its path goes on."""
     declared = unwrap_optional(entry.declared)
     if _is_table(declared):

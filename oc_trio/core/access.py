@@ -10,7 +10,7 @@ from typing import Any
 from attrs import field, frozen
 
 from oc_trio.core.chat import Chat, ChatKind, Sender
-from oc_trio.core.events import Post
+from oc_trio.core.events import ChannelType, Post
 from oc_trio.ids import ChannelId, TeamId, UserId, is_mattermost_id
 
 _GROUP_PREFIX = "accessgroup:"
@@ -52,8 +52,9 @@ class Origin(Enum):
 class AccessPolicy:
     """The settings behind `authorise`; entries are as the operator wrote them.
 
-    `access_groups` maps a name to its members. `only_team` and `only_channels` narrow everything but direct chats
-    further; None means no such limit, an empty set means nowhere.
+    `access_groups` maps a name to its members. `bot_allow_from` holds the ids of the bots that `AllowBots.LIST` hears.
+    `only_teams` and `only_channels` narrow everything but direct chats further; None means no such limit, an empty set
+    means nowhere.
     """
 
     dm_policy: DmPolicy = DmPolicy.PAIRING
@@ -63,7 +64,8 @@ class AccessPolicy:
     access_groups: Mapping[str, tuple[str, ...]] = field(factory=dict, hash=False)
     match_names: bool = False
     allow_bots: AllowBots = AllowBots.OFF
-    only_team: TeamId | None = None
+    bot_allow_from: tuple[str, ...] = ()
+    only_teams: frozenset[TeamId] | None = None
     only_channels: frozenset[ChannelId] | None = None
 
 
@@ -160,10 +162,10 @@ def _direct(sender: Sender, policy: AccessPolicy, paired: frozenset[UserId] | No
     explain = not sender.is_bot and origin is not Origin.REACTION
     if policy.dm_policy is DmPolicy.DISABLED:
         return Access(False, "dm_policy_disabled", explain)
-    if _listed(sender, policy.allow_from, policy):
+    if _goes_by_bot_list(sender, policy):
+        return _listed_bot(sender, policy)
+    if is_listed(sender, policy.allow_from, policy):
         return Access(True, "dm_open" if policy.dm_policy is DmPolicy.OPEN else "dm_allowlisted")
-    if sender.is_bot and policy.allow_bots is AllowBots.LIST:
-        return Access(False, "bot_not_listed")
     if policy.dm_policy is not DmPolicy.PAIRING:
         return Access(False, "dm_policy_not_allowlisted", explain)
     if paired is None:
@@ -176,8 +178,9 @@ def _direct(sender: Sender, policy: AccessPolicy, paired: frozenset[UserId] | No
 
 
 def _outside(chat: Chat, policy: AccessPolicy) -> Access | None:
-    # A group channel belongs to no team, so a limit to one says nothing about it.
-    if policy.only_team is not None and chat.team_id and chat.team_id != policy.only_team:
+    # A group message belongs to no team, so a limit to some says nothing about it; any other channel whose team could
+    # not be found out is refused.
+    if policy.only_teams is not None and chat.type is not ChannelType.GROUP and chat.team_id not in policy.only_teams:
         return Access(False, "team_not_allowed")
     if policy.only_channels is not None and chat.channel_id not in policy.only_channels:
         return Access(False, "channel_not_allowed")
@@ -187,29 +190,39 @@ def _outside(chat: Chat, policy: AccessPolicy) -> Access | None:
 def _group(sender: Sender, policy: AccessPolicy) -> Access:
     if policy.group_policy is GroupPolicy.DISABLED:
         return Access(False, "group_policy_disabled")
-    entries = policy.group_allow_from or policy.allow_from
-    must_be_listed = bool(sender.is_bot) and policy.allow_bots is AllowBots.LIST
-    if policy.group_policy is GroupPolicy.OPEN and not must_be_listed:
+    if _goes_by_bot_list(sender, policy):
+        return _listed_bot(sender, policy)
+    if policy.group_policy is GroupPolicy.OPEN:
         return Access(True, "group_open")
-    if _listed(sender, entries, policy):
+    entries = policy.group_allow_from or policy.allow_from
+    if is_listed(sender, entries, policy):
         return Access(True, "group_allowlisted")
-    if must_be_listed:
-        return Access(False, "bot_not_listed")
     if not any(normalise_entry(entry) for entry in entries):
         return Access(False, "group_policy_empty_allowlist")
     return Access(False, "group_policy_not_allowlisted")
 
 
-def _listed(sender: Sender, entries: Iterable[str], policy: AccessPolicy) -> bool:
+def _goes_by_bot_list(sender: Sender, policy: AccessPolicy) -> bool:
+    return bool(sender.is_bot) and policy.allow_bots is AllowBots.LIST
+
+
+def _listed_bot(sender: Sender, policy: AccessPolicy) -> Access:
+    """Bots are named by id alone: no wildcard, no name and no group of people lets one in."""
+    ids = {normalise_entry(entry) for entry in policy.bot_allow_from} - {"", "*"}
+    if normalise_entry(sender.user_id) in ids:
+        return Access(True, "bot_listed")
+    return Access(False, "bot_not_listed")
+
+
+def is_listed(sender: Sender, entries: Iterable[str], policy: AccessPolicy) -> bool:
+    """Whether a list names the sender: by id, by "*", by a group of the policy, by name only where names count."""
     wanted = {normalise_entry(sender.user_id)} - {""}
     name = normalise_entry(sender.username)
     # A user may take somebody's id for a name, so what looks like an id is compared with ids only.
     if policy.match_names and name and not is_mattermost_id(name):
         wanted.add(name)
     expanded = set(_expand(entries, policy.access_groups))
-    if "*" in expanded and not (sender.is_bot and policy.allow_bots is AllowBots.LIST):
-        return True
-    return not wanted.isdisjoint(expanded)
+    return "*" in expanded or not wanted.isdisjoint(expanded)
 
 
 def _expand(entries: Iterable[str], groups: Mapping[str, tuple[str, ...]]) -> Iterable[str]:

@@ -81,6 +81,7 @@ class Bot:
 class Inbound:
     """One post with everything a decision needs to know, looked up beforehand.
 
+    `named` says that the text calls the agent by name (`names`), which counts as a mention where a person wrote it.
     `participated_at` is when the bot last spoke in the post's thread (0 never, milliseconds); `is_command` says that
     the text, without the mention, is a text command; `edited` that the post came as an edit; `mentioned_before` that
     the text before it already had the mention.
@@ -95,6 +96,7 @@ class Inbound:
     is_command: bool = False
     edited: bool = False
     mentioned_before: bool = False
+    named: bool = False
 
 
 @frozen
@@ -128,13 +130,14 @@ def decide(inbound: Inbound, policy: AccessPolicy, rules: ChatRules) -> Decision
 def gate(inbound: Inbound, rules: ChatRules, *, bots: AllowBots = AllowBots.OFF) -> Decision:
     """Whether the post of an admitted sender speaks to the bot.
 
-    A bot among `AllowBots.MENTIONS` has to name us even in a direct chat; no bot is answered for having spoken in a
-    thread, or two of them would never stop.
+    A bot among `AllowBots.MENTIONS` has to write our @username even in a direct chat; no bot is answered for having
+    spoken in a thread, or two of them would never stop.
     """
-    mentioned = rules.answer_mentions and is_mentioned_in(inbound.post, inbound.bot.username)
+    from_bot = inbound.sender.is_bot is not False
+    named = inbound.named and not from_bot
+    mentioned = rules.answer_mentions and (named or is_mentioned_in(inbound.post, inbound.bot.username))
     if inbound.edited:
         return _edited(inbound, rules, mentioned=mentioned)
-    from_bot = inbound.sender.is_bot is not False
     if mentioned:
         return _addressed("mention")
     if from_bot and bots is not AllowBots.LIST:

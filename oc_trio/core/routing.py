@@ -58,13 +58,16 @@ class Binding:
 
 @frozen
 class RoutingRules:
-    """The settings behind `route`."""
+    """The settings behind `route`. `identity_links` names the person behind a user id, where several ids are one
+    person's; the direct messages of all of them share a session.
+    """
 
     default_agent: AgentId = AgentId("main")
     bindings: tuple[Binding, ...] = ()
     dm_scope: DmScope = DmScope.PER_CHANNEL_PEER
     group_scope: GroupScope = GroupScope.PER_GROUP
     main_key: str = "main"
+    identity_links: Mapping[UserId, str] = field(factory=dict, hash=False)
     reply_to_mode: ReplyToMode = ReplyToMode.OFF
     reply_to_mode_by_kind: Mapping[ChatKind, ReplyToMode] = field(factory=dict, hash=False)
 
@@ -146,11 +149,12 @@ def _base_session(
     dm_scope = (binding.dm_scope if binding else None) or rules.dm_scope
     group_scope = (binding.group_scope if binding else None) or rules.group_scope
     if chat.kind is ChatKind.DIRECT:
+        peer = rules.identity_links.get(user, user)
         tail = {
             DmScope.MAIN: rules.main_key,
-            DmScope.PER_PEER: f"direct:{user}",
-            DmScope.PER_CHANNEL_PEER: f"mattermost:direct:{user}",
-            DmScope.PER_ACCOUNT_CHANNEL_PEER: f"mattermost:{account}:direct:{user}",
+            DmScope.PER_PEER: f"direct:{peer}",
+            DmScope.PER_CHANNEL_PEER: f"mattermost:direct:{peer}",
+            DmScope.PER_ACCOUNT_CHANNEL_PEER: f"mattermost:{account}:direct:{peer}",
         }[dm_scope]
     elif group_scope is GroupScope.MAIN or chat.kind is None:
         tail = rules.main_key

@@ -16,6 +16,8 @@ from oc_trio.errors import MattermostUnavailable
 
 MAX_WAITERS = 2000
 MAX_WAIT = 30.0
+# How often those ask who only want to know; many may, so not more often.
+_ROOM_SECONDS = 0.25
 
 
 @define(eq=False)
@@ -73,6 +75,17 @@ class RateBudget:
             if self._waiting:
                 self._waiting[0][2].turn.set()
 
+    async def room(self, lane: Lane) -> bool:
+        """Return when `lane` could make a call now, without making it; true if that took a wait.
+
+        For callers who want to be free to change their mind until then: inside `acquire` a call is as good as made.
+        """
+        has_waited = False
+        while (wait := _ROOM_SECONDS if self._waiting else self._peek(lane)) > 0.0:
+            has_waited = True
+            await trio.sleep(max(wait, _ROOM_SECONDS))
+        return has_waited
+
     def observe(self, headers: Mapping[str, str], *, latency: float, limited: bool, retry_after: float | None) -> None:
         """Learn from an answer: its `X-Ratelimit-*` headers, `latency` in seconds, and whether it was a 429."""
         now = trio.current_time()
@@ -97,6 +110,9 @@ class RateBudget:
             if wait <= 0.0:
                 return
             await trio.sleep(wait)
+
+    def _peek(self, lane: Lane) -> float:
+        return take(self._bucket, lane, trio.current_time())[1]
 
     def _take(self, lane: Lane) -> float:
         self._bucket, wait = take(self._bucket, lane, trio.current_time())

@@ -133,6 +133,7 @@ class CommandRegistrar:
                 return None
 
     async def _create(self, command: SlashCommand) -> SlashCommand | None:
+        made: SlashCommand | None = None
         try:
             # Shielded: between the server's answer and our note, a stop would orphan the command with its token.
             with trio.CancelScope(shield=True), trio.move_on_after(SAVE_SECONDS) as budget:
@@ -146,7 +147,7 @@ class CommandRegistrar:
             # Somebody else's, which we could not see.
             log.warning("slash command is taken", command=command.trigger, **self.log_fields)
             return None
-        if budget.cancelled_caught:
+        if budget.cancelled_caught or made is None:
             raise PayloadError(f"/{command.trigger} was not created within {SAVE_SECONDS:g} s")
         log.info("slash command registered", command=command.trigger, **self.log_fields)
         return made

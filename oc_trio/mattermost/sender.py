@@ -1,7 +1,8 @@
-"""Creates a post once although answers get lost: same key while the server remembers it, a look for the marker after.
+"""Creates a post once although answers get lost: the same key at every try, and a look for its marker in between.
 
-Mattermost remembers a `pending_post_id` for 30 s and gives the first post again for it; later the same key makes a
-second post. So every post carries its key in `props.oc_trio.k` as well, and in doubt we look before writing again.
+Mattermost remembers a `pending_post_id` for 30 s and gives the first post again for it; later, after a restart and on
+another node the same key makes a second post. So every post carries its key in `props.oc_trio.k` as well, and in doubt
+we look before writing again.
 """
 
 from collections.abc import Callable, Mapping
@@ -104,7 +105,7 @@ class _Attempt:
             if trio.current_time() + wait >= give_up_at:
                 raise self._gave_up(failure)
             await trio.sleep(wait)
-            found = await self._settle_doubt(give_up_at)
+            found = None if failure.code == STILL_SAVING else await self._settle_doubt(give_up_at)
             if found is not None:
                 return found
 
@@ -113,8 +114,8 @@ class _Attempt:
         return await find_marked(self.api, self.bot_id, new.channel_id, new.root_id, marker(new.props))
 
     async def _settle_doubt(self, give_up_at: float) -> Post | None:
-        """Once the key is too old to be safe: find the post, or know that it is not there."""
-        if self.doubt_since is None or trio.current_time() - self.doubt_since < SAME_KEY_SECONDS:
+        """Find the post that may be there already, or know that it is not yet."""
+        if self.doubt_since is None:
             return None
         while True:
             try:
@@ -125,7 +126,8 @@ class _Attempt:
                     raise self._gave_up(exc) from exc
                 await trio.sleep(wait)
                 continue
-            self.doubt_since = None
+            if trio.current_time() - self.doubt_since >= SAME_KEY_SECONDS:
+                self.doubt_since = None
             return found
 
     def _pause(self, failure: MattermostUnavailable) -> float:

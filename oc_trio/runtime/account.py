@@ -4,23 +4,19 @@ services (HTTP, pace, direct channels)
 └─ workers: listener, catch-up, audit, dispatcher's sessions, chat commands
 """
 
-import secrets
+from functools import partial
 
 import trio
 from attrs import field, frozen
 
 from oc_trio.config.accounts import Account
 from oc_trio.core.backoff import AUTH_RETRY, RetryPolicy, no_sooner_than
-from oc_trio.core.chat import Sender
 from oc_trio.core.entities import NewPost, User
 from oc_trio.core.events import Post
-from oc_trio.core.gating import Decision
-from oc_trio.core.obligations import OutboxKind
-from oc_trio.core.pairing import PairingPolicy, new_code, reply_text
 from oc_trio.core.queueing import QueueRules
 from oc_trio.core.ratelimit import Lane
 from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable
-from oc_trio.ids import AccountId, ChannelId, OutboxId, PostId, SessionKey, UserId
+from oc_trio.ids import AccountId, ChannelId, PostId, SessionKey, UserId
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.direct import DirectChannels, open_direct_channels
 from oc_trio.mattermost.directory import Directory
@@ -29,14 +25,18 @@ from oc_trio.mattermost.transport import Origin, Transport
 from oc_trio.runtime.acks import Acks
 from oc_trio.runtime.agents import AgentTable
 from oc_trio.runtime.attachments_in import AttachmentReader
+from oc_trio.runtime.bot_loops import BotLoops
 from oc_trio.runtime.buttons import ButtonMaker
 from oc_trio.runtime.chat_commands import CommandDesk
+from oc_trio.runtime.chat_tools import ASK
 from oc_trio.runtime.cuts import Cut
-from oc_trio.runtime.delivery import Delivery, Letter
+from oc_trio.runtime.delivery import Delivery
+from oc_trio.runtime.denials import Denials
 from oc_trio.runtime.dispatch import Dispatcher
 from oc_trio.runtime.drain import Drain
 from oc_trio.runtime.edges import direct_retry, outbound_of
 from oc_trio.runtime.fetch import Fetcher
+from oc_trio.runtime.front import Front
 from oc_trio.runtime.inbox import Inbox
 from oc_trio.runtime.intake import Intake
 from oc_trio.runtime.kit import AccountKit
@@ -48,6 +48,8 @@ from oc_trio.runtime.message_tool import MessageTool, Powers
 from oc_trio.runtime.pace import SharedPace
 from oc_trio.runtime.policies import Policies
 from oc_trio.runtime.postbox import Postbox
+from oc_trio.runtime.public_port import PublicPort
+from oc_trio.runtime.questions import ASK_SECONDS
 from oc_trio.runtime.recovery import Recovery
 from oc_trio.runtime.session import Session
 from oc_trio.runtime.slots import TaskSlot
@@ -84,6 +86,7 @@ class AccountParts:
     health: Health
     ready: trio.Event
     buttons: ButtonMaker
+    port: PublicPort
     servers: ToolServers = field(factory=ToolServers)
     idle_seconds: float = 900.0
     drain: Drain = field(factory=Drain)
@@ -185,14 +188,16 @@ class _Account:
             policies=parts.policies,
             agents=parts.agents,
             delivery=delivery,
-            pace=SharedPace(parts.policies.pacing),
+            pace=SharedPace(parts.policies.pacing, partial(parts.origin.budget.room, Lane.EDIT)),
             live=LiveDrafts(),
             late=LateWrites(delivery, api),
             acks=Acks(api, user.id, parts.policies.acks),
             previewer=parts.wiring.previewer,
+            name=parts.settings.name,
             tools=ToolBench(message_tool, parts.servers),
             reader=lambda takes_images: AttachmentReader(outbound.files, outbound.media.limit, takes_images),
             media=MediaDesk(outbound.files, Fetcher(parts.wiring.ssl_context), env, RETRIES),
+            button_props=parts.buttons.final_props if parts.port.is_wanted else lambda _channel, _rows: "",
         )
 
     async def serve(self, workers: trio.Nursery) -> None:
@@ -208,25 +213,35 @@ class _Account:
                 reload=lambda session: recovery.open_jobs(session),
                 load_rules=self._queue_rules,
                 idle_seconds=parts.idle_seconds,
+                gather_seconds=parts.policies.gather,
             )
 
         async with trio.open_nursery() as sessions:
             dispatcher = Dispatcher(sessions, make_session)
             kit.metrics.sessions.labels(kit.account).set_function(lambda: len(dispatcher))
             kit.metrics.live_drafts.labels(kit.account).set_function(lambda: kit.pace.live)
+            intake = Intake(kit, Denials(kit, sessions).explain, BotLoops(kit.account, kit.store.claims, kit.env))
             desk = CommandDesk(kit, dispatcher, sessions, trio.CapacityLimiter(_COMMANDS_AT_ONCE))
-            inbox = Inbox(kit, Intake(kit, self._refused), dispatcher, desk, parts.strikes)
+            inbox = Inbox(kit, intake, dispatcher, desk, parts.strikes)
             recovery = Recovery(kit, inbox, sessions)
             await recovery.run()
             catch_up = parts.wiring.catch_up(kit, inbox, parts.settings.catchup, workers)
             uplink = Uplink(
                 kit, parts.settings, parts.wiring, parts.token, parts.ready, inbox, catch_up, TaskSlot(workers)
             )
-            await uplink.start()
-            workers.start_soon(uplink.run_audit)
-            await parts.drain.requested.wait()
-            dispatcher.stop_intake()
-            await parts.drain.idle(lambda: dispatcher.is_idle)
+            async with parts.port.open(Front.of(kit, inbox), parts.settings, parts.buttons) as doors:
+                inbox.note, inbox.take_text = doors.note, doors.questions.take_text
+                if kit.tools is not None and parts.port.is_wanted:
+                    kit.tools.approval = doors.approval
+                    kit.tools.local.append(doors.tools)
+                    # A person may take their time; the question's own deadline comes first.
+                    kit.tools.limits[ASK.name] = ASK_SECONDS + 30
+                await uplink.start()
+                workers.start_soon(uplink.run_audit)
+                await parts.drain.requested.wait()
+                dispatcher.stop_intake()
+                # Until here answers to open questions still come in.
+                await parts.drain.idle(lambda: dispatcher.is_idle)
             dispatcher.cancel_all(reason=Cut.DRAIN.value)
             await uplink.stop()
             sessions.cancel_scope.deadline = trio.current_time() + parts.drain.seal_seconds
@@ -234,31 +249,3 @@ class _Account:
 
     async def _queue_rules(self, key: SessionKey) -> QueueRules:
         return self.kit.queue_rules(await self.kit.session_settings(key))
-
-    async def _refused(self, post: Post, sender: Sender, decision: Decision) -> None:
-        """Tell a stranger how to be let in, once; other refusals in direct chats are only logged."""
-        kit = self.kit
-        if decision.reason != "dm_policy_pairing_required":
-            return
-        policy = PairingPolicy()
-        asked = await kit.store.pairing.request(
-            kit.account,
-            sender.user_id,
-            sender.username,
-            new_code(secrets.randbelow, taken=frozenset()),
-            kit.env.now_ms(),
-            policy.ttl_ms,
-            policy.max_pending,
-        )
-        if asked.state.value != "created":
-            return
-        letter = Letter(
-            id=OutboxId(f"pair.{post.id}"),
-            channel_id=post.channel_id,
-            message=reply_text(sender.user_id, asked.code),
-            kind=OutboxKind.NOTICE,
-        )
-        try:
-            await kit.delivery.post_until_done(letter)
-        except MattermostRejected as refusal:
-            log.warning("could not send the pairing reply", account=kit.account, problem=str(refusal))

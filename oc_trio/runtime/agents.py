@@ -1,21 +1,21 @@
 """Which agent answers, with what prompt, model and tools: built once from the configuration, shared by all accounts."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 import httpx
 import trio
-from attrs import evolve, field, frozen
+from attrs import define, evolve, field, frozen
 
 from oc_trio.agent.build import AgentSpec, build_agent
 from oc_trio.agent.exchange import Deadlines
 from oc_trio.agent.port import Agent, NoTools, Toolbox
-from oc_trio.config.agents import AgentDefaults, AgentEntry, ModelChoice, ToolRules
+from oc_trio.config.agents import AgentEntry, ModelEntry, ToolRules
 from oc_trio.config.model import Config
 from oc_trio.errors import ConfigError, Problem
 from oc_trio.ids import AgentId
-from oc_trio.runtime.policies import default_agent
+from oc_trio.runtime.policies import default_agent, entries
 
 T = TypeVar("T")
 
@@ -55,71 +55,138 @@ class AgentSetup:
     thinking: str = ""
     tools: Toolbox = field(factory=NoTools)
     rules: ToolRules = ToolRules()
+    name: str = ""
     takes_images: bool = False
 
 
-@frozen(eq=False)
+@define(eq=False)
 class AgentTable:
-    """All agents of the configuration; `models` lists every `provider/model` that can be chosen."""
+    """All agents of the configuration; `models` lists every `provider/model` that can be chosen.
+
+    One table serves all accounts. `become` is the only change: turns that run keep the agent they began with.
+    """
 
     setups: Mapping[AgentId, AgentSetup]
-    by_model: Mapping[str, Agent]
+    by_model: Mapping[str, Mapping[AgentId, AgentSetup]]
     primary: Mapping[AgentId, str]
     default: AgentId
     # Turns that may run at the same time, over all conversations and accounts.
     limiter: trio.CapacityLimiter = field(factory=lambda: trio.CapacityLimiter(64))
-    # Those of `models` that take images.
-    seeing: frozenset[str] = frozenset()
+    # Names for people, of those models that have one.
+    titles: Mapping[str, str] = field(factory=dict)
+
+    def become(self, other: "AgentTable") -> None:
+        """Hold what `other` holds, from the next turn on."""
+        self.setups, self.by_model = other.setups, other.by_model
+        self.primary, self.default, self.titles = other.primary, other.default, other.titles
+        self.limiter.total_tokens = other.limiter.total_tokens
 
     @property
     def models(self) -> tuple[str, ...]:
         return tuple(sorted(self.by_model))
 
     def setup(self, agent_id: AgentId, settings: SessionSettings) -> AgentSetup:
-        """The agent as the conversation's settings want it; an unknown id is answered by the default agent."""
-        setup = self.setups.get(agent_id) or self.setups[self.default]
-        chosen = self.by_model.get(settings.model)
-        if chosen is not None:
-            setup = evolve(setup, agent=chosen, takes_images=settings.model in self.seeing)
+        """The agent as the conversation's settings want it; an unknown id is answered by the default agent.
+
+        A model that is not configured any more gives way to the agent's own.
+        """
+        known = agent_id if agent_id in self.setups else self.default
+        setup = self.by_model.get(settings.model, {}).get(known) or self.setups[known]
         return evolve(setup, thinking=settings.thinking or setup.thinking)
 
 
 def build_agents(
     config: Config, http: httpx.AsyncClient, *, make: Callable[[AgentSpec, httpx.AsyncClient], Agent] = build_agent
 ) -> AgentTable:
-    """Every agent and every model of the configuration. Raises ConfigError where one can't be built."""
-    specs = {
-        f"{name}/{model.id}": _spec(config, name, model.id)
-        for name, provider in config.models.providers.items()
-        for model in provider.models
-    }
-    main = default_agent(config)
-    entries = {AgentId(name): entry for name, entry in config.agents.entries.items()} or {main: AgentEntry()}
-    seeing = frozenset(
-        f"{name}/{model.id}"
-        for name, provider in config.models.providers.items()
-        for model in provider.models
-        if model.images
-    )
+    """Every agent with every model of the configuration. Raises ConfigError where one can't be built."""
+    workshop = _Workshop(config, http, make)
     setups, primary = {}, {}
-    for agent_id, entry in entries.items():
+    by_model: dict[str, dict[AgentId, AgentSetup]] = {model: {} for model in workshop.models}
+    for agent_id, entry in entries(config).items():
         choice = entry.model or config.agents.defaults.model
-        wanted = choice.primary or next(iter(specs), "")
-        spec = _with_fallbacks(config, wanted, choice, str(agent_id))
+        wanted = choice.primary or next(iter(workshop.models), "")
+        if not wanted:
+            path = f"agents.entries.{agent_id}.model.primary"
+            hint = "add models.providers and name one of its models"
+            raise ConfigError(Problem(path, "no model is configured", hint))
         primary[agent_id] = wanted
-        setup = _setup(make(spec, http), config.agents.defaults, entry)
-        setups[agent_id] = evolve(setup, takes_images="/".join(_split(config, wanted)) in seeing)
-    by_model = {name: make(spec, http) for name, spec in specs.items()}
+        setups[agent_id] = workshop.setup(entry, (wanted, *choice.fallbacks))
+        for model, built in by_model.items():
+            built[agent_id] = workshop.setup(entry, (model, wanted, *choice.fallbacks))
     limiter = trio.CapacityLimiter(config.agents.defaults.max_concurrent)
-    return AgentTable(setups, by_model, primary, main, limiter, seeing)
+    titles = {name: model.name for name, model in workshop.models.items() if model.name}
+    return AgentTable(setups, by_model, primary, default_agent(config), limiter, titles)
 
 
-def _with_fallbacks(config: Config, primary: str, choice: ModelChoice, agent_id: str) -> AgentSpec:
-    if not primary:
-        path = f"agents.entries.{agent_id}.model.primary"
-        raise ConfigError(Problem(path, "no model is configured", "add models.providers and name one of its models"))
-    specs = [_spec(config, *_split(config, name)) for name in (primary, *choice.fallbacks)]
-    return evolve(specs[0], fallbacks=tuple(specs[1:]))
+class _Workshop:
+    """Builds setups; the models of one provider share its limit of requests at the same time."""
+
+    def __init__(
+        self, config: Config, http: httpx.AsyncClient, make: Callable[[AgentSpec, httpx.AsyncClient], Agent]
+    ) -> None:
+        self.config, self.http, self.make = config, http, make
+        providers = config.models.providers
+        self.models = {f"{name}/{model.id}": model for name, it in providers.items() for model in it.models}
+        self.limiters = {name: trio.CapacityLimiter(provider.max_concurrent) for name, provider in providers.items()}
+
+    def setup(self, entry: AgentEntry, models: Iterable[str]) -> AgentSetup:
+        """An agent that asks the first of `models`, and the next ones while those before are unavailable."""
+        defaults = self.config.agents.defaults
+        first, *others = dict.fromkeys(models)
+        spec = self._spec(first, entry)
+        spec = evolve(spec, fallbacks=tuple(self._spec(name, entry) for name in others))
+        history = _own(entry.history_tokens, defaults.history_tokens)
+        return AgentSetup(
+            self.make(spec, self.http),
+            system_prompt=_own(entry.system_prompt, defaults.system_prompt) or DEFAULT_PROMPT,
+            history_tokens=_within_window(history, self.models.get(first), self._max_tokens(first, entry)),
+            thinking=_own(entry.thinking_default, defaults.thinking_default),
+            rules=_own(entry.tools, defaults.tools),
+            name=entry.name,
+            takes_images=self._takes_images(first),
+        )
+
+    def _takes_images(self, name: str) -> bool:
+        model = self.models.get("/".join(_split(self.config, name)))
+        return model is not None and model.images
+
+    def _max_tokens(self, name: str, entry: AgentEntry) -> int | None:
+        """The agent's limit, else everybody's, else the model's."""
+        model = self.models.get(name)
+        own = _own(entry.max_tokens, self.config.agents.defaults.max_tokens)
+        return _own(own, model.max_tokens if model is not None else None)
+
+    def _spec(self, name: str, entry: AgentEntry) -> AgentSpec:
+        provider_name, model = _split(self.config, name)
+        provider = self.config.models.providers.get(provider_name)
+        if provider is None:
+            known = ", ".join(self.config.models.providers) or "none"
+            problem = Problem("agents.defaults.model", f"no provider {provider_name!r}", f"configured: {known}")
+            raise ConfigError(problem)
+        limits = {
+            "max_tokens": self._max_tokens(name, entry),
+            "temperature": _own(entry.temperature, self.config.agents.defaults.temperature),
+        }
+        return AgentSpec(
+            api=provider.api,
+            base_url=provider.base_url,
+            api_key=provider.api_key.reveal(),
+            model=model,
+            headers={key: value.reveal() for key, value in provider.headers.items()},
+            # What an operator writes as a field of the request wins.
+            options={**{key: value for key, value in limits.items() if value is not None}, **provider.options},
+            command=provider.command,
+            env={key: value.reveal() for key, value in provider.env.items()},
+            deadlines=Deadlines(first_token=provider.first_token_limit, idle=provider.idle_limit),
+            limiter=self.limiters[provider_name],
+        )
+
+
+def _within_window(history: int, model: ModelEntry | None, max_tokens: int | None) -> int:
+    """The budget of conversation, with room for the answer in the model's window."""
+    if model is None or model.context_window is None:
+        return history
+    return max(0, min(history, model.context_window - (max_tokens or model.context_window // 4)))
 
 
 def _split(config: Config, name: str) -> tuple[str, str]:
@@ -131,33 +198,5 @@ def _split(config: Config, name: str) -> tuple[str, str]:
     return provider, model
 
 
-def _spec(config: Config, provider_name: str, model: str) -> AgentSpec:
-    provider = config.models.providers.get(provider_name)
-    if provider is None:
-        known = ", ".join(config.models.providers) or "none"
-        raise ConfigError(Problem("agents.defaults.model", f"no provider {provider_name!r}", f"configured: {known}"))
-    return AgentSpec(
-        api=provider.api,
-        base_url=provider.base_url,
-        api_key=provider.api_key.reveal(),
-        model=model,
-        headers={name: value.reveal() for name, value in provider.headers.items()},
-        options=provider.options,
-        command=provider.command,
-        env={name: value.reveal() for name, value in provider.env.items()},
-        deadlines=Deadlines(first_token=provider.first_token_limit, idle=provider.idle_limit),
-    )
-
-
 def _own(own: T | None, shared: T) -> T:
     return shared if own is None else own
-
-
-def _setup(agent: Agent, defaults: AgentDefaults, entry: AgentEntry) -> AgentSetup:
-    return AgentSetup(
-        agent,
-        system_prompt=_own(entry.system_prompt, defaults.system_prompt) or DEFAULT_PROMPT,
-        history_tokens=_own(entry.history_tokens, defaults.history_tokens),
-        thinking=_own(entry.thinking_default, defaults.thinking_default),
-        rules=_own(entry.tools, defaults.tools),
-    )

@@ -70,6 +70,7 @@ class Attempt:
             slot = TaskSlot(nursery)
             with kit.live.written(self.turn.session, self.writer):
                 kit.pace.live += 1
+                kit.metrics.live_drafts.labels(kit.account).inc()
                 try:
                     nursery.start_soon(
                         keep_typing, kit.typing, self.turn.channel_id, self.turn.root_id, kit.policies.typing_interval
@@ -80,6 +81,7 @@ class Attempt:
                     await slot.cancel_and_join(reason="the answer is complete")
                 finally:
                     kit.pace.live -= 1
+                    kit.metrics.live_drafts.labels(kit.account).dec()
                     self.running.is_steerable = False
             nursery.cancel_scope.cancel()
         if end is None:
@@ -139,6 +141,10 @@ class Attempt:
             await self.append(*so_far)
         elif setup.takes_images:
             so_far = (await kit.with_images(so_far[0], self.messages), *so_far[1:])
+        if untold := self._untold(so_far):
+            late = await kit.asked(untold, has_history=True)
+            await self.append(late)
+            so_far = (*so_far, late)
         request = TurnRequest(
             agent=message.agent,
             session=turn.session,
@@ -150,6 +156,11 @@ class Attempt:
             steering=self._steered,
         )
         return setup.agent, request
+
+    def _untold(self, so_far: Sequence[Message]) -> tuple[InboundMessage, ...]:
+        """Messages that an earlier run bound to this turn and did not come to tell; what is told carries its id."""
+        told = "\n".join(message.text for message in so_far if message.role is Role.USER)
+        return tuple(message for message in self.messages if (message.post_id or message.trigger) not in told)
 
     async def _steered(self) -> Sequence[Message]:
         """What people said since; each message is bound to this turn before the agent gets to know it."""

@@ -43,6 +43,7 @@ class CatchUp:
     def __attrs_post_init__(self) -> None:
         self._second = TaskSlot(self.nursery)
         self._policy = CatchUpPolicy(
+            overlap_ms=int(self.settings.overlap * 1000),
             max_age_ms=int(self.settings.max_age * 1000),
             max_posts=self.settings.max_posts,
             concurrency=self.settings.concurrency,

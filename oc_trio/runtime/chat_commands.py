@@ -79,7 +79,7 @@ class CommandDesk:
         if isinstance(command, (StopTurn, NewSession)):
             session = self.dispatcher.get(message.session)
             cut = Cut.STOPPED if isinstance(command, StopTurn) else Cut.RESET
-            stopped = session is not None and session.stop(reason=cut.value, drop_queue=True)
+            stopped = session is not None and session.stop(reason=cut.value, drop_queue=True, until=message.create_at)
         errand = _Errand(obligation, message, command, stopped)
         line = self._lines.get(message.session)
         if line is not None:
@@ -169,10 +169,13 @@ class CommandDesk:
         session = self.dispatcher.get(message.session)
         running = len(session.running) if session else 0
         model = settings.model or kit.agents.primary.get(message.agent, "") or "the agent's own"
+        setup = kit.agents.setups.get(message.agent)
+        agent = f"`{message.agent}`" + (f" ({setup.name})" if setup is not None and setup.name else "")
+        account = f" ({kit.name})" if kit.name else ""
         lines = [
-            f"**oc_trio** as @{kit.user.username}, {kit.health.account(kit.account).state}",
+            f"**oc_trio** as @{kit.user.username}{account}, {kit.health.account(kit.account).state}",
             f"- conversation: `{message.session}`",
-            f"- agent: `{message.agent}`, model: `{model}`, thinking: `{settings.thinking or 'default'}`",
+            f"- agent: {agent}, model: `{model}`, thinking: `{settings.thinking or 'default'}`",
             f"- {'answering now' if running else 'idle'}, {session.queued if session else 0} waiting",
         ]
         return "\n".join(lines)
@@ -195,7 +198,9 @@ class CommandDesk:
 
     def _models(self, provider: str) -> str:
         wanted = [model for model in self.kit.agents.models if not provider or model.startswith(f"{provider}/")]
-        return "\n".join(f"- `{model}`" for model in wanted) or "No models available."
+        titles = self.kit.agents.titles
+        lines = [f"- `{model}`" + (f" {titles[model]}" if model in titles else "") for model in wanted]
+        return "\n".join(lines) or "No models available."
 
     async def _set(
         self,

@@ -4,6 +4,7 @@ Knows nothing of the server it talks to but its URL and a token.
 """
 
 import os
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,10 +42,18 @@ def demo_config(base_url: str, bot_token: str, state: Path, model: DemoModel) ->
         "channels": {"mattermost": _account(base_url, bot_token)},
         "models": {"providers": {"demo": _provider(model)}},
         "agents": {"defaults": {"model": f"demo/{model.name or 'script'}"}},
-        "gateway": {"port": 0, "drainSeconds": DRAIN_SECONDS},
+        "gateway": {"port": _free_port(), "drainSeconds": DRAIN_SECONDS},
     }
     home: Mapping[str, str] = {"HOME": os.fspath(state)}
     return evolve(build(Document(values), home), state_dir=state)
+
+
+def _free_port() -> int:
+    """A port for clicks and slash commands, whose URLs are written before the port is opened."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _account(base_url: str, bot_token: str) -> dict[str, Any]:

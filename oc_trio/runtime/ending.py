@@ -39,6 +39,8 @@ class Ending:
             said = end.text
             end = evolve(end, text=writer.view.whole_reply(end.text))
             end, props = with_buttons(end, kit.button_props, turn.channel_id)
+            kit.metrics.tokens.labels(kit.account, "input").inc(end.usage.input_tokens)
+            kit.metrics.tokens.labels(kit.account, "output").inc(end.usage.output_tokens)
             await kit.store.usage.record(turn.id, kit.account, turn.session, end.usage, kit.env.now_ms())
         else:
             failure = end.for_operator

@@ -123,9 +123,10 @@ async def perform(
     except MattermostRejected as refusal:
         # The preview is kept: it may be all that people ever get to read.
         return Outcome(ObligationState.FAILED, tuple(posts), f"not delivered: {refusal}")
-    if finale.delete:
-        await delivery.delete_quietly(PostId(finale.delete))
-        posts = [post for post in posts if post != finale.delete]
+    replaced = finale.edit if finale.edit and not is_edited and posts else finale.delete
+    if replaced:
+        await delivery.delete_quietly(PostId(replaced))
+        posts = [post for post in posts if post != replaced]
     if finale.state is ObligationState.DELIVERED and not posts:
         return Outcome(ObligationState.SILENT, reason=finale.reason or "there was nothing to post")
     return Outcome(finale.state, tuple(posts), finale.reason)

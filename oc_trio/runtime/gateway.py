@@ -1,7 +1,6 @@
-"""The root of the supervision tree: signals, notifier, journal, agents, and one branch per account.
+"""The root of the supervision tree: signals, notifier, journal, agents, and one branch per account (`fleet`).
 
-An account's failure is its own: it is logged and started again with growing pauses, the others serve on. A crash of
-the gateway itself makes the process exit non-zero.
+A crash of the gateway itself makes the process exit non-zero.
 """
 
 import signal
@@ -14,7 +13,6 @@ from attrs import define, field
 
 from oc_trio.config.accounts import Account
 from oc_trio.config.load import Loaded
-from oc_trio.core.backoff import RetryPolicy
 from oc_trio.errors import (
     ConfigError,
     MattermostError,
@@ -23,20 +21,23 @@ from oc_trio.errors import (
     OcTrioError,
     Problem,
 )
-from oc_trio.ids import AccountId
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.guarded import AddressRefused
-from oc_trio.mattermost.transport import Origin, Transport, open_origin
+from oc_trio.mattermost.transport import Transport, open_origin
 from oc_trio.runtime.account import AccountParts, run_account
 from oc_trio.runtime.admin import run_admin
 from oc_trio.runtime.agents import AgentTable, build_agents
 from oc_trio.runtime.buttons import ButtonMaker
 from oc_trio.runtime.drain import Drain
 from oc_trio.runtime.edges import callback_url
+from oc_trio.runtime.fleet import Fleet, Plan
 from oc_trio.runtime.journal_care import run_pruning, watch_journal
+from oc_trio.runtime.known_secrets import secrets_of
 from oc_trio.runtime.mcp_servers import ToolServers, open_tool_servers
 from oc_trio.runtime.notifier import Notifier, serve_notifier
-from oc_trio.runtime.policies import net_policy, policies
+from oc_trio.runtime.policies import net_policy
+from oc_trio.runtime.public_port import PublicPort
+from oc_trio.runtime.reload import Changes, Reread, plans, read_again, rereader, swap
 from oc_trio.runtime.signals import serve_signals
 from oc_trio.runtime.strikes import Strikes
 from oc_trio.runtime.token import Token
@@ -48,8 +49,6 @@ from oc_trio.telemetry.metrics import Metrics
 
 log = get_logger(part="gateway")
 
-_RESTART = RetryPolicy(initial=2.0, maximum=300.0)
-_STABLE_SECONDS = 300.0
 # A process that was told twice to end has no time for a server that does not answer: the kernel ends it then, which
 # costs no more than a crash, and nothing is lost by one.
 _ABORT_SECONDS = 3
@@ -57,7 +56,10 @@ _ABORT_SECONDS = 3
 
 @define(eq=False)
 class Gateway:
-    """A gateway that serves until `drain` is over. Make one, then `await gateway.run()`."""
+    """A gateway that serves until `drain` is over. Make one, then `await gateway.run()`.
+
+    `reread` gives the configuration as it is now, by default from the same file.
+    """
 
     loaded: Loaded
     store_location: str | sqlite3.Connection
@@ -67,15 +69,19 @@ class Gateway:
     environ: Mapping[str, str] = field(factory=dict)
     redactor: Redactor = field(factory=Redactor)
     has_admin: bool = False
+    reread: Reread | None = None
     health: Health = field(init=False)
     ready: trio.Event = field(init=False, factory=trio.Event)
     _servers: ToolServers = field(init=False, factory=ToolServers)
+    port: PublicPort = field(init=False)
     _strikes: Strikes = field(init=False, factory=Strikes)
     _scope: trio.CancelScope = field(init=False, factory=trio.CancelScope)
+    _running: tuple[Fleet, AgentTable, httpx.AsyncClient] | None = field(init=False, default=None)
 
     def __attrs_post_init__(self) -> None:
         self.health = Health(self.wiring.env.now_ms)
         self.drain.seconds = self.loaded.config.gateway.drain
+        self.port = PublicPort.of(self.loaded, self.wiring.env)
 
     def stop(self, why: str) -> None:
         """Begin the drain; the first call counts."""
@@ -97,6 +103,10 @@ class Gateway:
             async with self.wiring.open_store(self.store_location) as store, _open_models(self.wiring) as http:
                 agents = build_agents(self.loaded.config, http, make=self.wiring.make_agent)
                 await self._preflight()
+
+                async def serve(plan: Plan, drain: Drain) -> None:
+                    await self._serve_account(plan, drain, store, agents)
+
                 async with open_tool_servers(self.loaded.config.mcp) as self._servers, trio.open_nursery() as nursery:
                     if with_signals:
                         await nursery.start(self._signals)
@@ -105,14 +115,19 @@ class Gateway:
                     nursery.start_soon(watch_journal, store, self.health)
                     if self.has_admin:
                         nursery.start_soon(self._admin, store)
+                    if self.port.is_wanted:
+                        await nursery.start(self.wiring.serve_port, self.port, self.metrics)
                     self.health.phase = "serving"
                     async with trio.open_nursery() as accounts:
-                        for account in self.loaded.accounts.values():
-                            accounts.start_soon(self._keep_account, account, store, agents)
+                        fleet = Fleet(accounts, serve, self.wiring.env, self.health, self.metrics)
+                        for plan in plans(self.loaded).values():
+                            fleet.start(plan, drain_seconds=self.drain.seconds)
+                        self._running = (fleet, agents, http)
                         for broken, problems in self.loaded.broken.items():
                             self.health.update(broken, state="misconfigured", detail="; ".join(map(str, problems)))
-                        accounts.start_soon(self._announce_stop, notifier)
+                        accounts.start_soon(self._announce_stop, notifier, fleet)
                         task_status.started()
+                    self.port.shutdown.set()
                     nursery.cancel_scope.cancel()
         self.health.phase = "stopped"
 
@@ -148,69 +163,63 @@ class Gateway:
             except MattermostError as problem:
                 failures.append(MattermostUnavailable(f"{account.base_url} can't be reached: {problem}"))
 
-    async def _signals(self, task_status: trio.TaskStatus[None]) -> None:
-        async def reload() -> None:
-            log.warning("changes of the configuration need a restart")
+    async def reload(self) -> Changes | None:
+        """Read the configuration again and change what differs; None where it can't be used and nothing changed."""
+        if self._running is None:
+            return None
+        fleet, agents, http = self._running
+        made: list[AgentTable] = []
 
+        def check(fresh: Loaded) -> None:
+            made.append(build_agents(fresh.config, http, make=self.wiring.make_agent))
+
+        fresh = await read_again(self.reread or rereader(self.loaded, self.environ), check)
+        if fresh is None:
+            return None
+        self.redactor.add(*secrets_of(fresh))
+        agents.become(made[-1])
+        self.drain.seconds = fresh.config.gateway.drain
+        old, self.loaded = self.loaded, fresh
+        return await swap(fleet, self.health, old, fresh)
+
+    async def _signals(self, task_status: trio.TaskStatus[None]) -> None:
         def abort() -> None:
             signal.alarm(_ABORT_SECONDS)
             self.abort()
 
-        await serve_signals(drain=self.stop, abort=abort, reload=reload, task_status=task_status)
+        await serve_signals(drain=self.stop, abort=abort, reload=self.reload, task_status=task_status)
 
-    async def _announce_stop(self, notifier: Notifier) -> None:
+    async def _announce_stop(self, notifier: Notifier, fleet: Fleet) -> None:
         await self.drain.requested.wait()
+        fleet.drain()
         notifier.stopping(self.drain.seconds + self.drain.seal_seconds)
 
-    async def _keep_account(self, account: Account, store: Store, agents: AgentTable) -> None:
-        """Run an account until the drain; a failure is logged and the account started again."""
-        failures = 0
-        while not self.drain.requested.is_set():
-            began = trio.current_time()
-            try:
-                await self._run_account(account, store, agents)
-                return
-            except (Exception, ExceptionGroup) as problem:
-                stable = trio.current_time() - began > _STABLE_SECONDS
-                failures = 0 if stable else failures + 1
-                wait = _RESTART.delay(failures, self.wiring.env.random.random())
-                self.metrics.restarts.labels(account.id).inc()
-                self.health.update(account.id, state="failed", detail=str(problem))
-                log.error(
-                    "account failed; starting it again",
-                    account=account.id,
-                    seconds=round(wait, 1),
-                    exc_info=problem if not isinstance(problem, OcTrioError) else None,
-                    problem=str(problem),
-                )
-            with trio.move_on_after(wait):
-                await self.drain.requested.wait()
-
-    async def _run_account(self, account: Account, store: Store, agents: AgentTable) -> None:
+    async def _serve_account(self, plan: Plan, drain: Drain, store: Store, agents: AgentTable) -> None:
+        account = plan.account
         transport = self.wiring.transport(account.base_url, net_policy(account))
         async with open_origin(account.base_url, self.wiring.ssl_context, http_transport=transport) as origin:
-            parts = self._parts(account, origin, store, agents)
-            await run_account(parts)
-
-    def _parts(self, account: Account, origin: Origin, store: Store, agents: AgentTable) -> AccountParts:
-        return AccountParts(
-            id=AccountId(account.id),
-            settings=account,
-            policies=policies(self.loaded.config, account),
-            origin=origin,
-            store=store,
-            agents=agents,
-            wiring=self.wiring,
-            token=Token(account.bot_token, self.environ, self.redactor.add),
-            metrics=self.metrics,
-            health=self.health,
-            ready=self.ready,
-            buttons=ButtonMaker(account.bot_token.reveal, callback_url(self.loaded.config, account), self.wiring.env),
-            servers=self._servers,
-            idle_seconds=self.loaded.config.session.idle,
-            drain=self.drain,
-            strikes=self._strikes,
-        )
+            token, callback = account.bot_token, callback_url(self.loaded.config, account)
+            await run_account(
+                AccountParts(
+                    id=plan.id,
+                    settings=account,
+                    policies=plan.policies,
+                    origin=origin,
+                    store=store,
+                    agents=agents,
+                    wiring=self.wiring,
+                    token=Token(token, self.environ, self.redactor.add),
+                    metrics=self.metrics,
+                    health=self.health,
+                    ready=self.ready,
+                    buttons=ButtonMaker(token.reveal, callback, self.wiring.env),
+                    servers=self._servers,
+                    port=self.port,
+                    idle_seconds=plan.idle_seconds,
+                    drain=drain,
+                    strikes=self._strikes,
+                )
+            )
 
 
 def _open_models(wiring: Wiring) -> httpx.AsyncClient:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import trio
 from attrs import frozen
 
+from oc_trio.agent.toolbox import Approve, LocalTools
 from oc_trio.callbacks.app import build_app
 from oc_trio.callbacks.faces import CLICK_PREFIX, ClickFace, CommandFace, Faces, HookFace
 from oc_trio.callbacks.server import TlsFiles, serve_callbacks
@@ -17,16 +18,18 @@ from oc_trio.config.accounts import Account
 from oc_trio.config.gateway import Gateway
 from oc_trio.config.model import Config
 from oc_trio.core.events import Event
+from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.netguard import Zone, classify, classify_name, literal
 from oc_trio.core.slash import CommandSpec, wanted_commands
 from oc_trio.core.sourceip import ProxyTrust, parse_networks
 from oc_trio.ids import AccountId
 from oc_trio.runtime.buttons import ButtonMaker
+from oc_trio.runtime.chat_tools import chat_tools
 from oc_trio.runtime.clicks import ClickDesk
 from oc_trio.runtime.front import Front
 from oc_trio.runtime.live_check import LiveCheck
 from oc_trio.runtime.models import ModelDesk
-from oc_trio.runtime.questions import QuestionDesk
+from oc_trio.runtime.questions import Place, QuestionDesk
 from oc_trio.runtime.slash import Registration, SlashDesk
 from oc_trio.telemetry.log import get_logger
 from oc_trio.telemetry.metrics import Metrics
@@ -41,7 +44,7 @@ class CallbackPlan:
     """One account's share of the public port: where it listens, and the URLs by which Mattermost gets there."""
 
     account: AccountId
-    command_path: str
+    command_paths: tuple[str, ...]
     command_url: str
     click_url: str
     native: bool
@@ -59,7 +62,7 @@ def plan_callbacks(
     clicks = (account.interactions.callback_base_url or base).strip().rstrip("/")
     return CallbackPlan(
         account=account.id,
-        command_path=urlsplit(url).path or commands.callback_path,
+        command_paths=_command_paths(account),
         command_url=url,
         click_url=f"{clicks}{CLICK_PREFIX}{account.id}",
         native=commands.native,
@@ -73,20 +76,20 @@ def warn_unreachable(plan: CallbackPlan, account: Account) -> None:
         return
     path = f"channels.mattermost{'' if account.id == 'default' else f'.accounts.{account.id}'}"
     if plan.native and _is_local(plan.command_url):
-        log.error(
+        log.warning(
             f"mattermost: slash commands callbackUrl resolved to {plan.command_url} (loopback) while baseUrl is "
             f"{account.base_url}. This MAY be unreachable depending on your deployment. If native slash commands don't "
             f"work, set {path}.commands.callbackUrl to a URL reachable from the Mattermost server."
         )
     if _is_local(plan.click_url):
-        log.error(
+        log.warning(
             f"mattermost: interactions callbackUrl resolved to {plan.click_url} (loopback) while baseUrl is "
             f"{account.base_url}. This MAY be unreachable depending on your deployment. If button clicks don't work, "
             f"set {path}.interactions.callbackBaseUrl to a URL reachable from the Mattermost server (e.g. your public "
             "reverse proxy URL)."
         )
     elif not account.interactions.allowed_source_ips:
-        log.error(
+        log.warning(
             f"mattermost: interactions callbackUrl is {plan.click_url}, but {path}.interactions.allowedSourceIps is "
             "empty: clicks are accepted from this machine only."
         )
@@ -94,14 +97,10 @@ def warn_unreachable(plan: CallbackPlan, account: Account) -> None:
 
 def open_faces(accounts: Mapping[AccountId, Account], hooks: HookFace | None = None) -> Faces:
     """The public surface of these accounts, with nobody behind it yet."""
-    paths: dict[str, None] = {}
-    for account in accounts.values():
-        if account.commands.native:
-            paths[account.commands.callback_path] = None
-            if account.commands.callback_url:
-                paths[urlsplit(account.commands.callback_url).path] = None
+    native = [account for account in accounts.values() if account.commands.native]
+    paths = dict.fromkeys(path for account in native for path in _command_paths(account))
     sources = {name: parse_networks(account.interactions.allowed_source_ips) for name, account in accounts.items()}
-    return Faces(tuple(path for path in paths if path), sources, hooks)
+    return Faces(tuple(paths), sources, hooks)
 
 
 def is_wanted(config: Config, accounts: Mapping[AccountId, Account]) -> bool:
@@ -141,6 +140,14 @@ class Doors:
     models: ModelDesk
     registration: Registration | None
 
+    def approval(self, here: InboundMessage) -> Approve:
+        """Asks the people where a turn runs about each call of a tool that needs it."""
+        return self.questions.approver(Place(here.session, here.channel_id, here.reply_root))
+
+    def tools(self, here: InboundMessage) -> LocalTools:
+        """What an agent can ask and offer where a turn runs."""
+        return chat_tools(self.questions, self.buttons, Place(here.session, here.channel_id, here.reply_root))
+
     def note(self, event: Event) -> None:
         """Tell the registration of teams joined and left. Never waits."""
         if self.registration is not None:
@@ -161,12 +168,20 @@ async def open_doors(front: Front, faces: Faces, plan: CallbackPlan, buttons: Bu
             if plan.native:
                 desk = SlashDesk(front, registration.book, plan.specs, LiveCheck(front.kit.api), models)
                 face = CommandFace(registration.book.registered, desk.call)
-                stack.enter_context(faces.commands(plan.account, plan.command_path, face))
+                for path in plan.command_paths:
+                    stack.enter_context(faces.commands(plan.account, path, face))
                 await nursery.start(registration.run)
             else:
                 nursery.start_soon(registration.remove_all)
             yield doors
         nursery.cancel_scope.cancel()
+
+
+def _command_paths(account: Account) -> tuple[str, ...]:
+    """The configured path and that of the URL: a proxy may pass it on or change it."""
+    commands = account.commands
+    url_path = urlsplit(commands.callback_url).path
+    return tuple(dict.fromkeys(path for path in (commands.callback_path, url_path) if path))
 
 
 def _host(gateway: Gateway) -> str:

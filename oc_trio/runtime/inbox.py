@@ -3,6 +3,8 @@
 Raises MattermostError where a fact could not be had: the listener then tells the event again after a reconnect.
 """
 
+from collections.abc import Callable
+
 from attrs import define, field
 
 from oc_trio.core.entities import Channel
@@ -21,12 +23,13 @@ from oc_trio.core.events import (
     TeamLeft,
 )
 from oc_trio.core.inbound import InboundMessage
-from oc_trio.core.obligations import Obligation, ObligationState, Source, cancelled
+from oc_trio.core.obligations import Obligation, ObligationState, Source, cancelled, silent
+from oc_trio.errors import MattermostRejected
 from oc_trio.ids import ChannelId, SessionKey
 from oc_trio.runtime.chat_commands import CommandDesk
 from oc_trio.runtime.cuts import Cut
 from oc_trio.runtime.dispatch import Dispatcher
-from oc_trio.runtime.intake import Intake
+from oc_trio.runtime.intake import Admitted, Intake
 from oc_trio.runtime.kit import AccountKit
 from oc_trio.runtime.queue import Job
 from oc_trio.runtime.reactions import note_reaction
@@ -52,6 +55,9 @@ class Inbox:
     desk: CommandDesk
     strikes: Strikes = field(factory=Strikes)
     missed: int = 0
+    # Set while the account can be called back: who hears of events, and who takes a text as the answer it waits for.
+    note: Callable[[Event], None] = lambda _event: None
+    take_text: Callable[[InboundMessage], bool] = lambda _message: False
 
     async def on_event(self, event: Event) -> None:
         if isinstance(event, Posted | PostEdited | PostDeleted):
@@ -67,6 +73,7 @@ class Inbox:
     async def _handle(self, event: Event) -> None:
         kit = self.kit
         kit.directory.note(event)
+        self.note(event)
         kit.health.update(kit.account, last_event_at=kit.env.now_ms())
         match event:
             case Posted():
@@ -127,11 +134,16 @@ class Inbox:
     async def _posted(self, post: Post, chat_type: ChannelType | None, source: Source) -> None:
         if post.user_id == self.kit.user.id and source is Source.LIVE:
             await self.kit.delivery.receipt(post)
-        admitted = await self.intake.admit(post, chat_type, source)
+        await self._hand_on(await self.intake.admit(post, chat_type, source))
+
+    async def _hand_on(self, admitted: Admitted | None) -> None:
         if admitted is None:
             return
         if admitted.command is not None:
             self.desk.submit(admitted.obligation, admitted.message, admitted.command)
+        elif self.take_text(admitted.message):
+            answered = silent("it answered a question")
+            await self.kit.store.obligations.close([admitted.obligation.id], answered, self.kit.env.now_ms())
         else:
             self.submit(admitted.obligation, admitted.message)
 
@@ -147,20 +159,26 @@ class Inbox:
             return
         obligation = await kit.store.obligations.by_trigger(kit.account, post.id)
         if obligation is None:
-            admitted = await self.intake.admit(post, None, Source.EDIT, watermark=False)
-            if admitted is not None:
-                self.submit(admitted.obligation, admitted.message)
+            await self._hand_on(await self.intake.admit(post, None, Source.EDIT, watermark=False))
             return
         if obligation.state is not ObligationState.OPEN:
             return
-        facts = await self.intake.facts(post, None)
-        message = self.intake.reread(post, facts, obligation.source)
+        post = await self._newest(post)
+        message = await self.intake.reworded(post, obligation)
         if message.text == InboundMessage.from_json(obligation.payload).text:
             return  # a pin, a preview or a reaction: the words are the same
         await kit.store.obligations.revise(obligation.id, message.to_json())
         session = self.dispatcher.get(message.session)
         if session is not None:
             session.replace(Job(obligation, message))
+
+    async def _newest(self, post: Post) -> Post:
+        """What a post says now: a resumed connection tells old edits again, and a replica may lag behind the event."""
+        try:
+            current = await self.kit.api.posts.get(post.id)
+        except MattermostRejected:
+            return post
+        return current if current.update_at > post.update_at else post
 
     async def _deleted(self, post: Post) -> None:
         kit = self.kit
@@ -174,6 +192,8 @@ class Inbox:
                 if any(job.inbound.root_id == post.id for job in session.running):
                     session.stop(reason=Cut.DELETED.value, drop_queue=True)
         obligation = await kit.store.obligations.by_trigger(kit.account, post.id)
+        if obligation is None and post.user_id != kit.user.id:
+            await self.intake.withdrawn(post)
         if obligation is not None and obligation.state is ObligationState.OPEN:
             await kit.store.obligations.close([obligation.id], cancelled(Cut.DELETED.value), kit.env.now_ms())
 

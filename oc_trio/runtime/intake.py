@@ -9,16 +9,19 @@ from collections.abc import Awaitable, Callable
 from attrs import evolve, frozen
 
 from oc_trio.core import context
-from oc_trio.core.access import authorise, refuse_post
+from oc_trio.core.access import authorise, is_listed, refuse_post
 from oc_trio.core.chat import Chat, Sender
 from oc_trio.core.chat_commands import ChatCommand, parse_command
 from oc_trio.core.events import ChannelType, Post
 from oc_trio.core.gating import Decision, Inbound, Verdict, decide, spoken_text
 from oc_trio.core.inbound import InboundMessage
+from oc_trio.core.mentions import agent_text
+from oc_trio.core.names import is_named
 from oc_trio.core.obligations import Obligation, Source
 from oc_trio.core.routing import Route, route
 from oc_trio.errors import MattermostError, MattermostRejected
-from oc_trio.ids import ChannelId, ThreadRoot, UserId
+from oc_trio.ids import ChannelId, SessionKey, ThreadRoot, UserId
+from oc_trio.runtime.bot_loops import BotLoops
 from oc_trio.runtime.kit import AccountKit
 from oc_trio.store.admission import ADMIT, CONTEXT, DENY, IGNORE, Admission
 from oc_trio.telemetry.log import get_logger
@@ -37,29 +40,49 @@ class Admitted:
     command: ChatCommand | None
 
 
+@frozen
+class Case:
+    """One post as far as it is known: its facts, the way of an answer (None in an unknown place), and what the agent or
+    the command reads of it.
+    """
+
+    facts: Inbound
+    way: Route | None
+    text: str
+    command: ChatCommand | None
+
+
 @frozen(eq=False)
 class Intake:
-    """Decides and admits posts of one account; `refused` tells a sender, where a refusal is to be explained."""
+    """Decides and admits posts of one account; `explain` tells a sender, where a refusal is to be explained."""
 
     kit: AccountKit
-    refused: Callable[[Post, Sender, Decision], Awaitable[None]]
+    explain: Callable[[Post, Sender, Decision], Awaitable[None]]
+    bots: BotLoops
 
     async def admit(
         self, post: Post, chat_type: ChannelType | None, source: Source, *, watermark: bool = True
     ) -> Admitted | None:
-        """The obligation that `post` makes, None if it makes none or was admitted before."""
+        """The obligation that `post` makes, None if it makes none or was admitted before.
+
+        An edit (`Source.EDIT`) that doesn't wake us leaves no trace: should the post itself never have come, catch-up
+        still finds it.
+        """
         kit = self.kit
         if post.user_id == kit.user.id:
             # Our own words need no decision, but catch-up must not read them again and again.
             await kit.store.watermarks.advance(kit.account, post.channel_id, post.id, post.create_at)
             return None
-        facts, command = await self._facts(post, chat_type, edited=source is Source.EDIT)
-        decision = decide(facts, kit.policies.access, kit.policies.chat)
-        way = route(post, facts.chat, kit.policies.routing, account=kit.account) if facts.chat.kind else None
-        message = self._message(facts, way, source) if way is not None else None
-        if message is not None and command is not None:
-            message = evolve(message, command=type(command).__name__)
+        case = await self._case(post, chat_type, edited=source is Source.EDIT)
+        decision = self._decide(case)
+        if source is Source.EDIT and decision.verdict is not Verdict.ADDRESSED:
+            await self._reworded(post)
+            return None
+        decision = await self._consider_seen(case, decision, source)
+        message = self._message(case, source) if case.way is not None else None
         is_admitted = decision.verdict is Verdict.ADDRESSED and message is not None
+        if is_admitted and message is not None:
+            await self._begin_afresh(message.session)
         known = await kit.store.admission.admit(
             Admission(
                 account=kit.account,
@@ -71,7 +94,7 @@ class Intake:
                 source=source,
                 decision=_decision_word(decision, post, kit.user.id),
                 reason=decision.reason,
-                session=way.session if way else None,
+                session=case.way.session if case.way else None,
                 payload=message.to_json() if is_admitted and message else "",
                 at=kit.env.now_ms(),
                 watermark=watermark,
@@ -80,24 +103,13 @@ class Intake:
         if not known.fresh and known.obligation is None:
             kit.metrics.dedupe_hits.labels(kit.account).inc()
             return None
-        kit.metrics.admissions.labels(kit.account, decision.verdict.value, decision.reason).inc()
-        log.info(
-            "decided",
-            account=kit.account,
-            channel=post.channel_id,
-            post=post.id,
-            verdict=decision.verdict.value,
-            reason=decision.reason,
-            source=source.value,
-        )
+        self._tell(post, decision, source)
         if known.obligation is not None and message is not None:
-            return Admitted(known.obligation, message, command)
-        if decision.verdict is Verdict.CONTEXT and way is not None:
-            name = facts.sender.username
+            return Admitted(known.obligation, message, case.command)
+        if decision.verdict is Verdict.CONTEXT and case.way is not None:
+            name = case.facts.sender.username
             entry = context.entry_of(post, name=name, trusted=decision.trusted, bot=kit.user.id)
-            await kit.overheard(way.session, entry)
-        if decision.explain and facts.chat.is_direct and source is not Source.EDIT:
-            await self.refused(post, facts.sender, decision)
+            await kit.context.overheard(case.way.session, entry)
         return None
 
     async def pass_over(self, post: Post, reason: str) -> None:
@@ -120,34 +132,96 @@ class Intake:
             )
         )
 
-    def reread(self, post: Post, facts: Inbound, source: Source) -> InboundMessage:
-        """`post` as a message once more, after its text was changed."""
-        return self._message(
-            facts, route(post, facts.chat, self.kit.policies.routing, account=self.kit.account), source
-        )
+    async def reworded(self, post: Post, obligation: Obligation) -> InboundMessage:
+        """An admitted message with the words that its post has now; where the answer goes stays as it was."""
+        before = InboundMessage.from_json(obligation.payload)
+        case = await self._case(post, before.channel_type, edited=False)
+        return evolve(before, text=case.text, file_ids=post.file_ids)
 
-    async def facts(self, post: Post, chat_type: ChannelType | None) -> Inbound:
-        """Everything a decision on `post` needs; unknown facts are None."""
-        return (await self._facts(post, chat_type, edited=False))[0]
+    async def withdrawn(self, post: Post) -> None:
+        """A post that may have been kept as context was deleted."""
+        seen = await self.kit.store.admission.decision(self.kit.account, post.id)
+        if seen is not None and seen.decision == CONTEXT and seen.session is not None:
+            await self.kit.store.context.drop(seen.session, post.id)
 
-    async def _facts(
-        self, post: Post, chat_type: ChannelType | None, *, edited: bool
-    ) -> tuple[Inbound, ChatCommand | None]:
+    async def _case(self, post: Post, chat_type: ChannelType | None, *, edited: bool) -> Case:
         kit, bot = self.kit, self.kit.bot
         chat = await self._chat(post, chat_type)
-        sender = await self._sender(post)
-        command = parse_command(post.message, (bot.username,)) if kit.policies.text_commands else None
+        way = route(post, chat, kit.policies.routing, account=kit.account) if chat.kind else None
         facts = Inbound(
             post,
             chat,
-            sender,
+            await self._sender(post),
             bot,
             paired=await kit.store.pairing.approved(kit.account) if chat.is_direct else frozenset(),
             participated_at=await self._participated(post, chat),
-            is_command=command is not None and self._wakes_by_command(post),
             edited=edited,
+            named=way is not None and is_named(post.message, kit.policies.names_for(way.agent)),
         )
-        return facts, command
+        # As it was written first: where "!" is a trigger prefix too, `!status` is still the command.
+        texts = (agent_text(post.message, bot.username), spoken_text(facts, kit.policies.chat))
+        for text in texts if kit.policies.text_commands else ():
+            command = parse_command(text, (bot.username,))
+            if command is not None:
+                # A bare "stop" without a mention is meant for us only where it is written like a command.
+                is_written_so = post.message.lstrip().startswith(("!", "/"))
+                return Case(evolve(facts, is_command=is_written_so), way, text, command)
+        return Case(facts, way, texts[-1], None)
+
+    def _decide(self, case: Case) -> Decision:
+        """The gate's decision, and who may use commands."""
+        policies, facts = self.kit.policies, case.facts
+        decision = decide(facts, policies.access, policies.chat)
+        users = policies.command_users
+        if decision.verdict is not Verdict.ADDRESSED or case.command is None or users is None:
+            return decision
+        if is_listed(facts.sender, users, policies.access):
+            return decision
+        return Decision(Verdict.IGNORE, "command_not_allowed", explain=facts.chat.is_direct)
+
+    async def _consider_seen(self, case: Case, decision: Decision, source: Source) -> Decision:
+        """What has effects of its own happens for a new post only: explaining a refusal, counting a bot's message."""
+        kit, post, sender = self.kit, case.facts.post, case.facts.sender
+        explains = decision.explain and case.facts.chat.is_direct and source is not Source.EDIT
+        counts = decision.verdict is Verdict.ADDRESSED and sender.is_bot is True
+        if not (explains or counts) or await kit.store.admission.seen(kit.account, [post.id]):
+            return decision
+        if explains:
+            await self.explain(post, sender, decision)
+        if counts and not await self.bots.may_answer(sender.user_id, post.channel_id):
+            return Decision(Verdict.IGNORE, "bot_loop")
+        return decision
+
+    async def _begin_afresh(self, session: SessionKey) -> None:
+        """A conversation that was quiet for too long is forgotten before its next message is taken in."""
+        kit, limit = self.kit, self.kit.policies.reset_after_ms
+        row = await kit.store.sessions.get(session) if limit else None
+        if row is None or kit.env.now_ms() - row.last_at <= limit:
+            return
+        # A turn that takes long is not quiet.
+        if not any(item.session == session for item in await kit.store.obligations.open_for(kit.account)):
+            log.info("a conversation begins afresh", account=kit.account, session=session)
+            # Up to the moment in which it went stale: what was overheard since belongs to the new one.
+            await kit.store.sessions.reset(session, row.last_at + limit)
+
+    async def _reworded(self, post: Post) -> None:
+        """A post that waits as context was edited."""
+        seen = await self.kit.store.admission.decision(self.kit.account, post.id)
+        if seen is not None and seen.decision == CONTEXT and seen.session is not None:
+            await self.kit.context.reworded(seen.session, post)
+
+    def _tell(self, post: Post, decision: Decision, source: Source) -> None:
+        kit = self.kit
+        kit.metrics.admissions.labels(kit.account, decision.verdict.value, decision.reason).inc()
+        log.info(
+            "decided",
+            account=kit.account,
+            channel=post.channel_id,
+            post=post.id,
+            verdict=decision.verdict.value,
+            reason=decision.reason,
+            source=source.value,
+        )
 
     async def may_ask(self, user_id: UserId, channel_id: ChannelId) -> bool:
         """Whether a person could ask the bot something in that channel; false where it can't be told."""
@@ -159,10 +233,6 @@ class Intake:
         sender, chat = Sender(user.id, user.username, user.is_bot), Chat(channel.id, channel.type, channel.team_id)
         paired = await kit.store.pairing.approved(kit.account) if chat.is_direct else frozenset()
         return authorise(sender, chat, kit.policies.access, paired=paired).allowed
-
-    def _wakes_by_command(self, post: Post) -> bool:
-        """A bare "stop" or `/new` without a mention is meant for us only where it is written like a command."""
-        return post.message.lstrip().startswith(("!", "/"))
 
     async def _chat(self, post: Post, chat_type: ChannelType | None) -> Chat:
         try:
@@ -187,9 +257,10 @@ class Intake:
         is_active = await kit.store.participation.active(kit.account, post.channel_id, root, since)
         return post.create_at if is_active else 0
 
-    def _message(self, facts: Inbound, way: Route, source: Source) -> InboundMessage:
-        post = facts.post
-        assert facts.chat.type is not None, "a chat without a type was refused before"
+    def _message(self, case: Case, source: Source) -> InboundMessage | None:
+        facts, way, post = case.facts, case.way, case.facts.post
+        if way is None or facts.chat.type is None:
+            return None
         return InboundMessage(
             account=self.kit.account,
             trigger=post.id,
@@ -198,7 +269,7 @@ class Intake:
             channel_type=facts.chat.type,
             user_id=post.user_id,
             user_name=facts.sender.username,
-            text=spoken_text(facts, self.kit.policies.chat),
+            text=case.text,
             session=way.session,
             agent=way.agent,
             reply_root=way.reply_root or "",
@@ -207,6 +278,7 @@ class Intake:
             team_id=facts.chat.team_id,
             file_ids=post.file_ids,
             create_at=post.create_at,
+            command=type(case.command).__name__ if case.command is not None else "",
         )
 
 

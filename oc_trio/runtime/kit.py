@@ -1,14 +1,11 @@
 """What every part of one account shares: its identity, its edges, its journal and its policies."""
 
-import json
 from collections.abc import Callable, Sequence
 
-from attrs import asdict, evolve, frozen
+from attrs import evolve, frozen
 
-from oc_trio.agent.port import Message, Role, Toolbox
-from oc_trio.core import context
-from oc_trio.core.access import authorise
-from oc_trio.core.chat import Chat, Sender
+from oc_trio.agent.port import Message, Toolbox
+from oc_trio.core.context import Entry
 from oc_trio.core.draft_view import ViewStyle
 from oc_trio.core.entities import User
 from oc_trio.core.final_plan import ReplyRules
@@ -16,13 +13,13 @@ from oc_trio.core.gating import Bot
 from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.prefix import reply_prefix
 from oc_trio.core.queueing import DropRule, QueueMode, QueueRules
-from oc_trio.errors import MattermostError
-from oc_trio.ids import AccountId, ChannelId, PostId, SessionKey, ThreadRoot, UserId
+from oc_trio.ids import AccountId, ChannelId, SessionKey
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.directory import Directory
 from oc_trio.runtime.acks import Acks
 from oc_trio.runtime.agents import AgentSetup, AgentTable, SessionSettings
 from oc_trio.runtime.attachments_in import AttachmentReader
+from oc_trio.runtime.context_room import ContextRoom
 from oc_trio.runtime.delivery import Delivery
 from oc_trio.runtime.env import Env
 from oc_trio.runtime.finale import ButtonProps
@@ -59,6 +56,8 @@ class AccountKit:
     acks: Acks
     media: MediaDesk
     previewer: type[Previewer] = Previewer
+    # What people call the account.
+    name: str = ""
     # Who acts for agents, and who reads files for them; None where neither is at hand.
     tools: ToolBench | None = None
     reader: Callable[[bool], AttachmentReader] | None = None
@@ -115,30 +114,7 @@ class AccountKit:
         `dropped` are messages that were too many, by one line each.
         """
         reader = self.reader(takes_images) if self.reader is not None else None
-        last = messages[-1]
-        policy = self.policies.context
-        rows = await self.store.context.take(last.session, last.create_at)
-        entries = tuple(context.Entry(**json.loads(row)) for row in rows)
-        if not entries and not has_history and last.root_id and policy.limit:
-            entries = await self._thread(last)
-        own = frozenset(PostId(message.post_id) for message in messages)
-        told = context.visible(entries, policy, until=last.create_at, without=own)
-        texts = [
-            context.render_message(
-                message.text if reader is None else await reader.below(message.text, message.file_ids),
-                name=message.user_name,
-                user_id=message.user_id,
-                post_id=PostId(message.post_id or message.trigger),
-                channel_id=message.channel_id,
-                at=message.create_at,
-            )
-            for message in messages
-        ]
-        if dropped:
-            lines = "\n".join(f"- {line}" for line in dropped)
-            texts.insert(0, f"[Messages that there was no room to queue]\n{lines}")
-        images = tuple(reader.images) if reader is not None else ()
-        return Message(Role.USER, context.render(told, "\n\n".join(texts)), images)
+        return await self.context.asked(messages, has_history=has_history, dropped=dropped, reader=reader)
 
     async def with_images(self, asked: Message, messages: Sequence[InboundMessage]) -> Message:
         """What was asked before a restart, with its images once more: the transcript holds only text."""
@@ -153,34 +129,10 @@ class AccountKit:
         """The tools of the turn that answers `here`."""
         return setup.tools if self.tools is None else self.tools.for_turn(here, setup.rules)
 
-    async def _thread(self, message: InboundMessage) -> tuple[context.Entry, ...]:
-        """The thread so far, from the server, for a session that has no record of it; nothing where it can't be had."""
-        policy = self.policies.context
-        chat = Chat(message.channel_id, message.channel_type, message.team_id)
-        try:
-            posts = await self.api.posts.thread(PostId(message.root_id), limit=policy.limit + 1)
-            authors = {post.user_id: await self.directory.user(post.user_id) for post in posts}
-        except MattermostError:
-            return ()
-
-        def author(user_id: UserId) -> tuple[str, bool]:
-            user = authors[user_id]
-            sender = Sender(user.id, user.username, user.is_bot)
-            return user.username, authorise(sender, chat, self.policies.access).allowed
-
-        return context.from_thread(
-            posts,
-            policy,
-            root=ThreadRoot(message.root_id),
-            channel_id=message.channel_id,
-            until=message.create_at,
-            bot=self.user.id,
-            author=author,
-        )
-
-    async def overheard(self, session: SessionKey, entry: context.Entry) -> None:
+    async def overheard(self, session: SessionKey, entry: Entry) -> None:
         """Keep an unaddressed post as context for the next turn of its conversation."""
-        limit = self.policies.context.limit
-        if limit:
-            row = json.dumps(asdict(entry), ensure_ascii=False, separators=(",", ":"))
-            await self.store.context.add(session, entry.post_id, row, entry.at, limit)
+        await self.context.overheard(session, entry)
+
+    @property
+    def context(self) -> ContextRoom:
+        return ContextRoom(self.account, self.user.id, self.api, self.directory, self.store, self.policies)

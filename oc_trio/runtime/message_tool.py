@@ -295,6 +295,7 @@ def _require_allowed(channel: Channel, access: AccessPolicy) -> None:
     """A bot that is confined to a team or to channels is confined in what it sends as well."""
     if channel.type is ChannelType.DIRECT:
         return
-    outside_team = access.only_team is not None and channel.team_id != access.only_team
+    has_team = channel.type is not ChannelType.GROUP
+    outside_team = access.only_teams is not None and has_team and channel.team_id not in access.only_teams
     if outside_team or (access.only_channels is not None and channel.id not in access.only_channels):
         raise ToolFailed("The target channel is not allowed (onlyTeams, onlyChannels).")

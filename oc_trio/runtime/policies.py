@@ -1,15 +1,18 @@
 """From the configuration's tables to the policies that each decision owns. One function per decision, nothing more."""
 
+import re
 from collections.abc import Mapping
 
 from attrs import field, frozen
 
-from oc_trio.config.accounts import Account
+from oc_trio.config.accounts import Account, normalize_account_id
+from oc_trio.config.agents import AgentEntry
 from oc_trio.config.model import Config
 from oc_trio.core import access, context, draft_view, final_plan, gating, routing
 from oc_trio.core.chat import ChatKind
 from oc_trio.core.chunking import SERVER_LIMIT, ChunkMode
 from oc_trio.core.coalesce import CoalesceRules
+from oc_trio.core.names import Names, compile_names, names_of
 from oc_trio.core.netguard import NetPolicy
 from oc_trio.core.pacing import PacingRules
 from oc_trio.core.preview import PreviewRules
@@ -17,7 +20,7 @@ from oc_trio.core.progress import ProgressStyle
 from oc_trio.core.queueing import DropRule, QueueMode, QueueRules
 from oc_trio.core.tables import TableMode
 from oc_trio.core.tool_rows import CommandText
-from oc_trio.ids import AccountId, AgentId, ChannelId, TeamId
+from oc_trio.ids import AgentId, ChannelId, TeamId, UserId
 from oc_trio.runtime.acks import AckNames
 
 MAIN_AGENT = AgentId("main")
@@ -25,7 +28,11 @@ MAIN_AGENT = AgentId("main")
 
 @frozen
 class Policies:
-    """Everything that decides for one account."""
+    """Everything that decides for one account; `names` are by agent.
+
+    `command_users` None lets everyone use chat commands who may talk to the bot at all. A conversation that was quiet
+    for `reset_after_ms` starts afresh, 0 never; a person's posts within `gather` seconds are answered together.
+    """
 
     access: access.AccessPolicy
     chat: gating.ChatRules
@@ -43,6 +50,14 @@ class Policies:
     typing_interval: float = 6.0
     turn_limit: float = 1800.0
     acks: AckNames = AckNames()
+    command_users: tuple[str, ...] | None = None
+    reset_after_ms: int = 0
+    gather: float = 0.0
+    names: Mapping[AgentId, Names] = field(factory=dict, hash=False)
+
+    def names_for(self, agent: AgentId) -> Names:
+        """What counts as calling that agent by name."""
+        return self.names.get(agent, ())
 
 
 def policies(config: Config, account: Account) -> Policies:
@@ -82,12 +97,21 @@ def policies(config: Config, account: Account) -> Policies:
         typing_interval=config.agents.defaults.typing_interval,
         turn_limit=config.agents.defaults.turn_limit,
         acks=AckNames(account.ack_reactions.seen, account.ack_reactions.done, account.ack_reactions.failed),
+        command_users=_command_users(config),
+        reset_after_ms=int(config.session.reset_after * 1000),
+        gather=config.messages.inbound.debounce,
+        names={agent: _names(config, entry) for agent, entry in entries(config).items()},
     )
 
 
 def net_policy(account: Account) -> NetPolicy:
     """Where an account's server may be."""
     return NetPolicy(allow_private=account.network.dangerously_allow_private_network)
+
+
+def entries(config: Config) -> dict[AgentId, AgentEntry]:
+    """The agents by id; `main` where none is configured."""
+    return {AgentId(name): entry for name, entry in config.agents.entries.items()} or {MAIN_AGENT: AgentEntry()}
 
 
 def default_agent(config: Config) -> AgentId:
@@ -113,7 +137,8 @@ def _access(config: Config, account: Account) -> access.AccessPolicy:
         access_groups=groups,
         match_names=rules.dangerously_allow_name_matching,
         allow_bots=access.AllowBots(rules.allow_bots.value),
-        only_team=TeamId(rules.only_teams[0]) if rules.only_teams else None,
+        bot_allow_from=rules.bot_allow_from,
+        only_teams=frozenset(TeamId(team) for team in rules.only_teams) or None,
         only_channels=frozenset(ChannelId(channel) for channel in rules.only_channels) or None,
     )
 
@@ -143,6 +168,7 @@ def _routing(config: Config, account: Account) -> routing.RoutingRules:
         dm_scope=routing.DmScope(config.session.dm_scope.value),
         group_scope=routing.GroupScope(config.session.group_scope.value),
         main_key=config.session.main_key,
+        identity_links=_identity_links(config),
         reply_to_mode=routing.ReplyToMode(account.delivery.reply_to_mode.value),
         reply_to_mode_by_kind={kind: routing.ReplyToMode(mode.value) for kind, mode in modes.items() if mode},
     )
@@ -152,11 +178,13 @@ def _bindings(config: Config) -> list[routing.Binding]:
     made = []
     for binding in config.bindings:
         match, scopes = binding.match, binding.session
+        if match.channel != "mattermost":
+            continue
         everyone = match.account_id in (None, "*")
         made.append(
             routing.Binding(
                 agent=AgentId(binding.agent_id),
-                account=None if everyone else AccountId(str(match.account_id)),
+                account=None if everyone else normalize_account_id(str(match.account_id)),
                 team=TeamId(match.team_id) if match.team_id else None,
                 peer_kind=ChatKind(match.peer.kind.value) if match.peer else None,
                 peer_id=match.peer.id if match.peer else None,
@@ -200,3 +228,30 @@ def _blocks(account: Account) -> CoalesceRules | None:
         idle=coalesce.idle,
         chunk_mode=ChunkMode(streaming.chunk_mode.value),
     )
+
+
+def _names(config: Config, entry: AgentEntry) -> Names:
+    """The agent's own patterns, else everybody's, else what its identity says; an empty list means none."""
+    for patterns in (entry.group_chat.mention_patterns, config.messages.group_chat.mention_patterns):
+        if patterns is not None:
+            return compile_names(patterns)
+    return names_of(entry.identity.name, entry.identity.emoji)
+
+
+def _command_users(config: Config) -> tuple[str, ...] | None:
+    """Who may use chat commands; owners may in any case."""
+    rules = config.commands
+    listed = rules.allow_from.get("mattermost", rules.allow_from.get("*"))
+    return None if listed is None else (*listed, *rules.owner_allow_from)
+
+
+def _identity_links(config: Config) -> dict[UserId, str]:
+    """Each linked user id with its person's name as session keys write it; ids of other platforms are left out."""
+    made: dict[UserId, str] = {}
+    for name, people in config.session.identity_links.items():
+        person = re.sub(r"[^a-z0-9_.-]+", "-", name.strip().lower())
+        for one in people:
+            platform, _, user = one.strip().lower().rpartition(":")
+            if user and platform in ("", "mattermost"):
+                made[UserId(user)] = person
+    return made

@@ -42,6 +42,7 @@ class Pace(Protocol):
     """How often this turn may edit now, and who is told how writes went."""
 
     def interval(self, length: int) -> float: ...
+    async def room(self) -> bool: ...
     def answered(self, seconds: float) -> None: ...
     def throttled(self) -> None: ...
 
@@ -156,7 +157,9 @@ class Previewer:
         step = next_step(self.state, trio.current_time(), interval, rules)
         match step:
             case Create() | Edit():
-                await self._write(step)
+                # After a wait there may be newer text, or nothing to write any more: look again.
+                if isinstance(step, Create) or not await self._pace.room():
+                    await self._write(step)
             case WaitUntil():
                 await self._wait_until(step.at)
             case Idle() | Settled():

@@ -7,6 +7,7 @@ everything in memory is worked off. Whoever asks settles the obligations of the 
 from collections import deque
 from collections.abc import Callable, Iterable
 from enum import Enum
+from itertools import takewhile
 from typing import assert_never
 
 from attrs import define, evolve, field, frozen
@@ -124,8 +125,8 @@ class Mailbox:
                 return Fate.INTERRUPTS, tuple(gone)
         assert_never(decision)
 
-    def take(self, rules: QueueRules) -> Batch | None:
-        """The next turn's batch; None when nothing waits."""
+    def take(self, rules: QueueRules, gathers: bool = False) -> Batch | None:
+        """The next turn's batch; None when nothing waits. `gathers`: with what its sender wrote next, there."""
         if self._resumed:
             return Batch(self._resumed.popleft())
         found = next_prompt(rules, self._backlog)
@@ -135,7 +136,17 @@ class Mailbox:
         summed, self._summed = tuple(self._summed), []
         # Of all of them, not only of as many as may wait: whose message joins the turn is told to the agent.
         lines = tuple(summary_line(_waiting(job)) for job in summed)
-        return Batch(tuple(self._jobs.pop(trigger) for trigger in prompt.triggers), summed, lines)
+        jobs = tuple(self._jobs.pop(trigger) for trigger in prompt.triggers)
+        return Batch((*jobs, *self._next_of(jobs[-1])) if gathers else jobs, summed, lines)
+
+    def _next_of(self, job: Job) -> tuple[Job, ...]:
+        """Take out what the sender of `job` wrote right after it in the same place."""
+        waiting = [self._jobs[post.trigger] for post in self._backlog.posts]
+        found = tuple(takewhile(lambda other: _written_by_and_where(other) == _written_by_and_where(job), waiting))
+        for other in found:
+            del self._jobs[other.trigger]
+            self._backlog = without(self._backlog, other.trigger)
+        return found
 
     def put_first(self, jobs: Iterable[Job]) -> None:
         """Jobs that were to join a turn and could not: they are the oldest that wait."""
@@ -184,6 +195,10 @@ class Mailbox:
                 self._resumed[at] = (*batch, job)
                 return
         self._resumed.append((job,))
+
+
+def _written_by_and_where(job: Job) -> tuple[str, str, str]:
+    return job.inbound.user_id, job.inbound.channel_id, job.inbound.reply_root
 
 
 def _waiting(job: Job) -> Waiting:

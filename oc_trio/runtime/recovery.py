@@ -69,11 +69,11 @@ class Recovery:
                 await event.wait()
 
     async def open_jobs(self, session: SessionKey) -> Sequence[Job]:
-        """The unanswered messages of one conversation that the journal has; commands are the desk's."""
+        """The unanswered messages of one conversation that the journal has; commands are the desk's to carry out."""
         found = [
             item for item in await self.kit.store.obligations.open_for(self.kit.account) if item.session == session
         ]
-        return [Job(item, message) for item in found if (message := _message(item)) is not None and not message.command]
+        return [Job(item, message) for item in found if (message := _message(item)) and not message.command]
 
     async def _still_wanted(self, obligations: Sequence[Obligation]) -> list[Obligation]:
         """Those whose message still stands; no event tells what was deleted while nobody listened."""

@@ -70,6 +70,7 @@ class Session:
         reload: Callable[[SessionKey], Awaitable[Sequence[Job]]],
         load_rules: Callable[[SessionKey], Awaitable[QueueRules]],
         idle_seconds: float,
+        gather_seconds: float = 0.0,
     ) -> None:
         self.key = key
         self.rules = QueueRules()
@@ -78,6 +79,7 @@ class Session:
         self._reload = reload
         self._load_rules = load_rules
         self._idle_seconds = idle_seconds
+        self._gather_seconds = gather_seconds
         self._mailbox = Mailbox(self.mailbox)
         self._withdrawn: deque[tuple[Job, str]] = deque()
         self._is_open = True
@@ -117,22 +119,31 @@ class Session:
         self._last_at = trio.current_time()
         self._wake.set()
 
-    def stop(self, *, reason: str, drop_queue: bool) -> bool:
-        """End the running turn, and withdraw what waits behind it if asked; true if anything was there."""
-        found = self._turn is not None
+    def stop(self, *, reason: str, drop_queue: bool, until: int = 0) -> bool:
+        """End the running turn, and withdraw what waits behind it if asked; true if anything was there.
+
+        `until` (server milliseconds) spares what was said later: a word to stop may come in after it.
+        """
+
+        def is_meant(job: Job) -> bool:
+            return not until or job.inbound.create_at <= until
+
+        turn = self._turn if any(map(is_meant, self.running)) else None
+        found = turn is not None
         if drop_queue:
-            waiting = (*self._mailbox.remove(lambda _: True), *self._take_steered(lambda _: True))
+            waiting = (*self._mailbox.remove(is_meant), *self._take_steered(is_meant))
             found = found or bool(waiting)
             self._withdrawn.extend((job, reason) for job in waiting)
-        if self._turn is not None:
-            self._turn.cancel(reason)
+        if turn is not None:
+            turn.cancel(reason)
         self._wake.set()
         return found
 
     def withdraw(self, trigger: str, *, reason: str) -> bool:
         """Take one message back; a turn that answers nothing else ends with `reason`, another goes on without it."""
         turn = self._turn
-        mine = [job for job in self.running if job.trigger == trigger]
+        # A turn that is being ended to be run again has its jobs in the mailbox already.
+        mine = [job for job in self.running if job.trigger == trigger and trigger not in self._mailbox]
         others = [job for job in self.running if job.trigger != trigger]
         if turn is not None and mine and not others:
             turn.cancel(reason)
@@ -159,6 +170,8 @@ class Session:
     def replace(self, job: Job) -> bool:
         """The message of `job` reads differently now: answer the new words, in the draft that may be there already."""
         turn = self._turn
+        if job.trigger in self._mailbox:
+            return self._mailbox.replace(job)
         if turn is not None and any(running.trigger == job.trigger for running in self.running):
             self._rerun(turn, [job if running.trigger == job.trigger else running for running in self.running])
             return True
@@ -167,7 +180,7 @@ class Session:
                 if waiting.trigger == job.trigger:
                     turn.steered[at] = job
                     return True
-        return self._mailbox.replace(job)
+        return False
 
     def close(self) -> None:
         """Start no further turn; the running one may finish."""
@@ -177,12 +190,16 @@ class Session:
     async def run(self, *, on_idle: Callable[[], object]) -> None:
         """Answer until idle or closed; `on_idle` is called without a checkpoint before the end."""
         self.rules = await self._load_rules(self.key)
+        gathers = self._gather_seconds > 0
         while True:
             await self._settle_withdrawn()
             if self._is_open and self._mailbox.has_spilled and not self._mailbox:
                 await self._read_back()
-            batch = self._mailbox.take(self.rules) if self._is_open and not self._withdrawn else None
+            if gathers and self._mailbox and not self._mailbox.resumes:
+                await self._gather()
+            batch = self._mailbox.take(self.rules, gathers) if self._is_open and not self._withdrawn else None
             if batch is not None:
+                gathers = False
                 await self._answer(batch)
                 await self._let_more_come()
             elif self._withdrawn:
@@ -190,6 +207,18 @@ class Session:
             elif not self._is_open or await self._was_idle():
                 on_idle()
                 return
+            else:
+                gathers = self._gather_seconds > 0
+
+    async def _gather(self) -> None:
+        """Somebody may write on: wait for a pause, at most five times as long as one."""
+        with trio.move_on_after(5 * self._gather_seconds):
+            while self._is_open and not self._withdrawn:
+                self._wake = trio.Event()
+                with trio.move_on_at(self._last_at + self._gather_seconds) as pause:
+                    await self._wake.wait()
+                if pause.cancelled_caught:
+                    return
 
     async def _was_idle(self) -> bool:
         if self._mailbox.has_spilled:

@@ -19,7 +19,7 @@ async def serve_signals(
     *,
     drain: Callable[[str], None],
     abort: Callable[[], None],
-    reload: Callable[[], Awaitable[None]],
+    reload: Callable[[], Awaitable[object]],
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> NoReturn:
     """Started means: the handlers are in place. `drain` and `abort` must not block.
@@ -50,7 +50,7 @@ async def serve_signals(
 
 
 async def _reload_on_wish(
-    wishes_recv: trio.MemoryReceiveChannel[None], reload: Callable[[], Awaitable[None]]
+    wishes_recv: trio.MemoryReceiveChannel[None], reload: Callable[[], Awaitable[object]]
 ) -> NoReturn:
     while True:
         await wishes_recv.receive()

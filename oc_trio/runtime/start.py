@@ -1,17 +1,13 @@
 """From a loaded configuration to a gateway that is ready to run: logs, state directory, TLS, wiring."""
 
 import ssl
-from collections.abc import Iterator, Mapping
-from typing import Any
-from urllib.parse import unquote, urlsplit
-
-import attrs
+from collections.abc import Mapping
 
 from oc_trio.config.gateway import LogFormat
 from oc_trio.config.load import Loaded
-from oc_trio.config.secrets import Secret
 from oc_trio.errors import StoreError
 from oc_trio.runtime.gateway import Gateway
+from oc_trio.runtime.known_secrets import secrets_of
 from oc_trio.runtime.wiring import Wiring
 from oc_trio.telemetry.log import Redactor, configure, get_logger
 
@@ -48,24 +44,3 @@ def journal_location(loaded: Loaded, *, create: bool = True) -> str:
         except OSError as problem:
             raise StoreError(f"the state directory {loaded.state_dir} can't be made: {problem.strerror}") from problem
     return str(loaded.state_dir / JOURNAL)
-
-
-def secrets_of(loaded: Loaded) -> tuple[str, ...]:
-    """Every secret value of the configuration, and the journal's password, which errors may name without its URL."""
-    found = [secret.reveal() for secret in _walk((loaded.config, tuple(loaded.accounts.values())))]
-    password = urlsplit(loaded.config.store.url.reveal()).password
-    return (*found, *([password, unquote(password)] if password else []))
-
-
-def _walk(value: Any) -> Iterator[Secret]:
-    if isinstance(value, Secret):
-        yield value
-    elif attrs.has(type(value)):
-        for field in attrs.fields(type(value)):
-            yield from _walk(getattr(value, field.name))
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _walk(inner)
-    elif isinstance(value, (tuple, list, frozenset)):
-        for inner in value:
-            yield from _walk(inner)

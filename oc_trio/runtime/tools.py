@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from oc_trio.agent.port import Toolbox
 from oc_trio.agent.toolbox import SEPARATOR, Approve, LocalTools, RuledToolbox, ToolPolicy
@@ -14,24 +14,27 @@ from oc_trio.runtime.message_tool import MessageTool
 
 @define(eq=False)
 class ToolBench:
-    """One account's tools. `extra` are further boxes by namespace; `approval` makes who is asked for a turn's calls:
-    without it, calls that need approval are denied.
+    """One account's tools. `local` makes further ones for a turn, `extra` are boxes by namespace; `approval` makes who
+    is asked for a turn's calls: without it, calls that need approval are denied. `limits` are seconds by tool.
     """
 
     message: MessageTool
     servers: ToolServers = field(factory=ToolServers)
+    local: list[Callable[[InboundMessage], LocalTools]] = field(factory=list)
     extra: dict[str, Toolbox] = field(factory=dict)
+    limits: dict[str, float] = field(factory=dict)
     approval: Callable[[InboundMessage], Approve] | None = None
 
     def for_turn(self, here: InboundMessage, rules: ToolRules) -> Toolbox:
         """What the agent that answers `here` may use."""
         boxes: Mapping[str, Toolbox] = {
-            "": LocalTools([self.message.tool(here)]),
+            "": LocalTools.joined(LocalTools([self.message.tool(here)]), *(make(here) for make in self.local)),
             **self.servers.boxes,
             **self.extra,
         }
         approve = self.approval(here) if self.approval is not None else None
-        return RuledToolbox(boxes, policy_of(rules, self.servers), approve)
+        policy = policy_of(rules, self.servers)
+        return RuledToolbox(boxes, evolve(policy, limits={**policy.limits, **self.limits}), approve)
 
 
 def policy_of(rules: ToolRules, servers: ToolServers) -> ToolPolicy:

@@ -127,7 +127,8 @@ class Uplink:
         if link.phase is Phase.LIVE:
             self._promise()
             self.ready.set()
-            log.info(f"connected as @{kit.user.username}", account=kit.account, server=self.settings.base_url)
+            who = f"connected as @{kit.user.username}"
+            log.info(who, account=kit.account, name=kit.name, server=self.settings.base_url)
             return
         # How long reconnecting takes is the server's affair.
         kit.health.finished(self._connection)

@@ -2,7 +2,7 @@
 
 import sqlite3
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 
 import httpx
@@ -16,6 +16,7 @@ from oc_trio.mattermost.socket import OpenStream
 from oc_trio.runtime.catchup import CatchUp
 from oc_trio.runtime.env import Env
 from oc_trio.runtime.previewer import Previewer
+from oc_trio.runtime.public_port import PublicPort
 from oc_trio.runtime.session import Session
 from oc_trio.store.store import Store, open_store
 
@@ -36,6 +37,7 @@ class Wiring:
     session: type[Session] = Session
     previewer: type[Previewer] = Previewer
     catch_up: type[CatchUp] = CatchUp
+    serve_port: Callable[..., Awaitable[None]] = PublicPort.serve
 
     def transport(self, base_url: str, policy: NetPolicy) -> httpx.AsyncBaseTransport:
         """How REST reaches a server."""

@@ -38,6 +38,14 @@ class Context:
         )
         return tuple(str(row[0]) for row in rows)
 
+    async def drop(self, session: SessionKey, post: PostId) -> bool:
+        """Forget one post; False where it wasn't kept."""
+        return bool(
+            await self._engine.run(
+                lambda tx: tx.run("DELETE FROM context WHERE session = ? AND post_id = ?", session, post)
+            )
+        )
+
     async def clear(self, session: SessionKey, upto_at: int) -> int:
         """Forget what a turn has made use of, up to and including that time; returns how many posts."""
         return await self._engine.run(

@@ -53,6 +53,10 @@ class Health:
             changes["last_live_at"] = self._now_ms()
         self._accounts[account] = evolve(old, **changes)
 
+    def forget(self, account: AccountId) -> None:
+        """The configuration knows the account no longer."""
+        self._accounts.pop(account, None)
+
     def progress(self, part: str, *, within_s: float) -> None:
         """`part` did something real and promises to do so again within `within_s` seconds."""
         self._due[part] = self._clock() + within_s

@@ -98,3 +98,29 @@ def test_neighbours_of_a_kind_become_one() -> None:
         Thinking("cd"),
         TextDelta("e"),
     ]
+
+
+async def test_what_people_say_is_taken_up_between_requests() -> None:
+    """After the tools of a round, in the order in which it was said; the model is shown it behind the results."""
+    said = [[Message(Role.USER, "wait, not that")], []]
+
+    async def steering() -> list[Message]:
+        return said.pop(0)
+
+    async def emit(event: AgentEvent) -> None:
+        pass
+
+    request = TurnRequest(
+        AgentId("a"), SessionKey("s"), "", (), tools=Tools(ToolResult("x"), ToolResult("y")), steering=steering
+    )
+    seen: list[tuple[Message, ...]] = []
+
+    @define
+    class Listening(Model):
+        async def ask(self, request: TurnRequest, rounds: tuple[Round, ...], emit: Emit) -> Answer:
+            seen.append(transcript(request, rounds))
+            return await super().ask(request, rounds, emit)
+
+    await converse(Listening([Answer(calls=calls("1")), Answer(calls=calls("2")), Answer("ok")]), request, emit)
+    assert [message.role.value for message in seen[1]] == ["assistant", "tool", "user"]
+    assert [message.text for message in seen[2] if message.role is Role.USER] == ["wait, not that"]

@@ -86,3 +86,28 @@ def test_others_see_it_live(page: Page, demo_url: str) -> None:
         log_in(second, demo_url, "bob")
         say(page, "good morning, bob")
         expect(second.locator("#posts .post[data-user=alice] .body").last).to_have_text("good morning, bob")
+
+
+def test_buttons_are_pressed(page: Page, demo_url: str) -> None:
+    """A click shows who chose what in the post, and the agent goes on with the choice."""
+    log_in(page, demo_url, "alice")
+    page.get_by_role("button", name="@bot").click()
+    say(page, "!buttons Yes|No")
+    asked = page.locator("#posts .post[data-user=bot]", has=page.get_by_role("button", name="No")).last
+    asked_id = asked.get_attribute("data-id")
+    asked.get_by_role("button", name="Yes").click()
+    post = page.locator(f"#posts .post[data-id={asked_id}]")
+    expect(post).to_contain_text("Yes selected by @alice")
+    expect(post.get_by_role("button", name="No")).to_have_count(0)
+    expect(page.locator("#posts .post[data-user=bot] .body").last).to_contain_text('selected "Yes"')
+    picture(page, "demo-buttons")
+
+
+def test_slash_commands_are_answered(page: Page, demo_url: str) -> None:
+    """A registered command is answered in the channel; an unknown one is told so, to its sender alone."""
+    log_in(page, demo_url, "bob")
+    page.get_by_role("button", name="@bot").click()
+    say(page, "/oc_status")
+    answer = page.locator("#posts .post[data-user=bot] .body").last
+    expect(answer).to_contain_text("demo/script")
+    expect(answer.locator("li").first).to_contain_text("conversation")

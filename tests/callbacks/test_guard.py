@@ -141,7 +141,14 @@ async def test_http_2_is_answered_without_a_connection_header(version: str, clos
         await trio.lowlevel.checkpoint()
         sent.append(event)
 
-    scope = {"type": "http", "http_version": version, "method": "POST", "path": "/", "headers": [], "client": None}
+    scope: dict[str, Any] = {
+        "type": "http",
+        "http_version": version,
+        "method": "POST",
+        "path": "/",
+        "headers": [],
+        "client": None,
+    }
     await port.app.asgi_app(scope, receive, send)  # type: ignore[arg-type]
     assert sent[0]["status"] == 429
     assert ((b"connection", b"close") in sent[0]["headers"]) is closes
@@ -159,5 +166,5 @@ async def test_a_caller_who_hangs_up_while_answered_leaves_no_trace() -> None:
         await trio.lowlevel.checkpoint()
         raise trio.BusyResourceError
 
-    scope = {"type": "http", "method": "POST", "path": "/nowhere", "headers": [], "client": None}
+    scope: dict[str, Any] = {"type": "http", "method": "POST", "path": "/nowhere", "headers": [], "client": None}
     await port.app.asgi_app(scope, receive, send)  # type: ignore[arg-type]

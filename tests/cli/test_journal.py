@@ -1,6 +1,7 @@
 """Commands that read the journal, without a gateway: what they print, and how they fail."""
 
 import json
+import stat
 from pathlib import Path
 
 import pytest
@@ -151,3 +152,15 @@ def test_a_wrong_configuration(tmp_path: Path) -> None:
     done = run(tmp_path, "sessions", "list", "--config", str(tmp_path / "c.toml"))
     assert done.exit_code == 78
     assert "shoes" in done.stderr
+
+
+def test_backup(state: Path, tmp_path: Path) -> None:
+    """The copy is a whole journal of its owner's alone; an existing file is never written over."""
+    target = tmp_path / "copies" / JOURNAL
+    done = run(state, "backup", str(target))
+    assert (done.exit_code, done.output) == (0, f"copied to {target}\n")
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert "alice-id" in run(target.parent, "pairing", "list").output
+    again = run(state, "backup", str(target))
+    assert again.exit_code == 75
+    assert again.stderr == f"oc-trio: {target} exists already; a copy never overwrites a file\n"

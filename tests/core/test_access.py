@@ -89,7 +89,24 @@ def group(policy: str, *entries: str, **more: Any) -> AccessPolicy:
         pytest.param(
             dm("open", "*", allow_bots=AllowBots.LIST), ROBOT, Access(False, "bot_not_listed"), id="bot-under-star"
         ),
-        pytest.param(dm("open", ROBOT_ID, allow_bots=AllowBots.LIST), ROBOT, Access(True, "dm_open"), id="bot-listed"),
+        pytest.param(
+            dm("allowlist", allow_bots=AllowBots.LIST, bot_allow_from=(ROBOT_ID,)),
+            ROBOT,
+            Access(True, "bot_listed"),
+            id="bot-listed",
+        ),
+        pytest.param(
+            dm("open", ROBOT_ID, "*", allow_bots=AllowBots.LIST, bot_allow_from=("*", "@robot"), match_names=True),
+            ROBOT,
+            Access(False, "bot_not_listed"),
+            id="bots-are-listed-by-id-alone",
+        ),
+        pytest.param(
+            dm("disabled", allow_bots=AllowBots.LIST, bot_allow_from=(ROBOT_ID,)),
+            ROBOT,
+            Access(False, "dm_policy_disabled"),
+            id="disabled-for-listed-bots-too",
+        ),
         pytest.param(
             dm("pairing", allow_bots=AllowBots.MENTIONS),
             ROBOT,
@@ -132,9 +149,9 @@ def test_direct(policy: AccessPolicy, sender: Sender, access: Access) -> None:
             group("open", allow_bots=AllowBots.LIST), ROBOT, Access(False, "bot_not_listed"), id="bot-not-listed"
         ),
         pytest.param(
-            group("open", ROBOT_ID, allow_bots=AllowBots.LIST),
+            group("allowlist", allow_bots=AllowBots.LIST, bot_allow_from=(f"user:{ROBOT_ID}",)),
             ROBOT,
-            Access(True, "group_allowlisted"),
+            Access(True, "bot_listed"),
             id="bot-listed",
         ),
         pytest.param(group("open"), evolve(ALICE, is_bot=None), Access(False, "author_unknown"), id="lookup-failed"),
@@ -148,9 +165,19 @@ def test_groups(policy: AccessPolicy, sender: Sender, access: Access, chat: Chat
 @pytest.mark.parametrize(
     ("chat", "policy", "reason"),
     [
-        pytest.param(TOWN, group("open", only_team=TeamId("core")), "group_open", id="its-team"),
-        pytest.param(TOWN, group("open", only_team=TeamId("sales")), "team_not_allowed", id="other-team"),
-        pytest.param(GROUP, group("open", only_team=TeamId("sales")), "group_open", id="a-group-has-no-team"),
+        pytest.param(
+            TOWN, group("open", only_teams=frozenset({TeamId("core"), TeamId("other")})), "group_open", id="its-team"
+        ),
+        pytest.param(TOWN, group("open", only_teams=frozenset({TeamId("sales")})), "team_not_allowed", id="other-team"),
+        pytest.param(
+            Chat(ChannelId("town"), ChannelType.OPEN),
+            group("open", only_teams=frozenset({TeamId("core")})),
+            "team_not_allowed",
+            id="team-unknown",
+        ),
+        pytest.param(
+            GROUP, group("open", only_teams=frozenset({TeamId("sales")})), "group_open", id="a-group-has-no-team"
+        ),
         pytest.param(TOWN, group("open", only_channels=frozenset({"town"})), "group_open", id="its-channel"),
         pytest.param(PRIVATE, group("open", only_channels=frozenset({"town"})), "channel_not_allowed", id="other"),
         pytest.param(TOWN, group("open", only_channels=frozenset()), "channel_not_allowed", id="nowhere"),

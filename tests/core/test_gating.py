@@ -179,6 +179,9 @@ def test_access_comes_first(what: Inbound, policy: AccessPolicy, decision: Decis
         pytest.param(
             inbound(sender=ROBOT, chat=DM), AllowBots.MENTIONS, "ignore", "bot_without_mention", id="direct-without"
         ),
+        pytest.param(
+            inbound(sender=ROBOT, named=True), AllowBots.MENTIONS, "context", "bot_without_mention", id="a-name-only"
+        ),
         pytest.param(inbound(sender=ROBOT), AllowBots.LIST, "addressed", "no_mention_required", id="listed"),
         pytest.param(inbound(sender=ROBOT, chat=DM), AllowBots.LIST, "addressed", "direct_message", id="listed-direct"),
     ],
@@ -187,6 +190,13 @@ def test_bots(what: Inbound, bots: AllowBots, verdict: str, reason: str) -> None
     """Bots that are let in are heard under rules of their own, in a channel where people need no mention."""
     decision = gate(what, ONMESSAGE, bots=bots)
     assert (decision.verdict.value, decision.reason) == (verdict, reason)
+
+
+def test_a_name_is_a_mention() -> None:
+    """A person who calls the agent by name mentions it, where a mention is needed and by an edit too."""
+    assert gate(inbound(named=True), ONCALL).reason == "mention"
+    assert gate(inbound(named=True, edited=True), ONCALL).reason == "mention_added_by_edit"
+    assert gate(inbound(), ONCALL).reason == "no_mention"
 
 
 def test_a_bot_is_not_answered_for_being_in_our_thread() -> None:

@@ -42,6 +42,16 @@ TOWN = Chat(ChannelId("town"), ChannelType.OPEN, TeamId("core"))
             "agent:main:mattermost:work:direct:alice",
             id="per-account",
         ),
+        pytest.param(
+            DM, {"identity_links": {ALICE: "al"}}, "", "agent:main:mattermost:direct:al", id="linked-identities"
+        ),
+        pytest.param(
+            DM,
+            {"identity_links": {ALICE: "al"}, "dm_scope": DmScope.MAIN},
+            "",
+            "agent:main:main",
+            id="links-mean-nothing-where-all-is-one",
+        ),
         pytest.param(GROUP, {}, "", "agent:main:mattermost:group:gm1", id="group"),
         pytest.param(DEN, {}, "", "agent:main:mattermost:group:den", id="private"),
         pytest.param(TOWN, {}, "", "agent:main:mattermost:channel:town", id="channel"),

@@ -11,7 +11,6 @@ from oc_trio.errors import MattermostRejected, MattermostUnavailable
 from oc_trio.ids import ChannelId, UserId
 from oc_trio.mattermost.sender import (
     PATIENCE_SECONDS,
-    SAME_KEY_SECONDS,
     STILL_SAVING,
     THREAD_RACE,
     WAS_DELETED,
@@ -45,16 +44,19 @@ async def create(http: FakeHttp, new: NewPost = NEW, *, in_doubt: bool = False) 
         pytest.param([], [CREATE], id="at once"),
         pytest.param([error(500, STILL_SAVING)], [CREATE, CREATE], id="still being saved"),
         pytest.param([error(500, THREAD_RACE)] * 3, [CREATE] * 4, id="thread race"),
-        pytest.param([httpx.ReadError("x")], [CREATE, CREATE], id="lost answer"),
+        pytest.param([httpx.ReadError("x")], [CREATE, PAGE, CREATE], id="lost answer"),
         pytest.param([httpx.ConnectError("x")] * 4, [CREATE] * 5, id="server down for a while"),
-        pytest.param([httpx.Response(502)], [CREATE, CREATE], id="proxy gave up"),
+        pytest.param([httpx.Response(502)], [CREATE, PAGE, CREATE], id="proxy gave up"),
+        pytest.param(
+            [httpx.Response(504), httpx.ConnectError("x")], [CREATE, PAGE, CREATE, PAGE, CREATE], id="lost, then down"
+        ),
     ],
 )
 async def test_within_the_servers_memory_the_same_key_is_sent_again(
     failures: list[Any], log: list[str], autojump_clock: trio.testing.MockClock
 ) -> None:
-    """Inside 25 s every retry has the same key and the same marker, and nothing is looked for."""
-    http = FakeHttp({CREATE: [*failures, post("p1")]})
+    """Inside 25 s every retry has the same key and the same marker; only what may be there is looked for first."""
+    http = FakeHttp({CREATE: [*failures, post("p1")], PAGE: page()})
     assert await create(http) == "p1"
     assert http.log == log
     assert {body["pending_post_id"] for body in http.bodies(CREATE)} == {"bot:k1"}
@@ -84,20 +86,11 @@ async def test_not_found_it_is_written_again(autojump_clock: trio.testing.MockCl
     assert http.log == [CREATE, PAGE, CREATE]
 
 
-async def test_no_retry_with_the_key_after_25_seconds(autojump_clock: trio.testing.MockClock) -> None:
-    """Between a doubtful create and a look no create is sent later than SAME_KEY_SECONDS."""
-    began: list[float] = []
-
-    async def lose(request: httpx.Request) -> httpx.Response:
-        began.append(trio.current_time())
-        await trio.sleep(3)
-        raise httpx.ReadError("reset")
-
-    http = FakeHttp({CREATE: lose, PAGE: [page(), page(post("p1"))]})
+async def test_in_doubt_no_retry_goes_out_without_a_look(autojump_clock: trio.testing.MockClock) -> None:
+    """After a doubtful create each further one follows a look: the server may have been restarted in between."""
+    http = FakeHttp({CREATE: lost_after(3), PAGE: [page(), page(), page(post("p1"))]})
     assert await create(http) == "p1"
-    first_look = http.log.index(PAGE)
-    assert max(began[:first_look]) < SAME_KEY_SECONDS
-    assert first_look > 2
+    assert http.log == [CREATE, PAGE, CREATE, PAGE, CREATE, PAGE]
 
 
 async def test_in_a_thread_the_thread_is_looked_through(autojump_clock: trio.testing.MockClock) -> None:

@@ -21,14 +21,19 @@ def run_in_no_time(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test that lives in the town lives by its clock, without naming it."""
+    """A clock fixture counts only where the test itself names it; `no_time` counts through other fixtures too."""
     for item in items:
-        if "town" in getattr(item, "fixturenames", ()):
+        if "no_time" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.trio(run=run_in_no_time), append=False)
 
 
 @pytest.fixture
-async def town(nursery: trio.Nursery) -> AsyncGenerator[Town, None]:
+def no_time() -> None:
+    """Whoever asks for this, directly or through a fixture, runs under a clock that jumps."""
+
+
+@pytest.fixture
+async def town(no_time: None, nursery: trio.Nursery) -> AsyncGenerator[Town, None]:
     """See `tests.runtime.town`."""
     async with open_town(nursery) as found:
         yield found

@@ -15,8 +15,6 @@ import trio
 from attrs import define, field
 from quart_trio import QuartTrio
 
-from oc_trio.agent.port import Agent
-from oc_trio.agent.scripted import Say, ScriptedAgent
 from oc_trio.callbacks.app import build_app
 from oc_trio.callbacks.faces import Faces
 from oc_trio.config.accounts import Account
@@ -200,9 +198,8 @@ class House:
             MAIN, user_id, self.store, env, self.metrics, send, patch, api.posts.delete, RetryPolicy(0.1, 1.0)
         )
         rules = policies(self.loaded.config, self.account)
-        agent: Agent = ScriptedAgent(lambda _: [Say("hello")])
         names = [f"big/m{number}" for number in range(1, 11)] + ["small/one"]
-        agents = AgentTable({}, dict.fromkeys(names, agent), {AgentId("main"): "big/m1"}, AgentId("main"))
+        agents = AgentTable({}, {name: {} for name in names}, {AgentId("main"): "big/m1"}, AgentId("main"))
         return AccountKit(
             account=MAIN,
             user=User(user_id, self.bot.username, is_bot=True),

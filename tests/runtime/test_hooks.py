@@ -86,13 +86,13 @@ async def test_a_wake_goes_to_the_last_conversation(autojump_clock: MockClock) -
         assert (await caller.post("wake", {"text": "backup done"}))[0] == 202
         ((message, _),) = house.admitted
         assert (message.text, message.session) == ("[Event] backup done", key)
-        for _ in range(2):
-            status, answer = await caller.post("wake", {"text": "disk full", "mode": "next-heartbeat"}, key="d")
-            assert status == 202
+        event = {"text": "disk full", "mode": "next-heartbeat"}
+        answers = [await caller.post("wake", event, key="d") for _ in range(2)]
+        assert [status for status, _ in answers] == [202, 202]
         assert len(house.admitted) == 1
         rows = await house.store.context.take(message.session, kit.env.now_ms())
         assert [json.loads(row)["text"] for row in rows] == ["disk full"]
-        assert await house.store.explain(answer["id"]) is not None
+        assert await house.store.explain(answers[0][1]["id"]) is not None
 
 
 async def test_a_delivery_is_posted_once(autojump_clock: MockClock) -> None:

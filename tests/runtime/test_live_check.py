@@ -25,6 +25,10 @@ ROW: dict[str, Any] = {
 }
 
 
+def row(**changes: object) -> dict[str, Any]:
+    return {**ROW, **changes}
+
+
 def call(token: str = "tok") -> SlashCall:
     return SlashCall(token, TeamId("team1"), ChannelId("c"), UserId("u"), "/oc_status")
 
@@ -68,10 +72,10 @@ async def test_a_refused_token_is_not_asked_about_again_at_once(autojump_clock: 
     [
         pytest.param({"GET /commands/c1": error(500, "x"), "GET /commands": [[ROW]]}, True, id="the list stands in"),
         pytest.param({"GET /commands/c1": error(500, "x"), "GET /commands": error(403, "x")}, False, id="nobody tells"),
-        pytest.param({"GET /commands/c1": {**ROW, "delete_at": 5}, "GET /commands": [[]]}, False, id="deleted"),
-        pytest.param({"GET /commands/c1": {**ROW, "url": "http://other/"}}, False, id="points elsewhere"),
-        pytest.param({"GET /commands/c1": {**ROW, "team_id": "team2"}}, False, id="another team's"),
-        pytest.param({"GET /commands/c1": {**ROW, "token": ""}}, False, id="token hidden"),
+        pytest.param({"GET /commands/c1": row(delete_at=5), "GET /commands": [[]]}, False, id="deleted"),
+        pytest.param({"GET /commands/c1": row(url="http://other/")}, False, id="points elsewhere"),
+        pytest.param({"GET /commands/c1": row(team_id="team2")}, False, id="another team's"),
+        pytest.param({"GET /commands/c1": row(token="")}, False, id="token hidden"),
     ],
 )
 async def test_only_the_servers_own_record_vouches(

@@ -15,6 +15,7 @@ import trio.testing
 
 from oc_trio.errors import ConfigError, Problem
 from oc_trio.runtime.signals import serve_signals
+from tests.logbook import Logbook
 
 ROOT = Path(__file__).parents[2]
 # Says each call on stdout; `abort` ends it. A reload takes until SIGTERM was heard, or fails where asked to.
@@ -161,7 +162,7 @@ class Calls:
             raise ConfigError(Problem("gateway", "is wrong"))
 
 
-async def test_hangups_during_a_reload_are_one_more(nursery: trio.Nursery) -> None:
+async def test_hangups_during_a_reload_are_one_more(nursery: trio.Nursery, logbook: Logbook) -> None:
     """Ten wishes make two reloads, one after the other, and each signal is answered in this process too."""
     calls = Calls()
 
@@ -179,4 +180,5 @@ async def test_hangups_during_a_reload_are_one_more(nursery: trio.Nursery) -> No
             await trio.sleep(0.01)
     await trio.testing.wait_all_tasks_blocked(0.01)
     assert calls.log[3:] == ["reload"]
+    assert len(logbook.said("the configuration stays as it was")) == 1
     nursery.cancel_scope.cancel()

@@ -259,3 +259,16 @@ async def test_a_bare_model_command_opens_the_picker(autojump_clock: MockClock) 
         assert [action["name"] for action in house.actions(post.id)] == ["big (10)", "small (1)"]
         assert await house.store.obligations.open_for(MAIN) == ()
         assert house.admitted == []
+
+
+@pytest.mark.parametrize("path", ["/cmd", "/api/channels/mattermost/command"])
+async def test_a_proxy_may_change_the_path(path: str, autojump_clock: MockClock) -> None:
+    """The account answers at the path of its URL and at the configured one."""
+    async with a_house(commands={"native": True, "callbackUrl": "http://gw.test/cmd"}).lived_in() as house:
+        await house.registered()
+
+        async def proxied(call: Outgoing) -> Answer:
+            return await house.post_out(Outgoing(call.method, f"http://127.0.0.1{path}", call.headers, call.body))
+
+        house.send = proxied
+        assert (await house.execute("/oc_status"))["text"] == PROCESSING

@@ -12,7 +12,8 @@ import structlog
 from oc_trio.config.document import Document
 from oc_trio.config.load import Loaded, build
 from oc_trio.errors import StoreError
-from oc_trio.runtime.start import JOURNAL, journal_location, prepare, secrets_of
+from oc_trio.runtime.known_secrets import secrets_of
+from oc_trio.runtime.start import JOURNAL, journal_location, prepare
 from oc_trio.telemetry.log import get_logger
 
 

@@ -1,17 +1,219 @@
 """A turn from mention to answer, in the town."""
 
-from oc_trio.agent.scripted import Say
+import httpx
+import pytest
+import trio
+
+from oc_trio.agent.scripted import CallTool, Pause, Say
+from oc_trio.core.turn_events import Failed, Final, ToolEnded, ToolStarted, ToolStatus, Usage
+from oc_trio.errors import AgentFailed
+from oc_trio.sandbox.exchange import SandboxRequest, SandboxResponse
+from oc_trio.sandbox.writing import Change
+from tests.logbook import Logbook
 from tests.runtime.town import Town
+
+WORDS = "one two three four five six seven eight nine ten"
 
 
 async def test_a_mention_is_answered_in_one_growing_post(town: Town) -> None:
     """The first word appears at once, the post grows, and the last edit is the answer."""
     await town.start()
-    town.script = [Say("one two three four five six seven eight nine ten", delay=0.3)]
+    town.script = [Say(WORDS, delay=0.3)]
     asked = town.say("@helper count")
     await town.settled()
     [answer] = town.ours()
-    assert answer.message == "one two three four five six seven eight nine ten"
+    assert answer.message == WORDS
     assert answer.root_id == asked.id
     assert answer.history[0][1] == "one"
     assert await town.state(asked) == "delivered"
+
+
+async def test_threads_are_answered_at_the_same_time(town: Town) -> None:
+    """As many as may run at once; the others wait for their place, and none is lost."""
+    await town.start(agents={"defaults": {"maxConcurrent": 2}})
+    town.script = [Pause(10), Say("done")]
+    began = trio.current_time()
+    posts = [town.say(f"@helper {number}") for number in range(5)]
+    await trio.sleep(1)
+    assert town.stage.open == 2
+    await town.settled()
+    assert town.answers() == ["done"] * 5
+    assert 30 < trio.current_time() - began < 32
+    assert {await town.state(post) for post in posts} == {"delivered"}
+
+
+async def test_waiting_for_a_place_can_be_stopped(town: Town) -> None:
+    """The model is not even asked."""
+    await town.start(agents={"defaults": {"maxConcurrent": 1}})
+    town.script = [Pause(10), Say("done")]
+    town.say("@helper first")
+    second = town.say("@helper second")
+    await trio.sleep(1)
+    town.say("@helper stop", root=second)
+    await town.settled()
+    assert await town.state(second) == "cancelled: stopped"
+    assert len(town.stage.requests) == 1
+
+
+async def test_only_the_text_is_sent_with_an_edit(town: Town) -> None:
+    """Pins and props that came meanwhile survive."""
+    await town.start()
+    town.script = [Say(WORDS, delay=0.5)]
+    town.say("@helper count")
+    await town.until(town.answers)
+    [draft] = town.ours()
+    town.world.writing.apply(draft, Change(is_pinned=True, props={**draft.props, "mine": 1}))
+    await town.settled()
+    assert (draft.message, draft.is_pinned, draft.props["mine"]) == (WORDS, True, 1)
+
+
+async def test_the_interval_holds_while_text_arrives_during_writes(town: Town) -> None:
+    """A slow server does not turn every word into an edit."""
+    await town.start()
+    town.weather.latency = 0.1
+    town.script = [Say("word " * 100, delay=0.05)]
+    town.say("@helper count")
+    await town.until(town.answers)
+    await town.settled()
+    [answer] = town.ours()
+    gaps = [late - early for (early, _), (late, _) in zip(answer.history[1:-1], answer.history[2:-1])]
+    assert min(gaps) >= 1200
+    assert len(answer.history) <= 6
+
+
+@pytest.mark.parametrize("status", [400, 403, 404])
+async def test_a_refused_edit_loses_no_answer(town: Town, status: int) -> None:
+    """The answer goes out fresh."""
+
+    async def refuse(request: SandboxRequest) -> SandboxResponse | None:
+        return SandboxResponse.json({"id": "x", "message": "no"}, status) if request.method == "PUT" else None
+
+    await town.start()
+    town.weather.before_rules.append(refuse)
+    town.script = [Say(WORDS, delay=0.5)]
+    asked = town.say("@helper count")
+    await town.settled()
+    assert town.answers()[-1] == WORDS
+    assert await town.state(asked) == "delivered"
+
+
+async def test_previews_back_off_and_recover(town: Town) -> None:
+    """A server that is busy for a while costs edits, not the draft and not the answer."""
+    until = trio.current_time() + 10
+
+    async def busy(request: SandboxRequest) -> SandboxResponse | None:
+        if request.method == "PUT" and trio.current_time() < until:
+            return SandboxResponse.text("limit exceeded\n", 429)
+        return None
+
+    await town.start()
+    town.weather.before_rules.append(busy)
+    town.script = [Say("word " * 60, delay=0.5)]
+    asked = town.say("@helper count")
+    await town.settled()
+    [answer] = town.ours()
+    assert answer.message == ("word " * 60).strip()
+    assert len(answer.history) > 3
+    assert town.calls("PUT") < 40
+    assert await town.state(asked) == "delivered"
+
+
+async def test_a_final_whose_answer_is_lost(town: Town) -> None:
+    """It is written again, and stands once."""
+    lost: list[str] = []
+
+    async def lose(request: SandboxRequest) -> SandboxResponse | None:
+        if request.method in ("PUT", "POST") and WORDS.encode() in request.body and len(lost) < 3:
+            lost.append(request.method)
+            raise httpx.ReadError("the answer is lost")
+        return None
+
+    await town.start()
+    town.weather.after_rules.append(lose)
+    town.script = [Say(WORDS, delay=0.1)]
+    asked = town.say("@helper count")
+    await town.settled()
+    assert town.answers() == [WORDS]
+    assert await town.state(asked) == "delivered"
+
+
+async def test_an_agent_that_fails_at_once(town: Town) -> None:
+    """Its one honest sentence is the answer."""
+    await town.start()
+
+    def script(request: object) -> list[Say]:
+        raise AgentFailed("401 from the model", for_user="The model's key was refused.")
+
+    town.script = script
+    asked = town.say("@helper go")
+    await town.settled()
+    assert town.answers() == ["The model's key was refused."]
+    assert await town.state(asked) == "failed: 401 from the model"
+
+
+async def test_a_later_error_deletes_no_answer(town: Town) -> None:
+    """An answer that stands is not touched by the next turn's failure."""
+    await town.start()
+    town.script = [Say("an answer")]
+    first = town.say("@helper go")
+    await town.settled()
+    town.script = [Say("I was about", 0.5), Failed("It broke.", "broken")]
+    town.say("@helper again", root=first)
+    await town.settled()
+    assert town.answers() == ["an answer", "It broke."]
+
+
+async def test_tool_calls_are_remembered(town: Town) -> None:
+    """A completed call is in the transcript of the turn that goes on after a crash."""
+    await town.start()
+    ended = ToolEnded("1", "look", ToolStatus.COMPLETED, "the result")
+    town.script = [Say("Let me look."), ToolStarted("1", "look", {"q": 1}), ended, Pause(600)]
+    town.say("@helper look")
+    await town.until(lambda: any("Look" in text for text in town.answers()))
+    await town.crash()
+    town.script = [Say("found")]
+    await town.start()
+    await town.settled()
+    roles = [message.role.value for message in town.stage.requests[-1].messages]
+    assert roles == ["user", "assistant", "tool"]
+    assert town.stage.requests[-1].messages[2].text == "the result"
+    assert town.answers() == ["found"]
+
+
+async def test_an_unknown_tool_ends_nothing(town: Town) -> None:
+    """The agent reads that there is none."""
+    await town.start()
+    town.script = [CallTool("nonsense"), Say("then not")]
+    town.say("@helper go")
+    await town.settled()
+    assert town.answers() == ["then not"]
+
+
+async def test_history_is_told(town: Town) -> None:
+    """The next turn of a conversation knows what was said, the answer included, and its tokens are counted."""
+    await town.start()
+    town.script = [Final("the first answer", usage=Usage(3, 4, "m"))]
+    first = town.say("@helper first")
+    await town.settled()
+    town.script = [Say("the second answer")]
+    town.say("@helper second", root=first)
+    await town.settled()
+    texts = [message.text for message in town.stage.requests[-1].messages]
+    assert "first" in texts[0]
+    assert texts[1] == "the first answer"
+    assert "second" in texts[2]
+
+
+async def test_a_journal_that_fails_fails_the_account_only(town: Town, logbook: Logbook) -> None:
+    """The account is started again and goes on with the message."""
+    await town.start()
+    town.script = [Say(WORDS, delay=0.5)]
+    asked = town.say("@helper count")
+    await town.until(town.answers)
+    town.journal.execute("ALTER TABLE turns RENAME TO lost")
+    await trio.sleep(6)
+    town.journal.execute("ALTER TABLE lost RENAME TO turns")
+    await town.settled()
+    assert town.answers() == [WORDS]
+    assert await town.state(asked) == "delivered"
+    assert logbook.said("account failed")

@@ -141,7 +141,7 @@ class Town:
             "models": {"providers": {"stage": {"api": "scripted", "models": ["play"]}}},
         }
         for name, table in tables.items():
-            values[name] = merged(values.get(name, {}), table)
+            values[name] = merged(values.get(name, {}), table) if isinstance(table, Mapping) else table
         self._serial += 1
         gateway = Gateway(build(Document(values), {}), self.journal, self._wiring())
         self.gateway, self._ended = gateway, trio.Event()

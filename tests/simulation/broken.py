@@ -1,6 +1,7 @@
 """Five gateways that are deliberately wrong in one place each, to prove that the simulation would notice."""
 
 import json
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -10,9 +11,10 @@ from attrs import evolve, frozen
 
 from oc_trio.core.preview import Create, Edit, Wrote, begun, wrote
 from oc_trio.errors import MattermostRejected, MattermostUnavailable
+from oc_trio.ids import PostId
 from oc_trio.runtime.catchup import CatchUp
 from oc_trio.runtime.previewer import WRITE_SECONDS, Previewer
-from oc_trio.runtime.session import Job
+from oc_trio.runtime.queue import Job
 from oc_trio.store.admission import Admission, Admissions, Admitted
 from oc_trio.store.store import Store, open_store
 from oc_trio.store.watermarks import Watermarks
@@ -66,12 +68,8 @@ class WatermarkFirst(Admissions):
     async def admit(self, admission: Admission) -> Admitted:
         marks = Watermarks(self._engine)
         if admission.watermark:
-            await marks.advance(
-                admission.account,
-                admission.channel_id,
-                admission.trigger,
-                admission.create_at,  # type: ignore[arg-type]
-            )
+            post = PostId(admission.trigger)
+            await marks.advance(admission.account, admission.channel_id, post, admission.create_at)
         return await super().admit(admission)
 
 
@@ -79,7 +77,7 @@ class WatermarkFirst(Admissions):
 class WatermarkFirstStore(StoreOf):
     """A journal whose admissions are `WatermarkFirst`."""
 
-    def __call__(self, _location: str) -> AbstractAsyncContextManager[Store]:
+    def __call__(self, _location: str | sqlite3.Connection) -> AbstractAsyncContextManager[Store]:
         return self._open()
 
     @asynccontextmanager
@@ -101,6 +99,6 @@ BROKEN: dict[str, tuple[Parts, tuple[str, ...]]] = {
     "no overlap in catch-up": (Parts(catch_up=NoOverlap), ("lag", "server")),
     "unshielded write": (Parts(previewer=Unshielded), ("rest",)),
     "no pending id": (Parts(transport=NoPendingId), ("rest",)),
-    "watermark before commit": (Parts(store=WatermarkFirstStore), ("crash",)),
+    "watermark before commit": (Parts(store=WatermarkFirstStore), ("blackout",)),
     "mailbox overflow dropped": (Parts(session=Forgetful), ("people",)),
 }

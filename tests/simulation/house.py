@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import httpx
 import trio
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 
 from oc_trio.agent.build import AgentSpec
 from oc_trio.agent.port import Agent
@@ -32,7 +32,7 @@ from tests.simulation.chronicle import Chronicle
 from tests.simulation.model import Model
 from tests.simulation.network import Network, OpenSim, SimTransport
 from tests.simulation.plan import Plan
-from tests.simulation.power import Power, PowerOff, PoweredConnection, open_disk
+from tests.simulation.power import Power, PoweredConnection, PowerOff, open_disk
 from tests.simulation.town import now_ms
 
 ACCOUNT = AccountId("default")
@@ -69,12 +69,12 @@ class StoreOf:
 
     connection: sqlite3.Connection
 
-    def __call__(self, _location: str) -> AbstractAsyncContextManager[Store]:
+    def __call__(self, _location: str | sqlite3.Connection) -> AbstractAsyncContextManager[Store]:
         return open_store(self.connection)
 
 
 @functools.lru_cache(maxsize=64)
-def configured(queue: str, reply_to: str, throttle_ms: int, drain_seconds: int) -> Loaded:
+def configured(queue: str, reply_to: str, mode: str, throttle_ms: int, drain_seconds: int) -> Loaded:
     values = {
         "channels": {
             "mattermost": {
@@ -85,7 +85,7 @@ def configured(queue: str, reply_to: str, throttle_ms: int, drain_seconds: int) 
                 "groupPolicy": "open",
                 "textChunkLimit": 400,
                 "replyToMode": reply_to,
-                "streaming": {"throttleMs": throttle_ms},
+                "streaming": {"throttleMs": throttle_ms, "mode": mode},
                 "network": {"dangerouslyAllowPrivateNetwork": True},
             }
         },
@@ -122,9 +122,7 @@ class House:
         """Keep a gateway running until `close`."""
         while not self.is_closing:
             ended = trio.Event()
-            self._prepare()
-            nursery.start_soon(self._live, self.gateway, self.power, ended)
-            assert self.power is not None
+            nursery.start_soon(self._live, *self._prepare(), ended)
             await ended.wait()
             self._take_image()
             if not self.is_closing:
@@ -162,7 +160,7 @@ class House:
         disk = self._disk
         return [] if disk is None else sqlite3.Connection.execute(disk, sql).fetchall()
 
-    def _prepare(self) -> None:
+    def _prepare(self) -> tuple[Gateway, Power]:
         number = self.incarnations = self.incarnations + 1
         power = self.power = Power(f"gateway {number}", self.chronicle)
         power.on_cut.append(self.network.sender_died)
@@ -180,9 +178,10 @@ class House:
             catch_up=self.parts.catch_up,
         )
         plan = self.plan
-        loaded = configured(plan.queue, plan.reply_to, plan.throttle_ms, plan.drain_seconds)
-        self.gateway = Gateway(loaded, "", wiring, metrics=Metrics())
+        loaded = configured(plan.queue, plan.reply_to, plan.mode, plan.throttle_ms, plan.drain_seconds)
+        gateway = self.gateway = Gateway(loaded, "", wiring, metrics=Metrics())
         self.chronicle.tell("operator", f"starts gateway {number}")
+        return gateway, power
 
     def _agent(self, _spec: AgentSpec, _http: httpx.AsyncClient) -> Agent:
         return self.model
@@ -203,6 +202,7 @@ class House:
                 raise
         if not power.is_off:
             self.chronicle.tell("gateway", "has stopped")
+            self.network.sender_died()
         ended.set()
 
     async def _run(self, gateway: Gateway, power: Power) -> None:

@@ -1,5 +1,6 @@
 """The promises, checked after quiet: what the server shows, against what was asked and what the journal says."""
 
+import itertools
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -102,9 +103,10 @@ def _delivered(found: Findings, question: Question, owed: Owed) -> Iterator[str]
         yield f"{_name(question)} was delivered as posts that don't exist"
         return
     if any(post.delete_at for post in shown):
-        yield f"the answer to {_name(question)} was deleted"
+        if not found.town.vandalised & {post.id for post in shown}:
+            yield f"the answer to {_name(question)} was deleted"
         return
-    if question.is_stop:
+    if question.is_command:
         return
     tokens = _tokens("\n".join(post.message for post in shown))
     own = [token for token in tokens if token.startswith(f"q{question.number}v")]
@@ -118,11 +120,13 @@ def _failed(found: Findings, question: Question, owed: Owed) -> Iterator[str]:
     if question.is_deleted or _kicked(found, question):
         return
     shown = [found.by_id[post] for post in owed.posts if post in found.by_id and not found.by_id[post].delete_at]
-    if not shown:
+    if not shown and not found.town.vandalised & set(owed.posts):
         yield f"{_name(question)} failed and nobody was told: {owed.reason}"
-    if not any(token.startswith(f"q{question.number}v") for token in found.model.failed):
-        if "several tries" not in " ".join(post.message for post in shown):
-            yield f"{_name(question)} failed although its model did not: {owed.reason}"
+    if not shown:
+        return
+    gave_up = "several tries" in " ".join(post.message for post in shown)
+    if not gave_up and not any(token.startswith(f"q{question.number}v") for token in found.model.failed):
+        yield f"{_name(question)} failed although its model did not: {owed.reason}"
 
 
 def _may_be_cancelled(found: Findings, question: Question, owed: Owed) -> bool:
@@ -195,13 +199,13 @@ def _texts(found: Findings) -> Iterator[str]:
 
 def _order(found: Findings) -> Iterator[str]:
     """In each conversation answers come in the order of the questions."""
-    spoken = {question.post.id: question for question in found.town.questions if not question.is_stop}
+    spoken = {question.post.id: question for question in found.town.questions if not question.is_command}
     sessions: defaultdict[str, list[Owed]] = defaultdict(list)
     for owed in found.owed.values():
         if owed.trigger in spoken and owed.source != "edit" and owed.state == "delivered":
             sessions[owed.session].append(owed)
     for owed_ones in sessions.values():
-        for one, other in zip(owed_ones, owed_ones[1:]):
+        for one, other in itertools.pairwise(owed_ones):
             if one.ended_at > other.ended_at:
                 names = f"{_name(spoken[one.trigger])} after {_name(spoken[other.trigger])}"
                 yield f"answered out of order: {names}"

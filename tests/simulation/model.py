@@ -3,6 +3,7 @@
 Equal questions get equal answers, so an answer that was decided before a crash can be told from a second one.
 """
 
+import itertools
 import random
 import re
 from collections.abc import AsyncIterator, Generator, Iterable
@@ -18,9 +19,9 @@ from oc_trio.core.turn_events import Failed, Final, TextDelta, Thinking
 from oc_trio.errors import AgentUnavailable
 from tests.simulation.chronicle import Chronicle
 
+Script = Generator[Step, ToolResult | tuple[Message, ...] | None, None]
 TOKEN = re.compile(r"\[(q\d+v\d+)\]")
-Script = Generator[Step, "ToolResult | tuple[Message, ...] | None", None]
-_WORDS = "the bell of the old tower rings at noon and the market opens under its shadow every day".split()
+_WORDS = "the bell of the old tower rings at noon and the market opens under its shadow every day"
 
 
 @define(eq=False)
@@ -54,7 +55,7 @@ class Model:
         """The whole answer to these questions, the same at every attempt."""
         rng = random.Random(f"{self.seed} {tokens}")
         count = rng.randint(90, 120) if rng.random() < 0.06 else rng.randint(3, 12)
-        words = [rng.choice(_WORDS) for _ in range(count)]
+        words = [rng.choice(_WORDS.split()) for _ in range(count)]
         return f"Re {' '.join(tokens)}: {' '.join(words)} (end {tokens[-1]})"
 
     def script(self, request: TurnRequest) -> Iterable[Step]:
@@ -82,8 +83,9 @@ class Model:
             yield Pause(0.0)
             self.tools_done[tokens] = self.tools_done.get(tokens, 0) + 1
         if rng.random() < 0.3:
-            heard: tuple[Message, ...] | None = yield Hear()
-            tokens = tuple(dict.fromkeys((*tokens, *(token for each in heard or () for token in _current(each)))))
+            heard = yield Hear()
+            steered = [token for each in heard for token in _current(each)] if isinstance(heard, tuple) else []
+            tokens = tuple(dict.fromkeys((*tokens, *steered)))
             text = self.answer(tokens)
         if fate < 0.3:
             self.silent.update(tokens)
@@ -103,7 +105,7 @@ class Model:
 def _say(text: str, delay: float, rng: random.Random) -> Script:
     """A few pieces with pauses between them; nobody needs every word in a piece of its own."""
     cuts = sorted({0, len(text), *(rng.randint(1, len(text)) for _ in range(rng.randint(0, 4)))})
-    for start, end in zip(cuts, cuts[1:]):
+    for start, end in itertools.pairwise(cuts):
         if delay:
             yield Pause(delay * (end - start) / 6)
         yield TextDelta(text[start:end])

@@ -10,10 +10,9 @@ import ssl
 
 import httpx
 import trio
-from attrs import define, field, frozen
-from trio.testing import memory_stream_pair
+from attrs import asdict, define, field, frozen
+from trio.testing import MemoryReceiveStream, MemorySendStream, memory_stream_pair
 
-from oc_trio.sandbox.exchange import SandboxResponse
 from oc_trio.sandbox.faults import Cut, Deliver, Fate, Faults, Freeze
 from oc_trio.sandbox.http_transport import SandboxTransport
 from oc_trio.sandbox.hub import Connection
@@ -21,6 +20,8 @@ from oc_trio.sandbox.stream_face import serve_websocket_stream
 from oc_trio.sandbox.world import World
 from tests.simulation.chronicle import Chronicle
 from tests.simulation.power import Power, PoweredStream
+
+Pipe = trio.StapledStream[MemorySendStream, MemoryReceiveStream]
 
 # What the real server says; the ids are those that the gateway has rules for.
 _THREAD_RACE = {"id": "app.post.save.app_error", "message": "Unable to save the post.", "status_code": 500}
@@ -41,12 +42,17 @@ class Climate:
     broken: float = 0.0
     gateway_timeout: float = 0.0
     thread_race: float = 0.0
+    late: float = 0.0
     frame_delay: float = 0.0
     frame_twice: float = 0.0
     frame_swap: float = 0.0
     frame_cut: float = 0.0
     frame_freeze: float = 0.0
     lag: float = 0.0
+
+    def told(self) -> str:
+        """What is bad about it."""
+        return ", ".join(f"{name} {value:g}" for name, value in asdict(self).items() if value)
 
 
 FAIR = Climate()
@@ -61,6 +67,7 @@ class _Trip:
     down: float
     mishap: str
     uplink: trio.CancelScope = field(factory=trio.CancelScope)
+    began: float = field(factory=trio.current_time)
     has_arrived: bool = False
     is_lost: bool = False
     done: trio.Event = field(factory=trio.Event)
@@ -80,24 +87,32 @@ class Network:
     is_down: bool = False
     waiting: int = 0
     trips: list[_Trip] = field(factory=list)
-    sockets: list["trio.StapledStream[object, object]"] = field(factory=list)
+    sockets: list[Pipe] = field(factory=list)
     _inner: SandboxTransport = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._inner = SandboxTransport(self.world)
 
     def sender_died(self) -> None:
-        """What was on its way arrives at once or never: no server answers a connection that was reset."""
+        """What was on its way arrives at once or never: its connection is reset."""
         for trip in self.trips:
             if not trip.has_arrived:
-                trip.is_lost = self.rng.random() < 0.5
+                is_fresh = trio.current_time() - trip.began < 1.0
+                trip.is_lost = not is_fresh or self.rng.random() < 0.5
+                trip.uplink.cancel()
+
+    def server_died(self) -> None:
+        """Nothing that was on its way arrives."""
+        for trip in self.trips:
+            if not trip.has_arrived:
+                trip.error = httpx.ReadError("connection reset")
                 trip.uplink.cancel()
 
     def drop_sockets(self) -> None:
         """Every websocket's connection is reset."""
         for pair in self.sockets:
-            pair.send_stream.close()  # type: ignore[attr-defined]
-            pair.receive_stream.close()  # type: ignore[attr-defined]
+            pair.send_stream.close()
+            pair.receive_stream.close()
         self.sockets.clear()
 
     def freeze_sockets(self) -> None:
@@ -115,8 +130,8 @@ class Network:
         self.nursery.start_soon(self._serve_socket, theirs)
         return PoweredStream(ours, power)
 
-    async def _serve_socket(self, stream: "trio.StapledStream[object, object]") -> None:
-        await serve_websocket_stream(self.world, stream)  # type: ignore[arg-type]
+    async def _serve_socket(self, stream: Pipe) -> None:
+        await serve_websocket_stream(self.world, stream)
         if stream in self.sockets:
             self.sockets.remove(stream)
 
@@ -149,6 +164,8 @@ class Network:
             return _Trip(what, up, down, "")
         if rng.random() < climate.slow:
             up, down = up + rng.uniform(0.0, 4.0), down + rng.uniform(0.0, 6.0)
+        if request.method != "GET" and rng.random() < climate.late:
+            up += rng.uniform(15.0, 50.0)
         return _Trip(what, up, down, "unreachable" if self.is_down else self._mishap(what, request))
 
     def _mishap(self, what: str, request: httpx.Request) -> str:
@@ -166,6 +183,9 @@ class Network:
             with trip.uplink:
                 await trio.sleep(trip.up)
             trip.has_arrived = True
+            if trip.error is not None:
+                trip.done.set()
+                return
             if trip.is_lost or trip.mishap == "lost_request":
                 self.chronicle.detail("network", f"{trip.what}: lost on the way")
                 return

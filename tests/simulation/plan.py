@@ -7,6 +7,19 @@ from attrs import evolve, frozen
 
 from tests.simulation.network import FAIR, Climate
 
+_REST = (
+    "slow",
+    "unreachable",
+    "lost_request",
+    "lost_answer",
+    "silent_answer",
+    "limited",
+    "broken",
+    "gateway_timeout",
+    "thread_race",
+    "late",
+)
+_FRAMES = ("frame_delay", "frame_twice", "frame_swap", "frame_cut", "frame_freeze")
 _WORDS = ("what about", "please explain", "is it true that", "how do I", "tell me more:")
 
 
@@ -42,6 +55,20 @@ class Delete:
 @frozen
 class React:
     back: int
+
+
+@frozen
+class Command:
+    author: str
+    place: str
+    text: str
+
+
+@frozen
+class Vandalise:
+    """Somebody deletes the bot's newest post in a place."""
+
+    place: str
 
 
 @frozen
@@ -93,6 +120,8 @@ Deed = (
     | Edit
     | Delete
     | React
+    | Command
+    | Vandalise
     | Kick
     | Invite
     | Weather
@@ -111,6 +140,7 @@ class Plan:
     deeds: tuple[tuple[float, Deed], ...]
     queue: str
     reply_to: str
+    mode: str
     throttle_ms: int
     drain_seconds: int
     trouble: float
@@ -118,18 +148,22 @@ class Plan:
     is_stormy: bool
 
 
-KINDS = ("crash", "drain", "socket", "rest", "frames", "server", "people", "kick", "lag")
+KINDS = ("crash", "drain", "socket", "rest", "frames", "server", "people", "kick", "lag", "blackout", "cancel")
+# The two that take long are rare.
+_LIKELY = {"blackout": 0.08, "cancel": 0.15}
 
 
 def plan(seed: int, kinds: tuple[str, ...] | None = None) -> Plan:
     """What happens in the run of that seed. A few kinds of trouble at a time, so that each gets its seeds."""
     rng = random.Random(f"plan {seed}")
     if kinds is None:
-        kinds = tuple(kind for kind in KINDS if rng.random() < 0.35)
+        kinds = tuple(kind for kind in KINDS if rng.random() < _LIKELY.get(kind, 0.33))
     end = rng.uniform(5.0, 40.0)
     deeds = [*_questions(rng, end)]
     if "people" in kinds:
-        deeds += _people(rng, end)
+        deeds += _people(rng, end, rng.randint(1, 4))
+    if "cancel" in kinds:
+        deeds += _people(rng, end, rng.randint(10, 25))
     if "kick" in kinds:
         place, at = rng.choice(("square", "market")), rng.uniform(1.0, end)
         deeds += [(at, Kick(place)), (at + rng.uniform(0.5, 10.0), Invite(place))]
@@ -137,11 +171,13 @@ def plan(seed: int, kinds: tuple[str, ...] | None = None) -> Plan:
     operations = [*_operations(rng, end, kinds)]
     deeds += operations
     for at, deed in operations:
-        deeds += _around(rng, at, deed)
+        if at < end:
+            deeds += _around(rng, at, deed)
     return Plan(
         deeds=tuple(sorted(deeds, key=lambda deed: deed[0])),
         queue=rng.choice(("followup", "collect", "steer", "interrupt")),
         reply_to=rng.choice(("off", "off", "all")),
+        mode=rng.choice(("partial", "partial", "partial", "progress", "off")),
         throttle_ms=rng.choice((400, 1200)),
         drain_seconds=rng.choice((0, 3, 10)),
         trouble=rng.choice((0.0, 0.3)),
@@ -159,39 +195,37 @@ def _questions(rng: random.Random, end: float) -> Iterator[tuple[float, Deed]]:
         yield rng.uniform(0.1, end), Ask(author, place, how, rng.choice(_WORDS), burst)
 
 
-def _people(rng: random.Random, end: float) -> Iterator[tuple[float, Deed]]:
-    for _ in range(rng.randint(1, 4)):
+def _people(rng: random.Random, end: float, times: int) -> Iterator[tuple[float, Deed]]:
+    for _ in range(times):
         author = rng.choice(("alice", "bob"))
         place = rng.choice((author, "square", "market"))
         back = rng.randint(0, 2)
         yield (
             rng.uniform(0.5, end + 2.0),
-            rng.choice((Edit(back), Edit(back), Delete(back), React(back), Stop(author, place))),
+            rng.choice(
+                (
+                    Edit(back),
+                    Edit(back),
+                    Delete(back),
+                    React(back),
+                    Stop(author, place),
+                    Stop(author, place),
+                    Vandalise(place),
+                    Command(author, place, rng.choice(("/new", "/status"))),
+                )
+            ),
         )
 
 
 def _weather(rng: random.Random, end: float, kinds: tuple[str, ...]) -> Iterator[tuple[float, Deed]]:
-    climate = FAIR
+    bad: dict[str, float] = {}
     if "rest" in kinds:
-        names = (
-            "slow",
-            "unreachable",
-            "lost_request",
-            "lost_answer",
-            "silent_answer",
-            "limited",
-            "broken",
-            "gateway_timeout",
-            "thread_race",
-        )
-        bad = {name: rng.choice((0.05, 0.15, 0.33)) for name in names if rng.random() < 0.35}
-        climate = evolve(climate, **bad)
+        bad |= {name: rng.choice((0.05, 0.15, 0.33)) for name in _REST if rng.random() < 0.35}
     if "frames" in kinds:
-        names = ("frame_delay", "frame_twice", "frame_swap", "frame_cut", "frame_freeze")
-        bad = {name: rng.choice((0.03, 0.1)) for name in names if rng.random() < 0.5}
-        climate = evolve(climate, **bad)
+        bad |= {name: rng.choice((0.03, 0.1)) for name in _FRAMES if rng.random() < 0.5}
     if "lag" in kinds:
-        climate = evolve(climate, lag=rng.choice((1.0, 6.0)))
+        bad["lag"] = rng.choice((1.0, 6.0))
+    climate = evolve(FAIR, **bad)
     if climate != FAIR:
         start = rng.uniform(0.0, end / 2)
         yield start, Weather(climate)
@@ -208,7 +242,13 @@ def _operations(rng: random.Random, end: float, kinds: tuple[str, ...]) -> Itera
     if "crash" in kinds:
         for _ in range(rng.randint(1, 3)):
             operations = rng.choice((0, rng.randint(1, 120), rng.randint(1, 15)))
-            yield rng.uniform(0.0, end), Crash(operations, rng.choice((0.3, 2.0, 15.0, 45.0, 1000.0)))
+            yield rng.uniform(0.0, end), Crash(operations, rng.choice((0.3, 2.0, 15.0, 45.0)))
+    if "blackout" in kinds:
+        # The last word in a place, a crash while it is taken in, and a long time before anybody is back.
+        author = rng.choice(("alice", "bob"))
+        place, how = rng.choice(((author, "direct"), ("square", "mention"), ("market", "mention")))
+        yield end + 5.0, Crash(rng.randint(1, 12), 1000.0)
+        yield end + 5.001, Ask(author, place, how, rng.choice(_WORDS))
     if "drain" in kinds:
         yield rng.uniform(0.5, end), Drain(rng.choice((0.3, 2.0, 20.0)))
 

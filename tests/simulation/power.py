@@ -10,6 +10,7 @@ from typing import Any
 
 import trio
 from attrs import define, field
+from trio.testing import MemoryReceiveStream, MemorySendStream
 
 from tests.simulation.chronicle import Chronicle
 
@@ -71,7 +72,7 @@ class PoweredConnection(sqlite3.Connection):
 
     power: Power
 
-    def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:  # type: ignore[override]
+    def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
         if sql.startswith("BEGIN"):
             self.power.before("a transaction")
         cursor = super().execute(sql, parameters)
@@ -93,7 +94,7 @@ def open_disk(power: Power, image: bytes | None) -> PoweredConnection:
 class PoweredStream(trio.abc.Stream):
     """The client's end of a websocket's byte stream; a dead process neither sends nor says goodbye."""
 
-    inner: "trio.StapledStream[Any, Any]"
+    inner: trio.StapledStream[MemorySendStream, MemoryReceiveStream]
     power: Power
 
     def __attrs_post_init__(self) -> None:

@@ -36,7 +36,7 @@ class Question:
     version: int = 0
     edited_at: float = -1.0
     deleted_at: float = -1.0
-    is_stop: bool = False
+    is_command: bool = False
     was_member: bool = True
     thread: "Question | None" = None
 
@@ -61,6 +61,7 @@ class Town:
     questions: list[Question] = field(factory=list)
     stops: list[tuple[float, str]] = field(factory=list)
     kicks: list[tuple[float, str]] = field(factory=list)
+    vandalised: set[str] = field(factory=set)
 
     def ask(
         self, author: str, place: str, addressed: Addressed, words: str, thread: Question | None = None
@@ -85,21 +86,30 @@ class Town:
         self.chronicle.tell(author, f"in {place}{_under(thread)}: {text}")
         return question
 
-    def stop(self, author: str, place: str, thread: Question | None = None) -> None:
+    def command(self, author: str, place: str, words: str) -> None:
         channel = self.places[place]
-        text = "stop" if place in self.people else f"@{self.bot.username} stop"
-        post = self._post(author, channel, text, thread)
+        text = words if place in self.people else f"@{self.bot.username} {words}"
+        post = self._post(author, channel, text, None)
         if post is None:
             return
-        self.stops.append((trio.current_time(), place))
-        question = Question(len(self.questions), post, place, author, "yes", trio.current_time(), thread=thread)
-        question.is_stop = True
+        if words != "/status":
+            self.stops.append((trio.current_time(), place))
+        question = Question(len(self.questions), post, place, author, "yes", trio.current_time())
+        question.is_command = True
         question.was_member = self.bot.id in channel.members
         self.questions.append(question)
-        self.chronicle.tell(author, f"in {place}{_under(thread)}: {text} (#{question.number})")
+        self.chronicle.tell(author, f"in {place}: {text} (#{question.number})")
+
+    def vandalise(self, place: str) -> None:
+        channel = self.places[place]
+        standing = [post for post in self.bot_posts() if post.channel_id == channel.id and not post.delete_at]
+        if standing:
+            self.vandalised.add(standing[-1].id)
+            self.chronicle.tell("alice", f"deletes what the bot wrote last in {place}: {standing[-1].message[:40]!r}")
+            self.world.writing.delete(self.people["alice"], standing[-1].id)
 
     def edit(self, question: Question) -> None:
-        if question.is_deleted or question.is_stop:
+        if question.is_deleted or question.is_command:
             return
         text = self._text(question.number, question.version + 1, question.place, question.addressed, "now really")
         question.version += 1

@@ -31,6 +31,16 @@ async def test_an_edited_post_replaces_itself(store: Store) -> None:
     assert await store.context.take(SESSION, 99) == ("new",)
 
 
+async def test_a_deleted_post_is_dropped(store: Store) -> None:
+    """One post can be forgotten without the others."""
+    await store.context.add(SESSION, post("p1"), "p1", 10, 50)
+    await store.context.add(SESSION, post("p2"), "p2", 20, 50)
+
+    assert await store.context.drop(SESSION, post("p1"))
+    assert not await store.context.drop(SESSION, post("p1"))
+    assert await store.context.take(SESSION, 99) == ("p2",)
+
+
 async def test_a_limit_of_nothing_keeps_nothing(store: Store) -> None:
     """`historyLimit = 0` turns context off."""
     await store.context.add(SESSION, post("p1"), "p1", 10, 0)

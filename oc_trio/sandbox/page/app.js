@@ -5,7 +5,7 @@ import { avatar, renderPost } from "./render.js";
 
 const $ = (id) => document.getElementById(id);
 const api = new Api();
-const state = { me: null, channels: [], channel: null, thread: null, posts: new Map(), users: new Map(), unread: new Set(), typing: new Map() };
+const state = { me: null, channels: [], channel: null, thread: null, posts: new Map(), users: new Map([["", { username: "system" }]]), unread: new Set(), typing: new Map() };
 
 async function learnUsers(ids) {
   const missing = [...new Set(ids)].filter((id) => id && !state.users.has(id));
@@ -48,7 +48,7 @@ const handlers = {
 
 function complain(error) {
   const now = Date.now();
-  keep({ id: `local${now}`, channel_id: state.channel?.id, user_id: state.me.id, type: "system_ephemeral", create_at: now, message: error.message, root_id: state.thread || "" });
+  keep({ id: `local${now}`, channel_id: state.channel?.id, user_id: "", type: "system_ephemeral", create_at: now, message: error.message, root_id: state.thread || "" });
 }
 
 const NEAR = 5 * 60 * 1000; // posts of one author within this time share a head

@@ -14,14 +14,16 @@ function inline(text) {
   return html.replace(/\u0000(\d+)\u0000/g, (_, index) => `<code>${codes[index]}</code>`);
 }
 
+const ITEM = /^\s*([-*•]|\d+\.)\s/;
+
 function block(lines) {
   if (lines.length > 1 && /^\s*\|?[\s:|-]+\|[\s:|-]*$/.test(lines[1])) {
     const cells = (line, tag) => "<tr>" + line.replace(/^\s*\||\|\s*$/g, "").split("|").map((cell) => `<${tag}>${inline(cell.trim())}</${tag}>`).join("") + "</tr>";
     return `<table>${cells(lines[0], "th")}${lines.slice(2).map((line) => cells(line, "td")).join("")}</table>`;
   }
-  if (lines.every((line) => /^\s*([-*•]|\d+\.)\s/.test(line))) {
+  if (lines.every((line) => ITEM.test(line))) {
     const first = /^\s*(\d+)\./.exec(lines[0]);
-    const items = lines.map((line) => `<li>${inline(line.replace(/^\s*([-*•]|\d+\.)\s/, ""))}</li>`).join("");
+    const items = lines.map((line) => `<li>${inline(line.replace(ITEM, ""))}</li>`).join("");
     return first ? `<ol start="${first[1]}">${items}</ol>` : `<ul>${items}</ul>`;
   }
   if (lines.every((line) => line.startsWith(">"))) {
@@ -37,14 +39,18 @@ export function markdown(text) {
   let paragraph = [];
   let fence = null;
   const flush = () => { if (paragraph.length) html += block(paragraph); paragraph = []; };
+  const kind = (text) => (ITEM.test(text) ? "item" : text.startsWith(">") ? "quote" : text.startsWith("#") ? "heading" : "text");
   for (const line of text.split("\n")) {
     const mark = /^\s*(```+|~~~+)/.exec(line);
     if (fence) {
       if (mark && line.trim().startsWith(fence.mark)) { html += `<pre><code>${escape(fence.lines.join("\n"))}</code></pre>`; fence = null; }
       else fence.lines.push(line);
     } else if (mark) { flush(); fence = { mark: mark[1], lines: [] }; }
-    else if (line.trim()) paragraph.push(line);
-    else flush();
+    else if (!line.trim()) flush();
+    else {
+      if (paragraph.length && kind(paragraph[0]) !== kind(line)) flush();
+      paragraph.push(line);
+    }
   }
   flush();
   if (fence) html += `<pre><code>${escape(fence.lines.join("\n"))}</code></pre>`;
@@ -68,7 +74,7 @@ export function avatar(name, isBot) {
 function attachment(post, data, on) {
   const node = element("div", { className: "attachment" });
   if (data.title) node.append(element("strong", { textContent: data.title }));
-  const text = data.text || data.fallback || "";
+  const text = data.text || "";
   if (text) { const body = element("div"); body.innerHTML = markdown(text); node.append(body); }
   const actions = element("div", { className: "actions" });
   for (const action of data.actions || []) actions.append(action.type === "select" ? menu(post, action, on) : button(post, action, on));
@@ -112,8 +118,8 @@ function tools(post, inThread, on) {
 
 // `replies` is how many there are, `last` the newest of them as one line; `follows` hides a repeated author.
 export function renderPost(post, { users, replies, last, inThread, follows, on }) {
-  const author = users.get(post.user_id) || { username: post.user_id };
   const isEphemeral = post.type === "system_ephemeral";
+  const author = users.get(isEphemeral ? "" : post.user_id) || { username: post.user_id };
   const node = element("li", { className: "post" });
   node.dataset.id = post.id;
   node.dataset.user = author.username;

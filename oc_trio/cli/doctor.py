@@ -1,0 +1,56 @@
+"""`oc-trio doctor`: look at everything a start needs, and say what to do where it isn't well."""
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from oc_trio.config.load import Loaded
+    from oc_trio.runtime.checkup import Finding
+
+EX_CONFIG = 78
+_COLOURS = {"ok": "green", "warning": "yellow", "failed": "red"}
+
+
+@click.command("doctor")
+@click.option("--config", "config_path", metavar="PATH", help="Configuration file (or OC_TRIO_CONFIG).")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(config_path: str | None, *, as_json: bool) -> None:
+    """Examine configuration, state, journal, servers and model endpoints. Changes nothing, writes to nobody.
+
+    Exit codes: 0 nothing failed, 1 something did, 78 the configuration is wrong.
+    """
+    import trio
+
+    from oc_trio.config.load import load
+    from oc_trio.errors import ConfigError
+
+    try:
+        loaded = load(config_path, os.environ, isolate=True)
+    except ConfigError as wrong:
+        for problem in wrong.problems:
+            click.echo(f"oc-trio: {problem}", err=True)
+        sys.exit(EX_CONFIG)
+    findings = trio.run(_examine, loaded, as_json)
+    if as_json:
+        rows = [{"level": one.level.value, "subject": one.subject, "text": one.text} for one in findings]
+        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+    sys.exit(1 if any(one.level.value == "failed" for one in findings) else 0)
+
+
+async def _examine(loaded: "Loaded", quiet: bool) -> "list[Finding]":
+    from contextlib import aclosing
+
+    from oc_trio.runtime.checkup import examine
+
+    findings = []
+    async with aclosing(examine(loaded)) as found:
+        async for one in found:
+            findings.append(one)
+            if not quiet:
+                level = click.style(f"{one.level.value:8}", fg=_COLOURS[one.level.value])
+                click.echo(f"{level}{one.subject}: {one.text}")
+    return findings

@@ -1,0 +1,113 @@
+"""`oc-trio doctor`'s examination: what a start would need, looked at one by one. Changes nothing."""
+
+import stat
+from collections.abc import AsyncGenerator
+from enum import Enum
+from pathlib import Path
+
+import httpx
+import trio
+from attrs import frozen
+
+from oc_trio.config.accounts import Account
+from oc_trio.config.load import Loaded
+from oc_trio.errors import MattermostError, StoreError
+from oc_trio.mattermost.explain import explain
+from oc_trio.runtime.edges import open_outbound, wiring_for
+from oc_trio.runtime.start import JOURNAL, journal_location
+from oc_trio.store.store import open_store
+
+_SECONDS = 10.0
+
+
+class Level(Enum):
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+
+
+@frozen
+class Finding:
+    """One thing that was looked at, and what to do about it where it isn't well."""
+
+    level: Level
+    subject: str
+    text: str
+
+
+async def examine(loaded: Loaded) -> AsyncGenerator[Finding, None]:
+    """Configuration, state, journal, accounts and models, in that order; each as soon as it is known."""
+    for warning in loaded.warnings:
+        yield Finding(Level.WARNING, "configuration", str(warning))
+    for account, problems in loaded.broken.items():
+        yield Finding(Level.FAILED, f"account {account}", "; ".join(map(str, problems)))
+    yield Finding(Level.OK, "configuration", str(loaded.path or "from the environment"))
+    yield state_directory(loaded.state_dir)
+    yield await _journal(loaded)
+    for settings in loaded.accounts.values():
+        async for finding in _account(loaded, settings):
+            yield finding
+    for name, provider in loaded.config.models.providers.items():
+        if provider.base_url:
+            yield await _model(f"model provider {name}", provider.base_url)
+
+
+def state_directory(path: Path) -> Finding:
+    """Whether the journal is safe there from other users of this machine."""
+    subject = "state directory"
+    if not path.exists():
+        return Finding(Level.OK, subject, f"{path} will be made at the first start")
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o077:
+        return Finding(Level.WARNING, subject, f"{path} is open to other users ({mode:o}): chmod 700 {path}")
+    return Finding(Level.OK, subject, str(path))
+
+
+async def _journal(loaded: Loaded) -> Finding:
+    if not loaded.config.store.url and not (loaded.state_dir / JOURNAL).exists():
+        return Finding(Level.OK, "journal", "will be made at the first start")
+    try:
+        async with open_store(journal_location(loaded, create=False), exclusive=False) as store:
+            damage = await store.integrity_check()
+            counted = await store.stats()
+    except StoreError as problem:
+        return Finding(Level.FAILED, "journal", str(problem))
+    if damage:
+        return Finding(Level.FAILED, "journal", f"is damaged, restore a copy: {'; '.join(damage[:3])}")
+    owed = f"{counted.open_obligations} answers owed, {counted.outbox_dead} posts refused by the server"
+    return Finding(Level.OK, "journal", f"{counted.database}, {counted.size / 1_048_576:.1f} MiB, {owed}")
+
+
+async def _account(loaded: Loaded, account: Account) -> AsyncGenerator[Finding, None]:
+    subject = f"account {account.id}"
+    wiring = await wiring_for(account)
+    try:
+        with trio.fail_after(_SECONDS):
+            async with open_outbound(loaded, account, wiring) as out:
+                found = out.user, await out.api.teams.mine(), await out.api.channels.mine()
+    except MattermostError as problem:
+        yield Finding(Level.FAILED, subject, f"{account.base_url}: {problem}")
+        return
+    except trio.TooSlowError:
+        yield Finding(Level.FAILED, subject, f"{account.base_url} does not answer within {_SECONDS:g} s")
+        return
+    user, teams, channels = found
+    text = f"@{user.username} at {account.base_url}, in {len(teams)} teams and {len(channels)} channels"
+    yield Finding(Level.OK, subject, text)
+    if not user.is_bot:
+        yield Finding(Level.WARNING, subject, "the token is a person's, not a bot account's")
+    if not teams:
+        yield Finding(Level.WARNING, subject, "the bot is in no team, so nobody can reach it: add it to one")
+
+
+async def _model(subject: str, base_url: str) -> Finding:
+    """Any answer at all will do: endpoints differ in what they say to a bare GET."""
+    try:
+        with trio.fail_after(_SECONDS):
+            async with httpx.AsyncClient(timeout=None) as http:  # noqa: S113 - deadlines are Trio's
+                await http.get(base_url)
+    except httpx.HTTPError as problem:
+        return Finding(Level.FAILED, subject, f"{base_url} can't be reached: {explain(problem)}")
+    except trio.TooSlowError:
+        return Finding(Level.FAILED, subject, f"{base_url} does not answer within {_SECONDS:g} s")
+    return Finding(Level.OK, subject, f"{base_url} answers")

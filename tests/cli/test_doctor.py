@@ -1,0 +1,103 @@
+"""`oc-trio doctor` in a healthy place, and with each part unwell."""
+
+import sqlite3
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from oc_trio.runtime.start import JOURNAL
+from oc_trio.store.store import open_store
+from tests.cli.sandbox_server import Server, a_server
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    state = tmp_path / "state"
+    state.mkdir(mode=0o700)
+    monkeypatch.setenv("STATE_DIRECTORY", str(state))
+    with a_server(tmp_path) as running:
+        running.write_config()
+        yield running
+
+
+async def _make(location: Path) -> None:
+    async with open_store(location):
+        pass
+
+
+def found(server: Server, code: int = 0) -> dict[str, list[tuple[str, str]]]:
+    """What was found, by subject: level and text."""
+    rows: dict[str, list[tuple[str, str]]] = {}
+    for row in server.json("doctor", code=code):
+        rows.setdefault(row["subject"], []).append((row["level"], row["text"]))
+    return rows
+
+
+def test_all_is_well(server: Server, tmp_path: Path) -> None:
+    """Every part is looked at and named."""
+    trio.run(_make, tmp_path / "state" / JOURNAL)
+    rows = found(server)
+    assert rows["account default"] == [("ok", f"@bot at {server.url}, in 1 teams and 2 channels")]
+    assert rows["journal"][0][1].startswith("sqlite, 0.")
+    assert rows["state directory"] == [("ok", str(tmp_path / "state"))]
+    text = server.run("doctor").stdout
+    assert f"ok      account default: @bot at {server.url}" in text
+    assert server.demo.bot.token not in text
+
+
+def test_before_the_first_start(server: Server, tmp_path: Path) -> None:
+    """What isn't there yet is no fault, and isn't made."""
+    (tmp_path / "state").rmdir()
+    rows = found(server)
+    assert rows["state directory"][0][0] == "ok"
+    assert rows["journal"] == [("ok", "will be made at the first start")]
+    assert not (tmp_path / "state").exists()
+
+
+def test_others_may_look(server: Server, tmp_path: Path) -> None:
+    """A state directory open to other users is a warning, with the way to close it."""
+    (tmp_path / "state").chmod(0o755)
+    ((level, text),) = found(server)["state directory"]
+    assert level == "warning"
+    assert text.endswith(f"(755): chmod 700 {tmp_path / 'state'}")
+    assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o755
+
+
+def test_a_damaged_journal(server: Server, tmp_path: Path) -> None:
+    """A file that is no journal fails the examination, in words."""
+    (tmp_path / "state" / JOURNAL).write_bytes(b"not a database" * 100)
+    ((level, text),) = found(server, code=1)["journal"]
+    assert level == "failed"
+    assert "Traceback" not in text
+
+
+def test_a_newer_journal(server: Server, tmp_path: Path) -> None:
+    """A journal of a later release is not touched."""
+    location = tmp_path / "state" / JOURNAL
+    trio.run(_make, location)
+    with sqlite3.connect(location) as connection:
+        connection.execute("INSERT INTO schema_version (version) VALUES (999)")
+    connection.close()
+    assert "newer release" in found(server, code=1)["journal"][0][1]
+
+
+def test_servers_and_tokens(server: Server) -> None:
+    """One refused token and one unreachable model are told apart from what is well."""
+    model = '[models.providers.local]\nbaseUrl = "http://127.0.0.1:1/v1"\nmodels = ["m"]\n'
+    server.write_config(model, alerts="not-a-token-of-anyone")
+    rows = found(server, code=1)
+    assert rows["account default"][0][0] == "ok"
+    assert rows["account alerts"][0][0] == "failed"
+    assert rows["account alerts"][0][1].startswith(server.url)
+    assert rows["model provider local"][0][0] == "failed"
+    assert "http://127.0.0.1:1/v1 can't be reached" in rows["model provider local"][0][1]
+
+
+def test_a_bot_in_no_team(server: Server) -> None:
+    """A bot that nobody can reach is a warning."""
+    lonely = server.world.create_bot("lonely")
+    server.write_config(alerts=lonely.token)
+    assert [level for level, _ in found(server)["account alerts"]] == ["ok", "warning"]

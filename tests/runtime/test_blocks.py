@@ -1,0 +1,168 @@
+"""Completed blocks as posts of their own: what is a block, when it goes out, what the final still has to say."""
+
+from collections.abc import Awaitable, Callable
+
+import trio
+import trio.testing
+from attrs import define, field
+
+from oc_trio.core.coalesce import CoalesceRules
+from oc_trio.core.draft_view import DraftView, StreamMode, ViewStyle
+from oc_trio.core.final_plan import FreshPosts, NothingVisible, ReplyRules, plan_final
+from oc_trio.core.turn_events import Final, TextDelta, ToolStarted
+from oc_trio.errors import MattermostRejected
+from oc_trio.ids import PostId
+from oc_trio.runtime.blocks import BlockWriter
+
+RULES = CoalesceRules(min_chars=10, max_chars=60, idle=1.0)
+
+
+@define(eq=False)
+class Channel:
+    """Keeps what was posted; `problem` refuses everything."""
+
+    posts: list[str] = field(factory=list)
+    problem: MattermostRejected | None = None
+
+    async def post(self, number: int, text: str) -> PostId:
+        await trio.sleep(0.1)
+        if self.problem is not None:
+            raise self.problem
+        assert number == len(self.posts)
+        self.posts.append(text)
+        return PostId(f"p{number}")
+
+
+async def write(channel: Channel, talk: Callable[[BlockWriter], Awaitable[None]]) -> BlockWriter:
+    """Let `talk` show text to a writer, then stop it as a turn does at its end."""
+    view = DraftView(ViewStyle(mode=StreamMode.OFF))
+    writer = BlockWriter(view, post=channel.post, rules=RULES, reply=ReplyRules(mode=StreamMode.OFF))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(writer.run)
+        await talk(writer)
+        nursery.cancel_scope.cancel()
+    return writer
+
+
+async def say(writer: BlockWriter, text: str, delay: float = 0.01) -> None:
+    for char in text:
+        await trio.sleep(delay)
+        writer.show(writer.view.with_event(TextDelta(char)))
+
+
+def rest(writer: BlockWriter, text: str) -> tuple[str, ...]:
+    plan = plan_final(writer.state, Final(text), ReplyRules(mode=StreamMode.OFF), published=tuple(writer.published))
+    if isinstance(plan, NothingVisible):
+        return ()
+    assert isinstance(plan, FreshPosts)
+    return plan.texts
+
+
+async def test_a_paragraph_goes_out_after_a_pause(autojump_clock: trio.testing.MockClock) -> None:
+    """The one being written waits for its end; the final says only the rest."""
+    channel, text = Channel(), "A first paragraph.\n\nA second one."
+
+    async def talk(writer: BlockWriter) -> None:
+        await say(writer, text[:25])
+        await trio.sleep(3)
+        assert channel.posts == ["A first paragraph."]
+        await say(writer, text[25:])
+
+    writer = await write(channel, talk)
+    assert channel.posts == ["A first paragraph."]
+    assert rest(writer, text) == ("A second one.",)
+
+
+async def test_short_blocks_wait_for_more(autojump_clock: trio.testing.MockClock) -> None:
+    """What is too little stays for the final."""
+    channel = Channel()
+
+    async def talk(writer: BlockWriter) -> None:
+        await say(writer, "Yes.\n\nOr")
+        await trio.sleep(5)
+
+    writer = await write(channel, talk)
+    assert channel.posts == []
+    assert rest(writer, "Yes.\n\nOr no.") == ("Yes.\n\nOr no.",)
+
+
+async def test_blank_lines_in_code_end_no_block(autojump_clock: trio.testing.MockClock) -> None:
+    """A fence is one block with what is in it."""
+    channel, text = Channel(), "Code:\n\n```\na = 1\n\nb = 2\n```\n\nThat is all."
+
+    async def talk(writer: BlockWriter) -> None:
+        await say(writer, text)
+        await trio.sleep(5)
+
+    writer = await write(channel, talk)
+    assert channel.posts == ["Code:\n\n```\na = 1\n\nb = 2\n```"]
+    assert rest(writer, text) == ("That is all.",)
+
+
+async def test_a_tool_call_ends_a_block(autojump_clock: trio.testing.MockClock) -> None:
+    """What was said before it is complete."""
+    channel = Channel()
+
+    async def talk(writer: BlockWriter) -> None:
+        await say(writer, "Let me look at that.")
+        writer.show(writer.view.with_event(ToolStarted("1", "search")))
+        await trio.sleep(5)
+        await say(writer, "Found it, here.")
+
+    writer = await write(channel, talk)
+    assert channel.posts == ["Let me look at that."]
+    assert rest(writer, "Let me look at that.\n\nFound it, here.") == ("Found it, here.",)
+
+
+async def test_a_block_too_long_for_one_post(autojump_clock: trio.testing.MockClock) -> None:
+    """It is cut, and all of it is out before anything else."""
+    channel, text = Channel(), "word " * 30 + "end.\n\nMore."
+
+    async def talk(writer: BlockWriter) -> None:
+        await say(writer, text)
+        await trio.sleep(0.5)
+
+    writer = await write(channel, talk)
+    assert " ".join(channel.posts).split() == text.removesuffix("More.").split()
+    assert all(len(post) <= RULES.max_chars for post in channel.posts)
+    assert rest(writer, text) == ("More.",)
+
+
+async def test_a_post_under_way_is_finished(autojump_clock: trio.testing.MockClock) -> None:
+    """Ending the turn in the middle of a post loses and doubles nothing."""
+    channel, text = Channel(), "A first paragraph.\n\nA second one."
+
+    async def talk(writer: BlockWriter) -> None:
+        await say(writer, text[:25], delay=0)
+        await trio.sleep(1.05)
+
+    writer = await write(channel, talk)
+    assert channel.posts == ["A first paragraph."]
+    assert rest(writer, text) == ("A second one.",)
+
+
+async def test_a_refusal_leaves_it_to_the_final(autojump_clock: trio.testing.MockClock) -> None:
+    """Then the whole answer is the final's."""
+    channel, text = Channel(problem=MattermostRejected("no", status=403)), "A first paragraph.\n\nA second one."
+
+    async def talk(writer: BlockWriter) -> None:
+        await say(writer, text)
+        await trio.sleep(5)
+
+    writer = await write(channel, talk)
+    assert rest(writer, text) == (text,)
+
+
+async def test_saying_nothing_is_said_by_nobody(autojump_clock: trio.testing.MockClock) -> None:
+    """The silent token and reasoning are no blocks."""
+    channel = Channel()
+
+    async def talk(writer: BlockWriter) -> None:
+        await say(writer, "<think>hm, a thought of some length\n\n</think>NO_REPLY")
+        writer.show(writer.view.with_event(ToolStarted("1", "search")))
+        await trio.sleep(5)
+
+    writer = await write(channel, talk)
+    assert (channel.posts, writer.published) == ([], [])
+    assert not writer.lost(PostId("p0"))
+    assert not writer.holds(PostId("p0"))

@@ -1,0 +1,173 @@
+"""The decided end of a turn: a value that survives a restart, and a delivery that can be repeated."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+import trio
+from attrs import define, evolve, field
+
+from oc_trio.core.chunking import SERVER_LIMIT
+from oc_trio.core.final_plan import EditInPlace, FreshPosts, NothingVisible
+from oc_trio.core.obligations import ObligationState, OutboxKind
+from oc_trio.core.turn_events import Media
+from oc_trio.errors import MattermostRejected
+from oc_trio.ids import ChannelId, FileId, OutboxId, PostId, TurnId
+from oc_trio.runtime.delivery import Letter
+from oc_trio.runtime.finale import Address, Finale, Uploaded, finale_of, perform
+
+HERE = Address(TurnId("t"), ChannelId("c"), "root")
+DELIVERED, FAILED = ObligationState.DELIVERED, ObligationState.FAILED
+GONE = MattermostRejected("gone", status=403)
+
+
+@define(eq=False)
+class Out:
+    """Delivers into a log; `refuses` are the verbs that the server refuses."""
+
+    refuses: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()
+    log: list[str] = field(factory=list)
+    letters: list[Letter] = field(factory=list)
+
+    async def post_until_done(self, letter: Letter) -> PostId:
+        await trio.lowlevel.checkpoint()
+        self._may("post")
+        self.letters.append(letter)
+        self.log.append(f"post {letter.id} {letter.message!r}")
+        return PostId(f"post-{letter.id}")
+
+    async def edit_until_done(self, post_id: PostId, message: str) -> None:
+        await trio.lowlevel.checkpoint()
+        self._may("edit")
+        self.log.append(f"edit {post_id} {message!r}")
+
+    async def delete_quietly(self, post_id: PostId) -> None:
+        await trio.lowlevel.checkpoint()
+        self.log.append(f"delete {post_id}")
+
+    async def knows(self, letter: OutboxId) -> bool:
+        return letter in self.known
+
+    def _may(self, verb: str) -> None:
+        if verb in self.refuses:
+            raise GONE
+
+
+async def no_files(_channel_id: ChannelId, _media: Sequence[Media]) -> Uploaded:
+    raise AssertionError("there are no files")
+
+
+async def done(finale: Finale, out: Out, *earlier: str, upload: Any = no_files) -> str:
+    """How the obligation ended, after the finale went through its JSON."""
+    finale = Finale.from_json(finale.to_json())
+    outcome = await perform(finale, HERE, out, tuple(map(PostId, earlier)), upload)  # type: ignore[arg-type]
+    return f"{outcome.state.value} {' '.join(outcome.posts)} {outcome.reason}".strip()
+
+
+@pytest.mark.parametrize(
+    ("finale", "log", "end"),
+    [
+        (finale_of(EditInPlace(PostId("d"), "a")), ["edit d 'a'"], "delivered d"),
+        (finale_of(EditInPlace(PostId("d"), "a", unchanged=True)), [], "delivered d"),
+        (
+            finale_of(EditInPlace(PostId("d"), "a", ("b", "c"))),
+            ["edit d 'a'", "post t.1 'b'", "post t.2 'c'"],
+            "delivered d post-t.1 post-t.2",
+        ),
+        (
+            finale_of(FreshPosts(("a", "b"), PostId("d"))),
+            ["post t.0 'a'", "post t.1 'b'", "delete d"],
+            "delivered post-t.0 post-t.1",
+        ),
+        (finale_of(NothingVisible("empty", PostId("d"))), ["delete d"], "silent  empty"),
+        (finale_of(FreshPosts(("sorry",)), failure="status 500"), ["post t.0 'sorry'"], "failed post-t.0 status 500"),
+        (Finale(ObligationState.CANCELLED, ("s",), "d", reason="stopped"), ["edit d 's'"], "cancelled d stopped"),
+        (Finale(ObligationState.CANCELLED, reason="stopped"), [], "cancelled  stopped"),
+    ],
+    ids=["in place", "unchanged", "several", "fresh", "nothing", "failure", "sealed", "nothing to seal"],
+)
+async def test_ways_to_end(finale: Finale, log: list[str], end: str) -> None:
+    """What the server is told, in order, and how the obligation ends."""
+    out = Out()
+    assert (await done(finale, out), out.log) == (end, log)
+
+
+@pytest.mark.parametrize(
+    ("finale", "refuses", "log", "end"),
+    [
+        (
+            finale_of(EditInPlace(PostId("d"), "a", ("b",))),
+            ("edit",),
+            ["post t.0 'a'", "post t.1 'b'"],
+            "delivered post-t.0 post-t.1",
+        ),
+        (Finale(ObligationState.CANCELLED, ("s",), "d", reason="stopped"), ("edit",), [], "cancelled  stopped"),
+        (Finale(FAILED, ("late",), "d", reason="too long"), ("edit",), ["post t.0 'late'"], "failed post-t.0 too long"),
+        (finale_of(FreshPosts(("a",), PostId("d"))), ("post",), [], "failed  not delivered: gone"),
+    ],
+    ids=["the draft is gone", "a seal has no other place", "a notice has", "nothing can be posted"],
+)
+async def test_refusals(finale: Finale, refuses: tuple[str, ...], log: list[str], end: str) -> None:
+    """The answer goes out fresh where its draft can't be written; a preview is kept where nothing can be posted."""
+    out = Out(refuses)
+    assert (await done(finale, out), out.log) == (end, log)
+
+
+async def test_a_fresh_answer_stays_one() -> None:
+    """An answer that an earlier run sent fresh, since its draft could not be edited, goes into no draft any more."""
+    out = Out(known=("t.0",))
+    assert await done(finale_of(EditInPlace(PostId("d"), "a")), out) == "delivered post-t.0"
+    assert out.log == ["post t.0 'a'"]
+
+
+async def test_earlier_blocks_count_as_the_answer() -> None:
+    """An answer that is already published is delivered, not silent."""
+    assert (
+        await done(finale_of(NothingVisible("already published")), Out(), "b0", "b1")
+        == "silent b0 b1 already published"
+    )
+    assert await done(finale_of(FreshPosts(("rest",))), Out(), "b0") == "delivered b0 post-t.0"
+
+
+def uploading(count: int, *problems: str) -> Callable[..., Any]:
+    async def upload(channel_id: ChannelId, media: Sequence[Media]) -> Uploaded:
+        assert (channel_id, len(media)) == ("c", 1)
+        return Uploaded(tuple(FileId(f"f{number}") for number in range(count)), problems)
+
+    return upload
+
+
+FILES = Finale(DELIVERED, ("words",), media=(Media(path="/x"),))
+
+
+@pytest.mark.parametrize(
+    ("finale", "upload", "posts"),
+    [
+        (FILES, uploading(2), [("t.0", "words", 2)]),
+        (FILES, uploading(12), [("t.0", "words", 10), ("t.f1", "", 2)]),
+        (FILES, uploading(0, "no x."), [("t.0", "words\n\n⚠️ no x.", 0)]),
+        (evolve(FILES, texts=()), uploading(1), [("t.0", "", 1)]),
+        (evolve(FILES, texts=()), uploading(0, "no x."), [("t.0", "⚠️ no x.", 0)]),
+        (
+            evolve(FILES, texts=("w" * SERVER_LIMIT,)),
+            uploading(0, "no x."),
+            [("t.0", "w" * SERVER_LIMIT, 0), ("t.1", "⚠️ no x.", 0)],
+        ),
+        (evolve(FILES, texts=("a", "b")), uploading(1, "no x."), [("t.0", "a", 1), ("t.1", "b\n\n⚠️ no x.", 0)]),
+    ],
+    ids=["some", "many", "none", "no words", "nothing", "no room", "two posts"],
+)
+async def test_files(finale: Finale, upload: Any, posts: list[tuple[str, str, int]]) -> None:
+    """Ten to a post; what could not be sent is said below the last words."""
+    out = Out()
+    await done(finale, out, upload=upload)
+    assert [(letter.id, letter.message, len(letter.file_ids)) for letter in out.letters] == posts
+
+
+async def test_buttons_belong_to_the_first_post() -> None:
+    """Once, and as the journal has them."""
+    out = Out()
+    await done(Finale(DELIVERED, ("a", "b"), props='{"attachments":[1]}'), out)
+    assert [dict(letter.props) for letter in out.letters] == [{"attachments": [1]}, {}]
+    assert {letter.kind for letter in out.letters} == {OutboxKind.FINAL}

@@ -1,0 +1,114 @@
+"""Carries out a plan: what people, operators and fate do to a town, its network and its gateway."""
+
+import random
+
+import trio
+from attrs import define
+
+from tests.simulation.house import House
+from tests.simulation.network import FAIR, FrameFaults, Network
+from tests.simulation.plan import (
+    Ask,
+    Command,
+    Crash,
+    CutSockets,
+    Deed,
+    Delete,
+    Drain,
+    Edit,
+    FreezeSockets,
+    Invite,
+    Kick,
+    Plan,
+    React,
+    RestartServer,
+    Stop,
+    Vandalise,
+    Weather,
+)
+from tests.simulation.town import Addressed, Question, Town
+
+
+@define(eq=False)
+class Doer:
+    """`rng` decides what a plan leaves open, such as which thread a reply goes to."""
+
+    town: Town
+    network: Network
+    frames: FrameFaults
+    house: House
+    rng: random.Random
+
+    async def follow(self, plan: Plan) -> None:
+        """Do each deed at its time, counted from now."""
+        began = trio.current_time()
+        for at, deed in plan.deeds:
+            await trio.sleep_until(began + at)
+            if isinstance(deed, RestartServer):
+                await self._restart_server(deed.seconds)
+            else:
+                self._do(deed)
+
+    def _do(self, deed: Deed) -> None:
+        town = self.town
+        match deed:
+            case Weather() | CutSockets() | FreezeSockets():
+                self._break_network(deed)
+            case Crash():
+                self.house.crash(deed.operations, deed.down)
+            case Drain():
+                self.house.stop(deed.down)
+            case Ask():
+                self._ask(deed)
+            case Stop():
+                town.command(deed.author, deed.place, "stop")
+            case Command():
+                town.command(deed.author, deed.place, deed.text)
+            case Vandalise() | Kick() | Invite():
+                act = {Vandalise: town.vandalise, Kick: town.kick, Invite: town.invite}[type(deed)]
+                act(deed.place)
+            case Edit() | Delete() | React():
+                question = self._back(deed.back)
+                if question is not None:
+                    {Edit: town.edit, Delete: town.delete, React: town.react}[type(deed)](question)
+            case RestartServer():
+                raise AssertionError("takes time")
+
+    def _break_network(self, deed: Weather | CutSockets | FreezeSockets) -> None:
+        network, chronicle = self.network, self.town.chronicle
+        match deed:
+            case Weather():
+                bad = deed.climate != FAIR
+                chronicle.tell("weather", f"turns bad: {deed.climate.told()}" if bad else "turns fair")
+                network.climate = self.frames.climate = deed.climate if bad else FAIR
+            case CutSockets():
+                chronicle.tell("network", "resets the websocket")
+                network.drop_sockets()
+            case FreezeSockets():
+                chronicle.tell("network", "leaves the websocket half open")
+                network.freeze_sockets()
+
+    async def _restart_server(self, seconds: float) -> None:
+        """Nobody can do anything meanwhile: the plan waits."""
+        self.town.chronicle.tell("server", f"restarts, {seconds:.1f} s")
+        self.network.is_down = True
+        self.network.server_died()
+        self.town.world.restart()
+        await trio.sleep(seconds)
+        self.network.is_down = False
+
+    def _ask(self, deed: Ask) -> None:
+        town, rng = self.town, self.rng
+        for _ in range(deed.burst):
+            thread: Question | None = None
+            addressed: Addressed = "no" if deed.how == "chatter" else "yes"
+            if deed.how == "reply":
+                roots = [q for q in town.questions if q.place == deed.place and q.thread is None and not q.is_deleted]
+                thread = rng.choice(roots) if roots else None
+                if rng.random() < 0.3:
+                    addressed = "perhaps"
+            town.ask(deed.author, deed.place, addressed, deed.words, thread)
+
+    def _back(self, back: int) -> Question | None:
+        asked = [question for question in self.town.questions if not question.is_command]
+        return asked[-1 - back] if len(asked) > back else None
