@@ -164,3 +164,33 @@ async def test_polling_counts_no_connections(town: Town) -> None:
     await trio.sleep(60)
     assert town.answers() == ["by poll"]
     assert "ws_resume_total{" not in gateway.metrics.render().decode()
+
+
+async def test_a_second_pass_that_fails_is_let_go(town: Town) -> None:
+    """The next connect does it all again."""
+    gateway = await town.start()
+    town.weather.before_rules.append(away)
+    await trio.sleep(12)
+    town.weather.before_rules.clear()
+    await trio.sleep(60)
+    assert "account_restarts_total{" not in gateway.metrics.render().decode()
+    assert gateway.health.any_live
+
+
+async def test_a_channel_that_refuses_the_notice_ends_nothing(town: Town) -> None:
+    """The operator reads it in the log."""
+    await town.start({"catchup": {"maxAgeHours": 1}})
+    await absent(town, 5)
+    town.say("@helper are you there?")
+    await trio.sleep(2 * 3600)
+
+    async def refuse(request: SandboxRequest) -> SandboxResponse | None:
+        if (request.method, request.path) == ("POST", "/api/v4/posts"):
+            return SandboxResponse.json({"id": "api.context.permissions.app_error", "message": "no"}, 403)
+        return None
+
+    town.weather.before_rules.append(refuse)
+    gateway = await town.start({"catchup": {"maxAgeHours": 1}})
+    await trio.sleep(30)
+    assert gateway.health.any_live
+    assert town.answers() == []
