@@ -19,6 +19,7 @@ from oc_trio.cli.journal import (
 
 if TYPE_CHECKING:
     from oc_trio.config.load import Loaded
+    from oc_trio.core.turn_events import Usage
     from oc_trio.store.sessions import SessionRow
     from oc_trio.store.store import Store
 
@@ -51,22 +52,29 @@ def list_(config_path: str | None, account: str | None, limit: int, *, as_json: 
 @click.argument("key")
 @shared_options
 def show(key: str, config_path: str | None, account: str | None, *, as_json: bool) -> None:
-    """What was said in the conversation KEY since it was last reset."""
+    """What was said in the conversation KEY since it was last reset, and the tokens that it has used."""
 
-    async def read(store: "Store", _loaded: "Loaded") -> "tuple[SessionRow, tuple[str, ...]] | None":
+    async def read(store: "Store", _loaded: "Loaded") -> "tuple[SessionRow, tuple[str, ...], tuple[Usage, ...]] | None":
         row = await _find(store, key, account)
-        return (row, await store.transcripts.load(row.key, _ENTRIES)) if row else None
+        if row is None:
+            return None
+        return row, await store.transcripts.load(row.key, _ENTRIES), await store.usage.of_session(row.key)
 
     found = with_journal(config_path, read)
     if found is None:
         fail(f"there is no conversation {key}")
         return
-    row, entries = found
+    row, entries, usage = found
     said = [json.loads(entry) for entry in entries]
     if as_json:
-        print_json({**_plain(row), "entries": said})
+        from attrs import asdict
+
+        print_json({**_plain(row), "entries": said, "usage": [asdict(used) for used in usage]})
         return
     click.echo(f"{row.key}: agent {row.agent}, account {row.account}, last used {when(row.last_at)} UTC")
+    for used in usage:
+        model = used.model or "a model without a name"
+        click.echo(f"tokens: {used.input_tokens} read, {used.output_tokens} written by {model}")
     for entry in said:
         calls = "".join(f" [calls {call['name']}]" for call in entry.get("calls", ()))
         click.echo(f"{entry['role']}: {entry['text']}{calls}")

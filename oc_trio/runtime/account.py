@@ -4,12 +4,14 @@ services (HTTP, pace, direct channels)
 └─ workers: listener, catch-up, audit, dispatcher's sessions, chat commands
 """
 
+from collections.abc import Mapping
 from functools import partial
 
 import trio
 from attrs import field, frozen
 
 from oc_trio.config.accounts import Account
+from oc_trio.config.services import CronJob
 from oc_trio.core.backoff import AUTH_RETRY, RetryPolicy, no_sooner_than
 from oc_trio.core.entities import NewPost, User
 from oc_trio.core.events import Post
@@ -51,6 +53,7 @@ from oc_trio.runtime.postbox import Postbox
 from oc_trio.runtime.public_port import PublicPort
 from oc_trio.runtime.questions import ASK_SECONDS
 from oc_trio.runtime.recovery import Recovery
+from oc_trio.runtime.schedule import Schedule
 from oc_trio.runtime.session import Session
 from oc_trio.runtime.slots import TaskSlot
 from oc_trio.runtime.strikes import Strikes
@@ -88,6 +91,7 @@ class AccountParts:
     buttons: ButtonMaker
     port: PublicPort
     servers: ToolServers = field(factory=ToolServers)
+    jobs: Mapping[str, CronJob] = field(factory=dict)
     idle_seconds: float = 900.0
     drain: Drain = field(factory=Drain)
     strikes: Strikes = field(factory=Strikes)
@@ -171,7 +175,7 @@ class _Account:
             parts.id, user.id, store, env, parts.metrics, send, patch, remove, RETRIES, open_direct=open_direct
         )
         directory = Directory(api)
-        outbound = outbound_of(
+        self.outbound = outbound = outbound_of(
             parts.settings, api, user, direct, post_sender, parts.policies.reply, parts.buttons, directory
         )
         self.postbox = Postbox(delivery, workers)
@@ -194,7 +198,7 @@ class _Account:
             acks=Acks(api, user.id, parts.policies.acks),
             previewer=parts.wiring.previewer,
             name=parts.settings.name,
-            tools=ToolBench(message_tool, parts.servers),
+            tools=ToolBench(message_tool, parts.servers, parts.port.skills),
             reader=lambda takes_images: AttachmentReader(outbound.files, outbound.media.limit, takes_images),
             media=MediaDesk(outbound.files, Fetcher(parts.wiring.ssl_context), env, RETRIES),
             button_props=parts.buttons.final_props if parts.port.is_wanted else lambda _channel, _rows: "",
@@ -229,7 +233,8 @@ class _Account:
             uplink = Uplink(
                 kit, parts.settings, parts.wiring, parts.token, parts.ready, inbox, catch_up, TaskSlot(workers)
             )
-            async with parts.port.open(Front.of(kit, inbox), parts.settings, parts.buttons) as doors:
+            front = Front.of(kit, inbox)
+            async with parts.port.open(front, parts.settings, parts.buttons) as doors:
                 inbox.note, inbox.take_text = doors.note, doors.questions.take_text
                 if kit.tools is not None and parts.port.is_wanted:
                     kit.tools.approval = doors.approval
@@ -238,6 +243,7 @@ class _Account:
                     kit.tools.limits[ASK.name] = ASK_SECONDS + 30
                 await uplink.start()
                 workers.start_soon(uplink.run_audit)
+                workers.start_soon(Schedule(front, self.outbound, self.postbox, parts.jobs).run)
                 await parts.drain.requested.wait()
                 dispatcher.stop_intake()
                 # Until here answers to open questions still come in.

@@ -56,6 +56,7 @@ class AgentSetup:
     tools: Toolbox = field(factory=NoTools)
     rules: ToolRules = ToolRules()
     name: str = ""
+    skills: tuple[str, ...] | None = None
     takes_images: bool = False
 
 
@@ -142,6 +143,7 @@ class _Workshop:
             history_tokens=_within_window(history, self.models.get(first), self._max_tokens(first, entry)),
             thinking=_own(entry.thinking_default, defaults.thinking_default),
             rules=_own(entry.tools, defaults.tools),
+            skills=_own(entry.skills, defaults.skills),
             name=entry.name,
             takes_images=self._takes_images(first),
         )

@@ -148,7 +148,7 @@ class Attempt:
         request = TurnRequest(
             agent=message.agent,
             session=turn.session,
-            system_prompt=setup.system_prompt,
+            system_prompt=kit.system_prompt(setup),
             messages=transcript.within(setup.history_tokens, (*history, *so_far)),
             tools=kit.toolbox(message, setup),
             model=setup.model,

@@ -224,20 +224,20 @@ class Delivery:
 
     async def _address(self, row: OutboxRow) -> ChannelId:
         """The direct channel of a row's user, noted with the row. Until it is open, nothing was sent."""
-        problem: MattermostRejected | MattermostUnavailable | None = None
+        problem: MattermostRejected | MattermostUnavailable
         try:
             channel_id = await self.open_direct(UserId(row.to_user))
         except MattermostRejected as refusal:
             problem = _unless_final(refusal)
         except PayloadError as failure:
             problem = MattermostUnavailable(str(failure))
+        else:
+            await self.store.outbox.address(row.id, channel_id)
+            return channel_id
         if isinstance(problem, MattermostRejected):
             log.warning("no direct channel", account=self.account, outbox=row.id, problem=str(problem))
             await self.store.outbox.dead(row.id, str(problem), self.env.now_ms())
-        if problem is not None:
-            raise problem
-        await self.store.outbox.address(row.id, channel_id)
-        return channel_id
+        raise problem
 
     async def _move(self, row: OutboxId, moving: Awaitable[bool]) -> PostId | None:
         """Make the move. Our own event may confirm the row at any await: then the post's id, and nothing is moved."""

@@ -27,9 +27,7 @@ from oc_trio.mattermost.transport import Transport, open_origin
 from oc_trio.runtime.account import AccountParts, run_account
 from oc_trio.runtime.admin import run_admin
 from oc_trio.runtime.agents import AgentTable, build_agents
-from oc_trio.runtime.buttons import ButtonMaker
 from oc_trio.runtime.drain import Drain
-from oc_trio.runtime.edges import callback_url
 from oc_trio.runtime.fleet import Fleet, Plan
 from oc_trio.runtime.journal_care import run_pruning, watch_journal
 from oc_trio.runtime.known_secrets import secrets_of
@@ -38,6 +36,7 @@ from oc_trio.runtime.notifier import Notifier, serve_notifier
 from oc_trio.runtime.policies import net_policy
 from oc_trio.runtime.public_port import PublicPort
 from oc_trio.runtime.reload import Changes, Reread, plans, read_again, rereader, swap
+from oc_trio.runtime.schedule import jobs_of
 from oc_trio.runtime.signals import serve_signals
 from oc_trio.runtime.strikes import Strikes
 from oc_trio.runtime.token import Token
@@ -198,7 +197,7 @@ class Gateway:
         account = plan.account
         transport = self.wiring.transport(account.base_url, net_policy(account))
         async with open_origin(account.base_url, self.wiring.ssl_context, http_transport=transport) as origin:
-            token, callback = account.bot_token, callback_url(self.loaded.config, account)
+            token = account.bot_token
             await run_account(
                 AccountParts(
                     id=plan.id,
@@ -212,8 +211,9 @@ class Gateway:
                     metrics=self.metrics,
                     health=self.health,
                     ready=self.ready,
-                    buttons=ButtonMaker(token.reveal, callback, self.wiring.env),
+                    buttons=self.port.buttons(account, token.reveal),
                     servers=self._servers,
+                    jobs=jobs_of(self.loaded, account),
                     port=self.port,
                     idle_seconds=plan.idle_seconds,
                     drain=drain,

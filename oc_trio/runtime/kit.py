@@ -127,7 +127,12 @@ class AccountKit:
 
     def toolbox(self, here: InboundMessage, setup: AgentSetup) -> Toolbox:
         """The tools of the turn that answers `here`."""
-        return setup.tools if self.tools is None else self.tools.for_turn(here, setup.rules)
+        return setup.tools if self.tools is None else self.tools.for_turn(here, setup.rules, setup.skills)
+
+    def system_prompt(self, setup: AgentSetup) -> str:
+        """The agent's own, and what is to be said of its tools."""
+        more = self.tools.prompt(setup.skills) if self.tools is not None else ""
+        return f"{setup.system_prompt}\n\n{more}" if more else setup.system_prompt
 
     async def overheard(self, session: SessionKey, entry: Entry) -> None:
         """Keep an unaddressed post as context for the next turn of its conversation."""

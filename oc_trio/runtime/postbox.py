@@ -4,7 +4,7 @@ Each message is durable before its first post goes out. Whoever sends may stop w
 goes on, and what a shutdown interrupts is finished by the next start.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import trio
 from attrs import define, field, frozen
@@ -42,8 +42,9 @@ class Postbox:
     nursery: trio.Nursery
     _under_way: int = 0
 
-    async def send(self, parcel: Parcel, name: str) -> Carried:
-        """Deliver all pieces in order, for as long as it takes. `name` is unique: the same name is sent once.
+    async def send(self, parcel: Parcel, name: str, *, queued: Callable[[], Awaitable[None]] | None = None) -> Carried:
+        """Deliver all pieces in order, for as long as it takes. `name` is unique: the same name is sent once. `queued`
+        is called when the message is durable.
 
         Cancelling the call leaves the delivery under way. Raises MattermostUnavailable when too many are.
         """
@@ -51,6 +52,8 @@ class Postbox:
         if self._under_way >= MOST_UNDER_WAY:
             raise MattermostUnavailable(f"{MOST_UNDER_WAY} messages are waiting to be sent already")
         await self.delivery.queue(letters)
+        if queued is not None:
+            await queued()
         journey = _Journey()
         self._under_way += 1
         self.nursery.start_soon(self._carry, letters, journey)

@@ -60,10 +60,13 @@ class Recovery:
 
     async def _settle_rows(self, open_turns: frozenset[TurnId]) -> None:
         """Rows of a turn that goes on are that turn's to finish; the others have nobody else."""
-        rows = [row for row in await self.kit.store.outbox.unfinished(self.kit.account) if row.turn not in open_turns]
-        settled = [trio.Event() for _ in rows]
-        for row, event in zip(rows, settled, strict=True):
-            self.nursery.start_soon(self._settle, row, event)
+        waiting: dict[tuple[str, str], list[OutboxRow]] = {}
+        for row in await self.kit.store.outbox.unfinished(self.kit.account):
+            if row.turn not in open_turns:
+                waiting.setdefault((row.channel_id or row.to_user, row.root_id), []).append(row)
+        settled = [trio.Event() for _ in waiting]
+        for rows, event in zip(waiting.values(), settled, strict=True):
+            self.nursery.start_soon(self._settle_in_order, rows, event)
         with trio.move_on_after(SETTLE_SECONDS):
             for event in settled:
                 await event.wait()
@@ -113,11 +116,13 @@ class Recovery:
         else:
             self.inbox.submit(obligation, message)
 
-    async def _settle(self, row: OutboxRow, settled: trio.Event) -> None:
-        await self._finish(row)
+    async def _settle_in_order(self, rows: Sequence[OutboxRow], settled: trio.Event) -> None:
+        """One conversation's: the parts of a long message stay in their order."""
+        for row in rows:
+            await self._settle(row)
         settled.set()
 
-    async def _finish(self, row: OutboxRow) -> None:
+    async def _settle(self, row: OutboxRow) -> None:
         """A draft whose turn has ended is nobody's answer: it is found, so that it can be removed."""
         if row.kind is OutboxKind.DRAFT and row.state is OutboxState.QUEUED:
             await self.kit.store.outbox.dead(row.id, "its turn has ended", self.kit.env.now_ms())

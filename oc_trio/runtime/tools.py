@@ -1,6 +1,6 @@
-"""The tools of a turn: the message tool, the MCP servers', further boxes; held to the agent's rules."""
+"""The tools of a turn: the message tool, the skills, the MCP servers'; held to the agent's rules."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from attrs import define, evolve, field
 
@@ -8,33 +8,41 @@ from oc_trio.agent.port import Toolbox
 from oc_trio.agent.toolbox import SEPARATOR, Approve, LocalTools, RuledToolbox, ToolPolicy
 from oc_trio.config.agents import ToolRules
 from oc_trio.core.inbound import InboundMessage
+from oc_trio.runtime.buttons import PROMPT
 from oc_trio.runtime.mcp_servers import ToolServers
 from oc_trio.runtime.message_tool import MessageTool
+from oc_trio.runtime.skills import SkillBook
 
 
 @define(eq=False)
 class ToolBench:
-    """One account's tools. `local` makes further ones for a turn, `extra` are boxes by namespace; `approval` makes who
-    is asked for a turn's calls: without it, calls that need approval are denied. `limits` are seconds by tool.
+    """One account's tools. `local` makes further ones for a turn; `approval` makes who is asked for a turn's calls:
+    without it, calls that need approval are denied. `limits` are seconds by tool.
     """
 
     message: MessageTool
     servers: ToolServers = field(factory=ToolServers)
+    skills: SkillBook = SkillBook()
     local: list[Callable[[InboundMessage], LocalTools]] = field(factory=list)
-    extra: dict[str, Toolbox] = field(factory=dict)
     limits: dict[str, float] = field(factory=dict)
     approval: Callable[[InboundMessage], Approve] | None = None
 
-    def for_turn(self, here: InboundMessage, rules: ToolRules) -> Toolbox:
-        """What the agent that answers `here` may use."""
+    def for_turn(self, here: InboundMessage, rules: ToolRules, skills: Sequence[str] | None = None) -> Toolbox:
+        """What the agent that answers `here` may use; `skills` are those it is offered, None for all."""
+        book = self.skills.only(skills)
+        own = LocalTools([self.message.tool(here), *([book.tool()] if book.skills else [])])
         boxes: Mapping[str, Toolbox] = {
-            "": LocalTools.joined(LocalTools([self.message.tool(here)]), *(make(here) for make in self.local)),
+            "": LocalTools.joined(own, *(make(here) for make in self.local)),
             **self.servers.boxes,
-            **self.extra,
         }
         approve = self.approval(here) if self.approval is not None else None
         policy = policy_of(rules, self.servers)
         return RuledToolbox(boxes, evolve(policy, limits={**policy.limits, **self.limits}), approve)
+
+    def prompt(self, skills: Sequence[str] | None = None) -> str:
+        """What the system prompt says of the tools; empty where they explain themselves."""
+        hint = PROMPT if self.message.powers.buttons and self.local else ""
+        return "\n\n".join(part for part in (self.skills.only(skills).prompt(), hint) if part)
 
 
 def policy_of(rules: ToolRules, servers: ToolServers) -> ToolPolicy:

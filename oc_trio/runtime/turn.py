@@ -132,12 +132,13 @@ async def end_orphan(kit: AccountKit, turn: Turn, reason: str) -> bool:
         obligation = await kit.store.obligations.get(obligation_id)
         if obligation is not None and obligation.state is ObligationState.OPEN:
             return False
-    if turn.draft is not None:
+    draft = (await draft_state(kit, turn)).post_id
+    if draft is not None:
         try:
-            post = await kit.api.posts.get(turn.draft)
-            await kit.delivery.edit_until_done(turn.draft, sealed_text(post.message, STOPPED))
+            post = await kit.api.posts.get(draft)
+            await kit.delivery.edit_until_done(draft, sealed_text(post.message, STOPPED))
         except MattermostError as problem:
-            log.info("a draft could not be sealed", account=kit.account, post=turn.draft, problem=str(problem))
+            log.info("a draft could not be sealed", account=kit.account, post=draft, problem=str(problem))
     await kit.store.turns.end(turn.id, cancelled(reason), kit.env.now_ms())
     return True
 

@@ -44,6 +44,17 @@ class UsageRows:
     async def of_turn(self, turn: TurnId) -> tuple[Usage, ...]:
         return await self._engine.run(lambda tx: of_turn(tx, turn))
 
+    async def of_session(self, session: SessionKey) -> tuple[Usage, ...]:
+        """What all turns of a conversation have used, by model, as far as the journal goes back."""
+        rows = await self._engine.run(
+            lambda tx: tx.all(
+                "SELECT SUM(input_tokens), SUM(output_tokens), model FROM usage WHERE session = ?"
+                " GROUP BY model ORDER BY model",
+                session,
+            )
+        )
+        return tuple(Usage(int(row[0]), int(row[1]), row[2]) for row in rows)
+
     async def totals(self, since: int) -> tuple[UsageTotal, ...]:
         """Of turns at or after `since`."""
         rows = await self._engine.run(

@@ -30,7 +30,8 @@ class Server:
 
     def run(self, *args: str, stdin: str | None = None) -> Result:
         """`oc-trio ARGS --config FILE`."""
-        return CliRunner().invoke(main, [*args, "--config", str(self.config)], input=stdin)
+        env = {"STATE_DIRECTORY": str(self.config.parent / "state")}
+        return CliRunner().invoke(main, [*args, "--config", str(self.config)], input=stdin, env=env)
 
     def json(self, *args: str, code: int = 0, stdin: str | None = None) -> Any:
         """What the command prints with `--json`; its exit code must be `code`."""

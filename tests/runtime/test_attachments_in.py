@@ -3,13 +3,11 @@
 from typing import Any
 
 from oc_trio.agent.scripted import Say
-from oc_trio.core.turn_events import ToolStatus
 from oc_trio.runtime import attachments_in
 from oc_trio.sandbox.exchange import SandboxRequest, SandboxResponse
 from tests.runtime.town import Town
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 40
-assert ToolStatus
 
 
 def attach(town: Town, *files: tuple[str, bytes]) -> tuple[str, ...]:

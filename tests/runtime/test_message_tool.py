@@ -9,7 +9,7 @@ import pytest
 from oc_trio.agent.scripted import CallTool, Say
 from oc_trio.core.turn_events import ToolStatus
 from oc_trio.sandbox.exchange import SandboxResponse
-from tests.runtime.town import Town
+from tests.runtime.town import ACCOUNT, Town
 
 
 async def use(town: Town, question: str = "@helper go", by: Any = None, **arguments: Any) -> tuple[ToolStatus, str]:
@@ -37,7 +37,7 @@ async def test_send_to_a_channel_by_id(town: Town) -> None:
     assert post.message == "over there, @\u200bchannel", "a model's broadcast wakes nobody"
     assert json.loads(text)["messageId"] == post.id
     row = await town.store.outbox.by_pending(
-        "default", post.pending_post_id or f"{town.bot.id}:{post.props['oc_trio']['k']}"
+        ACCOUNT, post.pending_post_id or f"{town.bot.id}:{post.props['oc_trio']['k']}"
     )
     assert row is not None
     assert row.state.value == "confirmed"
@@ -63,7 +63,7 @@ async def test_a_direct_message_opens_its_channel(town: Town) -> None:
 
 async def test_buttons_by_the_message_tool(town: Town) -> None:
     """The seeds' form: rows of text and callback_data become signed buttons in the channel."""
-    await town.start({"capabilities": ["inlineButtons"]})
+    await town.start({"capabilities": ["inlineButtons"]}, gateway={"port": 0})
     rows = [[{"text": "Yes", "callback_data": "yes"}, {"text": "No", "callback_data": "no"}]]
     await use(town, action="send", target=f"channel:{town.square.id}", message="Sure?", buttons=rows)
     post = next(post for post in town.ours() if post.message == "Sure?")
@@ -87,7 +87,7 @@ async def test_buttons_are_taught_only_with_the_capability(town: Town) -> None:
 
     town.script = script
     for settings in ({}, {"capabilities": ["inlineButtons"], "actions": {"reactions": False}}):
-        await town.start(settings)
+        await town.start(settings, gateway={"port": 0})
         town.say("@helper go")
         await town.settled()
         await town.stop()
@@ -210,7 +210,7 @@ async def test_a_queued_message_survives_the_end_of_the_gateway(town: Town) -> N
     _, text = await use(town, action="send", target="@bob", message="after the restart")
     assert "queued" in text
     await town.stop()
-    [row] = await town.store.outbox.unfinished("default")
+    [row] = await town.store.outbox.unfinished(ACCOUNT)
     assert (row.to_user, row.channel_id, row.state.value) == (town.bob.id, "", "queued")
     town.weather.before_rules.remove(down)
     await town.start()

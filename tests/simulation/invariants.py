@@ -153,15 +153,15 @@ def _once(found: Findings) -> Iterator[str]:
                 heads[number].append(post)
     for number, posts in sorted(heads.items()):
         question = found.town.questions[number]
-        if len(posts) > 1:
+        if len(posts) > 1 and not question.is_deleted:
             yield f"{_name(question)} is answered {len(posts)} times"
         if question.addressed == "no":
             yield f"{_name(question)} was answered although nobody spoke to the bot"
 
 
 def _keys(found: Findings) -> Iterator[str]:
-    """No post was made twice, whatever became of it later."""
-    keys = Counter(_key(post) for post in found.posts)
+    """No post was made twice, unless somebody deleted the first one."""
+    keys = Counter(_key(post) for post in found.posts if post.id not in found.town.vandalised)
     for key, count in keys.items():
         if not key:
             yield "a post carries no key"
@@ -178,7 +178,7 @@ def _drafts(found: Findings) -> Iterator[str]:
             continue
         if post.message.endswith(INTERRUPTED):
             yield f"post {_key(post)} still says that it was interrupted"
-        elif not post.message.endswith(STOPPED):
+        elif not post.message.endswith(STOPPED) and not _answers_the_deleted(found, post):
             yield f"a preview was left behind: {_key(post)} {post.message[-60:]!r}"
 
 
@@ -210,7 +210,8 @@ def _order(found: Findings) -> Iterator[str]:
                 names = f"{_name(spoken[one.trigger])} after {_name(spoken[other.trigger])}"
                 yield f"answered out of order: {names}"
             asked = spoken[one.trigger].post.create_at, spoken[other.trigger].post.create_at
-            if asked[0] > asked[1] and not found.plan.is_stormy:
+            is_kicked = _kicked(found, spoken[one.trigger])  # catch-up then begins at the joining, a resume does not
+            if asked[0] > asked[1] and not (found.plan.is_stormy or is_kicked):
                 yield f"admitted out of order: {_name(spoken[one.trigger])}"
 
 
@@ -227,6 +228,12 @@ def _leftovers(found: Findings) -> Iterator[str]:
 
 def _place_kicked(found: Findings, post: records.Post) -> bool:
     return any(found.town.places[place].id == post.channel_id for _, place in found.town.kicks)
+
+
+def _answers_the_deleted(found: Findings, post: records.Post) -> bool:
+    """A whole answer that was out before its question was withdrawn."""
+    asked = [found.town.questions[int(token[1:].partition("v")[0])] for token in _tokens(post.message)]
+    return any(question.is_deleted for question in asked) and "(end " in post.message
 
 
 def _tokens(text: str) -> list[str]:

@@ -26,7 +26,9 @@ _WORDS = "the bell of the old tower rings at noon and the market opens under its
 
 @define(eq=False)
 class Model:
-    """`trouble` is how likely a turn goes wrong or strange; `open_runs` counts streams that nobody has closed."""
+    """`trouble` is how likely a turn goes wrong or strange; `open_runs` counts streams that nobody has closed,
+    `spoken_out` those of all `runs` that came to their last word.
+    """
 
     seed: int
     chronicle: Chronicle
@@ -37,6 +39,8 @@ class Model:
     silent: set[str] = field(factory=set)
     tools_done: dict[tuple[str, ...], int] = field(factory=dict)
     open_runs: int = 0
+    runs: int = 0
+    spoken_out: int = 0
     forgotten: list[str] = field(factory=list)
 
     def run(self, request: TurnRequest) -> AbstractAsyncContextManager[EventStream]:
@@ -45,6 +49,7 @@ class Model:
     @asynccontextmanager
     async def _counted(self, inner: AbstractAsyncContextManager[EventStream]) -> AsyncIterator[EventStream]:
         self.open_runs += 1
+        self.runs += 1
         try:
             async with inner as events:
                 yield events
@@ -71,9 +76,10 @@ class Model:
     def _steps(self, tokens: tuple[str, ...], rng: random.Random, has_result: bool) -> Script:
         fate = rng.random() if rng.random() < self.trouble else 1.0
         text = self.answer(tokens)
-        delay = rng.choice((0.0, 0.02, 0.1, 0.4)) if rng.random() < self.slow else rng.choice((0.0, 0.01, 0.05))
+        delay = rng.choice((0.02, 0.1, 0.4)) if rng.random() < self.slow else rng.choice((0.0, 0.0, 0.05))
         if fate < 0.2:
             self.failed.update(tokens)
+            self.spoken_out += 1
             raise AgentUnavailable("the model is overloaded", for_user="The model is overloaded.")
         yield Pause(rng.choice((0.0, 0.1, 0.5, 3.0)))
         if rng.random() < 0.2:
@@ -89,16 +95,19 @@ class Model:
             text = self.answer(tokens)
         if fate < 0.3:
             self.silent.update(tokens)
+            self.spoken_out += 1
             yield Final("", silent_reason="nothing to say")
             return
         if fate < 0.6:
             self.failed.update(tokens)
             yield from _say(text[: rng.randint(5, len(text))], delay, rng)
+            self.spoken_out += 1
             yield Failed("The model broke off.", "scripted failure")
             return
         if fate < 0.7:
             yield Pause(rng.uniform(5.0, 25.0))
         yield from _say(text, delay, rng)
+        self.spoken_out += 1
         yield Final(text)
 
 

@@ -163,7 +163,7 @@ def plan(seed: int, kinds: tuple[str, ...] | None = None) -> Plan:
     if "people" in kinds:
         deeds += _people(rng, end, rng.randint(1, 4))
     if "cancel" in kinds:
-        deeds += _people(rng, end, rng.randint(10, 25))
+        deeds += _cancels(rng, end)
     if "kick" in kinds:
         place, at = rng.choice(("square", "market")), rng.uniform(1.0, end)
         deeds += [(at, Kick(place)), (at + rng.uniform(0.5, 10.0), Invite(place))]
@@ -181,7 +181,7 @@ def plan(seed: int, kinds: tuple[str, ...] | None = None) -> Plan:
         throttle_ms=rng.choice((400, 1200)),
         drain_seconds=rng.choice((0, 3, 10)),
         trouble=rng.choice((0.0, 0.3)),
-        slow=rng.choice((0.2, 0.8)),
+        slow=1.0 if "cancel" in kinds else rng.choice((0.2, 0.8)),
         is_stormy=bool({"rest", "frames", "lag"} & set(kinds)),
     )
 
@@ -193,6 +193,18 @@ def _questions(rng: random.Random, end: float) -> Iterator[tuple[float, Deed]]:
         place = author if how == "direct" else rng.choice(("square", "market"))
         burst = rng.choice((1, 1, 1, 1, 1, 2, 5))
         yield rng.uniform(0.1, end), Ask(author, place, how, rng.choice(_WORDS), burst)
+
+
+def _cancels(rng: random.Random, end: float) -> Iterator[tuple[float, Deed]]:
+    """Questions, and second thoughts about each while it is being answered."""
+    for _ in range(rng.randint(4, 8)):
+        author, at = rng.choice(("alice", "bob")), rng.uniform(0.5, end)
+        place = rng.choice((author, "square", "market"))
+        yield at, Ask(author, place, "direct" if place == author else "mention", rng.choice(_WORDS))
+        for _ in range(rng.randint(1, 3)):
+            at += rng.choice((rng.uniform(0.005, 0.3), rng.uniform(0.1, 3.5)))
+            stop, new = Stop(author, place), Command(author, place, "/new")
+            yield at, rng.choice((stop, stop, stop, new, Edit(0), Edit(0), Delete(0), Vandalise(place)))
 
 
 def _people(rng: random.Random, end: float, times: int) -> Iterator[tuple[float, Deed]]:

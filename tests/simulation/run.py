@@ -36,12 +36,13 @@ _EXPECTED_ERRORS = ("the server can't be reached",)
 
 @frozen
 class Verdict:
-    """`problems` is empty for a run in which every promise was kept."""
+    """`problems` is empty for a run in which every promise was kept; `cuts` counts turns that were cut short."""
 
     seed: int
     problems: tuple[str, ...]
     transcript: str
     seconds: float
+    cuts: int
 
 
 @define(eq=False)
@@ -53,6 +54,7 @@ class Run:
     chronicle: Chronicle
     parts: Parts
     problems: list[str] = field(factory=list)
+    cuts: int = 0
 
     async def play(self) -> None:
         tasks_before = trio.lowlevel.current_statistics().tasks_living
@@ -79,6 +81,7 @@ class Run:
                     await trio.sleep(1.0)
             found = Findings(town, model, house, self.plan)
             self.problems += examine(found)
+            self.cuts = model.runs - model.spoken_out
             if network.sockets:
                 self.problems.append(f"{len(network.sockets)} websockets are still open")
             server.cancel_scope.cancel()
@@ -117,7 +120,7 @@ def simulate(
         seconds = trio.run(_played, run, clock=trio.testing.MockClock(autojump_threshold=0))
     unexpected = [error for error in chronicle.errors if not error.startswith(_EXPECTED_ERRORS)]
     problems = (*run.problems, *(f"logged as an error: {error}" for error in unexpected))
-    return Verdict(seed, tuple(dict.fromkeys(problems)), str(chronicle), seconds)
+    return Verdict(seed, tuple(dict.fromkeys(problems)), str(chronicle), seconds, run.cuts)
 
 
 async def _played(run: Run) -> float:

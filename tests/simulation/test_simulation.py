@@ -10,7 +10,7 @@ from tests.simulation.run import simulate
 pytestmark = pytest.mark.sim
 
 # A broken gateway has to be found out within so many runs.
-_PATIENCE = 250
+_PATIENCE = 100
 
 
 @pytest.mark.parametrize("first", range(0, 40, 10))
@@ -37,6 +37,13 @@ def test_details_change_nothing() -> None:
     """A failing seed can be looked at: what is told besides leaves the run as it is."""
     told = simulate(19, detailed=True).transcript.splitlines()
     assert set(simulate(19).transcript.splitlines()) <= set(told)
+
+
+def test_cancellations_leave_nothing_behind() -> None:
+    """Turns that are stopped, edited away, deleted and reset in great numbers leave no draft, task or request."""
+    verdicts = [simulate(seed, kinds=("cancel",)) for seed in range(20)]
+    assert [(verdict.seed, verdict.problems) for verdict in verdicts if verdict.problems] == []
+    assert sum(verdict.cuts for verdict in verdicts) > 20
 
 
 def test_plans_differ() -> None:

@@ -23,3 +23,4 @@ async def test_usage_adds_up(store: Store) -> None:
         UsageTotal(ACCOUNT, "small", turns=1, input_tokens=7, output_tokens=7),
         UsageTotal(OTHER, "big", turns=1, input_tokens=3, output_tokens=4),
     )
+    assert await store.usage.of_session(SESSION) == (Usage(919, 908, "big"), Usage(7, 7, "small"))

@@ -1,0 +1,49 @@
+"""When a schedule is due, in milliseconds: cronsim's arithmetic, which treats clock changes as Debian's cron does.
+
+Wall-clock times are the zone's. A job at a time that a clock change skips runs right after it; one in the hour that
+comes twice runs once.
+"""
+
+import re
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+
+_MACROS = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+_TO_SUNDAY = re.compile(r"-(?:sun|0)(?![0-9])")
+
+
+def next_run(expression: str, zone: str, after: int) -> int | None:
+    """The first time later than `after`; None if there is none in the next decades."""
+    return _tick(expression, zone, after, reverse=False)
+
+
+def latest_run(expression: str, zone: str, until: int) -> int | None:
+    """The last time not later than `until`."""
+    return _tick(expression, zone, until + 1000, reverse=True)
+
+
+def _tick(expression: str, zone: str, at: int, *, reverse: bool) -> int | None:
+    start = datetime.fromtimestamp(at / 1000, UTC if zone == "UTC" else ZoneInfo(zone))
+    try:
+        found = next(CronSim(_plain(expression), start, reverse=reverse), None)
+    except CronSimError:  # well formed, but no such day: the 30th of February
+        return None
+    return None if found is None else int(found.timestamp() * 1000)
+
+
+def _plain(expression: str) -> str:
+    """In cronsim's spelling: five fields without macros and question marks, Sunday at a week's end as 7."""
+    text = expression.strip().lower()
+    text = _MACROS.get(text, text).replace("?", "*")
+    *others, days = text.split()
+    return " ".join((*others, _TO_SUNDAY.sub("-7", days)))
