@@ -1,8 +1,7 @@
 """An account in the town: how it comes to know itself, what it shows, and what its connection promises."""
 
+from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
 
 import httpx
 import pytest
@@ -11,11 +10,12 @@ import trio.testing
 
 from oc_trio.agent.scripted import Say
 from oc_trio.config.secrets import Secret, SecretRef, SecretSource
+from oc_trio.core.backoff import RetryPolicy
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.transport import Transport
-from oc_trio.runtime.account import _who_am_i
+from oc_trio.runtime.greeting import who_am_i
 from oc_trio.runtime.token import Token
-from oc_trio.runtime.wiring import Wiring
+from oc_trio.runtime.uplink import show_state
 from oc_trio.sandbox.exchange import SandboxRequest, SandboxResponse
 from oc_trio.telemetry.health import Health
 from oc_trio.telemetry.metrics import Metrics
@@ -137,9 +137,10 @@ async def test_a_token_file_that_was_replaced_is_used_at_once(
         return httpx.Response(200, json={"id": "bot", "username": "helper"})
 
     http.routes["GET /users/me"] = me
-    parts = SimpleNamespace(id=ACCOUNT, token=token, health=health, metrics=Metrics(), wiring=Wiring())
+    show = partial(show_state, health, Metrics(), ACCOUNT)
     async with open_api(http) as api:
-        user = await _who_am_i(cast("Any", parts), Api(Transport(api.transport.origin, token.reveal)))
+        knocking = Api(Transport(api.transport.origin, token.reveal))
+        user = await who_am_i(ACCOUNT, knocking, token, show, lambda: 0.5, RetryPolicy())
     assert (user.username, learnt, trio.current_time()) == ("helper", ["new-token"], 0.0)
     assert health.account(ACCOUNT).state == "auth_failed"
     assert logbook.said("the token was replaced")
