@@ -4,9 +4,9 @@ What may be reached is `core.netguard`'s decision; this is its one place in fron
 """
 
 import ssl
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import httpcore
 import httpx
@@ -17,6 +17,11 @@ from oc_trio.core.netguard import NetPolicy, Refused, judge
 from oc_trio.errors import MattermostRejected, MattermostUnavailable
 from oc_trio.mattermost.socket import open_tls
 
+T = TypeVar("T")
+Addresses = tuple[IPv4Address | IPv6Address, ...]
+
+# An address that swallows packets must not use up the time of the next one; the last has all that is left.
+ADDRESS_SECONDS = 5.0
 # The status that a refusal of our own carries; no server was asked.
 NOT_ASKED = 0
 
@@ -34,11 +39,13 @@ class Guard:
 
     policy: NetPolicy
 
-    async def addresses(self, host: str, port: int) -> tuple[IPv4Address | IPv6Address, ...]:
+    async def addresses(self, host: str, port: int) -> Addresses:
         try:
             found = await trio.socket.getaddrinfo(host, port, type=trio.socket.SOCK_STREAM)
         except OSError as problem:
             raise MattermostUnavailable(f"{host} can't be resolved: {problem.strerror or problem}") from problem
+        except UnicodeError as problem:
+            raise AddressRefused(f"{host[:80]!r} is no host name: {problem}") from problem
         judged = judge(host, [str(entry[4][0]) for entry in found], self.policy)
         if isinstance(judged, Refused):
             raise AddressRefused(judged.reason)
@@ -46,18 +53,27 @@ class Guard:
 
     async def dial(self, host: str, port: int) -> trio.SocketStream:
         """TCP to the first judged address that answers."""
-        problem: OSError | None = None
-        for address in await self.addresses(host, port):
-            try:
-                return await trio.open_tcp_stream(str(address), port)
-            except OSError as failed:
-                problem = failed
-        raise problem or OSError(f"{host} has no address")
+
+        async def connect(address: str) -> trio.SocketStream:
+            return await trio.open_tcp_stream(address, port)
+
+        return await _first_that_answers(await self.addresses(host, port), connect)
 
     async def open_stream(self, host: str, port: int, tls: ssl.SSLContext | None) -> trio.abc.Stream:
         """As the websocket wants it: TLS is spoken with the name, not with the address."""
         stream = await self.dial(host, port)
         return stream if tls is None else await open_tls(stream, host, tls)
+
+
+async def _first_that_answers(addresses: Addresses, connect: Callable[[str], Awaitable[T]]) -> T:
+    *others, last = addresses  # the guard lets none pass where there is none
+    for address in others:
+        with trio.move_on_after(ADDRESS_SECONDS):
+            try:
+                return await connect(str(address))
+            except (OSError, httpcore.ConnectError, httpcore.ConnectTimeout):
+                continue
+    return await connect(str(last))
 
 
 class _Backend(httpcore.AsyncNetworkBackend):
@@ -76,13 +92,10 @@ class _Backend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        problem: Exception | None = None
-        for address in await self._guard.addresses(host, port):
-            try:
-                return await self._inner.connect_tcp(str(address), port, timeout, local_address, socket_options)
-            except httpcore.ConnectError as failed:
-                problem = failed
-        raise problem or httpcore.ConnectError(f"{host} has no address")
+        return await _first_that_answers(
+            await self._guard.addresses(host, port),
+            lambda address: self._inner.connect_tcp(address, port, timeout, local_address, socket_options),
+        )
 
     async def connect_unix_socket(
         self,

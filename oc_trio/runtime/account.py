@@ -11,10 +11,8 @@ import trio
 from attrs import field, frozen
 
 from oc_trio.config.accounts import Account
-from oc_trio.config.mattermost import ConnectionMode
 from oc_trio.config.services import CronJob
 from oc_trio.core.backoff import RetryPolicy
-from oc_trio.core.connection import Link, Phase, ResumePoint
 from oc_trio.core.entities import NewPost, User
 from oc_trio.core.events import Post
 from oc_trio.core.queueing import QueueRules
@@ -23,7 +21,6 @@ from oc_trio.ids import AccountId, ChannelId, PostId, SessionKey, UserId
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.direct import DirectChannels, open_direct_channels
 from oc_trio.mattermost.directory import Directory
-from oc_trio.mattermost.listener import Hooks, run_listener, run_poller
 from oc_trio.mattermost.sender import Sender as PostSender
 from oc_trio.mattermost.transport import Origin, Transport
 from oc_trio.runtime.acks import Acks
@@ -31,7 +28,6 @@ from oc_trio.runtime.agents import AgentTable
 from oc_trio.runtime.attachments_in import AttachmentReader
 from oc_trio.runtime.bot_loops import BotLoops
 from oc_trio.runtime.buttons import ButtonMaker
-from oc_trio.runtime.catchup import CatchUp
 from oc_trio.runtime.chat_commands import CommandDesk
 from oc_trio.runtime.chat_tools import ASK
 from oc_trio.runtime.cuts import Cut
@@ -53,7 +49,7 @@ from oc_trio.runtime.media import MediaDesk
 from oc_trio.runtime.message_powers import Powers
 from oc_trio.runtime.message_tool import MessageTool
 from oc_trio.runtime.pace import SharedPace
-from oc_trio.runtime.policies import Policies, net_policy
+from oc_trio.runtime.policies import Policies
 from oc_trio.runtime.postbox import Postbox
 from oc_trio.runtime.public_port import PublicPort
 from oc_trio.runtime.questions import ASK_SECONDS
@@ -61,9 +57,11 @@ from oc_trio.runtime.recovery import Recovery
 from oc_trio.runtime.schedule import Schedule
 from oc_trio.runtime.session import Session
 from oc_trio.runtime.slots import TaskSlot
+from oc_trio.runtime.strikes import Strikes
 from oc_trio.runtime.token import Token
 from oc_trio.runtime.tools import ToolBench
 from oc_trio.runtime.turn import TurnRunner, settle
+from oc_trio.runtime.uplink import STOPPED, Uplink, show_state
 from oc_trio.runtime.wiring import Wiring
 from oc_trio.store.store import Store
 from oc_trio.telemetry.health import Health
@@ -73,15 +71,6 @@ from oc_trio.telemetry.metrics import Metrics
 log = get_logger(part="account")
 
 _COMMANDS_AT_ONCE = 8
-# What an operator sees of a connection; a refused token is apart from a lost network.
-_STATES = {
-    Phase.WAITING: "reconnecting",
-    Phase.DIALING: "connecting",
-    Phase.GREETING: "connecting",
-    Phase.CATCHING_UP: "catching_up",
-    Phase.LIVE: "live",
-}
-_ALL_STATES = ("reconnecting", "connecting", "catching_up", "live", "auth_failed")
 RETRIES = RetryPolicy(initial=0.5, maximum=30.0)
 
 
@@ -106,6 +95,7 @@ class AccountParts:
     jobs: Mapping[str, CronJob] = field(factory=dict)
     idle_seconds: float = 900.0
     drain: Drain = field(factory=Drain)
+    strikes: Strikes = field(factory=Strikes)
 
 
 async def run_account(parts: AccountParts) -> None:
@@ -115,7 +105,8 @@ async def run_account(parts: AccountParts) -> None:
     retry, random = direct_retry(parts.settings), parts.wiring.env.random.random
     async with trio.open_nursery() as nursery:
         nursery.start_soon(cancel_when, parts.drain.requested, nursery.cancel_scope)
-        user = await who_am_i(parts.id, api, parts.token, parts.health, random, RETRIES)
+        show = partial(show_state, parts.health, parts.metrics, parts.id)
+        user = await who_am_i(parts.id, api, parts.token, show, random, RETRIES)
         nursery.cancel_scope.cancel()
     if user is not None:
         parts.health.update(parts.id, bot=user.username)
@@ -126,7 +117,7 @@ async def run_account(parts: AccountParts) -> None:
         ):
             account = _Account(parts, api, user, direct, workers)
             await account.serve(workers)
-    parts.health.update(parts.id, state="stopped", detail="")
+    show_state(parts.health, parts.metrics, parts.id, STOPPED, "")
 
 
 class _Account:
@@ -200,13 +191,17 @@ class _Account:
 
         async with trio.open_nursery() as sessions:
             dispatcher = Dispatcher(sessions, make_session)
+            kit.metrics.sessions.labels(kit.account).set_function(lambda: len(dispatcher))
+            kit.metrics.live_drafts.labels(kit.account).set_function(lambda: kit.pace.live)
             intake = Intake(kit, Denials(kit, sessions).explain, BotLoops(kit.account, kit.store.claims, kit.env))
             desk = CommandDesk(kit, dispatcher, sessions, trio.CapacityLimiter(_COMMANDS_AT_ONCE))
-            inbox = Inbox(kit, intake, dispatcher, desk)
+            inbox = Inbox(kit, intake, dispatcher, desk, parts.strikes)
             recovery = Recovery(kit, inbox, sessions)
             await recovery.run()
             catch_up = parts.wiring.catch_up(kit, inbox, parts.settings.catchup, workers)
-            listener = TaskSlot(workers)
+            uplink = Uplink(
+                kit, parts.settings, parts.wiring, parts.token, parts.ready, inbox, catch_up, TaskSlot(workers)
+            )
             front = Front.of(kit, inbox)
             async with parts.port.open(front, parts.settings, parts.buttons) as doors:
                 inbox.note, inbox.take_text = doors.note, doors.questions.take_text
@@ -215,72 +210,17 @@ class _Account:
                     kit.tools.local.append(doors.tools)
                     # A person may take their time; the question's own deadline comes first.
                     kit.tools.limits[ASK.name] = ASK_SECONDS + 30
-                await listener.start(lambda: self._listen(inbox, catch_up))
-                workers.start_soon(self._audit, inbox, catch_up, listener)
+                await uplink.start()
+                workers.start_soon(uplink.run_audit)
                 workers.start_soon(Schedule(front, self.outbound, self.postbox, parts.jobs).run)
                 await parts.drain.requested.wait()
                 dispatcher.stop_intake()
                 # Until here answers to open questions still come in.
                 await parts.drain.idle(lambda: dispatcher.is_idle)
             dispatcher.cancel_all(reason=Cut.DRAIN.value)
-            await listener.cancel_and_join(reason="shutdown")
+            await uplink.stop()
             sessions.cancel_scope.deadline = trio.current_time() + parts.drain.seal_seconds
         workers.cancel_scope.cancel()
-
-    async def _audit(self, inbox: Inbox, catch_up: CatchUp, listener: TaskSlot) -> None:
-        """What the server has and the socket did not bring is read over REST, and the deaf socket dialled anew."""
-
-        async def dial_again() -> None:
-            await listener.start(lambda: self._listen(inbox, catch_up), replacing="the audit found a loss")
-
-        if self.parts.settings.connection.mode is ConnectionMode.WEBSOCKET:
-            await catch_up.audit(self.parts.settings.connection.audit_interval, dial_again)
-
-    async def _listen(self, inbox: Inbox, catch_up: CatchUp) -> None:
-        kit, parts, connection = self.kit, self.parts, self.parts.settings.connection
-        hooks = Hooks(inbox.on_event, catch_up.on_connected, self._on_state, self._save_resume)
-        random = kit.env.random.random
-        if connection.mode is ConnectionMode.POLL:
-            await run_poller(hooks, interval=connection.reconnect_interval, random=random)
-        saved = await kit.store.resume.load(kit.account)
-        await run_listener(
-            kit.api,
-            hooks,
-            random=random,
-            policy=RetryPolicy(initial=connection.reconnect_interval),
-            resume=ResumePoint(saved.connection_id, saved.next_seq) if saved and saved.connection_id else None,
-            ssl_context=parts.wiring.ssl_context,
-            open_stream=parts.wiring.stream_opener(net_policy(parts.settings)),
-        )
-
-    async def _on_state(self, link: Link, detail: str) -> None:
-        kit = self.kit
-        name = "auth_failed" if link.auth_failed and link.phase is Phase.WAITING else _STATES[link.phase]
-        for other in _ALL_STATES:
-            kit.metrics.ws_state.labels(kit.account, other).set(other == name)
-        kit.health.update(kit.account, state=name, detail=detail)
-        if link.phase is Phase.LIVE:
-            self.parts.ready.set()
-            log.info(
-                f"connected as @{kit.user.username}",
-                account=kit.account,
-                name=kit.name,
-                server=self.parts.origin.base_url,
-            )
-        elif name == "auth_failed":
-            log.error("the server refuses the token", account=kit.account, problem=detail)
-            await self.parts.token.reread()
-        elif link.phase is Phase.WAITING:
-            kit.metrics.reconnects.labels(kit.account, "lost").inc()
-            log.warning("connection lost", account=kit.account, problem=detail)
-
-    async def _save_resume(self, point: ResumePoint | None) -> None:
-        """The row doubles as the account's sign of life: from its time on, new channels are caught up."""
-        store, now = self.kit.store, self.kit.env.now_ms()
-        if point is None:
-            await store.resume.save(self.kit.account, "", 0, now)
-        else:
-            await store.resume.save(self.kit.account, point.connection_id, point.next_seq, now)
 
     async def _queue_rules(self, key: SessionKey) -> QueueRules:
         return self.kit.queue_rules(await self.kit.session_settings(key))

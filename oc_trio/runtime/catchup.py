@@ -4,7 +4,6 @@ Owns the watermarks' look-up, where a channel that is new to us begins, and sayi
 """
 
 from collections.abc import Awaitable, Callable, Container
-from typing import NoReturn
 
 import trio
 from attrs import define, field
@@ -15,11 +14,11 @@ from oc_trio.core.entities import Channel
 from oc_trio.core.events import Post
 from oc_trio.core.obligations import OutboxKind
 from oc_trio.errors import MattermostError, MattermostRejected
-from oc_trio.ids import ChannelId, OutboxId
+from oc_trio.ids import ChannelId, OutboxId, PostId
 from oc_trio.mattermost.audit import Behind, run_audit
 from oc_trio.mattermost.catchup import CaughtUp, catch_up
 from oc_trio.runtime.delivery import Letter
-from oc_trio.runtime.inbox import Inbox
+from oc_trio.runtime.inbox import SKEW_MS, Inbox
 from oc_trio.runtime.kit import AccountKit
 from oc_trio.runtime.slots import TaskSlot
 from oc_trio.telemetry.log import get_logger
@@ -54,13 +53,16 @@ class CatchUp:
         """The first pass, with live events held back behind it."""
         kit = self.kit
         kit.metrics.resumes.labels(kit.account, "resumed" if resumed else "fresh").inc()
-        if not self.settings.enabled:
-            return
-        await self._pass()
-        if self.settings.second_pass > 0:
+        await self.poll(resumed)
+        if self.settings.enabled and self.settings.second_pass > 0:
             await self._second.start(self._again, replacing="a newer connection")
 
-    async def audit(self, interval: float, on_loss: Callable[[], Awaitable[None]]) -> NoReturn:
+    async def poll(self, _resumed: bool) -> None:
+        """One pass: without a websocket the poller's hook, whose next poll is soon enough as a second pass."""
+        if self.settings.enabled:
+            await self._pass()
+
+    async def audit(self, interval: float, on_loss: Callable[[], Awaitable[None]]) -> None:
         """Every `interval` seconds: is there a post that no event told us of? Then `on_loss`, after reading it."""
 
         async def seen(channel: Channel) -> int | None:
@@ -68,15 +70,20 @@ class CatchUp:
             return max(marks[channel.id].at, self._audited.get(channel.id, 0))
 
         async def behind(found: tuple[Behind, ...]) -> None:
-            # An edit moves `last_post_at` as well: looked at once, it is no loss again.
-            self._audited.update((each.channel.id, each.channel.last_post_at) for each in found)
             before = self.inbox.missed
             await self._pass(frozenset(each.channel.id for each in found))
+            # An edit moves `last_post_at` as well: looked at once, it is no loss again.
+            self._audited.update((each.channel.id, each.channel.last_post_at) for each in found)
             if self.inbox.missed > before:
                 log.warning("posts came without an event", account=self.kit.account, count=self.inbox.missed - before)
                 await on_loss()
 
-        await run_audit(self.kit.api, seen, behind, interval=interval)
+        while self.settings.enabled:
+            try:
+                await run_audit(self.kit.api, seen, behind, interval=interval)
+            except MattermostError as problem:
+                # The connection meets the same, and says so to people; what was not looked at is looked at next time.
+                log.info("the audit failed", account=self.kit.account, problem=str(problem))
 
     async def _again(self) -> None:
         """A read replica may have hidden the newest posts from the first pass."""
@@ -99,7 +106,7 @@ class CatchUp:
             only=only,
         )
         for capped in done.capped:
-            await self._say_capped(capped)
+            await self._note_capped(capped)
         if done.posts:
             log.info("caught up", account=kit.account, channels=done.moved, posts=done.posts)
         return done
@@ -113,7 +120,7 @@ class CatchUp:
         rows = await kit.store.watermarks.all(kit.account)
         marks = {row.channel_id: Watermark(row.channel_id, row.create_at, row.post_id) for row in rows}
         saved = await kit.store.resume.load(kit.account)
-        alive_at = saved.at if saved else max((row.create_at for row in rows), default=None)
+        alive_at = saved.at - SKEW_MS if saved else max((row.create_at for row in rows), default=None)
         for channel in channels:
             if channel.id not in marks:
                 # At the very first start nothing that was said before is ours to answer.
@@ -124,17 +131,25 @@ class CatchUp:
                     self._began[channel.id] = mark.at
         return marks
 
-    async def _say_capped(self, capped: Capped) -> None:
+    async def _note_capped(self, capped: Capped) -> None:
         kit = self.kit
         kit.metrics.catchup_capped.labels(kit.account).inc()
         log.warning("catch-up hit its cap", account=kit.account, channel=capped.channel_id, limit=capped.limit)
+        # What is too old stays so: without this, a channel whose news are all too old is capped at every connect.
+        floor = kit.env.now_ms() - self._policy.max_age_ms
+        await kit.store.watermarks.advance(kit.account, capped.channel_id, PostId(""), floor)
         letter = Letter(
             id=OutboxId(f"capped.{capped.channel_id}.{kit.env.now_ms() // 60_000}"),
             channel_id=capped.channel_id,
             message=f"{capped} Please ask again if you still need an answer.",
             kind=OutboxKind.NOTICE,
         )
+        await kit.delivery.queue([letter])
+        # Beside the pass: a channel that takes no posts right now must not hold up the connection.
+        self.nursery.start_soon(self._say, letter)
+
+    async def _say(self, letter: Letter) -> None:
         try:
-            await kit.delivery.post(letter)
+            await self.kit.delivery.post_until_done(letter)
         except MattermostRejected as refusal:
-            log.info("could not say so in the channel", channel=capped.channel_id, problem=str(refusal))
+            log.info("could not say so in the channel", channel=letter.channel_id, problem=str(refusal))

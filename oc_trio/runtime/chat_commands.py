@@ -1,9 +1,14 @@
-"""Chat commands, carried out and acknowledged: they don't wait behind the turn that they may want to stop."""
+"""Chat commands, carried out and acknowledged: they don't wait behind the turn that they may want to stop.
 
+What a command does, it does once: its answer is in the outbox before it is sent, and a restart sends that answer.
+"""
+
+import json
+from collections import deque
 from collections.abc import Callable
 
 import trio
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from oc_trio.core.chat_commands import (
     USAGE,
@@ -23,7 +28,7 @@ from oc_trio.core.chat_commands import (
 from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.obligations import Obligation, OutboxKind, delivered, failed
 from oc_trio.errors import MattermostRejected
-from oc_trio.ids import OutboxId
+from oc_trio.ids import OutboxId, SessionKey
 from oc_trio.runtime.agents import SessionSettings
 from oc_trio.runtime.cuts import Cut
 from oc_trio.runtime.delivery import Letter
@@ -47,14 +52,26 @@ _ABOUT = {
 }
 
 
+@frozen
+class _Errand:
+    obligation: Obligation
+    message: InboundMessage
+    command: ChatCommand
+    stopped: bool
+
+
 @frozen(eq=False)
 class CommandDesk:
-    """Takes commands at once, one task each, as children of `nursery`."""
+    """Takes commands at once, as children of `nursery`: one task per conversation, so that their order is kept.
+
+    `limit` is how many are carried out at the same time; waiting for the chat server is not counted.
+    """
 
     kit: AccountKit
     dispatcher: Dispatcher
     nursery: trio.Nursery
     limit: trio.CapacityLimiter
+    _lines: dict[SessionKey, deque[_Errand]] = field(init=False, factory=dict)
 
     def submit(self, obligation: Obligation, message: InboundMessage, command: ChatCommand) -> None:
         """Never waits. What has to happen at once (stopping) happens before this returns."""
@@ -63,33 +80,55 @@ class CommandDesk:
             session = self.dispatcher.get(message.session)
             cut = Cut.STOPPED if isinstance(command, StopTurn) else Cut.RESET
             stopped = session is not None and session.stop(reason=cut.value, drop_queue=True, until=message.create_at)
-        self.nursery.start_soon(self._carry_out, obligation, message, command, stopped)
+        errand = _Errand(obligation, message, command, stopped)
+        line = self._lines.get(message.session)
+        if line is not None:
+            line.append(errand)
+        else:
+            self._lines[message.session] = line = deque([errand])
+            self.nursery.start_soon(self._work_off, message.session, line)
 
-    async def _carry_out(
-        self, obligation: Obligation, message: InboundMessage, command: ChatCommand, stopped: bool
-    ) -> None:
-        kit = self.kit
+    async def _work_off(self, session: SessionKey, line: deque[_Errand]) -> None:
+        try:
+            while line:
+                await self._carry_out(line.popleft())
+        finally:
+            del self._lines[session]
+
+    async def _carry_out(self, errand: _Errand) -> None:
+        kit, obligation, message = self.kit, errand.obligation, errand.message
+        letter = Letter(
+            id=OutboxId(f"{obligation.id}.c"),
+            channel_id=message.channel_id,
+            message="",
+            kind=OutboxKind.NOTICE,
+            root_id=message.reply_root or message.root_id,
+        )
         async with self.limit:
-            text = await self._answer(message, command, stopped)
-            if isinstance(command, NewSession) and command.prompt:
-                # The words behind /new begin the new conversation; the obligation is the turn's.
-                self.dispatcher.submit(obligation, message.with_text(command.prompt))
-                return
-            letter = Letter(
-                id=OutboxId(f"{obligation.id}.c"),
-                channel_id=message.channel_id,
-                message=text,
-                kind=OutboxKind.NOTICE,
-                root_id=message.reply_root or message.root_id,
-            )
-            try:
-                post_id = await kit.delivery.post_until_done(letter)
-                outcome = delivered(post_id)
-            except MattermostRejected as refusal:
-                outcome = failed(f"not delivered: {refusal}")
-            await kit.store.obligations.close([obligation.id], outcome, kit.env.now_ms())
-            kit.metrics.obligations.labels(kit.account, outcome.state.value).inc()
-            log.info("command", account=kit.account, post=obligation.trigger, command=type(command).__name__)
+            earlier = await kit.store.outbox.get(letter.id)
+            if earlier is not None:
+                letter = evolve(letter, message=json.loads(earlier.body)["message"])
+            else:
+                text = await self._answer(message, errand.command, errand.stopped)
+                if isinstance(errand.command, NewSession) and errand.command.prompt:
+                    await self._begin(obligation, message, errand.command.prompt)
+                    return
+                letter = evolve(letter, message=text)
+                await kit.delivery.queue([letter])
+        try:
+            post_id = await kit.delivery.post_until_done(letter)
+            outcome = delivered(post_id)
+        except MattermostRejected as refusal:
+            outcome = failed(f"not delivered: {refusal}")
+        await kit.store.obligations.close([obligation.id], outcome, kit.env.now_ms())
+        kit.metrics.obligations.labels(kit.account, outcome.state.value).inc()
+        log.info("command", account=kit.account, post=obligation.trigger, command=type(errand.command).__name__)
+
+    async def _begin(self, obligation: Obligation, message: InboundMessage, prompt: str) -> None:
+        """The words behind /new begin the new conversation; the obligation is the turn's, now and after a restart."""
+        asked = evolve(message.with_text(prompt), command="")
+        await self.kit.store.obligations.revise(obligation.id, asked.to_json())
+        self.dispatcher.submit(obligation, asked)
 
     async def _answer(self, message: InboundMessage, command: ChatCommand, stopped: bool) -> str:
         kit, key = self.kit, message.session
@@ -151,8 +190,9 @@ class CommandDesk:
             return f"Model: `{kit.agents.primary.get(message.agent, '')}` (default)"
         found = [model for model in kit.agents.models if model == name or model.endswith(f"/{name}")]
         if len(found) != 1:
-            known = ", ".join(f"`{model}`" for model in kit.agents.models) or "none"
-            return f"⚠️ There is no model `{name}`. Models: {known}"
+            known = ", ".join(f"`{model}`" for model in found or kit.agents.models) or "none"
+            problem = f"`{name}` may be several" if found else f"There is no model `{name}`"
+            return f"⚠️ {problem}. Models: {known}"
         await self._save(message, evolve(settings, model=found[0]))
         return f"Model: `{found[0]}`"
 

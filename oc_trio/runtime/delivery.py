@@ -224,10 +224,13 @@ class Delivery:
 
     async def _address(self, row: OutboxRow) -> ChannelId:
         """The direct channel of a row's user, noted with the row. Until it is open, nothing was sent."""
+        problem: MattermostRejected | MattermostUnavailable
         try:
             channel_id = await self.open_direct(UserId(row.to_user))
         except MattermostRejected as refusal:
             problem = _unless_final(refusal)
+        except PayloadError as failure:
+            problem = MattermostUnavailable(str(failure))
         else:
             await self.store.outbox.address(row.id, channel_id)
             return channel_id

@@ -3,6 +3,7 @@
 A crash of the gateway itself makes the process exit non-zero.
 """
 
+import signal
 import sqlite3
 from collections.abc import Mapping
 
@@ -28,6 +29,7 @@ from oc_trio.runtime.admin import run_admin
 from oc_trio.runtime.agents import AgentTable, build_agents
 from oc_trio.runtime.drain import Drain
 from oc_trio.runtime.fleet import Fleet, Plan
+from oc_trio.runtime.journal_care import run_pruning, watch_journal
 from oc_trio.runtime.known_secrets import secrets_of
 from oc_trio.runtime.mcp_servers import ToolServers, open_tool_servers
 from oc_trio.runtime.notifier import Notifier, serve_notifier
@@ -36,9 +38,9 @@ from oc_trio.runtime.public_port import PublicPort
 from oc_trio.runtime.reload import Changes, Reread, plans, read_again, rereader, swap
 from oc_trio.runtime.schedule import jobs_of
 from oc_trio.runtime.signals import serve_signals
+from oc_trio.runtime.strikes import Strikes
 from oc_trio.runtime.token import Token
 from oc_trio.runtime.wiring import Wiring
-from oc_trio.store.retention import Retention
 from oc_trio.store.store import Store
 from oc_trio.telemetry.health import Health
 from oc_trio.telemetry.log import Redactor, get_logger
@@ -46,7 +48,9 @@ from oc_trio.telemetry.metrics import Metrics
 
 log = get_logger(part="gateway")
 
-_PRUNE_SECONDS = 3600.0
+# A process that was told twice to end has no time for a server that does not answer: the kernel ends it then, which
+# costs no more than a crash, and nothing is lost by one.
+_ABORT_SECONDS = 3
 
 
 @define(eq=False)
@@ -69,6 +73,7 @@ class Gateway:
     ready: trio.Event = field(init=False, factory=trio.Event)
     _servers: ToolServers = field(init=False, factory=ToolServers)
     port: PublicPort = field(init=False)
+    _strikes: Strikes = field(init=False, factory=Strikes)
     _scope: trio.CancelScope = field(init=False, factory=trio.CancelScope)
     _running: tuple[Fleet, AgentTable, httpx.AsyncClient] | None = field(init=False, default=None)
 
@@ -105,7 +110,8 @@ class Gateway:
                     if with_signals:
                         await nursery.start(self._signals)
                     await nursery.start(serve_notifier, notifier, self.health, self.ready)
-                    nursery.start_soon(self._prune, store)
+                    nursery.start_soon(run_pruning, store, self.loaded.config.store, self.wiring.env.now_ms)
+                    nursery.start_soon(watch_journal, store, self.health)
                     if self.has_admin:
                         nursery.start_soon(self._admin, store)
                     if self.port.is_wanted:
@@ -122,7 +128,7 @@ class Gateway:
                         task_status.started()
                     self.port.shutdown.set()
                     nursery.cancel_scope.cancel()
-            self.health.phase = "stopped"
+        self.health.phase = "stopped"
 
     async def _admin(self, store: Store) -> None:
         now_ms = self.wiring.env.now_ms
@@ -176,7 +182,11 @@ class Gateway:
         return await swap(fleet, self.health, old, fresh)
 
     async def _signals(self, task_status: trio.TaskStatus[None]) -> None:
-        await serve_signals(drain=self.stop, abort=self.abort, reload=self.reload, task_status=task_status)
+        def abort() -> None:
+            signal.alarm(_ABORT_SECONDS)
+            self.abort()
+
+        await serve_signals(drain=self.stop, abort=abort, reload=self.reload, task_status=task_status)
 
     async def _announce_stop(self, notifier: Notifier, fleet: Fleet) -> None:
         await self.drain.requested.wait()
@@ -207,19 +217,9 @@ class Gateway:
                     port=self.port,
                     idle_seconds=plan.idle_seconds,
                     drain=drain,
+                    strikes=self._strikes,
                 )
             )
-
-    async def _prune(self, store: Store) -> None:
-        """Retention, once an hour: the journal stays bounded."""
-        settings = self.loaded.config.store
-        kept_ms = int(settings.retention * 1000)
-        keep = Retention(seen_ms=kept_ms, ended_ms=kept_ms, transcript_ms=int(settings.transcript_retention * 1000))
-        while True:
-            removed = await store.prune(self.wiring.env.now_ms(), keep)
-            if removed:
-                log.info("pruned the journal", rows=removed)
-            await trio.sleep(_PRUNE_SECONDS)
 
 
 def _open_models(wiring: Wiring) -> httpx.AsyncClient:

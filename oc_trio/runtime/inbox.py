@@ -5,7 +5,7 @@ Raises MattermostError where a fact could not be had: the listener then tells th
 
 from collections.abc import Callable
 
-from attrs import define
+from attrs import define, field
 
 from oc_trio.core.entities import Channel
 from oc_trio.core.events import (
@@ -33,10 +33,14 @@ from oc_trio.runtime.intake import Admitted, Intake
 from oc_trio.runtime.kit import AccountKit
 from oc_trio.runtime.queue import Job
 from oc_trio.runtime.reactions import note_reaction
+from oc_trio.runtime.strikes import Strikes
 from oc_trio.telemetry.log import get_logger
 
 # The sign with and without the word on it; which of the two a picker offers depends on the client.
 STOP_REACTIONS = frozenset({"octagonal_sign", "stop_sign"})
+
+# Our clock and the server's may differ by so much: a new channel's first post must not look older than its beginning.
+SKEW_MS = 60_000
 
 log = get_logger(part="inbox")
 
@@ -49,12 +53,24 @@ class Inbox:
     intake: Intake
     dispatcher: Dispatcher
     desk: CommandDesk
+    strikes: Strikes = field(factory=Strikes)
     missed: int = 0
     # Set while the account can be called back: who hears of events, and who takes a text as the answer it waits for.
     note: Callable[[Event], None] = lambda _event: None
     take_text: Callable[[InboundMessage], bool] = lambda _message: False
 
     async def on_event(self, event: Event) -> None:
+        if isinstance(event, Posted | PostEdited | PostDeleted):
+            key = f"{self.kit.account}:{event.post.id}"
+        else:
+            key = f"{self.kit.account}:{type(event).__name__}"
+        if self.strikes.is_out(key):
+            log.error("passed over an event that can't be handled", account=self.kit.account, event_key=key)
+            return
+        with self.strikes.counting(key):
+            await self._handle(event)
+
+    async def _handle(self, event: Event) -> None:
         kit = self.kit
         kit.directory.note(event)
         self.note(event)
@@ -77,9 +93,9 @@ class Inbox:
                     if any(job.inbound.team_id == event.team_id for job in session.running):
                         session.stop(reason=Cut.REMOVED.value, drop_queue=True)
             case MemberAdded() if event.user_id == kit.user.id:
-                await kit.store.watermarks.start(kit.account, event.channel_id, kit.env.now_ms())
+                await kit.store.watermarks.start(kit.account, event.channel_id, kit.env.now_ms() - SKEW_MS)
             case ChannelAppeared():
-                await kit.store.watermarks.start(kit.account, event.channel_id, kit.env.now_ms())
+                await kit.store.watermarks.start(kit.account, event.channel_id, kit.env.now_ms() - SKEW_MS)
             case _:
                 return
 
@@ -101,11 +117,16 @@ class Inbox:
                 await kit.delivery.receipt(post)
             if post.id in known:
                 continue
+            key = f"{kit.account}:{post.id}"
             if post.create_at <= began_at:
                 await self.intake.pass_over(post, "before_first_start")
+            elif self.strikes.is_out(key):
+                log.error("passed over a post that can't be handled", account=kit.account, post=post.id)
+                await self.intake.pass_over(post, "could_not_be_handled")
             else:
                 self.missed += post.user_id != kit.user.id
-                await self._posted(post, channel.type, Source.CATCHUP)
+                with self.strikes.counting(key):
+                    await self._posted(post, channel.type, Source.CATCHUP)
 
     def submit(self, obligation: Obligation, message: InboundMessage) -> None:
         self.dispatcher.submit(obligation, message)

@@ -13,7 +13,7 @@ from oc_trio.core.chat_commands import parse_command
 from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.obligations import Obligation, OutboxKind, OutboxRow, OutboxState, cancelled, failed
 from oc_trio.errors import MattermostError, MattermostRejected
-from oc_trio.ids import ObligationId, PostId, SessionKey
+from oc_trio.ids import ObligationId, PostId, SessionKey, TurnId
 from oc_trio.runtime.cuts import Cut
 from oc_trio.runtime.inbox import Inbox
 from oc_trio.runtime.kit import AccountKit
@@ -22,6 +22,10 @@ from oc_trio.runtime.turn import end_orphan
 from oc_trio.telemetry.log import get_logger
 
 _LOOKS_AT_ONCE = 8
+# The start goes on without what a slow server has not told by then.
+LOOK_SECONDS = 30.0
+# Posts in flight are found or sent before anything new is said; what takes longer goes on beside it.
+SETTLE_SECONDS = 10.0
 
 log = get_logger(part="recovery")
 
@@ -37,22 +41,35 @@ class Recovery:
     async def run(self) -> None:
         kit = self.kit
         obligations = await self._still_wanted(await kit.store.obligations.open_for(kit.account))
-        open_turns = set()
-        for turn in await kit.store.turns.unfinished(kit.account):
-            # A crash between the end of the obligations and that of their turn leaves nobody to end it.
-            if not await end_orphan(kit, turn, "nothing was owed any more"):
-                open_turns.add(turn.id)
-        waiting: dict[tuple[str, str], list[OutboxRow]] = {}
-        for row in await kit.store.outbox.unfinished(kit.account):
-            # Rows of a turn that goes on are that turn's to finish; these have nobody else.
-            if row.turn not in open_turns:
-                waiting.setdefault((row.channel_id or row.to_user, row.root_id), []).append(row)
-        for rows in waiting.values():
-            self.nursery.start_soon(self._settle_in_order, rows)
+        await self._settle_rows(await self._open_turns())
         for obligation in obligations:
             await self._resubmit(obligation)
         if obligations:
             log.info("went on with unanswered messages", account=kit.account, count=len(obligations))
+
+    async def _open_turns(self) -> frozenset[TurnId]:
+        """The turns that go on. A crash between the end of the obligations and that of their turn leaves orphans."""
+        found = []
+        for turn in await self.kit.store.turns.unfinished(self.kit.account):
+            is_orphan = False
+            with trio.move_on_after(SETTLE_SECONDS):
+                is_orphan = await end_orphan(self.kit, turn, "nothing was owed any more")
+            if not is_orphan:
+                found.append(turn.id)
+        return frozenset(found)
+
+    async def _settle_rows(self, open_turns: frozenset[TurnId]) -> None:
+        """Rows of a turn that goes on are that turn's to finish; the others have nobody else."""
+        waiting: dict[tuple[str, str], list[OutboxRow]] = {}
+        for row in await self.kit.store.outbox.unfinished(self.kit.account):
+            if row.turn not in open_turns:
+                waiting.setdefault((row.channel_id or row.to_user, row.root_id), []).append(row)
+        settled = [trio.Event() for _ in waiting]
+        for rows, event in zip(waiting.values(), settled, strict=True):
+            self.nursery.start_soon(self._settle_in_order, rows, event)
+        with trio.move_on_after(SETTLE_SECONDS):
+            for event in settled:
+                await event.wait()
 
     async def open_jobs(self, session: SessionKey) -> Sequence[Job]:
         """The unanswered messages of one conversation that the journal has; commands are the desk's to carry out."""
@@ -76,11 +93,12 @@ class Recovery:
                 except MattermostError:
                     return  # better answered in vain than not at all
 
-        async with trio.open_nursery() as nursery:
-            for obligation in obligations:
-                message = _message(obligation)
-                if message is not None and message.post_id:
-                    nursery.start_soon(look, obligation, PostId(message.post_id))
+        with trio.move_on_after(LOOK_SECONDS):
+            async with trio.open_nursery() as nursery:
+                for obligation in obligations:
+                    message = _message(obligation)
+                    if message is not None and message.post_id:
+                        nursery.start_soon(look, obligation, PostId(message.post_id))
         for obligation_id, reason in gone.items():
             await self.kit.store.obligations.close([obligation_id], cancelled(reason), self.kit.env.now_ms())
             log.info("not answered after the restart", account=self.kit.account, reason=reason)
@@ -98,10 +116,11 @@ class Recovery:
         else:
             self.inbox.submit(obligation, message)
 
-    async def _settle_in_order(self, rows: Sequence[OutboxRow]) -> None:
+    async def _settle_in_order(self, rows: Sequence[OutboxRow], settled: trio.Event) -> None:
         """One conversation's: the parts of a long message stay in their order."""
         for row in rows:
             await self._settle(row)
+        settled.set()
 
     async def _settle(self, row: OutboxRow) -> None:
         """A draft whose turn has ended is nobody's answer: it is found, so that it can be removed."""

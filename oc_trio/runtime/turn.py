@@ -66,7 +66,8 @@ class TurnRunner:
                 else:
                     outcome = await ending.answered(end)
         finally:
-            if not is_over:
+            # A turn that the drain had cut off had its time for the seal already.
+            if not is_over and running.reason != Cut.DRAIN.value:
                 with trio.move_on_after(SEAL_SECONDS, shield=True):
                     await ending.cut_off(Cut.DRAIN)
         if outcome is not None:

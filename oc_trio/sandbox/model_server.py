@@ -55,14 +55,20 @@ class ModelServer:
         elif path.endswith("/models"):
             await _answer(send, 200, {"object": "list", "data": [{"id": "words", "object": "model"}]})
         elif path.endswith("/chat/completions"):
-            await self._complete(json.loads(body), send)
+            try:
+                request = json.loads(body)
+            except ValueError:
+                await _answer(send, 400, {"error": {"message": "the body is no JSON"}})
+                return
+            await self._complete(request, send)
         else:
             await _answer(send, 404, {"error": {"message": f"no route {path}"}})
 
     async def _complete(self, request: dict[str, Any], send: Send) -> None:
         asked = _last_user_text(request)
         if "status:" in asked:
-            status = int(asked.split("status:", 1)[1][:3])
+            wanted = asked.split("status:", 1)[1][:3]
+            status = int(wanted) if wanted.isdecimal() else 400
             await _answer(send, status, {"error": {"message": f"as asked: {status}"}})
             return
         self.open += 1

@@ -409,6 +409,44 @@ async def test_a_body_without_props_can_be_sent(delivery: Delivery, server: Fake
     assert await delivery.resume(plain) == "post1"
 
 
+# to a person whose channel is not known yet
+
+
+@no_time
+@pytest.mark.parametrize(
+    ("failure", "state"),
+    [
+        pytest.param(None, OutboxState.CONFIRMED, id="opened at once"),
+        pytest.param(DOWN, OutboxState.CONFIRMED, id="opened in the end"),
+        pytest.param(EXPIRED, OutboxState.CONFIRMED, id="opened once the token is good again"),
+        pytest.param(PayloadError("not JSON"), OutboxState.CONFIRMED, id="opened after an odd answer"),
+        pytest.param(FORBIDDEN, OutboxState.DEAD, id="refused"),
+    ],
+)
+async def test_a_direct_channel_is_opened_first(
+    delivery: Delivery, server: FakeServer, store: Store, failure: MattermostError | None, state: OutboxState
+) -> None:
+    """For as long as it takes; the channel is noted with the letter."""
+    failures = [failure] if failure else []
+
+    async def open_direct(user: UserId) -> ChannelId:
+        await trio.lowlevel.checkpoint()
+        if failures:
+            raise failures.pop()
+        return ChannelId(f"dm-{user}")
+
+    sender = evolve(delivery, open_direct=open_direct)
+    told = Letter(OutboxId("turn.0"), ChannelId(""), "hello", OutboxKind.MESSAGE, to_user=UserId("alice"))
+    if state is OutboxState.DEAD:
+        with pytest.raises(MattermostRejected):
+            await sender.post_until_done(told)
+    else:
+        assert await sender.post_until_done(told) == "post1"
+        assert (await row(store)).channel_id == "dm-alice"
+    assert (await row(store)).state is state
+    assert await sender.knows(OutboxId("turn.0"))
+
+
 # edits and deletions
 
 

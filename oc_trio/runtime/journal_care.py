@@ -1,0 +1,53 @@
+"""What the journal needs while the gateway serves: retention, and an eye on whether it still answers."""
+
+from collections.abc import Callable
+from typing import NoReturn
+
+import trio
+
+from oc_trio.config.gateway import Store as StoreSettings
+from oc_trio.errors import StoreError
+from oc_trio.ids import AccountId
+from oc_trio.store.retention import Retention
+from oc_trio.store.store import Store
+from oc_trio.telemetry.health import Health
+from oc_trio.telemetry.log import get_logger
+
+log = get_logger(part="journal")
+
+PART = "journal"
+PRUNE_SECONDS = 3600.0
+LOOK_SECONDS = 15.0
+# Four times what a statement may take: beyond it the writer hangs, or the database has been away for too long.
+PATIENCE_SECONDS = 120.0
+
+
+async def run_pruning(store: Store, settings: StoreSettings, now_ms: Callable[[], int]) -> NoReturn:
+    """Retention, at once and then once an hour: the journal stays bounded."""
+    kept_ms = int(settings.retention * 1000)
+    keep = Retention(seen_ms=kept_ms, ended_ms=kept_ms, transcript_ms=int(settings.transcript_retention * 1000))
+    while True:
+        try:
+            removed = await store.prune(now_ms(), keep)
+            if removed:
+                log.info("pruned the journal", rows=removed)
+        except StoreError as problem:
+            # A full disk, or a database that restarts: the next hour is soon enough.
+            log.error("could not prune the journal", problem=str(problem))
+        await trio.sleep(PRUNE_SECONDS)
+
+
+async def watch_journal(store: Store, health: Health) -> NoReturn:
+    """A journal that answers is progress; one that hangs or only fails withholds the watchdog after a while."""
+    was_well = True
+    health.progress(PART, within_s=PATIENCE_SECONDS)
+    while True:
+        try:
+            await store.resume.load(AccountId(""))  # any read goes through the writer, and this one is tiny
+            health.progress(PART, within_s=PATIENCE_SECONDS)
+            was_well = True
+        except StoreError as problem:
+            if was_well:
+                log.error("the journal fails", problem=str(problem))
+            was_well = False
+        await trio.sleep(LOOK_SECONDS)
