@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from oc_trio.agent.anthropic_wire import Reading, request_body
-from oc_trio.agent.port import Message, Role, ToolCall, TurnRequest
+from oc_trio.agent.port import Message, Role, ToolCall, ToolResult, TurnRequest
+from oc_trio.agent.rounds import Answer, Asked, Round
 from oc_trio.ids import AgentId, SessionKey
 
 CALL = Message(Role.ASSISTANT, "", tool_calls=(ToolCall("c", "look"),))
@@ -65,3 +66,14 @@ def test_a_call_without_arguments_is_a_call() -> None:
     reading.feed({"type": "content_block_start", "index": 0, "content_block": block})
     (asked,) = reading.answer().calls
     assert (asked.call, asked.problem) == (ToolCall("c", "look"), "")
+
+
+def test_what_people_said_meanwhile_follows_the_results() -> None:
+    """In the same message of the user's side, as the API wants it."""
+    asked = Asked(ToolCall("1", "look"))
+    answer = Answer("", (asked,), raw=({"type": "tool_use", "id": "1", "name": "look", "input": {}},))
+    done = Round(answer, (ToolResult("x"),), (Message(Role.USER, "wait"),))
+    request = TurnRequest(AgentId("a"), SessionKey("s"), "", (Message(Role.USER, "go"),))
+    body = request_body(request, (done,), "m", {})
+    assert [block["type"] for block in body["messages"][-1]["content"]] == ["tool_result", "text"]
+    assert body["messages"][-1]["content"][1]["text"] == "wait"

@@ -76,3 +76,19 @@ def test_nothing_is_made_up(pieces: list[str]) -> None:
     text = "".join(pieces)
     rest = iter(text)
     assert all(char in rest for char in without_reasoning(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (">", ""),
+        ("> Rea", ""),
+        ("> thinking", ""),
+        ("Yes.\n> Reas", "Yes."),
+        ("> quoted", "> quoted"),
+        ("> R2", "> R2"),
+    ],
+)
+def test_a_quote_that_may_become_reasoning_is_held_back(text: str, shown: str) -> None:
+    """While the text is being streamed; a whole text is taken as it is."""
+    assert without_reasoning(text, streaming=True) == shown

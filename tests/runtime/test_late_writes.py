@@ -6,6 +6,8 @@ import httpx
 import trio
 
 from oc_trio.agent.scripted import Pause, Say
+from oc_trio.ids import PostId
+from oc_trio.runtime.late_writes import LateWrites
 from oc_trio.sandbox.exchange import SandboxRequest, SandboxResponse
 from oc_trio.sandbox.writing import Change
 from tests.runtime.town import Town
@@ -79,3 +81,12 @@ async def test_much_later_nothing_is_repaired(town: Town) -> None:
     await town.settled()
     await trio.sleep(500)
     assert town.answers() != ["one two three four five six"]
+
+
+def test_the_table_is_bounded() -> None:
+    """Posts beyond the bound are forgotten, the oldest first; a post that nobody doubted is not watched."""
+    watched = LateWrites(None, None)  # type: ignore[arg-type]  # neither is asked before a repair
+    watched.settled(PostId("never"), "text")
+    for number in range(300):
+        watched.doubt(PostId(f"p{number}"))
+    assert len(watched) == 256
