@@ -5,6 +5,7 @@ that nothing that was read is deleted. Media, buttons and errors are delivered a
 is removed, and kept if the delivery failed. A finalised post is never touched again. Doing it is the runtime's part.
 """
 
+import re
 from enum import Enum
 
 from attrs import frozen
@@ -21,6 +22,7 @@ from oc_trio.ids import PostId
 
 STOPPED = "_(stopped)_"
 INTERRUPTED = "_(interrupted, will continue)_"
+_BLANK_LINES = re.compile(r"\A(?:[ \t]*\n)+")
 _SORRY = "Sorry, I could not answer this."
 
 
@@ -142,7 +144,7 @@ def unpublished(text: str, published: tuple[str, ...], rules: ReplyRules) -> str
     rest = text[at:]
     if rest.strip() and not rest.lstrip(" \t").startswith("\n"):
         return text
-    return rest.strip("\n").rstrip()
+    return _BLANK_LINES.sub("", rest).rstrip()
 
 
 def sealed_text(said: str, mark: str) -> str:

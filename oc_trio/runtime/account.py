@@ -13,13 +13,12 @@ from attrs import field, frozen
 from oc_trio.config.accounts import Account
 from oc_trio.config.mattermost import ConnectionMode
 from oc_trio.config.services import CronJob
-from oc_trio.core.backoff import AUTH_RETRY, RetryPolicy, no_sooner_than
+from oc_trio.core.backoff import RetryPolicy
 from oc_trio.core.connection import Link, Phase, ResumePoint
 from oc_trio.core.entities import NewPost, User
 from oc_trio.core.events import Post
 from oc_trio.core.queueing import QueueRules
 from oc_trio.core.ratelimit import Lane
-from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable
 from oc_trio.ids import AccountId, ChannelId, PostId, SessionKey, UserId
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.direct import DirectChannels, open_direct_channels
@@ -43,6 +42,7 @@ from oc_trio.runtime.drain import Drain
 from oc_trio.runtime.edges import direct_retry, outbound_of
 from oc_trio.runtime.fetch import Fetcher
 from oc_trio.runtime.front import Front
+from oc_trio.runtime.greeting import cancel_when, who_am_i
 from oc_trio.runtime.inbox import Inbox
 from oc_trio.runtime.intake import Intake
 from oc_trio.runtime.kit import AccountKit
@@ -50,7 +50,8 @@ from oc_trio.runtime.late_writes import LateWrites
 from oc_trio.runtime.live import LiveDrafts
 from oc_trio.runtime.mcp_servers import ToolServers
 from oc_trio.runtime.media import MediaDesk
-from oc_trio.runtime.message_tool import MessageTool, Powers
+from oc_trio.runtime.message_powers import Powers
+from oc_trio.runtime.message_tool import MessageTool
 from oc_trio.runtime.pace import SharedPace
 from oc_trio.runtime.policies import Policies, net_policy
 from oc_trio.runtime.postbox import Postbox
@@ -111,13 +112,13 @@ async def run_account(parts: AccountParts) -> None:
     """Serve one account until the drain is over. `parts.ready` is set whenever it goes live."""
     api = Api(Transport(parts.origin, parts.token.reveal))
     user: User | None = None
+    retry, random = direct_retry(parts.settings), parts.wiring.env.random.random
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_cancel_when, parts.drain.requested, nursery.cancel_scope)
-        user = await _who_am_i(parts, api)
+        nursery.start_soon(cancel_when, parts.drain.requested, nursery.cancel_scope)
+        user = await who_am_i(parts.id, api, parts.token, parts.health, random, RETRIES)
         nursery.cancel_scope.cancel()
     if user is not None:
         parts.health.update(parts.id, bot=user.username)
-        retry, random = direct_retry(parts.settings), parts.wiring.env.random.random
         # Workers are stopped first: an answer that is being sealed still needs the services.
         async with (
             open_direct_channels(api, user.id, retry=retry, random=random) as direct,
@@ -126,36 +127,6 @@ async def run_account(parts: AccountParts) -> None:
             account = _Account(parts, api, user, direct, workers)
             await account.serve(workers)
     parts.health.update(parts.id, state="stopped", detail="")
-
-
-async def _cancel_when(event: trio.Event, scope: trio.CancelScope) -> None:
-    await event.wait()
-    scope.cancel()
-
-
-async def _who_am_i(parts: AccountParts, api: Api) -> User:
-    """Ask until the server answers; a refused token is shown and asked about slowly, with the token file read again."""
-    attempt = 0
-    while True:
-        try:
-            return await api.users.me()
-        except MattermostError as problem:
-            failure = problem
-        refused = isinstance(failure, MattermostRejected) and failure.is_auth
-        parts.health.update(parts.id, state="auth_failed" if refused else "unreachable", detail=str(failure))
-        if refused:
-            await parts.token.reread()
-        policy = AUTH_RETRY if refused else RETRIES
-        asked = failure.retry_after if isinstance(failure, MattermostUnavailable) else None
-        wait = no_sooner_than(policy.delay(attempt, parts.wiring.env.random.random()), asked)
-        attempt += 1
-        log.error(
-            "the server refuses the token" if refused else "the server can't be reached",
-            account=parts.id,
-            problem=str(failure),
-            retry_in=round(wait, 1),
-        )
-        await trio.sleep(wait)
 
 
 class _Account:

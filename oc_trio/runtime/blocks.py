@@ -44,6 +44,7 @@ class BlockWriter:
         self.state = DraftState()
         self.published: list[str] = []
         self.posts: list[PostId] = []
+        self.stale: list[PostId] = []
         self.number = number
         self.draft_is_reply = True
         self._post, self._rules, self._reply = post, rules, reply

@@ -227,11 +227,14 @@ class Delivery:
         try:
             channel_id = await self.open_direct(UserId(row.to_user))
         except MattermostRejected as refusal:
-            log.warning("no direct channel", account=self.account, outbox=row.id, problem=str(refusal))
-            await self.store.outbox.dead(row.id, str(refusal), self.env.now_ms())
-            raise
-        await self.store.outbox.address(row.id, channel_id)
-        return channel_id
+            problem = _unless_final(refusal)
+        else:
+            await self.store.outbox.address(row.id, channel_id)
+            return channel_id
+        if isinstance(problem, MattermostRejected):
+            log.warning("no direct channel", account=self.account, outbox=row.id, problem=str(problem))
+            await self.store.outbox.dead(row.id, str(problem), self.env.now_ms())
+        raise problem
 
     async def _move(self, row: OutboxId, moving: Awaitable[bool]) -> PostId | None:
         """Make the move. Our own event may confirm the row at any await: then the post's id, and nothing is moved."""

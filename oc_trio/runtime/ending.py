@@ -75,6 +75,8 @@ class Ending:
         if cut in TO_BE_CONTINUED:
             if cut is Cut.EDITED:
                 await self.kit.store.transcripts.drop_turn(turn.id)
+                for block in self._blocks():
+                    await self.kit.delivery.delete_quietly(block)  # it answered other words
             elif draft is not None:
                 await self._mark_interrupted(draft, sealed_text(said, INTERRUPTED))
             return None
@@ -85,8 +87,11 @@ class Ending:
         """Carry out what was decided, now or by an earlier run, and end the obligations."""
         kit, turn, message = self.kit, self.attempt.turn, self.attempt.message
         address = Address(turn.id, turn.channel_id, turn.root_id)
-        outcome = await perform(finale, address, kit.delivery, tuple(self.attempt.writer.posts), kit.media.upload)
+        outcome = await perform(finale, address, kit.delivery, self._blocks(), kit.media.upload)
         now = kit.env.now_ms()
+        if outcome.state is ObligationState.DELIVERED:
+            for stale in self.attempt.writer.stale:
+                await kit.delivery.delete_quietly(stale)
         if finale.edit and finale.edit in outcome.posts:
             kit.late.settled(PostId(finale.edit), finale.texts[0])
         if finale.said:
@@ -99,6 +104,11 @@ class Ending:
         await self._drop_unsent_draft()
         await kit.store.turns.end(turn.id, outcome, now)
         return outcome
+
+    def _blocks(self) -> tuple[PostId, ...]:
+        """The posts that hold completed blocks of this turn, those of an earlier run included."""
+        turn, posts = self.attempt.turn, self.attempt.writer.posts
+        return (*(post for post in turn.drafts if post != turn.draft and post not in posts), *posts)
 
     async def _decided(self, finale: Finale) -> Outcome:
         # Shielded: between the agent's last word and this row, a cancellation would lose the answer.

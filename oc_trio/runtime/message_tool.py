@@ -13,17 +13,17 @@ from attrs import frozen
 
 from oc_trio.agent.port import ToolResult, ToolSpec
 from oc_trio.agent.toolbox import Function, ToolFailed
-from oc_trio.config.accounts import Account, normalize_account_id
-from oc_trio.core.access import AccessPolicy, GroupPolicy, authorise
+from oc_trio.config.accounts import normalize_account_id
+from oc_trio.core.access import GroupPolicy, authorise
 from oc_trio.core.chat import Chat, Sender
 from oc_trio.core.context import ContextVisibility, clock
 from oc_trio.core.emoji import UnknownEmoji, emoji_name
-from oc_trio.core.entities import Channel
 from oc_trio.core.events import ChannelType, Post
 from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.presentation import BadPresentation, Presentation, read_buttons, read_presentation
 from oc_trio.errors import MattermostError, MattermostRejected, TargetError
 from oc_trio.ids import PostId
+from oc_trio.runtime.message_powers import Powers, require_allowed
 from oc_trio.runtime.outbound import EmptyMessage, Message, Outbound
 from oc_trio.runtime.policies import Policies
 from oc_trio.runtime.postbox import Postbox
@@ -36,27 +36,6 @@ WAIT_SECONDS = 30.0
 _MEDIA = ("media", "mediaUrl", "fileUrl", "url", "path", "filePath")
 _REPLY = ("replyTo", "replyToId", "threadId")
 _OPEN_KINDS = frozenset({ChannelType.OPEN, ChannelType.PRIVATE})
-
-
-@frozen
-class Powers:
-    """What the operator allows: `listed` holds the channel ids (or `*`) of `groups`."""
-
-    reactions: bool = True
-    messages: bool = False
-    buttons: bool = False
-    group_policy: GroupPolicy = GroupPolicy.ALLOWLIST
-    listed: frozenset[str] = frozenset()
-
-    @classmethod
-    def of(cls, account: Account) -> "Powers":
-        return cls(
-            reactions=account.actions.reactions,
-            messages=account.actions.messages,
-            buttons="inlineButtons" in account.capabilities,
-            group_policy=GroupPolicy(account.access.group_policy.value),
-            listed=frozenset(account.gating.groups),
-        )
 
 
 @frozen(eq=False)
@@ -206,7 +185,7 @@ class _Call:
         if self.here.is_direct and place.user_id == self.here.user_id:
             return Place(await outbound.directory.channel(self.here.channel_id))
         if place.channel is not None and not self._is_here(place):
-            _require_allowed(place.channel, self.tool.policies.access)
+            require_allowed(place.channel, self.tool.policies.access)
         return place
 
     def _is_here(self, place: Place) -> bool:
@@ -289,13 +268,3 @@ def _parsed(value: Any) -> Any:
         return json.loads(value)
     except (ValueError, RecursionError):
         return value
-
-
-def _require_allowed(channel: Channel, access: AccessPolicy) -> None:
-    """A bot that is confined to a team or to channels is confined in what it sends as well."""
-    if channel.type is ChannelType.DIRECT:
-        return
-    has_team = channel.type is not ChannelType.GROUP
-    outside_team = access.only_teams is not None and has_team and channel.team_id not in access.only_teams
-    if outside_team or (access.only_channels is not None and channel.id not in access.only_channels):
-        raise ToolFailed("The target channel is not allowed (onlyTeams, onlyChannels).")

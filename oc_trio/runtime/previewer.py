@@ -72,6 +72,8 @@ class Previewer:
         self.state = state or DraftState()
         self.published: list[str] = []
         self.posts: list[PostId] = []
+        # Blocks that stand without their whole text, which the final says again.
+        self.stale: list[PostId] = []
         self._create, self._edit, self._drafted, self._split = create, edit, drafted, split
         self._pace, self._rules = pace, rules
         self._doubt, self._settled = doubt, settled
@@ -147,6 +149,8 @@ class Previewer:
     def _next_post(self) -> None:
         if self.state.post_id is not None and self.state.phase is Phase.SEALED:
             self.posts.append(self.state.post_id)
+        elif self.state.lingers is not None:
+            self.stale.append(self.state.lingers)
         self.number += 1
         self.state = DraftState(ended_at=self.state.ended_at)
 

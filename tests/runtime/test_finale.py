@@ -99,17 +99,22 @@ async def test_ways_to_end(finale: Finale, log: list[str], end: str) -> None:
         (
             finale_of(EditInPlace(PostId("d"), "a", ("b",))),
             ("edit",),
-            ["post t.0 'a'", "post t.1 'b'"],
+            ["post t.0 'a'", "post t.1 'b'", "delete d"],
             "delivered post-t.0 post-t.1",
         ),
         (Finale(ObligationState.CANCELLED, ("s",), "d", reason="stopped"), ("edit",), [], "cancelled  stopped"),
-        (Finale(FAILED, ("late",), "d", reason="too long"), ("edit",), ["post t.0 'late'"], "failed post-t.0 too long"),
+        (
+            Finale(FAILED, ("late",), "d", reason="too long"),
+            ("edit",),
+            ["post t.0 'late'", "delete d"],
+            "failed post-t.0 too long",
+        ),
         (finale_of(FreshPosts(("a",), PostId("d"))), ("post",), [], "failed  not delivered: gone"),
     ],
     ids=["the draft is gone", "a seal has no other place", "a notice has", "nothing can be posted"],
 )
 async def test_refusals(finale: Finale, refuses: tuple[str, ...], log: list[str], end: str) -> None:
-    """The answer goes out fresh where its draft can't be written; a preview is kept where nothing can be posted."""
+    """The answer goes out fresh where its draft can't be written and the draft goes; it stays where nothing can be."""
     out = Out(refuses)
     assert (await done(finale, out), out.log) == (end, log)
 
@@ -118,7 +123,7 @@ async def test_a_fresh_answer_stays_one() -> None:
     """An answer that an earlier run sent fresh, since its draft could not be edited, goes into no draft any more."""
     out = Out(known=("t.0",))
     assert await done(finale_of(EditInPlace(PostId("d"), "a")), out) == "delivered post-t.0"
-    assert out.log == ["post t.0 'a'"]
+    assert out.log == ["post t.0 'a'", "delete d"]
 
 
 async def test_earlier_blocks_count_as_the_answer() -> None:

@@ -277,3 +277,17 @@ async def test_waiting_for_room_can_be_cancelled(slot: TaskSlot) -> None:
     began = trio.current_time()
     await slot.cancel_and_join(reason="over")
     assert trio.current_time() == began
+
+
+async def test_a_block_that_can_t_be_completed(slot: TaskSlot) -> None:
+    """It is not counted as said, and named for removal once the final has said it."""
+    busy = MattermostUnavailable("busy", status=503)
+    server = Server(problems=[None, busy, busy])
+    previewer = a_previewer(server, style=ViewStyle(mode=StreamMode.BLOCK))
+    await slot.start(previewer.run)
+    show(previewer, TextDelta("first "))
+    await trio.sleep(0.5)
+    show(previewer, TextDelta("block"), ToolStarted("1", "search"))
+    await trio.sleep(20)
+    assert (previewer.published, previewer.posts, previewer.stale) == ([], [], ["p0"])
+    assert server.posts[PostId("p0")] == "first"

@@ -118,6 +118,8 @@ class Town:
     gateway: Gateway | None = None
     account: AccountId = ACCOUNT
     _ended: trio.Event = field(factory=trio.Event)
+    settings: tuple[Mapping[str, Any], ...] = ()
+    tables: Mapping[str, Any] = field(factory=dict)
     _serial: int = 0
 
     # the gateway's life
@@ -143,6 +145,7 @@ class Town:
         for name, table in tables.items():
             values[name] = merged(values.get(name, {}), table) if isinstance(table, Mapping) else table
         self._serial += 1
+        self.settings, self.tables = (mattermost or {},), tables
         gateway = Gateway(build(Document(values), {}), self.journal, self._wiring())
         self.gateway, self._ended = gateway, trio.Event()
         await self.nursery.start(self._run, gateway, self._ended)

@@ -1,0 +1,49 @@
+"""The first question to a chat server, asked until it is answered: who is behind this token?"""
+
+from collections.abc import Callable
+
+import trio
+
+from oc_trio.core.backoff import AUTH_RETRY, RetryPolicy, no_sooner_than
+from oc_trio.core.entities import User
+from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable
+from oc_trio.ids import AccountId
+from oc_trio.mattermost.client import Api
+from oc_trio.runtime.token import Token
+from oc_trio.telemetry.health import Health
+from oc_trio.telemetry.log import get_logger
+
+log = get_logger(part="account")
+
+
+async def cancel_when(event: trio.Event, scope: trio.CancelScope) -> None:
+    """Cancel `scope` once `event` happens."""
+    await event.wait()
+    scope.cancel()
+
+
+async def who_am_i(
+    account: AccountId, api: Api, token: Token, health: Health, random: Callable[[], float], retries: RetryPolicy
+) -> User:
+    """Ask until the server answers; a refused token is shown and asked about slowly, with the token file read again."""
+    attempt = 0
+    while True:
+        try:
+            return await api.users.me()
+        except MattermostError as problem:
+            failure = problem
+        refused = isinstance(failure, MattermostRejected) and failure.is_auth
+        health.update(account, state="auth_failed" if refused else "unreachable", detail=str(failure))
+        if refused:
+            await token.reread()
+        policy = AUTH_RETRY if refused else retries
+        asked = failure.retry_after if isinstance(failure, MattermostUnavailable) else None
+        wait = no_sooner_than(policy.delay(attempt, random()), asked)
+        attempt += 1
+        log.error(
+            "the server refuses the token" if refused else "the server can't be reached",
+            account=account,
+            problem=str(failure),
+            retry_in=round(wait, 1),
+        )
+        await trio.sleep(wait)
