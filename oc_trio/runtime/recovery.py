@@ -11,14 +11,14 @@ from attrs import frozen
 
 from oc_trio.core.chat_commands import parse_command
 from oc_trio.core.inbound import InboundMessage
-from oc_trio.core.obligations import Obligation, OutboxKind, OutboxRow, OutboxState, cancelled, failed
+from oc_trio.core.obligations import Obligation, OutboxRow, cancelled, failed
 from oc_trio.errors import MattermostError, MattermostRejected
 from oc_trio.ids import ObligationId, PostId, SessionKey, TurnId
 from oc_trio.runtime.cuts import Cut
 from oc_trio.runtime.inbox import Inbox
 from oc_trio.runtime.kit import AccountKit
 from oc_trio.runtime.queue import Job
-from oc_trio.runtime.turn import end_orphan
+from oc_trio.runtime.turn import discard, end_orphan
 from oc_trio.telemetry.log import get_logger
 
 _LOOKS_AT_ONCE = 8
@@ -123,13 +123,11 @@ class Recovery:
         settled.set()
 
     async def _settle(self, row: OutboxRow) -> None:
-        """A draft whose turn has ended is nobody's answer: it is found, so that it can be removed."""
-        if row.kind is OutboxKind.DRAFT and row.state is OutboxState.QUEUED:
-            await self.kit.store.outbox.dead(row.id, "its turn has ended", self.kit.env.now_ms())
-            return
-        post_id = await self.kit.delivery.resume(row)
-        if post_id is not None and row.kind is OutboxKind.DRAFT:
-            await self.kit.delivery.delete_quietly(post_id)
+        """A post of a turn that has ended is nobody's answer; any other is still to be delivered."""
+        if row.turn is not None:
+            await discard(self.kit, row)
+        else:
+            await self.kit.delivery.resume(row)
 
 
 def _message(obligation: Obligation) -> InboundMessage | None:

@@ -5,8 +5,10 @@ import random
 import trio
 from attrs import define
 
+from tests.simulation.climate import FAIR
+from tests.simulation.frames import FrameFaults
 from tests.simulation.house import House
-from tests.simulation.network import FAIR, FrameFaults, Network
+from tests.simulation.network import Network
 from tests.simulation.plan import (
     Ask,
     Command,

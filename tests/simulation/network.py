@@ -1,5 +1,4 @@
-"""The network between gateway and server: requests that travel, get lost, are refused or answered too late, and frames
-that are delayed, doubled, reordered or cut off.
+"""The network between gateway and server: requests that travel, get lost, are refused or answered too late.
 
 A request that has left goes on without its sender, as on a real network: cancelling the wait does not stop the write.
 """
@@ -10,15 +9,14 @@ import ssl
 
 import httpx
 import trio
-from attrs import asdict, define, field, frozen
+from attrs import define, field, frozen
 from trio.testing import MemoryReceiveStream, MemorySendStream, memory_stream_pair
 
-from oc_trio.sandbox.faults import Cut, Deliver, Fate, Faults, Freeze
 from oc_trio.sandbox.http_transport import SandboxTransport
-from oc_trio.sandbox.hub import Connection
 from oc_trio.sandbox.stream_face import serve_websocket_stream
 from oc_trio.sandbox.world import World
 from tests.simulation.chronicle import Chronicle
+from tests.simulation.climate import FAIR, Climate
 from tests.simulation.power import Power, PoweredStream
 
 Pipe = trio.StapledStream[MemorySendStream, MemoryReceiveStream]
@@ -27,35 +25,6 @@ Pipe = trio.StapledStream[MemorySendStream, MemoryReceiveStream]
 _THREAD_RACE = {"id": "app.post.save.app_error", "message": "Unable to save the post.", "status_code": 500}
 _STILL_SAVING = {"id": "api.post.deduplicate_create_post.pending", "message": "pending", "status_code": 500}
 _BROKEN = {"id": "api.sandbox.broken.app_error", "message": "broken", "status_code": 500}
-
-
-@frozen
-class Climate:
-    """How likely each mishap is, per request or per frame; 0 everywhere is fair weather. `lag` is seconds at most."""
-
-    slow: float = 0.0
-    unreachable: float = 0.0
-    lost_request: float = 0.0
-    lost_answer: float = 0.0
-    silent_answer: float = 0.0
-    limited: float = 0.0
-    broken: float = 0.0
-    gateway_timeout: float = 0.0
-    thread_race: float = 0.0
-    late: float = 0.0
-    frame_delay: float = 0.0
-    frame_twice: float = 0.0
-    frame_swap: float = 0.0
-    frame_cut: float = 0.0
-    frame_freeze: float = 0.0
-    lag: float = 0.0
-
-    def told(self) -> str:
-        """What is bad about it."""
-        return ", ".join(f"{name} {value:g}" for name, value in asdict(self).items() if value)
-
-
-FAIR = Climate()
 
 
 @define(eq=False)
@@ -254,39 +223,6 @@ class SimTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         return await self.network.exchange(request, self.power)
-
-
-@define(eq=False)
-class FrameFaults(Faults):
-    """What happens to websocket frames, decided as each one is about to be written."""
-
-    rng: random.Random
-    chronicle: Chronicle
-    climate: Climate = FAIR
-    _held: dict[Connection, str] = field(factory=dict)
-
-    async def frame(self, connection: Connection, frame: str) -> Fate:
-        climate, rng = self.climate, self.rng
-        held = self._held.pop(connection, None)
-        if climate is FAIR:
-            return Deliver((frame,) if held is None else (frame, held))
-        if rng.random() < climate.frame_delay:
-            await trio.sleep(rng.uniform(0.0, 5.0))
-        if held is not None:
-            self.chronicle.detail("network", "two frames swapped")
-            return Deliver((frame, held))
-        if rng.random() < climate.frame_cut:
-            self.chronicle.detail("network", "socket cut before a frame")
-            return Cut()
-        if rng.random() < climate.frame_freeze:
-            self.chronicle.detail("network", "socket freezes")
-            return Freeze()
-        if rng.random() < climate.frame_twice:
-            return Deliver((frame, frame))
-        if rng.random() < climate.frame_swap:
-            self._held[connection] = frame
-            return Deliver(())
-        return Deliver((frame,))
 
 
 @frozen(eq=False)

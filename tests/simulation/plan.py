@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from attrs import evolve, frozen
 
-from tests.simulation.network import FAIR, Climate
+from tests.simulation.climate import FAIR, Climate
 
 _REST = (
     "slow",

@@ -10,15 +10,18 @@ from typing import Any
 
 import structlog
 import trio
+import trio.testing
 from attrs import define, field, frozen
 from structlog.typing import EventDict
 
 from tests.simulation.chronicle import Chronicle
+from tests.simulation.climate import FAIR
 from tests.simulation.deeds import Doer
+from tests.simulation.frames import FrameFaults
 from tests.simulation.house import House, Parts
 from tests.simulation.invariants import Findings, examine
 from tests.simulation.model import Model
-from tests.simulation.network import FAIR, FrameFaults, Network
+from tests.simulation.network import Network
 from tests.simulation.plan import Plan, plan
 from tests.simulation.town import found_town
 

@@ -12,7 +12,7 @@ from oc_trio.sandbox.settings import Settings
 from oc_trio.sandbox.world import Bot, World
 from oc_trio.sandbox.writing import Change
 from tests.simulation.chronicle import Chronicle
-from tests.simulation.network import FrameFaults
+from tests.simulation.frames import FrameFaults
 
 EPOCH_MS = 1_700_000_000_000
 PLACES = ("square", "market", "alice", "bob")

@@ -1,0 +1,44 @@
+"""What happens to websocket frames on their way to the gateway: delayed, doubled, swapped, cut off or frozen."""
+
+import random
+
+import trio
+from attrs import define, field
+
+from oc_trio.sandbox.faults import Cut, Deliver, Fate, Faults, Freeze
+from oc_trio.sandbox.hub import Connection
+from tests.simulation.chronicle import Chronicle
+from tests.simulation.climate import FAIR, Climate
+
+
+@define(eq=False)
+class FrameFaults(Faults):
+    """What happens to websocket frames, decided as each one is about to be written."""
+
+    rng: random.Random
+    chronicle: Chronicle
+    climate: Climate = FAIR
+    _held: dict[Connection, str] = field(factory=dict)
+
+    async def frame(self, connection: Connection, frame: str) -> Fate:
+        climate, rng = self.climate, self.rng
+        held = self._held.pop(connection, None)
+        if climate is FAIR:
+            return Deliver((frame,) if held is None else (frame, held))
+        if rng.random() < climate.frame_delay:
+            await trio.sleep(rng.uniform(0.0, 5.0))
+        if held is not None:
+            self.chronicle.detail("network", "two frames swapped")
+            return Deliver((frame, held))
+        if rng.random() < climate.frame_cut:
+            self.chronicle.detail("network", "socket cut before a frame")
+            return Cut()
+        if rng.random() < climate.frame_freeze:
+            self.chronicle.detail("network", "socket freezes")
+            return Freeze()
+        if rng.random() < climate.frame_twice:
+            return Deliver((frame, frame))
+        if rng.random() < climate.frame_swap:
+            self._held[connection] = frame
+            return Deliver(())
+        return Deliver((frame,))
