@@ -241,14 +241,17 @@ class Delivery:
 
     async def _move(self, row: OutboxId, moving: Awaitable[bool]) -> PostId | None:
         """Make the move. Our own event may confirm the row at any await: then the post's id, and nothing is moved."""
+        refused: StoreError | None = None
         try:
             await moving
-        except StoreError:
-            standing = await self._standing(row)
-            if standing is None:
-                raise
-            return standing
-        return None
+        except StoreError as problem:
+            refused = problem
+        if refused is None:
+            return None
+        standing = await self._standing(row)
+        if standing is None:
+            raise refused
+        return standing
 
     async def _standing(self, row: OutboxId) -> PostId | None:
         now = await self.store.outbox.get(row)

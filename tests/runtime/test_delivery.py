@@ -246,7 +246,8 @@ async def test_a_refused_token_is_no_refusal_of_the_letter(
     delivery: Delivery, server: FakeServer, store: Store
 ) -> None:
     """The answer waits, unhurried, until the token is good again."""
-    server.plan, began = [EXPIRED, EXPIRED], trio.current_time()
+    server.plan = [EXPIRED, EXPIRED]
+    began = trio.current_time()
     assert await delivery.post_until_done(letter()) == "post1"
     assert trio.current_time() - began == 2 * AUTH_SECONDS
     assert (await row(store)).state is OutboxState.CONFIRMED
