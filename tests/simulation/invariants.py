@@ -178,7 +178,7 @@ def _drafts(found: Findings) -> Iterator[str]:
             continue
         if post.message.endswith(INTERRUPTED):
             yield f"post {_key(post)} still says that it was interrupted"
-        elif not post.message.endswith(STOPPED) and not _answers_the_deleted(found, post):
+        elif not post.message.endswith(STOPPED) and not _answers_the_withdrawn(found, post):
             yield f"a preview was left behind: {_key(post)} {post.message[-60:]!r}"
 
 
@@ -230,10 +230,13 @@ def _place_kicked(found: Findings, post: records.Post) -> bool:
     return any(found.town.places[place].id == post.channel_id for _, place in found.town.kicks)
 
 
-def _answers_the_deleted(found: Findings, post: records.Post) -> bool:
+def _answers_the_withdrawn(found: Findings, post: records.Post) -> bool:
     """A whole answer that was out before its question was withdrawn."""
     asked = [found.town.questions[int(token[1:].partition("v")[0])] for token in _tokens(post.message)]
-    return any(question.is_deleted for question in asked) and "(end " in post.message
+    ended = [found.owed.get(question.post.id) for question in asked]
+    is_withdrawn = any(question.is_deleted for question in asked)
+    is_withdrawn = is_withdrawn or any(owed is not None and owed.state == "cancelled" for owed in ended)
+    return is_withdrawn and "(end " in post.message
 
 
 def _tokens(text: str) -> list[str]:
