@@ -63,8 +63,9 @@ class Capped:
 def moved(
     channels: Iterable[Channel], marks: Mapping[ChannelId, Watermark], policy: CatchUpPolicy, *, now: int
 ) -> tuple[Channel, ...]:
-    """The channels with something newer than their watermark, the longest unread first; `now` in milliseconds.
+    """The channels with something newer than their watermark, the longest unread first.
 
+    `now`, in milliseconds, is the present, or when we were last live if we were away: a tie ages only while we look.
     Channels without a watermark are not among them: give them one with `first_mark`.
     """
     found = []

@@ -82,9 +82,12 @@ async def catch_up(
     now_ms: int,
     policy: CatchUpPolicy | None = None,
     only: Container[ChannelId] | None = None,
+    alive_at: int | None = None,
 ) -> CaughtUp:
     """One pass over the channels that moved beyond their watermark; `admit` gets each one's posts once, oldest first.
 
+    `alive_at`, in milliseconds, is when the account was last known to be live: what a late replica hid then is looked
+    for however long we were away since.
     Posts may come that were admitted before: admission drops them by id. Raises MattermostError if a channel could not
     be read to its end; what was admitted until then stands.
     """
@@ -92,7 +95,7 @@ async def catch_up(
     mine = tuple(channel for channel in await api.channels.mine() if only is None or channel.id in only)
     marks = await look_up(mine)
     work = _Pass(api, bot_id, marks, admit, now_ms, policy)
-    to_read = moved(mine, marks, policy, now=now_ms)
+    to_read = moved(mine, marks, policy, now=now_ms if alive_at is None else min(now_ms, alive_at))
     await each_bounded(work.channel, to_read, policy.concurrency)
     return CaughtUp(
         checked=len(mine),

@@ -96,6 +96,7 @@ class CatchUp:
 
     async def _pass(self, only: Container[ChannelId] | None = None) -> CaughtUp:
         kit = self.kit
+        saved = await kit.store.resume.load(kit.account)
         done = await catch_up(
             kit.api,
             kit.user.id,
@@ -104,6 +105,7 @@ class CatchUp:
             now_ms=kit.env.now_ms(),
             policy=self._policy,
             only=only,
+            alive_at=saved.at if saved else None,
         )
         for capped in done.capped:
             await self._note_capped(capped)

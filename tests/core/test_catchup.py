@@ -68,6 +68,15 @@ def test_moved(last_post_at: int, mark: int | None, found: bool) -> None:
     assert bool(moved([channel], marks, CatchUpPolicy(), now=NOW)) is found
 
 
+def test_a_tie_ages_only_while_we_look() -> None:
+    """A channel whose newest post is the watermark is read again as long as we were away, not only for a while."""
+    quiet = Channel(ChannelId("a"), ChannelType.OPEN, last_post_at=NOW)
+    marks = {quiet.id: Watermark(quiet.id, NOW)}
+    much_later = NOW + 10 * CatchUpPolicy().tie_ms
+    assert moved([quiet], marks, CatchUpPolicy(), now=much_later) == ()
+    assert moved([quiet], marks, CatchUpPolicy(), now=min(much_later, NOW + 1)) == (quiet,)
+
+
 def test_the_longest_unread_comes_first() -> None:
     """Channels are read in the order of their watermarks."""
     channels = [Channel(ChannelId(name), ChannelType.OPEN, last_post_at=NOW) for name in "abc"]

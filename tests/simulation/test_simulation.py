@@ -20,6 +20,12 @@ def test_every_promise_is_kept(first: int) -> None:
     assert [(verdict.seed, verdict.problems) for verdict in verdicts if verdict.problems] == []
 
 
+@pytest.mark.parametrize("seed", [22222, 40881, 41312])
+def test_a_hidden_post_is_found_after_a_long_absence(seed: int) -> None:
+    """A post that a late replica hid from the last pass before a crash is answered, however long nobody was there."""
+    assert simulate(seed).problems == ()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_of_trouble_alone(kind: str) -> None:
     """Each kind of trouble by itself is survived."""
