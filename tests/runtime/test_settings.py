@@ -49,7 +49,7 @@ CONSUMED = [
     ("channels.mattermost.ackReactions", "runtime.policies", "seen done failed"),
     ("channels.mattermost.catchup", "runtime.catchup", "enabled maxAgeHours maxPosts overlapSeconds concurrency"),
     ("channels.mattermost.catchup", "runtime.catchup", "secondPassSeconds"),
-    ("channels.mattermost.connection", "runtime.account", "mode reconnectIntervalMs auditSeconds"),
+    ("channels.mattermost.connection", "runtime.uplink", "mode reconnectIntervalMs auditSeconds"),
     ("agents.defaults", "runtime.agents", "systemPrompt historyTokens maxTokens temperature thinkingDefault"),
     ("agents.defaults", "runtime.agents", "maxConcurrent"),
     ("agents.defaults", "runtime.skills", "skills"),
