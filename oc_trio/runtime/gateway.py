@@ -6,6 +6,7 @@ A crash of the gateway itself makes the process exit non-zero.
 import signal
 import sqlite3
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 import httpx
 import trio
@@ -21,6 +22,7 @@ from oc_trio.errors import (
     OcTrioError,
     Problem,
 )
+from oc_trio.mattermost.budget import RateBudget
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.guarded import AddressRefused
 from oc_trio.mattermost.transport import Transport, open_origin
@@ -74,6 +76,7 @@ class Gateway:
     _servers: ToolServers = field(init=False, factory=ToolServers)
     port: PublicPort = field(init=False)
     _strikes: Strikes = field(init=False, factory=Strikes)
+    _budgets: dict[str, RateBudget] = field(init=False, factory=dict)
     _scope: trio.CancelScope = field(init=False, factory=trio.CancelScope)
     _running: tuple[Fleet, AgentTable, httpx.AsyncClient] | None = field(init=False, default=None)
 
@@ -115,7 +118,8 @@ class Gateway:
                     if self.has_admin:
                         nursery.start_soon(self._admin, store)
                     if self.port.is_wanted:
-                        await nursery.start(self.wiring.serve_port, self.port, self.metrics)
+                        url: str = await nursery.start(self.wiring.serve_port, self.port, self.metrics)
+                        self.port.bound = urlsplit(url).port or 0
                     self.health.phase = "serving"
                     async with trio.open_nursery() as accounts:
                         fleet = Fleet(accounts, serve, self.wiring.env, self.health, self.metrics)
@@ -196,7 +200,10 @@ class Gateway:
     async def _serve_account(self, plan: Plan, drain: Drain, store: Store, agents: AgentTable) -> None:
         account = plan.account
         transport = self.wiring.transport(account.base_url, net_policy(account))
-        async with open_origin(account.base_url, self.wiring.ssl_context, http_transport=transport) as origin:
+        # The server counts calls by address, so accounts on one server share what it allows.
+        budget = self._budgets.setdefault(account.base_url, RateBudget())
+        tls = self.wiring.ssl_context
+        async with open_origin(account.base_url, tls, budget=budget, http_transport=transport) as origin:
             token = account.bot_token
             await run_account(
                 AccountParts(

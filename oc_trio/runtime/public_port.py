@@ -40,13 +40,16 @@ from oc_trio.telemetry.metrics import Metrics
 
 @define(eq=False)
 class PublicPort:
-    """`skills` are those of the configuration; `shutdown` ends the serving, after the accounts have ended."""
+    """`skills` are those of the configuration; `bound` is the port that is served where 0 is configured. `shutdown`
+    ends the serving, after the accounts have ended.
+    """
 
     loaded: Loaded
     faces: Faces
     hooks: HookDesk
     env: Env
     skills: SkillBook = SkillBook()
+    bound: int = 0
     shutdown: trio.Event = field(init=False, factory=trio.Event)
 
     @classmethod
@@ -68,7 +71,7 @@ class PublicPort:
         await serve_public(self.loaded.config, self.faces, metrics, shutdown=self.shutdown, task_status=task_status)
 
     def plan(self, account: Account) -> CallbackPlan:
-        return plan_callbacks(self.loaded.config, account, skills=self.skills.commands)
+        return plan_callbacks(self.loaded.config, account, port=self.bound, skills=self.skills.commands)
 
     def buttons(self, account: Account, bot_token: Callable[[], str]) -> ButtonMaker:
         """Makes the buttons whose clicks come back to `account`."""

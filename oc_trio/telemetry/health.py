@@ -24,9 +24,6 @@ class AccountHealth:
     since: int = 0
     last_event_at: int = 0
     last_live_at: int = 0
-    ping_ms: float = 0.0
-    sessions: int = 0
-    open_obligations: int = 0
 
     @property
     def is_live(self) -> bool:
