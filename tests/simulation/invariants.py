@@ -17,6 +17,8 @@ from tests.simulation.town import EPOCH_MS, Question, Town
 
 _HEAD = re.compile(r"\bRe ((?:q\d+v\d+ )*q\d+v\d+):")
 
+NO_KEY = "a post carries no key"
+
 
 @frozen
 class Owed:
@@ -164,7 +166,7 @@ def _keys(found: Findings) -> Iterator[str]:
     keys = Counter(_key(post) for post in found.posts if post.id not in found.town.vandalised)
     for key, count in keys.items():
         if not key:
-            yield "a post carries no key"
+            yield NO_KEY
         elif count > 1:
             yield f"post {key} was made {count} times"
 
