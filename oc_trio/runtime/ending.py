@@ -94,6 +94,9 @@ class Ending:
                 await kit.delivery.delete_quietly(stale)
         if finale.edit and finale.edit in outcome.posts:
             kit.late.settled(PostId(finale.edit), finale.texts[0])
+        if finale.state is ObligationState.CANCELLED and not finale.said:
+            # A question that was taken back before a word was said is none any more: the next turn must not answer it.
+            await kit.store.transcripts.drop_turn(turn.id)
         if finale.said:
             rows = transcript.read(await kit.store.transcripts.of_turn(turn.id))
             if not rows or rows[-1].role is not Role.ASSISTANT or rows[-1].tool_calls:

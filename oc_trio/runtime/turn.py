@@ -141,6 +141,8 @@ async def end_orphan(kit: AccountKit, turn: Turn, reason: str) -> bool:
             await kit.delivery.edit_until_done(draft, sealed_text(post.message, STOPPED))
         except MattermostError as problem:
             log.info("a draft could not be sealed", account=kit.account, post=draft, problem=str(problem))
+    # Nobody waits for it: the next turn must not take it for a question that is still open.
+    await kit.store.transcripts.drop_turn(turn.id)
     await kit.store.turns.end(turn.id, cancelled(reason), kit.env.now_ms())
     return True
 
