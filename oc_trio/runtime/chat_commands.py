@@ -26,13 +26,14 @@ from oc_trio.core.chat_commands import (
     StopTurn,
 )
 from oc_trio.core.inbound import InboundMessage
-from oc_trio.core.obligations import Obligation, OutboxKind, delivered, failed
+from oc_trio.core.obligations import Obligation, OutboxKind, delivered
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import OutboxId, SessionKey
 from oc_trio.runtime.agents import SessionSettings
 from oc_trio.runtime.cuts import Cut
 from oc_trio.runtime.delivery import Letter
 from oc_trio.runtime.dispatch import Dispatcher
+from oc_trio.runtime.finale import not_delivered
 from oc_trio.runtime.kit import AccountKit
 from oc_trio.telemetry.log import get_logger
 
@@ -119,7 +120,7 @@ class CommandDesk:
             post_id = await kit.delivery.post_until_done(letter)
             outcome = delivered(post_id)
         except MattermostRejected as refusal:
-            outcome = failed(f"not delivered: {refusal}")
+            outcome = not_delivered(refusal)
         await kit.store.obligations.close([obligation.id], outcome, kit.env.now_ms())
         kit.metrics.obligations.labels(kit.account, outcome.state.value).inc()
         log.info("command", account=kit.account, post=obligation.trigger, command=type(errand.command).__name__)

@@ -16,6 +16,7 @@ from oc_trio.core.presentation import Rows
 from oc_trio.core.turn_events import Final, Media
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import ChannelId, FileId, OutboxId, PostId, TurnId
+from oc_trio.mattermost.sender import WAS_DELETED
 from oc_trio.runtime.delivery import Delivery, Letter
 
 MOST_FILES = 10  # Mattermost refuses an eleventh in one post
@@ -122,7 +123,7 @@ async def perform(
             posts.append(await delivery.post_until_done(letter))  # noqa: PERF401 - what is out counts on a refusal
     except MattermostRejected as refusal:
         # The preview is kept: it may be all that people ever get to read.
-        return Outcome(ObligationState.FAILED, tuple(posts), f"not delivered: {refusal}")
+        return not_delivered(refusal, *posts)
     replaced = finale.edit if finale.edit and not is_edited and posts else finale.delete
     if replaced:
         await delivery.delete_quietly(PostId(replaced))
@@ -130,6 +131,16 @@ async def perform(
     if finale.state is ObligationState.DELIVERED and not posts:
         return Outcome(ObligationState.SILENT, reason=finale.reason or "there was nothing to post")
     return Outcome(finale.state, tuple(posts), finale.reason)
+
+
+def not_delivered(refusal: MattermostRejected, *posts: PostId) -> Outcome:
+    """How an obligation ends whose answer the server takes no more; `posts` are the parts that stand.
+
+    An answer that stood and was deleted before its receipt reached us is somebody's decision, not a failure.
+    """
+    if refusal.code == WAS_DELETED:
+        return Outcome(ObligationState.CANCELLED, posts, "the answer was deleted")
+    return Outcome(ObligationState.FAILED, posts, f"not delivered: {refusal}")
 
 
 def _letters(finale: Finale, address: Address, uploaded: Uploaded, *, is_edited: bool) -> list[Letter]:

@@ -13,11 +13,12 @@ from oc_trio.core.chat_commands import ChatCommand, ChooseModel, ListModels
 from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.interactions import Click, ephemeral_reply
 from oc_trio.core.model_picker import Chosen, Denied, Model, Picker, View, parse_model
-from oc_trio.core.obligations import Obligation, OutboxKind, Source, delivered, failed
+from oc_trio.core.obligations import Obligation, OutboxKind, Source, delivered
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import ChannelId, OutboxId, SessionKey
 from oc_trio.runtime.buttons import ButtonMaker
 from oc_trio.runtime.delivery import Letter
+from oc_trio.runtime.finale import not_delivered
 from oc_trio.runtime.front import Front, Visit, once
 from oc_trio.telemetry.log import get_logger
 
@@ -62,7 +63,7 @@ class ModelDesk:
         try:
             outcome = delivered(await kit.delivery.post_until_done(letter))
         except MattermostRejected as refusal:
-            outcome = failed(f"not delivered: {refusal}")
+            outcome = not_delivered(refusal)
         await kit.store.obligations.close([obligation.id], outcome, kit.env.now_ms())
         kit.metrics.obligations.labels(kit.account, outcome.state.value).inc()
 

@@ -9,15 +9,16 @@ from attrs import define, evolve, field
 
 from oc_trio.core.chunking import SERVER_LIMIT
 from oc_trio.core.final_plan import EditInPlace, FreshPosts, NothingVisible
-from oc_trio.core.obligations import ObligationState, OutboxKind
+from oc_trio.core.obligations import ObligationState, OutboxKind, Outcome
 from oc_trio.core.turn_events import Media
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import ChannelId, FileId, OutboxId, PostId, TurnId
+from oc_trio.mattermost.sender import WAS_DELETED
 from oc_trio.runtime.delivery import Letter
-from oc_trio.runtime.finale import Address, Finale, Uploaded, finale_of, perform
+from oc_trio.runtime.finale import Address, Finale, Uploaded, finale_of, not_delivered, perform
 
 HERE = Address(TurnId("t"), ChannelId("c"), "root")
-DELIVERED, FAILED = ObligationState.DELIVERED, ObligationState.FAILED
+DELIVERED, FAILED, CANCELLED = ObligationState.DELIVERED, ObligationState.FAILED, ObligationState.CANCELLED
 GONE = MattermostRejected("gone", status=403)
 
 
@@ -82,8 +83,8 @@ async def done(finale: Finale, out: Out, *earlier: str, upload: Any = no_files) 
         ),
         (finale_of(NothingVisible("empty", PostId("d"))), ["delete d"], "silent  empty"),
         (finale_of(FreshPosts(("sorry",)), failure="status 500"), ["post t.0 'sorry'"], "failed post-t.0 status 500"),
-        (Finale(ObligationState.CANCELLED, ("s",), "d", reason="stopped"), ["edit d 's'"], "cancelled d stopped"),
-        (Finale(ObligationState.CANCELLED, reason="stopped"), [], "cancelled  stopped"),
+        (Finale(CANCELLED, ("s",), "d", reason="stopped"), ["edit d 's'"], "cancelled d stopped"),
+        (Finale(CANCELLED, reason="stopped"), [], "cancelled  stopped"),
     ],
     ids=["in place", "unchanged", "several", "fresh", "nothing", "failure", "sealed", "nothing to seal"],
 )
@@ -102,7 +103,7 @@ async def test_ways_to_end(finale: Finale, log: list[str], end: str) -> None:
             ["post t.0 'a'", "post t.1 'b'", "delete d"],
             "delivered post-t.0 post-t.1",
         ),
-        (Finale(ObligationState.CANCELLED, ("s",), "d", reason="stopped"), ("edit",), [], "cancelled  stopped"),
+        (Finale(CANCELLED, ("s",), "d", reason="stopped"), ("edit",), [], "cancelled  stopped"),
         (
             Finale(FAILED, ("late",), "d", reason="too long"),
             ("edit",),
@@ -117,6 +118,13 @@ async def test_refusals(finale: Finale, refuses: tuple[str, ...], log: list[str]
     """The answer goes out fresh where its draft can't be written and the draft goes; it stays where nothing can be."""
     out = Out(refuses)
     assert (await done(finale, out), out.log) == (end, log)
+
+
+def test_an_answer_that_somebody_deleted_is_no_failure() -> None:
+    """The server remembers the key of a post that is gone: whoever took it away decided so."""
+    refusal = MattermostRejected("gone", status=500, code=WAS_DELETED)
+    assert not_delivered(refusal) == Outcome(CANCELLED, (), "the answer was deleted")
+    assert not_delivered(GONE).state is FAILED
 
 
 async def test_a_fresh_answer_stays_one() -> None:
