@@ -96,7 +96,7 @@ def test_buttons_are_pressed(page: Page, demo_url: str) -> None:
     asked = page.locator("#posts .post[data-user=bot]", has=page.get_by_role("button", name="No")).last
     asked_id = asked.get_attribute("data-id")
     asked.get_by_role("button", name="Yes").click()
-    post = page.locator(f"#posts .post[data-id={asked_id}]")
+    post = page.locator(f"#posts .post[data-id='{asked_id}']")
     expect(post).to_contain_text("Yes selected by @alice")
     expect(post.get_by_role("button", name="No")).to_have_count(0)
     expect(page.locator("#posts .post[data-user=bot] .body").last).to_contain_text('selected "Yes"')
