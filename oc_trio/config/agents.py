@@ -134,7 +134,7 @@ class Provider:
         120.0, "Longest wait for the first word.", name="firstTokenSeconds", minimum=1, maximum=3600
     )
     idle_limit: float = key(120.0, "Longest silence within an answer.", name="idleSeconds", minimum=1, maximum=3600)
-    max_concurrent: int = key(32, "Requests at the same time.", minimum=1)
+    max_concurrent: int = key(64, "Requests at the same time.", minimum=1)
 
 
 @frozen
