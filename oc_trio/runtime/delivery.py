@@ -241,12 +241,11 @@ class Delivery:
 
     async def _move(self, row: OutboxId, moving: Awaitable[bool]) -> PostId | None:
         """Make the move. Our own event may confirm the row at any await: then the post's id, and nothing is moved."""
-        refused: StoreError | None = None
         try:
             await moving
         except StoreError as problem:
             refused = problem
-        if refused is None:
+        else:
             return None
         standing = await self._standing(row)
         if standing is None:
