@@ -289,9 +289,8 @@ class Delivery:
 
 def _new_post(letter: Letter, row: OutboxRow) -> NewPost:
     """The text may have grown since the row was made (a draft); the key stays."""
-    props = json.loads(row.body)["props"]
-    channel_id = letter.channel_id or ChannelId(row.channel_id)
-    return NewPost(channel_id, letter.message, letter.root_id, row.pending_post_id, props, letter.file_ids)
+    props, where = json.loads(row.body)["props"], letter.channel_id or ChannelId(row.channel_id)
+    return NewPost(where, letter.message, letter.root_id, row.pending_post_id, props, letter.file_ids)
 
 
 def _unless_final(refusal: MattermostRejected) -> MattermostRejected | MattermostUnavailable:
