@@ -1,52 +1,13 @@
 """When the bot answers, and whom: the gating and access keys of a Mattermost account."""
 
 from collections.abc import Mapping
-from enum import Enum
 
 from attrs import frozen
 
 from oc_trio.config.fields import key, section, table_of
-
-
-class ChatMode(Enum):
-    """When the bot answers in channels."""
-
-    ONCALL = "oncall"
-    ONMESSAGE = "onmessage"
-    ONCHAR = "onchar"
-
-
-class DmPolicy(Enum):
-    """Who may write to the bot directly."""
-
-    PAIRING = "pairing"
-    ALLOWLIST = "allowlist"
-    OPEN = "open"
-    DISABLED = "disabled"
-
-
-class GroupPolicy(Enum):
-    """Who may talk to the bot in channels."""
-
-    ALLOWLIST = "allowlist"
-    OPEN = "open"
-    DISABLED = "disabled"
-
-
-class ContextVisibility(Enum):
-    """Whose unaddressed posts the model gets to see."""
-
-    ALL = "all"
-    ALLOWLIST = "allowlist"
-    ALLOWLIST_QUOTE = "allowlist_quote"
-
-
-class AllowBots(Enum):
-    """Whether posts by other bots are answered. Posts by webhooks and plugins never are."""
-
-    OFF = "off"
-    MENTIONS = "mentions"
-    LIST = "list"
+from oc_trio.core.access import AllowBots, DmPolicy, GroupPolicy
+from oc_trio.core.context import ContextVisibility
+from oc_trio.core.gating import ChatMode
 
 
 @frozen

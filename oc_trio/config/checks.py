@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
-from oc_trio.config.access import AllowBots, DmPolicy, GroupPolicy
 from oc_trio.config.accounts import ROOT, Account, AccountTable, normalize_account_id
 from oc_trio.config.agents import ModelChoice, Provider
 from oc_trio.config.conversation import Binding
@@ -18,6 +17,7 @@ from oc_trio.config.cron_fields import cron_mistake, is_timezone
 from oc_trio.config.gateway import Bind
 from oc_trio.config.model import Config
 from oc_trio.config.parse import join, nearest
+from oc_trio.core.access import AllowBots, DmPolicy, GroupPolicy
 from oc_trio.core.names import is_explosive
 from oc_trio.errors import Problem
 from oc_trio.ids import is_mattermost_id

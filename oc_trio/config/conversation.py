@@ -6,22 +6,8 @@ from enum import Enum
 from attrs import frozen
 
 from oc_trio.config.fields import key, section, table_of
-
-
-class DmScope(Enum):
-    """Which direct messages share a session."""
-
-    MAIN = "main"
-    PER_PEER = "per-peer"
-    PER_CHANNEL_PEER = "per-channel-peer"
-    PER_ACCOUNT_CHANNEL_PEER = "per-account-channel-peer"
-
-
-class GroupScope(Enum):
-    """Which channels share a session."""
-
-    PER_GROUP = "per-group"
-    MAIN = "main"
+from oc_trio.core.queueing import QueueMode
+from oc_trio.core.routing import DmScope, GroupScope
 
 
 class PeerKind(Enum):
@@ -30,15 +16,6 @@ class PeerKind(Enum):
     DIRECT = "direct"
     GROUP = "group"
     CHANNEL = "channel"
-
-
-class QueueMode(Enum):
-    """What happens to a message that arrives during a turn."""
-
-    STEER = "steer"
-    FOLLOWUP = "followup"
-    COLLECT = "collect"
-    INTERRUPT = "interrupt"
 
 
 class QueueDrop(Enum):

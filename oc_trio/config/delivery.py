@@ -5,23 +5,8 @@ from enum import Enum
 from attrs import frozen
 
 from oc_trio.config.fields import key, section
-
-
-class ReplyToMode(Enum):
-    """Whether a top-level post is answered in a thread."""
-
-    OFF = "off"
-    FIRST = "first"
-    ALL = "all"
-    BATCHED = "batched"
-
-
-class Notify(Enum):
-    """Which post of an answer makes Mattermost notify people."""
-
-    DRAFT = "draft"
-    FINAL = "final"
-    BOTH = "both"
+from oc_trio.core.final_plan import Notify
+from oc_trio.core.routing import ReplyToMode
 
 
 class TableMode(Enum):

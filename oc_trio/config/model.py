@@ -4,13 +4,15 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
-from oc_trio.config.access import ContextVisibility, GroupPolicy, ImplicitMentions
+from oc_trio.config.access import ImplicitMentions
 from oc_trio.config.agents import Agents, Mcp, Models, Skills
 from oc_trio.config.conversation import AccessGroup, Binding, ChatCommands, Messages, Session
 from oc_trio.config.fields import key, section, table_of
 from oc_trio.config.gateway import Gateway, Logging, Metrics, Store
 from oc_trio.config.mattermost import MattermostSection
 from oc_trio.config.services import Cron, Hooks
+from oc_trio.core.access import GroupPolicy
+from oc_trio.core.context import ContextVisibility
 
 
 @frozen

@@ -1,33 +1,11 @@
 """How a reply is shown while it grows: the `streaming` table of a Mattermost account."""
 
-from enum import Enum
-
 from attrs import frozen
 
 from oc_trio.config.fields import key, section
-
-
-class StreamMode(Enum):
-    """What people see before the answer is complete."""
-
-    OFF = "off"
-    PARTIAL = "partial"
-    BLOCK = "block"
-    PROGRESS = "progress"
-
-
-class ChunkMode(Enum):
-    """Where a long reply is cut."""
-
-    LENGTH = "length"
-    NEWLINE = "newline"
-
-
-class CommandText(Enum):
-    """Whether the text of shell commands shows in tool rows."""
-
-    RAW = "raw"
-    STATUS = "status"
+from oc_trio.core.chunking import ChunkMode
+from oc_trio.core.draft_view import StreamMode
+from oc_trio.core.tool_rows import CommandText
 
 
 @frozen

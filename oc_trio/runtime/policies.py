@@ -10,16 +10,15 @@ from oc_trio.config.agents import AgentEntry
 from oc_trio.config.model import Config
 from oc_trio.core import access, context, draft_view, final_plan, gating, routing
 from oc_trio.core.chat import ChatKind
-from oc_trio.core.chunking import SERVER_LIMIT, ChunkMode
+from oc_trio.core.chunking import SERVER_LIMIT
 from oc_trio.core.coalesce import CoalesceRules
 from oc_trio.core.names import Names, compile_names, names_of
 from oc_trio.core.netguard import NetPolicy
 from oc_trio.core.pacing import PacingRules
 from oc_trio.core.preview import PreviewRules
 from oc_trio.core.progress import ProgressStyle
-from oc_trio.core.queueing import DropRule, QueueMode, QueueRules
+from oc_trio.core.queueing import DropRule, QueueRules
 from oc_trio.core.tables import TableMode
-from oc_trio.core.tool_rows import CommandText
 from oc_trio.ids import AgentId, ChannelId, TeamId, UserId
 from oc_trio.runtime.acks import AckNames
 
@@ -62,30 +61,29 @@ class Policies:
 
 def policies(config: Config, account: Account) -> Policies:
     """The policies of `account` under `config`."""
-    mode = account.streaming.mode.value
     return Policies(
         access=_access(config, account),
         chat=_chat(account),
         routing=_routing(config, account),
         context=context.ContextPolicy(
             limit=account.history_limit,
-            visibility=context.ContextVisibility(account.access.context_visibility.value),
+            visibility=account.access.context_visibility,
         ),
         view=_view(account),
         reply=final_plan.ReplyRules(
             limit=min(account.delivery.text_chunk_limit, SERVER_LIMIT),
-            chunk_mode=ChunkMode(account.streaming.chunk_mode.value),
+            chunk_mode=account.streaming.chunk_mode,
             tables=TableMode(account.delivery.markdown.tables.value),
             allow_channel_mentions=account.delivery.allow_channel_mentions,
-            mode=draft_view.StreamMode(mode),
-            notify=final_plan.Notify(account.delivery.notify.value),
+            mode=account.streaming.mode,
+            notify=account.delivery.notify,
         ),
         preview=PreviewRules(
             min_chars=max(1, account.streaming.preview.min_chars), max_edits=account.streaming.max_edits
         ),
         pacing=PacingRules(base=account.streaming.throttle, longest=max(15.0, account.streaming.throttle)),
         queue=QueueRules(
-            mode=QueueMode(config.messages.queue.mode.value),
+            mode=config.messages.queue.mode,
             cap=config.messages.queue.cap,
             drop=DropRule(config.messages.queue.drop.value),
             debounce=config.messages.queue.debounce,
@@ -130,13 +128,13 @@ def _access(config: Config, account: Account) -> access.AccessPolicy:
         for name, group in config.access_groups.items()
     }
     return access.AccessPolicy(
-        dm_policy=access.DmPolicy(rules.dm_policy.value),
-        group_policy=access.GroupPolicy(rules.group_policy.value),
+        dm_policy=rules.dm_policy,
+        group_policy=rules.group_policy,
         allow_from=rules.allow_from,
         group_allow_from=rules.group_allow_from,
         access_groups=groups,
         match_names=rules.dangerously_allow_name_matching,
-        allow_bots=access.AllowBots(rules.allow_bots.value),
+        allow_bots=rules.allow_bots,
         bot_allow_from=rules.bot_allow_from,
         only_teams=frozenset(TeamId(team) for team in rules.only_teams) or None,
         only_channels=frozenset(ChannelId(channel) for channel in rules.only_channels) or None,
@@ -146,7 +144,7 @@ def _access(config: Config, account: Account) -> access.AccessPolicy:
 def _chat(account: Account) -> gating.ChatRules:
     rules = account.gating
     return gating.ChatRules(
-        chatmode=gating.ChatMode(rules.chatmode.value),
+        chatmode=rules.chatmode,
         onchar_prefixes=rules.onchar_prefixes,
         groups={
             name: group.require_mention for name, group in rules.groups.items() if group.require_mention is not None
@@ -165,12 +163,12 @@ def _routing(config: Config, account: Account) -> routing.RoutingRules:
     return routing.RoutingRules(
         default_agent=default_agent(config),
         bindings=tuple(_bindings(config)),
-        dm_scope=routing.DmScope(config.session.dm_scope.value),
-        group_scope=routing.GroupScope(config.session.group_scope.value),
+        dm_scope=config.session.dm_scope,
+        group_scope=config.session.group_scope,
         main_key=config.session.main_key,
         identity_links=_identity_links(config),
-        reply_to_mode=routing.ReplyToMode(account.delivery.reply_to_mode.value),
-        reply_to_mode_by_kind={kind: routing.ReplyToMode(mode.value) for kind, mode in modes.items() if mode},
+        reply_to_mode=account.delivery.reply_to_mode,
+        reply_to_mode_by_kind={kind: mode for kind, mode in modes.items() if mode},
     )
 
 
@@ -188,8 +186,8 @@ def _bindings(config: Config) -> list[routing.Binding]:
                 team=TeamId(match.team_id) if match.team_id else None,
                 peer_kind=ChatKind(match.peer.kind.value) if match.peer else None,
                 peer_id=match.peer.id if match.peer else None,
-                dm_scope=routing.DmScope(scopes.dm_scope.value) if scopes.dm_scope else None,
-                group_scope=routing.GroupScope(scopes.group_scope.value) if scopes.group_scope else None,
+                dm_scope=scopes.dm_scope,
+                group_scope=scopes.group_scope,
             )
         )
     return made
@@ -199,13 +197,13 @@ def _view(account: Account) -> draft_view.ViewStyle:
     streaming, progress = account.streaming, account.streaming.progress
     commands = progress.command_text or streaming.preview.command_text
     return draft_view.ViewStyle(
-        mode=draft_view.StreamMode(streaming.mode.value),
+        mode=streaming.mode,
         progress=ProgressStyle(
             label=progress.label,
             labels=progress.labels,
             max_lines=progress.max_lines,
             max_line_chars=progress.max_line_chars,
-            command_text=CommandText(commands.value),
+            command_text=commands,
         ),
         tool_rows=streaming.preview.tool_progress,
         progress_rows=bool(progress.tool_progress),
@@ -218,7 +216,7 @@ def _view(account: Account) -> draft_view.ViewStyle:
 def _blocks(account: Account) -> CoalesceRules | None:
     """Completed blocks go out as posts only where there is no draft."""
     streaming = account.streaming
-    if streaming.mode.value != draft_view.StreamMode.OFF.value or not streaming.block.enabled:
+    if streaming.mode is not draft_view.StreamMode.OFF or not streaming.block.enabled:
         return None
     coalesce, limit = streaming.block.coalesce, account.delivery.text_chunk_limit
     most = min(coalesce.max_chars or limit, limit)
@@ -226,7 +224,7 @@ def _blocks(account: Account) -> CoalesceRules | None:
         min_chars=min(coalesce.min_chars, most),
         max_chars=most,
         idle=coalesce.idle,
-        chunk_mode=ChunkMode(streaming.chunk_mode.value),
+        chunk_mode=streaming.chunk_mode,
     )
 
 
