@@ -7,9 +7,10 @@ message that joins the turn before the model reads it: a restart repeats neither
 from collections.abc import Sequence
 
 import trio
+from attrs import evolve
 
 from oc_trio.agent.port import Agent, Message, Role, ToolCall, TurnRequest
-from oc_trio.core.draft_view import DraftView
+from oc_trio.core.draft_view import DraftView, StreamMode
 from oc_trio.core.final_plan import prepared
 from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.obligations import OutboxKind, OutboxState
@@ -133,18 +134,20 @@ class Attempt:
         setup = kit.agents.setup(message.agent, self.settings)
         history = transcript.read(await kit.store.transcripts.load(turn.session, _TRANSCRIPT_ROWS, without=turn.id))
         so_far = transcript.read(await kit.store.transcripts.of_turn(turn.id))
-        if not so_far:
+        if not so_far or await self._tells_what_was_taken_back(so_far):
             lines = self.running.batch.lines
             seen = setup.takes_images
             asked = await kit.asked(self.messages, has_history=bool(history), dropped=lines, takes_images=seen)
-            so_far = (asked,)
-            await self.append(*so_far)
+            so_far = (asked, *transcript.done(so_far))
+            rows = [transcript.to_json(message) for message in so_far]
+            await kit.store.transcripts.rewrite(turn.session, turn.id, rows, now)
         elif setup.takes_images:
             so_far = (await kit.with_images(so_far[0], self.messages), *so_far[1:])
         if untold := self._untold(so_far):
             late = await kit.asked(untold, has_history=True)
             await self.append(late)
             so_far = (*so_far, late)
+        self._show_what_was_read(so_far)
         request = TurnRequest(
             agent=message.agent,
             session=turn.session,
@@ -157,10 +160,26 @@ class Attempt:
         )
         return setup.agent, request
 
+    def _show_what_was_read(self, so_far: Sequence[Message]) -> None:
+        """Words that people have read before a restart stay in the one post of the turn, above what follows them."""
+        view = self.writer.view
+        if view.style.mode is StreamMode.PARTIAL:
+            said = tuple(message.text for message in so_far if message.role is Role.ASSISTANT and message.text)
+            self.writer.view = evolve(view, said=said)
+
     def _untold(self, so_far: Sequence[Message]) -> tuple[InboundMessage, ...]:
         """Messages that an earlier run bound to this turn and did not come to tell; what is told carries its id."""
-        told = "\n".join(message.text for message in so_far if message.role is Role.USER)
+        told = _told(so_far)
         return tuple(message for message in self.messages if (message.post_id or message.trigger) not in told)
+
+    async def _tells_what_was_taken_back(self, so_far: Sequence[Message]) -> bool:
+        """Whether an earlier run told the agent of a message that this turn does not answer any more."""
+        told, answered = _told(so_far), {job.obligation.id for job in self.running.batch.everyone}
+        for obligation_id in self.turn.obligations:
+            gone = None if obligation_id in answered else await self.kit.store.obligations.get(obligation_id)
+            if gone is not None and gone.trigger in told:
+                return True
+        return False
 
     async def _steered(self) -> Sequence[Message]:
         """What people said since; each message is bound to this turn before the agent gets to know it."""
@@ -230,6 +249,11 @@ class Attempt:
         await self._drafted(post_id)
         await self._drafted(None)
         return post_id
+
+
+def _told(messages: Sequence[Message]) -> str:
+    """All that people said; each message of theirs carries its post's id."""
+    return "\n".join(message.text for message in messages if message.role is Role.USER)
 
 
 def draft_id(turn: Turn, number: int) -> OutboxId:

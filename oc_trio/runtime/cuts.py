@@ -9,6 +9,7 @@ class Cut(Enum):
     STOPPED = "stopped"
     DELETED = "the message was deleted"
     EDITED = "the message was edited"
+    WITHDRAWN = "one of its messages was taken back"
     REMOVED = "the bot was removed from the channel"
     RESET = "the session was reset"
     REPLACED = "a newer message replaced it"
@@ -16,7 +17,7 @@ class Cut(Enum):
 
 
 # After these the turn goes on in the same draft: its obligations stay open.
-TO_BE_CONTINUED = frozenset({Cut.DRAIN, Cut.EDITED})
+TO_BE_CONTINUED = frozenset({Cut.DRAIN, Cut.EDITED, Cut.WITHDRAWN})
 
 # Why a message that waited is not answered.
 CROWDED_OUT = "too many messages were waiting"

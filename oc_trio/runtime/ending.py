@@ -75,6 +75,7 @@ class Ending:
         if cut in TO_BE_CONTINUED:
             if cut is Cut.EDITED:
                 await self.kit.store.transcripts.drop_turn(turn.id)
+            if cut in (Cut.EDITED, Cut.WITHDRAWN):
                 for block in self._blocks():
                     await self.kit.delivery.delete_quietly(block)  # it answered other words
             elif draft is not None:

@@ -149,7 +149,7 @@ class Session:
             turn.cancel(reason)
             return True
         if turn is not None and mine:
-            self._rerun(turn, others)
+            self._rerun(turn, others, Cut.WITHDRAWN)
             gone: tuple[Job, ...] = tuple(mine)
         else:
             gone = self._mailbox.remove(lambda job: job.trigger == trigger)
@@ -173,7 +173,8 @@ class Session:
         if job.trigger in self._mailbox:
             return self._mailbox.replace(job)
         if turn is not None and any(running.trigger == job.trigger for running in self.running):
-            self._rerun(turn, [job if running.trigger == job.trigger else running for running in self.running])
+            jobs = [job if running.trigger == job.trigger else running for running in self.running]
+            self._rerun(turn, jobs, Cut.EDITED)
             return True
         if turn is not None:
             for at, waiting in enumerate(turn.steered):
@@ -256,11 +257,11 @@ class Session:
             self._withdrawn = deque(item for item in self._withdrawn if item[1] != reason)
             await self._settle(jobs, reason)
 
-    def _rerun(self, turn: Running, jobs: Sequence[Job]) -> None:
+    def _rerun(self, turn: Running, jobs: Sequence[Job], cut: Cut) -> None:
         """End the turn and answer `jobs` in its stead, in its draft."""
         named = [evolve(job, obligation=evolve(job.obligation, turn=turn.turn)) for job in jobs]
         self._mailbox.resume(named)
-        turn.cancel(Cut.EDITED.value)
+        turn.cancel(cut.value)
 
     def _in_hand(self) -> tuple[Job, ...]:
         return (*self.running, *self._turn.steered) if self._turn is not None else ()

@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from attrs import evolve
+
 from oc_trio.agent.port import Message, Role, ToolCall
 from oc_trio.core.transcript import Entry, kept
 
@@ -34,6 +36,15 @@ def within(budget: int, messages: Sequence[Message]) -> tuple[Message, ...]:
 
 def read(rows: Iterable[str]) -> tuple[Message, ...]:
     return tuple(from_json(row) for row in rows)
+
+
+def done(messages: Iterable[Message]) -> tuple[Message, ...]:
+    """The tool calls that completed, without a word around them: they are not to be made again for another question."""
+    return tuple(
+        evolve(message, text="") if message.tool_calls else message
+        for message in messages
+        if message.tool_calls or message.role is Role.TOOL
+    )
 
 
 def _entry(message: Message) -> Entry:

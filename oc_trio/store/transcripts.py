@@ -12,10 +12,14 @@ from oc_trio.store.engine import Engine, Tx
 from oc_trio.store.sessions import generation_of
 
 
-def _append(tx: Tx, session: SessionKey, turn: TurnId, entries: Sequence[str], at: int) -> None:
+def _append(
+    tx: Tx, session: SessionKey, turn: TurnId, entries: Sequence[str], at: int, *, afresh: bool = False
+) -> None:
     # A turn that was running when its session was reset goes on in the generation it began in.
     begun = tx.value("SELECT generation FROM transcripts WHERE session = ? AND turn = ? LIMIT 1", session, turn)
     generation = generation_of(tx, session) if begun is None else begun
+    if afresh:
+        tx.run("DELETE FROM transcripts WHERE turn = ?", turn)
     for entry in entries:
         tx.run(
             "INSERT INTO transcripts (session, generation, turn, entry, at) VALUES (?, ?, ?, ?, ?)",
@@ -39,6 +43,10 @@ class Transcripts:
 
     async def append(self, session: SessionKey, turn: TurnId, entries: Sequence[str], at: int) -> None:
         await self._engine.run(lambda tx: _append(tx, session, turn, entries, at))
+
+    async def rewrite(self, session: SessionKey, turn: TurnId, entries: Sequence[str], at: int) -> None:
+        """`entries` instead of what the turn has appended so far."""
+        await self._engine.run(lambda tx: _append(tx, session, turn, entries, at, afresh=True))
 
     async def load(self, session: SessionKey, limit: int, *, without: TurnId | None = None) -> tuple[str, ...]:
         """The last `limit` entries of the current generation, oldest first; `without` leaves one turn's out."""

@@ -13,6 +13,7 @@ from oc_trio.core.final_plan import STOPPED
 from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.obligations import Obligation, Source
 from oc_trio.core.queueing import DropRule, QueueMode, QueueRules
+from oc_trio.core.turn_events import ToolEnded, ToolStarted, ToolStatus
 from oc_trio.ids import AccountId, AgentId, ChannelId, ObligationId, SessionKey, TurnId, UserId
 from oc_trio.runtime.queue import Batch, Fate, Job, Mailbox
 from tests.runtime.town import Town
@@ -325,6 +326,31 @@ async def test_the_deletion_of_one_of_several(town: Town) -> None:
     assert "second" not in asked(town.stage.requests[2])
     states = [await town.state(post) for post in posts]
     assert states == ["delivered", "cancelled: the message was deleted", "delivered"]
+
+
+async def test_the_deletion_of_one_that_had_joined(town: Town) -> None:
+    """The turn runs again for the others: a call that completed is not made again, the deleted words are not told."""
+    await town.start(messages=queue("steer"))
+    ended = ToolEnded("1", "look", ToolStatus.COMPLETED, "the result")
+
+    def script(request: TurnRequest) -> Any:
+        yield Pause(5)
+        yield Say("Let me look.")
+        yield ToolStarted("1", "look", {"q": 1})
+        yield ended
+        yield Hear()
+        yield Pause(60)
+
+    posts = await ask_during(town, "second", script=script)
+    await trio.sleep(10)
+    town.script = [Say("the answer", delay=0.01)]
+    town.delete(posts[1])
+    await town.settled()
+    again = town.stage.requests[1].messages
+    assert [(message.role.value, message.text) for message in again[1:]] == [("assistant", ""), ("tool", "the result")]
+    assert ("first" in again[0].text, "second" in again[0].text) == (True, False)
+    assert town.answers() == ["the answer"]
+    assert [await town.state(post) for post in posts] == ["delivered", "cancelled: the message was deleted"]
 
 
 async def test_a_stop_reaches_what_waits(town: Town) -> None:

@@ -168,7 +168,7 @@ async def test_withdrawing_one_of_several(desk: Desk) -> None:
     )
     assert desk.log == [
         "a answered",
-        f"b+c+d {Cut.EDITED.value}",
+        f"b+c+d {Cut.WITHDRAWN.value}",
         "c+d withdrawn: deleted",
         "b answered",
     ]

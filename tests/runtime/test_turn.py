@@ -164,7 +164,7 @@ async def test_a_later_error_deletes_no_answer(town: Town) -> None:
 
 
 async def test_tool_calls_are_remembered(town: Town) -> None:
-    """A completed call is in the transcript of the turn that goes on after a crash."""
+    """A completed call is in the transcript of a turn that goes on after a crash, the words around it in its post."""
     await town.start()
     ended = ToolEnded("1", "look", ToolStatus.COMPLETED, "the result")
     town.script = [Say("Let me look."), ToolStarted("1", "look", {"q": 1}), ended, Pause(600)]
@@ -177,7 +177,7 @@ async def test_tool_calls_are_remembered(town: Town) -> None:
     roles = [message.role.value for message in town.stage.requests[-1].messages]
     assert roles == ["user", "assistant", "tool"]
     assert town.stage.requests[-1].messages[2].text == "the result"
-    assert town.answers() == ["found"]
+    assert town.answers() == ["Let me look.\n\nfound"]
 
 
 async def test_an_unknown_tool_ends_nothing(town: Town) -> None:
