@@ -197,6 +197,7 @@ class _Account:
             desk = CommandDesk(kit, dispatcher, sessions, trio.CapacityLimiter(_COMMANDS_AT_ONCE))
             inbox = Inbox(kit, intake, dispatcher, desk, parts.strikes)
             recovery = Recovery(kit, inbox, sessions)
+            await kit.late.recall()
             await recovery.run()
             catch_up = parts.wiring.catch_up(kit, inbox, parts.settings.catchup, workers)
             uplink = Uplink(

@@ -264,6 +264,7 @@ def draft_id(turn: Turn, number: int) -> OutboxId:
 async def draft_state(kit: AccountKit, turn: Turn) -> DraftState:
     """What an earlier run of the turn left in the channel, as far as the journal knows."""
     if turn.draft:
+        await kit.late.doubt(turn.draft)  # an edit of the run that was interrupted may still be on its way
         return resumed(turn.draft)
     row = await kit.store.outbox.get(draft_id(turn, len(turn.drafts))) if turn.begun_at else None
     if row is None or row.state in (OutboxState.QUEUED, OutboxState.DEAD):
@@ -271,4 +272,5 @@ async def draft_state(kit: AccountKit, turn: Turn) -> DraftState:
     if row.post_id is None:
         return DraftState(unsure=True)
     await kit.store.turns.set_draft(turn.id, row.post_id)
+    await kit.late.doubt(row.post_id)
     return resumed(row.post_id)

@@ -57,10 +57,13 @@ class CatchUp:
         if self.settings.enabled and self.settings.second_pass > 0:
             await self._second.start(self._again, replacing="a newer connection")
 
-    async def poll(self, _resumed: bool) -> None:
+    async def poll(self, resumed: bool) -> None:
         """One pass: without a websocket the poller's hook, whose next poll is soon enough as a second pass."""
         if self.settings.enabled:
             await self._pass()
+        if not resumed:
+            # Beside the pass: a repair may have to wait for the server.
+            self.nursery.start_soon(self.kit.late.look)
 
     async def audit(self, interval: float, on_loss: Callable[[], Awaitable[None]]) -> None:
         """Every `interval` seconds: is there a post that no event told us of? Then `on_loss`, after reading it."""

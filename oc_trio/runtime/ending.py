@@ -94,7 +94,7 @@ class Ending:
             for stale in self.attempt.writer.stale:
                 await kit.delivery.delete_quietly(stale)
         if finale.edit and finale.edit in outcome.posts:
-            kit.late.settled(PostId(finale.edit), finale.texts[0])
+            await kit.late.settled(PostId(finale.edit), finale.texts[0])
         if finale.state is ObligationState.CANCELLED and not finale.said:
             # A question that was taken back before a word was said is none any more: the next turn must not answer it.
             await kit.store.transcripts.drop_turn(turn.id)

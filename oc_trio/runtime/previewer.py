@@ -63,8 +63,8 @@ class Previewer:
         split: Callable[[str], tuple[str, ...]],
         pace: Pace,
         rules: PreviewRules,
-        doubt: Callable[[PostId], None],
-        settled: Callable[[PostId, str], None],
+        doubt: Callable[[PostId], Awaitable[None]],
+        settled: Callable[[PostId, str], Awaitable[None]],
         state: DraftState | None = None,
         number: int = 0,
     ) -> None:
@@ -139,7 +139,8 @@ class Previewer:
                 await self._step(wait_for_news=False)
             is_whole = is_whole and self.state.phase is Phase.SEALED
             if self.state.phase is Phase.SEALED and self.state.post_id is not None:
-                self._settled(self.state.post_id, part)
+                with trio.move_on_after(WRITE_SECONDS, shield=True):
+                    await self._settled(self.state.post_id, part)
             self._next_post()
         if kind is BlockKind.REPLY and is_whole:
             # Only what stands in the channel may be left out of the final.
@@ -207,9 +208,10 @@ class Previewer:
                     self._pace.throttled()
             except PayloadError:
                 how = Wrote.UNAVAILABLE
-        if how is Wrote.UNAVAILABLE and in_doubt and isinstance(step, Edit):
-            self._doubt(step.post_id)
         ended = trio.current_time()
         if how is Wrote.OK:
             self._pace.answered(ended - began)
         self.state = wrote(self.state, how, ended, self._rules, post_id)
+        if how is Wrote.UNAVAILABLE and in_doubt and isinstance(step, Edit):
+            with trio.move_on_after(WRITE_SECONDS, shield=True):
+                await self._doubt(step.post_id)

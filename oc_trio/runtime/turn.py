@@ -137,8 +137,9 @@ async def end_orphan(kit: AccountKit, turn: Turn, reason: str) -> bool:
     draft = (await draft_state(kit, turn)).post_id
     if draft is not None:
         try:
-            post = await kit.api.posts.get(draft)
-            await kit.delivery.edit_until_done(draft, sealed_text(post.message, STOPPED))
+            sealed = sealed_text((await kit.api.posts.get(draft)).message, STOPPED)
+            await kit.delivery.edit_until_done(draft, sealed)
+            await kit.late.settled(draft, sealed)
         except MattermostError as problem:
             log.info("a draft could not be sealed", account=kit.account, post=draft, problem=str(problem))
     # Nobody waits for it: the next turn must not take it for a question that is still open.

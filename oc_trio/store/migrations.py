@@ -8,9 +8,9 @@ from functools import partial
 
 from oc_trio.errors import StoreError
 from oc_trio.store.engine import Engine, Tx
-from oc_trio.store.schema import ACCESS, CONVERSATIONS, LEDGER
+from oc_trio.store.schema import ACCESS, CONVERSATIONS, DOUBTS, LEDGER
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = ((*LEDGER, *CONVERSATIONS, *ACCESS),)
+MIGRATIONS: tuple[tuple[str, ...], ...] = ((*LEDGER, *CONVERSATIONS, *ACCESS), DOUBTS)
 
 
 def _version(tx: Tx) -> int:

@@ -75,6 +75,7 @@ PARTICIPATION = (
 )
 USAGE = "DELETE FROM usage WHERE (turn, model) IN (SELECT turn, model FROM usage WHERE at < ? LIMIT ?)"
 CLAIMS = "DELETE FROM claims WHERE (scope, key) IN (SELECT scope, key FROM claims WHERE expires_at < ? LIMIT ?)"
+DOUBTS = "DELETE FROM doubts WHERE (account, post_id) IN (SELECT account, post_id FROM doubts WHERE until < ? LIMIT ?)"
 PAIRING = (
     "DELETE FROM pairing WHERE (account, user_id) IN"
     " (SELECT account, user_id FROM pairing WHERE approved_at = 0 AND expires_at < ? LIMIT ?)"
@@ -105,6 +106,7 @@ def _aged(keep: Retention) -> tuple[tuple[str, int], ...]:
         (PARTICIPATION, keep.participation_ms),
         (USAGE, keep.usage_ms),
         (CLAIMS, 0),
+        (DOUBTS, 0),
         (PAIRING, 0),
     )
 

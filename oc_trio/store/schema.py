@@ -73,6 +73,13 @@ CONVERSATIONS = (
     "CREATE INDEX usage_at ON usage (at)",
 )
 
+DOUBTS = (
+    """CREATE TABLE doubts (
+        account TEXT NOT NULL, post_id TEXT NOT NULL, text TEXT NOT NULL, until BIGINT NOT NULL,
+        PRIMARY KEY (account, post_id))""",
+    "CREATE INDEX doubts_until ON doubts (until)",
+)
+
 ACCESS = (
     """CREATE TABLE pairing (
         account TEXT NOT NULL, user_id TEXT NOT NULL, name TEXT NOT NULL, code TEXT NOT NULL,

@@ -17,6 +17,7 @@ from oc_trio.store.claims import Claims
 from oc_trio.store.commands import Commands
 from oc_trio.store.context import Context
 from oc_trio.store.cron import Cron
+from oc_trio.store.doubts import Doubts
 from oc_trio.store.engine import Driver, Engine
 from oc_trio.store.explain import PostLife, explain
 from oc_trio.store.inline import InlineEngine
@@ -58,6 +59,7 @@ class Store:
     participation: Participation
     commands: Commands
     claims: Claims
+    doubts: Doubts
     cron: Cron
     usage: UsageRows
     schema: int
@@ -98,6 +100,7 @@ def _store(engine: Engine, schema: int) -> Store:
         participation=Participation(engine),
         commands=Commands(engine),
         claims=Claims(engine),
+        doubts=Doubts(engine),
         cron=Cron(engine),
         usage=UsageRows(engine),
         schema=schema,

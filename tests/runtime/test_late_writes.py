@@ -1,15 +1,21 @@
 """Edits that land after the final text although they were sent before it."""
 
 import json
+from random import Random
+from typing import Never
 
 import httpx
 import trio
 
 from oc_trio.agent.scripted import Pause, Say
-from oc_trio.ids import PostId
+from oc_trio.core.backoff import RetryPolicy
+from oc_trio.ids import PostId, UserId
+from oc_trio.runtime.delivery import Delivery
+from oc_trio.runtime.env import Env
 from oc_trio.runtime.late_writes import LateWrites
 from oc_trio.sandbox.exchange import SandboxRequest, SandboxResponse
 from oc_trio.sandbox.writing import Change
+from oc_trio.telemetry.metrics import Metrics
 from tests.runtime.town import Town
 
 
@@ -83,10 +89,96 @@ async def test_much_later_nothing_is_repaired(town: Town) -> None:
     assert town.answers() != ["one two three four five six"]
 
 
-def test_the_table_is_bounded() -> None:
+async def test_a_late_edit_that_no_event_told_of(town: Town) -> None:
+    """It lands while the websocket is half open: the posts are read once there is a new connection."""
+    await town.start()
+    town.script = [Say("one two three four five six", delay=0.5)]
+    stale = loses_one_edit(town, 20)
+    town.say("@helper count")
+    await town.settled()
+    for connection in town.world.hub.connections():
+        connection.frozen = True
+    await town.until(lambda: town.answers() == stale)
+    await trio.sleep(60)
+    assert town.answers() == ["one two three four five six"]
+
+
+async def test_a_late_edit_while_the_gateway_is_down(town: Town) -> None:
+    """The next start knows which posts are watched, and writes the last text again."""
+    await town.start()
+    town.script = [Say("one two three four five six", delay=0.5)]
+    stale = loses_one_edit(town, 20)
+    town.say("@helper count")
+    await town.settled()
+    await town.crash()
+    await town.until(lambda: town.answers() == stale)
+    await town.start()
+    await trio.sleep(5)
+    assert town.answers() == ["one two three four five six"]
+
+
+async def test_an_edit_of_the_run_that_crashed(town: Town) -> None:
+    """Nobody waited for its answer any more: it lands behind the next run's final text, and is written over."""
+    await town.start()
+    town.script = [Say("one two three four five six", delay=0.5)]
+    stale = loses_one_edit(town, 50)  # sealing takes its 30 s, to no effect
+    town.say("@helper count")
+    await town.until(lambda: stale)
+    await town.crash()
+    town.script = [Say("another answer", delay=0.01)]
+    await town.start()
+    await town.settled()
+    await trio.sleep(60)
+    [answer] = town.ours()
+    texts = [text for _, text in answer.history]
+    assert texts[-3:] == ["another answer", stale[0], "another answer"]
+
+
+async def test_a_late_edit_where_no_events_come(town: Town) -> None:
+    """A gateway that polls reads the posts with every poll."""
+    await town.start({"connection": {"mode": "poll"}})
+    town.script = [Say("one two three four five six", delay=0.5)]
+    stale = loses_one_edit(town, 20)
+    town.say("@helper count")
+    await town.settled()
+    await town.until(lambda: town.answers() == stale)
+    await trio.sleep(20)
+    assert town.answers() == ["one two three four five six"]
+
+
+async def test_a_watched_post_is_deleted(town: Town) -> None:
+    """There is nothing to repair, and it is not read again."""
+    gateway = await town.start({"connection": {"mode": "poll"}})
+    town.script = [Say("one two three four five six", delay=0.5)]
+    loses_one_edit(town, 1000)
+    town.say("@helper count")
+    await town.until(town.ours)
+    await town.settled()
+    [answer] = town.ours()
+    town.delete(answer)
+    await trio.sleep(30)
+    reads = town.calls("GET", f"/posts/{answer.id}")
+    await trio.sleep(60)
+    assert (town.calls("GET", f"/posts/{answer.id}"), town.answers()) == (reads, [])
+    assert gateway.health.account(town.account).is_live
+
+
+async def test_the_table_is_bounded(town: Town) -> None:
     """Posts beyond the bound are forgotten, the oldest first; a post that nobody doubted is not watched."""
-    watched = LateWrites(None, None)  # type: ignore[arg-type]  # neither is asked before a repair
-    watched.settled(PostId("never"), "text")
+    rules = RetryPolicy()
+
+    async def never(*_: object) -> Never:
+        raise AssertionError("nothing is written")
+
+    delivery = Delivery(
+        town.account, UserId("bot"), town.store, Env(town.now_ms, Random(1)), Metrics(), never, never, never, rules
+    )
+    watched = LateWrites(delivery, None)  # type: ignore[arg-type]  # it is not asked before a repair
+    await watched.settled(PostId("never"), "text")
     for number in range(300):
-        watched.doubt(PostId(f"p{number}"))
+        await watched.doubt(PostId(f"p{number}"))
     assert len(watched) == 256
+    again = LateWrites(delivery, None)  # type: ignore[arg-type]
+    await watched.settled(PostId("p299"), "text")
+    await again.recall()
+    assert len(again) == 1

@@ -53,6 +53,12 @@ class Server:
         self.posts[post_id] = text
         self.log.append(f"{trio.current_time():.1f} {verb} {post_id} {text!r}")
 
+    async def doubt(self, post_id: PostId) -> None:
+        self.doubts.append(post_id)
+
+    async def note_settled(self, post_id: PostId, text: str) -> None:
+        self.settled[post_id] = text
+
     async def drafted(self, post_id: PostId | None) -> None:
         self.drafts.append(post_id)
 
@@ -81,8 +87,8 @@ def a_previewer(server: Server, *, rules: PreviewRules = RULES, style: ViewStyle
         split=lambda text: (text,),
         pace=server,
         rules=rules,
-        doubt=server.doubts.append,
-        settled=server.settled.__setitem__,
+        doubt=server.doubt,
+        settled=server.note_settled,
     )
 
 
