@@ -143,17 +143,19 @@ class Delivery:
         """Whether a post of that name was begun, by this run or an earlier one."""
         return await self.store.outbox.get(letter) is not None
 
-    async def receipt(self, post: Post) -> None:
+    async def receipt(self, post: Post) -> bool:
         """A post of ours that the server showed us: it stands, whatever became of the request's answer.
 
-        Live events carry the pending id; over REST there is only the marker.
+        False for a twin: another post stands for the same letter. A request that was held up for longer than the
+        server remembers its key makes one, and nobody can prevent that. Live events carry the pending id; over REST
+        there is only the marker.
         """
         key = post.pending_post_id
         if not key:
             row = await self.store.outbox.get(OutboxId(marker(post.props)))
             key = row.pending_post_id if row is not None and row.account == self.account else ""
-        if key:
-            await self.store.outbox.receipt(self.account, key, post.id, self.env.now_ms())
+        row = await self.store.outbox.receipt(self.account, key, post.id, self.env.now_ms()) if key else None
+        return row is None or row.post_id in (None, post.id)
 
     async def _row(self, letter: Letter) -> OutboxRow:
         row = await self.store.outbox.get(letter.id)
@@ -201,8 +203,10 @@ class Delivery:
         except PayloadError as failure:
             problem = MattermostUnavailable(str(failure), ambiguous=True)  # it did answer: the post may be there
         else:
-            await self.store.outbox.confirm(row.id, post.id, self.env.now_ms())
-            return post.id
+            if await self.store.outbox.confirm(row.id, post.id, self.env.now_ms()):
+                return post.id
+            # The event of an earlier try's post was quicker: that one is the answer, and this one its twin.
+            return await self._standing(row.id) or post.id
         return await self._failed(row, in_doubt, problem)
 
     async def _failed(

@@ -114,7 +114,7 @@ class Inbox:
         known = await kit.store.admission.seen(kit.account, [post.id for post in posts])
         for post in posts:
             if post.user_id == kit.user.id:
-                await kit.delivery.receipt(post)
+                await self._receive(post)
             if post.id in known:
                 continue
             key = f"{kit.account}:{post.id}"
@@ -133,8 +133,15 @@ class Inbox:
 
     async def _posted(self, post: Post, chat_type: ChannelType | None, source: Source) -> None:
         if post.user_id == self.kit.user.id and source is Source.LIVE:
-            await self.kit.delivery.receipt(post)
+            await self._receive(post)
         await self._hand_on(await self.intake.admit(post, chat_type, source))
+
+    async def _receive(self, post: Post) -> None:
+        """One of our own posts came back; one that stands twice is removed."""
+        if not await self.kit.delivery.receipt(post):
+            log.warning("a held-up request made a post twice; removing the second", post=post.id)
+            # Apart from the inbox: it may have to wait for the server.
+            self.desk.nursery.start_soon(self.kit.delivery.delete_quietly, post.id)
 
     async def _hand_on(self, admitted: Admitted | None) -> None:
         if admitted is None:

@@ -324,6 +324,24 @@ async def test_a_receipt_between_two_steps_is_no_error(delivery: Delivery, serve
 
 
 @no_time
+@no_time
+async def test_a_second_post_for_one_letter(delivery: Delivery, server: FakeServer, store: Store) -> None:
+    """A held-up request made another post: the first one that was seen stands, and the other one is told from it."""
+    twin: list[Post] = []
+
+    async def arrives_first(key: str) -> None:
+        twin.append(evolve(server.posts[key], id=PostId("earlier")))
+        assert await delivery.receipt(twin[0])
+
+    server.hook = arrives_first
+    assert await delivery.post(letter()) == "earlier"
+    [post] = server.posts.values()
+    assert not await delivery.receipt(post)
+    assert not await delivery.receipt(evolve(post, pending_post_id=""))
+    assert await delivery.receipt(twin[0])
+    assert (await row(store)).post_id == "earlier"
+
+
 async def test_a_journal_that_fails_is_no_receipt(delivery: Delivery) -> None:
     """A move that the journal refuses for another reason comes out."""
     unknown = OutboxRow(OutboxId("nowhere"), ACCOUNT, TOWN, "", OutboxKind.FINAL, '{"message":"x"}', "bot:x", 1)

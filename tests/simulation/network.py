@@ -134,7 +134,7 @@ class Network:
         if rng.random() < climate.slow:
             up, down = up + rng.uniform(0.0, 4.0), down + rng.uniform(0.0, 6.0)
         # A create that arrives when the server has forgotten its key makes a second post, whatever the sender does.
-        if request.method == "PUT" and rng.random() < climate.late:
+        if (request.method == "PUT" or what == "POST /posts") and rng.random() < climate.late:
             up += rng.uniform(15.0, 50.0)
         return _Trip(what, up, down, "unreachable" if self.is_down else self._mishap(what, request))
 
