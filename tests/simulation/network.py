@@ -27,6 +27,10 @@ _STILL_SAVING = {"id": "api.post.deduplicate_create_post.pending", "message": "p
 _BROKEN = {"id": "api.sandbox.broken.app_error", "message": "broken", "status_code": 500}
 
 
+# A request that a proxy holds up takes at least so long.
+_HELD_SECONDS = 15.0
+
+
 @define(eq=False)
 class _Trip:
     """One request on its way; `uplink` ends early when the sender dies: then it arrives now, or never."""
@@ -63,9 +67,12 @@ class Network:
         self._inner = SandboxTransport(self.world)
 
     def sender_died(self) -> None:
-        """What was on its way arrives at once or never: its connection is reset."""
+        """What was on its way arrives at once or never: its connection is reset. A proxy that holds a request up may
+        notice nothing of that.
+        """
         for trip in self.trips:
-            if not trip.has_arrived:
+            is_held = trip.up >= _HELD_SECONDS and self.rng.random() < 0.5
+            if not (trip.has_arrived or is_held):
                 is_fresh = trio.current_time() - trip.began < 1.0
                 trip.is_lost = not is_fresh or self.rng.random() < 0.5
                 trip.uplink.cancel()
@@ -135,7 +142,7 @@ class Network:
             up, down = up + rng.uniform(0.0, 4.0), down + rng.uniform(0.0, 6.0)
         # A create that arrives when the server has forgotten its key makes a second post, whatever the sender does.
         if (request.method == "PUT" or what == "POST /posts") and rng.random() < climate.late:
-            up += rng.uniform(15.0, 50.0)
+            up += rng.uniform(_HELD_SECONDS, 100.0)
         return _Trip(what, up, down, "unreachable" if self.is_down else self._mishap(what, request))
 
     def _mishap(self, what: str, request: httpx.Request) -> str:
