@@ -23,7 +23,7 @@ from oc_trio.ids import PostId
 STOPPED = "_(stopped)_"
 INTERRUPTED = "_(interrupted, will continue)_"
 _BLANK_LINES = re.compile(r"\A(?:[ \t]*\n)+")
-_SORRY = "Sorry, I could not answer this."
+SORRY = "Sorry, I could not answer this."
 
 
 class Notify(Enum):
@@ -99,7 +99,7 @@ def plan_final(
     assert state.in_flight is None, "settle the write in flight first"
     preview = state.lingers if draft_is_reply else None
     if isinstance(end, Failed):
-        return FreshPosts(prepared(end.for_user.strip() or _SORRY, rules, prefix=False), preview)
+        return FreshPosts(prepared(end.for_user.strip() or SORRY, rules, prefix=False), preview)
     texts, why_none = _texts(clean(end.text), published, rules)
     if end.media or end.buttons:
         return FreshPosts(texts, preview)

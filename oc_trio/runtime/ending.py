@@ -7,7 +7,7 @@ import trio
 from attrs import evolve, frozen
 
 from oc_trio.agent.port import Message, Role
-from oc_trio.core.final_plan import INTERRUPTED, STOPPED, plan_final, sealed_text
+from oc_trio.core.final_plan import INTERRUPTED, SORRY, STOPPED, plan_final, sealed_text
 from oc_trio.core.obligations import ObligationState, OutboxState, Outcome
 from oc_trio.core.preview import Phase, resumed
 from oc_trio.core.turn_events import Failed, Final
@@ -44,6 +44,8 @@ class Ending:
             await kit.store.usage.record(turn.id, kit.account, turn.session, end.usage, kit.env.now_ms())
         else:
             failure = end.for_operator
+            # What people read in place of an answer: without it the next turn would answer this question once more.
+            said = end.for_user.strip() or SORRY
             log.warning("the agent failed", account=kit.account, turn=turn.id, problem=failure)
         plan = plan_final(
             writer.state,
@@ -64,7 +66,9 @@ class Ending:
         text = sealed_text(said if draft else "", notice)
         log.warning("turn hit its time limit", account=self.kit.account, turn=self.attempt.turn.id)
         return await self._decided(
-            Finale(ObligationState.FAILED, (text,), draft or "", reason="the time limit of a turn was reached")
+            Finale(
+                ObligationState.FAILED, (text,), draft or "", reason="the time limit of a turn was reached", said=text
+            )
         )
 
     async def cut_off(self, cut: Cut) -> Outcome | None:

@@ -189,6 +189,21 @@ async def test_an_unknown_tool_ends_nothing(town: Town) -> None:
     assert town.answers() == ["then not"]
 
 
+@pytest.mark.parametrize("end", [Failed("It broke.", "broken"), Failed("", "broken")])
+async def test_a_failure_is_an_answer_too(town: Town, end: Failed) -> None:
+    """The next turn reads what people read, and so does not take the question for an open one."""
+    await town.start()
+    town.script = [end]
+    first = town.say("@helper first")
+    await town.settled()
+    town.script = [Say("the second answer")]
+    town.say("@helper second", root=first)
+    await town.settled()
+    messages = town.stage.requests[-1].messages
+    assert [message.role.value for message in messages] == ["user", "assistant", "user"]
+    assert messages[1].text == town.answers()[0]
+
+
 async def test_history_is_told(town: Town) -> None:
     """The next turn of a conversation knows what was said, the answer included, and its tokens are counted."""
     await town.start()
