@@ -211,7 +211,7 @@ class Inbox:
         if session is None or reacted.user_id == kit.user.id:
             return
         if await self.intake.may_ask(reacted.user_id, reacted.channel_id):
-            session.stop(reason=Cut.STOPPED.value, drop_queue=True)
+            session.stop(reason=Cut.STOPPED.value, drop_queue=True, until=reacted.create_at)
 
     async def _left(self, channel_id: ChannelId) -> None:
         """Nothing can be written there any more."""

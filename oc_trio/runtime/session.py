@@ -82,6 +82,8 @@ class Session:
         self._gather_seconds = gather_seconds
         self._mailbox = Mailbox(self.mailbox)
         self._withdrawn: deque[tuple[Job, str]] = deque()
+        # What ends messages that only the journal has, and why; applied as they are read back.
+        self._unread: list[tuple[Callable[[Job], bool], str]] = []
         self._is_open = True
         self._last_at = 0.0
         self._wake = trio.Event()
@@ -131,9 +133,7 @@ class Session:
         turn = self._turn if any(map(is_meant, self.running)) else None
         found = turn is not None
         if drop_queue:
-            waiting = (*self._mailbox.remove(is_meant), *self._take_steered(is_meant))
-            found = found or bool(waiting)
-            self._withdrawn.extend((job, reason) for job in waiting)
+            found = self._drop(is_meant, reason) or found
         if turn is not None:
             turn.cancel(reason)
         self._wake.set()
@@ -152,8 +152,7 @@ class Session:
             self._rerun(turn, others, Cut.WITHDRAWN)
             gone: tuple[Job, ...] = tuple(mine)
         else:
-            gone = self._mailbox.remove(lambda job: job.trigger == trigger)
-            gone = (*gone, *self._take_steered(lambda job: job.trigger == trigger))
+            gone = self._take(lambda job: job.trigger == trigger)
         self._withdrawn.extend((job, reason) for job in gone)
         self._wake.set()
         return bool(gone)
@@ -162,9 +161,7 @@ class Session:
         """Nothing can be written to a channel any more: end and withdraw what belongs there."""
         if self._turn is not None and any(job.inbound.channel_id == channel_id for job in self.running):
             self._turn.cancel(reason)
-        gone = self._mailbox.remove(lambda job: job.inbound.channel_id == channel_id)
-        gone = (*gone, *self._take_steered(lambda job: job.inbound.channel_id == channel_id))
-        self._withdrawn.extend((job, reason) for job in gone)
+        self._drop(lambda job: job.inbound.channel_id == channel_id, reason)
         self._wake.set()
 
     def replace(self, job: Job) -> bool:
@@ -266,19 +263,35 @@ class Session:
     def _in_hand(self) -> tuple[Job, ...]:
         return (*self.running, *self._turn.steered) if self._turn is not None else ()
 
-    def _take_steered(self, which: Callable[[Job], bool]) -> tuple[Job, ...]:
+    def _take(self, which: Callable[[Job], bool]) -> tuple[Job, ...]:
+        """Take out what waits in memory, to join the running turn or for one of its own."""
+        gone = self._mailbox.remove(which)
         if self._turn is None:
-            return ()
-        gone = tuple(job for job in self._turn.steered if which(job))
-        for job in gone:
+            return gone
+        steered = tuple(job for job in self._turn.steered if which(job))
+        for job in steered:
             self._turn.steered.remove(job)
-        return gone
+        return (*gone, *steered)
+
+    def _drop(self, which: Callable[[Job], bool], reason: str) -> bool:
+        """Withdraw what waits, in memory and in the journal; true if there may have been anything."""
+        gone = self._take(which)
+        self._withdrawn.extend((job, reason) for job in gone)
+        if self._mailbox.has_spilled:
+            self._unread.append((which, reason))
+        return bool(gone) or self._mailbox.has_spilled
 
     async def _read_back(self) -> None:
         before = self._mailbox.spills
         jobs = await self._reload(self.key)
         came_meanwhile = self._mailbox.spills > before
         self._mailbox.has_spilled = False
+        # After the wait: who said stop during it meant these, too.
+        unread, self._unread = self._unread, []
         for job in jobs:
-            self.put(job)
+            reason = next((why for which, why in unread if which(job)), "")
+            if reason:
+                self._withdrawn.append((job, reason))
+            else:
+                self.put(job)
         self._mailbox.has_spilled = self._mailbox.has_spilled or came_meanwhile

@@ -258,6 +258,18 @@ async def test_a_spill_is_read_back(desk: Desk) -> None:
     assert desk.log == [f"{name} answered" for name in "abcd"]
 
 
+async def test_a_stop_reaches_what_spilled(desk: Desk) -> None:
+    """What waits in the journal is withdrawn as it is read back; what was said after the stop is answered."""
+    session = a_session(desk, Small)
+    jobs = [a_job(name) for name in "abcde"]
+    jobs = [evolve(job, inbound=evolve(job.inbound, create_at=at)) for at, job in enumerate(jobs, 1)]
+    desk.journal = jobs[2:]
+    await play(
+        session, lambda: put_all(session, jobs), 1, lambda: session.stop(reason="stopped", drop_queue=True, until=4)
+    )
+    assert desk.log == ["a stopped", "b withdrawn: stopped", "c+d withdrawn: stopped", "e answered"]
+
+
 async def test_a_channel_that_is_left(desk: Desk) -> None:
     """Only what belongs to that channel ends."""
     session = a_session(desk)
