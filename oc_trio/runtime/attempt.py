@@ -21,8 +21,8 @@ from oc_trio.ids import OutboxId, PostId
 from oc_trio.runtime import transcript
 from oc_trio.runtime.agents import SessionSettings
 from oc_trio.runtime.blocks import BlockWriter
-from oc_trio.runtime.delivery import Letter
 from oc_trio.runtime.kit import AccountKit
+from oc_trio.runtime.letters import Letter
 from oc_trio.runtime.previewer import Previewer
 from oc_trio.runtime.session import Running
 from oc_trio.runtime.slots import TaskSlot

@@ -17,9 +17,9 @@ from oc_trio.errors import MattermostError, MattermostRejected
 from oc_trio.ids import ChannelId, OutboxId, PostId
 from oc_trio.mattermost.audit import Behind, run_audit
 from oc_trio.mattermost.catchup import CaughtUp, catch_up
-from oc_trio.runtime.delivery import Letter
 from oc_trio.runtime.inbox import SKEW_MS, Inbox
 from oc_trio.runtime.kit import AccountKit
+from oc_trio.runtime.letters import Letter
 from oc_trio.runtime.slots import TaskSlot
 from oc_trio.telemetry.log import get_logger
 

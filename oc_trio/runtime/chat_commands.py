@@ -31,10 +31,10 @@ from oc_trio.errors import MattermostRejected
 from oc_trio.ids import OutboxId, SessionKey
 from oc_trio.runtime.agents import SessionSettings
 from oc_trio.runtime.cuts import Cut
-from oc_trio.runtime.delivery import Letter
 from oc_trio.runtime.dispatch import Dispatcher
 from oc_trio.runtime.finale import not_delivered
 from oc_trio.runtime.kit import AccountKit
+from oc_trio.runtime.letters import Letter
 from oc_trio.telemetry.log import get_logger
 
 log = get_logger(part="commands")

@@ -11,7 +11,7 @@ from oc_trio.core.questions import read_question
 from oc_trio.errors import MattermostError
 from oc_trio.ids import OutboxId
 from oc_trio.runtime.buttons import ButtonMaker
-from oc_trio.runtime.delivery import Letter
+from oc_trio.runtime.letters import Letter
 from oc_trio.runtime.questions import ASK_SECONDS, NO_ANSWER, Place, QuestionDesk
 
 ASK = ToolSpec(

@@ -4,27 +4,26 @@ Owns the outbox's life and the retries that keep the idempotency key. What is sa
 A row's id is its owner's choice: the same id always means the same post, before and after a restart.
 """
 
-import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable
 
 import trio
-from attrs import evolve, field, frozen
+from attrs import evolve, frozen
 
-from oc_trio.core.backoff import RetryPolicy, no_sooner_than
+from oc_trio.core.backoff import RetryPolicy
 from oc_trio.core.entities import NewPost
 from oc_trio.core.events import Post
 from oc_trio.core.obligations import OutboxKind, OutboxRow, OutboxState
 from oc_trio.core.ratelimit import Lane
 from oc_trio.errors import MattermostRejected, MattermostUnavailable, PayloadError, StoreError
-from oc_trio.ids import AccountId, ChannelId, FileId, OutboxId, PostId, TurnId, UserId
+from oc_trio.ids import AccountId, ChannelId, OutboxId, PostId, UserId
 from oc_trio.mattermost.sender import marker
 from oc_trio.runtime.env import Env
+from oc_trio.runtime.letters import Letter, post_of, post_of_row, row_of
+from oc_trio.runtime.tries import Tries
 from oc_trio.store.store import Store
 from oc_trio.telemetry.log import get_logger
 from oc_trio.telemetry.metrics import Metrics
 
-MARKER = "oc_trio"
 EDIT_SECONDS = 20.0
 # A refused token is replaced by people: nothing is lost meanwhile, and nothing is gained by asking every second.
 AUTH_SECONDS = 15.0
@@ -40,25 +39,6 @@ async def _no_direct(user_id: UserId) -> ChannelId:
 
 # Sends `new` once and for all under its pending id; True where an earlier try may have been applied.
 SendSurely = Callable[[NewPost, Lane, bool], Awaitable[Post]]
-
-
-@frozen
-class Letter:
-    """A post to be delivered: `id` names it for good; `root_id` is empty for the channel itself.
-
-    `to_user` is given instead of `channel_id` where the direct channel is still to be opened.
-    """
-
-    id: OutboxId
-    channel_id: ChannelId
-    message: str
-    kind: OutboxKind
-    root_id: str = ""
-    turn: TurnId | None = None
-    seq: int = 0
-    props: Mapping[str, Any] = field(factory=dict, hash=False)
-    file_ids: tuple[FileId, ...] = ()
-    to_user: str = ""
 
 
 @frozen(eq=False)
@@ -78,22 +58,24 @@ class Delivery:
 
     async def queue(self, letters: Iterable[Letter]) -> None:
         """Make letters durable, all or none; who sends them calls `post` or `post_until_done`, or a later start."""
-        await self.store.outbox.put([self._new_row(letter) for letter in letters])
+        await self.store.outbox.put(
+            [row_of(letter, self.account, self.bot_id, self.env.now_ms()) for letter in letters]
+        )
 
     async def post(self, letter: Letter) -> PostId:
         """Write `letter` once. Raises MattermostUnavailable (the row waits; ask again), MattermostRejected (dead)."""
         row = await self._row(letter)
-        return await self._send(row, _new_post(letter, row))
+        return await self._send(row, post_of(letter, row))
 
     async def post_until_done(self, letter: Letter) -> PostId:
         """As `post`, for as long as it takes: the server being away only delays an answer. Ends by cancellation."""
-        attempt = 0
+        tries = self.tries(letter.id)
         while True:
             try:
                 return await self.post(letter)
             except MattermostUnavailable as problem:
-                attempt += 1
-                await self._pause(attempt, problem, letter.id)
+                tries.failed(problem)
+                await tries.pause(problem)
 
     async def edit_draft(self, post_id: PostId, message: str) -> None:
         """Show a draft's newest text, once: the next edit makes good for a failed one."""
@@ -119,25 +101,43 @@ class Delivery:
 
     async def resume(self, row: OutboxRow) -> PostId | None:
         """Finish a row that an earlier run left queued or in flight; None if the server refuses it for good."""
-        body = json.loads(row.body)
-        new = NewPost(
-            ChannelId(row.channel_id),
-            body["message"],
-            row.root_id,
-            row.pending_post_id,
-            body.get("props", {}),
-            tuple(FileId(file_id) for file_id in body.get("file_ids", ())),
-        )
-        attempt = 0
+        tries = self.tries(row.id)
         while True:
             try:
-                return await self._send(row, new)
+                return await self._send(row, post_of_row(row))
             except MattermostRejected:
                 return None
             except MattermostUnavailable as problem:
-                attempt += 1
-                await self._pause(attempt, problem, row.id)
+                tries.failed(problem)
+                await tries.pause(problem)
                 row = await self.store.outbox.get(row.id) or row
+
+    async def withdraw(self, letter: OutboxId) -> None:
+        """Undo a post that is not wanted any more: never sent it is dropped, perhaps sent it is found and removed."""
+        row = await self.store.outbox.get(letter)
+        if row is not None and row.state is OutboxState.QUEUED:
+            await self.store.outbox.dead(row.id, "it is not wanted any more", self.env.now_ms())
+        elif row is not None and row.state is OutboxState.SENDING:
+            post_id = await self.resume(row)
+            if post_id is not None:
+                await self.delete_quietly(post_id)
+
+    async def give_up(self, letter: OutboxId, why: str) -> str:
+        """Send a letter no more; returns why, an earlier run's reason where that gave it up."""
+        row = await self.store.outbox.get(letter)
+        if row is not None and row.state in (OutboxState.QUEUED, OutboxState.SENDING):
+            log.warning("gave a post up", account=self.account, outbox=letter, problem=why)
+            await self.store.outbox.dead(letter, why, self.env.now_ms())
+        return (row.error if row is not None and row.state is OutboxState.DEAD else "") or why
+
+    async def standing(self, letter: OutboxId) -> PostId | None:
+        """The post that stands for a letter."""
+        row = await self.store.outbox.get(letter)
+        return row.post_id if row is not None and row.state is OutboxState.CONFIRMED else None
+
+    def tries(self, what: str) -> Tries:
+        """The count of a write's tries, and the pauses between them."""
+        return Tries(what, self.account, self.retries, self.env, self.metrics)
 
     async def knows(self, letter: OutboxId) -> bool:
         """Whether a post of that name was begun, by this run or an earlier one."""
@@ -160,26 +160,9 @@ class Delivery:
     async def _row(self, letter: Letter) -> OutboxRow:
         row = await self.store.outbox.get(letter.id)
         if row is None:
-            row = self._new_row(letter)
+            row = row_of(letter, self.account, self.bot_id, self.env.now_ms())
             await self.store.outbox.put([row])
         return row
-
-    def _new_row(self, letter: Letter) -> OutboxRow:
-        marked = {**letter.props, MARKER: {"k": letter.id}}
-        body = {"message": letter.message, "props": marked, "file_ids": list(letter.file_ids)}
-        return OutboxRow(
-            id=letter.id,
-            account=self.account,
-            channel_id=letter.channel_id,
-            root_id=letter.root_id,
-            kind=letter.kind,
-            body=json.dumps(body, ensure_ascii=False, separators=(",", ":")),
-            pending_post_id=f"{self.bot_id}:{letter.id}",
-            created_at=self.env.now_ms(),
-            turn=letter.turn,
-            seq=letter.seq,
-            to_user=letter.to_user,
-        )
 
     async def _send(self, row: OutboxRow, new: NewPost) -> PostId:
         if row.state is OutboxState.CONFIRMED and row.post_id is not None:
@@ -206,7 +189,7 @@ class Delivery:
             if await self.store.outbox.confirm(row.id, post.id, self.env.now_ms()):
                 return post.id
             # The event of an earlier try's post was quicker: that one is the answer, and this one its twin.
-            return await self._standing(row.id) or post.id
+            return await self.standing(row.id) or post.id
         return await self._failed(row, in_doubt, problem)
 
     async def _failed(
@@ -219,7 +202,7 @@ class Delivery:
             standing = await self._move(row.id, outbox.dead(row.id, str(problem), self.env.now_ms()))
         elif problem.ambiguous or in_doubt:
             self.metrics.outbox_ambiguous.labels(self.account).inc()
-            standing = await self._standing(row.id)
+            standing = await self.standing(row.id)
         else:
             standing = await self._move(row.id, outbox.requeue(row.id, str(problem)))
         if standing is None:
@@ -251,17 +234,13 @@ class Delivery:
             refused = problem
         else:
             return None
-        standing = await self._standing(row)
+        standing = await self.standing(row)
         if standing is None:
             raise refused
         return standing
 
-    async def _standing(self, row: OutboxId) -> PostId | None:
-        now = await self.store.outbox.get(row)
-        return now.post_id if now is not None and now.state is OutboxState.CONFIRMED else None
-
     async def _until_done(self, what: PostId, write: Callable[[], Awaitable[object]]) -> None:
-        attempt = faults = 0
+        tries = self.tries(what)
         while True:
             problem: MattermostRejected | MattermostUnavailable
             try:
@@ -276,25 +255,10 @@ class Delivery:
                 problem = MattermostUnavailable(str(failure) or f"not done within {EDIT_SECONDS:g} s")
             if isinstance(problem, MattermostRejected):
                 raise problem
-            # An answer that says 500 is about this post; a server that is away says something else, or nothing.
-            faults = faults + 1 if problem.status == 500 else 0
-            if faults >= MOST_FAULTS:
-                raise MattermostRejected(f"failed {faults} times: {problem}", status=500, code=problem.code)
-            attempt += 1
-            await self._pause(attempt, problem, what)
-
-    async def _pause(self, attempt: int, problem: MattermostUnavailable, what: str) -> None:
-        seconds = no_sooner_than(self.retries.delay(attempt - 1, self.env.random.random()), problem.retry_after)
-        why = str(problem.status or "no answer")
-        self.metrics.rest_retries.labels(self.account, why).inc()
-        log.info("will try again", account=self.account, what=what, seconds=round(seconds, 1), problem=str(problem))
-        await trio.sleep(seconds)
-
-
-def _new_post(letter: Letter, row: OutboxRow) -> NewPost:
-    """The text may have grown since the row was made (a draft); the key stays."""
-    props, where = json.loads(row.body)["props"], letter.channel_id or ChannelId(row.channel_id)
-    return NewPost(where, letter.message, letter.root_id, row.pending_post_id, props, letter.file_ids)
+            tries.failed(problem)
+            if tries.faults >= MOST_FAULTS:
+                raise MattermostRejected(f"failed {tries.faults} times: {problem}", status=500, code=problem.code)
+            await tries.pause(problem)
 
 
 def _unless_final(refusal: MattermostRejected) -> MattermostRejected | MattermostUnavailable:

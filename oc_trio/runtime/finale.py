@@ -17,7 +17,9 @@ from oc_trio.core.turn_events import Final, Media
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import ChannelId, FileId, OutboxId, PostId, TurnId
 from oc_trio.mattermost.sender import WAS_DELETED
-from oc_trio.runtime.delivery import Delivery, Letter
+from oc_trio.runtime.delivery import Delivery
+from oc_trio.runtime.letters import Letter
+from oc_trio.runtime.stand_ins import send_or_say
 
 MOST_FILES = 10  # Mattermost refuses an eleventh in one post
 _CHOOSE = "Please choose:"
@@ -120,7 +122,11 @@ async def perform(
             posts.append(PostId(finale.edit))
         uploaded = await upload(address.channel_id, finale.media) if finale.media else Uploaded()
         for letter in _letters(finale, address, uploaded, is_edited=is_edited):
-            posts.append(await delivery.post_until_done(letter))  # noqa: PERF401 - what is out counts on a refusal
+            sent = await send_or_say(delivery, letter, _stand_in(address))
+            posts.append(sent.post_id)
+            if sent.problem:
+                # The preview stays here, too; what would follow makes no sense without this part.
+                return Outcome(ObligationState.FAILED, tuple(posts), f"not delivered: {sent.problem}")
     except MattermostRejected as refusal:
         # The preview is kept: it may be all that people ever get to read.
         return not_delivered(refusal, *posts)
@@ -169,6 +175,17 @@ def _letters(finale: Finale, address: Address, uploaded: Uploaded, *, is_edited:
             for at, group in more
         ),
     ]
+
+
+def _stand_in(address: Address) -> Letter:
+    return Letter(
+        OutboxId(f"{address.turn}.u"),
+        address.channel_id,
+        "⚠️ The answer could not be posted here: the server does not take it. The log of the gateway says why.",
+        OutboxKind.NOTICE,
+        address.root_id,
+        address.turn,
+    )
 
 
 def _with_problems(texts: tuple[str, ...], problems: tuple[str, ...]) -> tuple[str, ...]:

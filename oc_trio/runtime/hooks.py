@@ -24,9 +24,9 @@ from oc_trio.errors import CallbackRefused, MattermostError, MattermostRejected,
 from oc_trio.ids import AccountId, AgentId, OutboxId, PostId, SessionKey, UserId
 from oc_trio.runtime.agents import SessionSettings
 from oc_trio.runtime.buttons import ButtonMaker
-from oc_trio.runtime.delivery import Letter
 from oc_trio.runtime.finale import Uploaded
 from oc_trio.runtime.front import ADMIT_SECONDS, Front, Visit
+from oc_trio.runtime.letters import Letter
 from oc_trio.store.admission import CONTEXT, Admission
 from oc_trio.store.sessions import SessionRow
 from oc_trio.telemetry.log import get_logger

@@ -17,9 +17,9 @@ from oc_trio.core.obligations import Obligation, OutboxKind, Source, delivered
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import ChannelId, OutboxId, SessionKey
 from oc_trio.runtime.buttons import ButtonMaker
-from oc_trio.runtime.delivery import Letter
 from oc_trio.runtime.finale import not_delivered
 from oc_trio.runtime.front import Front, Visit, once
+from oc_trio.runtime.letters import Letter
 from oc_trio.telemetry.log import get_logger
 
 log = get_logger(part="models")

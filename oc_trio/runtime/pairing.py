@@ -9,8 +9,8 @@ from oc_trio.core.obligations import OutboxKind
 from oc_trio.core.pairing import PairingPolicy, new_code, reply_text
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import OutboxId
-from oc_trio.runtime.delivery import Letter
 from oc_trio.runtime.kit import AccountKit
+from oc_trio.runtime.letters import Letter
 from oc_trio.telemetry.log import get_logger
 
 log = get_logger(part="pairing")

@@ -12,7 +12,8 @@ from attrs import define, field, frozen
 from oc_trio.core.obligations import OutboxKind
 from oc_trio.errors import MattermostRejected, MattermostUnavailable
 from oc_trio.ids import OutboxId, PostId
-from oc_trio.runtime.delivery import Delivery, Letter
+from oc_trio.runtime.delivery import Delivery
+from oc_trio.runtime.letters import Letter
 from oc_trio.runtime.outbound import Parcel
 
 # Beyond this something sends in a loop: the sender is told instead of the journal filled.

@@ -21,8 +21,8 @@ from oc_trio.core.turn_events import Button
 from oc_trio.errors import MattermostError
 from oc_trio.ids import ChannelId, OutboxId, PostId, SessionKey
 from oc_trio.runtime.buttons import LIFETIME_MS, ButtonMaker
-from oc_trio.runtime.delivery import MARKER, Letter
 from oc_trio.runtime.front import Front
+from oc_trio.runtime.letters import MARKER, Letter
 from oc_trio.telemetry.log import get_logger
 
 log = get_logger(part="questions")

@@ -18,7 +18,7 @@ from oc_trio.runtime.cuts import Cut
 from oc_trio.runtime.inbox import Inbox
 from oc_trio.runtime.kit import AccountKit
 from oc_trio.runtime.queue import Job
-from oc_trio.runtime.turn import discard, end_orphan
+from oc_trio.runtime.turn import end_orphan
 from oc_trio.telemetry.log import get_logger
 
 _LOOKS_AT_ONCE = 8
@@ -125,7 +125,7 @@ class Recovery:
     async def _settle(self, row: OutboxRow) -> None:
         """A post of a turn that has ended is nobody's answer; any other is still to be delivered."""
         if row.turn is not None:
-            await discard(self.kit, row)
+            await self.kit.delivery.withdraw(row.id)
         else:
             await self.kit.delivery.resume(row)
 

@@ -10,16 +10,16 @@ import trio
 from attrs import frozen
 
 from oc_trio.core.final_plan import STOPPED, sealed_text
-from oc_trio.core.obligations import ObligationState, OutboxKind, OutboxRow, OutboxState, Outcome, cancelled, failed
+from oc_trio.core.obligations import ObligationState, OutboxKind, Outcome, cancelled, failed
 from oc_trio.core.turn_events import Failed, Final
 from oc_trio.errors import MattermostError, MattermostRejected
 from oc_trio.ids import OutboxId, TurnId
 from oc_trio.runtime.attempt import Attempt, TimeIsUp, draft_state
 from oc_trio.runtime.cuts import CROWDED_OUT, Cut
-from oc_trio.runtime.delivery import Letter
 from oc_trio.runtime.ending import Ending
 from oc_trio.runtime.finale import Finale
 from oc_trio.runtime.kit import AccountKit
+from oc_trio.runtime.letters import Letter
 from oc_trio.runtime.queue import Batch, Job
 from oc_trio.runtime.session import Running
 from oc_trio.store.turns import Turn
@@ -133,7 +133,7 @@ async def end_orphan(kit: AccountKit, turn: Turn, reason: str) -> bool:
         if obligation is not None and obligation.state is ObligationState.OPEN:
             return False
     for row in await kit.store.outbox.of_turn(turn.id):
-        await discard(kit, row)
+        await kit.delivery.withdraw(row.id)
     draft = (await draft_state(kit, turn)).post_id
     if draft is not None:
         try:
@@ -146,16 +146,6 @@ async def end_orphan(kit: AccountKit, turn: Turn, reason: str) -> bool:
     await kit.store.transcripts.drop_turn(turn.id)
     await kit.store.turns.end(turn.id, cancelled(reason), kit.env.now_ms())
     return True
-
-
-async def discard(kit: AccountKit, row: OutboxRow) -> None:
-    """Undo a post whose turn has ended without it: never sent it is dropped, perhaps sent it is found and removed."""
-    if row.state is OutboxState.QUEUED:
-        await kit.store.outbox.dead(row.id, "its turn has ended", kit.env.now_ms())
-    elif row.state is OutboxState.SENDING:
-        post_id = await kit.delivery.resume(row)
-        if post_id is not None:
-            await kit.delivery.delete_quietly(post_id)
 
 
 async def _say_crowded_out(kit: AccountKit, jobs: Sequence[Job]) -> Outcome:

@@ -19,8 +19,9 @@ from oc_trio.core.obligations import OutboxKind, OutboxRow, OutboxState
 from oc_trio.core.ratelimit import Lane
 from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable, PayloadError, StoreError
 from oc_trio.ids import AccountId, ChannelId, FileId, OutboxId, PostId, TurnId, UserId
-from oc_trio.runtime.delivery import AUTH_SECONDS, EDIT_SECONDS, MOST_FAULTS, Delivery, Letter
+from oc_trio.runtime.delivery import AUTH_SECONDS, EDIT_SECONDS, MOST_FAULTS, Delivery
 from oc_trio.runtime.env import Env
+from oc_trio.runtime.letters import Letter
 from oc_trio.store.store import Store, open_store
 from oc_trio.telemetry.metrics import Metrics
 from tests.runtime.conftest import run_in_no_time

@@ -1,21 +1,26 @@
 """The decided end of a turn: a value that survives a restart, and a delivery that can be repeated."""
 
 from collections.abc import Callable, Sequence
+from random import Random
 from typing import Any
 
 import pytest
 import trio
 from attrs import define, evolve, field
 
+from oc_trio.core.backoff import RetryPolicy
 from oc_trio.core.chunking import SERVER_LIMIT
 from oc_trio.core.final_plan import EditInPlace, FreshPosts, NothingVisible
 from oc_trio.core.obligations import ObligationState, OutboxKind, Outcome
 from oc_trio.core.turn_events import Media
 from oc_trio.errors import MattermostRejected
-from oc_trio.ids import ChannelId, FileId, OutboxId, PostId, TurnId
+from oc_trio.ids import AccountId, ChannelId, FileId, OutboxId, PostId, TurnId
 from oc_trio.mattermost.sender import WAS_DELETED
-from oc_trio.runtime.delivery import Letter
+from oc_trio.runtime.env import Env
 from oc_trio.runtime.finale import Address, Finale, Uploaded, finale_of, not_delivered, perform
+from oc_trio.runtime.letters import Letter
+from oc_trio.runtime.tries import Tries
+from oc_trio.telemetry.metrics import Metrics
 
 HERE = Address(TurnId("t"), ChannelId("c"), "root")
 DELIVERED, FAILED, CANCELLED = ObligationState.DELIVERED, ObligationState.FAILED, ObligationState.CANCELLED
@@ -31,7 +36,7 @@ class Out:
     log: list[str] = field(factory=list)
     letters: list[Letter] = field(factory=list)
 
-    async def post_until_done(self, letter: Letter) -> PostId:
+    async def post(self, letter: Letter) -> PostId:
         await trio.lowlevel.checkpoint()
         self._may("post")
         self.letters.append(letter)
@@ -49,6 +54,19 @@ class Out:
 
     async def knows(self, letter: OutboxId) -> bool:
         return letter in self.known
+
+    async def standing(self, letter: OutboxId) -> PostId | None:
+        return PostId(f"post-{letter}") if letter in self.known else None
+
+    async def withdraw(self, letter: OutboxId) -> None:
+        self.log.append(f"withdraw {letter}")
+
+    async def give_up(self, letter: OutboxId, why: str) -> str:
+        self.log.append(f"give up {letter}")
+        return why
+
+    def tries(self, what: str) -> Tries:
+        return Tries(what, AccountId("a"), RetryPolicy(), Env(lambda: 0, Random(1)), Metrics())
 
     def _may(self, verb: str) -> None:
         if verb in self.refuses:
