@@ -23,6 +23,9 @@ from oc_trio.runtime.letters import Letter
 from oc_trio.runtime.slots import TaskSlot
 from oc_trio.telemetry.log import get_logger
 
+# With polling there are no events at all, and a short interval is no reason to read every question each time.
+_LOOK_PAUSE = 15.0
+
 log = get_logger(part="catchup")
 
 
@@ -37,6 +40,8 @@ class CatchUp:
     _second: TaskSlot = field(init=False)
     _policy: CatchUpPolicy = field(init=False)
     _audited: dict[ChannelId, int] = field(init=False, factory=dict)
+    # When unanswered messages were last looked at; None until the first connection, since a start does so itself.
+    _looked_at: float | None = field(init=False, default=None)
     # Channels whose first mark was set in this run: the overlap must not reach behind it.
     _began: dict[ChannelId, int] = field(init=False, factory=dict)
 
@@ -53,17 +58,18 @@ class CatchUp:
         """The first pass, with live events held back behind it."""
         kit = self.kit
         kit.metrics.resumes.labels(kit.account, "resumed" if resumed else "fresh").inc()
-        await self.poll(resumed)
-        if self.settings.enabled and self.settings.second_pass > 0:
-            await self._second.start(self._again, replacing="a newer connection")
-
-    async def poll(self, resumed: bool) -> None:
-        """One pass: without a websocket the poller's hook, whose next poll is soon enough as a second pass."""
         if self.settings.enabled:
             await self._pass()
         if not resumed:
-            # Beside the pass: a repair may have to wait for the server.
-            self.nursery.start_soon(self.kit.late.look)
+            await self._look(0.0)
+        if self.settings.enabled and self.settings.second_pass > 0:
+            await self._second.start(self._again, replacing="a newer connection")
+
+    async def poll(self, _resumed: bool) -> None:
+        """One pass: without a websocket the poller's hook, whose next poll is soon enough as a second pass."""
+        if self.settings.enabled:
+            await self._pass()
+        await self._look(_LOOK_PAUSE)
 
     async def audit(self, interval: float, on_loss: Callable[[], Awaitable[None]]) -> None:
         """Every `interval` seconds: is there a post that no event told us of? Then `on_loss`, after reading it."""
@@ -87,6 +93,18 @@ class CatchUp:
             except MattermostError as problem:
                 # The connection meets the same, and says so to people; what was not looked at is looked at next time.
                 log.info("the audit failed", account=self.kit.account, problem=str(problem))
+
+    async def _look(self, pause: float) -> None:
+        """Edits and deletions of which no event told: of our answers, and of what is still to be answered."""
+        # Beside the pass: a repair may have to wait for the server.
+        self.nursery.start_soon(self.kit.late.look)
+        now = trio.current_time()
+        if self._looked_at is not None and now >= self._looked_at + pause:
+            await self.inbox.look_again()
+            now = trio.current_time()
+        elif self._looked_at is not None:
+            return
+        self._looked_at = now
 
     async def _again(self) -> None:
         """A read replica may have hidden the newest posts from the first pass."""

@@ -33,6 +33,7 @@ from oc_trio.runtime.intake import Admitted, Intake
 from oc_trio.runtime.kit import AccountKit
 from oc_trio.runtime.queue import Job
 from oc_trio.runtime.reactions import note_reaction
+from oc_trio.runtime.second_look import changes
 from oc_trio.runtime.strikes import Strikes
 from oc_trio.telemetry.log import get_logger
 
@@ -174,10 +175,26 @@ class Inbox:
         message = await self.intake.reworded(post, obligation)
         if message.text == InboundMessage.from_json(obligation.payload).text:
             return  # a pin, a preview or a reaction: the words are the same
-        await kit.store.obligations.revise(obligation.id, message.to_json())
+        await self._reads_now(obligation, message)
+
+    async def _reads_now(self, obligation: Obligation, message: InboundMessage) -> None:
+        """An unanswered message has other words: they are the ones to be answered."""
+        await self.kit.store.obligations.revise(obligation.id, message.to_json())
         session = self.dispatcher.get(message.session)
         if session is not None:
             session.replace(Job(obligation, message))
+
+    async def look_again(self) -> None:
+        """Carry out what happened to unanswered messages while no event could tell."""
+        kit = self.kit
+        obligations = await kit.store.obligations.open_for(kit.account)
+        found = await changes(self.intake, obligations)
+        for obligation in obligations:
+            change = found.get(obligation.id)
+            if isinstance(change, InboundMessage):
+                await self._reads_now(obligation, change)
+            elif change is not None and not self.dispatcher.cancel_trigger(obligation.trigger, reason=change.value):
+                await kit.store.obligations.close([obligation.id], cancelled(change.value), kit.env.now_ms())
 
     async def _newest(self, post: Post) -> Post:
         """What a post says now: a resumed connection tells old edits again, and a replica may lag behind the event."""

@@ -7,23 +7,19 @@ a message that was deleted meanwhile is not answered.
 from collections.abc import Sequence
 
 import trio
-from attrs import frozen
+from attrs import evolve, frozen
 
 from oc_trio.core.chat_commands import parse_command
-from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.obligations import Obligation, OutboxRow, cancelled, failed
-from oc_trio.errors import MattermostError, MattermostRejected
-from oc_trio.ids import ObligationId, PostId, SessionKey, TurnId
+from oc_trio.ids import SessionKey, TurnId
 from oc_trio.runtime.cuts import Cut
 from oc_trio.runtime.inbox import Inbox
 from oc_trio.runtime.kit import AccountKit
 from oc_trio.runtime.queue import Job
+from oc_trio.runtime.second_look import changes, message_of
 from oc_trio.runtime.turn import end_orphan
 from oc_trio.telemetry.log import get_logger
 
-_LOOKS_AT_ONCE = 8
-# The start goes on without what a slow server has not told by then.
-LOOK_SECONDS = 30.0
 # Posts in flight are found or sent before anything new is said; what takes longer goes on beside it.
 SETTLE_SECONDS = 10.0
 
@@ -76,36 +72,29 @@ class Recovery:
         found = [
             item for item in await self.kit.store.obligations.open_for(self.kit.account) if item.session == session
         ]
-        return [Job(item, message) for item in found if (message := _message(item)) and not message.command]
+        return [Job(item, message) for item in found if (message := message_of(item)) and not message.command]
 
     async def _still_wanted(self, obligations: Sequence[Obligation]) -> list[Obligation]:
-        """Those whose message still stands; no event tells what was deleted while nobody listened."""
-        gone: dict[ObligationId, str] = {}
-        limit = trio.CapacityLimiter(_LOOKS_AT_ONCE)
-
-        async def look(obligation: Obligation, post_id: PostId) -> None:
-            async with limit:
-                try:
-                    await self.kit.api.posts.get(post_id)
-                except MattermostRejected as refusal:
-                    if refusal.status in (403, 404):
-                        gone[obligation.id] = (Cut.DELETED if refusal.status == 404 else Cut.REMOVED).value
-                except MattermostError:
-                    return  # better answered in vain than not at all
-
-        with trio.move_on_after(LOOK_SECONDS):
-            async with trio.open_nursery() as nursery:
-                for obligation in obligations:
-                    message = _message(obligation)
-                    if message is not None and message.post_id:
-                        nursery.start_soon(look, obligation, PostId(message.post_id))
-        for obligation_id, reason in gone.items():
-            await self.kit.store.obligations.close([obligation_id], cancelled(reason), self.kit.env.now_ms())
-            log.info("not answered after the restart", account=self.kit.account, reason=reason)
-        return [obligation for obligation in obligations if obligation.id not in gone]
+        """Those whose message still stands, with the words that it has now."""
+        kit, wanted = self.kit, list[Obligation]()
+        found = await changes(self.inbox.intake, obligations)
+        for obligation in obligations:
+            change = found.get(obligation.id)
+            if isinstance(change, Cut):
+                await kit.store.obligations.close([obligation.id], cancelled(change.value), kit.env.now_ms())
+                log.info("not answered after the restart", account=kit.account, reason=change.value)
+                continue
+            if change is not None:
+                obligation = evolve(obligation, payload=change.to_json())
+                await kit.store.obligations.revise(obligation.id, obligation.payload)
+                turn = await kit.store.turns.get(obligation.turn) if obligation.turn else None
+                if turn is not None and not turn.final:
+                    await kit.store.transcripts.drop_turn(turn.id)  # it answered other words
+            wanted.append(obligation)
+        return wanted
 
     async def _resubmit(self, obligation: Obligation) -> None:
-        message = _message(obligation)
+        message = message_of(obligation)
         if message is None:
             reason = "its record can't be read"
             await self.kit.store.obligations.close([obligation.id], failed(reason), self.kit.env.now_ms())
@@ -128,10 +117,3 @@ class Recovery:
             await self.kit.delivery.withdraw(row.id)
         else:
             await self.kit.delivery.resume(row)
-
-
-def _message(obligation: Obligation) -> InboundMessage | None:
-    try:
-        return InboundMessage.from_json(obligation.payload)
-    except (ValueError, KeyError, TypeError):
-        return None

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 import trio
+import trio.lowlevel
 
 from oc_trio.agent.scripted import Pause, Say
 from oc_trio.core.final_plan import INTERRUPTED, STOPPED
@@ -138,6 +139,44 @@ async def test_the_message_is_deleted_in_a_thread(town: Town) -> None:
     assert town.answers()[0].endswith(STOPPED)
     assert await town.state(asked) == "cancelled: the message was deleted"
     await usable(town, root)
+
+
+LONGER = Say("one two " * 400, delay=0.2)
+
+
+def half_open(town: Town) -> None:
+    """The events of the next half minute are lost; then there is a new connection."""
+    [connection] = [each for each in town.world.hub.connections() if each.live]
+    connection.frozen = True
+
+
+async def test_a_deletion_that_no_event_told_of(town: Town) -> None:
+    """What is being answered is looked at again once there is a new connection."""
+    await town.start()
+    root = town.say("a thread")
+    asked = town.say("@helper count", root=root)
+    town.script = [LONGER]
+    await town.until(town.answers)
+    half_open(town)
+    town.delete(asked)
+    await town.settled()
+    assert town.answers()[0].endswith(STOPPED)
+    assert await town.state(asked) == "cancelled: the message was deleted"
+
+
+@pytest.mark.parametrize("mode", ["websocket", "poll"])
+async def test_an_edit_that_no_event_told_of(town: Town, mode: str) -> None:
+    """The answer begins again, to the new words."""
+    await town.start({"connection": {"mode": mode}})
+    asked = town.say("@helper count")
+    town.script = lambda request: [Say("backwards") if "back" in request.messages[-1].text else LONGER]
+    await town.until(town.answers)
+    if mode == "websocket":
+        half_open(town)
+    town.edit(asked, "@helper count back")
+    await town.settled()
+    assert town.answers() == ["backwards"]
+    assert (len(town.stage.requests), await town.state(asked)) == (2, "delivered")
 
 
 async def test_the_root_of_the_thread_is_deleted(town: Town) -> None:

@@ -6,6 +6,7 @@ import trio
 from oc_trio.agent.scripted import Pause, Say
 from oc_trio.core.final_plan import STOPPED
 from oc_trio.core.obligations import delivered
+from oc_trio.core.turn_events import ToolEnded, ToolStarted, ToolStatus
 from oc_trio.sandbox.exchange import SandboxRequest, SandboxResponse
 from tests.runtime.town import Town
 
@@ -70,6 +71,25 @@ async def test_a_message_deleted_while_the_gateway_was_down(town: Town) -> None:
     assert len(town.stage.requests) == 1
     assert town.answers()[0].endswith(STOPPED)
     assert await town.state(asked) == "cancelled: the message was deleted"
+
+
+async def test_a_message_edited_while_the_gateway_was_down(town: Town) -> None:
+    """The new words are answered, in the draft that is there, and not what the old ones had led to."""
+    await town.start()
+    ended = ToolEnded("1", "look", ToolStatus.COMPLETED, "the result")
+    town.script = [Say("Let me look."), ToolStarted("1", "look", {}), ended, Pause(600)]
+    asked = town.say("@helper count")
+    await town.until(town.answers)
+    [draft] = town.ours()
+    await town.crash()
+    town.edit(asked, "@helper count backwards")
+    town.script = [Say("three two one", delay=0.01)]
+    await town.start()
+    await town.settled()
+    [message] = town.stage.requests[-1].messages
+    assert "count backwards" in message.text
+    assert [(post.id, post.message) for post in town.ours()] == [(draft.id, "three two one")]
+    assert await town.state(asked) == "delivered"
 
 
 async def test_a_turn_whose_obligations_had_ended(town: Town) -> None:
