@@ -17,6 +17,9 @@ from tests.simulation.town import EPOCH_MS, Question, Town
 
 _HEAD = re.compile(r"\bRe ((?:q\d+v\d+ )*q\d+v\d+):")
 
+# A half-open socket is noticed within 40 s; then there is a new connection, and a look at what is owed.
+_NOTICED_SECONDS = 60.0
+
 NO_KEY = "a post carries no key"
 
 
@@ -100,6 +103,8 @@ def _answered(found: Findings) -> Iterator[str]:
 def _delivered(found: Findings, question: Question, owed: Owed) -> Iterator[str]:
     shown = [found.by_id[post] for post in owed.posts if post in found.by_id]
     if question.is_deleted:
+        if _long_after(question.deleted_at, owed):
+            yield f"{_name(question)} was answered long after it had been deleted"
         return
     if not owed.posts or len(shown) < len(owed.posts):
         yield f"{_name(question)} was delivered as posts that don't exist"
@@ -116,6 +121,13 @@ def _delivered(found: Findings, question: Question, owed: Owed) -> Iterator[str]
         yield f"{_name(question)} was answered with something else: {shown[0].message[:60]!r}"
     elif int(own[0].partition("v")[2]) > question.version:
         yield f"{_name(question)} was answered before it was asked"
+    elif int(own[0].partition("v")[2]) < question.version and _long_after(question.edited_at, owed):
+        yield f"{_name(question)} was answered as it had read long before"
+
+
+def _long_after(at: float, owed: Owed) -> bool:
+    """Whether the answer came so long after that moment that even a half-open socket was noticed in between."""
+    return at >= 0.0 and owed.ended_at - EPOCH_MS > (at + _NOTICED_SECONDS) * 1000
 
 
 def _failed(found: Findings, question: Question, owed: Owed) -> Iterator[str]:
