@@ -60,7 +60,9 @@ class CatchUp:
         kit.metrics.resumes.labels(kit.account, "resumed" if resumed else "fresh").inc()
         if self.settings.enabled:
             await self._pass()
-        if not resumed:
+        if resumed:
+            self._looked_at = trio.current_time()
+        else:
             await self._look(0.0)
         if self.settings.enabled and self.settings.second_pass > 0:
             await self._second.start(self._again, replacing="a newer connection")

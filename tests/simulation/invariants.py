@@ -12,13 +12,15 @@ from oc_trio.core.final_plan import INTERRUPTED, STOPPED
 from oc_trio.sandbox import records
 from tests.simulation.house import House
 from tests.simulation.model import Model
-from tests.simulation.plan import Plan, Weather
+from tests.simulation.plan import FreezeSockets, Plan, Weather
 from tests.simulation.town import EPOCH_MS, Question, Town
 
 _HEAD = re.compile(r"\bRe ((?:q\d+v\d+ )*q\d+v\d+):")
 
-# A half-open socket is noticed within 40 s; then there is a new connection, and a look at what is owed.
+# A half-open socket is noticed within 40 s; then there is a new connection, and a look at what is owed. What is
+# told, or seen at a start, counts at once, but for an answer that is on its way.
 _NOTICED_SECONDS = 60.0
+_TOLD_SECONDS = 10.0
 
 NO_KEY = "a post carries no key"
 
@@ -103,7 +105,7 @@ def _answered(found: Findings) -> Iterator[str]:
 def _delivered(found: Findings, question: Question, owed: Owed) -> Iterator[str]:
     shown = [found.by_id[post] for post in owed.posts if post in found.by_id]
     if question.is_deleted:
-        if _long_after(question.deleted_at, owed):
+        if _long_after(found, question.deleted_at, owed):
             yield f"{_name(question)} was answered long after it had been deleted"
         return
     if not owed.posts or len(shown) < len(owed.posts):
@@ -121,13 +123,18 @@ def _delivered(found: Findings, question: Question, owed: Owed) -> Iterator[str]
         yield f"{_name(question)} was answered with something else: {shown[0].message[:60]!r}"
     elif int(own[0].partition("v")[2]) > question.version:
         yield f"{_name(question)} was answered before it was asked"
-    elif int(own[0].partition("v")[2]) < question.version and _long_after(question.edited_at, owed):
+    elif int(own[0].partition("v")[2]) < question.version and _long_after(found, question.edited_at, owed):
         yield f"{_name(question)} was answered as it had read long before"
 
 
-def _long_after(at: float, owed: Owed) -> bool:
-    """Whether the answer came so long after that moment that even a half-open socket was noticed in between."""
-    return at >= 0.0 and owed.ended_at - EPOCH_MS > (at + _NOTICED_SECONDS) * 1000
+def _long_after(found: Findings, at: float, owed: Owed) -> bool:
+    """Whether the answer came so long after that moment that it must have been known before it was decided."""
+    number = next(question.number for question in found.town.questions if question.post.id == owed.trigger)
+    if any(said <= at for token, said in found.model.said_at.items() if token.startswith(f"q{number}v")):
+        return False
+    is_deaf = found.plan.is_stormy or any(isinstance(deed, FreezeSockets) for _, deed in found.plan.deeds)
+    seconds = _NOTICED_SECONDS if is_deaf else _TOLD_SECONDS
+    return at >= 0.0 and owed.ended_at - EPOCH_MS > (at + seconds) * 1000
 
 
 def _failed(found: Findings, question: Question, owed: Owed) -> Iterator[str]:

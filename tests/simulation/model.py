@@ -9,6 +9,7 @@ import re
 from collections.abc import AsyncIterator, Generator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
+import trio
 from attrs import define, field
 
 from oc_trio.agent.port import Message, Role, ToolResult, TurnRequest
@@ -27,7 +28,7 @@ _WORDS = "the bell of the old tower rings at noon and the market opens under its
 @define(eq=False)
 class Model:
     """`trouble` is how likely a turn goes wrong or strange; `open_runs` counts streams that nobody has closed,
-    `spoken_out` those of all `runs` that came to their last word.
+    `spoken_out` those of all `runs` that came to their last word; `said_at` is when a first answer was whole.
     """
 
     seed: int
@@ -42,6 +43,7 @@ class Model:
     runs: int = 0
     spoken_out: int = 0
     forgotten: list[str] = field(factory=list)
+    said_at: dict[str, float] = field(factory=dict)
 
     def run(self, request: TurnRequest) -> AbstractAsyncContextManager[EventStream]:
         return self._counted(ScriptedAgent(self.script, token_delay=0.0).run(request))
@@ -108,6 +110,7 @@ class Model:
             yield Pause(rng.uniform(5.0, 25.0))
         yield from _say(text, delay, rng)
         self.spoken_out += 1
+        self.said_at |= {token: trio.current_time() for token in tokens if token not in self.said_at}
         yield Final(text)
 
 
