@@ -1,4 +1,4 @@
-"""Five gateways that are deliberately wrong in one place each, to prove that the simulation would notice."""
+"""Some gateways that are deliberately wrong in one place each, to prove that the simulation would notice."""
 
 import json
 import sqlite3
@@ -9,13 +9,15 @@ import httpx
 import trio
 from attrs import evolve, frozen
 
+from oc_trio.core.obligations import OutboxRow
 from oc_trio.core.preview import Create, Edit, Wrote, begun, wrote
 from oc_trio.errors import MattermostRejected, MattermostUnavailable
-from oc_trio.ids import PostId
+from oc_trio.ids import AccountId, PostId
 from oc_trio.runtime.catchup import CatchUp
 from oc_trio.runtime.previewer import WRITE_SECONDS, Previewer
 from oc_trio.runtime.queue import Job
 from oc_trio.store.admission import Admission, Admissions, Admitted
+from oc_trio.store.outbox import Outbox
 from oc_trio.store.store import Store, open_store
 from oc_trio.store.watermarks import Watermarks
 from tests.simulation.house import Parts, SmallSession, StoreOf
@@ -108,6 +110,39 @@ class WatermarkFirstStore(StoreOf):
             yield evolve(store, admission=WatermarkFirst(store._engine))
 
 
+class BlindOutbox(Outbox):
+    """What the server shows of our own posts confirms their rows, and tells nobody that one stands twice."""
+
+    async def receipt(self, account: AccountId, pending_post_id: str, post: PostId, at: int) -> OutboxRow | None:
+        await super().receipt(account, pending_post_id, post, at)
+        return None
+
+
+@frozen
+class BlindStore(StoreOf):
+    """A journal with a `BlindOutbox`."""
+
+    def __call__(self, _location: str | sqlite3.Connection) -> AbstractAsyncContextManager[Store]:
+        return self._open()
+
+    @asynccontextmanager
+    async def _open(self) -> AsyncIterator[Store]:
+        async with open_store(self.connection) as store:
+            yield evolve(store, outbox=BlindOutbox(store._engine))
+
+
+class Trusting(Previewer):
+    """An edit without an answer is taken for one that never arrived."""
+
+    async def _write(self, step: Create | Edit) -> None:
+        self._doubt = _never_mind
+        await super()._write(step)
+
+
+async def _never_mind(_post_id: PostId) -> None:
+    return
+
+
 class Forgetful(SmallSession):
     """What does not fit into the mailbox is dropped, not left to the journal."""
 
@@ -145,5 +180,7 @@ BROKEN: dict[str, Broken] = {
     "watermark before commit": Broken(
         Parts(store=WatermarkFirstStore, catch_up=NoSecondLook), ("blackout",), Parts(catch_up=NoSecondLook)
     ),
+    "second post left": Broken(Parts(store=BlindStore), ("rest",)),
+    "late edit left": Broken(Parts(previewer=Trusting), ("rest", "cancel")),
     "mailbox overflow dropped": Broken(Parts(session=Forgetful), ("people",)),
 }
