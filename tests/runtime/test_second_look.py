@@ -1,0 +1,94 @@
+"""What became of messages that are owed an answer."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import trio
+from attrs import define, evolve, field
+
+from oc_trio.core.events import Post
+from oc_trio.core.inbound import InboundMessage
+from oc_trio.core.obligations import Obligation
+from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable
+from oc_trio.ids import ChannelId, PostId, UserId
+from oc_trio.runtime.cuts import Cut
+from oc_trio.runtime.second_look import LOOK_SECONDS, changes, message_of
+from tests.runtime.conftest import run_in_no_time
+from tests.runtime.test_queue import a_job
+
+GONE, CLOSED = MattermostRejected("gone", status=404), MattermostRejected("no", status=403)
+BROKEN, AWAY = MattermostRejected("what?", status=400), MattermostUnavailable("no connection")
+
+
+@define(eq=False)
+class Posts:
+    """What the server has under each id: a text, an error, or seconds that it takes."""
+
+    has: dict[str, str | MattermostError | float]
+    asked: list[str] = field(factory=list)
+
+    async def get(self, post_id: PostId) -> Post:
+        self.asked.append(post_id)
+        await trio.lowlevel.checkpoint()
+        found = self.has[post_id]
+        if isinstance(found, MattermostError):
+            raise found
+        if isinstance(found, float):
+            await trio.sleep(found)
+        return Post(post_id, ChannelId("c"), UserId("u"), str(found))
+
+
+def an_intake(**has: str | MattermostError | float) -> Any:
+    async def reworded(post: Post, obligation: Obligation) -> InboundMessage:
+        message = message_of(obligation)
+        assert message is not None
+        return message.with_text(post.message)
+
+    return SimpleNamespace(kit=SimpleNamespace(api=SimpleNamespace(posts=Posts(dict(has)))), reworded=reworded)
+
+
+def owed(name: str, **more: Any) -> Obligation:
+    """A message `text of NAME` in a post of that name."""
+    job = a_job(name)
+    return evolve(job.obligation, payload=evolve(job.inbound, **{"post_id": name, **more}).to_json())
+
+
+@pytest.mark.parametrize(
+    ("found", "change"),
+    [
+        pytest.param("text of a", None, id="as it was"),
+        pytest.param("other words", "other words", id="edited"),
+        pytest.param(GONE, Cut.DELETED, id="deleted"),
+        pytest.param(CLOSED, Cut.REMOVED, id="out of reach"),
+        pytest.param(BROKEN, None, id="another refusal"),
+        pytest.param(AWAY, None, id="unknown"),
+    ],
+)
+async def test_what_became_of_it(found: str | MattermostError, change: Cut | str | None) -> None:
+    """Only what is certain changes anything."""
+    changed = await changes(an_intake(a=found), [owed("a")])
+    told = [change.text if isinstance(change, InboundMessage) else change for change in changed.values()]
+    assert told == ([] if change is None else [change])
+
+
+async def test_a_command_keeps_its_words() -> None:
+    """It is carried out as it was given, unless it is gone."""
+    intake = an_intake(a="other words", b=GONE)
+    found = await changes(intake, [owed("a", command="StopTurn"), owed("b", command="StopTurn")])
+    assert list(found.values()) == [Cut.DELETED]
+
+
+async def test_what_is_no_post_is_not_looked_for() -> None:
+    """A click, a hook's prompt; nor a record that can't be read."""
+    intake = an_intake()
+    assert await changes(intake, [owed("a", post_id=""), evolve(owed("b"), payload="{")]) == {}
+    assert intake.kit.api.posts.asked == []
+
+
+@pytest.mark.trio(run=run_in_no_time)
+async def test_a_slow_server_holds_nobody_up() -> None:
+    """What was found out by then counts."""
+    began = trio.current_time()
+    found = await changes(an_intake(a=GONE, b=1000.0), [owed("b"), owed("a")])
+    assert (len(found), trio.current_time() - began) == (1, LOOK_SECONDS)
