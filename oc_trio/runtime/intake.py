@@ -11,7 +11,7 @@ from attrs import evolve, frozen
 from oc_trio.core import context
 from oc_trio.core.access import authorise, is_listed, refuse_post
 from oc_trio.core.chat import Chat, Sender
-from oc_trio.core.chat_commands import ChatCommand, parse_command
+from oc_trio.core.chat_commands import ChatCommand, NewSession, parse_command
 from oc_trio.core.events import ChannelType, Post
 from oc_trio.core.gating import Decision, Inbound, Verdict, decide, spoken_text
 from oc_trio.core.inbound import InboundMessage
@@ -136,7 +136,9 @@ class Intake:
         """An admitted message with the words that its post has now; where the answer goes stays as it was."""
         before = InboundMessage.from_json(obligation.payload)
         case = await self._case(post, before.channel_type, edited=False)
-        return evolve(before, text=case.text, file_ids=post.file_ids)
+        # Behind /new there is only the prompt left, once the conversation has begun.
+        prompt = case.command.prompt if isinstance(case.command, NewSession) else ""
+        return evolve(before, text=prompt or case.text, file_ids=post.file_ids)
 
     async def withdrawn(self, post: Post) -> None:
         """A post that may have been kept as context was deleted."""

@@ -34,15 +34,17 @@ async def send_or_say(delivery: Delivery, letter: Letter, stand_in: Letter) -> S
     tries = delivery.tries(letter.id)
     may_stand = await delivery.knows(stand_in.id)
     said = await delivery.standing(stand_in.id) if may_stand else None
-    if said is not None:
+    if said is not None and await delivery.standing(letter.id) is None:
         return Sent(said, await delivery.give_up(letter.id, "the server failed at it"))
     while True:
         try:
             post_id = await delivery.post(letter)
         except MattermostRejected as refusal:
-            is_ours = refusal.status in _ABOUT_US or refusal.code == WAS_DELETED
-            said = None if is_ours else await _said(delivery, stand_in)
+            if refusal.status in _ABOUT_US or refusal.code == WAS_DELETED:
+                raise
+            said = await _said(delivery, stand_in)
             if said is None:
+                await delivery.withdraw(stand_in.id)
                 raise
             return Sent(said, str(refusal))
         except MattermostUnavailable as problem:

@@ -7,6 +7,7 @@ import trio
 
 from oc_trio.agent.scripted import Say
 from oc_trio.sandbox.exchange import SandboxRequest, SandboxResponse
+from oc_trio.sandbox.writing import Change
 from tests.runtime.town import ACCOUNT, Town
 
 SLOW = [Say("one two three four five six seven eight", delay=1.0)]
@@ -54,6 +55,26 @@ async def test_a_command_is_answered(town: Town, text: str, expected: str) -> No
     await town.start()
     assert (await reply_to(town, text)).startswith(expected)
     assert town.stage.requests == []
+
+
+async def test_new_words_behind_new(town: Town) -> None:
+    """The prompt is what is answered: a pin changes nothing, an edit is an edit of the prompt, also after a restart."""
+    await town.start()
+    town.script = SLOW
+    post = town.say("@helper /new tell me")
+    await town.until(lambda: town.stage.open)
+    town.world.writing.apply(post, Change(is_pinned=True))
+    await trio.sleep(1)
+    await town.crash()
+    await town.start()
+    await town.until(lambda: len(town.stage.requests) == 2)
+    town.script = [Say("told", delay=0.01)]
+    town.edit(post, "@helper /new tell me more")
+    await town.settled()
+    assert len(town.stage.requests) == 3
+    assert ["tell me more" in each.messages[-1].text for each in town.stage.requests] == [False, False, True]
+    assert not any("/new" in each.messages[-1].text for each in town.stage.requests)
+    assert town.answers() == ["told"]
 
 
 async def test_a_setting_is_kept_and_can_be_taken_back(town: Town) -> None:

@@ -75,6 +75,19 @@ async def test_a_server_that_takes_nothing(town: Town) -> None:
     assert await town.store.outbox.unfinished(town.account) == ()
 
 
+async def test_a_part_that_the_server_does_not_take(town: Town) -> None:
+    """What stands before it stays, what would follow it is not sent; a restart in between changes nothing of that."""
+    await town.start({**OFF, "textChunkLimit": 20})
+    fails(town, 400, lambda body: b"poison" in body)
+    town.script = [Say("a first part of it\n\nand then the poison\n\nand a third part")]
+    asked = town.say("@helper go")
+    await town.settled()
+    assert town.answers() == ["a first part of it", STAND_IN]
+    found = await town.obligation(asked)
+    assert found is not None
+    assert list(found.outcome_posts) == [post.id for post in town.ours()]
+
+
 async def test_a_restart_between_the_stand_in_and_the_end(town: Town) -> None:
     """The answer is not sent after it, and nothing is said twice."""
     await town.start(OFF)
