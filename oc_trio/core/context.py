@@ -141,9 +141,13 @@ def render_entry(entry: Entry) -> str:
 def render_message(text: str, *, name: str, user_id: UserId, post_id: PostId, channel_id: ChannelId, at: int) -> str:
     """The message that a turn answers: who said it and when, the text, and the ids by which tools can refer to it."""
     return (
-        f"[Mattermost {clock(at)}] {sender_label(name, user_id)}: {text}\n"
-        f"[mattermost message id: {post_id} channel: {channel_id}]"
+        f"{spoken_by(text, name=name, user_id=user_id, at=at)}[mattermost message id: {post_id} channel: {channel_id}]"
     )
+
+
+def spoken_by(text: str, *, name: str, user_id: UserId, at: int) -> str:
+    """The beginning of a rendered message, its last line ended: where files were read, they follow."""
+    return f"[Mattermost {clock(at)}] {sender_label(name, user_id)}: {text}\n"
 
 
 def spoken(rendered: str) -> str:

@@ -21,6 +21,7 @@ from oc_trio.ids import OutboxId, PostId
 from oc_trio.runtime import transcript
 from oc_trio.runtime.agents import SessionSettings
 from oc_trio.runtime.blocks import BlockWriter
+from oc_trio.runtime.context_room import is_told, is_told_so
 from oc_trio.runtime.kit import AccountKit
 from oc_trio.runtime.letters import Letter
 from oc_trio.runtime.previewer import Previewer
@@ -134,6 +135,8 @@ class Attempt:
         setup = kit.agents.setup(message.agent, self.settings)
         history = transcript.read(await kit.store.transcripts.load(turn.session, _TRANSCRIPT_ROWS, without=turn.id))
         so_far = transcript.read(await kit.store.transcripts.of_turn(turn.id))
+        if self._tells_other_words(so_far):
+            so_far = ()
         if not so_far or await self._tells_what_was_taken_back(so_far):
             lines = self.running.batch.lines
             seen = setup.takes_images
@@ -170,7 +173,12 @@ class Attempt:
     def _untold(self, so_far: Sequence[Message]) -> tuple[InboundMessage, ...]:
         """Messages that an earlier run bound to this turn and did not come to tell; what is told carries its id."""
         told = _told(so_far)
-        return tuple(message for message in self.messages if (message.post_id or message.trigger) not in told)
+        return tuple(message for message in self.messages if not is_told(message, told))
+
+    def _tells_other_words(self, so_far: Sequence[Message]) -> bool:
+        """Whether a message was edited since the agent was told of it: then nothing that it led to counts."""
+        told = _told(so_far)
+        return any(is_told(message, told) and not is_told_so(message, told) for message in self.messages)
 
     async def _tells_what_was_taken_back(self, so_far: Sequence[Message]) -> bool:
         """Whether an earlier run told the agent of a message that this turn does not answer any more."""

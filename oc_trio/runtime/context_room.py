@@ -134,6 +134,19 @@ def _quoted(messages: Sequence[InboundMessage]) -> frozenset[PostId]:
     return frozenset(map(PostId, (*roots, *links)))
 
 
+def is_told(message: InboundMessage, told: str) -> bool:
+    """Whether the agent has been told of a message, in whatever words: `told` is what it was asked."""
+    return (message.post_id or message.trigger) in told
+
+
+def is_told_so(message: InboundMessage, told: str) -> bool:
+    """Whether it has been told in the words that the message has now."""
+    if not message.text:
+        return True  # only files, of which there is no telling
+    words = context.spoken_by(message.text, name=message.user_name, user_id=message.user_id, at=message.create_at)
+    return words in told
+
+
 async def _rendered(message: InboundMessage, reader: AttachmentReader | None) -> str:
     return context.render_message(
         message.text if reader is None else await reader.below(message.text, message.file_ids),

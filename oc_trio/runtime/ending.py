@@ -74,11 +74,9 @@ class Ending:
     async def cut_off(self, cut: Cut) -> Outcome | None:
         """Seal the draft of a turn that was ended; None where it is to be continued later."""
         await self._find_draft()
-        writer, turn = self.attempt.writer, self.attempt.turn
+        writer = self.attempt.writer
         draft, said = writer.state.lingers, writer.view.reply_so_far()
         if cut in TO_BE_CONTINUED:
-            if cut is Cut.EDITED:
-                await self.kit.store.transcripts.drop_turn(turn.id)
             if cut in (Cut.EDITED, Cut.WITHDRAWN):
                 for block in self._blocks():
                     await self.kit.delivery.delete_quietly(block)  # it answered other words

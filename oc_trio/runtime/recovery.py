@@ -87,9 +87,6 @@ class Recovery:
             if change is not None:
                 obligation = evolve(obligation, payload=change.to_json())
                 await kit.store.obligations.revise(obligation.id, obligation.payload)
-                turn = await kit.store.turns.get(obligation.turn) if obligation.turn else None
-                if turn is not None and not turn.final:
-                    await kit.store.transcripts.drop_turn(turn.id)  # it answered other words
             wanted.append(obligation)
         return wanted
 

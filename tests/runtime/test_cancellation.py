@@ -164,6 +164,31 @@ async def test_a_deletion_that_no_event_told_of(town: Town) -> None:
     assert await town.state(asked) == "cancelled: the message was deleted"
 
 
+async def test_an_edit_that_a_crash_overtakes(town: Town) -> None:
+    """The turn that was to be run again had not ended yet: the next start asks for the new words all the same."""
+
+    async def hang(request: SandboxRequest) -> SandboxResponse | None:
+        if request.method == "POST" and request.path.endswith("/posts"):
+            await trio.sleep(100)
+        return None
+
+    await town.start()
+    town.weather.before_rules.append(hang)
+    town.script = [LONG]
+    asked = town.say("@helper count")
+    await trio.sleep(2)
+    town.edit(asked, "@helper count backwards")
+    await trio.sleep(1)
+    await town.crash()
+    town.weather.before_rules.clear()
+    town.script = [Say("three two one", delay=0.01)]
+    await town.start()
+    await town.settled()
+    [message] = town.stage.requests[-1].messages
+    assert "count backwards" in message.text
+    assert town.answers() == ["three two one"]
+
+
 @pytest.mark.parametrize("mode", ["websocket", "poll"])
 async def test_an_edit_that_no_event_told_of(town: Town, mode: str) -> None:
     """The answer begins again, to the new words."""
