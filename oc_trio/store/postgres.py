@@ -89,6 +89,9 @@ class PostgresDriver:
             ) from None
         connection.execute("SET lock_timeout = 0")
 
+    def problem(self, error: Exception) -> str:
+        return " ".join(str(error).split())  # libpq's complaints have several lines
+
     def begin(self) -> None:
         if self._connection is not None and not self._connection.closed:
             try:

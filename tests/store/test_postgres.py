@@ -71,6 +71,7 @@ async def test_a_bad_url_never_shows_its_password(url: str) -> None:
 
     assert "s3cret" not in str(caught.value)
     assert str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 async def test_copies_are_left_to_pg_dump(postgres_url: str) -> None:
