@@ -118,5 +118,5 @@ async def test_a_copy_that_can_not_be_made_is_named(tmp_path: Path) -> None:
     """A backup into a place that isn't a directory says so."""
     (tmp_path / "file").write_text("in the way")
     async with open_store(tmp_path / "journal") as store:
-        with pytest.raises(StoreError, match="can't make .*file/copy"):
+        with pytest.raises(StoreError, match=r"can't make .*file/copy"):
             await store.backup(tmp_path / "file" / "copy")
