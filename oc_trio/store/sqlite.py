@@ -28,6 +28,17 @@ _ADVICE = {
 }
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is a journal; StoreError where nobody may look. Path.exists raises what the system says."""
+    try:
+        return path.exists()
+    except OSError as error:
+        what = f"can't look for the journal {path}: {error.strerror}"
+        if isinstance(error, PermissionError):
+            what += "; run this as the user of the gateway, or as root"
+        raise StoreError(what) from error
+
+
 class SqliteDriver:
     """See `engine.Driver`. `create` false refuses a file that isn't there."""
 
@@ -54,7 +65,7 @@ class SqliteDriver:
 
     def _connect(self) -> sqlite3.Connection:
         assert self._path is not None
-        if not self._is_there(self._path):
+        if not is_there(self._path):
             if not self._create:
                 raise StoreError(f"there is no journal at {self._path}: the gateway has not run with this state yet")
             self._make_file(self._path)
@@ -67,17 +78,6 @@ class SqliteDriver:
             connection.close()
             raise
         return connection
-
-    @staticmethod
-    def _is_there(path: Path) -> bool:
-        """Path.exists raises where the folder may not be entered."""
-        try:
-            return path.exists()
-        except OSError as error:
-            what = f"can't look for the journal {path}: {error.strerror}"
-            if isinstance(error, PermissionError):
-                what += "; run this as the user of the gateway, or as root"
-            raise StoreError(what) from error
 
     @staticmethod
     def _make_file(path: Path) -> None:
