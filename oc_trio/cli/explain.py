@@ -1,6 +1,7 @@
 """`oc-trio explain`: the life of one post, from the journal: what was decided, why, and what became of it."""
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,6 +22,8 @@ def command(post: str, config_path: str | None, account: str | None, *, as_json:
     running gateway.
     """
     post_id = id_of(post)
+    if not post_id:
+        raise click.BadParameter("give a post's id, or its permalink (https://chat.example.com/team/pl/<id>)")
     life = with_journal(config_path, lambda store, _loaded: store.explain(post_id, chosen(account)))
     if life is None:
         fail(f"{post_id} never reached this gateway, or is beyond retention")
@@ -31,8 +34,10 @@ def command(post: str, config_path: str | None, account: str | None, *, as_json:
 
 
 def id_of(post: str) -> str:
-    """The id in a permalink (`https://chat.example.com/team/pl/<id>`); an id is taken as it is."""
-    return post.strip().split("?")[0].split("#")[0].rstrip("/").rpartition("/")[2]
+    """The id in a permalink (`https://chat.example.com/team/pl/<id>`); an id is taken as it is. Empty for neither."""
+    words = re.split(r"[?#]", post.strip())[0].rstrip("/").split("/")
+    is_link = len(words) > 2 and words[-2] == "pl"
+    return words[-1] if (is_link or len(words) == 1) and re.fullmatch(r"[\w.:-]+", words[-1]) else ""
 
 
 def plain(life: "PostLife") -> dict[str, Any]:
@@ -57,9 +62,11 @@ def plain(life: "PostLife") -> dict[str, Any]:
 def story(life: "PostLife") -> list[str]:
     """The same for people: what happened, in the order in which it happened."""
     moments = sorted(_moments(life), key=lambda moment: moment[0])
-    kind = "a post of the bot" if life.ours else "a message to the bot"
-    lines = [f"{life.post_id}: {kind}"]
+    heard = "a message to the bot" if life.obligations else "a message that the bot does not answer"
+    lines = [f"{life.post_id}: {'a post of the bot' if life.ours else heard}; times are UTC"]
     lines += [f"  {when(at)}  {text}" for at, text in moments]
+    if life.turn is not None and life.turn.outcome is None:
+        lines.append("  the turn has not ended")
     lines += [
         f"  {used.model or 'the model'} used {used.input_tokens} tokens in, {used.output_tokens} out"
         for used in life.usage
@@ -92,8 +99,6 @@ def _moments(life: "PostLife") -> list[tuple[int, str]]:
         if turn.outcome is not None:
             outcome = turn.outcome
             found.append((turn.ended_at, _outcome(outcome.state.value, outcome.posts, outcome.reason)))
-        else:
-            found.append((turn.begun_at, "the turn has not ended"))
     return found
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 EX_NOT_READY = 1
 EX_UNAVAILABLE = 69
+EX_NOPERM = 77
 EX_CONFIG = 78
 _SECONDS = 5.0
 
@@ -24,8 +25,8 @@ _SECONDS = 5.0
 def command(config_path: str | None, account: str | None, *, as_json: bool) -> None:
     """Say whether the gateway is running and which accounts are live.
 
-    Exit codes: 0 live, 1 running but not live (with --account: that account), 69 no gateway is running, 78 the
-    configuration is wrong.
+    Exit codes: 0 live, 1 running but not live (with --account: that account), 69 no gateway is running, 77 its socket
+    is another user's, 78 the configuration is wrong.
     """
     from oc_trio.config.load import load
     from oc_trio.errors import ConfigError
@@ -53,10 +54,23 @@ def _ask(socket: "Path") -> dict[str, Any]:
             status: dict[str, Any] = answer.json()
             return status
     except (httpx.HTTPError, ValueError) as problem:
-        missing = isinstance(problem, httpx.ConnectError)
-        what = "no gateway is running" if missing else f"the gateway does not answer ({type(problem).__name__})"
+        what, code = _refusal(problem)
         click.echo(f"oc-trio: {what} (asked at {socket})", err=True)
-        sys.exit(EX_UNAVAILABLE)
+        sys.exit(code)
+
+
+def _refusal(problem: Exception) -> tuple[str, int]:
+    """What it means that the socket gave no status, and the exit code."""
+    import httpx
+
+    if not isinstance(problem, httpx.ConnectError):
+        return f"the gateway does not answer ({type(problem).__name__})", EX_UNAVAILABLE
+    cause: BaseException | None = problem
+    while cause is not None:
+        if isinstance(cause, PermissionError):
+            return "you may not ask the gateway: run this as its user, or as root", EX_NOPERM
+        cause = cause.__cause__ or cause.__context__
+    return "no gateway is running", EX_UNAVAILABLE
 
 
 def _lines(status: dict[str, Any]) -> list[str]:

@@ -73,13 +73,17 @@ class _Listener:
     was_live: bool = False
 
     async def run(self) -> NoReturn:
+        token = self.api.transport.token
         while True:
+            tried = token()
             try:
                 await self._dial()
             except MattermostError as exc:
                 failure = exc
             retry = self._happened(happening_of(failure, self.link.phase))
             await self.hooks.on_state(self.link, str(failure))
+            if retry is not None and retry.auth and token() != tried:
+                continue  # another token may be accepted: the pause is for the one that was refused
             await trio.sleep(pause_after(retry, failure, self.policy, self.random()))
 
     async def _dial(self) -> NoReturn:
@@ -256,11 +260,16 @@ async def run_poller(
     interval: float,
     random: Callable[[], float],
     policy: RetryPolicy | None = None,
+    token: Callable[[], str] = str,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> NoReturn:
-    """Without a websocket: `on_connected(False)` every `interval` seconds; started at the first success."""
+    """Without a websocket: `on_connected(False)` every `interval` seconds; started at the first success.
+
+    After a refusal another `token` is tried at once.
+    """
     link, was_live = Link(phase=Phase.CATCHING_UP), False
     while True:
+        tried = token()
         try:
             await hooks.on_connected(False)
         except MattermostError as exc:
@@ -268,7 +277,8 @@ async def run_poller(
             link = failed
             await hooks.on_state(link, str(exc))
             retry = next((intent for intent in intents if isinstance(intent, Retry)), None)
-            await trio.sleep(pause_after(retry, exc, policy or RetryPolicy(), random()))
+            if retry is None or not retry.auth or token() == tried:
+                await trio.sleep(pause_after(retry, exc, policy or RetryPolicy(), random()))
             continue
         await hooks.save_resume(None)
         if link.phase is not Phase.LIVE:

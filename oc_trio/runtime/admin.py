@@ -47,10 +47,22 @@ async def run_admin(
         metrics_path=metering.path if metering.enabled else "",
         journal=journal,
     )
+    path = admin_socket(loaded)
     try:
+        if path.parent == loaded.state_dir:  # nobody has made it where the journal is in PostgreSQL
+            await _make(loaded.state_dir)
         async with trio.open_nursery() as nursery:
-            where = await nursery.start(partial(serve_admin, app, path=admin_socket(loaded), port=admin.port or None))
+            where = await nursery.start(partial(serve_admin, app, path=path, port=admin.port or None))
             log.info("admin API", at=list(where))
     except* ListenFailed as group:
         for problem in group.exceptions:
             log.error("no admin API", problem=str(problem))
+
+
+async def _make(state_dir: Path) -> None:
+    from oc_trio.admin.server import ListenFailed
+
+    try:
+        await trio.Path(state_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as problem:
+        raise ListenFailed(f"the state directory {state_dir} can't be made: {problem.strerror}") from problem

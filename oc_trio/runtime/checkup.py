@@ -1,5 +1,7 @@
 """`oc-trio doctor`'s examination: what a start would need, looked at one by one. Changes nothing."""
 
+import os
+import shutil
 import stat
 from collections.abc import AsyncGenerator
 from enum import Enum
@@ -15,9 +17,13 @@ from oc_trio.errors import MattermostError, StoreError
 from oc_trio.mattermost.explain import explain
 from oc_trio.runtime.edges import open_outbound, wiring_for
 from oc_trio.runtime.start import JOURNAL, journal_location
+from oc_trio.store.sqlite import is_there
 from oc_trio.store.store import open_store
 
 _SECONDS = 10.0
+# SQLite's journal comes with a log beside it that grows to several MiB before it is folded in.
+_LITTLE_ROOM = 100 * 1_048_576
+_NO_ROOM = 8 * 1_048_576
 
 
 class Level(Enum):
@@ -55,18 +61,33 @@ async def examine(loaded: Loaded) -> AsyncGenerator[Finding, None]:
 def state_directory(path: Path) -> Finding:
     """Whether the journal is safe there from other users of this machine."""
     subject = "state directory"
-    if not path.exists():
+    try:
+        mode, free = stat.S_IMODE(path.stat().st_mode), shutil.disk_usage(path).free
+    except FileNotFoundError:
         return Finding(Level.OK, subject, f"{path} will be made at the first start")
-    mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError as problem:
+        return Finding(Level.FAILED, subject, f"{path} can't be looked at: {problem.strerror}")
+    if not os.access(path, os.W_OK | os.X_OK):
+        return Finding(Level.FAILED, subject, f"{path} can't be written by this user")
+    room = room_level(free)
+    if room is not Level.OK:
+        return Finding(room, subject, f"{path} has {free / 1_048_576:.0f} MiB left: make room on its disk")
     if mode & 0o077:
         return Finding(Level.WARNING, subject, f"{path} is open to other users ({mode:o}): chmod 700 {path}")
     return Finding(Level.OK, subject, str(path))
 
 
+def room_level(free: int) -> Level:
+    """What it means that so many bytes are left on the disk."""
+    if free < _NO_ROOM:
+        return Level.FAILED
+    return Level.WARNING if free < _LITTLE_ROOM else Level.OK
+
+
 async def _journal(loaded: Loaded) -> Finding:
-    if not loaded.config.store.url and not (loaded.state_dir / JOURNAL).exists():
-        return Finding(Level.OK, "journal", "will be made at the first start")
     try:
+        if not loaded.config.store.url and not is_there(loaded.state_dir / JOURNAL):
+            return Finding(Level.OK, "journal", "will be made at the first start")
         async with open_store(journal_location(loaded, create=False), exclusive=False) as store:
             damage = await store.integrity_check()
             counted = await store.stats()

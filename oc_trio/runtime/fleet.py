@@ -10,7 +10,7 @@ from attrs import define, field, frozen
 
 from oc_trio.config.accounts import Account
 from oc_trio.core.backoff import RetryPolicy
-from oc_trio.errors import OcTrioError
+from oc_trio.errors import OcTrioError, StoreError
 from oc_trio.ids import AccountId
 from oc_trio.runtime.drain import Drain
 from oc_trio.runtime.env import Env
@@ -22,6 +22,8 @@ from oc_trio.telemetry.metrics import Metrics
 log = get_logger(part="fleet")
 
 RESTART = RetryPolicy(initial=2.0, maximum=300.0)
+# A full disk or an absent database is no defect of the account: people are answered soon after it is made good.
+JOURNAL_RESTART = RetryPolicy(initial=2.0, maximum=30.0)
 STABLE_SECONDS = 300.0
 
 
@@ -94,8 +96,11 @@ class Fleet:
                     return
                 except (Exception, ExceptionGroup) as problem:  # noqa: BLE001 - one account's mistake is its own
                     failures = 0 if trio.current_time() - began > STABLE_SECONDS else failures + 1
-                    wait = RESTART.delay(max(0, failures - 1), self.env.random.random())
-                    self._note_failure(member.plan.id, problem, wait)
+                    causes = tuple(_leaves(problem))
+                    is_journal = all(isinstance(cause, StoreError) for cause in causes)
+                    policy = JOURNAL_RESTART if is_journal else RESTART
+                    wait = policy.delay(max(0, failures - 1), self.env.random.random())
+                    self._note_failure(member.plan.id, problem, causes, wait)
                 with trio.move_on_after(wait):
                     await member.drain.requested.wait()
         finally:
@@ -103,8 +108,9 @@ class Fleet:
                 del self._members[member.plan.id]
             member.ended.set()
 
-    def _note_failure(self, account: AccountId, problem: Exception, wait: float) -> None:
-        causes = tuple(_leaves(problem))
+    def _note_failure(
+        self, account: AccountId, problem: Exception, causes: Iterable[BaseException], wait: float
+    ) -> None:
         words = "; ".join(dict.fromkeys(map(_in_words, causes)))
         is_foreign = any(not isinstance(cause, OcTrioError) for cause in causes)
         self.metrics.restarts.labels(account).inc()

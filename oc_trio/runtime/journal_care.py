@@ -45,6 +45,8 @@ async def watch_journal(store: Store, health: Health) -> NoReturn:
         try:
             await store.resume.load(AccountId(""))  # any read goes through the writer, and this one is tiny
             health.progress(PART, within_s=PATIENCE_SECONDS)
+            if not was_well:
+                log.info("the journal answers again")
             was_well = True
         except StoreError as problem:
             if was_well:

@@ -99,7 +99,8 @@ class Uplink:
         hooks = partial(Hooks, on_event=self._on_event, on_state=self._on_state, save_resume=self._save_resume)
         if self.is_polling:
             polling = hooks(on_connected=self.catch_up.poll)
-            await run_poller(polling, interval=connection.reconnect_interval, random=random)
+            token, interval = kit.api.transport.token, connection.reconnect_interval
+            await run_poller(polling, interval=interval, random=random, token=token)
         saved = await kit.store.resume.load(kit.account)
         await run_listener(
             kit.api,

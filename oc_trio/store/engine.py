@@ -65,6 +65,10 @@ class Driver(Protocol):
     serial: str
     errors: tuple[type[Exception], ...]
 
+    def problem(self, error: Exception) -> str:
+        """One of `errors` in one line for an operator, with what to do about it where that is known."""
+        ...
+
     def begin(self) -> None: ...
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> Result: ...
@@ -108,7 +112,7 @@ class Engine(Protocol):
 
 
 def store_error(driver: Driver, error: Exception) -> StoreError:
-    failure = StoreError(f"{driver.name}: {str(error).strip() or type(error).__name__}")
+    failure = StoreError(f"{driver.name}: {driver.problem(error) or type(error).__name__}")
     failure.__cause__ = error
     return failure
 

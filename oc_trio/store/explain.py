@@ -53,7 +53,7 @@ def _of_trigger(tx: Tx, trigger: str, account: AccountId | None) -> PostLife | N
     for item in owed:
         if item.turn is not None:
             return _turn_life(tx, trigger, item.turn, ours=False)
-    seen = _seen(tx, trigger)
+    seen = tuple(item for item in _seen(tx, trigger) if account in (None, item.account))
     return PostLife(trigger, ours=False, seen=seen, obligations=tuple(owed)) if seen or owed else None
 
 
@@ -73,7 +73,7 @@ def _of_ours(tx: Tx, post_id: str) -> PostLife | None:
 
 
 def explain(tx: Tx, post_id: str, account: AccountId | None = None) -> PostLife | None:
-    """None when the post never reached us or is beyond retention. `account` chooses when several were addressed."""
+    """None when the post never reached us or is beyond retention. `account` chooses where several saw it."""
     return _of_trigger(tx, post_id, account) or _of_ours(tx, post_id) or _of_turn_id(tx, post_id)
 
 

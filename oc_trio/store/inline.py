@@ -10,8 +10,7 @@ from typing import TypeVar
 
 import trio
 
-from oc_trio.errors import StoreError
-from oc_trio.store.engine import Driver, Tx, commit_together
+from oc_trio.store.engine import Driver, Tx, commit_together, store_error
 from oc_trio.store.sqlite import SqliteDriver
 
 T = TypeVar("T")
@@ -40,4 +39,4 @@ class InlineEngine:
         try:
             return work()
         except sqlite3.Error as error:
-            raise StoreError(f"sqlite: {error}") from error
+            raise store_error(self._driver, error) from error

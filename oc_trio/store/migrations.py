@@ -47,7 +47,8 @@ async def migrate(engine: Engine, *, copy_to: str | None, migrations: Sequence[t
 def refuse_newer(version: int, known: int) -> None:
     if version > known:
         raise StoreError(
-            f"the journal has schema {version}, this oc_trio knows {known}: it was written by a newer release"
+            f"the journal has schema {version}, this oc_trio knows {known}: it was written by a newer release; "
+            "install that again, or go back to a copy of the journal from before it"
         )
 
 

@@ -69,7 +69,9 @@ class PostgresDriver:
             given: dict[str, object] = {**conninfo_to_dict(self._url)}
         except psycopg.Error:
             given = {"port": "unreadable"}
-        if not re.fullmatch(r"[0-9,]*", str(given.get("port", ""))):
+        # A second @ is one of the password's: libpq would take what follows it for a host, and name that.
+        is_cut = self._url.partition("?")[0].count("@") > 1
+        if is_cut or not re.fullmatch(r"[0-9,]*", str(given.get("port", ""))):
             raise StoreError("the store's URL can't be read: special characters in its password must be %-encoded")
         return given
 
@@ -88,6 +90,9 @@ class PostgresDriver:
                 "stop it, or give this one a database or schema of its own"
             ) from None
         connection.execute("SET lock_timeout = 0")
+
+    def problem(self, error: Exception) -> str:
+        return " ".join(str(error).split())  # libpq's complaints have several lines
 
     def begin(self) -> None:
         if self._connection is not None and not self._connection.closed:

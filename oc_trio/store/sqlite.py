@@ -15,6 +15,29 @@ from oc_trio.store.engine import Result
 
 BUSY_MS = 5000  # a command-line reader or a backup holds the file for far less
 
+_DAMAGED = "it is damaged: put a backup in its place, or move it away to begin with an empty one"
+_NO_WRITING = "its folder can't be written: see to its owner, its mode and its file system"
+# By SQLite's primary result codes; the extended ones begin with the same two words.
+_ADVICE = {
+    "SQLITE_FULL": "make room on its disk",
+    "SQLITE_IOERR": "its disk fails or is full",
+    "SQLITE_READONLY": _NO_WRITING,
+    "SQLITE_CANTOPEN": _NO_WRITING,
+    "SQLITE_CORRUPT": _DAMAGED,
+    "SQLITE_NOTADB": _DAMAGED,
+}
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is a journal; StoreError where nobody may look. Path.exists raises what the system says."""
+    try:
+        return path.exists()
+    except OSError as error:
+        what = f"can't look for the journal {path}: {error.strerror}"
+        if isinstance(error, PermissionError):
+            what += "; run this as the user of the gateway, or as root"
+        raise StoreError(what) from error
+
 
 class SqliteDriver:
     """See `engine.Driver`. `create` false refuses a file that isn't there."""
@@ -42,7 +65,7 @@ class SqliteDriver:
 
     def _connect(self) -> sqlite3.Connection:
         assert self._path is not None
-        if not self._path.exists():
+        if not is_there(self._path):
             if not self._create:
                 raise StoreError(f"there is no journal at {self._path}: the gateway has not run with this state yet")
             self._make_file(self._path)
@@ -63,7 +86,13 @@ class SqliteDriver:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         except OSError as error:
-            raise StoreError(f"can't make the journal {path}: {error.strerror}") from error
+            raise StoreError(f"can't make {path}: {error.strerror}") from error
+
+    def problem(self, error: Exception) -> str:
+        name = "_".join(getattr(error, "sqlite_errorname", "").split("_")[:2])
+        advice = f": {_ADVICE[name]}" if name in _ADVICE else ""
+        where = f" ({self._path})" if self._path is not None else ""
+        return f"{error}{where}{advice}"
 
     def begin(self) -> None:
         if self._connection is None:

@@ -14,7 +14,7 @@ import trio
 from outcome import Error, Outcome
 
 from oc_trio.errors import StoreError
-from oc_trio.store.engine import Driver, Tx, commit_together
+from oc_trio.store.engine import Driver, Tx, commit_together, store_error
 
 T = TypeVar("T")
 
@@ -127,7 +127,7 @@ def _translating(driver: Driver, work: Callable[[], T]) -> T:
     try:
         return work()
     except driver.errors as error:
-        raise StoreError(f"{driver.name}: {error}") from error
+        raise store_error(driver, error) from error
 
 
 @asynccontextmanager

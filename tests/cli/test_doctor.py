@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from oc_trio.runtime.checkup import Level, room_level
 from oc_trio.runtime.start import JOURNAL
 from oc_trio.store.store import open_store
 from tests.cli.sandbox_server import Server, a_server
@@ -64,6 +65,26 @@ def test_others_may_look(server: Server, tmp_path: Path) -> None:
     assert level == "warning"
     assert text.endswith(f"(755): chmod 700 {tmp_path / 'state'}")
     assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o755
+
+
+def test_a_state_that_can_not_be_looked_at(server: Server, tmp_path: Path) -> None:
+    """Another user's, say: told in words, and the rest is looked at all the same."""
+    (tmp_path / "state").rmdir()
+    (tmp_path / "state").symlink_to("x" * 300)
+    rows = found(server, code=1)
+    for subject in ("state directory", "journal"):
+        ((level, text),) = rows[subject]
+        assert (level, text.endswith("File name too long")) == ("failed", True)
+    assert rows["account default"][0][0] == "ok"
+
+
+ROOM = [(0, Level.FAILED), (1_048_576, Level.FAILED), (50 * 1_048_576, Level.WARNING), (2**40, Level.OK)]
+
+
+@pytest.mark.parametrize(("free", "level"), ROOM)
+def test_room_on_the_disk(free: int, level: Level) -> None:
+    """On a full disk nobody is answered: it is told before, and never called well."""
+    assert room_level(free) is level
 
 
 def test_a_damaged_journal(server: Server, tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_explain_tells_a_life(state: Path) -> None:
     told = run(state, "explain", "asked")
     assert told.exit_code == 0
     assert told.output.splitlines() == [
-        "asked: a message to the bot",
+        "asked: a message to the bot; times are UTC",
         "  2023-11-14 22:13:20  asked written by alice-id in channel town",
         "  2023-11-14 22:13:21  account default saw it (live): admit, mentioned",
         f"  2023-11-14 22:13:21  default owed an answer in session {SESSION}, 1 attempt",
@@ -76,7 +76,24 @@ def test_explain_tells_a_life(state: Path) -> None:
 
 def test_explain_tells_why_nothing_was_said(state: Path) -> None:
     """A message that was passed over is explained by the decision's reason."""
-    assert "ignore, not_mentioned" in run(state, "explain", "passed").output
+    told = run(state, "explain", "passed").output
+    assert told.startswith("passed: a message that the bot does not answer; ")
+    assert "ignore, not_mentioned" in told
+
+
+def test_explain_tells_last_that_it_goes_on(state: Path) -> None:
+    """What a turn has not come to yet stands at the end, whatever happened after the turn's beginning."""
+
+    async def begin() -> None:
+        async with open_store(state / JOURNAL) as store:
+            await _see(store, "again", "admit", "mentioned")
+            (owed,) = await store.obligations.open_for(MAIN)
+            await store.turns.begin(Turn(TurnId("turn2"), MAIN, SESSION, TOWN, ""), [owed.id], NOON)
+
+    trio.run(begin)
+    told = run(state, "explain", "again").output.splitlines()
+    assert told[-1] == "  the turn has not ended"
+    assert "owes an answer" in told[-2]
 
 
 def test_explain_as_json_holds_no_text_of_messages(state: Path) -> None:
@@ -94,6 +111,14 @@ def test_explain_as_json_holds_no_text_of_messages(state: Path) -> None:
 def test_a_post_is_named_by_id_or_permalink(written: str) -> None:
     """Both forms that people have at hand name the same post."""
     assert id_of(written) == "abc"
+
+
+@pytest.mark.parametrize("written", ["", " / ", "what is this", "https://chat.example.com/team/channels/town-square"])
+def test_what_names_no_post(state: Path, written: str) -> None:
+    """It is wrong usage, with the two forms that are right; nothing is said about a post that there is not."""
+    done = run(state, "explain", written)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "give a post's id, or its permalink" in done.stderr
 
 
 def test_sessions(state: Path) -> None:

@@ -2,17 +2,19 @@
 
 from collections.abc import Awaitable, Callable
 
+import httpx
 import pytest
 import trio
-from attrs import define, field
+from attrs import define, evolve, field
 
 from oc_trio.core.backoff import RetryPolicy
 from oc_trio.core.connection import Link, Phase, ResumePoint
 from oc_trio.core.events import Event, Posted
-from oc_trio.errors import MattermostUnavailable
+from oc_trio.errors import MattermostRejected, MattermostUnavailable
 from oc_trio.mattermost import listener
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.listener import Hooks, run_listener, run_poller
+from oc_trio.mattermost.transport import Transport
 from tests.mattermost.doubles import FakeHttp, FakeSockets, Peer, error, open_api
 
 ME = {"id": "bot", "username": "bot"}
@@ -76,6 +78,11 @@ async def go_on_at_three(peer: Peer) -> None:
     await peer.answer_pings()
 
 
+async def go_on_at_one(peer: Peer) -> None:
+    await peer.hello()
+    await peer.answer_pings()
+
+
 async def test_a_dropped_socket_is_resumed_where_handling_stopped(
     autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
 ) -> None:
@@ -128,6 +135,46 @@ async def test_a_refused_token_is_told_apart_and_tried_slowly(
         await listen(diary, sockets, api, seconds=140)
     assert diary.lines == ["AUTH_FAILED"] * 3
     assert len(sockets.dials) == 1
+
+
+@define(eq=False)
+class Rotating(Diary):
+    """Puts another token in place once the old one was refused, as reading its file again does."""
+
+    token: str = "old"
+
+    async def _state(self, link: Link, detail: str) -> None:
+        await super()._state(link, detail)
+        if self.lines[-1:] == ["AUTH_FAILED"]:
+            self.token = "new"
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        is_new = request.headers["Authorization"] == "Bearer new"
+        return httpx.Response(200, json=ME) if is_new else error(401, "api.context.session_expired.app_error")
+
+
+async def test_another_token_is_tried_at_once(autojump_clock: trio.testing.MockClock, nursery: trio.Nursery) -> None:
+    """The long pauses are for a token that was refused, not for the one that took its place."""
+    diary, sockets = Rotating(), FakeSockets(nursery, [go_on_at_one])
+    async with open_api(FakeHttp({"GET /users/me": diary.answer})) as api:
+        await listen(diary, sockets, Api(Transport(api.transport.origin, lambda: diary.token)), seconds=5)
+    assert diary.lines == ["AUTH_FAILED", "fresh", "LIVE"]
+
+
+async def test_a_poller_tries_another_token_at_once(autojump_clock: trio.testing.MockClock) -> None:
+    """The same without a websocket."""
+    diary = Rotating()
+
+    async def connected(_resumed: bool) -> None:
+        await trio.lowlevel.checkpoint()
+        if diary.token == "old":
+            raise MattermostRejected("no", status=401, code="api.context.session_expired.app_error")
+        diary.lines.append("polled")
+
+    hooks = evolve(diary.hooks(), on_connected=connected)
+    with trio.move_on_after(4):
+        await run_poller(hooks, interval=5.0, random=lambda: 0.5, token=lambda: diary.token)
+    assert diary.lines == ["AUTH_FAILED", "polled", "LIVE"]
 
 
 async def test_a_dropped_resume_is_not_asked_for_again(

@@ -105,4 +105,5 @@ async def test_a_journal_that_stops_answering_is_noticed(
         engine.mood = "well"
         await trio.sleep(LOOK_SECONDS + 1)
         assert health.stuck_parts() == ()
+    assert len(logbook.said("the journal answers again")) == (1 if mood == "fails" else 0)
     nursery.cancel_scope.cancel()

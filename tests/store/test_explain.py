@@ -54,6 +54,14 @@ async def test_the_life_of_a_post_of_ours(store: Store) -> None:
         assert [item.trigger for item in life.seen] == ["p1", "p1", "p2"]
 
 
+async def test_an_account_that_never_saw_it(store: Store) -> None:
+    """Asked for one account, another's decision is no answer."""
+    await store.admission.admit(admission("p1", decision=IGNORE, session=None, reason="no mention"))
+
+    assert await store.explain("p1", OTHER) is None
+    assert await store.explain("p1", ACCOUNT) is not None
+
+
 async def test_a_message_that_was_passed_over(store: Store) -> None:
     """There is a decision with its reason, and nothing else."""
     await store.admission.admit(admission("p1", decision=IGNORE, session=None, reason="no mention"))

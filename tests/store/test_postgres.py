@@ -59,6 +59,9 @@ UNREADABLE = [
     pytest.param("postgresql://oc:s3cret#x@localhost/db", id="password with a hash"),
     pytest.param("postgresql://oc:s3cret@localhost/db?nonsense=1", id="unknown parameter"),
     pytest.param("postgresql://oc:s3cret@localhost:1/db", id="nobody listens"),
+    pytest.param("postgresql://oc:x@s3cret@localhost/db", id="password with an at"),
+    pytest.param("postgresql://oc:x@s3cret/y@localhost/db", id="password with an at and a slash"),
+    pytest.param("postgresql://oc:1/s3cret@localhost/db", id="password with a slash"),
 ]
 
 
@@ -71,6 +74,7 @@ async def test_a_bad_url_never_shows_its_password(url: str) -> None:
 
     assert "s3cret" not in str(caught.value)
     assert str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 async def test_copies_are_left_to_pg_dump(postgres_url: str) -> None:

@@ -1,5 +1,6 @@
 import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -61,9 +62,11 @@ async def test_damage_is_found(tmp_path: Path) -> None:
         assert (await store.stats()).size > 0
     path.write_bytes(b"not a database at all" * 1000)
 
-    with pytest.raises(StoreError, match="not a database"):
+    with pytest.raises(StoreError, match="not a database") as caught:
         async with open_store(path):
             pytest.fail("opened a damaged file")
+    assert str(path) in str(caught.value)
+    assert "put a backup in its place" in str(caught.value)
 
 
 async def test_a_place_that_can_not_be_written_is_named(tmp_path: Path) -> None:
@@ -73,6 +76,33 @@ async def test_a_place_that_can_not_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="file"):
         async with open_store(tmp_path / "file" / "journal"):
             pytest.fail("opened below a file")
+
+
+async def test_a_place_that_can_not_be_looked_at_is_named(tmp_path: Path) -> None:
+    """The state of another user, say: words, not a traceback."""
+    for exclusive in (True, False):
+        with pytest.raises(StoreError, match="File name too long"):
+            async with open_store(tmp_path / ("x" * 300) / "journal", exclusive=exclusive):
+                pytest.fail("opened what can't be looked at")
+
+
+def sqlite_error(statement: str, *, pages: int = 0) -> sqlite3.Error:
+    """What SQLite says to that, in a database of so many pages."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        if pages:
+            connection.execute(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(sqlite3.Error) as caught:
+            connection.execute(statement)
+    return caught.value
+
+
+def test_problems_say_what_to_do(tmp_path: Path) -> None:
+    """Where an operator can do something, it is said; the file is named in any case."""
+    path = tmp_path / "journal"
+    driver = SqliteDriver(path)
+    full = sqlite_error("CREATE TABLE t AS SELECT zeroblob(100000)", pages=2)
+    assert driver.problem(full) == f"database or disk is full ({path}): make room on its disk"
+    assert driver.problem(sqlite_error("SELECT x")) == f"no such column: x ({path})"
 
 
 def test_an_adopted_connection_stays_its_owners(tmp_path: Path) -> None:
@@ -88,5 +118,5 @@ async def test_a_copy_that_can_not_be_made_is_named(tmp_path: Path) -> None:
     """A backup into a place that isn't a directory says so."""
     (tmp_path / "file").write_text("in the way")
     async with open_store(tmp_path / "journal") as store:
-        with pytest.raises(StoreError, match="can't make the journal"):
+        with pytest.raises(StoreError, match=r"can't make .*file/copy"):
             await store.backup(tmp_path / "file" / "copy")

@@ -1,0 +1,60 @@
+"""The restart rule of one account: how long it pauses, by whose fault it failed."""
+
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from oc_trio.config.document import Document
+from oc_trio.config.load import build
+from oc_trio.errors import StoreError
+from oc_trio.runtime.drain import Drain
+from oc_trio.runtime.env import Env
+from oc_trio.runtime.fleet import JOURNAL_RESTART, RESTART, Fleet, Plan
+from oc_trio.runtime.reload import plans
+from oc_trio.telemetry.health import Health
+from oc_trio.telemetry.metrics import Metrics
+from tests.logbook import Logbook
+
+Clock = trio.testing.MockClock
+
+
+def a_plan(state: Path) -> Plan:
+    account = {"baseUrl": "https://chat.example.com", "botToken": "t", "groupPolicy": "open"}
+    loaded = build(Document({"channels": {"mattermost": account}}), {"HOME": str(state)})
+    (plan,) = plans(loaded).values()
+    return plan
+
+
+async def failures(problem: Exception, plan: Plan, seconds: float, logbook: Logbook) -> list[float]:
+    """The pauses of an account that does nothing but fail."""
+
+    async def serve(_plan: Plan, _drain: Drain) -> None:
+        await trio.lowlevel.checkpoint()
+        raise problem
+
+    async with trio.open_nursery() as nursery:
+        Fleet(nursery, serve, Env(), Health(lambda: 0), Metrics()).start(plan, drain_seconds=1.0)
+        await trio.sleep(seconds)
+        nursery.cancel_scope.cancel()
+    return [line["seconds"] for line in logbook.said("account failed; starting it again")]
+
+
+JOURNAL = StoreError("sqlite: database or disk is full")
+CAUSES = [
+    pytest.param(JOURNAL, JOURNAL_RESTART.maximum, id="journal"),
+    pytest.param(ExceptionGroup("", [JOURNAL, ExceptionGroup("", [JOURNAL])]), JOURNAL_RESTART.maximum, id="tasks"),
+    pytest.param(ExceptionGroup("", [JOURNAL, ZeroDivisionError("a bug")]), RESTART.maximum, id="a defect as well"),
+    pytest.param(ZeroDivisionError("a bug"), RESTART.maximum, id="a defect"),
+]
+
+
+@pytest.mark.parametrize(("problem", "longest"), CAUSES)
+async def test_how_long_it_pauses(
+    problem: Exception, longest: float, tmp_path: Path, autojump_clock: Clock, logbook: Logbook
+) -> None:
+    """Pauses grow; once the disk has room again, or the database is back, nobody waits for minutes."""
+    pauses = await failures(problem, a_plan(tmp_path), 3600.0, logbook)
+    assert pauses[0] < 5
+    assert longest / 2 < max(pauses) <= longest * 1.5
