@@ -4,7 +4,7 @@ How the turn ends is `ending`'s. A completed tool call is in the transcript befo
 message that joins the turn before the model reads it: a restart repeats neither.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import trio
 
@@ -12,15 +12,16 @@ from oc_trio.agent.port import Agent, Message, Role, ToolCall, TurnRequest
 from oc_trio.core.draft_view import DraftView
 from oc_trio.core.final_plan import prepared
 from oc_trio.core.inbound import InboundMessage
-from oc_trio.core.obligations import OutboxKind, OutboxState
-from oc_trio.core.preview import DraftState, resumed
+from oc_trio.core.obligations import OutboxKind
+from oc_trio.core.preview import DraftState
 from oc_trio.core.turn_events import AgentEvent, Failed, Final, TextDelta, ToolEnded, ToolStarted
 from oc_trio.errors import AgentError
-from oc_trio.ids import OutboxId, PostId
+from oc_trio.ids import PostId
 from oc_trio.runtime import transcript
 from oc_trio.runtime.agents import SessionSettings
 from oc_trio.runtime.blocks import BlockWriter
 from oc_trio.runtime.delivery import Letter
+from oc_trio.runtime.earlier_run import Before, draft_id
 from oc_trio.runtime.kit import AccountKit
 from oc_trio.runtime.previewer import Previewer
 from oc_trio.runtime.session import Running
@@ -42,14 +43,14 @@ class Attempt:
     """The state of one turn while its agent talks; `writer` holds the posts that people see of it."""
 
     def __init__(
-        self, kit: AccountKit, turn: Turn, running: Running, settings: SessionSettings, state: DraftState
+        self, kit: AccountKit, turn: Turn, running: Running, settings: SessionSettings, before: Before
     ) -> None:
         self.kit, self.turn, self.running, self.settings = kit, turn, running, settings
         self.rules = kit.reply_rules(self.message, settings)
         self._spoken = ""
         self._calls: dict[str, ToolCall] = {}
-        view = DraftView(kit.view_style(self.message, settings))
-        self.writer = self._writer(view, state)
+        view = DraftView(kit.view_style(self.message, settings)).resumed(before.events)
+        self.writer = self._writer(view, before.standing)
 
     @property
     def messages(self) -> tuple[InboundMessage, ...]:
@@ -191,15 +192,16 @@ class Attempt:
             turn=self.turn.id,
         )
 
-    def _writer(self, view: DraftView, state: DraftState) -> Previewer | BlockWriter:
-        kit, number = self.kit, len(self.turn.drafts)
+    def _writer(self, view: DraftView, standing: Mapping[int, DraftState]) -> Previewer | BlockWriter:
+        kit = self.kit
         if kit.policies.blocks is not None:
             return BlockWriter(
                 view,
                 post=self._post_block,
+                edit=kit.delivery.edit_until_done,
                 rules=kit.policies.blocks,
                 reply=self.rules,
-                number=number,
+                standing={number: state.post_id for number, state in standing.items() if state.post_id is not None},
             )
         return kit.previewer(
             view,
@@ -211,8 +213,7 @@ class Attempt:
             rules=kit.policies.preview,
             doubt=kit.late.doubt,
             settled=kit.late.settled,
-            state=state,
-            number=number,
+            standing=standing,
         )
 
     async def _drafted(self, post_id: PostId | None) -> None:
@@ -230,21 +231,3 @@ class Attempt:
         await self._drafted(post_id)
         await self._drafted(None)
         return post_id
-
-
-def draft_id(turn: Turn, number: int) -> OutboxId:
-    """The name of a turn's draft number 0, 1, ..."""
-    return OutboxId(f"{turn.id}.d{number}")
-
-
-async def draft_state(kit: AccountKit, turn: Turn) -> DraftState:
-    """What an earlier run of the turn left in the channel, as far as the journal knows."""
-    if turn.draft:
-        return resumed(turn.draft)
-    row = await kit.store.outbox.get(draft_id(turn, len(turn.drafts))) if turn.begun_at else None
-    if row is None or row.state in (OutboxState.QUEUED, OutboxState.DEAD):
-        return DraftState()
-    if row.post_id is None:
-        return DraftState(unsure=True)
-    await kit.store.turns.set_draft(turn.id, row.post_id)
-    return resumed(row.post_id)

@@ -177,7 +177,7 @@ async def test_tool_calls_are_remembered(town: Town) -> None:
     roles = [message.role.value for message in town.stage.requests[-1].messages]
     assert roles == ["user", "assistant", "tool"]
     assert town.stage.requests[-1].messages[2].text == "the result"
-    assert town.answers() == ["found"]
+    assert town.answers() == ["Let me look.\n\nfound"], "what people have read stays"
 
 
 async def test_an_unknown_tool_ends_nothing(town: Town) -> None:
