@@ -74,7 +74,10 @@ class StoreOf:
 
 
 @functools.lru_cache(maxsize=64)
-def configured(queue: str, reply_to: str, mode: str, throttle_ms: int, drain_seconds: int) -> Loaded:
+def configured(
+    queue: str, reply_to: str, mode: str, throttle_ms: int, drain_seconds: int, *, has_blocks: bool = False
+) -> Loaded:
+    coalesce = {"minChars": 30, "maxChars": 200, "idleMs": 300}
     values = {
         "channels": {
             "mattermost": {
@@ -85,7 +88,11 @@ def configured(queue: str, reply_to: str, mode: str, throttle_ms: int, drain_sec
                 "groupPolicy": "open",
                 "textChunkLimit": 400,
                 "replyToMode": reply_to,
-                "streaming": {"throttleMs": throttle_ms, "mode": mode},
+                "streaming": {
+                    "throttleMs": throttle_ms,
+                    "mode": mode,
+                    "block": {"enabled": has_blocks, "coalesce": coalesce},
+                },
                 "network": {"dangerouslyAllowPrivateNetwork": True},
             }
         },
@@ -178,7 +185,9 @@ class House:
             catch_up=self.parts.catch_up,
         )
         plan = self.plan
-        loaded = configured(plan.queue, plan.reply_to, plan.mode, plan.throttle_ms, plan.drain_seconds)
+        loaded = configured(
+            plan.queue, plan.reply_to, plan.mode, plan.throttle_ms, plan.drain_seconds, has_blocks=plan.has_blocks
+        )
         gateway = self.gateway = Gateway(loaded, "", wiring, metrics=Metrics())
         self.chronicle.tell("operator", f"starts gateway {number}")
         return gateway, power

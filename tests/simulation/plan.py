@@ -146,18 +146,23 @@ class Plan:
     trouble: float
     slow: float
     is_stormy: bool
+    has_blocks: bool = False
+    is_wordy: bool = False
 
 
-KINDS = ("crash", "drain", "socket", "rest", "frames", "server", "people", "kick", "lag", "blackout", "cancel")
+# Kinds that came later are drawn from a source of their own: a seed that draws none of them runs as it did before.
+_LATER = ("blocks",)
+KINDS = ("crash", "drain", "socket", "rest", "frames", "server", "people", "kick", "lag", "blackout", "cancel", *_LATER)
 # The two that take long are rare.
-_LIKELY = {"blackout": 0.08, "cancel": 0.15}
+_LIKELY = {"blackout": 0.08, "cancel": 0.15, "blocks": 0.25}
 
 
 def plan(seed: int, kinds: tuple[str, ...] | None = None) -> Plan:
     """What happens in the run of that seed. A few kinds of trouble at a time, so that each gets its seeds."""
-    rng = random.Random(f"plan {seed}")
+    rng, more = random.Random(f"plan {seed}"), random.Random(f"plan more {seed}")
     if kinds is None:
-        kinds = tuple(kind for kind in KINDS if rng.random() < _LIKELY.get(kind, 0.33))
+        kinds = tuple(kind for kind in KINDS if kind not in _LATER and rng.random() < _LIKELY.get(kind, 0.33))
+        kinds += tuple(kind for kind in _LATER if more.random() < _LIKELY[kind])
     end = rng.uniform(5.0, 40.0)
     deeds = [*_questions(rng, end)]
     if "people" in kinds:
@@ -173,7 +178,7 @@ def plan(seed: int, kinds: tuple[str, ...] | None = None) -> Plan:
     for at, deed in operations:
         if at < end:
             deeds += _around(rng, at, deed)
-    return Plan(
+    drawn = Plan(
         deeds=tuple(sorted(deeds, key=lambda deed: deed[0])),
         queue=rng.choice(("followup", "collect", "steer", "interrupt")),
         reply_to=rng.choice(("off", "off", "all")),
@@ -184,6 +189,15 @@ def plan(seed: int, kinds: tuple[str, ...] | None = None) -> Plan:
         slow=1.0 if "cancel" in kinds else rng.choice((0.2, 0.8)),
         is_stormy=bool({"rest", "frames", "lag"} & set(kinds)),
     )
+    return _with_more(drawn, more, kinds)
+
+
+def _with_more(drawn: Plan, rng: random.Random, kinds: tuple[str, ...]) -> Plan:
+    """What the later kinds add to a plan."""
+    if "blocks" in kinds:
+        mode = rng.choice(("block", "block", "block", "off", "off", "partial", "progress"))
+        drawn = evolve(drawn, mode=mode, has_blocks=mode == "off" and rng.random() < 0.8, is_wordy=True)
+    return drawn
 
 
 def _questions(rng: random.Random, end: float) -> Iterator[tuple[float, Deed]]:

@@ -17,9 +17,10 @@ from structlog.typing import EventDict
 from tests.simulation.chronicle import Chronicle
 from tests.simulation.climate import FAIR
 from tests.simulation.deeds import Doer
+from tests.simulation.findings import Findings
 from tests.simulation.frames import FrameFaults
 from tests.simulation.house import House, Parts
-from tests.simulation.invariants import Findings, examine
+from tests.simulation.invariants import examine
 from tests.simulation.model import Model
 from tests.simulation.network import Network
 from tests.simulation.plan import Plan, plan
@@ -66,7 +67,7 @@ class Run:
         town = found_town(rng, self.chronicle, frames)
         async with trio.open_nursery() as server:
             network = Network(town.world, random.Random(f"network {self.seed}"), self.chronicle, server)
-            model = Model(self.seed, self.chronicle, self.plan.trouble, self.plan.slow)
+            model = Model(self.seed, self.chronicle, self.plan.trouble, self.plan.slow, self.plan.is_wordy)
             house = House(network, model, self.plan, self.seed, self.chronicle, self.parts)
             async with trio.open_nursery() as operator:
                 operator.start_soon(house.serve, operator)
