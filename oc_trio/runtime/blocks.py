@@ -121,7 +121,7 @@ class BlockWriter:
         before = self._waiting.text
         self._waiting, posts = with_block(self._waiting, block, trio.current_time(), self._rules)
         self._unsent.append(block)
-        if posts and before not in posts:
+        if posts and posts != (before,):
             # The newest block itself was cut: its rest follows at once, so that whole blocks are out.
             self._waiting, rest = flush(self._waiting)
             posts = (*posts, *rest)

@@ -209,3 +209,17 @@ async def test_a_post_that_takes_long_is_waited_for(autojump_clock: trio.testing
     await writer.finish()
     assert channel.posts == ["A first paragraph."]
     assert rest(writer, text) == ("A second one.",)
+
+
+async def test_a_long_block_behind_a_waiting_one(autojump_clock: trio.testing.MockClock) -> None:
+    """The waiting one goes out by itself, and all of the long one follows at once."""
+    channel, text = Channel(), "A first paragraph.\n\n" + "word " * 30 + "end.\n\nMore."
+
+    async def talk(writer: BlockWriter) -> None:
+        await say(writer, text, delay=0)
+        await trio.sleep(0.5)
+
+    writer = await write(channel, talk)
+    assert channel.posts[0] == "A first paragraph."
+    assert " ".join(channel.posts).split() == text.removesuffix("More.").split()
+    assert rest(writer, text) == ("More.",)
