@@ -1,4 +1,4 @@
-"""Five gateways that are deliberately wrong in one place each, to prove that the simulation would notice."""
+"""Six gateways that are deliberately wrong in one place each, to prove that the simulation would notice."""
 
 import json
 import sqlite3
@@ -10,7 +10,7 @@ import trio
 from attrs import evolve, frozen
 
 from oc_trio.core.preview import Create, Edit, Wrote, begun, wrote
-from oc_trio.errors import MattermostRejected, MattermostUnavailable
+from oc_trio.errors import MattermostRejected, MattermostUnavailable, StoreError
 from oc_trio.ids import PostId
 from oc_trio.runtime.catchup import CatchUp
 from oc_trio.runtime.previewer import WRITE_SECONDS, Previewer
@@ -95,9 +95,21 @@ class WatermarkFirst(Admissions):
         return await super().admit(admission)
 
 
+class Shrugging(Admissions):
+    """What the journal can't take in is passed over, as if it had been seen before."""
+
+    async def admit(self, admission: Admission) -> Admitted:
+        try:
+            return await super().admit(admission)
+        except StoreError:
+            return Admitted(fresh=False)
+
+
 @frozen
-class WatermarkFirstStore(StoreOf):
-    """A journal whose admissions are `WatermarkFirst`."""
+class OtherAdmissions(StoreOf):
+    """A journal whose admissions are of a class of their own."""
+
+    admissions: type[Admissions] = Admissions
 
     def __call__(self, _location: str | sqlite3.Connection) -> AbstractAsyncContextManager[Store]:
         return self._open()
@@ -105,7 +117,7 @@ class WatermarkFirstStore(StoreOf):
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[Store]:
         async with open_store(self.connection) as store:
-            yield evolve(store, admission=WatermarkFirst(store._engine))
+            yield evolve(store, admission=self.admissions(store._engine))
 
 
 class Forgetful(SmallSession):
@@ -114,6 +126,20 @@ class Forgetful(SmallSession):
     def put(self, job: Job) -> None:
         if len(self._mailbox) < self.mailbox:
             super().put(job)
+
+
+@frozen
+class WatermarkFirstStore(OtherAdmissions):
+    """Its admissions are `WatermarkFirst`."""
+
+    admissions: type[Admissions] = WatermarkFirst
+
+
+@frozen
+class ShruggingStore(OtherAdmissions):
+    """Its admissions are `Shrugging`."""
+
+    admissions: type[Admissions] = Shrugging
 
 
 @frozen
@@ -145,5 +171,6 @@ BROKEN: dict[str, Broken] = {
     "watermark before commit": Broken(
         Parts(store=WatermarkFirstStore, catch_up=NoSecondLook), ("blackout",), Parts(catch_up=NoSecondLook)
     ),
+    "journal errors ignored": Broken(Parts(store=ShruggingStore), ("disk", "people")),
     "mailbox overflow dropped": Broken(Parts(session=Forgetful), ("people",)),
 }

@@ -18,7 +18,7 @@ from oc_trio.agent.build import AgentSpec
 from oc_trio.agent.port import Agent
 from oc_trio.config.document import Document
 from oc_trio.config.load import Loaded, build
-from oc_trio.errors import MattermostError
+from oc_trio.errors import MattermostError, StoreError
 from oc_trio.ids import AccountId
 from oc_trio.runtime.catchup import CatchUp
 from oc_trio.runtime.env import Env
@@ -32,7 +32,7 @@ from tests.simulation.chronicle import Chronicle
 from tests.simulation.model import Model
 from tests.simulation.network import Network, OpenSim, SimTransport
 from tests.simulation.plan import Plan
-from tests.simulation.power import Power, PoweredConnection, PowerOff, open_disk
+from tests.simulation.power import Disk, Power, PoweredConnection, PowerOff, open_disk
 from tests.simulation.town import now_ms
 
 ACCOUNT = AccountId("default")
@@ -122,8 +122,12 @@ class House:
     power: Power | None = None
     was_live: trio.Event = field(factory=trio.Event)
     failures: list[str] = field(factory=list)
+    disk: Disk = field(init=False)
     _pending_fuse: int = 0
     _disk: PoweredConnection | None = None
+
+    def __attrs_post_init__(self) -> None:
+        self.disk = Disk(random.Random(f"disk {self.seed}"), self.chronicle)
 
     async def serve(self, nursery: trio.Nursery) -> None:
         """Keep a gateway running until `close`."""
@@ -171,7 +175,7 @@ class House:
         number = self.incarnations = self.incarnations + 1
         power = self.power = Power(f"gateway {number}", self.chronicle)
         power.on_cut.append(self.network.sender_died)
-        disk = self._disk = open_disk(power, self.image)
+        disk = self._disk = open_disk(power, self.disk, self.image)
         rng = random.Random(f"gateway {self.seed} {number}")
         wiring = Wiring(
             env=Env(now_ms, rng),
@@ -202,7 +206,7 @@ class House:
                 await self._run(gateway, power)
         except* PowerOff:
             pass
-        except* MattermostError as group:
+        except* (MattermostError, StoreError) as group:
             if not power.is_off:
                 self.chronicle.tell("gateway", f"exits: {group.exceptions[0]}")
         except* Exception as group:

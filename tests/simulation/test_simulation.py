@@ -1,4 +1,4 @@
-"""A few seeded runs, their replay, and five broken gateways that must not get through."""
+"""A few seeded runs, their replay, and six broken gateways that must not get through."""
 
 import pytest
 
