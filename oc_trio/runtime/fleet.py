@@ -10,7 +10,7 @@ from attrs import define, field, frozen
 
 from oc_trio.config.accounts import Account
 from oc_trio.core.backoff import RetryPolicy
-from oc_trio.errors import OcTrioError
+from oc_trio.errors import OcTrioError, StoreError
 from oc_trio.ids import AccountId
 from oc_trio.runtime.drain import Drain
 from oc_trio.runtime.env import Env
@@ -22,6 +22,8 @@ from oc_trio.telemetry.metrics import Metrics
 log = get_logger(part="fleet")
 
 RESTART = RetryPolicy(initial=2.0, maximum=300.0)
+# A full disk is emptied by people, a database comes back: nobody should wait minutes for an answer after that.
+JOURNAL_RESTART = RetryPolicy(initial=2.0, maximum=30.0)
 STABLE_SECONDS = 300.0
 
 
@@ -94,7 +96,8 @@ class Fleet:
                     return
                 except (Exception, ExceptionGroup) as problem:  # noqa: BLE001 - one account's mistake is its own
                     failures = 0 if trio.current_time() - began > STABLE_SECONDS else failures + 1
-                    wait = RESTART.delay(max(0, failures - 1), self.env.random.random())
+                    policy = JOURNAL_RESTART if _is_journals(problem) else RESTART
+                    wait = policy.delay(max(0, failures - 1), self.env.random.random())
                     self._note_failure(member.plan.id, problem, wait)
                 with trio.move_on_after(wait):
                     await member.drain.requested.wait()
@@ -110,12 +113,19 @@ class Fleet:
         self.metrics.restarts.labels(account).inc()
         self.health.update(account, state="failed", detail=words)
         log.error(
-            "account failed; starting it again",
+            "the journal failed; starting the account again"
+            if _is_journals(problem)
+            else "account failed; starting it again",
             account=account,
             seconds=round(wait, 1),
             exc_info=problem if is_foreign else None,
             problem=words,
         )
+
+
+def _is_journals(problem: BaseException) -> bool:
+    """Whether the journal alone is to blame: that says nothing about the account, nor about the program."""
+    return all(isinstance(cause, StoreError) for cause in _leaves(problem))
 
 
 def _leaves(problem: BaseException) -> Iterable[BaseException]:

@@ -38,7 +38,7 @@ RUN_SECONDS = 5000.0
 # An error of the log that fair operation may show: the server was down when the gateway wanted to begin.
 _EXPECTED_ERRORS = ("the server can't be reached",)
 # What an operator has to be told while the journal's disk fails; a problem that is not the disk's is none of these.
-_DISK_ERRORS = ("account failed; starting it again ", "the journal fails ", "could not prune the journal ")
+_DISK_ERRORS = ("the journal failed; starting the account again ", "the journal fails ", "could not prune the journal ")
 _DISK_PROBLEM = re.compile(r"problem=(?:(?:; )?sqlite: database (?:is locked|or disk is full))+(?= seconds=|$| )")
 
 
