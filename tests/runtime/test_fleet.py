@@ -57,9 +57,10 @@ async def test_a_journal_is_asked_again_sooner(
     serve = Failing(problem)
     env = Env(lambda: 0, random.Random(1))
     health = Health(env.now_ms)
-    with trio.move_on_after(3600):
-        async with trio.open_nursery() as nursery:
-            Fleet(nursery, serve, env, health, Metrics()).start(plan, drain_seconds=0.0)
+    async with trio.open_nursery() as nursery:
+        Fleet(nursery, serve, env, health, Metrics()).start(plan, drain_seconds=0.0)
+        await trio.sleep(3600)
+        nursery.cancel_scope.cancel()
     waits = [later - earlier for earlier, later in pairwise(serve.times)]
     assert longest / 2 < max(waits) <= longest
     assert health.account(AccountId("default")).state == "failed"
