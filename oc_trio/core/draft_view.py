@@ -7,16 +7,18 @@
 and a current one. When and whether a text is written is `preview`'s business; how a turn ends is `final_plan`'s.
 """
 
+from collections.abc import Iterable
 from enum import Enum
 from typing import assert_never
 
 from attrs import evolve, field, frozen
 
 from oc_trio.core.defuse import clean, defuse
+from oc_trio.core.leading import begins_with, with_prefix
 from oc_trio.core.progress import ProgressStyle, Work, render
 from oc_trio.core.reasoning import without_reasoning
 from oc_trio.core.tables import TableMode, convert_tables
-from oc_trio.core.tool_rows import ToolRow, ended_row, makes_row, row_of
+from oc_trio.core.tool_rows import bounded, ended_row, makes_row, row_of
 from oc_trio.core.turn_events import (
     AgentEvent,
     Failed,
@@ -31,7 +33,6 @@ from oc_trio.core.turn_events import (
 
 THINKING = "Thinking…"
 SILENT_TOKEN = "NO_REPLY"  # noqa: S105 - what a model says to say nothing, not a credential
-_KEPT_ROWS = 64
 _KEPT_REASONING = 2_000
 
 
@@ -89,9 +90,13 @@ class Visible:
 
 @frozen
 class DraftView:
-    """The turn so far. `said` holds the messages that tool calls have ended, `text` the one being written."""
+    """The turn so far. `said` holds the messages that tool calls have ended, `text` the one being written.
+
+    `earlier` counts those of `said` that a run before a restart said: the agent does not repeat them.
+    """
 
     style: ViewStyle = ViewStyle()
+    earlier: int = 0
     said: tuple[str, ...] = ()
     text: str = ""
     work: Work = Work()
@@ -147,13 +152,34 @@ class DraftView:
         assert_never(self.style.mode)
 
     def whole_reply(self, final_text: str) -> str:
-        """`Final.text`, led by the earlier messages of the turn that people have read and it does not repeat."""
-        if self.style.mode is not StreamMode.PARTIAL or not final_text.strip():
-            return final_text
+        """`Final.text`, led by the earlier messages of the turn that it does not repeat.
+
+        These are what people have read in the draft, and in any mode what was said before a restart.
+        """
         squeezed = "".join(final_text.split())
-        missing = [spoken for text in self.said if (spoken := self._spoken(text))]
-        missing = [spoken for spoken in missing if "".join(spoken.split()) not in squeezed]
-        return "\n\n".join([*missing, final_text])
+        if not squeezed and not self.earlier:
+            return final_text
+        missing = [spoken for text in self.said[: self.earlier] if (spoken := self._spoken(text))]
+        if begins_with(final_text, missing):
+            missing = []
+        if self.style.mode is StreamMode.PARTIAL:
+            later = [spoken for text in self.said[self.earlier :] if (spoken := self._spoken(text))]
+            missing += [spoken for spoken in later if "".join(spoken.split()) not in squeezed]
+        return "\n\n".join([*missing, final_text] if squeezed else missing)
+
+    def resumed(self, events: Iterable[AgentEvent]) -> "DraftView":
+        """The view of a turn that goes on after an earlier run's `events`; only mode `block` shows that work again."""
+        view = self
+        for event in events:
+            view = view.with_event(event)
+        if self.style.mode is not StreamMode.BLOCK:
+            view = evolve(self, said=view.said)
+        return evolve(view, earlier=len(view.said))
+
+    def rested(self) -> "DraftView":
+        """The view once the agent has ended: the signs of work that were current are a block like those before."""
+        block = self._work_block() if self.working and self.style.mode is StreamMode.BLOCK else None
+        return evolve(self, working=False, work=Work(), sealed=(*self.sealed, block)) if block else self
 
     def _with_text(self, delta: str) -> "DraftView":
         if not self.working:
@@ -183,7 +209,7 @@ class DraftView:
         if not makes_row(event.name):
             return self
         row = row_of(event, self.style.progress.command_text)
-        return self._at_work(evolve(self.work, rows=_bounded((*self.work.rows, row))))
+        return self._at_work(evolve(self.work, rows=bounded((*self.work.rows, row))))
 
     def _with_tool_end(self, event: ToolEnded) -> "DraftView":
         """Marks the row; a call whose row is sealed or was never shown changes nothing."""
@@ -267,18 +293,3 @@ class DraftView:
         if len(text) > limit:
             text = self._safe(text[: max(0, limit - 3)])[: max(0, limit - 3)] + "..."
         return Block(kind, text)
-
-
-def with_prefix(text: str, prefix: str) -> str:
-    """`text` behind the response prefix, once; a prefix that ends in no white space gets a space."""
-    if not prefix.strip() or text.startswith(prefix):
-        return text
-    return f"{prefix}{'' if prefix[-1].isspace() else ' '}{text}"
-
-
-def _bounded(rows: tuple[ToolRow, ...]) -> tuple[ToolRow, ...]:
-    """At most 64 rows: the oldest that went well goes first, so that a turn of a thousand calls stays small."""
-    if len(rows) <= _KEPT_ROWS:
-        return rows
-    drop = next((at for at, row in enumerate(rows) if not row.went_wrong), 0)
-    return rows[:drop] + rows[drop + 1 :]

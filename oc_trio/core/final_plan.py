@@ -12,8 +12,9 @@ from attrs import frozen
 
 from oc_trio.core.chunking import DEFAULT_LIMIT, SERVER_LIMIT, ChunkMode, chunk
 from oc_trio.core.defuse import clean, defuse
-from oc_trio.core.draft_view import SILENT_TOKEN, StreamMode, with_prefix
+from oc_trio.core.draft_view import SILENT_TOKEN, StreamMode
 from oc_trio.core.fences import fence_after
+from oc_trio.core.leading import with_prefix
 from oc_trio.core.preview import DraftState, Phase
 from oc_trio.core.reasoning import is_reasoning_only, without_reasoning
 from oc_trio.core.tables import TableMode, convert_tables
@@ -23,6 +24,7 @@ from oc_trio.ids import PostId
 STOPPED = "_(stopped)_"
 INTERRUPTED = "_(interrupted, will continue)_"
 _BLANK_LINES = re.compile(r"\A(?:[ \t]*\n)+")
+_ALREADY_OUT = "the answer is already published in blocks"
 SORRY = "Sorry, I could not answer this."
 
 
@@ -74,10 +76,14 @@ class FreshPosts:
 
 @frozen
 class NothingVisible:
-    """No post. `delete_preview` is a draft that showed nothing worth keeping; `reason` is for the operator."""
+    """No post. `delete_preview` is a draft that showed nothing worth keeping; `reason` is for the operator.
+
+    `is_out` where that is because blocks hold the whole answer.
+    """
 
     reason: str
     delete_preview: PostId | None = None
+    is_out: bool = False
 
 
 FinalPlan = EditInPlace | FreshPosts | NothingVisible
@@ -89,22 +95,21 @@ def plan_final(
     rules: ReplyRules,
     *,
     published: tuple[str, ...] = (),
-    draft_is_reply: bool = True,
 ) -> FinalPlan:
     """The plan for a turn whose draft is `state`, no write in flight.
 
-    `published` are the reply texts that sealed blocks hold, oldest first; `draft_is_reply` is false where the draft
-    holds signs of work that stay in the channel (mode `block`).
+    `published` are the reply texts that sealed blocks hold, oldest first.
     """
     assert state.in_flight is None, "settle the write in flight first"
-    preview = state.lingers if draft_is_reply else None
+    preview = state.lingers
     if isinstance(end, Failed):
         return FreshPosts(prepared(end.for_user.strip() or SORRY, rules, prefix=False), preview)
     texts, why_none = _texts(clean(end.text), published, rules)
     if end.media or end.buttons:
         return FreshPosts(texts, preview)
     if not texts:
-        return NothingVisible(end.silent_reason or why_none, preview)
+        is_out = why_none == _ALREADY_OUT
+        return NothingVisible(why_none if is_out else end.silent_reason or why_none, preview, is_out)
     if preview is None or state.phase is not Phase.DRAFT or rules.notify is Notify.FINAL:
         return FreshPosts(texts, preview)
     notice = (rules.done_notice,) if rules.notify is Notify.BOTH and rules.done_notice else ()
@@ -200,5 +205,5 @@ def _texts(text: str, published: tuple[str, ...], rules: ReplyRules) -> tuple[tu
     text = convert_tables(without_reasoning(text), rules.tables)
     tail = unpublished(text, published, rules)
     if not tail:
-        return (), "the answer is already published in blocks"
+        return (), _ALREADY_OUT
     return prepared(tail, rules, prefix=tail == text), "nothing visible is left of the answer"

@@ -37,6 +37,7 @@ class ToolRow:
 # Tools whose effect people see anyway.
 _EFFECTS = ("message", "reply", "send", "send_message", "react", "reaction", "typing", "ask_user")
 _SELF_SHOWN = ("progress", "progress_card", "plan", "update_plan")
+KEPT_ROWS = 64
 _SILENT = frozenset((*_EFFECTS, *_SELF_SHOWN))
 _SHELLS = frozenset(("exec", "bash", "shell", "sh", "command", "run_command", "terminal", "process"))
 _FACES = {
@@ -121,3 +122,11 @@ def _detail(event: ToolStarted, command_text: CommandText) -> str:
 
 def _string(arguments: Mapping[str, Any], *names: str) -> str:
     return next((value for name in names if isinstance(value := arguments.get(name), str) and value), "")
+
+
+def bounded(rows: tuple[ToolRow, ...]) -> tuple[ToolRow, ...]:
+    """At most 64 rows: the oldest that went well goes first, so that a turn of a thousand calls stays small."""
+    if len(rows) <= KEPT_ROWS:
+        return rows
+    drop = next((at for at, row in enumerate(rows) if not row.went_wrong), 0)
+    return rows[:drop] + rows[drop + 1 :]

@@ -4,24 +4,24 @@ How the turn ends is `ending`'s. A completed tool call is in the transcript befo
 message that joins the turn before the model reads it: a restart repeats neither.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import trio
-from attrs import evolve
 
 from oc_trio.agent.port import Agent, Message, Role, ToolCall, TurnRequest
-from oc_trio.core.draft_view import DraftView, StreamMode
+from oc_trio.core.draft_view import DraftView
 from oc_trio.core.final_plan import prepared
 from oc_trio.core.inbound import InboundMessage
-from oc_trio.core.obligations import OutboxKind, OutboxState
-from oc_trio.core.preview import DraftState, resumed
+from oc_trio.core.obligations import OutboxKind
+from oc_trio.core.preview import DraftState
 from oc_trio.core.turn_events import AgentEvent, Failed, Final, TextDelta, ToolEnded, ToolStarted
 from oc_trio.errors import AgentError
-from oc_trio.ids import OutboxId, PostId
+from oc_trio.ids import PostId
 from oc_trio.runtime import transcript
 from oc_trio.runtime.agents import SessionSettings
 from oc_trio.runtime.blocks import BlockWriter
-from oc_trio.runtime.context_room import is_told, is_told_so
+from oc_trio.runtime.context_room import is_told
+from oc_trio.runtime.earlier_run import Before, draft_id, words_of_people
 from oc_trio.runtime.kit import AccountKit
 from oc_trio.runtime.letters import Letter
 from oc_trio.runtime.previewer import Previewer
@@ -44,14 +44,15 @@ class Attempt:
     """The state of one turn while its agent talks; `writer` holds the posts that people see of it."""
 
     def __init__(
-        self, kit: AccountKit, turn: Turn, running: Running, settings: SessionSettings, state: DraftState
+        self, kit: AccountKit, turn: Turn, running: Running, settings: SessionSettings, before: Before
     ) -> None:
         self.kit, self.turn, self.running, self.settings = kit, turn, running, settings
         self.rules = kit.reply_rules(self.message, settings)
         self._spoken = ""
         self._calls: dict[str, ToolCall] = {}
-        view = DraftView(kit.view_style(self.message, settings))
-        self.writer = self._writer(view, state)
+        self._so_far = before.so_far
+        view = DraftView(kit.view_style(self.message, settings)).resumed(before.events)
+        self.writer = self._writer(view, before.standing)
 
     @property
     def messages(self) -> tuple[InboundMessage, ...]:
@@ -134,14 +135,12 @@ class Attempt:
         await kit.store.sessions.touch(turn.session, kit.account, turn.channel_id, turn.root_id, message.agent, now)
         setup = kit.agents.setup(message.agent, self.settings)
         history = transcript.read(await kit.store.transcripts.load(turn.session, _TRANSCRIPT_ROWS, without=turn.id))
-        so_far = transcript.read(await kit.store.transcripts.of_turn(turn.id))
-        if self._tells_other_words(so_far):
-            so_far = ()
-        if not so_far or await self._tells_what_was_taken_back(so_far):
+        so_far = self._so_far
+        if not so_far or so_far[0].role is not Role.USER:
             lines = self.running.batch.lines
             seen = setup.takes_images
             asked = await kit.asked(self.messages, has_history=bool(history), dropped=lines, takes_images=seen)
-            so_far = (asked, *transcript.done(so_far))
+            so_far = (asked, *so_far)
             rows = [transcript.to_json(message) for message in so_far]
             await kit.store.transcripts.rewrite(turn.session, turn.id, rows, now)
         elif setup.takes_images:
@@ -150,7 +149,6 @@ class Attempt:
             late = await kit.asked(untold, has_history=True)
             await self.append(late)
             so_far = (*so_far, late)
-        self._show_what_was_read(so_far)
         request = TurnRequest(
             agent=message.agent,
             session=turn.session,
@@ -163,31 +161,10 @@ class Attempt:
         )
         return setup.agent, request
 
-    def _show_what_was_read(self, so_far: Sequence[Message]) -> None:
-        """Words that people have read before a restart stay in the one post of the turn, above what follows them."""
-        view = self.writer.view
-        if view.style.mode is StreamMode.PARTIAL:
-            said = tuple(message.text for message in so_far if message.role is Role.ASSISTANT and message.text)
-            self.writer.view = evolve(view, said=said)
-
     def _untold(self, so_far: Sequence[Message]) -> tuple[InboundMessage, ...]:
         """Messages that an earlier run bound to this turn and did not come to tell; what is told carries its id."""
-        told = _told(so_far)
+        told = words_of_people(so_far)
         return tuple(message for message in self.messages if not is_told(message, told))
-
-    def _tells_other_words(self, so_far: Sequence[Message]) -> bool:
-        """Whether a message was edited since the agent was told of it: then nothing that it led to counts."""
-        told = _told(so_far)
-        return any(is_told(message, told) and not is_told_so(message, told) for message in self.messages)
-
-    async def _tells_what_was_taken_back(self, so_far: Sequence[Message]) -> bool:
-        """Whether an earlier run told the agent of a message that this turn does not answer any more."""
-        told, answered = _told(so_far), {job.obligation.id for job in self.running.batch.everyone}
-        for obligation_id in self.turn.obligations:
-            gone = None if obligation_id in answered else await self.kit.store.obligations.get(obligation_id)
-            if gone is not None and gone.trigger in told:
-                return True
-        return False
 
     async def _steered(self) -> Sequence[Message]:
         """What people said since; each message is bound to this turn before the agent gets to know it."""
@@ -218,15 +195,16 @@ class Attempt:
             turn=self.turn.id,
         )
 
-    def _writer(self, view: DraftView, state: DraftState) -> Previewer | BlockWriter:
-        kit, number = self.kit, len(self.turn.drafts)
+    def _writer(self, view: DraftView, standing: Mapping[int, DraftState]) -> Previewer | BlockWriter:
+        kit = self.kit
         if kit.policies.blocks is not None:
             return BlockWriter(
                 view,
                 post=self._post_block,
+                edit=kit.delivery.edit_until_done,
                 rules=kit.policies.blocks,
                 reply=self.rules,
-                number=number,
+                standing={number: state.post_id for number, state in standing.items() if state.post_id is not None},
             )
         return kit.previewer(
             view,
@@ -238,8 +216,7 @@ class Attempt:
             rules=kit.policies.preview,
             doubt=kit.late.doubt,
             settled=kit.late.settled,
-            state=state,
-            number=number,
+            standing=standing,
         )
 
     async def _drafted(self, post_id: PostId | None) -> None:
@@ -257,28 +234,3 @@ class Attempt:
         await self._drafted(post_id)
         await self._drafted(None)
         return post_id
-
-
-def _told(messages: Sequence[Message]) -> str:
-    """All that people said; each message of theirs carries its post's id."""
-    return "\n".join(message.text for message in messages if message.role is Role.USER)
-
-
-def draft_id(turn: Turn, number: int) -> OutboxId:
-    """The name of a turn's draft number 0, 1, ..."""
-    return OutboxId(f"{turn.id}.d{number}")
-
-
-async def draft_state(kit: AccountKit, turn: Turn) -> DraftState:
-    """What an earlier run of the turn left in the channel, as far as the journal knows."""
-    if turn.draft:
-        await kit.late.doubt(turn.draft)  # an edit of the run that was interrupted may still be on its way
-        return resumed(turn.draft)
-    row = await kit.store.outbox.get(draft_id(turn, len(turn.drafts))) if turn.begun_at else None
-    if row is None or row.state in (OutboxState.QUEUED, OutboxState.DEAD):
-        return DraftState()
-    if row.post_id is None:
-        return DraftState(unsure=True)
-    await kit.store.turns.set_draft(turn.id, row.post_id)
-    await kit.late.doubt(row.post_id)
-    return resumed(row.post_id)

@@ -5,7 +5,7 @@ posts, and when one goes out, is `core.coalesce`'s. What is not sent when the an
 """
 
 import math
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import NoReturn
 
 import trio
@@ -28,7 +28,8 @@ log = get_logger(part="blocks")
 class BlockWriter:
     """Writes one turn's blocks; `post(number, text)` writes post number 0, 1, ..., the same number once.
 
-    It has what a `Previewer` has for the end of the turn; its state never leaves "no draft".
+    It has what a `Previewer` has for the end of the turn; its state never leaves "no draft". `standing` are the posts
+    of an earlier run by number: `edit` makes them read as they should.
     """
 
     def __init__(
@@ -38,16 +39,20 @@ class BlockWriter:
         post: Callable[[int, str], Awaitable[PostId]],
         rules: CoalesceRules,
         reply: ReplyRules,
-        number: int = 0,
+        edit: Callable[[PostId, str], Awaitable[None]],
+        standing: Mapping[int, PostId] | None = None,
     ) -> None:
         self.view = view
         self.state = DraftState()
         self.published: list[str] = []
         self.posts: list[PostId] = []
-        self.stale: list[PostId] = []
-        self.number = number
-        self.draft_is_reply = True
-        self._post, self._rules, self._reply = post, rules, reply
+        self.number = 0
+        self._post, self._edit, self._rules, self._reply = post, edit, rules, reply
+        self._standing = standing or {}
+        # Posts that are under way with the blocks that they hold, and how many posts of whole blocks stand.
+        self._parts: list[str] = []
+        self._blocks: list[str] = []
+        self._whole = 0
         self._waiting = Waiting()
         # The blocks that `_waiting` holds, as the answer has them.
         self._unsent: list[str] = []
@@ -55,6 +60,21 @@ class BlockWriter:
         self._taken = 0
         self._is_refused = False
         self._news = trio.Event()
+
+    @property
+    def stale(self) -> tuple[PostId, ...]:
+        """Posts that the final leaves no place for: of an earlier run, or the beginning of a block that was refused."""
+        later = (post for number, post in sorted(self._standing.items()) if number >= self.number)
+        return (*self.posts[self._whole :], *later)
+
+    def unsaid(self) -> str:
+        """There is no draft that could carry it."""
+        return ""
+
+    async def finish(self) -> None:
+        """The agent says no more: what is under way is finished, the rest is the final's. `run` has ended."""
+        while self._parts and not self._is_refused:
+            await self._send_on()
 
     def show(self, view: DraftView) -> None:
         """`view` is the newest. Never waits."""
@@ -67,7 +87,7 @@ class BlockWriter:
 
     def holds(self, post_id: PostId) -> bool:
         """Whether a post is one of this turn's."""
-        return post_id in self.posts
+        return post_id in self.posts or post_id in self._standing.values()
 
     async def run(self) -> NoReturn:
         """Send what is complete, for as long as the slot lets it."""
@@ -101,7 +121,7 @@ class BlockWriter:
         before = self._waiting.text
         self._waiting, posts = with_block(self._waiting, block, trio.current_time(), self._rules)
         self._unsent.append(block)
-        if posts and before not in posts:
+        if posts and posts != (before,):
             # The newest block itself was cut: its rest follows at once, so that whole blocks are out.
             self._waiting, rest = flush(self._waiting)
             posts = (*posts, *rest)
@@ -110,25 +130,37 @@ class BlockWriter:
     async def _send(self, posts: tuple[str, ...]) -> None:
         if not posts or self._is_refused:
             return
-        done = False
-        # Begun is finished: half a block that is out and said again by the final would read badly.
+        kept = self._unsent[-1:] if self._waiting.text else []
+        self._blocks = self._unsent[: len(self._unsent) - len(kept)]
+        self._unsent = kept
+        for text in posts:
+            self._parts += prepared(text, self._reply, prefix=not self.posts and not self._parts)
+        while self._parts and not self._is_refused:
+            await self._send_on()
+
+    async def _send_on(self) -> None:
+        """Begun is finished: half a block that is out and said again by the final would read badly."""
+        await trio.lowlevel.checkpoint_if_cancelled()
         with trio.move_on_after(WRITE_SECONDS, shield=True):
             try:
-                for text in posts:
-                    for part in prepared(text, self._reply, prefix=not self.posts):
-                        self.posts.append(await self._post(self.number, part))
-                        self.number += 1
-                done = True
+                while self._parts:
+                    self.posts.append(await self._write(self._parts[0]))
+                    self.number += 1
+                    del self._parts[0]
             except MattermostRejected as refusal:
                 self._is_refused = True
                 log.info("a block was refused; the answer goes out whole", problem=str(refusal))
-        if not done:
-            self._is_refused = True
-            return
-        kept = self._unsent[-1:] if self._waiting.text else []
-        sent = self._unsent[: len(self._unsent) - len(kept)]
-        self.published += [convert_tables(block, self._reply.tables) for block in sent]
-        self._unsent = kept
+                return
+        if not self._parts:
+            self._whole = len(self.posts)
+            self.published += [convert_tables(block, self._reply.tables) for block in self._blocks]
+
+    async def _write(self, text: str) -> PostId:
+        standing = self._standing.get(self.number)
+        if standing is None:
+            return await self._post(self.number, text)
+        await self._edit(standing, text)
+        return standing
 
 
 def _words(text: str) -> str:

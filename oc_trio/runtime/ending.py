@@ -14,7 +14,7 @@ from oc_trio.core.turn_events import Failed, Final
 from oc_trio.errors import MattermostError, MattermostRejected
 from oc_trio.ids import PostId, ThreadRoot
 from oc_trio.runtime import transcript
-from oc_trio.runtime.attempt import Attempt, draft_id
+from oc_trio.runtime.attempt import Attempt
 from oc_trio.runtime.cuts import TO_BE_CONTINUED, Cut
 from oc_trio.runtime.finale import Address, Finale, finale_of, perform, with_buttons
 from oc_trio.runtime.kit import AccountKit
@@ -32,8 +32,10 @@ class Ending:
 
     async def answered(self, end: Final | Failed) -> Outcome:
         """The agent has said its last word."""
-        await self._find_draft()
         kit, writer, turn = self.kit, self.attempt.writer, self.attempt.turn
+        writer.show(writer.view.rested())
+        await writer.finish()
+        await self._find_draft()
         failure, said, props = "", "", ""
         if isinstance(end, Final):
             said = end.text
@@ -52,15 +54,15 @@ class Ending:
             end,
             self.attempt.rules,
             published=tuple(writer.published),
-            draft_is_reply=writer.draft_is_reply,
         )
         media = end.media if isinstance(end, Final) else ()
         return await self._decided(finale_of(plan, failure=failure, said=said, props=props, media=media))
 
     async def timed_out(self) -> Outcome:
         """The turn took too long: what was said stays, with a notice."""
+        await self.attempt.writer.finish()
         await self._find_draft()
-        state, said = self.attempt.writer.state, self.attempt.writer.view.reply_so_far()
+        state, said = self.attempt.writer.state, self.attempt.writer.unsaid()
         notice = f"⏱️ _(stopped: no answer within {_minutes(self.kit.policies.turn_limit)})_"
         draft = state.lingers if state.phase is Phase.DRAFT else None
         text = sealed_text(said if draft else "", notice)
@@ -73,28 +75,27 @@ class Ending:
 
     async def cut_off(self, cut: Cut) -> Outcome | None:
         """Seal the draft of a turn that was ended; None where it is to be continued later."""
-        await self._find_draft()
         writer = self.attempt.writer
-        draft, said = writer.state.lingers, writer.view.reply_so_far()
+        if cut not in TO_BE_CONTINUED:
+            await writer.finish()
+        await self._find_draft()
+        draft, said = writer.state.lingers, writer.unsaid()
         if cut in TO_BE_CONTINUED:
-            if cut in (Cut.EDITED, Cut.WITHDRAWN):
-                for block in self._blocks():
-                    await self.kit.delivery.delete_quietly(block)  # it answered other words
-            elif draft is not None:
+            if cut is Cut.DRAIN and draft is not None:
                 await self._mark_interrupted(draft, sealed_text(said, INTERRUPTED))
             return None
         sealed = (sealed_text(said, STOPPED),) if draft else ()
+        said = writer.view.reply_so_far()  # the transcript has the messages before
         return await self._decided(Finale(ObligationState.CANCELLED, sealed, draft or "", reason=cut.value, said=said))
 
     async def deliver(self, finale: Finale) -> Outcome:
         """Carry out what was decided, now or by an earlier run, and end the obligations."""
         kit, turn, message = self.kit, self.attempt.turn, self.attempt.message
         address = Address(turn.id, turn.channel_id, turn.root_id)
-        outcome = await perform(finale, address, kit.delivery, self._blocks(), kit.media.upload)
+        outcome = await perform(finale, address, kit.delivery, tuple(map(PostId, finale.blocks)), kit.media.upload)
         now = kit.env.now_ms()
-        if outcome.state is ObligationState.DELIVERED:
-            for stale in self.attempt.writer.stale:
-                await kit.delivery.delete_quietly(stale)
+        for stale in finale.stale:
+            await kit.delivery.delete_quietly(PostId(stale))
         if finale.edit and finale.edit in outcome.posts:
             await kit.late.settled(PostId(finale.edit), finale.texts[0])
         if finale.state is ObligationState.CANCELLED and not finale.said:
@@ -107,16 +108,13 @@ class Ending:
         if outcome.posts and turn.root_id and not message.is_direct:
             await kit.store.participation.record(kit.account, turn.channel_id, ThreadRoot(turn.root_id), now)
         await kit.store.context.clear(turn.session, message.create_at)
-        await self._drop_unsent_draft()
+        await self._drop_unsent_drafts()
         await kit.store.turns.end(turn.id, outcome, now)
         return outcome
 
-    def _blocks(self) -> tuple[PostId, ...]:
-        """The posts that hold completed blocks of this turn, those of an earlier run included."""
-        turn, posts = self.attempt.turn, self.attempt.writer.posts
-        return (*(post for post in turn.drafts if post != turn.draft and post not in posts), *posts)
-
     async def _decided(self, finale: Finale) -> Outcome:
+        writer = self.attempt.writer
+        finale = evolve(finale, blocks=tuple(writer.posts), stale=writer.stale)
         # Shielded: between the agent's last word and this row, a cancellation would lose the answer.
         with trio.CancelScope(shield=True):
             await self.kit.store.turns.set_final(self.attempt.turn.id, finale.to_json())
@@ -126,7 +124,7 @@ class Ending:
         """A draft whose creation got no answer may stand nevertheless: the same key gives it, or makes it."""
         writer, turn = self.attempt.writer, self.attempt.turn
         state = writer.state
-        if not state.unsure or state.post_id is not None or state.phase is not Phase.NONE:
+        if not state.unsure or state.post_id is not None or state.phase not in (Phase.NONE, Phase.LOST):
             return
         try:
             post_id = await self.kit.delivery.post_until_done(
@@ -135,15 +133,16 @@ class Ending:
         except MattermostRejected:
             return
         await self.kit.store.turns.set_draft(turn.id, post_id)
-        writer.state = resumed(post_id)
+        # The beginning of a block that was given up is replaced by the answer, as any lost draft.
+        writer.state = evolve(state, post_id=post_id) if state.phase is Phase.LOST else resumed(post_id)
 
-    async def _drop_unsent_draft(self) -> None:
+    async def _drop_unsent_drafts(self) -> None:
         """A draft that the server never took is nobody's any more; left queued it would wait in the outbox for ever."""
-        kit, writer = self.kit, self.attempt.writer
-        if writer.state.post_id is None:
-            row = await kit.store.outbox.get(draft_id(self.attempt.turn, writer.number))
-            if row is not None and row.state is OutboxState.QUEUED:
-                await kit.store.outbox.dead(row.id, "its turn has ended", kit.env.now_ms())
+        kit, turn = self.kit, self.attempt.turn
+        if self.attempt.writer.state.post_id is None or turn.begun_at:
+            for row in await kit.store.outbox.of_turn(turn.id):
+                if row.state is OutboxState.QUEUED and row.id.startswith(f"{turn.id}.d"):
+                    await kit.store.outbox.dead(row.id, "its turn has ended", kit.env.now_ms())
 
     async def _mark_interrupted(self, draft: PostId, text: str) -> None:
         try:

@@ -43,6 +43,7 @@ Upload = Callable[[ChannelId, Sequence[Media]], Awaitable[Uploaded]]
 class Finale:
     """`edit` is the draft to finish with `texts[0]`; without it all `texts` go out fresh. `delete` is a preview to
     remove once everything is out. `props` (buttons) and the first of the `media` belong to the first fresh post.
+    `blocks` are posts of this turn that stand and stay, `stale` those that have no part in the answer.
     """
 
     state: ObligationState
@@ -54,6 +55,8 @@ class Finale:
     props: str = ""
     media: tuple[Media, ...] = ()
     said: str = ""
+    blocks: tuple[str, ...] = ()
+    stale: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         return json.dumps({**asdict(self), "state": self.state.value}, ensure_ascii=False, separators=(",", ":"))
@@ -62,7 +65,8 @@ class Finale:
     def from_json(cls, text: str) -> "Finale":
         fields = json.loads(text)
         fields["state"] = ObligationState(fields["state"])
-        fields["texts"] = tuple(fields["texts"])
+        for name in ("texts", "blocks", "stale"):
+            fields[name] = tuple(fields.get(name, ()))
         fields["media"] = tuple(Media(**each) for each in fields["media"])
         return cls(**fields)
 
@@ -80,6 +84,8 @@ def finale_of(
             finale = Finale(state, plan.texts, delete=plan.delete_preview or "", reason=failure, said=said)
             return evolve(finale, props=props, media=media)
         case NothingVisible():
+            if plan.is_out:
+                return Finale(state, delete=plan.delete_preview or "", reason=failure, said=said)
             silent = ObligationState.FAILED if failure else ObligationState.SILENT
             return Finale(silent, delete=plan.delete_preview or "", reason=failure or plan.reason, said=said)
 

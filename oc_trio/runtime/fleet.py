@@ -96,11 +96,9 @@ class Fleet:
                     return
                 except (Exception, ExceptionGroup) as problem:  # noqa: BLE001 - one account's mistake is its own
                     failures = 0 if trio.current_time() - began > STABLE_SECONDS else failures + 1
-                    causes = tuple(_leaves(problem))
-                    is_journal = all(isinstance(cause, StoreError) for cause in causes)
-                    policy = JOURNAL_RESTART if is_journal else RESTART
+                    policy = JOURNAL_RESTART if _is_journals(problem) else RESTART
                     wait = policy.delay(max(0, failures - 1), self.env.random.random())
-                    self._note_failure(member.plan.id, problem, causes, wait)
+                    self._note_failure(member.plan.id, problem, wait)
                 with trio.move_on_after(wait):
                     await member.drain.requested.wait()
         finally:
@@ -108,20 +106,26 @@ class Fleet:
                 del self._members[member.plan.id]
             member.ended.set()
 
-    def _note_failure(
-        self, account: AccountId, problem: Exception, causes: Iterable[BaseException], wait: float
-    ) -> None:
+    def _note_failure(self, account: AccountId, problem: Exception, wait: float) -> None:
+        causes = tuple(_leaves(problem))
         words = "; ".join(dict.fromkeys(map(_in_words, causes)))
         is_foreign = any(not isinstance(cause, OcTrioError) for cause in causes)
         self.metrics.restarts.labels(account).inc()
         self.health.update(account, state="failed", detail=words)
         log.error(
-            "account failed; starting it again",
+            "the journal failed; starting the account again"
+            if _is_journals(problem)
+            else "account failed; starting it again",
             account=account,
             seconds=round(wait, 1),
             exc_info=problem if is_foreign else None,
             problem=words,
         )
+
+
+def _is_journals(problem: BaseException) -> bool:
+    """Whether the journal alone is to blame: that says nothing about the account, nor about the program."""
+    return all(isinstance(cause, StoreError) for cause in _leaves(problem))
 
 
 def _leaves(problem: BaseException) -> Iterable[BaseException]:

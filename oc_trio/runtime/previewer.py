@@ -1,17 +1,20 @@
 """Writes the draft posts of one turn while its answer grows: at most one write in flight, newest text wins.
 
+Post number n of a turn is always the same post: a turn that goes on after a restart makes the posts of its earlier run
+read as they should. A block that can't be completed ends the drafts; it and all that follows is then the final's.
+
 Cancel the wait, never the write: the pause between two edits can be cancelled at once, a request that has begun is
 shielded and bounded. When the slot that runs `run` has been joined, nothing of it is under way any more. What to
 write and when is decided by `core.draft_view`, `core.preview` and `core.pacing`.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import NoReturn, Protocol, assert_never
 
 import trio
 from attrs import evolve
 
-from oc_trio.core.draft_view import BlockKind, DraftView, StreamMode
+from oc_trio.core.draft_view import Block, BlockKind, DraftView, StreamMode
 from oc_trio.core.preview import (
     Create,
     DraftState,
@@ -50,7 +53,7 @@ class Pace(Protocol):
 class Previewer:
     """One turn's drafts. `create(number, text)` writes draft number 0, 1, ..., the same number meaning the same post;
     `edit` patches a post's message. `split` cuts a sealed block's text into posts. `doubt` is told of a post with an
-    edit of unknown outcome, `settled` of a block's last text.
+    edit of unknown outcome, `settled` of a block's last text. `standing` are the posts of an earlier run by number.
     """
 
     def __init__(
@@ -65,29 +68,36 @@ class Previewer:
         rules: PreviewRules,
         doubt: Callable[[PostId], Awaitable[None]],
         settled: Callable[[PostId, str], Awaitable[None]],
-        state: DraftState | None = None,
-        number: int = 0,
+        standing: Mapping[int, DraftState] | None = None,
     ) -> None:
         self.view = view
-        self.state = state or DraftState()
+        self.number = 0
+        self._standing = standing or {}
+        self.state = self._standing.get(0, DraftState())
         self.published: list[str] = []
         self.posts: list[PostId] = []
-        # Blocks that stand without their whole text, which the final says again.
-        self.stale: list[PostId] = []
+        # Posts of the block that is being sealed.
+        self._parts: list[PostId] = []
         self._create, self._edit, self._drafted, self._split = create, edit, drafted, split
         self._pace, self._rules = pace, rules
         self._doubt, self._settled = doubt, settled
-        self.number = number
         self._sealed = 0
+        self._is_stuck = False
         self._news = trio.Event()
         self._urgent = trio.Event()
         self._kind = BlockKind.WORK
         self._first_at: float | None = None
 
     @property
-    def draft_is_reply(self) -> bool:
-        """False where the draft holds signs of work that stay in the channel as a block of their own."""
-        return self.view.style.mode is not StreamMode.BLOCK or self._kind is BlockKind.REPLY
+    def stale(self) -> tuple[PostId, ...]:
+        """Posts that the final leaves no place for: of an earlier run, or the beginning of a block that got stuck."""
+        later = [state.post_id for number, state in sorted(self._standing.items()) if number > self.number]
+        return (*self._parts, *(post for post in later if post is not None))
+
+    def unsaid(self) -> str:
+        """What was said of the reply and no sealed block holds."""
+        waiting = [block.text for block in self.view.sealed[self._sealed :] if block.kind is BlockKind.REPLY]
+        return "\n\n".join(filter(None, (*waiting, self.view.reply_so_far())))
 
     def show(self, view: DraftView) -> None:
         """`view` is the newest. Never waits."""
@@ -109,7 +119,7 @@ class Previewer:
 
     def holds(self, post_id: PostId) -> bool:
         """Whether a post is one of this turn's."""
-        return post_id == self.state.post_id or post_id in self.posts
+        return post_id == self.state.post_id or post_id in self.posts or post_id in self._parts
 
     async def run(self) -> NoReturn:
         """Write what is to be seen, for as long as the slot lets it."""
@@ -118,10 +128,10 @@ class Previewer:
             if visible.current is not None and self._is_early():
                 await self._wait_until(self._first_at or 0.0)
                 continue
+            if self._is_stuck:
+                await trio.sleep_forever()
             if len(visible.sealed) > self._sealed:
-                block = visible.sealed[self._sealed]
-                await self._publish(block.kind, block.text)
-                self._sealed += 1
+                await self._publish(visible.sealed[self._sealed])
                 continue
             if visible.current is not None:
                 # Words of the answer only grow; signs of work come and go, and give way to words.
@@ -130,30 +140,35 @@ class Previewer:
                 self.state = wants(self.state, visible.current.text, may_shrink=shrinks)
             await self._step(wait_for_news=True)
 
-    async def _publish(self, kind: BlockKind, text: str) -> None:
-        """Seal a block: its whole text is on the server before the next one begins."""
-        is_whole = True
-        for part in self._split(text):
+    async def finish(self) -> None:
+        """The agent says no more: seal what is complete. `run` has ended; may be cancelled, and called again."""
+        while not self._is_stuck and len(self.view.visible().sealed) > self._sealed:
+            await self._publish(self.view.sealed[self._sealed])
+
+    async def _publish(self, block: Block) -> None:
+        """Seal a block: its whole text is on the server before the next one begins. Goes on where it was cancelled."""
+        parts = self._split(block.text)
+        while len(self._parts) < len(parts):
+            part = parts[len(self._parts)]
             self.state = seal_block(self.state, part)
             while not self.state.phase.is_over:
                 await self._step(wait_for_news=False)
-            is_whole = is_whole and self.state.phase is Phase.SEALED
-            if self.state.phase is Phase.SEALED and self.state.post_id is not None:
-                with trio.move_on_after(WRITE_SECONDS, shield=True):
-                    await self._settled(self.state.post_id, part)
-            self._next_post()
-        if kind is BlockKind.REPLY and is_whole:
+            if self.state.phase is not Phase.SEALED or self.state.post_id is None:
+                self._is_stuck = True
+                return
+            sealed = self.state.post_id
+            self._parts.append(sealed)
+            self.number += 1
+            self.state = evolve(self._standing.get(self.number, DraftState()), ended_at=self.state.ended_at)
+            with trio.move_on_after(WRITE_SECONDS, shield=True):
+                await self._settled(sealed, part)
+        self.posts += self._parts
+        self._parts = []
+        self._sealed += 1
+        if block.kind is BlockKind.REPLY:
             # Only what stands in the channel may be left out of the final.
-            self.published.append(text)
-        await self._drafted(None)
-
-    def _next_post(self) -> None:
-        if self.state.post_id is not None and self.state.phase is Phase.SEALED:
-            self.posts.append(self.state.post_id)
-        elif self.state.lingers is not None:
-            self.stale.append(self.state.lingers)
-        self.number += 1
-        self.state = DraftState(ended_at=self.state.ended_at)
+            self.published.append(block.text)
+        await self._drafted(self.state.post_id)
 
     async def _step(self, *, wait_for_news: bool) -> None:
         interval = self._pace.interval(len(self.state.wanted)) if wait_for_news else 0.0

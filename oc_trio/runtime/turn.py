@@ -14,8 +14,9 @@ from oc_trio.core.obligations import ObligationState, OutboxKind, Outcome, cance
 from oc_trio.core.turn_events import Failed, Final
 from oc_trio.errors import MattermostError, MattermostRejected
 from oc_trio.ids import OutboxId, TurnId
-from oc_trio.runtime.attempt import Attempt, TimeIsUp, draft_state
+from oc_trio.runtime.attempt import Attempt, TimeIsUp
 from oc_trio.runtime.cuts import CROWDED_OUT, Cut
+from oc_trio.runtime.earlier_run import before, draft_state
 from oc_trio.runtime.ending import Ending
 from oc_trio.runtime.finale import Finale
 from oc_trio.runtime.kit import AccountKit
@@ -48,7 +49,7 @@ class TurnRunner:
         running.turn = turn.id
         began = trio.current_time()
         settings = await kit.session_settings(turn.session)
-        attempt = Attempt(kit, turn, running, settings, await draft_state(kit, turn))
+        attempt = Attempt(kit, turn, running, settings, await before(kit, turn, running.batch))
         ending = Ending(kit, attempt)
         is_over = False
         outcome: Outcome | None = None

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oc_trio.core.defuse import ZERO_WIDTH_SPACE
-from oc_trio.core.draft_view import Block, BlockKind, DraftView, StreamMode, ViewStyle, with_prefix
+from oc_trio.core.draft_view import Block, BlockKind, DraftView, StreamMode, ViewStyle
 from oc_trio.core.progress import ProgressStyle
 from oc_trio.core.tables import TableMode
 from oc_trio.core.turn_events import (
@@ -217,6 +217,41 @@ def test_the_whole_reply_keeps_what_was_read(final: str, expected: str) -> None:
     assert view.whole_reply(final) == expected
 
 
+@pytest.mark.parametrize("mode", StreamMode)
+@pytest.mark.parametrize(
+    ("final", "expected"),
+    [
+        pytest.param("Look, there it is.", "Look\n\nLook, there it is.", id="a word of it comes again"),
+        pytest.param("Look\n\nThere.", "Look\n\nThere.", id="repeated by the agent"),
+        pytest.param("", "Look", id="nothing more to say"),
+    ],
+)
+def test_what_was_said_before_a_restart_leads_the_answer(mode: StreamMode, final: str, expected: str) -> None:
+    """An agent that goes on says what it had not said; people get all of it."""
+    view = DraftView(ViewStyle(mode=mode)).resumed((TextDelta("Look"), READ))
+    assert view.whole_reply(final) == expected
+
+
+def test_only_mode_block_shows_earlier_work_again() -> None:
+    """There it stands in posts of its own, which are the same posts as before."""
+    said = (TextDelta("Let me look."), READ, TextDelta("And"))
+    shown = DraftView(BLOCK).resumed(said).visible()
+    assert [block.text for block in shown.sealed][:1] == ["Let me look."]
+    assert len(shown.sealed) == 2
+    again = DraftView(PARTIAL).resumed(said).visible()
+    assert again.current is not None
+    assert again.current.text == "Let me look."
+
+
+def test_work_at_the_end_is_a_block() -> None:
+    """Signs of work after the last word stay in the channel, as those before it do; thinking does not."""
+    view = after(BLOCK, TextDelta("Let me look."), READ).rested()
+    assert [block.kind for block in view.visible().sealed] == [BlockKind.REPLY, BlockKind.WORK]
+    assert view.rested() == view
+    assert after(BLOCK, Thinking()).rested().visible().sealed == ()
+    assert after(PARTIAL, READ).rested() == after(PARTIAL, READ)
+
+
 def test_rows_are_bounded() -> None:
     """A turn of a thousand calls stays small; failures are kept longest."""
     events: list[AgentEvent] = [READ, READ_FAILED]
@@ -224,11 +259,6 @@ def test_rows_are_bounded() -> None:
     rows = after(PARTIAL, *events).work.rows
     assert len(rows) == 64
     assert rows[0].went_wrong
-
-
-def test_the_prefix_comes_once() -> None:
-    """A prefix that is there already is not repeated."""
-    assert [with_prefix("x", ""), with_prefix("x", "[b] "), with_prefix("[b] x", "[b]")] == ["x", "[b] x", "[b] x"]
 
 
 EVENTS = st.lists(

@@ -110,7 +110,9 @@ def test_plan_final(state: DraftState, end: Final | Failed, rules: ReplyRules, e
         pytest.param("One.\n\nTwo.", ("One.",), EditInPlace(POST, "Two."), id="only the rest"),
         pytest.param("One.\nTwo.", ("[b] One.",), EditInPlace(POST, "Two."), id="behind the response prefix"),
         pytest.param(
-            "One.\n\nTwo.", ("One.", "Two."), NothingVisible("the answer is already published in blocks", POST)
+            "One.\n\nTwo.",
+            ("One.", "Two."),
+            NothingVisible("the answer is already published in blocks", POST, is_out=True),
         ),
         pytest.param("One. Two.", ("One.",), EditInPlace(POST, "[b] One. Two."), id="no line end between"),
         pytest.param("Other.", ("One.",), EditInPlace(POST, "[b] Other."), id="blocks don't line up"),
@@ -127,11 +129,6 @@ def test_published_blocks_are_not_sent_again(text: str, published: tuple[str, ..
 def test_blocks_line_up_without_a_prefix() -> None:
     """A prefix is taken off only where one is configured."""
     assert plan_final(DRAFT, Final("One.\n\nTwo."), RULES, published=("One.",)) == EditInPlace(POST, "Two.")
-
-
-def test_a_draft_that_shows_work_stays() -> None:
-    """In mode block the tool post is neither edited nor deleted."""
-    assert plan_final(DRAFT, Final("Done."), RULES, draft_is_reply=False) == FreshPosts(("Done.",))
 
 
 def test_a_torn_code_span_does_not_bare_a_broadcast() -> None:

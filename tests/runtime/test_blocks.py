@@ -1,6 +1,6 @@
 """Completed blocks as posts of their own: what is a block, when it goes out, what the final still has to say."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import trio
 import trio.testing
@@ -23,20 +23,32 @@ class Channel:
 
     posts: list[str] = field(factory=list)
     problem: MattermostRejected | None = None
+    edits: dict[PostId, str] = field(factory=dict)
+
+    seconds: float = 0.1
 
     async def post(self, number: int, text: str) -> PostId:
-        await trio.sleep(0.1)
+        await trio.sleep(self.seconds)
         if self.problem is not None:
             raise self.problem
         assert number == len(self.posts)
         self.posts.append(text)
         return PostId(f"p{number}")
 
+    async def edit(self, post_id: PostId, text: str) -> None:
+        await trio.sleep(0.1)
+        self.edits[post_id] = text
 
-async def write(channel: Channel, talk: Callable[[BlockWriter], Awaitable[None]]) -> BlockWriter:
+
+async def write(
+    channel: Channel,
+    talk: Callable[[BlockWriter], Awaitable[None]],
+    standing: Mapping[int, PostId] | None = None,
+) -> BlockWriter:
     """Let `talk` show text to a writer, then stop it as a turn does at its end."""
     view = DraftView(ViewStyle(mode=StreamMode.OFF))
-    writer = BlockWriter(view, post=channel.post, rules=RULES, reply=ReplyRules(mode=StreamMode.OFF))
+    reply = ReplyRules(mode=StreamMode.OFF)
+    writer = BlockWriter(view, post=channel.post, edit=channel.edit, rules=RULES, reply=reply, standing=standing)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(writer.run)
         await talk(writer)
@@ -166,3 +178,48 @@ async def test_saying_nothing_is_said_by_nobody(autojump_clock: trio.testing.Moc
     assert (channel.posts, writer.published) == ([], [])
     assert not writer.lost(PostId("p0"))
     assert not writer.holds(PostId("p0"))
+
+
+async def test_a_turn_that_goes_on_writes_into_its_posts(autojump_clock: trio.testing.MockClock) -> None:
+    """What stands of an earlier run reads as it should and is not said again; what has no place is named."""
+    channel, text = Channel(), "A first paragraph.\n\nA second one."
+    standing = {0: PostId("old0"), 1: PostId("old1")}
+
+    async def talk(writer: BlockWriter) -> None:
+        await say(writer, text)
+        await trio.sleep(3)
+
+    writer = await write(channel, talk, standing)
+    assert (channel.posts, channel.edits) == ([], {"old0": "A first paragraph."})
+    assert (writer.posts, writer.stale) == (["old0"], ("old1",))
+    assert rest(writer, text) == ("A second one.",)
+
+
+async def test_a_post_that_takes_long_is_waited_for(autojump_clock: trio.testing.MockClock) -> None:
+    """Whether it stands is known before the answer ends: it is neither lost nor said twice."""
+    channel, text = Channel(seconds=50.0), "A first paragraph.\n\nA second one."
+
+    async def talk(writer: BlockWriter) -> None:
+        await say(writer, text)
+        await trio.sleep(3)
+
+    writer = await write(channel, talk)
+    assert (channel.posts, writer.published) == ([], [])
+    channel.seconds = 0.1
+    await writer.finish()
+    assert channel.posts == ["A first paragraph."]
+    assert rest(writer, text) == ("A second one.",)
+
+
+async def test_a_long_block_behind_a_waiting_one(autojump_clock: trio.testing.MockClock) -> None:
+    """The waiting one goes out by itself, and all of the long one follows at once."""
+    channel, text = Channel(), "A first paragraph.\n\n" + "word " * 30 + "end.\n\nMore."
+
+    async def talk(writer: BlockWriter) -> None:
+        await say(writer, text, delay=0)
+        await trio.sleep(0.5)
+
+    writer = await write(channel, talk)
+    assert channel.posts[0] == "A first paragraph."
+    assert " ".join(channel.posts).split() == text.removesuffix("More.").split()
+    assert rest(writer, text) == ("More.",)

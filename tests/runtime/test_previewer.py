@@ -1,12 +1,14 @@
 """The writer of drafts: one write at a time, the newest text wins, and a write that has begun is finished."""
 
+from collections.abc import Mapping
+
 import pytest
 import trio
 import trio.testing
 from attrs import define, evolve, field
 
 from oc_trio.core.draft_view import DraftView, StreamMode, ViewStyle
-from oc_trio.core.preview import Phase, PreviewRules
+from oc_trio.core.preview import DraftState, Phase, PreviewRules, resumed
 from oc_trio.core.turn_events import AgentEvent, TextDelta, Thinking, ToolEnded, ToolStarted, ToolStatus
 from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable
 from oc_trio.ids import PostId
@@ -78,7 +80,13 @@ class Server:
         self.throttles += 1
 
 
-def a_previewer(server: Server, *, rules: PreviewRules = RULES, style: ViewStyle | None = None) -> Previewer:
+def a_previewer(
+    server: Server,
+    *,
+    rules: PreviewRules = RULES,
+    style: ViewStyle | None = None,
+    standing: Mapping[int, DraftState] | None = None,
+) -> Previewer:
     return Previewer(
         DraftView(style or ViewStyle()),
         create=server.create,
@@ -89,6 +97,7 @@ def a_previewer(server: Server, *, rules: PreviewRules = RULES, style: ViewStyle
         rules=rules,
         doubt=server.doubt,
         settled=server.note_settled,
+        standing=standing,
     )
 
 
@@ -286,7 +295,7 @@ async def test_waiting_for_room_can_be_cancelled(slot: TaskSlot) -> None:
 
 
 async def test_a_block_that_can_t_be_completed(slot: TaskSlot) -> None:
-    """It is not counted as said, and named for removal once the final has said it."""
+    """It is not counted as said, what follows is left to the final, and that replaces its post."""
     busy = MattermostUnavailable("busy", status=503)
     server = Server(problems=[None, busy, busy])
     previewer = a_previewer(server, style=ViewStyle(mode=StreamMode.BLOCK))
@@ -295,5 +304,40 @@ async def test_a_block_that_can_t_be_completed(slot: TaskSlot) -> None:
     await trio.sleep(0.5)
     show(previewer, TextDelta("block"), ToolStarted("1", "search"))
     await trio.sleep(20)
-    assert (previewer.published, previewer.posts, previewer.stale) == ([], [], ["p0"])
-    assert server.posts[PostId("p0")] == "first"
+    show(previewer, ToolEnded("1", "search", ToolStatus.COMPLETED), TextDelta("second"))
+    await trio.sleep(20)
+    await slot.cancel_and_join(reason="over")
+    await previewer.finish()
+    assert (previewer.published, previewer.posts, previewer.stale) == ([], [], ())
+    assert (previewer.state.lingers, previewer.unsaid()) == ("p0", "first block\n\nsecond")
+    assert server.posts == {"p0": "first"}
+
+
+async def test_the_end_seals_what_is_complete(slot: TaskSlot) -> None:
+    """Blocks that were waiting for their turn are out before the answer ends, and only once."""
+    server = Server(seconds=1.0)
+    previewer = a_previewer(server, style=ViewStyle(mode=StreamMode.BLOCK))
+    await slot.start(previewer.run)
+    show(previewer, TextDelta("first"), ToolStarted("1", "search"))
+    show(previewer, ToolEnded("1", "search", ToolStatus.COMPLETED), TextDelta("second"))
+    await trio.sleep(0.5)
+    await slot.cancel_and_join(reason="the answer is complete")
+    with trio.move_on_after(0.5):
+        await previewer.finish()
+    await previewer.finish()
+    assert previewer.unsaid() == "second"
+    assert (previewer.published, previewer.posts) == (["first"], ["p0", "p1"])
+    assert list(server.posts) == ["p0", "p1"]
+
+
+async def test_a_turn_that_goes_on_writes_into_its_posts(slot: TaskSlot) -> None:
+    """Block number n is post number n, before and after a restart; posts without a block are named."""
+    server = Server()
+    standing = {number: resumed(PostId(f"old{number}")) for number in range(4)}
+    previewer = a_previewer(server, style=ViewStyle(mode=StreamMode.BLOCK), standing=standing)
+    await slot.start(previewer.run)
+    show(previewer, TextDelta("first"), ToolStarted("1", "search"), TextDelta("second"))
+    await trio.sleep(20)
+    assert (server.posts[PostId("old0")], server.posts[PostId("old2")]) == ("first", "second")
+    assert list(server.posts) == ["old0", "old1", "old2"]
+    assert previewer.stale == ("old3",)

@@ -177,7 +177,7 @@ async def test_tool_calls_are_remembered(town: Town) -> None:
     roles = [message.role.value for message in town.stage.requests[-1].messages]
     assert roles == ["user", "assistant", "tool"]
     assert town.stage.requests[-1].messages[2].text == "the result"
-    assert town.answers() == ["Let me look.\n\nfound"]
+    assert town.answers() == ["Let me look.\n\nfound"], "what people have read stays"
 
 
 async def test_an_unknown_tool_ends_nothing(town: Town) -> None:
@@ -231,4 +231,4 @@ async def test_a_journal_that_fails_fails_the_account_only(town: Town, logbook: 
     await town.settled()
     assert town.answers() == [WORDS]
     assert await town.state(asked) == "delivered"
-    assert logbook.said("account failed")
+    assert logbook.said("the journal failed")

@@ -11,7 +11,7 @@ from attrs import evolve, frozen
 
 from oc_trio.core.obligations import OutboxRow
 from oc_trio.core.preview import Create, Edit, Wrote, begun, wrote
-from oc_trio.errors import MattermostRejected, MattermostUnavailable
+from oc_trio.errors import MattermostRejected, MattermostUnavailable, StoreError
 from oc_trio.ids import AccountId, PostId
 from oc_trio.runtime.catchup import CatchUp
 from oc_trio.runtime.previewer import WRITE_SECONDS, Previewer
@@ -97,9 +97,21 @@ class WatermarkFirst(Admissions):
         return await super().admit(admission)
 
 
+class Shrugging(Admissions):
+    """What the journal can't take in is passed over, as if it had been seen before."""
+
+    async def admit(self, admission: Admission) -> Admitted:
+        try:
+            return await super().admit(admission)
+        except StoreError:
+            return Admitted(fresh=False)
+
+
 @frozen
-class WatermarkFirstStore(StoreOf):
-    """A journal whose admissions are `WatermarkFirst`."""
+class OtherAdmissions(StoreOf):
+    """A journal whose admissions are of a class of their own."""
+
+    admissions: type[Admissions] = Admissions
 
     def __call__(self, _location: str | sqlite3.Connection) -> AbstractAsyncContextManager[Store]:
         return self._open()
@@ -107,7 +119,7 @@ class WatermarkFirstStore(StoreOf):
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[Store]:
         async with open_store(self.connection) as store:
-            yield evolve(store, admission=WatermarkFirst(store._engine))
+            yield evolve(store, admission=self.admissions(store._engine))
 
 
 class BlindOutbox(Outbox):
@@ -152,6 +164,20 @@ class Forgetful(SmallSession):
 
 
 @frozen
+class WatermarkFirstStore(OtherAdmissions):
+    """Its admissions are `WatermarkFirst`."""
+
+    admissions: type[Admissions] = WatermarkFirst
+
+
+@frozen
+class ShruggingStore(OtherAdmissions):
+    """Its admissions are `Shrugging`."""
+
+    admissions: type[Admissions] = Shrugging
+
+
+@frozen
 class Broken:
     """A broken gateway, the one that it is measured by, and the kinds of trouble that tell them apart soonest.
 
@@ -182,5 +208,6 @@ BROKEN: dict[str, Broken] = {
     ),
     "second post left": Broken(Parts(store=BlindStore), ("rest",)),
     "late edit left": Broken(Parts(previewer=Trusting), ("rest", "cancel")),
+    "journal errors ignored": Broken(Parts(store=ShruggingStore), ("disk", "people")),
     "mailbox overflow dropped": Broken(Parts(session=Forgetful), ("people",)),
 }

@@ -8,9 +8,9 @@ from attrs import define
 from tests.simulation.climate import FAIR
 from tests.simulation.frames import FrameFaults
 from tests.simulation.house import House
-from tests.simulation.network import Network
-from tests.simulation.plan import (
+from tests.simulation.intents import (
     Ask,
+    BadDisk,
     Command,
     Crash,
     CutSockets,
@@ -21,13 +21,14 @@ from tests.simulation.plan import (
     FreezeSockets,
     Invite,
     Kick,
-    Plan,
     React,
     RestartServer,
     Stop,
     Vandalise,
     Weather,
 )
+from tests.simulation.network import Network
+from tests.simulation.plan import Plan
 from tests.simulation.town import Addressed, Question, Town
 
 
@@ -56,6 +57,8 @@ class Doer:
         match deed:
             case Weather() | CutSockets() | FreezeSockets():
                 self._break_network(deed)
+            case BadDisk():
+                self._spoil_disk(deed)
             case Crash():
                 self.house.crash(deed.operations, deed.down)
             case Drain():
@@ -89,6 +92,11 @@ class Doer:
             case FreezeSockets():
                 chronicle.tell("network", "leaves the websocket half open")
                 network.freeze_sockets()
+
+    def _spoil_disk(self, deed: BadDisk) -> None:
+        disk = self.house.disk
+        disk.until, disk.share = trio.current_time() + deed.seconds, deed.share
+        self.town.chronicle.tell("disk", f"fails at {deed.share:g} of what is asked for {deed.seconds:g} s")
 
     async def _restart_server(self, seconds: float) -> None:
         """Nobody can do anything meanwhile: the plan waits."""

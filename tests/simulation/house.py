@@ -18,7 +18,7 @@ from oc_trio.agent.build import AgentSpec
 from oc_trio.agent.port import Agent
 from oc_trio.config.document import Document
 from oc_trio.config.load import Loaded, build
-from oc_trio.errors import MattermostError
+from oc_trio.errors import MattermostError, StoreError
 from oc_trio.ids import AccountId
 from oc_trio.runtime.catchup import CatchUp
 from oc_trio.runtime.env import Env
@@ -32,7 +32,7 @@ from tests.simulation.chronicle import Chronicle
 from tests.simulation.model import Model
 from tests.simulation.network import Network, OpenSim, SimTransport
 from tests.simulation.plan import Plan
-from tests.simulation.power import Power, PoweredConnection, PowerOff, open_disk
+from tests.simulation.power import Disk, Power, PoweredConnection, PowerOff, open_disk
 from tests.simulation.town import now_ms
 
 ACCOUNT = AccountId("default")
@@ -74,7 +74,10 @@ class StoreOf:
 
 
 @functools.lru_cache(maxsize=64)
-def configured(queue: str, reply_to: str, mode: str, throttle_ms: int, drain_seconds: int) -> Loaded:
+def configured(
+    queue: str, reply_to: str, mode: str, throttle_ms: int, drain_seconds: int, *, has_blocks: bool = False
+) -> Loaded:
+    coalesce = {"minChars": 30, "maxChars": 200, "idleMs": 300}
     values = {
         "channels": {
             "mattermost": {
@@ -85,7 +88,11 @@ def configured(queue: str, reply_to: str, mode: str, throttle_ms: int, drain_sec
                 "groupPolicy": "open",
                 "textChunkLimit": 400,
                 "replyToMode": reply_to,
-                "streaming": {"throttleMs": throttle_ms, "mode": mode},
+                "streaming": {
+                    "throttleMs": throttle_ms,
+                    "mode": mode,
+                    "block": {"enabled": has_blocks, "coalesce": coalesce},
+                },
                 "network": {"dangerouslyAllowPrivateNetwork": True},
             }
         },
@@ -115,8 +122,12 @@ class House:
     power: Power | None = None
     was_live: trio.Event = field(factory=trio.Event)
     failures: list[str] = field(factory=list)
+    disk: Disk = field(init=False)
     _pending_fuse: int = 0
     _disk: PoweredConnection | None = None
+
+    def __attrs_post_init__(self) -> None:
+        self.disk = Disk(random.Random(f"disk {self.seed}"), self.chronicle)
 
     async def serve(self, nursery: trio.Nursery) -> None:
         """Keep a gateway running until `close`."""
@@ -164,7 +175,7 @@ class House:
         number = self.incarnations = self.incarnations + 1
         power = self.power = Power(f"gateway {number}", self.chronicle)
         power.on_cut.append(self.network.sender_died)
-        disk = self._disk = open_disk(power, self.image)
+        disk = self._disk = open_disk(power, self.disk, self.image)
         rng = random.Random(f"gateway {self.seed} {number}")
         wiring = Wiring(
             env=Env(now_ms, rng),
@@ -178,7 +189,9 @@ class House:
             catch_up=self.parts.catch_up,
         )
         plan = self.plan
-        loaded = configured(plan.queue, plan.reply_to, plan.mode, plan.throttle_ms, plan.drain_seconds)
+        loaded = configured(
+            plan.queue, plan.reply_to, plan.mode, plan.throttle_ms, plan.drain_seconds, has_blocks=plan.has_blocks
+        )
         gateway = self.gateway = Gateway(loaded, "", wiring, metrics=Metrics())
         self.chronicle.tell("operator", f"starts gateway {number}")
         return gateway, power
@@ -193,7 +206,7 @@ class House:
                 await self._run(gateway, power)
         except* PowerOff:
             pass
-        except* MattermostError as group:
+        except* (MattermostError, StoreError) as group:
             if not power.is_off:
                 self.chronicle.tell("gateway", f"exits: {group.exceptions[0]}")
         except* Exception as group:

@@ -1,21 +1,15 @@
 """The promises, checked after quiet: what the server shows, against what was asked and what the journal says."""
 
 import itertools
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from typing import Any
-
-from attrs import field, frozen
 
 from oc_trio.core.final_plan import INTERRUPTED, STOPPED
 from oc_trio.sandbox import records
-from tests.simulation.house import House
-from tests.simulation.model import Model
-from tests.simulation.plan import FreezeSockets, Plan, Weather
-from tests.simulation.town import EPOCH_MS, Question, Town
-
-_HEAD = re.compile(r"\bRe ((?:q\d+v\d+ )*q\d+v\d+):")
+from tests.simulation.findings import Findings, Owed, key_of, name_of, tokens_in
+from tests.simulation.intents import FreezeSockets, Weather
+from tests.simulation.town import EPOCH_MS, Question
+from tests.simulation.wording import blocks, is_block_of_the_withdrawn, texts
 
 # A half-open socket is noticed within 40 s; then there is a new connection, and a look at what is owed. What is
 # told, or seen at a start, counts at once, but for an answer that is on its way.
@@ -25,61 +19,16 @@ _TOLD_SECONDS = 10.0
 NO_KEY = "a post carries no key"
 
 
-@frozen
-class Owed:
-    """An obligation's row."""
-
-    trigger: str
-    session: str
-    source: str
-    state: str
-    turn: str
-    posts: tuple[str, ...]
-    reason: str
-    admitted_at: int
-    ended_at: int
-    serial: int
-
-
-@frozen(eq=False)
-class Findings:
-    """What is left after a run."""
-
-    town: Town
-    model: Model
-    house: House
-    plan: Plan
-    owed: dict[str, Owed] = field(init=False)
-    posts: list[records.Post] = field(init=False)
-    by_id: dict[str, records.Post] = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        set_ = object.__setattr__
-        set_(self, "owed", {owed.trigger: owed for owed in _ledger(self.house)})
-        set_(self, "posts", self.town.bot_posts())
-        set_(self, "by_id", {post.id: post for post in self.posts})
-
-
 def examine(found: Findings) -> list[str]:
     """Every promise that was not kept, in words."""
-    checks = (_answered, _once, _keys, _drafts, _texts, _order, _leftovers)
+    checks = (_answered, _once, _keys, _drafts, texts, blocks, _order, _leftovers)
     return [problem for check in checks for problem in check(found)]
-
-
-def _ledger(house: House) -> Iterator[Owed]:
-    rows: list[Any] = house.rows(
-        "SELECT trigger, session, source, state, coalesce(turn, ''), outcome_posts, outcome_reason, admitted_at,"
-        " ended_at, serial FROM obligations ORDER BY serial"
-    )
-    for trigger, session, source, state, turn, posts, reason, admitted, ended, serial in rows:
-        ids = tuple(re.findall(r"[a-z0-9]{26}", posts))
-        yield Owed(trigger, session, source, state, turn, ids, reason, admitted, ended, serial)
 
 
 def _answered(found: Findings) -> Iterator[str]:
     """Every admitted, addressed post has a terminal state, and what that state promises can be seen."""
     for question in found.town.questions:
-        name = _name(question)
+        name = name_of(question)
         owed = found.owed.get(question.post.id)
         if owed is None:
             if question.addressed == "yes" and not (question.is_deleted or _kicked(found, question)):
@@ -106,25 +55,25 @@ def _delivered(found: Findings, question: Question, owed: Owed) -> Iterator[str]
     shown = [found.by_id[post] for post in owed.posts if post in found.by_id]
     if question.is_deleted:
         if _long_after(found, question.deleted_at, owed):
-            yield f"{_name(question)} was answered long after it had been deleted"
+            yield f"{name_of(question)} was answered long after it had been deleted"
         return
     if not owed.posts or len(shown) < len(owed.posts):
-        yield f"{_name(question)} was delivered as posts that don't exist"
+        yield f"{name_of(question)} was delivered as posts that don't exist"
         return
     if any(post.delete_at for post in shown):
         if not found.town.vandalised & {post.id for post in shown}:
-            yield f"the answer to {_name(question)} was deleted"
+            yield f"the answer to {name_of(question)} was deleted"
         return
     if question.is_command:
         return
-    tokens = _tokens("\n".join(post.message for post in shown))
+    tokens = tokens_in("\n".join(post.message for post in shown))
     own = [token for token in tokens if token.startswith(f"q{question.number}v")]
     if not own:
-        yield f"{_name(question)} was answered with something else: {shown[0].message[:60]!r}"
+        yield f"{name_of(question)} was answered with something else: {shown[0].message[:60]!r}"
     elif int(own[0].partition("v")[2]) > question.version:
-        yield f"{_name(question)} was answered before it was asked"
+        yield f"{name_of(question)} was answered before it was asked"
     elif int(own[0].partition("v")[2]) < question.version and _long_after(found, question.edited_at, owed):
-        yield f"{_name(question)} was answered as it had read long before"
+        yield f"{name_of(question)} was answered as it had read long before"
 
 
 def _long_after(found: Findings, at: float, owed: Owed) -> bool:
@@ -142,12 +91,12 @@ def _failed(found: Findings, question: Question, owed: Owed) -> Iterator[str]:
         return
     shown = [found.by_id[post] for post in owed.posts if post in found.by_id and not found.by_id[post].delete_at]
     if not shown and not found.town.vandalised & set(owed.posts):
-        yield f"{_name(question)} failed and nobody was told: {owed.reason}"
+        yield f"{name_of(question)} failed and nobody was told: {owed.reason}"
     if not shown:
         return
     gave_up = "several tries" in " ".join(post.message for post in shown)
     if not gave_up and not any(token.startswith(f"q{question.number}v") for token in found.model.failed):
-        yield f"{_name(question)} failed although its model did not: {owed.reason}"
+        yield f"{name_of(question)} failed although its model did not: {owed.reason}"
 
 
 def _may_be_cancelled(found: Findings, question: Question, owed: Owed) -> bool:
@@ -170,14 +119,14 @@ def _once(found: Findings) -> Iterator[str]:
     heads: defaultdict[int, list[records.Post]] = defaultdict(list)
     for post in found.posts:
         if not post.delete_at:
-            for number in {int(token[1:].partition("v")[0]) for token in _tokens(post.message)}:
+            for number in {int(token[1:].partition("v")[0]) for token in tokens_in(post.message)}:
                 heads[number].append(post)
     for number, posts in sorted(heads.items()):
         question = found.town.questions[number]
         if len(posts) > 1 and not question.is_deleted:
-            yield f"{_name(question)} is answered {len(posts)} times"
+            yield f"{name_of(question)} is answered {len(posts)} times"
         if question.addressed == "no":
-            yield f"{_name(question)} was answered although nobody spoke to the bot"
+            yield f"{name_of(question)} was answered although nobody spoke to the bot"
 
 
 def _keys(found: Findings) -> Iterator[str]:
@@ -186,7 +135,7 @@ def _keys(found: Findings) -> Iterator[str]:
     """
     held_up = any(isinstance(deed, Weather) and deed.climate.late for _, deed in found.plan.deeds)
     posts = [post for post in found.posts if not (held_up and post.delete_at)]
-    keys = Counter(_key(post) for post in posts if post.id not in found.town.vandalised)
+    keys = Counter(key_of(post) for post in posts if post.id not in found.town.vandalised)
     for key, count in keys.items():
         if not key:
             yield NO_KEY
@@ -202,24 +151,11 @@ def _drafts(found: Findings) -> Iterator[str]:
         if post.delete_at or post.id in kept or post.root_id in gone or _place_kicked(found, post):
             continue
         if post.message.endswith(INTERRUPTED):
-            yield f"post {_key(post)} still says that it was interrupted"
+            yield f"post {key_of(post)} still says that it was interrupted"
+        elif is_block_of_the_withdrawn(found, post):
+            continue
         elif not post.message.endswith(STOPPED) and not _answers_the_withdrawn(found, post):
-            yield f"a preview was left behind: {_key(post)} {post.message[-60:]!r}"
-
-
-def _texts(found: Findings) -> Iterator[str]:
-    """The last write to each answer is its whole text."""
-    for trigger, owed in found.owed.items():
-        shown = [found.by_id[post] for post in owed.posts if post in found.by_id]
-        if owed.state != "delivered" or not shown or any(post.delete_at for post in shown):
-            continue
-        text = "\n".join(post.message for post in shown)
-        head = _HEAD.search(text)
-        if head is None:
-            continue
-        wanted = found.model.answer(tuple(head[1].split()))
-        if "".join(text.split()) != "".join(wanted.split()):
-            yield f"the last text of {trigger} is not its answer: {text[-80:]!r}, wanted {wanted[-80:]!r}"
+            yield f"a preview was left behind: {key_of(post)} {post.message[-60:]!r}"
 
 
 def _order(found: Findings) -> Iterator[str]:
@@ -232,12 +168,12 @@ def _order(found: Findings) -> Iterator[str]:
     for owed_ones in sessions.values():
         for one, other in itertools.pairwise(owed_ones):
             if one.ended_at > other.ended_at:
-                names = f"{_name(spoken[one.trigger])} after {_name(spoken[other.trigger])}"
+                names = f"{name_of(spoken[one.trigger])} after {name_of(spoken[other.trigger])}"
                 yield f"answered out of order: {names}"
             asked = spoken[one.trigger].post.create_at, spoken[other.trigger].post.create_at
             is_kicked = _kicked(found, spoken[one.trigger])  # catch-up then begins at the joining, a resume does not
             if asked[0] > asked[1] and not (found.plan.is_stormy or is_kicked):
-                yield f"admitted out of order: {_name(spoken[one.trigger])}"
+                yield f"admitted out of order: {name_of(spoken[one.trigger])}"
 
 
 def _leftovers(found: Findings) -> Iterator[str]:
@@ -257,22 +193,8 @@ def _place_kicked(found: Findings, post: records.Post) -> bool:
 
 def _answers_the_withdrawn(found: Findings, post: records.Post) -> bool:
     """A whole answer that was out before its question was withdrawn."""
-    asked = [found.town.questions[int(token[1:].partition("v")[0])] for token in _tokens(post.message)]
+    asked = [found.town.questions[int(token[1:].partition("v")[0])] for token in tokens_in(post.message)]
     ended = [found.owed.get(question.post.id) for question in asked]
     is_withdrawn = any(question.is_deleted for question in asked)
     is_withdrawn = is_withdrawn or any(owed is not None and owed.state == "cancelled" for owed in ended)
     return is_withdrawn and "(end " in post.message
-
-
-def _tokens(text: str) -> list[str]:
-    return [token for head in _HEAD.finditer(text) for token in head[1].split()]
-
-
-def _key(post: records.Post) -> str:
-    ours = post.props.get("oc_trio")
-    return str(ours.get("k", "")) if isinstance(ours, dict) else ""
-
-
-def _name(question: Question) -> str:
-    at = (question.post.create_at - EPOCH_MS) / 1000
-    return f"#{question.number} ({question.author} in {question.place} at {at:.1f} s)"

@@ -19,6 +19,7 @@ from oc_trio.core.context import CURRENT_HEADER
 from oc_trio.core.turn_events import Failed, Final, TextDelta, Thinking
 from oc_trio.errors import AgentUnavailable
 from tests.simulation.chronicle import Chronicle
+from tests.simulation.wordy import heads, messages, told
 
 Script = Generator[Step, ToolResult | tuple[Message, ...] | None, None]
 TOKEN = re.compile(r"\[(q\d+v\d+)\]")
@@ -28,19 +29,22 @@ _WORDS = "the bell of the old tower rings at noon and the market opens under its
 @define(eq=False)
 class Model:
     """`trouble` is how likely a turn goes wrong or strange; `open_runs` counts streams that nobody has closed,
-    `spoken_out` those of all `runs` that came to their last word; `said_at` is when a first answer was whole.
+    `spoken_out` those of all `runs` that came to their last word; `begun` are the questions of wordy answers, and
+    `said_at` is when a question's first answer was whole.
     """
 
     seed: int
     chronicle: Chronicle
     trouble: float
     slow: float
+    is_wordy: bool = False
     attempts: dict[tuple[str, ...], int] = field(factory=dict)
     failed: set[str] = field(factory=set)
     silent: set[str] = field(factory=set)
     tools_done: dict[tuple[str, ...], int] = field(factory=dict)
     open_runs: int = 0
     runs: int = 0
+    begun: set[tuple[str, ...]] = field(factory=set)
     spoken_out: int = 0
     forgotten: list[str] = field(factory=list)
     said_at: dict[str, float] = field(factory=dict)
@@ -71,8 +75,12 @@ class Model:
         self.chronicle.tell("model", f"is asked {' '.join(tokens)}, attempt {attempt}")
         rng = random.Random(f"{self.seed} {tokens} {attempt}")
         has_result = request.messages[-1].role is Role.TOOL
+        if self.is_wordy:
+            self._forget_others(tokens)
         if self.tools_done.get(tokens) and not has_result:
             self.forgotten.append(f"a completed tool call of {tokens} was forgotten")
+        if self.is_wordy:
+            return self._messages(tokens, rng, told(request.messages))
         return self._steps(tokens, rng, has_result)
 
     def _steps(self, tokens: tuple[str, ...], rng: random.Random, has_result: bool) -> Script:
@@ -109,9 +117,65 @@ class Model:
         if fate < 0.7:
             yield Pause(rng.uniform(5.0, 25.0))
         yield from _say(text, delay, rng)
+        self._has_said(tokens)
+        yield Final(text)
+
+    def _forget_others(self, tokens: tuple[str, ...]) -> None:
+        """A turn that goes on with other questions, as after an edit of one, begins anew with its tools too."""
+        for others in [*self.tools_done]:
+            if others[-1] != tokens[-1] and {*others} & {*tokens}:
+                del self.tools_done[others]
+
+    def _messages(self, tokens: tuple[str, ...], rng: random.Random, said: list[str]) -> Script:
+        """The way of a wordy model: several messages with a tool call after each, as real agents talk."""
+        fate = rng.random() if rng.random() < self.trouble else 1.0
+        delay = rng.choice((0.02, 0.1, 0.4)) if rng.random() < self.slow else rng.choice((0.0, 0.0, 0.05))
+        if fate < 0.2:
+            self.failed.update(tokens)
+            self.spoken_out += 1
+            raise AgentUnavailable("the model is overloaded", for_user="The model is overloaded.")
+        left, now = self._left(tokens, said), list[str]()
+        breaks_at = rng.randint(0, len(left)) if fate < 0.5 else -1
+        yield Pause(rng.choice((0.0, 0.1, 0.5, 3.0)))
+        if rng.random() < 0.3:
+            yield Thinking("hm ")
+        while left:
+            if len(now) == breaks_at:
+                self.failed.update(tokens)
+                self.spoken_out += 1
+                yield Failed("The model broke off.", "scripted failure")
+                return
+            piece = left.pop(0)
+            yield from _say(f"\n\n{piece}" if now else piece, delay, rng)
+            now.append(piece)
+            if left or rng.random() < 0.15:
+                yield from self._look(tokens, rng)
+            heard = (yield Hear()) if rng.random() < 0.3 else None
+            fresh = [token for each in heard for token in _current(each)] if isinstance(heard, tuple) else []
+            more = tuple(token for token in dict.fromkeys(fresh) if token not in tokens)
+            if more:
+                self.begun.add(more)
+                tokens, left = (*tokens, *more), [*left, *messages(self.seed, more, self.answer(more))]
+        self._has_said(tokens)
+        yield Final("\n\n".join(now))
+
+    def _has_said(self, tokens: tuple[str, ...]) -> None:
         self.spoken_out += 1
         self.said_at |= {token: trio.current_time() for token in tokens if token not in self.said_at}
-        yield Final(text)
+
+    def _look(self, tokens: tuple[str, ...], rng: random.Random) -> Script:
+        yield CallTool("look", {"at": tokens[0]})
+        yield Pause(rng.choice((0.0, 0.0, 1.0)))
+        self.tools_done[tokens] = self.tools_done.get(tokens, 0) + 1
+
+    def _left(self, tokens: tuple[str, ...], said: list[str]) -> list[str]:
+        """The messages that are still to be said; questions that came later have an answer of their own."""
+        begun = heads("\n".join(said))
+        known = {token for head in begun for token in head}
+        rest = tuple(token for token in tokens if token not in known)
+        answers = [*begun, *([rest] if rest else [])]
+        self.begun.update(answers)
+        return [each for head in answers for each in messages(self.seed, head, self.answer(head))][len(said) :]
 
 
 def _say(text: str, delay: float, rng: random.Random) -> Script:

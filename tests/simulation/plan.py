@@ -5,7 +5,26 @@ from collections.abc import Iterator
 
 from attrs import evolve, frozen
 
-from tests.simulation.climate import FAIR, Climate
+from tests.simulation.climate import FAIR
+from tests.simulation.intents import (
+    Ask,
+    BadDisk,
+    Command,
+    Crash,
+    CutSockets,
+    Deed,
+    Delete,
+    Drain,
+    Edit,
+    FreezeSockets,
+    Invite,
+    Kick,
+    React,
+    RestartServer,
+    Stop,
+    Vandalise,
+    Weather,
+)
 
 _REST = (
     "slow",
@@ -24,116 +43,6 @@ _WORDS = ("what about", "please explain", "is it true that", "how do I", "tell m
 
 
 @frozen
-class Ask:
-    """`how` is mention, direct, chatter or reply; `burst` so many at once."""
-
-    author: str
-    place: str
-    how: str
-    words: str
-    burst: int = 1
-
-
-@frozen
-class Stop:
-    author: str
-    place: str
-
-
-@frozen
-class Edit:
-    """`back` counts questions from the newest."""
-
-    back: int
-
-
-@frozen
-class Delete:
-    back: int
-
-
-@frozen
-class React:
-    back: int
-
-
-@frozen
-class Command:
-    author: str
-    place: str
-    text: str
-
-
-@frozen
-class Vandalise:
-    """Somebody deletes the bot's newest post in a place."""
-
-    place: str
-
-
-@frozen
-class Kick:
-    place: str
-
-
-@frozen
-class Invite:
-    place: str
-
-
-@frozen
-class Weather:
-    climate: Climate
-
-
-@frozen
-class CutSockets:
-    pass
-
-
-@frozen
-class FreezeSockets:
-    pass
-
-
-@frozen
-class RestartServer:
-    seconds: float
-
-
-@frozen
-class Crash:
-    """Now, where `operations` is 0, else after so many half operations; back up after `down` seconds."""
-
-    operations: int
-    down: float
-
-
-@frozen
-class Drain:
-    down: float
-
-
-Deed = (
-    Ask
-    | Stop
-    | Edit
-    | Delete
-    | React
-    | Command
-    | Vandalise
-    | Kick
-    | Invite
-    | Weather
-    | CutSockets
-    | FreezeSockets
-    | RestartServer
-    | Crash
-    | Drain
-)
-
-
-@frozen
 class Plan:
     """Deeds in the order of their times (seconds). `settings` choose a configuration."""
 
@@ -146,18 +55,24 @@ class Plan:
     trouble: float
     slow: float
     is_stormy: bool
+    has_blocks: bool = False
+    is_wordy: bool = False
+    has_bad_disk: bool = False
 
 
-KINDS = ("crash", "drain", "socket", "rest", "frames", "server", "people", "kick", "lag", "blackout", "cancel")
+# Kinds that came later are drawn from a source of their own: a seed that draws none of them runs as it did before.
+_LATER = ("blocks", "disk")
+KINDS = ("crash", "drain", "socket", "rest", "frames", "server", "people", "kick", "lag", "blackout", "cancel", *_LATER)
 # The two that take long are rare.
-_LIKELY = {"blackout": 0.08, "cancel": 0.15}
+_LIKELY = {"blackout": 0.08, "cancel": 0.15, "blocks": 0.25, "disk": 0.15}
 
 
 def plan(seed: int, kinds: tuple[str, ...] | None = None) -> Plan:
     """What happens in the run of that seed. A few kinds of trouble at a time, so that each gets its seeds."""
-    rng = random.Random(f"plan {seed}")
+    rng, more = random.Random(f"plan {seed}"), random.Random(f"plan more {seed}")
     if kinds is None:
-        kinds = tuple(kind for kind in KINDS if rng.random() < _LIKELY.get(kind, 0.33))
+        kinds = tuple(kind for kind in KINDS if kind not in _LATER and rng.random() < _LIKELY.get(kind, 0.33))
+        kinds += tuple(kind for kind in _LATER if more.random() < _LIKELY[kind])
     end = rng.uniform(5.0, 40.0)
     deeds = [*_questions(rng, end)]
     if "people" in kinds:
@@ -173,7 +88,7 @@ def plan(seed: int, kinds: tuple[str, ...] | None = None) -> Plan:
     for at, deed in operations:
         if at < end:
             deeds += _around(rng, at, deed)
-    return Plan(
+    drawn = Plan(
         deeds=tuple(sorted(deeds, key=lambda deed: deed[0])),
         queue=rng.choice(("followup", "collect", "steer", "interrupt")),
         reply_to=rng.choice(("off", "off", "all")),
@@ -184,6 +99,22 @@ def plan(seed: int, kinds: tuple[str, ...] | None = None) -> Plan:
         slow=1.0 if "cancel" in kinds else rng.choice((0.2, 0.8)),
         is_stormy=bool({"rest", "frames", "lag"} & set(kinds)),
     )
+    return _with_more(drawn, more, kinds)
+
+
+def _with_more(drawn: Plan, rng: random.Random, kinds: tuple[str, ...]) -> Plan:
+    """What the later kinds add to a plan."""
+    if "blocks" in kinds:
+        mode = rng.choice(("block", "block", "block", "off", "off", "partial", "progress"))
+        drawn = evolve(drawn, mode=mode, has_blocks=mode == "off" and rng.random() < 0.8, is_wordy=True)
+    if "disk" in kinds:
+        end = max((at for at, _ in drawn.deeds), default=0.0)
+        deeds = [*drawn.deeds]
+        for _ in range(rng.randint(1, 3)):
+            bad = BadDisk(rng.choice((0.5, 3.0, 20.0, 90.0)), rng.choice((0.02, 0.1, 0.5, 1.0)))
+            deeds.append((rng.uniform(0.2, end), bad))
+        drawn = evolve(drawn, deeds=tuple(sorted(deeds, key=lambda deed: deed[0])), has_bad_disk=True)
+    return drawn
 
 
 def _questions(rng: random.Random, end: float) -> Iterator[tuple[float, Deed]]:

@@ -4,6 +4,7 @@ Everything that leaves the process goes through here (the journal's transactions
 cutting the power before or after any of these operations covers every moment at which a crash can be told apart.
 """
 
+import random
 import sqlite3
 from collections.abc import Callable
 from typing import Any
@@ -67,24 +68,45 @@ class Power:
                 raise PowerOff
 
 
+@define(eq=False)
+class Disk:
+    """What the journal lies on; it outlives incarnations. Until `until` that `share` of the transactions fails."""
+
+    rng: random.Random
+    chronicle: Chronicle
+    until: float = 0.0
+    share: float = 0.0
+
+    def check(self, sql: str) -> None:
+        """Fail now and then: another process holds the lock, or there is no room for what is to be committed."""
+        if trio.current_time() >= self.until or self.rng.random() >= self.share:
+            return
+        problem = "database is locked" if sql.startswith("BEGIN") else "database or disk is full"
+        self.chronicle.detail("disk", f"{sql}: {problem}")
+        raise sqlite3.OperationalError(problem)
+
+
 class PoweredConnection(sqlite3.Connection):
     """The journal's database of one incarnation; a transaction takes place as a whole or not at all."""
 
     power: Power
+    disk: Disk
 
     def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
         if sql.startswith("BEGIN"):
             self.power.before("a transaction")
+        if sql.startswith(("BEGIN", "COMMIT")):
+            self.disk.check(sql)
         cursor = super().execute(sql, parameters)
         if sql == "COMMIT":
             self.power.after("a commit")
         return cursor
 
 
-def open_disk(power: Power, image: bytes | None) -> PoweredConnection:
+def open_disk(power: Power, disk: Disk, image: bytes | None) -> PoweredConnection:
     """The database as the last incarnation left it, for the next one."""
     connection = sqlite3.connect(":memory:", factory=PoweredConnection)
-    connection.power = power
+    connection.power, connection.disk = power, disk
     if image:
         connection.deserialize(image)
     return connection

@@ -1,0 +1,86 @@
+"""What is left after a run, for the checks to look at."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from attrs import field, frozen
+
+from oc_trio.core.final_plan import unsealed
+from oc_trio.sandbox import records
+from tests.simulation.house import House
+from tests.simulation.model import Model
+from tests.simulation.plan import Plan
+from tests.simulation.town import EPOCH_MS, Question, Town
+from tests.simulation.wordy import heads
+
+# What a row of signs of work begins with; they stand in posts of their own.
+_WORK = "\N{JIGSAW PUZZLE PIECE} "
+
+
+@frozen
+class Owed:
+    """An obligation's row."""
+
+    trigger: str
+    session: str
+    source: str
+    state: str
+    turn: str
+    posts: tuple[str, ...]
+    reason: str
+    admitted_at: int
+    ended_at: int
+    serial: int
+
+
+@frozen(eq=False)
+class Findings:
+    """What is left after a run."""
+
+    town: Town
+    model: Model
+    house: House
+    plan: Plan
+    owed: dict[str, Owed] = field(init=False)
+    posts: list[records.Post] = field(init=False)
+    by_id: dict[str, records.Post] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        set_ = object.__setattr__
+        set_(self, "owed", {owed.trigger: owed for owed in _ledger(self.house)})
+        set_(self, "posts", self.town.bot_posts())
+        set_(self, "by_id", {post.id: post for post in self.posts})
+
+
+def _ledger(house: House) -> Iterator[Owed]:
+    rows: list[Any] = house.rows(
+        "SELECT trigger, session, source, state, coalesce(turn, ''), outcome_posts, outcome_reason, admitted_at,"
+        " ended_at, serial FROM obligations ORDER BY serial"
+    )
+    for trigger, session, source, state, turn, posts, reason, admitted, ended, serial in rows:
+        ids = tuple(re.findall(r"[a-z0-9]{26}", posts))
+        yield Owed(trigger, session, source, state, turn, ids, reason, admitted, ended, serial)
+
+
+def tokens_in(text: str) -> list[str]:
+    return [token for head in heads(text) for token in head]
+
+
+def words_of(post: records.Post) -> str:
+    """What a post says of the answer: without signs of work, and without the mark of a turn that was cut off."""
+    return "" if _WORK in post.message else unsealed(post.message)
+
+
+def squeezed(text: str) -> str:
+    return "".join(text.split())
+
+
+def key_of(post: records.Post) -> str:
+    ours = post.props.get("oc_trio")
+    return str(ours.get("k", "")) if isinstance(ours, dict) else ""
+
+
+def name_of(question: Question) -> str:
+    at = (question.post.create_at - EPOCH_MS) / 1000
+    return f"#{question.number} ({question.author} in {question.place} at {at:.1f} s)"

@@ -1,0 +1,124 @@
+"""What can happen in a plan, as frozen values; `deeds` carries them out."""
+
+from attrs import frozen
+
+from tests.simulation.climate import Climate
+
+
+@frozen
+class Ask:
+    """`how` is mention, direct, chatter or reply; `burst` so many at once."""
+
+    author: str
+    place: str
+    how: str
+    words: str
+    burst: int = 1
+
+
+@frozen
+class Stop:
+    author: str
+    place: str
+
+
+@frozen
+class Edit:
+    """`back` counts questions from the newest."""
+
+    back: int
+
+
+@frozen
+class Delete:
+    back: int
+
+
+@frozen
+class React:
+    back: int
+
+
+@frozen
+class Command:
+    author: str
+    place: str
+    text: str
+
+
+@frozen
+class Vandalise:
+    """Somebody deletes the bot's newest post in a place."""
+
+    place: str
+
+
+@frozen
+class Kick:
+    place: str
+
+
+@frozen
+class Invite:
+    place: str
+
+
+@frozen
+class Weather:
+    climate: Climate
+
+
+@frozen
+class CutSockets:
+    pass
+
+
+@frozen
+class FreezeSockets:
+    pass
+
+
+@frozen
+class RestartServer:
+    seconds: float
+
+
+@frozen
+class Crash:
+    """Now, where `operations` is 0, else after so many half operations; back up after `down` seconds."""
+
+    operations: int
+    down: float
+
+
+@frozen
+class Drain:
+    down: float
+
+
+@frozen
+class BadDisk:
+    """For so many seconds that share of the journal's transactions fails."""
+
+    seconds: float
+    share: float
+
+
+Deed = (
+    Ask
+    | Stop
+    | Edit
+    | Delete
+    | React
+    | Command
+    | Vandalise
+    | Kick
+    | Invite
+    | Weather
+    | CutSockets
+    | FreezeSockets
+    | RestartServer
+    | Crash
+    | Drain
+    | BadDisk
+)

@@ -1,0 +1,45 @@
+"""What a wordy model says: an answer in several messages with a tool call after each, as paragraphs.
+
+Words are the answer's; where they are cut depends on the question alone, so that a second attempt says the same.
+"""
+
+import itertools
+import random
+import re
+
+from oc_trio.agent.port import Message, Role
+
+HEAD = re.compile(r"\bRe ((?:q\d+v\d+ )*q\d+v\d+):")
+
+
+def heads(text: str) -> list[tuple[str, ...]]:
+    """The questions that a text says it answers, as each answer in it begins with them."""
+    return [tuple(found[1].split()) for found in HEAD.finditer(text)]
+
+
+def messages(seed: int, tokens: tuple[str, ...], answer: str) -> list[str]:
+    """The answer as one to four messages, each of one to three paragraphs."""
+    rng = random.Random(f"wordy {seed} {tokens}")
+    words = answer.removeprefix(head := f"Re {' '.join(tokens)}:").split()
+    tail = [" ".join(words[-2:])]  # "(end q1v0)"
+    pieces = [head, *words[:-2], *tail]
+    cuts = sorted({0, len(pieces), *(rng.randint(1, len(pieces)) for _ in range(rng.randint(0, 3)))})
+    return [_paragraphs(pieces[start:end], rng) for start, end in itertools.pairwise(cuts)]
+
+
+def told(request: tuple[Message, ...]) -> list[str]:
+    """What this turn has said already, as the transcript of an earlier run has it."""
+    said: list[str] = []
+    for message in reversed(request):
+        if message.role is Role.ASSISTANT and not message.tool_calls:
+            break  # an earlier turn's answer
+        if message.role is Role.ASSISTANT and message.text.strip():
+            said.append(message.text)
+    return said[::-1]
+
+
+def _paragraphs(words: list[str], rng: random.Random) -> str:
+    text = words[0]
+    for word in words[1:]:
+        text += ("\n\n" if rng.random() < 0.15 else " ") + word
+    return text
