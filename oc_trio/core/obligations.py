@@ -76,7 +76,8 @@ class Obligation:
 
     `trigger` is the post id, or for clicks and commands an id made from them (unique per account). `payload` is
     JSON that the runtime can rebuild the inbound message from. `draft` is the preview post of an unfinished
-    turn, so that a restart goes on in the same post. `attempts` counts turns begun.
+    turn, so that a restart goes on in the same post. `attempts` counts turns begun, but for
+    those that were interrupted on purpose.
     """
 
     id: ObligationId

@@ -16,7 +16,7 @@ from oc_trio.core.obligations import OutboxKind, OutboxRow, OutboxState
 from oc_trio.core.ratelimit import Lane
 from oc_trio.errors import MattermostRejected, MattermostUnavailable, PayloadError, StoreError
 from oc_trio.ids import AccountId, ChannelId, OutboxId, PostId, UserId
-from oc_trio.mattermost.sender import marker
+from oc_trio.mattermost.sender import WAS_DELETED, marker
 from oc_trio.runtime.env import Env
 from oc_trio.runtime.letters import Letter, post_of, post_of_row, row_of
 from oc_trio.runtime.tries import Tries
@@ -168,7 +168,8 @@ class Delivery:
         if row.state is OutboxState.CONFIRMED and row.post_id is not None:
             return row.post_id
         if row.state is OutboxState.DEAD:
-            raise MattermostRejected(row.error, status=403)
+            # The row keeps the server's words, its error id among them: somebody's deletion stays no failure.
+            raise MattermostRejected(row.error, status=403, code=WAS_DELETED if WAS_DELETED in row.error else "")
         if not new.channel_id:
             new = evolve(new, channel_id=await self._address(row))
         lane = Lane.CREATE if row.kind is OutboxKind.DRAFT else Lane.FINAL

@@ -62,6 +62,8 @@ class TurnRunner:
                 is_over = True
                 if end is None:
                     outcome = await ending.cut_off(Cut(running.reason))
+                    if outcome is None:
+                        await kit.store.turns.spare(turn.id)
                 elif isinstance(end, TimeIsUp):
                     outcome = await ending.timed_out()
                 else:

@@ -128,6 +128,12 @@ class Turns:
         wanted = tuple(obligation_ids)
         return await self._engine.run(lambda tx: begin(tx, turn, wanted, at))
 
+    async def spare(self, turn: TurnId) -> None:
+        """The turn was interrupted on purpose: what it owes has not been tried in vain."""
+        await self._engine.run(
+            lambda tx: tx.run("UPDATE obligations SET attempts = 0 WHERE turn = ? AND state = 'open'", turn)
+        )
+
     async def set_draft(self, turn: TurnId, post: PostId | None) -> None:
         """Remember the preview post; None when it was deleted or became something else. `drafts` only grows."""
         await self._engine.run(lambda tx: set_draft(tx, turn, post))

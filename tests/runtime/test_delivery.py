@@ -19,6 +19,7 @@ from oc_trio.core.obligations import OutboxKind, OutboxRow, OutboxState
 from oc_trio.core.ratelimit import Lane
 from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable, PayloadError, StoreError
 from oc_trio.ids import AccountId, ChannelId, FileId, OutboxId, PostId, TurnId, UserId
+from oc_trio.mattermost.sender import WAS_DELETED
 from oc_trio.runtime.delivery import AUTH_SECONDS, EDIT_SECONDS, MOST_FAULTS, Delivery
 from oc_trio.runtime.env import Env
 from oc_trio.runtime.letters import Letter
@@ -325,6 +326,17 @@ async def test_a_receipt_between_two_steps_is_no_error(delivery: Delivery, serve
 
 
 @no_time
+@no_time
+async def test_a_post_that_was_deleted_stays_so(delivery: Delivery, server: FakeServer) -> None:
+    """Who asks once more, as after a failure of the journal, is told the same."""
+    server.plan = [MattermostRejected(f"it is gone ({WAS_DELETED})", status=500, code=WAS_DELETED), None]
+    for _ in range(2):
+        with pytest.raises(MattermostRejected) as refusal:
+            await delivery.post(letter())
+        assert refusal.value.code == WAS_DELETED
+    assert len(server.calls) == 1
+
+
 @no_time
 async def test_a_second_post_for_one_letter(delivery: Delivery, server: FakeServer, store: Store) -> None:
     """A held-up request made another post: the first one that was seen stands, and the other one is told from it."""

@@ -144,6 +144,24 @@ async def test_a_decided_answer_is_delivered_once(town: Town, at: str) -> None:
     assert len(town.stage.requests) == 1
 
 
+async def test_orderly_restarts_are_no_attempts(town: Town) -> None:
+    """However often the gateway is updated while an agent works for hours: the answer is not given up for that."""
+    town.script = [Pause(600)]
+    await town.start()
+    asked = town.say("@helper think")
+    for _ in range(9):
+        await town.until(lambda: town.stage.open)
+        await town.stop()
+        await town.start()
+    await town.until(lambda: town.stage.open)
+    town.script = [Say("an answer")]
+    await town.stop()
+    await town.start()
+    await town.settled()
+    assert town.answers() == ["an answer"]
+    assert await town.state(asked) == "delivered"
+
+
 async def test_a_message_that_kills_its_turns_is_given_up(town: Town) -> None:
     """After several attempts it is answered with words, so that it can't take the account down for ever."""
     town.script = [Pause(600)]

@@ -29,8 +29,7 @@ _WORDS = "the bell of the old tower rings at noon and the market opens under its
 @define(eq=False)
 class Model:
     """`trouble` is how likely a turn goes wrong or strange; `open_runs` counts streams that nobody has closed,
-    `spoken_out` those of all `runs` that came to their last word; `begun` are the questions of wordy answers, and
-    `said_at` is when a question's first answer was whole.
+    `spoken_out` those of all `runs` that came to their last word; `said_at` is when a first answer was whole.
     """
 
     seed: int
@@ -44,7 +43,6 @@ class Model:
     tools_done: dict[tuple[str, ...], int] = field(factory=dict)
     open_runs: int = 0
     runs: int = 0
-    begun: set[tuple[str, ...]] = field(factory=set)
     spoken_out: int = 0
     forgotten: list[str] = field(factory=list)
     said_at: dict[str, float] = field(factory=dict)
@@ -154,7 +152,6 @@ class Model:
             fresh = [token for each in heard for token in _current(each)] if isinstance(heard, tuple) else []
             more = tuple(token for token in dict.fromkeys(fresh) if token not in tokens)
             if more:
-                self.begun.add(more)
                 tokens, left = (*tokens, *more), [*left, *messages(self.seed, more, self.answer(more))]
         self._has_said(tokens)
         yield Final("\n\n".join(now))
@@ -174,7 +171,6 @@ class Model:
         known = {token for head in begun for token in head}
         rest = tuple(token for token in tokens if token not in known)
         answers = [*begun, *([rest] if rest else [])]
-        self.begun.update(answers)
         return [each for head in answers for each in messages(self.seed, head, self.answer(head))][len(said) :]
 
 

@@ -20,22 +20,8 @@ def texts(found: Findings) -> Iterator[str]:
             continue
         # A wordy turn that hears of another question answers it behind the first one, once.
         wanted = "\n".join(found.model.answer(head) for head in dict.fromkeys(heads(text)))
-        text = _without_rest(found, text)
         if squeezed(text) != squeezed(wanted):
             yield f"the last text of {trigger} is not its answer: {_parting(text, wanted)}"
-
-
-def _without_rest(found: Findings, text: str) -> str:
-    """The text without the rest of an answer that broke off before: a model reads what it had said, and goes on."""
-    before, mark, answer = text.partition("Re q")
-    ends = {"failed", "cancelled"}
-    for head in found.model.begun if before.strip() else ():
-        asked = found.town.questions[int(head[0][1:].partition("v")[0])]
-        owed = found.owed.get(asked.post.id)
-        is_broken = asked.is_deleted or asked.version or (owed is not None and owed.state in ends)
-        if is_broken and squeezed(found.model.answer(head)).endswith(squeezed(before)):
-            return mark + answer
-    return text
 
 
 def blocks(found: Findings) -> Iterator[str]:
