@@ -160,9 +160,9 @@ def test_blank_texts_have_no_letters(text: str) -> None:
 
 @pytest.mark.parametrize("piece", ["](", "@bot", "@bot.", "<:", "@bot\n", "http://@bot"])
 def test_hard_texts_take_no_time(piece: str) -> None:
-    """The longest post there can be is judged in well under a second, however it is built."""
+    """The longest post there can be is judged in well under a second of work, however it is built."""
     text = (piece * 16383)[:16370] + " @bot @bot"
-    began = time.perf_counter()
+    began = time.process_time()
     is_mentioned(text, "bot")
     strip_mention(text, "bot")
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
