@@ -96,7 +96,7 @@ class Fleet:
                     return
                 except (Exception, ExceptionGroup) as problem:  # noqa: BLE001 - one account's mistake is its own
                     failures = 0 if trio.current_time() - began > STABLE_SECONDS else failures + 1
-                    policy = JOURNAL_RESTART if _is_journals(problem) else RESTART
+                    policy = JOURNAL_RESTART if is_journals(problem) else RESTART
                     wait = policy.delay(max(0, failures - 1), self.env.random.random())
                     self._note_failure(member.plan.id, problem, wait)
                 with trio.move_on_after(wait):
@@ -114,7 +114,7 @@ class Fleet:
         self.health.update(account, state="failed", detail=words)
         log.error(
             "the journal failed; starting the account again"
-            if _is_journals(problem)
+            if is_journals(problem)
             else "account failed; starting it again",
             account=account,
             seconds=round(wait, 1),
@@ -123,7 +123,7 @@ class Fleet:
         )
 
 
-def _is_journals(problem: BaseException) -> bool:
+def is_journals(problem: BaseException) -> bool:
     """Whether the journal alone is to blame: that says nothing about the account, nor about the program."""
     return all(isinstance(cause, StoreError) for cause in _leaves(problem))
 

@@ -21,7 +21,9 @@ from oc_trio.errors import (
     MattermostUnavailable,
     OcTrioError,
     Problem,
+    StoreError,
 )
+from oc_trio.ids import AccountId
 from oc_trio.mattermost.budget import RateBudget
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.guarded import AddressRefused
@@ -30,7 +32,7 @@ from oc_trio.runtime.account import AccountParts, run_account
 from oc_trio.runtime.admin import run_admin
 from oc_trio.runtime.agents import AgentTable, build_agents
 from oc_trio.runtime.drain import Drain
-from oc_trio.runtime.fleet import Fleet, Plan
+from oc_trio.runtime.fleet import Fleet, Plan, is_journals
 from oc_trio.runtime.journal_care import run_pruning, watch_journal
 from oc_trio.runtime.known_secrets import secrets_of
 from oc_trio.runtime.mcp_servers import ToolServers, open_tool_servers
@@ -76,6 +78,8 @@ class Gateway:
     _servers: ToolServers = field(init=False, factory=ToolServers)
     port: PublicPort = field(init=False)
     _strikes: Strikes = field(init=False, factory=Strikes)
+    # Accounts that failed because the journal did.
+    _excused: set[AccountId] = field(init=False, factory=set)
     _budgets: dict[str, RateBudget] = field(init=False, factory=dict)
     _scope: trio.CancelScope = field(init=False, factory=trio.CancelScope)
     _running: tuple[Fleet, AgentTable, httpx.AsyncClient] | None = field(init=False, default=None)
@@ -198,6 +202,18 @@ class Gateway:
         notifier.stopping(self.drain.seconds + self.drain.seal_seconds)
 
     async def _serve_account(self, plan: Plan, drain: Drain, store: Store, agents: AgentTable) -> None:
+        """Serve an account until it is drained or fails. What the journal cuts short has not been tried in vain."""
+        if plan.id in self._excused:
+            await store.obligations.excuse(plan.id)
+            self._excused.discard(plan.id)
+        try:
+            await self._run_account(plan, drain, store, agents)
+        except (StoreError, ExceptionGroup) as problem:
+            if is_journals(problem):
+                self._excused.add(plan.id)
+            raise
+
+    async def _run_account(self, plan: Plan, drain: Drain, store: Store, agents: AgentTable) -> None:
         account = plan.account
         transport = self.wiring.transport(account.base_url, net_policy(account))
         # The server counts calls by address, so accounts on one server share what it allows.

@@ -83,6 +83,15 @@ class Obligations:
         wanted = tuple(ids)
         return await self._engine.run(lambda tx: close(tx, wanted, outcome, at))
 
+    async def excuse(self, account: AccountId) -> int:
+        """The account failed by no fault of its turns: each open obligation has been tried once less."""
+        return await self._engine.run(
+            lambda tx: tx.run(
+                "UPDATE obligations SET attempts = attempts - 1 WHERE account = ? AND state = 'open' AND attempts > 0",
+                account,
+            )
+        )
+
     async def revise(self, obligation: ObligationId, payload: str) -> bool:
         """The message was edited before it was answered: a restart must run the new text. False once it has ended."""
         return bool(

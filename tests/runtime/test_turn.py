@@ -232,3 +232,20 @@ async def test_a_journal_that_fails_fails_the_account_only(town: Town, logbook: 
     assert town.answers() == [WORDS]
     assert await town.state(asked) == "delivered"
     assert logbook.said("the journal failed")
+
+
+async def test_a_journal_that_keeps_failing_uses_up_no_attempts(town: Town, logbook: Logbook) -> None:
+    """A disk that is nearly full fails turns again and again; once it has room, the answer is given."""
+    await town.start()
+    town.script = [Say(WORDS, delay=0.5)]
+    asked = town.say("@helper count")
+    for _ in range(12):
+        await town.until(lambda: town.stage.open, within=120)
+        town.journal.execute("ALTER TABLE outbox RENAME TO lost")
+        await town.until(lambda: not town.stage.open, within=120)
+        town.journal.execute("ALTER TABLE lost RENAME TO outbox")
+    await town.settled()
+    assert len(town.stage.requests) > 8
+    assert town.answers() == [WORDS]
+    assert await town.state(asked) == "delivered"
+    assert logbook.said("the journal failed")

@@ -94,3 +94,14 @@ async def test_an_edited_message_is_answered_as_edited(store: Store) -> None:
     ended = await store.obligations.get(owed.id)
     assert ended is not None
     assert ended.payload == "edited"
+
+
+async def test_an_excuse(store: Store) -> None:
+    """What is open and was tried has been tried once less; other accounts' are left alone."""
+    tried, fresh = await owe(store, "p1"), await owe(store, "p2")
+    await store.turns.begin(turn("t1"), [tried.id], 10)
+    assert await store.obligations.excuse(OTHER) == 0
+    assert await store.obligations.excuse(ACCOUNT) == 1
+    assert await store.obligations.excuse(ACCOUNT) == 0
+    rows = [await store.obligations.get(each.id) for each in (tried, fresh)]
+    assert [row.attempts for row in rows if row is not None] == [0, 0]

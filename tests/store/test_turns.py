@@ -77,6 +77,18 @@ async def test_a_turn_goes_on_after_a_restart(store: Store) -> None:
     assert bound.attempts == 2
 
 
+async def test_a_turn_that_was_interrupted_on_purpose(store: Store) -> None:
+    """What it owes counts as not tried; what has ended keeps its count."""
+    owed = await owe(store, "p1", "p2")
+    await store.turns.begin(turn("t1"), owed, 10)
+    await store.obligations.close([owed[1]], silent("nothing to say"), 20)
+
+    await store.turns.spare(T1)
+
+    rows = [await store.obligations.get(each) for each in owed]
+    assert [row.attempts for row in rows if row is not None] == [0, 1]
+
+
 async def test_a_turn_that_ended_does_not_begin_again(store: Store) -> None:
     """An obligation bound to it would be open for ever: a restart looks at unfinished turns only."""
     first, second = await owe(store, "p1", "p2")
