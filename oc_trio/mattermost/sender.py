@@ -49,12 +49,15 @@ def marker(props: Mapping[str, Any]) -> str:
 
 
 async def find_marked(api: Api, bot_id: UserId, channel_id: ChannelId, root_id: str, key: str) -> Post | None:
-    """Our own post with that key in the tail of the thread or channel. Raises MattermostError if it can't be told."""
+    """Our own post with that key in the tail of the thread or channel, the first of them where a request that was held
+    up has made another. Raises MattermostError if it can't be told.
+    """
     if root_id:
         posts = await api.posts.thread(PostId(root_id), limit=_LOOK_BACK)
     else:
         posts = (await api.posts.page(channel_id, per_page=_LOOK_BACK)).posts
-    return next((post for post in posts if post.user_id == bot_id and marker(post.props) == key), None)
+    ours = (post for post in posts if post.user_id == bot_id and marker(post.props) == key)
+    return min(ours, key=lambda post: post.create_at, default=None)
 
 
 async def create_post_surely(

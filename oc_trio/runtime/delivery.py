@@ -189,8 +189,11 @@ class Delivery:
         else:
             if await self.store.outbox.confirm(row.id, post.id, self.env.now_ms()):
                 return post.id
-            # The event of an earlier try's post was quicker: that one is the answer, and this one its twin.
-            return await self.standing(row.id) or post.id
+            # The event of another try's post was quicker: that one is the answer, and this one its twin.
+            standing = await self.standing(row.id) or post.id
+            if standing != post.id:
+                await self.delete_quietly(post.id)
+            return standing
         return await self._failed(row, in_doubt, problem)
 
     async def _failed(

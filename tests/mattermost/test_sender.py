@@ -93,6 +93,12 @@ async def test_in_doubt_no_retry_goes_out_without_a_look(autojump_clock: trio.te
     assert http.log == [CREATE, PAGE, CREATE, PAGE, CREATE, PAGE]
 
 
+async def test_of_two_the_first_is_taken(autojump_clock: trio.testing.MockClock) -> None:
+    """A request that was held up has made another one; the page shows the newest first."""
+    http = FakeHttp({PAGE: page(post("second") | {"create_at": 2}, post("first"), post("x", key="other"))})
+    assert await create(http, in_doubt=True) == "first"
+
+
 async def test_in_a_thread_the_thread_is_looked_through(autojump_clock: trio.testing.MockClock) -> None:
     """A reply in doubt from an earlier run is found in its thread."""
     new = NewPost(ChannelId("chan"), "hello", root_id="root", pending_post_id="bot:k1")

@@ -349,6 +349,7 @@ async def test_a_second_post_for_one_letter(delivery: Delivery, server: FakeServ
     server.hook = arrives_first
     assert await delivery.post(letter()) == "earlier"
     [post] = server.posts.values()
+    assert server.calls[-1] == f"delete {post.id}"
     assert not await delivery.receipt(post)
     assert not await delivery.receipt(evolve(post, pending_post_id=""))
     assert await delivery.receipt(twin[0])
