@@ -62,7 +62,7 @@ async def _still_counts(kit: AccountKit, turn: Turn, batch: Batch) -> tuple[Mess
     answered = {job.obligation.id for job in batch.everyone}
     for obligation_id in turn.obligations:
         gone = None if obligation_id in answered else await kit.store.obligations.get(obligation_id)
-        if gone is not None and gone.trigger in told:
+        if gone is not None and gone.state.is_terminal and gone.trigger in told:
             return transcript.done(so_far)
     return so_far
 

@@ -94,14 +94,15 @@ class Mailbox:
         self, job: Job, rules: QueueRules, *, running: bool, steerable: bool = False
     ) -> tuple[Fate, tuple[Job, ...]]:
         """Take a job in; returns what became of it and the jobs that had to go for it (perhaps itself)."""
+        if job.obligation.turn is not None:
+            # What a turn answers together stays together, however much that is: memory had room for it before.
+            self._resume_with(job)
+            return Fate.WAITS, ()
         if self.has_spilled or len(self) >= self.room:
             # Once one message waits in the journal, all later ones do: they must not overtake it.
             self.has_spilled = True
             self.spills += 1
             return Fate.SPILLED, ()
-        if job.obligation.turn is not None:
-            self._resume_with(job)
-            return Fate.WAITS, ()
         decision = arrive(rules, self._backlog, _waiting(job), running=running, steerable=steerable)
         match decision:
             case StartTurn():

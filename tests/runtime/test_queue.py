@@ -106,6 +106,15 @@ def test_a_turn_to_go_on_with_comes_first() -> None:
     assert [names(box.take(FOLLOWUP))[0] for _ in range(3)] == [["a", "b"], ["c"], ["new"]]
 
 
+def test_a_turn_to_go_on_with_is_not_torn() -> None:
+    """Its jobs are answered together, however many they are; nothing else finds room behind them."""
+    box = Mailbox(room=2)
+    for name in "abc":
+        assert box.arrive(a_job(name, "t1"), FOLLOWUP, running=False)[0] is Fate.WAITS
+    assert box.arrive(a_job("d"), FOLLOWUP, running=False)[0] is Fate.SPILLED
+    assert names(box.take(FOLLOWUP)) == (["a", "b", "c"], [])
+
+
 def test_a_full_mailbox_spills() -> None:
     """What memory has no room for is left to the journal."""
     box = Mailbox(2)
