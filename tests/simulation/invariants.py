@@ -8,7 +8,7 @@ from oc_trio.core.final_plan import INTERRUPTED, STOPPED
 from oc_trio.sandbox import records
 from tests.simulation.findings import Findings, Owed, key_of, name_of, tokens_in
 from tests.simulation.intents import FreezeSockets, Weather
-from tests.simulation.town import EPOCH_MS, Question
+from tests.simulation.town import Question
 from tests.simulation.wording import blocks, is_block_of_the_withdrawn, texts
 
 # A half-open socket is noticed within 40 s; then there is a new connection, and a look at what is owed. What is
@@ -54,7 +54,7 @@ def _answered(found: Findings) -> Iterator[str]:
 def _delivered(found: Findings, question: Question, owed: Owed) -> Iterator[str]:
     shown = [found.by_id[post] for post in owed.posts if post in found.by_id]
     if question.is_deleted:
-        if _long_after(found, question.deleted_at, owed):
+        if _long_after(found, question.deleted_at, f"q{question.number}v{question.version}"):
             yield f"{name_of(question)} was answered long after it had been deleted"
         return
     if not owed.posts or len(shown) < len(owed.posts):
@@ -72,18 +72,15 @@ def _delivered(found: Findings, question: Question, owed: Owed) -> Iterator[str]
         yield f"{name_of(question)} was answered with something else: {shown[0].message[:60]!r}"
     elif int(own[0].partition("v")[2]) > question.version:
         yield f"{name_of(question)} was answered before it was asked"
-    elif int(own[0].partition("v")[2]) < question.version and _long_after(found, question.edited_at, owed):
+    elif int(own[0].partition("v")[2]) < question.version and _long_after(found, question.edited_at, own[0]):
         yield f"{name_of(question)} was answered as it had read long before"
 
 
-def _long_after(found: Findings, at: float, owed: Owed) -> bool:
-    """Whether the answer came so long after that moment that it must have been known before it was decided."""
-    number = next(question.number for question in found.town.questions if question.post.id == owed.trigger)
-    if any(said <= at for token, said in found.model.said_at.items() if token.startswith(f"q{number}v")):
-        return False
+def _long_after(found: Findings, at: float, token: str) -> bool:
+    """Whether that answer was decided so long after that moment that it must have been known."""
     is_deaf = found.plan.is_stormy or any(isinstance(deed, FreezeSockets) for _, deed in found.plan.deeds)
     seconds = _NOTICED_SECONDS if is_deaf else _TOLD_SECONDS
-    return at >= 0.0 and owed.ended_at - EPOCH_MS > (at + seconds) * 1000
+    return at >= 0.0 and found.model.said_at.get(token, 0.0) > at + seconds
 
 
 def _failed(found: Findings, question: Question, owed: Owed) -> Iterator[str]:

@@ -19,7 +19,7 @@ from oc_trio.core.context import CURRENT_HEADER
 from oc_trio.core.turn_events import Failed, Final, TextDelta, Thinking
 from oc_trio.errors import AgentUnavailable
 from tests.simulation.chronicle import Chronicle
-from tests.simulation.wordy import heads, messages, told
+from tests.simulation.wordy import behind, heads, messages, told
 
 Script = Generator[Step, ToolResult | tuple[Message, ...] | None, None]
 TOKEN = re.compile(r"\[(q\d+v\d+)\]")
@@ -171,7 +171,7 @@ class Model:
         known = {token for head in begun for token in head}
         rest = tuple(token for token in tokens if token not in known)
         answers = [*begun, *([rest] if rest else [])]
-        return [each for head in answers for each in messages(self.seed, head, self.answer(head))][len(said) :]
+        return behind([each for head in answers for each in messages(self.seed, head, self.answer(head))], said)
 
 
 def _say(text: str, delay: float, rng: random.Random) -> Script:

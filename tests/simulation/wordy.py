@@ -27,6 +27,15 @@ def messages(seed: int, tokens: tuple[str, ...], answer: str) -> list[str]:
     return [_paragraphs(pieces[start:end], rng) for start, end in itertools.pairwise(cuts)]
 
 
+def behind(pieces: list[str], said: list[str]) -> list[str]:
+    """The pieces that were not said. Behind one that a question came after was no call: it is no message by itself."""
+    spoken, left = "".join("".join(said).split()), [*pieces]
+    while left and spoken.startswith(piece := "".join(left[0].split())):
+        spoken = spoken.removeprefix(piece)
+        del left[0]
+    return left
+
+
 def told(request: tuple[Message, ...]) -> list[str]:
     """What this turn has said already, as the transcript of an earlier run has it."""
     said: list[str] = []
