@@ -37,28 +37,35 @@ async def send_or_say(delivery: Delivery, letter: Letter, stand_in: Letter) -> S
     if said is not None and await delivery.standing(letter.id) is None:
         return Sent(said, await delivery.give_up(letter.id, "the server failed at it"))
     while True:
+        problem: MattermostRejected | MattermostUnavailable
         try:
             post_id = await delivery.post(letter)
-        except MattermostRejected as refusal:
-            if refusal.status in _ABOUT_US or refusal.code == WAS_DELETED:
-                raise
-            said = await _said(delivery, stand_in)
-            if said is None:
-                await delivery.withdraw(stand_in.id)
-                raise
-            return Sent(said, str(refusal))
-        except MattermostUnavailable as problem:
-            tries.failed(problem)
-            if tries.faults and tries.faults % MOST_FAULTS == 0 and not problem.ambiguous:
-                may_stand = True
-                said = await _said(delivery, stand_in)
-                if said is not None:
-                    return Sent(said, await delivery.give_up(letter.id, str(problem)))
-            await tries.pause(problem)
+        except (MattermostRejected, MattermostUnavailable) as failure:
+            problem = failure
         else:
             if may_stand:
                 await delivery.withdraw(stand_in.id)
             return Sent(post_id)
+        if isinstance(problem, MattermostRejected):
+            return await _refused(delivery, stand_in, problem)
+        tries.failed(problem)
+        if tries.faults and tries.faults % MOST_FAULTS == 0 and not problem.ambiguous:
+            may_stand = True
+            said = await _said(delivery, stand_in)
+            if said is not None:
+                return Sent(said, await delivery.give_up(letter.id, str(problem)))
+        await tries.pause(problem)
+
+
+async def _refused(delivery: Delivery, stand_in: Letter, refusal: MattermostRejected) -> Sent:
+    """The stand-in of a refused post. Raises `refusal` where it is about us, or neither is taken."""
+    if refusal.status in _ABOUT_US or refusal.code == WAS_DELETED:
+        raise refusal
+    said = await _said(delivery, stand_in)
+    if said is None:
+        await delivery.withdraw(stand_in.id)
+        raise refusal
+    return Sent(said, str(refusal))
 
 
 async def _said(delivery: Delivery, stand_in: Letter) -> PostId | None:
