@@ -115,19 +115,21 @@ class Delivery:
     async def withdraw(self, letter: OutboxId) -> None:
         """Undo a post that is not wanted any more: never sent it is dropped, perhaps sent it is found and removed."""
         row = await self.store.outbox.get(letter)
+        post_id: PostId | None = None
         if row is not None and row.state is OutboxState.QUEUED:
-            await self.store.outbox.dead(row.id, "it is not wanted any more", self.env.now_ms())
+            dead = self.store.outbox.dead(row.id, "it is not wanted any more", self.env.now_ms())
+            post_id = await self._move(row.id, dead)
         elif row is not None and row.state is OutboxState.SENDING:
             post_id = await self.resume(row)
-            if post_id is not None:
-                await self.delete_quietly(post_id)
+        if post_id is not None:
+            await self.delete_quietly(post_id)
 
     async def give_up(self, letter: OutboxId, why: str) -> str:
         """Send a letter no more; returns why, an earlier run's reason where that gave it up."""
         row = await self.store.outbox.get(letter)
         if row is not None and row.state in (OutboxState.QUEUED, OutboxState.SENDING):
             log.warning("gave a post up", account=self.account, outbox=letter, problem=why)
-            await self.store.outbox.dead(letter, why, self.env.now_ms())
+            await self._move(letter, self.store.outbox.dead(letter, why, self.env.now_ms()))
         return (row.error if row is not None and row.state is OutboxState.DEAD else "") or why
 
     async def standing(self, letter: OutboxId) -> PostId | None:
