@@ -39,12 +39,16 @@ def test_the_page_refreshes_itself(
 ) -> None:
     """It asks again by itself, and says so when there is no answer."""
     url, running = server
+    rows = page.locator("#accounts tbody tr")
     page.goto(url)
+    expect(rows).to_have_count(2)
     with page.expect_response("**/status.json") as again:
         pass
     assert again.value.ok
     running.kill()
     expect(page.locator("#phase")).to_have_text("no answer")
-    expect(page.locator("#accounts tbody tr")).to_have_count(2)
-    assert any("ERR_CONNECTION_REFUSED" in error for error in page_errors)
+    expect(rows).to_have_count(2)
+    page.close()  # it asks for ever: one more refusal may come in until here
+    assert page_errors
+    assert all("Failed to load resource" in error for error in page_errors)
     page_errors.clear()
