@@ -11,6 +11,7 @@ from oc_trio.errors import MattermostRejected
 from oc_trio.ids import OutboxId
 from oc_trio.runtime.kit import AccountKit
 from oc_trio.runtime.letters import Letter
+from oc_trio.store.explain import PAIRING_STEM
 from oc_trio.telemetry.log import get_logger
 
 log = get_logger(part="pairing")
@@ -33,7 +34,7 @@ async def offer_pairing(kit: AccountKit, post: Post, sender: Sender, decision: D
     if asked.state.value != "created":
         return
     letter = Letter(
-        id=OutboxId(f"pair.{post.id}"),
+        id=OutboxId(PAIRING_STEM + post.id),
         channel_id=post.channel_id,
         message=reply_text(sender.user_id, asked.code),
         kind=OutboxKind.NOTICE,
