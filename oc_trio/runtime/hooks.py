@@ -21,10 +21,9 @@ from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.obligations import OutboxKind, OutboxState, Source
 from oc_trio.core.targets import Target
 from oc_trio.errors import CallbackRefused, MattermostError, MattermostRejected, MattermostUnavailable, TargetError
-from oc_trio.ids import AccountId, AgentId, OutboxId, PostId, SessionKey, UserId
+from oc_trio.ids import AccountId, AgentId, FileId, OutboxId, PostId, SessionKey, UserId
 from oc_trio.runtime.agents import SessionSettings
 from oc_trio.runtime.buttons import ButtonMaker
-from oc_trio.runtime.finale import Uploaded
 from oc_trio.runtime.front import ADMIT_SECONDS, Front, Visit
 from oc_trio.runtime.letters import Letter
 from oc_trio.store.admission import CONTEXT, Admission
@@ -190,9 +189,10 @@ class LetterBox:
         known = await kit.store.outbox.get(outbox)
         if known is not None and known.state is not OutboxState.QUEUED:
             return  # the same key again: it went out, or is going out
-        files = await kit.media.upload(channel.id, hook.media) if hook.media else Uploaded()
-        if files.problems:
-            raise CallbackRefused(400, f"media: {' '.join(files.problems)}")
+        files = [await kit.media.send(channel.id, media) for media in hook.media]
+        problems = " ".join(file.problem for file in files if file.problem)
+        if problems:
+            raise CallbackRefused(400, f"media: {problems}")
         letter = Letter(
             id=outbox,
             channel_id=channel.id,
@@ -200,7 +200,7 @@ class LetterBox:
             kind=OutboxKind.MESSAGE,
             root_id=hook.reply_to,
             props=self.buttons.props(channel.id, shown.rows, shown.menus),
-            file_ids=files.file_ids,
+            file_ids=tuple(FileId(file.file_id) for file in files),
         )
         delivery = kit.delivery
         try:
