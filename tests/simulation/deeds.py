@@ -117,7 +117,7 @@ class Doer:
                 thread = rng.choice(roots) if roots else None
                 if rng.random() < 0.3:
                     addressed = "perhaps"
-            town.ask(deed.author, deed.place, addressed, deed.words, thread)
+            town.ask(deed.author, deed.place, addressed, deed.words, thread, deed.files)
 
     def _back(self, back: int) -> Question | None:
         asked = [question for question in self.town.questions if not question.is_command]

@@ -29,6 +29,7 @@ from oc_trio.runtime.wiring import Wiring
 from oc_trio.store.store import Store, open_store
 from oc_trio.telemetry.metrics import Metrics
 from tests.simulation.chronicle import Chronicle
+from tests.simulation.files import Shelf
 from tests.simulation.model import Model
 from tests.simulation.network import Network, OpenSim, SimTransport
 from tests.simulation.plan import Plan
@@ -123,11 +124,13 @@ class House:
     was_live: trio.Event = field(factory=trio.Event)
     failures: list[str] = field(factory=list)
     disk: Disk = field(init=False)
+    shelf: Shelf = field(init=False)
     _pending_fuse: int = 0
     _disk: PoweredConnection | None = None
 
     def __attrs_post_init__(self) -> None:
         self.disk = Disk(random.Random(f"disk {self.seed}"), self.chronicle)
+        self.shelf = Shelf(random.Random(f"shelf {self.seed}"), self.chronicle)
 
     async def serve(self, nursery: trio.Nursery) -> None:
         """Keep a gateway running until `close`."""
@@ -187,6 +190,7 @@ class House:
             session=self.parts.session,
             previewer=self.parts.previewer,
             catch_up=self.parts.catch_up,
+            fetch_transport=self.shelf.seen_by(power),
         )
         plan = self.plan
         loaded = configured(

@@ -7,13 +7,14 @@ from tests.simulation.climate import Climate
 
 @frozen
 class Ask:
-    """`how` is mention, direct, chatter or reply; `burst` so many at once."""
+    """`how` is mention, direct, chatter or reply; `burst` so many at once, each with so many `files`."""
 
     author: str
     place: str
     how: str
     words: str
     burst: int = 1
+    files: int = 0
 
 
 @frozen

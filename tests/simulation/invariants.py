@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from oc_trio.core.final_plan import INTERRUPTED, STOPPED
 from oc_trio.sandbox import records
+from tests.simulation.files import files
 from tests.simulation.findings import Findings, Owed, key_of, name_of, tokens_in
 from tests.simulation.intents import FreezeSockets, Weather
 from tests.simulation.town import Question
@@ -21,7 +22,7 @@ NO_KEY = "a post carries no key"
 
 def examine(found: Findings) -> list[str]:
     """Every promise that was not kept, in words."""
-    checks = (_answered, _once, _keys, _drafts, texts, blocks, _order, _leftovers)
+    checks = (_answered, _once, _keys, _drafts, texts, blocks, files, _order, _leftovers)
     return [problem for check in checks for problem in check(found)]
 
 

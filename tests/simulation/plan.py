@@ -58,21 +58,26 @@ class Plan:
     has_blocks: bool = False
     is_wordy: bool = False
     has_bad_disk: bool = False
+    has_files: bool = False
 
 
 # Kinds that came later are drawn from a source of their own: a seed that draws none of them runs as it did before.
 _LATER = ("blocks", "disk")
-KINDS = ("crash", "drain", "socket", "rest", "frames", "server", "people", "kick", "lag", "blackout", "cancel", *_LATER)
+# Each of these even has its own, so that the next one changes nothing for the others.
+_LATEST = ("files",)
+_OLD = ("crash", "drain", "socket", "rest", "frames", "server", "people", "kick", "lag", "blackout", "cancel")
+KINDS = (*_OLD, *_LATER, *_LATEST)
 # The two that take long are rare.
-_LIKELY = {"blackout": 0.08, "cancel": 0.15, "blocks": 0.25, "disk": 0.15}
+_LIKELY = {"blackout": 0.08, "cancel": 0.15, "blocks": 0.25, "disk": 0.15, "files": 0.12}
 
 
 def plan(seed: int, kinds: tuple[str, ...] | None = None) -> Plan:
     """What happens in the run of that seed. A few kinds of trouble at a time, so that each gets its seeds."""
     rng, more = random.Random(f"plan {seed}"), random.Random(f"plan more {seed}")
     if kinds is None:
-        kinds = tuple(kind for kind in KINDS if kind not in _LATER and rng.random() < _LIKELY.get(kind, 0.33))
+        kinds = tuple(kind for kind in _OLD if rng.random() < _LIKELY.get(kind, 0.33))
         kinds += tuple(kind for kind in _LATER if more.random() < _LIKELY[kind])
+        kinds += tuple(kind for kind in _LATEST if random.Random(f"is {kind} {seed}").random() < _LIKELY[kind])
     end = rng.uniform(5.0, 40.0)
     deeds = [*_questions(rng, end)]
     if "people" in kinds:
@@ -99,7 +104,17 @@ def plan(seed: int, kinds: tuple[str, ...] | None = None) -> Plan:
         slow=1.0 if "cancel" in kinds else rng.choice((0.2, 0.8)),
         is_stormy=bool({"rest", "frames", "lag"} & set(kinds)),
     )
-    return _with_more(drawn, more, kinds)
+    drawn = _with_more(drawn, more, kinds)
+    return _with_files(drawn, random.Random(f"plan files {seed}")) if "files" in kinds else drawn
+
+
+def _with_files(drawn: Plan, rng: random.Random) -> Plan:
+    """Answers with files, and questions with files of which the model has to read each."""
+    deeds = [
+        (at, evolve(deed, files=rng.choice((0, 0, 0, 1, 2))) if isinstance(deed, Ask) else deed)
+        for at, deed in drawn.deeds
+    ]
+    return evolve(drawn, deeds=tuple(deeds), has_files=True)
 
 
 def _with_more(drawn: Plan, rng: random.Random, kinds: tuple[str, ...]) -> Plan:

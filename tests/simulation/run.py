@@ -71,7 +71,9 @@ class Run:
         town = found_town(rng, self.chronicle, frames)
         async with trio.open_nursery() as server:
             network = Network(town.world, random.Random(f"network {self.seed}"), self.chronicle, server)
-            model = Model(self.seed, self.chronicle, self.plan.trouble, self.plan.slow, self.plan.is_wordy)
+            model = Model(
+                self.seed, self.chronicle, self.plan.trouble, self.plan.slow, self.plan.is_wordy, self.plan.has_files
+            )
             house = House(network, model, self.plan, self.seed, self.chronicle, self.parts)
             async with trio.open_nursery() as operator:
                 operator.start_soon(house.serve, operator)

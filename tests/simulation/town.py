@@ -1,6 +1,7 @@
 """The people, places and questions of a run, and what each person did. Deeds go straight to the sandbox's world."""
 
 import random
+from collections.abc import Sequence
 from typing import Literal
 
 import trio
@@ -12,6 +13,7 @@ from oc_trio.sandbox.settings import Settings
 from oc_trio.sandbox.world import Bot, World
 from oc_trio.sandbox.writing import Change
 from tests.simulation.chronicle import Chronicle
+from tests.simulation.files import enclosed
 from tests.simulation.frames import FrameFaults
 
 EPOCH_MS = 1_700_000_000_000
@@ -38,6 +40,7 @@ class Question:
     deleted_at: float = -1.0
     is_command: bool = False
     was_member: bool = True
+    files: int = 0
     thread: "Question | None" = None
 
     @property
@@ -64,12 +67,18 @@ class Town:
     vandalised: set[str] = field(factory=set)
 
     def ask(
-        self, author: str, place: str, addressed: Addressed, words: str, thread: Question | None = None
+        self,
+        author: str,
+        place: str,
+        addressed: Addressed,
+        words: str,
+        thread: Question | None = None,
+        files: int = 0,
     ) -> Question | None:
         channel = self.places[place]
         number = len(self.questions)
         text = self._text(number, 0, place, addressed, words)
-        post = self._post(author, channel, text, thread)
+        post = self._post(author, channel, text, thread, enclosed(number, files))
         if post is None:
             return None
         question = Question(
@@ -81,6 +90,7 @@ class Town:
             trio.current_time(),
             thread=thread,
             was_member=self.bot.id in channel.members,
+            files=files,
         )
         self.questions.append(question)
         self.chronicle.tell(author, f"in {place}{_under(thread)}: {text}")
@@ -153,10 +163,18 @@ class Town:
         ]
         return sorted(found, key=lambda post: post.create_at)
 
-    def _post(self, author: str, channel: records.Channel, text: str, thread: Question | None) -> records.Post | None:
-        root = "" if thread is None else thread.post.root_id or thread.post.id
+    def _post(
+        self,
+        author: str,
+        channel: records.Channel,
+        text: str,
+        thread: Question | None,
+        files: Sequence[tuple[str, bytes]] = (),
+    ) -> records.Post | None:
+        root, person = "" if thread is None else thread.post.root_id or thread.post.id, self.people[author]
+        file_ids = tuple(self.world.files.add(person.id, channel.id, *file).id for file in files)
         try:
-            return self.world.post_as(self.people[author], channel, text, root_id=root)
+            return self.world.post_as(person, channel, text, root_id=root, file_ids=file_ids)
         except Refused:  # the thread's root was deleted
             return None
 
