@@ -160,8 +160,8 @@ def _letters(finale: Finale, address: Address, *, is_edited: bool) -> list[Lette
     texts = _with_problems(finale.texts, tuple(file.problem for file in finale.files if file.problem))
     file_ids = tuple(FileId(file.file_id) for file in finale.files if file.file_id)
     groups = [file_ids[at : at + MOST_FILES] for at in range(0, len(file_ids), MOST_FILES)]
-    if not texts and groups:
-        texts = ("",)
+    if not texts and (groups or finale.props):
+        texts = (_CHOOSE if finale.props else "",)
     kind = OutboxKind.FINAL if finale.state is not ObligationState.FAILED else OutboxKind.NOTICE
     plain = Letter(OutboxId(""), address.channel_id, "", kind, address.root_id, address.turn)
     letters = [

@@ -187,3 +187,13 @@ async def test_buttons_belong_to_the_first_post() -> None:
     await done(Finale(DELIVERED, ("a", "b"), props='{"attachments":[1]}'), out)
     assert [dict(letter.props) for letter in out.letters] == [{"attachments": [1]}, {}]
     assert {letter.kind for letter in out.letters} == {OutboxKind.FINAL}
+
+
+async def test_buttons_of_an_answer_that_is_out_in_blocks() -> None:
+    """They stand in a post of their own: no block can take them any more, and without them nobody could choose."""
+    out = Out()
+    finale = Finale(DELIVERED, props='{"attachments":[1]}', media=(Media(path="/x"),), files=(SentFile("f0"),))
+    assert await done(finale, out, "b0") == "delivered b0 post-t.0"
+    assert [(letter.message, dict(letter.props), letter.file_ids) for letter in out.letters] == [
+        ("Please choose:", {"attachments": [1]}, ("f0",))
+    ]
