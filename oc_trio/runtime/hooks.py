@@ -26,6 +26,7 @@ from oc_trio.runtime.agents import SessionSettings
 from oc_trio.runtime.buttons import ButtonMaker
 from oc_trio.runtime.front import ADMIT_SECONDS, Front, Visit
 from oc_trio.runtime.letters import Letter
+from oc_trio.runtime.visitors import Visitors
 from oc_trio.store.admission import CONTEXT, Admission
 from oc_trio.store.sessions import SessionRow
 from oc_trio.telemetry.log import get_logger
@@ -45,6 +46,7 @@ class HookAccount:
     front: Front
     locate: Callable[[Target], Awaitable[Channel]]
     deliver: Callable[[DeliverHook, Channel, OutboxId], Awaitable[None]]
+    visitors: Visitors = field(factory=Visitors)
 
 
 @define(eq=False)
@@ -73,16 +75,7 @@ class HookDesk:
             raise CallbackRefused(503, f"Account {name} is not running.")
         trigger = hook_trigger(kind, hook, self.new_id())
         try:
-            match hook:
-                case AgentHook():
-                    await _run_agent(account, hook, trigger)
-                case WakeHook():
-                    await _wake(account, hook, trigger)
-                case DeliverHook():
-                    channel = await account.locate(hook.target)
-                    await account.deliver(hook, channel, OutboxId(trigger))
-                case _:
-                    assert_never(hook)
+            await account.visitors.received(_take_in)(account, hook, trigger)
         except TargetError as problem:
             raise CallbackRefused(400, f"to: {problem}") from None
         except MattermostRejected as problem:
@@ -91,6 +84,19 @@ class HookDesk:
             raise CallbackRefused(503, f"Mattermost can't be asked now: {problem}") from None
         log.info("hook taken", account=name, kind=kind.value, id=trigger)
         return trigger
+
+
+async def _take_in(account: HookAccount, hook: Hook, trigger: str) -> None:
+    match hook:
+        case AgentHook():
+            await _run_agent(account, hook, trigger)
+        case WakeHook():
+            await _wake(account, hook, trigger)
+        case DeliverHook():
+            channel = await account.locate(hook.target)
+            await account.deliver(hook, channel, OutboxId(trigger))
+        case _:
+            assert_never(hook)
 
 
 async def _run_agent(account: HookAccount, hook: AgentHook, trigger: str) -> None:
