@@ -9,7 +9,7 @@ import httpx
 import trio
 from attrs import evolve, frozen
 
-from oc_trio.core.obligations import OutboxRow
+from oc_trio.core.obligations import OutboxRow, Source
 from oc_trio.core.preview import Create, Edit, Wrote, begun, wrote
 from oc_trio.errors import MattermostRejected, MattermostUnavailable, StoreError
 from oc_trio.ids import AccountId, PostId, TurnId
@@ -108,6 +108,16 @@ class Shrugging(Admissions):
             return Admitted(fresh=False)
 
 
+class Gullible(Admissions):
+    """A call that arrives again is taken for a new one."""
+
+    async def admit(self, admission: Admission) -> Admitted:
+        admitted = await super().admit(admission)
+        if admitted.fresh or admission.source not in (Source.BUTTON, Source.COMMAND):
+            return admitted
+        return await super().admit(evolve(admission, trigger=f"{admission.trigger}:{admission.at}"))
+
+
 @frozen
 class OtherAdmissions(StoreOf):
     """A journal whose admissions are of a class of their own."""
@@ -199,6 +209,13 @@ class ShruggingStore(OtherAdmissions):
 
 
 @frozen
+class GullibleStore(OtherAdmissions):
+    """Its admissions are `Gullible`."""
+
+    admissions: type[Admissions] = Gullible
+
+
+@frozen
 class Broken:
     """A broken gateway, the one that it is measured by, and the kinds of trouble that tell them apart soonest.
 
@@ -229,6 +246,7 @@ BROKEN: dict[str, Broken] = {
     ),
     "second post left": Broken(Parts(store=BlindStore), ("rest",)),
     "late edit left": Broken(Parts(previewer=Trusting), ("rest", "cancel")),
+    "calls taken in twice": Broken(Parts(store=GullibleStore), ("http",)),
     "uploads forgotten": Broken(Parts(store=ForgetfulStore), ("files", "crash")),
     "journal errors ignored": Broken(Parts(store=ShruggingStore), ("disk", "people")),
     "mailbox overflow dropped": Broken(Parts(session=Forgetful), ("people",)),

@@ -18,6 +18,9 @@ from tests.simulation.wordy import heads
 # What a row of signs of work begins with; they stand in posts of their own.
 _WORK = "\N{JIGSAW PUZZLE PIECE} "
 
+# Buttons of an answer whose words are all out stand in a post of their own.
+_CHOICE = "Please choose:"
+
 
 @frozen
 class Owed:
@@ -72,7 +75,7 @@ def words_of(post: records.Post) -> str:
     """What a post says of the answer: without signs of work and what is said of files, and without the mark of a turn
     that was cut off.
     """
-    return "" if _WORK in post.message else unsealed(NOTE.sub("", post.message))
+    return "" if _WORK in post.message or post.message == _CHOICE else unsealed(NOTE.sub("", post.message))
 
 
 def squeezed(text: str) -> str:

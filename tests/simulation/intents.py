@@ -105,8 +105,28 @@ class BadDisk:
     share: float
 
 
+@frozen
+class Call:
+    """Somebody uses a slash command."""
+
+    author: str
+    place: str
+    text: str
+
+
+@frozen
+class Press:
+    """Somebody presses one of the bot's buttons, so many times at once."""
+
+    author: str
+    place: str
+    times: int
+
+
 Deed = (
     Ask
+    | Call
+    | Press
     | Stop
     | Edit
     | Delete

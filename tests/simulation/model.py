@@ -6,7 +6,7 @@ Equal questions get equal answers, so an answer that was decided before a crash 
 import itertools
 import random
 import re
-from collections.abc import AsyncIterator, Generator, Iterable
+from collections.abc import AsyncIterator, Callable, Generator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import trio
@@ -16,6 +16,7 @@ from oc_trio.agent.port import Message, Role, ToolResult, TurnRequest
 from oc_trio.agent.scripted import CallTool, Hear, Pause, ScriptedAgent, Step
 from oc_trio.agent.stream import EventStream
 from oc_trio.core.context import CURRENT_HEADER
+from oc_trio.core.presentation import Rows
 from oc_trio.core.turn_events import Failed, Final, Media, TextDelta, Thinking
 from oc_trio.errors import AgentUnavailable
 from tests.simulation.chronicle import Chronicle
@@ -39,6 +40,7 @@ class Model:
     slow: float
     is_wordy: bool = False
     has_files: bool = False
+    offer: Callable[[tuple[str, ...]], Rows] = lambda _tokens: ()
     attempts: dict[tuple[str, ...], int] = field(factory=dict)
     failed: set[str] = field(factory=set)
     silent: set[str] = field(factory=set)
@@ -120,7 +122,7 @@ class Model:
             yield Pause(rng.uniform(5.0, 25.0))
         yield from _say(text, delay, rng)
         self._has_said(tokens)
-        yield Final(text, self._media([tokens]))
+        yield Final(text, self._media([tokens]), self.offer(tokens))
 
     def _heard(self, heard: ToolResult | tuple[Message, ...] | None) -> list[str]:
         """The tokens of what people said meanwhile."""
@@ -170,7 +172,8 @@ class Model:
             if more:
                 tokens, left = (*tokens, *more), [*left, *messages(self.seed, more, self.answer(more))]
         self._has_said(tokens)
-        yield Final("\n\n".join(now), self._media(heads("\n".join([*said, *now]))))
+        answered = heads("\n".join([*said, *now]))
+        yield Final("\n\n".join(now), self._media(answered), self.offer(answered[-1]))
 
     def _has_said(self, tokens: tuple[str, ...]) -> None:
         self.spoken_out += 1

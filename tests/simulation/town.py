@@ -8,6 +8,7 @@ import trio
 from attrs import define, field
 
 from oc_trio.sandbox import records
+from oc_trio.sandbox.outgoing import PostOut
 from oc_trio.sandbox.refusal import Refused
 from oc_trio.sandbox.settings import Settings
 from oc_trio.sandbox.world import Bot, World
@@ -27,7 +28,9 @@ def now_ms() -> int:
 
 @define(eq=False)
 class Question:
-    """One post of a person. `token` is in its words and will be in its answer, with the version of the words."""
+    """One post of a person. `token` is in its words and will be in its answer, with the version of the words. A
+    call (a slash command, a click) has no post on the server: its `post` has the id by which the journal knows it.
+    """
 
     number: int
     post: records.Post
@@ -41,6 +44,7 @@ class Question:
     is_command: bool = False
     was_member: bool = True
     files: int = 0
+    is_call: bool = False
     thread: "Question | None" = None
 
     @property
@@ -183,8 +187,8 @@ class Town:
         return f"{mention}{words} [q{number}v{version}]"
 
 
-def found_town(rng: random.Random, chronicle: Chronicle, frames: FrameFaults) -> Town:
-    world = World(now_ms, rng, settings=Settings(request_log=1), faults=frames)
+def found_town(rng: random.Random, chronicle: Chronicle, frames: FrameFaults, post_out: PostOut) -> Town:
+    world = World(now_ms, rng, settings=Settings(request_log=1), faults=frames, post_out=post_out)
     alice = world.create_user("alice")
     team = world.create_team("town", alice)
     bob = world.create_user("bob", team=team)
