@@ -16,10 +16,12 @@ from tests.simulation.intents import Call, Press
 from tests.simulation.line import ASKING, Asking
 from tests.simulation.model import TOKEN
 from tests.simulation.network import Network
-from tests.simulation.town import Question, Town, now_ms
+from tests.simulation.town import Question, Town, now_ms, under
 
 # Longer than Mattermost waits for an answer.
 _UNCERTAIN_SECONDS = 40.0
+# Commands that the model answers end so.
+_ASKS = " tell"
 
 
 Action = dict[str, Any]
@@ -68,17 +70,20 @@ class Callers:
     async def _command(self, deed: Call) -> None:
         town, channel = self.town, self.town.places[deed.place]
         question = self._reserved(deed.author, deed.place)
-        question.is_command = deed.text != "/oc_tell"
-        text = deed.text if question.is_command else f"{deed.text} me more [{question.token}]"
+        question.thread = self._root(deed.place) if self.rng.random() < 0.3 else None
+        words = deed.text.endswith(_ASKS)
+        question.is_command = not words
+        text = f"{deed.text} me more [{question.token}]" if words else deed.text
         asking = Asking(question)
         ASKING.set(asking)
-        town.chronicle.tell(deed.author, f"in {deed.place}: {text} (#{question.number})")
-        is_stop = deed.text in ("/oc_stop", "/oc_new")
+        town.chronicle.tell(deed.author, f"in {deed.place}{under(question.thread)}: {text} (#{question.number})")
+        is_stop = deed.text.startswith(("/oc_stop", "/oc_new"))
         if is_stop:
             town.stops.append((trio.current_time(), deed.place))
         self.network.waiting += 1
         try:
             body = {"channel_id": channel.id, "team_id": town.places["square"].team_id, "command": text}
+            body["root_id"] = question.thread.post.id if question.thread else ""
             answer = await town.world.slash.execute(town.people[deed.author], body)
             town.chronicle.tell(deed.author, f"reads of #{question.number}: {answer['text']}")
         except Refused as refusal:
@@ -109,6 +114,12 @@ class Callers:
             town.chronicle.tell(author, f"reads that pressing failed: {refusal}")
         finally:
             self.network.waiting -= 1
+
+    def _root(self, place: str) -> Question | None:
+        """What a thread in that place began with, or could begin with."""
+        asked = [each for each in self.town.questions if not (each.is_call or each.is_deleted or each.thread)]
+        found = [each for each in asked if each.place == place]
+        return self.rng.choice(found) if found else None
 
     def _button(self, place: str) -> tuple[records.Post, Action] | None:
         """One of the bot's buttons in that place that ask something."""

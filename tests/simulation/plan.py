@@ -148,7 +148,7 @@ def _with_calls(drawn: Plan, rng: random.Random) -> Plan:
     for at in times:
         author = rng.choice(("alice", "bob"))
         place = rng.choice((author, "square", "market"))
-        text = rng.choice(("/oc_tell",) * 6 + ("/oc_stop", "/oc_new", "/oc_status", "/oc_model"))
+        text = rng.choice(("/oc_tell tell",) * 6 + ("/oc_new tell", "/oc_stop", "/oc_new", "/oc_status", "/oc_model"))
         deeds.append(
             (max(0.1, at), rng.choice((Call(author, place, text), Press(author, place, rng.choice((1, 1, 2))))))
         )

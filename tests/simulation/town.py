@@ -97,7 +97,7 @@ class Town:
             files=files,
         )
         self.questions.append(question)
-        self.chronicle.tell(author, f"in {place}{_under(thread)}: {text}")
+        self.chronicle.tell(author, f"in {place}{under(thread)}: {text}")
         return question
 
     def command(self, author: str, place: str, words: str) -> None:
@@ -202,5 +202,5 @@ def found_town(rng: random.Random, chronicle: Chronicle, frames: FrameFaults, po
     return Town(world, chronicle, bot, {"alice": alice, "bob": bob}, places)
 
 
-def _under(thread: Question | None) -> str:
+def under(thread: Question | None) -> str:
     return "" if thread is None else f" under #{thread.number}"
