@@ -136,14 +136,16 @@ async def _wake(account: HookAccount, hook: WakeHook, trigger: str) -> None:
     if hook.now:
         await front.admit(message, reason="hook")
         return
-    fresh = await _note(front, message)
-    if fresh:
-        entry = Entry(PostId(trigger), channel.id, NOBODY, "event", hook.text, message.create_at, trusted=True)
-        await kit.overheard(row.key, entry)
+    if trigger in await kit.store.admission.seen(kit.account, [trigger]):
+        return
+    # Kept before it counts as heard: what ends us in between makes the caller try again, and the same row is written.
+    entry = Entry(PostId(trigger), channel.id, NOBODY, "event", hook.text, message.create_at, trusted=True)
+    await kit.overheard(row.key, entry)
+    await _note(front, message)
 
 
-async def _note(front: Front, message: InboundMessage) -> bool:
-    """Put it into the journal as something heard; False if it was heard before."""
+async def _note(front: Front, message: InboundMessage) -> None:
+    """Put it into the journal as something heard."""
     kit = front.kit
     admission = Admission(
         account=kit.account,
@@ -160,7 +162,7 @@ async def _note(front: Front, message: InboundMessage) -> bool:
         at=kit.env.now_ms(),
         watermark=False,
     )
-    return (await kit.store.admission.admit(admission)).fresh
+    await kit.store.admission.admit(admission)
 
 
 async def _last_conversation(account: HookAccount, agent: str) -> SessionRow:
