@@ -169,7 +169,9 @@ class _Account:
             name=parts.settings.name,
             tools=ToolBench(message_tool, parts.servers, parts.port.skills),
             reader=lambda takes_images: AttachmentReader(outbound.files, outbound.media.limit, takes_images),
-            media=MediaDesk(outbound.files, Fetcher(parts.wiring.ssl_context), env, RETRIES),
+            media=MediaDesk(
+                outbound.files, Fetcher(parts.wiring.ssl_context, parts.wiring.fetch_transport), env, RETRIES
+            ),
             button_props=parts.buttons.final_props if parts.port.is_wanted else lambda _channel, _rows: "",
         )
 

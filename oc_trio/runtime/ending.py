@@ -92,7 +92,8 @@ class Ending:
         """Carry out what was decided, now or by an earlier run, and end the obligations."""
         kit, turn, message = self.kit, self.attempt.turn, self.attempt.message
         address = Address(turn.id, turn.channel_id, turn.root_id)
-        outcome = await perform(finale, address, kit.delivery, tuple(map(PostId, finale.blocks)), kit.media.upload)
+        finale = await kit.media.complete(finale, turn.channel_id, self._note)
+        outcome = await perform(finale, address, kit.delivery, tuple(map(PostId, finale.blocks)))
         now = kit.env.now_ms()
         for stale in finale.stale:
             await kit.delivery.delete_quietly(PostId(stale))
@@ -117,8 +118,11 @@ class Ending:
         finale = evolve(finale, blocks=tuple(writer.posts), stale=writer.stale)
         # Shielded: between the agent's last word and this row, a cancellation would lose the answer.
         with trio.CancelScope(shield=True):
-            await self.kit.store.turns.set_final(self.attempt.turn.id, finale.to_json())
+            await self._note(finale)
         return await self.deliver(finale)
+
+    async def _note(self, finale: Finale) -> None:
+        await self.kit.store.turns.set_final(self.attempt.turn.id, finale.to_json())
 
     async def _find_draft(self) -> None:
         """A draft whose creation got no answer may stand nevertheless: the same key gives it, or makes it."""

@@ -5,7 +5,7 @@ fresh post has a name of its own, and an edit that is already there is skipped b
 """
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable
 
 from attrs import asdict, evolve, frozen
 
@@ -29,20 +29,18 @@ ButtonProps = Callable[[ChannelId, Rows], str]
 
 
 @frozen
-class Uploaded:
-    """Files on the server, in order, and a sentence for each that could not be sent."""
+class SentFile:
+    """What became of a file: it is on the server under `file_id`, or `problem` is a sentence that says why not."""
 
-    file_ids: tuple[FileId, ...] = ()
-    problems: tuple[str, ...] = ()
-
-
-Upload = Callable[[ChannelId, Sequence[Media]], Awaitable[Uploaded]]
+    file_id: str = ""
+    problem: str = ""
 
 
 @frozen
 class Finale:
     """`edit` is the draft to finish with `texts[0]`; without it all `texts` go out fresh. `delete` is a preview to
-    remove once everything is out. `props` (buttons) and the first of the `media` belong to the first fresh post.
+    remove once everything is out. `props` (buttons) and the first of the `media` belong to the first fresh post;
+    `files` says what became of as many of the `media` as were dealt with.
     `blocks` are posts of this turn that stand and stay, `stale` those that have no part in the answer.
     """
 
@@ -57,6 +55,7 @@ class Finale:
     said: str = ""
     blocks: tuple[str, ...] = ()
     stale: tuple[str, ...] = ()
+    files: tuple[SentFile, ...] = ()
 
     def to_json(self) -> str:
         return json.dumps({**asdict(self), "state": self.state.value}, ensure_ascii=False, separators=(",", ":"))
@@ -68,6 +67,7 @@ class Finale:
         for name in ("texts", "blocks", "stale"):
             fields[name] = tuple(fields.get(name, ()))
         fields["media"] = tuple(Media(**each) for each in fields["media"])
+        fields["files"] = tuple(SentFile(**each) for each in fields.get("files", ()))
         return cls(**fields)
 
 
@@ -112,10 +112,9 @@ class Address:
     root_id: str
 
 
-async def perform(
-    finale: Finale, address: Address, delivery: Delivery, earlier: tuple[PostId, ...], upload: Upload
-) -> Outcome:
-    """Deliver; `earlier` are blocks that stand already. Returns how the turn's obligations end.
+async def perform(finale: Finale, address: Address, delivery: Delivery, earlier: tuple[PostId, ...]) -> Outcome:
+    """Deliver; `earlier` are blocks that stand already, its files are on the server. Returns how the turn's
+    obligations end.
 
     A refusal for good (the bot was removed, the channel archived) ends them as failed with the server's words.
     """
@@ -126,8 +125,7 @@ async def perform(
         is_edited = not is_fresh and await _edited(finale, delivery)
         if is_edited:
             posts.append(PostId(finale.edit))
-        uploaded = await upload(address.channel_id, finale.media) if finale.media else Uploaded()
-        for letter in _letters(finale, address, uploaded, is_edited=is_edited):
+        for letter in _letters(finale, address, is_edited=is_edited):
             sent = await send_or_say(delivery, letter, _stand_in(address))
             posts.append(sent.post_id)
             if sent.problem:
@@ -155,14 +153,15 @@ def not_delivered(refusal: MattermostRejected, *posts: PostId) -> Outcome:
     return Outcome(ObligationState.FAILED, posts, f"not delivered: {refusal}")
 
 
-def _letters(finale: Finale, address: Address, uploaded: Uploaded, *, is_edited: bool) -> list[Letter]:
+def _letters(finale: Finale, address: Address, *, is_edited: bool) -> list[Letter]:
     """The fresh posts. A text's name is its place in the answer, whatever became of files and edits."""
     if finale.state is ObligationState.CANCELLED:
         return []  # a seal belongs to its draft; without it there is nothing to say
-    texts = _with_problems(finale.texts, uploaded.problems)
-    groups = [uploaded.file_ids[at : at + MOST_FILES] for at in range(0, len(uploaded.file_ids), MOST_FILES)]
-    if not texts and groups:
-        texts = ("",)
+    texts = _with_problems(finale.texts, tuple(file.problem for file in finale.files if file.problem))
+    file_ids = tuple(FileId(file.file_id) for file in finale.files if file.file_id)
+    groups = [file_ids[at : at + MOST_FILES] for at in range(0, len(file_ids), MOST_FILES)]
+    if not texts and (groups or finale.props):
+        texts = (_CHOOSE if finale.props else "",)
     kind = OutboxKind.FINAL if finale.state is not ObligationState.FAILED else OutboxKind.NOTICE
     plain = Letter(OutboxId(""), address.channel_id, "", kind, address.root_id, address.turn)
     letters = [

@@ -21,12 +21,12 @@ from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.obligations import OutboxKind, OutboxState, Source
 from oc_trio.core.targets import Target
 from oc_trio.errors import CallbackRefused, MattermostError, MattermostRejected, MattermostUnavailable, TargetError
-from oc_trio.ids import AccountId, AgentId, OutboxId, PostId, SessionKey, UserId
+from oc_trio.ids import AccountId, AgentId, FileId, OutboxId, PostId, SessionKey, UserId
 from oc_trio.runtime.agents import SessionSettings
 from oc_trio.runtime.buttons import ButtonMaker
-from oc_trio.runtime.finale import Uploaded
 from oc_trio.runtime.front import ADMIT_SECONDS, Front, Visit
 from oc_trio.runtime.letters import Letter
+from oc_trio.runtime.visitors import Visitors
 from oc_trio.store.admission import CONTEXT, Admission
 from oc_trio.store.sessions import SessionRow
 from oc_trio.telemetry.log import get_logger
@@ -46,6 +46,7 @@ class HookAccount:
     front: Front
     locate: Callable[[Target], Awaitable[Channel]]
     deliver: Callable[[DeliverHook, Channel, OutboxId], Awaitable[None]]
+    visitors: Visitors = field(factory=Visitors)
 
 
 @define(eq=False)
@@ -74,16 +75,7 @@ class HookDesk:
             raise CallbackRefused(503, f"Account {name} is not running.")
         trigger = hook_trigger(kind, hook, self.new_id())
         try:
-            match hook:
-                case AgentHook():
-                    await _run_agent(account, hook, trigger)
-                case WakeHook():
-                    await _wake(account, hook, trigger)
-                case DeliverHook():
-                    channel = await account.locate(hook.target)
-                    await account.deliver(hook, channel, OutboxId(trigger))
-                case _:
-                    assert_never(hook)
+            await account.visitors.received(_take_in)(account, hook, trigger)
         except TargetError as problem:
             raise CallbackRefused(400, f"to: {problem}") from None
         except MattermostRejected as problem:
@@ -92,6 +84,19 @@ class HookDesk:
             raise CallbackRefused(503, f"Mattermost can't be asked now: {problem}") from None
         log.info("hook taken", account=name, kind=kind.value, id=trigger)
         return trigger
+
+
+async def _take_in(account: HookAccount, hook: Hook, trigger: str) -> None:
+    match hook:
+        case AgentHook():
+            await _run_agent(account, hook, trigger)
+        case WakeHook():
+            await _wake(account, hook, trigger)
+        case DeliverHook():
+            channel = await account.locate(hook.target)
+            await account.deliver(hook, channel, OutboxId(trigger))
+        case _:
+            assert_never(hook)
 
 
 async def _run_agent(account: HookAccount, hook: AgentHook, trigger: str) -> None:
@@ -131,14 +136,16 @@ async def _wake(account: HookAccount, hook: WakeHook, trigger: str) -> None:
     if hook.now:
         await front.admit(message, reason="hook")
         return
-    fresh = await _note(front, message)
-    if fresh:
-        entry = Entry(PostId(trigger), channel.id, NOBODY, "event", hook.text, message.create_at, trusted=True)
-        await kit.overheard(row.key, entry)
+    if trigger in await kit.store.admission.seen(kit.account, [trigger]):
+        return
+    # Kept before it counts as heard: what ends us in between makes the caller try again, and the same row is written.
+    entry = Entry(PostId(trigger), channel.id, NOBODY, "event", hook.text, message.create_at, trusted=True)
+    await kit.overheard(row.key, entry)
+    await _note(front, message)
 
 
-async def _note(front: Front, message: InboundMessage) -> bool:
-    """Put it into the journal as something heard; False if it was heard before."""
+async def _note(front: Front, message: InboundMessage) -> None:
+    """Put it into the journal as something heard."""
     kit = front.kit
     admission = Admission(
         account=kit.account,
@@ -155,7 +162,7 @@ async def _note(front: Front, message: InboundMessage) -> bool:
         at=kit.env.now_ms(),
         watermark=False,
     )
-    return (await kit.store.admission.admit(admission)).fresh
+    await kit.store.admission.admit(admission)
 
 
 async def _last_conversation(account: HookAccount, agent: str) -> SessionRow:
@@ -190,9 +197,10 @@ class LetterBox:
         known = await kit.store.outbox.get(outbox)
         if known is not None and known.state is not OutboxState.QUEUED:
             return  # the same key again: it went out, or is going out
-        files = await kit.media.upload(channel.id, hook.media) if hook.media else Uploaded()
-        if files.problems:
-            raise CallbackRefused(400, f"media: {' '.join(files.problems)}")
+        files = [await kit.media.send(channel.id, media) for media in hook.media]
+        problems = " ".join(file.problem for file in files if file.problem)
+        if problems:
+            raise CallbackRefused(400, f"media: {problems}")
         letter = Letter(
             id=outbox,
             channel_id=channel.id,
@@ -200,7 +208,7 @@ class LetterBox:
             kind=OutboxKind.MESSAGE,
             root_id=hook.reply_to,
             props=self.buttons.props(channel.id, shown.rows, shown.menus),
-            file_ids=files.file_ids,
+            file_ids=tuple(FileId(file.file_id) for file in files),
         )
         delivery = kit.delivery
         try:

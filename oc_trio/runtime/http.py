@@ -28,6 +28,7 @@ from oc_trio.runtime.live_check import LiveCheck
 from oc_trio.runtime.models import ModelDesk
 from oc_trio.runtime.questions import Place, QuestionDesk
 from oc_trio.runtime.slash import Registration, SlashDesk
+from oc_trio.runtime.visitors import open_visitors
 from oc_trio.telemetry.log import get_logger
 from oc_trio.telemetry.metrics import Metrics
 
@@ -102,15 +103,19 @@ async def open_doors(front: Front, faces: Faces, plan: CallbackPlan, buttons: Bu
         clicks = ClickDesk(front, models, questions)
         registration = Registration(front, plan.command_url, plan.specs)
         doors = Doors(front, buttons, questions, clicks, models, registration if plan.native else None)
-        with ExitStack() as stack:
-            stack.enter_context(faces.clicks(plan.account, ClickFace(buttons.bot_token, clicks.click, clicks.dialog)))
-            if plan.native:
-                desk = SlashDesk(front, registration.book, plan.specs, LiveCheck(front.kit.api), models)
-                face = CommandFace(registration.book.registered, desk.call)
-                for path in plan.command_paths:
-                    stack.enter_context(faces.commands(plan.account, path, face))
-                await nursery.start(registration.run)
-            else:
-                nursery.start_soon(registration.remove_all)
-            yield doors
+        # Nobody new comes in first, those who are in leave, and only then what they use is closed.
+        async with open_visitors() as visitors:
+            received = visitors.received
+            with ExitStack() as stack:
+                face = ClickFace(buttons.bot_token, received(clicks.click), received(clicks.dialog))
+                stack.enter_context(faces.clicks(plan.account, face))
+                if plan.native:
+                    desk = SlashDesk(front, registration.book, plan.specs, LiveCheck(front.kit.api), models)
+                    command = CommandFace(registration.book.registered, received(desk.call))
+                    for path in plan.command_paths:
+                        stack.enter_context(faces.commands(plan.account, path, command))
+                    await nursery.start(registration.run)
+                else:
+                    nursery.start_soon(registration.remove_all)
+                yield doors
         nursery.cancel_scope.cancel()

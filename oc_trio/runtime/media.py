@@ -1,14 +1,15 @@
 """The files of an answer on their way to the server: read or fetched, uploaded, and reported where that fails.
 
 Nothing here raises for a file: the answer goes out without it and says so. Addresses are judged in `fetch`.
+Each upload is written down before the next: a restart goes on with the ids that it finds, and uploads none again.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 import trio
-from attrs import frozen
+from attrs import evolve, frozen
 
 from oc_trio.core.backoff import RetryPolicy, no_sooner_than
 from oc_trio.core.turn_events import Media
@@ -17,7 +18,7 @@ from oc_trio.ids import ChannelId, FileId
 from oc_trio.mattermost.files import FileService, Outgoing, from_bytes, from_path
 from oc_trio.runtime.env import Env
 from oc_trio.runtime.fetch import CantFetch
-from oc_trio.runtime.finale import Uploaded
+from oc_trio.runtime.finale import Finale, SentFile
 from oc_trio.telemetry.log import get_logger
 
 _TRIES = 4
@@ -34,26 +35,51 @@ class MediaDesk:
     env: Env
     retries: RetryPolicy
 
-    async def upload(self, channel_id: ChannelId, media: Sequence[Media]) -> Uploaded:
-        """Send the files one after the other, in their order."""
-        file_ids: list[FileId] = []
-        problems: list[str] = []
-        for each in media:
-            name = _name(each)
-            try:
-                file = await self._open(each, name)
-                file_ids.append(await self._send(channel_id, file))
-            except (OSError, CantFetch, MattermostError) as problem:
-                log.warning("a file could not be sent", file=name, problem=str(problem))
-                problems.append(f"The file `{name}` could not be attached: {_why(problem)}.")
-        return Uploaded(tuple(file_ids), tuple(problems))
+    async def complete(
+        self, finale: Finale, channel_id: ChannelId, note: Callable[[Finale], Awaitable[None]]
+    ) -> Finale:
+        """`finale` with its files on the server, one after the other, in their order; `note` makes each durable.
+
+        What an earlier run uploaded is sent again only where the server does not have it any more: it would leave the
+        file out of the post without a word.
+        """
+        for at, media in enumerate(finale.media):
+            known = finale.files[at : at + 1]
+            if known and await self._is_there(known[0]):
+                continue
+            sent = await self.send(channel_id, media)
+            finale = evolve(finale, files=(*finale.files[:at], sent, *finale.files[at + 1 :]))
+            # Shielded: between the server's answer and this row, a cancellation would leave a file that no post uses.
+            with trio.CancelScope(shield=True):
+                await note(finale)
+        return finale
+
+    async def send(self, channel_id: ChannelId, media: Media) -> SentFile:
+        """Upload one file, or say why that can't be done."""
+        name = _name(media)
+        try:
+            return SentFile(await self._upload(channel_id, await self._open(media, name)))
+        except (OSError, CantFetch, MattermostError) as problem:
+            log.warning("a file could not be sent", file=name, problem=str(problem))
+            return SentFile(problem=f"The file `{name}` could not be attached: {_why(problem)}.")
+
+    async def _is_there(self, file: SentFile) -> bool:
+        if not file.file_id:
+            return True  # people were told, or are about to be: the answer stays as it was written down
+        try:
+            await self.files.api.files.info(FileId(file.file_id))
+        except MattermostRejected as refusal:
+            return refusal.status != 404
+        except MattermostError:
+            return True  # it was; a server that is away has not lost it by that
+        return True
 
     async def _open(self, media: Media, name: str) -> Outgoing:
         if media.path:
             return await from_path(Path(media.path))
         return from_bytes(name, await self.fetch(media.url, await self.files.size_limit()))
 
-    async def _send(self, channel_id: ChannelId, file: Outgoing) -> FileId:
+    async def _upload(self, channel_id: ChannelId, file: Outgoing) -> FileId:
         attempt = 0
         while True:
             try:

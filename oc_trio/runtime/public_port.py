@@ -27,6 +27,7 @@ from oc_trio.runtime.http import Doors, is_wanted, open_doors, open_faces, serve
 from oc_trio.runtime.kit import AccountKit
 from oc_trio.runtime.skills import SkillBook, find_skills
 from oc_trio.runtime.targets import TargetResolver
+from oc_trio.runtime.visitors import open_visitors
 from oc_trio.telemetry.metrics import Metrics
 
 
@@ -70,15 +71,17 @@ class PublicPort:
         return ButtonMaker(bot_token, self.plan(account).click_url, self.env)
 
     @asynccontextmanager
-    async def open(self, front: Front, account: Account, buttons: ButtonMaker) -> AsyncIterator[Doors]:
+    async def open(self, front: Front, settings: Account, buttons: ButtonMaker) -> AsyncIterator[Doors]:
         """Let an account be called: commands, clicks and hooks, for as long as the block runs."""
-        plan = self.plan(account)
+        plan = self.plan(settings)
         if self.is_wanted:
-            warn_unreachable(plan, account)
+            warn_unreachable(plan, settings)
         async with open_doors(front, self.faces, plan, buttons) as doors, trio.open_nursery() as nursery:
             box = LetterBox(front, buttons, nursery)
-            with self.hooks.account(plan.account, HookAccount(front, locator(front.kit), box.deliver)):
-                yield doors
+            async with open_visitors() as visitors:
+                account = HookAccount(front, locator(front.kit), box.deliver, visitors)
+                with self.hooks.account(plan.account, account):
+                    yield doors
             # What is still to be written is in the journal.
             nursery.cancel_scope.cancel()
 

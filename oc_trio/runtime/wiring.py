@@ -23,9 +23,9 @@ from oc_trio.store.store import Store, open_store
 
 @frozen(eq=False)
 class Wiring:
-    """`http_transport` gives the transport to a server and `open_stream` its websocket's stream; None means real
-    sockets behind the address guard. `make_agent` builds agents, `open_store` opens the journal at a location; the
-    classes are those that an account is put together from.
+    """`http_transport` gives the transport to a server, `open_stream` its websocket's stream, and `fetch_transport`
+    gets what an answer's addresses point to; None means real sockets behind the address guard. `make_agent` builds
+    agents, `open_store` opens the journal at a location; the classes are those that an account is put together from.
     """
 
     env: Env = field(factory=Env)
@@ -38,6 +38,7 @@ class Wiring:
     previewer: type[Previewer] = Previewer
     catch_up: type[CatchUp] = CatchUp
     serve_port: Callable[..., Awaitable[None]] = PublicPort.serve
+    fetch_transport: httpx.AsyncBaseTransport | None = None
 
     def transport(self, base_url: str, policy: NetPolicy) -> httpx.AsyncBaseTransport:
         """How REST reaches a server."""

@@ -1,8 +1,6 @@
 """The decided end of a turn: a value that survives a restart, and a delivery that can be repeated."""
 
-from collections.abc import Callable, Sequence
 from random import Random
-from typing import Any
 
 import pytest
 import trio
@@ -14,10 +12,10 @@ from oc_trio.core.final_plan import EditInPlace, FreshPosts, NothingVisible
 from oc_trio.core.obligations import ObligationState, OutboxKind, Outcome
 from oc_trio.core.turn_events import Media
 from oc_trio.errors import MattermostRejected
-from oc_trio.ids import AccountId, ChannelId, FileId, OutboxId, PostId, TurnId
+from oc_trio.ids import AccountId, ChannelId, OutboxId, PostId, TurnId
 from oc_trio.mattermost.sender import WAS_DELETED
 from oc_trio.runtime.env import Env
-from oc_trio.runtime.finale import Address, Finale, Uploaded, finale_of, not_delivered, perform
+from oc_trio.runtime.finale import Address, Finale, SentFile, finale_of, not_delivered, perform
 from oc_trio.runtime.letters import Letter
 from oc_trio.runtime.tries import Tries
 from oc_trio.telemetry.metrics import Metrics
@@ -73,14 +71,10 @@ class Out:
             raise GONE
 
 
-async def no_files(_channel_id: ChannelId, _media: Sequence[Media]) -> Uploaded:
-    raise AssertionError("there are no files")
-
-
-async def done(finale: Finale, out: Out, *earlier: str, upload: Any = no_files) -> str:
+async def done(finale: Finale, out: Out, *earlier: str) -> str:
     """How the obligation ended, after the finale went through its JSON."""
     finale = Finale.from_json(finale.to_json())
-    outcome = await perform(finale, HERE, out, tuple(map(PostId, earlier)), upload)  # type: ignore[arg-type]
+    outcome = await perform(finale, HERE, out, tuple(map(PostId, earlier)))  # type: ignore[arg-type]
     return f"{outcome.state.value} {' '.join(outcome.posts)} {outcome.reason}".strip()
 
 
@@ -159,38 +153,31 @@ async def test_earlier_blocks_count_as_the_answer() -> None:
     assert await done(finale_of(FreshPosts(("rest",))), Out(), "b0") == "delivered b0 post-t.0"
 
 
-def uploading(count: int, *problems: str) -> Callable[..., Any]:
-    async def upload(channel_id: ChannelId, media: Sequence[Media]) -> Uploaded:
-        assert (channel_id, len(media)) == ("c", 1)
-        return Uploaded(tuple(FileId(f"f{number}") for number in range(count)), problems)
-
-    return upload
-
-
-FILES = Finale(DELIVERED, ("words",), media=(Media(path="/x"),))
+def with_files(count: int, *problems: str) -> Finale:
+    sent = [SentFile(f"f{number}") for number in range(count)] + [SentFile(problem=problem) for problem in problems]
+    return Finale(DELIVERED, ("words",), media=tuple(Media(path="/x") for _ in sent), files=tuple(sent))
 
 
 @pytest.mark.parametrize(
-    ("finale", "upload", "posts"),
+    ("finale", "posts"),
     [
-        (FILES, uploading(2), [("t.0", "words", 2)]),
-        (FILES, uploading(12), [("t.0", "words", 10), ("t.f1", "", 2)]),
-        (FILES, uploading(0, "no x."), [("t.0", "words\n\n⚠️ no x.", 0)]),
-        (evolve(FILES, texts=()), uploading(1), [("t.0", "", 1)]),
-        (evolve(FILES, texts=()), uploading(0, "no x."), [("t.0", "⚠️ no x.", 0)]),
+        (with_files(2), [("t.0", "words", 2)]),
+        (with_files(12), [("t.0", "words", 10), ("t.f1", "", 2)]),
+        (with_files(0, "no x."), [("t.0", "words\n\n⚠️ no x.", 0)]),
+        (evolve(with_files(1), texts=()), [("t.0", "", 1)]),
+        (evolve(with_files(0, "no x."), texts=()), [("t.0", "⚠️ no x.", 0)]),
         (
-            evolve(FILES, texts=("w" * SERVER_LIMIT,)),
-            uploading(0, "no x."),
+            evolve(with_files(0, "no x."), texts=("w" * SERVER_LIMIT,)),
             [("t.0", "w" * SERVER_LIMIT, 0), ("t.1", "⚠️ no x.", 0)],
         ),
-        (evolve(FILES, texts=("a", "b")), uploading(1, "no x."), [("t.0", "a", 1), ("t.1", "b\n\n⚠️ no x.", 0)]),
+        (evolve(with_files(1, "no x."), texts=("a", "b")), [("t.0", "a", 1), ("t.1", "b\n\n⚠️ no x.", 0)]),
     ],
     ids=["some", "many", "none", "no words", "nothing", "no room", "two posts"],
 )
-async def test_files(finale: Finale, upload: Any, posts: list[tuple[str, str, int]]) -> None:
+async def test_files(finale: Finale, posts: list[tuple[str, str, int]]) -> None:
     """Ten to a post; what could not be sent is said below the last words."""
     out = Out()
-    await done(finale, out, upload=upload)
+    await done(finale, out)
     assert [(letter.id, letter.message, len(letter.file_ids)) for letter in out.letters] == posts
 
 
@@ -200,3 +187,13 @@ async def test_buttons_belong_to_the_first_post() -> None:
     await done(Finale(DELIVERED, ("a", "b"), props='{"attachments":[1]}'), out)
     assert [dict(letter.props) for letter in out.letters] == [{"attachments": [1]}, {}]
     assert {letter.kind for letter in out.letters} == {OutboxKind.FINAL}
+
+
+async def test_buttons_of_an_answer_that_is_out_in_blocks() -> None:
+    """They stand in a post of their own: no block can take them any more, and without them nobody could choose."""
+    out = Out()
+    finale = Finale(DELIVERED, props='{"attachments":[1]}', media=(Media(path="/x"),), files=(SentFile("f0"),))
+    assert await done(finale, out, "b0") == "delivered b0 post-t.0"
+    assert [(letter.message, dict(letter.props), letter.file_ids) for letter in out.letters] == [
+        ("Please choose:", {"attachments": [1]}, ("f0",))
+    ]

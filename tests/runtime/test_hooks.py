@@ -13,9 +13,12 @@ from oc_trio.callbacks.faces import HookFace
 from oc_trio.core.entities import Channel
 from oc_trio.core.obligations import Source
 from oc_trio.core.targets import ChannelById, Target
-from oc_trio.errors import UnknownTarget
+from oc_trio.errors import StoreError, UnknownTarget
 from oc_trio.ids import AgentId
 from oc_trio.runtime.hooks import HookAccount, HookDesk, LetterBox
+from oc_trio.store.admission import Admissions
+from oc_trio.store.context import Context
+from tests.logbook import Logbook
 from tests.runtime.house import MAIN, House, a_house
 
 SECRET = "a-secret-of-hooks"
@@ -93,6 +96,29 @@ async def test_a_wake_goes_to_the_last_conversation(autojump_clock: MockClock) -
         rows = await house.store.context.take(message.session, kit.env.now_ms())
         assert [json.loads(row)["text"] for row in rows] == ["disk full"]
         assert await house.store.explain(answers[0][1]["id"]) is not None
+
+
+async def test_an_event_outlives_a_journal_that_fails_in_between(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, logbook: Logbook
+) -> None:
+    """A caller that is told to try again has its event told once, wherever the journal failed."""
+    async with a_house().lived_in() as house, trio.open_nursery() as nursery:
+        caller = await start(house, nursery)
+        key, kit = "agent:main:x", house.front.kit
+        await house.store.sessions.touch(key, MAIN, house.square.id, "", AgentId("main"), 5)  # type: ignore[arg-type]
+        event = {"text": "disk full", "mode": "next-heartbeat"}
+
+        async def full(*_: object) -> None:
+            raise StoreError("full")
+
+        for broken in (Admissions, Context):
+            with monkeypatch.context() as patch:
+                patch.setattr(broken, "admit" if broken is Admissions else "add", full)
+                assert (await caller.post("wake", event, key="d"))[0] == 503
+        assert logbook.said("callback failed")
+        assert (await caller.post("wake", event, key="d"))[0] == 202
+        rows = await house.store.context.take(key, kit.env.now_ms())  # type: ignore[arg-type]
+        assert [json.loads(row)["text"] for row in rows] == ["disk full"]
 
 
 async def test_a_delivery_is_posted_once(autojump_clock: MockClock) -> None:

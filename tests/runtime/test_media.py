@@ -7,13 +7,15 @@ import httpx
 import pytest
 import trio
 import trio.testing
+from attrs import evolve
 
 from oc_trio.agent.scripted import Attach, Say
 from oc_trio.core.presentation import Rows
 from oc_trio.core.turn_events import Button, Final, Media
 from oc_trio.ids import ChannelId
 from oc_trio.runtime.fetch import CantFetch, Fetcher
-from oc_trio.runtime.finale import with_buttons
+from oc_trio.runtime.finale import Finale, SentFile, with_buttons
+from oc_trio.sandbox import records
 from oc_trio.sandbox.exchange import SandboxRequest, SandboxResponse
 from tests.runtime.town import Town
 
@@ -101,6 +103,88 @@ async def test_a_file_after_a_crash(clock: trio.abc.Clock, town: Town, tmp_path:
     await town.settled()
     assert (town.answers(), names_of(town)) == (["Here."], [["good.txt"]])
     assert len(town.stage.requests) == 1
+    assert await town.state(asked) == "delivered"
+
+
+async def crashed_behind(town: Town, tmp_path: Path, *names: str, uploads: int) -> records.Post:
+    """The process dies when so many of the answer's files are on the server and nothing of the answer is."""
+    for name in names:
+        (tmp_path / name).write_text(name)
+    await town.start()
+    reached = trio.Event()
+
+    async def hang(request: SandboxRequest) -> SandboxResponse | None:
+        is_upload = request.path.endswith("/files")
+        if (is_upload and len(uploaded(town)) == uploads) or b'"file_ids":["' in request.body:
+            reached.set()
+            await trio.sleep(20)
+        return None
+
+    town.weather.before_rules.append(hang)
+    town.script = [Say("Here.", 0.3), Attach(media=tuple(Media(path=str(tmp_path / name)) for name in names))]
+    asked = town.say("@helper files")
+    await reached.wait()
+    await town.crash()
+    town.weather.before_rules.remove(hang)
+    return asked
+
+
+def uploaded(town: Town) -> list[str]:
+    return [info.name for info in town.world.files._by_id.values()]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+async def test_what_was_uploaded_is_not_uploaded_again(
+    clock: trio.abc.Clock, town: Town, tmp_path: Path, count: int
+) -> None:
+    """A crash behind an upload leaves it to the next run: each file is on the server once, and in the answer."""
+    asked = await crashed_behind(town, tmp_path, "one.txt", "two.txt", uploads=count)
+    assert len(uploaded(town)) == count
+    await town.start()
+    await town.settled()
+    assert (town.answers(), names_of(town)) == (["Here."], [["one.txt", "two.txt"]])
+    assert sorted(uploaded(town)) == ["one.txt", "two.txt"]
+    assert await town.state(asked) == "delivered"
+
+
+async def test_an_upload_that_the_server_lost(clock: trio.abc.Clock, town: Town, tmp_path: Path) -> None:
+    """It is uploaded again: with its old id the post would stand without it, and nobody would be told."""
+    asked = await crashed_behind(town, tmp_path, "one.txt", "two.txt", uploads=2)
+    lost = next(info for info in town.world.files._by_id.values() if info.name == "one.txt")
+    lost.delete_at = 1
+    await town.start()
+    await town.settled()
+    assert (town.answers(), names_of(town)) == (["Here."], [["one.txt", "two.txt"]])
+    assert sorted(uploaded(town)) == ["one.txt", "one.txt", "two.txt"]
+    assert await town.state(asked) == "delivered"
+
+
+@pytest.mark.parametrize("status", [403, 500])
+async def test_a_server_that_does_not_tell(clock: trio.abc.Clock, town: Town, tmp_path: Path, status: int) -> None:
+    """An upload that can't be looked at counts as there."""
+    await crashed_behind(town, tmp_path, "one.txt", uploads=1)
+
+    async def refuse(request: SandboxRequest) -> SandboxResponse | None:
+        return SandboxResponse.json({"id": "x", "message": "no"}, status) if request.path.endswith("/info") else None
+
+    town.weather.before_rules.append(refuse)
+    await town.start()
+    await town.settled()
+    assert (town.answers(), names_of(town), uploaded(town)) == (["Here."], [["one.txt"]], ["one.txt"])
+
+
+async def test_a_file_that_was_missing_before_a_crash(clock: trio.abc.Clock, town: Town, tmp_path: Path) -> None:
+    """What was written down of it stays, although the file is there now: the answer may have been read already."""
+    missing = tmp_path / "late.txt"
+    asked = await crashed_behind(town, tmp_path, "one.txt", uploads=9)
+    turn = (await town.store.turns.unfinished(town.account))[0]
+    finale = Finale.from_json(turn.final)
+    media, files = (*finale.media, Media(path=str(missing))), (*finale.files, SentFile(problem="No late.txt."))
+    await town.store.turns.set_final(turn.id, evolve(finale, media=media, files=files).to_json())
+    missing.write_text("late")
+    await town.start()
+    await town.settled()
+    assert (town.answers(), names_of(town)) == (["Here.\n\n⚠️ No late.txt."], [["one.txt"]])
     assert await town.state(asked) == "delivered"
 
 

@@ -9,16 +9,17 @@ import httpx
 import trio
 from attrs import evolve, frozen
 
-from oc_trio.core.obligations import OutboxRow
+from oc_trio.core.obligations import OutboxRow, Source
 from oc_trio.core.preview import Create, Edit, Wrote, begun, wrote
 from oc_trio.errors import MattermostRejected, MattermostUnavailable, StoreError
-from oc_trio.ids import AccountId, PostId
+from oc_trio.ids import AccountId, PostId, TurnId
 from oc_trio.runtime.catchup import CatchUp
 from oc_trio.runtime.previewer import WRITE_SECONDS, Previewer
 from oc_trio.runtime.queue import Job
 from oc_trio.store.admission import Admission, Admissions, Admitted
 from oc_trio.store.outbox import Outbox
 from oc_trio.store.store import Store, open_store
+from oc_trio.store.turns import Turns
 from oc_trio.store.watermarks import Watermarks
 from tests.simulation.house import Parts, SmallSession, StoreOf
 from tests.simulation.invariants import NO_KEY
@@ -107,6 +108,16 @@ class Shrugging(Admissions):
             return Admitted(fresh=False)
 
 
+class Gullible(Admissions):
+    """A call that arrives again is taken for a new one."""
+
+    async def admit(self, admission: Admission) -> Admitted:
+        admitted = await super().admit(admission)
+        if admitted.fresh or admission.source not in (Source.BUTTON, Source.COMMAND):
+            return admitted
+        return await super().admit(evolve(admission, trigger=f"{admission.trigger}:{admission.at}"))
+
+
 @frozen
 class OtherAdmissions(StoreOf):
     """A journal whose admissions are of a class of their own."""
@@ -141,6 +152,26 @@ class BlindStore(StoreOf):
     async def _open(self) -> AsyncIterator[Store]:
         async with open_store(self.connection) as store:
             yield evolve(store, outbox=BlindOutbox(store._engine))
+
+
+class ForgetfulTurns(Turns):
+    """What became of an answer's files is not written down: a restart uploads them all again."""
+
+    async def set_final(self, turn: TurnId, final: str) -> None:
+        await super().set_final(turn, json.dumps({**json.loads(final), "files": []}))
+
+
+@frozen
+class ForgetfulStore(StoreOf):
+    """A journal with `ForgetfulTurns`."""
+
+    def __call__(self, _location: str | sqlite3.Connection) -> AbstractAsyncContextManager[Store]:
+        return self._open()
+
+    @asynccontextmanager
+    async def _open(self) -> AsyncIterator[Store]:
+        async with open_store(self.connection) as store:
+            yield evolve(store, turns=ForgetfulTurns(store._engine))
 
 
 class Trusting(Previewer):
@@ -178,6 +209,13 @@ class ShruggingStore(OtherAdmissions):
 
 
 @frozen
+class GullibleStore(OtherAdmissions):
+    """Its admissions are `Gullible`."""
+
+    admissions: type[Admissions] = Gullible
+
+
+@frozen
 class Broken:
     """A broken gateway, the one that it is measured by, and the kinds of trouble that tell them apart soonest.
 
@@ -208,6 +246,8 @@ BROKEN: dict[str, Broken] = {
     ),
     "second post left": Broken(Parts(store=BlindStore), ("rest",)),
     "late edit left": Broken(Parts(previewer=Trusting), ("rest", "cancel")),
+    "calls taken in twice": Broken(Parts(store=GullibleStore), ("http",)),
+    "uploads forgotten": Broken(Parts(store=ForgetfulStore), ("files", "crash")),
     "journal errors ignored": Broken(Parts(store=ShruggingStore), ("disk", "people")),
     "mailbox overflow dropped": Broken(Parts(session=Forgetful), ("people",)),
 }

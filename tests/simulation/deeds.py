@@ -5,12 +5,14 @@ import random
 import trio
 from attrs import define
 
+from tests.simulation.callers import Callers
 from tests.simulation.climate import FAIR
 from tests.simulation.frames import FrameFaults
 from tests.simulation.house import House
 from tests.simulation.intents import (
     Ask,
     BadDisk,
+    Call,
     Command,
     Crash,
     CutSockets,
@@ -21,6 +23,7 @@ from tests.simulation.intents import (
     FreezeSockets,
     Invite,
     Kick,
+    Press,
     React,
     RestartServer,
     Stop,
@@ -40,6 +43,7 @@ class Doer:
     network: Network
     frames: FrameFaults
     house: House
+    callers: Callers
     rng: random.Random
 
     async def follow(self, plan: Plan) -> None:
@@ -49,6 +53,8 @@ class Doer:
             await trio.sleep_until(began + at)
             if isinstance(deed, RestartServer):
                 await self._restart_server(deed.seconds)
+            elif isinstance(deed, (Call, Press)):
+                self.callers.do(deed)
             else:
                 self._do(deed)
 
@@ -76,8 +82,8 @@ class Doer:
                 question = self._back(deed.back)
                 if question is not None:
                     {Edit: town.edit, Delete: town.delete, React: town.react}[type(deed)](question)
-            case RestartServer():
-                raise AssertionError("takes time")
+            case RestartServer() | Call() | Press():
+                raise AssertionError("not done here")
 
     def _break_network(self, deed: Weather | CutSockets | FreezeSockets) -> None:
         network, chronicle = self.network, self.town.chronicle
@@ -113,12 +119,13 @@ class Doer:
             thread: Question | None = None
             addressed: Addressed = "no" if deed.how == "chatter" else "yes"
             if deed.how == "reply":
-                roots = [q for q in town.questions if q.place == deed.place and q.thread is None and not q.is_deleted]
+                asked = [q for q in town.questions if not (q.is_call or q.is_deleted)]
+                roots = [q for q in asked if q.place == deed.place and q.thread is None]
                 thread = rng.choice(roots) if roots else None
                 if rng.random() < 0.3:
                     addressed = "perhaps"
-            town.ask(deed.author, deed.place, addressed, deed.words, thread)
+            town.ask(deed.author, deed.place, addressed, deed.words, thread, deed.files)
 
     def _back(self, back: int) -> Question | None:
-        asked = [question for question in self.town.questions if not question.is_command]
+        asked = [question for question in self.town.questions if not (question.is_command or question.is_call)]
         return asked[-1 - back] if len(asked) > back else None

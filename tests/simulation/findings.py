@@ -8,6 +8,7 @@ from attrs import field, frozen
 
 from oc_trio.core.final_plan import unsealed
 from oc_trio.sandbox import records
+from tests.simulation.files import NOTE
 from tests.simulation.house import House
 from tests.simulation.model import Model
 from tests.simulation.plan import Plan
@@ -16,6 +17,9 @@ from tests.simulation.wordy import heads
 
 # What a row of signs of work begins with; they stand in posts of their own.
 _WORK = "\N{JIGSAW PUZZLE PIECE} "
+
+# Buttons of an answer whose words are all out stand in a post of their own.
+_CHOICE = "Please choose:"
 
 
 @frozen
@@ -68,8 +72,10 @@ def tokens_in(text: str) -> list[str]:
 
 
 def words_of(post: records.Post) -> str:
-    """What a post says of the answer: without signs of work, and without the mark of a turn that was cut off."""
-    return "" if _WORK in post.message else unsealed(post.message)
+    """What a post says of the answer: without signs of work and what is said of files, and without the mark of a turn
+    that was cut off.
+    """
+    return "" if _WORK in post.message or post.message == _CHOICE else unsealed(NOTE.sub("", post.message))
 
 
 def squeezed(text: str) -> str:

@@ -25,10 +25,13 @@ from oc_trio.runtime.env import Env
 from oc_trio.runtime.gateway import Gateway
 from oc_trio.runtime.previewer import Previewer
 from oc_trio.runtime.session import Session
+from oc_trio.runtime.skills import SkillBook
 from oc_trio.runtime.wiring import Wiring
 from oc_trio.store.store import Store, open_store
 from oc_trio.telemetry.metrics import Metrics
 from tests.simulation.chronicle import Chronicle
+from tests.simulation.files import Shelf
+from tests.simulation.line import CALLED, SKILLS, Line
 from tests.simulation.model import Model
 from tests.simulation.network import Network, OpenSim, SimTransport
 from tests.simulation.plan import Plan
@@ -75,7 +78,14 @@ class StoreOf:
 
 @functools.lru_cache(maxsize=64)
 def configured(
-    queue: str, reply_to: str, mode: str, throttle_ms: int, drain_seconds: int, *, has_blocks: bool = False
+    queue: str,
+    reply_to: str,
+    mode: str,
+    throttle_ms: int,
+    drain_seconds: int,
+    *,
+    has_blocks: bool = False,
+    has_calls: bool = False,
 ) -> Loaded:
     coalesce = {"minChars": 30, "maxChars": 200, "idleMs": 300}
     values = {
@@ -93,6 +103,7 @@ def configured(
                     "mode": mode,
                     "block": {"enabled": has_blocks, "coalesce": coalesce},
                 },
+                **(CALLED if has_calls else {}),
                 "network": {"dangerouslyAllowPrivateNetwork": True},
             }
         },
@@ -114,6 +125,7 @@ class House:
     seed: int
     chronicle: Chronicle
     parts: Parts
+    line: Line
     down: float = 1.0
     incarnations: int = 0
     is_closing: bool = False
@@ -123,11 +135,13 @@ class House:
     was_live: trio.Event = field(factory=trio.Event)
     failures: list[str] = field(factory=list)
     disk: Disk = field(init=False)
+    shelf: Shelf = field(init=False)
     _pending_fuse: int = 0
     _disk: PoweredConnection | None = None
 
     def __attrs_post_init__(self) -> None:
         self.disk = Disk(random.Random(f"disk {self.seed}"), self.chronicle)
+        self.shelf = Shelf(random.Random(f"shelf {self.seed}"), self.chronicle)
 
     async def serve(self, nursery: trio.Nursery) -> None:
         """Keep a gateway running until `close`."""
@@ -187,12 +201,17 @@ class House:
             session=self.parts.session,
             previewer=self.parts.previewer,
             catch_up=self.parts.catch_up,
+            serve_port=self.line.served_by(power),
+            fetch_transport=self.shelf.seen_by(power),
         )
         plan = self.plan
         loaded = configured(
-            plan.queue, plan.reply_to, plan.mode, plan.throttle_ms, plan.drain_seconds, has_blocks=plan.has_blocks
+            *(plan.queue, plan.reply_to, plan.mode, plan.throttle_ms, plan.drain_seconds),
+            has_blocks=plan.has_blocks,
+            has_calls=plan.has_calls,
         )
         gateway = self.gateway = Gateway(loaded, "", wiring, metrics=Metrics())
+        gateway.port.skills = SKILLS if plan.has_calls else SkillBook()
         self.chronicle.tell("operator", f"starts gateway {number}")
         return gateway, power
 

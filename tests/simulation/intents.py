@@ -7,13 +7,14 @@ from tests.simulation.climate import Climate
 
 @frozen
 class Ask:
-    """`how` is mention, direct, chatter or reply; `burst` so many at once."""
+    """`how` is mention, direct, chatter or reply; `burst` so many at once, each with so many `files`."""
 
     author: str
     place: str
     how: str
     words: str
     burst: int = 1
+    files: int = 0
 
 
 @frozen
@@ -104,8 +105,28 @@ class BadDisk:
     share: float
 
 
+@frozen
+class Call:
+    """Somebody uses a slash command."""
+
+    author: str
+    place: str
+    text: str
+
+
+@frozen
+class Press:
+    """Somebody presses one of the bot's buttons, so many times at once."""
+
+    author: str
+    place: str
+    times: int
+
+
 Deed = (
     Ask
+    | Call
+    | Press
     | Stop
     | Edit
     | Delete

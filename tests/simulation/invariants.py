@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from oc_trio.core.final_plan import INTERRUPTED, STOPPED
 from oc_trio.sandbox import records
+from tests.simulation.called import buttons
+from tests.simulation.files import files
 from tests.simulation.findings import Findings, Owed, key_of, name_of, tokens_in
 from tests.simulation.intents import FreezeSockets, Weather
 from tests.simulation.town import Question
@@ -21,7 +23,7 @@ NO_KEY = "a post carries no key"
 
 def examine(found: Findings) -> list[str]:
     """Every promise that was not kept, in words."""
-    checks = (_answered, _once, _keys, _drafts, texts, blocks, _order, _leftovers)
+    checks = (_answered, _once, _keys, _drafts, texts, blocks, files, buttons, _order, _leftovers)
     return [problem for check in checks for problem in check(found)]
 
 
@@ -169,7 +171,8 @@ def _order(found: Findings) -> Iterator[str]:
                 yield f"answered out of order: {names}"
             asked = spoken[one.trigger].post.create_at, spoken[other.trigger].post.create_at
             is_kicked = _kicked(found, spoken[one.trigger])  # catch-up then begins at the joining, a resume does not
-            if asked[0] > asked[1] and not (found.plan.is_stormy or is_kicked):
+            is_late = is_kicked or spoken[one.trigger].is_call or spoken[other.trigger].is_call  # it took its own way
+            if asked[0] > asked[1] and not (found.plan.is_stormy or is_late):
                 yield f"admitted out of order: {name_of(spoken[one.trigger])}"
 
 

@@ -6,7 +6,7 @@ Equal questions get equal answers, so an answer that was decided before a crash 
 import itertools
 import random
 import re
-from collections.abc import AsyncIterator, Generator, Iterable
+from collections.abc import AsyncIterator, Callable, Generator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import trio
@@ -16,9 +16,11 @@ from oc_trio.agent.port import Message, Role, ToolResult, TurnRequest
 from oc_trio.agent.scripted import CallTool, Hear, Pause, ScriptedAgent, Step
 from oc_trio.agent.stream import EventStream
 from oc_trio.core.context import CURRENT_HEADER
-from oc_trio.core.turn_events import Failed, Final, TextDelta, Thinking
+from oc_trio.core.presentation import Rows
+from oc_trio.core.turn_events import Failed, Final, Media, TextDelta, Thinking
 from oc_trio.errors import AgentUnavailable
 from tests.simulation.chronicle import Chronicle
+from tests.simulation.files import Readings, media_of
 from tests.simulation.wordy import behind, heads, messages, told
 
 Script = Generator[Step, ToolResult | tuple[Message, ...] | None, None]
@@ -37,6 +39,8 @@ class Model:
     trouble: float
     slow: float
     is_wordy: bool = False
+    has_files: bool = False
+    offer: Callable[[tuple[str, ...]], Rows] = lambda _tokens: ()
     attempts: dict[tuple[str, ...], int] = field(factory=dict)
     failed: set[str] = field(factory=set)
     silent: set[str] = field(factory=set)
@@ -46,6 +50,7 @@ class Model:
     spoken_out: int = 0
     forgotten: list[str] = field(factory=list)
     said_at: dict[str, float] = field(factory=dict)
+    readings: Readings = field(factory=Readings)
 
     def run(self, request: TurnRequest) -> AbstractAsyncContextManager[EventStream]:
         return self._counted(ScriptedAgent(self.script, token_delay=0.0).run(request))
@@ -72,6 +77,8 @@ class Model:
         attempt = self.attempts[tokens] = self.attempts.get(tokens, 0) + 1
         self.chronicle.tell("model", f"is asked {' '.join(tokens)}, attempt {attempt}")
         rng = random.Random(f"{self.seed} {tokens} {attempt}")
+        for message in request.messages:
+            self.readings.note(message.text)
         has_result = request.messages[-1].role is Role.TOOL
         if self.is_wordy:
             self._forget_others(tokens)
@@ -97,8 +104,7 @@ class Model:
             yield Pause(0.0)
             self.tools_done[tokens] = self.tools_done.get(tokens, 0) + 1
         if rng.random() < 0.3:
-            heard = yield Hear()
-            steered = [token for each in heard for token in _current(each)] if isinstance(heard, tuple) else []
+            steered = self._heard((yield Hear()))
             tokens = tuple(dict.fromkeys((*tokens, *steered)))
             text = self.answer(tokens)
         if fate < 0.3:
@@ -116,7 +122,20 @@ class Model:
             yield Pause(rng.uniform(5.0, 25.0))
         yield from _say(text, delay, rng)
         self._has_said(tokens)
-        yield Final(text)
+        yield Final(text, self._media([tokens]), self.offer(tokens))
+
+    def _heard(self, heard: ToolResult | tuple[Message, ...] | None) -> list[str]:
+        """The tokens of what people said meanwhile."""
+        messages = heard if isinstance(heard, tuple) else ()
+        for message in messages:
+            self.readings.note(message.text)
+        return [token for message in messages for token in _current(message)]
+
+    def _media(self, answered: Iterable[tuple[str, ...]]) -> tuple[Media, ...]:
+        """The files of the answers to these questions."""
+        if not self.has_files:
+            return ()
+        return tuple(media for head in dict.fromkeys(answered) for media in media_of(self.seed, head))
 
     def _forget_others(self, tokens: tuple[str, ...]) -> None:
         """A turn that goes on with other questions, as after an edit of one, begins anew with its tools too."""
@@ -148,13 +167,13 @@ class Model:
             now.append(piece)
             if left or rng.random() < 0.15:
                 yield from self._look(tokens, rng)
-            heard = (yield Hear()) if rng.random() < 0.3 else None
-            fresh = [token for each in heard for token in _current(each)] if isinstance(heard, tuple) else []
+            fresh = self._heard((yield Hear())) if rng.random() < 0.3 else []
             more = tuple(token for token in dict.fromkeys(fresh) if token not in tokens)
             if more:
                 tokens, left = (*tokens, *more), [*left, *messages(self.seed, more, self.answer(more))]
         self._has_said(tokens)
-        yield Final("\n\n".join(now))
+        answered = heads("\n".join([*said, *now]))
+        yield Final("\n\n".join(now), self._media(answered), self.offer(answered[-1]))
 
     def _has_said(self, tokens: tuple[str, ...]) -> None:
         self.spoken_out += 1

@@ -9,6 +9,7 @@ from tests.simulation.climate import FAIR
 from tests.simulation.intents import (
     Ask,
     BadDisk,
+    Call,
     Command,
     Crash,
     CutSockets,
@@ -19,6 +20,7 @@ from tests.simulation.intents import (
     FreezeSockets,
     Invite,
     Kick,
+    Press,
     React,
     RestartServer,
     Stop,
@@ -58,21 +60,27 @@ class Plan:
     has_blocks: bool = False
     is_wordy: bool = False
     has_bad_disk: bool = False
+    has_files: bool = False
+    has_calls: bool = False
 
 
 # Kinds that came later are drawn from a source of their own: a seed that draws none of them runs as it did before.
 _LATER = ("blocks", "disk")
-KINDS = ("crash", "drain", "socket", "rest", "frames", "server", "people", "kick", "lag", "blackout", "cancel", *_LATER)
+# Each of these even has its own, so that the next one changes nothing for the others.
+_LATEST = ("files", "http")
+_OLD = ("crash", "drain", "socket", "rest", "frames", "server", "people", "kick", "lag", "blackout", "cancel")
+KINDS = (*_OLD, *_LATER, *_LATEST)
 # The two that take long are rare.
-_LIKELY = {"blackout": 0.08, "cancel": 0.15, "blocks": 0.25, "disk": 0.15}
+_LIKELY = {"blackout": 0.08, "cancel": 0.15, "blocks": 0.25, "disk": 0.15, "files": 0.12, "http": 0.12}
 
 
 def plan(seed: int, kinds: tuple[str, ...] | None = None) -> Plan:
     """What happens in the run of that seed. A few kinds of trouble at a time, so that each gets its seeds."""
     rng, more = random.Random(f"plan {seed}"), random.Random(f"plan more {seed}")
     if kinds is None:
-        kinds = tuple(kind for kind in KINDS if kind not in _LATER and rng.random() < _LIKELY.get(kind, 0.33))
+        kinds = tuple(kind for kind in _OLD if rng.random() < _LIKELY.get(kind, 0.33))
         kinds += tuple(kind for kind in _LATER if more.random() < _LIKELY[kind])
+        kinds += tuple(kind for kind in _LATEST if random.Random(f"is {kind} {seed}").random() < _LIKELY[kind])
     end = rng.uniform(5.0, 40.0)
     deeds = [*_questions(rng, end)]
     if "people" in kinds:
@@ -99,7 +107,19 @@ def plan(seed: int, kinds: tuple[str, ...] | None = None) -> Plan:
         slow=1.0 if "cancel" in kinds else rng.choice((0.2, 0.8)),
         is_stormy=bool({"rest", "frames", "lag"} & set(kinds)),
     )
-    return _with_more(drawn, more, kinds)
+    drawn = _with_more(drawn, more, kinds)
+    if "files" in kinds:
+        drawn = _with_files(drawn, random.Random(f"plan files {seed}"))
+    return _with_calls(drawn, random.Random(f"plan http {seed}")) if "http" in kinds else drawn
+
+
+def _with_files(drawn: Plan, rng: random.Random) -> Plan:
+    """Answers with files, and questions with files of which the model has to read each."""
+    deeds = [
+        (at, evolve(deed, files=rng.choice((0, 0, 0, 1, 2))) if isinstance(deed, Ask) else deed)
+        for at, deed in drawn.deeds
+    ]
+    return evolve(drawn, deeds=tuple(deeds), has_files=True)
 
 
 def _with_more(drawn: Plan, rng: random.Random, kinds: tuple[str, ...]) -> Plan:
@@ -115,6 +135,31 @@ def _with_more(drawn: Plan, rng: random.Random, kinds: tuple[str, ...]) -> Plan:
             deeds.append((rng.uniform(0.2, end), bad))
         drawn = evolve(drawn, deeds=tuple(sorted(deeds, key=lambda deed: deed[0])), has_bad_disk=True)
     return drawn
+
+
+def _with_calls(drawn: Plan, rng: random.Random) -> Plan:
+    """Slash commands and clicks, now and then and right around whatever breaks."""
+    end = max((at for at, _ in drawn.deeds), default=0.0)
+    times = [rng.uniform(0.3, end) for _ in range(rng.randint(2, 5))]
+    for at, deed in drawn.deeds:
+        if isinstance(deed, (BadDisk, Crash, CutSockets, Drain, RestartServer)) and rng.random() < 0.8:
+            times += [at + rng.uniform(-0.3, 0.1), at + rng.choice((rng.uniform(0.0, 1.5), rng.uniform(1.0, 6.0)))]
+    deeds = [*drawn.deeds]
+    for at in times:
+        author = rng.choice(("alice", "bob"))
+        place = rng.choice((author, "square", "market"))
+        text = rng.choice(("/oc_tell tell",) * 6 + ("/oc_new tell", "/oc_stop", "/oc_new", "/oc_status", "/oc_model"))
+        deeds.append(
+            (max(0.1, at), rng.choice((Call(author, place, text), Press(author, place, rng.choice((1, 1, 2))))))
+        )
+        if rng.random() < 0.3 and any(isinstance(deed, Crash) for _, deed in drawn.deeds):
+            deeds.append((max(0.1, at), Crash(rng.randint(1, 25), rng.choice((0.3, 2.0, 15.0)))))
+    # What was answered last has buttons, too.
+    for _ in range(rng.randint(1, 3)):
+        author = rng.choice(("alice", "bob"))
+        press = Press(author, rng.choice((author, "square", "market")), rng.choice((1, 1, 2)))
+        deeds.append((end + rng.uniform(1.0, 30.0), press))
+    return evolve(drawn, deeds=tuple(sorted(deeds, key=lambda deed: deed[0])), has_calls=True)
 
 
 def _questions(rng: random.Random, end: float) -> Iterator[tuple[float, Deed]]:

@@ -1,17 +1,20 @@
 """The people, places and questions of a run, and what each person did. Deeds go straight to the sandbox's world."""
 
 import random
+from collections.abc import Sequence
 from typing import Literal
 
 import trio
 from attrs import define, field
 
 from oc_trio.sandbox import records
+from oc_trio.sandbox.outgoing import PostOut
 from oc_trio.sandbox.refusal import Refused
 from oc_trio.sandbox.settings import Settings
 from oc_trio.sandbox.world import Bot, World
 from oc_trio.sandbox.writing import Change
 from tests.simulation.chronicle import Chronicle
+from tests.simulation.files import enclosed
 from tests.simulation.frames import FrameFaults
 
 EPOCH_MS = 1_700_000_000_000
@@ -25,7 +28,9 @@ def now_ms() -> int:
 
 @define(eq=False)
 class Question:
-    """One post of a person. `token` is in its words and will be in its answer, with the version of the words."""
+    """One post of a person. `token` is in its words and will be in its answer, with the version of the words. A
+    call (a slash command, a click) has no post on the server: its `post` has the id by which the journal knows it.
+    """
 
     number: int
     post: records.Post
@@ -38,6 +43,8 @@ class Question:
     deleted_at: float = -1.0
     is_command: bool = False
     was_member: bool = True
+    files: int = 0
+    is_call: bool = False
     thread: "Question | None" = None
 
     @property
@@ -64,12 +71,18 @@ class Town:
     vandalised: set[str] = field(factory=set)
 
     def ask(
-        self, author: str, place: str, addressed: Addressed, words: str, thread: Question | None = None
+        self,
+        author: str,
+        place: str,
+        addressed: Addressed,
+        words: str,
+        thread: Question | None = None,
+        files: int = 0,
     ) -> Question | None:
         channel = self.places[place]
         number = len(self.questions)
         text = self._text(number, 0, place, addressed, words)
-        post = self._post(author, channel, text, thread)
+        post = self._post(author, channel, text, thread, enclosed(number, files))
         if post is None:
             return None
         question = Question(
@@ -81,9 +94,10 @@ class Town:
             trio.current_time(),
             thread=thread,
             was_member=self.bot.id in channel.members,
+            files=files,
         )
         self.questions.append(question)
-        self.chronicle.tell(author, f"in {place}{_under(thread)}: {text}")
+        self.chronicle.tell(author, f"in {place}{under(thread)}: {text}")
         return question
 
     def command(self, author: str, place: str, words: str) -> None:
@@ -153,10 +167,18 @@ class Town:
         ]
         return sorted(found, key=lambda post: post.create_at)
 
-    def _post(self, author: str, channel: records.Channel, text: str, thread: Question | None) -> records.Post | None:
-        root = "" if thread is None else thread.post.root_id or thread.post.id
+    def _post(
+        self,
+        author: str,
+        channel: records.Channel,
+        text: str,
+        thread: Question | None,
+        files: Sequence[tuple[str, bytes]] = (),
+    ) -> records.Post | None:
+        root, person = "" if thread is None else thread.post.root_id or thread.post.id, self.people[author]
+        file_ids = tuple(self.world.files.add(person.id, channel.id, *file).id for file in files)
         try:
-            return self.world.post_as(self.people[author], channel, text, root_id=root)
+            return self.world.post_as(person, channel, text, root_id=root, file_ids=file_ids)
         except Refused:  # the thread's root was deleted
             return None
 
@@ -165,8 +187,8 @@ class Town:
         return f"{mention}{words} [q{number}v{version}]"
 
 
-def found_town(rng: random.Random, chronicle: Chronicle, frames: FrameFaults) -> Town:
-    world = World(now_ms, rng, settings=Settings(request_log=1), faults=frames)
+def found_town(rng: random.Random, chronicle: Chronicle, frames: FrameFaults, post_out: PostOut) -> Town:
+    world = World(now_ms, rng, settings=Settings(request_log=1), faults=frames, post_out=post_out)
     alice = world.create_user("alice")
     team = world.create_team("town", alice)
     bob = world.create_user("bob", team=team)
@@ -180,5 +202,5 @@ def found_town(rng: random.Random, chronicle: Chronicle, frames: FrameFaults) ->
     return Town(world, chronicle, bot, {"alice": alice, "bob": bob}, places)
 
 
-def _under(thread: Question | None) -> str:
+def under(thread: Question | None) -> str:
     return "" if thread is None else f" under #{thread.number}"

@@ -1,0 +1,147 @@
+"""People who use slash commands and press buttons; what they ask that way is a question like any other."""
+
+import random
+from typing import Any
+
+import trio
+from attrs import define, field
+
+from oc_trio.core.buttons import CALLBACK_DATA, NONCE
+from oc_trio.core.turn_events import Button
+from oc_trio.sandbox import records
+from oc_trio.sandbox.attachments import actions_of
+from oc_trio.sandbox.outgoing import IntegrationUnreachable
+from oc_trio.sandbox.refusal import Refused
+from tests.simulation.intents import Call, Press
+from tests.simulation.line import ASKING, Asking
+from tests.simulation.model import TOKEN
+from tests.simulation.network import Network
+from tests.simulation.town import Question, Town, now_ms, under
+
+# Longer than Mattermost waits for an answer.
+_UNCERTAIN_SECONDS = 40.0
+# Commands that the model answers end so.
+_ASKS = " tell"
+
+
+Action = dict[str, Any]
+
+
+@define(eq=False)
+class Callers:
+    """`rng` decides what a plan leaves open; calls are tasks of the network's nursery."""
+
+    town: Town
+    network: Network
+    rng: random.Random
+    _offered: dict[tuple[str, ...], Question] = field(factory=dict)
+    _pressed: dict[int, Asking] = field(factory=dict)
+
+    def let_in(self) -> None:
+        """The bot may register commands."""
+        town = self.town
+        team = town.world.teams.find(town.places["square"].team_id)
+        assert team is not None
+        team.roles[town.bot.id] = "team_user team_admin"
+
+    def offer(self, tokens: tuple[str, ...]) -> tuple[tuple[Button, ...], ...]:
+        """The buttons of the answer to these questions, the same at each attempt. A click on it is a question."""
+        if random.Random(f"buttons {tokens}").random() < 0.5:
+            return ()
+        question = self._offered.get(tokens)
+        if question is None:
+            question = self._offered[tokens] = self._reserved("", "")
+        return ((Button("More", f"more [{question.token}]"),),)
+
+    def do(self, deed: Call | Press) -> None:
+        """Never waits."""
+        if self.network.is_down:
+            return
+        if isinstance(deed, Call):
+            self.network.nursery.start_soon(self._command, deed)
+            return
+        found = self._button(deed.place)
+        if found is None:
+            return
+        post, action = found
+        for _ in range(deed.times):
+            self.network.nursery.start_soon(self._press, deed.author, post, action)
+
+    async def _command(self, deed: Call) -> None:
+        town, channel = self.town, self.town.places[deed.place]
+        question = self._reserved(deed.author, deed.place)
+        question.thread = self._root(deed.place) if self.rng.random() < 0.3 else None
+        words = deed.text.endswith(_ASKS)
+        question.is_command = not words
+        text = f"{deed.text} me more [{question.token}]" if words else deed.text
+        asking = Asking(question)
+        ASKING.set(asking)
+        town.chronicle.tell(deed.author, f"in {deed.place}{under(question.thread)}: {text} (#{question.number})")
+        is_stop = deed.text.startswith(("/oc_stop", "/oc_new"))
+        if is_stop:
+            town.stops.append((trio.current_time(), deed.place))
+        self.network.waiting += 1
+        try:
+            body = {"channel_id": channel.id, "team_id": town.places["square"].team_id, "command": text}
+            body["root_id"] = question.thread.post.id if question.thread else ""
+            answer = await town.world.slash.execute(town.people[deed.author], body)
+            town.chronicle.tell(deed.author, f"reads of #{question.number}: {answer['text']}")
+        except Refused as refusal:
+            town.chronicle.tell(deed.author, f"reads that #{question.number} failed: {refusal.code}")
+        finally:
+            self.network.waiting -= 1
+        if is_stop:
+            # It may have been carried out at any time until now, or still be, where nobody knows.
+            later = _UNCERTAIN_SECONDS if asking.open else 0.0
+            town.stops.append((trio.current_time() + later, deed.place))
+
+    async def _press(self, author: str, post: records.Post, action: Action) -> None:
+        town = self.town
+        context = action["integration"]["context"]
+        question = town.questions[int(TOKEN.findall(context[CALLBACK_DATA])[0][1:].partition("v")[0])]
+        if question.post.id == "":
+            question.post.id = f"interaction:{post.id}:{context[NONCE]}"
+            question.author, question.place, question.asked_at = author, self._place_of(post), trio.current_time()
+            question.post.channel_id, question.post.create_at = post.channel_id, now_ms()
+            question.thread = next((each for each in town.questions if each.post.id == post.root_id), None)
+            question.was_member = town.bot.id in town.places[question.place].members
+        ASKING.set(self._pressed.setdefault(question.number, Asking(question)))
+        town.chronicle.tell(author, f"presses More below {post.message[:30]!r} (#{question.number})")
+        self.network.waiting += 1
+        try:
+            await town.world.interactions.press(town.people[author], post.id, action["id"], "", "")
+        except (Refused, IntegrationUnreachable) as refusal:
+            town.chronicle.tell(author, f"reads that pressing failed: {refusal}")
+        finally:
+            self.network.waiting -= 1
+
+    def _root(self, place: str) -> Question | None:
+        """What a thread in that place began with, or could begin with."""
+        asked = [each for each in self.town.questions if not (each.is_call or each.is_deleted or each.thread)]
+        found = [each for each in asked if each.place == place]
+        return self.rng.choice(found) if found else None
+
+    def _button(self, place: str) -> tuple[records.Post, Action] | None:
+        """One of the bot's buttons in that place that ask something."""
+        channel = self.town.places[place]
+        found = [
+            (post, action)
+            for post in self.town.bot_posts()
+            if post.channel_id == channel.id and not post.delete_at
+            for action in actions_of(post.props)
+            if TOKEN.findall(action.get("integration", {}).get("context", {}).get(CALLBACK_DATA, ""))
+        ]
+        return self.rng.choice(found) if found else None
+
+    def _place_of(self, post: records.Post) -> str:
+        return next(name for name, channel in self.town.places.items() if channel.id == post.channel_id)
+
+    def _reserved(self, author: str, place: str) -> Question:
+        """A question that is not a post. Its id is that of the call that asks it, once there is one."""
+        town = self.town
+        channel = town.places[place] if place else None
+        post = records.Post("", channel.id if channel else "", town.people[author].id if author else "", now_ms())
+        question = Question(len(town.questions), post, place, author, "no", trio.current_time(), is_call=True)
+        question.was_member = channel is None or town.bot.id in channel.members
+        town.questions.append(question)
+        return question
