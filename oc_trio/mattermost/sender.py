@@ -75,7 +75,11 @@ async def create_post_surely(
     """
     attempt = _Attempt(api, marked(new), bot_id, random, lane)
     if in_doubt:
-        found = await attempt.look()
+        try:
+            found = await attempt.look()
+        except MattermostUnavailable as failure:
+            # Whether an earlier try was applied is as unknown as before.
+            raise _as(failure, str(failure), ambiguous=True) from failure
         if found is not None:
             return found
     return await attempt.run()
@@ -139,13 +143,12 @@ class _Attempt:
         return max(whole * (0.5 + self.random()), failure.retry_after or 0.0)
 
     def _gave_up(self, failure: MattermostUnavailable) -> MattermostUnavailable:
-        return MattermostUnavailable(
-            f"gave up after {self.tries} tries: {failure}",
-            status=failure.status,
-            code=failure.code,
-            retry_after=failure.retry_after,
-            ambiguous=self.doubt_since is not None,
-        )
+        return _as(failure, f"gave up after {self.tries} tries: {failure}", ambiguous=self.doubt_since is not None)
+
+
+def _as(failure: MattermostUnavailable, message: str, *, ambiguous: bool) -> MattermostUnavailable:
+    status, code, wait = failure.status, failure.code, failure.retry_after
+    return MattermostUnavailable(message, status=status, code=code, retry_after=wait, ambiguous=ambiguous)
 
 
 @define(eq=False)
