@@ -127,7 +127,8 @@ class Ending:
         if not state.unsure or state.post_id is not None or state.phase not in (Phase.NONE, Phase.LOST):
             return
         try:
-            post_id = await self.kit.delivery.post_until_done(
+            # One that the server fails at is not waited for: the answer goes out fresh.
+            post_id = await self.kit.delivery.post_unless_failing(
                 self.attempt.draft_letter(writer.number, state.wanted or "…")
             )
         except MattermostRejected:
