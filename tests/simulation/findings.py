@@ -42,6 +42,7 @@ class Findings:
     model: Model
     house: House
     plan: Plan
+    calm_since: float = 0.0
     owed: dict[str, Owed] = field(init=False)
     posts: list[records.Post] = field(init=False)
     by_id: dict[str, records.Post] = field(init=False)

@@ -116,6 +116,7 @@ class House:
     parts: Parts
     down: float = 1.0
     incarnations: int = 0
+    live_since: float = 0.0
     is_closing: bool = False
     image: bytes | None = None
     gateway: Gateway | None = None
@@ -227,6 +228,7 @@ class House:
     async def _note_live(self, gateway: Gateway) -> None:
         await gateway.ready.wait()
         self.chronicle.tell("gateway", "is live")
+        self.live_since = trio.current_time()
         self.was_live.set()
 
     def _take_image(self) -> None:

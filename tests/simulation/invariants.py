@@ -8,6 +8,7 @@ from oc_trio.core.final_plan import INTERRUPTED, STOPPED
 from oc_trio.sandbox import records
 from tests.simulation.findings import Findings, Owed, key_of, name_of, tokens_in
 from tests.simulation.intents import FreezeSockets, Weather
+from tests.simulation.poisoned import is_kept_preview, poisoned, stood_in
 from tests.simulation.town import Question
 from tests.simulation.wording import blocks, is_block_of_the_withdrawn, texts
 
@@ -21,7 +22,7 @@ NO_KEY = "a post carries no key"
 
 def examine(found: Findings) -> list[str]:
     """Every promise that was not kept, in words."""
-    checks = (_answered, _once, _keys, _drafts, texts, blocks, _order, _leftovers)
+    checks = (_answered, _once, _keys, _drafts, texts, blocks, _order, poisoned, _leftovers)
     return [problem for check in checks for problem in check(found)]
 
 
@@ -91,7 +92,7 @@ def _failed(found: Findings, question: Question, owed: Owed) -> Iterator[str]:
         yield f"{name_of(question)} failed and nobody was told: {owed.reason}"
     if not shown:
         return
-    gave_up = "several tries" in " ".join(post.message for post in shown)
+    gave_up = "several tries" in " ".join(post.message for post in shown) or stood_in(found, owed)
     if not gave_up and not any(token.startswith(f"q{question.number}v") for token in found.model.failed):
         yield f"{name_of(question)} failed although its model did not: {owed.reason}"
 
@@ -146,6 +147,8 @@ def _drafts(found: Findings) -> Iterator[str]:
     gone = {question.post.id for question in found.town.questions if question.is_deleted}
     for post in found.posts:
         if post.delete_at or post.id in kept or post.root_id in gone or _place_kicked(found, post):
+            continue
+        if is_kept_preview(found, post):
             continue
         if post.message.endswith(INTERRUPTED):
             yield f"post {key_of(post)} still says that it was interrupted"

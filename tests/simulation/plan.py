@@ -25,6 +25,7 @@ from tests.simulation.intents import (
     Vandalise,
     Weather,
 )
+from tests.simulation.poison import Poison, drawn_poison
 
 _REST = (
     "slow",
@@ -58,21 +59,26 @@ class Plan:
     has_blocks: bool = False
     is_wordy: bool = False
     has_bad_disk: bool = False
+    poison: Poison | None = None
 
 
 # Kinds that came later are drawn from a source of their own: a seed that draws none of them runs as it did before.
 _LATER = ("blocks", "disk")
-KINDS = ("crash", "drain", "socket", "rest", "frames", "server", "people", "kick", "lag", "blackout", "cancel", *_LATER)
+# Each of these even has its own, so that the next one changes nothing for the others.
+_LATEST = ("poison",)
+_OLD = ("crash", "drain", "socket", "rest", "frames", "server", "people", "kick", "lag", "blackout", "cancel")
+KINDS = (*_OLD, *_LATER, *_LATEST)
 # The two that take long are rare.
-_LIKELY = {"blackout": 0.08, "cancel": 0.15, "blocks": 0.25, "disk": 0.15}
+_LIKELY = {"blackout": 0.08, "cancel": 0.15, "blocks": 0.25, "disk": 0.15, "poison": 0.1}
 
 
 def plan(seed: int, kinds: tuple[str, ...] | None = None) -> Plan:
     """What happens in the run of that seed. A few kinds of trouble at a time, so that each gets its seeds."""
     rng, more = random.Random(f"plan {seed}"), random.Random(f"plan more {seed}")
     if kinds is None:
-        kinds = tuple(kind for kind in KINDS if kind not in _LATER and rng.random() < _LIKELY.get(kind, 0.33))
+        kinds = tuple(kind for kind in _OLD if rng.random() < _LIKELY.get(kind, 0.33))
         kinds += tuple(kind for kind in _LATER if more.random() < _LIKELY[kind])
+        kinds += tuple(kind for kind in _LATEST if random.Random(f"is {kind} {seed}").random() < _LIKELY[kind])
     end = rng.uniform(5.0, 40.0)
     deeds = [*_questions(rng, end)]
     if "people" in kinds:
@@ -99,7 +105,8 @@ def plan(seed: int, kinds: tuple[str, ...] | None = None) -> Plan:
         slow=1.0 if "cancel" in kinds else rng.choice((0.2, 0.8)),
         is_stormy=bool({"rest", "frames", "lag"} & set(kinds)),
     )
-    return _with_more(drawn, more, kinds)
+    drawn = _with_more(drawn, more, kinds)
+    return _with_poison(drawn, random.Random(f"plan poison {seed}")) if "poison" in kinds else drawn
 
 
 def _with_more(drawn: Plan, rng: random.Random, kinds: tuple[str, ...]) -> Plan:
@@ -115,6 +122,19 @@ def _with_more(drawn: Plan, rng: random.Random, kinds: tuple[str, ...]) -> Plan:
             deeds.append((rng.uniform(0.2, end), bad))
         drawn = evolve(drawn, deeds=tuple(sorted(deeds, key=lambda deed: deed[0])), has_bad_disk=True)
     return drawn
+
+
+def _with_poison(drawn: Plan, rng: random.Random) -> Plan:
+    poison, end = drawn_poison(rng), max((at for at, _ in drawn.deeds), default=0.0)
+    deeds = [*drawn.deeds]
+    # There has to be somebody who asks: a command, and one more question behind whatever is refused.
+    author = rng.choice(("alice", "bob"))
+    place = rng.choice((author, "square", "market"))
+    if poison.has_status:
+        deeds.append((rng.uniform(0.1, end), Command(author, place, "/status")))
+    how = "direct" if place == author else "mention"
+    deeds.append((end + rng.choice((1.0, 700.0)), Ask(author, place, how, rng.choice(_WORDS))))
+    return evolve(drawn, deeds=tuple(sorted(deeds, key=lambda deed: deed[0])), poison=poison)
 
 
 def _questions(rng: random.Random, end: float) -> Iterator[tuple[float, Deed]]:

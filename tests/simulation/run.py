@@ -33,6 +33,8 @@ QUIET_SECONDS = 400.0
 DOWN_SECONDS = 1100.0
 # Twice the second pass of catch-up: what a lagging replica hid has come out by then.
 SETTLE_SECONDS = 21.0
+# Each of three posts that the server never takes is tried for a quarter of an hour, and anew after a restart.
+POISON_SECONDS = 4000.0
 # No plan takes longer, quiet included.
 RUN_SECONDS = 5000.0
 # An error of the log that fair operation may show: the server was down when the gateway wanted to begin.
@@ -63,6 +65,7 @@ class Run:
     parts: Parts
     problems: list[str] = field(factory=list)
     cuts: int = 0
+    calm_since: float = 0.0
 
     async def play(self) -> None:
         tasks_before = trio.lowlevel.current_statistics().tasks_living
@@ -70,7 +73,9 @@ class Run:
         frames = FrameFaults(random.Random(f"frames {self.seed}"), self.chronicle)
         town = found_town(rng, self.chronicle, frames)
         async with trio.open_nursery() as server:
-            network = Network(town.world, random.Random(f"network {self.seed}"), self.chronicle, server)
+            network = Network(
+                town.world, random.Random(f"network {self.seed}"), self.chronicle, server, poison=self.plan.poison
+            )
             model = Model(self.seed, self.chronicle, self.plan.trouble, self.plan.slow, self.plan.is_wordy)
             house = House(network, model, self.plan, self.seed, self.chronicle, self.parts)
             async with trio.open_nursery() as operator:
@@ -87,7 +92,7 @@ class Run:
             with trio.move_on_after(200.0):
                 while any(connection.live for connection in town.world.hub.connections()):  # noqa: ASYNC110
                     await trio.sleep(1.0)
-            found = Findings(town, model, house, self.plan)
+            found = Findings(town, model, house, self.plan, self.calm_since)
             self.problems += examine(found)
             self.cuts = model.runs - model.spoken_out
             if network.sockets:
@@ -100,9 +105,11 @@ class Run:
     async def _settle(self, network: Network, frames: FrameFaults, house: House) -> bool:
         """No more trouble; True when nothing was open any more for a while."""
         network.climate = frames.climate = FAIR
+        self.calm_since = trio.current_time()
+        patience = POISON_SECONDS if self.plan.poison else 0.0
         self.chronicle.tell("fate", "leaves everybody alone")
         # A power cut that was set up before may still come, and take its time.
-        with trio.move_on_after(QUIET_SECONDS + 2 * DOWN_SECONDS):
+        with trio.move_on_after(QUIET_SECONDS + 2 * DOWN_SECONDS + patience):
             calm = 0.0
             while calm < SETTLE_SECONDS:
                 await trio.sleep(3.0)
@@ -138,7 +145,7 @@ def _is_expected(error: str, plan: Plan) -> bool:
 
 
 async def _played(run: Run) -> float:
-    with trio.move_on_after(RUN_SECONDS) as whole:
+    with trio.move_on_after(RUN_SECONDS + (POISON_SECONDS if run.plan.poison else 0.0)) as whole:
         await run.play()
     if whole.cancelled_caught:
         run.problems.append("the run does not come to its end")
