@@ -9,6 +9,7 @@ import sqlite3
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
 import httpx
 import trio
@@ -35,7 +36,8 @@ from tests.simulation.plan import Plan
 from tests.simulation.power import Disk, Power, PoweredConnection, PowerOff, open_disk
 from tests.simulation.town import now_ms
 
-ACCOUNT = AccountId("default")
+# By the bot's name.
+ACCOUNTS = {"helper": AccountId("default"), "second": AccountId("second")}
 # A context that trusts nobody is made in no time; nothing in a run speaks TLS.
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 _RESTART_SECONDS = 1.0
@@ -75,10 +77,18 @@ class StoreOf:
 
 @functools.lru_cache(maxsize=64)
 def configured(
-    queue: str, reply_to: str, mode: str, throttle_ms: int, drain_seconds: int, *, has_blocks: bool = False
+    queue: str,
+    reply_to: str,
+    mode: str,
+    throttle_ms: int,
+    drain_seconds: int,
+    *,
+    has_blocks: bool = False,
+    has_second_bot: bool = False,
 ) -> Loaded:
+    """The configuration of a plan; a second bot has an agent of its own."""
     coalesce = {"minChars": 30, "maxChars": 200, "idleMs": 300}
-    values = {
+    values: dict[str, Any] = {
         "channels": {
             "mattermost": {
                 "baseUrl": "http://mm.test",
@@ -101,6 +111,12 @@ def configured(
         "models": {"providers": {"sim": {"api": "scripted", "models": ["one"]}}},
         "agents": {"defaults": {"model": "sim/one"}},
     }
+    if has_second_bot:
+        values["channels"]["mattermost"]["accounts"] = {"second": {"botToken": "simulated-token-of-the-second"}}
+        values["models"]["providers"]["sim"]["models"].append("two")
+        values["agents"]["entries"] = {"main": {}, "other": {"model": "sim/two"}}
+        match = {"channel": "mattermost", "accountId": "second"}
+        values["bindings"] = [{"agentId": "other", "match": match}]
     return build(Document(values), {})
 
 
@@ -114,6 +130,7 @@ class House:
     seed: int
     chronicle: Chronicle
     parts: Parts
+    second: Model | None = None
     down: float = 1.0
     incarnations: int = 0
     live_since: float = 0.0
@@ -165,7 +182,8 @@ class House:
     def is_live(self) -> bool:
         if self.power is None or self.power.is_off:
             return False
-        return self.gateway is not None and self.gateway.health.account(ACCOUNT).is_live
+        names = [ACCOUNTS["helper"], *([ACCOUNTS["second"]] if self.second is not None else [])]
+        return self.gateway is not None and all(self.gateway.health.account(name).is_live for name in names)
 
     def rows(self, sql: str) -> list[tuple[object, ...]]:
         """A look into the journal from outside."""
@@ -191,14 +209,20 @@ class House:
         )
         plan = self.plan
         loaded = configured(
-            plan.queue, plan.reply_to, plan.mode, plan.throttle_ms, plan.drain_seconds, has_blocks=plan.has_blocks
+            plan.queue,
+            plan.reply_to,
+            plan.mode,
+            plan.throttle_ms,
+            plan.drain_seconds,
+            has_blocks=plan.has_blocks,
+            has_second_bot=plan.has_second_bot,
         )
         gateway = self.gateway = Gateway(loaded, "", wiring, metrics=Metrics())
         self.chronicle.tell("operator", f"starts gateway {number}")
         return gateway, power
 
-    def _agent(self, _spec: AgentSpec, _http: httpx.AsyncClient) -> Agent:
-        return self.model
+    def _agent(self, spec: AgentSpec, _http: httpx.AsyncClient) -> Agent:
+        return self.second if self.second is not None and spec.model == "two" else self.model
 
     async def _live(self, gateway: Gateway, power: Power, ended: trio.Event) -> None:
         power.on_cut.append(ended.set)

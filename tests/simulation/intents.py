@@ -7,19 +7,21 @@ from tests.simulation.climate import Climate
 
 @frozen
 class Ask:
-    """`how` is mention, direct, chatter or reply; `burst` so many at once."""
+    """`how` is mention, direct, chatter or reply; `burst` so many at once. `whom` is a bot's name or "both"."""
 
     author: str
     place: str
     how: str
     words: str
     burst: int = 1
+    whom: str = "helper"
 
 
 @frozen
 class Stop:
     author: str
     place: str
+    whom: str = "helper"
 
 
 @frozen
@@ -44,6 +46,7 @@ class Command:
     author: str
     place: str
     text: str
+    whom: str = "helper"
 
 
 @frozen
@@ -51,16 +54,19 @@ class Vandalise:
     """Somebody deletes the bot's newest post in a place."""
 
     place: str
+    whom: str = "helper"
 
 
 @frozen
 class Kick:
     place: str
+    whom: str = "helper"
 
 
 @frozen
 class Invite:
     place: str
+    whom: str = "helper"
 
 
 @frozen

@@ -198,9 +198,9 @@ class Network:
     def _note(self, trip: _Trip, request: httpx.Request, status: int) -> None:
         what = trip.what
         if request.method != "GET" and what.startswith(("POST /posts", "PUT /posts", "DELETE /posts")):
-            self.chronicle.tell("helper", f"{what}: {status}{_said(request)}{_but(trip.mishap)}")
+            self.chronicle.tell(_who(request), f"{what}: {status}{_said(request)}{_but(trip.mishap)}")
         else:
-            self.chronicle.detail("helper", f"{what}: {status}{_but(trip.mishap)}")
+            self.chronicle.detail(_who(request), f"{what}: {status}{_but(trip.mishap)}")
 
     def _refusal(self, mishap: str) -> httpx.Response | None:
         match mishap:
@@ -257,6 +257,11 @@ class OpenSim:
 
     async def __call__(self, host: str, port: int, tls: ssl.SSLContext | None) -> trio.abc.Stream:
         return await self.network.open_stream(self.power)
+
+
+def _who(request: httpx.Request) -> str:
+    """The bot's name is the end of its token."""
+    return request.headers.get("Authorization", "").rpartition("-")[2] or "somebody"
 
 
 def _said(request: httpx.Request) -> str:

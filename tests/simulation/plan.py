@@ -60,16 +60,17 @@ class Plan:
     is_wordy: bool = False
     has_bad_disk: bool = False
     poison: Poison | None = None
+    has_second_bot: bool = False
 
 
 # Kinds that came later are drawn from a source of their own: a seed that draws none of them runs as it did before.
 _LATER = ("blocks", "disk")
 # Each of these even has its own, so that the next one changes nothing for the others.
-_LATEST = ("poison",)
+_LATEST = ("poison", "accounts")
 _OLD = ("crash", "drain", "socket", "rest", "frames", "server", "people", "kick", "lag", "blackout", "cancel")
 KINDS = (*_OLD, *_LATER, *_LATEST)
 # The two that take long are rare.
-_LIKELY = {"blackout": 0.08, "cancel": 0.15, "blocks": 0.25, "disk": 0.15, "poison": 0.1}
+_LIKELY = {"blackout": 0.08, "cancel": 0.15, "blocks": 0.25, "disk": 0.15, "poison": 0.1, "accounts": 0.1}
 
 
 def plan(seed: int, kinds: tuple[str, ...] | None = None) -> Plan:
@@ -106,7 +107,9 @@ def plan(seed: int, kinds: tuple[str, ...] | None = None) -> Plan:
         is_stormy=bool({"rest", "frames", "lag"} & set(kinds)),
     )
     drawn = _with_more(drawn, more, kinds)
-    return _with_poison(drawn, random.Random(f"plan poison {seed}")) if "poison" in kinds else drawn
+    if "poison" in kinds:
+        drawn = _with_poison(drawn, random.Random(f"plan poison {seed}"))
+    return _with_second_bot(drawn, random.Random(f"plan accounts {seed}")) if "accounts" in kinds else drawn
 
 
 def _with_more(drawn: Plan, rng: random.Random, kinds: tuple[str, ...]) -> Plan:
@@ -135,6 +138,21 @@ def _with_poison(drawn: Plan, rng: random.Random) -> Plan:
     how = "direct" if place == author else "mention"
     deeds.append((end + rng.choice((1.0, 700.0)), Ask(author, place, how, rng.choice(_WORDS))))
     return evolve(drawn, deeds=tuple(sorted(deeds, key=lambda deed: deed[0])), poison=poison)
+
+
+def _with_second_bot(drawn: Plan, rng: random.Random) -> Plan:
+    """Another account of the same gateway, in the same channels: each deed concerns one of the bots, or both."""
+    kicked = rng.choice(("helper", "second"))
+    deeds: list[tuple[float, Deed]] = []
+    for at, deed in drawn.deeds:
+        if isinstance(deed, Ask):
+            deed = evolve(deed, whom=rng.choice(("helper", "second", "second", "both")))
+        elif isinstance(deed, Stop | Command | Vandalise):
+            deed = evolve(deed, whom=rng.choice(("helper", "second")))
+        elif isinstance(deed, Kick | Invite):
+            deed = evolve(deed, whom=kicked)
+        deeds.append((at, deed))
+    return evolve(drawn, deeds=tuple(deeds), has_second_bot=True)
 
 
 def _questions(rng: random.Random, end: float) -> Iterator[tuple[float, Deed]]:

@@ -71,13 +71,13 @@ class Run:
         tasks_before = trio.lowlevel.current_statistics().tasks_living
         rng = random.Random(f"world {self.seed}")
         frames = FrameFaults(random.Random(f"frames {self.seed}"), self.chronicle)
-        town = found_town(rng, self.chronicle, frames)
+        town = found_town(rng, self.chronicle, frames, has_second_bot=self.plan.has_second_bot)
         async with trio.open_nursery() as server:
             network = Network(
                 town.world, random.Random(f"network {self.seed}"), self.chronicle, server, poison=self.plan.poison
             )
-            model = Model(self.seed, self.chronicle, self.plan.trouble, self.plan.slow, self.plan.is_wordy)
-            house = House(network, model, self.plan, self.seed, self.chronicle, self.parts)
+            model, second = self._model(self.seed), self._model(-1 - self.seed) if town.twin is not None else None
+            house = House(network, model, self.plan, self.seed, self.chronicle, self.parts, second)
             async with trio.open_nursery() as operator:
                 operator.start_soon(house.serve, operator)
                 await house.was_live.wait()
@@ -92,15 +92,20 @@ class Run:
             with trio.move_on_after(200.0):
                 while any(connection.live for connection in town.world.hub.connections()):  # noqa: ASYNC110
                     await trio.sleep(1.0)
-            found = Findings(town, model, house, self.plan, self.calm_since)
-            self.problems += examine(found)
+            self.problems += examine(Findings(town, model, house, self.plan, self.calm_since))
             self.cuts = model.runs - model.spoken_out
+            if town.twin is not None and second is not None:
+                self.problems += examine(Findings(town.twin, second, house, self.plan, self.calm_since))
+                self.cuts += second.runs - second.spoken_out
             if network.sockets:
                 self.problems.append(f"{len(network.sockets)} websockets are still open")
             server.cancel_scope.cancel()
         left = trio.lowlevel.current_statistics().tasks_living - tasks_before
         if left:
             self.problems.append(f"{left} tasks are left")
+
+    def _model(self, seed: int) -> Model:
+        return Model(seed, self.chronicle, self.plan.trouble, self.plan.slow, self.plan.is_wordy)
 
     async def _settle(self, network: Network, frames: FrameFaults, house: House) -> bool:
         """No more trouble; True when nothing was open any more for a while."""
