@@ -85,8 +85,9 @@ def configured(
     *,
     has_blocks: bool = False,
     has_second_bot: bool = False,
+    has_one_agent: bool = False,
 ) -> Loaded:
-    """The configuration of a plan; a second bot has an agent of its own."""
+    """The configuration of a plan."""
     coalesce = {"minChars": 30, "maxChars": 200, "idleMs": 300}
     values: dict[str, Any] = {
         "channels": {
@@ -113,6 +114,7 @@ def configured(
     }
     if has_second_bot:
         values["channels"]["mattermost"]["accounts"] = {"second": {"botToken": "simulated-token-of-the-second"}}
+    if has_second_bot and not has_one_agent:
         values["models"]["providers"]["sim"]["models"].append("two")
         values["agents"]["entries"] = {"main": {}, "other": {"model": "sim/two"}}
         match = {"channel": "mattermost", "accountId": "second"}
@@ -216,6 +218,7 @@ class House:
             plan.drain_seconds,
             has_blocks=plan.has_blocks,
             has_second_bot=plan.has_second_bot,
+            has_one_agent=plan.has_one_agent,
         )
         gateway = self.gateway = Gateway(loaded, "", wiring, metrics=Metrics())
         self.chronicle.tell("operator", f"starts gateway {number}")

@@ -61,6 +61,7 @@ class Plan:
     has_bad_disk: bool = False
     poison: Poison | None = None
     has_second_bot: bool = False
+    has_one_agent: bool = False
 
 
 # Kinds that came later are drawn from a source of their own: a seed that draws none of them runs as it did before.
@@ -141,18 +142,24 @@ def _with_poison(drawn: Plan, rng: random.Random) -> Plan:
 
 
 def _with_second_bot(drawn: Plan, rng: random.Random) -> Plan:
-    """Another account of the same gateway, in the same channels: each deed concerns one of the bots, or both."""
-    kicked = rng.choice(("helper", "second"))
+    """Another account of the same gateway, in the same channels: each deed concerns one of the bots, or both.
+
+    Where one agent answers for both, it talks with both about the same things: then each question is for one of them.
+    """
+    is_one, kicked = rng.random() < 0.3, rng.choice(("helper", "second"))
     deeds: list[tuple[float, Deed]] = []
     for at, deed in drawn.deeds:
         if isinstance(deed, Ask):
             deed = evolve(deed, whom=rng.choice(("helper", "second", "second", "both")))
+            if is_one:
+                how = "mention" if deed.how == "reply" else deed.how
+                deed = evolve(deed, how=how, whom=rng.choice(("helper", "second")))
         elif isinstance(deed, Stop | Command | Vandalise):
             deed = evolve(deed, whom=rng.choice(("helper", "second")))
         elif isinstance(deed, Kick | Invite):
             deed = evolve(deed, whom=kicked)
         deeds.append((at, deed))
-    return evolve(drawn, deeds=tuple(deeds), has_second_bot=True)
+    return evolve(drawn, deeds=tuple(deeds), has_second_bot=True, has_one_agent=is_one)
 
 
 def _questions(rng: random.Random, end: float) -> Iterator[tuple[float, Deed]]:

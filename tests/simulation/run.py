@@ -76,7 +76,7 @@ class Run:
             network = Network(
                 town.world, random.Random(f"network {self.seed}"), self.chronicle, server, poison=self.plan.poison
             )
-            model, second = self._model(self.seed), self._model(-1 - self.seed) if town.twin is not None else None
+            model, second = self._models()
             house = House(network, model, self.plan, self.seed, self.chronicle, self.parts, second)
             async with trio.open_nursery() as operator:
                 operator.start_soon(house.serve, operator)
@@ -96,7 +96,7 @@ class Run:
             self.cuts = model.runs - model.spoken_out
             if town.twin is not None and second is not None:
                 self.problems += examine(Findings(town.twin, second, house, self.plan, self.calm_since))
-                self.cuts += second.runs - second.spoken_out
+                self.cuts += 0 if second is model else second.runs - second.spoken_out
             if network.sockets:
                 self.problems.append(f"{len(network.sockets)} websockets are still open")
             server.cancel_scope.cancel()
@@ -104,8 +104,15 @@ class Run:
         if left:
             self.problems.append(f"{left} tasks are left")
 
-    def _model(self, seed: int) -> Model:
-        return Model(seed, self.chronicle, self.plan.trouble, self.plan.slow, self.plan.is_wordy)
+    def _models(self) -> tuple[Model, Model | None]:
+        """One for each bot; another seed gives the same question another answer."""
+        model, second = (
+            Model(seed, self.chronicle, self.plan.trouble, self.plan.slow, self.plan.is_wordy)
+            for seed in (self.seed, -1 - self.seed)
+        )
+        if not self.plan.has_second_bot:
+            return model, None
+        return model, model if self.plan.has_one_agent else second
 
     async def _settle(self, network: Network, frames: FrameFaults, house: House) -> bool:
         """No more trouble; True when nothing was open any more for a while."""
