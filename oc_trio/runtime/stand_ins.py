@@ -1,9 +1,9 @@
 """Words in the place of a post that the server will not take.
 
 Without them a post could vanish in silence, or hold its conversation for ever. A refusal is about the post unless it is
-about us (401, 403, 404). A server that keeps failing at one post is given time; only when it takes the stand-in
-meanwhile is the post at fault. A server that takes neither has a trouble of its own, and whatever it is, the post waits
-for its end.
+about us (401, 403 and 404 in Mattermost's own words). A server that keeps failing at one post is given time; only when
+it takes the stand-in meanwhile is the post at fault. A server that takes neither has a trouble of its own, and whatever
+it is, the post waits for its end.
 """
 
 from attrs import evolve, frozen
@@ -99,7 +99,9 @@ async def _refused(delivery: Delivery, letter: Letter, stand_in: Letter, refusal
     """The stand-in of a refused post. Raises `refusal` where it is about us or the place, or neither is taken."""
     row = await delivery.store.outbox.get(letter.id)
     has_place = row is not None and bool(row.channel_id)  # else the direct channel was refused
-    if not has_place or refusal.status in _ABOUT_US or refusal.code == WAS_DELETED:
+    # A proxy that minds the words knows none of Mattermost's error ids.
+    is_about_us = refusal.status in _ABOUT_US and bool(refusal.code)
+    if not has_place or is_about_us or refusal.code == WAS_DELETED:
         raise refusal
     try:
         # The server being away only delays it: without these words nobody would ever know.

@@ -7,6 +7,7 @@ import trio
 from attrs import evolve
 
 from oc_trio.agent.scripted import Say
+from oc_trio.core.final_plan import INTERRUPTED, STOPPED
 from oc_trio.core.obligations import OutboxKind, OutboxState, delivered
 from oc_trio.ids import ChannelId, OutboxId, UserId
 from oc_trio.runtime.letters import Letter, row_of
@@ -19,13 +20,15 @@ OFF = {"streaming": {"mode": "off"}}
 BLOCKS = {"streaming": {"mode": "off", "block": {"enabled": True, "coalesce": {"minChars": 10, "idleMs": 300}}}}
 
 
-def fails(town: Town, status: int, which: Callable[[bytes], bool], until: float = 1e9) -> list[float]:
-    """The server fails at posts whose body is such, for a while; returns when it did."""
+def fails(
+    town: Town, status: int, which: Callable[[bytes], bool], until: float = 1e9, *, method: str = "POST"
+) -> list[float]:
+    """The server fails at posts whose body is such, for a while; returns when it did. With "PUT" it is at edits."""
     failures: list[float] = []
 
     async def fail(request: SandboxRequest) -> SandboxResponse | None:
-        is_post = request.method == "POST" and request.path.endswith("/posts")
-        if not (is_post and which(request.body) and trio.current_time() < until):
+        is_write = request.method == method and request.path.endswith(("/posts", "/patch"))
+        if not (is_write and which(request.body) and trio.current_time() < until):
             return None
         failures.append(trio.current_time())
         return SandboxResponse.json({"id": "app.post.broken", "message": "no"}, status)
@@ -108,6 +111,21 @@ async def test_a_restart_between_the_stand_in_and_the_end(town: Town) -> None:
     await town.crash()
     town.weather.before_rules.clear()
     await town.start(OFF)
+    await town.settled()
+    assert town.answers() == [STAND_IN]
+    assert (await town.state(asked)).startswith("failed: not delivered:")
+
+
+async def test_a_proxy_that_refuses_words(town: Town) -> None:
+    """Its 403 carries none of Mattermost's ids and is about the words, not about us."""
+    await town.start(OFF)
+
+    async def refuse(request: SandboxRequest) -> SandboxResponse | None:
+        return SandboxResponse.text("Forbidden", 403) if b"poison" in request.body else None
+
+    town.weather.before_rules.append(refuse)
+    town.script = [Say("some poison")]
+    asked = town.say("@helper go")
     await town.settled()
     assert town.answers() == [STAND_IN]
     assert (await town.state(asked)).startswith("failed: not delivered:")
@@ -232,6 +250,23 @@ async def test_a_server_that_is_away_when_words_are_to_stand_in(town: Town) -> N
     await trio.sleep(1000)
     await town.settled()
     assert town.answers() == [STAND_IN]
+
+
+async def test_a_draft_that_was_to_be_continued(town: Town) -> None:
+    """It stays beside the words that stand in for the answer, and says no longer that it goes on."""
+    await town.start(gateway={"drainSeconds": 1})
+    fails(town, 500, has_poison)
+    fails(town, 500, has_poison, method="PUT")
+    town.script = [Say("one two three four five six seven", delay=1.0)]
+    town.say("@helper go")
+    await trio.sleep(3.5)
+    await town.stop()
+    assert town.answers()[0].endswith(INTERRUPTED)
+    town.script = [Say("poison at once")]
+    await town.start()
+    await trio.sleep(1500)
+    await town.settled()
+    assert town.answers() == [f"one two three four\n\n{STOPPED}", STAND_IN]
 
 
 async def test_what_an_earlier_run_left_in_the_outbox(town: Town) -> None:

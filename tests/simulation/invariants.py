@@ -148,11 +148,9 @@ def _drafts(found: Findings) -> Iterator[str]:
     for post in found.posts:
         if post.delete_at or post.id in kept or post.root_id in gone or _place_kicked(found, post):
             continue
-        if is_kept_preview(found, post):
-            continue
         if post.message.endswith(INTERRUPTED):
             yield f"post {key_of(post)} still says that it was interrupted"
-        elif is_block_of_the_withdrawn(found, post):
+        elif is_block_of_the_withdrawn(found, post) or is_kept_preview(found, post):
             continue
         elif not post.message.endswith(STOPPED) and not _answers_the_withdrawn(found, post):
             yield f"a preview was left behind: {key_of(post)} {post.message[-60:]!r}"
