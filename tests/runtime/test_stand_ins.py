@@ -269,6 +269,20 @@ async def test_a_draft_that_was_to_be_continued(town: Town) -> None:
     assert town.answers() == [f"one two three four\n\n{STOPPED}", STAND_IN]
 
 
+async def test_a_notice_holds_no_conversation(town: Town) -> None:
+    """Who was crowded out is told in other words, and the next question is answered."""
+    await town.start({**OFF}, messages={"queue": {"mode": "followup", "cap": 1, "drop": "new"}})
+    fails(town, 500, lambda body: b"was left unanswered" in body)
+    town.script = [Say("an answer", delay=1.0)]
+    first = town.say("@helper one")
+    await trio.sleep(0.5)
+    others = [town.say(f"@helper {text}", root=first) for text in ("two", "three")]
+    await trio.sleep(900)
+    await town.settled()
+    assert town.answers() == ["an answer", NOT_POSTED, "an answer"]
+    assert [await town.state(post) for post in others] == ["delivered", "failed: too many messages were waiting"]
+
+
 async def test_what_an_earlier_run_left_in_the_outbox(town: Town) -> None:
     """A message of nobody's, and a stand-in that was begun for it: one of the two is posted. The start waits not."""
     told = Letter(OutboxId("cron.x.0"), ChannelId(town.square.id), "some poison", OutboxKind.MESSAGE)
