@@ -100,6 +100,9 @@ def _failed(found: Findings, question: Question, owed: Owed) -> Iterator[str]:
 def _may_be_cancelled(found: Findings, question: Question, owed: Owed) -> bool:
     if question.is_deleted or _kicked(found, question):
         return True
+    gone = [key_of(found.by_id[post]) for post in found.town.vandalised if post in found.by_id]
+    if owed.turn and any(key.startswith(f"{owed.turn}.") for key in gone):
+        return True  # deleted before its receipt reached us
     if found.plan.queue == "interrupt" and any(
         other.session == owed.session and other.serial > owed.serial for other in found.owed.values()
     ):
