@@ -14,6 +14,7 @@ OcTrioError
 │  ├─ AmbiguousTarget(candidates)
 │  └─ UnknownTarget
 └─ StoreError                               the journal can't be read or written
+   └─ StoreUnusable                         and won't be until somebody does something about it
 
 Foreign exceptions are translated once, at the edge that met them. Retry is decided by type.
 """
@@ -148,3 +149,7 @@ class AmbiguousTarget(TargetError):
 
 class StoreError(OcTrioError):
     """The journal can't be opened, read or written."""
+
+
+class StoreUnusable(StoreError):
+    """Trying again can't help: the journal is damaged, was written by a newer release, or its driver is missing."""

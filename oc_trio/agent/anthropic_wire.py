@@ -77,7 +77,7 @@ def _append(out: list[dict[str, Any]], role: str, blocks: list[dict[str, Any]]) 
 
 def _blocks(message: Message) -> list[dict[str, Any]]:
     if message.role is Role.TOOL:
-        return [_result(message.tool_call_id, message.text, False)]
+        return [_result(message.tool_call_id, message.text, message.status is not ToolStatus.COMPLETED)]
     blocks: list[dict[str, Any]] = [
         {
             "type": "image",

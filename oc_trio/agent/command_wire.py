@@ -146,7 +146,7 @@ def _message(message: Message) -> dict[str, Any]:
             {"id": call.id, "name": call.name, "arguments": dict(call.arguments)} for call in message.tool_calls
         ]
     if message.tool_call_id:
-        out["tool_call_id"] = message.tool_call_id
+        out |= {"tool_call_id": message.tool_call_id, "status": message.status.value}
     return out
 
 

@@ -47,13 +47,17 @@ class ImagePart:
 
 @frozen
 class Message:
-    """One entry of a transcript. `tool_calls` belong to assistant entries, `tool_call_id` to tool entries."""
+    """One entry of a transcript. `tool_calls` belong to assistant entries; `tool_call_id`, `status` (how the call
+    ended) and `detail` (its line for people) to tool entries.
+    """
 
     role: Role
     text: str = ""
     images: tuple[ImagePart, ...] = ()
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str = ""
+    status: ToolStatus = ToolStatus.COMPLETED
+    detail: str = ""
 
 
 @frozen

@@ -94,7 +94,10 @@ def transcript(request: TurnRequest, rounds: tuple[Round, ...]) -> tuple[Message
     for done in rounds:
         calls = tuple(asked.call for asked in done.answer.calls)
         added.append(Message(Role.ASSISTANT, done.answer.text, tool_calls=calls))
-        added += [Message(Role.TOOL, result.text, tool_call_id=call.id) for call, result in zip(calls, done.results)]
+        added += [
+            Message(Role.TOOL, result.text, tool_call_id=call.id, status=result.status, detail=result.detail)
+            for call, result in zip(calls, done.results)
+        ]
         added += done.said
     return (*request.messages, *added)
 

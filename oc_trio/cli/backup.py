@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def command(target: Path, config_path: str | None) -> None:
     """Copy the journal to the new file TARGET, readable by its owner only. PostgreSQL has pg_dump for this.
 
-    Exit codes: 0 copied, 75 the journal can't be read or TARGET can't be written, 78 the configuration is wrong.
+    Exit codes: 0 copied, 65 the journal is damaged or of a newer release, 75 it can't be read or TARGET can't be
+    written, 78 the configuration is wrong.
     """
 
     async def copy(store: "Store", _loaded: "Loaded") -> None:

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from oc_trio.cli.exits import EX_CONFIG, EX_UNAVAILABLE
+
 if TYPE_CHECKING:
     from oc_trio.runtime.left_commands import Listed, Survey
-
-EX_CONFIG = 78
-EX_UNAVAILABLE = 69
 
 
 @click.group()

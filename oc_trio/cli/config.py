@@ -7,9 +7,8 @@ from pathlib import Path
 
 import click
 
+from oc_trio.cli.exits import EX_CONFIG
 from oc_trio.errors import ConfigError, Problem
-
-EX_CONFIG = 78  # sysexits.h; a service manager can be told not to restart on it
 
 config_option = click.option("--config", "config_path", metavar="PATH", help="Configuration file (or OC_TRIO_CONFIG).")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from oc_trio.cli.exits import EX_CONFIG
+
 if TYPE_CHECKING:
     from oc_trio.config.load import Loaded
     from oc_trio.runtime.checkup import Finding
 
-EX_CONFIG = 78
 _COLOURS = {"ok": "green", "warning": "yellow", "failed": "red"}
 
 

@@ -7,14 +7,8 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
+from oc_trio.cli.exits import EX_CONFIG, EX_FAILED, EX_INTERRUPTED, EX_NOPERM, EX_UNAVAILABLE
 from oc_trio.config.load import Loaded
-
-EX_FAILED = 1
-EX_PARTIAL = 3
-EX_UNAVAILABLE = 69
-EX_NOPERM = 77
-EX_CONFIG = 78
-_INTERRUPTED = 130
 
 EXIT_CODES = (
     "Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 only a part was done, 69 the server can't be reached, "
@@ -47,7 +41,7 @@ def run(config_path: str | None, main: Callable[[Loaded], Awaitable[int]]) -> No
         loaded = load(config_path, os.environ, isolate=True)
         code = trio.run(main, loaded)
     except* KeyboardInterrupt:
-        code = _INTERRUPTED
+        code = EX_INTERRUPTED
     except* (OcTrioError, ValueError) as group:
         problem = first(group)
         if not isinstance(problem, OcTrioError) and type(problem) is ValueError:

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from oc_trio.cli.exits import EX_CONFIG, EX_DATAERR, EX_FAILED, EX_TEMPFAIL, EX_UNAVAILABLE
+
 if TYPE_CHECKING:
     from oc_trio.config.load import Loaded
     from oc_trio.ids import AccountId
     from oc_trio.store.store import Store
 
-EX_FAILED = 1
-EX_UNAVAILABLE = 69
-EX_TEMPFAIL = 75
-EX_CONFIG = 78
-EXIT_CODES = "Exit codes: 0 done, 1 nothing like that, 2 wrong usage, 75 the journal can't be read, 78 configuration."
+EXIT_CODES = (
+    "Exit codes: 0 done, 1 nothing like that, 2 wrong usage, 65 the journal is damaged or of a newer release, 75 it "
+    "can't be read, 78 configuration."
+)
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -45,7 +46,7 @@ def with_journal(
     import trio
 
     from oc_trio.config.load import load
-    from oc_trio.errors import ConfigError, MattermostError, OcTrioError
+    from oc_trio.errors import ConfigError, MattermostError, OcTrioError, StoreUnusable
     from oc_trio.runtime.start import journal_location
     from oc_trio.store.store import open_store
 
@@ -60,7 +61,7 @@ def with_journal(
         while isinstance(problem, BaseExceptionGroup):
             problem = problem.exceptions[0]
         click.echo(f"oc-trio: {problem}", err=True)
-        codes = {ConfigError: EX_CONFIG, MattermostError: EX_UNAVAILABLE}
+        codes = {ConfigError: EX_CONFIG, MattermostError: EX_UNAVAILABLE, StoreUnusable: EX_DATAERR}
         sys.exit(next((code for kind, code in codes.items() if isinstance(problem, kind)), EX_TEMPFAIL))
     raise AssertionError("unreachable: the run returned or was told why not")
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from oc_trio.cli.edge import EX_FAILED, EX_PARTIAL, EXIT_CODES, run, shared_options, text_argument
+from oc_trio.cli.edge import EXIT_CODES, run, shared_options, text_argument
+from oc_trio.cli.exits import EX_FAILED, EX_PARTIAL
 
 if TYPE_CHECKING:
     from oc_trio.config.load import Loaded

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from oc_trio.cli.exits import EX_UNAVAILABLE
 from oc_trio.cli.journal import (
-    EX_UNAVAILABLE,
     EXIT_CODES,
     chosen,
     fail,

@@ -5,10 +5,7 @@ import sys
 
 import click
 
-EX_UNAVAILABLE = 69  # sysexits.h: the server can't be reached
-EX_NOPERM = 77  # the server refuses the token
-EX_CONFIG = 78
-EX_TEMPFAIL = 75  # another gateway holds the journal, or the journal can't be opened
+from oc_trio.cli.exits import EX_CONFIG, EX_DATAERR, EX_NOPERM, EX_TEMPFAIL, EX_UNAVAILABLE
 
 
 @click.command("run")
@@ -17,19 +14,27 @@ def command(config_path: str | None) -> None:
     """Connect the configured accounts and answer until SIGTERM or Ctrl-C.
 
     A second signal ends it at once; what is unfinished is taken up at the next start. Exit codes: 0 after an orderly
-    stop, 69 no server can be reached, 75 the journal is in use or can't be opened, 77 the token is refused, 78 the
-    configuration is wrong.
+    stop, 65 the journal is damaged or of a newer release, 69 no server can be reached, 75 the journal is in use or
+    can't be opened, 77 the token is refused, 78 the configuration is wrong.
     """
     import trio
 
     from oc_trio.config.load import load
-    from oc_trio.errors import ConfigError, MattermostRejected, MattermostUnavailable, OcTrioError, StoreError
+    from oc_trio.errors import (
+        ConfigError,
+        MattermostRejected,
+        MattermostUnavailable,
+        OcTrioError,
+        StoreError,
+        StoreUnusable,
+    )
     from oc_trio.runtime.start import prepare
 
     codes: list[tuple[type[OcTrioError], int]] = [
         (ConfigError, EX_CONFIG),
         (MattermostRejected, EX_NOPERM),
         (MattermostUnavailable, EX_UNAVAILABLE),
+        (StoreUnusable, EX_DATAERR),
         (StoreError, EX_TEMPFAIL),
     ]
     try:

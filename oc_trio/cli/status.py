@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from oc_trio.cli.exits import EX_CONFIG, EX_FAILED, EX_NOPERM, EX_UNAVAILABLE
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-EX_NOT_READY = 1
-EX_UNAVAILABLE = 69
-EX_NOPERM = 77
-EX_CONFIG = 78
 _SECONDS = 5.0
 
 
@@ -42,7 +40,7 @@ def command(config_path: str | None, account: str | None, *, as_json: bool) -> N
         status["accounts"] = [one for one in status["accounts"] if one["account"] == account.lower()]
     click.echo(json.dumps(status, indent=2, ensure_ascii=False) if as_json else "\n".join(_lines(status)))
     is_live = any(one["state"] == "live" for one in status["accounts"])
-    sys.exit(0 if is_live and status["phase"] == "serving" else EX_NOT_READY)
+    sys.exit(0 if is_live and status["phase"] == "serving" else EX_FAILED)
 
 
 def _ask(socket: "Path") -> dict[str, Any]:

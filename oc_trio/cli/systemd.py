@@ -9,7 +9,8 @@ from pathlib import Path
 
 import click
 
-EX_CONFIG = 78
+from oc_trio.cli.exits import EX_CONFIG
+
 # Beyond the drain: sealing what was cut off (10 s), closing, and some air.
 STOP_MARGIN_SECONDS = 25
 CREDENTIALS = "/etc/oc-trio"
@@ -30,8 +31,8 @@ ExecStart={command}
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=on-failure
 RestartSec=5
-# 77: the token is refused, 78: the configuration is wrong. Neither heals by itself.
-RestartPreventExitStatus=77 78
+# 65: the journal can't be used, 77: the token is refused, 78: the configuration is wrong. None heals by itself.
+RestartPreventExitStatus=65 77 78
 # READY comes when an account is live; the watchdog is fed by progress, not by a timer.
 TimeoutStartSec=180
 WatchdogSec=60

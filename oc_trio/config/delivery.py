@@ -1,20 +1,11 @@
 """How answers are posted: threads, chunks, prefixes and notifications of a Mattermost account."""
 
-from enum import Enum
-
 from attrs import frozen
 
 from oc_trio.config.fields import key, section
 from oc_trio.core.final_plan import Notify
 from oc_trio.core.routing import ReplyToMode
-
-
-class TableMode(Enum):
-    """How Markdown tables go out."""
-
-    OFF = "off"
-    BULLETS = "bullets"
-    CODE = "code"
+from oc_trio.core.tables import TableMode
 
 
 @frozen

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from oc_trio.config.accounts import ROOT
 from oc_trio.config.checks import Findings
@@ -31,7 +31,8 @@ class Imported:
 def import_openclaw(document: Document, env: Mapping[str, str], *, keep_secrets: bool) -> Imported:
     """Translate; raises ConfigError with every problem."""
     found = Findings()
-    modern, warnings, problems = modernize(adapt(document.values, env, found))
+    modern = modernize(adapt(document.values, env, found))
+    warnings = [*modern.warnings]
     inline: list[str] = []
 
     def note(raw: Any, path: str) -> Secret:
@@ -40,15 +41,15 @@ def import_openclaw(document: Document, env: Mapping[str, str], *, keep_secrets:
         return check_shape(raw, path)
 
     reader = Reader(note, lambda path: not path.startswith(ROOT + "."))
-    reader.table(Config, modern, "")
-    problems = found.problems + problems + reader.problems
+    reader.table(Config, modern.values, "")
+    problems = (*found.problems, *modern.problems, *reader.problems)
     if problems:
-        raise ConfigError(*problems)
+        raise ConfigError(*(evolve(problem, path=modern.as_written(problem.path)) for problem in problems))
     if reader.ignored:
         what = ", ".join(reader.ignored)
         warnings.append(Problem(str(document.path), "parts that oc-trio has no use for are left out", what))
     variables = () if keep_secrets else tuple((path, variable_for(path)) for path in inline)
-    text = toml_text(_pick(modern, "", set(reader.ignored), dict(variables)))
+    text = toml_text(_pick(modern.values, "", set(reader.ignored), dict(variables)))
     return Imported(text, tuple(warnings), variables)
 
 

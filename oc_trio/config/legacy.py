@@ -6,6 +6,8 @@ This is the one table of old names. Each rewriting is a warning that names the n
 from collections.abc import Mapping
 from typing import Any
 
+from attrs import field, frozen
+
 from oc_trio.config.parse import join, kind_of
 from oc_trio.errors import Problem
 
@@ -30,11 +32,15 @@ _OVERRULING = ("respondToMentions", "respondToDMs")  # "don't answer" wins over 
 
 
 class Modernizer:
-    """Rewrites one section; collects `warnings` and `problems` with the paths as they were written."""
+    """Rewrites one section; collects `warnings` and `problems` with the paths as they were written.
+
+    `written` has the paths that are new, each with the old one.
+    """
 
     def __init__(self) -> None:
         self.warnings: list[Problem] = []
         self.problems: list[Problem] = []
+        self.written: dict[str, str] = {}
 
     def section(self, raw: Mapping[str, Any], path: str, inherited: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The same settings in today's spelling. `inherited` is the modern root section of an account."""
@@ -59,10 +65,12 @@ class Modernizer:
         mode = value if isinstance(value, str) else "partial" if value else "off"
         meant = made.pop("streamMode", mode) if isinstance(value, bool) else mode
         made["streaming"] = {"mode": meant}
+        self.written[f"{path}.streaming.mode"] = join(path, "streaming")
         self._warn(path, "streaming", "is an older form", f'write streaming.mode = "{meant}"')
 
     def _move(self, made: dict[str, Any], path: str, old: str, new: str, value: Any) -> None:
         if _put(made, new, value):
+            self.written[f"{path}.{new}"] = join(path, old)
             self._warn(path, old, "is an older spelling", f"write {new}")
         else:
             self._warn(path, old, f"is an older spelling, ignored because {new} is set", "remove it")
@@ -91,12 +99,29 @@ class Modernizer:
         self.warnings.append(Problem(join(path, old), message, hint))
 
 
-def modernize(document: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem], list[Problem]]:
-    """The document with today's spellings in `channels.mattermost` and its accounts, warnings, and problems."""
+@frozen
+class Modern:
+    """A document in today's spelling, `warnings` of older ones, and `problems` with them; see `as_written`."""
+
+    values: dict[str, Any] = field(hash=False)
+    warnings: tuple[Problem, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    written: Mapping[str, str] = field(factory=dict, hash=False)
+
+    def as_written(self, path: str) -> str:
+        """The path of a key as it stands in the file: that is what its author can find."""
+        for new, old in self.written.items():
+            if path == new or path.startswith((new + ".", new + "[")):
+                return old + path.removeprefix(new)
+        return path
+
+
+def modernize(document: Mapping[str, Any]) -> Modern:
+    """The document with today's spellings in `channels.mattermost` and its accounts."""
     channels = document.get("channels")
     section = channels.get("mattermost") if isinstance(channels, Mapping) else None
     if not isinstance(channels, Mapping) or not isinstance(section, Mapping):
-        return dict(document), [], []
+        return Modern(dict(document))
     modernizer = Modernizer()
     root = modernizer.section(section, "channels.mattermost")
     accounts = root.get("accounts")
@@ -108,7 +133,7 @@ def modernize(document: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem
             for name, account in accounts.items()
         }
     made = {**document, "channels": {**channels, "mattermost": root}}
-    return made, modernizer.warnings, modernizer.problems
+    return Modern(made, tuple(modernizer.warnings), tuple(modernizer.problems), modernizer.written)
 
 
 def _put(made: dict[str, Any], dotted: str, value: Any) -> bool:

@@ -5,7 +5,8 @@
 Blocking (files, perhaps a password manager): call it before the event loop, or in a thread.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,7 +17,7 @@ from oc_trio.config.accounts import ROOT, Account, AccountTable, account_tables,
 from oc_trio.config.checks import Findings, check_account, check_config
 from oc_trio.config.credentials import complete_account, describes_default
 from oc_trio.config.document import Document, read_document
-from oc_trio.config.legacy import modernize
+from oc_trio.config.legacy import Modern, modernize
 from oc_trio.config.model import Config
 from oc_trio.config.openclaw import adapt
 from oc_trio.config.parse import Invalid, Reader
@@ -72,14 +73,14 @@ def build(document: Document, env: Mapping[str, str], *, isolate: bool = False, 
     """A configuration from plain values; raises ConfigError with every problem."""
     found = Findings()
     values = adapt(document.values, env, found) if document.imported else document.values
-    modern, warnings, problems = modernize(values)
-    found.warnings.extend(warnings)
-    found.problems.extend(problems)
-    config = _read_config(modern, document, env, found, connect=connect)
+    modern = modernize(values)
+    found.warnings.extend(modern.warnings)
+    found.problems.extend(modern.problems)
+    config = _read_config(modern.values, document, env, found, connect=connect)
     whole = check_config(config, _installed_agents)
     malformed = [problem.path for problem in found.problems]
     found.problems.extend(_unrelated(whole.problems, malformed))
-    tables = account_tables(modern, implicit_default=describes_default(modern, env))
+    tables = account_tables(modern.values, implicit_default=describes_default(modern.values, env))
     _check_ids(tables, found)
     paths = {table.path: table.id for table in tables if table.path != ROOT}
     by_account: dict[AccountId, list[Problem]] = {table.id: [] for table in tables}
@@ -99,17 +100,18 @@ def build(document: Document, env: Mapping[str, str], *, isolate: bool = False, 
         by_account[table.id] += _unrelated(missing + inner.problems, malformed)
         found.warnings.extend(inner.warnings)
     _check_same_bot(accounts, tables, by_account)
-    broken = _sort_out(accounts, by_account, shared, document, isolate=isolate)
+    placed = partial(_placed, document, modern)
+    broken = _sort_out(accounts, by_account, shared, placed, isolate=isolate)
     return Loaded(
         config,
         MappingProxyType({name: account for name, account in accounts.items() if name not in broken}),
         default_account(list(accounts), config.channels.mattermost.default_account),
         state_dir(env),
         document,
-        _placed(found.warnings + whole.warnings, document),
+        placed(found.warnings + whole.warnings),
         MappingProxyType(broken),
         MappingProxyType({table.id: table for table in tables}),
-        modern,
+        modern.values,
     )
 
 
@@ -185,15 +187,15 @@ def _sort_out(
     accounts: Mapping[AccountId, Account],
     by_account: Mapping[AccountId, list[Problem]],
     shared: list[Problem],
-    document: Document,
+    placed: Callable[[Iterable[Problem]], tuple[Problem, ...]],
     *,
     isolate: bool,
 ) -> dict[AccountId, tuple[Problem, ...]]:
     """The accounts to leave out; raises ConfigError when nothing can run, or when nothing may be left out."""
-    broken = {name: _placed(problems, document) for name, problems in by_account.items() if problems}
+    broken = {name: placed(problems) for name, problems in by_account.items() if problems}
     healthy = [name for name in accounts if name not in broken]
     if shared or (broken and not (isolate and healthy)):
-        raise ConfigError(*_placed(shared, document), *(problem for group in broken.values() for problem in group))
+        raise ConfigError(*placed(shared), *(problem for group in broken.values() for problem in group))
     return broken
 
 
@@ -210,13 +212,15 @@ def _unrelated(problems: list[Problem], malformed: list[str]) -> list[Problem]:
     ]
 
 
-def _placed(problems: list[Problem], document: Document) -> tuple[Problem, ...]:
-    """Each problem once, with file and line."""
+def _placed(document: Document, modern: Modern, problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Each problem once, with file and line, under the name that the file has for the key."""
     whole = str(document.path)
-    places = [
-        evolve(problem, where="" if problem.path == whole else document.place(problem.path)) for problem in problems
-    ]
-    return tuple(dict.fromkeys(places))
+
+    def place(problem: Problem) -> Problem:
+        path = modern.as_written(problem.path)
+        return evolve(problem, path=path, where="" if path == whole else document.place(path))
+
+    return tuple(dict.fromkeys(map(place, problems)))
 
 
 def _installed_agents() -> list[str]:

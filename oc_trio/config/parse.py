@@ -210,14 +210,14 @@ def _check_limits(spec: Spec, raw: float, path: str) -> None:
 def limits(spec: Spec) -> str:
     """The allowed range in words, in the file's unit."""
     if spec.minimum is not None and spec.maximum is not None:
-        return f"between {spec.minimum:g} and {spec.maximum:g}"
+        return f"between {spec.minimum:.15g} and {spec.maximum:.15g}"
     parts = []
     if spec.minimum is not None:
-        parts.append(f"at least {spec.minimum:g}")
+        parts.append(f"at least {spec.minimum:.15g}")
     if spec.above is not None:
-        parts.append(f"above {spec.above:g}")
+        parts.append(f"above {spec.above:.15g}")
     if spec.maximum is not None:
-        parts.append(f"at most {spec.maximum:g}")
+        parts.append(f"at most {spec.maximum:.15g}")
     return " and ".join(parts) or "a finite number"
 
 

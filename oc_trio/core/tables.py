@@ -17,12 +17,11 @@ _TICKS = re.compile(r"`+")
 
 
 class TableMode(Enum):
-    """`markdown.tables`; `block` is accepted as another word for `code`."""
+    """`markdown.tables`: how Markdown tables go out."""
 
     OFF = "off"
     BULLETS = "bullets"
     CODE = "code"
-    BLOCK = "block"
 
 
 @frozen

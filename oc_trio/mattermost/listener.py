@@ -37,6 +37,8 @@ from oc_trio.mattermost.socket import OpenStream, Socket, open_socket, open_tcp_
 
 BUFFER = 1024  # events read but not handed on; one more and the socket is closed, to be made good by catch-up
 HEARTBEAT_SECONDS = 30.0
+# A request refused with 401 brings the next heartbeat forward, but to no sooner than this after the last one.
+SOONEST_SECONDS = 2.0
 ANSWER_SECONDS = 10.0
 # How long the pump may go on with what had been read when the socket went.
 REST_SECONDS = 5.0
@@ -172,7 +174,7 @@ class _Connection:
 
     async def _heartbeat(self) -> None:
         while self.failure is None:
-            await trio.sleep(HEARTBEAT_SECONDS)
+            await self._pause()
             answered = False
             try:
                 with trio.move_on_after(ANSWER_SECONDS):
@@ -188,6 +190,11 @@ class _Connection:
             await self._be_active()
             if self.failure is None:
                 await self.owner.save()
+
+    async def _pause(self) -> None:
+        await trio.sleep(SOONEST_SECONDS)
+        with trio.move_on_after(HEARTBEAT_SECONDS - SOONEST_SECONDS):
+            await self.owner.api.transport.unauthorized.wait()
 
     async def _be_active(self) -> None:
         """Have the server count us active: it keeps the queue of a lost connection only for a user it saw lately."""

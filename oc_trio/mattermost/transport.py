@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import msgspec
 import trio
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from oc_trio import __version__
 from oc_trio.core.ratelimit import Lane
@@ -72,12 +72,31 @@ async def open_origin(
         yield Origin(base_url.rstrip("/"), budget or RateBudget(), client)
 
 
+@define(eq=False)
+class Doubt:
+    """Whether a request was answered 401 since `wait` last returned; one waits at a time."""
+
+    _event: trio.Event = field(factory=trio.Event)
+
+    def arise(self) -> None:
+        self._event.set()
+
+    async def wait(self) -> None:
+        """Until there is one. Without a deadline of its own: a sound token never raises it."""
+        await self._event.wait()
+        self._event = trio.Event()
+
+
 @frozen(eq=False)
 class Transport:
-    """Requests of one account. `token` is asked at each request, so that a token file can be replaced."""
+    """Requests of one account. `token` is asked at each request, so that a token file can be replaced.
+
+    `unauthorized` is for whoever keeps the connection: an open websocket outlives the token it was opened with.
+    """
 
     origin: Origin
     token: Callable[[], str]
+    unauthorized: Doubt = field(factory=Doubt)
 
     async def request(
         self,
@@ -167,6 +186,8 @@ class Transport:
             with trio.move_on_after(2.0, shield=True):
                 await response.aclose()
         writes = request.method not in _READS
+        if response.status_code == 401:
+            self.unauthorized.arise()
         raise refusal(response.status_code, response.headers, body, what, writes=writes, now=time.time())
 
     def _authorization(self) -> dict[str, str]:

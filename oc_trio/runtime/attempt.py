@@ -125,7 +125,7 @@ class Attempt:
         spoken, self._spoken = self._spoken, ""
         await self.append(
             Message(Role.ASSISTANT, spoken, tool_calls=(call,)),
-            Message(Role.TOOL, event.result, tool_call_id=event.call_id),
+            Message(Role.TOOL, event.result, tool_call_id=event.call_id, status=event.status, detail=event.detail),
         )
 
     async def _request(self) -> tuple[Agent, TurnRequest]:

@@ -8,7 +8,7 @@ from oc_trio.agent.port import Message, Role
 from oc_trio.core.draft_view import StreamMode
 from oc_trio.core.obligations import OutboxState
 from oc_trio.core.preview import DraftState, resumed
-from oc_trio.core.turn_events import AgentEvent, TextDelta, ToolEnded, ToolStarted, ToolStatus
+from oc_trio.core.turn_events import AgentEvent, TextDelta, ToolEnded, ToolStarted
 from oc_trio.ids import OutboxId, PostId
 from oc_trio.runtime import transcript
 from oc_trio.runtime.context_room import is_told, is_told_so
@@ -100,11 +100,14 @@ async def _posts(kit: AccountKit, turn: Turn) -> dict[int, DraftState]:
 
 
 def _events(said: Sequence[Message]) -> Iterator[AgentEvent]:
+    names: dict[str, str] = {}
     for message in said:
         if message.role is Role.ASSISTANT:
             if message.text:
                 yield TextDelta(message.text)
             for call in message.tool_calls:
+                names[call.id] = call.name
                 yield ToolStarted(call.id, call.name, call.arguments)
         elif message.role is Role.TOOL:
-            yield ToolEnded(message.tool_call_id, "", ToolStatus.COMPLETED, message.text)
+            call_id = message.tool_call_id
+            yield ToolEnded(call_id, names.get(call_id, ""), message.status, message.text, message.detail)

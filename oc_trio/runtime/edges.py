@@ -9,7 +9,6 @@ from attrs import evolve
 
 from oc_trio.config.accounts import Account, normalize_account_id
 from oc_trio.config.load import Loaded
-from oc_trio.config.model import Config
 from oc_trio.core.backoff import DirectRetryPolicy
 from oc_trio.core.entities import User
 from oc_trio.core.final_plan import ReplyRules
@@ -23,6 +22,7 @@ from oc_trio.mattermost.sender import Sender
 from oc_trio.mattermost.transport import Transport, open_origin
 from oc_trio.runtime.attachments_out import MediaLoader
 from oc_trio.runtime.buttons import ButtonMaker
+from oc_trio.runtime.callback_plan import plan_callbacks
 from oc_trio.runtime.outbound import Outbound
 from oc_trio.runtime.policies import net_policy, policies
 from oc_trio.runtime.targets import TargetResolver
@@ -40,16 +40,6 @@ def pick_account(loaded: Loaded, wanted: str | None) -> Account:
         raise ConfigError(*loaded.broken[name])
     known = ", ".join(loaded.accounts) or "none"
     raise ConfigError(Problem(f"account {name}", "there is no such account, or it is disabled", f"usable: {known}"))
-
-
-def callback_url(config: Config, account: Account) -> str:
-    """Where Mattermost delivers clicks on this account's buttons."""
-    gateway = config.gateway
-    base = account.interactions.callback_base_url.rstrip("/")
-    if not base:
-        scheme = "https" if gateway.tls.cert_file else "http"
-        base = f"{scheme}://{gateway.custom_bind_host or 'localhost'}:{gateway.port}"
-    return f"{base}/mattermost/interactions/{account.id}"
 
 
 def direct_retry(account: Account) -> DirectRetryPolicy:
@@ -106,7 +96,7 @@ async def open_outbound(loaded: Loaded, account: Account, wiring: Wiring) -> Asy
                 Sender(api, user.id, random),
                 # A person who writes @channel on a command line means it; a model does not.
                 rules=evolve(policies(loaded.config, account).reply, allow_channel_mentions=True),
-                buttons=ButtonMaker(token, callback_url(loaded.config, account), wiring.env),
+                buttons=ButtonMaker(token, plan_callbacks(loaded.config, account).click_url, wiring.env),
                 ssl_context=wiring.ssl_context,
             )
 

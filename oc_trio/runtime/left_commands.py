@@ -13,7 +13,7 @@ from oc_trio.errors import MattermostError
 from oc_trio.ids import AccountId
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.transport import Transport, open_origin
-from oc_trio.runtime.http import plan_callbacks
+from oc_trio.runtime.callback_plan import plan_callbacks
 from oc_trio.runtime.policies import net_policy
 from oc_trio.runtime.skills import SkillBook
 from oc_trio.runtime.wiring import Wiring

@@ -18,7 +18,6 @@ from oc_trio.core.pacing import PacingRules
 from oc_trio.core.preview import PreviewRules
 from oc_trio.core.progress import ProgressStyle
 from oc_trio.core.queueing import DropRule, QueueRules
-from oc_trio.core.tables import TableMode
 from oc_trio.ids import AgentId, ChannelId, TeamId, UserId
 from oc_trio.runtime.acks import AckNames
 
@@ -73,7 +72,7 @@ def policies(config: Config, account: Account) -> Policies:
         reply=final_plan.ReplyRules(
             limit=min(account.delivery.text_chunk_limit, SERVER_LIMIT),
             chunk_mode=account.streaming.chunk_mode,
-            tables=TableMode(account.delivery.markdown.tables.value),
+            tables=account.delivery.markdown.tables,
             allow_channel_mentions=account.delivery.allow_channel_mentions,
             mode=account.streaming.mode,
             notify=account.delivery.notify,
@@ -207,7 +206,7 @@ def _view(account: Account) -> draft_view.ViewStyle:
         ),
         tool_rows=streaming.preview.tool_progress,
         progress_rows=bool(progress.tool_progress),
-        tables=TableMode(account.delivery.markdown.tables.value),
+        tables=account.delivery.markdown.tables,
         allow_channel_mentions=account.delivery.allow_channel_mentions,
         max_chars=min(account.delivery.text_chunk_limit, 4000),
     )

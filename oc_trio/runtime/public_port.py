@@ -19,19 +19,11 @@ from oc_trio.config.load import Loaded
 from oc_trio.core.entities import Channel
 from oc_trio.core.targets import Target
 from oc_trio.runtime.buttons import ButtonMaker
+from oc_trio.runtime.callback_plan import CallbackPlan, plan_callbacks, warn_unreachable
 from oc_trio.runtime.env import Env
 from oc_trio.runtime.front import Front
 from oc_trio.runtime.hooks import HookAccount, HookDesk, LetterBox
-from oc_trio.runtime.http import (
-    CallbackPlan,
-    Doors,
-    is_wanted,
-    open_doors,
-    open_faces,
-    plan_callbacks,
-    serve_public,
-    warn_unreachable,
-)
+from oc_trio.runtime.http import Doors, is_wanted, open_doors, open_faces, serve_public
 from oc_trio.runtime.kit import AccountKit
 from oc_trio.runtime.skills import SkillBook, find_skills
 from oc_trio.runtime.targets import TargetResolver

@@ -14,14 +14,13 @@ from oc_trio.ids import OutboxId, PostId
 from oc_trio.mattermost.sender import WAS_DELETED
 from oc_trio.runtime.delivery import Delivery
 from oc_trio.runtime.letters import Letter
+from oc_trio.store.explain import STAND_IN_STEM
 
 # Each of these tries is patient for two minutes by itself.
 MOST_FAULTS = 5
 # What the words begin with.
 ANSWER, MESSAGE = "The answer", "A message"
 _ABOUT_US = (401, 403, 404)
-# Before the name, not behind it: names may end with what somebody else has chosen.
-_PREFIX = "instead."
 
 
 @frozen
@@ -41,7 +40,7 @@ def _stand_in_of(letter: Letter, what: str) -> Letter:
     """Each letter has its own: what became of one says nothing about the next part of an answer."""
     return evolve(
         letter,
-        id=OutboxId(f"{_PREFIX}{letter.id}"),
+        id=OutboxId(f"{STAND_IN_STEM}{letter.id}"),
         message=f"⚠️ {what} could not be posted here: the server does not take it. The log of the gateway says why.",
         kind=OutboxKind.NOTICE,
         props={},
@@ -51,7 +50,7 @@ def _stand_in_of(letter: Letter, what: str) -> Letter:
 
 def stood_in_for(name: OutboxId) -> OutboxId | None:
     """The letter whose stand-in that name is; None where it has not the form of one."""
-    return OutboxId(name.removeprefix(_PREFIX)) if name.startswith(_PREFIX) else None
+    return OutboxId(name.removeprefix(STAND_IN_STEM)) if name.startswith(STAND_IN_STEM) else None
 
 
 async def send_or_say(delivery: Delivery, letter: Letter, what: str = MESSAGE) -> Sent:
@@ -97,8 +96,9 @@ async def _stands(delivery: Delivery, letter: Letter, said: PostId, why: str) ->
 
 async def _refused(delivery: Delivery, letter: Letter, stand_in: Letter, refusal: MattermostRejected) -> Sent:
     """The stand-in of a refused post. Raises `refusal` where it is about us or the place, or neither is taken."""
-    row = await delivery.store.outbox.get(letter.id)
-    has_place = row is not None and bool(row.channel_id)  # else the direct channel was refused
+    # Of a letter to a person the direct channel may be what was refused.
+    row = None if letter.channel_id else await delivery.store.outbox.get(letter.id)
+    has_place = letter.channel_id or (row is not None and row.channel_id)
     # A proxy that minds the words knows none of Mattermost's error ids.
     is_about_us = refusal.status in _ABOUT_US and bool(refusal.code)
     if not has_place or is_about_us or refusal.code == WAS_DELETED:

@@ -8,6 +8,7 @@ from attrs import evolve
 
 from oc_trio.agent.port import Message, Role, ToolCall
 from oc_trio.core.transcript import Entry, kept
+from oc_trio.core.turn_events import ToolStatus
 
 
 def to_json(message: Message) -> str:
@@ -19,13 +20,24 @@ def to_json(message: Message) -> str:
         ]
     if message.tool_call_id:
         entry["of"] = message.tool_call_id
+    if message.status is not ToolStatus.COMPLETED:
+        entry["ended"] = message.status.value
+    if message.detail:
+        entry["detail"] = message.detail
     return json.dumps(entry, ensure_ascii=False, separators=(",", ":"))
 
 
 def from_json(text: str) -> Message:
     entry = json.loads(text)
     calls = tuple(ToolCall(call["id"], call["name"], call["arguments"]) for call in entry.get("calls", ()))
-    return Message(Role(entry["role"]), entry["text"], tool_calls=calls, tool_call_id=entry.get("of", ""))
+    return Message(
+        Role(entry["role"]),
+        entry["text"],
+        tool_calls=calls,
+        tool_call_id=entry.get("of", ""),
+        status=ToolStatus(entry.get("ended", ToolStatus.COMPLETED)),
+        detail=entry.get("detail", ""),
+    )
 
 
 def within(budget: int, messages: Sequence[Message]) -> tuple[Message, ...]:

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 from outcome import Error, Outcome, capture
 
-from oc_trio.errors import StoreError
+from oc_trio.errors import StoreError, StoreUnusable
 
 Row = tuple[Any, ...]
 Result = tuple[list[Row], int]
@@ -69,6 +69,10 @@ class Driver(Protocol):
         """One of `errors` in one line for an operator, with what to do about it where that is known."""
         ...
 
+    def is_lasting(self, error: Exception) -> bool:
+        """Whether one of `errors` will be met again however often it is tried."""
+        ...
+
     def begin(self) -> None: ...
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> Result: ...
@@ -112,7 +116,8 @@ class Engine(Protocol):
 
 
 def store_error(driver: Driver, error: Exception) -> StoreError:
-    failure = StoreError(f"{driver.name}: {driver.problem(error) or type(error).__name__}")
+    kind = StoreUnusable if driver.is_lasting(error) else StoreError
+    failure = kind(f"{driver.name}: {driver.problem(error) or type(error).__name__}")
     failure.__cause__ = error
     return failure
 
@@ -149,5 +154,5 @@ def commit_together(driver: Driver, works: Sequence[Callable[[Tx], Any]]) -> lis
         return [Error(store_error(driver, error)) for _ in works]
     except StoreError as error:
         driver.rollback()
-        return [Error(StoreError(str(error))) for _ in works]
+        return [Error(type(error)(str(error))) for _ in works]
     return results

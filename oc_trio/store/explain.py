@@ -1,6 +1,8 @@
 """The life of one post: of a message that reached us, or of a post that we wrote. Reads only."""
 
-from attrs import frozen
+from collections.abc import Sequence
+
+from attrs import evolve, frozen
 
 from oc_trio.core.obligations import Obligation, OutboxRow
 from oc_trio.core.turn_events import Usage
@@ -9,6 +11,11 @@ from oc_trio.store import obligations, outbox, turns, usage
 from oc_trio.store.admission import SEEN, Seen, seen_of
 from oc_trio.store.engine import Tx
 from oc_trio.store.turns import Turn
+
+# A stranger's first message has no claim on an answer; the reply with the code is named after the message itself.
+PAIRING_STEM = "pair."
+# Words that stand in for a post are named after it. In front, as names may end with what somebody else has chosen.
+STAND_IN_STEM = "instead."
 
 
 @frozen
@@ -54,7 +61,25 @@ def _of_trigger(tx: Tx, trigger: str, account: AccountId | None) -> PostLife | N
         if item.turn is not None:
             return _turn_life(tx, trigger, item.turn, ours=False)
     seen = tuple(item for item in _seen(tx, trigger) if account in (None, item.account))
-    return PostLife(trigger, ours=False, seen=seen, obligations=tuple(owed)) if seen or owed else None
+    if not seen and not owed:
+        return None
+    return PostLife(trigger, ours=False, seen=seen, obligations=tuple(owed), outbox=_beside(tx, trigger, owed))
+
+
+def _beside(tx: Tx, trigger: str, owed: Sequence[Obligation]) -> tuple[OutboxRow, ...]:
+    """Posts outside of turns that were written because of a message: they are named after it, or after its claim."""
+    named = [PAIRING_STEM + trigger, *(f"{item.id}." for item in owed)]
+    stems = [*named, *(STAND_IN_STEM + name for name in named)]
+    found = [tx.all(outbox.SELECT + " WHERE substr(id, 1, ?) = ? ORDER BY serial", len(stem), stem) for stem in stems]
+    return tuple(outbox.outbox_of(row) for rows in found for row in rows)
+
+
+def _occasion(tx: Tx, letter: str) -> str:
+    """The message that such a post was written because of; empty for none, as with a cron job's."""
+    letter = letter.removeprefix(STAND_IN_STEM)
+    claim = tx.one(obligations.SELECT + " WHERE o.id = ?", letter.rpartition(".")[0])
+    trigger = obligations.obligation_of(claim).trigger if claim else letter.removeprefix(PAIRING_STEM)
+    return trigger if trigger != letter else ""
 
 
 def _of_ours(tx: Tx, post_id: str) -> PostLife | None:
@@ -69,7 +94,10 @@ def _of_ours(tx: Tx, post_id: str) -> PostLife | None:
         )
     if turn_id is not None:
         return _turn_life(tx, post_id, turn_id, ours=True)
-    return PostLife(post_id, ours=True, outbox=(sent,)) if sent else None
+    if sent is None:
+        return None
+    asked = _of_trigger(tx, _occasion(tx, sent.id), sent.account)
+    return evolve(asked, post_id=post_id, ours=True) if asked else PostLife(post_id, ours=True, outbox=(sent,))
 
 
 def explain(tx: Tx, post_id: str, account: AccountId | None = None) -> PostLife | None:

@@ -6,7 +6,7 @@ An entry that was released is never edited: what it did is on people's disks.
 from collections.abc import Sequence
 from functools import partial
 
-from oc_trio.errors import StoreError
+from oc_trio.errors import StoreError, StoreUnusable
 from oc_trio.store.engine import Engine, Tx
 from oc_trio.store.schema import ACCESS, CONVERSATIONS, DOUBTS, LEDGER
 
@@ -26,7 +26,7 @@ async def schema_version(engine: Engine) -> int:
 async def migrate(engine: Engine, *, copy_to: str | None, migrations: Sequence[tuple[str, ...]] = MIGRATIONS) -> int:
     """Bring the schema up to date, one transaction per migration; returns its version.
 
-    `copy_to` is the name that the copies start with (`<copy_to>.before-v2`); None makes none. Raises StoreError
+    `copy_to` is the name that the copies start with (`<copy_to>.before-v2`); None makes none. Raises StoreUnusable
     when a newer oc_trio has written the database.
     """
     version = await schema_version(engine)
@@ -46,7 +46,7 @@ async def migrate(engine: Engine, *, copy_to: str | None, migrations: Sequence[t
 
 def refuse_newer(version: int, known: int) -> None:
     if version > known:
-        raise StoreError(
+        raise StoreUnusable(
             f"the journal has schema {version}, this oc_trio knows {known}: it was written by a newer release; "
             "install that again, or go back to a copy of the journal from before it"
         )

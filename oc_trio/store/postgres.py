@@ -8,14 +8,14 @@ import functools
 import re
 from collections.abc import Sequence
 
-from oc_trio.errors import StoreError
+from oc_trio.errors import StoreError, StoreUnusable
 from oc_trio.store.engine import Result
 
 try:
     import psycopg
     from psycopg.conninfo import conninfo_to_dict
 except ImportError as missing:
-    raise StoreError("PostgreSQL needs psycopg: install oc-trio with the extra `postgres`") from missing
+    raise StoreUnusable("PostgreSQL needs psycopg: install oc-trio with the extra `postgres`") from missing
 
 LOCK_CLASS = (
     1_869_898_345  # any number that is ours: the first half of the advisory lock's key, the schema is the second
@@ -72,7 +72,7 @@ class PostgresDriver:
         # A second @ is one of the password's: libpq would take what follows it for a host, and name that.
         is_cut = self._url.partition("?")[0].count("@") > 1
         if is_cut or not re.fullmatch(r"[0-9,]*", str(given.get("port", ""))):
-            raise StoreError("the store's URL can't be read: special characters in its password must be %-encoded")
+            raise StoreUnusable("the store's URL can't be read: special characters in its password must be %-encoded")
         return given
 
     @staticmethod
@@ -93,6 +93,9 @@ class PostgresDriver:
 
     def problem(self, error: Exception) -> str:
         return " ".join(str(error).split())  # libpq's complaints have several lines
+
+    def is_lasting(self, error: Exception) -> bool:
+        return False  # its operators mend it while we wait, and a server's refusals don't tell their kinds apart
 
     def begin(self) -> None:
         if self._connection is not None and not self._connection.closed:

@@ -26,6 +26,11 @@ _ADVICE = {
     "SQLITE_CORRUPT": _DAMAGED,
     "SQLITE_NOTADB": _DAMAGED,
 }
+_LASTING = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+
+
+def _primary(error: Exception) -> str:
+    return "_".join(getattr(error, "sqlite_errorname", "").split("_")[:2])
 
 
 def is_there(path: Path) -> bool:
@@ -89,10 +94,13 @@ class SqliteDriver:
             raise StoreError(f"can't make {path}: {error.strerror}") from error
 
     def problem(self, error: Exception) -> str:
-        name = "_".join(getattr(error, "sqlite_errorname", "").split("_")[:2])
+        name = _primary(error)
         advice = f": {_ADVICE[name]}" if name in _ADVICE else ""
         where = f" ({self._path})" if self._path is not None else ""
         return f"{error}{where}{advice}"
+
+    def is_lasting(self, error: Exception) -> bool:
+        return _primary(error) in _LASTING
 
     def begin(self) -> None:
         if self._connection is None:
@@ -137,6 +145,8 @@ class SqliteDriver:
     def backup(self, target: str) -> None:
         if Path(target).exists():
             raise StoreError(f"{target} exists already; a copy never overwrites a file")
+        if not Path(target).parent.is_dir():
+            raise StoreError(f"there is no folder {Path(target).parent} to copy to")
         self._make_file(Path(target))
         with self._reader() as source, contextlib.closing(sqlite3.connect(target)) as copy:
             source.backup(copy)

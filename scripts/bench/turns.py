@@ -1,7 +1,8 @@
 """Many mentions at once: how soon and how cheaply they are answered, beside a bare script that does the same.
 
 One JSON line comes out. `first_text_s` and `final_s` run from the moment of posting to what a reader's websocket saw;
-`cpu_ms_per_turn` and `peak_rss_mib` are the gateway process's own. `floor` holds the same figures for
+`cpu_ms_per_turn` and `peak_rss_mib` are the gateway process's own, `journal_share` is the part of that CPU which its
+journal's thread took. `floor` holds the same figures for
 scripts/bench/floor.py, run just before on the same sandbox and model server. Each of the four is its own process.
 
 With `--live N` it measures many long answers at once instead: the edits per second while all N drafts are live, and
@@ -49,7 +50,17 @@ def process(*command: str, env: dict[str, str] | None = None, stderr: Any = None
 
 
 def cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return _cpu_of(Path(f"/proc/{pid}/stat").read_text())
+
+
+def journal_seconds(pid: int) -> float:
+    """The CPU of the gateway's journal thread, which goes by its name."""
+    stats = [(task / "stat").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+    return sum(_cpu_of(stat) for stat in stats if "(oc-trio-journal)" in stat)
+
+
+def _cpu_of(stat: str) -> float:
+    fields = stat.rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
@@ -122,7 +133,7 @@ async def burst(base: str, world: dict[str, Any], args: argparse.Namespace, pid:
         await nursery.start(reader.read, base, world["token"])
         await trio.sleep(0.5)
         calls_before = await bot_calls(api, world)
-        cpu_before, began = cpu_seconds(pid), time.monotonic()
+        cpu_before, journal_before, began = cpu_seconds(pid), journal_seconds(pid), time.monotonic()
 
         async def ask(number: int) -> None:
             at = time.monotonic()
@@ -136,7 +147,7 @@ async def burst(base: str, world: dict[str, Any], args: argparse.Namespace, pid:
         with trio.move_on_after(args.patience):
             await reader.finished.wait()
         await trio.sleep(1.0)  # trailing calls (typing, receipts) belong to the turns too
-        cpu = cpu_seconds(pid) - cpu_before
+        cpu, journal = cpu_seconds(pid) - cpu_before, journal_seconds(pid) - journal_before
         calls = await bot_calls(api, world) - calls_before
         nursery.cancel_scope.cancel()
     return {
@@ -144,6 +155,7 @@ async def burst(base: str, world: dict[str, Any], args: argparse.Namespace, pid:
         "first_text_s": spread([reader.first[root] - at for root, at in posted.items() if root in reader.first]),
         "final_s": spread([reader.final[root] - at for root, at in posted.items() if root in reader.final]),
         "cpu_ms_per_turn": round(cpu * 1000 / args.threads, 1),
+        "journal_share": round(journal / cpu, 3) if cpu else 0.0,
         "peak_rss_mib": round(peak_rss_mib(pid), 1),
         "calls_per_turn": round(calls / args.threads, 1),
         "edits": reader.edits,

@@ -8,7 +8,8 @@ import pytest
 import tomli
 from click.testing import CliRunner, Result
 
-from oc_trio.cli.config import EX_CONFIG, command
+from oc_trio.cli.config import command
+from oc_trio.cli.exits import EX_CONFIG
 
 OPENCLAW = """{
   plugins: {}, // not ours

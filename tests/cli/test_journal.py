@@ -171,6 +171,16 @@ def test_without_a_journal(tmp_path: Path, words: tuple[str, ...]) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("words", [("explain", "x"), ("sessions", "list"), ("backup", "copy")], ids="_".join)
+def test_a_damaged_journal(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """Waiting does not mend it, and the exit code says so."""
+    (tmp_path / JOURNAL).write_bytes(b"not a database" * 100)
+    done = run(tmp_path, *words)
+    assert (done.exit_code, done.stdout) == (65, "")
+    assert done.stderr.startswith("oc-trio: sqlite: file is not a database")
+    assert "put a backup in its place" in done.stderr
+
+
 def test_a_wrong_configuration(tmp_path: Path) -> None:
     """A mistake in the file is named, with exit code 78."""
     (tmp_path / "c.toml").write_text("[shoes]\n")
@@ -180,8 +190,12 @@ def test_a_wrong_configuration(tmp_path: Path) -> None:
 
 
 def test_backup(state: Path, tmp_path: Path) -> None:
-    """The copy is a whole journal of its owner's alone; an existing file is never written over."""
+    """The copy is a whole journal of its owner's alone; no folder is made up and no file written over."""
     target = tmp_path / "copies" / JOURNAL
+    lost = run(state, "backup", str(target))
+    assert lost.exit_code == 75
+    assert lost.stderr == f"oc-trio: there is no folder {target.parent} to copy to\n"
+    target.parent.mkdir()
     done = run(state, "backup", str(target))
     assert (done.exit_code, done.output) == (0, f"copied to {target}\n")
     assert stat.S_IMODE(target.stat().st_mode) == 0o600

@@ -3,7 +3,8 @@
 import httpx
 import pytest
 
-from oc_trio.cli.status import EX_NOPERM, EX_UNAVAILABLE, _refusal
+from oc_trio.cli.exits import EX_NOPERM, EX_UNAVAILABLE
+from oc_trio.cli.status import _refusal
 
 
 def connecting_failed(cause: OSError) -> httpx.ConnectError:

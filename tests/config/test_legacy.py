@@ -7,6 +7,7 @@ import pytest
 
 from oc_trio.config.legacy import modernize
 from oc_trio.config.load import Loaded
+from oc_trio.errors import ConfigError
 
 # name, written, modern section, hint of the warning
 CASES: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
@@ -82,10 +83,10 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
 @pytest.mark.parametrize(("written", "modern", "hint"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 def test_older_spelling(written: dict[str, Any], modern: dict[str, Any], hint: str) -> None:
     """The section is rewritten, with one warning that names the new key."""
-    made, warnings, problems = modernize({"channels": {"mattermost": written}})
-    assert made["channels"]["mattermost"] == modern
-    assert [warning.hint for warning in warnings] == [hint]
-    assert not problems
+    made = modernize({"channels": {"mattermost": written}})
+    assert made.values["channels"]["mattermost"] == modern
+    assert [warning.hint for warning in made.warnings] == [hint]
+    assert not made.problems
 
 
 def test_the_input_is_left_alone() -> None:
@@ -93,6 +94,23 @@ def test_the_input_is_left_alone() -> None:
     document = {"channels": {"mattermost": {"streaming": {"preview": {}}, "streamMode": "block"}}}
     modernize(document)
     assert document == {"channels": {"mattermost": {"streaming": {"preview": {}}, "streamMode": "block"}}}
+
+
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        ("reconnectInterval = 0", "reconnectInterval: must be between 100 and 3600000"),
+        ('streamMode = "fast"', "streamMode: must be"),
+        ('streaming = "fast"', "streaming: must be"),
+        ("blockStreamingCoalesce = {minChar = 1}", "blockStreamingCoalesce.minChar: is not a known key"),
+    ],
+)
+def test_a_mistake_is_named_as_it_is_written(load_text: Callable[..., Loaded], written: str, problem: str) -> None:
+    """The author finds the name and the line in the file, not those that it was rewritten to."""
+    with pytest.raises(ConfigError) as caught:
+        load_text(f"[channels.mattermost.accounts.ops]\n\n{written}")
+    (line,) = [str(found) for found in caught.value.problems if "Url" not in found.path and "Token" not in found.path]
+    assert f":3: channels.mattermost.accounts.ops.{problem}" in line
 
 
 def test_accounts_are_rewritten_too(load_text: Callable[..., Loaded]) -> None:

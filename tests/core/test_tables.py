@@ -22,7 +22,7 @@ TABLE = "| Name | Age |\n|------|----:|\n| Ann | 30 |\n| Bob \\| Co | `x` |"
             id="code",
         ),
         pytest.param(
-            "a|b\n-|-\n1|2", TableMode.BLOCK, "```\n| a   | b   |\n|-----|-----|\n| 1   | 2   |\n```", id="block"
+            "a|b\n-|-\n1|2", TableMode.CODE, "```\n| a   | b   |\n|-----|-----|\n| 1   | 2   |\n```", id="no outer bars"
         ),
         pytest.param("|a|\n|-|\n|x|\n|y|", TableMode.BULLETS, "- x\n- y", id="one column"),
         pytest.param("|a|b|\n|-|-|", TableMode.BULLETS, "- a, b", id="no rows"),

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from oc_trio.runtime.start import JOURNAL
 from tests.e2e.stand import Child, open_stand, spawn
 
 pytestmark = pytest.mark.e2e
@@ -110,6 +111,20 @@ async def test_a_bad_key(tmp_path: Path) -> None:
     assert f"{config}:4" in line
     assert "channels.mattermost.dmPolcy" in line
     assert "dmPolicy" in line
+
+
+async def test_a_damaged_journal(tmp_path: Path) -> None:
+    """Exit code 65, by which the service manager leaves it to people, and one line that says what they can do."""
+    async with open_stand(tmp_path) as stand:
+        config = stand.config()
+        state = tmp_path / "state" / "oc-trio"
+        state.mkdir(parents=True)
+        (state / JOURNAL).write_bytes(b"not a database" * 100)
+        async with stand.gateway(config, live=False) as gateway:
+            assert await gateway.end() == 65
+            (line,) = complaints(gateway)
+    assert str(state / JOURNAL) in line
+    assert "put a backup in its place" in line
 
 
 async def test_a_second_gateway(tmp_path: Path) -> None:

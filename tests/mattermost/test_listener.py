@@ -1,69 +1,14 @@
 """The listener stays connected: resume, catch-up, heartbeat, bad tokens, overflow."""
 
-from collections.abc import Awaitable, Callable
-
-import httpx
 import pytest
 import trio
-from attrs import define, evolve, field
 
-from oc_trio.core.backoff import RetryPolicy
-from oc_trio.core.connection import Link, Phase, ResumePoint
-from oc_trio.core.events import Event, Posted
-from oc_trio.errors import MattermostRejected, MattermostUnavailable
+from oc_trio.core.connection import ResumePoint
+from oc_trio.errors import MattermostUnavailable
 from oc_trio.mattermost import listener
-from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.listener import Hooks, run_listener, run_poller
-from oc_trio.mattermost.transport import Transport
-from tests.mattermost.doubles import FakeHttp, FakeSockets, Peer, error, open_api
-
-ME = {"id": "bot", "username": "bot"}
-POLICY = RetryPolicy(initial=1.0)
-
-
-@define(eq=False)
-class Diary:
-    """Writes down what the listener tells."""
-
-    lines: list[str] = field(factory=list)
-    saved: list[ResumePoint | None] = field(factory=list)
-    on_post: Callable[[str], Awaitable[None]] | None = None
-    slow_catch_up: float = 0.0
-    failing: int = 0
-
-    def hooks(self) -> Hooks:
-        return Hooks(self._event, self._connected, self._state, self._save)
-
-    async def _event(self, event: Event) -> None:
-        if isinstance(event, Posted):
-            if self.on_post is not None:
-                await self.on_post(event.post.id)
-            self.lines.append(event.post.id)
-
-    async def _connected(self, resumed: bool) -> None:
-        await trio.sleep(self.slow_catch_up)
-        if self.failing:
-            self.failing -= 1
-            raise MattermostUnavailable("catch-up failed")
-        self.lines.append("resumed" if resumed else "fresh")
-
-    async def _state(self, link: Link, detail: str) -> None:
-        if link.phase is Phase.LIVE:
-            self.lines.append("LIVE")
-        if link.phase is Phase.WAITING and link.auth_failed:
-            self.lines.append("AUTH_FAILED")
-
-    async def _save(self, resume: ResumePoint | None) -> None:
-        self.saved.append(resume)
-
-
-async def listen(
-    diary: Diary, sockets: FakeSockets, api: Api, resume: ResumePoint | None = None, seconds: float = 20.0
-) -> None:
-    with trio.move_on_after(seconds):
-        await run_listener(
-            api, diary.hooks(), random=lambda: 0.5, policy=POLICY, resume=resume, open_stream=sockets.open_stream
-        )
+from tests.mattermost.doubles import FakeHttp, FakeSockets, Peer, open_api
+from tests.mattermost.listening import ME, POLICY, Diary, listen
 
 
 async def drop_after_two(peer: Peer) -> None:
@@ -75,11 +20,6 @@ async def drop_after_two(peer: Peer) -> None:
 
 async def go_on_at_three(peer: Peer) -> None:
     await peer.posted(3, "p3")
-    await peer.answer_pings()
-
-
-async def go_on_at_one(peer: Peer) -> None:
-    await peer.hello()
     await peer.answer_pings()
 
 
@@ -119,62 +59,6 @@ async def test_a_lost_queue_begins_fresh(autojump_clock: trio.testing.MockClock,
         await listen(diary, sockets, api, ResumePoint("old", 7))
     assert diary.lines == ["fresh", "LIVE"]
     assert diary.saved[-1] == ResumePoint("new", 1)
-
-
-async def test_a_refused_token_is_told_apart_and_tried_slowly(
-    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
-) -> None:
-    """Silence and a drop after the upgrade, confirmed by a 401 from REST, end in ever slower tries without a dial."""
-
-    async def drop(peer: Peer) -> None:
-        await trio.sleep(5)
-
-    http = FakeHttp({"GET /users/me": [ME, error(401, "api.context.session_expired.app_error")]})
-    diary, sockets = Diary(), FakeSockets(nursery, [drop])
-    async with open_api(http) as api:
-        await listen(diary, sockets, api, seconds=140)
-    assert diary.lines == ["AUTH_FAILED"] * 3
-    assert len(sockets.dials) == 1
-
-
-@define(eq=False)
-class Rotating(Diary):
-    """Puts another token in place once the old one was refused, as reading its file again does."""
-
-    token: str = "old"
-
-    async def _state(self, link: Link, detail: str) -> None:
-        await super()._state(link, detail)
-        if self.lines[-1:] == ["AUTH_FAILED"]:
-            self.token = "new"
-
-    def answer(self, request: httpx.Request) -> httpx.Response:
-        is_new = request.headers["Authorization"] == "Bearer new"
-        return httpx.Response(200, json=ME) if is_new else error(401, "api.context.session_expired.app_error")
-
-
-async def test_another_token_is_tried_at_once(autojump_clock: trio.testing.MockClock, nursery: trio.Nursery) -> None:
-    """The long pauses are for a token that was refused, not for the one that took its place."""
-    diary, sockets = Rotating(), FakeSockets(nursery, [go_on_at_one])
-    async with open_api(FakeHttp({"GET /users/me": diary.answer})) as api:
-        await listen(diary, sockets, Api(Transport(api.transport.origin, lambda: diary.token)), seconds=5)
-    assert diary.lines == ["AUTH_FAILED", "fresh", "LIVE"]
-
-
-async def test_a_poller_tries_another_token_at_once(autojump_clock: trio.testing.MockClock) -> None:
-    """The same without a websocket."""
-    diary = Rotating()
-
-    async def connected(_resumed: bool) -> None:
-        await trio.lowlevel.checkpoint()
-        if diary.token == "old":
-            raise MattermostRejected("no", status=401, code="api.context.session_expired.app_error")
-        diary.lines.append("polled")
-
-    hooks = evolve(diary.hooks(), on_connected=connected)
-    with trio.move_on_after(4):
-        await run_poller(hooks, interval=5.0, random=lambda: 0.5, token=lambda: diary.token)
-    assert diary.lines == ["AUTH_FAILED", "polled", "LIVE"]
 
 
 async def test_a_dropped_resume_is_not_asked_for_again(

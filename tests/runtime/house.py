@@ -38,11 +38,12 @@ from oc_trio.mattermost.transport import Transport, open_origin
 from oc_trio.runtime.acks import Acks
 from oc_trio.runtime.agents import AgentTable
 from oc_trio.runtime.buttons import ButtonMaker
+from oc_trio.runtime.callback_plan import plan_callbacks
 from oc_trio.runtime.delivery import Delivery
 from oc_trio.runtime.env import Env
 from oc_trio.runtime.fetch import Fetcher
 from oc_trio.runtime.front import Front
-from oc_trio.runtime.http import Doors, open_doors, open_faces, plan_callbacks
+from oc_trio.runtime.http import Doors, open_doors, open_faces
 from oc_trio.runtime.kit import AccountKit
 from oc_trio.runtime.late_writes import LateWrites
 from oc_trio.runtime.live import LiveDrafts

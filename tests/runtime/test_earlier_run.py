@@ -36,6 +36,30 @@ async def test_blocks_of_an_earlier_run(town: Town, remembered: bool) -> None:
     assert list(obligation.outcome_posts) == [post.id for post in town.ours()]
 
 
+async def test_the_work_of_an_earlier_run_reads_as_it_did(town: Town) -> None:
+    """That a call failed, what a tool says of itself, and that a command stays hidden, all survive the crash."""
+    settings = {"streaming": {"mode": "block", "progress": {"commandText": "status"}}}
+    await town.start(settings)
+    town.script = [
+        ToolStarted("1", "read", {"path": "/var/log/app.log"}),
+        ToolEnded("1", "read", ToolStatus.FAILED, "no such file"),
+        ToolStarted("2", "look"),
+        ToolEnded("2", "look", ToolStatus.COMPLETED, "much", "two of them"),
+        ToolStarted("3", "bash", {"command": "cat password"}),
+        ToolEnded("3", "bash", ToolStatus.COMPLETED, "1234", "4 letters"),
+        Pause(600),
+    ]
+    town.say("@helper look")
+    await town.until(lambda: any("two of them" in text and "Exec" in text for text in town.answers()))
+    (before,) = town.answers()
+    await town.crash()
+    town.script = [Say("Nothing there.")]
+    await town.start(settings)
+    await town.settled()
+    assert town.answers() == [before, "Nothing there."]
+    assert "(failed)" in before
+
+
 async def test_a_block_without_a_place_is_removed(town: Town) -> None:
     """The second run came to its answer with fewer posts."""
     await town.start({"streaming": {"mode": "block"}})

@@ -6,7 +6,7 @@ from oc_trio.config.document import Document
 from oc_trio.config.load import build
 from oc_trio.core.backoff import DirectRetryPolicy
 from oc_trio.errors import ConfigError
-from oc_trio.runtime.edges import callback_url, direct_retry, pick_account
+from oc_trio.runtime.edges import direct_retry, pick_account
 
 MATTERMOST = {
     "baseUrl": "https://chat.example.com",
@@ -34,20 +34,6 @@ def test_no_other_account_instead(wanted: str) -> None:
     """A disabled or unknown account is an error that names the usable ones."""
     with pytest.raises(ConfigError, match="usable: default, ops"):
         pick_account(loaded(), wanted)
-
-
-@pytest.mark.parametrize(
-    ("gateway", "url"),
-    [
-        ({}, "http://localhost:18789/mattermost/interactions/ops"),
-        ({"customBindHost": "10.0.0.5", "port": 9000}, "http://10.0.0.5:9000/mattermost/interactions/ops"),
-    ],
-    ids=["derived", "configured"],
-)
-def test_where_clicks_go(gateway: dict[str, object], url: str) -> None:
-    """From the gateway's host and port."""
-    found = loaded(**gateway)
-    assert callback_url(found.config, pick_account(found, None)) == url
 
 
 def test_retries_are_the_accounts() -> None:

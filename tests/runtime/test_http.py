@@ -11,7 +11,8 @@ from oc_trio.config.accounts import Account
 from oc_trio.config.document import Document
 from oc_trio.config.load import Loaded, build
 from oc_trio.ids import AccountId
-from oc_trio.runtime.http import is_wanted, open_faces, plan_callbacks, serve_public, warn_unreachable
+from oc_trio.runtime.callback_plan import plan_callbacks, warn_unreachable
+from oc_trio.runtime.http import is_wanted, open_faces, serve_public
 from oc_trio.telemetry.metrics import Metrics
 
 
@@ -41,6 +42,13 @@ def loaded(account: dict[str, Any] | None = None, gateway: dict[str, Any] | None
             "http://localhost:18789/api/channels/mattermost/command",
             "http://localhost:18789",
             id="a wildcard is no host",
+        ),
+        pytest.param(
+            {},
+            {"customBindHost": "::1"},
+            "http://[::1]:18789/api/channels/mattermost/command",
+            "http://[::1]:18789",
+            id="IPv6 in brackets",
         ),
         pytest.param(
             {

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oc_trio.agent.port import Message, Role, ToolCall
+from oc_trio.core.turn_events import ToolStatus
 from oc_trio.runtime import transcript
 
 words = st.text(max_size=40)
@@ -17,6 +18,8 @@ messages = st.builds(
     words,
     tool_calls=st.lists(calls, max_size=2).map(tuple),
     tool_call_id=words,
+    status=st.sampled_from(ToolStatus),
+    detail=words,
 )
 
 

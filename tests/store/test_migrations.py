@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from oc_trio.errors import StoreError
+from oc_trio.errors import StoreError, StoreUnusable
 from oc_trio.store.migrations import MIGRATIONS, migrate, require_current, schema_version
 from oc_trio.store.sqlite import SqliteDriver
 from oc_trio.store.store import open_store
@@ -55,7 +55,7 @@ async def test_a_newer_journal_is_refused(location: Location) -> None:
         with pytest.raises(StoreError, match="newer release"):
             await require_current(engine)
 
-    with pytest.raises(StoreError, match=f"schema 99, this oc_trio knows {len(MIGRATIONS)}"):
+    with pytest.raises(StoreUnusable, match=f"schema 99, this oc_trio knows {len(MIGRATIONS)}"):
         async with open_store(location):
             pytest.fail("opened a newer journal")
 

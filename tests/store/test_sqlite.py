@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from oc_trio.errors import StoreError
+from oc_trio.errors import StoreError, StoreUnusable
 from oc_trio.store.sqlite import SqliteDriver
 from oc_trio.store.store import open_store
 from tests.store.rows import ACCOUNT, admission
@@ -62,7 +62,7 @@ async def test_damage_is_found(tmp_path: Path) -> None:
         assert (await store.stats()).size > 0
     path.write_bytes(b"not a database at all" * 1000)
 
-    with pytest.raises(StoreError, match="not a database") as caught:
+    with pytest.raises(StoreUnusable, match="not a database") as caught:
         async with open_store(path):
             pytest.fail("opened a damaged file")
     assert str(path) in str(caught.value)
@@ -118,5 +118,5 @@ async def test_a_copy_that_can_not_be_made_is_named(tmp_path: Path) -> None:
     """A backup into a place that isn't a directory says so."""
     (tmp_path / "file").write_text("in the way")
     async with open_store(tmp_path / "journal") as store:
-        with pytest.raises(StoreError, match=r"can't make .*file/copy"):
+        with pytest.raises(StoreError, match=r"there is no folder .*/file to copy to"):
             await store.backup(tmp_path / "file" / "copy")

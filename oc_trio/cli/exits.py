@@ -1,0 +1,11 @@
+"""Exit codes of all commands, by sysexits.h where it has a name for the case. A service manager acts on them."""
+
+EX_FAILED = 1
+EX_PARTIAL = 3  # a part of what was asked is done
+EX_DATAERR = 65  # the journal is damaged, or of a newer release
+EX_UNAVAILABLE = 69  # a server, or the gateway, can't be reached
+EX_TEMPFAIL = 75  # the journal is in use, or can't be opened now
+EX_NOPERM = 77  # the server refuses the token, or the system this user
+EX_CONFIG = 78
+# As shells tell of a Ctrl-C.
+EX_INTERRUPTED = 130
