@@ -6,6 +6,8 @@ we look before writing again.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import trio
@@ -68,14 +70,20 @@ async def create_post_surely(
     random: Callable[[], float],
     lane: Lane = Lane.CREATE,
     in_doubt: bool = False,
+    alone: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
 ) -> Post:
-    """The post of `new.pending_post_id`, created now or found. `in_doubt`: an earlier process may have sent it.
+    """The post of `new.pending_post_id`, created now or found. `in_doubt`: an earlier process may have sent it. Each
+    create is sent within `alone()`.
 
     Raises MattermostRejected, or MattermostUnavailable after PATIENCE_SECONDS; `ambiguous` then says it may be there.
     """
-    attempt = _Attempt(api, marked(new), bot_id, random, lane)
+    attempt = _Attempt(api, marked(new), bot_id, random, lane, alone)
     if in_doubt:
-        found = await attempt.look()
+        try:
+            found = await attempt.look()
+        except MattermostUnavailable as failure:
+            # Whether an earlier try was applied is as unknown as before.
+            raise _as(failure, str(failure), ambiguous=True) from failure
         if found is not None:
             return found
     return await attempt.run()
@@ -88,6 +96,7 @@ class _Attempt:
     bot_id: UserId
     random: Callable[[], float]
     lane: Lane
+    alone: Callable[[], AbstractAsyncContextManager[None]]
     # When the first try began whose outcome we don't know: the server's 30 s run from there at the earliest.
     doubt_since: float | None = None
     tries: int = 0
@@ -97,7 +106,9 @@ class _Attempt:
         while True:
             began = trio.current_time()
             try:
-                return await self.api.posts.create(self.new, lane=self.lane)
+                async with self.alone():
+                    began = trio.current_time()
+                    return await self.api.posts.create(self.new, lane=self.lane)
             except MattermostUnavailable as exc:
                 if exc.code == WAS_DELETED:
                     raise MattermostRejected(str(exc), status=exc.status or 500, code=exc.code) from exc
@@ -139,13 +150,12 @@ class _Attempt:
         return max(whole * (0.5 + self.random()), failure.retry_after or 0.0)
 
     def _gave_up(self, failure: MattermostUnavailable) -> MattermostUnavailable:
-        return MattermostUnavailable(
-            f"gave up after {self.tries} tries: {failure}",
-            status=failure.status,
-            code=failure.code,
-            retry_after=failure.retry_after,
-            ambiguous=self.doubt_since is not None,
-        )
+        return _as(failure, f"gave up after {self.tries} tries: {failure}", ambiguous=self.doubt_since is not None)
+
+
+def _as(failure: MattermostUnavailable, message: str, *, ambiguous: bool) -> MattermostUnavailable:
+    status, code, wait = failure.status, failure.code, failure.retry_after
+    return MattermostUnavailable(message, status=status, code=code, retry_after=wait, ambiguous=ambiguous)
 
 
 @define(eq=False)
@@ -158,8 +168,10 @@ class Sender:
     _locks: KeyedLocks = field(init=False, factory=KeyedLocks)
 
     async def create(self, new: NewPost, *, lane: Lane = Lane.CREATE, in_doubt: bool = False) -> Post:
-        """See `create_post_surely`. Posts of one thread, or of a channel's top level, go in order of arrival."""
-        async with self._locks.hold((new.channel_id, new.root_id)):
-            return await create_post_surely(
-                self.api, new, bot_id=self.bot_id, random=self.random, lane=lane, in_doubt=in_doubt
-            )
+        """See `create_post_surely`. Posts of one thread, or of a channel's top level, go in order of arrival; one that
+        has to be tried again lets the others pass meanwhile.
+        """
+        alone = partial(self._locks.hold, (new.channel_id, new.root_id))
+        return await create_post_surely(
+            self.api, new, bot_id=self.bot_id, random=self.random, lane=lane, in_doubt=in_doubt, alone=alone
+        )

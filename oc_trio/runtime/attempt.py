@@ -230,7 +230,7 @@ class Attempt:
         await self.kit.delivery.edit_draft(post_id, text)
 
     async def _post_block(self, number: int, text: str) -> PostId:
-        post_id = await self.kit.delivery.post_until_done(self.draft_letter(number, text, OutboxKind.MESSAGE))
+        post_id = await self.kit.delivery.post_unless_failing(self.draft_letter(number, text, OutboxKind.MESSAGE))
         await self._drafted(post_id)
         await self._drafted(None)
         return post_id

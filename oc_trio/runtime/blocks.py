@@ -72,9 +72,12 @@ class BlockWriter:
         return ""
 
     async def finish(self) -> None:
-        """The agent says no more: what is under way is finished, the rest is the final's. `run` has ended."""
-        while self._parts and not self._is_refused:
-            await self._send_on()
+        """The agent says no more: what is under way is finished, the rest is the final's. `run` has ended.
+
+        Without a bound: one that is shorter than the patience with a post that the server fails at would never come to
+        its end. Who is cancelled here goes on after the restart.
+        """
+        await self._send_parts()
 
     def show(self, view: DraftView) -> None:
         """`view` is the newest. Never waits."""
@@ -142,16 +145,20 @@ class BlockWriter:
         """Begun is finished: half a block that is out and said again by the final would read badly."""
         await trio.lowlevel.checkpoint_if_cancelled()
         with trio.move_on_after(WRITE_SECONDS, shield=True):
-            try:
-                while self._parts:
-                    self.posts.append(await self._write(self._parts[0]))
-                    self.number += 1
-                    del self._parts[0]
-            except MattermostRejected as refusal:
-                self._is_refused = True
-                log.info("a block was refused; the answer goes out whole", problem=str(refusal))
-                return
-        if not self._parts:
+            await self._send_parts()
+
+    async def _send_parts(self) -> None:
+        if not self._parts or self._is_refused:
+            return
+        try:
+            while self._parts:
+                self.posts.append(await self._write(self._parts[0]))
+                self.number += 1
+                del self._parts[0]
+        except MattermostRejected as refusal:
+            self._is_refused = True
+            log.info("a block was refused; the answer goes out whole", problem=str(refusal))
+        else:
             self._whole = len(self.posts)
             self.published += [convert_tables(block, self._reply.tables) for block in self._blocks]
 

@@ -21,6 +21,7 @@ from oc_trio.runtime.inbox import SKEW_MS, Inbox
 from oc_trio.runtime.kit import AccountKit
 from oc_trio.runtime.letters import Letter
 from oc_trio.runtime.slots import TaskSlot
+from oc_trio.runtime.stand_ins import send_or_say
 from oc_trio.telemetry.log import get_logger
 
 # With polling there are no events at all, and a short interval is no reason to read every question each time.
@@ -175,6 +176,6 @@ class CatchUp:
 
     async def _say(self, letter: Letter) -> None:
         try:
-            await self.kit.delivery.post_until_done(letter)
+            await send_or_say(self.kit.delivery, letter)
         except MattermostRejected as refusal:
             log.info("could not say so in the channel", channel=letter.channel_id, problem=str(refusal))

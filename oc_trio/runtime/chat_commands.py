@@ -26,7 +26,7 @@ from oc_trio.core.chat_commands import (
     StopTurn,
 )
 from oc_trio.core.inbound import InboundMessage
-from oc_trio.core.obligations import Obligation, OutboxKind, delivered
+from oc_trio.core.obligations import Obligation, OutboxKind
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import OutboxId, SessionKey
 from oc_trio.runtime.agents import SessionSettings
@@ -35,6 +35,7 @@ from oc_trio.runtime.dispatch import Dispatcher
 from oc_trio.runtime.finale import not_delivered
 from oc_trio.runtime.kit import AccountKit
 from oc_trio.runtime.letters import Letter
+from oc_trio.runtime.stand_ins import ANSWER, send_or_say
 from oc_trio.telemetry.log import get_logger
 
 log = get_logger(part="commands")
@@ -51,6 +52,11 @@ _ABOUT = {
     "verbose": "show tool activity",
     "queue": "what happens to messages sent during an answer",
 }
+
+
+def reply_id(obligation: Obligation) -> OutboxId:
+    """The name of the post that answers a command."""
+    return OutboxId(f"{obligation.id}.c")
 
 
 @frozen
@@ -99,7 +105,7 @@ class CommandDesk:
     async def _carry_out(self, errand: _Errand) -> None:
         kit, obligation, message = self.kit, errand.obligation, errand.message
         letter = Letter(
-            id=OutboxId(f"{obligation.id}.c"),
+            id=reply_id(obligation),
             channel_id=message.channel_id,
             message="",
             kind=OutboxKind.NOTICE,
@@ -117,8 +123,7 @@ class CommandDesk:
                 letter = evolve(letter, message=text)
                 await kit.delivery.queue([letter])
         try:
-            post_id = await kit.delivery.post_until_done(letter)
-            outcome = delivered(post_id)
+            outcome = (await send_or_say(kit.delivery, letter, ANSWER)).outcome
         except MattermostRejected as refusal:
             outcome = not_delivered(refusal)
         await kit.store.obligations.close([obligation.id], outcome, kit.env.now_ms())

@@ -82,7 +82,7 @@ def chat_tools(desk: QuestionDesk, buttons: ButtonMaker, place: Place, *, second
             props=buttons.props(place.channel_id, shown.rows),
         )
         try:
-            await kit.delivery.post_until_done(letter)
+            await kit.delivery.post_unless_failing(letter)
         except MattermostError as problem:
             raise ToolFailed(f"The message could not be posted: {problem}") from None
         return "Posted."

@@ -18,7 +18,7 @@ from oc_trio.errors import MattermostRejected, MattermostUnavailable, PayloadErr
 from oc_trio.ids import AccountId, ChannelId, OutboxId, PostId, UserId
 from oc_trio.mattermost.sender import WAS_DELETED, marker
 from oc_trio.runtime.env import Env
-from oc_trio.runtime.letters import Letter, post_of, post_of_row, row_of
+from oc_trio.runtime.letters import Letter, letter_of, post_of, refusal_of, row_of
 from oc_trio.runtime.tries import Tries
 from oc_trio.store.store import Store
 from oc_trio.telemetry.log import get_logger
@@ -77,6 +77,12 @@ class Delivery:
                 tries.failed(problem)
                 await tries.pause(problem)
 
+    async def post_unless_failing(self, letter: Letter) -> PostId:
+        """As `post_until_done`, for a post that another can take the place of: one that the server fails at is given
+        up. Raises MattermostRejected.
+        """
+        return await self._unless_failing(letter, await self._row(letter))
+
     async def edit_draft(self, post_id: PostId, message: str) -> None:
         """Show a draft's newest text, once: the next edit makes good for a failed one."""
         try:
@@ -100,17 +106,11 @@ class Delivery:
                 log.warning("a stale preview may remain", account=self.account, post=post_id, problem=str(refusal))
 
     async def resume(self, row: OutboxRow) -> PostId | None:
-        """Finish a row that an earlier run left queued or in flight; None if the server refuses it for good."""
-        tries = self.tries(row.id)
-        while True:
-            try:
-                return await self._send(row, post_of_row(row))
-            except MattermostRejected:
-                return None
-            except MattermostUnavailable as problem:
-                tries.failed(problem)
-                await tries.pause(problem)
-                row = await self.store.outbox.get(row.id) or row
+        """Finish a row that nobody waits for any more; None if the server refuses it, or keeps failing at it."""
+        try:
+            return await self._unless_failing(letter_of(row), row)
+        except MattermostRejected:
+            return None
 
     async def withdraw(self, letter: OutboxId) -> None:
         """Undo a post that is not wanted any more: never sent it is dropped, perhaps sent it is found and removed."""
@@ -148,15 +148,17 @@ class Delivery:
     async def receipt(self, post: Post) -> bool:
         """A post of ours that the server showed us: it stands, whatever became of the request's answer.
 
-        False for a twin: another post stands for the same letter. A request that was held up for longer than the
-        server remembers its key makes one, and nobody can prevent that. Live events carry the pending id; over REST
-        there is only the marker.
+        False for a twin: another post stands for the same letter, or it was given up. A request that was held up for
+        longer than the server remembers its key makes one, and nobody can prevent that. Live events carry the pending
+        id; over REST there is only the marker.
         """
         key = post.pending_post_id
         if not key:
             row = await self.store.outbox.get(OutboxId(marker(post.props)))
             key = row.pending_post_id if row is not None and row.account == self.account else ""
         row = await self.store.outbox.receipt(self.account, key, post.id, self.env.now_ms()) if key else None
+        if row is not None and row.state is OutboxState.DEAD:
+            return WAS_DELETED in row.error
         return row is None or row.post_id in (None, post.id)
 
     async def _row(self, letter: Letter) -> OutboxRow:
@@ -166,12 +168,29 @@ class Delivery:
             await self.store.outbox.put([row])
         return row
 
+    async def _unless_failing(self, letter: Letter, row: OutboxRow) -> PostId:
+        tries = self.tries(letter.id)
+        while True:
+            try:
+                return await self._send(row, post_of(letter, row))
+            except MattermostUnavailable as failure:
+                problem = failure
+            tries.failed(problem)
+            # One try is two minutes of requests, and where it ends without a doubt the post is not there.
+            if tries.faults and not problem.ambiguous:
+                why = await self.give_up(letter.id, str(problem))
+                standing = await self.standing(letter.id)
+                if standing is None:
+                    raise MattermostRejected(why, status=500, code=problem.code)
+                return standing
+            await tries.pause(problem)
+            row = await self._row(letter)
+
     async def _send(self, row: OutboxRow, new: NewPost) -> PostId:
         if row.state is OutboxState.CONFIRMED and row.post_id is not None:
             return row.post_id
         if row.state is OutboxState.DEAD:
-            # The row keeps the server's words, its error id among them: somebody's deletion stays no failure.
-            raise MattermostRejected(row.error, status=403, code=WAS_DELETED if WAS_DELETED in row.error else "")
+            raise refusal_of(row)
         if not new.channel_id:
             new = evolve(new, channel_id=await self._address(row))
         lane = Lane.CREATE if row.kind is OutboxKind.DRAFT else Lane.FINAL
@@ -233,17 +252,22 @@ class Delivery:
         raise problem
 
     async def _move(self, row: OutboxId, moving: Awaitable[bool]) -> PostId | None:
-        """Make the move. Our own event may confirm the row at any await: then the post's id, and nothing is moved."""
+        """Make the move. Our own event may confirm the row at any await: then the post's id, and nothing is moved.
+
+        Raises MattermostRejected where somebody else has given the letter up meanwhile.
+        """
         try:
             await moving
         except StoreError as problem:
             refused = problem
         else:
             return None
-        standing = await self.standing(row)
-        if standing is None:
+        found = await self.store.outbox.get(row)
+        if found is not None and found.state is OutboxState.DEAD:
+            raise refusal_of(found)
+        if found is None or found.post_id is None:
             raise refused
-        return standing
+        return found.post_id
 
     async def _until_done(self, what: PostId, write: Callable[[], Awaitable[object]]) -> None:
         tries = self.tries(what)

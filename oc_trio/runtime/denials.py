@@ -20,6 +20,7 @@ from oc_trio.errors import MattermostRejected
 from oc_trio.ids import OutboxId
 from oc_trio.runtime.kit import AccountKit
 from oc_trio.runtime.letters import Letter
+from oc_trio.runtime.stand_ins import send_or_say
 from oc_trio.store.pairing import RequestState
 from oc_trio.telemetry.log import get_logger
 
@@ -79,6 +80,6 @@ class Denials:
 
     async def _send(self, letter: Letter) -> None:
         try:
-            await self.kit.delivery.post_until_done(letter)
+            await send_or_say(self.kit.delivery, letter)
         except MattermostRejected as refusal:
             log.warning("could not tell a refused person", account=self.kit.account, problem=str(refusal))

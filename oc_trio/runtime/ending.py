@@ -99,6 +99,8 @@ class Ending:
             await kit.delivery.delete_quietly(PostId(stale))
         if finale.edit and finale.edit in outcome.posts:
             await kit.late.settled(PostId(finale.edit), finale.texts[0])
+        elif finale.edit and outcome.state is ObligationState.FAILED:
+            await self._goes_on_no_more(PostId(finale.edit))
         if finale.state is ObligationState.CANCELLED and not finale.said:
             # A question that was taken back before a word was said is none any more: the next turn must not answer it.
             await kit.store.transcripts.drop_turn(turn.id)
@@ -131,7 +133,8 @@ class Ending:
         if not state.unsure or state.post_id is not None or state.phase not in (Phase.NONE, Phase.LOST):
             return
         try:
-            post_id = await self.kit.delivery.post_until_done(
+            # One that the server fails at is not waited for: the answer goes out fresh.
+            post_id = await self.kit.delivery.post_unless_failing(
                 self.attempt.draft_letter(writer.number, state.wanted or "…")
             )
         except MattermostRejected:
@@ -147,6 +150,15 @@ class Ending:
             for row in await kit.store.outbox.of_turn(turn.id):
                 if row.state is OutboxState.QUEUED and row.id.startswith(f"{turn.id}.d"):
                     await kit.store.outbox.dead(row.id, "its turn has ended", kit.env.now_ms())
+
+    async def _goes_on_no_more(self, draft: PostId) -> None:
+        """A draft that stays although its answer is not taken must not promise that it will be continued."""
+        try:
+            message = (await self.kit.api.posts.get(draft)).message
+            if message.endswith(INTERRUPTED):
+                await self.kit.delivery.edit_until_done(draft, sealed_text(message, STOPPED))
+        except MattermostError as problem:
+            log.warning("a draft still says that it was interrupted", post=draft, problem=str(problem))
 
     async def _mark_interrupted(self, draft: PostId, text: str) -> None:
         try:

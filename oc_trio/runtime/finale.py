@@ -19,7 +19,7 @@ from oc_trio.ids import ChannelId, FileId, OutboxId, PostId, TurnId
 from oc_trio.mattermost.sender import WAS_DELETED
 from oc_trio.runtime.delivery import Delivery
 from oc_trio.runtime.letters import Letter
-from oc_trio.runtime.stand_ins import send_or_say
+from oc_trio.runtime.stand_ins import ANSWER, send_or_say
 
 MOST_FILES = 10  # Mattermost refuses an eleventh in one post
 _CHOOSE = "Please choose:"
@@ -126,7 +126,7 @@ async def perform(finale: Finale, address: Address, delivery: Delivery, earlier:
         if is_edited:
             posts.append(PostId(finale.edit))
         for letter in _letters(finale, address, is_edited=is_edited):
-            sent = await send_or_say(delivery, letter, _stand_in(address))
+            sent = await send_or_say(delivery, letter, ANSWER)
             posts.append(sent.post_id)
             if sent.problem:
                 # The preview stays here, too; what would follow makes no sense without this part.
@@ -180,17 +180,6 @@ def _letters(finale: Finale, address: Address, *, is_edited: bool) -> list[Lette
             for at, group in more
         ),
     ]
-
-
-def _stand_in(address: Address) -> Letter:
-    return Letter(
-        OutboxId(f"{address.turn}.u"),
-        address.channel_id,
-        "⚠️ The answer could not be posted here: the server does not take it. The log of the gateway says why.",
-        OutboxKind.NOTICE,
-        address.root_id,
-        address.turn,
-    )
 
 
 def _with_problems(texts: tuple[str, ...], problems: tuple[str, ...]) -> tuple[str, ...]:

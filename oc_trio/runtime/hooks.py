@@ -26,6 +26,7 @@ from oc_trio.runtime.agents import SessionSettings
 from oc_trio.runtime.buttons import ButtonMaker
 from oc_trio.runtime.front import ADMIT_SECONDS, Front, Visit
 from oc_trio.runtime.letters import Letter
+from oc_trio.runtime.stand_ins import send_or_say
 from oc_trio.runtime.visitors import Visitors
 from oc_trio.store.admission import CONTEXT, Admission
 from oc_trio.store.sessions import SessionRow
@@ -221,6 +222,6 @@ class LetterBox:
 
     async def _later(self, letter: Letter) -> None:
         try:
-            await self.front.kit.delivery.post_until_done(letter)
+            await send_or_say(self.front.kit.delivery, letter)
         except MattermostRejected as refusal:
             log.warning("a hook's message was refused", outbox=letter.id, problem=str(refusal))

@@ -8,9 +8,13 @@ from attrs import field, frozen
 
 from oc_trio.core.entities import NewPost
 from oc_trio.core.obligations import OutboxKind, OutboxRow
+from oc_trio.errors import MattermostRejected
 from oc_trio.ids import AccountId, ChannelId, FileId, OutboxId, TurnId, UserId
+from oc_trio.mattermost.sender import WAS_DELETED
 
 MARKER = "oc_trio"
+# The status of a refusal that is told again; whether it was about the post or about us, nobody knows any more.
+TOLD_BEFORE = 0
 
 
 @frozen
@@ -53,18 +57,27 @@ def row_of(letter: Letter, account: AccountId, bot_id: UserId, now: int) -> Outb
 
 def post_of(letter: Letter, row: OutboxRow) -> NewPost:
     """What is to be sent for a letter whose row it is: the text may have grown since (a draft), the key stays."""
-    props, where = json.loads(row.body)["props"], letter.channel_id or ChannelId(row.channel_id)
+    props, where = json.loads(row.body).get("props", {}), letter.channel_id or ChannelId(row.channel_id)
     return NewPost(where, letter.message, letter.root_id, row.pending_post_id, props, letter.file_ids)
 
 
-def post_of_row(row: OutboxRow) -> NewPost:
-    """What is to be sent for a row whose letter is not at hand any more."""
+def refusal_of(row: OutboxRow) -> MattermostRejected:
+    """Why a letter is dead. The row keeps the server's words, its error id among them: a deletion stays no failure."""
+    return MattermostRejected(row.error, status=TOLD_BEFORE, code=WAS_DELETED if WAS_DELETED in row.error else "")
+
+
+def letter_of(row: OutboxRow) -> Letter:
+    """The letter of a row whose sender is not there any more."""
     body = json.loads(row.body)
-    return NewPost(
-        ChannelId(row.channel_id),
-        body["message"],
-        row.root_id,
-        row.pending_post_id,
-        body.get("props", {}),
-        tuple(FileId(file_id) for file_id in body.get("file_ids", ())),
+    return Letter(
+        id=row.id,
+        channel_id=ChannelId(row.channel_id),
+        message=body["message"],
+        kind=row.kind,
+        root_id=row.root_id,
+        turn=row.turn,
+        seq=row.seq,
+        props=body.get("props", {}),
+        file_ids=tuple(FileId(file_id) for file_id in body.get("file_ids", ())),
+        to_user=row.to_user,
     )

@@ -13,13 +13,15 @@ from oc_trio.core.chat_commands import ChatCommand, ChooseModel, ListModels
 from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.interactions import Click, ephemeral_reply
 from oc_trio.core.model_picker import Chosen, Denied, Model, Picker, View, parse_model
-from oc_trio.core.obligations import Obligation, OutboxKind, Source, delivered
+from oc_trio.core.obligations import Obligation, OutboxKind, Source
 from oc_trio.errors import MattermostRejected
-from oc_trio.ids import ChannelId, OutboxId, SessionKey
+from oc_trio.ids import ChannelId, SessionKey
 from oc_trio.runtime.buttons import ButtonMaker
+from oc_trio.runtime.chat_commands import reply_id
 from oc_trio.runtime.finale import not_delivered
 from oc_trio.runtime.front import Front, Visit, once
 from oc_trio.runtime.letters import Letter
+from oc_trio.runtime.stand_ins import ANSWER, send_or_say
 from oc_trio.telemetry.log import get_logger
 
 log = get_logger(part="models")
@@ -53,7 +55,7 @@ class ModelDesk:
     async def _open(self, obligation: Obligation, message: InboundMessage, view: View) -> None:
         kit = self.front.kit
         letter = Letter(
-            id=OutboxId(f"{obligation.id}.c"),
+            id=reply_id(obligation),
             channel_id=message.channel_id,
             message=view.text,
             kind=OutboxKind.NOTICE,
@@ -61,7 +63,7 @@ class ModelDesk:
             props=self._props(message.channel_id, view),
         )
         try:
-            outcome = delivered(await kit.delivery.post_until_done(letter))
+            outcome = (await send_or_say(kit.delivery, letter, ANSWER)).outcome
         except MattermostRejected as refusal:
             outcome = not_delivered(refusal)
         await kit.store.obligations.close([obligation.id], outcome, kit.env.now_ms())

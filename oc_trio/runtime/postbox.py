@@ -15,6 +15,7 @@ from oc_trio.ids import OutboxId, PostId
 from oc_trio.runtime.delivery import Delivery
 from oc_trio.runtime.letters import Letter
 from oc_trio.runtime.outbound import Parcel
+from oc_trio.runtime.stand_ins import send_or_say
 
 # Beyond this something sends in a loop: the sender is told instead of the journal filled.
 MOST_UNDER_WAY = 200
@@ -65,9 +66,15 @@ class Postbox:
         try:
             for letter in letters:
                 try:
-                    journey.posts.append(await self.delivery.post_until_done(letter))
+                    sent = await send_or_say(self.delivery, letter)
                 except MattermostRejected as refusal:
                     journey.problems.append(str(refusal))
+                    continue
+                # A stand-in is no part of the message: who sent it learns why that part is missing.
+                if sent.problem:
+                    journey.problems.append(sent.problem)
+                else:
+                    journey.posts.append(sent.post_id)
         finally:
             self._under_way -= 1
             journey.done.set()

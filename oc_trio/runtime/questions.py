@@ -80,7 +80,7 @@ class QuestionDesk:
         post: PostId | None = None
         try:
             with trio.move_on_after(seconds):
-                post = await kit.delivery.post_until_done(self._letter(question, place))
+                post = await kit.delivery.post_unless_failing(self._letter(question, place))
                 await waiting.answered.wait()
         finally:
             del self._waiting[question.id]
@@ -179,7 +179,7 @@ class QuestionDesk:
             contexts["questiondialog"] = {questions.MARK: True, questions.QUESTION_ID: question.id, DIALOG: True}
         extra = {APPROVAL: True} if question.clicks_only else {}
         return Letter(
-            id=OutboxId(f"q.{question.id}"),
+            id=_name(question),
             channel_id=place.channel_id,
             message=question.text,
             kind=OutboxKind.MESSAGE,
@@ -193,14 +193,21 @@ class QuestionDesk:
         """Take the buttons away, unless the click's own reply did, and let no late click count."""
         if waiting.answer is None:
             await self._claim(waiting.question.id, "")
+        if post is None:
+            # Nobody waits for the answer: the next start must not ask.
+            await self.front.kit.delivery.withdraw(_name(waiting.question))
         if post is None or waiting.is_shown:
             return
         line = f"✓ **{waiting.answer.text[:80]}** answered by @{waiting.by}" if waiting.answer else f"_{EXPIRED}_"
-        props = {"attachments": [{"text": line}], MARKER: {"k": f"q.{waiting.question.id}"}}
+        props = {"attachments": [{"text": line}], MARKER: {"k": _name(waiting.question)}}
         try:
             await self.front.kit.api.posts.patch(post, props=props)
         except MattermostError as problem:
             log.info("a question keeps its buttons", post=post, problem=str(problem))
+
+
+def _name(question: Question) -> OutboxId:
+    return OutboxId(f"q.{question.id}")
 
 
 def _what(call: ToolCall) -> str:

@@ -4,24 +4,32 @@ Runs before anything new is taken in. What is still to be answered goes to its s
 a message that was deleted meanwhile is not answered.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence, Set
+from typing import TypeVar
 
 import trio
 from attrs import evolve, frozen
 
 from oc_trio.core.chat_commands import parse_command
 from oc_trio.core.obligations import Obligation, OutboxRow, cancelled, failed
-from oc_trio.ids import SessionKey, TurnId
+from oc_trio.errors import MattermostRejected
+from oc_trio.ids import OutboxId, SessionKey, TurnId
+from oc_trio.runtime.chat_commands import reply_id
 from oc_trio.runtime.cuts import Cut
 from oc_trio.runtime.inbox import Inbox
 from oc_trio.runtime.kit import AccountKit
+from oc_trio.runtime.letters import letter_of
 from oc_trio.runtime.queue import Job
 from oc_trio.runtime.second_look import changes, message_of
+from oc_trio.runtime.stand_ins import send_or_say, stood_in_for
 from oc_trio.runtime.turn import end_orphan
+from oc_trio.store.turns import Turn
 from oc_trio.telemetry.log import get_logger
 
 # Posts in flight are found or sent before anything new is said; what takes longer goes on beside it.
 SETTLE_SECONDS = 10.0
+
+T = TypeVar("T")
 
 log = get_logger(part="recovery")
 
@@ -37,7 +45,7 @@ class Recovery:
     async def run(self) -> None:
         kit = self.kit
         obligations = await self._still_wanted(await kit.store.obligations.open_for(kit.account))
-        await self._settle_rows(await self._open_turns())
+        await self._settle_rows(await self._open_turns(), {reply_id(each) for each in obligations})
         for obligation in obligations:
             await self._resubmit(obligation)
         if obligations:
@@ -45,27 +53,41 @@ class Recovery:
 
     async def _open_turns(self) -> frozenset[TurnId]:
         """The turns that go on. A crash between the end of the obligations and that of their turn leaves orphans."""
-        found = []
-        for turn in await self.kit.store.turns.unfinished(self.kit.account):
-            is_orphan = False
-            with trio.move_on_after(SETTLE_SECONDS):
-                is_orphan = await end_orphan(self.kit, turn, "nothing was owed any more")
-            if not is_orphan:
-                found.append(turn.id)
+        turns = await self.kit.store.turns.unfinished(self.kit.account)
+        found = {turn.id for turn in turns}
+
+        async def look(turn: Turn) -> None:
+            if await end_orphan(self.kit, turn, "nothing was owed any more"):
+                found.discard(turn.id)
+
+        await self._beside(look, turns)
         return frozenset(found)
 
-    async def _settle_rows(self, open_turns: frozenset[TurnId]) -> None:
-        """Rows of a turn that goes on are that turn's to finish; the others have nobody else."""
+    async def _settle_rows(self, open_turns: frozenset[TurnId], replies: Set[OutboxId]) -> None:
+        """Rows of a turn that goes on are that turn's to finish, replies to commands the desk's; others have nobody."""
         waiting: dict[tuple[str, str], list[OutboxRow]] = {}
         for row in await self.kit.store.outbox.unfinished(self.kit.account):
-            if row.turn not in open_turns:
+            if row.turn not in open_turns and not {row.id, stood_in_for(row.id)} & replies:
                 waiting.setdefault((row.channel_id or row.to_user, row.root_id), []).append(row)
-        settled = [trio.Event() for _ in waiting]
-        for rows, event in zip(waiting.values(), settled, strict=True):
-            self.nursery.start_soon(self._settle_in_order, rows, event)
-        with trio.move_on_after(SETTLE_SECONDS):
-            for event in settled:
-                await event.wait()
+        await self._beside(self._settle_in_order, waiting.values())
+
+    async def _beside(self, work: Callable[[T], Awaitable[None]], items: Iterable[T]) -> None:
+        """Work on all of them; returns when they are done, or after a while: what takes longer goes on."""
+        left, done = 0, trio.Event()
+
+        async def one(item: T) -> None:
+            nonlocal left
+            await work(item)
+            left -= 1
+            if not left:
+                done.set()
+
+        for item in items:
+            left += 1
+            self.nursery.start_soon(one, item)
+        if left:
+            with trio.move_on_after(SETTLE_SECONDS):
+                await done.wait()
 
     async def open_jobs(self, session: SessionKey) -> Sequence[Job]:
         """The unanswered messages of one conversation that the journal has; commands are the desk's to carry out."""
@@ -102,15 +124,20 @@ class Recovery:
         else:
             self.inbox.submit(obligation, message)
 
-    async def _settle_in_order(self, rows: Sequence[OutboxRow], settled: trio.Event) -> None:
+    async def _settle_in_order(self, rows: Sequence[OutboxRow]) -> None:
         """One conversation's: the parts of a long message stay in their order."""
         for row in rows:
             await self._settle(row)
-        settled.set()
 
     async def _settle(self, row: OutboxRow) -> None:
-        """A post of a turn that has ended is nobody's answer; any other is still to be delivered."""
+        """A post of a turn that has ended is nobody's answer; any other is still to be delivered, or stood in for."""
         if row.turn is not None:
             await self.kit.delivery.withdraw(row.id)
-        else:
-            await self.kit.delivery.resume(row)
+            return
+        letter = stood_in_for(row.id)
+        # Which of the two is to stand is decided as if nothing had come between.
+        row = (await self.kit.store.outbox.get(letter) if letter else None) or row
+        try:
+            await send_or_say(self.kit.delivery, letter_of(row))
+        except MattermostRejected as refusal:
+            log.warning("a message could not be posted", account=self.kit.account, outbox=row.id, problem=str(refusal))

@@ -23,6 +23,7 @@ from oc_trio.runtime.kit import AccountKit
 from oc_trio.runtime.letters import Letter
 from oc_trio.runtime.queue import Batch, Job
 from oc_trio.runtime.session import Running
+from oc_trio.runtime.stand_ins import send_or_say
 from oc_trio.store.turns import Turn
 from oc_trio.telemetry.log import get_logger
 
@@ -162,6 +163,6 @@ async def _say_crowded_out(kit: AccountKit, jobs: Sequence[Job]) -> Outcome:
         root_id=first.inbound.reply_root or first.inbound.root_id,
     )
     try:
-        return failed(CROWDED_OUT, await kit.delivery.post_until_done(letter))
+        return failed(CROWDED_OUT, (await send_or_say(kit.delivery, letter)).post_id)
     except MattermostRejected as refusal:
         return failed(f"{CROWDED_OUT}; the notice was refused: {refusal}")

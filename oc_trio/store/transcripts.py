@@ -29,8 +29,9 @@ def _append(
 
 def _load(tx: Tx, session: SessionKey, limit: int, without: str) -> tuple[str, ...]:
     rows = tx.all(
-        "SELECT entry FROM transcripts WHERE session = ? AND generation = ? AND turn <> ? ORDER BY serial DESC LIMIT ?",
-        *(session, generation_of(tx, session), without, limit),
+        "SELECT entry FROM transcripts WHERE session = ? AND generation = ? AND (? = '' OR turn <> ? AND turn NOT IN"
+        " (SELECT id FROM turns WHERE session = ? AND ended_at = 0)) ORDER BY serial DESC LIMIT ?",
+        *(session, generation_of(tx, session), without, without, session, limit),
     )
     return tuple(str(row[0]) for row in reversed(rows))
 
@@ -49,7 +50,10 @@ class Transcripts:
         await self._engine.run(lambda tx: _append(tx, session, turn, entries, at, afresh=True))
 
     async def load(self, session: SessionKey, limit: int, *, without: TurnId | None = None) -> tuple[str, ...]:
-        """The last `limit` entries of the current generation, oldest first; `without` leaves one turn's out."""
+        """The last `limit` entries of the current generation, oldest first; `without` a turn it is what was said
+        before that one: another turn that has not ended is left out too. Where accounts share an agent and a channel,
+        another account is answering that.
+        """
         return await self._engine.run(lambda tx: _load(tx, session, limit, without or ""))
 
     async def of_turn(self, turn: TurnId) -> tuple[str, ...]:

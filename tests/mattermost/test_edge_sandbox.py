@@ -14,7 +14,7 @@ from oc_trio.core.catchup import Watermark
 from oc_trio.core.connection import Link, Phase, ResumePoint
 from oc_trio.core.entities import Channel, NewPost
 from oc_trio.core.events import Event, Post, Posted
-from oc_trio.errors import MattermostRejected
+from oc_trio.errors import MattermostRejected, MattermostUnavailable
 from oc_trio.ids import ChannelId, ThreadRoot, UserId
 from oc_trio.mattermost.catchup import catch_up
 from oc_trio.mattermost.client import Api
@@ -284,6 +284,40 @@ async def test_replies_of_one_thread_are_written_one_by_one(autojump_clock: trio
             inner.start_soon(reply, number)
             await trio.testing.wait_all_tasks_blocked()
     assert town.texts() == ["question", *(f"part {number}" for number in range(5))]
+
+
+class ChokesOn(Faults):
+    """Fails for ever at one text."""
+
+    def __init__(self, poison: bytes) -> None:
+        self.poison = poison
+
+    async def before(self, request: SandboxRequest) -> SandboxResponse | None:
+        await trio.lowlevel.checkpoint()
+        if request.method == "POST" and self.poison in request.body:
+            return SandboxResponse.json({"id": "app.post.broken", "message": "no"}, 500)
+        return None
+
+
+async def test_a_post_that_fails_lets_others_pass(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    """One writer per thread is for requests; nobody waits for another's patience."""
+    async with a_town(nursery, ChokesOn(b"poison")) as town:
+        sender = Sender(town.api, UserId(town.bot.id), random.Random(3).random)
+        channel = ChannelId(town.square.id)
+
+        async def poisonous() -> None:
+            with pytest.raises(MattermostUnavailable):
+                await sender.create(NewPost(channel, "poison", pending_post_id="b:1"))
+
+        async with trio.open_nursery() as inner:
+            inner.start_soon(poisonous)
+            await trio.sleep(10)
+            began = trio.current_time()
+            await sender.create(NewPost(channel, "answer", pending_post_id="b:2"))
+            assert trio.current_time() - began < 1
+        assert town.texts() == ["answer"]
 
 
 async def test_files_go_both_ways(autojump_clock: trio.testing.MockClock, town: Town) -> None:

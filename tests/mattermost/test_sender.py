@@ -99,6 +99,13 @@ async def test_of_two_the_first_is_taken(autojump_clock: trio.testing.MockClock)
     assert await create(http, in_doubt=True) == "first"
 
 
+async def test_a_look_that_fails_tells_nothing(autojump_clock: trio.testing.MockClock) -> None:
+    """Whether the earlier try was applied is as unknown as before, whatever the server says of the look."""
+    with pytest.raises(MattermostUnavailable) as raised:
+        await create(FakeHttp({PAGE: error(500, "api.broken")}), in_doubt=True)
+    assert (raised.value.status, raised.value.ambiguous) == (500, True)
+
+
 async def test_in_a_thread_the_thread_is_looked_through(autojump_clock: trio.testing.MockClock) -> None:
     """A reply in doubt from an earlier run is found in its thread."""
     new = NewPost(ChannelId("chan"), "hello", root_id="root", pending_post_id="bot:k1")

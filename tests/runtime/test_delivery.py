@@ -442,6 +442,56 @@ async def test_a_body_without_props_can_be_sent(delivery: Delivery, server: Fake
     assert await delivery.resume(plain) == "post1"
 
 
+# posts that something else can take the place of
+
+
+@no_time
+async def test_a_post_that_the_server_fails_at_is_given_up(
+    delivery: Delivery, server: FakeServer, store: Store
+) -> None:
+    """An answer that tells nothing says nothing about the post; a clear failure at it does."""
+    server.plan = [DOWN, MattermostUnavailable("who knows", status=500, ambiguous=True), FAULT, None]
+    server.posts.clear()
+    with pytest.raises(MattermostRejected, match="internal error"):
+        await delivery.post_unless_failing(letter())
+    assert (await row(store)).state is OutboxState.DEAD
+    assert len(server.calls) == 3
+
+
+@no_time
+async def test_a_failing_post_whose_event_comes_nevertheless(delivery: Delivery, server: FakeServer) -> None:
+    """What stands is no failure."""
+    server.plan = [LOST]
+    with pytest.raises(MattermostUnavailable):
+        await delivery.post(letter())
+    server.plan = [FAULT]
+    server.hook = lambda _key: receipt(delivery, server)
+    assert await delivery.post_unless_failing(letter()) == "post1"
+
+
+@no_time
+async def test_a_post_that_comes_when_it_was_given_up(delivery: Delivery, server: FakeServer) -> None:
+    """A request that was held up brings it: something else stands in its place, so it is to be removed."""
+    server.plan = [LOST]
+    with pytest.raises(MattermostUnavailable):
+        await delivery.post(letter())
+    [post] = server.posts.values()
+    assert await delivery.give_up(OutboxId("turn.0"), "the server failed at it") == "the server failed at it"
+    assert not await delivery.receipt(post)
+
+
+@no_time
+async def test_a_letter_that_somebody_else_gives_up_meanwhile(delivery: Delivery, server: FakeServer) -> None:
+    """Whoever still sends it is told so, and nothing breaks."""
+
+    async def give_up(_key: str) -> None:
+        await delivery.give_up(OutboxId("turn.0"), "enough of it")
+
+    server.hook, server.plan = give_up, [FAULT]
+    with pytest.raises(MattermostRejected, match="enough of it"):
+        await delivery.post(letter())
+
+
 # to a person whose channel is not known yet
 
 

@@ -22,7 +22,7 @@ from oc_trio.telemetry.metrics import Metrics
 
 HERE = Address(TurnId("t"), ChannelId("c"), "root")
 DELIVERED, FAILED, CANCELLED = ObligationState.DELIVERED, ObligationState.FAILED, ObligationState.CANCELLED
-GONE = MattermostRejected("gone", status=403)
+GONE = MattermostRejected("gone", status=403, code="api.context.permissions.app_error")
 
 
 @define(eq=False)

@@ -26,6 +26,7 @@ from oc_trio.store.store import Store, open_store
 from oc_trio.telemetry.metrics import Metrics
 from tests.runtime.outbound_world import in_no_time
 
+NOT_POSTED = "⚠️ A message could not be posted here: the server does not take it. The log of the gateway says why."
 SQUARE = Channel(ChannelId("square"), ChannelType.OPEN, name="square")
 BOB = User(UserId("bob"), "bob")
 
@@ -120,12 +121,23 @@ async def test_pieces_go_out_in_order_after_all_are_durable() -> None:
 
 @in_no_time
 async def test_a_refused_piece_leaves_the_others() -> None:
-    """The refusal is told; its row is dead, the rest goes out."""
+    """The refusal is told to the sender and said in its place; its row is dead, the rest goes out."""
     async with an_office() as office:
         office.failures = [MattermostRejected("too long", status=400)]
         carried = await office.postbox.send(parcel("one", "two"), "a")
-        assert (carried.posts, carried.problems) == (("post1",), ("too long",))
+        assert (carried.posts, carried.problems) == (("post2",), ("too long",))
+        assert office.sent == [("square", NOT_POSTED), ("square", "two")]
         assert await office.state("a.0") is OutboxState.DEAD
+
+
+@in_no_time
+async def test_a_piece_that_the_server_fails_at_holds_nobody_for_ever() -> None:
+    """It is given up once something else is taken in its place."""
+    async with an_office() as office:
+        office.failures = [MattermostUnavailable("internal error", status=500)] * 5
+        carried = await office.postbox.send(parcel("one", "two"), "a")
+        assert (carried.posts, carried.problems) == (("post2",), ("internal error",))
+        assert office.sent == [("square", NOT_POSTED), ("square", "two")]
 
 
 @in_no_time

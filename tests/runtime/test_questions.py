@@ -10,8 +10,11 @@ from trio.testing import MockClock
 from oc_trio.agent.port import ToolCall
 from oc_trio.agent.toolbox import Verdict
 from oc_trio.core.questions import ANSWERED, SUBMITTED, Answer, Question
+from oc_trio.errors import MattermostRejected
 from oc_trio.ids import ChannelId, SessionKey
 from oc_trio.runtime.questions import GONE, Place
+from oc_trio.sandbox.exchange import SandboxRequest, SandboxResponse
+from oc_trio.sandbox.faults import Faults
 from tests.runtime.house import House, a_house
 
 COLOUR = Question("q1", "Which colour?", ("Red", "Blue"), free_text=False)
@@ -119,6 +122,28 @@ async def test_silence_ends_the_question(autojump_clock: MockClock) -> None:
         house.world.posts.live(post.id).props = before  # a client that still shows them
         assert await house.press(post.id, "Red") == {"ephemeral_text": ANSWERED}
         assert house.admitted == []
+
+
+class NoPosts(Faults):
+    """Fails at every post."""
+
+    async def before(self, request: SandboxRequest) -> SandboxResponse | None:
+        await trio.lowlevel.checkpoint()
+        is_post = request.method == "POST" and request.path.endswith("/posts")
+        return SandboxResponse.json({"id": "app.post.broken", "message": "no"}, 500) if is_post else None
+
+
+async def test_a_question_that_the_server_does_not_take(autojump_clock: MockClock) -> None:
+    """Whoever asks is told so, long before the deadline, and no later start asks in their stead."""
+    async with a_house().lived_in() as house:
+        house.world.faults = NoPosts()
+        began = trio.current_time()
+        with pytest.raises(MattermostRejected, match="gave up"):
+            await house.doors.questions.ask(COLOUR, place(house))
+        assert trio.current_time() - began < 200
+        house.world.faults = Faults()
+        assert await house.store.outbox.unfinished(house.front.kit.account) == ()
+        assert house.posts() == []
 
 
 async def test_an_answer_after_a_crash_is_a_message(autojump_clock: MockClock) -> None:

@@ -12,13 +12,14 @@ from attrs import evolve, frozen
 from oc_trio.core.obligations import OutboxRow, Source
 from oc_trio.core.preview import Create, Edit, Wrote, begun, wrote
 from oc_trio.errors import MattermostRejected, MattermostUnavailable, StoreError
-from oc_trio.ids import AccountId, PostId, TurnId
+from oc_trio.ids import AccountId, PostId, SessionKey, TurnId
 from oc_trio.runtime.catchup import CatchUp
 from oc_trio.runtime.previewer import WRITE_SECONDS, Previewer
 from oc_trio.runtime.queue import Job
 from oc_trio.store.admission import Admission, Admissions, Admitted
 from oc_trio.store.outbox import Outbox
 from oc_trio.store.store import Store, open_store
+from oc_trio.store.transcripts import Transcripts
 from oc_trio.store.turns import Turns
 from oc_trio.store.watermarks import Watermarks
 from tests.simulation.house import Parts, SmallSession, StoreOf
@@ -118,6 +119,35 @@ class Gullible(Admissions):
         return await super().admit(evolve(admission, trigger=f"{admission.trigger}:{admission.at}"))
 
 
+class OneForAll(Admissions):
+    """What one account has looked at, no other one needs to."""
+
+    async def admit(self, admission: Admission) -> Admitted:
+        seen = await self._engine.run(lambda tx: tx.one("SELECT 1 FROM seen WHERE trigger = ?", admission.trigger))
+        return Admitted(fresh=False) if seen else await super().admit(admission)
+
+
+class Indiscreet(Transcripts):
+    """Whoever shares a conversation is told what the other is just being asked."""
+
+    async def load(self, session: SessionKey, limit: int, *, without: TurnId | None = None) -> tuple[str, ...]:
+        own = await self.of_turn(without) if without else ()
+        return tuple(entry for entry in await super().load(session, limit) if entry not in own)
+
+
+@frozen
+class IndiscreetStore(StoreOf):
+    """A journal with `Indiscreet` transcripts."""
+
+    def __call__(self, _location: str | sqlite3.Connection) -> AbstractAsyncContextManager[Store]:
+        return self._open()
+
+    @asynccontextmanager
+    async def _open(self) -> AsyncIterator[Store]:
+        async with open_store(self.connection) as store:
+            yield evolve(store, transcripts=Indiscreet(store._engine))
+
+
 @frozen
 class OtherAdmissions(StoreOf):
     """A journal whose admissions are of a class of their own."""
@@ -202,6 +232,13 @@ class WatermarkFirstStore(OtherAdmissions):
 
 
 @frozen
+class OneForAllStore(OtherAdmissions):
+    """Its admissions are `OneForAll`."""
+
+    admissions: type[Admissions] = OneForAll
+
+
+@frozen
 class ShruggingStore(OtherAdmissions):
     """Its admissions are `Shrugging`."""
 
@@ -249,5 +286,7 @@ BROKEN: dict[str, Broken] = {
     "calls taken in twice": Broken(Parts(store=GullibleStore), ("http",)),
     "uploads forgotten": Broken(Parts(store=ForgetfulStore), ("files", "crash")),
     "journal errors ignored": Broken(Parts(store=ShruggingStore), ("disk", "people")),
+    "one account's messages taken for all": Broken(Parts(store=OneForAllStore), ("accounts",)),
+    "another account's question told": Broken(Parts(store=IndiscreetStore), ("accounts", "cancel")),
     "mailbox overflow dropped": Broken(Parts(session=Forgetful), ("people",)),
 }

@@ -143,5 +143,5 @@ class Callers:
         post = records.Post("", channel.id if channel else "", town.people[author].id if author else "", now_ms())
         question = Question(len(town.questions), post, place, author, "no", trio.current_time(), is_call=True)
         question.was_member = channel is None or town.bot.id in channel.members
-        town.questions.append(question)
+        town.note(question)
         return question

@@ -72,10 +72,11 @@ class Doer:
             case Ask():
                 self._ask(deed)
             case Stop():
-                town.command(deed.author, deed.place, "stop")
+                self._of(deed).command(deed.author, deed.place, "stop")
             case Command():
-                town.command(deed.author, deed.place, deed.text)
+                self._of(deed).command(deed.author, deed.place, deed.text)
             case Vandalise() | Kick() | Invite():
+                town = self._of(deed)
                 act = {Vandalise: town.vandalise, Kick: town.kick, Invite: town.invite}[type(deed)]
                 act(deed.place)
             case Edit() | Delete() | React():
@@ -113,8 +114,13 @@ class Doer:
         await trio.sleep(seconds)
         self.network.is_down = False
 
+    def _of(self, deed: Ask | Stop | Command | Vandalise | Kick | Invite) -> Town:
+        """The town as the bot sees it that is spoken to."""
+        twin = self.town.twin
+        return twin if twin is not None and deed.whom == twin.bot.username else self.town
+
     def _ask(self, deed: Ask) -> None:
-        town, rng = self.town, self.rng
+        town, rng = self._of(deed), self.rng
         for _ in range(deed.burst):
             thread: Question | None = None
             addressed: Addressed = "no" if deed.how == "chatter" else "yes"
@@ -124,7 +130,9 @@ class Doer:
                 thread = rng.choice(roots) if roots else None
                 if rng.random() < 0.3:
                     addressed = "perhaps"
-            town.ask(deed.author, deed.place, addressed, deed.words, thread, deed.files)
+            town.ask(
+                deed.author, deed.place, addressed, deed.words, thread, deed.files, is_for_both=deed.whom == "both"
+            )
 
     def _back(self, back: int) -> Question | None:
         asked = [question for question in self.town.questions if not (question.is_command or question.is_call)]

@@ -7,9 +7,10 @@ from typing import Any
 from attrs import field, frozen
 
 from oc_trio.core.final_plan import unsealed
+from oc_trio.ids import AccountId
 from oc_trio.sandbox import records
 from tests.simulation.files import NOTE
-from tests.simulation.house import House
+from tests.simulation.house import ACCOUNTS, House
 from tests.simulation.model import Model
 from tests.simulation.plan import Plan
 from tests.simulation.town import EPOCH_MS, Question, Town
@@ -40,27 +41,28 @@ class Owed:
 
 @frozen(eq=False)
 class Findings:
-    """What is left after a run."""
+    """What is left after a run, of one bot's."""
 
     town: Town
     model: Model
     house: House
     plan: Plan
+    calm_since: float = 0.0
     owed: dict[str, Owed] = field(init=False)
     posts: list[records.Post] = field(init=False)
     by_id: dict[str, records.Post] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         set_ = object.__setattr__
-        set_(self, "owed", {owed.trigger: owed for owed in _ledger(self.house)})
+        set_(self, "owed", {owed.trigger: owed for owed in _ledger(self.house, ACCOUNTS[self.town.bot.username])})
         set_(self, "posts", self.town.bot_posts())
         set_(self, "by_id", {post.id: post for post in self.posts})
 
 
-def _ledger(house: House) -> Iterator[Owed]:
+def _ledger(house: House, account: AccountId) -> Iterator[Owed]:
     rows: list[Any] = house.rows(
         "SELECT trigger, session, source, state, coalesce(turn, ''), outcome_posts, outcome_reason, admitted_at,"
-        " ended_at, serial FROM obligations ORDER BY serial"
+        f" ended_at, serial FROM obligations WHERE account = '{account}' ORDER BY serial"
     )
     for trigger, session, source, state, turn, posts, reason, admitted, ended, serial in rows:
         ids = tuple(re.findall(r"[a-z0-9]{26}", posts))

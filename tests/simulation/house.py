@@ -9,6 +9,7 @@ import sqlite3
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
 import httpx
 import trio
@@ -38,7 +39,8 @@ from tests.simulation.plan import Plan
 from tests.simulation.power import Disk, Power, PoweredConnection, PowerOff, open_disk
 from tests.simulation.town import now_ms
 
-ACCOUNT = AccountId("default")
+# By the bot's name.
+ACCOUNTS = {"helper": AccountId("default"), "second": AccountId("second")}
 # A context that trusts nobody is made in no time; nothing in a run speaks TLS.
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 _RESTART_SECONDS = 1.0
@@ -86,9 +88,12 @@ def configured(
     *,
     has_blocks: bool = False,
     has_calls: bool = False,
+    has_second_bot: bool = False,
+    has_one_agent: bool = False,
 ) -> Loaded:
+    """The configuration of a plan."""
     coalesce = {"minChars": 30, "maxChars": 200, "idleMs": 300}
-    values = {
+    values: dict[str, Any] = {
         "channels": {
             "mattermost": {
                 "baseUrl": "http://mm.test",
@@ -112,6 +117,15 @@ def configured(
         "models": {"providers": {"sim": {"api": "scripted", "models": ["one"]}}},
         "agents": {"defaults": {"model": "sim/one"}},
     }
+    if has_second_bot:
+        # The names of slash commands are the team's: one bot can have them.
+        second = {"botToken": "simulated-token-of-the-second", "commands": {"native": False}}
+        values["channels"]["mattermost"]["accounts"] = {"second": second}
+    if has_second_bot and not has_one_agent:
+        values["models"]["providers"]["sim"]["models"].append("two")
+        values["agents"]["entries"] = {"main": {}, "other": {"model": "sim/two"}}
+        match = {"channel": "mattermost", "accountId": "second"}
+        values["bindings"] = [{"agentId": "other", "match": match}]
     return build(Document(values), {})
 
 
@@ -126,8 +140,10 @@ class House:
     chronicle: Chronicle
     parts: Parts
     line: Line
+    second: Model | None = None
     down: float = 1.0
     incarnations: int = 0
+    live_since: float = 0.0
     is_closing: bool = False
     image: bytes | None = None
     gateway: Gateway | None = None
@@ -178,7 +194,8 @@ class House:
     def is_live(self) -> bool:
         if self.power is None or self.power.is_off:
             return False
-        return self.gateway is not None and self.gateway.health.account(ACCOUNT).is_live
+        names = [ACCOUNTS["helper"], *([ACCOUNTS["second"]] if self.second is not None else [])]
+        return self.gateway is not None and all(self.gateway.health.account(name).is_live for name in names)
 
     def rows(self, sql: str) -> list[tuple[object, ...]]:
         """A look into the journal from outside."""
@@ -209,14 +226,16 @@ class House:
             *(plan.queue, plan.reply_to, plan.mode, plan.throttle_ms, plan.drain_seconds),
             has_blocks=plan.has_blocks,
             has_calls=plan.has_calls,
+            has_second_bot=plan.has_second_bot,
+            has_one_agent=plan.has_one_agent,
         )
         gateway = self.gateway = Gateway(loaded, "", wiring, metrics=Metrics())
         gateway.port.skills = SKILLS if plan.has_calls else SkillBook()
         self.chronicle.tell("operator", f"starts gateway {number}")
         return gateway, power
 
-    def _agent(self, _spec: AgentSpec, _http: httpx.AsyncClient) -> Agent:
-        return self.model
+    def _agent(self, spec: AgentSpec, _http: httpx.AsyncClient) -> Agent:
+        return self.second if self.second is not None and spec.model == "two" else self.model
 
     async def _live(self, gateway: Gateway, power: Power, ended: trio.Event) -> None:
         power.on_cut.append(ended.set)
@@ -246,6 +265,7 @@ class House:
     async def _note_live(self, gateway: Gateway) -> None:
         await gateway.ready.wait()
         self.chronicle.tell("gateway", "is live")
+        self.live_since = trio.current_time()
         self.was_live.set()
 
     def _take_image(self) -> None:

@@ -7,7 +7,9 @@ from tests.simulation.climate import Climate
 
 @frozen
 class Ask:
-    """`how` is mention, direct, chatter or reply; `burst` so many at once, each with so many `files`."""
+    """`how` is mention, direct, chatter or reply; `burst` so many at once, each with so many `files`. `whom` is a bot's
+    name or "both".
+    """
 
     author: str
     place: str
@@ -15,12 +17,14 @@ class Ask:
     words: str
     burst: int = 1
     files: int = 0
+    whom: str = "helper"
 
 
 @frozen
 class Stop:
     author: str
     place: str
+    whom: str = "helper"
 
 
 @frozen
@@ -45,6 +49,7 @@ class Command:
     author: str
     place: str
     text: str
+    whom: str = "helper"
 
 
 @frozen
@@ -52,16 +57,19 @@ class Vandalise:
     """Somebody deletes the bot's newest post in a place."""
 
     place: str
+    whom: str = "helper"
 
 
 @frozen
 class Kick:
     place: str
+    whom: str = "helper"
 
 
 @frozen
 class Invite:
     place: str
+    whom: str = "helper"
 
 
 @frozen

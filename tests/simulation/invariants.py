@@ -10,6 +10,7 @@ from tests.simulation.called import buttons
 from tests.simulation.files import files
 from tests.simulation.findings import Findings, Owed, key_of, name_of, tokens_in
 from tests.simulation.intents import FreezeSockets, Weather
+from tests.simulation.poisoned import is_kept_preview, poisoned, stood_in
 from tests.simulation.town import Question
 from tests.simulation.wording import blocks, is_block_of_the_withdrawn, texts
 
@@ -23,7 +24,7 @@ NO_KEY = "a post carries no key"
 
 def examine(found: Findings) -> list[str]:
     """Every promise that was not kept, in words."""
-    checks = (_answered, _once, _keys, _drafts, texts, blocks, files, buttons, _order, _leftovers)
+    checks = (_answered, _once, _keys, _drafts, texts, blocks, files, buttons, _order, poisoned, _leftovers)
     return [problem for check in checks for problem in check(found)]
 
 
@@ -93,7 +94,7 @@ def _failed(found: Findings, question: Question, owed: Owed) -> Iterator[str]:
         yield f"{name_of(question)} failed and nobody was told: {owed.reason}"
     if not shown:
         return
-    gave_up = "several tries" in " ".join(post.message for post in shown)
+    gave_up = "several tries" in " ".join(post.message for post in shown) or stood_in(found, owed)
     if not gave_up and not any(token.startswith(f"q{question.number}v") for token in found.model.failed):
         yield f"{name_of(question)} failed although its model did not: {owed.reason}"
 
@@ -101,6 +102,9 @@ def _failed(found: Findings, question: Question, owed: Owed) -> Iterator[str]:
 def _may_be_cancelled(found: Findings, question: Question, owed: Owed) -> bool:
     if question.is_deleted or _kicked(found, question):
         return True
+    gone = [key_of(found.by_id[post]) for post in found.town.vandalised if post in found.by_id]
+    if owed.turn and any(key.startswith(f"{owed.turn}.") for key in gone):
+        return True  # deleted before its receipt reached us
     if found.plan.queue == "interrupt" and any(
         other.session == owed.session and other.serial > owed.serial for other in found.owed.values()
     ):
@@ -151,7 +155,7 @@ def _drafts(found: Findings) -> Iterator[str]:
             continue
         if post.message.endswith(INTERRUPTED):
             yield f"post {key_of(post)} still says that it was interrupted"
-        elif is_block_of_the_withdrawn(found, post):
+        elif is_block_of_the_withdrawn(found, post) or is_kept_preview(found, post):
             continue
         elif not post.message.endswith(STOPPED) and not _answers_the_withdrawn(found, post):
             yield f"a preview was left behind: {key_of(post)} {post.message[-60:]!r}"

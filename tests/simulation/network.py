@@ -17,6 +17,7 @@ from oc_trio.sandbox.stream_face import serve_websocket_stream
 from oc_trio.sandbox.world import World
 from tests.simulation.chronicle import Chronicle
 from tests.simulation.climate import FAIR, Climate
+from tests.simulation.poison import Poison
 from tests.simulation.power import Power, PoweredStream
 
 Pipe = trio.StapledStream[MemorySendStream, MemoryReceiveStream]
@@ -50,17 +51,22 @@ class _Trip:
 
 @define(eq=False)
 class Network:
-    """`is_down` refuses everything (the server is being restarted); `waiting` counts requests without an answer."""
+    """`is_down` refuses everything (the server is being restarted); `waiting` counts requests without an answer.
+
+    `refused` are the texts that `poison` was found in.
+    """
 
     world: World
     rng: random.Random
     chronicle: Chronicle
     nursery: trio.Nursery
     climate: Climate = FAIR
+    poison: Poison | None = None
     is_down: bool = False
     waiting: int = 0
     trips: list[_Trip] = field(factory=list)
     sockets: list[Pipe] = field(factory=list)
+    refused: set[str] = field(factory=set)
     _inner: SandboxTransport = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -171,6 +177,7 @@ class Network:
                 trip.done.set()
                 return
             answer = self._refusal(trip.mishap)
+            answer = answer or self._poisoned(request)
             if answer is None:
                 answer = self._lagging(trip, await self._inner.handle_async_request(request))
             self._note(trip, request, answer.status_code)
@@ -191,9 +198,9 @@ class Network:
     def _note(self, trip: _Trip, request: httpx.Request, status: int) -> None:
         what = trip.what
         if request.method != "GET" and what.startswith(("POST /posts", "PUT /posts", "DELETE /posts")):
-            self.chronicle.tell("helper", f"{what}: {status}{_said(request)}{_but(trip.mishap)}")
+            self.chronicle.tell(_who(request), f"{what}: {status}{_said(request)}{_but(trip.mishap)}")
         else:
-            self.chronicle.detail("helper", f"{what}: {status}{_but(trip.mishap)}")
+            self.chronicle.detail(_who(request), f"{what}: {status}{_but(trip.mishap)}")
 
     def _refusal(self, mishap: str) -> httpx.Response | None:
         match mishap:
@@ -208,6 +215,14 @@ class Network:
                 return httpx.Response(500, json=_STILL_SAVING)
             case _:
                 return None
+
+    def _poisoned(self, request: httpx.Request) -> httpx.Response | None:
+        """The refusal of a text that is never taken, which is remembered."""
+        text = self.poison.text_in(request) if self.poison is not None else ""
+        if self.poison is None or not text:
+            return None
+        self.refused.add(text)
+        return self.poison.refusal()
 
     def _lagging(self, trip: _Trip, answer: httpx.Response) -> httpx.Response:
         """Lists come from a replica that lags behind: the newest posts are not in them yet."""
@@ -242,6 +257,11 @@ class OpenSim:
 
     async def __call__(self, host: str, port: int, tls: ssl.SSLContext | None) -> trio.abc.Stream:
         return await self.network.open_stream(self.power)
+
+
+def _who(request: httpx.Request) -> str:
+    """The bot's name is the end of its token."""
+    return request.headers.get("Authorization", "").rpartition("-")[2] or "somebody"
 
 
 def _said(request: httpx.Request) -> str:

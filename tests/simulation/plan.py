@@ -27,6 +27,7 @@ from tests.simulation.intents import (
     Vandalise,
     Weather,
 )
+from tests.simulation.poison import Poison, drawn_poison
 
 _REST = (
     "slow",
@@ -62,16 +63,20 @@ class Plan:
     has_bad_disk: bool = False
     has_files: bool = False
     has_calls: bool = False
+    poison: Poison | None = None
+    has_second_bot: bool = False
+    has_one_agent: bool = False
 
 
 # Kinds that came later are drawn from a source of their own: a seed that draws none of them runs as it did before.
 _LATER = ("blocks", "disk")
 # Each of these even has its own, so that the next one changes nothing for the others.
-_LATEST = ("files", "http")
+_LATEST = ("files", "http", "poison", "accounts")
 _OLD = ("crash", "drain", "socket", "rest", "frames", "server", "people", "kick", "lag", "blackout", "cancel")
 KINDS = (*_OLD, *_LATER, *_LATEST)
 # The two that take long are rare.
-_LIKELY = {"blackout": 0.08, "cancel": 0.15, "blocks": 0.25, "disk": 0.15, "files": 0.12, "http": 0.12}
+_LIKELY = {"blackout": 0.08, "cancel": 0.15, "blocks": 0.25, "disk": 0.15}
+_LIKELY |= {"files": 0.12, "http": 0.12, "poison": 0.1, "accounts": 0.1}
 
 
 def plan(seed: int, kinds: tuple[str, ...] | None = None) -> Plan:
@@ -108,9 +113,10 @@ def plan(seed: int, kinds: tuple[str, ...] | None = None) -> Plan:
         is_stormy=bool({"rest", "frames", "lag"} & set(kinds)),
     )
     drawn = _with_more(drawn, more, kinds)
-    if "files" in kinds:
-        drawn = _with_files(drawn, random.Random(f"plan files {seed}"))
-    return _with_calls(drawn, random.Random(f"plan http {seed}")) if "http" in kinds else drawn
+    for kind, add in _ADDITIONS.items():
+        if kind in kinds:
+            drawn = add(drawn, random.Random(f"plan {kind} {seed}"))
+    return drawn
 
 
 def _with_files(drawn: Plan, rng: random.Random) -> Plan:
@@ -160,6 +166,43 @@ def _with_calls(drawn: Plan, rng: random.Random) -> Plan:
         press = Press(author, rng.choice((author, "square", "market")), rng.choice((1, 1, 2)))
         deeds.append((end + rng.uniform(1.0, 30.0), press))
     return evolve(drawn, deeds=tuple(sorted(deeds, key=lambda deed: deed[0])), has_calls=True)
+
+
+def _with_poison(drawn: Plan, rng: random.Random) -> Plan:
+    poison, end = drawn_poison(rng), max((at for at, _ in drawn.deeds), default=0.0)
+    deeds = [*drawn.deeds]
+    # There has to be somebody who asks: a command, and one more question behind whatever is refused.
+    author = rng.choice(("alice", "bob"))
+    place = rng.choice((author, "square", "market"))
+    if poison.has_status:
+        deeds.append((rng.uniform(0.1, end), Command(author, place, "/status")))
+    how = "direct" if place == author else "mention"
+    deeds.append((end + rng.choice((1.0, 700.0)), Ask(author, place, how, rng.choice(_WORDS))))
+    return evolve(drawn, deeds=tuple(sorted(deeds, key=lambda deed: deed[0])), poison=poison)
+
+
+def _with_second_bot(drawn: Plan, rng: random.Random) -> Plan:
+    """Another account of the same gateway, in the same channels: each deed concerns one of the bots, or both.
+
+    Where one agent answers for both, it talks with both about the same things: then each question is for one of them.
+    """
+    is_one, kicked = rng.random() < 0.3, rng.choice(("helper", "second"))
+    deeds: list[tuple[float, Deed]] = []
+    for at, deed in drawn.deeds:
+        if isinstance(deed, Ask):
+            deed = evolve(deed, whom=rng.choice(("helper", "second", "second", "both")))
+            if is_one:
+                how = "mention" if deed.how == "reply" else deed.how
+                deed = evolve(deed, how=how, whom=rng.choice(("helper", "second")))
+        elif isinstance(deed, Stop | Command | Vandalise):
+            deed = evolve(deed, whom=rng.choice(("helper", "second")))
+        elif isinstance(deed, Kick | Invite):
+            deed = evolve(deed, whom=kicked)
+        deeds.append((at, deed))
+    return evolve(drawn, deeds=tuple(deeds), has_second_bot=True, has_one_agent=is_one)
+
+
+_ADDITIONS = {"files": _with_files, "http": _with_calls, "poison": _with_poison, "accounts": _with_second_bot}
 
 
 def _questions(rng: random.Random, end: float) -> Iterator[tuple[float, Deed]]:

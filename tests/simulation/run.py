@@ -36,6 +36,8 @@ QUIET_SECONDS = 400.0
 DOWN_SECONDS = 1100.0
 # Twice the second pass of catch-up: what a lagging replica hid has come out by then.
 SETTLE_SECONDS = 21.0
+# Each of three posts that the server never takes is tried for a quarter of an hour, and anew after a restart.
+POISON_SECONDS = 4000.0
 # No plan takes longer, quiet included.
 RUN_SECONDS = 5000.0
 # An error of the log that fair operation may show: the server was down when the gateway wanted to begin.
@@ -71,19 +73,22 @@ class Run:
     parts: Parts
     problems: list[str] = field(factory=list)
     cuts: int = 0
+    calm_since: float = 0.0
 
     async def play(self) -> None:
         tasks_before = trio.lowlevel.current_statistics().tasks_living
         rng = random.Random(f"world {self.seed}")
         frames = FrameFaults(random.Random(f"frames {self.seed}"), self.chronicle)
         line = Line(random.Random(f"line {self.seed}"), self.chronicle)
-        town = found_town(rng, self.chronicle, frames, line)
+        town = found_town(rng, self.chronicle, frames, line, has_second_bot=self.plan.has_second_bot)
         async with trio.open_nursery() as server:
-            network = Network(town.world, random.Random(f"network {self.seed}"), self.chronicle, server)
+            network = Network(
+                town.world, random.Random(f"network {self.seed}"), self.chronicle, server, poison=self.plan.poison
+            )
             line.network = network
             callers = Callers(town, network, random.Random(f"callers {self.seed}"))
-            model = self._model(callers)
-            house = House(network, model, self.plan, self.seed, self.chronicle, self.parts, line)
+            model, second = self._models(callers)
+            house = House(network, model, self.plan, self.seed, self.chronicle, self.parts, line, second)
             doer = Doer(town, network, frames, house, callers, random.Random(f"deeds {self.seed}"))
             async with trio.open_nursery() as operator:
                 operator.start_soon(house.serve, operator)
@@ -99,9 +104,11 @@ class Run:
             with trio.move_on_after(200.0):
                 while any(connection.live for connection in town.world.hub.connections()):  # noqa: ASYNC110
                     await trio.sleep(1.0)
-            found = Findings(town, model, house, self.plan)
-            self.problems += examine(found)
+            self.problems += examine(Findings(town, model, house, self.plan, self.calm_since))
             self.cuts = model.runs - model.spoken_out
+            if town.twin is not None and second is not None:
+                self.problems += examine(Findings(town.twin, second, house, self.plan, self.calm_since))
+                self.cuts += 0 if second is model else second.runs - second.spoken_out
             if network.sockets:
                 self.problems.append(f"{len(network.sockets)} websockets are still open")
             server.cancel_scope.cancel()
@@ -109,20 +116,28 @@ class Run:
         if left:
             self.problems.append(f"{left} tasks are left")
 
-    def _model(self, callers: Callers) -> Model:
+    def _models(self, callers: Callers) -> tuple[Model, Model | None]:
+        """One for each bot; another seed gives the same question another answer."""
         plan = self.plan
-        model = Model(self.seed, self.chronicle, plan.trouble, plan.slow, plan.is_wordy, plan.has_files)
+        model, second = (
+            Model(seed, self.chronicle, plan.trouble, plan.slow, plan.is_wordy, plan.has_files)
+            for seed in (self.seed, -1 - self.seed)
+        )
         if plan.has_calls:
             callers.let_in()
             model.offer = callers.offer
-        return model
+        if not plan.has_second_bot:
+            return model, None
+        return model, model if plan.has_one_agent else second
 
     async def _settle(self, network: Network, frames: FrameFaults, house: House) -> bool:
         """No more trouble; True when nothing was open any more for a while."""
         network.climate = frames.climate = FAIR
+        self.calm_since = trio.current_time()
+        patience = POISON_SECONDS if self.plan.poison else 0.0
         self.chronicle.tell("fate", "leaves everybody alone")
         # A power cut that was set up before may still come, and take its time.
-        with trio.move_on_after(QUIET_SECONDS + 2 * DOWN_SECONDS):
+        with trio.move_on_after(QUIET_SECONDS + 2 * DOWN_SECONDS + patience):
             calm = 0.0
             while calm < SETTLE_SECONDS:
                 await trio.sleep(3.0)
@@ -160,7 +175,7 @@ def _is_expected(error: str, plan: Plan) -> bool:
 
 
 async def _played(run: Run) -> float:
-    with trio.move_on_after(RUN_SECONDS) as whole:
+    with trio.move_on_after(RUN_SECONDS + (POISON_SECONDS if run.plan.poison else 0.0)) as whole:
         await run.play()
     if whole.cancelled_caught:
         run.problems.append("the run does not come to its end")

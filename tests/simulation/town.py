@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import trio
-from attrs import define, field
+from attrs import define, evolve, field
 
 from oc_trio.sandbox import records
 from oc_trio.sandbox.outgoing import PostOut
@@ -46,6 +46,7 @@ class Question:
     files: int = 0
     is_call: bool = False
     thread: "Question | None" = None
+    names: str = ""
 
     @property
     def token(self) -> str:
@@ -58,7 +59,9 @@ class Question:
 
 @define(eq=False)
 class Town:
-    """Two people, a bot, two channels and two direct chats."""
+    """Two people, a bot, two channels and two direct chats. The `twin` is the same town as another bot there sees it:
+    its list has the same questions, under the same numbers.
+    """
 
     world: World
     chronicle: Chronicle
@@ -69,6 +72,7 @@ class Town:
     stops: list[tuple[float, str]] = field(factory=list)
     kicks: list[tuple[float, str]] = field(factory=list)
     vandalised: set[str] = field(factory=set)
+    twin: "Town | None" = None
 
     def ask(
         self,
@@ -78,10 +82,14 @@ class Town:
         words: str,
         thread: Question | None = None,
         files: int = 0,
+        *,
+        is_for_both: bool = False,
     ) -> Question | None:
         channel = self.places[place]
         number = len(self.questions)
-        text = self._text(number, 0, place, addressed, words)
+        names = [f"@{self.bot.username} "] if addressed == "yes" and place not in self.people else []
+        names += [f"@{self.twin.bot.username} "] if self.twin is not None and names and is_for_both else []
+        text = self._text(number, 0, "".join(names), words)
         post = self._post(author, channel, text, thread, enclosed(number, files))
         if post is None:
             return None
@@ -95,8 +103,9 @@ class Town:
             thread=thread,
             was_member=self.bot.id in channel.members,
             files=files,
+            names="".join(names),
         )
-        self.questions.append(question)
+        self.note(question, is_for_both=len(names) > 1)
         self.chronicle.tell(author, f"in {place}{under(thread)}: {text}")
         return question
 
@@ -111,7 +120,7 @@ class Town:
         question = Question(len(self.questions), post, place, author, "yes", trio.current_time())
         question.is_command = True
         question.was_member = self.bot.id in channel.members
-        self.questions.append(question)
+        self.note(question)
         self.chronicle.tell(author, f"in {place}: {text} (#{question.number})")
 
     def vandalise(self, place: str) -> None:
@@ -119,22 +128,26 @@ class Town:
         standing = [post for post in self.bot_posts() if post.channel_id == channel.id and not post.delete_at]
         if standing:
             self.vandalised.add(standing[-1].id)
-            self.chronicle.tell("alice", f"deletes what the bot wrote last in {place}: {standing[-1].message[:40]!r}")
+            self.chronicle.tell(
+                "alice", f"deletes what {self.bot.username} wrote last in {place}: {standing[-1].message[:40]!r}"
+            )
             self.world.writing.delete(self.people["alice"], standing[-1].id)
 
     def edit(self, question: Question) -> None:
         if question.is_deleted or question.is_command:
             return
-        text = self._text(question.number, question.version + 1, question.place, question.addressed, "now really")
-        question.version += 1
-        question.edited_at = trio.current_time()
+        text = self._text(question.number, question.version + 1, question.names, "now really")
+        for each in self._views(question):
+            each.version += 1
+            each.edited_at = trio.current_time()
         self.chronicle.tell(question.author, f"edits #{question.number}: {text}")
         self.world.writing.apply(question.post, Change(message=text))
 
     def delete(self, question: Question) -> None:
         if question.is_deleted:
             return
-        question.deleted_at = trio.current_time()
+        for each in self._views(question):
+            each.deleted_at = trio.current_time()
         self.chronicle.tell(question.author, f"deletes #{question.number}")
         self.world.writing.delete(self.people[question.author], question.post.id)
 
@@ -148,13 +161,13 @@ class Town:
         channel = self.places[place]
         if self.bot.id in channel.members:
             self.kicks.append((trio.current_time(), place))
-            self.chronicle.tell("alice", f"removes the bot from {place}")
+            self.chronicle.tell("alice", f"removes {self.bot.username} from {place}")
             self.world.membership.remove(channel, self.world.users.get(self.bot.id), self.people["alice"])
 
     def invite(self, place: str) -> None:
         channel = self.places[place]
         if self.bot.id not in channel.members:
-            self.chronicle.tell("alice", f"adds the bot to {place}")
+            self.chronicle.tell("alice", f"adds {self.bot.username} to {place}")
             self.world.membership.add(channel, self.world.users.get(self.bot.id), self.people["alice"])
 
     def bot_posts(self) -> list[records.Post]:
@@ -182,12 +195,39 @@ class Town:
         except Refused:  # the thread's root was deleted
             return None
 
-    def _text(self, number: int, version: int, place: str, addressed: Addressed, words: str) -> str:
-        mention = f"@{self.bot.username} " if addressed == "yes" and place not in self.people else ""
-        return f"{mention}{words} [q{number}v{version}]"
+    def _text(self, number: int, version: int, names: str, words: str) -> str:
+        return f"{names}{words} [q{number}v{version}]"
+
+    def note(self, question: Question, *, is_for_both: bool = False) -> None:
+        """Number it: what either bot is asked, both have in the same place."""
+        self.questions.append(question)
+        if self.twin is None:
+            return
+        # A bot that spoke in a thread hears what is said there without its name.
+        addressed: Addressed = "no" if question.thread is None or question.is_call else "perhaps"
+        self.twin.questions.append(
+            evolve(
+                question,
+                addressed="yes" if is_for_both else addressed,
+                was_member=not question.place or self.twin.bot.id in self.places[question.place].members,
+                thread=None if question.thread is None else self.twin.questions[question.thread.number],
+            )
+        )
+
+    def _views(self, question: Question) -> list[Question]:
+        """The question as each of the bots sees it."""
+        twin = [] if self.twin is None else [self.twin.questions[question.number]]
+        return [question, *twin]
 
 
-def found_town(rng: random.Random, chronicle: Chronicle, frames: FrameFaults, post_out: PostOut) -> Town:
+def found_town(
+    rng: random.Random,
+    chronicle: Chronicle,
+    frames: FrameFaults,
+    post_out: PostOut,
+    *,
+    has_second_bot: bool = False,
+) -> Town:
     world = World(now_ms, rng, settings=Settings(request_log=1), faults=frames, post_out=post_out)
     alice = world.create_user("alice")
     team = world.create_team("town", alice)
@@ -199,7 +239,15 @@ def found_town(rng: random.Random, chronicle: Chronicle, frames: FrameFaults, po
         "alice": world.direct(alice, bot),
         "bob": world.direct(bob, bot),
     }
-    return Town(world, chronicle, bot, {"alice": alice, "bob": bob}, places)
+    town = Town(world, chronicle, bot, {"alice": alice, "bob": bob}, places)
+    if has_second_bot:
+        second = world.create_bot("second", team=team, token="simulated-token-of-the-second")
+        for name in ("square", "market"):
+            world.membership.add(places[name], world.users.get(second.id), alice)
+        direct = {"alice": world.direct(alice, second), "bob": world.direct(bob, second)}
+        town.twin = Town(world, chronicle, second, town.people, places | direct)
+        town.twin.twin = town
+    return town
 
 
 def under(thread: Question | None) -> str:

@@ -111,19 +111,22 @@ async def test_a_pairing_reply_leads_to_the_stranger(store: Store) -> None:
 
 
 async def test_the_answer_to_a_command_leads_to_the_command(store: Store) -> None:
-    """Chat commands have a claim on an answer, but no turn."""
+    """Chat commands have a claim on an answer, but no turn; what stands in for it leads there as well."""
     owed = (await store.admission.admit(admission("p1"))).obligation
     assert owed is not None
     await store.outbox.put([outgoing(f"{owed.id}.c", kind=OutboxKind.NOTICE)])
     await store.outbox.sending(OutboxId(f"{owed.id}.c"), 1)
     await store.outbox.confirm(OutboxId(f"{owed.id}.c"), post("a1"), 2)
-    await store.obligations.close([owed.id], delivered(post("a1")), 3)
+    await store.outbox.put([outgoing(f"instead.{owed.id}.c", kind=OutboxKind.NOTICE)])
+    await store.outbox.sending(OutboxId(f"instead.{owed.id}.c"), 3)
+    await store.outbox.confirm(OutboxId(f"instead.{owed.id}.c"), post("a2"), 4)
+    await store.obligations.close([owed.id], delivered(post("a1")), 5)
 
-    for name, ours in (("p1", False), ("a1", True)):
+    for name, ours in (("p1", False), ("a1", True), ("a2", True)):
         life = await store.explain(name)
         assert life is not None
         assert (life.ours, [item.trigger for item in life.obligations]) == (ours, ["p1"])
-        assert [row.post_id for row in life.outbox] == ["a1"]
+        assert [row.post_id for row in life.outbox] == ["a1", "a2"]
 
 
 async def test_an_unknown_post_has_no_life(store: Store) -> None:

@@ -1,5 +1,7 @@
-from oc_trio.ids import AgentId, SessionKey, TurnId
+from oc_trio.core.obligations import delivered
+from oc_trio.ids import AccountId, AgentId, SessionKey, TurnId
 from oc_trio.store.store import Store
+from oc_trio.store.turns import Turn
 from tests.store.rows import ACCOUNT, SESSION, TOWN
 
 T1, T2 = TurnId("t1"), TurnId("t2")
@@ -51,3 +53,17 @@ async def test_a_turn_stays_in_the_generation_it_began_in(store: Store) -> None:
 
     assert await store.transcripts.load(SESSION, 10) == ("new",)
     assert await store.transcripts.of_turn(T1) == ("before", "after")
+
+
+async def test_a_turn_of_another_account_is_told_when_it_has_ended(store: Store) -> None:
+    """Two accounts may share an agent and a channel: what one of them is just being asked is not for the other."""
+    await store.turns.begin(Turn(T1, AccountId("other"), SESSION, TOWN, ""), [], 1)
+    await store.transcripts.append(SESSION, T1, ["asked of the other"], 10)
+    await store.transcripts.append(SESSION, T2, ["asked of us"], 11)
+    assert await store.transcripts.load(SESSION, 10, without=T2) == ()
+    assert await store.transcripts.load(SESSION, 10) == ("asked of the other", "asked of us")
+
+    await store.transcripts.append(SESSION, T1, ["answered by the other"], 12)
+    await store.turns.end(T1, delivered(), 13)
+
+    assert await store.transcripts.load(SESSION, 10, without=T2) == ("asked of the other", "answered by the other")
