@@ -51,6 +51,7 @@ class Model:
     forgotten: list[str] = field(factory=list)
     said_at: dict[str, float] = field(factory=dict)
     readings: Readings = field(factory=Readings)
+    ended: dict[tuple[str, ...], str] = field(factory=dict)
 
     def run(self, request: TurnRequest) -> AbstractAsyncContextManager[EventStream]:
         return self._counted(ScriptedAgent(self.script, token_delay=0.0).run(request))
@@ -131,6 +132,10 @@ class Model:
             self.readings.note(message.text)
         return [token for message in messages for token in _current(message)]
 
+    def _is_over(self, head: tuple[str, ...], tokens: tuple[str, ...]) -> bool:
+        """Whether a turn that had nothing to do with the last of these questions has ended with that answer."""
+        return self.ended.setdefault(head, tokens[-1]) in tokens[:-1]
+
     def _media(self, answered: Iterable[tuple[str, ...]]) -> tuple[Media, ...]:
         """The files of the answers to these questions."""
         if not self.has_files:
@@ -172,8 +177,10 @@ class Model:
             if more:
                 tokens, left = (*tokens, *more), [*left, *messages(self.seed, more, self.answer(more))]
         self._has_said(tokens)
-        answered = heads("\n".join([*said, *now]))
-        yield Final("\n\n".join(now), self._media(answered), self.offer(answered[-1]))
+        # A turn whose words were all out before a crash ends without another word, and its question looks to the next
+        # one as if it were its own. What that one has to say is known by its last question.
+        answered = [head for head in heads("\n".join([*said, *now])) if not self._is_over(head, tokens)]
+        yield Final("\n\n".join(now), self._media(answered), self.offer(answered[-1]) if answered else ())
 
     def _has_said(self, tokens: tuple[str, ...]) -> None:
         self.spoken_out += 1
