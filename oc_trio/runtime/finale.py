@@ -118,7 +118,7 @@ async def perform(finale: Finale, address: Address, delivery: Delivery, earlier:
 
     A refusal for good (the bot was removed, the channel archived) ends them as failed with the server's words.
     """
-    posts = list(earlier)
+    posts, problem = list(earlier), ""
     try:
         # Once the server refused the edit, the answer is a fresh post: a later try must not make it two.
         is_fresh = not finale.edit or await delivery.knows(OutboxId(f"{address.turn}.0"))
@@ -129,15 +129,20 @@ async def perform(finale: Finale, address: Address, delivery: Delivery, earlier:
             sent = await send_or_say(delivery, letter, ANSWER)
             posts.append(sent.post_id)
             if sent.problem:
-                # The preview stays here, too; what would follow makes no sense without this part.
-                return Outcome(ObligationState.FAILED, tuple(posts), f"not delivered: {sent.problem}")
+                # What would follow makes no sense without this part.
+                problem = f"not delivered: {sent.problem}"
+                break
     except MattermostRejected as refusal:
         # The preview is kept: it may be all that people ever get to read.
         return not_delivered(refusal, *posts)
+    has_begun = len(posts) - len(earlier) > bool(problem)
     replaced = finale.edit if finale.edit and not is_edited and posts else finale.delete
-    if replaced:
+    # Beside words that stand in for all of the answer the preview is kept, too.
+    if replaced and (has_begun or not problem):
         await delivery.delete_quietly(PostId(replaced))
         posts = [post for post in posts if post != replaced]
+    if problem:
+        return Outcome(ObligationState.FAILED, tuple(posts), problem)
     if finale.state is ObligationState.DELIVERED and not posts:
         return Outcome(ObligationState.SILENT, reason=finale.reason or "there was nothing to post")
     return Outcome(finale.state, tuple(posts), finale.reason)

@@ -6,7 +6,7 @@ import pytest
 import trio
 from attrs import evolve
 
-from oc_trio.agent.scripted import Say
+from oc_trio.agent.scripted import Pause, Say
 from oc_trio.core.final_plan import INTERRUPTED, STOPPED
 from oc_trio.core.obligations import OutboxKind, OutboxState, delivered
 from oc_trio.ids import ChannelId, OutboxId, UserId
@@ -93,6 +93,21 @@ async def test_a_part_that_the_server_does_not_take(town: Town) -> None:
     fails(town, 400, has_poison)
     town.script = [Say("a first part of it\n\nand then the poison\n\nand a third part")]
     asked = town.say("@helper go")
+    await town.settled()
+    assert town.answers() == ["a first part of it", STAND_IN]
+    found = await town.obligation(asked)
+    assert found is not None
+    assert list(found.outcome_posts) == [post.id for post in town.ours()]
+
+
+async def test_a_part_that_is_not_taken_after_a_preview(town: Town) -> None:
+    """The first part has taken the preview's place: the same words don't stand twice."""
+    await town.start({"textChunkLimit": 20, "notify": "final"})
+    fails(town, 400, has_poison)
+    town.script = [Say("a first part of it"), Pause(30), Say("\n\nand then the poison")]
+    asked = town.say("@helper go")
+    await trio.sleep(20)
+    assert town.answers() == ["a first part of it"]
     await town.settled()
     assert town.answers() == ["a first part of it", STAND_IN]
     found = await town.obligation(asked)
