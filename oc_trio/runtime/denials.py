@@ -21,6 +21,7 @@ from oc_trio.ids import OutboxId
 from oc_trio.runtime.kit import AccountKit
 from oc_trio.runtime.letters import Letter
 from oc_trio.runtime.stand_ins import send_or_say
+from oc_trio.store.explain import DENIED_STEM, PAIRING_STEM
 from oc_trio.store.pairing import RequestState
 from oc_trio.telemetry.log import get_logger
 
@@ -62,9 +63,11 @@ class Denials:
             return None
         if asked.state is RequestState.CREATED:
             log.info("pairing requested", account=kit.account, user=sender.user_id, username=sender.username)
-        # The request's own id, so that it is answered once however often the person writes; the code is a secret.
-        name = hashlib.sha256(f"{kit.account}\0{sender.user_id}\0{asked.code}".encode()).hexdigest()[:24]
-        return self._letter(f"pair.{name}", post, reply_text(sender.user_id, asked.code))
+        # A request is answered once however often the person writes, for its first message; the code is a secret.
+        request = hashlib.sha256(f"{kit.account}\0{sender.user_id}\0{asked.code}".encode()).hexdigest()
+        now = kit.env.now_ms()
+        _, first = await kit.store.claims.claim("pairing", request, now, now + policy.ttl_ms, value=post.id)
+        return self._letter(PAIRING_STEM + first, post, reply_text(sender.user_id, asked.code))
 
     async def _reason(self, post: Post, sender: Sender, decision: Decision) -> Letter | None:
         kit, now = self.kit, self.kit.env.now_ms()
@@ -73,7 +76,7 @@ class Denials:
         if holder != post.id:
             return None
         text = denial_text(Access(False, decision.reason), Origin.POST)
-        return self._letter(f"denied.{post.id}", post, text)
+        return self._letter(DENIED_STEM + post.id, post, text)
 
     def _letter(self, name: str, post: Post, text: str) -> Letter:
         return Letter(id=OutboxId(name), channel_id=post.channel_id, message=text, kind=OutboxKind.NOTICE)

@@ -12,8 +12,8 @@ from oc_trio.store.admission import SEEN, Seen, seen_of
 from oc_trio.store.engine import Tx
 from oc_trio.store.turns import Turn
 
-# A stranger's first message has no claim on an answer; the reply with the code is named after the message itself.
-PAIRING_STEM = "pair."
+# Who is refused has no claim on an answer; what they are told is named after their message itself.
+PAIRING_STEM, DENIED_STEM = "pair.", "denied."
 # Words that stand in for a post are named after it. In front, as names may end with what somebody else has chosen.
 STAND_IN_STEM = "instead."
 
@@ -68,7 +68,7 @@ def _of_trigger(tx: Tx, trigger: str, account: AccountId | None) -> PostLife | N
 
 def _beside(tx: Tx, trigger: str, owed: Sequence[Obligation]) -> tuple[OutboxRow, ...]:
     """Posts outside of turns that were written because of a message: they are named after it, or after its claim."""
-    named = [PAIRING_STEM + trigger, *(f"{item.id}." for item in owed)]
+    named = [PAIRING_STEM + trigger, DENIED_STEM + trigger, *(f"{item.id}." for item in owed)]
     stems = [*named, *(STAND_IN_STEM + name for name in named)]
     found = [tx.all(outbox.SELECT + " WHERE substr(id, 1, ?) = ? ORDER BY serial", len(stem), stem) for stem in stems]
     return tuple(outbox.outbox_of(row) for rows in found for row in rows)
@@ -78,7 +78,11 @@ def _occasion(tx: Tx, letter: str) -> str:
     """The message that such a post was written because of; empty for none, as with a cron job's."""
     letter = letter.removeprefix(STAND_IN_STEM)
     claim = tx.one(obligations.SELECT + " WHERE o.id = ?", letter.rpartition(".")[0])
-    trigger = obligations.obligation_of(claim).trigger if claim else letter.removeprefix(PAIRING_STEM)
+    trigger = (
+        obligations.obligation_of(claim).trigger
+        if claim
+        else letter.removeprefix(PAIRING_STEM).removeprefix(DENIED_STEM)
+    )
     return trigger if trigger != letter else ""
 
 

@@ -104,6 +104,22 @@ async def test_a_revoked_person_is_out_at_once(town: Town) -> None:
     assert len(town.answers(direct)) == 3
 
 
+@pytest.mark.parametrize("policy", ["pairing", "allowlist"])
+async def test_a_refusal_is_explained_by_its_message(town: Town, policy: str) -> None:
+    """What a stranger was told leads to the first message, and that to what was told; a second message adds nothing."""
+    await town.start({"dmPolicy": policy, "allowFrom": ["mattermost:somebody"]})
+    direct = town.direct()
+    asked, _again = town.say("hi", channel=direct), town.say("hello?", channel=direct)
+    await town.until(lambda: town.answers(direct))
+    await trio.sleep(5)
+    (told,) = town.ours(direct)
+    for post_id, ours in ((asked.id, False), (told.id, True)):
+        life = await town.store.explain(post_id)
+        assert life is not None
+        assert (life.ours, [seen.trigger for seen in life.seen]) == (ours, [asked.id])
+        assert [row.post_id for row in life.outbox] == [told.id]
+
+
 async def test_a_group_message_is_not_a_direct_one(town: Town) -> None:
     """Being paired opens nothing but the direct channel."""
     await town.start({"dmPolicy": "open", "allowFrom": ["*"], "groupPolicy": "disabled"})
