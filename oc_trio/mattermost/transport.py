@@ -73,12 +73,12 @@ async def open_origin(
 
 
 @define(eq=False)
-class Doubt:
+class Alarm:
     """Whether a request was answered 401 since `wait` last returned; one waits at a time."""
 
     _event: trio.Event = field(factory=trio.Event)
 
-    def arise(self) -> None:
+    def ring(self) -> None:
         self._event.set()
 
     async def wait(self) -> None:
@@ -96,7 +96,7 @@ class Transport:
 
     origin: Origin
     token: Callable[[], str]
-    unauthorized: Doubt = field(factory=Doubt)
+    unauthorized: Alarm = field(factory=Alarm)
 
     async def request(
         self,
@@ -187,7 +187,7 @@ class Transport:
                 await response.aclose()
         writes = request.method not in _READS
         if response.status_code == 401:
-            self.unauthorized.arise()
+            self.unauthorized.ring()
         raise refusal(response.status_code, response.headers, body, what, writes=writes, now=time.time())
 
     def _authorization(self) -> dict[str, str]:
