@@ -78,8 +78,13 @@ async def send_or_say(delivery: Delivery, letter: Letter, what: str = MESSAGE) -
         tries.failed(problem)
         if tries.faults and tries.faults % MOST_FAULTS == 0 and not problem.ambiguous:
             may_stand = True
-            said = await _said(delivery, stand_in)
-            if said is not None:
+            try:
+                said = await delivery.post(stand_in)
+            except MattermostRejected as refusal:
+                return await _closed(delivery, letter, refusal)
+            except MattermostUnavailable:
+                pass
+            else:
                 return await _stands(delivery, letter, said, str(problem))
         await tries.pause(problem)
 
@@ -91,6 +96,18 @@ async def _stands(delivery: Delivery, letter: Letter, said: PostId, why: str) ->
     if standing is None:
         return Sent(said, why)
     await delivery.delete_quietly(said)
+    return Sent(standing)
+
+
+async def _closed(delivery: Delivery, letter: Letter, refusal: MattermostRejected) -> Sent:
+    """The place takes not even the words: its thread is gone, or we are not in it. The letter waits for nothing.
+
+    Raises `refusal`, unless the letter's own event came at the last moment.
+    """
+    await delivery.give_up(letter.id, str(refusal))
+    standing = await delivery.standing(letter.id)
+    if standing is None:
+        raise refusal
     return Sent(standing)
 
 
@@ -109,10 +126,3 @@ async def _refused(delivery: Delivery, letter: Letter, stand_in: Letter, refusal
     except MattermostRejected:
         pass
     raise refusal
-
-
-async def _said(delivery: Delivery, stand_in: Letter) -> PostId | None:
-    try:
-        return await delivery.post(stand_in)
-    except (MattermostRejected, MattermostUnavailable):
-        return None

@@ -333,3 +333,17 @@ async def test_a_turn_of_nobodys_with_a_post_that_fails(town: Town) -> None:
     assert town.answers() == []
     assert await town.store.turns.unfinished(town.account) == ()
     assert await town.store.outbox.unfinished(town.account) == ()
+
+
+async def test_a_place_that_takes_not_even_the_words(town: Town) -> None:
+    """The question was deleted meanwhile, and its thread with it: the answer waits no longer, and holds nobody."""
+    await town.start({**OFF, "replyToMode": "all"})
+    fails(town, 500, has_poison)
+    town.script = [Say("some poison")]
+    asked = town.say("@helper go")
+    await trio.sleep(5)  # the answer is decided: only its delivery is left
+    town.delete(asked)
+    await trio.sleep(900)
+    assert (await town.state(asked)).startswith("failed: not delivered:")
+    assert town.answers() == []
+    assert await town.store.outbox.unfinished(town.account) == ()
