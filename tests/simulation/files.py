@@ -123,9 +123,9 @@ def _uploads(found: "Findings") -> list[str]:
 
 
 def _is_sound(found: "Findings") -> bool:
-    """Whether no request was lost and no row, but for crashes."""
+    """Whether no request was lost or refused, and no row lost, but for crashes."""
     is_restarted = any(isinstance(deed, RestartServer) for _, deed in found.plan.deeds)
-    return not (found.plan.is_stormy or found.plan.has_bad_disk or is_restarted)
+    return not (found.plan.is_stormy or found.plan.has_bad_disk or is_restarted or found.town.kicks)
 
 
 def _read(found: "Findings") -> Iterator[str]:

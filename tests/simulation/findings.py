@@ -1,7 +1,7 @@
 """What is left after a run, for the checks to look at."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from attrs import field, frozen
@@ -92,3 +92,14 @@ def key_of(post: records.Post) -> str:
 def name_of(question: Question) -> str:
     at = (question.post.create_at - EPOCH_MS) / 1000
     return f"#{question.number} ({question.author} in {question.place} at {at:.1f} s)"
+
+
+def overtaken(one: Owed, other: Owed, asked: Mapping[str, Question]) -> bool:
+    """Whether `other` was answered first although `one` was taken in before it. A call and a post come by ways of
+    their own: between them the order of asking is as good.
+    """
+    questions = asked[one.trigger], asked[other.trigger]
+    is_either_way = any(question.is_call for question in questions)
+    if is_either_way and questions[0].post.create_at > questions[1].post.create_at:
+        return False
+    return one.ended_at > other.ended_at

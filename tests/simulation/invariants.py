@@ -8,7 +8,7 @@ from oc_trio.core.final_plan import INTERRUPTED, STOPPED
 from oc_trio.sandbox import records
 from tests.simulation.called import buttons
 from tests.simulation.files import files
-from tests.simulation.findings import Findings, Owed, key_of, name_of, tokens_in
+from tests.simulation.findings import Findings, Owed, key_of, name_of, overtaken, tokens_in
 from tests.simulation.intents import FreezeSockets, Weather
 from tests.simulation.poisoned import is_kept_preview, poisoned, stood_in
 from tests.simulation.town import Question
@@ -170,7 +170,7 @@ def _order(found: Findings) -> Iterator[str]:
             sessions[owed.session].append(owed)
     for owed_ones in sessions.values():
         for one, other in itertools.pairwise(owed_ones):
-            if one.ended_at > other.ended_at:
+            if overtaken(one, other, spoken):
                 names = f"{name_of(spoken[one.trigger])} after {name_of(spoken[other.trigger])}"
                 yield f"answered out of order: {names}"
             asked = spoken[one.trigger].post.create_at, spoken[other.trigger].post.create_at

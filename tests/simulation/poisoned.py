@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from oc_trio.sandbox import records
-from tests.simulation.findings import Findings, Owed, key_of, name_of
+from tests.simulation.findings import Findings, Owed, key_of, name_of, overtaken
 from tests.simulation.poison import STATUS
 from tests.simulation.town import EPOCH_MS, Question
 
@@ -48,7 +48,7 @@ def poisoned(found: Findings) -> Iterator[str]:
     for owed_ones in sessions.values():
         said = [each for each in owed_ones if each.source != "edit" and each.state in ("delivered", "failed")]
         for one, other in itertools.pairwise(said):
-            if one.ended_at > other.ended_at:
+            if overtaken(one, other, asked):
                 yield f"ended out of order: {name_of(asked[one.trigger])} after {name_of(asked[other.trigger])}"
         if not any(is_poisoned(found, each) for each in owed_ones):
             yield from _late(found, owed_ones, asked)
