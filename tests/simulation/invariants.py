@@ -133,12 +133,13 @@ def _once(found: Findings) -> Iterator[str]:
 
 
 def _keys(found: Findings) -> Iterator[str]:
-    """No post was made twice, unless somebody deleted the first one. Where a request may arrive after the server has
-    forgotten its key, none stands twice.
+    """No post was made twice, unless somebody deleted the first one: who looks for it then finds none. Where a request
+    may arrive after the server has forgotten its key, none stands twice.
     """
     held_up = any(isinstance(deed, Weather) and deed.climate.late for _, deed in found.plan.deeds)
-    posts = [post for post in found.posts if not (held_up and post.delete_at)]
-    keys = Counter(key_of(post) for post in posts if post.id not in found.town.vandalised)
+    missed = {key_of(post) for post in found.posts if post.id in found.town.vandalised}
+    posts = [post for post in found.posts if not (post.delete_at and (held_up or key_of(post) in missed))]
+    keys = Counter(key_of(post) for post in posts)
     for key, count in keys.items():
         if not key:
             yield NO_KEY
