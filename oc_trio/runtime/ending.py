@@ -93,13 +93,11 @@ class Ending:
         kit, turn, message = self.kit, self.attempt.turn, self.attempt.message
         address = Address(turn.id, turn.channel_id, turn.root_id)
         finale = await kit.media.complete(finale, turn.channel_id, self._note)
-        outcome = await perform(finale, address, kit.delivery, tuple(map(PostId, finale.blocks)))
+        outcome = await perform(finale, address, kit.delivery, tuple(map(PostId, finale.blocks)), kit.late.settled)
         now = kit.env.now_ms()
         for stale in finale.stale:
             await kit.delivery.delete_quietly(PostId(stale))
-        if finale.edit and finale.edit in outcome.posts:
-            await kit.late.settled(PostId(finale.edit), finale.texts[0])
-        elif finale.edit and outcome.state is ObligationState.FAILED:
+        if finale.edit and finale.edit not in outcome.posts and outcome.state is ObligationState.FAILED:
             await self._goes_on_no_more(PostId(finale.edit))
         if finale.state is ObligationState.CANCELLED and not finale.said:
             # A question that was taken back before a word was said is none any more: the next turn must not answer it.

@@ -5,7 +5,7 @@ fresh post has a name of its own, and an edit that is already there is skipped b
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from attrs import asdict, evolve, frozen
 
@@ -26,6 +26,7 @@ _CHOOSE = "Please choose:"
 
 # Makes the props of a post with buttons, "" where nobody could receive a click.
 ButtonProps = Callable[[ChannelId, Rows], str]
+Settled = Callable[[PostId, str], Awaitable[None]]
 
 
 @frozen
@@ -112,9 +113,11 @@ class Address:
     root_id: str
 
 
-async def perform(finale: Finale, address: Address, delivery: Delivery, earlier: tuple[PostId, ...]) -> Outcome:
-    """Deliver; `earlier` are blocks that stand already, its files are on the server. Returns how the turn's
-    obligations end.
+async def perform(
+    finale: Finale, address: Address, delivery: Delivery, earlier: tuple[PostId, ...], settled: Settled
+) -> Outcome:
+    """Deliver; `earlier` are blocks that stand already, its files are on the server; `settled` is told of the draft
+    that has its last text. Returns how the turn's obligations end.
 
     A refusal for good (the bot was removed, the channel archived) ends them as failed with the server's words.
     """
@@ -125,6 +128,8 @@ async def perform(finale: Finale, address: Address, delivery: Delivery, earlier:
         is_edited = not is_fresh and await _edited(finale, delivery)
         if is_edited:
             posts.append(PostId(finale.edit))
+            # At once: what the following posts may take is time for a late edit to land.
+            await settled(PostId(finale.edit), finale.texts[0])
         for letter in _letters(finale, address, is_edited=is_edited):
             sent = await send_or_say(delivery, letter, ANSWER)
             posts.append(sent.post_id)

@@ -20,6 +20,8 @@ from oc_trio.telemetry.log import get_logger
 
 # Longer than any proxy keeps a request.
 WATCH_SECONDS = 300.0
+# After a start, time for the look at what landed while nobody watched.
+RECALL_SECONDS = 120.0
 _MOST_POSTS = 256
 _MOST_REPAIRS = 3
 _LOOKS_AT_ONCE = 4
@@ -49,10 +51,13 @@ class LateWrites:
         return len(self._posts)
 
     async def recall(self) -> None:
-        """Go on watching what an earlier run watched."""
+        """Go on watching what an earlier run watched. What it could not watch to the end is looked at once more."""
         delivery, now = self.delivery, self.delivery.env.now_ms()
-        for doubt in await delivery.store.doubts.settled(delivery.account, now, _MOST_POSTS):
-            self._posts.setdefault(doubt.post_id, _Watched(doubt.text, doubt.until))
+        alive = await delivery.store.resume.load(delivery.account)
+        watched_until = alive.at if alive else now
+        for doubt in await delivery.store.doubts.settled(delivery.account, watched_until, _MOST_POSTS):
+            until = max(doubt.until, now + int(RECALL_SECONDS * 1000))
+            self._posts.setdefault(doubt.post_id, _Watched(doubt.text, until))
 
     async def doubt(self, post_id: PostId) -> None:
         """An edit of this post got no answer."""

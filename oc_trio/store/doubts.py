@@ -34,13 +34,15 @@ class Doubts:
             )
         )
 
-    async def settled(self, account: AccountId, now: int, limit: int) -> tuple[Doubt, ...]:
-        """Those whose last text is known and whose time is not over, at most `limit` of the youngest, oldest first."""
+    async def settled(self, account: AccountId, at: int, limit: int) -> tuple[Doubt, ...]:
+        """Those whose last text is known and whose time was not over then, at most `limit` of the youngest, oldest
+        first.
+        """
         rows = await self._engine.run(
             lambda tx: tx.all(
                 "SELECT post_id, text, until FROM doubts WHERE account = ? AND text <> '' AND until > ?"
                 " ORDER BY until DESC LIMIT ?",
-                *(account, now, limit),
+                *(account, at, limit),
             )
         )
         return tuple(Doubt(*row) for row in reversed(rows))

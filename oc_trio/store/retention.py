@@ -106,7 +106,7 @@ def _aged(keep: Retention) -> tuple[tuple[str, int], ...]:
         (PARTICIPATION, keep.participation_ms),
         (USAGE, keep.usage_ms),
         (CLAIMS, 0),
-        (DOUBTS, 0),
+        (DOUBTS, DAY_MS),  # the next start looks at what nobody watched to the end
         (PAIRING, 0),
     )
 

@@ -33,6 +33,7 @@ class Out:
     known: tuple[str, ...] = ()
     log: list[str] = field(factory=list)
     letters: list[Letter] = field(factory=list)
+    settled: list[tuple[PostId, str]] = field(factory=list)
 
     async def post(self, letter: Letter) -> PostId:
         await trio.lowlevel.checkpoint()
@@ -74,7 +75,11 @@ class Out:
 async def done(finale: Finale, out: Out, *earlier: str) -> str:
     """How the obligation ended, after the finale went through its JSON."""
     finale = Finale.from_json(finale.to_json())
-    outcome = await perform(finale, HERE, out, tuple(map(PostId, earlier)))  # type: ignore[arg-type]
+
+    async def settled(post_id: PostId, text: str) -> None:
+        out.settled.append((post_id, text))
+
+    outcome = await perform(finale, HERE, out, tuple(map(PostId, earlier)), settled)  # type: ignore[arg-type]
     return f"{outcome.state.value} {' '.join(outcome.posts)} {outcome.reason}".strip()
 
 

@@ -5,6 +5,7 @@ from random import Random
 from typing import Never
 
 import httpx
+import pytest
 import trio
 
 from oc_trio.agent.scripted import Pause, Say
@@ -103,7 +104,27 @@ async def test_a_late_edit_that_no_event_told_of(town: Town) -> None:
     assert town.answers() == ["one two three four five six"]
 
 
-async def test_a_late_edit_while_the_gateway_is_down(town: Town) -> None:
+async def test_a_late_edit_between_the_posts_of_an_answer(town: Town) -> None:
+    """What the second post takes is time enough for it: the first post is watched from its last text on."""
+    await town.start({"textChunkLimit": 30})
+    town.script = [Say("one two three four five six", delay=0.5), Say(" seven eight nine ten")]
+    stale = loses_one_edit(town, 10)
+
+    async def slow(request: SandboxRequest) -> SandboxResponse | None:
+        if request.method == "POST" and b"nine" in request.body:
+            await trio.sleep(15)
+        return None
+
+    town.weather.before_rules.append(slow)
+    town.say("@helper count")
+    await town.settled()
+    first, second = town.ours()
+    assert stale[0] in [text for _, text in first.history]
+    assert f"{first.message} {second.message}" == "one two three four five six seven eight nine ten"
+
+
+@pytest.mark.parametrize("down", [0.0, 1000.0], ids=["shortly", "for longer than posts are watched"])
+async def test_a_late_edit_while_the_gateway_is_down(town: Town, down: float) -> None:
     """The next start knows which posts are watched, and writes the last text again."""
     await town.start()
     town.script = [Say("one two three four five six", delay=0.5)]
@@ -112,6 +133,7 @@ async def test_a_late_edit_while_the_gateway_is_down(town: Town) -> None:
     await town.settled()
     await town.crash()
     await town.until(lambda: town.answers() == stale)
+    await trio.sleep(down)
     await town.start()
     await trio.sleep(5)
     assert town.answers() == ["one two three four five six"]
