@@ -44,15 +44,19 @@ def command(port: int | None, model_url: str, model: str, *, verbose: bool) -> N
         raise click.UsageError("--model-url and --model belong together.")
     configure(level="info" if verbose else "warning")
     chosen = DemoModel(model_url, model, os.environ.get(KEY_VARIABLE, ""))
+    # Raised below: what an except* raises comes out in a group with Python 3.11.2.
+    complaint = ""
     try:
         with TemporaryDirectory(prefix="oc-trio-demo-") as state:
             trio.run(_run, port, chosen, Path(state))
     except* OcTrioError as group:
-        raise click.ClickException(str(_first(group))) from None
+        complaint = str(_first(group))
     except* OSError as group:
         error = _first(group)
         reason = error.strerror if isinstance(error, OSError) else ""
-        raise click.ClickException(f"cannot listen on 127.0.0.1:{port or PORT}: {reason or error}") from None
+        complaint = f"cannot listen on 127.0.0.1:{port or PORT}: {reason or error}"
+    if complaint:
+        raise click.ClickException(complaint)
 
 
 def _first(group: BaseExceptionGroup) -> BaseException:

@@ -54,6 +54,7 @@ def with_journal(
         async with open_store(journal_location(loaded, create=False), exclusive=False) as store:
             return await work(store, loaded)
 
+    code = EX_TEMPFAIL
     try:
         return trio.run(main, load(config_path, os.environ, isolate=True, connect=connect))
     except* OcTrioError as group:
@@ -62,8 +63,9 @@ def with_journal(
             problem = problem.exceptions[0]
         click.echo(f"oc-trio: {problem}", err=True)
         codes = {ConfigError: EX_CONFIG, MattermostError: EX_UNAVAILABLE, StoreUnusable: EX_DATAERR}
-        sys.exit(next((code for kind, code in codes.items() if isinstance(problem, kind)), EX_TEMPFAIL))
-    raise AssertionError("unreachable: the run returned or was told why not")
+        code = next((code for kind, code in codes.items() if isinstance(problem, kind)), EX_TEMPFAIL)
+    # Not in there: what an except* raises comes out in a group with Python 3.11.2.
+    sys.exit(code)
 
 
 def chosen(account: str | None) -> "AccountId | None":

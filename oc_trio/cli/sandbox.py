@@ -18,10 +18,14 @@ def command(host: str, port: int, bot_token: str, *, rate_limit: bool, as_json: 
     """
     import trio
 
+    # Raised below: what an except* raises comes out in a group with Python 3.11.2.
+    reason = ""
     try:
         trio.run(_run, host, port, bot_token, rate_limit, as_json)
     except* OSError as group:
-        raise click.ClickException(f"cannot listen on {host}:{port}: {_reason(group)}") from None
+        reason = _reason(group)
+    if reason:
+        raise click.ClickException(f"cannot listen on {host}:{port}: {reason}")
 
 
 def _reason(group: BaseExceptionGroup[OSError]) -> str:
