@@ -128,7 +128,9 @@ def _once(found: Findings) -> Iterator[str]:
         question = found.town.questions[number]
         if len(posts) > 1 and not question.is_deleted:
             yield f"{name_of(question)} is answered {len(posts)} times"
-        if question.addressed == "no":
+        # A question that an agent kept silent on stays open in its conversation, which two bots may share.
+        is_open = found.plan.has_one_agent and not found.model.silent.isdisjoint(question.tokens)
+        if question.addressed == "no" and not is_open:
             yield f"{name_of(question)} was answered although nobody spoke to the bot"
 
 

@@ -53,6 +53,11 @@ class Question:
         return f"q{self.number}v{self.version}"
 
     @property
+    def tokens(self) -> tuple[str, ...]:
+        """Of all its versions."""
+        return tuple(f"q{self.number}v{version}" for version in range(self.version + 1))
+
+    @property
     def is_deleted(self) -> bool:
         return self.deleted_at >= 0.0 or (self.thread is not None and self.thread.deleted_at >= 0.0)
 
