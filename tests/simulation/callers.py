@@ -118,7 +118,8 @@ class Callers:
     def _root(self, place: str) -> Question | None:
         """What a thread in that place began with, or could begin with."""
         asked = [each for each in self.town.questions if not (each.is_call or each.is_deleted or each.thread)]
-        found = [each for each in asked if each.place == place]
+        # The other bot's direct chat with the same person is another place.
+        found = [each for each in asked if each.post.channel_id == self.town.places[place].id]
         return self.rng.choice(found) if found else None
 
     def _button(self, place: str) -> tuple[records.Post, Action] | None:
