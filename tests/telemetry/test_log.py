@@ -161,11 +161,11 @@ def test_what_libraries_say_takes_the_same_way(as_json: bool) -> None:
     """A warning through `logging` has the same form and is as clean; their chatter stays out."""
     out = io.StringIO()
     configure(json=as_json, redactor=Redactor([SECRET]), stream=out)
-    logging.getLogger("some.library").info("chatter")
-    logging.getLogger("some.library").warning("refused %s", SECRET)
+    logging.getLogger("some.package").info("chatter")
+    logging.getLogger("some.package").warning("refused %s", SECRET)
     [line] = out.getvalue().splitlines()
     assert f"refused {MASK}" in line
-    assert "some.library" in line
+    assert "some.package" in line
     assert line.startswith("{") is as_json
 
 
@@ -174,7 +174,7 @@ def test_configuring_again_replaces_the_stream_for_libraries_too() -> None:
     first, second = io.StringIO(), io.StringIO()
     configure(json=True, stream=first)
     configure(json=True, stream=second)
-    logging.getLogger("some.library").warning("once")
+    logging.getLogger("some.package").warning("once")
     assert first.getvalue() == ""
     assert [line["event"] for line in lines(second)] == ["once"]
 
@@ -203,4 +203,4 @@ def test_a_reader_that_has_gone_ends_nothing() -> None:
     get_logger().warning("nobody hears")
     configure(json=True, stream=Broken())
     get_logger().warning("nobody hears")
-    logging.getLogger("some.library").warning("nobody hears")
+    logging.getLogger("some.package").warning("nobody hears")
