@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from oc_trio.cli.exits import first
+
 if TYPE_CHECKING:
     import trio
 
@@ -50,20 +52,13 @@ def command(port: int | None, model_url: str, model: str, *, verbose: bool) -> N
         with TemporaryDirectory(prefix="oc-trio-demo-") as state:
             trio.run(_run, port, chosen, Path(state))
     except* OcTrioError as group:
-        complaint = str(_first(group))
+        complaint = str(first(group))
     except* OSError as group:
-        error = _first(group)
+        error = first(group)
         reason = error.strerror if isinstance(error, OSError) else ""
         complaint = f"cannot listen on 127.0.0.1:{port or PORT}: {reason or error}"
     if complaint:
         raise click.ClickException(complaint)
-
-
-def _first(group: BaseExceptionGroup) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 async def _run(port: int | None, model: "DemoModel", state: Path) -> None:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from oc_trio.cli.edge import EXIT_CODES, exit_code, first, run, shared_options
+from oc_trio.cli.edge import EXIT_CODES, exit_code, run, shared_options
+from oc_trio.cli.exits import first
 
 if TYPE_CHECKING:
     from oc_trio.config.load import Loaded

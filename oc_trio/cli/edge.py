@@ -7,7 +7,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from oc_trio.cli.exits import EX_CONFIG, EX_FAILED, EX_INTERRUPTED, EX_NOPERM, EX_UNAVAILABLE
+from oc_trio.cli.exits import EX_CONFIG, EX_FAILED, EX_INTERRUPTED, EX_NOPERM, EX_UNAVAILABLE, first
 from oc_trio.config.load import Loaded
 
 EXIT_CODES = (
@@ -49,13 +49,6 @@ def run(config_path: str | None, main: Callable[[Loaded], Awaitable[int]]) -> No
         click.echo(f"oc-trio: {problem}", err=True)
         code = exit_code(problem)
     sys.exit(code)
-
-
-def first(group: BaseException) -> BaseException:
-    """The first failure of a group."""
-    while isinstance(group, BaseExceptionGroup):
-        group = group.exceptions[0]
-    return group
 
 
 def exit_code(problem: BaseException) -> int:

@@ -1,4 +1,7 @@
-"""Exit codes of all commands, by sysexits.h where it has a name for the case. A service manager acts on them."""
+"""How commands end: exit codes, by sysexits.h where it has a name for the case, and the failure that decides on one.
+
+A service manager acts on the codes.
+"""
 
 EX_FAILED = 1
 EX_PARTIAL = 3  # a part of what was asked is done
@@ -9,3 +12,10 @@ EX_NOPERM = 77  # the server refuses the token, or the system this user
 EX_CONFIG = 78
 # As shells tell of a Ctrl-C.
 EX_INTERRUPTED = 130
+
+
+def first(failure: BaseException) -> BaseException:
+    """The failure itself, or the first one of a group."""
+    while isinstance(failure, BaseExceptionGroup):
+        failure = failure.exceptions[0]
+    return failure

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from oc_trio.cli.exits import EX_CONFIG, EX_DATAERR, EX_FAILED, EX_TEMPFAIL, EX_UNAVAILABLE
+from oc_trio.cli.exits import EX_CONFIG, EX_DATAERR, EX_FAILED, EX_TEMPFAIL, EX_UNAVAILABLE, first
 
 if TYPE_CHECKING:
     from oc_trio.config.load import Loaded
@@ -58,9 +58,7 @@ def with_journal(
     try:
         return trio.run(main, load(config_path, os.environ, isolate=True, connect=connect))
     except* OcTrioError as group:
-        problem: BaseException = group
-        while isinstance(problem, BaseExceptionGroup):
-            problem = problem.exceptions[0]
+        problem = first(group)
         click.echo(f"oc-trio: {problem}", err=True)
         codes = {ConfigError: EX_CONFIG, MattermostError: EX_UNAVAILABLE, StoreUnusable: EX_DATAERR}
         code = next((code for kind, code in codes.items() if isinstance(problem, kind)), EX_TEMPFAIL)

@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from oc_trio.cli.exits import EX_CONFIG, EX_DATAERR, EX_NOPERM, EX_TEMPFAIL, EX_UNAVAILABLE
+from oc_trio.cli.exits import EX_CONFIG, EX_DATAERR, EX_NOPERM, EX_TEMPFAIL, EX_UNAVAILABLE, first
 
 
 @click.command("run")
@@ -43,9 +43,7 @@ def command(config_path: str | None) -> None:
         gateway = prepare(loaded, os.environ)
         trio.run(gateway.run)
     except* OcTrioError as group:
-        problem: BaseException = group
-        while isinstance(problem, BaseExceptionGroup):
-            problem = problem.exceptions[0]
+        problem = first(group)
         exit_code = next((code for kind, code in codes if isinstance(problem, kind)), 1)
         click.echo(f"oc-trio: {problem}", err=True)
     # Not in there: what an except* raises comes out in a group with Python 3.11.2.

@@ -4,6 +4,8 @@ import json
 
 import click
 
+from oc_trio.cli.exits import first
+
 
 @click.command("sandbox")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
@@ -23,15 +25,12 @@ def command(host: str, port: int, bot_token: str, *, rate_limit: bool, as_json: 
     try:
         trio.run(_run, host, port, bot_token, rate_limit, as_json)
     except* OSError as group:
-        reason = _reason(group)
+        reason = _reason(first(group))
     if reason:
         raise click.ClickException(f"cannot listen on {host}:{port}: {reason}")
 
 
-def _reason(group: BaseExceptionGroup[OSError]) -> str:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
+def _reason(error: BaseException) -> str:
     return error.strerror or str(error) if isinstance(error, OSError) else str(error)
 
 
