@@ -2,8 +2,10 @@
 
 import json
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from typing import Any
 
 import httpx
 import trio
@@ -17,6 +19,7 @@ from oc_trio.runtime.catchup import CatchUp
 from oc_trio.runtime.previewer import WRITE_SECONDS, Previewer
 from oc_trio.runtime.queue import Job
 from oc_trio.store.admission import Admission, Admissions, Admitted
+from oc_trio.store.engine import Engine
 from oc_trio.store.outbox import Outbox
 from oc_trio.store.store import Store, open_store
 from oc_trio.store.transcripts import Transcripts
@@ -135,34 +138,6 @@ class Indiscreet(Transcripts):
         return tuple(entry for entry in await super().load(session, limit) if entry not in own)
 
 
-@frozen
-class IndiscreetStore(StoreOf):
-    """A journal with `Indiscreet` transcripts."""
-
-    def __call__(self, _location: str | sqlite3.Connection) -> AbstractAsyncContextManager[Store]:
-        return self._open()
-
-    @asynccontextmanager
-    async def _open(self) -> AsyncIterator[Store]:
-        async with open_store(self.connection) as store:
-            yield evolve(store, transcripts=Indiscreet(store._engine))
-
-
-@frozen
-class OtherAdmissions(StoreOf):
-    """A journal whose admissions are of a class of their own."""
-
-    admissions: type[Admissions] = Admissions
-
-    def __call__(self, _location: str | sqlite3.Connection) -> AbstractAsyncContextManager[Store]:
-        return self._open()
-
-    @asynccontextmanager
-    async def _open(self) -> AsyncIterator[Store]:
-        async with open_store(self.connection) as store:
-            yield evolve(store, admission=self.admissions(store._engine))
-
-
 class BlindOutbox(Outbox):
     """What the server shows of our own posts confirms their rows, and tells nobody that one stands twice."""
 
@@ -171,37 +146,11 @@ class BlindOutbox(Outbox):
         return None
 
 
-@frozen
-class BlindStore(StoreOf):
-    """A journal with a `BlindOutbox`."""
-
-    def __call__(self, _location: str | sqlite3.Connection) -> AbstractAsyncContextManager[Store]:
-        return self._open()
-
-    @asynccontextmanager
-    async def _open(self) -> AsyncIterator[Store]:
-        async with open_store(self.connection) as store:
-            yield evolve(store, outbox=BlindOutbox(store._engine))
-
-
 class ForgetfulTurns(Turns):
     """What became of an answer's files is not written down: a restart uploads them all again."""
 
     async def set_final(self, turn: TurnId, final: str) -> None:
         await super().set_final(turn, json.dumps({**json.loads(final), "files": []}))
-
-
-@frozen
-class ForgetfulStore(StoreOf):
-    """A journal with `ForgetfulTurns`."""
-
-    def __call__(self, _location: str | sqlite3.Connection) -> AbstractAsyncContextManager[Store]:
-        return self._open()
-
-    @asynccontextmanager
-    async def _open(self) -> AsyncIterator[Store]:
-        async with open_store(self.connection) as store:
-            yield evolve(store, turns=ForgetfulTurns(store._engine))
 
 
 class Trusting(Previewer):
@@ -225,31 +174,24 @@ class Forgetful(SmallSession):
 
 
 @frozen
-class WatermarkFirstStore(OtherAdmissions):
-    """Its admissions are `WatermarkFirst`."""
+class OtherStore(StoreOf):
+    """A journal of which some families, by their names in `Store`, are of classes of their own."""
 
-    admissions: type[Admissions] = WatermarkFirst
+    families: Mapping[str, Callable[[Engine], object]]
 
+    def __call__(self, _location: str | sqlite3.Connection) -> AbstractAsyncContextManager[Store]:
+        return self._open()
 
-@frozen
-class OneForAllStore(OtherAdmissions):
-    """Its admissions are `OneForAll`."""
-
-    admissions: type[Admissions] = OneForAll
-
-
-@frozen
-class ShruggingStore(OtherAdmissions):
-    """Its admissions are `Shrugging`."""
-
-    admissions: type[Admissions] = Shrugging
+    @asynccontextmanager
+    async def _open(self) -> AsyncIterator[Store]:
+        async with open_store(self.connection) as store:
+            others: dict[str, Any] = {name: family(store._engine) for name, family in self.families.items()}
+            yield evolve(store, **others)
 
 
-@frozen
-class GullibleStore(OtherAdmissions):
-    """Its admissions are `Gullible`."""
-
-    admissions: type[Admissions] = Gullible
+def journal(**families: Callable[[Engine], object]) -> Callable[[sqlite3.Connection], StoreOf]:
+    """For `Parts.store`."""
+    return partial(OtherStore, families=families)
 
 
 @frozen
@@ -279,14 +221,16 @@ BROKEN: dict[str, Broken] = {
     "unshielded write": Broken(Parts(previewer=Unshielded), ("rest",)),
     "no pending id": Broken(Parts(transport=NoPendingId), ("rest",), Parts(transport=NoMarker), (NO_KEY,)),
     "watermark before commit": Broken(
-        Parts(store=WatermarkFirstStore, catch_up=NoSecondLook), ("blackout",), Parts(catch_up=NoSecondLook)
+        Parts(store=journal(admission=WatermarkFirst), catch_up=NoSecondLook),
+        ("blackout",),
+        Parts(catch_up=NoSecondLook),
     ),
-    "second post left": Broken(Parts(store=BlindStore), ("rest",)),
+    "second post left": Broken(Parts(store=journal(outbox=BlindOutbox)), ("rest",)),
     "late edit left": Broken(Parts(previewer=Trusting), ("rest", "cancel")),
-    "calls taken in twice": Broken(Parts(store=GullibleStore), ("http",)),
-    "uploads forgotten": Broken(Parts(store=ForgetfulStore), ("files", "crash")),
-    "journal errors ignored": Broken(Parts(store=ShruggingStore), ("disk", "people")),
-    "one account's messages taken for all": Broken(Parts(store=OneForAllStore), ("accounts",)),
-    "another account's question told": Broken(Parts(store=IndiscreetStore), ("accounts", "cancel")),
+    "calls taken in twice": Broken(Parts(store=journal(admission=Gullible)), ("http",)),
+    "uploads forgotten": Broken(Parts(store=journal(turns=ForgetfulTurns)), ("files", "crash")),
+    "journal errors ignored": Broken(Parts(store=journal(admission=Shrugging)), ("disk", "people")),
+    "one account's messages taken for all": Broken(Parts(store=journal(admission=OneForAll)), ("accounts",)),
+    "another account's question told": Broken(Parts(store=journal(transcripts=Indiscreet)), ("accounts", "cancel")),
     "mailbox overflow dropped": Broken(Parts(session=Forgetful), ("people",)),
 }

@@ -7,8 +7,8 @@ import functools
 import random
 import sqlite3
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import httpx
@@ -52,11 +52,6 @@ class SmallSession(Session):
     mailbox = 3
 
 
-@asynccontextmanager
-async def same_store(store: Store) -> AsyncIterator[Store]:
-    yield store
-
-
 @frozen
 class Parts:
     """What the gateway is assembled from; a broken variant replaces one of them."""
@@ -65,7 +60,7 @@ class Parts:
     previewer: type[Previewer] = Previewer
     catch_up: type[CatchUp] = CatchUp
     transport: type[SimTransport] = SimTransport
-    store: "type[StoreOf]" = field(factory=lambda: StoreOf)
+    store: "Callable[[sqlite3.Connection], StoreOf]" = field(factory=lambda: StoreOf)
 
 
 @frozen
