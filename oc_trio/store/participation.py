@@ -1,9 +1,18 @@
-"""Threads in which the bot has visibly answered, so that later messages there need no mention for a while."""
+"""Threads in which the bot visibly answers or has answered: messages there need no mention for a while."""
 
 from attrs import frozen
 
 from oc_trio.ids import AccountId, ChannelId, ThreadRoot
 from oc_trio.store.engine import Engine
+
+# The first words of an answer can be replied to: where a turn has begun to write, it need not have ended. One that ends
+# without a visible answer leaves nothing.
+_ACTIVE = (
+    "SELECT 1 FROM participation WHERE account = ? AND channel_id = ? AND root_id = ? AND at >= ?"
+    " UNION ALL SELECT 1 FROM turns t JOIN outbox o ON o.turn = t.id"
+    " WHERE t.ended_at = 0 AND t.account = ? AND t.channel_id = ? AND t.root_id = ?"
+    " AND o.channel_id = t.channel_id AND o.root_id = t.root_id AND o.state IN ('sending', 'confirmed')"
+)
 
 
 @frozen
@@ -23,11 +32,6 @@ class Participation:
         )
 
     async def active(self, account: AccountId, channel: ChannelId, root: ThreadRoot, since: int) -> bool:
-        """Whether the bot answered there at or after `since`."""
-        row = await self._engine.run(
-            lambda tx: tx.one(
-                "SELECT 1 FROM participation WHERE account = ? AND channel_id = ? AND root_id = ? AND at >= ?",
-                *(account, channel, root, since),
-            )
-        )
-        return row is not None
+        """Whether the bot answered there at or after `since`, or has begun to."""
+        thread = (account, channel, root)
+        return await self._engine.run(lambda tx: tx.one(_ACTIVE, *thread, since, *thread)) is not None

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 import trio
 
-from oc_trio.agent.scripted import Say
+from oc_trio.agent.scripted import Pause, Say
+from oc_trio.core.final_plan import STOPPED
+from oc_trio.core.turn_events import Final
 from oc_trio.sandbox.records import Channel, Post
 from tests.runtime.town import ACCOUNT, Town
 
@@ -214,6 +216,41 @@ class TestParticipation:
         await town.settled()
         assert town.answers() == ["ok"] * 3
         assert await town.state(late) == "none"
+
+    async def test_whoever_sees_an_answer_begin_can_reply_to_it(self, town: Town) -> None:
+        """While the first answer in a thread still grows, what is said there is answered, too."""
+        await town.start()
+        town.script = [Say("one two three four", delay=1.0)]
+        root = town.say("@helper hi")
+        await town.until(town.answers)
+        onward = town.say("and more?", root=root, by=town.bob)
+        await town.settled()
+        assert town.answers() == ["one two three four"] * 2
+        assert await town.state(onward) == "delivered"
+
+    async def test_a_bare_stop_ends_an_answer_that_grows(self, town: Town) -> None:
+        """Nobody has to name the bot to make it stop."""
+        await town.start()
+        town.script = [Say("word " * 100, delay=1.0)]
+        root = town.say("@helper hi")
+        await town.until(town.answers)
+        town.say("stop", root=root)
+        await town.settled()
+        assert town.answers()[0].endswith(STOPPED)
+        assert (await town.state(root)).startswith("cancelled")
+
+    async def test_nothing_to_be_seen_makes_no_thread_ours(self, town: Town) -> None:
+        """Neither does an agent at work that has said nothing yet, nor a preview that came to nothing."""
+        await town.start()
+        town.script = [Pause(5.0), Say("one two", delay=1.0), Final("", silent_reason="nothing to add")]
+        root = town.say("@helper hi")
+        await trio.sleep(3.0)
+        early = town.say("what do you think?", root=root, by=town.bob)
+        await town.settled()
+        late = town.say("no idea", root=root, by=town.bob)
+        await town.settled()
+        assert town.answers() == []
+        assert [await town.state(post) for post in (early, late)] == ["none", "none"]
 
     def _age(self, town: Town, *, days: int) -> None:
         """Let the bot's last words be that much older: the clock would take a minute for the pings of a week."""
