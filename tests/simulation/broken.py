@@ -14,13 +14,14 @@ from attrs import evolve, frozen
 from oc_trio.core.obligations import OutboxRow, Source
 from oc_trio.core.preview import Create, Edit, Wrote, begun, wrote
 from oc_trio.errors import MattermostRejected, MattermostUnavailable, StoreError
-from oc_trio.ids import AccountId, PostId, SessionKey, TurnId
+from oc_trio.ids import AccountId, ChannelId, PostId, SessionKey, ThreadRoot, TurnId
 from oc_trio.runtime.catchup import CatchUp
 from oc_trio.runtime.previewer import WRITE_SECONDS, Previewer
 from oc_trio.runtime.queue import Job
 from oc_trio.store.admission import Admission, Admissions, Admitted
 from oc_trio.store.engine import Engine
 from oc_trio.store.outbox import Outbox
+from oc_trio.store.participation import Participation
 from oc_trio.store.store import Store, open_store
 from oc_trio.store.transcripts import Transcripts
 from oc_trio.store.turns import Turns
@@ -138,6 +139,14 @@ class Indiscreet(Transcripts):
         return tuple(entry for entry in await super().load(session, limit) if entry not in own)
 
 
+class Preoccupied(Participation):
+    """A thread is the bot's only once an answer there is complete: who replies to its beginning is not heard."""
+
+    async def active(self, account: AccountId, channel: ChannelId, root: ThreadRoot, since: int) -> bool:
+        sql = "SELECT 1 FROM participation WHERE account = ? AND channel_id = ? AND root_id = ? AND at >= ?"
+        return await self._engine.run(lambda tx: tx.one(sql, account, channel, root, since)) is not None
+
+
 class BlindOutbox(Outbox):
     """What the server shows of our own posts confirms their rows, and tells nobody that one stands twice."""
 
@@ -232,5 +241,6 @@ BROKEN: dict[str, Broken] = {
     "journal errors ignored": Broken(Parts(store=journal(admission=Shrugging)), ("disk", "people")),
     "one account's messages taken for all": Broken(Parts(store=journal(admission=OneForAll)), ("accounts",)),
     "another account's question told": Broken(Parts(store=journal(transcripts=Indiscreet)), ("accounts", "cancel")),
+    "replies to a beginning unheard": Broken(Parts(store=journal(participation=Preoccupied)), ("threads",)),
     "mailbox overflow dropped": Broken(Parts(session=Forgetful), ("people",)),
 }

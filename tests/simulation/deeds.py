@@ -130,6 +130,10 @@ class Doer:
                 thread = rng.choice(roots) if roots else None
                 if rng.random() < 0.3:
                     addressed = "perhaps"
+            elif deed.how in ("inside", "onward"):
+                newest = next((q for q in reversed(town.questions) if q.place == deed.place and not q.is_call), None)
+                thread = None if newest is None else newest.thread or newest
+                addressed = "perhaps" if deed.how == "onward" else "yes"
             town.ask(
                 deed.author, deed.place, addressed, deed.words, thread, deed.files, is_for_both=deed.whom == "both"
             )

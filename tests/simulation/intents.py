@@ -7,8 +7,8 @@ from tests.simulation.climate import Climate
 
 @frozen
 class Ask:
-    """`how` is mention, direct, chatter or reply; `burst` so many at once, each with so many `files`. `whom` is a bot's
-    name or "both".
+    """`how` is mention, direct, chatter, reply (in some thread), inside (the newest thread, with a mention) or onward
+    (there, without one); `burst` so many at once, each with so many `files`. `whom` is a bot's name or "both".
     """
 
     author: str

@@ -34,7 +34,8 @@ def _answered(found: Findings) -> Iterator[str]:
         name = name_of(question)
         owed = found.owed.get(question.post.id)
         if owed is None:
-            if question.addressed == "yes" and not (question.is_deleted or _kicked(found, question)):
+            is_meant = question.addressed == "yes" or _follows_us(found, question)
+            if is_meant and not (question.is_deleted or _kicked(found, question)):
                 yield f"{name} was never admitted"
             continue
         if question.addressed == "no":
@@ -52,6 +53,18 @@ def _answered(found: Findings) -> Iterator[str]:
             case "cancelled":
                 if not _may_be_cancelled(found, question, owed):
                     yield f"{name} was cancelled without a reason that counts: {owed.reason}"
+
+
+def _follows_us(found: Findings, question: Question) -> bool:
+    """Whether it was said in a thread where an answer, or the beginning of one, could be seen already."""
+    if question.addressed != "perhaps" or question.thread is None:
+        return False
+    turns = {owed.turn for owed in found.owed.values()}
+    return any(
+        post.root_id == question.post.root_id and post.create_at < question.post.create_at and not post.delete_at
+        for post in found.posts
+        if key_of(post).partition(".")[0] in turns
+    )
 
 
 def _delivered(found: Findings, question: Question, owed: Owed) -> Iterator[str]:

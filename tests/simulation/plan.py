@@ -71,12 +71,12 @@ class Plan:
 # Kinds that came later are drawn from a source of their own: a seed that draws none of them runs as it did before.
 _LATER = ("blocks", "disk")
 # Each of these even has its own, so that the next one changes nothing for the others.
-_LATEST = ("files", "http", "poison", "accounts")
+_LATEST = ("files", "http", "poison", "threads", "accounts")
 _OLD = ("crash", "drain", "socket", "rest", "frames", "server", "people", "kick", "lag", "blackout", "cancel")
 KINDS = (*_OLD, *_LATER, *_LATEST)
 # The two that take long are rare.
 _LIKELY = {"blackout": 0.08, "cancel": 0.15, "blocks": 0.25, "disk": 0.15}
-_LIKELY |= {"files": 0.12, "http": 0.12, "poison": 0.1, "accounts": 0.1}
+_LIKELY |= {"files": 0.12, "http": 0.12, "poison": 0.1, "threads": 0.12, "accounts": 0.1}
 
 
 def plan(seed: int, kinds: tuple[str, ...] | None = None) -> Plan:
@@ -181,6 +181,21 @@ def _with_poison(drawn: Plan, rng: random.Random) -> Plan:
     return evolve(drawn, deeds=tuple(sorted(deeds, key=lambda deed: deed[0])), poison=poison)
 
 
+def _with_threads(drawn: Plan, rng: random.Random) -> Plan:
+    """People who write on in a thread, without the bot's name, while it answers there and after."""
+    end, deeds = max((at for at, _ in drawn.deeds), default=0.0), [*drawn.deeds]
+    for _ in range(rng.randint(1, 3)):
+        place, at = rng.choice(("square", "market")), rng.uniform(0.1, end)
+        deeds.append((at, Ask(rng.choice(("alice", "bob")), place, "mention", rng.choice(_WORDS))))
+        if drawn.reply_to == "off":  # then only who is in a thread is answered in one
+            at += rng.uniform(0.1, 5.0)
+            deeds.append((at, Ask(rng.choice(("alice", "bob")), place, "inside", rng.choice(_WORDS))))
+        for _ in range(rng.randint(1, 4)):
+            at += rng.choice((rng.uniform(0.05, 2.0), rng.uniform(1.0, 12.0), rng.uniform(10.0, 40.0)))
+            deeds.append((at, Ask(rng.choice(("alice", "bob")), place, "onward", rng.choice(_WORDS))))
+    return evolve(drawn, deeds=tuple(sorted(deeds, key=lambda deed: deed[0])))
+
+
 def _with_second_bot(drawn: Plan, rng: random.Random) -> Plan:
     """Another account of the same gateway, in the same channels: each deed concerns one of the bots, or both.
 
@@ -192,7 +207,7 @@ def _with_second_bot(drawn: Plan, rng: random.Random) -> Plan:
         if isinstance(deed, Ask):
             deed = evolve(deed, whom=rng.choice(("helper", "second", "second", "both")))
             if is_one:
-                how = "mention" if deed.how == "reply" else deed.how
+                how = "mention" if deed.how in ("reply", "inside", "onward") else deed.how
                 deed = evolve(deed, how=how, whom=rng.choice(("helper", "second")))
         elif isinstance(deed, Stop | Command | Vandalise):
             deed = evolve(deed, whom=rng.choice(("helper", "second")))
@@ -202,7 +217,14 @@ def _with_second_bot(drawn: Plan, rng: random.Random) -> Plan:
     return evolve(drawn, deeds=tuple(deeds), has_second_bot=True, has_one_agent=is_one)
 
 
-_ADDITIONS = {"files": _with_files, "http": _with_calls, "poison": _with_poison, "accounts": _with_second_bot}
+# A second bot comes last: it is given its share of what the others add.
+_ADDITIONS = {
+    "files": _with_files,
+    "http": _with_calls,
+    "poison": _with_poison,
+    "threads": _with_threads,
+    "accounts": _with_second_bot,
+}
 
 
 def _questions(rng: random.Random, end: float) -> Iterator[tuple[float, Deed]]:
