@@ -178,6 +178,7 @@ class Writing:
         if change.is_pinned is not None:
             post.is_pinned = change.is_pinned
         post.update_at = now
+        self._channels.get(post.channel_id).last_post_at = now  # the real server's, too: an edit moves its channel
         self._announcer.edited(post)
         return post
 

@@ -34,6 +34,13 @@ def test_posts_of_one_millisecond_keep_their_order(scene: Scene) -> None:
     assert all(earlier < later for earlier, later in pairwise(times))
 
 
+def test_an_edit_moves_its_channel(scene: Scene) -> None:
+    """As on the real server, `last_post_at` is the time of the last write, not of the last new post."""
+    post = scene.world.post_as(scene.demo.alice, scene.demo.town_square, "first")
+    scene.world.writing.apply(post, Change(message="second"))
+    assert scene.demo.town_square.last_post_at == post.edit_at > post.create_at
+
+
 def test_secrets_are_not_shown(scene: Scene) -> None:
     """Passwords and tokens stay out of the repr of records."""
     user = scene.world.users.find_name("alice")
