@@ -104,8 +104,8 @@ class Catchup:
     max_age: float = key(24 * 3600.0, "Leave older ones alone.", name="maxAgeHours", scale=3600, above=0, maximum=720)
     max_posts: int = key(200, "At most this many per channel; the channel is told when more were left out.", minimum=1)
     overlap: float = key(
-        30.0,
-        "How far before the last post seen is read again, against clocks and late replicas.",
+        300.0,
+        "How far before the last post seen is read again, for mentions added meanwhile, clocks and late replicas.",
         name="overlapSeconds",
         minimum=0,
         maximum=3600,

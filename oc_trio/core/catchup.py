@@ -18,13 +18,14 @@ _JOINED = frozenset({"system_join_channel", "system_add_to_channel", "system_joi
 
 @frozen
 class CatchUpPolicy:
-    """`overlap_ms` re-reads what was seen already, against clocks, equal times and late replicas; ids sort that out.
+    """`overlap_ms` re-reads what was seen already, against clocks, equal times and late replicas; ids sort that out. As
+    long as `gating.ChatRules.edit_window_ms`, it reaches every post to which a mention may have been added meanwhile.
 
     `tie_ms`: for so long after its last post a channel whose newest time is exactly the watermark is read all the
     same, for two posts of one millisecond may have come apart. `second_pass_after` is in seconds after going live.
     """
 
-    overlap_ms: int = 30_000
+    overlap_ms: int = 5 * 60 * 1000
     tie_ms: int = 15 * 60_000
     max_age_ms: int = 24 * 3600 * 1000
     max_posts: int = 1000

@@ -114,11 +114,15 @@ class Inbox:
         kit.metrics.catchup_posts.labels(kit.account).inc(len(posts))
         known = await kit.store.admission.seen(kit.account, [post.id for post in posts])
         for post in posts:
+            key = f"{kit.account}:{post.id}"
             if post.user_id == kit.user.id:
                 await self._receive(post)
             if post.id in known:
+                if post.edit_at and post.user_id != kit.user.id and not self.strikes.is_out(key):
+                    # Its edit may have had no event: a mention that it added is one all the same.
+                    with self.strikes.counting(key):
+                        await self._edited(post)
                 continue
-            key = f"{kit.account}:{post.id}"
             if post.create_at <= began_at:
                 await self.intake.pass_over(post, "before_first_start")
             elif self.strikes.is_out(key):

@@ -36,6 +36,25 @@ async def test_what_was_said_while_away_is_answered_once_and_in_order(town: Town
     assert [await town.state(post) for post in asked] == ["delivered"] * 3
 
 
+async def test_a_mention_that_was_added_while_away_is_answered_once(town: Town) -> None:
+    """A post that was passed over is read again with the words that it has now; not if it was edited too late."""
+    await town.start()
+    late = town.say("hello from long ago")
+    await trio.sleep(290)
+    post = town.say("hello all")
+    await town.settled()
+    await absent(town, 20)
+    town.edit(late, "@helper hello from long ago")
+    town.edit(post, "hello all, @helper too")
+    town.script = [Say("here")]
+    for _ in range(2):
+        await town.start()
+        await town.settled()
+        await absent(town, 60)
+    assert town.answers() == ["here"]
+    assert await town.state(post) == "delivered"
+
+
 async def test_what_was_said_before_the_first_start_is_not_answered(town: Town) -> None:
     """History is no question."""
     old = town.say("@helper long ago")
