@@ -2,8 +2,8 @@
 
 Without them a post could vanish in silence, or hold its conversation for ever. A refusal is about the post unless it is
 about us (401, 403 and 404 in Mattermost's own words). A server that keeps failing at one post is given time; only when
-it takes the stand-in meanwhile is the post at fault. A server that takes neither has a trouble of its own, and whatever
-it is, the post waits for its end.
+it takes the stand-in, and then fails at the post once more, is the post at fault. A server that takes neither has a
+trouble of its own, and whatever it is, the post waits for its end.
 """
 
 from attrs import evolve, frozen
@@ -61,8 +61,6 @@ async def send_or_say(delivery: Delivery, letter: Letter, what: str = MESSAGE) -
     stand_in, tries = _stand_in_of(letter, what), delivery.tries(letter.id)
     may_stand = await delivery.knows(stand_in.id)
     said = await delivery.standing(stand_in.id) if may_stand else None
-    if said is not None and await delivery.standing(letter.id) is None:
-        return await _stands(delivery, letter, said, "the server failed at it")
     while True:
         problem: MattermostRejected | MattermostUnavailable
         try:
@@ -70,13 +68,18 @@ async def send_or_say(delivery: Delivery, letter: Letter, what: str = MESSAGE) -
         except (MattermostRejected, MattermostUnavailable) as failure:
             problem = failure
         else:
-            if may_stand:
+            if said is not None:
+                await delivery.delete_quietly(said)
+            elif may_stand:
                 await delivery.withdraw(stand_in.id)
             return Sent(post_id)
         if isinstance(problem, MattermostRejected):
             return await _refused(delivery, letter, stand_in, problem)
         tries.failed(problem)
-        if tries.faults and tries.faults % MOST_FAULTS == 0 and not problem.ambiguous:
+        is_at_fault = bool(tries.faults) and not problem.ambiguous
+        if said is not None and is_at_fault:
+            return await _stands(delivery, letter, said, str(problem))
+        if said is None and is_at_fault and tries.faults % MOST_FAULTS == 0:
             may_stand = True
             try:
                 said = await delivery.post(stand_in)
@@ -84,9 +87,8 @@ async def send_or_say(delivery: Delivery, letter: Letter, what: str = MESSAGE) -
                 return await _closed(delivery, letter, refusal)
             except MattermostUnavailable:
                 pass
-            else:
-                return await _stands(delivery, letter, said, str(problem))
-        await tries.pause(problem)
+        if said is None or not is_at_fault:
+            await tries.pause(problem)
 
 
 async def _stands(delivery: Delivery, letter: Letter, said: PostId, why: str) -> Sent:
