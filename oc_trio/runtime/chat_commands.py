@@ -1,14 +1,14 @@
 """Chat commands, carried out and acknowledged: they don't wait behind the turn that they may want to stop.
 
-What a command does, it does once: its answer is in the outbox before it is sent, and a restart sends that answer.
+What a command does, it does once: its answer is in the outbox before it is sent, and a restart sends that answer. An
+answer that the chat server does not take holds back later ones in its conversation, but not what they tell of.
 """
 
 import json
-from collections import deque
 from collections.abc import Callable
 
 import trio
-from attrs import evolve, field, frozen
+from attrs import Factory, evolve, field, frozen
 
 from oc_trio.core.chat_commands import (
     USAGE,
@@ -28,13 +28,14 @@ from oc_trio.core.chat_commands import (
 from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.obligations import Obligation, OutboxKind
 from oc_trio.errors import MattermostRejected
-from oc_trio.ids import OutboxId, SessionKey
+from oc_trio.ids import OutboxId
 from oc_trio.runtime.agents import SessionSettings
 from oc_trio.runtime.cuts import Cut
 from oc_trio.runtime.dispatch import Dispatcher
 from oc_trio.runtime.finale import not_delivered
 from oc_trio.runtime.kit import AccountKit
 from oc_trio.runtime.letters import Letter
+from oc_trio.runtime.lines import Lines
 from oc_trio.runtime.stand_ins import ANSWER, send_or_say
 from oc_trio.telemetry.log import get_logger
 
@@ -67,18 +68,29 @@ class _Errand:
     stopped: bool
 
 
+@frozen
+class _Reply:
+    errand: _Errand
+    letter: Letter
+
+
 @frozen(eq=False)
 class CommandDesk:
-    """Takes commands at once, as children of `nursery`: one task per conversation, so that their order is kept.
+    """Takes commands at once. In each conversation they are carried out, and answered, in the order of their coming.
 
-    `limit` is how many are carried out at the same time; waiting for the chat server is not counted.
+    `limit` is how many are carried out at the same time; answering is not counted.
     """
 
     kit: AccountKit
     dispatcher: Dispatcher
     nursery: trio.Nursery
     limit: trio.CapacityLimiter
-    _lines: dict[SessionKey, deque[_Errand]] = field(init=False, factory=dict)
+    _errands: Lines[_Errand] = field(
+        init=False, default=Factory(lambda desk: Lines(desk.nursery, desk._carry_out), takes_self=True)
+    )
+    _replies: Lines[_Reply] = field(
+        init=False, default=Factory(lambda desk: Lines(desk.nursery, desk._reply), takes_self=True)
+    )
 
     def submit(self, obligation: Obligation, message: InboundMessage, command: ChatCommand) -> None:
         """Never waits. What has to happen at once (stopping) happens before this returns."""
@@ -87,20 +99,7 @@ class CommandDesk:
             session = self.dispatcher.get(message.session)
             cut = Cut.STOPPED if isinstance(command, StopTurn) else Cut.RESET
             stopped = session is not None and session.stop(reason=cut.value, drop_queue=True, until=message.create_at)
-        errand = _Errand(obligation, message, command, stopped)
-        line = self._lines.get(message.session)
-        if line is not None:
-            line.append(errand)
-        else:
-            self._lines[message.session] = line = deque([errand])
-            self.nursery.start_soon(self._work_off, message.session, line)
-
-    async def _work_off(self, session: SessionKey, line: deque[_Errand]) -> None:
-        try:
-            while line:
-                await self._carry_out(line.popleft())
-        finally:
-            del self._lines[session]
+        self._errands.put(message.session, _Errand(obligation, message, command, stopped))
 
     async def _carry_out(self, errand: _Errand) -> None:
         kit, obligation, message = self.kit, errand.obligation, errand.message
@@ -122,13 +121,17 @@ class CommandDesk:
                     return
                 letter = evolve(letter, message=text)
                 await kit.delivery.queue([letter])
+        self._replies.put(message.session, _Reply(errand, letter))
+
+    async def _reply(self, reply: _Reply) -> None:
+        kit, obligation = self.kit, reply.errand.obligation
         try:
-            outcome = (await send_or_say(kit.delivery, letter, ANSWER)).outcome
+            outcome = (await send_or_say(kit.delivery, reply.letter, ANSWER)).outcome
         except MattermostRejected as refusal:
             outcome = not_delivered(refusal)
         await kit.store.obligations.close([obligation.id], outcome, kit.env.now_ms())
         kit.metrics.obligations.labels(kit.account, outcome.state.value).inc()
-        log.info("command", account=kit.account, post=obligation.trigger, command=type(errand.command).__name__)
+        log.info("command", account=kit.account, post=obligation.trigger, command=type(reply.errand.command).__name__)
 
     async def _begin(self, obligation: Obligation, message: InboundMessage, prompt: str) -> None:
         """The words behind /new begin the new conversation; the obligation is the turn's, now and after a restart."""

@@ -206,3 +206,30 @@ async def test_a_command_is_done_once_although_a_restart_answers_it(town: Town) 
     assert session.generation == 1
     assert await town.state(reset) == "delivered"
     assert [text[:2] for text in town.answers()] == ["fi", "🆕 "]
+
+
+async def test_an_answer_that_is_not_taken_holds_no_command_back(town: Town) -> None:
+    """What a later command does is done at once; only its own answer waits for its turn."""
+
+    async def fail(request: SandboxRequest) -> SandboxResponse | None:
+        is_status = request.method == "POST" and b"**oc_trio** as" in request.body
+        return SandboxResponse.json({"id": "app.post.broken", "message": "no"}, 500) if is_status else None
+
+    await town.start()
+    town.weather.before_rules.append(fail)
+    town.script = [Say("a new one")]
+    channel = town.direct()
+    town.say("/status", channel=channel)
+    await trio.sleep(1.0)
+    begins = town.say("/new hello", channel=channel)
+    town.say("/think high", channel=channel)
+    await trio.sleep(5.0)
+    assert town.answers(channel) == ["a new one"]
+    assert await town.state(begins) == "delivered"
+    [session] = await town.store.sessions.list(ACCOUNT)
+    assert '"thinking": "high"' in session.settings
+    town.weather.before_rules.clear()
+    await town.settled()
+    status, thinking = town.answers(channel)[1:]
+    assert "**oc_trio** as" in status
+    assert thinking == "Thinking: high"
