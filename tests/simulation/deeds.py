@@ -23,6 +23,8 @@ from tests.simulation.intents import (
     FreezeSockets,
     Invite,
     Kick,
+    Name,
+    Plan,
     Press,
     React,
     RestartServer,
@@ -31,7 +33,6 @@ from tests.simulation.intents import (
     Weather,
 )
 from tests.simulation.network import Network
-from tests.simulation.plan import Plan
 from tests.simulation.town import Addressed, Question, Town
 
 
@@ -75,9 +76,9 @@ class Doer:
                 self._of(deed).command(deed.author, deed.place, "stop")
             case Command():
                 self._of(deed).command(deed.author, deed.place, deed.text)
-            case Vandalise() | Kick() | Invite():
+            case Vandalise() | Kick() | Invite() | Name():
                 town = self._of(deed)
-                act = {Vandalise: town.vandalise, Kick: town.kick, Invite: town.invite}[type(deed)]
+                act = {Vandalise: town.vandalise, Kick: town.kick, Invite: town.invite, Name: town.name}[type(deed)]
                 act(deed.place)
             case Edit() | Delete() | React():
                 question = self._back(deed.back)
@@ -114,7 +115,7 @@ class Doer:
         await trio.sleep(seconds)
         self.network.is_down = False
 
-    def _of(self, deed: Ask | Stop | Command | Vandalise | Kick | Invite) -> Town:
+    def _of(self, deed: Ask | Stop | Command | Vandalise | Kick | Invite | Name) -> Town:
         """The town as the bot sees it that is spoken to."""
         twin = self.town.twin
         return twin if twin is not None and deed.whom == twin.bot.username else self.town

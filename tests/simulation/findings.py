@@ -11,8 +11,8 @@ from oc_trio.ids import AccountId
 from oc_trio.sandbox import records
 from tests.simulation.files import NOTE
 from tests.simulation.house import ACCOUNTS, House
+from tests.simulation.intents import Plan
 from tests.simulation.model import Model
-from tests.simulation.plan import Plan
 from tests.simulation.town import EPOCH_MS, Question, Town
 from tests.simulation.wordy import heads
 

@@ -32,10 +32,10 @@ from oc_trio.store.store import Store, open_store
 from oc_trio.telemetry.metrics import Metrics
 from tests.simulation.chronicle import Chronicle
 from tests.simulation.files import Shelf
+from tests.simulation.intents import Plan
 from tests.simulation.line import CALLED, SKILLS, Line
 from tests.simulation.model import Model
 from tests.simulation.network import Network, OpenSim, SimTransport
-from tests.simulation.plan import Plan
 from tests.simulation.power import Disk, Power, PoweredConnection, PowerOff, open_disk
 from tests.simulation.town import now_ms
 

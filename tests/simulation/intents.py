@@ -1,8 +1,11 @@
-"""What can happen in a plan, as frozen values; `deeds` carries them out."""
+"""A plan and what can happen in it, as frozen values; `deeds` carries them out."""
 
 from attrs import frozen
 
 from tests.simulation.climate import Climate
+from tests.simulation.poison import Poison
+
+WORDS = ("what about", "please explain", "is it true that", "how do I", "tell me more:")
 
 
 @frozen
@@ -32,6 +35,14 @@ class Edit:
     """`back` counts questions from the newest."""
 
     back: int
+
+
+@frozen
+class Name:
+    """Whoever spoke last in a place without the bot's name adds it."""
+
+    place: str
+    whom: str = "helper"
 
 
 @frozen
@@ -137,6 +148,7 @@ Deed = (
     | Press
     | Stop
     | Edit
+    | Name
     | Delete
     | React
     | Command
@@ -151,3 +163,26 @@ Deed = (
     | Drain
     | BadDisk
 )
+
+
+@frozen
+class Plan:
+    """Deeds in the order of their times (seconds). `settings` choose a configuration."""
+
+    deeds: tuple[tuple[float, Deed], ...]
+    queue: str
+    reply_to: str
+    mode: str
+    throttle_ms: int
+    drain_seconds: int
+    trouble: float
+    slow: float
+    is_stormy: bool
+    has_blocks: bool = False
+    is_wordy: bool = False
+    has_bad_disk: bool = False
+    has_files: bool = False
+    has_calls: bool = False
+    poison: Poison | None = None
+    has_second_bot: bool = False
+    has_one_agent: bool = False

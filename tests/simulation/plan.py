@@ -3,13 +3,14 @@
 import random
 from collections.abc import Iterator
 
-from attrs import evolve, frozen
+from attrs import evolve
 
+from tests.simulation.additions import ADDITIONS
 from tests.simulation.climate import FAIR
 from tests.simulation.intents import (
+    WORDS,
     Ask,
     BadDisk,
-    Call,
     Command,
     Crash,
     CutSockets,
@@ -20,14 +21,13 @@ from tests.simulation.intents import (
     FreezeSockets,
     Invite,
     Kick,
-    Press,
+    Plan,
     React,
     RestartServer,
     Stop,
     Vandalise,
     Weather,
 )
-from tests.simulation.poison import Poison, drawn_poison
 
 _REST = (
     "slow",
@@ -42,41 +42,17 @@ _REST = (
     "late",
 )
 _FRAMES = ("frame_delay", "frame_twice", "frame_swap", "frame_cut", "frame_freeze")
-_WORDS = ("what about", "please explain", "is it true that", "how do I", "tell me more:")
-
-
-@frozen
-class Plan:
-    """Deeds in the order of their times (seconds). `settings` choose a configuration."""
-
-    deeds: tuple[tuple[float, Deed], ...]
-    queue: str
-    reply_to: str
-    mode: str
-    throttle_ms: int
-    drain_seconds: int
-    trouble: float
-    slow: float
-    is_stormy: bool
-    has_blocks: bool = False
-    is_wordy: bool = False
-    has_bad_disk: bool = False
-    has_files: bool = False
-    has_calls: bool = False
-    poison: Poison | None = None
-    has_second_bot: bool = False
-    has_one_agent: bool = False
 
 
 # Kinds that came later are drawn from a source of their own: a seed that draws none of them runs as it did before.
 _LATER = ("blocks", "disk")
 # Each of these even has its own, so that the next one changes nothing for the others.
-_LATEST = ("files", "http", "poison", "threads", "accounts")
+_LATEST = ("files", "http", "poison", "threads", "names", "accounts")
 _OLD = ("crash", "drain", "socket", "rest", "frames", "server", "people", "kick", "lag", "blackout", "cancel")
 KINDS = (*_OLD, *_LATER, *_LATEST)
 # The two that take long are rare.
 _LIKELY = {"blackout": 0.08, "cancel": 0.15, "blocks": 0.25, "disk": 0.15}
-_LIKELY |= {"files": 0.12, "http": 0.12, "poison": 0.1, "threads": 0.12, "accounts": 0.1}
+_LIKELY |= {"files": 0.12, "http": 0.12, "poison": 0.1, "threads": 0.12, "names": 0.12, "accounts": 0.1}
 
 
 def plan(seed: int, kinds: tuple[str, ...] | None = None) -> Plan:
@@ -113,19 +89,10 @@ def plan(seed: int, kinds: tuple[str, ...] | None = None) -> Plan:
         is_stormy=bool({"rest", "frames", "lag"} & set(kinds)),
     )
     drawn = _with_more(drawn, more, kinds)
-    for kind, add in _ADDITIONS.items():
+    for kind, add in ADDITIONS.items():
         if kind in kinds:
             drawn = add(drawn, random.Random(f"plan {kind} {seed}"))
     return drawn
-
-
-def _with_files(drawn: Plan, rng: random.Random) -> Plan:
-    """Answers with files, and questions with files of which the model has to read each."""
-    deeds = [
-        (at, evolve(deed, files=rng.choice((0, 0, 0, 1, 2))) if isinstance(deed, Ask) else deed)
-        for at, deed in drawn.deeds
-    ]
-    return evolve(drawn, deeds=tuple(deeds), has_files=True)
 
 
 def _with_more(drawn: Plan, rng: random.Random, kinds: tuple[str, ...]) -> Plan:
@@ -143,97 +110,13 @@ def _with_more(drawn: Plan, rng: random.Random, kinds: tuple[str, ...]) -> Plan:
     return drawn
 
 
-def _with_calls(drawn: Plan, rng: random.Random) -> Plan:
-    """Slash commands and clicks, now and then and right around whatever breaks."""
-    end = max((at for at, _ in drawn.deeds), default=0.0)
-    times = [rng.uniform(0.3, end) for _ in range(rng.randint(2, 5))]
-    for at, deed in drawn.deeds:
-        if isinstance(deed, (BadDisk, Crash, CutSockets, Drain, RestartServer)) and rng.random() < 0.8:
-            times += [at + rng.uniform(-0.3, 0.1), at + rng.choice((rng.uniform(0.0, 1.5), rng.uniform(1.0, 6.0)))]
-    deeds = [*drawn.deeds]
-    for at in times:
-        author = rng.choice(("alice", "bob"))
-        place = rng.choice((author, "square", "market"))
-        text = rng.choice(("/oc_tell tell",) * 6 + ("/oc_new tell", "/oc_stop", "/oc_new", "/oc_status", "/oc_model"))
-        deeds.append(
-            (max(0.1, at), rng.choice((Call(author, place, text), Press(author, place, rng.choice((1, 1, 2))))))
-        )
-        if rng.random() < 0.3 and any(isinstance(deed, Crash) for _, deed in drawn.deeds):
-            deeds.append((max(0.1, at), Crash(rng.randint(1, 25), rng.choice((0.3, 2.0, 15.0)))))
-    # What was answered last has buttons, too.
-    for _ in range(rng.randint(1, 3)):
-        author = rng.choice(("alice", "bob"))
-        press = Press(author, rng.choice((author, "square", "market")), rng.choice((1, 1, 2)))
-        deeds.append((end + rng.uniform(1.0, 30.0), press))
-    return evolve(drawn, deeds=tuple(sorted(deeds, key=lambda deed: deed[0])), has_calls=True)
-
-
-def _with_poison(drawn: Plan, rng: random.Random) -> Plan:
-    poison, end = drawn_poison(rng), max((at for at, _ in drawn.deeds), default=0.0)
-    deeds = [*drawn.deeds]
-    # There has to be somebody who asks: a command, and one more question behind whatever is refused.
-    author = rng.choice(("alice", "bob"))
-    place = rng.choice((author, "square", "market"))
-    if poison.has_status:
-        deeds.append((rng.uniform(0.1, end), Command(author, place, "/status")))
-    how = "direct" if place == author else "mention"
-    deeds.append((end + rng.choice((1.0, 700.0)), Ask(author, place, how, rng.choice(_WORDS))))
-    return evolve(drawn, deeds=tuple(sorted(deeds, key=lambda deed: deed[0])), poison=poison)
-
-
-def _with_threads(drawn: Plan, rng: random.Random) -> Plan:
-    """People who write on in a thread, without the bot's name, while it answers there and after."""
-    end, deeds = max((at for at, _ in drawn.deeds), default=0.0), [*drawn.deeds]
-    for _ in range(rng.randint(1, 3)):
-        place, at = rng.choice(("square", "market")), rng.uniform(0.1, end)
-        deeds.append((at, Ask(rng.choice(("alice", "bob")), place, "mention", rng.choice(_WORDS))))
-        if drawn.reply_to == "off":  # then only who is in a thread is answered in one
-            at += rng.uniform(0.1, 5.0)
-            deeds.append((at, Ask(rng.choice(("alice", "bob")), place, "inside", rng.choice(_WORDS))))
-        for _ in range(rng.randint(1, 4)):
-            at += rng.choice((rng.uniform(0.05, 2.0), rng.uniform(1.0, 12.0), rng.uniform(10.0, 40.0)))
-            deeds.append((at, Ask(rng.choice(("alice", "bob")), place, "onward", rng.choice(_WORDS))))
-    return evolve(drawn, deeds=tuple(sorted(deeds, key=lambda deed: deed[0])))
-
-
-def _with_second_bot(drawn: Plan, rng: random.Random) -> Plan:
-    """Another account of the same gateway, in the same channels: each deed concerns one of the bots, or both.
-
-    Where one agent answers for both, it talks with both about the same things: then each question is for one of them.
-    """
-    is_one, kicked = rng.random() < 0.3, rng.choice(("helper", "second"))
-    deeds: list[tuple[float, Deed]] = []
-    for at, deed in drawn.deeds:
-        if isinstance(deed, Ask):
-            deed = evolve(deed, whom=rng.choice(("helper", "second", "second", "both")))
-            if is_one:
-                how = "mention" if deed.how in ("reply", "inside", "onward") else deed.how
-                deed = evolve(deed, how=how, whom=rng.choice(("helper", "second")))
-        elif isinstance(deed, Stop | Command | Vandalise):
-            deed = evolve(deed, whom=rng.choice(("helper", "second")))
-        elif isinstance(deed, Kick | Invite):
-            deed = evolve(deed, whom=kicked)
-        deeds.append((at, deed))
-    return evolve(drawn, deeds=tuple(deeds), has_second_bot=True, has_one_agent=is_one)
-
-
-# A second bot comes last: it is given its share of what the others add.
-_ADDITIONS = {
-    "files": _with_files,
-    "http": _with_calls,
-    "poison": _with_poison,
-    "threads": _with_threads,
-    "accounts": _with_second_bot,
-}
-
-
 def _questions(rng: random.Random, end: float) -> Iterator[tuple[float, Deed]]:
     for _ in range(rng.randint(2, 5)):
         author = rng.choice(("alice", "bob"))
         how = rng.choice(("mention", "mention", "direct", "direct", "chatter", "reply"))
         place = author if how == "direct" else rng.choice(("square", "market"))
         burst = rng.choice((1, 1, 1, 1, 1, 2, 5))
-        yield rng.uniform(0.1, end), Ask(author, place, how, rng.choice(_WORDS), burst)
+        yield rng.uniform(0.1, end), Ask(author, place, how, rng.choice(WORDS), burst)
 
 
 def _cancels(rng: random.Random, end: float) -> Iterator[tuple[float, Deed]]:
@@ -241,7 +124,7 @@ def _cancels(rng: random.Random, end: float) -> Iterator[tuple[float, Deed]]:
     for _ in range(rng.randint(4, 8)):
         author, at = rng.choice(("alice", "bob")), rng.uniform(0.5, end)
         place = rng.choice((author, "square", "market"))
-        yield at, Ask(author, place, "direct" if place == author else "mention", rng.choice(_WORDS))
+        yield at, Ask(author, place, "direct" if place == author else "mention", rng.choice(WORDS))
         for _ in range(rng.randint(1, 3)):
             at += rng.choice((rng.uniform(0.005, 0.3), rng.uniform(0.1, 3.5)))
             stop, new = Stop(author, place), Command(author, place, "/new")
@@ -301,7 +184,7 @@ def _operations(rng: random.Random, end: float, kinds: tuple[str, ...]) -> Itera
         author = rng.choice(("alice", "bob"))
         place, how = rng.choice(((author, "direct"), ("square", "mention"), ("market", "mention")))
         yield end + 5.0, Crash(rng.randint(1, 12), 1000.0)
-        yield end + 5.001, Ask(author, place, how, rng.choice(_WORDS))
+        yield end + 5.001, Ask(author, place, how, rng.choice(WORDS))
     if "drain" in kinds:
         yield rng.uniform(0.5, end), Drain(rng.choice((0.3, 2.0, 20.0)))
 
@@ -315,4 +198,4 @@ def _around(rng: random.Random, at: float, deed: Deed) -> Iterator[tuple[float, 
     how = "direct" if place == author else "mention"
     after = at + (deed.seconds if isinstance(deed, RestartServer) else 0.0)
     for when in (at + rng.uniform(0.0, 0.1), after + rng.uniform(0.0, 3.0), after + rng.uniform(2.0, 9.0)):
-        yield when, Ask(author, place, how, rng.choice(_WORDS), rng.choice((1, 1, 1, 1, 3)))
+        yield when, Ask(author, place, how, rng.choice(WORDS), rng.choice((1, 1, 1, 1, 3)))

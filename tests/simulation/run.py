@@ -22,12 +22,12 @@ from tests.simulation.deeds import Doer
 from tests.simulation.findings import Findings
 from tests.simulation.frames import FrameFaults
 from tests.simulation.house import House, Parts
-from tests.simulation.intents import RestartServer
+from tests.simulation.intents import Plan, RestartServer
 from tests.simulation.invariants import examine
 from tests.simulation.line import Line
 from tests.simulation.model import Model
 from tests.simulation.network import Network
-from tests.simulation.plan import Plan, plan
+from tests.simulation.plan import plan
 from tests.simulation.town import found_town
 
 # A half-open socket is noticed within 40 s, a long answer takes 25, retries pause for 30: then all must be settled.

@@ -18,6 +18,8 @@ from tests.simulation.files import enclosed
 from tests.simulation.frames import FrameFaults
 
 EPOCH_MS = 1_700_000_000_000
+# A mention may be added for five minutes, a little less.
+_MAY_BE_NAMED_MS = 290_000
 PLACES = ("square", "market", "alice", "bob")
 Addressed = Literal["yes", "no", "perhaps"]
 
@@ -56,6 +58,11 @@ class Question:
     def tokens(self) -> tuple[str, ...]:
         """Of all its versions."""
         return tuple(f"q{self.number}v{version}" for version in range(self.version + 1))
+
+    @property
+    def is_chatter(self) -> bool:
+        """Whether it was said to no bot at all."""
+        return self.addressed == "no" and not (self.names or self.thread or self.is_call or self.is_command)
 
     @property
     def is_deleted(self) -> bool:
@@ -147,6 +154,18 @@ class Town:
             each.edited_at = trio.current_time()
         self.chronicle.tell(question.author, f"edits #{question.number}: {text}")
         self.world.writing.apply(question.post, Change(message=text))
+
+    def name(self, place: str) -> None:
+        """Heard is who adds the bot's name soon enough."""
+        said = [each for each in self.questions if each.place == place and each.is_chatter and not each.is_deleted]
+        if not said:
+            return
+        question = said[-1]
+        is_soon = now_ms() - question.post.create_at <= _MAY_BE_NAMED_MS
+        question.addressed = "yes" if is_soon else "perhaps"
+        for each in self._views(question):
+            each.names = f"@{self.bot.username} "
+        self.edit(question)
 
     def delete(self, question: Question) -> None:
         if question.is_deleted:
