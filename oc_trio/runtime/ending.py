@@ -105,7 +105,7 @@ class Ending:
         if finale.said:
             rows = transcript.read(await kit.store.transcripts.of_turn(turn.id))
             if not rows or rows[-1].role is not Role.ASSISTANT or rows[-1].tool_calls:
-                await self.attempt.append(Message(Role.ASSISTANT, finale.said))
+                await self.attempt.append(Message(Role.ASSISTANT, transcript.closing(finale.said, rows)))
         if outcome.posts and turn.root_id and not message.is_direct:
             await kit.store.participation.record(kit.account, turn.channel_id, ThreadRoot(turn.root_id), now)
         await kit.store.context.clear(turn.session, message.create_at)

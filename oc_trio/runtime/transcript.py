@@ -7,6 +7,7 @@ from typing import Any
 from attrs import evolve
 
 from oc_trio.agent.port import Message, Role, ToolCall
+from oc_trio.core.leading import behind
 from oc_trio.core.transcript import Entry, kept
 from oc_trio.core.turn_events import ToolStatus
 
@@ -57,6 +58,17 @@ def done(messages: Iterable[Message]) -> tuple[Message, ...]:
         for message in messages
         if message.tool_calls or message.role is Role.TOOL
     )
+
+
+def closing(said: str, rows: Sequence[Message]) -> str:
+    """The last entry of a turn with these entries: of the whole answer what does not stand before its tool calls.
+
+    An agent that goes on after a restart may repeat only what it has said since. Where all was said before the last
+    call it is said again: a turn without a last word would look unanswered.
+    """
+    before = [message.text for message in rows if message.tool_calls and message.text.strip()]
+    rests = (behind(said, before[at:]) for at in range(len(before)))
+    return next((rest for rest in rests if rest), said)
 
 
 def _entry(message: Message) -> Entry:

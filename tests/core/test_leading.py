@@ -2,7 +2,7 @@
 
 import pytest
 
-from oc_trio.core.leading import begins_with, with_prefix
+from oc_trio.core.leading import begins_with, behind, with_prefix
 
 
 def test_the_prefix_comes_once() -> None:
@@ -23,3 +23,10 @@ def test_the_prefix_comes_once() -> None:
 def test_messages_end_with_a_line(text: str, messages: list[str], expected: bool) -> None:
     """A message that a text repeats ends at one of its line ends; a first word that comes again is none."""
     assert begins_with(text, messages) is expected
+
+
+def test_what_stands_below_the_messages_is_left() -> None:
+    """Without the empty lines in between; its own lines stay as they are."""
+    assert behind("One.\n\nTwo.\n\n    x = 1\nThree.", ["One.", "Two."]) == "    x = 1\nThree."
+    assert behind("One.", ["One."]) == ""
+    assert behind("One.", ["Two."]) is None

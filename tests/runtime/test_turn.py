@@ -180,6 +180,31 @@ async def test_tool_calls_are_remembered(town: Town) -> None:
     assert town.answers() == ["Let me look.\n\nfound"], "what people have read stays"
 
 
+@pytest.mark.parametrize(
+    ("last", "told"),
+    [
+        ("Let me look.\n\nI see.\n\nFound three.", ["Let me look.", "I see.", "Found three."]),
+        ("Found three.", ["Let me look.", "I see.", "Found three."]),
+        ("Let me look.\n\nI see.", ["Let me look.", "I see.", "Let me look.\n\nI see."]),
+    ],
+)
+async def test_the_words_before_a_call_are_told_once(town: Town, last: str, told: list[str]) -> None:
+    """The next turn is not sent an answer twice, once along its tool calls and once as a whole."""
+    await town.start()
+    town.script = [
+        Say("Let me look."),
+        *(ToolStarted("1", "look"), ToolEnded("1", "look", ToolStatus.COMPLETED, "a"), Say("I see.")),
+        *(ToolStarted("2", "look"), ToolEnded("2", "look", ToolStatus.COMPLETED, "b")),
+        Final(last),
+    ]
+    first = town.say("@helper look")
+    await town.settled()
+    town.say("@helper and now?", root=first)
+    await town.settled()
+    messages = town.stage.requests[-1].messages
+    assert [message.text for message in messages if message.role.value == "assistant"] == told
+
+
 async def test_an_unknown_tool_ends_nothing(town: Town) -> None:
     """The agent reads that there is none."""
     await town.start()
