@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Any
@@ -149,6 +149,18 @@ class Indiscreet(Transcripts):
         return tuple(entry for entry in await super().load(session, limit) if entry not in own)
 
 
+class Absentminded(Transcripts):
+    """An answer is not written down: the next turn of its conversation does not know of it."""
+
+    async def append(self, session: SessionKey, turn: TurnId, entries: Sequence[str], at: int) -> None:
+        kept = [entry for entry in entries if not _is_answer(json.loads(entry))]
+        await super().append(session, turn, kept, at)
+
+
+def _is_answer(entry: Mapping[str, Any]) -> bool:
+    return bool(entry["role"] == "assistant" and not entry.get("calls"))
+
+
 class Preoccupied(Participation):
     """A thread is the bot's only once an answer there is complete: who replies to its beginning is not heard."""
 
@@ -251,6 +263,7 @@ BROKEN: dict[str, Broken] = {
     "journal errors ignored": Broken(Parts(store=journal(admission=Shrugging)), ("disk", "people")),
     "one account's messages taken for all": Broken(Parts(store=journal(admission=OneForAll)), ("accounts",)),
     "another account's question told": Broken(Parts(store=journal(transcripts=Indiscreet)), ("accounts", "cancel")),
+    "answers not remembered": Broken(Parts(store=journal(transcripts=Absentminded)), ("drain",)),
     "replies to a beginning unheard": Broken(Parts(store=journal(participation=Preoccupied)), ("threads",)),
     "names added in a gap overlooked": Broken(Parts(catch_up=Overreading), ("names", "server", "socket")),
     "mailbox overflow dropped": Broken(Parts(session=Forgetful), ("people",)),

@@ -10,6 +10,7 @@ from tests.simulation.called import buttons
 from tests.simulation.files import files
 from tests.simulation.findings import Findings, Owed, key_of, name_of, overtaken, tokens_in
 from tests.simulation.intents import FreezeSockets, Weather
+from tests.simulation.memory import remembered
 from tests.simulation.poisoned import is_kept_preview, poisoned, stood_in
 from tests.simulation.town import Question
 from tests.simulation.wording import blocks, is_block_of_the_withdrawn, texts
@@ -24,7 +25,7 @@ NO_KEY = "a post carries no key"
 
 def examine(found: Findings) -> list[str]:
     """Every promise that was not kept, in words."""
-    checks = (_answered, _once, _keys, _drafts, texts, blocks, files, buttons, _order, poisoned, _leftovers)
+    checks = (_answered, _once, _keys, _drafts, texts, blocks, files, buttons, _order, remembered, poisoned, _leftovers)
     return [problem for check in checks for problem in check(found)]
 
 

@@ -21,6 +21,7 @@ from oc_trio.core.turn_events import Failed, Final, Media, TextDelta, Thinking
 from oc_trio.errors import AgentUnavailable
 from tests.simulation.chronicle import Chronicle
 from tests.simulation.files import Readings, media_of
+from tests.simulation.memory import Told, told_by
 from tests.simulation.wordy import behind, heads, messages, told
 
 Script = Generator[Step, ToolResult | tuple[Message, ...] | None, None]
@@ -52,6 +53,7 @@ class Model:
     said_at: dict[str, float] = field(factory=dict)
     readings: Readings = field(factory=Readings)
     ended: dict[tuple[str, ...], str] = field(factory=dict)
+    told: list[Told] = field(factory=list)
 
     def run(self, request: TurnRequest) -> AbstractAsyncContextManager[EventStream]:
         return self._counted(ScriptedAgent(self.script, token_delay=0.0).run(request))
@@ -78,6 +80,7 @@ class Model:
         attempt = self.attempts[tokens] = self.attempts.get(tokens, 0) + 1
         self.chronicle.tell("model", f"is asked {' '.join(tokens)}, attempt {attempt}")
         rng = random.Random(f"{self.seed} {tokens} {attempt}")
+        self.told.append(told_by(trio.current_time(), tokens, request.messages))
         for message in request.messages:
             self.readings.note(message.text)
         has_result = request.messages[-1].role is Role.TOOL

@@ -17,6 +17,11 @@ def heads(text: str) -> list[tuple[str, ...]]:
     return [tuple(found[1].split()) for found in HEAD.finditer(text)]
 
 
+def numbers_in(text: str) -> set[int]:
+    """Of the questions whose words stand in a text."""
+    return {int(number) for number in re.findall(r"\[q(\d+)v\d+\]", text)}
+
+
 def messages(seed: int, tokens: tuple[str, ...], answer: str) -> list[str]:
     """The answer as one to four messages, each of one to three paragraphs."""
     rng = random.Random(f"wordy {seed} {tokens}")
