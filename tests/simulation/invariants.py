@@ -58,7 +58,7 @@ def _answered(found: Findings) -> Iterator[str]:
 
 def _follows_us(found: Findings, question: Question) -> bool:
     """Whether it was said in a thread where an answer, or the beginning of one, could be seen already."""
-    if question.addressed != "perhaps" or question.thread is None:
+    if question.addressed != "perhaps" or question.is_call or question.thread is None:
         return False
     turns = {owed.turn for owed in found.owed.values()}
     return any(
