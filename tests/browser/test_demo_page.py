@@ -50,10 +50,10 @@ def test_a_direct_message_is_answered(page: Page, demo_url: str) -> None:
 def test_an_answer_grows_in_its_thread(page: Page, demo_url: str) -> None:
     """A mention is answered in a thread, by one post that grows in several steps and ends as the whole answer."""
     log_in(page, demo_url, "bob")
-    say(page, "@bot !slow 16")
+    say(page, "@bot !slow 24")
     page.locator("#posts .post[data-user=bob] .replies").last.click()
     page.evaluate(_RECORD)
-    whole = words(16)
+    whole = words(24)
     answers = page.locator("#replies .post[data-user=bot] .body")
     expect(answers).to_have_text(whole)
     picture(page, "demo-thread")
