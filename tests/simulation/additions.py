@@ -6,6 +6,7 @@ from attrs import evolve
 
 from tests.simulation.intents import (
     WORDS,
+    Arrive,
     Ask,
     BadDisk,
     Call,
@@ -99,6 +100,19 @@ def _with_names(drawn: Plan, rng: random.Random) -> Plan:
     return evolve(drawn, deeds=tuple(sorted(deeds, key=lambda deed: deed[0])))
 
 
+def _with_newcomers(drawn: Plan, rng: random.Random) -> Plan:
+    """Somebody who was never there asks at once, as does whoever makes a new channel; mostly around what breaks."""
+    end, deeds = max((at for at, _ in drawn.deeds), default=0.0), [*drawn.deeds]
+    breaks = [at for at, deed in deeds if isinstance(deed, (BadDisk, Crash, CutSockets, Drain, RestartServer))]
+    for place, author, how in (("carol", "carol", "direct"), ("lab", rng.choice(("alice", "bob")), "mention")):
+        at = rng.choice(breaks) + rng.uniform(-0.2, 5.0) if breaks and rng.random() < 0.7 else rng.uniform(0.1, end)
+        deeds.append((max(0.1, at), Arrive(place)))
+        for _ in range(rng.randint(1, 3)):
+            at = max(0.1, at) + rng.choice((rng.uniform(0.001, 0.1), rng.uniform(0.1, 10.0)))
+            deeds.append((at, Ask(author, place, how, rng.choice(WORDS))))
+    return evolve(drawn, deeds=tuple(sorted(deeds, key=lambda deed: deed[0])))
+
+
 def _with_second_bot(drawn: Plan, rng: random.Random) -> Plan:
     """Another account of the same gateway, in the same channels: each deed concerns one of the bots, or both.
 
@@ -127,5 +141,6 @@ ADDITIONS = {
     "poison": _with_poison,
     "threads": _with_threads,
     "names": _with_names,
+    "newcomers": _with_newcomers,
     "accounts": _with_second_bot,
 }

@@ -10,6 +10,7 @@ from tests.simulation.climate import FAIR
 from tests.simulation.frames import FrameFaults
 from tests.simulation.house import House
 from tests.simulation.intents import (
+    Arrive,
     Ask,
     BadDisk,
     Call,
@@ -64,6 +65,8 @@ class Doer:
         match deed:
             case Weather() | CutSockets() | FreezeSockets():
                 self._break_network(deed)
+            case Arrive():
+                town.open(deed.place)
             case BadDisk():
                 self._spoil_disk(deed)
             case Crash():
@@ -72,10 +75,8 @@ class Doer:
                 self.house.stop(deed.down)
             case Ask():
                 self._ask(deed)
-            case Stop():
-                self._of(deed).command(deed.author, deed.place, "stop")
-            case Command():
-                self._of(deed).command(deed.author, deed.place, deed.text)
+            case Stop() | Command():
+                self._of(deed).command(deed.author, deed.place, "stop" if isinstance(deed, Stop) else deed.text)
             case Vandalise() | Kick() | Invite() | Name():
                 town = self._of(deed)
                 act = {Vandalise: town.vandalise, Kick: town.kick, Invite: town.invite, Name: town.name}[type(deed)]

@@ -84,6 +84,13 @@ class Invite:
 
 
 @frozen
+class Arrive:
+    """A place comes to be: a newcomer opens a direct chat with each bot, or a channel is made with everybody in it."""
+
+    place: str
+
+
+@frozen
 class Weather:
     climate: Climate
 
@@ -149,6 +156,7 @@ Deed = (
     | Stop
     | Edit
     | Name
+    | Arrive
     | Delete
     | React
     | Command

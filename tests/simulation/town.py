@@ -20,7 +20,6 @@ from tests.simulation.frames import FrameFaults
 EPOCH_MS = 1_700_000_000_000
 # A mention may be added for five minutes, a little less.
 _MAY_BE_NAMED_MS = 290_000
-PLACES = ("square", "market", "alice", "bob")
 Addressed = Literal["yes", "no", "perhaps"]
 
 
@@ -194,12 +193,26 @@ class Town:
             self.chronicle.tell("alice", f"adds {self.bot.username} to {place}")
             self.world.membership.add(channel, self.world.users.get(self.bot.id), self.people["alice"])
 
+    def open(self, place: str) -> None:
+        """Make a place that was not there: somebody's direct chats with the bots, or a channel."""
+        world, team = self.world, self.world.teams.get(self.places["square"].team_id)
+        towns = [self] if self.twin is None else [self, self.twin]
+        self.chronicle.tell("town", f"has {place} now")
+        if place == "lab":
+            channel = world.create_channel(team, place, *self.people.values(), *(town.bot for town in towns))
+            for town in towns:
+                town.places[place] = channel
+            return
+        self.people[place] = person = world.create_user(place, team=team)
+        for town in towns:
+            town.places[place] = world.direct(person, town.bot)
+
     def bot_posts(self) -> list[records.Post]:
         """All of them, deleted ones too, in the order of their creation."""
         found = [
             post
-            for place in PLACES
-            for post in self.world.posts.of_channel(self.places[place].id)
+            for channel in self.places.values()
+            for post in self.world.posts.of_channel(channel.id)
             if post.user_id == self.bot.id and not post.type
         ]
         return sorted(found, key=lambda post: post.create_at)
