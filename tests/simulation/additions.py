@@ -15,6 +15,7 @@ from tests.simulation.intents import (
     CutSockets,
     Deed,
     Drain,
+    Hook,
     Invite,
     Kick,
     Name,
@@ -113,6 +114,21 @@ def _with_newcomers(drawn: Plan, rng: random.Random) -> Plan:
     return evolve(drawn, deeds=tuple(sorted(deeds, key=lambda deed: deed[0])))
 
 
+def _with_hooks(drawn: Plan, rng: random.Random) -> Plan:
+    """Programs that want something said or posted, most of them right around whatever breaks."""
+    end, deeds = max((at for at, _ in drawn.deeds), default=0.0), [*drawn.deeds]
+    times = [rng.uniform(0.1, end) for _ in range(rng.randint(1, 4))]
+    for at, deed in drawn.deeds:
+        if isinstance(deed, (BadDisk, Crash, CutSockets, Drain, RestartServer)) and rng.random() < 0.8:
+            times += [at + rng.uniform(-0.3, 0.1), at + rng.uniform(0.0, 6.0)]
+    for at in times:
+        hook = Hook(rng.choice(("agent", "deliver")), rng.choice(("alice", "square", "market")))
+        deeds.append((max(0.1, at), hook))
+        if rng.random() < 0.3 and any(isinstance(deed, Crash) for _, deed in drawn.deeds):
+            deeds.append((max(0.1, at), Crash(rng.randint(1, 25), rng.choice((0.3, 2.0, 15.0)))))
+    return evolve(drawn, deeds=tuple(sorted(deeds, key=lambda deed: deed[0])), has_hooks=True)
+
+
 def _with_second_bot(drawn: Plan, rng: random.Random) -> Plan:
     """Another account of the same gateway, in the same channels: each deed concerns one of the bots, or both.
 
@@ -142,5 +158,6 @@ ADDITIONS = {
     "threads": _with_threads,
     "names": _with_names,
     "newcomers": _with_newcomers,
+    "hooks": _with_hooks,
     "accounts": _with_second_bot,
 }

@@ -22,6 +22,7 @@ from tests.simulation.intents import (
     Drain,
     Edit,
     FreezeSockets,
+    Hook,
     Invite,
     Kick,
     Name,
@@ -33,6 +34,7 @@ from tests.simulation.intents import (
     Vandalise,
     Weather,
 )
+from tests.simulation.machines import Machines
 from tests.simulation.network import Network
 from tests.simulation.town import Addressed, Question, Town
 
@@ -46,6 +48,7 @@ class Doer:
     frames: FrameFaults
     house: House
     callers: Callers
+    machines: Machines
     rng: random.Random
 
     async def follow(self, plan: Plan) -> None:
@@ -57,6 +60,8 @@ class Doer:
                 await self._restart_server(deed.seconds)
             elif isinstance(deed, (Call, Press)):
                 self.callers.do(deed)
+            elif isinstance(deed, Hook):
+                self.machines.do(deed)
             else:
                 self._do(deed)
 
@@ -85,7 +90,7 @@ class Doer:
                 question = self._back(deed.back)
                 if question is not None:
                     {Edit: town.edit, Delete: town.delete, React: town.react}[type(deed)](question)
-            case RestartServer() | Call() | Press():
+            case RestartServer() | Call() | Press() | Hook():
                 raise AssertionError("not done here")
 
     def _break_network(self, deed: Weather | CutSockets | FreezeSockets) -> None:

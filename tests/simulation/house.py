@@ -33,7 +33,7 @@ from oc_trio.telemetry.metrics import Metrics
 from tests.simulation.chronicle import Chronicle
 from tests.simulation.files import Shelf
 from tests.simulation.intents import Plan
-from tests.simulation.line import CALLED, SKILLS, Line
+from tests.simulation.line import CALLED, HOOK_TOKEN, SKILLS, Line
 from tests.simulation.model import Model
 from tests.simulation.network import Network, OpenSim, SimTransport
 from tests.simulation.power import Disk, Power, PoweredConnection, PowerOff, open_disk
@@ -83,6 +83,7 @@ def configured(
     *,
     has_blocks: bool = False,
     has_calls: bool = False,
+    has_hooks: bool = False,
     has_second_bot: bool = False,
     has_one_agent: bool = False,
 ) -> Loaded:
@@ -112,6 +113,8 @@ def configured(
         "models": {"providers": {"sim": {"api": "scripted", "models": ["one"]}}},
         "agents": {"defaults": {"model": "sim/one"}},
     }
+    if has_hooks:
+        values["hooks"] = {"enabled": True, "token": HOOK_TOKEN}
     if has_second_bot:
         # The names of slash commands are the team's: one bot can have them.
         second = {"botToken": "simulated-token-of-the-second", "commands": {"native": False}}
@@ -221,6 +224,7 @@ class House:
             *(plan.queue, plan.reply_to, plan.mode, plan.throttle_ms, plan.drain_seconds),
             has_blocks=plan.has_blocks,
             has_calls=plan.has_calls,
+            has_hooks=plan.has_hooks,
             has_second_bot=plan.has_second_bot,
             has_one_agent=plan.has_one_agent,
         )

@@ -141,6 +141,14 @@ class Call:
 
 
 @frozen
+class Hook:
+    """A program calls the hook of that kind, agent or deliver."""
+
+    kind: str
+    place: str
+
+
+@frozen
 class Press:
     """Somebody presses one of the bot's buttons, so many times at once."""
 
@@ -153,6 +161,7 @@ Deed = (
     Ask
     | Call
     | Press
+    | Hook
     | Stop
     | Edit
     | Name
@@ -191,6 +200,7 @@ class Plan:
     has_bad_disk: bool = False
     has_files: bool = False
     has_calls: bool = False
+    has_hooks: bool = False
     poison: Poison | None = None
     has_second_bot: bool = False
     has_one_agent: bool = False

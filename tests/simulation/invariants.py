@@ -10,6 +10,7 @@ from tests.simulation.called import buttons
 from tests.simulation.files import files
 from tests.simulation.findings import Findings, Owed, key_of, name_of, overtaken, tokens_in
 from tests.simulation.intents import FreezeSockets, Weather
+from tests.simulation.machines import notices
 from tests.simulation.memory import remembered
 from tests.simulation.poisoned import is_kept_preview, poisoned, stood_in
 from tests.simulation.town import Question
@@ -25,7 +26,21 @@ NO_KEY = "a post carries no key"
 
 def examine(found: Findings) -> list[str]:
     """Every promise that was not kept, in words."""
-    checks = (_answered, _once, _keys, _drafts, texts, blocks, files, buttons, _order, remembered, poisoned, _leftovers)
+    checks = (
+        _answered,
+        _once,
+        _keys,
+        _drafts,
+        texts,
+        blocks,
+        files,
+        buttons,
+        _order,
+        remembered,
+        notices,
+        poisoned,
+        _leftovers,
+    )
     return [problem for check in checks for problem in check(found)]
 
 
@@ -167,8 +182,15 @@ def _drafts(found: Findings) -> Iterator[str]:
     """Nothing that was only a preview is left, except a sealed one of a turn that was cut off."""
     kept = {post for owed in found.owed.values() for post in owed.posts}
     gone = {question.post.id for question in found.town.questions if question.is_deleted}
+    asked_for = {notice.id for notice in found.town.notices}
     for post in found.posts:
-        if post.delete_at or post.id in kept or post.root_id in gone or _place_kicked(found, post):
+        if (
+            post.delete_at
+            or post.id in kept
+            or key_of(post) in asked_for
+            or post.root_id in gone
+            or _place_kicked(found, post)
+        ):
             continue
         if post.message.endswith(INTERRUPTED):
             yield f"post {key_of(post)} still says that it was interrupted"

@@ -30,6 +30,7 @@ from tests.simulation.power import Power
 from tests.simulation.town import Question
 
 URL = "http://gateway.test:18789"
+HOOK_TOKEN = "simulated-token-of-the-hooks"
 # What an account needs to be called, and a command for what the model is to answer.
 CALLED = {
     "commands": {"native": True, "nativeSkills": True, "callbackUrl": f"{URL}/api/channels/mattermost/command"},
@@ -71,7 +72,7 @@ class _Exchange:
     def is_promise(self) -> bool:
         """Whether it was answered as taken in."""
         if self.status != 200:
-            return False
+            return self.status == 202
         answer = json.loads(self.body)
         return answer.get("text") == PROCESSING or "update" in answer
 

@@ -47,20 +47,12 @@ _FRAMES = ("frame_delay", "frame_twice", "frame_swap", "frame_cut", "frame_freez
 # Kinds that came later are drawn from a source of their own: a seed that draws none of them runs as it did before.
 _LATER = ("blocks", "disk")
 # Each of these even has its own, so that the next one changes nothing for the others.
-_LATEST = ("files", "http", "poison", "threads", "names", "newcomers", "accounts")
+_LATEST = ("files", "http", "poison", "threads", "names", "newcomers", "hooks", "accounts")
 _OLD = ("crash", "drain", "socket", "rest", "frames", "server", "people", "kick", "lag", "blackout", "cancel")
 KINDS = (*_OLD, *_LATER, *_LATEST)
 # The two that take long are rare.
 _LIKELY = {"blackout": 0.08, "cancel": 0.15, "blocks": 0.25, "disk": 0.15}
-_LIKELY |= {
-    "files": 0.12,
-    "http": 0.12,
-    "poison": 0.1,
-    "threads": 0.12,
-    "names": 0.12,
-    "newcomers": 0.12,
-    "accounts": 0.1,
-}
+_LIKELY |= dict.fromkeys(_LATEST, 0.12) | {"poison": 0.1, "accounts": 0.1}
 
 
 def plan(seed: int, kinds: tuple[str, ...] | None = None) -> Plan:

@@ -25,6 +25,7 @@ from tests.simulation.house import House, Parts
 from tests.simulation.intents import Plan, RestartServer
 from tests.simulation.invariants import examine
 from tests.simulation.line import Line
+from tests.simulation.machines import Machines
 from tests.simulation.model import Model
 from tests.simulation.network import Network
 from tests.simulation.plan import plan
@@ -89,7 +90,8 @@ class Run:
             callers = Callers(town, network, random.Random(f"callers {self.seed}"))
             model, second = self._models(callers)
             house = House(network, model, self.plan, self.seed, self.chronicle, self.parts, line, second)
-            doer = Doer(town, network, frames, house, callers, random.Random(f"deeds {self.seed}"))
+            machines = Machines(town, network, line, random.Random(f"machines {self.seed}"))
+            doer = Doer(town, network, frames, house, callers, machines, random.Random(f"deeds {self.seed}"))
             async with trio.open_nursery() as operator:
                 operator.start_soon(house.serve, operator)
                 await house.was_live.wait()

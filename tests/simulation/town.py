@@ -69,6 +69,16 @@ class Question:
 
 
 @define(eq=False)
+class Notice:
+    """A message that a program wants to be posted under that outbox id; `is_taken`: it was told that it will be."""
+
+    id: str
+    place: str
+    text: str
+    is_taken: bool = False
+
+
+@define(eq=False)
 class Town:
     """Two people, a bot, two channels and two direct chats. The `twin` is the same town as another bot there sees it:
     its list has the same questions, under the same numbers.
@@ -83,6 +93,7 @@ class Town:
     stops: list[tuple[float, str]] = field(factory=list)
     kicks: list[tuple[float, str]] = field(factory=list)
     vandalised: set[str] = field(factory=set)
+    notices: list[Notice] = field(factory=list)
     twin: "Town | None" = None
 
     def ask(
