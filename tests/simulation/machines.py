@@ -60,6 +60,7 @@ class Machines:
         ASKING.set(asking)
         self.town.chronicle.tell("machine", f"calls {deed.kind} for {deed.place} with {key}: {body}")
         self.network.waiting += 1
+        status = 0
         try:
             for _ in range(_MOST_TRIES):
                 status = await self._try(call)
