@@ -1,6 +1,6 @@
 """Queues that are worked off in order within a key and side by side across keys, by one task per key while it has work.
 
-Unbounded: what waits here is in the journal already, and who puts it in is bounded by what that admits.
+They have no bound of their own: an item is small and stands for an open obligation, which the journal keeps anyway.
 """
 
 from collections import deque
