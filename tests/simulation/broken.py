@@ -257,7 +257,7 @@ BROKEN: dict[str, Broken] = {
         Parts(catch_up=NoSecondLook),
     ),
     "second post left": Broken(Parts(store=journal(outbox=BlindOutbox)), ("rest",)),
-    "late edit left": Broken(Parts(previewer=Trusting), ("rest", "cancel")),
+    "late edit left": Broken(Parts(previewer=Trusting), ("rest", "cancel", "threads")),
     "calls taken in twice": Broken(Parts(store=journal(admission=Gullible)), ("http",)),
     "uploads forgotten": Broken(Parts(store=journal(turns=ForgetfulTurns)), ("files", "crash")),
     "journal errors ignored": Broken(Parts(store=journal(admission=Shrugging)), ("disk", "people")),
