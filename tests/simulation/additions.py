@@ -24,6 +24,7 @@ from tests.simulation.intents import (
     RestartServer,
     Stop,
     Vandalise,
+    in_order,
 )
 from tests.simulation.poison import drawn_poison
 
@@ -59,7 +60,7 @@ def _with_calls(drawn: Plan, rng: random.Random) -> Plan:
         author = rng.choice(("alice", "bob"))
         press = Press(author, rng.choice((author, "square", "market")), rng.choice((1, 1, 2)))
         deeds.append((end + rng.uniform(1.0, 30.0), press))
-    return evolve(drawn, deeds=tuple(sorted(deeds, key=lambda deed: deed[0])), has_calls=True)
+    return evolve(drawn, deeds=in_order(deeds), has_calls=True)
 
 
 def _with_poison(drawn: Plan, rng: random.Random) -> Plan:
@@ -72,7 +73,7 @@ def _with_poison(drawn: Plan, rng: random.Random) -> Plan:
         deeds.append((rng.uniform(0.1, end), Command(author, place, "/status")))
     how = "direct" if place == author else "mention"
     deeds.append((end + rng.choice((1.0, 700.0)), Ask(author, place, how, rng.choice(WORDS))))
-    return evolve(drawn, deeds=tuple(sorted(deeds, key=lambda deed: deed[0])), poison=poison)
+    return evolve(drawn, deeds=in_order(deeds), poison=poison)
 
 
 def _with_threads(drawn: Plan, rng: random.Random) -> Plan:
@@ -87,7 +88,7 @@ def _with_threads(drawn: Plan, rng: random.Random) -> Plan:
         for _ in range(rng.randint(1, 4)):
             at += rng.choice((rng.uniform(0.05, 2.0), rng.uniform(1.0, 12.0), rng.uniform(10.0, 40.0)))
             deeds.append((at, Ask(rng.choice(("alice", "bob")), place, "onward", rng.choice(WORDS))))
-    return evolve(drawn, deeds=tuple(sorted(deeds, key=lambda deed: deed[0])))
+    return evolve(drawn, deeds=in_order(deeds))
 
 
 def _with_names(drawn: Plan, rng: random.Random) -> Plan:
@@ -98,7 +99,7 @@ def _with_names(drawn: Plan, rng: random.Random) -> Plan:
         deeds.append((at, Ask(rng.choice(("alice", "bob")), place, "chatter", rng.choice(WORDS))))
         wait = rng.choice((rng.uniform(0.01, 1.0), rng.uniform(1.0, 20.0), rng.uniform(20.0, 120.0)))
         deeds.append((at + wait, Name(place)))
-    return evolve(drawn, deeds=tuple(sorted(deeds, key=lambda deed: deed[0])))
+    return evolve(drawn, deeds=in_order(deeds))
 
 
 def _with_newcomers(drawn: Plan, rng: random.Random) -> Plan:
@@ -111,7 +112,7 @@ def _with_newcomers(drawn: Plan, rng: random.Random) -> Plan:
         for _ in range(rng.randint(1, 3)):
             at = max(0.1, at) + rng.choice((rng.uniform(0.001, 0.1), rng.uniform(0.1, 10.0)))
             deeds.append((at, Ask(author, place, how, rng.choice(WORDS))))
-    return evolve(drawn, deeds=tuple(sorted(deeds, key=lambda deed: deed[0])))
+    return evolve(drawn, deeds=in_order(deeds))
 
 
 def _with_hooks(drawn: Plan, rng: random.Random) -> Plan:
@@ -126,7 +127,7 @@ def _with_hooks(drawn: Plan, rng: random.Random) -> Plan:
         deeds.append((max(0.1, at), hook))
         if rng.random() < 0.3 and any(isinstance(deed, Crash) for _, deed in drawn.deeds):
             deeds.append((max(0.1, at), Crash(rng.randint(1, 25), rng.choice((0.3, 2.0, 15.0)))))
-    return evolve(drawn, deeds=tuple(sorted(deeds, key=lambda deed: deed[0])), has_hooks=True)
+    return evolve(drawn, deeds=in_order(deeds), has_hooks=True)
 
 
 def _with_second_bot(drawn: Plan, rng: random.Random) -> Plan:

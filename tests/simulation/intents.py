@@ -1,5 +1,7 @@
 """A plan and what can happen in it, as frozen values; `deeds` carries them out."""
 
+from collections.abc import Iterable
+
 from attrs import frozen
 
 from tests.simulation.climate import Climate
@@ -204,3 +206,8 @@ class Plan:
     poison: Poison | None = None
     has_second_bot: bool = False
     has_one_agent: bool = False
+
+
+def in_order(deeds: Iterable[tuple[float, Deed]]) -> tuple[tuple[float, Deed], ...]:
+    """By their times; deeds of one moment as they were drawn."""
+    return tuple(sorted(deeds, key=lambda deed: deed[0]))

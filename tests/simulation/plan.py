@@ -27,6 +27,7 @@ from tests.simulation.intents import (
     Stop,
     Vandalise,
     Weather,
+    in_order,
 )
 
 _REST = (
@@ -78,7 +79,7 @@ def plan(seed: int, kinds: tuple[str, ...] | None = None) -> Plan:
         if at < end:
             deeds += _around(rng, at, deed)
     drawn = Plan(
-        deeds=tuple(sorted(deeds, key=lambda deed: deed[0])),
+        deeds=in_order(deeds),
         queue=rng.choice(("followup", "collect", "steer", "interrupt")),
         reply_to=rng.choice(("off", "off", "all")),
         mode=rng.choice(("partial", "partial", "partial", "progress", "off")),
@@ -106,7 +107,7 @@ def _with_more(drawn: Plan, rng: random.Random, kinds: tuple[str, ...]) -> Plan:
         for _ in range(rng.randint(1, 3)):
             bad = BadDisk(rng.choice((0.5, 3.0, 20.0, 90.0)), rng.choice((0.02, 0.1, 0.5, 1.0)))
             deeds.append((rng.uniform(0.2, end), bad))
-        drawn = evolve(drawn, deeds=tuple(sorted(deeds, key=lambda deed: deed[0])), has_bad_disk=True)
+        drawn = evolve(drawn, deeds=in_order(deeds), has_bad_disk=True)
     return drawn
 
 
