@@ -24,11 +24,14 @@ Admit = Callable[[Channel, tuple[Post, ...]], Awaitable[None]]
 
 @frozen
 class CaughtUp:
-    """What a pass did. `unknown` have no watermark and were not read; `refused` can't be read (any more)."""
+    """What a pass did. `read` are the channels that were read whole; `unknown` have no watermark and were not read;
+    `refused` can't be read (any more).
+    """
 
     checked: int = 0
     moved: int = 0
     posts: int = 0
+    read: tuple[Channel, ...] = ()
     capped: tuple[Capped, ...] = ()
     unknown: tuple[ChannelId, ...] = ()
     refused: tuple[ChannelId, ...] = ()
@@ -43,6 +46,7 @@ class _Pass:
     now_ms: int
     policy: CatchUpPolicy
     posts: int = 0
+    read: list[Channel] = field(factory=list)
     capped: list[Capped] = field(factory=list)
     refused: list[ChannelId] = field(factory=list)
 
@@ -60,6 +64,8 @@ class _Pass:
         if posts:
             self.posts += len(posts)
             await self.admit(channel, posts)
+        if walk.capped is None:
+            self.read.append(channel)
 
     async def _walk(self, channel: Channel) -> Walk:
         walk = Walk(channel.id, self.marks[channel.id], self.policy, self.now_ms)
@@ -101,6 +107,7 @@ async def catch_up(
         checked=len(mine),
         moved=len(to_read),
         posts=work.posts,
+        read=tuple(work.read),
         capped=tuple(work.capped),
         unknown=tuple(channel.id for channel in mine if channel.id not in marks),
         refused=tuple(work.refused),

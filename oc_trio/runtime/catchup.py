@@ -24,6 +24,8 @@ from oc_trio.runtime.slots import TaskSlot
 from oc_trio.runtime.stand_ins import send_or_say
 from oc_trio.telemetry.log import get_logger
 
+# After so long even a late read replica has what was written.
+_SETTLED_MS = 60_000
 # With polling there are no events at all, and a short interval is no reason to read every question each time.
 _LOOK_PAUSE = 15.0
 
@@ -133,6 +135,7 @@ class CatchUp:
         )
         for capped in done.capped:
             await self._note_capped(capped)
+        await self._note_read(done.read)
         if done.posts:
             log.info("caught up", account=kit.account, channels=done.moved, posts=done.posts)
         return done
@@ -156,6 +159,15 @@ class CatchUp:
                 if alive_at is None:
                     self._began[channel.id] = mark.at
         return marks
+
+    async def _note_read(self, channels: tuple[Channel, ...]) -> None:
+        """Nothing is left in a channel that was read a while after its last write. That may have been an edit, which no
+        watermark follows: without this, every place where the bot has answered is read again at each connect.
+        """
+        kit, settled = self.kit, self.kit.env.now_ms() - _SETTLED_MS
+        for channel in channels:
+            if channel.last_post_at <= settled:
+                await kit.store.watermarks.advance(kit.account, channel.id, PostId(""), channel.last_post_at)
 
     async def _note_capped(self, capped: Capped) -> None:
         kit = self.kit

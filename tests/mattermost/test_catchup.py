@@ -65,6 +65,7 @@ async def test_only_what_moved_is_read_oldest_first(autojump_clock: trio.testing
     done, admitted = await run(http, {"a": NOW - 1000, "b": 500}, CatchUpPolicy(page_size=3, overlap_ms=0))
     assert admitted == {"a": [f"p{number}" for number in range(7)]}
     assert (done.checked, done.moved, done.posts, done.unknown) == (3, 1, 7, (ChannelId("new"),))
+    assert [each.id for each in done.read] == ["a"]
     assert {line for line in http.log if "posts" in line} == {"GET /channels/a/posts"}
 
 
@@ -75,6 +76,7 @@ async def test_a_cap_is_reported(autojump_clock: trio.testing.MockClock) -> None
     done, admitted = await run(http, {"a": NOW - 5000}, CatchUpPolicy(max_posts=4))
     assert admitted == {"a": ["p5", "p6", "p7", "p8"]}
     assert done.capped == (Capped(ChannelId("a"), "count"),)
+    assert done.read == ()
 
 
 async def test_a_channel_we_may_not_read_is_skipped(autojump_clock: trio.testing.MockClock) -> None:

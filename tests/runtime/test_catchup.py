@@ -123,6 +123,23 @@ async def test_switched_off_nothing_is_read_back(town: Town) -> None:
     assert await town.state(asked) == "none"
 
 
+async def test_a_place_that_was_only_edited_since_is_read_once(town: Town) -> None:
+    """An edit moves its channel like a post: the next connect looks there, a later one does not."""
+    await town.start()
+    town.script = [Say("one two three four", delay=1.0)]
+    town.say("@helper go")
+    await town.settled()
+    reads = []
+    for _ in range(3):
+        before = town.calls("GET", f"/api/v4/channels/{town.square.id}/posts")
+        await absent(town, 1000)
+        await town.start()
+        await trio.sleep(60)
+        reads.append(town.calls("GET", f"/api/v4/channels/{town.square.id}/posts") - before)
+    assert reads == [1, 0, 0]
+    assert town.answers() == ["one two three four"]
+
+
 async def test_a_loss_without_an_error_is_found_by_the_audit(town: Town) -> None:
     """The post is answered, and the deaf socket dialled anew."""
     await town.start({"connection": {"auditSeconds": 30}})
