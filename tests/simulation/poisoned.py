@@ -17,7 +17,7 @@ _PROMPT_SECONDS = 90.0
 def stood_in(found: Findings, owed: Owed) -> bool:
     """Whether words stand, for good reason, in the place of an answer."""
     return is_poisoned(found, owed) and any(
-        post.message.startswith(_STAND_IN) and not post.delete_at
+        post.message.startswith(_STAND_IN) and (not post.delete_at or post.id in found.town.vandalised)
         for post in (found.by_id[each] for each in owed.posts if each in found.by_id)
     )
 
