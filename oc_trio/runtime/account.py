@@ -201,29 +201,35 @@ class _Account:
             recovery = Recovery(kit, inbox, sessions)
             await kit.late.recall()
             await recovery.run()
-            catch_up = parts.wiring.catch_up(kit, inbox, parts.settings.catchup, workers)
-            uplink = Uplink(
-                kit, parts.settings, parts.wiring, parts.token, parts.ready, inbox, catch_up, TaskSlot(workers)
-            )
-            front = Front.of(kit, inbox)
-            async with parts.port.open(front, parts.settings, parts.buttons) as doors:
-                inbox.note, inbox.take_text = doors.note, doors.questions.take_text
-                if kit.tools is not None and parts.port.is_wanted:
-                    kit.tools.approval = doors.approval
-                    kit.tools.local.append(doors.tools)
-                    # A person may take their time; the question's own deadline comes first.
-                    kit.tools.limits[ASK.name] = ASK_SECONDS + 30
-                await uplink.start()
-                workers.start_soon(uplink.run_audit)
-                workers.start_soon(Schedule(front, self.outbound, self.postbox, parts.jobs).run)
-                await parts.drain.requested.wait()
-                dispatcher.stop_intake()
-                # Until here answers to open questions still come in.
-                await parts.drain.idle(lambda: dispatcher.is_idle)
-            dispatcher.cancel_all(reason=Cut.DRAIN.value)
-            await uplink.stop()
+            # Whatever brings in messages ends before the nursery of those who answer them does.
+            async with trio.open_nursery() as feeders:
+                await self._feed(feeders, inbox)
+                feeders.cancel_scope.cancel()
             sessions.cancel_scope.deadline = trio.current_time() + parts.drain.seal_seconds
         workers.cancel_scope.cancel()
+
+    async def _feed(self, feeders: trio.Nursery, inbox: Inbox) -> None:
+        """Take messages in until the drain is requested, and let turns end by themselves for as long as it allows."""
+        kit, parts, dispatcher = self.kit, self.parts, inbox.dispatcher
+        catch_up = parts.wiring.catch_up(kit, inbox, parts.settings.catchup, feeders)
+        uplink = Uplink(kit, parts.settings, parts.wiring, parts.token, parts.ready, inbox, catch_up, TaskSlot(feeders))
+        front = Front.of(kit, inbox)
+        async with parts.port.open(front, parts.settings, parts.buttons) as doors:
+            inbox.note, inbox.take_text = doors.note, doors.questions.take_text
+            if kit.tools is not None and parts.port.is_wanted:
+                kit.tools.approval = doors.approval
+                kit.tools.local.append(doors.tools)
+                # A person may take their time; the question's own deadline comes first.
+                kit.tools.limits[ASK.name] = ASK_SECONDS + 30
+            await uplink.start()
+            feeders.start_soon(uplink.run_audit)
+            feeders.start_soon(Schedule(front, self.outbound, self.postbox, parts.jobs).run)
+            await parts.drain.requested.wait()
+            dispatcher.stop_intake()
+            # Until here answers to open questions still come in.
+            await parts.drain.idle(lambda: dispatcher.is_idle)
+        dispatcher.cancel_all(reason=Cut.DRAIN.value)
+        await uplink.stop()
 
     async def _queue_rules(self, key: SessionKey) -> QueueRules:
         return self.kit.queue_rules(await self.kit.session_settings(key))
