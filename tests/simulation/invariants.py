@@ -105,6 +105,8 @@ def _delivered(found: Findings, question: Question, owed: Owed) -> Iterator[str]
     elif int(own[0].partition("v")[2]) > question.version:
         yield f"{name_of(question)} was answered before it was asked"
     elif int(own[0].partition("v")[2]) < question.version and _long_after(found, question.edited_at, own[0]):
+        if _kicked(found, question):
+            return  # catch-up then begins at the joining, and a resumed connection tells of the first words first
         yield f"{name_of(question)} was answered as it had read long before"
 
 

@@ -124,6 +124,8 @@ class Line:
         if asking is not None and asking.question.post.id == "":
             asking.question.post.id = _trigger(call)
         if self.rng.random() < 0.1:
+            if asking is not None:
+                asking.open += 1
             self.network.nursery.start_soon(self._again, call, asking, self.rng.choice((0.0, 0.02, 0.5, 20.0)))
         return await self._deliver(call, asking)
 
@@ -136,6 +138,9 @@ class Line:
         except IntegrationUnreachable:
             self.chronicle.detail("line", "a second delivery fails")
         finally:
+            if asking is not None:
+                asking.open -= 1
+                asking.settle()
             self.network.waiting -= 1
 
     async def _deliver(self, call: Outgoing, asking: Asking | None) -> Answer:
