@@ -25,7 +25,7 @@ from oc_trio.ids import AccountId, AgentId, FileId, OutboxId, PostId, SessionKey
 from oc_trio.runtime.agents import SessionSettings
 from oc_trio.runtime.buttons import ButtonMaker
 from oc_trio.runtime.front import ADMIT_SECONDS, Front, Visit
-from oc_trio.runtime.letters import Letter
+from oc_trio.runtime.letters import Letter, refusal_of
 from oc_trio.runtime.stand_ins import send_or_say
 from oc_trio.runtime.visitors import Visitors
 from oc_trio.store.admission import CONTEXT, Admission
@@ -196,6 +196,8 @@ class LetterBox:
         """Write one post, now or as soon as the server can. Raises CallbackRefused (bad files), MattermostRejected."""
         shown, kit = hook.presentation, self.front.kit
         known = await kit.store.outbox.get(outbox)
+        if known is not None and known.state is OutboxState.DEAD:
+            raise refusal_of(known)  # whoever did not hear of it must not be promised what will not be
         if known is not None and known.state is not OutboxState.QUEUED:
             return  # the same key again: it went out, or is going out
         files = [await kit.media.send(channel.id, media) for media in hook.media]

@@ -139,6 +139,17 @@ async def test_a_delivery_is_posted_once(autojump_clock: MockClock) -> None:
         assert "callback_data: go" in house.admitted[0][0].text
 
 
+async def test_a_delivery_that_was_refused_is_refused_again(autojump_clock: MockClock) -> None:
+    """A caller that did not hear of the first refusal is not told that it will be posted."""
+    async with a_house().lived_in() as house, trio.open_nursery() as nursery:
+        caller = await start(house, nursery)
+        body = {"to": f"channel:{house.square.id}", "text": "x" * 20_000}
+        answers = [await caller.post("deliver", body, key="k") for _ in range(2)]
+        assert [status for status, _ in answers] == [400, 400]
+        assert all("longer than allowed" in answer["error"] for _, answer in answers)
+        assert house.posts() == []
+
+
 @pytest.mark.parametrize(
     ("kind", "body", "status", "words"),
     [
