@@ -151,8 +151,11 @@ def _kicked(found: Findings, question: Question) -> bool:
 def _once(found: Findings) -> Iterator[str]:
     """No question is answered in two places, nor by two turns."""
     heads: defaultdict[int, list[records.Post]] = defaultdict(list)
+    answers = {post for owed in found.owed.values() for post in owed.posts}
     for post in found.posts:
-        if not post.delete_at:
+        # Where the bot was thrown out in between, it could not remove the preview of an answer that stands below it.
+        is_stuck = _place_kicked(found, post) and post.id not in answers
+        if not (post.delete_at or is_stuck):
             for number in {int(token[1:].partition("v")[0]) for token in tokens_in(post.message)}:
                 heads[number].append(post)
     for number, posts in sorted(heads.items()):
