@@ -184,6 +184,15 @@ def _message(
     return account.front.message(visit, way, trigger=trigger, source=Source.HOOK, text=text, root_id=root)
 
 
+@define(eq=False)
+class _Call:
+    """Who waits to hear what becomes of a message; `refusal` is for a caller that is still there."""
+
+    answered: trio.Event = field(factory=trio.Event)
+    is_there: bool = True
+    refusal: MattermostRejected | None = None
+
+
 @frozen(eq=False)
 class LetterBox:
     """Delivers text, files and buttons through the journal; late writing is done by children of `nursery`."""
@@ -213,17 +222,36 @@ class LetterBox:
             props=self.buttons.props(channel.id, shown.rows, shown.menus),
             file_ids=tuple(FileId(file.file_id) for file in files),
         )
-        delivery = kit.delivery
+        # From here on the post is owed, and whoever sends it does not go with the caller, who may hang up.
+        if known is None:
+            await kit.delivery.queue([letter])
+        call = _Call()
+        self.nursery.start_soon(self._send, letter, call)
         try:
-            # The row is written before the request goes out: from then on the post is owed.
-            with trio.fail_after(ADMIT_SECONDS):
-                await delivery.post(letter)
-        except (MattermostUnavailable, trio.TooSlowError) as problem:
-            log.info("a hook's message waits for the server", outbox=outbox, problem=str(problem))
-            self.nursery.start_soon(self._later, letter)
+            with trio.move_on_after(ADMIT_SECONDS):
+                await call.answered.wait()
+        finally:
+            call.is_there = False
+        if call.refusal is not None:
+            raise call.refusal
 
-    async def _later(self, letter: Letter) -> None:
+    async def _send(self, letter: Letter, call: _Call) -> None:
+        delivery = self.front.kit.delivery
         try:
-            await send_or_say(self.front.kit.delivery, letter)
+            await delivery.post(letter)
+        except MattermostRejected as refusal:
+            if call.is_there:
+                call.refusal = refusal
+                call.answered.set()
+                return
+        except MattermostUnavailable as problem:
+            log.info("a hook's message waits for the server", outbox=letter.id, problem=str(problem))
+        else:
+            call.answered.set()
+            return
+        # The caller was promised it, or will be.
+        call.answered.set()
+        try:
+            await send_or_say(delivery, letter)
         except MattermostRejected as refusal:
             log.warning("a hook's message was refused", outbox=letter.id, problem=str(refusal))

@@ -5,16 +5,19 @@ from typing import Any
 
 import pytest
 import trio
-from attrs import define
+from attrs import define, evolve
 from trio.testing import MockClock
 
 from oc_trio.callbacks.app import build_app
 from oc_trio.callbacks.faces import HookFace
-from oc_trio.core.entities import Channel
+from oc_trio.core.entities import Channel, NewPost
+from oc_trio.core.events import Post
+from oc_trio.core.hooks import DeliverHook
 from oc_trio.core.obligations import Source
+from oc_trio.core.ratelimit import Lane
 from oc_trio.core.targets import ChannelById, Target
 from oc_trio.errors import StoreError, UnknownTarget
-from oc_trio.ids import AgentId
+from oc_trio.ids import AgentId, ChannelId, OutboxId
 from oc_trio.runtime.hooks import HookAccount, HookDesk, LetterBox
 from oc_trio.store.admission import Admissions
 from oc_trio.store.context import Context
@@ -137,6 +140,27 @@ async def test_a_delivery_is_posted_once(autojump_clock: MockClock) -> None:
         assert await house.store.explain(answers[0][1]["id"]) is not None
         await house.press(post.id, "Go")
         assert "callback_data: go" in house.admitted[0][0].text
+
+
+async def test_a_caller_that_hangs_up_takes_no_delivery_along(autojump_clock: MockClock) -> None:
+    """What is on its way goes on: whoever repeats the key is promised it, and nobody else would send it."""
+    async with a_house().lived_in() as house, trio.open_nursery() as nursery:
+        kit = house.front.kit
+
+        async def slow(new: NewPost, lane: Lane, in_doubt: bool) -> Post:
+            await trio.sleep(5)
+            return await kit.delivery.send(new, lane, in_doubt)
+
+        front = evolve(house.front, kit=evolve(kit, delivery=evolve(kit.delivery, send=slow)))
+        box = LetterBox(front, house.doors.buttons, nursery)
+        hook = DeliverHook(ChannelById(ChannelId(house.square.id)), "Deployed.")
+        channel = await kit.directory.channel(ChannelId(house.square.id))
+        with trio.move_on_after(1) as scope:
+            await box.deliver(hook, channel, OutboxId("hook:deliver:k"))
+        assert scope.cancelled_caught
+        await box.deliver(hook, channel, OutboxId("hook:deliver:k"))
+        await trio.sleep(10)
+        assert [post.message for post in house.posts()] == ["Deployed."]
 
 
 async def test_a_delivery_that_was_refused_is_refused_again(autojump_clock: MockClock) -> None:
