@@ -101,8 +101,9 @@ class CatchUp:
 
     async def _look(self, pause: float) -> None:
         """Edits and deletions of which no event told: of our answers, and of what is still to be answered."""
+        saved = await self.kit.store.resume.load(self.kit.account)
         # Beside the pass: a repair may have to wait for the server.
-        self.nursery.start_soon(self.kit.late.look)
+        self.nursery.start_soon(self.kit.late.look, saved.at if saved else 0)
         now = trio.current_time()
         if self._looked_at is not None and now >= self._looked_at + pause:
             await self.inbox.look_again()

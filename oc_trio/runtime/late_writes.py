@@ -46,6 +46,7 @@ class LateWrites:
     api: Api
     _posts: "OrderedDict[PostId, _Watched]" = field(init=False, factory=OrderedDict)
     _is_looking: bool = False
+    _looked_at: int = 0
 
     def __len__(self) -> int:
         return len(self._posts)
@@ -73,12 +74,20 @@ class LateWrites:
         watched = self._watched(post.id)
         return watched is not None and watched.text != post.message
 
-    async def look(self) -> None:
-        """Read every watched post: no event may have told of the edit that landed. A look at a time."""
+    async def look(self, alive_at: int) -> None:
+        """Read every watched post: no event may have told of the edit that landed. A look at a time.
+
+        A watch that ended after `alive_at`, when there was a connection last (milliseconds), was not kept to its end.
+        """
         if self._is_looking:
             return
         self._is_looking = True
         try:
+            watched_until, now = max(self._looked_at, alive_at), self.delivery.env.now_ms()
+            for post_id, watched in tuple(self._posts.items()):
+                if watched_until < watched.until < now:
+                    self._posts[post_id] = evolve(watched, until=now + int(RECALL_SECONDS * 1000))
+            self._looked_at = now
             posts = [post_id for post_id in tuple(self._posts) if self._watched(post_id)]
             await each_bounded(self.repair, posts, _LOOKS_AT_ONCE)
         finally:

@@ -104,6 +104,27 @@ async def test_a_late_edit_that_no_event_told_of(town: Town) -> None:
     assert town.answers() == ["one two three four five six"]
 
 
+async def test_a_late_edit_before_a_connection_that_takes_long(town: Town) -> None:
+    """The watch is not over before somebody could look, though its time is."""
+
+    async def no_lists(request: SandboxRequest) -> SandboxResponse | None:
+        return SandboxResponse.text("away", 503) if request.path.endswith("/channels") else None
+
+    await town.start()
+    town.script = [Say("one two three four five six", delay=0.5)]
+    stale = loses_one_edit(town, 20)
+    town.say("@helper count")
+    await town.settled()
+    town.weather.before_rules.append(no_lists)
+    for connection in town.world.hub.connections():
+        connection.frozen = True
+    await town.until(lambda: town.answers() == stale)
+    await trio.sleep(600)
+    town.weather.before_rules.remove(no_lists)
+    await trio.sleep(120)
+    assert town.answers() == ["one two three four five six"]
+
+
 async def test_a_late_edit_between_the_posts_of_an_answer(town: Town) -> None:
     """What the second post takes is time enough for it: the first post is watched from its last text on."""
     await town.start({"textChunkLimit": 30})
