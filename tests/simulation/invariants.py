@@ -16,9 +16,9 @@ from tests.simulation.poisoned import is_kept_preview, poisoned, stood_in
 from tests.simulation.town import Question
 from tests.simulation.wording import blocks, is_block_of_the_withdrawn, texts
 
-# A half-open socket is noticed within 40 s; then there is a new connection, and a look at what is owed. What is
-# told, or seen at a start, counts at once, but for an answer that is on its way.
-_NOTICED_SECONDS = 60.0
+# A half-open socket is noticed within 40 s; then there is a new connection, and a look at what is owed, which may be in
+# vain for 30. What is told, or seen at a start, counts at once, but for an answer that is on its way.
+_NOTICED_SECONDS = 90.0
 _TOLD_SECONDS = 10.0
 
 NO_KEY = "a post carries no key"
