@@ -8,20 +8,17 @@ from tests.simulation.intents import (
     WORDS,
     Arrive,
     Ask,
-    BadDisk,
+    Break,
     Call,
     Command,
     Crash,
-    CutSockets,
     Deed,
-    Drain,
     Hook,
     Invite,
     Kick,
     Name,
     Plan,
     Press,
-    RestartServer,
     Stop,
     Vandalise,
     in_order,
@@ -40,10 +37,10 @@ def _with_files(drawn: Plan, rng: random.Random) -> Plan:
 
 def _with_calls(drawn: Plan, rng: random.Random) -> Plan:
     """Slash commands and clicks, now and then and right around whatever breaks."""
-    end = max((at for at, _ in drawn.deeds), default=0.0)
+    end = drawn.end
     times = [rng.uniform(0.3, end) for _ in range(rng.randint(2, 5))]
     for at, deed in drawn.deeds:
-        if isinstance(deed, (BadDisk, Crash, CutSockets, Drain, RestartServer)) and rng.random() < 0.8:
+        if isinstance(deed, Break) and rng.random() < 0.8:
             times += [at + rng.uniform(-0.3, 0.1), at + rng.choice((rng.uniform(0.0, 1.5), rng.uniform(1.0, 6.0)))]
     deeds = [*drawn.deeds]
     for at in times:
@@ -53,8 +50,7 @@ def _with_calls(drawn: Plan, rng: random.Random) -> Plan:
         deeds.append(
             (max(0.1, at), rng.choice((Call(author, place, text), Press(author, place, rng.choice((1, 1, 2))))))
         )
-        if rng.random() < 0.3 and any(isinstance(deed, Crash) for _, deed in drawn.deeds):
-            deeds.append((max(0.1, at), Crash(rng.randint(1, 25), rng.choice((0.3, 2.0, 15.0)))))
+        deeds += _perhaps_a_crash(drawn, max(0.1, at), rng)
     # What was answered last has buttons, too.
     for _ in range(rng.randint(1, 3)):
         author = rng.choice(("alice", "bob"))
@@ -63,8 +59,15 @@ def _with_calls(drawn: Plan, rng: random.Random) -> Plan:
     return evolve(drawn, deeds=in_order(deeds), has_calls=True)
 
 
+def _perhaps_a_crash(drawn: Plan, at: float, rng: random.Random) -> list[tuple[float, Deed]]:
+    """One while something that has just begun is at work, in a plan that has crashes."""
+    if rng.random() < 0.3 and any(isinstance(deed, Crash) for _, deed in drawn.deeds):
+        return [(at, Crash(rng.randint(1, 25), rng.choice((0.3, 2.0, 15.0))))]
+    return []
+
+
 def _with_poison(drawn: Plan, rng: random.Random) -> Plan:
-    poison, end = drawn_poison(rng), max((at for at, _ in drawn.deeds), default=0.0)
+    poison, end = drawn_poison(rng), drawn.end
     deeds = [*drawn.deeds]
     # There has to be somebody who asks: a command, and one more question behind whatever is refused.
     author = rng.choice(("alice", "bob"))
@@ -78,7 +81,7 @@ def _with_poison(drawn: Plan, rng: random.Random) -> Plan:
 
 def _with_threads(drawn: Plan, rng: random.Random) -> Plan:
     """People who write on in a thread, without the bot's name, while it answers there and after."""
-    end, deeds = max((at for at, _ in drawn.deeds), default=0.0), [*drawn.deeds]
+    end, deeds = drawn.end, [*drawn.deeds]
     for _ in range(rng.randint(1, 3)):
         place, at = rng.choice(("square", "market")), rng.uniform(0.1, end)
         deeds.append((at, Ask(rng.choice(("alice", "bob")), place, "mention", rng.choice(WORDS))))
@@ -93,7 +96,7 @@ def _with_threads(drawn: Plan, rng: random.Random) -> Plan:
 
 def _with_names(drawn: Plan, rng: random.Random) -> Plan:
     """People who see that nobody answers, and add the bot's name to what they said."""
-    end, deeds = max((at for at, _ in drawn.deeds), default=0.0), [*drawn.deeds]
+    end, deeds = drawn.end, [*drawn.deeds]
     for _ in range(rng.randint(1, 3)):
         place, at = rng.choice(("square", "market")), rng.uniform(0.1, end)
         deeds.append((at, Ask(rng.choice(("alice", "bob")), place, "chatter", rng.choice(WORDS))))
@@ -104,8 +107,8 @@ def _with_names(drawn: Plan, rng: random.Random) -> Plan:
 
 def _with_newcomers(drawn: Plan, rng: random.Random) -> Plan:
     """Somebody who was never there asks at once, as does whoever makes a new channel; mostly around what breaks."""
-    end, deeds = max((at for at, _ in drawn.deeds), default=0.0), [*drawn.deeds]
-    breaks = [at for at, deed in deeds if isinstance(deed, (BadDisk, Crash, CutSockets, Drain, RestartServer))]
+    end, deeds = drawn.end, [*drawn.deeds]
+    breaks = [at for at, deed in deeds if isinstance(deed, Break)]
     for place, author, how in (("carol", "carol", "direct"), ("lab", rng.choice(("alice", "bob")), "mention")):
         at = rng.choice(breaks) + rng.uniform(-0.2, 5.0) if breaks and rng.random() < 0.7 else rng.uniform(0.1, end)
         deeds.append((max(0.1, at), Arrive(place)))
@@ -117,16 +120,15 @@ def _with_newcomers(drawn: Plan, rng: random.Random) -> Plan:
 
 def _with_hooks(drawn: Plan, rng: random.Random) -> Plan:
     """Programs that want something said or posted, most of them right around whatever breaks."""
-    end, deeds = max((at for at, _ in drawn.deeds), default=0.0), [*drawn.deeds]
+    end, deeds = drawn.end, [*drawn.deeds]
     times = [rng.uniform(0.1, end) for _ in range(rng.randint(1, 4))]
     for at, deed in drawn.deeds:
-        if isinstance(deed, (BadDisk, Crash, CutSockets, Drain, RestartServer)) and rng.random() < 0.8:
+        if isinstance(deed, Break) and rng.random() < 0.8:
             times += [at + rng.uniform(-0.3, 0.1), at + rng.uniform(0.0, 6.0)]
     for at in times:
         hook = Hook(rng.choice(("agent", "deliver")), rng.choice(("alice", "square", "market")))
         deeds.append((max(0.1, at), hook))
-        if rng.random() < 0.3 and any(isinstance(deed, Crash) for _, deed in drawn.deeds):
-            deeds.append((max(0.1, at), Crash(rng.randint(1, 25), rng.choice((0.3, 2.0, 15.0)))))
+        deeds += _perhaps_a_crash(drawn, max(0.1, at), rng)
     return evolve(drawn, deeds=in_order(deeds), has_hooks=True)
 
 

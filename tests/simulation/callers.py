@@ -14,9 +14,9 @@ from oc_trio.sandbox.outgoing import IntegrationUnreachable
 from oc_trio.sandbox.refusal import Refused
 from tests.simulation.intents import Call, Press
 from tests.simulation.line import ASKING, Asking
-from tests.simulation.model import TOKEN
 from tests.simulation.network import Network
 from tests.simulation.town import Question, Town, now_ms, under
+from tests.simulation.wordy import TOKEN, number_of
 
 # Longer than Mattermost waits for an answer.
 _UNCERTAIN_SECONDS = 40.0
@@ -50,7 +50,7 @@ class Callers:
             return ()
         question = self._offered.get(tokens)
         if question is None:
-            question = self._offered[tokens] = self._reserved("", "")
+            question = self._offered[tokens] = self.town.reserve("", "")
         return ((Button("More", f"more [{question.token}]"),),)
 
     def do(self, deed: Call | Press) -> None:
@@ -69,7 +69,7 @@ class Callers:
 
     async def _command(self, deed: Call) -> None:
         town, channel = self.town, self.town.places[deed.place]
-        question = self._reserved(deed.author, deed.place)
+        question = town.reserve(deed.author, deed.place)
         question.thread = self._root(deed.place) if self.rng.random() < 0.3 else None
         words = deed.text.endswith(_ASKS)
         question.is_command = not words
@@ -98,7 +98,7 @@ class Callers:
     async def _press(self, author: str, post: records.Post, action: Action) -> None:
         town = self.town
         context = action["integration"]["context"]
-        question = town.questions[int(TOKEN.findall(context[CALLBACK_DATA])[0][1:].partition("v")[0])]
+        question = town.questions[number_of(TOKEN.findall(context[CALLBACK_DATA])[0])]
         if question.post.id == "":
             question.post.id = f"interaction:{post.id}:{context[NONCE]}"
             question.author, question.place, question.asked_at = author, self._place_of(post), trio.current_time()
@@ -136,13 +136,3 @@ class Callers:
 
     def _place_of(self, post: records.Post) -> str:
         return next(name for name, channel in self.town.places.items() if channel.id == post.channel_id)
-
-    def _reserved(self, author: str, place: str) -> Question:
-        """A question that is not a post. Its id is that of the call that asks it, once there is one."""
-        town = self.town
-        channel = town.places[place] if place else None
-        post = records.Post("", channel.id if channel else "", town.people[author].id if author else "", now_ms())
-        question = Question(len(town.questions), post, place, author, "no", trio.current_time(), is_call=True)
-        question.was_member = channel is None or town.bot.id in channel.members
-        town.note(question)
-        return question

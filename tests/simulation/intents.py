@@ -207,6 +207,15 @@ class Plan:
     has_second_bot: bool = False
     has_one_agent: bool = False
 
+    @property
+    def end(self) -> float:
+        """When the last deed is done."""
+        return max((at for at, _ in self.deeds), default=0.0)
+
+
+# What breaks something for whoever is at work in that moment.
+Break = BadDisk | Crash | CutSockets | Drain | RestartServer
+
 
 def in_order(deeds: Iterable[tuple[float, Deed]]) -> tuple[tuple[float, Deed], ...]:
     """By their times; deeds of one moment as they were drawn."""

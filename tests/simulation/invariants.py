@@ -15,6 +15,7 @@ from tests.simulation.memory import remembered
 from tests.simulation.poisoned import is_kept_preview, poisoned, stood_in
 from tests.simulation.town import Question
 from tests.simulation.wording import blocks, is_block_of_the_withdrawn, texts
+from tests.simulation.wordy import number_of
 
 # A half-open socket is noticed within 40 s; then there is a new connection, and a look at what is owed, which may be in
 # vain for 30. What is told, or seen at a start, counts at once, but for an answer that is on its way.
@@ -145,7 +146,7 @@ def _may_be_cancelled(found: Findings, question: Question, owed: Owed) -> bool:
 
 def _kicked(found: Findings, question: Question) -> bool:
     """Whether the bot was removed from the place around that time; then only silence is promised."""
-    return not question.was_member or any(place == question.place for _, place in found.town.kicks)
+    return not question.was_member or found.town.was_kicked(question.place)
 
 
 def _once(found: Findings) -> Iterator[str]:
@@ -156,7 +157,7 @@ def _once(found: Findings) -> Iterator[str]:
         # Where the bot was thrown out in between, it could not remove the preview of an answer that stands below it.
         is_stuck = _place_kicked(found, post) and post.id not in answers
         if not (post.delete_at or is_stuck):
-            for number in {int(token[1:].partition("v")[0]) for token in tokens_in(post.message)}:
+            for number in set(map(number_of, tokens_in(post.message))):
                 heads[number].append(post)
     for number, posts in sorted(heads.items()):
         question = found.town.questions[number]
@@ -241,7 +242,7 @@ def _place_kicked(found: Findings, post: records.Post) -> bool:
 
 def _answers_the_withdrawn(found: Findings, post: records.Post) -> bool:
     """A whole answer that was out before its question was withdrawn."""
-    asked = [found.town.questions[int(token[1:].partition("v")[0])] for token in tokens_in(post.message)]
+    asked = [found.town.questions[number_of(token)] for token in tokens_in(post.message)]
     ended = [found.owed.get(question.post.id) for question in asked]
     is_withdrawn = any(question.is_deleted for question in asked)
     is_withdrawn = is_withdrawn or any(owed is not None and owed.state == "cancelled" for owed in ended)

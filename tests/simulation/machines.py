@@ -9,13 +9,12 @@ import trio
 from attrs import define
 
 from oc_trio.core.hooks import AgentHook, HookKind, hook_trigger
-from oc_trio.sandbox import records
 from oc_trio.sandbox.outgoing import IntegrationUnreachable, Outgoing
 from oc_trio.sandbox.settings import INTEGRATION_SECONDS
 from tests.simulation.intents import Hook
 from tests.simulation.line import ASKING, HOOK_TOKEN, URL, Asking, Line
 from tests.simulation.network import Network
-from tests.simulation.town import Notice, Question, Town, now_ms
+from tests.simulation.town import Notice, Town
 
 if TYPE_CHECKING:
     from tests.simulation.findings import Findings
@@ -38,13 +37,14 @@ class Machines:
         self._keys += 1
         key = f"key-{self._keys}"
         target = f"channel:{self.town.places[deed.place].id}"
+        trigger = hook_trigger(HookKind(deed.kind), AgentHook("", key=key), "")
         if deed.kind == "agent":
-            question = self._question(deed.place, hook_trigger(HookKind.AGENT, AgentHook("", key=key), ""))
+            question = self.town.reserve("machine", deed.place, trigger)
             body = {"message": f"report on [{question.token}]", "to": target}
             self.network.nursery.start_soon(self._call, deed, key, body, Asking(question), None)
         else:
             text = f"A notice, number {self._keys}."
-            notice = Notice(hook_trigger(HookKind.DELIVER, AgentHook("", key=key), ""), deed.place, text)
+            notice = Notice(trigger, deed.place, text)
             self.town.notices.append(notice)
             self.network.nursery.start_soon(self._call, deed, key, {"text": text, "to": target}, None, notice)
 
@@ -80,14 +80,6 @@ class Machines:
         except (IntegrationUnreachable, trio.TooSlowError):
             return 0
 
-    def _question(self, place: str, trigger: str) -> Question:
-        town, channel = self.town, self.town.places[place]
-        post = records.Post(trigger, channel.id, "", now_ms())
-        question = Question(len(town.questions), post, place, "machine", "no", trio.current_time(), is_call=True)
-        question.was_member = town.bot.id in channel.members
-        town.note(question)
-        return question
-
 
 def notices(found: "Findings") -> Iterator[str]:
     """What a program was promised to be posted stands once; what it was not stands at most once."""
@@ -96,6 +88,6 @@ def notices(found: "Findings") -> Iterator[str]:
         standing = [post for post in posts if not post.delete_at]
         if len(standing) > 1:
             yield f"{notice.text!r} stands {len(standing)} times"
-        is_away = any(place == notice.place for _, place in found.town.kicks)
+        is_away = found.town.was_kicked(notice.place)
         if notice.is_taken and not (standing or is_away or found.town.vandalised & {post.id for post in posts}):
             yield f"{notice.text!r} was taken in and does not stand"

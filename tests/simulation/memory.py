@@ -8,7 +8,7 @@ from attrs import frozen
 
 from oc_trio.agent.port import Message, Role
 from tests.simulation.town import EPOCH_MS, Question
-from tests.simulation.wordy import heads, numbers_in
+from tests.simulation.wordy import TOKEN, heads, number_of
 
 if TYPE_CHECKING:
     from tests.simulation.findings import Findings, Owed
@@ -29,17 +29,16 @@ class Told:
 def told_by(at: float, asked: tuple[str, ...], messages: Sequence[Message]) -> Told:
     said = "\n".join(message.text for message in messages if message.role is Role.ASSISTANT)
     heard = "\n".join(message.text for message in messages if message.role is Role.USER)
-    answers = Counter(number for head in heads(said) for number in {int(token[1:].partition("v")[0]) for token in head})
-    return Told(at, asked, frozenset(numbers_in(heard)), answers)
+    answers = Counter(number for head in heads(said) for number in set(map(number_of, head)))
+    return Told(at, asked, frozenset(map(number_of, TOKEN.findall(heard))), answers)
 
 
 def remembered(found: "Findings") -> Iterator[str]:
     """Whoever is asked again in a conversation knows what was asked and answered there, once."""
     if found.plan.has_one_agent:
         return  # two bots answer side by side in it
-    numbered = {question.number: question for question in found.town.questions}
     for told in found.model.told:
-        now = numbered[int(told.asked[0][1:].partition("v")[0])] if told.asked else None
+        now = found.town.questions[number_of(told.asked[0])] if told.asked else None
         owed = found.owed.get(now.post.id) if now is not None else None
         if now is None or owed is None:
             continue

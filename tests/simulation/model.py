@@ -5,7 +5,6 @@ Equal questions get equal answers, so an answer that was decided before a crash 
 
 import itertools
 import random
-import re
 from collections.abc import AsyncIterator, Callable, Generator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -22,10 +21,9 @@ from oc_trio.errors import AgentUnavailable
 from tests.simulation.chronicle import Chronicle
 from tests.simulation.files import Readings, media_of
 from tests.simulation.memory import Told, told_by
-from tests.simulation.wordy import behind, heads, messages, told
+from tests.simulation.wordy import TOKEN, behind, heads, messages, told
 
 Script = Generator[Step, ToolResult | tuple[Message, ...] | None, None]
-TOKEN = re.compile(r"\[(q\d+v\d+)\]")
 _WORDS = "the bell of the old tower rings at noon and the market opens under its shadow every day"
 
 

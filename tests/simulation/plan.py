@@ -102,7 +102,7 @@ def _with_more(drawn: Plan, rng: random.Random, kinds: tuple[str, ...]) -> Plan:
         mode = rng.choice(("block", "block", "block", "off", "off", "partial", "progress"))
         drawn = evolve(drawn, mode=mode, has_blocks=mode == "off" and rng.random() < 0.8, is_wordy=True)
     if "disk" in kinds:
-        end = max((at for at, _ in drawn.deeds), default=0.0)
+        end = drawn.end
         deeds = [*drawn.deeds]
         for _ in range(rng.randint(1, 3)):
             bad = BadDisk(rng.choice((0.5, 3.0, 20.0, 90.0)), rng.choice((0.02, 0.1, 0.5, 1.0)))

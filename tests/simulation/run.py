@@ -20,6 +20,7 @@ from tests.simulation.chronicle import Chronicle
 from tests.simulation.climate import FAIR
 from tests.simulation.deeds import Doer
 from tests.simulation.findings import Findings
+from tests.simulation.founding import found_town
 from tests.simulation.frames import FrameFaults
 from tests.simulation.house import House, Parts
 from tests.simulation.intents import Crash, Plan, RestartServer
@@ -29,7 +30,6 @@ from tests.simulation.machines import Machines
 from tests.simulation.model import Model
 from tests.simulation.network import Network
 from tests.simulation.plan import plan
-from tests.simulation.town import found_town
 
 # A half-open socket is noticed within 40 s, a long answer takes 25, retries pause for 30: then all must be settled.
 QUIET_SECONDS = 400.0

@@ -1,6 +1,5 @@
 """The people, places and questions of a run, and what each person did. Deeds go straight to the sandbox's world."""
 
-import random
 from collections.abc import Sequence
 from typing import Literal
 
@@ -8,14 +7,11 @@ import trio
 from attrs import define, evolve, field
 
 from oc_trio.sandbox import records
-from oc_trio.sandbox.outgoing import PostOut
 from oc_trio.sandbox.refusal import Refused
-from oc_trio.sandbox.settings import Settings
 from oc_trio.sandbox.world import Bot, World
 from oc_trio.sandbox.writing import Change
 from tests.simulation.chronicle import Chronicle
 from tests.simulation.files import enclosed
-from tests.simulation.frames import FrameFaults
 
 EPOCH_MS = 1_700_000_000_000
 # A mention may be added for five minutes, a little less.
@@ -262,40 +258,23 @@ class Town:
             )
         )
 
+    def reserve(self, author: str, place: str, trigger: str = "") -> Question:
+        """A question that is not a post. Without `trigger` its id will be that of the call that asks it."""
+        channel, person = self.places[place] if place else None, self.people.get(author)
+        post = records.Post(trigger, channel.id if channel else "", person.id if person else "", now_ms())
+        question = Question(len(self.questions), post, place, author, "no", trio.current_time(), is_call=True)
+        question.was_member = channel is None or self.bot.id in channel.members
+        self.note(question)
+        return question
+
+    def was_kicked(self, place: str) -> bool:
+        """Whether the bot was ever removed from there."""
+        return any(each == place for _, each in self.kicks)
+
     def _views(self, question: Question) -> list[Question]:
         """The question as each of the bots sees it."""
         twin = [] if self.twin is None else [self.twin.questions[question.number]]
         return [question, *twin]
-
-
-def found_town(
-    rng: random.Random,
-    chronicle: Chronicle,
-    frames: FrameFaults,
-    post_out: PostOut,
-    *,
-    has_second_bot: bool = False,
-) -> Town:
-    world = World(now_ms, rng, settings=Settings(request_log=1), faults=frames, post_out=post_out)
-    alice = world.create_user("alice")
-    team = world.create_team("town", alice)
-    bob = world.create_user("bob", team=team)
-    bot = world.create_bot("helper", team=team, token="simulated-token-of-the-helper")
-    places = {
-        "square": world.create_channel(team, "square", alice, bob, bot),
-        "market": world.create_channel(team, "market", alice, bob, bot),
-        "alice": world.direct(alice, bot),
-        "bob": world.direct(bob, bot),
-    }
-    town = Town(world, chronicle, bot, {"alice": alice, "bob": bob}, places)
-    if has_second_bot:
-        second = world.create_bot("second", team=team, token="simulated-token-of-the-second")
-        for name in ("square", "market"):
-            world.membership.add(places[name], world.users.get(second.id), alice)
-        direct = {"alice": world.direct(alice, second), "bob": world.direct(bob, second)}
-        town.twin = Town(world, chronicle, second, town.people, places | direct)
-        town.twin.twin = town
-    return town
 
 
 def under(thread: Question | None) -> str:

@@ -9,6 +9,8 @@ import re
 
 from oc_trio.agent.port import Message, Role
 
+# How a question's token stands in its words.
+TOKEN = re.compile(r"\[(q\d+v\d+)\]")
 HEAD = re.compile(r"\bRe ((?:q\d+v\d+ )*q\d+v\d+):")
 
 
@@ -17,9 +19,9 @@ def heads(text: str) -> list[tuple[str, ...]]:
     return [tuple(found[1].split()) for found in HEAD.finditer(text)]
 
 
-def numbers_in(text: str) -> set[int]:
-    """Of the questions whose words stand in a text."""
-    return {int(number) for number in re.findall(r"\[q(\d+)v\d+\]", text)}
+def number_of(token: str) -> int:
+    """Which question a token stands for."""
+    return int(token[1:].partition("v")[0])
 
 
 def messages(seed: int, tokens: tuple[str, ...], answer: str) -> list[str]:
