@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from oc_trio.cli.exits import first
+from oc_trio.cli.exits import first, reason_of
 
 if TYPE_CHECKING:
     import trio
@@ -54,9 +54,7 @@ def command(port: int | None, model_url: str, model: str, *, verbose: bool) -> N
     except* OcTrioError as group:
         complaint = str(first(group))
     except* OSError as group:
-        error = first(group)
-        reason = error.strerror if isinstance(error, OSError) else ""
-        complaint = f"cannot listen on 127.0.0.1:{port or PORT}: {reason or error}"
+        complaint = f"cannot listen on 127.0.0.1:{port or PORT}: {reason_of(first(group))}"
     if complaint:
         raise click.ClickException(complaint)
 

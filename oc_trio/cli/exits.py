@@ -14,6 +14,11 @@ EX_CONFIG = 78
 EX_INTERRUPTED = 130
 
 
+def reason_of(failure: BaseException) -> str:
+    """The failure in words; of the system's only what went wrong, without a number or a path."""
+    return (failure.strerror if isinstance(failure, OSError) else "") or str(failure)
+
+
 def first(failure: BaseException) -> BaseException:
     """The failure itself, or the first one of a group."""
     while isinstance(failure, BaseExceptionGroup):

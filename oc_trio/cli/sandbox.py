@@ -4,7 +4,7 @@ import json
 
 import click
 
-from oc_trio.cli.exits import first
+from oc_trio.cli.exits import first, reason_of
 
 
 @click.command("sandbox")
@@ -25,13 +25,9 @@ def command(host: str, port: int, bot_token: str, *, rate_limit: bool, as_json: 
     try:
         trio.run(_run, host, port, bot_token, rate_limit, as_json)
     except* OSError as group:
-        reason = _reason(first(group))
+        reason = reason_of(first(group))
     if reason:
         raise click.ClickException(f"cannot listen on {host}:{port}: {reason}")
-
-
-def _reason(error: BaseException) -> str:
-    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
 
 
 async def _run(host: str, port: int, bot_token: str, rate_limit: bool, as_json: bool) -> None:
