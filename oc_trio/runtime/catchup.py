@@ -101,9 +101,9 @@ class CatchUp:
 
     async def _look(self, pause: float) -> None:
         """Edits and deletions of which no event told: of our answers, and of what is still to be answered."""
-        saved = await self.kit.store.resume.load(self.kit.account)
+        alive_at = await self._alive_at()
         # Beside the pass: a repair may have to wait for the server.
-        self.nursery.start_soon(self.kit.late.look, saved.at if saved else 0)
+        self.nursery.start_soon(self.kit.late.look, alive_at or 0)
         now = trio.current_time()
         if self._looked_at is not None and now >= self._looked_at + pause:
             await self.inbox.look_again()
@@ -123,7 +123,6 @@ class CatchUp:
 
     async def _pass(self, only: Container[ChannelId] | None = None) -> CaughtUp:
         kit = self.kit
-        saved = await kit.store.resume.load(kit.account)
         done = await catch_up(
             kit.api,
             kit.user.id,
@@ -132,7 +131,7 @@ class CatchUp:
             now_ms=kit.env.now_ms(),
             policy=self._policy,
             only=only,
-            alive_at=saved.at if saved else None,
+            alive_at=await self._alive_at(),
         )
         for capped in done.capped:
             await self._note_capped(capped)
@@ -144,13 +143,18 @@ class CatchUp:
     async def _admit(self, channel: Channel, posts: tuple[Post, ...]) -> None:
         await self.inbox.on_caught_up(channel, posts, began_at=self._began.get(channel.id, -1))
 
+    async def _alive_at(self) -> int | None:
+        """When the account was last known to be live, in milliseconds; None before its first connection."""
+        saved = await self.kit.store.resume.load(self.kit.account)
+        return saved.at if saved else None
+
     async def _marks(self, channels: tuple[Channel, ...]) -> dict[ChannelId, Watermark]:
         """How far each channel was admitted. A channel that is new to us began while we were away, or with us."""
         kit = self.kit
         rows = await kit.store.watermarks.all(kit.account)
         marks = {row.channel_id: Watermark(row.channel_id, row.create_at, row.post_id) for row in rows}
-        saved = await kit.store.resume.load(kit.account)
-        alive_at = saved.at - SKEW_MS if saved else max((row.create_at for row in rows), default=None)
+        seen_at = await self._alive_at()
+        alive_at = seen_at - SKEW_MS if seen_at is not None else max((row.create_at for row in rows), default=None)
         for channel in channels:
             if channel.id not in marks:
                 # At the very first start nothing that was said before is ours to answer.
@@ -166,9 +170,9 @@ class CatchUp:
         watermark follows: without this, every place where the bot has answered is read again at each connect.
         """
         kit, settled = self.kit, self.kit.env.now_ms() - _SETTLED_MS
-        for channel in channels:
-            if channel.last_post_at <= settled:
-                await kit.store.watermarks.advance(kit.account, channel.id, PostId(""), channel.last_post_at)
+        read = {channel.id: channel.last_post_at for channel in channels if channel.last_post_at <= settled}
+        if read:
+            await kit.store.watermarks.read_until(kit.account, read)
 
     async def _note_capped(self, capped: Capped) -> None:
         kit = self.kit

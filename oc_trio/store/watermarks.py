@@ -1,5 +1,7 @@
 """How far each channel has been read: the greatest (create_at, post id) that was admitted or passed over."""
 
+from collections.abc import Mapping
+
 from attrs import frozen
 
 from oc_trio.ids import AccountId, ChannelId, PostId
@@ -46,6 +48,15 @@ class Watermarks:
     async def advance(self, account: AccountId, channel: ChannelId, post_id: PostId, create_at: int) -> bool:
         """True when it moved; it never moves back."""
         return await self._engine.run(lambda tx: advance(tx, account, channel, post_id, create_at))
+
+    async def read_until(self, account: AccountId, times: Mapping[ChannelId, int]) -> None:
+        """Advance several channels to a time at which no post need have been made, in one transaction."""
+
+        def move(tx: Tx) -> None:
+            for channel, at in times.items():
+                advance(tx, account, channel, PostId(""), at)
+
+        await self._engine.run(move)
 
     async def start(self, account: AccountId, channel: ChannelId, at: int) -> bool:
         """Begin a channel that is new to us at `at`; leaves a known one alone and returns False."""

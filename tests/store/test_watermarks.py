@@ -43,3 +43,15 @@ async def test_a_channel_can_be_forgotten(store: Store) -> None:
 
     assert [mark.channel_id for mark in await store.watermarks.all(ACCOUNT)] == [LAB]
     assert [mark.channel_id for mark in await store.watermarks.all(OTHER)] == [LAB, TOWN]
+
+
+async def test_what_was_read_moves_several_forward(store: Store) -> None:
+    """None of them back, and only this account's."""
+    await store.watermarks.advance(ACCOUNT, TOWN, post("p5"), 50)
+    await store.watermarks.advance(ACCOUNT, LAB, post("p9"), 90)
+    await store.watermarks.start(OTHER, TOWN, 1)
+
+    await store.watermarks.read_until(ACCOUNT, {TOWN: 70, LAB: 70})
+
+    assert await store.watermarks.all(ACCOUNT) == (Watermark(LAB, post("p9"), 90), Watermark(TOWN, post(""), 70))
+    assert await store.watermarks.all(OTHER) == (Watermark(TOWN, post(""), 1),)
