@@ -8,6 +8,7 @@ only where it is code beyond doubt: a needless zero-width space is harmless, a m
 import re
 
 from oc_trio.core.fences import certain_code_ranges, outside
+from oc_trio.core.text import clean as without_surrogates
 
 ZERO_WIDTH_SPACE = "\u200b"
 _BROADCASTS = ("channel", "all", "here")
@@ -33,8 +34,7 @@ _LINE_END = re.compile(r"\r\n?")
 
 def clean(text: str) -> str:
     """Text that the server can store: no NUL (it answers 500 to that), no lone surrogate, lines ended by `\\n`."""
-    text = _LINE_END.sub("\n", text.replace("\0", ""))
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return _LINE_END.sub("\n", without_surrogates(text))
 
 
 def defuse(text: str) -> str:

@@ -1,12 +1,29 @@
-"""Reading JSON that strangers send: every way it can be wrong is one exception, and the result is small and shallow.
+"""Reads JSON that comes from outside: every way it can be wrong is one exception, and the result is clean and shallow.
 
-Owned here: parsing and depth. How many bytes may arrive, and by when, is the business of the edge that reads them.
+`read_json` is for callers who can be told that their request is wrong; `read_mended` is for peers who can't (models,
+tools, Mattermost's events): it mends the text instead. How many bytes may arrive, and by when, is the business of the
+edge that reads them.
 """
 
 import json
+import math
+import re
 from typing import Any, NoReturn
 
+from oc_trio.core.text import clean, is_clean
+
 MAX_DEPTH = 32
+# Mattermost and models nest about ten levels; json.loads gives up near the interpreter's recursion limit (1000), and
+# what it just manages to read may still be too deep to write again from a deeper stack.
+MAX_DEPTH_MENDED = 100
+
+# One alternative per kind of escape: a proper surrogate pair, a lone half, NUL, anything else (so that the second
+# backslash of an escaped backslash never starts an escape of its own).
+_ESCAPE = re.compile(
+    r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|(?P<nul>u0000)|.)",
+    re.DOTALL,
+)
+_BRACKETS_AND_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
 
 class BadJson(ValueError):
@@ -16,45 +33,86 @@ class BadJson(ValueError):
 def read_json(body: bytes) -> Any:
     """The JSON value in a body of UTF-8 bytes.
 
-    Raises BadJson for bad UTF-8, bad syntax, NaN and Infinity, numbers of absurd length and nesting deeper than
-    `MAX_DEPTH`.
+    Raises BadJson for bad UTF-8, bad syntax, lone surrogates, NUL, NaN, Infinity and numbers too large for a float or
+    of absurd length, and nesting deeper than `MAX_DEPTH`.
     """
     try:
-        value = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
+        text = body.decode("utf-8")
     except UnicodeDecodeError:
         raise BadJson("not UTF-8") from None
-    except RecursionError:
-        raise BadJson("nested too deep") from None
-    except BadJson:
-        raise
-    except ValueError:
-        raise BadJson("not JSON") from None
-    if _deeper_than(value, MAX_DEPTH):
-        raise BadJson("nested too deep")
-    return value
+    if not is_clean(text) or _mend_escapes(text) != text:
+        raise BadJson("not clean: half of a surrogate pair, or NUL, in a text")
+    return _read(text, MAX_DEPTH)
 
 
 def read_object(body: bytes) -> dict[str, Any]:
     """As `read_json`, and the value must be an object."""
-    value = read_json(body)
+    return _object(read_json(body))
+
+
+def read_mended(text: str | bytes, max_depth: int = MAX_DEPTH_MENDED) -> Any:
+    """The JSON value of a peer's text, with U+FFFD for lone surrogates and bad UTF-8, and without NUL and a BOM.
+
+    Raises BadJson for bad syntax, NaN, Infinity, absurd numbers and nesting deeper than `max_depth`.
+    """
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "replace")
+    return _read(_mend_escapes(clean(text.removeprefix("\ufeff"))), max_depth)
+
+
+def read_mended_object(text: str | bytes, max_depth: int = MAX_DEPTH_MENDED) -> dict[str, Any]:
+    """As `read_mended`, and the value must be an object."""
+    return _object(read_mended(text, max_depth))
+
+
+def _object(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BadJson("not a JSON object")
     return value
 
 
+def _read(text: str, max_depth: int) -> Any:
+    if _is_deeper_than(text, max_depth):
+        raise BadJson("nested too deep")
+    try:
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+    except BadJson:
+        raise
+    except (ValueError, RecursionError):
+        raise BadJson("not JSON") from None
+
+
+def _mend_escapes(text: str) -> str:
+    if "\\ud" not in text and "\\uD" not in text and "\\u0000" not in text:
+        return text
+    return _ESCAPE.sub(_mended_escape, text)
+
+
+def _mended_escape(match: re.Match[str]) -> str:
+    if match["lone"]:
+        return "\\ufffd"
+    return "" if match["nul"] else match[0]
+
+
+def _is_deeper_than(text: str, limit: int) -> bool:
+    if text.count("[") + text.count("{") <= limit:
+        return False
+    depth = 0
+    for token in _BRACKETS_AND_STRINGS.finditer(text):
+        first = token[0][0]
+        depth += (first in "[{") - (first in "]}")
+        if depth > limit:
+            return True
+    return False
+
+
 def _refuse_constant(name: str) -> NoReturn:
-    raise BadJson(f"{name} is not JSON")
+    raise BadJson(f"not JSON: {name}")
 
 
-def _deeper_than(value: Any, limit: int) -> bool:
-    level = [value]
-    for _ in range(limit + 1):
-        level = [
-            child
-            for item in level
-            if isinstance(item, (dict, list))
-            for child in (item.values() if isinstance(item, dict) else item)
-        ]
-        if not level:
-            return False
-    return True
+def _finite(digits: str) -> float:
+    """`1e999` is infinite for Python, and nothing that reads JSON elsewhere takes what json.dumps makes of it."""
+    number = float(digits)
+    if not math.isfinite(number):
+        raise BadJson("not JSON: a number is too large")
+    return number

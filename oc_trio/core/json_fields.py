@@ -1,63 +1,25 @@
 """Reads typed fields out of JSON that somebody else wrote; whatever is wrong becomes a PayloadError that names it.
 
-Owns the traps of foreign JSON: depth, lone surrogates, NaN, giant numbers, null for absent. Knows no entity.
+Owns the types of fields, giant integers and null for absent; the syntax is `json_body`. Knows no entity.
 """
 
-import json
-import re
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 from attrs import frozen
 
+from oc_trio.core.json_body import BadJson, read_mended
 from oc_trio.errors import PayloadError
 
-# Mattermost nests about ten levels; json.loads gives up near the interpreter's recursion limit (1000), and what
-# it just manages to read may still be too deep to write again from a deeper stack.
-MAX_DEPTH = 100
 MAX_INT = 2**63 - 1  # what both databases can store
-
-# One alternative per kind of escape: a proper surrogate pair, a lone half, anything else (so that the second
-# backslash of an escaped backslash never starts an escape of its own).
-_ESCAPE = re.compile(
-    r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
-    re.DOTALL,
-)
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_BRACKETS_AND_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
 
 def parse_json(text: str, what: str) -> Any:
-    """The value of a JSON text, lone surrogates replaced by U+FFFD; PayloadError names `what` could not be read."""
-    if _depth_exceeds(text, MAX_DEPTH):
-        raise PayloadError(f"{what} is nested deeper than {MAX_DEPTH} levels")
+    """The value of a JSON text, mended as `read_mended` does; PayloadError names `what` could not be read."""
     try:
-        return json.loads(_mend(text), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as err:
-        raise PayloadError(f"{what} is not JSON") from err
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(name)
-
-
-def _mend(text: str) -> str:
-    """The text without lone surrogates, which no UTF-8 log, database or socket would take."""
-    if "\\ud" in text or "\\uD" in text:
-        text = _ESCAPE.sub(lambda match: "\\ufffd" if match["lone"] else match[0], text)
-    return _SURROGATE.sub("\ufffd", text)
-
-
-def _depth_exceeds(text: str, limit: int) -> bool:
-    if text.count("[") + text.count("{") <= limit:
-        return False
-    depth = 0
-    for token in _BRACKETS_AND_STRINGS.finditer(text):
-        first = token[0][0]
-        depth += (first in "[{") - (first in "]}")
-        if depth > limit:
-            return True
-    return False
+        return read_mended(text)
+    except BadJson as err:
+        raise PayloadError(f"{what} is {err}") from err
 
 
 @frozen

@@ -182,7 +182,7 @@ def test_bad_envelopes_lose_the_numbering(text: str, complaint: str) -> None:
     [
         pytest.param(frame("posted"), "event posted: frame.data.post", id="no-post"),
         pytest.param(frame("posted", {"post": "{"}), "event posted: frame.data.post is not JSON", id="cut-post"),
-        pytest.param(frame("posted", {"post": "[" * 9999}), "nested deeper", id="deep-post"),
+        pytest.param(frame("posted", {"post": "[" * 9999}), "nested too deep", id="deep-post"),
         pytest.param(frame("posted", {"post": json.dumps({**RAW_POST, "user_id": ""})}), "has no user_id", id="anon"),
         pytest.param(frame("posted", {"post": json.dumps({**RAW_POST, "props": []})}), "props is not", id="props"),
         pytest.param(frame("typing", {"user_id": "alice"}), "has no channel_id", id="typing-nowhere"),

@@ -77,4 +77,4 @@ def test_cleaned_text_can_be_stored(text: str) -> None:
 
 def test_a_lone_surrogate_is_replaced() -> None:
     """A broken stream does not break the request."""
-    assert clean("a\ud800b") == "a?b"
+    assert clean("a\ud800b") == "a\ufffdb"
