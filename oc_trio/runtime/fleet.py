@@ -10,7 +10,7 @@ from attrs import define, field, frozen
 
 from oc_trio.config.accounts import Account
 from oc_trio.core.backoff import RetryPolicy
-from oc_trio.errors import OcTrioError, StoreError
+from oc_trio.errors import OcTrioError, StoreError, StoreUnusable
 from oc_trio.ids import AccountId
 from oc_trio.runtime.drain import Drain
 from oc_trio.runtime.env import Env
@@ -94,7 +94,9 @@ class Fleet:
                 try:
                     await self.serve(member.plan, member.drain)
                     return
-                except (Exception, ExceptionGroup) as problem:  # noqa: BLE001 - one account's mistake is its own
+                except (Exception, ExceptionGroup) as problem:
+                    if any(isinstance(cause, StoreUnusable) for cause in _leaves(problem)):
+                        raise  # no start of the account mends the journal: the gateway ends with it
                     failures = 0 if trio.current_time() - began > STABLE_SECONDS else failures + 1
                     policy = JOURNAL_RESTART if is_journals(problem) else RESTART
                     wait = policy.delay(max(0, failures - 1), self.env.random.random())

@@ -119,6 +119,7 @@ class Gateway:
                     await nursery.start(serve_notifier, notifier, self.health, self.ready)
                     nursery.start_soon(run_pruning, store, self.loaded.config.store, self.wiring.env.now_ms)
                     nursery.start_soon(watch_journal, store, self.health)
+                    nursery.start_soon(store.wait_unusable)
                     if self.has_admin:
                         nursery.start_soon(self._admin, store)
                     if self.port.is_wanted:

@@ -5,8 +5,9 @@ Foreign errors become `StoreError` here and nowhere else. Knows no table.
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
+import trio
 from outcome import Error, Outcome, capture
 
 from oc_trio.errors import StoreError, StoreUnusable
@@ -113,6 +114,30 @@ class Engine(Protocol):
     async def outside(self, work: Callable[[], T]) -> T:
         """Run `work` outside any transaction, where it may block: copies and checks."""
         ...
+
+    @property
+    def lasting(self) -> "LastingFailure": ...
+
+
+class LastingFailure:
+    """The first transaction that failed with StoreUnusable, whoever caught that.
+
+    Damage shows itself in the middle of a run, to whichever task reads the damaged page.
+    """
+
+    def __init__(self) -> None:
+        self._met = trio.Event()
+        self._problem = ""
+
+    def look_at(self, result: Outcome[Any]) -> None:
+        if isinstance(result, Error) and isinstance(result.error, StoreUnusable) and not self._met.is_set():
+            self._problem = str(result.error)
+            self._met.set()
+
+    async def wait(self) -> NoReturn:
+        """Raises StoreUnusable as soon as there is reason to; never returns."""
+        await self._met.wait()
+        raise StoreUnusable(self._problem)
 
 
 def store_error(driver: Driver, error: Exception) -> StoreError:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import trio
 
-from oc_trio.store.engine import Driver, Tx, commit_together, store_error
+from oc_trio.store.engine import Driver, LastingFailure, Tx, commit_together, store_error
 from oc_trio.store.sqlite import SqliteDriver
 
 T = TypeVar("T")
@@ -21,6 +21,7 @@ class InlineEngine:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._driver = SqliteDriver.adopt(connection)
+        self.lasting = LastingFailure()
 
     @property
     def driver(self) -> Driver:
@@ -29,6 +30,7 @@ class InlineEngine:
     async def run(self, work: Callable[[Tx], T]) -> T:
         await trio.lowlevel.checkpoint_if_cancelled()
         [result] = commit_together(self._driver, [work])
+        self.lasting.look_at(result)
         # A cancelled wait loses the answer, not the write: the same as with the writer thread.
         await trio.lowlevel.checkpoint()
         value: T = result.unwrap()

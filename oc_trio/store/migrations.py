@@ -32,7 +32,7 @@ async def migrate(engine: Engine, *, copy_to: str | None, migrations: Sequence[t
     version = await schema_version(engine)
     refuse_newer(version, len(migrations))
     for number, statements in enumerate(migrations[version:], start=version + 1):
-        if copy_to is not None and number > 1:
+        if copy_to is not None and version:  # nothing was there before the first
             await engine.outside(partial(engine.driver.backup, f"{copy_to}.before-v{number}"))
 
         def apply(tx: Tx, number: int = number, statements: tuple[str, ...] = statements) -> None:

@@ -23,10 +23,15 @@ _ADVICE = {
     "SQLITE_IOERR": "its disk fails or is full",
     "SQLITE_READONLY": _NO_WRITING,
     "SQLITE_CANTOPEN": _NO_WRITING,
-    "SQLITE_CORRUPT": _DAMAGED,
-    "SQLITE_NOTADB": _DAMAGED,
 }
 _LASTING = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+# These come without a code of their own, or with the one of a mistaken statement. The first quotes the row's text.
+_NOT_UTF8 = "Could not decode to UTF-8"
+_NO_TABLE = "no such table"
+
+
+def _is_damage(error: Exception) -> bool:
+    return _primary(error) in _LASTING or str(error).startswith((_NOT_UTF8, _NO_TABLE))
 
 
 def _primary(error: Exception) -> str:
@@ -95,12 +100,13 @@ class SqliteDriver:
 
     def problem(self, error: Exception) -> str:
         name = _primary(error)
-        advice = f": {_ADVICE[name]}" if name in _ADVICE else ""
+        advice = _DAMAGED if _is_damage(error) else _ADVICE.get(name, "")
         where = f" ({self._path})" if self._path is not None else ""
-        return f"{error}{where}{advice}"
+        text = "a text is not UTF-8" if str(error).startswith(_NOT_UTF8) else str(error)
+        return f"{text}{where}" + (f": {advice}" if advice else "")
 
     def is_lasting(self, error: Exception) -> bool:
-        return _primary(error) in _LASTING
+        return _is_damage(error)
 
     def begin(self) -> None:
         if self._connection is None:

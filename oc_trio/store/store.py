@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import NoReturn
 
 from attrs import field, frozen
 
@@ -68,6 +69,10 @@ class Store:
     async def explain(self, post_id: str, account: AccountId | None = None) -> PostLife | None:
         """The life of a message or of a post of ours; also takes an outbox id, a pending id or a turn id."""
         return await self._engine.run(lambda tx: explain(tx, post_id, account))
+
+    async def wait_unusable(self) -> NoReturn:
+        """Raises StoreUnusable once any transaction has met a lasting failure, such as a damaged page."""
+        await self._engine.lasting.wait()
 
     async def prune(self, now: int, keep: retention.Retention | None = None) -> int:
         """Delete what is beyond retention, in short transactions; returns the number of rows."""

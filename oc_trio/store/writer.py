@@ -14,7 +14,7 @@ import trio
 from outcome import Error, Outcome
 
 from oc_trio.errors import StoreError
-from oc_trio.store.engine import Driver, Tx, commit_together, store_error
+from oc_trio.store.engine import Driver, LastingFailure, Tx, commit_together, store_error
 
 T = TypeVar("T")
 
@@ -44,6 +44,7 @@ class WriterEngine:
         self._stopped = trio.Event()
         self._ended: Outcome[None] | None = None
         self._closed = False
+        self.lasting = LastingFailure()
 
     @property
     def driver(self) -> Driver:
@@ -96,6 +97,8 @@ class WriterEngine:
         for job in batch:
             self._pending.discard(job)
             self._room.release()
+            if job.result is not None:
+                self.lasting.look_at(job.result)
             job.done.set()
 
     def start(self) -> None:

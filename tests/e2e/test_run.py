@@ -1,5 +1,6 @@
 """`oc-trio run` as a process: it answers, stops in good order, and says in one line why it can't start."""
 
+import os
 import signal
 from pathlib import Path
 
@@ -125,6 +126,40 @@ async def test_a_damaged_journal(tmp_path: Path) -> None:
             (line,) = complaints(gateway)
     assert str(state / JOURNAL) in line
     assert "put a backup in its place" in line
+
+
+def spoil(journal: Path, *, alone: bool = False) -> None:
+    """Damage every page but the first, as a failing disk would; `alone`: what stands beside it is lost as well."""
+    for beside in ("-wal", "-shm") if alone else ():
+        Path(f"{journal}{beside}").unlink(missing_ok=True)
+    with journal.open("r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        assert size > 8192
+        file.seek(4096)
+        file.write(b"\xa5" * (size - 4096))
+
+
+async def test_a_journal_damaged_in_the_middle(tmp_path: Path) -> None:
+    """Found at the start or in mid-run: exit code 65 and one line, not an account that is started for ever."""
+    async with open_stand(tmp_path) as stand:
+        config, journal = stand.config(), tmp_path / "state" / "oc-trio" / JOURNAL
+        async with stand.gateway(config) as gateway:
+            post = await stand.alice.say("@bot hello")
+            await stand.alice.wait_answer(post, stand.last_word)
+            assert await gateway.end(signal.SIGTERM) == 0
+        assert [path.name for path in journal.parent.iterdir() if "before" in path.name] == []
+        async with stand.gateway(config) as gateway:
+            spoil(journal)
+            await stand.alice.say("@bot hello again")
+            assert await gateway.end() == 65
+            (line,) = complaints(gateway)
+        assert f"database disk image is malformed ({journal})" in line
+        assert "put a backup in its place" in line
+        spoil(journal, alone=True)
+        async with stand.gateway(config, live=False) as gateway:
+            assert await gateway.end() == 65
+            (line,) = complaints(gateway)
+        assert "put a backup in its place" in line
 
 
 async def test_a_second_gateway(tmp_path: Path) -> None:

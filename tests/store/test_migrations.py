@@ -22,6 +22,10 @@ def columns(path: Path) -> list[str]:
     return found
 
 
+def copies_in(folder: Path) -> list[Path]:
+    return list(folder.glob("*.before-*"))
+
+
 async def test_migrations_run_once_and_copy_the_file_before_each(tmp_path: Path) -> None:
     """The copy before a migration is the file as it was; the first migration has nothing to copy."""
     path, copies = tmp_path / "j", str(tmp_path / "j")
@@ -33,6 +37,12 @@ async def test_migrations_run_once_and_copy_the_file_before_each(tmp_path: Path)
 
     assert columns(tmp_path / "j.before-v2") == ["serial", "n"]
     assert not (tmp_path / "j.before-v1").exists()
+
+
+async def test_a_fresh_journal_leaves_no_copy(tmp_path: Path) -> None:
+    """Before the first start there was nothing that a copy could bring back."""
+    async with open_store(tmp_path / "journal"):
+        assert copies_in(tmp_path) == []
 
 
 async def test_a_failing_migration_changes_nothing(tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ import pytest
 import trio
 
 from oc_trio.errors import StoreError, StoreUnusable
+from oc_trio.ids import AgentId, ChannelId
 from oc_trio.store.sqlite import SqliteDriver
 from oc_trio.store.store import open_store
-from tests.store.rows import ACCOUNT, admission
+from tests.store.rows import ACCOUNT, SESSION, admission
 
 
 def pragma(driver: SqliteDriver, name: str) -> object:
@@ -67,6 +68,34 @@ async def test_damage_is_found(tmp_path: Path) -> None:
             pytest.fail("opened a damaged file")
     assert str(path) in str(caught.value)
     assert "put a backup in its place" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        ("UPDATE sessions SET key = CAST(X'6d61726b6572ff' AS TEXT)", "a text is not UTF-8"),
+        ("DROP TABLE transcripts", "no such table"),
+    ],
+)
+async def test_damage_below_sqlites_notice(tmp_path: Path, damage: str, problem: str) -> None:
+    """A row that can't be read and a table that is gone last as well; what the row holds is not quoted."""
+    path = tmp_path / "journal"
+    async with open_store(path) as store:
+        await store.sessions.touch(SESSION, ACCOUNT, ChannelId("town"), "", AgentId("main"), 1)
+    with closing(sqlite3.connect(path)) as other, other:
+        other.execute(damage)
+    async with open_store(path) as store:
+
+        async def read() -> None:
+            await store.sessions.list()
+            await store.transcripts.load(SESSION, 10)
+
+        with pytest.raises(StoreUnusable, match=problem) as caught:
+            await read()
+        assert "put a backup in its place" in str(caught.value)
+        assert "marker" not in str(caught.value)
+        with pytest.raises(StoreUnusable, match=problem):
+            await store.wait_unusable()
 
 
 async def test_a_place_that_can_not_be_written_is_named(tmp_path: Path) -> None:
