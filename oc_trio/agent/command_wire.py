@@ -11,6 +11,8 @@ from typing import Any
 from attrs import frozen
 
 from oc_trio.agent.port import Message, ToolCall, ToolResult, TurnRequest
+from oc_trio.core.event_check import token_count
+from oc_trio.core.json_body import BadJson, read_mended
 from oc_trio.core.turn_events import (
     AgentEvent,
     Button,
@@ -27,6 +29,8 @@ from oc_trio.core.turn_events import (
     ToolStatus,
     Usage,
 )
+
+_LONGEST_WORD = 40
 
 
 class ContractBroken(ValueError):
@@ -66,17 +70,23 @@ def result_line(call: ToolCall, result: ToolResult) -> bytes:
 
 
 def read_line(line: bytes) -> AgentEvent | ToolAsked:
-    """One line of the program. Raises `ContractBroken`."""
+    """One line of the program, its text cleaned. Raises `ContractBroken`, which quotes none of its words."""
     try:
-        data = json.loads(line)
-    except (ValueError, RecursionError) as exc:
-        raise ContractBroken(f"not JSON: {line[:100]!r}") from exc
+        data = read_mended(line.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise ContractBroken(f"a line of {len(line)} bytes is not UTF-8") from None
+    except BadJson as exc:
+        raise ContractBroken(f"a line of {len(line)} bytes is {exc}") from None
     if not isinstance(data, dict):
-        raise ContractBroken(f"not an object: {line[:100]!r}")
+        raise ContractBroken(f"a line of {len(line)} bytes is not an object")
     try:
         return _read(data)
-    except (KeyError, TypeError, ValueError, AttributeError) as exc:
-        raise ContractBroken(f"a line of type {data.get('type')!r} lacks or misspells {exc}") from exc
+    except _Misspelt as exc:
+        raise ContractBroken(f"a line of type {_shown(data.get('type'))} lacks or misspells {exc}") from None
+
+
+class _Misspelt(ValueError):
+    """str() names the field, and what it should be."""
 
 
 def _read(data: Mapping[str, Any]) -> AgentEvent | ToolAsked:
@@ -88,36 +98,34 @@ def _read(data: Mapping[str, Any]) -> AgentEvent | ToolAsked:
         case "headline":
             return Headline(_text(data, "text"))
         case "plan":
-            steps = data["steps"]
+            if "steps" not in data:
+                raise _Misspelt("'steps'")
+            steps = _objects(data, "steps")
             return PlanUpdated(tuple(PlanStep(_text(step, "text"), _text(step, "state", "pending")) for step in steps))
         case "tool_started":
-            arguments = dict(data.get("arguments") or {})
-            return ToolStarted(_text(data, "id"), _text(data, "name"), arguments, _text(data, "detail", ""))
+            id_, name, detail = _text(data, "id"), _text(data, "name"), _text(data, "detail", "")
+            return ToolStarted(id_, name, _object(data, "arguments"), detail)
         case "tool_ended":
-            status = ToolStatus(data.get("status", "completed"))
             result, detail = _text(data, "text", ""), _text(data, "detail", "")
-            return ToolEnded(_text(data, "id"), _text(data, "name"), status, result, detail)
+            return ToolEnded(_text(data, "id"), _text(data, "name"), _status(data), result, detail)
         case "tool_call":
-            return ToolAsked(ToolCall(_text(data, "id"), _text(data, "name"), dict(data.get("arguments") or {})))
+            return ToolAsked(ToolCall(_text(data, "id"), _text(data, "name"), _object(data, "arguments")))
         case "final":
             return _final(data)
         case "failed":
             for_user = _text(data, "for_user")
             return Failed(for_user, _text(data, "for_operator", for_user), data.get("retryable") is True)
-    raise ContractBroken(f"unknown type {data.get('type')!r}")
+    raise ContractBroken(f"unknown type {_shown(data.get('type'))}")
 
 
 def _final(data: Mapping[str, Any]) -> Final:
-    usage = data.get("usage") or {}
+    usage = _object(data, "usage")
+    media = _objects(data, "media")
     return Final(
         _text(data, "text", ""),
-        media=tuple(
-            Media(*(_text(one, key, "") for key in ("path", "url", "name", "mime"))) for one in data.get("media") or ()
-        ),
-        buttons=tuple(tuple(_button(one) for one in row) for row in data.get("buttons") or ()),
-        usage=Usage(
-            int(usage.get("input_tokens") or 0), int(usage.get("output_tokens") or 0), _text(usage, "model", "")
-        ),
+        media=tuple(Media(*(_text(one, key, "") for key in ("path", "url", "name", "mime"))) for one in media),
+        buttons=tuple(tuple(_button(one) for one in _each(row, "buttons")) for row in _list(data, "buttons")),
+        usage=Usage(_count(usage, "input_tokens"), _count(usage, "output_tokens"), _text(usage, "model", "")),
         silent_reason=_text(data, "silent_reason", ""),
     )
 
@@ -129,10 +137,63 @@ def _button(data: Mapping[str, Any]) -> Button:
 
 
 def _text(data: Mapping[str, Any], key: str, default: str | None = None) -> str:
-    value = data[key] if default is None else data.get(key, default)
+    value = data.get(key)
+    if value is None and default is not None:
+        return default
     if not isinstance(value, str):
-        raise TypeError(repr(key))
+        raise _Misspelt(f"{key!r}, a text")
     return value
+
+
+def _count(data: Mapping[str, Any], key: str) -> int:
+    try:
+        return token_count(data.get(key) or 0)
+    except ValueError as exc:
+        raise _Misspelt(f"{key!r}, {exc}") from None
+
+
+def _status(data: Mapping[str, Any]) -> ToolStatus:
+    value = _text(data, "status", "completed")
+    try:
+        return ToolStatus(value)
+    except ValueError:
+        known = ", ".join(one.value for one in ToolStatus)
+        raise _Misspelt(f"'status', one of {known}, not {_shown(value)}") from None
+
+
+def _object(data: Mapping[str, Any], key: str) -> dict[str, Any]:
+    value = data.get(key)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise _Misspelt(f"{key!r}, an object")
+    return value
+
+
+def _list(data: Mapping[str, Any], key: str) -> list[Any]:
+    value = data.get(key)
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise _Misspelt(f"{key!r}, a list")
+    return value
+
+
+def _objects(data: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+    return _each(_list(data, key), key)
+
+
+def _each(value: object, key: str) -> list[dict[str, Any]]:
+    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+        raise _Misspelt(f"{key!r}, a list of objects")
+    return value
+
+
+def _shown(value: object) -> str:
+    """A line's type or status for the log; whatever else stands there may be long."""
+    if value is None or (isinstance(value, str) and len(value) <= _LONGEST_WORD):
+        return repr(value)
+    return f"a {type(value).__name__}"
 
 
 def _message(message: Message) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+from oc_trio.agent.checked import CheckedAgent
 from oc_trio.agent.port import Agent
 from oc_trio.errors import ConfigError, Problem
 
@@ -30,7 +31,9 @@ def load_agent(name: str, settings: Mapping[str, Any]) -> Agent:
 
 
 def make_agent(name: str, load: Callable[[], Any], settings: Mapping[str, Any]) -> Agent:
-    """Load a factory and call it. Raises `ConfigError` for one that can't be imported or makes no agent."""
+    """Load a factory and call it; the events of its agent are checked. Raises `ConfigError` for one that can't be
+    imported or makes no agent.
+    """
     try:
         factory: Factory = load()
     except (ImportError, AttributeError) as exc:
@@ -40,4 +43,4 @@ def make_agent(name: str, load: Callable[[], Any], settings: Mapping[str, Any]) 
     agent = factory(settings)
     if not callable(getattr(agent, "run", None)):
         raise ConfigError(Problem("api", f"the agent {name!r} returned something without run()"))
-    return agent
+    return CheckedAgent(name, agent)

@@ -3,7 +3,6 @@
 The directives are documented in docs/agents.md. Several may stand in one message; they run in order.
 """
 
-import json
 import re
 from collections.abc import Callable, Generator
 from typing import Any
@@ -14,6 +13,7 @@ from oc_trio.agent.port import Message, Role, ToolResult, TurnRequest
 from oc_trio.agent.scripted import Attach, CallTool, Pause, Say, ScriptedAgent, Step
 from oc_trio.agent.small_talk import reply
 from oc_trio.core.context import spoken
+from oc_trio.core.json_body import BadJson, read_mended
 from oc_trio.core.turn_events import (
     Button,
     Failed,
@@ -133,8 +133,8 @@ def _arguments(text: str) -> dict[str, Any]:
     if not text:
         return {}
     try:
-        value = json.loads(text)
-    except ValueError:
+        value = read_mended(text)
+    except BadJson:
         return {"input": text}
     return value if isinstance(value, dict) else {"input": value}
 

@@ -59,7 +59,7 @@ class MediaDesk:
         name = _name(media)
         try:
             return SentFile(await self._upload(channel_id, await self._open(media, name)))
-        except (OSError, CantFetch, MattermostError) as problem:
+        except (OSError, ValueError, CantFetch, MattermostError) as problem:  # ValueError: a path with NUL
             log.warning("a file could not be sent", file=name, problem=str(problem))
             return SentFile(problem=f"The file `{name}` could not be attached: {_why(problem)}.")
 
@@ -96,7 +96,10 @@ def _name(media: Media) -> str:
     """What people see; never a path of ours."""
     if media.name:
         return media.name.replace("`", "")
-    where = media.path or urlsplit(media.url).path
+    try:
+        where = media.path or urlsplit(media.url).path
+    except ValueError:  # `http://[`
+        where = ""
     return PurePosixPath(where).name.replace("`", "") or "file"
 
 
@@ -104,7 +107,7 @@ def _why(problem: Exception) -> str:
     match problem:
         case FileNotFoundError():
             return "it does not exist"
-        case OSError():
+        case OSError() | ValueError():
             return "it can't be read"
         case MattermostRejected() if problem.status == 413:
             return "it is too large for this server"

@@ -37,7 +37,19 @@ BAD = [
     pytest.param(b'{"type": "tool_call", "id": 1, "name": "a"}', "'id'", id="an id that is no text"),
     pytest.param(b'{"type": "final", "buttons": [[{}]]}', "'label'", id="a button without label"),
     pytest.param(b'{"type": "final", "usage": {"input_tokens": "x"}}', "'final'", id="a count that is none"),
-    pytest.param(b"[" * 100_000, "not JSON", id="too deep"),
+    pytest.param(b'{"type": "final", "usage": {"input_tokens": -1}}', "'input_tokens'", id="a negative count"),
+    pytest.param(b'{"type": "final", "usage": {"output_tokens": 1%s}}' % (b"0" * 30), "'output_tokens'", id="huge"),
+    pytest.param(b'{"type": "final", "usage": {"input_tokens": 1e400}}', "too large", id="an infinite count"),
+    pytest.param(b'{"type": "final", "usage": [1]}', "'usage'", id="usage that is a list"),
+    pytest.param(b'{"type": "final", "media": [null]}', "'media'", id="media that are none"),
+    pytest.param(b'{"type": "final", "media": {"path": "x"}}', "'media'", id="media that are no list"),
+    pytest.param(b'{"type": "final", "buttons": [{"label": "x"}]}', "'buttons'", id="a row that is none"),
+    pytest.param(b'{"type": "plan", "steps": ["look"]}', "'steps'", id="steps that are texts"),
+    pytest.param(b'{"type": "tool_call", "id": "1", "name": "a", "arguments": [1]}', "'arguments'", id="a list"),
+    pytest.param(b'{"type": "text", "text": NaN}', "NaN", id="NaN"),
+    pytest.param(b'{"type": "text", "text": "gr\xfcn"}', "not UTF-8", id="Latin-1"),
+    pytest.param(b'{"type": "%s"}' % (b"x" * 10_000), "unknown type a str$", id="an endless type"),
+    pytest.param(b"[" * 100_000, "nested too deep", id="too deep"),
 ]
 
 
@@ -48,7 +60,17 @@ def test_what_it_does_not_know(line: bytes, words: str) -> None:
         read_line(line)
 
 
-JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner), max_leaves=5)
+def test_text_is_cleaned_and_the_log_gets_none_of_it() -> None:
+    """Half an emoji and NUL don't come in; a refusal quotes no words."""
+    assert read_line(rb'{"type": "text", "text": "a\ud83db\u0000c"}') == TextDelta("a\ufffdbc")
+    with pytest.raises(ContractBroken) as caught:
+        read_line(b'{"type": "text", "text": "confidential')
+    assert "confidential" not in str(caught.value)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner, max_size=3), max_leaves=5
+)
 TYPES = st.sampled_from(["text", "plan", "tool_started", "tool_ended", "tool_call", "final", "failed"])
 FIELDS = st.sampled_from(["text", "steps", "id", "name", "arguments", "media", "buttons", "usage", "for_user"])
 

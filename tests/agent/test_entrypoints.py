@@ -2,17 +2,20 @@
 
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from oc_trio.agent.checked import NONSENSE
 from oc_trio.agent.command import CommandAgent, CommandSettings
 from oc_trio.agent.entrypoints import installed_agents, load_agent, make_agent
 from oc_trio.agent.port import Message, Role, TurnRequest
-from oc_trio.core.turn_events import Final, TextDelta
-from oc_trio.errors import ConfigError
+from oc_trio.agent.scripted import ScriptedAgent
+from oc_trio.core.turn_events import AgentEvent, Final, TextDelta
+from oc_trio.errors import AgentFailed, ConfigError
 from oc_trio.ids import AgentId, SessionKey
 from tests.agent.model_server import collect
 
@@ -66,6 +69,32 @@ def test_an_unknown_name_is_the_operators_mistake() -> None:
     """The error lists what is installed."""
     with pytest.raises(ConfigError, match=r"no agent named 'nobody'.*installed agents"):
         load_agent("nobody", {})
+
+
+@pytest.mark.parametrize("event", [TextDelta("\ud83d"), Final("a\0b")], ids=["half an emoji", "NUL"])
+async def test_what_a_package_says_is_cleaned(event: AgentEvent) -> None:
+    """Once, where it comes in."""
+    agent = make_agent("x", lambda: lambda _: ScriptedAgent(lambda _: iter([event])), {})
+    assert (await collect(agent, REQUEST))[0] in (TextDelta("\ufffd"), Final("ab"))
+
+
+@pytest.mark.parametrize("event", [5, TextDelta(None), {"text": "x"}], ids=["a number", "no text", "a mapping"])  # type: ignore[arg-type]
+async def test_what_a_package_gives_instead_of_an_event_fails_its_turn(event: object) -> None:
+    """In words, and the log names the field."""
+
+    class Odd:
+        @asynccontextmanager
+        async def run(self, _: TurnRequest) -> AsyncIterator[AsyncIterator[Any]]:
+            async def events() -> AsyncIterator[Any]:
+                yield TextDelta("so far")
+                yield event
+
+            yield events()
+
+    agent = make_agent("odd", lambda: lambda _: Odd(), {})
+    with pytest.raises(AgentFailed, match="the agent odd: ") as caught:
+        await collect(agent, REQUEST)
+    assert caught.value.for_user == NONSENSE
 
 
 def _missing() -> object:

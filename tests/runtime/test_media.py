@@ -70,6 +70,32 @@ async def test_a_file_without_words(clock: trio.abc.Clock, town: Town, tmp_path:
     assert town.answers() == ["", "⚠️ The file `bad.txt` could not be attached: it does not exist."]
 
 
+@pytest.mark.parametrize(
+    "media",
+    [
+        Media(path="/tmp/a\0b"),
+        Media(path="/" + "x" * 5_000),
+        Media(url="http://["),
+        Media(url="http://[::1"),
+        Media(url="http://xn--/"),
+        Media(url="http://a.test:99999999/x"),
+        Media(url="not an address"),
+        Media(),
+    ],
+    ids=repr,
+)
+async def test_a_file_that_can_not_be_named(clock: trio.abc.Clock, town: Town, media: Media) -> None:
+    """An odd path or address is a file that could not be attached, and the words stand."""
+    await town.start()
+    town.script = [Say("Here.", 0.3), Attach(media=(media,))]
+    asked = town.say("@helper files")
+    await town.settled()
+    (answer,) = town.answers()
+    assert answer.startswith("Here.\n\n⚠️ The file `")
+    assert "could not be attached: " in answer
+    assert await town.state(asked) == "delivered"
+
+
 async def test_an_address_inside(clock: trio.abc.Clock, town: Town) -> None:
     """The operator's own network is not fetched from, although the chat server may be there."""
     await town.start()
