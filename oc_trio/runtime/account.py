@@ -49,6 +49,7 @@ from oc_trio.runtime.media import MediaDesk
 from oc_trio.runtime.message_powers import Powers
 from oc_trio.runtime.message_tool import MessageTool
 from oc_trio.runtime.pace import SharedPace
+from oc_trio.runtime.plain_end import settle
 from oc_trio.runtime.policies import Policies
 from oc_trio.runtime.postbox import Postbox
 from oc_trio.runtime.public_port import PublicPort
@@ -60,7 +61,7 @@ from oc_trio.runtime.slots import TaskSlot
 from oc_trio.runtime.strikes import Strikes
 from oc_trio.runtime.token import Token
 from oc_trio.runtime.tools import ToolBench
-from oc_trio.runtime.turn import TurnRunner, settle
+from oc_trio.runtime.turn import TurnRunner
 from oc_trio.runtime.uplink import STOPPED, Uplink, show_state
 from oc_trio.runtime.wiring import Wiring
 from oc_trio.store.store import Store
@@ -141,7 +142,17 @@ class _Account:
 
         remove = api.posts.delete
         delivery = Delivery(
-            parts.id, user.id, store, env, parts.metrics, send, patch, remove, RETRIES, open_direct=open_direct
+            parts.id,
+            user.id,
+            store,
+            env,
+            parts.metrics,
+            send,
+            patch,
+            remove,
+            RETRIES,
+            open_direct=open_direct,
+            read=api.posts.get,
         )
         directory = Directory(api)
         self.outbound = outbound = outbound_of(

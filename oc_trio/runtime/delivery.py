@@ -37,13 +37,19 @@ async def _no_direct(user_id: UserId) -> ChannelId:
     raise MattermostUnavailable(f"the direct channel with {user_id} can't be opened here")
 
 
+async def _no_read(post_id: PostId) -> Post:
+    raise MattermostUnavailable(f"the post {post_id} can't be read here")
+
+
 # Sends `new` once and for all under its pending id; True where an earlier try may have been applied.
 SendSurely = Callable[[NewPost, Lane, bool], Awaitable[Post]]
 
 
 @frozen(eq=False)
 class Delivery:
-    """The one way out for an account's posts and edits; `open_direct` gives the direct channel with a user."""
+    """The one way out for an account's posts and edits; `open_direct` gives the direct channel with a user, `read` a
+    post as it stands.
+    """
 
     account: AccountId
     bot_id: UserId
@@ -55,6 +61,7 @@ class Delivery:
     remove: Callable[[PostId], Awaitable[None]]
     retries: RetryPolicy
     open_direct: Callable[[UserId], Awaitable[ChannelId]] = _no_direct
+    read: Callable[[PostId], Awaitable[Post]] = _no_read
 
     async def queue(self, letters: Iterable[Letter]) -> None:
         """Make letters durable, all or none; who sends them calls `post` or `post_until_done`, or a later start."""
@@ -96,6 +103,24 @@ class Delivery:
         Raises MattermostRejected: the post is gone, or the server can't edit it however often it is asked.
         """
         await self._until_done(post_id, lambda: self.patch(post_id, message, Lane.FINAL))
+
+    async def rewrite_until_done(self, post_id: PostId, change: Callable[[str], str]) -> str:
+        """Make `change` of a post's text its text, for as long as it takes; returns that text. A text that it leaves as
+        it is costs no edit.
+
+        Raises MattermostRejected, as `edit_until_done` does.
+        """
+        text = ""
+
+        async def rewrite() -> None:
+            nonlocal text
+            stands = (await self.read(post_id)).message
+            text = change(stands)
+            if text != stands:
+                await self.patch(post_id, text, Lane.FINAL)
+
+        await self._until_done(post_id, rewrite)
+        return text
 
     async def delete_quietly(self, post_id: PostId) -> None:
         """Remove a post that an answer has replaced, for as long as it takes; a refusal is logged."""

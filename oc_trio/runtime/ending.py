@@ -4,14 +4,14 @@ Each way to end has a method here. A restart delivers a decision that was writte
 """
 
 import trio
-from attrs import evolve, frozen
+from attrs import define, evolve
 
 from oc_trio.agent.port import Message, Role
 from oc_trio.core.final_plan import INTERRUPTED, SORRY, STOPPED, plan_final, sealed_text
 from oc_trio.core.obligations import ObligationState, OutboxState, Outcome
 from oc_trio.core.preview import Phase, resumed
 from oc_trio.core.turn_events import Failed, Final
-from oc_trio.errors import MattermostError, MattermostRejected
+from oc_trio.errors import MattermostRejected
 from oc_trio.ids import PostId, ThreadRoot
 from oc_trio.runtime import transcript
 from oc_trio.runtime.attempt import Attempt
@@ -23,12 +23,15 @@ from oc_trio.telemetry.log import get_logger
 log = get_logger(part="turn")
 
 
-@frozen(eq=False)
+@define(eq=False)
 class Ending:
-    """Ends the turn of `attempt`; no write of its drafts is under way any more."""
+    """Ends the turn of `attempt`; no write of its drafts is under way any more. `outcome` is set once people have what
+    they were to get.
+    """
 
     kit: AccountKit
     attempt: Attempt
+    outcome: Outcome | None = None
 
     async def answered(self, end: Final | Failed) -> Outcome:
         """The agent has said its last word."""
@@ -60,18 +63,18 @@ class Ending:
 
     async def timed_out(self) -> Outcome:
         """The turn took too long: what was said stays, with a notice."""
+        log.warning("turn hit its time limit", account=self.kit.account, turn=self.attempt.turn.id)
+        notice = f"⏱️ _(stopped: no answer within {_minutes(self.kit.policies.turn_limit)})_"
+        return await self.broken_off(notice, "the time limit of a turn was reached")
+
+    async def broken_off(self, notice: str, reason: str) -> Outcome:
+        """The agent will say no more: what was said stays, with a notice below it."""
         await self.attempt.writer.finish()
         await self._find_draft()
         state, said = self.attempt.writer.state, self.attempt.writer.unsaid()
-        notice = f"⏱️ _(stopped: no answer within {_minutes(self.kit.policies.turn_limit)})_"
         draft = state.lingers if state.phase is Phase.DRAFT else None
         text = sealed_text(said if draft else "", notice)
-        log.warning("turn hit its time limit", account=self.kit.account, turn=self.attempt.turn.id)
-        return await self._decided(
-            Finale(
-                ObligationState.FAILED, (text,), draft or "", reason="the time limit of a turn was reached", said=text
-            )
-        )
+        return await self._decided(Finale(ObligationState.FAILED, (text,), draft or "", reason=reason, said=text))
 
     async def cut_off(self, cut: Cut) -> Outcome | None:
         """Seal the draft of a turn that was ended; None where it is to be continued later."""
@@ -94,6 +97,7 @@ class Ending:
         address = Address(turn.id, turn.channel_id, turn.root_id)
         finale = await kit.media.complete(finale, turn.channel_id, self._note)
         outcome = await perform(finale, address, kit.delivery, tuple(map(PostId, finale.blocks)), kit.late.settled)
+        self.outcome = outcome
         now = kit.env.now_ms()
         for stale in finale.stale:
             await kit.delivery.delete_quietly(PostId(stale))
@@ -118,7 +122,7 @@ class Ending:
         finale = evolve(finale, blocks=tuple(writer.posts), stale=writer.stale)
         # Shielded: between the agent's last word and this row, a cancellation would lose the answer.
         with trio.CancelScope(shield=True):
-            await self._note(finale)
+            await self.kit.store.turns.decide(self.attempt.turn.id, finale.to_json())
         return await self.deliver(finale)
 
     async def _note(self, finale: Finale) -> None:
@@ -151,17 +155,19 @@ class Ending:
 
     async def _goes_on_no_more(self, draft: PostId) -> None:
         """A draft that stays although its answer is not taken must not promise that it will be continued."""
+
+        def stopped(text: str) -> str:
+            return sealed_text(text, STOPPED) if text.endswith(INTERRUPTED) else text
+
         try:
-            message = (await self.kit.api.posts.get(draft)).message
-            if message.endswith(INTERRUPTED):
-                await self.kit.delivery.edit_until_done(draft, sealed_text(message, STOPPED))
-        except MattermostError as problem:
+            await self.kit.delivery.rewrite_until_done(draft, stopped)
+        except MattermostRejected as problem:
             log.warning("a draft still says that it was interrupted", post=draft, problem=str(problem))
 
     async def _mark_interrupted(self, draft: PostId, text: str) -> None:
         try:
             await self.kit.delivery.edit_until_done(draft, text)
-        except MattermostError as problem:
+        except MattermostRejected as problem:
             log.warning("could not mark a draft as interrupted", post=draft, problem=str(problem))
 
 

@@ -19,6 +19,7 @@ from oc_trio.mattermost.directory import Directory
 from oc_trio.runtime.acks import Acks
 from oc_trio.runtime.agents import AgentSetup, AgentTable, SessionSettings
 from oc_trio.runtime.attachments_in import AttachmentReader
+from oc_trio.runtime.border import Border
 from oc_trio.runtime.context_room import ContextRoom
 from oc_trio.runtime.delivery import Delivery
 from oc_trio.runtime.env import Env
@@ -63,6 +64,11 @@ class AccountKit:
     reader: Callable[[bool], AttachmentReader] | None = None
     # Filled where clicks can be received; without it buttons become text.
     button_props: ButtonProps = lambda _channel, _rows: ""
+
+    @property
+    def border(self) -> Border:
+        """Where defects of one message end."""
+        return Border(self.account, self.metrics)
 
     @property
     def bot(self) -> Bot:

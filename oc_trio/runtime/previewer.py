@@ -223,10 +223,12 @@ class Previewer:
                     self._pace.throttled()
             except PayloadError:
                 how = Wrote.UNAVAILABLE
-        ended = trio.current_time()
+            finally:
+                # Also where something is raised that nobody expects: whoever ends the turn goes by this state.
+                ended = trio.current_time()
+                self.state = wrote(self.state, how, ended, self._rules, post_id)
         if how is Wrote.OK:
             self._pace.answered(ended - began)
-        self.state = wrote(self.state, how, ended, self._rules, post_id)
         if how is Wrote.UNAVAILABLE and in_doubt and isinstance(step, Edit):
             with trio.move_on_after(WRITE_SECONDS, shield=True):
                 await self._doubt(step.post_id)

@@ -19,10 +19,10 @@ from oc_trio.runtime.cuts import Cut
 from oc_trio.runtime.inbox import Inbox
 from oc_trio.runtime.kit import AccountKit
 from oc_trio.runtime.letters import letter_of
+from oc_trio.runtime.plain_end import end_orphan
 from oc_trio.runtime.queue import Job
 from oc_trio.runtime.second_look import changes, message_of
 from oc_trio.runtime.stand_ins import send_or_say, stood_in_for
-from oc_trio.runtime.turn import end_orphan
 from oc_trio.store.turns import Turn
 from oc_trio.telemetry.log import get_logger
 

@@ -138,6 +138,15 @@ class Turns:
         """Remember the preview post; None when it was deleted or became something else. `drafts` only grows."""
         await self._engine.run(lambda tx: set_draft(tx, turn, post))
 
+    async def decide(self, turn: TurnId, final: str) -> None:
+        """As `set_final`, where the end has just been decided: its delivery has attempts of its own, now the first."""
+
+        def write(tx: Tx) -> None:
+            tx.run("UPDATE turns SET final = ? WHERE id = ?", final, turn)
+            tx.run("UPDATE obligations SET attempts = 1 WHERE turn = ? AND state = 'open' AND attempts > 1", turn)
+
+        await self._engine.run(write)
+
     async def set_final(self, turn: TurnId, final: str) -> None:
         """Make the decided final durable, before the first byte of it is sent."""
         await self._engine.run(lambda tx: tx.run("UPDATE turns SET final = ? WHERE id = ?", final, turn))

@@ -1,0 +1,88 @@
+"""The one border at which errors that nobody expects end: what a turn, a message or an event raises fails it alone.
+
+Everywhere else such an error passes. The journal's errors and cancellation cross the border: without its journal an
+account can't keep its promises, and a task that is cancelled has to end.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+import trio
+from attrs import frozen
+
+from oc_trio.errors import StoreError
+from oc_trio.ids import AccountId
+from oc_trio.telemetry.log import get_logger
+from oc_trio.telemetry.metrics import Metrics
+
+log = get_logger(part="border")
+
+# What people read in place of an answer, and what the journal says of it.
+SORRY = "⚠️ Something went wrong inside the gateway, so this was not answered. Its log says what."
+DEFECT = "a defect of the gateway; the log has its traceback"
+
+
+@frozen(eq=False)
+class Border:
+    """One account's."""
+
+    account: AccountId
+    metrics: Metrics
+
+    async def contain(
+        self,
+        work: Callable[[], Awaitable[object]],
+        part: str,
+        about: Callable[[], Mapping[str, object]] = dict,
+        *,
+        passing: tuple[type[Exception], ...] = (StoreError,),
+    ) -> Exception | None:
+        """Do `work`; an error that nobody expects is logged with its traceback and returned, None where there is none.
+
+        `part` says what fails by it, for the log and the metrics; `about` gives ids for the log. Errors of the types
+        `passing` are raised, as is cancellation, alone or out of a group; what came with them is logged all the same.
+        """
+        try:
+            await work()
+        except (Exception, BaseExceptionGroup) as problem:
+            defect, rest = _parted(problem, passing)
+            if defect is not None:
+                self.metrics.defects.labels(self.account, part).inc()
+                log.error(
+                    "a defect failed one of many; please report it",
+                    account=self.account,
+                    failed=part,
+                    **about(),
+                    exc_info=defect,
+                )
+            if rest is problem:
+                raise
+            if rest is not None:
+                raise rest from None
+            return defect
+        return None
+
+    def start(
+        self,
+        nursery: trio.Nursery,
+        work: Callable[[], Awaitable[object]],
+        part: str,
+        about: Callable[[], Mapping[str, object]] = dict,
+    ) -> None:
+        """Do `work` as a child of `nursery` that a defect of it leaves in peace."""
+        nursery.start_soon(self.contain, work, part, about)
+
+
+def _parted(
+    problem: BaseException, passing: tuple[type[Exception], ...]
+) -> tuple[Exception | None, BaseException | None]:
+    """The defect in `problem`, and what has to go on."""
+    if isinstance(problem, BaseExceptionGroup):
+        # Groups are looked into, not taken whole.
+        defects, rest = problem.split(
+            lambda each: isinstance(each, Exception) and not isinstance(each, (*passing, BaseExceptionGroup))
+        )
+        assert defects is None or isinstance(defects, Exception), "a group of exceptions is one"
+        return defects, problem if defects is None else rest
+    if isinstance(problem, Exception) and not isinstance(problem, passing):
+        return problem, None
+    return None, problem

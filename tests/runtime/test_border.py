@@ -1,0 +1,240 @@
+"""Whatever is raised for one message fails that message, in words, and nothing else."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+import trio
+
+from oc_trio.agent.scripted import CallTool, Pause, Say
+from oc_trio.errors import MattermostUnavailable, StoreError
+from oc_trio.ids import AccountId
+from oc_trio.runtime.border import DEFECT, SORRY, Border
+from oc_trio.telemetry.metrics import Metrics
+from tests.logbook import Logbook
+from tests.runtime.town import Town
+
+LOGGED = "a defect failed one of many"
+WORDS = "one two three four five"
+
+
+def raising(*problems: BaseException) -> Callable[[], Awaitable[None]]:
+    async def work() -> None:
+        await trio.lowlevel.checkpoint()
+        if len(problems) == 1:
+            raise problems[0]
+        raise BaseExceptionGroup("several", problems)
+
+    return work
+
+
+@pytest.fixture
+def border() -> Border:
+    return Border(AccountId("default"), Metrics())
+
+
+def counted(border: Border, part: str = "turn") -> float:
+    return (
+        border.metrics.registry.get_sample_value("oc_trio_defects_total", {"account": border.account, "kind": part})
+        or 0.0
+    )
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        KeyError("x"),
+        RecursionError(),
+        MemoryError(),
+        UnicodeEncodeError("utf-8", "\ud83d", 0, 1, "surrogates not allowed"),
+        MattermostUnavailable("away"),
+        ExceptionGroup("one", [ExceptionGroup("in another", [KeyError("x"), ValueError("y")])]),
+        BaseExceptionGroup("of a nursery", [KeyError("x")]),
+    ],
+    ids=repr,
+)
+async def test_a_defect_ends_at_the_border(border: Border, logbook: Logbook, problem: BaseException) -> None:
+    """It is returned, logged once with its traceback and the ids, and counted."""
+    defect = await border.contain(raising(problem), "turn", lambda: {"turn": "t1"})
+    assert defect is not None
+    (logged,) = logbook.said(LOGGED)
+    assert (logged["turn"], logged["exc_info"], logged["level"]) == ("t1", defect, "error")
+    assert counted(border) == 1
+
+
+async def test_what_goes_well_leaves_no_trace(border: Border, logbook: Logbook) -> None:
+    """Nothing is returned, logged or counted."""
+    assert await border.contain(trio.lowlevel.checkpoint, "turn") is None
+    assert (logbook.events, counted(border)) == ([], 0)
+
+
+@pytest.mark.parametrize("problem", [StoreError("full"), ExceptionGroup("x", [StoreError("full")])], ids=repr)
+async def test_the_journals_errors_cross_it(border: Border, logbook: Logbook, problem: Exception) -> None:
+    """As they are: without its journal an account can't go on."""
+    with pytest.raises(type(problem)) as raised:
+        await border.contain(raising(problem), "turn")
+    assert raised.value is problem
+    assert not logbook.said(LOGGED)
+
+
+async def test_what_comes_with_a_journals_error_is_logged(border: Border, logbook: Logbook) -> None:
+    """The journal's part goes on alone."""
+    with pytest.RaisesGroup(StoreError):
+        await border.contain(raising(StoreError("full"), KeyError("x")), "turn")
+    assert len(logbook.said(LOGGED)) == 1
+
+
+async def test_cancellation_crosses_it(border: Border, logbook: Logbook) -> None:
+    """Alone, and beside a defect, which is logged: whoever cancelled goes on as if there had been no border."""
+
+    async def work() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+            try:
+                await trio.sleep_forever()
+            finally:
+                raise KeyError("while it is being cancelled")
+
+    for body in (trio.sleep_forever, work):
+        with trio.move_on_after(1) as scope:
+            await border.contain(body, "turn")
+            pytest.fail("went on although it was cancelled")
+        assert scope.cancelled_caught
+    assert len(logbook.said(LOGGED)) == 1
+
+
+# through the gateway
+
+
+def failing(problem: Exception, *before: object) -> Callable[[object], object]:
+    def script(_request: object) -> object:
+        yield from before
+        raise problem
+
+    return script
+
+
+async def serves_on(town: Town) -> None:
+    """The account was not started again, and answers the next question in the same thread and elsewhere."""
+    assert town.gateway is not None
+    account = {"account": "default"}
+    assert not town.gateway.metrics.registry.get_sample_value("oc_trio_account_restarts_total", account)
+    town.script = [Say("here I am")]
+    other = town.say("@helper still there?", by=town.bob)
+    await town.settled()
+    assert await town.state(other) == "delivered"
+    assert town.answers()[-1] == "here I am"
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        RuntimeError("no"),
+        KeyError("x"),
+        RecursionError(),
+        MemoryError(),
+        UnicodeEncodeError("utf-8", "\ud83d", 0, 1, "surrogates not allowed"),
+        ExceptionGroup("of a nursery", [KeyError("x"), TypeError("y")]),
+        MattermostUnavailable("away"),
+    ],
+    ids=repr,
+)
+async def test_an_agent_that_raises_before_a_word(town: Town, logbook: Logbook, problem: Exception) -> None:
+    """One sentence, a failed obligation, one traceback with the turn's id."""
+    await town.start()
+    town.script = failing(problem)  # type: ignore[assignment]
+    asked = town.say("@helper go")
+    await town.settled()
+    assert town.answers() == [SORRY]
+    assert await town.state(asked) == f"failed: {DEFECT}"
+    obligation = await town.obligation(asked)
+    (logged,) = logbook.said(LOGGED)
+    assert obligation is not None
+    assert (logged["turn"], logged["account"]) == (obligation.turn, "default")
+    assert logged["exc_info"] is not None
+    await serves_on(town)
+
+
+async def test_what_people_have_read_stays(town: Town, logbook: Logbook) -> None:
+    """The sentence stands below the words, in the same post, and the next turn knows both."""
+    await town.start()
+    town.script = failing(KeyError("x"), Say(WORDS, delay=0.5))  # type: ignore[assignment]
+    asked = town.say("@helper count")
+    await town.settled()
+    assert town.answers() == [f"{WORDS}\n\n{SORRY}"]
+    assert len(town.ours(deleted=True)) == 1
+    assert await town.state(asked) == f"failed: {DEFECT}"
+    assert logbook.said(LOGGED)
+    town.script = [Say("yes")]
+    town.say("@helper go on", root=asked)
+    await town.settled()
+    assert [message.text for message in town.stage.requests[-1].messages][1] == f"{WORDS}\n\n{SORRY}"
+
+
+async def test_a_tool_that_raises(town: Town, logbook: Logbook) -> None:
+    """As an agent that does."""
+
+    class Box:
+        specs = ()
+
+        async def call(self, _call: object) -> object:
+            raise TypeError("a tool's own mistake")
+
+    def script(request: object) -> object:
+        object.__setattr__(request, "tools", Box())
+        yield Say("let me look")
+        yield CallTool("look")
+
+    await town.start()
+    town.script = script  # type: ignore[assignment]
+    asked = town.say("@helper look")
+    await town.settled()
+    assert len(town.answers()) == 1
+    assert SORRY in town.answers()[0]
+    assert (await town.state(asked)).startswith("failed")
+    assert len(logbook.said(LOGGED)) == 1
+    await serves_on(town)
+
+
+async def test_a_defect_before_the_agent_is_asked(town: Town, logbook: Logbook) -> None:
+    """A conversation whose settings can't be read: each of its turns fails in words, other conversations are served."""
+    await town.start()
+    first = town.say("@helper hello")
+    await town.settled()
+    town.journal.execute("UPDATE sessions SET settings = '[1]'")
+    asked = town.say("@helper again", root=first)
+    await town.settled()
+    assert town.answers()[-1] == SORRY
+    assert await town.state(asked) == f"failed: {DEFECT}"
+    assert logbook.said(LOGGED)
+    await serves_on(town)
+
+
+async def test_a_decided_end_that_can_not_be_delivered(town: Town, logbook: Logbook) -> None:
+    """It is given up in plain words, below what its draft shows."""
+    await town.start()
+    town.script = [Say(WORDS, delay=0.5), Pause(600)]
+    asked = town.say("@helper count")
+    await town.until(lambda: town.answers() == [WORDS])
+    await town.crash()
+    town.journal.execute('UPDATE turns SET final = \'{"state": "delivered", "nonsense": 1}\'')
+    await town.start()
+    await town.settled()
+    assert town.answers() == [f"{WORDS}\n\n{SORRY}"]
+    assert await town.state(asked) == f"failed: {DEFECT}"
+    assert len(logbook.said(LOGGED)) == 1
+    await serves_on(town)
+
+
+async def test_a_process_that_dies_while_it_delivers(town: Town) -> None:
+    """The end was decided in the first attempt; the third one gives it up, and says so below the draft."""
+    await town.start()
+    town.script = [Say(WORDS, delay=0.5), Pause(600)]
+    asked = town.say("@helper count")
+    await town.until(lambda: town.answers() == [WORDS])
+    await town.crash()
+    town.journal.execute("UPDATE obligations SET attempts = 2")
+    await town.start()
+    await town.settled()
+    assert town.answers() == [f"{WORDS}\n\nI could not answer this, after several tries."]
+    assert await town.state(asked) == "failed: gave up at attempt 3"
+    assert len(town.stage.requests) == 1
