@@ -109,11 +109,15 @@ class CallbackRefused(OcTrioError):
 
 
 class AgentError(OcTrioError):
-    """The agent could not answer. str() is the operator's line; `for_user` is one honest sentence for the chat."""
+    """The agent could not answer. str() is the operator's line; `for_user` is one honest sentence for the chat.
 
-    def __init__(self, message: str, *, for_user: str) -> None:
+    `words` are the model server's own, whole and with secrets cut out, where it refused before its answer began.
+    """
+
+    def __init__(self, message: str, *, for_user: str, words: str = "") -> None:
         super().__init__(message)
         self.for_user = for_user
+        self.words = words
 
 
 class AgentUnavailable(AgentError):
@@ -122,8 +126,8 @@ class AgentUnavailable(AgentError):
     `retry_after` is in seconds where the model's server named it.
     """
 
-    def __init__(self, message: str, *, for_user: str, retry_after: float | None = None) -> None:
-        super().__init__(message, for_user=for_user)
+    def __init__(self, message: str, *, for_user: str, retry_after: float | None = None, words: str = "") -> None:
+        super().__init__(message, for_user=for_user, words=words)
         self.retry_after = retry_after
 
 

@@ -6,6 +6,7 @@ It owns the requests of a turn. The words are `anthropic_wire`, the bytes `excha
 import json
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any
 
 import httpx
@@ -18,6 +19,7 @@ from oc_trio.agent.port import TurnRequest
 from oc_trio.agent.rounds import MAX_ROUNDS, Answer, Round, converse, merged
 from oc_trio.agent.sse import ServerSentEvent
 from oc_trio.agent.stream import Emit, EventStream, open_events
+from oc_trio.agent.unsupported import Unsupported, ask_adapting
 from oc_trio.core.turn_events import TextDelta, Thinking
 from oc_trio.errors import AgentFailed, AgentUnavailable
 
@@ -36,6 +38,8 @@ class AnthropicSettings:
     options: Mapping[str, Any] = field(factory=dict, hash=False)
     deadlines: Deadlines = Deadlines()
     max_rounds: int = MAX_ROUNDS
+    tools: bool = True  # whether the model takes any
+    unsupported: Unsupported = field(factory=Unsupported, eq=False, repr=False)
 
 
 class AnthropicAgent:
@@ -55,12 +59,20 @@ class AnthropicAgent:
         return open_events(produce)
 
     async def ask(self, request: TurnRequest, rounds: tuple[Round, ...], emit: Emit) -> Answer:
-        """One request, read to its end."""
+        """One request; asked again without the fields (tools among them) that the server refuses by name."""
+        settings = self._settings
+        model = request.model or settings.model
+
+        def make(tools: bool) -> dict[str, Any]:
+            return request_body(request, rounds, model, settings.options, tools=tools and settings.tools)
+
+        return await ask_adapting(settings.unsupported, model, make, partial(self._ask_once, emit=emit))
+
+    async def _ask_once(self, body: Mapping[str, Any], emit: Emit) -> Answer:
         settings = self._settings
         headers = {"Accept": "text/event-stream", "anthropic-version": VERSION, **settings.headers}
         if settings.api_key:
             headers.setdefault("x-api-key", settings.api_key)
-        body = request_body(request, rounds, request.model or settings.model, settings.options)
         reading = Reading()
         async with open_exchange(self._http, self._endpoint, self._url, body, headers, settings.deadlines) as exchange:
             await self._read_stream(reading, exchange, emit)

@@ -14,6 +14,7 @@ from attrs import define, field
 from oc_trio.agent.openai_wire import parse_arguments
 from oc_trio.agent.port import Message, Role, ToolCall, TurnRequest
 from oc_trio.agent.rounds import CUT_SHORT, FILTERED, Answer, Asked, Round
+from oc_trio.agent.well_formed import anthropic_messages
 from oc_trio.core.turn_events import TextDelta, Thinking, ToolStatus, Usage
 
 # The API demands a limit; the least of the current models allows this one.
@@ -22,14 +23,18 @@ THINKING_BUDGETS = {"low": 2048, "medium": 8192, "high": 24576}
 
 
 def request_body(
-    request: TurnRequest, rounds: tuple[Round, ...], model: str, options: Mapping[str, Any]
+    request: TurnRequest, rounds: tuple[Round, ...], model: str, options: Mapping[str, Any], *, tools: bool = True
 ) -> dict[str, Any]:
-    """The JSON body of `POST /v1/messages`; `options` are the operator's own fields and win."""
+    """The JSON body of `POST /v1/messages`; `options` are the operator's own fields and win.
+
+    Without `tools` none are offered, and what earlier calls gave is told as text.
+    """
     limit = int(options.get("max_tokens") or DEFAULT_MAX_TOKENS)
-    body: dict[str, Any] = {"model": model, "messages": _messages(request, rounds), "stream": True}
+    messages = anthropic_messages(_messages(request, rounds), tools=tools)
+    body: dict[str, Any] = {"model": model, "messages": messages, "stream": True}
     if request.system_prompt:
         body["system"] = request.system_prompt
-    if request.tools.specs:
+    if tools and request.tools.specs:
         body["tools"] = [
             {
                 "name": spec.name,

@@ -18,6 +18,7 @@ from oc_trio.agent.port import Agent
 from oc_trio.agent.repertoire import demo_agent
 from oc_trio.agent.retrying import Patience, RetryingAgent
 from oc_trio.agent.rounds import MAX_ROUNDS
+from oc_trio.agent.unsupported import Unsupported
 from oc_trio.errors import ConfigError, Problem
 
 
@@ -27,7 +28,8 @@ class AgentSpec:
 
     `api` is `openai-completions`, `anthropic-messages`, `command`, `scripted` or the name of an installed entry point.
     `options` are fields of each request, or the settings of an installed agent; for `scripted`, `token_delay` (s).
-    `limiter` bounds the turns at the same time of all specs that share it.
+    `limiter` bounds the turns at the same time of all specs that share it. `tools` says whether the model takes any;
+    `unsupported` is shared by the specs of one provider, and remembers what its models refused.
     """
 
     api: str
@@ -43,6 +45,8 @@ class AgentSpec:
     patience: Patience = Patience()
     limiter: trio.CapacityLimiter | None = field(default=None, repr=False)
     max_rounds: int = MAX_ROUNDS
+    tools: bool = True
+    unsupported: Unsupported = field(factory=Unsupported, eq=False, repr=False)
 
 
 def build_agent(spec: AgentSpec, http: httpx.AsyncClient) -> Agent:
@@ -76,6 +80,8 @@ def _single(spec: AgentSpec, http: httpx.AsyncClient) -> Agent:
                     spec.options,
                     spec.deadlines,
                     spec.max_rounds,
+                    spec.tools,
+                    spec.unsupported,
                 ),
                 http,
             )
@@ -90,6 +96,8 @@ def _single(spec: AgentSpec, http: httpx.AsyncClient) -> Agent:
                     spec.options,
                     spec.deadlines,
                     spec.max_rounds,
+                    spec.tools,
+                    spec.unsupported,
                 ),
                 http,
             )

@@ -13,16 +13,18 @@ from attrs import field, frozen
 from oc_trio.errors import AgentError, AgentFailed, AgentUnavailable
 
 _BODY_SHOWN = 300
+_WORDS = 4000
 # Shorter values (an organisation's name in a header) would blank out ordinary words.
 _SHORTEST_SECRET = 6
 _KEY_LIKE = re.compile(r"\b(sk|key|pk|gsk|xai)[-_][A-Za-z0-9_\-*.]{8,}")
-_TOO_LONG = (
-    "context length",
-    "context_length",
-    "context window",
-    "too many tokens",
-    "prompt is too long",
-    "max_tokens",
+# "max_tokens" alone says nothing: most refusals that name it are about the field, not about the conversation.
+_TOO_LONG = re.compile(
+    r"context[ _-]?(?:length|window|size)|maximum context|too many (?:input |prompt )?tokens"
+    r"|(?:prompt|input|request|conversation|messages?) (?:is|are|was) too long|prompt_too_long|input[ _]too[ _]long"
+    r"|(?:prompt|input)\b[^.]{0,80}\bexceeds?\b[^.]{0,60}(?:tokens?|maximum|limit|length)"
+    r"|maximum (?:prompt|input|sequence) length"
+    r"|reduce the length of (?:the|your) (?:messages|prompt|input|conversation)",
+    re.IGNORECASE,
 )
 _NO_CREDIT = ("insufficient_quota", "credit balance", "billing")
 
@@ -45,12 +47,12 @@ class Endpoint:
     name: str
     secrets: Sequence[str] = field(default=(), repr=False)
 
-    def clean(self, text: str) -> str:
+    def clean(self, text: str, limit: int = _BODY_SHOWN) -> str:
         """`text` on one line, bounded, without secrets."""
         for secret in self.secrets:
             if len(secret) >= _SHORTEST_SECRET:
                 text = text.replace(secret, "***")
-        return " ".join(_KEY_LIKE.sub("***", text).split())[:_BODY_SHOWN]
+        return " ".join(_KEY_LIKE.sub("***", text).split())[:limit]
 
 
 def explain(exc: BaseException) -> str:
@@ -84,10 +86,12 @@ def from_status(endpoint: Endpoint, status: int, body: bytes, headers: Mapping[s
     line = endpoint.clean(f"{endpoint.name}: HTTP {status}: {words}")
     if status == 429 and any(mark in words.lower() for mark in _NO_CREDIT):
         return AgentFailed(line, for_user=NO_CREDIT)
+    # Whether a key or a purse is refused is no matter of a request's fields.
+    refusal = endpoint.clean(words, _WORDS) if status not in (401, 402, 403, 413, 429) else ""
     if status in (408, 409, 425, 429) or status >= 500:
         for_user = BUSY if status == 429 else OVERLOADED
-        return AgentUnavailable(line, for_user=for_user, retry_after=retry_after(headers))
-    return AgentFailed(line, for_user=_sentence(status, words.lower()))
+        return AgentUnavailable(line, for_user=for_user, retry_after=retry_after(headers), words=refusal)
+    return AgentFailed(line, for_user=_sentence(status, words.lower()), words=refusal)
 
 
 def from_stream(endpoint: Endpoint, kind: str, message: str) -> AgentError:
@@ -96,7 +100,7 @@ def from_stream(endpoint: Endpoint, kind: str, message: str) -> AgentError:
     words = f"{kind} {message}".lower()
     if "rate_limit" in words or "rate limit" in words or kind == "429":
         return AgentUnavailable(line, for_user=BUSY)
-    if any(mark in words for mark in _TOO_LONG):
+    if _TOO_LONG.search(words):
         return AgentFailed(line, for_user=TOO_LONG)
     if "authentication" in words or "permission" in words:
         return AgentFailed(line, for_user=BAD_KEY)
@@ -115,6 +119,11 @@ def said(body: bytes) -> str:
     error = data.get("error", data) if isinstance(data, dict) else data
     if isinstance(error, dict):
         parts = [str(error[key]) for key in ("type", "code", "message", "detail") if error.get(key)]
+        if parts and error.get("param"):
+            parts.append(f"parameter '{error['param']}'")
+        metadata = error.get("metadata")
+        if isinstance(metadata, dict) and metadata.get("raw"):  # OpenRouter: the words of the provider behind it
+            parts.append(str(metadata["raw"]))
         return ": ".join(parts) or text
     return str(error)
 
@@ -134,7 +143,7 @@ def _sentence(status: int, words: str) -> str:
         return BAD_KEY
     if status == 402 or any(mark in words for mark in _NO_CREDIT):
         return NO_CREDIT
-    if status == 413 or any(mark in words for mark in _TOO_LONG):
+    if status == 413 or _TOO_LONG.search(words):
         return TOO_LONG
     if status == 404 or "model_not_found" in words:
         return NO_MODEL

@@ -6,6 +6,7 @@ It owns the requests of a turn. The words are `openai_wire`, the bytes `exchange
 import json
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any
 
 import httpx
@@ -13,11 +14,12 @@ from attrs import field, frozen
 
 from oc_trio.agent.exchange import Deadlines, Exchange, open_exchange
 from oc_trio.agent.failures import BROKEN, Endpoint, from_stream
-from oc_trio.agent.openai_wire import OPTIONAL, Completion, request_body
+from oc_trio.agent.openai_wire import Completion, request_body
 from oc_trio.agent.port import TurnRequest
 from oc_trio.agent.rounds import MAX_ROUNDS, Answer, Round, converse, merged
 from oc_trio.agent.sse import ServerSentEvent
 from oc_trio.agent.stream import Emit, EventStream, open_events
+from oc_trio.agent.unsupported import Unsupported, ask_adapting
 from oc_trio.core.turn_events import TextDelta, Thinking
 from oc_trio.errors import AgentFailed, AgentUnavailable
 
@@ -33,6 +35,8 @@ class OpenAISettings:
     options: Mapping[str, Any] = field(factory=dict, hash=False)
     deadlines: Deadlines = Deadlines()
     max_rounds: int = MAX_ROUNDS
+    tools: bool = True  # whether the model takes any
+    unsupported: Unsupported = field(factory=Unsupported, eq=False, repr=False)
 
 
 class OpenAIAgent:
@@ -44,7 +48,6 @@ class OpenAIAgent:
         self._url = f"{settings.base_url.rstrip('/')}/chat/completions"
         secrets = (settings.api_key, *settings.headers.values())
         self._endpoint = Endpoint(f"{settings.model} at {settings.base_url}", secrets)
-        self._refused: frozenset[str] = frozenset()  # optional fields that this server does not know
 
     def run(self, request: TurnRequest) -> AbstractAsyncContextManager[EventStream]:
         async def produce(emit: Emit) -> None:
@@ -53,18 +56,14 @@ class OpenAIAgent:
         return open_events(produce)
 
     async def ask(self, request: TurnRequest, rounds: tuple[Round, ...], emit: Emit) -> Answer:
-        """One request; asked again without the optional field that the server refuses by name."""
+        """One request; asked again without the fields (tools among them) that the server refuses by name."""
         settings = self._settings
-        body = request_body(request, rounds, request.model or settings.model, settings.options)
-        while True:
-            sent = {key: value for key, value in body.items() if key not in self._refused}
-            try:
-                return await self._ask_once(sent, emit)
-            except AgentFailed as exc:
-                refused = {name for name in OPTIONAL if name in sent and name in str(exc)}
-                if not refused:
-                    raise
-                self._refused |= refused
+        model = request.model or settings.model
+
+        def make(tools: bool) -> dict[str, Any]:
+            return request_body(request, rounds, model, settings.options, tools=tools and settings.tools)
+
+        return await ask_adapting(settings.unsupported, model, make, partial(self._ask_once, emit=emit))
 
     async def _ask_once(self, body: Mapping[str, Any], emit: Emit) -> Answer:
         settings = self._settings

@@ -12,27 +12,28 @@ from typing import Any
 from oc_trio.agent.port import ImagePart, Message, Role, ToolCall, TurnRequest
 from oc_trio.agent.rounds import CUT_SHORT, FILTERED, Answer, Asked, Round, transcript
 from oc_trio.agent.think_tags import ThinkSplitter
+from oc_trio.agent.well_formed import openai_messages
 from oc_trio.core.turn_events import TextDelta, Thinking, Usage
-
-# Fields that some servers refuse; each is dropped when a 400 names it.
-OPTIONAL = ("stream_options", "reasoning_effort")
 
 
 def request_body(
-    request: TurnRequest, rounds: tuple[Round, ...], model: str, options: Mapping[str, Any]
+    request: TurnRequest, rounds: tuple[Round, ...], model: str, options: Mapping[str, Any], *, tools: bool = True
 ) -> dict[str, Any]:
-    """The JSON body of `POST /chat/completions`; `options` are the operator's own fields and win."""
+    """The JSON body of `POST /chat/completions`; `options` are the operator's own fields and win.
+
+    Without `tools` none are offered, and what earlier calls gave is told as text.
+    """
     messages: list[dict[str, Any]] = []
     if request.system_prompt:
         messages.append({"role": "system", "content": request.system_prompt})
-    messages += [_message(message) for message in transcript(request, rounds)]
+    messages += openai_messages([_message(message) for message in transcript(request, rounds)], tools=tools)
     body: dict[str, Any] = {
         "model": model,
         "messages": messages,
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    if request.tools.specs:
+    if tools and request.tools.specs:
         body["tools"] = [
             {
                 "type": "function",

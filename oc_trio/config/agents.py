@@ -110,8 +110,15 @@ class ModelEntry:
     id: str = key("", "The name that the provider knows.")
     name: str = key("", "A name for people, shown by `/models`.")
     images: bool = key(False, "Whether it takes images.")
+    tools: bool = key(True, "Whether it takes tools; where it refuses them it is asked without them anyway.")
     context_window: int | None = key(None, "Its window in tokens; the history budget stays below it.", minimum=1)
     max_tokens: int | None = key(None, "Longest answer, in tokens.", minimum=1)
+    max_tokens_field: str = key(
+        "max_tokens",
+        "The field of the request that carries the longest answer; a server that refuses one is sent the other.",
+        pattern=r"max_tokens|max_completion_tokens",
+        expects="one of max_tokens, max_completion_tokens",
+    )
 
 
 @frozen

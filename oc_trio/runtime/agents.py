@@ -11,7 +11,8 @@ from attrs import define, evolve, field, frozen
 from oc_trio.agent.build import AgentSpec, build_agent
 from oc_trio.agent.exchange import Deadlines
 from oc_trio.agent.port import Agent, NoTools, Toolbox
-from oc_trio.config.agents import AgentEntry, ModelEntry, ToolRules
+from oc_trio.agent.unsupported import Unsupported
+from oc_trio.config.agents import AgentEntry, ModelEntry, Provider, ToolRules
 from oc_trio.config.model import Config
 from oc_trio.errors import ConfigError, Problem
 from oc_trio.ids import AgentId
@@ -129,6 +130,7 @@ class _Workshop:
         providers = config.models.providers
         self.models = {f"{name}/{model.id}": model for name, it in providers.items() for model in it.models}
         self.limiters = {name: trio.CapacityLimiter(provider.max_concurrent) for name, provider in providers.items()}
+        self.unsupported = {name: Unsupported(name) for name in providers}
 
     def setup(self, entry: AgentEntry, models: Iterable[str]) -> AgentSetup:
         """An agent that asks the first of `models`, and the next ones while those before are unavailable."""
@@ -165,8 +167,9 @@ class _Workshop:
             known = ", ".join(self.config.models.providers) or "none"
             problem = Problem("agents.defaults.model", f"no provider {provider_name!r}", f"configured: {known}")
             raise ConfigError(problem)
+        known = self.models.get(f"{provider_name}/{model}", ModelEntry())
         limits = {
-            "max_tokens": self._max_tokens(name, entry),
+            self._limit_field(provider, known): self._max_tokens(name, entry),
             "temperature": _own(entry.temperature, self.config.agents.defaults.temperature),
         }
         return AgentSpec(
@@ -181,7 +184,13 @@ class _Workshop:
             env={key: value.reveal() for key, value in provider.env.items()},
             deadlines=Deadlines(first_token=provider.first_token_limit, idle=provider.idle_limit),
             limiter=self.limiters[provider_name],
+            tools=known.tools,
+            unsupported=self.unsupported[provider_name],
         )
+
+    def _limit_field(self, provider: Provider, model: ModelEntry) -> str:
+        """Anthropic knows one field only."""
+        return "max_tokens" if provider.api == "anthropic-messages" else model.max_tokens_field
 
 
 def _within_window(history: int, model: ModelEntry | None, max_tokens: int | None) -> int:

@@ -1,0 +1,196 @@
+"""Conversations as the strictest servers take them, whatever was silent, failed or cut off before. Pure.
+
+Roles alternate and a user begins and ends (a tool's results count as the user's side); no message is empty; every tool
+call is followed by its result, and every result has its call. Messages are those of the wire: dicts in, dicts out, the
+input unchanged.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+Wire = Mapping[str, Any]
+
+# Only where a server would refuse the conversation otherwise.
+EARLIER = "(Earlier messages are not shown.)"
+NOT_ANSWERED = "(Not answered yet.)"
+GO_ON = "(Please go on.)"
+NO_RESULT = "The call was interrupted: whether it took effect is unknown."
+
+
+def openai_messages(messages: Iterable[Wire], *, tools: bool = True) -> list[dict[str, Any]]:
+    """Chat completions messages without system ones. Without `tools`, calls and results become text."""
+    out: list[dict[str, Any]] = []
+    for message in _with_results(messages) if tools else _without_calls(messages):
+        role = message["role"]
+        if role != "tool" and not message.get("content") and not message.get("tool_calls"):
+            continue
+        last = out[-1]["role"] if out else ""
+        if role == "user" and last == "tool":
+            out.append({"role": "assistant", "content": NOT_ANSWERED})
+        elif role != "user" and not out:
+            out.append({"role": "user", "content": EARLIER})
+        if role == last and role != "tool":
+            out[-1] = _joined(out[-1], message)
+        else:
+            out.append(dict(message))
+    if not out or out[-1]["role"] == "assistant":
+        out.append({"role": "user", "content": GO_ON if out else EARLIER})
+    return out
+
+
+def _joined(one: Wire, two: Wire) -> dict[str, Any]:
+    made = {**one, **two, "content": _content(one.get("content"), two.get("content"))}
+    calls = [*one.get("tool_calls", ()), *two.get("tool_calls", ())]
+    return {**made, "tool_calls": calls} if calls else made
+
+
+def _content(one: Any, two: Any) -> Any:
+    if isinstance(one, list) or isinstance(two, list):
+        return _parts(one) + _parts(two)
+    return "\n\n".join(text for text in (one, two) if text)
+
+
+def _parts(content: Any) -> list[Any]:
+    if isinstance(content, list):
+        return content
+    return [{"type": "text", "text": content}] if content else []
+
+
+def _with_results(messages: Iterable[Wire]) -> list[Wire]:
+    """Each call directly followed by its result, a failed one where there is none; results without a call are gone."""
+    given = list(messages)
+    out: list[Wire] = []
+    for at, message in enumerate(given):
+        calls = message.get("tool_calls") if message["role"] == "assistant" else ()
+        if message["role"] == "tool":
+            continue  # taken along with its call
+        if not calls:
+            out.append(message)
+            continue
+        ids = _unique([call["id"] for call in calls])
+        out.append({**message, "tool_calls": [{**call, "id": new} for call, new in zip(calls, ids, strict=True)]})
+        results = _results_behind(given, at)
+        for call, new in zip(calls, ids, strict=True):
+            found = next((one for one in results if one["tool_call_id"] == call["id"]), None)
+            if found is not None:
+                results.remove(found)
+            out.append({"role": "tool", "content": NO_RESULT, **(found or {}), "tool_call_id": new})
+    return out
+
+
+def _results_behind(messages: Sequence[Wire], at: int) -> list[Wire]:
+    """The results between a message with calls and the next word of the assistant."""
+    found = []
+    for message in messages[at + 1 :]:
+        if message["role"] == "assistant":
+            break
+        if message["role"] == "tool":
+            found.append(message)
+    return found
+
+
+def _unique(ids: Sequence[str]) -> list[str]:
+    """Each id once: a number is added to those that came before."""
+    seen: set[str] = set()
+    return [_fresh(one, seen) for one in ids]
+
+
+def _fresh(wanted: str, seen: set[str]) -> str:
+    made, number = wanted or "call", 1
+    while made in seen:
+        number += 1
+        made = f"{wanted or 'call'}_{number}"
+    seen.add(made)
+    return made
+
+
+def _without_calls(messages: Iterable[Wire]) -> list[Wire]:
+    """For a model that takes no tools: what earlier calls gave is told as text."""
+    names: dict[str, str] = {}
+    out: list[Wire] = []
+    for message in messages:
+        names.update({call["id"]: call["function"]["name"] for call in message.get("tool_calls", ())})
+        if message["role"] == "tool":
+            name = names.get(message["tool_call_id"])
+            if name is not None:
+                out.append({"role": "user", "content": told(name, message["content"])})
+        else:
+            out.append({key: value for key, value in message.items() if key != "tool_calls"})
+    return out
+
+
+def told(name: str, result: str) -> str:
+    """A tool's result as text, for a model that takes no tools."""
+    return f"(The tool {name} was called before, with this result: {result})"
+
+
+def anthropic_messages(messages: Iterable[Wire], *, tools: bool = True) -> list[dict[str, Any]]:
+    """Messages API messages, whose `content` is a list of blocks. Without `tools`, calls and results become text."""
+    taken: set[str] = set()
+    pending: list[tuple[str, str]] = []  # calls without a result yet: id as given, id as sent
+    out: list[dict[str, Any]] = []
+    for message in messages if tools else _blocks_without_calls(messages):
+        blocks: list[Wire] = list(message["content"])
+        if message["role"] == "assistant":
+            if pending:  # no user message came between
+                _say(out, "user", _missing(pending))
+            pending = []
+            sent: list[Wire] = []
+            for block in blocks:
+                if block.get("type") == "tool_use":
+                    pending.append((block["id"], _fresh(block["id"], taken)))
+                    block = {**block, "id": pending[-1][1]}
+                sent.append(block)
+            _say(out, "assistant", sent)
+        else:
+            results: list[Wire] = []
+            for block in blocks:
+                call = next((one for one in pending if one[0] == block.get("tool_use_id")), None)
+                if block.get("type") == "tool_result" and call is not None:
+                    pending.remove(call)
+                    results.append({**block, "tool_use_id": call[1]})
+            rest = [block for block in blocks if block.get("type") != "tool_result"]
+            _say(out, "user", [*results, *_missing(pending), *rest])
+            pending = []
+    if pending:
+        _say(out, "user", _missing(pending))
+    if not out or out[-1]["role"] == "assistant":
+        _say(out, "user", [{"type": "text", "text": GO_ON if out else EARLIER}])
+    return out
+
+
+def _say(out: list[dict[str, Any]], role: str, blocks: Sequence[Wire]) -> None:
+    """Add blocks to the side's own message where it spoke last."""
+    if not blocks:
+        return
+    if not out and role == "assistant":
+        out.append({"role": "user", "content": [{"type": "text", "text": EARLIER}]})
+    if out and out[-1]["role"] == role:
+        out[-1]["content"] += blocks
+    else:
+        out.append({"role": role, "content": list(blocks)})
+
+
+def _missing(pending: Iterable[tuple[str, str]]) -> list[Wire]:
+    return [{"type": "tool_result", "tool_use_id": sent, "content": NO_RESULT, "is_error": True} for _, sent in pending]
+
+
+def _blocks_without_calls(messages: Iterable[Wire]) -> list[Wire]:
+    names: dict[str, str] = {}
+    out: list[Wire] = []
+    for message in messages:
+        blocks: list[Wire] = []
+        for block in message["content"]:
+            match block.get("type"):
+                case "tool_use":
+                    names[block["id"]] = block["name"]
+                case "tool_result":
+                    if block["tool_use_id"] in names:
+                        text = told(names[block["tool_use_id"]], str(block["content"]))
+                        blocks.append({"type": "text", "text": text})
+                case "thinking" | "redacted_thinking":
+                    pass  # signed for a request with tools
+                case _:
+                    blocks.append(block)
+        out.append({"role": message["role"], "content": blocks})
+    return out
