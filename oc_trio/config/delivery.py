@@ -39,6 +39,12 @@ class Delivery:
     text_chunk_limit: int = key(
         4000, "Characters per post; longer replies continue in further posts.", minimum=1, maximum=16_383
     )
+    max_answer_chars: int = key(
+        100_000, "Characters of one answer; a longer one is cut there and says so.", minimum=100, maximum=10_000_000
+    )
+    max_answer_posts: int = key(
+        30, "Posts that one turn may leave; a longer answer is cut there and says so.", minimum=1, maximum=1000
+    )
     markdown: Markdown = section(Markdown, "Markdown details.")
     response_prefix: str = key(
         "", 'Put before each answer; `"auto"` is the agent\'s name in brackets. Default: `messages.responsePrefix`.'

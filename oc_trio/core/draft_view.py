@@ -14,6 +14,7 @@ from typing import assert_never
 from attrs import evolve, field, frozen
 
 from oc_trio.core.defuse import clean, defuse
+from oc_trio.core.growing import Growing
 from oc_trio.core.leading import begins_with, with_prefix
 from oc_trio.core.progress import ProgressStyle, Work, render
 from oc_trio.core.reasoning import without_reasoning
@@ -90,7 +91,7 @@ class Visible:
 
 @frozen
 class DraftView:
-    """The turn so far. `said` holds the messages that tool calls have ended, `text` the one being written.
+    """The turn so far. `said` holds the messages that tool calls have ended, `growing` the one being written.
 
     `earlier` counts those of `said` that a run before a restart said: the agent does not repeat them.
     """
@@ -98,12 +99,17 @@ class DraftView:
     style: ViewStyle = ViewStyle()
     earlier: int = 0
     said: tuple[str, ...] = ()
-    text: str = ""
+    growing: Growing = Growing()
     work: Work = Work()
     working: bool = False
     thinking: bool = False
     reasoning: str = field(default="", repr=False)
     sealed: tuple[Block, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The message that is being written, whole: for when it is shown, not for each event."""
+        return str(self.growing)
 
     def with_event(self, event: AgentEvent) -> "DraftView":
         """The view after `event`. `Final` and `Failed` change nothing: `final_plan` turns them into posts."""
@@ -183,7 +189,7 @@ class DraftView:
 
     def _with_text(self, delta: str) -> "DraftView":
         if not self.working:
-            return evolve(self, text=self.text + delta)
+            return evolve(self, growing=self.growing + delta)
         if not delta.strip():
             return self
         sealed = self.sealed
@@ -193,7 +199,7 @@ class DraftView:
         # keeps the rows of the whole turn under its one text.
         keeps = self.style.verbose and self.style.mode is StreamMode.PARTIAL
         work = Work(plan=self.work.plan, rows=self.work.rows if keeps else ())
-        return evolve(self, text=delta, working=False, sealed=sealed, work=work)
+        return evolve(self, growing=Growing(delta), working=False, sealed=sealed, work=work)
 
     def _at_work(self, work: Work) -> "DraftView":
         if self.working:
@@ -203,7 +209,7 @@ class DraftView:
         sealed = self.sealed
         if self.style.mode is StreamMode.BLOCK and spoken:
             sealed = (*sealed, Block(BlockKind.REPLY, self._dressed(spoken, first=not self.said)))
-        return evolve(self, work=work, working=True, said=said, text="", sealed=sealed)
+        return evolve(self, work=work, working=True, said=said, growing=Growing(), sealed=sealed)
 
     def _with_tool(self, event: ToolStarted) -> "DraftView":
         if not makes_row(event.name):
@@ -242,7 +248,7 @@ class DraftView:
 
     def _progress(self) -> Block | None:
         rows = self.style.progress_rows or self.style.verbose
-        has_spoken = bool(self.text.strip()) or bool(self.said)
+        has_spoken = self.growing.has_words or bool(self.said)
         note = self._musing() if self.thinking and not self.work.rows and not has_spoken else ""
         started = self.thinking or has_spoken or not self.work.is_empty
         if not started:

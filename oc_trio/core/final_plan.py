@@ -10,6 +10,7 @@ from enum import Enum
 
 from attrs import frozen
 
+from oc_trio.core.bounds import AnswerBounds, cut_at_posts
 from oc_trio.core.chunking import DEFAULT_LIMIT, SERVER_LIMIT, ChunkMode, chunk
 from oc_trio.core.defuse import clean, defuse
 from oc_trio.core.draft_view import SILENT_TOKEN, StreamMode
@@ -48,6 +49,7 @@ class ReplyRules:
     mode: StreamMode = StreamMode.PARTIAL
     notify: Notify = Notify.DRAFT
     done_notice: str = "✅ The answer above is complete."
+    bounds: AnswerBounds = AnswerBounds()
 
 
 @frozen
@@ -95,16 +97,19 @@ def plan_final(
     rules: ReplyRules,
     *,
     published: tuple[str, ...] = (),
+    standing: int = 0,
 ) -> FinalPlan:
     """The plan for a turn whose draft is `state`, no write in flight.
 
-    `published` are the reply texts that sealed blocks hold, oldest first.
+    `published` are the reply texts that sealed blocks hold, oldest first; `standing` how many posts of the turn stay
+    beside the answer's. The answer is cut where the turn would have more posts than it may.
     """
     assert state.in_flight is None, "settle the write in flight first"
     preview = state.lingers
     if isinstance(end, Failed):
         return FreshPosts(prepared(end.for_user.strip() or SORRY, rules, prefix=False), preview)
     texts, why_none = _texts(clean(end.text), published, rules)
+    texts = cut_at_posts(texts, max(1, rules.bounds.posts - standing), rules.bounds.posts)
     if end.media or end.buttons:
         return FreshPosts(texts, preview)
     if not texts:

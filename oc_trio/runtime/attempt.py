@@ -7,14 +7,16 @@ message that joins the turn before the model reads it: a restart repeats neither
 from collections.abc import Mapping, Sequence
 
 import trio
+from attrs import evolve
 
 from oc_trio.agent.port import Agent, Message, Role, ToolCall, TurnRequest
+from oc_trio.core.bounds import MOST_MESSAGES, MOST_THINKING, cut_at_chars, marked_cut
 from oc_trio.core.draft_view import DraftView
 from oc_trio.core.final_plan import prepared
 from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.obligations import OutboxKind
 from oc_trio.core.preview import DraftState
-from oc_trio.core.turn_events import AgentEvent, Failed, Final, TextDelta, ToolEnded, ToolStarted
+from oc_trio.core.turn_events import AgentEvent, Failed, Final, TextDelta, Thinking, ToolEnded, ToolStarted
 from oc_trio.errors import AgentError
 from oc_trio.ids import PostId
 from oc_trio.runtime import transcript
@@ -32,6 +34,7 @@ from oc_trio.store.turns import Turn
 from oc_trio.telemetry.log import get_logger
 
 _TRANSCRIPT_ROWS = 400
+_EVENTS_AT_ONCE = 64
 
 log = get_logger(part="turn")
 
@@ -48,7 +51,10 @@ class Attempt:
     ) -> None:
         self.kit, self.turn, self.running, self.settings = kit, turn, running, settings
         self.rules = kit.reply_rules(self.message, settings)
-        self._spoken = ""
+        # Pieces of what was said since the last tool call, and of everything this run has said, by message.
+        self._spoken: list[str] = []
+        self._heard: list[list[str]] = [[]]
+        self._said_chars = self._thought_chars = 0
         self._calls: dict[str, ToolCall] = {}
         self._so_far = before.so_far
         view = DraftView(kit.view_style(self.message, settings)).resumed(before.events)
@@ -102,10 +108,20 @@ class Attempt:
             agent, request = await self._request()
             self.running.is_steerable = True
             async with agent.run(request) as events:
+                count = 0
                 async for event in events:
-                    if isinstance(event, (Final, Failed)):
+                    if isinstance(event, Failed):
                         return event
+                    if isinstance(event, Final):
+                        return evolve(event, text=cut_at_chars(event.text, self.rules.bounds.chars))
                     await self._hear(event)
+                    if (end := self._at_bound()) is not None:
+                        # Leaving closes the stream: nothing more is generated, or paid for.
+                        return end
+                    count += 1
+                    if count % _EVENTS_AT_ONCE == 0:
+                        # An installed agent may never wait; others are to be answered meanwhile.
+                        await trio.lowlevel.checkpoint()
         except AgentError as problem:
             return Failed(problem.for_user, str(problem))
         log.error("the agent's stream ended without a final", account=kit.account, turn=self.turn.id)
@@ -113,16 +129,45 @@ class Attempt:
 
     async def _hear(self, event: AgentEvent) -> None:
         if isinstance(event, TextDelta):
-            self._spoken += event.text
+            event = TextDelta(event.text[: self.rules.bounds.chars + 1 - self._said_chars])
+            self._said_chars += len(event.text)
+            self._spoken.append(event.text)
+            self._heard[-1].append(event.text)
+        elif isinstance(event, Thinking):
+            self._thought_chars += len(event.text)
         elif isinstance(event, ToolStarted):
             self._calls[event.call_id] = ToolCall(event.call_id, event.name, event.arguments)
         elif isinstance(event, ToolEnded):
             await self._remember_call(event)
         self.writer.show(self.writer.view.with_event(event))
 
+    def _at_bound(self) -> Final | Failed | None:
+        """How the turn ends where the agent has said more than one answer may hold."""
+        bounds, messages = self.rules.bounds, len(self._heard)
+        if self._thought_chars > MOST_THINKING and not self._said_chars:
+            return Failed(
+                "The model thought for too long and said nothing.", f"{MOST_THINKING:,} characters of thinking"
+            )
+        thought_too_long = self._thought_chars > MOST_THINKING
+        if self._said_chars <= bounds.chars and messages <= MOST_MESSAGES and not thought_too_long:
+            return None
+        log.warning(
+            "an answer was cut off",
+            account=self.kit.account,
+            turn=self.turn.id,
+            characters=self._said_chars,
+            messages=messages,
+            thinking=self._thought_chars,
+        )
+        said = "\n\n".join(filter(None, ("".join(pieces).strip("\n") for pieces in self._heard)))
+        count = min(self._said_chars, bounds.chars)
+        return Final(marked_cut(said[: bounds.chars], f"{count:,} characters"))
+
     async def _remember_call(self, event: ToolEnded) -> None:
         call = self._calls.pop(event.call_id, ToolCall(event.call_id, event.name))
-        spoken, self._spoken = self._spoken, ""
+        spoken, self._spoken = "".join(self._spoken), []
+        if spoken:
+            self._heard.append([])
         await self.append(
             Message(Role.ASSISTANT, spoken, tool_calls=(call,)),
             Message(Role.TOOL, event.result, tool_call_id=event.call_id, status=event.status, detail=event.detail),
@@ -217,6 +262,7 @@ class Attempt:
             doubt=kit.late.doubt,
             settled=kit.late.settled,
             standing=standing,
+            most_posts=self.rules.bounds.posts,
         )
 
     async def _drafted(self, post_id: PostId | None) -> None:

@@ -22,6 +22,9 @@ from oc_trio.ids import PostId
 from oc_trio.runtime.previewer import WRITE_SECONDS
 from oc_trio.telemetry.log import get_logger
 
+# Characters that are looked through for every word, and the seconds between two looks at more.
+_SHORT, _MOMENT = 4_000, 0.5
+
 log = get_logger(part="blocks")
 
 
@@ -56,6 +59,7 @@ class BlockWriter:
         self._waiting = Waiting()
         # The blocks that `_waiting` holds, as the answer has them.
         self._unsent: list[str] = []
+        self._looked_at = 0
         self._messages = 0
         self._taken = 0
         self._is_refused = False
@@ -95,6 +99,7 @@ class BlockWriter:
     async def run(self) -> NoReturn:
         """Send what is complete, for as long as the slot lets it."""
         while True:
+            await self._look_seldom()
             for block in self._completed():
                 await self._take(block)
             at = due_at(self._waiting, self._rules)
@@ -104,6 +109,13 @@ class BlockWriter:
                 continue
             self._waiting, posts = after_silence(self._waiting, trio.current_time(), self._rules)
             await self._send(posts)
+
+    async def _look_seldom(self) -> None:
+        """A long text is looked through again once it has grown by a part of itself, or after a moment."""
+        length = self.view.growing.length
+        if _SHORT < length < self._looked_at + self._looked_at // 16:
+            await trio.sleep(_MOMENT)
+        self._looked_at = self.view.growing.length
 
     def _completed(self) -> Iterator[str]:
         """The blocks that are complete and were not taken before."""
@@ -136,8 +148,14 @@ class BlockWriter:
         kept = self._unsent[-1:] if self._waiting.text else []
         self._blocks = self._unsent[: len(self._unsent) - len(kept)]
         self._unsent = kept
+        made: list[str] = []
         for text in posts:
-            self._parts += prepared(text, self._reply, prefix=not self.posts and not self._parts)
+            made += prepared(text, self._reply, prefix=not self.posts and not made)
+        if self.number + len(made) >= self._reply.bounds.posts:
+            # What is left of the posts of a turn is the answer's.
+            self._is_refused = True
+            return
+        self._parts += made
         while self._parts and not self._is_refused:
             await self._send_on()
 

@@ -57,6 +57,7 @@ class Ending:
             end,
             self.attempt.rules,
             published=tuple(writer.published),
+            standing=len(writer.posts),
         )
         media = end.media if isinstance(end, Final) else ()
         return await self._decided(finale_of(plan, failure=failure, said=said, props=props, media=media))

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import trio
-from attrs import frozen
+from attrs import define, frozen
 
 from oc_trio.agent.port import ToolResult, ToolSpec
 from oc_trio.agent.toolbox import Function, ToolFailed
@@ -32,6 +32,9 @@ from oc_trio.runtime.targets import Place
 
 # After this the agent is told that the message is on its way; the delivery goes on without it.
 WAIT_SECONDS = 30.0
+# What one call may post. Nobody reads more at once, and each post takes its turn at the server's rate limit.
+MOST_CHARS = 40_000
+MOST_POSTS = 10
 
 _MEDIA = ("media", "mediaUrl", "fileUrl", "url", "path", "filePath")
 _REPLY = ("replyTo", "replyToId", "threadId")
@@ -49,10 +52,11 @@ class MessageTool:
 
     def tool(self, here: InboundMessage) -> tuple[ToolSpec, Function]:
         """The tool for a turn that answers `here`."""
+        spent = _Spent(self.policies.reply.bounds.posts)
 
         async def call(arguments: Mapping[str, Any]) -> str | ToolResult:
             try:
-                return await _Call(self, here, arguments).run()
+                return await _Call(self, here, arguments, spent).run()
             except (TargetError, EmptyMessage, BadPresentation, BadRange, UnknownEmoji, MattermostError) as problem:
                 raise ToolFailed(str(problem)) from problem
 
@@ -92,6 +96,13 @@ class MessageTool:
         return ToolSpec("message", description, {"type": "object", "properties": properties, "required": ["action"]})
 
 
+@define
+class _Spent:
+    """What all calls of one turn may still post."""
+
+    left: int
+
+
 @frozen(eq=False)
 class _Call:
     """One call of the tool."""
@@ -99,6 +110,7 @@ class _Call:
     tool: MessageTool
     here: InboundMessage
     given: Mapping[str, Any]
+    spent: _Spent
 
     async def run(self) -> str | ToolResult:
         wanted = self._text("accountId", "account")
@@ -120,10 +132,12 @@ class _Call:
         outbound, place = self.tool.outbound, await self._place()
         root_id, reply_to = self._thread(is_here=self._is_here(place))
         message = Message(self._text("message", "text", "caption"), self._media(), self._shown(), reply_to)
+        self._require_short(message)
         parcel = await outbound.pack(place, message, root_id=root_id)
         refused = [f"{each.source}: {each.problem}" for each in parcel.attachments if each.problem]
         if not parcel.pieces:
             raise ToolFailed(f"Nothing was sent: {'; '.join(refused)}")
+        self._spend(len(parcel.pieces))
         carried = None
         with trio.move_on_after(WAIT_SECONDS):
             carried = await self.tool.postbox.send(parcel, f"tool.{outbound.env.new_id()}")
@@ -138,6 +152,26 @@ class _Call:
         if problems:
             told["problems"] = problems
         return ToolResult(json.dumps(told, ensure_ascii=False), detail=f"posted in {place}")
+
+    def _require_short(self, message: Message) -> None:
+        """Before anything is uploaded or cut into posts: a refusal that the model can do something about."""
+        length = len(message.text) + len(message.presentation.text)
+        if length > MOST_CHARS:
+            raise ToolFailed(
+                f"Not sent: the message has {length:,} characters; at most {MOST_CHARS:,} can be sent at once."
+            )
+        if self.spent.left <= 0:
+            raise ToolFailed("Not sent: this turn has posted as many messages as it may (maxAnswerPosts).")
+
+    def _spend(self, posts: int) -> None:
+        if posts > MOST_POSTS:
+            raise ToolFailed(f"Not sent: the message would be {posts} posts; at most {MOST_POSTS} can be sent at once.")
+        if posts > self.spent.left:
+            raise ToolFailed(
+                f"Not sent: the message would be {posts} posts, and this turn may send {self.spent.left} more "
+                "(maxAnswerPosts)."
+            )
+        self.spent.left -= posts
 
     async def _react(self) -> ToolResult:
         outbound = self.tool.outbound

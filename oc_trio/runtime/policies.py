@@ -9,6 +9,7 @@ from oc_trio.config.accounts import Account, normalize_account_id
 from oc_trio.config.agents import AgentEntry
 from oc_trio.config.model import Config
 from oc_trio.core import access, context, draft_view, final_plan, gating, routing
+from oc_trio.core.bounds import AnswerBounds
 from oc_trio.core.chat import ChatKind
 from oc_trio.core.chunking import SERVER_LIMIT
 from oc_trio.core.coalesce import CoalesceRules
@@ -76,6 +77,7 @@ def policies(config: Config, account: Account) -> Policies:
             allow_channel_mentions=account.delivery.allow_channel_mentions,
             mode=account.streaming.mode,
             notify=account.delivery.notify,
+            bounds=AnswerBounds(account.delivery.max_answer_chars, account.delivery.max_answer_posts),
         ),
         preview=PreviewRules(
             min_chars=max(1, account.streaming.preview.min_chars), max_edits=account.streaming.max_edits

@@ -14,6 +14,7 @@ from typing import NoReturn, Protocol, assert_never
 import trio
 from attrs import evolve
 
+from oc_trio.core.bounds import AnswerBounds
 from oc_trio.core.draft_view import Block, BlockKind, DraftView, StreamMode
 from oc_trio.core.preview import (
     Create,
@@ -53,7 +54,8 @@ class Pace(Protocol):
 class Previewer:
     """One turn's drafts. `create(number, text)` writes draft number 0, 1, ..., the same number meaning the same post;
     `edit` patches a post's message. `split` cuts a sealed block's text into posts. `doubt` is told of a post with an
-    edit of unknown outcome, `settled` of a block's last text. `standing` are the posts of an earlier run by number.
+    edit of unknown outcome, `settled` of a block's last text. `standing` are the posts of an earlier run by number;
+    `most_posts` what one turn may have, the answer's own included.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Previewer:
         doubt: Callable[[PostId], Awaitable[None]],
         settled: Callable[[PostId, str], Awaitable[None]],
         standing: Mapping[int, DraftState] | None = None,
+        most_posts: int = AnswerBounds().posts,
     ) -> None:
         self.view = view
         self.number = 0
@@ -80,7 +83,7 @@ class Previewer:
         self._parts: list[PostId] = []
         self._create, self._edit, self._drafted, self._split = create, edit, drafted, split
         self._pace, self._rules = pace, rules
-        self._doubt, self._settled = doubt, settled
+        self._doubt, self._settled, self._most_posts = doubt, settled, most_posts
         self._sealed = 0
         self._is_stuck = False
         self._news = trio.Event()
@@ -148,6 +151,10 @@ class Previewer:
     async def _publish(self, block: Block) -> None:
         """Seal a block: its whole text is on the server before the next one begins. Goes on where it was cancelled."""
         parts = self._split(block.text)
+        if self.number + len(parts) - len(self._parts) >= self._most_posts:
+            # What is left of the posts of a turn is the answer's.
+            self._is_stuck = True
+            return
         while len(self._parts) < len(parts):
             part = parts[len(self._parts)]
             self.state = seal_block(self.state, part)
@@ -185,6 +192,9 @@ class Previewer:
             case Idle() | Settled():
                 self._news = trio.Event()
                 await self._news.wait()
+                if self.view.growing.length > self.view.style.max_chars:
+                    # More than a post shows: to prepare all of it for every word would cost more with each word.
+                    await self._wait_until(trio.current_time() + self._pace.interval(len(self.state.wanted)))
             case _:
                 assert_never(step)
 

@@ -217,3 +217,26 @@ async def test_a_queued_message_survives_the_end_of_the_gateway(town: Town) -> N
     direct = town.world.direct(town.bob, town.bot)
     await town.until(lambda: town.answers(direct))
     assert town.answers(direct) == ["after the restart"]
+
+
+async def test_a_flood_is_refused_in_words(town: Town) -> None:
+    """Before anything of it is posted: too many characters, too many posts, too many posts of one turn."""
+    await town.start({"maxAnswerPosts": 12, "textChunkLimit": 1000})
+    status, text = await use(town, action="send", message="x" * 8_000_000)
+    assert status is ToolStatus.FAILED
+    assert text == "Not sent: the message has 8,000,000 characters; at most 40,000 can be sent at once."
+    status, text = await use(town, action="send", message="x" * 20_000)
+    assert text == "Not sent: the message would be 20 posts; at most 10 can be sent at once."
+    results: list[Any] = []
+
+    def script(request: Any) -> Any:
+        while len(results) < 14:
+            results.append((yield CallTool("message", {"action": "send", "message": "again"})))
+        yield Say("done")
+
+    town.script = script
+    town.say("@helper go")
+    await town.settled()
+    assert [result.status for result in results] == [ToolStatus.COMPLETED] * 12 + [ToolStatus.FAILED] * 2
+    assert results[-1].text == "Not sent: this turn has posted as many messages as it may (maxAnswerPosts)."
+    assert town.answers().count("again") == 12

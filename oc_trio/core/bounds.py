@@ -1,0 +1,51 @@
+"""How much one answer may be: its characters, its posts; and how a text that is longer is cut, in words for people.
+
+Where the counting happens is the runtime's part: `attempt` ends a stream at the bound, `final_plan` the posts.
+"""
+
+from attrs import frozen
+
+from oc_trio.core.chunking import SERVER_LIMIT, chunk
+from oc_trio.core.fences import fence_after
+from oc_trio.core.reasoning import without_reasoning
+
+# Far above what the most thoughtful models write in one turn; a model that repeats itself gets there within minutes.
+MOST_THINKING = 1_000_000
+# Stretches of text between tool calls. Each is a value of its own in the draft's view.
+MOST_MESSAGES = 2_000
+
+
+@frozen
+class AnswerBounds:
+    """`chars` is the text of one answer, all its messages together; `posts` what one turn may leave in the channel."""
+
+    chars: int = 100_000
+    posts: int = 30
+
+
+def cut_at_chars(text: str, chars: int) -> str:
+    """The first `chars` characters of an answer and the sentence that it was cut; whole if it is no longer."""
+    return text if len(text) <= chars else marked_cut(text[:chars], f"{chars:,} characters")
+
+
+def marked_cut(text: str, after: str) -> str:
+    """A text that ends early with the sentence that says so below it, outside of code and of reasoning."""
+    return _with_note(without_reasoning(text).rstrip(), f"_(The answer was cut off after {after}.)_")
+
+
+def cut_at_posts(texts: tuple[str, ...], most: int, bound: int) -> tuple[str, ...]:
+    """The first `most` of the texts, the last of them with the sentence that the answer may have `bound` posts."""
+    if len(texts) <= most:
+        return texts
+    note = f"_(The answer was cut off after {bound} {'post' if bound == 1 else 'posts'}.)_"
+    last = _with_note(texts[most - 1], note)
+    if len(last) > SERVER_LIMIT:
+        last = _with_note(chunk(texts[most - 1], SERVER_LIMIT - len(note) - 2)[0], note)
+    return (*texts[: most - 1], last)
+
+
+def _with_note(text: str, note: str) -> str:
+    if not text:
+        return note
+    fence = fence_after(text)
+    return f"{text}\n{fence.closing}\n\n{note}" if fence else f"{text}\n\n{note}"
