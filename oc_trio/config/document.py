@@ -1,6 +1,7 @@
 """A configuration file as plain values, with the lines on which its keys stand."""
 
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,16 @@ from oc_trio.errors import ConfigError, Problem
 
 @frozen
 class Document:
-    """A file's plain content. `imported` marks an openclaw.json, whose foreign sections are left aside."""
+    """A file's plain content. `imported` marks an openclaw.json, whose foreign sections are left aside.
+
+    `mode` has the permission bits of the file.
+    """
 
     values: Mapping[str, Any] = field(factory=dict, repr=False, hash=False)
     path: Path | None = None
     imported: bool = False
     lines: Mapping[str, int] = field(factory=dict, repr=False, hash=False)
+    mode: int = 0o600
 
     @property
     def folder(self) -> Path:
@@ -37,12 +42,14 @@ class Document:
 def read_document(path: Path) -> Document:
     """The file's content as plain values; raises ConfigError."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open(encoding="utf-8-sig") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            text = file.read()
     except OSError as broken:
         reason = os.strerror(broken.errno) if broken.errno else "unknown reason"
         raise ConfigError(Problem(str(path), f"can't be read: {reason}")) from None
     except UnicodeDecodeError:
         raise ConfigError(Problem(str(path), "is not UTF-8 text")) from None
     if path.suffix in JSON_SUFFIXES:
-        return Document(decode_json5(text, str(path)), path, imported=True, lines=json_lines(text))
-    return Document(decode_toml(text, str(path)), path, lines=toml_lines(text))
+        return Document(decode_json5(text, str(path)), path, imported=True, lines=json_lines(text), mode=mode)
+    return Document(decode_toml(text, str(path)), path, lines=toml_lines(text), mode=mode)

@@ -5,7 +5,7 @@
 Blocking (files, perhaps a password manager): call it before the event loop, or in a thread.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -22,7 +22,7 @@ from oc_trio.config.model import Config
 from oc_trio.config.openclaw import adapt
 from oc_trio.config.parse import Invalid, Reader
 from oc_trio.config.places import find_config, state_dir
-from oc_trio.config.secret_keys import check_shape, read_file_key, resolver
+from oc_trio.config.secret_keys import check_shape, holds_secret, read_file_key, resolver
 from oc_trio.config.secrets import Secret
 from oc_trio.errors import ConfigError, Problem
 from oc_trio.ids import AccountId
@@ -76,12 +76,18 @@ def build(document: Document, env: Mapping[str, str], *, isolate: bool = False, 
     modern = modernize(values)
     found.warnings.extend(modern.warnings)
     found.problems.extend(modern.problems)
-    config = _read_config(modern.values, document, env, found, connect=connect)
+    inline: dict[str, str] = {}
+    config = _read_config(modern.values, document, env, found, inline, connect=connect)
     whole = check_config(config, _installed_agents)
     malformed = [problem.path for problem in found.problems]
     found.problems.extend(_unrelated(whole.problems, malformed))
     tables = account_tables(modern.values, implicit_default=describes_default(modern.values, env))
     _check_ids(tables, found)
+    for table in tables:
+        token = table.merged.get("botToken")
+        if isinstance(token, str) and holds_secret(token, "botToken"):
+            inline[table.origin("botToken")] = token
+    _check_readers(document, inline, found)
     paths = {table.path: table.id for table in tables if table.path != ROOT}
     by_account: dict[AccountId, list[Problem]] = {table.id: [] for table in tables}
     shared: list[Problem] = []
@@ -116,11 +122,20 @@ def build(document: Document, env: Mapping[str, str], *, isolate: bool = False, 
 
 
 def _read_config(
-    modern: Mapping[str, Any], document: Document, env: Mapping[str, str], found: Findings, *, connect: bool
+    modern: Mapping[str, Any],
+    document: Document,
+    env: Mapping[str, str],
+    found: Findings,
+    inline: dict[str, str],
+    *,
+    connect: bool,
 ) -> Config:
+    """The configuration; `inline` gets the keys of secrets that stand in the file itself, accounts' tokens aside."""
     resolve = resolver(env, document.folder)
 
     def secret(raw: Any, path: str) -> Secret:
+        if holds_secret(raw, path) and not path.startswith(ROOT):
+            inline[path] = raw
         # Account tokens are read per account, where inheritance is settled.
         return resolve(raw, path) if connect and not path.startswith(ROOT) else check_shape(raw, path)
 
@@ -158,6 +173,30 @@ def _with_secret_files(config: Config, document: Document, env: Mapping[str, str
         for name, provider in config.models.providers.items()
     }
     return evolve(config, hooks=hooks, models=evolve(config.models, providers=MappingProxyType(providers)))
+
+
+def _check_readers(document: Document, inline: Mapping[str, str], found: Findings) -> None:
+    """A file with a secret in it is for its owner alone. What a `${NAME}` was replaced by doesn't stand in it."""
+    if not document.mode & 0o044:
+        return
+    written = set(_texts(document.values))
+    keys = ", ".join(path for path, value in inline.items() if value in written)
+    if keys:
+        hint = f"chmod 600 {document.path}, or keep secrets in files or variables of their own"
+        found.odd(
+            str(document.path), f"holds a secret ({keys}) and can be read by others (mode {document.mode:04o})", hint
+        )
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)
 
 
 def _check_ids(tables: list[AccountTable], found: Findings) -> None:

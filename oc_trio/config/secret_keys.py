@@ -14,6 +14,8 @@ _KEYS = {
     "file": {"source", "provider", "id", "path"},
     "exec": {"source", "provider", "id", "command"},
 }
+_CONFIDENTIAL = re.compile(r"auth|cookie|credential|key|pass|secret|token", re.IGNORECASE)
+_NO_KEY = ("", "none", "dummy", "unused")  # what endpoints without keys are given
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SHAPES = '{ source = "env", id = "NAME" }, { source = "file", path = "..." } or { source = "exec", command = [...] }'
 
@@ -50,6 +52,19 @@ def _inline(raw: str, path: str) -> Secret:
     if any(ord(letter) < 32 for letter in raw.strip()):
         raise Invalid(Problem(path, "holds more than one line"))
     return Secret(raw.strip())
+
+
+def holds_secret(raw: Any, path: str) -> bool:
+    """Whether a secret's raw value is confidential text itself, not a reference, a placeholder or a plain setting.
+
+    Of headers and variables the name decides, of a URL whether there is a password in it.
+    """
+    if not isinstance(raw, str) or raw.strip().lower() in _NO_KEY:
+        return False
+    if "://" in raw:
+        return bool(re.search(r"://[^/@\s]*:[^/@\s]+@|[?&]password=", raw))
+    kind, _, name = path.rpartition(".")
+    return not kind.endswith((".headers", ".env")) or bool(_CONFIDENTIAL.search(name))
 
 
 def check_shape(raw: Any, path: str) -> Secret:

@@ -13,10 +13,10 @@ from attrs import frozen
 
 from oc_trio.config.accounts import Account
 from oc_trio.config.load import Loaded
-from oc_trio.errors import MattermostError, StoreError
+from oc_trio.errors import ConfigError, MattermostError, StoreError
 from oc_trio.mattermost.explain import explain
 from oc_trio.runtime.edges import open_outbound, wiring_for
-from oc_trio.runtime.start import JOURNAL, journal_location
+from oc_trio.runtime.start import JOURNAL, journal_location, state_problem
 from oc_trio.store.sqlite import is_there
 from oc_trio.store.store import open_store
 
@@ -48,7 +48,8 @@ async def examine(loaded: Loaded) -> AsyncGenerator[Finding, None]:
     for account, problems in loaded.broken.items():
         yield Finding(Level.FAILED, f"account {account}", "; ".join(map(str, problems)))
     yield Finding(Level.OK, "configuration", str(loaded.path or "from the environment"))
-    yield state_directory(loaded.state_dir)
+    unfit = state_problem(loaded)
+    yield Finding(Level.FAILED, "state directory", unfit) if unfit else state_directory(loaded.state_dir)
     yield await _journal(loaded)
     for settings in loaded.accounts.values():
         async for finding in _account(loaded, settings):
@@ -91,7 +92,7 @@ async def _journal(loaded: Loaded) -> Finding:
         async with open_store(journal_location(loaded, create=False), exclusive=False) as store:
             damage = await store.integrity_check()
             counted = await store.stats()
-    except StoreError as problem:
+    except (StoreError, ConfigError) as problem:
         return Finding(Level.FAILED, "journal", str(problem))
     if damage:
         return Finding(Level.FAILED, "journal", f"is damaged, restore a copy: {'; '.join(damage[:3])}")

@@ -5,17 +5,21 @@ from collections.abc import Mapping
 
 from oc_trio.config.gateway import LogFormat
 from oc_trio.config.load import Loaded
-from oc_trio.errors import StoreError
+from oc_trio.errors import ConfigError, Problem, StoreError
+from oc_trio.runtime.admin import SOCKET
 from oc_trio.runtime.gateway import Gateway
 from oc_trio.runtime.known_secrets import secrets_of
 from oc_trio.runtime.wiring import Wiring
+from oc_trio.store.place import place_problem
 from oc_trio.telemetry.log import Redactor, configure, get_logger
 
 JOURNAL = "journal.sqlite3"
+# Everything that is kept in the state directory under a fixed name.
+_OWN = (JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm", f"{JOURNAL}.lock", SOCKET)
 
 
 def prepare(loaded: Loaded, environ: Mapping[str, str]) -> Gateway:
-    """Raises StoreError where the state directory can't be made."""
+    """Raises StoreError where the state directory can't be made, ConfigError where it is not fit."""
     redactor = Redactor(secrets_of(loaded))
     wanted = loaded.config.logging.format
     configure(
@@ -35,7 +39,13 @@ def prepare(loaded: Loaded, environ: Mapping[str, str]) -> Gateway:
 
 
 def journal_location(loaded: Loaded, *, create: bool = True) -> str:
-    """The PostgreSQL URL, or the SQLite file in the state directory, which is made if need be."""
+    """The PostgreSQL URL, or the SQLite file in the state directory, which is made if need be.
+
+    Raises StoreError, and ConfigError where other users could have their way with the state directory.
+    """
+    unfit = state_problem(loaded)
+    if unfit:
+        raise ConfigError(Problem("state directory", unfit))
     if loaded.config.store.url:
         return loaded.config.store.url.reveal()
     if create:
@@ -44,3 +54,8 @@ def journal_location(loaded: Loaded, *, create: bool = True) -> str:
         except OSError as problem:
             raise StoreError(f"the state directory {loaded.state_dir} can't be made: {problem.strerror}") from problem
     return str(loaded.state_dir / JOURNAL)
+
+
+def state_problem(loaded: Loaded) -> str:
+    """Why the state directory must not be used as it is; empty when it is fit."""
+    return place_problem(loaded.state_dir, _OWN)

@@ -17,7 +17,7 @@ def file_lock(path: Path) -> Iterator[None]:
     """Hold `path` locked for the block. Raises StoreError when another process holds it, naming its pid."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StoreError(f"can't make the lock file {path}: {error.strerror}") from error
     try:

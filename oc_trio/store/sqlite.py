@@ -4,7 +4,6 @@
 """
 
 import contextlib
-import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from oc_trio.errors import StoreError
 from oc_trio.store.engine import Result
+from oc_trio.store.place import make_file, new_file
 
 BUSY_MS = 5000  # a command-line reader or a backup holds the file for far less
 
@@ -94,7 +94,7 @@ class SqliteDriver:
         """SQLite gives -wal and -shm the mode of the file itself; it holds command tokens."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            make_file(path)
         except OSError as error:
             raise StoreError(f"can't make {path}: {error.strerror}") from error
 
@@ -149,12 +149,11 @@ class SqliteDriver:
             connection.close()
 
     def backup(self, target: str) -> None:
-        if Path(target).exists():
-            raise StoreError(f"{target} exists already; a copy never overwrites a file")
-        if not Path(target).parent.is_dir():
-            raise StoreError(f"there is no folder {Path(target).parent} to copy to")
-        self._make_file(Path(target))
-        with self._reader() as source, contextlib.closing(sqlite3.connect(target)) as copy:
+        with (
+            new_file(Path(target)) as draft,
+            self._reader() as source,
+            contextlib.closing(sqlite3.connect(draft)) as copy,
+        ):
             source.backup(copy)
 
     def check(self) -> tuple[str, ...]:

@@ -115,3 +115,37 @@ def test_schema_and_reference() -> None:
     """Both are printed as they are generated."""
     assert json.loads(run("schema").stdout)["title"] == "oc-trio configuration"
     assert run("reference").stdout.startswith("# Configuration reference")
+
+
+READABLE = [
+    ('[channels.mattermost]\nbaseUrl = "https://c.example.com"\nbotToken = "s3cret"\n', "channels.mattermost.botToken"),
+    ('[hooks]\ntoken = "s3cret-of-hooks"\n', "hooks.token"),
+    ('[models.providers.m]\nbaseUrl = "http://m/v1"\napiKey = "s3cret"\n', "models.providers.m.apiKey"),
+    (
+        '[models.providers.m]\nbaseUrl = "http://m/v1"\nheaders.Cookie = "s3cret"\n',
+        "m.headers.Cookie",
+    ),
+    ('[store]\nurl = "postgresql://oc:s3cret@db/oc"\n', "store.url"),
+    ('[models.providers.m]\nbaseUrl = "http://m/v1"\nheaders = { X-Team = "blue" }\napiKey = "none"\n', ""),
+    ('[store]\nurl = "postgresql://oc@db/oc"\n', ""),
+    ('[hooks]\ntoken = { source = "env", id = "HOOK_TOKEN" }\n', ""),
+]
+
+
+@pytest.mark.parametrize(("text", "key"), READABLE)
+def test_check_warns_of_a_secret_that_others_can_read(tmp_path: Path, text: str, key: str) -> None:
+    """The key is named and not the value; a file for its owner alone, or without secrets, is fine."""
+    file = tmp_path / "c.toml"
+    if "[channels" not in text:
+        text += '[channels.mattermost]\nbaseUrl = "https://c.example.com"\n'
+    file.write_text(text)
+    env = {"MATTERMOST_BOT_TOKEN": "t", "HOOK_TOKEN": "of-the-environment"}
+    for mode in (0o644, 0o640):
+        file.chmod(mode)
+        done = run("check", "--config", file, **env)
+        assert done.exit_code == 0, done.stderr
+        assert ("can be read by others" in done.stderr) is bool(key)
+        assert key in done.stderr
+        assert "s3cret" not in done.output
+    file.chmod(0o600)
+    assert "can be read by others" not in run("check", "--config", file, **env).stderr

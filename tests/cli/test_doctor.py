@@ -67,6 +67,18 @@ def test_others_may_look(server: Server, tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o755
 
 
+def test_others_may_write(server: Server, tmp_path: Path) -> None:
+    """A state directory that a start refuses fails, in the same words."""
+    state = tmp_path / "state"
+    state.chmod(0o707)
+    rows = found(server, code=1)
+    assert rows["state directory"][0][0] == "failed"
+    assert rows["state directory"][0][1].endswith(f"(707): chmod 700 {state}")
+    state.chmod(0o700)
+    (state / JOURNAL).symlink_to("elsewhere")
+    assert "holds links" in found(server, code=1)["state directory"][0][1]
+
+
 def test_a_state_that_can_not_be_looked_at(server: Server, tmp_path: Path) -> None:
     """Another user's, say: told in words, and the rest is looked at all the same."""
     (tmp_path / "state").rmdir()

@@ -203,3 +203,31 @@ def test_backup(state: Path, tmp_path: Path) -> None:
     again = run(state, "backup", str(target))
     assert again.exit_code == 75
     assert again.stderr == f"oc-trio: {target} exists already; a copy never overwrites a file\n"
+
+
+@pytest.mark.parametrize("leads_to", ["nowhere", "victim"])
+def test_backup_follows_no_link(state: Path, tmp_path: Path, leads_to: str) -> None:
+    """A link of another user's in the target's place is refused, whether it leads to a file or to none."""
+    folder = tmp_path / "copies"
+    folder.mkdir()
+    (folder / "victim").write_text("precious")
+    (folder / "copy").symlink_to(leads_to)
+    done = run(state, "backup", str(folder / "copy"))
+    assert (done.exit_code, done.stdout) == (75, "")
+    assert done.stderr == f"oc-trio: {folder / 'copy'} exists already; a copy never overwrites a file\n"
+    assert sorted(path.name for path in folder.iterdir()) == ["copy", "victim"]
+    assert (folder / "victim").read_text() == "precious"
+
+
+def test_a_state_that_others_can_change(state: Path, tmp_path: Path) -> None:
+    """A folder that all may write, or a link in it: refused with exit code 78 and what to do."""
+    state.chmod(0o777)
+    done = run(state, "sessions", "list")
+    assert (done.exit_code, done.stdout) == (78, "")
+    assert done.stderr.endswith(f"chmod 700 {state}\n")
+    state.chmod(0o700)
+    (state / f"{JOURNAL}.lock").unlink()
+    (state / f"{JOURNAL}.lock").symlink_to(tmp_path / "victim")
+    done = run(state, "backup", str(tmp_path / "copy"))
+    assert (done.exit_code, done.stdout) == (78, "")
+    assert f"({JOURNAL}.lock): remove them" in done.stderr

@@ -128,6 +128,13 @@ async def test_a_damaged_journal(tmp_path: Path) -> None:
     assert "put a backup in its place" in line
 
 
+def make_folder(folder: Path, mode: int, *, link: str = "") -> None:
+    folder.mkdir(exist_ok=True)
+    folder.chmod(mode)
+    if link:
+        (folder / link).symlink_to("elsewhere")
+
+
 def spoil(journal: Path, *, alone: bool = False) -> None:
     """Damage every page but the first, as a failing disk would; `alone`: what stands beside it is lost as well."""
     for beside in ("-wal", "-shm") if alone else ():
@@ -160,6 +167,25 @@ async def test_a_journal_damaged_in_the_middle(tmp_path: Path) -> None:
             assert await gateway.end() == 65
             (line,) = complaints(gateway)
         assert "put a backup in its place" in line
+
+
+async def test_a_state_that_others_can_change(tmp_path: Path) -> None:
+    """A state directory that all may write, or a link in it: exit code 78, one line, and nothing is made there."""
+    state, config = tmp_path / "oc-trio", tmp_path / "oc-trio.toml"
+    config.write_text('[channels.mattermost]\nbaseUrl = "https://chat.example.com"\n')
+    env = {"STATE_DIRECTORY": str(state), "MATTERMOST_BOT_TOKEN": "t"}
+
+    async def refusal() -> str:
+        async with spawn("-m", "oc_trio", "run", "--config", str(config), env=env) as gateway:
+            assert await gateway.end() == 78
+            (line,) = complaints(gateway)
+        return line
+
+    make_folder(state, 0o777)
+    assert (await refusal()).endswith(f"chmod 700 {state}")
+    make_folder(state, 0o700, link="admin.sock")
+    assert "(admin.sock): remove them" in await refusal()
+    assert os.listdir(state) == ["admin.sock"]
 
 
 async def test_a_second_gateway(tmp_path: Path) -> None:
