@@ -88,7 +88,7 @@ class AdminApp:
                 return _probe("" if self.health.snapshot()["ready"] else self.health.status_line())
             case "/status.json":
                 status = json.dumps(await self.status(), indent=2, ensure_ascii=False)
-                return Answer(200, status.encode(), "application/json")
+                return Answer(200, status.encode("utf-8", "backslashreplace"), "application/json")
             case self.metrics_path:
                 return Answer(200, self.metrics.render(), "text/plain; version=0.0.4; charset=utf-8")
         if path not in _FILES:
@@ -134,7 +134,7 @@ def build_admin_app(
 
 
 def _probe(problem: str) -> Answer:
-    return Answer(503, f"{problem}\n".encode()) if problem else Answer(200, b"ok\n")
+    return Answer(503, f"{problem}\n".encode("utf-8", "replace")) if problem else Answer(200, b"ok\n")
 
 
 def _host(scope: Scope) -> str:

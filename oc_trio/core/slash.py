@@ -14,6 +14,7 @@ from attrs import field, frozen
 
 from oc_trio.core.entities import SlashCommand
 from oc_trio.core.json_body import read_object
+from oc_trio.core.text import is_clean
 from oc_trio.errors import CallbackRefused
 from oc_trio.ids import ChannelId, TeamId, UserId
 
@@ -133,8 +134,10 @@ def parse_call(body: bytes, content_type: str) -> SlashCall:
 
 
 def _form(body: bytes) -> dict[str, Any]:
-    text = body.decode("utf-8")
-    return dict(parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS))
+    pairs = parse_qsl(body.decode("utf-8"), keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS)
+    if not all(is_clean(part) for pair in pairs for part in pair):
+        raise ValueError("NUL")
+    return dict(pairs)
 
 
 def _text(fields: Mapping[str, Any], name: str) -> str:

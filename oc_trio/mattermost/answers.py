@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from oc_trio.core.json_body import MAX_DEPTH_MENDED, BadJson, read_mended
+from oc_trio.core.text import clean
 from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable, PayloadError
 
 _PREFIX = 300
@@ -21,13 +23,39 @@ _NOTHING_STORED = frozenset({"app.post.save.app_error"})
 
 
 def read_json(body: bytes, what: str) -> Any:
-    """The decoded body; None for an empty one. Raises PayloadError, which quotes none of the body."""
+    """The decoded body, its text clean; None for an empty one. Raises PayloadError, which quotes none of the body."""
     if not body:
         return None
     try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-        raise PayloadError(f"{what}: the answer is not JSON ({exc})") from exc
+        return _decode(body)
+    except BadJson as exc:
+        raise PayloadError(f"{what}: the answer is {exc}") from exc
+
+
+def _decode(body: bytes) -> Any:
+    """As `read_mended`, ten times as fast for what Mattermost usually sends; bad UTF-8 is not mended."""
+    try:
+        value = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _mended(body)
+    return _mended(body) if b"\\u0000" in body or _is_deep(value) else value
+
+
+def _mended(body: bytes) -> Any:
+    try:
+        return read_mended(body.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise BadJson("not UTF-8") from None
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(MAX_DEPTH_MENDED):
+        if not level:
+            return False
+        items = (item for outer in level for item in (outer.values() if isinstance(outer, dict) else outer))
+        level = [item for item in items if isinstance(item, (dict, list))]
+    return bool(level)
 
 
 def refusal(
@@ -70,11 +98,11 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
 def _told(body: bytes) -> tuple[str, str]:
     """Mattermost's error id, and its message or the beginning of whatever came instead."""
     try:
-        value = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        value = _decode(body)
+    except BadJson:
         value = None
     match value:
         case {"id": str(code), "message": str(message)}:
             return code, f"{message[:_PREFIX]} ({code})"
         case _:
-            return "", " ".join(body[:_PREFIX].decode("utf-8", "replace").split())
+            return "", " ".join(clean(body[:_PREFIX].decode("utf-8", "replace")).split())

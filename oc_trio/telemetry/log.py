@@ -13,6 +13,8 @@ from typing import Any, TextIO, cast
 import structlog
 from structlog.typing import EventDict, Processor
 
+from oc_trio.telemetry.printable import plain, plain_event, printable_event, text_of
+
 Logger = structlog.typing.FilteringBoundLogger
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
@@ -45,10 +47,10 @@ class Redactor:
             return [self.clean(item) for item in value]
         if value is None or isinstance(value, (bool, int, float)):
             return value
-        return self.clean(str(value))
+        return self.clean(text_of(value))
 
     def __call__(self, _logger: Any, _method: str, event: EventDict) -> MutableMapping[str, Any]:
-        return {key: self.clean(value) for key, value in event.items()}
+        return {key: self.clean(plain(value)) for key, value in event.items()}
 
 
 class _Lines(io.TextIOBase):
@@ -60,7 +62,11 @@ class _Lines(io.TextIOBase):
 
     def write(self, text: str) -> int:
         with contextlib.suppress(OSError, ValueError):  # ValueError: the stream is closed
-            return self._out.write(text)
+            try:
+                return self._out.write(text)
+            except UnicodeEncodeError:  # a terminal that is not UTF-8
+                encoding = self._out.encoding or "ascii"
+                return self._out.write(text.encode(encoding, "backslashreplace").decode(encoding))
         return 0
 
     def flush(self) -> None:
@@ -87,6 +93,7 @@ def configure(
         if as_json
         else structlog.processors.format_exc_info,
         redactor or Redactor(),
+        plain_event if as_json else printable_event,
     ]
     renderer: Processor = (
         structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=out.isatty())

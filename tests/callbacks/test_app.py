@@ -250,3 +250,65 @@ async def test_a_refused_signature_is_logged_in_the_documented_words(logbook: Lo
     await port.post(CLICK_PATH, click_body(context={"action_id": "yes"}), headers=JSON_TYPE)
     assert len(logbook.said("invalid _token")) == len(logbook.said("missing _token in context")) == 1
     assert "0" * 64 not in str(logbook.events)
+
+
+HALVES = [
+    pytest.param(rb"\ud800", id="half an emoji"),
+    pytest.param(rb"\u0000", id="NUL"),
+    pytest.param(b"\xed\xa0\x80", id="half an emoji as bytes"),
+    pytest.param(b"\xff", id="no UTF-8"),
+    pytest.param(b"\0", id="NUL as a byte"),
+]
+HOOK = {"Authorization": f"Bearer {HOOK_TOKEN}"}
+
+
+@pytest.mark.parametrize("half", HALVES)
+@pytest.mark.parametrize(
+    ("path", "headers", "body"),
+    [
+        (COMMAND_PATH, {"Content-Type": "application/json"}, json.dumps({**FORM, "text": "HERE"})),
+        (COMMAND_PATH, {"Content-Type": "application/json"}, json.dumps({**FORM, "HERE": "x"})),
+        (CLICK_PATH, {}, json.dumps({"user_id": "u", "context": {"action_id": "HERE", "_token": "t"}})),
+        (CLICK_PATH, {}, json.dumps({"user_id": "u", "post_id": "p", "context": {"deep": [{"HERE": 1}]}})),
+        (CLICK_PATH, {}, json.dumps({"type": "dialog_submission", "state": "HERE", "submission": {}})),
+        ("/hooks/wake", HOOK, json.dumps({"text": "HERE"})),
+        ("/hooks/agent", HOOK, json.dumps({"message": "x", "sessionKey": "HERE"})),
+        ("/hooks/deliver", HOOK, json.dumps({"to": "#town", "text": "x", "buttons": [[{"text": "HERE"}]]})),
+    ],
+    ids=["command", "command's key", "click", "click's key", "dialog", "wake", "agent", "deliver"],
+)
+async def test_text_that_is_none_is_refused(path: str, headers: dict[str, str], body: str, half: bytes) -> None:
+    """Half a surrogate pair, NUL and bad UTF-8 are the caller's mistake: 400 in the endpoint's words."""
+    port = open_port()
+    status, answer, _ = await port.post(path, body.encode().replace(b"HERE", half), headers=headers)
+    assert (status, answer.decode() != "") == (400, True)
+    desk = port.desk
+    assert [*desk.calls, *desk.presses, *desk.hooks, *desk.dialogs] == []
+
+
+@pytest.mark.parametrize("text", ["%ED%A0%80", "%00", "a%00b", "%ff", "\0"])
+@pytest.mark.parametrize("field", ["text", "user_name", "root_id", "command", "unknown"])
+async def test_a_form_that_holds_no_text_is_refused(field: str, text: str) -> None:
+    """However it is spelled, in any field."""
+    port = open_port()
+    body = f"{urlencode({**FORM, field: ''})}&{field}={text}".encode()
+    status, _, _ = await port.post(COMMAND_PATH, body, headers={"Content-Type": "application/x-www-form-urlencoded"})
+    assert (status, port.desk.calls) == (400, [])
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/hooks/wake?x=%ED%A0%80&y=%00", HOOK),
+        ("/hooks/wake", {**HOOK, "Content-Type": "\xff"}),
+        ("/hooks/wake", {**HOOK, "X-Forwarded-For": "\xff, \xfe"}),
+    ],
+    ids=["query", "type", "address"],
+)
+async def test_odd_headers_and_queries_that_mean_nothing_here(path: str, headers: dict[str, str]) -> None:
+    """The hook is taken as without them."""
+    port = open_port()
+    assert (await port.post(path, b'{"text": "x"}', headers=headers))[0] == 202
+    for odd in ("\xff", "%ED%A0%80", "é" * 300):
+        status, _, _ = await port.post(path, b'{"text": "x"}', headers={**headers, "Idempotency-Key": odd})
+        assert status in (202, 400)

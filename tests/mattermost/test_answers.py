@@ -63,7 +63,23 @@ def test_a_page_of_html_is_quoted_briefly() -> None:
     assert len(str(refusal(502, {}, b"<p>" * 5000, "GET /x", writes=False, now=NOW))) < 400
 
 
-@pytest.mark.parametrize("body", [b"<html>", b"{", b"\xff\xfe", b'"\xed\xa0\x80"'], ids=repr)
+def test_what_is_json_is_clean() -> None:
+    """Half an emoji and NUL stop here, however they are spelled; integers keep their digits."""
+    body = b'{"a\\u0000": ["\\ud83d", "\\ud83d\\ude00", "\\\\u0000", 12345678901234567890123]}'
+    assert read_json(body, "GET /x") == {"a": ["\ufffd", "\U0001f600", "\\u0000", 12345678901234567890123]}
+    assert read_json(b'{"a": [{"b": []}]}', "GET /x") == {"a": [{"b": []}]}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"<html>", b"{", b"\xff\xfe", b'"\xed\xa0\x80"', b"NaN", b"[1e999]", b"1" * 5_000, b'{"a": 1}}'),
+        pytest.param(b"[" * 100_000, id="100,000 brackets"),
+        pytest.param(b"[" * 900 + b"]" * 900, id="900 levels"),
+        pytest.param(b'{"a":' * 100_000, id="100,000 objects"),
+    ],
+    ids=lambda body: repr(body[:20]),
+)
 def test_what_is_not_json_is_their_fault(body: bytes) -> None:
     """Garbage raises PayloadError and nothing else."""
     with pytest.raises(PayloadError):

@@ -204,3 +204,71 @@ def test_a_reader_that_has_gone_ends_nothing() -> None:
     configure(json=True, stream=Broken())
     get_logger().warning("nobody hears")
     logging.getLogger("some.package").warning("nobody hears")
+
+
+ODD: list[Any] = [
+    pytest.param("half \ud83d of an emoji", id="half an emoji"),
+    pytest.param("a\0b", id="NUL"),
+    pytest.param("\x1b[2J\x1b]0;title\x07 wiped", id="escapes of a terminal"),
+    pytest.param("done\n2026-01-01T00:00:00Z [error] forged", id="a line of its own"),
+    pytest.param("a\u2028b\u202ec\x9bd\r", id="separators and direction marks"),
+    pytest.param(10**5000, id="a number without an end"),
+    pytest.param(float("nan"), id="no number"),
+    pytest.param("x" * 200_000, id="too long"),
+    pytest.param(b"\xff\x1b", id="bytes"),
+    pytest.param({"k\x1b": ["\ud800", {"\0": float("inf")}]}, id="nested"),
+    pytest.param({1: 2, None: 3}, id="keys that are no text"),
+]
+
+
+class Unspeakable:
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+    __repr__ = __str__
+
+
+def _deep() -> list[Any]:
+    value: list[Any] = []
+    for _ in range(5_000):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("as_json", [pytest.param(True, id="json"), pytest.param(False, id="text")])
+@pytest.mark.parametrize("value", [*ODD, pytest.param(Unspeakable(), id="no str"), pytest.param(_deep(), id="deep")])
+def test_an_odd_value_is_one_printable_line(value: object, as_json: bool) -> None:
+    """Neither a terminal nor a reader of JSON is misled, and logging it never fails."""
+    out = io.StringIO()
+    configure(json=as_json, stream=out)
+    get_logger().info(value if isinstance(value, str) else "said", line=value)
+    logging.getLogger("some.package").warning("said %s", value if isinstance(value, str) else "x")
+    written = out.getvalue().splitlines()
+    assert len(written) == 2
+    for line in written:
+        line.encode()
+        assert line.isprintable()
+        assert len(line) < 200_000
+    if as_json:
+        assert all(json.loads(line, parse_constant=pytest.fail)["event"] for line in written)
+
+
+def test_an_odd_exception_forges_no_line() -> None:
+    """Its own line breaks are indented as the traceback is."""
+    out = io.StringIO()
+    configure(json=False, stream=out)
+    try:
+        raise ValueError("\ud83d\x1b[2J\n2026-01-01T00:00:00Z [error] forged")
+    except ValueError as problem:
+        get_logger().error("failed", exc_info=problem)
+    first, *others = out.getvalue().splitlines()
+    assert "failed" in first
+    assert all(line.startswith("    ") and line.isprintable() for line in others)
+
+
+def test_a_terminal_that_is_not_utf8_loses_nothing() -> None:
+    """What it can't show is escaped."""
+    raw = io.BytesIO()
+    configure(json=False, stream=io.TextIOWrapper(raw, encoding="ascii", write_through=True))
+    get_logger().info("grün")
+    assert b"gr\\xfcn" in raw.getvalue()

@@ -1,0 +1,80 @@
+"""Makes what a log line holds printable, however odd it is.
+
+Foreign text can't move a terminal's cursor, look like a line of its own, or make the line fail.
+"""
+
+import math
+import re
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+from structlog.typing import EventDict
+
+from oc_trio.core.text import clean
+
+LONGEST = 50_000  # characters of one value: a traceback is shorter, a model's answer may not be
+DEEPEST = 20
+_LARGEST = 2**63  # what readers of JSON logs keep
+# C0 and C1, line separators, and the marks that turn the direction of text.
+_CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+_OURS = frozenset({"exception", "stack"})  # written by structlog in several lines
+
+
+def plain(value: Any, depth: int = 0) -> Any:
+    """`value` as a value that json.dumps takes: clean text of at most `LONGEST` characters, finite numbers."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        text = clean(str(value))
+        return text if len(text) <= LONGEST else f"{text[:LONGEST]}... [{len(text) - LONGEST} more]"
+    if isinstance(value, int):
+        return value if abs(value) < _LARGEST else f"a number of {value.bit_length()} bits"
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if depth >= DEEPEST:
+        return "..."
+    if isinstance(value, Mapping):
+        return {plain(text_of(key), depth): plain(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(item, depth + 1) for item in value]
+    return plain(text_of(value), depth)
+
+
+def text_of(value: Any) -> str:
+    """str(), also of an object that fails at it."""
+    try:
+        return str(value)
+    except (ValueError, TypeError, AttributeError, LookupError, RuntimeError):
+        return f"<{type(value).__name__}>"
+
+
+def escaped(text: str) -> str:
+    """`text` with each control character as an escape, on one line."""
+    return _CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def plain_event(_logger: Any, _method: str, event: EventDict) -> MutableMapping[str, Any]:
+    """For JSON, which escapes control characters itself."""
+    return {str(key): plain(value) for key, value in event.items()}
+
+
+def printable_event(_logger: Any, _method: str, event: EventDict) -> MutableMapping[str, Any]:
+    """For text on a terminal. The lines of a traceback are indented, so that none can look like a line of ours."""
+    return {
+        str(key): _indented(value) if key in _OURS and isinstance(value, str) else _printable(plain(value))
+        for key, value in event.items()
+    }
+
+
+def _printable(value: Any) -> Any:
+    if isinstance(value, str):
+        return escaped(value)
+    if isinstance(value, dict):
+        return {escaped(key): _printable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_printable(item) for item in value]
+    return value
+
+
+def _indented(text: str) -> str:
+    return "\n".join("    " + escaped(line) for line in plain(text).split("\n"))
