@@ -6,7 +6,7 @@ from typing import Any
 from attrs import frozen
 
 from oc_trio.config.fields import key, section, table_of
-from oc_trio.config.secrets import NO_SECRET, Secret
+from oc_trio.config.secrets import NO_SECRET, Secret, SecretForm
 
 
 @frozen
@@ -134,8 +134,13 @@ class Provider:
     api_key_file: str = key("", "A file that holds the key, readable by its owner only.")
     models: tuple[ModelEntry, ...] = key((), "Its models; a bare name is enough.", scalar="id")
     command: tuple[str, ...] = key((), "For `command`: program and arguments.")
-    env: Mapping[str, Secret] = table_of("For `command`: environment variables added to its own.")
-    headers: Mapping[str, Secret] = table_of("Further HTTP headers.")
+    env: Mapping[str, Secret] = table_of(
+        "For `command`: environment variables added to its own.", secret=SecretForm.TEXT
+    )
+    headers: Mapping[str, Secret] = table_of(
+        "Further HTTP headers, such as Azure's `api-key`; each value is text or `{ source = ... }`.",
+        secret=SecretForm.HEADER,
+    )
     options: Mapping[str, Any] = table_of("Further fields of each request, or settings of an installed agent.")
     first_token_limit: float = key(
         120.0, "Longest wait for the first word.", name="firstTokenSeconds", minimum=1, maximum=3600
@@ -158,10 +163,10 @@ class McpServer:
     enabled: bool = key(True, "Whether it is started.")
     command: str = key("", "Program that speaks MCP on its standard streams.")
     args: tuple[str, ...] = key((), "Its arguments.")
-    env: Mapping[str, Secret] = table_of("Environment variables added to its own.")
+    env: Mapping[str, Secret] = table_of("Environment variables added to its own.", secret=SecretForm.TEXT)
     cwd: str = key("", "Its working directory.")
     url: str = key("", "Address of a server that speaks streamable HTTP.")
-    headers: Mapping[str, Secret] = table_of("HTTP headers for `url`.")
+    headers: Mapping[str, Secret] = table_of("HTTP headers for `url`.", secret=SecretForm.HEADER)
     start_limit: float = key(30.0, "Longest start.", name="startSeconds", minimum=1, maximum=600)
     call_limit: float = key(120.0, "Longest call of a tool.", name="callSeconds", minimum=1, maximum=86_400)
     allow: tuple[str, ...] = key(("*",), "Tools offered: names with `*`.")

@@ -24,6 +24,8 @@ from oc_trio.ids import is_mattermost_id
 
 BUILT_IN_APIS = ("openai-completions", "anthropic-messages", "command", "scripted")
 _NEEDS_URL = ("openai-completions",)
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_OWN_HEADERS = frozenset({"content-length", "transfer-encoding"})
 
 
 @frozen
@@ -194,9 +196,21 @@ def _check_provider(
         found.wrong(f"{path}.baseUrl", "must begin with http:// or https:// and name a host")
     if provider.api == "command" and not provider.command:
         found.wrong(f"{path}.command", "is missing", 'such as ["my-agent", "--json"]')
+    _check_headers(provider.headers, f"{path}.headers", found)
     for index, model in enumerate(provider.models):
         if not model.id:
             found.wrong(join(f"{path}.models", index), "needs an id")
+
+
+def _check_headers(headers: Iterable[str], path: str, found: Findings) -> None:
+    """What HTTP takes as a name; the values were checked as they were read."""
+    for name in headers:
+        if not _HEADER_NAME.fullmatch(name):
+            found.wrong(
+                join(path, name), "is not the name of an HTTP header", 'letters, digits and -, such as "api-key"'
+            )
+        elif name.lower() in _OWN_HEADERS:
+            found.wrong(join(path, name), "is set by the gateway itself", "remove it")
 
 
 def _check_choice(choice: ModelChoice, path: str, providers: Mapping[str, Provider], found: Findings) -> None:
@@ -236,6 +250,7 @@ def _check_services(config: Config, agents: set[str], accounts: set[str], found:
     for name, server in config.mcp.servers.items():
         if bool(server.command) == bool(server.url):
             found.wrong(join("mcp.servers", name), "needs either command or url", "and not both")
+        _check_headers(server.headers, join("mcp.servers", name) + ".headers", found)
     for name, job in config.cron.jobs.items():
         path = join("cron.jobs", name)
         mistake = cron_mistake(job.expression)

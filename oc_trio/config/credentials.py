@@ -8,7 +8,15 @@ from oc_trio.config.fields import own_keys
 from oc_trio.config.mattermost import AccountSettings
 from oc_trio.config.parse import Invalid, Reader, join, strict
 from oc_trio.config.secret_keys import read_file_key, resolver, unread_secret
-from oc_trio.config.secrets import Secret, SecretRef, SecretSource, SecretUnavailable, find_credential, read_secret
+from oc_trio.config.secrets import (
+    Secret,
+    SecretForm,
+    SecretRef,
+    SecretSource,
+    SecretUnavailable,
+    find_credential,
+    read_secret,
+)
 from oc_trio.errors import Problem
 
 TOKEN_VARIABLE = "MATTERMOST_BOT_TOKEN"  # noqa: S105 (its name, not its value)
@@ -53,7 +61,7 @@ def _token(table: AccountTable, env: Mapping[str, str], folder: Path) -> Secret:
     if inline and file:
         raise Invalid(Problem(table.origin("botTokenFile"), "is set beside botToken", "keep one of them"))
     if inline:
-        return resolver(env, folder)(inline, table.origin("botToken"))
+        return resolver(env, folder)(inline, table.origin("botToken"), SecretForm.TOKEN)
     if file:
         return read_file_key(str(file), table.origin("botTokenFile"), env, folder)
     ref = find_credential(f"{CREDENTIAL}.{table.id}", env)

@@ -14,6 +14,8 @@ from typing import Any
 import attrs
 from attrs import frozen
 
+from oc_trio.config.secrets import SecretForm
+
 _SPEC = "oc_trio.config"
 
 
@@ -24,7 +26,7 @@ class Spec:
     `scale` turns the file's unit into the attribute's (0.001: milliseconds to seconds); limits are in the file's unit.
     `also` maps further literal values to what they mean. `scalar` names the inner key that a bare value stands for.
     `flat` sections have no key of their own: their keys sit beside their parent's. `numbers` lets list entries be
-    written as numbers.
+    written as numbers. `secret` is what a secret may be made of.
     """
 
     doc: str = ""
@@ -39,6 +41,7 @@ class Spec:
     scalar: str = ""
     flat: bool = False
     numbers: bool = False
+    secret: SecretForm = SecretForm.TOKEN
 
 
 def key(default: Any, doc: str, **spec: Any) -> Any:

@@ -14,7 +14,7 @@ from oc_trio.config.model import Config
 from oc_trio.config.openclaw import adapt
 from oc_trio.config.parse import Reader, join
 from oc_trio.config.secret_keys import check_shape
-from oc_trio.config.secrets import Secret
+from oc_trio.config.secrets import Secret, SecretForm
 from oc_trio.config.toml_text import toml_text
 from oc_trio.errors import ConfigError, Problem
 
@@ -35,10 +35,10 @@ def import_openclaw(document: Document, env: Mapping[str, str], *, keep_secrets:
     warnings = [*modern.warnings]
     inline: list[str] = []
 
-    def note(raw: Any, path: str) -> Secret:
+    def note(raw: Any, path: str, form: SecretForm) -> Secret:
         if isinstance(raw, str) and raw:
             inline.append(path)
-        return check_shape(raw, path)
+        return check_shape(raw, path, form)
 
     reader = Reader(note, lambda path: not path.startswith(ROOT + "."))
     reader.table(Config, modern.values, "")

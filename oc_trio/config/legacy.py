@@ -1,4 +1,4 @@
-"""Older and third-party spellings inside `channels.mattermost`, rewritten to today's before anything is checked.
+"""Older and third-party spellings of `channels.mattermost` and models, rewritten to today's before anything is checked.
 
 This is the one table of old names. Each rewriting is a warning that names the new key.
 """
@@ -57,6 +57,42 @@ class Modernizer:
                 self._switch(made, path, old, inherited or {})
         return made
 
+    def models(self, raw: Mapping[str, Any]) -> dict[str, Any]:
+        """The section `models` with OpenClaw's `input` and `compat` of each model as `images`, `tools` and so on."""
+        made = dict(raw)
+        providers = made.get("providers")
+        if isinstance(providers, Mapping):
+            made["providers"] = {
+                name: {**provider, "models": self._listed(provider["models"], join("models.providers", str(name)))}
+                if isinstance(provider, Mapping) and isinstance(provider.get("models"), list)
+                else provider
+                for name, provider in providers.items()
+            }
+        return made
+
+    def _listed(self, models: list[Any], path: str) -> list[Any]:
+        return [
+            self._model(model, join(f"{path}.models", index)) if isinstance(model, Mapping) else model
+            for index, model in enumerate(models)
+        ]
+
+    def _model(self, raw: Mapping[str, Any], path: str) -> dict[str, Any]:
+        made = dict(raw)
+        kinds = made.pop("input", None)
+        if isinstance(kinds, list) and all(isinstance(kind, str) for kind in kinds):
+            self._move(made, path, "input", "images", "image" in kinds)
+        elif kinds is not None:
+            self.problems.append(Problem(join(path, "input"), 'must be a list such as ["text", "image"]'))
+        compat = made.get("compat")
+        if isinstance(compat, Mapping):
+            made["compat"] = left = dict(compat)
+            for old, new in (("supportsTools", "tools"), ("maxTokensField", "maxTokensField")):
+                if old in left:
+                    self._move(made, path, f"compat.{old}", new, left.pop(old))
+            if not left:
+                del made["compat"]
+        return made
+
     def _streaming(self, made: dict[str, Any], path: str) -> None:
         """A bare `streaming` value: a mode, or a switch. `streamMode` beats the switch but not the mode."""
         value = made.get("streaming")
@@ -70,7 +106,7 @@ class Modernizer:
 
     def _move(self, made: dict[str, Any], path: str, old: str, new: str, value: Any) -> None:
         if _put(made, new, value):
-            self.written[f"{path}.{new}"] = join(path, old)
+            self.written[f"{path}.{new}"] = f"{path}.{old}"
             self._warn(path, old, "is an older spelling", f"write {new}")
         else:
             self._warn(path, old, f"is an older spelling, ignored because {new} is set", "remove it")
@@ -96,7 +132,7 @@ class Modernizer:
             self._warn(path, old, f"is an older spelling, ignored because {new} is set", "remove it")
 
     def _warn(self, path: str, old: str, message: str, hint: str) -> None:
-        self.warnings.append(Problem(join(path, old), message, hint))
+        self.warnings.append(Problem(f"{path}.{old}", message, hint))
 
 
 @frozen
@@ -117,12 +153,19 @@ class Modern:
 
 
 def modernize(document: Mapping[str, Any]) -> Modern:
-    """The document with today's spellings in `channels.mattermost` and its accounts."""
+    """The document with today's spellings in `channels.mattermost`, its accounts, and models."""
+    modernizer = Modernizer()
+    if isinstance(document.get("models"), Mapping):
+        document = {**document, "models": modernizer.models(document["models"])}
+    made = {**document, **_modern_channels(document, modernizer)}
+    return Modern(made, tuple(modernizer.warnings), tuple(modernizer.problems), modernizer.written)
+
+
+def _modern_channels(document: Mapping[str, Any], modernizer: Modernizer) -> dict[str, Any]:
     channels = document.get("channels")
     section = channels.get("mattermost") if isinstance(channels, Mapping) else None
     if not isinstance(channels, Mapping) or not isinstance(section, Mapping):
-        return Modern(dict(document))
-    modernizer = Modernizer()
+        return {}
     root = modernizer.section(section, "channels.mattermost")
     accounts = root.get("accounts")
     if isinstance(accounts, Mapping):
@@ -132,8 +175,7 @@ def modernize(document: Mapping[str, Any]) -> Modern:
             else account
             for name, account in accounts.items()
         }
-    made = {**document, "channels": {**channels, "mattermost": root}}
-    return Modern(made, tuple(modernizer.warnings), tuple(modernizer.problems), modernizer.written)
+    return {"channels": {**channels, "mattermost": root}}
 
 
 def _put(made: dict[str, Any], dotted: str, value: Any) -> bool:

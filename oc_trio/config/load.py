@@ -23,7 +23,7 @@ from oc_trio.config.openclaw import adapt
 from oc_trio.config.parse import Invalid, Reader
 from oc_trio.config.places import find_config, state_dir
 from oc_trio.config.secret_keys import check_shape, holds_secret, read_file_key, resolver
-from oc_trio.config.secrets import Secret
+from oc_trio.config.secrets import Secret, SecretForm
 from oc_trio.errors import ConfigError, Problem
 from oc_trio.ids import AccountId
 
@@ -133,11 +133,12 @@ def _read_config(
     """The configuration; `inline` gets the keys of secrets that stand in the file itself, accounts' tokens aside."""
     resolve = resolver(env, document.folder)
 
-    def secret(raw: Any, path: str) -> Secret:
+    def secret(raw: Any, path: str, form: SecretForm) -> Secret:
         if holds_secret(raw, path) and not path.startswith(ROOT):
             inline[path] = raw
         # Account tokens are read per account, where inheritance is settled.
-        return resolve(raw, path) if connect and not path.startswith(ROOT) else check_shape(raw, path)
+        reads = connect and not path.startswith(ROOT)
+        return resolve(raw, path, form) if reads else check_shape(raw, path, form)
 
     def foreign(path: str) -> bool:
         return document.imported and not path.startswith(ROOT + ".")

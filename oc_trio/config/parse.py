@@ -14,13 +14,13 @@ from typing import Any
 import attrs
 
 from oc_trio.config.fields import Spec, all_keys, is_choice, own_keys, unwrap_optional
-from oc_trio.config.secrets import Secret
+from oc_trio.config.secrets import Secret, SecretForm
 from oc_trio.errors import Problem
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 MISSING = object()
-Resolve = Callable[[Any, str], Secret]
+Resolve = Callable[[Any, str, SecretForm], Secret]
 
 
 class Invalid(Exception):
@@ -108,7 +108,7 @@ class Reader:
         declared = unwrap_optional(declared)
         try:
             if declared is Secret:
-                return self._resolve(raw, path)
+                return self._resolve(raw, path, spec.secret)
             if attrs.has(declared):
                 bare = spec.scalar and isinstance(raw, str)
                 return self.table(declared, {spec.scalar: raw} if bare else raw, path)

@@ -43,11 +43,15 @@ model = "local/qwen3"
 - **Secrets.** Text in the file, or a file of its own (`botTokenFile`; mode 600), or `{ source = "env", id = "NAME" }`,
   `{ source = "file", path = "..." }`, `{ source = "exec", command = ["pass", "show", "bot"] }`, or the systemd
   credentials `bot-token` and `bot-token.<account>` (`LoadCredential=`). The environment variables serve the account
-  `default` only, and never win over the file. `.env` files are not read.
+  `default` only, and never win over the file. `.env` files are not read. A secret is printable ASCII without blanks:
+  curly quotes, a byte order mark, a zero-width space or a stray blank is an error that names the character. The value
+  of a header may have blanks between its words; `env` of a program takes any text. A line break at the end of a file
+  is no part of it.
 - **Units.** Times are in the unit that the key's name ends in.
 - **Older spellings** work, with a warning that names the new one: `streaming = "partial"` or `true`, `streamMode`,
   `chunkMode`, `blockStreaming`, `blockStreamingCoalesce`, `requireMention`, `allowPrivateNetwork`, `serverUrl`,
-  `teamId`, `allowChannels`, `respondToMentions`, `respondToDMs`, `useWebSocket`, `reconnectInterval`.
+  `teamId`, `allowChannels`, `respondToMentions`, `respondToDMs`, `useWebSocket`, `reconnectInterval`; of a model
+  `input`, `compat.supportsTools` and `compat.maxTokensField`.
 
 This page is generated from the declarations in `oc_trio/config`: `python scripts/gen_config_docs.py`.
 """

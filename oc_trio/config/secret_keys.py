@@ -6,7 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from oc_trio.config.parse import Invalid, join, kind_of, nearest
-from oc_trio.config.secrets import NO_SECRET, Secret, SecretRef, SecretSource, SecretUnavailable, read_secret
+from oc_trio.config.secrets import (
+    NO_SECRET,
+    Secret,
+    SecretForm,
+    SecretRef,
+    SecretSource,
+    SecretUnavailable,
+    flaw,
+    read_secret,
+)
 from oc_trio.errors import Problem
 
 _KEYS = {
@@ -20,16 +29,19 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SHAPES = '{ source = "env", id = "NAME" }, { source = "file", path = "..." } or { source = "exec", command = [...] }'
 
 
-def resolver(env: Mapping[str, str], folder: Path) -> Callable[[Any, str], Secret]:
-    """A function (raw, path) -> Secret that reads what it refers to; raises Invalid.
+Resolve = Callable[[Any, str, SecretForm], Secret]
+
+
+def resolver(env: Mapping[str, str], folder: Path) -> Resolve:
+    """A function (raw, path, form) -> Secret that reads what it refers to; raises Invalid.
 
     Relative paths start at `folder`, where the configuration file is.
     """
 
-    def resolve(raw: Any, path: str) -> Secret:
+    def resolve(raw: Any, path: str, form: SecretForm) -> Secret:
         if isinstance(raw, str):
-            return _inline(raw, path)
-        return _fetch(secret_ref(raw, path), path, env, folder)
+            return _inline(raw, path, form)
+        return _fetch(secret_ref(raw, path), path, env, folder, form)
 
     return resolve
 
@@ -39,19 +51,21 @@ def read_file_key(file: str, path: str, env: Mapping[str, str], folder: Path) ->
     return _fetch(SecretRef(SecretSource.FILE, file), path, env, folder)
 
 
-def _fetch(ref: SecretRef, path: str, env: Mapping[str, str], folder: Path) -> Secret:
+def _fetch(
+    ref: SecretRef, path: str, env: Mapping[str, str], folder: Path, form: SecretForm = SecretForm.TOKEN
+) -> Secret:
     if ref.source is SecretSource.FILE:
         ref = SecretRef(SecretSource.FILE, str(folder / Path(ref.target).expanduser()))
     try:
-        return read_secret(ref, env)
+        return read_secret(ref, env, form)
     except SecretUnavailable as missing:
         raise Invalid(Problem(path, str(missing))) from None
 
 
-def _inline(raw: str, path: str) -> Secret:
-    if any(ord(letter) < 32 for letter in raw.strip()):
-        raise Invalid(Problem(path, "holds more than one line"))
-    return Secret(raw.strip())
+def _inline(raw: str, path: str, form: SecretForm) -> Secret:
+    if wrong := flaw(raw, form):
+        raise Invalid(Problem(path, wrong, "copy it again, without quotation marks and blanks around it"))
+    return Secret(raw)
 
 
 def holds_secret(raw: Any, path: str) -> bool:
@@ -67,12 +81,12 @@ def holds_secret(raw: Any, path: str) -> bool:
     return not kind.endswith((".headers", ".env")) or bool(_CONFIDENTIAL.search(name))
 
 
-def check_shape(raw: Any, path: str) -> Secret:
+def check_shape(raw: Any, path: str, form: SecretForm) -> Secret:
     """Check the form of a secret without reading it; inline text is kept, references stay empty. Raises Invalid."""
-    return _inline(raw, path) if isinstance(raw, str) else Secret("", secret_ref(raw, path))
+    return _inline(raw, path, form) if isinstance(raw, str) else Secret("", secret_ref(raw, path))
 
 
-def unread_secret(_raw: Any, _path: str) -> Secret:
+def unread_secret(_raw: Any, _path: str, _form: SecretForm) -> Secret:
     """Leave the secret empty: somebody else checks and reads it."""
     return NO_SECRET
 

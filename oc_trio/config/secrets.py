@@ -6,6 +6,7 @@ Reading happens in `load` (and again when a token is refused); this module never
 import os
 import stat
 import subprocess
+import unicodedata
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
@@ -61,12 +62,46 @@ class Secret:
 NO_SECRET = Secret("")
 
 
+class SecretForm(Enum):
+    """What a secret may be made of: `TOKEN` printable ASCII without blanks, `HEADER` also with blanks between words,
+    `TEXT` (the environment of a program) any text of one line.
+    """
+
+    TOKEN = "token"  # noqa: S105 (a form, not a value)
+    HEADER = "header"
+    TEXT = "text"
+
+
+_CONTROLS = {0: "NULL", 9: "CHARACTER TABULATION", 10: "LINE FEED", 13: "CARRIAGE RETURN", 27: "ESCAPE", 127: "DELETE"}
+
+
+def flaw(value: str, form: SecretForm = SecretForm.TOKEN) -> str:
+    """What is wrong with the characters of a secret, in words that name one and quote none; empty when it is fine."""
+    last = len(value) - 1
+    for at, letter in enumerate(value):
+        code = ord(letter)
+        is_blank = letter == " " and (form is SecretForm.TOKEN or (form is SecretForm.HEADER and at in (0, last)))
+        is_foreign = not letter.isascii() and (form is not SecretForm.TEXT or 0xD800 <= code <= 0xDFFF)
+        if is_blank or is_foreign or code < 32 or code == 127:
+            where = "begins with" if at == 0 else "ends with" if at == last else "holds"
+            return f"{where} {_name(letter)} (U+{code:04X}), which is no part of a secret"
+    return ""
+
+
+def _name(letter: str) -> str:
+    if letter == "\ufeff":
+        return "a byte order mark, ZERO WIDTH NO-BREAK SPACE"
+    if 0xD800 <= ord(letter) <= 0xDFFF:
+        return "a byte that is not UTF-8"
+    return unicodedata.name(letter, "") or _CONTROLS.get(ord(letter), "a character without a name")
+
+
 class SecretUnavailable(Exception):
     """A secret can't be had; str() says why and what to do, never the value."""
 
 
-def read_secret(ref: SecretRef, env: Mapping[str, str]) -> Secret:
-    """The secret that `ref` points to, without surrounding white space. Raises SecretUnavailable."""
+def read_secret(ref: SecretRef, env: Mapping[str, str], form: SecretForm = SecretForm.TOKEN) -> Secret:
+    """The secret that `ref` points to, without line breaks at its end. Raises SecretUnavailable."""
     match ref.source:
         case SecretSource.ENV:
             value = _from_env(ref.target, env)
@@ -76,11 +111,13 @@ def read_secret(ref: SecretRef, env: Mapping[str, str]) -> Secret:
             value = _read(Path(ref.target))
         case SecretSource.EXEC:
             value = _from_command((ref.target, *ref.arguments), env)
-    value = value.strip()
-    if not value:
+    value = value.rstrip("\r\n")
+    if not value.strip():
         raise SecretUnavailable(f"{ref} is empty")
-    if any(ord(letter) < 32 for letter in value):
-        raise SecretUnavailable(f"{ref} holds more than one line")
+    if "\n" in value:
+        raise SecretUnavailable(f"{ref} holds more than one line: a LINE FEED (U+000A)")
+    if wrong := flaw(value, form):
+        raise SecretUnavailable(f"{ref} {wrong}")
     return Secret(value, ref)
 
 

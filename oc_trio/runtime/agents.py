@@ -167,9 +167,9 @@ class _Workshop:
             known = ", ".join(self.config.models.providers) or "none"
             problem = Problem("agents.defaults.model", f"no provider {provider_name!r}", f"configured: {known}")
             raise ConfigError(problem)
-        known = self.models.get(f"{provider_name}/{model}", ModelEntry())
+        listed = self.models.get(f"{provider_name}/{model}", ModelEntry())
         limits = {
-            self._limit_field(provider, known): self._max_tokens(name, entry),
+            self._limit_field(provider, listed): self._max_tokens(name, entry),
             "temperature": _own(entry.temperature, self.config.agents.defaults.temperature),
         }
         return AgentSpec(
@@ -184,7 +184,7 @@ class _Workshop:
             env={key: value.reveal() for key, value in provider.env.items()},
             deadlines=Deadlines(first_token=provider.first_token_limit, idle=provider.idle_limit),
             limiter=self.limiters[provider_name],
-            tools=known.tools,
+            tools=listed.tools,
             unsupported=self.unsupported[provider_name],
         )
 

@@ -106,7 +106,10 @@ def test_pictures_are_joined_as_parts() -> None:
 def test_a_call_that_a_crash_cut_off_failed() -> None:
     """The model reads that it isn't known what the call did; what comes next is another turn."""
     call = {"id": "1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
-    given_ = [{"role": "assistant", "content": "", "tool_calls": [call]}, {"role": "user", "content": "and?"}]
+    given_: list[dict[str, Any]] = [
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "user", "content": "and?"},
+    ]
     assert openai_messages(given_) == [
         {"role": "user", "content": EARLIER},
         given_[0],
@@ -120,7 +123,11 @@ def test_unknown_fields_stay() -> None:
     """What a provider wants back is not ours to drop."""
     call = {"id": "1", "type": "function", "function": {}, "extra_content": {"google": {"thought_signature": "S"}}}
     one = {"role": "assistant", "content": "", "reasoning_content": "Hm.", "tool_calls": [call]}
-    given_ = [{"role": "user", "content": "go"}, one, {"role": "tool", "tool_call_id": "1", "content": "x"}]
+    given_: list[dict[str, Any]] = [
+        {"role": "user", "content": "go"},
+        one,
+        {"role": "tool", "tool_call_id": "1", "content": "x"},
+    ]
     assert openai_messages(given_) == given_
 
 
@@ -129,7 +136,7 @@ def test_signed_thinking_stays_before_its_call() -> None:
     thinking = {"type": "thinking", "thinking": "Hm.", "signature": "S"}
     call = {"type": "tool_use", "id": "1", "name": "look", "input": {}}
     result = {"type": "tool_result", "tool_use_id": "1", "content": "x"}
-    given_ = [
+    given_: list[dict[str, Any]] = [
         {"role": "user", "content": [{"type": "text", "text": "go"}]},
         {"role": "assistant", "content": [thinking, call]},
         {"role": "user", "content": [result]},

@@ -190,3 +190,52 @@ async def test_each_agent_speaks_with_its_own_prompt(town: Town) -> None:
     assert town.answers(town.direct()) == ["[Ada] done"]
     prompts = {str(request.agent): request.system_prompt for request in town.stage.requests}
     assert prompts["ops"] == "You run things."
+
+
+OPENCLAW_MODELS: list[dict[str, Any]] = [
+    {"id": "eyes", "input": ["text", "image"], "contextWindow": 4000, "maxTokens": 1000},
+    {"id": "plain", "input": ["text"], "compat": {"supportsTools": False, "maxTokensField": "max_completion_tokens"}},
+    {"id": "today", "images": True, "tools": False, "maxTokensField": "max_tokens", "maxTokens": 7},
+]
+
+
+@pytest.mark.parametrize("imported", [False, True], ids=["toml", "openclaw.json"])
+def test_what_openclaw_says_of_a_model_takes_effect(imported: bool) -> None:
+    """Images, tools, the field and size of the longest answer, and the window; both files mean the same."""
+    local = {**PROVIDERS["local"], "models": OPENCLAW_MODELS, "options": {}}
+    values = {
+        "channels": {"mattermost": BASE},
+        "models": {"providers": {"local": local, "cloud": {**PROVIDERS["cloud"], "models": OPENCLAW_MODELS}}},
+        "agents": {"defaults": {"model": "local/eyes", "maxTokens": 500, "historyTokens": 9000}},
+    }
+    loaded = build(Document(values, imported=imported), {})
+    made = build_agents(loaded.config, httpx.AsyncClient(), make=lambda spec, _http: Built(spec))
+    eyes, plain, today = (
+        made.setup(MAIN, SessionSettings(model=f"local/{name}")) for name in ("eyes", "plain", "today")
+    )
+    assert [one.takes_images for one in (eyes, plain, today)] == [True, False, True]
+    assert [spec(one).tools for one in (eyes, plain, today)] == [True, False, False]
+    assert (eyes.history_tokens, plain.history_tokens) == (3500, 9000)
+    assert spec(eyes).options == {"max_tokens": 500}
+    assert spec(plain).options == {"max_completion_tokens": 500}
+    claude = made.setup(MAIN, SessionSettings(model="cloud/plain"))
+    assert (spec(claude).options, spec(claude).tools) == ({"max_tokens": 500}, False)
+    hints = {warning.path: warning.hint for warning in loaded.warnings}
+    assert hints["models.providers.local.models[1].compat.supportsTools"] == "write tools"
+    assert hints["models.providers.local.models[0].input"] == "write images"
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ({"compat": {"supportsTools": "no"}}, r"models\[0\]\.compat\.supportsTools: must be true or false"),
+        ({"compat": {"maxTokensField": "tokens"}}, r"models\[0\]\.compat\.maxTokensField: must be one of max_tokens"),
+        ({"input": "text"}, r"models\[0\]\.input: must be a list"),
+        ({"compat": {"supportsTool": True}}, r"models\[0\]\.compat: is not a known key"),
+    ],
+)
+def test_openclaws_words_for_a_model_are_checked(model: dict[str, Any], words: str) -> None:
+    """A wrong value is named where it stands in the file."""
+    providers = {"local": {**PROVIDERS["local"], "models": [{"id": "m", **model}]}}
+    with pytest.raises(ConfigError, match=words):
+        build(Document({"channels": {"mattermost": BASE}, "models": {"providers": providers}}), {})

@@ -72,7 +72,11 @@ CONSUMED = [
     ("models.providers.<name>", "config.load", "apiKeyFile"),
     ("models.providers.<name>", "runtime.agents", "api baseUrl apiKey command env headers options maxConcurrent"),
     ("models.providers.<name>", "runtime.agents", "firstTokenSeconds idleSeconds"),
-    ("models.providers.<name>.models[]", "runtime.agents", "id name images contextWindow maxTokens"),
+    (
+        "models.providers.<name>.models[]",
+        "runtime.agents",
+        "id name images tools contextWindow maxTokens maxTokensField",
+    ),
     ("bindings[]", "runtime.policies", "agentId"),
     ("bindings[].match", "runtime.policies", "channel accountId teamId"),
     ("bindings[].match.peer", "runtime.policies", "kind id"),
