@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 from attrs import field, frozen
 
+from oc_trio.agent.address import below, secrets_in, shown, with_key
 from oc_trio.agent.anthropic_wire import Reading, request_body
 from oc_trio.agent.exchange import Deadlines, Exchange, open_exchange
 from oc_trio.agent.failures import BROKEN, Endpoint, from_stream
@@ -42,15 +44,21 @@ class AnthropicSettings:
     unsupported: Unsupported = field(factory=Unsupported, eq=False, repr=False)
 
 
+def messages_url(base_url: str) -> str:
+    """Where messages are posted; `base_url` may end with or without `/v1`."""
+    has_version = urlsplit(base_url.strip()).path.rstrip("/").endswith(("/v1", "/v1/messages"))
+    return below(base_url, "/messages" if has_version else "/v1/messages")
+
+
 class AnthropicAgent:
     """Serves any number of turns at once over the one client that it is given."""
 
     def __init__(self, settings: AnthropicSettings, http: httpx.AsyncClient) -> None:
         self._settings = settings
         self._http = http
-        base = settings.base_url.rstrip("/")
-        self._url = f"{base.removesuffix('/v1')}/v1/messages"
-        self._endpoint = Endpoint(f"{settings.model} at {base}", (settings.api_key, *settings.headers.values()))
+        self._url = messages_url(settings.base_url)
+        secrets = (settings.api_key, *settings.headers.values(), *secrets_in(settings.base_url))
+        self._endpoint = Endpoint(f"{settings.model} at {shown(settings.base_url)}", secrets)
 
     def run(self, request: TurnRequest) -> AbstractAsyncContextManager[EventStream]:
         async def produce(emit: Emit) -> None:
@@ -72,7 +80,7 @@ class AnthropicAgent:
         settings = self._settings
         headers = {"Accept": "text/event-stream", "anthropic-version": VERSION, **settings.headers}
         if settings.api_key:
-            headers.setdefault("x-api-key", settings.api_key)
+            headers = with_key(headers, "x-api-key", settings.api_key)
         reading = Reading()
         async with open_exchange(self._http, self._endpoint, self._url, body, headers, settings.deadlines) as exchange:
             await self._read_stream(reading, exchange, emit)

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 from attrs import field, frozen
 
+from oc_trio.agent.address import below, secrets_in, shown, with_key
 from oc_trio.agent.exchange import Deadlines, Exchange, open_exchange
 from oc_trio.agent.failures import BROKEN, Endpoint, from_stream
 from oc_trio.agent.openai_wire import Completion, request_body
@@ -26,7 +27,10 @@ from oc_trio.errors import AgentFailed, AgentUnavailable
 
 @frozen
 class OpenAISettings:
-    """`base_url` ends before `/chat/completions` (as a rule with `/v1`); `options` go into every request body."""
+    """`base_url` ends before `/chat/completions` (as a rule with `/v1`); a query stays behind the whole path.
+
+    `options` go into every request body.
+    """
 
     base_url: str
     model: str
@@ -45,9 +49,9 @@ class OpenAIAgent:
     def __init__(self, settings: OpenAISettings, http: httpx.AsyncClient) -> None:
         self._settings = settings
         self._http = http
-        self._url = f"{settings.base_url.rstrip('/')}/chat/completions"
-        secrets = (settings.api_key, *settings.headers.values())
-        self._endpoint = Endpoint(f"{settings.model} at {settings.base_url}", secrets)
+        self._url = below(settings.base_url, "/chat/completions")
+        secrets = (settings.api_key, *settings.headers.values(), *secrets_in(settings.base_url))
+        self._endpoint = Endpoint(f"{settings.model} at {shown(settings.base_url)}", secrets)
 
     def run(self, request: TurnRequest) -> AbstractAsyncContextManager[EventStream]:
         async def produce(emit: Emit) -> None:
@@ -69,7 +73,7 @@ class OpenAIAgent:
         settings = self._settings
         headers = {"Accept": "text/event-stream", **settings.headers}
         if settings.api_key:
-            headers.setdefault("Authorization", f"Bearer {settings.api_key}")
+            headers = with_key(headers, "Authorization", f"Bearer {settings.api_key}")
         completion = Completion()
         async with open_exchange(self._http, self._endpoint, self._url, body, headers, settings.deadlines) as exchange:
             if exchange.content_type == "application/json":

@@ -1,0 +1,37 @@
+"""Where a model's server is asked: paths below a base URL, and headers with the key. Pure."""
+
+import re
+from collections.abc import Mapping
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
+
+_CONFIDENTIAL = re.compile(r"key|token|secret|sig|code|pass", re.IGNORECASE)
+
+
+def below(base_url: str, path: str) -> str:
+    """`path` (with its slash) below `base_url`; a query such as `?api-version=...` stays behind the whole path.
+
+    A base URL that already ends in the path is left as it is.
+    """
+    parts = urlsplit(base_url.strip())
+    base = parts.path.rstrip("/")
+    return urlunsplit(parts._replace(path=base if base.endswith(path) else base + path, fragment=""))
+
+
+def shown(base_url: str) -> str:
+    """The URL for logs: without a password, and without a query, where some providers take keys."""
+    parts = urlsplit(base_url.strip())
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")).rstrip("/")
+
+
+def secrets_in(base_url: str) -> tuple[str, ...]:
+    """The values in a URL that logs must not show."""
+    parts = urlsplit(base_url.strip())
+    password = parts.netloc.rpartition("@")[0].partition(":")[2]
+    values = [value for name, value in parse_qsl(parts.query) if _CONFIDENTIAL.search(name)]
+    return tuple(value for value in (password, *values) if value)
+
+
+def with_key(headers: Mapping[str, str], name: str, value: str) -> dict[str, str]:
+    """`headers` with the key, unless the operator wrote that header, in whatever case."""
+    written = {header.lower() for header in headers}
+    return dict(headers) if name.lower() in written else {**headers, name: value}
