@@ -78,6 +78,10 @@ class Access:
     explain: bool = False
 
 
+# Who may talk to the bot, but not use its chat commands (`commands.allowFrom`).
+COMMAND_NOT_ALLOWED = "command_not_allowed"
+
+
 def normalise_entry(entry: str | int) -> str:
     """An allowlist entry, user id or name in the form in which they are compared; "" for a blank one.
 
@@ -145,6 +149,8 @@ def denial_text(access: Access, origin: Origin) -> str:
     """
     if access.reason == "dm_policy_disabled":
         return "This bot is not accepting direct messages."
+    if access.reason == COMMAND_NOT_ALLOWED:
+        return "You may not use this bot's commands."
     if origin is Origin.COMMAND:
         return _COMMAND_DENIALS.get(access.reason, "Unauthorized.")
     if access.reason == "dm_policy_not_allowlisted" and origin is Origin.POST:

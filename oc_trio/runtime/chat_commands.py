@@ -10,6 +10,7 @@ from collections.abc import Callable
 import trio
 from attrs import Factory, evolve, field, frozen
 
+from oc_trio.core.access import COMMAND_NOT_ALLOWED, Access, Origin, denial_text
 from oc_trio.core.chat_commands import (
     USAGE,
     ChatCommand,
@@ -95,11 +96,17 @@ class CommandDesk:
     def submit(self, obligation: Obligation, message: InboundMessage, command: ChatCommand) -> None:
         """Never waits. What has to happen at once (stopping) happens before this returns."""
         stopped = False
-        if isinstance(command, (StopTurn, NewSession)):
+        if self._may(message) and isinstance(command, (StopTurn, NewSession)):
             session = self.dispatcher.get(message.session)
             cut = Cut.STOPPED if isinstance(command, StopTurn) else Cut.RESET
             stopped = session is not None and session.stop(reason=cut.value, drop_queue=True, until=message.create_at)
         self._errands.put(message.session, _Errand(obligation, message, command, stopped))
+
+    def _may(self, message: InboundMessage) -> bool:
+        """Every way of a command ends here. The edges refuse earlier, where nothing is written down yet; what was
+        admitted before the rules changed, or by an edge that forgot to ask, is refused here.
+        """
+        return self.kit.policies.may_command(message.user_id, message.user_name)
 
     async def _carry_out(self, errand: _Errand) -> None:
         kit, obligation, message = self.kit, errand.obligation, errand.message
@@ -115,8 +122,11 @@ class CommandDesk:
             if earlier is not None:
                 letter = evolve(letter, message=json.loads(earlier.body)["message"])
             else:
-                text = await self._answer(message, errand.command, errand.stopped)
-                if isinstance(errand.command, NewSession) and errand.command.prompt:
+                if not self._may(message):
+                    text = denial_text(Access(False, COMMAND_NOT_ALLOWED), Origin.COMMAND)
+                else:
+                    text = await self._answer(message, errand.command, errand.stopped)
+                if self._may(message) and isinstance(errand.command, NewSession) and errand.command.prompt:
                     await self._begin(obligation, message, errand.command.prompt)
                     return
                 letter = evolve(letter, message=text)

@@ -231,7 +231,7 @@ class Inbox:
         session = self.dispatcher.get(kit.live.session_of(reacted.post_id) or SessionKey(""))
         if session is None or reacted.user_id == kit.user.id:
             return
-        if await self.intake.may_ask(reacted.user_id, reacted.channel_id):
+        if await self.intake.may_stop(reacted.user_id, reacted.channel_id):
             session.stop(reason=Cut.STOPPED.value, drop_queue=True, until=reacted.create_at)
 
     async def _left(self, channel_id: ChannelId) -> None:

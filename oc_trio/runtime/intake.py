@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from attrs import evolve, frozen
 
 from oc_trio.core import context
-from oc_trio.core.access import authorise, is_listed, refuse_post
+from oc_trio.core.access import COMMAND_NOT_ALLOWED, authorise, refuse_post
 from oc_trio.core.chat import Chat, Sender
 from oc_trio.core.chat_commands import ChatCommand, NewSession, parse_command
 from oc_trio.core.events import ChannelType, Post
@@ -174,12 +174,11 @@ class Intake:
         """The gate's decision, and who may use commands."""
         policies, facts = self.kit.policies, case.facts
         decision = decide(facts, policies.access, policies.chat)
-        users = policies.command_users
-        if decision.verdict is not Verdict.ADDRESSED or case.command is None or users is None:
+        if decision.verdict is not Verdict.ADDRESSED or case.command is None:
             return decision
-        if is_listed(facts.sender, users, policies.access):
+        if policies.may_command(facts.sender.user_id, facts.sender.username):
             return decision
-        return Decision(Verdict.IGNORE, "command_not_allowed", explain=facts.chat.is_direct)
+        return Decision(Verdict.IGNORE, COMMAND_NOT_ALLOWED, explain=facts.chat.is_direct)
 
     async def _consider_seen(self, case: Case, decision: Decision, source: Source) -> Decision:
         """What has effects of its own happens for a new post only: explaining a refusal, counting a bot's message."""
@@ -225,8 +224,8 @@ class Intake:
             source=source.value,
         )
 
-    async def may_ask(self, user_id: UserId, channel_id: ChannelId) -> bool:
-        """Whether a person could ask the bot something in that channel; false where it can't be told."""
+    async def may_stop(self, user_id: UserId, channel_id: ChannelId) -> bool:
+        """Whether a person could say `/stop` in that channel; false where it can't be told."""
         kit = self.kit
         try:
             user, channel = await kit.directory.user(user_id), await kit.directory.channel(channel_id)
@@ -234,7 +233,8 @@ class Intake:
             return False
         sender, chat = Sender(user.id, user.username, user.is_bot), Chat(channel.id, channel.type, channel.team_id)
         paired = await kit.store.pairing.approved(kit.account) if chat.is_direct else frozenset()
-        return authorise(sender, chat, kit.policies.access, paired=paired).allowed
+        may_ask = authorise(sender, chat, kit.policies.access, paired=paired).allowed
+        return may_ask and kit.policies.may_command(user.id, user.username)
 
     async def _chat(self, post: Post, chat_type: ChannelType | None) -> Chat:
         try:

@@ -9,6 +9,7 @@ from typing import Any, assert_never
 import trio
 from attrs import evolve, frozen
 
+from oc_trio.core.access import COMMAND_NOT_ALLOWED, Access, Origin, denial_text
 from oc_trio.core.chat_commands import ChatCommand, ChooseModel, ListModels
 from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.interactions import Click, ephemeral_reply
@@ -71,7 +72,10 @@ class ModelDesk:
 
     async def click(self, click: Click, visit: Visit) -> dict[str, Any]:
         """The answer to a click on a picker, which the server itself puts into the post."""
-        press, post = click.press, click.post
+        press, post, kit = click.press, click.post, self.front.kit
+        if not kit.policies.may_command(visit.sender.user_id, visit.sender.username):
+            # The picker may have been opened before the rules changed.
+            return ephemeral_reply(denial_text(Access(False, COMMAND_NOT_ALLOWED), Origin.COMMAND))
         way = self.front.route(visit, root_id=post.root_id)
         picker, _ = await self._picker(way.session, way.agent, press.user_id)
         step = picker.click(press.context, press.user_id)
@@ -82,7 +86,7 @@ class ModelDesk:
                 return self._update(click, step)
             case Chosen(model, page):
                 command = ChooseModel(str(model))
-                unique = press.trigger_id or self.front.kit.env.new_id()
+                unique = press.trigger_id or kit.env.new_id()
                 message = self.front.message(
                     visit,
                     way,

@@ -10,7 +10,7 @@ from oc_trio.config.agents import AgentEntry
 from oc_trio.config.model import Config
 from oc_trio.core import access, context, draft_view, final_plan, gating, routing
 from oc_trio.core.bounds import AnswerBounds
-from oc_trio.core.chat import ChatKind
+from oc_trio.core.chat import ChatKind, Sender
 from oc_trio.core.chunking import SERVER_LIMIT
 from oc_trio.core.coalesce import CoalesceRules
 from oc_trio.core.names import Names, compile_names, names_of
@@ -53,6 +53,11 @@ class Policies:
     reset_after_ms: int = 0
     gather: float = 0.0
     names: Mapping[AgentId, Names] = field(factory=dict, hash=False)
+
+    def may_command(self, user_id: str, username: str) -> bool:
+        """Whether somebody who may talk to the bot may also use chat commands, by whichever way: the one decision."""
+        users = self.command_users
+        return users is None or access.is_listed(Sender(UserId(user_id), username), users, self.access)
 
     def names_for(self, agent: AgentId) -> Names:
         """What counts as calling that agent by name."""

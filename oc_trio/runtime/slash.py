@@ -13,7 +13,7 @@ import trio
 from attrs import define, evolve, field, frozen
 
 from oc_trio.core import slash
-from oc_trio.core.access import Origin, denial_text
+from oc_trio.core.access import COMMAND_NOT_ALLOWED, Access, Origin, denial_text
 from oc_trio.core.chat_commands import ChatCommand, ChooseModel, ListModels, parse_command
 from oc_trio.core.entities import SlashCommand
 from oc_trio.core.events import Event, TeamJoined, TeamLeft
@@ -180,7 +180,12 @@ class SlashDesk:
             kit.metrics.admissions.labels(kit.account, "denied", visit.access.reason).inc()
             log.info("slash command denied", account=kit.account, reason=visit.access.reason, user=call.user_id)
             return await self._denial(visit)
-        await self._take_in(call, visit)
+        command = parse_command(slash.command_text(call, self.specs))
+        if command is not None and not kit.policies.may_command(visit.sender.user_id, visit.sender.username):
+            kit.metrics.admissions.labels(kit.account, "denied", COMMAND_NOT_ALLOWED).inc()
+            log.info("slash command denied", account=kit.account, reason=COMMAND_NOT_ALLOWED, user=call.user_id)
+            return denial_text(Access(False, COMMAND_NOT_ALLOWED), Origin.COMMAND)
+        await self._take_in(call, visit, command)
         return slash.PROCESSING
 
     async def _confirm(self, call: SlashCall) -> None:
@@ -201,10 +206,9 @@ class SlashDesk:
             return
         raise CallbackRefused(401, slash.INVALID_TOKEN)
 
-    async def _take_in(self, call: SlashCall, visit: Visit) -> None:
+    async def _take_in(self, call: SlashCall, visit: Visit, command: ChatCommand | None) -> None:
         front = self.front
         text = slash.command_text(call, self.specs)
-        command = parse_command(text)
         trigger = once("command", call.trigger_id or front.kit.env.new_id())
         way = front.route(visit, root_id=call.root_id)
         message = front.message(visit, way, trigger=trigger, source=Source.COMMAND, text=text, root_id=call.root_id)

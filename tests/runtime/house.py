@@ -222,8 +222,10 @@ class House:
         )
 
 
-def a_house(*, admin: bool = True, **settings: Any) -> House:
-    """A house with alice (who may) and mallory (who may not) in a town's square; `settings` are the account's."""
+def a_house(*, admin: bool = True, rules: Mapping[str, Any] | None = None, **settings: Any) -> House:
+    """A house with alice (who may) and mallory (who may not) in a town's square; `settings` are the account's, `rules`
+    the table `commands`.
+    """
     house: House
 
     async def out(call: Outgoing) -> Answer:
@@ -245,7 +247,8 @@ def a_house(*, admin: bool = True, **settings: Any) -> House:
         "dmPolicy": "allowlist",
         **settings,
     }
-    values = {"channels": {"mattermost": account}, "models": {"providers": {"demo": {"api": "scripted"}}}}
+    commands = {"commands": rules} if rules else {}
+    values = {**commands, "channels": {"mattermost": account}, "models": {"providers": {"demo": {"api": "scripted"}}}}
     loaded = build(Document(values), {}, connect=False)
     database = sqlite3.connect(":memory:", check_same_thread=False)
     house = House(world, team, alice, mallory, bot, square, loaded, database)

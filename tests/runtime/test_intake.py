@@ -293,7 +293,7 @@ class TestCommands:
         town.say("/status", channel=bobs, by=town.bob)
         town.say("@helper /status")
         await town.settled()
-        assert town.answers(direct) == ["Unauthorized."]
+        assert town.answers(direct) == ["You may not use this bot's commands."]
         assert "as @helper" in town.answers(bobs)[0]
         assert town.answers() == []
         assert await reason(town, post) == "deny command_not_allowed"
