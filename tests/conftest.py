@@ -9,6 +9,7 @@ from types import FrameType
 import pytest
 import structlog
 
+from oc_trio.core.text import clean
 from tests.logbook import Logbook
 
 DEADLINE_SECONDS = 120.0
@@ -61,3 +62,13 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What a test logged may hold half of an emoji, with which a report can't travel between pytest-xdist's processes."""
+    report = yield
+    report.sections = [(name, clean(text)) for name, text in report.sections]
+    return report
