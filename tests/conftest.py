@@ -68,7 +68,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """What a test logged may hold half of an emoji, with which a report can't travel between pytest-xdist's processes."""
+    """What a test logged may hold half of an emoji, which no report can carry between processes of pytest-xdist."""
     report = yield
     report.sections = [(name, clean(text)) for name, text in report.sections]
     return report

@@ -4,7 +4,7 @@ services (HTTP, pace, direct channels)
 └─ workers: listener, catch-up, audit, dispatcher's sessions, chat commands
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import trio
@@ -26,6 +26,7 @@ from oc_trio.mattermost.transport import Origin, Transport
 from oc_trio.runtime.acks import Acks
 from oc_trio.runtime.agents import AgentTable
 from oc_trio.runtime.attachments_in import AttachmentReader
+from oc_trio.runtime.border import DEFECT
 from oc_trio.runtime.bot_loops import BotLoops
 from oc_trio.runtime.buttons import ButtonMaker
 from oc_trio.runtime.chat_commands import CommandDesk
@@ -58,7 +59,6 @@ from oc_trio.runtime.recovery import Recovery
 from oc_trio.runtime.schedule import Schedule
 from oc_trio.runtime.session import Session
 from oc_trio.runtime.slots import TaskSlot
-from oc_trio.runtime.strikes import Strikes
 from oc_trio.runtime.token import Token
 from oc_trio.runtime.tools import ToolBench
 from oc_trio.runtime.turn import TurnRunner
@@ -96,7 +96,6 @@ class AccountParts:
     jobs: Mapping[str, CronJob] = field(factory=dict)
     idle_seconds: float = 900.0
     drain: Drain = field(factory=Drain)
-    strikes: Strikes = field(factory=Strikes)
 
 
 async def run_account(parts: AccountParts) -> None:
@@ -195,7 +194,7 @@ class _Account:
             return parts.wiring.session(
                 key,
                 run_turn=runner,
-                settle=lambda jobs, reason: settle(kit, jobs, reason),
+                settle=partial(settle, kit),
                 reload=lambda session: recovery.open_jobs(session),
                 load_rules=self._queue_rules,
                 idle_seconds=parts.idle_seconds,
@@ -203,12 +202,12 @@ class _Account:
             )
 
         async with trio.open_nursery() as sessions:
-            dispatcher = Dispatcher(sessions, make_session)
+            dispatcher = Dispatcher(sessions, make_session, self._keep)
             kit.metrics.sessions.labels(kit.account).set_function(lambda: len(dispatcher))
             kit.metrics.live_drafts.labels(kit.account).set_function(lambda: kit.pace.live)
             intake = Intake(kit, Denials(kit, sessions).explain, BotLoops(kit.account, kit.store.claims, kit.env))
             desk = CommandDesk(kit, dispatcher, sessions, trio.CapacityLimiter(_COMMANDS_AT_ONCE))
-            inbox = Inbox(kit, intake, dispatcher, desk, parts.strikes)
+            inbox = Inbox(kit, intake, dispatcher, desk)
             recovery = Recovery(kit, inbox, sessions)
             await kit.late.recall()
             await recovery.run()
@@ -243,4 +242,19 @@ class _Account:
         await uplink.stop()
 
     async def _queue_rules(self, key: SessionKey) -> QueueRules:
-        return self.kit.queue_rules(await self.kit.session_settings(key))
+        rules = self.kit.policies.queue
+
+        async def load() -> None:
+            nonlocal rules
+            rules = self.kit.queue_rules(await self.kit.session_settings(key))
+
+        await self.kit.border.contain(load, "queue rules", {"session": key})
+        return rules
+
+    async def _keep(self, session: Session, on_idle: Callable[[], object]) -> None:
+        """Run a conversation's task. A defect of it fails the messages that it held; the next one begins it anew."""
+        work = partial(session.run, on_idle=on_idle)
+        if await self.kit.border.contain(work, "conversation", {"session": session.key}) is not None:
+            on_idle()
+            if jobs := session.abandon():
+                await settle(self.kit, jobs, DEFECT)

@@ -5,6 +5,7 @@ account can't keep its promises, and a task that is cancelled has to end.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 
 import trio
 from attrs import frozen
@@ -15,6 +16,8 @@ from oc_trio.telemetry.log import get_logger
 from oc_trio.telemetry.metrics import Metrics
 
 log = get_logger(part="border")
+
+About = Mapping[str, object] | Callable[[], Mapping[str, object]]
 
 # What people read in place of an answer, and what the journal says of it.
 SORRY = "⚠️ Something went wrong inside the gateway, so this was not answered. Its log says what."
@@ -32,13 +35,14 @@ class Border:
         self,
         work: Callable[[], Awaitable[object]],
         part: str,
-        about: Callable[[], Mapping[str, object]] = dict,
+        about: About = MappingProxyType({}),
         *,
         passing: tuple[type[Exception], ...] = (StoreError,),
     ) -> Exception | None:
         """Do `work`; an error that nobody expects is logged with its traceback and returned, None where there is none.
 
-        `part` says what fails by it, for the log and the metrics; `about` gives ids for the log. Errors of the types
+        `part` says what fails by it, for the log and the metrics; `about` gives ids for the log, called for them
+        where they are not known at the beginning. Errors of the types
         `passing` are raised, as is cancellation, alone or out of a group; what came with them is logged all the same.
         """
         try:
@@ -51,7 +55,7 @@ class Border:
                     "a defect failed one of many; please report it",
                     account=self.account,
                     failed=part,
-                    **about(),
+                    **(about() if callable(about) else about),
                     exc_info=defect,
                 )
             if rest is problem:
@@ -66,7 +70,7 @@ class Border:
         nursery: trio.Nursery,
         work: Callable[[], Awaitable[object]],
         part: str,
-        about: Callable[[], Mapping[str, object]] = dict,
+        about: About = MappingProxyType({}),
     ) -> None:
         """Do `work` as a child of `nursery` that a defect of it leaves in peace."""
         nursery.start_soon(self.contain, work, part, about)

@@ -4,6 +4,7 @@ Owns the watermarks' look-up, where a channel that is new to us begins, and sayi
 """
 
 from collections.abc import Awaitable, Callable, Container
+from functools import partial
 
 import trio
 from attrs import define, field
@@ -103,7 +104,7 @@ class CatchUp:
         """Edits and deletions of which no event told: of our answers, and of what is still to be answered."""
         alive_at = await self._alive_at()
         # Beside the pass: a repair may have to wait for the server.
-        self.nursery.start_soon(self.kit.late.look, alive_at or 0)
+        self.kit.border.start(self.nursery, partial(self.kit.late.look, alive_at or 0), "late edits")
         now = trio.current_time()
         if self._looked_at is not None and now >= self._looked_at + pause:
             await self.inbox.look_again()
@@ -189,7 +190,8 @@ class CatchUp:
         )
         await kit.delivery.queue([letter])
         # Beside the pass: a channel that takes no posts right now must not hold up the connection.
-        self.nursery.start_soon(self._say, letter)
+        say = partial(self._say, letter)
+        kit.border.start(self.nursery, say, "notice", {"outbox": letter.id})
 
     async def _say(self, letter: Letter) -> None:
         try:

@@ -5,7 +5,9 @@ answer that the chat server does not take holds back later ones in its conversat
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeVar
 
 import trio
 from attrs import Factory, evolve, field, frozen
@@ -31,12 +33,15 @@ from oc_trio.core.obligations import Obligation, OutboxKind
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import OutboxId
 from oc_trio.runtime.agents import SessionSettings
+from oc_trio.runtime.border import DEFECT
 from oc_trio.runtime.cuts import Cut
 from oc_trio.runtime.dispatch import Dispatcher
 from oc_trio.runtime.finale import not_delivered
 from oc_trio.runtime.kit import AccountKit
 from oc_trio.runtime.letters import Letter
 from oc_trio.runtime.lines import Lines
+from oc_trio.runtime.plain_end import settle
+from oc_trio.runtime.queue import Job
 from oc_trio.runtime.stand_ins import ANSWER, send_or_say
 from oc_trio.telemetry.log import get_logger
 
@@ -75,6 +80,9 @@ class _Reply:
     letter: Letter
 
 
+T = TypeVar("T")
+
+
 @frozen(eq=False)
 class CommandDesk:
     """Takes commands at once. In each conversation they are carried out, and answered, in the order of their coming.
@@ -87,10 +95,16 @@ class CommandDesk:
     nursery: trio.Nursery
     limit: trio.CapacityLimiter
     _errands: Lines[_Errand] = field(
-        init=False, default=Factory(lambda desk: Lines(desk.nursery, desk._carry_out), takes_self=True)
+        init=False,
+        default=Factory(
+            lambda desk: Lines(desk.nursery, desk._contained(desk._carry_out, lambda errand: errand)), takes_self=True
+        ),
     )
     _replies: Lines[_Reply] = field(
-        init=False, default=Factory(lambda desk: Lines(desk.nursery, desk._reply), takes_self=True)
+        init=False,
+        default=Factory(
+            lambda desk: Lines(desk.nursery, desk._contained(desk._reply, lambda reply: reply.errand)), takes_self=True
+        ),
     )
 
     def submit(self, obligation: Obligation, message: InboundMessage, command: ChatCommand) -> None:
@@ -107,6 +121,19 @@ class CommandDesk:
         admitted before the rules changed, or by an edge that forgot to ask, is refused here.
         """
         return self.kit.policies.may_command(message.user_id, message.user_name)
+
+    def _contained(
+        self, work: Callable[[T], Awaitable[None]], errand_of: Callable[[T], _Errand]
+    ) -> Callable[[T], Awaitable[None]]:
+        """`work` on one item, of which a defect fails that command alone, in words."""
+
+        async def contained(item: T) -> None:
+            errand = errand_of(item)
+            job = Job(errand.obligation, errand.message)
+            if await self.kit.border.contain(partial(work, item), "command", {"post": job.trigger}) is not None:
+                await settle(self.kit, [job], DEFECT)
+
+        return contained
 
     async def _carry_out(self, errand: _Errand) -> None:
         kit, obligation, message = self.kit, errand.obligation, errand.message

@@ -6,6 +6,7 @@ one. What is written down is sent here, or by the next start's recovery.
 
 import hashlib
 import secrets
+from functools import partial
 
 import trio
 from attrs import frozen
@@ -44,7 +45,8 @@ class Denials:
         if letter is None or await self.kit.store.outbox.get(letter.id) is not None:
             return
         await self.kit.delivery.queue([letter])
-        self.nursery.start_soon(self._send, letter)
+        send = partial(self._send, letter)
+        self.kit.border.start(self.nursery, send, "notice", {"outbox": letter.id})
 
     async def _pairing_reply(self, post: Post, sender: Sender) -> Letter | None:
         kit, policy = self.kit, self.pairing

@@ -4,7 +4,7 @@
 reads it from there once it has worked off what it holds in memory.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import trio
 
@@ -18,11 +18,24 @@ from oc_trio.telemetry.log import get_logger
 log = get_logger(part="dispatch")
 
 
-class Dispatcher:
-    """Owns the table of live sessions of one account; sessions run as children of `nursery`."""
+async def _just_run(session: Session, on_idle: Callable[[], object]) -> None:
+    await session.run(on_idle=on_idle)
 
-    def __init__(self, nursery: trio.Nursery, make_session: Callable[[SessionKey], Session]) -> None:
+
+class Dispatcher:
+    """Owns the table of live sessions of one account; sessions run as children of `nursery`.
+
+    `keep(session, on_idle)` runs one, calling `on_idle` without a checkpoint before its end.
+    """
+
+    def __init__(
+        self,
+        nursery: trio.Nursery,
+        make_session: Callable[[SessionKey], Session],
+        keep: Callable[[Session, Callable[[], object]], Awaitable[None]] = _just_run,
+    ) -> None:
         self._nursery = nursery
+        self._keep = keep
         self._make_session = make_session
         self._sessions: dict[SessionKey, Session] = {}
         self._is_open = True
@@ -76,6 +89,10 @@ class Dispatcher:
         try:
             # The session decides without a checkpoint that it is idle, so no message can slip in between its
             # decision and its removal here.
-            await session.run(on_idle=lambda: self._sessions.pop(session.key, None))
+            await self._keep(session, lambda: self._forget(session))
         finally:
-            self._sessions.pop(session.key, None)
+            self._forget(session)
+
+    def _forget(self, session: Session) -> None:
+        if self._sessions.get(session.key) is session:
+            del self._sessions[session.key]

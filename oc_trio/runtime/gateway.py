@@ -42,7 +42,6 @@ from oc_trio.runtime.public_port import PublicPort
 from oc_trio.runtime.reload import Changes, Reread, plans, read_again, rereader, swap
 from oc_trio.runtime.schedule import jobs_of
 from oc_trio.runtime.signals import serve_signals
-from oc_trio.runtime.strikes import Strikes
 from oc_trio.runtime.token import Token
 from oc_trio.runtime.wiring import Wiring
 from oc_trio.store.store import Store
@@ -77,7 +76,6 @@ class Gateway:
     ready: trio.Event = field(init=False, factory=trio.Event)
     _servers: ToolServers = field(init=False, factory=ToolServers)
     port: PublicPort = field(init=False)
-    _strikes: Strikes = field(init=False, factory=Strikes)
     # Accounts that failed because the journal did.
     _excused: set[AccountId] = field(init=False, factory=set)
     _budgets: dict[str, RateBudget] = field(init=False, factory=dict)
@@ -241,7 +239,6 @@ class Gateway:
                     port=self.port,
                     idle_seconds=plan.idle_seconds,
                     drain=drain,
-                    strikes=self._strikes,
                 )
             )
 

@@ -7,6 +7,7 @@ target is, comes in as callables: `runtime.outbound` has them.
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import assert_never
 
 import trio
@@ -226,7 +227,8 @@ class LetterBox:
         if known is None:
             await kit.delivery.queue([letter])
         call = _Call()
-        self.nursery.start_soon(self._send, letter, call)
+        send = partial(self._send, letter, call)
+        kit.border.start(self.nursery, send, "post of a hook", {"outbox": outbox})
         try:
             with trio.move_on_after(ADMIT_SECONDS):
                 await call.answered.wait()

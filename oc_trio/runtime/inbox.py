@@ -3,9 +3,10 @@
 Raises MattermostError where a fact could not be had: the listener then tells the event again after a reconnect.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 
-from attrs import define, field
+from attrs import define
 
 from oc_trio.core.entities import Channel
 from oc_trio.core.events import (
@@ -23,18 +24,19 @@ from oc_trio.core.events import (
     TeamLeft,
 )
 from oc_trio.core.inbound import InboundMessage
-from oc_trio.core.obligations import Obligation, ObligationState, Source, cancelled, silent
-from oc_trio.errors import MattermostRejected
+from oc_trio.core.obligations import Obligation, ObligationState, Source, cancelled, failed, silent
+from oc_trio.errors import MattermostError, MattermostRejected, StoreError
 from oc_trio.ids import ChannelId, SessionKey
+from oc_trio.runtime.border import DEFECT
 from oc_trio.runtime.chat_commands import CommandDesk
 from oc_trio.runtime.cuts import Cut
 from oc_trio.runtime.dispatch import Dispatcher
 from oc_trio.runtime.intake import Admitted, Intake
 from oc_trio.runtime.kit import AccountKit
+from oc_trio.runtime.plain_end import settle
 from oc_trio.runtime.queue import Job
 from oc_trio.runtime.reactions import note_reaction
-from oc_trio.runtime.second_look import changes
-from oc_trio.runtime.strikes import Strikes
+from oc_trio.runtime.second_look import changes, message_of
 from oc_trio.telemetry.log import get_logger
 
 # The sign with and without the word on it; which of the two a picker offers depends on the client.
@@ -42,6 +44,9 @@ STOP_REACTIONS = frozenset({"octagonal_sign", "stop_sign"})
 
 # Our clock and the server's may differ by so much: a new channel's first post must not look older than its beginning.
 SKEW_MS = 60_000
+
+# What a defect is told from: the connection's trouble, and the journal's.
+_PASSING = (StoreError, MattermostError)
 
 log = get_logger(part="inbox")
 
@@ -54,22 +59,20 @@ class Inbox:
     intake: Intake
     dispatcher: Dispatcher
     desk: CommandDesk
-    strikes: Strikes = field(factory=Strikes)
     missed: int = 0
     # Set while the account can be called back: who hears of events, and who takes a text as the answer it waits for.
     note: Callable[[Event], None] = lambda _event: None
     take_text: Callable[[InboundMessage], bool] = lambda _message: False
 
     async def on_event(self, event: Event) -> None:
-        if isinstance(event, Posted | PostEdited | PostDeleted):
-            key = f"{self.kit.account}:{event.post.id}"
-        else:
-            key = f"{self.kit.account}:{type(event).__name__}"
-        if self.strikes.is_out(key):
-            log.error("passed over an event that can't be handled", account=self.kit.account, event_key=key)
-            return
-        with self.strikes.counting(key):
-            await self._handle(event)
+        post = event.post if isinstance(event, Posted | PostEdited | PostDeleted) else None
+
+        def about() -> dict[str, object]:
+            return {"kind": type(event).__name__, "post": post.id if post is not None else ""}
+
+        defect = await self.kit.border.contain(partial(self._handle, event), "event", about, passing=_PASSING)
+        if defect is not None and post is not None and isinstance(event, Posted):
+            await self._given_up(post)
 
     async def _handle(self, event: Event) -> None:
         kit = self.kit
@@ -114,24 +117,42 @@ class Inbox:
         kit.metrics.catchup_posts.labels(kit.account).inc(len(posts))
         known = await kit.store.admission.seen(kit.account, [post.id for post in posts])
         for post in posts:
-            key = f"{kit.account}:{post.id}"
             if post.user_id == kit.user.id:
                 await self._receive(post)
             if post.id in known:
-                if post.edit_at and post.user_id != kit.user.id and not self.strikes.is_out(key):
+                if post.edit_at and post.user_id != kit.user.id:
                     # Its edit may have had no event: a mention that it added is one all the same.
-                    with self.strikes.counting(key):
-                        await self._edited(post)
+                    await self._contained(post, partial(self._edited, post))
                 continue
             if post.create_at <= began_at:
                 await self.intake.pass_over(post, "before_first_start")
-            elif self.strikes.is_out(key):
-                log.error("passed over a post that can't be handled", account=kit.account, post=post.id)
-                await self.intake.pass_over(post, "could_not_be_handled")
             else:
                 self.missed += post.user_id != kit.user.id
-                with self.strikes.counting(key):
-                    await self._posted(post, channel.type, Source.CATCHUP)
+                if await self._contained(post, partial(self._posted, post, channel.type, Source.CATCHUP)) is not None:
+                    await self._given_up(post)
+
+    async def _contained(self, post: Post, work: Callable[[], Awaitable[None]]) -> Exception | None:
+        return await self.kit.border.contain(work, "caught-up post", {"post": post.id}, passing=_PASSING)
+
+    async def _given_up(self, post: Post) -> None:
+        """A defect kept a post from being taken in: it is noted as seen, so that no later look meets the same again.
+        Where it was admitted before, its author is told.
+        """
+
+        async def give_up() -> None:
+            kit = self.kit
+            obligation = await kit.store.obligations.by_trigger(kit.account, post.id)
+            message = message_of(obligation) if obligation is not None else None
+            if obligation is None:
+                await self.intake.pass_over(post, "could_not_be_handled")
+            elif obligation.state is not ObligationState.OPEN or any(each.holds(post.id) for each in self.dispatcher):
+                return
+            elif message is not None:
+                await settle(kit, [Job(obligation, message)], DEFECT)
+            else:
+                await kit.store.obligations.close([obligation.id], failed(DEFECT), kit.env.now_ms())
+
+        await self.kit.border.contain(give_up, "message", {"post": post.id})
 
     def submit(self, obligation: Obligation, message: InboundMessage) -> None:
         self.dispatcher.submit(obligation, message)
@@ -146,7 +167,8 @@ class Inbox:
         if not await self.kit.delivery.receipt(post):
             log.warning("a held-up request made a post twice; removing the second", post=post.id)
             # Apart from the inbox: it may have to wait for the server.
-            self.desk.nursery.start_soon(self.kit.delivery.delete_quietly, post.id)
+            remove = partial(self.kit.delivery.delete_quietly, post.id)
+            self.kit.border.start(self.desk.nursery, remove, "second post", {"post": post.id})
 
     async def _hand_on(self, admitted: Admitted | None) -> None:
         if admitted is None:
@@ -165,7 +187,8 @@ class Inbox:
         if post.user_id == kit.user.id:
             if kit.late.is_overwritten(post):
                 # Apart from the inbox: it may have to wait for the server.
-                self.desk.nursery.start_soon(kit.late.repair, post.id)
+                repair = partial(kit.late.repair, post.id)
+                kit.border.start(self.desk.nursery, repair, "late edit", {"post": post.id})
             return
         if post.is_system:
             return

@@ -4,6 +4,7 @@ A choice goes through the ledger as the command `/model NAME`, so that it is mad
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, assert_never
 
 import trio
@@ -17,11 +18,14 @@ from oc_trio.core.model_picker import Chosen, Denied, Model, Picker, View, parse
 from oc_trio.core.obligations import Obligation, OutboxKind, Source
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import ChannelId, SessionKey
+from oc_trio.runtime.border import DEFECT
 from oc_trio.runtime.buttons import ButtonMaker
 from oc_trio.runtime.chat_commands import reply_id
 from oc_trio.runtime.finale import not_delivered
 from oc_trio.runtime.front import Front, Visit, once
 from oc_trio.runtime.letters import Letter
+from oc_trio.runtime.plain_end import settle
+from oc_trio.runtime.queue import Job
 from oc_trio.runtime.stand_ins import ANSWER, send_or_say
 from oc_trio.telemetry.log import get_logger
 
@@ -51,7 +55,15 @@ class ModelDesk:
 
     def open(self, obligation: Obligation, message: InboundMessage, view: View) -> None:
         """Post the picker as the answer to `obligation`. Never waits."""
-        self.nursery.start_soon(self._open, obligation, message, view)
+        about = {"post": obligation.trigger}
+
+        async def work() -> None:
+            kit = self.front.kit
+            show = partial(self._open, obligation, message, view)
+            if await kit.border.contain(show, "command", about) is not None:
+                await settle(kit, [Job(obligation, message)], DEFECT)
+
+        self.nursery.start_soon(work)
 
     async def _open(self, obligation: Obligation, message: InboundMessage, view: View) -> None:
         kit = self.front.kit

@@ -5,6 +5,7 @@ the process have ended. What people have read stays.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from attrs import evolve
 
@@ -29,8 +30,18 @@ log = get_logger(part="turn")
 
 async def settle(kit: AccountKit, jobs: Sequence[Job], reason: str) -> None:
     """End the obligations of messages that get no turn (any more). Who was crowded out, or failed by a defect, is told
-    so, once for all.
+    so, once for all. A defect of this costs them the words only.
     """
+
+    def about() -> dict[str, object]:
+        return {"posts": [job.trigger for job in jobs]}
+
+    if await kit.border.contain(partial(_settle, kit, jobs, reason), "withdrawn messages", about) is not None:
+        end = partial(end_plainly, kit, jobs, None, failed(DEFECT))
+        await kit.border.contain(end, "withdrawn messages", about)
+
+
+async def _settle(kit: AccountKit, jobs: Sequence[Job], reason: str) -> None:
     outcome = cancelled(reason)
     if reason == CROWDED_OUT:
         what = "A message was" if len(jobs) == 1 else f"{len(jobs)} messages were"

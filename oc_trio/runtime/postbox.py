@@ -5,6 +5,7 @@ goes on, and what a shutdown interrupts is finished by the next start.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import trio
 from attrs import define, field, frozen
@@ -12,6 +13,7 @@ from attrs import define, field, frozen
 from oc_trio.core.obligations import OutboxKind
 from oc_trio.errors import MattermostRejected, MattermostUnavailable
 from oc_trio.ids import OutboxId, PostId
+from oc_trio.runtime.border import DEFECT, Border
 from oc_trio.runtime.delivery import Delivery
 from oc_trio.runtime.letters import Letter
 from oc_trio.runtime.outbound import Parcel
@@ -63,21 +65,27 @@ class Postbox:
         return Carried(tuple(journey.posts), tuple(journey.problems))
 
     async def _carry(self, letters: Sequence[Letter], journey: _Journey) -> None:
+        border = Border(self.delivery.account, self.delivery.metrics)
         try:
-            for letter in letters:
-                try:
-                    sent = await send_or_say(self.delivery, letter)
-                except MattermostRejected as refusal:
-                    journey.problems.append(str(refusal))
-                    continue
-                # A stand-in is no part of the message: who sent it learns why that part is missing.
-                if sent.problem:
-                    journey.problems.append(sent.problem)
-                else:
-                    journey.posts.append(sent.post_id)
+            carry = partial(self._carry_each, letters, journey)
+            if await border.contain(carry, "message", {"outbox": letters[0].id if letters else ""}) is not None:
+                journey.problems.append(DEFECT)
         finally:
             self._under_way -= 1
             journey.done.set()
+
+    async def _carry_each(self, letters: Sequence[Letter], journey: _Journey) -> None:
+        for letter in letters:
+            try:
+                sent = await send_or_say(self.delivery, letter)
+            except MattermostRejected as refusal:
+                journey.problems.append(str(refusal))
+                continue
+            # A stand-in is no part of the message: who sent it learns why that part is missing.
+            if sent.problem:
+                journey.problems.append(sent.problem)
+            else:
+                journey.posts.append(sent.post_id)
 
 
 def letters_of(parcel: Parcel, name: str) -> tuple[Letter, ...]:

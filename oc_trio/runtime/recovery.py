@@ -5,6 +5,7 @@ a message that was deleted meanwhile is not answered.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence, Set
+from functools import partial
 from typing import TypeVar
 
 import trio
@@ -14,6 +15,7 @@ from oc_trio.core.chat_commands import parse_command
 from oc_trio.core.obligations import Obligation, OutboxRow, cancelled, failed
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import OutboxId, SessionKey, TurnId
+from oc_trio.runtime.border import DEFECT
 from oc_trio.runtime.chat_commands import reply_id
 from oc_trio.runtime.cuts import Cut
 from oc_trio.runtime.inbox import Inbox
@@ -47,7 +49,9 @@ class Recovery:
         obligations = await self._still_wanted(await kit.store.obligations.open_for(kit.account))
         await self._settle_rows(await self._open_turns(), {reply_id(each) for each in obligations})
         for obligation in obligations:
-            await self._resubmit(obligation)
+            again, about = partial(self._resubmit, obligation), {"post": obligation.trigger}
+            if await kit.border.contain(again, "message", about) is not None:
+                await kit.store.obligations.close([obligation.id], failed(DEFECT), kit.env.now_ms())
         if obligations:
             log.info("went on with unanswered messages", account=kit.account, count=len(obligations))
 
@@ -57,8 +61,14 @@ class Recovery:
         found = {turn.id for turn in turns}
 
         async def look(turn: Turn) -> None:
-            if await end_orphan(self.kit, turn, "nothing was owed any more"):
-                found.discard(turn.id)
+            kit = self.kit
+
+            async def end() -> None:
+                if await end_orphan(kit, turn, "nothing was owed any more"):
+                    found.discard(turn.id)
+
+            if await kit.border.contain(end, "end of a turn", {"turn": turn.id}) is not None:
+                await kit.store.turns.end(turn.id, failed(DEFECT), kit.env.now_ms())
 
         await self._beside(look, turns)
         return frozenset(found)
@@ -127,7 +137,8 @@ class Recovery:
     async def _settle_in_order(self, rows: Sequence[OutboxRow]) -> None:
         """One conversation's: the parts of a long message stay in their order."""
         for row in rows:
-            await self._settle(row)
+            settle = partial(self._settle, row)
+            await self.kit.border.contain(settle, "post", {"outbox": row.id})
 
     async def _settle(self, row: OutboxRow) -> None:
         """A post of a turn that has ended is nobody's answer; any other is still to be delivered, or stood in for."""

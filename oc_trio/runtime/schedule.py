@@ -19,6 +19,7 @@ from oc_trio.core.chat import Chat, Sender
 from oc_trio.core.obligations import Source
 from oc_trio.errors import MattermostError, MattermostUnavailable, TargetError
 from oc_trio.ids import AgentId, SessionKey, UserId
+from oc_trio.runtime.border import DEFECT
 from oc_trio.runtime.cron_times import latest_run, next_run
 from oc_trio.runtime.front import Front, Visit
 from oc_trio.runtime.outbound import EmptyMessage, Message, Outbound
@@ -100,13 +101,19 @@ class Schedule:
             log.info("a scheduled run was missed", job=name)
             await store.ran(name, at, SKIPPED)
             return
-        try:
-            result = await self._run(name, job, at)
-        except (TargetError, EmptyMessage, MattermostError) as problem:
-            log.error("a scheduled job failed", job=name, problem=str(problem))
-            result = f"failed: {problem}"
-        else:
-            log.info("a scheduled job ran", job=name, result=result)
+        result = f"failed: {DEFECT}"
+
+        async def run() -> None:
+            nonlocal result
+            try:
+                result = await self._run(name, job, at)
+            except (TargetError, EmptyMessage, MattermostError) as problem:
+                log.error("a scheduled job failed", job=name, problem=str(problem))
+                result = f"failed: {problem}"
+            else:
+                log.info("a scheduled job ran", job=name, result=result)
+
+        await self.front.kit.border.contain(run, "scheduled job", {"job": name})
         await store.ran(name, at, result)
 
     async def _run(self, name: str, job: CronJob, at: int) -> str:

@@ -105,7 +105,7 @@ class Session:
     def put(self, job: Job) -> None:
         """Take a message in, by the queue's rules. Never waits."""
         turn = self._turn
-        if job.trigger in self._mailbox or job.trigger in {known.trigger for known in self._in_hand()}:
+        if self.holds(job.trigger):
             return
         steerable = turn is not None and turn.is_steerable
         fate, dropped = self._mailbox.arrive(job, self.rules, running=turn is not None, steerable=steerable)
@@ -179,6 +179,15 @@ class Session:
                     turn.steered[at] = job
                     return True
         return False
+
+    def holds(self, trigger: str) -> bool:
+        """Whether a message waits here or is being answered."""
+        return trigger in self._mailbox or trigger in {known.trigger for known in self._in_hand()}
+
+    def abandon(self) -> tuple[Job, ...]:
+        """Take out all that waits in memory, for somebody else to end. What the journal has comes back at a start."""
+        withdrawn, self._withdrawn = [job for job, _ in self._withdrawn], deque()
+        return (*self._mailbox.remove(lambda _job: True), *withdrawn)
 
     def close(self) -> None:
         """Start no further turn; the running one may finish."""

@@ -75,7 +75,7 @@ class TurnRunner:
         turn = await self._begin(running)
         if turn is None:
             return
-        if max(job.obligation.attempts for job in running.batch.jobs) + 1 >= LAST_ATTEMPT:
+        if await self._is_last(run, turn):
             # Without the agent, and without the decided end if there is one: whichever it is that can't be survived.
             outcome = await give_up(kit, run.jobs, turn.id, GAVE_UP, f"gave up at attempt {LAST_ATTEMPT}")
             await self._ended(run, turn, outcome)
@@ -155,6 +155,11 @@ class TurnRunner:
             return None
         running.turn = turn.id
         return turn
+
+    async def _is_last(self, run: _Run, turn: Turn) -> bool:
+        # What the jobs say is as old as they are: a turn that was interrupted on purpose begins to count anew.
+        may_be = max(job.obligation.attempts for job in run.jobs) + 1 >= LAST_ATTEMPT
+        return may_be and await self.kit.store.turns.attempts(turn.id) >= LAST_ATTEMPT
 
     async def _ended(self, run: _Run, turn: Turn, outcome: Outcome) -> None:
         kit, seconds = self.kit, trio.current_time() - run.began

@@ -138,6 +138,11 @@ class Turns:
         """Remember the preview post; None when it was deleted or became something else. `drafts` only grows."""
         await self._engine.run(lambda tx: set_draft(tx, turn, post))
 
+    async def attempts(self, turn: TurnId) -> int:
+        """How often it was begun for those of its obligations that are still open, the present attempt included."""
+        sql = "SELECT max(attempts) FROM obligations WHERE turn = ? AND state = 'open'"
+        return await self._engine.run(lambda tx: tx.value(sql, turn)) or 0
+
     async def decide(self, turn: TurnId, final: str) -> None:
         """As `set_final`, where the end has just been decided: its delivery has attempts of its own, now the first."""
 

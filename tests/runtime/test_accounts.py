@@ -108,6 +108,7 @@ class Country:
             await trio.lowlevel.checkpoint()
             ours, theirs = trio.testing.memory_stream_pair()
             town = self.towns[WEST if "west" in host else EAST]
+            town.streams.append(theirs)
             self.nursery.start_soon(serve_websocket_stream, town.world, theirs)
             return ours
 
@@ -163,6 +164,8 @@ async def test_a_crashing_account_starts_again_with_growing_pauses(country: Coun
     gateway = await country.start()
     country.west_line.is_broken = True
     town = country.towns[WEST]
+    await town.streams[-1].aclose()
+    await trio.sleep(1)
     post = town.say("hi", channel=town.direct())
     await trio.sleep(120)
     assert country.health == {"east": "live", "west": "failed"}

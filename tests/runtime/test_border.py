@@ -9,6 +9,7 @@ from oc_trio.agent.scripted import CallTool, Pause, Say
 from oc_trio.errors import MattermostUnavailable, StoreError
 from oc_trio.ids import AccountId
 from oc_trio.runtime.border import DEFECT, SORRY, Border
+from oc_trio.sandbox.exchange import SandboxRequest, SandboxResponse
 from oc_trio.telemetry.metrics import Metrics
 from tests.logbook import Logbook
 from tests.runtime.town import Town
@@ -238,3 +239,43 @@ async def test_a_process_that_dies_while_it_delivers(town: Town) -> None:
     assert town.answers() == [f"{WORDS}\n\nI could not answer this, after several tries."]
     assert await town.state(asked) == "failed: gave up at attempt 3"
     assert len(town.stage.requests) == 1
+
+
+async def test_settings_that_can_not_be_read_at_a_start(town: Town, logbook: Logbook) -> None:
+    """The conversation's queue rules are the configured ones, its turns and commands fail in words."""
+    await town.start()
+    first = town.say("@helper hello")
+    await town.settled()
+    await town.stop()
+    town.journal.execute("UPDATE sessions SET settings = '[1]'")
+    await town.start()
+    for text in ("@helper again", "@helper /status"):
+        asked = town.say(text, root=first)
+        await town.settled()
+        assert town.answers()[-1] == SORRY
+        assert await town.state(asked) == f"failed: {DEFECT}"
+    assert [line["failed"] for line in logbook.said(LOGGED)] == ["queue rules", "turn", "command"]
+    await serves_on(town)
+
+
+async def test_an_event_that_the_program_fails_at(town: Town, logbook: Logbook) -> None:
+    """An edit, a reaction or a deletion that can't be handled is passed over; its message is answered all the same."""
+    await town.start()
+    fails = ["/posts/", "/channels/", "/users/"]
+
+    async def mistake(request: SandboxRequest) -> SandboxResponse | None:
+        if request.method == "GET" and any(path in request.path for path in fails):
+            raise LookupError("a mistake in the program")
+        return None
+
+    town.script = [Say("done", delay=3.0)]
+    asked = town.say("@helper hello")
+    await town.until(lambda: town.stage.open)
+    town.weather.before_rules.append(mistake)
+    town.edit(asked, "@helper hello there")
+    await trio.sleep(1)
+    town.weather.before_rules.clear()
+    await town.settled()
+    assert town.answers() == ["done"]
+    assert [(line["kind"], line["post"]) for line in logbook.said(LOGGED)] == [("PostEdited", asked.id)]
+    await serves_on(town)

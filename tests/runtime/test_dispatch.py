@@ -1,6 +1,6 @@
 """The session table: made on demand, removed when idle, closed by the drain."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 import trio
@@ -165,3 +165,25 @@ async def test_a_session_that_fails_leaves_the_table() -> None:
             offices.append(Failing(nursery))
             offices[0].say("one")
     assert len(offices[0].dispatcher) == 0
+
+
+async def test_what_a_conversation_held_when_it_failed_can_be_ended(autojump_clock: Clock) -> None:
+    """It is taken out, and the next message begins the conversation anew."""
+    async with trio.open_nursery() as nursery:
+        office = Office(nursery)
+        held: list[str] = []
+
+        async def keep(session: Session, on_idle: Callable[[], object]) -> None:
+            await trio.sleep(1.0)
+            on_idle()
+            held.extend(job.trigger for job in session.abandon())
+            office.say("later")
+
+        office.dispatcher = Dispatcher(nursery, office.make, keep)
+        office.say("one")
+        office.say("two")
+        await trio.sleep(1.5)
+        assert held == ["one", "two"]
+        assert len(office.made) == 2
+        assert office.dispatcher.get(SessionKey("s")) is not None
+        nursery.cancel_scope.cancel()

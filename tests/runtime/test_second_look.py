@@ -11,9 +11,11 @@ from oc_trio.core.events import Post
 from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.obligations import Obligation
 from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable
-from oc_trio.ids import ChannelId, PostId, UserId
+from oc_trio.ids import AccountId, ChannelId, PostId, UserId
+from oc_trio.runtime.border import Border
 from oc_trio.runtime.cuts import Cut
 from oc_trio.runtime.second_look import LOOK_SECONDS, changes, message_of
+from oc_trio.telemetry.metrics import Metrics
 from tests.runtime.conftest import run_in_no_time
 from tests.runtime.test_queue import a_job
 
@@ -45,7 +47,8 @@ def an_intake(**has: str | MattermostError | float) -> Any:
         assert message is not None
         return message.with_text(post.message)
 
-    return SimpleNamespace(kit=SimpleNamespace(api=SimpleNamespace(posts=Posts(dict(has)))), reworded=reworded)
+    kit = SimpleNamespace(api=SimpleNamespace(posts=Posts(dict(has))), border=Border(AccountId("default"), Metrics()))
+    return SimpleNamespace(kit=kit, reworded=reworded)
 
 
 def owed(name: str, **more: Any) -> Obligation:
