@@ -1,7 +1,8 @@
 """Cuts a long text into posts: at a line break if there is one, else at a space, else between two characters.
 
-An open code fence is closed at the end of a chunk and opened again, with its info string, in the next. Nothing but
-white space at a cut is lost. Sending the chunks is not its business.
+An open code fence is closed at the end of a chunk and opened again, with its info string, in the next; a table that
+goes on in the next chunk has its header rows there once more. Nothing but white space at a cut is lost. Sending the
+chunks is not its business.
 """
 
 import re
@@ -9,6 +10,7 @@ import unicodedata
 from enum import Enum
 
 from oc_trio.core.fences import Fence, fence_after, prose_lines
+from oc_trio.core.tables import header_after, is_header, is_row
 
 SERVER_LIMIT = 16_383
 """Code points that Mattermost accepts in one post (`PostMessageMaxRunesV2`); more is a 400."""
@@ -34,16 +36,34 @@ def chunk(text: str, limit: int = DEFAULT_LIMIT, mode: ChunkMode = ChunkMode.LEN
     limit = max(1, min(limit, SERVER_LIMIT))
     rest = text.strip("\n").rstrip()
     fence: Fence | None = None
+    header, is_row_torn = "", False
     chunks: list[str] = []
     while rest:
         opening = f"{fence.opening}\n" if fence else ""
+        if len(header) >= limit // 2:
+            header = ""
+        if header and is_row_torn:
+            # The row that was torn ends here; the rows below it have the header rows again.
+            end, _, below = rest.partition("\n")
+            if len(end) <= limit and is_row(below.partition("\n")[0]):
+                chunks.append(end)
+                rest, is_row_torn = below, False
+        if header and not is_row_torn:
+            opening = f"{header}\n"
         if len(opening) + len(rest) <= limit:
             chunks.append(opening + rest)
             break
-        head, rest, fence = _split(rest, limit - len(opening), mode, fence)
+        before, text = fence, rest
+        head, rest, fence = _split(text, limit - len(opening), mode, before)
         closing = f"\n{fence.closing}" if fence else ""
-        if head.strip() or opening:
+        header = header_after(head, header, before)
+        # Header rows alone make no post where the next begins with them.
+        if (head.strip() or opening) and (head != header or len(header) >= limit // 2):
             chunks.append(opening + head + closing)
+        gap = text[len(head) : len(text) - len(rest)]
+        is_row_torn = "\n" not in gap
+        if not is_row_torn and (gap.count("\n") > 1 or not is_row(rest.partition("\n")[0])):
+            header = ""
         fence = _affordable(fence, limit)
     return tuple(piece for piece in chunks if piece.strip())
 
@@ -72,7 +92,7 @@ def _cut(text: str, space: int, mode: ChunkMode, before: Fence | None) -> tuple[
             return _apart(text, gaps[-1], None)
     line_end = window.rfind("\n")
     if line_end > 0:
-        line_end = _before_late_fence(text, line_end, before)
+        line_end = _before_bare_header(text, _before_late_fence(text, line_end, before), before)
         return _apart(text, line_end, fence_after(text[:line_end], before))
     fence = fence_after(window[:space], before)
     at = _last_space(window)
@@ -97,6 +117,21 @@ def _before_late_fence(text: str, at: int, before: Fence | None) -> int:
     # The last line that begins in prose is the one that opens the fence.
     opening = max(start for start, _ in prose_lines(text[:at]))
     return opening - 1 if opening - 1 > at // 2 else at
+
+
+def _before_bare_header(text: str, at: int, before: Fence | None) -> int:
+    """A cut before a table of which not one row would stand above the cut, else `at`."""
+    if fence_after(text[:at], before) is not None:
+        return at
+    *_, above, last = ("", "", *text[:at].split("\n"))
+    if is_header(above, last):
+        bare = f"{above}\n{last}"
+    elif is_header(last, text[at + 1 :].partition("\n")[0]):
+        bare = last
+    else:
+        return at
+    start = at - len(bare) - 1
+    return start if start > 0 and text[:start].strip() else at
 
 
 def _last_space(window: str) -> int:

@@ -18,7 +18,7 @@ from oc_trio.core.fences import fence_after
 from oc_trio.core.leading import with_prefix
 from oc_trio.core.preview import DraftState, Phase
 from oc_trio.core.reasoning import is_reasoning_only, without_reasoning
-from oc_trio.core.tables import TableMode, convert_tables
+from oc_trio.core.tables import TableMode, convert_tables, header_after
 from oc_trio.core.turn_events import Failed, Final
 from oc_trio.ids import PostId
 
@@ -140,8 +140,24 @@ def prepared(text: str, rules: ReplyRules, *, prefix: bool = True) -> tuple[str,
 def unpublished(text: str, published: tuple[str, ...], rules: ReplyRules) -> str:
     """What of the answer no block holds yet; all of it where the blocks don't line up with its beginning.
 
-    Blocks line up when their characters, white space apart, begin the answer and end at one of its line ends.
+    Blocks line up when their characters, white space apart, begin the answer and end at one of its line ends. Header
+    rows that only go on with a table of the block before count once.
     """
+    rest = _unpublished(text, published, rules)
+    once = _without_repeated_headers(published)
+    return _unpublished(text, once, rules) if rest == text and once != published else rest
+
+
+def _without_repeated_headers(published: tuple[str, ...]) -> tuple[str, ...]:
+    header, once = "", list[str]()
+    for block in published:
+        is_repeated = bool(header) and block.startswith(f"{header}\n")
+        once.append(block.removeprefix(header) if is_repeated else block)
+        header = header_after(block)
+    return tuple(once)
+
+
+def _unpublished(text: str, published: tuple[str, ...], rules: ReplyRules) -> str:
     wanted = "".join("".join(block.split()) for block in published)
     prefix = "".join(rules.response_prefix.split())
     if prefix:

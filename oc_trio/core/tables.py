@@ -55,16 +55,45 @@ def convert_tables(text: str, mode: TableMode) -> str:
     return "\n".join(out)
 
 
+def is_header(line: str, below: str) -> bool:
+    """Whether a table begins at `line`, by the line below it."""
+    if "|" not in line or "|" not in below:
+        return False
+    delimiters = _cells(below)
+    return len(_cells(line)) == len(delimiters) and all(map(_DELIMITER.fullmatch, delimiters))
+
+
+def is_row(line: str) -> bool:
+    """Whether a line goes on with the table above it."""
+    return "|" in line and bool(line.strip())
+
+
+def header_after(text: str, header: str = "", fence: Fence | None = None) -> str:
+    """Header and delimiter row of the table that is still open behind `text`, empty without one.
+
+    `header` and `fence` are what was open before. Tables inside fenced code are none.
+    """
+    above = ""
+    for at, line in enumerate(text.split("\n")):
+        if fence is not None:
+            fence = None if fence.closed_by(line) else fence
+            continue
+        if header and (is_row(line) or at == 0):
+            continue
+        fence = opened_by(line)
+        header = f"{above}\n{line}" if is_header(above, line) else ""
+        above = "" if fence else line
+    return header
+
+
 def _table_at(lines: list[str], at: int) -> tuple[Table, int] | None:
     """The table whose header is line `at`, and the index of the line behind it."""
-    if at + 1 >= len(lines) or "|" not in lines[at] or "|" not in lines[at + 1]:
+    if at + 1 >= len(lines) or not is_header(lines[at], lines[at + 1]):
         return None
-    header, delimiters = _cells(lines[at]), _cells(lines[at + 1])
-    if len(header) != len(delimiters) or not all(map(_DELIMITER.fullmatch, delimiters)):
-        return None
+    header = _cells(lines[at])
     end = at + 2
     rows: list[tuple[str, ...]] = []
-    while end < len(lines) and lines[end].strip() and "|" in lines[end]:
+    while end < len(lines) and is_row(lines[end]):
         cells = _cells(lines[end])[: len(header)]
         rows.append(cells + ("",) * (len(header) - len(cells)))
         end += 1

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from oc_trio.core.chunking import SERVER_LIMIT, ChunkMode, chunk
 from oc_trio.core.fences import fence_after
+from oc_trio.core.tables import header_after, is_row
 
 LENGTH, NEWLINE = ChunkMode.LENGTH, ChunkMode.NEWLINE
 
@@ -111,3 +112,85 @@ def test_every_chunk_of_wellformed_text_is_wellformed(blocks: list[str], limit: 
         return without_space(re.sub(r"^(`{3,}|~{3,}).*$", "", part, flags=re.MULTILINE))
 
     assert "".join(map(words, chunks)) == words(text)
+
+
+HEAD = "| name | n |\n|------|---|"
+
+
+def test_a_long_table_has_its_header_in_every_post() -> None:
+    """Each further post of an answer of 120 rows begins with the header rows; the rows are all there, once."""
+    rows = [f"| row {number} | {number} |" for number in range(120)]
+    chunks = chunk("\n".join(["Here it is:", "", HEAD, *rows, "", "That was it."]), 500)
+    assert len(chunks) > 4
+    assert all(piece.startswith(f"{HEAD}\n| row ") for piece in chunks[1:])
+    assert [line for piece in chunks for line in piece.split("\n") if line.startswith("| row")] == rows
+    assert all(len(piece) <= 500 for piece in chunks)
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "expected"),
+    [
+        pytest.param(
+            f"some words above\n{HEAD}\n| a | 1 |",
+            50,
+            ("some words above", f"{HEAD}\n| a | 1 |"),
+            id="header-with-a-row",
+        ),
+        pytest.param(
+            f"some words above\n{HEAD}\n| a | 1 |", 40, ("some words above", f"{HEAD}\n| a | 1 |"), id="header-whole"
+        ),
+        pytest.param(f"{HEAD}\n| a | 1 |\n\nafter", 40, (f"{HEAD}\n| a | 1 |", "after"), id="the-table-is-over"),
+        pytest.param(f"{HEAD}\n| a | 1 |\nafter", 40, (f"{HEAD}\n| a | 1 |", "after"), id="over-without-a-blank-line"),
+        pytest.param(
+            f"```\n{HEAD}\n| a | 1 |\n| b | 2 |\n```",
+            46,
+            (f"```\n{HEAD}\n| a | 1 |\n```", "```\n| b | 2 |\n```"),
+            id="code-is-no-table",
+        ),
+        pytest.param(
+            f"{HEAD}\n| a | 1 |\n| b | 2 |", 40, (f"{HEAD}\n| a | 1 |", "| b | 2 |"), id="no-header-worth-half-a-post"
+        ),
+        pytest.param(
+            f"{HEAD}\n| {'word ' * 12}| 1 |\n| b | 2 |",
+            60,
+            (
+                f"{HEAD}\n| word word word word word word",
+                "word word word word word word | 1 |",
+                f"{HEAD}\n| b | 2 |",
+            ),
+            id="a-torn-row-goes-on-without-and-the-next-has-it",
+        ),
+    ],
+)
+def test_cuts_of_tables(text: str, limit: int, expected: tuple[str, ...]) -> None:
+    """A table that goes on begins with its header rows, and nothing else does."""
+    assert chunk(text, limit) == expected
+
+
+TABLES = st.lists(
+    st.one_of(
+        st.sampled_from(["words", "a | b", "| no | table |", "---|---", "```\n|a|\n|-|\n|b|\n```"]),
+        st.lists(st.sampled_from(["|x|y|", "| long cell | z |", "| ||"]), max_size=9).map(
+            lambda rows: "\n".join(["| h | i |", "|---|:-:|", *rows])
+        ),
+    ),
+    max_size=5,
+).map("\n\n".join)
+
+
+@given(TABLES, st.integers(48, 90), st.sampled_from(ChunkMode))
+def test_a_row_stands_below_a_header_wherever_the_cut_falls(text: str, limit: int, mode: ChunkMode) -> None:
+    """Chunks keep the limit, a table's rows are in a table in each of them, and no row is lost, moved or doubled."""
+    chunks = chunk(text, limit, mode)
+    assert all(len(piece) <= limit for piece in chunks)
+
+    def rows(part: str) -> list[str]:
+        lines = part.split("\n")
+        above = ["\n".join(lines[:at]) for at in range(len(lines))]
+        return [
+            line
+            for line, before in zip(lines, above)
+            if header_after(before) and is_row(line) and not fence_after(before)
+        ]
+
+    assert [row for piece in chunks for row in rows(piece)] == rows(text)

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oc_trio.core.chunking import SERVER_LIMIT
+from oc_trio.core.chunking import SERVER_LIMIT, chunk
 from oc_trio.core.defuse import ZERO_WIDTH_SPACE
 from oc_trio.core.final_plan import (
     INTERRUPTED,
@@ -16,6 +16,7 @@ from oc_trio.core.final_plan import (
     plan_final,
     prepared,
     sealed_text,
+    unpublished,
     unsealed,
 )
 from oc_trio.core.preview import DraftState, Phase
@@ -191,3 +192,13 @@ def test_a_sealed_text_fits_the_server() -> None:
     text = sealed_text("x" * 20_000, STOPPED)
     assert len(text) <= SERVER_LIMIT
     assert text.endswith(STOPPED)
+
+
+def test_blocks_of_one_table_line_up_with_the_answer() -> None:
+    """Header rows that a block repeats count once: what is out already is not said again."""
+    rows = "\n".join(f"| row {number} | {number} |" for number in range(40))
+    text = f"| name | n |\n|------|---|\n{rows}\n\nThat was it."
+    rules = ReplyRules(limit=200)
+    blocks = chunk(text.removesuffix("That was it."), 200)
+    assert len(blocks) > 3
+    assert unpublished(text, blocks, rules) == "That was it."
