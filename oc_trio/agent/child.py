@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 
 import trio
 
+from oc_trio.core.text import clean
 from oc_trio.telemetry.log import get_logger
 
 log = get_logger(part="agent")
@@ -71,7 +72,7 @@ class StderrLog:
         lines = Lines(stream)
         try:
             while (line := await lines.next()) is not None:
-                self._note(line.decode("utf-8", "replace").rstrip()[:500])
+                self._note(clean(line.decode("utf-8", "replace").rstrip())[:500])
         except LineTooLong:
             log.warning("the child's stderr is no text, closing it", child=self._name)
             await stream.aclose()

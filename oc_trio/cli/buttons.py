@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +46,13 @@ def _configured_token(config: str | None, account: str | None) -> str:
 
 
 def _read_object(argument: str) -> dict[str, Any]:
+    from oc_trio.cli.edge import standard_input
+    from oc_trio.core.json_body import BadJson, read_json
+
     try:
-        value = json.loads(sys.stdin.read() if argument == "-" else argument)
-    except (ValueError, RecursionError) as error:
-        raise click.ClickException(f"CONTEXT is not JSON: {error}.") from None
+        value = read_json((standard_input() if argument == "-" else argument).encode())
+    except BadJson as error:
+        raise click.ClickException(f"CONTEXT can't be signed: it is {error}.") from None
     if not isinstance(value, dict):
         raise click.ClickException("CONTEXT must be a JSON object.")
     return value

@@ -9,6 +9,7 @@ import click
 
 from oc_trio.cli.exits import EX_CONFIG, EX_FAILED, EX_INTERRUPTED, EX_NOPERM, EX_UNAVAILABLE, first
 from oc_trio.config.load import Loaded
+from oc_trio.core.text import clean
 
 EXIT_CODES = (
     "Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 only a part was done, 69 the server can't be reached, "
@@ -68,4 +69,12 @@ def exit_code(problem: BaseException) -> int:
 
 def text_argument(value: str | None) -> str:
     """A text given on the command line; `-` is standard input."""
-    return sys.stdin.read().removesuffix("\n") if value == "-" else value or ""
+    return standard_input().removesuffix("\n") if value == "-" else value or ""
+
+
+def standard_input() -> str:
+    """All of standard input, clean, whatever encoding the terminal has. Raises UsageError where it is not UTF-8."""
+    try:
+        return clean(sys.stdin.buffer.read().decode("utf-8-sig").replace("\r\n", "\n"))
+    except UnicodeDecodeError:
+        raise click.UsageError("Standard input is not UTF-8 text.") from None

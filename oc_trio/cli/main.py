@@ -5,6 +5,7 @@ import importlib
 import click
 
 import oc_trio
+from oc_trio.core.text import is_clean
 
 # name -> (module, one-line help). A module is imported only when its command runs and holds `command`.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -29,6 +30,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are called, not when they are listed."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does, of arguments that are text: bytes that are not UTF-8 come as lone surrogates."""
+        for number, argument in enumerate(args, 1):
+            if not is_clean(argument):
+                raise click.UsageError(f"Argument {number} is not UTF-8 text.")
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(COMMANDS)

@@ -1,12 +1,11 @@
 """`oc-trio message`: send, edit, delete, react, read, as the bot of an account, whether the gateway runs or not."""
 
 import json
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from oc_trio.cli.edge import EXIT_CODES, run, shared_options, text_argument
+from oc_trio.cli.edge import EXIT_CODES, run, shared_options, standard_input, text_argument
 from oc_trio.cli.exits import EX_FAILED, EX_PARTIAL
 
 if TYPE_CHECKING:
@@ -257,6 +256,7 @@ def _act(config_path: str | None, account: str | None, act: Any, done: str, *, a
 
 
 def _presentation(buttons: str | None, presentation: str | None) -> "Presentation":
+    from oc_trio.core.json_body import BadJson, read_json
     from oc_trio.core.presentation import BadPresentation, Presentation, read_buttons, read_presentation
 
     made = Presentation()
@@ -267,8 +267,8 @@ def _presentation(buttons: str | None, presentation: str | None) -> "Presentatio
         if text is None:
             continue
         try:
-            read_one = reader(json.loads(sys.stdin.read() if text == "-" else text))
-        except (BadPresentation, ValueError, RecursionError) as problem:
+            read_one = reader(read_json((standard_input() if text == "-" else text).encode()))
+        except (BadPresentation, BadJson) as problem:
             raise click.BadParameter(str(problem), param_hint=hint) from None
         made = made.joined(read_one)
     return made

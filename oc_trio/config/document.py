@@ -11,6 +11,7 @@ from attrs import field, frozen
 from oc_trio.config.json_lines import json_lines
 from oc_trio.config.lines import line_of, toml_lines
 from oc_trio.config.syntax import JSON_SUFFIXES, decode_json5, decode_toml
+from oc_trio.core.text import clean_value
 from oc_trio.errors import ConfigError, Problem
 
 
@@ -51,5 +52,10 @@ def read_document(path: Path) -> Document:
     except UnicodeDecodeError:
         raise ConfigError(Problem(str(path), "is not UTF-8 text")) from None
     if path.suffix in JSON_SUFFIXES:
-        return Document(decode_json5(text, str(path)), path, imported=True, lines=json_lines(text), mode=mode)
-    return Document(decode_toml(text, str(path)), path, lines=toml_lines(text), mode=mode)
+        values, lines, imported = decode_json5(text, str(path)), json_lines(text), True
+    else:
+        values, lines, imported = decode_toml(text, str(path)), toml_lines(text), False
+    try:
+        return Document(clean_value(values), path, imported=imported, lines=lines, mode=mode)
+    except RecursionError:
+        raise ConfigError(Problem(str(path), "is nested too deeply")) from None

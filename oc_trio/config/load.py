@@ -24,6 +24,7 @@ from oc_trio.config.parse import Invalid, Reader
 from oc_trio.config.places import find_config, state_dir
 from oc_trio.config.secret_keys import check_shape, holds_secret, read_file_key, resolver
 from oc_trio.config.secrets import Secret, SecretForm
+from oc_trio.core.text import clean
 from oc_trio.errors import ConfigError, Problem
 from oc_trio.ids import AccountId
 
@@ -71,7 +72,8 @@ def load(
 
 def build(document: Document, env: Mapping[str, str], *, isolate: bool = False, connect: bool = True) -> Loaded:
     """A configuration from plain values; raises ConfigError with every problem."""
-    found = Findings()
+    found, folder = Findings(), state_dir(env)
+    env = {name: clean(value) for name, value in env.items()}
     values = adapt(document.values, env, found) if document.imported else document.values
     modern = modernize(values)
     found.warnings.extend(modern.warnings)
@@ -112,7 +114,7 @@ def build(document: Document, env: Mapping[str, str], *, isolate: bool = False, 
         config,
         MappingProxyType({name: account for name, account in accounts.items() if name not in broken}),
         default_account(list(accounts), config.channels.mattermost.default_account),
-        state_dir(env),
+        folder,
         document,
         placed(found.warnings + whole.warnings),
         MappingProxyType(broken),

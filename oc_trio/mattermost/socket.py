@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import msgspec
 import trio
@@ -225,7 +225,7 @@ async def _upgrade(pump: trio.Nursery, stream: _Watched, url: str, token: str, r
     parts = urlsplit(url)
     resource = parts.path
     if resume is not None:
-        resource += f"?connection_id={resume.connection_id}&sequence_number={resume.next_seq}"
+        resource += f"?connection_id={quote(resume.connection_id, safe='')}&sequence_number={resume.next_seq}"
     connection: WebSocketConnection | None = None
     with trio.move_on_after(HANDSHAKE_SECONDS):
         async with trio.open_nursery() as nursery:

@@ -13,6 +13,7 @@ from attrs import define, field
 from oc_trio.agent.port import ImagePart
 from oc_trio.core.context import label
 from oc_trio.core.entities import FileInfo
+from oc_trio.core.text import clean
 from oc_trio.errors import MattermostError, PayloadError
 from oc_trio.ids import FileId
 from oc_trio.mattermost.files import FileService
@@ -69,7 +70,7 @@ class AttachmentReader:
             self.images.append(ImagePart(found.mime_type, found.content))
             return f"{_head(info, found.mime_type)}; the image is attached]"
         if found.mime_type == TEXT:
-            return self._inlined(info, found.content.decode("utf-8", "replace"))
+            return self._inlined(info, clean(found.content.decode("utf-8", "replace")))
         return f"{_head(info, found.mime_type)}; its content is not shown]"
 
     def _inlined(self, info: FileInfo, text: str) -> str:

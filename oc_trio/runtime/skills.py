@@ -13,6 +13,7 @@ from attrs import field, frozen
 
 from oc_trio.agent.port import ToolSpec
 from oc_trio.agent.toolbox import Function, ToolFailed
+from oc_trio.core.text import clean
 from oc_trio.telemetry.log import get_logger
 
 log = get_logger(part="skills")
@@ -130,7 +131,7 @@ def _text(path: Path) -> str:
     if path.stat().st_size > MOST_BYTES:
         raise BadSkill(f"it is larger than {MOST_BYTES} bytes")
     try:
-        return path.read_text("utf-8-sig")
+        return clean(path.read_text("utf-8-sig"))
     except UnicodeDecodeError:
         raise BadSkill("it is not UTF-8 text") from None
 

@@ -78,3 +78,20 @@ def test_verify(token: str, code: int, said: dict[str, bool]) -> None:
     context = json.dumps({**json.loads(CONTEXT), "_token": token})
     result = CliRunner().invoke(command, ["verify", context, "--json"], env=ENVIRONMENT)
     assert (result.exit_code, json.loads(result.stdout)) == (code, said)
+
+
+@pytest.mark.parametrize(
+    "context", ['{"a": "\\ud800"}', '{"a": "\\u0000"}', '{"a": NaN}', '{"a": 1e999}', "[" * 100_000]
+)
+def test_a_context_that_no_server_takes(context: str) -> None:
+    """It can't be signed, and is named as what it is."""
+    shown = CliRunner().invoke(command, ["sign", context], env=ENVIRONMENT)
+    assert shown.exit_code == 1
+    assert "CONTEXT can't be signed: it is n" in shown.output
+
+
+def test_standard_input_in_another_encoding() -> None:
+    """Wrong usage, no traceback."""
+    shown = CliRunner().invoke(command, ["sign", "-"], env=ENVIRONMENT, input=b'{"a": "gr\xfcn"}')
+    assert shown.exit_code == 2
+    assert "Standard input is not UTF-8 text." in shown.output

@@ -50,3 +50,25 @@ def test_an_unknown_command() -> None:
     shown = CliRunner().invoke(main, ["dance"])
     assert shown.exit_code == 2
     assert "No such command 'dance'" in shown.output
+
+
+@pytest.mark.parametrize(
+    "args", [["message", "send", "-t", "#x", "-m", "gr\udcfcn"], ["explain", "\udcff"], ["--config", "\udcff", "run"]]
+)
+def test_an_argument_that_is_no_text(args: list[str]) -> None:
+    """Bytes of another encoding are wrong usage, named by position, before anything is done."""
+    shown = CliRunner().invoke(main, args)
+    assert shown.exit_code == 2
+    assert "is not UTF-8 text" in shown.output
+
+
+def test_bytes_in_a_real_process() -> None:
+    """As a shell with another encoding hands them over."""
+    done = subprocess.run(
+        [sys.executable, "-m", "oc_trio", "message", "send", "-t", "#x", "-m", b"gr\xfcn"],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONUTF8": "1"},
+    )
+    assert done.returncode == 2
+    assert b"Argument 6 is not UTF-8 text." in done.stderr

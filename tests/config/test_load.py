@@ -7,6 +7,7 @@ import pytest
 from oc_trio.config.load import load
 from oc_trio.errors import ConfigError
 from oc_trio.ids import AccountId
+from tests.config.conftest import ENV, LoadText
 
 DEFAULT = AccountId("default")
 
@@ -28,3 +29,13 @@ def test_nothing_at_all_says_what_to_set(tmp_path: Path) -> None:
         "channels.mattermost.baseUrl",
     ]
     assert "MATTERMOST_BOT_TOKEN" in str(caught.value)
+
+
+def test_text_that_no_journal_takes_does_not_come_in(load_text: LoadText) -> None:
+    """NUL is dropped, half a surrogate pair in JSON5 is refused; a variable may hold anything."""
+    toml = '[agents.defaults]\nsystemPrompt = "a\\u0000b"\n'
+    json5 = '{agents: {defaults: {systemPrompt: "a\\u0000b"}}}'
+    assert load_text(toml, env={**ENV, "OTHER": "\udcff"}).config.agents.defaults.system_prompt == "ab"
+    assert load_text(json5, "openclaw.json").values["agents"]["defaults"]["systemPrompt"] == "ab"
+    with pytest.raises(ConfigError, match="not valid JSON5"):
+        load_text(json5.replace("0000", "d83d"), "openclaw.json")
