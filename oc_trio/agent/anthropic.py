@@ -1,29 +1,31 @@
 """`anthropic-messages`: an agent over Anthropic's Messages API or a server that speaks it.
 
-It owns the requests of a turn. The words are `anthropic_wire`, the bytes `exchange`, the tool loop `rounds`.
+It owns the requests of a turn. The words are `anthropic_wire` and `anthropic_reading`, the bytes `exchange`, the tool
+loop `rounds`.
 """
 
-import json
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
-from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 from attrs import field, frozen
 
+from oc_trio.agent import shapes
 from oc_trio.agent.address import below, secrets_in, shown, with_key
-from oc_trio.agent.anthropic_wire import Reading, request_body
-from oc_trio.agent.exchange import Deadlines, Exchange, open_exchange
-from oc_trio.agent.failures import BROKEN, Endpoint, from_stream
+from oc_trio.agent.anthropic_reading import Reading
+from oc_trio.agent.anthropic_wire import request_body
+from oc_trio.agent.exchange import Deadlines, Exchange, open_exchange, read_event
+from oc_trio.agent.failures import Endpoint, error_in, from_stream, provider_tag
 from oc_trio.agent.port import TurnRequest
-from oc_trio.agent.rounds import MAX_ROUNDS, Answer, Round, converse, merged
+from oc_trio.agent.rounds import MAX_ROUNDS, NO_ANSWER, Answer, Round, call_ids, converse, merged
 from oc_trio.agent.sse import ServerSentEvent
 from oc_trio.agent.stream import Emit, EventStream, open_events
 from oc_trio.agent.unsupported import Unsupported, ask_adapting
+from oc_trio.core.json_body import BadJson
 from oc_trio.core.turn_events import TextDelta, Thinking
-from oc_trio.errors import AgentFailed, AgentUnavailable
+from oc_trio.errors import AgentError, AgentFailed, AgentUnavailable
 
 VERSION = "2023-06-01"
 DEFAULT_URL = "https://api.anthropic.com"
@@ -57,6 +59,7 @@ class AnthropicAgent:
         self._settings = settings
         self._http = http
         self._url = messages_url(settings.base_url)
+        self._provider = provider_tag("anthropic-messages", self._url)
         secrets = (settings.api_key, *settings.headers.values(), *secrets_in(settings.base_url))
         self._endpoint = Endpoint(f"{settings.model} at {shown(settings.base_url)}", secrets)
 
@@ -70,20 +73,26 @@ class AnthropicAgent:
         """One request; asked again without the fields (tools among them) that the server refuses by name."""
         settings = self._settings
         model = request.model or settings.model
+        taken = call_ids(request, rounds)
 
         def make(tools: bool) -> dict[str, Any]:
-            return request_body(request, rounds, model, settings.options, tools=tools and settings.tools)
+            offered = tools and settings.tools
+            return request_body(request, rounds, model, settings.options, self._provider, tools=offered)
 
-        return await ask_adapting(settings.unsupported, model, make, partial(self._ask_once, emit=emit))
+        async def ask_once(body: Mapping[str, Any]) -> Answer:
+            return await self._ask_once(body, Reading(self._provider, taken), emit)
 
-    async def _ask_once(self, body: Mapping[str, Any], emit: Emit) -> Answer:
+        return await ask_adapting(settings.unsupported, model, make, ask_once)
+
+    async def _ask_once(self, body: Mapping[str, Any], reading: Reading, emit: Emit) -> Answer:
         settings = self._settings
         headers = {"Accept": "text/event-stream", "anthropic-version": VERSION, **settings.headers}
         if settings.api_key:
             headers = with_key(headers, "x-api-key", settings.api_key)
-        reading = Reading()
         async with open_exchange(self._http, self._endpoint, self._url, body, headers, settings.deadlines) as exchange:
             await self._read_stream(reading, exchange, emit)
+        for event in reading.end():
+            await emit(event)
         if reading.empty and reading.stop_reason == "refusal":
             raise AgentFailed(f"{self._endpoint.name}: refusal", for_user="The model refused to answer this.")
         if reading.empty and reading.stop_reason == "max_tokens":
@@ -94,26 +103,50 @@ class AnthropicAgent:
         return reading.answer()
 
     async def _read_stream(self, reading: Reading, exchange: Exchange, emit: Emit) -> None:
-        while (events := await exchange.next_events()) is not None:
-            out: list[TextDelta | Thinking] = []
-            for event in events:
-                out += reading.feed(self._parse(event))
-            for event_out in merged(out):
-                await emit(event_out)
-            if reading.stopped:
-                await exchange.finish()
-                return
-        raise AgentUnavailable(f"{self._endpoint.name}: the stream ended without message_stop", for_user=BROKEN)
-
-    def _parse(self, event: ServerSentEvent) -> Mapping[str, Any]:
         try:
-            data = json.loads(event.data)
-        except (ValueError, RecursionError) as exc:
-            line = self._endpoint.clean(f"{self._endpoint.name}: not JSON: {event.data}")
-            raise AgentFailed(line, for_user=BROKEN) from exc
-        if not isinstance(data, dict):
-            raise AgentFailed(f"{self._endpoint.name}: an event that is no object", for_user=BROKEN)
-        if data.get("type") == "error":
-            error = data.get("error") or {}
-            raise from_stream(self._endpoint, str(error.get("type") or ""), str(error.get("message") or ""))
+            while (events := await exchange.next_events()) is not None:
+                await self._read(reading, exchange, events, emit)
+                if reading.stopped:
+                    await exchange.finish()
+                    return
+        except AgentUnavailable:
+            # The reason to stop has come: what is missing is the end of the body, not of the answer.
+            if not reading.stop_reason or reading.empty:
+                raise
+            return
+        if not reading.stop_reason and reading.empty:
+            raise AgentUnavailable(f"{self._endpoint.name}: the stream ended before it began", for_user=NO_ANSWER)
+
+    async def _read(
+        self, reading: Reading, exchange: Exchange, events: tuple[ServerSentEvent, ...], emit: Emit
+    ) -> None:
+        """Take in one piece's events; neighbours of a kind become one."""
+        out: list[TextDelta | Thinking] = []
+        problem: AgentError | None = None
+        for event in events:
+            if event.data.strip() == "[DONE]":
+                break
+            try:
+                out += reading.feed(await self._parse(exchange, event))
+            except AgentError as exc:
+                problem = exc
+                break
+        for event_out in merged(out):
+            await emit(event_out)
+        if problem is not None:
+            raise problem from problem.__cause__
+
+    async def _parse(self, exchange: Exchange, event: ServerSentEvent) -> Mapping[str, Any]:
+        """The value of an event. Raises what a server says is wrong, however it says it."""
+        try:
+            data = await read_event(event.data)
+        except BadJson as exc:
+            if event.event == "error":
+                raise from_stream(self._endpoint, "", event.data) from exc
+            raise exchange.unreadable(event.data) from exc
+        if error := error_in(data) or (("", event.data) if event.event == "error" else None):
+            raise from_stream(self._endpoint, *error)
+        data = shapes.mapping(data)
+        if event.event and "type" not in data:
+            return {**data, "type": event.event}
         return data

@@ -4,20 +4,27 @@ It knows nothing of any provider's vocabulary. httpx's response iterators are ne
 half-read makes Python warn, so an exchange always ends them, by reading to the end or by cancelling the read.
 """
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Protocol
 
 import httpx
 import trio
 from attrs import frozen
 
-from oc_trio.agent.failures import BROKEN, TOO_SLOW, Endpoint, from_status, from_transport
-from oc_trio.agent.sse import ServerSentEvent, SseDecoder, SseOverflow
+from oc_trio.agent.failures import BROKEN, GARBLED, TOO_BIG, TOO_SLOW, Endpoint, from_status, from_transport
+from oc_trio.agent.inflate import BadCompression, Inflater
+from oc_trio.agent.sse import MAX_PENDING, ServerSentEvent, SseDecoder, SseOverflow
+from oc_trio.core.json_body import BadJson, read_halves
 from oc_trio.errors import AgentError, AgentFailed, AgentUnavailable
 
+# Bytes of one answer, its compression taken off: a stream has some 300 of them for each token.
+MAX_BODY = 64 * 1024 * 1024
 _ERROR_BODY = 64 * 1024
-_WHOLE_BODY = 16 * 1024 * 1024
+_HEAD = 4 * 1024
+_SHOWN = 200
+_LARGE = 256 * 1024
+_BOM = b"\xef\xbb\xbf"
 
 
 @frozen
@@ -36,57 +43,49 @@ class Deadlines:
 class Exchange(Protocol):
     """An answer that is being read."""
 
-    @property
-    def content_type(self) -> str: ...
-
     async def next_events(self) -> tuple[ServerSentEvent, ...] | None: ...
 
-    async def read_whole(self) -> bytes: ...
-
     async def finish(self) -> None: ...
+
+    def unreadable(self, text: str) -> AgentError: ...
 
 
 class _Reader:
     def __init__(self, response: httpx.Response, endpoint: Endpoint, deadlines: Deadlines, first_by: float) -> None:
         self._response = response
-        self._chunks = response.aiter_bytes()
+        # Raw, as httpx inflates a chunk whole: a few bytes of the right kind would fill the memory.
+        self._chunks = response.aiter_raw()
+        self._pieces: Iterator[bytes] = iter(())
+        self._inflater: Inflater | None = None
         self._decoder = SseDecoder()
+        self._head = bytearray()  # of the body, for the log and to see what it is
+        self._whole: bytearray | None = None
+        self._size = 0
         self._endpoint = endpoint
         self._deadlines = deadlines
         self._first_by = first_by
+        self._is_known = False  # whether it is one value or a stream
         self._started = False
-        self._ended = False
-
-    @property
-    def content_type(self) -> str:
-        return str(self._response.headers.get("content-type", "")).partition(";")[0].strip().lower()
+        self._ended = False  # nothing of the body is left to read
+        self._closed = False  # nor events
 
     async def next_events(self) -> tuple[ServerSentEvent, ...] | None:
-        """The events of the next chunk that completes any; None at the end of the body."""
-        while not self._ended:
-            chunk = await self._next_chunk()
-            try:
-                events = self._decoder.feed(chunk) if chunk is not None else self._decoder.end()
-            except SseOverflow as exc:
-                raise AgentFailed(f"{self._endpoint.name}: {exc}", for_user=BROKEN) from exc
-            if events:
+        """The events of the next piece of the body that completes any; None at its end.
+
+        A body that is one JSON value counts as one event, JSON lines as one each, whatever its type says.
+        """
+        while not self._closed:
+            piece = await self._next_piece()
+            self._closed = piece is None
+            if events := self._last() if piece is None else self._taken(piece):
                 self._started = True
                 return events
         return None
 
-    async def read_whole(self) -> bytes:
-        """The body of an answer that is no stream. Raises `AgentFailed` past 16 MiB."""
-        body = bytearray()
-        while (chunk := await self._next_chunk()) is not None:
-            body += chunk
-            if len(body) > _WHOLE_BODY:
-                raise AgentFailed(f"{self._endpoint.name}: the answer is too big", for_user=BROKEN)
-        return bytes(body)
-
     async def finish(self) -> None:
-        """Read to the end of the body after the last event, within the linger."""
-        with trio.move_on_after(self._deadlines.linger):
-            while await self._next_chunk() is not None:
+        """Read to the end of the body after the last event, within the linger; how it ends makes no difference."""
+        with trio.move_on_after(self._deadlines.linger), suppress(AgentError):
+            while await self._next_piece() is not None:
                 pass
 
     async def abandon(self) -> None:
@@ -96,7 +95,90 @@ class _Reader:
                 async for _ in self._chunks:
                     pass
 
+    async def error_body(self) -> bytes:
+        """The beginning of a body that explains a refusal, as far as it can be read."""
+        body = bytearray()
+        with suppress(AgentFailed):
+            while len(body) < _ERROR_BODY and (piece := await self._next_piece()) is not None:
+                body += piece
+        return bytes(body)
+
+    def unreadable(self, text: str) -> AgentError:
+        """For an event, or a body, that is neither an answer nor an error."""
+        kind = str(self._response.headers.get("content-type", "no type"))
+        shown = self._endpoint.clean(text)[:_SHOWN]
+        line = self._endpoint.clean(f"{self._endpoint.name}: HTTP {self._response.status_code}, {kind[:80]}")
+        return AgentFailed(f"{line}: not an answer: {shown}", for_user=BROKEN if self._started else GARBLED)
+
+    def _taken(self, piece: bytes) -> tuple[ServerSentEvent, ...]:
+        if self._whole is None and not self._is_known:
+            self._head += piece
+            start = bytes(self._head).removeprefix(_BOM).lstrip()
+            if not start or _BOM.startswith(start):
+                if len(self._head) > MAX_PENDING:
+                    raise self._too_big(f"more than {MAX_PENDING} bytes of white space")
+                return ()
+            piece, self._is_known = bytes(self._head), True
+            if start[:1] in (b"{", b"[", b'"', b"<"):
+                self._whole = bytearray()
+            del self._head[_HEAD:]
+        if self._whole is None:
+            return self._decoded(piece)
+        self._whole += piece
+        if len(self._whole) > MAX_PENDING:
+            raise self._too_big(f"an answer of more than {MAX_PENDING} bytes in one piece")
+        return ()
+
+    def _last(self) -> tuple[ServerSentEvent, ...]:
+        """What is left when the body has ended."""
+        if self._whole is None:
+            events = self._decoded(None)
+            start = bytes(self._head).removeprefix(_BOM).lstrip()
+            if not events and not self._started and start and not start.startswith(b":"):
+                raise self.unreadable(start.decode("utf-8", "replace"))
+            return events
+        text = bytes(self._whole).removeprefix(_BOM).decode("utf-8", "replace").strip()
+        if text.startswith("<"):
+            raise self.unreadable(text)
+        if "\n" in text and not _is_json(text):
+            decoder = SseDecoder()
+            return (*decoder.feed(text.encode()), *decoder.end())
+        return (ServerSentEvent(text),)
+
+    def _decoded(self, piece: bytes | None) -> tuple[ServerSentEvent, ...]:
+        try:
+            return self._decoder.end() if piece is None else self._decoder.feed(piece)
+        except SseOverflow as exc:
+            raise self._too_big(str(exc)) from exc
+
+    def _too_big(self, why: str) -> AgentFailed:
+        return AgentFailed(f"{self._endpoint.name}: {why}", for_user=TOO_BIG)
+
+    async def _next_piece(self) -> bytes | None:
+        """The next bytes of the body without its compression, few enough to be dealt with at once; None at its end.
+
+        Raises AgentFailed where the body is larger than `MAX_BODY` or its compression is broken.
+        """
+        try:
+            while (piece := next(self._pieces, None)) is None:
+                if (chunk := await self._next_chunk()) is None:
+                    return None
+                if self._inflater is None:
+                    self._inflater = Inflater(self._response.headers.get("content-encoding", ""))
+                self._pieces = self._inflater.feed(chunk)
+        except BadCompression as exc:
+            self._pieces = iter(())
+            raise AgentFailed(f"{self._endpoint.name}: the answer is {exc}", for_user=GARBLED) from exc
+        self._size += len(piece)
+        if self._size > MAX_BODY:
+            raise self._too_big(f"an answer of more than {MAX_BODY} bytes")
+        # A chunk that inflates to many pieces arrives at once; others are answered between two of them.
+        await trio.lowlevel.checkpoint()
+        return piece
+
     async def _next_chunk(self) -> bytes | None:
+        if self._ended:
+            return None
         by = trio.current_time() + self._deadlines.idle if self._started else self._first_by
         try:
             with trio.fail_at(by):
@@ -112,6 +194,21 @@ class _Reader:
         return chunk
 
 
+async def read_event(text: str) -> Any:
+    """The JSON value of an event; a large one is read beside the event loop. Halves of pairs stay. Raises BadJson."""
+    if len(text) < _LARGE:
+        return read_halves(text)
+    return await trio.to_thread.run_sync(read_halves, text)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        read_halves(text)
+    except BadJson:
+        return False
+    return True
+
+
 @asynccontextmanager
 async def open_exchange(
     http: httpx.AsyncClient,
@@ -121,13 +218,13 @@ async def open_exchange(
     headers: Mapping[str, str],
     deadlines: Deadlines,
 ) -> AsyncIterator[Exchange]:
-    """POST `body` as JSON and yield the answer once its status is 200; anything else is raised as `AgentError`."""
+    """POST `body` as JSON and yield the answer once its status is 2xx; anything else is raised as `AgentError`."""
     first_by = trio.current_time() + deadlines.first_token
     response = await _send(http, endpoint, url, body, headers, deadlines)
     reader = _Reader(response, endpoint, deadlines, first_by)
     try:
-        if response.status_code != 200:
-            raise await _refusal(response, endpoint, reader)
+        if not response.is_success:
+            raise from_status(endpoint, response.status_code, await reader.error_body(), response.headers)
         yield reader
     finally:
         with trio.move_on_after(deadlines.linger, shield=True):
@@ -147,17 +244,14 @@ async def _send(
         with trio.fail_after(deadlines.first_token):
             # Only the connect phase can't be told apart from outside; every other wait has a scope of ours.
             request = http.build_request(
-                "POST", url, json=body, headers=dict(headers), timeout=httpx.Timeout(None, connect=deadlines.connect)
+                "POST",
+                url,
+                json=body,
+                headers={"Accept-Encoding": "identity", **headers},
+                timeout=httpx.Timeout(None, connect=deadlines.connect),
             )
             return await http.send(request, stream=True, follow_redirects=False)
     except trio.TooSlowError as exc:
         raise AgentUnavailable(f"{endpoint.name}: no answer in {deadlines.first_token:g} s", for_user=TOO_SLOW) from exc
     except (httpx.HTTPError, httpx.InvalidURL) as exc:
         raise from_transport(endpoint, exc) from exc
-
-
-async def _refusal(response: httpx.Response, endpoint: Endpoint, reader: _Reader) -> AgentError:
-    body = bytearray()
-    while len(body) < _ERROR_BODY and (chunk := await reader._next_chunk()) is not None:
-        body += chunk
-    return from_status(endpoint, response.status_code, bytes(body), response.headers)

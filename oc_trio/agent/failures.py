@@ -3,6 +3,7 @@
 Every translation gives one honest sentence for the chat and one line for the operator. Secrets are cut out of both.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -37,6 +38,8 @@ NO_CREDIT = "The account behind this bot has no credit left at the model's provi
 NO_MODEL = "The model I am set up to use was not found. Please tell whoever runs this bot."
 TOO_LONG = "This conversation has grown too long for the model. Start a new one with /new."
 REFUSED = "The model's server refused this request. Please tell whoever runs this bot."
+TOO_BIG = "The model's server sent more than I can take in. Please try again."
+GARBLED = "The model's server sent something that I can't read. Please tell whoever runs this bot."
 BROKEN = "The model's answer broke off in the middle. Please try again."
 
 
@@ -53,6 +56,11 @@ class Endpoint:
             if len(secret) >= _SHORTEST_SECRET:
                 text = text.replace(secret, "***")
         return " ".join(_KEY_LIKE.sub("***", text).split())[:limit]
+
+
+def provider_tag(api: str, base_url: str) -> str:
+    """What tells one provider's opaque fields from another's in the journal; an address may hold a key, so a hash."""
+    return hashlib.sha256(f"{api} {base_url.rstrip('/')}".encode()).hexdigest()[:16]
 
 
 def explain(exc: BaseException) -> str:
@@ -98,6 +106,9 @@ def from_stream(endpoint: Endpoint, kind: str, message: str) -> AgentError:
     """For an error that the server put into the stream itself; `kind` is its `type` or `code`."""
     line = endpoint.clean(f"{endpoint.name}: {kind}: {message}" if kind else f"{endpoint.name}: {message}")
     words = f"{kind} {message}".lower()
+    status = int(kind) if kind.isascii() and kind.isdigit() and len(kind) == 3 else 0
+    if 400 <= status < 500 and status not in (408, 409, 425, 429):
+        return AgentFailed(line, for_user=_sentence(status, words))
     if "rate_limit" in words or "rate limit" in words or kind == "429":
         return AgentUnavailable(line, for_user=BUSY)
     if _TOO_LONG.search(words):
@@ -107,6 +118,45 @@ def from_stream(endpoint: Endpoint, kind: str, message: str) -> AgentError:
     if "invalid_request" in words or "not_found" in words:
         return AgentFailed(line, for_user=REFUSED)
     return AgentUnavailable(line, for_user=OVERLOADED)
+
+
+_NEITHER = ("", "a value that is neither an answer nor an error")
+
+
+def error_in(data: object) -> tuple[str, str] | None:
+    """The kind and the words of an error that stands where an answer should, in whatever dress; None for none.
+
+    Shapes: `{"error": {...}}` or `{"error": "..."}`, `{"object": "error", ...}`, `{"type": "error", ...}`, a list of
+    errors, a text, `{"errors": [...]}`, and, where there is no answer beside it, `detail` or `message`.
+    """
+    if isinstance(data, str):
+        return "", data
+    if isinstance(data, list):
+        return next((found for each in data[:10] if (found := error_in(each))), _NEITHER)
+    if not isinstance(data, dict):
+        return None if data is None else _NEITHER
+    if error := data.get("error") or data.get("errors"):
+        return _kind_and_words(error)
+    if data.get("object") == "error" or data.get("type") == "error":
+        return _kind_and_words({key: value for key, value in data.items() if (key, value) != ("type", "error")})
+    if data.get("choices") or data.get("content") or not any(data.get(key) for key in ("detail", "message", "msg")):
+        return None
+    return None if isinstance(data.get("message"), dict) else _kind_and_words(data)
+
+
+def _kind_and_words(error: object) -> tuple[str, str]:
+    if isinstance(error, list) and error:
+        error = error[0]
+    if isinstance(error, dict) and isinstance(error.get("error"), dict):
+        error = error["error"]
+    if not isinstance(error, dict):
+        return "", str(error)
+    kind = next((str(error[key]) for key in ("type", "code", "status") if error.get(key)), "")
+    code = error.get("code")
+    if isinstance(code, int | str) and str(code).isdigit():
+        kind = str(code)
+    words = next((str(error[key]) for key in ("message", "detail", "msg") if error.get(key)), "")
+    return kind[:100], words or json.dumps(error)
 
 
 def said(body: bytes) -> str:

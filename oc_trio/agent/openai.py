@@ -1,28 +1,30 @@
 """`openai-completions`: an agent over any OpenAI-compatible streaming endpoint.
 
-It owns the requests of a turn. The words are `openai_wire`, the bytes `exchange`, the tool loop `rounds`.
+It owns the requests of a turn. The words are `openai_wire` and `openai_reading`, the bytes `exchange`, the tool loop
+`rounds`.
 """
 
-import json
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
-from functools import partial
 from typing import Any
 
 import httpx
 from attrs import field, frozen
 
+from oc_trio.agent import shapes
 from oc_trio.agent.address import below, secrets_in, shown, with_key
-from oc_trio.agent.exchange import Deadlines, Exchange, open_exchange
-from oc_trio.agent.failures import BROKEN, Endpoint, from_stream
-from oc_trio.agent.openai_wire import Completion, request_body
+from oc_trio.agent.exchange import Deadlines, Exchange, open_exchange, read_event
+from oc_trio.agent.failures import Endpoint, error_in, from_stream, provider_tag
+from oc_trio.agent.openai_reading import Completion
+from oc_trio.agent.openai_wire import request_body
 from oc_trio.agent.port import TurnRequest
-from oc_trio.agent.rounds import MAX_ROUNDS, Answer, Round, converse, merged
+from oc_trio.agent.rounds import MAX_ROUNDS, NO_ANSWER, Answer, Round, call_ids, converse, merged
 from oc_trio.agent.sse import ServerSentEvent
 from oc_trio.agent.stream import Emit, EventStream, open_events
 from oc_trio.agent.unsupported import Unsupported, ask_adapting
+from oc_trio.core.json_body import BadJson
 from oc_trio.core.turn_events import TextDelta, Thinking
-from oc_trio.errors import AgentFailed, AgentUnavailable
+from oc_trio.errors import AgentError, AgentFailed, AgentUnavailable
 
 
 @frozen
@@ -50,6 +52,7 @@ class OpenAIAgent:
         self._settings = settings
         self._http = http
         self._url = below(settings.base_url, "/chat/completions")
+        self._provider = provider_tag("openai-completions", self._url)
         secrets = (settings.api_key, *settings.headers.values(), *secrets_in(settings.base_url))
         self._endpoint = Endpoint(f"{settings.model} at {shown(settings.base_url)}", secrets)
 
@@ -63,64 +66,80 @@ class OpenAIAgent:
         """One request; asked again without the fields (tools among them) that the server refuses by name."""
         settings = self._settings
         model = request.model or settings.model
+        names, taken = [spec.name for spec in request.tools.specs], call_ids(request, rounds)
 
         def make(tools: bool) -> dict[str, Any]:
-            return request_body(request, rounds, model, settings.options, tools=tools and settings.tools)
+            offered = tools and settings.tools
+            return request_body(request, rounds, model, settings.options, self._provider, tools=offered)
 
-        return await ask_adapting(settings.unsupported, model, make, partial(self._ask_once, emit=emit))
+        async def ask_once(body: Mapping[str, Any]) -> Answer:
+            return await self._ask_once(body, Completion(self._provider, names, taken), emit)
 
-    async def _ask_once(self, body: Mapping[str, Any], emit: Emit) -> Answer:
+        return await ask_adapting(settings.unsupported, model, make, ask_once)
+
+    async def _ask_once(self, body: Mapping[str, Any], completion: Completion, emit: Emit) -> Answer:
         settings = self._settings
         headers = {"Accept": "text/event-stream", **settings.headers}
         if settings.api_key:
             headers = with_key(headers, "Authorization", f"Bearer {settings.api_key}")
-        completion = Completion()
         async with open_exchange(self._http, self._endpoint, self._url, body, headers, settings.deadlines) as exchange:
-            if exchange.content_type == "application/json":
-                await self._read(completion, (ServerSentEvent((await exchange.read_whole()).decode()),), emit)
-            else:
-                await self._read_stream(completion, exchange, emit)
+            await self._read_stream(completion, exchange, emit)
         for event in completion.end():
             await emit(event)
         return self._checked(completion)
 
     async def _read_stream(self, completion: Completion, exchange: Exchange, emit: Emit) -> None:
-        while (events := await exchange.next_events()) is not None:
-            if await self._read(completion, events, emit):
-                await exchange.finish()
-                return
-        if not completion.finish_reason:
-            raise AgentUnavailable(f"{self._endpoint.name}: the stream ended without a finish", for_user=BROKEN)
+        try:
+            while (events := await exchange.next_events()) is not None:
+                if await self._read(completion, exchange, events, emit):
+                    await exchange.finish()
+                    return
+        except AgentUnavailable:
+            # The finish has come: what is missing is the end of the body, not of the answer.
+            if not completion.finish_reason or completion.empty:
+                raise
+            return
+        if not completion.finish_reason and completion.empty:
+            raise AgentUnavailable(f"{self._endpoint.name}: the stream ended before it began", for_user=NO_ANSWER)
 
-    async def _read(self, completion: Completion, events: tuple[ServerSentEvent, ...], emit: Emit) -> bool:
-        """Take in one chunk's events; neighbours of a kind become one. True after `[DONE]`."""
+    async def _read(
+        self, completion: Completion, exchange: Exchange, events: tuple[ServerSentEvent, ...], emit: Emit
+    ) -> bool:
+        """Take in one piece's events; neighbours of a kind become one. True after `[DONE]`."""
         out: list[TextDelta | Thinking] = []
+        problem: AgentError | None = None
         done = False
         for event in events:
             if event.data.strip() == "[DONE]":
                 done = True
                 break
-            out += completion.feed(self._parse(event.data))
+            try:
+                out += completion.feed(await self._parse(exchange, event))
+            except AgentError as exc:
+                problem = exc
+                break
         for event_out in merged(out):
             await emit(event_out)
+        if problem is not None:
+            raise problem from problem.__cause__
         return done
 
-    def _parse(self, data: str) -> Mapping[str, Any]:
+    async def _parse(self, exchange: Exchange, event: ServerSentEvent) -> Mapping[str, Any]:
+        """The chunk of an event. Raises what a server says is wrong, however it says it."""
         try:
-            chunk = json.loads(data)
-        except (ValueError, RecursionError) as exc:
-            line = self._endpoint.clean(f"{self._endpoint.name}: not JSON: {data}")
-            raise AgentFailed(line, for_user=BROKEN) from exc
-        if not isinstance(chunk, dict):
-            raise AgentFailed(f"{self._endpoint.name}: a chunk that is no object", for_user=BROKEN)
-        if error := chunk.get("error"):
-            kind, message = (
-                ("", error)
-                if not isinstance(error, dict)
-                else (str(error.get("type") or error.get("code") or ""), error.get("message") or json.dumps(error))
-            )
-            raise from_stream(self._endpoint, kind, str(message))
-        return chunk
+            chunk = await read_event(event.data)
+        except BadJson as exc:
+            if event.event == "error":
+                raise from_stream(self._endpoint, "", event.data) from exc
+            raise exchange.unreadable(event.data) from exc
+        error = error_in(chunk) or (("", event.data) if event.event == "error" else None)
+        for choice in shapes.items(chunk.get("choices")) if isinstance(chunk, dict) and not error else ():
+            choice = shapes.mapping(choice)
+            if choice.get("error") or choice.get("finish_reason") == "error":
+                error = error_in({"error": choice.get("error") or "finish_reason: error"})
+        if error:
+            raise from_stream(self._endpoint, *error)
+        return shapes.mapping(chunk)
 
     def _checked(self, completion: Completion) -> Answer:
         answer = completion.answer()

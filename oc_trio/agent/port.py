@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from attrs import field, frozen
 
-from oc_trio.core.turn_events import AgentEvent, ToolStatus
+from oc_trio.core.turn_events import NOTHING_OPAQUE, AgentEvent, Opaque, ToolStatus
 from oc_trio.ids import AgentId, SessionKey
 
 
@@ -30,11 +30,12 @@ class Role(Enum):
 
 @frozen
 class ToolCall:
-    """A call that the model asked for; `arguments` as the JSON object it gave."""
+    """A call that the model asked for; `arguments` as the JSON object it gave, `opaque` what goes back with it."""
 
     id: str
     name: str
     arguments: Mapping[str, Any] = field(factory=dict, hash=False)
+    opaque: Opaque = field(default=NOTHING_OPAQUE, eq=False, repr=False)
 
 
 @frozen

@@ -3,19 +3,33 @@
 One model API is a `Model`: how one request is made and read. The loop, its bound and the final event are here.
 """
 
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from oc_trio.agent.port import Message, Role, ToolCall, ToolResult, TurnRequest
 from oc_trio.agent.stream import Emit
-from oc_trio.core.turn_events import AgentEvent, Final, TextDelta, Thinking, ToolEnded, ToolStarted, ToolStatus, Usage
+from oc_trio.core.reasoning import without_reasoning
+from oc_trio.core.turn_events import (
+    NOTHING_OPAQUE,
+    AgentEvent,
+    Final,
+    Opaque,
+    TextDelta,
+    Thinking,
+    ToolEnded,
+    ToolStarted,
+    ToolStatus,
+    Usage,
+)
 from oc_trio.errors import AgentFailed
 
 MAX_ROUNDS = 16
 
 CUT_SHORT = "_(The answer was cut off: the model reached its length limit.)_"
 FILTERED = "_(The answer was cut off by the provider's content filter.)_"
+NO_ANSWER = "The model gave no answer."
 
 
 @frozen
@@ -30,14 +44,13 @@ class Asked:
 class Answer:
     """What one request to a model came to. `note` is a line for the reader about an answer that is not whole.
 
-    `raw` is whatever the API wants to have back when the tool results are sent (signed thinking, for one).
+    What the API wants to have back with the tool results (signed thinking, for one) is in the calls' `opaque`.
     """
 
     text: str = ""
     calls: tuple[Asked, ...] = ()
     usage: Usage = Usage()
     note: str = ""
-    raw: object = None
 
 
 @frozen
@@ -65,10 +78,14 @@ async def converse(model: Model, request: TurnRequest, emit: Emit, max_rounds: i
     usage = Usage()
     for _ in range(max_rounds):
         answer = await model.ask(request, rounds, _spaced(emit, bool(said)))
+        # Without thoughts that only a closing tag gives away: they are neither said nor told to the model again.
+        answer = evolve(answer, text=without_reasoning(answer.text))
         usage = _add(usage, answer.usage)
         if answer.text.strip():
             said.append(answer.text.strip("\n"))
         if not answer.calls:
+            if not said and not rounds:
+                raise AgentFailed("the model gave no answer: no text, no tool call", for_user=NO_ANSWER)
             await emit(_final(said, answer.note, usage))
             return
         results = [await run_tool(asked, request, emit) for asked in answer.calls]
@@ -82,14 +99,53 @@ async def converse(model: Model, request: TurnRequest, emit: Emit, max_rounds: i
 async def run_tool(asked: Asked, request: TurnRequest, emit: Emit) -> ToolResult:
     """Run one call and tell the reader; a call that can't be made is a failed result for the model to read."""
     call = asked.call
-    await emit(ToolStarted(call.id, call.name, call.arguments))
+    await emit(ToolStarted(call.id, call.name, call.arguments, opaque=call.opaque))
     result = ToolResult(asked.problem, ToolStatus.FAILED) if asked.problem else await request.tools.call(call)
     await emit(ToolEnded(call.id, call.name, result.status, result.text, result.detail))
     return result
 
 
+def tagged(calls: Sequence[Asked], provider: str, message: Mapping[str, Any]) -> tuple[Asked, ...]:
+    """The calls of one answer with what goes back to its provider; `message` are fields of the answer as a whole."""
+    return tuple(
+        evolve(
+            asked,
+            call=evolve(
+                asked.call,
+                opaque=Opaque(provider, calls[0].call.id, {} if at else message, asked.call.opaque.call),
+            ),
+        )
+        for at, asked in enumerate(calls)
+    )
+
+
+def call_ids(request: TurnRequest, rounds: tuple[Round, ...]) -> frozenset[str]:
+    """The ids of all tool calls that the conversation holds."""
+    return frozenset(call.id for message in transcript(request, rounds) for call in message.tool_calls)
+
+
+def rejoined(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """The messages with calls of one answer in one message again, the results behind it.
+
+    A turn is written down call by call, so that a restart repeats none; APIs want an answer as they gave it.
+    """
+    out: list[Message] = []
+    batch, at = "", 0
+    for message in messages:
+        opaque = message.tool_calls[0].opaque if message.tool_calls else NOTHING_OPAQUE
+        if message.role is Role.ASSISTANT:
+            if batch and opaque.batch == batch and not message.text.strip():
+                out[at] = evolve(out[at], tool_calls=(*out[at].tool_calls, *message.tool_calls))
+                continue
+            batch, at = opaque.batch, len(out)
+        elif message.role is not Role.TOOL:
+            batch = ""
+        out.append(message)
+    return tuple(out)
+
+
 def transcript(request: TurnRequest, rounds: tuple[Round, ...]) -> tuple[Message, ...]:
-    """The request's messages followed by what this turn has done so far, for APIs that want nothing raw back."""
+    """The request's messages followed by what this turn has done so far."""
     added: list[Message] = []
     for done in rounds:
         calls = tuple(asked.call for asked in done.answer.calls)
@@ -99,7 +155,7 @@ def transcript(request: TurnRequest, rounds: tuple[Round, ...]) -> tuple[Message
             for call, result in zip(calls, done.results)
         ]
         added += done.said
-    return (*request.messages, *added)
+    return (*rejoined(request.messages), *added)
 
 
 def merged(events: list[TextDelta | Thinking]) -> list[TextDelta | Thinking]:

@@ -1,13 +1,14 @@
 """Server-sent events, decoded incrementally: bytes in, whole events out. Pure; it reads no socket.
 
 Rules: WHATWG HTML, section 9.2.6 (LF, CR and CRLF end a line; one leading space of a value is dropped; a BOM at the
-start is skipped; comments and unknown fields are ignored; an event without data is dropped).
+start is skipped; comments and unknown fields are ignored; an event without data is dropped). One thing is ours: a line
+that begins as a JSON object is an event of its own, as servers write errors into a stream without its framing.
 """
 
 from attrs import frozen
 
 # A model's event is a few hundred bytes; images generated inline reach megabytes. More is a runaway server.
-MAX_PENDING = 16 * 1024 * 1024
+MAX_PENDING = 8 * 1024 * 1024
 
 
 class SseOverflow(ValueError):
@@ -69,6 +70,8 @@ class SseDecoder:
             line = line.removeprefix(b"\xef\xbb\xbf")
         if not line:
             return self._dispatch()
+        if line.startswith(b"{") and not self._data:
+            return ServerSentEvent(line.decode("utf-8", "replace"), self._event)
         name, _, value = line.partition(b":")
         text = value.removeprefix(b" ").decode("utf-8", "replace")
         if name == b"data":

@@ -6,8 +6,9 @@ own words (somebody may ask about HTML) and stay.
 
 from oc_trio.core.turn_events import TextDelta, Thinking
 
-_OPEN = ("<think>", "<thinking>")
-_CLOSE = ("</think>", "</thinking>")
+_NAMES = ("think", "thinking", "thought", "reasoning")
+_OPEN = tuple(f"<{name}>" for name in _NAMES)
+_CLOSE = tuple(f"</{name}>" for name in _NAMES)
 
 
 class ThinkSplitter:
@@ -17,6 +18,7 @@ class ThinkSplitter:
         self._held = ""
         self._inside = False
         self._speaking = False
+        self._thought: list[str] = []  # of the block that is open
 
     def feed(self, text: str) -> tuple[TextDelta | Thinking, ...]:
         self._held += text
@@ -30,7 +32,13 @@ class ThinkSplitter:
         rest, self._held = self._held, ""
         if not rest or (not self._speaking and not rest.strip()):
             return ()
+        if self._inside:
+            self._thought.append(rest)
         return (Thinking(rest) if self._inside else TextDelta(rest),)
+
+    def unclosed(self) -> str:
+        """The thought of a block that nothing has closed; after `end` that is how it stays."""
+        return "".join(self._thought).strip() if self._inside else ""
 
     def _step(self, out: list[TextDelta | Thinking]) -> bool:
         """Take one decision; true while there may be another."""
@@ -59,6 +67,7 @@ class ThinkSplitter:
             at, tag = min(found)
             if at:
                 out.append(Thinking(self._held[:at]))
+            self._thought.clear()
             self._held = self._held[at + len(tag) :]
             self._inside = False
             return True
@@ -66,6 +75,7 @@ class ThinkSplitter:
         sure, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
         if sure:
             out.append(Thinking(sure))
+            self._thought.append(sure)
         return False
 
 

@@ -60,6 +60,14 @@ def read_mended(text: str | bytes, max_depth: int = MAX_DEPTH_MENDED) -> Any:
     return _read(_mend_escapes(clean(text.removeprefix("\ufeff"))), max_depth)
 
 
+def read_halves(text: str, max_depth: int = MAX_DEPTH_MENDED) -> Any:
+    """As `read_mended`, but lone halves of surrogate pairs stay: the caller joins them with the next piece's.
+
+    Whatever is not joined has to go through `core.text.clean` or `clean_value` before it is used.
+    """
+    return _read(clean(text.removeprefix("\ufeff")), max_depth)
+
+
 def read_mended_object(text: str | bytes, max_depth: int = MAX_DEPTH_MENDED) -> dict[str, Any]:
     """As `read_mended`, and the value must be an object."""
     return _object(read_mended(text, max_depth))

@@ -10,6 +10,7 @@ from typing import Any
 
 REPLACEMENT = "\ufffd"
 _UNCLEAN = re.compile("[\0\ud800-\udfff]")
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
 def clean(text: str) -> str:
@@ -17,6 +18,33 @@ def clean(text: str) -> str:
     if text.isascii() and "\0" not in text:
         return text
     return _UNCLEAN.sub(lambda match: "" if match[0] == "\0" else REPLACEMENT, text)
+
+
+class HalfJoiner:
+    """Cleans a text that comes in pieces: a surrogate pair that was cut in two becomes its character again."""
+
+    def __init__(self) -> None:
+        self._held = ""
+
+    def feed(self, piece: str) -> str:
+        """The clean text of `piece`, without a first half at its end that the next piece may complete."""
+        if not self._held and (piece.isascii() or is_clean(piece)):
+            return clean(piece)
+        text = self._held + piece
+        self._held = text[-1] if text and "\ud800" <= text[-1] <= "\udbff" else ""
+        return joined(text[: -1 if self._held else None])
+
+    def end(self) -> str:
+        """What is left: U+FFFD for a half that stayed alone."""
+        held, self._held = self._held, ""
+        return clean(held)
+
+
+def joined(text: str) -> str:
+    """`text` clean, with neighbouring halves of a surrogate pair made one character."""
+    if is_clean(text):
+        return text
+    return clean(_PAIR.sub(lambda match: match[0].encode("utf-16", "surrogatepass").decode("utf-16"), text))
 
 
 def is_clean(text: str) -> bool:

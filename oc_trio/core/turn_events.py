@@ -26,6 +26,23 @@ class TextDelta:
 
 
 @frozen
+class Opaque:
+    """Fields of an answer that asked for tools which its provider wants back unchanged, and nobody else may get.
+
+    `provider` names the API and address; `batch` is the id of the answer's first call. `message` are fields of the
+    whole answer (on its first call), `call` those of the call itself.
+    """
+
+    provider: str = ""
+    batch: str = ""
+    message: Mapping[str, Any] = field(factory=dict, hash=False, repr=False)
+    call: Mapping[str, Any] = field(factory=dict, hash=False, repr=False)
+
+
+NOTHING_OPAQUE = Opaque()
+
+
+@frozen
 class ToolStarted:
     """A tool call begins. `arguments` are what the model gave; `detail` is one short line for people."""
 
@@ -33,6 +50,7 @@ class ToolStarted:
     name: str
     arguments: Mapping[str, Any] = field(factory=dict, hash=False)
     detail: str = ""
+    opaque: Opaque = field(default=NOTHING_OPAQUE, eq=False, repr=False)
 
 
 class ToolStatus(Enum):

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from oc_trio.agent.anthropic_wire import Reading, request_body
+from oc_trio.agent.anthropic_reading import Reading
+from oc_trio.agent.anthropic_wire import request_body
 from oc_trio.agent.port import Message, Role, ToolCall, ToolResult, TurnRequest
 from oc_trio.agent.rounds import Answer, Asked, Round
 from oc_trio.ids import AgentId, SessionKey
@@ -47,7 +48,7 @@ def test_sides_alternate_and_nothing_is_empty() -> None:
         {},
         {"type": "ping"},
         {"type": "future_event"},
-        {"type": "content_block_delta", "index": 9, "delta": {"type": "text_delta", "text": "x"}},
+        {"type": "content_block_delta", "index": 9, "delta": {"type": "input_json_delta", "partial_json": "x"}},
         {"type": "message_start"},
         {"type": "message_delta"},
     ],
@@ -71,7 +72,7 @@ def test_a_call_without_arguments_is_a_call() -> None:
 def test_what_people_said_meanwhile_follows_the_results() -> None:
     """In the same message of the user's side, as the API wants it."""
     asked = Asked(ToolCall("1", "look"))
-    answer = Answer("", (asked,), raw=({"type": "tool_use", "id": "1", "name": "look", "input": {}},))
+    answer = Answer("", (asked,))
     done = Round(answer, (ToolResult("x"),), (Message(Role.USER, "wait"),))
     request = TurnRequest(AgentId("a"), SessionKey("s"), "", (Message(Role.USER, "go"),))
     body = request_body(request, (done,), "m", {})

@@ -2,6 +2,7 @@
 
 import gc
 import gzip
+import zlib
 
 import httpx
 import pytest
@@ -9,8 +10,9 @@ import trio
 
 from oc_trio.agent import exchange
 from oc_trio.agent.exchange import Deadlines, open_exchange
-from oc_trio.agent.failures import Endpoint
-from oc_trio.agent.sse import ServerSentEvent
+from oc_trio.agent.failures import GARBLED, TOO_BIG, Endpoint
+from oc_trio.agent.inflate import PIECE
+from oc_trio.agent.sse import MAX_PENDING, ServerSentEvent
 from oc_trio.errors import AgentFailed, AgentUnavailable
 from tests.agent.model_server import ModelServer, Reply, client, serve_model
 
@@ -38,8 +40,8 @@ async def test_a_body_is_read_to_its_end() -> None:
 
 async def test_an_event_without_end_is_refused() -> None:
     """Memory is bounded."""
-    piece = b"x" * (exchange._WHOLE_BODY // 16 + 1)
-    async with serve_model(Reply(chunks=(piece,) * 16, pause=True)) as server, client() as http:
+    piece = b"x" * (MAX_PENDING // 16 + 1)
+    async with serve_model(Reply(chunks=(b"data: ", *(piece,) * 16), pause=True)) as server, client() as http:
         with pytest.raises(AgentFailed, match="an event of more than"):
             await read(server, http)
         with trio.fail_after(2):
@@ -49,16 +51,83 @@ async def test_an_event_without_end_is_refused() -> None:
 
 async def test_a_whole_answer_without_end_is_refused() -> None:
     """The same for a server that doesn't stream."""
-    piece = b"x" * (exchange._WHOLE_BODY // 16 + 1)
-
-    async with (
-        serve_model(Reply(chunks=(piece,) * 16, pause=True)) as server,
-        client() as http,
-        open_exchange(http, HERE, server.base_url, {}, {}, Deadlines()) as answer,
-    ):
-        with pytest.raises(AgentFailed, match="too big"):
-            await answer.read_whole()
+    piece = b"[" * (MAX_PENDING // 16 + 1)
+    async with serve_model(Reply(chunks=(piece,) * 16, pause=True)) as server, client() as http:
+        with pytest.raises(AgentFailed, match="in one piece") as caught:
+            await read(server, http)
+    assert caught.value.for_user == TOO_BIG
     gc.collect()
+
+
+async def test_a_compressed_body_is_bounded_by_what_it_holds() -> None:
+    """A few kilobytes that would fill the memory; meanwhile others get their turn."""
+    bomb = zlib.compress(b"data: {}\n\n" * (exchange.MAX_BODY // 5), 9)
+    turns, is_over = 0, False
+
+    async def others() -> None:
+        nonlocal turns
+        while not is_over:
+            turns += 1
+            await trio.lowlevel.checkpoint()
+
+    packed = Reply(body=bomb, headers=(("content-encoding", "deflate"),))
+    async with serve_model(packed) as server, client() as http, trio.open_nursery() as nursery:
+        nursery.start_soon(others)
+        with pytest.raises(AgentFailed, match="an answer of more than") as caught:
+            await read(server, http)
+        is_over = True
+    assert caught.value.for_user == TOO_BIG
+    assert turns > exchange.MAX_BODY // PIECE
+    gc.collect()
+
+
+@pytest.mark.parametrize(
+    ("body", "events"),
+    [
+        (b'{"a": 1}', ['{"a": 1}']),
+        (b'\xef\xbb\xbf\n {"a":\n 1}\n', ['{"a":\n 1}']),
+        (b'{"a": 1}\n{"a": 2}\n', ['{"a": 1}', '{"a": 2}']),
+        (b"\xef\xbb\xbfdata: a\n\n", ["a"]),
+        (b'data: a\n\n{"error": "b"}\n', ["a", '{"error": "b"}']),
+        (b": ping\n\n", []),
+        (b"", []),
+    ],
+)
+async def test_what_came_is_seen_by_its_first_bytes(body: bytes, events: list[str]) -> None:
+    """Whatever its type says, and however it is cut."""
+    whole = Reply(body=body, content_type="application/json")
+    cut = Reply(chunks=tuple(body[at : at + 1] for at in range(len(body))), content_type="text/plain")
+    async with serve_model(whole, cut) as server, client() as http:
+        for _ in range(2):
+            assert [event.data for event in await read(server, http)] == events
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(body=b"<html><title>Sign in sk-secret-key-12</title>", content_type="text/html"),
+        Reply(body=b"Internal trouble sk-secret-key-12\n" + b"x" * 9_000, content_type="text/html"),
+    ],
+    ids=["page", "text"],
+)
+async def test_what_is_no_answer_is_named(reply: Reply) -> None:
+    """Status, type and the first 200 characters, without keys."""
+    async with serve_model(reply) as server, client() as http:
+        with pytest.raises(AgentFailed, match="HTTP 200, text/html: not an answer: ") as caught:
+            await read(server, http)
+    assert "sk-secret" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+    assert caught.value.for_user == GARBLED
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "deflate"])
+async def test_a_body_that_is_not_compressed_as_it_says_is_a_failure(encoding: str) -> None:
+    """In words, too."""
+    reply = Reply(body=b"data: a\n\n", headers=(("content-encoding", encoding),))
+    async with serve_model(reply) as server, client() as http:
+        with pytest.raises(AgentFailed) as caught:
+            await read(server, http)
+    assert caught.value.for_user == GARBLED
 
 
 async def test_a_body_that_goes_on_after_the_last_event_is_not_waited_for() -> None:

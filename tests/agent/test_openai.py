@@ -21,6 +21,7 @@ from oc_trio.agent.failures import (
 )
 from oc_trio.agent.openai import OpenAIAgent, OpenAISettings
 from oc_trio.agent.port import ImagePart, Message, Role, ToolCall, ToolResult, TurnRequest
+from oc_trio.agent.rounds import NO_ANSWER
 from oc_trio.core.turn_events import (
     AgentEvent,
     Failed,
@@ -205,11 +206,13 @@ async def test_no_text_at_all_for_a_reason_is_a_failure(reason: str) -> None:
             await ask(server)
 
 
-async def test_no_text_at_all_is_silence_with_its_reason() -> None:
-    """A model that stops at once said nothing."""
-    async with serve_model(Reply(body=sse(delta(None, "stop")))) as server:
-        events = await ask(server)
-    assert events == [Final("", usage=Usage(model="m1"), silent_reason="the model returned no text")]
+@pytest.mark.parametrize("body", [sse(delta(None, "stop")), sse(), b""])
+async def test_no_text_at_all_is_a_failure_in_words(body: bytes) -> None:
+    """Nobody is left to wait for more."""
+    async with serve_model(Reply(body=body)) as server:
+        with pytest.raises(AgentError) as caught:
+            await ask(server)
+    assert caught.value.for_user == NO_ANSWER
 
 
 STATUSES = [
@@ -276,11 +279,10 @@ async def test_an_error_in_the_stream_before_any_text_is_raised() -> None:
     "reply",
     [
         Reply(chunks=(sse(delta("Half"), done=False),), cut=True),
-        Reply(chunks=(sse(delta("Half"), done=False),)),
         Reply(chunks=(sse(delta("Half"), done=False), b"data: {nonsense\n\n")),
         Reply(chunks=(sse(delta("Half"), done=False), sse({"error": {"message": "overloaded"}}, delta("more")))),
     ],
-    ids=["cut", "ended", "nonsense", "error"],
+    ids=["cut", "nonsense", "error"],
 )
 async def test_trouble_after_the_first_event_is_the_last_event(reply: Reply) -> None:
     """What was said stays; the stream ends with one Failed."""

@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
-from oc_trio.agent.openai_wire import Completion, parse_arguments, request_body
+from oc_trio.agent.openai_reading import Completion
+from oc_trio.agent.openai_wire import request_body
 from oc_trio.agent.port import Message, Role, ToolCall, TurnRequest
 from oc_trio.agent.rounds import Asked
+from oc_trio.agent.tool_calls import parse_arguments
 from oc_trio.core.turn_events import TextDelta, Usage
 from oc_trio.ids import AgentId, SessionKey
 
@@ -36,7 +38,7 @@ CALLS = [
         [ToolCall("1", "a"), ToolCall("2", "b")],
         id="all numbered 0",
     ),
-    pytest.param([[call("a", {"x": 1})]], [ToolCall("call_0", "a", {"x": 1})], id="an object, without id"),
+    pytest.param([[call("a", {"x": 1})]], [ToolCall("call00000", "a", {"x": 1})], id="an object, without id"),
     pytest.param(
         [[call("a", "{}", index=0, id="1"), call("a", "", index=0, id="1")]], [ToolCall("1", "a")], id="again"
     ),
@@ -68,8 +70,8 @@ def test_content_in_parts_and_halves() -> None:
     completion = Completion()
     parts = [{"type": "text", "text": "a"}, {"type": "other"}]
     assert completion.feed({"choices": [{"delta": {"content": parts}}]}) == (TextDelta("a"),)
-    assert completion.feed({"choices": [{"delta": {"content": "\ud83d"}}]}) == (TextDelta("?"),)
-    assert completion.feed({"choices": [{"delta": {"refusal": "No."}}]}) == (TextDelta("No."),)
+    assert completion.feed({"choices": [{"delta": {"content": "\ud83d"}}]}) == ()
+    assert completion.feed({"choices": [{"delta": {"refusal": "No."}}]}) == (TextDelta("\ufffdNo."),)
 
 
 def test_usage_is_taken_from_wherever_it_is() -> None:

@@ -1,11 +1,23 @@
 """The tool loop asks, calls, sends back and ends, whatever model it is given."""
 
+import pytest
 from attrs import define, field
 
 from oc_trio.agent.port import Message, Role, ToolCall, ToolResult, TurnRequest
-from oc_trio.agent.rounds import CUT_SHORT, Answer, Asked, Round, converse, merged, transcript
+from oc_trio.agent.rounds import CUT_SHORT, NO_ANSWER, Answer, Asked, Round, converse, merged, rejoined, transcript
 from oc_trio.agent.stream import Emit
-from oc_trio.core.turn_events import AgentEvent, Final, TextDelta, Thinking, ToolEnded, ToolStarted, ToolStatus, Usage
+from oc_trio.core.turn_events import (
+    AgentEvent,
+    Final,
+    Opaque,
+    TextDelta,
+    Thinking,
+    ToolEnded,
+    ToolStarted,
+    ToolStatus,
+    Usage,
+)
+from oc_trio.errors import AgentFailed
 from oc_trio.ids import AgentId, SessionKey
 from tests.agent.model_server import Tools
 
@@ -75,9 +87,20 @@ async def test_rounds_become_paragraphs_and_their_usage_is_summed() -> None:
     assert "\n\nTwo." in streamed
 
 
-async def test_an_answer_without_text_is_silence() -> None:
-    """With its reason."""
-    assert await play(Answer(" \n")) == [TextDelta(" \n"), Final("", silent_reason="the model returned no text")]
+async def test_an_answer_without_text_is_a_failure_unless_tools_were_called() -> None:
+    """What the tools did may be all that was asked for."""
+    with pytest.raises(AgentFailed) as caught:
+        await play(Answer(" \n"))
+    assert caught.value.for_user == NO_ANSWER
+    events = await play(Answer(calls=calls("a")), Answer(), tools=Tools(ToolResult("x")))
+    assert events[-1] == Final("", silent_reason="the model returned no text")
+
+
+async def test_a_lone_closing_tag_ends_thinking() -> None:
+    """What stands before it is neither said nor told to the model in the next round."""
+    answers = (Answer("Hm.\n</think>\n\nI look.", calls("a")), Answer("I know.</think>4."))
+    events = await play(*answers, tools=Tools(ToolResult("x")))
+    assert events[-1] == Final("I look.\n\n4.")
 
 
 def test_the_transcript_repeats_what_this_turn_has_done() -> None:
@@ -124,3 +147,20 @@ async def test_what_people_say_is_taken_up_between_requests() -> None:
     await converse(Listening([Answer(calls=calls("1")), Answer(calls=calls("2")), Answer("ok")]), request, emit)
     assert [message.role.value for message in seen[1]] == ["assistant", "tool", "user"]
     assert [message.text for message in seen[2] if message.role is Role.USER] == ["wait, not that"]
+
+
+def test_calls_of_one_answer_go_back_together() -> None:
+    """They are written down one by one, and one that never ended is not there."""
+
+    def call(name: str, batch: str) -> Message:
+        made = ToolCall(name, "look", opaque=Opaque("p", batch))
+        return Message(Role.ASSISTANT, "Look." if name == batch else "", tool_calls=(made,))
+
+    def result(name: str) -> Message:
+        return Message(Role.TOOL, name, tool_call_id=name)
+
+    user = Message(Role.USER, "go")
+    a, b, c = (call(name, batch) for name, batch in (("a", "a"), ("b", "a"), ("c", "c")))
+    written = (user, a, result("a"), b, result("b"), c, result("c"))
+    joined = Message(Role.ASSISTANT, "Look.", tool_calls=(*a.tool_calls, *b.tool_calls))
+    assert rejoined(written) == (user, joined, result("a"), result("b"), c, result("c"))

@@ -1,0 +1,229 @@
+"""Reads the events of Anthropic's streaming API, or one whole message, into ours. Pure; no I/O.
+
+It takes whatever JSON comes: what has not the expected shape is read as nothing. The blocks of an answer that asks for
+tools are kept as they came, since signed thinking has to be sent back unchanged while tools are in use.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from attrs import define, field
+
+from oc_trio.agent import shapes
+from oc_trio.agent.port import ToolCall
+from oc_trio.agent.rounds import CUT_SHORT, FILTERED, Answer, Asked, tagged
+from oc_trio.agent.think_tags import ThinkSplitter
+from oc_trio.agent.tool_calls import UNNAMED, free_id, parse_arguments
+from oc_trio.core.text import HalfJoiner, clean_value, joined
+from oc_trio.core.turn_events import TextDelta, Thinking, Usage
+
+BLOCKS = "blocks"  # the key of an answer's blocks in `Opaque.message`
+
+_KINDS = {
+    "text_delta": ("text", "text"),
+    "thinking_delta": ("thinking", "thinking"),
+    "input_json_delta": ("tool_use", "partial_json"),
+    "signature_delta": ("thinking", "signature"),
+}
+_WITH_INPUT = ("tool_use", "server_tool_use", "mcp_tool_use")
+
+
+@define
+class _Block:
+    """A block while it streams: `start` is how the server announced it, `parts` the text of its deltas."""
+
+    start: dict[str, Any]
+    parts: list[str] = field(factory=list)
+    given: object = None
+    signature: str = ""
+
+    @property
+    def kind(self) -> str:
+        return shapes.name(self.start.get("type"))
+
+    @property
+    def text(self) -> str:
+        return joined("".join(self.parts))
+
+
+class Reading:
+    """Stream events in, ours out; at the end `answer` says what it came to.
+
+    `taken` are the ids of calls that the conversation holds already.
+    """
+
+    def __init__(self, provider: str = "", taken: Collection[str] = ()) -> None:
+        self._provider = provider
+        self._taken = taken
+        self._order: list[_Block] = []
+        self._at: dict[int, _Block] = {}
+        self._splitter = ThinkSplitter()
+        self._halves, self._thought_halves = HalfJoiner(), HalfJoiner()
+        self._text: list[str] = []
+        self._usage = Usage()
+        self.stop_reason = ""
+        self.stopped = False
+
+    def feed(self, event: Mapping[str, Any]) -> tuple[TextDelta | Thinking, ...]:
+        """Read one event of the stream, or one whole message from a server that doesn't stream."""
+        match event.get("type"):
+            case "message_start":
+                message = shapes.mapping(event.get("message"))
+                self._count(message.get("usage"), message.get("model"))
+            case "content_block_start":
+                return self._start(shapes.index(event.get("index")), shapes.mapping(event.get("content_block")))
+            case "content_block_delta":
+                return self._delta(shapes.index(event.get("index")), shapes.mapping(event.get("delta")))
+            case "message_delta":
+                self.stop_reason = (
+                    shapes.name(shapes.mapping(event.get("delta")).get("stop_reason")) or self.stop_reason
+                )
+                self._count(event.get("usage"), None)
+            case "message_stop":
+                self.stopped = True
+            case _ if isinstance(event.get("content"), str | list):
+                return self._whole(event)
+        return ()
+
+    def end(self) -> tuple[TextDelta | Thinking, ...]:
+        """What was held back. A thought in tags that nothing closed is the answer where there is no other."""
+        rest = self._halves.end()
+        events = [*(self._splitter.feed(rest) if rest else ()), *self._splitter.end()]
+        spoken = [event for event in events if isinstance(event, TextDelta)]
+        if self.empty and not spoken and self.stop_reason != "max_tokens" and (thought := self._splitter.unclosed()):
+            events.append(TextDelta(thought))
+        return self._keep(events)
+
+    @property
+    def empty(self) -> bool:
+        return not any(text.strip() for text in self._text) and not any(
+            block.kind == "tool_use" for block in self._order
+        )
+
+    def answer(self) -> Answer:
+        note = {"max_tokens": CUT_SHORT, "model_context_window_exceeded": CUT_SHORT, "refusal": FILTERED}
+        used = set(self._taken)
+        calls: list[Asked] = []
+        sent_back: list[dict[str, Any]] = []
+        for block in self._order:
+            if block.kind == "tool_use":
+                calls.append(asked := _asked(block, used))
+                call = asked.call
+                sent_back.append(
+                    {
+                        **clean_value(block.start),
+                        "type": "tool_use",
+                        "id": call.id,
+                        "name": call.name,
+                        "input": dict(call.arguments),
+                    }
+                )
+            elif (raw := _sent_back(block)) is not None:
+                sent_back.append(raw)
+        made = tagged(calls, self._provider, {BLOCKS: sent_back})
+        return Answer("".join(self._text), made, self._usage, note.get(self.stop_reason, ""))
+
+    def _whole(self, message: Mapping[str, Any]) -> tuple[TextDelta | Thinking, ...]:
+        events: list[TextDelta | Thinking] = []
+        content = message.get("content")
+        for block in [{"type": "text", "text": content}] if isinstance(content, str) else shapes.items(content):
+            events += self._start(None, shapes.mapping(block))
+        self.stop_reason = shapes.name(message.get("stop_reason"))
+        self._count(message.get("usage"), message.get("model"))
+        self.stopped = True
+        return tuple(events)
+
+    def _start(self, index: int | None, announced: Mapping[str, Any]) -> tuple[TextDelta | Thinking, ...]:
+        block = self._new(index, dict(announced))
+        if block.kind == "text":
+            return self._said(block, shapes.text(announced.get("text")))
+        if block.kind == "thinking":
+            block.signature = shapes.text(announced.get("signature"))
+            return self._thought(block, shapes.text(announced.get("thinking")))
+        return ()
+
+    def _new(self, index: int | None, start: dict[str, Any]) -> _Block:
+        block = _Block(start)
+        self._order.append(block)
+        self._at[len(self._order) - 1 if index is None else index] = block
+        return block
+
+    def _delta(self, index: int | None, delta: Mapping[str, Any]) -> tuple[TextDelta | Thinking, ...]:
+        if (wanted := _KINDS.get(shapes.name(delta.get("type")))) is None:
+            return ()
+        kind, key = wanted
+        block = self._order[-1] if index is None and self._order else self._at.get(-1 if index is None else index)
+        if block is not None and not block.start and not block.parts:
+            block.start["type"] = kind  # announced without a word
+        if kind == "tool_use":
+            # Arguments without a call that they belong to are nobody's.
+            if block is not None and block.kind in _WITH_INPUT:
+                piece = delta.get(key)
+                if isinstance(piece, str):
+                    block.parts.append(piece)
+                elif piece is not None:
+                    block.given = piece
+            return ()
+        if block is None or block.kind != kind:
+            if key == "signature":
+                return ()
+            block = self._new(index, {"type": kind})
+        if key == "signature":
+            block.signature += shapes.text(delta.get(key))
+            return ()
+        text = shapes.text(delta.get(key))
+        return self._said(block, text) if kind == "text" else self._thought(block, text)
+
+    def _said(self, block: _Block, text: str) -> tuple[TextDelta | Thinking, ...]:
+        if not text:
+            return ()
+        block.parts.append(text)
+        text = self._halves.feed(text)
+        return self._keep(list(self._splitter.feed(text)) if text else [])
+
+    def _thought(self, block: _Block, text: str) -> tuple[TextDelta | Thinking, ...]:
+        block.parts.append(text)
+        text = self._thought_halves.feed(text)
+        return (Thinking(text),) if text else ()
+
+    def _keep(self, events: list[TextDelta | Thinking]) -> tuple[TextDelta | Thinking, ...]:
+        self._text += [event.text for event in events if isinstance(event, TextDelta)]
+        return tuple(events)
+
+    def _count(self, usage: object, model: object) -> None:
+        counts = shapes.mapping(usage)
+        cached = sum(shapes.count(counts.get(f"cache_{kind}_input_tokens")) for kind in ("creation", "read"))
+        self._usage = Usage(
+            shapes.count(counts.get("input_tokens")) + cached or self._usage.input_tokens,
+            shapes.count(counts.get("output_tokens")) or self._usage.output_tokens,
+            shapes.name(model) or self._usage.model,
+        )
+
+
+def _asked(block: _Block, used: set[str]) -> Asked:
+    given = block.given
+    if given is None:
+        given = block.text if block.text.strip() else block.start.get("input")
+    arguments, problem = parse_arguments(given)
+    name, call_id = shapes.name(block.start.get("name")).strip(), shapes.name(block.start.get("id")).strip()
+    if not name:
+        problem = "The call names no tool."
+    if not call_id or call_id in used:
+        call_id = free_id(used)
+    used.add(call_id)
+    return Asked(ToolCall(call_id, name or UNNAMED, arguments), problem)
+
+
+def _sent_back(block: _Block) -> dict[str, Any] | None:
+    start: dict[str, Any] = clean_value(block.start)
+    match block.kind:
+        case "":
+            return None
+        case "text":
+            return {**start, "text": block.text} if block.text.strip() else None
+        case "thinking":
+            signed = {"signature": joined(block.signature)} if block.signature else {}
+            return {**start, "thinking": block.text, **signed}
+    if block.kind in _WITH_INPUT and (block.parts or block.given is not None):
+        return {**start, "input": parse_arguments(block.text if block.given is None else block.given)[0]}
+    return start

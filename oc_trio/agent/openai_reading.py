@@ -1,0 +1,105 @@
+"""Reads the chunks of a streamed chat completion, or one whole completion, into our events. Pure; no I/O.
+
+It takes whatever JSON comes: what has not the expected shape is read as nothing.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from oc_trio.agent import shapes
+from oc_trio.agent.rounds import CUT_SHORT, FILTERED, Answer, tagged
+from oc_trio.agent.think_tags import ThinkSplitter
+from oc_trio.agent.tool_calls import ToolCallReader
+from oc_trio.core.text import HalfJoiner, clean, clean_value, joined
+from oc_trio.core.turn_events import TextDelta, Thinking, Usage
+
+# Fields of a message that we read; all others go back with the results of its tool calls.
+_READ = frozenset({"role", "content", "refusal", "tool_calls", "function_call", "annotations", "audio"})
+
+
+class Completion:
+    """Chunks in, events out; at the end `answer` says what it came to.
+
+    `tools` are the names of those on offer, `taken` the ids of calls that the conversation holds already.
+    """
+
+    def __init__(self, provider: str = "", tools: Collection[str] = (), taken: Collection[str] = ()) -> None:
+        self._provider = provider
+        self._taken = taken
+        self._splitter = ThinkSplitter()
+        self._text: list[str] = []
+        self._halves, self._thought_halves = HalfJoiner(), HalfJoiner()
+        self._calls = ToolCallReader(tools)
+        self._extra: dict[str, Any] = {}
+        self._extra_texts: dict[str, list[str]] = {}
+        self._usage = Usage()
+        self.finish_reason = ""
+
+    def feed(self, chunk: Mapping[str, Any]) -> tuple[TextDelta | Thinking, ...]:
+        """Read one chunk, or one whole completion from a server that doesn't stream."""
+        self._read_usage(chunk)
+        choices = [choice for choice in shapes.items(chunk.get("choices")) if isinstance(choice, dict)]
+        # Only one answer was asked for; a server that gives several numbers them.
+        choice = next((choice for choice in choices if shapes.index(choice.get("index")) in (None, 0)), None)
+        if choice is None:
+            return ()
+        self.finish_reason = shapes.name(choice.get("finish_reason")) or self.finish_reason
+        delta = choice.get("delta") or choice.get("message") or choice.get("text")
+        if isinstance(delta, str):
+            delta = {"content": delta}
+        delta = shapes.mapping(delta)
+        self._keep_extra({key: value for key, value in delta.items() if key not in _READ})
+        text, thought = shapes.words(delta.get("content"))
+        thought = shapes.text(delta.get("reasoning_content")) or shapes.text(delta.get("reasoning")) or thought
+        events: list[TextDelta | Thinking] = []
+        if thought := self._thought_halves.feed(thought):
+            events.append(Thinking(thought))
+        if text := self._halves.feed(text or shapes.text(delta.get("refusal"))):
+            events += self._splitter.feed(text)
+        self._calls.feed(shapes.items(delta.get("tool_calls")))
+        self._calls.feed(shapes.items(delta.get("function_call")))
+        return self._keep(events)
+
+    def end(self) -> tuple[TextDelta | Thinking, ...]:
+        """What was held back. A thought that nothing closed is the answer where there is no other."""
+        rest = self._halves.end()
+        events = [*(self._splitter.feed(rest) if rest else ()), *self._splitter.end()]
+        spoken = [event for event in events if isinstance(event, TextDelta)]
+        if self.empty and not spoken and self.finish_reason != "length" and (thought := self._splitter.unclosed()):
+            events.append(TextDelta(thought))
+        return self._keep(events)
+
+    @property
+    def empty(self) -> bool:
+        return not self._calls and not any(text.strip() for text in self._text)
+
+    def answer(self) -> Answer:
+        note = {"length": CUT_SHORT, "content_filter": FILTERED}.get(self.finish_reason, "")
+        calls = tagged(self._calls.asked(self._taken), self._provider, self._sent_back())
+        return Answer("".join(self._text), calls, self._usage, note)
+
+    def _keep(self, events: list[TextDelta | Thinking]) -> tuple[TextDelta | Thinking, ...]:
+        self._text += [event.text for event in events if isinstance(event, TextDelta)]
+        return tuple(events)
+
+    def _keep_extra(self, delta: Mapping[str, Any]) -> None:
+        """Texts and lists come in pieces; of anything else the last one counts."""
+        for key, value in delta.items():
+            if isinstance(value, str):
+                self._extra_texts.setdefault(key, []).append(value)
+            elif isinstance(value, list) and isinstance(kept := self._extra.setdefault(key, []), list):
+                kept += value
+            elif value is not None:
+                self._extra[key] = value
+
+    def _sent_back(self) -> dict[str, Any]:
+        extra = {**self._extra, **{key: joined("".join(pieces)) for key, pieces in self._extra_texts.items()}}
+        return {clean(key): clean_value(value) for key, value in extra.items()}
+
+    def _read_usage(self, chunk: Mapping[str, Any]) -> None:
+        usage = shapes.mapping(chunk.get("usage"))
+        self._usage = Usage(
+            shapes.count(usage.get("prompt_tokens")) or self._usage.input_tokens,
+            shapes.count(usage.get("completion_tokens")) or self._usage.output_tokens,
+            shapes.name(chunk.get("model")) or self._usage.model,
+        )

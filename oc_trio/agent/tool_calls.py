@@ -1,0 +1,185 @@
+"""Puts the tool calls of a streamed chat completion together. Pure.
+
+OpenAI numbers the calls and gives each an id with its first fragment. Other servers leave either out, give all calls
+the same number, a new id with every fragment, the name in pieces or with each fragment, or write the arguments of
+several calls behind each other. Every call comes out once, with an id of its own.
+"""
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from attrs import define, field
+
+from oc_trio.agent import shapes
+from oc_trio.agent.port import ToolCall
+from oc_trio.agent.rounds import Asked
+from oc_trio.core.json_body import BadJson, read_mended
+from oc_trio.core.text import clean, clean_value, joined
+from oc_trio.core.turn_events import Opaque
+
+UNNAMED = "unnamed_tool"
+_NO_OBJECT = "The arguments must be a JSON object."
+_KNOWN = frozenset({"index", "id", "type", "function", "name", "arguments"})
+
+
+@define
+class _Call:
+    """A call while its fragments come in; `whole` is an argument value that was no text."""
+
+    index: int | None
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+    whole: object = None
+    extra: dict[str, Any] = field(factory=dict)
+
+    @property
+    def given(self) -> object:
+        return self.arguments if self.whole is None else self.whole
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the arguments are a JSON object already, so that nothing can be missing."""
+        return self.whole is not None or (self.arguments.rstrip().endswith("}") and _is_object(self.arguments))
+
+
+class ToolCallReader:
+    """Feed it the `tool_calls` of each chunk; `asked` gives the calls."""
+
+    def __init__(self, names: Collection[str] = ()) -> None:
+        """`names` are the tools on offer: two whole names are two calls, anything else is a name in pieces."""
+        self._calls: list[_Call] = []
+        self._names = frozenset(names)
+
+    def __bool__(self) -> bool:
+        return bool(self._calls)
+
+    def feed(self, entries: Sequence[object]) -> None:
+        """Read one chunk's entries; what is no object is left out."""
+        named: list[_Call] = []  # an entry with a name never belongs to a call that this list has named before
+        for entry in entries:
+            if isinstance(entry, dict) and (call := self._read(entry, named)) is not None:
+                named.append(call)
+
+    def asked(self, taken: Collection[str] = ()) -> tuple[Asked, ...]:
+        """The calls in order. `taken` are ids that the conversation holds already."""
+        used = set(taken)
+        return tuple(asked for call in self._calls for asked in _asked(call, used))
+
+    def _read(self, entry: Mapping[str, Any], named: Sequence[_Call]) -> _Call | None:
+        function = entry.get("function")
+        inner = shapes.mapping(function) or entry
+        name = shapes.name(inner.get("name")) or shapes.text(function)
+        call_id, index, arguments = (
+            shapes.name(entry.get("id")),
+            shapes.index(entry.get("index")),
+            inner.get("arguments"),
+        )
+        if not (name or call_id or arguments not in (None, "")):
+            return None
+        call = self._continued(index, call_id, name, arguments)
+        if call is not None and name and not (call_id and call_id == call.id) and any(call is other for other in named):
+            call = None
+        if call is None:
+            # Arguments without a name behind a whole call are another call of the same tool.
+            call = _Call(index, call_id, name or (self._calls[-1].name if self._calls else ""))
+            self._calls.append(call)
+        elif name and name != call.name and not call.arguments and call.whole is None:
+            call.name = name if name.startswith(call.name) else call.name + name
+        call.id = call.id or call_id
+        if isinstance(arguments, str):
+            if not (call_id and call_id == call.id and arguments == call.arguments and call.is_complete):
+                call.arguments += arguments
+        elif arguments is not None:
+            call.whole = arguments
+        for key, value in entry.items():
+            if key not in _KNOWN and value is not None:
+                call.extra[key] = value
+        for key, value in shapes.mapping(function).items():
+            if key not in _KNOWN and value is not None:
+                call.extra.setdefault("function", {})[key] = value
+        return call if name else None
+
+    def _continued(self, index: int | None, call_id: str, name: str, arguments: object) -> _Call | None:
+        """The call that a fragment belongs to; None where it begins one."""
+        near = [call for call in self._calls if index is None or call.index in (None, index)]
+        if call_id and (same := [call for call in near if call.id == call_id]):
+            call = same[-1]
+            is_other = call.is_complete and ((name and name != call.name) or arguments not in ("", None, call.given))
+            return None if is_other and not (name in ("", call.name) and isinstance(arguments, str)) else call
+        if not near:
+            return None
+        last = near[-1]
+        if call_id and last.id:
+            # Some servers invent an id for every fragment: without a name it goes on with what is not whole yet.
+            return None if name or last.is_complete else last
+        if last.arguments.strip() == "{}" and not name and not call_id and isinstance(arguments, str):
+            last.arguments = ""  # some servers announce every call with empty arguments
+            return last
+        if last.is_complete:
+            return last if name in ("", last.name) and (arguments is None or not str(arguments).strip()) else None
+        return None if name and name != last.name and (last.arguments or self._are_two(last.name, name)) else last
+
+    def _are_two(self, one: str, two: str) -> bool:
+        return one in self._names and two in self._names and one + two not in self._names
+
+
+def parse_arguments(given: object) -> tuple[dict[str, Any], str]:
+    """The JSON object that a model gave as text or as it is, or why it is none, in words for the model."""
+    if given is None or (isinstance(given, str) and not given.strip()):
+        return {}, ""
+    if isinstance(given, str):
+        try:
+            given = read_mended(given)
+            if isinstance(given, str):  # encoded twice
+                given = read_mended(given)
+        except BadJson as exc:
+            return {}, f"The arguments are not valid JSON: {exc}"
+    return (clean_value(given), "") if isinstance(given, dict) else ({}, _NO_OBJECT)
+
+
+def free_id(used: Collection[str]) -> str:
+    """An id that the conversation does not hold yet: nine letters and digits, as the strictest API wants them."""
+    at = len(used)
+    while (made := f"call{at:05}") in used:
+        at += 1
+    return made
+
+
+def _asked(call: _Call, used: set[str]) -> Iterator[Asked]:
+    name = clean(call.name).strip()
+    given: Sequence[object] = (call.whole,) if call.whole is not None else _glued(joined(call.arguments).strip())
+    for at, value in enumerate(given):
+        call_id = clean(call.id).strip()
+        if not call_id or call_id in used:
+            call_id = free_id(used)
+        used.add(call_id)
+        arguments, problem = parse_arguments(value)
+        if not name:
+            problem = "The call names no tool."
+        extra = clean_value(call.extra) if at == 0 else {}
+        yield Asked(ToolCall(call_id, name or UNNAMED, arguments, Opaque(call=extra)), problem)
+
+
+def _glued(text: str) -> list[str]:
+    """The arguments of each call, where several objects stand behind each other; else the text as it is."""
+    decoder, parts, at = json.JSONDecoder(), [], 0
+    while at < len(text):
+        start = at
+        try:
+            value, at = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            return [text]
+        if not isinstance(value, dict):
+            return [text]
+        parts.append(text[start:at])
+        at += len(text) - at - len(text[at:].lstrip(" \t\r\n,"))
+    return parts or [text]
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
