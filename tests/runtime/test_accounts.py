@@ -156,7 +156,7 @@ async def test_a_wrong_token_leaves_the_other_serving(country: Country, logbook:
 async def test_only_wrong_tokens_end_the_gateway(country: Country) -> None:
     """Where nobody could be served, the start fails in words."""
     with pytest.raises(MattermostRejected, match="refuses the token of account"):
-        await country.start({"botToken": "wrong"}, east={"botToken": "wrong too"})
+        await country.start({"botToken": "wrong"}, east={"botToken": "wrong-too"})
 
 
 async def test_a_crashing_account_starts_again_with_growing_pauses(country: Country, logbook: Logbook) -> None:

@@ -23,6 +23,7 @@ CONSUMED = [
     ("channels.mattermost", "runtime.account", "name"),
     ("channels.mattermost", "runtime.http", "capabilities"),
     ("channels.mattermost", "runtime.edges", "mediaMaxMb"),
+    ("channels.mattermost", "runtime.policies", "maxAnswerChars maxAnswerPosts"),
     (
         "channels.mattermost",
         "runtime.policies",
