@@ -11,7 +11,7 @@ from oc_trio.cli.exits import EX_CONFIG
 
 if TYPE_CHECKING:
     from oc_trio.config.load import Loaded
-    from oc_trio.runtime.checkup import Finding
+    from oc_trio.runtime.findings import Finding
 
 _COLOURS = {"ok": "green", "warning": "yellow", "failed": "red"}
 
@@ -19,7 +19,8 @@ _COLOURS = {"ok": "green", "warning": "yellow", "failed": "red"}
 @click.command("doctor")
 @click.option("--config", "config_path", metavar="PATH", help="Configuration file (or OC_TRIO_CONFIG).")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(config_path: str | None, *, as_json: bool) -> None:
+@click.option("--deep", is_flag=True, help="Ask each configured model one word, too; providers may charge for it.")
+def command(config_path: str | None, *, as_json: bool, deep: bool) -> None:
     """Examine configuration, state, journal, servers and model endpoints. Changes nothing, writes to nobody.
 
     Exit codes: 0 nothing failed, 1 something did, 78 the configuration is wrong.
@@ -28,6 +29,7 @@ def command(config_path: str | None, *, as_json: bool) -> None:
 
     from oc_trio.config.load import load
     from oc_trio.errors import ConfigError
+    from oc_trio.telemetry.log import configure
 
     try:
         loaded = load(config_path, os.environ, isolate=True)
@@ -35,20 +37,21 @@ def command(config_path: str | None, *, as_json: bool) -> None:
         for problem in wrong.problems:
             click.echo(f"oc-trio: {problem}", err=True)
         sys.exit(EX_CONFIG)
-    findings = trio.run(_examine, loaded, as_json)
+    configure(level="error")  # what is learnt of models is in the findings
+    findings = trio.run(_examine, loaded, as_json, deep)
     if as_json:
         rows = [{"level": one.level.value, "subject": one.subject, "text": one.text} for one in findings]
         click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
     sys.exit(1 if any(one.level.value == "failed" for one in findings) else 0)
 
 
-async def _examine(loaded: "Loaded", quiet: bool) -> "list[Finding]":
+async def _examine(loaded: "Loaded", quiet: bool, deep: bool) -> "list[Finding]":
     from contextlib import aclosing
 
     from oc_trio.runtime.checkup import examine
 
     findings = []
-    async with aclosing(examine(loaded)) as found:
+    async with aclosing(examine(loaded, deep=deep)) as found:
         async for one in found:
             findings.append(one)
             if not quiet:

@@ -120,6 +120,11 @@ def build_agents(
     return AgentTable(setups, by_model, primary, default_agent(config), limiter, titles)
 
 
+def model_spec(config: Config, http: httpx.AsyncClient, model: str) -> AgentSpec:
+    """One `provider/model` alone, as an agent without settings of its own would ask it."""
+    return _Workshop(config, http, build_agent).spec(model, AgentEntry())
+
+
 class _Workshop:
     """Builds setups; the models of one provider share its limit of requests at the same time."""
 
@@ -136,8 +141,8 @@ class _Workshop:
         """An agent that asks the first of `models`, and the next ones while those before are unavailable."""
         defaults = self.config.agents.defaults
         first, *others = dict.fromkeys(models)
-        spec = self._spec(first, entry)
-        spec = evolve(spec, fallbacks=tuple(self._spec(name, entry) for name in others))
+        spec = self.spec(first, entry)
+        spec = evolve(spec, fallbacks=tuple(self.spec(name, entry) for name in others))
         history = _own(entry.history_tokens, defaults.history_tokens)
         return AgentSetup(
             self.make(spec, self.http),
@@ -160,7 +165,7 @@ class _Workshop:
         own = _own(entry.max_tokens, self.config.agents.defaults.max_tokens)
         return _own(own, model.max_tokens if model is not None else None)
 
-    def _spec(self, name: str, entry: AgentEntry) -> AgentSpec:
+    def spec(self, name: str, entry: AgentEntry) -> AgentSpec:
         provider_name, model = _split(self.config, name)
         provider = self.config.models.providers.get(provider_name)
         if provider is None:

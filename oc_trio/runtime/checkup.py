@@ -4,18 +4,17 @@ import os
 import shutil
 import stat
 from collections.abc import AsyncGenerator
-from enum import Enum
+from contextlib import aclosing
 from pathlib import Path
 
-import httpx
 import trio
-from attrs import frozen
 
 from oc_trio.config.accounts import Account
 from oc_trio.config.load import Loaded
 from oc_trio.errors import ConfigError, MattermostError, StoreError
-from oc_trio.mattermost.explain import explain
 from oc_trio.runtime.edges import open_outbound, wiring_for
+from oc_trio.runtime.findings import Finding, Level
+from oc_trio.runtime.model_check import examine_models
 from oc_trio.runtime.start import JOURNAL, journal_location, state_problem
 from oc_trio.store.sqlite import is_there
 from oc_trio.store.store import open_store
@@ -26,23 +25,11 @@ _LITTLE_ROOM = 100 * 1_048_576
 _NO_ROOM = 8 * 1_048_576
 
 
-class Level(Enum):
-    OK = "ok"
-    WARNING = "warning"
-    FAILED = "failed"
+async def examine(loaded: Loaded, *, deep: bool = False) -> AsyncGenerator[Finding, None]:
+    """Configuration, state, journal, accounts and models, in that order; each as soon as it is known.
 
-
-@frozen
-class Finding:
-    """One thing that was looked at, and what to do about it where it isn't well."""
-
-    level: Level
-    subject: str
-    text: str
-
-
-async def examine(loaded: Loaded) -> AsyncGenerator[Finding, None]:
-    """Configuration, state, journal, accounts and models, in that order; each as soon as it is known."""
+    With `deep`, each model is asked one word.
+    """
     for warning in loaded.warnings:
         yield Finding(Level.WARNING, "configuration", str(warning))
     for account, problems in loaded.broken.items():
@@ -54,9 +41,9 @@ async def examine(loaded: Loaded) -> AsyncGenerator[Finding, None]:
     for settings in loaded.accounts.values():
         async for finding in _account(loaded, settings):
             yield finding
-    for name, provider in loaded.config.models.providers.items():
-        if provider.base_url:
-            yield await _model(f"model provider {name}", provider.base_url)
+    async with aclosing(examine_models(loaded.config, deep=deep)) as found:
+        async for finding in found:
+            yield finding
 
 
 def state_directory(path: Path) -> Finding:
@@ -120,16 +107,3 @@ async def _account(loaded: Loaded, account: Account) -> AsyncGenerator[Finding, 
         yield Finding(Level.WARNING, subject, "the token is a person's, not a bot account's")
     if not teams:
         yield Finding(Level.WARNING, subject, "the bot is in no team, so nobody can reach it: add it to one")
-
-
-async def _model(subject: str, base_url: str) -> Finding:
-    """Any answer at all will do: endpoints differ in what they say to a bare GET."""
-    try:
-        with trio.fail_after(_SECONDS):
-            async with httpx.AsyncClient(timeout=None) as http:  # noqa: S113 - deadlines are Trio's
-                await http.get(base_url)
-    except httpx.HTTPError as problem:
-        return Finding(Level.FAILED, subject, f"{base_url} can't be reached: {explain(problem)}")
-    except trio.TooSlowError:
-        return Finding(Level.FAILED, subject, f"{base_url} does not answer within {_SECONDS:g} s")
-    return Finding(Level.OK, subject, f"{base_url} answers")

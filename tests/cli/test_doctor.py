@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from oc_trio.runtime.checkup import Level, room_level
+from oc_trio.runtime.checkup import room_level
+from oc_trio.runtime.findings import Level
 from oc_trio.runtime.start import JOURNAL
 from oc_trio.store.store import open_store
 from tests.cli.sandbox_server import Server, a_server
