@@ -14,7 +14,7 @@ from attrs import define, field, frozen
 
 from oc_trio.callbacks.faces import CLICK_PREFIX, Faces
 from oc_trio.callbacks.reply import Kind, Reply, body_refused, method_not_allowed, not_found, refused, too_many
-from oc_trio.callbacks.turnstile import Limits, Turnstile, source_key
+from oc_trio.callbacks.turnstile import Limits, Standing, Turnstile, source_key
 from oc_trio.core import hooks, interactions
 from oc_trio.core.sourceip import Address, Network, ProxyTrust, client_address, may_call
 from oc_trio.errors import CallbackRefused
@@ -69,14 +69,16 @@ class Guard:
             return
         send = _patient(send, may_close=scope.get("http_version", "1.1") < "2")
         route = self.route(scope["path"])
-        key = self._key(scope, route)
-        if not self.turnstile.enter(key, trio.current_time()):
+        address = self._address(scope)
+        key, standing = self._caller(scope, route, address)
+        place = self.turnstile.enter(key, trio.current_time(), standing)
+        if place is None:
             await self._refuse(send, route, too_many(), "flood", key)
             return
         try:
-            await self._admit(scope, receive, send, route)
+            await self._admit(scope, receive, self._vouching(send, route, address), route, address)
         finally:
-            self.turnstile.leave(key)
+            self.turnstile.leave(place)
 
     def route(self, path: str) -> Route | None:
         """The endpoint at a path, which has to match exactly."""
@@ -91,14 +93,15 @@ class Guard:
             return Route(Kind.HOOK, hooks.MAX_BODY_BYTES, HOOK_SECONDS)
         return None
 
-    async def _admit(self, scope: Scope, receive: Receive, send: Send, route: Route | None) -> None:
+    async def _admit(
+        self, scope: Scope, receive: Receive, send: Send, route: Route | None, address: Address | None
+    ) -> None:
         if route is None:
             await self._refuse(send, None, not_found(), "unknown_path", "")
             return
         if scope["method"] != "POST":
             await self._refuse(send, route, method_not_allowed(route.kind), "method", "")
             return
-        address = self._address(scope)
         if route.sources is not None and not may_call(address, route.sources):
             reply = refused(route.kind, CallbackRefused(403, "Forbidden origin"))
             await self._refuse(send, route, reply, "source", source_key(address))
@@ -130,14 +133,30 @@ class Guard:
     def _address(self, scope: Scope) -> Address | None:
         client = scope.get("client")
         forwarded = tuple(_values(scope, b"x-forwarded-for"))
-        real = next(iter(_values(scope, b"x-real-ip")), "")
+        real = tuple(_values(scope, b"x-real-ip"))
         return client_address(str(client[0]) if client else "", forwarded, real, self.trust)
 
-    def _key(self, scope: Scope, route: Route | None) -> str:
+    def _caller(self, scope: Scope, route: Route | None, address: Address | None) -> tuple[str, Standing]:
+        """Under which name a request is counted, and what is known of who makes it before a body is read."""
         shown = next(iter(_values(scope, b"authorization")), "")
         if route is not None and shown and self._knows(route, shown):
-            return "known:" + hashlib.sha256(shown.encode("utf-8", "surrogatepass")).hexdigest()
-        return source_key(self._address(scope))
+            digest = hashlib.sha256(shown.encode("utf-8", "surrogatepass")).hexdigest()
+            return f"known:{digest}", Standing.KNOWN
+        is_listed = route is not None and route.sources is not None and may_call(address, route.sources)
+        return source_key(address), Standing.LISTED if is_listed else Standing.STRANGER
+
+    def _vouching(self, send: Send, route: Route | None, address: Address | None) -> Send:
+        """A `send` that remembers an address whose token or signature was right: no answer is 200 or 202 without one.
+
+        Clicks come without a header, so the chat server is known by what it called before.
+        """
+
+        async def vouching(event: MutableMapping[str, Any]) -> None:
+            if event.get("status") in (200, 202) and route is not None and address is not None:
+                self.turnstile.vouch(source_key(address), trio.current_time())
+            await send(event)
+
+        return vouching
 
     def _knows(self, route: Route, authorization: str) -> bool:
         """Whether the header carries a secret of ours; each is compared in constant time."""

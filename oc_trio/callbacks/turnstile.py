@@ -2,9 +2,12 @@
 
 Times are seconds of the caller's clock. A source is an address (an IPv6 one by its /64, which one machine owns whole)
 or a caller that showed a secret we know, so that a flood from the same proxy does not lock the chat server out.
+Callers that are known, by a secret that they show or showed lately, have places of their own: strangers can take all
+of theirs and none of those.
 """
 
 from collections import OrderedDict
+from enum import Enum
 from ipaddress import IPv6Address, ip_network
 
 from attrs import define, field, frozen
@@ -12,11 +15,21 @@ from attrs import define, field, frozen
 from oc_trio.core.sourceip import Address
 
 
+class Standing(Enum):
+    """What is known of a caller: nothing; that the operator lists its address; that it shows, or showed, a secret."""
+
+    STRANGER = "stranger"
+    LISTED = "listed"
+    KNOWN = "known"
+
+
 @frozen
 class Limits:
-    """`rate` per second with bursts of `burst`, `at_once` going at a time, all per source; `total` over all of them.
+    """`rate` per second with bursts of `burst`, `at_once` going at a time, all per source; `total` over all sources of
+    one standing.
 
-    `sources` bounds the memory: beyond it the source that was quiet longest is forgotten.
+    `sources` bounds the memory: beyond it the source that was quiet longest is forgotten. Who showed a secret is known
+    for `known_seconds` after the last time.
     """
 
     rate: float = 50.0
@@ -24,6 +37,15 @@ class Limits:
     at_once: int = 16
     total: int = 128
     sources: int = 4096
+    known_seconds: float = 86_400.0
+
+
+@frozen
+class Place:
+    """A request that was let in; given back to `leave`."""
+
+    key: str
+    standing: Standing
 
 
 @define
@@ -35,42 +57,57 @@ class _Source:
 
 @define(eq=False)
 class Turnstile:
-    """`enter` before anything is read, `leave` once for each `enter` that was true."""
+    """`enter` before anything is read, `leave` once for each place that it gave; `vouch` for who showed a secret."""
 
     limits: Limits = Limits()
-    active: int = field(init=False, default=0)
+    _active: dict[Standing, int] = field(init=False, factory=lambda: dict.fromkeys(Standing, 0))
+    _known: OrderedDict[str, float] = field(init=False, factory=OrderedDict)
     _sources: OrderedDict[str, _Source] = field(init=False, factory=OrderedDict)
 
     def __len__(self) -> int:
         return len(self._sources)
 
-    def enter(self, key: str, now: float) -> bool:
-        """Whether one more request of this source may be looked at now."""
+    @property
+    def active(self) -> int:
+        return sum(self._active.values())
+
+    def enter(self, key: str, now: float, standing: Standing = Standing.STRANGER) -> Place | None:
+        """A place for one more request of this source, None if it may not be looked at now."""
         limits = self.limits
+        if now < self._known.get(key, now):
+            standing = Standing.KNOWN
         source = self._sources.get(key)
         if source is None:
+            self._make_room()
             source = self._sources[key] = _Source(limits.burst, now)
-            self._forget()
         self._sources.move_to_end(key)
         source.tokens = min(limits.burst, source.tokens + max(0.0, now - source.at) * limits.rate)
         source.at = now
-        if source.active >= limits.at_once or self.active >= limits.total or source.tokens < 1.0:
-            return False
+        is_full = source.active >= limits.at_once or self._active[standing] >= limits.total
+        if is_full or source.tokens < 1.0:
+            return None
         source.tokens -= 1.0
         source.active += 1
-        self.active += 1
-        return True
+        self._active[standing] += 1
+        return Place(key, standing)
 
-    def leave(self, key: str) -> None:
-        self.active -= 1
-        source = self._sources.get(key)
+    def vouch(self, key: str, now: float) -> None:
+        """A request of this source was genuine."""
+        self._known[key] = now + self.limits.known_seconds
+        self._known.move_to_end(key)
+        if len(self._known) > self.limits.sources:
+            self._known.popitem(last=False)
+
+    def leave(self, place: Place) -> None:
+        self._active[place.standing] -= 1
+        source = self._sources.get(place.key)
         if source is not None:
             source.active -= 1
 
-    def _forget(self) -> None:
-        if len(self._sources) <= self.limits.sources:
+    def _make_room(self) -> None:
+        if len(self._sources) < self.limits.sources:
             return
-        # Sources with requests going stay: `total` of them at most, so the table is bounded all the same.
+        # Sources with requests going stay: `total` of each standing at most, so the table is bounded all the same.
         idle = next((key for key, source in self._sources.items() if not source.active), None)
         if idle is not None:
             del self._sources[idle]

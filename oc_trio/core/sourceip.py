@@ -14,7 +14,9 @@ Network = IPv4Network | IPv6Network
 
 @frozen
 class ProxyTrust:
-    """`proxies` may speak for others in X-Forwarded-For; `allow_real_ip` also believes their X-Real-IP."""
+    """`proxies` may speak for others in X-Forwarded-For; `allow_real_ip` also believes their X-Real-IP, where they set
+    no X-Forwarded-For.
+    """
 
     proxies: tuple[Network, ...] = ()
     allow_real_ip: bool = False
@@ -51,13 +53,18 @@ def parse_address(text: str) -> Address | None:
     return address
 
 
-def client_address(peer: str, forwarded_for: Sequence[str], real_ip: str, trust: ProxyTrust) -> Address | None:
+def client_address(
+    peer: str, forwarded_for: Sequence[str], real_ip: Sequence[str], trust: ProxyTrust
+) -> Address | None:
     """The caller's address, or None when nobody trustworthy names one.
 
-    `peer` is the socket's; `forwarded_for` the X-Forwarded-For fields in order of arrival; `real_ip` X-Real-IP or "".
+    `peer` is the socket's; `forwarded_for` the X-Forwarded-For fields in order of arrival; `real_ip` likewise.
     Headers of an untrusted peer mean nothing. Of a trusted one the right-most entry counts that is neither loopback
     nor a trusted proxy: whatever stands left of it was written by the caller. An entry that can't be read ends the
     search, because what it hides is unknown.
+
+    X-Real-IP holds one address, and a proxy that does not know the header passes on what the caller wrote: it counts
+    where it is the only one, no X-Forwarded-For says otherwise, and it claims neither this machine nor a proxy.
     """
     address = parse_address(peer)
     if address is None or not contains(trust.proxies, address):
@@ -65,11 +72,17 @@ def client_address(peer: str, forwarded_for: Sequence[str], real_ip: str, trust:
     hops = [hop for header in forwarded_for for hop in header.split(",") if hop.strip()]
     for hop in reversed(hops):
         candidate = parse_address(hop)
-        if candidate is None:
-            return None
-        if not candidate.is_loopback and not contains(trust.proxies, candidate):
+        if candidate is None or _is_somebody(candidate, trust):
             return candidate
-    return parse_address(real_ip) if trust.allow_real_ip and real_ip else None
+    if hops or not trust.allow_real_ip or len(real_ip) != 1:
+        return None
+    candidate = parse_address(real_ip[0])
+    return candidate if candidate is not None and _is_somebody(candidate, trust) else None
+
+
+def _is_somebody(address: Address, trust: ProxyTrust) -> bool:
+    """Whether a proxy can have had a caller of this address: neither itself nor another proxy."""
+    return not address.is_loopback and not contains(trust.proxies, address)
 
 
 def contains(networks: Iterable[Network], address: Address) -> bool:

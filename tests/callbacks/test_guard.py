@@ -2,6 +2,7 @@
 
 from collections.abc import MutableMapping
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 import trio
@@ -11,7 +12,7 @@ from oc_trio.callbacks.guard import read_body
 from oc_trio.callbacks.turnstile import Limits
 from oc_trio.core.sourceip import ProxyTrust, parse_networks
 from oc_trio.errors import CallbackRefused
-from tests.callbacks.callers import CLICK_PATH, COMMAND_PATH, HOOK_TOKEN, open_port
+from tests.callbacks.callers import CLICK_PATH, COMMAND_PATH, FORM, HOOK_TOKEN, Port, open_port
 
 FORM_TYPE = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -168,3 +169,77 @@ async def test_a_caller_who_hangs_up_while_answered_leaves_no_trace() -> None:
 
     scope: dict[str, Any] = {"type": "http", "method": "POST", "path": "/nowhere", "headers": [], "client": None}
     await port.app.asgi_app(scope, receive, send)  # type: ignore[arg-type]
+
+
+class SlowCallers:
+    """Requests whose bodies never come, straight at the app: 16 from each address."""
+
+    def __init__(self, port: Port, nursery: trio.Nursery) -> None:
+        self.port, self.nursery, self.statuses = port, nursery, list[int]()
+
+    async def come(self, *addresses: str) -> None:
+        for address in addresses:
+            for _ in range(16):
+                self.nursery.start_soon(self._call, address)
+        await trio.testing.wait_all_tasks_blocked()
+
+    async def _call(self, address: str) -> None:
+        async def receive() -> MutableMapping[str, Any]:
+            await trio.sleep(1)
+            return {"type": "http.request", "body": b"x", "more_body": True}
+
+        async def send(event: MutableMapping[str, Any]) -> None:
+            await trio.lowlevel.checkpoint()
+            if "status" in event:
+                self.statuses.append(event["status"])
+
+        scope = {
+            "type": "http",
+            "http_version": "1.1",
+            "method": "POST",
+            "path": COMMAND_PATH,
+            "headers": [],
+            "client": (address, 4000),
+        }
+        await self.port.app.asgi_app(scope, receive, send)  # type: ignore[arg-type]
+
+
+FLOOD = [f"203.0.113.{number}" for number in range(8)]
+
+
+async def test_slow_bodies_of_strangers_do_not_shut_out_the_chat_server(autojump_clock: MockClock) -> None:
+    """Its commands show a token, its clicks come from the address of its commands; other strangers have to wait."""
+    port, body = open_port(), urlencode(FORM).encode()
+    async with trio.open_nursery() as nursery:
+        assert (await port.post(COMMAND_PATH, body, headers=FORM_TYPE, peer="192.0.2.1"))[0] == 200
+        callers = SlowCallers(port, nursery)
+        await callers.come(*FLOOD)
+        shown = {**FORM_TYPE, "Authorization": "Token tok-status"}
+        assert (await port.post(COMMAND_PATH, body, headers=shown, peer="192.0.2.9"))[0] == 200
+        assert (await port.post(COMMAND_PATH, body, headers=FORM_TYPE, peer="192.0.2.1"))[0] == 200
+        # A click without a valid signature is read, and refused for what is in it: from this machine, as listed.
+        assert (await port.post(CLICK_PATH, b"{}", peer="127.0.0.1"))[0] == 400
+        assert (await port.post(COMMAND_PATH, body, headers=FORM_TYPE, peer="198.51.100.1"))[0] == 429
+        await trio.sleep(6)
+        assert callers.statuses == [408] * 128, "each is ended after five seconds"
+        assert (await port.post(COMMAND_PATH, body, headers=FORM_TYPE, peer="198.51.100.1"))[0] == 200
+
+
+async def test_slow_bodies_from_its_own_address_leave_a_shown_token_alone(autojump_clock: MockClock) -> None:
+    """Behind a proxy that names nobody all callers have one address."""
+    port, body = open_port(), urlencode(FORM).encode()
+    async with trio.open_nursery() as nursery:
+        await SlowCallers(port, nursery).come("192.0.2.1")
+        shown = {**FORM_TYPE, "Authorization": "Token tok-status"}
+        assert (await port.post(COMMAND_PATH, body, headers=FORM_TYPE, peer="192.0.2.1"))[0] == 429
+        assert (await port.post(COMMAND_PATH, body, headers=shown, peer="192.0.2.1"))[0] == 200
+
+
+async def test_a_refused_call_makes_nobody_known(autojump_clock: MockClock) -> None:
+    """A guessed token is no reason to keep a place free."""
+    port = open_port()
+    body = urlencode({**FORM, "token": "guessed", "team_id": "elsewhere"}).encode()
+    async with trio.open_nursery() as nursery:
+        assert (await port.post(COMMAND_PATH, body, headers=FORM_TYPE, peer="192.0.2.1"))[0] == 401
+        await SlowCallers(port, nursery).come(*FLOOD)
+        assert (await port.post(COMMAND_PATH, body, headers=FORM_TYPE, peer="192.0.2.1"))[0] == 429

@@ -3,10 +3,11 @@
 from ipaddress import ip_address
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oc_trio.callbacks.turnstile import Limits, Turnstile, source_key
+from oc_trio.callbacks.turnstile import Limits, Place, Standing, Turnstile, source_key
 
 LIMITS = Limits(rate=10.0, burst=3.0, at_once=2, total=4, sources=5)
 
@@ -16,25 +17,49 @@ def test_a_burst_passes_and_then_the_rate_counts() -> None:
     gate = Turnstile(LIMITS)
     passed = []
     for at in (0.0, 0.0, 0.0, 0.0, 0.1, 0.1):
-        allowed = gate.enter("a", at)
-        passed.append(allowed)
-        if allowed:
-            gate.leave("a")
+        place = gate.enter("a", at)
+        passed.append(place is not None)
+        if place is not None:
+            gate.leave(place)
     assert passed == [True, True, True, False, True, False]
 
 
 def test_one_source_has_two_going_at_a_time() -> None:
     """The third waits for nobody: it is refused until one of the others has left."""
     gate = Turnstile(LIMITS)
-    assert [gate.enter("a", 0.0) for _ in range(3)] == [True, True, False]
-    gate.leave("a")
+    places = [gate.enter("a", 0.0) for _ in range(3)]
+    assert [place is not None for place in places] == [True, True, False]
+    assert places[0] is not None
+    gate.leave(places[0])
     assert gate.enter("a", 1.0)
 
 
 def test_all_sources_together_have_four_going() -> None:
     """Many sources can't have more going than the total."""
     gate = Turnstile(LIMITS)
-    assert [gate.enter(name, 0.0) for name in "abcde"] == [True, True, True, True, False]
+    assert [gate.enter(name, 0.0) is not None for name in "abcde"] == [True, True, True, True, False]
+
+
+def test_strangers_take_no_place_of_those_who_are_known() -> None:
+    """Known by a secret, listed by the operator, or genuine before: each of them has places of its own."""
+    gate = Turnstile(evolve(LIMITS, known_seconds=60.0))
+    gate.vouch("chat server", 0.0)
+    for name in "abcd":
+        assert gate.enter(name, 1.0)
+    assert gate.enter("stranger", 1.0) is None
+    assert gate.enter("token", 1.0, Standing.KNOWN)
+    assert gate.enter("listed", 1.0, Standing.LISTED)
+    assert gate.enter("chat server", 59.0)
+    assert gate.enter("chat server", 61.0) is None, "its last genuine call was too long ago"
+
+
+def test_who_becomes_known_meanwhile_is_counted_where_it_came_in() -> None:
+    gate = Turnstile(LIMITS)
+    place = gate.enter("a", 0.0)
+    assert place is not None
+    gate.vouch("a", 0.0)
+    gate.leave(place)
+    assert gate.active == 0
 
 
 def test_a_flood_of_one_source_leaves_another_alone() -> None:
@@ -48,16 +73,17 @@ def test_a_flood_of_one_source_leaves_another_alone() -> None:
 @given(st.lists(st.tuples(st.text("abcdefghij", min_size=1, max_size=2), st.booleans()), max_size=200))
 def test_the_table_is_bounded_and_the_counts_come_back(steps: list[tuple[str, bool]]) -> None:
     """However sources come and go, the table keeps its size and nobody is counted twice or forgotten."""
-    gate, inside = Turnstile(LIMITS), []
+    gate, inside = Turnstile(LIMITS), list[Place]()
     for at, (name, leaves) in enumerate(steps):
-        if gate.enter(name, float(at)):
-            inside.append(name)
+        place = gate.enter(name, float(at))
+        if place is not None:
+            inside.append(place)
         if leaves and inside:
             gate.leave(inside.pop())
         assert len(gate) <= LIMITS.sources + LIMITS.total
         assert gate.active == len(inside) <= LIMITS.total
-    for name in inside:
-        gate.leave(name)
+    for place in inside:
+        gate.leave(place)
     assert gate.active == 0
 
 

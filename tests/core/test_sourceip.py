@@ -23,6 +23,11 @@ REAL_IP = ProxyTrust(PROXIES, allow_real_ip=True)
         pytest.param("10.0.0.2", [], "", TRUST, None, id="silent proxy"),
         pytest.param("10.0.0.2", [], "198.51.100.4", TRUST, None, id="real ip not believed"),
         pytest.param("10.0.0.2", [], "198.51.100.4", REAL_IP, "198.51.100.4", id="real ip believed"),
+        pytest.param("10.0.0.2", [], "127.0.0.1", REAL_IP, None, id="real ip claims this machine"),
+        pytest.param("10.0.0.2", [], "10.1.2.3", REAL_IP, None, id="real ip claims a proxy"),
+        pytest.param("10.0.0.2", [], "1.2.3.4 198.51.100.4", REAL_IP, None, id="two real ips"),
+        pytest.param("10.0.0.2", ["127.0.0.1"], "1.2.3.4", REAL_IP, None, id="forwarded is there"),
+        pytest.param("10.0.0.2", [], "unknown", REAL_IP, None, id="real ip unreadable"),
         pytest.param("10.0.0.2", ["5.6.7.8"], "198.51.100.4", REAL_IP, "5.6.7.8", id="forwarded beats real ip"),
         pytest.param("::ffff:10.0.0.2", ["198.51.100.4:443"], "", TRUST, "198.51.100.4", id="mapped peer and port"),
         pytest.param("10.0.0.2", ["[2001:db8::5]:80"], "", TRUST, "2001:db8::5", id="IPv6 in brackets"),
@@ -31,7 +36,7 @@ REAL_IP = ProxyTrust(PROXIES, allow_real_ip=True)
 )
 def test_who_called(peer: str, forwarded: list[str], real_ip: str, trust: ProxyTrust, client: str | None) -> None:
     expected = None if client is None else ip_address(client)
-    assert client_address(peer, forwarded, real_ip, trust) == expected
+    assert client_address(peer, forwarded, real_ip.split(), trust) == expected
 
 
 @pytest.mark.parametrize(
