@@ -109,7 +109,6 @@ class ClickDesk:
             "mattermost: interaction accepted",
             account=front.kit.account,
             post=post.id,
-            action=click.press.action_id,
             user=visit.sender.user_id,
         )
         return selected_reply(click)

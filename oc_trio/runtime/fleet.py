@@ -18,6 +18,7 @@ from oc_trio.runtime.policies import Policies
 from oc_trio.telemetry.health import Health
 from oc_trio.telemetry.log import get_logger
 from oc_trio.telemetry.metrics import Metrics
+from oc_trio.telemetry.tracebacks import in_words
 
 log = get_logger(part="fleet")
 
@@ -110,7 +111,7 @@ class Fleet:
 
     def _note_failure(self, account: AccountId, problem: Exception, wait: float) -> None:
         causes = tuple(_leaves(problem))
-        words = "; ".join(dict.fromkeys(map(_in_words, causes)))
+        words = "; ".join(dict.fromkeys(map(in_words, causes)))
         is_foreign = any(not isinstance(cause, OcTrioError) for cause in causes)
         self.metrics.restarts.labels(account).inc()
         self.health.update(account, state="failed", detail=words)
@@ -136,7 +137,3 @@ def _leaves(problem: BaseException) -> Iterable[BaseException]:
             yield from _leaves(inner)
     else:
         yield problem
-
-
-def _in_words(problem: BaseException) -> str:
-    return str(problem) if isinstance(problem, OcTrioError) else f"{type(problem).__name__}: {problem}"

@@ -60,8 +60,9 @@ class MediaDesk:
         try:
             return SentFile(await self._upload(channel_id, await self._open(media, name)))
         except (OSError, ValueError, CantFetch, MattermostError) as problem:  # ValueError: a path with NUL
-            log.warning("a file could not be sent", file=name, problem=str(problem))
-            return SentFile(problem=f"The file `{name}` could not be attached: {_why(problem)}.")
+            why = _why(problem)  # names and addresses of files are words of people and models: not for the log
+            log.warning("a file could not be sent", channel=channel_id, problem=f"{type(problem).__name__}: {why}")
+            return SentFile(problem=f"The file `{name}` could not be attached: {why}.")
 
     async def _is_there(self, file: SentFile) -> bool:
         if not file.file_id:

@@ -14,6 +14,7 @@ import structlog
 from structlog.typing import EventDict, Processor
 
 from oc_trio.telemetry.printable import plain, plain_event, printable_event, text_of
+from oc_trio.telemetry.tracebacks import Tracebacks
 
 Logger = structlog.typing.FilteringBoundLogger
 
@@ -88,10 +89,7 @@ def configure(
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        # Frames without their locals: locals hold tokens.
-        structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
-        if as_json
-        else structlog.processors.format_exc_info,
+        Tracebacks(as_json=as_json),
         redactor or Redactor(),
         plain_event if as_json else printable_event,
     ]

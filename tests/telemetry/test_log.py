@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import structlog
 
+from oc_trio.errors import OcTrioError
 from oc_trio.telemetry.log import Redactor, configure, get_logger
 
 SECRET = "correct-horse-battery"
@@ -146,11 +147,11 @@ def test_a_traceback_shows_no_locals_and_no_secrets(as_json: bool) -> None:
     configure(json=as_json, redactor=Redactor([SECRET]), stream=out)
     private_part = "only-in-a-local-" + "variable"
     try:
-        raise ValueError(f"the server said {SECRET} to {len(private_part)}")
-    except ValueError as problem:
+        raise OcTrioError(f"the server said {SECRET} to {len(private_part)}")
+    except OcTrioError as problem:
         get_logger().error("failed", exc_info=problem)
     text = out.getvalue()
-    assert "ValueError" in text
+    assert "OcTrioError" in text
     assert MASK in text
     assert SECRET not in text
     assert "only-in-a-local-variable" not in text
