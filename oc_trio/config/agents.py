@@ -49,6 +49,9 @@ class AgentDefaults:
 
     model: ModelChoice = section(ModelChoice, "Model and fallbacks; a bare name is the primary.", scalar="primary")
     system_prompt: str = key("", "Said to the model before every conversation.")
+    timezone: str = key(
+        "", "Time zone, such as `Europe/Berlin`: models are told the local date and time. Unset tells them neither."
+    )
     skills: tuple[str, ...] | None = key(None, "Names of the skills offered; unset means all.")
     history_tokens: int = key(24_000, "Budget of conversation sent along with each turn.", minimum=0)
     max_tokens: int | None = key(None, "Longest answer, in tokens; unset leaves it to the provider.", minimum=1)

@@ -5,6 +5,7 @@ Every check notes into one `Findings`: problems stop the start, warnings don't.
 
 import ipaddress
 import re
+import zoneinfo
 from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import urlsplit
 
@@ -120,6 +121,8 @@ def check_config(config: Config, installed_apis: Callable[[], Iterable[str]]) ->
     accounts = {normalize_account_id(name) for name in config.channels.mattermost.accounts} | {"default"}
     _check_gateway(config, found)
     _check_models(config, found, installed_apis)
+    if config.agents.defaults.timezone:
+        _check_timezone(config.agents.defaults.timezone, "agents.defaults.timezone", found)
     _check_bindings(config.bindings, agents, accounts, found)
     _check_patterns(config.messages.group_chat.mention_patterns, "messages.groupChat.mentionPatterns", found)
     for name, entry in config.agents.entries.items():
@@ -244,6 +247,14 @@ def _check_bindings(bindings: tuple[Binding, ...], agents: set[str], accounts: s
             found.wrong(f"{path}.match", f"matches the same as bindings[{first}]", "remove one of them")
 
 
+def _check_timezone(name: str, path: str, found: Findings) -> None:
+    if not is_timezone(name):
+        guess = nearest(name, zoneinfo.available_timezones())
+        found.wrong(
+            path, "is not a known time zone", f'did you mean "{guess}"?' if guess else 'such as "Europe/Berlin"'
+        )
+
+
 def _check_services(config: Config, agents: set[str], accounts: set[str], found: Findings) -> None:
     if config.hooks.enabled and not (config.hooks.token or config.hooks.token_file):
         found.wrong("hooks.token", "is missing", "hooks are enabled: callers must send a token")
@@ -256,8 +267,7 @@ def _check_services(config: Config, agents: set[str], accounts: set[str], found:
         mistake = cron_mistake(job.expression)
         if mistake:
             found.wrong(f"{path}.expression", mistake, 'such as "0 9 * * mon-fri"')
-        if not is_timezone(job.timezone):
-            found.wrong(f"{path}.timezone", "is not a known time zone", 'such as "Europe/Berlin"')
+        _check_timezone(job.timezone, f"{path}.timezone", found)
         if not job.target:
             found.wrong(f"{path}.target", "is missing", 'such as "channel:<id>" or "#town-square"')
         if bool(job.message) == bool(job.prompt):

@@ -12,13 +12,19 @@ _VARIABLE = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)\}")
 
 
 def adapt(document: Mapping[str, Any], env: Mapping[str, str], found: Findings) -> dict[str, Any]:
-    """The document with variables put in and `agents.list` as `agents.entries`; unset variables are problems."""
+    """The document with variables put in `agents.list` as `agents.entries` and
+    `userTimezone` as `timezone`; unset variables are problems."""
     made = {str(name): _substitute(value, str(name), env, found) for name, value in document.items()}
     agents = made.get("agents")
     if isinstance(agents, Mapping) and isinstance(agents.get("list"), list) and "entries" not in agents:
         listed = [entry for entry in agents["list"] if isinstance(entry, Mapping) and isinstance(entry.get("id"), str)]
         entries = {entry["id"]: {name: value for name, value in entry.items() if name != "id"} for entry in listed}
         made["agents"] = {**{name: value for name, value in agents.items() if name != "list"}, "entries": entries}
+    if isinstance(made.get("agents"), Mapping) and isinstance(made["agents"].get("defaults"), Mapping):
+        defaults = dict(made["agents"]["defaults"])
+        if "userTimezone" in defaults:
+            defaults.setdefault("timezone", defaults.pop("userTimezone"))
+            made["agents"] = {**made["agents"], "defaults": defaults}
     return made
 
 

@@ -59,6 +59,7 @@ class AgentSetup:
     name: str = ""
     skills: tuple[str, ...] | None = None
     takes_images: bool = False
+    timezone: str = ""
 
 
 @define(eq=False)
@@ -153,6 +154,7 @@ class _Workshop:
             skills=_own(entry.skills, defaults.skills),
             name=entry.name,
             takes_images=self._takes_images(first),
+            timezone=defaults.timezone,
         )
 
     def _takes_images(self, name: str) -> bool:

@@ -4,7 +4,6 @@ import os
 import shutil
 import stat
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from pathlib import Path
 
 import trio
@@ -14,7 +13,7 @@ from oc_trio.config.load import Loaded
 from oc_trio.errors import ConfigError, MattermostError, StoreError
 from oc_trio.runtime.edges import open_outbound, wiring_for
 from oc_trio.runtime.findings import Finding, Level
-from oc_trio.runtime.model_check import examine_models
+from oc_trio.runtime.model_check import examine_provider
 from oc_trio.runtime.start import JOURNAL, journal_location, state_problem
 from oc_trio.store.sqlite import is_there
 from oc_trio.store.store import open_store
@@ -41,8 +40,8 @@ async def examine(loaded: Loaded, *, deep: bool = False) -> AsyncGenerator[Findi
     for settings in loaded.accounts.values():
         async for finding in _account(loaded, settings):
             yield finding
-    async with aclosing(examine_models(loaded.config, deep=deep)) as found:
-        async for finding in found:
+    for name in loaded.config.models.providers:
+        for finding in await examine_provider(loaded.config, name, deep=deep):
             yield finding
 
 

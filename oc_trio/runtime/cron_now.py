@@ -15,6 +15,7 @@ from oc_trio.errors import AgentFailed, ConfigError, Problem
 from oc_trio.ids import AgentId, SessionKey
 from oc_trio.runtime.agents import SessionSettings, build_agents
 from oc_trio.runtime.edges import open_outbound, pick_account
+from oc_trio.runtime.local_time import time_line
 from oc_trio.runtime.outbound import Message, Receipt
 from oc_trio.runtime.wiring import Wiring
 
@@ -51,7 +52,9 @@ async def _answer(loaded: Loaded, name: str, job: CronJob, wiring: Wiring) -> Me
         request = TurnRequest(
             agent=agent,
             session=SessionKey(f"agent:{agent}:cron:{name}:by-hand".lower()),
-            system_prompt=setup.system_prompt,
+            system_prompt="\n\n".join(
+                part for part in (setup.system_prompt, time_line(wiring.env.now_ms(), setup.timezone)) if part
+            ),
             messages=(Said(Role.USER, job.prompt),),
             model=setup.model,
             thinking=setup.thinking,

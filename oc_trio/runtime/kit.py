@@ -26,6 +26,7 @@ from oc_trio.runtime.env import Env
 from oc_trio.runtime.finale import ButtonProps
 from oc_trio.runtime.late_writes import LateWrites
 from oc_trio.runtime.live import LiveDrafts
+from oc_trio.runtime.local_time import time_line
 from oc_trio.runtime.media import MediaDesk
 from oc_trio.runtime.pace import SharedPace
 from oc_trio.runtime.policies import Policies
@@ -136,9 +137,10 @@ class AccountKit:
         return setup.tools if self.tools is None else self.tools.for_turn(here, setup.rules, setup.skills)
 
     def system_prompt(self, setup: AgentSetup) -> str:
-        """The agent's own, and what is to be said of its tools."""
-        more = self.tools.prompt(setup.skills) if self.tools is not None else ""
-        return f"{setup.system_prompt}\n\n{more}" if more else setup.system_prompt
+        """The agent's own, what is to be said of its tools, and last, so that all before it stays cached, the time."""
+        tools = self.tools.prompt(setup.skills) if self.tools is not None else ""
+        parts = (setup.system_prompt, tools, time_line(self.env.now_ms(), setup.timezone))
+        return "\n\n".join(part for part in parts if part)
 
     async def overheard(self, session: SessionKey, entry: Entry) -> None:
         """Keep an unaddressed post as context for the next turn of its conversation."""

@@ -5,7 +5,7 @@ without keys.
 """
 
 import ssl
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 
 import httpx
@@ -37,18 +37,17 @@ _HTTP_APIS = ("openai-completions", "anthropic-messages")
 _CHAT = "/chat/completions"
 
 
-async def examine_models(config: Config, *, deep: bool = False) -> AsyncGenerator[Finding, None]:
-    """One finding or more for each provider, and with `deep` one for each model."""
+async def examine_provider(config: Config, name: str, *, deep: bool = False) -> list[Finding]:
+    """What is found of one provider and, with `deep`, of each of its models."""
+    provider, wanted = config.models.providers[name], wanted_models(config, name)
     context = await trio.to_thread.run_sync(ssl.create_default_context)
+    found: list[Finding] = []
     async with httpx.AsyncClient(verify=context, timeout=None) as http:  # noqa: S113 - deadlines are Trio's
-        for name, provider in config.models.providers.items():
-            wanted = wanted_models(config, name)
-            if provider.api in _HTTP_APIS:
-                for finding in await _Listing(http, name, provider, wanted, deep).examine():
-                    yield finding
-            if deep:
-                for model in wanted:
-                    yield await _ask(config, http, name, model)
+        if provider.api in _HTTP_APIS:
+            found += await _Listing(http, name, provider, wanted, deep).examine()
+        if deep:
+            found += [await _ask(config, http, name, model) for model in wanted]
+    return found
 
 
 def wanted_models(config: Config, provider: str) -> tuple[str, ...]:

@@ -53,7 +53,7 @@ CONSUMED = [
     ("channels.mattermost.catchup", "runtime.catchup", "secondPassSeconds"),
     ("channels.mattermost.connection", "runtime.uplink", "mode reconnectIntervalMs auditSeconds"),
     ("agents.defaults", "runtime.agents", "systemPrompt historyTokens maxTokens temperature thinkingDefault"),
-    ("agents.defaults", "runtime.agents", "maxConcurrent"),
+    ("agents.defaults", "runtime.agents", "maxConcurrent timezone"),
     ("agents.defaults", "runtime.skills", "skills"),
     ("agents.defaults", "config.accounts", "mediaMaxMb"),
     ("agents.defaults", "runtime.policies", "typingIntervalSeconds timeoutSeconds"),
