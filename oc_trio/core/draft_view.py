@@ -157,6 +157,10 @@ class DraftView:
                 return self._dressed(self._spoken(self.text), first=not self.said)
         assert_never(self.style.mode)
 
+    def words(self) -> str:
+        """All words of the reply that were streamed, whatever of them is shown, without signs of work."""
+        return self._spoken(*self.said, self.text)
+
     def whole_reply(self, final_text: str) -> str:
         """`Final.text`, led by the earlier messages of the turn that it does not repeat.
 

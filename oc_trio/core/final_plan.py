@@ -98,16 +98,21 @@ def plan_final(
     *,
     published: tuple[str, ...] = (),
     standing: int = 0,
+    words: str = "",
 ) -> FinalPlan:
     """The plan for a turn whose draft is `state`, no write in flight.
 
     `published` are the reply texts that sealed blocks hold, oldest first; `standing` how many posts of the turn stay
-    beside the answer's. The answer is cut where the turn would have more posts than it may.
+    beside the answer's. The answer is cut where the turn would have more posts than it may. `words` are those that the
+    agent had said when it failed: they stay, with the sentence below them.
     """
     assert state.in_flight is None, "settle the write in flight first"
     preview = state.lingers
     if isinstance(end, Failed):
-        return FreshPosts(prepared(end.for_user.strip() or SORRY, rules, prefix=False), preview)
+        texts = _broken_off(words, end, published, rules, standing)
+        if preview is None or not words.strip() or state.phase is not Phase.DRAFT or rules.notify is Notify.FINAL:
+            return FreshPosts(texts, preview)
+        return EditInPlace(preview, texts[0], texts[1:])
     texts, why_none = _texts(clean(end.text), published, rules)
     texts = cut_at_posts(texts, max(1, rules.bounds.posts - standing), rules.bounds.posts)
     if end.media or end.buttons:
@@ -119,6 +124,15 @@ def plan_final(
         return FreshPosts(texts, preview)
     notice = (rules.done_notice,) if rules.notify is Notify.BOTH and rules.done_notice else ()
     return EditInPlace(preview, texts[0], texts[1:] + notice, unchanged=texts[0] == state.written)
+
+
+def failed_words(words: str, end: Failed) -> str:
+    """What people read in the end where an agent failed after these words: the words, a fence closed, the sentence."""
+    sentence = end.for_user.strip() or SORRY
+    words = words.rstrip()
+    if fence := fence_after(words):
+        words = f"{words}\n{fence.closing}"
+    return f"{words}\n\n{sentence}" if words.strip() else sentence
 
 
 def prepared(text: str, rules: ReplyRules, *, prefix: bool = True) -> tuple[str, ...]:
@@ -213,6 +227,27 @@ def _behind(text: str, wanted: str, rules: ReplyRules) -> int | None:
             return None
         found += 1
     return len(text) if found == len(wanted) else None
+
+
+def _broken_off(
+    words: str, end: Failed, published: tuple[str, ...], rules: ReplyRules, standing: int
+) -> tuple[str, ...]:
+    """The posts of an answer that broke off: what no block holds of it, and the sentence as its last paragraph."""
+    sentence = prepared(end.for_user.strip() or SORRY, rules, prefix=False)
+    if not words.strip():
+        return sentence
+    said = convert_tables(words.rstrip(), rules.tables)
+    tail = unpublished(said, published, rules)
+    if not tail.strip():
+        return sentence
+    if fence := fence_after(tail):
+        tail = f"{tail}\n{fence.closing}"
+    texts = prepared(tail, rules, prefix=tail.startswith(said))
+    texts = cut_at_posts(texts, max(1, rules.bounds.posts - standing), rules.bounds.posts)
+    joined = f"{texts[-1]}\n\n{sentence[0]}"
+    if len(joined) > min(rules.limit, SERVER_LIMIT):
+        return (*texts, *sentence)
+    return (*texts[:-1], joined, *sentence[1:])
 
 
 def _texts(text: str, published: tuple[str, ...], rules: ReplyRules) -> tuple[tuple[str, ...], str]:

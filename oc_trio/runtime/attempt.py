@@ -16,6 +16,7 @@ from oc_trio.core.final_plan import prepared
 from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.obligations import OutboxKind
 from oc_trio.core.preview import DraftState
+from oc_trio.core.reasoning import without_reasoning
 from oc_trio.core.turn_events import AgentEvent, Failed, Final, TextDelta, Thinking, ToolEnded, ToolStarted
 from oc_trio.errors import AgentError
 from oc_trio.ids import PostId
@@ -136,7 +137,7 @@ class Attempt:
         elif isinstance(event, Thinking):
             self._thought_chars += len(event.text)
         elif isinstance(event, ToolStarted):
-            self._calls[event.call_id] = ToolCall(event.call_id, event.name, event.arguments)
+            self._calls[event.call_id] = ToolCall(event.call_id, event.name, event.arguments, event.opaque)
         elif isinstance(event, ToolEnded):
             await self._remember_call(event)
         self.writer.show(self.writer.view.with_event(event))
@@ -165,7 +166,8 @@ class Attempt:
 
     async def _remember_call(self, event: ToolEnded) -> None:
         call = self._calls.pop(event.call_id, ToolCall(event.call_id, event.name))
-        spoken, self._spoken = "".join(self._spoken), []
+        # As the agent tells it to its model: without a thought that only its closing tag gave away.
+        spoken, self._spoken = without_reasoning("".join(self._spoken)), []
         if spoken:
             self._heard.append([])
         await self.append(

@@ -7,7 +7,7 @@ import trio
 from attrs import define, evolve
 
 from oc_trio.agent.port import Message, Role
-from oc_trio.core.final_plan import INTERRUPTED, SORRY, STOPPED, plan_final, sealed_text
+from oc_trio.core.final_plan import INTERRUPTED, STOPPED, failed_words, plan_final, sealed_text
 from oc_trio.core.obligations import ObligationState, OutboxState, Outcome
 from oc_trio.core.preview import Phase, resumed
 from oc_trio.core.turn_events import Failed, Final
@@ -39,7 +39,7 @@ class Ending:
         writer.show(writer.view.rested())
         await writer.finish()
         await self._find_draft()
-        failure, said, props = "", "", ""
+        failure, said, props, words = "", "", "", ""
         if isinstance(end, Final):
             said = end.text
             end = evolve(end, text=writer.view.whole_reply(end.text))
@@ -50,7 +50,8 @@ class Ending:
         else:
             failure = end.for_operator
             # What people read in place of an answer: without it the next turn would answer this question once more.
-            said = end.for_user.strip() or SORRY
+            words = writer.view.words()
+            said = failed_words(words, end)
             log.warning("the agent failed", account=kit.account, turn=turn.id, problem=failure)
         plan = plan_final(
             writer.state,
@@ -58,6 +59,7 @@ class Ending:
             self.attempt.rules,
             published=tuple(writer.published),
             standing=len(writer.posts),
+            words=words,
         )
         media = end.media if isinstance(end, Final) else ()
         return await self._decided(finale_of(plan, failure=failure, said=said, props=props, media=media))

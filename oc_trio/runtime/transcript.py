@@ -9,16 +9,14 @@ from attrs import evolve
 from oc_trio.agent.port import Message, Role, ToolCall
 from oc_trio.core.leading import behind
 from oc_trio.core.transcript import Entry, kept
-from oc_trio.core.turn_events import ToolStatus
+from oc_trio.core.turn_events import Opaque, ToolStatus
 
 
 def to_json(message: Message) -> str:
     """One journal entry. Images are not kept: they are fetched again, or described by the text around them."""
     entry: dict[str, Any] = {"role": message.role.value, "text": message.text}
     if message.tool_calls:
-        entry["calls"] = [
-            {"id": call.id, "name": call.name, "arguments": dict(call.arguments)} for call in message.tool_calls
-        ]
+        entry["calls"] = [_call_to_json(call) for call in message.tool_calls]
     if message.tool_call_id:
         entry["of"] = message.tool_call_id
     if message.status is not ToolStatus.COMPLETED:
@@ -30,7 +28,7 @@ def to_json(message: Message) -> str:
 
 def from_json(text: str) -> Message:
     entry = json.loads(text)
-    calls = tuple(ToolCall(call["id"], call["name"], call["arguments"]) for call in entry.get("calls", ()))
+    calls = tuple(_call_from_json(call) for call in entry.get("calls", ()))
     return Message(
         Role(entry["role"]),
         entry["text"],
@@ -39,6 +37,22 @@ def from_json(text: str) -> Message:
         status=ToolStatus(entry.get("ended", ToolStatus.COMPLETED)),
         detail=entry.get("detail", ""),
     )
+
+
+def _call_to_json(call: ToolCall) -> dict[str, Any]:
+    entry: dict[str, Any] = {"id": call.id, "name": call.name, "arguments": dict(call.arguments)}
+    if call.opaque.provider or call.opaque.batch:
+        opaque = {"by": call.opaque.provider, "batch": call.opaque.batch}
+        more = {"message": dict(call.opaque.message), "call": dict(call.opaque.call)}
+        entry["opaque"] = {**opaque, **{key: value for key, value in more.items() if value}}
+    return entry
+
+
+def _call_from_json(entry: dict[str, Any]) -> ToolCall:
+    """Entries of releases that kept nothing for the provider have no `opaque`."""
+    given = entry.get("opaque") or {}
+    opaque = Opaque(given.get("by", ""), given.get("batch", ""), given.get("message", {}), given.get("call", {}))
+    return ToolCall(entry["id"], entry["name"], entry["arguments"], opaque)
 
 
 def within(budget: int, messages: Sequence[Message]) -> tuple[Message, ...]:
@@ -72,5 +86,5 @@ def closing(said: str, rows: Sequence[Message]) -> str:
 
 
 def _entry(message: Message) -> Entry:
-    calls = json.dumps([dict(call.arguments) for call in message.tool_calls]) if message.tool_calls else ""
+    calls = json.dumps([_call_to_json(call) for call in message.tool_calls]) if message.tool_calls else ""
     return Entry(message.role.value, message.text, calls, message.tool_call_id)

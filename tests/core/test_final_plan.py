@@ -1,4 +1,5 @@
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +14,7 @@ from oc_trio.core.final_plan import (
     NothingVisible,
     Notify,
     ReplyRules,
+    failed_words,
     plan_final,
     prepared,
     sealed_text,
@@ -202,3 +204,30 @@ def test_blocks_of_one_table_line_up_with_the_answer() -> None:
     blocks = chunk(text.removesuffix("That was it."), 200)
     assert len(blocks) > 3
     assert unpublished(text, blocks, rules) == "That was it."
+
+
+@pytest.mark.parametrize(
+    ("state", "words", "published", "plan"),
+    [
+        (DRAFT, "Half", (), EditInPlace(POST, "Half\n\nSorry.")),
+        (NONE, "Half", (), FreshPosts(("Half\n\nSorry.",))),
+        (DRAFT, "One.\n\nTwo", ("One.",), EditInPlace(POST, "Two\n\nSorry.")),
+        (DRAFT, "One.", ("One.",), EditInPlace(POST, "Sorry.")),
+        (DRAFT, " \n", (), FreshPosts(("Sorry.",), POST)),
+        (DRAFT, "```\nx", (), EditInPlace(POST, "```\nx\n```\n\nSorry.")),
+    ],
+)
+def test_words_that_were_said_stay_above_a_failure(
+    state: DraftState, words: str, published: tuple[str, ...], plan: FinalPlan
+) -> None:
+    """What a block holds is not said again."""
+    assert plan_final(state, Failed("Sorry.", "x"), RULES, published=published, words=words) == plan
+
+
+def test_the_sentence_is_a_post_of_its_own_where_the_words_leave_no_room() -> None:
+    """It is never cut away."""
+    plan = plan_final(NONE, Failed("Sorry.", "x"), evolve(RULES, limit=20), words="word " * 11)
+    assert isinstance(plan, FreshPosts)
+    assert plan.texts[-1].endswith("Sorry.")
+    assert "".join("".join(plan.texts).split()) == "word" * 11 + "Sorry."
+    assert failed_words("Half", Failed("", "x")) == "Half\n\nSorry, I could not answer this."

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oc_trio.agent.port import Message, Role, ToolCall
-from oc_trio.core.turn_events import ToolStatus
+from oc_trio.core.turn_events import Opaque, ToolStatus
 from oc_trio.runtime import transcript
 
 words = st.text(max_size=40)
@@ -77,3 +77,12 @@ def test_a_tool_result_is_not_kept_without_its_call() -> None:
         kept = transcript.within(budget, told)
         if any(message.role is Role.TOOL for message in kept):
             assert any(message.tool_calls for message in kept)
+
+
+def test_what_goes_back_to_a_provider_is_kept_and_old_rows_are_read() -> None:
+    """Opaque fields are JSON as they came; a release that kept none wrote no key for them."""
+    opaque = Opaque("p", "c1", {"blocks": [{"type": "thinking", "signature": "s"}]}, {"x": {"y": 1}})
+    told = Message(Role.ASSISTANT, "", tool_calls=(ToolCall("c1", "look", {"at": 1}, opaque),))
+    assert transcript.from_json(transcript.to_json(told)).tool_calls[0].opaque == opaque
+    old = '{"role":"assistant","text":"","calls":[{"id":"c1","name":"look","arguments":{}}]}'
+    assert transcript.from_json(old).tool_calls[0].opaque == Opaque()

@@ -5,7 +5,7 @@ import pytest
 import trio
 
 from oc_trio.agent.scripted import CallTool, Pause, Say
-from oc_trio.core.turn_events import Failed, Final, ToolEnded, ToolStarted, ToolStatus, Usage
+from oc_trio.core.turn_events import Failed, Final, Opaque, ToolEnded, ToolStarted, ToolStatus, Usage
 from oc_trio.errors import AgentFailed
 from oc_trio.sandbox.exchange import SandboxRequest, SandboxResponse
 from oc_trio.sandbox.writing import Change
@@ -160,7 +160,7 @@ async def test_a_later_error_deletes_no_answer(town: Town) -> None:
     town.script = [Say("I was about", 0.5), Failed("It broke.", "broken")]
     town.say("@helper again", root=first)
     await town.settled()
-    assert town.answers() == ["an answer", "It broke."]
+    assert town.answers() == ["an answer", "I was about\n\nIt broke."]
 
 
 async def test_tool_calls_are_remembered(town: Town) -> None:
@@ -227,6 +227,83 @@ async def test_a_failure_is_an_answer_too(town: Town, end: Failed) -> None:
     messages = town.stage.requests[-1].messages
     assert [message.role.value for message in messages] == ["user", "assistant", "user"]
     assert messages[1].text == town.answers()[0]
+
+
+BROKEN_TEXT = "One paragraph.\n\nAnother one.\n\n```py\nx = 1"
+
+
+@pytest.mark.parametrize(
+    ("streaming", "posts"),
+    [
+        ({}, [BROKEN_TEXT + "\n```\n\nIt broke."]),
+        ({"mode": "block"}, [BROKEN_TEXT + "\n```\n\nIt broke."]),
+        ({"mode": "progress"}, [BROKEN_TEXT + "\n```\n\nIt broke."]),
+        ({"mode": "off"}, [BROKEN_TEXT + "\n```\n\nIt broke."]),
+        (
+            {"mode": "off", "block": {"enabled": True, "coalesce": {"minChars": 5}}},
+            ["One paragraph.\n\nAnother one.", "```py\nx = 1\n```\n\nIt broke."],
+        ),
+    ],
+    ids=["partial", "block", "progress", "off", "blocks"],
+)
+async def test_what_people_have_read_stays(town: Town, streaming: dict[str, object], posts: list[str]) -> None:
+    """An answer that breaks off keeps its words, with the sentence below, and the next turn is told both."""
+    await town.start({"streaming": streaming})
+    town.script = [Say(BROKEN_TEXT, 0.4), Failed("It broke.", "reset")]
+    first = town.say("@helper go")
+    await town.settled()
+    assert town.answers() == posts
+    assert await town.state(first) == "failed: reset"
+    town.script = [Say("again")]
+    town.say("@helper and now?", root=first)
+    await town.settled()
+    told = [message.text for message in town.stage.requests[-1].messages if message.role.value == "assistant"]
+    assert told == [BROKEN_TEXT + "\n```\n\nIt broke."]
+
+
+async def test_what_was_said_before_a_tool_call_stays_too(town: Town) -> None:
+    """A failure in a later round deletes nothing of the earlier ones, nor is it told twice."""
+    await town.start()
+    ended = ToolEnded("1", "look", ToolStatus.COMPLETED, "the result")
+    town.script = [Say("Let me look."), ToolStarted("1", "look"), ended, Say("I see"), Failed("It broke.", "reset")]
+    first = town.say("@helper go")
+    await town.settled()
+    assert town.answers() == ["Let me look.\n\nI see\n\nIt broke."]
+    town.script = [Say("again")]
+    town.say("@helper and now?", root=first)
+    await town.settled()
+    told = [message.text for message in town.stage.requests[-1].messages if message.role.value == "assistant"]
+    assert told == ["Let me look.", "I see\n\nIt broke."]
+
+
+async def test_a_thought_that_only_its_end_gives_away_is_gone(town: Town) -> None:
+    """Neither the answer nor what later turns are told has what stood before a lone closing tag."""
+    await town.start()
+    ended = ToolEnded("1", "look", ToolStatus.COMPLETED, "the result")
+    thought = "I will think.\n</think>\n\nI look."
+    town.script = [Say(thought), ToolStarted("1", "look"), ended, Say("It is 4."), Final("I look.\n\nIt is 4.")]
+    first = town.say("@helper go")
+    await town.settled()
+    assert town.answers() == ["I look.\n\nIt is 4."]
+    town.say("@helper and now?", root=first)
+    await town.settled()
+    assert not [message for message in town.stage.requests[-1].messages if "think" in message.text]
+
+
+async def test_what_a_provider_wants_back_outlives_a_restart(town: Town) -> None:
+    """It stays with the call, as it came."""
+    await town.start()
+    opaque = Opaque("p", "1", {"reasoning_content": "hm"}, {"extra_content": {"sig": "S"}})
+    ended = ToolEnded("1", "look", ToolStatus.COMPLETED, "the result")
+    town.script = [Say("Let me look."), ToolStarted("1", "look", {"q": 1}, opaque=opaque), ended, Pause(600)]
+    town.say("@helper look")
+    await town.until(lambda: any("Look" in text for text in town.answers()))
+    await town.crash()
+    town.script = [Say("found")]
+    await town.start()
+    await town.settled()
+    [call] = town.stage.requests[-1].messages[1].tool_calls
+    assert call.opaque == opaque
 
 
 async def test_history_is_told(town: Town) -> None:
