@@ -29,6 +29,12 @@ _TOO_LONG = re.compile(
 )
 _NO_CREDIT = ("insufficient_quota", "credit balance", "billing")
 
+_PICTURE = re.compile(r"\b(image|images|image_url|picture|vision)\b")
+_PICTURE_SIZE = re.compile(r"exceed|too large|too big|maximum|dimension|larger than|\bmax\b|size")
+_PICTURE_PROBLEM = re.compile(
+    _PICTURE_SIZE.pattern + r"|support|invalid|process|decode|format|media.?type|does not accept|cannot|can't|unknown"
+)
+
 BUSY = "The model is busy right now (rate limited). Please try again in a moment."
 OVERLOADED = "The model's server has a problem right now. Please try again in a moment."
 UNREACHABLE = "I can't reach the model's server right now. Please try again in a moment."
@@ -37,6 +43,8 @@ BAD_KEY = "The model's server refused my credentials. Please tell whoever runs t
 NO_CREDIT = "The account behind this bot has no credit left at the model's provider. Please tell whoever runs it."
 NO_MODEL = "The model I am set up to use was not found. Please tell whoever runs this bot."
 TOO_LONG = "This conversation has grown too long for the model. Start a new one with /new."
+PICTURE_TOO_LARGE = "The picture is too large for this model."
+PICTURE_REFUSED = "This model does not take the picture. Please ask again without it."
 REFUSED = "The model's server refused this request. Please tell whoever runs this bot."
 TOO_BIG = "The model's server sent more than I can take in. Please try again."
 GARBLED = "The model's server sent something that I can't read. Please tell whoever runs this bot."
@@ -96,6 +104,9 @@ def from_status(endpoint: Endpoint, status: int, body: bytes, headers: Mapping[s
         return AgentFailed(line, for_user=NO_CREDIT)
     # Whether a key or a purse is refused is no matter of a request's fields.
     refusal = endpoint.clean(words, _WORDS) if status not in (401, 402, 403, 413, 429) else ""
+    # llama.cpp refuses a picture with a 500.
+    if status in (400, 413, 415, 422, 500) and (picture := _of_picture(words.lower())):
+        return AgentFailed(line, for_user=picture)
     if status in (408, 409, 425, 429) or status >= 500:
         for_user = BUSY if status == 429 else OVERLOADED
         return AgentUnavailable(line, for_user=for_user, retry_after=retry_after(headers), words=refusal)
@@ -111,6 +122,8 @@ def from_stream(endpoint: Endpoint, kind: str, message: str) -> AgentError:
         return AgentFailed(line, for_user=_sentence(status, words))
     if "rate_limit" in words or "rate limit" in words or kind == "429":
         return AgentUnavailable(line, for_user=BUSY)
+    if picture := _of_picture(words):
+        return AgentFailed(line, for_user=picture)
     if _TOO_LONG.search(words):
         return AgentFailed(line, for_user=TOO_LONG)
     if "authentication" in words or "permission" in words:
@@ -186,6 +199,13 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     except ValueError:
         return None
     return seconds if 0 <= seconds < float("inf") else None
+
+
+def _of_picture(words: str) -> str:
+    """What to say where a refusal is about a picture, else empty."""
+    if not _PICTURE.search(words) or not _PICTURE_PROBLEM.search(words):
+        return ""
+    return PICTURE_TOO_LARGE if _PICTURE_SIZE.search(words) else PICTURE_REFUSED
 
 
 def _sentence(status: int, words: str) -> str:

@@ -40,10 +40,14 @@ class ToolCall:
 
 @frozen
 class ImagePart:
-    """An image that a person attached: bytes and their MIME type, checked by content."""
+    """An image that a person attached: bytes and their MIME type, checked by content.
+
+    `file_id` is its id at the chat server, by which an image of the past is fetched again.
+    """
 
     mime: str
     data: bytes = field(repr=lambda data: f"<{len(data)} bytes>")
+    file_id: str = ""
 
 
 @frozen

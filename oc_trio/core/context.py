@@ -4,7 +4,7 @@ Names, channel names and texts come from strangers: labels are neutralised here,
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from enum import Enum
 
@@ -13,7 +13,7 @@ from attrs import evolve, frozen
 from oc_trio.core.access import refuse_post
 from oc_trio.core.events import Post
 from oc_trio.core.mentions import is_blank
-from oc_trio.ids import ChannelId, PostId, ThreadRoot, UserId
+from oc_trio.ids import ChannelId, FileId, PostId, ThreadRoot, UserId
 
 HISTORY_HEADER = "[Chat messages since your last reply, for context]"
 CURRENT_HEADER = "[Current message, reply to this]"
@@ -53,6 +53,7 @@ class Entry:
     trusted: bool
     files: int = 0
     is_ours: bool = False
+    file_ids: tuple[FileId, ...] = ()
 
 
 def entry_of(post: Post, *, name: str, trusted: bool, bot: UserId) -> Entry:
@@ -67,6 +68,7 @@ def entry_of(post: Post, *, name: str, trusted: bool, bot: UserId) -> Entry:
         trusted,
         files=len(post.file_ids),
         is_ours=post.user_id == bot,
+        file_ids=post.file_ids,
     )
 
 
@@ -124,17 +126,21 @@ def from_thread(
     return visible(entries, policy, until=until, quoted=frozenset({PostId(root)}))
 
 
-def render(entries: Iterable[Entry], current: str) -> str:
-    """The current message with what was said before it; just the message where there is nothing."""
-    lines = [render_entry(entry) for entry in entries]
+def render(entries: Iterable[Entry], current: str, files: Mapping[PostId, str] | None = None) -> str:
+    """The current message with what was said before it; just the message where there is nothing.
+
+    `files` describes those of earlier posts that were read.
+    """
+    lines = [render_entry(entry, (files or {}).get(entry.post_id, "")) for entry in entries]
     return "\n".join((HISTORY_HEADER, *lines, "", CURRENT_HEADER, current)) if lines else current
 
 
-def render_entry(entry: Entry) -> str:
+def render_entry(entry: Entry, files: str = "") -> str:
     """One line of history, continued lines indented so that no text can pass for another author's line."""
     who = "you" if entry.is_ours else sender_label(entry.name, entry.user_id)
     attached = "" if not entry.files else "[attachment]" if entry.files == 1 else f"[{entry.files} attachments]"
-    text = "\n  ".join(" ".join(part for part in (entry.text.strip(), attached) if part).splitlines())
+    said = f"{entry.text.strip()}\n{files}" if files else " ".join(filter(None, (entry.text.strip(), attached)))
+    text = "\n  ".join(said.strip().splitlines())
     return f"[{clock(entry.at)}] {who}: {text} [id:{entry.post_id} channel:{entry.channel_id}]"
 
 

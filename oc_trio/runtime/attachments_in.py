@@ -8,9 +8,10 @@ import re
 from collections.abc import Sequence
 
 import trio
-from attrs import define, field
+from attrs import define, evolve, field
 
-from oc_trio.agent.port import ImagePart
+from oc_trio.agent.failures import PICTURE_REFUSED, PICTURE_TOO_LARGE, REFUSED, TOO_LONG
+from oc_trio.agent.port import ImagePart, Message, Role
 from oc_trio.core.context import label
 from oc_trio.core.entities import FileInfo
 from oc_trio.core.text import clean
@@ -24,7 +25,11 @@ IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 MOST_IMAGES = 10
 TEXT_BUDGET = 60_000  # characters of a turn's files, about 15,000 tokens
 READ_SECONDS = 120.0
+# A conversation's earlier images, all together: what a request can hold, and what an answer can wait for.
+PAST_BYTES = 20 * 1024 * 1024
+PAST_SECONDS = 30.0
 _LONGEST_NAME = 512
+_REFUSALS = (PICTURE_TOO_LARGE, PICTURE_REFUSED, REFUSED, TOO_LONG)
 _BACKTICKS = re.compile(r"`{3,}")
 
 
@@ -58,6 +63,35 @@ class AttachmentReader:
             parts.append(f"[mattermost {count} unavailable] {names}".rstrip())
         return "\n".join(parts)
 
+    async def again(self, messages: Sequence[Message], current: int) -> tuple[Message, ...]:
+        """A conversation with the images that it had, as far as they still can be had, the newest first.
+
+        The last `current` messages are the present turn's. What stands above a refusal of the model's server is
+        repeated without images: they may be why. What is left out is said.
+        """
+        shown, left, room, is_refused = list[Message](), PAST_BYTES, MOST_IMAGES, False
+        with trio.move_on_after(PAST_SECONDS) as scope:
+            for at in range(len(messages) - 1, -1, -1):
+                message = messages[at]
+                is_refused = is_refused or (at < len(messages) - current and _is_refusal(message))
+                images = list[ImagePart]()
+                for image in message.images if self.takes_images and not is_refused else ():
+                    data = image.data or (await self._past(image, left) if room else b"")
+                    if data and room:
+                        images.append(evolve(image, data=data))
+                        left, room = left - len(data), room - 1
+                shown.append(_with_images(message, images))
+        if scope.cancelled_caught:
+            shown += [_with_images(message, ()) for message in messages[len(messages) - len(shown) - 1 :: -1]]
+        return tuple(reversed(shown))
+
+    async def _past(self, image: ImagePart, left: int) -> bytes:
+        try:
+            found = await self.files.download(FileId(image.file_id), limit=min(self.limit, left))
+        except MattermostError:
+            return b""
+        return found.content if found.mime_type == image.mime else b""
+
     async def _one(self, file_id: FileId) -> str:
         info = await self.files.api.files.info(file_id)
         if info.size > self.limit:
@@ -67,7 +101,7 @@ class AttachmentReader:
         except PayloadError:  # the description was not honest
             return f"{_head(info, info.mime_type)}; it is too large to be read]"
         if found.mime_type in IMAGES and self.takes_images and len(self.images) < MOST_IMAGES:
-            self.images.append(ImagePart(found.mime_type, found.content))
+            self.images.append(ImagePart(found.mime_type, found.content, file_id))
             return f"{_head(info, found.mime_type)}; the image is attached]"
         if found.mime_type == TEXT:
             return self._inlined(info, clean(found.content.decode("utf-8", "replace")))
@@ -88,6 +122,17 @@ class AttachmentReader:
             return label((await self.files.api.files.info(file_id)).name, _LONGEST_NAME)
         except MattermostError:
             return ""
+
+
+def _is_refusal(message: Message) -> bool:
+    return message.role is Role.ASSISTANT and message.text.endswith(_REFUSALS)
+
+
+def _with_images(message: Message, images: Sequence[ImagePart]) -> Message:
+    lost = len(message.images) - len(images)
+    what = "1 image above is" if lost == 1 else f"{lost} images above are"
+    text = f"{message.text}\n[{what} not shown any more]" if lost else message.text
+    return evolve(message, images=tuple(images), text=text)
 
 
 def _head(info: FileInfo, mime_type: str) -> str:

@@ -190,17 +190,16 @@ class Attempt:
             so_far = (asked, *so_far)
             rows = [transcript.to_json(message) for message in so_far]
             await kit.store.transcripts.rewrite(turn.session, turn.id, rows, now)
-        elif setup.takes_images:
-            so_far = (await kit.with_images(so_far[0], self.messages), *so_far[1:])
         if untold := self._untold(so_far):
-            late = await kit.asked(untold, has_history=True)
+            late = await kit.asked(untold, has_history=True, takes_images=setup.takes_images)
             await self.append(late)
             so_far = (*so_far, late)
+        messages = transcript.within(setup.history_tokens, (*history, *so_far))
         request = TurnRequest(
             agent=message.agent,
             session=turn.session,
             system_prompt=kit.system_prompt(setup),
-            messages=transcript.within(setup.history_tokens, (*history, *so_far)),
+            messages=await kit.with_images(messages, current=len(so_far), takes_images=setup.takes_images),
             tools=kit.toolbox(message, setup),
             model=setup.model,
             thinking=setup.thinking,

@@ -27,6 +27,7 @@ from oc_trio.telemetry.log import get_logger
 
 # An answer without the thread's past beats one that comes late.
 THREAD_SECONDS = 5.0
+MOST_EARLIER_FILES = 10
 _PERMALINK = re.compile(r"/pl/([a-z0-9]{26})(?![a-z0-9])")
 
 log = get_logger(part="context")
@@ -56,7 +57,9 @@ class ContextRoom:
         waiting = _entries(await self.store.context.take(session, post.create_at))
         before = next((entry for entry in waiting if entry.post_id == post.id), None)
         if before is not None:
-            await self.overheard(session, evolve(before, text=post.message, files=len(post.file_ids)))
+            await self.overheard(
+                session, evolve(before, text=post.message, files=len(post.file_ids), file_ids=post.file_ids)
+            )
 
     async def asked(
         self,
@@ -72,8 +75,11 @@ class ContextRoom:
         """
         last, policy = messages[-1], self.policies.context
         entries = _entries(await self.store.context.take(last.session, last.create_at))
-        if not entries and not has_history and last.root_id and policy.limit:
-            entries = await self._thread(last)
+        is_root_known = any(entry.post_id == last.root_id for entry in entries)
+        if not is_root_known and not has_history and last.root_id and policy.limit:
+            known = {entry.post_id for entry in entries}
+            thread = [entry for entry in await self._thread(last) if entry.post_id not in known]
+            entries = tuple(sorted((*thread, *entries), key=lambda entry: (entry.at, entry.post_id)))
         told = context.visible(
             entries,
             policy,
@@ -85,8 +91,9 @@ class ContextRoom:
         if dropped:
             lines = "\n".join(f"- {line}" for line in dropped)
             texts.insert(0, f"[Messages that there was no room to queue]\n{lines}")
+        files = await _files_of(told, last.root_id, reader) if reader is not None else {}
         images = tuple(reader.images) if reader is not None else ()
-        return Message(Role.USER, context.render(told, "\n\n".join(texts)), images)
+        return Message(Role.USER, context.render(told, "\n\n".join(texts), files), images)
 
     async def _thread(self, message: InboundMessage) -> tuple[context.Entry, ...]:
         """The thread so far, from the server; nothing where it can't be had in time."""
@@ -124,7 +131,8 @@ class ContextRoom:
 
 
 def _entries(rows: Sequence[str]) -> tuple[context.Entry, ...]:
-    return tuple(context.Entry(**json.loads(row)) for row in rows)
+    entries = [context.Entry(**json.loads(row)) for row in rows]
+    return tuple(evolve(entry, file_ids=tuple(entry.file_ids)) for entry in entries)
 
 
 def _quoted(messages: Sequence[InboundMessage]) -> frozenset[PostId]:
@@ -145,6 +153,19 @@ def is_told_so(message: InboundMessage, told: str) -> bool:
         return True  # only files, of which there is no telling
     words = context.spoken_by(message.text, name=message.user_name, user_id=message.user_id, at=message.create_at)
     return words in told
+
+
+async def _files_of(entries: Sequence[context.Entry], root_id: str, reader: AttachmentReader) -> dict[PostId, str]:
+    """What the files of earlier posts hold, by post: those of the thread's root first, then the newest."""
+    described = dict[PostId, str]()
+    wanted = sorted(entries, key=lambda entry: (entry.post_id != root_id, -entry.at))
+    left = MOST_EARLIER_FILES
+    with trio.move_on_after(THREAD_SECONDS * 6):
+        for entry in wanted:
+            if entry.file_ids and left > 0:
+                described[entry.post_id] = await reader.describe(entry.file_ids[:left])
+                left -= len(entry.file_ids)
+    return described
 
 
 async def _rendered(message: InboundMessage, reader: AttachmentReader | None) -> str:

@@ -123,14 +123,13 @@ class AccountKit:
         reader = self.reader(takes_images) if self.reader is not None else None
         return await self.context.asked(messages, has_history=has_history, dropped=dropped, reader=reader)
 
-    async def with_images(self, asked: Message, messages: Sequence[InboundMessage]) -> Message:
-        """What was asked before a restart, with its images once more: the transcript holds only text."""
-        if self.reader is None or not any(message.file_ids for message in messages):
-            return asked
-        reader = self.reader(True)
-        for message in messages:
-            await reader.describe(message.file_ids)
-        return evolve(asked, images=tuple(reader.images))
+    async def with_images(
+        self, messages: Sequence[Message], *, current: int, takes_images: bool
+    ) -> tuple[Message, ...]:
+        """A conversation with its images, of which the transcript holds only ids; `current` as in `again`."""
+        if self.reader is None or not any(message.images for message in messages):
+            return tuple(evolve(message, images=()) for message in messages)
+        return await self.reader(takes_images).again(messages, current)
 
     def toolbox(self, here: InboundMessage, setup: AgentSetup) -> Toolbox:
         """The tools of the turn that answers `here`."""

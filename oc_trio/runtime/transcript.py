@@ -6,15 +6,17 @@ from typing import Any
 
 from attrs import evolve
 
-from oc_trio.agent.port import Message, Role, ToolCall
+from oc_trio.agent.port import ImagePart, Message, Role, ToolCall
 from oc_trio.core.leading import behind
 from oc_trio.core.transcript import Entry, kept
 from oc_trio.core.turn_events import Opaque, ToolStatus
 
 
 def to_json(message: Message) -> str:
-    """One journal entry. Images are not kept: they are fetched again, or described by the text around them."""
+    """One journal entry. Of images only the ids are kept, by which they are fetched again."""
     entry: dict[str, Any] = {"role": message.role.value, "text": message.text}
+    if ids := [[image.file_id, image.mime] for image in message.images if image.file_id]:
+        entry["images"] = ids
     if message.tool_calls:
         entry["calls"] = [_call_to_json(call) for call in message.tool_calls]
     if message.tool_call_id:
@@ -27,11 +29,13 @@ def to_json(message: Message) -> str:
 
 
 def from_json(text: str) -> Message:
+    """An entry as `to_json` wrote it; its images are without data until they are fetched."""
     entry = json.loads(text)
     calls = tuple(_call_from_json(call) for call in entry.get("calls", ()))
     return Message(
         Role(entry["role"]),
         entry["text"],
+        tuple(ImagePart(mime, b"", file_id) for file_id, mime in entry.get("images", ())),
         tool_calls=calls,
         tool_call_id=entry.get("of", ""),
         status=ToolStatus(entry.get("ended", ToolStatus.COMPLETED)),

@@ -104,3 +104,29 @@ def test_what_an_error_body_says(body: bytes, words: str) -> None:
 def test_retry_after(value: str, seconds: float | None) -> None:
     """Only a number of seconds that makes sense."""
     assert retry_after({"retry-after": value}) == seconds
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "expected"),
+    [
+        pytest.param(
+            400, "image exceeds 5 MB maximum: 7 bytes > 5 bytes", failures.PICTURE_TOO_LARGE, id="anthropic-bytes"
+        ),
+        pytest.param(
+            400, "image dimensions exceed max allowed size: 8000 pixels", failures.PICTURE_TOO_LARGE, id="dimensions"
+        ),
+        pytest.param(413, "the image is too large", failures.PICTURE_TOO_LARGE, id="413"),
+        pytest.param(400, "Invalid image data", failures.PICTURE_REFUSED, id="openai-invalid"),
+        pytest.param(
+            500, "image input is not supported - hint: provide the mmproj", failures.PICTURE_REFUSED, id="llama.cpp"
+        ),
+        pytest.param(
+            400, "m is not a multimodal model: image_url is not supported", failures.PICTURE_REFUSED, id="vllm"
+        ),
+    ],
+)
+def test_a_refusal_because_of_a_picture_says_so(status: int, words: str, expected: str) -> None:
+    """People learn that it was the picture; trying again would not help."""
+    error = from_status(Endpoint("m"), status, words.encode(), {})
+    assert isinstance(error, AgentFailed)
+    assert error.for_user == expected

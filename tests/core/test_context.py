@@ -166,7 +166,7 @@ def test_without_history_there_are_no_headers() -> None:
 def test_entry_of() -> None:
     """A post becomes an entry with its files counted."""
     made = entry_of(post("a", message="", file_ids=(FileId("f"),)), name="alice", trusted=False, bot=BOT)
-    assert made == Entry(PostId("a"), TOWN, ALICE, "alice", "", NOON, trusted=False, files=1)
+    assert made == Entry(PostId("a"), TOWN, ALICE, "alice", "", NOON, trusted=False, files=1, file_ids=(FileId("f"),))
     assert "@alice (alice): [attachment] [id:a" in render_entry(made)
 
 

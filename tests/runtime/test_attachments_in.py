@@ -2,7 +2,10 @@
 
 from typing import Any
 
+import trio
+
 from oc_trio.agent.scripted import Say
+from oc_trio.core.turn_events import Failed
 from oc_trio.runtime import attachments_in
 from oc_trio.sandbox.exchange import SandboxRequest, SandboxResponse
 from tests.runtime.town import Town
@@ -93,3 +96,70 @@ async def test_images_are_fetched_again_after_a_restart(town: Town) -> None:
     await town.settled()
     assert len(town.stage.requests) == 2
     assert [image.data for image in town.stage.requests[-1].messages[-1].images] == [PNG]
+
+
+SEEING = {"providers": {"stage": {"models": [{"id": "play", "images": True}]}}}
+
+
+async def test_a_picture_on_the_threads_root(town: Town) -> None:
+    """Who is mentioned in a reply sees the root's picture, whether it was there to hear of it or not."""
+    before = town.say("look at this", file_ids=attach(town, ("a.png", PNG)))
+    await town.start(models=SEEING)
+    heard = town.say("and at this", file_ids=attach(town, ("b.png", PNG + b"b")))
+    town.script = [Say("ok")]
+    for root in (before, heard):
+        town.say("@helper what is this", root=root)
+        await town.settled()
+    first, second = (request.messages[-1] for request in town.stage.requests)
+    assert [image.data for image in first.images] == [PNG]
+    assert "look at this\n  [file a.png, image/png, 48 bytes; the image is attached]" in first.text
+    assert [image.data for image in second.images] == [PNG + b"b"]
+
+
+async def test_a_picture_in_an_overheard_reply(town: Town) -> None:
+    """A reply that nobody addressed to the bot comes with its files when somebody asks, and the root's do too."""
+    root = town.say("look at this", file_ids=attach(town, ("a.png", PNG)))
+    await town.start(models=SEEING)
+    town.say("or this", root=root, file_ids=attach(town, ("b.png", PNG + b"b")))
+    await trio.sleep(1)
+    town.script = [Say("ok")]
+    town.say("@helper which one", root=root)
+    await town.settled()
+    assert {image.data for image in town.stage.requests[-1].messages[-1].images} == {PNG, PNG + b"b"}
+
+
+async def test_a_picture_is_shown_as_long_as_it_is_talked_about(town: Town) -> None:
+    """The next question has the picture of the one before it, and says so where it is gone."""
+    await town.start(models=SEEING)
+    town.script = [Say("ok")]
+    files = attach(town, ("a.png", PNG))
+    root = town.say("@helper look", file_ids=files)
+    await town.settled()
+    town.say("@helper and its colour?", root=root)
+    await town.settled()
+    assert [image.data for image in town.stage.requests[-1].messages[0].images] == [PNG]
+    gone = SandboxResponse(404, (), b"{}")
+
+    async def lost(request: SandboxRequest) -> SandboxResponse | None:
+        return gone if "/files/" in request.path else None
+
+    town.weather.before_rules.append(lost)
+    town.say("@helper and its size?", root=root)
+    await town.settled()
+    asked = town.stage.requests[-1].messages[0]
+    assert asked.images == ()
+    assert asked.text.endswith("[1 image above is not shown any more]")
+
+
+async def test_a_picture_that_failed_a_turn_is_not_sent_again(town: Town) -> None:
+    """A model that refuses a picture is not asked about it in every later turn."""
+    await town.start(models=SEEING)
+    town.script = [Failed("The picture is too large for this model.", "HTTP 400")]
+    root = town.say("@helper look", file_ids=attach(town, ("a.png", PNG)))
+    await town.settled()
+    town.script = [Say("ok")]
+    town.say("@helper then never mind", root=root)
+    await town.settled()
+    assert all(not message.images for message in town.stage.requests[-1].messages)
+    assert "The picture is too large for this model." in town.answers()[0]
+    assert town.answers()[-1] == "ok"
