@@ -111,7 +111,7 @@ class CallbackRefused(OcTrioError):
 class AgentError(OcTrioError):
     """The agent could not answer. str() is the operator's line; `for_user` is one honest sentence for the chat.
 
-    `words` are the model server's own, whole and with secrets cut out, where it refused before its answer began.
+    `words` are the model server's own, whole and with secrets cut out, where it refused in words.
     """
 
     def __init__(self, message: str, *, for_user: str, words: str = "") -> None:

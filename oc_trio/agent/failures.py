@@ -115,6 +115,12 @@ def from_status(endpoint: Endpoint, status: int, body: bytes, headers: Mapping[s
 
 def from_stream(endpoint: Endpoint, kind: str, message: str) -> AgentError:
     """For an error that the server put into the stream itself; `kind` is its `type` or `code`."""
+    made = _from_stream(endpoint, kind, message)
+    made.words = endpoint.clean(message, _WORDS)
+    return made
+
+
+def _from_stream(endpoint: Endpoint, kind: str, message: str) -> AgentError:
     line = endpoint.clean(f"{endpoint.name}: {kind}: {message}" if kind else f"{endpoint.name}: {message}")
     words = f"{kind} {message}".lower()
     status = int(kind) if kind.isascii() and kind.isdigit() and len(kind) == 3 else 0

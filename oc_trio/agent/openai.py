@@ -72,10 +72,10 @@ class OpenAIAgent:
             offered = tools and settings.tools
             return request_body(request, rounds, model, settings.options, self._provider, tools=offered)
 
-        async def ask_once(body: Mapping[str, Any]) -> Answer:
+        async def ask_once(body: Mapping[str, Any], emit: Emit) -> Answer:
             return await self._ask_once(body, Completion(self._provider, names, taken), emit)
 
-        return await ask_adapting(settings.unsupported, model, make, ask_once)
+        return await ask_adapting(settings.unsupported, model, make, ask_once, emit)
 
     async def _ask_once(self, body: Mapping[str, Any], completion: Completion, emit: Emit) -> Answer:
         settings = self._settings

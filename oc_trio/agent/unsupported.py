@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 from attrs import define, field
 
+from oc_trio.agent.stream import Emit
+from oc_trio.core.turn_events import AgentEvent
 from oc_trio.errors import AgentError
 from oc_trio.telemetry.log import get_logger
 
@@ -43,6 +45,9 @@ _UNKNOWN = re.compile(
     r"|n't (?:\w+ )?support|\bonly the default\b|\bextra (?:inputs|fields|input)\b|\bno such (?:parameter|field)\b"
     r"|\binvalid (?:parameter|argument|field)\b|\bdeprecated\b|\badditional properties\b"
 )
+_REFUSES_THINKING = re.compile(
+    r"\bsupport(?: \w+)? thinking\b|\bthinking(?: \w+)? not (?:supported|enabled|available)\b"
+)
 _TOO_LARGE = re.compile(r"\bmax_(?:completion_)?tokens\b(?: [\w'-]+){0,4} (?:is|are) too (?:large|big|high)\b")
 
 
@@ -58,7 +63,10 @@ def refused_fields(body: Mapping[str, Any], words: str) -> frozenset[str]:
     """
     if TOOLS in body and refuses_tools(words):
         return frozenset({TOOLS})
-    if not _UNKNOWN.search(_plain(words)):
+    plain = _plain(words)
+    if (thinking := body.keys() & {"thinking", "reasoning_effort"}) and _REFUSES_THINKING.search(plain):
+        return frozenset(thinking)
+    if not _UNKNOWN.search(plain):
         # We added these two ourselves, so that whatever is said of them is no mistake of the operator's.
         return frozenset(name for name in ("stream_options", "reasoning_effort") if name in body and name in words)
     return frozenset(name for name in body if name not in _NEEDED and _names(words, name))
@@ -71,7 +79,9 @@ def _plain(words: str) -> str:
 
 def _names(words: str, name: str) -> bool:
     escaped = re.escape(name)
-    found = rf"['\"`]{escaped}['\"`]|(?:supplied|parameter|argument|field|property)s?:? {escaped}(?![\w\[.-])"
+    # Pydantic's "top_k: Extra inputs are not permitted" stands at the beginning of a sentence.
+    found = rf"['\"`]{escaped}['\"`]|(?:^|: ){escaped}: "
+    found += rf"|(?:supplied|parameter|argument|field|property)s?:? {escaped}(?![\w\[.-])"
     if "_" in name or name == "temperature":
         found += rf"|(?<![\w.-]){escaped}(?![\w\[-]|\.\w)"
     return re.search(found, words) is not None
@@ -128,19 +138,29 @@ async def ask_adapting(
     known: Unsupported,
     model: str,
     make: Callable[[bool], Mapping[str, Any]],
-    ask: Callable[[dict[str, Any]], Awaitable[T]],
+    ask: Callable[[dict[str, Any], Emit], Awaitable[T]],
+    emit: Emit,
 ) -> T:
     """`ask` with the body that `make` gives (told whether tools may be used), again without each field that is refused.
 
-    `ask` raises `AgentError` with the server's words before its first event, or it is not asked again.
+    Nothing is asked again after the first event of an answer.
     """
     once_without: set[str] = set()
+    began = False
+
+    async def noted(event: AgentEvent) -> None:
+        nonlocal began
+        began = True
+        await emit(event)
+
     while True:
         body = known.shaped(model, make(known.takes_tools(model)))
         sent = {name: value for name, value in body.items() if name not in once_without}
         try:
-            return await ask(sent)
+            return await ask(sent, noted)
         except AgentError as refusal:
+            if began:
+                raise
             limits = sent.keys() & _LIMITS.keys()
             if limits and _TOO_LARGE.search(_plain(refusal.words)):
                 # The room that is left depends on the conversation, so this is not remembered.

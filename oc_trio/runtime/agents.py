@@ -59,6 +59,7 @@ class AgentSetup:
     name: str = ""
     skills: tuple[str, ...] | None = None
     takes_images: bool = False
+    takes_tools: bool = True
     timezone: str = ""
 
 
@@ -154,6 +155,7 @@ class _Workshop:
             skills=_own(entry.skills, defaults.skills),
             name=entry.name,
             takes_images=self._takes_images(first),
+            takes_tools=spec.tools,
             timezone=defaults.timezone,
         )
 

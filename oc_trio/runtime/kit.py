@@ -137,7 +137,7 @@ class AccountKit:
 
     def system_prompt(self, setup: AgentSetup) -> str:
         """The agent's own, what is to be said of its tools, and last, so that all before it stays cached, the time."""
-        tools = self.tools.prompt(setup.skills) if self.tools is not None else ""
+        tools = self.tools.prompt(setup.skills) if self.tools is not None and setup.takes_tools else ""
         parts = (setup.system_prompt, tools, time_line(self.env.now_ms(), setup.timezone))
         return "\n\n".join(part for part in parts if part)
 

@@ -4,13 +4,14 @@ import json
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from oc_trio.agent.anthropic import AnthropicAgent, AnthropicSettings
 from oc_trio.agent.failures import REFUSED, TOO_LONG
 from oc_trio.agent.openai import OpenAIAgent, OpenAISettings
 from oc_trio.agent.port import Message, Role, ToolCall, TurnRequest
 from oc_trio.agent.unsupported import Unsupported, refused_fields, refuses_tools
-from oc_trio.core.turn_events import Final
+from oc_trio.core.turn_events import Failed, Final
 from oc_trio.errors import AgentFailed
 from oc_trio.ids import AgentId, SessionKey
 from tests.agent.model_server import Reply, Tools, client, collect, serve_model, sse
@@ -82,6 +83,33 @@ def test_other_words_about_tools_are_no_refusal_of_them(words: str) -> None:
     """A turn without tools would hide what is wrong with them."""
     assert not refuses_tools(words)
     assert not refused_fields({"tools": [], "messages": [], "max_tokens": 5, "stop": [], "user": ""}, words)
+
+
+async def test_a_refusal_under_200_counts_too() -> None:
+    """Some proxies answer 200 and put the refusal where the answer should be."""
+    error = {"error": {"message": "m does not support tools", "code": 400}}
+    async with serve_model(Reply(body=sse(error)), HELLO) as server, client() as http:
+        agent = OpenAIAgent(OpenAISettings(server.base_url, "m"), http)
+        assert (await collect(agent, turn(Tools())))[-1] == Final("Hi")
+    assert ["tools" in seen.body for seen in server.seen] == [True, False]
+
+
+async def test_nothing_is_asked_again_after_the_first_word() -> None:
+    """It would be said twice."""
+    chunks = {"choices": [{"delta": {"content": "Half"}}]}, {"error": {"message": "m does not support tools"}}
+    async with serve_model(Reply(body=sse(*chunks))) as server, client() as http:
+        events = await collect(OpenAIAgent(OpenAISettings(server.base_url, "m"), http), turn(Tools()))
+    assert isinstance(events[-1], Failed)
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize("words", ['"gemma3" does not support thinking', "thinking is not supported by this model"])
+async def test_a_model_that_does_not_think(words: str) -> None:
+    """Ollama speaks of thinking where `reasoning_effort` was sent."""
+    async with serve_model(refusal(words), HELLO) as server, client() as http:
+        agent = OpenAIAgent(OpenAISettings(server.base_url, "gemma3"), http)
+        assert (await collect(agent, evolve(turn(Tools()), thinking="low")))[-1] == Final("Hi")
+    assert server.seen[0].body.keys() - server.seen[1].body.keys() == {"reasoning_effort"}
 
 
 async def test_it_is_remembered_for_that_model_only(logbook: Logbook) -> None:
@@ -167,6 +195,7 @@ OPTIONS = [
         "stream_options",
         "[{'type': 'extra_forbidden', 'loc': ('body', 'stream_options'), 'msg': 'Extra inputs are not'}]",
     ),
+    ("stop", "stop: Extra inputs are not permitted"),
     ("stop", "Unsupported parameter: 'stop' is not supported with this model."),
 ]
 

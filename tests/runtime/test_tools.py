@@ -56,6 +56,17 @@ async def test_buttons_are_hinted_at_with_the_capability(town: Town) -> None:
     assert "You can offer buttons" not in (await asked(town)).system_prompt
 
 
+async def test_nothing_is_said_of_tools_to_a_model_without_them(town: Town) -> None:
+    """`tools = false` of the model; what can't be called is not hinted at."""
+    town.script = [Say("done", delay=0)]
+    providers = {"play": {"api": "scripted", "models": [{"id": "m", "tools": False}]}}
+    agents = {"defaults": {"model": "play/m"}}
+    await town.start(
+        {"capabilities": ["inlineButtons"]}, gateway={"port": 0}, agents=agents, models={"providers": providers}
+    )
+    assert "You can offer buttons" not in (await asked(town)).system_prompt
+
+
 async def test_each_agent_has_its_rules(town: Town) -> None:
     """An entry's table replaces the defaults'."""
     entries = {"main": {"default": True, "tools": {"allow": ["nothing"]}}}
