@@ -88,7 +88,9 @@ class StderrLog:
 
 
 @asynccontextmanager
-async def open_child(command: tuple[str, ...], env: Mapping[str, str], grace: float) -> AsyncIterator[trio.Process]:
+async def open_child(
+    command: tuple[str, ...], env: Mapping[str, str], grace: float, *, cwd: str | None = None
+) -> AsyncIterator[trio.Process]:
     """Start `command` and yield it; leaving asks it to end, and kills it and its group after `grace` seconds.
 
     Raises OSError where it can't be started.
@@ -100,6 +102,7 @@ async def open_child(command: tuple[str, ...], env: Mapping[str, str], grace: fl
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**inherited, **env},
+        cwd=cwd,
         start_new_session=True,
     )
     try:

@@ -13,12 +13,73 @@ _SEPARATOR_LENGTH = 2
 _FOREIGN = re.compile(r"[^A-Za-z0-9_-]")
 
 
+# A server may offer this many tools, each described in so many characters and with a schema of so many: all of it is
+# sent with every request to the model.
+MOST_TOOLS = 256
+LONGEST_DESCRIPTION = 8_000
+LARGEST_SCHEMA = 64_000
+_KEPT = ("name", "title", "description", "inputSchema")
+
+
+def mended_tools(items: Sequence[Any]) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
+    """The tools of a `tools/list` result that can be used, and for each of the others a line that says why not.
+
+    `items` is clean JSON. What is no use to a model is dropped: an output schema too, since it would only let a server
+    refuse its own results, or keep the process busy with a regular expression.
+    """
+    kept: list[dict[str, Any]] = []
+    left_out: list[str] = []
+    for number, item in enumerate(items):
+        name = item.get("name") if isinstance(item, Mapping) else None
+        shown = f"tool {number + 1} ({name[:80]!r})" if isinstance(name, str) else f"tool {number + 1}"
+        if problem := _problem(item):
+            left_out.append(f"{shown}: {problem}")
+        elif len(kept) >= MOST_TOOLS:
+            left_out.append(f"{shown} and what follows: more than {MOST_TOOLS} tools")
+            break
+        else:
+            kept.append(_mended(item))
+    return kept, tuple(left_out)
+
+
+def _problem(item: Any) -> str:
+    if not isinstance(item, Mapping):
+        return "not an object"
+    if not isinstance(item.get("name"), str) or not item["name"]:
+        return "name is no text"
+    schema = item.get("inputSchema")
+    if not isinstance(schema, Mapping):
+        return "inputSchema is missing or no object"
+    if schema.get("type", "object") != "object" or not isinstance(schema.get("properties", {}), Mapping):
+        return "inputSchema does not describe an object"
+    required = schema.get("required", [])
+    if not isinstance(required, list) or not all(isinstance(name, str) for name in required):
+        return "inputSchema.required is no list of names"
+    if len(json.dumps(schema)) > LARGEST_SCHEMA:
+        return f"inputSchema is longer than {LARGEST_SCHEMA} characters"
+    return ""
+
+
+def _mended(item: Mapping[str, Any]) -> dict[str, Any]:
+    tool = {key: item[key] for key in _KEPT if key in item}
+    for key in ("title", "description"):
+        if not isinstance(tool.get(key, ""), str):
+            del tool[key]
+    if len(tool.get("description", "")) > LONGEST_DESCRIPTION:
+        tool["description"] = tool["description"][: LONGEST_DESCRIPTION - 1] + "…"
+    tool["inputSchema"] = {"type": "object", **item["inputSchema"]}
+    annotations = item.get("annotations")
+    if isinstance(annotations, Mapping) and annotations.get("readOnlyHint") is True:
+        tool["annotations"] = {"readOnlyHint": True}
+    return tool
+
+
 def tool_specs(server: str, tools: Sequence[Any]) -> tuple[tuple[ToolSpec, ...], Mapping[str, str]]:
     """The specs of a server's tools under names that model APIs take, and from those names the server's own."""
     room = _LONGEST_NAME - len(server) - _SEPARATOR_LENGTH
     specs: list[ToolSpec] = []
     names: dict[str, str] = {}
-    for tool in tools:
+    for tool in tools[:MOST_TOOLS]:
         name = _FOREIGN.sub("_", tool.name)[:room]
         if not name or name in names:
             continue

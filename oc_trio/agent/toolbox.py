@@ -12,6 +12,7 @@ import trio
 from attrs import field, frozen
 
 from oc_trio.agent.port import Toolbox, ToolCall, ToolResult, ToolSpec
+from oc_trio.core.json_body import BadJson, checked_value
 from oc_trio.core.turn_events import ToolStatus
 from oc_trio.telemetry.log import get_logger
 
@@ -80,6 +81,10 @@ class RuledToolbox:
         if offered is None:
             return ToolResult(f"There is no tool named {call.name}.", ToolStatus.FAILED)
         _, box, own_name = offered
+        try:
+            call = ToolCall(call.id, call.name, checked_value(call.arguments))
+        except BadJson as problem:
+            return ToolResult(f"The arguments of {call.name} can't be used: {problem}.", ToolStatus.FAILED)
         if (refusal := await self._ask(call)) is not None:
             return refusal
         limit = self._policy.limit_for(call.name)

@@ -8,6 +8,7 @@ edge that reads them.
 import json
 import math
 import re
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from oc_trio.core.text import clean, is_clean
@@ -16,6 +17,8 @@ MAX_DEPTH = 32
 # Mattermost and models nest about ten levels; json.loads gives up near the interpreter's recursion limit (1000), and
 # what it just manages to read may still be too deep to write again from a deeper stack.
 MAX_DEPTH_MENDED = 100
+# A float holds this much; larger integers can't be read by most of what reads JSON.
+_LARGEST_INTEGER = 10**308
 
 # One alternative per kind of escape: a proper surrogate pair, a lone half, NUL, anything else (so that the second
 # backslash of an escaped backslash never starts an escape of its own).
@@ -71,6 +74,35 @@ def read_halves(text: str, max_depth: int = MAX_DEPTH_MENDED) -> Any:
 def read_mended_object(text: str | bytes, max_depth: int = MAX_DEPTH_MENDED) -> dict[str, Any]:
     """As `read_mended`, and the value must be an object."""
     return _object(read_mended(text, max_depth))
+
+
+def checked_value(value: Any, max_depth: int = MAX_DEPTH_MENDED) -> Any:
+    """A cleaned copy of a value that others have read: what `read_mended` would have given for it.
+
+    Raises BadJson for what JSON can't say (NaN, Infinity, other types than its own), for numbers that no other reader
+    of JSON takes, and for nesting deeper than `max_depth`.
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, int):
+        if abs(value) > _LARGEST_INTEGER:
+            raise BadJson("not JSON: a number is too large")
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise BadJson("not JSON: NaN or Infinity")
+        return value
+    if max_depth <= 0:
+        raise BadJson("nested too deep")
+    if isinstance(value, Mapping):
+        if not all(isinstance(key, str) for key in value):
+            raise BadJson("not JSON: a key that is no text")
+        return {clean(key): checked_value(item, max_depth - 1) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [checked_value(item, max_depth - 1) for item in value]
+    raise BadJson("not JSON")
 
 
 def _object(value: Any) -> dict[str, Any]:

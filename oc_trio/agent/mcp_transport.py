@@ -1,0 +1,260 @@
+"""How bytes get to and from an MCP server: a child's standard streams or HTTP, bounded, cleaned and watched.
+
+Every message goes through `core.json_body` before the `mcp` package sees it, and a list of tools is mended first: one
+tool that is written wrongly must not hide the others. Nothing here decides whether a server is up.
+"""
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import trio
+from attrs import frozen
+
+from oc_trio.agent.child import MAX_LINE, Lines, LineTooLong, StderrLog, open_child
+from oc_trio.agent.mcp_words import mended_tools
+from oc_trio.core.json_body import BadJson, checked_value, read_mended
+from oc_trio.telemetry.log import get_logger
+
+if TYPE_CHECKING:
+    import httpx2
+    from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+    from mcp.client._transport import TransportStreams
+    from mcp.shared.message import SessionMessage
+
+log = get_logger(part="mcp")
+
+# Bytes of one HTTP answer, or of one event of a stream: as much as a line of a child.
+MAX_BODY = MAX_LINE
+_STOP_SECONDS = 2.0  # between the end of a child's input and SIGTERM, and between that and SIGKILL
+_END_SECONDS = 0.5  # between the end of a child and the end of its output, whichever comes first
+_BAD_LINES_LOGGED = 5
+
+
+@frozen
+class Watch:
+    """What a transport reports: `ended` with a reason when nothing more can come, `left_out` the tools not offered."""
+
+    ended: Callable[[str], None]
+    left_out: Callable[[tuple[str, ...]], None]
+
+
+@asynccontextmanager
+async def watched(
+    transport: "AbstractAsyncContextManager[TransportStreams]", watch: Watch
+) -> "AsyncGenerator[TransportStreams, None]":
+    """`transport`, with what it reads cleaned and its end reported."""
+    import anyio
+
+    async with transport as (reader, writer), trio.open_nursery() as nursery:
+        send: MemoryObjectSendStream[SessionMessage | Exception]
+        receive: MemoryObjectReceiveStream[SessionMessage | Exception]
+        send, receive = anyio.create_memory_object_stream[Any](0)
+
+        async def pump() -> None:
+            async with send, reader:
+                try:
+                    async for item in reader:
+                        await send.send(item if isinstance(item, Exception) else _cleaned(item, watch))
+                except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+                    pass  # one of the two sides is being closed
+            watch.ended("it closed the connection")
+
+        nursery.start_soon(pump)
+        with send, receive:
+            yield receive, writer
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def open_stdio(
+    name: str, command: tuple[str, ...], env: Mapping[str, str], cwd: str, ended: Callable[[str], None]
+) -> "AsyncGenerator[TransportStreams, None]":
+    """A child that speaks MCP on its standard streams; its stderr goes to the operator's log. Raises OSError."""
+    import anyio
+
+    async with open_child(command, env, _STOP_SECONDS, cwd=cwd or None) as process, trio.open_nursery() as nursery:
+        to_client, from_server = anyio.create_memory_object_stream[Any](0)
+        to_server, from_client = anyio.create_memory_object_stream[Any](0)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        nursery.start_soon(StderrLog(name).run, process.stderr)
+        nursery.start_soon(_read_child, name, process, to_client, ended)
+        nursery.start_soon(_write_child, process.stdin, from_client, ended)
+        nursery.start_soon(_wait_child, process, ended)
+        try:
+            with to_client, from_server, to_server, from_client:
+                yield from_server, to_server
+        finally:
+            nursery.cancel_scope.cancel()
+            # A server that behaves ends when its input does.
+            with trio.move_on_after(_STOP_SECONDS, shield=True):
+                await process.stdin.aclose()
+                await process.wait()
+
+
+async def _read_child(name: str, process: trio.Process, to_client: Any, ended: Callable[[str], None]) -> None:
+    import anyio
+
+    assert process.stdout is not None
+    lines, bad = Lines(process.stdout), 0
+    reason = "it closed its standard output"
+    async with to_client:
+        try:
+            while (line := await lines.next()) is not None:
+                message = _parsed(line)
+                if message is not None:
+                    await to_client.send(message)
+                elif line.strip():
+                    bad += 1
+                    if bad <= _BAD_LINES_LOGGED:
+                        log.warning("an MCP server wrote a line that is no message", server=name, bytes=len(line))
+        except LineTooLong as problem:
+            reason = f"it wrote {problem}"
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass  # the pipe is gone, as is the child
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            return  # nobody listens any more: we are stopping
+        # Its end says more than the end of its output.
+        with trio.move_on_after(_END_SECONDS):
+            await process.wait()
+            reason = _exit_words(process)
+        ended(reason)
+
+
+async def _write_child(stdin: trio.abc.SendStream, from_client: Any, ended: Callable[[str], None]) -> None:
+    async with from_client:
+        try:
+            async for item in from_client:
+                text = item.message.model_dump_json(by_alias=True, exclude_unset=True)
+                await stdin.send_all(f"{text}\n".encode())
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            ended("it closed its standard input")
+
+
+async def _wait_child(process: trio.Process, ended: Callable[[str], None]) -> None:
+    """What the child wrote last is read before its end is reported, unless somebody else holds the pipe."""
+    await process.wait()
+    await trio.sleep(_END_SECONDS)
+    ended(_exit_words(process))
+
+
+def _exit_words(process: trio.Process) -> str:
+    return f"it ended (exit status {process.returncode})"
+
+
+def _parsed(line: bytes) -> "SessionMessage | None":
+    """The message in a line; for an answer that can't be read an error, so that who waits for it learns of it."""
+    from mcp.shared.message import SessionMessage
+    from mcp.types import ErrorData, JSONRPCError, jsonrpc_message_adapter
+
+    try:
+        return SessionMessage(jsonrpc_message_adapter.validate_python(read_mended(line), by_name=False))
+    except ValueError:  # BadJson and pydantic's ValidationError
+        id_ = _id_of(line)
+    if id_ is None:
+        return None
+    error = ErrorData(code=-32603, message="the server's answer can't be read")
+    return SessionMessage(JSONRPCError(jsonrpc="2.0", id=id_, error=error))
+
+
+def _id_of(line: bytes) -> int | None:
+    """The id of the request that a line answers; ours are numbers."""
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    id_ = value.get("id") if isinstance(value, dict) and "method" not in value else None
+    return id_ if isinstance(id_, int) and 0 <= id_ < 2**53 else None
+
+
+def _cleaned(item: "SessionMessage", watch: Watch) -> "SessionMessage":
+    from mcp.types import ErrorData, JSONRPCError, JSONRPCResponse
+
+    message = item.message
+    if isinstance(message, JSONRPCResponse):
+        try:
+            result = checked_value(message.result)
+        except BadJson as problem:
+            error = ErrorData(code=-32603, message=f"the server's answer can't be used: {problem}")
+            item.message = JSONRPCError(jsonrpc="2.0", id=message.id, error=error)
+            return item
+        if isinstance(result.get("tools"), list):
+            result["tools"], left_out = mended_tools(result["tools"])
+            watch.left_out(left_out)
+        message.result = result
+    elif isinstance(message, JSONRPCError):
+        # It is put into words for the model, and nothing reads its data.
+        message.error = ErrorData(code=message.error.code, message=_text_of(message.error.message))
+    return item
+
+
+def _text_of(value: Any) -> str:
+    text = checked_value(value)
+    return text if isinstance(text, str) else json.dumps(text)
+
+
+@asynccontextmanager
+async def open_http(
+    url: str, headers: Mapping[str, str], connect_limit: float
+) -> "AsyncGenerator[TransportStreams, None]":
+    """A server on streamable HTTP."""
+    import httpx2
+    from mcp.client.streamable_http import streamable_http_client
+
+    # Reads have no limit here: a call's limit is the toolbox's, and the event stream is silent for hours.
+    times = httpx2.Timeout(connect_limit, read=None)
+    # An unpacked body has no bound of its own, so none is asked for.
+    plain = {**headers, "Accept-Encoding": "identity"}
+    async with (
+        httpx2.AsyncClient(headers=plain, timeout=times, transport=_bounded_transport()) as http,
+        streamable_http_client(url, http_client=http) as streams,
+    ):
+        yield streams[0], streams[1]
+
+
+def _bounded_transport() -> "httpx2.AsyncBaseTransport":
+    import httpx2
+
+    class BoundedStream(httpx2.AsyncByteStream):
+        def __init__(self, stream: Any, *, is_events: bool) -> None:
+            self._stream = stream
+            self._is_events = is_events
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            size = 0
+            async with aclosing(aiter(self._stream)) as chunks:
+                async for chunk in chunks:
+                    size += len(chunk)
+                    if self._is_events and (b"\n\n" in chunk or b"\r\n\r\n" in chunk):
+                        size = 0
+                    if size > MAX_BODY:
+                        raise httpx2.ReadError(f"an answer of more than {MAX_BODY} bytes")
+                    yield chunk
+
+        async def aclose(self) -> None:
+            await self._stream.aclose()
+
+    class Bounded(httpx2.AsyncBaseTransport):
+        def __init__(self) -> None:
+            self._inner = httpx2.AsyncHTTPTransport()
+
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+            response = await self._inner.handle_async_request(request)
+            if response.headers.get("content-encoding", "identity").lower() != "identity":
+                await response.aclose()
+                raise httpx2.RemoteProtocolError("a compressed answer, which was not asked for")
+            length = response.headers.get("content-length", "")
+            if length.isdecimal() and int(length[:20]) > MAX_BODY:
+                await response.aclose()
+                raise httpx2.RemoteProtocolError(f"an answer of {length[:20]} bytes")
+            is_events = response.headers.get("content-type", "").lower().startswith("text/event-stream")
+            response.stream = BoundedStream(response.stream, is_events=is_events)
+            return response
+
+        async def aclose(self) -> None:
+            await self._inner.aclose()
+
+    return Bounded()

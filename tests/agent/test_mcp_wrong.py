@@ -1,0 +1,260 @@
+"""Invariant: whatever an MCP server does, it is up or down "because ...", a call is a result, and nothing is raised."""
+
+import importlib.util
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from hypercorn.config import Config
+from hypercorn.trio import serve
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
+
+from oc_trio.agent.mcp import McpServer, McpServerSpec, McpState, Restarts
+from oc_trio.agent.port import ToolCall, ToolResult
+from oc_trio.agent.toolbox import RuledToolbox
+from oc_trio.core.turn_events import ToolStatus
+from tests.agent.test_mcp import running
+from tests.agent.wrong_mcp_server import GOOD
+
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("mcp") is None, reason="the mcp extra is not installed")
+
+WRONG = str(Path(__file__).with_name("wrong_mcp_server.py"))
+SOON = Restarts(0.02, 0.02)
+FINE = {"name": "ok", "inputSchema": {"type": "object"}}
+
+
+def wrong(answers: dict[str, Any], *life: Path) -> McpServerSpec:
+    command = (sys.executable, WRONG, json.dumps(answers), *map(str, life))
+    return McpServerSpec("wrong", command, start_limit=5.0, restarts=SOON)
+
+
+STARTS = [
+    pytest.param({"initialize": {"protocolVersion": "1999-01-01"}}, id="half an initialize"),
+    pytest.param({"initialize": {**GOOD["initialize"], "protocolVersion": "1999-01-01"}}, id="unknown version"),
+    pytest.param({"initialize": {**GOOD["initialize"], "protocolVersion": 7}}, id="version is a number"),
+    pytest.param({"initialize": "hello"}, id="initialize is a text"),
+    pytest.param({"initialize": None}, id="initialize is null"),
+    pytest.param({"initialize": {"exit": 2}}, id="exit at initialize"),
+    pytest.param({"initialize": {"close": 1}}, id="stdout closed"),
+    pytest.param({"tools/list": {"tools": "many"}}, id="tools is a text"),
+    pytest.param({"tools/list": {"tools": {"a": 1}}}, id="tools is an object"),
+    pytest.param({"tools/list": []}, id="the list is a list"),
+    pytest.param({"tools/list": {"exit": 0}}, id="exit at tools/list"),
+    pytest.param({"tools/list": {"tools": [FINE], "nextCursor": 5}}, id="the cursor is a number"),
+]
+
+
+@pytest.mark.parametrize("answers", STARTS)
+async def test_a_server_that_starts_wrongly_is_down_and_says_why(answers: dict[str, Any]) -> None:
+    """A reason on one line, a failed result for a call, and the next try comes."""
+    async with running(wrong(answers)) as server:
+        assert server.state is McpState.DOWN
+        assert server.problem not in ("", "not started yet")
+        assert "\n" not in server.problem
+        result = await server.call(ToolCall("1", "ok"))
+        assert result.status is ToolStatus.FAILED
+
+
+TOOLS = [
+    {"name": "no_schema"},
+    {"name": 5, "inputSchema": {}},
+    {"name": "bad_schema", "inputSchema": "object"},
+    {"name": "bad_required", "inputSchema": {"type": "object", "required": "all"}},
+    {"name": "huge", "inputSchema": {"type": "object", "properties": {"a": {"description": "x" * 70_000}}}},
+    "a text",
+    None,
+    {"name": "half \ud800", "description": "half \ud800", "inputSchema": {"type": "object"}, "annotations": 7},
+    {"name": "odd", "description": ["no", "text"], "title": 5, "inputSchema": {}, "outputSchema": "x", "icons": 7},
+    {"name": "long", "description": "x" * 9_000, "inputSchema": {"properties": {"a": {}}}},
+    FINE,
+]
+
+
+async def test_tools_that_are_written_wrongly_are_left_out_and_the_others_stay() -> None:
+    """A description of a wrong type is dropped, a schema of one takes its tool with it."""
+    async with running(wrong({"tools/list": {"tools": TOOLS}})) as server:
+        specs = {spec.name: spec for spec in server.specs}
+        assert set(specs) == {"half__", "odd", "long", "ok"}
+        assert specs["half__"].description == "half \ufffd"
+        assert specs["odd"].description == ""
+        assert len(specs["long"].description) == 8_000
+        assert specs["long"].parameters["type"] == "object"
+
+
+async def test_there_is_a_bound_on_the_number_of_tools() -> None:
+    """The first 256 count."""
+    many = [{"name": f"t{number}", "inputSchema": {"type": "object"}} for number in range(400)]
+    async with running(wrong({"tools/list": {"tools": many}})) as server:
+        assert len(server.specs) == 256
+
+
+CALLS = [
+    pytest.param("text", id="a text"),
+    pytest.param({"content": "text"}, id="content is a text"),
+    pytest.param({"content": [{"type": "hologram"}]}, id="unknown block"),
+    pytest.param({"content": [{"type": "text", "text": 5}]}, id="text is a number"),
+    pytest.param({"content": [None]}, id="null block"),
+    pytest.param({"isError": "perhaps", "content": []}, id="isError is a text"),
+    pytest.param({"resultType": "never", "content": []}, id="unknown result type"),
+    pytest.param({"content": [], "structuredContent": {"a": 1e308 * 10}}, id="infinity"),
+]
+
+
+@pytest.mark.parametrize("result", CALLS)
+async def test_a_result_of_the_wrong_shape_fails_its_call_or_is_cleaned(result: Any) -> None:
+    """The server stays what it was or comes back; a result comes in any case."""
+    with trio.fail_after(20):
+        async with running(wrong({"tools/call": result})) as server:
+            box = RuledToolbox({"": server})
+            first = await box.call(ToolCall("1", "ok"))
+            assert first.status in (ToolStatus.FAILED, ToolStatus.COMPLETED)
+            while server.state is McpState.DOWN:  # noqa: ASYNC110 - a process is starting
+                await trio.sleep(0.01)
+
+
+async def test_half_an_emoji_in_an_argument_reaches_the_server_as_a_replacement() -> None:
+    """Arguments are cleaned; NaN, an infinite number and a bottomless value are refused before the server is asked."""
+    async with running(wrong({"tools/call": "echo"})) as server:
+        box = RuledToolbox({"": server})
+        said = await box.call(ToolCall("1", "ok", {"a": "\ud800", "\udfff": [1]}))
+        assert json.loads(said.text) == {"a": "\ufffd", "\ufffd": [1]}
+        deep: Any = []
+        for _ in range(5000):
+            deep = [deep]
+        for bad in (float("nan"), float("inf"), deep, 10**400, object()):
+            refused = await box.call(ToolCall("2", "ok", {"a": bad}))
+            assert refused.status is ToolStatus.FAILED
+        # Past the toolbox too: the server alone is asked.
+        assert (await server.call(ToolCall("3", "ok", {"a": "\ud800"}))).status is not ToolStatus.DENIED
+        assert server.starts == 1 or server.state in McpState
+
+
+async def test_garbage_on_standard_output_is_skipped() -> None:
+    """A log line, half an emoji and bad JSON in front of an answer don't matter."""
+    answers = {
+        "initialize": {"line": "Listening on stdin ... \ud800 {", "then": GOOD["initialize"]},
+        "tools/call": {"line": "[" * 100_000, "then": GOOD["tools/call"]},
+    }
+    async with running(wrong(answers)) as server:
+        assert await server.call(ToolCall("1", "ok")) == ToolResult("fine")
+
+
+async def test_an_idle_server_that_dies_is_noticed_and_restarted() -> None:
+    """Nobody calls it; it comes back again and again, and says in between why it is down."""
+    seen = set()
+    async with running(wrong({"after": "exit"})) as server:
+        with trio.fail_after(20):
+            while server.starts < 3:  # noqa: ASYNC110 - processes are starting
+                seen.add(server.problem)
+                await trio.sleep(0.005)
+    assert any("ended" in problem or "closed" in problem for problem in seen), seen
+
+
+async def test_a_server_that_answers_wrongly_after_a_restart_is_down(tmp_path: Path) -> None:
+    """The first life is good and dies in a call; the second can't list its tools."""
+    async with running(wrong({"tools/list": {"tools": 5}}, tmp_path / "life")) as server:
+        assert server.state is McpState.READY
+        assert "went away" in (await server.call(ToolCall("1", "ok"))).text
+        with trio.fail_after(20):
+            while "tool" not in server.problem.lower():  # noqa: ASYNC110 - a process is starting
+                await trio.sleep(0.01)
+        assert server.state is McpState.DOWN
+
+
+@asynccontextmanager
+async def http_answers(answers: dict[str, Any]) -> AsyncIterator[str]:
+    """A server on HTTP that answers each method with a body (bytes), or with a result."""
+
+    async def app(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        if scope["type"] != "http":
+            while True:
+                what = await receive()
+                await send({"type": f"{what['type']}.complete"})  # type: ignore[misc,arg-type]
+                if what["type"] == "lifespan.shutdown":
+                    return
+        body = b""
+        while True:
+            event = await receive()
+            body += event.get("body", b"")  # type: ignore[operator]
+            if not event.get("more_body"):
+                break
+        asked = json.loads(body) if body else {}
+        answer = answers.get(asked.get("method"))
+        if "id" not in asked:
+            await _respond(send, 202, b"")
+        elif isinstance(answer, bytes):
+            await _respond(send, 200, answer)
+        elif answer is None:
+            error = {"code": -32601, "message": "no such method"}
+            await _respond(send, 200, json.dumps({"jsonrpc": "2.0", "id": asked["id"], "error": error}).encode())
+        else:
+            await _respond(send, 200, json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": answer}).encode())
+
+    config = Config()
+    config.bind = ["127.0.0.1:0"]
+    config.graceful_timeout = 0.1
+    stop = trio.Event()
+    async with trio.open_nursery() as nursery:
+
+        async def run(*, task_status: trio.TaskStatus[Any]) -> None:
+            await serve(app, config, shutdown_trigger=stop.wait, task_status=task_status)  # type: ignore[arg-type]
+
+        binds = await nursery.start(run)
+        yield f"{binds[0]}/mcp"
+        stop.set()
+
+
+async def _respond(send: ASGISendCallable, status: int, body: bytes) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers, "trailers": False})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+BODIES = [
+    pytest.param(b"not json", id="no json"),
+    pytest.param(b"[" * 100_000, id="brackets"),
+    pytest.param(b"", id="empty"),
+    pytest.param(b'{"jsonrpc": "2.0", "id": 99, "result": {}}', id="another id"),
+    pytest.param(b'{"jsonrpc": "2.0", "id": 1, "result": 7}', id="a number"),
+    pytest.param(b"\xff\xfe", id="no utf-8"),
+    pytest.param(b" " * (17 * 1024 * 1024), id="17 MB"),
+]
+
+
+@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize("method", ["initialize", "tools/list", "tools/call"])
+async def test_wrong_answers_over_http_are_a_reason_or_a_failed_result(method: str, body: bytes) -> None:
+    """At the start the server is down, in a call the result is a failed one or the toolbox's limit stops it."""
+    with trio.fail_after(30):
+        async with http_answers({**GOOD, method: body}) as url, trio.open_nursery() as nursery:
+            server = McpServer(McpServerSpec("web", url=url, start_limit=1.0, restarts=SOON))
+            await nursery.start(server.serve)
+            if method == "tools/call":
+                result = None
+                with trio.move_on_after(1):
+                    result = await server.call(ToolCall("1", "ok"))
+                assert result is None or result.status is ToolStatus.FAILED
+            else:
+                assert server.state is McpState.DOWN
+                assert server.problem
+            nursery.cancel_scope.cancel()
+
+
+async def test_an_idle_server_over_http_that_dies_is_noticed() -> None:
+    """It is asked for its tools now and then."""
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            async with http_answers(GOOD) as url:
+                spec = McpServerSpec("web", url=url, start_limit=1.0, restarts=Restarts(30.0), check_every=0.2)
+                server = McpServer(spec)
+                await nursery.start(server.serve)
+                assert server.state is McpState.READY
+            while server.state is McpState.READY:  # noqa: ASYNC110 - it finds out by asking
+                await trio.sleep(0.01)
+            assert server.problem
+            nursery.cancel_scope.cancel()

@@ -1,0 +1,59 @@
+"""An MCP server on its standard streams that answers each method with what the JSON in its first argument says.
+
+The value for a method is the result, or {"line": "..."} for a raw line, {"exit": 3}, {"close": 1} for a closed stdout.
+With a second argument, a file's path, the first life answers well and only later lives answer wrongly.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+GOOD = {
+    "initialize": {
+        "protocolVersion": "2025-06-18",
+        "capabilities": {"tools": {}},
+        "serverInfo": {"name": "wrong", "version": "1"},
+    },
+    "tools/list": {"tools": [{"name": "ok", "inputSchema": {"type": "object"}}]},
+    "tools/call": {"content": [{"type": "text", "text": "fine"}]},
+}
+
+
+def main() -> None:
+    answers = {**GOOD, **json.loads(sys.argv[1])}
+    if len(sys.argv) > 2:
+        life = Path(sys.argv[2])
+        if not life.exists():
+            life.touch()
+            answers = {**GOOD, "tools/call": {"exit": 1}}
+    out = sys.stdout.buffer
+    for line in sys.stdin:
+        asked = json.loads(line)
+        if "id" not in asked:
+            continue
+        answer = answers.get(asked["method"])
+        if asked["method"] == "tools/call" and answer == "echo":
+            answer = {"content": [{"type": "text", "text": json.dumps(asked["params"]["arguments"])}]}
+        if answer is None and asked["method"] not in answers:
+            reply = {"jsonrpc": "2.0", "id": asked["id"], "error": {"code": -32601, "message": "no such method"}}
+        elif isinstance(answer, dict) and "exit" in answer:
+            os._exit(answer["exit"])
+        elif isinstance(answer, dict) and "close" in answer:
+            os.close(1)
+            time.sleep(60)
+        elif isinstance(answer, dict) and "line" in answer:
+            out.write(answer["line"].encode("utf-8", "surrogatepass") + b"\n")
+            out.flush()
+            reply = {"jsonrpc": "2.0", "id": asked["id"], "result": answer.get("then", {})}
+        else:
+            reply = {"jsonrpc": "2.0", "id": asked["id"], "result": answer}
+        out.write(json.dumps(reply).encode() + b"\n")
+        out.flush()
+        if asked["method"] == "tools/list" and answers.get("after") == "exit":
+            os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
