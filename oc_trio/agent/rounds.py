@@ -10,7 +10,9 @@ from attrs import evolve, frozen
 
 from oc_trio.agent.port import Message, Role, ToolCall, ToolResult, TurnRequest
 from oc_trio.agent.stream import Emit
+from oc_trio.core.json_body import BadJson, checked_value
 from oc_trio.core.reasoning import without_reasoning
+from oc_trio.core.text import clean
 from oc_trio.core.turn_events import (
     NOTHING_OPAQUE,
     AgentEvent,
@@ -98,9 +100,15 @@ async def converse(model: Model, request: TurnRequest, emit: Emit, max_rounds: i
 
 async def run_tool(asked: Asked, request: TurnRequest, emit: Emit) -> ToolResult:
     """Run one call and tell the reader; a call that can't be made is a failed result for the model to read."""
-    call = asked.call
+    call, problem = asked.call, asked.problem
+    try:
+        # Whichever way they came: they go to the draft, the journal and the tool.
+        call = evolve(call, id=clean(call.id), name=clean(call.name), arguments=checked_value(call.arguments))
+    except BadJson as why:
+        call = evolve(call, id=clean(call.id), name=clean(call.name), arguments={})
+        problem = f"The arguments can't be used: {why}."
     await emit(ToolStarted(call.id, call.name, call.arguments, opaque=call.opaque))
-    result = ToolResult(asked.problem, ToolStatus.FAILED) if asked.problem else await request.tools.call(call)
+    result = ToolResult(problem, ToolStatus.FAILED) if problem else await request.tools.call(call)
     await emit(ToolEnded(call.id, call.name, result.status, result.text, result.detail))
     return result
 

@@ -13,7 +13,9 @@ from attrs import field, frozen
 
 from oc_trio.agent.port import Toolbox, ToolCall, ToolResult, ToolSpec
 from oc_trio.core.json_body import BadJson, checked_value
+from oc_trio.core.text import clean
 from oc_trio.core.turn_events import ToolStatus
+from oc_trio.errors import StoreError
 from oc_trio.telemetry.log import get_logger
 
 log = get_logger(part="tools")
@@ -117,13 +119,11 @@ class RuledToolbox:
         return ToolResult(verdict.reason or f"The call of {call.name} was not approved.", ToolStatus.DENIED, "denied")
 
     def _cut(self, result: ToolResult) -> ToolResult:
-        longest = self._policy.longest_result
-        if len(result.text) <= longest:
-            return result
-        left_out = len(result.text) - longest
-        return ToolResult(
-            f"{result.text[:longest]}\n[{left_out} more characters were left out]", result.status, result.detail
-        )
+        longest, text = self._policy.longest_result, clean(result.text)
+        left_out = len(text) - longest
+        if left_out > 0:
+            text = f"{text[:longest]}\n[{left_out} more characters were left out]"
+        return ToolResult(text, result.status, clean(result.detail))
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:
@@ -132,6 +132,12 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
 
 class ToolFailed(Exception):
     """Raised by a local function to tell the model that, and why, it did not work."""
+
+
+def _is_of_journal(exc: Exception) -> bool:
+    if isinstance(exc, ExceptionGroup):
+        return exc.subgroup(StoreError) is not None
+    return isinstance(exc, StoreError)
 
 
 Function = Callable[[Mapping[str, Any]], Awaitable[str | ToolResult]]
@@ -153,7 +159,11 @@ class LocalTools:
         return tuple(spec for spec, _ in self._tools.values())
 
     async def call(self, call: ToolCall) -> ToolResult:
-        """Check that the required arguments are there and call. Errors other than `ToolFailed` are bugs and leave."""
+        """Check that the required arguments are there and call. Raises StoreError: without a journal nothing goes on.
+
+        Any other error of a function is a defect of ours: a failed result for the model, a traceback for the operator.
+        The turn goes on, so what the function did before is not done again.
+        """
         if call.name not in self._tools:
             return ToolResult(f"There is no tool named {call.name}.", ToolStatus.FAILED)
         spec, function = self._tools[call.name]
@@ -164,4 +174,10 @@ class LocalTools:
             result = await function(call.arguments)
         except ToolFailed as exc:
             return ToolResult(str(exc), ToolStatus.FAILED)
+        except Exception as exc:  # cancellation is none, nor is a group that holds one
+            if _is_of_journal(exc):
+                raise
+            log.error("a defect failed a tool's call; please report it", tool=call.name, exc_info=exc)
+            text = f"{call.name} failed: a defect of the gateway, its log says more. Part of it may have been done."
+            return ToolResult(text, ToolStatus.FAILED, "defect")
         return result if isinstance(result, ToolResult) else ToolResult(result)

@@ -20,11 +20,18 @@ from oc_trio.errors import MattermostUnavailable
 from oc_trio.mattermost.files import Outgoing, from_bytes, from_path
 from oc_trio.mattermost.guarded import AddressRefused, Guard, GuardedTransport
 from oc_trio.mattermost.sniff import sniff
+from oc_trio.telemetry.log import get_logger
 
 FETCH_SECONDS = 120.0
 MOST_REDIRECTS = 3
 _LONGEST_NAME = 120
 _SCHEMES = ("http://", "https://")
+
+
+log = get_logger(part="files")
+
+# One sentence for every reason that lies in the network: which it was would tell how names resolve in there.
+NOT_FETCHED = "it can't be fetched from a public address"
 
 
 class MediaRefused(Exception):
@@ -71,12 +78,17 @@ class MediaLoader:
                 return await self._get(url)
         except trio.TooSlowError:
             raise MediaRefused(f"it did not arrive within {FETCH_SECONDS:g} s") from None
-        except AddressRefused as refusal:
-            raise MediaRefused(str(refusal).partition(" If this server")[0]) from refusal
-        except MattermostUnavailable as problem:  # the guard could not resolve the name
-            raise MediaRefused(str(problem)) from problem
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as problem:
-            raise MediaRefused(f"it can't be fetched: {str(problem) or type(problem).__name__}") from problem
+        except (
+            AddressRefused,
+            MattermostUnavailable,
+            httpx.HTTPError,
+            OSError,
+            ValueError,
+            httpx.InvalidURL,
+        ) as problem:
+            # Names that resolve, addresses and ports that answer: what is inside is for the operator only.
+            log.warning("a file could not be fetched", url=url.partition("?")[0][:200], problem=str(problem)[:300])
+            raise MediaRefused(NOT_FETCHED) from problem
 
     async def _get(self, url: str) -> Outgoing:
         transport = self.transport() if self.transport else await guarded_transport(self.ssl_context)

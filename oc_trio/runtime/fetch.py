@@ -16,6 +16,8 @@ from oc_trio.mattermost.guarded import AddressRefused, Guard, GuardedTransport
 
 SECONDS = 60.0
 _REDIRECTS = 4
+# One sentence for every reason that lies in the network: which it was would tell how names resolve in there.
+NOT_FETCHED = "it can't be fetched from a public address"
 _MOVED = frozenset({301, 302, 303, 307, 308})
 
 
@@ -47,9 +49,9 @@ class Fetcher:
         except trio.TooSlowError:
             raise CantFetch(f"{url}: not there within {SECONDS:g} s", for_user="it took too long") from None
         except AddressRefused as refusal:
-            raise CantFetch(f"{url}: {refusal}", for_user="its address is not a public one") from refusal
+            raise CantFetch(f"{url}: {refusal}", for_user=NOT_FETCHED) from refusal
         except (httpx.HTTPError, httpx.InvalidURL, MattermostError, OSError, ValueError) as problem:
-            raise CantFetch(f"{url}: {problem}", for_user="it could not be fetched") from problem
+            raise CantFetch(f"{url}: {problem}", for_user=NOT_FETCHED) from problem
 
     async def _guarded(self, url: str) -> httpx.AsyncBaseTransport:
         context = self.ssl_context

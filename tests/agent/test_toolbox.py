@@ -10,6 +10,8 @@ import trio.testing
 from oc_trio.agent.port import ToolCall, ToolResult, ToolSpec
 from oc_trio.agent.toolbox import LocalTools, RuledToolbox, ToolFailed, ToolPolicy, Verdict
 from oc_trio.core.turn_events import ToolStatus
+from oc_trio.errors import StoreError
+from tests.logbook import Logbook
 
 
 async def echo(arguments: Mapping[str, Any]) -> str:
@@ -114,7 +116,26 @@ async def test_a_long_result_is_cut() -> None:
     assert result.text == "echo a\n[3 more characters were left out]"
 
 
-async def test_a_bug_in_a_function_is_not_hidden() -> None:
-    """Only `ToolFailed` is meant for the model."""
-    with pytest.raises(KeyError):
-        await LocalTools(((ToolSpec("echo", ""), echo),)).call(ToolCall("1", "echo"))
+async def test_a_bug_in_a_function_fails_its_call_and_is_logged(logbook: Logbook) -> None:
+    """The model reads that it failed, the operator gets the traceback; the journal's errors alone leave."""
+    result = await LocalTools(((ToolSpec("echo", ""), echo),)).call(ToolCall("1", "echo"))
+    assert (result.status, result.detail) == (ToolStatus.FAILED, "defect")
+    assert "KeyError" not in result.text
+    assert logbook.said("a defect failed a tool")
+
+    async def no_journal(arguments: Mapping[str, Any]) -> str:
+        await trio.lowlevel.checkpoint()
+        raise ExceptionGroup("", [KeyError(), StoreError("gone")])
+
+    with pytest.raises(ExceptionGroup):
+        await LocalTools(((ToolSpec("echo", ""), no_journal),)).call(ToolCall("1", "echo"))
+
+
+async def test_arguments_and_results_are_clean() -> None:
+    """Half an emoji is replaced on both ways; what JSON can't say is refused before anybody is asked."""
+    box = RuledToolbox(BOXES)
+    assert (await box.call(ToolCall("1", "files__echo", {"text": "a\ud800\0"}))).text == "echo a\ufffd"
+    for bad in (float("nan"), float("-inf"), 10**400, {1: 2}, {"a"}):
+        refused = await box.call(ToolCall("1", "files__echo", {"text": bad}))
+        assert refused.status is ToolStatus.FAILED
+        assert "can't be used" in refused.text

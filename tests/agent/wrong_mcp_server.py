@@ -9,8 +9,9 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
-GOOD = {
+GOOD: dict[str, Any] = {
     "initialize": {
         "protocolVersion": "2025-06-18",
         "capabilities": {"tools": {}},

@@ -103,7 +103,7 @@ async def test_an_address_inside(clock: trio.abc.Clock, town: Town) -> None:
     town.say("@helper files")
     await town.settled()
     assert town.answers() == [
-        "Here.\n\n⚠️ The file `secret.txt` could not be attached: its address is not a public one."
+        "Here.\n\n⚠️ The file `secret.txt` could not be attached: it can't be fetched from a public address."
     ]
 
 

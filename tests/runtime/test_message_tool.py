@@ -119,7 +119,7 @@ async def test_reactions_by_the_message_tool(town: Town) -> None:
         ({}, {"action": "send", "target": "#nowhere", "message": "x"}, "no channel nowhere"),
         ({}, {"action": "send", "message": "x", "accountId": "alerts"}, "Only the account default"),
         ({}, {"action": "send", "media": "/etc/passwd"}, "no files of the gateway"),
-        ({}, {"action": "send", "media": "http://127.0.0.1/x"}, "private/internal"),
+        ({}, {"action": "send", "media": "http://127.0.0.1/x"}, "can't be fetched from a public address"),
         ({}, {"action": "send", "buttons": [[{}]]}, "needs a text"),
         ({}, {"action": "read", "limit": 0}, "positive"),
         ({}, {"action": "read", "target": "@alice"}, "actions.messages is off"),
@@ -240,3 +240,37 @@ async def test_a_flood_is_refused_in_words(town: Town) -> None:
     assert [result.status for result in results] == [ToolStatus.COMPLETED] * 12 + [ToolStatus.FAILED] * 2
     assert results[-1].text == "Not sent: this turn has posted as many messages as it may (maxAnswerPosts)."
     assert town.answers().count("again") == 12
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"action": "read", "limit": float("inf")},
+        {"action": "read", "limit": float("nan")},
+        {"action": "read", "limit": -(10**300)},
+        {"action": "read", "limit": []},
+        {"action": "read", "before": "\ud800", "after": ["x"]},
+        {"action": "send", "media": "http://xn--/"},
+        {"action": "send", "media": "http://["},
+        {"action": "send", "media": "http://\ud800/"},
+        {"action": "send", "target": "\ud800", "message": "x"},
+        {"action": "send", "target": {"a": 1}, "message": ["x"]},
+        {"action": "send", "message": "x", "buttons": '[NaN, {"text": Infinity}]'},
+        {"action": "send", "message": "x", "presentation": {"blocks": [[[]]], "title": 5}},
+        {"action": "react", "emoji": "\ud800"},
+        {"action": "react", "emoji": 5, "messageId": "../../users"},
+        {"action": 7.5e300, "accountId": "\udfff"},
+        {"action": "\0"},
+    ],
+    ids=repr,
+)
+async def test_arguments_that_nobody_expects_fail_their_call_and_nothing_else(
+    town: Town, arguments: dict[str, Any]
+) -> None:
+    """The turn goes on, its answer is posted once, and the account takes the next message."""
+    await town.start()
+    status, text = await use(town, **arguments)
+    assert status is ToolStatus.FAILED or "x" in {post.message for post in town.ours()}, text
+    assert "Traceback" not in text
+    assert await use(town, "@helper again", action="read") is not None
+    assert town.answers().count("done") == 2
