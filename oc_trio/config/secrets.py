@@ -91,8 +91,8 @@ def flaw(value: str, form: SecretForm = SecretForm.TOKEN) -> str:
 def _name(letter: str) -> str:
     if letter == "\ufeff":
         return "a byte order mark, ZERO WIDTH NO-BREAK SPACE"
-    if 0xD800 <= ord(letter) <= 0xDFFF:
-        return "a byte that is not UTF-8"
+    if letter == "\ufffd" or 0xD800 <= ord(letter) <= 0xDFFF:  # the environment is cleaned before
+        return "REPLACEMENT CHARACTER, for a byte that is not UTF-8"
     return unicodedata.name(letter, "") or _CONTROLS.get(ord(letter), "a character without a name")
 
 
