@@ -122,6 +122,8 @@ _ALIASES = {"reset": "new", "commands": "help", "abort": "stop", "thinking": "th
 _REGISTERED = "oc_"
 
 _WORD = re.compile(r"[/!](?P<name>[a-z_]+)(?::|(?=\s)|\Z)\s*(?P<rest>.*)\Z", re.IGNORECASE | re.DOTALL)
+# As in the configuration (`messages.queue`): nobody may make a conversation wait for days.
+MOST_QUEUED, LONGEST_DEBOUNCE = 1000, 60.0
 _DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>ms|s|m)?")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0}
 _SWITCH = {"on": True, "off": False, "true": True, "false": False, "yes": True, "no": False}
@@ -185,6 +187,8 @@ def _queue(rest: str) -> ChatCommand:
     for word in rest.lower().split():
         key, _, value = word.partition(":")
         change = _queue_part(key, value)
+        if isinstance(change, str):
+            return _misused("queue", change)
         if change is None or set(change) & set(changes):
             return _misused("queue", f"does not know {_quoted(word)}" if change is None else f"has {key} twice")
         changes |= change
@@ -193,7 +197,8 @@ def _queue(rest: str) -> ChatCommand:
     return SetQueue(**changes)  # type: ignore[arg-type]
 
 
-def _queue_part(key: str, value: str) -> dict[str, object] | None:
+def _queue_part(key: str, value: str) -> dict[str, object] | str | None:
+    """What one word changes; a text says what is wrong with its number, None that it means nothing."""
     if not value and key in ("reset", "default"):
         return {"reset": True}
     if not value:
@@ -201,11 +206,18 @@ def _queue_part(key: str, value: str) -> dict[str, object] | None:
     if key == "drop":
         return {"drop": DropRule(value)} if value in {rule.value for rule in DropRule} else None
     if key == "cap":
-        return {"cap": max(1, int(value))} if value.isascii() and value.isdigit() and len(value) <= 4 else None
+        if not (value.isascii() and value.isdigit()):
+            return None
+        # Its length first: Python refuses to read a number of thousands of digits.
+        cap = int(value) if len(value) <= 9 else 0
+        return {"cap": cap} if 1 <= cap <= MOST_QUEUED else f"takes a cap from 1 to {MOST_QUEUED}"
     found = _DURATION.fullmatch(value)
     if key != "debounce" or found is None:
         return None
-    return {"debounce": float(found["number"]) * _SECONDS[found["unit"] or "ms"]}
+    seconds = float(found["number"]) * _SECONDS[found["unit"] or "ms"]
+    return (
+        {"debounce": seconds} if seconds <= LONGEST_DEBOUNCE else f"takes a debounce of at most {LONGEST_DEBOUNCE:g}s"
+    )
 
 
 def _misused(name: str, problem: str) -> Misused:

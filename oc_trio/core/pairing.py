@@ -108,6 +108,14 @@ def normalise_code(code: str) -> str:
     return code.strip().upper()
 
 
+FULL = (
+    "oc_trio: access not configured, and too many people wait for approval already. "
+    "Please try again in an hour, or ask the bot owner."
+)
+# Approved between the refusal and this answer.
+APPROVED = "You were just approved. Please try again."
+
+
 def reply_text(user_id: UserId, code: str, *, account: AccountId | None = None) -> str:
     """What the stranger reads; `account` is named where the command needs it."""
     option = f" --account {account}" if account else ""

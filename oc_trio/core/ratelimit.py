@@ -23,6 +23,7 @@ _RESERVE = {Lane.FINAL: 0.0, Lane.CREATE: 0.02, Lane.READ: 0.05, Lane.EDIT: 0.2,
 
 # X-Ratelimit-Reset is whole seconds until the bucket is full, rounded up: below this the rate is mostly noise.
 _LEARN_FROM_RESET = 5.0
+_LONGEST_RESET, _MOST_BURST = 120.0, 10_000.0
 
 # A 429 counts half after this long, so that pacing relaxes by itself.
 _HALF_LIFE = 30.0
@@ -67,6 +68,8 @@ def take(bucket: Bucket, lane: Lane, now: float) -> tuple[Bucket, float]:
 def learn(bucket: Bucket, now: float, *, limit: float, remaining: float, reset: float) -> Bucket:
     """Believe an answer's `X-Ratelimit-*`: the limit counts the call itself, `reset` is seconds to full."""
     refilled = _refill(bucket, now)
+    # Numbers that no server means would make the next call wait for a year, or nothing wait at all.
+    limit, reset = min(limit, _MOST_BURST), min(reset, _LONGEST_RESET)
     burst = max(1.0, limit - 1.0)
     rate = refilled.rate
     if reset >= _LEARN_FROM_RESET and limit > remaining:

@@ -16,7 +16,8 @@ from oc_trio.core.text import clean
 from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable, PayloadError
 
 _PREFIX = 300
-_MAX_RETRY_AFTER = 3600.0
+# What a server or a proxy may ask for in earnest. Longer is a mistake, or a year: everything would stand still.
+LONGEST_PAUSE = 120.0
 
 # Ids of 5xx answers after which Mattermost has certainly not stored anything.
 _NOTHING_STORED = frozenset({"app.post.save.app_error"})
@@ -78,7 +79,13 @@ def refusal(
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds to wait, from `Retry-After` in seconds, as a fraction or as a date, else from `X-Ratelimit-Reset`."""
+    """Seconds to wait, `LONGEST_PAUSE` at most, whatever is asked for."""
+    seconds = asked_pause(headers, now)
+    return None if seconds is None else min(seconds, LONGEST_PAUSE)
+
+
+def asked_pause(headers: Mapping[str, str], now: float) -> float | None:
+    """What the server asks for: `Retry-After` in seconds, as a fraction or as a date, else `X-Ratelimit-Reset`."""
     text = headers.get("retry-after", "").strip()
     if not text:
         text = headers.get("x-ratelimit-reset", "").strip() if headers.get("x-ratelimit-remaining") == "0" else ""
@@ -89,10 +96,10 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     except ValueError:
         try:
             when = parsedate_to_datetime(text)
-        except ValueError:
+            seconds = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - now
+        except (ValueError, OverflowError):
             return None
-        seconds = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - now
-    return min(max(seconds, 0.0), _MAX_RETRY_AFTER) if seconds == seconds else None  # NaN is no number of seconds
+    return max(seconds, 0.0) if seconds == seconds else None  # NaN is no number of seconds
 
 
 def _told(body: bytes) -> tuple[str, str]:

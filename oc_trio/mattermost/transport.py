@@ -19,12 +19,15 @@ from attrs import define, field, frozen
 from oc_trio import __version__
 from oc_trio.core.ratelimit import Lane
 from oc_trio.errors import MattermostError, MattermostUnavailable, PayloadError
-from oc_trio.mattermost.answers import read_json, refusal, retry_after
+from oc_trio.mattermost.answers import LONGEST_PAUSE, asked_pause, read_json, refusal, retry_after
 from oc_trio.mattermost.budget import RateBudget
 from oc_trio.mattermost.explain import explain
+from oc_trio.telemetry.log import get_logger
 
 REQUEST_SECONDS = 30.0
 JSON_LIMIT = 16 * 1024 * 1024
+log = get_logger(part="api")
+
 _ERROR_LIMIT = 8192
 
 # Errors that came before the request left; after any other a write may have been applied.
@@ -173,6 +176,9 @@ class Transport:
         response = await self.origin.client.send(request, stream=True)
         try:
             wait = retry_after(response.headers, time.time())
+            asked = asked_pause(response.headers, time.time()) or 0.0
+            if asked > LONGEST_PAUSE and not response.is_success:
+                log.warning("Mattermost asks for a longer pause than is kept", call=what, asked_s=asked, kept_s=wait)
             self.origin.budget.observe(
                 response.headers,
                 latency=trio.current_time() - began,

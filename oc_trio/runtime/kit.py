@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from attrs import evolve, frozen
 
 from oc_trio.agent.port import Message, Toolbox
+from oc_trio.core.chat_commands import LONGEST_DEBOUNCE, MOST_QUEUED
 from oc_trio.core.context import Entry
 from oc_trio.core.draft_view import ViewStyle
 from oc_trio.core.entities import User
@@ -92,9 +93,9 @@ class AccountKit:
         rules = self.policies.queue
         return QueueRules(
             mode=QueueMode(str(own.get("mode", rules.mode.value))),
-            cap=int(str(own.get("cap", rules.cap))),
+            cap=min(int(str(own.get("cap", rules.cap))), MOST_QUEUED),
             drop=DropRule(str(own.get("drop", rules.drop.value))),
-            debounce=float(str(own.get("debounce", rules.debounce))),
+            debounce=min(float(str(own.get("debounce", rules.debounce))), LONGEST_DEBOUNCE),
         )
 
     def view_style(self, message: InboundMessage, settings: SessionSettings) -> ViewStyle:

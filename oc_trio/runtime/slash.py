@@ -18,7 +18,7 @@ from oc_trio.core.chat_commands import ChatCommand, ChooseModel, ListModels, par
 from oc_trio.core.entities import SlashCommand
 from oc_trio.core.events import Event, TeamJoined, TeamLeft
 from oc_trio.core.obligations import Source
-from oc_trio.core.pairing import PairingPolicy, new_code, reply_text
+from oc_trio.core.pairing import APPROVED, FULL, PairingPolicy, new_code, reply_text
 from oc_trio.core.slash import CommandSpec, SlashCall
 from oc_trio.core.slash_plan import Registrar
 from oc_trio.errors import CallbackRefused, MattermostError
@@ -27,6 +27,7 @@ from oc_trio.mattermost.registrar import CommandRegistrar, TeamResult
 from oc_trio.runtime.front import Front, Visit, once
 from oc_trio.runtime.live_check import LiveCheck
 from oc_trio.runtime.models import ModelDesk
+from oc_trio.store.pairing import RequestState
 from oc_trio.telemetry.log import get_logger
 
 log = get_logger(part="slash")
@@ -34,6 +35,8 @@ log = get_logger(part="slash")
 # After a round with failures: soon at first (the server restarts), later rarely (a missing permission).
 FIRST_RETRY, LONGEST_RETRY = 15.0, 600.0
 REMOVE_SECONDS = 10.0
+
+_WITHOUT_CODE = {RequestState.FULL: FULL, RequestState.APPROVED: APPROVED}
 
 
 @define(eq=False)
@@ -226,7 +229,9 @@ class SlashDesk:
         asked = await kit.store.pairing.request(
             kit.account, user.user_id, user.username, code, kit.env.now_ms(), policy.ttl_ms, policy.max_pending
         )
-        return reply_text(user.user_id, asked.code)
+        if asked.state is RequestState.FULL:
+            log.warning("no pairing code: too many are pending", account=kit.account, user=user.user_id)
+        return reply_text(user.user_id, asked.code) if asked.code else _WITHOUT_CODE[asked.state]
 
 
 def _is_picker(command: ChatCommand | None) -> bool:

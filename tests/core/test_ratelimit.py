@@ -79,3 +79,11 @@ def test_pressure_fades() -> None:
     pressed = observe(Pressure(), 0.0, latency=1.0, limited=True)
     later = observe(pressed, 30.0, latency=2.0, limited=False)
     assert [later.limited, later.latency] == pytest.approx([0.5, 1.2])
+
+
+def test_absurd_numbers_of_a_server_are_not_believed() -> None:
+    """A reset in a year does not stop everything, and a boundless limit does not let everything through."""
+    slow = learn(full(RatePolicy(), 0.0), 0.0, limit=10.0, remaining=0.0, reset=31_536_000.0)
+    assert take(slow, Lane.FINAL, 0.0)[1] <= 120.0
+    fast = learn(full(RatePolicy(), 0.0), 0.0, limit=float("inf"), remaining=float("inf"), reset=60.0)
+    assert fast.burst <= 10_000.0

@@ -9,7 +9,9 @@ from trio.testing import MockClock
 from oc_trio.core.chat_commands import ShowStatus, StopTurn
 from oc_trio.core.events import TeamJoined
 from oc_trio.core.obligations import Source
+from oc_trio.core.pairing import FULL
 from oc_trio.core.slash import BUILT_IN, INVALID_TOKEN, PROCESSING
+from oc_trio.ids import UserId
 from oc_trio.sandbox.outgoing import Answer, Outgoing
 from oc_trio.sandbox.refusal import Refused
 from tests.logbook import Logbook
@@ -112,6 +114,20 @@ async def test_a_stranger_gets_the_pairing_reply_each_time(autojump_clock: MockC
         assert "Pairing code:" in first
         assert first == second
         assert house.admitted == []
+
+
+async def test_a_stranger_who_comes_when_three_wait_gets_no_empty_code(autojump_clock: MockClock) -> None:
+    """A sentence in place of the code, and a code once there is room."""
+    async with a_house(dmPolicy="pairing", allowFrom=[]).lived_in() as house:
+        await house.registered()
+        for number in range(3):
+            await house.store.pairing.request(
+                MAIN, UserId(f"user{number}"), "", f"AAAA222{number}", house.front.kit.env.now_ms(), 3_600_000, 3
+            )
+        direct = house.world.direct(house.mallory, house.bot)
+        assert (await house.execute("/oc_status", by=house.mallory, where=direct))["text"] == FULL
+        await trio.sleep(3601)
+        assert "Pairing code:" in (await house.execute("/oc_status", by=house.mallory, where=direct))["text"]
 
 
 async def test_a_token_of_another_command_is_refused(autojump_clock: MockClock) -> None:
