@@ -20,7 +20,8 @@ import trio
 import trio.testing
 from attrs import define, field
 
-from oc_trio.agent.port import TurnRequest
+from oc_trio.agent.build import AgentSpec
+from oc_trio.agent.port import Agent, TurnRequest
 from oc_trio.agent.repertoire import repertoire
 from oc_trio.agent.scripted import ScriptedAgent, Step
 from oc_trio.config.document import Document
@@ -120,6 +121,8 @@ class Town:
     _ended: trio.Event = field(factory=trio.Event)
     settings: tuple[Mapping[str, Any], ...] = ()
     tables: Mapping[str, Any] = field(factory=dict)
+    # Another agent than the stage.
+    make_agent: Callable[[AgentSpec, httpx.AsyncClient], Agent] | None = None
     _serial: int = 0
 
     # the gateway's life
@@ -181,7 +184,7 @@ class Town:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
             lambda _url: SandboxTransport(self.world),
             self._open_stream,
-            lambda _spec, _http: self.stage,
+            self.make_agent or (lambda _spec, _http: self.stage),
         )
 
     async def _open_stream(self, host: str, port: int, tls: ssl.SSLContext | None) -> trio.abc.Stream:
