@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import httpx
 from attrs import field, frozen
 
+from oc_trio.core.text import clean
 from oc_trio.errors import AgentError, AgentFailed, AgentUnavailable
 
 _BODY_SHOWN = 300
@@ -59,7 +60,8 @@ class Endpoint:
     secrets: Sequence[str] = field(default=(), repr=False)
 
     def clean(self, text: str, limit: int = _BODY_SHOWN) -> str:
-        """`text` on one line, bounded, without secrets."""
+        """`text` on one line, bounded, without secrets, NUL and halves of surrogate pairs."""
+        text = clean(text)  # first: NUL inside a secret would hide it
         for secret in self.secrets:
             if len(secret) >= _SHORTEST_SECRET:
                 text = text.replace(secret, "***")

@@ -79,6 +79,11 @@ def test_secrets_are_cut_out_and_short_values_are_not() -> None:
     assert line == "*** *** *** about lines"
 
 
+def test_a_provider_s_words_are_clean_and_hide_no_secret() -> None:
+    """NUL inside a key does not hide it; half a surrogate pair does not reach the log."""
+    assert HERE.clean("super-\0secret a\0b \ud83d") == "*** ab \ufffd"
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [
