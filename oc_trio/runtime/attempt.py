@@ -221,7 +221,8 @@ class Attempt:
                 continue  # taken back meanwhile; its obligation is being ended
             self.running.joined(job)
             if bound:
-                message = await kit.asked((job.inbound,), has_history=True)
+                seen = kit.agents.setup(self.message.agent, self.settings).takes_images
+                message = await kit.asked((job.inbound,), has_history=True, takes_images=seen)
                 await self.append(message)
                 told.append(message)
         return told

@@ -4,7 +4,7 @@ from typing import Any
 
 import trio
 
-from oc_trio.agent.scripted import Say
+from oc_trio.agent.scripted import Hear, Say
 from oc_trio.core.turn_events import Failed
 from oc_trio.runtime import attachments_in
 from oc_trio.sandbox.exchange import SandboxRequest, SandboxResponse
@@ -163,3 +163,17 @@ async def test_a_picture_that_failed_a_turn_is_not_sent_again(town: Town) -> Non
     assert all(not message.images for message in town.stage.requests[-1].messages)
     assert "The picture is too large for this model." in town.answers()[0]
     assert town.answers()[-1] == "ok"
+
+
+async def test_a_picture_in_what_is_said_meanwhile(town: Town) -> None:
+    """A message that joins a running turn comes with its picture, and later turns have it too."""
+    await town.start(models=SEEING, messages={"queue": {"mode": "steer"}})
+    town.script = [Say("one", delay=1.0), Hear(), Say("two")]
+    root = town.say("@helper look")
+    await town.until(lambda: town.stage.requests)
+    town.say("@helper at this", root=root, file_ids=attach(town, ("a.png", PNG)))
+    await town.settled()
+    town.script = [Say("ok")]
+    town.say("@helper well?", root=root)
+    await town.settled()
+    assert [image.data for message in town.stage.requests[-1].messages for image in message.images] == [PNG]
