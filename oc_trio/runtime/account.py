@@ -176,6 +176,7 @@ class _Account:
             late=LateWrites(delivery, api),
             acks=Acks(api, user.id, parts.policies.acks),
             previewer=parts.wiring.previewer,
+            border_type=parts.wiring.border,
             name=parts.settings.name,
             tools=ToolBench(message_tool, parts.servers, parts.port.skills),
             reader=lambda takes_images: AttachmentReader(outbound.files, outbound.media.limit, takes_images),

@@ -59,6 +59,7 @@ class AccountKit:
     acks: Acks
     media: MediaDesk
     previewer: type[Previewer] = Previewer
+    border_type: type[Border] = Border
     # What people call the account.
     name: str = ""
     # Who acts for agents, and who reads files for them; None where neither is at hand.
@@ -70,7 +71,7 @@ class AccountKit:
     @property
     def border(self) -> Border:
         """Where defects of one message end."""
-        return Border(self.account, self.metrics)
+        return self.border_type(self.account, self.metrics)
 
     @property
     def bot(self) -> Bot:

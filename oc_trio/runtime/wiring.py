@@ -13,6 +13,7 @@ from oc_trio.agent.port import Agent
 from oc_trio.core.netguard import NetPolicy
 from oc_trio.mattermost.guarded import Guard, GuardedTransport
 from oc_trio.mattermost.socket import OpenStream
+from oc_trio.runtime.border import Border
 from oc_trio.runtime.catchup import CatchUp
 from oc_trio.runtime.env import Env
 from oc_trio.runtime.previewer import Previewer
@@ -37,6 +38,7 @@ class Wiring:
     session: type[Session] = Session
     previewer: type[Previewer] = Previewer
     catch_up: type[CatchUp] = CatchUp
+    border: type[Border] = Border
     serve_port: Callable[..., Awaitable[None]] = PublicPort.serve
     fetch_transport: httpx.AsyncBaseTransport | None = None
 

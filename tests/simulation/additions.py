@@ -132,6 +132,17 @@ def _with_hooks(drawn: Plan, rng: random.Random) -> Plan:
     return evolve(drawn, deeds=in_order(deeds), has_hooks=True)
 
 
+def _with_treachery(drawn: Plan, rng: random.Random) -> Plan:
+    """A model that is not to be trusted, and a few more who ask it."""
+    deeds = [*drawn.deeds]
+    for _ in range(rng.randint(2, 6)):
+        author = rng.choice(("alice", "bob"))
+        place = rng.choice((author, "square", "market"))
+        how = "direct" if place == author else "mention"
+        deeds.append((rng.uniform(0.1, drawn.end + 5.0), Ask(author, place, how, rng.choice(WORDS))))
+    return evolve(drawn, deeds=in_order(deeds), treachery=rng.choice((0.2, 0.5, 1.0)))
+
+
 def _with_second_bot(drawn: Plan, rng: random.Random) -> Plan:
     """Another account of the same gateway, in the same channels: each deed concerns one of the bots, or both.
 
@@ -162,5 +173,6 @@ ADDITIONS = {
     "names": _with_names,
     "newcomers": _with_newcomers,
     "hooks": _with_hooks,
+    "treacherous": _with_treachery,
     "accounts": _with_second_bot,
 }

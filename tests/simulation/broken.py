@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Any
@@ -17,6 +17,7 @@ from oc_trio.core.obligations import OutboxRow, Source
 from oc_trio.core.preview import Create, Edit, Wrote, begun, wrote
 from oc_trio.errors import MattermostRejected, MattermostUnavailable, StoreError
 from oc_trio.ids import AccountId, ChannelId, PostId, SessionKey, ThreadRoot, TurnId
+from oc_trio.runtime.border import Border
 from oc_trio.runtime.catchup import CatchUp
 from oc_trio.runtime.previewer import WRITE_SECONDS, Previewer
 from oc_trio.runtime.queue import Job
@@ -196,6 +197,14 @@ async def _never_mind(_post_id: PostId) -> None:
     return
 
 
+class Borderless(Border):
+    """What one turn raises ends the account."""
+
+    async def contain(self, work: Callable[[], Awaitable[object]], *_about: Any, **_passing: Any) -> Exception | None:
+        await work()
+        return None
+
+
 class Forgetful(SmallSession):
     """What does not fit into the mailbox is dropped, not left to the journal."""
 
@@ -266,5 +275,6 @@ BROKEN: dict[str, Broken] = {
     "answers not remembered": Broken(Parts(store=journal(transcripts=Absentminded)), ("drain",)),
     "replies to a beginning unheard": Broken(Parts(store=journal(participation=Preoccupied)), ("threads",)),
     "names added in a gap overlooked": Broken(Parts(catch_up=Overreading), ("names", "server", "socket")),
+    "defects not contained": Broken(Parts(border=Borderless), ("treacherous",)),
     "mailbox overflow dropped": Broken(Parts(session=Forgetful), ("people",)),
 }

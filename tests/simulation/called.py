@@ -11,7 +11,12 @@ def buttons(found: Findings) -> Iterator[str]:
     for trigger, owed in found.owed.items():
         shown = [found.by_id[post] for post in owed.posts if post in found.by_id]
         answered = [head for post in shown for head in heads(post.message)]
-        if owed.state != "delivered" or not answered or any(post.delete_at for post in shown):
+        if (
+            found.is_betrayed(owed)
+            or owed.state != "delivered"
+            or not answered
+            or any(post.delete_at for post in shown)
+        ):
             continue
         if found.model.offer(answered[-1]) and not any(post.props.get("attachments") for post in shown):
             yield f"the answer to {trigger} lacks its buttons"

@@ -89,7 +89,7 @@ def files(found: "Findings") -> Iterator[str]:
     was left unread.
     """
     for trigger, owed in found.owed.items():
-        if owed.state == "delivered" and found.plan.has_files:
+        if owed.state == "delivered" and found.plan.has_files and not found.is_betrayed(owed):
             yield from _of_answer(found, trigger, owed)
     owned = {post for owed in found.owed.values() for post in owed.posts}
     for post in found.posts:

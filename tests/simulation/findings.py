@@ -58,6 +58,14 @@ class Findings:
         set_(self, "posts", self.town.bot_posts())
         set_(self, "by_id", {post.id: post for post in self.posts})
 
+    def is_betrayed(self, owed: Owed) -> bool:
+        """Whether the model may have said anything to this question, or to one that was answered with it."""
+        if not self.model.betrayed:
+            return False
+        numbers = {question.post.id: question.number for question in self.town.questions}
+        mates = [each for each in self.owed.values() if owed.turn and each.turn == owed.turn]
+        return any(numbers.get(each.trigger) in self.model.betrayed for each in (owed, *mates))
+
 
 def _ledger(house: House, account: AccountId) -> Iterator[Owed]:
     rows: list[Any] = house.rows(

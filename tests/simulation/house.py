@@ -21,6 +21,7 @@ from oc_trio.config.document import Document
 from oc_trio.config.load import Loaded, build
 from oc_trio.errors import MattermostError, StoreError
 from oc_trio.ids import AccountId
+from oc_trio.runtime.border import Border
 from oc_trio.runtime.catchup import CatchUp
 from oc_trio.runtime.env import Env
 from oc_trio.runtime.gateway import Gateway
@@ -59,6 +60,7 @@ class Parts:
     session: type[Session] = SmallSession
     previewer: type[Previewer] = Previewer
     catch_up: type[CatchUp] = CatchUp
+    border: type[Border] = Border
     transport: type[SimTransport] = SimTransport
     store: "Callable[[sqlite3.Connection], StoreOf]" = field(factory=lambda: StoreOf)
 
@@ -216,6 +218,7 @@ class House:
             session=self.parts.session,
             previewer=self.parts.previewer,
             catch_up=self.parts.catch_up,
+            border=self.parts.border,
             serve_port=self.line.served_by(power),
             fetch_transport=self.shelf.seen_by(power),
         )

@@ -206,6 +206,7 @@ class Plan:
     poison: Poison | None = None
     has_second_bot: bool = False
     has_one_agent: bool = False
+    treachery: float = 0.0
 
     @property
     def end(self) -> float:

@@ -97,7 +97,7 @@ def _delivered(found: Findings, question: Question, owed: Owed) -> Iterator[str]
         if not found.town.vandalised & {post.id for post in shown}:
             yield f"the answer to {name_of(question)} was deleted"
         return
-    if question.is_command:
+    if question.is_command or found.is_betrayed(owed):
         return
     tokens = tokens_in("\n".join(post.message for post in shown))
     own = [token for token in tokens if token.startswith(f"q{question.number}v")]
@@ -159,8 +159,11 @@ def _once(found: Findings) -> Iterator[str]:
         if not (post.delete_at or is_stuck):
             for number in set(map(number_of, tokens_in(post.message))):
                 heads[number].append(post)
+    has_blocks = found.plan.mode == "block" or found.plan.has_blocks
     for number, posts in sorted(heads.items()):
         question = found.town.questions[number]
+        if has_blocks and number in found.model.betrayed:
+            continue  # what was said twice stands twice
         if len(posts) > 1 and not question.is_deleted:
             yield f"{name_of(question)} is answered {len(posts)} times"
         # A question that an agent kept silent on stays open in its conversation, which two bots may share.

@@ -58,6 +58,7 @@ def _before(found: "Findings", told: Told, owed: "Owed") -> Iterator[int]:
         if other is None or other.session != owed.session or other.turn == owed.turn:
             continue
         is_over = other.state == "delivered" and (other.ended_at - EPOCH_MS) / 1000 < told.at
+        is_over = is_over and not found.is_betrayed(other)
         if is_over and not (question.is_command or question.is_deleted or _was_reset(found, question, told.at)):
             yield question.number
 

@@ -5,23 +5,24 @@ Equal questions get equal answers, so an answer that was decided before a crash 
 
 import itertools
 import random
-from collections.abc import AsyncIterator, Callable, Generator, Iterable
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 
 import trio
-from attrs import define, field
+from attrs import define, evolve, field
 
 from oc_trio.agent.port import Message, Role, ToolResult, TurnRequest
 from oc_trio.agent.scripted import CallTool, Hear, Pause, ScriptedAgent, Step
-from oc_trio.agent.stream import EventStream
 from oc_trio.core.context import CURRENT_HEADER
 from oc_trio.core.presentation import Rows
-from oc_trio.core.turn_events import Failed, Final, Media, TextDelta, Thinking
+from oc_trio.core.turn_events import AgentEvent, Failed, Final, Media, TextDelta, Thinking
 from oc_trio.errors import AgentUnavailable
 from tests.simulation.chronicle import Chronicle
 from tests.simulation.files import Readings, media_of
 from tests.simulation.memory import Told, told_by
-from tests.simulation.wordy import TOKEN, behind, heads, messages, told
+from tests.simulation.treachery import Betrayal, drawn_betrayal
+from tests.simulation.wordy import TOKEN, behind, heads, messages, number_of, told
 
 Script = Generator[Step, ToolResult | tuple[Message, ...] | None, None]
 _WORDS = "the bell of the old tower rings at noon and the market opens under its shadow every day"
@@ -30,7 +31,8 @@ _WORDS = "the bell of the old tower rings at noon and the market opens under its
 @define(eq=False)
 class Model:
     """`trouble` is how likely a turn goes wrong or strange; `open_runs` counts streams that nobody has closed,
-    `spoken_out` those of all `runs` that came to their last word; `said_at` is when a first answer was whole.
+    `spoken_out` those of all `runs` that came to their last word; `said_at` is when a first answer was whole. Of
+    `betrayed` questions, by number, anything may have been said.
     """
 
     seed: int
@@ -39,10 +41,12 @@ class Model:
     slow: float
     is_wordy: bool = False
     has_files: bool = False
+    treachery: float = 0.0
     offer: Callable[[tuple[str, ...]], Rows] = lambda _tokens: ()
     attempts: dict[tuple[str, ...], int] = field(factory=dict)
     failed: set[str] = field(factory=set)
     silent: set[str] = field(factory=set)
+    betrayed: set[int] = field(factory=set)
     tools_done: dict[tuple[str, ...], int] = field(factory=dict)
     open_runs: int = 0
     runs: int = 0
@@ -53,11 +57,31 @@ class Model:
     ended: dict[tuple[str, ...], str] = field(factory=dict)
     told: list[Told] = field(factory=list)
 
-    def run(self, request: TurnRequest) -> AbstractAsyncContextManager[EventStream]:
-        return self._counted(ScriptedAgent(self.script, token_delay=0.0).run(request))
+    def run(self, request: TurnRequest) -> AbstractAsyncContextManager[AsyncIterator[AgentEvent]]:
+        betrayal = drawn_betrayal(f"{self.seed} {self.runs}", self.treachery, asked(request), self._betray)
+        if betrayal is None:
+            return self._counted(ScriptedAgent(self.script, token_delay=0.0).run(request))
+        told = evolve(betrayal.request(request), steering=partial(self._steering, request, betrayal))
+
+        def script(request: TurnRequest) -> Iterable[Step]:
+            return betrayal.script(self.script(request))
+
+        return self._counted(betrayal.events(ScriptedAgent(script, token_delay=0.0).run(told)))
+
+    async def _steering(self, request: TurnRequest, betrayal: Betrayal) -> Sequence[Message]:
+        messages = await request.steering()
+        betrayal.heard([token for message in messages for token in _current(message)])
+        return messages
+
+    def _betray(self, tokens: Sequence[str], what: str) -> None:
+        self.chronicle.tell("model", f"{what}, for {' '.join(tokens)}")
+        self.betrayed.update(map(number_of, tokens))
+        self.failed.update(tokens)
 
     @asynccontextmanager
-    async def _counted(self, inner: AbstractAsyncContextManager[EventStream]) -> AsyncIterator[EventStream]:
+    async def _counted(
+        self, inner: AbstractAsyncContextManager[AsyncIterator[AgentEvent]]
+    ) -> AsyncIterator[AsyncIterator[AgentEvent]]:
         self.open_runs += 1
         self.runs += 1
         try:
@@ -73,7 +97,7 @@ class Model:
         words = [rng.choice(_WORDS.split()) for _ in range(count)]
         return f"Re {' '.join(tokens)}: {' '.join(words)} (end {tokens[-1]})"
 
-    def script(self, request: TurnRequest) -> Iterable[Step]:
+    def script(self, request: TurnRequest) -> Script:
         tokens = asked(request)
         attempt = self.attempts[tokens] = self.attempts.get(tokens, 0) + 1
         self.chronicle.tell("model", f"is asked {' '.join(tokens)}, attempt {attempt}")
@@ -84,7 +108,7 @@ class Model:
         has_result = request.messages[-1].role is Role.TOOL
         if self.is_wordy:
             self._forget_others(tokens)
-        if self.tools_done.get(tokens) and not has_result:
+        if self.tools_done.get(tokens) and not has_result and self.betrayed.isdisjoint(map(number_of, tokens)):
             self.forgotten.append(f"a completed tool call of {tokens} was forgotten")
         if self.is_wordy:
             return self._messages(tokens, rng, told(request.messages))

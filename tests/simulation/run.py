@@ -50,6 +50,8 @@ _DISK_ERRORS = (
 )
 # And where the server does not take what is to be registered.
 _CALL_ERRORS = ("mattermost: failed to register slash commands ", "mattermost: native slash commands enabled but no ")
+# What a treacherous model makes go wrong is logged once as a defect of its turn.
+_TREACHERY_ERRORS = ("a defect failed one of many", "the agent's stream ended without a final")
 _DISK_PROBLEM = re.compile(r"problem=(?:(?:; )?sqlite: database (?:is locked|or disk is full))+(?= seconds=|$| )")
 
 
@@ -122,7 +124,7 @@ class Run:
         """One for each bot; another seed gives the same question another answer."""
         plan = self.plan
         model, second = (
-            Model(seed, self.chronicle, plan.trouble, plan.slow, plan.is_wordy, plan.has_files)
+            Model(seed, self.chronicle, plan.trouble, plan.slow, plan.is_wordy, plan.has_files, plan.treachery)
             for seed in (self.seed, -1 - self.seed)
         )
         if plan.has_calls:
@@ -171,6 +173,8 @@ def simulate(
 def _is_expected(error: str, plan: Plan) -> bool:
     if plan.has_bad_disk and error.startswith(_DISK_ERRORS):
         return _DISK_PROBLEM.search(error) is not None
+    if plan.treachery and error.startswith(_TREACHERY_ERRORS):
+        return "failed=turn " in error or "failed=" not in error
     if plan.has_calls and error.startswith(_CALL_ERRORS):
         # What a dead gateway had on the wire may be lost, and then it says so, too.
         return plan.is_stormy or any(isinstance(deed, (Crash, RestartServer)) for _, deed in plan.deeds)

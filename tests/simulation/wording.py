@@ -13,7 +13,7 @@ def texts(found: Findings) -> Iterator[str]:
     """The last write to each answer is its whole text."""
     for trigger, owed in found.owed.items():
         shown = [found.by_id[post] for post in owed.posts if post in found.by_id]
-        if owed.state != "delivered" or not shown or any(post.delete_at for post in shown):
+        if owed.state != "delivered" or not shown or any(post.delete_at for post in shown) or found.is_betrayed(owed):
             continue
         text = "\n".join(words_of(post) for post in shown)
         if not heads(text):
@@ -34,6 +34,8 @@ def blocks(found: Findings) -> Iterator[str]:
         for post in shown[:-1]:
             if post.message.endswith((STOPPED, INTERRUPTED)):
                 yield f"a block of {trigger} that is not its last one carries a mark: {post.message[-60:]!r}"
+        if found.is_betrayed(owed):
+            continue
         begun = [head for post in shown for head in heads(post.message)]
         if owed.state == "cancelled" and begun:
             yield from _in_part(trigger, [squeezed(words_of(post)) for post in shown], found, begun)

@@ -1,0 +1,199 @@
+"""A model that is not to be trusted: events of its answers are replaced, repeated or left out, or it raises anything.
+
+What it did to which questions is noted: of those nothing is promised but words and an end, of all others everything.
+"""
+
+import random
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import trio
+from attrs import evolve, frozen
+
+from oc_trio.agent.port import ToolCall, ToolResult, ToolSpec, TurnRequest
+from oc_trio.core.turn_events import (
+    AgentEvent,
+    Failed,
+    Final,
+    Headline,
+    PlanStep,
+    PlanUpdated,
+    TextDelta,
+    Thinking,
+    ToolEnded,
+    ToolStarted,
+    ToolStatus,
+    Usage,
+)
+from oc_trio.errors import AgentFailed, MattermostUnavailable, PayloadError
+
+_HALF = "half an emoji: \ud83d"
+_ANYTHING: Any = None  # Python lets any value stand in any field
+
+# In the place of an event.
+GARBAGE: tuple[Callable[[], Any], ...] = (
+    lambda: None,
+    lambda: "text",
+    lambda: {"choices": {"0": {"delta": {"content": "x"}}}},
+    object,
+    lambda: TextDelta(_ANYTHING),
+    lambda: TextDelta(_HALF),
+    lambda: TextDelta("nul \0 and bell \a"),
+    lambda: TextDelta("x" * 5000),
+    lambda: Thinking(_ANYTHING),
+    lambda: Headline(_ANYTHING),
+    lambda: PlanUpdated(_ANYTHING),
+    lambda: PlanUpdated((_ANYTHING, PlanStep(_HALF, "strange"))),
+    lambda: ToolStarted(_ANYTHING, _ANYTHING, _ANYTHING),
+    lambda: ToolStarted("call", "look", {"emoji": _HALF}),
+    lambda: ToolStarted("call", "look", {"number": float("nan")}),
+    lambda: ToolEnded("nobody's", "look", ToolStatus.COMPLETED, _HALF),
+    lambda: ToolEnded("call", "look", _ANYTHING, _ANYTHING),
+    lambda: Final(_ANYTHING),
+    lambda: Final(_HALF),
+    lambda: Final("something else altogether"),
+    lambda: Final("words", usage=Usage(10**30, -1)),
+    lambda: Final("words", usage=_ANYTHING),
+    lambda: Final("words", media=(_ANYTHING,)),
+    lambda: Final("words", buttons=((_ANYTHING,),)),
+    lambda: Failed("", ""),
+    lambda: Failed(_ANYTHING, _ANYTHING),
+    lambda: Failed(_HALF, _HALF),
+)
+
+# Out of an agent, or a tool.
+PROBLEMS: tuple[Callable[[], Exception], ...] = (
+    lambda: RuntimeError("a mistake"),
+    lambda: KeyError("choices"),
+    lambda: AttributeError("'NoneType' object has no attribute 'get'"),
+    lambda: UnicodeEncodeError("utf-8", "\ud83d", 0, 1, "surrogates not allowed"),
+    lambda: ValueError(_HALF),
+    RecursionError,
+    MemoryError,
+    AssertionError,
+    lambda: OSError(24, "Too many open files"),
+    lambda: trio.TooSlowError(),
+    lambda: trio.ClosedResourceError(),
+    lambda: MattermostUnavailable("of a tool"),
+    lambda: PayloadError("of a tool"),
+    lambda: AgentFailed("refused", for_user="The model refused this."),
+    lambda: ExceptionGroup("of a nursery", [KeyError("x"), ExceptionGroup("in it", [TypeError("y")])]),
+)
+
+
+@frozen(eq=False)
+class Betrayal:
+    """What goes wrong in one run of the model; `note` is called with the questions that it is about as it happens."""
+
+    rng: random.Random
+    tokens: list[str]
+    note: Callable[[Sequence[str], str], None]
+    how: str
+
+    def happens(self, what: str) -> None:
+        self.note(self.tokens, what)
+
+    def request(self, request: TurnRequest) -> TurnRequest:
+        """The request, of which tools may raise."""
+        return evolve(request, tools=_Raising(self, request)) if self.how == "tool" else request
+
+    def heard(self, tokens: Sequence[str]) -> None:
+        """These joined the turn: what happens to it happens to them."""
+        self.tokens.extend(tokens)
+
+    def script(self, steps: Generator[Any, Any, None]) -> Generator[Any, Any, None]:
+        """The steps, of which one raises inside the agent."""
+        if self.how != "agent":
+            yield from steps
+            return
+        given, left = None, self.rng.randint(0, 8)
+        while True:
+            try:
+                step = steps.send(given)
+            except StopIteration:
+                return
+            if not left:
+                self._raise("raises in the agent")
+            left -= 1
+            given = yield step
+
+    def events(
+        self, inner: AbstractAsyncContextManager[AsyncIterator[AgentEvent]]
+    ) -> AbstractAsyncContextManager[AsyncIterator[AgentEvent]]:
+        return self._events(inner)
+
+    @asynccontextmanager
+    async def _events(
+        self, inner: AbstractAsyncContextManager[AsyncIterator[AgentEvent]]
+    ) -> AsyncIterator[AsyncIterator[AgentEvent]]:
+        async with inner as events:
+            yield _Tampered(events, self) if self.how == "events" else events
+
+    def _raise(self, what: str) -> None:
+        problem = self.rng.choice(PROBLEMS)()
+        self.happens(f"{what}: {problem!r}")
+        raise problem
+
+
+def drawn_betrayal(
+    seed: str, share: float, tokens: Sequence[str], note: Callable[[Sequence[str], str], None]
+) -> Betrayal | None:
+    """None for a run that goes well; drawn from a source of its own, so that the rest of the run stays as it is."""
+    rng = random.Random(f"treachery {seed}")
+    if rng.random() >= share:
+        return None
+    return Betrayal(rng, list(tokens), note, rng.choice(("events", "events", "events", "agent", "tool")))
+
+
+class _Tampered:
+    """The stream of events, of which each may become something else."""
+
+    def __init__(self, inner: AsyncIterator[AgentEvent], betrayal: Betrayal) -> None:
+        self._inner, self._betrayal = inner, betrayal
+        self._again: list[AgentEvent] = []
+        self._odds = betrayal.rng.choice((0.05, 0.2, 0.5))
+
+    def __aiter__(self) -> "_Tampered":
+        return self
+
+    async def __anext__(self) -> AgentEvent:
+        if self._again:
+            return self._again.pop()
+        event, betrayal = await self._inner.__anext__(), self._betrayal
+        rng = betrayal.rng
+        if rng.random() >= self._odds:
+            return event
+        match rng.choice(("garbage", "garbage", "garbage", "twice", "left out", "cut", "raises")):
+            case "garbage":
+                odd: AgentEvent = rng.choice(GARBAGE)()
+                betrayal.happens(f"sends {repr(odd)[:60]!a}")
+                return odd
+            case "twice":
+                betrayal.happens("says it twice")
+                self._again.append(event)
+                return event
+            case "left out" if not isinstance(event, (Final, Failed)):
+                betrayal.happens("leaves something out")
+                return await self._inner.__anext__()
+            case "raises":
+                betrayal._raise("raises at its edge")
+        betrayal.happens("stops in the middle")
+        raise StopAsyncIteration
+
+
+@frozen(eq=False)
+class _Raising:
+    """Tools of which each call raises."""
+
+    betrayal: Betrayal
+    inner: TurnRequest
+
+    @property
+    def specs(self) -> Sequence[ToolSpec]:
+        return self.inner.tools.specs
+
+    async def call(self, call: ToolCall) -> ToolResult:
+        await trio.lowlevel.checkpoint()
+        self.betrayal._raise(f"raises in {call.name}")
+        raise AssertionError("never reached")
