@@ -6,6 +6,8 @@ only where it is code beyond doubt: a needless zero-width space is harmless, a m
 """
 
 import re
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from oc_trio.core.fences import certain_code_ranges, outside
 from oc_trio.core.text import clean as without_surrogates
@@ -43,3 +45,37 @@ def defuse(text: str) -> str:
     if ("@" not in text and "&" not in text) or not _BROADCAST.search(text):
         return text
     return outside(certain_code_ranges(text), text, lambda part: _BROADCAST.sub(rf"\g<at>{ZERO_WIDTH_SPACE}", part))
+
+
+# What the server shows of an attachment; contexts of buttons are ours, and are compared as they were signed.
+_SHOWN = frozenset({"text", "pretext", "title", "fallback", "author_name", "footer", "value", "name"})
+_NESTED = frozenset({"fields", "actions", "options"})
+
+
+def harmless_props(props: Mapping[str, Any], harmless: Callable[[str], str] = defuse) -> dict[str, Any]:
+    """A post's props with `harmless` applied to every text that its attachments show."""
+    attachments = props.get("attachments")
+    if not isinstance(attachments, list | tuple):
+        return dict(props)
+    return {**props, "attachments": [_harmless(attachment, harmless) for attachment in attachments]}
+
+
+def _harmless(shown: Any, harmless: Callable[[str], str]) -> Any:
+    if not isinstance(shown, Mapping):
+        return shown
+    made = dict(shown)
+    for key, value in shown.items():
+        if key in _SHOWN and isinstance(value, str):
+            made[key] = harmless(value)
+        elif key in _NESTED and isinstance(value, list | tuple):
+            # An option's text is shown, its value comes back to us.
+            made[key] = [
+                _harmless_option(item, harmless) if key == "options" else _harmless(item, harmless) for item in value
+            ]
+    return made
+
+
+def _harmless_option(option: Any, harmless: Callable[[str], str]) -> Any:
+    if isinstance(option, Mapping) and isinstance(option.get("text"), str):
+        return {**option, "text": harmless(option["text"])}
+    return option

@@ -14,6 +14,7 @@ from typing import Any
 from attrs import field, frozen
 
 from oc_trio.core.buttons import ACTION_ID, CALLBACK_DATA, CHANNEL_ID, EXPIRES_AT, NONCE
+from oc_trio.core.defuse import defuse
 from oc_trio.core.events import Post
 from oc_trio.core.json_body import BadJson, read_object
 from oc_trio.core.signing import TOKEN_KEY, verify_context
@@ -212,7 +213,7 @@ def _find_action(post: Post, action_id: str) -> Mapping[str, Any] | None:
 
 def selected_line(click: Click) -> str:
     """The line that takes the place of the buttons."""
-    return f"✓ **{click.label}** selected by @{click.press.user_name}"
+    return defuse(f"✓ **{click.label}** selected by @{click.press.user_name}")
 
 
 def selected_reply(click: Click) -> dict[str, Any]:
@@ -249,7 +250,7 @@ def click_text(click: Click) -> str:
     """What the agent reads: who chose what, and the callback data where it says more than the label."""
     label = " ".join(click.label.split()).replace('"', "'")
     line = f'[Button click: user @{click.press.user_name} selected "{label}"]'
-    return line if click.value == click.label else f"{line}\ncallback_data: {click.value}"
+    return line if click.value == click.label else f"{line}\ncallback_data: {' '.join(click.value.splitlines())}"
 
 
 def _text(source: Mapping[str, Any], name: str) -> str:

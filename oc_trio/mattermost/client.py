@@ -1,7 +1,10 @@
 """The verbs of one account, gathered by noun: `api.posts.create(...)`, `api.channels.mine()`."""
 
-from attrs import define, field
+from collections.abc import Callable
 
+from attrs import define, evolve, field
+
+from oc_trio.core.defuse import defuse, harmless_props
 from oc_trio.core.entities import NewPost
 from oc_trio.core.events import Post
 from oc_trio.core.ratelimit import Lane, Pressure
@@ -17,9 +20,13 @@ from oc_trio.mattermost.verbs_users import Teams, Users
 
 @define(eq=False)
 class Api:
-    """Typed verbs over one `Transport`, one per endpoint; nothing here retries."""
+    """Typed verbs over one `Transport`, one per endpoint; nothing here retries.
+
+    `harmless` is what every text goes through that is posted: the one place that keeps `@channel` from pinging.
+    """
 
     transport: Transport
+    harmless: Callable[[str], str] = defuse
     users: Users = field(init=False)
     teams: Teams = field(init=False)
     channels: Channels = field(init=False)
@@ -34,7 +41,7 @@ class Api:
         self.users = Users(self.transport)
         self.teams = Teams(self.transport)
         self.channels = Channels(self.transport)
-        self.posts = Posts(self.transport)
+        self.posts = Posts(self.transport, self.harmless)
         self.reactions = Reactions(self.transport)
         self.files = Files(self.transport)
         self.commands = Commands(self.transport)
@@ -57,4 +64,8 @@ class Api:
 
     async def ephemeral(self, user_id: UserId, new: NewPost) -> Post:
         """A post that only `user_id` sees; a plain bot may not (403)."""
-        return await send_ephemeral(self.transport, user_id, new)
+        return await send_ephemeral(
+            self.transport,
+            user_id,
+            evolve(new, message=self.harmless(new.message), props=harmless_props(new.props, self.harmless)),
+        )

@@ -1,12 +1,13 @@
 """Verbs for posts and reactions, one per endpoint. Editing is always `/patch`: a full PUT drops props and buttons."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from attrs import frozen
 
 from oc_trio.core.decode import decode_post
 from oc_trio.core.decode_entities import decode_page
+from oc_trio.core.defuse import defuse, harmless_props
 from oc_trio.core.entities import NewPost, PostPage
 from oc_trio.core.events import Post
 from oc_trio.core.ratelimit import Lane
@@ -21,17 +22,21 @@ _THREAD_PAGES = 50
 
 @frozen(eq=False)
 class Posts:
-    """`/posts`. Editing a post that was deleted or is another's is 403, deleting a deleted one 404."""
+    """`/posts`. Editing a post that was deleted or is another's is 403, deleting a deleted one 404.
+
+    What is written goes through `harmless`, so that no way out can ping a channel unasked.
+    """
 
     transport: Transport
+    harmless: Callable[[str], str] = defuse
 
     async def create(self, new: NewPost, *, lane: Lane = Lane.CREATE) -> Post:
         """Write a post once; see `sender` for doing it surely."""
-        body: dict[str, Any] = {"channel_id": new.channel_id, "message": new.message.replace("\0", "")}
+        body: dict[str, Any] = {"channel_id": new.channel_id, "message": self.harmless(new.message)}
         optional = {
             "root_id": new.root_id,
             "pending_post_id": new.pending_post_id,
-            "props": dict(new.props),
+            "props": harmless_props(new.props, self.harmless),
             "file_ids": list(new.file_ids),
         }
         body.update((key, value) for key, value in optional.items() if value)
@@ -48,9 +53,9 @@ class Posts:
         """Change what is given; `props`, if given, replace all there were."""
         body: dict[str, Any] = {}
         if message is not None:
-            body["message"] = message.replace("\0", "")
+            body["message"] = self.harmless(message)
         if props is not None:
-            body["props"] = dict(props)
+            body["props"] = harmless_props(props, self.harmless)
         path = f"/posts/{segment(post_id)}/patch"
         return decode_post(await self.transport.request("PUT", path, json=body, lane=lane))
 

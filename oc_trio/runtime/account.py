@@ -13,6 +13,7 @@ from attrs import field, frozen
 from oc_trio.config.accounts import Account
 from oc_trio.config.services import CronJob
 from oc_trio.core.backoff import RetryPolicy
+from oc_trio.core.defuse import clean, defuse
 from oc_trio.core.entities import NewPost, User
 from oc_trio.core.events import Post
 from oc_trio.core.queueing import QueueRules
@@ -100,7 +101,8 @@ class AccountParts:
 
 async def run_account(parts: AccountParts) -> None:
     """Serve one account until the drain is over. `parts.ready` is set whenever it goes live."""
-    api = Api(Transport(parts.origin, parts.token.reveal))
+    harmless = clean if parts.settings.delivery.allow_channel_mentions else defuse
+    api = Api(Transport(parts.origin, parts.token.reveal), harmless)
     user: User | None = None
     retry, random = direct_retry(parts.settings), parts.wiring.env.random.random
     async with trio.open_nursery() as nursery:

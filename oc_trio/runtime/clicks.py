@@ -60,6 +60,8 @@ class ClickDesk:
             kit.metrics.admissions.labels(kit.account, "denied", visit.access.reason).inc()
             log.info("mattermost: interaction not allowed", account=kit.account, reason=visit.access.reason)
             return ephemeral_reply(not_allowed(visit.room))
+        # The name that the server knows, not the one in the body.
+        verified = evolve(verified, press=evolve(verified.press, user_name=visit.sender.username))
         if is_picker(press.context):
             return await self.models.click(verified, visit)
         if questions.question_of(press.context) is not None:
@@ -96,8 +98,6 @@ class ClickDesk:
     async def _take_in(self, click: Click, visit: Visit, *, about: str = "") -> Mapping[str, Any]:
         """Make a message of the click in the session of the post's thread; a second one finds it used."""
         front, post = self.front, click.post
-        # The name that the server knows, not the one in the body.
-        click = evolve(click, press=evolve(click.press, user_name=visit.sender.username))
         way = front.route(visit, root_id=post.root_id, post_id=post.id)
         text = click_text(click) + (f"\nquestion: {about}" if about else "")
         message = front.message(

@@ -10,6 +10,7 @@ from attrs import evolve
 from oc_trio.config.accounts import Account, normalize_account_id
 from oc_trio.config.load import Loaded
 from oc_trio.core.backoff import DirectRetryPolicy
+from oc_trio.core.defuse import clean
 from oc_trio.core.entities import User
 from oc_trio.core.final_plan import ReplyRules
 from oc_trio.errors import ConfigError, Problem
@@ -84,7 +85,8 @@ async def open_outbound(loaded: Loaded, account: Account, wiring: Wiring) -> Asy
     token = account.bot_token.reveal
     transport = wiring.transport(account.base_url, net_policy(account))
     async with open_origin(account.base_url, wiring.ssl_context, http_transport=transport) as origin:
-        api = Api(Transport(origin, token))
+        # A person who writes @channel on a command line means it; a model does not.
+        api = Api(Transport(origin, token), clean)
         user = await api.users.me()
         random = wiring.env.random.random
         async with open_direct_channels(api, user.id, retry=direct_retry(account), random=random) as direct:
@@ -94,7 +96,6 @@ async def open_outbound(loaded: Loaded, account: Account, wiring: Wiring) -> Asy
                 user,
                 direct,
                 Sender(api, user.id, random),
-                # A person who writes @channel on a command line means it; a model does not.
                 rules=evolve(policies(loaded.config, account).reply, allow_channel_mentions=True),
                 buttons=ButtonMaker(token, plan_callbacks(loaded.config, account).click_url, wiring.env),
                 ssl_context=wiring.ssl_context,

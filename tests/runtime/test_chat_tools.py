@@ -54,6 +54,17 @@ async def test_buttons_are_posted_and_work(autojump_clock: MockClock) -> None:
         assert "callback_data: go" in house.admitted[0][0].text
 
 
+async def test_neither_tool_pings_a_channel(autojump_clock: MockClock) -> None:
+    """Question, text and the names of buttons are made harmless."""
+    async with a_house().lived_in() as house:
+        await tools(house, 5).call(ToolCall("1", "ask_user", {"question": "@channel?", "options": ["@all", "b"]}))
+        rows = [[{"text": "@here", "callback_data": "go"}]]
+        await tools(house).call(ToolCall("1", "offer_buttons", {"text": "@channel!", "buttons": rows}))
+        asked, offered = house.posts()
+        assert (asked.message, offered.message) == ("@\u200bchannel?", "@\u200bchannel!")
+        assert offered.props["attachments"][0]["actions"][0]["name"] == "@\u200bhere"
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "words"),
     [
