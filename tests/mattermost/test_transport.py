@@ -7,6 +7,7 @@ import trio
 from oc_trio.core.ratelimit import Lane
 from oc_trio.errors import MattermostRejected, MattermostUnavailable, PayloadError
 from oc_trio.mattermost.transport import REQUEST_SECONDS, Transport, open_origin
+from tests.logbook import Logbook
 from tests.mattermost.doubles import FakeHttp, error, open_api
 
 
@@ -92,3 +93,17 @@ async def test_typing_is_dropped_without_an_error(autojump_clock: trio.testing.M
     """A server that is away costs nobody a typing event's worth of trouble."""
     async with open_api(FakeHttp({"POST /users/me/typing": httpx.ConnectError("")})) as api:
         assert await api.typing("chan", "root") is False  # type: ignore[arg-type]
+
+
+async def test_a_pause_of_a_year_is_kept_for_two_minutes(
+    logbook: Logbook, autojump_clock: trio.testing.MockClock
+) -> None:
+    """The refused call and all others wait that long at most, and the log says what was asked for."""
+    limited = httpx.Response(429, text="limit exceeded\n", headers={"Retry-After": "31536000"})
+    http = FakeHttp({"GET /x": [limited, {}]})
+    async with open_api(http) as api:
+        with pytest.raises(MattermostUnavailable) as caught:
+            await api.transport.request("GET", "/x")
+    assert caught.value.retry_after == 120.0
+    [line] = logbook.said("Mattermost asks for a longer pause than is kept")
+    assert (line["asked_s"], line["kept_s"]) == (31_536_000.0, 120.0)
