@@ -13,7 +13,7 @@ from oc_trio.agent.port import Message, Role
 from oc_trio.core.final_plan import STOPPED, sealed_text, unsealed
 from oc_trio.core.obligations import ObligationState, OutboxKind, OutboxState, Outcome, cancelled, failed
 from oc_trio.errors import MattermostRejected
-from oc_trio.ids import OutboxId, PostId, TurnId
+from oc_trio.ids import OutboxId, PostId, ThreadRoot, TurnId
 from oc_trio.runtime import transcript
 from oc_trio.runtime.border import DEFECT, SORRY
 from oc_trio.runtime.cuts import CROWDED_OUT
@@ -84,6 +84,10 @@ async def give_up(kit: AccountKit, jobs: Sequence[Job], turn_id: TurnId | None, 
         outcome = failed(reason, draft) if draft else await _say(kit, jobs, f"{turn.id}.g", sentence, reason, turn)
         outcome = evolve(outcome, posts=tuple(dict.fromkeys((*await _standing(kit, turn), *outcome.posts))))
         await _remember(kit, turn, sentence)
+        if outcome.posts and turn.root_id and not jobs[0].inbound.is_direct:
+            # Who replies to these words is heard, as to any answer.
+            root, now = ThreadRoot(turn.root_id), kit.env.now_ms()
+            await kit.store.participation.record(kit.account, turn.channel_id, root, now)
     await end_plainly(kit, jobs, turn_id, outcome)
     return outcome
 

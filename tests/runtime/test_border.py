@@ -226,6 +226,24 @@ async def test_a_decided_end_that_can_not_be_delivered(town: Town, logbook: Logb
     await serves_on(town)
 
 
+async def test_replies_to_words_of_failure_are_heard(town: Town, logbook: Logbook) -> None:
+    """A turn that could not even be prepared has its thread all the same: who writes on there needs no mention."""
+    await town.start()
+    town.script = [Pause(600)]
+    asked = town.say("@helper count")
+    await town.until(lambda: town.stage.open)
+    await town.crash()
+    town.journal.execute("UPDATE turns SET final = '[]'")
+    await town.start()
+    await town.settled()
+    assert town.answers() == [SORRY]
+    assert logbook.said(LOGGED)
+    town.script = [Say("I hear you")]
+    more = town.say("and now?", root=asked)
+    await town.settled()
+    assert await town.state(more) == "delivered"
+
+
 async def test_a_process_that_dies_while_it_delivers(town: Town) -> None:
     """The end was decided in the first attempt; the third one gives it up, and says so below the draft."""
     await town.start()
