@@ -119,6 +119,23 @@ async def test_a_tool_that_exists_is_really_called(autojump_clock: trio.testing.
     assert [call.arguments for call in tools.calls] == [{"a": 1}, {"input": "over there"}]
 
 
+@pytest.mark.parametrize(
+    ("argument", "arguments"),
+    [
+        ('{"a": "\\ud83d"}', {"a": "\ufffd"}),
+        ('{"a": 1e999}', {"input": '{"a": 1e999}'}),
+        ('{"a": NaN}', {"input": '{"a": NaN}'}),
+        ("[" * 5_000, {"input": "[" * 5_000}),
+    ],
+    ids=["half an emoji", "infinite", "NaN", "deep"],
+)
+async def test_arguments_that_are_no_json(argument: str, arguments: dict[str, object]) -> None:
+    """They are one text; half a surrogate pair is mended."""
+    tools = Tools(ToolResult("x"))
+    await say(f"!tool look {argument}", tools=tools)
+    assert [call.arguments for call in tools.calls] == [arguments]
+
+
 async def test_after_an_interruption_finished_calls_are_not_repeated(autojump_clock: trio.testing.MockClock) -> None:
     """The transcript ends with their results."""
     tools = Tools(ToolResult("2"))
