@@ -4,6 +4,7 @@ An answer counts once: the first click, dialog or message has it, durably (`stor
 more, after a restart, is not an answer: the click desk makes a message of it. An approval is never made up that way.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,6 +30,8 @@ log = get_logger(part="questions")
 
 ASK_SECONDS = 600.0
 CLOSE_SECONDS = 5.0
+# Characters of one argument's value in the question whether a tool may be called, and of all of them.
+_LONGEST_VALUE, _SHORTEST_VALUE, _VALUES = 300, 20, 6000
 MOST_WAITING = 1000
 APPROVAL = "oc_approval"
 DIALOG = "oc_dialog"
@@ -211,9 +214,17 @@ def _name(question: Question) -> OutboxId:
 
 
 def _what(call: ToolCall) -> str:
-    """The call as a person reads it: name and arguments, short and harmless in Markdown."""
-    shown = ", ".join(f"{name}={value!r}" for name, value in call.arguments.items())
-    return f"`{call.name}({shown[:300]})`".replace("\n", " ").replace("@", "@\u200b")
+    """The call as a person reads it: every argument by name, long values visibly cut, harmless in Markdown."""
+    values = {name: json.dumps(value, ensure_ascii=False, default=str) for name, value in call.arguments.items()}
+    # The names all stand there, or who approves can't know what is left out; many arguments get less room each.
+    room = max(_SHORTEST_VALUE, min(_LONGEST_VALUE, _VALUES // max(1, len(values))))
+    shown = ", ".join(f"{_cut(name, _LONGEST_VALUE)}={_cut(value, room)}" for name, value in values.items())
+    text = " ".join(f"{call.name}({shown})".replace("`", "\u02cb").split())
+    return f"`{text}`".replace("@", "@\u200b")
+
+
+def _cut(text: str, room: int) -> str:
+    return text if len(text) <= room else f"{text[:room]}\u2026[{len(text) - room} more characters]"
 
 
 def _denied(call: ToolCall, answer: Answer | None) -> str:

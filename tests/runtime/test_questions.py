@@ -177,7 +177,7 @@ async def test_a_tool_is_approved_by_button(label: str, allowed: bool, autojump_
         nursery.start_soon(ask)
         await trio.sleep(1)
         (post,) = house.posts()
-        assert post.message == "Approve: `delete_file(path='/tmp/x')`?"
+        assert post.message == 'Approve: `delete_file(path="/tmp/x")`?'
         await house.press(post.id, label)
         await trio.sleep(1)
         assert [verdict.allowed for verdict in verdicts] == [allowed]
@@ -217,3 +217,17 @@ async def test_many_options_are_a_menu(autojump_clock: MockClock) -> None:
         await house.press(post.id, "Choose an answer", selected="2")
         await trio.sleep(1)
         assert answers == [Answer("q3", "c", 2)]
+
+
+async def test_an_approval_names_every_argument_and_shows_what_is_cut(autojump_clock: MockClock) -> None:
+    """A long first value hides no other argument, and nothing in a value gets out of the code span."""
+    arguments = {"note": "x" * 5000, "path": "a`b\n@channel", "force": True}
+    async with a_house().lived_in() as house:
+        place = Place(SessionKey("agent:main:x"), ChannelId(house.square.id))
+        await house.doors.questions.approver(place, seconds=5)(ToolCall("1", "files__write", arguments))
+        (post,) = house.posts()
+        assert "[4702 more characters], path=" in post.message
+        assert "force=true" in post.message
+        assert post.message.count("`") == 2
+        assert "\n" not in post.message
+        assert "@channel" not in post.message
