@@ -20,6 +20,7 @@ from oc_trio.errors import MattermostUnavailable
 from oc_trio.mattermost.files import Outgoing, from_bytes, from_path
 from oc_trio.mattermost.guarded import AddressRefused, Guard, GuardedTransport
 from oc_trio.mattermost.sniff import sniff
+from oc_trio.runtime.fetch import NOT_FETCHED
 from oc_trio.telemetry.log import get_logger
 
 FETCH_SECONDS = 120.0
@@ -29,9 +30,6 @@ _SCHEMES = ("http://", "https://")
 
 
 log = get_logger(part="files")
-
-# One sentence for every reason that lies in the network: which it was would tell how names resolve in there.
-NOT_FETCHED = "it can't be fetched from a public address"
 
 
 class MediaRefused(Exception):

@@ -99,8 +99,7 @@ def test_nothing_is_posted_when_no_file_could_be_sent(server: Server, tmp_path: 
 def test_private_addresses_are_not_fetched(server: Server) -> None:
     """The guard holds for media even where the chat server itself may be private."""
     told = server.json("message", "send", "-t", "#town-square", "-m", "x", "--media", f"{server.url}/x.png", code=3)
-    assert "private/internal/special-use" in told["attachments"][0]["problem"]
-    assert "set " not in told["attachments"][0]["problem"]
+    assert told["attachments"][0]["problem"] == "it can't be fetched from a public address"
 
 
 def test_buttons_by_json(server: Server) -> None:
