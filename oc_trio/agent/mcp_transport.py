@@ -225,7 +225,8 @@ def _bounded_transport() -> "httpx2.AsyncBaseTransport":
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
             size = 0
-            async with aclosing(aiter(self._stream)) as chunks:
+            chunks = aiter(self._stream)
+            try:
                 async for chunk in chunks:
                     size += len(chunk)
                     if self._is_events and (b"\n\n" in chunk or b"\r\n\r\n" in chunk):
@@ -233,6 +234,8 @@ def _bounded_transport() -> "httpx2.AsyncBaseTransport":
                     if size > MAX_BODY:
                         raise httpx2.ReadError(f"an answer of more than {MAX_BODY} bytes")
                     yield chunk
+            finally:
+                await chunks.aclose()
 
         async def aclose(self) -> None:
             await self._stream.aclose()

@@ -215,7 +215,7 @@ class Previewer:
 
     async def _write(self, step: Create | Edit) -> None:
         self.state = begun(self.state, step)
-        began = trio.current_time()
+        began = ended = trio.current_time()
         how, post_id, in_doubt = Wrote.UNAVAILABLE, None, True
         with trio.move_on_after(WRITE_SECONDS, shield=True):
             try:

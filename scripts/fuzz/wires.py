@@ -20,7 +20,7 @@ if __name__ == "__main__":  # also as `python scripts/fuzz/wires.py`
 from tests.wires.wires import WIRES
 
 BATCH = 300
-UNHEALTHY = tuple(HealthCheck)
+UNHEALTHY: tuple[HealthCheck, ...] = tuple(HealthCheck)
 
 
 def run(seconds: float, first_seed: int, names: list[str]) -> int:

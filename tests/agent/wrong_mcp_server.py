@@ -23,7 +23,7 @@ GOOD: dict[str, Any] = {
 
 
 def main() -> None:
-    answers = {**GOOD, **json.loads(sys.argv[1])}
+    answers: dict[str, Any] = {**GOOD, **json.loads(sys.argv[1])}
     if len(sys.argv) > 2:
         life = Path(sys.argv[2])
         if not life.exists():
@@ -34,7 +34,8 @@ def main() -> None:
         asked = json.loads(line)
         if "id" not in asked:
             continue
-        answer = answers.get(asked["method"])
+        answer: Any = answers.get(asked["method"])
+        reply: dict[str, Any]
         if asked["method"] == "tools/call" and answer == "echo":
             answer = {"content": [{"type": "text", "text": json.dumps(asked["params"]["arguments"])}]}
         if answer is None and asked["method"] not in answers:
@@ -44,6 +45,7 @@ def main() -> None:
         elif isinstance(answer, dict) and "close" in answer:
             os.close(1)
             time.sleep(60)
+            return
         elif isinstance(answer, dict) and "line" in answer:
             out.write(answer["line"].encode("utf-8", "surrogatepass") + b"\n")
             out.flush()

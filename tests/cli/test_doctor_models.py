@@ -30,11 +30,14 @@ class ModelHost(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: ModelHost
+    @property
+    def host(self) -> ModelHost:
+        assert isinstance(self.server, ModelHost)
+        return self.server
 
     def do_GET(self) -> None:
-        self.server.seen.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
-        found = self.server.routes.get(self.path, (404, "text/plain", "page not found"))
+        self.host.seen.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
+        found = self.host.routes.get(self.path, (404, "text/plain", "page not found"))
         status, kind, body = found.pop(0) if isinstance(found, list) else found
         self.send_response(status)
         self.send_header("Content-Type", kind)
@@ -43,7 +46,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body.encode())
 
     def do_POST(self) -> None:
-        self.server.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.host.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
         self.do_GET()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
