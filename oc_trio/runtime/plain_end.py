@@ -81,7 +81,7 @@ async def give_up(kit: AccountKit, jobs: Sequence[Job], turn_id: TurnId | None, 
         outcome = await _say(kit, jobs, f"{jobs[0].obligation.id}.g", sentence, reason)
     else:
         draft = await _seal(kit, turn, sentence)
-        outcome = failed(reason, draft) if draft else await _say(kit, jobs, f"{turn.id}.g", sentence, reason, turn)
+        outcome = failed(reason, draft) if draft else await _say(kit, jobs, _sentence_id(turn), sentence, reason, turn)
         outcome = evolve(outcome, posts=tuple(dict.fromkeys((*await _standing(kit, turn), *outcome.posts))))
         await _remember(kit, turn, sentence)
         if outcome.posts and turn.root_id and not jobs[0].inbound.is_direct:
@@ -90,6 +90,15 @@ async def give_up(kit: AccountKit, jobs: Sequence[Job], turn_id: TurnId | None, 
             await kit.store.participation.record(kit.account, turn.channel_id, root, now)
     await end_plainly(kit, jobs, turn_id, outcome)
     return outcome
+
+
+async def was_given_up(kit: AccountKit, turn: Turn) -> bool:
+    """Whether an earlier run began to post the sentence with which `give_up` ends a turn that has no draft."""
+    return await kit.store.outbox.get(_sentence_id(turn)) is not None
+
+
+def _sentence_id(turn: Turn) -> OutboxId:
+    return OutboxId(f"{turn.id}.g")
 
 
 async def end_plainly(kit: AccountKit, jobs: Sequence[Job], turn_id: TurnId | None, outcome: Outcome) -> None:

@@ -20,7 +20,7 @@ from oc_trio.runtime.earlier_run import before
 from oc_trio.runtime.ending import Ending
 from oc_trio.runtime.finale import Finale
 from oc_trio.runtime.kit import AccountKit
-from oc_trio.runtime.plain_end import end_plainly, give_up
+from oc_trio.runtime.plain_end import end_plainly, give_up, was_given_up
 from oc_trio.runtime.queue import Job
 from oc_trio.runtime.session import Running
 from oc_trio.store.turns import Turn
@@ -79,6 +79,10 @@ class TurnRunner:
             # Without the agent, and without the decided end if there is one: whichever it is that can't be survived.
             outcome = await give_up(kit, run.jobs, turn.id, GAVE_UP, f"gave up at attempt {LAST_ATTEMPT}")
             await self._ended(run, turn, outcome)
+            return
+        if await was_given_up(kit, turn):
+            # Its process ended while the sentence was on its way: an answer beside it would be a second one.
+            await self._ended(run, turn, await give_up(kit, run.jobs, turn.id, SORRY, DEFECT))
             return
         settings = await kit.session_settings(turn.session)
         attempt = Attempt(kit, turn, running, settings, await before(kit, turn, running.batch))
