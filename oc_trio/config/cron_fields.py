@@ -15,6 +15,7 @@ _FIELDS: tuple[tuple[str, int, int, dict[str, int]], ...] = (
     ("month", 1, 12, _MONTHS),
     ("day of week", 0, 7, _DAYS),
 )
+_LONGEST = (0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)  # days of each month in a leap year
 _PART = re.compile(r"(\*|\?|[0-9a-z]{1,3}(?:-[0-9a-z]{1,3})?)(?:/([0-9]{1,3}))?")
 
 
@@ -31,7 +32,28 @@ def cron_mistake(expression: str) -> str:
     for word, (name, low, high, names) in zip(words, _FIELDS, strict=True):
         if not all(_part_fits(part, low, high, names) for part in word.split(",")):
             return f'"{word[:20]}" is not a {name} ({low}-{high})'
+    _, _, days, months, weekdays = words
+    # A day of the week that is given as well means either of them, so it is due then.
+    if weekdays in {"*", "?"} and not any(
+        day <= _LONGEST[month] for month in _values(months, 1, 12, _MONTHS) for day in _values(days, 1, 31, {})
+    ):
+        return f'is never due: no month of "{months[:20]}" has a day "{days[:20]}"'
     return ""
+
+
+def _values(word: str, low: int, high: int, names: dict[str, int]) -> set[int]:
+    """The numbers that a well-formed field stands for."""
+    found: set[int] = set()
+    for part in word.split(","):
+        span, _, step = part.partition("/")
+        ends = (
+            [] if span in {"*", "?"} else [names.get(end, int(end) if end.isdigit() else 0) for end in span.split("-")]
+        )
+        first, last = (ends[0], ends[-1]) if ends else (low, high)
+        if step and len(ends) == 1:
+            last = high  # 5/10: from the fifth on
+        found.update(range(first, last + 1, int(step or 1)))
+    return found
 
 
 def _part_fits(part: str, low: int, high: int, names: dict[str, int]) -> bool:

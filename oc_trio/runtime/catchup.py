@@ -156,14 +156,15 @@ class CatchUp:
         marks = {row.channel_id: Watermark(row.channel_id, row.create_at, row.post_id) for row in rows}
         seen_at = await self._alive_at()
         alive_at = seen_at - SKEW_MS if seen_at is not None else max((row.create_at for row in rows), default=None)
-        for channel in channels:
-            if channel.id not in marks:
-                # At the very first start nothing that was said before is ours to answer.
-                mark = first_mark(channel.id, now=channel.last_post_at, known_until=alive_at)
-                await kit.store.watermarks.start(kit.account, channel.id, mark.at)
-                marks[channel.id] = mark
-                if alive_at is None:
-                    self._began[channel.id] = mark.at
+        new = [channel for channel in channels if channel.id not in marks]
+        for channel in new:
+            # At the very first start nothing that was said before is ours to answer, nor worth a request: the mark is
+            # beyond the last post, or every channel that was used in the last minutes would be read.
+            marks[channel.id] = first_mark(channel.id, now=channel.last_post_at + 1, known_until=alive_at)
+            if alive_at is None:
+                self._began[channel.id] = channel.last_post_at
+        if new:
+            await kit.store.watermarks.start_all(kit.account, {channel.id: marks[channel.id].at for channel in new})
         return marks
 
     async def _note_read(self, channels: tuple[Channel, ...]) -> None:
@@ -171,7 +172,8 @@ class CatchUp:
         watermark follows: without this, every place where the bot has answered is read again at each connect.
         """
         kit, settled = self.kit, self.kit.env.now_ms() - _SETTLED_MS
-        read = {channel.id: channel.last_post_at for channel in channels if channel.last_post_at <= settled}
+        # Beyond that write by a millisecond: what had the same time was read with it, so there is no tie any more.
+        read = {channel.id: channel.last_post_at + 1 for channel in channels if channel.last_post_at <= settled}
         if read:
             await kit.store.watermarks.read_until(kit.account, read)
 

@@ -31,6 +31,16 @@ def advance(tx: Tx, account: AccountId, channel: ChannelId, post_id: PostId, cre
     )
 
 
+def _start(tx: Tx, account: AccountId, channel: ChannelId, at: int) -> bool:
+    return bool(
+        tx.run(
+            "INSERT INTO watermarks (account, channel_id, post_id, create_at) VALUES (?, ?, '', ?)"
+            " ON CONFLICT (account, channel_id) DO NOTHING",
+            *(account, channel, at),
+        )
+    )
+
+
 @frozen
 class Watermarks:
     """The face of this family."""
@@ -58,17 +68,18 @@ class Watermarks:
 
         await self._engine.run(move)
 
+    async def start_all(self, account: AccountId, times: Mapping[ChannelId, int]) -> None:
+        """As `start` for several channels, in one transaction: a thousand synced commits take seconds."""
+
+        def begin(tx: Tx) -> None:
+            for channel, at in times.items():
+                _start(tx, account, channel, at)
+
+        await self._engine.run(begin)
+
     async def start(self, account: AccountId, channel: ChannelId, at: int) -> bool:
         """Begin a channel that is new to us at `at`; leaves a known one alone and returns False."""
-        return bool(
-            await self._engine.run(
-                lambda tx: tx.run(
-                    "INSERT INTO watermarks (account, channel_id, post_id, create_at) VALUES (?, ?, '', ?)"
-                    " ON CONFLICT (account, channel_id) DO NOTHING",
-                    *(account, channel, at),
-                )
-            )
-        )
+        return await self._engine.run(lambda tx: _start(tx, account, channel, at))
 
     async def forget(self, account: AccountId, channel: ChannelId) -> None:
         await self._engine.run(

@@ -15,6 +15,10 @@ from oc_trio.config.cron_fields import cron_mistake, is_timezone
         "@daily",
         " 0  9 * * MON ",
         "0 0 * * fri-sun",
+        "0 0 29 2 *",
+        "0 0 31 2,3 *",
+        "0 0 30/1 2 mon",
+        "0 0 20/10 * *",
     ],
 )
 def test_well_formed(expression: str) -> None:
@@ -34,6 +38,9 @@ def test_well_formed(expression: str) -> None:
         ("5-1 * * * *", "minute"),
         ("*/0 * * * *", "minute"),
         ("a * * * *", "minute"),
+        ("0 0 31 2 *", "never due"),
+        ("0 0 30-31 feb ?", "never due"),
+        ("0 0 31 4-6/2 *", "never due"),
         ("@sometimes", "is not a known schedule"),
     ],
 )

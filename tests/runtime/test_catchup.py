@@ -230,3 +230,21 @@ async def test_a_channel_that_refuses_the_notice_ends_nothing(town: Town) -> Non
     await trio.sleep(30)
     assert gateway.health.any_live
     assert town.answers() == []
+
+
+async def test_a_start_asks_for_channels_with_news_only(town: Town) -> None:
+    """In a thousand channels, all used lately: a first start, and one after an absence, need few requests."""
+    channels = [town.world.create_channel(town.team, f"c{n}", town.alice, town.bot) for n in range(1000)]
+    await town.start()
+    await trio.sleep(90)
+    assert town.calls("GET") < 40
+    assert town.calls("GET", "/posts") == 0
+    await absent(town, 60)
+    town.script = [Say("here")]
+    asked = [town.say("@helper hi", channel=channel) for channel in channels[:5]]
+    before = town.calls("GET")
+    await town.start()
+    await town.settled()
+    await trio.sleep(90)
+    assert town.calls("GET") - before < 60
+    assert [await town.state(post) for post in asked] == ["delivered"] * 5
