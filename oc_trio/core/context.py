@@ -13,6 +13,7 @@ from attrs import evolve, frozen
 from oc_trio.core.access import refuse_post
 from oc_trio.core.events import Post
 from oc_trio.core.mentions import is_blank
+from oc_trio.core.prompt_lines import escape, unescape
 from oc_trio.ids import ChannelId, FileId, PostId, ThreadRoot, UserId
 
 HISTORY_HEADER = "[Chat messages since your last reply, for context]"
@@ -139,27 +140,34 @@ def render_entry(entry: Entry, files: str = "") -> str:
     """One line of history, continued lines indented so that no text can pass for another author's line."""
     who = "you" if entry.is_ours else sender_label(entry.name, entry.user_id)
     attached = "" if not entry.files else "[attachment]" if entry.files == 1 else f"[{entry.files} attachments]"
-    said = f"{entry.text.strip()}\n{files}" if files else " ".join(filter(None, (entry.text.strip(), attached)))
+    words = escape(entry.text.strip())
+    said = f"{words}\n{files}" if files else " ".join(filter(None, (words, attached)))
     text = "\n  ".join(said.strip().splitlines())
     return f"[{clock(entry.at)}] {who}: {text} [id:{entry.post_id} channel:{entry.channel_id}]"
 
 
-def render_message(text: str, *, name: str, user_id: UserId, post_id: PostId, channel_id: ChannelId, at: int) -> str:
-    """The message that a turn answers: who said it and when, the text, and the ids by which tools can refer to it."""
-    return (
-        f"{spoken_by(text, name=name, user_id=user_id, at=at)}[mattermost message id: {post_id} channel: {channel_id}]"
-    )
+def render_message(
+    text: str, *, name: str, user_id: UserId, post_id: PostId, channel_id: ChannelId, at: int, files: str = ""
+) -> str:
+    """The message that a turn answers: who said it and when, the text, and the ids by which tools can refer to it.
+
+    `files` describes the message's files, in lines of ours.
+    """
+    said = spoken_by(text, name=name, user_id=user_id, at=at)
+    if files:
+        said = f"{said if text else said[:-1]}{files}\n"
+    return f"{said}[mattermost message id: {post_id} channel: {channel_id}]"
 
 
 def spoken_by(text: str, *, name: str, user_id: UserId, at: int) -> str:
     """The beginning of a rendered message, its last line ended: where files were read, they follow."""
-    return f"[Mattermost {clock(at)}] {sender_label(name, user_id)}: {text}\n"
+    return f"[Mattermost {clock(at)}] {sender_label(name, user_id)}: {escape(text)}\n"
 
 
 def spoken(rendered: str) -> str:
     """The words alone of what `render_message` and `render` made, if they did: for a reader that is no model."""
-    current = rendered.rpartition(f"{CURRENT_HEADER}\n")[2]
-    return "\n\n".join(_RENDERED.findall(current)) or current
+    current = rendered.rpartition(f"\n{CURRENT_HEADER}\n")[2]
+    return "\n\n".join(map(unescape, _RENDERED.findall(current))) or current
 
 
 def sender_label(name: str, user_id: UserId) -> str:

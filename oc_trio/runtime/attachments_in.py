@@ -14,6 +14,7 @@ from oc_trio.agent.failures import PICTURE_REFUSED, PICTURE_TOO_LARGE, REFUSED, 
 from oc_trio.agent.port import ImagePart, Message, Role
 from oc_trio.core.context import label
 from oc_trio.core.entities import FileInfo
+from oc_trio.core.prompt_lines import escape
 from oc_trio.core.text import clean
 from oc_trio.errors import MattermostError, PayloadError
 from oc_trio.ids import FileId
@@ -42,11 +43,6 @@ class AttachmentReader:
     takes_images: bool
     images: list[ImagePart] = field(init=False, factory=list)
     _text_left: int = field(init=False, default=TEXT_BUDGET)
-
-    async def below(self, text: str, file_ids: Sequence[FileId]) -> str:
-        """`text` with its files described below it."""
-        lines = await self.describe(file_ids)
-        return "\n".join(part for part in (text, lines) if part)
 
     async def describe(self, file_ids: Sequence[FileId]) -> str:
         """Lines to go below a message, empty without files; images are added to `images`."""
@@ -115,7 +111,8 @@ class AttachmentReader:
         longest = max((len(run) for run in _BACKTICKS.findall(shown)), default=2)
         fence = "`" * (longest + 1)
         cut = f"\n[{len(text) - len(shown)} more characters are not shown]" if len(shown) < len(text) else ""
-        return f"{_head(info, TEXT)}]\n{fence}\n{shown.rstrip()}\n{fence}{cut}"
+        inner = escape(f"\n{shown.rstrip()}\n")
+        return f"{_head(info, TEXT)}]\n{fence}{inner}{fence}{cut}"
 
     async def _name(self, file_id: FileId) -> str:
         try:

@@ -16,6 +16,7 @@ from oc_trio.core.access import authorise
 from oc_trio.core.chat import Chat, Sender
 from oc_trio.core.events import Post
 from oc_trio.core.inbound import InboundMessage
+from oc_trio.core.prompt_lines import one_line, unescape
 from oc_trio.errors import MattermostError, MattermostRejected
 from oc_trio.ids import AccountId, PostId, SessionKey, ThreadRoot, UserId
 from oc_trio.mattermost.client import Api
@@ -89,7 +90,7 @@ class ContextRoom:
         )
         texts = [await _rendered(message, reader) for message in messages]
         if dropped:
-            lines = "\n".join(f"- {line}" for line in dropped)
+            lines = "\n".join(f"- {one_line(line)}" for line in dropped)
             texts.insert(0, f"[Messages that there was no room to queue]\n{lines}")
         files = await _files_of(told, last.root_id, reader) if reader is not None else {}
         images = tuple(reader.images) if reader is not None else ()
@@ -152,7 +153,7 @@ def is_told_so(message: InboundMessage, told: str) -> bool:
     if not message.text:
         return True  # only files, of which there is no telling
     words = context.spoken_by(message.text, name=message.user_name, user_id=message.user_id, at=message.create_at)
-    return words in told
+    return words in told or unescape(words) in told  # an older version escaped nothing
 
 
 async def _files_of(entries: Sequence[context.Entry], root_id: str, reader: AttachmentReader) -> dict[PostId, str]:
@@ -170,10 +171,11 @@ async def _files_of(entries: Sequence[context.Entry], root_id: str, reader: Atta
 
 async def _rendered(message: InboundMessage, reader: AttachmentReader | None) -> str:
     return context.render_message(
-        message.text if reader is None else await reader.below(message.text, message.file_ids),
+        message.text,
         name=message.user_name,
         user_id=message.user_id,
         post_id=PostId(message.post_id or message.trigger),
         channel_id=message.channel_id,
         at=message.create_at,
+        files=await reader.describe(message.file_ids) if reader is not None else "",
     )
