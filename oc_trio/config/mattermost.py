@@ -68,6 +68,9 @@ class Actions:
 
     reactions: bool = key(True, "Add and remove reactions.")
     messages: bool = key(False, "Read other conversations that the destination rules allow.")
+    members_only: bool = key(
+        True, "Only places that everybody who asked is a member of, and direct messages to who asked."
+    )
 
 
 @frozen

@@ -6,6 +6,7 @@ from oc_trio.core.decode import channel_type
 from oc_trio.core.decode_entities import decode_channel
 from oc_trio.core.entities import Channel
 from oc_trio.core.ratelimit import Lane
+from oc_trio.errors import MattermostRejected, PayloadError
 from oc_trio.ids import ChannelId, TeamId, UserId
 from oc_trio.mattermost.pages import MOST_PAGES, PER_PAGE, all_pages, id_list, rows
 from oc_trio.mattermost.paths import segment
@@ -56,6 +57,20 @@ class Channels:
             return [UserId(user_id) for user_id in id_list(rows(answer, path), "user_id", path)]
 
         return tuple(await all_pages(page))
+
+    async def has_member(self, channel_id: ChannelId, user_id: UserId) -> bool:
+        """Whether a user is in a channel. Raises MattermostRejected where the account may not know."""
+        path = f"/channels/{segment(channel_id)}/members/{segment(user_id)}"
+        try:
+            answer = await self.transport.request("GET", path)
+        except MattermostRejected as refusal:
+            if refusal.status == 404:
+                return False
+            raise
+        found = (answer.get("channel_id"), answer.get("user_id")) if isinstance(answer, dict) else ()
+        if found != (channel_id, user_id):
+            raise PayloadError(f"{path}: the answer is about another member")
+        return True
 
     async def direct(self, one: UserId, other: UserId) -> Channel:
         """The direct channel of two users, made if need be; 201 with the same channel each time."""

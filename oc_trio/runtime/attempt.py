@@ -200,12 +200,16 @@ class Attempt:
             session=turn.session,
             system_prompt=kit.system_prompt(setup),
             messages=await kit.with_images(messages, current=len(so_far), takes_images=setup.takes_images),
-            tools=kit.toolbox(message, setup),
+            tools=kit.toolbox(message, setup, self._asked),
             model=setup.model,
             thinking=setup.thinking,
             steering=self._steered,
         )
         return setup.agent, request
+
+    def _asked(self) -> tuple[InboundMessage, ...]:
+        """All that the agent has been told to answer by now, in a line or word for word."""
+        return tuple(job.inbound for job in self.running.batch.everyone)
 
     def _untold(self, so_far: Sequence[Message]) -> tuple[InboundMessage, ...]:
         """Messages that an earlier run bound to this turn and did not come to tell; what is told carries its id."""

@@ -19,6 +19,7 @@ from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.directory import Directory
 from oc_trio.runtime.acks import Acks
 from oc_trio.runtime.agents import AgentSetup, AgentTable, SessionSettings
+from oc_trio.runtime.askers import Asked
 from oc_trio.runtime.attachments_in import AttachmentReader
 from oc_trio.runtime.border import Border
 from oc_trio.runtime.context_room import ContextRoom
@@ -133,9 +134,11 @@ class AccountKit:
             return tuple(evolve(message, images=()) for message in messages)
         return await self.reader(takes_images).again(messages, current)
 
-    def toolbox(self, here: InboundMessage, setup: AgentSetup) -> Toolbox:
-        """The tools of the turn that answers `here`."""
-        return setup.tools if self.tools is None else self.tools.for_turn(here, setup.rules, setup.skills)
+    def toolbox(self, here: InboundMessage, setup: AgentSetup, asked: Asked) -> Toolbox:
+        """The tools of the turn that runs where `here` was written and answers what `asked` gives."""
+        if self.tools is None:
+            return setup.tools
+        return self.tools.for_turn(here, setup.rules, setup.skills, asked=asked)
 
     def system_prompt(self, setup: AgentSetup) -> str:
         """The agent's own, what is to be said of its tools, and last, so that all before it stays cached, the time."""

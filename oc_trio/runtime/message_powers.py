@@ -16,6 +16,7 @@ class Powers:
     reactions: bool = True
     messages: bool = False
     buttons: bool = False
+    members_only: bool = True
     group_policy: GroupPolicy = GroupPolicy.ALLOWLIST
     listed: frozenset[str] = frozenset()
 
@@ -25,6 +26,7 @@ class Powers:
             reactions=account.actions.reactions,
             messages=account.actions.messages,
             buttons="inlineButtons" in account.capabilities,
+            members_only=account.actions.members_only,
             group_policy=GroupPolicy(account.access.group_policy.value),
             listed=frozenset(account.gating.groups),
         )

@@ -24,6 +24,7 @@ from oc_trio.core.json_body import BadJson, read_mended
 from oc_trio.core.presentation import BadPresentation, Presentation, read_buttons, read_presentation
 from oc_trio.errors import MattermostError, MattermostRejected, TargetError
 from oc_trio.ids import PostId
+from oc_trio.runtime.askers import Asked, AskersPlaces, askers_of
 from oc_trio.runtime.message_powers import Powers, require_allowed
 from oc_trio.runtime.outbound import EmptyMessage, Message, Outbound
 from oc_trio.runtime.policies import Policies
@@ -51,13 +52,13 @@ class MessageTool:
     powers: Powers
     policies: Policies
 
-    def tool(self, here: InboundMessage) -> tuple[ToolSpec, Function]:
-        """The tool for a turn that answers `here`."""
+    def tool(self, here: InboundMessage, asked: Asked) -> tuple[ToolSpec, Function]:
+        """The tool for a turn that runs where `here` was written, and answers what `asked` gives at each call."""
         spent = _Spent(self.policies.reply.bounds.posts)
 
         async def call(arguments: Mapping[str, Any]) -> str | ToolResult:
             try:
-                return await _Call(self, here, arguments, spent).run()
+                return await _Call(self, here, asked, arguments, spent).run()
             except (TargetError, EmptyMessage, BadPresentation, BadRange, UnknownEmoji, MattermostError) as problem:
                 raise ToolFailed(str(problem)) from problem
 
@@ -110,6 +111,7 @@ class _Call:
 
     tool: MessageTool
     here: InboundMessage
+    asked: Asked
     given: Mapping[str, Any]
     spent: _Spent
 
@@ -216,12 +218,19 @@ class _Call:
         outbound, target = self.tool.outbound, self._text(*(names or ("target", "to", "channelId")))
         if not target:
             return Place(await outbound.directory.channel(self.here.channel_id))
-        place = await outbound.targets.resolve(target)
+        place = await self._resolved(target)
         if self.here.is_direct and place.user_id == self.here.user_id:
             return Place(await outbound.directory.channel(self.here.channel_id))
         if place.channel is not None and not self._is_here(place):
             require_allowed(place.channel, self.tool.policies.access)
         return place
+
+    async def _resolved(self, target: str) -> Place:
+        outbound, askers = self.tool.outbound, askers_of(self.asked())
+        if not self.tool.powers.members_only or not askers:
+            return await outbound.targets.resolve(target)
+        places = AskersPlaces(outbound.api, outbound.user.id, outbound.targets)
+        return await places.resolve(target, askers, self.here.channel_id)
 
     def _is_here(self, place: Place) -> bool:
         return place.channel_id == self.here.channel_id

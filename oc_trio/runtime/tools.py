@@ -8,6 +8,7 @@ from oc_trio.agent.port import Toolbox
 from oc_trio.agent.toolbox import SEPARATOR, Approve, LocalTools, RuledToolbox, ToolPolicy
 from oc_trio.config.agents import ToolRules
 from oc_trio.core.inbound import InboundMessage
+from oc_trio.runtime.askers import Asked
 from oc_trio.runtime.buttons import PROMPT
 from oc_trio.runtime.mcp_servers import ToolServers
 from oc_trio.runtime.message_tool import MessageTool
@@ -27,10 +28,14 @@ class ToolBench:
     limits: dict[str, float] = field(factory=dict)
     approval: Callable[[InboundMessage], Approve] | None = None
 
-    def for_turn(self, here: InboundMessage, rules: ToolRules, skills: Sequence[str] | None = None) -> Toolbox:
-        """What the agent that answers `here` may use; `skills` are those it is offered, None for all."""
+    def for_turn(
+        self, here: InboundMessage, rules: ToolRules, skills: Sequence[str] | None = None, *, asked: Asked
+    ) -> Toolbox:
+        """What the agent that answers `here`, and all that `asked` gives by then, may use; `skills` are those it is
+        offered, None for all.
+        """
         book = self.skills.only(skills)
-        own = LocalTools([self.message.tool(here), *([book.tool()] if book.skills else [])])
+        own = LocalTools([self.message.tool(here, asked), *([book.tool()] if book.skills else [])])
         boxes: Mapping[str, Toolbox] = {
             "": LocalTools.joined(own, *(make(here) for make in self.local)),
             **self.servers.boxes,

@@ -109,6 +109,24 @@ async def test_members_come_page_by_page(autojump_clock: trio.testing.MockClock)
         assert (await api.teams.members(TEAM))[-1] == "last"
 
 
+@pytest.mark.parametrize(("status", "is_member"), [(200, True), (404, False)])
+async def test_whether_somebody_is_a_member(
+    status: int, is_member: bool, autojump_clock: trio.testing.MockClock
+) -> None:
+    """A row of theirs is a yes, 404 a no."""
+    row = httpx.Response(status, json={"channel_id": "chan", "user_id": "u1"})
+    async with open_api(FakeHttp({"GET /channels/chan/members/u1": lambda _: row})) as api:
+        assert await api.channels.has_member(CHAN, UserId("u1")) is is_member
+
+
+@pytest.mark.parametrize("answer", [{}, [], None, "yes", {"channel_id": "chan", "user_id": "u2"}], ids=repr)
+async def test_a_membership_of_somebody_else_is_no_answer(answer: Any, autojump_clock: trio.testing.MockClock) -> None:
+    """Whatever is not about this channel and user raises PayloadError, and is never a yes."""
+    async with open_api(FakeHttp({"GET /channels/chan/members/u1": lambda _: _json(answer)})) as api:
+        with pytest.raises(PayloadError):
+            await api.channels.has_member(CHAN, UserId("u1"))
+
+
 async def test_a_long_thread_is_read_to_its_end(autojump_clock: trio.testing.MockClock) -> None:
     """Pages of a thread follow each other by the last post, oldest first."""
 

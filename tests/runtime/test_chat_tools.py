@@ -6,6 +6,7 @@ from trio.testing import MockClock
 
 from oc_trio.agent.port import ToolCall, ToolResult
 from oc_trio.agent.toolbox import LocalTools
+from oc_trio.core.obligations import Source
 from oc_trio.core.turn_events import ToolStatus
 from oc_trio.ids import ChannelId, SessionKey
 from oc_trio.runtime.chat_tools import chat_tools
@@ -52,6 +53,24 @@ async def test_buttons_are_posted_and_work(autojump_clock: MockClock) -> None:
         assert post.message == "Deploy?\n\n- [Docs](https://example.com)"
         await house.press(post.id, "Go")
         assert "callback_data: go" in house.admitted[0][0].text
+
+
+@pytest.mark.parametrize(
+    "value", ["/new", "/stop", "!stop", "stop", "!model x", "/oc_stop", " /new", "\n/new", "@helper /new"]
+)
+async def test_a_hidden_value_is_no_command_of_who_clicks(value: str, autojump_clock: MockClock) -> None:
+    """A model may write a command behind a harmless label: the click stays words to the agent."""
+    async with a_house().lived_in() as house:
+        rows = [[{"text": "Thanks", "callback_data": value}]]
+        result = await tools(house).call(ToolCall("1", "offer_buttons", {"text": "All done.", "buttons": rows}))
+        assert result.status is ToolStatus.COMPLETED, result.text
+        (post,) = house.posts()
+        await house.press(post.id, "Thanks")
+        ((message, command),) = house.admitted
+        assert (command, message.command, message.source) == (None, "", Source.BUTTON)
+        first, second = message.text.split("\n")
+        assert first == '[Button click: user @alice selected "Thanks"]'
+        assert second.startswith("callback_data: ")
 
 
 async def test_neither_tool_pings_a_channel(autojump_clock: MockClock) -> None:

@@ -30,7 +30,7 @@ async def write_to_bob(town: Town, statuses: list[int], **retry: int) -> tuple[d
         told.append((yield CallTool("message", {"action": "send", "target": "@bob", "message": "psst"})))
         yield Say("done")
 
-    await town.start({"dmChannelRetry": retry})
+    await town.start({"dmChannelRetry": retry, "actions": {"membersOnly": False}})
     town.script = script
     town.weather.before_rules.append(refuse)
     town.say("@helper go")

@@ -55,7 +55,7 @@ async def test_send_without_a_target_stays_in_the_thread(town: Town) -> None:
 
 async def test_a_direct_message_opens_its_channel(town: Town) -> None:
     """`@bob` gets a direct message; the row in the outbox names him until the channel is open."""
-    await town.start()
+    await town.start({"actions": {"membersOnly": False}})
     status, text = await use(town, action="send", target="@bob", message="psst")
     assert status is ToolStatus.COMPLETED, text
     assert town.answers(town.world.direct(town.bob, town.bot)) == ["psst"]
@@ -116,7 +116,12 @@ async def test_reactions_by_the_message_tool(town: Town) -> None:
         ({}, {"action": "react", "emoji": "x", "messageId": "z" * 26}, "no post"),
         ({"actions": {"reactions": False}}, {"action": "react", "emoji": "x"}, "disabled"),
         ({}, {"action": "send", "message": " "}, "empty"),
-        ({}, {"action": "send", "target": "#nowhere", "message": "x"}, "no channel nowhere"),
+        ({}, {"action": "send", "target": "#nowhere", "message": "x"}, "the target is refused"),
+        (
+            {"actions": {"membersOnly": False}},
+            {"action": "send", "target": "#nowhere", "message": "x"},
+            "no channel nowhere",
+        ),
         ({}, {"action": "send", "message": "x", "accountId": "alerts"}, "Only the account default"),
         ({}, {"action": "send", "media": "/etc/passwd"}, "no files of the gateway"),
         ({}, {"action": "send", "media": "http://127.0.0.1/x"}, "can't be fetched from a public address"),
@@ -201,7 +206,7 @@ async def test_a_server_that_is_away_leaves_the_message_to_the_journal(town: Tow
 
 async def test_a_queued_message_survives_the_end_of_the_gateway(town: Town) -> None:
     """What waits for a direct channel stays in the outbox and is sent by the next start."""
-    await town.start()
+    await town.start({"actions": {"membersOnly": False}})
 
     async def down(request: Any) -> Any:
         return SandboxResponse(503, (), b"") if request.path.endswith("/channels/direct") else None

@@ -46,7 +46,7 @@ CONSUMED = [
     ("channels.mattermost.commands", "runtime.http", "native"),
     ("channels.mattermost.commands", "runtime.callback_plan", "nativeSkills callbackPath callbackUrl"),
     ("channels.mattermost.interactions", "runtime.http", "callbackBaseUrl allowedSourceIps"),
-    ("channels.mattermost.actions", "runtime.message_tool", "reactions messages"),
+    ("channels.mattermost.actions", "runtime.message_tool", "reactions messages membersOnly"),
     ("channels.mattermost.dmChannelRetry", "runtime.edges", "maxRetries initialDelayMs maxDelayMs timeoutMs"),
     ("channels.mattermost.ackReactions", "runtime.policies", "seen done failed"),
     ("channels.mattermost.catchup", "runtime.catchup", "enabled maxAgeHours maxPosts overlapSeconds concurrency"),
