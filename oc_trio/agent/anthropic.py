@@ -14,18 +14,18 @@ from attrs import field, frozen
 
 from oc_trio.agent import shapes
 from oc_trio.agent.address import below, secrets_in, shown, with_key
+from oc_trio.agent.answer_stream import read_answer
 from oc_trio.agent.anthropic_reading import Reading
 from oc_trio.agent.anthropic_wire import request_body
 from oc_trio.agent.exchange import Deadlines, Exchange, open_exchange, read_event
 from oc_trio.agent.failures import Endpoint, error_in, from_stream, provider_tag
 from oc_trio.agent.port import TurnRequest
-from oc_trio.agent.rounds import MAX_ROUNDS, NO_ANSWER, Answer, Round, call_ids, converse, merged
+from oc_trio.agent.rounds import MAX_ROUNDS, Answer, Round, call_ids, converse
 from oc_trio.agent.sse import ServerSentEvent
 from oc_trio.agent.stream import Emit, EventStream, open_events
 from oc_trio.agent.unsupported import Unsupported, ask_adapting
 from oc_trio.core.json_body import BadJson
-from oc_trio.core.turn_events import TextDelta, Thinking
-from oc_trio.errors import AgentError, AgentFailed, AgentUnavailable
+from oc_trio.errors import AgentFailed
 
 VERSION = "2023-06-01"
 DEFAULT_URL = "https://api.anthropic.com"
@@ -90,51 +90,17 @@ class AnthropicAgent:
         if settings.api_key:
             headers = with_key(headers, "x-api-key", settings.api_key)
         async with open_exchange(self._http, self._endpoint, self._url, body, headers, settings.deadlines) as exchange:
-            await self._read_stream(reading, exchange, emit)
+            await read_answer(reading, exchange, self._endpoint, self._parse, emit, lambda _: reading.stopped)
         for event in reading.end():
             await emit(event)
-        if reading.empty and reading.stop_reason == "refusal":
+        if reading.empty and reading.finish_reason == "refusal":
             raise AgentFailed(f"{self._endpoint.name}: refusal", for_user="The model refused to answer this.")
-        if reading.empty and reading.stop_reason == "max_tokens":
+        if reading.empty and reading.finish_reason == "max_tokens":
             raise AgentFailed(
                 f"{self._endpoint.name}: max_tokens reached before any text",
                 for_user="The model used up its length limit before it said anything.",
             )
         return reading.answer()
-
-    async def _read_stream(self, reading: Reading, exchange: Exchange, emit: Emit) -> None:
-        try:
-            while (events := await exchange.next_events()) is not None:
-                await self._read(reading, exchange, events, emit)
-                if reading.stopped:
-                    await exchange.finish()
-                    return
-        except AgentUnavailable:
-            # The reason to stop has come: what is missing is the end of the body, not of the answer.
-            if not reading.stop_reason or reading.empty:
-                raise
-            return
-        if not reading.stop_reason and reading.empty:
-            raise AgentUnavailable(f"{self._endpoint.name}: the stream ended before it began", for_user=NO_ANSWER)
-
-    async def _read(
-        self, reading: Reading, exchange: Exchange, events: tuple[ServerSentEvent, ...], emit: Emit
-    ) -> None:
-        """Take in one piece's events; neighbours of a kind become one."""
-        out: list[TextDelta | Thinking] = []
-        problem: AgentError | None = None
-        for event in events:
-            if event.data.strip() == "[DONE]":
-                break
-            try:
-                out += reading.feed(await self._parse(exchange, event))
-            except AgentError as exc:
-                problem = exc
-                break
-        for event_out in merged(out):
-            await emit(event_out)
-        if problem is not None:
-            raise problem from problem.__cause__
 
     async def _parse(self, exchange: Exchange, event: ServerSentEvent) -> Mapping[str, Any]:
         """The value of an event. Raises what a server says is wrong, however it says it."""

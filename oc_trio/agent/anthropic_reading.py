@@ -61,7 +61,7 @@ class Reading:
         self._halves, self._thought_halves = HalfJoiner(), HalfJoiner()
         self._text: list[str] = []
         self._usage = Usage()
-        self.stop_reason = ""
+        self.finish_reason = ""
         self.stopped = False
 
     def feed(self, event: Mapping[str, Any]) -> tuple[TextDelta | Thinking, ...]:
@@ -75,8 +75,8 @@ class Reading:
             case "content_block_delta":
                 return self._delta(shapes.index(event.get("index")), shapes.mapping(event.get("delta")))
             case "message_delta":
-                self.stop_reason = (
-                    shapes.name(shapes.mapping(event.get("delta")).get("stop_reason")) or self.stop_reason
+                self.finish_reason = (
+                    shapes.name(shapes.mapping(event.get("delta")).get("stop_reason")) or self.finish_reason
                 )
                 self._count(event.get("usage"), None)
             case "message_stop":
@@ -90,7 +90,7 @@ class Reading:
         rest = self._halves.end()
         events = [*(self._splitter.feed(rest) if rest else ()), *self._splitter.end()]
         spoken = [event for event in events if isinstance(event, TextDelta)]
-        if self.empty and not spoken and self.stop_reason != "max_tokens" and (thought := self._splitter.unclosed()):
+        if self.empty and not spoken and self.finish_reason != "max_tokens" and (thought := self._splitter.unclosed()):
             events.append(TextDelta(thought))
         return self._keep(events)
 
@@ -121,14 +121,14 @@ class Reading:
             elif (raw := _sent_back(block)) is not None:
                 sent_back.append(raw)
         made = tagged(calls, self._provider, {BLOCKS: sent_back})
-        return Answer("".join(self._text), made, self._usage, note.get(self.stop_reason, ""))
+        return Answer("".join(self._text), made, self._usage, note.get(self.finish_reason, ""))
 
     def _whole(self, message: Mapping[str, Any]) -> tuple[TextDelta | Thinking, ...]:
         events: list[TextDelta | Thinking] = []
         content = message.get("content")
         for block in [{"type": "text", "text": content}] if isinstance(content, str) else shapes.items(content):
             events += self._start(None, shapes.mapping(block))
-        self.stop_reason = shapes.name(message.get("stop_reason"))
+        self.finish_reason = shapes.name(message.get("stop_reason"))
         self._count(message.get("usage"), message.get("model"))
         self.stopped = True
         return tuple(events)

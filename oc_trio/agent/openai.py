@@ -13,18 +13,18 @@ from attrs import field, frozen
 
 from oc_trio.agent import shapes
 from oc_trio.agent.address import below, secrets_in, shown, with_key
+from oc_trio.agent.answer_stream import read_answer
 from oc_trio.agent.exchange import Deadlines, Exchange, open_exchange, read_event
 from oc_trio.agent.failures import Endpoint, error_in, from_stream, provider_tag
 from oc_trio.agent.openai_reading import Completion
 from oc_trio.agent.openai_wire import request_body
 from oc_trio.agent.port import TurnRequest
-from oc_trio.agent.rounds import MAX_ROUNDS, NO_ANSWER, Answer, Round, call_ids, converse, merged
+from oc_trio.agent.rounds import MAX_ROUNDS, Answer, Round, call_ids, converse
 from oc_trio.agent.sse import ServerSentEvent
 from oc_trio.agent.stream import Emit, EventStream, open_events
 from oc_trio.agent.unsupported import Unsupported, ask_adapting
 from oc_trio.core.json_body import BadJson
-from oc_trio.core.turn_events import TextDelta, Thinking
-from oc_trio.errors import AgentError, AgentFailed, AgentUnavailable
+from oc_trio.errors import AgentFailed
 
 
 @frozen
@@ -83,46 +83,10 @@ class OpenAIAgent:
         if settings.api_key:
             headers = with_key(headers, "Authorization", f"Bearer {settings.api_key}")
         async with open_exchange(self._http, self._endpoint, self._url, body, headers, settings.deadlines) as exchange:
-            await self._read_stream(completion, exchange, emit)
+            await read_answer(completion, exchange, self._endpoint, self._parse, emit, lambda saw_done: saw_done)
         for event in completion.end():
             await emit(event)
         return self._checked(completion)
-
-    async def _read_stream(self, completion: Completion, exchange: Exchange, emit: Emit) -> None:
-        try:
-            while (events := await exchange.next_events()) is not None:
-                if await self._read(completion, exchange, events, emit):
-                    await exchange.finish()
-                    return
-        except AgentUnavailable:
-            # The finish has come: what is missing is the end of the body, not of the answer.
-            if not completion.finish_reason or completion.empty:
-                raise
-            return
-        if not completion.finish_reason and completion.empty:
-            raise AgentUnavailable(f"{self._endpoint.name}: the stream ended before it began", for_user=NO_ANSWER)
-
-    async def _read(
-        self, completion: Completion, exchange: Exchange, events: tuple[ServerSentEvent, ...], emit: Emit
-    ) -> bool:
-        """Take in one piece's events; neighbours of a kind become one. True after `[DONE]`."""
-        out: list[TextDelta | Thinking] = []
-        problem: AgentError | None = None
-        done = False
-        for event in events:
-            if event.data.strip() == "[DONE]":
-                done = True
-                break
-            try:
-                out += completion.feed(await self._parse(exchange, event))
-            except AgentError as exc:
-                problem = exc
-                break
-        for event_out in merged(out):
-            await emit(event_out)
-        if problem is not None:
-            raise problem from problem.__cause__
-        return done
 
     async def _parse(self, exchange: Exchange, event: ServerSentEvent) -> Mapping[str, Any]:
         """The chunk of an event. Raises what a server says is wrong, however it says it."""

@@ -19,7 +19,6 @@ from oc_trio.core.turn_events import (
     Final,
     Opaque,
     TextDelta,
-    Thinking,
     ToolEnded,
     ToolStarted,
     ToolStatus,
@@ -164,19 +163,6 @@ def transcript(request: TurnRequest, rounds: tuple[Round, ...]) -> tuple[Message
         ]
         added += done.said
     return (*rejoined(request.messages), *added)
-
-
-def merged(events: list[TextDelta | Thinking]) -> list[TextDelta | Thinking]:
-    """One network chunk often carries several tokens: one event is enough for them."""
-    out: list[TextDelta | Thinking] = []
-    for event in events:
-        if out and isinstance(event, TextDelta) and isinstance(out[-1], TextDelta):
-            out[-1] = TextDelta(out[-1].text + event.text)
-        elif out and isinstance(event, Thinking) and isinstance(out[-1], Thinking):
-            out[-1] = Thinking(out[-1].text + event.text)
-        else:
-            out.append(event)
-    return out
 
 
 def _final(said: list[str], note: str, usage: Usage) -> Final:

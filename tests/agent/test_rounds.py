@@ -4,14 +4,13 @@ import pytest
 from attrs import define, field
 
 from oc_trio.agent.port import Message, Role, ToolCall, ToolResult, TurnRequest
-from oc_trio.agent.rounds import CUT_SHORT, NO_ANSWER, Answer, Asked, Round, converse, merged, rejoined, transcript
+from oc_trio.agent.rounds import CUT_SHORT, NO_ANSWER, Answer, Asked, Round, converse, rejoined, transcript
 from oc_trio.agent.stream import Emit
 from oc_trio.core.turn_events import (
     AgentEvent,
     Final,
     Opaque,
     TextDelta,
-    Thinking,
     ToolEnded,
     ToolStarted,
     ToolStatus,
@@ -112,15 +111,6 @@ def test_the_transcript_repeats_what_this_turn_has_done() -> None:
         Message(Role.ASSISTANT, "Look.", tool_calls=(ToolCall("1", "look"),)),
         Message(Role.TOOL, "x", tool_call_id="1"),
     )
-
-
-def test_neighbours_of_a_kind_become_one() -> None:
-    """Order is kept."""
-    assert merged([TextDelta("a"), TextDelta("b"), Thinking("c"), Thinking("d"), TextDelta("e")]) == [
-        TextDelta("ab"),
-        Thinking("cd"),
-        TextDelta("e"),
-    ]
 
 
 async def test_what_people_say_is_taken_up_between_requests() -> None:

@@ -1,0 +1,92 @@
+"""Reads the events of one answer to their end: the loop that the chat APIs share.
+
+What an event means is the API's own `parse` and `feed`; where the bytes come from is `exchange`.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+from oc_trio.agent.exchange import Exchange
+from oc_trio.agent.failures import Endpoint
+from oc_trio.agent.rounds import NO_ANSWER
+from oc_trio.agent.sse import ServerSentEvent
+from oc_trio.agent.stream import Emit
+from oc_trio.core.turn_events import TextDelta, Thinking
+from oc_trio.errors import AgentError, AgentUnavailable
+
+
+class AnswerReader(Protocol):
+    """Chunks in, events out. `finish_reason` says why the model stopped, "" before; `empty`: no text and no call."""
+
+    finish_reason: str
+
+    @property
+    def empty(self) -> bool: ...
+
+    def feed(self, chunk: Mapping[str, Any], /) -> tuple[TextDelta | Thinking, ...]: ...
+
+
+Parse = Callable[[Exchange, ServerSentEvent], Awaitable[Mapping[str, Any]]]
+
+
+async def read_answer(
+    reader: AnswerReader,
+    exchange: Exchange,
+    endpoint: Endpoint,
+    parse: Parse,
+    emit: Emit,
+    is_over: Callable[[bool], bool],
+) -> None:
+    """Feed the reader until the answer is over or the body ends, and emit what it gives.
+
+    `is_over` is asked after each piece, with whether `[DONE]` came in it. Raises `AgentError` for a body that breaks
+    off, for one that ends before it began, and what `parse` and `feed` raise.
+    """
+    try:
+        while (events := await exchange.next_events()) is not None:
+            if is_over(await _feed(reader, exchange, events, parse, emit)):
+                await exchange.finish()
+                return
+    except AgentUnavailable:
+        # The model has finished: what is missing is the end of the body, not of the answer.
+        if not reader.finish_reason or reader.empty:
+            raise
+        return
+    if not reader.finish_reason and reader.empty:
+        raise AgentUnavailable(f"{endpoint.name}: the stream ended before it began", for_user=NO_ANSWER)
+
+
+async def _feed(
+    reader: AnswerReader, exchange: Exchange, events: tuple[ServerSentEvent, ...], parse: Parse, emit: Emit
+) -> bool:
+    """Take in one piece's events; neighbours of a kind become one. True after `[DONE]`."""
+    out: list[TextDelta | Thinking] = []
+    problem: AgentError | None = None
+    done = False
+    for event in events:
+        if event.data.strip() == "[DONE]":
+            done = True
+            break
+        try:
+            out += reader.feed(await parse(exchange, event))
+        except AgentError as exc:
+            problem = exc  # what came before it is said first
+            break
+    for event_out in merged(out):
+        await emit(event_out)
+    if problem is not None:
+        raise problem from problem.__cause__
+    return done
+
+
+def merged(events: list[TextDelta | Thinking]) -> list[TextDelta | Thinking]:
+    """One network chunk often carries several tokens: one event is enough for them."""
+    out: list[TextDelta | Thinking] = []
+    for event in events:
+        if out and isinstance(event, TextDelta) and isinstance(out[-1], TextDelta):
+            out[-1] = TextDelta(out[-1].text + event.text)
+        elif out and isinstance(event, Thinking) and isinstance(out[-1], Thinking):
+            out[-1] = Thinking(out[-1].text + event.text)
+        else:
+            out.append(event)
+    return out
