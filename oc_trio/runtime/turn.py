@@ -80,7 +80,7 @@ class TurnRunner:
             outcome = await give_up(kit, run.jobs, turn.id, GAVE_UP, f"gave up at attempt {LAST_ATTEMPT}")
             await self._ended(run, turn, outcome)
             return
-        if await was_given_up(kit, turn):
+        if turn.begun_at and await was_given_up(kit, turn):
             # Its process ended while the sentence was on its way: an answer beside it would be a second one.
             await self._ended(run, turn, await give_up(kit, run.jobs, turn.id, SORRY, DEFECT))
             return
