@@ -258,7 +258,7 @@ class Broken:
 
 BROKEN: dict[str, Broken] = {
     "no overlap in catch-up": Broken(Parts(catch_up=NoOverlap), ("lag", "server")),
-    "unshielded write": Broken(Parts(previewer=Unshielded), ("rest",)),
+    "unshielded write": Broken(Parts(previewer=Unshielded), ("rest", "cancel")),
     "no pending id": Broken(Parts(transport=NoPendingId), ("rest",), Parts(transport=NoMarker), (NO_KEY,)),
     "watermark before commit": Broken(
         Parts(store=journal(admission=WatermarkFirst), catch_up=NoSecondLook),
@@ -266,7 +266,7 @@ BROKEN: dict[str, Broken] = {
         Parts(catch_up=NoSecondLook),
     ),
     "second post left": Broken(Parts(store=journal(outbox=BlindOutbox)), ("rest",)),
-    "late edit left": Broken(Parts(previewer=Trusting), ("rest", "cancel", "threads")),
+    "late edit left": Broken(Parts(previewer=Trusting), ("rest", "threads", "lag")),
     "calls taken in twice": Broken(Parts(store=journal(admission=Gullible)), ("http",)),
     "uploads forgotten": Broken(Parts(store=journal(turns=ForgetfulTurns)), ("files", "crash")),
     "journal errors ignored": Broken(Parts(store=journal(admission=Shrugging)), ("disk", "people")),

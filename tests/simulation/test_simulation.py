@@ -9,7 +9,7 @@ from tests.simulation.run import simulate
 pytestmark = pytest.mark.sim
 
 # A broken gateway has to be found out within so many runs.
-_PATIENCE = 200
+_PATIENCE = 100
 
 
 @pytest.mark.parametrize("first", range(0, 40, 10))
