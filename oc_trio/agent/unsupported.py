@@ -1,15 +1,24 @@
-"""What a model refuses to be sent (tools, `max_tokens`, a temperature), found in its words and left out from then on.
+"""What each model was found not to take, left out from then on.
 
-Servers refuse with 400, 404, 422 or 500 and in their own words; whether the words name a field is decided here, purely.
-`Unsupported` remembers it for each model of one provider and logs it once, with the key that makes it permanent.
+What a refusal names is `refusals`'. `Unsupported` remembers it for each model of one provider and logs it once, with
+the key that makes it permanent.
 """
 
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from attrs import define, field
 
+from oc_trio.agent.refusals import (
+    LIMITS,
+    NOTHING,
+    STREAM,
+    TOOLS,
+    Refused,
+    is_too_long_an_answer,
+    refused,
+    room_left,
+)
 from oc_trio.agent.stream import Emit
 from oc_trio.core.turn_events import AgentEvent
 from oc_trio.errors import AgentError
@@ -19,72 +28,9 @@ T = TypeVar("T")
 
 log = get_logger(part="agent")
 
-TOOLS = "tools"
 # Nothing of tools means anything without `tools`.
 _WITH_TOOLS = frozenset({TOOLS, "tool_choice", "parallel_tool_calls", "functions", "function_call"})
-_NEEDED = frozenset({"model", "messages", "stream", "system"})
-_LIMITS = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
-
-# Looked for in words that `_plain` made plain: lower case, one blank between them.
-_TOPIC = (
-    r"\b(?:tools?|tool[ _-](?:use|calls?|calling|choice)|function[ _-]?call(?:s|ing)?|functions)\b"
-    r"(?! (?:names?|ids?|type|schema|results?|messages?)\b)"
-)
-_REFUSES_TOOLS = re.compile(
-    rf"(?:\bnot|n't|\bcannot|\bno longer)(?: \w+){{0,2}} support\w*(?: [\w'-]+){{0,5}} {_TOPIC}"
-    rf"|{_TOPIC}(?: [\w'-]+){{0,2}} (?:not|isn't|aren't|cannot|can't)(?: \w+){{0,2}}"
-    r" (?:supported|enabled|allowed|available|permitted)\b"
-    rf"|{_TOPIC}(?: [\w'-]+){{0,2}} (?:unsupported|disabled|unavailable)\b"
-    rf"|\bunsupported(?: [\w'-]+){{0,3}} {_TOPIC}"
-    rf"|\bno(?: \w+){{1,3}} support(?: [\w'-]+){{0,3}} {_TOPIC}"
-    rf"|\b(?:no|without|lacks) {_TOPIC} support"
-    rf"|{_TOPIC}(?: [\w'-]+){{0,3}} requires? --"
-)
-_UNKNOWN = re.compile(
-    r"\bun(?:supported|known|recogni[sz]ed|expected)\b|\bnot (?:\w+ ){0,2}?(?:support|permit|allow|recogni[sz]e)"
-    r"|n't (?:\w+ )?support|\bonly the default\b|\bextra (?:inputs|fields|input)\b|\bno such (?:parameter|field)\b"
-    r"|\binvalid (?:parameter|argument|field)\b|\bdeprecated\b|\badditional properties\b"
-)
-_REFUSES_THINKING = re.compile(
-    r"\bsupport(?: \w+)? thinking\b|\bthinking(?: \w+)? not (?:supported|enabled|available)\b"
-)
-_TOO_LARGE = re.compile(r"\bmax_(?:completion_)?tokens\b(?: [\w'-]+){0,4} (?:is|are) too (?:large|big|high)\b")
-
-
-def refuses_tools(words: str) -> bool:
-    """Whether a server says with these words that its model takes no tools."""
-    return _REFUSES_TOOLS.search(_plain(words)) is not None
-
-
-def refused_fields(body: Mapping[str, Any], words: str) -> frozenset[str]:
-    """The optional fields of `body` that a server refuses with these words.
-
-    A long name is enough (`stream_options`); a name that is an ordinary word (`stop`) must stand in quotes.
-    """
-    if TOOLS in body and refuses_tools(words):
-        return frozenset({TOOLS})
-    plain = _plain(words)
-    if (thinking := body.keys() & {"thinking", "reasoning_effort"}) and _REFUSES_THINKING.search(plain):
-        return frozenset(thinking)
-    if not _UNKNOWN.search(plain):
-        # We added these two ourselves, so that whatever is said of them is no mistake of the operator's.
-        return frozenset(name for name in ("stream_options", "reasoning_effort") if name in body and name in words)
-    return frozenset(name for name in body if name not in _NEEDED and _names(words, name))
-
-
-def _plain(words: str) -> str:
-    """Lower case, one blank between words, apostrophes only within them."""
-    return re.sub(r"(?:[^\w'-]|(?<!\w)'|'(?!\w))+", " ", words.lower().replace("\u2019", "'"))
-
-
-def _names(words: str, name: str) -> bool:
-    escaped = re.escape(name)
-    # Pydantic's "top_k: Extra inputs are not permitted" stands at the beginning of a sentence.
-    found = rf"['\"`]{escaped}['\"`]|(?:^|: ){escaped}: "
-    found += rf"|(?:supplied|parameter|argument|field|property)s?:? {escaped}(?![\w\[.-])"
-    if "_" in name or name == "temperature":
-        found += rf"|(?<![\w.-]){escaped}(?![\w\[-]|\.\w)"
-    return re.search(found, words) is not None
+_LEAST_THINKING = 1024  # tokens; Anthropic takes no smaller budget
 
 
 @define
@@ -92,46 +38,107 @@ class Unsupported:
     """What each model of one provider was found not to take. All agents of the provider share it."""
 
     provider: str = ""
-    _found: dict[str, frozenset[str]] = field(factory=dict, init=False)
+    _found: dict[str, Refused] = field(factory=dict, init=False)
 
     def shaped(self, model: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """`body` as this model takes it."""
-        left_out = self._found.get(model, frozenset())
+        known = self._known(model)
         made = dict(body)
-        for name in left_out & made.keys():
-            value, other = made.pop(name), _LIMITS.get(name)
-            if other and other not in left_out:
+        for name in known.fields & made.keys() - {STREAM}:
+            value, other = made.pop(name), LIMITS.get(name)
+            if other and other not in known.fields:
                 made.setdefault(other, value)
-        if TOOLS in left_out:
+        if TOOLS in known.fields:
             made = {name: value for name, value in made.items() if name not in _WITH_TOOLS}
-        return made
+        if STREAM in known.fields:
+            made[STREAM] = False
+            made.pop("stream_options", None)
+        if known.longest:
+            made = _shortened(made, known.longest)
+        if known.message_fields:
+            made["messages"] = [_without(message, known.message_fields) for message in made["messages"]]
+        return _without_system(made) if known.system else made
 
     def takes_tools(self, model: str) -> bool:
-        return TOOLS not in self._found.get(model, frozenset())
+        return TOOLS not in self._known(model).fields
 
     def learn(self, model: str, sent: Mapping[str, Any], refusal: AgentError) -> bool:
         """Whether `refusal` names something of `sent` that can be left out; it is remembered."""
-        refused = refused_fields(sent, refusal.words)
-        for name in sorted(refused - self._found.get(model, frozenset())):
-            log.warning(_remark(name), model=model, key=self._key(name, model), refusal=str(refusal))
-        self._found[model] = self._found.get(model, frozenset()) | refused
-        return bool(refused)
+        found, known = refused(sent, refusal.words), self._known(model)
+        for remark, key in self._remarks(model, found, known):
+            log.warning(remark, model=model, key=key, refusal=str(refusal))
+        self._found[model] = known | found
+        return bool(found)
 
-    def _key(self, name: str, model: str) -> str:
-        entry = f"models.providers.{self.provider or '<id>'}.models[]"
-        if name == TOOLS:
-            return f'{entry}.tools = false (for id = "{model}")'
-        if name in _LIMITS:
-            return f'{entry}.maxTokensField = "{_LIMITS[name]}" (for id = "{model}")'
-        return ""
+    def _known(self, model: str) -> Refused:
+        return self._found.get(model, NOTHING)
+
+    def _remarks(self, model: str, found: Refused, known: Refused) -> list[tuple[str, str]]:
+        """What is new, each with the key of the configuration that makes it permanent, "" where there is none."""
+        entry, which = f"models.providers.{self.provider or '<id>'}.models[]", f'(for id = "{model}")'
+        remarks: list[tuple[str, str]] = []
+        for name in sorted(found.fields - known.fields):
+            if name == TOOLS:
+                line = "the model takes no tools: asked without them from now on"
+                remarks.append((line, f"{entry}.tools = false {which}"))
+            elif name in LIMITS:
+                line = f"the model refuses {name}: {LIMITS[name]} is tried instead from now on"
+                remarks.append((line, f'{entry}.maxTokensField = "{LIMITS[name]}" {which}'))
+            else:
+                remarks.append((f"the model refuses {name}: left out from now on", ""))
+        if found.longest:
+            line = f"the model refuses an answer of more than {found.longest} tokens: asked for no more from now on"
+            remarks.append((line, f"{entry}.maxTokens = {found.longest} {which}"))
+        if found.system and not known.system:
+            line = "the model refuses the system role: its text leads the first question from now on"
+            remarks.append((line, ""))
+        remarks += [
+            (f"the model refuses {name} in messages: left out from now on", "")
+            for name in sorted(found.message_fields - known.message_fields)
+        ]
+        return remarks
 
 
-def _remark(name: str) -> str:
-    if name == TOOLS:
-        return "the model takes no tools: asked without them from now on"
-    if name in _LIMITS:
-        return f"the model refuses {name}: {_LIMITS[name]} is tried instead from now on"
-    return f"the model refuses {name}: left out from now on"
+def _shortened(body: Mapping[str, Any], longest: int) -> dict[str, Any]:
+    """`body` with at most `longest` tokens asked for; thinking, which counts among them, leaves half of them."""
+    made = dict(body)
+    for name in LIMITS.keys() & made.keys():
+        if isinstance(made[name], int):
+            made[name] = min(made[name], longest)
+    thinking = made.get("thinking")
+    if isinstance(thinking, dict) and isinstance(budget := thinking.get("budget_tokens"), int) and budget >= longest:
+        made["thinking"] = {**thinking, "budget_tokens": longest // 2}
+        if longest // 2 < _LEAST_THINKING:
+            del made["thinking"]
+    return made
+
+
+def _without(message: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
+    made = {name: value for name, value in message.items() if name not in names}
+    for key in ("content", "tool_calls"):
+        if isinstance(parts := made.get(key), list):
+            made[key] = [_without(part, names) if isinstance(part, dict) else part for part in parts]
+    if isinstance(function := made.get("function"), dict):
+        made["function"] = _without(function, names)
+    return made
+
+
+def _without_system(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The system message in front of the first question: well-formed messages begin with a user's."""
+    made = {name: value for name, value in body.items() if name != "system"}
+    given = [body.get("system"), *(each["content"] for each in body["messages"] if each["role"] == "system")]
+    text = "\n\n".join(filter(None, map(_text, given)))
+    first, *later = [each for each in body["messages"] if each["role"] != "system"]
+    content = first["content"]
+    led = [{"type": "text", "text": text}, *content] if isinstance(content, list) else f"{text}\n\n{content}"
+    made["messages"] = [{**first, "content": led} if text else first, *later]
+    return made
+
+
+def _text(content: object) -> str:
+    if isinstance(content, list):
+        return "\n\n".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
+    return content if isinstance(content, str) else ""
 
 
 async def ask_adapting(
@@ -145,8 +152,9 @@ async def ask_adapting(
 
     Nothing is asked again after the first event of an answer.
     """
-    once_without: set[str] = set()
-    began = False
+    # The room that is left depends on the conversation, so these two are not remembered.
+    room: int | None = None
+    is_unlimited = began = False
 
     async def noted(event: AgentEvent) -> None:
         nonlocal began
@@ -155,18 +163,29 @@ async def ask_adapting(
 
     while True:
         body = known.shaped(model, make(known.takes_tools(model)))
-        sent = {name: value for name, value in body.items() if name not in once_without}
+        sent = _shortened(body, room) if room else body
+        if is_unlimited:
+            sent = {name: value for name, value in sent.items() if name not in LIMITS}
         try:
             return await ask(sent, noted)
         except AgentError as refusal:
             if began:
                 raise
-            limits = sent.keys() & _LIMITS.keys()
-            if limits and _TOO_LARGE.search(_plain(refusal.words)):
-                # The room that is left depends on the conversation, so this is not remembered.
-                once_without |= limits
+            limits = [value for name in LIMITS if isinstance(value := sent.get(name), int)]
+            found = room_left(refusal.words)
+            if found and any(value > found for value in limits):
+                room = found
                 log.warning(
-                    "the model refuses the answer's length: asked without it", model=model, refusal=str(refusal)
+                    f"the conversation leaves {room} tokens for the answer: asked for no more", **_about(model, refusal)
                 )
-            elif not known.learn(model, sent, refusal):
+            elif known.learn(model, sent, refusal):
+                continue
+            elif limits and is_too_long_an_answer(refusal.words):
+                is_unlimited = True
+                log.warning("the model refuses the answer's length: asked without it", **_about(model, refusal))
+            else:
                 raise
+
+
+def _about(model: str, refusal: AgentError) -> dict[str, str]:
+    return {"model": model, "refusal": str(refusal)}

@@ -10,8 +10,9 @@ from oc_trio.agent.anthropic import AnthropicAgent, AnthropicSettings
 from oc_trio.agent.failures import REFUSED, TOO_LONG
 from oc_trio.agent.openai import OpenAIAgent, OpenAISettings
 from oc_trio.agent.port import Message, Role, ToolCall, TurnRequest
-from oc_trio.agent.unsupported import Unsupported, refused_fields, refuses_tools
-from oc_trio.core.turn_events import Failed, Final
+from oc_trio.agent.refusals import Refused, refused, refused_fields, refuses_tools
+from oc_trio.agent.unsupported import Unsupported
+from oc_trio.core.turn_events import Failed, Final, Opaque
 from oc_trio.errors import AgentFailed
 from oc_trio.ids import AgentId, SessionKey
 from tests.agent.model_server import Reply, Tools, client, collect, serve_model, sse
@@ -103,7 +104,14 @@ async def test_nothing_is_asked_again_after_the_first_word() -> None:
     assert len(server.seen) == 1
 
 
-@pytest.mark.parametrize("words", ['"gemma3" does not support thinking', "thinking is not supported by this model"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        '"gemma3" does not support thinking',
+        "thinking is not supported by this model",
+        "Model grok-4 does not support parameter reasoningEffort.",
+    ],
+)
 async def test_a_model_that_does_not_think(words: str) -> None:
     """Ollama speaks of thinking where `reasoning_effort` was sent."""
     async with serve_model(refusal(words), HELLO) as server, client() as http:
@@ -196,6 +204,26 @@ OPTIONS = [
         "[{'type': 'extra_forbidden', 'loc': ('body', 'stream_options'), 'msg': 'Extra inputs are not'}]",
     ),
     ("stop", "stop: Extra inputs are not permitted"),
+    ("stream_options", "Unknown parameter: 'stream_options'."),
+    ("stream_options", "Validation error at #/stream_options: Extra inputs are not permitted"),
+    ("stream_options", "The 'stream_options' parameter is only allowed when 'stream' is enabled."),
+    (
+        "stream_options",
+        (
+            "{'detail': [{'type': 'extra_forbidden', 'loc': ['body', 'stream_options', 'include_usage'], "
+            "'msg': 'Extra inputs are not permitted', 'input': True}]}"
+        ),
+    ),
+    ("stream_options", 'Invalid JSON payload received. Unknown name "stream_options": Cannot find field.'),
+    ("temperature", "Unsupported parameter: 'temperature' is not supported with this model."),
+    ("temperature", "`temperature` may only be set to 1 when thinking is enabled or in adaptive mode."),
+    ("temperature", "litellm.UnsupportedParamsError: m does not support parameters: ['temperature'], for model=m"),
+    ("top_p", "`temperature` and `top_p` cannot both be specified for this model. Please use only one."),
+    ("parallel_tool_calls", "Unsupported parameter: 'parallel_tool_calls' is not supported with this model."),
+    ("parallel_tool_calls", 'Unknown name "parallel_tool_calls": Cannot find field.'),
+    ("tool_choice", "deepseek-reasoner does not support this tool_choice"),
+    ("presence_penalty", "Argument not supported on this model: presencePenalty"),
+    ("presence_penalty", "Model grok-4 does not support parameter presencePenalty."),
     ("stop", "Unsupported parameter: 'stop' is not supported with this model."),
 ]
 
@@ -203,7 +231,8 @@ OPTIONS = [
 @pytest.mark.parametrize(("name", "words"), OPTIONS)
 async def test_optional_fields_are_left_out_by_name(name: str, words: str, logbook: Logbook) -> None:
     """Whatever the operator or the gateway added is worth less than an answer; the log names it."""
-    options = {"temperature": 0.2, "top_p": 0.5, "stop": ["x"]}
+    options: dict[str, Any] = {"temperature": 0.2, "top_p": 0.5, "stop": ["x"], "presence_penalty": 1}
+    options |= {"parallel_tool_calls": False, "tool_choice": "auto"}
     async with serve_model(refusal(words), HELLO) as server, client() as http:
         agent = OpenAIAgent(OpenAISettings(server.base_url, "m", options=options), http)
         assert (await collect(agent, turn()))[-1] == Final("Hi")
@@ -233,6 +262,271 @@ async def test_a_refusal_is_too_long_only_when_it_is_one(words: str, for_user: s
     assert caught.value.for_user == for_user
     assert words in str(caught.value)
     assert "parameter 'temperature'" in str(caught.value)
+
+
+SYSTEM_REFUSED = [
+    pytest.param(400, "System role not supported", id="gemma-vllm"),
+    pytest.param(500, "Error: Jinja Exception: System role not supported", id="gemma-llama.cpp"),
+    pytest.param(400, "Developer instruction is not enabled for models/gemma-3-27b-it", id="gemini"),
+    pytest.param(
+        400, "Unsupported value: 'messages[0].role' does not support 'system' with this model.", id="openai-o1-mini"
+    ),
+    pytest.param(400, "Conversation roles must alternate user/assistant/user/assistant/...", id="mistral-vllm"),
+    pytest.param(500, "Only user and assistant roles are supported!", id="mistral-llama.cpp"),
+    pytest.param(500, "Only user, assistant and tool roles are supported, got system.", id="ministral"),
+    pytest.param(400, "This model doesn't support system messages. Try again without them.", id="bedrock"),
+    pytest.param(422, "system prompts are not supported by this model", id="prompts"),
+    pytest.param(400, "Invalid role: system", id="invalid-role"),
+]
+
+
+@pytest.mark.parametrize(("status", "words"), SYSTEM_REFUSED)
+async def test_a_model_without_a_system_role(status: int, words: str, logbook: Logbook) -> None:
+    """The text leads the first question instead, now and later; the log says so once."""
+    known = Unsupported("local")
+    request = evolve(turn(), system_prompt="Be kind.")
+    async with serve_model(refusal(words, status), HELLO, HELLO) as server, client() as http:
+        for _ in range(2):
+            agent = OpenAIAgent(OpenAISettings(server.base_url, "gemma", unsupported=known), http)
+            assert (await collect(agent, request))[-1] == Final("Hi")
+    sent = [[(each["role"], each["content"]) for each in seen.body["messages"]] for seen in server.seen]
+    joined = [("user", "Be kind.\n\nhello")]
+    assert sent == [[("system", "Be kind."), ("user", "hello")], joined, joined]
+    assert len(logbook.said("the model refuses the system role")) == 1
+
+
+NOT_SYSTEM = [
+    "System message must be at the beginning.",
+    "Multiple system messages are not supported",
+    "After the optional system message, conversation roles must alternate user/assistant/user/assistant/...",
+    "The system is overloaded",
+    "system_fingerprint is not supported",
+]
+
+
+@pytest.mark.parametrize("words", NOT_SYSTEM)
+def test_other_words_about_systems(words: str) -> None:
+    """A request without its system message would hide what is wrong."""
+    messages = [{"role": "system", "content": "x"}, {"role": "user", "content": "y"}]
+    assert not refused({"messages": messages}, words)
+
+
+async def test_a_template_that_knows_no_results_of_tools() -> None:
+    """It speaks of alternating roles: tools are the third side that it does not know."""
+    before = (Message(Role.ASSISTANT, "", tool_calls=(ToolCall("1", "look", {}),)),)
+    request = evolve(turn(Tools(), Message(Role.USER, "go"), *before), system_prompt="Be kind.")
+    words = "Conversation roles must alternate user/assistant/user/assistant/..."
+    async with serve_model(refusal(words), HELLO) as server, client() as http:
+        agent = OpenAIAgent(OpenAISettings(server.base_url, "m"), http)
+        assert (await collect(agent, request))[-1] == Final("Hi")
+    assert [each["role"] for each in server.seen[1].body["messages"]] == ["system", "user"]
+    assert "tools" not in server.seen[1].body
+
+
+def messages_with(**more: object) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": "go"}, {"role": "assistant", "content": "", **more}]
+
+
+MESSAGE_FIELDS = [
+    pytest.param(
+        "'messages.1' : for 'role:assistant' the following must be satisfied[('messages.1' : property "
+        "'reasoning_content' is unsupported)]",
+        id="groq",
+    ),
+    pytest.param(
+        "messages.2.assistant.reasoning_content: property 'messages.2.assistant.reasoning_content' is unsupported",
+        id="cerebras",
+    ),
+    pytest.param(
+        "[{'type': 'extra_forbidden', 'loc': ['body', 'messages', 3, 'assistant', 'reasoning_content'], "
+        "'msg': 'Extra inputs are not permitted'}]",
+        id="mistral",
+    ),
+    pytest.param("Invalid JSON payload received. Unknown name \"reasoning_content\" at 'messages[1]'", id="gemini"),
+    pytest.param(
+        "The reasoning_content is an intermediate result for display purposes only. Please remove the "
+        "reasoning_content from your message to reduce network traffic.",
+        id="deepseek",
+    ),
+    pytest.param("Additional properties are not allowed ('reasoning_content' was unexpected)", id="schema"),
+]
+
+
+@pytest.mark.parametrize("words", MESSAGE_FIELDS)
+async def test_a_field_of_a_message_is_left_out(words: str, logbook: Logbook) -> None:
+    """What a provider gave with its tool calls and does not take back; calls and texts stay."""
+    call = ToolCall("1", "look", {}, Opaque("tag", "1", {"reasoning_content": "hm"}, {}))
+    before = Message(Role.USER, "go"), Message(Role.ASSISTANT, "", tool_calls=(call,))
+    async with serve_model(refusal(words, 422), HELLO, HELLO) as server, client() as http:
+        agent = OpenAIAgent(OpenAISettings(server.base_url, "m"), http)
+        agent._provider = "tag"
+        for _ in range(2):
+            assert (await collect(agent, turn(Tools(), *before)))[-1] == Final("Hi")
+    sent = [next(each for each in seen.body["messages"] if each["role"] == "assistant") for seen in server.seen]
+    assert ["reasoning_content" in each for each in sent] == [True, False, False]
+    assert all(each["tool_calls"][0]["id"] == "1" for each in sent)
+    assert len(logbook.said("the model refuses reasoning_content in messages")) == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "The `reasoning_content` in the thinking mode must be passed back to the API.",
+        "Missing `reasoning_content` field in the assistant message at message index 2.",
+        "m does not support images",
+    ],
+)
+def test_other_words_about_a_field_of_a_message(words: str) -> None:
+    """Some servers demand it."""
+    assert not refused({"messages": messages_with(reasoning_content="hm")}, words)
+
+
+def test_fields_deep_within_messages() -> None:
+    """Of a tool call, its function, a block: each is named where it is refused."""
+    entry = {"id": "1", "extra_content": {}, "function": {"name": "x", "arguments": "{}", "strict": True}}
+    openai = {"messages": messages_with(tool_calls=[entry])}
+    words = "messages.1.tool_calls.0.extra_content: Extra inputs are not permitted"
+    assert refused(openai, words) == Refused(message_fields=frozenset({"extra_content"}))
+    words = "messages.1.tool_calls.0.function.strict: Extra inputs are not permitted"
+    assert refused(openai, words) == Refused(message_fields=frozenset({"strict"}))
+    block = {"type": "text", "text": "x", "citations": None}
+    words = "messages.1.content.0.text.citations: Extra inputs are not permitted"
+    assert refused({"messages": messages_with(content=[block])}, words).message_fields == {"citations"}
+
+
+LONGEST = [
+    pytest.param(
+        "max_tokens: 100000 > 64000, which is the maximum allowed number of output tokens for claude-x",
+        64000,
+        id="anthropic",
+    ),
+    pytest.param(
+        "max_tokens is too large: 100000. This model supports at most 16384 completion tokens, whereas you provided "
+        "100000.",
+        16384,
+        id="openai",
+    ),
+    pytest.param(
+        "Invalid 'max_tokens': integer above maximum value. Expected a value <= 16384, but got 100000 instead.",
+        16384,
+        id="openai-2",
+    ),
+    pytest.param("Invalid max_tokens value, the valid range of max_tokens is [1, 8192]", 8192, id="deepseek"),
+    pytest.param(
+        "`max_tokens` must be less than or equal to `40960`, the maximum value for `max_tokens` is less than the "
+        "`context_window` for this model",
+        40960,
+        id="groq",
+    ),
+    pytest.param("Range of max_tokens should be [1, 8192]", 8192, id="qwen"),
+    pytest.param(
+        "The parameter `max_tokens` specified in the request are not valid: integer above maximum value, expected a "
+        "value <= 12288, but got 100000 instead.",
+        12288,
+        id="doubao",
+    ),
+    pytest.param(
+        "The maximum tokens you requested exceeds the model limit of 2048. Try again with a maximum tokens value that "
+        "is lower than 2048.",
+        2048,
+        id="bedrock",
+    ),
+    pytest.param(
+        "Unable to submit request because it has a maxOutputTokens value of 100000 but the supported range is from 1 "
+        "(inclusive) to 65537 (exclusive). Update the value and try again.",
+        65536,
+        id="gemini",
+    ),
+    pytest.param("too many tokens: max tokens must be less than or equal to 4096", 4096, id="cohere"),
+]
+
+
+@pytest.mark.parametrize(("words", "most"), LONGEST)
+async def test_the_longest_answer_of_a_model(words: str, most: int, logbook: Logbook) -> None:
+    """Asked again with it, now and later; the log names the key that settles it."""
+    known = Unsupported("p")
+    async with serve_model(refusal(words, param="max_tokens"), HELLO, HELLO) as server, client() as http:
+        settings = OpenAISettings(server.base_url, "m", options={"max_tokens": 100_000}, unsupported=known)
+        for _ in range(2):
+            assert (await collect(OpenAIAgent(settings, http), turn()))[-1] == Final("Hi")
+    assert [seen.body["max_tokens"] for seen in server.seen] == [100_000, most, most]
+    (line,) = logbook.said("the model refuses an answer of more than")
+    assert line["key"] == f'models.providers.p.models[].maxTokens = {most} (for id = "m")'
+
+
+async def test_thinking_counts_into_the_longest_answer() -> None:
+    """Anthropic demands a limit, and one above the budget of thinking."""
+    words = "max_tokens: 32768 > 8192, which is the maximum allowed number of output tokens for m"
+    answer = Reply(body=sse({"type": "message", "content": [{"type": "text", "text": "Hi"}]}, done=False))
+    async with serve_model(refusal(words), answer) as server, client() as http:
+        agent = AnthropicAgent(AnthropicSettings("m", base_url=server.base_url), http)
+        assert (await collect(agent, evolve(turn(), thinking="high")))[-1] == Final("Hi")
+    body = server.seen[1].body
+    assert (body["max_tokens"], body["thinking"]["budget_tokens"]) == (8192, 4096)
+
+
+ROOM = [
+    pytest.param(
+        "This model's maximum context length is 8192 tokens. However, you requested 8256 tokens (64 in the messages, "
+        "8192 in the completion). Please reduce the length of the messages or completion.",
+        8128,
+        id="openai-vllm",
+    ),
+    pytest.param(
+        "'max_tokens' or 'max_completion_tokens' is too large: 8192. This model's maximum context length is 8192 "
+        "tokens and your request has 92 input tokens (8192 > 8192 - 92).",
+        8100,
+        id="vllm-2",
+    ),
+    pytest.param(
+        "This model's maximum context length is 8192 tokens. However, you requested 8192 output tokens and your "
+        "prompt contains at least 193 input tokens, for a total of at least 8385 tokens.",
+        7999,
+        id="vllm-3",
+    ),
+    pytest.param(
+        "input length and `max_tokens` exceed context limit: 6000 + 8192 > 10000, decrease input length or "
+        "`max_tokens` and try again",
+        4000,
+        id="anthropic",
+    ),
+]
+
+
+@pytest.mark.parametrize(("words", "room"), ROOM)
+async def test_the_room_that_this_conversation_leaves(words: str, room: int) -> None:
+    """Asked again with as much, once: the next conversation may be shorter."""
+    async with serve_model(refusal(words), HELLO, HELLO) as server, client() as http:
+        agent = OpenAIAgent(OpenAISettings(server.base_url, "m", options={"max_tokens": 8192}), http)
+        for _ in range(2):
+            assert (await collect(agent, turn()))[-1] == Final("Hi")
+    assert [seen.body["max_tokens"] for seen in server.seen] == [8192, room, 8192]
+
+
+async def test_a_conversation_that_leaves_no_room_is_too_long() -> None:
+    """It is not asked again."""
+    words = (
+        "This model's maximum context length is 8192 tokens. However, you requested 9192 tokens (9000 in the "
+        "messages, 192 in the completion). Please reduce the length of the messages or completion."
+    )
+    async with serve_model(refusal(words)) as server, client() as http:
+        agent = OpenAIAgent(OpenAISettings(server.base_url, "m", options={"max_tokens": 192}), http)
+        with pytest.raises(AgentFailed) as caught:
+            await collect(agent, turn())
+    assert caught.value.for_user == TOO_LONG
+
+
+async def test_a_model_that_does_not_stream() -> None:
+    """It is asked for one whole answer."""
+    words = "Unsupported value: 'stream' does not support true with this model. Supported values are: false."
+    whole = Reply(
+        body=json.dumps({"choices": [{"message": {"role": "assistant", "content": "Hi"}}]}).encode(),
+        content_type="application/json",
+    )
+    async with serve_model(refusal(words), whole) as server, client() as http:
+        agent = OpenAIAgent(OpenAISettings(server.base_url, "o1"), http)
+        assert (await collect(agent, turn()))[-1] == Final("Hi")
+    assert (server.seen[1].body["stream"], "stream_options" in server.seen[1].body) == (False, False)
 
 
 async def test_anthropic_servers_refuse_tools_too() -> None:

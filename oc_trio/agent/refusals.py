@@ -1,0 +1,248 @@
+"""What a model's server refuses of a request, found in its words. Pure.
+
+Servers refuse with 400, 404, 422 or 500 and in their own words: whether these name a field, a role or a limit is
+decided here. What is not certain is no refusal: the turn fails and the log has the words.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from attrs import frozen
+
+TOOLS, STREAM = "tools", "stream"
+LIMITS = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
+_NEEDED = frozenset({"model", "messages", STREAM, "system"})
+# Parts of messages that every server of its API takes.
+_PLAIN = frozenset(
+    {"role", "content", "name", "tool_calls", "tool_call_id", "id", "type", "function", "index", "arguments"}
+    | {"text", "image_url", "source", "input", "tool_use_id", "is_error", "thinking", "signature", "data"}
+)
+
+# Looked for in words that `_plain` made plain: lower case, one blank between them.
+_TOPIC = (
+    r"\b(?:tools?|tool[ _-](?:use|calls?|calling|choice)|function[ _-]?call(?:s|ing)?|functions)\b"
+    r"(?! (?:names?|ids?|type|schema|results?|messages?)\b)"
+)
+_IS_NOT = r"(?:not|isn't|aren't|cannot|can't)(?: \w+){0,2} (?:supported|enabled|allowed|available|permitted)\b"
+_REFUSES_TOOLS = re.compile(
+    rf"(?:\bnot|n't|\bcannot|\bno longer)(?: \w+){{0,2}} support\w*(?: [\w'-]+){{0,5}} {_TOPIC}"
+    rf"|{_TOPIC}(?: [\w'-]+){{0,2}} {_IS_NOT}"
+    rf"|{_TOPIC}(?: [\w'-]+){{0,2}} (?:unsupported|disabled|unavailable)\b"
+    rf"|\bunsupported(?: [\w'-]+){{0,3}} {_TOPIC}"
+    rf"|\bno(?: \w+){{1,3}} support(?: [\w'-]+){{0,3}} {_TOPIC}"
+    rf"|\b(?:no|without|lacks) {_TOPIC} support"
+    rf"|{_TOPIC}(?: [\w'-]+){{0,3}} requires? --"
+)
+_UNKNOWN = re.compile(
+    r"\bun(?:supported|known|recogni[sz]ed|expected)\b|\bnot (?:\w+ ){0,2}?(?:support|permit|allow|recogni[sz]e)"
+    r"|n't (?:\w+ )?support|\bonly the default\b|\bextra (?:inputs|fields|input)\b|\bno such (?:parameter|field)\b"
+    r"|\binvalid (?:parameter|argument|field)\b|\bdeprecated\b|\badditional properties\b|\bmay only be set to\b"
+)
+# Two fields of which a model takes one.
+_NOT_BOTH = re.compile(r"\bcannot both be\b|\bat the same time\b|\bnot both\b|\bonly one of\b")
+_REFUSES_THINKING = re.compile(
+    r"\bsupport(?: \w+)? thinking\b|\bthinking(?: \w+){0,4} not (?:supported|enabled|available)\b"
+)
+_REFUSES_STREAM = re.compile(
+    r"\bstream does not support true\b|\bstreaming is not (?:supported|enabled|allowed|available)\b"
+    r"|\b(?:not|n't) support streaming\b"
+)
+_SYSTEM = r"(?<!multiple )(?<!additional )\b(?:system|developer) (?:roles?|messages?|prompts?|instructions?)\b"
+_REFUSES_SYSTEM = re.compile(
+    rf"{_SYSTEM}(?: [\w'-]+){{0,2}} {_IS_NOT}|{_SYSTEM}(?: is)? unsupported\b"
+    rf"|(?:\bnot|n't|\bcannot)(?: \w+)? (?:support|accept|allow)\w*(?: (?!multiple)[\w'-]+){{0,3}} {_SYSTEM}"
+    r"|\brole does not support (?:system|developer)\b|\broles are supported got system\b"
+    r"|\b(?:invalid|unsupported|unexpected|unknown) (?:message )?role system\b"
+)
+# Templates that know two sides only: what else there is (a tool's results, a system message) is not taken.
+_TWO_SIDES = re.compile(r"\broles must alternate\b|\bonly user and assistant roles\b")
+_TAKES_SYSTEM = re.compile(r"\boptional system\b")
+_REMOVE = re.compile(r"\bplease remove\b|\bmust not (?:contain|include|be sent)\b")
+
+_TOO_LARGE = re.compile(r"\bmax_(?:completion_)?tokens\b(?: [\w'-]+){0,4} (?:is|are) too (?:large|big|high)\b")
+# Looked for in words without quotes, in lower case. The longest answer of a model:
+_NAME = r"\bmax(?:imum)?[_ ]?(?:completion[_ ]|output[_ ]?|new[_ ])?tokens\b"
+_LONGEST = tuple(
+    re.compile(pattern)
+    for pattern in (
+        rf"{_NAME}: [\d,_]+ > (\d[\d,_]*)",
+        r"\bsupports? at most (\d[\d,_]*) (?:completion |output )?tokens\b",
+        rf"\brange of {_NAME}(?: value)? (?:is|should be|must be) \[\d+, ?(\d[\d,_]*)\]",
+        rf"{_NAME}(?: value)? (?:must|should) be (?:less than or equal to|at most|no more than|<=) (\d[\d,_]*)",
+        rf"{_NAME}[^.]{{0,120}}?(?:\. )?expected a value (?:<=|less than or equal to|at most) (\d[\d,_]*)",
+        r"\bmaximum tokens you requested exceeds the model limit of (\d[\d,_]*)",
+        rf"{_NAME}(?: value)? of \d+ but the supported range is from \d+(?: \(inclusive\))? to (\d[\d,_]*)",
+    )
+)
+# The room that a conversation leaves: the model's window, and what the conversation takes of it.
+_ROOM = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"exceed context limit: (?P<taken>\d+) \+ \d+ > (?P<window>\d+)",
+        r"maximum context length is (?P<window>\d+) tokens.{0,80}?\((?P<taken>\d+) (?:in|of) [^,;)]{1,40}[,;]",
+        r"requested \d+ output tokens and your prompt contains (?:at least )?(?P<taken>\d+)",
+        r"\(\d+ > (?P<window>\d+) - (?P<taken>\d+)\)",
+    )
+)
+_WINDOW = re.compile(r"maximum context length is (\d+)")
+
+
+@frozen
+class Refused:
+    """What a model does not take: fields of a request, fields within its messages, a system message, an answer of
+    more than `longest` tokens.
+    """
+
+    fields: frozenset[str] = frozenset()
+    message_fields: frozenset[str] = frozenset()
+    system: bool = False
+    longest: int | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.fields or self.message_fields or self.system or self.longest)
+
+    def __or__(self, other: "Refused") -> "Refused":
+        longest = [limit for limit in (self.longest, other.longest) if limit]
+        return Refused(
+            self.fields | other.fields,
+            self.message_fields | other.message_fields,
+            self.system or other.system,
+            min(longest) if longest else None,
+        )
+
+
+NOTHING = Refused()
+
+
+def refused(body: Mapping[str, Any], words: str) -> Refused:
+    """What of `body` a server refuses with these words, now and later."""
+    plain = _plain(words)
+    if (longest := _longest(words)) and any(
+        isinstance(asked := body.get(name), int) and asked > longest for name in LIMITS
+    ):
+        return Refused(longest=longest)
+    if has_system(body) and (
+        _REFUSES_SYSTEM.search(plain) or ("system" in body and _UNKNOWN.search(plain) and _names(words, "system"))
+    ):
+        return Refused(system=True)
+    if _TWO_SIDES.search(plain):
+        if _has_results(body):
+            return Refused(frozenset({TOOLS}))
+        return Refused(system=has_system(body) and not _TAKES_SYSTEM.search(plain))
+    if _UNKNOWN.search(plain) or _REMOVE.search(plain):
+        names = frozenset(name for name in _of_messages(body) if name not in body and _names_inside(words, name))
+        if names:
+            return Refused(message_fields=names)
+    return Refused(refused_fields(body, words))
+
+
+def refuses_tools(words: str) -> bool:
+    """Whether a server says with these words that its model takes no tools."""
+    return _REFUSES_TOOLS.search(_plain(words)) is not None
+
+
+def refused_fields(body: Mapping[str, Any], words: str) -> frozenset[str]:
+    """The optional fields of `body` that a server refuses with these words.
+
+    A long name is enough (`stream_options`); a name that is an ordinary word (`stop`) must stand in quotes.
+    """
+    plain = _plain(words)
+    if "tool_choice" in body and _names(words, "tool_choice") and _UNKNOWN.search(plain):
+        return frozenset({"tool_choice"})
+    if TOOLS in body and refuses_tools(words):
+        return frozenset({TOOLS})
+    if body.get(STREAM) and _REFUSES_STREAM.search(plain):
+        return frozenset({STREAM})
+    if (thinking := body.keys() & {"thinking", "reasoning_effort"}) and _REFUSES_THINKING.search(plain):
+        return frozenset(thinking)
+    named = [name for name in body if name not in _NEEDED and _names(words, name)]
+    if len(named) > 1 and _NOT_BOTH.search(plain):
+        return frozenset(named[-1:])
+    if not _UNKNOWN.search(plain):
+        # We added these two ourselves, so that whatever is said of them is no mistake of the operator's.
+        return frozenset(name for name in ("stream_options", "reasoning_effort") if name in body and name in words)
+    return frozenset(named)
+
+
+def is_too_long_an_answer(words: str) -> bool:
+    """Whether the longest answer that was asked for is refused, by the model or for this conversation."""
+    return _TOO_LARGE.search(_plain(words)) is not None
+
+
+def room_left(words: str) -> int | None:
+    """The tokens that a conversation leaves for the answer, where a server refuses a longer one and says so."""
+    flat = _flat(words)
+    for pattern in _ROOM:
+        if found := pattern.search(flat):
+            parts = found.groupdict()
+            window = parts.get("window") or ((known := _WINDOW.search(flat)) and known[1])
+            room = int(window) - int(parts["taken"]) if window else 0
+            return room if room > 0 else None
+    return None
+
+
+def has_system(body: Mapping[str, Any]) -> bool:
+    """Whether a request has a system message, in either API's place for it."""
+    return bool(body.get("system")) or any(message.get("role") == "system" for message in body["messages"])
+
+
+def _has_results(body: Mapping[str, Any]) -> bool:
+    return any(message.get("role") == "tool" or message.get("tool_calls") for message in body["messages"])
+
+
+def _of_messages(body: Mapping[str, Any]) -> frozenset[str]:
+    """The fields within messages that not every server knows: what a provider gave and gets back."""
+    return frozenset(name for message in body["messages"] for name in _names_of(message)) - _PLAIN
+
+
+def _names_of(message: Mapping[str, Any]) -> Iterator[str]:
+    yield from message
+    for key in ("content", "tool_calls"):
+        parts = message.get(key)
+        for part in parts if isinstance(parts, list) else ():
+            if isinstance(part, dict):
+                yield from part
+                if isinstance(function := part.get("function"), dict):
+                    yield from function
+
+
+def _longest(words: str) -> int | None:
+    flat = _flat(words)
+    if "maximum context length" in flat:
+        return None
+    for pattern in _LONGEST:
+        if found := pattern.search(flat):
+            limit = int(found[1].replace(",", "").replace("_", ""))
+            return limit - 1 if flat[found.end() :].startswith(" (exclusive)") else limit
+    return None
+
+
+def _flat(words: str) -> str:
+    """Lower case, without quotes, one blank between words."""
+    return " ".join(re.sub(r"['\"`*]", "", words.lower().replace("\u2019", "'")).split())
+
+
+def _plain(words: str) -> str:
+    """Lower case, one blank between words, apostrophes only within them."""
+    return re.sub(r"(?:[^\w'-]|(?<!\w)'|'(?!\w))+", " ", words.lower().replace("\u2019", "'"))
+
+
+def _names(words: str, name: str) -> bool:
+    escaped = re.escape(name)
+    if (camel := re.sub(r"_(\w)", lambda found: found[1].upper(), name)) != name:
+        escaped = f"(?:{escaped}|{re.escape(camel)})"  # xAI speaks of reasoningEffort
+    # Pydantic's "top_k: Extra inputs are not permitted" stands at the beginning of a sentence.
+    found = rf"['\"`]{escaped}['\"`]|(?:^|: ){escaped}: "
+    found += rf"|(?:supplied|parameter|argument|field|property)s?:? {escaped}(?![\w\[.-])"
+    if "_" in name or name == "temperature":
+        found += rf"|(?<![\w.-]){escaped}(?![\w\[-]|\.\w)"
+    return re.search(found, words) is not None
+
+
+def _names_inside(words: str, name: str) -> bool:
+    """Whether a field within a message is named: `messages.2.assistant.reasoning_content`, or by its name alone."""
+    escaped = re.escape(name)
+    if "_" in name:
+        return re.search(rf"(?<![\w-]){escaped}(?![\w-])", words) is not None
+    return "messages" in words and re.search(rf"['\"`.]{escaped}['\"`:]", words) is not None
