@@ -1,6 +1,6 @@
 """Ids are types, not strings: a channel id can't be passed where a post id is meant.
 
-Mattermost ids are 26 characters of [a-z0-9] (contract kit, "Normalised"); `is_mattermost_id` is the test.
+Mattermost ids are 26 characters of [a-z0-9] (tests/contract, "What is compared"); `is_mattermost_id` is the test.
 """
 
 import re

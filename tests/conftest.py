@@ -14,7 +14,7 @@ from tests.logbook import Logbook
 
 DEADLINE_SECONDS = 120.0
 _CLEARED = ("OC_TRIO_", "MATTERMOST_", "XDG_", "NOTIFY_", "WATCHDOG_", "STATE_DIRECTORY", "CREDENTIALS_DIRECTORY")
-_KEPT = ("OC_TRIO_SLOW", "OC_TRIO_PICTURES", "OC_TRIO_CONTRACT")  # these are for the tests themselves
+_KEPT = ("OC_TRIO_SLOW", "OC_TRIO_PICTURES")  # these are for the tests themselves
 
 
 @pytest.fixture(autouse=True)

@@ -3,8 +3,8 @@
 Owned here: ids, contexts, the shape of `props.attachments`. Reading what an agent wrote is `core.presentation`; judging
 a click is `core.interactions`.
 
-Facts (contract kit, "Buttons"): an action id with anything but letters and digits is stored but never called back; the
-`integration` is given out to nobody; a context may be anything, so only its signature makes it ours.
+Facts (tests/contract/README.md, "Buttons"): an action id with anything but letters and digits is stored but never
+called back; the `integration` is given out to nobody; a context may be anything, so only its signature makes it ours.
 """
 
 import hashlib

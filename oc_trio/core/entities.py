@@ -1,6 +1,6 @@
 """What the chat server is made of besides posts: users, teams, channels, files, commands. Frozen copies, never live.
 
-Which fields a bot may see: the contract kit's scenarios for users, channels, files and slash commands.
+Which fields a bot may see: the scenarios for users, channels, files and slash commands in tests/contract.
 """
 
 from collections.abc import Mapping

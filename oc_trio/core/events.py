@@ -1,7 +1,7 @@
 """What the chat server tells us, as frozen nouns in the past tense.
 
 Owned here: the values. How they are read from the wire is `core.decode`. Times are Mattermost's integer
-milliseconds since the epoch (`*_at`); 0 means never. Field facts: the contract kit's `posted` section.
+milliseconds since the epoch (`*_at`); 0 means never. Field facts: tests/contract/README.md, `posted`.
 """
 
 from collections.abc import Mapping

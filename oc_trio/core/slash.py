@@ -89,7 +89,7 @@ def wanted_commands(skills: Iterable[tuple[str, str]] = ()) -> tuple[CommandSpec
 
 @frozen
 class SlashCall:
-    """What Mattermost sends when somebody uses a command: the `command_callback` fields of the contract kit.
+    """What Mattermost sends when somebody uses a command: the fields of `command_callback` in tests/contract.
 
     `token` and `response_url` are secrets. `root_id` is the thread it was typed in, or empty. `text` is verbatim.
     """
