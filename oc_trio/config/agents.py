@@ -41,6 +41,13 @@ class ToolRules:
     allow: tuple[str, ...] = key(("*",), "Tools offered: names with `*`, such as `files.*` for an MCP server's.")
     deny: tuple[str, ...] = key((), "Tools never offered; wins over `allow`.")
     approve: tuple[str, ...] = key((), "Tools that a person approves by button before each call.")
+    approvers: tuple[str, ...] = key(
+        ("allowed",),
+        "Who approves, of those who may talk to the bot there: everybody (`allowed`), only who wrote what the turn "
+        "answers (`asker`), or a list of user ids, access groups and these words. Names count as in `allowFrom`.",
+        also={"allowed": ("allowed",), "asker": ("asker",)},
+        numbers=True,
+    )
 
 
 @frozen

@@ -19,6 +19,7 @@ from oc_trio.config.gateway import Bind
 from oc_trio.config.model import Config
 from oc_trio.config.parse import join, nearest
 from oc_trio.core.access import AllowBots, DmPolicy, GroupPolicy
+from oc_trio.core.approvals import ALLOWED, ASKER
 from oc_trio.core.names import is_explosive
 from oc_trio.errors import Problem
 from oc_trio.ids import is_mattermost_id
@@ -110,6 +111,25 @@ def _check_person(entry: str, path: str, by_name: bool, config: Config, found: F
         )
 
 
+def _check_approvers(config: Config, found: Findings) -> None:
+    rules = [("agents.defaults.tools", config.agents.defaults.tools)]
+    for name, entry in config.agents.entries.items():
+        if entry.tools is not None:
+            rules.append((join("agents.entries", name) + ".tools", entry.tools))
+    # One list serves all accounts: a name counts in those that match names.
+    mattermost = config.channels.mattermost
+    by_name = any(
+        account.access.dangerously_allow_name_matching for account in (mattermost, *mattermost.accounts.values())
+    )
+    for path, rule in rules:
+        where = f"{path}.approvers"
+        if not rule.approvers:
+            found.wrong(where, "is empty, so nobody could approve", 'write "allowed", "asker" or a list of user ids')
+        for index, person in enumerate(rule.approvers):
+            if person not in (ALLOWED, ASKER):
+                _check_person(person, join(where, index), by_name, config, found)
+
+
 def _bare(entry: str) -> str:
     return re.sub(r"^(mattermost:|user:)", "", entry, flags=re.IGNORECASE).lstrip("@").strip().lower()
 
@@ -124,6 +144,7 @@ def check_config(config: Config, installed_apis: Callable[[], Iterable[str]]) ->
     if config.agents.defaults.timezone:
         _check_timezone(config.agents.defaults.timezone, "agents.defaults.timezone", found)
     _check_bindings(config.bindings, agents, accounts, found)
+    _check_approvers(config, found)
     _check_patterns(config.messages.group_chat.mention_patterns, "messages.groupChat.mentionPatterns", found)
     for name, entry in config.agents.entries.items():
         _check_patterns(

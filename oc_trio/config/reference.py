@@ -114,7 +114,7 @@ def _kind(declared: Any, spec: Spec) -> str:
         return ", ".join(f"`{member.value}`" for member in declared) + _also(spec)
     origin = typing.get_origin(declared)
     if origin is tuple:
-        return "list of text"
+        return "list of text" + _also(spec)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return "table"
     if declared is Any:

@@ -84,9 +84,9 @@ def read_question(id_: str, arguments: Mapping[str, Any]) -> Question:
     return Question(id_, text.strip(), options, bool(arguments.get("free_text", True)) or not options)
 
 
-def approval(id_: str, what: str) -> Question:
-    """The question whether a tool may do `what`; nothing but its two buttons answers it."""
-    return Question(id_, f"Approve: {what}?", ("Approve", "Deny"), free_text=False, clicks_only=True)
+def approval(id_: str, text: str) -> Question:
+    """The question whether a tool may be called, in the words of `core.approvals`; only its two buttons answer it."""
+    return Question(id_, text, ("Approve", "Deny"), free_text=False, clicks_only=True)
 
 
 def show(question: Question) -> Shown:

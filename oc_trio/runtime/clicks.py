@@ -65,7 +65,7 @@ class ClickDesk:
         if is_picker(press.context):
             return await self.models.click(verified, visit)
         if questions.question_of(press.context) is not None:
-            reply = await self.questions.click(verified)
+            reply = await self.questions.click(verified, visit.sender)
             if reply is not None:
                 return reply
             # The turn that asked is gone; what was chosen is still worth telling the agent.

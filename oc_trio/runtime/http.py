@@ -15,10 +15,12 @@ from oc_trio.callbacks.faces import ClickFace, CommandFace, Faces, HookFace
 from oc_trio.callbacks.server import TlsFiles, serve_callbacks
 from oc_trio.config.accounts import Account
 from oc_trio.config.model import Config
+from oc_trio.core.approvals import Approvers
 from oc_trio.core.events import Event
 from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.sourceip import ProxyTrust, parse_networks
 from oc_trio.ids import AccountId
+from oc_trio.runtime.askers import Asked, askers_of
 from oc_trio.runtime.buttons import ButtonMaker
 from oc_trio.runtime.callback_plan import CallbackPlan, command_paths
 from oc_trio.runtime.chat_tools import chat_tools
@@ -80,9 +82,10 @@ class Doors:
     models: ModelDesk
     registration: Registration | None
 
-    def approval(self, here: InboundMessage) -> Approve:
-        """Asks the people where a turn runs about each call of a tool that needs it."""
-        return self.questions.approver(Place(here.session, here.channel_id, here.reply_root))
+    def approval(self, here: InboundMessage, approvers: tuple[str, ...], asked: Asked) -> Approve:
+        """Asks those of the people where a turn runs who may approve, about each call of a tool that needs it."""
+        place = Place(here.session, here.channel_id, here.reply_root)
+        return self.questions.approver(place, approvers=lambda: Approvers(approvers, askers_of(asked())))
 
     def tools(self, here: InboundMessage) -> LocalTools:
         """What an agent can ask and offer where a turn runs."""

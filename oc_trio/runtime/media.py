@@ -58,7 +58,7 @@ class MediaDesk:
         """Upload one file, or say why that can't be done."""
         name = _name(media)
         try:
-            return SentFile(await self._upload(channel_id, await self._open(media, name)))
+            return SentFile(await self.upload(channel_id, await self._open(media, name)))
         except (OSError, ValueError, CantFetch, MattermostError) as problem:  # ValueError: a path with NUL
             why = _why(problem)  # names and addresses of files are words of people and models: not for the log
             log.warning("a file could not be sent", channel=channel_id, problem=f"{type(problem).__name__}: {why}")
@@ -80,7 +80,8 @@ class MediaDesk:
             return await from_path(Path(media.path))
         return from_bytes(name, await self.fetch(media.url, await self.files.size_limit()))
 
-    async def _upload(self, channel_id: ChannelId, file: Outgoing) -> FileId:
+    async def upload(self, channel_id: ChannelId, file: Outgoing) -> FileId:
+        """Upload one file, again where the server is away. Raises MattermostError."""
         attempt = 0
         while True:
             try:

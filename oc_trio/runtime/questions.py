@@ -4,8 +4,7 @@ An answer counts once: the first click, dialog or message has it, durably (`stor
 more, after a restart, is not an answer: the click desk makes a message of it. An approval is never made up that way.
 """
 
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import trio
@@ -14,13 +13,16 @@ from attrs import define, field, frozen
 from oc_trio.agent.port import ToolCall
 from oc_trio.agent.toolbox import Approve, Verdict
 from oc_trio.core import questions
+from oc_trio.core.approvals import LONGEST_TOOL_NAME, Approvers, CantShow, Shown, show_call
+from oc_trio.core.chat import Sender
 from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.interactions import EXPIRED, Click, ephemeral_reply, selected_reply
 from oc_trio.core.obligations import OutboxKind
 from oc_trio.core.questions import Answer, DialogAnswer, Question
 from oc_trio.core.turn_events import Button
 from oc_trio.errors import MattermostError
-from oc_trio.ids import ChannelId, OutboxId, PostId, SessionKey
+from oc_trio.ids import ChannelId, FileId, OutboxId, PostId, SessionKey
+from oc_trio.mattermost.files import from_bytes
 from oc_trio.runtime.buttons import LIFETIME_MS, ButtonMaker
 from oc_trio.runtime.front import Front
 from oc_trio.runtime.letters import MARKER, Letter
@@ -30,13 +32,14 @@ log = get_logger(part="questions")
 
 ASK_SECONDS = 600.0
 CLOSE_SECONDS = 5.0
-# Characters of one argument's value in the question whether a tool may be called, and of all of them.
-_LONGEST_VALUE, _SHORTEST_VALUE, _VALUES = 300, 20, 6000
+ATTACH_SECONDS = 120.0
 MOST_WAITING = 1000
 APPROVAL = "oc_approval"
 DIALOG = "oc_dialog"
 GONE = "This is no longer waiting for an answer."
 NO_ANSWER = "Nobody answered in time."
+NOT_YOURS = "You may not approve or deny this call. The question stays open for those who may."
+CALL_FILE = "tool-call.json"
 
 
 @frozen
@@ -52,6 +55,7 @@ class Place:
 class _Waiting:
     question: Question
     place: Place
+    approvers: Approvers | None = None  # None for what is no approval: whoever may talk to the bot may answer that
     answered: trio.Event = field(factory=trio.Event)
     answer: Answer | None = None
     by: str = ""
@@ -73,17 +77,25 @@ class QuestionDesk:
     buttons: ButtonMaker
     _waiting: dict[str, _Waiting] = field(init=False, factory=dict)
 
-    async def ask(self, question: Question, place: Place, *, seconds: float = ASK_SECONDS) -> Answer | None:
+    async def ask(
+        self,
+        question: Question,
+        place: Place,
+        *,
+        seconds: float = ASK_SECONDS,
+        files: tuple[FileId, ...] = (),
+        approvers: Approvers | None = None,
+    ) -> Answer | None:
         """Post the question and wait; None when nobody answered within `seconds`. Raises MattermostError at posting."""
         kit = self.front.kit
         if len(self._waiting) >= MOST_WAITING:
             log.warning("too many open questions", account=kit.account)
             return None
-        waiting = self._waiting[question.id] = _Waiting(question, place)
+        waiting = self._waiting[question.id] = _Waiting(question, place, approvers)
         post: PostId | None = None
         try:
             with trio.move_on_after(seconds):
-                post = await kit.delivery.post_unless_failing(self._letter(question, place))
+                post = await kit.delivery.post_unless_failing(self._letter(question, place, files))
                 await waiting.answered.wait()
         finally:
             del self._waiting[question.id]
@@ -91,24 +103,52 @@ class QuestionDesk:
                 await self._close(waiting, post)
         return waiting.answer
 
-    def approver(self, place: Place, *, seconds: float = ASK_SECONDS) -> Approve:
-        """Asks a person about each call of a tool; silence and failure are a no."""
+    def approver(
+        self, place: Place, *, seconds: float = ASK_SECONDS, approvers: Callable[[], Approvers] = Approvers
+    ) -> Approve:
+        """Asks a person about each call of a tool; silence and failure are a no. `approvers` are asked for at each
+        call: who joins the turn afterwards does not approve what was asked before.
+        """
 
         async def approve(call: ToolCall) -> Verdict:
-            question = questions.approval(self.front.kit.env.new_id(), _what(call))
+            who = approvers()
+            if who.is_nobody:
+                return _refused(call, "only who asked may approve it, and no person started this turn")
             try:
-                answer = await self.ask(question, place, seconds=seconds)
+                shown = show_call(call.name, call.arguments)
+                files = await self._attached(shown, place)
+                question = questions.approval(self.front.kit.env.new_id(), shown.text)
+                answer = await self.ask(question, place, seconds=seconds, files=files, approvers=who)
+            except CantShow as problem:
+                log.warning("a call can't be shown to be approved", tool=call.name)
+                return _refused(call, str(problem))
+            except _NotAttached as problem:
+                log.warning("a call could not be attached to be approved", tool=call.name, problem=str(problem))
+                return _refused(call, "it is too long for a message, and the file with all of it could not be uploaded")
             except MattermostError as problem:
                 log.warning("an approval could not be asked for", tool=call.name, problem=str(problem))
-                return Verdict(False, f"{call.name} was not approved: the question could not be posted.")
+                return _refused(call, "the question could not be posted")
             allowed = answer is not None and answer.option == questions.APPROVE
             log.info("tool approval", tool=call.name, allowed=allowed, answered=answer is not None)
             return Verdict(allowed, "" if allowed else _denied(call, answer))
 
         return approve
 
-    async def click(self, click: Click) -> Mapping[str, Any] | None:
-        """The reply to a click on a question; None if nobody waits for it but its words still mean something."""
+    async def _attached(self, shown: Shown, place: Place) -> tuple[FileId, ...]:
+        """The file with what the question shortens, on the server: nobody is asked about half a call."""
+        if shown.file is None:
+            return ()
+        try:
+            with trio.fail_after(ATTACH_SECONDS):
+                file = from_bytes(CALL_FILE, shown.file)
+                return (await self.front.kit.media.upload(place.channel_id, file),)
+        except (MattermostError, trio.TooSlowError) as problem:
+            raise _NotAttached(str(problem) or f"not done within {ATTACH_SECONDS:g} s") from problem
+
+    async def click(self, click: Click, sender: Sender) -> Mapping[str, Any] | None:
+        """The reply to a click on a question by `sender`, who may talk to the bot there; None if nobody waits for it
+        but its words still mean something.
+        """
         press, kit = click.press, self.front.kit
         id_ = questions.question_of(press.context)
         assert id_ is not None, "the caller knows that it is a question"
@@ -117,6 +157,9 @@ class QuestionDesk:
             if press.context.get(APPROVAL) is True:
                 return ephemeral_reply(GONE)
             return None if await self._claim(id_, click.label) else ephemeral_reply(questions.ANSWERED)
+        if waiting.approvers is not None and not waiting.approvers.include(sender, kit.policies.access):
+            log.info("who clicked may not approve", account=kit.account, user=sender.user_id)
+            return ephemeral_reply(NOT_YOURS)
         if press.context.get(DIALOG) is True:
             return await self._open_dialog(waiting.question, click)
         answer = questions.answer_of_click(waiting.question, press.context, press.selected)
@@ -132,7 +175,7 @@ class QuestionDesk:
         waiting = self._waiting.get(given.answer.question)
         if given.cancelled:
             return {}
-        if waiting is None or waiting.place.channel_id != given.channel_id:
+        if waiting is None or waiting.question.clicks_only or waiting.place.channel_id != given.channel_id:
             return {"error": GONE}
         if not given.answer.text:
             return {"errors": {"answer": "Please write an answer."}}
@@ -173,7 +216,7 @@ class QuestionDesk:
             return ephemeral_reply(questions.FAILED)
         return {}
 
-    def _letter(self, question: Question, place: Place) -> Letter:
+    def _letter(self, question: Question, place: Place, files: tuple[FileId, ...] = ()) -> Letter:
         shown = questions.show(question)
         rows, contexts = shown.rows, dict(shown.contexts)
         if question.free_text:
@@ -190,6 +233,7 @@ class QuestionDesk:
             props=self.buttons.props(
                 place.channel_id, rows, shown.menus, single_use=False, extra=extra, custom=contexts
             ),
+            file_ids=files,
         )
 
     async def _close(self, waiting: _Waiting, post: PostId | None) -> None:
@@ -213,18 +257,12 @@ def _name(question: Question) -> OutboxId:
     return OutboxId(f"q.{question.id}")
 
 
-def _what(call: ToolCall) -> str:
-    """The call as a person reads it: every argument by name, long values visibly cut, harmless in Markdown."""
-    values = {name: json.dumps(value, ensure_ascii=False, default=str) for name, value in call.arguments.items()}
-    # The names all stand there, or who approves can't know what is left out; many arguments get less room each.
-    room = max(_SHORTEST_VALUE, min(_LONGEST_VALUE, _VALUES // max(1, len(values))))
-    shown = ", ".join(f"{_cut(name, _LONGEST_VALUE)}={_cut(value, room)}" for name, value in values.items())
-    text = " ".join(f"{call.name}({shown})".replace("`", "\u02cb").split())
-    return f"`{text}`".replace("@", "@\u200b")
+class _NotAttached(Exception):
+    """The file of a call could not be uploaded; str() says why, for the log."""
 
 
-def _cut(text: str, room: int) -> str:
-    return text if len(text) <= room else f"{text[:room]}\u2026[{len(text) - room} more characters]"
+def _refused(call: ToolCall, why: str) -> Verdict:
+    return Verdict(False, f"{call.name[:LONGEST_TOOL_NAME]} was not approved: {why}.")
 
 
 def _denied(call: ToolCall, answer: Answer | None) -> str:

@@ -14,6 +14,9 @@ from oc_trio.runtime.mcp_servers import ToolServers
 from oc_trio.runtime.message_tool import MessageTool
 from oc_trio.runtime.skills import SkillBook
 
+# Who is asked for the calls of the turn that answers a message: `approvers` as configured, and whom it answers by then.
+Approval = Callable[[InboundMessage, tuple[str, ...], Asked], Approve]
+
 
 @define(eq=False)
 class ToolBench:
@@ -26,7 +29,7 @@ class ToolBench:
     skills: SkillBook = SkillBook()
     local: list[Callable[[InboundMessage], LocalTools]] = field(factory=list)
     limits: dict[str, float] = field(factory=dict)
-    approval: Callable[[InboundMessage], Approve] | None = None
+    approval: Approval | None = None
 
     def for_turn(
         self, here: InboundMessage, rules: ToolRules, skills: Sequence[str] | None = None, *, asked: Asked
@@ -40,7 +43,7 @@ class ToolBench:
             "": LocalTools.joined(own, *(make(here) for make in self.local)),
             **self.servers.boxes,
         }
-        approve = self.approval(here) if self.approval is not None else None
+        approve = self.approval(here, rules.approvers, asked) if self.approval is not None else None
         policy = policy_of(rules, self.servers)
         return RuledToolbox(boxes, evolve(policy, limits={**policy.limits, **self.limits}), approve)
 

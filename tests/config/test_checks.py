@@ -97,6 +97,21 @@ BROKEN: list[tuple[str, str, list[str]]] = [
         ['channels.mattermost.allowFrom[0]: there is no access group "opz" (did you mean "ops"?)'],
     ),
     (
+        "nobody approves",
+        "[agents.defaults.tools]\napprovers = []",
+        ['agents.defaults.tools.approvers: is empty, so nobody could approve (write "allowed", "asker" or a list of'],
+    ),
+    (
+        "one person approves, without brackets",
+        "[agents.entries.a.tools]\napprovers = 'u1'",
+        ["agents.entries.a.tools.approvers: must be a list, not text (put it in brackets: [...])"],
+    ),
+    (
+        "an unknown group approves",
+        "[agents.entries.a.tools]\napprovers = ['asker', 'accessGroup:opz']\n[accessGroups.ops]",
+        ['agents.entries.a.tools.approvers[1]: there is no access group "opz" (did you mean "ops"?)'],
+    ),
+    (
         "listed bots without a list",
         M + "allowBots = 'list'",
         ['channels.mattermost.allowBots: "list" needs botAllowFrom'],
@@ -270,10 +285,18 @@ def test_problems_name_file_and_line(load_text: Callable[..., Loaded]) -> None:
         (M, "nobody may talk to the bot in channels"),
         (M + "dmPolicy = 'allowlist'", '"allowlist" with an empty allowFrom admits nobody'),
         (M + "allowFrom = ['@alice']", "is not a Mattermost user id"),
+        ("[agents.defaults.tools]\napprovers = ['@alice']", "approvers[0]: is not a Mattermost user id"),
         ("gateway.drainSeconds = 3000", "keeps a stop waiting"),
         (M + "interactions.callbackBaseUrl = 'http://h/api/channels/mattermost/command'", "slash command URL"),
     ],
-    ids=["closed channels", "closed direct messages", "name without matching", "long drain", "wrong URL"],
+    ids=[
+        "closed channels",
+        "closed direct messages",
+        "name without matching",
+        "approver without matching",
+        "long drain",
+        "wrong URL",
+    ],
 )
 def test_odd_but_usable_values_are_warned_about(load_text: Callable[..., Loaded], text: str, words: str) -> None:
     """What works but surprises is a warning."""

@@ -5,9 +5,9 @@ from urllib.parse import urlsplit
 
 import trio
 
-from oc_trio.agent.scripted import Attach, Say
+from oc_trio.agent.scripted import Attach, CallTool, Say
 from oc_trio.callbacks.app import build_app
-from oc_trio.core.turn_events import Button
+from oc_trio.core.turn_events import Button, ToolStatus
 from oc_trio.sandbox.outgoing import Answer, Outgoing
 from oc_trio.sandbox.records import Post
 from tests.runtime.town import Town
@@ -20,11 +20,11 @@ ACCOUNT = {
 }
 
 
-async def open_for_business(town: Town) -> None:
+async def open_for_business(town: Town, **tables: Any) -> None:
     """Start the gateway as a team's administrator, and let the sandbox call it in process."""
     team = town.world.teams.of(town.bot.id)[0]
     team.roles[town.bot.id] = "team_user team_admin"
-    gateway = await town.start(ACCOUNT, gateway=GATEWAY)
+    gateway = await town.start(ACCOUNT, gateway=GATEWAY, **tables)
     app = build_app(gateway.port.faces, metrics=gateway.metrics)
 
     async def call(out: Outgoing) -> Answer:
@@ -94,3 +94,26 @@ async def test_a_click_that_a_crash_interrupts_is_answered_after_the_restart(tow
     await town.start(ACCOUNT, gateway=GATEWAY)
     await town.settled()
     assert town.answers().count("On its way.") == 1
+
+
+async def test_only_who_asked_approves(town: Town) -> None:
+    """With `approvers = "asker"` somebody else's click is told so, alone; the asker's approves what was shown."""
+    told: list[Any] = []
+
+    def script(request: Any) -> Any:
+        told.append((yield CallTool("message", {"action": "send", "message": "approved words"})))
+        yield Say("done")
+
+    await open_for_business(town, agents={"defaults": {"tools": {"approve": ["message"], "approvers": "asker"}}})
+    town.script = script
+    town.say("@helper go", by=town.alice)
+    await town.until(town.ours)
+    (question,) = town.ours()
+    assert question.message == 'Approve: `message`?\n```text\naction = "send"\nmessage = "approved words"\n```'
+    await town.world.interactions.press(town.bob, question.id, button(question, "Approve"), "", "")
+    await trio.sleep(5)
+    assert told == []
+    await town.world.interactions.press(town.alice, question.id, button(question, "Approve"), "", "")
+    await town.settled()
+    assert [result.status for result in told] == [ToolStatus.COMPLETED]
+    assert "approved words" in town.answers()

@@ -5,16 +5,19 @@ from typing import Any
 
 import pytest
 import trio
+from attrs import evolve
 from trio.testing import MockClock
 
 from oc_trio.agent.port import ToolCall
-from oc_trio.agent.toolbox import Verdict
+from oc_trio.agent.toolbox import Approve, Verdict
+from oc_trio.core.approvals import ALLOWED, ASKER, Approvers
 from oc_trio.core.questions import ANSWERED, SUBMITTED, Answer, Question
 from oc_trio.errors import MattermostRejected
-from oc_trio.ids import ChannelId, SessionKey
-from oc_trio.runtime.questions import GONE, Place
+from oc_trio.ids import ChannelId, SessionKey, UserId
+from oc_trio.runtime.questions import GONE, NOT_YOURS, Place
 from oc_trio.sandbox.exchange import SandboxRequest, SandboxResponse
 from oc_trio.sandbox.faults import Faults
+from oc_trio.sandbox.refusal import Refused
 from tests.runtime.house import House, a_house
 
 COLOUR = Question("q1", "Which colour?", ("Red", "Blue"), free_text=False)
@@ -66,8 +69,6 @@ async def test_a_message_answers_too(autojump_clock: MockClock) -> None:
         await house.execute("/oc_status")
         ((message, _),) = house.admitted
         assert not house.doors.questions.take_text(message.with_text("Rex"))
-        from attrs import evolve
-
         assert house.doors.questions.take_text(evolve(message, session=place(house).session, text="Rex"))
         await trio.sleep(1)
         assert answers == [Answer("q2", "Rex")]
@@ -177,7 +178,8 @@ async def test_a_tool_is_approved_by_button(label: str, allowed: bool, autojump_
         nursery.start_soon(ask)
         await trio.sleep(1)
         (post,) = house.posts()
-        assert post.message == 'Approve: `delete_file(path="/tmp/x")`?'
+        assert post.message == 'Approve: `delete_file`?\n```text\npath = "/tmp/x"\n```'
+        assert post.file_ids == []
         await house.press(post.id, label)
         await trio.sleep(1)
         assert [verdict.allowed for verdict in verdicts] == [allowed]
@@ -189,7 +191,7 @@ async def test_an_approval_that_nobody_waits_for_approves_nothing(autojump_clock
     async with house.lived_in():
         from oc_trio.core.questions import approval
 
-        letter = house.doors.questions._letter(approval("q9", "`rm()`"), place(house))
+        letter = house.doors.questions._letter(approval("q9", "Approve: `rm`, without arguments?"), place(house))
         await house.front.kit.delivery.post_until_done(letter)
         (post,) = house.posts()
     async with house.lived_in():
@@ -219,15 +221,140 @@ async def test_many_options_are_a_menu(autojump_clock: MockClock) -> None:
         assert answers == [Answer("q3", "c", 2)]
 
 
-async def test_an_approval_names_every_argument_and_shows_what_is_cut(autojump_clock: MockClock) -> None:
-    """A long first value hides no other argument, and nothing in a value gets out of the code span."""
-    arguments = {"note": "x" * 5000, "path": "a`b\n@channel", "force": True}
+LONG = {"note": "x" * 5000, "path": "a`b\n@channel", "force": True}
+
+
+async def test_what_is_shortened_is_attached_whole(autojump_clock: MockClock) -> None:
+    """A long first value hides no other argument, says how long it is, and the file holds the call as it would be."""
     async with a_house().lived_in() as house:
-        place = Place(SessionKey("agent:main:x"), ChannelId(house.square.id))
-        await house.doors.questions.approver(place, seconds=5)(ToolCall("1", "files__write", arguments))
+        verdict = await house.doors.questions.approver(place(house), seconds=5)(ToolCall("1", "files__write", LONG))
+        assert not verdict.allowed
         (post,) = house.posts()
-        assert "[4702 more characters], path=" in post.message
-        assert "force=true" in post.message
-        assert post.message.count("`") == 2
-        assert "\n" not in post.message
-        assert "@channel" not in post.message
+        head, fence, note, *others = post.message.split("\n")
+        assert (head, fence) == ("Approve: `files__write`?", "```text")
+        assert note.startswith('note = "xxx')
+        assert note.endswith("x... (5,000 characters, see the attached file)")
+        assert others == ['path = "a\\u0060b\\n\\u0040channel"', "force = true", "```"]
+        (file_id,) = post.file_ids
+        info = house.world.files.get(file_id)
+        assert (info.name, info.post_id) == ("tool-call.json", post.id)
+        assert json.loads(info.data) == {"tool": "files__write", "arguments": LONG}
+
+
+class NoFiles(Faults):
+    """Refuses every upload."""
+
+    async def before(self, request: SandboxRequest) -> SandboxResponse | None:
+        await trio.lowlevel.checkpoint()
+        is_file = request.method == "POST" and request.path.endswith("/files")
+        return SandboxResponse.json({"id": "app.file.broken", "message": "no"}, 403) if is_file else None
+
+
+async def test_a_call_that_can_t_be_attached_is_refused(autojump_clock: MockClock) -> None:
+    """Nobody is asked about half a call: the model reads why, the chat nothing."""
+    async with a_house().lived_in() as house:
+        house.world.faults = NoFiles()
+        verdict = await house.doors.questions.approver(place(house))(ToolCall("1", "files__write", LONG))
+        assert verdict == Verdict(
+            False,
+            "files__write was not approved: it is too long for a message, and the file with all of it could not be "
+            "uploaded.",
+        )
+        assert house.posts() == []
+
+
+async def test_a_call_that_can_t_be_shown_is_refused(autojump_clock: MockClock) -> None:
+    """Names are never cut: where they don't fit into a post, nobody is asked."""
+    arguments = {f"{number}{'n' * 200}": 1 for number in range(100)}
+    async with a_house().lived_in() as house:
+        verdict = await house.doors.questions.approver(place(house))(ToolCall("1", "files__write", arguments))
+        assert not verdict.allowed
+        assert verdict.reason == (
+            "files__write was not approved: a person can't be shown all its arguments (100, whose names have 20,390 "
+            "characters); use fewer, or shorter names."
+        )
+        assert house.posts() == []
+
+
+@pytest.mark.parametrize(
+    ("entries", "by_asker", "by_other"),
+    [
+        pytest.param((ALLOWED,), True, True, id="everybody who may talk"),
+        pytest.param((ASKER,), True, False, id="who asked"),
+        pytest.param(("user:{bob}",), False, True, id="a person by id"),
+        pytest.param((ASKER, "{bob}"), True, True, id="who asked, or a person"),
+        pytest.param(("@bob",), False, False, id="a name, where names don't count"),
+        pytest.param(("accessGroup:ops",), False, True, id="a group"),
+    ],
+)
+async def test_who_may_approve(
+    entries: tuple[str, ...], by_asker: bool, by_other: bool, autojump_clock: MockClock
+) -> None:
+    """Who may not is told so alone, and the question stays open for those who may."""
+    house = a_house(groupAllowFrom=["*"])
+    bob = house.world.create_user("bob", "Passw0rd!x", team=house.team)
+    house.world.membership.add(house.square, bob, house.alice)
+    listed = tuple(entry.format(bob=bob.id) for entry in entries)
+    async with house.lived_in():
+        groups = evolve(house.front.kit.policies.access, access_groups={"ops": (bob.id,)})
+        house.doors.questions.front = evolve(
+            house.front, kit=evolve(house.front.kit, policies=evolve(house.front.kit.policies, access=groups))
+        )
+        for person, may in ((house.alice, by_asker), (bob, by_other)):
+            for label in ("Approve", "Deny"):
+                verdicts: list[Verdict] = []
+                async with trio.open_nursery() as nursery:
+                    approve = house.doors.questions.approver(
+                        place(house), approvers=lambda: Approvers(listed, frozenset({UserId(house.alice.id)}))
+                    )
+
+                    async def ask(approve: Approve = approve, verdicts: list[Verdict] = verdicts) -> None:
+                        verdicts.append(await approve(ToolCall("c1", "rm", {})))
+
+                    nursery.start_soon(ask)
+                    await trio.sleep(1)
+                    post = house.posts()[-1]
+                    told = (await house.press(post.id, label, by=person))["ephemeral_text"]
+                    await trio.sleep(1)
+                    assert told == (SUBMITTED if may else NOT_YOURS)
+                    assert [verdict.allowed for verdict in verdicts] == ([label == "Approve"] if may else [])
+                    assert bool(house.actions(post.id)) is not may
+                    nursery.cancel_scope.cancel()
+
+
+async def test_where_nobody_asked_nobody_is_waited_for(autojump_clock: MockClock) -> None:
+    """A schedule's turn under `asker` has no one who may approve: the model is told at once."""
+    async with a_house().lived_in() as house:
+        approve = house.doors.questions.approver(place(house), approvers=lambda: Approvers((ASKER,)))
+        verdict = await approve(ToolCall("c1", "rm", {}))
+        assert verdict.reason == (
+            "rm was not approved: only who asked may approve it, and no person started this turn."
+        )
+        assert trio.current_time() == 0
+        assert house.posts() == []
+
+
+async def test_an_approval_takes_no_dialog(autojump_clock: MockClock) -> None:
+    """The signed context of its button, sent as a dialog's state, neither approves nor denies."""
+    verdicts: list[Verdict] = []
+    async with a_house().lived_in() as house, trio.open_nursery() as nursery:
+
+        async def ask() -> None:
+            verdicts.append(await house.doors.questions.approver(place(house))(ToolCall("c1", "rm", {})))
+
+        nursery.start_soon(ask)
+        await trio.sleep(1)
+        (post,) = house.posts()
+        integration = house.actions(post.id)[0]["integration"]
+        submission = {
+            "url": integration["url"],
+            "callback_id": "oc_question",
+            "state": json.dumps(integration["context"]),
+            "channel_id": house.square.id,
+            "submission": {"answer": "Approve"},
+        }
+        with pytest.raises(Refused):
+            await house.world.interactions.submit_dialog(house.alice, submission)
+        await house.press(post.id, "Approve")
+        await trio.sleep(1)
+        assert [verdict.allowed for verdict in verdicts] == [True]

@@ -58,7 +58,7 @@ CONSUMED = [
     ("agents.defaults", "config.accounts", "mediaMaxMb"),
     ("agents.defaults", "runtime.policies", "typingIntervalSeconds timeoutSeconds"),
     ("agents.defaults.model", "runtime.agents", "primary fallbacks"),
-    ("agents.defaults.tools", "runtime.tools", "allow deny approve"),
+    ("agents.defaults.tools", "runtime.tools", "allow deny approve approvers"),
     (
         "agents.entries.<name>",
         "runtime.agents",
@@ -69,7 +69,7 @@ CONSUMED = [
     ("agents.entries.<name>.model", "runtime.agents", "primary fallbacks"),
     ("agents.entries.<name>.identity", "runtime.policies", "name emoji"),
     ("agents.entries.<name>.groupChat", "runtime.policies", "mentionPatterns"),
-    ("agents.entries.<name>.tools", "runtime.tools", "allow deny approve"),
+    ("agents.entries.<name>.tools", "runtime.tools", "allow deny approve approvers"),
     ("models.providers.<name>", "config.load", "apiKeyFile"),
     ("models.providers.<name>", "runtime.agents", "api baseUrl apiKey command env headers options maxConcurrent"),
     ("models.providers.<name>", "runtime.agents", "firstTokenSeconds idleSeconds"),
