@@ -6,7 +6,7 @@ Whether the token still is the server's and whether the user may do this is deci
 from collections.abc import Mapping
 
 from oc_trio.callbacks.faces import CommandFace
-from oc_trio.callbacks.reply import Kind, Reply, json_reply, refused
+from oc_trio.callbacks.reply import Kind, Reply, chat_reply, refused
 from oc_trio.core import slash
 from oc_trio.errors import CallbackRefused
 from oc_trio.ids import AccountId
@@ -20,7 +20,7 @@ async def answer_command(accounts: Mapping[AccountId, CommandFace], body: bytes,
     try:
         call = slash.parse_call(body, content_type)
         face = whose(call, accounts)
-        return json_reply(slash.ephemeral(await face.call(call)))
+        return chat_reply(slash.ephemeral(await face.call(call)), harmless=face.harmless)
     except CallbackRefused as problem:
         return refused(Kind.COMMAND, problem)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from attrs import define, field, frozen
 
+from oc_trio.core.defuse import defuse
 from oc_trio.core.entities import SlashCommand
 from oc_trio.core.hooks import Hook, HookKind
 from oc_trio.core.interactions import Press
@@ -23,20 +24,24 @@ CLICK_PREFIX = "/mattermost/interactions/"
 @frozen(eq=False)
 class CommandFace:
     """An account's slash commands: `registered` is None until registration is complete; `call` gives the text that
-    only the caller sees, or raises CallbackRefused.
+    only the caller sees, or raises CallbackRefused. What people are shown goes through `harmless`.
     """
 
     registered: Callable[[], tuple[SlashCommand, ...] | None]
     call: Callable[[SlashCall], Awaitable[str]]
+    harmless: Callable[[str], str] = defuse
 
 
 @frozen(eq=False)
 class ClickFace:
-    """An account's buttons and dialogs: both give the JSON object of the answer, or raise CallbackRefused."""
+    """An account's buttons and dialogs: both give the JSON object of the answer, or raise CallbackRefused. What people
+    are shown goes through `harmless`.
+    """
 
     bot_token: Callable[[], str]
     click: Callable[[Press], Awaitable[Mapping[str, Any]]]
     dialog: Callable[[DialogAnswer], Awaitable[Mapping[str, Any]]]
+    harmless: Callable[[str], str] = defuse
 
 
 @frozen(eq=False)

@@ -1,7 +1,7 @@
 """The endpoint for clicks, choices from menus and submitted dialogs: from a body to a verified value and back."""
 
 from oc_trio.callbacks.faces import ClickFace
-from oc_trio.callbacks.reply import Kind, Reply, json_reply, refused
+from oc_trio.callbacks.reply import Kind, Reply, chat_reply, refused
 from oc_trio.core import interactions
 from oc_trio.core.json_body import BadJson, read_object
 from oc_trio.core.questions import read_dialog
@@ -21,8 +21,10 @@ async def answer_click(face: ClickFace | None, body: bytes) -> Reply:
         if face is None:
             raise CallbackRefused(503, NOT_READY)
         if _is_dialog(body):
-            return json_reply(await face.dialog(read_dialog(body, bot_token=face.bot_token())))
-        return json_reply(await face.click(interactions.read_press(body, bot_token=face.bot_token())))
+            answer = await face.dialog(read_dialog(body, bot_token=face.bot_token()))
+        else:
+            answer = await face.click(interactions.read_press(body, bot_token=face.bot_token()))
+        return chat_reply(answer, harmless=face.harmless)
     except CallbackRefused as problem:
         log.info(f"mattermost: interaction refused: {_LOGGED.get(problem.reason, problem.reason)}")
         return refused(Kind.CLICK, problem)

@@ -1,13 +1,14 @@
 """What an HTTP caller is answered, as a frozen value: made by the endpoints, sent by the guard and the app."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, assert_never
 
 from attrs import frozen
 
 from oc_trio.core import slash
+from oc_trio.core.defuse import defuse, harmless_props
 from oc_trio.errors import CallbackRefused
 
 
@@ -37,8 +38,32 @@ class Reply:
         return (("content-type", self.content_type), length, *self.headers, *closing)
 
 
+def chat_reply(value: Mapping[str, Any], status: int = 200, *, harmless: Callable[[str], str] = defuse) -> Reply:
+    """What Mattermost shows to people or puts into a post: each text in it goes through `harmless`, to ping nobody."""
+    return json_reply(_shown(value, harmless), status)
+
+
+_TEXTS = frozenset({"text", "ephemeral_text", "message", "error"})
+
+
+def _shown(value: Mapping[str, Any], harmless: Callable[[str], str]) -> dict[str, Any]:
+    made = dict(value)
+    for key, item in value.items():
+        if key in _TEXTS and isinstance(item, str):
+            made[key] = harmless(item)
+        elif key == "errors" and isinstance(item, Mapping):
+            made[key] = {field: harmless(text) if isinstance(text, str) else text for field, text in item.items()}
+        elif key == "update" and isinstance(item, Mapping):
+            made[key] = _shown(item, harmless)
+        elif key == "props" and isinstance(item, Mapping):
+            made[key] = harmless_props(item, harmless)
+        elif key == "attachments":
+            made[key] = harmless_props({key: item}, harmless)[key]
+    return made
+
+
 def json_reply(value: Mapping[str, Any], status: int = 200, *, close: bool = False) -> Reply:
-    """An object as compact JSON."""
+    """An object as compact JSON, for a program: what people read goes through `chat_reply`."""
     body = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
     return Reply(status, body, "application/json; charset=utf-8", close=close)
 
@@ -80,9 +105,9 @@ def refused(kind: Kind, problem: CallbackRefused) -> Reply:
     """A refusal in the form that the endpoint's callers know."""
     match kind:
         case Kind.COMMAND:
-            return json_reply(slash.ephemeral(problem.reason), problem.status_hint)
+            return chat_reply(slash.ephemeral(problem.reason), problem.status_hint)
         case Kind.CLICK:
-            return json_reply({"error": problem.reason}, problem.status_hint)
+            return chat_reply({"error": problem.reason}, problem.status_hint)
         case Kind.HOOK:
             return json_reply({"ok": False, "error": problem.reason}, problem.status_hint)
         case _:

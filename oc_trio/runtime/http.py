@@ -105,16 +105,17 @@ async def open_doors(front: Front, faces: Faces, plan: CallbackPlan, buttons: Bu
         questions = QuestionDesk(front, buttons)
         clicks = ClickDesk(front, models, questions)
         registration = Registration(front, plan.command_url, plan.specs)
+        harmless = front.kit.api.harmless
         doors = Doors(front, buttons, questions, clicks, models, registration if plan.native else None)
         # Nobody new comes in first, those who are in leave, and only then what they use is closed.
         async with open_visitors() as visitors:
             received = visitors.received
             with ExitStack() as stack:
-                face = ClickFace(buttons.bot_token, received(clicks.click), received(clicks.dialog))
+                face = ClickFace(buttons.bot_token, received(clicks.click), received(clicks.dialog), harmless)
                 stack.enter_context(faces.clicks(plan.account, face))
                 if plan.native:
                     desk = SlashDesk(front, registration.book, plan.specs, LiveCheck(front.kit.api), models)
-                    command = CommandFace(registration.book.registered, received(desk.call))
+                    command = CommandFace(registration.book.registered, received(desk.call), harmless)
                     for path in plan.command_paths:
                         stack.enter_context(faces.commands(plan.account, path, command))
                     await nursery.start(registration.run)

@@ -5,13 +5,19 @@ from typing import Any
 
 import pytest
 import trio
+from attrs import evolve
 from trio.testing import MockClock
 
 from oc_trio.core.chat_commands import ChooseModel
+from oc_trio.core.defuse import clean, defuse
 from oc_trio.core.interactions import EXPIRED, USED
 from oc_trio.core.model_picker import NOT_YOURS
 from oc_trio.core.obligations import Source
+from oc_trio.core.turn_events import Button
+from oc_trio.mattermost.client import Api
 from oc_trio.runtime.buttons import LIFETIME_MS
+from oc_trio.runtime.callback_plan import plan_callbacks
+from oc_trio.runtime.http import open_doors
 from oc_trio.sandbox.outgoing import Answer, Outgoing
 from oc_trio.sandbox.refusal import Refused
 from oc_trio.signing import build_button_attachments
@@ -216,3 +222,26 @@ async def test_a_menus_choice_is_taken_if_it_was_offered(autojump_clock: MockClo
         await house.press(post, "Colour", selected="b")
         assert house.shown(post) == ["✓ **Blue** selected by @alice"]
         assert "callback_data: b" in house.admitted[0][0].text
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+async def test_the_clicked_post_pings_nobody(allowed: bool, autojump_clock: MockClock) -> None:
+    """What takes the place of the post is as harmless as what is posted, unless `allowChannelMentions` is set."""
+    async with a_house(allowChannelMentions=allowed).lived_in() as house:
+        harmless = clean if allowed else defuse
+        api = Api(house.front.kit.api.transport, harmless)
+        front = evolve(house.front, kit=evolve(house.front.kit, api=api))
+        plan = plan_callbacks(house.loaded.config, house.account)
+        async with open_doors(front, house.faces, plan, house.doors.buttons):
+            rows = ((Button("Yes", "yes"),),)
+            props = house.doors.buttons.props(house.square.id, rows, text="for @here")  # type: ignore[arg-type]
+            props["attachments"].insert(0, {"text": "hello @channel"})
+            post = house.world.post_as(house.bot, house.square, "Choose, @all", props=props)
+            await house.press(post.id, "Yes")
+            shown = [house.world.posts.live(post.id).message, *house.shown(post.id)]
+            assert [text.replace("\u200b", "") for text in shown] == [
+                "Choose, @all",
+                "hello @channel",
+                "✓ **Yes** selected by @alice",
+            ]
+            assert ["\u200b" in text for text in shown] == [not allowed, not allowed, False]
