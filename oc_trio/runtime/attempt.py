@@ -27,6 +27,7 @@ from oc_trio.runtime.context_room import is_told
 from oc_trio.runtime.earlier_run import Before, draft_id, words_of_people
 from oc_trio.runtime.kit import AccountKit
 from oc_trio.runtime.letters import Letter
+from oc_trio.runtime.post_names import PostNames
 from oc_trio.runtime.previewer import Previewer
 from oc_trio.runtime.session import Running
 from oc_trio.runtime.slots import TaskSlot
@@ -200,7 +201,7 @@ class Attempt:
             session=turn.session,
             system_prompt=kit.system_prompt(setup),
             messages=await kit.with_images(messages, current=len(so_far), takes_images=setup.takes_images),
-            tools=kit.toolbox(message, setup, self._asked),
+            tools=kit.toolbox(message, setup, self._asked, PostNames.after(turn.id, so_far)),
             model=setup.model,
             thinking=setup.thinking,
             steering=self._steered,

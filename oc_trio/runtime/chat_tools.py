@@ -12,6 +12,7 @@ from oc_trio.errors import MattermostError
 from oc_trio.ids import OutboxId
 from oc_trio.runtime.buttons import ButtonMaker
 from oc_trio.runtime.letters import Letter
+from oc_trio.runtime.post_names import PostNames
 from oc_trio.runtime.questions import ASK_SECONDS, NO_ANSWER, Place, QuestionDesk
 
 ASK = ToolSpec(
@@ -56,7 +57,9 @@ OFFER = ToolSpec(
 )
 
 
-def chat_tools(desk: QuestionDesk, buttons: ButtonMaker, place: Place, *, seconds: float = ASK_SECONDS) -> LocalTools:
+def chat_tools(
+    desk: QuestionDesk, buttons: ButtonMaker, place: Place, names: PostNames, *, seconds: float = ASK_SECONDS
+) -> LocalTools:
     """Both tools for the turn that runs at `place`; give `ask_user` a limit of more than `seconds` in its policy."""
     kit = desk.front.kit
 
@@ -74,7 +77,7 @@ def chat_tools(desk: QuestionDesk, buttons: ButtonMaker, place: Place, *, second
         except BadPresentation as problem:
             raise ToolFailed(str(problem)) from None
         letter = Letter(
-            id=OutboxId(f"b.{kit.env.new_id()}"),
+            id=OutboxId(names.next(OFFER.name, arguments)),
             channel_id=place.channel_id,
             message="\n\n".join(text for text in (str(arguments["text"]), shown.text) if text),
             kind=OutboxKind.MESSAGE,

@@ -28,6 +28,7 @@ from oc_trio.runtime.clicks import ClickDesk
 from oc_trio.runtime.front import Front
 from oc_trio.runtime.live_check import LiveCheck
 from oc_trio.runtime.models import ModelDesk
+from oc_trio.runtime.post_names import PostNames
 from oc_trio.runtime.questions import Place, QuestionDesk
 from oc_trio.runtime.slash import Registration, SlashDesk
 from oc_trio.runtime.visitors import open_visitors
@@ -87,9 +88,9 @@ class Doors:
         place = Place(here.session, here.channel_id, here.reply_root)
         return self.questions.approver(place, approvers=lambda: Approvers(approvers, askers_of(asked())))
 
-    def tools(self, here: InboundMessage) -> LocalTools:
+    def tools(self, here: InboundMessage, names: PostNames) -> LocalTools:
         """What an agent can ask and offer where a turn runs."""
-        return chat_tools(self.questions, self.buttons, Place(here.session, here.channel_id, here.reply_root))
+        return chat_tools(self.questions, self.buttons, Place(here.session, here.channel_id, here.reply_root), names)
 
     def note(self, event: Event) -> None:
         """Tell the registration of teams joined and left. Never waits."""

@@ -32,6 +32,7 @@ from oc_trio.runtime.local_time import time_line
 from oc_trio.runtime.media import MediaDesk
 from oc_trio.runtime.pace import SharedPace
 from oc_trio.runtime.policies import Policies
+from oc_trio.runtime.post_names import PostNames
 from oc_trio.runtime.previewer import Previewer
 from oc_trio.runtime.tools import ToolBench
 from oc_trio.store.store import Store
@@ -134,11 +135,11 @@ class AccountKit:
             return tuple(evolve(message, images=()) for message in messages)
         return await self.reader(takes_images).again(messages, current)
 
-    def toolbox(self, here: InboundMessage, setup: AgentSetup, asked: Asked) -> Toolbox:
+    def toolbox(self, here: InboundMessage, setup: AgentSetup, asked: Asked, names: PostNames) -> Toolbox:
         """The tools of the turn that runs where `here` was written and answers what `asked` gives."""
         if self.tools is None:
             return setup.tools
-        return self.tools.for_turn(here, setup.rules, setup.skills, asked=asked)
+        return self.tools.for_turn(here, setup.rules, setup.skills, asked=asked, names=names)
 
     def system_prompt(self, setup: AgentSetup) -> str:
         """The agent's own, what is to be said of its tools, and last, so that all before it stays cached, the time."""

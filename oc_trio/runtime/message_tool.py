@@ -28,6 +28,7 @@ from oc_trio.runtime.askers import Asked, AskersPlaces, askers_of
 from oc_trio.runtime.message_powers import Powers, require_allowed
 from oc_trio.runtime.outbound import EmptyMessage, Message, Outbound
 from oc_trio.runtime.policies import Policies
+from oc_trio.runtime.post_names import PostNames
 from oc_trio.runtime.postbox import Postbox
 from oc_trio.runtime.reading import DEFAULT_LIMIT, BadRange, post_fields, read_page
 from oc_trio.runtime.targets import Place
@@ -37,6 +38,7 @@ WAIT_SECONDS = 30.0
 # What one call may post. Nobody reads more at once, and each post takes its turn at the server's rate limit.
 MOST_CHARS = 40_000
 MOST_POSTS = 10
+NAME = "message"
 
 _MEDIA = ("media", "mediaUrl", "fileUrl", "url", "path", "filePath")
 _REPLY = ("replyTo", "replyToId", "threadId")
@@ -52,13 +54,13 @@ class MessageTool:
     powers: Powers
     policies: Policies
 
-    def tool(self, here: InboundMessage, asked: Asked) -> tuple[ToolSpec, Function]:
+    def tool(self, here: InboundMessage, asked: Asked, names: PostNames) -> tuple[ToolSpec, Function]:
         """The tool for a turn that runs where `here` was written, and answers what `asked` gives at each call."""
         spent = _Spent(self.policies.reply.bounds.posts)
 
         async def call(arguments: Mapping[str, Any]) -> str | ToolResult:
             try:
-                return await _Call(self, here, asked, arguments, spent).run()
+                return await _Call(self, here, asked, arguments, names.next(NAME, arguments), spent).run()
             except (TargetError, EmptyMessage, BadPresentation, BadRange, UnknownEmoji, MattermostError) as problem:
                 raise ToolFailed(str(problem)) from problem
 
@@ -95,7 +97,7 @@ class MessageTool:
             "Send a message somewhere else than in your answer, react to a message, or read messages. "
             "Your answer itself is posted without this tool."
         )
-        return ToolSpec("message", description, {"type": "object", "properties": properties, "required": ["action"]})
+        return ToolSpec(NAME, description, {"type": "object", "properties": properties, "required": ["action"]})
 
 
 @define
@@ -113,6 +115,8 @@ class _Call:
     here: InboundMessage
     asked: Asked
     given: Mapping[str, Any]
+    # What the call posts is posted once under it, however often the turn is run again.
+    name: str
     spent: _Spent
 
     async def run(self) -> str | ToolResult:
@@ -143,7 +147,7 @@ class _Call:
         self._spend(len(parcel.pieces))
         carried = None
         with trio.move_on_after(WAIT_SECONDS):
-            carried = await self.tool.postbox.send(parcel, f"tool.{outbound.env.new_id()}")
+            carried = await self.tool.postbox.send(parcel, self.name)
         if carried is None:
             return ToolResult(
                 f"The message to {place} is queued; it will be sent as soon as possible.", detail="queued"

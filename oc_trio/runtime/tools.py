@@ -12,6 +12,7 @@ from oc_trio.runtime.askers import Asked
 from oc_trio.runtime.buttons import PROMPT
 from oc_trio.runtime.mcp_servers import ToolServers
 from oc_trio.runtime.message_tool import MessageTool
+from oc_trio.runtime.post_names import PostNames
 from oc_trio.runtime.skills import SkillBook
 
 # Who is asked for the calls of the turn that answers a message: `approvers` as configured, and whom it answers by then.
@@ -27,20 +28,26 @@ class ToolBench:
     message: MessageTool
     servers: ToolServers = field(factory=ToolServers)
     skills: SkillBook = SkillBook()
-    local: list[Callable[[InboundMessage], LocalTools]] = field(factory=list)
+    local: list[Callable[[InboundMessage, PostNames], LocalTools]] = field(factory=list)
     limits: dict[str, float] = field(factory=dict)
     approval: Approval | None = None
 
     def for_turn(
-        self, here: InboundMessage, rules: ToolRules, skills: Sequence[str] | None = None, *, asked: Asked
+        self,
+        here: InboundMessage,
+        rules: ToolRules,
+        skills: Sequence[str] | None = None,
+        *,
+        asked: Asked,
+        names: PostNames,
     ) -> Toolbox:
         """What the agent that answers `here`, and all that `asked` gives by then, may use; `skills` are those it is
-        offered, None for all.
+        offered, None for all. What they post is named by `names`.
         """
         book = self.skills.only(skills)
-        own = LocalTools([self.message.tool(here, asked), *([book.tool()] if book.skills else [])])
+        own = LocalTools([self.message.tool(here, asked, names), *([book.tool()] if book.skills else [])])
         boxes: Mapping[str, Toolbox] = {
-            "": LocalTools.joined(own, *(make(here) for make in self.local)),
+            "": LocalTools.joined(own, *(make(here, names) for make in self.local)),
             **self.servers.boxes,
         }
         approve = self.approval(here, rules.approvers, asked) if self.approval is not None else None

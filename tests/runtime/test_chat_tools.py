@@ -8,15 +8,16 @@ from oc_trio.agent.port import ToolCall, ToolResult
 from oc_trio.agent.toolbox import LocalTools
 from oc_trio.core.obligations import Source
 from oc_trio.core.turn_events import ToolStatus
-from oc_trio.ids import ChannelId, SessionKey
+from oc_trio.ids import ChannelId, SessionKey, TurnId
 from oc_trio.runtime.chat_tools import chat_tools
+from oc_trio.runtime.post_names import PostNames
 from oc_trio.runtime.questions import Place
 from tests.runtime.house import House, a_house
 
 
 def tools(house: House, seconds: float = 60.0) -> LocalTools:
     place = Place(SessionKey("agent:main:x"), ChannelId(house.square.id))
-    return chat_tools(house.doors.questions, house.doors.buttons, place, seconds=seconds)
+    return chat_tools(house.doors.questions, house.doors.buttons, place, PostNames(TurnId("t1")), seconds=seconds)
 
 
 async def test_a_question_waits_for_its_answer(autojump_clock: MockClock) -> None:

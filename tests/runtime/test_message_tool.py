@@ -2,13 +2,17 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
+import trio
 
+from oc_trio.agent.port import Role, ToolCall, ToolResult, TurnRequest
 from oc_trio.agent.scripted import CallTool, Say
-from oc_trio.core.turn_events import ToolStatus
-from oc_trio.sandbox.exchange import SandboxResponse
+from oc_trio.agent.stream import Emit, EventStream, open_events
+from oc_trio.core.turn_events import Final, ToolEnded, ToolStarted, ToolStatus
+from oc_trio.sandbox.exchange import SandboxRequest, SandboxResponse
 from tests.runtime.town import ACCOUNT, Town
 
 
@@ -279,3 +283,83 @@ async def test_arguments_that_nobody_expects_fail_their_call_and_nothing_else(
     assert "Traceback" not in text
     assert await use(town, "@helper again", action="read") is not None
     assert town.answers().count("done") == 2
+
+
+class Repeating:
+    """An agent that calls one tool twice in a turn, with new ids in each run; `hangs_after` so many calls it waits with
+    the result in its hand, which then is in no transcript.
+    """
+
+    def __init__(self, name: str, arguments: Mapping[str, Any]) -> None:
+        self.name, self.arguments = name, arguments
+        self.hangs_after = 0
+        self.calls = 0
+        self.results: list[ToolResult] = []
+
+    def run(self, request: TurnRequest) -> AbstractAsyncContextManager[EventStream]:
+        async def produce(emit: Emit) -> None:
+            known = sum(message.role is Role.TOOL for message in request.messages)
+            for _ in range(known, 2):
+                self.calls += 1
+                call = ToolCall(f"call-{self.calls}", self.name, self.arguments)
+                await emit(ToolStarted(call.id, call.name, call.arguments))
+                result = await request.tools.call(call)
+                self.results.append(result)
+                if self.calls == self.hangs_after:
+                    await trio.sleep_forever()
+                await emit(ToolEnded(call.id, call.name, result.status, result.text, result.detail))
+            await emit(Final("done"))
+
+        return open_events(produce)
+
+
+@pytest.mark.parametrize("hangs_after", [1, 2])
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("message", {"action": "send", "message": "said once"}),
+        ("offer_buttons", {"text": "said once", "buttons": [[{"text": "Yes", "callback_data": "y"}]]}),
+    ],
+)
+async def test_a_crash_before_the_result_is_written_down_posts_nothing_twice(
+    town: Town, name: str, arguments: Mapping[str, Any], hangs_after: int
+) -> None:
+    """The turn that is run again makes the call again, under another id, and gets the post that stands. What is asked
+    for twice in a turn is posted twice.
+    """
+    agent = Repeating(name, arguments)
+    agent.hangs_after = hangs_after
+    town.make_agent = lambda _spec, _http: agent
+    await town.start({"capabilities": ["inlineButtons"]}, gateway={"port": 0})
+    town.say("@helper go")
+    await town.until(lambda: len(agent.results) == hangs_after)
+    await town.crash()
+    await town.start({"capabilities": ["inlineButtons"]}, gateway={"port": 0})
+    await town.settled()
+    assert agent.calls == 3
+    assert [result.status for result in agent.results] == [ToolStatus.COMPLETED] * 3
+    assert agent.results[hangs_after - 1].text == agent.results[hangs_after].text
+    assert sorted(town.answers()) == ["done", "said once", "said once"]
+
+
+async def test_a_crash_before_the_server_s_answer_posts_nothing_twice(town: Town) -> None:
+    """The post was written, its answer is lost with the process: the next run finds it."""
+    made = trio.Event()
+
+    async def hang(request: SandboxRequest) -> SandboxResponse | None:
+        if request.method == "POST" and request.path.endswith("/posts"):
+            made.set()
+            await trio.sleep(10)
+        return None
+
+    agent = Repeating("message", {"action": "send", "message": "said once"})
+    town.make_agent = lambda _spec, _http: agent
+    await town.start()
+    town.weather.after_rules.append(hang)
+    town.say("@helper go")
+    await made.wait()
+    await town.crash()
+    town.weather.after_rules.clear()
+    await town.start()
+    await town.settled()
+    assert sorted(town.answers()) == ["done", "said once", "said once"]
