@@ -16,12 +16,17 @@ from oc_trio.errors import AgentError, AgentUnavailable
 
 
 class AnswerReader(Protocol):
-    """Chunks in, events out. `finish_reason` says why the model stopped, "" before; `empty`: no text and no call."""
+    """Chunks in, events out. `finish_reason` says why the model stopped, "" before; `empty`: no text and no call;
+    `is_thinking`: in a thought that is the answer if nothing else comes.
+    """
 
     finish_reason: str
 
     @property
     def empty(self) -> bool: ...
+
+    @property
+    def is_thinking(self) -> bool: ...
 
     def feed(self, chunk: Mapping[str, Any], /) -> tuple[TextDelta | Thinking, ...]: ...
 
@@ -52,7 +57,7 @@ async def read_answer(
         if not reader.finish_reason or reader.empty:
             raise
         return
-    if not reader.finish_reason and reader.empty:
+    if not reader.finish_reason and reader.empty and not reader.is_thinking:
         raise AgentUnavailable(f"{endpoint.name}: the stream ended before it began", for_user=NO_ANSWER)
 
 

@@ -95,6 +95,11 @@ class Reading:
         return self._keep(events)
 
     @property
+    def is_thinking(self) -> bool:
+        """Whether a thought in tags is open; if nothing else comes, it is the answer."""
+        return bool(self._splitter.unclosed())
+
+    @property
     def empty(self) -> bool:
         return not any(text.strip() for text in self._text) and not any(
             block.kind == "tool_use" for block in self._order

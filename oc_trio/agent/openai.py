@@ -16,7 +16,7 @@ from oc_trio.agent.address import below, secrets_in, shown, with_key
 from oc_trio.agent.answer_stream import read_answer
 from oc_trio.agent.exchange import Deadlines, Exchange, open_exchange, read_event
 from oc_trio.agent.failures import Endpoint, error_in, from_stream, provider_tag
-from oc_trio.agent.openai_reading import Completion
+from oc_trio.agent.openai_reading import Completion, is_failure
 from oc_trio.agent.openai_wire import request_body
 from oc_trio.agent.port import TurnRequest
 from oc_trio.agent.rounds import MAX_ROUNDS, Answer, Round, call_ids, converse
@@ -99,8 +99,8 @@ class OpenAIAgent:
         error = error_in(chunk) or (("", event.data) if event.event == "error" else None)
         for choice in shapes.items(chunk.get("choices")) if isinstance(chunk, dict) and not error else ():
             choice = shapes.mapping(choice)
-            if choice.get("error") or choice.get("finish_reason") == "error":
-                error = error_in({"error": choice.get("error") or "finish_reason: error"})
+            if choice.get("error") or is_failure(choice.get("finish_reason")):
+                error = error_in({"error": choice.get("error") or f"finish_reason: {choice['finish_reason']}"})
         if error:
             raise from_stream(self._endpoint, *error)
         return shapes.mapping(chunk)

@@ -16,6 +16,19 @@ from oc_trio.core.turn_events import TextDelta, Thinking, Usage
 # Fields of a message that we read; all others go back with the results of its tool calls.
 _READ = frozenset({"role", "content", "refusal", "tool_calls", "function_call", "annotations", "audio"})
 
+# Why a model stopped, in the words of servers that have their own (Mistral, GLM, Gemini); all in lower case.
+_REASONS = {
+    **dict.fromkeys(("model_length", "max_tokens", "max_output_tokens"), "length"),
+    **dict.fromkeys(("sensitive", "safety", "recitation", "prohibited_content", "blocklist"), "content_filter"),
+}
+# GLM's, DeepSeek's, vLLM's and SGLang's, Gemini's: what came is not the answer that it was to become.
+_FAILURES = frozenset({"error", "network_error", "insufficient_system_resource", "abort", "malformed_function_call"})
+
+
+def is_failure(finish_reason: object) -> bool:
+    """Whether a choice ended by a failure of the server."""
+    return shapes.name(finish_reason).lower().rpartition(": ")[2] in _FAILURES
+
 
 class Completion:
     """Chunks in, events out; at the end `answer` says what it came to.
@@ -43,7 +56,8 @@ class Completion:
         choice = next((choice for choice in choices if shapes.index(choice.get("index")) in (None, 0)), None)
         if choice is None:
             return ()
-        self.finish_reason = shapes.name(choice.get("finish_reason")) or self.finish_reason
+        reason = shapes.name(choice.get("finish_reason"))
+        self.finish_reason = _REASONS.get(reason.lower(), reason) or self.finish_reason
         delta = choice.get("delta") or choice.get("message") or choice.get("text")
         if isinstance(delta, str):
             delta = {"content": delta}
@@ -68,6 +82,11 @@ class Completion:
         if self.empty and not spoken and self.finish_reason != "length" and (thought := self._splitter.unclosed()):
             events.append(TextDelta(thought))
         return self._keep(events)
+
+    @property
+    def is_thinking(self) -> bool:
+        """Whether a thought in tags is open; if nothing else comes, it is the answer."""
+        return bool(self._splitter.unclosed())
 
     @property
     def empty(self) -> bool:

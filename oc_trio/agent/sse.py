@@ -78,6 +78,9 @@ class SseDecoder:
             self._data.append(text)
         elif name == b"event":
             self._event = text
+        elif name == b"error":  # llama.cpp gives errors a field of their own
+            self._event = "error"
+            self._data.append(text)
         return None
 
     def _dispatch(self) -> ServerSentEvent | None:

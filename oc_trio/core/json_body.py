@@ -8,7 +8,7 @@ edge that reads them.
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from oc_trio.core.text import clean, is_clean
@@ -66,9 +66,10 @@ def read_mended(text: str | bytes, max_depth: int = MAX_DEPTH_MENDED) -> Any:
 def read_halves(text: str, max_depth: int = MAX_DEPTH_MENDED) -> Any:
     """As `read_mended`, but lone halves of surrogate pairs stay: the caller joins them with the next piece's.
 
-    Whatever is not joined has to go through `core.text.clean` or `clean_value` before it is used.
+    Whatever is not joined has to go through `core.text.clean` or `clean_value` before it is used. NaN, Infinity and
+    floats too large are None: servers write them beside an answer (as probabilities), and the answer counts.
     """
-    return _read(clean(text.removeprefix("\ufeff")), max_depth)
+    return _read(clean(text.removeprefix("\ufeff")), max_depth, parse_constant=_nothing, parse_float=_finite_or_none)
 
 
 def read_mended_object(text: str | bytes, max_depth: int = MAX_DEPTH_MENDED) -> dict[str, Any]:
@@ -111,11 +112,17 @@ def _object(value: Any) -> dict[str, Any]:
     return value
 
 
-def _read(text: str, max_depth: int) -> Any:
+def _read(
+    text: str,
+    max_depth: int,
+    *,
+    parse_constant: Callable[[str], Any] | None = None,
+    parse_float: Callable[[str], Any] | None = None,
+) -> Any:
     if _is_deeper_than(text, max_depth):
         raise BadJson("nested too deep")
     try:
-        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        return json.loads(text, parse_constant=parse_constant or _refuse_constant, parse_float=parse_float or _finite)
     except BadJson:
         raise
     except (ValueError, RecursionError):
@@ -156,3 +163,12 @@ def _finite(digits: str) -> float:
     if not math.isfinite(number):
         raise BadJson("not JSON: a number is too large")
     return number
+
+
+def _nothing(_name: str) -> None:
+    return None
+
+
+def _finite_or_none(digits: str) -> float | None:
+    number = float(digits)
+    return number if math.isfinite(number) else None

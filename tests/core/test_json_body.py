@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oc_trio.core.json_body import MAX_DEPTH, BadJson, read_json, read_mended, read_mended_object, read_object
+from oc_trio.core.json_body import (
+    MAX_DEPTH,
+    BadJson,
+    read_halves,
+    read_json,
+    read_mended,
+    read_mended_object,
+    read_object,
+)
 
 
 @pytest.mark.parametrize(
@@ -94,3 +102,9 @@ def test_a_peers_object_is_wanted() -> None:
 def test_whatever_a_peer_sends_is_clean_or_refused(text: str | bytes) -> None:
     with contextlib.suppress(BadJson):
         json.dumps(read_mended(text), ensure_ascii=False).encode()
+
+
+def test_what_is_no_number_beside_an_answer() -> None:
+    """Servers write NaN for probabilities; the rest of the value counts."""
+    text = '{"content": "x", "logprob": NaN, "more": [Infinity, -Infinity, 1e999, 1.5]}'
+    assert read_halves(text) == {"content": "x", "logprob": None, "more": [None, None, None, 1.5]}
