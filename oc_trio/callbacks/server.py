@@ -1,16 +1,25 @@
-"""Serves the callback app with Hypercorn: owns the listening socket, TLS and the stop, no rule about requests."""
+"""Serves the callback app with Hypercorn: owns the listening socket, TLS and the stop, no rule about requests.
+
+Hypercorn's per-connection server is driven here rather than its `serve`, which can't be held to HTTP/1.1.
+"""
 
 import logging
 import os
 import socket
 import ssl
+from collections.abc import Callable
+from functools import partial
+from typing import Any, cast
 
 import trio
 from attrs import frozen
+from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
-from hypercorn.trio import serve
+from hypercorn.trio.lifespan import Lifespan
+from hypercorn.trio.worker_context import WorkerContext
 from quart_trio import QuartTrio
 
+from oc_trio.callbacks.http1 import Http1Server
 from oc_trio.errors import OcTrioError
 
 # A caller that does not read its answer would hold up the shutdown for ever: the kernel drops it after this.
@@ -46,19 +55,49 @@ async def serve_callbacks(
     """
     listener = await trio.to_thread.run_sync(_listen, host, port)
     with listener:
-        config = _config(tls)
+        config = _config()
+        context = _tls_context(config, tls) if tls else None
         scheme = "https" if tls else "http"
         name, bound = listener.getsockname()[:2]
         shown = f"[{name}]" if ":" in name else name
-        config.bind = [f"fd://{listener.detach()}"]  # from here on Hypercorn's to close
+        sockets = trio.SocketListener(trio.socket.from_stdlib_socket(listener))
+        url = f"{scheme}://{shown}:{bound}"
+        served = trio.SSLListener(sockets, context, https_compatible=True) if context else sockets
+        async with served:
+            await _serve(app, config, served, shutdown, partial(task_status.started, url))
 
-        async with trio.open_nursery() as nursery:
 
-            async def run(*, task_status: trio.TaskStatus[list[str]]) -> None:
-                await serve(app, config, shutdown_trigger=shutdown.wait, task_status=task_status, mode="asgi")
+async def _serve(
+    app: QuartTrio,
+    config: Config,
+    listener: trio.abc.Listener[Any],
+    shutdown: trio.Event,
+    started: Callable[[], None],
+) -> None:
+    """Accept until `shutdown`; connections then have the time that `config` gives them."""
+    wrapped, context = ASGIWrapper(cast("Any", app)), WorkerContext(None)
+    lifespan = Lifespan(wrapped, config, {})
 
-            await nursery.start(run)
-            task_status.started(f"{scheme}://{shown}:{bound}")
+    async def connection(stream: Any) -> None:
+        await Http1Server(wrapped, config, context, {}, stream)
+
+    async with trio.open_nursery() as living:
+        await living.start(lifespan.handle_lifespan)
+        await lifespan.wait_for_startup()
+        async with trio.open_nursery() as connections:
+            try:
+                async with trio.open_nursery() as accepting:
+                    accepting.start_soon(
+                        partial(trio.serve_listeners, connection, [listener], handler_nursery=connections)
+                    )
+                    started()
+                    await shutdown.wait()
+                    accepting.cancel_scope.cancel()
+            finally:
+                await context.terminated.set()
+                connections.cancel_scope.deadline = trio.current_time() + config.graceful_timeout
+        await lifespan.wait_for_shutdown()
+        living.cancel_scope.cancel()
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -88,22 +127,23 @@ def _words(problem: OSError) -> str:
     return os.strerror(problem.errno) if problem.errno else str(problem)
 
 
-def _config(tls: TlsFiles | None) -> Config:
+def _config() -> Config:
     config = Config()
-    config.backlog = _BACKLOG
     config.graceful_timeout = GRACEFUL_SECONDS
     config.read_timeout = None  # it would also end a handler that is still working
     config.h11_max_incomplete_size = 16 * 1024
     config.include_server_header = False
-    config.alpn_protocols = ["http/1.1"]  # nobody who calls here speaks HTTP/2, and one stream a connection is bounded
     config.accesslog = None
     config.errorlog = logging.getLogger("hypercorn.error")
     config.errorlog.setLevel(logging.WARNING)
-    if tls is not None:
-        config.certfile, config.keyfile = tls.cert_file, tls.key_file
-        try:
-            config.create_ssl_context()
-        except (OSError, ssl.SSLError) as problem:
-            reason = problem.strerror or str(problem)
-            raise ListenFailed(f"gateway.tls: {tls.cert_file} and {tls.key_file} can't be used: {reason}.") from None
     return config
+
+
+def _tls_context(config: Config, tls: TlsFiles) -> ssl.SSLContext | None:
+    config.certfile, config.keyfile = tls.cert_file, tls.key_file
+    config.alpn_protocols = ["http/1.1"]  # what is spoken here: see http1.py
+    try:
+        return config.create_ssl_context()
+    except (OSError, ssl.SSLError) as problem:
+        reason = problem.strerror or str(problem)
+        raise ListenFailed(f"gateway.tls: {tls.cert_file} and {tls.key_file} can't be used: {reason}.") from None

@@ -90,3 +90,29 @@ async def test_a_caller_that_is_in_the_middle_of_a_body_does_not_hold_up_the_sto
                 await stream.send_all(head.encode())
                 shutdown.set()
                 assert await stream.receive_some(100) == b""
+
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)  # and an empty SETTINGS frame
+UPGRADE = (
+    f"POST {COMMAND_PATH} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+    "HTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n"
+).encode()
+
+
+@pytest.mark.parametrize("opening", [PREFACE, UPGRADE], ids=["preface", "upgrade"])
+async def test_http2_is_not_spoken(opening: bytes) -> None:
+    """A connection that begins with HTTP/2, or asks for it, is closed without a frame; others are served."""
+    shutdown = trio.Event()
+    async with trio.open_nursery() as nursery:
+        url = await start(nursery, shutdown)
+        said = b""
+        with trio.fail_after(5):
+            async with await trio.open_tcp_stream("127.0.0.1", int(url.rpartition(":")[2])) as stream:
+                await stream.send_all(opening)
+                async for part in stream:
+                    said += part
+        assert said.partition(b"\r\n\r\n")[2] == b""
+        assert b"\x04" not in said  # the type of a SETTINGS frame
+        async with httpx.AsyncClient(trust_env=False) as client:
+            assert (await client.get(url + COMMAND_PATH)).status_code == 405
+        shutdown.set()
