@@ -79,6 +79,7 @@ def _lines(status: dict[str, Any]) -> list[str]:
     for one in status["accounts"]:
         bot = f" as @{one['bot']}" if one["bot"] else ""
         lines.append(f"  {one['account']}: {one['state']}{bot}" + (f": {one['detail']}" if one["detail"] else ""))
+        lines += [f"    {note}" for note in one.get("notes", ())]
     if status["stuck"]:
         lines.append(f"  stuck: {', '.join(status['stuck'])}")
     journal = status["journal"]

@@ -13,7 +13,7 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
-from oc_trio.config.accounts import ROOT, Account, AccountTable, account_tables, default_account
+from oc_trio.config.accounts import ROOT, Account, AccountTable, account_tables, default_account, normalize_account_id
 from oc_trio.config.checks import Findings, check_account, check_config
 from oc_trio.config.credentials import complete_account, describes_default
 from oc_trio.config.document import Document, read_document
@@ -45,6 +45,11 @@ class Loaded:
     broken: Mapping[AccountId, tuple[Problem, ...]] = field(factory=dict, hash=False)
     tables: Mapping[AccountId, AccountTable] = field(factory=dict, repr=False, hash=False)
     values: Mapping[str, Any] = field(factory=dict, repr=False, hash=False)
+
+    def listed_at(self, account: AccountId) -> int:
+        """The account's place in the file's order; -1 for the one that the file does not name."""
+        named = self.config.channels.mattermost.accounts
+        return next((at for at, name in enumerate(named) if normalize_account_id(name) == account), -1)
 
     @property
     def path(self) -> Path | None:

@@ -38,6 +38,12 @@ class SlashCommands:
 
     native: bool = key(False, "Register the `/oc_*` slash commands.", also={"auto": False})
     native_skills: bool = key(False, "Register `/oc_<skill>` for each skill too.", also={"auto": False})
+    prefix: str = key(
+        "oc_",
+        "What their names begin with; give accounts that share a team one each.",
+        pattern=r"[a-z0-9][a-z0-9_.-]{0,31}",
+        expects="1 to 32 of a-z, 0-9, _ . and -, not beginning with _ . or -",
+    )
     callback_path: str = key("/api/channels/mattermost/command", "Where the gateway receives them.")
     callback_url: str = key(
         "", "The URL by which Mattermost reaches that path; default `http://<gateway.customBindHost>:<gateway.port>`."

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from oc_trio.core.entities import SlashCommand
 from oc_trio.core.json_body import read_object
@@ -69,19 +69,20 @@ def cut_description(text: str) -> str:
     return data[: DESCRIPTION_BYTES - 3].decode("utf-8", "ignore").rstrip() + "…"
 
 
-def skill_trigger(name: str) -> str:
+def skill_trigger(name: str, prefix: str = PREFIX) -> str:
     """The trigger for a skill, `oc_add_provider` for `Add-Provider`; blank if nothing of the name is left."""
     word = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
     if not word:
         return ""
-    return (word if word.startswith(PREFIX) else PREFIX + word)[:_TRIGGER_LENGTH]
+    return (word if word.startswith(prefix) else prefix + word)[:_TRIGGER_LENGTH]
 
 
-def wanted_commands(skills: Iterable[tuple[str, str]] = ()) -> tuple[CommandSpec, ...]:
+def wanted_commands(skills: Iterable[tuple[str, str]] = (), prefix: str = PREFIX) -> tuple[CommandSpec, ...]:
     """The built-in commands and one for each skill (name, description); of equal triggers the first wins."""
-    specs = {spec.trigger: spec for spec in BUILT_IN}
+    built_in = (evolve(spec, trigger=prefix + spec.original) for spec in BUILT_IN)
+    specs = {spec.trigger: spec for spec in built_in}
     for name, description in skills:
-        trigger = skill_trigger(name)
+        trigger = skill_trigger(name, prefix)
         if trigger:
             specs.setdefault(trigger, CommandSpec(trigger, name, cut_description(description or name), "[args]"))
     return tuple(specs.values())

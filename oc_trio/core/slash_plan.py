@@ -75,9 +75,9 @@ class Registrar:
         return command.creator_id == self.bot
 
     def may_clean(self, command: SlashCommand) -> bool:
-        """Ours beyond doubt, so that removing it harms nobody."""
-        marked = command.display_name == MARK or command.url == self.url
-        return self.owns(command) and marked and command.trigger.startswith(PREFIX)
+        """Ours beyond doubt, so that removing it harms nobody; an earlier `commands.prefix` may have named it."""
+        named = command.url == self.url and command.trigger.startswith(PREFIX)
+        return self.owns(command) and (named or command.display_name == MARK)
 
     def command(self, team: TeamId, spec: CommandSpec) -> SlashCommand:
         """The command as it should stand on the server; id and token are the server's to give."""

@@ -4,7 +4,7 @@ Owns the calls and their failures; what to do is `core.slash_plan`, where tokens
 `forget`). A team that could not be seen through is reported, its commands are not served.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 import trio
 from attrs import evolve, field, frozen
@@ -35,13 +35,21 @@ SAVE_SECONDS = 5.0
 _TAKEN = "api.command.duplicate_trigger.app_error"
 
 
+class _Taken(Exception):
+    """Somebody else's command has the trigger: it is left alone."""
+
+
 @frozen
 class TeamResult:
-    """What a team has now: `commands` with their tokens, and the triggers or the step that failed, in words."""
+    """What a team has now: `commands` with their tokens, and the triggers or the step that failed, in words.
+
+    `taken` are the wanted triggers that somebody else's command has.
+    """
 
     team: TeamId
     commands: tuple[SlashCommand, ...] = ()
     failures: tuple[str, ...] = ()
+    taken: tuple[str, ...] = ()
 
     @property
     def is_complete(self) -> bool:
@@ -59,8 +67,13 @@ class CommandRegistrar:
     forget: Callable[[CommandId], Awaitable[object]]
     log_fields: dict[str, str] = field(factory=dict)
 
-    async def register(self, team: TeamId, remembered: Sequence[SlashCommand]) -> TeamResult:
-        """Make the team's commands ours; never raises for what the server says."""
+    async def register(
+        self, team: TeamId, remembered: Sequence[SlashCommand], leave: Collection[str] = ()
+    ) -> TeamResult:
+        """Make the team's commands ours; never raises for what the server says.
+
+        Triggers to `leave` are another account's: what we have of them is removed.
+        """
         try:
             listed = await self._listed(team)
         except MattermostError as problem:
@@ -70,9 +83,14 @@ class CommandRegistrar:
             return TeamResult(team, failures=(f"the team's commands can't be listed: {problem}",))
         commands: list[SlashCommand] = []
         failures: list[str] = []
-        for action in plan_team(team, listed, remembered, self.wanted, self.who):
+        taken: list[str] = []
+        wanted = [spec for spec in self.wanted if spec.trigger not in leave]
+        for action in plan_team(team, listed, remembered, wanted, self.who):
             try:
                 made = await self._do(action)
+            except _Taken:
+                taken.append(_trigger(action))
+                continue
             except MattermostError as problem:
                 failures.append(f"{_trigger(action)}: {problem}")
                 log.error(
@@ -85,7 +103,7 @@ class CommandRegistrar:
                 continue
             if made is not None:
                 commands.append(made)
-        return TeamResult(team, tuple(commands), tuple(failures))
+        return TeamResult(team, tuple(commands), tuple(failures), tuple(taken))
 
     async def remove(self, commands: Sequence[SlashCommand]) -> tuple[SlashCommand, ...]:
         """Delete commands of ours from the server and from memory; returns those that could not be deleted."""
@@ -112,7 +130,7 @@ class CommandRegistrar:
             raise
 
     async def _do(self, action: Action) -> SlashCommand | None:
-        """Carry out one action; the command if it is to be served from now on."""
+        """Carry out one action; the command if it is to be served from now on. Raises _Taken, MattermostError."""
         match action:
             case Reuse(command):
                 await self.remember(command)
@@ -124,9 +142,8 @@ class CommandRegistrar:
                 return await self._create(command)
             case Create(command):
                 return await self._create(command)
-            case SkipForeign(trigger, foreign):
-                log.warning("slash command is somebody else's", command=trigger, foreign=foreign, **self.log_fields)
-                return None
+            case SkipForeign():
+                raise _Taken
             case Delete(command, reason):
                 await self._delete(command)
                 log.info("slash command deleted", command=command.trigger, why=reason, **self.log_fields)
@@ -144,9 +161,7 @@ class CommandRegistrar:
         except MattermostRejected as refusal:
             if refusal.code != _TAKEN:
                 raise
-            # Somebody else's, which we could not see.
-            log.warning("slash command is taken", command=command.trigger, **self.log_fields)
-            return None
+            raise _Taken from refusal  # somebody else's, which we could not see
         if budget.cancelled_caught or made is None:
             raise PayloadError(f"/{command.trigger} was not created within {SAVE_SECONDS:g} s")
         log.info("slash command registered", command=command.trigger, **self.log_fields)

@@ -46,7 +46,7 @@ def plan_callbacks(
         command_url=url,
         click_url=f"{clicks}{CLICK_PREFIX}{account.id}",
         native=commands.native,
-        specs=wanted_commands(skills if commands.native_skills else ()),
+        specs=wanted_commands(skills if commands.native_skills else (), commands.prefix),
     )
 
 

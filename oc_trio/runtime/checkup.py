@@ -11,6 +11,7 @@ import trio
 from oc_trio.config.accounts import Account
 from oc_trio.config.load import Loaded
 from oc_trio.errors import ConfigError, MattermostError, StoreError
+from oc_trio.runtime.command_check import CommandCheck
 from oc_trio.runtime.edges import open_outbound, wiring_for
 from oc_trio.runtime.findings import Finding, Level
 from oc_trio.runtime.model_check import examine_provider
@@ -37,8 +38,9 @@ async def examine(loaded: Loaded, *, deep: bool = False) -> AsyncGenerator[Findi
     unfit = state_problem(loaded)
     yield Finding(Level.FAILED, "state directory", unfit) if unfit else state_directory(loaded.state_dir)
     yield await _journal(loaded)
-    for settings in loaded.accounts.values():
-        async for finding in _account(loaded, settings):
+    shares = CommandCheck(loaded)
+    for account_id in sorted(loaded.accounts, key=loaded.listed_at):
+        async for finding in _account(loaded, loaded.accounts[account_id], shares):
             yield finding
     for name in loaded.config.models.providers:
         for finding in await examine_provider(loaded.config, name, deep=deep):
@@ -86,13 +88,14 @@ async def _journal(loaded: Loaded) -> Finding:
     return Finding(Level.OK, "journal", f"{counted.database}, {counted.size / 1_048_576:.1f} MiB, {owed}")
 
 
-async def _account(loaded: Loaded, account: Account) -> AsyncGenerator[Finding, None]:
+async def _account(loaded: Loaded, account: Account, shares: CommandCheck) -> AsyncGenerator[Finding, None]:
     subject = f"account {account.id}"
     wiring = await wiring_for(account)
     try:
         with trio.fail_after(_SECONDS):
             async with open_outbound(loaded, account, wiring) as out:
                 found = out.user, await out.api.teams.mine(), await out.api.channels.mine()
+                skipped = await shares.look(out.api, account, found[0].id, found[1])
     except MattermostError as problem:
         yield Finding(Level.FAILED, subject, f"{account.base_url}: {problem}")
         return
@@ -104,5 +107,7 @@ async def _account(loaded: Loaded, account: Account) -> AsyncGenerator[Finding, 
     yield Finding(Level.OK, subject, text)
     if not user.is_bot:
         yield Finding(Level.WARNING, subject, "the token is a person's, not a bot account's")
+    for sentence in skipped:
+        yield Finding(Level.WARNING, f"slash commands of {account.id}", sentence)
     if not teams:
         yield Finding(Level.WARNING, subject, "the bot is in no team, so nobody can reach it: add it to one")

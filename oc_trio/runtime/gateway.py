@@ -31,6 +31,7 @@ from oc_trio.mattermost.transport import Transport, open_origin
 from oc_trio.runtime.account import AccountParts, run_account
 from oc_trio.runtime.admin import run_admin
 from oc_trio.runtime.agents import AgentTable, build_agents
+from oc_trio.runtime.command_shares import native_order
 from oc_trio.runtime.drain import Drain
 from oc_trio.runtime.fleet import Fleet, Plan, is_journals
 from oc_trio.runtime.journal_care import run_pruning, watch_journal
@@ -186,6 +187,7 @@ class Gateway:
         agents.become(made[-1])
         self.drain.seconds = fresh.config.gateway.drain
         old, self.loaded = self.loaded, fresh
+        self.port.shares.reorder(native_order(fresh))
         return await swap(fleet, self.health, old, fresh)
 
     async def _signals(self, task_status: trio.TaskStatus[None]) -> None:

@@ -25,6 +25,7 @@ from oc_trio.runtime.buttons import ButtonMaker
 from oc_trio.runtime.callback_plan import CallbackPlan, command_paths
 from oc_trio.runtime.chat_tools import chat_tools
 from oc_trio.runtime.clicks import ClickDesk
+from oc_trio.runtime.command_shares import CommandShares
 from oc_trio.runtime.front import Front
 from oc_trio.runtime.live_check import LiveCheck
 from oc_trio.runtime.models import ModelDesk
@@ -99,13 +100,18 @@ class Doors:
 
 
 @asynccontextmanager
-async def open_doors(front: Front, faces: Faces, plan: CallbackPlan, buttons: ButtonMaker) -> AsyncIterator[Doors]:
-    """Put an account on the port for as long as the block runs, and keep its slash commands registered meanwhile."""
+async def open_doors(
+    front: Front, faces: Faces, plan: CallbackPlan, buttons: ButtonMaker, shares: CommandShares | None = None
+) -> AsyncIterator[Doors]:
+    """Put an account on the port for as long as the block runs, and keep its slash commands registered meanwhile.
+
+    `shares` says which of them are other accounts'.
+    """
     async with trio.open_nursery() as nursery:
         models = ModelDesk(front, buttons, nursery)
         questions = QuestionDesk(front, buttons)
         clicks = ClickDesk(front, models, questions)
-        registration = Registration(front, plan.command_url, plan.specs)
+        registration = Registration(front, plan.command_url, plan.specs, shares or CommandShares((plan.account,)))
         harmless = front.kit.api.harmless
         doors = Doors(front, buttons, questions, clicks, models, registration if plan.native else None)
         # Nobody new comes in first, those who are in leave, and only then what they use is closed.

@@ -20,6 +20,7 @@ from oc_trio.core.entities import Channel
 from oc_trio.core.targets import Target
 from oc_trio.runtime.buttons import ButtonMaker
 from oc_trio.runtime.callback_plan import CallbackPlan, plan_callbacks, warn_unreachable
+from oc_trio.runtime.command_shares import CommandShares, native_order
 from oc_trio.runtime.env import Env
 from oc_trio.runtime.front import Front
 from oc_trio.runtime.hooks import HookAccount, HookDesk, LetterBox
@@ -42,6 +43,7 @@ class PublicPort:
     hooks: HookDesk
     env: Env
     skills: SkillBook = SkillBook()
+    shares: CommandShares = field(factory=CommandShares)
     bound: int = 0
     shutdown: trio.Event = field(init=False, factory=trio.Event)
 
@@ -52,7 +54,8 @@ class PublicPort:
         settings = loaded.config.hooks
         face = HookFace(settings.path, settings.token.reveal, desk.take) if settings.enabled else None
         folders: Iterable[Path] = (loaded.document.folder / folder for folder in loaded.config.skills.dirs)
-        return cls(loaded, open_faces(loaded.accounts, face), desk, env, find_skills(folders))
+        shares = CommandShares(native_order(loaded))
+        return cls(loaded, open_faces(loaded.accounts, face), desk, env, find_skills(folders), shares)
 
     @property
     def is_wanted(self) -> bool:
@@ -76,7 +79,7 @@ class PublicPort:
         plan = self.plan(settings)
         if self.is_wanted:
             warn_unreachable(plan, settings)
-        async with open_doors(front, self.faces, plan, buttons) as doors, trio.open_nursery() as nursery:
+        async with open_doors(front, self.faces, plan, buttons, self.shares) as doors, trio.open_nursery() as nursery:
             box = LetterBox(front, buttons, nursery)
             async with open_visitors() as visitors:
                 account = HookAccount(front, locator(front.kit), box.deliver, visitors)

@@ -7,7 +7,7 @@ renamed or stopped set left behind is removed by the next round or by `oc-trio c
 
 import math
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import trio
 from attrs import define, evolve, field, frozen
@@ -15,6 +15,7 @@ from attrs import define, evolve, field, frozen
 from oc_trio.core import slash
 from oc_trio.core.access import COMMAND_NOT_ALLOWED, Access, Origin, denial_text
 from oc_trio.core.chat_commands import ChatCommand, ChooseModel, ListModels, parse_command
+from oc_trio.core.command_shares import Skipped, Slot, sentences
 from oc_trio.core.entities import SlashCommand
 from oc_trio.core.events import Event, TeamJoined, TeamLeft
 from oc_trio.core.obligations import Source
@@ -22,8 +23,9 @@ from oc_trio.core.pairing import APPROVED, FULL, PairingPolicy, new_code, reply_
 from oc_trio.core.slash import CommandSpec, SlashCall
 from oc_trio.core.slash_plan import Registrar
 from oc_trio.errors import CallbackRefused, MattermostError
-from oc_trio.ids import TeamId
+from oc_trio.ids import AccountId, TeamId
 from oc_trio.mattermost.registrar import CommandRegistrar, TeamResult
+from oc_trio.runtime.command_shares import CommandShares
 from oc_trio.runtime.front import Front, Visit, once
 from oc_trio.runtime.live_check import LiveCheck
 from oc_trio.runtime.models import ModelDesk
@@ -74,6 +76,7 @@ class Registration:
     front: Front
     url: str
     wanted: tuple[CommandSpec, ...]
+    shares: CommandShares = field(factory=CommandShares)
     book: CommandBook = field(factory=CommandBook)
     tried: trio.Event = field(init=False, factory=trio.Event)
     _wake: tuple[trio.MemorySendChannel[None], trio.MemoryReceiveChannel[None]] = field(
@@ -83,14 +86,21 @@ class Registration:
     def note(self, event: Event) -> None:
         """Events of the account; only joining and leaving a team matters. Never waits."""
         if isinstance(event, (TeamJoined, TeamLeft)) and event.user_id == self.front.kit.user.id:
-            try:
-                self._wake[0].send_nowait(None)
-            except trio.WouldBlock:
-                return  # a round is due already
+            self.wake()
+
+    def wake(self) -> None:
+        """Another round is due. Never waits."""
+        try:
+            self._wake[0].send_nowait(None)
+        except trio.WouldBlock:
+            return  # it is due already
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Register, and then whenever it is due; started at once, for the account need not wait for its commands."""
         task_status.started()
+        account = self.front.kit.account
+        self.shares.join(account, self.wake)
+        await self.shares.earlier(account)
         retry = FIRST_RETRY
         while True:
             complete = await self.round()
@@ -109,15 +119,21 @@ class Registration:
             log.error("mattermost: failed to register slash commands", account=kit.account, problem=str(problem))
             return False
         remembered = await kit.store.commands.all(kit.account)
-        results = [await registrar.register(team.id, remembered) for team in teams]
+        others = self.shares.claim(kit.account, [(team.id, spec.trigger) for team in teams for spec in self.wanted])
+        results = [
+            await registrar.register(team.id, remembered, [trigger for its, trigger in others if its == team.id])
+            for team in teams
+        ]
         self.book.settle(results)
         ours = {team.id for team in teams}
+        self._settle_shares(remembered, others, results)
+        self._show_skipped({team.id: team.name for team in teams}, others, results)
         for command in remembered:
             if command.team_id not in ours:
                 await kit.store.commands.forget(kit.account, command.id)
         count = len(self.book.registered() or ())
         failed = sum(not result.is_complete for result in results)
-        if not count:
+        if not count and not others and not any(result.taken for result in results):
             log.error(
                 "mattermost: native slash commands enabled but no commands could be registered", account=kit.account
             )
@@ -128,6 +144,24 @@ class Registration:
                 failed_teams=failed,
             )
         return not failed
+
+    def _settle_shares(
+        self, before: Sequence[SlashCommand], others: Collection[Slot], results: Sequence[TeamResult]
+    ) -> None:
+        held = [(result.team, command.trigger) for result in results for command in result.commands]
+        taken = [(result.team, trigger) for result in results for trigger in result.taken]
+        had = [(command.team_id, command.trigger) for command in before]
+        self.shares.settle(self.front.kit.account, had=had, held=held, missed=[*others, *taken])
+
+    def _show_skipped(
+        self, names: Mapping[TeamId, str], others: Mapping[Slot, AccountId], results: Sequence[TeamResult]
+    ) -> None:
+        """In the status as long as it is so, and in the log when it is new."""
+        skipped = [Skipped(names[team], trigger, owner) for (team, trigger), owner in others.items()]
+        skipped += [Skipped(names[result.team], trigger) for result in results for trigger in result.taken]
+        kit = self.front.kit
+        for text in kit.health.note(kit.account, "slash commands", sentences(skipped)):
+            log.warning(f"slash commands left out: {text}", account=kit.account)
 
     def registrar(self) -> CommandRegistrar:
         kit = self.front.kit
@@ -149,6 +183,7 @@ class Registration:
         remembered = await kit.store.commands.all(kit.account)
         with trio.move_on_after(REMOVE_SECONDS, shield=True):
             left = await self.registrar().remove(remembered)
+            self._settle_shares(remembered, (), [TeamResult(command.team_id, (command,)) for command in left])
             if remembered and not left:
                 log.info("slash commands removed", account=kit.account, count=len(remembered))
 

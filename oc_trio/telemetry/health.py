@@ -4,7 +4,7 @@ Accounts write their state here; nothing in here decides or does anything. Times
 promises of progress are measured in seconds of Trio's clock, for a corrected wall clock must not look like a hang.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import trio
@@ -15,7 +15,10 @@ from oc_trio.ids import AccountId
 
 @frozen
 class AccountHealth:
-    """What an operator wants to know of one account. `state` is a connection state's name, or stopped."""
+    """What an operator wants to know of one account. `state` is a connection state's name, or stopped.
+
+    `notes` are sentences about what it does without although it runs.
+    """
 
     account: AccountId
     state: str = "starting"
@@ -24,6 +27,7 @@ class AccountHealth:
     since: int = 0
     last_event_at: int = 0
     last_live_at: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def is_live(self) -> bool:
@@ -37,6 +41,7 @@ class Health:
         self._now_ms = now_ms
         self._clock = clock
         self._accounts: dict[AccountId, AccountHealth] = {}
+        self._notes: dict[AccountId, dict[str, tuple[str, ...]]] = {}
         self.phase = "starting"
         self.started_at = now_ms()
         self._due: dict[str, float] = {}
@@ -50,9 +55,18 @@ class Health:
             changes["last_live_at"] = self._now_ms()
         self._accounts[account] = evolve(old, **changes)
 
+    def note(self, account: AccountId, subject: str, texts: Sequence[str]) -> tuple[str, ...]:
+        """What is to be said about a subject from now on, in place of what was said before; gives what is new in it."""
+        notes = self._notes.setdefault(account, {})
+        new = tuple(text for text in texts if text not in notes.get(subject, ()))
+        notes[subject] = tuple(texts)
+        self.update(account, notes=tuple(f"{name}: {text}" for name in sorted(notes) for text in notes[name]))
+        return new
+
     def forget(self, account: AccountId) -> None:
         """The configuration knows the account no longer."""
         self._accounts.pop(account, None)
+        self._notes.pop(account, None)
 
     def progress(self, part: str, *, within_s: float) -> None:
         """`part` did something real and promises to do so again within `within_s` seconds."""

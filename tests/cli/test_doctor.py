@@ -50,6 +50,22 @@ def test_all_is_well(server: Server, tmp_path: Path) -> None:
     assert server.demo.bot.token not in text
 
 
+def test_two_accounts_want_the_same_slash_commands(server: Server, tmp_path: Path) -> None:
+    """The second of the configuration is told what it has to do without, and what to do."""
+    world, team = server.world, server.demo.team
+    tokens = [world.create_bot(name, team=team, admin=True).token for name in ("zoe", "adam")]
+    server.write_config("[channels.mattermost.commands]\nnative = true\n", zoe=tokens[0], adam=tokens[1])
+    rows = found(server)
+    assert "slash commands of default" not in rows
+    for name in ("zoe", "adam"):
+        ((level, text),) = rows[f"slash commands of {name}"]
+        assert level == "warning"
+        assert text == (
+            f"/oc_status, /oc_model, /oc_models and 7 more in team {team.name}: account default has them; set "
+            "commands.prefix for this account to have its own"
+        )
+
+
 def test_before_the_first_start(server: Server, tmp_path: Path) -> None:
     """What isn't there yet is no fault, and isn't made."""
     (tmp_path / "state").rmdir()

@@ -72,7 +72,7 @@ def test_what_is_no_longer_wanted_is_deleted() -> None:
 
 def test_another_programs_commands_of_the_same_bot_are_left_alone() -> None:
     theirs = evolve(stored(CommandSpec("oc_ping", "ping", "p"), "k4"), url="http://other", display_name="")
-    other_prefix = evolve(stored(CommandSpec("deploy", "deploy", "d"), "k5"), trigger="deploy")
+    other_prefix = evolve(stored(CommandSpec("deploy", "deploy", "d"), "k5"), display_name="")
     assert plan_team(TEAM, [theirs, other_prefix], [], [], US) == ()
 
 

@@ -44,7 +44,7 @@ CONSUMED = [
     ("channels.mattermost.streaming.block.coalesce", "runtime.policies", "minChars maxChars idleMs"),
     ("channels.mattermost.network", "runtime.policies", "dangerouslyAllowPrivateNetwork"),
     ("channels.mattermost.commands", "runtime.http", "native"),
-    ("channels.mattermost.commands", "runtime.callback_plan", "nativeSkills callbackPath callbackUrl"),
+    ("channels.mattermost.commands", "runtime.callback_plan", "nativeSkills prefix callbackPath callbackUrl"),
     ("channels.mattermost.interactions", "runtime.http", "callbackBaseUrl allowedSourceIps"),
     ("channels.mattermost.actions", "runtime.message_tool", "reactions messages membersOnly"),
     ("channels.mattermost.dmChannelRetry", "runtime.edges", "maxRetries initialDelayMs maxDelayMs timeoutMs"),

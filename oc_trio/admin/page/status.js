@@ -17,7 +17,7 @@ const tone = (state) => (GOOD.includes(state) ? "good" : MILD.includes(state) ? 
 function row(account, now) {
   const node = document.createElement("tr");
   node.append(cell(account.account), cell(account.bot ? `@${account.bot}` : ""), cell(words(account.state), `state ${tone(account.state)}`),
-    cell(ago(now, account.since)), cell(ago(now, account.last_live_at)), cell(account.detail));
+    cell(ago(now, account.since)), cell(ago(now, account.last_live_at)), cell([account.detail, ...account.notes].filter(Boolean).join("; ")));
   return node;
 }
 
