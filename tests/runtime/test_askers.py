@@ -7,6 +7,7 @@ import pytest
 import trio
 
 from oc_trio.agent.scripted import CallTool, Hear, Pause, Say
+from oc_trio.callbacks.app import build_app
 from oc_trio.core.turn_events import ToolStatus
 from oc_trio.runtime.askers import REFUSED
 from oc_trio.sandbox.compact import dump
@@ -227,6 +228,31 @@ async def test_group_messages_go_by_membership(town: Town) -> None:
     status, text = await use(town, by=town.bob, **call)
     assert status is ToolStatus.COMPLETED, text
     assert town.answers(group) == ["all of us"]
+
+
+async def test_a_hook_asks_for_nobody(town: Town) -> None:
+    """What another program starts with the hooks' token keeps to the operator's rules alone."""
+    board = private(town)
+    results: list[Any] = []
+
+    def script(_: Any) -> Any:
+        results.append((yield CallTool("message", calls_on(town, board)["send"])))
+        yield Say("done")
+
+    town.script = script
+    gateway = await town.start(gateway={"port": 0}, hooks={"enabled": True, "token": "a-secret-of-hooks"})
+    client: Any = build_app(gateway.port.faces, metrics=gateway.metrics).test_client()
+    response = await client.post(
+        "/hooks/agent",
+        json={"message": "Tell the board.", "to": f"channel:{town.square.id}"},
+        headers={"Authorization": "Bearer a-secret-of-hooks"},
+    )
+    assert response.status_code == 202, await response.get_data()
+    await town.settled()
+    [result] = results
+    assert result.status is ToolStatus.COMPLETED, result.text
+    assert town.answers(board) == ["hello"]
+    assert town.answers() == ["done"]
 
 
 async def test_a_schedule_asks_for_nobody(town: Town) -> None:

@@ -1,5 +1,7 @@
 """`commands.allowFrom` over every way by which a command can reach its execution: one decision, whichever way."""
 
+from typing import Any
+
 import pytest
 import trio
 from trio.testing import MockClock
@@ -8,7 +10,10 @@ from oc_trio.agent.scripted import Pause, Say
 from oc_trio.config.document import Document
 from oc_trio.config.load import build
 from oc_trio.core.obligations import Source
+from oc_trio.core.questions import Answer, Question
 from oc_trio.core.slash import BUILT_IN, PROCESSING
+from oc_trio.ids import ChannelId, SessionKey
+from oc_trio.runtime.questions import Place
 from oc_trio.sandbox.exchange import SandboxRequest, SandboxResponse
 from tests.runtime.house import a_house
 from tests.runtime.town import Town
@@ -39,6 +44,75 @@ async def test_stopping_an_answer(town: Town, way: str, *, may: bool) -> None:
         town.say(way, by=town.bob, root=asked)
     await town.settled()
     assert await town.state(asked) == ("cancelled: stopped" if may else "delivered")
+
+
+@pytest.mark.parametrize("may", [True, False], ids=["listed", "not listed"])
+async def test_a_message_edited_into_a_command(town: Town, *, may: bool) -> None:
+    """A post that was for nobody becomes a command by its edit, for who may command."""
+    listed = [town.alice.id, *([town.bob.id] if may else [])]
+    own_words = {"implicitMentions": {"threadParticipation": False}}
+    await town.start(own_words, commands={"allowFrom": {"mattermost": listed}})
+    town.script = [Say("one", delay=0), Pause(30), Say(" two")]
+    asked = town.say("@helper count")
+    await town.until(lambda: town.answers() == ["one"])
+    post = town.say("good grief", by=town.bob, root=asked)
+    await trio.sleep(1)
+    town.edit(post, "@helper /stop")
+    await town.settled()
+    assert await town.state(asked) == ("cancelled: stopped" if may else "delivered")
+
+
+@pytest.mark.parametrize("may", [True, False], ids=["listed", "not listed"])
+@pytest.mark.parametrize("is_down", [False, True], ids=["while it waits", "while the gateway is down"])
+async def test_an_admitted_message_edited_into_a_command(town: Town, *, is_down: bool, may: bool) -> None:
+    """It stays a message to the agent, whoever wrote it: what it says now is read, nothing is carried out."""
+    listed = [town.alice.id, *([town.bob.id] if may else [])]
+    rules = {"allowFrom": {"mattermost": listed}}
+    queue = {"queue": {"mode": "followup"}}
+    await town.start(commands=rules, messages=queue)
+    town.script = [Say("one", delay=0), Pause(30), Say(" two")]
+    asked = town.say("@helper count")
+    await town.until(lambda: town.answers() == ["one"])
+    waiting = town.say("@helper good grief", by=town.bob, root=asked)
+    await trio.sleep(5)
+    if is_down:
+        await town.crash()
+        town.edit(waiting, "@helper /stop")
+        await town.start(commands=rules, messages=queue)
+    else:
+        town.edit(waiting, "@helper /stop")
+    await town.settled()
+    assert (await town.state(asked), await town.state(waiting)) == ("delivered", "delivered")
+    assert town.stage.requests[-1].messages[-1].text.split("\n")[0].endswith(": /stop")
+
+
+async def test_a_dialog_s_words_are_an_answer(autojump_clock: MockClock) -> None:
+    """What is written into a question's dialog goes to the agent that asked, never to the commands."""
+    house = a_house(groupPolicy="open", rules={"allowFrom": {"mattermost": ["z" * 26]}})
+    question, answers = Question("q1", "What now?"), list[Answer | None]()
+    async with house.lived_in(), trio.open_nursery() as nursery:
+
+        async def ask() -> None:
+            place = Place(SessionKey("agent:main:x"), ChannelId(house.square.id))
+            answers.append(await house.doors.questions.ask(question, place))
+
+        nursery.start_soon(ask)
+        await trio.sleep(1)
+        (post,) = house.posts()
+        opened: list[dict[str, Any]] = []
+        house.world.interactions.open_dialog = opened.append  # type: ignore[method-assign, assignment]
+        await house.press(post.id, "Answer", by=house.mallory)
+        submission = {
+            "url": opened[0]["url"],
+            "callback_id": opened[0]["dialog"]["callback_id"],
+            "state": opened[0]["dialog"]["state"],
+            "channel_id": house.square.id,
+            "submission": {"answer": "/stop"},
+        }
+        assert await house.world.interactions.submit_dialog(house.mallory, submission) == {}
+        await trio.sleep(1)
+        assert answers == [Answer("q1", "/stop")]
+        assert house.admitted == []
 
 
 @pytest.mark.parametrize("trigger", [spec.trigger for spec in BUILT_IN])
