@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
+import httpx
 import pytest
 import trio
 
@@ -297,3 +298,35 @@ async def test_an_event_that_the_program_fails_at(town: Town, logbook: Logbook) 
     assert town.answers() == ["done"]
     assert [(line["kind"], line["post"]) for line in logbook.said(LOGGED)] == [("PostEdited", asked.id)]
     await serves_on(town)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [503, 429, httpx.ConnectError("no"), httpx.ReadTimeout("no"), OSError("no"), trio.BrokenResourceError()],
+    ids=repr,
+)
+async def test_an_event_that_the_server_has_no_facts_for(
+    town: Town, logbook: Logbook, trouble: int | Exception
+) -> None:
+    """Passing trouble is no defect: the event is told again after a reconnect, and its message answered once."""
+    await town.start()
+    until, met = trio.current_time() + 20, list[str]()
+
+    async def away(request: SandboxRequest) -> SandboxResponse | None:
+        is_fact = request.method == "GET" and any(path in request.path for path in ("/users/", "/channels/"))
+        if not is_fact or trio.current_time() >= until:
+            return None
+        met.append(request.path)
+        if isinstance(trouble, Exception):
+            raise trouble
+        return SandboxResponse.json({"id": "app.away", "message": "no"}, trouble)
+
+    town.weather.before_rules.append(away)
+    town.script = [Say("done")]
+    asked = town.say("@helper hello", by=town.bob)
+    await trio.sleep(120)
+    await town.settled()
+    assert len(met) > 1
+    assert town.answers() == ["done"]
+    assert await town.state(asked) == "delivered"
+    assert logbook.said(LOGGED) == []
