@@ -19,9 +19,10 @@ from oc_trio.runtime.border import DEFECT, SORRY
 from oc_trio.runtime.cuts import CROWDED_OUT
 from oc_trio.runtime.earlier_run import draft_state
 from oc_trio.runtime.kit import AccountKit
-from oc_trio.runtime.letters import Letter
+from oc_trio.runtime.letters import Letter, row_of
 from oc_trio.runtime.queue import Job
 from oc_trio.runtime.stand_ins import send_or_say
+from oc_trio.store.notices import notice_id
 from oc_trio.store.turns import Turn
 from oc_trio.telemetry.log import get_logger
 
@@ -46,10 +47,11 @@ async def _settle(kit: AccountKit, jobs: Sequence[Job], reason: str) -> None:
     if reason == CROWDED_OUT:
         what = "A message was" if len(jobs) == 1 else f"{len(jobs)} messages were"
         sentence = f"⚠️ {what} left unanswered, because {CROWDED_OUT}. Please ask again."
-        outcome = await _say(kit, jobs, f"{jobs[0].obligation.id}.x", sentence, reason)
+        outcome = await _end_saying(kit, jobs, sentence, reason)
     elif reason == DEFECT:
-        outcome = await _say(kit, jobs, f"{jobs[0].obligation.id}.g", SORRY, reason)
-    await kit.store.obligations.close([job.obligation.id for job in jobs], outcome, kit.env.now_ms())
+        outcome = await _end_saying(kit, jobs, SORRY, reason)
+    else:
+        await kit.store.obligations.close([job.obligation.id for job in jobs], outcome, kit.env.now_ms())
     kit.metrics.obligations.labels(kit.account, outcome.state.value).inc(len(jobs))
     log.info("withdrawn", account=kit.account, posts=[job.trigger for job in jobs], reason=reason)
     for turn_id in {job.obligation.turn for job in jobs if job.obligation.turn}:
@@ -78,10 +80,12 @@ async def give_up(kit: AccountKit, jobs: Sequence[Job], turn_id: TurnId | None, 
     """
     turn = await kit.store.turns.get(turn_id) if turn_id is not None else None
     if turn is None or turn.ended_at:
-        outcome = await _say(kit, jobs, f"{jobs[0].obligation.id}.g", sentence, reason)
+        outcome = await _end_saying(kit, jobs, sentence, reason)
     else:
         draft = await _seal(kit, turn, sentence)
-        outcome = failed(reason, draft) if draft else await _say(kit, jobs, _sentence_id(turn), sentence, reason, turn)
+        # Not the turn's row: a second try of this end would take it back with what the turn had on its way.
+        letter = _notice(jobs[0], _sentence_id(turn), turn.root_id, sentence)
+        outcome = failed(reason, draft) if draft else await _say(kit, letter, reason)
         outcome = evolve(outcome, posts=tuple(dict.fromkeys((*await _standing(kit, turn), *outcome.posts))))
         await _remember(kit, turn, sentence)
         if outcome.posts and turn.root_id and not jobs[0].inbound.is_direct:
@@ -148,18 +152,28 @@ async def _remember(kit: AccountKit, turn: Turn, sentence: str) -> None:
         await kit.store.transcripts.append(turn.session, turn.id, [transcript.to_json(said)], kit.env.now_ms())
 
 
-async def _say(
-    kit: AccountKit, jobs: Sequence[Job], name: str, sentence: str, reason: str, turn: Turn | None = None
-) -> Outcome:
-    first = jobs[0].inbound
-    letter = Letter(
-        id=OutboxId(name),
-        channel_id=first.channel_id,
-        message=sentence,
-        kind=OutboxKind.NOTICE,
-        # Not the turn's row: a second try of this end would take it back with what the turn had on its way.
-        root_id=turn.root_id if turn is not None else first.reply_root or first.root_id,
-    )
+async def _end_saying(kit: AccountKit, jobs: Sequence[Job], sentence: str, reason: str) -> Outcome:
+    """End the obligations of messages that have no turn, and say so. Both are durable at once: a restart sends the
+    words, and answers none of the messages.
+    """
+    first = jobs[0]
+    root_id = first.inbound.reply_root or first.inbound.root_id
+    letter = _notice(first, notice_id(first.obligation.id), root_id, sentence)
+    ids, now = [job.obligation.id for job in jobs], kit.env.now_ms()
+    row = row_of(letter, kit.account, kit.delivery.bot_id, now)
+    if not await kit.store.obligations.close_saying(ids, failed(reason), now, row):
+        return failed(reason)  # deleted meanwhile: nobody asks any more
+    outcome = await _say(kit, letter, reason)
+    if not outcome.posts:
+        await kit.store.obligations.note_refusal(letter.id, outcome.reason)
+    return outcome
+
+
+def _notice(job: Job, name: OutboxId, root_id: str, sentence: str) -> Letter:
+    return Letter(id=name, channel_id=job.inbound.channel_id, message=sentence, kind=OutboxKind.NOTICE, root_id=root_id)
+
+
+async def _say(kit: AccountKit, letter: Letter, reason: str) -> Outcome:
     try:
         return failed(reason, (await send_or_say(kit.delivery, letter)).post_id)
     except MattermostRejected as refusal:

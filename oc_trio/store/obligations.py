@@ -7,10 +7,12 @@ from collections.abc import Iterable
 
 from attrs import frozen
 
-from oc_trio.core.obligations import Obligation, ObligationState, Outcome, Source
-from oc_trio.ids import AccountId, ObligationId, TurnId
+from oc_trio.core.obligations import Obligation, ObligationState, OutboxRow, Outcome, Source
+from oc_trio.ids import AccountId, ObligationId, OutboxId, TurnId
 from oc_trio.store.columns import join_ids, split_posts
 from oc_trio.store.engine import Engine, Row, Tx
+from oc_trio.store.notices import note_refusal
+from oc_trio.store.outbox import put
 
 SELECT = (
     "SELECT o.id, o.account, o.trigger, o.channel_id, o.user_id, o.root_id, o.session, o.source, o.reason, o.payload,"
@@ -51,6 +53,13 @@ def close(tx: Tx, ids: tuple[ObligationId, ...], outcome: Outcome, at: int) -> i
     )
 
 
+def _close_saying(tx: Tx, ids: tuple[ObligationId, ...], outcome: Outcome, at: int, notice: OutboxRow) -> int:
+    moved = close(tx, ids, outcome, at)
+    if moved:
+        put(tx, notice)
+    return moved
+
+
 def of_turn(tx: Tx, turn: TurnId) -> tuple[Obligation, ...]:
     return tuple(obligation_of(row) for row in tx.all(SELECT + " WHERE o.turn = ? ORDER BY o.serial", turn))
 
@@ -82,6 +91,17 @@ class Obligations:
         """Move open ones to a terminal state; returns how many moved. What has ended keeps its end."""
         wanted = tuple(ids)
         return await self._engine.run(lambda tx: close(tx, wanted, outcome, at))
+
+    async def close_saying(self, ids: Iterable[ObligationId], outcome: Outcome, at: int, notice: OutboxRow) -> int:
+        """As `close`, and queue the words about it in the same transaction: whoever is told that there will be no
+        answer gets none, whatever comes in between. Where nothing moved there is nothing to say.
+        """
+        wanted = tuple(ids)
+        return await self._engine.run(lambda tx: _close_saying(tx, wanted, outcome, at, notice))
+
+    async def note_refusal(self, notice: OutboxId, reason: str) -> None:
+        """The words of a `close_saying` were not taken; where they are, their post is noted as it is confirmed."""
+        await self._engine.run(lambda tx: note_refusal(tx, notice, reason))
 
     async def excuse(self, account: AccountId) -> int:
         """The account failed by no fault of its turns: each open obligation has been tried once less."""

@@ -8,6 +8,7 @@ from oc_trio.core.obligations import OUTBOX_MOVES, OutboxKind, OutboxRow, Outbox
 from oc_trio.errors import StoreError
 from oc_trio.ids import AccountId, ChannelId, OutboxId, PostId, TurnId
 from oc_trio.store.engine import Engine, Row, Tx
+from oc_trio.store.notices import note_post
 
 SELECT = (
     "SELECT id, account, channel_id, root_id, kind, body, pending_post_id, created_at, turn, seq, to_user, state,"
@@ -22,7 +23,7 @@ def outbox_of(row: Row) -> OutboxRow:
     return OutboxRow(*values)
 
 
-def _put(tx: Tx, item: OutboxRow) -> int:
+def put(tx: Tx, item: OutboxRow) -> int:
     return tx.run(
         "INSERT INTO outbox (id, account, channel_id, root_id, kind, body, pending_post_id, created_at, turn, seq,"
         " to_user, state, sending_at, attempts, post_id, error, ended_at)"
@@ -56,12 +57,14 @@ def _sending(tx: Tx, outbox: OutboxId, at: int) -> bool:
 
 
 def _confirm(tx: Tx, outbox: OutboxId, post: PostId, at: int) -> bool:
-    return _may_move(tx, outbox, OutboxState.CONFIRMED) and bool(
-        tx.run(
-            "UPDATE outbox SET state = 'confirmed', post_id = ?, error = '', ended_at = ? WHERE id = ?",
-            *(post, at, outbox),
-        )
+    if not _may_move(tx, outbox, OutboxState.CONFIRMED):
+        return False
+    tx.run(
+        "UPDATE outbox SET state = 'confirmed', post_id = ?, error = '', ended_at = ? WHERE id = ?",
+        *(post, at, outbox),
     )
+    note_post(tx, outbox, post)
+    return True
 
 
 def _requeue(tx: Tx, outbox: OutboxId, error: str) -> bool:
@@ -97,7 +100,7 @@ class Outbox:
     async def put(self, rows: Iterable[OutboxRow]) -> int:
         """Queue posts, in one transaction; an id that is there already is left alone. Returns how many are new."""
         items = tuple(rows)
-        return await self._engine.run(lambda tx: sum(_put(tx, item) for item in items))
+        return await self._engine.run(lambda tx: sum(put(tx, item) for item in items))
 
     async def sending(self, outbox: OutboxId, at: int) -> bool:
         """Before the request: from here on the outcome is ambiguous until it is confirmed."""

@@ -16,6 +16,7 @@ from oc_trio.core.queueing import DropRule, QueueMode, QueueRules
 from oc_trio.core.turn_events import ToolEnded, ToolStarted, ToolStatus
 from oc_trio.ids import AccountId, AgentId, ChannelId, ObligationId, SessionKey, TurnId, UserId
 from oc_trio.runtime.queue import Batch, Fate, Job, Mailbox
+from oc_trio.sandbox.exchange import SandboxRequest, SandboxResponse
 from tests.runtime.town import Town
 
 FOLLOWUP = QueueRules(QueueMode.FOLLOWUP, cap=2, drop=DropRule.SUMMARIZE)
@@ -258,6 +259,33 @@ async def test_a_full_queue(town: Town, drop: str, answered: tuple[int, int]) ->
     assert [text for text in town.answers() if text.startswith("⚠️")] == [
         "⚠️ A message was left unanswered, because too many messages were waiting. Please ask again."
     ]
+
+
+@pytest.mark.parametrize("how", ["crash", "stop"])
+async def test_a_notice_that_a_restart_cuts_off(town: Town, how: str) -> None:
+    """Who is told to ask again is told so once, after the restart, and not answered as well."""
+    rules = queue("followup", cap=1, drop="new")
+    await town.start(messages=rules)
+    is_away = True
+
+    async def refuse(request: SandboxRequest) -> SandboxResponse | None:
+        if is_away and request.method == "POST" and b"left unanswered" in request.body:
+            return SandboxResponse.json({"id": "app.away", "message": "no"}, 503)
+        return None
+
+    town.weather.before_rules.append(refuse)
+    posts = await ask_during(town, "second", "third", "fourth")
+    await trio.sleep(30)
+    await (town.crash() if how == "crash" else town.stop())
+    assert [await town.state(post) for post in posts[2:]] == ["failed: too many messages were waiting"] * 2
+    is_away = False
+    await town.start(messages=rules)
+    await town.settled()
+    await town.until(lambda: any(text.startswith("⚠️ 2 messages were") for text in town.answers()))
+    (notice,) = [post for post in town.ours() if post.message.startswith("⚠️")]
+    assert town.answers().count("an answer") == 2
+    ended = [await town.obligation(post) for post in posts[2:]]
+    assert [each.outcome_posts for each in ended if each] == [(notice.id,)] * 2
 
 
 async def test_a_full_queue_that_sums_up(town: Town) -> None:

@@ -143,6 +143,27 @@ def _with_treachery(drawn: Plan, rng: random.Random) -> Plan:
     return evolve(drawn, deeds=in_order(deeds), treachery=rng.choice((0.2, 0.5, 1.0)))
 
 
+def _with_crowds(drawn: Plan, rng: random.Random) -> Plan:
+    """People who ask more at once than may wait, some of them right before something breaks."""
+    end, deeds = drawn.end, [*drawn.deeds]
+    times = [rng.uniform(0.1, end) for _ in range(rng.randint(1, 3))]
+    for at, deed in drawn.deeds:
+        if isinstance(deed, Break) and rng.random() < 0.5:
+            times.append(at - rng.uniform(0.0, 0.5))
+    for at in times:
+        author = rng.choice(("alice", "bob"))
+        place = rng.choice((author, "square", "market"))
+        how, at = "direct" if place == author else "mention", max(0.1, at)
+        deeds.append((at, Ask(author, place, how, rng.choice(WORDS), rng.randint(3, 6))))
+        # Who is crowded out is told so when the turn that runs has ended.
+        for _ in range(3):
+            deeds += _perhaps_a_crash(drawn, at + rng.uniform(0.3, 6.0), rng)
+    queue = rng.choice(("followup", "collect"))
+    return evolve(
+        drawn, deeds=in_order(deeds), queue=queue, cap=rng.choice((1, 2)), drop=rng.choice(("new", "new", "old"))
+    )
+
+
 def _with_second_bot(drawn: Plan, rng: random.Random) -> Plan:
     """Another account of the same gateway, in the same channels: each deed concerns one of the bots, or both.
 
@@ -174,5 +195,6 @@ ADDITIONS = {
     "newcomers": _with_newcomers,
     "hooks": _with_hooks,
     "treacherous": _with_treachery,
+    "crowded": _with_crowds,
     "accounts": _with_second_bot,
 }

@@ -2,10 +2,11 @@
 
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import httpx
 import trio
@@ -13,16 +14,17 @@ from attrs import evolve, frozen
 
 from oc_trio.core.entities import Channel
 from oc_trio.core.events import Post
-from oc_trio.core.obligations import OutboxRow, Source
+from oc_trio.core.obligations import OutboxRow, Outcome, Source
 from oc_trio.core.preview import Create, Edit, Wrote, begun, wrote
 from oc_trio.errors import MattermostRejected, MattermostUnavailable, StoreError
-from oc_trio.ids import AccountId, ChannelId, PostId, SessionKey, ThreadRoot, TurnId
+from oc_trio.ids import AccountId, ChannelId, ObligationId, OutboxId, PostId, SessionKey, ThreadRoot, TurnId
 from oc_trio.runtime.border import Border
 from oc_trio.runtime.catchup import CatchUp
 from oc_trio.runtime.previewer import WRITE_SECONDS, Previewer
 from oc_trio.runtime.queue import Job
 from oc_trio.store.admission import Admission, Admissions, Admitted
 from oc_trio.store.engine import Engine
+from oc_trio.store.obligations import Obligations
 from oc_trio.store.outbox import Outbox
 from oc_trio.store.participation import Participation
 from oc_trio.store.store import Store, open_store
@@ -170,6 +172,29 @@ class Preoccupied(Participation):
         return await self._engine.run(lambda tx: tx.one(sql, account, channel, root, since)) is not None
 
 
+class Hasty(Obligations):
+    """Who was crowded out is told so first, and the messages end when the words stand."""
+
+    async def close_saying(self, ids: Iterable[ObligationId], outcome: Outcome, at: int, notice: OutboxRow) -> int:
+        ended = tuple(ids)
+        _WAITING.setdefault(self._engine, {})[notice.id] = (ended, outcome)
+        await Outbox(self._engine).put([notice])
+        return len(ended)
+
+
+class HastyOutbox(Outbox):
+    """The other half of it."""
+
+    async def confirm(self, outbox: OutboxId, post: PostId, at: int) -> bool:
+        ids, outcome = _WAITING.get(self._engine, {}).get(outbox, ((), None))
+        if outcome is not None:
+            await Obligations(self._engine).close(ids, evolve(outcome, posts=(post,)), at)
+        return await super().confirm(outbox, post, at)
+
+
+_WAITING: "WeakKeyDictionary[Engine, dict[OutboxId, tuple[tuple[ObligationId, ...], Outcome]]]" = WeakKeyDictionary()
+
+
 class BlindOutbox(Outbox):
     """What the server shows of our own posts confirms their rows, and tells nobody that one stands twice."""
 
@@ -276,5 +301,8 @@ BROKEN: dict[str, Broken] = {
     "replies to a beginning unheard": Broken(Parts(store=journal(participation=Preoccupied)), ("threads",)),
     "names added in a gap overlooked": Broken(Parts(catch_up=Overreading), ("names", "server", "socket")),
     "defects not contained": Broken(Parts(border=Borderless), ("treacherous",)),
+    "refused before it is ended": Broken(
+        Parts(store=journal(obligations=Hasty, outbox=HastyOutbox)), ("crowded", "crash")
+    ),
     "mailbox overflow dropped": Broken(Parts(session=Forgetful), ("people",)),
 }

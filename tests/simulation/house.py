@@ -88,6 +88,8 @@ def configured(
     has_hooks: bool = False,
     has_second_bot: bool = False,
     has_one_agent: bool = False,
+    cap: int = 0,
+    drop: str = "",
 ) -> Loaded:
     """The configuration of a plan."""
     coalesce = {"minChars": 30, "maxChars": 200, "idleMs": 300}
@@ -110,7 +112,7 @@ def configured(
                 "network": {"dangerouslyAllowPrivateNetwork": True},
             }
         },
-        "messages": {"queue": {"mode": queue}},
+        "messages": {"queue": {"mode": queue, **({"cap": cap, "drop": drop} if cap else {})}},
         "gateway": {"drainSeconds": drain_seconds},
         "models": {"providers": {"sim": {"api": "scripted", "models": ["one"]}}},
         "agents": {"defaults": {"model": "sim/one"}},
@@ -230,6 +232,8 @@ class House:
             has_hooks=plan.has_hooks,
             has_second_bot=plan.has_second_bot,
             has_one_agent=plan.has_one_agent,
+            cap=plan.cap,
+            drop=plan.drop,
         )
         gateway = self.gateway = Gateway(loaded, "", wiring, metrics=Metrics())
         gateway.port.skills = SKILLS if plan.has_calls else SkillBook()

@@ -207,6 +207,9 @@ class Plan:
     has_second_bot: bool = False
     has_one_agent: bool = False
     treachery: float = 0.0
+    # Messages that may wait behind a turn, and which gives way to another; 0 for what is the rule.
+    cap: int = 0
+    drop: str = ""
 
     @property
     def end(self) -> float:

@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from oc_trio.core.final_plan import INTERRUPTED, STOPPED
+from oc_trio.runtime.cuts import CROWDED_OUT
 from oc_trio.sandbox import records
 from tests.simulation.called import buttons
 from tests.simulation.files import files
@@ -126,6 +127,8 @@ def _failed(found: Findings, question: Question, owed: Owed) -> Iterator[str]:
         yield f"{name_of(question)} failed and nobody was told: {owed.reason}"
     if not shown:
         return
+    if found.plan.cap and owed.reason == CROWDED_OUT:
+        return
     gave_up = "several tries" in " ".join(post.message for post in shown) or stood_in(found, owed)
     if not gave_up and not any(token.startswith(f"q{question.number}v") for token in found.model.failed):
         yield f"{name_of(question)} failed although its model did not: {owed.reason}"
@@ -159,10 +162,9 @@ def _once(found: Findings) -> Iterator[str]:
         if not (post.delete_at or is_stuck):
             for number in set(map(number_of, tokens_in(post.message))):
                 heads[number].append(post)
-    has_blocks = found.plan.mode == "block" or found.plan.has_blocks
     for number, posts in sorted(heads.items()):
         question = found.town.questions[number]
-        if has_blocks and number in found.model.betrayed:
+        if number in found.model.betrayed and len({key_of(post).partition(".")[0] for post in posts}) == 1:
             continue  # what was said twice stands twice
         if len(posts) > 1 and not question.is_deleted:
             yield f"{name_of(question)} is answered {len(posts)} times"
@@ -205,7 +207,7 @@ def _drafts(found: Findings) -> Iterator[str]:
             yield f"post {key_of(post)} still says that it was interrupted"
         elif is_block_of_the_withdrawn(found, post) or is_kept_preview(found, post):
             continue
-        elif not post.message.endswith(STOPPED) and not _answers_the_withdrawn(found, post):
+        elif not (post.message.endswith(STOPPED) or _answers_the_withdrawn(found, post)):
             yield f"a preview was left behind: {key_of(post)} {post.message[-60:]!r}"
 
 
@@ -249,4 +251,17 @@ def _answers_the_withdrawn(found: Findings, post: records.Post) -> bool:
     ended = [found.owed.get(question.post.id) for question in asked]
     is_withdrawn = any(question.is_deleted for question in asked)
     is_withdrawn = is_withdrawn or any(owed is not None and owed.state == "cancelled" for owed in ended)
-    return is_withdrawn and "(end " in post.message
+    return (is_withdrawn and "(end " in post.message) or _tells_of_the_withdrawn(found, post)
+
+
+def _tells_of_the_withdrawn(found: Findings, post: records.Post) -> bool:
+    """Words in the place of an answer, which were out before their question was withdrawn."""
+    turn, _, part = key_of(post).rpartition(".")
+    owed = [each for each in found.owed.values() if turn and each.turn == turn]
+    asked = {question.post.id: question for question in found.town.questions}
+    withdrawn = [asked[each.trigger] for each in owed if each.state == "cancelled" and each.trigger in asked]
+    return (
+        (part.isdigit() or part == "g")
+        and 0 < len(owed) == len(withdrawn)
+        and any(not found.model.failed.isdisjoint(question.tokens) for question in withdrawn)
+    )

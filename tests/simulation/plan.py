@@ -48,7 +48,7 @@ _FRAMES = ("frame_delay", "frame_twice", "frame_swap", "frame_cut", "frame_freez
 # Kinds that came later are drawn from a source of their own: a seed that draws none of them runs as it did before.
 _LATER = ("blocks", "disk")
 # Each of these even has its own, so that the next one changes nothing for the others.
-_LATEST = ("files", "http", "poison", "threads", "names", "newcomers", "hooks", "accounts", "treacherous")
+_LATEST = ("files", "http", "poison", "threads", "names", "newcomers", "hooks", "accounts", "treacherous", "crowded")
 _OLD = ("crash", "drain", "socket", "rest", "frames", "server", "people", "kick", "lag", "blackout", "cancel")
 KINDS = (*_OLD, *_LATER, *_LATEST)
 # The two that take long are rare.

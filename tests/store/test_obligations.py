@@ -3,6 +3,7 @@ import pytest
 from oc_trio.core.obligations import (
     Obligation,
     ObligationState,
+    OutboxRow,
     Outcome,
     cancelled,
     delivered,
@@ -10,8 +11,9 @@ from oc_trio.core.obligations import (
     silent,
 )
 from oc_trio.ids import ObligationId
+from oc_trio.store.notices import notice_id
 from oc_trio.store.store import Store
-from tests.store.rows import ACCOUNT, OTHER, admission, post, turn
+from tests.store.rows import ACCOUNT, OTHER, admission, outgoing, post, turn
 
 OUTCOMES = [
     pytest.param(delivered(post("a1"), post("a2")), id="delivered"),
@@ -105,3 +107,54 @@ async def test_an_excuse(store: Store) -> None:
     assert await store.obligations.excuse(ACCOUNT) == 0
     rows = [await store.obligations.get(each.id) for each in (tried, fresh)]
     assert [row.attempts for row in rows if row is not None] == [0, 0]
+
+
+def notice(first: Obligation) -> OutboxRow:
+    return outgoing(notice_id(first.id))
+
+
+async def test_an_end_and_its_words_are_one(store: Store) -> None:
+    """The words are queued with the end, and their post is noted with all that they speak for."""
+    owed = [await owe(store, name) for name in ("p1", "p2", "p3")]
+    row, crowded = notice(owed[0]), failed("crowded out")
+
+    assert await store.obligations.close_saying([owed[0].id, owed[1].id], crowded, 50, row) == 2
+    assert [each.id for each in await store.outbox.unfinished(ACCOUNT)] == [row.id]
+    await store.obligations.close([owed[2].id], crowded, 51)
+
+    await store.outbox.sending(row.id, 60)
+    await store.outbox.confirm(row.id, post("n1"), 70)
+    ended = [await store.obligations.get(each.id) for each in owed]
+    assert [each.outcome_posts for each in ended if each] == [(post("n1"),), (post("n1"),), ()]
+
+
+async def test_the_post_in_the_place_of_the_words(store: Store) -> None:
+    """It is noted as they are."""
+    owed = await owe(store, "p1")
+    await store.obligations.close_saying([owed.id], failed("crowded out"), 50, notice(owed))
+    row = outgoing(f"instead.{notice_id(owed.id)}")
+    await store.outbox.put([row])
+    await store.outbox.sending(row.id, 60)
+    await store.outbox.confirm(row.id, post("n1"), 70)
+    ended = await store.obligations.get(owed.id)
+    assert ended is not None
+    assert ended.outcome_posts == (post("n1"),)
+
+
+async def test_words_that_were_refused(store: Store) -> None:
+    """Then the end says that nobody was told."""
+    owed = await owe(store, "p1")
+    row = notice(owed)
+    await store.obligations.close_saying([owed.id], failed("crowded out"), 50, row)
+    await store.obligations.note_refusal(row.id, "crowded out; refused")
+    ended = await store.obligations.get(owed.id)
+    assert ended is not None
+    assert ended.outcome_reason == "crowded out; refused"
+
+
+async def test_nothing_is_said_of_what_has_ended(store: Store) -> None:
+    """Deleted before it could be told: no words are queued."""
+    owed = await owe(store, "p1")
+    await store.obligations.close([owed.id], cancelled("deleted"), 40)
+    assert await store.obligations.close_saying([owed.id], failed("crowded out"), 50, notice(owed)) == 0
+    assert await store.outbox.unfinished(ACCOUNT) == ()
