@@ -72,6 +72,8 @@ async def _feed(
         if event.data.strip() == "[DONE]":
             done = True
             break
+        if not event.data.strip() and event.event != "error":
+            continue  # a sign of life
         try:
             out += reader.feed(await parse(exchange, event))
         except AgentError as exc:

@@ -25,6 +25,8 @@ _KINDS = {
     "input_json_delta": ("tool_use", "partial_json"),
     "signature_delta": ("thinking", "signature"),
 }
+# Proxies pass on why another model stopped, in the words of its API.
+_REASONS = {"length": "max_tokens", "content_filter": "refusal"}
 _WITH_INPUT = ("tool_use", "server_tool_use", "mcp_tool_use")
 
 
@@ -75,9 +77,8 @@ class Reading:
             case "content_block_delta":
                 return self._delta(shapes.index(event.get("index")), shapes.mapping(event.get("delta")))
             case "message_delta":
-                self.finish_reason = (
-                    shapes.name(shapes.mapping(event.get("delta")).get("stop_reason")) or self.finish_reason
-                )
+                reason = shapes.name(shapes.mapping(event.get("delta")).get("stop_reason"))
+                self.finish_reason = _REASONS.get(reason, reason) or self.finish_reason
                 self._count(event.get("usage"), None)
             case "message_stop":
                 self.stopped = True

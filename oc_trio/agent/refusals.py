@@ -11,6 +11,7 @@ from typing import Any
 from attrs import frozen
 
 TOOLS, STREAM = "tools", "stream"
+THOUGHTS = frozenset({"thinking", "redacted_thinking"})  # kinds of blocks
 LIMITS = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 _NEEDED = frozenset({"model", "messages", STREAM, "system"})
 # Parts of messages that every server of its API takes.
@@ -59,6 +60,10 @@ _REFUSES_SYSTEM = re.compile(
 _TWO_SIDES = re.compile(r"\broles must alternate\b|\bonly user and assistant roles\b")
 _TAKES_SYSTEM = re.compile(r"\boptional system\b")
 _REMOVE = re.compile(r"\bplease remove\b|\bmust not (?:contain|include|be sent)\b")
+
+_REFUSES_THOUGHTS = re.compile(
+    r"\binvalid signature in thinking\b|\bsignature field required\b|\bthinking (?:or|and) redacted_thinking\b"
+)
 
 _TOO_LARGE = re.compile(r"\bmax_(?:completion_)?tokens\b(?: [\w'-]+){0,4} (?:is|are) too (?:large|big|high)\b")
 # Looked for in words without quotes, in lower case. The longest answer of a model:
@@ -168,6 +173,13 @@ def refused_fields(body: Mapping[str, Any], words: str) -> frozenset[str]:
 def is_too_long_an_answer(words: str) -> bool:
     """Whether the longest answer that was asked for is refused, by the model or for this conversation."""
     return _TOO_LARGE.search(_plain(words)) is not None
+
+
+def refuses_thoughts(body: Mapping[str, Any], words: str) -> bool:
+    """Whether thoughts of earlier answers, or their lack, are refused in a request that holds or asks for some."""
+    parts = (part for message in body["messages"] for part in message.get("content") or () if isinstance(part, dict))
+    has_any = bool(body.get("thinking")) or any(part.get("type") in THOUGHTS for part in parts)
+    return has_any and _REFUSES_THOUGHTS.search(_plain(words)) is not None
 
 
 def room_left(words: str) -> int | None:

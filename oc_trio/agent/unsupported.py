@@ -13,10 +13,12 @@ from oc_trio.agent.refusals import (
     LIMITS,
     NOTHING,
     STREAM,
+    THOUGHTS,
     TOOLS,
     Refused,
     is_too_long_an_answer,
     refused,
+    refuses_thoughts,
     room_left,
 )
 from oc_trio.agent.stream import Emit
@@ -31,6 +33,7 @@ log = get_logger(part="agent")
 # Nothing of tools means anything without `tools`.
 _WITH_TOOLS = frozenset({TOOLS, "tool_choice", "parallel_tool_calls", "functions", "function_call"})
 _LEAST_THINKING = 1024  # tokens; Anthropic takes no smaller budget
+_MORE = {"type": "text", "text": "(thought)"}
 
 
 @define
@@ -123,6 +126,18 @@ def _without(message: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any
     return made
 
 
+def _without_thoughts(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Without blocks of thinking, and without asking for any; a message that held nothing else keeps a word."""
+    made = {name: value for name, value in body.items() if name != "thinking"}
+    made["messages"] = [
+        {**message, "content": [part for part in content if part.get("type") not in THOUGHTS] or [_MORE]}
+        if isinstance(content := message.get("content"), list)
+        else message
+        for message in body["messages"]
+    ]
+    return made
+
+
 def _without_system(body: Mapping[str, Any]) -> dict[str, Any]:
     """The system message in front of the first question: well-formed messages begin with a user's."""
     made = {name: value for name, value in body.items() if name != "system"}
@@ -152,9 +167,9 @@ async def ask_adapting(
 
     Nothing is asked again after the first event of an answer.
     """
-    # The room that is left depends on the conversation, so these two are not remembered.
+    # What depends on the conversation is not remembered: the room that is left, and whose thoughts it holds.
     room: int | None = None
-    is_unlimited = began = False
+    is_unlimited = is_thoughtless = began = False
 
     async def noted(event: AgentEvent) -> None:
         nonlocal began
@@ -166,6 +181,8 @@ async def ask_adapting(
         sent = _shortened(body, room) if room else body
         if is_unlimited:
             sent = {name: value for name, value in sent.items() if name not in LIMITS}
+        if is_thoughtless:
+            sent = _without_thoughts(sent)
         try:
             return await ask(sent, noted)
         except AgentError as refusal:
@@ -178,6 +195,9 @@ async def ask_adapting(
                 log.warning(
                     f"the conversation leaves {room} tokens for the answer: asked for no more", **_about(model, refusal)
                 )
+            elif refuses_thoughts(sent, refusal.words):
+                is_thoughtless = True
+                log.warning("the model refuses earlier thoughts: asked without thinking", **_about(model, refusal))
             elif known.learn(model, sent, refusal):
                 continue
             elif limits and is_too_long_an_answer(refusal.words):

@@ -130,8 +130,6 @@ def insist_anthropic(body: Mapping[str, Any]) -> Iterator[str]:
             yield f"results {given} for calls {waiting}"
         if any(block["type"] == "text" and not block["text"].strip() for block in blocks):
             yield "an empty text"
-        if any(block["type"] == "thinking" and not block.get("signature") for block in blocks):
-            yield "a thought without its signature"
         waiting, last = [block["id"] for block in blocks if block["type"] == "tool_use"], role
         if seen & set(waiting) or len(set(waiting)) < len(waiting):
             yield f"an id twice: {waiting}"
