@@ -16,7 +16,7 @@ from attrs import field, frozen
 
 from oc_trio.agent.failures import Endpoint, explain
 from oc_trio.agent.mcp_transport import Watch, open_http, open_stdio, watched
-from oc_trio.agent.mcp_words import result_text, tool_specs
+from oc_trio.agent.mcp_words import has_more_values, result_text, tool_specs
 from oc_trio.agent.port import ToolCall, ToolResult, ToolSpec
 from oc_trio.core.json_body import BadJson, checked_value
 from oc_trio.core.turn_events import ToolStatus
@@ -30,6 +30,7 @@ log = get_logger(part="mcp")
 
 T = TypeVar("T")
 
+_MANY_VALUES = 10_000  # in a structured result: putting them into words takes a while
 _MOST_PAGES = 50  # of a tools list; a cursor that never ends must not hang a start
 
 
@@ -242,7 +243,11 @@ async def _open_client(spec: McpServerSpec, watch: Watch) -> AsyncIterator["Clie
 
 async def _call_text(client: "Client", name: str, arguments: dict[str, Any]) -> ToolResult:
     result = await client.call_tool(name, arguments)
-    return ToolResult(result_text(result), ToolStatus.FAILED if result.is_error else ToolStatus.COMPLETED)
+    if has_more_values(result.structured_content, _MANY_VALUES):
+        text = await trio.to_thread.run_sync(result_text, result, abandon_on_cancel=True)  # others go on meanwhile
+    else:
+        text = result_text(result)
+    return ToolResult(text, ToolStatus.FAILED if result.is_error else ToolStatus.COMPLETED)
 
 
 async def _cancel_after(event: trio.Event, scope: trio.CancelScope) -> None:

@@ -7,13 +7,13 @@ tool that is written wrongly must not hide the others. Nothing here decides whet
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
 from attrs import frozen
 
 from oc_trio.agent.child import MAX_LINE, Lines, LineTooLong, StderrLog, open_child
-from oc_trio.agent.mcp_words import mended_tools
+from oc_trio.agent.mcp_words import has_more_values, mended_tools
 from oc_trio.core.json_body import BadJson, checked_value, read_mended
 from oc_trio.telemetry.log import get_logger
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from mcp.client._transport import TransportStreams
     from mcp.shared.message import SessionMessage
 
+T = TypeVar("T")
+R = TypeVar("R")
+
 log = get_logger(part="mcp")
 
 # Bytes of one HTTP answer, or of one event of a stream: as much as a line of a child.
@@ -30,6 +33,11 @@ MAX_BODY = MAX_LINE
 _STOP_SECONDS = 2.0  # between the end of a child's input and SIGTERM, and between that and SIGKILL
 _END_SECONDS = 0.5  # between the end of a child and the end of its output, whichever comes first
 _BAD_LINES_LOGGED = 5
+# Parts of one result. The `mcp` package compares each with every kind of part, at up to 0.2 ms a part.
+MOST_PARTS = 1000
+# A message of more values, and a longer line of a child, are looked at in a thread: others go on meanwhile.
+_MANY_VALUES = 10_000
+_LONG_LINE = 100_000
 
 
 @frozen
@@ -56,7 +64,12 @@ async def watched(
             async with send, reader:
                 try:
                     async for item in reader:
-                        await send.send(item if isinstance(item, Exception) else _cleaned(item, watch))
+                        if isinstance(item, Exception):
+                            await send.send(item)
+                        elif (checked := await _checked(item)) is not None:
+                            if checked.left_out is not None:
+                                watch.left_out(checked.left_out)
+                            await send.send(checked.message)
                 except (anyio.BrokenResourceError, anyio.ClosedResourceError):
                     pass  # one of the two sides is being closed
             watch.ended("it closed the connection")
@@ -104,7 +117,7 @@ async def _read_child(name: str, process: trio.Process, to_client: Any, ended: C
     async with to_client:
         try:
             while (line := await lines.next()) is not None:
-                message = _parsed(line)
+                message = await _in_thread(_parsed, line) if len(line) > _LONG_LINE else _parsed(line)
                 if message is not None:
                     await to_client.send(message)
                 elif line.strip():
@@ -170,25 +183,57 @@ def _id_of(line: bytes) -> int | None:
     return id_ if isinstance(id_, int) and 0 <= id_ < 2**53 else None
 
 
-def _cleaned(item: "SessionMessage", watch: Watch) -> "SessionMessage":
-    from mcp.types import ErrorData, JSONRPCError, JSONRPCResponse
+@frozen
+class _Checked:
+    """A message that the `mcp` package may see; of a list of tools, `left_out` says which were dropped, if any."""
+
+    message: "SessionMessage"
+    left_out: tuple[str, ...] | None = None
+
+
+async def _checked(item: "SessionMessage") -> _Checked | None:
+    """None for a request or notification that is too large: nothing that we serve needs one."""
+    from mcp.types import JSONRPCError, JSONRPCResponse
 
     message = item.message
+    if isinstance(message, JSONRPCError):
+        return _cleaned(item)
+    if isinstance(message, JSONRPCResponse):
+        is_large = has_more_values(message.result, _MANY_VALUES)
+        return await _in_thread(_cleaned, item) if is_large else _cleaned(item)
+    if has_more_values(message.params, _MANY_VALUES):
+        log.warning("a message of an MCP server is too large and was dropped", method=message.method[:80])
+        return None
+    return _cleaned(item)
+
+
+async def _in_thread(work: Callable[[T], R], given: T) -> R:
+    """For work that only makes a value: where nobody waits for it any more, it ends by itself."""
+    return await trio.to_thread.run_sync(work, given, abandon_on_cancel=True)
+
+
+def _cleaned(item: "SessionMessage") -> _Checked:
+    from mcp.types import ErrorData, JSONRPCError, JSONRPCResponse
+
+    message, left_out = item.message, None
     if isinstance(message, JSONRPCResponse):
         try:
             result = checked_value(message.result)
         except BadJson as problem:
             error = ErrorData(code=-32603, message=f"the server's answer can't be used: {problem}")
             item.message = JSONRPCError(jsonrpc="2.0", id=message.id, error=error)
-            return item
+            return _Checked(item)
         if isinstance(result.get("tools"), list):
             result["tools"], left_out = mended_tools(result["tools"])
-            watch.left_out(left_out)
+        parts = result.get("content")
+        if isinstance(parts, list) and len(parts) > MOST_PARTS:
+            rest = {"type": "text", "text": f"[{len(parts) - MOST_PARTS} more parts were left out]"}
+            result["content"] = [*parts[:MOST_PARTS], rest]
         message.result = result
     elif isinstance(message, JSONRPCError):
         # It is put into words for the model, and nothing reads its data.
         message.error = ErrorData(code=message.error.code, message=_text_of(message.error.message))
-    return item
+    return _Checked(item, left_out)
 
 
 def _text_of(value: Any) -> str:

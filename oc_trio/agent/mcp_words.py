@@ -34,6 +34,8 @@ def mended_tools(items: Sequence[Any]) -> tuple[list[dict[str, Any]], tuple[str,
         shown = f"tool {number + 1} ({name[:80]!r})" if isinstance(name, str) else f"tool {number + 1}"
         if problem := _problem(item):
             left_out.append(f"{shown}: {problem}")
+            if len(left_out) >= MOST_TOOLS:
+                break
         elif len(kept) >= MOST_TOOLS:
             left_out.append(f"{shown} and what follows: more than {MOST_TOOLS} tools")
             break
@@ -110,3 +112,16 @@ def _block_text(block: Any) -> str:
             return f"[{block.name}: {block.uri}]"
         case other:
             return f"[{other}]"
+
+
+def has_more_values(value: Any, most: int) -> bool:
+    """Whether JSON holds more values than `most`, at any depth; a look at that many tells."""
+    seen, left = 0, [value]
+    while left:
+        item = left.pop()
+        inner = item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
+        seen += len(inner)
+        if seen > most:
+            return True
+        left.extend(inner)
+    return False

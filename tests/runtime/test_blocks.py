@@ -223,3 +223,61 @@ async def test_a_long_block_behind_a_waiting_one(autojump_clock: trio.testing.Mo
     assert channel.posts[0] == "A first paragraph."
     assert " ".join(channel.posts).split() == text.removesuffix("More.").split()
     assert rest(writer, text) == ("More.",)
+
+
+THOUGHT = "A thought of some length.\n\nMore of the thought.\n\n"
+
+
+async def test_what_turns_out_to_be_a_thought_is_taken_back(autojump_clock: trio.testing.MockClock) -> None:
+    """A later block is written over it, and what has no place is named; the final says only the rest."""
+    channel, answer = Channel(), "A first paragraph.\n\nA second one."
+
+    async def talk(writer: BlockWriter) -> None:
+        await say(writer, THOUGHT[:29])
+        await trio.sleep(3)
+        await say(writer, THOUGHT[29:])
+        await trio.sleep(3)
+        assert len(channel.posts) == 2
+        await say(writer, f"</think>\n\n{answer}")
+        await trio.sleep(3)
+
+    writer = await write(channel, talk)
+    await writer.finish()
+    assert channel.edits == {"p0": "A first paragraph."}
+    assert (writer.posts, writer.stale) == (["p0"], ("p1",))
+    assert rest(writer, answer) == ("A second one.",)
+
+
+async def test_a_thought_that_is_found_out_at_the_very_end(autojump_clock: trio.testing.MockClock) -> None:
+    """All of it goes, and the whole answer is the final's; what was said before a tool call stays."""
+    channel = Channel()
+
+    async def talk(writer: BlockWriter) -> None:
+        await say(writer, "Let me look at that.")
+        writer.show(writer.view.with_event(ToolStarted("1", "search")))
+        await trio.sleep(3)
+        await say(writer, THOUGHT)
+        await trio.sleep(3)
+        writer.show(writer.view.with_event(TextDelta("</think>Four.")))
+
+    writer = await write(channel, talk)
+    await writer.finish()
+    assert (writer.posts, writer.published) == (["p0"], ["Let me look at that."])
+    assert writer.stale == ("p1",)
+    assert rest(writer, "Let me look at that.\n\nFour.") == ("Four.",)
+
+
+async def test_a_tag_in_code_takes_nothing_back(autojump_clock: trio.testing.MockClock) -> None:
+    """It looks like one for as long as the code is open."""
+    channel, text = Channel(), "A first paragraph.\n\nWrite `</think>` there.\n\nSo it is."
+
+    async def talk(writer: BlockWriter) -> None:
+        await say(writer, text[:20])
+        await trio.sleep(3)
+        await say(writer, text[20:], delay=0.2)
+        await trio.sleep(3)
+
+    writer = await write(channel, talk)
+    await writer.finish()
+    assert (channel.posts, writer.stale) == (["A first paragraph.", "Write `</think>` there."], ())
+    assert rest(writer, text) == ("So it is.",)

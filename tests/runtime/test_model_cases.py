@@ -614,6 +614,20 @@ async def test_refusals_are_learned_once(town: Town, logbook: Logbook) -> None:
     ]
 
 
+async def test_19_in_posts_by_blocks(town: Town) -> None:
+    """What was posted before the end of the thought was known goes away; the answer stands alone."""
+    pieces = ("I will think about it.\n\n", "Two and two.\n\n", "\n</think>\n\nThe answer is 4.", " Really.")
+    streaming = {"mode": "off", "block": {"enabled": True, "coalesce": {"minChars": 5, "idleMs": 300}}}
+    server = await start(town, always((*map(text, pieces), END)), mattermost={"streaming": streaming})
+    post = town.say("@helper hello")
+    await town.settled()
+    assert "I will think about it." in town.chat()
+    assert town.answers() == ["The answer is 4. Really."]
+    town.say("@helper are you well", root=post)
+    await town.settled()
+    assert "will think" not in json.dumps(server.seen[-1])
+
+
 async def test_a_thought_stays_out_of_later_prompts(town: Town) -> None:
     """What came before the end of a thought is not repeated to the model."""
     server = await start(town, always("".join(map(text, THINK)) + END))

@@ -99,7 +99,10 @@ def results(body: dict[str, Any]) -> list[dict[str, Any]]:
 
 def given(body: dict[str, Any]) -> list[dict[str, Any]]:
     """The blocks of the last answer, as they are sent back."""
-    return [message["content"] for message in body["messages"] if message["role"] == "assistant"][-1]
+    blocks: list[dict[str, Any]] = []
+    for message in body["messages"]:
+        blocks = message["content"] if message["role"] == "assistant" else blocks
+    return blocks
 
 
 def then(first: str, holds: Callable[[dict[str, Any]], bool] = lambda _body: True) -> Serve:
