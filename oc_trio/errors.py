@@ -10,6 +10,7 @@ OcTrioError
 ├─ AgentError
 │  ├─ AgentUnavailable(retry_after)         try later, or another model
 │  └─ AgentFailed                           this turn can't be answered
+├─ PictureUnusable                          a picture can't be shown to a model
 ├─ TargetError
 │  ├─ AmbiguousTarget(candidates)
 │  └─ UnknownTarget
@@ -133,6 +134,10 @@ class AgentUnavailable(AgentError):
 
 class AgentFailed(AgentError):
     """The model refused this request: a bad key, an unknown model, too long a prompt, a broken stream."""
+
+
+class PictureUnusable(OcTrioError):
+    """A picture can't be shown to a model; str() says why, as a clause without a capital."""
 
 
 class TargetError(OcTrioError):

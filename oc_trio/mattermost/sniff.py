@@ -9,7 +9,10 @@ _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (8, b"WAVE", "audio/wav"),
     (8, b"AVI ", "video/x-msvideo"),
     (4, b"ftypavif", "image/avif"),
+    (4, b"ftypavis", "image/avif"),
     (4, b"ftypheic", "image/heic"),
+    (4, b"ftypheix", "image/heic"),
+    (4, b"ftypmif1", "image/heif"),
     (4, b"ftypM4A", "audio/mp4"),
     (4, b"ftyp", "video/mp4"),
     (0, b"%PDF-", "application/pdf"),
@@ -27,11 +30,16 @@ _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x1aE\xdf\xa3", "video/webm"),
     (0, b"II*\x00", "image/tiff"),
     (0, b"MM\x00*", "image/tiff"),
+    (0, b"II+\x00", "image/tiff"),
+    (0, b"MM\x00+", "image/tiff"),
+    (0, b"\x00\x00\x01\x00", "image/x-icon"),
     (0, b"BM", "image/bmp"),
     (0, b"\x7fELF", "application/x-elf"),
     (0, b"MZ", "application/vnd.microsoft.portable-executable"),
 )
 _RIFF = {"image/webp", "audio/wav", "video/x-msvideo"}
+# So short that a text may begin with them; what they stand for holds control characters soon.
+_ALSO_WORDS = {b"BM", b"MZ", b"BZh", b"ID3"}
 _LOOKED_AT = 4096
 
 BINARY = "application/octet-stream"
@@ -42,7 +50,7 @@ def sniff(content: bytes) -> str:
     """The MIME type by magic bytes, `text/plain` for UTF-8 without control characters, else octets."""
     for offset, magic, mime in _MAGIC:
         if content.startswith(magic, offset) and (mime not in _RIFF or content.startswith(b"RIFF")):
-            return mime
+            return TEXT if magic in _ALSO_WORDS and _is_text(content[:_LOOKED_AT]) else mime
     return TEXT if _is_text(content[:_LOOKED_AT]) else BINARY
 
 

@@ -181,7 +181,7 @@ class _Account:
             border_type=parts.wiring.border,
             name=parts.settings.name,
             tools=ToolBench(message_tool, parts.servers, parts.port.skills),
-            reader=lambda takes_images: AttachmentReader(outbound.files, outbound.media.limit, takes_images),
+            reader=lambda bounds: AttachmentReader(outbound.files, outbound.media.limit, parts.wiring.pictures, bounds),
             media=MediaDesk(
                 outbound.files, Fetcher(parts.wiring.ssl_context, parts.wiring.fetch_transport), env, RETRIES
             ),

@@ -10,6 +10,7 @@ from attrs import define, evolve, field, frozen
 
 from oc_trio.agent.build import AgentSpec, build_agent
 from oc_trio.agent.exchange import Deadlines
+from oc_trio.agent.image_bounds import ImageBounds, image_bounds, narrowest
 from oc_trio.agent.port import Agent, NoTools, Toolbox
 from oc_trio.agent.unsupported import Unsupported
 from oc_trio.config.agents import AgentEntry, ModelEntry, Provider, ToolRules
@@ -58,7 +59,8 @@ class AgentSetup:
     rules: ToolRules = ToolRules()
     name: str = ""
     skills: tuple[str, ...] | None = None
-    takes_images: bool = False
+    # None where the model takes no images.
+    image_bounds: ImageBounds | None = None
     takes_tools: bool = True
     timezone: str = ""
 
@@ -154,14 +156,18 @@ class _Workshop:
             rules=_own(entry.tools, defaults.tools),
             skills=_own(entry.skills, defaults.skills),
             name=entry.name,
-            takes_images=self._takes_images(first),
+            image_bounds=self._image_bounds(first, others),
             takes_tools=spec.tools,
             timezone=defaults.timezone,
         )
 
-    def _takes_images(self, name: str) -> bool:
-        model = self.models.get("/".join(_split(self.config, name)))
-        return model is not None and model.images
+    def _image_bounds(self, first: str, others: Iterable[str]) -> ImageBounds | None:
+        """What the first model and all after it take; None where the first takes none."""
+        model = self.models.get("/".join(_split(self.config, first)))
+        if model is None or not model.images:
+            return None
+        apis = [self.config.models.providers[_split(self.config, name)[0]].api for name in (first, *others)]
+        return narrowest(image_bounds(api) for api in apis)
 
     def _max_tokens(self, name: str, entry: AgentEntry) -> int | None:
         """The agent's limit, else everybody's, else the model's."""

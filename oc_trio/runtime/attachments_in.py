@@ -11,18 +11,18 @@ import trio
 from attrs import define, evolve, field
 
 from oc_trio.agent.failures import PICTURE_REFUSED, PICTURE_TOO_LARGE, REFUSED, TOO_LONG
+from oc_trio.agent.image_bounds import ImageBounds
 from oc_trio.agent.port import ImagePart, Message, Role
 from oc_trio.core.context import label
 from oc_trio.core.entities import FileInfo
 from oc_trio.core.prompt_lines import escape
 from oc_trio.core.text import clean
-from oc_trio.errors import MattermostError, PayloadError
+from oc_trio.errors import MattermostError, PayloadError, PictureUnusable
 from oc_trio.ids import FileId
-from oc_trio.mattermost.files import FileService
+from oc_trio.mattermost.files import Downloaded, FileService
 from oc_trio.mattermost.sniff import TEXT
+from oc_trio.runtime.pictures import Pictures
 
-# What the model APIs take.
-IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 MOST_IMAGES = 10
 TEXT_BUDGET = 60_000  # characters of a turn's files, about 15,000 tokens
 READ_SECONDS = 120.0
@@ -36,11 +36,15 @@ _BACKTICKS = re.compile(r"`{3,}")
 
 @define(eq=False)
 class AttachmentReader:
-    """Reads the files of one turn; budgets are shared by its messages. `limit` is in bytes per file (mediaMaxMb)."""
+    """Reads the files of one turn; budgets are shared by its messages. `limit` is in bytes per file (mediaMaxMb).
+
+    Without `bounds` the model takes no images.
+    """
 
     files: FileService
     limit: int
-    takes_images: bool
+    pictures: Pictures
+    bounds: ImageBounds | None
     images: list[ImagePart] = field(init=False, factory=list)
     _text_left: int = field(init=False, default=TEXT_BUDGET)
 
@@ -71,22 +75,26 @@ class AttachmentReader:
                 message = messages[at]
                 is_refused = is_refused or (at < len(messages) - current and _is_refusal(message))
                 images = list[ImagePart]()
-                for image in message.images if self.takes_images and not is_refused else ():
-                    data = image.data or (await self._past(image, left) if room else b"")
-                    if data and room:
-                        images.append(evolve(image, data=data))
-                        left, room = left - len(data), room - 1
+                for image in message.images if self.bounds is not None and not is_refused else ():
+                    found = await self._past(image, left) if room and not image.data else image
+                    if found.data and room:
+                        images.append(found)
+                        left, room = left - len(found.data), room - 1
                 shown.append(_with_images(message, images))
         if scope.cancelled_caught:
             shown += [_with_images(message, ()) for message in messages[len(messages) - len(shown) - 1 :: -1]]
         return tuple(reversed(shown))
 
-    async def _past(self, image: ImagePart, left: int) -> bytes:
+    async def _past(self, image: ImagePart, left: int) -> ImagePart:
+        """The image with its data, as far as it still can be had and has room in `left` bytes."""
+        if self.bounds is None:
+            return image
         try:
-            found = await self.files.download(FileId(image.file_id), limit=min(self.limit, left))
-        except MattermostError:
-            return b""
-        return found.content if found.mime_type == image.mime else b""
+            found = await self.files.download(FileId(image.file_id), limit=self.limit)
+            made = await self.pictures.fitted(found.content, found.mime_type, self.bounds)
+        except (MattermostError, PictureUnusable):
+            return image
+        return evolve(image, mime=made.mime, data=made.data) if len(made.data) <= left else image
 
     async def _one(self, file_id: FileId) -> str:
         info = await self.files.api.files.info(file_id)
@@ -96,12 +104,20 @@ class AttachmentReader:
             found = await self.files.download(file_id, limit=self.limit)
         except PayloadError:  # the description was not honest
             return f"{_head(info, info.mime_type)}; it is too large to be read]"
-        if found.mime_type in IMAGES and self.takes_images and len(self.images) < MOST_IMAGES:
-            self.images.append(ImagePart(found.mime_type, found.content, file_id))
-            return f"{_head(info, found.mime_type)}; the image is attached]"
+        if found.mime_type.startswith("image/") and self.bounds is not None and len(self.images) < MOST_IMAGES:
+            return await self._shown(info, found, self.bounds)
         if found.mime_type == TEXT:
             return self._inlined(info, clean(found.content.decode("utf-8", "replace")))
         return f"{_head(info, found.mime_type)}; its content is not shown]"
+
+    async def _shown(self, info: FileInfo, found: Downloaded, bounds: ImageBounds) -> str:
+        try:
+            made = await self.pictures.fitted(found.content, found.mime_type, bounds)
+        except PictureUnusable as problem:
+            return f"{_head(info, found.mime_type)}; the image is not shown: {problem}]"
+        self.images.append(ImagePart(made.mime, made.data, info.id))
+        note = f", {made.note}" if made.note else ""
+        return f"{_head(info, found.mime_type)}; the image is attached{note}]"
 
     def _inlined(self, info: FileInfo, text: str) -> str:
         if self._text_left <= 0:

@@ -186,13 +186,13 @@ class Attempt:
         so_far = self._so_far
         if not so_far or so_far[0].role is not Role.USER:
             lines = self.running.batch.lines
-            seen = setup.takes_images
-            asked = await kit.asked(self.messages, has_history=bool(history), dropped=lines, takes_images=seen)
+            seen = setup.image_bounds
+            asked = await kit.asked(self.messages, has_history=bool(history), dropped=lines, image_bounds=seen)
             so_far = (asked, *so_far)
             rows = [transcript.to_json(message) for message in so_far]
             await kit.store.transcripts.rewrite(turn.session, turn.id, rows, now)
         if untold := self._untold(so_far):
-            late = await kit.asked(untold, has_history=True, takes_images=setup.takes_images)
+            late = await kit.asked(untold, has_history=True, image_bounds=setup.image_bounds)
             await self.append(late)
             so_far = (*so_far, late)
         messages = transcript.within(setup.history_tokens, (*history, *so_far))
@@ -200,7 +200,7 @@ class Attempt:
             agent=message.agent,
             session=turn.session,
             system_prompt=kit.system_prompt(setup),
-            messages=await kit.with_images(messages, current=len(so_far), takes_images=setup.takes_images),
+            messages=await kit.with_images(messages, current=len(so_far), image_bounds=setup.image_bounds),
             tools=kit.toolbox(message, setup, self._asked, PostNames.after(turn.id, so_far)),
             model=setup.model,
             thinking=setup.thinking,
@@ -226,8 +226,8 @@ class Attempt:
                 continue  # taken back meanwhile; its obligation is being ended
             self.running.joined(job)
             if bound:
-                seen = kit.agents.setup(self.message.agent, self.settings).takes_images
-                message = await kit.asked((job.inbound,), has_history=True, takes_images=seen)
+                seen = kit.agents.setup(self.message.agent, self.settings).image_bounds
+                message = await kit.asked((job.inbound,), has_history=True, image_bounds=seen)
                 await self.append(message)
                 told.append(message)
         return told

@@ -10,11 +10,13 @@ import trio
 
 from oc_trio.config.accounts import Account
 from oc_trio.config.load import Loaded
+from oc_trio.config.model import Config
 from oc_trio.errors import ConfigError, MattermostError, StoreError
 from oc_trio.runtime.command_check import CommandCheck
 from oc_trio.runtime.edges import open_outbound, wiring_for
 from oc_trio.runtime.findings import Finding, Level
 from oc_trio.runtime.model_check import examine_provider
+from oc_trio.runtime.pictures import INSTALL, pillow_version
 from oc_trio.runtime.start import JOURNAL, journal_location, state_problem
 from oc_trio.store.sqlite import is_there
 from oc_trio.store.store import open_store
@@ -45,6 +47,24 @@ async def examine(loaded: Loaded, *, deep: bool = False) -> AsyncGenerator[Findi
     for name in loaded.config.models.providers:
         for finding in await examine_provider(loaded.config, name, deep=deep):
             yield finding
+    for finding in pictures(loaded.config, pillow_version()):
+        yield finding
+
+
+def pictures(config: Config, pillow: str) -> list[Finding]:
+    """Whether pictures can be made fit for the models that take them; `pillow` is its version, empty without it."""
+    seeing = [
+        f"{name}/{model.id}" for name, it in config.models.providers.items() for model in it.models if model.images
+    ]
+    if not seeing:
+        return []
+    if pillow:
+        return [Finding(Level.OK, "pictures", f"are made fit for {', '.join(seeing)} by Pillow {pillow}")]
+    text = (
+        f"reach {', '.join(seeing)} as they were posted, for lack of Pillow: large ones may be refused, and "
+        f"other kinds than PNG, JPEG, GIF and WebP are left out. {INSTALL}"
+    )
+    return [Finding(Level.WARNING, "pictures", text)]
 
 
 def state_directory(path: Path) -> Finding:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from attrs import evolve, frozen
 
+from oc_trio.agent.image_bounds import ImageBounds
 from oc_trio.agent.port import Message, Toolbox
 from oc_trio.core.chat_commands import LONGEST_DEBOUNCE, MOST_QUEUED
 from oc_trio.core.context import Entry
@@ -66,7 +67,7 @@ class AccountKit:
     name: str = ""
     # Who acts for agents, and who reads files for them; None where neither is at hand.
     tools: ToolBench | None = None
-    reader: Callable[[bool], AttachmentReader] | None = None
+    reader: Callable[[ImageBounds | None], AttachmentReader] | None = None
     # Filled where clicks can be received; without it buttons become text.
     button_props: ButtonProps = lambda _channel, _rows: ""
 
@@ -118,22 +119,22 @@ class AccountKit:
         *,
         has_history: bool,
         dropped: Sequence[str] = (),
-        takes_images: bool = False,
+        image_bounds: ImageBounds | None = None,
     ) -> Message:
         """What the turn answers, with what was said around it and the files, as the model reads it.
 
-        `dropped` are messages that were too many, by one line each.
+        `dropped` are messages that were too many, by one line each; without `image_bounds` the model takes no images.
         """
-        reader = self.reader(takes_images) if self.reader is not None else None
+        reader = self.reader(image_bounds) if self.reader is not None else None
         return await self.context.asked(messages, has_history=has_history, dropped=dropped, reader=reader)
 
     async def with_images(
-        self, messages: Sequence[Message], *, current: int, takes_images: bool
+        self, messages: Sequence[Message], *, current: int, image_bounds: ImageBounds | None
     ) -> tuple[Message, ...]:
         """A conversation with its images, of which the transcript holds only ids; `current` as in `again`."""
         if self.reader is None or not any(message.images for message in messages):
             return tuple(evolve(message, images=()) for message in messages)
-        return await self.reader(takes_images).again(messages, current)
+        return await self.reader(image_bounds).again(messages, current)
 
     def toolbox(self, here: InboundMessage, setup: AgentSetup, asked: Asked, names: PostNames) -> Toolbox:
         """The tools of the turn that runs where `here` was written and answers what `asked` gives."""

@@ -16,6 +16,7 @@ from oc_trio.mattermost.socket import OpenStream
 from oc_trio.runtime.border import Border
 from oc_trio.runtime.catchup import CatchUp
 from oc_trio.runtime.env import Env
+from oc_trio.runtime.pictures import Pictures
 from oc_trio.runtime.previewer import Previewer
 from oc_trio.runtime.public_port import PublicPort
 from oc_trio.runtime.session import Session
@@ -26,7 +27,8 @@ from oc_trio.store.store import Store, open_store
 class Wiring:
     """`http_transport` gives the transport to a server, `open_stream` its websocket's stream, and `fetch_transport`
     gets what an answer's addresses point to; None means real sockets behind the address guard. `make_agent` builds
-    agents, `open_store` opens the journal at a location; the classes are those that an account is put together from.
+    agents, `open_store` opens the journal at a location, `pictures` fits pictures to models; the classes are those
+    that an account is put together from.
     """
 
     env: Env = field(factory=Env)
@@ -41,6 +43,7 @@ class Wiring:
     border: type[Border] = Border
     serve_port: Callable[..., Awaitable[None]] = PublicPort.serve
     fetch_transport: httpx.AsyncBaseTransport | None = None
+    pictures: Pictures = field(factory=Pictures)
 
     def transport(self, base_url: str, policy: NetPolicy) -> httpx.AsyncBaseTransport:
         """How REST reaches a server."""

@@ -9,6 +9,10 @@ from typing import Any
 
 import pytest
 
+from oc_trio.config.agents import ModelEntry, Models, Provider
+from oc_trio.config.model import Config
+from oc_trio.runtime.checkup import pictures
+from oc_trio.runtime.findings import Level
 from oc_trio.runtime.model_check import ids_of, is_listed
 from tests.cli.sandbox_server import Server, a_server
 
@@ -262,3 +266,20 @@ def test_lists_of_models(body: bytes, ids: tuple[str, ...] | None) -> None:
 def test_names_in_lists(model: str, ids: list[str], listed: bool) -> None:
     """The ways in which a name and a list differ, and those in which they don't."""
     assert is_listed(model, ids) is listed
+
+
+@pytest.mark.parametrize(
+    ("images", "pillow", "expected"),
+    [
+        (False, "", []),
+        (True, "12.0", [(Level.OK, "are made fit for local/eyes by Pillow 12.0")]),
+        (True, "", [(Level.WARNING, "reach local/eyes as they were posted")]),
+    ],
+    ids=["no model takes any", "installed", "missing"],
+)
+def test_whether_pictures_can_be_made_fit(images: bool, pillow: str, expected: list[tuple[Level, str]]) -> None:
+    """Where a model takes pictures, the extra that is missing is named."""
+    config = Config(models=Models(providers={"local": Provider(models=(ModelEntry(id="eyes", images=images),))}))
+    found = pictures(config, pillow)
+    assert [(one.level, one.text[: len(words)]) for one, (_, words) in zip(found, expected, strict=True)] == expected
+    assert ("pip install 'oc-trio[images]'" in "".join(one.text for one in found)) is (images and not pillow)

@@ -36,3 +36,22 @@ def test_sniff(content: bytes, mime: str) -> None:
 def test_any_bytes_have_a_type(content: bytes) -> None:
     """Nothing crashes the look at a file."""
     assert "/" in sniff(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "mime"),
+    [
+        pytest.param(b"BMW is late again\n", TEXT, id="BM"),
+        pytest.param(b"MZ, please look", TEXT, id="MZ"),
+        pytest.param(b"ID3 tags are missing", TEXT, id="ID3"),
+        pytest.param(b"BZh", TEXT, id="BZh"),
+        pytest.param(b"BM\x9a\0\0\0\0\0\0\0\x36\0\0\0", "image/bmp", id="bmp"),
+        pytest.param(b"ID3\4\0\0\0\0\0\0", "audio/mpeg", id="mp3"),
+        pytest.param(b"\0\0\1\0\1\0\x10\x10", "image/x-icon", id="ico"),
+        pytest.param(b"\0\0\0\x18ftypheix", "image/heic", id="heic of 10 bits"),
+        pytest.param(b"MM\0*\0\0\0\x08", "image/tiff", id="tiff"),
+    ],
+)
+def test_a_text_may_begin_with_the_letters_of_a_kind(content: bytes, mime: str) -> None:
+    """What they stand for holds control characters."""
+    assert sniff(content) == mime

@@ -213,7 +213,7 @@ def test_what_openclaw_says_of_a_model_takes_effect(imported: bool) -> None:
     eyes, plain, today = (
         made.setup(MAIN, SessionSettings(model=f"local/{name}")) for name in ("eyes", "plain", "today")
     )
-    assert [one.takes_images for one in (eyes, plain, today)] == [True, False, True]
+    assert [one.image_bounds is not None for one in (eyes, plain, today)] == [True, False, True]
     assert [spec(one).tools for one in (eyes, plain, today)] == [True, False, False]
     assert (eyes.history_tokens, plain.history_tokens) == (3500, 9000)
     assert spec(eyes).options == {"max_tokens": 500}

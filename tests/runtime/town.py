@@ -31,6 +31,7 @@ from oc_trio.core.turn_events import AgentEvent
 from oc_trio.ids import AccountId
 from oc_trio.runtime.env import Env
 from oc_trio.runtime.gateway import Gateway
+from oc_trio.runtime.pictures import Pictures
 from oc_trio.runtime.wiring import Wiring
 from oc_trio.sandbox.compact import dump
 from oc_trio.sandbox.exchange import SandboxRequest, SandboxResponse
@@ -123,6 +124,8 @@ class Town:
     tables: Mapping[str, Any] = field(factory=dict)
     # Another agent than the stage.
     make_agent: Callable[[AgentSpec, httpx.AsyncClient], Agent] | None = None
+    # Most pictures of the tests are none: they go as they are. See `tests.runtime.test_pictures`.
+    pictures: Pictures = field(factory=lambda: Pictures(None))
     _serial: int = 0
 
     # the gateway's life
@@ -185,6 +188,7 @@ class Town:
             lambda _url: SandboxTransport(self.world),
             self._open_stream,
             self.make_agent or (lambda _spec, _http: self.stage),
+            pictures=self.pictures,
         )
 
     async def _open_stream(self, host: str, port: int, tls: ssl.SSLContext | None) -> trio.abc.Stream:

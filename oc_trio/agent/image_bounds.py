@@ -1,0 +1,43 @@
+"""What pictures the model APIs take: kinds, bytes, and the size beyond which a model sees no more."""
+
+from collections.abc import Iterable
+
+from attrs import frozen
+
+PNG, JPEG, GIF, WEBP = "image/png", "image/jpeg", "image/gif", "image/webp"
+# Without Pillow these go to any model as they are.
+COMMON = frozenset({PNG, JPEG, GIF, WEBP})
+# Anthropic takes 5 MB in base64, OpenAI more; other servers and the proxies before them rarely more.
+_MOST_BYTES = 3_700_000
+
+
+@frozen
+class ImageBounds:
+    """What goes as it is: MIME types (PNG and JPEG always), bytes before base64, and the longest side in pixels."""
+
+    kinds: frozenset[str] = COMMON
+    most_bytes: int = _MOST_BYTES
+    edge: int = 2048
+
+
+_BOUNDS = {
+    # Larger ones are taken up to 8000 pixels, and scaled to this by the API itself.
+    "anthropic-messages": ImageBounds(edge=1568),
+    # OpenAI takes WebP and still GIFs, but few of those who speak its API do (llama.cpp takes neither).
+    "openai-completions": ImageBounds(frozenset({PNG, JPEG})),
+}
+
+
+def image_bounds(api: str) -> ImageBounds:
+    """The bounds of a provider's `api`; those of programs and installed agents are common ones."""
+    return _BOUNDS.get(api, ImageBounds())
+
+
+def narrowest(bounds: Iterable[ImageBounds]) -> ImageBounds:
+    """What all of `bounds` take."""
+    first, *others = bounds
+    return ImageBounds(
+        first.kinds.intersection(*(one.kinds for one in others)),
+        min(one.most_bytes for one in (first, *others)),
+        min(one.edge for one in (first, *others)),
+    )
