@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from oc_trio.agent.toolbox import RuledToolbox
 from oc_trio.core.turn_events import ToolStatus
 from tests.agent.test_mcp import running
 from tests.agent.wrong_mcp_server import GOOD
+from tests.logbook import Logbook
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("mcp") is None, reason="the mcp extra is not installed")
 
@@ -91,6 +93,56 @@ async def test_there_is_a_bound_on_the_number_of_tools() -> None:
     many = [{"name": f"t{number}", "inputSchema": {"type": "object"}} for number in range(400)]
     async with running(wrong({"tools/list": {"tools": many}})) as server:
         assert len(server.specs) == 256
+
+
+async def call_beside_others(answers: dict[str, Any]) -> tuple[ToolResult, float]:
+    """The result of a call, and the longest time, in seconds, that everything else had to wait meanwhile."""
+    longest = 0.0
+
+    async def others() -> None:
+        nonlocal longest
+        while True:
+            before = time.perf_counter()
+            await trio.sleep(0.01)
+            longest = max(longest, time.perf_counter() - before)
+
+    async with running(wrong(answers)) as server, trio.open_nursery() as nursery:
+        nursery.start_soon(others)
+        with trio.fail_after(30):
+            result = await server.call(ToolCall("1", "ok"))
+        await trio.sleep(0.05)
+        nursery.cancel_scope.cancel()
+    return result, longest
+
+
+async def test_a_result_of_very_many_parts_is_cut_and_holds_nobody_up() -> None:
+    """100,000 parts would keep the whole process busy for seconds."""
+    part = {"type": "text", "text": "p"}
+    result, longest = await call_beside_others({"tools/call": {"times": 100_000, "part": part}})
+    assert result.text == "p\n" * 1000 + "[99000 more parts were left out]"
+    assert longest < 2.0
+
+
+async def test_a_result_of_very_many_wrong_parts_holds_nobody_up() -> None:
+    """Each is wrong in a dozen ways, all of which were put into words."""
+    result, longest = await call_beside_others({"tools/call": {"times": 100_000, "part": {"type": "hologram"}}})
+    assert result.status is ToolStatus.FAILED
+    assert longest < 2.0
+
+
+async def test_a_structured_result_of_very_many_values_holds_nobody_up() -> None:
+    """It is read, checked and put into words beside everything else."""
+    result, longest = await call_beside_others({"tools/call": {"numbers": 3_000_000}})
+    assert result.status is ToolStatus.COMPLETED
+    assert longest < 2.0
+
+
+async def test_a_notification_of_very_many_values_is_dropped(logbook: Logbook) -> None:
+    """The call that it came before has its result."""
+    result, longest = await call_beside_others({"tools/call": {"first": 1_000_000}})
+    assert result.text == "fine"
+    assert longest < 2.0
+    assert logbook.said("a message of an MCP server is too large and was dropped")
 
 
 CALLS = [

@@ -1,6 +1,8 @@
 """An MCP server on its standard streams that answers each method with what the JSON in its first argument says.
 
-The value for a method is the result, or {"line": "..."} for a raw line, {"exit": 3}, {"close": 1} for a closed stdout.
+The value for a method is the result, or {"line": "..."} for a raw line, {"exit": 3}, {"close": 1} for a closed stdout,
+{"times": n, "part": {...}} for a result of n such parts, {"numbers": n} for one of n numbers, {"first": n} for a
+notification with n numbers before a good answer.
 With a second argument, a file's path, the first life answers well and only later lives answer wrongly.
 """
 
@@ -22,7 +24,18 @@ GOOD: dict[str, Any] = {
 }
 
 
-def main() -> None:
+def large(wanted: dict[str, Any]) -> dict[str, Any]:
+    if "times" in wanted:
+        return {"content": [wanted["part"]] * wanted["times"]}
+    return {"content": [], "structuredContent": {"numbers": [0] * wanted["numbers"]}}
+
+
+def note(numbers: int) -> bytes:
+    params = {"level": "info", "data": [0] * numbers}
+    return json.dumps({"jsonrpc": "2.0", "method": "notifications/message", "params": params}).encode() + b"\n"
+
+
+def main() -> None:  # noqa: C901 - one branch per kind of answer
     answers: dict[str, Any] = {**GOOD, **json.loads(sys.argv[1])}
     if len(sys.argv) > 2:
         life = Path(sys.argv[2])
@@ -38,6 +51,9 @@ def main() -> None:
         reply: dict[str, Any]
         if asked["method"] == "tools/call" and answer == "echo":
             answer = {"content": [{"type": "text", "text": json.dumps(asked["params"]["arguments"])}]}
+        if isinstance(answer, dict) and "first" in answer:
+            out.write(note(answer["first"]))
+            answer = GOOD["tools/call"]
         if answer is None and asked["method"] not in answers:
             reply = {"jsonrpc": "2.0", "id": asked["id"], "error": {"code": -32601, "message": "no such method"}}
         elif isinstance(answer, dict) and "exit" in answer:
@@ -46,6 +62,8 @@ def main() -> None:
             os.close(1)
             time.sleep(60)
             return
+        elif isinstance(answer, dict) and ("times" in answer or "numbers" in answer):
+            reply = {"jsonrpc": "2.0", "id": asked["id"], "result": large(answer)}
         elif isinstance(answer, dict) and "line" in answer:
             out.write(answer["line"].encode("utf-8", "surrogatepass") + b"\n")
             out.flush()
