@@ -2,6 +2,8 @@
 
 A block is a paragraph that is over, outside code, or a message that a tool call ended. How blocks are joined into
 posts, and when one goes out, is `core.coalesce`'s. What is not sent when the answer is complete goes with the final.
+What turns out to be a thought (a lone `</think>` says so afterwards) is taken back: later blocks are written over it,
+and what is left of it is named, to be deleted.
 """
 
 import math
@@ -9,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import NoReturn
 
 import trio
+from attrs import frozen
 
 from oc_trio.core.coalesce import CoalesceRules, Waiting, after_silence, due_at, flush, with_block
 from oc_trio.core.draft_view import SILENT_TOKEN, DraftView
@@ -26,6 +29,16 @@ from oc_trio.telemetry.log import get_logger
 _SHORT, _MOMENT = 4_000, 0.5
 
 log = get_logger(part="blocks")
+
+
+@frozen
+class _Begun:
+    """How things stood when a message began: `posts` and `published` count, the rest is what waited."""
+
+    posts: int = 0
+    published: int = 0
+    waiting: Waiting = Waiting()
+    unsent: tuple[str, ...] = ()
 
 
 class BlockWriter:
@@ -51,7 +64,7 @@ class BlockWriter:
         self.posts: list[PostId] = []
         self.number = 0
         self._post, self._edit, self._rules, self._reply = post, edit, rules, reply
-        self._standing = standing or {}
+        self._standing = dict(standing or {})
         # Posts that are under way with the blocks that they hold, and how many posts of whole blocks stand.
         self._parts: list[str] = []
         self._blocks: list[str] = []
@@ -62,12 +75,15 @@ class BlockWriter:
         self._looked_at = 0
         self._messages = 0
         self._taken = 0
+        # Of the message whose blocks are being taken: what they hold, and how things stood when it began.
+        self._held = ""
+        self._begun = _Begun()
         self._is_refused = False
         self._news = trio.Event()
 
     @property
     def stale(self) -> tuple[PostId, ...]:
-        """Posts that the final leaves no place for: of an earlier run, or the beginning of a block that was refused."""
+        """Posts that the final leaves no place for: of an earlier run, thoughts, the beginning of a refused block."""
         later = (post for number, post in sorted(self._standing.items()) if number >= self.number)
         return (*self.posts[self._whole :], *later)
 
@@ -82,6 +98,8 @@ class BlockWriter:
         its end. Who is cancelled here goes on after the restart.
         """
         await self._send_parts()
+        is_said = self._messages < len(self.view.said)
+        self._look_back(_words(self.view.said[self._messages] if is_said else self.view.text))
 
     def show(self, view: DraftView) -> None:
         """`view` is the newest. Never waits."""
@@ -121,16 +139,34 @@ class BlockWriter:
         """The blocks that are complete and were not taken before."""
         while self._messages < len(self.view.said):
             words = _words(self.view.said[self._messages])
+            self._look_back(words)
             block, self._taken, self._messages = words[self._taken :], 0, self._messages + 1
             if block.strip():
                 yield block
+            self._held = ""
+            self._remember()
         words = _words(self.view.text)
+        self._look_back(words)
         end = words.rfind("\n\n")
         while end > self._taken and fence_after(words[:end]):
             end = words.rfind("\n\n", 0, end)
         if end > self._taken:
-            block, self._taken = words[self._taken : end], end
+            block, self._taken, self._held = words[self._taken : end], end, words[:end]
             yield block
+
+    def _remember(self) -> None:
+        self._begun = _Begun(len(self.posts), len(self.published), self._waiting, tuple(self._unsent))
+
+    def _look_back(self, words: str) -> None:
+        """Take back the blocks of this message where its words no longer begin with them: they were a thought."""
+        if words.startswith(self._held.rstrip()) or self._is_refused:
+            return
+        begun = self._begun
+        self._standing |= dict(enumerate(self.posts[begun.posts :], begun.posts))
+        del self.posts[begun.posts :], self.published[begun.published :]
+        self.number = self._whole = begun.posts
+        self._waiting, self._unsent = begun.waiting, list(begun.unsent)
+        self._taken, self._held = 0, ""
 
     async def _take(self, block: str) -> None:
         before = self._waiting.text
@@ -158,6 +194,8 @@ class BlockWriter:
         self._parts += made
         while self._parts and not self._is_refused:
             await self._send_on()
+        if not self._held:
+            self._remember()  # nothing of the message that is being written was in it
 
     async def _send_on(self) -> None:
         """Begun is finished: half a block that is out and said again by the final would read badly."""
@@ -189,5 +227,5 @@ class BlockWriter:
 
 
 def _words(text: str) -> str:
-    words = without_reasoning(text, streaming=True)
+    words = without_reasoning(text, streaming=True).lstrip()
     return "" if SILENT_TOKEN.startswith(words.strip()) else words
