@@ -96,6 +96,40 @@ def test_files_that_an_editor_spoilt(tmp_path: Path, content: bytes) -> None:
     assert result.exception is None or isinstance(result.exception, SystemExit)
 
 
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("by", ["botTokenFile", "credential", "credential of the account"])
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\xef\xbb\xbfs3cret\n", "begins with a byte order mark"),
+        (b"\xef\xbb\xbf", "byte order mark"),
+        (b"\xff\xfes\x003\x00", "not a text file"),
+        ("s3cret\u200b\n".encode(), "ZERO WIDTH SPACE"),
+        ("\u201cs3cret\u201d".encode(), "LEFT DOUBLE QUOTATION MARK"),
+        (b"s3cret\n\ns3cret\n", "LINE FEED"),
+    ],
+    ids=["bom", "only-bom", "utf-16", "zero-width", "quotes", "two-lines"],
+)
+def test_the_bot_token_file(tmp_path: Path, command: list[str], by: str, content: bytes, words: str) -> None:
+    """Beside the configuration or as a credential of systemd: words that name the key, no traceback, no secret."""
+    name = "bot-token.default" if by == "credential of the account" else "bot-token"
+    file = tmp_path / name
+    file.write_bytes(content)
+    file.chmod(0o600)
+    text, env = HEAD, {}
+    if by == "botTokenFile":
+        text += 'botTokenFile = "bot-token"\n'
+    else:
+        env = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    result = oc_trio(tmp_path, command, text, **env)
+    assert result.exit_code == 78, result.output
+    assert words in result.output
+    assert "channels.mattermost.botToken" in result.output
+    assert "Traceback" not in result.output
+    assert "s3cret" not in result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+
+
 def test_the_environment_variable(tmp_path: Path) -> None:
     """MATTERMOST_BOT_TOKEN is a secret like any other; a byte that is no text is named so."""
     for value, words in (

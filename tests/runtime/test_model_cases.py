@@ -3,6 +3,7 @@
 Each case is one that users of comparable systems reported, or a neighbour of one as real servers produce it.
 """
 
+import base64
 import gzip
 import json
 import socket
@@ -19,7 +20,7 @@ from attrs import define
 
 from oc_trio.agent.build import build_agent
 from tests.logbook import Logbook
-from tests.runtime.model_stage import FAILED, OPENAI, Answer, Serve, Server, check, tables
+from tests.runtime.model_stage import ANTHROPIC, FAILED, OPENAI, Answer, Serve, Server, check, tables
 from tests.runtime.model_stage import start as start_stage
 from tests.runtime.town import Town, open_town
 
@@ -123,6 +124,7 @@ def reset(*pieces: str) -> Serve:
     return always(pieces, error=httpx.ReadError("connection reset by peer"))
 
 
+PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 40
 A, B, C = '{"action":"read"}', '{"action":"react"}', '{"action":"send"}'
 WHOLE = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "done"}, "finish_reason": "stop"}]}
 SIGNED = {"google": {"thought_signature": "SIG"}}
@@ -754,10 +756,56 @@ async def test_a_picture_that_the_server_refuses(town: Town, status: int, words:
         return refusal(words, status) if has_picture else ok("done")
 
     await start(town, serve, images=True)
-    file = town.world.files.add(town.alice.id, town.square.id, "a.png", b"\x89PNG\r\n\x1a\n" + b"\0" * 40)
+    file = town.world.files.add(town.alice.id, town.square.id, "a.png", PNG)
     post = town.say("@helper look", file_ids=(file.id,))
     await town.settled()
     assert town.answers()[0].startswith(expected)
     town.say("@helper then something else", root=post)
     await town.settled()
     assert town.answers()[1:] == ["done"]
+
+
+ROOTS = [
+    pytest.param("look at this", ("a.png",), True, id="26"),
+    pytest.param("", ("a.png",), True, id="26-without-words"),
+    pytest.param("two of them", ("a.png", "b.png"), True, id="26-two"),
+    pytest.param("look at this", ("a.png",), False, id="26-before-the-start"),
+]
+
+
+@pytest.mark.parametrize(("words", "files", "is_heard"), ROOTS)
+@pytest.mark.parametrize("api", [OPENAI, ANTHROPIC])
+async def test_26_a_picture_on_the_root(
+    town: Town, api: str, words: str, files: tuple[str, ...], is_heard: bool
+) -> None:
+    """Who is asked about it in a reply is sent it; as long as the conversation goes on, on either wire."""
+    whole = {"type": "message", "content": [{"type": "text", "text": "a cat"}], "stop_reason": "end_turn"}
+    answer = ok("a cat") if api == OPENAI else Answer(json.dumps(whole))
+    ids = tuple(town.world.files.add(town.alice.id, town.square.id, name, PNG).id for name in files)
+
+    async def begin() -> Server:
+        return await start_stage(town, lambda _body: answer, answer, api=api, images=True)
+
+    server = await begin() if is_heard else None
+    root = town.say(words, file_ids=ids)
+    server = server or await begin()
+    for _ in range(2):
+        town.say("@helper what is this", root=root)
+        await town.settled()
+    assert town.answers() == ["a cat", "a cat"]
+    sent = [json.dumps(body["messages"]).count(base64.b64encode(PNG).decode()) for body in server.seen]
+    assert sent == [len(files)] * 2
+    assert server.malformed == []
+
+
+async def test_26_a_model_without_pictures(town: Town) -> None:
+    """It is told that there is one."""
+    server = await start(town, always(text("done") + END))
+    file = town.world.files.add(town.alice.id, town.square.id, "a.png", PNG)
+    root = town.say("look at this", file_ids=(file.id,))
+    town.say("@helper what is this", root=root)
+    await town.settled()
+    asked = json.dumps(server.seen[-1]["messages"])
+    assert "a.png" in asked
+    assert "its content is not shown" in asked
+    assert "image_url" not in asked
