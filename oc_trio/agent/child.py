@@ -6,7 +6,6 @@ It gets a session of its own, so that what it started dies with it, and an envir
 import os
 import signal
 import subprocess
-from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 
@@ -21,7 +20,6 @@ INHERITED = ("HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "SHELL", "TERM", "TMPD
 MAX_LINE = 16 * 1024 * 1024  # a line may hold an image
 _REAPED_WITHIN = 2.0  # after SIGKILL
 _STDERR_LINES = 200  # logged per process; the rest is counted
-_STDERR_TAIL = 5
 
 
 class LineTooLong(ValueError):
@@ -56,17 +54,17 @@ class Lines:
 
 
 class StderrLog:
-    """Passes a child's stderr to the operator's log, bounded, and remembers the last lines for the post-mortem."""
+    """Passes a child's stderr to the operator's log, bounded.
 
-    def __init__(self, name: str) -> None:
+    `is_private` says that the child has been given somebody's words: the log leaves its lines out then, unless
+    `logging.childStderr` lets them in.
+    """
+
+    def __init__(self, name: str, *, is_private: bool) -> None:
         self._name = name
-        self._count = 0
-        self._tail: deque[str] = deque(maxlen=_STDERR_TAIL)
+        self.is_private = is_private
+        self.count = 0
         self.ended = trio.Event()
-
-    @property
-    def tail(self) -> str:
-        return " | ".join(self._tail)
 
     async def run(self, stream: trio.abc.ReceiveStream) -> None:
         lines = Lines(stream)
@@ -79,11 +77,10 @@ class StderrLog:
         self.ended.set()
 
     def _note(self, line: str) -> None:
-        self._count += 1
-        self._tail.append(line)
-        if self._count <= _STDERR_LINES:
-            log.info("child says", child=self._name, line=line)
-        elif self._count == _STDERR_LINES + 1:
+        self.count += 1
+        if self.count <= _STDERR_LINES:
+            log.info("child says", child=self._name, line=line, private=self.is_private)
+        elif self.count == _STDERR_LINES + 1:
             log.warning("the child says too much, the rest is dropped", child=self._name, lines=_STDERR_LINES)
 
 

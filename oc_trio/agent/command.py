@@ -59,7 +59,7 @@ class CommandAgent:
     async def _run(self, request: TurnRequest, emit: Emit) -> None:
         settings = self._settings
         async with open_child(settings.command, settings.env, settings.grace) as process:
-            stderr = StderrLog(settings.name)
+            stderr = StderrLog(settings.name, is_private=True)
             assert process.stderr is not None
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(stderr.run, process.stderr)
@@ -164,5 +164,6 @@ class _Dialogue:
         with trio.move_on_after(self._settings.grace):
             await self._stderr.ended.wait()
         how = "did not end" if code is None else f"ended with {code}"
-        tail = f": {self._stderr.tail}" if self._stderr.tail else ""
-        raise AgentFailed(f"{self._settings.name} {how} without an answer{tail}", for_user=CRASHED)
+        lines = self._stderr.count
+        more = f" and with {lines} lines on standard error (logging.childStderr shows them)" if lines else ""
+        raise AgentFailed(f"{self._settings.name} {how} without an answer{more}", for_user=CRASHED)

@@ -104,9 +104,10 @@ class _Reader:
         return bytes(body)
 
     def unreadable(self, text: str) -> AgentError:
-        """For an event, or a body, that is neither an answer nor an error."""
+        """For an event, or a body, that is neither an answer nor an error. A piece of an answer is not quoted."""
         kind = str(self._response.headers.get("content-type", "no type"))
-        shown = self._endpoint.clean(text)[:_SHOWN]
+        is_piece = self._started and not text.lstrip().startswith("<")
+        shown = f"{len(text)} characters that are no JSON" if is_piece else self._endpoint.clean(text)[:_SHOWN]
         line = self._endpoint.clean(f"{self._endpoint.name}: HTTP {self._response.status_code}, {kind[:80]}")
         return AgentFailed(f"{line}: not an answer: {shown}", for_user=BROKEN if self._started else GARBLED)
 

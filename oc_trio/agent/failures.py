@@ -81,7 +81,9 @@ def explain(exc: BaseException) -> str:
             seen = seen.exceptions[0]
             continue
         if str(seen):
-            return f"{type(seen).__name__}: {seen}"
+            # HTTP's parser quotes what it can't read ("illegal chunk header: ..."), and that may be anybody's words.
+            is_parsers = type(seen).__name__.endswith("ProtocolError")
+            return f"{type(seen).__name__}: {str(seen).partition(':')[0] if is_parsers else seen}"
         seen = seen.__cause__ or seen.__context__
     return type(exc).__name__
 

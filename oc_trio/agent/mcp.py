@@ -146,7 +146,8 @@ class McpServer:
             self._lose(f"it went away during {call.name}")
             return self._gone()
         problem = self._words(exc)
-        log.warning("a call of an MCP server's tool failed", server=self.name, tool=call.name, problem=problem)
+        # Its words may quote the arguments: they are for the model alone.
+        log.warning("a call of an MCP server's tool failed", server=self.name, tool=call.name, kind=_kind(exc))
         return ToolResult(f"{call.name} failed: {problem}", ToolStatus.FAILED)
 
     def _gone(self) -> ToolResult:
@@ -273,6 +274,13 @@ def _first(exc: BaseException) -> BaseException:
     while isinstance(exc, BaseExceptionGroup):
         exc = exc.exceptions[0]
     return exc
+
+
+def _kind(exc: Exception) -> str:
+    """The type of the error, and MCP's code where it has one."""
+    cause = _first(exc)
+    code = getattr(getattr(cause, "error", None), "code", None)
+    return type(cause).__name__ + (f" {code}" if isinstance(code, int) else "")
 
 
 def _is_death(exc: Exception) -> bool:

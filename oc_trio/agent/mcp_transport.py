@@ -93,9 +93,10 @@ async def open_stdio(
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
-        nursery.start_soon(StderrLog(name).run, process.stderr)
+        stderr = StderrLog(name, is_private=False)
+        nursery.start_soon(stderr.run, process.stderr)
         nursery.start_soon(_read_child, name, process, to_client, ended)
-        nursery.start_soon(_write_child, process.stdin, from_client, ended)
+        nursery.start_soon(_write_child, process.stdin, from_client, stderr, ended)
         nursery.start_soon(_wait_child, process, ended)
         try:
             with to_client, from_server, to_server, from_client:
@@ -137,10 +138,14 @@ async def _read_child(name: str, process: trio.Process, to_client: Any, ended: C
         ended(reason)
 
 
-async def _write_child(stdin: trio.abc.SendStream, from_client: Any, ended: Callable[[str], None]) -> None:
+async def _write_child(
+    stdin: trio.abc.SendStream, from_client: Any, stderr: StderrLog, ended: Callable[[str], None]
+) -> None:
     async with from_client:
         try:
             async for item in from_client:
+                # From its first call on it knows what somebody wrote.
+                stderr.is_private |= getattr(item.message, "method", "") == "tools/call"
                 text = item.message.model_dump_json(by_alias=True, exclude_unset=True)
                 await stdin.send_all(f"{text}\n".encode())
         except (trio.BrokenResourceError, trio.ClosedResourceError):

@@ -111,6 +111,9 @@ class Logging:
 
     level: LogLevel = key(LogLevel.INFO, "Least serious line that is written.", also={"warn": LogLevel.WARNING})
     format: LogFormat = key(LogFormat.AUTO, "`auto` is text on a terminal, JSON elsewhere.")
+    child_stderr: bool = key(
+        False, "Also what programs and MCP servers print on standard error while they work: it may quote messages."
+    )
 
 
 @frozen

@@ -46,12 +46,17 @@ def decode_frame(text: str) -> Frame:
         return _reply(envelope)
     name = envelope.need("event")
     if not envelope.has("seq"):
-        raise PayloadError(f"event {name[:64]} has no seq")
+        raise PayloadError(f"event {_shown(name)} has no seq")
     seq = envelope.number("seq")
     try:
         return EventFrame(seq, _event(name, envelope))
     except PayloadError as err:
-        raise PayloadError(f"event {name[:64]}: {err}", seq=seq) from err
+        raise PayloadError(f"event {_shown(name)}: {err}", seq=seq) from err
+
+
+def _shown(name: str) -> str:
+    """For the log, where nobody's words may stand: only a name that we know."""
+    return name if name in _READERS else "of an unknown kind"
 
 
 def decode_post(value: object) -> Post:

@@ -33,7 +33,7 @@ def decode_channel(value: object) -> Channel:
     channel = Fields.of(value, "channel")
     kind = channel_type(channel.text("type"))
     if kind is None:
-        raise PayloadError(f"channel has the unknown type {channel.text('type')[:8]!r}")
+        raise PayloadError("channel has an unknown type")
     return Channel(
         id=ChannelId(channel.need("id")),
         type=kind,
@@ -92,5 +92,5 @@ def decode_page(value: object) -> PostPage:
 
 def _member(posts: Fields, post_id: str) -> Post:
     if not posts.has(post_id):
-        raise PayloadError(f"page lists the post {post_id[:32]!r} without giving it")
+        raise PayloadError("page lists a post without giving it")
     return decode_post(posts.data[post_id])

@@ -4,6 +4,7 @@ Pure reading of values; sends nothing. An error body is `{"id", "message", "stat
 page are plain text.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -16,6 +17,8 @@ from oc_trio.core.text import clean
 from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable, PayloadError
 
 _PREFIX = 300
+_HEAD = 4_096  # bytes in which a page has its title
+_TITLE = 80
 # What a server or a proxy may ask for in earnest. Longer is a mistake, or a year: everything would stand still.
 LONGEST_PAUSE = 120.0
 
@@ -103,7 +106,7 @@ def asked_pause(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def _told(body: bytes) -> tuple[str, str]:
-    """Mattermost's error id, and its message or the beginning of whatever came instead."""
+    """Mattermost's error id and its message; of anything else, which may quote what we sent, only its kind."""
     try:
         value = _decode(body)
     except BadJson:
@@ -112,4 +115,11 @@ def _told(body: bytes) -> tuple[str, str]:
         case {"id": str(code), "message": str(message)}:
             return code, f"{message[:_PREFIX]} ({code})"
         case _:
-            return "", " ".join(clean(body[:_PREFIX].decode("utf-8", "replace")).split())
+            return "", _kind(clean(body[:_HEAD].decode("utf-8", "replace")), len(body))
+
+
+def _kind(text: str, size: int) -> str:
+    """A page by its title, for that names the proxy it is from; anything else by its size."""
+    if title := re.search(r"<title>\s*([^<]*?)\s*</title>", text, re.IGNORECASE):
+        return f'(a page: "{" ".join(title[1].split())[:_TITLE]}")'
+    return f"(no answer of Mattermost's: {size} bytes)" if size else ""

@@ -10,8 +10,13 @@ def explain(exc: BaseException) -> str:
     for one in _chain(exc, _DEPTH):
         text = str(one).strip()
         if text and not isinstance(one, BaseExceptionGroup):
-            return f"{type(one).__name__}: {text[:300]}"
+            return f"{type(one).__name__}: {without_quotes(one, text)[:300]}"
     return type(exc).__name__
+
+
+def without_quotes(error: BaseException, text: str) -> str:
+    """HTTP's parsers quote what they can't read ("illegal chunk header: ..."), and that may be anybody's words."""
+    return text.partition(":")[0] if type(error).__name__.endswith("ProtocolError") else text
 
 
 def _chain(exc: BaseException, depth: int) -> Iterator[BaseException]:

@@ -26,6 +26,7 @@ def prepare(loaded: Loaded, environ: Mapping[str, str]) -> Gateway:
         level=loaded.config.logging.level.value,
         json=None if wanted is LogFormat.AUTO else wanted is LogFormat.JSON,
         redactor=redactor,
+        child_stderr=loaded.config.logging.child_stderr,
     )
     log = get_logger(part="start")
     for warning in loaded.warnings:

@@ -8,6 +8,7 @@ import io
 import logging
 import sys
 from collections.abc import Iterable, Mapping, MutableMapping
+from functools import partial
 from typing import Any, TextIO, cast
 
 import structlog
@@ -76,9 +77,16 @@ class _Lines(io.TextIOBase):
 
 
 def configure(
-    *, level: str = "info", json: bool | None = None, redactor: Redactor | None = None, stream: TextIO | None = None
+    *,
+    level: str = "info",
+    json: bool | None = None,
+    redactor: Redactor | None = None,
+    stream: TextIO | None = None,
+    child_stderr: bool = False,
 ) -> None:
     """Send logs to `stream` (default stderr): JSON unless it is a terminal, or as `json` says.
+
+    Lines that are marked as private, with what children say about somebody's words, only with `child_stderr`.
 
     What libraries say through `logging` takes the same way, from WARNING on.
     """
@@ -86,6 +94,7 @@ def configure(
     as_json = not out.isatty() if json is None else json
     lines = _Lines(out)
     shared: list[Processor] = [
+        partial(_without_private, keep=child_stderr),
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -117,6 +126,12 @@ def configure(
     # httpx prints whole URLs at INFO, query tokens included.
     for name in ("httpx", "httpcore", "hypercorn.access"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _without_private(_logger: Any, _method: str, event: EventDict, *, keep: bool) -> EventDict:
+    if event.pop("private", False) and not keep:
+        raise structlog.DropEvent
+    return event
 
 
 class _LibraryLines(logging.StreamHandler[Any]):

@@ -62,9 +62,20 @@ def test_do_not_retry(status: int) -> None:
     assert (error.status, error.is_auth, "token=1" in str(error)) == (status, status == 401, False)
 
 
-def test_a_page_of_html_is_quoted_briefly() -> None:
-    """A long body does not become a long message."""
-    assert len(str(refusal(502, {}, b"<p>" * 5000, "GET /x", writes=False, now=NOW))) < 400
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        pytest.param(b"<p>words" * 5000, "GET /x: 502 (no answer of Mattermost's: 40000 bytes)", id="a long page"),
+        pytest.param(
+            b"<html><title>502 Bad\n Gateway</title><p>words", 'GET /x: 502 (a page: "502 Bad Gateway")', id="title"
+        ),
+        pytest.param(b"words", "GET /x: 502 (no answer of Mattermost's: 5 bytes)", id="a line"),
+        pytest.param(b"", "GET /x: 502", id="nothing"),
+    ],
+)
+def test_what_others_answer_is_not_quoted(body: bytes, shown: str) -> None:
+    """A proxy may show what we sent, and that would be in the log."""
+    assert str(refusal(502, {}, body, "GET /x", writes=False, now=NOW)) == shown
 
 
 def test_what_is_json_is_clean() -> None:
