@@ -38,6 +38,7 @@ from oc_trio.runtime.denials import Denials
 from oc_trio.runtime.dispatch import Dispatcher
 from oc_trio.runtime.drain import Drain
 from oc_trio.runtime.edges import direct_retry, outbound_of
+from oc_trio.runtime.event_tries import EventTries
 from oc_trio.runtime.fetch import Fetcher
 from oc_trio.runtime.front import Front
 from oc_trio.runtime.greeting import cancel_when, who_am_i
@@ -210,7 +211,7 @@ class _Account:
             kit.metrics.live_drafts.labels(kit.account).set_function(lambda: kit.pace.live)
             intake = Intake(kit, Denials(kit, sessions).explain, BotLoops(kit.account, kit.store.claims, kit.env))
             desk = CommandDesk(kit, dispatcher, sessions, trio.CapacityLimiter(_COMMANDS_AT_ONCE))
-            inbox = Inbox(kit, intake, dispatcher, desk)
+            inbox = Inbox(kit, intake, dispatcher, desk, EventTries(kit.border))
             recovery = Recovery(kit, inbox, sessions)
             await kit.late.recall()
             await recovery.run()

@@ -38,12 +38,14 @@ class Border:
         about: About = MappingProxyType({}),
         *,
         passing: tuple[type[Exception], ...] = (StoreError,),
+        will_retry: bool = False,
     ) -> Exception | None:
         """Do `work`; an error that nobody expects is logged with its traceback and returned, None where there is none.
 
         `part` says what fails by it, for the log and the metrics; `about` gives ids for the log, called for them
         where they are not known at the beginning. Errors of the types
         `passing` are raised, as is cancellation, alone or out of a group; what came with them is logged all the same.
+        Where the caller `will_retry` nothing has failed yet, and it is no error of the log.
         """
         try:
             await work()
@@ -51,8 +53,9 @@ class Border:
             defect, rest = _parted(problem, passing)
             if defect is not None:
                 self.metrics.defects.labels(self.account, part).inc()
-                log.error(
-                    "a defect failed one of many; please report it",
+                tell = log.warning if will_retry else log.error
+                tell(
+                    "a defect; trying again" if will_retry else "a defect failed one of many; please report it",
                     account=self.account,
                     failed=part,
                     **(about() if callable(about) else about),

@@ -8,6 +8,7 @@ from functools import partial
 
 from attrs import define
 
+from oc_trio.core.chat_commands import parse_command
 from oc_trio.core.entities import Channel
 from oc_trio.core.events import (
     ChannelAppeared,
@@ -24,19 +25,22 @@ from oc_trio.core.events import (
     TeamLeft,
 )
 from oc_trio.core.inbound import InboundMessage
-from oc_trio.core.obligations import Obligation, ObligationState, Source, cancelled, failed, silent
-from oc_trio.errors import MattermostError, MattermostRejected, StoreError
-from oc_trio.ids import ChannelId, SessionKey
-from oc_trio.runtime.border import DEFECT
+from oc_trio.core.obligations import Obligation, ObligationState, OutboxKind, Source, cancelled, failed, silent
+from oc_trio.errors import MattermostRejected
+from oc_trio.ids import ChannelId, OutboxId, SessionKey
+from oc_trio.runtime.border import DEFECT, SORRY
 from oc_trio.runtime.chat_commands import CommandDesk
 from oc_trio.runtime.cuts import Cut
 from oc_trio.runtime.dispatch import Dispatcher
+from oc_trio.runtime.event_tries import EventTries
 from oc_trio.runtime.intake import Admitted, Intake
 from oc_trio.runtime.kit import AccountKit
+from oc_trio.runtime.letters import Letter, row_of
 from oc_trio.runtime.plain_end import settle
 from oc_trio.runtime.queue import Job
 from oc_trio.runtime.reactions import note_reaction
 from oc_trio.runtime.second_look import changes, message_of
+from oc_trio.runtime.stand_ins import send_or_say
 from oc_trio.telemetry.log import get_logger
 
 # The sign with and without the word on it; which of the two a picker offers depends on the client.
@@ -44,9 +48,6 @@ STOP_REACTIONS = frozenset({"octagonal_sign", "stop_sign"})
 
 # Our clock and the server's may differ by so much: a new channel's first post must not look older than its beginning.
 SKEW_MS = 60_000
-
-# What a defect is told from: the connection's trouble, and the journal's.
-_PASSING = (StoreError, MattermostError)
 
 log = get_logger(part="inbox")
 
@@ -59,6 +60,7 @@ class Inbox:
     intake: Intake
     dispatcher: Dispatcher
     desk: CommandDesk
+    tries: EventTries
     missed: int = 0
     # Set while the account can be called back: who hears of events, and who takes a text as the answer it waits for.
     note: Callable[[Event], None] = lambda _event: None
@@ -70,9 +72,13 @@ class Inbox:
         def about() -> dict[str, object]:
             return {"kind": type(event).__name__, "post": post.id if post is not None else ""}
 
-        defect = await self.kit.border.contain(partial(self._handle, event), "event", about, passing=_PASSING)
-        if defect is not None and post is not None and isinstance(event, Posted):
-            await self._given_up(post)
+        handle = partial(self._handle, event)
+        if not isinstance(event, Posted):
+            await self.tries.carry_out(handle, "event", about, again=handle)
+            return
+        again = partial(self._once_more, event.post, handle)
+        if await self.tries.carry_out(handle, "event", about, again=again) is not None:
+            await self._given_up(event.post)
 
     async def _handle(self, event: Event) -> None:
         kit = self.kit
@@ -122,21 +128,43 @@ class Inbox:
             if post.id in known:
                 if post.edit_at and post.user_id != kit.user.id:
                     # Its edit may have had no event: a mention that it added is one all the same.
-                    await self._contained(post, partial(self._edited, post))
+                    edited = partial(self._edited, post)
+                    await self.tries.carry_out(edited, "caught-up post", {"post": post.id}, again=edited)
                 continue
             if post.create_at <= began_at:
                 await self.intake.pass_over(post, "before_first_start")
             else:
                 self.missed += post.user_id != kit.user.id
-                if await self._contained(post, partial(self._posted, post, channel.type, Source.CATCHUP)) is not None:
+                posted = partial(self._posted, post, channel.type, Source.CATCHUP)
+                again = partial(self._once_more, post, posted)
+                about = {"post": post.id}
+                if await self.tries.carry_out(posted, "caught-up post", about, again=again) is not None:
                     await self._given_up(post)
 
-    async def _contained(self, post: Post, work: Callable[[], Awaitable[None]]) -> Exception | None:
-        return await self.kit.border.contain(work, "caught-up post", {"post": post.id}, passing=_PASSING)
+    async def _once_more(self, post: Post, take_in: Callable[[], Awaitable[None]]) -> None:
+        """Another try at taking a post in. Where it was admitted by an earlier one, it is only handed on."""
+        obligation = await self.kit.store.obligations.by_trigger(self.kit.account, post.id)
+        if obligation is None:
+            await take_in()
+        elif obligation.state is ObligationState.OPEN and not any(each.holds(post.id) for each in self.dispatcher):
+            await self.resubmit(obligation)
+
+    async def resubmit(self, obligation: Obligation) -> None:
+        """Hand on a message that was admitted before."""
+        message = message_of(obligation)
+        if message is None:
+            unreadable = failed("its record can't be read")
+            await self.kit.store.obligations.close([obligation.id], unreadable, self.kit.env.now_ms())
+            return
+        command = parse_command(message.text) if message.command else None
+        if command is not None:
+            self.desk.submit(obligation, message, command)
+        else:
+            self.submit(obligation, message)
 
     async def _given_up(self, post: Post) -> None:
         """A defect kept a post from being taken in: it is noted as seen, so that no later look meets the same again.
-        Where it was admitted before, its author is told.
+        Who plainly asked us, or was admitted before, is told.
         """
 
         async def give_up() -> None:
@@ -144,7 +172,7 @@ class Inbox:
             obligation = await kit.store.obligations.by_trigger(kit.account, post.id)
             message = message_of(obligation) if obligation is not None else None
             if obligation is None:
-                await self.intake.pass_over(post, "could_not_be_handled")
+                await self._pass_over(post)
             elif obligation.state is not ObligationState.OPEN or any(each.holds(post.id) for each in self.dispatcher):
                 return
             elif message is not None:
@@ -153,6 +181,29 @@ class Inbox:
                 await kit.store.obligations.close([obligation.id], failed(DEFECT), kit.env.now_ms())
 
         await self.kit.border.contain(give_up, "message", {"post": post.id})
+
+    async def _pass_over(self, post: Post) -> None:
+        kit, letter = self.kit, None
+
+        async def look() -> None:
+            nonlocal letter
+            way = await self.intake.question(post)
+            if way is not None:
+                name = OutboxId(f"failed.{kit.account}.{post.id}")
+                letter = Letter(name, post.channel_id, SORRY, OutboxKind.NOTICE, way.reply_root or "")
+
+        # What the post was failed at may be just this.
+        await kit.border.contain(look, "message", {"post": post.id})
+        row = row_of(letter, kit.account, kit.user.id, kit.env.now_ms()) if letter is not None else None
+        if await self.intake.pass_over(post, "could_not_be_handled", row) and letter is not None:
+            # Apart from the inbox: it may have to wait for the server.
+            kit.border.start(self.desk.nursery, partial(self._say, letter), "notice", {"post": post.id})
+
+    async def _say(self, letter: Letter) -> None:
+        try:
+            await send_or_say(self.kit.delivery, letter)
+        except MattermostRejected as refusal:
+            log.info("could not say so", account=self.kit.account, outbox=letter.id, problem=str(refusal))
 
     def submit(self, obligation: Obligation, message: InboundMessage) -> None:
         self.dispatcher.submit(obligation, message)

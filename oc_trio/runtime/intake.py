@@ -12,12 +12,13 @@ from oc_trio.core import context
 from oc_trio.core.access import COMMAND_NOT_ALLOWED, authorise, refuse_post
 from oc_trio.core.chat import Chat, Sender
 from oc_trio.core.chat_commands import ChatCommand, NewSession, parse_command
+from oc_trio.core.entities import Channel, User
 from oc_trio.core.events import ChannelType, Post
 from oc_trio.core.gating import Decision, Inbound, Verdict, decide, spoken_text
 from oc_trio.core.inbound import InboundMessage
-from oc_trio.core.mentions import agent_text
+from oc_trio.core.mentions import agent_text, is_mentioned_in
 from oc_trio.core.names import is_named
-from oc_trio.core.obligations import Obligation, Source
+from oc_trio.core.obligations import Obligation, OutboxRow, Source
 from oc_trio.core.routing import Route, route
 from oc_trio.errors import MattermostError, MattermostRejected
 from oc_trio.ids import ChannelId, SessionKey, ThreadRoot, UserId
@@ -112,10 +113,10 @@ class Intake:
             await kit.context.overheard(case.way.session, entry)
         return None
 
-    async def pass_over(self, post: Post, reason: str) -> None:
-        """Note a post as seen and not to be answered."""
+    async def pass_over(self, post: Post, reason: str, notice: OutboxRow | None = None) -> bool:
+        """Note a post as seen and not to be answered, and queue words about it; false where it was seen before."""
         kit = self.kit
-        await kit.store.admission.admit(
+        admitted = await kit.store.admission.admit(
             Admission(
                 account=kit.account,
                 trigger=post.id,
@@ -129,8 +130,10 @@ class Intake:
                 session=None,
                 payload="",
                 at=kit.env.now_ms(),
+                notice=notice,
             )
         )
+        return admitted.fresh
 
     async def reworded(self, post: Post, obligation: Obligation) -> InboundMessage:
         """An admitted message with the words that its post has now; where the answer goes stays as it was."""
@@ -226,15 +229,34 @@ class Intake:
 
     async def may_stop(self, user_id: UserId, channel_id: ChannelId) -> bool:
         """Whether a person could say `/stop` in that channel; false where it can't be told."""
-        kit = self.kit
         try:
-            user, channel = await kit.directory.user(user_id), await kit.directory.channel(channel_id)
+            user, channel = await self.kit.directory.user(user_id), await self.kit.directory.channel(channel_id)
         except MattermostError:
             return False
+        return await self._may_ask(user, channel) and self.kit.policies.may_command(user.id, user.username)
+
+    async def question(self, post: Post) -> Route | None:
+        """The way of an answer where a post is plainly a question to us: a person's, directly or by name, who may ask.
+        None for any other, and where that can't be told.
+        """
+        kit = self.kit
+        if post.user_id == kit.user.id or post.is_system:
+            return None
+        try:
+            user, channel = await kit.directory.user(post.user_id), await kit.directory.channel(post.channel_id)
+        except MattermostError:
+            return None
+        chat = Chat(channel.id, channel.type, channel.team_id)
+        is_meant = chat.is_direct or is_mentioned_in(post, kit.user.username)
+        if not is_meant or user.is_bot or chat.kind is None or not await self._may_ask(user, channel):
+            return None
+        return route(post, chat, kit.policies.routing, account=kit.account)
+
+    async def _may_ask(self, user: User, channel: Channel) -> bool:
+        kit = self.kit
         sender, chat = Sender(user.id, user.username, user.is_bot), Chat(channel.id, channel.type, channel.team_id)
         paired = await kit.store.pairing.approved(kit.account) if chat.is_direct else frozenset()
-        may_ask = authorise(sender, chat, kit.policies.access, paired=paired).allowed
-        return may_ask and kit.policies.may_command(user.id, user.username)
+        return authorise(sender, chat, kit.policies.access, paired=paired).allowed
 
     async def _chat(self, post: Post, chat_type: ChannelType | None) -> Chat:
         try:

@@ -11,7 +11,6 @@ from typing import TypeVar
 import trio
 from attrs import evolve, frozen
 
-from oc_trio.core.chat_commands import parse_command
 from oc_trio.core.obligations import Obligation, OutboxRow, cancelled, failed
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import OutboxId, SessionKey, TurnId
@@ -49,7 +48,7 @@ class Recovery:
         obligations = await self._still_wanted(await kit.store.obligations.open_for(kit.account))
         await self._settle_rows(await self._open_turns(), {reply_id(each) for each in obligations})
         for obligation in obligations:
-            again, about = partial(self._resubmit, obligation), {"post": obligation.trigger}
+            again, about = partial(self.inbox.resubmit, obligation), {"post": obligation.trigger}
             if await kit.border.contain(again, "message", about) is not None:
                 await kit.store.obligations.close([obligation.id], failed(DEFECT), kit.env.now_ms())
         if obligations:
@@ -121,18 +120,6 @@ class Recovery:
                 await kit.store.obligations.revise(obligation.id, obligation.payload)
             wanted.append(obligation)
         return wanted
-
-    async def _resubmit(self, obligation: Obligation) -> None:
-        message = message_of(obligation)
-        if message is None:
-            reason = "its record can't be read"
-            await self.kit.store.obligations.close([obligation.id], failed(reason), self.kit.env.now_ms())
-            return
-        command = parse_command(message.text) if message.command else None
-        if command is not None:
-            self.inbox.desk.submit(obligation, message, command)
-        else:
-            self.inbox.submit(obligation, message)
 
     async def _settle_in_order(self, rows: Sequence[OutboxRow]) -> None:
         """One conversation's: the parts of a long message stay in their order."""

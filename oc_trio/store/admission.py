@@ -8,10 +8,11 @@ from collections.abc import Iterable, Sequence
 
 from attrs import frozen
 
-from oc_trio.core.obligations import Obligation, Source
+from oc_trio.core.obligations import Obligation, OutboxRow, Source
 from oc_trio.ids import AccountId, ChannelId, ObligationId, PostId, SessionKey, UserId
 from oc_trio.store.engine import Engine, Row, Tx
 from oc_trio.store.obligations import insert_obligation
+from oc_trio.store.outbox import put
 from oc_trio.store.watermarks import advance
 
 ADMIT = "admit"
@@ -42,6 +43,8 @@ class Admission:
     payload: str
     at: int
     watermark: bool = True
+    # Words about it, queued in the same transaction if it is new.
+    notice: OutboxRow | None = None
 
 
 @frozen
@@ -131,6 +134,8 @@ def admit(tx: Tx, item: Admission) -> Admitted:
     if item.watermark:
         advance(tx, item.account, item.channel_id, PostId(item.trigger), item.create_at)
     fresh = _insert_seen(tx, item)
+    if fresh and item.notice is not None:
+        put(tx, item.notice)
     woken = not fresh and item.source is Source.EDIT and item.decision == ADMIT and _upgrade(tx, item)
     if item.decision != ADMIT or not (fresh or woken):
         return Admitted(fresh)

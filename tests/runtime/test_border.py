@@ -292,7 +292,7 @@ async def test_an_event_that_the_program_fails_at(town: Town, logbook: Logbook) 
     await town.until(lambda: town.stage.open)
     town.weather.before_rules.append(mistake)
     town.edit(asked, "@helper hello there")
-    await trio.sleep(1)
+    await trio.sleep(1.5)
     town.weather.before_rules.clear()
     await town.settled()
     assert town.answers() == ["done"]
@@ -330,3 +330,122 @@ async def test_an_event_that_the_server_has_no_facts_for(
     assert town.answers() == ["done"]
     assert await town.state(asked) == "delivered"
     assert logbook.said(LOGGED) == []
+
+
+def mistaken(town: Town, times: int, *paths: str) -> list[str]:
+    """So many looks at such a path raise; returns those that did."""
+    met: list[str] = []
+
+    async def mistake(request: SandboxRequest) -> SandboxResponse | None:
+        if request.method != "GET" or not any(path in request.path for path in paths) or len(met) >= times:
+            return None
+        met.append(request.path)
+        raise LookupError("a mistake in the program")
+
+    town.weather.before_rules.append(mistake)
+    return met
+
+
+def retried(logbook: Logbook) -> int:
+    return len(logbook.said("a defect; trying again"))
+
+
+@pytest.mark.parametrize("times", [1, 2])
+async def test_a_message_that_a_later_try_can_handle(town: Town, logbook: Logbook, times: int) -> None:
+    """A defect of the moment loses nothing: the message is answered, once."""
+    await town.start()
+    met = mistaken(town, times, "/users/")
+    town.script = [Say("done")]
+    asked = town.say("@helper hello", by=town.bob)
+    await town.settled()
+    await trio.sleep(5)
+    assert len(met) == times == retried(logbook)
+    assert town.answers() == ["done"]
+    assert await town.state(asked) == "delivered"
+    assert logbook.said(LOGGED) == []
+
+
+async def test_a_caught_up_message_that_a_later_try_can_handle(town: Town, logbook: Logbook) -> None:
+    """The same for what was said while nobody was there."""
+    await town.start()
+    await town.stop()
+    town.script = [Say("done")]
+    asked = town.say("@helper hello", by=town.bob)
+    met = mistaken(town, 2, f"/users/{town.bob.id}")
+    await town.start()
+    await trio.sleep(5)
+    await town.settled()
+    assert len(met) == 2 == retried(logbook)
+    assert town.answers() == ["done"]
+    assert await town.state(asked) == "delivered"
+
+
+async def test_a_message_that_no_try_can_handle(town: Town, logbook: Logbook) -> None:
+    """Who plainly asked is told, once, also by a restart; others are answered."""
+    await town.start()
+    mistaken(town, 3, f"/users/{town.bob.id}")
+    asked = town.say("@helper hello", by=town.bob)
+    await trio.sleep(5)
+    assert town.answers() == [SORRY]
+    assert town.ours()[0].root_id == asked.id
+    assert await town.state(asked) == "none"
+    assert retried(logbook) == 2
+    assert [line["failed"] for line in logbook.said(LOGGED)] == ["event"]
+    await town.stop()
+    await town.start()
+    await trio.sleep(30)
+    assert town.answers() == [SORRY]
+    await serves_on(town)
+
+
+async def test_words_that_a_restart_sends(town: Town, logbook: Logbook) -> None:
+    """Who is passed over is told by the next run where this one could not."""
+    await town.start()
+    mistaken(town, 3, f"/users/{town.bob.id}")
+    away = True
+
+    async def refuse(request: SandboxRequest) -> SandboxResponse | None:
+        is_post = request.method == "POST" and request.path.endswith("/posts")
+        return SandboxResponse.json({"id": "app.away", "message": "no"}, 503) if away and is_post else None
+
+    town.weather.before_rules.append(refuse)
+    town.say("@helper hello", by=town.bob)
+    await trio.sleep(5)
+    await town.crash()
+    away = False
+    assert town.answers() == []
+    await town.start()
+    await trio.sleep(5)
+    assert town.answers() == [SORRY]
+    assert len(logbook.said(LOGGED)) == 1
+
+
+@pytest.mark.parametrize(("text", "by"), [("good morning", "bob"), ("@helper hello", "other bot")])
+async def test_who_did_not_ask_is_not_told(town: Town, logbook: Logbook, text: str, by: str) -> None:
+    """Chatter and other bots are passed over in silence."""
+    robot = town.world.create_bot("robot", team=town.team)
+    town.world.membership.add(town.square, town.world.users.get(robot.id), town.alice)
+    await town.start()
+    other = town.bob if by == "bob" else town.world.users.get(robot.id)
+    mistaken(town, 3, f"/users/{other.id}")
+    asked = town.say(text, by=other)
+    await trio.sleep(5)
+    assert town.answers() == []
+    assert await town.state(asked) == "none"
+    assert len(logbook.said(LOGGED)) == 1
+
+
+async def test_what_fails_always_holds_nobody_up(town: Town, logbook: Logbook) -> None:
+    """After one was given up, others that can't be handled are passed over at once."""
+    await town.start()
+    mistaken(town, 1000, f"/users/{town.bob.id}")
+    began = trio.current_time()
+    for number in range(20):
+        town.say(f"@helper {number}", by=town.bob)
+    town.script = [Say("done")]
+    asked = town.say("@helper hello")
+    await town.until(lambda: "done" in town.answers())
+    assert trio.current_time() - began < 3
+    await town.settled()
+    assert await town.state(asked) == "delivered"
+    assert logbook.said(LOGGED)
