@@ -5,12 +5,16 @@ against it. There one connection carries a hundred requests at a time, so that l
 little, and its streams outlive callers that go away. Mattermost and programs that call hooks do without.
 """
 
+from collections.abc import Callable
 from typing import Any
 
-from hypercorn.events import Closed, Event
+from hypercorn.config import Config
+from hypercorn.events import Closed, Event, Updated
 from hypercorn.protocol import ProtocolWrapper
 from hypercorn.protocol.h11 import H2CProtocolRequiredError, H2ProtocolAssumedError
 from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import AppWrapper
 
 
 class _Http1:
@@ -30,7 +34,20 @@ class _Http1:
 
 
 class Http1Server(TCPServer):
-    """Hypercorn's server of one connection, which is closed where HTTP/2 begins."""
+    """Hypercorn's server of one connection, which is closed where HTTP/2 begins. `waits` is told false when the headers
+    of a request are there, and true when it has been answered and the next one is waited for.
+    """
+
+    def __init__(
+        self, app: AppWrapper, config: Config, context: WorkerContext, stream: Any, waits: Callable[[bool], None]
+    ) -> None:
+        super().__init__(app, config, context, {}, stream)
+        self._waits = waits
+
+    async def protocol_send(self, event: Event) -> None:
+        if isinstance(event, Updated):
+            self._waits(event.idle)
+        await super().protocol_send(event)
 
     @property
     def protocol(self) -> Any:

@@ -9,6 +9,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from functools import partial
+from ipaddress import ip_address
 from typing import Any, cast
 
 import trio
@@ -19,13 +20,26 @@ from hypercorn.trio.lifespan import Lifespan
 from hypercorn.trio.worker_context import WorkerContext
 from quart_trio import QuartTrio
 
+from oc_trio.callbacks.connections import Connections
 from oc_trio.callbacks.http1 import Http1Server
+from oc_trio.callbacks.turnstile import source_key
 from oc_trio.errors import OcTrioError
 
 # A caller that does not read its answer would hold up the shutdown for ever: the kernel drops it after this.
 UNREAD_MS = 3000
 GRACEFUL_SECONDS = 3.0
 _BACKLOG = 128
+
+
+@frozen
+class Patience:
+    """What callers may take before their request is there whole: `connections` at a time, seconds for a TLS handshake
+    and for the line and headers of a request, however they dribble in. Bodies are the guard's.
+    """
+
+    connections: int = 512
+    handshake: float = 10.0
+    headers: float = 5.0
 
 
 @frozen
@@ -47,6 +61,7 @@ async def serve_callbacks(
     tls: TlsFiles | None = None,
     *,
     shutdown: trio.Event,
+    patience: Patience = Patience(),
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until `shutdown` is set, then let requests in flight finish for 3 s; started with the bound URL.
@@ -55,7 +70,7 @@ async def serve_callbacks(
     """
     listener = await trio.to_thread.run_sync(_listen, host, port)
     with listener:
-        config = _config()
+        config = _config(patience)
         context = _tls_context(config, tls) if tls else None
         scheme = "https" if tls else "http"
         name, bound = listener.getsockname()[:2]
@@ -64,13 +79,15 @@ async def serve_callbacks(
         url = f"{scheme}://{shown}:{bound}"
         served = trio.SSLListener(sockets, context, https_compatible=True) if context else sockets
         async with served:
-            await _serve(app, config, served, shutdown, partial(task_status.started, url))
+            connections = Connections(patience.connections)
+            await _serve(app, config, served, connections, shutdown, partial(task_status.started, url))
 
 
 async def _serve(
     app: QuartTrio,
     config: Config,
     listener: trio.abc.Listener[Any],
+    table: Connections,
     shutdown: trio.Event,
     started: Callable[[], None],
 ) -> None:
@@ -79,7 +96,8 @@ async def _serve(
     lifespan = Lifespan(wrapped, config, {})
 
     async def connection(stream: Any) -> None:
-        await Http1Server(wrapped, config, context, {}, stream)
+        with table.opened(_peer(stream)) as it:
+            await Http1Server(wrapped, config, context, stream, lambda idle: table.waits(it, is_waiting=idle)).run()
 
     async with trio.open_nursery() as living:
         await living.start(lifespan.handle_lifespan)
@@ -98,6 +116,15 @@ async def _serve(
                 connections.cancel_scope.deadline = trio.current_time() + config.graceful_timeout
         await lifespan.wait_for_shutdown()
         living.cancel_scope.cancel()
+
+
+def _peer(stream: Any) -> str:
+    """The source at the other end; none where it is gone already."""
+    plain = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
+    try:
+        return source_key(ip_address(plain.socket.getpeername()[0].partition("%")[0]))
+    except OSError:
+        return ""
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -127,8 +154,11 @@ def _words(problem: OSError) -> str:
     return os.strerror(problem.errno) if problem.errno else str(problem)
 
 
-def _config() -> Config:
+def _config(patience: Patience) -> Config:
     config = Config()
+    # Hypercorn counts this from the connection's begin, or the last answer's end, to the last byte of the headers.
+    config.keep_alive_timeout = patience.headers
+    config.ssl_handshake_timeout = patience.handshake
     config.graceful_timeout = GRACEFUL_SECONDS
     config.read_timeout = None  # it would also end a handler that is still working
     config.h11_max_incomplete_size = 16 * 1024

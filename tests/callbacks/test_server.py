@@ -2,6 +2,8 @@
 
 import socket
 import ssl
+import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -9,15 +11,24 @@ import pytest
 import trio
 import trustme
 
-from oc_trio.callbacks.server import ListenFailed, TlsFiles, serve_callbacks
-from tests.callbacks.callers import COMMAND_PATH, open_port
+from oc_trio.callbacks.faces import CommandFace, Faces
+from oc_trio.callbacks.server import ListenFailed, Patience, TlsFiles, serve_callbacks
+from oc_trio.core.slash import SlashCall
+from tests.callbacks.callers import COMMAND_PATH, FORM, MAIN, Desk, Port, open_port
 
 
-async def start(nursery: trio.Nursery, shutdown: trio.Event, tls: TlsFiles | None = None) -> str:
-    app = open_port().app
+async def start(
+    nursery: trio.Nursery,
+    shutdown: trio.Event,
+    tls: TlsFiles | None = None,
+    *,
+    port: Port | None = None,
+    patience: Patience = Patience(),  # noqa: B008 - frozen
+) -> str:
+    app = (port or open_port()).app
 
     async def run(*, task_status: trio.TaskStatus[str]) -> None:
-        await serve_callbacks(app, "127.0.0.1", 0, tls, shutdown=shutdown, task_status=task_status)
+        await serve_callbacks(app, "127.0.0.1", 0, tls, shutdown=shutdown, patience=patience, task_status=task_status)
 
     url: str = await nursery.start(run)
     return url
@@ -115,4 +126,131 @@ async def test_http2_is_not_spoken(opening: bytes) -> None:
         assert b"\x04" not in said  # the type of a SETTINGS frame
         async with httpx.AsyncClient(trust_env=False) as client:
             assert (await client.get(url + COMMAND_PATH)).status_code == 405
+        shutdown.set()
+
+
+async def dribble(port: int, begin: bytes, *, of: str = "127.0.0.1", every: float = 0.02) -> None:
+    """One caller that sends `begin` and then byte after byte, until its connection is closed."""
+    stream = await trio.open_tcp_stream("127.0.0.1", port, local_address=of)
+    async with stream, trio.open_nursery() as nursery:
+
+        async def send() -> None:
+            try:
+                await stream.send_all(begin)
+                while True:
+                    await trio.sleep(every)
+                    await stream.send_all(b"a")
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                pass
+
+        nursery.start_soon(send)
+        try:
+            while await stream.receive_some(1000):
+                pass
+        except trio.BrokenResourceError:
+            pass
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        pytest.param(b"", id="the request line"),
+        pytest.param(b"POST /x HTTP/1.1\r\nHost: x\r\nA: ", id="a header"),
+        pytest.param(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\nGET /y HTTP/1.1\r\nA: ", id="a header of the second request"),
+    ],
+)
+async def test_headers_have_to_come_in_time(begin: bytes) -> None:
+    """However many bytes keep coming: a connection without a whole request ends."""
+    shutdown = trio.Event()
+    async with trio.open_nursery() as nursery:
+        url = await start(nursery, shutdown, patience=Patience(headers=0.2))
+        with trio.fail_after(3):
+            await dribble(int(url.rpartition(":")[2]), begin)
+        shutdown.set()
+
+
+async def test_a_tls_handshake_has_to_come_in_time(tmp_path: Path) -> None:
+    """A caller that begins one and says no more is not waited for."""
+    issued = trustme.CA().issue_cert("127.0.0.1")
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    issued.cert_chain_pems[0].write_to_path(cert)
+    issued.private_key_pem.write_to_path(key)
+    shutdown = trio.Event()
+    async with trio.open_nursery() as nursery:
+        tls = TlsFiles(str(cert), str(key))
+        url = await start(nursery, shutdown, tls, patience=Patience(handshake=0.2))
+        with trio.fail_after(3):
+            await dribble(int(url.rpartition(":")[2]), b"\x16\x03\x01\x40\x00\x01", every=0.05)
+        shutdown.set()
+
+
+async def genuine(url: str) -> None:
+    """A call of the chat server is answered, and at once."""
+    async with httpx.AsyncClient(trust_env=False) as client:
+        with trio.fail_after(3):
+            answer = await client.post(url + COMMAND_PATH, data=FORM)
+    assert answer.status_code == 200
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs further loopback addresses")
+@pytest.mark.parametrize("sources", [1, 40], ids=["one address", "many addresses"])
+async def test_dribbled_headers_shut_nobody_out(sources: int) -> None:
+    """Whoever holds connections open without a request loses them, the oldest first, to those who have one."""
+    shutdown, port, open_now, few = trio.Event(), open_port(), [0], trio.Event()
+    async with trio.open_nursery() as nursery:
+        url = await start(nursery, shutdown, port=port, patience=Patience(connections=10, headers=60.0))
+
+        async def hold(number: int) -> None:
+            open_now[0] += 1
+            address = f"127.0.1.{number % sources + 1}"
+            await dribble(int(url.rpartition(":")[2]), b"POST / HTTP/1.1\r\nA: ", of=address)
+            open_now[0] -= 1
+            if open_now[0] <= 10:
+                few.set()
+
+        for number in range(40):
+            nursery.start_soon(hold, number)
+            if number % 10 == 9:
+                await genuine(url)
+        with trio.fail_after(3):
+            await few.wait()
+        assert open_now[0] >= 8, "nobody is let go without need"
+        await genuine(url)
+        shutdown.set()
+        nursery.cancel_scope.deadline = trio.current_time() + 4
+
+
+async def test_a_request_that_is_being_answered_keeps_its_connection() -> None:
+    """However many connections come meanwhile; where all are being answered, a new one is closed."""
+    shutdown, go_on, both, answered = trio.Event(), trio.Event(), trio.Event(), list[int]()
+    asked = [0]
+
+    async def slow(_: SlashCall) -> str:
+        asked[0] += 1
+        if asked[0] == 2:
+            both.set()
+        await go_on.wait()
+        return "Processing..."
+
+    def behind(faces: Faces, desk: Desk, stack: ExitStack) -> None:
+        stack.enter_context(faces.commands(MAIN, COMMAND_PATH, CommandFace(lambda: desk.known, slow)))
+
+    port = open_port(arrange=behind)
+    async with trio.open_nursery() as nursery:
+        url = await start(nursery, shutdown, port=port, patience=Patience(connections=2, headers=60.0))
+
+        async def ask() -> None:
+            async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+                answered.append((await client.post(url + COMMAND_PATH, data=FORM)).status_code)
+
+        with trio.fail_after(5):
+            async with trio.open_nursery() as callers:
+                callers.start_soon(ask)
+                callers.start_soon(ask)
+                await both.wait()
+                for _ in range(3):
+                    await dribble(int(url.rpartition(":")[2]), b"POST / HTTP/1.1\r\n")
+                go_on.set()
+        assert answered == [200, 200]
         shutdown.set()
