@@ -13,6 +13,8 @@ from oc_trio.core.text import clean
 from tests.logbook import Logbook
 
 DEADLINE_SECONDS = 120.0
+_SLOW_KINDS = ("e2e", "browser", "sim")
+_WORTH_A_LINE = 2.0  # four times the rule
 _CLEARED = ("OC_TRIO_", "MATTERMOST_", "XDG_", "NOTIFY_", "WATCHDOG_", "STATE_DIRECTORY", "CREDENTIALS_DIRECTORY")
 _KEPT = ("OC_TRIO_SLOW", "OC_TRIO_PICTURES")  # these are for the tests themselves
 
@@ -37,6 +39,23 @@ def bare_environment() -> None:
     for name in list(os.environ):
         if name.startswith(_CLEARED) and name not in _KEPT:
             del os.environ[name]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What starts processes or browsers, or plays many seeds, is slow without saying so."""
+    for item in items:
+        if any(item.get_closest_marker(name) for name in _SLOW_KINDS) and not item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.slow)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Names tests that should be marked slow. A busy machine is slow, too, so this says so and fails nothing."""
+    reports = [report for report in terminalreporter.stats.get("passed", []) if report.when == "call"]
+    long = [report for report in reports if report.duration > _WORTH_A_LINE and "slow" not in report.keywords]
+    if long:
+        terminalreporter.section(f"over {_WORTH_A_LINE:g} s and not marked slow (see pyproject.toml)")
+        for report in sorted(long, key=lambda report: -report.duration)[:20]:
+            terminalreporter.line(f"{report.duration:7.2f}s {report.nodeid}")
 
 
 def pytest_configure(config: pytest.Config) -> None:

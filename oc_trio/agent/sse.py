@@ -37,7 +37,9 @@ class SseDecoder:
     def feed(self, chunk: bytes) -> tuple[ServerSentEvent, ...]:
         """The events that `chunk` completes, in order. Raises `SseOverflow`."""
         events: list[ServerSentEvent] = []
-        if self._after_cr and chunk:
+        if not chunk:
+            return ()
+        if self._after_cr:
             self._after_cr = False
             chunk = chunk.removeprefix(b"\n")
         lines = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")

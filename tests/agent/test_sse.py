@@ -36,6 +36,7 @@ def test_events_do_not_depend_on_where_the_bytes_are_cut(stream: bytes, events: 
     assert decode(*(bytes([byte]) for byte in stream)) == events
     for at in range(len(stream) + 1):
         assert decode(stream[:at], stream[at:]) == events
+        assert decode(stream[:at], b"", stream[at:]) == events
 
 
 LINES = st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]), max_size=12)

@@ -222,6 +222,13 @@ class House:
         )
 
 
+class _Database(sqlite3.Connection):
+    """A house may be lived in several times: its journal lasts as long as the house does."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
 def a_house(*, admin: bool = True, rules: Mapping[str, Any] | None = None, **settings: Any) -> House:
     """A house with alice (who may) and mallory (who may not) in a town's square; `settings` are the account's, `rules`
     the table `commands`.
@@ -250,6 +257,6 @@ def a_house(*, admin: bool = True, rules: Mapping[str, Any] | None = None, **set
     commands = {"commands": rules} if rules else {}
     values = {**commands, "channels": {"mattermost": account}, "models": {"providers": {"demo": {"api": "scripted"}}}}
     loaded = build(Document(values), {}, connect=False)
-    database = sqlite3.connect(":memory:", check_same_thread=False)
+    database = sqlite3.connect(":memory:", check_same_thread=False, factory=_Database)
     house = House(world, team, alice, mallory, bot, square, loaded, database)
     return house

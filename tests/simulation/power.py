@@ -102,6 +102,9 @@ class PoweredConnection(sqlite3.Connection):
             self.power.after("a commit")
         return cursor
 
+    def __del__(self) -> None:
+        self.close()  # an incarnation that died closed nothing: the end of its process does
+
 
 def open_disk(power: Power, disk: Disk, image: bytes | None) -> PoweredConnection:
     """The database as the last incarnation left it, for the next one."""

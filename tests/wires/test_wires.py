@@ -11,7 +11,7 @@ from tests.wires.wires import WIRES
 # A trial of a model's agent costs three milliseconds, of a pure reader a tenth of one.
 _EXAMPLES = {"openai": 100, "openai whole": 60, "anthropic": 100}
 # What is signed rarely survives a change; one body of JSON is broken by most of them.
-_READ = {"click": 0.0, "dialog": 0.0, "mcp": 0.01, "openai whole": 0.01}
+_READ = {"click": 0.0, "dialog": 0.0, "mcp": 0.01, "openai whole": 0.01, "command": 0.01}
 _UNHEALTHY = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example)
 
 

@@ -149,7 +149,7 @@ class Hook:
                 text = text(call)
             if delay and delay[0]:
                 await asyncio.sleep(delay[0])
-            data = text.encode()
+            data = str(text).encode()
             fields = f"Content-Type: {ctype}\r\nContent-Length: {len(data)}\r\nConnection: close"
             wr.write(f"HTTP/1.1 {status} X\r\n{fields}\r\n\r\n".encode() + data)
             await wr.drain()
