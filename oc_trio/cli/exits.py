@@ -7,6 +7,7 @@ EX_FAILED = 1
 EX_PARTIAL = 3  # a part of what was asked is done
 EX_DATAERR = 65  # the journal is damaged, or of a newer release
 EX_UNAVAILABLE = 69  # a server, or the gateway, can't be reached
+EX_SOFTWARE = 70  # a defect of the program
 EX_TEMPFAIL = 75  # the journal is in use, or can't be opened now
 EX_NOPERM = 77  # the server refuses the token, or the system this user
 EX_CONFIG = 78

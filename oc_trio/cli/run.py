@@ -14,11 +14,12 @@ def command(config_path: str | None) -> None:
     """Connect the configured accounts and answer until SIGTERM or Ctrl-C.
 
     A second signal ends it at once; what is unfinished is taken up at the next start. Exit codes: 0 after an orderly
-    stop, 65 the journal is damaged or of a newer release, 69 no server can be reached, 75 the journal is in use or
-    can't be opened, 77 the token is refused, 78 the configuration is wrong.
+    stop, 65 the journal is damaged or of a newer release, 69 no server can be reached, 70 a defect of the gateway, 75
+    the journal is in use or can't be opened, 77 the token is refused, 78 the configuration is wrong.
     """
     import trio
 
+    from oc_trio.cli import crash
     from oc_trio.config.load import load
     from oc_trio.errors import (
         ConfigError,
@@ -38,6 +39,7 @@ def command(config_path: str | None) -> None:
         (StoreError, EX_TEMPFAIL),
     ]
     exit_code = 0
+    crash.install()
     try:
         loaded = load(config_path, os.environ, isolate=True)
         gateway = prepare(loaded, os.environ)

@@ -86,8 +86,8 @@ class Driver(Protocol):
 
     def close(self) -> None: ...
 
-    def backup(self, target: str) -> None:
-        """Copy the committed state to a new file; may run in any thread."""
+    def backup(self, target: str, *, replace: bool = False) -> None:
+        """Copy the committed state to a new file, or with `replace` over an earlier one; may run in any thread."""
         ...
 
     def check(self) -> tuple[str, ...]:

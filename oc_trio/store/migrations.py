@@ -33,7 +33,8 @@ async def migrate(engine: Engine, *, copy_to: str | None, migrations: Sequence[t
     refuse_newer(version, len(migrations))
     for number, statements in enumerate(migrations[version:], start=version + 1):
         if copy_to is not None and version:  # nothing was there before the first
-            await engine.outside(partial(engine.driver.backup, f"{copy_to}.before-v{number}"))
+            # One that stands there is of an earlier try, or of before somebody went back: this one is newer.
+            await engine.outside(partial(engine.driver.backup, f"{copy_to}.before-v{number}", replace=True))
 
         def apply(tx: Tx, number: int = number, statements: tuple[str, ...] = statements) -> None:
             for statement in statements:

@@ -35,14 +35,15 @@ def make_file(path: Path) -> None:
 
 
 @contextmanager
-def new_file(target: Path) -> Iterator[Path]:
+def new_file(target: Path, *, replace: bool = False) -> Iterator[Path]:
     """A file to fill that takes the name `target` when the block ends well, and is gone when it doesn't.
 
     Raises StoreError where anything of that name stands, a link that leads nowhere included: nothing is followed and
-    nothing overwritten.
+    nothing overwritten. With `replace` a plain file gives way, but only to a whole one.
     """
     taken = StoreError(f"{target} exists already; a copy never overwrites a file")
-    if os.path.lexists(target):
+    replace = replace and target.is_file() and not target.is_symlink()
+    if os.path.lexists(target) and not replace:
         raise taken
     if not target.parent.is_dir():
         raise StoreError(f"there is no folder {target.parent} to copy to")
@@ -54,7 +55,10 @@ def new_file(target: Path) -> Iterator[Path]:
     try:
         yield draft
         _sync(draft)
-        _settle(draft, target)
+        if replace:
+            draft.replace(target)
+        else:
+            _settle(draft, target)
         _sync(target.parent)
     except FileExistsError:
         raise taken from None

@@ -130,7 +130,7 @@ class PostgresDriver:
             self._connection.close()
             self._connection = None
 
-    def backup(self, target: str) -> None:
+    def backup(self, target: str, *, replace: bool = False) -> None:
         raise StoreError(f"PostgreSQL is copied with pg_dump, not to {target}")
 
     def check(self) -> tuple[str, ...]:

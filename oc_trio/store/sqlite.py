@@ -148,9 +148,9 @@ class SqliteDriver:
         finally:
             connection.close()
 
-    def backup(self, target: str) -> None:
+    def backup(self, target: str, *, replace: bool = False) -> None:
         with (
-            new_file(Path(target)) as draft,
+            new_file(Path(target), replace=replace) as draft,
             self._reader() as source,
             contextlib.closing(sqlite3.connect(draft)) as copy,
         ):

@@ -1,4 +1,5 @@
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,34 @@ async def test_a_failing_migration_changes_nothing(tmp_path: Path) -> None:
 
         assert await schema_version(engine) == 1
         assert await engine.run(lambda tx: tx.all("SELECT n FROM a")) == [(7,)]
+
+
+async def test_a_copy_of_an_earlier_try_gives_way(tmp_path: Path) -> None:
+    """After a migration that failed the next start goes on, and its own copy is what stands there."""
+    path, copies = tmp_path / "j", str(tmp_path / "j")
+    async with open_writer(SqliteDriver(path)) as engine:
+        await migrate(engine, copy_to=copies, migrations=[ONE])
+        for _ in range(2):
+            with pytest.raises(StoreError, match="nowhere"):
+                await migrate(engine, copy_to=copies, migrations=[ONE, BROKEN])
+        await engine.run(lambda tx: tx.run("INSERT INTO a (n) VALUES (9)"))
+        assert await migrate(engine, copy_to=copies, migrations=[ONE, TWO]) == 2
+    (copy,) = copies_in(tmp_path)
+    with closing(sqlite3.connect(copy)) as connection:
+        assert connection.execute("SELECT n FROM a ORDER BY n").fetchall() == [(7,), (9,)]
+    assert columns(copy) == ["serial", "n"]
+
+
+async def test_a_link_in_the_place_of_the_copy_is_not_followed(tmp_path: Path) -> None:
+    """Somebody else put it there: nothing is written through it, and the start fails in words."""
+    path, copies = tmp_path / "j", str(tmp_path / "j")
+    (tmp_path / "target").write_text("precious")
+    (tmp_path / "j.before-v2").symlink_to(tmp_path / "target")
+    async with open_writer(SqliteDriver(path)) as engine:
+        await migrate(engine, copy_to=copies, migrations=[ONE])
+        with pytest.raises(StoreError, match="exists already"):
+            await migrate(engine, copy_to=copies, migrations=[ONE, TWO])
+    assert (tmp_path / "target").read_text() == "precious"
 
 
 async def test_a_newer_journal_is_refused(location: Location) -> None:

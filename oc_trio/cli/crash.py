@@ -1,0 +1,41 @@
+"""How `oc-trio run` ends when nothing else caught an error: one sentence for people, the traceback in the log.
+
+Installed as Python's own last hook, so that nothing has to catch everything on the way.
+"""
+
+import os
+import sys
+from types import TracebackType
+
+import click
+
+from oc_trio.cli.exits import EX_INTERRUPTED, EX_SOFTWARE
+
+
+def install() -> None:
+    """From now on an error that nobody handles ends the process with a sentence and exit code 70."""
+    from oc_trio.telemetry.log import configure
+
+    configure()  # the configuration's own wishes come later; an error before them is logged, too
+    sys.excepthook = _end
+
+
+def _end(_kind: type[BaseException], problem: BaseException, _traceback: TracebackType | None) -> None:
+    from oc_trio.telemetry.log import get_logger
+
+    if _is_interrupt(problem):
+        sys.exit(EX_INTERRUPTED)
+    crash = os.urandom(4).hex()
+    get_logger(part="run").critical("the gateway crashed; please report it", crash=crash, exc_info=problem)
+    click.echo(
+        f"oc-trio: a defect ended the gateway. Its log has the traceback, as crash {crash}; please report it. What is"
+        " unfinished is taken up at the next start.",
+        err=True,
+    )
+    sys.exit(EX_SOFTWARE)
+
+
+def _is_interrupt(problem: BaseException) -> bool:
+    if isinstance(problem, BaseExceptionGroup):
+        return all(map(_is_interrupt, problem.exceptions))
+    return isinstance(problem, KeyboardInterrupt)
