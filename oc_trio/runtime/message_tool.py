@@ -191,7 +191,7 @@ class _Call:
         post = await self._post(post_id)
         if post.channel_id != channel_id:
             raise ToolFailed(f"The post {post_id} is not in {place}.")
-        if self.given.get("remove") is True:
+        if self._flag("remove"):
             await outbound.api.reactions.remove(outbound.user.id, PostId(post_id), emoji)
             return ToolResult(f"Removed reaction :{emoji}: from {post_id}", detail=f":{emoji}:")
         await outbound.api.reactions.add(outbound.user.id, PostId(post_id), emoji)
@@ -242,7 +242,7 @@ class _Call:
     def _thread(self, *, is_here: bool) -> tuple[str, str]:
         """The root to post under, and the post whose root is to be looked up; a flat conversation has neither."""
         here, reply_to = self.here, self._text(*_REPLY)
-        if self.given.get("topLevel") is True or ("threadId" in self.given and self.given["threadId"] is None):
+        if self._flag("topLevel") or ("threadId" in self.given and self.given["threadId"] is None):
             return "", ""
         if not is_here:
             return "", reply_to
@@ -283,20 +283,36 @@ class _Call:
             raise ToolFailed(f"There is no post {post_id}, or the bot may not see it.") from refusal
 
     def _text(self, *names: str) -> str:
-        """The first of the parameters that holds text."""
-        for name in names:
-            value = self.given.get(name)
-            if isinstance(value, str) and value.strip():
-                return value.strip()
-        return ""
+        """The first of the parameters that holds text.
+
+        Raises ToolFailed where one holds something else: a message for `["@bob"]` must not go to everybody here.
+        """
+        values = {name: self.given[name] for name in names if self.given.get(name) is not None}
+        for name, value in values.items():
+            if not isinstance(value, str):
+                raise ToolFailed(f"{name} must be a text.")
+        return next((value.strip() for value in values.values() if value.strip()), "")
+
+    def _flag(self, name: str) -> bool:
+        value = self.given.get(name)
+        if value is not None and not isinstance(value, bool):
+            raise ToolFailed(f"{name} must be true or false.")
+        return value is True
 
     def _media(self) -> tuple[str, ...]:
         found = [self._text(name) for name in _MEDIA]
         for name in ("mediaUrls", "attachments"):
             items = self.given.get(name)
-            for item in items if isinstance(items, list) else []:
+            if items is None:
+                continue
+            if not isinstance(items, list):
+                raise ToolFailed(f"{name} must be a list of addresses.")
+            for item in items:
                 fields = item if isinstance(item, Mapping) else {"url": item}
-                found += [str(fields[key]) for key in _MEDIA if isinstance(fields.get(key), str)]
+                sources = [fields[key] for key in _MEDIA if fields.get(key) is not None]
+                if not sources or not all(isinstance(source, str) for source in sources):
+                    raise ToolFailed(f"{name} must be a list of addresses.")
+                found += sources
         return tuple(dict.fromkeys(source for source in found if source))
 
     def _shown(self) -> Presentation:

@@ -133,6 +133,17 @@ async def test_reactions_by_the_message_tool(town: Town) -> None:
         ({}, {"action": "read", "limit": 0}, "positive"),
         ({}, {"action": "read", "target": "@alice"}, "actions.messages is off"),
         ({}, {"action": "pin"}, "no action"),
+        ({}, {"action": "send", "target": ["@bob"], "message": "x"}, "target must be a text"),
+        ({}, {"action": "send", "to": {"user": "bob"}, "message": "x"}, "to must be a text"),
+        ({}, {"action": "send", "channelId": 7, "message": "x"}, "channelId must be a text"),
+        ({}, {"action": "send", "target": "@alice", "to": ["@bob"], "message": "x"}, "to must be a text"),
+        ({}, {"action": "send", "message": "x", "accountId": ["alerts"]}, "accountId must be a text"),
+        ({}, {"action": "send", "message": "x", "replyTo": 5}, "replyTo must be a text"),
+        ({}, {"action": "send", "message": "x", "topLevel": "yes"}, "topLevel must be true or false"),
+        ({}, {"action": "send", "message": "x", "media": {"url": "http://h/"}}, "media must be a text"),
+        ({}, {"action": "send", "message": "x", "mediaUrls": "http://h/"}, "mediaUrls must be a list"),
+        ({}, {"action": "send", "message": "x", "attachments": [{"name": "a"}]}, "attachments must be a list"),
+        ({}, {"action": "react", "emoji": "x", "remove": "yes"}, "remove must be true or false"),
     ],
     ids=lambda value: "" if not isinstance(value, str) else value.replace(" ", "-"),
 )
@@ -142,7 +153,7 @@ async def test_what_the_tool_refuses(town: Town, settings: Any, arguments: Any, 
     status, text = await use(town, **arguments)
     assert status is ToolStatus.FAILED
     assert told.lower() in text.lower()
-    assert "done" in town.answers()[-1]
+    assert town.answers() == ["done"], "what was meant for elsewhere is not posted here"
 
 
 async def test_a_reaction_on_a_post_of_another_channel_is_refused(town: Town) -> None:
@@ -279,7 +290,7 @@ async def test_arguments_that_nobody_expects_fail_their_call_and_nothing_else(
     """The turn goes on, its answer is posted once, and the account takes the next message."""
     await town.start()
     status, text = await use(town, **arguments)
-    assert status is ToolStatus.FAILED or "x" in {post.message for post in town.ours()}, text
+    assert status is ToolStatus.FAILED, text
     assert "Traceback" not in text
     assert await use(town, "@helper again", action="read") is not None
     assert town.answers().count("done") == 2
