@@ -85,7 +85,7 @@ class MediaLoader:
             httpx.InvalidURL,
         ) as problem:
             # Names that resolve, addresses and ports that answer: what is inside is for the operator only.
-            log.warning("a file could not be fetched", url=url.partition("?")[0][:200], problem=str(problem)[:300])
+            log.warning("a file could not be fetched", host=_host(url), problem=str(problem)[:300])
             raise MediaRefused(NOT_FETCHED) from problem
 
     async def _get(self, url: str) -> Outgoing:
@@ -112,6 +112,14 @@ class MediaLoader:
             if len(content) > self.limit:
                 raise MediaRefused(f"it is larger than {self.limit} bytes (mediaMaxMb)")
             return from_bytes(_name(str(response.url), bytes(content[:64])), bytes(content))
+
+
+def _host(url: str) -> str:
+    """All of an address that the log may have: the rest can hold passwords, signatures, and words of people."""
+    try:
+        return (urlsplit(url).hostname or "")[:200]
+    except ValueError:  # `http://[`
+        return ""
 
 
 def _name(url: str, head: bytes) -> str:

@@ -60,6 +60,7 @@ TEXTS = [
     f"/model {WORD}",
     f"/queue {WORD} debounce:{WORD}",
     f"/think {WORD}",
+    f'!tool message {{"action": "send", "media": "http://u:{WORD}@10.0.0.1/{WORD}?s={WORD}"}}',
     f"!fail {WORD}",
     f"!refuse {WORD}",
     f"!media /tmp/{WORD}.png",
