@@ -15,7 +15,8 @@ OcTrioError
 │  ├─ AmbiguousTarget(candidates)
 │  └─ UnknownTarget
 └─ StoreError                               the journal can't be read or written
-   └─ StoreUnusable                         and won't be until somebody does something about it
+   ├─ StoreUnusable                         and won't be until somebody does something about it
+   └─ RowRefused                            it can, but not what this row would hold
 
 Foreign exceptions are translated once, at the edge that met them. Retry is decided by type.
 """
@@ -162,3 +163,10 @@ class StoreError(OcTrioError):
 
 class StoreUnusable(StoreError):
     """Trying again can't help: the journal is damaged, was written by a newer release, or its driver is missing."""
+
+
+class RowRefused(StoreError):
+    """The database refuses what a row would hold, and will as often as it is tried: a mistake of whoever wrote it.
+
+    The journal itself is sound. str() tells nothing of what the row holds.
+    """

@@ -1,7 +1,8 @@
 """The one border at which errors that nobody expects end: what a turn, a message or an event raises fails it alone.
 
 Everywhere else such an error passes. The journal's errors and cancellation cross the border: without its journal an
-account can't keep its promises, and a task that is cancelled has to end.
+account can't keep its promises, and a task that is cancelled has to end. A row that the journal refuses for what it
+holds is a defect like any other.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -10,7 +11,7 @@ from types import MappingProxyType
 import trio
 from attrs import frozen
 
-from oc_trio.errors import StoreError
+from oc_trio.errors import RowRefused, StoreError
 from oc_trio.ids import AccountId
 from oc_trio.telemetry.log import get_logger
 from oc_trio.telemetry.metrics import Metrics
@@ -83,13 +84,18 @@ def _parted(
     problem: BaseException, passing: tuple[type[Exception], ...]
 ) -> tuple[Exception | None, BaseException | None]:
     """The defect in `problem`, and what has to go on."""
+
+    def is_defect(each: BaseException) -> bool:
+        if isinstance(each, RowRefused):
+            return True  # the journal goes on well without that row
+        return isinstance(each, Exception) and not isinstance(each, (*passing, BaseExceptionGroup))
+
     if isinstance(problem, BaseExceptionGroup):
         # Groups are looked into, not taken whole.
-        defects, rest = problem.split(
-            lambda each: isinstance(each, Exception) and not isinstance(each, (*passing, BaseExceptionGroup))
-        )
+        defects, rest = problem.split(is_defect)
         assert defects is None or isinstance(defects, Exception), "a group of exceptions is one"
         return defects, problem if defects is None else rest
-    if isinstance(problem, Exception) and not isinstance(problem, passing):
+    if is_defect(problem):
+        assert isinstance(problem, Exception), "a defect is one"
         return problem, None
     return None, problem

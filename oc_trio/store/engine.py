@@ -10,7 +10,7 @@ from typing import Any, NoReturn, Protocol, TypeVar
 import trio
 from outcome import Error, Outcome, capture
 
-from oc_trio.errors import StoreError, StoreUnusable
+from oc_trio.errors import RowRefused, StoreError, StoreUnusable
 
 Row = tuple[Any, ...]
 Result = tuple[list[Row], int]
@@ -72,6 +72,10 @@ class Driver(Protocol):
 
     def is_lasting(self, error: Exception) -> bool:
         """Whether one of `errors` will be met again however often it is tried."""
+        ...
+
+    def refusal(self, error: Exception) -> str:
+        """The database's code for one of `errors` that is about the values of a row; empty for any other."""
         ...
 
     def begin(self) -> None: ...
@@ -140,6 +144,14 @@ class LastingFailure:
         raise StoreUnusable(self._problem)
 
 
+def _work_error(driver: Driver, error: Exception) -> StoreError:
+    """Of one work, whose values are known to be at fault or not."""
+    if code := driver.refusal(error):
+        # Without its words and its cause: a database likes to quote the row, and rows hold people's words.
+        return RowRefused(f"{driver.name} refuses what a row would hold: {code}")
+    return store_error(driver, error)
+
+
 def store_error(driver: Driver, error: Exception) -> StoreError:
     kind = StoreUnusable if driver.is_lasting(error) else StoreError
     failure = kind(f"{driver.name}: {driver.problem(error) or type(error).__name__}")
@@ -156,7 +168,7 @@ def _run_one(driver: Driver, tx: Tx, work: Callable[[Tx], Any], nested: bool) ->
             driver.execute("ROLLBACK TO SAVEPOINT job")
         driver.execute("RELEASE SAVEPOINT job")
     if isinstance(result, Error) and isinstance(result.error, driver.errors):
-        return Error(store_error(driver, result.error))
+        return Error(_work_error(driver, result.error))
     return result
 
 

@@ -29,6 +29,8 @@ SETTINGS = {
     "tcp_user_timeout": "30000",
     "application_name": "oc-trio",
 }
+# What a row would hold: its characters, its numbers, its length in an index, what its columns require.
+_OF_ROW = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded)
 STATEMENT_TIMEOUT_MS = 30_000
 LOCK_WAIT_MS = 1000
 
@@ -96,6 +98,10 @@ class PostgresDriver:
 
     def is_lasting(self, error: Exception) -> bool:
         return False  # its operators mend it while we wait, and a server's refusals don't tell their kinds apart
+
+    def refusal(self, error: Exception) -> str:
+        is_unknown_type = isinstance(error, psycopg.ProgrammingError) and str(error).startswith("cannot adapt type")
+        return type(error).__name__ if is_unknown_type or isinstance(error, _OF_ROW) else ""
 
     def begin(self) -> None:
         if self._connection is not None and not self._connection.closed:

@@ -28,6 +28,7 @@ _LASTING = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 # These come without a code of their own, or with the one of a mistaken statement. The first quotes the row's text.
 _NOT_UTF8 = "Could not decode to UTF-8"
 _NO_TABLE = "no such table"
+_NO_VALUE = "Error binding parameter"
 
 
 def _is_damage(error: Exception) -> bool:
@@ -107,6 +108,12 @@ class SqliteDriver:
 
     def is_lasting(self, error: Exception) -> bool:
         return _is_damage(error)
+
+    def refusal(self, error: Exception) -> str:
+        is_unknown_type = isinstance(error, sqlite3.ProgrammingError) and str(error).startswith(_NO_VALUE)
+        if is_unknown_type or isinstance(error, (sqlite3.DataError, sqlite3.IntegrityError)):
+            return getattr(error, "sqlite_errorname", "") or type(error).__name__
+        return ""
 
     def begin(self) -> None:
         if self._connection is None:

@@ -449,3 +449,43 @@ async def test_what_fails_always_holds_nobody_up(town: Town, logbook: Logbook) -
     await town.settled()
     assert await town.state(asked) == "delivered"
     assert logbook.said(LOGGED)
+
+
+def refuses(town: Town, table: str, column: str) -> None:
+    """The journal takes no row of that table in which somebody speaks of poison."""
+    town.journal.execute(
+        f"CREATE TRIGGER picky BEFORE INSERT ON {table} WHEN NEW.{column} LIKE '%poison%'"
+        " BEGIN SELECT RAISE(ABORT, 'some poison'); END"
+    )
+
+
+@pytest.mark.parametrize(("table", "column"), [("transcripts", "entry"), ("obligations", "payload")])
+async def test_a_row_that_the_journal_refuses(town: Town, logbook: Logbook, table: str, column: str) -> None:
+    """It fails the turn, or the event, that wrote it, in words; the journal is not taken for broken."""
+    await town.start()
+    refuses(town, table, column)
+    asked = town.say("@helper some poison", by=town.bob)
+    await trio.sleep(5)
+    await town.settled()
+    assert town.answers() == [SORRY]
+    assert await town.state(asked) == (f"failed: {DEFECT}" if table == "transcripts" else "none")
+    (logged,) = logbook.said(LOGGED)
+    assert "poison" not in str(logged["exc_info"])
+    await serves_on(town)
+
+
+async def test_an_answer_that_the_journal_refuses(town: Town, logbook: Logbook) -> None:
+    """What people have read of it stays, with the sentence below."""
+    await town.start()
+    town.journal.execute(
+        "CREATE TRIGGER picky BEFORE UPDATE ON turns WHEN NEW.final LIKE '%poison%'"
+        " BEGIN SELECT RAISE(ABORT, 'no'); END"
+    )
+    town.script = [Say(f"{WORDS} and poison", delay=0.3)]
+    asked = town.say("@helper count")
+    await town.settled()
+    assert await town.state(asked) == f"failed: {DEFECT}"
+    assert town.answers()[0].endswith(SORRY)
+    assert town.answers()[0].startswith(WORDS)
+    assert len(logbook.said(LOGGED)) == 1
+    await serves_on(town)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from outcome import Error, Value
 
-from oc_trio.errors import StoreError
+from oc_trio.errors import RowRefused, StoreError
 from oc_trio.store.engine import Driver, Tx, commit_together, spread
 from oc_trio.store.sqlite import SqliteDriver
 
@@ -62,7 +62,7 @@ def test_a_failing_work_spoils_no_other(driver: Driver) -> None:
     assert isinstance(failed, Error)
     assert isinstance(failed.error, LookupError)
     assert isinstance(broken, Error)
-    assert isinstance(broken.error, StoreError)
+    assert isinstance(broken.error, RowRefused)
     assert "UNIQUE" in str(broken.error)
     assert numbers(driver) == [1, 3]
 
