@@ -99,8 +99,10 @@ class OpenAIAgent:
         error = error_in(chunk) or (("", event.data) if event.event == "error" else None)
         for choice in shapes.items(chunk.get("choices")) if isinstance(chunk, dict) and not error else ():
             choice = shapes.mapping(choice)
-            if choice.get("error") or is_failure(choice.get("finish_reason")):
-                error = error_in({"error": choice.get("error") or f"finish_reason: {choice['finish_reason']}"})
+            # OpenRouter hides a failure of the provider behind it in a second reason.
+            reasons = [choice.get(key) for key in ("finish_reason", "native_finish_reason")]
+            if choice.get("error") or (failure := next(filter(is_failure, reasons), None)):
+                error = error_in({"error": choice.get("error") or f"finish_reason: {failure}"})
         if error:
             raise from_stream(self._endpoint, *error)
         return shapes.mapping(chunk)

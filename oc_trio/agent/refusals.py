@@ -10,6 +10,9 @@ from typing import Any
 
 from attrs import frozen
 
+from oc_trio.agent.refusal_words import plain
+from oc_trio.agent.refused_lengths import longest_answer
+
 TOOLS, STREAM = "tools", "stream"
 THOUGHTS = frozenset({"thinking", "redacted_thinking"})  # kinds of blocks
 LIMITS = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
@@ -20,7 +23,7 @@ _PLAIN = frozenset(
     | {"text", "image_url", "source", "input", "tool_use_id", "is_error", "thinking", "signature", "data"}
 )
 
-# Looked for in words that `_plain` made plain: lower case, one blank between them.
+# Looked for in words that `plain` made plain: lower case, one blank between them.
 _TOPIC = (
     r"\b(?:tools?|tool[ _-](?:use|calls?|calling|choice)|function[ _-]?call(?:s|ing)?|functions)\b"
     r"(?! (?:names?|ids?|type|schema|results?|messages?)\b)"
@@ -43,7 +46,7 @@ _UNKNOWN = re.compile(
 # Two fields of which a model takes one.
 _NOT_BOTH = re.compile(r"\bcannot both be\b|\bat the same time\b|\bnot both\b|\bonly one of\b")
 _REFUSES_THINKING = re.compile(
-    r"\bsupport(?: \w+)? thinking\b|\bthinking(?: \w+){0,4} not (?:supported|enabled|available)\b"
+    r"\bthink value\b|\bsupport(?: \w+)? thinking\b|\bthinking(?: \w+){0,4} not (?:supported|enabled|available)\b"
 )
 _REFUSES_STREAM = re.compile(
     r"\bstream does not support true\b|\bstreaming is not (?:supported|enabled|allowed|available)\b"
@@ -56,6 +59,48 @@ _REFUSES_SYSTEM = re.compile(
     r"|\brole does not support (?:system|developer)\b|\broles are supported got system\b"
     r"|\b(?:invalid|unsupported|unexpected|unknown) (?:message )?role system\b"
 )
+# Mistral wants nine letters and digits, Anthropic a pattern, OpenAI at most 40 characters.
+_REFUSES_IDS = re.compile(
+    r"\btool call id was\b|\btool_use id string should match pattern\b|\btool_calls \d+ id string too long\b"
+    r"|\btool_call_id string too long\b|\binvalid tool[ _]call[ _]id\b"
+)
+PLAIN_ID = re.compile(r"call\d{5}")
+# What some providers want back with tool calls, and another model of the conversation may never have given.
+_MAY_LACK = ("reasoning_content",)
+_OF_A_TOOL = re.compile(r"\btools?\b|\bfunctions?\b|\bfunction_declarations?\b|\bparameters\b|\bschema\b")
+# Keywords of JSON Schema that only narrow or explain: without them a tool is the same.
+_NARROWING = frozenset(
+    {
+        "$schema",
+        "$id",
+        "$comment",
+        "additionalProperties",
+        "propertyNames",
+        "patternProperties",
+        "unevaluatedProperties",
+    }
+    | {"default", "title", "examples", "const", "format", "pattern", "minLength", "maxLength"}
+    | {
+        "minItems",
+        "maxItems",
+        "uniqueItems",
+        "multipleOf",
+        "minimum",
+        "maximum",
+        "exclusiveMinimum",
+        "exclusiveMaximum",
+    }
+    | {
+        "minProperties",
+        "maxProperties",
+        "deprecated",
+        "readOnly",
+        "writeOnly",
+        "contentMediaType",
+        "contentEncoding",
+        "strict",
+    }
+)
 # Templates that know two sides only: what else there is (a tool's results, a system message) is not taken.
 _TWO_SIDES = re.compile(r"\broles must alternate\b|\bonly user and assistant roles\b")
 _TAKES_SYSTEM = re.compile(r"\boptional system\b")
@@ -65,54 +110,34 @@ _REFUSES_THOUGHTS = re.compile(
     r"\binvalid signature in thinking\b|\bsignature field required\b|\bthinking (?:or|and) redacted_thinking\b"
 )
 
-_TOO_LARGE = re.compile(r"\bmax_(?:completion_)?tokens\b(?: [\w'-]+){0,4} (?:is|are) too (?:large|big|high)\b")
-# Looked for in words without quotes, in lower case. The longest answer of a model:
-_NAME = r"\bmax(?:imum)?[_ ]?(?:completion[_ ]|output[_ ]?|new[_ ])?tokens\b"
-_LONGEST = tuple(
-    re.compile(pattern)
-    for pattern in (
-        rf"{_NAME}: [\d,_]+ > (\d[\d,_]*)",
-        r"\bsupports? at most (\d[\d,_]*) (?:completion |output )?tokens\b",
-        rf"\brange of {_NAME}(?: value)? (?:is|should be|must be) \[\d+, ?(\d[\d,_]*)\]",
-        rf"{_NAME}(?: value)? (?:must|should) be (?:less than or equal to|at most|no more than|<=) (\d[\d,_]*)",
-        rf"{_NAME}[^.]{{0,120}}?(?:\. )?expected a value (?:<=|less than or equal to|at most) (\d[\d,_]*)",
-        r"\bmaximum tokens you requested exceeds the model limit of (\d[\d,_]*)",
-        rf"{_NAME}(?: value)? of \d+ but the supported range is from \d+(?: \(inclusive\))? to (\d[\d,_]*)",
-    )
-)
-# The room that a conversation leaves: the model's window, and what the conversation takes of it.
-_ROOM = tuple(
-    re.compile(pattern)
-    for pattern in (
-        r"exceed context limit: (?P<taken>\d+) \+ \d+ > (?P<window>\d+)",
-        r"maximum context length is (?P<window>\d+) tokens.{0,80}?\((?P<taken>\d+) (?:in|of) [^,;)]{1,40}[,;]",
-        r"requested \d+ output tokens and your prompt contains (?:at least )?(?P<taken>\d+)",
-        r"\(\d+ > (?P<window>\d+) - (?P<taken>\d+)\)",
-    )
-)
-_WINDOW = re.compile(r"maximum context length is (\d+)")
-
 
 @frozen
 class Refused:
-    """What a model does not take: fields of a request, fields within its messages, a system message, an answer of
-    more than `longest` tokens.
+    """What a model does not take: fields of a request, fields within its messages, keywords within the schemas of its
+    tools, a system message, ids of tool calls that another gave, an answer of more than `longest` tokens; and
+    `lacking`, fields that it wants in every message with tool calls.
     """
 
     fields: frozenset[str] = frozenset()
     message_fields: frozenset[str] = frozenset()
+    keywords: frozenset[str] = frozenset()
+    lacking: frozenset[str] = frozenset()
     system: bool = False
+    ids: bool = False
     longest: int | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.fields or self.message_fields or self.system or self.longest)
+        return self != NOTHING
 
     def __or__(self, other: "Refused") -> "Refused":
         longest = [limit for limit in (self.longest, other.longest) if limit]
         return Refused(
             self.fields | other.fields,
             self.message_fields | other.message_fields,
+            self.keywords | other.keywords,
+            self.lacking | other.lacking,
             self.system or other.system,
+            self.ids or other.ids,
             min(longest) if longest else None,
         )
 
@@ -122,20 +147,26 @@ NOTHING = Refused()
 
 def refused(body: Mapping[str, Any], words: str) -> Refused:
     """What of `body` a server refuses with these words, now and later."""
-    plain = _plain(words)
-    if (longest := _longest(words)) and any(
+    said = plain(words)
+    if (longest := longest_answer(words)) and any(
         isinstance(asked := body.get(name), int) and asked > longest for name in LIMITS
     ):
         return Refused(longest=longest)
     if has_system(body) and (
-        _REFUSES_SYSTEM.search(plain) or ("system" in body and _UNKNOWN.search(plain) and _names(words, "system"))
+        _REFUSES_SYSTEM.search(said) or ("system" in body and _UNKNOWN.search(said) and _names(words, "system"))
     ):
         return Refused(system=True)
-    if _TWO_SIDES.search(plain):
+    if _TWO_SIDES.search(said):
         if _has_results(body):
             return Refused(frozenset({TOOLS}))
-        return Refused(system=has_system(body) and not _TAKES_SYSTEM.search(plain))
-    if _UNKNOWN.search(plain) or _REMOVE.search(plain):
+        return Refused(system=has_system(body) and not _TAKES_SYSTEM.search(said))
+    if _REFUSES_IDS.search(said) and any(not PLAIN_ID.fullmatch(each) for each in _ids(body)):
+        return Refused(ids=True)
+    if lacking := frozenset(name for name in _MAY_LACK if _lacks(body, name) and _asks_for(said, name)):
+        return Refused(lacking=lacking)
+    if _UNKNOWN.search(said) and _OF_A_TOOL.search(said) and (words_of_schemas := _keywords_named(body, words)):
+        return Refused(keywords=words_of_schemas)
+    if _UNKNOWN.search(said) or _REMOVE.search(said):
         names = frozenset(name for name in _of_messages(body) if name not in body and _names_inside(words, name))
         if names:
             return Refused(message_fields=names)
@@ -144,7 +175,7 @@ def refused(body: Mapping[str, Any], words: str) -> Refused:
 
 def refuses_tools(words: str) -> bool:
     """Whether a server says with these words that its model takes no tools."""
-    return _REFUSES_TOOLS.search(_plain(words)) is not None
+    return _REFUSES_TOOLS.search(plain(words)) is not None
 
 
 def refused_fields(body: Mapping[str, Any], words: str) -> frozenset[str]:
@@ -152,46 +183,29 @@ def refused_fields(body: Mapping[str, Any], words: str) -> frozenset[str]:
 
     A long name is enough (`stream_options`); a name that is an ordinary word (`stop`) must stand in quotes.
     """
-    plain = _plain(words)
-    if "tool_choice" in body and _names(words, "tool_choice") and _UNKNOWN.search(plain):
+    said = plain(words)
+    if "tool_choice" in body and _names(words, "tool_choice") and _UNKNOWN.search(said):
         return frozenset({"tool_choice"})
     if TOOLS in body and refuses_tools(words):
         return frozenset({TOOLS})
-    if body.get(STREAM) and _REFUSES_STREAM.search(plain):
+    if body.get(STREAM) and _REFUSES_STREAM.search(said):
         return frozenset({STREAM})
-    if (thinking := body.keys() & {"thinking", "reasoning_effort"}) and _REFUSES_THINKING.search(plain):
+    if (thinking := body.keys() & {"thinking", "reasoning_effort"}) and _REFUSES_THINKING.search(said):
         return frozenset(thinking)
     named = [name for name in body if name not in _NEEDED and _names(words, name)]
-    if len(named) > 1 and _NOT_BOTH.search(plain):
+    if len(named) > 1 and _NOT_BOTH.search(said):
         return frozenset(named[-1:])
-    if not _UNKNOWN.search(plain):
+    if not _UNKNOWN.search(said):
         # We added these two ourselves, so that whatever is said of them is no mistake of the operator's.
         return frozenset(name for name in ("stream_options", "reasoning_effort") if name in body and name in words)
     return frozenset(named)
-
-
-def is_too_long_an_answer(words: str) -> bool:
-    """Whether the longest answer that was asked for is refused, by the model or for this conversation."""
-    return _TOO_LARGE.search(_plain(words)) is not None
 
 
 def refuses_thoughts(body: Mapping[str, Any], words: str) -> bool:
     """Whether thoughts of earlier answers, or their lack, are refused in a request that holds or asks for some."""
     parts = (part for message in body["messages"] for part in message.get("content") or () if isinstance(part, dict))
     has_any = bool(body.get("thinking")) or any(part.get("type") in THOUGHTS for part in parts)
-    return has_any and _REFUSES_THOUGHTS.search(_plain(words)) is not None
-
-
-def room_left(words: str) -> int | None:
-    """The tokens that a conversation leaves for the answer, where a server refuses a longer one and says so."""
-    flat = _flat(words)
-    for pattern in _ROOM:
-        if found := pattern.search(flat):
-            parts = found.groupdict()
-            window = parts.get("window") or ((known := _WINDOW.search(flat)) and known[1])
-            room = int(window) - int(parts["taken"]) if window else 0
-            return room if room > 0 else None
-    return None
+    return has_any and _REFUSES_THOUGHTS.search(plain(words)) is not None
 
 
 def has_system(body: Mapping[str, Any]) -> bool:
@@ -201,6 +215,42 @@ def has_system(body: Mapping[str, Any]) -> bool:
 
 def _has_results(body: Mapping[str, Any]) -> bool:
     return any(message.get("role") == "tool" or message.get("tool_calls") for message in body["messages"])
+
+
+def _ids(body: Mapping[str, Any]) -> Iterator[str]:
+    for message in body["messages"]:
+        yield from (call["id"] for call in message.get("tool_calls") or ())
+        content = message.get("content")
+        for part in content if isinstance(content, list) else ():
+            if part.get("type") == "tool_use":
+                yield part["id"]
+
+
+def _lacks(body: Mapping[str, Any], name: str) -> bool:
+    return any(message.get("tool_calls") and name not in message for message in body["messages"])
+
+
+def _asks_for(said: str, name: str) -> bool:
+    """Whether plain words say that a field is missing."""
+    escaped = re.escape(name)
+    return (
+        re.search(rf"\bmissing {escaped}\b|\b{escaped}\b.{{0,60}} (?:is missing|must be|is required)\b", said)
+        is not None
+    )
+
+
+def _keywords_named(body: Mapping[str, Any], words: str) -> frozenset[str]:
+    """The keywords within the schemas of a request's tools that a server names."""
+    used = frozenset(_keys_within(body.get(TOOLS))) & _NARROWING
+    return frozenset(name for name in used if re.search(rf"['\"`]{re.escape(name)}['\"`]", words))
+
+
+def _keys_within(value: object) -> Iterator[str]:
+    if isinstance(value, dict):
+        yield from value
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for each in inner:
+        yield from _keys_within(each)
 
 
 def _of_messages(body: Mapping[str, Any]) -> frozenset[str]:
@@ -217,27 +267,6 @@ def _names_of(message: Mapping[str, Any]) -> Iterator[str]:
                 yield from part
                 if isinstance(function := part.get("function"), dict):
                     yield from function
-
-
-def _longest(words: str) -> int | None:
-    flat = _flat(words)
-    if "maximum context length" in flat:
-        return None
-    for pattern in _LONGEST:
-        if found := pattern.search(flat):
-            limit = int(found[1].replace(",", "").replace("_", ""))
-            return limit - 1 if flat[found.end() :].startswith(" (exclusive)") else limit
-    return None
-
-
-def _flat(words: str) -> str:
-    """Lower case, without quotes, one blank between words."""
-    return " ".join(re.sub(r"['\"`*]", "", words.lower().replace("\u2019", "'")).split())
-
-
-def _plain(words: str) -> str:
-    """Lower case, one blank between words, apostrophes only within them."""
-    return re.sub(r"(?:[^\w'-]|(?<!\w)'|'(?!\w))+", " ", words.lower().replace("\u2019", "'"))
 
 
 def _names(words: str, name: str) -> bool:

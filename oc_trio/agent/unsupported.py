@@ -5,22 +5,14 @@ the key that makes it permanent.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from itertools import count
 from typing import Any, TypeVar
 
 from attrs import define, field
 
-from oc_trio.agent.refusals import (
-    LIMITS,
-    NOTHING,
-    STREAM,
-    THOUGHTS,
-    TOOLS,
-    Refused,
-    is_too_long_an_answer,
-    refused,
-    refuses_thoughts,
-    room_left,
-)
+from oc_trio.agent.adapted import adapted, shortened, without_thoughts
+from oc_trio.agent.refusals import LIMITS, NOTHING, TOOLS, Refused, refused, refuses_thoughts
+from oc_trio.agent.refused_lengths import is_too_long_an_answer, room_left
 from oc_trio.agent.stream import Emit
 from oc_trio.core.turn_events import AgentEvent
 from oc_trio.errors import AgentError
@@ -30,10 +22,7 @@ T = TypeVar("T")
 
 log = get_logger(part="agent")
 
-# Nothing of tools means anything without `tools`.
-_WITH_TOOLS = frozenset({TOOLS, "tool_choice", "parallel_tool_calls", "functions", "function_call"})
-_LEAST_THINKING = 1024  # tokens; Anthropic takes no smaller budget
-_MORE = {"type": "text", "text": "(thought)"}
+_MOST_TRIES = 12  # of one request; a server that takes back what it said must not be asked for ever
 
 
 @define
@@ -45,22 +34,7 @@ class Unsupported:
 
     def shaped(self, model: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """`body` as this model takes it."""
-        known = self._known(model)
-        made = dict(body)
-        for name in known.fields & made.keys() - {STREAM}:
-            value, other = made.pop(name), LIMITS.get(name)
-            if other and other not in known.fields:
-                made.setdefault(other, value)
-        if TOOLS in known.fields:
-            made = {name: value for name, value in made.items() if name not in _WITH_TOOLS}
-        if STREAM in known.fields:
-            made[STREAM] = False
-            made.pop("stream_options", None)
-        if known.longest:
-            made = _shortened(made, known.longest)
-        if known.message_fields:
-            made["messages"] = [_without(message, known.message_fields) for message in made["messages"]]
-        return _without_system(made) if known.system else made
+        return adapted(body, self._known(model))
 
     def takes_tools(self, model: str) -> bool:
         return TOOLS not in self._known(model).fields
@@ -95,65 +69,23 @@ class Unsupported:
         if found.system and not known.system:
             line = "the model refuses the system role: its text leads the first question from now on"
             remarks.append((line, ""))
+        if found.ids:
+            remarks.append(
+                ("the model refuses ids of tool calls that others gave: plain ones are sent from now on", "")
+            )
+        remarks += [
+            (f"the model wants {name} with every tool call: sent blank where there is none from now on", "")
+            for name in sorted(found.lacking)
+        ]
+        remarks += [
+            (f"the model refuses {name} in schemas of tools: left out from now on", "")
+            for name in sorted(found.keywords - known.keywords)
+        ]
         remarks += [
             (f"the model refuses {name} in messages: left out from now on", "")
             for name in sorted(found.message_fields - known.message_fields)
         ]
         return remarks
-
-
-def _shortened(body: Mapping[str, Any], longest: int) -> dict[str, Any]:
-    """`body` with at most `longest` tokens asked for; thinking, which counts among them, leaves half of them."""
-    made = dict(body)
-    for name in LIMITS.keys() & made.keys():
-        if isinstance(made[name], int):
-            made[name] = min(made[name], longest)
-    thinking = made.get("thinking")
-    if isinstance(thinking, dict) and isinstance(budget := thinking.get("budget_tokens"), int) and budget >= longest:
-        made["thinking"] = {**thinking, "budget_tokens": longest // 2}
-        if longest // 2 < _LEAST_THINKING:
-            del made["thinking"]
-    return made
-
-
-def _without(message: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
-    made = {name: value for name, value in message.items() if name not in names}
-    for key in ("content", "tool_calls"):
-        if isinstance(parts := made.get(key), list):
-            made[key] = [_without(part, names) if isinstance(part, dict) else part for part in parts]
-    if isinstance(function := made.get("function"), dict):
-        made["function"] = _without(function, names)
-    return made
-
-
-def _without_thoughts(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Without blocks of thinking, and without asking for any; a message that held nothing else keeps a word."""
-    made = {name: value for name, value in body.items() if name != "thinking"}
-    made["messages"] = [
-        {**message, "content": [part for part in content if part.get("type") not in THOUGHTS] or [_MORE]}
-        if isinstance(content := message.get("content"), list)
-        else message
-        for message in body["messages"]
-    ]
-    return made
-
-
-def _without_system(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The system message in front of the first question: well-formed messages begin with a user's."""
-    made = {name: value for name, value in body.items() if name != "system"}
-    given = [body.get("system"), *(each["content"] for each in body["messages"] if each["role"] == "system")]
-    text = "\n\n".join(filter(None, map(_text, given)))
-    first, *later = [each for each in body["messages"] if each["role"] != "system"]
-    content = first["content"]
-    led = [{"type": "text", "text": text}, *content] if isinstance(content, list) else f"{text}\n\n{content}"
-    made["messages"] = [{**first, "content": led} if text else first, *later]
-    return made
-
-
-def _text(content: object) -> str:
-    if isinstance(content, list):
-        return "\n\n".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
-    return content if isinstance(content, str) else ""
 
 
 async def ask_adapting(
@@ -176,17 +108,17 @@ async def ask_adapting(
         began = True
         await emit(event)
 
-    while True:
+    for tries in count(1):
         body = known.shaped(model, make(known.takes_tools(model)))
-        sent = _shortened(body, room) if room else body
+        sent = shortened(body, room) if room else body
         if is_unlimited:
             sent = {name: value for name, value in sent.items() if name not in LIMITS}
         if is_thoughtless:
-            sent = _without_thoughts(sent)
+            sent = without_thoughts(sent)
         try:
             return await ask(sent, noted)
         except AgentError as refusal:
-            if began:
+            if began or tries >= _MOST_TRIES:
                 raise
             limits = [value for name in LIMITS if isinstance(value := sent.get(name), int)]
             found = room_left(refusal.words)
@@ -205,6 +137,7 @@ async def ask_adapting(
                 log.warning("the model refuses the answer's length: asked without it", **_about(model, refusal))
             else:
                 raise
+    raise AssertionError("counted to the end")
 
 
 def _about(model: str, refusal: AgentError) -> dict[str, str]:

@@ -516,6 +516,111 @@ async def test_a_conversation_that_leaves_no_room_is_too_long() -> None:
     assert caught.value.for_user == TOO_LONG
 
 
+IDS = [
+    pytest.param("Tool call id was toolu_01A|x but must be a-z, A-Z, 0-9, with a length of 9.", id="mistral"),
+    pytest.param("Invalid 'messages[1].tool_calls[0].id': string too long. Expected at most 40.", id="openai"),
+    pytest.param("Invalid 'messages[2].tool_call_id': string too long. Expected at most 40.", id="openai-2"),
+]
+
+
+@pytest.mark.parametrize("words", IDS)
+async def test_ids_of_calls_that_another_provider_gave(words: str, logbook: Logbook) -> None:
+    """Plain ones are sent, each with its result; otherwise a conversation could never change its model."""
+    before = (
+        Message(Role.USER, "go"),
+        Message(Role.ASSISTANT, "", tool_calls=(ToolCall("toolu_01A|x", "look", {}), ToolCall("b", "look", {}))),
+        Message(Role.TOOL, "42", tool_call_id="toolu_01A|x"),
+        Message(Role.TOOL, "43", tool_call_id="b"),
+    )
+    async with serve_model(refusal(words), HELLO, HELLO) as server, client() as http:
+        agent = OpenAIAgent(OpenAISettings(server.base_url, "m"), http)
+        for _ in range(2):
+            assert (await collect(agent, turn(Tools(), *before)))[-1] == Final("Hi")
+    for seen in server.seen[1:]:
+        assert [call["id"] for call in seen.body["messages"][1]["tool_calls"]] == ["call00000", "call00001"]
+        results = [(each["tool_call_id"], each["content"]) for each in seen.body["messages"] if each["role"] == "tool"]
+        assert results == [("call00000", "42"), ("call00001", "43")]
+    assert len(logbook.said("the model refuses ids of tool calls")) == 1
+
+
+async def test_ids_for_anthropic() -> None:
+    """Its pattern has letters, digits, _ and - only."""
+    before = (
+        Message(Role.USER, "go"),
+        Message(Role.ASSISTANT, "", tool_calls=(ToolCall("functions.look:0", "look", {}),)),
+        Message(Role.TOOL, "42", tool_call_id="functions.look:0"),
+    )
+    words = "messages.1.content.0.tool_use.id: String should match pattern '^[a-zA-Z0-9_-]+$'"
+    answer = Reply(body=sse({"type": "message", "content": [{"type": "text", "text": "Hi"}]}, done=False))
+    async with serve_model(refusal(words), answer) as server, client() as http:
+        agent = AnthropicAgent(AnthropicSettings("m", base_url=server.base_url), http)
+        assert (await collect(agent, turn(Tools(), *before)))[-1] == Final("Hi")
+    asked, result = (message["content"][0] for message in server.seen[1].body["messages"][1:3])
+    assert (asked["id"], result["tool_use_id"]) == ("call00000", "call00000")
+
+
+SCHEMA = {
+    "type": "object",
+    "$schema": "http://json-schema.org/draft-07/schema#",
+    "additionalProperties": False,
+    "properties": {
+        "title": {"type": "string", "title": "Title", "additionalProperties": False},
+        "kind": {"enum": ["title", "$schema"], "anyOf": [{"title": "x", "type": "string"}]},
+    },
+    "required": ["title"],
+}
+
+
+async def test_keywords_in_schemas_of_tools(logbook: Logbook) -> None:
+    """Gemini names those that it does not know; a property of that name stays."""
+    at = "at 'tools[0].function_declarations[0].parameters': Cannot find field."
+    words = f'Invalid JSON payload received. Unknown name "additionalProperties" {at}\nUnknown name "title" {at}'
+    tools = Tools()
+    tools.specs = (evolve(Tools().specs[0], parameters=SCHEMA),)
+    async with serve_model(refusal(words), HELLO, HELLO) as server, client() as http:
+        agent = OpenAIAgent(OpenAISettings(server.base_url, "m"), http)
+        for _ in range(2):
+            assert (await collect(agent, turn(tools)))[-1] == Final("Hi")
+    for seen in server.seen[1:]:
+        assert seen.body["tools"][0]["function"]["parameters"] == {
+            "type": "object",
+            "$schema": SCHEMA["$schema"],
+            "properties": {
+                "title": {"type": "string"},
+                "kind": {"enum": ["title", "$schema"], "anyOf": [{"type": "string"}]},
+            },
+            "required": ["title"],
+        }
+    assert len(logbook.said("in schemas of tools: left out")) == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Missing `reasoning_content` field in the assistant message at message index 1.",
+        "The `reasoning_content` in the thinking mode must be passed back to the API.",
+        "thinking is enabled but reasoning_content is missing in assistant tool call message at index 1",
+    ],
+)
+async def test_reasoning_that_another_model_never_gave(words: str) -> None:
+    """Some servers want it with every tool call of the conversation."""
+    before = Message(Role.USER, "go"), Message(Role.ASSISTANT, "", tool_calls=(ToolCall("1", "look", {}),))
+    async with serve_model(refusal(words), HELLO) as server, client() as http:
+        agent = OpenAIAgent(OpenAISettings(server.base_url, "m"), http)
+        assert (await collect(agent, turn(Tools(), *before)))[-1] == Final("Hi")
+    assert [each.get("reasoning_content") for each in server.seen[1].body["messages"]][:3] == [None, " ", None]
+
+
+async def test_a_server_that_takes_back_what_it_said() -> None:
+    """It is not asked for ever."""
+    before = Message(Role.USER, "go"), Message(Role.ASSISTANT, "", tool_calls=(ToolCall("1", "look", {}),))
+    wants, refuses = refusal("Missing `reasoning_content` field"), refusal("'reasoning_content' is unsupported")
+    async with serve_model(*[wants, refuses] * 2) as server, client() as http:
+        with pytest.raises(AgentFailed):
+            await collect(OpenAIAgent(OpenAISettings(server.base_url, "m"), http), turn(Tools(), *before))
+    assert len(server.seen) == 3
+
+
 async def test_a_model_that_does_not_stream() -> None:
     """It is asked for one whole answer."""
     words = "Unsupported value: 'stream' does not support true with this model. Supported values are: false."

@@ -106,6 +106,10 @@ def insist_openai(body: Mapping[str, Any]) -> Iterator[str]:
             yield f"{role} after {last}"
         if not message.get("content") and not message.get("tool_calls"):
             yield f"an empty message of {role}"
+        if not all(
+            isinstance(json.loads(each["function"]["arguments"]), dict) for each in message.get("tool_calls", ())
+        ):
+            yield "arguments that are no object"
         waiting, last = [call["id"] for call in message.get("tool_calls", ())], role
         if len(set(waiting)) < len(waiting):
             yield f"an id twice: {waiting}"

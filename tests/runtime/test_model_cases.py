@@ -237,6 +237,9 @@ CASES: list[Any] = [
         data({"error": ERROR, "choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": "error"}]}),
     ),
     broken("9-with-text", chunk({"content": ""}, "error", error={"message": IDLE, "metadata": {"raw": "x"}})),
+    broken("9-native", chunk({}, "stop", native_finish_reason="network_error", error=ERROR)),
+    param("9-native-alone", always(text("one") + chunk({}, "stop", native_finish_reason="error")), "one\n\n"),
+    param("9-native-fine", always(text("done") + chunk({}, "stop", native_finish_reason="STOP") + DONE)),
     param("9-no-words", always(text("one") + chunk({}, "error")), "one\n\n"),
     param("9-network", always(text("one") + chunk({}, "network_error") + DONE), "one\n\n", "network_error"),
     param(
