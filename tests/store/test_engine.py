@@ -63,7 +63,7 @@ def test_a_failing_work_spoils_no_other(driver: Driver) -> None:
     assert isinstance(failed.error, LookupError)
     assert isinstance(broken, Error)
     assert isinstance(broken.error, RowRefused)
-    assert "UNIQUE" in str(broken.error)
+    assert "SQLITE_CONSTRAINT" in str(broken.error)
     assert numbers(driver) == [1, 3]
 
 
