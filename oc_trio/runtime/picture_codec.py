@@ -24,15 +24,22 @@ from oc_trio.agent.image_bounds import GIF, JPEG, PNG, WEBP, ImageBounds
 from oc_trio.errors import PictureUnusable
 from oc_trio.runtime.pictures import Picture
 
-# A phone's 50 megapixels; decoded they take 200 MB.
-MOST_PIXELS = 52_000_000
+# A phone's 50 megapixels are JPEGs, which are decoded at a fraction of their size. Of others each pixel takes up to
+# 17 bytes meanwhile (WebP).
+MOST_JPEG_PIXELS = 52_000_000
+MOST_PIXELS = 25_000_000
+# A progressive JPEG has about ten; each costs a pass over all pixels, and 78 bytes are enough for one.
+_MOST_SCANS = 100
+_SCAN = b"\xff\xda"
+_JPEGS = frozenset({"JPEG", "MPO"})
 _KINDS = {"PNG": PNG, "JPEG": JPEG, "MPO": JPEG, "GIF": GIF, "WEBP": WEBP}
 _PLUGINS = (AvifImagePlugin, IcoImagePlugin, TiffImagePlugin, WebPImagePlugin)  # importing them registers them
-_FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "ICO", "AVIF")
+_WANTED = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "ICO", "AVIF", "HEIF")
 # Drawings, screenshots and icons: JPEG blurs their letters.
 _DRAWN = frozenset({"PNG", "GIF", "BMP", "ICO"})
 _MOST_DRAWN_BYTES = 1_500_000
 # Modes that every server's decoder knows; CMYK and 16 bits it may take for something else.
+_PLAIN = frozenset({"L", "RGB", "RGBA"})
 _PLAIN_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA"})
 _QUALITIES = (90, 75, 60)
 _SMALLEST_EDGE = 128
@@ -58,9 +65,14 @@ _UNREADABLE = (
 _TOO_MANY_PIXELS = "it has too many pixels to be read"
 
 # The frames inside an ICO or GIF are judged by Pillow alone. Up to twice its limit it only warns.
-Image.MAX_IMAGE_PIXELS = MOST_PIXELS
+Image.MAX_IMAGE_PIXELS = MOST_JPEG_PIXELS
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 Image.preinit()
+with suppress(ImportError):  # an operator may install it beside Pillow, for what iPhones write
+    from pillow_heif import register_heif_opener
+
+    register_heif_opener()
+_FORMATS = tuple(form for form in _WANTED if form in Image.OPEN)
 
 
 def fit(data: bytes, bounds: ImageBounds) -> Picture:
@@ -70,9 +82,7 @@ def fit(data: bytes, bounds: ImageBounds) -> Picture:
     """
     try:
         with Image.open(BytesIO(data), formats=_FORMATS) as opened:
-            width, height = opened.size
-            if width * height > MOST_PIXELS:
-                raise PictureUnusable(_TOO_MANY_PIXELS)
+            _judge(opened, data)
             return _fitted(opened, data, bounds)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as problem:
         raise PictureUnusable(_TOO_MANY_PIXELS) from problem
@@ -80,6 +90,15 @@ def fit(data: bytes, bounds: ImageBounds) -> Picture:
         raise PictureUnusable("it can't be read as a picture") from problem
     except _UNREADABLE as problem:
         raise PictureUnusable("it is damaged") from problem
+
+
+def _judge(opened: Image.Image, data: bytes) -> None:
+    """Raises `PictureUnusable` for what would cost too much memory or time."""
+    is_jpeg = opened.format in _JPEGS
+    if opened.width * opened.height > (MOST_JPEG_PIXELS if is_jpeg else MOST_PIXELS):
+        raise PictureUnusable(_TOO_MANY_PIXELS)
+    if is_jpeg and data.count(_SCAN) > _MOST_SCANS:
+        raise PictureUnusable("it has too many scans to be read")
 
 
 def _fitted(opened: Image.Image, data: bytes, bounds: ImageBounds) -> Picture:
@@ -123,6 +142,8 @@ def _pixels(opened: Image.Image, edge: int) -> Image.Image:
     opened.load()
     made = _plain(opened)
     made.thumbnail((edge, edge), Image.Resampling.LANCZOS)
+    if made.mode == "RGBA" and _least_alpha(made) == 255:
+        made = made.convert("RGB")
     with suppress(*_UNREADABLE):  # an EXIF block that can't be read turns nothing
         made = ImageOps.exif_transpose(made)
     made.info = {}  # encoders would write comments, profiles and texts again
@@ -133,9 +154,10 @@ def _plain(opened: Image.Image) -> Image.Image:
     """As L, RGB or, where something shows through, RGBA."""
     if opened.mode in {"I", "F"} or opened.mode.startswith("I;16"):
         return _eight_bits(opened)
+    if opened.mode in _PLAIN and "transparency" not in opened.info:
+        return opened  # large ones are not copied
     if opened.has_transparency_data:
-        made = opened.convert("RGBA")
-        return made.convert("RGB") if made.getchannel("A").getextrema()[0] == 255 else made
+        return opened.convert("RGBA")
     return opened.convert("L" if opened.mode in {"1", "L"} else "RGB")
 
 
@@ -153,6 +175,10 @@ def _eight_bits(opened: Image.Image) -> Image.Image:
         scale = 255 / (high - low)
         wide = wide.point(lambda value: value * scale - low * scale)
     return wide.convert("L")
+
+
+def _least_alpha(picture: Image.Image) -> float:
+    return _range(picture.getchannel("A"))[0]
 
 
 def _range(grey: Image.Image) -> tuple[float, float]:

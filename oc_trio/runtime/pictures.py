@@ -1,4 +1,4 @@
-"""Fits pictures to a model, in a few threads of their own, and remembers them: a conversation repeats its pictures.
+"""Fits pictures to a model, one at a time in a thread, and remembers them: a conversation repeats its pictures.
 
 How a picture is fitted is `picture_codec`'s. Without Pillow, the kinds that all APIs know go as they are.
 """
@@ -18,8 +18,8 @@ from oc_trio.telemetry.log import get_logger
 INSTALL = "pip install 'oc-trio[images]'"
 NO_PILLOW = "this gateway can't read pictures of this kind without its extra `images`"
 FIT_SECONDS = 20.0
-# Each may hold a decoded picture of 200 MB.
-_AT_ONCE = 2
+# One may take 400 MB.
+_AT_ONCE = 1
 _MOST_BYTES = 16 * 1024 * 1024
 _MOST_ENTRIES = 200
 

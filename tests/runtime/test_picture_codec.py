@@ -183,7 +183,8 @@ def test_alpha_on_white() -> None:
     "data",
     [
         pytest.param(png_bomb(), id="png"),
-        pytest.param(png_bomb(52_000, 1_001), id="just above"),
+        pytest.param(png_bomb(25_000, 1_001), id="just above"),
+        pytest.param(animation("WEBP").replace(b"\x1d\0\0\x13\0\0ANIM", b"\xff\x3f\0\xff\x3f\0ANIM"), id="webp"),
         pytest.param(
             encoded(Image.new("1", (16, 16)), "GIF").replace(b"\x10\x00\x10\x00", b"\xff\xff\xff\xff"), id="gif"
         ),
@@ -200,6 +201,15 @@ def test_a_bomb_is_not_decoded(data: bytes) -> None:
     """Its header is enough."""
     with pytest.raises(PictureUnusable, match="too many pixels"):
         fit(data, BOUNDS)
+
+
+def test_a_jpeg_of_many_scans_is_not_decoded() -> None:
+    """Each is a pass over all pixels for 78 bytes."""
+    data = encoded(Image.new("L", (800, 600), 128), "JPEG", progressive=True)
+    last = data[data.rfind(b"\xff\xda") : -2]
+    assert fit(data[:-2] + last * 20 + data[-2:], BOUNDS).mime == JPEG
+    with pytest.raises(PictureUnusable, match="too many scans"):
+        fit(data[:-2] + last * 100 + data[-2:], BOUNDS)
 
 
 @pytest.mark.parametrize(
