@@ -4,11 +4,23 @@ Local models put their reasoning into the content itself, at the start of the re
 own words (somebody may ask about HTML) and stay.
 """
 
+import re
+
 from oc_trio.core.turn_events import TextDelta, Thinking
 
-_NAMES = ("think", "thinking", "thought", "reasoning")
-_OPEN = tuple(f"<{name}>" for name in _NAMES)
-_CLOSE = tuple(f"</{name}>" for name in _NAMES)
+_NAMES = "think|thinking|thought|reasoning|seed:think"
+# Magistral and Kimi write tags of their own.
+_OTHERS = ("[THINK]", "\u25c1think\u25b7")
+_OTHER_ENDS = tuple(f"{tag[0]}/{tag[1:]}" for tag in _OTHERS)
+_OPEN = re.compile(rf"<\s{{0,3}}(?:{_NAMES})\b[^<>\n]{{0,80}}>|" + "|".join(map(re.escape, _OTHERS)), re.IGNORECASE)
+_CLOSE = re.compile(
+    rf"<\s{{0,3}}/\s{{0,3}}(?:{_NAMES})\b[^<>\n]{{0,80}}>|" + "|".join(map(re.escape, _OTHER_ENDS)), re.IGNORECASE
+)
+# The beginning of a tag at the very end of what came.
+_BEGUN = re.compile(
+    rf"<\s{{0,3}}(?P<close>/?)\s{{0,3}}(?:(?P<name>[a-z:]{{0,10}})|(?:{_NAMES})\b[^<>\n]{{0,80}})\Z", re.IGNORECASE
+)
+_LONGEST_TAG = 120
 
 
 class ThinkSplitter:
@@ -50,35 +62,41 @@ class ThinkSplitter:
 
     def _read_start(self) -> bool:
         start = self._held.lstrip()
-        for tag in _OPEN:
-            if start.startswith(tag):
-                self._held = start.removeprefix(tag)
-                self._inside = True
-                return True
-        if any(tag.startswith(start) for tag in _OPEN):
+        if found := _OPEN.match(start):
+            self._held = start[found.end() :]
+            self._inside = True
+            return True
+        if not start or _tag_begun(start, _OTHERS, is_end=False) == 0:
             return False
         self._held = start
         self._speaking = True
         return True
 
     def _read_thought(self, out: list[TextDelta | Thinking]) -> bool:
-        found = [(at, tag) for tag in _CLOSE if (at := self._held.find(tag)) >= 0]
-        if found:
-            at, tag = min(found)
-            if at:
-                out.append(Thinking(self._held[:at]))
+        if found := _CLOSE.search(self._held):
+            if found.start():
+                out.append(Thinking(self._held[: found.start()]))
             self._thought.clear()
-            self._held = self._held[at + len(tag) :]
+            self._held = self._held[found.end() :]
             self._inside = False
             return True
-        keep = max(_overlap(self._held, tag) for tag in _CLOSE)
-        sure, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
+        begun = _tag_begun(self._held, _OTHER_ENDS, is_end=True)
+        sure, self._held = (self._held, "") if begun is None else (self._held[:begun], self._held[begun:])
         if sure:
             out.append(Thinking(sure))
             self._thought.append(sure)
         return False
 
 
-def _overlap(text: str, tag: str) -> int:
-    """How many characters at the end of `text` could be the beginning of `tag`."""
-    return next((n for n in range(min(len(text), len(tag) - 1), 0, -1) if tag.startswith(text[-n:])), 0)
+def _tag_begun(text: str, others: tuple[str, ...], *, is_end: bool) -> int | None:
+    """Where a tag begins that is not whole yet at the end of `text`, None for nowhere."""
+    start = max(0, len(text) - _LONGEST_TAG)
+    if (found := _BEGUN.search(text, start)) and (is_end or not found["close"]):
+        name = found["name"]
+        if name is None or any(full.startswith(name.lower()) for full in _NAMES.split("|")):
+            return found.start()
+    for other in others:
+        for length in range(min(len(text), len(other) - 1), 0, -1):
+            if other.lower().startswith(text[-length:].lower()):
+                return len(text) - length
+    return None
