@@ -66,6 +66,7 @@ class _Reader:
         self._first_by = first_by
         self._is_known = False  # whether it is one value or a stream
         self._started = False
+        self._opening: str | None = None  # the first event
         self._ended = False  # nothing of the body is left to read
         self._closed = False  # nor events
 
@@ -78,7 +79,8 @@ class _Reader:
             piece = await self._next_piece()
             self._closed = piece is None
             if events := self._last() if piece is None else self._taken(piece):
-                self._started = True
+                if not self._started:
+                    self._started, self._opening = True, events[0].data
                 return events
         return None
 
@@ -109,7 +111,8 @@ class _Reader:
         is_piece = self._started and not text.lstrip().startswith("<")
         shown = f"{len(text)} characters that are no JSON" if is_piece else self._endpoint.clean(text)[:_SHOWN]
         line = self._endpoint.clean(f"{self._endpoint.name}: HTTP {self._response.status_code}, {kind[:80]}")
-        return AgentFailed(f"{line}: not an answer: {shown}", for_user=BROKEN if self._started else GARBLED)
+        is_first = not self._started or text == self._opening
+        return AgentFailed(f"{line}: not an answer: {shown}", for_user=GARBLED if is_first else BROKEN)
 
     def _taken(self, piece: bytes) -> tuple[ServerSentEvent, ...]:
         if self._whole is None and not self._is_known:
@@ -190,7 +193,7 @@ class _Reader:
             raise AgentUnavailable(f"{self._endpoint.name}: nothing for {wait:g} s", for_user=TOO_SLOW) from exc
         except httpx.HTTPError as exc:
             self._ended = True
-            raise from_transport(self._endpoint, exc) from exc
+            raise from_transport(self._endpoint, exc, begun=self._started) from exc
         self._ended = chunk is None
         return chunk
 

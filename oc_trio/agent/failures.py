@@ -88,13 +88,13 @@ def explain(exc: BaseException) -> str:
     return type(exc).__name__
 
 
-def from_transport(endpoint: Endpoint, exc: httpx.HTTPError | httpx.InvalidURL) -> AgentError:
-    """For a request that got no complete answer."""
+def from_transport(endpoint: Endpoint, exc: httpx.HTTPError | httpx.InvalidURL, *, begun: bool = False) -> AgentError:
+    """For a request that got no complete answer; `begun` says whether anything of it came."""
     line = endpoint.clean(f"{endpoint.name}: {explain(exc)}")
     if isinstance(exc, httpx.TimeoutException):
         return AgentUnavailable(line, for_user=TOO_SLOW)
     if isinstance(exc, httpx.RemoteProtocolError | httpx.ReadError):
-        return AgentUnavailable(line, for_user=BROKEN)
+        return AgentUnavailable(line, for_user=BROKEN if begun else UNREACHABLE)
     if isinstance(exc, httpx.TransportError) and not isinstance(exc, httpx.UnsupportedProtocol):
         return AgentUnavailable(line, for_user=UNREACHABLE)
     return AgentFailed(line, for_user=REFUSED)

@@ -26,6 +26,6 @@ def _chain(exc: BaseException, depth: int) -> Iterator[BaseException]:
     if isinstance(exc, BaseExceptionGroup):
         for member in exc.exceptions:
             yield from _chain(member, depth - 1)
-    below = exc.__cause__ or (None if exc.__suppress_context__ else exc.__context__)
+    below = exc.__cause__ or exc.__context__  # suppressed ones too: httpcore hides what TLS said
     if below is not None:
         yield from _chain(below, depth - 1)

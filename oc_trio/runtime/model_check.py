@@ -6,6 +6,7 @@ without keys.
 
 import ssl
 from collections.abc import Iterable, Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -61,12 +62,13 @@ def wanted_models(config: Config, provider: str) -> tuple[str, ...]:
 
 @frozen
 class _Answer:
-    """What a server said to `GET /models`; `ids` is None where it was no list."""
+    """What a server said to `GET /models`; `ids` is None where it was no list; `any_name`: it has one for all names."""
 
     status: int
     content_type: str
     words: str
     ids: tuple[str, ...] | None
+    any_name: bool
 
 
 @frozen
@@ -110,7 +112,9 @@ class _Listing:
                     hint = f"{self.path}.baseUrl lacks /v1: write {shown(with_version)}"
                     return [*found, self.finding(Level.FAILED, hint)]
         except httpx.HTTPError as problem:
-            text = f"{shown(self.base)} can't be reached: {self._clean(explain(problem))}"
+            why = self._clean(explain(problem))
+            hint = " (does it speak http:// only?)" if "WRONG_VERSION_NUMBER" in why else ""
+            text = f"{shown(self.base)} can't be reached: {why}{hint}"
             return [*found, self.finding(Level.FAILED, text)]
         except (httpx.InvalidURL, trio.TooSlowError) as problem:
             late = isinstance(problem, trio.TooSlowError)
@@ -143,7 +147,8 @@ class _Listing:
                 await response.aclose()
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         ids = ids_of(bytes(body)) if response.status_code == 200 else None
-        return _Answer(response.status_code, kind, self._clean(said(bytes(body[:4096]))), ids)
+        words = self._clean(said(bytes(body[:4096])))
+        return _Answer(response.status_code, kind, words, ids, bool(ids) and takes_any_name(bytes(body)))
 
     def _clean(self, text: str) -> str:
         headers = [value.reveal() for value in self.provider.headers.values()]
@@ -166,28 +171,51 @@ class _Listing:
             rest = "" if self.deep else " Some servers have no such list: --deep asks the models themselves"
             return [self.finding(Level.WARNING if bearable else Level.FAILED, text + rest)]
         if status != 200:
-            return [self.finding(Level.FAILED, f"{where} answers HTTP {status}: {answer.words}")]
+            return [
+                self.finding(Level.FAILED, f"{where} answers HTTP {status}: {answer.words}{self._key_hint(status)}")
+            ]
         if answer.ids is None:
             kind = answer.content_type or "something else"
             return [self.finding(Level.FAILED, f"{where} is not a model server: it answers with {kind}")]
         unknown = [model for model in self.wanted if answer.ids and not is_listed(model, answer.ids)]
+        count = "1 model" if len(answer.ids) == 1 else f"{len(answer.ids)} models"
+        well = self.finding(Level.OK, f"{where} answers, with {count}")
+        if answer.any_name:
+            return [well]
         absent = [f'there is no model "{model}" at {where}: {_instead(model, answer.ids)}' for model in unknown]
-        well = self.finding(Level.OK, f"{where} answers, with {len(answer.ids)} models")
-        return [well, *(self.finding(Level.FAILED, text) for text in absent)]
+        # With `deep` the model itself is asked, and some servers answer to more names than they list.
+        level = Level.WARNING if self.deep else Level.FAILED
+        return [well, *(self.finding(level, text) for text in absent)]
+
+    def _key_hint(self, status: int) -> str:
+        """A proxy without a database of keys says 400 of one that it doesn't know, or fails where there is none."""
+        if not self.provider.api_key and not self.provider.headers:
+            return f" (no key was sent: {self.path}.apiKey is not set)"
+        return f" (is {self.path}.apiKey right?)" if status == 400 else ""
 
 
 def ids_of(body: bytes) -> tuple[str, ...] | None:
     """The ids in a list of models as OpenAI, Anthropic, Ollama and Together give it; None for anything else."""
+    rows = _rows_of(body)
+    if rows is None:
+        return None
+    return tuple(str(row.get("id") or row.get("name")) for row in rows if row.get("id") or row.get("name"))
+
+
+def takes_any_name(body: bytes) -> bool:
+    """Whether it is the list of a llama.cpp with one model: that answers to every name."""
+    rows = _rows_of(body) or []
+    return len(rows) == 1 and rows[0].get("owned_by") == "llamacpp"
+
+
+def _rows_of(body: bytes) -> list[dict[str, Any]] | None:
     try:
         value = read_mended(body)
     except BadJson:
         return None
     if isinstance(value, dict):
         value = value.get("data", value.get("models"))
-    if not isinstance(value, list):
-        return None
-    rows = [row for row in value if isinstance(row, dict)]
-    return tuple(str(row.get("id") or row.get("name")) for row in rows if row.get("id") or row.get("name"))
+    return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else None
 
 
 def is_listed(model: str, ids: Iterable[str]) -> bool:

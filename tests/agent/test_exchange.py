@@ -10,7 +10,7 @@ import trio
 
 from oc_trio.agent import exchange
 from oc_trio.agent.exchange import Deadlines, open_exchange
-from oc_trio.agent.failures import GARBLED, TOO_BIG, Endpoint
+from oc_trio.agent.failures import BROKEN, GARBLED, TOO_BIG, Endpoint
 from oc_trio.agent.inflate import PIECE
 from oc_trio.agent.sse import MAX_PENDING, ServerSentEvent
 from oc_trio.errors import AgentFailed, AgentUnavailable
@@ -128,6 +128,19 @@ async def test_a_body_that_is_not_compressed_as_it_says_is_a_failure(encoding: s
         with pytest.raises(AgentFailed) as caught:
             await read(server, http)
     assert caught.value.for_user == GARBLED
+
+
+async def test_one_value_that_is_no_answer_has_not_broken_off() -> None:
+    """What can't be read is garbled where it is the first event, and broken off where an event came before it."""
+    reply = Reply(body=b"data: a\n\ndata: b\n\n")
+    async with (
+        serve_model(reply) as server,
+        client() as http,
+        open_exchange(http, HERE, server.base_url, {}, {}, Deadlines()) as answer,
+    ):
+        words = [answer.unreadable(event.data) for event in await answer.next_events() or ()]
+        await answer.finish()
+    assert [one.for_user for one in words if isinstance(one, AgentFailed)] == [GARBLED, BROKEN]
 
 
 async def test_a_body_that_goes_on_after_the_last_event_is_not_waited_for() -> None:

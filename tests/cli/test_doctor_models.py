@@ -146,6 +146,43 @@ def test_the_version_is_missing(server: Server, host: ModelHost, answer: tuple[i
     assert (level, text) == ("failed", f"models.providers.l.baseUrl lacks /v1: write {host.url}/v1")
 
 
+def test_a_server_of_one_model_takes_every_name(server: Server, host: ModelHost) -> None:
+    """llama.cpp lists a file's name; others that list one model insist on theirs."""
+    one: dict[str, str] = {"id": "/models/a.gguf", "owned_by": "llamacpp"}
+    host.routes["/v1/models"] = (200, "application/json", json.dumps({"data": [one]}))
+    assert provider(server, f"{host.url}/v1") == [("ok", f"{host.url}/v1 answers, with 1 model")]
+    one["owned_by"] = "vllm"
+    host.routes["/v1/models"] = (200, "application/json", json.dumps({"data": [one]}))
+    assert [level for level, _ in provider(server, f"{host.url}/v1")] == ["ok", "failed"]
+
+
+def test_a_name_that_is_not_listed_and_answers(server: Server, host: ModelHost) -> None:
+    """Asked itself, the model has the last word."""
+    host.routes["/v1/models"] = (200, "application/json", json.dumps({"data": [{"id": "*"}]}))
+    host.routes[CHAT] = sse({"content": "pong"}, "stop")
+    rows = found(server, f"{host.url}/v1", "--deep")
+    assert [level for level, _ in rows["model provider l"]] == ["ok", "warning"]
+    assert [level for level, _ in rows["model l/qwen3"]] == ["ok"]
+
+
+def test_a_key_that_is_refused_in_another_way(server: Server, host: ModelHost) -> None:
+    """A LiteLLM proxy without a database: 400 for an unknown key, 500 for none."""
+    host.routes["/v1/models"] = (400, "application/json", '{"error": {"message": "No connected db."}}')
+    ((_, text),) = provider(server, f"{host.url}/v1", more=f'apiKey = "{KEY}"')
+    assert text.endswith("No connected db. (is models.providers.l.apiKey right?)")
+    host.routes["/v1/models"] = (500, "text/plain", "Internal Server Error")
+    ((_, text),) = provider(server, f"{host.url}/v1")
+    assert text.endswith("Internal Server Error (no key was sent: models.providers.l.apiKey is not set)")
+
+
+def test_tls_where_there_is_none(server: Server, host: ModelHost) -> None:
+    """What TLS said is told, and what it means."""
+    ((level, text),) = provider(server, host.url.replace("http:", "https:") + "/v1")
+    assert level == "failed"
+    assert "WRONG_VERSION_NUMBER" in text
+    assert text.endswith("(does it speak http:// only?)")
+
+
 def test_no_version_is_needed_where_it_works_without(server: Server, host: ModelHost) -> None:
     """DeepSeek's address, for one."""
     host.routes["/models"] = (200, "application/json", MODELS)
@@ -184,7 +221,9 @@ def test_anthropic(server: Server, host: ModelHost) -> None:
 def test_trouble_of_the_server(server: Server, host: ModelHost) -> None:
     """Its words, on one line."""
     host.routes["/v1/models"] = (503, "text/plain", "loading\nthe model")
-    assert provider(server, f"{host.url}/v1") == [("failed", f"{host.url}/v1 answers HTTP 503: loading the model")]
+    more = f'apiKey = "{KEY}"'
+    text = f"{host.url}/v1 answers HTTP 503: loading the model"
+    assert provider(server, f"{host.url}/v1", more=more) == [("failed", text)]
 
 
 def sse(delta: dict[str, Any], finish: str) -> tuple[int, str, str]:

@@ -33,3 +33,10 @@ def test_explain(exc: Exception, told: str) -> None:
 def test_the_cause_is_found_below_an_empty_text() -> None:
     """A TLS error three levels down is what the operator reads."""
     assert "self-signed certificate" in explain(chained())
+
+
+def test_a_hidden_cause_is_found_too() -> None:
+    """A library that raises from None hides it from tracebacks; the operator needs it all the same."""
+    hidden = ConnectionError()
+    hidden.__suppress_context__, hidden.__context__ = True, chained()
+    assert "self-signed certificate" in explain(hidden)

@@ -19,6 +19,7 @@ import trio.testing
 from attrs import define
 
 from oc_trio.agent.build import build_agent
+from oc_trio.agent.failures import GARBLED, UNREACHABLE
 from tests.logbook import Logbook
 from tests.runtime.model_stage import ANTHROPIC, FAILED, OPENAI, Answer, Serve, Server, check, tables
 from tests.runtime.model_stage import start as start_stage
@@ -194,7 +195,7 @@ CASES: list[Any] = [
     param("7-in-the-middle-of-a-chunk", reset(text("one"), 'data: {"choices": [{"in'), "one\n\n"),
     param("7-in-code", reset(text("see\n\n```py\nx = 1")), "see\n\n```py\nx = 1\n```\n\n"),
     param("7-after-a-thought", reset(chunk({"reasoning_content": "hm"})), FAILED, "reset by peer"),
-    param("7-before-anything", reset(), FAILED, "reset by peer"),
+    param("7-before-anything", reset(), UNREACHABLE, "reset by peer"),
     param("7-in-a-call", reset(text("one"), call('{"action":"re')), "one\n\n"),
     param("7-after-the-end", reset(text("done"), chunk({}, "stop")), "done"),
     param("7-silence", always((text("one"), "", text("two")), error=httpx.ReadTimeout("")), "onetwo\n\n"),
@@ -558,6 +559,12 @@ CASES: list[Any] = [
         "nope, sorry",
     ),
     param("21-a-word", always("It works!", content_type="text/plain"), FAILED, "It works!"),
+    param(
+        "21-no-json",
+        always("{malformed: <<<>>>", content_type="application/json"),
+        GARBLED,
+        "{malformed: <<<>>>",
+    ),
     param("21-null", always("null", content_type="application/json"), FAILED),
 ]
 
