@@ -20,16 +20,18 @@ ASKER, ALLOWED = "asker", "allowed"
 # Characters. Mattermost takes posts of 16,383; the buttons below are not counted there, the rest is for its upgrades.
 MOST_SHOWN = 15_000
 LONGEST_TOOL_NAME = 300
+# Of the whole call as JSON. More is nothing that a person reads before saying yes.
+MOST_ATTACHED = 1_000_000
 # How much of a long value is shown, from much to nothing: the first at which all names fit.
 _ROOMS = (1000, 300, 100, 40, 0)
 
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
-# Letters by Unicode that show as nothing, which `str.isprintable` takes for printable; and marks piled on each other.
-_BLANK = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\ufe00-\ufe0f\U000e0100-\U000e01ef]"
-    "|(?<=[\u0300-\u036f]{2})[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
+# Letters by Unicode that show as nothing, which `str.isprintable` takes for printable.
+_BLANK = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+# Marks piled on each other, from the third on.
+_PILED = re.compile(
+    "(?<=[\u0300-\u036f]{2})[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+"
 )
-_FOREIGN = re.compile(r"[^\x20-\x7e\n]+")
 _PIECE = re.compile(r"\\u[0-9a-f]{4}|\\[^u]|[^\\]")
 # An address of mail keeps its `@`, but the last letter of a JSON escape makes none.
 _ACTING = re.compile(r"`|(?:(?<![A-Za-z0-9])|(?<=\\[bfnrt])|(?<=\\u[0-9a-f]{4}))@(?=\w)")
@@ -75,6 +77,9 @@ def show_call(name: str, arguments: Mapping[str, Any]) -> Shown:
         raise CantShow(f"the tool's name has {len(name):,} characters, more than a person can be asked about")
     if not arguments:
         return Shown(f"Approve: `{tool}`, without arguments?")
+    size = len(_json(arguments))
+    if size > MOST_ATTACHED:
+        raise CantShow(f"its arguments have {size:,} characters; a person can be asked about {MOST_ATTACHED:,}")
     names = [visible(_named(str(argument))) for argument in arguments]
     # One value per room is made at a time: most calls are shown at the first.
     for room in _ROOMS:
@@ -95,23 +100,21 @@ def visible(text: str) -> str:
 
 
 def _seen(text: str) -> str:
-    return _FOREIGN.sub(lambda run: _seen_run(run[0]), text)
-
-
-def _seen_run(run: str) -> str:
-    if run.isprintable() and not _BLANK.search(run):
-        return run
-    run = _BLANK.sub(_escape, run)
-    return "".join(char if char.isprintable() else _escaped(char) for char in run)
+    """JSON text, laid out or not, in which whatever is unseen is written as an escape."""
+    text = _PILED.sub(_escape, text)
+    unseen = {char for char in set(text) if (not char.isprintable() or _BLANK.match(char)) and char != "\n"}
+    # By a table: a call may hold a million of them, and others are to be answered meanwhile.
+    return text.translate({ord(char): _escaped(char) for char in unseen}) if unseen else text
 
 
 def _escape(found: re.Match[str]) -> str:
-    return _escaped(found[0])
+    return found[0].translate({ord(char): _escaped(char) for char in set(found[0])})
 
 
-def _escaped(text: str) -> str:
-    """As a JSON string has it, whatever the characters: `json.dumps` leaves those of ASCII alone."""
-    return "".join(f"\\u{ord(char):04x}" if char.isascii() else json.dumps(char)[1:-1] for char in text)
+def _escaped(char: str) -> str:
+    """As JSON escapes a character, one of ASCII too: by its units in UTF-16."""
+    units = char.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
 def _named(name: str) -> str:

@@ -55,11 +55,12 @@ def test_a_hostile_tool_name() -> None:
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
-    lambda each: st.lists(each) | st.dictionaries(st.text(), each),
+    lambda each: st.lists(each, max_size=3) | st.dictionaries(st.text(), each, max_size=3),
+    max_leaves=5,
 )
 
 
-@given(st.text(), st.dictionaries(st.text(), ANYTHING))
+@given(st.text(), st.dictionaries(st.text(), ANYTHING, max_size=4))
 def test_whatever_is_shown_reads_back(name: str, arguments: dict[str, Any]) -> None:
     """Every line is a name and a value as JSON of what is called, unless it says that it is shortened."""
     try:
@@ -95,14 +96,21 @@ def test_visible_is_the_same_json(value: Any) -> None:
 @pytest.mark.parametrize("count", [1, 10, 50, 150])
 def test_many_long_values_get_less_room_each(count: int) -> None:
     """All names stand there, each value says its length, and the post is one that the server takes."""
-    arguments = {f"name{number}": "\u202e" * 20_000 for number in range(count)}
+    arguments = {f"name{number}": "\u202e" * 5_000 for number in range(count)}
     shown = show_call("tool", arguments)
     assert len(shown.text) <= MOST_SHOWN
-    assert shown.text.count("... (20,000 characters, see the attached file)") == count
+    assert shown.text.count("... (5,000 characters, see the attached file)") == count
     assert all(f"\nname{number} = " in shown.text for number in range(count))
     assert shown.file is not None
     assert json.loads(shown.file)["arguments"] == arguments
     assert b"\xe2\x80\xae" not in shown.file
+
+
+def test_more_than_a_person_reads_is_refused() -> None:
+    with pytest.raises(
+        CantShow, match=r"its arguments have 1,000,\d{3} characters; a person can be asked about 1,000,000"
+    ):
+        show_call("tool", {"a": "x" * 500_000, "b": ["y" * 500_000]})
 
 
 def test_a_value_that_looks_shortened_is_not_taken_for_it() -> None:
