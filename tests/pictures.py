@@ -22,9 +22,14 @@ def gradient(width: int, height: int) -> Image.Image:
 
 
 def noise(width: int, height: int) -> Image.Image:
-    """What no encoder makes small."""
-    bands = [Image.effect_noise((width, height), 200) for _ in range(3)]
-    return Image.merge("RGB", bands)
+    """What no encoder makes small, of tiles of 300 pixels."""
+    size = min(width, 300), min(height, 300)
+    tile = Image.merge("RGB", [Image.effect_noise(size, 200) for _ in range(3)])
+    made = Image.new("RGB", (width, height))
+    for left in range(0, width, 300):
+        for top in range(0, height, 300):
+            made.paste(tile, (left, top))
+    return made
 
 
 def exif(orientation: int = 1, gps: dict[int, Any] | None = None) -> bytes:

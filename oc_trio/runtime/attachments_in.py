@@ -26,8 +26,9 @@ from oc_trio.runtime.pictures import Pictures
 MOST_IMAGES = 10
 TEXT_BUDGET = 60_000  # characters of a turn's files, about 15,000 tokens
 READ_SECONDS = 120.0
-# A conversation's earlier images, all together: what a request can hold, and what an answer can wait for.
-PAST_BYTES = 20 * 1024 * 1024
+# A conversation's images, all together: what a request can hold (Anthropic's 32 MB, in base64); and how long an answer
+# can wait for the earlier ones.
+IMAGE_BYTES = 20 * 1024 * 1024
 PAST_SECONDS = 30.0
 _LONGEST_NAME = 512
 _REFUSALS = (PICTURE_TOO_LARGE, PICTURE_REFUSED, REFUSED, TOO_LONG)
@@ -69,7 +70,7 @@ class AttachmentReader:
         The last `current` messages are the present turn's. What stands above a refusal of the model's server is
         repeated without images: they may be why. What is left out is said.
         """
-        shown, left, room, is_refused = list[Message](), PAST_BYTES, MOST_IMAGES, False
+        shown, left, room, is_refused = list[Message](), IMAGE_BYTES, MOST_IMAGES, False
         with trio.move_on_after(PAST_SECONDS) as scope:
             for at in range(len(messages) - 1, -1, -1):
                 message = messages[at]
@@ -115,6 +116,8 @@ class AttachmentReader:
             made = await self.pictures.fitted(found.content, found.mime_type, bounds)
         except PictureUnusable as problem:
             return f"{_head(info, found.mime_type)}; the image is not shown: {problem}]"
+        if sum(len(image.data) for image in self.images) + len(made.data) > IMAGE_BYTES:
+            return f"{_head(info, found.mime_type)}; the image is not shown: with the others it is too large]"
         self.images.append(ImagePart(made.mime, made.data, info.id))
         note = f", {made.note}" if made.note else ""
         return f"{_head(info, found.mime_type)}; the image is attached{note}]"

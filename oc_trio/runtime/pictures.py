@@ -17,7 +17,8 @@ from oc_trio.telemetry.log import get_logger
 
 INSTALL = "pip install 'oc-trio[images]'"
 NO_PILLOW = "this gateway can't read pictures of this kind without its extra `images`"
-FIT_SECONDS = 20.0
+FIT_SECONDS = 60.0  # with the wait for others
+TOO_SLOW = "it took too long to be read"
 # One may take 400 MB.
 _AT_ONCE = 1
 _MOST_BYTES = 16 * 1024 * 1024
@@ -104,18 +105,17 @@ class Pictures:
         raise PictureUnusable(NO_PILLOW)
 
     async def _made(self, fit: Fit, data: bytes, mime: str, bounds: ImageBounds) -> Picture | str | None:
-        """The picture, None where it stays as it is, or why there is none."""
+        """The picture, None where it stays as it is, or why there is none. Raises `PictureUnusable` after too long."""
         try:
             with trio.fail_after(FIT_SECONDS):
                 made = await self.run(fit, data, bounds, self.limiter)
         except PictureUnusable as problem:
-            reason = str(problem)
-        except trio.TooSlowError:
-            reason = "it took too long to be read"
-        else:
-            return None if made.data is data and made.mime == mime else made
-        log.info("a picture was left out", type=mime, bytes=len(data), reason=reason)
-        return reason
+            log.info("a picture was left out", type=mime, bytes=len(data), reason=str(problem))
+            return str(problem)
+        except trio.TooSlowError:  # that may be the fault of others, so it is not remembered
+            log.warning("a picture was left out", type=mime, bytes=len(data), reason=TOO_SLOW)
+            raise PictureUnusable(TOO_SLOW) from None
+        return None if made.data is data and made.mime == mime else made
 
     def _keep(self, key: tuple[bytes, ImageBounds], result: Picture | str | None) -> None:
         """What was made, up to a number of bytes; the rest of it costs next to nothing."""

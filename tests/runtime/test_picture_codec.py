@@ -58,6 +58,7 @@ def test_it_is_scaled_down(width: int, height: int, expected: tuple[int, int]) -
     assert made.note == f"scaled down from {width}x{height} pixels"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
 def test_it_is_made_to_fit_the_bytes(mode: str) -> None:
     """By quality first, by size then."""
@@ -249,6 +250,7 @@ SEEDS = [
 ]
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(
     st.sampled_from(SEEDS),

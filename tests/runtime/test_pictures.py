@@ -101,6 +101,7 @@ async def post(town: Town, *files: tuple[str, bytes], root: Any = "") -> Any:
     return said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("api", "size"),
     [
@@ -111,7 +112,7 @@ async def post(town: Town, *files: tuple[str, bytes], root: Any = "") -> Any:
 async def test_a_photo_is_scaled_down(town: Town, api: str, size: tuple[int, int]) -> None:
     """The server gets a JPEG within its bounds, and the model reads of it."""
     server = await start(town, api)
-    data = encoded(noise(2400, 1800), "JPEG", quality=95)
+    data = encoded(noise(2400, 1800), "JPEG", quality=90)
     await post(town, ("a.jpg", data))
     ((mime, shown),) = server.pictures()
     assert (mime, opened(shown).size) == ("image/jpeg", size)
@@ -179,6 +180,16 @@ async def test_what_cannot_be_shown_is_said(town: Town, name: str, data: bytes, 
     await post(town, (name, data), ("b.png", good))
     assert server.pictures() == [("image/png", good)]
     assert f"; the image is not shown: {words}]" in server.words()
+    assert town.answers() == ["done"]
+
+
+@pytest.mark.slow
+async def test_pictures_that_are_too_large_together(town: Town) -> None:
+    """What a request can hold is shown, and of the rest the model is told."""
+    server = await start(town, pillow=False)
+    await post(town, *((f"{name}.png", b"\x89PNG\r\n\x1a\n" + bytes(8_000_000)) for name in "abc"))
+    assert len(server.pictures()) == 2
+    assert "; the image is not shown: with the others it is too large]" in server.words()
     assert town.answers() == ["done"]
 
 
