@@ -563,7 +563,7 @@ CASES: list[Any] = [
         "21-no-json",
         always("{malformed: <<<>>>", content_type="application/json"),
         GARBLED,
-        "{malformed: <<<>>>",
+        "18 characters that are no JSON",
     ),
     param("21-null", always("null", content_type="application/json"), FAILED),
 ]
