@@ -54,18 +54,22 @@ def list_(config_path: str | None, account: str | None, limit: int, *, as_json: 
 def show(key: str, config_path: str | None, account: str | None, *, as_json: bool) -> None:
     """What was said in the conversation KEY since it was last reset, and the tokens that it has used."""
 
-    async def read(store: "Store", _loaded: "Loaded") -> "tuple[SessionRow, tuple[str, ...], tuple[Usage, ...]] | None":
+    from oc_trio.store.damage import reading
+
+    async def read(store: "Store", _loaded: "Loaded") -> "tuple[SessionRow, list[Any], tuple[Usage, ...]] | None":
         row = await _find(store, key, account)
         if row is None:
             return None
-        return row, await store.transcripts.load(row.key, _ENTRIES), await store.usage.of_session(row.key)
+        entries = await store.transcripts.load(row.key, _ENTRIES)
+        with reading("transcripts", f"session {row.key}"):
+            said = [json.loads(entry) for entry in entries]
+        return row, said, await store.usage.of_session(row.key)
 
     found = with_journal(config_path, read)
     if found is None:
         fail(f"there is no conversation {key}")
         return
-    row, entries, usage = found
-    said = [json.loads(entry) for entry in entries]
+    row, said, usage = found
     if as_json:
         from attrs import asdict
 

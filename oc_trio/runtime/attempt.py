@@ -182,7 +182,8 @@ class Attempt:
         now = kit.env.now_ms()
         await kit.store.sessions.touch(turn.session, kit.account, turn.channel_id, turn.root_id, message.agent, now)
         setup = kit.agents.setup(message.agent, self.settings)
-        history = transcript.read(await kit.store.transcripts.load(turn.session, _TRANSCRIPT_ROWS, without=turn.id))
+        entries = await kit.store.transcripts.load(turn.session, _TRANSCRIPT_ROWS, without=turn.id)
+        history = transcript.read(turn.session, entries)
         so_far = self._so_far
         if not so_far or so_far[0].role is not Role.USER:
             lines = self.running.batch.lines

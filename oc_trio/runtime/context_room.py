@@ -23,6 +23,7 @@ from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.directory import Directory
 from oc_trio.runtime.attachments_in import AttachmentReader
 from oc_trio.runtime.policies import Policies
+from oc_trio.store.damage import reading
 from oc_trio.store.store import Store
 from oc_trio.telemetry.log import get_logger
 
@@ -55,7 +56,7 @@ class ContextRoom:
 
     async def reworded(self, session: SessionKey, post: Post) -> None:
         """An overheard post was edited: if it still waits for a turn, it reads as it does now."""
-        waiting = _entries(await self.store.context.take(session, post.create_at))
+        waiting = _entries(session, await self.store.context.take(session, post.create_at))
         before = next((entry for entry in waiting if entry.post_id == post.id), None)
         if before is not None:
             await self.overheard(
@@ -75,7 +76,7 @@ class ContextRoom:
         `dropped` are messages that were too many, by one line each; `reader` reads the files of the others.
         """
         last, policy = messages[-1], self.policies.context
-        entries = _entries(await self.store.context.take(last.session, last.create_at))
+        entries = _entries(last.session, await self.store.context.take(last.session, last.create_at))
         is_root_known = any(entry.post_id == last.root_id for entry in entries)
         if not is_root_known and not has_history and last.root_id and policy.limit:
             known = {entry.post_id for entry in entries}
@@ -131,9 +132,10 @@ class ContextRoom:
         return Sender(user.id, user.username, user.is_bot)
 
 
-def _entries(rows: Sequence[str]) -> tuple[context.Entry, ...]:
-    entries = [context.Entry(**json.loads(row)) for row in rows]
-    return tuple(evolve(entry, file_ids=tuple(entry.file_ids)) for entry in entries)
+def _entries(session: SessionKey, rows: Sequence[str]) -> tuple[context.Entry, ...]:
+    with reading("context", f"session {session}"):
+        entries = [context.Entry(**json.loads(row)) for row in rows]
+        return tuple(evolve(entry, file_ids=tuple(entry.file_ids)) for entry in entries)
 
 
 def _quoted(messages: Sequence[InboundMessage]) -> frozenset[PostId]:

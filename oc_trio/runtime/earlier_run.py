@@ -55,7 +55,7 @@ async def before(kit: AccountKit, turn: Turn, batch: Batch) -> Before:
 
 async def _still_counts(kit: AccountKit, turn: Turn, batch: Batch) -> tuple[Message, ...]:
     """The turn's transcript. After an edit of a message nothing of it; after one was taken back, completed calls."""
-    so_far = transcript.read(await kit.store.transcripts.of_turn(turn.id))
+    so_far = transcript.read(turn.session, await kit.store.transcripts.of_turn(turn.id))
     told = words_of_people(so_far)
     if any(is_told(job.inbound, told) and not is_told_so(job.inbound, told) for job in batch.jobs):
         return ()

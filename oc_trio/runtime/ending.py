@@ -110,7 +110,7 @@ class Ending:
             # A question that was taken back before a word was said is none any more: the next turn must not answer it.
             await kit.store.transcripts.drop_turn(turn.id)
         if finale.said:
-            rows = transcript.read(await kit.store.transcripts.of_turn(turn.id))
+            rows = transcript.read(turn.session, await kit.store.transcripts.of_turn(turn.id))
             if not rows or rows[-1].role is not Role.ASSISTANT or rows[-1].tool_calls:
                 await self.attempt.append(Message(Role.ASSISTANT, transcript.closing(finale.said, rows)))
         if outcome.posts and turn.root_id and not message.is_direct:

@@ -152,10 +152,6 @@ class Inbox:
     async def resubmit(self, obligation: Obligation) -> None:
         """Hand on a message that was admitted before."""
         message = message_of(obligation)
-        if message is None:
-            unreadable = failed("its record can't be read")
-            await self.kit.store.obligations.close([obligation.id], unreadable, self.kit.env.now_ms())
-            return
         command = parse_command(message.text) if message.command else None
         if command is not None:
             self.desk.submit(obligation, message, command)
@@ -251,7 +247,7 @@ class Inbox:
             return
         post = await self._newest(post)
         message = await self.intake.reworded(post, obligation)
-        if message.text == InboundMessage.from_json(obligation.payload).text:
+        if message.text == message_of(obligation).text:
             return  # a pin, a preview or a reaction: the words are the same
         await self._reads_now(obligation, message)
 

@@ -25,6 +25,7 @@ from oc_trio.ids import ChannelId, SessionKey, ThreadRoot, UserId
 from oc_trio.runtime.bot_loops import BotLoops
 from oc_trio.runtime.kit import AccountKit
 from oc_trio.store.admission import ADMIT, CONTEXT, DENY, IGNORE, Admission
+from oc_trio.store.damage import reading
 from oc_trio.telemetry.log import get_logger
 
 log = get_logger(part="intake")
@@ -137,7 +138,8 @@ class Intake:
 
     async def reworded(self, post: Post, obligation: Obligation) -> InboundMessage:
         """An admitted message with the words that its post has now; where the answer goes stays as it was."""
-        before = InboundMessage.from_json(obligation.payload)
+        with reading("obligations", f"id {obligation.id}"):
+            before = InboundMessage.from_json(obligation.payload)
         case = await self._case(post, before.channel_type, edited=False)
         # Behind /new there is only the prompt left, once the conversation has begun.
         prompt = case.command.prompt if isinstance(case.command, NewSession) else ""

@@ -36,6 +36,7 @@ from oc_trio.runtime.policies import Policies
 from oc_trio.runtime.post_names import PostNames
 from oc_trio.runtime.previewer import Previewer
 from oc_trio.runtime.tools import ToolBench
+from oc_trio.store.damage import reading
 from oc_trio.store.store import Store
 from oc_trio.telemetry.health import Health
 from oc_trio.telemetry.metrics import Metrics
@@ -89,7 +90,9 @@ class AccountKit:
 
     async def session_settings(self, session: SessionKey) -> SessionSettings:
         """What was set for a conversation by commands."""
-        return SessionSettings.from_json(await self.store.sessions.settings(session))
+        settings = await self.store.sessions.settings(session)
+        with reading("sessions", f"key {session}"):
+            return SessionSettings.from_json(settings)
 
     def queue_rules(self, settings: SessionSettings) -> QueueRules:
         """The conversation's queue rules: the configured ones, as far as `/queue` did not change them."""

@@ -11,6 +11,7 @@ from oc_trio.core.obligations import OutboxKind, OutboxRow
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import AccountId, ChannelId, FileId, OutboxId, TurnId, UserId
 from oc_trio.mattermost.sender import WAS_DELETED
+from oc_trio.store.damage import reading
 
 MARKER = "oc_trio"
 # The status of a refusal that is told again; whether it was about the post or about us, nobody knows any more.
@@ -57,7 +58,9 @@ def row_of(letter: Letter, account: AccountId, bot_id: UserId, now: int) -> Outb
 
 def post_of(letter: Letter, row: OutboxRow) -> NewPost:
     """What is to be sent for a letter whose row it is: the text may have grown since (a draft), the key stays."""
-    props, where = json.loads(row.body).get("props", {}), letter.channel_id or ChannelId(row.channel_id)
+    with reading("outbox", f"id {row.id}"):
+        props = json.loads(row.body).get("props", {})
+    where = letter.channel_id or ChannelId(row.channel_id)
     return NewPost(where, letter.message, letter.root_id, row.pending_post_id, props, letter.file_ids)
 
 
@@ -68,11 +71,13 @@ def refusal_of(row: OutboxRow) -> MattermostRejected:
 
 def letter_of(row: OutboxRow) -> Letter:
     """The letter of a row whose sender is not there any more."""
-    body = json.loads(row.body)
+    with reading("outbox", f"id {row.id}"):
+        body = json.loads(row.body)
+        message = body["message"]
     return Letter(
         id=row.id,
         channel_id=ChannelId(row.channel_id),
-        message=body["message"],
+        message=message,
         kind=row.kind,
         root_id=row.root_id,
         turn=row.turn,

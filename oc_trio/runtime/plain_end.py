@@ -143,7 +143,7 @@ def _without(text: str, mark: str) -> str:
 async def _remember(kit: AccountKit, turn: Turn, sentence: str) -> None:
     """What people read in place of an answer is the answer to the next turn, or it would answer the question again."""
     try:
-        rows = transcript.read(await kit.store.transcripts.of_turn(turn.id))
+        rows = transcript.read(turn.session, await kit.store.transcripts.of_turn(turn.id))
     except (ValueError, KeyError, TypeError):
         await kit.store.transcripts.drop_turn(turn.id)  # what can't be read would fail the next turn, too
         return

@@ -103,7 +103,7 @@ class Recovery:
         found = [
             item for item in await self.kit.store.obligations.open_for(self.kit.account) if item.session == session
         ]
-        return [Job(item, message) for item in found if (message := message_of(item)) and not message.command]
+        return [Job(item, message) for item in found if not (message := message_of(item)).command]
 
     async def _still_wanted(self, obligations: Sequence[Obligation]) -> list[Obligation]:
         """Those whose message still stands, with the words that it has now."""

@@ -15,6 +15,7 @@ from oc_trio.ids import ObligationId, PostId
 from oc_trio.mattermost.groups import each_bounded
 from oc_trio.runtime.cuts import Cut
 from oc_trio.runtime.intake import Intake
+from oc_trio.store.damage import reading
 
 _LOOKS_AT_ONCE = 8
 # Whoever waits goes on without what a slow server has not told by then.
@@ -42,17 +43,15 @@ async def changes(intake: Intake, obligations: Iterable[Obligation]) -> Mapping[
     return found
 
 
-def message_of(obligation: Obligation) -> InboundMessage | None:
-    """The message as the journal has it; None where its record can't be read."""
-    try:
+def message_of(obligation: Obligation) -> InboundMessage:
+    """The message as the journal has it. Raises StoreUnusable where its record can't be read."""
+    with reading("obligations", f"id {obligation.id}"):
         return InboundMessage.from_json(obligation.payload)
-    except (ValueError, KeyError, TypeError):
-        return None
 
 
 async def _change(intake: Intake, obligation: Obligation) -> Change | None:
     message = message_of(obligation)
-    if message is None or not message.post_id:
+    if not message.post_id:
         return None
     try:
         post = await intake.kit.api.posts.get(PostId(message.post_id))

@@ -10,6 +10,8 @@ from oc_trio.agent.port import ImagePart, Message, Role, ToolCall
 from oc_trio.core.leading import behind
 from oc_trio.core.transcript import Entry, kept
 from oc_trio.core.turn_events import Opaque, ToolStatus
+from oc_trio.ids import SessionKey
+from oc_trio.store.damage import reading
 
 
 def to_json(message: Message) -> str:
@@ -65,8 +67,10 @@ def within(budget: int, messages: Sequence[Message]) -> tuple[Message, ...]:
     return tuple(messages[index] for index in kept(entries, budget))
 
 
-def read(rows: Iterable[str]) -> tuple[Message, ...]:
-    return tuple(from_json(row) for row in rows)
+def read(session: SessionKey, rows: Iterable[str]) -> tuple[Message, ...]:
+    """The entries of a session, or of a turn of it. Raises StoreUnusable where one can't be read."""
+    with reading("transcripts", f"session {session}"):
+        return tuple(from_json(row) for row in rows)
 
 
 def done(messages: Iterable[Message]) -> tuple[Message, ...]:

@@ -23,6 +23,7 @@ from oc_trio.runtime.kit import AccountKit
 from oc_trio.runtime.plain_end import end_plainly, give_up, was_given_up
 from oc_trio.runtime.queue import Job
 from oc_trio.runtime.session import Running
+from oc_trio.store.damage import reading
 from oc_trio.store.turns import Turn
 from oc_trio.telemetry.log import get_logger
 
@@ -92,7 +93,9 @@ class TurnRunner:
         try:
             if turn.final:
                 is_over = True
-                outcome_or_none = await ending.deliver(Finale.from_json(turn.final))
+                with reading("turns", f"id {turn.id}"):
+                    finale = Finale.from_json(turn.final)
+                outcome_or_none = await ending.deliver(finale)
             else:
                 end = await self._listen(run, attempt)
                 is_over = True

@@ -18,6 +18,7 @@ from oc_trio.store.claims import Claims
 from oc_trio.store.commands import Commands
 from oc_trio.store.context import Context
 from oc_trio.store.cron import Cron
+from oc_trio.store.damage import damaged_rows
 from oc_trio.store.doubts import Doubts
 from oc_trio.store.engine import Driver, Engine
 from oc_trio.store.explain import PostLife, explain
@@ -86,8 +87,8 @@ class Store:
         await self._engine.outside(lambda: self._engine.driver.backup(str(path)))
 
     async def integrity_check(self) -> tuple[str, ...]:
-        """What SQLite finds damaged; empty when sound, and on PostgreSQL, which checks itself."""
-        return await self._engine.outside(self._engine.driver.check)
+        """What SQLite finds damaged (PostgreSQL checks itself), and rows that can't be read; empty when sound."""
+        return await self._engine.outside(self._engine.driver.check) or await self._engine.run(damaged_rows)
 
 
 def _store(engine: Engine, schema: int) -> Store:

@@ -3,6 +3,7 @@
 import sqlite3
 import stat
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,18 @@ def test_all_is_well(server: Server, tmp_path: Path) -> None:
     text = server.run("doctor").stdout
     assert f"ok      account default: @bot at {server.url}" in text
     assert server.demo.bot.token not in text
+
+
+def test_a_row_that_can_not_be_read(server: Server, tmp_path: Path) -> None:
+    """SQLite finds nothing wrong with it; it is named all the same."""
+    journal = tmp_path / "state" / JOURNAL
+    trio.run(_make, journal)
+    with closing(sqlite3.connect(journal)) as connection, connection:
+        connection.execute(
+            "INSERT INTO transcripts (session, generation, turn, entry, at) VALUES ('s', 0, 't', '{\"role\": \"us', 1)"
+        )
+    ((level, text),) = found(server, code=1)["journal"]
+    assert (level, text) == ("failed", "is damaged, restore a copy: transcripts, serial 1: entry is no JSON")
 
 
 def test_two_accounts_want_the_same_slash_commands(server: Server, tmp_path: Path) -> None:

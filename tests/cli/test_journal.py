@@ -1,7 +1,9 @@
 """Commands that read the journal, without a gateway: what they print, and how they fail."""
 
 import json
+import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -231,3 +233,12 @@ def test_a_state_that_others_can_change(state: Path, tmp_path: Path) -> None:
     done = run(state, "backup", str(tmp_path / "copy"))
     assert (done.exit_code, done.stdout) == (78, "")
     assert f"({JOURNAL}.lock): remove them" in done.stderr
+
+
+def test_a_row_that_can_not_be_read(state: Path) -> None:
+    """The journal is damaged (65), and the row is named."""
+    with closing(sqlite3.connect(state / JOURNAL)) as connection, connection:
+        connection.execute("UPDATE transcripts SET entry = '{'")
+    done = run(state, "sessions", "show", SESSION)
+    assert (done.exit_code, done.stdout) == (65, "")
+    assert f"the journal is damaged: a row of transcripts, session {SESSION}, can't be read" in done.stderr
