@@ -65,7 +65,7 @@ def chat_tools(
 
     async def ask(arguments: Mapping[str, Any]) -> str:
         try:
-            question = read_question(kit.env.new_id(), arguments)
+            question = read_question(await desk.id_for(names.next(ASK.name, arguments)), arguments)
             answer = await desk.ask(question, place, seconds=seconds)
         except (ValueError, MattermostError) as problem:
             raise ToolFailed(str(problem)) from None

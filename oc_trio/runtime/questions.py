@@ -194,11 +194,23 @@ class QuestionDesk:
                     return waiting.take(answer, message.user_name, is_shown=False)
         return False
 
+    async def id_for(self, name: str) -> str:
+        """The id of the question of that name: the name itself, so that a turn that is run again after a crash waits at
+        the post that stands; another one once that question was answered, or its wait was over.
+        """
+        kit = self.front.kit
+        is_over = await kit.store.claims.is_taken(self._scope, name, kit.env.now_ms())
+        return kit.env.new_id() if is_over or name in self._waiting else name
+
     async def _claim(self, id_: str, value: str) -> bool:
         kit = self.front.kit
         now = kit.env.now_ms()
-        first, _ = await kit.store.claims.claim(f"question:{kit.account}", id_, now, now + LIFETIME_MS, value)
+        first, _ = await kit.store.claims.claim(self._scope, id_, now, now + LIFETIME_MS, value)
         return first
+
+    @property
+    def _scope(self) -> str:
+        return f"question:{self.front.kit.account}"
 
     async def _open_dialog(self, question: Question, click: Click) -> Mapping[str, Any]:
         press, kit = click.press, self.front.kit

@@ -25,6 +25,11 @@ class Claims:
         """(True, value) for the first, (False, the first one's value) until `expires_at`."""
         return await self._engine.run(lambda tx: _claim(tx, scope, key, at, expires_at, value))
 
+    async def is_taken(self, scope: str, key: str, at: int) -> bool:
+        """Whether somebody has claimed it, and not so long ago that it counts no more."""
+        query = "SELECT 1 FROM claims WHERE scope = ? AND key = ? AND expires_at > ?"
+        return bool(await self._engine.run(lambda tx: tx.value(query, scope, key, at)))
+
     async def release(self, scope: str, key: str) -> bool:
         """Give a claim back when what it was for could not be done."""
         return bool(

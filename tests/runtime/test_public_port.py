@@ -3,9 +3,10 @@
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
 import trio
 
-from oc_trio.agent.scripted import Attach, CallTool, Say
+from oc_trio.agent.scripted import Attach, CallTool, Pause, Say
 from oc_trio.callbacks.app import build_app
 from oc_trio.core.turn_events import Button, ToolStatus
 from oc_trio.sandbox.outgoing import Answer, Outgoing
@@ -117,3 +118,68 @@ async def test_only_who_asked_approves(town: Town) -> None:
     await town.settled()
     assert [result.status for result in told] == [ToolStatus.COMPLETED]
     assert "approved words" in town.answers()
+
+
+@pytest.mark.parametrize("is_clicked_between", [False, True], ids=["waits again", "clicked before it is asked again"])
+async def test_a_question_outlives_a_crash(town: Town, *, is_clicked_between: bool) -> None:
+    """The turn that is run again waits at the question that stands. A click that came before it did is a message of its
+    own, and the question is put anew.
+    """
+    told: list[str] = []
+    may_ask = trio.Event()
+    may_ask.set()
+
+    def script(request: Any) -> Any:
+        if "[Button click" in request.messages[-1].text:
+            yield Say("heard")
+            return
+        while not may_ask.is_set():
+            yield Pause(1)
+        told.append((yield CallTool("ask_user", {"question": "Which?", "options": ["Red", "Blue"]})).text)
+        yield Say("done")
+
+    await open_for_business(town)
+    town.script = script
+    town.say("@helper go")
+    await town.until(town.ours)
+    (question,) = town.ours()
+    await town.crash()
+    # As if the process had been killed: it did not come to note that nobody waits any more.
+    town.journal.execute("DELETE FROM claims")
+    if is_clicked_between:
+        may_ask = trio.Event()
+    await open_for_business(town)
+    if is_clicked_between:
+        await town.world.interactions.press(town.alice, question.id, button(question, "Red"), "", "")
+        await trio.sleep(1)
+        may_ask.set()
+        await town.until(lambda: len([post for post in town.ours() if post.message == "Which?"]) == 2)
+        question = [post for post in town.ours() if post.message == "Which?"][-1]
+    await trio.sleep(5)
+    await town.world.interactions.press(town.alice, question.id, button(question, "Blue"), "", "")
+    await town.settled()
+    assert told == ["Blue"]
+    expected = ["Which?", "Which?", "done", "heard"] if is_clicked_between else ["Which?", "done"]
+    assert sorted(town.answers()) == sorted(expected)
+
+
+async def test_a_question_whose_wait_was_ended_is_put_anew(town: Town) -> None:
+    """A stop notes that nobody waits any more: the next run asks by a post of its own, which can be answered."""
+    told: list[str] = []
+
+    def script(_: Any) -> Any:
+        told.append((yield CallTool("ask_user", {"question": "Which?", "options": ["Red", "Blue"]})).text)
+        yield Say("done")
+
+    await open_for_business(town)
+    town.script = script
+    town.say("@helper go")
+    await town.until(town.ours)
+    await town.crash()
+    await open_for_business(town)
+    await town.until(lambda: len(town.ours()) == 2)
+    _, question = town.ours()
+    await trio.sleep(1)
+    await town.world.interactions.press(town.alice, question.id, button(question, "Blue"), "", "")
+    await town.settled()
+    assert told == ["Blue"]
