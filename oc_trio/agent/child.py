@@ -20,6 +20,7 @@ INHERITED = ("HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "SHELL", "TERM", "TMPD
 MAX_LINE = 16 * 1024 * 1024  # a line may hold an image
 _REAPED_WITHIN = 2.0  # after SIGKILL
 _STDERR_LINES = 200  # logged per process; the rest is counted
+_LINES_AT_ONCE = 20  # of one read, which may hold tens of thousands; then it is everybody else's turn
 
 
 class LineTooLong(ValueError):
@@ -33,6 +34,7 @@ class Lines:
         self._stream = stream
         self._buffer = bytearray()
         self._searched = 0
+        self._at_once = 0
 
     async def next(self) -> bytes | None:
         """The next line, the unfinished last one included; None at the end. Raises `LineTooLong`."""
@@ -44,6 +46,11 @@ class Lines:
             if not chunk:
                 return self._take(len(self._buffer)) if self._buffer else None
             self._buffer += chunk
+            self._at_once = 0
+        self._at_once += 1
+        if self._at_once >= _LINES_AT_ONCE:
+            self._at_once = 0
+            await trio.lowlevel.checkpoint()
         return self._take(at)
 
     def _take(self, at: int) -> bytes:
@@ -70,16 +77,17 @@ class StderrLog:
         lines = Lines(stream)
         try:
             while (line := await lines.next()) is not None:
-                self._note(clean(line.decode("utf-8", "replace").rstrip())[:500])
+                self._note(line)
         except LineTooLong:
             log.warning("the child's stderr is no text, closing it", child=self._name)
             await stream.aclose()
         self.ended.set()
 
-    def _note(self, line: str) -> None:
+    def _note(self, line: bytes) -> None:
         self.count += 1
         if self.count <= _STDERR_LINES:
-            log.info("child says", child=self._name, line=line, private=self.is_private)
+            text = clean(line.decode("utf-8", "replace").rstrip())[:500]
+            log.info("child says", child=self._name, line=text, private=self.is_private)
         elif self.count == _STDERR_LINES + 1:
             log.warning("the child says too much, the rest is dropped", child=self._name, lines=_STDERR_LINES)
 

@@ -33,6 +33,7 @@ MAX_BODY = MAX_LINE
 _STOP_SECONDS = 2.0  # between the end of a child's input and SIGTERM, and between that and SIGKILL
 _END_SECONDS = 0.5  # between the end of a child and the end of its output, whichever comes first
 _BAD_LINES_LOGGED = 5
+MOST_BAD_LINES = 1000  # one after the other, blank ones included: it speaks something else, perhaps for ever
 # Parts of one result. The `mcp` package compares each with every kind of part, at up to 0.2 ms a part.
 MOST_PARTS = 1000
 # A message of more values, and a longer line of a child, are looked at in a thread: others go on meanwhile.
@@ -113,18 +114,23 @@ async def _read_child(name: str, process: trio.Process, to_client: Any, ended: C
     import anyio
 
     assert process.stdout is not None
-    lines, bad = Lines(process.stdout), 0
+    lines, bad, logged = Lines(process.stdout), 0, 0
     reason = "it closed its standard output"
     async with to_client:
         try:
             while (line := await lines.next()) is not None:
                 message = await _in_thread(_parsed, line) if len(line) > _LONG_LINE else _parsed(line)
                 if message is not None:
+                    bad = 0
                     await to_client.send(message)
-                elif line.strip():
-                    bad += 1
-                    if bad <= _BAD_LINES_LOGGED:
-                        log.warning("an MCP server wrote a line that is no message", server=name, bytes=len(line))
+                    continue
+                bad += 1
+                if bad >= MOST_BAD_LINES:
+                    ended(f"it wrote {bad} lines in a row that are no message")
+                    return
+                if line.strip() and logged < _BAD_LINES_LOGGED:
+                    logged += 1
+                    log.warning("an MCP server wrote a line that is no message", server=name, bytes=len(line))
         except LineTooLong as problem:
             reason = f"it wrote {problem}"
         except (trio.BrokenResourceError, trio.ClosedResourceError):

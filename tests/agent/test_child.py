@@ -42,6 +42,27 @@ async def test_lines(chunks: list[bytes], lines: list[bytes]) -> None:
     assert found == lines
 
 
+async def test_many_lines_at_once_leave_others_their_turn() -> None:
+    """A read may hold tens of thousands of lines."""
+    ours, theirs = trio.testing.memory_stream_one_way_pair()
+    await ours.send_all(b"y\n" * 10_000)
+    await ours.aclose()
+    reader, turns = Lines(theirs), 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(others)
+        while await reader.next() is not None:
+            pass
+        nursery.cancel_scope.cancel()
+    assert turns >= 400
+
+
 async def test_a_line_without_end_is_refused() -> None:
     """Memory is bounded."""
     ours, theirs = trio.testing.memory_stream_one_way_pair()

@@ -95,24 +95,31 @@ async def test_there_is_a_bound_on_the_number_of_tools() -> None:
         assert len(server.specs) == 256
 
 
-async def call_beside_others(answers: dict[str, Any]) -> tuple[ToolResult, float]:
-    """The result of a call, and the longest time, in seconds, that everything else had to wait meanwhile."""
-    longest = 0.0
+@asynccontextmanager
+async def others() -> AsyncIterator[list[float]]:
+    """Everything else that goes on meanwhile: the times, in seconds, that it had to wait each time."""
+    waits: list[float] = []
 
-    async def others() -> None:
-        nonlocal longest
+    async def run() -> None:
         while True:
             before = time.perf_counter()
             await trio.sleep(0.01)
-            longest = max(longest, time.perf_counter() - before)
+            waits.append(time.perf_counter() - before)
 
-    async with running(wrong(answers)) as server, trio.open_nursery() as nursery:
-        nursery.start_soon(others)
-        with trio.fail_after(30):
-            result = await server.call(ToolCall("1", "ok"))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run)
+        yield waits
         await trio.sleep(0.05)
         nursery.cancel_scope.cancel()
-    return result, longest
+
+
+async def call_beside_others(answers: dict[str, Any]) -> tuple[ToolResult, float]:
+    """The result of a call, and the longest time that everything else had to wait meanwhile."""
+    async with running(wrong(answers)) as server:
+        with trio.fail_after(30):
+            async with others() as waits:
+                result = await server.call(ToolCall("1", "ok"))
+    return result, max(waits)
 
 
 async def test_a_result_of_very_many_parts_is_cut_and_holds_nobody_up() -> None:
@@ -135,6 +142,15 @@ async def test_a_structured_result_of_very_many_values_holds_nobody_up() -> None
     result, longest = await call_beside_others({"tools/call": {"numbers": 3_000_000}})
     assert result.status is ToolStatus.COMPLETED
     assert longest < 2.0
+
+
+@pytest.mark.parametrize("line", ["y", "", "{}", "[]"])
+async def test_a_program_that_writes_something_else_for_ever_is_down(line: str) -> None:
+    """It is not read to the end of time, and everybody else is served meanwhile."""
+    with trio.fail_after(30):
+        async with others() as waits, running(McpServerSpec("wrong", ("yes", line), restarts=SOON)) as server:
+            assert server.problem == "it wrote 1000 lines in a row that are no message"
+    assert max(waits) < 2.0
 
 
 async def test_a_notification_of_very_many_values_is_dropped(logbook: Logbook) -> None:
