@@ -32,7 +32,7 @@ from oc_trio.errors import AgentError, CallbackRefused, MattermostError, Payload
 from oc_trio.ids import AgentId, SessionKey
 from oc_trio.mattermost.answers import read_json, refusal
 from oc_trio.signing import sign_context
-from tests.wires import recorded
+from tests.wires import picture, recorded
 from tests.wires.mutation import bodies, chunked, damaged, mutated, written
 
 
@@ -352,4 +352,5 @@ WIRES: Mapping[str, Wire] = {
     ),
     "websocket": Wire(_FRAMES.map(_event_frame).flatmap(damaged), _frame),
     "rest": Wire(_named(recorded.REST), _rest),
+    "picture": Wire(picture.INPUTS, picture.read_picture),
 }
