@@ -30,9 +30,9 @@ def adapted(body: Mapping[str, Any], refused: Refused) -> dict[str, Any]:
         made = shortened(made, refused.longest)
     if refused.message_fields:
         made["messages"] = [_without(message, refused.message_fields) for message in made["messages"]]
-    if refused.lacking:
+    if lacking := refused.lacking - refused.message_fields:
         made["messages"] = [
-            {**dict.fromkeys(refused.lacking, _NOT_GIVEN), **each} if each.get("tool_calls") else each
+            {**dict.fromkeys(lacking, _NOT_GIVEN), **each} if each.get("tool_calls") else each
             for each in made["messages"]
         ]
     if refused.keywords and TOOLS in made:

@@ -29,6 +29,7 @@ from oc_trio.errors import AgentFailed
 
 VERSION = "2023-06-01"
 DEFAULT_URL = "https://api.anthropic.com"
+NEEDED = frozenset({"max_tokens"})  # fields of every request
 
 
 @frozen
@@ -82,7 +83,7 @@ class AnthropicAgent:
         async def ask_once(body: Mapping[str, Any], emit: Emit) -> Answer:
             return await self._ask_once(body, Reading(self._provider, taken), emit)
 
-        return await ask_adapting(settings.unsupported, model, make, ask_once, emit)
+        return await ask_adapting(settings.unsupported, model, make, ask_once, emit, NEEDED)
 
     async def _ask_once(self, body: Mapping[str, Any], reading: Reading, emit: Emit) -> Answer:
         settings = self._settings

@@ -145,8 +145,8 @@ class Refused:
 NOTHING = Refused()
 
 
-def refused(body: Mapping[str, Any], words: str) -> Refused:
-    """What of `body` a server refuses with these words, now and later."""
+def refused(body: Mapping[str, Any], words: str, needed: frozenset[str] = frozenset()) -> Refused:
+    """What of `body` a server refuses with these words, now and later. Fields that are `needed` are never left out."""
     said = plain(words)
     if (longest := longest_answer(words)) and any(
         isinstance(asked := body.get(name), int) and asked > longest for name in LIMITS
@@ -170,7 +170,7 @@ def refused(body: Mapping[str, Any], words: str) -> Refused:
         names = frozenset(name for name in _of_messages(body) if name not in body and _names_inside(words, name))
         if names:
             return Refused(message_fields=names)
-    return Refused(refused_fields(body, words))
+    return Refused(refused_fields(body, words) - needed)
 
 
 def refuses_tools(words: str) -> bool:

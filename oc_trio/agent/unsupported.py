@@ -5,7 +5,6 @@ the key that makes it permanent.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from itertools import count
 from typing import Any, TypeVar
 
 from attrs import define, field
@@ -22,8 +21,6 @@ T = TypeVar("T")
 
 log = get_logger(part="agent")
 
-_MOST_TRIES = 12  # of one request; a server that takes back what it said must not be asked for ever
-
 
 @define
 class Unsupported:
@@ -39,9 +36,9 @@ class Unsupported:
     def takes_tools(self, model: str) -> bool:
         return TOOLS not in self._known(model).fields
 
-    def learn(self, model: str, sent: Mapping[str, Any], refusal: AgentError) -> bool:
+    def learn(self, model: str, sent: Mapping[str, Any], refusal: AgentError, needed: frozenset[str]) -> bool:
         """Whether `refusal` names something of `sent` that can be left out; it is remembered."""
-        found, known = refused(sent, refusal.words), self._known(model)
+        found, known = refused(sent, refusal.words, needed), self._known(model)
         for remark, key in self._remarks(model, found, known):
             log.warning(remark, model=model, key=key, refusal=str(refusal))
         self._found[model] = known | found
@@ -63,19 +60,19 @@ class Unsupported:
                 remarks.append((line, f'{entry}.maxTokensField = "{LIMITS[name]}" {which}'))
             else:
                 remarks.append((f"the model refuses {name}: left out from now on", ""))
-        if found.longest:
+        if found.longest and found.longest != known.longest:
             line = f"the model refuses an answer of more than {found.longest} tokens: asked for no more from now on"
             remarks.append((line, f"{entry}.maxTokens = {found.longest} {which}"))
         if found.system and not known.system:
             line = "the model refuses the system role: its text leads the first question from now on"
             remarks.append((line, ""))
-        if found.ids:
+        if found.ids and not known.ids:
             remarks.append(
                 ("the model refuses ids of tool calls that others gave: plain ones are sent from now on", "")
             )
         remarks += [
             (f"the model wants {name} with every tool call: sent blank where there is none from now on", "")
-            for name in sorted(found.lacking)
+            for name in sorted(found.lacking - known.lacking)
         ]
         remarks += [
             (f"the model refuses {name} in schemas of tools: left out from now on", "")
@@ -94,10 +91,11 @@ async def ask_adapting(
     make: Callable[[bool], Mapping[str, Any]],
     ask: Callable[[dict[str, Any], Emit], Awaitable[T]],
     emit: Emit,
+    needed: frozenset[str] = frozenset(),
 ) -> T:
-    """`ask` with the body that `make` gives (told whether tools may be used), again without each field that is refused.
+    """`ask` with the body that `make` gives (told whether tools may be used), again without what is refused of it.
 
-    Nothing is asked again after the first event of an answer.
+    Fields that are `needed` are never left out. Nothing is asked again after the first event of an answer.
     """
     # What depends on the conversation is not remembered: the room that is left, and whose thoughts it holds.
     room: int | None = None
@@ -108,36 +106,36 @@ async def ask_adapting(
         began = True
         await emit(event)
 
-    for tries in count(1):
-        body = known.shaped(model, make(known.takes_tools(model)))
-        sent = shortened(body, room) if room else body
+    def body() -> dict[str, Any]:
+        made = known.shaped(model, make(known.takes_tools(model)))
+        made = shortened(made, room) if room else made
         if is_unlimited:
-            sent = {name: value for name, value in sent.items() if name not in LIMITS}
-        if is_thoughtless:
-            sent = without_thoughts(sent)
+            made = {name: value for name, value in made.items() if name not in LIMITS}
+        return without_thoughts(made) if is_thoughtless else made
+
+    sent = body()
+    while True:
         try:
             return await ask(sent, noted)
         except AgentError as refusal:
-            if began or tries >= _MOST_TRIES:
+            if began:
                 raise
             limits = [value for name in LIMITS if isinstance(value := sent.get(name), int)]
             found = room_left(refusal.words)
             if found and any(value > found for value in limits):
                 room = found
-                log.warning(
-                    f"the conversation leaves {room} tokens for the answer: asked for no more", **_about(model, refusal)
-                )
+                line = f"the conversation leaves {room} tokens for the answer: asked for no more"
+                log.warning(line, **_about(model, refusal))
             elif refuses_thoughts(sent, refusal.words):
                 is_thoughtless = True
                 log.warning("the model refuses earlier thoughts: asked without thinking", **_about(model, refusal))
-            elif known.learn(model, sent, refusal):
-                continue
-            elif limits and is_too_long_an_answer(refusal.words):
-                is_unlimited = True
-                log.warning("the model refuses the answer's length: asked without it", **_about(model, refusal))
-            else:
+            elif not known.learn(model, sent, refusal, needed):
+                is_unlimited = bool(limits) and not needed & LIMITS.keys() and is_too_long_an_answer(refusal.words)
+                if is_unlimited:
+                    log.warning("the model refuses the answer's length: asked without it", **_about(model, refusal))
+            if (again := body()) == sent:
                 raise
-    raise AssertionError("counted to the end")
+            sent = again
 
 
 def _about(model: str, refusal: AgentError) -> dict[str, str]:
