@@ -129,10 +129,11 @@ async def ask_adapting(
             elif refuses_thoughts(sent, refusal.words):
                 is_thoughtless = True
                 log.warning("the model refuses earlier thoughts: asked without thinking", **_about(model, refusal))
-            elif not known.learn(model, sent, refusal, needed):
-                is_unlimited = bool(limits) and not needed & LIMITS.keys() and is_too_long_an_answer(refusal.words)
-                if is_unlimited:
-                    log.warning("the model refuses the answer's length: asked without it", **_about(model, refusal))
+            elif known.learn(model, sent, refusal, needed):
+                pass  # logged there
+            elif limits and not needed & LIMITS.keys() and is_too_long_an_answer(refusal.words):
+                is_unlimited = True
+                log.warning("the model refuses the answer's length: asked without it", **_about(model, refusal))
             if (again := body()) == sent:
                 raise
             sent = again

@@ -621,6 +621,16 @@ async def test_a_server_that_takes_back_what_it_said() -> None:
     assert len(server.seen) == 3
 
 
+async def test_a_length_that_is_not_the_only_trouble() -> None:
+    """What can't be mended ends it, and the length is not asked for again meanwhile."""
+    length = refusal("max_tokens is too large for this conversation")
+    async with serve_model(length, refusal("no"), length) as server, client() as http:
+        agent = OpenAIAgent(OpenAISettings(server.base_url, "m", options={"max_tokens": 50}), http)
+        with pytest.raises(AgentFailed):
+            await collect(agent, turn())
+    assert ["max_tokens" in seen.body for seen in server.seen] == [True, False]
+
+
 async def test_a_model_that_does_not_stream() -> None:
     """It is asked for one whole answer."""
     words = "Unsupported value: 'stream' does not support true with this model. Supported values are: false."
