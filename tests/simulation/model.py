@@ -22,6 +22,7 @@ from tests.simulation.chronicle import Chronicle
 from tests.simulation.files import Readings, media_of
 from tests.simulation.memory import Told, told_by
 from tests.simulation.treachery import Betrayal, drawn_betrayal
+from tests.simulation.wire import Wire
 from tests.simulation.wordy import TOKEN, behind, heads, messages, number_of, told
 
 Script = Generator[Step, ToolResult | tuple[Message, ...] | None, None]
@@ -47,6 +48,8 @@ class Model:
     failed: set[str] = field(factory=set)
     silent: set[str] = field(factory=set)
     betrayed: set[int] = field(factory=set)
+    # Of the betrayed, those for whom something raised that a model's server can't make anybody raise.
+    mishandled: set[int] = field(factory=set)
     tools_done: dict[tuple[str, ...], int] = field(factory=dict)
     open_runs: int = 0
     runs: int = 0
@@ -61,6 +64,8 @@ class Model:
         betrayal = drawn_betrayal(f"{self.seed} {self.runs}", self.treachery, asked(request), self._betray)
         if betrayal is None:
             return self._counted(ScriptedAgent(self.script, token_delay=0.0).run(request))
+        if betrayal.is_on_the_wire:
+            return self._counted(self._over_the_wire(request, betrayal))
         told = evolve(betrayal.request(request), steering=partial(self._steering, request, betrayal))
 
         def script(request: TurnRequest) -> Iterable[Step]:
@@ -68,13 +73,25 @@ class Model:
 
         return self._counted(betrayal.events(ScriptedAgent(script, token_delay=0.0).run(told)))
 
+    def _over_the_wire(
+        self, request: TurnRequest, betrayal: Betrayal
+    ) -> AbstractAsyncContextManager[AsyncIterator[AgentEvent]]:
+        """The answer as a model's server sends it, and whatever that does to it."""
+        tokens = asked(request)
+        self.script(request)  # it is asked as ever
+        betrayal.happens("answers over the wire")
+        wire = Wire(betrayal.rng, self.answer(tokens), betrayal.happens, betrayal.rng.random() < 0.6)
+        return wire.run(evolve(request, steering=partial(self._steering, request, betrayal)))
+
     async def _steering(self, request: TurnRequest, betrayal: Betrayal) -> Sequence[Message]:
         messages = await request.steering()
         betrayal.heard([token for message in messages for token in _current(message)])
         return messages
 
-    def _betray(self, tokens: Sequence[str], what: str) -> None:
+    def _betray(self, tokens: Sequence[str], what: str, *, on_the_wire: bool) -> None:
         self.chronicle.tell("model", f"{what}, for {' '.join(tokens)}")
+        if not on_the_wire:
+            self.mishandled.update(map(number_of, tokens))
         self.betrayed.update(map(number_of, tokens))
         self.failed.update(tokens)
 

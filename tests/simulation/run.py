@@ -30,6 +30,7 @@ from tests.simulation.machines import Machines
 from tests.simulation.model import Model
 from tests.simulation.network import Network
 from tests.simulation.plan import plan
+from tests.simulation.town import Town
 
 # A half-open socket is noticed within 40 s, a long answer takes 25, retries pause for 30: then all must be settled.
 QUIET_SECONDS = 400.0
@@ -52,6 +53,7 @@ _DISK_ERRORS = (
 _CALL_ERRORS = ("mattermost: failed to register slash commands ", "mattermost: native slash commands enabled but no ")
 # What a treacherous model makes go wrong is logged once as a defect of its turn.
 _TREACHERY_ERRORS = ("a defect failed one of many", "the agent's stream ended without a final")
+_ABOUT_POST = re.compile(r" post=(\w+)")
 _DISK_PROBLEM = re.compile(r"problem=(?:(?:; )?sqlite: database (?:is locked|or disk is full))+(?= seconds=|$| )")
 
 
@@ -76,6 +78,8 @@ class Run:
     parts: Parts
     problems: list[str] = field(factory=list)
     cuts: int = 0
+    # Messages that nothing but a model's server went wrong for: the readers are there for that, and raise nothing odd.
+    wired: set[str] = field(factory=set)
     calm_since: float = 0.0
 
     async def play(self) -> None:
@@ -110,7 +114,9 @@ class Run:
                     await trio.sleep(1.0)
             self.problems += examine(Findings(town, model, house, self.plan, self.calm_since))
             self.cuts = model.runs - model.spoken_out
+            self._note_wired(town, model)
             if town.twin is not None and second is not None:
+                self._note_wired(town.twin, second)
                 self.problems += examine(Findings(town.twin, second, house, self.plan, self.calm_since))
                 self.cuts += 0 if second is model else second.runs - second.spoken_out
             if network.sockets:
@@ -119,6 +125,10 @@ class Run:
         left = trio.lowlevel.current_statistics().tasks_living - tasks_before
         if left:
             self.problems.append(f"{left} tasks are left")
+
+    def _note_wired(self, town: Town, model: Model) -> None:
+        numbers = model.betrayed - model.mishandled
+        self.wired.update(question.post.id for question in town.questions if question.number in numbers)
 
     def _models(self, callers: Callers) -> tuple[Model, Model | None]:
         """One for each bot; another seed gives the same question another answer."""
@@ -165,16 +175,18 @@ def simulate(
     run = Run(seed, plan(seed, kinds), chronicle, parts or Parts())
     with _seeded_scheduler(seed), _logs_to(chronicle), _no_collector():
         seconds = trio.run(_played, run, clock=trio.testing.MockClock(autojump_threshold=0))
-    unexpected = [error for error in chronicle.errors if not _is_expected(error, run.plan)]
+    unexpected = [error for error in chronicle.errors if not _is_expected(error, run)]
     problems = (*run.problems, *(f"logged as an error: {error}" for error in unexpected))
     return Verdict(seed, tuple(dict.fromkeys(problems)), str(chronicle), seconds, run.cuts)
 
 
-def _is_expected(error: str, plan: Plan) -> bool:
+def _is_expected(error: str, run: Run) -> bool:
+    plan = run.plan
     if plan.has_bad_disk and error.startswith(_DISK_ERRORS):
         return _DISK_PROBLEM.search(error) is not None
     if plan.treachery and error.startswith(_TREACHERY_ERRORS):
-        return "failed=turn " in error or "failed=" not in error
+        about = _ABOUT_POST.search(error)
+        return ("failed=turn " in error or "failed=" not in error) and (about is None or about[1] not in run.wired)
     if plan.has_calls and error.startswith(_CALL_ERRORS):
         # What a dead gateway had on the wire may be lost, and then it says so, too.
         return plan.is_stormy or any(isinstance(deed, (Crash, RestartServer)) for _, deed in plan.deeds)

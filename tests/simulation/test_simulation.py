@@ -38,6 +38,13 @@ def test_a_seed_replays_exactly(seed: int) -> None:
     assert simulate(seed, detailed=True).transcript == simulate(seed, detailed=True).transcript
 
 
+def test_garbage_on_the_wire_replays_exactly() -> None:
+    """What a model's server sends, and what the readers make of it, is the same each time."""
+    first, again = (simulate(4, kinds=("treacherous", "crash"), detailed=True).transcript for _ in range(2))
+    assert "answers over the wire" in first
+    assert first == again
+
+
 def test_details_change_nothing() -> None:
     """A failing seed can be looked at: what is told besides leaves the run as it is."""
     told = simulate(19, detailed=True).transcript.splitlines()

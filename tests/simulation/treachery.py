@@ -6,7 +6,7 @@ What it did to which questions is noted: of those nothing is promised but words 
 import random
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import trio
 from attrs import evolve, frozen
@@ -82,17 +82,28 @@ PROBLEMS: tuple[Callable[[], Exception], ...] = (
 )
 
 
+class Note(Protocol):
+    """Hears what happens, and to which questions."""
+
+    def __call__(self, tokens: Sequence[str], what: str, *, on_the_wire: bool) -> None: ...
+
+
 @frozen(eq=False)
 class Betrayal:
     """What goes wrong in one run of the model; `note` is called with the questions that it is about as it happens."""
 
     rng: random.Random
     tokens: list[str]
-    note: Callable[[Sequence[str], str], None]
+    note: Note
     how: str
 
     def happens(self, what: str) -> None:
-        self.note(self.tokens, what)
+        self.note(self.tokens, what, on_the_wire=self.is_on_the_wire)
+
+    @property
+    def is_on_the_wire(self) -> bool:
+        """Whether what goes wrong goes wrong at the model's server."""
+        return self.how == "wire"
 
     def request(self, request: TurnRequest) -> TurnRequest:
         """The request, of which tools may raise."""
@@ -136,14 +147,13 @@ class Betrayal:
         raise problem
 
 
-def drawn_betrayal(
-    seed: str, share: float, tokens: Sequence[str], note: Callable[[Sequence[str], str], None]
-) -> Betrayal | None:
+def drawn_betrayal(seed: str, share: float, tokens: Sequence[str], note: Note) -> Betrayal | None:
     """None for a run that goes well; drawn from a source of its own, so that the rest of the run stays as it is."""
     rng = random.Random(f"treachery {seed}")
     if rng.random() >= share:
         return None
-    return Betrayal(rng, list(tokens), note, rng.choice(("events", "events", "events", "agent", "tool")))
+    how = rng.choice(("events", "events", "events", "agent", "tool", "wire", "wire"))
+    return Betrayal(rng, list(tokens), note, how)
 
 
 class _Tampered:

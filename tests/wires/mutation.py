@@ -20,13 +20,13 @@ ODD: tuple[Any, ...] = (
 _DAMAGE = (b"\xff", b"\xed\xa0\x80", b"\0", b"\\ud800", b"\\u0000", b"\r", b"\n\n", b"}", b'"', b"[" * 2_000, b"NaN")
 
 
-def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+def places_in(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     inner: list[tuple[Any, Any]] = []
     if isinstance(value, dict):
         inner = list(value.items())
     elif isinstance(value, list):
         inner = list(enumerate(value))
-    return [path, *(place for key, item in inner for place in _places(item, (*path, key)))]
+    return [path, *(place for key, item in inner for place in places_in(item, (*path, key)))]
 
 
 @st.composite
@@ -39,7 +39,7 @@ def mutated(draw: st.DrawFn, recorded: Any) -> Any:
 
 
 def _changed(draw: st.DrawFn, value: Any) -> Any:
-    *way, last = draw(st.sampled_from([place for place in _places(value) if place] or [(None,)]))
+    *way, last = draw(st.sampled_from([place for place in places_in(value) if place] or [(None,)]))
     if last is None:
         return draw(st.sampled_from(ODD))
     holder = value
