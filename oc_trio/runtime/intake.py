@@ -25,7 +25,7 @@ from oc_trio.ids import ChannelId, SessionKey, ThreadRoot, UserId
 from oc_trio.runtime.bot_loops import BotLoops
 from oc_trio.runtime.kit import AccountKit
 from oc_trio.store.admission import ADMIT, CONTEXT, DENY, IGNORE, Admission
-from oc_trio.store.damage import reading
+from oc_trio.store.damage import ODD_SHAPE, reading
 from oc_trio.telemetry.log import get_logger
 
 log = get_logger(part="intake")
@@ -138,7 +138,7 @@ class Intake:
 
     async def reworded(self, post: Post, obligation: Obligation) -> InboundMessage:
         """An admitted message with the words that its post has now; where the answer goes stays as it was."""
-        with reading("obligations", f"id {obligation.id}"):
+        with reading("obligations", f"id {obligation.id}", ODD_SHAPE):
             before = InboundMessage.from_json(obligation.payload)
         case = await self._case(post, before.channel_type, edited=False)
         # Behind /new there is only the prompt left, once the conversation has begun.

@@ -15,7 +15,7 @@ from oc_trio.ids import ObligationId, PostId
 from oc_trio.mattermost.groups import each_bounded
 from oc_trio.runtime.cuts import Cut
 from oc_trio.runtime.intake import Intake
-from oc_trio.store.damage import reading
+from oc_trio.store.damage import ODD_SHAPE, reading
 
 _LOOKS_AT_ONCE = 8
 # Whoever waits goes on without what a slow server has not told by then.
@@ -45,7 +45,7 @@ async def changes(intake: Intake, obligations: Iterable[Obligation]) -> Mapping[
 
 def message_of(obligation: Obligation) -> InboundMessage:
     """The message as the journal has it. Raises StoreUnusable where its record can't be read."""
-    with reading("obligations", f"id {obligation.id}"):
+    with reading("obligations", f"id {obligation.id}", ODD_SHAPE):
         return InboundMessage.from_json(obligation.payload)
 
 

@@ -23,12 +23,19 @@ _PAGE = 500
 _MOST_NAMED = 20
 
 
+# Whatever reading a value of the wrong shape raises.
+ODD_SHAPE = (ValueError, KeyError, TypeError, AttributeError)
+
+
 @contextmanager
-def reading(table: str, key: str) -> Iterator[None]:
-    """Around the reading of a row's JSON. Raises StoreUnusable, which names the row and what to do."""
+def reading(table: str, key: str, more: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Around the reading of a row's JSON. Raises StoreUnusable, which names the row and what to do, for what is no JSON
+    and for errors of the types `more`. JSON of another shape is for its reader to judge.
+    """
+    damage: tuple[type[Exception], ...] = (json.JSONDecodeError, *more)
     try:
         yield
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except damage as error:
         raise StoreUnusable(
             f"the journal is damaged: a row of {table}, {key}, can't be read ({type(error).__name__}): put a backup in "
             "its place, or delete that row to go on without it; `oc-trio doctor` names all such rows"

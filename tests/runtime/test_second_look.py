@@ -10,7 +10,7 @@ from attrs import define, evolve, field
 from oc_trio.core.events import Post
 from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.obligations import Obligation
-from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable
+from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable, StoreUnusable
 from oc_trio.ids import AccountId, ChannelId, PostId, UserId
 from oc_trio.runtime.border import Border
 from oc_trio.runtime.cuts import Cut
@@ -83,10 +83,17 @@ async def test_a_command_keeps_its_words() -> None:
 
 
 async def test_what_is_no_post_is_not_looked_for() -> None:
-    """A click, a hook's prompt; nor a record that can't be read."""
+    """A click, a hook's prompt."""
     intake = an_intake()
-    assert await changes(intake, [owed("a", post_id=""), evolve(owed("b"), payload="{")]) == {}
+    assert await changes(intake, [owed("a", post_id="")]) == {}
     assert intake.kit.api.posts.asked == []
+
+
+async def test_a_record_that_can_not_be_read_is_damage() -> None:
+    """It is neither skipped nor taken for unchanged."""
+    with pytest.raises(ExceptionGroup) as caught:
+        await changes(an_intake(), [evolve(owed("b"), payload="{")])
+    assert caught.group_contains(StoreUnusable, match="the journal is damaged: a row of obligations, id ")
 
 
 @pytest.mark.trio(run=run_in_no_time)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from oc_trio.agent.port import Message, Role, ToolCall
 from oc_trio.core.turn_events import Opaque, ToolStatus
+from oc_trio.ids import SessionKey
 from oc_trio.runtime import transcript
 
 words = st.text(max_size=40)
@@ -44,7 +45,7 @@ def test_an_entry_is_one_compact_line_of_readable_json() -> None:
 def test_rows_are_read_in_their_order() -> None:
     """What the journal lists oldest first, the model reads oldest first."""
     told = (Message(Role.USER, "one"), Message(Role.ASSISTANT, "two"))
-    assert transcript.read(map(transcript.to_json, told)) == told
+    assert transcript.read(SessionKey("s"), map(transcript.to_json, told)) == told
 
 
 @pytest.mark.parametrize(
