@@ -61,14 +61,14 @@ class ThinkSplitter:
         return self._read_thought(out) if self._inside else self._read_start()
 
     def _read_start(self) -> bool:
-        start = self._held.lstrip()
+        # White space in front is lost in any case; kept, a server that sends nothing else would make this slow.
+        start = self._held = self._held.lstrip()
         if found := _OPEN.match(start):
             self._held = start[found.end() :]
             self._inside = True
             return True
         if not start or _tag_begun(start, _OTHERS, is_end=False) == 0:
             return False
-        self._held = start
         self._speaking = True
         return True
 
