@@ -4,6 +4,7 @@ Blocking and pure: bytes in, bytes out. Pillow is one more parser of strangers' 
 opened, sizes are judged before pixels are decoded, and whatever it raises becomes one error.
 """
 
+import re
 import struct
 import warnings
 import zlib
@@ -30,7 +31,10 @@ MOST_JPEG_PIXELS = 52_000_000
 MOST_PIXELS = 25_000_000
 # A progressive JPEG has about ten; each costs a pass over all pixels, and 78 bytes are enough for one.
 _MOST_SCANS = 100
-_SCAN = b"\xff\xda"
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
+_SCAN, _END = 0xDA, 0xD9
+# libtiff writes a line to standard error for each that it doesn't know.
+_MOST_TAGS = 200
 _JPEGS = frozenset({"JPEG", "MPO"})
 _KINDS = {"PNG": PNG, "JPEG": JPEG, "MPO": JPEG, "GIF": GIF, "WEBP": WEBP}
 _PLUGINS = (AvifImagePlugin, IcoImagePlugin, TiffImagePlugin, WebPImagePlugin)  # importing them registers them
@@ -38,8 +42,8 @@ _WANTED = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "ICO", "AVIF", "HEIF")
 # Drawings, screenshots and icons: JPEG blurs their letters.
 _DRAWN = frozenset({"PNG", "GIF", "BMP", "ICO"})
 _MOST_DRAWN_BYTES = 1_500_000
-# Modes that every server's decoder knows; CMYK and 16 bits it may take for something else.
 _PLAIN = frozenset({"L", "RGB", "RGBA"})
+# Modes that every server's decoder knows; CMYK and 16 bits it may take for something else.
 _PLAIN_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA"})
 _QUALITIES = (90, 75, 60)
 _SMALLEST_EDGE = 128
@@ -97,8 +101,20 @@ def _judge(opened: Image.Image, data: bytes) -> None:
     is_jpeg = opened.format in _JPEGS
     if opened.width * opened.height > (MOST_JPEG_PIXELS if is_jpeg else MOST_PIXELS):
         raise PictureUnusable(_TOO_MANY_PIXELS)
-    if is_jpeg and data.count(_SCAN) > _MOST_SCANS:
+    if is_jpeg and _scans(data) > _MOST_SCANS:
         raise PictureUnusable("it has too many scans to be read")
+    if isinstance(opened, TiffImagePlugin.TiffImageFile) and len(opened.tag_v2) > _MOST_TAGS:
+        raise PictureUnusable("it has too many fields to be read")
+
+
+def _scans(data: bytes) -> int:
+    """The scans of a JPEG before its end: phones append videos to their photos."""
+    count, found = 0, _MARKER.search(data)
+    while found is not None and (marker := data[found.start() + 1]) != _END and count <= _MOST_SCANS:
+        count += marker == _SCAN
+        length = int.from_bytes(data[found.end() : found.end() + 2], "big")
+        found = _MARKER.search(data, found.end() + length)
+    return count
 
 
 def _fitted(opened: Image.Image, data: bytes, bounds: ImageBounds) -> Picture:

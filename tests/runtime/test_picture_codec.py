@@ -4,7 +4,7 @@ Mutations of pictures are a wire of `tests.wires`.
 """
 
 import pytest
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from oc_trio.agent.image_bounds import JPEG, PNG, ImageBounds
 from oc_trio.errors import PictureUnusable
@@ -208,6 +208,16 @@ def test_a_jpeg_of_many_scans_is_not_decoded() -> None:
     assert fit(data[:-2] + last * 20 + data[-2:], BOUNDS).mime == JPEG
     with pytest.raises(PictureUnusable, match="too many scans"):
         fit(data[:-2] + last * 100 + data[-2:], BOUNDS)
+    assert fit(data + last * 100, BOUNDS).mime == JPEG  # what a phone appends is no part of it
+
+
+def test_a_tiff_of_many_fields_is_not_decoded() -> None:
+    """Each is a line on standard error."""
+    fields = TiffImagePlugin.ImageFileDirectory_v2()
+    for number in range(300):
+        fields[40_000 + number] = "x"
+    with pytest.raises(PictureUnusable, match="too many fields"):
+        fit(encoded(gradient(20, 20), "TIFF", compression="tiff_lzw", tiffinfo=fields), BOUNDS)
 
 
 @pytest.mark.parametrize(
