@@ -21,6 +21,7 @@ from oc_trio.config.parse import join, nearest
 from oc_trio.core.access import AllowBots, DmPolicy, GroupPolicy
 from oc_trio.core.approvals import ALLOWED, ASKER
 from oc_trio.core.names import is_explosive
+from oc_trio.core.netguard import NetPolicy, refused_at_sight
 from oc_trio.errors import Problem
 from oc_trio.ids import is_mattermost_id
 
@@ -55,6 +56,7 @@ def check_account(account: Account, table: AccountTable, config: Config) -> Find
     """What is wrong within one enabled account."""
     found = Findings()
     _check_people(account, table, config, found)
+    _check_place(account, table, found)
     retry = account.dm_channel_retry
     if retry.initial_delay > retry.max_delay:
         where = table.origin("dmChannelRetry.initialDelayMs")
@@ -73,6 +75,17 @@ def check_account(account: Account, table: AccountTable, config: Config) -> Find
         where = table.origin("interactions.callbackBaseUrl")
         found.odd(where, "looks like the slash command URL", "write only scheme, host and port; the path is appended")
     return found
+
+
+def _check_place(account: Account, table: AccountTable, found: Findings) -> None:
+    """Of names and addresses that are private whatever they resolve to; a start asks about the rest."""
+    try:
+        host = urlsplit(account.base_url).hostname
+    except ValueError:
+        return
+    policy = NetPolicy(allow_private=account.network.dangerously_allow_private_network)
+    if host and (refused := refused_at_sight(host, policy)):
+        found.wrong(table.origin("baseUrl"), refused.reason)
 
 
 def _check_people(account: Account, table: AccountTable, config: Config, found: Findings) -> None:

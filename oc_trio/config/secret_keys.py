@@ -26,6 +26,7 @@ _KEYS = {
 _CONFIDENTIAL = re.compile(r"auth|cookie|credential|key|pass|secret|token", re.IGNORECASE)
 _NO_KEY = ("", "none", "dummy", "unused")  # what endpoints without keys are given
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PLACEHOLDER = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _SHAPES = '{ source = "env", id = "NAME" }, { source = "file", path = "..." } or { source = "exec", command = [...] }'
 
 
@@ -63,6 +64,10 @@ def _fetch(
 
 
 def _inline(raw: str, path: str, form: SecretForm) -> Secret:
+    if variable := _PLACEHOLDER.fullmatch(raw):
+        # In an openclaw.json it would have been replaced before.
+        hint = f'write {{ source = "env", id = "{variable[1]}" }}'
+        raise Invalid(Problem(path, "is text here, not the value of a variable", hint))
     if wrong := flaw(raw, form):
         raise Invalid(Problem(path, wrong, "copy it again, without quotation marks and blanks around it"))
     return Secret(raw)

@@ -165,6 +165,19 @@ def judge(host: str, addresses: Sequence[str | Address], policy: NetPolicy) -> A
     return Allowed(tuple(sorted(unique, key=lambda address: address.version)))
 
 
+def refused_at_sight(host: str, policy: NetPolicy) -> Refused | None:
+    """What `judge` says of `host` whatever it resolves to; None where its addresses decide."""
+    try:
+        address: str | Address | None = literal(host)
+    except ValueError:
+        address = host  # judge names the odd spelling
+    named = classify_name(host)
+    if named is not None and not _passes(named, policy):
+        return Refused(_reason(host, named, policy))
+    verdict = judge(host, (address,), policy) if address is not None else None
+    return verdict if isinstance(verdict, Refused) else None
+
+
 def _passes(zone: Zone, policy: NetPolicy) -> bool:
     return zone is Zone.PUBLIC or (policy.allow_private and zone in _OPENED)
 

@@ -123,7 +123,8 @@ async def _account(loaded: Loaded, account: Account, shares: CommandCheck) -> As
         yield Finding(Level.FAILED, subject, f"{account.base_url} does not answer within {_SECONDS:g} s")
         return
     user, teams, channels = found
-    text = f"@{user.username} at {account.base_url}, in {len(teams)} teams and {len(channels)} channels"
+    places = f"{_count(len(teams), 'team')} and {_count(len(channels), 'channel')}"
+    text = f"@{user.username} at {account.base_url}, in {places}"
     yield Finding(Level.OK, subject, text)
     if not user.is_bot:
         yield Finding(Level.WARNING, subject, "the token is a person's, not a bot account's")
@@ -131,3 +132,7 @@ async def _account(loaded: Loaded, account: Account, shares: CommandCheck) -> As
         yield Finding(Level.WARNING, f"slash commands of {account.id}", sentence)
     if not teams:
         yield Finding(Level.WARNING, subject, "the bot is in no team, so nobody can reach it: add it to one")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

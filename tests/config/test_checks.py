@@ -239,6 +239,31 @@ BROKEN: list[tuple[str, str, list[str]]] = [
         ["channels.mattermost.botToken: must be text or a table, not a number"],
     ),
     (
+        "a variable in the form of another file",
+        B + "botToken = '${BOT_TOKEN}'",
+        [
+            (
+                "channels.mattermost.botToken: is text here, not the value of a variable "
+                '(write { source = "env", id = "BOT_TOKEN" })'
+            )
+        ],
+    ),
+    (
+        "a server of one's own",
+        M + "botToken = 'x'\nbaseUrl = 'http://192.168.7.4:8065'",
+        ["channels.mattermost.baseUrl: Blocked hostname or private/internal/special-use IP address: 192.168.7.4 is"],
+    ),
+    (
+        "a server on this machine",
+        M + "botToken = 'x'\nbaseUrl = 'http://localhost:8065'",
+        ["set channels.mattermost.network.dangerouslyAllowPrivateNetwork to true"],
+    ),
+    (
+        "an odd spelling of an address",
+        M + "botToken = 'x'\nbaseUrl = 'http://127.1'",
+        ["127.1 is an IPv4 address in a form"],
+    ),
+    (
         "secret from nowhere",
         M + "botToken = { source = 'vault' }",
         ['channels.mattermost.botToken.source: must be one of "env", "file", "exec"'],
