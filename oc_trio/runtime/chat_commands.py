@@ -40,7 +40,7 @@ from oc_trio.runtime.finale import not_delivered
 from oc_trio.runtime.kit import AccountKit
 from oc_trio.runtime.letters import Letter
 from oc_trio.runtime.lines import Lines
-from oc_trio.runtime.plain_end import settle
+from oc_trio.runtime.plain_end import GAVE_UP, LAST_ATTEMPT, give_up, settle
 from oc_trio.runtime.queue import Job
 from oc_trio.runtime.stand_ins import ANSWER, send_or_say
 from oc_trio.telemetry.log import get_logger
@@ -148,6 +148,10 @@ class CommandDesk:
             earlier = await kit.store.outbox.get(letter.id)
             if earlier is not None:
                 letter = evolve(letter, message=json.loads(earlier.body)["message"])
+            elif await kit.store.obligations.attempt(obligation.id) >= LAST_ATTEMPT:
+                # Whatever it is in this command that can't be survived: it is not carried out again.
+                await give_up(kit, [Job(obligation, message)], None, GAVE_UP, f"gave up at attempt {LAST_ATTEMPT}")
+                return
             else:
                 if not self._may(message):
                     text = denial_text(Access(False, COMMAND_NOT_ALLOWED), Origin.COMMAND)
@@ -173,7 +177,7 @@ class CommandDesk:
     async def _begin(self, obligation: Obligation, message: InboundMessage, prompt: str) -> None:
         """The words behind /new begin the new conversation; the obligation is the turn's, now and after a restart."""
         asked = evolve(message.with_text(prompt), command="")
-        await self.kit.store.obligations.revise(obligation.id, asked.to_json())
+        await self.kit.store.obligations.recast(obligation.id, asked.to_json())
         self.dispatcher.submit(obligation, asked)
 
     async def _answer(self, message: InboundMessage, command: ChatCommand, stopped: bool) -> str:

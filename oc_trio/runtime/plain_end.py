@@ -26,6 +26,10 @@ from oc_trio.store.notices import notice_id
 from oc_trio.store.turns import Turn
 from oc_trio.telemetry.log import get_logger
 
+# A message whose handling died with the process twice is given up in words, so that none can end it for ever.
+LAST_ATTEMPT = 3
+GAVE_UP = "I could not answer this, after several tries."
+
 log = get_logger(part="turn")
 
 

@@ -20,7 +20,7 @@ from oc_trio.runtime.earlier_run import before
 from oc_trio.runtime.ending import Ending
 from oc_trio.runtime.finale import Finale
 from oc_trio.runtime.kit import AccountKit
-from oc_trio.runtime.plain_end import end_plainly, give_up, was_given_up
+from oc_trio.runtime.plain_end import GAVE_UP, LAST_ATTEMPT, end_plainly, give_up, was_given_up
 from oc_trio.runtime.queue import Job
 from oc_trio.runtime.session import Running
 from oc_trio.store.damage import reading
@@ -29,9 +29,6 @@ from oc_trio.telemetry.log import get_logger
 
 # Clean-up of a turn that was cut off: the write in flight (20 s at most) and one last edit.
 SEAL_SECONDS = 30.0
-# A message whose turns died with their process twice is given up in words, so that none can end it for ever.
-LAST_ATTEMPT = 3
-GAVE_UP = "I could not answer this, after several tries."
 
 log = get_logger(part="turn")
 

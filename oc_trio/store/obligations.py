@@ -112,12 +112,17 @@ class Obligations:
             )
         )
 
+    async def attempt(self, obligation: ObligationId) -> int:
+        """Count an attempt at what needs no turn; returns how many that are, 0 once it has ended."""
+        sql = "UPDATE obligations SET attempts = attempts + 1 WHERE id = ? AND state = 'open' RETURNING attempts"
+        return await self._engine.run(lambda tx: tx.value(sql, obligation)) or 0
+
     async def revise(self, obligation: ObligationId, payload: str) -> bool:
         """The message was edited before it was answered: a restart must run the new text. False once it has ended."""
-        return bool(
-            await self._engine.run(
-                lambda tx: tx.run(
-                    "UPDATE obligations SET payload = ? WHERE id = ? AND state = 'open'", payload, obligation
-                )
-            )
-        )
+        sql = "UPDATE obligations SET payload = ? WHERE id = ? AND state = 'open'"
+        return bool(await self._engine.run(lambda tx: tx.run(sql, payload, obligation)))
+
+    async def recast(self, obligation: ObligationId, payload: str) -> None:
+        """What was a command goes on as a message, whose turns have attempts of their own."""
+        sql = "UPDATE obligations SET payload = ?, attempts = 0 WHERE id = ? AND state = 'open'"
+        await self._engine.run(lambda tx: tx.run(sql, payload, obligation))

@@ -489,3 +489,38 @@ async def test_an_answer_that_the_journal_refuses(town: Town, logbook: Logbook) 
     assert town.answers()[0].startswith(WORDS)
     assert len(logbook.said(LOGGED)) == 1
     await serves_on(town)
+
+
+async def test_a_command_that_the_process_dies_of(town: Town) -> None:
+    """It is carried out twice at most; the third attempt says that it is given up."""
+    await town.start()
+    town.say("@helper hello")
+    await town.settled()
+    asked = town.say("@helper /status")
+    await town.settled()
+    town.journal.execute("DELETE FROM outbox WHERE id LIKE '%.c'")
+    town.journal.execute(
+        "UPDATE obligations SET state = 'open', attempts = 2, ended_at = 0 WHERE payload LIKE '%ShowS%'"
+    )
+    await town.crash()
+    before = len(town.answers())
+    await town.start()
+    await town.settled()
+    await trio.sleep(1)
+    assert town.answers()[before:] == ["I could not answer this, after several tries."]
+    assert await town.state(asked) == "failed: gave up at attempt 3"
+
+
+async def test_a_new_conversation_has_attempts_of_its_own(town: Town) -> None:
+    """The words behind /new were not tried yet when the command was."""
+    await town.start()
+    town.script = [Pause(600)]
+    asked = town.say("@helper /new count to five")
+    await town.until(lambda: town.stage.open)
+    await town.crash()
+    await town.start()
+    await town.until(lambda: town.stage.open)
+    await town.crash()
+    obligation = await town.obligation(asked)
+    assert obligation is not None
+    assert obligation.attempts == 2
