@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import httpx
 from attrs import field, frozen
@@ -179,7 +180,13 @@ def _kind_and_words(error: object) -> tuple[str, str]:
     if isinstance(code, int | str) and str(code).isdigit():
         kind = str(code)
     words = next((str(error[key]) for key in ("message", "detail", "msg") if error.get(key)), "")
-    return kind[:100], words or json.dumps(error)
+    return kind[:100], ": ".join(filter(None, (words, _words_behind(error)))) or json.dumps(error)
+
+
+def _words_behind(error: Mapping[str, Any]) -> str:
+    """The words of the provider behind OpenRouter, whose own say no more than that there were some."""
+    metadata = error.get("metadata")
+    return str(metadata["raw"]) if isinstance(metadata, dict) and metadata.get("raw") else ""
 
 
 def said(body: bytes) -> str:
@@ -189,14 +196,15 @@ def said(body: bytes) -> str:
         data = json.loads(text)
     except (ValueError, RecursionError):
         return text
+    if isinstance(data, list) and data:  # Gemini's
+        data = data[0]
     error = data.get("error", data) if isinstance(data, dict) else data
     if isinstance(error, dict):
         parts = [str(error[key]) for key in ("type", "code", "message", "detail") if error.get(key)]
         if parts and error.get("param"):
             parts.append(f"parameter '{error['param']}'")
-        metadata = error.get("metadata")
-        if isinstance(metadata, dict) and metadata.get("raw"):  # OpenRouter: the words of the provider behind it
-            parts.append(str(metadata["raw"]))
+        if raw := _words_behind(error):
+            parts.append(raw)
         return ": ".join(parts) or text
     return str(error)
 

@@ -130,6 +130,7 @@ A, B, C = '{"action":"read"}', '{"action":"react"}', '{"action":"send"}'
 WHOLE = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "done"}, "finish_reason": "stop"}]}
 SIGNED = {"google": {"thought_signature": "SIG"}}
 THINK = "I will think.\n</think>\n\nThe answer is 4."
+NO_TOOLS = '{"error": {"message": "registry/gemma3:1b does not support tools"}}'
 IDLE = "Upstream idle timeout"
 ERROR = {"message": IDLE, "code": 502}
 
@@ -238,6 +239,8 @@ CASES: list[Any] = [
         data({"error": ERROR, "choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": "error"}]}),
     ),
     broken("9-with-text", chunk({"content": ""}, "error", error={"message": IDLE, "metadata": {"raw": "x"}})),
+    broken("8-raw", data({"error": {"message": "Provider returned error", "code": 502, "metadata": {"raw": IDLE}}})),
+    broken("9-raw", chunk({}, "error", error={"message": "Provider returned error", "metadata": {"raw": IDLE}})),
     broken("9-native", chunk({}, "stop", native_finish_reason="network_error", error=ERROR)),
     param("9-native-alone", always(text("one") + chunk({}, "stop", native_finish_reason="error")), "one\n\n"),
     param("9-native-fine", always(text("done") + chunk({}, "stop", native_finish_reason="STOP") + DONE)),
@@ -318,6 +321,14 @@ CASES: list[Any] = [
     param(
         "13",
         refusing('"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set', "tools"),
+    ),
+    param(
+        "13-behind-a-proxy",
+        lambda b: (
+            Answer(data({"error": {"message": "Provider returned error", "code": 400, "metadata": {"raw": NO_TOOLS}}}))
+            if "tools" in b
+            else ok("done")
+        ),
     ),
     param("13-system-role", refusing_role("System role not supported")),
     param("13-system-role-jinja", refusing_role("Error: Jinja Exception: System role not supported", 500)),
