@@ -1,6 +1,6 @@
 """From a description to an agent: which API, wrapped by retries and fallbacks. Nothing is contacted here."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx
@@ -29,7 +29,8 @@ class AgentSpec:
     `api` is `openai-completions`, `anthropic-messages`, `command`, `scripted` or the name of an installed entry point.
     `options` are fields of each request, or the settings of an installed agent; for `scripted`, `token_delay` (s).
     `limiter` bounds the turns at the same time of all specs that share it. `tools` says whether the model takes any;
-    `unsupported` is shared by the specs of one provider, and remembers what its models refused.
+    `unsupported` is shared by the specs of one provider, and remembers what its models refused. `pausing` is told of
+    the seconds before an unavailable model is asked again.
     """
 
     api: str
@@ -47,6 +48,7 @@ class AgentSpec:
     max_rounds: int = MAX_ROUNDS
     tools: bool = True
     unsupported: Unsupported = field(factory=Unsupported, eq=False, repr=False)
+    pausing: Callable[[float], object] | None = field(default=None, eq=False, repr=False)
 
 
 def build_agent(spec: AgentSpec, http: httpx.AsyncClient) -> Agent:
@@ -63,7 +65,7 @@ def _patient(spec: AgentSpec, http: httpx.AsyncClient) -> Agent:
     agent = _single(spec, http)
     if spec.limiter is not None:
         agent = LimitedAgent(agent, spec.limiter)
-    return RetryingAgent(agent, spec.patience) if spec.patience.attempts > 1 else agent
+    return RetryingAgent(agent, spec.patience, pausing=spec.pausing) if spec.patience.attempts > 1 else agent
 
 
 def _single(spec: AgentSpec, http: httpx.AsyncClient) -> Agent:

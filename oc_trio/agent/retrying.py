@@ -1,7 +1,7 @@
 """Asks an unavailable agent again, by policy, as long as it has said nothing. Entering the block does the waiting."""
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import trio
@@ -38,11 +38,12 @@ class Patience:
 
 @frozen
 class RetryingAgent:
-    """`agent`, asked up to `patience.attempts` times."""
+    """`agent`, asked up to `patience.attempts` times; `pausing` is told of each wait."""
 
     agent: Agent
     patience: Patience = Patience()
     rng: random.Random = field(factory=random.Random, repr=False, eq=False)
+    pausing: Callable[[float], object] | None = field(default=None, repr=False, eq=False)
 
     @asynccontextmanager
     async def run(self, request: TurnRequest) -> AsyncIterator[BegunStream]:
@@ -61,4 +62,6 @@ class RetryingAgent:
                 if wait is None or trio.current_time() + wait > give_up_at:
                     raise
                 log.warning("model unavailable, asking again", reason=str(exc), wait_s=round(wait, 2))
+                if self.pausing is not None:
+                    self.pausing(wait)
             await trio.sleep(wait)

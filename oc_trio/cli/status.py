@@ -80,6 +80,7 @@ def _lines(status: dict[str, Any]) -> list[str]:
         bot = f" as @{one['bot']}" if one["bot"] else ""
         lines.append(f"  {one['account']}: {one['state']}{bot}" + (f": {one['detail']}" if one["detail"] else ""))
         lines += [f"    {note}" for note in one.get("notes", ())]
+    lines += [f"  not asked for {pause['seconds']:g} s: {pause['what']}" for pause in status.get("pauses", ())]
     if status["stuck"]:
         lines.append(f"  stuck: {', '.join(status['stuck'])}")
     journal = status["journal"]

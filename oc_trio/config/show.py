@@ -1,5 +1,6 @@
 """The configuration in effect, as lines: path, value (secrets hidden), and where the value comes from."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from oc_trio.config.secrets import Secret
 from oc_trio.config.written import written
 
 DEFAULT = "default"
+HIDDEN = "***"
 
 
 @frozen
@@ -76,4 +78,22 @@ def _leaf(inner: Any, spec: Spec, here: str) -> Iterator[tuple[str, Any, Secret 
         for name, item in inner.items():
             yield from _leaf(item, spec, join(here, name))
     elif inner is not None and inner != {} and inner != "":
-        yield here, written(inner, spec), None
+        yield here, _without_keys(written(inner, spec)), None
+
+
+def _without_keys(value: Any) -> Any:
+    """Addresses without what may be a key in them: a user's name and password, and the values of the query."""
+    match value:
+        case str() if "://" in value:
+            masked = re.sub(r"(?<=://)[^/?#\s]*@", f"{HIDDEN}@", value)
+            address, mark, query = masked.partition("?")
+            parts = (part.partition("=") for part in query.split("&"))
+            return (
+                address + mark + "&".join(f"{name}={HIDDEN}" if equals else HIDDEN for name, equals, _ in parts if mark)
+            )
+        case list():
+            return [_without_keys(item) for item in value]
+        case dict():
+            return {name: _without_keys(item) for name, item in value.items()}
+        case _:
+            return value

@@ -46,6 +46,11 @@ class RateBudget:
         return self._pressure
 
     @property
+    def pause_left(self) -> float:
+        """Seconds for which the server wants no call at all; 0 for none."""
+        return max(0.0, self._bucket.paused_until - trio.current_time())
+
+    @property
     def waiting(self) -> int:
         """How many callers wait for a token."""
         return len(self._waiting)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TypeVar
 
 import httpx
@@ -18,6 +19,7 @@ from oc_trio.config.model import Config
 from oc_trio.errors import ConfigError, Problem
 from oc_trio.ids import AgentId
 from oc_trio.runtime.policies import default_agent, entries
+from oc_trio.telemetry.pauses import Pauses
 
 T = TypeVar("T")
 
@@ -102,10 +104,17 @@ class AgentTable:
 
 
 def build_agents(
-    config: Config, http: httpx.AsyncClient, *, make: Callable[[AgentSpec, httpx.AsyncClient], Agent] = build_agent
+    config: Config,
+    http: httpx.AsyncClient,
+    *,
+    make: Callable[[AgentSpec, httpx.AsyncClient], Agent] = build_agent,
+    pauses: Pauses | None = None,
 ) -> AgentTable:
-    """Every agent with every model of the configuration. Raises ConfigError where one can't be built."""
-    workshop = _Workshop(config, http, make)
+    """Every agent with every model of the configuration. Raises ConfigError where one can't be built.
+
+    `pauses` gets to know of models that are waited for.
+    """
+    workshop = _Workshop(config, http, make, pauses)
     setups, primary = {}, {}
     by_model: dict[str, dict[AgentId, AgentSetup]] = {model: {} for model in workshop.models}
     for agent_id, entry in entries(config).items():
@@ -133,9 +142,13 @@ class _Workshop:
     """Builds setups; the models of one provider share its limit of requests at the same time."""
 
     def __init__(
-        self, config: Config, http: httpx.AsyncClient, make: Callable[[AgentSpec, httpx.AsyncClient], Agent]
+        self,
+        config: Config,
+        http: httpx.AsyncClient,
+        make: Callable[[AgentSpec, httpx.AsyncClient], Agent],
+        pauses: Pauses | None = None,
     ) -> None:
-        self.config, self.http, self.make = config, http, make
+        self.config, self.http, self.make, self.pauses = config, http, make, pauses
         providers = config.models.providers
         self.models = {f"{name}/{model.id}": model for name, it in providers.items() for model in it.models}
         self.limiters = {name: trio.CapacityLimiter(provider.max_concurrent) for name, provider in providers.items()}
@@ -201,6 +214,7 @@ class _Workshop:
             limiter=self.limiters[provider_name],
             tools=listed.tools,
             unsupported=self.unsupported[provider_name],
+            pausing=partial(self.pauses.note, f"model {provider_name}/{model}") if self.pauses is not None else None,
         )
 
     def _limit_field(self, provider: Provider, model: ModelEntry) -> str:

@@ -14,6 +14,7 @@ from attrs import define, field
 
 from oc_trio.config.accounts import Account
 from oc_trio.config.load import Loaded
+from oc_trio.config.model import Config
 from oc_trio.errors import (
     ConfigError,
     MattermostError,
@@ -106,7 +107,7 @@ class Gateway:
         notifier = Notifier(self.environ)
         with self._scope:
             async with self.wiring.open_store(self.store_location) as store, _open_models(self.wiring) as http:
-                agents = build_agents(self.loaded.config, http, make=self.wiring.make_agent)
+                agents = self._agents(self.loaded.config, http)
                 await self._preflight()
 
                 async def serve(plan: Plan, drain: Drain) -> None:
@@ -137,6 +138,9 @@ class Gateway:
                     self.port.shutdown.set()
                     nursery.cancel_scope.cancel()
         self.health.phase = "stopped"
+
+    def _agents(self, config: Config, http: httpx.AsyncClient) -> AgentTable:
+        return build_agents(config, http, make=self.wiring.make_agent, pauses=self.health.pauses)
 
     async def _admin(self, store: Store) -> None:
         now_ms = self.wiring.env.now_ms
@@ -178,7 +182,7 @@ class Gateway:
         made: list[AgentTable] = []
 
         def check(fresh: Loaded) -> None:
-            made.append(build_agents(fresh.config, http, make=self.wiring.make_agent))
+            made.append(self._agents(fresh.config, http))
 
         fresh = await read_again(self.reread or rereader(self.loaded, self.environ), check)
         if fresh is None:
@@ -219,6 +223,7 @@ class Gateway:
         transport = self.wiring.transport(account.base_url, net_policy(account))
         # The server counts calls by address, so accounts on one server share what it allows.
         budget = self._budgets.setdefault(account.base_url, RateBudget())
+        self.health.pauses.watch(f"Mattermost at {account.base_url}", lambda: budget.pause_left)
         tls = self.wiring.ssl_context
         async with open_origin(account.base_url, tls, budget=budget, http_transport=transport) as origin:
             token = account.bot_token

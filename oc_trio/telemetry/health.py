@@ -11,6 +11,7 @@ import trio
 from attrs import asdict, evolve, frozen
 
 from oc_trio.ids import AccountId
+from oc_trio.telemetry.pauses import Pauses
 
 
 @frozen
@@ -45,6 +46,7 @@ class Health:
         self.phase = "starting"
         self.started_at = now_ms()
         self._due: dict[str, float] = {}
+        self.pauses = Pauses(clock)
 
     def update(self, account: AccountId, **changes: Any) -> None:
         """Change some fields; `since` moves when `state` does."""
@@ -111,4 +113,5 @@ class Health:
             "startedAt": self.started_at,
             "ready": self.phase == "serving" and self.any_live,
             "accounts": [asdict(health) for health in self.accounts],
+            "pauses": self.pauses.current(),
         }

@@ -73,6 +73,25 @@ def test_show_origin(openclaw: Path) -> None:
     assert "s3cret" not in done.output
 
 
+def test_show_hides_what_addresses_hold(tmp_path: Path) -> None:
+    """Some providers take their key in the query; names of the query stay, for they are what one looks for."""
+    file = tmp_path / "c.toml"
+    file.write_text(
+        "[channels.mattermost]\nbotToken = 's3cret'\nbaseUrl = 'https://chat.example.com'\n"
+        "commands.callbackUrl = 'https://u:s3cret-p@gw.example.com/c?s3cret'\n"
+        "[models.providers.x]\napi = 'openai-completions'\nmodels = ['m']\n"
+        "baseUrl = 'https://llm.example.com/v1?api-version=s3cret-v&key=s3cret-k'\n"
+        "[mcp.servers.s]\nurl = 'https://tools.example.com/mcp?token=s3cret-t#s3cret-f'\n"
+    )
+    for as_json in ((), ("--json",)):
+        done = run("show", *as_json, "--config", file)
+        assert done.exit_code == 0, done.stderr
+        assert "s3cret" not in done.output
+        assert '"https://llm.example.com/v1?api-version=***&key=***"' in done.stdout
+        assert '"https://tools.example.com/mcp?token=***"' in done.stdout
+        assert '"https://***@gw.example.com/c?***"' in done.stdout
+
+
 def test_show_names_environment_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A value from the environment says so."""
     monkeypatch.chdir(tmp_path)

@@ -34,6 +34,7 @@ function draw(status) {
   $("phase").className = status.ready && !status.stuck.length ? "good" : "bad";
   $("uptime").textContent = `process ${status.pid}, started ${ago(status.now, status.startedAt)}`;
   $("accounts").tBodies[0].replaceChildren(...status.accounts.map((account) => row(account, status.now)));
+  $("pauses").textContent = status.pauses.map((pause) => `not asked for ${pause.seconds} s: ${pause.what}`).join("; ");
   $("journal").replaceChildren(...Object.entries(status.journal).map(fact));
   $("stale").textContent = "";
 }

@@ -1,0 +1,34 @@
+"""Whom the gateway does not ask for a while, because they said so or failed: for the status alone.
+
+Who pauses notes it here; nothing waits here. Times are seconds of Trio's clock.
+"""
+
+from collections.abc import Callable
+
+import trio
+from attrs import define, field
+
+
+@define(eq=False)
+class Pauses:
+    """`note` for a pause that begins now, `watch` for somebody who can always say how long one still lasts."""
+
+    clock: Callable[[], float] = trio.current_time
+    _until: dict[str, float] = field(init=False, factory=dict)
+    _watched: dict[str, Callable[[], float]] = field(init=False, factory=dict)
+
+    def note(self, what: str, seconds: float) -> None:
+        """`what` is not asked for so many seconds from now; the longest pause counts."""
+        self._until[what] = max(self._until.get(what, 0.0), self.clock() + seconds)
+
+    def watch(self, what: str, left: Callable[[], float]) -> None:
+        """`left` gives the seconds that a pause of `what` still lasts, 0 for none."""
+        self._watched[what] = left
+
+    def current(self) -> list[dict[str, object]]:
+        """What pauses now and for how many seconds more, as plain JSON values."""
+        now = self.clock()
+        self._until = {what: until for what, until in self._until.items() if until > now}
+        left = {what: until - now for what, until in self._until.items()}
+        left |= {what: seconds for what, ask in self._watched.items() if (seconds := ask()) > 0.0}
+        return [{"what": what, "seconds": round(left[what], 1)} for what in sorted(left)]
