@@ -196,7 +196,7 @@ def said(body: bytes) -> str:
         data = json.loads(text)
     except (ValueError, RecursionError):
         return text
-    if isinstance(data, list) and data:  # Gemini's
+    if isinstance(data, list) and data and isinstance(data[0], dict):  # Gemini's
         data = data[0]
     error = data.get("error", data) if isinstance(data, dict) else data
     if isinstance(error, dict):

@@ -315,6 +315,20 @@ CASES: list[Any] = [
     param("12-openrouter", refusing("No endpoints found that support tool use.", "tools", 404)),
     param("12-gemini", refusing("Function calling is not enabled for models/gemma-3-27b-it", "tools")),
     param(
+        "12-in-a-list",
+        lambda b: (
+            Answer('[{"error": {"message": "Function calling is not enabled for m"}}]', 400, "application/json")
+            if "tools" in b
+            else ok("done")
+        ),
+    ),
+    param(
+        "12-a-refusal-in-a-list",
+        always('[{"error": {"code": 400, "message": "Please use a valid role"}}]', status=400),
+        FAILED,
+        "HTTP 400: 400: Please use a valid role",
+    ),
+    param(
         "12-under-200",
         lambda b: Answer(data({"error": {"message": "m does not support tools"}})) if "tools" in b else ok("done"),
     ),
