@@ -4,6 +4,7 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterator
 
+from oc_trio.runtime.cuts import CROWDED_OUT
 from oc_trio.sandbox import records
 from tests.simulation.findings import Findings, Owed, key_of, name_of, overtaken
 from tests.simulation.poison import STATUS
@@ -46,7 +47,9 @@ def poisoned(found: Findings) -> Iterator[str]:
         if owed.trigger in asked:
             sessions[owed.session].append(owed)
     for owed_ones in sessions.values():
-        said = [each for each in owed_ones if each.source != "edit" and each.state in ("delivered", "failed")]
+        # Who is crowded out is told so at once.
+        waited = [each for each in owed_ones if each.source != "edit" and each.reason != CROWDED_OUT]
+        said = [each for each in waited if each.state in ("delivered", "failed")]
         for one, other in itertools.pairwise(said):
             if overtaken(one, other, asked):
                 yield f"ended out of order: {name_of(asked[one.trigger])} after {name_of(asked[other.trigger])}"
