@@ -23,6 +23,7 @@ from oc_trio.errors import AgentError, AgentFailed, AgentUnavailable
 CRASHED = "The program that answers for me crashed. Please tell whoever runs this bot."
 NOT_STARTED = "The program that answers for me can't be started. Please tell whoever runs this bot."
 NONSENSE = "The program that answers for me said something I don't understand. Please tell whoever runs this bot."
+_LONG_LINE = 100_000  # bytes; reading a longer one takes a while, so others go on meanwhile
 
 
 @frozen
@@ -111,14 +112,17 @@ class _Dialogue:
     async def _take(self, line: bytes) -> Final | Failed | None:
         """Act on one line; the event that ends the turn is returned, not emitted."""
         try:
-            event = read_line(line)
+            if len(line) > _LONG_LINE:
+                event = await trio.to_thread.run_sync(read_line, line, abandon_on_cancel=True)
+            else:
+                event = read_line(line)
         except ContractBroken as exc:
             raise AgentFailed(f"{self._settings.name}: {exc}", for_user=NONSENSE) from exc
         if isinstance(event, ToolAsked):
             result = await run_tool(Asked(event.call), self._request, self._emit)
             await self._write(result_line(event.call, result), self._settings.deadlines.idle)
             return None
-        if isinstance(event, TextDelta):
+        if isinstance(event, TextDelta) and event.text:
             self._said.append(event.text)
         if isinstance(event, Final) and not event.text and not event.silent_reason:
             event = Final("".join(self._said), event.media, event.buttons, event.usage)

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -243,3 +244,21 @@ print(final.text)
     assert "MINE" in names
     assert "PATH" in names
     assert "MATTERMOST_BOT_TOKEN" not in names
+
+
+async def test_a_line_of_very_many_values_holds_nobody_up() -> None:
+    """It is read beside everything else, and refused in words."""
+    waits: list[float] = []
+
+    async def others() -> None:
+        while True:
+            before = time.perf_counter()
+            await trio.sleep(0.01)
+            waits.append(time.perf_counter() - before)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(others)
+        with pytest.raises(AgentFailed, match="'steps', a list of 100 items at most"):
+            await run(program("out('plan', steps=[{'text': 'a', 'state': ''}] * 400_000)"))
+        nursery.cancel_scope.cancel()
+    assert max(waits) < 2.0

@@ -40,6 +40,21 @@ BAD = [
     pytest.param(b'{"type": "final", "usage": {"input_tokens": -1}}', "'input_tokens'", id="a negative count"),
     pytest.param(b'{"type": "final", "usage": {"output_tokens": 1%s}}' % (b"0" * 30), "'output_tokens'", id="huge"),
     pytest.param(b'{"type": "final", "usage": {"input_tokens": 1e400}}', "too large", id="an infinite count"),
+    pytest.param(
+        b'{"type": "plan", "steps": [' + b'{"text": "a"}, ' * 100 + b'{"text": "a"}]}',
+        "'steps', a list of 100 items at most",
+        id="more steps than anybody sees",
+    ),
+    pytest.param(
+        b'{"type": "final", "media": [' + b'{"url": "http://h/"}, ' * 100 + b'{"path": "b"}]}',
+        "'media', a list of 100 items at most",
+        id="more files than anybody sends",
+    ),
+    pytest.param(
+        b'{"type": "final", "buttons": [[' + b'{"label": "b"}, ' * 100 + b'{"label": "b"}]]}',
+        "'buttons', a list of 100 items at most",
+        id="a row of more buttons than fit",
+    ),
     pytest.param(b'{"type": "final", "usage": [1]}', "'usage'", id="usage that is a list"),
     pytest.param(b'{"type": "final", "media": [null]}', "'media'", id="media that are none"),
     pytest.param(b'{"type": "final", "media": {"path": "x"}}', "'media'", id="media that are no list"),

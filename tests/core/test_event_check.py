@@ -74,6 +74,8 @@ BAD = [
     pytest.param(bad(TextDelta, b"x"), r"TextDelta\.text", id="bytes"),
     pytest.param(bad(Final, 5), r"Final\.text", id="a number"),
     pytest.param(bad(Final, "", media=[{"path": "x"}]), r"Final\.media is no Media", id="media as a mapping"),
+    pytest.param(bad(PlanUpdated, (PlanStep("a"),) * 101), r"PlanUpdated\.steps has more than 100", id="a long plan"),
+    pytest.param(bad(Final, "", media=(Media(url="http://h/"),) * 101), r"Final\.media has more than", id="many files"),
     pytest.param(bad(Final, "", buttons=[Button("x")]), r"Final\.buttons is no tuple", id="a flat list of buttons"),
     pytest.param(bad(Final, "", usage={"input_tokens": 1}), r"Final\.usage", id="usage as a mapping"),
     pytest.param(bad(Final, "", usage=Usage(-1)), r"Usage\.input_tokens", id="a negative count"),
