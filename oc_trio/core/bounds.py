@@ -13,6 +13,7 @@ from oc_trio.core.reasoning import without_reasoning
 MOST_THINKING = 1_000_000
 # Stretches of text between tool calls. Each is a value of its own in the draft's view.
 MOST_MESSAGES = 2_000
+MOST_ATTACHED = 1_000_000
 
 
 @frozen
@@ -26,6 +27,12 @@ class AnswerBounds:
 def cut_at_chars(text: str, chars: int) -> str:
     """The first `chars` characters of an answer and the sentence that it was cut; whole if it is no longer."""
     return text if len(text) <= chars else marked_cut(text[:chars], f"{chars:,} characters")
+
+
+def attachable(text: str) -> str:
+    """The whole of an answer that is cut in the chat, for a file: at most `MOST_ATTACHED` characters, no thoughts."""
+    text = without_reasoning(text)
+    return text if len(text) <= MOST_ATTACHED else f"{text[:MOST_ATTACHED]}\n\n(cut off here)\n"
 
 
 def marked_cut(text: str, after: str) -> str:

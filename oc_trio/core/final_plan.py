@@ -56,24 +56,26 @@ class ReplyRules:
 class EditInPlace:
     """Finalise the draft with `text`, then send `then` as posts of the same thread.
 
-    If the edit is refused or given up, send `text` and `then` fresh.
+    If the edit is refused or given up, send `text` and `then` fresh. `is_cut`: there was more than these posts hold.
     """
 
     post_id: PostId
     text: str
     then: tuple[str, ...] = ()
     unchanged: bool = False
+    is_cut: bool = False
 
 
 @frozen
 class FreshPosts:
     """Send `texts` in order; only when all are out delete `delete_preview`. Media and buttons join the first post.
 
-    `texts` may be empty when there is media.
+    `texts` may be empty when there is media. `is_cut`: there was more than these posts hold.
     """
 
     texts: tuple[str, ...]
     delete_preview: PostId | None = None
+    is_cut: bool = False
 
 
 @frozen
@@ -99,12 +101,14 @@ def plan_final(
     published: tuple[str, ...] = (),
     standing: int = 0,
     words: str = "",
+    is_cut: bool = False,
 ) -> FinalPlan:
     """The plan for a turn whose draft is `state`, no write in flight.
 
     `published` are the reply texts that sealed blocks hold, oldest first; `standing` how many posts of the turn stay
     beside the answer's. The answer is cut where the turn would have more posts than it may. `words` are those that the
-    agent had said when it failed: they stay, with the sentence below them.
+    agent had said when it failed: they stay, with the sentence below them. `is_cut` says that `end` is cut already; a
+    file with all of it joins a fresh post then.
     """
     assert state.in_flight is None, "settle the write in flight first"
     preview = state.lingers
@@ -113,17 +117,18 @@ def plan_final(
         if preview is None or not words.strip() or state.phase is not Phase.DRAFT or rules.notify is Notify.FINAL:
             return FreshPosts(texts, preview)
         return EditInPlace(preview, texts[0], texts[1:])
-    texts, why_none = _texts(clean(end.text), published, rules)
-    texts = cut_at_posts(texts, max(1, rules.bounds.posts - standing), rules.bounds.posts)
-    if end.media or end.buttons:
-        return FreshPosts(texts, preview)
+    whole, why_none = _texts(clean(end.text), published, rules)
+    texts = cut_at_posts(whole, max(1, rules.bounds.posts - standing), rules.bounds.posts)
+    is_cut = is_cut or len(texts) < len(whole)
+    if end.media or end.buttons or (is_cut and len(texts) == 1):
+        return FreshPosts(texts, preview, is_cut)
     if not texts:
         is_out = why_none == _ALREADY_OUT
         return NothingVisible(why_none if is_out else end.silent_reason or why_none, preview, is_out)
     if preview is None or state.phase is not Phase.DRAFT or rules.notify is Notify.FINAL:
-        return FreshPosts(texts, preview)
+        return FreshPosts(texts, preview, is_cut)
     notice = (rules.done_notice,) if rules.notify is Notify.BOTH and rules.done_notice else ()
-    return EditInPlace(preview, texts[0], texts[1:] + notice, unchanged=texts[0] == state.written)
+    return EditInPlace(preview, texts[0], texts[1:] + notice, unchanged=texts[0] == state.written, is_cut=is_cut)
 
 
 def failed_words(words: str, end: Failed) -> str:

@@ -117,7 +117,7 @@ class Button:
 
 @frozen
 class Usage:
-    """Tokens counted by the model's server for this turn; 0 where it did not say."""
+    """Tokens counted by the model's server for this turn, estimated where the answer was cut; 0 where unknown."""
 
     input_tokens: int = 0
     output_tokens: int = 0

@@ -17,7 +17,8 @@ from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.obligations import OutboxKind
 from oc_trio.core.preview import DraftState
 from oc_trio.core.reasoning import without_reasoning
-from oc_trio.core.turn_events import AgentEvent, Failed, Final, TextDelta, Thinking, ToolEnded, ToolStarted
+from oc_trio.core.transcript import estimate
+from oc_trio.core.turn_events import AgentEvent, Failed, Final, TextDelta, Thinking, ToolEnded, ToolStarted, Usage
 from oc_trio.errors import AgentError
 from oc_trio.ids import PostId
 from oc_trio.runtime import transcript
@@ -57,6 +58,9 @@ class Attempt:
         self._spoken: list[str] = []
         self._heard: list[list[str]] = [[]]
         self._said_chars = self._thought_chars = 0
+        self._asked_tokens, self._model = 0, ""
+        # All of a last word that is longer than an answer may be.
+        self.uncut = ""
         self._calls: dict[str, ToolCall] = {}
         self._so_far = before.so_far
         view = DraftView(kit.view_style(self.message, settings)).resumed(before.events)
@@ -115,7 +119,9 @@ class Attempt:
                     if isinstance(event, Failed):
                         return event
                     if isinstance(event, Final):
-                        return evolve(event, text=cut_at_chars(event.text, self.rules.bounds.chars))
+                        text = cut_at_chars(event.text, self.rules.bounds.chars)
+                        self.uncut = event.text if text != event.text else ""
+                        return evolve(event, text=text)
                     await self._hear(event)
                     if (end := self._at_bound()) is not None:
                         # Leaving closes the stream: nothing more is generated, or paid for.
@@ -163,7 +169,9 @@ class Attempt:
         )
         said = "\n\n".join(filter(None, ("".join(pieces).strip("\n") for pieces in self._heard)))
         count = min(self._said_chars, bounds.chars)
-        return Final(marked_cut(said[: bounds.chars], f"{count:,} characters"))
+        # The server's own count comes with the end of its answer, which nobody waits for.
+        usage = Usage(self._asked_tokens, estimate(said) + self._thought_chars // 4, self._model)
+        return Final(marked_cut(said[: bounds.chars], f"{count:,} characters"), usage=usage)
 
     async def _remember_call(self, event: ToolEnded) -> None:
         call = self._calls.pop(event.call_id, ToolCall(event.call_id, event.name))
@@ -197,6 +205,7 @@ class Attempt:
             await self.append(late)
             so_far = (*so_far, late)
         messages = transcript.within(setup.history_tokens, (*history, *so_far))
+        self._asked_tokens, self._model = sum(estimate(each.text) for each in messages), setup.model
         request = TurnRequest(
             agent=message.agent,
             session=turn.session,

@@ -7,6 +7,7 @@ import trio
 from attrs import define, evolve
 
 from oc_trio.agent.port import Message, Role
+from oc_trio.core.bounds import attachable
 from oc_trio.core.final_plan import INTERRUPTED, STOPPED, failed_words, plan_final, sealed_text
 from oc_trio.core.obligations import ObligationState, OutboxState, Outcome
 from oc_trio.core.preview import Phase, resumed
@@ -60,9 +61,11 @@ class Ending:
             published=tuple(writer.published),
             standing=len(writer.posts),
             words=words,
+            is_cut=bool(self.attempt.uncut),
         )
-        media = end.media if isinstance(end, Final) else ()
-        return await self._decided(finale_of(plan, failure=failure, said=said, props=props, media=media))
+        media, whole = (end.media, self.attempt.uncut or end.text) if isinstance(end, Final) else ((), "")
+        rest = attachable(whole) if getattr(plan, "is_cut", False) else ""
+        return await self._decided(finale_of(plan, failure=failure, said=said, props=props, media=media, rest=rest))
 
     async def timed_out(self) -> Outcome:
         """The turn took too long: what was said stays, with a notice."""

@@ -42,6 +42,7 @@ class Finale:
     """`edit` is the draft to finish with `texts[0]`; without it all `texts` go out fresh. `delete` is a preview to
     remove once everything is out. `props` (buttons) and the first of the `media` belong to the first fresh post;
     `files` says what became of as many of the `media` as were dealt with.
+    `rest` is the whole of an answer that is cut, for a file at its last post: its fate is behind those of the `media`.
     `blocks` are posts of this turn that stand and stay, `stale` those that have no part in the answer.
     """
 
@@ -57,6 +58,7 @@ class Finale:
     blocks: tuple[str, ...] = ()
     stale: tuple[str, ...] = ()
     files: tuple[SentFile, ...] = ()
+    rest: str = ""
 
     def to_json(self) -> str:
         return json.dumps({**asdict(self), "state": self.state.value}, ensure_ascii=False, separators=(",", ":"))
@@ -73,17 +75,23 @@ class Finale:
 
 
 def finale_of(
-    plan: FinalPlan, *, failure: str = "", said: str = "", props: str = "", media: tuple[Media, ...] = ()
+    plan: FinalPlan,
+    *,
+    failure: str = "",
+    said: str = "",
+    props: str = "",
+    media: tuple[Media, ...] = (),
+    rest: str = "",
 ) -> Finale:
     """The plan as a journal entry; `failure` is the operator's reason when the turn failed."""
     state = ObligationState.FAILED if failure else ObligationState.DELIVERED
     match plan:
         case EditInPlace():
             texts = (plan.text, *plan.then)
-            return Finale(state, texts, plan.post_id, plan.unchanged, reason=failure, said=said)
+            return Finale(state, texts, plan.post_id, plan.unchanged, reason=failure, said=said, rest=rest)
         case FreshPosts():
             finale = Finale(state, plan.texts, delete=plan.delete_preview or "", reason=failure, said=said)
-            return evolve(finale, props=props, media=media)
+            return evolve(finale, props=props, media=media, rest=rest)
         case NothingVisible():
             if plan.is_out:
                 return Finale(state, delete=plan.delete_preview or "", reason=failure, said=said)
@@ -168,7 +176,9 @@ def _letters(finale: Finale, address: Address, *, is_edited: bool) -> list[Lette
     if finale.state is ObligationState.CANCELLED:
         return []  # a seal belongs to its draft; without it there is nothing to say
     texts = _with_problems(finale.texts, tuple(file.problem for file in finale.files if file.problem))
-    file_ids = tuple(FileId(file.file_id) for file in finale.files if file.file_id)
+    of_media, of_rest = finale.files[: len(finale.media)], finale.files[len(finale.media) :]
+    file_ids = tuple(FileId(file.file_id) for file in of_media if file.file_id)
+    rest_ids = tuple(FileId(file.file_id) for file in of_rest if file.file_id)
     groups = [file_ids[at : at + MOST_FILES] for at in range(0, len(file_ids), MOST_FILES)]
     if not texts and (groups or finale.props):
         texts = (_CHOOSE if finale.props else "",)
@@ -182,7 +192,10 @@ def _letters(finale: Finale, address: Address, *, is_edited: bool) -> list[Lette
         props = json.loads(finale.props) if finale.props else {}
         letters[0] = evolve(letters[0], props=props, file_ids=groups[0] if groups else ())
     letters = letters[1:] if is_edited else letters
-    more = enumerate(groups[1:], 1)
+    if letters and len(letters[-1].file_ids) + len(rest_ids) <= MOST_FILES:
+        letters[-1] = evolve(letters[-1], file_ids=(*letters[-1].file_ids, *rest_ids))
+        rest_ids = ()
+    more = enumerate([*groups[1:], *([rest_ids] if rest_ids else [])], 1)
     return [
         *letters,
         *(

@@ -22,6 +22,8 @@ from oc_trio.runtime.finale import Finale, SentFile
 from oc_trio.telemetry.log import get_logger
 
 _TRIES = 4
+# The whole of an answer that is cut in the chat.
+REST_NAME = "answer.md"
 
 log = get_logger(part="media")
 
@@ -43,7 +45,10 @@ class MediaDesk:
         What an earlier run uploaded is sent again only where the server does not have it any more: it would leave the
         file out of the post without a word.
         """
-        for at, media in enumerate(finale.media):
+        wanted: list[Media | Outgoing] = [*finale.media]
+        if finale.rest:
+            wanted.append(from_bytes(REST_NAME, finale.rest.encode("utf-8", "replace")))
+        for at, media in enumerate(wanted):
             known = finale.files[at : at + 1]
             if known and await self._is_there(known[0]):
                 continue
@@ -54,11 +59,12 @@ class MediaDesk:
                 await note(finale)
         return finale
 
-    async def send(self, channel_id: ChannelId, media: Media) -> SentFile:
+    async def send(self, channel_id: ChannelId, media: Media | Outgoing) -> SentFile:
         """Upload one file, or say why that can't be done."""
-        name = _name(media)
+        name = media.name if isinstance(media, Outgoing) else _name(media)
         try:
-            return SentFile(await self.upload(channel_id, await self._open(media, name)))
+            file = media if isinstance(media, Outgoing) else await self._open(media, name)
+            return SentFile(await self.upload(channel_id, file))
         except (OSError, ValueError, CantFetch, MattermostError) as problem:  # ValueError: a path with NUL
             why = _why(problem)  # names and addresses of files are words of people and models: not for the log
             log.warning("a file could not be sent", channel=channel_id, problem=f"{type(problem).__name__}: {why}")

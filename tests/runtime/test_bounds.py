@@ -1,10 +1,15 @@
 """How much one answer, one turn and one tool call may leave in a channel; and that others are answered meanwhile."""
 
 from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import trio
 
 from oc_trio.agent.scripted import CallTool, Pause, Say, Step
 from oc_trio.core.draft_view import DraftView
 from oc_trio.core.turn_events import AgentEvent, Final, TextDelta, Thinking
+from oc_trio.sandbox.exchange import SandboxResponse
 from tests.logbook import Logbook
 from tests.runtime.town import Town
 
@@ -57,6 +62,74 @@ async def test_posts_of_a_turn_are_bounded(town: Town) -> None:
     answer = town.answers()
     assert len(answer) == 5
     assert answer[-1].endswith("_(The answer was cut off after 5 posts.)_")
+
+
+def attached(town: Town) -> list[tuple[int, str, str]]:
+    """For each file of the bot's posts: the post's place, the name and the text."""
+    found = []
+    for at, post in enumerate(town.ours()):
+        for file_id in post.file_ids:
+            file = town.world.files.get(file_id)
+            found.append((at, file.name, file.data.decode()))
+    return found
+
+
+@pytest.mark.parametrize("mode", ["partial", "off", "block", "progress"])
+async def test_what_posts_can_not_hold_is_attached(mode: str, town: Town) -> None:
+    """The last post has the whole answer as a file, however it is shown."""
+    await town.start({"textChunkLimit": 100, "maxAnswerPosts": 3, "streaming": {"mode": mode}})
+    answer = "\n".join(f"line {number}" for number in range(200))
+    town.script = [Final(answer)]
+    asked = town.say("@helper go on")
+    await town.settled()
+    assert len(town.answers()) == 3
+    assert town.answers()[-1].endswith("_(The answer was cut off after 3 posts.)_")
+    assert attached(town) == [(2, "answer.md", answer)]
+    assert await town.state(asked) == "delivered"
+
+
+async def test_what_is_too_long_is_attached(town: Town) -> None:
+    """Of an agent that does not stream, in one post; a draft that stood is replaced."""
+    await town.start({"maxAnswerChars": 500})
+    town.script = [Say("A while yet.", delay=3), Pause(5), Final("x = 1\n" * 1000)]
+    town.say("@helper code")
+    await town.settled()
+    assert len(town.answers()) == 1
+    assert attached(town) == [(0, "answer.md", "x = 1\n" * 1000)]
+
+
+async def test_a_file_that_the_server_refuses_leaves_the_answer(town: Town) -> None:
+    """It is cut all the same, and says both."""
+    await town.start({"textChunkLimit": 100, "maxAnswerPosts": 2})
+
+    async def refuse(request: Any) -> Any:
+        await trio.lowlevel.checkpoint()
+        if request.path.endswith("/files") and request.method == "POST":
+            return SandboxResponse.json({"id": "api.file.attachments.disabled.app_error", "message": "no files"}, 501)
+        return None
+
+    town.weather.before_rules.append(refuse)
+    town.script = [Final("word " * 200)]
+    town.say("@helper go on")
+    await town.settled()
+    assert "cut off after 2 posts" in town.answers()[-1]
+    assert "The file `answer.md` could not be attached" in town.answers()[-1]
+    assert attached(town) == []
+
+
+async def test_tokens_of_a_cut_stream_are_estimated(town: Town, logbook: Logbook) -> None:
+    """Nobody waits for the server's own count."""
+    await town.start({"maxAnswerChars": 1000})
+    town.script = Endless(TextDelta("abcd"))
+    post = town.say("@helper go on")
+    await town.settled()
+    owed = await town.store.obligations.by_trigger(town.account, post.id)
+    assert owed is not None
+    assert owed.turn is not None
+    (usage,) = await town.store.usage.of_turn(owed.turn)
+    assert 250 <= usage.output_tokens <= 252
+    assert usage.input_tokens > 3
+    assert logbook.said("an answer was cut off")
 
 
 async def test_posts_of_blocks_are_bounded(town: Town) -> None:
