@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import trio
 from attrs import field, frozen
 
+from oc_trio.agent.address import secrets_in
 from oc_trio.agent.failures import Endpoint, explain
 from oc_trio.agent.mcp_transport import Watch, open_http, open_stdio, watched
 from oc_trio.agent.mcp_words import has_more_values, result_text, tool_specs
@@ -84,8 +85,8 @@ class McpServer:
         self._lost = trio.Event()
         self._settled = trio.Event()
         self._left_out: tuple[str, ...] = ()
-        secrets = tuple(value for values in (spec.env, spec.headers) for value in values.values())
-        self._endpoint = Endpoint(spec.name, secrets)
+        secrets = [value for values in (spec.env, spec.headers) for value in values.values()]
+        self._endpoint = Endpoint(spec.name, (*secrets, *secrets_in(spec.url)))
         self.specs: Sequence[ToolSpec] = ()
         self.problem = "not started yet"
         self.starts = 0

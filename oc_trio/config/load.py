@@ -5,6 +5,7 @@
 Blocking (files, perhaps a password manager): call it before the event loop, or in a thread.
 """
 
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -184,7 +185,13 @@ def _with_secret_files(config: Config, document: Document, env: Mapping[str, str
 
 
 def _check_readers(document: Document, inline: Mapping[str, str], found: Findings) -> None:
-    """A file with a secret in it is for its owner alone. What a `${NAME}` was replaced by doesn't stand in it."""
+    """A file with a secret in it is for its owner alone. What a `${NAME}` was replaced by doesn't stand in it.
+
+    Who can write it can do what the gateway can: it names the programs that the gateway starts.
+    """
+    if document.mode & stat.S_IWOTH:
+        problem = f"can be written by every user of this machine (mode {document.mode:04o})"
+        found.odd(str(document.path), problem, f"chmod 600 {document.path}")
     if not document.mode & 0o044:
         return
     written = set(_texts(document.values))

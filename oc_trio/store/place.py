@@ -19,10 +19,14 @@ def place_problem(folder: Path, names: Iterable[str]) -> str:
     """
     try:
         mode = stat.S_IMODE(folder.stat().st_mode)
+        parent = folder.resolve().parent
+        above = stat.S_IMODE(parent.stat().st_mode)
     except OSError:
         return ""
     if mode & stat.S_IWOTH:
         return f"{folder} can be written by every user of this machine ({mode:o}): chmod 700 {folder}"
+    if above & stat.S_IWOTH and not above & stat.S_ISVTX:
+        return f"{folder} can be replaced by every user of this machine ({parent} is {above:o}): chmod o-w {parent}"
     links = [name for name in names if (folder / name).is_symlink()]
     if links:
         return f"{folder} holds links where oc-trio keeps its own files ({', '.join(links)}): remove them"

@@ -23,6 +23,7 @@ from oc_trio.core.turn_events import ToolEnded, ToolStarted, ToolStatus
 from oc_trio.errors import ConfigError
 from oc_trio.ids import AgentId, SessionKey
 from tests.agent.model_server import collect
+from tests.logbook import Logbook
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("mcp") is None, reason="the mcp extra is not installed")
 
@@ -78,7 +79,7 @@ async def test_cancelling_a_call_reaches_the_server_and_leaves_it_usable(tmp_pat
         assert server.starts == 1
 
 
-async def test_a_death_in_a_call_is_a_result_and_the_server_comes_back() -> None:
+async def test_a_death_in_a_call_is_a_result_and_the_server_comes_back(logbook: Logbook) -> None:
     """The caller is told that the effect is unknown; the owner starts it again."""
     async with running(toy()) as server:
         died = await server.call(ToolCall("1", "die"))
@@ -88,6 +89,8 @@ async def test_a_death_in_a_call_is_a_result_and_the_server_comes_back() -> None
             while server.starts < 2:  # noqa: ASYNC110 - a process is starting
                 await trio.sleep(0.01)
         assert await server.call(ToolCall("2", "add", {"a": 2, "b": 3})) == ToolResult("5")
+    # It was working for somebody: what it printed may be in the log only where that is wanted.
+    assert [line["private"] for line in logbook.events if line.get("line") == "dying"] == [True]
 
 
 @pytest.mark.parametrize(

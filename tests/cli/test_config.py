@@ -92,6 +92,15 @@ def test_show_hides_what_addresses_hold(tmp_path: Path) -> None:
         assert '"https://***@gw.example.com/c?***"' in done.stdout
 
 
+@pytest.mark.parametrize(("mode", "is_told"), [(0o600, False), (0o664, False), (0o606, True), (0o666, True)])
+def test_check_warns_of_a_file_that_all_may_write(openclaw: Path, mode: int, is_told: bool) -> None:
+    """Whoever changes it has the gateway start what they like."""
+    openclaw.chmod(mode)
+    done = run("check", "--config", openclaw, OPENAI_API_KEY="k")
+    assert done.exit_code == 0
+    assert (f"{openclaw}: can be written by every user of this machine (mode {mode:04o})" in done.stderr) is is_told
+
+
 def test_show_names_environment_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A value from the environment says so."""
     monkeypatch.chdir(tmp_path)

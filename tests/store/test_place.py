@@ -25,6 +25,16 @@ def test_a_folder_that_all_may_write(tmp_path: Path, mode: int) -> None:
     assert place_problem(tmp_path, ["journal"]) == ""
 
 
+def test_a_folder_that_all_may_replace(tmp_path: Path) -> None:
+    """In a folder that all may write only the sticky bit keeps another user from putting a folder of theirs there."""
+    state = tmp_path / "state"
+    state.mkdir(0o700)
+    tmp_path.chmod(0o777)
+    assert place_problem(state, []).endswith(f"({tmp_path} is 777): chmod o-w {tmp_path}")
+    tmp_path.chmod(0o1777)
+    assert place_problem(state, []) == ""
+
+
 def test_links_in_it(tmp_path: Path) -> None:
     """Each of our names that is a link is told, one that leads nowhere too; the folder itself may be one."""
     state = tmp_path / "state"
