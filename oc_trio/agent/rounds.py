@@ -27,6 +27,7 @@ from oc_trio.core.turn_events import (
 from oc_trio.errors import AgentFailed
 
 MAX_ROUNDS = 16
+MOST_CALLS = 128  # of one answer, as the OpenAI API allows; each is shown, written down and told to the model again
 
 CUT_SHORT = "_(The answer was cut off: the model reached its length limit.)_"
 FILTERED = "_(The answer was cut off by the provider's content filter.)_"
@@ -113,7 +114,10 @@ async def run_tool(asked: Asked, request: TurnRequest, emit: Emit) -> ToolResult
 
 
 def tagged(calls: Sequence[Asked], provider: str, message: Mapping[str, Any]) -> tuple[Asked, ...]:
-    """The calls of one answer with what goes back to its provider; `message` are fields of the answer as a whole."""
+    """The calls of one answer with what goes back to its provider; `message` are fields of the answer as a whole.
+
+    Those beyond `MOST_CALLS` are left out.
+    """
     return tuple(
         evolve(
             asked,
@@ -122,7 +126,7 @@ def tagged(calls: Sequence[Asked], provider: str, message: Mapping[str, Any]) ->
                 opaque=Opaque(provider, calls[0].call.id, {} if at else message, asked.call.opaque.call),
             ),
         )
-        for at, asked in enumerate(calls)
+        for at, asked in enumerate(calls[:MOST_CALLS])
     )
 
 

@@ -7,19 +7,22 @@ several calls behind each other. Every call comes out once, with an id of its ow
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from attrs import define, field
 
 from oc_trio.agent import shapes
 from oc_trio.agent.port import ToolCall
-from oc_trio.agent.rounds import Asked
+from oc_trio.agent.rounds import MOST_CALLS, Asked
 from oc_trio.core.json_body import BadJson, read_mended
 from oc_trio.core.text import clean, clean_value, joined
 from oc_trio.core.turn_events import Opaque
 
 UNNAMED = "unnamed_tool"
+MOST_ARGUMENTS = 1_000_000  # characters of one call's arguments: they are read several times, and written down
 _NO_OBJECT = "The arguments must be a JSON object."
+_TOO_LONG = f"The arguments are longer than {MOST_ARGUMENTS:,} characters."
 _KNOWN = frozenset({"index", "id", "type", "function", "name", "arguments"})
 
 
@@ -33,6 +36,8 @@ class _Call:
     arguments: str = ""
     whole: object = None
     extra: dict[str, Any] = field(factory=dict)
+    _looked_at: int = field(default=-1, init=False)
+    _is_object: bool = field(default=False, init=False)
 
     @property
     def given(self) -> object:
@@ -41,7 +46,17 @@ class _Call:
     @property
     def is_complete(self) -> bool:
         """Whether the arguments are a JSON object already, so that nothing can be missing."""
-        return self.whole is not None or (self.arguments.rstrip().endswith("}") and _is_object(self.arguments))
+        if self.whole is not None:
+            return True
+        if self._looked_at != len(self.arguments):  # it is asked for again with each fragment of any call
+            self._looked_at = len(self.arguments)
+            self._is_object = self.arguments.rstrip().endswith("}") and _is_object(self.arguments)
+        return self._is_object
+
+    def grow(self, arguments: str, *, is_again: bool) -> None:
+        """Take a fragment in; what is whole already takes neither itself once more nor blanks."""
+        if not (self.is_complete and (is_again or not arguments.strip())):
+            self.arguments += arguments
 
 
 class ToolCallReader:
@@ -63,9 +78,9 @@ class ToolCallReader:
                 named.append(call)
 
     def asked(self, taken: Collection[str] = ()) -> tuple[Asked, ...]:
-        """The calls in order. `taken` are ids that the conversation holds already."""
+        """The calls in order, `MOST_CALLS` at most. `taken` are ids that the conversation holds already."""
         used = set(taken)
-        return tuple(asked for call in self._calls for asked in _asked(call, used))
+        return tuple(islice((asked for call in self._calls for asked in _asked(call, used)), MOST_CALLS))
 
     def _read(self, entry: Mapping[str, Any], named: Sequence[_Call]) -> _Call | None:
         function = entry.get("function")
@@ -81,6 +96,8 @@ class ToolCallReader:
         call = self._continued(index, call_id, name, arguments)
         if call is not None and name and not (call_id and call_id == call.id) and any(call is other for other in named):
             call = None
+        if call is None and len(self._calls) >= MOST_CALLS:
+            return None
         if call is None:
             # Arguments without a name behind a whole call are another call of the same tool.
             call = _Call(index, call_id, name or (self._calls[-1].name if self._calls else ""))
@@ -89,8 +106,7 @@ class ToolCallReader:
             call.name = name if name.startswith(call.name) else call.name + name
         call.id = call.id or call_id
         if isinstance(arguments, str):
-            if not (call_id and call_id == call.id and arguments == call.arguments and call.is_complete):
-                call.arguments += arguments
+            call.grow(arguments, is_again=bool(call_id) and call_id == call.id and arguments == call.arguments)
         elif arguments is not None:
             call.whole = arguments
         for key, value in entry.items():
@@ -130,6 +146,8 @@ def parse_arguments(given: object) -> tuple[dict[str, Any], str]:
     if given is None or (isinstance(given, str) and not given.strip()):
         return {}, ""
     if isinstance(given, str):
+        if len(given) > MOST_ARGUMENTS:
+            return {}, _TOO_LONG
         try:
             given = read_mended(given)
             if isinstance(given, str):  # encoded twice
@@ -164,8 +182,10 @@ def _asked(call: _Call, used: set[str]) -> Iterator[Asked]:
 
 def _glued(text: str) -> list[str]:
     """The arguments of each call, where several objects stand behind each other; else the text as it is."""
-    decoder, parts, at = json.JSONDecoder(), [], 0
-    while at < len(text):
+    if len(text) > MOST_ARGUMENTS:
+        return [text]
+    decoder, parts, at = json.JSONDecoder(), list[str](), 0
+    while at < len(text) and len(parts) < MOST_CALLS:
         start = at
         try:
             value, at = decoder.raw_decode(text, at)

@@ -1,5 +1,6 @@
 """However a server writes its calls down, each is made once, and no two have the same id."""
 
+import time
 from typing import Any
 
 import pytest
@@ -81,6 +82,31 @@ def test_each_call_is_made_once(chunks: list[object], expected: list[tuple[str, 
     ids = [one[0] for one in calls]
     assert all(ids)
     assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [[call("look", "{}", index=at, id=f"c{at}") for at in range(20_000)]],
+        [[call("look", "{}" * 400_000)]],
+        [[call("look", '{"a": "' + "x" * 900_000 + '"}')], [call(arguments=" ", index=0) for _ in range(20_000)]],
+    ],
+    ids=["calls", "objects behind each other", "fragments of a whole one"],
+)
+def test_very_many_calls_are_read_soon_and_bounded(chunks: list[list[Any]]) -> None:
+    """What grows with their square would hold the process up for minutes."""
+    before = time.perf_counter()
+    assert 1 <= len(read(*chunks)) <= 128
+    assert time.perf_counter() - before < 4.0
+
+
+def test_arguments_that_are_too_long_are_a_problem_in_words() -> None:
+    """The model reads it as the result of its call."""
+    reader = ToolCallReader()
+    reader.feed([call("look", '{"a": "' + "x" * 1_000_000 + '"}')])
+    [asked] = reader.asked()
+    assert asked.problem == "The arguments are longer than 1,000,000 characters."
+    assert asked.call.arguments == {}
 
 
 def test_ids_differ_from_those_of_the_conversation() -> None:
