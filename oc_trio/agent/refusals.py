@@ -47,6 +47,7 @@ _UNKNOWN = re.compile(
 _NOT_BOTH = re.compile(r"\bcannot both be\b|\bat the same time\b|\bnot both\b|\bonly one of\b")
 _REFUSES_THINKING = re.compile(
     r"\bthink value\b|\bsupport(?: \w+)? thinking\b|\bthinking(?: \w+){0,4} not (?:supported|enabled|available)\b"
+    r"|(?:\bnot|n't) support(?: parameters?)? reasoning[ _]effort\b"  # LiteLLM, of thinking that it translated
 )
 _REFUSES_STREAM = re.compile(
     r"\bstream does not support true\b|\bstreaming is not (?:supported|enabled|allowed|available)\b"
@@ -108,6 +109,7 @@ _REMOVE = re.compile(r"\bplease remove\b|\bmust not (?:contain|include|be sent)\
 
 _REFUSES_THOUGHTS = re.compile(
     r"\binvalid signature in thinking\b|\bsignature field required\b|\bthinking (?:or|and) redacted_thinking\b"
+    r"|\bmust (?:begin|start) with an? thinking\b|\bleading (?:redacted_)?thinking block\b"
 )
 
 

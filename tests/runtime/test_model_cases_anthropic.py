@@ -506,3 +506,37 @@ async def test_where_the_request_goes(town: Town, base_url: str, url: str) -> No
     town.say("@helper hello")
     await town.settled()
     assert (town.answers(), server.urls) == (["done"], [url])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (
+            "messages.1.content.0: when `thinking` is enabled, a tool-loop continuation assistant turn must begin "
+            "with a `thinking` block; got `tool_use`."
+        ),
+        (
+            "messages.1.content.0.type: Expected `thinking` or `redacted_thinking`, but found `tool_use`. When "
+            "`thinking` is enabled, a final `assistant` message must start with a thinking block"
+        ),
+        (
+            "litellm.UnsupportedParamsError: m doesn't support `reasoning.effort` (its model cost map entry lacks "
+            "`supports_reasoning`). To drop unsupported params set `litellm.drop_params = True`"
+        ),
+    ],
+)
+async def test_thinking_that_is_refused_is_left_out(town: Town, words: str) -> None:
+    """A tool was used before thinking was switched on, or the model behind a proxy does not think."""
+
+    def serve(body: dict[str, Any]) -> Answer:
+        if "thinking" in body:
+            return refusal(words)
+        return ok("done") if results(body) else Answer(START + call(CALL) + CALLED)
+
+    await start(town, serve)
+    first = town.say("@helper hello")
+    await town.settled()
+    for text in ("@helper /think high", "@helper go on"):
+        town.say(text, root=first)
+        await town.settled()
+    assert [answer.rstrip(".") for answer in town.answers()] == ["done", "Thinking: high", "done"]
