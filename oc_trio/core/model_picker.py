@@ -13,6 +13,7 @@ from typing import Any
 from attrs import field, frozen
 
 from oc_trio.core.presentation import Rows
+from oc_trio.core.slash import PREFIX
 from oc_trio.core.turn_events import Button
 
 PAGE_SIZE = 8
@@ -72,6 +73,7 @@ class Picker:
     models: tuple[Model, ...]
     current: Model | None
     owner: str
+    prefix: str = PREFIX  # of slash commands
 
     def summary(self, *, default: Model | None = None) -> View:
         """What `/oc_model` without arguments shows."""
@@ -80,7 +82,7 @@ class Picker:
         in_use = self.current or default
         named = f"{in_use}" if in_use else "unknown"
         note = " (default)" if self.current is None or self.current == default else ""
-        text = f"Current: {named}{note}\n\nBrowse below, or use `/oc_model <provider/model>` to switch."
+        text = f"Current: {named}{note}\n\nBrowse below, or use `/{self.prefix}model <provider/model>` to switch."
         return self._view(text, [(("Browse providers", "primary", {"action": "providers"}),)])
 
     def providers(self) -> View:

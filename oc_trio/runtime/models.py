@@ -118,7 +118,7 @@ class ModelDesk:
         default = next((parse_model(name) for key, name in kit.agents.primary.items() if key == agent), None)
         models = tuple(model for name in kit.agents.models if (model := parse_model(name)) is not None)
         chosen = parse_model(settings.model) if settings.model else None
-        return Picker(models, chosen or default, owner), default
+        return Picker(models, chosen or default, owner, kit.policies.command_prefix), default
 
     def _update(self, click: Click, view: View) -> dict[str, Any]:
         kept: Mapping[str, Any] = {key: value for key, value in click.post.props.items() if key != "attachments"}

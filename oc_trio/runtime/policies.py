@@ -53,6 +53,7 @@ class Policies:
     reset_after_ms: int = 0
     gather: float = 0.0
     names: Mapping[AgentId, Names] = field(factory=dict, hash=False)
+    command_prefix: str = "oc_"
 
     def may_command(self, user_id: str, username: str) -> bool:
         """Whether somebody who may talk to the bot may also use chat commands, by whichever way: the one decision."""
@@ -105,6 +106,7 @@ def policies(config: Config, account: Account) -> Policies:
         reset_after_ms=int(config.session.reset_after * 1000),
         gather=config.messages.inbound.debounce,
         names={agent: _names(config, entry) for agent, entry in entries(config).items()},
+        command_prefix=account.commands.prefix,
     )
 
 

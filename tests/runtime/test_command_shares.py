@@ -5,13 +5,15 @@ from typing import Any
 import pytest
 import trio
 
+from oc_trio.config.document import Document
+from oc_trio.config.load import Loaded, build
 from oc_trio.core.slash import BUILT_IN
 from oc_trio.ids import AccountId
 from oc_trio.runtime.gateway import Gateway
 from oc_trio.sandbox.records import Team
 from oc_trio.sandbox.world import Bot
 from tests.logbook import Logbook
-from tests.runtime.town import Town
+from tests.runtime.town import Town, merged
 
 EAST, WEST = AccountId("east"), AccountId("west")
 ALL = sorted(spec.trigger for spec in BUILT_IN)
@@ -162,3 +164,23 @@ async def test_three_accounts(town: Town) -> None:
     accounts = {name: {"botToken": token} for name, token in zip(("c", "b", "a"), tokens, strict=True)}
     await begin(town, accounts)
     assert holders(town) == {"helper": ALL}
+
+
+@pytest.mark.parametrize("change", [{"commands": {"native": False}}, {"commands": {"prefix": "east_"}}], ids=str)
+async def test_a_reload_shares_them_out_anew(change: dict[str, Any], town: Town) -> None:
+    """What the first account gives up in a running gateway is the other's at once."""
+    accounts = {"east": {"botToken": town.bot.token}, "west": {"botToken": second_bot(town).token}}
+    gateway = await begin(town, accounts)
+    assert holders(town) == {"helper": ALL}
+    values = merged(dict(gateway.loaded.document.values), {"channels": {"mattermost": {"accounts": {"east": change}}}})
+
+    async def reread() -> Loaded:
+        await trio.lowlevel.checkpoint()
+        return build(Document(values), {})
+
+    gateway.reread = reread
+    await gateway.reload()
+    await trio.sleep(30)
+    assert holders(town)["runner"] == ALL
+    assert "oc_status" not in holders(town).get("helper", [])
+    assert notes(gateway, WEST) == ()

@@ -288,3 +288,23 @@ async def test_a_proxy_may_change_the_path(path: str, autojump_clock: MockClock)
 
         house.send = proxied
         assert (await house.execute("/oc_status"))["text"] == PROCESSING
+
+
+async def test_a_prefix_of_ones_own(autojump_clock: MockClock) -> None:
+    """The commands are named by it and mean the same; what tells of one tells its name. Those of before are removed."""
+    before = a_house()
+    async with before.lived_in():
+        await before.registered()
+    house = a_house(commands={"native": True, "prefix": "west_"})
+    house.world, house.database, house.bot, house.team = before.world, before.database, before.bot, before.team
+    house.alice, house.square, before.send = before.alice, before.square, house.post_out
+    async with house.lived_in():
+        await house.registered()
+        assert triggers(house) == sorted(f"west_{spec.original}" for spec in BUILT_IN)
+        assert (await house.execute("/west_status"))["text"] == PROCESSING
+        ((message, command),) = house.admitted
+        assert (message.text, command) == ("/status", ShowStatus())
+        await house.execute("/west_model")
+        await trio.sleep(1)
+        (post,) = house.posts()
+        assert "`/west_model <provider/model>`" in house.shown(post.id)[0] + post.message
