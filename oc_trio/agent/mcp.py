@@ -17,9 +17,9 @@ from attrs import field, frozen
 from oc_trio.agent.address import secrets_in
 from oc_trio.agent.failures import Endpoint, explain
 from oc_trio.agent.mcp_transport import Watch, open_http, open_stdio, watched
-from oc_trio.agent.mcp_words import has_more_values, result_text, tool_specs
+from oc_trio.agent.mcp_words import result_text, tool_specs
 from oc_trio.agent.port import ToolCall, ToolResult, ToolSpec
-from oc_trio.core.json_body import BadJson, checked_value
+from oc_trio.core.json_body import BadJson, checked_value, has_more_values
 from oc_trio.core.turn_events import ToolStatus
 from oc_trio.errors import ConfigError, Problem
 from oc_trio.telemetry.log import get_logger

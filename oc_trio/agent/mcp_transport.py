@@ -13,8 +13,8 @@ import trio
 from attrs import frozen
 
 from oc_trio.agent.child import MAX_LINE, Lines, LineTooLong, StderrLog, open_child
-from oc_trio.agent.mcp_words import has_more_values, mended_tools
-from oc_trio.core.json_body import BadJson, checked_value, read_mended
+from oc_trio.agent.mcp_words import mended_tools
+from oc_trio.core.json_body import BadJson, checked_value, has_more_values, read_mended
 from oc_trio.telemetry.log import get_logger
 
 if TYPE_CHECKING:

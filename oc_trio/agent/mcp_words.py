@@ -112,16 +112,3 @@ def _block_text(block: Any) -> str:
             return f"[{block.name}: {block.uri}]"
         case other:
             return f"[{other}]"
-
-
-def has_more_values(value: Any, most: int) -> bool:
-    """Whether JSON holds more values than `most`, at any depth; a look at that many tells."""
-    seen, left = 0, [value]
-    while left:
-        item = left.pop()
-        inner = item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
-        seen += len(inner)
-        if seen > most:
-            return True
-        left.extend(inner)
-    return False

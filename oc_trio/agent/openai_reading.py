@@ -7,9 +7,10 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from oc_trio.agent import shapes
-from oc_trio.agent.rounds import CUT_SHORT, FILTERED, Answer, tagged
+from oc_trio.agent.rounds import CUT_SHORT, FILTERED, MOST_EXTRA, Answer, tagged
 from oc_trio.agent.think_tags import ThinkSplitter
 from oc_trio.agent.tool_calls import ToolCallReader
+from oc_trio.core.json_body import has_more_values
 from oc_trio.core.text import HalfJoiner, clean, clean_value, joined
 from oc_trio.core.turn_events import TextDelta, Thinking, Usage
 
@@ -94,7 +95,8 @@ class Completion:
 
     def answer(self) -> Answer:
         note = {"length": CUT_SHORT, "content_filter": FILTERED}.get(self.finish_reason, "")
-        calls = tagged(self._calls.asked(self._taken), self._provider, self._sent_back())
+        calls = self._calls.asked(self._taken)
+        calls = tagged(calls, self._provider, self._sent_back() if calls else {})
         return Answer("".join(self._text), calls, self._usage, note)
 
     def _keep(self, events: list[TextDelta | Thinking]) -> tuple[TextDelta | Thinking, ...]:
@@ -113,6 +115,8 @@ class Completion:
 
     def _sent_back(self) -> dict[str, Any]:
         extra = {**self._extra, **{key: joined("".join(pieces)) for key, pieces in self._extra_texts.items()}}
+        if has_more_values(extra, MOST_EXTRA):
+            return {}
         return {clean(key): clean_value(value) for key, value in extra.items()}
 
     def _read_usage(self, chunk: Mapping[str, Any]) -> None:

@@ -29,6 +29,8 @@ from oc_trio.errors import AgentFailed
 MAX_ROUNDS = 16
 MOST_CALLS = 128  # of one answer, as the OpenAI API allows; each is shown, written down and told to the model again
 
+MOST_EXTRA = 10_000  # values in fields that are only kept to be sent back; more are dropped
+
 CUT_SHORT = "_(The answer was cut off: the model reached its length limit.)_"
 FILTERED = "_(The answer was cut off by the provider's content filter.)_"
 NO_ANSWER = "The model gave no answer."

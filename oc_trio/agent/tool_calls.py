@@ -14,8 +14,8 @@ from attrs import define, field
 
 from oc_trio.agent import shapes
 from oc_trio.agent.port import ToolCall
-from oc_trio.agent.rounds import MOST_CALLS, Asked
-from oc_trio.core.json_body import BadJson, read_mended
+from oc_trio.agent.rounds import MOST_CALLS, MOST_EXTRA, Asked
+from oc_trio.core.json_body import BadJson, has_more_values, read_mended
 from oc_trio.core.text import clean, clean_value, joined
 from oc_trio.core.turn_events import Opaque
 
@@ -176,7 +176,7 @@ def _asked(call: _Call, used: set[str]) -> Iterator[Asked]:
         arguments, problem = parse_arguments(value)
         if not name:
             problem = "The call names no tool."
-        extra = clean_value(call.extra) if at == 0 else {}
+        extra = clean_value(call.extra) if at == 0 and not has_more_values(call.extra, MOST_EXTRA) else {}
         yield Asked(ToolCall(call_id, name or UNNAMED, arguments, Opaque(call=extra)), problem)
 
 

@@ -129,6 +129,19 @@ def _read(
         raise BadJson("not JSON") from None
 
 
+def has_more_values(value: Any, most: int) -> bool:
+    """Whether JSON holds more values than `most`, at any depth; a look at that many tells."""
+    seen, left = 0, [value]
+    while left:
+        item = left.pop()
+        inner = item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
+        seen += len(inner)
+        if seen > most:
+            return True
+        left.extend(inner)
+    return False
+
+
 def _mend_escapes(text: str) -> str:
     if "\\ud" not in text and "\\uD" not in text and "\\u0000" not in text:
         return text

@@ -189,3 +189,24 @@ async def test_what_a_server_wants_back_goes_back_to_it() -> None:
     assert assistant["tool_calls"][0]["extra_content"] == {"google": {"thought_signature": "SIG"}}
     assert [one["content"], two["content"]] == ["one", "two"]
     assert [call["id"] for call in assistant["tool_calls"]] == [one["tool_call_id"], two["tool_call_id"]]
+
+
+def test_unknown_fields_of_very_many_values_are_dropped() -> None:
+    """They would be looked at, written down and sent back again and again; signatures are texts, and stay."""
+    call = {
+        "index": 0,
+        "id": "a",
+        "function": {"name": "look", "arguments": "{}"},
+        "signature": "S",
+        "pad": [[]] * 20_000,
+    }
+    completion = Completion("p")
+    completion.feed({"choices": [{"delta": {"tool_calls": [call], "pad": [[]] * 20_000}}]})
+    [asked] = completion.answer().calls
+    assert asked.call.opaque.message == {}
+    assert asked.call.opaque.call == {}
+    small = Completion("p")
+    small.feed({"choices": [{"delta": {"tool_calls": [{**call, "pad": 1}], "thought": "T"}}]})
+    [asked] = small.answer().calls
+    assert asked.call.opaque.message == {"thought": "T"}
+    assert asked.call.opaque.call == {"signature": "S", "pad": 1}
