@@ -134,7 +134,14 @@ class AgentUnavailable(AgentError):
 
 
 class AgentFailed(AgentError):
-    """The model refused this request: a bad key, an unknown model, too long a prompt, a broken stream."""
+    """The model refused this request: a bad key, an unknown model, too long a prompt, a broken stream.
+
+    `another_may_do` says that the refusal is about who asks, not what: another model is worth asking.
+    """
+
+    def __init__(self, message: str, *, for_user: str, words: str = "", another_may_do: bool = False) -> None:
+        super().__init__(message, for_user=for_user, words=words)
+        self.another_may_do = another_may_do
 
 
 class PictureUnusable(OcTrioError):

@@ -106,7 +106,7 @@ def from_status(endpoint: Endpoint, status: int, body: bytes, headers: Mapping[s
     words = said(body)
     line = endpoint.clean(f"{endpoint.name}: HTTP {status}: {words}")
     if status == 429 and any(mark in words.lower() for mark in _NO_CREDIT):
-        return AgentFailed(line, for_user=NO_CREDIT)
+        return _refused(line, NO_CREDIT)
     # Whether a key or a purse is refused is no matter of a request's fields.
     refusal = endpoint.clean(words, _WORDS) if status not in (401, 402, 403, 413, 429) else ""
     # llama.cpp refuses a picture with a 500.
@@ -115,7 +115,7 @@ def from_status(endpoint: Endpoint, status: int, body: bytes, headers: Mapping[s
     if status in (408, 409, 425, 429) or status >= 500:
         for_user = BUSY if status == 429 else OVERLOADED
         return AgentUnavailable(line, for_user=for_user, retry_after=retry_after(headers), words=refusal)
-    return AgentFailed(line, for_user=_sentence(status, words.lower()), words=refusal)
+    return _refused(line, _sentence(status, words.lower()), refusal)
 
 
 def from_stream(endpoint: Endpoint, kind: str, message: str) -> AgentError:
@@ -130,7 +130,7 @@ def _from_stream(endpoint: Endpoint, kind: str, message: str) -> AgentError:
     words = f"{kind} {message}".lower()
     status = int(kind) if kind.isascii() and kind.isdigit() and len(kind) == 3 else 0
     if 400 <= status < 500 and status not in (408, 409, 425, 429):
-        return AgentFailed(line, for_user=_sentence(status, words))
+        return _refused(line, _sentence(status, words))
     if "rate_limit" in words or "rate limit" in words or kind == "429":
         return AgentUnavailable(line, for_user=BUSY)
     if picture := _of_picture(words):
@@ -138,7 +138,7 @@ def _from_stream(endpoint: Endpoint, kind: str, message: str) -> AgentError:
     if _TOO_LONG.search(words):
         return AgentFailed(line, for_user=TOO_LONG)
     if "authentication" in words or "permission" in words:
-        return AgentFailed(line, for_user=BAD_KEY)
+        return _refused(line, BAD_KEY)
     if "invalid_request" in words or "not_found" in words:
         return AgentFailed(line, for_user=REFUSED)
     return AgentUnavailable(line, for_user=OVERLOADED)
@@ -224,6 +224,11 @@ def _of_picture(words: str) -> str:
     if not _PICTURE.search(words) or not _PICTURE_PROBLEM.search(words):
         return ""
     return PICTURE_TOO_LARGE if _PICTURE_SIZE.search(words) else PICTURE_REFUSED
+
+
+def _refused(line: str, for_user: str, words: str = "") -> AgentFailed:
+    may_do = for_user in (BAD_KEY, NO_CREDIT, NO_MODEL)
+    return AgentFailed(line, for_user=for_user, words=words, another_may_do=may_do)
 
 
 def _sentence(status: int, words: str) -> str:

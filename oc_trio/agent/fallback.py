@@ -1,4 +1,4 @@
-"""Tries agents in order while they are unavailable: `model.fallbacks`. Any other failure is the turn's own."""
+"""Tries agents in order while they are unavailable or closed to us: `model.fallbacks`."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -7,7 +7,7 @@ from attrs import evolve, frozen
 
 from oc_trio.agent.begun import BegunStream, open_begun
 from oc_trio.agent.port import Agent, TurnRequest
-from oc_trio.errors import AgentUnavailable
+from oc_trio.errors import AgentFailed, AgentUnavailable
 from oc_trio.telemetry.log import get_logger
 
 log = get_logger(part="agent")
@@ -28,7 +28,9 @@ class FallbackAgent:
         for at, agent in enumerate(self.agents[:-1]):
             try:
                 return await stack.enter_async_context(open_begun(agent, self._asked(at, request)))
-            except AgentUnavailable as exc:
+            except (AgentUnavailable, AgentFailed) as exc:
+                if isinstance(exc, AgentFailed) and not exc.another_may_do:
+                    raise
                 log.warning("model unavailable, trying the next", reason=str(exc), left=len(self.agents) - at - 1)
         last = len(self.agents) - 1
         return await stack.enter_async_context(open_begun(self.agents[last], self._asked(last, request)))

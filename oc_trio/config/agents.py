@@ -14,7 +14,7 @@ class ModelChoice:
     """A model, and what to try when it is unavailable; each is `provider/model`."""
 
     primary: str = key("", "`provider/model`, such as `local/qwen3`.")
-    fallbacks: tuple[str, ...] = key((), "Tried in this order while the primary is unavailable.")
+    fallbacks: tuple[str, ...] = key((), "Tried in this order while the primary is unavailable or refuses the key.")
 
 
 @frozen

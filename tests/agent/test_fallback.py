@@ -1,9 +1,10 @@
-"""The next model is tried while one is unavailable, and only then."""
+"""The next model is tried while one is unavailable or closed to us, and only then."""
 
 from collections.abc import Iterable
 
 import pytest
 
+from oc_trio.agent.failures import Endpoint, from_status
 from oc_trio.agent.fallback import FallbackAgent
 from oc_trio.agent.port import TurnRequest
 from oc_trio.agent.scripted import Say, ScriptedAgent, Step
@@ -52,11 +53,21 @@ async def test_when_all_are_unavailable_the_last_error_is_raised() -> None:
 
 
 async def test_a_failure_is_not_another_models_business() -> None:
-    """A bad key or too long a prompt ends the turn."""
-    models = Models(AgentFailed("bad key", for_user="no"), "two")
-    with pytest.raises(AgentFailed, match="bad key"):
+    """Too long a prompt or a refused request ends the turn."""
+    models = Models(AgentFailed("too long", for_user="no"), "two")
+    with pytest.raises(AgentFailed, match="too long"):
         await collect(models.agent, REQUEST)
     assert len(models.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "words"), [(401, "no"), (403, "no"), (402, "no"), (429, "insufficient_quota"), (404, "no such model")]
+)
+async def test_a_server_that_is_closed_to_us_is_passed_over(status: int, words: str) -> None:
+    """A key without rights or credit, and a model that is gone, say nothing of the next."""
+    models = Models(from_status(Endpoint("m"), status, words.encode(), {}), "two")
+    assert isinstance((await collect(models.agent, REQUEST))[-1], Final)
+    assert len(models.asked) == 2
 
 
 async def test_trouble_after_the_first_event_is_not_repeated_elsewhere() -> None:

@@ -21,7 +21,7 @@ from attrs import define
 from oc_trio.agent.build import build_agent
 from oc_trio.agent.failures import GARBLED, UNREACHABLE
 from tests.logbook import Logbook
-from tests.runtime.model_stage import ANTHROPIC, FAILED, OPENAI, Answer, Serve, Server, check, tables
+from tests.runtime.model_stage import ANTHROPIC, FAILED, OPENAI, Answer, Serve, Server, check, insist_openai, tables
 from tests.runtime.model_stage import start as start_stage
 from tests.runtime.town import Town, open_town
 
@@ -856,3 +856,18 @@ async def test_26_a_model_without_pictures(town: Town) -> None:
     assert "a.png" in asked
     assert "its content is not shown" in asked
     assert "image_url" not in asked
+
+
+@pytest.mark.parametrize("status", [401, 402, 403, 404])
+async def test_a_fallback_answers_for_a_model_that_is_closed_to_us(town: Town, status: int) -> None:
+    """A revoked key, an empty purse, a model that is gone: the next one is asked, and the first not again."""
+    made = tables(OPENAI, "http://model.test/v1")
+    made["models"]["providers"]["live"]["models"].append({"id": "n"})
+    made["agents"]["defaults"]["model"]["fallbacks"] = ["live/n"]
+    server = Server(lambda b: refusal("no", status) if b["model"] == "m" else ok("done"), insist_openai, ok("well"))
+    town.make_agent = server.agent
+    await town.start(**made)
+    town.say("@helper hello")
+    await town.settled()
+    assert town.answers() == ["done"]
+    assert [body["model"] for body in server.seen] == ["m", "n"]
