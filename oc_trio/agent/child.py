@@ -19,7 +19,8 @@ log = get_logger(part="agent")
 INHERITED = ("HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER", "VIRTUAL_ENV")
 MAX_LINE = 16 * 1024 * 1024  # a line may hold an image
 _REAPED_WITHIN = 2.0  # after SIGKILL
-_STDERR_LINES = 200  # logged per process; the rest is counted
+_STDERR_LINES = 200  # logged per process and hour; the rest is counted
+_STDERR_SECONDS = 3600.0
 _LINES_AT_ONCE = 20  # of one read, which may hold tens of thousands; then it is everybody else's turn
 
 
@@ -71,6 +72,8 @@ class StderrLog:
         self._name = name
         self.is_private = is_private
         self.count = 0
+        self._logged = 0
+        self._until = 0.0
         self.ended = trio.Event()
 
     async def run(self, stream: trio.abc.ReceiveStream) -> None:
@@ -85,11 +88,16 @@ class StderrLog:
 
     def _note(self, line: bytes) -> None:
         self.count += 1
-        if self.count <= _STDERR_LINES:
+        if (now := trio.current_time()) >= self._until:
+            # A server of tools lives for weeks: what it says of its last hour is worth more than its first words.
+            self._logged, self._until = 0, now + _STDERR_SECONDS
+        self._logged += 1
+        if self._logged <= _STDERR_LINES:
             text = clean(line.decode("utf-8", "replace").rstrip())[:500]
             log.info("child says", child=self._name, line=text, private=self.is_private)
-        elif self.count == _STDERR_LINES + 1:
-            log.warning("the child says too much, the rest is dropped", child=self._name, lines=_STDERR_LINES)
+        elif self._logged == _STDERR_LINES + 1:
+            what = "the child says too much, the rest of an hour is dropped"
+            log.warning(what, child=self._name, lines=_STDERR_LINES)
 
 
 @asynccontextmanager

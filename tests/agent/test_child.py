@@ -85,6 +85,19 @@ async def test_stderr_is_logged_but_not_all(logbook: Logbook) -> None:
     ]
 
 
+async def test_stderr_is_logged_again_an_hour_later(logbook: Logbook, autojump_clock: trio.testing.MockClock) -> None:
+    """A server of tools that said too much once is heard again."""
+    ours, theirs = trio.testing.memory_stream_one_way_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(StderrLog("x", is_private=False).run, theirs)
+        for hour in range(2):
+            await ours.send_all(b"".join(b"hour %d\n" % hour for _ in range(300)))
+            await trio.sleep(3601)
+        await ours.aclose()
+    said = [line["line"] for line in logbook.events if line["event"] == "child says"]
+    assert said == ["hour 0"] * 200 + ["hour 1"] * 200
+
+
 async def test_stderr_that_is_no_text_is_closed() -> None:
     """Nobody reads sixteen megabytes of one line."""
     ours, theirs = trio.testing.memory_stream_one_way_pair()
