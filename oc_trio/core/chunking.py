@@ -19,6 +19,7 @@ DEFAULT_LIMIT = 4_000
 
 _BLANK_LINE = re.compile(r"\n[ \t]*\n")
 _SPACE = re.compile(r"[ \t]")
+_HEADING = re.compile(r" {0,3}#{1,6}(?:[ \t]|$)")
 _ZERO_WIDTH_JOINER = "\u200d"
 # Long enough for every emoji sequence in Unicode 15 (10 code points) and for most stacked accents.
 _LONGEST_CLUSTER = 32
@@ -89,11 +90,12 @@ def _cut(text: str, space: int, mode: ChunkMode, before: Fence | None) -> tuple[
         # A blank line at the window's end may be the beginning of a longer line.
         gaps = [gap for gap in gaps if _BLANK_LINE.match(text, gap) and text[:gap].strip()]
         if gaps:
-            return _apart(text, gaps[-1], None)
+            return _apart(text, _before_lone_heading(text, gaps[-1]), None)
     line_end = window.rfind("\n")
     if line_end > 0:
         line_end = _before_bare_header(text, _before_late_fence(text, line_end, before), before)
-        return _apart(text, line_end, fence_after(text[:line_end], before))
+        fence = fence_after(text[:line_end], before)
+        return _apart(text, _before_lone_heading(text, line_end) if fence is None else line_end, fence)
     fence = fence_after(window[:space], before)
     at = _last_space(window)
     if at > 0 and fence is None:
@@ -132,6 +134,14 @@ def _before_bare_header(text: str, at: int, before: Fence | None) -> int:
         return at
     start = at - len(bare) - 1
     return start if start > 0 and text[:start].strip() else at
+
+
+def _before_lone_heading(text: str, at: int) -> int:
+    """A cut in prose before headings that would have nothing below them in their post, else `at`."""
+    above = text[:at].rstrip()
+    while (start := above.rfind("\n")) > 0 and _HEADING.match(above, start + 1):
+        above, at = above[:start].rstrip(), start
+    return at
 
 
 def _last_space(window: str) -> int:

@@ -44,6 +44,14 @@ LENGTH, NEWLINE = ChunkMode.LENGTH, ChunkMode.NEWLINE
         pytest.param(
             "some words\n```\na\nb\n```", 18, LENGTH, ("some words", "```\na\nb\n```"), id="a late code block moves on"
         ),
+        pytest.param(
+            "one\n\n## Two\n\nthree", 13, LENGTH, ("one", "## Two\n\nthree"), id="a heading goes with its text"
+        ),
+        pytest.param("one\n\n## Two\n\nthree", 13, NEWLINE, ("one", "## Two\n\nthree"), id="and with its paragraph"),
+        pytest.param("a\n# B\n## C\nd", 11, LENGTH, ("a", "# B\n## C\nd"), id="two headings"),
+        pytest.param("# A\nbcd", 6, LENGTH, ("# A", "bcd"), id="a heading with nothing above it"),
+        pytest.param("```\na\n# b\nc\n```", 13, LENGTH, ("```\na\n# b\n```", "```\nc\n```"), id="no heading in code"),
+        pytest.param("a\n#b\nc", 5, LENGTH, ("a\n#b", "c"), id="no heading without a blank"),
         pytest.param("```\n  a\n  b\n```", 12, LENGTH, ("```\n  a\n```", "```\n  b\n```"), id="indentation survives"),
         pytest.param(
             "```averylongone\nabc\nde", 19, LENGTH, ("```averylongone\n```", "```\nabc\nde"), id="no room for the info"
