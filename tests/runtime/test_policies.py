@@ -142,7 +142,7 @@ def test_equal_settings_make_equal_policies() -> None:
 
 def test_private_addresses_are_opened_by_one_key() -> None:
     """Nothing else lets the gateway talk to a private address."""
-    base = {"baseUrl": "http://10.0.0.1", "botToken": "token-of-bot"}
+    base = {"baseUrl": "https://chat.example.com", "botToken": "token-of-bot"}
     for allowed in (False, True):
         section = {**base, "network": {"dangerouslyAllowPrivateNetwork": allowed}}
         loaded = build(Document({"channels": {"mattermost": section}}), {}, connect=False)
