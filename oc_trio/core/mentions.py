@@ -56,12 +56,16 @@ def strip_mention(text: str, username: str) -> str:
     """
     spans = list(_mentions(text, username))
     lines: list[str] = []
-    offset = 0
+    offset, at, has_words = 0, 0, False
     for line in text.split("\n"):
-        inside = [(start - offset, end - offset) for start, end in spans if offset <= start < offset + len(line)]
+        inside: list[tuple[int, int]] = []
+        while at < len(spans) and spans[at][0] < offset + len(line):
+            inside.append((spans[at][0] - offset, spans[at][1] - offset))
+            at += 1
         kept = _without(line, inside) if inside else line
-        if kept.strip() or not inside or any(part.strip() for part in lines):
+        if kept.strip() or not inside or has_words:
             lines.append(kept)
+            has_words = has_words or bool(kept.strip())
         offset += len(line) + 1
     return _LEADING_BLANK_LINES.sub("", "\n".join(lines)).rstrip() if spans else text
 

@@ -158,11 +158,11 @@ def test_blank_texts_have_no_letters(text: str) -> None:
     assert not (is_blank(text) and any(char.isalnum() for char in text))
 
 
-@pytest.mark.parametrize("piece", ["](", "@bot", "@bot.", "<:", "@bot\n", "http://@bot"])
+@pytest.mark.parametrize("piece", ["](", "@bot", "@bot.", "<:", "@bot\n", "\n@bot", "http://@bot"])
 def test_hard_texts_take_no_time(piece: str) -> None:
-    """The longest post there can be is judged in well under a second of work, however it is built."""
+    """The longest post there can be is judged in a blink, however it is built: it is done several times a message."""
     text = (piece * 16383)[:16370] + " @bot @bot"
     began = time.process_time()
     is_mentioned(text, "bot")
     strip_mention(text, "bot")
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 0.3
