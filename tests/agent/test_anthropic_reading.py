@@ -36,6 +36,7 @@ DONE: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", range(len(EVENTS)))
 async def test_any_value_in_any_place_is_read_or_fails_in_words(at: int) -> None:
     """Only an agent's own errors come out; an event may also be left out or come twice."""

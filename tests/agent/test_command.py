@@ -228,6 +228,7 @@ out("final", text=str(child.pid))
     assert await gone(int(final.text))
 
 
+@pytest.mark.slow
 async def test_it_does_not_get_the_gateways_secrets(tmp_path: Path) -> None:
     """Its environment is the harmless part of ours and what the operator adds."""
     command = (sys.executable, "-c", PRELUDE + 'out("final", text=" ".join(sorted(os.environ)))')

@@ -90,6 +90,7 @@ TYPES = st.sampled_from(["text", "plan", "tool_started", "tool_ended", "tool_cal
 FIELDS = st.sampled_from(["text", "steps", "id", "name", "arguments", "media", "buttons", "usage", "for_user"])
 
 
+@pytest.mark.slow
 @given(TYPES, st.dictionaries(FIELDS, JSON))
 def test_nothing_but_the_contracts_error_leaves(kind: str, fields: dict[str, object]) -> None:
     """Whatever a program writes, it is an event or a refusal."""

@@ -38,6 +38,7 @@ async def test_a_body_is_read_to_its_end() -> None:
     assert server.connections == 1
 
 
+@pytest.mark.slow
 async def test_an_event_without_end_is_refused() -> None:
     """Memory is bounded."""
     piece = b"x" * (MAX_PENDING // 16 + 1)
@@ -59,6 +60,7 @@ async def test_a_whole_answer_without_end_is_refused() -> None:
     gc.collect()
 
 
+@pytest.mark.slow
 async def test_a_compressed_body_is_bounded_by_what_it_holds() -> None:
     """A few kilobytes that would fill the memory; meanwhile others get their turn."""
     bomb = zlib.compress(b"data: {}\n\n" * (exchange.MAX_BODY // 5), 9)

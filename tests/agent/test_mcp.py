@@ -50,6 +50,7 @@ async def until_file(path: Path) -> None:
             await trio.sleep(0.01)
 
 
+@pytest.mark.slow
 async def test_tools_are_listed_and_called() -> None:
     """Schemas come through, odd names are made fit, results and failures are text."""
     async with running(toy()) as server:
@@ -66,6 +67,7 @@ async def test_tools_are_listed_and_called() -> None:
     assert server.specs == ()
 
 
+@pytest.mark.slow
 async def test_cancelling_a_call_reaches_the_server_and_leaves_it_usable(tmp_path: Path) -> None:
     """The server's own task is cancelled; the next call works."""
     marker = tmp_path / "marker"
@@ -79,6 +81,7 @@ async def test_cancelling_a_call_reaches_the_server_and_leaves_it_usable(tmp_pat
         assert server.starts == 1
 
 
+@pytest.mark.slow
 async def test_a_death_in_a_call_is_a_result_and_the_server_comes_back(logbook: Logbook) -> None:
     """The caller is told that the effect is unknown; the owner starts it again."""
     async with running(toy()) as server:
@@ -154,6 +157,7 @@ async def test_a_server_over_http_is_used_lost_and_found_again(tmp_path: Path) -
             nursery.cancel_scope.cancel()
 
 
+@pytest.mark.slow
 async def test_a_turn_uses_the_tools_under_the_servers_name() -> None:
     """The scripted agent sees `toy__add` and nothing that the policy withholds."""
     async with running(toy()) as server:
@@ -174,6 +178,7 @@ def test_a_server_is_a_command_or_an_address() -> None:
         McpServer(McpServerSpec("x", ("a",), url="http://b"))
 
 
+@pytest.mark.slow
 async def test_the_reference_server_from_npm() -> None:
     """`@modelcontextprotocol/server-everything` is used as an operator would write it."""
     npx = shutil.which("npx")

@@ -212,6 +212,7 @@ async def test_garbage_on_standard_output_is_skipped() -> None:
         assert await server.call(ToolCall("1", "ok")) == ToolResult("fine")
 
 
+@pytest.mark.slow
 async def test_an_idle_server_that_dies_is_noticed_and_restarted() -> None:
     """Nobody calls it; it comes back again and again, and says in between why it is down."""
     seen = set()

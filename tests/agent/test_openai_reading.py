@@ -85,6 +85,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(st.dictionaries(st.sampled_from(KEYS), JSON), max_size=4))
 def test_garbage_is_never_an_error(chunks: list[dict[str, Any]]) -> None:

@@ -42,6 +42,7 @@ def test_events_do_not_depend_on_where_the_bytes_are_cut(stream: bytes, events: 
 LINES = st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]), max_size=12)
 
 
+@pytest.mark.slow
 @given(st.lists(LINES, max_size=4), st.sampled_from(["\n", "\r\n", "\r"]), st.data())
 def test_what_is_encoded_is_decoded(values: list[str], end: str, data: st.DataObject) -> None:
     """Any text in any number of events, cut anywhere, comes out as it went in."""

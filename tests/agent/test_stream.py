@@ -92,6 +92,7 @@ async def test_speaking_after_the_end_is_a_bug() -> None:
         await collect(produce)
 
 
+@pytest.mark.slow
 async def test_leaving_early_cancels_the_agent(autojump_clock: trio.testing.MockClock) -> None:
     """Whatever it waits for is unwound before the block is left, and nothing is left to the garbage collector."""
     record: list[str] = []

@@ -147,6 +147,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(st.lists(JSON, max_size=3), max_size=4))
 def test_garbage_is_never_an_error(chunks: list[list[Any]]) -> None:
     """Whatever the entries are, ids stay apart and names are there."""

@@ -20,6 +20,7 @@ def test_help_is_light() -> None:
     assert not HEAVY & set(done.stdout.splitlines()[-1].split())
 
 
+@pytest.mark.slow
 def test_help_is_quick() -> None:
     """`oc-trio --help` takes under 0.3 s of a processor, the best of some tries; a busy machine makes it no slower."""
     took = []

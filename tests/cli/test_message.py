@@ -62,6 +62,7 @@ def test_ten_files_go_in_one_message_and_the_eleventh_in_the_next(server: Server
     assert [each["status"] for each in told["attachments"]] == ["sent"] * 11
 
 
+@pytest.mark.slow
 def test_fifty_megabytes_go_up(server: Server, tmp_path: Path) -> None:
     """A large file is streamed from disk and arrives whole."""
     big = tmp_path / "big.bin"

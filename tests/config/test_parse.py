@@ -56,6 +56,7 @@ DOCUMENTS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(DOCUMENTS, st.booleans(), st.booleans())
 @settings(max_examples=400, deadline=None)
 def test_any_document_is_accepted_or_refused(values: dict[str, Any], imported: bool, isolate: bool) -> None:

@@ -79,6 +79,7 @@ def test_what_json_has_not_is_refused(value: Any) -> None:
         canonical_json(value)
 
 
+@pytest.mark.slow
 @given(JSON)
 def test_the_spelling_reads_back_as_the_value(value: Any) -> None:
     assert json.loads(canonical_json(value), parse_int=float) == value

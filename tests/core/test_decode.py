@@ -230,6 +230,7 @@ def test_any_text_is_a_frame_or_a_payload_error(text: str) -> None:
         decode_frame(text)
 
 
+@pytest.mark.slow
 @given(NAMES, GARBAGE, GARBAGE)
 def test_any_content_is_an_event_or_a_numbered_payload_error(name: str, data: object, broadcast: object) -> None:
     """Whatever stands where an event's content belongs, its number survives."""

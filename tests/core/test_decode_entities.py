@@ -113,6 +113,7 @@ GARBAGE = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(
     st.sampled_from([decode_user, decode_team, decode_channel, decode_file, decode_command, decode_page]),
     GARBAGE,

@@ -54,6 +54,7 @@ def test_surrogates_are_mended(text: str, value: str) -> None:
     assert parse_json(text, "thing") == value
 
 
+@pytest.mark.slow
 @given(JSON)
 def test_proper_json_is_read_as_it_is(value: object) -> None:
     """What json.dumps writes is read back equal, NUL apart."""

@@ -132,6 +132,7 @@ SHAPES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(SHAPES)
 def test_anything_is_read_or_refused(value: Any) -> None:
     for read in (read_buttons, read_presentation):

@@ -325,6 +325,7 @@ class Server:
         self.state = wrote(self.state, how, self.now, RULES, post_id=POST if isinstance(step, Create) else None)
 
 
+@pytest.mark.slow
 @given(st.lists(ACTIONS, max_size=40))
 def test_whatever_happens_the_last_write_is_the_promised_text(actions: list[tuple[str, object]]) -> None:
     """Never two writes in flight, none without change, none within the interval, and the last is the final text."""

@@ -53,6 +53,7 @@ def test_a_label_is_picked_by_its_seed() -> None:
     assert picked_label((), "a") == ""
 
 
+@pytest.mark.slow
 @given(
     st.text("ab \n", max_size=400),
     st.lists(st.builds(PlanStep, st.text(max_size=30), st.sampled_from(["done", "active", "pending"])), max_size=12),

@@ -26,6 +26,7 @@ TEXTS = st.lists(PIECES | st.text(max_size=4), max_size=8).map("".join)
 EARLIER = re.compile(r"\[\w{3} \d{4}-[^\]]* UTC\] ")
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(TEXTS, TEXTS), max_size=3), st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=3))
 def test_a_prompt_holds_its_messages_and_no_others(
     earlier: list[tuple[str, str]], current: list[tuple[str, str]]

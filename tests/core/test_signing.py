@@ -121,6 +121,7 @@ def test_signing_replaces_an_old_token() -> None:
     assert signed["_token"] == context_token(TOKEN, {"action_id": "yes"})
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(max_size=5).filter(lambda key: key != "_token"), st.text(max_size=5) | st.integers()))
 def test_signed_verifies_and_any_change_does_not(context: dict[str, Any]) -> None:
     signed = sign_context(TOKEN, context)

@@ -96,6 +96,7 @@ async def test_a_member_or_everybody_without_the_rule(town: Town, action: str, s
         assert town.answers(board) == ["hello"]
 
 
+@pytest.mark.slow
 async def test_what_is_refused_tells_nothing(town: Town) -> None:
     """A private channel, one that the bot can't see, and none at all are one sentence, by id and by name."""
     await town.start(MAY_READ)
@@ -255,6 +256,7 @@ async def test_a_hook_asks_for_nobody(town: Town) -> None:
     assert town.answers() == ["done"]
 
 
+@pytest.mark.slow
 async def test_a_schedule_asks_for_nobody(town: Town) -> None:
     """What the operator scheduled keeps to the operator's rules alone."""
     board = private(town)

@@ -26,6 +26,7 @@ class Endless:
             yield self.event
 
 
+@pytest.mark.slow
 async def test_an_endless_answer_is_cut_and_says_so(town: Town, logbook: Logbook) -> None:
     """The stream is closed at the bound, the posts are few, and somebody else is answered meanwhile."""
     await town.start()

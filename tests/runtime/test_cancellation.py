@@ -114,6 +114,7 @@ async def test_a_stop_sign_on_the_draft(town: Town, emoji: str) -> None:
     await usable(town, asked)
 
 
+@pytest.mark.slow
 async def test_a_stop_sign_by_a_stranger_or_another_sign(town: Town) -> None:
     """Who may not ask may not stop, and other reactions mean nothing."""
     await town.start({"groupPolicy": "allowlist", "groupAllowFrom": [town.alice.id]})
@@ -150,6 +151,7 @@ def half_open(town: Town) -> None:
     connection.frozen = True
 
 
+@pytest.mark.slow
 async def test_a_deletion_that_no_event_told_of(town: Town) -> None:
     """What is being answered is looked at again once there is a new connection."""
     await town.start()
@@ -415,6 +417,7 @@ async def test_the_time_limit(town: Town) -> None:
     await usable(town, asked)
 
 
+@pytest.mark.slow
 async def test_the_time_limit_without_a_word(town: Town) -> None:
     """The notice is a post of its own."""
     await town.start(agents={"defaults": {"timeoutSeconds": 180}})

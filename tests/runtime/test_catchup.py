@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 import trio
 
 from oc_trio.agent.scripted import Say
@@ -232,6 +233,7 @@ async def test_a_channel_that_refuses_the_notice_ends_nothing(town: Town) -> Non
     assert town.answers() == []
 
 
+@pytest.mark.slow
 async def test_a_start_asks_for_channels_with_news_only(town: Town) -> None:
     """In a thousand channels, all used lately: a first start, and one after an absence, need few requests."""
     channels = [town.world.create_channel(town.team, f"c{n}", town.alice, town.bot) for n in range(1000)]

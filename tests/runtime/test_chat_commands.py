@@ -156,6 +156,7 @@ async def test_a_command_ends_although_the_server_refuses_its_answer(town: Town)
     assert await reply_to(town, "/think", root=root) == "Thinking: high"
 
 
+@pytest.mark.slow
 async def test_channels_that_take_no_posts_hold_up_no_other_command(town: Town) -> None:
     """Ten answers that wait for the server leave the desk free."""
     await town.start()

@@ -29,6 +29,7 @@ WAYS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("may", [True, False], ids=["listed", "not listed"])
 @pytest.mark.parametrize("way", WAYS)
 async def test_stopping_an_answer(town: Town, way: str, *, may: bool) -> None:

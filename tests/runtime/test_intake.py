@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 import trio
 
 from oc_trio.agent.scripted import Pause, Say
@@ -80,6 +81,7 @@ class TestPairing:
         await town.settled()
         assert len(town.answers(rooms[3])) == 1
 
+    @pytest.mark.slow
     async def test_an_expired_request_is_made_anew(self, town: Town) -> None:
         """After an hour the code is void, and the next message brings another."""
         await town.start(CLOSED)
@@ -150,6 +152,7 @@ class TestDenials:
         assert town.answers() == []
         assert await reason(town, post) == "context group_policy_not_allowlisted"
 
+    @pytest.mark.slow
     async def test_direct_messages_are_told_once_a_day(self, town: Town) -> None:
         """A refused person reads why, and again a day later at the earliest."""
         await town.start({"dmPolicy": "allowlist", "allowFrom": [town.bob.id]})
@@ -251,6 +254,7 @@ class TestBots:
         assert town.answers() == []
         assert await reason(town, post) == "deny bot_author"
 
+    @pytest.mark.slow
     async def test_a_pair_has_a_budget_and_then_a_pause(self, town: Town) -> None:
         """Five answers within five minutes, then none for a quarter of an hour, restarts or not."""
         town.script = [Say("pong")]
@@ -305,6 +309,7 @@ class TestCommands:
         await town.settled()
         assert "as @helper" in town.answers(town.direct())[0]
 
+    @pytest.mark.slow
     async def test_text_commands_can_be_off(self, town: Town) -> None:
         """With `commands.text = false` a command is a text like any other."""
         town.script = [Say("what?")]
@@ -397,6 +402,7 @@ class TestSessions:
             await town.settled()
         assert [len(request.messages) for request in town.stage.requests] == [1, 3, 1]
 
+    @pytest.mark.slow
     async def test_a_long_turn_is_not_quiet(self, town: Town) -> None:
         """What arrives while an answer takes its time belongs to the same conversation."""
         town.script = [Pause(700), Say("ok")]

@@ -104,6 +104,7 @@ async def test_a_late_edit_that_no_event_told_of(town: Town) -> None:
     assert town.answers() == ["one two three four five six"]
 
 
+@pytest.mark.slow
 async def test_a_late_edit_before_a_connection_that_takes_long(town: Town) -> None:
     """The watch is not over before somebody could look, though its time is."""
 

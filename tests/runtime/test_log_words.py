@@ -71,6 +71,7 @@ TEXTS = [
 ]
 
 
+@pytest.mark.slow
 async def test_a_conversation(town: Town, log: io.StringIO) -> None:
     """Messages, edits, commands, failing models, tools and files."""
     gateway = await town.start()

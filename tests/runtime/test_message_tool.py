@@ -201,6 +201,7 @@ async def test_reading_elsewhere_needs_permission(town: Town, settings: Any, kin
     assert (status is ToolStatus.COMPLETED) is allowed
 
 
+@pytest.mark.slow
 async def test_a_server_that_is_away_leaves_the_message_to_the_journal(town: Town) -> None:
     """The agent is told that it is queued; it goes out when the server is back, once."""
     await town.start()
@@ -219,6 +220,7 @@ async def test_a_server_that_is_away_leaves_the_message_to_the_journal(town: Tow
     assert town.answers(other) == ["later"]
 
 
+@pytest.mark.slow
 async def test_a_queued_message_survives_the_end_of_the_gateway(town: Town) -> None:
     """What waits for a direct channel stays in the outbox and is sent by the next start."""
     await town.start({"actions": {"membersOnly": False}})

@@ -158,6 +158,7 @@ def asked(request: TurnRequest) -> str:
     return request.messages[-1].text
 
 
+@pytest.mark.slow
 async def test_followup(town: Town) -> None:
     """Each message has its own answer, in order."""
     await town.start(messages=queue("followup"))
@@ -168,6 +169,7 @@ async def test_followup(town: Town) -> None:
     assert [await town.state(post) for post in posts] == ["delivered"] * 3
 
 
+@pytest.mark.slow
 async def test_collect(town: Town) -> None:
     """What arrived during a turn is answered together."""
     await town.start(messages=queue("collect"))
@@ -246,6 +248,7 @@ async def test_a_steered_turn_is_resumed_whole(town: Town) -> None:
     assert "second" in "".join(message.text for message in town.stage.requests[-1].messages)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("drop", "answered"), [("old", (1, 3)), ("new", (1, 2))])
 async def test_a_full_queue(town: Town, drop: str, answered: tuple[int, int]) -> None:
     """Who is crowded out is told so, and nobody else is."""
@@ -288,6 +291,7 @@ async def test_a_notice_that_a_restart_cuts_off(town: Town, how: str) -> None:
     assert [each.outcome_posts for each in ended if each] == [(notice.id,)] * 2
 
 
+@pytest.mark.slow
 async def test_a_full_queue_that_sums_up(town: Town) -> None:
     """The oldest are told to the agent by a line each, and the answer is for them as well."""
     await town.start(messages=queue("followup", cap=1, drop="summarize"))
@@ -327,6 +331,7 @@ async def test_the_debounce_waits_for_second_thoughts(town: Town) -> None:
     assert [await town.state(post) for post in posts] == ["delivered"] * 3
 
 
+@pytest.mark.slow
 async def test_a_flood_is_answered_whole(town: Town) -> None:
     """More messages than memory has room for: the journal keeps the rest, and every one of them has its end."""
     await town.start(messages=queue("collect", cap=500))
@@ -400,6 +405,7 @@ async def test_a_stop_reaches_what_waits(town: Town) -> None:
     assert town.answers() == ["⚙️ Agent was aborted."]
 
 
+@pytest.mark.slow
 async def test_a_deletion_of_what_waits(town: Town) -> None:
     """A message that waits and is deleted is not answered."""
     await town.start(messages=queue("followup"))

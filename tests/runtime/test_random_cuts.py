@@ -84,6 +84,7 @@ async def cut(town: Town, chance: random.Random, posts: list[Post]) -> None:
             posts.append(town.say(f"@helper and {chance.random()}", root=post))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(40))
 async def test_random_cuts(town: Town, seed: int) -> None:
     """Two threads, four to ten cuts at chance times in chance weather, then peace."""

@@ -144,6 +144,7 @@ async def test_a_decided_answer_is_delivered_once(town: Town, at: str) -> None:
     assert len(town.stage.requests) == 1
 
 
+@pytest.mark.slow
 async def test_orderly_restarts_are_no_attempts(town: Town) -> None:
     """However often the gateway is updated while an agent works for hours: the answer is not given up for that."""
     town.script = [Pause(600)]

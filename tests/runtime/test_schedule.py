@@ -19,6 +19,7 @@ def hourly(**job: Any) -> dict[str, Any]:
     return {"jobs": {"news": {"expression": "@hourly", "target": "#square", **job}}}
 
 
+@pytest.mark.slow
 async def test_a_text_is_posted_when_it_is_due(town: Town) -> None:
     """Once an hour, through the outbox; the journal knows the last run."""
     await town.start(cron=hourly(message="the hour"))
@@ -30,6 +31,7 @@ async def test_a_text_is_posted_when_it_is_due(town: Town) -> None:
     assert last.result == f"posted {town.ours()[-1].id}"
 
 
+@pytest.mark.slow
 async def test_a_direct_message(town: Town) -> None:
     """The target may be a person."""
     await town.start(cron=hourly(message="psst", target="@bob"))
@@ -37,6 +39,7 @@ async def test_a_direct_message(town: Town) -> None:
     assert town.answers(town.world.direct(town.bob, town.bot)) == ["psst"]
 
 
+@pytest.mark.slow
 async def test_a_prompt_is_answered_by_the_agent(town: Town) -> None:
     """The answer is posted in the target, in a conversation of the job's own."""
     town.script = [Say("sunny")]
@@ -49,6 +52,7 @@ async def test_a_prompt_is_answered_by_the_agent(town: Town) -> None:
     assert "How is the weather?" in request.messages[-1].text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("missed", "texts", "result"),
     [("skip", [], SKIPPED), ("once", ["the hour"], "posted")],
@@ -67,6 +71,7 @@ async def test_runs_that_fell_into_downtime(town: Town, missed: str, texts: list
     assert town.answers() == [*texts, "the hour"]
 
 
+@pytest.mark.slow
 async def test_a_crash_between_outbox_and_answer_posts_once(town: Town) -> None:
     """The run has a name: the next start finishes it instead of repeating it."""
     lost = 0
@@ -90,6 +95,7 @@ async def test_a_crash_between_outbox_and_answer_posts_once(town: Town) -> None:
     assert town.answers() == ["the hour"]
 
 
+@pytest.mark.slow
 async def test_the_parts_of_a_long_text_keep_their_order_over_a_crash(town: Town) -> None:
     """All parts are durable before the first goes out; the next start sends the rest, in order."""
     sent = 0
@@ -114,6 +120,7 @@ async def test_the_parts_of_a_long_text_keep_their_order_over_a_crash(town: Town
     assert town.answers() == ["one", "two", "three", "four", "five", "six"]
 
 
+@pytest.mark.slow
 async def test_a_server_that_is_away_for_a_while(town: Town) -> None:
     """The message goes out when it is back."""
 
@@ -130,6 +137,7 @@ async def test_a_server_that_is_away_for_a_while(town: Town) -> None:
     assert town.answers() == ["the hour"]
 
 
+@pytest.mark.slow
 async def test_a_target_that_is_not_there_is_told(town: Town, logbook: Logbook) -> None:
     """The failure is the job's result, and the next run is tried all the same."""
     await town.start(cron=hourly(message="x", target="#nowhere"))
@@ -142,6 +150,7 @@ async def test_a_target_that_is_not_there_is_told(town: Town, logbook: Logbook) 
     assert (await town.store.cron.all())[0].result.startswith("posted")
 
 
+@pytest.mark.slow
 async def test_disabled_jobs_do_not_run(town: Town) -> None:
     """Neither one that is off nor any while all are off."""
     await town.start(cron=hourly(message="x", enabled=False))

@@ -142,6 +142,7 @@ async def test_a_token_of_another_command_is_refused(autojump_clock: MockClock) 
         assert house.admitted == []
 
 
+@pytest.mark.slow
 async def test_a_guessed_token_does_not_lock_the_real_one_out(autojump_clock: MockClock) -> None:
     """A hundred wrong tokens cost twenty look-ups, and the next right one still works."""
     async with a_house().lived_in() as house:

@@ -73,6 +73,7 @@ async def test_an_answer_that_the_server_does_not_take(town: Town, status: int) 
     assert town.answers() == [STAND_IN, "at your service"]
 
 
+@pytest.mark.slow
 async def test_a_server_that_takes_nothing(town: Town) -> None:
     """Its trouble is not the answer's: that waits, and no stand-in remains."""
     await town.start(OFF)
@@ -134,6 +135,7 @@ async def test_a_part_that_is_not_taken_after_a_preview(town: Town) -> None:
     assert list(found.outcome_posts) == [post.id for post in town.ours()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_well", [False, True])
 async def test_a_restart_between_the_stand_in_and_the_end(town: Town, is_well: bool) -> None:
     """The answer has its one more try, and nothing is said twice."""
@@ -178,6 +180,7 @@ async def test_who_may_not_post_says_nothing(town: Town) -> None:
     assert (await town.state(asked)).startswith("failed: not delivered:")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [400, 500])
 @pytest.mark.parametrize(
     "settings",
@@ -204,6 +207,7 @@ async def test_an_answer_that_is_shown_while_it_grows(town: Town, settings: Mapp
     assert await town.store.outbox.unfinished(town.account) == ()
 
 
+@pytest.mark.slow
 async def test_a_block_in_the_middle(town: Town) -> None:
     """What stands before it stays; a restart while it is tried changes nothing."""
     await town.start(BLOCKS)
@@ -237,6 +241,7 @@ async def test_the_reply_to_a_command(town: Town, status: int) -> None:
     assert await town.state(other) == "delivered"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [60, 400])
 async def test_a_restart_while_the_reply_to_a_command_is_tried(town: Town, seconds: float) -> None:
     """It is sent by whoever carries out the command, and by nobody beside."""
@@ -276,6 +281,7 @@ async def test_a_restart_between_a_refusal_and_its_stand_in(town: Town) -> None:
     assert (await town.state(asked)).startswith("failed: not delivered:")
 
 
+@pytest.mark.slow
 async def test_a_server_that_is_away_when_words_are_to_stand_in(town: Town) -> None:
     """They wait: without them nobody would know of the refusal."""
     await town.start(OFF)
@@ -288,6 +294,7 @@ async def test_a_server_that_is_away_when_words_are_to_stand_in(town: Town) -> N
     assert town.answers() == [STAND_IN]
 
 
+@pytest.mark.slow
 async def test_a_draft_that_was_to_be_continued(town: Town) -> None:
     """It stays beside the words that stand in for the answer, and says no longer that it goes on."""
     await town.start(gateway={"drainSeconds": 1})
@@ -305,6 +312,7 @@ async def test_a_draft_that_was_to_be_continued(town: Town) -> None:
     assert town.answers() == [f"one two three four\n\n{STOPPED}", STAND_IN]
 
 
+@pytest.mark.slow
 async def test_a_notice_holds_no_conversation(town: Town) -> None:
     """Who was crowded out is told in other words, and the next question is answered."""
     await town.start({**OFF}, messages={"queue": {"mode": "followup", "cap": 1, "drop": "new"}})

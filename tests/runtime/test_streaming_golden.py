@@ -105,6 +105,7 @@ CASES: dict[str, tuple[dict[str, Any], list[Step]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 async def test_what_the_server_saw(town: Town, name: str) -> None:
     """The creations, edits and deletions of a turn are those of the golden log."""

@@ -28,6 +28,7 @@ async def test_a_mention_is_answered_in_one_growing_post(town: Town) -> None:
     assert await town.state(asked) == "delivered"
 
 
+@pytest.mark.slow
 async def test_threads_are_answered_at_the_same_time(town: Town) -> None:
     """As many as may run at once; the others wait for their place, and none is lost."""
     await town.start(agents={"defaults": {"maxConcurrent": 2}})
@@ -97,6 +98,7 @@ async def test_a_refused_edit_loses_no_answer(town: Town, status: int) -> None:
     assert await town.state(asked) == "delivered"
 
 
+@pytest.mark.slow
 async def test_previews_back_off_and_recover(town: Town) -> None:
     """A server that is busy for a while costs edits, not the draft and not the answer."""
     until = trio.current_time() + 10
@@ -336,6 +338,7 @@ async def test_a_journal_that_fails_fails_the_account_only(town: Town, logbook: 
     assert logbook.said("the journal failed")
 
 
+@pytest.mark.slow
 async def test_a_journal_that_keeps_failing_uses_up_no_attempts(town: Town, logbook: Logbook) -> None:
     """A disk that is nearly full fails turns again and again; once it has room, the answer is given."""
     await town.start()

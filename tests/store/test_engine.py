@@ -94,6 +94,7 @@ def test_a_failing_commit_fails_all(driver: Driver) -> None:
     assert numbers(driver) == []
 
 
+@pytest.mark.slow
 @given(st.lists(st.booleans(), min_size=1, max_size=12))
 def test_what_is_kept_is_what_succeeded(plan: list[bool]) -> None:
     """Whatever fails between them, exactly the works that succeeded are in the database."""

@@ -1,3 +1,5 @@
+import pytest
+
 from oc_trio.core.obligations import delivered, silent
 from oc_trio.core.turn_events import Usage
 from oc_trio.ids import AgentId, OutboxId, TurnId
@@ -82,6 +84,7 @@ async def test_a_trigger_is_remembered_as_long_as_its_obligation(store: Store) -
     assert (again.fresh, again.obligation) == (False, None)
 
 
+@pytest.mark.slow
 async def test_rows_are_bounded_too(store: Store) -> None:
     """Beyond the bound the oldest go, more of them than one transaction deletes."""
     surplus = CHUNK + 10

@@ -15,6 +15,7 @@ _READ = {"click": 0.0, "dialog": 0.0, "mcp": 0.01, "openai whole": 0.01, "comman
 _UNHEALTHY = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(WIRES))
 def test_a_wire_holds(name: str) -> None:
     """No other exception, no unclean text.
