@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from oc_trio.cli.edge import EXIT_CODES, exit_code, run, shared_options
+from oc_trio.cli.edge import EXIT_CODES, exit_code, harmless, run, shared_options
 from oc_trio.cli.exits import first
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def _print(entries: "list[Entry]", problems: dict[str, str], limit: int, *, as_j
         start = f"{entry.account}  " if len(accounts) > 1 else ""
         team = f"  [{entry.team}]" if entry.team else ""
         handle = f"  {entry.handle}" if entry.handle else ""
-        click.echo(f"{start}{entry.id}  {entry.name}{handle}{team}")
+        click.echo(harmless(f"{start}{entry.id}  {entry.name}{handle}{team}"))
     if len(shown) < len(entries):
         click.echo(f"{len(entries) - len(shown)} more; --limit 0 prints all.", err=True)
     for account, problem in problems.items():

@@ -1,6 +1,7 @@
 """What commands that talk to the chat server share: options, the event loop, and how failures become exit codes."""
 
 import os
+import re
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn, TypeVar
@@ -17,6 +18,14 @@ EXIT_CODES = (
 )
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+# But for line ends and tabs; and what turns the direction of text around.
+_ACTS_ON_TERMINALS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def harmless(text: str) -> str:
+    """Words of others, for a terminal: what would act on it (its title, its colours, its cursor) is an escape."""
+    return _ACTS_ON_TERMINALS.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def shared_options(function: F) -> F:

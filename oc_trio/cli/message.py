@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from oc_trio.cli.edge import EXIT_CODES, run, shared_options, standard_input, text_argument
+from oc_trio.cli.edge import EXIT_CODES, harmless, run, shared_options, standard_input, text_argument
 from oc_trio.cli.exits import EX_FAILED, EX_PARTIAL
 
 if TYPE_CHECKING:
@@ -231,7 +231,7 @@ def read(
         for post in reversed(page.posts):
             who = label(page.names.get(post.user_id, post.user_id))
             files = f" [{len(post.file_ids)} file(s)]" if post.file_ids else ""
-            text = "\n    ".join(post.message.splitlines())
+            text = "\n    ".join(map(harmless, post.message.splitlines()))
             click.echo(f"{clock(post.create_at)}  @{who}  {post.id}{files}\n    {text}")
         if page.has_more and page.posts:
             side = f"--after {page.posts[0].id}" if after else f"--before {page.posts[-1].id}"

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from oc_trio.cli.edge import harmless
 from oc_trio.cli.journal import (
     EXIT_CODES,
     chosen,
@@ -81,7 +82,7 @@ def show(key: str, config_path: str | None, account: str | None, *, as_json: boo
         click.echo(f"tokens: {used.input_tokens} read, {used.output_tokens} written by {model}")
     for entry in said:
         calls = "".join(f" [calls {call['name']}]" for call in entry.get("calls", ()))
-        click.echo(f"{entry['role']}: {entry['text']}{calls}")
+        click.echo(harmless(f"{entry['role']}: {entry['text']}{calls}"))
 
 
 @command.command(epilog=EXIT_CODES)

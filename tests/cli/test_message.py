@@ -137,6 +137,16 @@ def test_a_dry_run_writes_nothing(server: Server, tmp_path: Path) -> None:
     assert server.run("message", "send", "-t", "#nowhere", "-m", "x", "--dry-run").exit_code == 1
 
 
+def test_what_people_write_does_nothing_to_a_terminal(server: Server) -> None:
+    """Neither a title nor a colour nor a turned direction gets through; JSON has escapes of its own."""
+    post = server.world.post_as(
+        server.demo.alice, server.demo.town_square, "\x1b]0;mine\x07 \x1b[31mred\n\x9b2J \u202etxt\tend"
+    )
+    shown = server.run("message", "read", "-t", "#town-square", "--limit", "1").output
+    assert "\\x1b]0;mine\\x07 \\x1b[31mred\n    \\x9b2J \\u202etxt\tend" in shown
+    assert post.id in shown
+
+
 def test_edit_react_read_delete(server: Server) -> None:
     """A post is changed, reacted to, read back and removed."""
     post_id = server.json("message", "send", "-t", "#off-topic", "-m", "first")["messageId"]
