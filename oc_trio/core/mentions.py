@@ -16,8 +16,8 @@ BROADCASTS = frozenset({"all", "channel", "here"})
 
 # What may be part of an at-mention, dots, dashes and colons included, for user names may hold them.
 _WORD = re.compile(r"[\w:.@-]+")
-# The bound keeps a text of nothing but "](" linear.
-_ADDRESS = re.compile(r"(?:https?|ftp)://\S+|\]\([^)\s]{0,2000}\)", re.IGNORECASE)
+# An address ends before the next "](": a text of nothing else takes no longer than another.
+_ADDRESS = re.compile(r"(?:https?|ftp)://\S+|\]\((?:[^)\s\]]|\](?!\()){0,2000}\)", re.IGNORECASE)
 _LEADING_BLANK_LINES = re.compile(r"\A(?:[ \t]*\n)+")
 _EDGE = ":.-_"
 _PREFIX_MARKS = " \t>#*+-"

@@ -165,4 +165,4 @@ def test_hard_texts_take_no_time(piece: str) -> None:
     began = time.process_time()
     is_mentioned(text, "bot")
     strip_mention(text, "bot")
-    assert time.process_time() - began < 0.3
+    assert time.process_time() - began < 0.5
