@@ -91,9 +91,12 @@ class _Reader:
                 pass
 
     async def abandon(self) -> None:
-        """End a half-read body: the deadline is now, so the read inside is cancelled and its generators unwind."""
+        """End a half-read body: the deadline is now, so the read inside is cancelled and its generators unwind.
+
+        What is wrong with the rest of it is no news: it must not take the place of the error that ended the reading.
+        """
         if not self._ended:
-            with trio.move_on_after(0, shield=True):
+            with trio.move_on_after(0, shield=True), suppress(httpx.HTTPError):
                 async for _ in self._chunks:
                     pass
 

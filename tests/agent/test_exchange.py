@@ -3,6 +3,7 @@
 import gc
 import gzip
 import zlib
+from functools import partial
 
 import httpx
 import pytest
@@ -170,3 +171,30 @@ async def test_a_server_that_does_not_even_answer_is_given_up() -> None:
 
 async def _ignore(stream: trio.SocketStream) -> None:
     await trio.sleep_forever()
+
+
+async def test_what_comes_behind_an_error_does_not_hide_it() -> None:
+    """Bytes behind the event that ended the reading may break the protocol: it is that event that counts."""
+
+    async def answer_badly(stream: trio.SocketStream) -> None:
+        async with stream:
+            await stream.receive_some()
+            event = b"data: a\n\n"
+            head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+            await stream.send_all(head + b"%x\r\n%s\r\n" % (len(event), event) + b"no length\r\n")
+            await stream.receive_some()
+
+    async with trio.open_nursery() as nursery:
+        serve = partial(trio.serve_tcp, answer_badly, 0, host="127.0.0.1")
+        (listener,) = await nursery.start(serve)
+        url = f"http://127.0.0.1:{listener.socket.getsockname()[1]}"
+
+        async def read_one(http: httpx.AsyncClient) -> None:
+            async with open_exchange(http, HERE, url, {}, {}, Deadlines()) as answer:
+                assert await answer.next_events()
+                raise AgentFailed("an error event", for_user="no")
+
+        async with client() as http:
+            with pytest.raises(AgentFailed, match="an error event"):
+                await read_one(http)
+        nursery.cancel_scope.cancel()
