@@ -180,7 +180,7 @@ class McpServer:
     start_limit: float = key(30.0, "Longest start.", name="startSeconds", minimum=1, maximum=600)
     call_limit: float = key(120.0, "Longest call of a tool.", name="callSeconds", minimum=1, maximum=86_400)
     allow: tuple[str, ...] = key(("*",), "Tools offered: names with `*`.")
-    approve: tuple[str, ...] = key((), "Tools that a person approves by button before each call.")
+    approve: tuple[str, ...] = key((), "Tools that a person approves by button before each call: names with `*`.")
 
 
 @frozen

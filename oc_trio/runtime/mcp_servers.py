@@ -1,7 +1,7 @@
 """The configured MCP servers: children of the gateway, kept up, offered to the agents of every account."""
 
 import re
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager
 
 import trio
@@ -50,10 +50,25 @@ async def open_tool_servers(config: agents.Mcp, *, grace: float = GRACE_SECONDS)
                 for name, server in servers.items()
             },
             tuple(servers.values()),
-            tuple(f"{spaces[name]}{SEPARATOR}{tool}" for name, server in wanted.items() for tool in server.approve),
+            tuple(each for name, server in wanted.items() for each in _asked_about(name, server.approve)),
             {f"{spaces[name]}{SEPARATOR}*": server.call_limit for name, server in wanted.items()},
         )
         nursery.cancel_scope.cancel()
+
+
+def _asked_about(server: str, patterns: tuple[str, ...]) -> Iterator[str]:
+    """The patterns of a server's `approve` by the names that models see.
+
+    A pattern may have the server's name in front, and a tool's own name where that is shown in another form: one that
+    fitted nothing would let calls through that somebody wanted to be asked about.
+    """
+    space = _FOREIGN.sub("_", server)
+    for pattern in patterns:
+        own = (f"{space}{SEPARATOR}", f"{server}{SEPARATOR}", f"{server}.")
+        bare = next((pattern.removeprefix(start) for start in own if pattern.startswith(start)), pattern)
+        for each in dict.fromkeys((pattern, bare)):
+            yield f"{space}{SEPARATOR}{each}"
+            yield f"{space}{SEPARATOR}{'*'.join(_FOREIGN.sub('_', part) for part in each.split('*'))}"
 
 
 async def _start(nursery: trio.Nursery, server: McpServer) -> None:

@@ -43,6 +43,23 @@ async def test_tools_are_offered_under_the_servers_name_and_the_rules_hold() -> 
             assert none.specs == ()
 
 
+@pytest.mark.parametrize("pattern", ["die", "d*", "my_toy__die", "my.toy__die", "my.toy.die", "my_toy__*"])
+async def test_what_is_to_be_approved_may_be_written_with_the_servers_name(pattern: str) -> None:
+    """A rule that fitted nothing would let the call through."""
+    with trio.fail_after(60):
+        async with open_tool_servers(Mcp(servers={"my.toy": toy(approve=(pattern,))})) as servers:
+            box = RuledToolbox(servers.boxes, policy_of(ToolRules(), servers))
+            assert (await box.call(ToolCall("1", "my_toy__die", {}))).status is ToolStatus.DENIED
+
+
+async def test_what_is_to_be_approved_may_be_written_as_the_server_names_it() -> None:
+    """Models see another form of a name with a dot or a slash."""
+    with trio.fail_after(60):
+        async with open_tool_servers(Mcp(servers={"toy": toy(approve=("odd.name/*",))})) as servers:
+            box = RuledToolbox(servers.boxes, policy_of(ToolRules(), servers))
+            assert (await box.call(ToolCall("1", "toy__odd_name_here", {}))).status is ToolStatus.DENIED
+
+
 async def test_a_server_that_dies_in_a_call_and_one_that_never_starts() -> None:
     """The death is a failed result; a program that is missing leaves the others."""
     config = Mcp(servers={"toy": toy(), "gone": McpServer(command="/nonexistent/program")})
