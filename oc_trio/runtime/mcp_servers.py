@@ -68,7 +68,12 @@ def _asked_about(server: str, patterns: tuple[str, ...]) -> Iterator[str]:
         bare = next((pattern.removeprefix(start) for start in own if pattern.startswith(start)), pattern)
         for each in dict.fromkeys((pattern, bare)):
             yield f"{space}{SEPARATOR}{each}"
-            yield f"{space}{SEPARATOR}{'*'.join(_FOREIGN.sub('_', part) for part in each.split('*'))}"
+            yield f"{space}{SEPARATOR}{seen_name(each)}"
+
+
+def seen_name(pattern: str) -> str:
+    """A name, or a pattern of names with `*`, with `_` for the letters that model APIs refuse."""
+    return "*".join(_FOREIGN.sub("_", part) for part in pattern.split("*"))
 
 
 async def _start(nursery: trio.Nursery, server: McpServer) -> None:

@@ -1,6 +1,6 @@
 """The tools of a turn: the message tool, the skills, the MCP servers'; held to the agent's rules."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from attrs import define, evolve, field
 
@@ -10,7 +10,7 @@ from oc_trio.config.agents import ToolRules
 from oc_trio.core.inbound import InboundMessage
 from oc_trio.runtime.askers import Asked
 from oc_trio.runtime.buttons import PROMPT
-from oc_trio.runtime.mcp_servers import ToolServers
+from oc_trio.runtime.mcp_servers import ToolServers, seen_name
 from oc_trio.runtime.message_tool import MessageTool
 from oc_trio.runtime.post_names import PostNames
 from oc_trio.runtime.skills import SkillBook
@@ -64,8 +64,8 @@ def policy_of(rules: ToolRules, servers: ToolServers) -> ToolPolicy:
     """The operator's rules; `files.*` and `files__*` both mean the tools of the server `files`."""
     return ToolPolicy(
         allow=_spelled(rules.allow),
-        deny=_spelled(rules.deny),
-        approve=(*_spelled(rules.approve), *servers.approve),
+        deny=(*_spelled(rules.deny), *_seen(rules.deny)),
+        approve=(*_spelled(rules.approve), *_seen(rules.approve), *servers.approve),
         limits=servers.limits,
     )
 
@@ -73,3 +73,15 @@ def policy_of(rules: ToolRules, servers: ToolServers) -> ToolPolicy:
 def _spelled(patterns: tuple[str, ...]) -> tuple[str, ...]:
     # Model APIs take no dot in a tool's name, so a dot can only part the server from its tool.
     return tuple(pattern.replace(".", SEPARATOR, 1) for pattern in patterns)
+
+
+def _seen(patterns: tuple[str, ...]) -> Iterator[str]:
+    """Patterns in the form that models see, for each dot that may part server and tool.
+
+    A rule that keeps something out has to fit however the name is written; more than is meant does no harm.
+    """
+    for pattern in patterns:
+        if SEPARATOR in pattern:
+            yield seen_name(pattern)
+        for at in (at for at, char in enumerate(pattern) if char == "."):
+            yield f"{seen_name(pattern[:at])}{SEPARATOR}{seen_name(pattern[at + 1 :])}"
