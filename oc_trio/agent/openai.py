@@ -101,7 +101,8 @@ class OpenAIAgent:
             choice = shapes.mapping(choice)
             # OpenRouter hides a failure of the provider behind it in a second reason.
             reasons = [choice.get(key) for key in ("finish_reason", "native_finish_reason")]
-            if choice.get("error") or (failure := next(filter(is_failure, reasons), None)):
+            failure = next(filter(is_failure, reasons), None)
+            if choice.get("error") or failure:
                 error = error_in({"error": choice.get("error") or f"finish_reason: {failure}"})
         if error:
             raise from_stream(self._endpoint, *error)

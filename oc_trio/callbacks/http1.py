@@ -54,5 +54,5 @@ class Http1Server(TCPServer):
         return self._protocol
 
     @protocol.setter
-    def protocol(self, wrapper: ProtocolWrapper) -> None:
+    def protocol(self, wrapper: ProtocolWrapper) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
         self._protocol = _Http1(wrapper)

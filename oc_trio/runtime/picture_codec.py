@@ -73,7 +73,7 @@ Image.MAX_IMAGE_PIXELS = MOST_JPEG_PIXELS
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 Image.preinit()
 with suppress(ImportError):  # an operator may install it beside Pillow, for what iPhones write
-    from pillow_heif import register_heif_opener
+    from pillow_heif import register_heif_opener  # pyright: ignore[reportMissingImports]
 
     register_heif_opener()
 _FORMATS = tuple(form for form in _WANTED if form in Image.OPEN)
