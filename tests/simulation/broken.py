@@ -302,7 +302,7 @@ BROKEN: dict[str, Broken] = {
     "names added in a gap overlooked": Broken(Parts(catch_up=Overreading), ("names", "server", "socket")),
     "defects not contained": Broken(Parts(border=Borderless), ("treacherous",)),
     "refused before it is ended": Broken(
-        Parts(store=journal(obligations=Hasty, outbox=HastyOutbox)), ("crowded", "crash")
+        Parts(store=journal(obligations=Hasty, outbox=HastyOutbox)), ("crowded", "crash", "drain")
     ),
     "mailbox overflow dropped": Broken(Parts(session=Forgetful), ("people",)),
 }
