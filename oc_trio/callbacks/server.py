@@ -112,7 +112,7 @@ async def _serve(
                     await shutdown.wait()
                     accepting.cancel_scope.cancel()
             finally:
-                await context.terminated.set()
+                await context.terminated.set()  # noqa: ASYNC102 - hypercorn sets it without waiting
                 connections.cancel_scope.deadline = trio.current_time() + config.graceful_timeout
         await lifespan.wait_for_shutdown()
         living.cancel_scope.cancel()
