@@ -6,11 +6,11 @@ What an event means is the API's own `parse` and `feed`; where the bytes come fr
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
-from oc_trio.agent.exchange import Exchange
 from oc_trio.agent.failures import Endpoint
-from oc_trio.agent.rounds import NO_ANSWER
+from oc_trio.agent.http_stream import Exchange
 from oc_trio.agent.sse import ServerSentEvent
 from oc_trio.agent.stream import Emit
+from oc_trio.agent.tool_loop import NO_ANSWER
 from oc_trio.core.turn_events import TextDelta, Thinking
 from oc_trio.errors import AgentError, AgentUnavailable
 

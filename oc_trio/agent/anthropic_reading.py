@@ -11,9 +11,9 @@ from attrs import define, field
 
 from oc_trio.agent import shapes
 from oc_trio.agent.port import ToolCall
-from oc_trio.agent.rounds import CUT_SHORT, FILTERED, Answer, Asked, tagged
 from oc_trio.agent.think_tags import ThinkSplitter
 from oc_trio.agent.tool_calls import UNNAMED, free_id, parse_arguments
+from oc_trio.agent.tool_loop import CUT_SHORT, FILTERED, Answer, Asked, tagged
 from oc_trio.core.text import HalfJoiner, clean_value, joined
 from oc_trio.core.turn_events import TextDelta, Thinking, Usage
 

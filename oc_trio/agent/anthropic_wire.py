@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from oc_trio.agent.anthropic_reading import BLOCKS
+from oc_trio.agent.message_order import anthropic_messages
 from oc_trio.agent.port import Message, Role, TurnRequest
-from oc_trio.agent.rounds import Round, rejoined, transcript
-from oc_trio.agent.well_formed import anthropic_messages
+from oc_trio.agent.tool_loop import Round, rejoined, transcript
 from oc_trio.core.turn_events import ToolStatus
 
 # The API demands a limit; the least of the current models allows this one.

@@ -9,15 +9,15 @@ from attrs import field, frozen
 
 from oc_trio.agent.anthropic import DEFAULT_URL, AnthropicAgent, AnthropicSettings
 from oc_trio.agent.command import CommandAgent, CommandSettings
+from oc_trio.agent.concurrency_limit import LimitedAgent
 from oc_trio.agent.entrypoints import load_agent
-from oc_trio.agent.exchange import Deadlines
 from oc_trio.agent.fallback import FallbackAgent
-from oc_trio.agent.limited import LimitedAgent
+from oc_trio.agent.http_stream import Deadlines
 from oc_trio.agent.openai import OpenAIAgent, OpenAISettings
 from oc_trio.agent.port import Agent
-from oc_trio.agent.repertoire import demo_agent
 from oc_trio.agent.retrying import Patience, RetryingAgent
-from oc_trio.agent.rounds import MAX_ROUNDS
+from oc_trio.agent.scripted_directives import demo_agent
+from oc_trio.agent.tool_loop import MAX_ROUNDS
 from oc_trio.agent.unsupported import Unsupported
 from oc_trio.errors import ConfigError, Problem
 

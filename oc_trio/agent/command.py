@@ -12,11 +12,11 @@ from attrs import field, frozen
 
 from oc_trio.agent.child import Lines, LineTooLong, StderrLog, open_child
 from oc_trio.agent.command_wire import ContractBroken, ToolAsked, read_line, result_line, turn_line
-from oc_trio.agent.exchange import Deadlines
 from oc_trio.agent.failures import TOO_SLOW
+from oc_trio.agent.http_stream import Deadlines
 from oc_trio.agent.port import TurnRequest
-from oc_trio.agent.rounds import Asked, run_tool
 from oc_trio.agent.stream import Emit, EventStream, open_events
+from oc_trio.agent.tool_loop import Asked, run_tool
 from oc_trio.core.turn_events import Failed, Final, TextDelta
 from oc_trio.errors import AgentError, AgentFailed, AgentUnavailable
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from oc_trio.agent.checked import CheckedAgent
+from oc_trio.agent.checked_events import CheckedAgent
 from oc_trio.agent.port import Agent
 from oc_trio.errors import ConfigError, Problem
 

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from attrs import evolve, frozen
 
-from oc_trio.agent.begun import BegunStream, open_begun
+from oc_trio.agent.first_event import BegunStream, open_begun
 from oc_trio.agent.port import Agent, TurnRequest
 from oc_trio.errors import AgentFailed, AgentUnavailable
 from oc_trio.telemetry.log import get_logger

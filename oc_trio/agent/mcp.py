@@ -16,8 +16,8 @@ from attrs import field, frozen
 
 from oc_trio.agent.address import secrets_in
 from oc_trio.agent.failures import Endpoint, explain
+from oc_trio.agent.mcp_convert import result_text, tool_specs
 from oc_trio.agent.mcp_transport import Watch, open_http, open_stdio, watched
-from oc_trio.agent.mcp_words import result_text, tool_specs
 from oc_trio.agent.port import ToolCall, ToolResult, ToolSpec
 from oc_trio.core.json_body import BadJson, checked_value, has_more_values
 from oc_trio.core.turn_events import ToolStatus

@@ -13,7 +13,7 @@ import trio
 from attrs import frozen
 
 from oc_trio.agent.child import MAX_LINE, Lines, LineTooLong, StderrLog, open_child
-from oc_trio.agent.mcp_words import mended_tools
+from oc_trio.agent.mcp_convert import mended_tools
 from oc_trio.core.json_body import BadJson, checked_value, has_more_values, read_mended
 from oc_trio.telemetry.log import get_logger
 

@@ -14,14 +14,14 @@ from attrs import field, frozen
 from oc_trio.agent import shapes
 from oc_trio.agent.address import below, secrets_in, shown, with_key
 from oc_trio.agent.answer_stream import read_answer
-from oc_trio.agent.exchange import Deadlines, Exchange, open_exchange, read_event
 from oc_trio.agent.failures import Endpoint, error_in, from_stream, provider_tag
+from oc_trio.agent.http_stream import Deadlines, Exchange, open_exchange, read_event
 from oc_trio.agent.openai_reading import Completion, is_failure
 from oc_trio.agent.openai_wire import request_body
 from oc_trio.agent.port import TurnRequest
-from oc_trio.agent.rounds import MAX_ROUNDS, Answer, Round, call_ids, converse
 from oc_trio.agent.sse import ServerSentEvent
 from oc_trio.agent.stream import Emit, EventStream, open_events
+from oc_trio.agent.tool_loop import MAX_ROUNDS, Answer, Round, call_ids, converse
 from oc_trio.agent.unsupported import Unsupported, ask_adapting
 from oc_trio.core.json_body import BadJson
 from oc_trio.errors import AgentFailed

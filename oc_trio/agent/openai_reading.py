@@ -7,9 +7,9 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from oc_trio.agent import shapes
-from oc_trio.agent.rounds import CUT_SHORT, FILTERED, MOST_EXTRA, Answer, tagged
 from oc_trio.agent.think_tags import ThinkSplitter
 from oc_trio.agent.tool_calls import ToolCallReader
+from oc_trio.agent.tool_loop import CUT_SHORT, FILTERED, MOST_EXTRA, Answer, tagged
 from oc_trio.core.json_body import has_more_values
 from oc_trio.core.text import HalfJoiner, clean, clean_value, joined
 from oc_trio.core.turn_events import TextDelta, Thinking, Usage

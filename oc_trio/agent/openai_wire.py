@@ -9,9 +9,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from oc_trio.agent.message_order import openai_messages
 from oc_trio.agent.port import ImagePart, Message, Role, ToolCall, TurnRequest
-from oc_trio.agent.rounds import Round, transcript
-from oc_trio.agent.well_formed import openai_messages
+from oc_trio.agent.tool_loop import Round, transcript
 
 
 def request_body(

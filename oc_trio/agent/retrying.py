@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import trio
 from attrs import field, frozen
 
-from oc_trio.agent.begun import BegunStream, open_begun
+from oc_trio.agent.first_event import BegunStream, open_begun
 from oc_trio.agent.port import Agent, TurnRequest
 from oc_trio.errors import AgentUnavailable
 from oc_trio.telemetry.log import get_logger

@@ -1,6 +1,6 @@
 """An agent without a model: it plays steps. For the demo, for tests and for simulations; offline and deterministic.
 
-A script maps a request to steps; `oc_trio.agent.repertoire` is one that reads directives from the last message.
+A script maps a request to steps; `oc_trio.agent.scripted_directives` is one that reads directives from the last message.
 All waiting is `trio.sleep`, so a mock clock runs it in no time.
 """
 
@@ -12,8 +12,8 @@ import trio
 from attrs import field, frozen
 
 from oc_trio.agent.port import Message, ToolCall, ToolResult, TurnRequest
-from oc_trio.agent.rounds import Asked, run_tool
 from oc_trio.agent.stream import Emit, EventStream, open_events
+from oc_trio.agent.tool_loop import Asked, run_tool
 from oc_trio.core.turn_events import (
     AgentEvent,
     Button,

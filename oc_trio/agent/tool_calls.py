@@ -14,7 +14,7 @@ from attrs import define, field
 
 from oc_trio.agent import shapes
 from oc_trio.agent.port import ToolCall
-from oc_trio.agent.rounds import MOST_CALLS, MOST_EXTRA, Asked
+from oc_trio.agent.tool_loop import MOST_CALLS, MOST_EXTRA, Asked
 from oc_trio.core.json_body import BadJson, has_more_values, read_mended
 from oc_trio.core.text import clean, clean_value, joined
 from oc_trio.core.turn_events import Opaque

@@ -10,12 +10,12 @@ from quart import Response, request
 from quart_trio import QuartTrio
 
 from oc_trio.callbacks.commands import answer_command
-from oc_trio.callbacks.faces import CLICK_PREFIX, Faces
+from oc_trio.callbacks.endpoints import CLICK_PREFIX, Faces
 from oc_trio.callbacks.guard import Guard
 from oc_trio.callbacks.hooks import HookRequest, answer_hook
 from oc_trio.callbacks.interactions import answer_click
 from oc_trio.callbacks.reply import Kind, Reply, refused
-from oc_trio.callbacks.turnstile import Limits
+from oc_trio.callbacks.request_limiter import Limits
 from oc_trio.core.hooks import HookKind
 from oc_trio.core.sourceip import ProxyTrust
 from oc_trio.errors import CallbackRefused, OcTrioError

@@ -5,7 +5,7 @@ Whether the token still is the server's and whether the user may do this is deci
 
 from collections.abc import Mapping
 
-from oc_trio.callbacks.faces import CommandFace
+from oc_trio.callbacks.endpoints import CommandFace
 from oc_trio.callbacks.reply import Kind, Reply, chat_reply, refused
 from oc_trio.core import slash
 from oc_trio.errors import CallbackRefused

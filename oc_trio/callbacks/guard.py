@@ -12,9 +12,9 @@ from typing import Any
 import trio
 from attrs import define, field, frozen
 
-from oc_trio.callbacks.faces import CLICK_PREFIX, Faces
+from oc_trio.callbacks.endpoints import CLICK_PREFIX, Faces
 from oc_trio.callbacks.reply import Kind, Reply, body_refused, method_not_allowed, not_found, refused, too_many
-from oc_trio.callbacks.turnstile import Limits, Standing, Turnstile, source_key
+from oc_trio.callbacks.request_limiter import Limits, Standing, Turnstile, source_key
 from oc_trio.core import hooks, interactions
 from oc_trio.core.sourceip import Address, Network, ProxyTrust, client_address, may_call
 from oc_trio.errors import CallbackRefused

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from attrs import field, frozen
 
-from oc_trio.callbacks.faces import HookFace
+from oc_trio.callbacks.endpoints import HookFace
 from oc_trio.callbacks.reply import Kind, Reply, json_reply, refused
 from oc_trio.core import hooks
 from oc_trio.core.hooks import HookKind

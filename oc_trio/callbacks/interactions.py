@@ -1,6 +1,6 @@
 """The endpoint for clicks, choices from menus and submitted dialogs: from a body to a verified value and back."""
 
-from oc_trio.callbacks.faces import ClickFace
+from oc_trio.callbacks.endpoints import ClickFace
 from oc_trio.callbacks.reply import Kind, Reply, chat_reply, refused
 from oc_trio.core import interactions
 from oc_trio.core.json_body import BadJson, read_object

@@ -8,7 +8,7 @@ from typing import Any, assert_never
 from attrs import frozen
 
 from oc_trio.core import slash
-from oc_trio.core.defuse import defuse, harmless_props
+from oc_trio.core.mention_escape import defuse, harmless_props
 from oc_trio.errors import CallbackRefused
 
 

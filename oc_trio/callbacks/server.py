@@ -22,7 +22,7 @@ from quart_trio import QuartTrio
 
 from oc_trio.callbacks.connections import Connections
 from oc_trio.callbacks.http1 import Http1Server
-from oc_trio.callbacks.turnstile import source_key
+from oc_trio.callbacks.request_limiter import source_key
 from oc_trio.errors import OcTrioError
 
 # A caller that does not read its answer would hold up the shutdown for ever: the kernel drops it after this.

@@ -10,7 +10,7 @@ import click
 from oc_trio.cli.exits import EX_CONFIG, EX_UNAVAILABLE
 
 if TYPE_CHECKING:
-    from oc_trio.runtime.left_commands import Listed, Survey
+    from oc_trio.runtime.operator.slash_audit import Listed, Survey
 
 
 @click.group()
@@ -72,9 +72,9 @@ def _survey(config_path: str | None, account: str | None, *, remove: bool, every
     from oc_trio.config.accounts import normalize_account_id
     from oc_trio.config.load import load
     from oc_trio.errors import ConfigError, MattermostError
-    from oc_trio.runtime.left_commands import Survey, skill_folders, survey
-    from oc_trio.runtime.skills import find_skills
-    from oc_trio.runtime.wiring import Wiring
+    from oc_trio.runtime.account.dependencies import Wiring
+    from oc_trio.runtime.operator.slash_audit import Survey, skill_folders, survey
+    from oc_trio.runtime.tools.skills import find_skills
 
     try:
         loaded = load(config_path, os.environ, isolate=True)

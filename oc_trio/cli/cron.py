@@ -54,8 +54,8 @@ def run_(name: str, config_path: str | None, *, as_json: bool) -> None:
     """
 
     async def main(loaded: "Loaded") -> int:
-        from oc_trio.runtime.cron_now import pick_job, run_job_now
-        from oc_trio.runtime.edges import pick_account, wiring_for
+        from oc_trio.runtime.account.outbound_client import pick_account, wiring_for
+        from oc_trio.runtime.operator.run_cron_job import pick_job, run_job_now
 
         account = pick_account(loaded, pick_job(loaded, name).account or None)
         receipt = await run_job_now(loaded, name, await wiring_for(account))
@@ -83,7 +83,7 @@ async def _runs(loaded: "Loaded") -> "tuple[CronRun, ...]":
     """What the journal knows; nothing before the first start of a gateway."""
     from pathlib import Path
 
-    from oc_trio.runtime.start import journal_location
+    from oc_trio.runtime.process.start import journal_location
     from oc_trio.store.store import POSTGRES, open_store
 
     location = journal_location(loaded, create=False)
@@ -96,7 +96,7 @@ async def _runs(loaded: "Loaded") -> "tuple[CronRun, ...]":
 def _fields(loaded: "Loaded", name: str, last: "CronRun | None") -> dict[str, Any]:
     import time
 
-    from oc_trio.runtime.cron_times import next_run
+    from oc_trio.runtime.account.cron_times import next_run
 
     job = loaded.config.cron.jobs[name]
     due = next_run(job.expression, job.timezone, int(time.time() * 1000))

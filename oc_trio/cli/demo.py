@@ -13,7 +13,7 @@ from oc_trio.cli.exits import first, reason_of
 if TYPE_CHECKING:
     import trio
 
-    from oc_trio.runtime.demo import DemoModel
+    from oc_trio.runtime.process.demo import DemoModel
     from oc_trio.sandbox.demo import Demo
     from oc_trio.sandbox.world import World
 
@@ -39,7 +39,7 @@ def command(port: int | None, model_url: str, model: str, *, verbose: bool) -> N
     import trio
 
     from oc_trio.errors import OcTrioError
-    from oc_trio.runtime.demo import DemoModel
+    from oc_trio.runtime.process.demo import DemoModel
     from oc_trio.telemetry.log import configure
 
     if bool(model_url) != bool(model):
@@ -64,7 +64,7 @@ async def _run(port: int | None, model: "DemoModel", state: Path) -> None:
 
     import trio
 
-    from oc_trio.runtime.demo import demo_gateway
+    from oc_trio.runtime.process.demo import demo_gateway
     from oc_trio.sandbox.demo import seed
     from oc_trio.sandbox.world import World
 

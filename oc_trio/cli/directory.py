@@ -11,8 +11,8 @@ from oc_trio.cli.exits import first
 
 if TYPE_CHECKING:
     from oc_trio.config.load import Loaded
-    from oc_trio.runtime.listing import Entry
-    from oc_trio.runtime.outbound import Outbound
+    from oc_trio.runtime.delivery.compose import Outbound
+    from oc_trio.runtime.operator.directory_listing import Entry
 
 _List = Callable[["Outbound"], Awaitable[tuple["Entry", ...]]]
 
@@ -31,7 +31,7 @@ def self_(config_path: str | None, account: str | None, *, as_json: bool) -> Non
     """The bot's own user, as each account has it."""
 
     async def listed(outbound: "Outbound") -> tuple["Entry", ...]:
-        from oc_trio.runtime.listing import self_entry
+        from oc_trio.runtime.operator.directory_listing import self_entry
 
         return (self_entry(outbound),)
 
@@ -46,7 +46,7 @@ def peers(query: str, limit: int, config_path: str | None, account: str | None, 
     """People in any team of the bot; each id is a target for `message send`."""
 
     async def listed(outbound: "Outbound") -> tuple["Entry", ...]:
-        from oc_trio.runtime.listing import peers as find
+        from oc_trio.runtime.operator.directory_listing import peers as find
 
         return await find(outbound, query)
 
@@ -61,7 +61,7 @@ def groups(query: str, limit: int, config_path: str | None, account: str | None,
     """Channels and groups that the bot is in; each id is a target for `message send`."""
 
     async def listed(outbound: "Outbound") -> tuple["Entry", ...]:
-        from oc_trio.runtime.listing import groups as find
+        from oc_trio.runtime.operator.directory_listing import groups as find
 
         return await find(outbound, query)
 
@@ -79,7 +79,7 @@ def members(
     """People in the channel TARGET (channel:<id>, #name, team/name)."""
 
     async def listed(outbound: "Outbound") -> tuple["Entry", ...]:
-        from oc_trio.runtime.listing import members as find
+        from oc_trio.runtime.operator.directory_listing import members as find
 
         return await find(outbound, await outbound.targets.resolve(target), query)
 
@@ -98,7 +98,7 @@ def _list(
 ) -> None:
     async def main(loaded: "Loaded") -> int:
         from oc_trio.errors import OcTrioError
-        from oc_trio.runtime.edges import open_outbound, pick_account, wiring_for
+        from oc_trio.runtime.account.outbound_client import open_outbound, pick_account, wiring_for
 
         one = account or (loaded.default_account if only_default else None)
         chosen = [pick_account(loaded, one)] if one else list(loaded.accounts.values())

@@ -11,7 +11,7 @@ from oc_trio.cli.exits import EX_CONFIG
 
 if TYPE_CHECKING:
     from oc_trio.config.load import Loaded
-    from oc_trio.runtime.findings import Finding
+    from oc_trio.runtime.operator.findings import Finding
 
 _COLOURS = {"ok": "green", "warning": "yellow", "failed": "red"}
 
@@ -48,7 +48,7 @@ def command(config_path: str | None, *, as_json: bool, deep: bool) -> None:
 async def _examine(loaded: "Loaded", quiet: bool, deep: bool) -> "list[Finding]":
     from contextlib import aclosing
 
-    from oc_trio.runtime.checkup import examine
+    from oc_trio.runtime.operator.doctor import examine
 
     findings = []
     async with aclosing(examine(loaded, deep=deep)) as found:

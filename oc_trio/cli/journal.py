@@ -47,7 +47,7 @@ def with_journal(
 
     from oc_trio.config.load import load
     from oc_trio.errors import ConfigError, MattermostError, OcTrioError, StoreUnusable
-    from oc_trio.runtime.start import journal_location
+    from oc_trio.runtime.process.start import journal_location
     from oc_trio.store.store import open_store
 
     async def main(loaded: "Loaded") -> T:

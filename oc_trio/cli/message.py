@@ -11,8 +11,8 @@ from oc_trio.cli.exits import EX_FAILED, EX_PARTIAL
 if TYPE_CHECKING:
     from oc_trio.config.load import Loaded
     from oc_trio.core.presentation import Presentation
-    from oc_trio.runtime.outbound import Attachment, Message, Outbound, Receipt
-    from oc_trio.runtime.targets import Place
+    from oc_trio.runtime.delivery.compose import Attachment, Message, Outbound, Receipt
+    from oc_trio.runtime.delivery.targets import Place
 
 _target = click.option(
     "-t", "--target", required=True, metavar="TARGET", help="channel:<id>, #name, team/name, user:<id>, @username."
@@ -50,13 +50,13 @@ def send(
     as_json: bool,
 ) -> None:
     """Send a message; long texts and many files continue in further posts."""
-    from oc_trio.runtime.outbound import Message
+    from oc_trio.runtime.delivery.compose import Message
 
     shown = _presentation(buttons, presentation)
     wanted = Message(text_argument(message), media, shown, reply_to)
 
     async def main(loaded: "Loaded") -> int:
-        from oc_trio.runtime.edges import open_outbound, pick_account, wiring_for
+        from oc_trio.runtime.account.outbound_client import open_outbound, pick_account, wiring_for
 
         chosen = pick_account(loaded, account)
         async with open_outbound(loaded, chosen, await wiring_for(chosen)) as outbound:
@@ -91,8 +91,8 @@ async def _send(outbound: "Outbound", place: "Place", message: "Message", *, as_
 async def _rehearse(outbound: "Outbound", place: "Place", message: "Message", *, as_json: bool) -> int:
     """Everything but writes: the target, the reply's root, the files on disk and their size, the cut of the text."""
     from oc_trio.core.final_plan import prepared
-    from oc_trio.runtime.attachments_out import MediaRefused, is_address
-    from oc_trio.runtime.outbound import Attachment, EmptyMessage
+    from oc_trio.runtime.delivery.attachments import MediaRefused, is_address
+    from oc_trio.runtime.delivery.compose import Attachment, EmptyMessage
 
     shown = message.presentation
     text = "\n\n".join(part for part in (message.text, shown.text) if part.strip())
@@ -216,8 +216,8 @@ def read(
 
     async def main(loaded: "Loaded") -> int:
         from oc_trio.core.context import clock, label
-        from oc_trio.runtime.edges import open_outbound, pick_account, wiring_for
-        from oc_trio.runtime.reading import post_fields, read_page
+        from oc_trio.runtime.account.outbound_client import open_outbound, pick_account, wiring_for
+        from oc_trio.runtime.tools.channel_history import post_fields, read_page
 
         chosen = pick_account(loaded, account)
         async with open_outbound(loaded, chosen, await wiring_for(chosen)) as outbound:
@@ -243,7 +243,7 @@ def read(
 
 def _act(config_path: str | None, account: str | None, act: Any, done: str, *, as_json: bool) -> None:
     async def main(loaded: "Loaded") -> int:
-        from oc_trio.runtime.edges import open_outbound, pick_account, wiring_for
+        from oc_trio.runtime.account.outbound_client import open_outbound, pick_account, wiring_for
 
         chosen = pick_account(loaded, account)
         async with open_outbound(loaded, chosen, await wiring_for(chosen)) as outbound:

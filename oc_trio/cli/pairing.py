@@ -73,7 +73,7 @@ def approve(code: str, config_path: str | None, account: str | None, *, as_json:
     With --notify exit code 69 means: let in, but could not be told.
     """
     from oc_trio.core.pairing import normalise_code
-    from oc_trio.runtime.notify import tell
+    from oc_trio.runtime.account.send_direct import tell
 
     async def work(store: "Store", loaded: "Loaded") -> "tuple[PairingRow | None, str]":
         row = await store.pairing.approve(chosen(account), normalise_code(code), now_ms())

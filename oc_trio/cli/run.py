@@ -29,7 +29,7 @@ def command(config_path: str | None) -> None:
         StoreError,
         StoreUnusable,
     )
-    from oc_trio.runtime.start import prepare
+    from oc_trio.runtime.process.start import prepare
 
     codes: list[tuple[type[OcTrioError], int]] = [
         (ConfigError, EX_CONFIG),

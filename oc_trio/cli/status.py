@@ -28,7 +28,7 @@ def command(config_path: str | None, account: str | None, *, as_json: bool) -> N
     """
     from oc_trio.config.load import load
     from oc_trio.errors import ConfigError
-    from oc_trio.runtime.admin import admin_socket
+    from oc_trio.runtime.process.admin import admin_socket
 
     try:
         socket = admin_socket(load(config_path, os.environ, isolate=True, connect=False))

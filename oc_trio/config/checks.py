@@ -19,8 +19,8 @@ from oc_trio.config.gateway import Bind
 from oc_trio.config.model import Config
 from oc_trio.config.parse import join, nearest
 from oc_trio.core.access import AllowBots, DmPolicy, GroupPolicy
+from oc_trio.core.agent_names import is_explosive
 from oc_trio.core.approvals import ALLOWED, ASKER
-from oc_trio.core.names import is_explosive
 from oc_trio.core.netguard import NetPolicy, refused_at_sight
 from oc_trio.errors import Problem
 from oc_trio.ids import is_mattermost_id

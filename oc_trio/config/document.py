@@ -8,9 +8,9 @@ from typing import Any
 
 from attrs import field, frozen
 
-from oc_trio.config.json_lines import json_lines
-from oc_trio.config.lines import line_of, toml_lines
+from oc_trio.config.json_locations import json_lines
 from oc_trio.config.syntax import JSON_SUFFIXES, decode_json5, decode_toml
+from oc_trio.config.toml_locations import line_of, toml_lines
 from oc_trio.core.text import clean_value
 from oc_trio.errors import ConfigError, Problem
 

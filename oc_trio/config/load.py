@@ -22,7 +22,7 @@ from oc_trio.config.legacy import Modern, modernize
 from oc_trio.config.model import Config
 from oc_trio.config.openclaw import adapt
 from oc_trio.config.parse import Invalid, Reader
-from oc_trio.config.places import find_config, state_dir
+from oc_trio.config.paths import find_config, state_dir
 from oc_trio.config.secret_keys import check_shape, holds_secret, read_file_key, resolver
 from oc_trio.config.secrets import Secret, SecretForm
 from oc_trio.core.text import clean

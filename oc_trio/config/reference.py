@@ -8,10 +8,10 @@ from typing import Any
 import attrs
 
 from oc_trio.config.fields import Key, Spec, all_keys, is_choice, unwrap_optional
+from oc_trio.config.file_value import MISSING_DEFAULT, written_default
 from oc_trio.config.model import Config
 from oc_trio.config.parse import limits
 from oc_trio.config.secrets import Secret
-from oc_trio.config.written import MISSING_DEFAULT, written_default
 
 _NAMES = {bool: "true, false", int: "whole number", float: "number", str: "text"}
 INTRODUCTION = """# Configuration reference

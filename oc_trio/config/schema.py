@@ -7,9 +7,9 @@ from typing import Any
 import attrs
 
 from oc_trio.config.fields import Key, Spec, all_keys, is_choice, unwrap_optional
+from oc_trio.config.file_value import MISSING_DEFAULT, written_default
 from oc_trio.config.model import Config
 from oc_trio.config.secrets import Secret
-from oc_trio.config.written import MISSING_DEFAULT, written_default
 
 _SECRET: dict[str, Any] = {
     "oneOf": [

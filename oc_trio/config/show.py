@@ -10,11 +10,11 @@ from attrs import frozen
 from oc_trio.config.accounts import ROOT, key_paths
 from oc_trio.config.credentials import URL_VARIABLE
 from oc_trio.config.fields import Spec, own_keys
+from oc_trio.config.file_value import written
 from oc_trio.config.load import Loaded
 from oc_trio.config.mattermost import MattermostSection
 from oc_trio.config.parse import join
 from oc_trio.config.secrets import Secret
-from oc_trio.config.written import written
 
 DEFAULT = "default"
 HIDDEN = "***"

@@ -13,12 +13,12 @@ from typing import assert_never
 
 from attrs import evolve, field, frozen
 
-from oc_trio.core.defuse import clean, defuse
 from oc_trio.core.growing import Growing
-from oc_trio.core.leading import begins_with, with_prefix
+from oc_trio.core.mention_escape import clean, defuse
 from oc_trio.core.progress import ProgressStyle, Work, render
 from oc_trio.core.reasoning import without_reasoning
 from oc_trio.core.tables import TableMode, convert_tables
+from oc_trio.core.text_prefix import begins_with, with_prefix
 from oc_trio.core.tool_rows import bounded, ended_row, makes_row, row_of
 from oc_trio.core.turn_events import (
     AgentEvent,

@@ -12,13 +12,13 @@ from attrs import frozen
 
 from oc_trio.core.bounds import AnswerBounds, cut_at_posts
 from oc_trio.core.chunking import DEFAULT_LIMIT, SERVER_LIMIT, ChunkMode, chunk
-from oc_trio.core.defuse import clean, defuse
 from oc_trio.core.draft_view import SILENT_TOKEN, StreamMode
 from oc_trio.core.fences import fence_after
-from oc_trio.core.leading import with_prefix
+from oc_trio.core.mention_escape import clean, defuse
 from oc_trio.core.preview import DraftState, Phase
 from oc_trio.core.reasoning import is_reasoning_only, without_reasoning
 from oc_trio.core.tables import TableMode, convert_tables, header_after
+from oc_trio.core.text_prefix import with_prefix
 from oc_trio.core.turn_events import Failed, Final
 from oc_trio.ids import PostId
 

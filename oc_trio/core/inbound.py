@@ -9,7 +9,7 @@ import json
 from attrs import asdict, evolve, frozen
 
 from oc_trio.core.events import ChannelType
-from oc_trio.core.obligations import Source
+from oc_trio.core.ledger import Source
 from oc_trio.ids import AccountId, AgentId, ChannelId, FileId, SessionKey, TeamId, UserId
 
 

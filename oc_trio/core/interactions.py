@@ -14,9 +14,9 @@ from typing import Any
 from attrs import field, frozen
 
 from oc_trio.core.buttons import ACTION_ID, CALLBACK_DATA, CHANNEL_ID, EXPIRES_AT, NONCE
-from oc_trio.core.defuse import defuse
 from oc_trio.core.events import Post
 from oc_trio.core.json_body import BadJson, read_object
+from oc_trio.core.mention_escape import defuse
 from oc_trio.core.signing import TOKEN_KEY, verify_context
 from oc_trio.core.sourceip import Address, Network, may_call
 from oc_trio.errors import CallbackRefused

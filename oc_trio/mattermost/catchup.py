@@ -15,7 +15,7 @@ from oc_trio.core.events import Post
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import ChannelId, PostId, UserId
 from oc_trio.mattermost.client import Api
-from oc_trio.mattermost.groups import each_bounded
+from oc_trio.mattermost.concurrency import each_bounded
 
 # Given every channel of the account: the watermarks of those that have one. The place to give new channels their first.
 LookUp = Callable[[tuple[Channel, ...]], Awaitable[Mapping[ChannelId, Watermark]]]

@@ -4,18 +4,18 @@ from collections.abc import Callable
 
 from attrs import define, evolve, field
 
-from oc_trio.core.defuse import defuse, harmless_props
 from oc_trio.core.entities import NewPost
 from oc_trio.core.events import Post
+from oc_trio.core.mention_escape import defuse, harmless_props
 from oc_trio.core.ratelimit import Lane, Pressure
 from oc_trio.errors import MattermostUnavailable
 from oc_trio.ids import ChannelId, UserId
+from oc_trio.mattermost.rest.channels import Channels
+from oc_trio.mattermost.rest.commands import Commands, Dialogs, System, send_ephemeral
+from oc_trio.mattermost.rest.files import Files
+from oc_trio.mattermost.rest.posts import Posts, Reactions
+from oc_trio.mattermost.rest.users import Teams, Users
 from oc_trio.mattermost.transport import Transport
-from oc_trio.mattermost.verbs_channels import Channels
-from oc_trio.mattermost.verbs_commands import Commands, Dialogs, System, send_ephemeral
-from oc_trio.mattermost.verbs_files import Files
-from oc_trio.mattermost.verbs_posts import Posts, Reactions
-from oc_trio.mattermost.verbs_users import Teams, Users
 
 
 @define(eq=False)

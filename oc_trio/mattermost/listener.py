@@ -31,8 +31,8 @@ from oc_trio.core.events import Event, EventFrame, Frame, Unhandled
 from oc_trio.core.ratelimit import Lane
 from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable, PayloadError
 from oc_trio.mattermost.client import Api
-from oc_trio.mattermost.groups import only_mattermost
-from oc_trio.mattermost.happenings import happening_of, pause_after, told
+from oc_trio.mattermost.concurrency import only_mattermost
+from oc_trio.mattermost.connection_inputs import happening_of, pause_after, told
 from oc_trio.mattermost.socket import OpenStream, Socket, open_socket, open_tcp_stream
 
 BUFFER = 1024  # events read but not handed on; one more and the socket is closed, to be made good by catch-up

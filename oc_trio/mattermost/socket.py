@@ -21,8 +21,8 @@ from oc_trio.core.connection import ResumePoint
 from oc_trio.core.decode import decode_frame
 from oc_trio.core.events import ActionReply, EventFrame, Frame
 from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable, PayloadError
-from oc_trio.mattermost.answers import refusal
-from oc_trio.mattermost.explain import explain
+from oc_trio.mattermost.describe_error import explain
+from oc_trio.mattermost.rest.responses import refusal
 
 HANDSHAKE_SECONDS = 15.0
 GREETING_SECONDS = 10.0

@@ -19,9 +19,9 @@ from attrs import define, field, frozen
 from oc_trio import __version__
 from oc_trio.core.ratelimit import Lane
 from oc_trio.errors import MattermostError, MattermostUnavailable, PayloadError
-from oc_trio.mattermost.answers import LONGEST_PAUSE, asked_pause, read_json, refusal, retry_after
 from oc_trio.mattermost.budget import RateBudget
-from oc_trio.mattermost.explain import explain
+from oc_trio.mattermost.describe_error import explain
+from oc_trio.mattermost.rest.responses import LONGEST_PAUSE, asked_pause, read_json, refusal, retry_after
 from oc_trio.telemetry.log import get_logger
 
 REQUEST_SECONDS = 30.0

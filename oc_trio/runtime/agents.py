@@ -10,7 +10,7 @@ import trio
 from attrs import define, evolve, field, frozen
 
 from oc_trio.agent.build import AgentSpec, build_agent
-from oc_trio.agent.exchange import Deadlines
+from oc_trio.agent.http_stream import Deadlines
 from oc_trio.agent.image_bounds import ImageBounds, image_bounds, narrowest
 from oc_trio.agent.port import Agent, NoTools, Toolbox
 from oc_trio.agent.unsupported import Unsupported

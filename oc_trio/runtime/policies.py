@@ -9,18 +9,18 @@ from oc_trio.config.accounts import Account, normalize_account_id
 from oc_trio.config.agents import AgentEntry
 from oc_trio.config.model import Config
 from oc_trio.core import access, context, draft_view, final_plan, gating, routing
+from oc_trio.core.agent_names import Names, compile_names, names_of
 from oc_trio.core.bounds import AnswerBounds
 from oc_trio.core.chat import ChatKind, Sender
 from oc_trio.core.chunking import SERVER_LIMIT
 from oc_trio.core.coalesce import CoalesceRules
-from oc_trio.core.names import Names, compile_names, names_of
 from oc_trio.core.netguard import NetPolicy
 from oc_trio.core.pacing import PacingRules
 from oc_trio.core.preview import PreviewRules
 from oc_trio.core.progress import ProgressStyle
 from oc_trio.core.queueing import DropRule, QueueRules
 from oc_trio.ids import AgentId, ChannelId, TeamId, UserId
-from oc_trio.runtime.acks import AckNames
+from oc_trio.runtime.delivery.ack_reactions import AckNames
 
 MAIN_AGENT = AgentId("main")
 

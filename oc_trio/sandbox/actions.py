@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from oc_trio.sandbox.channels import Channels
+from oc_trio.sandbox.clock import Ticker
 from oc_trio.sandbox.hub import Broadcast, Connection, Hub
 from oc_trio.sandbox.settings import VERSION
-from oc_trio.sandbox.ticker import Ticker
 from oc_trio.sandbox.users import Users
 
 Reply = dict[str, Any]

@@ -9,8 +9,8 @@ from typing import Any
 from quart import Response, request, send_from_directory, websocket
 from quart_trio import QuartTrio
 
-from oc_trio.sandbox.exchange import SandboxRequest, SandboxResponse
 from oc_trio.sandbox.protocol import is_foreign_origin, read_opening, serve_connection
+from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
 from oc_trio.sandbox.router import Router
 from oc_trio.sandbox.world import World
 

@@ -2,10 +2,10 @@
 
 import hashlib
 
+from oc_trio.sandbox.clock import Ticker
+from oc_trio.sandbox.errors import Refused, bad_body, forbidden
 from oc_trio.sandbox.records import Channel, Team, User
-from oc_trio.sandbox.refusal import Refused, bad_body, forbidden
 from oc_trio.sandbox.teams import Teams
-from oc_trio.sandbox.ticker import Ticker
 from oc_trio.sandbox.users import Users
 
 MEMBER = "channel_user"

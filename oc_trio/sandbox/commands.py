@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from oc_trio.sandbox.clock import Ticker
+from oc_trio.sandbox.errors import Refused, forbidden
 from oc_trio.sandbox.records import Command, User
-from oc_trio.sandbox.refusal import Refused, forbidden
 from oc_trio.sandbox.teams import Teams
-from oc_trio.sandbox.ticker import Ticker
 
 Json = dict[str, Any]
 

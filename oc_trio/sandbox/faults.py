@@ -2,8 +2,8 @@
 
 from attrs import frozen
 
-from oc_trio.sandbox.exchange import SandboxRequest, SandboxResponse
 from oc_trio.sandbox.hub import Connection
+from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
 
 
 @frozen

@@ -4,9 +4,9 @@ import mimetypes
 import struct
 from collections.abc import Iterable
 
+from oc_trio.sandbox.clock import Ticker
+from oc_trio.sandbox.errors import Refused
 from oc_trio.sandbox.records import FileInfo
-from oc_trio.sandbox.refusal import Refused
-from oc_trio.sandbox.ticker import Ticker
 
 
 def mime_type_of(name: str) -> str:

@@ -3,7 +3,7 @@
 import httpx
 import trio
 
-from oc_trio.sandbox.exchange import SandboxRequest, SandboxResponse
+from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
 from oc_trio.sandbox.router import Router
 from oc_trio.sandbox.world import World
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from attrs import Factory, define, frozen
 
+from oc_trio.sandbox.clock import Ticker
 from oc_trio.sandbox.compact import dump
 from oc_trio.sandbox.records import Session
 from oc_trio.sandbox.settings import ACTIVE_QUEUE, DEAD_QUEUE, REAP_MS, VERSION
-from oc_trio.sandbox.ticker import Ticker
 
 
 @frozen

@@ -8,10 +8,10 @@ from attrs import frozen
 
 from oc_trio.sandbox import attachments
 from oc_trio.sandbox.compact import dump
+from oc_trio.sandbox.errors import Refused, bad_body, forbidden
 from oc_trio.sandbox.hub import Broadcast
 from oc_trio.sandbox.outgoing import Answer, IntegrationUnreachable, PostOut, call_integration, json_call
 from oc_trio.sandbox.records import Channel, User
-from oc_trio.sandbox.refusal import Refused, bad_body, forbidden
 from oc_trio.sandbox.writing import Change
 
 if TYPE_CHECKING:

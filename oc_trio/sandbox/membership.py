@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from oc_trio.sandbox import channels as channel_roles
 from oc_trio.sandbox import teams as team_roles
 from oc_trio.sandbox.channels import Channels
+from oc_trio.sandbox.clock import Ticker
 from oc_trio.sandbox.compact import dump
+from oc_trio.sandbox.errors import Refused, forbidden
 from oc_trio.sandbox.hub import Broadcast, Hub
 from oc_trio.sandbox.records import Channel, Team, User
-from oc_trio.sandbox.refusal import Refused, forbidden
 from oc_trio.sandbox.teams import Teams
-from oc_trio.sandbox.ticker import Ticker
 from oc_trio.sandbox.users import Users
 from oc_trio.sandbox.views import channel_view
 from oc_trio.sandbox.writing import Writing

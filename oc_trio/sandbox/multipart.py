@@ -4,7 +4,7 @@ import re
 
 from attrs import field, frozen
 
-from oc_trio.sandbox.refusal import Refused
+from oc_trio.sandbox.errors import Refused
 
 _BOUNDARY = re.compile(r'boundary="?([^";]+)"?')
 _PARAM = re.compile(r'(name|filename)="((?:[^"\\]|\\.)*)"')

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from attrs import frozen
 
+from oc_trio.sandbox.errors import no_post
 from oc_trio.sandbox.records import Post
-from oc_trio.sandbox.refusal import no_post
 from oc_trio.sandbox.settings import MAX_SINCE
 
 

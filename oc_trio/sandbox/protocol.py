@@ -13,10 +13,10 @@ from attrs import frozen
 
 from oc_trio.ids import is_mattermost_id
 from oc_trio.sandbox.compact import dump
-from oc_trio.sandbox.exchange import bearer_token
 from oc_trio.sandbox.faults import Cut, Deliver, Freeze
 from oc_trio.sandbox.hub import Connection
 from oc_trio.sandbox.records import Session
+from oc_trio.sandbox.request import bearer_token
 from oc_trio.sandbox.settings import CHALLENGE_SECONDS, PONG_SECONDS
 from oc_trio.sandbox.world import World
 

@@ -3,9 +3,9 @@
 import re
 from importlib.resources import files
 
+from oc_trio.sandbox.clock import Ticker
+from oc_trio.sandbox.errors import Refused
 from oc_trio.sandbox.records import Post, Reaction
-from oc_trio.sandbox.refusal import Refused
-from oc_trio.sandbox.ticker import Ticker
 
 _NAMES = frozenset(files("oc_trio.sandbox").joinpath("emoji.txt").read_text("ascii").split())
 _TONE = re.compile(r"_(light|medium_light|medium|medium_dark|dark)_skin_tone$")

@@ -5,9 +5,9 @@ Owns tokens, size limits, the rate limit, the request log and the translation of
 
 import re
 
-from oc_trio.sandbox.exchange import SandboxRequest, SandboxResponse, bearer_token
+from oc_trio.sandbox.errors import Refused, no_route, unauthenticated
 from oc_trio.sandbox.records import Session
-from oc_trio.sandbox.refusal import Refused, no_route, unauthenticated
+from oc_trio.sandbox.request import SandboxRequest, SandboxResponse, bearer_token
 from oc_trio.sandbox.rest import bots, channels, files, integrations, posts, reactions, system, teams, users
 from oc_trio.sandbox.rest.call import Call, Route
 from oc_trio.sandbox.settings import MAX_BODY

@@ -6,10 +6,10 @@ from urllib.parse import urlencode
 
 from attrs import define, frozen
 
+from oc_trio.sandbox.errors import Refused
 from oc_trio.sandbox.mentions import channels_in, names_in
 from oc_trio.sandbox.outgoing import Answer, IntegrationUnreachable, Outgoing, PostOut, call_integration
 from oc_trio.sandbox.records import Channel, Command, User
-from oc_trio.sandbox.refusal import Refused
 from oc_trio.sandbox.writing import Draft
 
 if TYPE_CHECKING:

@@ -1,8 +1,8 @@
 """Teams and their memberships. Joining the default channels is the business of membership.py."""
 
+from oc_trio.sandbox.clock import Ticker
+from oc_trio.sandbox.errors import Refused, forbidden
 from oc_trio.sandbox.records import Team, User
-from oc_trio.sandbox.refusal import Refused, forbidden
-from oc_trio.sandbox.ticker import Ticker
 
 MEMBER = "team_user"
 ADMIN = "team_user team_admin"

@@ -6,8 +6,8 @@ import hmac
 
 from attrs import frozen
 
-from oc_trio.sandbox.refusal import Refused
-from oc_trio.sandbox.ticker import Ticker
+from oc_trio.sandbox.clock import Ticker
+from oc_trio.sandbox.errors import Refused
 
 LIFE_MS = 30_000
 _PREFIX = "interactive_message.decode_trigger_id"

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Callable
 
+from oc_trio.sandbox.clock import Ticker
+from oc_trio.sandbox.errors import Refused, bad_body, forbidden
 from oc_trio.sandbox.records import AccessToken, Session, User
-from oc_trio.sandbox.refusal import Refused, bad_body, forbidden
-from oc_trio.sandbox.ticker import Ticker
 
 USERNAME = re.compile(r"[a-z0-9._-]{1,64}")
 

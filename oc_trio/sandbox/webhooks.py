@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from oc_trio.sandbox.errors import Refused
 from oc_trio.sandbox.records import IncomingHook, User
-from oc_trio.sandbox.refusal import Refused
 from oc_trio.sandbox.writing import Draft
 
 if TYPE_CHECKING:

@@ -11,9 +11,10 @@ import attrs
 from attrs import frozen
 
 from oc_trio.sandbox.actions import Actions
-from oc_trio.sandbox.announcer import Announcer
 from oc_trio.sandbox.channels import Channels
+from oc_trio.sandbox.clock import Ticker, wall_clock
 from oc_trio.sandbox.commands import Commands
+from oc_trio.sandbox.event_publisher import Announcer
 from oc_trio.sandbox.faults import Faults
 from oc_trio.sandbox.files import Files
 from oc_trio.sandbox.hub import Broadcast, Connection, Hub
@@ -28,7 +29,6 @@ from oc_trio.sandbox.records import Channel, Post, Session, Team, User
 from oc_trio.sandbox.settings import Settings
 from oc_trio.sandbox.slash import Slash
 from oc_trio.sandbox.teams import Teams
-from oc_trio.sandbox.ticker import Ticker, wall_clock
 from oc_trio.sandbox.transcript import RequestLog, Said, said
 from oc_trio.sandbox.triggers import Triggers
 from oc_trio.sandbox.users import Users

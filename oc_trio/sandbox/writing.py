@@ -7,17 +7,17 @@ import attrs
 from attrs import field, frozen
 
 from oc_trio.sandbox import attachments
-from oc_trio.sandbox.announcer import Announcer
 from oc_trio.sandbox.channels import Channels
+from oc_trio.sandbox.clock import Ticker
+from oc_trio.sandbox.errors import Refused, forbidden, no_post
+from oc_trio.sandbox.event_publisher import Announcer
 from oc_trio.sandbox.files import Files
 from oc_trio.sandbox.mentions import channels_in, hashtags_in
 from oc_trio.sandbox.post_views import PostViews
 from oc_trio.sandbox.posts import Posts
 from oc_trio.sandbox.records import Channel, Post, User
-from oc_trio.sandbox.refusal import Refused, forbidden, no_post
 from oc_trio.sandbox.settings import MAX_MESSAGE, MAX_POST_FILES, PENDING_MS
 from oc_trio.sandbox.teams import Teams
-from oc_trio.sandbox.ticker import Ticker
 
 
 @frozen

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from attrs import frozen
 
-from oc_trio.core.obligations import Obligation, OutboxRow, Source
+from oc_trio.core.ledger import Obligation, OutboxRow, Source
 from oc_trio.ids import AccountId, ChannelId, ObligationId, PostId, SessionKey, UserId
 from oc_trio.store.engine import Engine, Row, Tx
 from oc_trio.store.obligations import insert_obligation

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from attrs import evolve, frozen
 
-from oc_trio.core.obligations import Obligation, OutboxRow
+from oc_trio.core.ledger import Obligation, OutboxRow
 from oc_trio.core.turn_events import Usage
 from oc_trio.ids import AccountId, TurnId
 from oc_trio.store import obligations, outbox, turns, usage

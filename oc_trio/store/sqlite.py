@@ -11,7 +11,7 @@ from typing import Any
 
 from oc_trio.errors import StoreError
 from oc_trio.store.engine import Result
-from oc_trio.store.place import make_file, new_file
+from oc_trio.store.state_files import make_file, new_file
 
 BUSY_MS = 5000  # a command-line reader or a backup holds the file for far less
 

@@ -19,16 +19,16 @@ from oc_trio.store.commands import Commands
 from oc_trio.store.context import Context
 from oc_trio.store.cron import Cron
 from oc_trio.store.damage import damaged_rows
-from oc_trio.store.doubts import Doubts
 from oc_trio.store.engine import Driver, Engine
 from oc_trio.store.explain import PostLife, explain
-from oc_trio.store.inline import InlineEngine
+from oc_trio.store.inline_engine import InlineEngine
 from oc_trio.store.lock import file_lock
 from oc_trio.store.migrations import migrate, require_current
 from oc_trio.store.obligations import Obligations
 from oc_trio.store.outbox import Outbox
 from oc_trio.store.pairing import Pairing
 from oc_trio.store.participation import Participation
+from oc_trio.store.pending_edits import Doubts
 from oc_trio.store.resume import Resume
 from oc_trio.store.sessions import Sessions
 from oc_trio.store.sqlite import SqliteDriver

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from attrs import frozen
 
-from oc_trio.core.obligations import ObligationState, Outcome, cancelled
+from oc_trio.core.ledger import ObligationState, Outcome, cancelled
 from oc_trio.errors import StoreError
 from oc_trio.ids import AccountId, ChannelId, ObligationId, PostId, SessionKey, TurnId
 from oc_trio.store.columns import join_ids, split_posts

@@ -17,7 +17,7 @@ import trio
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.runtime.town import Town, open_town
+from tests.runtime.harness import Town, open_town
 
 
 async def measure(town: Town, channels: int, news: int) -> None:

@@ -23,7 +23,7 @@ import trio
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from oc_trio.core.obligations import Source
+from oc_trio.core.ledger import Source
 from oc_trio.ids import AccountId, ChannelId, SessionKey, UserId
 from oc_trio.store.admission import ADMIT, Admission
 from oc_trio.store.store import Store, open_store

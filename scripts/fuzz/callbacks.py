@@ -21,7 +21,7 @@ import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from oc_trio.callbacks.turnstile import Limits
+from oc_trio.callbacks.request_limiter import Limits
 from oc_trio.signing import sign_context
 from tests.callbacks.callers import BOT_TOKEN, CLICK_PATH, COMMAND_PATH, FORM, HOOK_TOKEN, Port, open_port
 

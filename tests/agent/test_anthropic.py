@@ -8,8 +8,8 @@ import pytest
 import trio
 
 from oc_trio.agent.anthropic import AnthropicAgent, AnthropicSettings
-from oc_trio.agent.exchange import Deadlines
 from oc_trio.agent.failures import BAD_KEY, BROKEN, BUSY, NO_MODEL, OVERLOADED, TOO_LONG, TOO_SLOW
+from oc_trio.agent.http_stream import Deadlines
 from oc_trio.agent.port import ImagePart, Message, Role, ToolCall, ToolResult, TurnRequest
 from oc_trio.core.turn_events import AgentEvent, Failed, Final, TextDelta, Thinking, ToolEnded, ToolStatus, Usage
 from oc_trio.errors import AgentError, AgentFailed, AgentUnavailable

@@ -7,7 +7,7 @@ import pytest
 from oc_trio.agent.anthropic_reading import Reading
 from oc_trio.agent.anthropic_wire import request_body
 from oc_trio.agent.port import Message, Role, ToolCall, ToolResult, TurnRequest
-from oc_trio.agent.rounds import Answer, Asked, Round
+from oc_trio.agent.tool_loop import Answer, Asked, Round
 from oc_trio.ids import AgentId, SessionKey
 
 CALL = Message(Role.ASSISTANT, "", tool_calls=(ToolCall("c", "look"),))

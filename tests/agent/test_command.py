@@ -9,8 +9,8 @@ import pytest
 import trio
 
 from oc_trio.agent.command import CRASHED, NONSENSE, NOT_STARTED, CommandAgent, CommandSettings
-from oc_trio.agent.exchange import Deadlines
 from oc_trio.agent.failures import TOO_SLOW
+from oc_trio.agent.http_stream import Deadlines
 from oc_trio.agent.port import ImagePart, Message, Role, ToolResult, TurnRequest
 from oc_trio.core.turn_events import (
     AgentEvent,

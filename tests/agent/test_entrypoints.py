@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from oc_trio.agent.checked import NONSENSE
+from oc_trio.agent.checked_events import NONSENSE
 from oc_trio.agent.command import CommandAgent, CommandSettings
 from oc_trio.agent.entrypoints import installed_agents, load_agent, make_agent
 from oc_trio.agent.port import Message, Role, TurnRequest

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 import trio
 
-from oc_trio.agent.exchange import Deadlines
 from oc_trio.agent.failures import (
     BAD_KEY,
     BROKEN,
@@ -19,9 +18,10 @@ from oc_trio.agent.failures import (
     TOO_SLOW,
     UNREACHABLE,
 )
+from oc_trio.agent.http_stream import Deadlines
 from oc_trio.agent.openai import OpenAIAgent, OpenAISettings
 from oc_trio.agent.port import ImagePart, Message, Role, ToolCall, ToolResult, TurnRequest
-from oc_trio.agent.rounds import NO_ANSWER
+from oc_trio.agent.tool_loop import NO_ANSWER
 from oc_trio.core.turn_events import (
     AgentEvent,
     Failed,

@@ -7,8 +7,8 @@ import pytest
 from oc_trio.agent.openai_reading import Completion
 from oc_trio.agent.openai_wire import request_body
 from oc_trio.agent.port import Message, Role, ToolCall, TurnRequest
-from oc_trio.agent.rounds import Asked
 from oc_trio.agent.tool_calls import parse_arguments
+from oc_trio.agent.tool_loop import Asked
 from oc_trio.core.turn_events import TextDelta, Usage
 from oc_trio.ids import AgentId, SessionKey
 

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from oc_trio.agent.repertoire import words
+from oc_trio.agent.scripted_directives import words
 from tests.browser.conftest import picture
 
 pytestmark = pytest.mark.browser

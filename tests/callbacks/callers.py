@@ -8,8 +8,8 @@ from attrs import define, field
 from quart_trio import QuartTrio
 
 from oc_trio.callbacks.app import build_app
-from oc_trio.callbacks.faces import ClickFace, CommandFace, Faces, HookFace
-from oc_trio.callbacks.turnstile import Limits
+from oc_trio.callbacks.endpoints import ClickFace, CommandFace, Faces, HookFace
+from oc_trio.callbacks.request_limiter import Limits
 from oc_trio.core.entities import SlashCommand
 from oc_trio.core.hooks import Hook, HookKind
 from oc_trio.core.interactions import Press

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from oc_trio.callbacks.faces import CommandFace, Faces
+from oc_trio.callbacks.endpoints import CommandFace, Faces
 from oc_trio.core.slash import INVALID_PAYLOAD, INVALID_TOKEN, NOT_READY
 from oc_trio.core.sourceip import ProxyTrust, parse_networks
 from oc_trio.errors import CallbackRefused, StoreError

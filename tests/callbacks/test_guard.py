@@ -9,7 +9,7 @@ import trio
 from trio.testing import MockClock
 
 from oc_trio.callbacks.guard import read_body
-from oc_trio.callbacks.turnstile import Limits
+from oc_trio.callbacks.request_limiter import Limits
 from oc_trio.core.sourceip import ProxyTrust, parse_networks
 from oc_trio.errors import CallbackRefused
 from tests.callbacks.callers import CLICK_PATH, COMMAND_PATH, FORM, HOOK_TOKEN, Port, open_port

@@ -11,7 +11,7 @@ import pytest
 import trio
 import trustme
 
-from oc_trio.callbacks.faces import CommandFace, Faces
+from oc_trio.callbacks.endpoints import CommandFace, Faces
 from oc_trio.callbacks.server import ListenFailed, Patience, TlsFiles, serve_callbacks
 from oc_trio.core.slash import SlashCall
 from tests.callbacks.callers import COMMAND_PATH, FORM, MAIN, Desk, Port, open_port

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from oc_trio.runtime.checkup import room_level
-from oc_trio.runtime.findings import Level
-from oc_trio.runtime.start import JOURNAL
+from oc_trio.runtime.operator.doctor import room_level
+from oc_trio.runtime.operator.findings import Level
+from oc_trio.runtime.process.start import JOURNAL
 from oc_trio.store.store import open_store
 from tests.cli.sandbox_server import Server, a_server
 

@@ -11,9 +11,9 @@ import pytest
 
 from oc_trio.config.agents import ModelEntry, Models, Provider
 from oc_trio.config.model import Config
-from oc_trio.runtime.checkup import pictures
-from oc_trio.runtime.findings import Level
-from oc_trio.runtime.model_check import ids_of, is_listed
+from oc_trio.runtime.operator.doctor import pictures
+from oc_trio.runtime.operator.findings import Level
+from oc_trio.runtime.operator.model_check import ids_of, is_listed
 from tests.cli.sandbox_server import Server, a_server
 
 KEY = "sk-very-secret-key"

@@ -12,10 +12,10 @@ from click.testing import CliRunner, Result
 
 from oc_trio.cli.explain import id_of
 from oc_trio.cli.main import main
-from oc_trio.core.obligations import Source, failed
+from oc_trio.core.ledger import Source, failed
 from oc_trio.core.turn_events import Usage
 from oc_trio.ids import AccountId, AgentId, ChannelId, PostId, SessionKey, TurnId, UserId
-from oc_trio.runtime.start import JOURNAL
+from oc_trio.runtime.process.start import JOURNAL
 from oc_trio.store.admission import Admission
 from oc_trio.store.store import Store, open_store
 from oc_trio.store.turns import Turn

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from oc_trio.core.approvals import LONGEST_TOOL_NAME, MOST_SHOWN, CantShow, show_call, visible
 from oc_trio.core.chunking import SERVER_LIMIT
-from oc_trio.core.defuse import defuse
+from oc_trio.core.mention_escape import defuse
 
 HOSTILE = [
     pytest.param("`", r"\u0060", id="a backtick"),

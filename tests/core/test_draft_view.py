@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oc_trio.core.defuse import ZERO_WIDTH_SPACE
 from oc_trio.core.draft_view import Block, BlockKind, DraftView, StreamMode, ViewStyle
+from oc_trio.core.mention_escape import ZERO_WIDTH_SPACE
 from oc_trio.core.progress import ProgressStyle
 from oc_trio.core.tables import TableMode
 from oc_trio.core.turn_events import (

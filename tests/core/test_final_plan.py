@@ -4,7 +4,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oc_trio.core.chunking import SERVER_LIMIT, chunk
-from oc_trio.core.defuse import ZERO_WIDTH_SPACE
 from oc_trio.core.final_plan import (
     INTERRUPTED,
     STOPPED,
@@ -21,6 +20,7 @@ from oc_trio.core.final_plan import (
     unpublished,
     unsealed,
 )
+from oc_trio.core.mention_escape import ZERO_WIDTH_SPACE
 from oc_trio.core.preview import DraftState, Phase
 from oc_trio.core.tables import TableMode
 from oc_trio.core.turn_events import Button, Failed, Final, Media

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from oc_trio.runtime.start import JOURNAL
+from oc_trio.runtime.process.start import JOURNAL
 from tests.e2e.stand import Child, open_stand, spawn
 
 pytestmark = pytest.mark.e2e

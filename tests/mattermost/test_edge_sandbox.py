@@ -22,13 +22,13 @@ from oc_trio.mattermost.direct import open_direct_channels
 from oc_trio.mattermost.directory import Directory
 from oc_trio.mattermost.files import FileService, from_bytes
 from oc_trio.mattermost.listener import Hooks, run_listener
-from oc_trio.mattermost.sender import Sender
+from oc_trio.mattermost.post_creator import Sender
 from oc_trio.mattermost.transport import Transport, open_origin
 from oc_trio.sandbox import records
-from oc_trio.sandbox.exchange import SandboxRequest, SandboxResponse
 from oc_trio.sandbox.faults import Faults
 from oc_trio.sandbox.http_transport import SandboxTransport
-from oc_trio.sandbox.stream_face import serve_websocket_stream
+from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
+from oc_trio.sandbox.websocket_stream import serve_websocket_stream
 from oc_trio.sandbox.world import Bot, World
 
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import oc_trio
 from oc_trio.callbacks.reply import Kind, chat_reply, refused
-from oc_trio.core.defuse import ZERO_WIDTH_SPACE, clean, harmless_props
+from oc_trio.core.mention_escape import ZERO_WIDTH_SPACE, clean, harmless_props
 from oc_trio.errors import CallbackRefused
 
 SOURCE = Path(oc_trio.__file__).parent
 # Where an endpoint that writes a post is spelled, by module and function: each of them calls `harmless`.
 WAYS_OUT = {
-    ("mattermost/verbs_posts.py", "create"),
-    ("mattermost/verbs_posts.py", "patch"),
+    ("mattermost/rest/posts.py", "create"),
+    ("mattermost/rest/posts.py", "patch"),
     ("mattermost/client.py", "ephemeral"),
 }
 

@@ -9,7 +9,7 @@ import trio
 from oc_trio.core.entities import NewPost, SlashCommand
 from oc_trio.errors import PayloadError
 from oc_trio.ids import ChannelId, CommandId, PostId, TeamId, UserId
-from oc_trio.mattermost.pages import PER_PAGE
+from oc_trio.mattermost.rest.pages import PER_PAGE
 from tests.mattermost.doubles import FakeHttp, open_api
 
 COMMAND = {"id": "cmd", "team_id": "team", "trigger": "oc", "method": "P", "url": "http://x", "token": "tok"}

@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.runtime.town import Town, open_town
+from tests.runtime.harness import Town, open_town
 
 
 def run_in_no_time(
@@ -44,6 +44,6 @@ def no_time() -> None:
 
 @pytest.fixture
 async def town(no_time: None, nursery: trio.Nursery) -> AsyncGenerator[Town, None]:
-    """See `tests.runtime.town`."""
+    """See `tests.runtime.harness`."""
     async with open_town(nursery) as found:
         yield found

@@ -15,7 +15,7 @@ from attrs import define, field
 from oc_trio.agent.build import AgentSpec, build_agent
 from oc_trio.agent.port import Agent
 from tests.logbook import Logbook
-from tests.runtime.town import Town
+from tests.runtime.harness import Town
 
 FAILED = "(failed, in words)"
 SSE = "text/event-stream"

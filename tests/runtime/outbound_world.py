@@ -12,10 +12,10 @@ from attrs import define
 
 from oc_trio.config.document import Document
 from oc_trio.config.load import Loaded, build
-from oc_trio.runtime.edges import open_outbound, pick_account
-from oc_trio.runtime.env import Env
-from oc_trio.runtime.outbound import Outbound
-from oc_trio.runtime.wiring import Wiring
+from oc_trio.runtime.account.dependencies import Wiring
+from oc_trio.runtime.account.outbound_client import open_outbound, pick_account
+from oc_trio.runtime.clock import Env
+from oc_trio.runtime.delivery.compose import Outbound
 from oc_trio.sandbox.faults import Faults
 from oc_trio.sandbox.http_transport import SandboxTransport
 from oc_trio.sandbox.records import Channel, Team, User

@@ -15,7 +15,7 @@ from oc_trio.config.load import build
 from oc_trio.errors import ConfigError
 from oc_trio.ids import AgentId
 from oc_trio.runtime.agents import DEFAULT_PROMPT, AgentSetup, AgentTable, SessionSettings, build_agents
-from tests.runtime.town import Town
+from tests.runtime.harness import Town
 
 MAIN, OPS, NOBODY = AgentId("main"), AgentId("ops"), AgentId("nobody")
 PROVIDERS: dict[str, dict[str, Any]] = {

@@ -10,7 +10,7 @@ from oc_trio.config.document import Document
 from oc_trio.config.load import build
 from oc_trio.errors import ConfigError
 from oc_trio.runtime.local_time import time_line
-from tests.runtime.town import Town
+from tests.runtime.harness import Town
 
 BASE = {"channels": {"mattermost": {"baseUrl": "https://chat.example.com", "botToken": "t"}}}
 

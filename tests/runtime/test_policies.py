@@ -7,11 +7,11 @@ import pytest
 from oc_trio.config.document import Document
 from oc_trio.config.load import build
 from oc_trio.core.access import AllowBots
-from oc_trio.core.names import is_named
+from oc_trio.core.agent_names import is_named
 from oc_trio.core.routing import Binding, DmScope
 from oc_trio.ids import AccountId, AgentId, ChannelId, TeamId
 from oc_trio.runtime.policies import Policies, default_agent, net_policy, policies
-from tests.runtime.town import merged
+from tests.runtime.harness import merged
 
 ALICE, BOB = "a" * 26, "b" * 26
 

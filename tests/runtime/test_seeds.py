@@ -17,7 +17,7 @@ from oc_trio.agent.scripted import Say
 from oc_trio.config.document import read_document
 from oc_trio.core.context import spoken
 from oc_trio.sandbox.records import Channel
-from tests.runtime.town import Town, merged
+from tests.runtime.harness import Town, merged
 
 # What holds where an example says nothing; the town itself would be more open.
 DEFAULTS: dict[str, Any] = {"dmPolicy": "pairing", "allowFrom": [], "groupPolicy": "allowlist", "replyToMode": "off"}

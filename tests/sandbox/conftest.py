@@ -15,7 +15,7 @@ from trio_websocket import WebSocketConnection, wrap_client_stream
 from oc_trio.sandbox.demo import Demo, seed
 from oc_trio.sandbox.http_transport import SandboxTransport
 from oc_trio.sandbox.outgoing import Answer, Outgoing
-from oc_trio.sandbox.stream_face import serve_websocket_stream
+from oc_trio.sandbox.websocket_stream import serve_websocket_stream
 from oc_trio.sandbox.world import World
 
 BASE = 1_800_000_000_000

@@ -5,8 +5,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from oc_trio.sandbox.exchange import SandboxRequest, SandboxResponse
 from oc_trio.sandbox.faults import Faults
+from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
 from tests.sandbox.conftest import Scene
 
 

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from oc_trio.sandbox.refusal import Refused
-from oc_trio.sandbox.ticker import Ticker
+from oc_trio.sandbox.clock import Ticker
+from oc_trio.sandbox.errors import Refused
 from oc_trio.sandbox.triggers import Triggers
 
 

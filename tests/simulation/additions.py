@@ -23,7 +23,7 @@ from tests.simulation.intents import (
     Vandalise,
     in_order,
 )
-from tests.simulation.poison import drawn_poison
+from tests.simulation.poison_posts import drawn_poison
 
 
 def _with_files(drawn: Plan, rng: random.Random) -> Plan:

@@ -14,14 +14,14 @@ from attrs import evolve, frozen
 
 from oc_trio.core.entities import Channel
 from oc_trio.core.events import Post
-from oc_trio.core.obligations import OutboxRow, Outcome, Source
+from oc_trio.core.ledger import OutboxRow, Outcome, Source
 from oc_trio.core.preview import Create, Edit, Wrote, begun, wrote
 from oc_trio.errors import MattermostRejected, MattermostUnavailable, StoreError
 from oc_trio.ids import AccountId, ChannelId, ObligationId, OutboxId, PostId, SessionKey, ThreadRoot, TurnId
-from oc_trio.runtime.border import Border
-from oc_trio.runtime.catchup import CatchUp
-from oc_trio.runtime.previewer import WRITE_SECONDS, Previewer
-from oc_trio.runtime.queue import Job
+from oc_trio.runtime.account.catchup import CatchUp
+from oc_trio.runtime.conversation.mailbox import Job
+from oc_trio.runtime.error_boundary import Border
+from oc_trio.runtime.turn.previewer import WRITE_SECONDS, Previewer
 from oc_trio.store.admission import Admission, Admissions, Admitted
 from oc_trio.store.engine import Engine
 from oc_trio.store.obligations import Obligations
@@ -31,7 +31,7 @@ from oc_trio.store.store import Store, open_store
 from oc_trio.store.transcripts import Transcripts
 from oc_trio.store.turns import Turns
 from oc_trio.store.watermarks import Watermarks
-from tests.simulation.house import Parts, SmallSession, StoreOf
+from tests.simulation.gateway_process import Parts, SmallSession, StoreOf
 from tests.simulation.invariants import NO_KEY
 from tests.simulation.network import SimTransport
 from tests.simulation.run import simulate

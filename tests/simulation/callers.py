@@ -10,13 +10,13 @@ from oc_trio.core.buttons import CALLBACK_DATA, NONCE
 from oc_trio.core.turn_events import Button
 from oc_trio.sandbox import records
 from oc_trio.sandbox.attachments import actions_of
+from oc_trio.sandbox.errors import Refused
 from oc_trio.sandbox.outgoing import IntegrationUnreachable
-from oc_trio.sandbox.refusal import Refused
+from tests.simulation.callback_transport import ASKING, Asking
 from tests.simulation.intents import Call, Press
-from tests.simulation.line import ASKING, Asking
+from tests.simulation.model_output import TOKEN, number_of
 from tests.simulation.network import Network
-from tests.simulation.town import Question, Town, now_ms, under
-from tests.simulation.wordy import TOKEN, number_of
+from tests.simulation.scenario import Question, Town, now_ms, under
 
 # Longer than Mattermost waits for an answer.
 _UNCERTAIN_SECONDS = 40.0

@@ -14,13 +14,13 @@ import trio
 from attrs import define, field
 
 from oc_trio.core.turn_events import Media
-from tests.simulation.chronicle import Chronicle
+from tests.simulation.crash import Power
 from tests.simulation.intents import RestartServer
-from tests.simulation.power import Power
-from tests.simulation.wordy import heads
+from tests.simulation.model_output import heads
+from tests.simulation.transcript import Chronicle
 
 if TYPE_CHECKING:
-    from tests.simulation.findings import Findings, Owed
+    from tests.simulation.observations import Findings, Owed
 
 # What people read of a file that could not be sent.
 NOTE = re.compile(r"\n*⚠️ The file `([^`]*)` could not be attached: [^\n]*")

@@ -7,8 +7,8 @@ from attrs import define, field
 
 from oc_trio.sandbox.faults import Cut, Deliver, Fate, Faults, Freeze
 from oc_trio.sandbox.hub import Connection
-from tests.simulation.chronicle import Chronicle
-from tests.simulation.climate import FAIR, Climate
+from tests.simulation.fault_rates import FAIR, Climate
+from tests.simulation.transcript import Chronicle
 
 
 @define(eq=False)

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from attrs import frozen
 
-from tests.simulation.climate import Climate
-from tests.simulation.poison import Poison
+from tests.simulation.fault_rates import Climate
+from tests.simulation.poison_posts import Poison
 
 WORDS = ("what about", "please explain", "is it true that", "how do I", "tell me more:")
 

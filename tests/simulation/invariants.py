@@ -5,18 +5,18 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from oc_trio.core.final_plan import INTERRUPTED, STOPPED
-from oc_trio.runtime.cuts import CROWDED_OUT
+from oc_trio.runtime.conversation.cancel_reason import CROWDED_OUT
 from oc_trio.sandbox import records
-from tests.simulation.called import buttons
+from tests.simulation.check_buttons import buttons
+from tests.simulation.check_fallbacks import is_kept_preview, poisoned, stood_in
+from tests.simulation.check_history import remembered
+from tests.simulation.check_texts import blocks, is_block_of_the_withdrawn, texts
 from tests.simulation.files import files
-from tests.simulation.findings import Findings, Owed, key_of, name_of, overtaken, tokens_in
+from tests.simulation.hook_clients import notices
 from tests.simulation.intents import FreezeSockets, Weather
-from tests.simulation.machines import notices
-from tests.simulation.memory import remembered
-from tests.simulation.poisoned import is_kept_preview, poisoned, stood_in
-from tests.simulation.town import Question
-from tests.simulation.wording import blocks, is_block_of_the_withdrawn, texts
-from tests.simulation.wordy import number_of
+from tests.simulation.model_output import number_of
+from tests.simulation.observations import Findings, Owed, key_of, name_of, overtaken, tokens_in
+from tests.simulation.scenario import Question
 
 # A half-open socket is noticed within 40 s; then there is a new connection, and a look at what is owed, which may be in
 # vain for 30. What is told, or seen at a start, counts at once, but for an answer that is on its way.

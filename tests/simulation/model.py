@@ -18,12 +18,12 @@ from oc_trio.core.context import CURRENT_HEADER
 from oc_trio.core.presentation import Rows
 from oc_trio.core.turn_events import AgentEvent, Failed, Final, Media, TextDelta, Thinking
 from oc_trio.errors import AgentUnavailable
-from tests.simulation.chronicle import Chronicle
+from tests.simulation.check_history import Told, told_by
 from tests.simulation.files import Readings, media_of
-from tests.simulation.memory import Told, told_by
+from tests.simulation.model_output import TOKEN, behind, heads, messages, number_of, told
+from tests.simulation.transcript import Chronicle
 from tests.simulation.treachery import Betrayal, drawn_betrayal
 from tests.simulation.wire import Wire
-from tests.simulation.wordy import TOKEN, behind, heads, messages, number_of, told
 
 Script = Generator[Step, ToolResult | tuple[Message, ...] | None, None]
 _WORDS = "the bell of the old tower rings at noon and the market opens under its shadow every day"

@@ -13,12 +13,12 @@ from attrs import define, field, frozen
 from trio.testing import MemoryReceiveStream, MemorySendStream, memory_stream_pair
 
 from oc_trio.sandbox.http_transport import SandboxTransport
-from oc_trio.sandbox.stream_face import serve_websocket_stream
+from oc_trio.sandbox.websocket_stream import serve_websocket_stream
 from oc_trio.sandbox.world import World
-from tests.simulation.chronicle import Chronicle
-from tests.simulation.climate import FAIR, Climate
-from tests.simulation.poison import Poison
-from tests.simulation.power import Power, PoweredStream
+from tests.simulation.crash import Power, PoweredStream
+from tests.simulation.fault_rates import FAIR, Climate
+from tests.simulation.poison_posts import Poison
+from tests.simulation.transcript import Chronicle
 
 Pipe = trio.StapledStream[MemorySendStream, MemoryReceiveStream]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from attrs import evolve
 
 from tests.simulation.additions import ADDITIONS
-from tests.simulation.climate import FAIR
+from tests.simulation.fault_rates import FAIR
 from tests.simulation.intents import (
     WORDS,
     Ask,

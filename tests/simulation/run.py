@@ -15,22 +15,22 @@ import trio.testing
 from attrs import define, field, frozen
 from structlog.typing import EventDict
 
+from tests.simulation.actions import Doer
+from tests.simulation.callback_transport import Line
 from tests.simulation.callers import Callers
-from tests.simulation.chronicle import Chronicle
-from tests.simulation.climate import FAIR
-from tests.simulation.deeds import Doer
-from tests.simulation.findings import Findings
-from tests.simulation.founding import found_town
+from tests.simulation.fault_rates import FAIR
 from tests.simulation.frames import FrameFaults
-from tests.simulation.house import House, Parts
+from tests.simulation.gateway_process import House, Parts
+from tests.simulation.hook_clients import Machines
 from tests.simulation.intents import Crash, Plan, RestartServer
 from tests.simulation.invariants import examine
-from tests.simulation.line import Line
-from tests.simulation.machines import Machines
 from tests.simulation.model import Model
 from tests.simulation.network import Network
+from tests.simulation.observations import Findings
 from tests.simulation.plan import plan
-from tests.simulation.town import Town
+from tests.simulation.scenario import Town
+from tests.simulation.setup import found_town
+from tests.simulation.transcript import Chronicle
 
 # A half-open socket is noticed within 40 s, a long answer takes 25, retries pause for 30: then all must be settled.
 QUIET_SECONDS = 400.0

@@ -18,7 +18,7 @@ import trio
 from attrs import frozen
 
 from oc_trio.agent.anthropic import AnthropicAgent, AnthropicSettings
-from oc_trio.agent.exchange import Deadlines
+from oc_trio.agent.http_stream import Deadlines
 from oc_trio.agent.openai import OpenAIAgent, OpenAISettings
 from oc_trio.agent.port import Agent, TurnRequest
 from oc_trio.core.turn_events import AgentEvent

@@ -4,7 +4,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from oc_trio.core.obligations import OutboxKind, OutboxRow, Source
+from oc_trio.core.ledger import OutboxKind, OutboxRow, Source
 from oc_trio.ids import AccountId, ChannelId, OutboxId, PostId, SessionKey, ThreadRoot, TurnId, UserId
 from oc_trio.store.admission import ADMIT, Admission
 from oc_trio.store.turns import Turn

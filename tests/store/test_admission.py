@@ -1,7 +1,7 @@
 import pytest
 import trio
 
-from oc_trio.core.obligations import ObligationState, Source, delivered
+from oc_trio.core.ledger import ObligationState, Source, delivered
 from oc_trio.store.admission import CONTEXT, DENY, IGNORE, Admission, obligation_id
 from oc_trio.store.store import Store
 from oc_trio.store.watermarks import Watermark

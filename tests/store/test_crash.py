@@ -13,7 +13,7 @@ from tests.store.rows import ACCOUNT, SESSION
 # Admits from several tasks at once, each with its own channel, and prints a trigger only after its await returned.
 ADMITTER = """
 import sys, trio
-from oc_trio.core.obligations import Source
+from oc_trio.core.ledger import Source
 from oc_trio.ids import AccountId, ChannelId, SessionKey, UserId
 from oc_trio.store.admission import Admission
 from oc_trio.store.store import open_store

@@ -1,4 +1,4 @@
-from oc_trio.core.obligations import OutboxKind, delivered
+from oc_trio.core.ledger import OutboxKind, delivered
 from oc_trio.core.turn_events import Usage
 from oc_trio.ids import OutboxId, TurnId
 from oc_trio.store.admission import IGNORE

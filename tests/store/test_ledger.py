@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from oc_trio.core.obligations import (
+from oc_trio.core.ledger import (
     OUTBOX_MOVES,
     ObligationState,
     OutboxState,

@@ -1,6 +1,6 @@
 import pytest
 
-from oc_trio.core.obligations import (
+from oc_trio.core.ledger import (
     Obligation,
     ObligationState,
     OutboxRow,

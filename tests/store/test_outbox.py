@@ -2,7 +2,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from oc_trio.core.obligations import OUTBOX_MOVES, OutboxState
+from oc_trio.core.ledger import OUTBOX_MOVES, OutboxState
 from oc_trio.errors import StoreError
 from oc_trio.ids import OutboxId, TurnId
 from oc_trio.store.store import Store

@@ -1,6 +1,6 @@
 import pytest
 
-from oc_trio.core.obligations import delivered
+from oc_trio.core.ledger import delivered
 from oc_trio.ids import ChannelId, PostId, ThreadRoot
 from oc_trio.store.store import Store
 from tests.store.rows import ACCOUNT, LAB, OTHER, ROOT, TOWN, outgoing, turn

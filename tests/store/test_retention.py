@@ -1,6 +1,6 @@
 import pytest
 
-from oc_trio.core.obligations import delivered, silent
+from oc_trio.core.ledger import delivered, silent
 from oc_trio.core.turn_events import Usage
 from oc_trio.ids import AgentId, OutboxId, TurnId
 from oc_trio.store.admission import IGNORE

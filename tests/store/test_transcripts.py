@@ -1,4 +1,4 @@
-from oc_trio.core.obligations import delivered
+from oc_trio.core.ledger import delivered
 from oc_trio.ids import AccountId, AgentId, SessionKey, TurnId
 from oc_trio.store.store import Store
 from oc_trio.store.turns import Turn

@@ -1,6 +1,6 @@
 import pytest
 
-from oc_trio.core.obligations import ObligationState, Outcome, cancelled, delivered, silent
+from oc_trio.core.ledger import ObligationState, Outcome, cancelled, delivered, silent
 from oc_trio.errors import StoreError
 from oc_trio.ids import ObligationId, TurnId
 from oc_trio.store.store import Store

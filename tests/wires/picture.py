@@ -8,7 +8,7 @@ from PIL import Image
 
 from oc_trio.agent.image_bounds import GIF, JPEG, PNG, WEBP, ImageBounds
 from oc_trio.errors import PictureUnusable
-from oc_trio.runtime.picture_codec import fit
+from oc_trio.runtime.conversation.picture_codec import fit
 from tests.pictures import animation, encoded, exif, gradient, photo
 
 SEEDS = [

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from oc_trio.agent.anthropic import AnthropicAgent, AnthropicSettings
 from oc_trio.agent.command_wire import ContractBroken, ToolAsked, read_line
-from oc_trio.agent.mcp_words import result_text, tool_specs
+from oc_trio.agent.mcp_convert import result_text, tool_specs
 from oc_trio.agent.openai import OpenAIAgent, OpenAISettings
 from oc_trio.agent.port import Agent, Message, Role, ToolCall, ToolResult, ToolSpec, TurnRequest
 from oc_trio.agent.sse import SseDecoder, SseOverflow
@@ -30,7 +30,7 @@ from oc_trio.core.text import is_clean
 from oc_trio.core.turn_events import Final
 from oc_trio.errors import AgentError, CallbackRefused, MattermostError, PayloadError
 from oc_trio.ids import AgentId, SessionKey
-from oc_trio.mattermost.answers import read_json, refusal
+from oc_trio.mattermost.rest.responses import read_json, refusal
 from oc_trio.signing import sign_context
 from tests.wires import picture, recorded
 from tests.wires.mutation import bodies, chunked, damaged, mutated, written

@@ -1,8 +1,8 @@
 """Routes of bots and access tokens."""
 
-from oc_trio.sandbox.exchange import OK, SandboxResponse
+from oc_trio.sandbox.errors import Refused, forbidden
 from oc_trio.sandbox.records import User
-from oc_trio.sandbox.refusal import Refused, forbidden
+from oc_trio.sandbox.request import OK, SandboxResponse
 from oc_trio.sandbox.rest.call import Call, Route, text_of
 from oc_trio.sandbox.views import bot_view, token_view
 

@@ -7,9 +7,9 @@ from typing import Any
 from attrs import frozen
 
 from oc_trio.ids import is_mattermost_id
-from oc_trio.sandbox.exchange import SandboxRequest, SandboxResponse
+from oc_trio.sandbox.errors import bad_body, bad_url, unauthenticated
 from oc_trio.sandbox.records import Session, User
-from oc_trio.sandbox.refusal import bad_body, bad_url, unauthenticated
+from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
 from oc_trio.sandbox.settings import MAX_PAGE, PAGE
 from oc_trio.sandbox.world import World
 

@@ -1,9 +1,9 @@
 """Routes of channels, direct and group channels, and their members."""
 
 from oc_trio.ids import is_mattermost_id
-from oc_trio.sandbox.exchange import OK, SandboxResponse
+from oc_trio.sandbox.errors import Refused, bad_body, forbidden
 from oc_trio.sandbox.records import Channel
-from oc_trio.sandbox.refusal import Refused, bad_body, forbidden
+from oc_trio.sandbox.request import OK, SandboxResponse
 from oc_trio.sandbox.rest.call import Call, Route, text_of
 from oc_trio.sandbox.views import channel_member_view, channel_view
 

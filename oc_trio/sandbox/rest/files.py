@@ -2,10 +2,10 @@
 
 from urllib.parse import quote
 
-from oc_trio.sandbox.exchange import SandboxResponse
+from oc_trio.sandbox.errors import Refused, bad_url, forbidden
 from oc_trio.sandbox.multipart import Part, parts_of
 from oc_trio.sandbox.records import FileInfo
-from oc_trio.sandbox.refusal import Refused, bad_url, forbidden
+from oc_trio.sandbox.request import SandboxResponse
 from oc_trio.sandbox.rest.call import Call, Route
 from oc_trio.sandbox.views import file_view
 

@@ -5,8 +5,8 @@ from urllib.parse import parse_qs
 import attrs
 
 from oc_trio.sandbox.commands import BUILT_IN, built_in_view, command_view
-from oc_trio.sandbox.exchange import OK, SandboxResponse
-from oc_trio.sandbox.refusal import bad_body, forbidden
+from oc_trio.sandbox.errors import bad_body, forbidden
+from oc_trio.sandbox.request import OK, SandboxResponse
 from oc_trio.sandbox.rest.call import Call, Json, Route, text_of
 from oc_trio.sandbox.views import hook_view
 

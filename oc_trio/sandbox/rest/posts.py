@@ -1,10 +1,10 @@
 """Routes of posts: writing, reading, searching, pinning."""
 
 from oc_trio.ids import is_mattermost_id
-from oc_trio.sandbox.exchange import OK, SandboxResponse
+from oc_trio.sandbox.errors import Refused, bad_body, forbidden
 from oc_trio.sandbox.posts import Page
 from oc_trio.sandbox.records import Post
-from oc_trio.sandbox.refusal import Refused, bad_body, forbidden
+from oc_trio.sandbox.request import OK, SandboxResponse
 from oc_trio.sandbox.rest.call import Call, Json, Route, text_of
 from oc_trio.sandbox.writing import Change, Draft
 

@@ -1,10 +1,10 @@
 """Routes of reactions."""
 
 from oc_trio.sandbox.compact import dump
-from oc_trio.sandbox.exchange import OK, SandboxResponse
+from oc_trio.sandbox.errors import Refused, forbidden
 from oc_trio.sandbox.hub import Broadcast
 from oc_trio.sandbox.records import Post, Reaction
-from oc_trio.sandbox.refusal import Refused, forbidden
+from oc_trio.sandbox.request import OK, SandboxResponse
 from oc_trio.sandbox.rest.call import Call, Route, text_of
 from oc_trio.sandbox.views import reaction_view
 

@@ -1,6 +1,6 @@
 """Routes of the system: ping, client configuration, status."""
 
-from oc_trio.sandbox.exchange import SandboxResponse
+from oc_trio.sandbox.request import SandboxResponse
 from oc_trio.sandbox.rest.call import Call, Route
 from oc_trio.sandbox.settings import MAX_MESSAGE, VERSION
 

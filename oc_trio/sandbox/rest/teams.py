@@ -1,7 +1,7 @@
 """Routes of teams and their members."""
 
-from oc_trio.sandbox.exchange import OK, SandboxResponse
-from oc_trio.sandbox.refusal import Refused, forbidden
+from oc_trio.sandbox.errors import Refused, forbidden
+from oc_trio.sandbox.request import OK, SandboxResponse
 from oc_trio.sandbox.rest.call import Call, Route, text_of
 from oc_trio.sandbox.views import team_member_view, team_view
 

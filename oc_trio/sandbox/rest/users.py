@@ -1,9 +1,9 @@
 """Routes of users: login, lookup, status, search, and what a user may change."""
 
-from oc_trio.sandbox.exchange import OK, SandboxResponse
+from oc_trio.sandbox.errors import Refused, bad_body, forbidden
 from oc_trio.sandbox.hub import Broadcast
 from oc_trio.sandbox.records import User
-from oc_trio.sandbox.refusal import Refused, bad_body, forbidden
+from oc_trio.sandbox.request import OK, SandboxResponse
 from oc_trio.sandbox.rest.call import Call, Route, text_of
 from oc_trio.sandbox.users import USERNAME
 from oc_trio.sandbox.views import status_view, user_view

@@ -1,0 +1,98 @@
+"""Who answers where: paths are fixed when the app is built, the accounts behind them come and go while it runs.
+
+A path without an account behind it answers 503 (or 405 to anything but POST): it is never open by default.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from attrs import define, field, frozen
+
+from oc_trio.core.entities import SlashCommand
+from oc_trio.core.hooks import Hook, HookKind
+from oc_trio.core.interactions import Press
+from oc_trio.core.mention_escape import defuse
+from oc_trio.core.questions import DialogAnswer
+from oc_trio.core.slash import SlashCall
+from oc_trio.core.sourceip import Network
+from oc_trio.ids import AccountId
+
+CLICK_PREFIX = "/mattermost/interactions/"
+
+
+@frozen(eq=False)
+class CommandFace:
+    """An account's slash commands: `registered` is None until registration is complete; `call` gives the text that
+    only the caller sees, or raises CallbackRefused. What people are shown goes through `harmless`.
+    """
+
+    registered: Callable[[], tuple[SlashCommand, ...] | None]
+    call: Callable[[SlashCall], Awaitable[str]]
+    harmless: Callable[[str], str] = defuse
+
+
+@frozen(eq=False)
+class ClickFace:
+    """An account's buttons and dialogs: both give the JSON object of the answer, or raise CallbackRefused. What people
+    are shown goes through `harmless`.
+    """
+
+    bot_token: Callable[[], str]
+    click: Callable[[Press], Awaitable[Mapping[str, Any]]]
+    dialog: Callable[[DialogAnswer], Awaitable[Mapping[str, Any]]]
+    harmless: Callable[[str], str] = defuse
+
+
+@frozen(eq=False)
+class HookFace:
+    """The hooks below `path`: `take` gives the id under which a hook was admitted, or raises CallbackRefused."""
+
+    path: str
+    token: Callable[[], str]
+    take: Callable[[HookKind, Hook], Awaitable[str]]
+
+
+@define(eq=False)
+class Faces:
+    """`command_paths` and `click_sources` (by account, empty for loopback only) are the whole public surface."""
+
+    command_paths: tuple[str, ...] = ()
+    click_sources: Mapping[AccountId, tuple[Network, ...]] = field(factory=dict)
+    hooks: HookFace | None = None
+    _commands: dict[str, dict[AccountId, CommandFace]] = field(init=False, factory=dict)
+    _clicks: dict[AccountId, ClickFace] = field(init=False, factory=dict)
+
+    @contextmanager
+    def commands(self, account: AccountId, path: str, face: CommandFace) -> Iterator[None]:
+        """Let an account answer at `path` for as long as the block runs."""
+        table = self._commands.setdefault(path, {})
+        table[account] = face
+        try:
+            yield
+        finally:
+            if table.get(account) is face:
+                del table[account]
+
+    @contextmanager
+    def clicks(self, account: AccountId, face: ClickFace) -> Iterator[None]:
+        """Let an account answer its clicks for as long as the block runs."""
+        self._clicks[account] = face
+        try:
+            yield
+        finally:
+            if self._clicks.get(account) is face:
+                del self._clicks[account]
+
+    def commands_at(self, path: str) -> Mapping[AccountId, CommandFace]:
+        return self._commands.get(path, {})
+
+    def clicks_of(self, account: AccountId) -> ClickFace | None:
+        return self._clicks.get(account)
+
+    def hook_kind(self, path: str) -> HookKind | None:
+        """The hook that a path means, or None."""
+        if self.hooks is None:
+            return None
+        base = self.hooks.path.rstrip("/")
+        return next((kind for kind in HookKind if path == f"{base}/{kind.value}"), None)

@@ -1,0 +1,1 @@
+"""The REST API of one account, a class per kind of thing."""

@@ -1,0 +1,124 @@
+"""Verbs for posts and reactions, one per endpoint. Editing is always `/patch`: a full PUT drops props and buttons."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from attrs import frozen
+
+from oc_trio.core.decode import decode_post
+from oc_trio.core.decode_entities import decode_page
+from oc_trio.core.entities import NewPost, PostPage
+from oc_trio.core.events import Post
+from oc_trio.core.mention_escape import defuse, harmless_props
+from oc_trio.core.ratelimit import Lane
+from oc_trio.ids import ChannelId, PostId, UserId
+from oc_trio.mattermost.rest.pages import PER_PAGE
+from oc_trio.mattermost.rest.paths import segment
+from oc_trio.mattermost.transport import Transport
+
+# More than any sane thread; the server pages beyond this.
+_THREAD_PAGES = 50
+
+
+@frozen(eq=False)
+class Posts:
+    """`/posts`. Editing a post that was deleted or is another's is 403, deleting a deleted one 404.
+
+    What is written goes through `harmless`, so that no way out can ping a channel unasked.
+    """
+
+    transport: Transport
+    harmless: Callable[[str], str] = defuse
+
+    async def create(self, new: NewPost, *, lane: Lane = Lane.CREATE) -> Post:
+        """Write a post once; see `sender` for doing it surely."""
+        body: dict[str, Any] = {"channel_id": new.channel_id, "message": self.harmless(new.message)}
+        optional = {
+            "root_id": new.root_id,
+            "pending_post_id": new.pending_post_id,
+            "props": harmless_props(new.props, self.harmless),
+            "file_ids": list(new.file_ids),
+        }
+        body.update((key, value) for key, value in optional.items() if value)
+        return decode_post(await self.transport.request("POST", "/posts", json=body, lane=lane))
+
+    async def patch(
+        self,
+        post_id: PostId,
+        *,
+        message: str | None = None,
+        props: Mapping[str, Any] | None = None,
+        lane: Lane = Lane.EDIT,
+    ) -> Post:
+        """Change what is given; `props`, if given, replace all there were."""
+        body: dict[str, Any] = {}
+        if message is not None:
+            body["message"] = self.harmless(message)
+        if props is not None:
+            body["props"] = harmless_props(props, self.harmless)
+        path = f"/posts/{segment(post_id)}/patch"
+        return decode_post(await self.transport.request("PUT", path, json=body, lane=lane))
+
+    async def delete(self, post_id: PostId, *, lane: Lane = Lane.CREATE) -> None:
+        """Delete a post."""
+        await self.transport.request("DELETE", f"/posts/{segment(post_id)}", lane=lane)
+
+    async def get(self, post_id: PostId) -> Post:
+        """One post; a deleted one is 404."""
+        return decode_post(await self.transport.request("GET", f"/posts/{segment(post_id)}"))
+
+    async def thread(self, root_id: PostId, *, limit: int = 1000) -> tuple[Post, ...]:
+        """A thread, oldest first, root included; with more than `limit` posts the newest ones and not the root."""
+        path = f"/posts/{segment(root_id)}/thread"
+        found: dict[PostId, Post] = {}
+        params: dict[str, str | int] = {"perPage": PER_PAGE, "direction": "down"}
+        for _ in range(_THREAD_PAGES):
+            answer = await self.transport.request("GET", path, params=params)
+            fresh = [post for post in decode_page(answer).posts if post.id not in found]
+            found.update((post.id, post) for post in fresh)
+            has_next = isinstance(answer, dict) and answer.get("has_next") is True
+            if not fresh or not has_next:
+                break
+            last = max(fresh, key=_age)
+            params = {**params, "fromPost": last.id, "fromCreateAt": last.create_at}
+        return tuple(sorted(found.values(), key=_age)[-limit:])
+
+    async def page(self, channel_id: ChannelId, *, page: int = 0, per_page: int = 60) -> PostPage:
+        """A page of a channel, newest first; page 0 is the tail."""
+        return await self._list(channel_id, {"page": page, "per_page": per_page})
+
+    async def after(self, channel_id: ChannelId, post_id: PostId, *, per_page: int = PER_PAGE) -> PostPage:
+        """The posts right after `post_id`, still newest first; an unknown anchor gives an empty page, not an error."""
+        return await self._list(channel_id, {"after": post_id, "per_page": per_page})
+
+    async def before(self, channel_id: ChannelId, post_id: PostId, *, per_page: int = PER_PAGE) -> PostPage:
+        """The posts right before `post_id`, newest first."""
+        return await self._list(channel_id, {"before": post_id, "per_page": per_page})
+
+    async def pinned(self, channel_id: ChannelId) -> tuple[Post, ...]:
+        """The pinned posts of a channel."""
+        return decode_page(await self.transport.request("GET", f"/channels/{segment(channel_id)}/pinned")).posts
+
+    async def _list(self, channel_id: ChannelId, params: Mapping[str, str | int]) -> PostPage:
+        return decode_page(await self.transport.request("GET", f"/channels/{segment(channel_id)}/posts", params=params))
+
+
+@frozen(eq=False)
+class Reactions:
+    """`/reactions`. Names come without colons; an unknown one is 404."""
+
+    transport: Transport
+
+    async def add(self, user_id: UserId, post_id: PostId, emoji: str) -> None:
+        """Put a reaction on a post; twice is fine."""
+        body = {"user_id": user_id, "post_id": post_id, "emoji_name": emoji}
+        await self.transport.request("POST", "/reactions", json=body, lane=Lane.CREATE)
+
+    async def remove(self, user_id: UserId, post_id: PostId, emoji: str) -> None:
+        """Take a reaction off; removing what is not there is fine."""
+        path = f"/users/{segment(user_id)}/posts/{segment(post_id)}/reactions/{segment(emoji)}"
+        await self.transport.request("DELETE", path, lane=Lane.CREATE)
+
+
+def _age(post: Post) -> tuple[int, str]:
+    return post.create_at, post.id

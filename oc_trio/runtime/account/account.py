@@ -1,0 +1,264 @@
+"""One account's branch of the supervision tree: services outlive the workers that use them.
+
+services (HTTP, pace, direct channels)
+└─ workers: listener, catch-up, audit, dispatcher's sessions, chat commands
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import trio
+from attrs import field, frozen
+
+from oc_trio.config.accounts import Account
+from oc_trio.config.services import CronJob
+from oc_trio.core.backoff import RetryPolicy
+from oc_trio.core.entities import NewPost, User
+from oc_trio.core.events import Post
+from oc_trio.core.mention_escape import clean, defuse
+from oc_trio.core.queueing import QueueRules
+from oc_trio.core.ratelimit import Lane
+from oc_trio.ids import AccountId, ChannelId, PostId, SessionKey, UserId
+from oc_trio.mattermost.client import Api
+from oc_trio.mattermost.direct import DirectChannels, open_direct_channels
+from oc_trio.mattermost.directory import Directory
+from oc_trio.mattermost.post_creator import Sender as PostSender
+from oc_trio.mattermost.transport import Origin, Transport
+from oc_trio.runtime.account.connection import STOPPED, Uplink, show_state
+from oc_trio.runtime.account.dependencies import Wiring
+from oc_trio.runtime.account.login import cancel_when, who_am_i
+from oc_trio.runtime.account.outbound_client import direct_retry, outbound_of
+from oc_trio.runtime.account.recovery import Recovery
+from oc_trio.runtime.account.schedule import Schedule
+from oc_trio.runtime.account.token import Token
+from oc_trio.runtime.agents import AgentTable
+from oc_trio.runtime.conversation.attachments import AttachmentReader
+from oc_trio.runtime.conversation.cancel_reason import Cut
+from oc_trio.runtime.conversation.dispatcher import Dispatcher
+from oc_trio.runtime.conversation.session import Session
+from oc_trio.runtime.delivery.ack_reactions import Acks
+from oc_trio.runtime.delivery.buttons import ButtonMaker
+from oc_trio.runtime.delivery.delivery import Delivery
+from oc_trio.runtime.delivery.fetch import Fetcher
+from oc_trio.runtime.delivery.late_edits import LateWrites
+from oc_trio.runtime.delivery.message_sender import Postbox
+from oc_trio.runtime.delivery.uploads import MediaDesk
+from oc_trio.runtime.drain import Drain
+from oc_trio.runtime.error_boundary import DEFECT
+from oc_trio.runtime.handlers.ask_tools import ASK
+from oc_trio.runtime.handlers.public_port import PublicPort
+from oc_trio.runtime.handlers.questions import ASK_SECONDS
+from oc_trio.runtime.handlers.request_context import Front
+from oc_trio.runtime.inbound.admission import Intake
+from oc_trio.runtime.inbound.bot_loop_guard import BotLoops
+from oc_trio.runtime.inbound.chat_commands import CommandDesk
+from oc_trio.runtime.inbound.denials import Denials
+from oc_trio.runtime.inbound.event_handler import Inbox
+from oc_trio.runtime.inbound.event_tries import EventTries
+from oc_trio.runtime.policies import Policies
+from oc_trio.runtime.services import AccountKit
+from oc_trio.runtime.task_slot import TaskSlot
+from oc_trio.runtime.tools.mcp_servers import ToolServers
+from oc_trio.runtime.tools.message_permissions import Powers
+from oc_trio.runtime.tools.message_tool import MessageTool
+from oc_trio.runtime.tools.turn_tools import ToolBench
+from oc_trio.runtime.turn.edit_pacer import SharedPace
+from oc_trio.runtime.turn.end_without_agent import settle
+from oc_trio.runtime.turn.live_drafts import LiveDrafts
+from oc_trio.runtime.turn.turn import TurnRunner
+from oc_trio.store.store import Store
+from oc_trio.telemetry.health import Health
+from oc_trio.telemetry.log import get_logger
+from oc_trio.telemetry.metrics import Metrics
+
+log = get_logger(part="account")
+
+_COMMANDS_AT_ONCE = 8
+RETRIES = RetryPolicy(initial=0.5, maximum=30.0)
+
+
+@frozen(eq=False)
+class AccountParts:
+    """What the gateway gives to an account; `origin` and `agents` are shared."""
+
+    id: AccountId
+    settings: Account
+    policies: Policies
+    origin: Origin
+    store: Store
+    agents: AgentTable
+    wiring: Wiring
+    token: Token
+    metrics: Metrics
+    health: Health
+    ready: trio.Event
+    buttons: ButtonMaker
+    port: PublicPort
+    servers: ToolServers = field(factory=ToolServers)
+    jobs: Mapping[str, CronJob] = field(factory=dict)
+    idle_seconds: float = 900.0
+    drain: Drain = field(factory=Drain)
+
+
+async def run_account(parts: AccountParts) -> None:
+    """Serve one account until the drain is over. `parts.ready` is set whenever it goes live."""
+    harmless = clean if parts.settings.delivery.allow_channel_mentions else defuse
+    api = Api(Transport(parts.origin, parts.token.reveal), harmless)
+    user: User | None = None
+    retry, random = direct_retry(parts.settings), parts.wiring.env.random.random
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(cancel_when, parts.drain.requested, nursery.cancel_scope)
+        show = partial(show_state, parts.health, parts.metrics, parts.id)
+        user = await who_am_i(parts.id, api, parts.token, show, random, RETRIES)
+        nursery.cancel_scope.cancel()
+    if user is not None:
+        parts.health.update(parts.id, bot=user.username)
+        # Workers are stopped first: an answer that is being sealed still needs the services.
+        async with (
+            open_direct_channels(api, user.id, retry=retry, random=random) as direct,
+            trio.open_nursery() as workers,
+        ):
+            account = _Account(parts, api, user, direct, workers)
+            await account.serve(workers)
+    show_state(parts.health, parts.metrics, parts.id, STOPPED, "")
+
+
+class _Account:
+    """The parts of a running account, put together."""
+
+    def __init__(
+        self, parts: AccountParts, api: Api, user: User, direct: DirectChannels, workers: trio.Nursery
+    ) -> None:
+        self.parts = parts
+        env, store = parts.wiring.env, parts.store
+        post_sender = PostSender(api, user.id, env.random.random)
+
+        async def send(new: NewPost, lane: Lane, in_doubt: bool) -> Post:
+            return await post_sender.create(new, lane=lane, in_doubt=in_doubt)
+
+        async def patch(post_id: PostId, message: str, lane: Lane) -> Post:
+            return await api.posts.patch(post_id, message=message, lane=lane)
+
+        async def open_direct(user_id: UserId) -> ChannelId:
+            return (await direct.channel(user_id)).id
+
+        remove = api.posts.delete
+        delivery = Delivery(
+            parts.id,
+            user.id,
+            store,
+            env,
+            parts.metrics,
+            send,
+            patch,
+            remove,
+            RETRIES,
+            open_direct=open_direct,
+            read=api.posts.get,
+        )
+        directory = Directory(api)
+        self.outbound = outbound = outbound_of(
+            parts.settings, api, user, direct, post_sender, parts.policies.reply, parts.buttons, directory
+        )
+        self.postbox = Postbox(delivery, workers)
+        message_tool = MessageTool(outbound, self.postbox, Powers.of(parts.settings), parts.policies)
+        self.kit = AccountKit(
+            account=parts.id,
+            user=user,
+            api=api,
+            directory=directory,
+            store=store,
+            env=env,
+            metrics=parts.metrics,
+            health=parts.health,
+            policies=parts.policies,
+            agents=parts.agents,
+            delivery=delivery,
+            pace=SharedPace(parts.policies.pacing, partial(parts.origin.budget.room, Lane.EDIT)),
+            live=LiveDrafts(),
+            late=LateWrites(delivery, api),
+            acks=Acks(api, user.id, parts.policies.acks),
+            previewer=parts.wiring.previewer,
+            border_type=parts.wiring.border,
+            name=parts.settings.name,
+            tools=ToolBench(message_tool, parts.servers, parts.port.skills),
+            reader=lambda bounds: AttachmentReader(outbound.files, outbound.media.limit, parts.wiring.pictures, bounds),
+            media=MediaDesk(
+                outbound.files, Fetcher(parts.wiring.ssl_context, parts.wiring.fetch_transport), env, RETRIES
+            ),
+            button_props=parts.buttons.final_props if parts.port.is_wanted else lambda _channel, _rows: "",
+        )
+
+    async def serve(self, workers: trio.Nursery) -> None:
+        kit, parts = self.kit, self.parts
+        runner = TurnRunner(kit)
+        recovery: Recovery
+
+        def make_session(key: SessionKey) -> Session:
+            return parts.wiring.session(
+                key,
+                run_turn=runner,
+                settle=partial(settle, kit),
+                reload=lambda session: recovery.open_jobs(session),
+                load_rules=self._queue_rules,
+                idle_seconds=parts.idle_seconds,
+                gather_seconds=parts.policies.gather,
+            )
+
+        async with trio.open_nursery() as sessions:
+            dispatcher = Dispatcher(sessions, make_session, self._keep)
+            kit.metrics.sessions.labels(kit.account).set_function(lambda: len(dispatcher))
+            kit.metrics.live_drafts.labels(kit.account).set_function(lambda: kit.pace.live)
+            intake = Intake(kit, Denials(kit, sessions).explain, BotLoops(kit.account, kit.store.claims, kit.env))
+            desk = CommandDesk(kit, dispatcher, sessions, trio.CapacityLimiter(_COMMANDS_AT_ONCE))
+            inbox = Inbox(kit, intake, dispatcher, desk, EventTries(kit.border))
+            recovery = Recovery(kit, inbox, sessions)
+            await kit.late.recall()
+            await recovery.run()
+            # Whatever brings in messages ends before the nursery of those who answer them does.
+            async with trio.open_nursery() as feeders:
+                await self._feed(feeders, inbox)
+                feeders.cancel_scope.cancel()
+            sessions.cancel_scope.deadline = trio.current_time() + parts.drain.seal_seconds
+        workers.cancel_scope.cancel()
+
+    async def _feed(self, feeders: trio.Nursery, inbox: Inbox) -> None:
+        """Take messages in until the drain is requested, and let turns end by themselves for as long as it allows."""
+        kit, parts, dispatcher = self.kit, self.parts, inbox.dispatcher
+        catch_up = parts.wiring.catch_up(kit, inbox, parts.settings.catchup, feeders)
+        uplink = Uplink(kit, parts.settings, parts.wiring, parts.token, parts.ready, inbox, catch_up, TaskSlot(feeders))
+        front = Front.of(kit, inbox)
+        async with parts.port.open(front, parts.settings, parts.buttons) as doors:
+            inbox.note, inbox.take_text = doors.note, doors.questions.take_text
+            if kit.tools is not None and parts.port.is_wanted:
+                kit.tools.approval = doors.approval
+                kit.tools.local.append(doors.tools)
+                # A person may take their time; the question's own deadline comes first.
+                kit.tools.limits[ASK.name] = ASK_SECONDS + 30
+            await uplink.start()
+            feeders.start_soon(uplink.run_audit)
+            feeders.start_soon(Schedule(front, self.outbound, self.postbox, parts.jobs).run)
+            await parts.drain.requested.wait()
+            dispatcher.stop_intake()
+            # Until here answers to open questions still come in.
+            await parts.drain.idle(lambda: dispatcher.is_idle)
+        dispatcher.cancel_all(reason=Cut.DRAIN.value)
+        await uplink.stop()
+
+    async def _queue_rules(self, key: SessionKey) -> QueueRules:
+        rules = self.kit.policies.queue
+
+        async def load() -> None:
+            nonlocal rules
+            rules = self.kit.queue_rules(await self.kit.session_settings(key))
+
+        await self.kit.border.contain(load, "queue rules", {"session": key})
+        return rules
+
+    async def _keep(self, session: Session, on_idle: Callable[[], object]) -> None:
+        """Run a conversation's task. A defect of it fails the messages that it held; the next one begins it anew."""
+        work = partial(session.run, on_idle=on_idle)
+        if await self.kit.border.contain(work, "conversation", {"session": session.key}) is not None:
+            on_idle()
+            if jobs := session.abandon():
+                await settle(self.kit, jobs, DEFECT)

@@ -1,0 +1,56 @@
+"""What a gateway needs from the world, each part replaceable: the simulation plugs the sandbox in here."""
+
+import sqlite3
+import ssl
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+
+import httpx
+from attrs import field, frozen
+
+from oc_trio.agent.build import AgentSpec, build_agent
+from oc_trio.agent.port import Agent
+from oc_trio.core.netguard import NetPolicy
+from oc_trio.mattermost.guarded import Guard, GuardedTransport
+from oc_trio.mattermost.socket import OpenStream
+from oc_trio.runtime.account.catchup import CatchUp
+from oc_trio.runtime.clock import Env
+from oc_trio.runtime.conversation.pictures import Pictures
+from oc_trio.runtime.conversation.session import Session
+from oc_trio.runtime.error_boundary import Border
+from oc_trio.runtime.handlers.public_port import PublicPort
+from oc_trio.runtime.turn.previewer import Previewer
+from oc_trio.store.store import Store, open_store
+
+
+@frozen(eq=False)
+class Wiring:
+    """`http_transport` gives the transport to a server, `open_stream` its websocket's stream, and `fetch_transport`
+    gets what an answer's addresses point to; None means real sockets behind the address guard. `make_agent` builds
+    agents, `open_store` opens the journal at a location, `pictures` fits pictures to models; the classes are those
+    that an account is put together from.
+    """
+
+    env: Env = field(factory=Env)
+    ssl_context: ssl.SSLContext | None = None
+    http_transport: Callable[[str], httpx.AsyncBaseTransport] | None = None
+    open_stream: OpenStream | None = None
+    make_agent: Callable[[AgentSpec, httpx.AsyncClient], Agent] = build_agent
+    open_store: Callable[[str | sqlite3.Connection], AbstractAsyncContextManager[Store]] = open_store
+    session: type[Session] = Session
+    previewer: type[Previewer] = Previewer
+    catch_up: type[CatchUp] = CatchUp
+    border: type[Border] = Border
+    serve_port: Callable[..., Awaitable[None]] = PublicPort.serve
+    fetch_transport: httpx.AsyncBaseTransport | None = None
+    pictures: Pictures = field(factory=Pictures)
+
+    def transport(self, base_url: str, policy: NetPolicy) -> httpx.AsyncBaseTransport:
+        """How REST reaches a server."""
+        if self.http_transport is not None:
+            return self.http_transport(base_url)
+        return GuardedTransport(Guard(policy), self.ssl_context)
+
+    def stream_opener(self, policy: NetPolicy) -> OpenStream:
+        """How the websocket reaches it."""
+        return self.open_stream or Guard(policy).open_stream

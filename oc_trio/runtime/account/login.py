@@ -1,0 +1,59 @@
+"""The first question to a chat server, asked until it is answered: who is behind this token?"""
+
+from collections.abc import Callable
+
+import trio
+
+from oc_trio.core.backoff import AUTH_RETRY, RetryPolicy, no_sooner_than
+from oc_trio.core.entities import User
+from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable
+from oc_trio.ids import AccountId
+from oc_trio.mattermost.client import Api
+from oc_trio.runtime.account.connection import AUTH_FAILED, UNREACHABLE
+from oc_trio.runtime.account.token import Token
+from oc_trio.telemetry.log import get_logger
+
+log = get_logger(part="account")
+
+
+async def cancel_when(event: trio.Event, scope: trio.CancelScope) -> None:
+    """Cancel `scope` once `event` happens."""
+    await event.wait()
+    scope.cancel()
+
+
+async def who_am_i(
+    account: AccountId,
+    api: Api,
+    token: Token,
+    show: Callable[[str, str], None],
+    random: Callable[[], float],
+    retries: RetryPolicy,
+) -> User:
+    """Ask until the server answers; a refused token is asked about slowly, with the token file read again.
+
+    `show` is told the state and why.
+    """
+    attempt, was_refused = 0, False
+    while True:
+        try:
+            return await api.users.me()
+        except MattermostError as problem:
+            failure = problem
+        refused = isinstance(failure, MattermostRejected) and failure.is_auth
+        show(AUTH_FAILED if refused else UNREACHABLE, str(failure))
+        if refused and await token.reread():
+            continue
+        # A network that was down before says nothing about the token.
+        attempt = attempt + 1 if refused is was_refused else 0
+        was_refused = refused
+        policy = AUTH_RETRY if refused else retries
+        asked = failure.retry_after if isinstance(failure, MattermostUnavailable) else None
+        wait = no_sooner_than(policy.delay(attempt, random()), asked)
+        log.error(
+            "the server refuses the token" if refused else "the server can't be reached",
+            account=account,
+            problem=str(failure),
+            retry_in=round(wait, 1),
+        )
+        await trio.sleep(wait)

@@ -1,0 +1,109 @@
+"""The parts of an account that a command or the gateway needs to speak for it: which account, and its way out."""
+
+import ssl
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import trio
+from attrs import evolve
+
+from oc_trio.config.accounts import Account, normalize_account_id
+from oc_trio.config.load import Loaded
+from oc_trio.core.backoff import DirectRetryPolicy
+from oc_trio.core.entities import User
+from oc_trio.core.final_plan import ReplyRules
+from oc_trio.core.mention_escape import clean
+from oc_trio.errors import ConfigError, Problem
+from oc_trio.ids import AccountId
+from oc_trio.mattermost.client import Api
+from oc_trio.mattermost.direct import DirectChannels, open_direct_channels
+from oc_trio.mattermost.directory import Directory
+from oc_trio.mattermost.files import FileService
+from oc_trio.mattermost.post_creator import Sender
+from oc_trio.mattermost.transport import Transport, open_origin
+from oc_trio.runtime.account.dependencies import Wiring
+from oc_trio.runtime.delivery.attachments import MediaLoader
+from oc_trio.runtime.delivery.buttons import ButtonMaker
+from oc_trio.runtime.delivery.compose import Outbound
+from oc_trio.runtime.delivery.targets import TargetResolver
+from oc_trio.runtime.handlers.callback_urls import plan_callbacks
+from oc_trio.runtime.policies import net_policy, policies
+
+_MIB = 1024 * 1024
+
+
+def pick_account(loaded: Loaded, wanted: str | None) -> Account:
+    """The account named, or the default one; never another instead. Raises ConfigError."""
+    name = normalize_account_id(wanted) if wanted else loaded.default_account
+    if name in loaded.accounts:
+        return loaded.accounts[name]
+    if name in loaded.broken:
+        raise ConfigError(*loaded.broken[name])
+    known = ", ".join(loaded.accounts) or "none"
+    raise ConfigError(Problem(f"account {name}", "there is no such account, or it is disabled", f"usable: {known}"))
+
+
+def direct_retry(account: Account) -> DirectRetryPolicy:
+    """`dmChannelRetry` as the scheduler's policy."""
+    told = account.dm_channel_retry
+    return DirectRetryPolicy(told.max_retries, told.initial_delay, told.max_delay, told.attempt)
+
+
+def outbound_of(
+    account: Account,
+    api: Api,
+    user: User,
+    direct: DirectChannels,
+    sender: Sender,
+    rules: ReplyRules,
+    buttons: ButtonMaker,
+    directory: Directory | None = None,
+    *,
+    ssl_context: ssl.SSLContext | None = None,
+) -> Outbound:
+    """An account's way out over edges that are open already."""
+    facts = directory or Directory(api)
+    return Outbound(
+        account=AccountId(account.id),
+        user=user,
+        api=api,
+        directory=facts,
+        targets=TargetResolver(facts, user),
+        direct=direct,
+        sender=sender,
+        files=FileService(api),
+        media=MediaLoader(int(account.media_max_mb * _MIB), ssl_context),
+        rules=rules,
+        buttons=buttons,
+        env=buttons.env,
+    )
+
+
+@asynccontextmanager
+async def open_outbound(loaded: Loaded, account: Account, wiring: Wiring) -> AsyncGenerator[Outbound, None]:
+    """An account's way out with connections of its own, whether a gateway runs or not. Raises MattermostError."""
+    token = account.bot_token.reveal
+    transport = wiring.transport(account.base_url, net_policy(account))
+    async with open_origin(account.base_url, wiring.ssl_context, http_transport=transport) as origin:
+        # A person who writes @channel on a command line means it; a model does not.
+        api = Api(Transport(origin, token), clean)
+        user = await api.users.me()
+        random = wiring.env.random.random
+        async with open_direct_channels(api, user.id, retry=direct_retry(account), random=random) as direct:
+            yield outbound_of(
+                account,
+                api,
+                user,
+                direct,
+                Sender(api, user.id, random),
+                rules=evolve(policies(loaded.config, account).reply, allow_channel_mentions=True),
+                buttons=ButtonMaker(token, plan_callbacks(loaded.config, account).click_url, wiring.env),
+                ssl_context=wiring.ssl_context,
+            )
+
+
+async def wiring_for(account: Account) -> Wiring:
+    """Real sockets, with certificates loaded where TLS is spoken."""
+    if account.base_url.startswith("http://"):
+        return Wiring()
+    return Wiring(ssl_context=await trio.to_thread.run_sync(ssl.create_default_context))

@@ -1,0 +1,162 @@
+"""Scheduled messages of one account: at its time a job's text goes to the outbox, or its prompt to an agent.
+
+A run is named by job and time, so that it happens once whatever interrupts it. Runs that fell into downtime follow the
+job's policy: none, or one afterwards.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
+
+import trio
+from attrs import evolve, frozen
+
+from oc_trio.config.accounts import Account, normalize_account_id
+from oc_trio.config.load import Loaded
+from oc_trio.config.services import CronJob, Missed
+from oc_trio.core.access import Access
+from oc_trio.core.backoff import RetryPolicy, no_sooner_than
+from oc_trio.core.chat import Chat, Sender
+from oc_trio.core.ledger import Source
+from oc_trio.errors import MattermostError, MattermostUnavailable, TargetError
+from oc_trio.ids import AgentId, SessionKey, UserId
+from oc_trio.runtime.account.cron_times import latest_run, next_run
+from oc_trio.runtime.delivery.compose import EmptyMessage, Message, Outbound
+from oc_trio.runtime.delivery.message_sender import Postbox
+from oc_trio.runtime.delivery.targets import Place
+from oc_trio.runtime.error_boundary import DEFECT
+from oc_trio.runtime.handlers.request_context import Front, Visit
+from oc_trio.telemetry.log import get_logger
+
+T = TypeVar("T")
+
+log = get_logger(part="schedule")
+
+NOT_YET = "not run yet"
+SKIPPED = "skipped: the gateway was not running"
+NOBODY = UserId("cron")
+_LOOK_SECONDS = 30.0
+# Later than this, a run counts as missed.
+_LATE_MS = 300_000
+_RETRY = RetryPolicy(initial=1.0, maximum=60.0)
+_RETRY_SECONDS = 600.0
+
+
+def jobs_of(loaded: Loaded, account: Account) -> dict[str, CronJob]:
+    """The enabled jobs that an account posts."""
+    cron = loaded.config.cron
+    return {
+        name: job
+        for name, job in cron.jobs.items()
+        if cron.enabled
+        and job.enabled
+        and (normalize_account_id(job.account) if job.account else loaded.default_account) == account.id
+    }
+
+
+@frozen(eq=False)
+class Schedule:
+    """The jobs of one account by name."""
+
+    front: Front
+    outbound: Outbound
+    postbox: Postbox
+    jobs: Mapping[str, CronJob]
+
+    async def run(self) -> None:
+        """Keep all jobs; ends by cancellation, or where no job is due ever again."""
+        async with trio.open_nursery() as nursery:
+            for name, job in self.jobs.items():
+                nursery.start_soon(self._keep, name, job)
+
+    async def _keep(self, name: str, job: CronJob) -> None:
+        base = await self._begin(name, job)
+        while (due := next_run(job.expression, job.timezone, base)) is not None:
+            await self._until(due)
+            await self._due(name, job, due)
+            base = max(due, latest_run(job.expression, job.timezone, self._now()) or due)
+        log.warning("a scheduled job is never due", job=name, expression=job.expression)
+
+    async def _begin(self, name: str, job: CronJob) -> int:
+        """From where on to count: the runs before are done, skipped or made up for."""
+        store, now = self.front.kit.store.cron, self._now()
+        last = await store.last(name)
+        if last is None:
+            await store.ran(name, now, NOT_YET)
+            return now
+        due = next_run(job.expression, job.timezone, last.at)
+        if due is None or due > now:
+            return last.at
+        missed = latest_run(job.expression, job.timezone, now) or due
+        await self._due(name, job, missed)
+        return missed
+
+    async def _until(self, due: int) -> None:
+        # Not one long sleep: the wall clock may be set, and the machine may be suspended.
+        while (left := due - self._now()) > 0:  # noqa: ASYNC110
+            await trio.sleep(min(left / 1000, _LOOK_SECONDS))
+
+    async def _due(self, name: str, job: CronJob, at: int) -> None:
+        store = self.front.kit.store.cron
+        if self._now() - at > _LATE_MS and job.missed is Missed.SKIP:
+            log.info("a scheduled run was missed", job=name)
+            await store.ran(name, at, SKIPPED)
+            return
+        result = f"failed: {DEFECT}"
+
+        async def run() -> None:
+            nonlocal result
+            try:
+                result = await self._run(name, job, at)
+            except (TargetError, EmptyMessage, MattermostError) as problem:
+                log.error("a scheduled job failed", job=name, problem=str(problem))
+                result = f"failed: {problem}"
+            else:
+                log.info("a scheduled job ran", job=name, result=result)
+
+        await self.front.kit.border.contain(run, "scheduled job", {"job": name})
+        await store.ran(name, at, result)
+
+    async def _run(self, name: str, job: CronJob, at: int) -> str:
+        place = await self._patiently(lambda: self.outbound.targets.resolve(job.target))
+        if job.prompt:
+            return await self._ask(name, job, at, place)
+        parcel = await self.outbound.pack(place, Message(job.message))
+
+        async def queued() -> None:
+            await self.front.kit.store.cron.ran(name, at, "queued")
+
+        carried = await self.postbox.send(parcel, f"cron.{name}.{at}", queued=queued)
+        if carried.problems:
+            raise TargetError("; ".join(carried.problems))
+        return f"posted {' '.join(carried.posts)}"
+
+    async def _ask(self, name: str, job: CronJob, at: int, place: Place) -> str:
+        """Make a turn of the prompt, in a conversation of the job's own; the answer goes to the target."""
+        front, kit = self.front, self.front.kit
+        channel_id = await self._patiently(lambda: self.outbound.channel_id(place))
+        channel = await self._patiently(lambda: kit.directory.channel(channel_id))
+        chat = Chat(channel.id, channel.type, channel.team_id)
+        visit = Visit(Sender(NOBODY, name, is_bot=False), chat, Access(True, "cron"))
+        trigger = f"cron:{name}:{at}"
+        way = front.route(visit, root_id="")
+        message = front.message(visit, way, trigger=trigger, source=Source.CRON, text=job.prompt, root_id="")
+        agent = AgentId(job.agent) if job.agent else message.agent
+        session = SessionKey(f"agent:{agent}:cron:{name}".lower())
+        await front.admit(evolve(message, agent=agent, session=session, reply_root=""), reason="cron")
+        return f"asked {agent} ({trigger})"
+
+    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """The answer; a server that is away is asked again for some minutes."""
+        attempt, began = 0, trio.current_time()
+        while True:
+            try:
+                return await ask()
+            except MattermostUnavailable as problem:
+                wait = no_sooner_than(_RETRY.delay(attempt, self.outbound.env.random.random()), problem.retry_after)
+                attempt += 1
+                if trio.current_time() + wait - began > _RETRY_SECONDS:
+                    raise
+            await trio.sleep(wait)
+
+    def _now(self) -> int:
+        return self.front.kit.env.now_ms()

@@ -1,0 +1,22 @@
+"""One direct message from a command, without a gateway: open the channel, write once, go."""
+
+from oc_trio.config.accounts import Account
+from oc_trio.config.load import Loaded
+from oc_trio.core.entities import NewPost
+from oc_trio.core.ratelimit import Lane
+from oc_trio.errors import MattermostError
+from oc_trio.ids import UserId
+from oc_trio.runtime.account.outbound_client import open_outbound, wiring_for
+
+
+async def tell(loaded: Loaded, account: Account, user: UserId, text: str, *, key: str) -> str:
+    """Write `text` to `user` as the account's bot; empty when done, else why not. The same `key` writes once."""
+    wiring = await wiring_for(account)
+    try:
+        async with open_outbound(loaded, account, wiring) as out:
+            channel = await out.direct.channel(user)
+            new = NewPost(channel.id, text, pending_post_id=f"{out.user.id}:{key}.{user}")
+            await out.sender.create(new, lane=Lane.FINAL)
+    except MattermostError as problem:
+        return str(problem) or type(problem).__name__
+    return ""

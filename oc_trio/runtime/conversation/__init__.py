@@ -1,0 +1,1 @@
+"""One conversation's task, queue, context and transcript."""

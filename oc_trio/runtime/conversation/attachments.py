@@ -1,0 +1,164 @@
+"""Files that people attach, as a model gets them: images as images, texts within a budget, the rest by name and size.
+
+What a file is, its content decides; a file that can't be had leaves the line that OpenClaw leaves.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+
+import trio
+from attrs import define, evolve, field
+
+from oc_trio.agent.failures import PICTURE_REFUSED, PICTURE_TOO_LARGE, REFUSED, TOO_LONG
+from oc_trio.agent.image_bounds import ImageBounds
+from oc_trio.agent.port import ImagePart, Message, Role
+from oc_trio.core.context import label
+from oc_trio.core.entities import FileInfo
+from oc_trio.core.prompt_lines import escape
+from oc_trio.core.text import clean
+from oc_trio.errors import MattermostError, PayloadError, PictureUnusable
+from oc_trio.ids import FileId
+from oc_trio.mattermost.files import Downloaded, FileService
+from oc_trio.mattermost.sniff import TEXT
+from oc_trio.runtime.conversation.pictures import Pictures
+
+MOST_IMAGES = 10
+TEXT_BUDGET = 60_000  # characters of a turn's files, about 15,000 tokens
+READ_SECONDS = 120.0
+# A conversation's images, all together: what a request can hold (Anthropic's 32 MB, in base64); and how long an answer
+# can wait for the earlier ones.
+IMAGE_BYTES = 20 * 1024 * 1024
+PAST_SECONDS = 30.0
+_LONGEST_NAME = 512
+_REFUSALS = (PICTURE_TOO_LARGE, PICTURE_REFUSED, REFUSED, TOO_LONG)
+_BACKTICKS = re.compile(r"`{3,}")
+
+
+@define(eq=False)
+class AttachmentReader:
+    """Reads the files of one turn; budgets are shared by its messages. `limit` is in bytes per file (mediaMaxMb).
+
+    Without `bounds` the model takes no images.
+    """
+
+    files: FileService
+    limit: int
+    pictures: Pictures
+    bounds: ImageBounds | None
+    images: list[ImagePart] = field(init=False, factory=list)
+    _text_left: int = field(init=False, default=TEXT_BUDGET)
+
+    async def describe(self, file_ids: Sequence[FileId]) -> str:
+        """Lines to go below a message, empty without files; images are added to `images`."""
+        parts, missing = list[str](), list[str]()
+        for file_id in dict.fromkeys(file_ids):
+            try:
+                with trio.fail_after(READ_SECONDS):
+                    parts.append(await self._one(file_id))
+            except (MattermostError, trio.TooSlowError):
+                missing.append(await self._name(file_id))
+        if missing:
+            count = "attachment" if len(missing) == 1 else f"{len(missing)} attachments"
+            names = " ".join(json.dumps(name, ensure_ascii=False) for name in missing if name)
+            parts.append(f"[mattermost {count} unavailable] {names}".rstrip())
+        return "\n".join(parts)
+
+    async def again(self, messages: Sequence[Message], current: int) -> tuple[Message, ...]:
+        """A conversation with the images that it had, as far as they still can be had, the newest first.
+
+        The last `current` messages are the present turn's. What stands above a refusal of the model's server is
+        repeated without images: they may be why. What is left out is said.
+        """
+        shown, left, room, is_refused = list[Message](), IMAGE_BYTES, MOST_IMAGES, False
+        with trio.move_on_after(PAST_SECONDS) as scope:
+            for at in range(len(messages) - 1, -1, -1):
+                message = messages[at]
+                is_refused = is_refused or (at < len(messages) - current and _is_refusal(message))
+                images = list[ImagePart]()
+                for image in message.images if self.bounds is not None and not is_refused else ():
+                    found = await self._past(image, left) if room and not image.data else image
+                    if found.data and room:
+                        images.append(found)
+                        left, room = left - len(found.data), room - 1
+                shown.append(_with_images(message, images))
+        if scope.cancelled_caught:
+            shown += [_with_images(message, ()) for message in messages[len(messages) - len(shown) - 1 :: -1]]
+        return tuple(reversed(shown))
+
+    async def _past(self, image: ImagePart, left: int) -> ImagePart:
+        """The image with its data, as far as it still can be had and has room in `left` bytes."""
+        if self.bounds is None:
+            return image
+        try:
+            found = await self.files.download(FileId(image.file_id), limit=self.limit)
+            made = await self.pictures.fitted(found.content, found.mime_type, self.bounds)
+        except (MattermostError, PictureUnusable):
+            return image
+        return evolve(image, mime=made.mime, data=made.data) if len(made.data) <= left else image
+
+    async def _one(self, file_id: FileId) -> str:
+        info = await self.files.api.files.info(file_id)
+        if info.size > self.limit:
+            return f"{_head(info, info.mime_type)}; it is too large to be read]"
+        try:
+            found = await self.files.download(file_id, limit=self.limit)
+        except PayloadError:  # the description was not honest
+            return f"{_head(info, info.mime_type)}; it is too large to be read]"
+        if found.mime_type.startswith("image/") and self.bounds is not None and len(self.images) < MOST_IMAGES:
+            return await self._shown(info, found, self.bounds)
+        if found.mime_type == TEXT:
+            return self._inlined(info, clean(found.content.decode("utf-8", "replace")))
+        return f"{_head(info, found.mime_type)}; its content is not shown]"
+
+    async def _shown(self, info: FileInfo, found: Downloaded, bounds: ImageBounds) -> str:
+        try:
+            made = await self.pictures.fitted(found.content, found.mime_type, bounds)
+        except PictureUnusable as problem:
+            return f"{_head(info, found.mime_type)}; the image is not shown: {problem}]"
+        if sum(len(image.data) for image in self.images) + len(made.data) > IMAGE_BYTES:
+            return f"{_head(info, found.mime_type)}; the image is not shown: with the others it is too large]"
+        self.images.append(ImagePart(made.mime, made.data, info.id))
+        note = f", {made.note}" if made.note else ""
+        return f"{_head(info, found.mime_type)}; the image is attached{note}]"
+
+    def _inlined(self, info: FileInfo, text: str) -> str:
+        if self._text_left <= 0:
+            return f"{_head(info, TEXT)}; its content is not shown]"
+        shown = text[: self._text_left]
+        self._text_left -= len(shown)
+        longest = max((len(run) for run in _BACKTICKS.findall(shown)), default=2)
+        fence = "`" * (longest + 1)
+        cut = f"\n[{len(text) - len(shown)} more characters are not shown]" if len(shown) < len(text) else ""
+        inner = escape(f"\n{shown.rstrip()}\n")
+        return f"{_head(info, TEXT)}]\n{fence}{inner}{fence}{cut}"
+
+    async def _name(self, file_id: FileId) -> str:
+        try:
+            return label((await self.files.api.files.info(file_id)).name, _LONGEST_NAME)
+        except MattermostError:
+            return ""
+
+
+def _is_refusal(message: Message) -> bool:
+    return message.role is Role.ASSISTANT and message.text.endswith(_REFUSALS)
+
+
+def _with_images(message: Message, images: Sequence[ImagePart]) -> Message:
+    lost = len(message.images) - len(images)
+    what = "1 image above is" if lost == 1 else f"{lost} images above are"
+    text = f"{message.text}\n[{what} not shown any more]" if lost else message.text
+    return evolve(message, images=tuple(images), text=text)
+
+
+def _head(info: FileInfo, mime_type: str) -> str:
+    return f"[file {label(info.name, _LONGEST_NAME)}, {mime_type or 'unknown type'}, {_size(info.size)}"
+
+
+def _size(count: int) -> str:
+    size, unit = float(count), "bytes"
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if size < 1024 or unit == "GiB":
+            break
+        size /= 1024
+    return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"

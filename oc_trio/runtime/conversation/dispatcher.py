@@ -1,0 +1,98 @@
+"""The single writer of the session table: every admitted message goes to its conversation's task, made on demand.
+
+`submit` and the cancelling calls never wait. A full mailbox spills: the message stays in the journal and its session
+reads it from there once it has worked off what it holds in memory.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator
+
+import trio
+
+from oc_trio.core.inbound import InboundMessage
+from oc_trio.core.ledger import Obligation
+from oc_trio.ids import ChannelId, SessionKey
+from oc_trio.runtime.conversation.mailbox import Job
+from oc_trio.runtime.conversation.session import Session
+from oc_trio.telemetry.log import get_logger
+
+log = get_logger(part="dispatch")
+
+
+async def _just_run(session: Session, on_idle: Callable[[], object]) -> None:
+    await session.run(on_idle=on_idle)
+
+
+class Dispatcher:
+    """Owns the table of live sessions of one account; sessions run as children of `nursery`.
+
+    `keep(session, on_idle)` runs one, calling `on_idle` without a checkpoint before its end.
+    """
+
+    def __init__(
+        self,
+        nursery: trio.Nursery,
+        make_session: Callable[[SessionKey], Session],
+        keep: Callable[[Session, Callable[[], object]], Awaitable[None]] = _just_run,
+    ) -> None:
+        self._nursery = nursery
+        self._keep = keep
+        self._make_session = make_session
+        self._sessions: dict[SessionKey, Session] = {}
+        self._is_open = True
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(tuple(self._sessions.values()))
+
+    def get(self, key: SessionKey) -> Session | None:
+        return self._sessions.get(key)
+
+    def submit(self, obligation: Obligation, inbound: InboundMessage) -> None:
+        """Hand a message to its session. While draining it stays in the journal for the next start."""
+        if not self._is_open:
+            return
+        self._session(inbound.session).put(Job(obligation, inbound))
+
+    def cancel_trigger(self, trigger: str, *, reason: str) -> bool:
+        """Withdraw one message: from the mailbox, or by ending the turn that answers it. True if it was found."""
+        return any(session.withdraw(trigger, reason=reason) for session in self)
+
+    def cancel_channel(self, channel_id: ChannelId, *, reason: str) -> None:
+        """End whatever runs or waits in a channel that the bot can no longer write to."""
+        for session in self:
+            session.leave(channel_id, reason=reason)
+
+    def stop_intake(self) -> None:
+        """From now on nothing new is started; what runs goes on."""
+        self._is_open = False
+        for session in self:
+            session.close()
+
+    def cancel_all(self, *, reason: str) -> None:
+        for session in self:
+            session.stop(reason=reason, drop_queue=False)
+
+    @property
+    def is_idle(self) -> bool:
+        return not any(session.is_busy for session in self)
+
+    def _session(self, key: SessionKey) -> Session:
+        session = self._sessions.get(key)
+        if session is None:
+            session = self._sessions[key] = self._make_session(key)
+            self._nursery.start_soon(self._run, session)
+        return session
+
+    async def _run(self, session: Session) -> None:
+        try:
+            # The session decides without a checkpoint that it is idle, so no message can slip in between its
+            # decision and its removal here.
+            await self._keep(session, lambda: self._forget(session))
+        finally:
+            self._forget(session)
+
+    def _forget(self, session: Session) -> None:
+        if self._sessions.get(session.key) is session:
+            del self._sessions[session.key]

@@ -1,0 +1,98 @@
+"""A session's transcript between the journal's JSON and the agent's messages, cut to the token budget."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from attrs import evolve
+
+from oc_trio.agent.port import ImagePart, Message, Role, ToolCall
+from oc_trio.core.text_prefix import behind
+from oc_trio.core.transcript import Entry, kept
+from oc_trio.core.turn_events import Opaque, ToolStatus
+from oc_trio.ids import SessionKey
+from oc_trio.store.damage import reading
+
+
+def to_json(message: Message) -> str:
+    """One journal entry. Of images only the ids are kept, by which they are fetched again."""
+    entry: dict[str, Any] = {"role": message.role.value, "text": message.text}
+    if ids := [[image.file_id, image.mime] for image in message.images if image.file_id]:
+        entry["images"] = ids
+    if message.tool_calls:
+        entry["calls"] = [_call_to_json(call) for call in message.tool_calls]
+    if message.tool_call_id:
+        entry["of"] = message.tool_call_id
+    if message.status is not ToolStatus.COMPLETED:
+        entry["ended"] = message.status.value
+    if message.detail:
+        entry["detail"] = message.detail
+    return json.dumps(entry, ensure_ascii=False, separators=(",", ":"))
+
+
+def from_json(text: str) -> Message:
+    """An entry as `to_json` wrote it; its images are without data until they are fetched."""
+    entry = json.loads(text)
+    calls = tuple(_call_from_json(call) for call in entry.get("calls", ()))
+    return Message(
+        Role(entry["role"]),
+        entry["text"],
+        tuple(ImagePart(mime, b"", file_id) for file_id, mime in entry.get("images", ())),
+        tool_calls=calls,
+        tool_call_id=entry.get("of", ""),
+        status=ToolStatus(entry.get("ended", ToolStatus.COMPLETED)),
+        detail=entry.get("detail", ""),
+    )
+
+
+def _call_to_json(call: ToolCall) -> dict[str, Any]:
+    entry: dict[str, Any] = {"id": call.id, "name": call.name, "arguments": dict(call.arguments)}
+    if call.opaque.provider or call.opaque.batch:
+        opaque = {"by": call.opaque.provider, "batch": call.opaque.batch}
+        more = {"message": dict(call.opaque.message), "call": dict(call.opaque.call)}
+        entry["opaque"] = {**opaque, **{key: value for key, value in more.items() if value}}
+    return entry
+
+
+def _call_from_json(entry: dict[str, Any]) -> ToolCall:
+    """Entries of releases that kept nothing for the provider have no `opaque`."""
+    given = entry.get("opaque") or {}
+    opaque = Opaque(given.get("by", ""), given.get("batch", ""), given.get("message", {}), given.get("call", {}))
+    return ToolCall(entry["id"], entry["name"], entry["arguments"], opaque)
+
+
+def within(budget: int, messages: Sequence[Message]) -> tuple[Message, ...]:
+    """The messages that fit into `budget` tokens; the newest of the user always does."""
+    entries = [_entry(message) for message in messages]
+    return tuple(messages[index] for index in kept(entries, budget))
+
+
+def read(session: SessionKey, rows: Iterable[str]) -> tuple[Message, ...]:
+    """The entries of a session, or of a turn of it. Raises StoreUnusable where one can't be read."""
+    with reading("transcripts", f"session {session}"):
+        return tuple(from_json(row) for row in rows)
+
+
+def done(messages: Iterable[Message]) -> tuple[Message, ...]:
+    """The tool calls that completed, without a word around them: they are not to be made again for another question."""
+    return tuple(
+        evolve(message, text="") if message.tool_calls else message
+        for message in messages
+        if message.tool_calls or message.role is Role.TOOL
+    )
+
+
+def closing(said: str, rows: Sequence[Message]) -> str:
+    """The last entry of a turn with these entries: of the whole answer what does not stand before its tool calls.
+
+    An agent that goes on after a restart may repeat only what it has said since. Where all was said before the last
+    call it is said again: a turn without a last word would look unanswered.
+    """
+    before = [message.text for message in rows if message.tool_calls and message.text.strip()]
+    rests = (behind(said, before[at:]) for at in range(len(before)))
+    return next((rest for rest in rests if rest), said)
+
+
+def _entry(message: Message) -> Entry:
+    calls = json.dumps([_call_to_json(call) for call in message.tool_calls]) if message.tool_calls else ""
+    return Entry(message.role.value, message.text, calls, message.tool_call_id)

@@ -1,0 +1,1 @@
+"""Posts are composed, written to the outbox, sent once, and confirmed."""

@@ -1,0 +1,58 @@
+"""Reactions on the messages that are worked on: seen, done, failed. Decoration: nothing waits for them or fails."""
+
+from collections.abc import Sequence
+
+import trio
+from attrs import frozen
+
+from oc_trio.core.inbound import InboundMessage
+from oc_trio.core.ledger import ObligationState
+from oc_trio.errors import MattermostError
+from oc_trio.ids import PostId, UserId
+from oc_trio.mattermost.client import Api
+from oc_trio.telemetry.log import get_logger
+
+_SECONDS = 10.0
+
+log = get_logger(part="acks")
+
+
+@frozen
+class AckNames:
+    """Emoji names without colons; empty means none."""
+
+    seen: str = ""
+    done: str = ""
+    failed: str = ""
+
+
+@frozen(eq=False)
+class Acks:
+    """One account's reactions."""
+
+    api: Api
+    bot_id: UserId
+    names: AckNames = AckNames()
+
+    async def seen(self, messages: Sequence[InboundMessage]) -> None:
+        """The messages are being answered."""
+        if self.names.seen:
+            await self._put(messages, add=self.names.seen)
+
+    async def ended(self, messages: Sequence[InboundMessage], state: ObligationState) -> None:
+        """Their turn has ended."""
+        done = state in (ObligationState.DELIVERED, ObligationState.SILENT)
+        name = self.names.done if done else self.names.failed if state is ObligationState.FAILED else ""
+        if name or self.names.seen:
+            await self._put(messages, add=name, remove=self.names.seen)
+
+    async def _put(self, messages: Sequence[InboundMessage], *, add: str = "", remove: str = "") -> None:
+        with trio.move_on_after(_SECONDS):
+            for post_id in (PostId(message.post_id) for message in messages if message.post_id):
+                try:
+                    if remove and remove != add:
+                        await self.api.reactions.remove(self.bot_id, post_id, remove)
+                    if add:
+                        await self.api.reactions.add(self.bot_id, post_id, add)
+                except MattermostError as problem:
+                    log.info("a reaction was refused", post=post_id, problem=str(problem))

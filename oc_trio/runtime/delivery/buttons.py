@@ -1,0 +1,59 @@
+"""Buttons for an account's posts: signed, bound to their channel, used up by the first click, gone after a while."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from attrs import frozen
+
+from oc_trio.core.buttons import Binding, attachments
+from oc_trio.core.presentation import Menu, Rows
+from oc_trio.ids import ChannelId
+from oc_trio.runtime.clock import Env
+
+# A week: long enough for a weekend, short enough that a forgotten button does not start something in spring.
+LIFETIME_MS = 7 * 86_400_000
+
+# For the system prompt of agents whose account has the capability `inlineButtons`.
+PROMPT = (
+    "You can offer buttons below a message with the tool offer_buttons: rows of objects with text, callback_data and "
+    "style (default, primary, success or danger). A click comes back as a message that names the label and the "
+    "callback_data. Use buttons for short, clear choices."
+)
+
+
+@frozen(eq=False)
+class ButtonMaker:
+    """`url` is where Mattermost delivers this account's clicks."""
+
+    bot_token: Callable[[], str]
+    url: str
+    env: Env
+
+    def props(
+        self,
+        channel_id: ChannelId,
+        rows: Rows,
+        menus: tuple[Menu, ...] = (),
+        *,
+        single_use: bool = True,
+        lifetime_ms: int = LIFETIME_MS,
+        text: str = "",
+        extra: Mapping[str, Any] | None = None,
+        custom: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> dict[str, Any]:
+        """The props of a post that shows them; empty for no buttons."""
+        binding = Binding(
+            self.url,
+            channel_id=channel_id,
+            nonce=self.env.new_id() if single_use else "",
+            expires_at=self.env.now_ms() + lifetime_ms,
+            extra=dict(extra or {}),
+        )
+        made = attachments(rows, menus, bot_token=self.bot_token(), binding=binding, text=text, custom=custom)
+        return {"attachments": made} if made else {}
+
+    def final_props(self, channel_id: ChannelId, rows: Rows) -> str:
+        """As `props`, in the form in which a turn's end is written down; empty for no buttons."""
+        made = self.props(channel_id, rows)
+        return json.dumps(made, ensure_ascii=False, separators=(",", ":")) if made else ""

@@ -1,0 +1,237 @@
+"""Messages that somebody asked for: a target, words, files, buttons, made into posts of one account.
+
+Owns how a message becomes posts (root, pieces, uploads) and what is reported of it. Two ways out: `post_now` here, for
+a command, and `runtime.delivery.message_sender`, through the journal, for the gateway itself.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import trio
+from attrs import field, frozen
+
+from oc_trio.core.backoff import RetryPolicy
+from oc_trio.core.entities import NewPost, User
+from oc_trio.core.events import Post
+from oc_trio.core.final_plan import ReplyRules, prepared
+from oc_trio.core.presentation import Presentation
+from oc_trio.core.ratelimit import Lane
+from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable, UnknownTarget
+from oc_trio.ids import AccountId, ChannelId, FileId, PostId
+from oc_trio.mattermost.client import Api
+from oc_trio.mattermost.direct import DirectChannels
+from oc_trio.mattermost.directory import Directory
+from oc_trio.mattermost.files import MOST_PER_POST, FileService, Outgoing
+from oc_trio.mattermost.post_creator import Sender
+from oc_trio.runtime.clock import Env
+from oc_trio.runtime.delivery.attachments import MediaLoader, MediaRefused
+from oc_trio.runtime.delivery.buttons import ButtonMaker
+from oc_trio.runtime.delivery.targets import Place, TargetResolver, refusal_words
+
+_UPLOAD_TRIES = 3
+_UPLOAD_RETRY = RetryPolicy(initial=1.0, maximum=10.0)
+
+# Told the file's name, the bytes sent so far and its size.
+Progress = Callable[[str, int, int], None]
+
+
+class EmptyMessage(ValueError):
+    """There is nothing to send; str() is a sentence."""
+
+
+@frozen
+class Message:
+    """What is to be said. `media` are paths or addresses; `reply_to` is any post of a thread, empty for none."""
+
+    text: str = ""
+    media: tuple[str, ...] = ()
+    presentation: Presentation = Presentation()
+    reply_to: str = ""
+
+
+@frozen
+class Attachment:
+    """What became of one file: `file_id` is set when the server has it, else `problem` says why not."""
+
+    source: str
+    name: str = ""
+    size: int = 0
+    file_id: str = ""
+    problem: str = ""
+
+
+@frozen
+class Piece:
+    """One post of a message."""
+
+    text: str
+    props: Mapping[str, Any] = field(factory=dict, hash=False)
+    file_ids: tuple[FileId, ...] = ()
+
+
+@frozen
+class Parcel:
+    """A message ready to be posted; `channel_id` is empty while the direct channel of `place` is not open yet."""
+
+    place: Place
+    channel_id: ChannelId
+    root_id: str
+    pieces: tuple[Piece, ...]
+    attachments: tuple[Attachment, ...] = ()
+
+
+@frozen
+class Receipt:
+    """What became of a message."""
+
+    account: AccountId
+    channel_id: ChannelId
+    root_id: str = ""
+    posts: tuple[PostId, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+    problems: tuple[str, ...] = ()
+
+    @property
+    def is_complete(self) -> bool:
+        return bool(self.posts) and not self.problems and not any(each.problem for each in self.attachments)
+
+
+@frozen(eq=False)
+class Outbound:
+    """One account's way out for messages on request."""
+
+    account: AccountId
+    user: User
+    api: Api
+    directory: Directory
+    targets: TargetResolver
+    direct: DirectChannels
+    sender: Sender
+    files: FileService
+    media: MediaLoader
+    rules: ReplyRules
+    buttons: ButtonMaker
+    env: Env
+
+    async def channel_id(self, place: Place) -> ChannelId:
+        """The channel of a place; a person's direct channel is opened. Raises MattermostError."""
+        if place.user is None:
+            return place.channel_id
+        return (await self.direct.channel(place.user_id)).id
+
+    async def root_of(self, post_id: str, channel_id: ChannelId) -> str:
+        """The root of the thread that a post is in: the server refuses replies to replies. Raises UnknownTarget."""
+        try:
+            post = await self.api.posts.get(PostId(post_id))
+        except MattermostRejected as refusal:
+            if refusal.is_auth:
+                raise
+            raise UnknownTarget(f"There is no post {post_id} to reply to, or the bot may not see it.") from refusal
+        if post.channel_id != channel_id:
+            raise UnknownTarget(f"The post {post_id} is in another channel.")
+        return post.thread
+
+    async def pack(
+        self,
+        place: Place,
+        message: Message,
+        *,
+        root_id: str = "",
+        from_disk: bool = False,
+        rules: ReplyRules | None = None,
+        on_progress: Progress | None = None,
+    ) -> Parcel:
+        """Upload what is to be uploaded and cut the words into posts. A refused file leaves the others and the words.
+
+        `root_id` holds where `message.reply_to` says nothing. Raises EmptyMessage, TargetError, MattermostError.
+        """
+        shown = message.presentation
+        if not (message.text.strip() or message.media or shown.text or shown.rows or shown.menus):
+            raise EmptyMessage("The message is empty.")
+        has_parts = bool(message.media or shown.rows or shown.menus or message.reply_to)
+        channel_id = await self.channel_id(place) if has_parts else place.channel_id
+        if message.reply_to:
+            root_id = await self.root_of(message.reply_to, channel_id)
+        attachments = tuple([await self._upload(channel_id, src, from_disk, on_progress) for src in message.media])
+        text = "\n\n".join(part for part in (message.text, shown.text) if part.strip())
+        texts = prepared(text, rules or self.rules, prefix=False)
+        props = self.buttons.props(channel_id, shown.rows, shown.menus)
+        file_ids = [FileId(each.file_id) for each in attachments if each.file_id]
+        pieces = _pieces(texts, props, file_ids)
+        return Parcel(place, channel_id, root_id, pieces, attachments)
+
+    async def post_now(self, parcel: Parcel) -> Receipt:
+        """Post each piece once, in order; after a failure the rest is left out. Raises MattermostError if none got out
+        before the direct channel was open.
+        """
+        channel_id = parcel.channel_id or await self.channel_id(parcel.place)
+        batch, posts, problems = self.env.new_id(), list[PostId](), list[str]()
+        if not parcel.pieces:
+            problems.append("nothing was posted: no file could be sent and there is no text")
+        for number, piece in enumerate(parcel.pieces):
+            new = NewPost(
+                channel_id, piece.text, parcel.root_id, f"{self.user.id}:{batch}.{number}", piece.props, piece.file_ids
+            )
+            try:
+                posts.append((await self.sender.create(new, lane=Lane.FINAL)).id)
+            except MattermostError as problem:
+                left = len(parcel.pieces) - number
+                problems.append(f"{left} of {len(parcel.pieces)} posts not sent: {self.told(problem, parcel.place)}")
+                break
+        return Receipt(self.account, channel_id, parcel.root_id, tuple(posts), parcel.attachments, tuple(problems))
+
+    async def edit(self, post_id: PostId, text: str) -> Post:
+        """Change the words of one of the bot's posts, buttons and files left as they are. Raises MattermostRejected."""
+        try:
+            return await self.api.posts.patch(post_id, message=text, lane=Lane.FINAL)
+        except MattermostRejected as refusal:
+            if refusal.status != 403:
+                raise
+            # The server says 403 of a deleted post as well as of another's.
+            problem = f"{post_id} can't be edited: it is not @{self.user.username}'s, or it was deleted"
+            raise MattermostRejected(problem, status=403, code=refusal.code) from refusal
+
+    def told(self, problem: MattermostError, place: Place) -> str:
+        """A failure in words for a person."""
+        if isinstance(problem, MattermostRejected):
+            return refusal_words(problem, place, self.user)
+        return str(problem)
+
+    async def _upload(
+        self, channel_id: ChannelId, source: str, from_disk: bool, on_progress: Progress | None
+    ) -> Attachment:
+        try:
+            file = await self.media.open(source, from_disk=from_disk)
+        except MediaRefused as refusal:
+            return Attachment(source, problem=str(refusal))
+        told = None if on_progress is None else lambda sent: on_progress(file.name, sent, file.size)
+        try:
+            info = await self._upload_surely(channel_id, file, told)
+        except MattermostError as problem:
+            return Attachment(source, file.name, file.size, problem=str(problem))
+        return Attachment(source, file.name, file.size, info)
+
+    async def _upload_surely(
+        self, channel_id: ChannelId, file: Outgoing, on_progress: Callable[[int], None] | None
+    ) -> FileId:
+        """An upload whose answer was lost leaves a file that no post uses: trying again is harmless."""
+        tries = 0
+        while True:
+            try:
+                return (await self.files.upload(channel_id, file, on_progress=on_progress)).id
+            except MattermostUnavailable as problem:
+                tries += 1
+                if tries >= _UPLOAD_TRIES:
+                    raise
+                wait = max(_UPLOAD_RETRY.delay(tries - 1, self.env.random.random()), problem.retry_after or 0.0)
+            await trio.sleep(wait)
+
+
+def _pieces(texts: tuple[str, ...], props: Mapping[str, Any], file_ids: list[FileId]) -> tuple[Piece, ...]:
+    """Texts in order, buttons and the first files on the last of them, further files in posts of their own."""
+    groups = [tuple(file_ids[at : at + MOST_PER_POST]) for at in range(0, len(file_ids), MOST_PER_POST)]
+    first = groups[0] if groups else ()
+    pieces = [Piece(text) for text in texts[:-1]]
+    if texts or props or first:
+        pieces.append(Piece(texts[-1] if texts else "", props, first))
+    return (*pieces, *(Piece("", file_ids=group) for group in groups[1:]))

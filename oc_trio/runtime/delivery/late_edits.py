@@ -1,0 +1,131 @@
+"""The guard against an edit that lands after the final text although it was sent before it.
+
+An edit whose answer was lost may still be on its way. Posts with such an edit are watched for a while after their
+last text, across restarts: where the server shows another one, the last text is written again. An event tells so; where
+events may be missing (a new connection, a start, polling) the posts are read. Bounded in posts, time and repairs.
+"""
+
+from collections import OrderedDict
+
+from attrs import define, evolve, field, frozen
+
+from oc_trio.core.events import Post
+from oc_trio.errors import MattermostError, MattermostRejected
+from oc_trio.ids import PostId
+from oc_trio.mattermost.client import Api
+from oc_trio.mattermost.concurrency import each_bounded
+from oc_trio.runtime.delivery.delivery import Delivery
+from oc_trio.store.pending_edits import Doubt
+from oc_trio.telemetry.log import get_logger
+
+# Longer than any proxy keeps a request.
+WATCH_SECONDS = 300.0
+# After a start, time for the look at what landed while nobody watched.
+RECALL_SECONDS = 120.0
+_MOST_POSTS = 256
+_MOST_REPAIRS = 3
+_LOOKS_AT_ONCE = 4
+
+log = get_logger(part="late_writes")
+
+
+@frozen
+class _Watched:
+    """`text` is empty while the post may still be edited by its turn; `until` is in milliseconds."""
+
+    text: str = ""
+    until: int = 0
+    repairs: int = 0
+
+
+@define(eq=False)
+class LateWrites:
+    """One account's."""
+
+    delivery: Delivery
+    api: Api
+    _posts: "OrderedDict[PostId, _Watched]" = field(init=False, factory=OrderedDict)
+    _is_looking: bool = False
+    _looked_at: int = 0
+
+    def __len__(self) -> int:
+        return len(self._posts)
+
+    async def recall(self) -> None:
+        """Go on watching what an earlier run watched. What it could not watch to the end is looked at once more."""
+        delivery, now = self.delivery, self.delivery.env.now_ms()
+        alive = await delivery.store.resume.load(delivery.account)
+        watched_until = alive.at if alive else now
+        for doubt in await delivery.store.doubts.settled(delivery.account, watched_until, _MOST_POSTS):
+            until = max(doubt.until, now + int(RECALL_SECONDS * 1000))
+            self._posts.setdefault(doubt.post_id, _Watched(doubt.text, until))
+
+    async def doubt(self, post_id: PostId) -> None:
+        """An edit of this post got no answer."""
+        await self._note(post_id, "")
+
+    async def settled(self, post_id: PostId, text: str) -> None:
+        """`text` was the post's last."""
+        if post_id in self._posts:
+            await self._note(post_id, text)
+
+    def is_overwritten(self, post: Post) -> bool:
+        """Whether an edit event of our own shows a text that a late write brought."""
+        watched = self._watched(post.id)
+        return watched is not None and watched.text != post.message
+
+    async def look(self, alive_at: int) -> None:
+        """Read every watched post: no event may have told of the edit that landed. A look at a time.
+
+        A watch that ended after `alive_at`, when there was a connection last (milliseconds), was not kept to its end.
+        """
+        if self._is_looking:
+            return
+        self._is_looking = True
+        try:
+            watched_until, now = max(self._looked_at, alive_at), self.delivery.env.now_ms()
+            for post_id, watched in tuple(self._posts.items()):
+                if watched_until < watched.until < now:
+                    self._posts[post_id] = evolve(watched, until=now + int(RECALL_SECONDS * 1000))
+            self._looked_at = now
+            posts = [post_id for post_id in tuple(self._posts) if self._watched(post_id)]
+            await each_bounded(self.repair, posts, _LOOKS_AT_ONCE)
+        finally:
+            self._is_looking = False
+
+    async def repair(self, post_id: PostId) -> None:
+        """Write the last text again, if the server shows another one."""
+        watched = self._watched(post_id)
+        if watched is None:
+            return
+        try:
+            # The event may be an older edit's that was told late.
+            if (await self.api.posts.get(post_id)).message == watched.text:
+                return
+            self._posts[post_id] = evolve(watched, repairs=watched.repairs + 1)
+            log.warning("an edit landed after the final text; writing it again", post=post_id)
+            await self.delivery.edit_until_done(post_id, watched.text)
+        except MattermostRejected as refusal:
+            self._posts.pop(post_id, None)  # deleted, or out of reach: nobody reads a wrong text there
+            log.info("a post is watched no longer", post=post_id, problem=str(refusal))
+        except MattermostError as problem:
+            log.warning("a late edit could not be repaired", post=post_id, problem=str(problem))
+
+    def _watched(self, post_id: PostId) -> _Watched | None:
+        """The post's entry once its last text is known, while the watch goes on."""
+        watched = self._posts.get(post_id)
+        if watched is None or not watched.text:
+            return None
+        if self.delivery.env.now_ms() > watched.until or watched.repairs >= _MOST_REPAIRS:
+            del self._posts[post_id]
+            return None
+        return watched
+
+    async def _note(self, post_id: PostId, text: str) -> None:
+        delivery = self.delivery
+        watched = _Watched(text, delivery.env.now_ms() + int(WATCH_SECONDS * 1000))
+        self._posts[post_id] = watched
+        self._posts.move_to_end(post_id)
+        while len(self._posts) > _MOST_POSTS:
+            self._posts.popitem(last=False)
+        await delivery.store.doubts.put(delivery.account, Doubt(post_id, watched.text, watched.until))

@@ -1,0 +1,88 @@
+"""A post as its sender words it, and as the outbox keeps it."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from oc_trio.core.entities import NewPost
+from oc_trio.core.ledger import OutboxKind, OutboxRow
+from oc_trio.errors import MattermostRejected
+from oc_trio.ids import AccountId, ChannelId, FileId, OutboxId, TurnId, UserId
+from oc_trio.mattermost.post_creator import WAS_DELETED
+from oc_trio.store.damage import reading
+
+MARKER = "oc_trio"
+# The status of a refusal that is told again; whether it was about the post or about us, nobody knows any more.
+TOLD_BEFORE = 0
+
+
+@frozen
+class Letter:
+    """A post to be delivered: `id` names it for good; `root_id` is empty for the channel itself.
+
+    `to_user` is given instead of `channel_id` where the direct channel is still to be opened.
+    """
+
+    id: OutboxId
+    channel_id: ChannelId
+    message: str
+    kind: OutboxKind
+    root_id: str = ""
+    turn: TurnId | None = None
+    seq: int = 0
+    props: Mapping[str, Any] = field(factory=dict, hash=False)
+    file_ids: tuple[FileId, ...] = ()
+    to_user: str = ""
+
+
+def row_of(letter: Letter, account: AccountId, bot_id: UserId, now: int) -> OutboxRow:
+    """The letter as a queued row; its key and its marker are made of its id."""
+    marked = {**letter.props, MARKER: {"k": letter.id}}
+    body = {"message": letter.message, "props": marked, "file_ids": list(letter.file_ids)}
+    return OutboxRow(
+        id=letter.id,
+        account=account,
+        channel_id=letter.channel_id,
+        root_id=letter.root_id,
+        kind=letter.kind,
+        body=json.dumps(body, ensure_ascii=False, separators=(",", ":")),
+        pending_post_id=f"{bot_id}:{letter.id}",
+        created_at=now,
+        turn=letter.turn,
+        seq=letter.seq,
+        to_user=letter.to_user,
+    )
+
+
+def post_of(letter: Letter, row: OutboxRow) -> NewPost:
+    """What is to be sent for a letter whose row it is: the text may have grown since (a draft), the key stays."""
+    with reading("outbox", f"id {row.id}"):
+        props = json.loads(row.body).get("props", {})
+    where = letter.channel_id or ChannelId(row.channel_id)
+    return NewPost(where, letter.message, letter.root_id, row.pending_post_id, props, letter.file_ids)
+
+
+def refusal_of(row: OutboxRow) -> MattermostRejected:
+    """Why a letter is dead. The row keeps the server's words, its error id among them: a deletion stays no failure."""
+    return MattermostRejected(row.error, status=TOLD_BEFORE, code=WAS_DELETED if WAS_DELETED in row.error else "")
+
+
+def letter_of(row: OutboxRow) -> Letter:
+    """The letter of a row whose sender is not there any more."""
+    with reading("outbox", f"id {row.id}"):
+        body = json.loads(row.body)
+        message = body["message"]
+    return Letter(
+        id=row.id,
+        channel_id=ChannelId(row.channel_id),
+        message=message,
+        kind=row.kind,
+        root_id=row.root_id,
+        turn=row.turn,
+        seq=row.seq,
+        props=body.get("props", {}),
+        file_ids=tuple(FileId(file_id) for file_id in body.get("file_ids", ())),
+        to_user=row.to_user,
+    )

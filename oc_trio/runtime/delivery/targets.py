@@ -1,0 +1,192 @@
+"""Destinations made real: what a target names on this server, as far as this bot can see it.
+
+Owns the look-ups and how a refusal is told to a person. How targets are spelled is `core.targets`; direct channels are
+opened by whoever sends, not here.
+"""
+
+import re
+from collections import OrderedDict
+from typing import assert_never
+
+import trio
+from attrs import define, field, frozen
+
+from oc_trio.core.entities import Channel, User
+from oc_trio.core.events import ChannelType
+from oc_trio.core.targets import (
+    ChannelById,
+    ChannelByName,
+    OpaqueId,
+    Target,
+    UserById,
+    UserByName,
+    choose_channel,
+    parse_target,
+)
+from oc_trio.errors import MattermostRejected, UnknownTarget
+from oc_trio.ids import ChannelId, UserId
+from oc_trio.mattermost.concurrency import each_bounded
+from oc_trio.mattermost.directory import Directory
+
+# As long as OpenClaw keeps the kind of a bare id.
+KIND_SECONDS = 300.0
+MOST_KINDS = 1024
+# A name may be given to another channel at any time; a burst of messages is one look-up all the same.
+NAME_SECONDS = 60.0
+_TEAMS_AT_ONCE = 8
+# What the server says of a name or id that it has not, or does not show to this bot.
+_ABSENT = frozenset({400, 403, 404})
+_DIRECT_NAME = re.compile(r"([a-z0-9]{26})__([a-z0-9]{26})")
+
+
+@frozen
+class Place:
+    """A channel, or a person whose direct channel is opened when it is needed; exactly one is set."""
+
+    channel: Channel | None = None
+    user: User | None = None
+
+    @property
+    def channel_id(self) -> ChannelId:
+        """Empty for a person."""
+        return self.channel.id if self.channel else ChannelId("")
+
+    @property
+    def user_id(self) -> UserId:
+        """Empty for a channel."""
+        return self.user.id if self.user else UserId("")
+
+    def __str__(self) -> str:
+        if self.user is not None:
+            return f"@{self.user.username}" if self.user.username else f"user:{self.user.id}"
+        if self.channel is None or self.channel.type in (ChannelType.DIRECT, ChannelType.GROUP):
+            return f"channel:{self.channel_id}"
+        return f"#{self.channel.name}" if self.channel.name else f"channel:{self.channel.id}"
+
+
+@define(eq=False)
+class TargetResolver:
+    """One account's look-ups. Raises TargetError in words for a person, MattermostError where nobody can tell now."""
+
+    directory: Directory
+    bot: User
+    _kinds: OrderedDict[str, tuple[float, bool]] = field(init=False, factory=OrderedDict)
+    _names: OrderedDict[ChannelByName, tuple[float, Channel]] = field(init=False, factory=OrderedDict)
+
+    async def resolve(self, target: Target | str) -> Place:
+        """Where `target` is; text is parsed first."""
+        wanted = parse_target(target) if isinstance(target, str) else target
+        match wanted:
+            case ChannelById():
+                return Place(await self._channel(wanted.id))
+            case ChannelByName():
+                pair = _DIRECT_NAME.fullmatch(wanted.name)
+                if pair and not wanted.team and self.bot.id in pair.groups():
+                    other = pair[2] if pair[1] == self.bot.id else pair[1]
+                    return Place(user=await self._user(UserId(other)))
+                return Place(await self._named(wanted))
+            case UserById():
+                return Place(user=await self._user(wanted.id))
+            case UserByName():
+                return Place(user=await self._username(wanted.username))
+            case OpaqueId():
+                return await self._opaque(wanted.id)
+            case _:
+                assert_never(wanted)
+
+    async def _opaque(self, opaque: str) -> Place:
+        """A user if there is one, else a channel; which of both is remembered, so that a channel costs no detour."""
+        kept = self._kinds.get(opaque)
+        known = kept[1] if kept and trio.current_time() - kept[0] < KIND_SECONDS else None
+        if known is not False:
+            try:
+                place = Place(user=await self.directory.user(UserId(opaque)))
+            except MattermostRejected as refusal:
+                if refusal.status not in _ABSENT:
+                    raise
+            else:
+                self._remember(opaque, is_user=True)
+                return place
+        try:
+            channel = await self.directory.channel(ChannelId(opaque))
+        except MattermostRejected as refusal:
+            if refusal.status not in _ABSENT:
+                raise
+            raise UnknownTarget(
+                f"{opaque} is neither a user nor a channel that @{self.bot.username} may see. "
+                "Write user:<id> or channel:<id> to say which one is meant."
+            ) from refusal
+        self._remember(opaque, is_user=False)
+        return Place(channel)
+
+    def _remember(self, opaque: str, *, is_user: bool) -> None:
+        self._kinds[opaque] = (trio.current_time(), is_user)
+        self._kinds.move_to_end(opaque)
+        while len(self._kinds) > MOST_KINDS:
+            self._kinds.popitem(last=False)
+
+    async def _channel(self, channel_id: ChannelId) -> Channel:
+        try:
+            return await self.directory.channel(channel_id)
+        except MattermostRejected as refusal:
+            if refusal.status not in _ABSENT:
+                raise
+            # Unknown, foreign and forbidden are one answer of the server's, so they are one here.
+            raise UnknownTarget(
+                f"There is no channel {channel_id}, or @{self.bot.username} may not see it: "
+                f"check the id, or write /invite @{self.bot.username} in the channel."
+            ) from refusal
+
+    async def _user(self, user_id: UserId) -> User:
+        try:
+            return await self.directory.user(user_id)
+        except MattermostRejected as refusal:
+            if refusal.status == 403:  # people may be hidden from a bot that may write to them all the same
+                return User(user_id, "")
+            if refusal.status not in _ABSENT:
+                raise
+            raise UnknownTarget(f"There is no user with the id {user_id}.") from refusal
+
+    async def _username(self, name: str) -> User:
+        try:
+            return await self.directory.username(name)
+        except MattermostRejected as refusal:
+            if refusal.status not in _ABSENT:
+                raise
+            raise UnknownTarget(f"There is no user @{name}.") from refusal
+
+    async def _named(self, target: ChannelByName) -> Channel:
+        kept = self._names.get(target)
+        if kept and trio.current_time() - kept[0] < NAME_SECONDS:
+            return kept[1]
+        teams = await self.directory.teams()
+        wanted = [team for team in teams if not target.team or team.name == target.team]
+        if not wanted:
+            known = ", ".join(sorted(team.name for team in teams)) or "none"
+            where = f"team {target.team}" if target.team else "any team"
+            raise UnknownTarget(f"@{self.bot.username} is not in {where}; its teams: {known}.")
+        found: list[tuple[str, Channel]] = []
+
+        async def look(number: int) -> None:
+            team = wanted[number]
+            try:
+                channel = await self.directory.api.channels.by_name(team.id, target.name)
+            except MattermostRejected as refusal:
+                if refusal.status not in _ABSENT:
+                    raise
+                return
+            found.append((team.name, channel))
+
+        await each_bounded(look, range(len(wanted)), _TEAMS_AT_ONCE)
+        channel = choose_channel(target, sorted(found, key=lambda pair: pair[0]))
+        self._names[target] = (trio.current_time(), channel)
+        while len(self._names) > MOST_KINDS:
+            self._names.popitem(last=False)
+        return channel
+
+
+def refusal_words(refusal: MattermostRejected, place: Place, bot: User) -> str:
+    """A refused write in words that say what to do."""
+    if refusal.status == 403 and place.user is None:
+        return f"@{bot.username} may not write in {place}: write /invite @{bot.username} there ({refusal})"
+    return f"the server refused it: {refusal}"

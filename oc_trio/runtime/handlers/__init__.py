@@ -1,0 +1,1 @@
+"""Who answers the public port: slash commands, clicks, questions, hooks."""

@@ -1,0 +1,93 @@
+"""The tools by which an agent asks people things: `ask_user` and `offer_buttons`, bound to one conversation."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from oc_trio.agent.port import ToolSpec
+from oc_trio.agent.toolbox import LocalTools, ToolFailed
+from oc_trio.core.ledger import OutboxKind
+from oc_trio.core.presentation import BadPresentation, read_buttons
+from oc_trio.core.questions import read_question
+from oc_trio.errors import MattermostError
+from oc_trio.ids import OutboxId
+from oc_trio.runtime.delivery.buttons import ButtonMaker
+from oc_trio.runtime.delivery.outbox_message import Letter
+from oc_trio.runtime.handlers.questions import ASK_SECONDS, NO_ANSWER, Place, QuestionDesk
+from oc_trio.runtime.tools.post_names import PostNames
+
+ASK = ToolSpec(
+    "ask_user",
+    "Ask the people in this conversation a question and wait for the answer. With 2 to 4 options they get buttons.",
+    {
+        "type": "object",
+        "properties": {
+            "question": {"type": "string"},
+            "options": {"type": "array", "items": {"type": "string"}},
+            "free_text": {"type": "boolean", "description": "Whether other answers than the options are welcome."},
+        },
+        "required": ["question"],
+    },
+)
+OFFER = ToolSpec(
+    "offer_buttons",
+    "Post a message with buttons. A click comes back later as a message; nothing is waited for.",
+    {
+        "type": "object",
+        "properties": {
+            "text": {"type": "string"},
+            "buttons": {
+                "type": "array",
+                "items": {
+                    "type": "array",
+                    "items": {
+                        "type": "object",
+                        "properties": {
+                            "text": {"type": "string"},
+                            "callback_data": {"type": "string"},
+                            "style": {"type": "string", "enum": ["default", "primary", "success", "danger"]},
+                        },
+                        "required": ["text", "callback_data"],
+                    },
+                },
+            },
+        },
+        "required": ["text", "buttons"],
+    },
+    side_effects=True,
+)
+
+
+def chat_tools(
+    desk: QuestionDesk, buttons: ButtonMaker, place: Place, names: PostNames, *, seconds: float = ASK_SECONDS
+) -> LocalTools:
+    """Both tools for the turn that runs at `place`; give `ask_user` a limit of more than `seconds` in its policy."""
+    kit = desk.front.kit
+
+    async def ask(arguments: Mapping[str, Any]) -> str:
+        try:
+            question = read_question(await desk.id_for(names.next(ASK.name, arguments)), arguments)
+            answer = await desk.ask(question, place, seconds=seconds)
+        except (ValueError, MattermostError) as problem:
+            raise ToolFailed(str(problem)) from None
+        return answer.text if answer is not None else NO_ANSWER
+
+    async def offer(arguments: Mapping[str, Any]) -> str:
+        try:
+            shown = read_buttons(arguments["buttons"])
+        except BadPresentation as problem:
+            raise ToolFailed(str(problem)) from None
+        letter = Letter(
+            id=OutboxId(names.next(OFFER.name, arguments)),
+            channel_id=place.channel_id,
+            message="\n\n".join(text for text in (str(arguments["text"]), shown.text) if text),
+            kind=OutboxKind.MESSAGE,
+            root_id=place.root_id,
+            props=buttons.props(place.channel_id, shown.rows),
+        )
+        try:
+            await kit.delivery.post_unless_failing(letter)
+        except MattermostError as problem:
+            raise ToolFailed(f"The message could not be posted: {problem}") from None
+        return "Posted."
+
+    return LocalTools([(ASK, ask), (OFFER, offer)])

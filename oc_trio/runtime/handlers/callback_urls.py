@@ -1,0 +1,98 @@
+"""Where Mattermost reaches the gateway: the paths and URLs that follow from the configuration."""
+
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from attrs import frozen
+
+from oc_trio.callbacks.endpoints import CLICK_PREFIX
+from oc_trio.config.accounts import Account
+from oc_trio.config.gateway import Gateway
+from oc_trio.config.model import Config
+from oc_trio.core.netguard import Zone, classify, classify_name, literal
+from oc_trio.core.slash import CommandSpec, wanted_commands
+from oc_trio.ids import AccountId
+from oc_trio.telemetry.log import get_logger
+
+log = get_logger(part="http")
+
+_WILDCARDS = frozenset({"0.0.0.0", "::", "0:0:0:0:0:0:0:0", "::0"})  # noqa: S104 - addresses nobody can call
+
+
+@frozen
+class CallbackPlan:
+    """One account's share of the public port: where it listens, and the URLs by which Mattermost gets there."""
+
+    account: AccountId
+    command_paths: tuple[str, ...]
+    command_url: str
+    click_url: str
+    native: bool
+    specs: tuple[CommandSpec, ...]
+
+
+def plan_callbacks(
+    config: Config, account: Account, *, port: int = 0, skills: Iterable[tuple[str, str]] = ()
+) -> CallbackPlan:
+    """The plan for an account; `port` is the bound one where 0 is configured, `skills` are (name, description)."""
+    gateway = config.gateway
+    base = f"{'https' if gateway.tls.cert_file else 'http'}://{_host(gateway)}:{gateway.port or port}"
+    commands = account.commands
+    url = commands.callback_url or f"{base}{commands.callback_path}"
+    clicks = (account.interactions.callback_base_url or base).strip().rstrip("/")
+    return CallbackPlan(
+        account=account.id,
+        command_paths=command_paths(account),
+        command_url=url,
+        click_url=f"{clicks}{CLICK_PREFIX}{account.id}",
+        native=commands.native,
+        specs=wanted_commands(skills if commands.native_skills else (), commands.prefix),
+    )
+
+
+def warn_unreachable(plan: CallbackPlan, account: Account) -> None:
+    """Say in the documented words when Mattermost, somewhere else, is told to call this machine."""
+    if _is_local(account.base_url):
+        return
+    path = f"channels.mattermost{'' if account.id == 'default' else f'.accounts.{account.id}'}"
+    if plan.native and _is_local(plan.command_url):
+        log.warning(
+            f"mattermost: slash commands callbackUrl resolved to {plan.command_url} (loopback) while baseUrl is "
+            f"{account.base_url}. This MAY be unreachable depending on your deployment. If native slash commands don't "
+            f"work, set {path}.commands.callbackUrl to a URL reachable from the Mattermost server."
+        )
+    if _is_local(plan.click_url):
+        log.warning(
+            f"mattermost: interactions callbackUrl resolved to {plan.click_url} (loopback) while baseUrl is "
+            f"{account.base_url}. This MAY be unreachable depending on your deployment. If button clicks don't work, "
+            f"set {path}.interactions.callbackBaseUrl to a URL reachable from the Mattermost server (e.g. your public "
+            "reverse proxy URL)."
+        )
+    elif not account.interactions.allowed_source_ips:
+        log.warning(
+            f"mattermost: interactions callbackUrl is {plan.click_url}, but {path}.interactions.allowedSourceIps is "
+            "empty: clicks are accepted from this machine only."
+        )
+
+
+def command_paths(account: Account) -> tuple[str, ...]:
+    """The configured path and that of the URL: a proxy may pass it on or change it."""
+    commands = account.commands
+    url_path = urlsplit(commands.callback_url).path
+    return tuple(dict.fromkeys(path for path in (commands.callback_path, url_path) if path))
+
+
+def _host(gateway: Gateway) -> str:
+    host = gateway.custom_bind_host.strip().strip("[]")
+    if not host or host in _WILDCARDS:
+        return "localhost"
+    return f"[{host}]" if ":" in host else host
+
+
+def _is_local(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        address = literal(host)
+    except ValueError:
+        return False
+    return (classify(address) if address is not None else classify_name(host)) is Zone.LOOPBACK

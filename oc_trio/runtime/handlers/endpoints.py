@@ -1,0 +1,132 @@
+"""The public port in the supervision tree: its URLs from the configuration, its server, and each account's place on it.
+
+The server outlives the accounts: paths are open (and answer 405 or 503) before any account is there.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import ExitStack, asynccontextmanager
+
+import trio
+from attrs import frozen
+
+from oc_trio.agent.toolbox import Approve, LocalTools
+from oc_trio.callbacks.app import build_app
+from oc_trio.callbacks.endpoints import ClickFace, CommandFace, Faces, HookFace
+from oc_trio.callbacks.server import TlsFiles, serve_callbacks
+from oc_trio.config.accounts import Account
+from oc_trio.config.model import Config
+from oc_trio.core.approvals import Approvers
+from oc_trio.core.events import Event
+from oc_trio.core.inbound import InboundMessage
+from oc_trio.core.sourceip import ProxyTrust, parse_networks
+from oc_trio.ids import AccountId
+from oc_trio.runtime.delivery.buttons import ButtonMaker
+from oc_trio.runtime.handlers.ask_tools import chat_tools
+from oc_trio.runtime.handlers.button_clicks import ClickDesk
+from oc_trio.runtime.handlers.callback_urls import CallbackPlan, command_paths
+from oc_trio.runtime.handlers.command_shares import CommandShares
+from oc_trio.runtime.handlers.in_flight import open_visitors
+from oc_trio.runtime.handlers.model_picker import ModelDesk
+from oc_trio.runtime.handlers.questions import Place, QuestionDesk
+from oc_trio.runtime.handlers.request_context import Front
+from oc_trio.runtime.handlers.slash_commands import Registration, SlashDesk
+from oc_trio.runtime.handlers.token_check import LiveCheck
+from oc_trio.runtime.tools.asker_places import Asked, askers_of
+from oc_trio.runtime.tools.post_names import PostNames
+from oc_trio.telemetry.log import get_logger
+from oc_trio.telemetry.metrics import Metrics
+
+log = get_logger(part="http")
+
+
+def open_faces(accounts: Mapping[AccountId, Account], hooks: HookFace | None = None) -> Faces:
+    """The public surface of these accounts, with nobody behind it yet."""
+    native = [account for account in accounts.values() if account.commands.native]
+    paths = dict.fromkeys(path for account in native for path in command_paths(account))
+    sources = {name: parse_networks(account.interactions.allowed_source_ips) for name, account in accounts.items()}
+    return Faces(tuple(paths), sources, hooks)
+
+
+def is_wanted(config: Config, accounts: Mapping[AccountId, Account]) -> bool:
+    """Whether anything would be called back: without it no port is opened."""
+    return config.hooks.enabled or any(
+        account.commands.native
+        or "inlineButtons" in account.capabilities
+        or bool(account.interactions.callback_base_url)
+        for account in accounts.values()
+    )
+
+
+async def serve_public(
+    config: Config,
+    faces: Faces,
+    metrics: Metrics,
+    *,
+    shutdown: trio.Event,
+    task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve `faces` until `shutdown`; started with the bound URL. Raises ListenFailed."""
+    gateway = config.gateway
+    trust = ProxyTrust(parse_networks(gateway.trusted_proxies), allow_real_ip=gateway.allow_real_ip_fallback)
+    tls = TlsFiles(gateway.tls.cert_file, gateway.tls.key_file) if gateway.tls.cert_file else None
+    app = build_app(faces, metrics=metrics, trust=trust)
+    await serve_callbacks(app, gateway.bind_host, gateway.port, tls, shutdown=shutdown, task_status=task_status)
+
+
+@frozen(eq=False)
+class Doors:
+    """One account's desks while it is on the port; `registration` is None where native commands are off."""
+
+    front: Front
+    buttons: ButtonMaker
+    questions: QuestionDesk
+    clicks: ClickDesk
+    models: ModelDesk
+    registration: Registration | None
+
+    def approval(self, here: InboundMessage, approvers: tuple[str, ...], asked: Asked) -> Approve:
+        """Asks those of the people where a turn runs who may approve, about each call of a tool that needs it."""
+        place = Place(here.session, here.channel_id, here.reply_root)
+        return self.questions.approver(place, approvers=lambda: Approvers(approvers, askers_of(asked())))
+
+    def tools(self, here: InboundMessage, names: PostNames) -> LocalTools:
+        """What an agent can ask and offer where a turn runs."""
+        return chat_tools(self.questions, self.buttons, Place(here.session, here.channel_id, here.reply_root), names)
+
+    def note(self, event: Event) -> None:
+        """Tell the registration of teams joined and left. Never waits."""
+        if self.registration is not None:
+            self.registration.note(event)
+
+
+@asynccontextmanager
+async def open_doors(
+    front: Front, faces: Faces, plan: CallbackPlan, buttons: ButtonMaker, shares: CommandShares | None = None
+) -> AsyncIterator[Doors]:
+    """Put an account on the port for as long as the block runs, and keep its slash commands registered meanwhile.
+
+    `shares` says which of them are other accounts'.
+    """
+    async with trio.open_nursery() as nursery:
+        models = ModelDesk(front, buttons, nursery)
+        questions = QuestionDesk(front, buttons)
+        clicks = ClickDesk(front, models, questions)
+        registration = Registration(front, plan.command_url, plan.specs, shares or CommandShares((plan.account,)))
+        harmless = front.kit.api.harmless
+        doors = Doors(front, buttons, questions, clicks, models, registration if plan.native else None)
+        # Nobody new comes in first, those who are in leave, and only then what they use is closed.
+        async with open_visitors() as visitors:
+            received = visitors.received
+            with ExitStack() as stack:
+                face = ClickFace(buttons.bot_token, received(clicks.click), received(clicks.dialog), harmless)
+                stack.enter_context(faces.clicks(plan.account, face))
+                if plan.native:
+                    desk = SlashDesk(front, registration.book, plan.specs, LiveCheck(front.kit.api), models)
+                    command = CommandFace(registration.book.registered, received(desk.call), harmless)
+                    for path in plan.command_paths:
+                        stack.enter_context(faces.commands(plan.account, path, command))
+                    await nursery.start(registration.run)
+                else:
+                    nursery.start_soon(registration.remove_all)
+                yield doors
+        nursery.cancel_scope.cancel()

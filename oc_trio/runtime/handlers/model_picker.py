@@ -1,0 +1,129 @@
+"""Choosing a conversation's model by buttons: the picker's posts, and what a click on one leads to.
+
+A choice goes through the ledger as the command `/model NAME`, so that it is made once and survives a restart.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, assert_never
+
+import trio
+from attrs import evolve, frozen
+
+from oc_trio.core.access import COMMAND_NOT_ALLOWED, Access, Origin, denial_text
+from oc_trio.core.chat_commands import ChatCommand, ChooseModel, ListModels
+from oc_trio.core.inbound import InboundMessage
+from oc_trio.core.interactions import Click, ephemeral_reply
+from oc_trio.core.ledger import Obligation, OutboxKind, Source
+from oc_trio.core.model_picker import Chosen, Denied, Model, Picker, View, parse_model
+from oc_trio.errors import MattermostRejected
+from oc_trio.ids import ChannelId, SessionKey
+from oc_trio.runtime.conversation.mailbox import Job
+from oc_trio.runtime.delivery.buttons import ButtonMaker
+from oc_trio.runtime.delivery.fallback import ANSWER, send_or_say
+from oc_trio.runtime.delivery.outbox_message import Letter
+from oc_trio.runtime.error_boundary import DEFECT
+from oc_trio.runtime.handlers.request_context import Front, Visit, once
+from oc_trio.runtime.inbound.chat_commands import reply_id
+from oc_trio.runtime.turn.end_without_agent import settle
+from oc_trio.runtime.turn.result import not_delivered
+from oc_trio.telemetry.log import get_logger
+
+log = get_logger(part="models")
+
+
+@frozen(eq=False)
+class ModelDesk:
+    """Pickers of one account; posts are written by children of `nursery`."""
+
+    front: Front
+    buttons: ButtonMaker
+    nursery: trio.Nursery
+
+    async def view_for(self, message: InboundMessage, command: ChatCommand | None) -> View | None:
+        """What a bare `/model` or `/models` shows; None where there is nothing to choose from."""
+        picker, default = await self._picker(message.session, message.agent, message.user_id)
+        if not picker.models:
+            return None
+        match command:
+            case ListModels(provider):
+                return picker.page(provider, 1) if provider else picker.providers()
+            case ChooseModel():
+                return picker.summary(default=default)
+            case _:
+                return None
+
+    def open(self, obligation: Obligation, message: InboundMessage, view: View) -> None:
+        """Post the picker as the answer to `obligation`. Never waits."""
+        about = {"post": obligation.trigger}
+
+        async def work() -> None:
+            kit = self.front.kit
+            show = partial(self._open, obligation, message, view)
+            if await kit.border.contain(show, "command", about) is not None:
+                await settle(kit, [Job(obligation, message)], DEFECT)
+
+        self.nursery.start_soon(work)
+
+    async def _open(self, obligation: Obligation, message: InboundMessage, view: View) -> None:
+        kit = self.front.kit
+        letter = Letter(
+            id=reply_id(obligation),
+            channel_id=message.channel_id,
+            message=view.text,
+            kind=OutboxKind.NOTICE,
+            root_id=message.reply_root,
+            props=self._props(message.channel_id, view),
+        )
+        try:
+            outcome = (await send_or_say(kit.delivery, letter, ANSWER)).outcome
+        except MattermostRejected as refusal:
+            outcome = not_delivered(refusal)
+        await kit.store.obligations.close([obligation.id], outcome, kit.env.now_ms())
+        kit.metrics.obligations.labels(kit.account, outcome.state.value).inc()
+
+    async def click(self, click: Click, visit: Visit) -> dict[str, Any]:
+        """The answer to a click on a picker, which the server itself puts into the post."""
+        press, post, kit = click.press, click.post, self.front.kit
+        if not kit.policies.may_command(visit.sender.user_id, visit.sender.username):
+            # The picker may have been opened before the rules changed.
+            return ephemeral_reply(denial_text(Access(False, COMMAND_NOT_ALLOWED), Origin.COMMAND))
+        way = self.front.route(visit, root_id=post.root_id)
+        picker, _ = await self._picker(way.session, way.agent, press.user_id)
+        step = picker.click(press.context, press.user_id)
+        match step:
+            case Denied(text):
+                return ephemeral_reply(text)
+            case View():
+                return self._update(click, step)
+            case Chosen(model, page):
+                command = ChooseModel(str(model))
+                unique = press.trigger_id or kit.env.new_id()
+                message = self.front.message(
+                    visit,
+                    way,
+                    trigger=once(f"interaction:{post.id}:select", str(model), unique),
+                    source=Source.BUTTON,
+                    text=f"/model {model}",
+                    root_id=post.root_id,
+                )
+                await self.front.admit(message, command, reason="model_chosen")
+                return self._update(click, evolve(picker, current=model).page(model.provider, page))
+            case _:
+                assert_never(step)
+
+    async def _picker(self, session: SessionKey, agent: str, owner: str) -> tuple[Picker, Model | None]:
+        kit = self.front.kit
+        settings = await kit.session_settings(session)
+        default = next((parse_model(name) for key, name in kit.agents.primary.items() if key == agent), None)
+        models = tuple(model for name in kit.agents.models if (model := parse_model(name)) is not None)
+        chosen = parse_model(settings.model) if settings.model else None
+        return Picker(models, chosen or default, owner, kit.policies.command_prefix), default
+
+    def _update(self, click: Click, view: View) -> dict[str, Any]:
+        kept: Mapping[str, Any] = {key: value for key, value in click.post.props.items() if key != "attachments"}
+        return {"update": {"message": view.text, "props": {**kept, **self._props(click.post.channel_id, view)}}}
+
+    def _props(self, channel_id: ChannelId, view: View) -> dict[str, Any]:
+        # Not used up by a click: the same picker is walked through, and only its opener may.
+        return self.buttons.props(channel_id, view.rows, single_use=False, custom=view.contexts)

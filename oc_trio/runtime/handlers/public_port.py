@@ -1,0 +1,102 @@
+"""The gateway's public port as one object: made from the configuration, served beside the accounts, entered by each.
+
+port = PublicPort.of(loaded, env)
+url = await nursery.start(port.serve, metrics)           # only if `port.is_wanted`
+async with port.open(front, settings, buttons) as doors: # in each account
+    ...
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import trio
+from attrs import define, field
+
+from oc_trio.callbacks.endpoints import Faces, HookFace
+from oc_trio.config.accounts import Account
+from oc_trio.config.load import Loaded
+from oc_trio.core.entities import Channel
+from oc_trio.core.targets import Target
+from oc_trio.runtime.clock import Env
+from oc_trio.runtime.delivery.buttons import ButtonMaker
+from oc_trio.runtime.delivery.targets import TargetResolver
+from oc_trio.runtime.handlers.callback_urls import CallbackPlan, plan_callbacks, warn_unreachable
+from oc_trio.runtime.handlers.command_shares import CommandShares, native_order
+from oc_trio.runtime.handlers.endpoints import Doors, is_wanted, open_doors, open_faces, serve_public
+from oc_trio.runtime.handlers.hooks import HookAccount, HookDesk, LetterBox
+from oc_trio.runtime.handlers.in_flight import open_visitors
+from oc_trio.runtime.handlers.request_context import Front
+from oc_trio.runtime.services import AccountKit
+from oc_trio.runtime.tools.skills import SkillBook, find_skills
+from oc_trio.telemetry.metrics import Metrics
+
+
+@define(eq=False)
+class PublicPort:
+    """`skills` are those of the configuration; `bound` is the port that is served where 0 is configured. `shutdown`
+    ends the serving, after the accounts have ended.
+    """
+
+    loaded: Loaded
+    faces: Faces
+    hooks: HookDesk
+    env: Env
+    skills: SkillBook = SkillBook()
+    shares: CommandShares = field(factory=CommandShares)
+    bound: int = 0
+    shutdown: trio.Event = field(init=False, factory=trio.Event)
+
+    @classmethod
+    def of(cls, loaded: Loaded, env: Env) -> "PublicPort":
+        """The port that a configuration asks for. Blocking: skills are read from disk."""
+        desk = HookDesk(loaded.default_account, env.new_id)
+        settings = loaded.config.hooks
+        face = HookFace(settings.path, settings.token.reveal, desk.take) if settings.enabled else None
+        folders: Iterable[Path] = (loaded.document.folder / folder for folder in loaded.config.skills.dirs)
+        shares = CommandShares(native_order(loaded))
+        return cls(loaded, open_faces(loaded.accounts, face), desk, env, find_skills(folders), shares)
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anything would be called back."""
+        return is_wanted(self.loaded.config, self.loaded.accounts)
+
+    async def serve(self, metrics: Metrics, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until `shutdown`; started with the bound URL. Raises ListenFailed."""
+        await serve_public(self.loaded.config, self.faces, metrics, shutdown=self.shutdown, task_status=task_status)
+
+    def plan(self, account: Account) -> CallbackPlan:
+        return plan_callbacks(self.loaded.config, account, port=self.bound, skills=self.skills.commands)
+
+    def buttons(self, account: Account, bot_token: Callable[[], str]) -> ButtonMaker:
+        """Makes the buttons whose clicks come back to `account`."""
+        return ButtonMaker(bot_token, self.plan(account).click_url, self.env)
+
+    @asynccontextmanager
+    async def open(self, front: Front, settings: Account, buttons: ButtonMaker) -> AsyncIterator[Doors]:
+        """Let an account be called: commands, clicks and hooks, for as long as the block runs."""
+        plan = self.plan(settings)
+        if self.is_wanted:
+            warn_unreachable(plan, settings)
+        async with open_doors(front, self.faces, plan, buttons, self.shares) as doors, trio.open_nursery() as nursery:
+            box = LetterBox(front, buttons, nursery)
+            async with open_visitors() as visitors:
+                account = HookAccount(front, locator(front.kit), box.deliver, visitors)
+                with self.hooks.account(plan.account, account):
+                    yield doors
+            # What is still to be written is in the journal.
+            nursery.cancel_scope.cancel()
+
+
+def locator(kit: AccountKit) -> Callable[[Target], Awaitable[Channel]]:
+    """The channel of a target; a person's direct channel is opened. Raises TargetError, MattermostError."""
+    resolver = TargetResolver(kit.directory, kit.user)
+
+    async def locate(target: Target) -> Channel:
+        place = await resolver.resolve(target)
+        if place.channel is not None:
+            return place.channel
+        return await kit.api.channels.direct(kit.user.id, place.user_id)
+
+    return locate

@@ -1,0 +1,283 @@
+"""Questions of agents and approvals of their tools, shown as buttons, waited for with a deadline.
+
+An answer counts once: the first click, dialog or message has it, durably (`store.claims`). What nobody waits for any
+more, after a restart, is not an answer: the click desk makes a message of it. An approval is never made up that way.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import trio
+from attrs import define, field, frozen
+
+from oc_trio.agent.port import ToolCall
+from oc_trio.agent.toolbox import Approve, Verdict
+from oc_trio.core import questions
+from oc_trio.core.approvals import LONGEST_TOOL_NAME, Approvers, CantShow, Shown, show_call
+from oc_trio.core.chat import Sender
+from oc_trio.core.inbound import InboundMessage
+from oc_trio.core.interactions import EXPIRED, Click, ephemeral_reply, selected_reply
+from oc_trio.core.ledger import OutboxKind
+from oc_trio.core.questions import Answer, DialogAnswer, Question
+from oc_trio.core.turn_events import Button
+from oc_trio.errors import MattermostError
+from oc_trio.ids import ChannelId, FileId, OutboxId, PostId, SessionKey
+from oc_trio.mattermost.files import from_bytes
+from oc_trio.runtime.delivery.buttons import LIFETIME_MS, ButtonMaker
+from oc_trio.runtime.delivery.outbox_message import MARKER, Letter
+from oc_trio.runtime.handlers.request_context import Front
+from oc_trio.telemetry.log import get_logger
+
+log = get_logger(part="questions")
+
+ASK_SECONDS = 600.0
+CLOSE_SECONDS = 5.0
+ATTACH_SECONDS = 120.0
+MOST_WAITING = 1000
+APPROVAL = "oc_approval"
+DIALOG = "oc_dialog"
+GONE = "This is no longer waiting for an answer."
+NO_ANSWER = "Nobody answered in time."
+NOT_YOURS = "You may not approve or deny this call. The question stays open for those who may."
+CALL_FILE = "tool-call.json"
+
+
+@frozen
+class Place:
+    """Where a question is asked: the conversation whose turn waits for the answer."""
+
+    session: SessionKey
+    channel_id: ChannelId
+    root_id: str = ""
+
+
+@define(eq=False)
+class _Waiting:
+    question: Question
+    place: Place
+    approvers: Approvers | None = None  # None for what is no approval: whoever may talk to the bot may answer that
+    answered: trio.Event = field(factory=trio.Event)
+    answer: Answer | None = None
+    by: str = ""
+    is_shown: bool = False  # the post already says what was chosen: the server's reply to the click did that
+
+    def take(self, answer: Answer, by: str, *, is_shown: bool) -> bool:
+        if self.answer is not None:
+            return False
+        self.answer, self.by, self.is_shown = answer, by, is_shown
+        self.answered.set()
+        return True
+
+
+@define(eq=False)
+class QuestionDesk:
+    """One account's open questions."""
+
+    front: Front
+    buttons: ButtonMaker
+    _waiting: dict[str, _Waiting] = field(init=False, factory=dict)
+
+    async def ask(
+        self,
+        question: Question,
+        place: Place,
+        *,
+        seconds: float = ASK_SECONDS,
+        files: tuple[FileId, ...] = (),
+        approvers: Approvers | None = None,
+    ) -> Answer | None:
+        """Post the question and wait; None when nobody answered within `seconds`. Raises MattermostError at posting."""
+        kit = self.front.kit
+        if len(self._waiting) >= MOST_WAITING:
+            log.warning("too many open questions", account=kit.account)
+            return None
+        waiting = self._waiting[question.id] = _Waiting(question, place, approvers)
+        post: PostId | None = None
+        try:
+            with trio.move_on_after(seconds):
+                post = await kit.delivery.post_unless_failing(self._letter(question, place, files))
+                await waiting.answered.wait()
+        finally:
+            del self._waiting[question.id]
+            with trio.move_on_after(CLOSE_SECONDS, shield=True):
+                await self._close(waiting, post)
+        return waiting.answer
+
+    def approver(
+        self, place: Place, *, seconds: float = ASK_SECONDS, approvers: Callable[[], Approvers] = Approvers
+    ) -> Approve:
+        """Asks a person about each call of a tool; silence and failure are a no. `approvers` are asked for at each
+        call: who joins the turn afterwards does not approve what was asked before.
+        """
+
+        async def approve(call: ToolCall) -> Verdict:
+            who = approvers()
+            if who.is_nobody:
+                return _refused(call, "only who asked may approve it, and no person started this turn")
+            try:
+                shown = show_call(call.name, call.arguments)
+                files = await self._attached(shown, place)
+                question = questions.approval(self.front.kit.env.new_id(), shown.text)
+                answer = await self.ask(question, place, seconds=seconds, files=files, approvers=who)
+            except CantShow as problem:
+                log.warning("a call can't be shown to be approved", tool=call.name)
+                return _refused(call, str(problem))
+            except _NotAttached as problem:
+                log.warning("a call could not be attached to be approved", tool=call.name, problem=str(problem))
+                return _refused(call, "it is too long for a message, and the file with all of it could not be uploaded")
+            except MattermostError as problem:
+                log.warning("an approval could not be asked for", tool=call.name, problem=str(problem))
+                return _refused(call, "the question could not be posted")
+            allowed = answer is not None and answer.option == questions.APPROVE
+            log.info("tool approval", tool=call.name, allowed=allowed, answered=answer is not None)
+            return Verdict(allowed, "" if allowed else _denied(call, answer))
+
+        return approve
+
+    async def _attached(self, shown: Shown, place: Place) -> tuple[FileId, ...]:
+        """The file with what the question shortens, on the server: nobody is asked about half a call."""
+        if shown.file is None:
+            return ()
+        try:
+            with trio.fail_after(ATTACH_SECONDS):
+                file = from_bytes(CALL_FILE, shown.file)
+                return (await self.front.kit.media.upload(place.channel_id, file),)
+        except (MattermostError, trio.TooSlowError) as problem:
+            raise _NotAttached(str(problem) or f"not done within {ATTACH_SECONDS:g} s") from problem
+
+    async def click(self, click: Click, sender: Sender) -> Mapping[str, Any] | None:
+        """The reply to a click on a question by `sender`, who may talk to the bot there; None if nobody waits for it
+        but its words still mean something.
+        """
+        press, kit = click.press, self.front.kit
+        id_ = questions.question_of(press.context)
+        assert id_ is not None, "the caller knows that it is a question"
+        waiting = self._waiting.get(id_)
+        if waiting is None:
+            if press.context.get(APPROVAL) is True:
+                return ephemeral_reply(GONE)
+            return None if await self._claim(id_, click.label) else ephemeral_reply(questions.ANSWERED)
+        if waiting.approvers is not None and not waiting.approvers.include(sender, kit.policies.access):
+            log.info("who clicked may not approve", account=kit.account, user=sender.user_id)
+            return ephemeral_reply(NOT_YOURS)
+        if press.context.get(DIALOG) is True:
+            return await self._open_dialog(waiting.question, click)
+        answer = questions.answer_of_click(waiting.question, press.context, press.selected)
+        if answer is None:
+            return ephemeral_reply(questions.FAILED)
+        if not await self._claim(id_, answer.text) or not waiting.take(answer, press.user_name, is_shown=True):
+            return ephemeral_reply(questions.ANSWERED)
+        log.info("question answered", account=kit.account, by=press.user_name, how="click")
+        return {**selected_reply(click), **ephemeral_reply(questions.SUBMITTED)}
+
+    async def dialog(self, given: DialogAnswer, user_name: str) -> Mapping[str, Any]:
+        """The reply to a submitted dialog: empty closes it, an error is shown in it."""
+        waiting = self._waiting.get(given.answer.question)
+        if given.cancelled:
+            return {}
+        if waiting is None or waiting.question.clicks_only or waiting.place.channel_id != given.channel_id:
+            return {"error": GONE}
+        if not given.answer.text:
+            return {"errors": {"answer": "Please write an answer."}}
+        claimed = await self._claim(given.answer.question, given.answer.text)
+        if not claimed or not waiting.take(given.answer, user_name, is_shown=False):
+            return {"error": questions.ANSWERED}
+        log.info("question answered", account=self.front.kit.account, by=user_name, how="dialog")
+        return {}
+
+    def take_text(self, message: InboundMessage) -> bool:
+        """Whether a message answers the question that its conversation waits for; if so, it is no turn of its own."""
+        for waiting in self._waiting.values():
+            if waiting.place.session == message.session and waiting.answer is None:
+                answer = questions.answer_of_text(waiting.question, message.text)
+                if answer is not None:
+                    return waiting.take(answer, message.user_name, is_shown=False)
+        return False
+
+    async def id_for(self, name: str) -> str:
+        """The id of the question of that name: the name itself, so that a turn that is run again after a crash waits at
+        the post that stands; another one once that question was answered, or its wait was over.
+        """
+        kit = self.front.kit
+        is_over = await kit.store.claims.is_taken(self._scope, name, kit.env.now_ms())
+        return kit.env.new_id() if is_over or name in self._waiting else name
+
+    async def _claim(self, id_: str, value: str) -> bool:
+        kit = self.front.kit
+        now = kit.env.now_ms()
+        first, _ = await kit.store.claims.claim(self._scope, id_, now, now + LIFETIME_MS, value)
+        return first
+
+    @property
+    def _scope(self) -> str:
+        return f"question:{self.front.kit.account}"
+
+    async def _open_dialog(self, question: Question, click: Click) -> Mapping[str, Any]:
+        press, kit = click.press, self.front.kit
+        request = questions.dialog_request(
+            question,
+            trigger_id=press.trigger_id,
+            callback_url=self.buttons.url,
+            channel_id=press.channel_id,
+            bot_token=self.buttons.bot_token(),
+        )
+        try:
+            await kit.api.dialogs.open(request["trigger_id"], request["url"], request["dialog"])
+        except MattermostError as problem:
+            log.warning("a dialog could not be opened", account=kit.account, problem=str(problem))
+            return ephemeral_reply(questions.FAILED)
+        return {}
+
+    def _letter(self, question: Question, place: Place, files: tuple[FileId, ...] = ()) -> Letter:
+        shown = questions.show(question)
+        rows, contexts = shown.rows, dict(shown.contexts)
+        if question.free_text:
+            other = Button("Other…" if question.options else "Answer", id="questiondialog")
+            rows = (*rows, (other,))
+            contexts["questiondialog"] = {questions.MARK: True, questions.QUESTION_ID: question.id, DIALOG: True}
+        extra = {APPROVAL: True} if question.clicks_only else {}
+        return Letter(
+            id=_name(question),
+            channel_id=place.channel_id,
+            message=question.text,
+            kind=OutboxKind.MESSAGE,
+            root_id=place.root_id,
+            props=self.buttons.props(
+                place.channel_id, rows, shown.menus, single_use=False, extra=extra, custom=contexts
+            ),
+            file_ids=files,
+        )
+
+    async def _close(self, waiting: _Waiting, post: PostId | None) -> None:
+        """Take the buttons away, unless the click's own reply did, and let no late click count."""
+        if waiting.answer is None:
+            await self._claim(waiting.question.id, "")
+        if post is None:
+            # Nobody waits for the answer: the next start must not ask.
+            await self.front.kit.delivery.withdraw(_name(waiting.question))
+        if post is None or waiting.is_shown:
+            return
+        line = f"✓ **{waiting.answer.text[:80]}** answered by @{waiting.by}" if waiting.answer else f"_{EXPIRED}_"
+        props = {"attachments": [{"text": line}], MARKER: {"k": _name(waiting.question)}}
+        try:
+            await self.front.kit.api.posts.patch(post, props=props)
+        except MattermostError as problem:
+            log.info("a question keeps its buttons", post=post, problem=str(problem))
+
+
+def _name(question: Question) -> OutboxId:
+    return OutboxId(f"q.{question.id}")
+
+
+class _NotAttached(Exception):
+    """The file of a call could not be uploaded; str() says why, for the log."""
+
+
+def _refused(call: ToolCall, why: str) -> Verdict:
+    return Verdict(False, f"{call.name[:LONGEST_TOOL_NAME]} was not approved: {why}.")
+
+
+def _denied(call: ToolCall, answer: Answer | None) -> str:
+    if answer is None:
+        return f"{call.name} was not approved: nobody answered in time."
+    return f"{call.name} was denied by a person."

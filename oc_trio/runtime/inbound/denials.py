@@ -1,0 +1,90 @@
+"""What a refused person is told in their direct chat: a pairing code once per request, any other reason once a day.
+
+Everything is written down before the message counts as seen: a crash in between costs no reply and makes no second
+one. What is written down is sent here, or by the next start's recovery.
+"""
+
+import hashlib
+import secrets
+from functools import partial
+
+import trio
+from attrs import frozen
+
+from oc_trio.core.access import Access, Origin, denial_text
+from oc_trio.core.chat import Sender
+from oc_trio.core.events import Post
+from oc_trio.core.gating import DAY_MS, Decision
+from oc_trio.core.ledger import OutboxKind
+from oc_trio.core.pairing import PairingPolicy, new_code, reply_text
+from oc_trio.errors import MattermostRejected
+from oc_trio.ids import OutboxId
+from oc_trio.runtime.delivery.fallback import send_or_say
+from oc_trio.runtime.delivery.outbox_message import Letter
+from oc_trio.runtime.services import AccountKit
+from oc_trio.store.explain import DENIED_STEM, PAIRING_STEM
+from oc_trio.store.pairing import RequestState
+from oc_trio.telemetry.log import get_logger
+
+log = get_logger(part="denials")
+
+
+@frozen(eq=False)
+class Denials:
+    """Tells people of one account why they get no answer; sending is the work of `nursery`."""
+
+    kit: AccountKit
+    nursery: trio.Nursery
+    pairing: PairingPolicy = PairingPolicy()
+
+    async def explain(self, post: Post, sender: Sender, decision: Decision) -> None:
+        """Prepare what `sender` is to read and begin to send it; nothing where they were told already."""
+        wants_code = decision.reason == "dm_policy_pairing_required"
+        letter = await (self._pairing_reply(post, sender) if wants_code else self._reason(post, sender, decision))
+        # A row that is there already has its sender: a task of this run, or the recovery at its start.
+        if letter is None or await self.kit.store.outbox.get(letter.id) is not None:
+            return
+        await self.kit.delivery.queue([letter])
+        send = partial(self._send, letter)
+        self.kit.border.start(self.nursery, send, "notice", {"outbox": letter.id})
+
+    async def _pairing_reply(self, post: Post, sender: Sender) -> Letter | None:
+        kit, policy = self.kit, self.pairing
+        asked = await kit.store.pairing.request(
+            kit.account,
+            sender.user_id,
+            sender.username,
+            new_code(secrets.randbelow, taken=frozenset()),
+            kit.env.now_ms(),
+            policy.ttl_ms,
+            policy.max_pending,
+        )
+        if asked.state is RequestState.FULL:
+            log.warning("no pairing code: too many are pending", account=kit.account, user=sender.user_id)
+        if not asked.code:
+            return None
+        if asked.state is RequestState.CREATED:
+            log.info("pairing requested", account=kit.account, user=sender.user_id, username=sender.username)
+        # A request is answered once however often the person writes, for its first message; the code is a secret.
+        request = hashlib.sha256(f"{kit.account}\0{sender.user_id}\0{asked.code}".encode()).hexdigest()
+        now = kit.env.now_ms()
+        _, first = await kit.store.claims.claim("pairing", request, now, now + policy.ttl_ms, value=post.id)
+        return self._letter(PAIRING_STEM + first, post, reply_text(sender.user_id, asked.code))
+
+    async def _reason(self, post: Post, sender: Sender, decision: Decision) -> Letter | None:
+        kit, now = self.kit, self.kit.env.now_ms()
+        key = f"{kit.account}:{sender.user_id}"
+        _, holder = await kit.store.claims.claim("denial", key, now, now + DAY_MS, value=post.id)
+        if holder != post.id:
+            return None
+        text = denial_text(Access(False, decision.reason), Origin.POST)
+        return self._letter(DENIED_STEM + post.id, post, text)
+
+    def _letter(self, name: str, post: Post, text: str) -> Letter:
+        return Letter(id=OutboxId(name), channel_id=post.channel_id, message=text, kind=OutboxKind.NOTICE)
+
+    async def _send(self, letter: Letter) -> None:
+        try:
+            await send_or_say(self.kit.delivery, letter)
+        except MattermostRejected as refusal:
+            log.warning("could not tell a refused person", account=self.kit.account, problem=str(refusal))

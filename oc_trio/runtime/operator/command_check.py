@@ -1,0 +1,49 @@
+"""What `oc-trio doctor` says of slash commands: those that an account of this configuration has to do without."""
+
+from collections.abc import Sequence
+
+from attrs import define, field
+
+from oc_trio.config.accounts import Account
+from oc_trio.config.load import Loaded
+from oc_trio.core.command_shares import Skipped, Slot, sentences
+from oc_trio.core.entities import Team
+from oc_trio.errors import MattermostError
+from oc_trio.ids import AccountId, UserId
+from oc_trio.mattermost.client import Api
+from oc_trio.runtime.handlers.callback_urls import plan_callbacks
+from oc_trio.runtime.tools.skills import find_skills
+
+
+@define(eq=False)
+class CommandCheck:
+    """Looks at the accounts in the order of the configuration, in which they get the commands."""
+
+    loaded: Loaded
+    _owners: dict[Slot, AccountId] = field(init=False, factory=dict)
+
+    async def look(self, api: Api, account: Account, bot: UserId, teams: Sequence[Team]) -> tuple[str, ...]:
+        """What the account does without, in sentences. A team whose commands can't be listed is passed over."""
+        if not account.commands.native:
+            return ()
+        folders = (self.loaded.document.folder / folder for folder in self.loaded.config.skills.dirs)
+        specs = plan_callbacks(self.loaded.config, account, skills=find_skills(folders).commands).specs
+        skipped: list[Skipped] = []
+        for team in teams:
+            foreign = await self._foreign(api, team, bot)
+            for spec in specs:
+                owner = self._owners.setdefault((team.id, spec.trigger), account.id)
+                if owner != account.id:
+                    skipped.append(Skipped(team.name, spec.trigger, owner))
+                elif spec.trigger in foreign:
+                    skipped.append(Skipped(team.name, spec.trigger))
+        return sentences(skipped)
+
+    async def _foreign(self, api: Api, team: Team, bot: UserId) -> set[str]:
+        """Triggers of commands on the team that another than the account's bot made."""
+        try:
+            listed = await api.commands.list(team.id)
+        except MattermostError:
+            return set()
+        ours = {command.trigger.lower() for command in listed if command.creator_id == bot}
+        return {command.trigger.lower() for command in listed if not command.delete_at} - ours

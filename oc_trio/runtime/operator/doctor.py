@@ -1,0 +1,138 @@
+"""`oc-trio doctor`'s examination: what a start would need, looked at one by one. Changes nothing."""
+
+import os
+import shutil
+import stat
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import trio
+
+from oc_trio.config.accounts import Account
+from oc_trio.config.load import Loaded
+from oc_trio.config.model import Config
+from oc_trio.errors import ConfigError, MattermostError, StoreError
+from oc_trio.runtime.account.outbound_client import open_outbound, wiring_for
+from oc_trio.runtime.conversation.pictures import INSTALL, pillow_version
+from oc_trio.runtime.operator.command_check import CommandCheck
+from oc_trio.runtime.operator.findings import Finding, Level
+from oc_trio.runtime.operator.model_check import examine_provider
+from oc_trio.runtime.process.start import JOURNAL, journal_location, state_problem
+from oc_trio.store.sqlite import is_there
+from oc_trio.store.store import open_store
+
+_SECONDS = 10.0
+# SQLite's journal comes with a log beside it that grows to several MiB before it is folded in.
+_LITTLE_ROOM = 100 * 1_048_576
+_NO_ROOM = 8 * 1_048_576
+
+
+async def examine(loaded: Loaded, *, deep: bool = False) -> AsyncGenerator[Finding, None]:
+    """Configuration, state, journal, accounts and models, in that order; each as soon as it is known.
+
+    With `deep`, each model is asked one word.
+    """
+    for warning in loaded.warnings:
+        yield Finding(Level.WARNING, "configuration", str(warning))
+    for account, problems in loaded.broken.items():
+        yield Finding(Level.FAILED, f"account {account}", "; ".join(map(str, problems)))
+    yield Finding(Level.OK, "configuration", str(loaded.path or "from the environment"))
+    unfit = state_problem(loaded)
+    yield Finding(Level.FAILED, "state directory", unfit) if unfit else state_directory(loaded.state_dir)
+    yield await _journal(loaded)
+    shares = CommandCheck(loaded)
+    for account_id in sorted(loaded.accounts, key=loaded.listed_at):
+        async for finding in _account(loaded, loaded.accounts[account_id], shares):
+            yield finding
+    for name in loaded.config.models.providers:
+        for finding in await examine_provider(loaded.config, name, deep=deep):
+            yield finding
+    for finding in pictures(loaded.config, pillow_version()):
+        yield finding
+
+
+def pictures(config: Config, pillow: str) -> list[Finding]:
+    """Whether pictures can be made fit for the models that take them; `pillow` is its version, empty without it."""
+    seeing = [
+        f"{name}/{model.id}" for name, it in config.models.providers.items() for model in it.models if model.images
+    ]
+    if not seeing:
+        return []
+    if pillow:
+        return [Finding(Level.OK, "pictures", f"are made fit for {', '.join(seeing)} by Pillow {pillow}")]
+    text = (
+        f"reach {', '.join(seeing)} as they were posted, for lack of Pillow: large ones may be refused, and "
+        f"other kinds than PNG, JPEG, GIF and WebP are left out. {INSTALL}"
+    )
+    return [Finding(Level.WARNING, "pictures", text)]
+
+
+def state_directory(path: Path) -> Finding:
+    """Whether the journal is safe there from other users of this machine."""
+    subject = "state directory"
+    try:
+        mode, free = stat.S_IMODE(path.stat().st_mode), shutil.disk_usage(path).free
+    except FileNotFoundError:
+        return Finding(Level.OK, subject, f"{path} will be made at the first start")
+    except OSError as problem:
+        return Finding(Level.FAILED, subject, f"{path} can't be looked at: {problem.strerror}")
+    if not os.access(path, os.W_OK | os.X_OK):
+        return Finding(Level.FAILED, subject, f"{path} can't be written by this user")
+    room = room_level(free)
+    if room is not Level.OK:
+        return Finding(room, subject, f"{path} has {free / 1_048_576:.0f} MiB left: make room on its disk")
+    if mode & 0o077:
+        return Finding(Level.WARNING, subject, f"{path} is open to other users ({mode:o}): chmod 700 {path}")
+    return Finding(Level.OK, subject, str(path))
+
+
+def room_level(free: int) -> Level:
+    """What it means that so many bytes are left on the disk."""
+    if free < _NO_ROOM:
+        return Level.FAILED
+    return Level.WARNING if free < _LITTLE_ROOM else Level.OK
+
+
+async def _journal(loaded: Loaded) -> Finding:
+    try:
+        if not loaded.config.store.url and not is_there(loaded.state_dir / JOURNAL):
+            return Finding(Level.OK, "journal", "will be made at the first start")
+        async with open_store(journal_location(loaded, create=False), exclusive=False) as store:
+            damage = await store.integrity_check()
+            counted = await store.stats()
+    except (StoreError, ConfigError) as problem:
+        return Finding(Level.FAILED, "journal", str(problem))
+    if damage:
+        return Finding(Level.FAILED, "journal", f"is damaged, restore a copy: {'; '.join(damage[:3])}")
+    owed = f"{counted.open_obligations} answers owed, {counted.outbox_dead} posts refused by the server"
+    return Finding(Level.OK, "journal", f"{counted.database}, {counted.size / 1_048_576:.1f} MiB, {owed}")
+
+
+async def _account(loaded: Loaded, account: Account, shares: CommandCheck) -> AsyncGenerator[Finding, None]:
+    subject = f"account {account.id}"
+    wiring = await wiring_for(account)
+    try:
+        with trio.fail_after(_SECONDS):
+            async with open_outbound(loaded, account, wiring) as out:
+                found = out.user, await out.api.teams.mine(), await out.api.channels.mine()
+                skipped = await shares.look(out.api, account, found[0].id, found[1])
+    except MattermostError as problem:
+        yield Finding(Level.FAILED, subject, f"{account.base_url}: {problem}")
+        return
+    except trio.TooSlowError:
+        yield Finding(Level.FAILED, subject, f"{account.base_url} does not answer within {_SECONDS:g} s")
+        return
+    user, teams, channels = found
+    places = f"{_count(len(teams), 'team')} and {_count(len(channels), 'channel')}"
+    text = f"@{user.username} at {account.base_url}, in {places}"
+    yield Finding(Level.OK, subject, text)
+    if not user.is_bot:
+        yield Finding(Level.WARNING, subject, "the token is a person's, not a bot account's")
+    for sentence in skipped:
+        yield Finding(Level.WARNING, f"slash commands of {account.id}", sentence)
+    if not teams:
+        yield Finding(Level.WARNING, subject, "the bot is in no team, so nobody can reach it: add it to one")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,290 @@
+"""`oc-trio doctor` on models: is each address a model server, does it take the key, does it have the models?
+
+With `deep`, each configured model is asked one word, with a tool where tools are on. Servers' words are bounded and
+without keys.
+"""
+
+import ssl
+from collections.abc import Iterable, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import trio
+from attrs import evolve, field, frozen
+
+from oc_trio.agent.address import below, secrets_in, shown, with_key
+from oc_trio.agent.anthropic import DEFAULT_URL, VERSION, messages_url
+from oc_trio.agent.build import build_agent
+from oc_trio.agent.failures import Endpoint, said
+from oc_trio.agent.port import Message, NoTools, Role, Toolbox, ToolCall, ToolResult, ToolSpec, TurnRequest
+from oc_trio.agent.retrying import Patience
+from oc_trio.config.agents import Provider
+from oc_trio.config.model import Config
+from oc_trio.config.parse import join, nearest
+from oc_trio.core.json_body import BadJson, read_mended
+from oc_trio.core.turn_events import Failed, Final
+from oc_trio.errors import AgentError, ConfigError
+from oc_trio.ids import AgentId, SessionKey
+from oc_trio.mattermost.describe_error import explain
+from oc_trio.runtime.agents import model_spec
+from oc_trio.runtime.operator.findings import Finding, Level
+
+_SECONDS = 10.0
+_DEEP_SECONDS = 120.0
+_LONGEST_LIST = 16 * 1_048_576
+_MOST_NAMED = 12
+_HTTP_APIS = ("openai-completions", "anthropic-messages")
+_CHAT = "/chat/completions"
+
+
+async def examine_provider(config: Config, name: str, *, deep: bool = False) -> list[Finding]:
+    """What is found of one provider and, with `deep`, of each of its models."""
+    provider, wanted = config.models.providers[name], wanted_models(config, name)
+    context = await trio.to_thread.run_sync(ssl.create_default_context)
+    found: list[Finding] = []
+    async with httpx.AsyncClient(verify=context, timeout=None) as http:  # noqa: S113 - deadlines are Trio's
+        if provider.api in _HTTP_APIS:
+            found += await _Listing(http, name, provider, wanted, deep).examine()
+        if deep:
+            found += [await _ask(config, http, name, model) for model in wanted]
+    return found
+
+
+def wanted_models(config: Config, provider: str) -> tuple[str, ...]:
+    """The ids of a provider's models that are listed or that an agent uses."""
+    chosen = [config.agents.defaults.model, *(one.model for one in config.agents.entries.values() if one.model)]
+    named = [name for choice in chosen for name in (choice.primary, *choice.fallbacks)]
+    ids = [model.id for model in config.models.providers[provider].models]
+    ids += [model for owner, _, model in (name.partition("/") for name in named) if owner == provider]
+    return tuple(dict.fromkeys(one for one in ids if one))
+
+
+@frozen
+class _Answer:
+    """What a server said to `GET /models`; `ids` is None where it was no list; `any_name`: it has one for all names."""
+
+    status: int
+    content_type: str
+    words: str
+    ids: tuple[str, ...] | None
+    any_name: bool
+
+
+@frozen
+class _Listing:
+    """One provider's address, and what it says of its models."""
+
+    http: httpx.AsyncClient
+    name: str
+    provider: Provider
+    wanted: Sequence[str]
+    deep: bool
+
+    @property
+    def base(self) -> str:
+        """The address before `/models`."""
+        base = self.provider.base_url or DEFAULT_URL
+        if self.provider.api == "anthropic-messages":
+            base = messages_url(base)
+        parts = urlsplit(base.strip())
+        path = parts.path.rstrip("/").removesuffix(_CHAT).removesuffix("/messages")
+        return parts._replace(path=path).geturl()
+
+    @property
+    def path(self) -> str:
+        return join("models.providers", self.name)
+
+    def finding(self, level: Level, text: str) -> Finding:
+        return Finding(level, f"model provider {self.name}", text)
+
+    async def examine(self) -> list[Finding]:
+        found = []
+        if urlsplit(self.provider.base_url.strip()).path.rstrip("/").endswith(_CHAT):
+            hint = f"{self.path}.baseUrl ends in {_CHAT}, which is added by itself: write {shown(self.base)}"
+            found.append(self.finding(Level.WARNING, hint))
+        try:
+            answer = await self._get(self.base)
+            if answer.ids is None and answer.status not in (401, 403) and self._lacks_version:
+                with_version = below(self.base, "/v1")
+                other = await self._get(with_version)
+                if other.ids is not None or other.status in (401, 403):
+                    hint = f"{self.path}.baseUrl lacks /v1: write {shown(with_version)}"
+                    return [*found, self.finding(Level.FAILED, hint)]
+        except httpx.HTTPError as problem:
+            why = self._clean(explain(problem))
+            hint = " (does it speak http:// only?)" if "WRONG_VERSION_NUMBER" in why else ""
+            text = f"{shown(self.base)} can't be reached: {why}{hint}"
+            return [*found, self.finding(Level.FAILED, text)]
+        except (httpx.InvalidURL, trio.TooSlowError) as problem:
+            late = isinstance(problem, trio.TooSlowError)
+            text = f"does not answer within {_SECONDS:g} s" if late else "is not an address"
+            return [*found, self.finding(Level.FAILED, f"{shown(self.base)} {text}")]
+        return [*found, *self._judged(answer)]
+
+    @property
+    def _lacks_version(self) -> bool:
+        return self.provider.api == "openai-completions" and "/v1" not in urlsplit(self.base).path
+
+    async def _get(self, base: str) -> _Answer:
+        """Raises httpx's errors and TooSlowError."""
+        headers = {name: value.reveal() for name, value in self.provider.headers.items()}
+        key = self.provider.api_key.reveal()
+        if self.provider.api == "anthropic-messages":
+            headers = with_key(headers, "anthropic-version", VERSION)
+            headers = with_key(headers, "x-api-key", key) if key else headers
+        elif key:
+            headers = with_key(headers, "Authorization", f"Bearer {key}")
+        body = bytearray()
+        with trio.fail_after(_SECONDS):
+            request = self.http.build_request("GET", below(base, "/models"), headers=headers)
+            response = await self.http.send(request, stream=True, follow_redirects=False)
+            try:
+                async for chunk in response.aiter_bytes():
+                    if len(body) < _LONGEST_LIST:  # read on: leaving httpx's iterators half-read makes Python warn
+                        body += chunk
+            finally:
+                await response.aclose()
+        kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        ids = ids_of(bytes(body)) if response.status_code == 200 else None
+        words = self._clean(said(bytes(body[:4096])))
+        return _Answer(response.status_code, kind, words, ids, bool(ids) and takes_any_name(bytes(body)))
+
+    def _clean(self, text: str) -> str:
+        headers = [value.reveal() for value in self.provider.headers.values()]
+        secrets = (self.provider.api_key.reveal(), *headers, *secrets_in(self.provider.base_url))
+        return Endpoint("", secrets).clean(text, 200)
+
+    def _judged(self, answer: _Answer) -> list[Finding]:
+        where, status = shown(self.base), answer.status
+        if status in (401, 403):
+            if self.provider.api_key or self.provider.headers:
+                text = f"{where} refuses the key of {self.path}.apiKey (HTTP {status}): {answer.words}"
+            else:
+                text = f"{where} wants a key (HTTP {status}): set {self.path}.apiKey"
+            return [self.finding(Level.FAILED, text)]
+        if status in (404, 405, 501):
+            # Azure's deployments and a few others have no list, and answer all the same.
+            bearable = self.deep or bool(urlsplit(self.base).query)
+            missing = "; it lacks /v1, which most servers want" if self._lacks_version else ""
+            text = f"{where}/models is not there (HTTP {status}): is {self.path}.baseUrl right{missing}?"
+            rest = "" if self.deep else " Some servers have no such list: --deep asks the models themselves"
+            return [self.finding(Level.WARNING if bearable else Level.FAILED, text + rest)]
+        if status != 200:
+            return [
+                self.finding(Level.FAILED, f"{where} answers HTTP {status}: {answer.words}{self._key_hint(status)}")
+            ]
+        if answer.ids is None:
+            kind = answer.content_type or "something else"
+            return [self.finding(Level.FAILED, f"{where} is not a model server: it answers with {kind}")]
+        unknown = [model for model in self.wanted if answer.ids and not is_listed(model, answer.ids)]
+        count = "1 model" if len(answer.ids) == 1 else f"{len(answer.ids)} models"
+        well = self.finding(Level.OK, f"{where} answers, with {count}")
+        if answer.any_name:
+            return [well]
+        absent = [f'there is no model "{model}" at {where}: {_instead(model, answer.ids)}' for model in unknown]
+        # With `deep` the model itself is asked, and some servers answer to more names than they list.
+        level = Level.WARNING if self.deep else Level.FAILED
+        return [well, *(self.finding(level, text) for text in absent)]
+
+    def _key_hint(self, status: int) -> str:
+        """A proxy without a database of keys says 400 of one that it doesn't know, or fails where there is none."""
+        if not self.provider.api_key and not self.provider.headers:
+            return f" (no key was sent: {self.path}.apiKey is not set)"
+        return f" (is {self.path}.apiKey right?)" if status == 400 else ""
+
+
+def ids_of(body: bytes) -> tuple[str, ...] | None:
+    """The ids in a list of models as OpenAI, Anthropic, Ollama and Together give it; None for anything else."""
+    rows = _rows_of(body)
+    if rows is None:
+        return None
+    return tuple(str(row.get("id") or row.get("name")) for row in rows if row.get("id") or row.get("name"))
+
+
+def takes_any_name(body: bytes) -> bool:
+    """Whether it is the list of a llama.cpp with one model: that answers to every name."""
+    rows = _rows_of(body) or []
+    return len(rows) == 1 and rows[0].get("owned_by") == "llamacpp"
+
+
+def _rows_of(body: bytes) -> list[dict[str, Any]] | None:
+    try:
+        value = read_mended(body)
+    except BadJson:
+        return None
+    if isinstance(value, dict):
+        value = value.get("data", value.get("models"))
+    return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else None
+
+
+def is_listed(model: str, ids: Iterable[str]) -> bool:
+    """Whether a model is among those listed, in one of the ways in which lists and names differ.
+
+    Ollama adds `:latest`, Gemini begins with `models/`, OpenRouter takes `:nitro`, Anthropic adds a date.
+    """
+    bare = model.removesuffix("-latest")
+    known = {one.removeprefix("models/") for one in ids}
+    return (
+        model.removeprefix("models/") in known
+        or f"{model}:latest" in known
+        or ("/" in model and model.partition(":")[0] in known)
+        or any(one.startswith(f"{bare}-") and one.removeprefix(f"{bare}-").isdigit() for one in known)
+    )
+
+
+def _instead(model: str, ids: Sequence[str]) -> str:
+    guess = nearest(model, ids)
+    named = ", ".join(sorted(ids)[:_MOST_NAMED])
+    more = f" and {len(ids) - _MOST_NAMED} more" if len(ids) > _MOST_NAMED else ""
+    return (f'did you mean "{guess}"? ' if guess else "") + f"There are: {named}{more}"
+
+
+@frozen
+class _Bell:
+    """The one tool of the question; `rung` counts its calls."""
+
+    rung: list[str] = field(factory=list)
+    specs: Sequence[ToolSpec] = (
+        ToolSpec("ping", "Gives back one word.", {"type": "object", "properties": {}}, side_effects=False),
+    )
+
+    async def call(self, call: ToolCall) -> ToolResult:
+        await trio.lowlevel.checkpoint()
+        self.rung.append(call.id)
+        return ToolResult("pong")
+
+
+async def _ask(config: Config, http: httpx.AsyncClient, provider: str, model: str) -> Finding:
+    subject = f"model {provider}/{model}"
+    spec = evolve(model_spec(config, http, f"{provider}/{model}"), patience=Patience(attempts=1))
+    bell = _Bell()
+    tools: Toolbox = bell if spec.tools else NoTools()
+    text = "Call the tool ping once, then answer with the word that it gives, and nothing else."
+    request = TurnRequest(
+        AgentId("doctor"),
+        SessionKey("doctor"),
+        "You are being tested. Answer in one word.",
+        (Message(Role.USER, text if spec.tools else "Answer with the word pong, and nothing else."),),
+        tools,
+    )
+    end: Final | Failed | None = None
+    try:
+        with trio.fail_after(_DEEP_SECONDS):
+            async with build_agent(spec, http).run(request) as events:
+                async for event in events:
+                    if isinstance(event, Final | Failed):
+                        end = event
+    except trio.TooSlowError:
+        return Finding(Level.FAILED, subject, f"gives no answer within {_DEEP_SECONDS:g} s")
+    except (AgentError, ConfigError) as problem:
+        return Finding(Level.FAILED, subject, str(problem))
+    if not isinstance(end, Final):
+        return Finding(Level.FAILED, subject, end.for_operator if end is not None else "gives no answer")
+    if spec.tools and not spec.unsupported.takes_tools(model):
+        key = f'tools = false beside id = "{model}" in {join("models.providers", provider)}.models'
+        return Finding(Level.WARNING, subject, f"answers, but takes no tools: write {key}")
+    if not end.text.strip():
+        return Finding(Level.WARNING, subject, "answers without a word")
+    called = (", and calls tools" if bell.rung else ", and did not call the tool it was asked to") if spec.tools else ""
+    return Finding(Level.OK, subject, f"answers{called}")

@@ -1,0 +1,85 @@
+"""Slash commands on the server as an operator sees them: whose they are, whether they are wanted, and removing ours.
+
+For commands of the operator's, beside a running gateway or without one; what a gateway registers is `runtime.handlers.slash_commands`.
+"""
+
+from attrs import frozen
+
+from oc_trio.config.accounts import Account
+from oc_trio.config.load import Loaded
+from oc_trio.core.entities import SlashCommand
+from oc_trio.core.slash_plan import Registrar
+from oc_trio.errors import MattermostError
+from oc_trio.ids import AccountId
+from oc_trio.mattermost.client import Api
+from oc_trio.mattermost.transport import Transport, open_origin
+from oc_trio.runtime.account.dependencies import Wiring
+from oc_trio.runtime.handlers.callback_urls import plan_callbacks
+from oc_trio.runtime.policies import net_policy
+from oc_trio.runtime.tools.skills import SkillBook
+
+
+@frozen
+class Listed:
+    """One command of a team. `ours`: the bot made it and it bears our mark; `wanted`: by this configuration."""
+
+    account: AccountId
+    team: str
+    command: SlashCommand
+    ours: bool
+    wanted: bool
+
+
+@frozen
+class Survey:
+    """`problems` says, in words, which teams could not be read or which commands could not be removed."""
+
+    listed: tuple[Listed, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+async def survey(
+    loaded: Loaded,
+    account: Account,
+    wiring: Wiring,
+    skills: SkillBook,
+    *,
+    remove: bool = False,
+    everything: bool = False,
+) -> Survey:
+    """The commands on all teams of the account's bot. Raises MattermostError if the server can't be asked at all.
+
+    With `remove`, those of ours that are not wanted are deleted (all of ours with `everything`) and only they listed.
+    """
+    plan = plan_callbacks(loaded.config, account, skills=skills.commands)
+    triggers = {spec.trigger for spec in plan.specs} if plan.native else set()
+    transport = wiring.transport(account.base_url, net_policy(account))
+    listed: list[Listed] = []
+    problems: list[str] = []
+    async with open_origin(account.base_url, wiring.ssl_context, http_transport=transport) as origin:
+        api = Api(Transport(origin, account.bot_token.reveal))
+        who = Registrar((await api.users.me()).id, plan.command_url)
+        for team in await api.teams.mine():
+            try:
+                found = await api.commands.list(team.id)
+            except MattermostError as problem:
+                problems.append(f"team {team.name}: the commands can't be listed: {problem}")
+                continue
+            for command in found:
+                wanted = command.trigger in triggers and command.url == plan.command_url
+                row = Listed(account.id, team.name, command, who.may_clean(command), wanted)
+                if not remove:
+                    listed.append(row)
+                elif row.ours and (everything or not wanted):
+                    try:
+                        await api.commands.delete(command.id)
+                    except MattermostError as problem:
+                        problems.append(f"team {team.name}: /{command.trigger} can't be removed: {problem}")
+                    else:
+                        listed.append(row)
+    return Survey(tuple(listed), tuple(problems))
+
+
+def skill_folders(loaded: Loaded) -> tuple[str, ...]:
+    """Where the configuration's skills are; relative ones start at the configuration file."""
+    return tuple(str(loaded.document.folder / folder) for folder in loaded.config.skills.dirs)

@@ -1,0 +1,1 @@
+"""The process: signals, systemd, the supervisor of accounts, the admin page, a reload."""

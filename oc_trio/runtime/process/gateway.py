@@ -1,0 +1,257 @@
+"""The root of the supervision tree: signals, notifier, journal, agents, and one branch per account (`fleet`).
+
+A crash of the gateway itself makes the process exit non-zero.
+"""
+
+import signal
+import sqlite3
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+import httpx
+import trio
+from attrs import define, field
+
+from oc_trio.config.accounts import Account
+from oc_trio.config.known_secrets import secrets_of
+from oc_trio.config.load import Loaded
+from oc_trio.config.model import Config
+from oc_trio.errors import (
+    ConfigError,
+    MattermostError,
+    MattermostRejected,
+    MattermostUnavailable,
+    OcTrioError,
+    Problem,
+    StoreError,
+)
+from oc_trio.ids import AccountId
+from oc_trio.mattermost.budget import RateBudget
+from oc_trio.mattermost.client import Api
+from oc_trio.mattermost.guarded import AddressRefused
+from oc_trio.mattermost.transport import Transport, open_origin
+from oc_trio.runtime.account.account import AccountParts, run_account
+from oc_trio.runtime.account.dependencies import Wiring
+from oc_trio.runtime.account.schedule import jobs_of
+from oc_trio.runtime.account.token import Token
+from oc_trio.runtime.agents import AgentTable, build_agents
+from oc_trio.runtime.drain import Drain
+from oc_trio.runtime.handlers.command_shares import native_order
+from oc_trio.runtime.handlers.public_port import PublicPort
+from oc_trio.runtime.policies import net_policy
+from oc_trio.runtime.process.admin import run_admin
+from oc_trio.runtime.process.journal_maintenance import run_pruning, watch_journal
+from oc_trio.runtime.process.reload import Changes, Reread, plans, read_again, rereader, swap
+from oc_trio.runtime.process.signals import serve_signals
+from oc_trio.runtime.process.supervisor import Fleet, Plan, is_journals
+from oc_trio.runtime.process.systemd import Notifier, serve_notifier
+from oc_trio.runtime.tools.mcp_servers import ToolServers, open_tool_servers
+from oc_trio.store.store import Store
+from oc_trio.telemetry.health import Health
+from oc_trio.telemetry.log import Redactor, get_logger
+from oc_trio.telemetry.metrics import Metrics
+
+log = get_logger(part="gateway")
+
+# A process that was told twice to end has no time for a server that does not answer: the kernel ends it then, which
+# costs no more than a crash, and nothing is lost by one.
+_ABORT_SECONDS = 3
+
+
+@define(eq=False)
+class Gateway:
+    """A gateway that serves until `drain` is over. Make one, then `await gateway.run()`.
+
+    `reread` gives the configuration as it is now, by default from the same file.
+    """
+
+    loaded: Loaded
+    store_location: str | sqlite3.Connection
+    wiring: Wiring = field(factory=Wiring)
+    metrics: Metrics = field(factory=Metrics)
+    drain: Drain = field(factory=Drain)
+    environ: Mapping[str, str] = field(factory=dict)
+    redactor: Redactor = field(factory=Redactor)
+    has_admin: bool = False
+    reread: Reread | None = None
+    health: Health = field(init=False)
+    ready: trio.Event = field(init=False, factory=trio.Event)
+    _servers: ToolServers = field(init=False, factory=ToolServers)
+    port: PublicPort = field(init=False)
+    # Accounts that failed because the journal did.
+    _excused: set[AccountId] = field(init=False, factory=set)
+    _budgets: dict[str, RateBudget] = field(init=False, factory=dict)
+    _scope: trio.CancelScope = field(init=False, factory=trio.CancelScope)
+    _running: tuple[Fleet, AgentTable, httpx.AsyncClient] | None = field(init=False, default=None)
+
+    def __attrs_post_init__(self) -> None:
+        self.health = Health(self.wiring.env.now_ms)
+        self.drain.seconds = self.loaded.config.gateway.drain
+        self.port = PublicPort.of(self.loaded, self.wiring.env)
+
+    def stop(self, why: str) -> None:
+        """Begin the drain; the first call counts."""
+        if not self.drain.requested.is_set():
+            log.info("stopping", why=why, budget=self.drain.seconds)
+            self.health.phase = "draining"
+            self.drain.start()
+
+    def abort(self) -> None:
+        """End at once; the journal keeps what is unfinished."""
+        self._scope.cancel()
+
+    async def run(
+        self, *, with_signals: bool = True, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Serve until drained; started when the accounts have been started, live or not."""
+        notifier = Notifier(self.environ)
+        with self._scope:
+            async with self.wiring.open_store(self.store_location) as store, _open_models(self.wiring) as http:
+                agents = self._agents(self.loaded.config, http)
+                await self._preflight()
+
+                async def serve(plan: Plan, drain: Drain) -> None:
+                    await self._serve_account(plan, drain, store, agents)
+
+                async with open_tool_servers(self.loaded.config.mcp) as self._servers, trio.open_nursery() as nursery:
+                    if with_signals:
+                        await nursery.start(self._signals)
+                    await nursery.start(serve_notifier, notifier, self.health, self.ready)
+                    nursery.start_soon(run_pruning, store, self.loaded.config.store, self.wiring.env.now_ms)
+                    nursery.start_soon(watch_journal, store, self.health)
+                    nursery.start_soon(store.wait_unusable)
+                    if self.has_admin:
+                        nursery.start_soon(self._admin, store)
+                    if self.port.is_wanted:
+                        url: str = await nursery.start(self.wiring.serve_port, self.port, self.metrics)
+                        self.port.bound = urlsplit(url).port or 0
+                    self.health.phase = "serving"
+                    async with trio.open_nursery() as accounts:
+                        fleet = Fleet(accounts, serve, self.wiring.env, self.health, self.metrics)
+                        for plan in plans(self.loaded).values():
+                            fleet.start(plan, drain_seconds=self.drain.seconds)
+                        self._running = (fleet, agents, http)
+                        for broken, problems in self.loaded.broken.items():
+                            self.health.update(broken, state="misconfigured", detail="; ".join(map(str, problems)))
+                        accounts.start_soon(self._announce_stop, notifier, fleet)
+                        task_status.started()
+                    self.port.shutdown.set()
+                    nursery.cancel_scope.cancel()
+        self.health.phase = "stopped"
+
+    def _agents(self, config: Config, http: httpx.AsyncClient) -> AgentTable:
+        return build_agents(config, http, make=self.wiring.make_agent, pauses=self.health.pauses)
+
+    async def _admin(self, store: Store) -> None:
+        now_ms = self.wiring.env.now_ms
+        await run_admin(self.loaded, self.health, self.metrics, store, ready=self.ready, now_ms=now_ms)
+
+    async def _preflight(self) -> None:
+        """Fail at once, and in words, where no account could be served; one that can is reason enough to go on."""
+        failures: list[OcTrioError] = []
+        async with trio.open_nursery() as nursery:
+            for account in self.loaded.accounts.values():
+                nursery.start_soon(self._probe, account, failures)
+        if failures and len(failures) == len(self.loaded.accounts):
+            raise failures[0]
+
+    async def _probe(self, account: Account, failures: list[OcTrioError]) -> None:
+        transport = self.wiring.transport(account.base_url, net_policy(account))
+        async with open_origin(account.base_url, self.wiring.ssl_context, http_transport=transport) as origin:
+            try:
+                await Api(Transport(origin, account.bot_token.reveal)).users.me()
+            except AddressRefused as refusal:
+                path = f"channels.mattermost.baseUrl of account {account.id}"
+                failures.append(ConfigError(Problem(path, str(refusal))))
+            except MattermostRejected as refusal:
+                failures.append(
+                    MattermostRejected(
+                        f"{account.base_url} refuses the token of account {account.id}: {refusal}",
+                        status=refusal.status,
+                        code=refusal.code,
+                    )
+                )
+            except MattermostError as problem:
+                failures.append(MattermostUnavailable(f"{account.base_url} can't be reached: {problem}"))
+
+    async def reload(self) -> Changes | None:
+        """Read the configuration again and change what differs; None where it can't be used and nothing changed."""
+        if self._running is None:
+            return None
+        fleet, agents, http = self._running
+        made: list[AgentTable] = []
+
+        def check(fresh: Loaded) -> None:
+            made.append(self._agents(fresh.config, http))
+
+        fresh = await read_again(self.reread or rereader(self.loaded, self.environ), check)
+        if fresh is None:
+            return None
+        self.redactor.add(*secrets_of(fresh))
+        agents.become(made[-1])
+        self.drain.seconds = fresh.config.gateway.drain
+        old, self.loaded = self.loaded, fresh
+        self.port.shares.reorder(native_order(fresh))
+        return await swap(fleet, self.health, old, fresh)
+
+    async def _signals(self, task_status: trio.TaskStatus[None]) -> None:
+        def abort() -> None:
+            signal.alarm(_ABORT_SECONDS)
+            self.abort()
+
+        await serve_signals(drain=self.stop, abort=abort, reload=self.reload, task_status=task_status)
+
+    async def _announce_stop(self, notifier: Notifier, fleet: Fleet) -> None:
+        await self.drain.requested.wait()
+        fleet.drain()
+        notifier.stopping(self.drain.seconds + self.drain.seal_seconds)
+
+    async def _serve_account(self, plan: Plan, drain: Drain, store: Store, agents: AgentTable) -> None:
+        """Serve an account until it is drained or fails. What the journal cuts short has not been tried in vain."""
+        if plan.id in self._excused:
+            await store.obligations.excuse(plan.id)
+            self._excused.discard(plan.id)
+        try:
+            await self._run_account(plan, drain, store, agents)
+        except (StoreError, ExceptionGroup) as problem:
+            if is_journals(problem):
+                self._excused.add(plan.id)
+            raise
+
+    async def _run_account(self, plan: Plan, drain: Drain, store: Store, agents: AgentTable) -> None:
+        account = plan.account
+        transport = self.wiring.transport(account.base_url, net_policy(account))
+        # The server counts calls by address, so accounts on one server share what it allows.
+        budget = self._budgets.setdefault(account.base_url, RateBudget())
+        self.health.pauses.watch(f"Mattermost at {account.base_url}", lambda: budget.pause_left)
+        tls = self.wiring.ssl_context
+        async with open_origin(account.base_url, tls, budget=budget, http_transport=transport) as origin:
+            token = account.bot_token
+            await run_account(
+                AccountParts(
+                    id=plan.id,
+                    settings=account,
+                    policies=plan.policies,
+                    origin=origin,
+                    store=store,
+                    agents=agents,
+                    wiring=self.wiring,
+                    token=Token(token, self.environ, self.redactor.add),
+                    metrics=self.metrics,
+                    health=self.health,
+                    ready=self.ready,
+                    buttons=self.port.buttons(account, token.reveal),
+                    servers=self._servers,
+                    jobs=jobs_of(self.loaded, account),
+                    port=self.port,
+                    idle_seconds=plan.idle_seconds,
+                    drain=drain,
+                )
+            )
+
+
+def _open_models(wiring: Wiring) -> httpx.AsyncClient:
+    """One pool for all model endpoints; deadlines are the agents', and how many turns run at once is theirs too."""
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=50)
+    verify = wiring.ssl_context if wiring.ssl_context is not None else True
+    return httpx.AsyncClient(verify=verify, timeout=None, limits=limits)  # noqa: S113 - deadlines are Trio's

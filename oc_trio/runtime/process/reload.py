@@ -1,0 +1,118 @@
+"""A changed configuration in a running gateway: read it anew, and change what differs, account by account.
+
+An account whose plan is the same is not touched. A file with any problem changes nothing, and every problem is logged.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+import trio
+from attrs import frozen
+
+from oc_trio.config.load import Loaded, load
+from oc_trio.config.model import Config
+from oc_trio.errors import ConfigError
+from oc_trio.ids import AccountId
+from oc_trio.runtime.policies import policies
+from oc_trio.runtime.process.supervisor import Fleet, Plan
+from oc_trio.telemetry.health import Health
+from oc_trio.telemetry.log import get_logger
+
+log = get_logger(part="reload")
+
+Reread = Callable[[], Awaitable[Loaded]]
+
+# What is opened once, at the start.
+_AT_START = ("store", "logging", "metrics", "hooks", "cron", "mcp", "skills")
+
+
+@frozen
+class Changes:
+    """Which accounts a new configuration starts, stops, runs anew and leaves alone."""
+
+    start: tuple[AccountId, ...] = ()
+    stop: tuple[AccountId, ...] = ()
+    restart: tuple[AccountId, ...] = ()
+    keep: tuple[AccountId, ...] = ()
+
+
+def plans(loaded: Loaded) -> dict[AccountId, Plan]:
+    """The plan of every account that can run."""
+    config = loaded.config
+    return {
+        name: Plan(account, policies(config, account), config.session.idle) for name, account in loaded.accounts.items()
+    }
+
+
+def changes(old: Mapping[AccountId, Plan], new: Mapping[AccountId, Plan]) -> Changes:
+    """How to get from what runs to what is wanted."""
+    both = sorted(old.keys() & new.keys())
+    return Changes(
+        start=tuple(sorted(new.keys() - old.keys())),
+        stop=tuple(sorted(old.keys() - new.keys())),
+        restart=tuple(name for name in both if old[name] != new[name]),
+        keep=tuple(name for name in both if old[name] == new[name]),
+    )
+
+
+def needs_start(old: Config, new: Config) -> tuple[str, ...]:
+    """The changed sections that only a new start puts into effect."""
+    differing = [name for name in _AT_START if getattr(old, name) != getattr(new, name)]
+    listening = [
+        f"gateway.{name}"
+        for name in ("port", "bind", "custom_bind_host", "trusted_proxies", "tls", "admin")
+        if getattr(old.gateway, name) != getattr(new.gateway, name)
+    ]
+    return (*listening, *differing)
+
+
+def rereader(loaded: Loaded, environ: Mapping[str, str]) -> Reread:
+    """Reads the same file again, in a thread: it may ask password managers."""
+    path = str(loaded.path) if loaded.path is not None else None
+
+    def read() -> Loaded:
+        return load(path, environ)
+
+    async def reread() -> Loaded:
+        return await trio.to_thread.run_sync(read, abandon_on_cancel=True)
+
+    return reread
+
+
+async def read_again(reread: Reread, check: Callable[[Loaded], None]) -> Loaded | None:
+    """The new configuration, None if it can't be used: every problem is logged then.
+
+    `check` raises ConfigError where it can't be put into effect; it must change nothing.
+    """
+    try:
+        fresh = await reread()
+        check(fresh)
+    except ConfigError as refusal:
+        for problem in refusal.problems:
+            log.error("the configuration is not used", problem=str(problem))
+        return None
+    for warning in fresh.warnings:
+        log.warning(str(warning))
+    return fresh
+
+
+async def swap(fleet: Fleet, health: Health, old: Loaded, fresh: Loaded) -> Changes:
+    """Put the accounts of `fresh` into effect, each through its own drain."""
+    wanted = plans(fresh)
+    todo = changes(fleet.plans, wanted)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(fleet.stop, todo.stop)
+        for name in todo.restart:
+            nursery.start_soon(_restart, fleet, wanted[name], fresh.config.gateway.drain)
+        for name in todo.start:
+            fleet.start(wanted[name], drain_seconds=fresh.config.gateway.drain)
+    for name in (*todo.stop, *(broken for broken in old.broken if broken not in wanted)):
+        health.forget(name)
+    for section in needs_start(old.config, fresh.config):
+        log.warning("a change takes effect at the next start only", section=section)
+    log.info("reloaded", started=todo.start, stopped=todo.stop, restarted=todo.restart, kept=todo.keep)
+    return todo
+
+
+async def _restart(fleet: Fleet, plan: Plan, drain_seconds: float) -> None:
+    await fleet.stop((plan.id,))
+    fleet.start(plan, drain_seconds=drain_seconds)

@@ -1,0 +1,62 @@
+"""From a loaded configuration to a gateway that is ready to run: logs, state directory, TLS, wiring."""
+
+import ssl
+from collections.abc import Mapping
+
+from oc_trio.config.gateway import LogFormat
+from oc_trio.config.known_secrets import secrets_of
+from oc_trio.config.load import Loaded
+from oc_trio.errors import ConfigError, Problem, StoreError
+from oc_trio.runtime.account.dependencies import Wiring
+from oc_trio.runtime.process.admin import SOCKET
+from oc_trio.runtime.process.gateway import Gateway
+from oc_trio.store.state_files import place_problem
+from oc_trio.telemetry.log import Redactor, configure, get_logger
+
+JOURNAL = "journal.sqlite3"
+# Everything that is kept in the state directory under a fixed name.
+_OWN = (JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm", f"{JOURNAL}.lock", SOCKET)
+
+
+def prepare(loaded: Loaded, environ: Mapping[str, str]) -> Gateway:
+    """Raises StoreError where the state directory can't be made, ConfigError where it is not fit."""
+    redactor = Redactor(secrets_of(loaded))
+    wanted = loaded.config.logging.format
+    configure(
+        level=loaded.config.logging.level.value,
+        json=None if wanted is LogFormat.AUTO else wanted is LogFormat.JSON,
+        redactor=redactor,
+        child_stderr=loaded.config.logging.child_stderr,
+    )
+    log = get_logger(part="start")
+    for warning in loaded.warnings:
+        log.warning(str(warning))
+    # Loading the CA store blocks for a fifth of a second: once, before the event loop, and only if anyone uses TLS.
+    urls = [account.base_url for account in loaded.accounts.values()]
+    urls += [provider.base_url for provider in loaded.config.models.providers.values()]
+    needs_tls = any(not url.startswith("http://") for url in urls)
+    wiring = Wiring(ssl_context=ssl.create_default_context() if needs_tls else None)
+    return Gateway(loaded, journal_location(loaded), wiring, environ=environ, redactor=redactor, has_admin=True)
+
+
+def journal_location(loaded: Loaded, *, create: bool = True) -> str:
+    """The PostgreSQL URL, or the SQLite file in the state directory, which is made if need be.
+
+    Raises StoreError, and ConfigError where other users could have their way with the state directory.
+    """
+    unfit = state_problem(loaded)
+    if unfit:
+        raise ConfigError(Problem("state directory", unfit))
+    if loaded.config.store.url:
+        return loaded.config.store.url.reveal()
+    if create:
+        try:
+            loaded.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as problem:
+            raise StoreError(f"the state directory {loaded.state_dir} can't be made: {problem.strerror}") from problem
+    return str(loaded.state_dir / JOURNAL)
+
+
+def state_problem(loaded: Loaded) -> str:
+    """Why the state directory must not be used as it is; empty when it is fit."""
+    return place_problem(loaded.state_dir, _OWN)

@@ -1,0 +1,334 @@
+"""The agent's `message` tool: send, react and read as the bot, within what the account's operator allows.
+
+Its parameters are OpenClaw's. Sends go through the journal; files come from addresses only, never from the gateway's
+disk; another account is never spoken for.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import trio
+from attrs import define, frozen
+
+from oc_trio.agent.port import ToolResult, ToolSpec
+from oc_trio.agent.toolbox import Function, ToolFailed
+from oc_trio.config.accounts import normalize_account_id
+from oc_trio.core.access import GroupPolicy, authorise
+from oc_trio.core.chat import Chat, Sender
+from oc_trio.core.context import ContextVisibility, clock
+from oc_trio.core.emoji import UnknownEmoji, emoji_name
+from oc_trio.core.events import ChannelType, Post
+from oc_trio.core.inbound import InboundMessage
+from oc_trio.core.json_body import BadJson, read_mended
+from oc_trio.core.presentation import BadPresentation, Presentation, read_buttons, read_presentation
+from oc_trio.errors import MattermostError, MattermostRejected, TargetError
+from oc_trio.ids import PostId
+from oc_trio.runtime.delivery.compose import EmptyMessage, Message, Outbound
+from oc_trio.runtime.delivery.message_sender import Postbox
+from oc_trio.runtime.delivery.targets import Place
+from oc_trio.runtime.policies import Policies
+from oc_trio.runtime.tools.asker_places import Asked, AskersPlaces, askers_of
+from oc_trio.runtime.tools.channel_history import DEFAULT_LIMIT, BadRange, post_fields, read_page
+from oc_trio.runtime.tools.message_permissions import Powers, require_allowed
+from oc_trio.runtime.tools.post_names import PostNames
+
+# After this the agent is told that the message is on its way; the delivery goes on without it.
+WAIT_SECONDS = 30.0
+# What one call may post. Nobody reads more at once, and each post takes its turn at the server's rate limit.
+MOST_CHARS = 40_000
+MOST_POSTS = 10
+NAME = "message"
+
+_MEDIA = ("media", "mediaUrl", "fileUrl", "url", "path", "filePath")
+_REPLY = ("replyTo", "replyToId", "threadId")
+_OPEN_KINDS = frozenset({ChannelType.OPEN, ChannelType.PRIVATE})
+
+
+@frozen(eq=False)
+class MessageTool:
+    """One account's; `tool` makes it for one turn."""
+
+    outbound: Outbound
+    postbox: Postbox
+    powers: Powers
+    policies: Policies
+
+    def tool(self, here: InboundMessage, asked: Asked, names: PostNames) -> tuple[ToolSpec, Function]:
+        """The tool for a turn that runs where `here` was written, and answers what `asked` gives at each call."""
+        spent = _Spent(self.policies.reply.bounds.posts)
+
+        async def call(arguments: Mapping[str, Any]) -> str | ToolResult:
+            try:
+                return await _Call(self, here, asked, arguments, names.next(NAME, arguments), spent).run()
+            except (TargetError, EmptyMessage, BadPresentation, BadRange, UnknownEmoji, MattermostError) as problem:
+                raise ToolFailed(str(problem)) from problem
+
+        return self._spec(), call
+
+    def _spec(self) -> ToolSpec:
+        actions = ["send", *(["react"] if self.powers.reactions else []), "read"]
+        text = {"type": "string"}
+        properties: dict[str, Any] = {
+            "action": {"type": "string", "enum": actions},
+            "target": {**text, "description": "channel:<id>, #name, user:<id> or @username; default: where you are"},
+            "message": {**text, "description": "send: the text, in Mattermost Markdown"},
+            "media": {**text, "description": "send: an https address of a file to attach"},
+            "presentation": {
+                "type": "object",
+                "description": 'send: {"title", "blocks": [text|divider|buttons|select]}',
+            },
+            "replyTo": {**text, "description": "send: the id of a post to reply to in its thread"},
+            "topLevel": {"type": "boolean", "description": "send: not in the current thread"},
+            "limit": {"type": "integer", "description": f"read: posts at most; default {DEFAULT_LIMIT}"},
+            "before": {**text, "description": "read: only posts older than this one"},
+            "after": {**text, "description": "read: only posts newer than this one"},
+        }
+        if self.powers.reactions:
+            properties["messageId"] = {**text, "description": "react: the post's id; default: the current message"}
+            properties["emoji"] = {**text, "description": "react: a name such as thumbsup, or the character"}
+            properties["remove"] = {"type": "boolean", "description": "react: take the reaction off"}
+        if self.powers.buttons:
+            description = (
+                'send: rows of buttons, [[{"text": "Yes", "callback_data": "yes"}]]; a click comes back to you'
+            )
+            properties["buttons"] = {"type": "array", "items": {"type": "array"}, "description": description}
+        description = (
+            "Send a message somewhere else than in your answer, react to a message, or read messages. "
+            "Your answer itself is posted without this tool."
+        )
+        return ToolSpec(NAME, description, {"type": "object", "properties": properties, "required": ["action"]})
+
+
+@define
+class _Spent:
+    """What all calls of one turn may still post."""
+
+    left: int
+
+
+@frozen(eq=False)
+class _Call:
+    """One call of the tool."""
+
+    tool: MessageTool
+    here: InboundMessage
+    asked: Asked
+    given: Mapping[str, Any]
+    # What the call posts is posted once under it, however often the turn is run again.
+    name: str
+    spent: _Spent
+
+    async def run(self) -> str | ToolResult:
+        wanted = self._text("accountId", "account")
+        if wanted and normalize_account_id(wanted) != self.tool.outbound.account:
+            raise ToolFailed(f"Only the account {self.tool.outbound.account} can be used here.")
+        match self._text("action") or "send":
+            case "send":
+                return await self._send()
+            case "react" if self.tool.powers.reactions:
+                return await self._react()
+            case "react":
+                raise ToolFailed("Reactions are disabled (actions.reactions).")
+            case "read":
+                return await self._read()
+            case other:
+                raise ToolFailed(f"There is no action {other!r}; known are send, react and read.")
+
+    async def _send(self) -> ToolResult:
+        outbound, place = self.tool.outbound, await self._place()
+        root_id, reply_to = self._thread(is_here=self._is_here(place))
+        message = Message(self._text("message", "text", "caption"), self._media(), self._shown(), reply_to)
+        self._require_short(message)
+        parcel = await outbound.pack(place, message, root_id=root_id)
+        refused = [f"{each.source}: {each.problem}" for each in parcel.attachments if each.problem]
+        if not parcel.pieces:
+            raise ToolFailed(f"Nothing was sent: {'; '.join(refused)}")
+        self._spend(len(parcel.pieces))
+        carried = None
+        with trio.move_on_after(WAIT_SECONDS):
+            carried = await self.tool.postbox.send(parcel, self.name)
+        if carried is None:
+            return ToolResult(
+                f"The message to {place} is queued; it will be sent as soon as possible.", detail="queued"
+            )
+        problems = [*refused, *carried.problems]
+        if not carried.posts:
+            raise ToolFailed(f"Not sent to {place}: {'; '.join(problems)}")
+        told = {"ok": not problems, "messageId": carried.posts[0], "postIds": list(carried.posts)}
+        if problems:
+            told["problems"] = problems
+        return ToolResult(json.dumps(told, ensure_ascii=False), detail=f"posted in {place}")
+
+    def _require_short(self, message: Message) -> None:
+        """Before anything is uploaded or cut into posts: a refusal that the model can do something about."""
+        length = len(message.text) + len(message.presentation.text)
+        if length > MOST_CHARS:
+            raise ToolFailed(
+                f"Not sent: the message has {length:,} characters; at most {MOST_CHARS:,} can be sent at once."
+            )
+        if self.spent.left <= 0:
+            raise ToolFailed("Not sent: this turn has posted as many messages as it may (maxAnswerPosts).")
+
+    def _spend(self, posts: int) -> None:
+        if posts > MOST_POSTS:
+            raise ToolFailed(f"Not sent: the message would be {posts} posts; at most {MOST_POSTS} can be sent at once.")
+        if posts > self.spent.left:
+            raise ToolFailed(
+                f"Not sent: the message would be {posts} posts, and this turn may send {self.spent.left} more "
+                "(maxAnswerPosts)."
+            )
+        self.spent.left -= posts
+
+    async def _react(self) -> ToolResult:
+        outbound = self.tool.outbound
+        post_id = self._text("messageId", "postId") or self.here.post_id
+        if not post_id:
+            raise ToolFailed("messageId is required: the id of the post to react to.")
+        emoji = emoji_name(self._text("emoji"))
+        place = await self._place()
+        channel_id = await outbound.channel_id(place)
+        post = await self._post(post_id)
+        if post.channel_id != channel_id:
+            raise ToolFailed(f"The post {post_id} is not in {place}.")
+        if self._flag("remove"):
+            await outbound.api.reactions.remove(outbound.user.id, PostId(post_id), emoji)
+            return ToolResult(f"Removed reaction :{emoji}: from {post_id}", detail=f":{emoji}:")
+        await outbound.api.reactions.add(outbound.user.id, PostId(post_id), emoji)
+        return ToolResult(f"Reacted with :{emoji}: on {post_id}", detail=f":{emoji}:")
+
+    async def _read(self) -> ToolResult:
+        outbound, place = self.tool.outbound, await self._place("target", "to", "channelId")
+        if not self._is_here(place):
+            self._require_readable(place)
+        limit = self.given.get("limit", DEFAULT_LIMIT)
+        if isinstance(limit, bool) or not isinstance(limit, (int, float)) or limit != int(limit):
+            raise ToolFailed("limit must be a positive number.")
+        channel_id = await outbound.channel_id(place)
+        before, after = self._text("before"), self._text("after")
+        page = await read_page(outbound.api, channel_id, limit=int(limit), before=before, after=after)
+        shown = [post for post in page.posts if await self._may_show(post, place)]
+        messages = [
+            {**post_fields(post, page.names.get(post.user_id, "")), "timestampUtc": clock(post.create_at)}
+            for post in shown
+        ]
+        told: dict[str, Any] = {"ok": True, "channelId": channel_id, "messages": messages, "hasMore": page.has_more}
+        if len(shown) < len(page.posts):
+            told["hidden"] = len(page.posts) - len(shown)
+        return ToolResult(json.dumps(told, ensure_ascii=False), detail=f"{len(shown)} messages of {place}")
+
+    async def _place(self, *names: str) -> Place:
+        """Where the call is about: what it names, else the current conversation."""
+        outbound, target = self.tool.outbound, self._text(*(names or ("target", "to", "channelId")))
+        if not target:
+            return Place(await outbound.directory.channel(self.here.channel_id))
+        place = await self._resolved(target)
+        if self.here.is_direct and place.user_id == self.here.user_id:
+            return Place(await outbound.directory.channel(self.here.channel_id))
+        if place.channel is not None and not self._is_here(place):
+            require_allowed(place.channel, self.tool.policies.access)
+        return place
+
+    async def _resolved(self, target: str) -> Place:
+        outbound, askers = self.tool.outbound, askers_of(self.asked())
+        if not self.tool.powers.members_only or not askers:
+            return await outbound.targets.resolve(target)
+        places = AskersPlaces(outbound.api, outbound.user.id, outbound.targets)
+        return await places.resolve(target, askers, self.here.channel_id)
+
+    def _is_here(self, place: Place) -> bool:
+        return place.channel_id == self.here.channel_id
+
+    def _thread(self, *, is_here: bool) -> tuple[str, str]:
+        """The root to post under, and the post whose root is to be looked up; a flat conversation has neither."""
+        here, reply_to = self.here, self._text(*_REPLY)
+        if self._flag("topLevel") or ("threadId" in self.given and self.given["threadId"] is None):
+            return "", ""
+        if not is_here:
+            return "", reply_to
+        if here.is_direct and not here.reply_root:
+            return "", ""
+        is_current = reply_to in ("", here.post_id, here.root_id, here.reply_root)
+        if reply_to and is_current and not here.reply_root:
+            return "", reply_to
+        return (here.reply_root, "") if is_current else ("", reply_to)
+
+    def _require_readable(self, place: Place) -> None:
+        powers, channel = self.tool.powers, place.channel
+        if not powers.messages:
+            raise ToolFailed("Only the current conversation can be read here (actions.messages is off).")
+        listed = channel is not None and bool({channel.id, "*"} & powers.listed)
+        is_allowed = powers.group_policy is GroupPolicy.OPEN or (
+            listed and powers.group_policy is not GroupPolicy.DISABLED
+        )
+        if channel is None or channel.type not in _OPEN_KINDS or not is_allowed:
+            raise ToolFailed("The target channel is not allowed.")
+
+    async def _may_show(self, post: Post, place: Place) -> bool:
+        """Whose words the model may read is the same rule as for what it overhears."""
+        policies, outbound = self.tool.policies, self.tool.outbound
+        if policies.context.visibility is ContextVisibility.ALL or post.user_id == outbound.user.id:
+            return True
+        channel = place.channel
+        if channel is None:
+            return True  # the direct channel of a person that the call names
+        user = await outbound.directory.user(post.user_id)
+        sender = Sender(user.id, user.username, user.is_bot)
+        return authorise(sender, Chat(channel.id, channel.type, channel.team_id), policies.access).allowed
+
+    async def _post(self, post_id: str) -> Post:
+        try:
+            return await self.tool.outbound.api.posts.get(PostId(post_id))
+        except MattermostRejected as refusal:
+            raise ToolFailed(f"There is no post {post_id}, or the bot may not see it.") from refusal
+
+    def _text(self, *names: str) -> str:
+        """The first of the parameters that holds text.
+
+        Raises ToolFailed where one holds something else: a message for `["@bob"]` must not go to everybody here.
+        """
+        values = {name: self.given[name] for name in names if self.given.get(name) is not None}
+        for name, value in values.items():
+            if not isinstance(value, str):
+                raise ToolFailed(f"{name} must be a text.")
+        return next((value.strip() for value in values.values() if value.strip()), "")
+
+    def _flag(self, name: str) -> bool:
+        value = self.given.get(name)
+        if value is not None and not isinstance(value, bool):
+            raise ToolFailed(f"{name} must be true or false.")
+        return value is True
+
+    def _media(self) -> tuple[str, ...]:
+        found = [self._text(name) for name in _MEDIA]
+        for name in ("mediaUrls", "attachments"):
+            items = self.given.get(name)
+            if items is None:
+                continue
+            if not isinstance(items, list):
+                raise ToolFailed(f"{name} must be a list of addresses.")
+            for item in items:
+                fields = item if isinstance(item, Mapping) else {"url": item}
+                sources = [fields[key] for key in _MEDIA if fields.get(key) is not None]
+                if not sources or not all(isinstance(source, str) for source in sources):
+                    raise ToolFailed(f"{name} must be a list of addresses.")
+                found += sources
+        return tuple(dict.fromkeys(source for source in found if source))
+
+    def _shown(self) -> Presentation:
+        made = Presentation()
+        for name, reader in (("presentation", read_presentation), ("buttons", read_buttons)):
+            value = self.given.get(name)
+            if value is not None:
+                made = made.joined(reader(_parsed(value)))
+        return made
+
+
+def _parsed(value: Any) -> Any:
+    """Models like to send JSON as text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return read_mended(value)
+    except BadJson:
+        return value

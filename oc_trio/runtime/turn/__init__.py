@@ -1,0 +1,1 @@
+"""One turn: from the messages that it answers to its delivered result."""

@@ -1,0 +1,299 @@
+"""One run of an agent for a turn: what it is asked, what it says, and the draft that grows meanwhile.
+
+How the turn ends is `ending`'s. A completed tool call is in the transcript before the model reads its result, and a
+message that joins the turn before the model reads it: a restart repeats neither.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import trio
+from attrs import evolve
+
+from oc_trio.agent.port import Agent, Message, Role, ToolCall, TurnRequest
+from oc_trio.core.bounds import MOST_MESSAGES, MOST_THINKING, cut_at_chars, marked_cut
+from oc_trio.core.draft_view import DraftView
+from oc_trio.core.final_plan import prepared
+from oc_trio.core.inbound import InboundMessage
+from oc_trio.core.ledger import OutboxKind
+from oc_trio.core.preview import DraftState
+from oc_trio.core.reasoning import without_reasoning
+from oc_trio.core.transcript import estimate
+from oc_trio.core.turn_events import AgentEvent, Failed, Final, TextDelta, Thinking, ToolEnded, ToolStarted, Usage
+from oc_trio.errors import AgentError
+from oc_trio.ids import PostId
+from oc_trio.runtime.agents import SessionSettings
+from oc_trio.runtime.conversation import transcript
+from oc_trio.runtime.conversation.context import is_told
+from oc_trio.runtime.conversation.session import Running
+from oc_trio.runtime.delivery.outbox_message import Letter
+from oc_trio.runtime.services import AccountKit
+from oc_trio.runtime.task_slot import TaskSlot
+from oc_trio.runtime.tools.post_names import PostNames
+from oc_trio.runtime.turn.paragraph_writer import BlockWriter
+from oc_trio.runtime.turn.previewer import Previewer
+from oc_trio.runtime.turn.resume import Before, draft_id, words_of_people
+from oc_trio.runtime.turn.typing_indicator import keep_typing
+from oc_trio.store.turns import Turn
+from oc_trio.telemetry.log import get_logger
+
+_TRANSCRIPT_ROWS = 400
+_EVENTS_AT_ONCE = 64
+
+log = get_logger(part="turn")
+
+
+class TimeIsUp(Exception):
+    """The turn took longer than it may."""
+
+
+class Attempt:
+    """The state of one turn while its agent talks; `writer` holds the posts that people see of it."""
+
+    def __init__(
+        self, kit: AccountKit, turn: Turn, running: Running, settings: SessionSettings, before: Before
+    ) -> None:
+        self.kit, self.turn, self.running, self.settings = kit, turn, running, settings
+        self.rules = kit.reply_rules(self.message, settings)
+        # Pieces of what was said since the last tool call, and of everything this run has said, by message.
+        self._spoken: list[str] = []
+        self._heard: list[list[str]] = [[]]
+        self._said_chars = self._thought_chars = 0
+        self._asked_tokens, self._model = 0, ""
+        # All of a last word that is longer than an answer may be.
+        self.uncut = ""
+        self._calls: dict[str, ToolCall] = {}
+        self._so_far = before.so_far
+        view = DraftView(kit.view_style(self.message, settings)).resumed(before.events)
+        self.writer = self._writer(view, before.standing)
+
+    @property
+    def messages(self) -> tuple[InboundMessage, ...]:
+        return tuple(job.inbound for job in self.running.batch.jobs)
+
+    @property
+    def message(self) -> InboundMessage:
+        """The newest message that is answered."""
+        return self.running.batch.jobs[-1].inbound
+
+    async def listen(self) -> Final | Failed:
+        """Let the agent talk, show it as it grows; returns its last word with no write under way.
+
+        Waits for its place among the turns that may run at the same time. Raises TimeIsUp.
+        """
+        kit = self.kit
+        async with kit.agents.limiter, trio.open_nursery() as nursery:
+            slot = TaskSlot(nursery)
+            with kit.live.written(self.turn.session, self.writer):
+                kit.pace.live += 1
+                kit.metrics.live_drafts.labels(kit.account).inc()
+                try:
+                    nursery.start_soon(
+                        keep_typing, kit.typing, self.turn.channel_id, self.turn.root_id, kit.policies.typing_interval
+                    )
+                    nursery.start_soon(kit.acks.seen, self.messages)
+                    await slot.start(self.writer.run)
+                    end = await self._within_limit()
+                    await slot.cancel_and_join(reason="the answer is complete")
+                finally:
+                    kit.pace.live -= 1
+                    kit.metrics.live_drafts.labels(kit.account).dec()
+                    self.running.is_steerable = False
+            nursery.cancel_scope.cancel()
+        if end is None:
+            raise TimeIsUp
+        return end
+
+    async def _within_limit(self) -> Final | Failed | None:
+        with trio.move_on_after(self.kit.policies.turn_limit):
+            return await self._converse()
+        return None
+
+    async def _converse(self) -> Final | Failed:
+        kit = self.kit
+        try:
+            agent, request = await self._request()
+            self.running.is_steerable = True
+            async with agent.run(request) as events:
+                count = 0
+                async for event in events:
+                    if isinstance(event, Failed):
+                        return event
+                    if isinstance(event, Final):
+                        text = cut_at_chars(event.text, self.rules.bounds.chars)
+                        self.uncut = event.text if text != event.text else ""
+                        return evolve(event, text=text)
+                    await self._hear(event)
+                    if (end := self._at_bound()) is not None:
+                        # Leaving closes the stream: nothing more is generated, or paid for.
+                        return end
+                    count += 1
+                    if count % _EVENTS_AT_ONCE == 0:
+                        # An installed agent may never wait; others are to be answered meanwhile.
+                        await trio.lowlevel.checkpoint()
+        except AgentError as problem:
+            return Failed(problem.for_user, str(problem))
+        log.error("the agent's stream ended without a final", account=kit.account, turn=self.turn.id)
+        return Failed("The model stopped in the middle of its answer.", "the agent's stream ended without a final")
+
+    async def _hear(self, event: AgentEvent) -> None:
+        if isinstance(event, TextDelta):
+            event = TextDelta(event.text[: self.rules.bounds.chars + 1 - self._said_chars])
+            self._said_chars += len(event.text)
+            self._spoken.append(event.text)
+            self._heard[-1].append(event.text)
+        elif isinstance(event, Thinking):
+            self._thought_chars += len(event.text)
+        elif isinstance(event, ToolStarted):
+            self._calls[event.call_id] = ToolCall(event.call_id, event.name, event.arguments, event.opaque)
+        elif isinstance(event, ToolEnded):
+            await self._remember_call(event)
+        self.writer.show(self.writer.view.with_event(event))
+
+    def _at_bound(self) -> Final | Failed | None:
+        """How the turn ends where the agent has said more than one answer may hold."""
+        bounds, messages = self.rules.bounds, len(self._heard)
+        if self._thought_chars > MOST_THINKING and not self._said_chars:
+            return Failed(
+                "The model thought for too long and said nothing.", f"{MOST_THINKING:,} characters of thinking"
+            )
+        thought_too_long = self._thought_chars > MOST_THINKING
+        if self._said_chars <= bounds.chars and messages <= MOST_MESSAGES and not thought_too_long:
+            return None
+        log.warning(
+            "an answer was cut off",
+            account=self.kit.account,
+            turn=self.turn.id,
+            characters=self._said_chars,
+            messages=messages,
+            thinking=self._thought_chars,
+        )
+        said = "\n\n".join(filter(None, ("".join(pieces).strip("\n") for pieces in self._heard)))
+        count = min(self._said_chars, bounds.chars)
+        # The server's own count comes with the end of its answer, which nobody waits for.
+        usage = Usage(self._asked_tokens, estimate(said) + self._thought_chars // 4, self._model)
+        return Final(marked_cut(said[: bounds.chars], f"{count:,} characters"), usage=usage)
+
+    async def _remember_call(self, event: ToolEnded) -> None:
+        call = self._calls.pop(event.call_id, ToolCall(event.call_id, event.name))
+        # As the agent tells it to its model: without a thought that only its closing tag gave away.
+        spoken, self._spoken = without_reasoning("".join(self._spoken)), []
+        if spoken:
+            self._heard.append([])
+        await self.append(
+            Message(Role.ASSISTANT, spoken, tool_calls=(call,)),
+            Message(Role.TOOL, event.result, tool_call_id=event.call_id, status=event.status, detail=event.detail),
+        )
+
+    async def _request(self) -> tuple[Agent, TurnRequest]:
+        """The agent and what it is asked: the transcript within budget, ending with what is to be answered."""
+        kit, turn, message = self.kit, self.turn, self.message
+        now = kit.env.now_ms()
+        await kit.store.sessions.touch(turn.session, kit.account, turn.channel_id, turn.root_id, message.agent, now)
+        setup = kit.agents.setup(message.agent, self.settings)
+        entries = await kit.store.transcripts.load(turn.session, _TRANSCRIPT_ROWS, without=turn.id)
+        history = transcript.read(turn.session, entries)
+        so_far = self._so_far
+        if not so_far or so_far[0].role is not Role.USER:
+            lines = self.running.batch.lines
+            seen = setup.image_bounds
+            asked = await kit.asked(self.messages, has_history=bool(history), dropped=lines, image_bounds=seen)
+            so_far = (asked, *so_far)
+            rows = [transcript.to_json(message) for message in so_far]
+            await kit.store.transcripts.rewrite(turn.session, turn.id, rows, now)
+        if untold := self._untold(so_far):
+            late = await kit.asked(untold, has_history=True, image_bounds=setup.image_bounds)
+            await self.append(late)
+            so_far = (*so_far, late)
+        messages = transcript.within(setup.history_tokens, (*history, *so_far))
+        self._asked_tokens, self._model = sum(estimate(each.text) for each in messages), setup.model
+        request = TurnRequest(
+            agent=message.agent,
+            session=turn.session,
+            system_prompt=kit.system_prompt(setup),
+            messages=await kit.with_images(messages, current=len(so_far), image_bounds=setup.image_bounds),
+            tools=kit.toolbox(message, setup, self._asked, PostNames.after(turn.id, so_far)),
+            model=setup.model,
+            thinking=setup.thinking,
+            steering=self._steered,
+        )
+        return setup.agent, request
+
+    def _asked(self) -> tuple[InboundMessage, ...]:
+        """All that the agent has been told to answer by now, in a line or word for word."""
+        return tuple(job.inbound for job in self.running.batch.everyone)
+
+    def _untold(self, so_far: Sequence[Message]) -> tuple[InboundMessage, ...]:
+        """Messages that an earlier run bound to this turn and did not come to tell; what is told carries its id."""
+        told = words_of_people(so_far)
+        return tuple(message for message in self.messages if not is_told(message, told))
+
+    async def _steered(self) -> Sequence[Message]:
+        """What people said since; each message is bound to this turn before the agent gets to know it."""
+        kit, told = self.kit, []
+        for job in tuple(self.running.steered):
+            bound = await kit.store.turns.begin(self.turn, [job.obligation.id], kit.env.now_ms())
+            if job not in self.running.steered:
+                continue  # taken back meanwhile; its obligation is being ended
+            self.running.joined(job)
+            if bound:
+                seen = kit.agents.setup(self.message.agent, self.settings).image_bounds
+                message = await kit.asked((job.inbound,), has_history=True, image_bounds=seen)
+                await self.append(message)
+                told.append(message)
+        return told
+
+    async def append(self, *messages: Message) -> None:
+        """Write down what was said."""
+        rows = [transcript.to_json(message) for message in messages]
+        await self.kit.store.transcripts.append(self.turn.session, self.turn.id, rows, self.kit.env.now_ms())
+
+    def draft_letter(self, number: int, text: str, kind: OutboxKind = OutboxKind.DRAFT) -> Letter:
+        return Letter(
+            id=draft_id(self.turn, number),
+            channel_id=self.turn.channel_id,
+            message=text,
+            kind=kind,
+            root_id=self.turn.root_id,
+            turn=self.turn.id,
+        )
+
+    def _writer(self, view: DraftView, standing: Mapping[int, DraftState]) -> Previewer | BlockWriter:
+        kit = self.kit
+        if kit.policies.blocks is not None:
+            return BlockWriter(
+                view,
+                post=self._post_block,
+                edit=kit.delivery.edit_until_done,
+                rules=kit.policies.blocks,
+                reply=self.rules,
+                standing={number: state.post_id for number, state in standing.items() if state.post_id is not None},
+            )
+        return kit.previewer(
+            view,
+            create=self._create_draft,
+            edit=self._edit_draft,
+            drafted=self._drafted,
+            split=lambda text: prepared(text, self.rules, prefix=False),
+            pace=kit.pace,
+            rules=kit.policies.preview,
+            doubt=kit.late.doubt,
+            settled=kit.late.settled,
+            standing=standing,
+            most_posts=self.rules.bounds.posts,
+        )
+
+    async def _drafted(self, post_id: PostId | None) -> None:
+        await self.kit.store.turns.set_draft(self.turn.id, post_id)
+
+    async def _create_draft(self, number: int, text: str) -> PostId:
+        return await self.kit.delivery.post(self.draft_letter(number, text))
+
+    async def _edit_draft(self, post_id: PostId, text: str) -> None:
+        self.kit.metrics.draft_edits.labels(self.kit.account).inc()
+        await self.kit.delivery.edit_draft(post_id, text)
+
+    async def _post_block(self, number: int, text: str) -> PostId:
+        post_id = await self.kit.delivery.post_unless_failing(self.draft_letter(number, text, OutboxKind.MESSAGE))
+        await self._drafted(post_id)
+        await self._drafted(None)
+        return post_id

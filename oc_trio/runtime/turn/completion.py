@@ -1,0 +1,183 @@
+"""How a turn ends: the decision is written down, delivered, and only then the obligations end.
+
+Each way to end has a method here. A restart delivers a decision that was written down and makes none anew.
+"""
+
+import trio
+from attrs import define, evolve
+
+from oc_trio.agent.port import Message, Role
+from oc_trio.core.bounds import attachable
+from oc_trio.core.final_plan import INTERRUPTED, STOPPED, failed_words, plan_final, sealed_text
+from oc_trio.core.ledger import ObligationState, OutboxState, Outcome
+from oc_trio.core.preview import Phase, resumed
+from oc_trio.core.turn_events import Failed, Final
+from oc_trio.errors import MattermostRejected
+from oc_trio.ids import PostId, ThreadRoot
+from oc_trio.runtime.conversation import transcript
+from oc_trio.runtime.conversation.cancel_reason import TO_BE_CONTINUED, Cut
+from oc_trio.runtime.services import AccountKit
+from oc_trio.runtime.turn.agent_run import Attempt
+from oc_trio.runtime.turn.result import Address, Finale, finale_of, perform, with_buttons
+from oc_trio.telemetry.log import get_logger
+
+log = get_logger(part="turn")
+
+
+@define(eq=False)
+class Ending:
+    """Ends the turn of `attempt`; no write of its drafts is under way any more. `outcome` is set once people have what
+    they were to get.
+    """
+
+    kit: AccountKit
+    attempt: Attempt
+    outcome: Outcome | None = None
+
+    async def answered(self, end: Final | Failed) -> Outcome:
+        """The agent has said its last word."""
+        kit, writer, turn = self.kit, self.attempt.writer, self.attempt.turn
+        writer.show(writer.view.rested())
+        await writer.finish()
+        await self._find_draft()
+        failure, said, props, words = "", "", "", ""
+        if isinstance(end, Final):
+            said = end.text
+            end = evolve(end, text=writer.view.whole_reply(end.text))
+            end, props = with_buttons(end, kit.button_props, turn.channel_id)
+            kit.metrics.tokens.labels(kit.account, "input").inc(end.usage.input_tokens)
+            kit.metrics.tokens.labels(kit.account, "output").inc(end.usage.output_tokens)
+            await kit.store.usage.record(turn.id, kit.account, turn.session, end.usage, kit.env.now_ms())
+        else:
+            failure = end.for_operator
+            # What people read in place of an answer: without it the next turn would answer this question once more.
+            words = writer.view.words()
+            said = failed_words(words, end)
+            log.warning("the agent failed", account=kit.account, turn=turn.id, problem=failure)
+        plan = plan_final(
+            writer.state,
+            end,
+            self.attempt.rules,
+            published=tuple(writer.published),
+            standing=len(writer.posts),
+            words=words,
+            is_cut=bool(self.attempt.uncut),
+        )
+        media, whole = (end.media, self.attempt.uncut or end.text) if isinstance(end, Final) else ((), "")
+        rest = attachable(whole) if getattr(plan, "is_cut", False) else ""
+        return await self._decided(finale_of(plan, failure=failure, said=said, props=props, media=media, rest=rest))
+
+    async def timed_out(self) -> Outcome:
+        """The turn took too long: what was said stays, with a notice."""
+        log.warning("turn hit its time limit", account=self.kit.account, turn=self.attempt.turn.id)
+        notice = f"⏱️ _(stopped: no answer within {_minutes(self.kit.policies.turn_limit)})_"
+        return await self.broken_off(notice, "the time limit of a turn was reached")
+
+    async def broken_off(self, notice: str, reason: str) -> Outcome:
+        """The agent will say no more: what was said stays, with a notice below it."""
+        await self.attempt.writer.finish()
+        await self._find_draft()
+        state, said = self.attempt.writer.state, self.attempt.writer.unsaid()
+        draft = state.lingers if state.phase is Phase.DRAFT else None
+        text = sealed_text(said if draft else "", notice)
+        return await self._decided(Finale(ObligationState.FAILED, (text,), draft or "", reason=reason, said=text))
+
+    async def cut_off(self, cut: Cut) -> Outcome | None:
+        """Seal the draft of a turn that was ended; None where it is to be continued later."""
+        writer = self.attempt.writer
+        if cut not in TO_BE_CONTINUED:
+            await writer.finish()
+        await self._find_draft()
+        draft, said = writer.state.lingers, writer.unsaid()
+        if cut in TO_BE_CONTINUED:
+            if cut is Cut.DRAIN and draft is not None:
+                await self._mark_interrupted(draft, sealed_text(said, INTERRUPTED))
+            return None
+        sealed = (sealed_text(said, STOPPED),) if draft else ()
+        said = writer.view.reply_so_far()  # the transcript has the messages before
+        return await self._decided(Finale(ObligationState.CANCELLED, sealed, draft or "", reason=cut.value, said=said))
+
+    async def deliver(self, finale: Finale) -> Outcome:
+        """Carry out what was decided, now or by an earlier run, and end the obligations."""
+        kit, turn, message = self.kit, self.attempt.turn, self.attempt.message
+        address = Address(turn.id, turn.channel_id, turn.root_id)
+        finale = await kit.media.complete(finale, turn.channel_id, self._note)
+        outcome = await perform(finale, address, kit.delivery, tuple(map(PostId, finale.blocks)), kit.late.settled)
+        self.outcome = outcome
+        now = kit.env.now_ms()
+        for stale in finale.stale:
+            await kit.delivery.delete_quietly(PostId(stale))
+        if finale.edit and finale.edit not in outcome.posts and outcome.state is ObligationState.FAILED:
+            await self._goes_on_no_more(PostId(finale.edit))
+        if finale.state is ObligationState.CANCELLED and not finale.said:
+            # A question that was taken back before a word was said is none any more: the next turn must not answer it.
+            await kit.store.transcripts.drop_turn(turn.id)
+        if finale.said:
+            rows = transcript.read(turn.session, await kit.store.transcripts.of_turn(turn.id))
+            if not rows or rows[-1].role is not Role.ASSISTANT or rows[-1].tool_calls:
+                await self.attempt.append(Message(Role.ASSISTANT, transcript.closing(finale.said, rows)))
+        if outcome.posts and turn.root_id and not message.is_direct:
+            await kit.store.participation.record(kit.account, turn.channel_id, ThreadRoot(turn.root_id), now)
+        await kit.store.context.clear(turn.session, message.create_at)
+        await self._drop_unsent_drafts()
+        await kit.store.turns.end(turn.id, outcome, now)
+        return outcome
+
+    async def _decided(self, finale: Finale) -> Outcome:
+        writer = self.attempt.writer
+        finale = evolve(finale, blocks=tuple(writer.posts), stale=writer.stale)
+        # Shielded: between the agent's last word and this row, a cancellation would lose the answer.
+        with trio.CancelScope(shield=True):
+            await self.kit.store.turns.decide(self.attempt.turn.id, finale.to_json())
+        return await self.deliver(finale)
+
+    async def _note(self, finale: Finale) -> None:
+        await self.kit.store.turns.set_final(self.attempt.turn.id, finale.to_json())
+
+    async def _find_draft(self) -> None:
+        """A draft whose creation got no answer may stand nevertheless: the same key gives it, or makes it."""
+        writer, turn = self.attempt.writer, self.attempt.turn
+        state = writer.state
+        if not state.unsure or state.post_id is not None or state.phase not in (Phase.NONE, Phase.LOST):
+            return
+        try:
+            # One that the server fails at is not waited for: the answer goes out fresh.
+            post_id = await self.kit.delivery.post_unless_failing(
+                self.attempt.draft_letter(writer.number, state.wanted or "…")
+            )
+        except MattermostRejected:
+            return
+        await self.kit.store.turns.set_draft(turn.id, post_id)
+        # The beginning of a block that was given up is replaced by the answer, as any lost draft.
+        writer.state = evolve(state, post_id=post_id) if state.phase is Phase.LOST else resumed(post_id)
+
+    async def _drop_unsent_drafts(self) -> None:
+        """A draft that the server never took is nobody's any more; left queued it would wait in the outbox for ever."""
+        kit, turn = self.kit, self.attempt.turn
+        if self.attempt.writer.state.post_id is None or turn.begun_at:
+            for row in await kit.store.outbox.of_turn(turn.id):
+                if row.state is OutboxState.QUEUED and row.id.startswith(f"{turn.id}.d"):
+                    await kit.store.outbox.dead(row.id, "its turn has ended", kit.env.now_ms())
+
+    async def _goes_on_no_more(self, draft: PostId) -> None:
+        """A draft that stays although its answer is not taken must not promise that it will be continued."""
+
+        def stopped(text: str) -> str:
+            return sealed_text(text, STOPPED) if text.endswith(INTERRUPTED) else text
+
+        try:
+            await self.kit.delivery.rewrite_until_done(draft, stopped)
+        except MattermostRejected as problem:
+            log.warning("a draft still says that it was interrupted", post=draft, problem=str(problem))
+
+    async def _mark_interrupted(self, draft: PostId, text: str) -> None:
+        try:
+            await self.kit.delivery.edit_until_done(draft, text)
+        except MattermostRejected as problem:
+            log.warning("could not mark a draft as interrupted", post=draft, problem=str(problem))
+
+
+def _minutes(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:g} s"
+    return f"{seconds / 60:g} min"

@@ -1,0 +1,184 @@
+"""Ends of turns that need neither an agent nor its draft's view, only the journal and the chat server.
+
+For turns that nobody waits for any more, for messages that get none, and for those that a defect or too many deaths of
+the process have ended. What people have read stays.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+from attrs import evolve
+
+from oc_trio.agent.port import Message, Role
+from oc_trio.core.final_plan import STOPPED, sealed_text, unsealed
+from oc_trio.core.ledger import ObligationState, OutboxKind, OutboxState, Outcome, cancelled, failed
+from oc_trio.errors import MattermostRejected
+from oc_trio.ids import OutboxId, PostId, ThreadRoot, TurnId
+from oc_trio.runtime.conversation import transcript
+from oc_trio.runtime.conversation.cancel_reason import CROWDED_OUT
+from oc_trio.runtime.conversation.mailbox import Job
+from oc_trio.runtime.delivery.fallback import send_or_say
+from oc_trio.runtime.delivery.outbox_message import Letter, row_of
+from oc_trio.runtime.error_boundary import DEFECT, SORRY
+from oc_trio.runtime.services import AccountKit
+from oc_trio.runtime.turn.resume import draft_state
+from oc_trio.store.notices import notice_id
+from oc_trio.store.turns import Turn
+from oc_trio.telemetry.log import get_logger
+
+# A message whose handling died with the process twice is given up in words, so that none can end it for ever.
+LAST_ATTEMPT = 3
+GAVE_UP = "I could not answer this, after several tries."
+
+log = get_logger(part="turn")
+
+
+async def settle(kit: AccountKit, jobs: Sequence[Job], reason: str) -> None:
+    """End the obligations of messages that get no turn (any more). Who was crowded out, or failed by a defect, is told
+    so, once for all. A defect of this costs them the words only.
+    """
+
+    def about() -> dict[str, object]:
+        return {"posts": [job.trigger for job in jobs]}
+
+    if await kit.border.contain(partial(_settle, kit, jobs, reason), "withdrawn messages", about) is not None:
+        end = partial(end_plainly, kit, jobs, None, failed(DEFECT))
+        await kit.border.contain(end, "withdrawn messages", about)
+
+
+async def _settle(kit: AccountKit, jobs: Sequence[Job], reason: str) -> None:
+    outcome = cancelled(reason)
+    if reason == CROWDED_OUT:
+        what = "A message was" if len(jobs) == 1 else f"{len(jobs)} messages were"
+        sentence = f"⚠️ {what} left unanswered, because {CROWDED_OUT}. Please ask again."
+        outcome = await _end_saying(kit, jobs, sentence, reason)
+    elif reason == DEFECT:
+        outcome = await _end_saying(kit, jobs, SORRY, reason)
+    else:
+        await kit.store.obligations.close([job.obligation.id for job in jobs], outcome, kit.env.now_ms())
+    kit.metrics.obligations.labels(kit.account, outcome.state.value).inc(len(jobs))
+    log.info("withdrawn", account=kit.account, posts=[job.trigger for job in jobs], reason=reason)
+    for turn_id in {job.obligation.turn for job in jobs if job.obligation.turn}:
+        turn = await kit.store.turns.get(turn_id)
+        if turn is not None and not turn.ended_at:
+            await end_orphan(kit, turn, reason)
+
+
+async def end_orphan(kit: AccountKit, turn: Turn, reason: str) -> bool:
+    """End a turn that nobody waits for any more and seal its draft; false where somebody does."""
+    for obligation_id in turn.obligations:
+        obligation = await kit.store.obligations.get(obligation_id)
+        if obligation is not None and obligation.state is ObligationState.OPEN:
+            return False
+    await _seal(kit, turn, STOPPED)
+    # Nobody waits for it: the next turn must not take it for a question that is still open.
+    await kit.store.transcripts.drop_turn(turn.id)
+    await kit.store.turns.end(turn.id, cancelled(reason), kit.env.now_ms())
+    return True
+
+
+async def give_up(kit: AccountKit, jobs: Sequence[Job], turn_id: TurnId | None, sentence: str, reason: str) -> Outcome:
+    """End a turn as failed: `sentence` stands below what its draft shows, or in a post of its own.
+
+    `turn_id` is None where no turn began.
+    """
+    turn = await kit.store.turns.get(turn_id) if turn_id is not None else None
+    if turn is None or turn.ended_at:
+        outcome = await _end_saying(kit, jobs, sentence, reason)
+    else:
+        draft = await _seal(kit, turn, sentence)
+        # Not the turn's row: a second try of this end would take it back with what the turn had on its way.
+        letter = _notice(jobs[0], _sentence_id(turn), turn.root_id, sentence)
+        outcome = failed(reason, draft) if draft else await _say(kit, letter, reason)
+        outcome = evolve(outcome, posts=tuple(dict.fromkeys((*await _standing(kit, turn), *outcome.posts))))
+        await _remember(kit, turn, sentence)
+        if outcome.posts and turn.root_id and not jobs[0].inbound.is_direct:
+            # Who replies to these words is heard, as to any answer.
+            root, now = ThreadRoot(turn.root_id), kit.env.now_ms()
+            await kit.store.participation.record(kit.account, turn.channel_id, root, now)
+    await end_plainly(kit, jobs, turn_id, outcome)
+    return outcome
+
+
+async def was_given_up(kit: AccountKit, turn: Turn) -> bool:
+    """Whether an earlier run began to post the sentence with which `give_up` ends a turn that has no draft."""
+    return await kit.store.outbox.get(_sentence_id(turn)) is not None
+
+
+def _sentence_id(turn: Turn) -> OutboxId:
+    return OutboxId(f"{turn.id}.g")
+
+
+async def end_plainly(kit: AccountKit, jobs: Sequence[Job], turn_id: TurnId | None, outcome: Outcome) -> None:
+    """Write down how a turn and its messages end, and nothing else."""
+    now = kit.env.now_ms()
+    if turn_id is not None:
+        await kit.store.turns.end(turn_id, outcome, now)
+    await kit.store.obligations.close([job.obligation.id for job in jobs], outcome, now)
+
+
+async def _seal(kit: AccountKit, turn: Turn, mark: str) -> PostId | None:
+    """Take back what was on its way, and make `mark` the end of the draft; None where there is none that takes it."""
+    for row in await kit.store.outbox.of_turn(turn.id):
+        await kit.delivery.withdraw(row.id)
+    draft = (await draft_state(kit, turn)).post_id
+    if draft is None:
+        return None
+    try:
+        sealed = await kit.delivery.rewrite_until_done(draft, lambda text: sealed_text(_without(text, mark), mark))
+    except MattermostRejected as problem:
+        log.info("a draft could not be sealed", account=kit.account, post=draft, problem=str(problem))
+        return None
+    await kit.late.settled(draft, sealed)
+    return draft
+
+
+async def _standing(kit: AccountKit, turn: Turn) -> tuple[PostId, ...]:
+    """The posts of a turn: what was sent of an answer in several parts stays."""
+    rows = await kit.store.outbox.of_turn(turn.id)
+    return tuple(row.post_id for row in rows if row.state is OutboxState.CONFIRMED and row.post_id is not None)
+
+
+def _without(text: str, mark: str) -> str:
+    """What a draft shows without an earlier mark; this may be done once more after a restart."""
+    return unsealed(text).removesuffix(mark).rstrip()
+
+
+async def _remember(kit: AccountKit, turn: Turn, sentence: str) -> None:
+    """What people read in place of an answer is the answer to the next turn, or it would answer the question again."""
+    try:
+        rows = transcript.read(turn.session, await kit.store.transcripts.of_turn(turn.id))
+    except (ValueError, KeyError, TypeError):
+        await kit.store.transcripts.drop_turn(turn.id)  # what can't be read would fail the next turn, too
+        return
+    if rows and (rows[-1].role is not Role.ASSISTANT or rows[-1].tool_calls):
+        said = Message(Role.ASSISTANT, transcript.closing(sentence, rows))
+        await kit.store.transcripts.append(turn.session, turn.id, [transcript.to_json(said)], kit.env.now_ms())
+
+
+async def _end_saying(kit: AccountKit, jobs: Sequence[Job], sentence: str, reason: str) -> Outcome:
+    """End the obligations of messages that have no turn, and say so. Both are durable at once: a restart sends the
+    words, and answers none of the messages.
+    """
+    first = jobs[0]
+    root_id = first.inbound.reply_root or first.inbound.root_id
+    letter = _notice(first, notice_id(first.obligation.id), root_id, sentence)
+    ids, now = [job.obligation.id for job in jobs], kit.env.now_ms()
+    row = row_of(letter, kit.account, kit.delivery.bot_id, now)
+    if not await kit.store.obligations.close_saying(ids, failed(reason), now, row):
+        return failed(reason)  # deleted meanwhile: nobody asks any more
+    outcome = await _say(kit, letter, reason)
+    if not outcome.posts:
+        await kit.store.obligations.note_refusal(letter.id, outcome.reason)
+    return outcome
+
+
+def _notice(job: Job, name: OutboxId, root_id: str, sentence: str) -> Letter:
+    return Letter(id=name, channel_id=job.inbound.channel_id, message=sentence, kind=OutboxKind.NOTICE, root_id=root_id)
+
+
+async def _say(kit: AccountKit, letter: Letter, reason: str) -> Outcome:
+    try:
+        return failed(reason, (await send_or_say(kit.delivery, letter)).post_id)
+    except MattermostRejected as refusal:
+        return failed(f"{reason}; the notice was refused: {refusal}")

@@ -1,0 +1,227 @@
+"""The decided end of a turn as a value, and its delivery: the same after a restart as before.
+
+A `Finale` is written to the journal before the first byte of it is sent. Delivering it twice changes nothing: each
+fresh post has a name of its own, and an edit that is already there is skipped by the server's readers.
+"""
+
+import json
+from collections.abc import Awaitable, Callable
+
+from attrs import asdict, evolve, frozen
+
+from oc_trio.core.chunking import SERVER_LIMIT
+from oc_trio.core.final_plan import EditInPlace, FinalPlan, FreshPosts, NothingVisible
+from oc_trio.core.ledger import ObligationState, OutboxKind, Outcome
+from oc_trio.core.presentation import Rows
+from oc_trio.core.turn_events import Final, Media
+from oc_trio.errors import MattermostRejected
+from oc_trio.ids import ChannelId, FileId, OutboxId, PostId, TurnId
+from oc_trio.mattermost.post_creator import WAS_DELETED
+from oc_trio.runtime.delivery.delivery import Delivery
+from oc_trio.runtime.delivery.fallback import ANSWER, send_or_say
+from oc_trio.runtime.delivery.outbox_message import Letter
+
+MOST_FILES = 10  # Mattermost refuses an eleventh in one post
+_CHOOSE = "Please choose:"
+
+# Makes the props of a post with buttons, "" where nobody could receive a click.
+ButtonProps = Callable[[ChannelId, Rows], str]
+Settled = Callable[[PostId, str], Awaitable[None]]
+
+
+@frozen
+class SentFile:
+    """What became of a file: it is on the server under `file_id`, or `problem` is a sentence that says why not."""
+
+    file_id: str = ""
+    problem: str = ""
+
+
+@frozen
+class Finale:
+    """`edit` is the draft to finish with `texts[0]`; without it all `texts` go out fresh. `delete` is a preview to
+    remove once everything is out. `props` (buttons) and the first of the `media` belong to the first fresh post;
+    `files` says what became of as many of the `media` as were dealt with.
+    `rest` is the whole of an answer that is cut, for a file at its last post: its fate is behind those of the `media`.
+    `blocks` are posts of this turn that stand and stay, `stale` those that have no part in the answer.
+    """
+
+    state: ObligationState
+    texts: tuple[str, ...] = ()
+    edit: str = ""
+    unchanged: bool = False
+    delete: str = ""
+    reason: str = ""
+    props: str = ""
+    media: tuple[Media, ...] = ()
+    said: str = ""
+    blocks: tuple[str, ...] = ()
+    stale: tuple[str, ...] = ()
+    files: tuple[SentFile, ...] = ()
+    rest: str = ""
+
+    def to_json(self) -> str:
+        return json.dumps({**asdict(self), "state": self.state.value}, ensure_ascii=False, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Finale":
+        fields = json.loads(text)
+        fields["state"] = ObligationState(fields["state"])
+        for name in ("texts", "blocks", "stale"):
+            fields[name] = tuple(fields.get(name, ()))
+        fields["media"] = tuple(Media(**each) for each in fields["media"])
+        fields["files"] = tuple(SentFile(**each) for each in fields.get("files", ()))
+        return cls(**fields)
+
+
+def finale_of(
+    plan: FinalPlan,
+    *,
+    failure: str = "",
+    said: str = "",
+    props: str = "",
+    media: tuple[Media, ...] = (),
+    rest: str = "",
+) -> Finale:
+    """The plan as a journal entry; `failure` is the operator's reason when the turn failed."""
+    state = ObligationState.FAILED if failure else ObligationState.DELIVERED
+    match plan:
+        case EditInPlace():
+            texts = (plan.text, *plan.then)
+            return Finale(state, texts, plan.post_id, plan.unchanged, reason=failure, said=said, rest=rest)
+        case FreshPosts():
+            finale = Finale(state, plan.texts, delete=plan.delete_preview or "", reason=failure, said=said)
+            return evolve(finale, props=props, media=media, rest=rest)
+        case NothingVisible():
+            if plan.is_out:
+                return Finale(state, delete=plan.delete_preview or "", reason=failure, said=said)
+            silent = ObligationState.FAILED if failure else ObligationState.SILENT
+            return Finale(silent, delete=plan.delete_preview or "", reason=failure or plan.reason, said=said)
+
+
+def with_buttons(end: Final, props_of: ButtonProps, channel_id: ChannelId) -> tuple[Final, str]:
+    """The answer and its post's props. Links, and buttons that nobody could receive a click of, become text."""
+    if not end.buttons:
+        return end, ""
+    clickable = tuple(kept for row in end.buttons if (kept := tuple(button for button in row if not button.url)))
+    lines = [f"- [{button.label}]({button.url})" for row in end.buttons for button in row if button.url]
+    props = props_of(channel_id, clickable) if clickable else ""
+    if clickable and not props:
+        lines += [f"- {button.label}" for row in clickable for button in row]
+    text = "\n\n".join(part for part in (end.text.rstrip(), "\n".join(lines)) if part)
+    return evolve(end, text=text or _CHOOSE, buttons=clickable if props else ()), props
+
+
+@frozen
+class Address:
+    """Where a turn's posts go."""
+
+    turn: TurnId
+    channel_id: ChannelId
+    root_id: str
+
+
+async def perform(
+    finale: Finale, address: Address, delivery: Delivery, earlier: tuple[PostId, ...], settled: Settled
+) -> Outcome:
+    """Deliver; `earlier` are blocks that stand already, its files are on the server; `settled` is told of the draft
+    that has its last text. Returns how the turn's obligations end.
+
+    A refusal for good (the bot was removed, the channel archived) ends them as failed with the server's words.
+    """
+    posts, problem = list(earlier), ""
+    try:
+        # Once the server refused the edit, the answer is a fresh post: a later try must not make it two.
+        is_fresh = not finale.edit or await delivery.knows(OutboxId(f"{address.turn}.0"))
+        is_edited = not is_fresh and await _edited(finale, delivery)
+        if is_edited:
+            posts.append(PostId(finale.edit))
+            # At once: what the following posts may take is time for a late edit to land.
+            await settled(PostId(finale.edit), finale.texts[0])
+        for letter in _letters(finale, address, is_edited=is_edited):
+            sent = await send_or_say(delivery, letter, ANSWER)
+            posts.append(sent.post_id)
+            if sent.problem:
+                # What would follow makes no sense without this part.
+                problem = f"not delivered: {sent.problem}"
+                break
+    except MattermostRejected as refusal:
+        # The preview is kept: it may be all that people ever get to read.
+        return not_delivered(refusal, *posts)
+    has_begun = len(posts) - len(earlier) > bool(problem)
+    replaced = finale.edit if finale.edit and not is_edited and posts else finale.delete
+    # Beside words that stand in for all of the answer the preview is kept, too.
+    if replaced and (has_begun or not problem):
+        await delivery.delete_quietly(PostId(replaced))
+        posts = [post for post in posts if post != replaced]
+    if problem:
+        return Outcome(ObligationState.FAILED, tuple(posts), problem)
+    if finale.state is ObligationState.DELIVERED and not posts:
+        return Outcome(ObligationState.SILENT, reason=finale.reason or "there was nothing to post")
+    return Outcome(finale.state, tuple(posts), finale.reason)
+
+
+def not_delivered(refusal: MattermostRejected, *posts: PostId) -> Outcome:
+    """How an obligation ends whose answer the server takes no more; `posts` are the parts that stand.
+
+    An answer that stood and was deleted before its receipt reached us is somebody's decision, not a failure.
+    """
+    if refusal.code == WAS_DELETED:
+        return Outcome(ObligationState.CANCELLED, posts, "the answer was deleted")
+    return Outcome(ObligationState.FAILED, posts, f"not delivered: {refusal}")
+
+
+def _letters(finale: Finale, address: Address, *, is_edited: bool) -> list[Letter]:
+    """The fresh posts. A text's name is its place in the answer, whatever became of files and edits."""
+    if finale.state is ObligationState.CANCELLED:
+        return []  # a seal belongs to its draft; without it there is nothing to say
+    texts = _with_problems(finale.texts, tuple(file.problem for file in finale.files if file.problem))
+    of_media, of_rest = finale.files[: len(finale.media)], finale.files[len(finale.media) :]
+    file_ids = tuple(FileId(file.file_id) for file in of_media if file.file_id)
+    rest_ids = tuple(FileId(file.file_id) for file in of_rest if file.file_id)
+    groups = [file_ids[at : at + MOST_FILES] for at in range(0, len(file_ids), MOST_FILES)]
+    if not texts and (groups or finale.props):
+        texts = (_CHOOSE if finale.props else "",)
+    kind = OutboxKind.FINAL if finale.state is not ObligationState.FAILED else OutboxKind.NOTICE
+    plain = Letter(OutboxId(""), address.channel_id, "", kind, address.root_id, address.turn)
+    letters = [
+        evolve(plain, id=OutboxId(f"{address.turn}.{index}"), message=text, seq=index)
+        for index, text in enumerate(texts)
+    ]
+    if letters:
+        props = json.loads(finale.props) if finale.props else {}
+        letters[0] = evolve(letters[0], props=props, file_ids=groups[0] if groups else ())
+    letters = letters[1:] if is_edited else letters
+    if letters and len(letters[-1].file_ids) + len(rest_ids) <= MOST_FILES:
+        letters[-1] = evolve(letters[-1], file_ids=(*letters[-1].file_ids, *rest_ids))
+        rest_ids = ()
+    more = enumerate([*groups[1:], *([rest_ids] if rest_ids else [])], 1)
+    return [
+        *letters,
+        *(
+            evolve(plain, id=OutboxId(f"{address.turn}.f{at}"), file_ids=group, seq=len(texts) + at)
+            for at, group in more
+        ),
+    ]
+
+
+def _with_problems(texts: tuple[str, ...], problems: tuple[str, ...]) -> tuple[str, ...]:
+    """What could not be sent is said below the last text."""
+    if not problems:
+        return texts
+    note = "\n".join(f"⚠️ {problem}" for problem in problems)
+    if not texts:
+        return (note,)
+    joined = f"{texts[-1]}\n\n{note}"
+    return (*texts[:-1], joined) if len(joined) <= SERVER_LIMIT else (*texts, note)
+
+
+async def _edited(finale: Finale, delivery: Delivery) -> bool:
+    """True if the draft carries the final text; False if it can't be written any more."""
+    if finale.unchanged:
+        return True
+    try:
+        await delivery.edit_until_done(PostId(finale.edit), finale.texts[0])
+    except MattermostRejected:
+        return False
+    return True

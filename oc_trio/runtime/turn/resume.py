@@ -1,0 +1,113 @@
+"""What an earlier run of a turn left behind: its posts in the channel, and what its agent had said and done."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from attrs import field, frozen
+
+from oc_trio.agent.port import Message, Role
+from oc_trio.core.draft_view import StreamMode
+from oc_trio.core.ledger import OutboxState
+from oc_trio.core.preview import DraftState, resumed
+from oc_trio.core.turn_events import AgentEvent, TextDelta, ToolEnded, ToolStarted
+from oc_trio.ids import OutboxId, PostId
+from oc_trio.runtime.conversation import transcript
+from oc_trio.runtime.conversation.context import is_told, is_told_so
+from oc_trio.runtime.conversation.mailbox import Batch
+from oc_trio.runtime.services import AccountKit
+from oc_trio.store.turns import Turn
+
+
+@frozen
+class Before:
+    """`standing` are the turn's draft posts by number, `so_far` what was said and done, as far as it still counts.
+
+    Without a person's words at its beginning, `so_far` has completed calls only: what is answered is to be told anew.
+    """
+
+    standing: Mapping[int, DraftState] = field(factory=dict, hash=False)
+    so_far: tuple[Message, ...] = ()
+
+    @property
+    def events(self) -> tuple[AgentEvent, ...]:
+        """What the agent did."""
+        return tuple(_events(self.so_far))
+
+
+def draft_id(turn: Turn, number: int) -> OutboxId:
+    """The name of a turn's draft number 0, 1, ..."""
+    return OutboxId(f"{turn.id}.d{number}")
+
+
+def words_of_people(messages: Sequence[Message]) -> str:
+    """All that the agent was told; each message carries its post's id."""
+    return "\n".join(message.text for message in messages if message.role is Role.USER)
+
+
+async def before(kit: AccountKit, turn: Turn, batch: Batch) -> Before:
+    """What there is to go on with for `batch`; nothing where the turn begins."""
+    if not turn.begun_at:
+        return Before()
+    so_far = await _still_counts(kit, turn, batch)
+    if kit.policies.blocks is not None or kit.policies.view.mode is StreamMode.BLOCK:
+        return Before(await _posts(kit, turn), so_far)
+    return Before({0: await draft_state(kit, turn)}, so_far)
+
+
+async def _still_counts(kit: AccountKit, turn: Turn, batch: Batch) -> tuple[Message, ...]:
+    """The turn's transcript. After an edit of a message nothing of it; after one was taken back, completed calls."""
+    so_far = transcript.read(turn.session, await kit.store.transcripts.of_turn(turn.id))
+    told = words_of_people(so_far)
+    if any(is_told(job.inbound, told) and not is_told_so(job.inbound, told) for job in batch.jobs):
+        return ()
+    answered = {job.obligation.id for job in batch.everyone}
+    for obligation_id in turn.obligations:
+        gone = None if obligation_id in answered else await kit.store.obligations.get(obligation_id)
+        if gone is not None and gone.state.is_terminal and gone.trigger in told:
+            return transcript.done(so_far)
+    return so_far
+
+
+async def draft_state(kit: AccountKit, turn: Turn) -> DraftState:
+    """The one draft that an earlier run of the turn may have been writing, as far as the journal knows."""
+    if turn.draft:
+        return await _in_doubt(kit, turn.draft)
+    row = await kit.store.outbox.get(draft_id(turn, len(turn.drafts))) if turn.begun_at else None
+    if row is None or row.state in (OutboxState.QUEUED, OutboxState.DEAD):
+        return DraftState()
+    if row.post_id is None:
+        return DraftState(unsure=True)
+    await kit.store.turns.set_draft(turn.id, row.post_id)
+    return await _in_doubt(kit, row.post_id)
+
+
+async def _in_doubt(kit: AccountKit, post_id: PostId) -> DraftState:
+    """The state of a post of which an edit by the run that was interrupted may still be on its way."""
+    await kit.late.doubt(post_id)
+    return resumed(post_id)
+
+
+async def _posts(kit: AccountKit, turn: Turn) -> dict[int, DraftState]:
+    """Each draft post that stands. One that was in flight is found or made first: it may have no place any more."""
+    found: dict[int, DraftState] = {}
+    for row in await kit.store.outbox.of_turn(turn.id):
+        prefix, _, number = row.id.rpartition(".d")
+        if prefix != turn.id or not number.isdecimal():
+            continue
+        post_id = await kit.delivery.resume(row) if row.state is OutboxState.SENDING else row.post_id
+        if post_id is not None:
+            found[int(number)] = await _in_doubt(kit, post_id)
+    return found
+
+
+def _events(said: Sequence[Message]) -> Iterator[AgentEvent]:
+    names: dict[str, str] = {}
+    for message in said:
+        if message.role is Role.ASSISTANT:
+            if message.text:
+                yield TextDelta(message.text)
+            for call in message.tool_calls:
+                names[call.id] = call.name
+                yield ToolStarted(call.id, call.name, call.arguments)
+        elif message.role is Role.TOOL:
+            call_id = message.tool_call_id
+            yield ToolEnded(call_id, names.get(call_id, ""), message.status, message.text, message.detail)

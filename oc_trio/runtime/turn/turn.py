@@ -1,0 +1,186 @@
+"""One turn, from the journal's row to its end; every way it can end is named here.
+
+Order of durable steps: the turn is begun, each completed tool call enters the transcript, the end is decided and
+written down, delivered, and only then the obligations end. A restart picks up at the last of these steps.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+
+import trio
+from attrs import define, field, frozen
+
+from oc_trio.core.ledger import ObligationState, Outcome, failed
+from oc_trio.core.turn_events import Failed, Final
+from oc_trio.ids import TurnId
+from oc_trio.runtime.conversation.cancel_reason import Cut
+from oc_trio.runtime.conversation.mailbox import Job
+from oc_trio.runtime.conversation.session import Running
+from oc_trio.runtime.error_boundary import DEFECT, SORRY
+from oc_trio.runtime.services import AccountKit
+from oc_trio.runtime.turn.agent_run import Attempt, TimeIsUp
+from oc_trio.runtime.turn.completion import Ending
+from oc_trio.runtime.turn.end_without_agent import GAVE_UP, LAST_ATTEMPT, end_plainly, give_up, was_given_up
+from oc_trio.runtime.turn.result import Finale
+from oc_trio.runtime.turn.resume import before
+from oc_trio.store.damage import reading
+from oc_trio.store.turns import Turn
+from oc_trio.telemetry.log import get_logger
+
+# Clean-up of a turn that was cut off: the write in flight (20 s at most) and one last edit.
+SEAL_SECONDS = 30.0
+
+log = get_logger(part="turn")
+
+
+@define(eq=False)
+class _Run:
+    """How far a turn has come; whoever ends it in the place of its agent goes by this."""
+
+    running: Running
+    ending: Ending | None = None
+    began: float = field(factory=trio.current_time)
+
+    @property
+    def jobs(self) -> tuple[Job, ...]:
+        return self.running.batch.everyone
+
+    def about(self) -> Mapping[str, object]:
+        """Ids for the log."""
+        first = self.jobs[0]
+        return {"turn": self.running.turn, "session": first.inbound.session, "post": first.trigger}
+
+
+@frozen(eq=False)
+class TurnRunner:
+    """Runs turns of one account. What goes wrong with one, the journal apart, ends that one in words."""
+
+    kit: AccountKit
+
+    async def __call__(self, running: Running) -> None:
+        """Answer a batch with one turn. Cancelling `running` cuts the turn off; it is sealed before this returns."""
+        border, run = self.kit.border, _Run(running)
+        if await border.contain(partial(self._run, run), "turn", run.about) is None:
+            return
+        if await border.contain(partial(self._fail, run), "end of a turn", run.about) is None:
+            return
+        # Not even words got out; the journal must know at least that it is over.
+        end = partial(end_plainly, self.kit, run.jobs, running.turn, failed(DEFECT))
+        await border.contain(end, "end of a turn", run.about)
+
+    async def _run(self, run: _Run) -> None:
+        kit, running = self.kit, run.running
+        turn = await self._begin(running)
+        if turn is None:
+            return
+        if await self._is_last(run, turn):
+            # Without the agent, and without the decided end if there is one: whichever it is that can't be survived.
+            outcome = await give_up(kit, run.jobs, turn.id, GAVE_UP, f"gave up at attempt {LAST_ATTEMPT}")
+            await self._ended(run, turn, outcome)
+            return
+        if turn.begun_at and await was_given_up(kit, turn):
+            # Its process ended while the sentence was on its way: an answer beside it would be a second one.
+            await self._ended(run, turn, await give_up(kit, run.jobs, turn.id, SORRY, DEFECT))
+            return
+        settings = await kit.session_settings(turn.session)
+        attempt = Attempt(kit, turn, running, settings, await before(kit, turn, running.batch))
+        run.ending = ending = Ending(kit, attempt)
+        is_over = False
+        outcome_or_none: Outcome | None
+        try:
+            if turn.final:
+                is_over = True
+                with reading("turns", f"id {turn.id}"):
+                    finale = Finale.from_json(turn.final)
+                outcome_or_none = await ending.deliver(finale)
+            else:
+                end = await self._listen(run, attempt)
+                is_over = True
+                outcome_or_none = await self._conclude(ending, running, end)
+        finally:
+            # A turn that the drain had cut off had its time for the seal already.
+            if not is_over and running.reason != Cut.DRAIN.value:
+                with trio.move_on_after(SEAL_SECONDS, shield=True):
+                    await ending.cut_off(Cut.DRAIN)
+        if outcome_or_none is not None:
+            await self._ended(run, turn, outcome_or_none)
+
+    async def _listen(self, run: _Run, attempt: Attempt) -> Final | Failed | TimeIsUp | Exception | None:
+        """The agent's last word, or the defect that came in its place; None where the turn was cut off."""
+        end: Final | Failed | TimeIsUp | None = None
+
+        async def listen() -> None:
+            nonlocal end
+            try:
+                end = await attempt.listen()
+            except TimeIsUp as late:
+                end = late
+
+        with attempt.running.scope:
+            return await self.kit.border.contain(listen, "turn", run.about) or end
+        return None
+
+    async def _conclude(
+        self, ending: Ending, running: Running, end: Final | Failed | TimeIsUp | Exception | None
+    ) -> Outcome | None:
+        if end is None:
+            outcome = await ending.cut_off(Cut(running.reason))
+            if outcome is None:
+                await self.kit.store.turns.spare(ending.attempt.turn.id)
+            return outcome
+        if isinstance(end, TimeIsUp):
+            return await ending.timed_out()
+        if isinstance(end, Exception):
+            return await ending.broken_off(SORRY, DEFECT)
+        return await ending.answered(end)
+
+    async def _fail(self, run: _Run) -> None:
+        """End a turn that a defect ended, unless people have their answer already."""
+        running, ending = run.running, run.ending
+        if ending is not None and ending.outcome is not None:
+            outcome = ending.outcome
+            await end_plainly(self.kit, run.jobs, running.turn, outcome)
+        else:
+            outcome = await give_up(self.kit, run.jobs, running.turn, SORRY, DEFECT)
+        turn = await self.kit.store.turns.get(running.turn) if running.turn else None
+        if turn is not None:
+            await self._ended(run, turn, outcome)
+
+    async def _begin(self, running: Running) -> Turn | None:
+        """The turn that an earlier run left behind, or a new one; None if all of it was settled meanwhile."""
+        kit, batch = self.kit, running.batch
+        first = batch.jobs[0].inbound
+        earlier = next((job.obligation.turn for job in batch.everyone if job.obligation.turn), None)
+        turn = await kit.store.turns.get(earlier) if earlier else None
+        if turn is None or turn.ended_at:
+            turn = Turn(TurnId(kit.env.new_id()), kit.account, first.session, first.channel_id, first.reply_root)
+        bound = await kit.store.turns.begin(turn, [job.obligation.id for job in batch.everyone], kit.env.now_ms())
+        if not bound:
+            return None
+        running.turn = turn.id
+        return turn
+
+    async def _is_last(self, run: _Run, turn: Turn) -> bool:
+        # What the jobs say is as old as they are: a turn that was interrupted on purpose begins to count anew.
+        may_be = max(job.obligation.attempts for job in run.jobs) + 1 >= LAST_ATTEMPT
+        return may_be and await self.kit.store.turns.attempts(turn.id) >= LAST_ATTEMPT
+
+    async def _ended(self, run: _Run, turn: Turn, outcome: Outcome) -> None:
+        kit, seconds = self.kit, trio.current_time() - run.began
+        messages = tuple(job.inbound for job in run.running.batch.jobs)
+        kit.metrics.obligations.labels(kit.account, outcome.state.value).inc()
+        kit.metrics.turn_seconds.labels(kit.account, outcome.state.value).observe(seconds)
+        level = log.warning if outcome.state is ObligationState.FAILED else log.info
+        level(
+            "turn ended",
+            account=kit.account,
+            turn=turn.id,
+            session=turn.session,
+            state=outcome.state.value,
+            reason=outcome.reason,
+            posts=list(outcome.posts),
+            seconds=round(seconds, 2),
+        )
+
+        # Decoration: it must not end what has ended well.
+        await kit.border.contain(partial(kit.acks.ended, messages, outcome.state), "reaction", run.about)

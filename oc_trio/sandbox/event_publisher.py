@@ -1,0 +1,116 @@
+"""Tells connected clients what happened to a post: who is mentioned, what each receiver may see."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from oc_trio.sandbox import attachments
+from oc_trio.sandbox.channels import Channels
+from oc_trio.sandbox.clock import Ticker
+from oc_trio.sandbox.compact import dump
+from oc_trio.sandbox.files import Files
+from oc_trio.sandbox.hub import Broadcast, Hub
+from oc_trio.sandbox.mentions import EVERYBODY, names_in
+from oc_trio.sandbox.post_views import PostViews
+from oc_trio.sandbox.records import Channel, Post
+from oc_trio.sandbox.users import Users
+
+Json = dict[str, Any]
+
+
+class Announcer:
+    def __init__(
+        self, ticker: Ticker, users: Users, channels: Channels, files: Files, views: PostViews, hub: Hub
+    ) -> None:
+        self._ticker = ticker
+        self._users = users
+        self._channels = channels
+        self._files = files
+        self._views = views
+        self._hub = hub
+
+    def posted(self, post: Post, *, set_online: bool = True) -> None:
+        channel = self._channels.get(post.channel_id)
+        sender = self._sender_name(post)
+        data: Json = {
+            "channel_display_name": channel.display_name or sender,
+            "channel_name": channel.name,
+            "channel_type": channel.type,
+            "post": dump(self._views.view(post, pending=True)),
+            "sender_name": sender,
+            "set_online": set_online,
+            "team_id": channel.team_id,
+        }
+        files = self._files.of(post.file_ids)
+        if files:
+            data["otherFile"] = "true"
+        if any(info.width for info in files):
+            data["image"] = "true"
+        mentioned = self._mentioned(post, channel)
+
+        def personal(user_id: str) -> Mapping[str, Any]:
+            return {"mentions": dump([user_id])} if user_id in mentioned else {}
+
+        self._hub.publish("posted", data, Broadcast(channel_id=channel.id), personal)
+        if not post.type:
+            self._note_absent(post, channel)
+
+    def edited(self, post: Post) -> None:
+        data = {"post": dump(self._views.view(post))}
+        self._hub.publish("post_edited", data, Broadcast(channel_id=post.channel_id))
+
+    def deleted(self, post: Post, by: str) -> None:
+        """Called before the deletion: the event holds the post as it was."""
+
+        def personal(user_id: str) -> Mapping[str, Any]:
+            user = self._users.find(user_id)
+            return {"delete_by": by} if user is not None and user.is_admin else {}
+
+        data = {"post": dump(self._views.view(post))}
+        self._hub.publish("post_deleted", data, Broadcast(channel_id=post.channel_id), personal)
+
+    def ephemeral(self, to: str, body: Mapping[str, Any]) -> None:
+        broadcast = Broadcast(user_id=to, channel_id=str(body["channel_id"]))
+        self._hub.publish("ephemeral_message", {"post": dump(body)}, broadcast)
+
+    def ephemeral_body(self, new_id: str, user_id: str, channel_id: str, message: str, root_id: str = "") -> Json:
+        """The JSON of a post that is shown to one user and stored nowhere."""
+        post = Post(new_id, channel_id, user_id, self._ticker.now(), message, root_id, type="system_ephemeral")
+        return self._views.bare(post)
+
+    def _sender_name(self, post: Post) -> str:
+        if post.type.startswith("system_"):
+            return "System"
+        override = post.props.get("override_username")
+        if override and post.props.get("from_webhook") == "true":
+            return str(override)
+        user = self._users.find(post.user_id)
+        return f"@{user.username}" if user is not None else "System"
+
+    def _mentioned(self, post: Post, channel: Channel) -> frozenset[str]:
+        if post.type == "system_add_to_channel":
+            return frozenset({str(post.props.get("addedUserId", ""))})
+        if post.type.startswith("system_"):
+            return frozenset()
+        others = frozenset(channel.members) - {post.user_id}
+        if channel.is_private_talk:
+            return others
+        names = self._names(post)
+        if EVERYBODY & names:
+            return others
+        found = (self._users.find_name(name) for name in names)
+        return frozenset(user.id for user in found if user is not None) & others
+
+    def _names(self, post: Post) -> frozenset[str]:
+        texts = (post.message, *attachments.texts_of(post.props))
+        return frozenset(name for text in texts for name in names_in(text))
+
+    def _note_absent(self, post: Post, channel: Channel) -> None:
+        """The author learns that a mentioned person (never a bot) is not in the channel."""
+        if channel.is_private_talk:
+            return
+        found = (self._users.find_name(name) for name in sorted(self._names(post)))
+        absent = [u for u in found if u is not None and not u.is_bot and u.id not in channel.members]
+        if absent:
+            names = ", ".join(f"@{user.username}" for user in absent)
+            text = f"{names} did not get notified by this mention because they are not in the channel."
+            self.ephemeral(post.user_id, self.ephemeral_body(self._ticker.new_id(), "", channel.id, text, post.root_id))

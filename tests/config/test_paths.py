@@ -1,0 +1,48 @@
+"""Where files are looked for."""
+
+from pathlib import Path
+
+import pytest
+
+from oc_trio.config.paths import find_config, state_dir
+from oc_trio.errors import ConfigError
+
+
+def test_the_option_wins_then_the_variable_then_the_directory(tmp_path: Path) -> None:
+    """Each place is used only when those before it say nothing."""
+    home = tmp_path / "home"
+    for place in (
+        tmp_path / "a.toml",
+        tmp_path / "b.toml",
+        tmp_path / "oc-trio.toml",
+        home / "oc-trio" / "config.toml",
+    ):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text("")
+    env = {"OC_TRIO_CONFIG": "b.toml", "XDG_CONFIG_HOME": str(home)}
+    assert find_config("a.toml", env, tmp_path) == tmp_path / "a.toml"
+    assert find_config(None, env, tmp_path) == tmp_path / "b.toml"
+    del env["OC_TRIO_CONFIG"]
+    assert find_config(None, env, tmp_path) == tmp_path / "oc-trio.toml"
+    assert find_config(None, env, home) == home / "oc-trio" / "config.toml"
+
+
+def test_a_named_file_must_exist(tmp_path: Path) -> None:
+    """A wrong --config is not replaced by another file."""
+    with pytest.raises(ConfigError, match="no such file"):
+        find_config("nope.toml", {}, tmp_path)
+    with pytest.raises(ConfigError, match="is not a file"):
+        find_config(str(tmp_path), {}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("env", "expected"),
+    [
+        ({"STATE_DIRECTORY": "/var/lib/oc-trio:/var/lib/x", "XDG_STATE_HOME": "/s"}, "/var/lib/oc-trio"),
+        ({"XDG_STATE_HOME": "/s", "HOME": "/h"}, "/s/oc-trio"),
+        ({"HOME": "/h"}, "/h/.local/state/oc-trio"),
+    ],
+)
+def test_state_directory(env: dict[str, str], expected: str) -> None:
+    """systemd's directory, then the XDG one, then its default."""
+    assert state_dir(env) == Path(expected)

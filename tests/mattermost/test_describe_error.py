@@ -1,0 +1,42 @@
+"""An error is told in one line even where its own text is empty."""
+
+import ssl
+
+import pytest
+
+from oc_trio.mattermost.describe_error import explain
+
+
+def chained() -> Exception:
+    try:
+        try:
+            raise ssl.SSLCertVerificationError("certificate verify failed: self-signed certificate")
+        except ssl.SSLError as exc:
+            raise ConnectionError from exc
+    except ConnectionError as outer:
+        return outer
+
+
+@pytest.mark.parametrize(
+    ("exc", "told"),
+    [
+        pytest.param(OSError("refused"), "OSError: refused", id="plain"),
+        pytest.param(TimeoutError(), "TimeoutError", id="nothing to tell"),
+        pytest.param(ExceptionGroup("two", [TimeoutError(), OSError("b")]), "OSError: b", id="group"),
+    ],
+)
+def test_explain(exc: Exception, told: str) -> None:
+    """The first telling text is found, else the name."""
+    assert explain(exc) == told
+
+
+def test_the_cause_is_found_below_an_empty_text() -> None:
+    """A TLS error three levels down is what the operator reads."""
+    assert "self-signed certificate" in explain(chained())
+
+
+def test_a_hidden_cause_is_found_too() -> None:
+    """A library that raises from None hides it from tracebacks; the operator needs it all the same."""
+    hidden = ConnectionError()
+    hidden.__suppress_context__, hidden.__context__ = True, chained()
+    assert "self-signed certificate" in explain(hidden)

@@ -1,0 +1,168 @@
+"""An account in the town: how it comes to know itself, what it shows, and what its connection promises."""
+
+from functools import partial
+from pathlib import Path
+
+import httpx
+import pytest
+import trio
+import trio.testing
+
+from oc_trio.agent.scripted import Say
+from oc_trio.config.secrets import Secret, SecretRef, SecretSource
+from oc_trio.core.backoff import RetryPolicy
+from oc_trio.mattermost.client import Api
+from oc_trio.mattermost.transport import Transport
+from oc_trio.runtime.account.connection import show_state
+from oc_trio.runtime.account.login import who_am_i
+from oc_trio.runtime.account.token import Token
+from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
+from oc_trio.telemetry.health import Health
+from oc_trio.telemetry.metrics import Metrics
+from tests.logbook import Logbook
+from tests.mattermost.doubles import FakeHttp, error, open_api
+from tests.runtime.harness import ACCOUNT, Town
+
+EXPIRED = SandboxResponse.json({"id": "api.context.session_expired.app_error", "message": "expired"}, 401)
+
+
+def put(path: Path, text: str) -> Path:
+    path.write_text(text)
+    path.chmod(0o600)
+    return path
+
+
+class Door:
+    """Refuses the bot's token while it is shut, or is away."""
+
+    def __init__(self, town: Town, answer: SandboxResponse = EXPIRED) -> None:
+        self.is_shut, self.answer, self.times = False, answer, list[float]()
+        self.skip = 0
+        town.weather.before_rules.append(self.look)
+
+    async def look(self, request: SandboxRequest) -> SandboxResponse | None:
+        if self.skip:
+            self.skip -= 1
+            return None
+        if self.is_shut and request.path.startswith("/api/v4/"):
+            self.times.append(trio.current_time())
+            return self.answer
+        return None
+
+
+async def test_a_refused_token_is_shown_and_asked_about_slowly(town: Town, logbook: Logbook) -> None:
+    """The connection ends, the state says why, and nobody knocks every second; an answer waits until it is good."""
+    gateway = await town.start()
+    door = Door(town)
+    door.is_shut = True
+    for stream in town.streams:
+        await stream.aclose()
+    await trio.sleep(600)
+    assert gateway.health.account(ACCOUNT).state == "auth_failed"
+    assert 'ws_state{account="default",state="auth_failed"} 1.0' in gateway.metrics.render().decode()
+    assert len(door.times) < 12
+    assert logbook.said("the server refuses the token")
+    door.is_shut = False
+    await trio.sleep(400)
+    assert gateway.health.any_live
+
+
+async def test_a_token_that_is_rotated_during_a_turn_costs_no_answer(town: Town, logbook: Logbook) -> None:
+    """For a minute everything is refused: the answer is delivered afterwards, once."""
+    await town.start()
+    door = Door(town)
+    town.script = [Say("one two three four five six", delay=1.0)]
+    asked = town.say("@helper count")
+    await trio.sleep(3.0)
+    door.is_shut = True
+    await trio.sleep(60)
+    door.is_shut = False
+    await town.settled(within=900)
+    assert town.answers() == ["one two three four five six"]
+    assert await town.state(asked) == "delivered"
+    logbook.said("the server refuses the token")
+
+
+async def test_an_account_that_can_not_be_reached_at_the_start_is_asked_again(town: Town, logbook: Logbook) -> None:
+    """After the gateway's own look the server goes away: the account waits for it, and is live when it is back."""
+    door = Door(town, SandboxResponse.text("away", 503))
+    door.is_shut, door.skip = True, 1
+
+    async def come_back() -> None:
+        await trio.sleep(20)
+        door.is_shut = False
+
+    town.nursery.start_soon(come_back)
+    gateway = await town.start()
+    assert gateway.health.any_live
+    assert logbook.said("the server can't be reached")
+
+
+async def test_a_stop_is_heard_before_the_server_is_reached(town: Town, logbook: Logbook) -> None:
+    """There is nothing to drain yet."""
+    door = Door(town)
+    door.is_shut, door.skip = True, 1
+
+    async def stop_soon() -> None:
+        await town.until(lambda: town.gateway is not None and door.times)
+        assert town.gateway is not None
+        assert town.gateway.health.account(ACCOUNT).state == "auth_failed"
+        await town.stop()
+        scope.cancel()
+
+    with trio.CancelScope() as scope:
+        town.nursery.start_soon(stop_soon)
+        await town.start()
+    assert logbook.said("the server refuses the token")
+
+
+@pytest.fixture
+def patient_clock() -> trio.testing.MockClock:
+    """Jumps when nothing has happened for a moment: a token file is read in a thread."""
+    return trio.testing.MockClock(autojump_threshold=0.1)
+
+
+async def test_a_token_file_that_was_replaced_is_used_at_once(
+    patient_clock: trio.testing.MockClock, logbook: Logbook, tmp_path: Path
+) -> None:
+    """The account does not wait out the slow retry of the old token."""
+    file = put(tmp_path / "token", "new-token")
+    learnt: list[str] = []
+    token = Token(Secret("old-token", SecretRef(SecretSource.FILE, str(file))), {}, learnt.append)
+    http, health = FakeHttp(), Health(lambda: 0)
+
+    def me(request: httpx.Request) -> httpx.Response:
+        if request.headers["authorization"] != "Bearer new-token":
+            return error(401, "api.context.session_expired.app_error")
+        return httpx.Response(200, json={"id": "bot", "username": "helper"})
+
+    http.routes["GET /users/me"] = me
+    show = partial(show_state, health, Metrics(), ACCOUNT)
+    async with open_api(http) as api:
+        knocking = Api(Transport(api.transport.origin, token.reveal))
+        user = await who_am_i(ACCOUNT, knocking, token, show, lambda: 0.5, RetryPolicy())
+    assert (user.username, learnt, trio.current_time()) == ("helper", ["new-token"], 0.0)
+    assert health.account(ACCOUNT).state == "auth_failed"
+    assert logbook.said("the token was replaced")
+
+
+async def test_a_stopped_account_is_no_longer_shown_as_live(town: Town) -> None:
+    """Neither to people nor to Prometheus."""
+    gateway = await town.start()
+    assert 'ws_state{account="default",state="live"} 1.0' in gateway.metrics.render().decode()
+    await town.stop()
+    assert 'ws_state{account="default",state="live"} 0.0' in gateway.metrics.render().decode()
+    assert gateway.health.account(ACCOUNT).state == "stopped"
+
+
+async def test_sessions_and_drafts_are_counted_while_they_live(town: Town) -> None:
+    """The gauges follow the tables."""
+    gateway = await town.start(session={"idleSeconds": 60})
+    town.script = [Say("one two three four", delay=1.0)]
+    town.say("@helper count")
+    await trio.sleep(2.0)
+    text = gateway.metrics.render().decode()
+    assert 'oc_trio_sessions{account="default"} 1.0' in text
+    assert 'oc_trio_live_drafts{account="default"} 1.0' in text
+    await town.settled()
+    assert 'oc_trio_live_drafts{account="default"} 0.0' in gateway.metrics.render().decode()

@@ -1,0 +1,196 @@
+"""Several accounts in one gateway: one's failure is its own."""
+
+import sqlite3
+import ssl
+from collections.abc import AsyncGenerator
+from random import Random
+from typing import Any
+
+import httpx
+import pytest
+import trio
+import trio.testing
+
+from oc_trio.agent.scripted import Say
+from oc_trio.config.document import Document
+from oc_trio.config.load import build
+from oc_trio.errors import MattermostRejected
+from oc_trio.ids import AccountId
+from oc_trio.runtime.account.dependencies import Wiring
+from oc_trio.runtime.clock import Env
+from oc_trio.runtime.process.gateway import Gateway
+from oc_trio.sandbox.http_transport import SandboxTransport
+from oc_trio.sandbox.websocket_stream import serve_websocket_stream
+from tests.logbook import Logbook
+from tests.runtime.harness import Stage, Town, merged, open_town
+
+EAST, WEST = AccountId("east"), AccountId("west")
+
+
+class Broken(httpx.AsyncBaseTransport):
+    """A way to a server that fails like a bug, not like a network, for as long as it is told to."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
+        self.inner, self.is_broken, self.tries = inner, False, 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self.is_broken:
+            self.tries += 1
+            raise ZeroDivisionError("a mistake in the code of the west")
+        return await self.inner.handle_async_request(request)
+
+
+class Country:
+    """Two towns, a chat server each, and one gateway with an account in each of them."""
+
+    def __init__(self, nursery: trio.Nursery, east: Town, west: Town) -> None:
+        self.nursery, self.towns, self.stage = nursery, {EAST: east, WEST: west}, Stage()
+        self.stage.script = lambda _request: [Say("served")]
+        self.west_line = Broken(SandboxTransport(west.world))
+        self.journal = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        self.gateway: Gateway | None = None
+        self.ended = trio.Event()
+
+    @property
+    def health(self) -> dict[str, str]:
+        assert self.gateway is not None
+        return {str(account.account): account.state for account in self.gateway.health.accounts}
+
+    async def start(
+        self, west: dict[str, Any] | None = None, *, east: dict[str, Any] | None = None, isolate: bool = False
+    ) -> Gateway:
+        accounts: dict[str, Any] = {
+            str(name): {"baseUrl": f"http://{name}.test", "botToken": town.bot.token}
+            for name, town in self.towns.items()
+        }
+        section = {
+            "dmPolicy": "open",
+            "allowFrom": ["*"],
+            "groupPolicy": "open",
+            "network": {"dangerouslyAllowPrivateNetwork": True},
+            "accounts": merged(accounts, {"west": west or {}, "east": east or {}}),
+        }
+        values: dict[str, Any] = {
+            "channels": {"mattermost": section},
+            "agents": {"defaults": {"model": {"primary": "stage/play"}}},
+            "models": {"providers": {"stage": {"api": "scripted", "models": ["play"]}}},
+        }
+        gateway = self.gateway = Gateway(build(Document(values), {}, isolate=isolate), self.journal, self._wiring())
+
+        async def run(task_status: trio.TaskStatus[None]) -> None:
+            try:
+                await gateway.run(with_signals=False, task_status=task_status)
+            finally:
+                self.ended.set()
+
+        await self.nursery.start(run)
+        await trio.sleep(5)
+        return gateway
+
+    async def stop(self) -> None:
+        if self.gateway is not None:
+            self.gateway.stop("the test is over")
+            with trio.fail_after(120):
+                await self.ended.wait()
+
+    async def asks(self, account: AccountId) -> list[str]:
+        """What somebody in that town gets for a direct message."""
+        town = self.towns[account]
+        town.say("hi", channel=town.direct())
+        await trio.sleep(5)
+        return town.answers(town.direct())
+
+    def _wiring(self) -> Wiring:
+        def transport(url: str) -> httpx.AsyncBaseTransport:
+            return self.west_line if "west" in url else SandboxTransport(self.towns[EAST].world)
+
+        async def open_stream(host: str, port: int, tls: ssl.SSLContext | None) -> trio.abc.Stream:
+            await trio.lowlevel.checkpoint()
+            ours, theirs = trio.testing.memory_stream_pair()
+            town = self.towns[WEST if "west" in host else EAST]
+            town.streams.append(theirs)
+            self.nursery.start_soon(serve_websocket_stream, town.world, theirs)
+            return ours
+
+        env = Env(self.towns[EAST].now_ms, Random(5))
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        return Wiring(env, tls, transport, open_stream, lambda _spec, _http: self.stage)
+
+
+@pytest.fixture
+async def country(nursery: trio.Nursery, town: Town) -> AsyncGenerator[Country, None]:
+    """The town is the east; its clock is the country's."""
+    async with open_town(nursery) as west:
+        country = Country(nursery, town, west)
+        try:
+            yield country
+            await country.stop()
+        finally:
+            country.journal.close()
+
+
+async def test_two_accounts_on_two_servers(country: Country) -> None:
+    """Each serves its own people, under the name that its server gave it."""
+    gateway = await country.start()
+    assert country.health == {"east": "live", "west": "live"}
+    assert [await country.asks(name) for name in (EAST, WEST)] == [["served"], ["served"]]
+    sessions = {row.key for row in await _sessions(country)}
+    assert sessions == {f"agent:main:mattermost:{name}:direct:{town.alice.id}" for name, town in country.towns.items()}
+    assert gateway.health.all_live
+
+
+async def test_a_wrong_token_leaves_the_other_serving(country: Country, logbook: Logbook) -> None:
+    """The refused account says so, the other one answers, and the whole is ready."""
+    gateway = await country.start({"botToken": "wrong"})
+    assert country.health == {"east": "live", "west": "auth_failed"}
+    assert await country.asks(EAST) == ["served"]
+    assert await country.asks(WEST) == []
+    shown = gateway.health.snapshot()
+    assert shown["ready"] is True
+    assert gateway.ready.is_set()
+    assert "west: auth_failed" in gateway.health.status_line()
+    assert "wrong" not in str(shown)
+    assert logbook.said("the server refuses the token")
+
+
+async def test_only_wrong_tokens_end_the_gateway(country: Country) -> None:
+    """Where nobody could be served, the start fails in words."""
+    with pytest.raises(MattermostRejected, match="refuses the token of account"):
+        await country.start({"botToken": "wrong"}, east={"botToken": "wrong-too"})
+
+
+async def test_a_crashing_account_starts_again_with_growing_pauses(country: Country, logbook: Logbook) -> None:
+    """A bug in one account is logged, shown and counted; the other serves on; in the end it is back by itself."""
+    gateway = await country.start()
+    country.west_line.is_broken = True
+    town = country.towns[WEST]
+    await town.streams[-1].aclose()
+    await trio.sleep(1)
+    post = town.say("hi", channel=town.direct())
+    await trio.sleep(120)
+    assert country.health == {"east": "live", "west": "failed"}
+    assert gateway.health.account(WEST).detail == "ZeroDivisionError in test_accounts.py:39"
+    assert await country.asks(EAST) == ["served"]
+    pauses = [line["seconds"] for line in logbook.said("account failed; starting it again")]
+    assert 3 <= len(pauses) <= 10
+    assert pauses[-1] > pauses[0]
+    country.west_line.is_broken = False
+    await trio.sleep(300)
+    assert country.health == {"east": "live", "west": "live"}
+    assert town.answers(town.direct()) == ["served"]
+    assert post.message == "hi"
+
+
+async def test_a_mistake_in_one_accounts_settings_leaves_the_other_serving(country: Country) -> None:
+    """The account is left out and shown with its problem."""
+    gateway = await country.start({"dmPolicy": "sometimes"}, isolate=True)
+    assert country.health == {"east": "live", "west": "misconfigured"}
+    assert "dmPolicy" in gateway.health.account(WEST).detail
+    assert await country.asks(EAST) == ["served"]
+
+
+async def _sessions(country: Country) -> Any:
+    from oc_trio.store.store import open_store
+
+    async with open_store(country.journal) as store:
+        return await store.sessions.list()

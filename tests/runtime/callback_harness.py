@@ -1,0 +1,262 @@
+"""A sandbox, an account's front without a gateway, and the public port between them: all in one process, no socket.
+
+The sandbox calls the port through Quart's test client; what the front admits is recorded instead of answered.
+"""
+
+import json
+import random
+import sqlite3
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import trio
+from attrs import define, field
+from quart_trio import QuartTrio
+
+from oc_trio.callbacks.app import build_app
+from oc_trio.callbacks.endpoints import Faces
+from oc_trio.config.accounts import Account
+from oc_trio.config.document import Document
+from oc_trio.config.load import Loaded, build
+from oc_trio.core.backoff import RetryPolicy
+from oc_trio.core.chat_commands import ChatCommand
+from oc_trio.core.entities import NewPost, User
+from oc_trio.core.events import Post
+from oc_trio.core.inbound import InboundMessage
+from oc_trio.core.ledger import Obligation
+from oc_trio.core.ratelimit import Lane, RatePolicy
+from oc_trio.core.turn_events import Button
+from oc_trio.ids import AccountId, AgentId, PostId, UserId
+from oc_trio.mattermost.budget import RateBudget
+from oc_trio.mattermost.client import Api
+from oc_trio.mattermost.directory import Directory
+from oc_trio.mattermost.files import FileService
+from oc_trio.mattermost.post_creator import Sender as PostSender
+from oc_trio.mattermost.transport import Transport, open_origin
+from oc_trio.runtime.agents import AgentTable
+from oc_trio.runtime.clock import Env
+from oc_trio.runtime.delivery.ack_reactions import Acks
+from oc_trio.runtime.delivery.buttons import ButtonMaker
+from oc_trio.runtime.delivery.delivery import Delivery
+from oc_trio.runtime.delivery.fetch import Fetcher
+from oc_trio.runtime.delivery.late_edits import LateWrites
+from oc_trio.runtime.delivery.uploads import MediaDesk
+from oc_trio.runtime.handlers.callback_urls import plan_callbacks
+from oc_trio.runtime.handlers.endpoints import Doors, open_doors, open_faces
+from oc_trio.runtime.handlers.request_context import Front
+from oc_trio.runtime.policies import policies
+from oc_trio.runtime.services import AccountKit
+from oc_trio.runtime.turn.edit_pacer import SharedPace
+from oc_trio.runtime.turn.live_drafts import LiveDrafts
+from oc_trio.runtime.turn.previewer import Previewer
+from oc_trio.sandbox import records
+from oc_trio.sandbox.http_transport import SandboxTransport
+from oc_trio.sandbox.outgoing import Answer, IntegrationUnreachable, Outgoing, PostOut
+from oc_trio.sandbox.world import Bot, World
+from oc_trio.store.store import Store, open_store
+from oc_trio.telemetry.health import Health
+from oc_trio.telemetry.metrics import Metrics
+
+MAIN = AccountId("default")
+BASE_URL = "http://mm.test"
+START_MS = 1_700_000_000_000
+
+
+def now_ms() -> int:
+    return START_MS + int(trio.current_time() * 1000)
+
+
+@define(eq=False)
+class House:
+    """Everything a test touches. `admitted` records what the front handed over."""
+
+    world: World
+    team: records.Team
+    alice: records.User
+    mallory: records.User
+    bot: Bot
+    square: records.Channel
+    loaded: Loaded
+    database: sqlite3.Connection
+    metrics: Metrics = field(factory=Metrics)
+    admitted: list[tuple[InboundMessage, ChatCommand | None]] = field(factory=list)
+    answers: list[Answer] = field(factory=list)
+    app: QuartTrio | None = None
+    send: PostOut | None = None  # what the sandbox calls instead of `post_out`
+    stack: AsyncExitStack = field(init=False)  # of the current run
+    front: Front = field(init=False)
+    doors: Doors = field(init=False)
+    faces: Faces = field(init=False)
+    store: Store = field(init=False)
+
+    @property
+    def account(self) -> Account:
+        return self.loaded.accounts[MAIN]
+
+    async def post_out(self, call: Outgoing) -> Answer:
+        """The sandbox's way to the port."""
+        if self.app is None:
+            raise IntegrationUnreachable("nobody listens")
+        client: Any = self.app.test_client()
+        response = await client.open(
+            urlsplit(call.url).path,
+            method=call.method,
+            data=call.body,
+            headers=dict(call.headers),
+            scope_base={"client": ("127.0.0.1", 4000)},
+        )
+        body = bytes(await response.get_data(as_text=False))
+        answer = Answer(response.status_code, response.headers.get("content-type", ""), body)
+        self.answers.append(answer)
+        return answer
+
+    async def execute(
+        self, line: str, *, by: records.User | None = None, where: records.Channel | None = None, root_id: str = ""
+    ) -> dict[str, Any]:
+        """Type a slash command; gives what its caller is shown."""
+        channel = where or self.square
+        body = {"channel_id": channel.id, "team_id": self.team.id, "command": line, "root_id": root_id}
+        return await self.world.slash.execute(by or self.alice, body)
+
+    async def press(
+        self, post_id: str, action: str, *, by: records.User | None = None, selected: str = ""
+    ) -> Mapping[str, Any]:
+        """Press a button (by the name it shows) of a post; gives the port's answer."""
+        await self.world.interactions.press(by or self.alice, post_id, self.action_id(post_id, action), selected, "")
+        answer: Mapping[str, Any] = json.loads(self.answers[-1].body)
+        return answer
+
+    def actions(self, post_id: str) -> list[dict[str, Any]]:
+        attachments = self.world.posts.live(post_id).props.get("attachments", [])
+        return [action for attachment in attachments for action in attachment.get("actions", [])]
+
+    def action_id(self, post_id: str, name: str) -> str:
+        return next(str(action["id"]) for action in self.actions(post_id) if action["name"] == name)
+
+    def shown(self, post_id: str) -> list[str]:
+        """The texts of a post's attachments."""
+        return [each.get("text", "") for each in self.world.posts.live(post_id).props.get("attachments", [])]
+
+    def texts(self, channel: records.Channel | None = None) -> list[str]:
+        return [said.message for said in self.world.transcript(channel or self.square)]
+
+    def posts(self, channel: records.Channel | None = None) -> list[records.Post]:
+        return [post for post in self.world.posts.of_channel((channel or self.square).id) if not post.type]
+
+    async def post_buttons(self, *labels: str, channel: records.Channel | None = None, root_id: str = "") -> str:
+        """The bot offers buttons whose callback data are their labels in lower case."""
+        where = channel or self.square
+        rows = (tuple(Button(label, label.lower()) for label in labels),)
+        props = self.doors.buttons.props(where.id, rows)  # type: ignore[arg-type]
+        return self.world.post_as(self.bot, where, "Choose", root_id=root_id, props=props).id
+
+    @asynccontextmanager
+    async def lived_in(self) -> AsyncGenerator["House", None]:
+        """The account is up: one run of the gateway."""
+        async with AsyncExitStack() as stack:
+            self.stack = stack
+            self.store = await stack.enter_async_context(open_store(self.database))
+            budget = RateBudget(RatePolicy(rate=1000.0, burst=1000.0))
+            transport = SandboxTransport(self.world)
+            origin = await stack.enter_async_context(
+                open_origin(BASE_URL, None, budget=budget, http_transport=transport)
+            )
+            kit = self._kit(Api(Transport(origin, lambda: self.bot.token)))
+
+            def submit(_: Obligation, message: InboundMessage, command: ChatCommand | None) -> None:
+                self.admitted.append((message, command))
+
+            self.front = Front(kit, submit)
+            self.faces = open_faces(self.loaded.accounts)
+            plan = plan_callbacks(self.loaded.config, self.account)
+            buttons = ButtonMaker(lambda: self.bot.token, plan.click_url, kit.env)
+            self.app = build_app(self.faces, metrics=self.metrics)
+            self.doors = await stack.enter_async_context(open_doors(self.front, self.faces, plan, buttons))
+            try:
+                yield self
+            finally:
+                self.app = None
+
+    async def registered(self) -> None:
+        """Until the first round of registration is over."""
+        assert self.doors.registration is not None
+        with trio.fail_after(5):
+            await self.doors.registration.tried.wait()
+
+    def _kit(self, api: Api) -> AccountKit:
+        user_id, env = UserId(self.bot.id), Env(now_ms, random.Random(3))
+        sender = PostSender(api, user_id, env.random.random)
+
+        async def send(new: NewPost, lane: Lane, in_doubt: bool) -> Post:
+            return await sender.create(new, lane=lane, in_doubt=in_doubt)
+
+        async def patch(post_id: PostId, message: str, lane: Lane) -> Post:
+            return await api.posts.patch(post_id, message=message, lane=lane)
+
+        delivery = Delivery(
+            MAIN, user_id, self.store, env, self.metrics, send, patch, api.posts.delete, RetryPolicy(0.1, 1.0)
+        )
+        rules = policies(self.loaded.config, self.account)
+        names = [f"big/m{number}" for number in range(1, 11)] + ["small/one"]
+        agents = AgentTable({}, {name: {} for name in names}, {AgentId("main"): "big/m1"}, AgentId("main"))
+        return AccountKit(
+            account=MAIN,
+            user=User(user_id, self.bot.username, is_bot=True),
+            api=api,
+            directory=Directory(api),
+            store=self.store,
+            env=env,
+            metrics=self.metrics,
+            health=Health(now_ms),
+            policies=rules,
+            agents=agents,
+            delivery=delivery,
+            pace=SharedPace(rules.pacing),
+            live=LiveDrafts(),
+            late=LateWrites(delivery, api),
+            acks=Acks(api, user_id),
+            previewer=Previewer,
+            media=MediaDesk(FileService(api), Fetcher(), env, RetryPolicy(0.1, 1.0)),
+        )
+
+
+class _Database(sqlite3.Connection):
+    """A house may be lived in several times: its journal lasts as long as the house does."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def a_house(*, admin: bool = True, rules: Mapping[str, Any] | None = None, **settings: Any) -> House:
+    """A house with alice (who may) and mallory (who may not) in a town's square; `settings` are the account's, `rules`
+    the table `commands`.
+    """
+    house: House
+
+    async def out(call: Outgoing) -> Answer:
+        return await (house.send or house.post_out)(call)
+
+    world = World(now_ms, random.Random(7), post_out=out)
+    alice = world.create_user("alice", "Passw0rd!x")
+    team = world.create_team("town", alice)
+    mallory = world.create_user("mallory", "Passw0rd!x", team=team)
+    bot = world.create_bot("helper", team=team, admin=admin)
+    square = world.create_channel(team, "square", alice, bot, mallory)
+    account = {
+        "enabled": True,
+        "botToken": bot.token,
+        "baseUrl": BASE_URL,
+        "commands": {"native": True},
+        "groupAllowFrom": [alice.id],
+        "allowFrom": [alice.id],
+        "dmPolicy": "allowlist",
+        **settings,
+    }
+    commands = {"commands": rules} if rules else {}
+    values = {**commands, "channels": {"mattermost": account}, "models": {"providers": {"demo": {"api": "scripted"}}}}
+    loaded = build(Document(values), {}, connect=False)
+    database = sqlite3.connect(":memory:", check_same_thread=False, factory=_Database)
+    house = House(world, team, alice, mallory, bot, square, loaded, database)
+    return house

@@ -1,0 +1,302 @@
+"""One conversation: a turn at a time, nothing lost on the way in or out."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import pytest
+import trio
+import trio.testing
+from attrs import define, evolve, field
+
+from oc_trio.core.queueing import DropRule, QueueMode, QueueRules
+from oc_trio.ids import ChannelId, SessionKey, TurnId
+from oc_trio.runtime.conversation.cancel_reason import CROWDED_OUT, Cut
+from oc_trio.runtime.conversation.mailbox import Job
+from oc_trio.runtime.conversation.session import Running, Session
+from tests.runtime.conversation.test_mailbox import a_job
+
+SECONDS = 10.0
+
+
+@define(eq=False)
+class Desk:
+    """What a session calls: each turn takes ten seconds; everything is kept as a log."""
+
+    log: list[str] = field(factory=list)
+    journal: list[Job] = field(factory=list)
+    rules: QueueRules = QueueRules(QueueMode.FOLLOWUP, debounce=0.0)
+    turns: list[Running] = field(factory=list)
+    at_once: int = 0
+
+    async def run_turn(self, running: Running) -> None:
+        assert self.at_once == 0, "two turns at once"
+        self.at_once += 1
+        running.turn = TurnId(f"t{len(self.turns)}")
+        running.is_steerable = True
+        self.turns.append(running)
+        with running.scope:
+            await trio.sleep(SECONDS)
+        self.at_once -= 1
+        names = "+".join(job.trigger for job in running.batch.everyone)
+        self.log.append(f"{names} {running.reason or 'answered'}")
+
+    async def settle(self, jobs: Sequence[Job], reason: str) -> None:
+        await trio.lowlevel.checkpoint()
+        self.log.append(f"{'+'.join(job.trigger for job in jobs)} withdrawn: {reason}")
+
+    async def reload(self, key: SessionKey) -> Sequence[Job]:
+        return self.journal
+
+    async def load_rules(self, key: SessionKey) -> QueueRules:
+        return self.rules
+
+
+class Small(Session):
+    """Room for two."""
+
+    mailbox = 2
+
+
+@pytest.fixture
+def desk(no_time: None) -> Desk:
+    return Desk()
+
+
+def a_session(desk: Desk, make: type[Session] = Session) -> Session:
+    return make(
+        SessionKey("s"),
+        run_turn=desk.run_turn,
+        settle=desk.settle,
+        reload=desk.reload,
+        load_rules=desk.load_rules,
+        idle_seconds=60,
+    )
+
+
+def put(session: Session, names: str) -> None:
+    put_all(session, [a_job(name) for name in names])
+
+
+def put_all(session: Session, jobs: Sequence[Job]) -> None:
+    for job in jobs:
+        session.put(job)
+
+
+async def play(session: Session, *steps: Callable[[], object] | float) -> None:
+    """Put and stop at times, until the session is idle."""
+    async with trio.open_nursery() as nursery:
+
+        async def run() -> None:
+            await session.run(on_idle=lambda: None)
+
+        for step in steps[:1]:
+            assert callable(step)
+            step()
+        nursery.start_soon(run)
+        for step in steps[1:]:
+            if callable(step):
+                step()
+            else:
+                await trio.sleep(step)
+
+
+async def test_one_turn_after_the_other(desk: Desk) -> None:
+    """Serial, in order, and out when idle."""
+    session = a_session(desk)
+    began = trio.current_time()
+    await play(session, lambda: put(session, "abc"))
+    assert desk.log == ["a answered", "b answered", "c answered"]
+    assert trio.current_time() - began == pytest.approx(3 * SECONDS + 60)
+    assert not session.is_busy
+
+
+async def test_the_same_message_twice(desk: Desk) -> None:
+    """A message in hand is not taken in again."""
+    session = a_session(desk)
+    await play(session, lambda: put(session, "a"), 1, lambda: put(session, "a"))
+    assert desk.log == ["a answered"]
+
+
+async def test_a_stop_with_and_without_the_queue(desk: Desk) -> None:
+    """The running turn ends for the first reason given; what waits goes with it, or stays."""
+    session = a_session(desk)
+
+    def stop() -> None:
+        assert session.stop(reason="stopped", drop_queue=False)
+        assert session.stop(reason="later", drop_queue=False)
+
+    await play(session, lambda: put(session, "ab"), 1, stop)
+    assert desk.log == ["a stopped", "b answered"]
+    desk.log.clear()
+    session = a_session(desk)
+    await play(
+        session,
+        lambda: put(session, "abc"),
+        1,
+        lambda: session.stop(reason="stopped", drop_queue=True),
+    )
+    assert desk.log == ["a stopped", "b+c withdrawn: stopped"]
+    assert not session.stop(reason="again", drop_queue=True)
+
+
+async def test_withdrawing(desk: Desk) -> None:
+    """The running message, a waiting one, an unknown one."""
+    session = a_session(desk)
+    found: list[bool] = []
+    await play(
+        session,
+        lambda: put(session, "abc"),
+        1,
+        lambda: found.extend(session.withdraw(name, reason="deleted") for name in ("a", "b", "x")),
+    )
+    assert found == [True, True, False]
+    assert desk.log == ["a deleted", "b withdrawn: deleted", "c answered"]
+
+
+async def test_withdrawing_one_of_several(desk: Desk) -> None:
+    """The turn is run again without it, in its own draft."""
+    desk.rules = QueueRules(QueueMode.COLLECT, debounce=0.0)
+    session = a_session(desk)
+    await play(
+        session,
+        lambda: put(session, "a"),
+        1,
+        lambda: put(session, "bcd"),
+        SECONDS,
+        lambda: session.withdraw("c", reason="deleted"),
+        lambda: session.withdraw("d", reason="deleted"),
+    )
+    assert desk.log == [
+        "a answered",
+        f"b+c+d {Cut.WITHDRAWN.value}",
+        "c+d withdrawn: deleted",
+        "b answered",
+    ]
+    assert [job.obligation.turn for job in desk.turns[2].batch.jobs] == ["t1"]
+
+
+async def test_replacing(desk: Desk) -> None:
+    """New words for the running message, twice, and for a waiting one."""
+    session = a_session(desk)
+
+    def reads(name: str, text: str) -> Job:
+        job = a_job(name)
+        return evolve(job, inbound=job.inbound.with_text(text))
+
+    await play(
+        session,
+        lambda: put(session, "ab"),
+        1,
+        lambda: session.replace(reads("a", "once")),
+        lambda: session.replace(reads("a", "twice")),
+        lambda: session.replace(reads("b", "other")),
+    )
+    assert desk.log == [f"a {Cut.EDITED.value}", "a answered", "b answered"]
+    assert [turn.batch.jobs[0].inbound.text for turn in desk.turns] == ["text of a", "twice", "other"]
+    assert not session.replace(a_job("x"))
+
+
+async def test_steered_jobs_join_or_wait(desk: Desk) -> None:
+    """What the runner takes up is the turn's; what it does not is answered next, before what came later."""
+    desk.rules = QueueRules(QueueMode.STEER, debounce=0.0)
+    session = a_session(desk)
+
+    def join_first() -> None:
+        turn = desk.turns[0]
+        turn.joined(turn.steered[0])
+        turn.is_steerable = False
+
+    await play(
+        session,
+        lambda: put(session, "a"),
+        1,
+        lambda: put(session, "bc"),
+        1,
+        join_first,
+        lambda: put(session, "d"),
+    )
+    assert desk.log == ["a+b answered", "c answered", "d answered"]
+
+
+async def test_a_steered_job_is_taken_back(desk: Desk) -> None:
+    """Before the runner took it up."""
+    desk.rules = QueueRules(QueueMode.STEER, debounce=0.0)
+    session = a_session(desk)
+    await play(
+        session,
+        lambda: put(session, "a"),
+        1,
+        lambda: put(session, "b"),
+        lambda: session.withdraw("b", reason="deleted"),
+    )
+    assert desk.log == ["a answered", "b withdrawn: deleted"]
+
+
+async def test_an_interruption(desk: Desk) -> None:
+    """The newest message wins over the running and the waiting ones."""
+    desk.rules = QueueRules(QueueMode.INTERRUPT, debounce=0.0)
+    session = a_session(desk)
+    await play(session, lambda: put(session, "a"), 1, lambda: put(session, "b"), lambda: put(session, "c"))
+    replaced = Cut.REPLACED.value
+    assert desk.log == [f"a {replaced}", f"b withdrawn: {replaced}", "c answered"]
+
+
+async def test_crowded_out(desk: Desk) -> None:
+    """All of them are settled together."""
+    desk.rules = QueueRules(QueueMode.FOLLOWUP, cap=1, drop=DropRule.OLD, debounce=0.0)
+    session = a_session(desk)
+    await play(session, lambda: put(session, "a"), 1, lambda: put(session, "bcd"))
+    assert desk.log == ["a answered", f"b+c withdrawn: {CROWDED_OUT}", "d answered"]
+
+
+async def test_a_spill_is_read_back(desk: Desk) -> None:
+    """What did not fit into memory comes from the journal once there is room."""
+    session = a_session(desk, Small)
+    jobs = [a_job(name) for name in "abcd"]
+    desk.journal = jobs[2:]
+    await play(session, lambda: put_all(session, jobs))
+    assert desk.log == [f"{name} answered" for name in "abcd"]
+
+
+async def test_a_stop_reaches_what_spilled(desk: Desk) -> None:
+    """What waits in the journal is withdrawn as it is read back; what was said after the stop is answered."""
+    session = a_session(desk, Small)
+    jobs = [a_job(name) for name in "abcde"]
+    jobs = [evolve(job, inbound=evolve(job.inbound, create_at=at)) for at, job in enumerate(jobs, 1)]
+    desk.journal = jobs[2:]
+    await play(
+        session, lambda: put_all(session, jobs), 1, lambda: session.stop(reason="stopped", drop_queue=True, until=4)
+    )
+    assert desk.log == ["a stopped", "b withdrawn: stopped", "c+d withdrawn: stopped", "e answered"]
+
+
+async def test_a_channel_that_is_left(desk: Desk) -> None:
+    """Only what belongs to that channel ends."""
+    session = a_session(desk)
+    elsewhere = a_job("b")
+    elsewhere = evolve(elsewhere, inbound=evolve(elsewhere.inbound, channel_id=ChannelId("other")))
+    await play(
+        session,
+        lambda: put_all(session, [a_job("a"), elsewhere, a_job("c")]),
+        1,
+        lambda: session.leave(ChannelId("c"), reason="left"),
+    )
+    assert desk.log == ["a left", "c withdrawn: left", "b answered"]
+
+
+async def test_closing(desk: Desk) -> None:
+    """The running turn may finish, nothing new begins."""
+    session = a_session(desk)
+    await play(session, lambda: put(session, "ab"), 1, session.close)
+    assert desk.log == ["a answered"]
+
+
+async def test_second_thoughts_don_t_wait_for_ever(desk: Desk) -> None:
+    """Somebody who never stops writing is answered after some debounces."""
+    desk.rules = QueueRules(QueueMode.COLLECT, cap=100, debounce=2.0)
+    session = a_session(desk)
+    chatter = [step for number in range(20) for step in (partial(session.put, a_job(f"m{number}")), 1.5)]
+    await play(session, lambda: put(session, "a"), 9, *chatter)
+    assert desk.log[0] == "a answered"
+    assert desk.turns[1].batch.jobs[0].trigger == "m0"
+    assert len(desk.turns) == 3

@@ -1,0 +1,208 @@
+"""Hooks against the sandbox: runs, wakes, deliveries, and what the same key twice means."""
+
+import json
+from typing import Any
+
+import pytest
+import trio
+from attrs import define, evolve
+from trio.testing import MockClock
+
+from oc_trio.callbacks.app import build_app
+from oc_trio.callbacks.endpoints import HookFace
+from oc_trio.core.entities import Channel, NewPost
+from oc_trio.core.events import Post
+from oc_trio.core.hooks import DeliverHook
+from oc_trio.core.ledger import Source
+from oc_trio.core.ratelimit import Lane
+from oc_trio.core.targets import ChannelById, Target
+from oc_trio.errors import StoreError, UnknownTarget
+from oc_trio.ids import AgentId, ChannelId, OutboxId
+from oc_trio.runtime.handlers.hooks import HookAccount, HookDesk, LetterBox
+from oc_trio.store.admission import Admissions
+from oc_trio.store.context import Context
+from tests.logbook import Logbook
+from tests.runtime.callback_harness import MAIN, House, a_house
+
+SECRET = "a-secret-of-hooks"
+
+
+@define(eq=False)
+class Caller:
+    """Another program with the hooks' token."""
+
+    house: House
+
+    async def post(self, kind: str, body: dict[str, Any], *, key: str = "") -> tuple[int, dict[str, Any]]:
+        assert self.house.app is not None
+        headers = {"Authorization": f"Bearer {SECRET}", **({"Idempotency-Key": key} if key else {})}
+        client: Any = self.house.app.test_client()
+        response = await client.post(f"/hooks/{kind}", json=body, headers=headers)
+        return response.status_code, json.loads(await response.get_data())
+
+
+async def start(house: House, nursery: trio.Nursery) -> Caller:
+    """Hooks in front of a lived-in house; targets are channel ids."""
+
+    async def locate(target: Target) -> Channel:
+        if not isinstance(target, ChannelById):
+            raise UnknownTarget("There is no such place.")
+        return await house.front.kit.directory.channel(target.id)
+
+    desk = HookDesk(MAIN, house.front.kit.env.new_id)
+    box = LetterBox(house.front, house.doors.buttons, nursery)
+    house.stack.enter_context(desk.account(MAIN, HookAccount(house.front, locate, box.deliver)))
+    house.faces.hooks = HookFace("/hooks", lambda: SECRET, desk.take)
+    house.app = build_app(house.faces, metrics=house.metrics)
+    return Caller(house)
+
+
+async def test_a_run_becomes_a_turn_that_answers_in_the_target(autojump_clock: MockClock) -> None:
+    """The prompt is an obligation in the target's channel, in a session of the hook's own."""
+    async with a_house().lived_in() as house, trio.open_nursery() as nursery:
+        caller = await start(house, nursery)
+        status, answer = await caller.post(
+            "agent", {"message": "summarise", "name": "cron", "to": f"channel:{house.square.id}", "sessionKey": "daily"}
+        )
+        assert status == 202
+        ((message, command),) = house.admitted
+        assert (message.text, message.user_name, message.channel_id) == ("summarise", "cron", house.square.id)
+        assert (message.source, message.session, command) == (Source.HOOK, "agent:main:hook:daily", None)
+        life = await house.store.explain(answer["id"])
+        assert life is not None
+
+
+async def test_the_same_key_is_the_same_run(autojump_clock: MockClock) -> None:
+    """A caller that tries again gets the id of its first try, and one turn."""
+    async with a_house().lived_in() as house, trio.open_nursery() as nursery:
+        caller = await start(house, nursery)
+        body = {"message": "once", "to": f"channel:{house.square.id}"}
+        first, second = await caller.post("agent", body, key="k"), await caller.post("agent", body, key="k")
+        other = await caller.post("agent", body, key="k2")
+        assert first == second != other
+        assert len(house.admitted) == 2
+
+
+async def test_a_wake_goes_to_the_last_conversation(autojump_clock: MockClock) -> None:
+    """An event is told to the session that was used last, at once or with its next turn."""
+    async with a_house().lived_in() as house, trio.open_nursery() as nursery:
+        caller = await start(house, nursery)
+        key, kit = "agent:main:x", house.front.kit
+        await house.store.sessions.touch(key, MAIN, house.square.id, "", AgentId("main"), 5)  # type: ignore[arg-type]
+        assert (await caller.post("wake", {"text": "backup done"}))[0] == 202
+        ((message, _),) = house.admitted
+        assert (message.text, message.session) == ("[Event] backup done", key)
+        event = {"text": "disk full", "mode": "next-heartbeat"}
+        answers = [await caller.post("wake", event, key="d") for _ in range(2)]
+        assert [status for status, _ in answers] == [202, 202]
+        assert len(house.admitted) == 1
+        rows = await house.store.context.take(message.session, kit.env.now_ms())
+        assert [json.loads(row)["text"] for row in rows] == ["disk full"]
+        assert await house.store.explain(answers[0][1]["id"]) is not None
+
+
+async def test_an_event_outlives_a_journal_that_fails_in_between(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, logbook: Logbook
+) -> None:
+    """A caller that is told to try again has its event told once, wherever the journal failed."""
+    async with a_house().lived_in() as house, trio.open_nursery() as nursery:
+        caller = await start(house, nursery)
+        key, kit = "agent:main:x", house.front.kit
+        await house.store.sessions.touch(key, MAIN, house.square.id, "", AgentId("main"), 5)  # type: ignore[arg-type]
+        event = {"text": "disk full", "mode": "next-heartbeat"}
+
+        async def full(*_: object) -> None:
+            raise StoreError("full")
+
+        for broken in (Admissions, Context):
+            with monkeypatch.context() as patch:
+                patch.setattr(broken, "admit" if broken is Admissions else "add", full)
+                assert (await caller.post("wake", event, key="d"))[0] == 503
+        assert logbook.said("callback failed")
+        assert (await caller.post("wake", event, key="d"))[0] == 202
+        rows = await house.store.context.take(key, kit.env.now_ms())  # type: ignore[arg-type]
+        assert [json.loads(row)["text"] for row in rows] == ["disk full"]
+
+
+async def test_a_delivery_is_posted_once(autojump_clock: MockClock) -> None:
+    """Text and buttons go out as one post, however often the caller tries; the id is known to explain."""
+    async with a_house().lived_in() as house, trio.open_nursery() as nursery:
+        caller = await start(house, nursery)
+        body = {
+            "to": f"channel:{house.square.id}",
+            "text": "Deploy?",
+            "buttons": [[{"text": "Go", "callback_data": "go"}]],
+        }
+        answers = [await caller.post("deliver", body, key="k") for _ in range(2)]
+        assert [status for status, _ in answers] == [202, 202]
+        (post,) = house.posts()
+        assert post.message == "Deploy?"
+        assert await house.store.explain(answers[0][1]["id"]) is not None
+        await house.press(post.id, "Go")
+        assert "callback_data: go" in house.admitted[0][0].text
+
+
+async def test_a_caller_that_hangs_up_takes_no_delivery_along(autojump_clock: MockClock) -> None:
+    """What is on its way goes on: whoever repeats the key is promised it, and nobody else would send it."""
+    async with a_house().lived_in() as house, trio.open_nursery() as nursery:
+        kit = house.front.kit
+
+        async def slow(new: NewPost, lane: Lane, in_doubt: bool) -> Post:
+            await trio.sleep(5)
+            return await kit.delivery.send(new, lane, in_doubt)
+
+        front = evolve(house.front, kit=evolve(kit, delivery=evolve(kit.delivery, send=slow)))
+        box = LetterBox(front, house.doors.buttons, nursery)
+        hook = DeliverHook(ChannelById(ChannelId(house.square.id)), "Deployed.")
+        channel = await kit.directory.channel(ChannelId(house.square.id))
+        with trio.move_on_after(1) as scope:
+            await box.deliver(hook, channel, OutboxId("hook:deliver:k"))
+        assert scope.cancelled_caught
+        await box.deliver(hook, channel, OutboxId("hook:deliver:k"))
+        await trio.sleep(10)
+        assert [post.message for post in house.posts()] == ["Deployed."]
+
+
+async def test_a_delivery_that_was_refused_is_refused_again(autojump_clock: MockClock) -> None:
+    """A caller that did not hear of the first refusal is not told that it will be posted."""
+    async with a_house().lived_in() as house, trio.open_nursery() as nursery:
+        caller = await start(house, nursery)
+        body = {"to": f"channel:{house.square.id}", "text": "x" * 20_000}
+        answers = [await caller.post("deliver", body, key="k") for _ in range(2)]
+        assert [status for status, _ in answers] == [400, 400]
+        assert all("longer than allowed" in answer["error"] for _, answer in answers)
+        assert house.posts() == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "status", "words"),
+    [
+        pytest.param("agent", {"message": "x", "to": "#nowhere"}, 400, "no such place", id="unknown target"),
+        pytest.param("agent", {"message": "x"}, 400, "no conversation yet", id="no target and no conversation"),
+        pytest.param("agent", {"message": "x", "model": "none/such"}, 400, "no model", id="unknown model"),
+        pytest.param("agent", {"message": "x", "agentId": "nobody"}, 400, "no agent", id="unknown agent"),
+        pytest.param("agent", {"message": "x", "deliver": False}, 400, "deliver", id="no delivery"),
+        pytest.param("wake", {"text": "x", "account": "other"}, 503, "not running", id="account is not there"),
+        pytest.param("deliver", {"to": f"channel:{'z' * 26}", "text": "x"}, 400, "refuses", id="channel is not there"),
+    ],
+)
+async def test_a_hook_that_cannot_be_done_is_refused_in_words(
+    kind: str, body: dict[str, Any], status: int, words: str, autojump_clock: MockClock
+) -> None:
+    """The answer names what is wrong; nothing is admitted."""
+    async with a_house().lived_in() as house, trio.open_nursery() as nursery:
+        caller = await start(house, nursery)
+        got, answer = await caller.post(kind, body)
+        assert (got, words in answer["error"]) == (status, True)
+        assert house.admitted == []
+
+
+async def test_a_model_is_set_for_the_hooks_own_session(autojump_clock: MockClock) -> None:
+    """What a hook chooses is not what people in the channel get."""
+    async with a_house().lived_in() as house, trio.open_nursery() as nursery:
+        caller = await start(house, nursery)
+        to = f"channel:{house.square.id}"
+        await caller.post("agent", {"message": "x", "to": to, "model": "small/one", "thinking": "high"})
+        ((message, _),) = house.admitted
+        settings = await house.front.kit.session_settings(message.session)
+        assert (settings.model, settings.thinking) == ("small/one", "high")

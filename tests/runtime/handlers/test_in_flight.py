@@ -1,0 +1,121 @@
+"""An account goes after its visitors: they finish, or are told that it goes, and nothing is closed under them."""
+
+import pytest
+import trio
+import trio.testing
+from attrs import define, field
+from trio.testing import MockClock
+
+from oc_trio.core.entities import Channel
+from oc_trio.core.hooks import HookKind, WakeHook
+from oc_trio.errors import CallbackRefused, StoreError
+from oc_trio.runtime.handlers.hooks import HookAccount, HookDesk, LetterBox
+from oc_trio.runtime.handlers.in_flight import GRACE_SECONDS, Visitors, open_visitors
+from oc_trio.sandbox.errors import Refused
+from oc_trio.sandbox.faults import Faults
+from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
+from tests.runtime.callback_harness import MAIN, a_house
+
+
+async def visit(visitors: Visitors, seconds: float, said: list[str], *, shield: bool = False) -> None:
+    async def work() -> str:
+        with trio.CancelScope(shield=shield):
+            await trio.sleep(seconds)
+        return "done"
+
+    try:
+        said.append(await visitors.received(work)())
+    except CallbackRefused as refused:
+        said.append(f"{refused.status_hint} {trio.current_time():g}")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shield", "said", "left_at"),
+    [
+        (GRACE_SECONDS - 1, False, "done", GRACE_SECONDS - 1),
+        (GRACE_SECONDS + 1, False, f"503 {GRACE_SECONDS:g}", GRACE_SECONDS),
+        (GRACE_SECONDS + 1, True, "done", GRACE_SECONDS + 1),
+    ],
+    ids=["soon done", "too slow", "admitted meanwhile"],
+)
+async def test_leaving_waits(
+    autojump_clock: MockClock, seconds: float, shield: bool, said: str, left_at: float
+) -> None:
+    """Who is there may finish, for a while; what a shield holds is finished and answered, however long that takes."""
+    heard: list[str] = []
+    async with trio.open_nursery() as nursery:
+        async with open_visitors() as visitors:
+            nursery.start_soon(lambda: visit(visitors, seconds, heard, shield=shield))
+            await trio.testing.wait_all_tasks_blocked()
+            assert len(visitors) == 1
+        assert (heard, trio.current_time(), len(visitors)) == ([said], left_at, 0)
+
+
+async def test_nobody_comes_in_any_more(autojump_clock: MockClock) -> None:
+    """Who still knows the door is refused, at once."""
+    async with open_visitors() as visitors:
+        pass
+    heard: list[str] = []
+    await visit(visitors, 1.0, heard)
+    assert heard == ["503 0"]
+
+
+async def test_a_failing_account_sends_everybody_away(autojump_clock: MockClock) -> None:
+    """What failed is not to be used any longer than need be; the failure goes on as it is."""
+    heard: list[str] = []
+
+    async def fail(nursery: trio.Nursery) -> None:
+        async with open_visitors() as visitors:
+            nursery.start_soon(lambda: visit(visitors, 1.0, heard))
+            await trio.testing.wait_all_tasks_blocked()
+            raise StoreError("full")
+
+    async with trio.open_nursery() as nursery:
+        with pytest.raises(StoreError, match="full"):
+            await fail(nursery)
+        assert heard == ["503 0"]
+
+
+@define(eq=False)
+class Hanging(Faults):
+    """The server takes its time to say who somebody is."""
+
+    asked: trio.Event = field(factory=trio.Event)
+
+    async def before(self, request: SandboxRequest) -> SandboxResponse | None:
+        if request.method == "GET" and request.path.startswith("/api/v4/users/"):
+            self.asked.set()
+            await trio.sleep(8)
+        return None
+
+
+async def test_a_call_that_is_looked_at_while_the_account_stops(autojump_clock: MockClock) -> None:
+    """It is refused in the documented way and was not taken in; before, its client was closed under it."""
+    async with trio.open_nursery() as nursery, a_house().lived_in() as house:
+        await house.registered()
+        faults = house.world.faults = Hanging()
+
+        async def call() -> None:
+            with pytest.raises(Refused):  # the sandbox's word for an answer that is not 200
+                await house.execute("/oc_status")
+
+        nursery.start_soon(call)
+        await faults.asked.wait()
+    assert [answer.status for answer in house.answers] == [503]
+    assert house.admitted == []
+
+
+async def test_hooks_are_visitors_too(autojump_clock: MockClock) -> None:
+    """Another program is told to try again by an account that is going."""
+
+    async def nowhere(_: object) -> Channel:
+        raise AssertionError("it is not let in")
+
+    async with a_house().lived_in() as house, open_visitors() as visitors:
+        desk = HookDesk(MAIN, house.front.kit.env.new_id)
+        account = HookAccount(house.front, nowhere, LetterBox(house.front, house.doors.buttons, None).deliver, visitors)  # type: ignore[arg-type]
+        with desk.account(MAIN, account):
+            await visitors.leave(0)
+            with pytest.raises(CallbackRefused) as refused:
+                await desk.take(HookKind.WAKE, WakeHook(text="now"))
+        assert refused.value.status_hint == 503

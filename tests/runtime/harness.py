@@ -1,0 +1,343 @@
+"""A gateway and a chat server in one Trio run: sandbox, journal in memory, an agent that plays scripts, a mock clock.
+
+    town.script = [Say("hello")]            # or a function of the TurnRequest; the default obeys directives
+    post = town.say("@helper hi")           # alice in town-square
+    await town.settled()                    # every message has its end
+    assert town.chat() == ...               # what the server saw, as a chat log
+
+Times are seconds since the start of the test. Nothing here waits for real.
+"""
+
+import sqlite3
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from random import Random
+from typing import Any
+
+import httpx
+import trio
+import trio.testing
+from attrs import define, field
+
+from oc_trio.agent.build import AgentSpec
+from oc_trio.agent.port import Agent, TurnRequest
+from oc_trio.agent.scripted import ScriptedAgent, Step
+from oc_trio.agent.scripted_directives import repertoire
+from oc_trio.config.document import Document
+from oc_trio.config.load import build
+from oc_trio.core.ledger import Obligation
+from oc_trio.core.turn_events import AgentEvent
+from oc_trio.ids import AccountId
+from oc_trio.runtime.account.dependencies import Wiring
+from oc_trio.runtime.clock import Env
+from oc_trio.runtime.conversation.pictures import Pictures
+from oc_trio.runtime.process.gateway import Gateway
+from oc_trio.sandbox.compact import dump
+from oc_trio.sandbox.faults import Faults
+from oc_trio.sandbox.http_transport import SandboxTransport
+from oc_trio.sandbox.hub import Broadcast
+from oc_trio.sandbox.records import Channel, Post, Team, User
+from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
+from oc_trio.sandbox.views import reaction_view
+from oc_trio.sandbox.websocket_stream import serve_websocket_stream
+from oc_trio.sandbox.world import Bot, World
+from oc_trio.sandbox.writing import Change
+from oc_trio.store.store import Store, open_store
+
+URL = "http://mm.test"
+EPOCH = 1_700_000_000_000
+ACCOUNT = AccountId("default")
+Rule = Callable[[SandboxRequest], Awaitable[SandboxResponse | None]]
+Script = Callable[[TurnRequest], Iterable[Any]]
+
+
+@define(eq=False)
+class Weather(Faults):
+    """Seconds that each request takes, and rules that may answer, delay or break a request before or after it."""
+
+    latency: float = 0.0
+    before_rules: list[Rule] = field(factory=list)
+    after_rules: list[Rule] = field(factory=list)
+
+    async def before(self, request: SandboxRequest) -> SandboxResponse | None:
+        await trio.sleep(self.latency)
+        for rule in tuple(self.before_rules):
+            answer = await rule(request)
+            if answer is not None:
+                return answer
+        return None
+
+    async def after(self, request: SandboxRequest, response: SandboxResponse) -> SandboxResponse:
+        for rule in tuple(self.after_rules):
+            answer = await rule(request)
+            if answer is not None:
+                return answer
+        return response
+
+
+@define(eq=False)
+class Stage:
+    """The agent of every conversation: plays the town's script and remembers what it was asked."""
+
+    script: Script = repertoire
+    token_delay: float = 0.05
+    requests: list[TurnRequest] = field(factory=list)
+    open: int = 0
+    cancelled: int = 0
+
+    @asynccontextmanager
+    async def run(self, request: TurnRequest) -> AsyncGenerator[AsyncIterator[AgentEvent], None]:
+        self.requests.append(request)
+        self.open += 1
+        is_done = False
+        try:
+            async with ScriptedAgent(lambda asked: self.script(asked), token_delay=self.token_delay).run(request) as it:
+                yield it
+            is_done = True
+        finally:
+            self.open -= 1
+            self.cancelled += not is_done
+
+
+@define(eq=False)
+class Town:
+    """A team with alice, bob and the bot `helper`, the channel `town-square`, and a gateway in front of it."""
+
+    world: World
+    nursery: trio.Nursery
+    weather: Weather
+    alice: User
+    bob: User
+    bot: Bot
+    team: Team
+    square: Channel
+    journal: sqlite3.Connection
+    store: Store
+    now_ms: Callable[[], int]
+    stage: Stage = field(factory=Stage)
+    streams: list[trio.abc.Stream] = field(factory=list)
+    gateway: Gateway | None = None
+    account: AccountId = ACCOUNT
+    _ended: trio.Event = field(factory=trio.Event)
+    settings: tuple[Mapping[str, Any], ...] = ()
+    tables: Mapping[str, Any] = field(factory=dict)
+    # Another agent than the stage.
+    make_agent: Callable[[AgentSpec, httpx.AsyncClient], Agent] | None = None
+    # Most pictures of the tests are none: they go as they are. See `tests.runtime.conversation.test_pictures`.
+    pictures: Pictures = field(factory=lambda: Pictures(None))
+    _serial: int = 0
+
+    # the gateway's life
+
+    async def start(self, mattermost: Mapping[str, Any] | None = None, **tables: Any) -> Gateway:
+        """Start a gateway and wait until it is live; `mattermost` and `tables` are parts of the configuration."""
+        values: dict[str, Any] = {
+            "channels": {
+                "mattermost": {
+                    "baseUrl": URL,
+                    "botToken": self.bot.token,
+                    "dmPolicy": "open",
+                    "allowFrom": ["*"],
+                    "groupPolicy": "open",
+                    "replyToMode": "all",
+                    "network": {"dangerouslyAllowPrivateNetwork": True},
+                    **(mattermost or {}),
+                }
+            },
+            "agents": {"defaults": {"model": {"primary": "stage/play"}}},
+            "models": {"providers": {"stage": {"api": "scripted", "models": ["play"]}}},
+        }
+        for name, table in tables.items():
+            values[name] = merged(values.get(name, {}), table) if isinstance(table, Mapping) else table
+        self._serial += 1
+        self.settings, self.tables = (mattermost or {},), tables
+        gateway = Gateway(build(Document(values), {}), self.journal, self._wiring())
+        self.gateway, self._ended = gateway, trio.Event()
+        await self.nursery.start(self._run, gateway, self._ended)
+        with trio.fail_after(60):
+            await gateway.ready.wait()
+        return gateway
+
+    async def _run(self, gateway: Gateway, ended: trio.Event, task_status: trio.TaskStatus[None]) -> None:
+        try:
+            await gateway.run(with_signals=False, task_status=task_status)
+        finally:
+            ended.set()
+
+    async def stop(self) -> None:
+        """Drain the gateway and wait for its end."""
+        if self.gateway is not None:
+            self.gateway.stop("the test is over")
+            await self._ended.wait()
+            self.gateway = None
+
+    async def crash(self) -> None:
+        """End the gateway where it stands, without any clean-up that reaches the server."""
+        assert self.gateway is not None
+        self.weather.before_rules.append(_down)
+        self.gateway.abort()
+        await self._ended.wait()
+        self.weather.before_rules.remove(_down)
+        self.gateway = None
+
+    def _wiring(self) -> Wiring:
+        return Wiring(
+            Env(self.now_ms, Random(self._serial)),
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+            lambda _url: SandboxTransport(self.world),
+            self._open_stream,
+            self.make_agent or (lambda _spec, _http: self.stage),
+            pictures=self.pictures,
+        )
+
+    async def _open_stream(self, host: str, port: int, tls: ssl.SSLContext | None) -> trio.abc.Stream:
+        await trio.lowlevel.checkpoint()
+        ours, theirs = trio.testing.memory_stream_pair()
+        self.streams.append(theirs)
+        self.nursery.start_soon(serve_websocket_stream, self.world, theirs)
+        return ours
+
+    # people
+
+    @property
+    def script(self) -> Script:
+        return self.stage.script
+
+    @script.setter
+    def script(self, script: Script | Iterable[Step]) -> None:
+        """Steps for every turn, or a function that gives the steps of a request."""
+        steps = script if callable(script) else tuple(script)
+        self.stage.script = steps if callable(steps) else lambda _request: steps
+
+    def say(
+        self, text: str, *, root: Post | str = "", by: User | None = None, channel: Channel | None = None, **more: Any
+    ) -> Post:
+        """A person posts."""
+        root_id = root if isinstance(root, str) else root.root_id or root.id
+        return self.world.post_as(by or self.alice, channel or self.square, text, root_id=root_id, **more)
+
+    def edit(self, post: Post, text: str) -> None:
+        """The author changes a post's words."""
+        self.world.writing.edit(self.world.users.get(post.user_id), post.id, Change(message=text))
+
+    def delete(self, post: Post | str) -> None:
+        """The first user of the world, its admin, deletes a post."""
+        self.world.writing.delete(self.alice, post if isinstance(post, str) else post.id)
+
+    def react(self, post: Post, emoji: str, *, by: User | None = None) -> None:
+        """A person puts a reaction on a post."""
+        reaction = self.world.reactions.add((by or self.alice).id, post, emoji)
+        told = {"reaction": dump(reaction_view(reaction))}
+        self.world.hub.publish("reaction_added", told, Broadcast(channel_id=post.channel_id))
+
+    def direct(self) -> Channel:
+        """Alice's direct channel with the bot."""
+        return self.world.direct(self.alice, self.bot)
+
+    # reading
+
+    def ours(self, channel: Channel | None = None, *, deleted: bool = False) -> list[Post]:
+        """The bot's posts, oldest first."""
+        posts = self.world.posts.of_channel((channel or self.square).id)
+        return [post for post in posts if post.user_id == self.bot.id and (deleted or not post.delete_at)]
+
+    def answers(self, channel: Channel | None = None) -> list[str]:
+        """The bot's texts as they stand now."""
+        return [post.message for post in self.ours(channel)]
+
+    def chat(self, channel: Channel | None = None, *, since: int = 0) -> str:
+        """Everything that was posted, edited and deleted, in order; see `chat_log`."""
+        return chat_log(self.world, channel or self.square)
+
+    def calls(self, method: str = "", path: str = "") -> int:
+        """How many of the bot's requests were of that method and had that in their path."""
+        return sum(
+            seen.username == self.bot.username and method in seen.method and path in seen.path
+            for seen in self.world.requests
+        )
+
+    async def obligation(self, post: Post) -> Obligation | None:
+        return await self.store.obligations.by_trigger(ACCOUNT, post.id)
+
+    async def state(self, post: Post) -> str:
+        """How the obligation of a message stands: `delivered`, `cancelled: stopped`, `none`."""
+        found = await self.obligation(post)
+        if found is None:
+            return "none"
+        return f"{found.state.value}: {found.outcome_reason}" if found.outcome_reason else found.state.value
+
+    # waiting
+
+    async def until(self, true: Callable[[], object], *, within: float = 60.0) -> None:
+        """Until `true()`, looked at every 10 ms."""
+        with trio.fail_after(within):
+            while not true():  # noqa: ASYNC110 - a test looks at a world that knows nothing of events
+                await trio.sleep(0.01)
+
+    async def settled(self, *, within: float = 300.0) -> None:
+        """Until no message is owed an answer and no turn runs, and a little longer for what trails behind."""
+        with trio.fail_after(within):
+            await trio.sleep(0.05)
+            while await self._is_owed():  # noqa: ASYNC110 - the journal tells nobody
+                await trio.sleep(0.01)
+        await trio.sleep(0.05)
+
+    async def _is_owed(self) -> bool:
+        open_jobs = await self.store.obligations.open_for(ACCOUNT)
+        return bool(open_jobs or await self.store.turns.unfinished(ACCOUNT))
+
+
+def merged(one: Mapping[str, Any], two: Mapping[str, Any]) -> dict[str, Any]:
+    """`two` over `one`, tables merged."""
+    out = dict(one)
+    for key, value in two.items():
+        deep = isinstance(value, Mapping) and isinstance(out.get(key), Mapping)
+        out[key] = merged(out[key], value) if deep else value
+    return out
+
+
+def chat_log(world: World, channel: Channel) -> str:
+    """`seconds who verb post-number: text`, one line per creation, edit and deletion; further lines are indented."""
+    lines: list[tuple[int, int, str]] = []
+    numbers: dict[str, int] = {}
+    for number, said in enumerate(world.transcript(channel), 1):
+        numbers[said.post_id] = number
+        where = f" in #{numbers.get(said.root_id, 0)}" if said.root_id else ""
+        for version, (at, text) in enumerate(said.versions):
+            verb = "edits" if version else "posts"
+            body = text.replace("\n", "\n" + " " * 12)
+            lines.append((at, number, f"{said.username} {verb} #{number}{'' if version else where}: {body}"))
+        if said.deleted_at:
+            lines.append((said.deleted_at, number, f"{said.username} #{number} is deleted"))
+    lines.sort(key=lambda line: line[:2])
+    return "".join(f"{(at - EPOCH) / 1000:9.3f}  {line}\n" for at, _, line in lines)
+
+
+async def _down(request: SandboxRequest) -> SandboxResponse | None:
+    await trio.lowlevel.checkpoint()
+    raise httpx.ConnectError("the process is gone")
+
+
+@asynccontextmanager
+async def open_town(nursery: trio.Nursery) -> AsyncGenerator[Town, None]:
+    """A town without a gateway yet; one that still runs at the end is stopped."""
+    weather, began = Weather(), trio.current_time()
+
+    def now_ms() -> int:
+        return EPOCH + round((trio.current_time() - began) * 1000)
+
+    world = World(now_ms, Random(7), faults=weather)
+    alice = world.create_user("alice", "Passw0rd!x")
+    team = world.create_team("town", alice)
+    bob = world.create_user("bob", "Passw0rd!x", team=team)
+    bot = world.create_bot("helper", team=team)
+    square = world.create_channel(team, "square", alice, bob, bot)
+    journal = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    try:
+        async with open_store(journal) as store:
+            town = Town(world, nursery, weather, alice, bob, bot, team, square, journal, store, now_ms)
+            yield town
+            await town.stop()
+    finally:
+        journal.close()

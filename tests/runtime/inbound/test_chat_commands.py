@@ -1,0 +1,236 @@
+"""Chat commands in the town: answered beside the turn, in order, once, and with an end whatever the server says."""
+
+from typing import Any
+
+import pytest
+import trio
+
+from oc_trio.agent.scripted import Say
+from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
+from oc_trio.sandbox.writing import Change
+from tests.runtime.harness import ACCOUNT, Town
+
+SLOW = [Say("one two three four five six seven eight", delay=1.0)]
+
+
+async def reply_to(town: Town, text: str, **more: Any) -> str:
+    """What the bot says to `text`."""
+    before = {post.id for post in town.ours()}
+    post = town.say(f"@helper {text}", **more)
+    await town.settled()
+    [answer] = [each for each in town.ours() if each.id not in before]
+    assert await town.state(post) == "delivered"
+    return answer.message
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("/status", "**oc_trio** as @helper, live", id="status"),
+        pytest.param("/help", "- `/status` what this conversation is doing", id="help"),
+        pytest.param("/model", "Current: `stage/play` (default)", id="model"),
+        pytest.param("/model play", "Model: `stage/play`", id="model by its short name"),
+        pytest.param("/model default", "Model: `stage/play` (default)", id="model of the agent"),
+        pytest.param("/model none-such", "⚠️ There is no model `none-such`. Models: `stage/play`", id="no such model"),
+        pytest.param("/models", "- `stage/play`", id="models"),
+        pytest.param("/models elsewhere", "No models available.", id="models of nobody"),
+        pytest.param("/think", "Thinking: default", id="thinking"),
+        pytest.param("/think high", "Thinking: high", id="think high"),
+        pytest.param("/think hard", "⚠️ /think does not know `hard`. Usage:", id="misused"),
+        pytest.param("/reasoning", "Reasoning: off", id="reasoning"),
+        pytest.param("/reasoning on", "Reasoning: on", id="reasoning on"),
+        pytest.param("/verbose off", "Verbose: off", id="verbose off"),
+        pytest.param("/queue", "Queue: ", id="queue"),
+        pytest.param(
+            "/queue followup cap:3 drop:new debounce:2s",
+            "Queue: followup, cap 3, drop new, debounce 2 s",
+            id="set the queue",
+        ),
+        pytest.param("/stop", "Nothing is running here.", id="stop nothing"),
+        pytest.param("/new", "🆕 New conversation.", id="new"),
+    ],
+)
+async def test_a_command_is_answered(town: Town, text: str, expected: str) -> None:
+    """At once, by the gateway and not by the agent."""
+    await town.start()
+    assert (await reply_to(town, text)).startswith(expected)
+    assert town.stage.requests == []
+
+
+async def test_new_words_behind_new(town: Town) -> None:
+    """The prompt is what is answered: a pin changes nothing, an edit is an edit of the prompt, also after a restart."""
+    await town.start()
+    town.script = SLOW
+    post = town.say("@helper /new tell me")
+    await town.until(lambda: town.stage.open)
+    town.world.writing.apply(post, Change(is_pinned=True))
+    await trio.sleep(1)
+    await town.crash()
+    await town.start()
+    await town.until(lambda: len(town.stage.requests) == 2)
+    town.script = [Say("told", delay=0.01)]
+    town.edit(post, "@helper /new tell me more")
+    await town.settled()
+    assert len(town.stage.requests) == 3
+    assert ["tell me more" in each.messages[-1].text for each in town.stage.requests] == [False, False, True]
+    assert not any("/new" in each.messages[-1].text for each in town.stage.requests)
+    assert town.answers() == ["told"]
+
+
+async def test_a_setting_is_kept_and_can_be_taken_back(town: Town) -> None:
+    """The conversation's own, until somebody resets it."""
+    await town.start()
+    root = town.say("@helper /think high")
+    await town.settled()
+    for text, expected in [
+        ("/think", "Thinking: high"),
+        ("/verbose on", "Verbose: on"),
+        ("/verbose", "Verbose: on"),
+        ("/queue collect cap:7", "Queue: collect, cap 7"),
+        ("/queue", "Queue: collect, cap 7"),
+        ("/queue reset", "Queue: "),
+        ("/model play", "Model: `stage/play`"),
+        ("/model", "Current: `stage/play`\nUsage"),
+    ]:
+        assert (await reply_to(town, text, root=root)).startswith(expected)
+    assert "cap 7" not in await reply_to(town, "/queue", root=root)
+
+
+async def test_a_stop_does_not_wait_behind_the_turn(town: Town) -> None:
+    """The turn ends, and the answer says so."""
+    await town.start()
+    town.script = SLOW
+    asked = town.say("@helper count")
+    await trio.sleep(3.0)
+    town.say("@helper /status", root=asked)
+    await trio.sleep(1.0)
+    assert any("answering now" in text for text in town.answers())
+    town.say("@helper /stop", root=asked)
+    await town.settled()
+    assert "⚙️ Agent was aborted." in town.answers()
+    assert await town.state(asked) == "cancelled: stopped"
+
+
+async def test_the_words_behind_new_begin_the_new_conversation(town: Town) -> None:
+    """Without a reply of its own; the agent does not see what was said before."""
+    await town.start()
+    town.script = [Say("fine")]
+    root = town.say("@helper remember the word apple")
+    await town.settled()
+    town.say("@helper /new what was the word?", root=root)
+    await town.settled()
+    assert town.answers() == ["fine", "fine"]
+    seen = "".join(message.text for message in town.stage.requests[-1].messages)
+    assert "what was the word?" in seen
+    assert "fine" not in [message.text for message in town.stage.requests[-1].messages]
+
+
+async def test_commands_of_a_conversation_keep_their_order(town: Town) -> None:
+    """The last setting wins, however many come at once."""
+    await town.start()
+    root = town.say("@helper /think low")
+    for level in ("high", "off", "medium", "minimal") * 3:
+        town.say(f"@helper /think {level}", root=root)
+    await town.settled()
+    levels = [text.removeprefix("Thinking: ") for text in town.answers()]
+    assert levels == ["low", *["high", "off", "medium", "minimal"] * 3]
+    assert await reply_to(town, "/think", root=root) == "Thinking: minimal"
+
+
+async def test_a_command_ends_although_the_server_refuses_its_answer(town: Town) -> None:
+    """As failed, with the server's words; what it did is done."""
+    await town.start()
+    root = town.say("@helper /think low")
+    await town.settled()
+
+    async def refuse(request: SandboxRequest) -> SandboxResponse | None:
+        if (request.method, request.path) == ("POST", "/api/v4/posts"):
+            return SandboxResponse.json({"id": "api.context.permissions.app_error", "message": "no"}, 403)
+        return None
+
+    town.weather.before_rules.append(refuse)
+    refused = town.say("@helper /think high", root=root)
+    await town.settled()
+    assert (await town.state(refused)).startswith("failed: not delivered")
+    town.weather.before_rules.clear()
+    assert await reply_to(town, "/think", root=root) == "Thinking: high"
+
+
+@pytest.mark.slow
+async def test_channels_that_take_no_posts_hold_up_no_other_command(town: Town) -> None:
+    """Ten answers that wait for the server leave the desk free."""
+    await town.start()
+    waiting = [
+        town.world.create_channel(town.world.teams.get(town.square.team_id), f"quiet{n}", town.alice, town.bot)
+        for n in range(10)
+    ]
+    ids = {channel.id for channel in waiting}
+
+    async def away(request: SandboxRequest) -> SandboxResponse | None:
+        if request.method == "POST" and any(channel.encode() in request.body for channel in ids):
+            return SandboxResponse.text("away", 503)
+        return None
+
+    town.weather.before_rules.append(away)
+    for channel in waiting:
+        town.say("@helper /status", channel=channel)
+    await trio.sleep(5.0)
+    free = town.say("@helper /status")
+    await trio.sleep(5.0)
+    assert await town.state(free) == "delivered"
+    town.weather.before_rules.clear()
+    await town.settled()
+
+
+async def test_a_command_is_done_once_although_a_restart_answers_it(town: Town) -> None:
+    """The answer is in the outbox: the next start sends it and does not reset again."""
+    await town.start()
+    town.script = [Say("fine")]
+    root = town.say("@helper hello")
+    await town.settled()
+
+    async def away(request: SandboxRequest) -> SandboxResponse | None:
+        if (request.method, request.path) == ("POST", "/api/v4/posts"):
+            return SandboxResponse.text("away", 503)
+        return None
+
+    town.weather.before_rules.append(away)
+    reset = town.say("@helper /new", root=root)
+    await trio.sleep(2.0)
+    [session] = await town.store.sessions.list(ACCOUNT)
+    assert session.generation == 1
+    await town.crash()
+    town.weather.before_rules.clear()
+    await town.start()
+    await town.settled()
+    [session] = await town.store.sessions.list(ACCOUNT)
+    assert session.generation == 1
+    assert await town.state(reset) == "delivered"
+    assert [text[:2] for text in town.answers()] == ["fi", "🆕 "]
+
+
+async def test_an_answer_that_is_not_taken_holds_no_command_back(town: Town) -> None:
+    """What a later command does is done at once; only its own answer waits for its turn."""
+
+    async def fail(request: SandboxRequest) -> SandboxResponse | None:
+        is_status = request.method == "POST" and b"**oc_trio** as" in request.body
+        return SandboxResponse.json({"id": "app.post.broken", "message": "no"}, 500) if is_status else None
+
+    await town.start()
+    town.weather.before_rules.append(fail)
+    town.script = [Say("a new one")]
+    channel = town.direct()
+    town.say("/status", channel=channel)
+    await trio.sleep(1.0)
+    begins = town.say("/new hello", channel=channel)
+    town.say("/think high", channel=channel)
+    await trio.sleep(5.0)
+    assert town.answers(channel) == ["a new one"]
+    assert await town.state(begins) == "delivered"
+    [session] = await town.store.sessions.list(ACCOUNT)
+    assert '"thinking": "high"' in session.settings
+    town.weather.before_rules.clear()
+    await town.settled()
+    status, thinking = town.answers(channel)[1:]
+    assert "**oc_trio** as" in status
+    assert thinking == "Thinking: high"

@@ -1,0 +1,104 @@
+"""What became of messages that are owed an answer."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import trio
+from attrs import define, evolve, field
+
+from oc_trio.core.events import Post
+from oc_trio.core.inbound import InboundMessage
+from oc_trio.core.ledger import Obligation
+from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable, StoreUnusable
+from oc_trio.ids import AccountId, ChannelId, PostId, UserId
+from oc_trio.runtime.conversation.cancel_reason import Cut
+from oc_trio.runtime.error_boundary import Border
+from oc_trio.runtime.inbound.recheck import LOOK_SECONDS, changes, message_of
+from oc_trio.telemetry.metrics import Metrics
+from tests.runtime.conftest import run_in_no_time
+from tests.runtime.conversation.test_mailbox import a_job
+
+GONE, CLOSED = MattermostRejected("gone", status=404), MattermostRejected("no", status=403)
+BROKEN, AWAY = MattermostRejected("what?", status=400), MattermostUnavailable("no connection")
+
+
+@define(eq=False)
+class Posts:
+    """What the server has under each id: a text, an error, or seconds that it takes."""
+
+    has: dict[str, str | MattermostError | float]
+    asked: list[str] = field(factory=list)
+
+    async def get(self, post_id: PostId) -> Post:
+        self.asked.append(post_id)
+        await trio.lowlevel.checkpoint()
+        found = self.has[post_id]
+        if isinstance(found, MattermostError):
+            raise found
+        if isinstance(found, float):
+            await trio.sleep(found)
+        return Post(post_id, ChannelId("c"), UserId("u"), str(found))
+
+
+def an_intake(**has: str | MattermostError | float) -> Any:
+    async def reworded(post: Post, obligation: Obligation) -> InboundMessage:
+        message = message_of(obligation)
+        assert message is not None
+        return message.with_text(post.message)
+
+    kit = SimpleNamespace(api=SimpleNamespace(posts=Posts(dict(has))), border=Border(AccountId("default"), Metrics()))
+    return SimpleNamespace(kit=kit, reworded=reworded)
+
+
+def owed(name: str, **more: Any) -> Obligation:
+    """A message `text of NAME` in a post of that name."""
+    job = a_job(name)
+    return evolve(job.obligation, payload=evolve(job.inbound, **{"post_id": name, **more}).to_json())
+
+
+@pytest.mark.parametrize(
+    ("found", "change"),
+    [
+        pytest.param("text of a", None, id="as it was"),
+        pytest.param("other words", "other words", id="edited"),
+        pytest.param(GONE, Cut.DELETED, id="deleted"),
+        pytest.param(CLOSED, Cut.REMOVED, id="out of reach"),
+        pytest.param(BROKEN, None, id="another refusal"),
+        pytest.param(AWAY, None, id="unknown"),
+    ],
+)
+async def test_what_became_of_it(found: str | MattermostError, change: Cut | str | None) -> None:
+    """Only what is certain changes anything."""
+    changed = await changes(an_intake(a=found), [owed("a")])
+    told = [change.text if isinstance(change, InboundMessage) else change for change in changed.values()]
+    assert told == ([] if change is None else [change])
+
+
+async def test_a_command_keeps_its_words() -> None:
+    """It is carried out as it was given, unless it is gone."""
+    intake = an_intake(a="other words", b=GONE)
+    found = await changes(intake, [owed("a", command="StopTurn"), owed("b", command="StopTurn")])
+    assert list(found.values()) == [Cut.DELETED]
+
+
+async def test_what_is_no_post_is_not_looked_for() -> None:
+    """A click, a hook's prompt."""
+    intake = an_intake()
+    assert await changes(intake, [owed("a", post_id="")]) == {}
+    assert intake.kit.api.posts.asked == []
+
+
+async def test_a_record_that_can_not_be_read_is_damage() -> None:
+    """It is neither skipped nor taken for unchanged."""
+    with pytest.raises(ExceptionGroup) as caught:
+        await changes(an_intake(), [evolve(owed("b"), payload="{")])
+    assert caught.group_contains(StoreUnusable, match="the journal is damaged: a row of obligations, id ")
+
+
+@pytest.mark.trio(run=run_in_no_time)
+async def test_a_slow_server_holds_nobody_up() -> None:
+    """What was found out by then counts."""
+    began = trio.current_time()
+    found = await changes(an_intake(a=GONE, b=1000.0), [owed("b"), owed("a")])
+    assert (len(found), trio.current_time() - began) == (1, LOOK_SECONDS)

@@ -1,0 +1,115 @@
+"""The journal's keeper: retention once an hour, and a look every few seconds at whether it answers."""
+
+import sqlite3
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, TypeVar, cast
+
+import pytest
+import trio
+import trio.testing
+from attrs import define, evolve, field
+
+from oc_trio.config.gateway import Store as StoreSettings
+from oc_trio.errors import StoreError
+from oc_trio.runtime.process.journal_maintenance import (
+    LOOK_SECONDS,
+    PATIENCE_SECONDS,
+    PRUNE_SECONDS,
+    run_pruning,
+    watch_journal,
+)
+from oc_trio.store.engine import Tx
+from oc_trio.store.resume import Resume
+from oc_trio.store.store import Store, open_store
+from oc_trio.telemetry.health import Health
+from tests.logbook import Logbook
+from tests.store.rows import admission
+
+T = TypeVar("T")
+Clock = trio.testing.MockClock
+
+
+@pytest.fixture
+async def store() -> AsyncGenerator[Store, None]:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    async with open_store(connection) as opened:
+        yield opened
+    connection.close()
+
+
+@define(eq=False)
+class Moody:
+    """An engine that fails or hangs when told to."""
+
+    inner: Any
+    mood: str = "well"
+    asked: int = field(default=0)
+
+    async def run(self, work: Callable[[Tx], T]) -> T:
+        self.asked += 1
+        if self.mood == "fails":
+            await trio.lowlevel.checkpoint()
+            raise StoreError("the disk is full")
+        if self.mood == "hangs":
+            await trio.sleep_forever()
+        return cast("T", await self.inner.run(work))
+
+
+def moody(store: Store) -> tuple[Store, Moody]:
+    engine = Moody(store._engine)
+    return evolve(store, resume=Resume(cast("Any", engine)), engine=cast("Any", engine)), engine
+
+
+async def test_what_is_beyond_retention_goes_once_an_hour(
+    nursery: trio.Nursery, autojump_clock: Clock, store: Store
+) -> None:
+    """At the start, and as long as the gateway serves."""
+    settings = StoreSettings()
+    old = admission("old", decision="ignore", session=None, at=1)
+    later = round(settings.retention * 1000) + 10_000
+    await store.admission.admit(old)
+    nursery.start_soon(run_pruning, store, settings, lambda: later + round(trio.current_time()))
+    await trio.sleep(1)
+    assert await store.admission.seen(old.account, ["old"]) == frozenset()
+    await store.admission.admit(old)
+    await trio.sleep(PRUNE_SECONDS - 10)
+    assert await store.admission.seen(old.account, ["old"]) == {"old"}
+    await trio.sleep(20)
+    assert await store.admission.seen(old.account, ["old"]) == frozenset()
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_journal_that_can_not_be_pruned_is_tried_again(
+    nursery: trio.Nursery, autojump_clock: Clock, store: Store, logbook: Logbook
+) -> None:
+    """A full disk is told, and ends nothing."""
+    broken, engine = moody(store)
+    engine.mood = "fails"
+    nursery.start_soon(run_pruning, broken, StoreSettings(), lambda: 10**13)
+    await trio.sleep(1.5 * PRUNE_SECONDS)
+    assert [line["problem"] for line in logbook.said("could not prune")] == ["the disk is full"] * 2
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("mood", ["fails", "hangs"])
+async def test_a_journal_that_stops_answering_is_noticed(
+    nursery: trio.Nursery, autojump_clock: Clock, store: Store, logbook: Logbook, mood: str
+) -> None:
+    """In good time, but not at the first trouble; it is said once, and forgiven when it is over."""
+    health = Health(lambda: 0)
+    watched, engine = moody(store)
+    nursery.start_soon(watch_journal, watched, health)
+    await trio.sleep(10 * PATIENCE_SECONDS)
+    assert health.stuck_parts() == ()
+    engine.mood = mood
+    await trio.sleep(PATIENCE_SECONDS / 2)
+    assert health.stuck_parts() == ()
+    await trio.sleep(PATIENCE_SECONDS)
+    assert health.stuck_parts() == ("journal",)
+    assert len(logbook.said("the journal fails")) == (1 if mood == "fails" else 0)
+    if mood == "fails":
+        engine.mood = "well"
+        await trio.sleep(LOOK_SECONDS + 1)
+        assert health.stuck_parts() == ()
+    assert len(logbook.said("the journal answers again")) == (1 if mood == "fails" else 0)
+    nursery.cancel_scope.cancel()

@@ -1,0 +1,215 @@
+"""A changed configuration in a running gateway."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from attrs import evolve
+
+from oc_trio.agent.scripted import Pause, Say
+from oc_trio.config.document import Document
+from oc_trio.config.load import Loaded, build, load
+from oc_trio.errors import ConfigError, Problem
+from oc_trio.ids import AccountId
+from oc_trio.runtime.process.reload import Changes, changes, needs_start, plans, rereader
+from tests.logbook import Logbook
+from tests.runtime.harness import Town, merged
+
+BASE: dict[str, Any] = {
+    "channels": {"mattermost": {"baseUrl": "https://chat.example.com", "botToken": "token-of-default"}},
+}
+OTHER = {"baseUrl": "https://other.example.com", "botToken": "token-of-other"}
+
+
+def loaded(*layers: Mapping[str, Any]) -> Loaded:
+    values: Mapping[str, Any] = BASE
+    for layer in layers:
+        values = merged(values, layer)
+    return build(Document(dict(values)), {})
+
+
+def account(**keys: Any) -> dict[str, Any]:
+    return {"channels": {"mattermost": keys}}
+
+
+TWO = account(accounts={"default": {}, "other": OTHER})
+
+
+def did(**names: tuple[str, ...]) -> Changes:
+    return Changes(**{what: tuple(map(AccountId, accounts)) for what, accounts in names.items()})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        pytest.param({}, {}, did(keep=("default",)), id="nothing"),
+        pytest.param({}, account(chatmode="onmessage"), did(restart=("default",)), id="a-setting"),
+        pytest.param({}, account(botToken="another"), did(restart=("default",)), id="a-token"),
+        pytest.param({}, TWO, did(start=("other",), keep=("default",)), id="one-more"),
+        pytest.param(TWO, {}, did(stop=("other",), keep=("default",)), id="one-less"),
+        pytest.param(
+            TWO,
+            merged(TWO, account(accounts={"other": {"chatmode": "onmessage"}})),
+            did(restart=("other",), keep=("default",)),
+            id="one-of-two",
+        ),
+        pytest.param(TWO, merged(TWO, {"session": {"dmScope": "main"}}), did(restart=("default", "other")), id="all"),
+        pytest.param(
+            TWO,
+            merged(TWO, account(accounts={"other": {"enabled": False}})),
+            did(stop=("other",), keep=("default",)),
+            id="switched-off",
+        ),
+        pytest.param({}, {"logging": {"level": "debug"}}, did(keep=("default",)), id="logging"),
+        pytest.param(
+            {"agents": {"entries": {"main": {"identity": {"name": "Ada"}}}}},
+            {"agents": {"entries": {"main": {"identity": {"name": "Ada"}, "systemPrompt": "x"}}}},
+            did(keep=("default",)),
+            id="a-prompt",
+        ),
+    ],
+)
+def test_changes(old: dict[str, Any], new: dict[str, Any], expected: Changes) -> None:
+    """Only what differs is touched."""
+    assert changes(plans(loaded(old)), plans(loaded(new))) == expected
+
+
+def test_what_needs_a_start() -> None:
+    """Listeners and the journal are opened once."""
+    new = loaded({"gateway": {"port": 4711, "drainSeconds": 7}, "cron": {"enabled": False}})
+    assert needs_start(loaded().config, new.config) == ("gateway.port", "cron")
+
+
+class TestInTheTown:
+    async def reloaded(self, town: Town, *layers: Mapping[str, Any]) -> None:
+        """SIGHUP with the town's configuration and these changes."""
+        assert town.gateway is not None
+        gateway, values = town.gateway, town.gateway.loaded.document.values
+        for layer in layers:
+            values = merged(values, layer)
+
+        async def reread() -> Loaded:
+            await trio.lowlevel.checkpoint()
+            return build(Document(dict(values)), {})
+
+        gateway.reread = reread
+        with trio.move_on_after(5):
+            await gateway.reload()
+        await trio.sleep(5)
+
+    async def test_a_setting_takes_effect_without_a_restart(self, town: Town) -> None:
+        """The account comes back with its new rules; what was said meanwhile is answered."""
+        town.script = [Say("yes")]
+        gateway = await town.start()
+        town.say("anybody?")
+        await town.settled()
+        assert town.answers() == []
+        await self.reloaded(town, account(chatmode="onmessage"))
+        town.say("anybody now?")
+        await town.settled()
+        assert town.answers() == ["yes"]
+        assert gateway.health.account(AccountId("default")).is_live
+
+    async def test_an_unchanged_account_is_not_touched(self, town: Town) -> None:
+        """Its connection stays, and the answer that is being written goes on."""
+        town.script = [Say("one", delay=0), Pause(20), Say(" two", delay=0)]
+        await town.start()
+        town.say("@helper count")
+        await trio.sleep(2)
+        sockets = len(town.streams)
+        await self.reloaded(town, {"agents": {"defaults": {"systemPrompt": "Be brief."}}})
+        await town.settled()
+        assert town.answers() == ["one two"]
+        assert len(town.streams) == sockets
+        town.say("@helper again")
+        await town.settled()
+        assert [request.system_prompt == "Be brief." for request in town.stage.requests] == [False, True]
+
+    async def test_a_changed_account_finishes_what_it_writes(self, town: Town) -> None:
+        """The drain of the old rules lets running answers end before the new ones begin."""
+        town.script = [Say("one", delay=0), Pause(4), Say(" two", delay=0)]
+        await town.start()
+        town.say("@helper count")
+        await trio.sleep(2)
+        await self.reloaded(town, account(chatmode="onmessage"))
+        await town.settled()
+        assert town.answers() == ["one two"]
+        assert town.stage.cancelled == 0
+
+    async def test_an_invalid_file_changes_nothing(self, town: Town, logbook: Logbook) -> None:
+        """Every problem is logged, and the old rules hold on."""
+        town.script = [Say("yes")]
+        gateway = await town.start()
+        before = gateway.loaded
+        await self.reloaded(town, account(chatmode="onmessage", dmPolicy="sometimes", historyLimit=-1))
+        assert gateway.loaded is before
+        problems = [line["problem"] for line in logbook.said("the configuration is not used")]
+        assert [problem.split(":")[0] for problem in problems] == [
+            "channels.mattermost.historyLimit",
+            "channels.mattermost.dmPolicy",
+        ]
+        town.say("anybody?")
+        town.say("@helper hi")
+        await town.settled()
+        assert town.answers() == ["yes"]
+
+    async def test_agents_that_cannot_be_built_change_nothing(self, town: Town, logbook: Logbook) -> None:
+        """A model that is gone from the file keeps the old file in effect."""
+        gateway = await town.start()
+        before = gateway.loaded
+
+        async def reread() -> Loaded:
+            await trio.lowlevel.checkpoint()
+            raise ConfigError(Problem("models", "gone"))
+
+        gateway.reread = reread
+        assert await gateway.reload() is None
+        gateway.reread = self._without_models(before)
+        assert await gateway.reload() is None
+        assert gateway.loaded is before
+        assert len(logbook.said("the configuration is not used")) == 2
+
+    def _without_models(self, before: Loaded) -> Any:
+        values = {key: value for key, value in before.document.values.items() if key not in ("models", "agents")}
+
+        async def reread() -> Loaded:
+            await trio.lowlevel.checkpoint()
+            return build(Document(values), {})
+
+        return reread
+
+    async def test_a_stop_during_a_reload_ends_everything(self, town: Town) -> None:
+        """The account that a reload is draining is not started again."""
+        town.script = [Say("one", delay=0), Pause(20), Say(" two", delay=0)]
+        gateway = await town.start(gateway={"drainSeconds": 60})
+        town.say("@helper count")
+        await trio.sleep(2)
+        await self.reloaded(town, account(chatmode="onmessage"))
+        with trio.fail_after(60):
+            await town.stop()
+        assert town.answers() == ["one two"]
+        assert gateway.health.phase == "stopped"
+
+    async def test_a_new_secret_is_left_out_of_the_logs(self, town: Town) -> None:
+        """The redactor learns what the new file holds."""
+        gateway = await town.start()
+        keyed = {"models": {"providers": {"stage": {"apiKey": "a-very-new-key"}}}}
+        await self.reloaded(town, keyed)
+        assert gateway.redactor.clean("with a-very-new-key inside") != "with a-very-new-key inside"
+
+
+async def test_the_file_is_read_again(tmp_path: Path) -> None:
+    """The default way reads the same path, in a thread, and refuses what is wrong with it."""
+    path = tmp_path / "oc-trio.toml"
+    text = '[channels.mattermost]\nbaseUrl = "https://chat.example.com"\nbotToken = "token-of-default"\n'
+    path.write_text(text)
+    first = load(str(path), {})
+    reread = rereader(first, {})
+    path.write_text(text + 'chatmode = "onmessage"\n')
+    assert (await reread()).accounts[AccountId("default")].gating.chatmode.value == "onmessage"
+    path.write_text(text + 'chatmood = "onmessage"\n')
+    with pytest.raises(ConfigError, match="chatmood"):
+        await reread()
+    assert evolve(first) == first

@@ -1,0 +1,74 @@
+"""The tools that a turn is offered: rules of the agent, skills, hints, and who approves."""
+
+from typing import Any
+
+from oc_trio.agent.scripted import CallTool, Say
+from oc_trio.config.agents import ToolRules
+from oc_trio.core.turn_events import ToolStatus
+from oc_trio.runtime.tools.mcp_servers import ToolServers
+from oc_trio.runtime.tools.turn_tools import policy_of
+from tests.runtime.harness import Town
+
+
+async def asked(town: Town) -> Any:
+    """The request of one turn."""
+    town.script = [Say("ok")]
+    town.say("@helper go")
+    await town.settled()
+    return town.stage.requests[-1]
+
+
+def test_a_dot_parts_server_and_tool() -> None:
+    """Rules may be written as in the documentation or as models see the names."""
+    policy = policy_of(ToolRules(allow=("files.*", "message"), deny=("files__delete*",)), ToolServers())
+    names = ("files__read", "files__delete_all", "message", "other__x")
+    assert [policy.offers(name) for name in names] == [True, False, True, False]
+
+
+async def test_a_denied_message_tool_is_not_offered(town: Town) -> None:
+    """`deny` wins over `allow`."""
+    await town.start(agents={"defaults": {"tools": {"deny": ["message"]}}})
+    assert list((await asked(town)).tools.specs) == []
+
+
+async def test_a_tool_that_needs_approval_is_denied_where_nobody_can_be_asked(town: Town) -> None:
+    """Closed by default; the turn goes on."""
+    await town.start(agents={"defaults": {"tools": {"approve": ["message"]}}})
+    told: list[Any] = []
+
+    def script(request: Any) -> Any:
+        told.append((yield CallTool("message", {"action": "send", "message": "x"})))
+        yield Say("done")
+
+    town.script = script
+    town.say("@helper go")
+    await town.settled()
+    assert [result.status for result in told] == [ToolStatus.DENIED]
+    assert town.answers() == ["done"]
+
+
+async def test_buttons_are_hinted_at_with_the_capability(town: Town) -> None:
+    """`inlineButtons` adds a sentence to the system prompt."""
+    await town.start({"capabilities": ["inlineButtons"]}, gateway={"port": 0})
+    assert "You can offer buttons" in (await asked(town)).system_prompt
+    await town.stop()
+    await town.start()
+    assert "You can offer buttons" not in (await asked(town)).system_prompt
+
+
+async def test_nothing_is_said_of_tools_to_a_model_without_them(town: Town) -> None:
+    """`tools = false` of the model; what can't be called is not hinted at."""
+    town.script = [Say("done", delay=0)]
+    providers = {"play": {"api": "scripted", "models": [{"id": "m", "tools": False}]}}
+    agents = {"defaults": {"model": "play/m"}}
+    await town.start(
+        {"capabilities": ["inlineButtons"]}, gateway={"port": 0}, agents=agents, models={"providers": providers}
+    )
+    assert "You can offer buttons" not in (await asked(town)).system_prompt
+
+
+async def test_each_agent_has_its_rules(town: Town) -> None:
+    """An entry's table replaces the defaults'."""
+    entries = {"main": {"default": True, "tools": {"allow": ["nothing"]}}}
+    await town.start(agents={"entries": entries})
+    assert list((await asked(town)).tools.specs) == []

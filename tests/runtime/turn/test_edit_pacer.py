@@ -1,0 +1,23 @@
+"""The interval between edits, shared by all drafts of an account."""
+
+import trio
+import trio.testing
+
+from oc_trio.core.pacing import PacingRules
+from oc_trio.runtime.turn.edit_pacer import SharedPace
+
+
+async def test_it_grows_with_what_is_observed(autojump_clock: trio.testing.MockClock) -> None:
+    """Length, latency, refusals and live drafts each lengthen it; a refusal is forgotten after a while."""
+    pace = SharedPace(PacingRules(base=1.0, longest=10.0, edits_per_s=10.0), live=1)
+    calm = pace.interval(100)
+    assert pace.interval(10_000) > calm
+    pace.answered(0.5)
+    slow = pace.interval(100)
+    assert slow > calm
+    pace.throttled()
+    assert pace.interval(100) == 2 * slow
+    await trio.sleep(31)
+    assert pace.interval(100) == slow
+    pace.live = 500
+    assert pace.interval(100) == 50.0

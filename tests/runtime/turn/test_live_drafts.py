@@ -1,0 +1,30 @@
+"""The table of posts that are being written."""
+
+from attrs import define
+
+from oc_trio.ids import PostId, SessionKey
+from oc_trio.runtime.turn.live_drafts import LiveDrafts
+
+
+@define(eq=False)
+class Writer:
+    """Holds one post, until it is lost."""
+
+    post_id: PostId
+
+    def lost(self, post_id: PostId) -> bool:
+        return post_id == self.post_id
+
+    def holds(self, post_id: PostId) -> bool:
+        return post_id == self.post_id
+
+
+def test_a_post_leads_to_its_conversation_while_it_is_written() -> None:
+    """Neither before nor after, and no other post."""
+    live, one, two = LiveDrafts(), SessionKey("one"), SessionKey("two")
+    with live.written(one, Writer(PostId("p1"))), live.written(two, Writer(PostId("p2"))):
+        assert (live.session_of(PostId("p1")), live.session_of(PostId("p2"))) == (one, two)
+        assert live.session_of(PostId("p3")) is None
+        assert (live.lost(PostId("p2")), live.lost(PostId("p3"))) == (True, False)
+    assert live.session_of(PostId("p1")) is None
+    assert not live.lost(PostId("p1"))

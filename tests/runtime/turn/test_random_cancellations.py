@@ -1,0 +1,122 @@
+"""Whatever ends a turn, whenever: no unsealed draft, no stale last write, no open request, no message unsettled."""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+import trio
+
+from oc_trio.agent.port import TurnRequest
+from oc_trio.agent.scripted import Hear, Pause, Say
+from oc_trio.core.final_plan import INTERRUPTED, STOPPED
+from oc_trio.core.turn_events import Thinking, ToolEnded, ToolStarted, ToolStatus
+from oc_trio.sandbox.records import Post
+from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
+from tests.runtime.harness import Town
+
+MODES = ("partial", "block", "progress", "off")
+QUEUES = ("steer", "followup", "collect", "interrupt")
+ANSWER = "the end of the answer."
+
+
+def a_script(chance: random.Random) -> Callable[[TurnRequest], Any]:
+    """Thoughts, words and tools of chance lengths; an answer always ends with the same words."""
+
+    def script(_request: TurnRequest) -> Any:
+        if chance.random() < 0.3:
+            yield Thinking("hm")
+            yield Pause(chance.random() * 2)
+        for number in range(chance.randrange(4)):
+            yield Say("some words of an answer " * chance.randrange(1, 6), delay=chance.random() * 0.3)
+            yield ToolStarted(str(number), "search", detail=f"{number}")
+            yield Pause(chance.random() * 3)
+            yield ToolEnded(str(number), "search", ToolStatus.COMPLETED, "found")
+            yield Hear()
+            yield Say("\n\n")
+        yield Say(ANSWER, delay=chance.random() * 0.3)
+
+    return script
+
+
+def a_storm(chance: random.Random) -> Callable[[SandboxRequest], Any]:
+    """Writes that are slow, refused for a moment, or answered into the void."""
+
+    async def storm(request: SandboxRequest) -> SandboxResponse | None:
+        if request.method == "GET" or chance.random() < 0.7:
+            return None
+        what = chance.randrange(4)
+        if what == 0:
+            await trio.sleep(chance.random() * 4)
+        elif what == 1:
+            return SandboxResponse.text("limit exceeded\n", 429)
+        elif what == 2:
+            return SandboxResponse.json({"message": "later"}, 503)
+        else:
+            raise httpx.ReadError("the connection broke")
+        return None
+
+    return storm
+
+
+async def cut(town: Town, chance: random.Random, posts: list[Post]) -> None:
+    """One thing that may end a turn, or make it begin again."""
+    post = chance.choice(posts)
+    drafts = town.ours()
+    match chance.randrange(8):
+        case 0:
+            posts.append(town.say("@helper stop", root=post))
+        case 1:
+            posts.append(town.say("@helper /new", root=post))
+        case 2 if not post.delete_at:
+            town.edit(post, f"@helper other words {chance.random()}")
+        case 3 if post.root_id and not post.delete_at:
+            town.delete(post)
+        case 4 if drafts:
+            town.delete(chance.choice(drafts))
+        case 5 if drafts:
+            town.react(chance.choice(drafts), "octagonal_sign", by=town.bob)
+        case 6 if town.gateway is not None and chance.random() < 0.5:
+            await town.crash()
+            await town.start(*town.settings, **town.tables)
+        case _:
+            posts.append(town.say(f"@helper and {chance.random()}", root=post))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(40))
+async def test_random_cuts(town: Town, seed: int) -> None:
+    """Two threads, four to ten cuts at chance times in chance weather, then peace."""
+    chance = random.Random(seed)
+    await town.start(
+        {"streaming": {"mode": chance.choice(MODES), "block": {"enabled": chance.random() < 0.5}}},
+        messages={"queue": {"mode": chance.choice(QUEUES), "cap": chance.choice((1, 20))}},
+    )
+    town.script = a_script(chance)
+    roots = [town.say("a thread"), town.say("another thread")]
+    posts = [town.say("@helper first", root=root) for root in roots]
+    storm = a_storm(chance)
+    rules = chance.choice((town.weather.before_rules, town.weather.after_rules))
+    rules.append(storm)
+    for _ in range(chance.randrange(4, 11)):
+        await trio.sleep(chance.random() ** 2 * 4)
+        await cut(town, chance, posts)
+    rules.remove(storm)
+    await trio.sleep(1)
+    await town.settled(within=1000)
+    final = {post.id: post.message for post in town.ours()}
+    await trio.sleep(400)
+    assert town.stage.open == 0
+    assert {post.id: post.message for post in town.ours()} == final, "something was written after the end"
+    for post in posts:
+        state = await town.state(post)
+        assert state.split(":")[0] in ("delivered", "cancelled", "failed", "silent"), (post.message, state)
+    assert not any(text.endswith(INTERRUPTED) for text in town.answers())
+    outcomes = {found.outcome_posts for post in posts if (found := await town.obligation(post)) is not None}
+    owned = {post_id for group in outcomes for post_id in group}
+    for post in town.ours():
+        # The reply to a command whose message is deleted meanwhile stands all the same.
+        is_reply = post.message.startswith(("⚙️", "🆕", "Nothing is running"))
+        is_known = post.id in owned or is_reply or post.message.endswith(STOPPED)
+        assert is_known, f"nobody's post: {post.message}\n{town.chat()}"

@@ -1,0 +1,204 @@
+"""The decided end of a turn: a value that survives a restart, and a delivery that can be repeated."""
+
+from random import Random
+
+import pytest
+import trio
+from attrs import define, evolve, field
+
+from oc_trio.core.backoff import RetryPolicy
+from oc_trio.core.chunking import SERVER_LIMIT
+from oc_trio.core.final_plan import EditInPlace, FreshPosts, NothingVisible
+from oc_trio.core.ledger import ObligationState, OutboxKind, Outcome
+from oc_trio.core.turn_events import Media
+from oc_trio.errors import MattermostRejected
+from oc_trio.ids import AccountId, ChannelId, OutboxId, PostId, TurnId
+from oc_trio.mattermost.post_creator import WAS_DELETED
+from oc_trio.runtime.clock import Env
+from oc_trio.runtime.delivery.outbox_message import Letter
+from oc_trio.runtime.delivery.retry import Tries
+from oc_trio.runtime.turn.result import Address, Finale, SentFile, finale_of, not_delivered, perform
+from oc_trio.telemetry.metrics import Metrics
+
+HERE = Address(TurnId("t"), ChannelId("c"), "root")
+DELIVERED, FAILED, CANCELLED = ObligationState.DELIVERED, ObligationState.FAILED, ObligationState.CANCELLED
+GONE = MattermostRejected("gone", status=403, code="api.context.permissions.app_error")
+
+
+@define(eq=False)
+class Out:
+    """Delivers into a log; `refuses` are the verbs that the server refuses."""
+
+    refuses: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()
+    log: list[str] = field(factory=list)
+    letters: list[Letter] = field(factory=list)
+    settled: list[tuple[PostId, str]] = field(factory=list)
+
+    async def post(self, letter: Letter) -> PostId:
+        await trio.lowlevel.checkpoint()
+        self._may("post")
+        self.letters.append(letter)
+        self.log.append(f"post {letter.id} {letter.message!r}")
+        return PostId(f"post-{letter.id}")
+
+    async def edit_until_done(self, post_id: PostId, message: str) -> None:
+        await trio.lowlevel.checkpoint()
+        self._may("edit")
+        self.log.append(f"edit {post_id} {message!r}")
+
+    async def delete_quietly(self, post_id: PostId) -> None:
+        await trio.lowlevel.checkpoint()
+        self.log.append(f"delete {post_id}")
+
+    async def knows(self, letter: OutboxId) -> bool:
+        return letter in self.known
+
+    async def standing(self, letter: OutboxId) -> PostId | None:
+        return PostId(f"post-{letter}") if letter in self.known else None
+
+    async def withdraw(self, letter: OutboxId) -> None:
+        self.log.append(f"withdraw {letter}")
+
+    async def give_up(self, letter: OutboxId, why: str) -> str:
+        self.log.append(f"give up {letter}")
+        return why
+
+    def tries(self, what: str) -> Tries:
+        return Tries(what, AccountId("a"), RetryPolicy(), Env(lambda: 0, Random(1)), Metrics())
+
+    def _may(self, verb: str) -> None:
+        if verb in self.refuses:
+            raise GONE
+
+
+async def done(finale: Finale, out: Out, *earlier: str) -> str:
+    """How the obligation ended, after the finale went through its JSON."""
+    finale = Finale.from_json(finale.to_json())
+
+    async def settled(post_id: PostId, text: str) -> None:
+        out.settled.append((post_id, text))
+
+    outcome = await perform(finale, HERE, out, tuple(map(PostId, earlier)), settled)  # type: ignore[arg-type]
+    return f"{outcome.state.value} {' '.join(outcome.posts)} {outcome.reason}".strip()
+
+
+@pytest.mark.parametrize(
+    ("finale", "log", "end"),
+    [
+        (finale_of(EditInPlace(PostId("d"), "a")), ["edit d 'a'"], "delivered d"),
+        (finale_of(EditInPlace(PostId("d"), "a", unchanged=True)), [], "delivered d"),
+        (
+            finale_of(EditInPlace(PostId("d"), "a", ("b", "c"))),
+            ["edit d 'a'", "post t.1 'b'", "post t.2 'c'"],
+            "delivered d post-t.1 post-t.2",
+        ),
+        (
+            finale_of(FreshPosts(("a", "b"), PostId("d"))),
+            ["post t.0 'a'", "post t.1 'b'", "delete d"],
+            "delivered post-t.0 post-t.1",
+        ),
+        (finale_of(NothingVisible("empty", PostId("d"))), ["delete d"], "silent  empty"),
+        (finale_of(FreshPosts(("sorry",)), failure="status 500"), ["post t.0 'sorry'"], "failed post-t.0 status 500"),
+        (Finale(CANCELLED, ("s",), "d", reason="stopped"), ["edit d 's'"], "cancelled d stopped"),
+        (Finale(CANCELLED, reason="stopped"), [], "cancelled  stopped"),
+    ],
+    ids=["in place", "unchanged", "several", "fresh", "nothing", "failure", "sealed", "nothing to seal"],
+)
+async def test_ways_to_end(finale: Finale, log: list[str], end: str) -> None:
+    """What the server is told, in order, and how the obligation ends."""
+    out = Out()
+    assert (await done(finale, out), out.log) == (end, log)
+
+
+@pytest.mark.parametrize(
+    ("finale", "refuses", "log", "end"),
+    [
+        (
+            finale_of(EditInPlace(PostId("d"), "a", ("b",))),
+            ("edit",),
+            ["post t.0 'a'", "post t.1 'b'", "delete d"],
+            "delivered post-t.0 post-t.1",
+        ),
+        (Finale(CANCELLED, ("s",), "d", reason="stopped"), ("edit",), [], "cancelled  stopped"),
+        (
+            Finale(FAILED, ("late",), "d", reason="too long"),
+            ("edit",),
+            ["post t.0 'late'", "delete d"],
+            "failed post-t.0 too long",
+        ),
+        (finale_of(FreshPosts(("a",), PostId("d"))), ("post",), [], "failed  not delivered: gone"),
+    ],
+    ids=["the draft is gone", "a seal has no other place", "a notice has", "nothing can be posted"],
+)
+async def test_refusals(finale: Finale, refuses: tuple[str, ...], log: list[str], end: str) -> None:
+    """The answer goes out fresh where its draft can't be written and the draft goes; it stays where nothing can be."""
+    out = Out(refuses)
+    assert (await done(finale, out), out.log) == (end, log)
+
+
+def test_an_answer_that_somebody_deleted_is_no_failure() -> None:
+    """The server remembers the key of a post that is gone: whoever took it away decided so."""
+    refusal = MattermostRejected("gone", status=500, code=WAS_DELETED)
+    assert not_delivered(refusal) == Outcome(CANCELLED, (), "the answer was deleted")
+    assert not_delivered(GONE).state is FAILED
+
+
+async def test_a_fresh_answer_stays_one() -> None:
+    """An answer that an earlier run sent fresh, since its draft could not be edited, goes into no draft any more."""
+    out = Out(known=("t.0",))
+    assert await done(finale_of(EditInPlace(PostId("d"), "a")), out) == "delivered post-t.0"
+    assert out.log == ["post t.0 'a'", "delete d"]
+
+
+async def test_earlier_blocks_count_as_the_answer() -> None:
+    """An answer that is already published is delivered, not silent."""
+    assert await done(finale_of(NothingVisible("it is out", is_out=True)), Out(), "b0", "b1") == "delivered b0 b1"
+    assert await done(finale_of(NothingVisible("nothing to say")), Out(), "b0") == "silent b0 nothing to say"
+    assert await done(finale_of(FreshPosts(("rest",))), Out(), "b0") == "delivered b0 post-t.0"
+
+
+def with_files(count: int, *problems: str) -> Finale:
+    sent = [SentFile(f"f{number}") for number in range(count)] + [SentFile(problem=problem) for problem in problems]
+    return Finale(DELIVERED, ("words",), media=tuple(Media(path="/x") for _ in sent), files=tuple(sent))
+
+
+@pytest.mark.parametrize(
+    ("finale", "posts"),
+    [
+        (with_files(2), [("t.0", "words", 2)]),
+        (with_files(12), [("t.0", "words", 10), ("t.f1", "", 2)]),
+        (with_files(0, "no x."), [("t.0", "words\n\n⚠️ no x.", 0)]),
+        (evolve(with_files(1), texts=()), [("t.0", "", 1)]),
+        (evolve(with_files(0, "no x."), texts=()), [("t.0", "⚠️ no x.", 0)]),
+        (
+            evolve(with_files(0, "no x."), texts=("w" * SERVER_LIMIT,)),
+            [("t.0", "w" * SERVER_LIMIT, 0), ("t.1", "⚠️ no x.", 0)],
+        ),
+        (evolve(with_files(1, "no x."), texts=("a", "b")), [("t.0", "a", 1), ("t.1", "b\n\n⚠️ no x.", 0)]),
+    ],
+    ids=["some", "many", "none", "no words", "nothing", "no room", "two posts"],
+)
+async def test_files(finale: Finale, posts: list[tuple[str, str, int]]) -> None:
+    """Ten to a post; what could not be sent is said below the last words."""
+    out = Out()
+    await done(finale, out)
+    assert [(letter.id, letter.message, len(letter.file_ids)) for letter in out.letters] == posts
+
+
+async def test_buttons_belong_to_the_first_post() -> None:
+    """Once, and as the journal has them."""
+    out = Out()
+    await done(Finale(DELIVERED, ("a", "b"), props='{"attachments":[1]}'), out)
+    assert [dict(letter.props) for letter in out.letters] == [{"attachments": [1]}, {}]
+    assert {letter.kind for letter in out.letters} == {OutboxKind.FINAL}
+
+
+async def test_buttons_of_an_answer_that_is_out_in_blocks() -> None:
+    """They stand in a post of their own: no block can take them any more, and without them nobody could choose."""
+    out = Out()
+    finale = Finale(DELIVERED, props='{"attachments":[1]}', media=(Media(path="/x"),), files=(SentFile("f0"),))
+    assert await done(finale, out, "b0") == "delivered b0 post-t.0"
+    assert [(letter.message, dict(letter.props), letter.file_ids) for letter in out.letters] == [
+        ("Please choose:", {"attachments": [1]}, ("f0",))
+    ]

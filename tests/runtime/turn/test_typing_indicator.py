@@ -1,0 +1,49 @@
+"""The typing indicator: alive where an answer is made, for as long as it is made."""
+
+import pytest
+import trio
+import trio.testing
+
+from oc_trio.agent.scripted import Pause, Say
+from oc_trio.errors import MattermostRejected
+from oc_trio.ids import ChannelId
+from oc_trio.runtime.turn.typing_indicator import TYPING_SECONDS, keep_typing
+from tests.runtime.harness import Town
+
+
+@pytest.mark.parametrize(("interval", "calls"), [(6.0, 6), (1.0, 21)], ids=["as often as clients need", "more often"])
+async def test_it_is_renewed(autojump_clock: trio.testing.MockClock, interval: float, calls: int) -> None:
+    """At the wanted interval, and never more seldom than clients forget."""
+    told: list[tuple[str, str]] = []
+
+    async def typing(channel_id: ChannelId, root_id: str) -> None:
+        told.append((channel_id, root_id))
+
+    with trio.move_on_after(5 * TYPING_SECONDS + 0.5):
+        await keep_typing(typing, ChannelId("c"), "root", interval)
+    assert told == [("c", "root")] * calls
+
+
+async def test_a_refusal_ends_it(autojump_clock: trio.testing.MockClock) -> None:
+    """The writes of the turn will meet the same problem and say so."""
+    told: list[str] = []
+
+    async def typing(channel_id: ChannelId, root_id: str) -> None:
+        told.append(root_id)
+        raise MattermostRejected("no", status=403)
+
+    await keep_typing(typing, ChannelId("c"), "root")
+    assert told == ["root"]
+
+
+async def test_each_thread_has_its_own(town: Town) -> None:
+    """Two answers at once keep two indicators alive, and both end with their answers."""
+    await town.start()
+    town.script = [Pause(9), Say("done")]
+    town.say("@helper one")
+    town.say("@helper two")
+    await town.settled()
+    calls = town.calls("POST", "/typing")
+    assert calls == 2 * 3
+    await trio.sleep(60)
+    assert town.calls("POST", "/typing") == calls

@@ -1,0 +1,67 @@
+"""The words of answers: whole, in order, and none of them twice, in one post or in many blocks."""
+
+import itertools
+from collections.abc import Iterator
+
+from oc_trio.core.final_plan import INTERRUPTED, STOPPED
+from oc_trio.sandbox import records
+from tests.simulation.model_output import heads
+from tests.simulation.observations import Findings, key_of, squeezed, words_of
+
+
+def texts(found: Findings) -> Iterator[str]:
+    """The last write to each answer is its whole text."""
+    for trigger, owed in found.owed.items():
+        shown = [found.by_id[post] for post in owed.posts if post in found.by_id]
+        if owed.state != "delivered" or not shown or any(post.delete_at for post in shown) or found.is_betrayed(owed):
+            continue
+        text = "\n".join(words_of(post) for post in shown)
+        if not heads(text):
+            continue
+        # A wordy turn that hears of another question answers it behind the first one, once.
+        wanted = "\n".join(found.model.answer(head) for head in dict.fromkeys(heads(text)))
+        if squeezed(text) != squeezed(wanted):
+            yield f"the last text of {trigger} is not its answer: {_parting(text, wanted)}"
+
+
+def blocks(found: Findings) -> Iterator[str]:
+    """What stands of an answer stands in its order, no part of it twice, and nothing says that it goes on."""
+    for trigger, owed in found.owed.items():
+        shown = [found.by_id[post] for post in owed.posts if post in found.by_id]
+        if any(one.create_at > other.create_at for one, other in itertools.pairwise(shown)):
+            yield f"the posts of {trigger} don't stand in the order of the answer"
+        shown = [post for post in shown if not post.delete_at]
+        for post in shown[:-1]:
+            if post.message.endswith((STOPPED, INTERRUPTED)):
+                yield f"a block of {trigger} that is not its last one carries a mark: {post.message[-60:]!r}"
+        if found.is_betrayed(owed):
+            continue
+        begun = [head for post in shown for head in heads(post.message)]
+        if owed.state == "cancelled" and begun:
+            yield from _in_part(trigger, [squeezed(words_of(post)) for post in shown], found, begun)
+
+
+def _in_part(trigger: str, texts: list[str], found: Findings, begun: list[tuple[str, ...]]) -> Iterator[str]:
+    whole, at = squeezed("".join(found.model.answer(head) for head in begun)), 0
+    for text in texts:
+        place = whole.find(text, at)
+        if place < 0:
+            yield f"what stands of {trigger} is not a part of its answer, once and in order: {text[-80:]!r}"
+            return
+        at = place + len(text)
+
+
+def is_block_of_the_withdrawn(found: Findings, post: records.Post) -> bool:
+    """A completed block stays, whatever becomes of its question while nobody listens."""
+    turn, mark, _ = key_of(post).rpartition(".d")
+    owed = [each for each in found.owed.values() if each.turn == turn]
+    has_blocks = found.plan.mode == "block" or found.plan.has_blocks
+    return has_blocks and bool(mark and owed) and all(each.state == "cancelled" for each in owed)
+
+
+def _parting(text: str, wanted: str) -> str:
+    """Where two texts part, for the reader of a failure."""
+    ones, others = text.split(), wanted.split()
+    pairs = itertools.zip_longest(ones, others)
+    at = max(0, next((at for at, (one, other) in enumerate(pairs) if one != other), 0) - 3)
+    return f"word {at} on {' '.join(ones[at : at + 14])!r}, wanted {' '.join(others[at : at + 14])!r}"

@@ -1,0 +1,93 @@
+"""Other programs that use the hooks, as careful callers do: with one key, until they are told that it was taken in."""
+
+import json
+import random
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import trio
+from attrs import define
+
+from oc_trio.core.hooks import AgentHook, HookKind, hook_trigger
+from oc_trio.sandbox.outgoing import IntegrationUnreachable, Outgoing
+from oc_trio.sandbox.settings import INTEGRATION_SECONDS
+from tests.simulation.callback_transport import ASKING, HOOK_TOKEN, URL, Asking, Line
+from tests.simulation.intents import Hook
+from tests.simulation.network import Network
+from tests.simulation.scenario import Notice, Town
+
+if TYPE_CHECKING:
+    from tests.simulation.observations import Findings
+
+_MOST_TRIES = 60
+
+
+@define(eq=False)
+class Machines:
+    """Its tasks are the network's."""
+
+    town: Town
+    network: Network
+    line: Line
+    rng: random.Random
+    _keys: int = 0
+
+    def do(self, deed: Hook) -> None:
+        """Never waits."""
+        self._keys += 1
+        key = f"key-{self._keys}"
+        target = f"channel:{self.town.places[deed.place].id}"
+        trigger = hook_trigger(HookKind(deed.kind), AgentHook("", key=key), "")
+        if deed.kind == "agent":
+            question = self.town.reserve("machine", deed.place, trigger)
+            body = {"message": f"report on [{question.token}]", "to": target}
+            self.network.nursery.start_soon(self._call, deed, key, body, Asking(question), None)
+        else:
+            text = f"A notice, number {self._keys}."
+            notice = Notice(trigger, deed.place, text)
+            self.town.notices.append(notice)
+            self.network.nursery.start_soon(self._call, deed, key, {"text": text, "to": target}, None, notice)
+
+    async def _call(
+        self, deed: Hook, key: str, body: dict[str, Any], asking: Asking | None, notice: Notice | None
+    ) -> None:
+        headers = (
+            ("Authorization", f"Bearer {HOOK_TOKEN}"),
+            ("Idempotency-Key", key),
+            ("Content-Type", "application/json"),
+        )
+        call = Outgoing("POST", f"{URL}/hooks/{deed.kind}", headers, json.dumps(body).encode())
+        ASKING.set(asking)
+        self.town.chronicle.tell("machine", f"calls {deed.kind} for {deed.place} with {key}: {body}")
+        self.network.waiting += 1
+        status = 0
+        try:
+            for _ in range(_MOST_TRIES):
+                status = await self._try(call)
+                if status == 202 or status // 100 == 4:
+                    self.town.chronicle.tell("machine", f"is told {status} for {key}")
+                    break
+                await trio.sleep(self.rng.choice((0.1, 2.0, 10.0)))
+        finally:
+            self.network.waiting -= 1
+        if notice is not None:
+            notice.is_taken = status == 202
+
+    async def _try(self, call: Outgoing) -> int:
+        try:
+            with trio.fail_after(INTEGRATION_SECONDS):
+                return (await self.line(call)).status
+        except (IntegrationUnreachable, trio.TooSlowError):
+            return 0
+
+
+def notices(found: "Findings") -> Iterator[str]:
+    """What a program was promised to be posted stands once; what it was not stands at most once."""
+    for notice in found.town.notices:
+        posts = [post for post in found.posts if notice.text in post.message]
+        standing = [post for post in posts if not post.delete_at]
+        if len(standing) > 1:
+            yield f"{notice.text!r} stands {len(standing)} times"
+        is_away = found.town.was_kicked(notice.place)
+        if notice.is_taken and not (standing or is_away or found.town.vandalised & {post.id for post in posts}):
+            yield f"{notice.text!r} was taken in and does not stand"
