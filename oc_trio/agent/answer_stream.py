@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from oc_trio.agent.failures import Endpoint
-from oc_trio.agent.http_stream import Exchange
+from oc_trio.agent.http_stream import HttpStream
 from oc_trio.agent.sse import ServerSentEvent
 from oc_trio.agent.stream import Emit
 from oc_trio.agent.tool_loop import NO_ANSWER
@@ -31,12 +31,12 @@ class AnswerReader(Protocol):
     def feed(self, chunk: Mapping[str, Any], /) -> tuple[TextDelta | Thinking, ...]: ...
 
 
-Parse = Callable[[Exchange, ServerSentEvent], Awaitable[Mapping[str, Any]]]
+Parse = Callable[[HttpStream, ServerSentEvent], Awaitable[Mapping[str, Any]]]
 
 
 async def read_answer(
     reader: AnswerReader,
-    exchange: Exchange,
+    exchange: HttpStream,
     endpoint: Endpoint,
     parse: Parse,
     emit: Emit,
@@ -62,7 +62,7 @@ async def read_answer(
 
 
 async def _feed(
-    reader: AnswerReader, exchange: Exchange, events: tuple[ServerSentEvent, ...], parse: Parse, emit: Emit
+    reader: AnswerReader, exchange: HttpStream, events: tuple[ServerSentEvent, ...], parse: Parse, emit: Emit
 ) -> bool:
     """Take in one piece's events; neighbours of a kind become one. True after `[DONE]`."""
     out: list[TextDelta | Thinking] = []

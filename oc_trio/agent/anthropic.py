@@ -18,11 +18,11 @@ from oc_trio.agent.answer_stream import read_answer
 from oc_trio.agent.anthropic_reading import Reading
 from oc_trio.agent.anthropic_wire import request_body
 from oc_trio.agent.failures import Endpoint, error_in, from_stream, provider_tag
-from oc_trio.agent.http_stream import Deadlines, Exchange, open_exchange, read_event
+from oc_trio.agent.http_stream import Deadlines, HttpStream, open_http_stream, read_event
 from oc_trio.agent.port import TurnRequest
 from oc_trio.agent.sse import ServerSentEvent
 from oc_trio.agent.stream import Emit, EventStream, open_events
-from oc_trio.agent.tool_loop import MAX_ROUNDS, Answer, Round, call_ids, converse
+from oc_trio.agent.tool_loop import MAX_ROUNDS, ModelResponse, ToolRound, call_ids, converse
 from oc_trio.agent.unsupported import Unsupported, ask_adapting
 from oc_trio.core.json_body import BadJson
 from oc_trio.errors import AgentFailed
@@ -70,7 +70,7 @@ class AnthropicAgent:
 
         return open_events(produce)
 
-    async def ask(self, request: TurnRequest, rounds: tuple[Round, ...], emit: Emit) -> Answer:
+    async def ask(self, request: TurnRequest, rounds: tuple[ToolRound, ...], emit: Emit) -> ModelResponse:
         """One request; asked again without the fields (tools among them) that the server refuses by name."""
         settings = self._settings
         model = request.model or settings.model
@@ -80,17 +80,19 @@ class AnthropicAgent:
             offered = tools and settings.tools
             return request_body(request, rounds, model, settings.options, self._provider, tools=offered)
 
-        async def ask_once(body: Mapping[str, Any], emit: Emit) -> Answer:
+        async def ask_once(body: Mapping[str, Any], emit: Emit) -> ModelResponse:
             return await self._ask_once(body, Reading(self._provider, taken), emit)
 
         return await ask_adapting(settings.unsupported, model, make, ask_once, emit, NEEDED)
 
-    async def _ask_once(self, body: Mapping[str, Any], reading: Reading, emit: Emit) -> Answer:
+    async def _ask_once(self, body: Mapping[str, Any], reading: Reading, emit: Emit) -> ModelResponse:
         settings = self._settings
         headers = {"Accept": "text/event-stream", "anthropic-version": VERSION, **settings.headers}
         if settings.api_key:
             headers = with_key(headers, "x-api-key", settings.api_key)
-        async with open_exchange(self._http, self._endpoint, self._url, body, headers, settings.deadlines) as exchange:
+        async with open_http_stream(
+            self._http, self._endpoint, self._url, body, headers, settings.deadlines
+        ) as exchange:
             await read_answer(reading, exchange, self._endpoint, self._parse, emit, lambda _: reading.stopped)
         for event in reading.end():
             await emit(event)
@@ -103,7 +105,7 @@ class AnthropicAgent:
             )
         return reading.answer()
 
-    async def _parse(self, exchange: Exchange, event: ServerSentEvent) -> Mapping[str, Any]:
+    async def _parse(self, exchange: HttpStream, event: ServerSentEvent) -> Mapping[str, Any]:
         """The value of an event. Raises what a server says is wrong, however it says it."""
         try:
             data = await read_event(event.data)

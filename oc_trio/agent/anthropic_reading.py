@@ -13,7 +13,7 @@ from oc_trio.agent import shapes
 from oc_trio.agent.port import ToolCall
 from oc_trio.agent.think_tags import ThinkSplitter
 from oc_trio.agent.tool_calls import UNNAMED, free_id, parse_arguments
-from oc_trio.agent.tool_loop import CUT_SHORT, FILTERED, Answer, Asked, tagged
+from oc_trio.agent.tool_loop import CUT_SHORT, FILTERED, ModelResponse, RequestedCall, tagged
 from oc_trio.core.text import HalfJoiner, clean_value, joined
 from oc_trio.core.turn_events import TextDelta, Thinking, Usage
 
@@ -106,10 +106,10 @@ class Reading:
             block.kind == "tool_use" for block in self._order
         )
 
-    def answer(self) -> Answer:
+    def answer(self) -> ModelResponse:
         note = {"max_tokens": CUT_SHORT, "model_context_window_exceeded": CUT_SHORT, "refusal": FILTERED}
         used = set(self._taken)
-        calls: list[Asked] = []
+        calls: list[RequestedCall] = []
         sent_back: list[dict[str, Any]] = []
         for block in self._order:
             if block.kind == "tool_use":
@@ -127,7 +127,7 @@ class Reading:
             elif (raw := _sent_back(block)) is not None:
                 sent_back.append(raw)
         made = tagged(calls, self._provider, {BLOCKS: sent_back})
-        return Answer("".join(self._text), made, self._usage, note.get(self.finish_reason, ""))
+        return ModelResponse("".join(self._text), made, self._usage, note.get(self.finish_reason, ""))
 
     def _whole(self, message: Mapping[str, Any]) -> tuple[TextDelta | Thinking, ...]:
         events: list[TextDelta | Thinking] = []
@@ -206,7 +206,7 @@ class Reading:
         )
 
 
-def _asked(block: _Block, used: set[str]) -> Asked:
+def _asked(block: _Block, used: set[str]) -> RequestedCall:
     given = block.given
     if given is None:
         given = block.text if block.text.strip() else block.start.get("input")
@@ -217,7 +217,7 @@ def _asked(block: _Block, used: set[str]) -> Asked:
     if not call_id or call_id in used:
         call_id = free_id(used)
     used.add(call_id)
-    return Asked(ToolCall(call_id, name or UNNAMED, arguments), problem)
+    return RequestedCall(ToolCall(call_id, name or UNNAMED, arguments), problem)
 
 
 def _sent_back(block: _Block) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from typing import Any
 from oc_trio.agent.anthropic_reading import BLOCKS
 from oc_trio.agent.message_order import anthropic_messages
 from oc_trio.agent.port import Message, Role, TurnRequest
-from oc_trio.agent.tool_loop import Round, rejoined, transcript
+from oc_trio.agent.tool_loop import ToolRound, rejoined, transcript
 from oc_trio.core.turn_events import ToolStatus
 
 # The API demands a limit; the least of the current models allows this one.
@@ -21,7 +21,7 @@ THINKING_BUDGETS = {"low": 2048, "medium": 8192, "high": 24576}
 
 def request_body(
     request: TurnRequest,
-    rounds: tuple[Round, ...],
+    rounds: tuple[ToolRound, ...],
     model: str,
     options: Mapping[str, Any],
     provider: str = "",
@@ -67,7 +67,7 @@ def _may_think(messages: Sequence[Message], provider: str) -> bool:
     return bool(blocks) and blocks[0].get("type") in ("thinking", "redacted_thinking")
 
 
-def _messages(request: TurnRequest, rounds: tuple[Round, ...], provider: str) -> list[dict[str, Any]]:
+def _messages(request: TurnRequest, rounds: tuple[ToolRound, ...], provider: str) -> list[dict[str, Any]]:
     """Turns of one side in a row become one message, as the API wants it."""
     out: list[dict[str, Any]] = []
     for message in transcript(request, rounds):

@@ -15,7 +15,7 @@ from oc_trio.agent.fallback import FallbackAgent
 from oc_trio.agent.http_stream import Deadlines
 from oc_trio.agent.openai import OpenAIAgent, OpenAISettings
 from oc_trio.agent.port import Agent
-from oc_trio.agent.retrying import Patience, RetryingAgent
+from oc_trio.agent.retrying import RetryingAgent, RetrySettings
 from oc_trio.agent.scripted_directives import demo_agent
 from oc_trio.agent.tool_loop import MAX_ROUNDS
 from oc_trio.agent.unsupported import Unsupported
@@ -43,7 +43,7 @@ class AgentSpec:
     env: Mapping[str, str] = field(factory=dict, repr=False, hash=False)
     fallbacks: tuple["AgentSpec", ...] = ()
     deadlines: Deadlines = Deadlines()
-    patience: Patience = Patience()
+    patience: RetrySettings = RetrySettings()
     limiter: trio.CapacityLimiter | None = field(default=None, repr=False)
     max_rounds: int = MAX_ROUNDS
     tools: bool = True
@@ -53,7 +53,7 @@ class AgentSpec:
 
 def build_agent(spec: AgentSpec, http: httpx.AsyncClient) -> Agent:
     """The agent of `spec`. Raises `ConfigError` where the description lacks something."""
-    first, *others = [_patient(one, http) for one in _flat(spec)]
+    first, *others = [_with_retries(one, http) for one in _flat(spec)]
     return FallbackAgent((first, *others)) if others else first
 
 
@@ -61,7 +61,7 @@ def _flat(spec: AgentSpec) -> tuple[AgentSpec, ...]:
     return (spec, *(one for fallback in spec.fallbacks for one in _flat(fallback)))
 
 
-def _patient(spec: AgentSpec, http: httpx.AsyncClient) -> Agent:
+def _with_retries(spec: AgentSpec, http: httpx.AsyncClient) -> Agent:
     agent = _single(spec, http)
     if spec.limiter is not None:
         agent = LimitedAgent(agent, spec.limiter)

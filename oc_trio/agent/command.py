@@ -16,7 +16,7 @@ from oc_trio.agent.failures import TOO_SLOW
 from oc_trio.agent.http_stream import Deadlines
 from oc_trio.agent.port import TurnRequest
 from oc_trio.agent.stream import Emit, EventStream, open_events
-from oc_trio.agent.tool_loop import Asked, run_tool
+from oc_trio.agent.tool_loop import RequestedCall, run_tool
 from oc_trio.core.turn_events import Failed, Final, TextDelta
 from oc_trio.errors import AgentError, AgentFailed, AgentUnavailable
 
@@ -119,7 +119,7 @@ class _Dialogue:
         except ContractBroken as exc:
             raise AgentFailed(f"{self._settings.name}: {exc}", for_user=NONSENSE) from exc
         if isinstance(event, ToolAsked):
-            result = await run_tool(Asked(event.call), self._request, self._emit)
+            result = await run_tool(RequestedCall(event.call), self._request, self._emit)
             await self._write(result_line(event.call, result), self._settings.deadlines.idle)
             return None
         if isinstance(event, TextDelta) and event.text:

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from attrs import evolve, frozen
 
-from oc_trio.agent.first_event import BegunStream, open_begun
+from oc_trio.agent.first_event import FirstEventStream, open_with_first_event
 from oc_trio.agent.port import Agent, TurnRequest
 from oc_trio.errors import AgentFailed, AgentUnavailable
 from oc_trio.telemetry.log import get_logger
@@ -20,20 +20,20 @@ class FallbackAgent:
     agents: tuple[Agent, ...]
 
     @asynccontextmanager
-    async def run(self, request: TurnRequest) -> AsyncIterator[BegunStream]:
+    async def run(self, request: TurnRequest) -> AsyncIterator[FirstEventStream]:
         async with AsyncExitStack() as stack:
             yield await self._begin(stack, request)
 
-    async def _begin(self, stack: AsyncExitStack, request: TurnRequest) -> BegunStream:
+    async def _begin(self, stack: AsyncExitStack, request: TurnRequest) -> FirstEventStream:
         for at, agent in enumerate(self.agents[:-1]):
             try:
-                return await stack.enter_async_context(open_begun(agent, self._asked(at, request)))
+                return await stack.enter_async_context(open_with_first_event(agent, self._asked(at, request)))
             except (AgentUnavailable, AgentFailed) as exc:
                 if isinstance(exc, AgentFailed) and not exc.another_may_do:
                     raise
                 log.warning("model unavailable, trying the next", reason=str(exc), left=len(self.agents) - at - 1)
         last = len(self.agents) - 1
-        return await stack.enter_async_context(open_begun(self.agents[last], self._asked(last, request)))
+        return await stack.enter_async_context(open_with_first_event(self.agents[last], self._asked(last, request)))
 
     def _asked(self, at: int, request: TurnRequest) -> TurnRequest:
         return evolve(request, model="") if at and request.model else request

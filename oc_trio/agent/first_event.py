@@ -10,14 +10,14 @@ from oc_trio.agent.port import Agent, TurnRequest
 from oc_trio.core.turn_events import AgentEvent
 
 
-class BegunStream:
+class FirstEventStream:
     """A stream whose first event was read ahead."""
 
     def __init__(self, first: AgentEvent | None, rest: AsyncIterator[AgentEvent]) -> None:
         self._first = first
         self._rest = rest
 
-    def __aiter__(self) -> "BegunStream":
+    def __aiter__(self) -> "FirstEventStream":
         return self
 
     async def __anext__(self) -> AgentEvent:
@@ -28,7 +28,7 @@ class BegunStream:
 
 
 @asynccontextmanager
-async def open_begun(agent: Agent, request: TurnRequest) -> AsyncIterator[BegunStream]:
+async def open_with_first_event(agent: Agent, request: TurnRequest) -> AsyncIterator[FirstEventStream]:
     """Yield the agent's stream once its first event is there. Raises `AgentError` where the agent has none."""
     async with agent.run(request) as events:
-        yield BegunStream(await anext(events, None), events)
+        yield FirstEventStream(await anext(events, None), events)

@@ -40,7 +40,7 @@ class Deadlines:
     linger: float = 1.0  # after the last event, for the end of the body, so that the connection can be reused
 
 
-class Exchange(Protocol):
+class HttpStream(Protocol):
     """An answer that is being read."""
 
     async def next_events(self) -> tuple[ServerSentEvent, ...] | None: ...
@@ -217,14 +217,14 @@ def _is_json(text: str) -> bool:
 
 
 @asynccontextmanager
-async def open_exchange(
+async def open_http_stream(
     http: httpx.AsyncClient,
     endpoint: Endpoint,
     url: str,
     body: Mapping[str, Any],
     headers: Mapping[str, str],
     deadlines: Deadlines,
-) -> AsyncIterator[Exchange]:
+) -> AsyncIterator[HttpStream]:
     """POST `body` as JSON and yield the answer once its status is 2xx; anything else is raised as `AgentError`."""
     first_by = trio.current_time() + deadlines.first_token
     response = await _send(http, endpoint, url, body, headers, deadlines)

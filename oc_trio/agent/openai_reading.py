@@ -9,7 +9,7 @@ from typing import Any
 from oc_trio.agent import shapes
 from oc_trio.agent.think_tags import ThinkSplitter
 from oc_trio.agent.tool_calls import ToolCallReader
-from oc_trio.agent.tool_loop import CUT_SHORT, FILTERED, MOST_EXTRA, Answer, tagged
+from oc_trio.agent.tool_loop import CUT_SHORT, FILTERED, MOST_EXTRA, ModelResponse, tagged
 from oc_trio.core.json_body import has_more_values
 from oc_trio.core.text import HalfJoiner, clean, clean_value, joined
 from oc_trio.core.turn_events import TextDelta, Thinking, Usage
@@ -93,11 +93,11 @@ class Completion:
     def empty(self) -> bool:
         return not self._calls and not any(text.strip() for text in self._text)
 
-    def answer(self) -> Answer:
+    def answer(self) -> ModelResponse:
         note = {"length": CUT_SHORT, "content_filter": FILTERED}.get(self.finish_reason, "")
         calls = self._calls.asked(self._taken)
         calls = tagged(calls, self._provider, self._sent_back() if calls else {})
-        return Answer("".join(self._text), calls, self._usage, note)
+        return ModelResponse("".join(self._text), calls, self._usage, note)
 
     def _keep(self, events: list[TextDelta | Thinking]) -> tuple[TextDelta | Thinking, ...]:
         self._text += [event.text for event in events if isinstance(event, TextDelta)]

@@ -11,12 +11,12 @@ from typing import Any
 
 from oc_trio.agent.message_order import openai_messages
 from oc_trio.agent.port import ImagePart, Message, Role, ToolCall, TurnRequest
-from oc_trio.agent.tool_loop import Round, transcript
+from oc_trio.agent.tool_loop import ToolRound, transcript
 
 
 def request_body(
     request: TurnRequest,
-    rounds: tuple[Round, ...],
+    rounds: tuple[ToolRound, ...],
     model: str,
     options: Mapping[str, Any],
     provider: str = "",

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import trio
 from attrs import field, frozen
 
-from oc_trio.agent.first_event import BegunStream, open_begun
+from oc_trio.agent.first_event import FirstEventStream, open_with_first_event
 from oc_trio.agent.port import Agent, TurnRequest
 from oc_trio.errors import AgentUnavailable
 from oc_trio.telemetry.log import get_logger
@@ -16,7 +16,7 @@ log = get_logger(part="agent")
 
 
 @frozen
-class Patience:
+class RetrySettings:
     """`attempts` counts the first one too; waits are in seconds and double from `first_wait` to `longest_wait`.
 
     A `Retry-After` longer than `longest_wait` is not waited for: another model, or the reader, decides then. So it is
@@ -41,21 +41,21 @@ class RetryingAgent:
     """`agent`, asked up to `patience.attempts` times; `pausing` is told of each wait."""
 
     agent: Agent
-    patience: Patience = Patience()
+    patience: RetrySettings = RetrySettings()
     rng: random.Random = field(factory=random.Random, repr=False, eq=False)
     pausing: Callable[[float], object] | None = field(default=None, repr=False, eq=False)
 
     @asynccontextmanager
-    async def run(self, request: TurnRequest) -> AsyncIterator[BegunStream]:
+    async def run(self, request: TurnRequest) -> AsyncIterator[FirstEventStream]:
         async with AsyncExitStack() as stack:
             yield await self._begin(stack, request)
 
-    async def _begin(self, stack: AsyncExitStack, request: TurnRequest) -> BegunStream:
+    async def _begin(self, stack: AsyncExitStack, request: TurnRequest) -> FirstEventStream:
         failures = 0
         give_up_at = trio.current_time() + self.patience.give_up_after
         while True:
             try:
-                return await stack.enter_async_context(open_begun(self.agent, request))
+                return await stack.enter_async_context(open_with_first_event(self.agent, request))
             except AgentUnavailable as exc:
                 failures += 1
                 wait = self.patience.wait(failures, exc.retry_after, self.rng.random())

@@ -13,7 +13,7 @@ from attrs import field, frozen
 
 from oc_trio.agent.port import Message, ToolCall, ToolResult, TurnRequest
 from oc_trio.agent.stream import Emit, EventStream, open_events
-from oc_trio.agent.tool_loop import Asked, run_tool
+from oc_trio.agent.tool_loop import RequestedCall, run_tool
 from oc_trio.core.turn_events import (
     AgentEvent,
     Button,
@@ -136,7 +136,7 @@ class _Performance:
     async def _call(self, step: CallTool) -> ToolResult:
         self._calls += 1
         call = ToolCall(step.call_id or f"call_{self._calls}", step.name, step.arguments)
-        return await run_tool(Asked(call), self._request, self._emit)
+        return await run_tool(RequestedCall(call), self._request, self._emit)
 
     def _final(self) -> Final:
         text = "".join(self._said)

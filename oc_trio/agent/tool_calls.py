@@ -14,7 +14,7 @@ from attrs import define, field
 
 from oc_trio.agent import shapes
 from oc_trio.agent.port import ToolCall
-from oc_trio.agent.tool_loop import MOST_CALLS, MOST_EXTRA, Asked
+from oc_trio.agent.tool_loop import MOST_CALLS, MOST_EXTRA, RequestedCall
 from oc_trio.core.json_body import BadJson, has_more_values, read_mended
 from oc_trio.core.text import clean, clean_value, joined
 from oc_trio.core.turn_events import Opaque
@@ -77,7 +77,7 @@ class ToolCallReader:
             if isinstance(entry, dict) and (call := self._read(entry, named)) is not None:
                 named.append(call)
 
-    def asked(self, taken: Collection[str] = ()) -> tuple[Asked, ...]:
+    def asked(self, taken: Collection[str] = ()) -> tuple[RequestedCall, ...]:
         """The calls in order, `MOST_CALLS` at most. `taken` are ids that the conversation holds already."""
         used = set(taken)
         return tuple(islice((asked for call in self._calls for asked in _asked(call, used)), MOST_CALLS))
@@ -165,7 +165,7 @@ def free_id(used: Collection[str]) -> str:
     return made
 
 
-def _asked(call: _Call, used: set[str]) -> Iterator[Asked]:
+def _asked(call: _Call, used: set[str]) -> Iterator[RequestedCall]:
     name = clean(call.name).strip()
     given: Sequence[object] = (call.whole,) if call.whole is not None else _glued(joined(call.arguments).strip())
     for at, value in enumerate(given):
@@ -177,7 +177,7 @@ def _asked(call: _Call, used: set[str]) -> Iterator[Asked]:
         if not name:
             problem = "The call names no tool."
         extra = clean_value(call.extra) if at == 0 and not has_more_values(call.extra, MOST_EXTRA) else {}
-        yield Asked(ToolCall(call_id, name or UNNAMED, arguments, Opaque(call=extra)), problem)
+        yield RequestedCall(ToolCall(call_id, name or UNNAMED, arguments, Opaque(call=extra)), problem)
 
 
 def _glued(text: str) -> list[str]:

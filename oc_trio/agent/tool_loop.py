@@ -37,7 +37,7 @@ NO_ANSWER = "The model gave no answer."
 
 
 @frozen
-class Asked:
+class RequestedCall:
     """One call that a model made; `problem` says why its arguments can't be used."""
 
     call: ToolCall
@@ -45,26 +45,26 @@ class Asked:
 
 
 @frozen
-class Answer:
+class ModelResponse:
     """What one request to a model came to. `note` is a line for the reader about an answer that is not whole.
 
     What the API wants to have back with the tool results (signed thinking, for one) is in the calls' `opaque`.
     """
 
     text: str = ""
-    calls: tuple[Asked, ...] = ()
+    calls: tuple[RequestedCall, ...] = ()
     usage: Usage = Usage()
     note: str = ""
 
 
 @frozen
-class Round:
+class ToolRound:
     """A finished request whose tools were run: what the next request repeats to the model.
 
     `said` is what people said meanwhile, for the model to take into account.
     """
 
-    answer: Answer
+    answer: ModelResponse
     results: tuple[ToolResult, ...]
     said: tuple[Message, ...] = ()
 
@@ -72,12 +72,12 @@ class Round:
 class Model(Protocol):
     """One request to a chat model. `rounds` are those already done in this turn."""
 
-    async def ask(self, request: TurnRequest, rounds: tuple[Round, ...], emit: Emit) -> Answer: ...
+    async def ask(self, request: TurnRequest, rounds: tuple[ToolRound, ...], emit: Emit) -> ModelResponse: ...
 
 
 async def converse(model: Model, request: TurnRequest, emit: Emit, max_rounds: int = MAX_ROUNDS) -> None:
     """Ask until the model asks for no more tools. Raises `AgentFailed` after `max_rounds` requests."""
-    rounds: tuple[Round, ...] = ()
+    rounds: tuple[ToolRound, ...] = ()
     said: list[str] = []
     usage = Usage()
     for _ in range(max_rounds):
@@ -93,14 +93,14 @@ async def converse(model: Model, request: TurnRequest, emit: Emit, max_rounds: i
             await emit(_final(said, answer.note, usage))
             return
         results = [await run_tool(asked, request, emit) for asked in answer.calls]
-        rounds = (*rounds, Round(answer, tuple(results), tuple(await request.steering())))
+        rounds = (*rounds, ToolRound(answer, tuple(results), tuple(await request.steering())))
     raise AgentFailed(
         f"no answer after {max_rounds} rounds of tool calls",
         for_user=f"I gave up after {max_rounds} rounds of tool calls without reaching an answer.",
     )
 
 
-async def run_tool(asked: Asked, request: TurnRequest, emit: Emit) -> ToolResult:
+async def run_tool(asked: RequestedCall, request: TurnRequest, emit: Emit) -> ToolResult:
     """Run one call and tell the reader; a call that can't be made is a failed result for the model to read."""
     call, problem = asked.call, asked.problem
     try:
@@ -115,7 +115,7 @@ async def run_tool(asked: Asked, request: TurnRequest, emit: Emit) -> ToolResult
     return result
 
 
-def tagged(calls: Sequence[Asked], provider: str, message: Mapping[str, Any]) -> tuple[Asked, ...]:
+def tagged(calls: Sequence[RequestedCall], provider: str, message: Mapping[str, Any]) -> tuple[RequestedCall, ...]:
     """The calls of one answer with what goes back to its provider; `message` are fields of the answer as a whole.
 
     Those beyond `MOST_CALLS` are left out.
@@ -132,7 +132,7 @@ def tagged(calls: Sequence[Asked], provider: str, message: Mapping[str, Any]) ->
     )
 
 
-def call_ids(request: TurnRequest, rounds: tuple[Round, ...]) -> frozenset[str]:
+def call_ids(request: TurnRequest, rounds: tuple[ToolRound, ...]) -> frozenset[str]:
     """The ids of all tool calls that the conversation holds."""
     return frozenset(call.id for message in transcript(request, rounds) for call in message.tool_calls)
 
@@ -157,7 +157,7 @@ def rejoined(messages: Sequence[Message]) -> tuple[Message, ...]:
     return tuple(out)
 
 
-def transcript(request: TurnRequest, rounds: tuple[Round, ...]) -> tuple[Message, ...]:
+def transcript(request: TurnRequest, rounds: tuple[ToolRound, ...]) -> tuple[Message, ...]:
     """The request's messages followed by what this turn has done so far."""
     added: list[Message] = []
     for done in rounds:

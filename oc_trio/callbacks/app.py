@@ -10,7 +10,7 @@ from quart import Response, request
 from quart_trio import QuartTrio
 
 from oc_trio.callbacks.commands import answer_command
-from oc_trio.callbacks.endpoints import CLICK_PREFIX, Faces
+from oc_trio.callbacks.endpoints import CLICK_PREFIX, EndpointRegistry
 from oc_trio.callbacks.guard import Guard
 from oc_trio.callbacks.hooks import HookRequest, answer_hook
 from oc_trio.callbacks.interactions import answer_click
@@ -29,7 +29,7 @@ UNAVAILABLE = "Temporarily unavailable. Please try again."
 
 
 def build_app(
-    faces: Faces, *, metrics: Metrics, trust: ProxyTrust | None = None, limits: Limits | None = None
+    faces: EndpointRegistry, *, metrics: Metrics, trust: ProxyTrust | None = None, limits: Limits | None = None
 ) -> QuartTrio:
     """The app for `faces`; its paths are those that `faces` has now, its accounts those of the moment of a request."""
     app = QuartTrio(__name__, static_folder=None)

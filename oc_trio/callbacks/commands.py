@@ -5,7 +5,7 @@ Whether the token still is the server's and whether the user may do this is deci
 
 from collections.abc import Mapping
 
-from oc_trio.callbacks.endpoints import CommandFace
+from oc_trio.callbacks.endpoints import CommandEndpoint
 from oc_trio.callbacks.reply import Kind, Reply, chat_reply, refused
 from oc_trio.core import slash
 from oc_trio.errors import CallbackRefused
@@ -15,7 +15,7 @@ from oc_trio.telemetry.log import get_logger
 log = get_logger(part="callbacks")
 
 
-async def answer_command(accounts: Mapping[AccountId, CommandFace], body: bytes, content_type: str) -> Reply:
+async def answer_command(accounts: Mapping[AccountId, CommandEndpoint], body: bytes, content_type: str) -> Reply:
     """The answer to a callback that `accounts` listen for."""
     try:
         call = slash.parse_call(body, content_type)
@@ -25,7 +25,7 @@ async def answer_command(accounts: Mapping[AccountId, CommandFace], body: bytes,
         return refused(Kind.COMMAND, problem)
 
 
-def whose(call: slash.SlashCall, accounts: Mapping[AccountId, CommandFace]) -> CommandFace:
+def whose(call: slash.SlashCall, accounts: Mapping[AccountId, CommandEndpoint]) -> CommandEndpoint:
     """The one account that the call is for: by its token, else (a regenerated token) by team and trigger.
 
     Raises CallbackRefused 503 while no account is ready, 401 for nobody's, 409 when two accounts could be meant.

@@ -11,7 +11,7 @@ from attrs import define, field, frozen
 
 from oc_trio.core.entities import SlashCommand
 from oc_trio.core.hooks import Hook, HookKind
-from oc_trio.core.interactions import Press
+from oc_trio.core.interactions import ButtonCallback
 from oc_trio.core.mention_escape import defuse
 from oc_trio.core.questions import DialogAnswer
 from oc_trio.core.slash import SlashCall
@@ -22,7 +22,7 @@ CLICK_PREFIX = "/mattermost/interactions/"
 
 
 @frozen(eq=False)
-class CommandFace:
+class CommandEndpoint:
     """An account's slash commands: `registered` is None until registration is complete; `call` gives the text that
     only the caller sees, or raises CallbackRefused. What people are shown goes through `harmless`.
     """
@@ -33,19 +33,19 @@ class CommandFace:
 
 
 @frozen(eq=False)
-class ClickFace:
+class ButtonEndpoint:
     """An account's buttons and dialogs: both give the JSON object of the answer, or raise CallbackRefused. What people
     are shown goes through `harmless`.
     """
 
     bot_token: Callable[[], str]
-    click: Callable[[Press], Awaitable[Mapping[str, Any]]]
+    click: Callable[[ButtonCallback], Awaitable[Mapping[str, Any]]]
     dialog: Callable[[DialogAnswer], Awaitable[Mapping[str, Any]]]
     harmless: Callable[[str], str] = defuse
 
 
 @frozen(eq=False)
-class HookFace:
+class HookEndpoint:
     """The hooks below `path`: `take` gives the id under which a hook was admitted, or raises CallbackRefused."""
 
     path: str
@@ -54,17 +54,17 @@ class HookFace:
 
 
 @define(eq=False)
-class Faces:
+class EndpointRegistry:
     """`command_paths` and `click_sources` (by account, empty for loopback only) are the whole public surface."""
 
     command_paths: tuple[str, ...] = ()
     click_sources: Mapping[AccountId, tuple[Network, ...]] = field(factory=dict)
-    hooks: HookFace | None = None
-    _commands: dict[str, dict[AccountId, CommandFace]] = field(init=False, factory=dict)
-    _clicks: dict[AccountId, ClickFace] = field(init=False, factory=dict)
+    hooks: HookEndpoint | None = None
+    _commands: dict[str, dict[AccountId, CommandEndpoint]] = field(init=False, factory=dict)
+    _clicks: dict[AccountId, ButtonEndpoint] = field(init=False, factory=dict)
 
     @contextmanager
-    def commands(self, account: AccountId, path: str, face: CommandFace) -> Iterator[None]:
+    def commands(self, account: AccountId, path: str, face: CommandEndpoint) -> Iterator[None]:
         """Let an account answer at `path` for as long as the block runs."""
         table = self._commands.setdefault(path, {})
         table[account] = face
@@ -75,7 +75,7 @@ class Faces:
                 del table[account]
 
     @contextmanager
-    def clicks(self, account: AccountId, face: ClickFace) -> Iterator[None]:
+    def clicks(self, account: AccountId, face: ButtonEndpoint) -> Iterator[None]:
         """Let an account answer its clicks for as long as the block runs."""
         self._clicks[account] = face
         try:
@@ -84,10 +84,10 @@ class Faces:
             if self._clicks.get(account) is face:
                 del self._clicks[account]
 
-    def commands_at(self, path: str) -> Mapping[AccountId, CommandFace]:
+    def commands_at(self, path: str) -> Mapping[AccountId, CommandEndpoint]:
         return self._commands.get(path, {})
 
-    def clicks_of(self, account: AccountId) -> ClickFace | None:
+    def clicks_of(self, account: AccountId) -> ButtonEndpoint | None:
         return self._clicks.get(account)
 
     def hook_kind(self, path: str) -> HookKind | None:

@@ -12,9 +12,9 @@ from typing import Any
 import trio
 from attrs import define, field, frozen
 
-from oc_trio.callbacks.endpoints import CLICK_PREFIX, Faces
+from oc_trio.callbacks.endpoints import CLICK_PREFIX, EndpointRegistry
 from oc_trio.callbacks.reply import Kind, Reply, body_refused, method_not_allowed, not_found, refused, too_many
-from oc_trio.callbacks.request_limiter import Limits, Standing, Turnstile, source_key
+from oc_trio.callbacks.request_limiter import Limits, RequestLimiter, Standing, source_key
 from oc_trio.core import hooks, interactions
 from oc_trio.core.sourceip import Address, Network, ProxyTrust, client_address, may_call
 from oc_trio.errors import CallbackRefused
@@ -49,16 +49,16 @@ class Guard:
     """An ASGI app in front of another one."""
 
     app: App
-    faces: Faces
+    faces: EndpointRegistry
     trust: ProxyTrust
     metrics: Metrics
-    turnstile: Turnstile = field(factory=Turnstile)
+    turnstile: RequestLimiter = field(factory=RequestLimiter)
     _quiet_until: float = field(init=False, default=0.0)
     _unlogged: int = field(init=False, default=0)
 
     @classmethod
-    def around(cls, app: App, faces: Faces, trust: ProxyTrust, metrics: Metrics, limits: Limits) -> "Guard":
-        return cls(app, faces, trust, metrics, Turnstile(limits))
+    def around(cls, app: App, faces: EndpointRegistry, trust: ProxyTrust, metrics: Metrics, limits: Limits) -> "Guard":
+        return cls(app, faces, trust, metrics, RequestLimiter(limits))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from attrs import field, frozen
 
-from oc_trio.callbacks.endpoints import HookFace
+from oc_trio.callbacks.endpoints import HookEndpoint
 from oc_trio.callbacks.reply import Kind, Reply, json_reply, refused
 from oc_trio.core import hooks
 from oc_trio.core.hooks import HookKind
@@ -22,7 +22,7 @@ class HookRequest:
     query: Mapping[str, str] = field(factory=dict, hash=False)
 
 
-async def answer_hook(face: HookFace, kind: HookKind, request: HookRequest) -> Reply:
+async def answer_hook(face: HookEndpoint, kind: HookKind, request: HookRequest) -> Reply:
     """Run one hook, or say in one sentence why not."""
     try:
         hooks.check_token(

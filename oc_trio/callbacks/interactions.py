@@ -1,6 +1,6 @@
 """The endpoint for clicks, choices from menus and submitted dialogs: from a body to a verified value and back."""
 
-from oc_trio.callbacks.endpoints import ClickFace
+from oc_trio.callbacks.endpoints import ButtonEndpoint
 from oc_trio.callbacks.reply import Kind, Reply, chat_reply, refused
 from oc_trio.core import interactions
 from oc_trio.core.json_body import BadJson, read_object
@@ -15,7 +15,7 @@ NOT_READY = "Not ready"
 _LOGGED = {"Missing token": "missing _token in context", "Invalid token": "invalid _token"}
 
 
-async def answer_click(face: ClickFace | None, body: bytes) -> Reply:
+async def answer_click(face: ButtonEndpoint | None, body: bytes) -> Reply:
     """The answer to a callback for the account of `face`; None means that it does not run (yet)."""
     try:
         if face is None:
@@ -23,7 +23,7 @@ async def answer_click(face: ClickFace | None, body: bytes) -> Reply:
         if _is_dialog(body):
             answer = await face.dialog(read_dialog(body, bot_token=face.bot_token()))
         else:
-            answer = await face.click(interactions.read_press(body, bot_token=face.bot_token()))
+            answer = await face.click(interactions.read_button_callback(body, bot_token=face.bot_token()))
         return chat_reply(answer, harmless=face.harmless)
     except CallbackRefused as problem:
         log.info(f"mattermost: interaction refused: {_LOGGED.get(problem.reason, problem.reason)}")

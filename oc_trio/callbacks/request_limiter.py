@@ -56,7 +56,7 @@ class _Source:
 
 
 @define(eq=False)
-class Turnstile:
+class RequestLimiter:
     """`enter` before anything is read, `leave` once for each place that it gave; `vouch` for who showed a secret."""
 
     limits: Limits = Limits()

@@ -10,7 +10,7 @@ import click
 from oc_trio.cli.exits import EX_CONFIG, EX_UNAVAILABLE
 
 if TYPE_CHECKING:
-    from oc_trio.runtime.operator.slash_audit import Listed, Survey
+    from oc_trio.runtime.operator.slash_audit import AuditedCommand, CommandAudit
 
 
 @click.group()
@@ -63,7 +63,7 @@ def prune(config_path: str | None, account: str | None, as_json: bool, everythin
     _finish(found)
 
 
-def _survey(config_path: str | None, account: str | None, *, remove: bool, everything: bool) -> "Survey":
+def _survey(config_path: str | None, account: str | None, *, remove: bool, everything: bool) -> "CommandAudit":
     import ssl
     from pathlib import Path
 
@@ -72,8 +72,8 @@ def _survey(config_path: str | None, account: str | None, *, remove: bool, every
     from oc_trio.config.accounts import normalize_account_id
     from oc_trio.config.load import load
     from oc_trio.errors import ConfigError, MattermostError
-    from oc_trio.runtime.account.dependencies import Wiring
-    from oc_trio.runtime.operator.slash_audit import Survey, skill_folders, survey
+    from oc_trio.runtime.account.dependencies import Dependencies
+    from oc_trio.runtime.operator.slash_audit import CommandAudit, audit_commands, skill_folders
     from oc_trio.runtime.tools.skills import find_skills
 
     try:
@@ -89,9 +89,9 @@ def _survey(config_path: str | None, account: str | None, *, remove: bool, every
     context = None if chosen.base_url.startswith("http://") else ssl.create_default_context()
     skills = find_skills(Path(folder) for folder in skill_folders(loaded))
 
-    async def run() -> Survey:
-        wiring = Wiring(ssl_context=context)
-        return await survey(loaded, chosen, wiring, skills, remove=remove, everything=everything)
+    async def run() -> CommandAudit:
+        wiring = Dependencies(ssl_context=context)
+        return await audit_commands(loaded, chosen, wiring, skills, remove=remove, everything=everything)
 
     try:
         return trio.run(run)
@@ -100,18 +100,18 @@ def _survey(config_path: str | None, account: str | None, *, remove: bool, every
         sys.exit(EX_UNAVAILABLE)
 
 
-def _row(row: "Listed") -> dict[str, object]:
+def _row(row: "AuditedCommand") -> dict[str, object]:
     made = row.command
     fields = {"account": row.account, "team": row.team, "id": made.id, "trigger": made.trigger, "url": made.url}
     return {**fields, "ours": row.ours, "wanted": row.wanted}
 
 
-def _print_json(found: "Survey") -> None:
+def _print_json(found: "CommandAudit") -> None:
     rows = [_row(row) for row in found.listed]
     click.echo(json.dumps({"commands": rows, "problems": list(found.problems)}, indent=2, ensure_ascii=False))
 
 
-def _finish(found: "Survey") -> None:
+def _finish(found: "CommandAudit") -> None:
     for problem in found.problems:
         click.echo(problem, err=True)
     if found.problems:

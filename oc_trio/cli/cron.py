@@ -54,11 +54,11 @@ def run_(name: str, config_path: str | None, *, as_json: bool) -> None:
     """
 
     async def main(loaded: "Loaded") -> int:
-        from oc_trio.runtime.account.outbound_client import pick_account, wiring_for
+        from oc_trio.runtime.account.outbound_client import dependencies_for, pick_account
         from oc_trio.runtime.operator.run_cron_job import pick_job, run_job_now
 
         account = pick_account(loaded, pick_job(loaded, name).account or None)
-        receipt = await run_job_now(loaded, name, await wiring_for(account))
+        receipt = await run_job_now(loaded, name, await dependencies_for(account))
         code = 0 if receipt.is_complete else EX_PARTIAL if receipt.posts else EX_FAILED
         problems = [*receipt.problems, *(each.problem for each in receipt.attachments if each.problem)]
         fields = {

@@ -11,10 +11,10 @@ from oc_trio.cli.exits import first
 
 if TYPE_CHECKING:
     from oc_trio.config.load import Loaded
-    from oc_trio.runtime.delivery.compose import Outbound
+    from oc_trio.runtime.delivery.compose import OutboundClient
     from oc_trio.runtime.operator.directory_listing import Entry
 
-_List = Callable[["Outbound"], Awaitable[tuple["Entry", ...]]]
+_List = Callable[["OutboundClient"], Awaitable[tuple["Entry", ...]]]
 
 _query = click.option("--query", default="", metavar="TEXT", help="Only names with this; for peers, beginning with it.")
 _limit = click.option("--limit", default=0, metavar="N", type=click.IntRange(0), help="Print at most N; 0 prints all.")
@@ -30,7 +30,7 @@ def command() -> None:
 def self_(config_path: str | None, account: str | None, *, as_json: bool) -> None:
     """The bot's own user, as each account has it."""
 
-    async def listed(outbound: "Outbound") -> tuple["Entry", ...]:
+    async def listed(outbound: "OutboundClient") -> tuple["Entry", ...]:
         from oc_trio.runtime.operator.directory_listing import self_entry
 
         return (self_entry(outbound),)
@@ -45,7 +45,7 @@ def self_(config_path: str | None, account: str | None, *, as_json: bool) -> Non
 def peers(query: str, limit: int, config_path: str | None, account: str | None, *, as_json: bool) -> None:
     """People in any team of the bot; each id is a target for `message send`."""
 
-    async def listed(outbound: "Outbound") -> tuple["Entry", ...]:
+    async def listed(outbound: "OutboundClient") -> tuple["Entry", ...]:
         from oc_trio.runtime.operator.directory_listing import peers as find
 
         return await find(outbound, query)
@@ -60,7 +60,7 @@ def peers(query: str, limit: int, config_path: str | None, account: str | None, 
 def groups(query: str, limit: int, config_path: str | None, account: str | None, *, as_json: bool) -> None:
     """Channels and groups that the bot is in; each id is a target for `message send`."""
 
-    async def listed(outbound: "Outbound") -> tuple["Entry", ...]:
+    async def listed(outbound: "OutboundClient") -> tuple["Entry", ...]:
         from oc_trio.runtime.operator.directory_listing import groups as find
 
         return await find(outbound, query)
@@ -78,7 +78,7 @@ def members(
 ) -> None:
     """People in the channel TARGET (channel:<id>, #name, team/name)."""
 
-    async def listed(outbound: "Outbound") -> tuple["Entry", ...]:
+    async def listed(outbound: "OutboundClient") -> tuple["Entry", ...]:
         from oc_trio.runtime.operator.directory_listing import members as find
 
         return await find(outbound, await outbound.targets.resolve(target), query)
@@ -98,7 +98,7 @@ def _list(
 ) -> None:
     async def main(loaded: "Loaded") -> int:
         from oc_trio.errors import OcTrioError
-        from oc_trio.runtime.account.outbound_client import open_outbound, pick_account, wiring_for
+        from oc_trio.runtime.account.outbound_client import dependencies_for, open_outbound_client, pick_account
 
         one = account or (loaded.default_account if only_default else None)
         chosen = [pick_account(loaded, one)] if one else list(loaded.accounts.values())
@@ -107,7 +107,7 @@ def _list(
         code = 1 if problems else 0
         for each in chosen:
             try:
-                async with open_outbound(loaded, each, await wiring_for(each)) as outbound:
+                async with open_outbound_client(loaded, each, await dependencies_for(each)) as outbound:
                     entries += await listed(outbound)
             except* OcTrioError as group:
                 problems[each.id] = str(first(group))

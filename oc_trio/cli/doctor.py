@@ -48,10 +48,10 @@ def command(config_path: str | None, *, as_json: bool, deep: bool) -> None:
 async def _examine(loaded: "Loaded", quiet: bool, deep: bool) -> "list[Finding]":
     from contextlib import aclosing
 
-    from oc_trio.runtime.operator.doctor import examine
+    from oc_trio.runtime.operator.doctor import run_checks
 
     findings = []
-    async with aclosing(examine(loaded, deep=deep)) as found:
+    async with aclosing(run_checks(loaded, deep=deep)) as found:
         async for one in found:
             findings.append(one)
             if not quiet:

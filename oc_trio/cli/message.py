@@ -11,7 +11,7 @@ from oc_trio.cli.exits import EX_FAILED, EX_PARTIAL
 if TYPE_CHECKING:
     from oc_trio.config.load import Loaded
     from oc_trio.core.presentation import Presentation
-    from oc_trio.runtime.delivery.compose import Attachment, Message, Outbound, Receipt
+    from oc_trio.runtime.delivery.compose import Attachment, MessageRequest, OutboundClient, SentPosts
     from oc_trio.runtime.delivery.targets import Place
 
 _target = click.option(
@@ -50,16 +50,16 @@ def send(
     as_json: bool,
 ) -> None:
     """Send a message; long texts and many files continue in further posts."""
-    from oc_trio.runtime.delivery.compose import Message
+    from oc_trio.runtime.delivery.compose import MessageRequest
 
     shown = _presentation(buttons, presentation)
-    wanted = Message(text_argument(message), media, shown, reply_to)
+    wanted = MessageRequest(text_argument(message), media, shown, reply_to)
 
     async def main(loaded: "Loaded") -> int:
-        from oc_trio.runtime.account.outbound_client import open_outbound, pick_account, wiring_for
+        from oc_trio.runtime.account.outbound_client import dependencies_for, open_outbound_client, pick_account
 
         chosen = pick_account(loaded, account)
-        async with open_outbound(loaded, chosen, await wiring_for(chosen)) as outbound:
+        async with open_outbound_client(loaded, chosen, await dependencies_for(chosen)) as outbound:
             place = await outbound.targets.resolve(target)
             if dry_run:
                 return await _rehearse(outbound, place, wanted, as_json=as_json)
@@ -68,7 +68,9 @@ def send(
     run(config_path, main)
 
 
-async def _send(outbound: "Outbound", place: "Place", message: "Message", *, as_json: bool, allow_partial: bool) -> int:
+async def _send(
+    outbound: "OutboundClient", place: "Place", message: "MessageRequest", *, as_json: bool, allow_partial: bool
+) -> int:
     from oc_trio.cli.uploads import bars_for_terminal
 
     parcel = await outbound.pack(place, message, from_disk=True, on_progress=bars_for_terminal())
@@ -88,7 +90,7 @@ async def _send(outbound: "Outbound", place: "Place", message: "Message", *, as_
     return code
 
 
-async def _rehearse(outbound: "Outbound", place: "Place", message: "Message", *, as_json: bool) -> int:
+async def _rehearse(outbound: "OutboundClient", place: "Place", message: "MessageRequest", *, as_json: bool) -> int:
     """Everything but writes: the target, the reply's root, the files on disk and their size, the cut of the text."""
     from oc_trio.core.final_plan import prepared
     from oc_trio.runtime.delivery.attachments import MediaRefused, is_address
@@ -143,7 +145,7 @@ def edit(post_id: str, message: str, config_path: str | None, account: str | Non
     """Change the text of one of the bot's posts; its files and buttons stay."""
     text = text_argument(message)
 
-    async def act(outbound: "Outbound") -> dict[str, Any]:
+    async def act(outbound: "OutboundClient") -> dict[str, Any]:
         from oc_trio.ids import PostId
 
         post = await outbound.edit(PostId(post_id), text)
@@ -158,7 +160,7 @@ def edit(post_id: str, message: str, config_path: str | None, account: str | Non
 def delete(post_id: str, config_path: str | None, account: str | None, *, as_json: bool) -> None:
     """Delete one of the bot's posts."""
 
-    async def act(outbound: "Outbound") -> dict[str, Any]:
+    async def act(outbound: "OutboundClient") -> dict[str, Any]:
         from oc_trio.ids import PostId
 
         await outbound.api.posts.delete(PostId(post_id))
@@ -183,7 +185,7 @@ def react(
     except UnknownEmoji as problem:
         raise click.BadParameter(str(problem), param_hint="--emoji") from None
 
-    async def act(outbound: "Outbound") -> dict[str, Any]:
+    async def act(outbound: "OutboundClient") -> dict[str, Any]:
         from oc_trio.ids import PostId
 
         verb = outbound.api.reactions.remove if remove else outbound.api.reactions.add
@@ -216,11 +218,11 @@ def read(
 
     async def main(loaded: "Loaded") -> int:
         from oc_trio.core.context import clock, label
-        from oc_trio.runtime.account.outbound_client import open_outbound, pick_account, wiring_for
+        from oc_trio.runtime.account.outbound_client import dependencies_for, open_outbound_client, pick_account
         from oc_trio.runtime.tools.channel_history import post_fields, read_page
 
         chosen = pick_account(loaded, account)
-        async with open_outbound(loaded, chosen, await wiring_for(chosen)) as outbound:
+        async with open_outbound_client(loaded, chosen, await dependencies_for(chosen)) as outbound:
             channel_id = await outbound.channel_id(await outbound.targets.resolve(target))
             page = await read_page(outbound.api, channel_id, limit=limit, before=before, after=after)
         if as_json:
@@ -243,10 +245,10 @@ def read(
 
 def _act(config_path: str | None, account: str | None, act: Any, done: str, *, as_json: bool) -> None:
     async def main(loaded: "Loaded") -> int:
-        from oc_trio.runtime.account.outbound_client import open_outbound, pick_account, wiring_for
+        from oc_trio.runtime.account.outbound_client import dependencies_for, open_outbound_client, pick_account
 
         chosen = pick_account(loaded, account)
-        async with open_outbound(loaded, chosen, await wiring_for(chosen)) as outbound:
+        async with open_outbound_client(loaded, chosen, await dependencies_for(chosen)) as outbound:
             fields = await act(outbound)
         shown = {"ok": True, "account": chosen.id, **fields}
         click.echo(json.dumps(shown, ensure_ascii=False) if as_json else done)
@@ -274,7 +276,7 @@ def _presentation(buttons: str | None, presentation: str | None) -> "Presentatio
     return made
 
 
-def _receipt_fields(receipt: "Receipt", *, ok: bool) -> dict[str, Any]:
+def _receipt_fields(receipt: "SentPosts", *, ok: bool) -> dict[str, Any]:
     return {
         "ok": ok,
         "account": receipt.account,

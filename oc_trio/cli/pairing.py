@@ -73,7 +73,7 @@ def approve(code: str, config_path: str | None, account: str | None, *, as_json:
     With --notify exit code 69 means: let in, but could not be told.
     """
     from oc_trio.core.pairing import normalise_code
-    from oc_trio.runtime.account.send_direct import tell
+    from oc_trio.runtime.account.send_direct import send_direct
 
     async def work(store: "Store", loaded: "Loaded") -> "tuple[PairingRow | None, str]":
         row = await store.pairing.approve(chosen(account), normalise_code(code), now_ms())
@@ -81,7 +81,7 @@ def approve(code: str, config_path: str | None, account: str | None, *, as_json:
             return row, ""
         if row.account not in loaded.accounts:
             return row, f"account {row.account} is not configured"
-        return row, await tell(
+        return row, await send_direct(
             loaded, loaded.accounts[row.account], row.user_id, APPROVED, key=f"paired.{row.approved_at}"
         )
 

@@ -105,7 +105,7 @@ class Unreadable:
     """A frame came whose number can't be read."""
 
 
-Happening = Woke | Opened | Greeted | Numbered | PingAnswered | CaughtUp | TokenRefused | Lost | Unreadable
+Input = Woke | Opened | Greeted | Numbered | PingAnswered | CaughtUp | TokenRefused | Lost | Unreadable
 
 
 @frozen
@@ -157,22 +157,22 @@ Intent = Dial | AwaitGreeting | CatchUp | Admit | GoLive | Retry
 Step = tuple[Link, tuple[Intent, ...]]
 
 
-def step(link: Link, happening: Happening) -> Step:
+def step(link: Link, happening: Input) -> Step:
     """The next state and what is to be done, in order; what has no meaning in a phase changes nothing."""
     handler = _TABLE.get((link.phase, type(happening)))
     return (link, ()) if handler is None else handler(link, happening)
 
 
-def _dial(link: Link, _: Happening) -> Step:
+def _dial(link: Link, _: Input) -> Step:
     dialing = evolve(link, phase=Phase.DIALING, asked_resume=link.resume is not None)
     return dialing, (Dial(link.resume),)
 
 
-def _opened(link: Link, _: Happening) -> Step:
+def _opened(link: Link, _: Input) -> Step:
     return evolve(link, phase=Phase.GREETING), (AwaitGreeting(ping=link.asked_resume),)
 
 
-def _greeted(link: Link, happening: Happening) -> Step:
+def _greeted(link: Link, happening: Input) -> Step:
     """A hello: a new queue, whether we asked for it or not."""
     hello = cast("Greeted", happening)
     fresh = evolve(
@@ -186,7 +186,7 @@ def _greeted(link: Link, happening: Happening) -> Step:
     return fresh, (Admit(), CatchUp(lost=True))
 
 
-def _first_numbered(link: Link, happening: Happening) -> Step:
+def _first_numbered(link: Link, happening: Input) -> Step:
     """An event instead of a hello: resumed, if it is the one we asked for."""
     if not link.asked_resume:
         return _again(link, "event_before_hello", forget=True)
@@ -196,7 +196,7 @@ def _first_numbered(link: Link, happening: Happening) -> Step:
     return evolve(counted, phase=Phase.CATCHING_UP, auth_failed=False), (*intents, CatchUp(lost=link.lost))
 
 
-def _numbered(link: Link, happening: Happening) -> Step:
+def _numbered(link: Link, happening: Input) -> Step:
     event = cast("Numbered", happening)
     if link.resume is None or event.seq != link.resume.next_seq:
         # What is missing can still be had: the server replays its last 128 events from the number we expected.
@@ -205,7 +205,7 @@ def _numbered(link: Link, happening: Happening) -> Step:
     return counted, (Admit(held=link.lost),) if event.readable else ()
 
 
-def _first_answer(link: Link, happening: Happening) -> Step:
+def _first_answer(link: Link, happening: Input) -> Step:
     answer = cast("PingAnswered", happening)
     if answer.refused:
         return _auth(link, happening)
@@ -214,28 +214,28 @@ def _first_answer(link: Link, happening: Happening) -> Step:
     return evolve(link, phase=Phase.CATCHING_UP, auth_failed=False), (CatchUp(lost=link.lost),)
 
 
-def _answer(link: Link, happening: Happening) -> Step:
+def _answer(link: Link, happening: Input) -> Step:
     return _auth(link, happening) if cast("PingAnswered", happening).refused else (link, ())
 
 
-def _caught_up(link: Link, _: Happening) -> Step:
+def _caught_up(link: Link, _: Input) -> Step:
     return evolve(link, phase=Phase.LIVE, attempt=0, asked_resume=False, lost=False), (GoLive(),)
 
 
-def _auth(link: Link, _: Happening) -> Step:
+def _auth(link: Link, _: Input) -> Step:
     return _again(link, "auth_failed", forget=True, auth=True)
 
 
-def _lost(link: Link, happening: Happening) -> Step:
+def _lost(link: Link, happening: Input) -> Step:
     return _again(link, cast("Lost", happening).reason)
 
 
-def _lost_early(link: Link, happening: Happening) -> Step:
+def _lost_early(link: Link, happening: Input) -> Step:
     # The server drops a resume whose parameters it can't read right after the upgrade: the same again would loop.
     return _again(link, cast("Lost", happening).reason, forget=link.asked_resume)
 
 
-def _unreadable(link: Link, _: Happening) -> Step:
+def _unreadable(link: Link, _: Input) -> Step:
     return _again(link, "unreadable_frame", forget=True)  # a resume would replay it
 
 
@@ -253,8 +253,8 @@ def _again(link: Link, reason: str, *, forget: bool = False, auth: bool = False)
     return waiting, (Retry(attempt, reason, auth),)
 
 
-_Handler = Callable[[Link, Happening], Step]
-_TABLE: dict[tuple[Phase, type[Happening]], _Handler] = {
+_Handler = Callable[[Link, Input], Step]
+_TABLE: dict[tuple[Phase, type[Input]], _Handler] = {
     (Phase.WAITING, Woke): _dial,
     (Phase.DIALING, Opened): _opened,
     (Phase.DIALING, Lost): _lost,

@@ -33,7 +33,7 @@ _RESERVED = frozenset({ACTION_ID, CALLBACK_DATA, CHANNEL_ID, EXPIRES_AT, NONCE, 
 
 
 @frozen
-class Press:
+class ButtonCallback:
     """A callback whose context is ours: signed with this bot's token and for this channel.
 
     `context` is what was signed, without the token. `selected` is the choice from a menu, which nobody signed.
@@ -69,7 +69,7 @@ class Press:
 class Click:
     """A verified click: `label` as the user saw it, `value` the callback data or the option chosen."""
 
-    press: Press
+    press: ButtonCallback
     post: Post
     label: str
     value: str
@@ -112,7 +112,7 @@ def error_body(refused: CallbackRefused) -> dict[str, str]:
     return {"error": refused.reason}
 
 
-def read_press(body: bytes, *, bot_token: str) -> Press:
+def read_button_callback(body: bytes, *, bot_token: str) -> ButtonCallback:
     """The press that a body tells of. Raises CallbackRefused with the documented status and words."""
     try:
         payload = read_object(body)
@@ -127,7 +127,7 @@ def read_press(body: bytes, *, bot_token: str) -> Press:
     action_id = signed.get(ACTION_ID)
     if not isinstance(action_id, str):
         raise CallbackRefused(400, "Missing action_id in context")
-    press = Press(
+    press = ButtonCallback(
         user_id=UserId(_text(payload, "user_id")),
         user_name=_text(payload, "user_name"),
         channel_id=ChannelId(_text(payload, "channel_id")),
@@ -156,7 +156,7 @@ def _verified(context: dict[str, Any], is_menu: bool, bot_token: str) -> tuple[d
     raise CallbackRefused(403, "Invalid token")
 
 
-def verify_click(press: Press, post: Post, *, now_ms: int, used: bool) -> Click | Notice:
+def verify_click(press: ButtonCallback, post: Post, *, now_ms: int, used: bool) -> Click | Notice:
     """The click on an action of `post`, as the server has it now; `used` says whether its trigger was admitted before.
 
     Raises CallbackRefused if the post is in another channel or has no such action, or a menu no such option.
@@ -174,7 +174,7 @@ def verify_click(press: Press, post: Post, *, now_ms: int, used: bool) -> Click 
     return Click(press, post, label, value)
 
 
-def _choice(press: Press, action: Mapping[str, Any]) -> tuple[str, str]:
+def _choice(press: ButtonCallback, action: Mapping[str, Any]) -> tuple[str, str]:
     if action.get("type") != "select":
         data = press.context.get(CALLBACK_DATA)
         return str(action["name"]), data if isinstance(data, str) else press.action_id
@@ -187,7 +187,7 @@ def _choice(press: Press, action: Mapping[str, Any]) -> tuple[str, str]:
     raise CallbackRefused(403, "Unknown action")
 
 
-def _expired(press: Press, now_ms: int) -> bool:
+def _expired(press: ButtonCallback, now_ms: int) -> bool:
     expires_at = press.context.get(EXPIRES_AT, 0)
     # A signed expiry that is no number is nobody's intention: treat it as over.
     return not isinstance(expires_at, (int, float)) or 0 < expires_at <= now_ms

@@ -20,7 +20,7 @@ class PacingRules:
 
 
 @frozen
-class ServerMood:
+class ServerLoad:
     """What was lately observed of one server: smoothed seconds per write, and the times of recent 429s."""
 
     latency: float = 0.0
@@ -31,17 +31,17 @@ class ServerMood:
 _COUNTED = 4
 
 
-def answered(mood: ServerMood, seconds: float) -> ServerMood:
+def answered(mood: ServerLoad, seconds: float) -> ServerLoad:
     """The mood after a write that took `seconds`: a moving average in which a sample weighs a fifth."""
     return evolve(mood, latency=seconds if mood.latency == 0.0 else 0.8 * mood.latency + 0.2 * seconds)
 
 
-def throttled(mood: ServerMood, now: float) -> ServerMood:
+def throttled(mood: ServerLoad, now: float) -> ServerLoad:
     """The mood after a 429 at `now`."""
     return evolve(mood, throttled=(*mood.throttled, now)[-_COUNTED:])
 
 
-def interval(rules: PacingRules, mood: ServerMood, *, now: float, length: int, live: int) -> float:
+def interval(rules: PacingRules, mood: ServerLoad, *, now: float, length: int, live: int) -> float:
     """Seconds between the end of a write and the next edit of a post of `length` characters, `live` drafts in all."""
     recent = sum(now - at < rules.throttle_window for at in mood.throttled)
     wish = rules.base + rules.per_1000_chars * length / 1000 + rules.latencies * mood.latency

@@ -15,7 +15,7 @@ from oc_trio.core.events import Post
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import ChannelId, PostId, UserId
 from oc_trio.mattermost.client import Api
-from oc_trio.mattermost.concurrency import each_bounded
+from oc_trio.mattermost.concurrency import run_bounded
 
 # Given every channel of the account: the watermarks of those that have one. The place to give new channels their first.
 LookUp = Callable[[tuple[Channel, ...]], Awaitable[Mapping[ChannelId, Watermark]]]
@@ -102,7 +102,7 @@ async def catch_up(
     marks = await look_up(mine)
     work = _Pass(api, bot_id, marks, admit, now_ms, policy)
     to_read = moved(mine, marks, policy, now=now_ms if alive_at is None else min(now_ms, alive_at))
-    await each_bounded(work.channel, to_read, policy.concurrency)
+    await run_bounded(work.channel, to_read, policy.concurrency)
     return CaughtUp(
         checked=len(mine),
         moved=len(to_read),

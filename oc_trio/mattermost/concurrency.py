@@ -10,7 +10,7 @@ from oc_trio.errors import MattermostError
 T = TypeVar("T")
 
 
-async def each_bounded(job: Callable[[T], Awaitable[None]], items: Iterable[T], at_once: int) -> None:
+async def run_bounded(job: Callable[[T], Awaitable[None]], items: Iterable[T], at_once: int) -> None:
     """Run `job` for every item, `at_once` at a time; the first failure cancels the rest.
 
     If all failures are MattermostErrors the first comes out alone, else the group.
@@ -27,14 +27,14 @@ async def each_bounded(job: Callable[[T], Awaitable[None]], items: Iterable[T], 
             for item in items:
                 nursery.start_soon(one, item)
     except ExceptionGroup as group:
-        lone = only_mattermost(group)
+        lone = sole_mattermost_error(group)
         if lone is None:
             raise
     if lone is not None:
         raise lone
 
 
-def only_mattermost(group: ExceptionGroup[Exception]) -> MattermostError | None:
+def sole_mattermost_error(group: ExceptionGroup[Exception]) -> MattermostError | None:
     """The first MattermostError of a group that holds nothing else."""
     matching, others = group.split(MattermostError)
     first: BaseException | None = None if others is not None else matching

@@ -3,7 +3,7 @@
 from oc_trio.core.backoff import AUTH_RETRY, RetryPolicy, no_sooner_than
 from oc_trio.core.connection import (
     Greeted,
-    Happening,
+    Input,
     Lost,
     Numbered,
     Phase,
@@ -17,7 +17,7 @@ from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavai
 from oc_trio.mattermost.socket import TOO_LARGE
 
 
-def told(frame: Frame) -> Happening:
+def from_frame(frame: Frame) -> Input:
     """What a frame is to the state table."""
     match frame:
         case EventFrame(event=Hello() as hello):
@@ -28,7 +28,7 @@ def told(frame: Frame) -> Happening:
             return PingAnswered(refused=not frame.ok and frame.status_code == 401)
 
 
-def happening_of(failure: MattermostError, phase: Phase) -> Happening:
+def from_error(failure: MattermostError, phase: Phase) -> Input:
     """What a failure is to the state table."""
     if isinstance(failure, MattermostRejected) and failure.is_auth:
         return TokenRefused()

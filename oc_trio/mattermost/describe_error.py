@@ -5,7 +5,7 @@ from collections.abc import Iterator
 _DEPTH = 8
 
 
-def explain(exc: BaseException) -> str:
+def describe_error(exc: BaseException) -> str:
     """The first telling text along groups, `__cause__` and `__context__`, with the name of its type; never empty."""
     for one in _chain(exc, _DEPTH):
         text = str(one).strip()

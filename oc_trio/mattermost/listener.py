@@ -18,7 +18,7 @@ from oc_trio.core.connection import (
     CatchUp,
     CaughtUp,
     Greeted,
-    Happening,
+    Input,
     Link,
     Opened,
     Phase,
@@ -31,8 +31,8 @@ from oc_trio.core.events import Event, EventFrame, Frame, Unhandled
 from oc_trio.core.ratelimit import Lane
 from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable, PayloadError
 from oc_trio.mattermost.client import Api
-from oc_trio.mattermost.concurrency import only_mattermost
-from oc_trio.mattermost.connection_inputs import happening_of, pause_after, told
+from oc_trio.mattermost.concurrency import sole_mattermost_error
+from oc_trio.mattermost.connection_inputs import from_error, from_frame, pause_after
 from oc_trio.mattermost.socket import OpenStream, Socket, open_socket, open_tcp_stream
 
 BUFFER = 1024  # events read but not handed on; one more and the socket is closed, to be made good by catch-up
@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 
 
 @frozen
-class Hooks:
+class ListenerHooks:
     """What the listener calls; all but `save_resume` from one task at a time.
 
     `on_event` gets every event in order and should return quickly; a MattermostError from it closes the socket and has
@@ -65,7 +65,7 @@ class Hooks:
 @define(eq=False)
 class _Listener:
     api: Api
-    hooks: Hooks
+    hooks: ListenerHooks
     open_stream: OpenStream
     ssl_context: ssl.SSLContext | None
     policy: RetryPolicy
@@ -82,7 +82,7 @@ class _Listener:
                 await self._dial()
             except MattermostError as exc:
                 failure = exc
-            retry = self._happened(happening_of(failure, self.link.phase))
+            retry = self._happened(from_error(failure, self.link.phase))
             await self.hooks.on_state(self.link, str(failure))
             if retry is not None and retry.auth and token() != tried:
                 continue  # another token may be accepted: the pause is for the one that was refused
@@ -103,7 +103,7 @@ class _Listener:
             self._happened(Opened())
             await _Connection(self, socket).run()
 
-    def _happened(self, happening: Happening) -> Retry | None:
+    def _happened(self, happening: Input) -> Retry | None:
         self.link, intents = step(self.link, happening)
         return next((intent for intent in intents if isinstance(intent, Retry)), None)
 
@@ -144,7 +144,7 @@ class _Connection:
                     await self._pump(events_recv)
                 nursery.cancel_scope.cancel()
         except ExceptionGroup as group:
-            alone = only_mattermost(group)
+            alone = sole_mattermost_error(group)
             if alone is None:
                 raise
             self.failure = self.failure or alone
@@ -212,12 +212,12 @@ class _Connection:
 
     async def _take(self, frame: Frame) -> None:
         owner, before = self.owner, self.owner.link.resume
-        link, intents = step(owner.link, told(frame))
+        link, intents = step(owner.link, from_frame(frame))
         if any(isinstance(intent, Retry) for intent in intents):
             # The state stays as it was, for `Lost` to decide what becomes of it.
-            raise MattermostUnavailable(f"out of order: {told(frame)} where {before} was due")
+            raise MattermostUnavailable(f"out of order: {from_frame(frame)} where {before} was due")
         # What we were told but have not handled must be told again after a resume: its number counts only below.
-        owner.link = link if isinstance(told(frame), Greeted) else evolve(link, resume=before)
+        owner.link = link if isinstance(from_frame(frame), Greeted) else evolve(link, resume=before)
         for intent in intents:
             if isinstance(intent, CatchUp):
                 await owner.catch_up(not intent.lost)
@@ -235,7 +235,7 @@ class _Connection:
 
 async def run_listener(
     api: Api,
-    hooks: Hooks,
+    hooks: ListenerHooks,
     *,
     random: Callable[[], float],
     policy: RetryPolicy | None = None,
@@ -262,7 +262,7 @@ async def run_listener(
 
 
 async def run_poller(
-    hooks: Hooks,
+    hooks: ListenerHooks,
     *,
     interval: float,
     random: Callable[[], float],
@@ -280,7 +280,7 @@ async def run_poller(
         try:
             await hooks.on_connected(False)
         except MattermostError as exc:
-            failed, intents = step(evolve(link, phase=Phase.CATCHING_UP), happening_of(exc, Phase.CATCHING_UP))
+            failed, intents = step(evolve(link, phase=Phase.CATCHING_UP), from_error(exc, Phase.CATCHING_UP))
             link = failed
             await hooks.on_state(link, str(exc))
             retry = next((intent for intent in intents if isinstance(intent, Retry)), None)

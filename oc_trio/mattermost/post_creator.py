@@ -50,7 +50,7 @@ def marker(props: Mapping[str, Any]) -> str:
             return ""
 
 
-async def find_marked(api: Api, bot_id: UserId, channel_id: ChannelId, root_id: str, key: str) -> Post | None:
+async def find_by_marker(api: Api, bot_id: UserId, channel_id: ChannelId, root_id: str, key: str) -> Post | None:
     """Our own post with that key in the tail of the thread or channel, the first of them where a request that was held
     up has made another. Raises MattermostError if it can't be told.
     """
@@ -62,7 +62,7 @@ async def find_marked(api: Api, bot_id: UserId, channel_id: ChannelId, root_id: 
     return min(ours, key=lambda post: post.create_at, default=None)
 
 
-async def create_post_surely(
+async def create_post_idempotent(
     api: Api,
     new: NewPost,
     *,
@@ -125,7 +125,7 @@ class _Attempt:
 
     async def look(self) -> Post | None:
         new = self.new
-        return await find_marked(self.api, self.bot_id, new.channel_id, new.root_id, marker(new.props))
+        return await find_by_marker(self.api, self.bot_id, new.channel_id, new.root_id, marker(new.props))
 
     async def _settle_doubt(self, give_up_at: float) -> Post | None:
         """Find the post that may be there already, or know that it is not yet."""
@@ -159,7 +159,7 @@ def _as(failure: MattermostUnavailable, message: str, *, ambiguous: bool) -> Mat
 
 
 @define(eq=False)
-class Sender:
+class PostCreator:
     """One writer per thread: concurrent first replies to a root fail in Mattermost's own race. One per account."""
 
     api: Api
@@ -172,6 +172,6 @@ class Sender:
         has to be tried again lets the others pass meanwhile.
         """
         alone = partial(self._locks.hold, (new.channel_id, new.root_id))
-        return await create_post_surely(
+        return await create_post_idempotent(
             self.api, new, bot_id=self.bot_id, random=self.random, lane=lane, in_doubt=in_doubt, alone=alone
         )

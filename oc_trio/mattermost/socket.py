@@ -21,8 +21,8 @@ from oc_trio.core.connection import ResumePoint
 from oc_trio.core.decode import decode_frame
 from oc_trio.core.events import ActionReply, EventFrame, Frame
 from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable, PayloadError
-from oc_trio.mattermost.describe_error import explain
-from oc_trio.mattermost.rest.responses import refusal
+from oc_trio.mattermost.describe_error import describe_error
+from oc_trio.mattermost.rest.responses import error_from_response
 
 HANDSHAKE_SECONDS = 15.0
 GREETING_SECONDS = 10.0
@@ -207,7 +207,7 @@ async def _connect(url: str, open_stream: OpenStream, ssl_context: ssl.SSLContex
     except trio.TooSlowError:
         raise MattermostUnavailable(f"no connection to {parts.netloc} within {HANDSHAKE_SECONDS:g} s") from None
     except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as exc:
-        raise MattermostUnavailable(f"no connection to {parts.netloc}: {explain(exc)}") from exc
+        raise MattermostUnavailable(f"no connection to {parts.netloc}: {describe_error(exc)}") from exc
 
 
 async def _hold_pump(*, task_status: trio.TaskStatus[trio.Nursery]) -> None:
@@ -263,9 +263,9 @@ def _translated(exc: Exception) -> Exception:
     if isinstance(exc, ConnectionRejected):
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in exc.headers}
         body = exc.body or b""
-        return refusal(exc.status_code, headers, body, "websocket upgrade", writes=False, now=time.time())
+        return error_from_response(exc.status_code, headers, body, "websocket upgrade", writes=False, now=time.time())
     if isinstance(exc, HandshakeError):
-        return MattermostUnavailable(f"websocket upgrade: {explain(exc)}")
+        return MattermostUnavailable(f"websocket upgrade: {describe_error(exc)}")
     return exc
 
 

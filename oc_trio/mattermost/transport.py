@@ -20,8 +20,8 @@ from oc_trio import __version__
 from oc_trio.core.ratelimit import Lane
 from oc_trio.errors import MattermostError, MattermostUnavailable, PayloadError
 from oc_trio.mattermost.budget import RateBudget
-from oc_trio.mattermost.describe_error import explain
-from oc_trio.mattermost.rest.responses import LONGEST_PAUSE, asked_pause, read_json, refusal, retry_after
+from oc_trio.mattermost.describe_error import describe_error
+from oc_trio.mattermost.rest.responses import LONGEST_PAUSE, asked_pause, error_from_response, read_json, retry_after
 from oc_trio.telemetry.log import get_logger
 
 REQUEST_SECONDS = 30.0
@@ -167,9 +167,9 @@ class Transport:
             raise
         except _FOREIGN as exc:
             ambiguous = method not in _READS and not isinstance(exc, _NOT_SENT)
-            raise MattermostUnavailable(f"{what}: {explain(exc)}", ambiguous=ambiguous) from exc
+            raise MattermostUnavailable(f"{what}: {describe_error(exc)}", ambiguous=ambiguous) from exc
         except (httpx.DecodingError, httpx.InvalidURL) as exc:
-            raise PayloadError(f"{what}: {explain(exc)}") from exc
+            raise PayloadError(f"{what}: {describe_error(exc)}") from exc
 
     async def _exchange(self, request: httpx.Request, what: str, limit: int, scope: trio.CancelScope | None) -> bytes:
         began = trio.current_time()
@@ -194,7 +194,7 @@ class Transport:
         writes = request.method not in _READS
         if response.status_code == 401:
             self.unauthorized.ring()
-        raise refusal(response.status_code, response.headers, body, what, writes=writes, now=time.time())
+        raise error_from_response(response.status_code, response.headers, body, what, writes=writes, now=time.time())
 
     def _authorization(self) -> dict[str, str]:
         token = self.token()

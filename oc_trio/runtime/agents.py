@@ -114,7 +114,7 @@ def build_agents(
 
     `pauses` gets to know of models that are waited for.
     """
-    workshop = _Workshop(config, http, make, pauses)
+    workshop = _AgentFactory(config, http, make, pauses)
     setups, primary = {}, {}
     by_model: dict[str, dict[AgentId, AgentSetup]] = {model: {} for model in workshop.models}
     for agent_id, entry in entries(config).items():
@@ -135,10 +135,10 @@ def build_agents(
 
 def model_spec(config: Config, http: httpx.AsyncClient, model: str) -> AgentSpec:
     """One `provider/model` alone, as an agent without settings of its own would ask it."""
-    return _Workshop(config, http, build_agent).spec(model, AgentEntry())
+    return _AgentFactory(config, http, build_agent).spec(model, AgentEntry())
 
 
-class _Workshop:
+class _AgentFactory:
     """Builds setups; the models of one provider share its limit of requests at the same time."""
 
     def __init__(

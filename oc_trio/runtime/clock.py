@@ -10,7 +10,7 @@ _ID_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
 @frozen
-class Env:
+class Clock:
     """`now_ms` is wall-clock time in integer milliseconds; `random` makes ids and jitter.
 
     Waiting is always measured with `trio.current_time`; the wall clock only stamps rows.

@@ -26,7 +26,7 @@ DEFECT = "a defect of the gateway; the log has its traceback"
 
 
 @frozen(eq=False)
-class Border:
+class ErrorBoundary:
     """One account's."""
 
     account: AccountId

@@ -20,7 +20,7 @@ from oc_trio.core.preview import PreviewRules
 from oc_trio.core.progress import ProgressStyle
 from oc_trio.core.queueing import DropRule, QueueRules
 from oc_trio.ids import AgentId, ChannelId, TeamId, UserId
-from oc_trio.runtime.delivery.ack_reactions import AckNames
+from oc_trio.runtime.delivery.ack_reactions import AckEmoji
 
 MAIN_AGENT = AgentId("main")
 
@@ -48,7 +48,7 @@ class Policies:
     identities: Mapping[AgentId, str] = field(factory=dict, hash=False)
     typing_interval: float = 6.0
     turn_limit: float = 1800.0
-    acks: AckNames = AckNames()
+    acks: AckEmoji = AckEmoji()
     command_users: tuple[str, ...] | None = None
     reset_after_ms: int = 0
     gather: float = 0.0
@@ -101,7 +101,7 @@ def policies(config: Config, account: Account) -> Policies:
         identities={AgentId(name): entry.identity.name for name, entry in config.agents.entries.items()},
         typing_interval=config.agents.defaults.typing_interval,
         turn_limit=config.agents.defaults.turn_limit,
-        acks=AckNames(account.ack_reactions.seen, account.ack_reactions.done, account.ack_reactions.failed),
+        acks=AckEmoji(account.ack_reactions.seen, account.ack_reactions.done, account.ack_reactions.failed),
         command_users=_command_users(config),
         reset_after_ms=int(config.session.reset_after * 1000),
         gather=config.messages.inbound.debounce,

@@ -19,20 +19,20 @@ from oc_trio.ids import AccountId, ChannelId, SessionKey
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.directory import Directory
 from oc_trio.runtime.agents import AgentSetup, AgentTable, SessionSettings
-from oc_trio.runtime.clock import Env
+from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.conversation.attachments import AttachmentReader
-from oc_trio.runtime.conversation.context import ContextRoom
-from oc_trio.runtime.delivery.ack_reactions import Acks
+from oc_trio.runtime.conversation.context import ConversationContext
+from oc_trio.runtime.delivery.ack_reactions import AckReactions
 from oc_trio.runtime.delivery.delivery import Delivery
-from oc_trio.runtime.delivery.late_edits import LateWrites
-from oc_trio.runtime.delivery.uploads import MediaDesk
-from oc_trio.runtime.error_boundary import Border
+from oc_trio.runtime.delivery.late_edits import LateEditGuard
+from oc_trio.runtime.delivery.uploads import FileUploader
+from oc_trio.runtime.error_boundary import ErrorBoundary
 from oc_trio.runtime.local_time import time_line
 from oc_trio.runtime.policies import Policies
 from oc_trio.runtime.tools.asker_places import Asked
 from oc_trio.runtime.tools.post_names import PostNames
-from oc_trio.runtime.tools.turn_tools import ToolBench
-from oc_trio.runtime.turn.edit_pacer import SharedPace
+from oc_trio.runtime.tools.turn_tools import TurnTools
+from oc_trio.runtime.turn.edit_pacer import EditPacer
 from oc_trio.runtime.turn.live_drafts import LiveDrafts
 from oc_trio.runtime.turn.previewer import Previewer
 from oc_trio.runtime.turn.result import ButtonProps
@@ -43,7 +43,7 @@ from oc_trio.telemetry.metrics import Metrics
 
 
 @frozen(eq=False)
-class AccountKit:
+class AccountServices:
     """One account's tools, handed to each of its parts."""
 
     account: AccountId
@@ -51,29 +51,29 @@ class AccountKit:
     api: Api
     directory: Directory
     store: Store
-    env: Env
+    env: Clock
     metrics: Metrics
     health: Health
     policies: Policies
     agents: AgentTable
     delivery: Delivery
-    pace: SharedPace
+    pace: EditPacer
     live: LiveDrafts
-    late: LateWrites
-    acks: Acks
-    media: MediaDesk
+    late: LateEditGuard
+    acks: AckReactions
+    media: FileUploader
     previewer: type[Previewer] = Previewer
-    border_type: type[Border] = Border
+    border_type: type[ErrorBoundary] = ErrorBoundary
     # What people call the account.
     name: str = ""
     # Who acts for agents, and who reads files for them; None where neither is at hand.
-    tools: ToolBench | None = None
+    tools: TurnTools | None = None
     reader: Callable[[ImageBounds | None], AttachmentReader] | None = None
     # Filled where clicks can be received; without it buttons become text.
     button_props: ButtonProps = lambda _channel, _rows: ""
 
     @property
-    def border(self) -> Border:
+    def border(self) -> ErrorBoundary:
         """Where defects of one message end."""
         return self.border_type(self.account, self.metrics)
 
@@ -156,5 +156,5 @@ class AccountKit:
         await self.context.overheard(session, entry)
 
     @property
-    def context(self) -> ContextRoom:
-        return ContextRoom(self.account, self.user.id, self.api, self.directory, self.store, self.policies)
+    def context(self) -> ConversationContext:
+        return ConversationContext(self.account, self.user.id, self.api, self.directory, self.store, self.policies)

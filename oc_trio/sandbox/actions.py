@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from oc_trio.sandbox.channels import Channels
-from oc_trio.sandbox.clock import Ticker
+from oc_trio.sandbox.clock import SandboxClock
 from oc_trio.sandbox.hub import Broadcast, Connection, Hub
 from oc_trio.sandbox.settings import VERSION
 from oc_trio.sandbox.users import Users
@@ -18,7 +18,7 @@ def failure(seq: int, status: int, code: str, message: str) -> Reply:
 
 
 class Actions:
-    def __init__(self, ticker: Ticker, users: Users, channels: Channels, hub: Hub) -> None:
+    def __init__(self, ticker: SandboxClock, users: Users, channels: Channels, hub: Hub) -> None:
         self._ticker = ticker
         self._users = users
         self._channels = channels

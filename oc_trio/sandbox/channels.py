@@ -2,7 +2,7 @@
 
 import hashlib
 
-from oc_trio.sandbox.clock import Ticker
+from oc_trio.sandbox.clock import SandboxClock
 from oc_trio.sandbox.errors import Refused, bad_body, forbidden
 from oc_trio.sandbox.records import Channel, Team, User
 from oc_trio.sandbox.teams import Teams
@@ -14,7 +14,7 @@ GROUP_SIZE = range(3, 9)
 
 
 class Channels:
-    def __init__(self, ticker: Ticker, users: Users, teams: Teams) -> None:
+    def __init__(self, ticker: SandboxClock, users: Users, teams: Teams) -> None:
         self._ticker = ticker
         self._users = users
         self._teams = teams

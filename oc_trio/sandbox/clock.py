@@ -12,7 +12,7 @@ def wall_clock() -> int:
     return time.time_ns() // 1_000_000
 
 
-class Ticker:
+class SandboxClock:
     """Gives out timestamps (int milliseconds) and 26 character ids; equal clock and seed give equal worlds."""
 
     def __init__(self, clock: Callable[[], int] = wall_clock, rng: random.Random | None = None) -> None:

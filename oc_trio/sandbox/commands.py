@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from oc_trio.sandbox.clock import Ticker
+from oc_trio.sandbox.clock import SandboxClock
 from oc_trio.sandbox.errors import Refused, forbidden
 from oc_trio.sandbox.records import Command, User
 from oc_trio.sandbox.teams import Teams
@@ -82,7 +82,7 @@ def _check(command: Command) -> None:
 
 
 class Commands:
-    def __init__(self, ticker: Ticker, teams: Teams) -> None:
+    def __init__(self, ticker: SandboxClock, teams: Teams) -> None:
         self._ticker = ticker
         self._teams = teams
         self._by_id: dict[str, Command] = {}

@@ -5,7 +5,7 @@ from typing import Any
 
 from oc_trio.sandbox import attachments
 from oc_trio.sandbox.channels import Channels
-from oc_trio.sandbox.clock import Ticker
+from oc_trio.sandbox.clock import SandboxClock
 from oc_trio.sandbox.compact import dump
 from oc_trio.sandbox.files import Files
 from oc_trio.sandbox.hub import Broadcast, Hub
@@ -17,9 +17,9 @@ from oc_trio.sandbox.users import Users
 Json = dict[str, Any]
 
 
-class Announcer:
+class EventPublisher:
     def __init__(
-        self, ticker: Ticker, users: Users, channels: Channels, files: Files, views: PostViews, hub: Hub
+        self, ticker: SandboxClock, users: Users, channels: Channels, files: Files, views: PostViews, hub: Hub
     ) -> None:
         self._ticker = ticker
         self._users = users

@@ -4,7 +4,7 @@ import mimetypes
 import struct
 from collections.abc import Iterable
 
-from oc_trio.sandbox.clock import Ticker
+from oc_trio.sandbox.clock import SandboxClock
 from oc_trio.sandbox.errors import Refused
 from oc_trio.sandbox.records import FileInfo
 
@@ -27,7 +27,7 @@ def image_size(data: bytes) -> tuple[int, int]:
 
 
 class Files:
-    def __init__(self, ticker: Ticker) -> None:
+    def __init__(self, ticker: SandboxClock) -> None:
         self._ticker = ticker
         self._by_id: dict[str, FileInfo] = {}
 

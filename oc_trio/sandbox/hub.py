@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import Factory, define, frozen
 
-from oc_trio.sandbox.clock import Ticker
+from oc_trio.sandbox.clock import SandboxClock
 from oc_trio.sandbox.compact import dump
 from oc_trio.sandbox.records import Session
 from oc_trio.sandbox.settings import ACTIVE_QUEUE, DEAD_QUEUE, REAP_MS, VERSION
@@ -123,7 +123,7 @@ class Hub:
 
     def __init__(
         self,
-        ticker: Ticker,
+        ticker: SandboxClock,
         in_channel: Callable[[str, str], bool],
         in_team: Callable[[str, str], bool],
     ) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from oc_trio.sandbox import channels as channel_roles
 from oc_trio.sandbox import teams as team_roles
 from oc_trio.sandbox.channels import Channels
-from oc_trio.sandbox.clock import Ticker
+from oc_trio.sandbox.clock import SandboxClock
 from oc_trio.sandbox.compact import dump
 from oc_trio.sandbox.errors import Refused, forbidden
 from oc_trio.sandbox.hub import Broadcast, Hub
@@ -20,7 +20,7 @@ DEFAULTS = (("town-square", "Town Square"), ("off-topic", "Off-Topic"))
 
 class Membership:
     def __init__(
-        self, ticker: Ticker, users: Users, teams: Teams, channels: Channels, writing: Writing, hub: Hub
+        self, ticker: SandboxClock, users: Users, teams: Teams, channels: Channels, writing: Writing, hub: Hub
     ) -> None:
         self._ticker = ticker
         self._users = users

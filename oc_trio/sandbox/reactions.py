@@ -3,7 +3,7 @@
 import re
 from importlib.resources import files
 
-from oc_trio.sandbox.clock import Ticker
+from oc_trio.sandbox.clock import SandboxClock
 from oc_trio.sandbox.errors import Refused
 from oc_trio.sandbox.records import Post, Reaction
 
@@ -17,7 +17,7 @@ def is_emoji(name: str) -> bool:
 
 
 class Reactions:
-    def __init__(self, ticker: Ticker) -> None:
+    def __init__(self, ticker: SandboxClock) -> None:
         self._ticker = ticker
         self._by_post: dict[str, dict[tuple[str, str], Reaction]] = {}
 

@@ -1,6 +1,6 @@
 """Teams and their memberships. Joining the default channels is the business of membership.py."""
 
-from oc_trio.sandbox.clock import Ticker
+from oc_trio.sandbox.clock import SandboxClock
 from oc_trio.sandbox.errors import Refused, forbidden
 from oc_trio.sandbox.records import Team, User
 
@@ -9,7 +9,7 @@ ADMIN = "team_user team_admin"
 
 
 class Teams:
-    def __init__(self, ticker: Ticker) -> None:
+    def __init__(self, ticker: SandboxClock) -> None:
         self._ticker = ticker
         self._by_id: dict[str, Team] = {}
 

@@ -6,7 +6,7 @@ import hmac
 
 from attrs import frozen
 
-from oc_trio.sandbox.clock import Ticker
+from oc_trio.sandbox.clock import SandboxClock
 from oc_trio.sandbox.errors import Refused
 
 LIFE_MS = 30_000
@@ -22,7 +22,7 @@ class Trigger:
 
 
 class Triggers:
-    def __init__(self, ticker: Ticker) -> None:
+    def __init__(self, ticker: SandboxClock) -> None:
         self._ticker = ticker
         self._key = ticker.new_id().encode()
 

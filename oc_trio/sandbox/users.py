@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-from oc_trio.sandbox.clock import Ticker
+from oc_trio.sandbox.clock import SandboxClock
 from oc_trio.sandbox.errors import Refused, bad_body, forbidden
 from oc_trio.sandbox.records import AccessToken, Session, User
 
@@ -13,7 +13,7 @@ USERNAME = re.compile(r"[a-z0-9._-]{1,64}")
 class Users:
     """All accounts of a world, by id and by name, and who is logged in with which token."""
 
-    def __init__(self, ticker: Ticker) -> None:
+    def __init__(self, ticker: SandboxClock) -> None:
         self._ticker = ticker
         self._by_id: dict[str, User] = {}
         self._by_name: dict[str, User] = {}

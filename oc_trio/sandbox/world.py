@@ -12,9 +12,9 @@ from attrs import frozen
 
 from oc_trio.sandbox.actions import Actions
 from oc_trio.sandbox.channels import Channels
-from oc_trio.sandbox.clock import Ticker, wall_clock
+from oc_trio.sandbox.clock import SandboxClock, wall_clock
 from oc_trio.sandbox.commands import Commands
-from oc_trio.sandbox.event_publisher import Announcer
+from oc_trio.sandbox.event_publisher import EventPublisher
 from oc_trio.sandbox.faults import Faults
 from oc_trio.sandbox.files import Files
 from oc_trio.sandbox.hub import Broadcast, Connection, Hub
@@ -60,7 +60,7 @@ class World:
         self.settings = settings if settings is not None else Settings()
         self.faults = faults if faults is not None else Faults()
         self.requests = RequestLog(self.settings.request_log)
-        self.ticker = ticker = Ticker(clock, rng)
+        self.ticker = ticker = SandboxClock(clock, rng)
         self.rate_limit = RateLimit()
         self.users = Users(ticker)
         self.teams = Teams(ticker)
@@ -70,7 +70,7 @@ class World:
         self.reactions = Reactions(ticker)
         self.hub = Hub(ticker, self.channels.is_member, self.teams.is_member)
         self.views = PostViews(self.settings.site_url, self.posts, self.files, self.reactions)
-        self.announcer = Announcer(ticker, self.users, self.channels, self.files, self.views, self.hub)
+        self.announcer = EventPublisher(ticker, self.users, self.channels, self.files, self.views, self.hub)
         self.writing = Writing(ticker, self.teams, self.channels, self.files, self.posts, self.views, self.announcer)
         self.membership = Membership(ticker, self.users, self.teams, self.channels, self.writing, self.hub)
         self.actions = Actions(ticker, self.users, self.channels, self.hub)

@@ -8,9 +8,9 @@ from attrs import field, frozen
 
 from oc_trio.sandbox import attachments
 from oc_trio.sandbox.channels import Channels
-from oc_trio.sandbox.clock import Ticker
+from oc_trio.sandbox.clock import SandboxClock
 from oc_trio.sandbox.errors import Refused, forbidden, no_post
-from oc_trio.sandbox.event_publisher import Announcer
+from oc_trio.sandbox.event_publisher import EventPublisher
 from oc_trio.sandbox.files import Files
 from oc_trio.sandbox.mentions import channels_in, hashtags_in
 from oc_trio.sandbox.post_views import PostViews
@@ -47,13 +47,13 @@ class Change:
 class Writing:
     def __init__(
         self,
-        ticker: Ticker,
+        ticker: SandboxClock,
         teams: Teams,
         channels: Channels,
         files: Files,
         posts: Posts,
         views: PostViews,
-        announcer: Announcer,
+        announcer: EventPublisher,
     ) -> None:
         self._ticker = ticker
         self._teams = teams

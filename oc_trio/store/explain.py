@@ -15,7 +15,7 @@ from oc_trio.store.turns import Turn
 # Who is refused has no claim on an answer; what they are told is named after their message itself.
 PAIRING_STEM, DENIED_STEM = "pair.", "denied."
 # Words that stand in for a post are named after it. In front, as names may end with what somebody else has chosen.
-STAND_IN_STEM = "instead."
+FALLBACK_PREFIX = "instead."
 
 
 @frozen
@@ -69,14 +69,14 @@ def _of_trigger(tx: Tx, trigger: str, account: AccountId | None) -> PostLife | N
 def _beside(tx: Tx, trigger: str, owed: Sequence[Obligation]) -> tuple[OutboxRow, ...]:
     """Posts outside of turns that were written because of a message: they are named after it, or after its claim."""
     named = [PAIRING_STEM + trigger, DENIED_STEM + trigger, *(f"{item.id}." for item in owed)]
-    stems = [*named, *(STAND_IN_STEM + name for name in named)]
+    stems = [*named, *(FALLBACK_PREFIX + name for name in named)]
     found = [tx.all(outbox.SELECT + " WHERE substr(id, 1, ?) = ? ORDER BY serial", len(stem), stem) for stem in stems]
     return tuple(outbox.outbox_of(row) for rows in found for row in rows)
 
 
 def _occasion(tx: Tx, letter: str) -> str:
     """The message that such a post was written because of; empty for none, as with a cron job's."""
-    letter = letter.removeprefix(STAND_IN_STEM)
+    letter = letter.removeprefix(FALLBACK_PREFIX)
     claim = tx.one(obligations.SELECT + " WHERE o.id = ?", letter.rpartition(".")[0])
     trigger = (
         obligations.obligation_of(claim).trigger

@@ -10,7 +10,7 @@ from oc_trio.store.engine import Engine
 
 
 @frozen
-class Doubt:
+class PendingEdit:
     """`text` is empty while the post may still be edited by its turn; `until` is in milliseconds."""
 
     post_id: PostId
@@ -19,12 +19,12 @@ class Doubt:
 
 
 @frozen
-class Doubts:
+class PendingEdits:
     """The face of this family."""
 
     _engine: Engine
 
-    async def put(self, account: AccountId, doubt: Doubt) -> None:
+    async def put(self, account: AccountId, doubt: PendingEdit) -> None:
         """Remember, in place of what was known of the post."""
         await self._engine.run(
             lambda tx: tx.run(
@@ -34,7 +34,7 @@ class Doubts:
             )
         )
 
-    async def settled(self, account: AccountId, at: int, limit: int) -> tuple[Doubt, ...]:
+    async def settled(self, account: AccountId, at: int, limit: int) -> tuple[PendingEdit, ...]:
         """Those whose last text is known and whose time was not over then, at most `limit` of the youngest, oldest
         first.
         """
@@ -45,4 +45,4 @@ class Doubts:
                 *(account, at, limit),
             )
         )
-        return tuple(Doubt(*row) for row in reversed(rows))
+        return tuple(PendingEdit(*row) for row in reversed(rows))

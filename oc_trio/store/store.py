@@ -28,7 +28,7 @@ from oc_trio.store.obligations import Obligations
 from oc_trio.store.outbox import Outbox
 from oc_trio.store.pairing import Pairing
 from oc_trio.store.participation import Participation
-from oc_trio.store.pending_edits import Doubts
+from oc_trio.store.pending_edits import PendingEdits
 from oc_trio.store.resume import Resume
 from oc_trio.store.sessions import Sessions
 from oc_trio.store.sqlite import SqliteDriver
@@ -61,7 +61,7 @@ class Store:
     participation: Participation
     commands: Commands
     claims: Claims
-    doubts: Doubts
+    doubts: PendingEdits
     cron: Cron
     usage: UsageRows
     schema: int
@@ -106,7 +106,7 @@ def _store(engine: Engine, schema: int) -> Store:
         participation=Participation(engine),
         commands=Commands(engine),
         claims=Claims(engine),
-        doubts=Doubts(engine),
+        doubts=PendingEdits(engine),
         cron=Cron(engine),
         usage=UsageRows(engine),
         schema=schema,

@@ -17,10 +17,10 @@ import trio
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.runtime.harness import Town, open_town
+from tests.runtime.harness import Harness, open_harness
 
 
-async def measure(town: Town, channels: int, news: int) -> None:
+async def measure(town: Harness, channels: int, news: int) -> None:
     before, began = town.calls(), time.perf_counter()
     await town.start()
     seconds = round(time.perf_counter() - began, 3)
@@ -31,7 +31,7 @@ async def measure(town: Town, channels: int, news: int) -> None:
 
 
 async def main(channels: int, news: int) -> None:
-    async with trio.open_nursery() as nursery, open_town(nursery) as town:
+    async with trio.open_nursery() as nursery, open_harness(nursery) as town:
         made = [town.world.create_channel(town.team, f"c{n}", town.alice, town.bot) for n in range(channels)]
         await measure(town, channels, 0)
         town.world.restart()

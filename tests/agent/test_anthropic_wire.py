@@ -7,7 +7,7 @@ import pytest
 from oc_trio.agent.anthropic_reading import Reading
 from oc_trio.agent.anthropic_wire import request_body
 from oc_trio.agent.port import Message, Role, ToolCall, ToolResult, TurnRequest
-from oc_trio.agent.tool_loop import Answer, Asked, Round
+from oc_trio.agent.tool_loop import ModelResponse, RequestedCall, ToolRound
 from oc_trio.ids import AgentId, SessionKey
 
 CALL = Message(Role.ASSISTANT, "", tool_calls=(ToolCall("c", "look"),))
@@ -71,9 +71,9 @@ def test_a_call_without_arguments_is_a_call() -> None:
 
 def test_what_people_said_meanwhile_follows_the_results() -> None:
     """In the same message of the user's side, as the API wants it."""
-    asked = Asked(ToolCall("1", "look"))
-    answer = Answer("", (asked,))
-    done = Round(answer, (ToolResult("x"),), (Message(Role.USER, "wait"),))
+    asked = RequestedCall(ToolCall("1", "look"))
+    answer = ModelResponse("", (asked,))
+    done = ToolRound(answer, (ToolResult("x"),), (Message(Role.USER, "wait"),))
     request = TurnRequest(AgentId("a"), SessionKey("s"), "", (Message(Role.USER, "go"),))
     body = request_body(request, (done,), "m", {})
     assert [block["type"] for block in body["messages"][-1]["content"]] == ["tool_result", "text"]

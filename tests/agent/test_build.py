@@ -8,14 +8,14 @@ from oc_trio.agent.command import CommandAgent
 from oc_trio.agent.fallback import FallbackAgent
 from oc_trio.agent.openai import OpenAIAgent
 from oc_trio.agent.port import Message, Role, TurnRequest
-from oc_trio.agent.retrying import Patience, RetryingAgent
+from oc_trio.agent.retrying import RetryingAgent, RetrySettings
 from oc_trio.agent.scripted import ScriptedAgent
 from oc_trio.core.turn_events import Final, Usage
 from oc_trio.errors import ConfigError
 from oc_trio.ids import AgentId, SessionKey
 from tests.agent.model_server import Reply, client, collect, serve_model, sse
 
-ONCE = Patience(attempts=1)
+ONCE = RetrySettings(attempts=1)
 OPENAI = AgentSpec("openai-completions", base_url="http://x/v1", model="m", api_key="sk-secret", patience=ONCE)
 KINDS = [
     pytest.param(OPENAI, OpenAIAgent, id="openai"),
@@ -62,7 +62,7 @@ async def test_the_chain_works_end_to_end() -> None:
             "openai-completions",
             base_url=server.base_url,
             model="a",
-            patience=Patience(attempts=2, first_wait=0.01),
+            patience=RetrySettings(attempts=2, first_wait=0.01),
             fallbacks=(second,),
         )
         request = TurnRequest(AgentId("a"), SessionKey("s"), "", (Message(Role.USER, "x"),))

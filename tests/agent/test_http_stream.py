@@ -11,7 +11,7 @@ import trio
 
 from oc_trio.agent import http_stream
 from oc_trio.agent.failures import BROKEN, GARBLED, TOO_BIG, Endpoint
-from oc_trio.agent.http_stream import Deadlines, open_exchange
+from oc_trio.agent.http_stream import Deadlines, open_http_stream
 from oc_trio.agent.inflate import PIECE
 from oc_trio.agent.sse import MAX_PENDING, ServerSentEvent
 from oc_trio.errors import AgentFailed, AgentUnavailable
@@ -22,7 +22,7 @@ HERE = Endpoint("m")
 
 async def read(server: ModelServer, http: httpx.AsyncClient) -> list[ServerSentEvent]:
     found: list[ServerSentEvent] = []
-    async with open_exchange(http, HERE, server.base_url, {}, {}, Deadlines()) as answer:
+    async with open_http_stream(http, HERE, server.base_url, {}, {}, Deadlines()) as answer:
         while (events := await answer.next_events()) is not None:
             found += events
         assert await answer.next_events() is None
@@ -139,7 +139,7 @@ async def test_one_value_that_is_no_answer_has_not_broken_off() -> None:
     async with (
         serve_model(reply) as server,
         client() as http,
-        open_exchange(http, HERE, server.base_url, {}, {}, Deadlines()) as answer,
+        open_http_stream(http, HERE, server.base_url, {}, {}, Deadlines()) as answer,
     ):
         words = [answer.unreadable(event.data) for event in await answer.next_events() or ()]
         await answer.finish()
@@ -149,7 +149,7 @@ async def test_one_value_that_is_no_answer_has_not_broken_off() -> None:
 async def test_a_body_that_goes_on_after_the_last_event_is_not_waited_for() -> None:
     """The linger is short, and then the connection is closed."""
     async with serve_model(Reply(chunks=(b"data: a\n\n",), pause=True)) as server, client() as http:
-        async with open_exchange(http, HERE, server.base_url, {}, {}, Deadlines(linger=0.05)) as answer:
+        async with open_http_stream(http, HERE, server.base_url, {}, {}, Deadlines(linger=0.05)) as answer:
             await answer.next_events()
             with trio.fail_after(2):
                 await answer.finish()
@@ -164,7 +164,7 @@ async def test_a_server_that_does_not_even_answer_is_given_up() -> None:
         url = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
         async with client() as http:
             with pytest.raises(AgentUnavailable, match=r"no answer in 0\.1 s"):
-                async with open_exchange(http, HERE, url, {}, {}, Deadlines(first_token=0.1)):
+                async with open_http_stream(http, HERE, url, {}, {}, Deadlines(first_token=0.1)):
                     pass
         nursery.cancel_scope.cancel()
 
@@ -190,7 +190,7 @@ async def test_what_comes_behind_an_error_does_not_hide_it() -> None:
         url = f"http://127.0.0.1:{listener.socket.getsockname()[1]}"
 
         async def read_one(http: httpx.AsyncClient) -> None:
-            async with open_exchange(http, HERE, url, {}, {}, Deadlines()) as answer:
+            async with open_http_stream(http, HERE, url, {}, {}, Deadlines()) as answer:
                 assert await answer.next_events()
                 raise AgentFailed("an error event", for_user="no")
 

@@ -8,7 +8,7 @@ from oc_trio.agent.openai_reading import Completion
 from oc_trio.agent.openai_wire import request_body
 from oc_trio.agent.port import Message, Role, ToolCall, TurnRequest
 from oc_trio.agent.tool_calls import parse_arguments
-from oc_trio.agent.tool_loop import Asked
+from oc_trio.agent.tool_loop import RequestedCall
 from oc_trio.core.turn_events import TextDelta, Usage
 from oc_trio.ids import AgentId, SessionKey
 
@@ -51,7 +51,7 @@ def test_tool_calls_are_put_together(deltas: list[list[dict[str, Any]]], calls: 
     completion = Completion()
     for delta in deltas:
         completion.feed({"choices": [{"delta": {"tool_calls": delta}}]})
-    assert completion.answer().calls == tuple(Asked(one) for one in calls)
+    assert completion.answer().calls == tuple(RequestedCall(one) for one in calls)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import trio
 import trio.testing
 
 from oc_trio.agent.port import TurnRequest
-from oc_trio.agent.retrying import Patience, RetryingAgent
+from oc_trio.agent.retrying import RetryingAgent, RetrySettings
 from oc_trio.agent.scripted import Pause, Say, ScriptedAgent, Step
 from oc_trio.agent.stream import EventStream
 from oc_trio.core.turn_events import AgentEvent, Failed, Final, TextDelta
@@ -47,7 +47,7 @@ class Plays:
 
 def retrying(script: Callable[[TurnRequest], Iterable[Step]], **patience: float) -> RetryingAgent:
     agent = ScriptedAgent(script)
-    return RetryingAgent(agent, Patience(**patience), NoJitter())  # type: ignore[arg-type]
+    return RetryingAgent(agent, RetrySettings(**patience), NoJitter())  # type: ignore[arg-type]
 
 
 CASES = [
@@ -142,6 +142,6 @@ async def test_cancelling_ends_the_wait_between_attempts(autojump_clock: trio.te
 @pytest.mark.parametrize("jitter", [0.0, 0.5, 0.999])
 def test_jitter_never_undercuts_nor_passes_the_cap(failures: int, jitter: float) -> None:
     """A wait is at least the doubled one, at most the longest."""
-    wait = Patience(attempts=99).wait(failures, None, jitter)
+    wait = RetrySettings(attempts=99).wait(failures, None, jitter)
     assert wait is not None
     assert min(2.0 ** (failures - 1), 20.0) <= wait <= 20.0

@@ -5,7 +5,16 @@ from attrs import define, field
 
 from oc_trio.agent.port import Message, Role, ToolCall, ToolResult, TurnRequest
 from oc_trio.agent.stream import Emit
-from oc_trio.agent.tool_loop import CUT_SHORT, NO_ANSWER, Answer, Asked, Round, converse, rejoined, transcript
+from oc_trio.agent.tool_loop import (
+    CUT_SHORT,
+    NO_ANSWER,
+    ModelResponse,
+    RequestedCall,
+    ToolRound,
+    converse,
+    rejoined,
+    transcript,
+)
 from oc_trio.core.turn_events import (
     AgentEvent,
     Final,
@@ -25,10 +34,10 @@ from tests.agent.model_server import Tools
 class Model:
     """Plays answers and records how many rounds it was shown."""
 
-    answers: list[Answer]
+    answers: list[ModelResponse]
     shown: list[int] = field(factory=list)
 
-    async def ask(self, request: TurnRequest, rounds: tuple[Round, ...], emit: Emit) -> Answer:
+    async def ask(self, request: TurnRequest, rounds: tuple[ToolRound, ...], emit: Emit) -> ModelResponse:
         self.shown.append(len(rounds))
         answer = self.answers.pop(0)
         for word in answer.text.splitlines(keepends=True):
@@ -36,7 +45,7 @@ class Model:
         return answer
 
 
-async def play(*answers: Answer, tools: Tools | None = None) -> list[AgentEvent]:
+async def play(*answers: ModelResponse, tools: Tools | None = None) -> list[AgentEvent]:
     events: list[AgentEvent] = []
 
     async def emit(event: AgentEvent) -> None:
@@ -47,14 +56,14 @@ async def play(*answers: Answer, tools: Tools | None = None) -> list[AgentEvent]
     return events
 
 
-def calls(*names: str, problem: str = "") -> tuple[Asked, ...]:
-    return tuple(Asked(ToolCall(name, "look"), problem) for name in names)
+def calls(*names: str, problem: str = "") -> tuple[RequestedCall, ...]:
+    return tuple(RequestedCall(ToolCall(name, "look"), problem) for name in names)
 
 
 async def test_calls_of_one_answer_run_in_order() -> None:
     """Each is shown as it begins and as it ends."""
     tools = Tools(ToolResult("x"), ToolResult("y", ToolStatus.DENIED, "no"))
-    events = await play(Answer(calls=calls("1", "2")), Answer("ok"), tools=tools)
+    events = await play(ModelResponse(calls=calls("1", "2")), ModelResponse("ok"), tools=tools)
     assert events[:4] == [
         ToolStarted("1", "look"),
         ToolEnded("1", "look", ToolStatus.COMPLETED, "x"),
@@ -66,7 +75,7 @@ async def test_calls_of_one_answer_run_in_order() -> None:
 async def test_a_call_that_makes_no_sense_is_not_made() -> None:
     """The model reads why."""
     tools = Tools()
-    events = await play(Answer(calls=calls("1", problem="bad")), Answer("ok"), tools=tools)
+    events = await play(ModelResponse(calls=calls("1", problem="bad")), ModelResponse("ok"), tools=tools)
     assert events[1] == ToolEnded("1", "look", ToolStatus.FAILED, "bad")
     assert tools.calls == []
 
@@ -75,9 +84,9 @@ async def test_rounds_become_paragraphs_and_their_usage_is_summed() -> None:
     """What streamed is what the final says."""
     tools = Tools(ToolResult("x"), ToolResult("y"))
     events = await play(
-        Answer("One.\n", calls("1"), Usage(1, 2, "m")),
-        Answer("", calls("2"), Usage(3, 4)),
-        Answer("\n\nTwo.\nThree.", usage=Usage(5, 6), note=CUT_SHORT),
+        ModelResponse("One.\n", calls("1"), Usage(1, 2, "m")),
+        ModelResponse("", calls("2"), Usage(3, 4)),
+        ModelResponse("\n\nTwo.\nThree.", usage=Usage(5, 6), note=CUT_SHORT),
         tools=tools,
     )
     streamed = "".join(event.text for event in events if isinstance(event, TextDelta))
@@ -89,22 +98,22 @@ async def test_rounds_become_paragraphs_and_their_usage_is_summed() -> None:
 async def test_an_answer_without_text_is_a_failure_unless_tools_were_called() -> None:
     """What the tools did may be all that was asked for."""
     with pytest.raises(AgentFailed) as caught:
-        await play(Answer(" \n"))
+        await play(ModelResponse(" \n"))
     assert caught.value.for_user == NO_ANSWER
-    events = await play(Answer(calls=calls("a")), Answer(), tools=Tools(ToolResult("x")))
+    events = await play(ModelResponse(calls=calls("a")), ModelResponse(), tools=Tools(ToolResult("x")))
     assert events[-1] == Final("", silent_reason="the model returned no text")
 
 
 async def test_a_lone_closing_tag_ends_thinking() -> None:
     """What stands before it is neither said nor told to the model in the next round."""
-    answers = (Answer("Hm.\n</think>\n\nI look.", calls("a")), Answer("I know.</think>4."))
+    answers = (ModelResponse("Hm.\n</think>\n\nI look.", calls("a")), ModelResponse("I know.</think>4."))
     events = await play(*answers, tools=Tools(ToolResult("x")))
     assert events[-1] == Final("I look.\n\n4.")
 
 
 def test_the_transcript_repeats_what_this_turn_has_done() -> None:
     """Calls on the assistant's side, results by id."""
-    done = Round(Answer("Look.", calls("1")), (ToolResult("x"),))
+    done = ToolRound(ModelResponse("Look.", calls("1")), (ToolResult("x"),))
     request = TurnRequest(AgentId("a"), SessionKey("s"), "", (Message(Role.USER, "go"),))
     assert transcript(request, (done,)) == (
         Message(Role.USER, "go"),
@@ -130,11 +139,15 @@ async def test_what_people_say_is_taken_up_between_requests() -> None:
 
     @define
     class Listening(Model):
-        async def ask(self, request: TurnRequest, rounds: tuple[Round, ...], emit: Emit) -> Answer:
+        async def ask(self, request: TurnRequest, rounds: tuple[ToolRound, ...], emit: Emit) -> ModelResponse:
             seen.append(transcript(request, rounds))
             return await super().ask(request, rounds, emit)
 
-    await converse(Listening([Answer(calls=calls("1")), Answer(calls=calls("2")), Answer("ok")]), request, emit)
+    await converse(
+        Listening([ModelResponse(calls=calls("1")), ModelResponse(calls=calls("2")), ModelResponse("ok")]),
+        request,
+        emit,
+    )
     assert [message.role.value for message in seen[1]] == ["assistant", "tool", "user"]
     assert [message.text for message in seen[2] if message.role is Role.USER] == ["wait, not that"]
 

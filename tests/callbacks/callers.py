@@ -8,11 +8,11 @@ from attrs import define, field
 from quart_trio import QuartTrio
 
 from oc_trio.callbacks.app import build_app
-from oc_trio.callbacks.endpoints import ClickFace, CommandFace, Faces, HookFace
+from oc_trio.callbacks.endpoints import ButtonEndpoint, CommandEndpoint, EndpointRegistry, HookEndpoint
 from oc_trio.callbacks.request_limiter import Limits
 from oc_trio.core.entities import SlashCommand
 from oc_trio.core.hooks import Hook, HookKind
-from oc_trio.core.interactions import Press
+from oc_trio.core.interactions import ButtonCallback
 from oc_trio.core.questions import DialogAnswer
 from oc_trio.core.slash import SlashCall
 from oc_trio.core.sourceip import ProxyTrust
@@ -44,7 +44,7 @@ class Desk:
 
     known: tuple[SlashCommand, ...] | None = (STATUS, MODEL)
     calls: list[SlashCall] = field(factory=list)
-    presses: list[Press] = field(factory=list)
+    presses: list[ButtonCallback] = field(factory=list)
     dialogs: list[DialogAnswer] = field(factory=list)
     hooks: list[tuple[HookKind, Hook]] = field(factory=list)
     fail: Exception | None = None
@@ -54,7 +54,7 @@ class Desk:
         self._perhaps_fail()
         return "Processing..."
 
-    async def click(self, press: Press) -> Mapping[str, Any]:
+    async def click(self, press: ButtonCallback) -> Mapping[str, Any]:
         self.presses.append(press)
         self._perhaps_fail()
         return {}
@@ -78,7 +78,7 @@ class Port:
     """An app with one account behind it, as tests call it."""
 
     app: QuartTrio
-    faces: Faces
+    faces: EndpointRegistry
     desk: Desk
     metrics: Metrics
     stack: ExitStack  # holds the account in its place for as long as the port lives
@@ -104,14 +104,14 @@ def open_port(
     known: tuple[SlashCommand, ...] | None = (STATUS, MODEL),
     limits: Limits | None = None,
     trust: ProxyTrust | None = None,
-    arrange: Callable[[Faces, Desk, ExitStack], None] | None = None,
+    arrange: Callable[[EndpointRegistry, Desk, ExitStack], None] | None = None,
 ) -> Port:
     """A port whose account is there, unless `arrange` puts something else behind the paths."""
     desk, metrics, stack = Desk(known), Metrics(), ExitStack()
-    faces = Faces((COMMAND_PATH,), {MAIN: ()}, HookFace("/hooks", lambda: HOOK_TOKEN, desk.take))
+    faces = EndpointRegistry((COMMAND_PATH,), {MAIN: ()}, HookEndpoint("/hooks", lambda: HOOK_TOKEN, desk.take))
     if arrange is not None:
         arrange(faces, desk, stack)
     else:
-        stack.enter_context(faces.commands(MAIN, COMMAND_PATH, CommandFace(lambda: desk.known, desk.call)))
-        stack.enter_context(faces.clicks(MAIN, ClickFace(lambda: BOT_TOKEN, desk.click, desk.dialog)))
+        stack.enter_context(faces.commands(MAIN, COMMAND_PATH, CommandEndpoint(lambda: desk.known, desk.call)))
+        stack.enter_context(faces.clicks(MAIN, ButtonEndpoint(lambda: BOT_TOKEN, desk.click, desk.dialog)))
     return Port(build_app(faces, metrics=metrics, trust=trust, limits=limits), faces, desk, metrics, stack)

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from oc_trio.callbacks.endpoints import CommandFace, Faces
+from oc_trio.callbacks.endpoints import CommandEndpoint, EndpointRegistry
 from oc_trio.core.slash import INVALID_PAYLOAD, INVALID_TOKEN, NOT_READY
 from oc_trio.core.sourceip import ProxyTrust, parse_networks
 from oc_trio.errors import CallbackRefused, StoreError
@@ -109,9 +109,9 @@ async def test_a_call_that_two_accounts_know_is_a_conflict() -> None:
     """A regenerated token that could be either account's is not guessed."""
     desks = (Desk((STATUS,)), Desk((STATUS,)))
 
-    def two(faces: Faces, _: Desk, stack: ExitStack) -> None:
+    def two(faces: EndpointRegistry, _: Desk, stack: ExitStack) -> None:
         for name, desk in zip(("one", "two"), desks):
-            face = CommandFace(lambda desk=desk: desk.known, desk.call)  # type: ignore[misc]
+            face = CommandEndpoint(lambda desk=desk: desk.known, desk.call)  # type: ignore[misc]
             stack.enter_context(faces.commands(AccountId(name), COMMAND_PATH, face))
 
     status, _, _ = await open_port(arrange=two).post(COMMAND_PATH, form(token="new"), headers=FORM_TYPE)
@@ -121,8 +121,8 @@ async def test_a_call_that_two_accounts_know_is_a_conflict() -> None:
 
 async def test_an_account_that_left_is_not_asked_any_more() -> None:
     """Leaving the block takes the account off the path."""
-    faces, desk = Faces((COMMAND_PATH,)), Desk()
-    with faces.commands(MAIN, COMMAND_PATH, CommandFace(lambda: desk.known, desk.call)):
+    faces, desk = EndpointRegistry((COMMAND_PATH,)), Desk()
+    with faces.commands(MAIN, COMMAND_PATH, CommandEndpoint(lambda: desk.known, desk.call)):
         assert MAIN in faces.commands_at(COMMAND_PATH)
     assert not faces.commands_at(COMMAND_PATH)
 

@@ -7,14 +7,14 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oc_trio.callbacks.request_limiter import Limits, Place, Standing, Turnstile, source_key
+from oc_trio.callbacks.request_limiter import Limits, Place, RequestLimiter, Standing, source_key
 
 LIMITS = Limits(rate=10.0, burst=3.0, at_once=2, total=4, sources=5)
 
 
 def test_a_burst_passes_and_then_the_rate_counts() -> None:
     """Three at once, then one every tenth of a second."""
-    gate = Turnstile(LIMITS)
+    gate = RequestLimiter(LIMITS)
     passed = []
     for at in (0.0, 0.0, 0.0, 0.0, 0.1, 0.1):
         place = gate.enter("a", at)
@@ -26,7 +26,7 @@ def test_a_burst_passes_and_then_the_rate_counts() -> None:
 
 def test_one_source_has_two_going_at_a_time() -> None:
     """The third waits for nobody: it is refused until one of the others has left."""
-    gate = Turnstile(LIMITS)
+    gate = RequestLimiter(LIMITS)
     places = [gate.enter("a", 0.0) for _ in range(3)]
     assert [place is not None for place in places] == [True, True, False]
     assert places[0] is not None
@@ -36,13 +36,13 @@ def test_one_source_has_two_going_at_a_time() -> None:
 
 def test_all_sources_together_have_four_going() -> None:
     """Many sources can't have more going than the total."""
-    gate = Turnstile(LIMITS)
+    gate = RequestLimiter(LIMITS)
     assert [gate.enter(name, 0.0) is not None for name in "abcde"] == [True, True, True, True, False]
 
 
 def test_strangers_take_no_place_of_those_who_are_known() -> None:
     """Known by a secret, listed by the operator, or genuine before: each of them has places of its own."""
-    gate = Turnstile(evolve(LIMITS, known_seconds=60.0))
+    gate = RequestLimiter(evolve(LIMITS, known_seconds=60.0))
     gate.vouch("chat server", 0.0)
     for name in "abcd":
         assert gate.enter(name, 1.0)
@@ -54,7 +54,7 @@ def test_strangers_take_no_place_of_those_who_are_known() -> None:
 
 
 def test_who_becomes_known_meanwhile_is_counted_where_it_came_in() -> None:
-    gate = Turnstile(LIMITS)
+    gate = RequestLimiter(LIMITS)
     place = gate.enter("a", 0.0)
     assert place is not None
     gate.vouch("a", 0.0)
@@ -64,7 +64,7 @@ def test_who_becomes_known_meanwhile_is_counted_where_it_came_in() -> None:
 
 def test_a_flood_of_one_source_leaves_another_alone() -> None:
     """Refusals are counted for the source that caused them."""
-    gate = Turnstile(LIMITS)
+    gate = RequestLimiter(LIMITS)
     for _ in range(100):
         gate.enter("flood", 0.0)
     assert gate.enter("calm", 0.0)
@@ -73,7 +73,7 @@ def test_a_flood_of_one_source_leaves_another_alone() -> None:
 @given(st.lists(st.tuples(st.text("abcdefghij", min_size=1, max_size=2), st.booleans()), max_size=200))
 def test_the_table_is_bounded_and_the_counts_come_back(steps: list[tuple[str, bool]]) -> None:
     """However sources come and go, the table keeps its size and nobody is counted twice or forgotten."""
-    gate, inside = Turnstile(LIMITS), list[Place]()
+    gate, inside = RequestLimiter(LIMITS), list[Place]()
     for at, (name, leaves) in enumerate(steps):
         place = gate.enter(name, float(at))
         if place is not None:

@@ -11,7 +11,7 @@ import pytest
 import trio
 import trustme
 
-from oc_trio.callbacks.endpoints import CommandFace, Faces
+from oc_trio.callbacks.endpoints import CommandEndpoint, EndpointRegistry
 from oc_trio.callbacks.server import ListenFailed, Patience, TlsFiles, serve_callbacks
 from oc_trio.core.slash import SlashCall
 from tests.callbacks.callers import COMMAND_PATH, FORM, MAIN, Desk, Port, open_port
@@ -233,8 +233,8 @@ async def test_a_request_that_is_being_answered_keeps_its_connection() -> None:
         await go_on.wait()
         return "Processing..."
 
-    def behind(faces: Faces, desk: Desk, stack: ExitStack) -> None:
-        stack.enter_context(faces.commands(MAIN, COMMAND_PATH, CommandFace(lambda: desk.known, slow)))
+    def behind(faces: EndpointRegistry, desk: Desk, stack: ExitStack) -> None:
+        stack.enter_context(faces.commands(MAIN, COMMAND_PATH, CommandEndpoint(lambda: desk.known, slow)))
 
     port = open_port(arrange=behind)
     async with trio.open_nursery() as nursery:

@@ -12,7 +12,7 @@ from oc_trio.core.connection import (
     Dial,
     GoLive,
     Greeted,
-    Happening,
+    Input,
     Intent,
     Link,
     Lost,
@@ -32,7 +32,7 @@ DOWN = Lost("dropped")
 FRESH = (Woke(), Opened(), Greeted("c1"))
 
 
-def play(*happenings: Happening, link: Link | None = None) -> tuple[Link, list[Intent]]:
+def play(*happenings: Input, link: Link | None = None) -> tuple[Link, list[Intent]]:
     state, said = link or Link(), list[Intent]()
     for happening in happenings:
         state, intents = step(state, happening)
@@ -119,7 +119,7 @@ def test_a_late_hello_is_believed() -> None:
         pytest.param(Link(Phase.GREETING), Lost("no_hello"), None, Retry(0, "no_hello"), id="no-hello"),
     ],
 )
-def test_what_goes_wrong(link: Link, happening: Happening, resume: ResumePoint | None, said: Intent) -> None:
+def test_what_goes_wrong(link: Link, happening: Input, resume: ResumePoint | None, said: Intent) -> None:
     """Every failure leads to a wait, and keeps the resume point unless that would loop."""
     after, intents = step(link, happening)
     assert (after.phase, after.resume, intents) == (Phase.WAITING, resume, (said,))
@@ -170,7 +170,7 @@ HAPPENINGS = st.one_of(
 
 
 @given(st.lists(HAPPENINGS, max_size=30))
-def test_nothing_is_admitted_out_of_order(happenings: list[Happening]) -> None:
+def test_nothing_is_admitted_out_of_order(happenings: list[Input]) -> None:
     """Whatever happens: events are admitted by number without a gap, live follows a catch-up, waits are asked for."""
     link, expected = Link(), 0
     for happening in happenings:

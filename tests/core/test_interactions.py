@@ -11,9 +11,9 @@ from oc_trio.core.events import Post
 from oc_trio.core.interactions import (
     EXPIRED,
     USED,
+    ButtonCallback,
     Click,
     Notice,
-    Press,
     body_too_large,
     body_too_slow,
     check_request,
@@ -22,7 +22,7 @@ from oc_trio.core.interactions import (
     error_body,
     not_allowed,
     not_validated,
-    read_press,
+    read_button_callback,
     selected_reply,
     verify_click,
 )
@@ -63,13 +63,13 @@ def body(context: Any = None, **changes: Any) -> bytes:
     return json.dumps({**payload, **changes}).encode()
 
 
-def press(**changes: Any) -> Press:
-    return read_press(body(**changes), bot_token=TOKEN)
+def press(**changes: Any) -> ButtonCallback:
+    return read_button_callback(body(**changes), bot_token=TOKEN)
 
 
 def refusal(raw: bytes) -> tuple[int, dict[str, str]]:
     with pytest.raises(CallbackRefused) as caught:
-        read_press(raw, bot_token=TOKEN)
+        read_button_callback(raw, bot_token=TOKEN)
     return caught.value.status_hint, error_body(caught.value)
 
 
@@ -172,7 +172,7 @@ def test_a_click_is_verified() -> None:
     assert (click.label, click.value) == ("Yes", "yes!")
 
 
-def menu_press(choice: str) -> Press:
+def menu_press(choice: str) -> ButtonCallback:
     return press(context={**CONTEXTS["Env"], "selected_option": choice}, type="select")
 
 
@@ -195,7 +195,7 @@ def test_a_choice_is_verified() -> None:
         pytest.param(menu_press("forged"), POST, "Unknown action", id="never offered"),
     ],
 )
-def test_a_post_that_does_not_bear_the_click_out(pressed: Press, post: Post, words: str) -> None:
+def test_a_post_that_does_not_bear_the_click_out(pressed: ButtonCallback, post: Post, words: str) -> None:
     with pytest.raises(CallbackRefused) as caught:
         verify_click(pressed, post, now_ms=NOW, used=False)
     assert (caught.value.status_hint, caught.value.reason) == (403, words)

@@ -10,7 +10,7 @@ from oc_trio.core.connection import Link, Phase, ResumePoint
 from oc_trio.core.events import Event, Posted
 from oc_trio.errors import MattermostUnavailable
 from oc_trio.mattermost.client import Api
-from oc_trio.mattermost.listener import Hooks, run_listener
+from oc_trio.mattermost.listener import ListenerHooks, run_listener
 from tests.mattermost.doubles import FakeSockets, Peer
 
 ME = {"id": "bot", "username": "bot"}
@@ -27,8 +27,8 @@ class Diary:
     slow_catch_up: float = 0.0
     failing: int = 0
 
-    def hooks(self) -> Hooks:
-        return Hooks(self._event, self._connected, self._state, self._save)
+    def hooks(self) -> ListenerHooks:
+        return ListenerHooks(self._event, self._connected, self._state, self._save)
 
     async def _event(self, event: Event) -> None:
         if isinstance(event, Posted):

@@ -4,7 +4,7 @@ import pytest
 import trio
 
 from oc_trio.errors import MattermostRejected, MattermostUnavailable
-from oc_trio.mattermost.concurrency import each_bounded
+from oc_trio.mattermost.concurrency import run_bounded
 
 
 async def test_no_more_than_allowed_run_at_once(autojump_clock: trio.testing.MockClock) -> None:
@@ -13,7 +13,7 @@ async def test_no_more_than_allowed_run_at_once(autojump_clock: trio.testing.Moc
     async def job(_: int) -> None:
         await trio.sleep(1)
 
-    await each_bounded(job, range(10), 3)
+    await run_bounded(job, range(10), 3)
     assert trio.current_time() == 4
 
 
@@ -26,7 +26,7 @@ async def test_the_first_failure_ends_the_rest(autojump_clock: trio.testing.Mock
             raise MattermostRejected("no", status=403)
 
     with pytest.raises(MattermostRejected):
-        await each_bounded(job, range(10), 10)
+        await run_bounded(job, range(10), 10)
     assert trio.current_time() == 1
 
 
@@ -39,4 +39,4 @@ async def test_a_programming_error_is_never_hidden(autojump_clock: trio.testing.
         raise MattermostUnavailable("later") if number else ZeroDivisionError
 
     with pytest.RaisesGroup(ZeroDivisionError, MattermostUnavailable):
-        await each_bounded(job, range(2), 2)
+        await run_bounded(job, range(2), 2)

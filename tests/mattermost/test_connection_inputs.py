@@ -5,7 +5,7 @@ import pytest
 from oc_trio.core.backoff import RetryPolicy
 from oc_trio.core.connection import (
     Greeted,
-    Happening,
+    Input,
     Lost,
     Numbered,
     Phase,
@@ -16,7 +16,7 @@ from oc_trio.core.connection import (
 )
 from oc_trio.core.events import ActionReply, EventFrame, Frame, Hello, Unhandled
 from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable, PayloadError
-from oc_trio.mattermost.connection_inputs import happening_of, pause_after, told
+from oc_trio.mattermost.connection_inputs import from_error, from_frame, pause_after
 from oc_trio.mattermost.socket import TOO_LARGE
 
 
@@ -30,9 +30,9 @@ from oc_trio.mattermost.socket import TOO_LARGE
         pytest.param(ActionReply(1, ok=False, status_code=500), PingAnswered(), id="another failure"),
     ],
 )
-def test_frames(frame: Frame, happening: Happening) -> None:
+def test_frames(frame: Frame, happening: Input) -> None:
     """Each frame has one meaning."""
-    assert told(frame) == happening
+    assert from_frame(frame) == happening
 
 
 @pytest.mark.parametrize(
@@ -46,9 +46,9 @@ def test_frames(frame: Frame, happening: Happening) -> None:
         pytest.param(PayloadError("odd"), Phase.DIALING, Lost("odd"), id="garbage before the socket"),
     ],
 )
-def test_failures(failure: MattermostError, phase: Phase, happening: Happening) -> None:
+def test_failures(failure: MattermostError, phase: Phase, happening: Input) -> None:
     """A refused token, a lost network and an unreadable stream are told apart."""
-    assert happening_of(failure, phase) == happening
+    assert from_error(failure, phase) == happening
 
 
 @pytest.mark.parametrize(

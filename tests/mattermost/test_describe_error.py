@@ -4,7 +4,7 @@ import ssl
 
 import pytest
 
-from oc_trio.mattermost.describe_error import explain
+from oc_trio.mattermost.describe_error import describe_error
 
 
 def chained() -> Exception:
@@ -27,16 +27,16 @@ def chained() -> Exception:
 )
 def test_explain(exc: Exception, told: str) -> None:
     """The first telling text is found, else the name."""
-    assert explain(exc) == told
+    assert describe_error(exc) == told
 
 
 def test_the_cause_is_found_below_an_empty_text() -> None:
     """A TLS error three levels down is what the operator reads."""
-    assert "self-signed certificate" in explain(chained())
+    assert "self-signed certificate" in describe_error(chained())
 
 
 def test_a_hidden_cause_is_found_too() -> None:
     """A library that raises from None hides it from tracebacks; the operator needs it all the same."""
     hidden = ConnectionError()
     hidden.__suppress_context__, hidden.__context__ = True, chained()
-    assert "self-signed certificate" in explain(hidden)
+    assert "self-signed certificate" in describe_error(hidden)

@@ -21,8 +21,8 @@ from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.direct import open_direct_channels
 from oc_trio.mattermost.directory import Directory
 from oc_trio.mattermost.files import FileService, from_bytes
-from oc_trio.mattermost.listener import Hooks, run_listener
-from oc_trio.mattermost.post_creator import Sender
+from oc_trio.mattermost.listener import ListenerHooks, run_listener
+from oc_trio.mattermost.post_creator import PostCreator
 from oc_trio.mattermost.transport import Transport, open_origin
 from oc_trio.sandbox import records
 from oc_trio.sandbox.faults import Faults
@@ -122,8 +122,8 @@ class Ledger:
     resume: ResumePoint | None = None
     is_live: trio.Event = field(factory=trio.Event)
 
-    def hooks(self) -> Hooks:
-        return Hooks(self.on_event, self.on_connected, self.on_state, self.save)
+    def hooks(self) -> ListenerHooks:
+        return ListenerHooks(self.on_event, self.on_connected, self.on_state, self.save)
 
     async def on_event(self, event: Event) -> None:
         if isinstance(event, Posted):
@@ -220,7 +220,7 @@ async def test_a_revoked_token_shows_by_the_heartbeat(
         states.append(link)
 
     ledger = Ledger(town)
-    hooks = Hooks(ledger.on_event, ledger.on_connected, on_state, ledger.save)
+    hooks = ListenerHooks(ledger.on_event, ledger.on_connected, on_state, ledger.save)
     with trio.move_on_after(60):
         async with trio.open_nursery() as inner:
 
@@ -262,7 +262,7 @@ async def test_a_lost_answer_makes_no_second_post(
 ) -> None:
     """Whenever the answer to a create is lost, the channel has the post once and we learn its id."""
     async with a_town(nursery, LosesAnswers(losses, delay)) as town:
-        sender = Sender(town.api, UserId(town.bot.id), random.Random(3).random)
+        sender = PostCreator(town.api, UserId(town.bot.id), random.Random(3).random)
         new = NewPost(ChannelId(town.square.id), "answer", pending_post_id=f"{town.bot.id}:1")
         post = await sender.create(new)
         again = await sender.create(new, in_doubt=True)
@@ -272,7 +272,7 @@ async def test_a_lost_answer_makes_no_second_post(
 
 async def test_replies_of_one_thread_are_written_one_by_one(autojump_clock: trio.testing.MockClock, town: Town) -> None:
     """Concurrent replies arrive in the order of their calls."""
-    sender = Sender(town.api, UserId(town.bot.id), random.Random(3).random)
+    sender = PostCreator(town.api, UserId(town.bot.id), random.Random(3).random)
     root = town.say("question")
 
     async def reply(number: int) -> None:
@@ -304,7 +304,7 @@ async def test_a_post_that_fails_lets_others_pass(
 ) -> None:
     """One writer per thread is for requests; nobody waits for another's patience."""
     async with a_town(nursery, ChokesOn(b"poison")) as town:
-        sender = Sender(town.api, UserId(town.bot.id), random.Random(3).random)
+        sender = PostCreator(town.api, UserId(town.bot.id), random.Random(3).random)
         channel = ChannelId(town.square.id)
 
         async def poisonous() -> None:

@@ -6,7 +6,7 @@ import trio
 from oc_trio.core.connection import ResumePoint
 from oc_trio.errors import MattermostUnavailable
 from oc_trio.mattermost import listener
-from oc_trio.mattermost.listener import Hooks, run_listener, run_poller
+from oc_trio.mattermost.listener import ListenerHooks, run_listener, run_poller
 from tests.mattermost.doubles import FakeHttp, FakeSockets, Peer, open_api
 from tests.mattermost.listening import ME, POLICY, Diary, listen
 
@@ -223,7 +223,7 @@ async def test_the_resume_point_is_saved_only_while_the_connection_is_known_to_l
 
     diary = Diary()
     sockets = FakeSockets(nursery, [one_beat])
-    hooks = Hooks(diary._event, diary._connected, diary._state, save)
+    hooks = ListenerHooks(diary._event, diary._connected, diary._state, save)
     async with open_api(FakeHttp({"GET /users/me": ME})) as api:
         with trio.move_on_after(300):
             await run_listener(api, hooks, random=lambda: 0.5, policy=POLICY, open_stream=sockets.open_stream)

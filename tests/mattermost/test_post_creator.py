@@ -14,7 +14,7 @@ from oc_trio.mattermost.post_creator import (
     STILL_SAVING,
     THREAD_RACE,
     WAS_DELETED,
-    create_post_surely,
+    create_post_idempotent,
     marked,
     marker,
 )
@@ -35,7 +35,7 @@ def page(*posts: dict[str, Any]) -> dict[str, Any]:
 
 async def create(http: FakeHttp, new: NewPost = NEW, *, in_doubt: bool = False) -> str:
     async with open_api(http) as api:
-        return (await create_post_surely(api, new, bot_id=BOT, random=lambda: 0.5, in_doubt=in_doubt)).id
+        return (await create_post_idempotent(api, new, bot_id=BOT, random=lambda: 0.5, in_doubt=in_doubt)).id
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from attrs import define, field
 from quart_trio import QuartTrio
 
 from oc_trio.callbacks.app import build_app
-from oc_trio.callbacks.endpoints import Faces
+from oc_trio.callbacks.endpoints import EndpointRegistry
 from oc_trio.config.accounts import Account
 from oc_trio.config.document import Document
 from oc_trio.config.load import Loaded, build
@@ -33,22 +33,22 @@ from oc_trio.mattermost.budget import RateBudget
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.directory import Directory
 from oc_trio.mattermost.files import FileService
-from oc_trio.mattermost.post_creator import Sender as PostSender
+from oc_trio.mattermost.post_creator import PostCreator as PostSender
 from oc_trio.mattermost.transport import Transport, open_origin
 from oc_trio.runtime.agents import AgentTable
-from oc_trio.runtime.clock import Env
-from oc_trio.runtime.delivery.ack_reactions import Acks
+from oc_trio.runtime.clock import Clock
+from oc_trio.runtime.delivery.ack_reactions import AckReactions
 from oc_trio.runtime.delivery.buttons import ButtonMaker
 from oc_trio.runtime.delivery.delivery import Delivery
 from oc_trio.runtime.delivery.fetch import Fetcher
-from oc_trio.runtime.delivery.late_edits import LateWrites
-from oc_trio.runtime.delivery.uploads import MediaDesk
+from oc_trio.runtime.delivery.late_edits import LateEditGuard
+from oc_trio.runtime.delivery.uploads import FileUploader
 from oc_trio.runtime.handlers.callback_urls import plan_callbacks
-from oc_trio.runtime.handlers.endpoints import Doors, open_doors, open_faces
-from oc_trio.runtime.handlers.request_context import Front
+from oc_trio.runtime.handlers.endpoints import AccountEndpoints, build_registry, open_endpoints
+from oc_trio.runtime.handlers.request_context import RequestContext
 from oc_trio.runtime.policies import policies
-from oc_trio.runtime.services import AccountKit
-from oc_trio.runtime.turn.edit_pacer import SharedPace
+from oc_trio.runtime.services import AccountServices
+from oc_trio.runtime.turn.edit_pacer import EditPacer
 from oc_trio.runtime.turn.live_drafts import LiveDrafts
 from oc_trio.runtime.turn.previewer import Previewer
 from oc_trio.sandbox import records
@@ -69,7 +69,7 @@ def now_ms() -> int:
 
 
 @define(eq=False)
-class House:
+class CallbackHarness:
     """Everything a test touches. `admitted` records what the front handed over."""
 
     world: World
@@ -86,9 +86,9 @@ class House:
     app: QuartTrio | None = None
     send: PostOut | None = None  # what the sandbox calls instead of `post_out`
     stack: AsyncExitStack = field(init=False)  # of the current run
-    front: Front = field(init=False)
-    doors: Doors = field(init=False)
-    faces: Faces = field(init=False)
+    front: RequestContext = field(init=False)
+    doors: AccountEndpoints = field(init=False)
+    faces: EndpointRegistry = field(init=False)
     store: Store = field(init=False)
 
     @property
@@ -153,7 +153,7 @@ class House:
         return self.world.post_as(self.bot, where, "Choose", root_id=root_id, props=props).id
 
     @asynccontextmanager
-    async def lived_in(self) -> AsyncGenerator["House", None]:
+    async def lived_in(self) -> AsyncGenerator["CallbackHarness", None]:
         """The account is up: one run of the gateway."""
         async with AsyncExitStack() as stack:
             self.stack = stack
@@ -168,12 +168,12 @@ class House:
             def submit(_: Obligation, message: InboundMessage, command: ChatCommand | None) -> None:
                 self.admitted.append((message, command))
 
-            self.front = Front(kit, submit)
-            self.faces = open_faces(self.loaded.accounts)
+            self.front = RequestContext(kit, submit)
+            self.faces = build_registry(self.loaded.accounts)
             plan = plan_callbacks(self.loaded.config, self.account)
             buttons = ButtonMaker(lambda: self.bot.token, plan.click_url, kit.env)
             self.app = build_app(self.faces, metrics=self.metrics)
-            self.doors = await stack.enter_async_context(open_doors(self.front, self.faces, plan, buttons))
+            self.doors = await stack.enter_async_context(open_endpoints(self.front, self.faces, plan, buttons))
             try:
                 yield self
             finally:
@@ -185,8 +185,8 @@ class House:
         with trio.fail_after(5):
             await self.doors.registration.tried.wait()
 
-    def _kit(self, api: Api) -> AccountKit:
-        user_id, env = UserId(self.bot.id), Env(now_ms, random.Random(3))
+    def _kit(self, api: Api) -> AccountServices:
+        user_id, env = UserId(self.bot.id), Clock(now_ms, random.Random(3))
         sender = PostSender(api, user_id, env.random.random)
 
         async def send(new: NewPost, lane: Lane, in_doubt: bool) -> Post:
@@ -201,7 +201,7 @@ class House:
         rules = policies(self.loaded.config, self.account)
         names = [f"big/m{number}" for number in range(1, 11)] + ["small/one"]
         agents = AgentTable({}, {name: {} for name in names}, {AgentId("main"): "big/m1"}, AgentId("main"))
-        return AccountKit(
+        return AccountServices(
             account=MAIN,
             user=User(user_id, self.bot.username, is_bot=True),
             api=api,
@@ -213,12 +213,12 @@ class House:
             policies=rules,
             agents=agents,
             delivery=delivery,
-            pace=SharedPace(rules.pacing),
+            pace=EditPacer(rules.pacing),
             live=LiveDrafts(),
-            late=LateWrites(delivery, api),
-            acks=Acks(api, user_id),
+            late=LateEditGuard(delivery, api),
+            acks=AckReactions(api, user_id),
             previewer=Previewer,
-            media=MediaDesk(FileService(api), Fetcher(), env, RetryPolicy(0.1, 1.0)),
+            media=FileUploader(FileService(api), Fetcher(), env, RetryPolicy(0.1, 1.0)),
         )
 
 
@@ -229,14 +229,14 @@ class _Database(sqlite3.Connection):
         self.close()
 
 
-def a_house(*, admin: bool = True, rules: Mapping[str, Any] | None = None, **settings: Any) -> House:
+def callback_harness(*, admin: bool = True, rules: Mapping[str, Any] | None = None, **settings: Any) -> CallbackHarness:
     """A house with alice (who may) and mallory (who may not) in a town's square; `settings` are the account's, `rules`
     the table `commands`.
     """
-    house: House
+    callbacks: CallbackHarness
 
     async def out(call: Outgoing) -> Answer:
-        return await (house.send or house.post_out)(call)
+        return await (callbacks.send or callbacks.post_out)(call)
 
     world = World(now_ms, random.Random(7), post_out=out)
     alice = world.create_user("alice", "Passw0rd!x")
@@ -258,5 +258,5 @@ def a_house(*, admin: bool = True, rules: Mapping[str, Any] | None = None, **set
     values = {**commands, "channels": {"mattermost": account}, "models": {"providers": {"demo": {"api": "scripted"}}}}
     loaded = build(Document(values), {}, connect=False)
     database = sqlite3.connect(":memory:", check_same_thread=False, factory=_Database)
-    house = House(world, team, alice, mallory, bot, square, loaded, database)
-    return house
+    callbacks = CallbackHarness(world, team, alice, mallory, bot, square, loaded, database)
+    return callbacks

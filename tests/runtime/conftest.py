@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.runtime.harness import Town, open_town
+from tests.runtime.harness import Harness, open_harness
 
 
 def run_in_no_time(
@@ -43,7 +43,7 @@ def no_time() -> None:
 
 
 @pytest.fixture
-async def town(no_time: None, nursery: trio.Nursery) -> AsyncGenerator[Town, None]:
+async def harness(no_time: None, nursery: trio.Nursery) -> AsyncGenerator[Harness, None]:
     """See `tests.runtime.harness`."""
-    async with open_town(nursery) as found:
+    async with open_harness(nursery) as found:
         yield found

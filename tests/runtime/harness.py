@@ -29,8 +29,8 @@ from oc_trio.config.load import build
 from oc_trio.core.ledger import Obligation
 from oc_trio.core.turn_events import AgentEvent
 from oc_trio.ids import AccountId
-from oc_trio.runtime.account.dependencies import Wiring
-from oc_trio.runtime.clock import Env
+from oc_trio.runtime.account.dependencies import Dependencies
+from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.conversation.pictures import Pictures
 from oc_trio.runtime.process.gateway import Gateway
 from oc_trio.sandbox.compact import dump
@@ -53,7 +53,7 @@ Script = Callable[[TurnRequest], Iterable[Any]]
 
 
 @define(eq=False)
-class Weather(Faults):
+class NetworkFaults(Faults):
     """Seconds that each request takes, and rules that may answer, delay or break a request before or after it."""
 
     latency: float = 0.0
@@ -77,7 +77,7 @@ class Weather(Faults):
 
 
 @define(eq=False)
-class Stage:
+class HarnessSetup:
     """The agent of every conversation: plays the town's script and remembers what it was asked."""
 
     script: Script = repertoire
@@ -101,12 +101,12 @@ class Stage:
 
 
 @define(eq=False)
-class Town:
+class Harness:
     """A team with alice, bob and the bot `helper`, the channel `town-square`, and a gateway in front of it."""
 
     world: World
     nursery: trio.Nursery
-    weather: Weather
+    weather: NetworkFaults
     alice: User
     bob: User
     bot: Bot
@@ -115,7 +115,7 @@ class Town:
     journal: sqlite3.Connection
     store: Store
     now_ms: Callable[[], int]
-    stage: Stage = field(factory=Stage)
+    stage: HarnessSetup = field(factory=HarnessSetup)
     streams: list[trio.abc.Stream] = field(factory=list)
     gateway: Gateway | None = None
     account: AccountId = ACCOUNT
@@ -181,9 +181,9 @@ class Town:
         self.weather.before_rules.remove(_down)
         self.gateway = None
 
-    def _wiring(self) -> Wiring:
-        return Wiring(
-            Env(self.now_ms, Random(self._serial)),
+    def _wiring(self) -> Dependencies:
+        return Dependencies(
+            Clock(self.now_ms, Random(self._serial)),
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
             lambda _url: SandboxTransport(self.world),
             self._open_stream,
@@ -320,9 +320,9 @@ async def _down(request: SandboxRequest) -> SandboxResponse | None:
 
 
 @asynccontextmanager
-async def open_town(nursery: trio.Nursery) -> AsyncGenerator[Town, None]:
+async def open_harness(nursery: trio.Nursery) -> AsyncGenerator[Harness, None]:
     """A town without a gateway yet; one that still runs at the end is stopped."""
-    weather, began = Weather(), trio.current_time()
+    weather, began = NetworkFaults(), trio.current_time()
 
     def now_ms() -> int:
         return EPOCH + round((trio.current_time() - began) * 1000)
@@ -336,8 +336,8 @@ async def open_town(nursery: trio.Nursery) -> AsyncGenerator[Town, None]:
     journal = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     try:
         async with open_store(journal) as store:
-            town = Town(world, nursery, weather, alice, bob, bot, team, square, journal, store, now_ms)
-            yield town
-            await town.stop()
+            harness = Harness(world, nursery, weather, alice, bob, bot, team, square, journal, store, now_ms)
+            yield harness
+            await harness.stop()
     finally:
         journal.close()

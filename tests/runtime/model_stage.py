@@ -15,7 +15,7 @@ from attrs import define, field
 from oc_trio.agent.build import AgentSpec, build_agent
 from oc_trio.agent.port import Agent
 from tests.logbook import Logbook
-from tests.runtime.harness import Town
+from tests.runtime.harness import Harness
 
 FAILED = "(failed, in words)"
 SSE = "text/event-stream"
@@ -153,7 +153,7 @@ def _not_text(body: Mapping[str, Any]) -> Iterator[str]:
 
 
 async def start(
-    town: Town,
+    harness: Harness,
     serve: Serve,
     well: Answer,
     *,
@@ -164,8 +164,8 @@ async def start(
 ) -> Server:
     """The gateway, with one model at this server; `more` is of its entry in `models`."""
     server = Server(serve, insist_openai if api == OPENAI else insist_anthropic, well)
-    town.make_agent = server.agent
-    await town.start(mattermost, **tables(api, base_url, **more))
+    harness.make_agent = server.agent
+    await harness.start(mattermost, **tables(api, base_url, **more))
     return server
 
 
@@ -178,12 +178,12 @@ def tables(api: str, base_url: str, **more: Any) -> dict[str, Any]:
     }
 
 
-async def check(town: Town, logbook: Logbook, server: Server, expected: str, log: str = "") -> None:
+async def check(harness: Harness, logbook: Logbook, server: Server, expected: str, log: str = "") -> None:
     """The person reads `expected` (with two line ends: it, and a sentence below it), and nobody else suffers."""
-    starts = _starts(town)
-    first = town.say("@helper hello")
-    await town.settled()
-    [answer] = town.answers()
+    starts = _starts(harness)
+    first = harness.say("@helper hello")
+    await harness.settled()
+    [answer] = harness.answers()
     if expected == FAILED:
         assert answer.endswith((".", "…"))
         assert "well" not in answer
@@ -196,19 +196,19 @@ async def check(town: Town, logbook: Logbook, server: Server, expected: str, log
     if log:
         assert log in str([event for event in logbook.events if event.get("level") != "debug"])
         assert log not in answer
-    town.say(f"@helper {_WELL}", by=town.bob)
-    await town.settled()
-    town.say(f"@helper {_WELL}", root=first)
-    await town.settled()
-    assert town.answers()[1:] == ["well, too", "well, too"]
+    harness.say(f"@helper {_WELL}", by=harness.bob)
+    await harness.settled()
+    harness.say(f"@helper {_WELL}", root=first)
+    await harness.settled()
+    assert harness.answers()[1:] == ["well, too", "well, too"]
     assert server.malformed == []
     # The account was not started again, nor was its connection.
-    assert len(town.streams) == 1
-    assert _starts(town) == starts
+    assert len(harness.streams) == 1
+    assert _starts(harness) == starts
     assert not [event for event in logbook.events if event.get("level") in ("error", "critical")]
     assert KEY not in str(logbook.events)
 
 
-def _starts(town: Town) -> int:
+def _starts(harness: Harness) -> int:
     """How often an account asked who it is."""
-    return sum(seen.path == "/api/v4/users/me" for seen in town.world.requests)
+    return sum(seen.path == "/api/v4/users/me" for seen in harness.world.requests)

@@ -12,10 +12,10 @@ from attrs import define
 
 from oc_trio.config.document import Document
 from oc_trio.config.load import Loaded, build
-from oc_trio.runtime.account.dependencies import Wiring
-from oc_trio.runtime.account.outbound_client import open_outbound, pick_account
-from oc_trio.runtime.clock import Env
-from oc_trio.runtime.delivery.compose import Outbound
+from oc_trio.runtime.account.dependencies import Dependencies
+from oc_trio.runtime.account.outbound_client import open_outbound_client, pick_account
+from oc_trio.runtime.clock import Clock
+from oc_trio.runtime.delivery.compose import OutboundClient
 from oc_trio.sandbox.faults import Faults
 from oc_trio.sandbox.http_transport import SandboxTransport
 from oc_trio.sandbox.records import Channel, Team, User
@@ -50,7 +50,7 @@ class Place:
     bot: Bot
     square: Channel
     loaded: Loaded
-    outbound: Outbound
+    outbound: OutboundClient
 
 
 def configured(token: str, mattermost: Mapping[str, Any] | None = None) -> Loaded:
@@ -75,6 +75,6 @@ async def a_place(
     world.membership.join_team(other, world.users.get(bot.id))
     square = world.create_channel(team, "square", alice, bob, bot)
     loaded = configured(bot.token, mattermost)
-    wiring = Wiring(Env(clock, Random(5)), http_transport=lambda _url: SandboxTransport(world))
-    async with open_outbound(loaded, pick_account(loaded, None), wiring) as outbound:
+    wiring = Dependencies(Clock(clock, Random(5)), http_transport=lambda _url: SandboxTransport(world))
+    async with open_outbound_client(loaded, pick_account(loaded, None), wiring) as outbound:
         yield Place(world, team, other, alice, bob, bot, square, loaded, outbound)

@@ -15,7 +15,7 @@ from oc_trio.config.load import build
 from oc_trio.errors import ConfigError
 from oc_trio.ids import AgentId
 from oc_trio.runtime.agents import DEFAULT_PROMPT, AgentSetup, AgentTable, SessionSettings, build_agents
-from tests.runtime.harness import Town
+from tests.runtime.harness import Harness
 
 MAIN, OPS, NOBODY = AgentId("main"), AgentId("ops"), AgentId("nobody")
 PROVIDERS: dict[str, dict[str, Any]] = {
@@ -153,27 +153,27 @@ def test_become_changes_what_the_next_turn_gets() -> None:
     assert old.limiter.total_tokens == 2
 
 
-async def test_names_for_people(town: Town) -> None:
+async def test_names_for_people(harness: Harness) -> None:
     """/status tells the account's and the agent's name, /models those of the models."""
     models = [{"id": "play", "name": "The player"}]
-    await town.start(
+    await harness.start(
         {"name": "Front desk"},
         models={"providers": {"stage": {"api": "scripted", "models": models}}},
         agents={"entries": {"main": {"name": "Ada L."}}},
     )
     for command in ("/status", "/models"):
-        town.say(command, channel=town.direct())
-        await town.settled()
-    status, models_text = town.answers(town.direct())
+        harness.say(command, channel=harness.direct())
+        await harness.settled()
+    status, models_text = harness.answers(harness.direct())
     assert "as @helper (Front desk)" in status
     assert "agent: `main` (Ada L.)" in status
     assert models_text == "- `stage/play` The player"
 
 
-async def test_each_agent_speaks_with_its_own_prompt(town: Town) -> None:
+async def test_each_agent_speaks_with_its_own_prompt(harness: Harness) -> None:
     """The bound agent's prompt is what the model gets, and its name in brackets is the prefix of the answer."""
-    town.script = [Say("done")]
-    await town.start(
+    harness.script = [Say("done")]
+    await harness.start(
         {"responsePrefix": "auto", "replyToMode": "off"},
         agents={
             "entries": {
@@ -181,14 +181,14 @@ async def test_each_agent_speaks_with_its_own_prompt(town: Town) -> None:
                 "ops": {"systemPrompt": "You run things.", "identity": {"name": "Opsy"}},
             }
         },
-        bindings=[{"agentId": "ops", "match": {"peer": {"kind": "channel", "id": town.square.id}}}],
+        bindings=[{"agentId": "ops", "match": {"peer": {"kind": "channel", "id": harness.square.id}}}],
     )
-    town.say("@helper hi")
-    town.say("hi", channel=town.direct())
-    await town.settled()
-    assert town.answers() == ["[Opsy] done"]
-    assert town.answers(town.direct()) == ["[Ada] done"]
-    prompts = {str(request.agent): request.system_prompt for request in town.stage.requests}
+    harness.say("@helper hi")
+    harness.say("hi", channel=harness.direct())
+    await harness.settled()
+    assert harness.answers() == ["[Opsy] done"]
+    assert harness.answers(harness.direct()) == ["[Ada] done"]
+    prompts = {str(request.agent): request.system_prompt for request in harness.stage.requests}
     assert prompts["ops"] == "You run things."
 
 

@@ -9,11 +9,11 @@ import trio
 from oc_trio.agent.scripted import CallTool, Pause, Say
 from oc_trio.errors import MattermostUnavailable, StoreError
 from oc_trio.ids import AccountId
-from oc_trio.runtime.error_boundary import DEFECT, SORRY, Border
+from oc_trio.runtime.error_boundary import DEFECT, SORRY, ErrorBoundary
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
 from oc_trio.telemetry.metrics import Metrics
 from tests.logbook import Logbook
-from tests.runtime.harness import Town
+from tests.runtime.harness import Harness
 
 LOGGED = "a defect failed one of many"
 WORDS = "one two three four five"
@@ -30,11 +30,11 @@ def raising(*problems: BaseException) -> Callable[[], Awaitable[None]]:
 
 
 @pytest.fixture
-def border() -> Border:
-    return Border(AccountId("default"), Metrics())
+def border() -> ErrorBoundary:
+    return ErrorBoundary(AccountId("default"), Metrics())
 
 
-def counted(border: Border, part: str = "turn") -> float:
+def counted(border: ErrorBoundary, part: str = "turn") -> float:
     return (
         border.metrics.registry.get_sample_value("oc_trio_defects_total", {"account": border.account, "kind": part})
         or 0.0
@@ -54,7 +54,7 @@ def counted(border: Border, part: str = "turn") -> float:
     ],
     ids=repr,
 )
-async def test_a_defect_ends_at_the_border(border: Border, logbook: Logbook, problem: BaseException) -> None:
+async def test_a_defect_ends_at_the_border(border: ErrorBoundary, logbook: Logbook, problem: BaseException) -> None:
     """It is returned, logged once with its traceback and the ids, and counted."""
     defect = await border.contain(raising(problem), "turn", lambda: {"turn": "t1"})
     assert defect is not None
@@ -63,14 +63,14 @@ async def test_a_defect_ends_at_the_border(border: Border, logbook: Logbook, pro
     assert counted(border) == 1
 
 
-async def test_what_goes_well_leaves_no_trace(border: Border, logbook: Logbook) -> None:
+async def test_what_goes_well_leaves_no_trace(border: ErrorBoundary, logbook: Logbook) -> None:
     """Nothing is returned, logged or counted."""
     assert await border.contain(trio.lowlevel.checkpoint, "turn") is None
     assert (logbook.events, counted(border)) == ([], 0)
 
 
 @pytest.mark.parametrize("problem", [StoreError("full"), ExceptionGroup("x", [StoreError("full")])], ids=repr)
-async def test_the_journals_errors_cross_it(border: Border, logbook: Logbook, problem: Exception) -> None:
+async def test_the_journals_errors_cross_it(border: ErrorBoundary, logbook: Logbook, problem: Exception) -> None:
     """As they are: without its journal an account can't go on."""
     with pytest.raises(type(problem)) as raised:
         await border.contain(raising(problem), "turn")
@@ -78,14 +78,14 @@ async def test_the_journals_errors_cross_it(border: Border, logbook: Logbook, pr
     assert not logbook.said(LOGGED)
 
 
-async def test_what_comes_with_a_journals_error_is_logged(border: Border, logbook: Logbook) -> None:
+async def test_what_comes_with_a_journals_error_is_logged(border: ErrorBoundary, logbook: Logbook) -> None:
     """The journal's part goes on alone."""
     with pytest.RaisesGroup(StoreError):
         await border.contain(raising(StoreError("full"), KeyError("x")), "turn")
     assert len(logbook.said(LOGGED)) == 1
 
 
-async def test_cancellation_crosses_it(border: Border, logbook: Logbook) -> None:
+async def test_cancellation_crosses_it(border: ErrorBoundary, logbook: Logbook) -> None:
     """Alone, and beside a defect, which is logged: whoever cancelled goes on as if there had been no border."""
 
     async def work() -> None:
@@ -115,16 +115,16 @@ def failing(problem: Exception, *before: object) -> Callable[[object], object]:
     return script
 
 
-async def serves_on(town: Town) -> None:
+async def serves_on(harness: Harness) -> None:
     """The account was not started again, and answers the next question in the same thread and elsewhere."""
-    assert town.gateway is not None
+    assert harness.gateway is not None
     account = {"account": "default"}
-    assert not town.gateway.metrics.registry.get_sample_value("oc_trio_account_restarts_total", account)
-    town.script = [Say("here I am")]
-    other = town.say("@helper still there?", by=town.bob)
-    await town.settled()
-    assert await town.state(other) == "delivered"
-    assert town.answers()[-1] == "here I am"
+    assert not harness.gateway.metrics.registry.get_sample_value("oc_trio_account_restarts_total", account)
+    harness.script = [Say("here I am")]
+    other = harness.say("@helper still there?", by=harness.bob)
+    await harness.settled()
+    assert await harness.state(other) == "delivered"
+    assert harness.answers()[-1] == "here I am"
 
 
 @pytest.mark.parametrize(
@@ -140,39 +140,39 @@ async def serves_on(town: Town) -> None:
     ],
     ids=repr,
 )
-async def test_an_agent_that_raises_before_a_word(town: Town, logbook: Logbook, problem: Exception) -> None:
+async def test_an_agent_that_raises_before_a_word(harness: Harness, logbook: Logbook, problem: Exception) -> None:
     """One sentence, a failed obligation, one traceback with the turn's id."""
-    await town.start()
-    town.script = failing(problem)  # type: ignore[assignment]
-    asked = town.say("@helper go")
-    await town.settled()
-    assert town.answers() == [SORRY]
-    assert await town.state(asked) == f"failed: {DEFECT}"
-    obligation = await town.obligation(asked)
+    await harness.start()
+    harness.script = failing(problem)  # type: ignore[assignment]
+    asked = harness.say("@helper go")
+    await harness.settled()
+    assert harness.answers() == [SORRY]
+    assert await harness.state(asked) == f"failed: {DEFECT}"
+    obligation = await harness.obligation(asked)
     (logged,) = logbook.said(LOGGED)
     assert obligation is not None
     assert (logged["turn"], logged["account"]) == (obligation.turn, "default")
     assert logged["exc_info"] is not None
-    await serves_on(town)
+    await serves_on(harness)
 
 
-async def test_what_people_have_read_stays(town: Town, logbook: Logbook) -> None:
+async def test_what_people_have_read_stays(harness: Harness, logbook: Logbook) -> None:
     """The sentence stands below the words, in the same post, and the next turn knows both."""
-    await town.start()
-    town.script = failing(KeyError("x"), Say(WORDS, delay=0.5))  # type: ignore[assignment]
-    asked = town.say("@helper count")
-    await town.settled()
-    assert town.answers() == [f"{WORDS}\n\n{SORRY}"]
-    assert len(town.ours(deleted=True)) == 1
-    assert await town.state(asked) == f"failed: {DEFECT}"
+    await harness.start()
+    harness.script = failing(KeyError("x"), Say(WORDS, delay=0.5))  # type: ignore[assignment]
+    asked = harness.say("@helper count")
+    await harness.settled()
+    assert harness.answers() == [f"{WORDS}\n\n{SORRY}"]
+    assert len(harness.ours(deleted=True)) == 1
+    assert await harness.state(asked) == f"failed: {DEFECT}"
     assert logbook.said(LOGGED)
-    town.script = [Say("yes")]
-    town.say("@helper go on", root=asked)
-    await town.settled()
-    assert [message.text for message in town.stage.requests[-1].messages][1] == f"{WORDS}\n\n{SORRY}"
+    harness.script = [Say("yes")]
+    harness.say("@helper go on", root=asked)
+    await harness.settled()
+    assert [message.text for message in harness.stage.requests[-1].messages][1] == f"{WORDS}\n\n{SORRY}"
 
 
-async def test_a_tool_that_raises(town: Town, logbook: Logbook) -> None:
+async def test_a_tool_that_raises(harness: Harness, logbook: Logbook) -> None:
     """As an agent that does."""
 
     class Box:
@@ -186,100 +186,100 @@ async def test_a_tool_that_raises(town: Town, logbook: Logbook) -> None:
         yield Say("let me look")
         yield CallTool("look")
 
-    await town.start()
-    town.script = script  # type: ignore[assignment]
-    asked = town.say("@helper look")
-    await town.settled()
-    assert len(town.answers()) == 1
-    assert SORRY in town.answers()[0]
-    assert (await town.state(asked)).startswith("failed")
+    await harness.start()
+    harness.script = script  # type: ignore[assignment]
+    asked = harness.say("@helper look")
+    await harness.settled()
+    assert len(harness.answers()) == 1
+    assert SORRY in harness.answers()[0]
+    assert (await harness.state(asked)).startswith("failed")
     assert len(logbook.said(LOGGED)) == 1
-    await serves_on(town)
+    await serves_on(harness)
 
 
-async def test_a_defect_before_the_agent_is_asked(town: Town, logbook: Logbook) -> None:
+async def test_a_defect_before_the_agent_is_asked(harness: Harness, logbook: Logbook) -> None:
     """A conversation whose settings can't be read: each of its turns fails in words, other conversations are served."""
-    await town.start()
-    first = town.say("@helper hello")
-    await town.settled()
-    town.journal.execute("UPDATE sessions SET settings = '[1]'")
-    asked = town.say("@helper again", root=first)
-    await town.settled()
-    assert town.answers()[-1] == SORRY
-    assert await town.state(asked) == f"failed: {DEFECT}"
+    await harness.start()
+    first = harness.say("@helper hello")
+    await harness.settled()
+    harness.journal.execute("UPDATE sessions SET settings = '[1]'")
+    asked = harness.say("@helper again", root=first)
+    await harness.settled()
+    assert harness.answers()[-1] == SORRY
+    assert await harness.state(asked) == f"failed: {DEFECT}"
     assert logbook.said(LOGGED)
-    await serves_on(town)
+    await serves_on(harness)
 
 
-async def test_a_decided_end_that_can_not_be_delivered(town: Town, logbook: Logbook) -> None:
+async def test_a_decided_end_that_can_not_be_delivered(harness: Harness, logbook: Logbook) -> None:
     """It is given up in plain words, below what its draft shows."""
-    await town.start()
-    town.script = [Say(WORDS, delay=0.5), Pause(600)]
-    asked = town.say("@helper count")
-    await town.until(lambda: town.answers() == [WORDS])
-    await town.crash()
-    town.journal.execute('UPDATE turns SET final = \'{"state": "delivered", "nonsense": 1}\'')
-    await town.start()
-    await town.settled()
-    assert town.answers() == [f"{WORDS}\n\n{SORRY}"]
-    assert await town.state(asked) == f"failed: {DEFECT}"
+    await harness.start()
+    harness.script = [Say(WORDS, delay=0.5), Pause(600)]
+    asked = harness.say("@helper count")
+    await harness.until(lambda: harness.answers() == [WORDS])
+    await harness.crash()
+    harness.journal.execute('UPDATE turns SET final = \'{"state": "delivered", "nonsense": 1}\'')
+    await harness.start()
+    await harness.settled()
+    assert harness.answers() == [f"{WORDS}\n\n{SORRY}"]
+    assert await harness.state(asked) == f"failed: {DEFECT}"
     assert len(logbook.said(LOGGED)) == 1
-    await serves_on(town)
+    await serves_on(harness)
 
 
-async def test_replies_to_words_of_failure_are_heard(town: Town, logbook: Logbook) -> None:
+async def test_replies_to_words_of_failure_are_heard(harness: Harness, logbook: Logbook) -> None:
     """A turn that could not even be prepared has its thread all the same: who writes on there needs no mention."""
-    await town.start()
-    town.script = [Pause(600)]
-    asked = town.say("@helper count")
-    await town.until(lambda: town.stage.open)
-    await town.crash()
-    town.journal.execute("UPDATE turns SET final = '[]'")
-    await town.start()
-    await town.settled()
-    assert town.answers() == [SORRY]
+    await harness.start()
+    harness.script = [Pause(600)]
+    asked = harness.say("@helper count")
+    await harness.until(lambda: harness.stage.open)
+    await harness.crash()
+    harness.journal.execute("UPDATE turns SET final = '[]'")
+    await harness.start()
+    await harness.settled()
+    assert harness.answers() == [SORRY]
     assert logbook.said(LOGGED)
-    town.script = [Say("I hear you")]
-    more = town.say("and now?", root=asked)
-    await town.settled()
-    assert await town.state(more) == "delivered"
+    harness.script = [Say("I hear you")]
+    more = harness.say("and now?", root=asked)
+    await harness.settled()
+    assert await harness.state(more) == "delivered"
 
 
-async def test_a_process_that_dies_while_it_delivers(town: Town) -> None:
+async def test_a_process_that_dies_while_it_delivers(harness: Harness) -> None:
     """The end was decided in the first attempt; the third one gives it up, and says so below the draft."""
-    await town.start()
-    town.script = [Say(WORDS, delay=0.5), Pause(600)]
-    asked = town.say("@helper count")
-    await town.until(lambda: town.answers() == [WORDS])
-    await town.crash()
-    town.journal.execute("UPDATE obligations SET attempts = 2")
-    await town.start()
-    await town.settled()
-    assert town.answers() == [f"{WORDS}\n\nI could not answer this, after several tries."]
-    assert await town.state(asked) == "failed: gave up at attempt 3"
-    assert len(town.stage.requests) == 1
+    await harness.start()
+    harness.script = [Say(WORDS, delay=0.5), Pause(600)]
+    asked = harness.say("@helper count")
+    await harness.until(lambda: harness.answers() == [WORDS])
+    await harness.crash()
+    harness.journal.execute("UPDATE obligations SET attempts = 2")
+    await harness.start()
+    await harness.settled()
+    assert harness.answers() == [f"{WORDS}\n\nI could not answer this, after several tries."]
+    assert await harness.state(asked) == "failed: gave up at attempt 3"
+    assert len(harness.stage.requests) == 1
 
 
-async def test_settings_that_can_not_be_read_at_a_start(town: Town, logbook: Logbook) -> None:
+async def test_settings_that_can_not_be_read_at_a_start(harness: Harness, logbook: Logbook) -> None:
     """The conversation's queue rules are the configured ones, its turns and commands fail in words."""
-    await town.start()
-    first = town.say("@helper hello")
-    await town.settled()
-    await town.stop()
-    town.journal.execute("UPDATE sessions SET settings = '[1]'")
-    await town.start()
+    await harness.start()
+    first = harness.say("@helper hello")
+    await harness.settled()
+    await harness.stop()
+    harness.journal.execute("UPDATE sessions SET settings = '[1]'")
+    await harness.start()
     for text in ("@helper again", "@helper /status"):
-        asked = town.say(text, root=first)
-        await town.settled()
-        assert town.answers()[-1] == SORRY
-        assert await town.state(asked) == f"failed: {DEFECT}"
+        asked = harness.say(text, root=first)
+        await harness.settled()
+        assert harness.answers()[-1] == SORRY
+        assert await harness.state(asked) == f"failed: {DEFECT}"
     assert [line["failed"] for line in logbook.said(LOGGED)] == ["queue rules", "turn", "command"]
-    await serves_on(town)
+    await serves_on(harness)
 
 
-async def test_an_event_that_the_program_fails_at(town: Town, logbook: Logbook) -> None:
+async def test_an_event_that_the_program_fails_at(harness: Harness, logbook: Logbook) -> None:
     """An edit, a reaction or a deletion that can't be handled is passed over; its message is answered all the same."""
-    await town.start()
+    await harness.start()
     fails = ["/posts/", "/channels/", "/users/"]
 
     async def mistake(request: SandboxRequest) -> SandboxResponse | None:
@@ -287,17 +287,17 @@ async def test_an_event_that_the_program_fails_at(town: Town, logbook: Logbook) 
             raise LookupError("a mistake in the program")
         return None
 
-    town.script = [Say("done", delay=3.0)]
-    asked = town.say("@helper hello")
-    await town.until(lambda: town.stage.open)
-    town.weather.before_rules.append(mistake)
-    town.edit(asked, "@helper hello there")
+    harness.script = [Say("done", delay=3.0)]
+    asked = harness.say("@helper hello")
+    await harness.until(lambda: harness.stage.open)
+    harness.weather.before_rules.append(mistake)
+    harness.edit(asked, "@helper hello there")
     await trio.sleep(1.5)
-    town.weather.before_rules.clear()
-    await town.settled()
-    assert town.answers() == ["done"]
+    harness.weather.before_rules.clear()
+    await harness.settled()
+    assert harness.answers() == ["done"]
     assert [(line["kind"], line["post"]) for line in logbook.said(LOGGED)] == [("PostEdited", asked.id)]
-    await serves_on(town)
+    await serves_on(harness)
 
 
 @pytest.mark.parametrize(
@@ -306,10 +306,10 @@ async def test_an_event_that_the_program_fails_at(town: Town, logbook: Logbook) 
     ids=repr,
 )
 async def test_an_event_that_the_server_has_no_facts_for(
-    town: Town, logbook: Logbook, trouble: int | Exception
+    harness: Harness, logbook: Logbook, trouble: int | Exception
 ) -> None:
     """Passing trouble is no defect: the event is told again after a reconnect, and its message answered once."""
-    await town.start()
+    await harness.start()
     until, met = trio.current_time() + 20, list[str]()
 
     async def away(request: SandboxRequest) -> SandboxResponse | None:
@@ -321,18 +321,18 @@ async def test_an_event_that_the_server_has_no_facts_for(
             raise trouble
         return SandboxResponse.json({"id": "app.away", "message": "no"}, trouble)
 
-    town.weather.before_rules.append(away)
-    town.script = [Say("done")]
-    asked = town.say("@helper hello", by=town.bob)
+    harness.weather.before_rules.append(away)
+    harness.script = [Say("done")]
+    asked = harness.say("@helper hello", by=harness.bob)
     await trio.sleep(120)
-    await town.settled()
+    await harness.settled()
     assert len(met) > 1
-    assert town.answers() == ["done"]
-    assert await town.state(asked) == "delivered"
+    assert harness.answers() == ["done"]
+    assert await harness.state(asked) == "delivered"
     assert logbook.said(LOGGED) == []
 
 
-def mistaken(town: Town, times: int, *paths: str) -> list[str]:
+def mistaken(harness: Harness, times: int, *paths: str) -> list[str]:
     """So many looks at such a path raise; returns those that did."""
     met: list[str] = []
 
@@ -342,7 +342,7 @@ def mistaken(town: Town, times: int, *paths: str) -> list[str]:
         met.append(request.path)
         raise LookupError("a mistake in the program")
 
-    town.weather.before_rules.append(mistake)
+    harness.weather.before_rules.append(mistake)
     return met
 
 
@@ -351,176 +351,176 @@ def retried(logbook: Logbook) -> int:
 
 
 @pytest.mark.parametrize("times", [1, 2])
-async def test_a_message_that_a_later_try_can_handle(town: Town, logbook: Logbook, times: int) -> None:
+async def test_a_message_that_a_later_try_can_handle(harness: Harness, logbook: Logbook, times: int) -> None:
     """A defect of the moment loses nothing: the message is answered, once."""
-    await town.start()
-    met = mistaken(town, times, "/users/")
-    town.script = [Say("done")]
-    asked = town.say("@helper hello", by=town.bob)
-    await town.settled()
+    await harness.start()
+    met = mistaken(harness, times, "/users/")
+    harness.script = [Say("done")]
+    asked = harness.say("@helper hello", by=harness.bob)
+    await harness.settled()
     await trio.sleep(5)
     assert len(met) == times == retried(logbook)
-    assert town.answers() == ["done"]
-    assert await town.state(asked) == "delivered"
+    assert harness.answers() == ["done"]
+    assert await harness.state(asked) == "delivered"
     assert logbook.said(LOGGED) == []
 
 
-async def test_a_caught_up_message_that_a_later_try_can_handle(town: Town, logbook: Logbook) -> None:
+async def test_a_caught_up_message_that_a_later_try_can_handle(harness: Harness, logbook: Logbook) -> None:
     """The same for what was said while nobody was there."""
-    await town.start()
-    await town.stop()
-    town.script = [Say("done")]
-    asked = town.say("@helper hello", by=town.bob)
-    met = mistaken(town, 2, f"/users/{town.bob.id}")
-    await town.start()
+    await harness.start()
+    await harness.stop()
+    harness.script = [Say("done")]
+    asked = harness.say("@helper hello", by=harness.bob)
+    met = mistaken(harness, 2, f"/users/{harness.bob.id}")
+    await harness.start()
     await trio.sleep(5)
-    await town.settled()
+    await harness.settled()
     assert len(met) == 2 == retried(logbook)
-    assert town.answers() == ["done"]
-    assert await town.state(asked) == "delivered"
+    assert harness.answers() == ["done"]
+    assert await harness.state(asked) == "delivered"
 
 
-async def test_a_message_that_no_try_can_handle(town: Town, logbook: Logbook) -> None:
+async def test_a_message_that_no_try_can_handle(harness: Harness, logbook: Logbook) -> None:
     """Who plainly asked is told, once, also by a restart; others are answered."""
-    await town.start()
-    mistaken(town, 3, f"/users/{town.bob.id}")
-    asked = town.say("@helper hello", by=town.bob)
+    await harness.start()
+    mistaken(harness, 3, f"/users/{harness.bob.id}")
+    asked = harness.say("@helper hello", by=harness.bob)
     await trio.sleep(5)
-    assert town.answers() == [SORRY]
-    assert town.ours()[0].root_id == asked.id
-    assert await town.state(asked) == "none"
+    assert harness.answers() == [SORRY]
+    assert harness.ours()[0].root_id == asked.id
+    assert await harness.state(asked) == "none"
     assert retried(logbook) == 2
     assert [line["failed"] for line in logbook.said(LOGGED)] == ["event"]
-    await town.stop()
-    await town.start()
+    await harness.stop()
+    await harness.start()
     await trio.sleep(30)
-    assert town.answers() == [SORRY]
-    await serves_on(town)
+    assert harness.answers() == [SORRY]
+    await serves_on(harness)
 
 
-async def test_words_that_a_restart_sends(town: Town, logbook: Logbook) -> None:
+async def test_words_that_a_restart_sends(harness: Harness, logbook: Logbook) -> None:
     """Who is passed over is told by the next run where this one could not."""
-    await town.start()
-    mistaken(town, 3, f"/users/{town.bob.id}")
+    await harness.start()
+    mistaken(harness, 3, f"/users/{harness.bob.id}")
     away = True
 
     async def refuse(request: SandboxRequest) -> SandboxResponse | None:
         is_post = request.method == "POST" and request.path.endswith("/posts")
         return SandboxResponse.json({"id": "app.away", "message": "no"}, 503) if away and is_post else None
 
-    town.weather.before_rules.append(refuse)
-    town.say("@helper hello", by=town.bob)
+    harness.weather.before_rules.append(refuse)
+    harness.say("@helper hello", by=harness.bob)
     await trio.sleep(5)
-    await town.crash()
+    await harness.crash()
     away = False
-    assert town.answers() == []
-    await town.start()
+    assert harness.answers() == []
+    await harness.start()
     await trio.sleep(5)
-    assert town.answers() == [SORRY]
+    assert harness.answers() == [SORRY]
     assert len(logbook.said(LOGGED)) == 1
 
 
 @pytest.mark.parametrize(("text", "by"), [("good morning", "bob"), ("@helper hello", "other bot")])
-async def test_who_did_not_ask_is_not_told(town: Town, logbook: Logbook, text: str, by: str) -> None:
+async def test_who_did_not_ask_is_not_told(harness: Harness, logbook: Logbook, text: str, by: str) -> None:
     """Chatter and other bots are passed over in silence."""
-    robot = town.world.create_bot("robot", team=town.team)
-    town.world.membership.add(town.square, town.world.users.get(robot.id), town.alice)
-    await town.start()
-    other = town.bob if by == "bob" else town.world.users.get(robot.id)
-    mistaken(town, 3, f"/users/{other.id}")
-    asked = town.say(text, by=other)
+    robot = harness.world.create_bot("robot", team=harness.team)
+    harness.world.membership.add(harness.square, harness.world.users.get(robot.id), harness.alice)
+    await harness.start()
+    other = harness.bob if by == "bob" else harness.world.users.get(robot.id)
+    mistaken(harness, 3, f"/users/{other.id}")
+    asked = harness.say(text, by=other)
     await trio.sleep(5)
-    assert town.answers() == []
-    assert await town.state(asked) == "none"
+    assert harness.answers() == []
+    assert await harness.state(asked) == "none"
     assert len(logbook.said(LOGGED)) == 1
 
 
-async def test_what_fails_always_holds_nobody_up(town: Town, logbook: Logbook) -> None:
+async def test_what_fails_always_holds_nobody_up(harness: Harness, logbook: Logbook) -> None:
     """After one was given up, others that can't be handled are passed over at once."""
-    await town.start()
-    mistaken(town, 1000, f"/users/{town.bob.id}")
+    await harness.start()
+    mistaken(harness, 1000, f"/users/{harness.bob.id}")
     began = trio.current_time()
     for number in range(20):
-        town.say(f"@helper {number}", by=town.bob)
-    town.script = [Say("done")]
-    asked = town.say("@helper hello")
-    await town.until(lambda: "done" in town.answers())
+        harness.say(f"@helper {number}", by=harness.bob)
+    harness.script = [Say("done")]
+    asked = harness.say("@helper hello")
+    await harness.until(lambda: "done" in harness.answers())
     assert trio.current_time() - began < 3
-    await town.settled()
-    assert await town.state(asked) == "delivered"
+    await harness.settled()
+    assert await harness.state(asked) == "delivered"
     assert logbook.said(LOGGED)
 
 
-def refuses(town: Town, table: str, column: str) -> None:
+def refuses(harness: Harness, table: str, column: str) -> None:
     """The journal takes no row of that table in which somebody speaks of poison."""
-    town.journal.execute(
+    harness.journal.execute(
         f"CREATE TRIGGER picky BEFORE INSERT ON {table} WHEN NEW.{column} LIKE '%poison%'"
         " BEGIN SELECT RAISE(ABORT, 'some poison'); END"
     )
 
 
 @pytest.mark.parametrize(("table", "column"), [("transcripts", "entry"), ("obligations", "payload")])
-async def test_a_row_that_the_journal_refuses(town: Town, logbook: Logbook, table: str, column: str) -> None:
+async def test_a_row_that_the_journal_refuses(harness: Harness, logbook: Logbook, table: str, column: str) -> None:
     """It fails the turn, or the event, that wrote it, in words; the journal is not taken for broken."""
-    await town.start()
-    refuses(town, table, column)
-    asked = town.say("@helper some poison", by=town.bob)
+    await harness.start()
+    refuses(harness, table, column)
+    asked = harness.say("@helper some poison", by=harness.bob)
     await trio.sleep(5)
-    await town.settled()
-    assert town.answers() == [SORRY]
-    assert await town.state(asked) == (f"failed: {DEFECT}" if table == "transcripts" else "none")
+    await harness.settled()
+    assert harness.answers() == [SORRY]
+    assert await harness.state(asked) == (f"failed: {DEFECT}" if table == "transcripts" else "none")
     (logged,) = logbook.said(LOGGED)
     assert "poison" not in str(logged["exc_info"])
-    await serves_on(town)
+    await serves_on(harness)
 
 
-async def test_an_answer_that_the_journal_refuses(town: Town, logbook: Logbook) -> None:
+async def test_an_answer_that_the_journal_refuses(harness: Harness, logbook: Logbook) -> None:
     """What people have read of it stays, with the sentence below."""
-    await town.start()
-    town.journal.execute(
+    await harness.start()
+    harness.journal.execute(
         "CREATE TRIGGER picky BEFORE UPDATE ON turns WHEN NEW.final LIKE '%poison%'"
         " BEGIN SELECT RAISE(ABORT, 'no'); END"
     )
-    town.script = [Say(f"{WORDS} and poison", delay=0.3)]
-    asked = town.say("@helper count")
-    await town.settled()
-    assert await town.state(asked) == f"failed: {DEFECT}"
-    assert town.answers()[0].endswith(SORRY)
-    assert town.answers()[0].startswith(WORDS)
+    harness.script = [Say(f"{WORDS} and poison", delay=0.3)]
+    asked = harness.say("@helper count")
+    await harness.settled()
+    assert await harness.state(asked) == f"failed: {DEFECT}"
+    assert harness.answers()[0].endswith(SORRY)
+    assert harness.answers()[0].startswith(WORDS)
     assert len(logbook.said(LOGGED)) == 1
-    await serves_on(town)
+    await serves_on(harness)
 
 
-async def test_a_command_that_the_process_dies_of(town: Town) -> None:
+async def test_a_command_that_the_process_dies_of(harness: Harness) -> None:
     """It is carried out twice at most; the third attempt says that it is given up."""
-    await town.start()
-    town.say("@helper hello")
-    await town.settled()
-    asked = town.say("@helper /status")
-    await town.settled()
-    town.journal.execute("DELETE FROM outbox WHERE id LIKE '%.c'")
-    town.journal.execute(
+    await harness.start()
+    harness.say("@helper hello")
+    await harness.settled()
+    asked = harness.say("@helper /status")
+    await harness.settled()
+    harness.journal.execute("DELETE FROM outbox WHERE id LIKE '%.c'")
+    harness.journal.execute(
         "UPDATE obligations SET state = 'open', attempts = 2, ended_at = 0 WHERE payload LIKE '%ShowS%'"
     )
-    await town.crash()
-    before = len(town.answers())
-    await town.start()
-    await town.settled()
+    await harness.crash()
+    before = len(harness.answers())
+    await harness.start()
+    await harness.settled()
     await trio.sleep(1)
-    assert town.answers()[before:] == ["I could not answer this, after several tries."]
-    assert await town.state(asked) == "failed: gave up at attempt 3"
+    assert harness.answers()[before:] == ["I could not answer this, after several tries."]
+    assert await harness.state(asked) == "failed: gave up at attempt 3"
 
 
-async def test_a_new_conversation_has_attempts_of_its_own(town: Town) -> None:
+async def test_a_new_conversation_has_attempts_of_its_own(harness: Harness) -> None:
     """The words behind /new were not tried yet when the command was."""
-    await town.start()
-    town.script = [Pause(600)]
-    asked = town.say("@helper /new count to five")
-    await town.until(lambda: town.stage.open)
-    await town.crash()
-    await town.start()
-    await town.until(lambda: town.stage.open)
-    await town.crash()
-    obligation = await town.obligation(asked)
+    await harness.start()
+    harness.script = [Pause(600)]
+    asked = harness.say("@helper /new count to five")
+    await harness.until(lambda: harness.stage.open)
+    await harness.crash()
+    await harness.start()
+    await harness.until(lambda: harness.stage.open)
+    await harness.crash()
+    obligation = await harness.obligation(asked)
     assert obligation is not None
     assert obligation.attempts == 2

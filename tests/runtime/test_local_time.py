@@ -10,7 +10,7 @@ from oc_trio.config.document import Document
 from oc_trio.config.load import build
 from oc_trio.errors import ConfigError
 from oc_trio.runtime.local_time import time_line
-from tests.runtime.harness import Town
+from tests.runtime.harness import Harness
 
 BASE = {"channels": {"mattermost": {"baseUrl": "https://chat.example.com", "botToken": "t"}}}
 
@@ -35,14 +35,14 @@ def test_the_line(at: str, zone: str, line: str) -> None:
     assert time_line(now_ms, zone) == line
 
 
-async def test_it_ends_the_prompt_of_each_turn(town: Town) -> None:
+async def test_it_ends_the_prompt_of_each_turn(harness: Harness) -> None:
     """What stands before it is the same in every turn, so that providers can cache it."""
-    town.script = [Say("done", delay=0)]
-    await town.start(agents={"defaults": {"systemPrompt": "Be brief.", "timezone": "Asia/Tokyo"}})
-    expected = time_line(town.now_ms(), "Asia/Tokyo")
-    town.say("@helper what time is it?")
-    await town.settled()
-    (request,) = town.stage.requests
+    harness.script = [Say("done", delay=0)]
+    await harness.start(agents={"defaults": {"systemPrompt": "Be brief.", "timezone": "Asia/Tokyo"}})
+    expected = time_line(harness.now_ms(), "Asia/Tokyo")
+    harness.say("@helper what time is it?")
+    await harness.settled()
+    (request,) = harness.stage.requests
     assert request.system_prompt.startswith("Be brief.")
     *_, last = request.system_prompt.split("\n\n")
     assert last[:26] == expected[:26]

@@ -17,7 +17,7 @@ from oc_trio.agent.scripted import Say
 from oc_trio.config.document import read_document
 from oc_trio.core.context import spoken
 from oc_trio.sandbox.records import Channel
-from tests.runtime.harness import Town, merged
+from tests.runtime.harness import Harness, merged
 
 # What holds where an example says nothing; the town itself would be more open.
 DEFAULTS: dict[str, Any] = {"dmPolicy": "pairing", "allowFrom": [], "groupPolicy": "allowlist", "replyToMode": "off"}
@@ -348,7 +348,7 @@ SCENARIOS = [
 class Chat:
     """Plays the people's lines of a scenario and writes down everything that was said."""
 
-    town: Town
+    harness: Harness
     rooms: dict[str, Channel]
     told: set[str] = field(factory=set)
     lines: list[str] = field(factory=list)
@@ -361,18 +361,18 @@ class Chat:
             head, _, text = line.strip().partition(": ")
             name, room, *under = head.split(" in ")
             root = self.posts[room][int(under[0][1:]) - 1] if under else ""
-            person = self.town.alice if name == "alice" else self.town.bob
-            post = self.town.say(text, root=root, by=person, channel=self.rooms[room])
+            person = self.harness.alice if name == "alice" else self.harness.bob
+            post = self.harness.say(text, root=root, by=person, channel=self.rooms[room])
             self.posts.setdefault(room, []).append(post.id)
             self.lines.append(line.strip())
             await trio.sleep(3)
-            await self.town.settled()
+            await self.harness.settled()
             self._write_down()
         return "\n".join(self.lines)
 
     def _write_down(self) -> None:
         for name, room in self.rooms.items():
-            for post in self.town.ours(room):
+            for post in self.harness.ours(room):
                 if post.id not in self.told:
                     self.told.add(post.id)
                     known = self.posts.setdefault(name, [])
@@ -392,25 +392,31 @@ def echo(request: TurnRequest) -> list[Say]:
 
 
 @pytest.mark.parametrize(("text", "script"), [row[1:] for row in SCENARIOS], ids=[row[0] for row in SCENARIOS])
-async def test_example(town: Town, tmp_path: Path, text: str, script: str) -> None:
+async def test_example(harness: Harness, tmp_path: Path, text: str, script: str) -> None:
     """The people's lines get the bot's lines, and no others."""
-    team = town.world.teams.get(town.square.team_id)
-    den = town.world.create_channel(team, "den", town.alice, town.bob, town.bot, private=True)
+    team = harness.world.teams.get(harness.square.team_id)
+    den = harness.world.create_channel(team, "den", harness.alice, harness.bob, harness.bot, private=True)
     rooms = {
-        "square": town.square,
+        "square": harness.square,
         "den": den,
-        "alice": town.direct(),
-        "bob": town.world.direct(town.bob, town.bot),
+        "alice": harness.direct(),
+        "bob": harness.world.direct(harness.bob, harness.bot),
     }
-    names = {"ALICE": town.alice.id, "BOB": town.bob.id, "SQUARE": town.square.id, "DEN": den.id, "OTHERTEAM": "o" * 26}
+    names = {
+        "ALICE": harness.alice.id,
+        "BOB": harness.bob.id,
+        "SQUARE": harness.square.id,
+        "DEN": den.id,
+        "OTHERTEAM": "o" * 26,
+    }
     for placeholder, value in {**names, "TEAM": team.id}.items():
         text = text.replace(f'"{placeholder}"', f'"{value}"').replace(f"user:{placeholder}", f"user:{value}")
     path = tmp_path / "openclaw.json"
     path.write_text(text)
     values = dict(read_document(path).values)
     section = values.pop("channels")["mattermost"]
-    connection = {"baseUrl": "http://mm.test", "botToken": town.bot.token}
-    town.script = echo
-    await town.start(merged(merged(DEFAULTS, section), connection), **values)
+    connection = {"baseUrl": "http://mm.test", "botToken": harness.bot.token}
+    harness.script = echo
+    await harness.start(merged(merged(DEFAULTS, section), connection), **values)
     expected = "\n".join(line.strip() for line in script.strip().splitlines())
-    assert await Chat(town, rooms).play(script) == expected
+    assert await Chat(harness, rooms).play(script) == expected

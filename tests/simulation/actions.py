@@ -8,8 +8,8 @@ from attrs import define
 from tests.simulation.callers import Callers
 from tests.simulation.fault_rates import FAIR
 from tests.simulation.frames import FrameFaults
-from tests.simulation.gateway_process import House
-from tests.simulation.hook_clients import Machines
+from tests.simulation.gateway_process import GatewayProcess
+from tests.simulation.hook_clients import HookClients
 from tests.simulation.intents import (
     Arrive,
     Ask,
@@ -36,19 +36,19 @@ from tests.simulation.intents import (
     Weather,
 )
 from tests.simulation.network import Network
-from tests.simulation.scenario import Addressed, Question, Town
+from tests.simulation.scenario import Addressed, Question, Scenario
 
 
 @define(eq=False)
-class Doer:
+class ActionRunner:
     """`rng` decides what a plan leaves open, such as which thread a reply goes to."""
 
-    town: Town
+    town: Scenario
     network: Network
     frames: FrameFaults
-    house: House
+    house: GatewayProcess
     callers: Callers
-    machines: Machines
+    machines: HookClients
     rng: random.Random
 
     async def follow(self, plan: Plan) -> None:
@@ -121,7 +121,7 @@ class Doer:
         await trio.sleep(seconds)
         self.network.is_down = False
 
-    def _of(self, deed: Ask | Stop | Command | Vandalise | Kick | Invite | Name) -> Town:
+    def _of(self, deed: Ask | Stop | Command | Vandalise | Kick | Invite | Name) -> Scenario:
         """The town as the bot sees it that is spoken to."""
         twin = self.town.twin
         return twin if twin is not None and deed.whom == twin.bot.username else self.town

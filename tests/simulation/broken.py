@@ -20,7 +20,7 @@ from oc_trio.errors import MattermostRejected, MattermostUnavailable, StoreError
 from oc_trio.ids import AccountId, ChannelId, ObligationId, OutboxId, PostId, SessionKey, ThreadRoot, TurnId
 from oc_trio.runtime.account.catchup import CatchUp
 from oc_trio.runtime.conversation.mailbox import Job
-from oc_trio.runtime.error_boundary import Border
+from oc_trio.runtime.error_boundary import ErrorBoundary
 from oc_trio.runtime.turn.previewer import WRITE_SECONDS, Previewer
 from oc_trio.store.admission import Admission, Admissions, Admitted
 from oc_trio.store.engine import Engine
@@ -222,7 +222,7 @@ async def _never_mind(_post_id: PostId) -> None:
     return
 
 
-class Borderless(Border):
+class Borderless(ErrorBoundary):
     """What one turn raises ends the account."""
 
     async def contain(self, work: Callable[[], Awaitable[object]], *_about: Any, **_passing: Any) -> Exception | None:

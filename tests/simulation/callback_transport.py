@@ -20,14 +20,14 @@ from oc_trio.callbacks.server import GRACEFUL_SECONDS
 from oc_trio.core.slash import PROCESSING
 from oc_trio.runtime.handlers.public_port import PublicPort
 from oc_trio.runtime.handlers.request_context import once
-from oc_trio.runtime.tools.skills import Skill, SkillBook
+from oc_trio.runtime.tools.skills import Skill, SkillLibrary
 from oc_trio.sandbox.outgoing import Answer, IntegrationUnreachable, Outgoing
 from oc_trio.sandbox.settings import INTEGRATION_SECONDS
 from oc_trio.telemetry.metrics import Metrics
-from tests.simulation.crash import Power
+from tests.simulation.crash import PowerSwitch
 from tests.simulation.network import Network
 from tests.simulation.scenario import Question
-from tests.simulation.transcript import Chronicle
+from tests.simulation.transcript import RunTranscript
 
 URL = "http://gateway.test:18789"
 HOOK_TOKEN = "simulated-token-of-the-hooks"
@@ -37,7 +37,7 @@ CALLED = {
     "capabilities": ["inlineButtons"],
     "interactions": {"callbackBaseUrl": URL},
 }
-SKILLS = SkillBook((Skill("tell", "Tells about something.", Path("/nowhere/SKILL.md")),))
+SKILLS = SkillLibrary((Skill("tell", "Tells about something.", Path("/nowhere/SKILL.md")),))
 ServePort = Callable[..., Awaitable[None]]
 
 
@@ -86,20 +86,20 @@ class _Door:
     """An incarnation's public port."""
 
     app: QuartTrio
-    power: Power
+    power: PowerSwitch
     nursery: trio.Nursery
 
 
 @define(eq=False)
-class Line:
+class CallbackTransport:
     """Makes the calls of the sandbox's server. One incarnation at a time answers, or nobody."""
 
     rng: random.Random
-    chronicle: Chronicle
+    chronicle: RunTranscript
     network: Network = field(init=False)
     _door: _Door | None = None
 
-    def served_by(self, power: Power) -> ServePort:
+    def served_by(self, power: PowerSwitch) -> ServePort:
         """An incarnation's way to open its port, for `Wiring`."""
 
         async def serve(

@@ -16,7 +16,7 @@ from tests.simulation.callback_transport import ASKING, Asking
 from tests.simulation.intents import Call, Press
 from tests.simulation.model_output import TOKEN, number_of
 from tests.simulation.network import Network
-from tests.simulation.scenario import Question, Town, now_ms, under
+from tests.simulation.scenario import Question, Scenario, now_ms, under
 
 # Longer than Mattermost waits for an answer.
 _UNCERTAIN_SECONDS = 40.0
@@ -31,7 +31,7 @@ Action = dict[str, Any]
 class Callers:
     """`rng` decides what a plan leaves open; calls are tasks of the network's nursery."""
 
-    town: Town
+    town: Scenario
     network: Network
     rng: random.Random
     _offered: dict[tuple[str, ...], Question] = field(factory=dict)

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from tests.simulation.model_output import heads
-from tests.simulation.observations import Findings
+from tests.simulation.observations import Observations
 
 
-def buttons(found: Findings) -> Iterator[str]:
+def buttons(found: Observations) -> Iterator[str]:
     """Whoever offers a choice shows it, or what was chosen in its place."""
     for trigger, owed in found.owed.items():
         shown = [found.by_id[post] for post in owed.posts if post in found.by_id]

@@ -4,9 +4,9 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterator
 
-from oc_trio.runtime.conversation.cancel_reason import CROWDED_OUT
+from oc_trio.runtime.conversation.cancel_reason import QUEUE_OVERFLOW
 from oc_trio.sandbox import records
-from tests.simulation.observations import Findings, Owed, key_of, name_of, overtaken
+from tests.simulation.observations import Observations, Owed, key_of, name_of, overtaken
 from tests.simulation.poison_posts import STATUS
 from tests.simulation.scenario import EPOCH_MS, Question
 
@@ -15,7 +15,7 @@ _STAND_IN = "⚠️ The answer could not be posted here"
 _PROMPT_SECONDS = 90.0
 
 
-def stood_in(found: Findings, owed: Owed) -> bool:
+def stood_in(found: Observations, owed: Owed) -> bool:
     """Whether words stand, for good reason, in the place of an answer."""
     return is_poisoned(found, owed) and any(
         post.message.startswith(_STAND_IN) and (not post.delete_at or post.id in found.town.vandalised)
@@ -23,7 +23,7 @@ def stood_in(found: Findings, owed: Owed) -> bool:
     )
 
 
-def is_poisoned(found: Findings, owed: Owed) -> bool:
+def is_poisoned(found: Observations, owed: Owed) -> bool:
     """Whether the server has refused what answers this question, alone or along with others."""
     asked = {question.post.id: question for question in found.town.questions}
     mates = [each for each in found.owed.values() if owed.turn and each.turn == owed.turn]
@@ -31,13 +31,13 @@ def is_poisoned(found: Findings, owed: Owed) -> bool:
     return any(_was_refused(found, question) for question in questions)
 
 
-def is_kept_preview(found: Findings, post: records.Post) -> bool:
+def is_kept_preview(found: Observations, post: records.Post) -> bool:
     """A preview may stand beside the words that stand in for its answer: it is all that people got to read."""
     turn = key_of(post).rpartition(".d")[0]
     return any(each.turn == turn and is_poisoned(found, each) for each in found.owed.values() if each.state == "failed")
 
 
-def poisoned(found: Findings) -> Iterator[str]:
+def poisoned(found: Observations) -> Iterator[str]:
     """Stand-ins come in their turn, and other conversations know nothing of them."""
     if found.plan.poison is None:
         return
@@ -48,7 +48,7 @@ def poisoned(found: Findings) -> Iterator[str]:
             sessions[owed.session].append(owed)
     for owed_ones in sessions.values():
         # Who is crowded out is told so at once.
-        waited = [each for each in owed_ones if each.source != "edit" and each.reason != CROWDED_OUT]
+        waited = [each for each in owed_ones if each.source != "edit" and each.reason != QUEUE_OVERFLOW]
         said = [each for each in waited if each.state in ("delivered", "failed")]
         for one, other in itertools.pairwise(said):
             if overtaken(one, other, asked):
@@ -58,7 +58,7 @@ def poisoned(found: Findings) -> Iterator[str]:
             yield from _late(found, owed_ones, asked)
 
 
-def _late(found: Findings, owed_ones: list[Owed], asked: dict[str, Question]) -> Iterator[str]:
+def _late(found: Observations, owed_ones: list[Owed], asked: dict[str, Question]) -> Iterator[str]:
     for owed in owed_ones:
         question = asked[owed.trigger]
         said_at = found.model.said_at.get(question.token)
@@ -69,6 +69,6 @@ def _late(found: Findings, owed_ones: list[Owed], asked: dict[str, Question]) ->
             yield f"{name_of(question)} was held up for {late:.0f} s"
 
 
-def _was_refused(found: Findings, question: Question) -> bool:
+def _was_refused(found: Observations, question: Question) -> bool:
     mark = STATUS if question.is_command else f"q{question.number}v"
     return any(mark in text for text in found.house.network.refused)

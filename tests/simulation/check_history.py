@@ -11,7 +11,7 @@ from tests.simulation.model_output import TOKEN, heads, number_of
 from tests.simulation.scenario import EPOCH_MS, Question
 
 if TYPE_CHECKING:
-    from tests.simulation.observations import Findings, Owed
+    from tests.simulation.observations import Observations, Owed
 
 
 @frozen
@@ -33,7 +33,7 @@ def told_by(at: float, asked: tuple[str, ...], messages: Sequence[Message]) -> T
     return Told(at, asked, frozenset(map(number_of, TOKEN.findall(heard))), answers)
 
 
-def remembered(found: "Findings") -> Iterator[str]:
+def remembered(found: "Observations") -> Iterator[str]:
     """Whoever is asked again in a conversation knows what was asked and answered there, once."""
     if found.plan.has_one_agent:
         return  # two bots answer side by side in it
@@ -51,7 +51,7 @@ def remembered(found: "Findings") -> Iterator[str]:
                 yield f"{name}: its answer, {told.answers[number]} times"
 
 
-def _before(found: "Findings", told: Told, owed: "Owed") -> Iterator[int]:
+def _before(found: "Observations", told: Told, owed: "Owed") -> Iterator[int]:
     """The questions that were answered in the conversation before that turn began, and that nobody took back."""
     for question in found.town.questions:
         other = found.owed.get(question.post.id)
@@ -63,6 +63,6 @@ def _before(found: "Findings", told: Told, owed: "Owed") -> Iterator[int]:
             yield question.number
 
 
-def _was_reset(found: "Findings", question: Question, until: float) -> bool:
+def _was_reset(found: "Observations", question: Question, until: float) -> bool:
     """Whether somebody may have begun the conversation anew; when that took effect is not known here."""
     return any(place == question.place and at <= until for at, place in found.town.stops)

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from oc_trio.core.final_plan import INTERRUPTED, STOPPED
 from oc_trio.sandbox import records
 from tests.simulation.model_output import heads
-from tests.simulation.observations import Findings, key_of, squeezed, words_of
+from tests.simulation.observations import Observations, key_of, squeezed, words_of
 
 
-def texts(found: Findings) -> Iterator[str]:
+def texts(found: Observations) -> Iterator[str]:
     """The last write to each answer is its whole text."""
     for trigger, owed in found.owed.items():
         shown = [found.by_id[post] for post in owed.posts if post in found.by_id]
@@ -24,7 +24,7 @@ def texts(found: Findings) -> Iterator[str]:
             yield f"the last text of {trigger} is not its answer: {_parting(text, wanted)}"
 
 
-def blocks(found: Findings) -> Iterator[str]:
+def blocks(found: Observations) -> Iterator[str]:
     """What stands of an answer stands in its order, no part of it twice, and nothing says that it goes on."""
     for trigger, owed in found.owed.items():
         shown = [found.by_id[post] for post in owed.posts if post in found.by_id]
@@ -41,7 +41,7 @@ def blocks(found: Findings) -> Iterator[str]:
             yield from _in_part(trigger, [squeezed(words_of(post)) for post in shown], found, begun)
 
 
-def _in_part(trigger: str, texts: list[str], found: Findings, begun: list[tuple[str, ...]]) -> Iterator[str]:
+def _in_part(trigger: str, texts: list[str], found: Observations, begun: list[tuple[str, ...]]) -> Iterator[str]:
     whole, at = squeezed("".join(found.model.answer(head) for head in begun)), 0
     for text in texts:
         place = whole.find(text, at)
@@ -51,7 +51,7 @@ def _in_part(trigger: str, texts: list[str], found: Findings, begun: list[tuple[
         at = place + len(text)
 
 
-def is_block_of_the_withdrawn(found: Findings, post: records.Post) -> bool:
+def is_block_of_the_withdrawn(found: Observations, post: records.Post) -> bool:
     """A completed block stays, whatever becomes of its question while nobody listens."""
     turn, mark, _ = key_of(post).rpartition(".d")
     owed = [each for each in found.owed.values() if each.turn == turn]

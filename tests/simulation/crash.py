@@ -13,7 +13,7 @@ import trio
 from attrs import define, field
 from trio.testing import MemoryReceiveStream, MemorySendStream
 
-from tests.simulation.transcript import Chronicle
+from tests.simulation.transcript import RunTranscript
 
 
 class PowerOff(BaseException):
@@ -21,11 +21,11 @@ class PowerOff(BaseException):
 
 
 @define(eq=False)
-class Power:
+class PowerSwitch:
     """`scope` holds the incarnation; `on_cut` are called once, at the cut, without waiting."""
 
     name: str
-    chronicle: Chronicle
+    chronicle: RunTranscript
     scope: trio.CancelScope = field(factory=trio.CancelScope)
     gone: trio.Event = field(factory=trio.Event)
     on_cut: list[Callable[[], None]] = field(factory=list)
@@ -73,7 +73,7 @@ class Disk:
     """What the journal lies on; it outlives incarnations. Until `until` that `share` of the transactions fails."""
 
     rng: random.Random
-    chronicle: Chronicle
+    chronicle: RunTranscript
     until: float = 0.0
     share: float = 0.0
 
@@ -89,7 +89,7 @@ class Disk:
 class PoweredConnection(sqlite3.Connection):
     """The journal's database of one incarnation; a transaction takes place as a whole or not at all."""
 
-    power: Power
+    power: PowerSwitch
     disk: Disk
 
     def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
@@ -106,7 +106,7 @@ class PoweredConnection(sqlite3.Connection):
         self.close()  # an incarnation that died closed nothing: the end of its process does
 
 
-def open_disk(power: Power, disk: Disk, image: bytes | None) -> PoweredConnection:
+def open_disk(power: PowerSwitch, disk: Disk, image: bytes | None) -> PoweredConnection:
     """The database as the last incarnation left it, for the next one."""
     connection = sqlite3.connect(":memory:", factory=PoweredConnection)
     connection.power, connection.disk = power, disk
@@ -120,7 +120,7 @@ class PoweredStream(trio.abc.Stream):
     """The client's end of a websocket's byte stream; a dead process neither sends nor says goodbye."""
 
     inner: trio.StapledStream[MemorySendStream, MemoryReceiveStream]
-    power: Power
+    power: PowerSwitch
 
     def __attrs_post_init__(self) -> None:
         self.power.on_cut.append(self._drop)

@@ -4,7 +4,7 @@ from attrs import asdict, frozen
 
 
 @frozen
-class Climate:
+class FaultRates:
     """How likely each mishap is, per request or per frame; 0 everywhere is fair weather. `lag` is seconds at most."""
 
     slow: float = 0.0
@@ -29,4 +29,4 @@ class Climate:
         return ", ".join(f"{name} {value:g}" for name, value in asdict(self).items() if value)
 
 
-FAIR = Climate()
+FAIR = FaultRates()

@@ -14,13 +14,13 @@ import trio
 from attrs import define, field
 
 from oc_trio.core.turn_events import Media
-from tests.simulation.crash import Power
+from tests.simulation.crash import PowerSwitch
 from tests.simulation.intents import RestartServer
 from tests.simulation.model_output import heads
-from tests.simulation.transcript import Chronicle
+from tests.simulation.transcript import RunTranscript
 
 if TYPE_CHECKING:
-    from tests.simulation.observations import Findings, Owed
+    from tests.simulation.observations import Observations, Owed
 
 # What people read of a file that could not be sent.
 NOTE = re.compile(r"\n*⚠️ The file `([^`]*)` could not be attached: [^\n]*")
@@ -51,10 +51,10 @@ class Shelf:
     """Where answers' files lie; `failed` are those that could not be had although they are there."""
 
     rng: random.Random
-    chronicle: Chronicle
+    chronicle: RunTranscript
     failed: set[str] = field(factory=set)
 
-    def seen_by(self, power: Power) -> httpx.AsyncBaseTransport:
+    def seen_by(self, power: PowerSwitch) -> httpx.AsyncBaseTransport:
         """An incarnation's way to them."""
 
         async def fetch(request: httpx.Request) -> httpx.Response:
@@ -84,7 +84,7 @@ class Readings:
         self.has_gaps = self.has_gaps or _UNAVAILABLE in text
 
 
-def files(found: "Findings") -> Iterator[str]:
+def files(found: "Observations") -> Iterator[str]:
     """Each answer has its files, each once, or says which are missing; nothing else has any; and no question's file
     was left unread.
     """
@@ -98,7 +98,7 @@ def files(found: "Findings") -> Iterator[str]:
     yield from _read(found)
 
 
-def _of_answer(found: "Findings", trigger: str, owed: "Owed") -> Iterator[str]:
+def _of_answer(found: "Observations", trigger: str, owed: "Owed") -> Iterator[str]:
     shown = [found.by_id[post] for post in owed.posts if post in found.by_id]
     answered = tuple(dict.fromkeys(head for post in shown for head in heads(post.message)))
     if not shown or any(post.delete_at for post in shown) or not answered:
@@ -118,17 +118,17 @@ def _of_answer(found: "Findings", trigger: str, owed: "Owed") -> Iterator[str]:
         yield f"{len(uploads)} files were uploaded for the {len(there)} of {trigger}"
 
 
-def _uploads(found: "Findings") -> list[str]:
+def _uploads(found: "Observations") -> list[str]:
     return [info.name for info in found.town.world.files._by_id.values() if info.user_id == found.town.bot.id]
 
 
-def _is_sound(found: "Findings") -> bool:
+def _is_sound(found: "Observations") -> bool:
     """Whether no request was lost or refused, and no row lost, but for crashes."""
     is_restarted = any(isinstance(deed, RestartServer) for _, deed in found.plan.deeds)
     return not (found.plan.is_stormy or found.plan.has_bad_disk or is_restarted or found.town.kicks)
 
 
-def _read(found: "Findings") -> Iterator[str]:
+def _read(found: "Observations") -> Iterator[str]:
     for question in found.town.questions:
         names = {name.removesuffix(".txt") for name, _ in enclosed(question.number, question.files)}
         is_answered = any(token.startswith(f"q{question.number}v") for token in found.model.said_at)

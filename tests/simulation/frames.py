@@ -7,8 +7,8 @@ from attrs import define, field
 
 from oc_trio.sandbox.faults import Cut, Deliver, Fate, Faults, Freeze
 from oc_trio.sandbox.hub import Connection
-from tests.simulation.fault_rates import FAIR, Climate
-from tests.simulation.transcript import Chronicle
+from tests.simulation.fault_rates import FAIR, FaultRates
+from tests.simulation.transcript import RunTranscript
 
 
 @define(eq=False)
@@ -16,8 +16,8 @@ class FrameFaults(Faults):
     """What happens to websocket frames, decided as each one is about to be written."""
 
     rng: random.Random
-    chronicle: Chronicle
-    climate: Climate = FAIR
+    chronicle: RunTranscript
+    climate: FaultRates = FAIR
     _held: dict[Connection, str] = field(factory=dict)
 
     async def frame(self, connection: Connection, frame: str) -> Fate:

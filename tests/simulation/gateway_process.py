@@ -22,23 +22,23 @@ from oc_trio.config.load import Loaded, build
 from oc_trio.errors import MattermostError, StoreError
 from oc_trio.ids import AccountId
 from oc_trio.runtime.account.catchup import CatchUp
-from oc_trio.runtime.account.dependencies import Wiring
-from oc_trio.runtime.clock import Env
+from oc_trio.runtime.account.dependencies import Dependencies
+from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.conversation.session import Session
-from oc_trio.runtime.error_boundary import Border
+from oc_trio.runtime.error_boundary import ErrorBoundary
 from oc_trio.runtime.process.gateway import Gateway
-from oc_trio.runtime.tools.skills import SkillBook
+from oc_trio.runtime.tools.skills import SkillLibrary
 from oc_trio.runtime.turn.previewer import Previewer
 from oc_trio.store.store import Store, open_store
 from oc_trio.telemetry.metrics import Metrics
-from tests.simulation.callback_transport import CALLED, HOOK_TOKEN, SKILLS, Line
-from tests.simulation.crash import Disk, Power, PoweredConnection, PowerOff, open_disk
+from tests.simulation.callback_transport import CALLED, HOOK_TOKEN, SKILLS, CallbackTransport
+from tests.simulation.crash import Disk, PoweredConnection, PowerOff, PowerSwitch, open_disk
 from tests.simulation.files import Shelf
 from tests.simulation.intents import Plan
 from tests.simulation.model import Model
 from tests.simulation.network import Network, OpenSim, SimTransport
 from tests.simulation.scenario import now_ms
-from tests.simulation.transcript import Chronicle
+from tests.simulation.transcript import RunTranscript
 
 # By the bot's name.
 ACCOUNTS = {"helper": AccountId("default"), "second": AccountId("second")}
@@ -60,7 +60,7 @@ class Parts:
     session: type[Session] = SmallSession
     previewer: type[Previewer] = Previewer
     catch_up: type[CatchUp] = CatchUp
-    border: type[Border] = Border
+    border: type[ErrorBoundary] = ErrorBoundary
     transport: type[SimTransport] = SimTransport
     store: "Callable[[sqlite3.Connection], StoreOf]" = field(factory=lambda: StoreOf)
 
@@ -132,16 +132,16 @@ def configured(
 
 
 @define(eq=False)
-class House:
+class GatewayProcess:
     """One gateway at a time serves; `image` is the journal as the last one left it."""
 
     network: Network
     model: Model
     plan: Plan
     seed: int
-    chronicle: Chronicle
+    chronicle: RunTranscript
     parts: Parts
-    line: Line
+    line: CallbackTransport
     second: Model | None = None
     down: float = 1.0
     incarnations: int = 0
@@ -149,7 +149,7 @@ class House:
     is_closing: bool = False
     image: bytes | None = None
     gateway: Gateway | None = None
-    power: Power | None = None
+    power: PowerSwitch | None = None
     was_live: trio.Event = field(factory=trio.Event)
     failures: list[str] = field(factory=list)
     disk: Disk = field(init=False)
@@ -204,14 +204,14 @@ class House:
         disk = self._disk
         return [] if disk is None else sqlite3.Connection.execute(disk, sql).fetchall()
 
-    def _prepare(self) -> tuple[Gateway, Power]:
+    def _prepare(self) -> tuple[Gateway, PowerSwitch]:
         number = self.incarnations = self.incarnations + 1
-        power = self.power = Power(f"gateway {number}", self.chronicle)
+        power = self.power = PowerSwitch(f"gateway {number}", self.chronicle)
         power.on_cut.append(self.network.sender_died)
         disk = self._disk = open_disk(power, self.disk, self.image)
         rng = random.Random(f"gateway {self.seed} {number}")
-        wiring = Wiring(
-            env=Env(now_ms, rng),
+        wiring = Dependencies(
+            env=Clock(now_ms, rng),
             ssl_context=_NO_TLS,
             http_transport=lambda _url: self.parts.transport(self.network, power),
             open_stream=OpenSim(self.network, power),
@@ -236,14 +236,14 @@ class House:
             drop=plan.drop,
         )
         gateway = self.gateway = Gateway(loaded, "", wiring, metrics=Metrics())
-        gateway.port.skills = SKILLS if plan.has_calls else SkillBook()
+        gateway.port.skills = SKILLS if plan.has_calls else SkillLibrary()
         self.chronicle.tell("operator", f"starts gateway {number}")
         return gateway, power
 
     def _agent(self, spec: AgentSpec, _http: httpx.AsyncClient) -> Agent:
         return self.second if self.second is not None and spec.model == "two" else self.model
 
-    async def _live(self, gateway: Gateway, power: Power, ended: trio.Event) -> None:
+    async def _live(self, gateway: Gateway, power: PowerSwitch, ended: trio.Event) -> None:
         power.on_cut.append(ended.set)
         try:
             with power.scope:
@@ -262,7 +262,7 @@ class House:
             self.network.sender_died()
         ended.set()
 
-    async def _run(self, gateway: Gateway, power: Power) -> None:
+    async def _run(self, gateway: Gateway, power: PowerSwitch) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._note_live, gateway)
             await gateway.run(with_signals=False)

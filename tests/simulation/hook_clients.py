@@ -11,24 +11,24 @@ from attrs import define
 from oc_trio.core.hooks import AgentHook, HookKind, hook_trigger
 from oc_trio.sandbox.outgoing import IntegrationUnreachable, Outgoing
 from oc_trio.sandbox.settings import INTEGRATION_SECONDS
-from tests.simulation.callback_transport import ASKING, HOOK_TOKEN, URL, Asking, Line
+from tests.simulation.callback_transport import ASKING, HOOK_TOKEN, URL, Asking, CallbackTransport
 from tests.simulation.intents import Hook
 from tests.simulation.network import Network
-from tests.simulation.scenario import Notice, Town
+from tests.simulation.scenario import Notice, Scenario
 
 if TYPE_CHECKING:
-    from tests.simulation.observations import Findings
+    from tests.simulation.observations import Observations
 
 _MOST_TRIES = 60
 
 
 @define(eq=False)
-class Machines:
+class HookClients:
     """Its tasks are the network's."""
 
-    town: Town
+    town: Scenario
     network: Network
-    line: Line
+    line: CallbackTransport
     rng: random.Random
     _keys: int = 0
 
@@ -81,7 +81,7 @@ class Machines:
             return 0
 
 
-def notices(found: "Findings") -> Iterator[str]:
+def notices(found: "Observations") -> Iterator[str]:
     """What a program was promised to be posted stands once; what it was not stands at most once."""
     for notice in found.town.notices:
         posts = [post for post in found.posts if notice.text in post.message]

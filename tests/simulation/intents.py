@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from attrs import frozen
 
-from tests.simulation.fault_rates import Climate
+from tests.simulation.fault_rates import FaultRates
 from tests.simulation.poison_posts import Poison
 
 WORDS = ("what about", "please explain", "is it true that", "how do I", "tell me more:")
@@ -94,7 +94,7 @@ class Arrive:
 
 @frozen
 class Weather:
-    climate: Climate
+    climate: FaultRates
 
 
 @frozen

@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from oc_trio.core.final_plan import INTERRUPTED, STOPPED
-from oc_trio.runtime.conversation.cancel_reason import CROWDED_OUT
+from oc_trio.runtime.conversation.cancel_reason import QUEUE_OVERFLOW
 from oc_trio.sandbox import records
 from tests.simulation.check_buttons import buttons
 from tests.simulation.check_fallbacks import is_kept_preview, poisoned, stood_in
@@ -15,7 +15,7 @@ from tests.simulation.files import files
 from tests.simulation.hook_clients import notices
 from tests.simulation.intents import FreezeSockets, Weather
 from tests.simulation.model_output import number_of
-from tests.simulation.observations import Findings, Owed, key_of, name_of, overtaken, tokens_in
+from tests.simulation.observations import Observations, Owed, key_of, name_of, overtaken, tokens_in
 from tests.simulation.scenario import Question
 
 # A half-open socket is noticed within 40 s; then there is a new connection, and a look at what is owed, which may be in
@@ -26,7 +26,7 @@ _TOLD_SECONDS = 10.0
 NO_KEY = "a post carries no key"
 
 
-def examine(found: Findings) -> list[str]:
+def examine(found: Observations) -> list[str]:
     """Every promise that was not kept, in words."""
     checks = (
         _answered,
@@ -46,7 +46,7 @@ def examine(found: Findings) -> list[str]:
     return [problem for check in checks for problem in check(found)]
 
 
-def _answered(found: Findings) -> Iterator[str]:
+def _answered(found: Observations) -> Iterator[str]:
     """Every admitted, addressed post has a terminal state, and what that state promises can be seen."""
     for question in found.town.questions:
         name = name_of(question)
@@ -73,7 +73,7 @@ def _answered(found: Findings) -> Iterator[str]:
                     yield f"{name} was cancelled without a reason that counts: {owed.reason}"
 
 
-def _follows_us(found: Findings, question: Question) -> bool:
+def _follows_us(found: Observations, question: Question) -> bool:
     """Whether it was said in a thread where an answer, or the beginning of one, could be seen already."""
     if question.addressed != "perhaps" or question.is_call or question.thread is None:
         return False
@@ -85,7 +85,7 @@ def _follows_us(found: Findings, question: Question) -> bool:
     )
 
 
-def _delivered(found: Findings, question: Question, owed: Owed) -> Iterator[str]:
+def _delivered(found: Observations, question: Question, owed: Owed) -> Iterator[str]:
     shown = [found.by_id[post] for post in owed.posts if post in found.by_id]
     if question.is_deleted:
         if _long_after(found, question.deleted_at, f"q{question.number}v{question.version}"):
@@ -112,14 +112,14 @@ def _delivered(found: Findings, question: Question, owed: Owed) -> Iterator[str]
         yield f"{name_of(question)} was answered as it had read long before"
 
 
-def _long_after(found: Findings, at: float, token: str) -> bool:
+def _long_after(found: Observations, at: float, token: str) -> bool:
     """Whether that answer was decided so long after that moment that it must have been known."""
     is_deaf = found.plan.is_stormy or any(isinstance(deed, FreezeSockets) for _, deed in found.plan.deeds)
     seconds = _NOTICED_SECONDS if is_deaf else _TOLD_SECONDS
     return at >= 0.0 and found.model.said_at.get(token, 0.0) > at + seconds
 
 
-def _failed(found: Findings, question: Question, owed: Owed) -> Iterator[str]:
+def _failed(found: Observations, question: Question, owed: Owed) -> Iterator[str]:
     if question.is_deleted or _kicked(found, question):
         return
     shown = [found.by_id[post] for post in owed.posts if post in found.by_id and not found.by_id[post].delete_at]
@@ -127,14 +127,14 @@ def _failed(found: Findings, question: Question, owed: Owed) -> Iterator[str]:
         yield f"{name_of(question)} failed and nobody was told: {owed.reason}"
     if not shown:
         return
-    if found.plan.cap and owed.reason == CROWDED_OUT:
+    if found.plan.cap and owed.reason == QUEUE_OVERFLOW:
         return
     gave_up = "several tries" in " ".join(post.message for post in shown) or stood_in(found, owed)
     if not gave_up and not any(token.startswith(f"q{question.number}v") for token in found.model.failed):
         yield f"{name_of(question)} failed although its model did not: {owed.reason}"
 
 
-def _may_be_cancelled(found: Findings, question: Question, owed: Owed) -> bool:
+def _may_be_cancelled(found: Observations, question: Question, owed: Owed) -> bool:
     if question.is_deleted or _kicked(found, question):
         return True
     gone = [key_of(found.by_id[post]) for post in found.town.vandalised if post in found.by_id]
@@ -147,12 +147,12 @@ def _may_be_cancelled(found: Findings, question: Question, owed: Owed) -> bool:
     return any(place == question.place and at >= question.asked_at for at, place in found.town.stops)
 
 
-def _kicked(found: Findings, question: Question) -> bool:
+def _kicked(found: Observations, question: Question) -> bool:
     """Whether the bot was removed from the place around that time; then only silence is promised."""
     return not question.was_member or found.town.was_kicked(question.place)
 
 
-def _once(found: Findings) -> Iterator[str]:
+def _once(found: Observations) -> Iterator[str]:
     """No question is answered in two places, nor by two turns."""
     heads: defaultdict[int, list[records.Post]] = defaultdict(list)
     answers = {post for owed in found.owed.values() for post in owed.posts}
@@ -174,7 +174,7 @@ def _once(found: Findings) -> Iterator[str]:
             yield f"{name_of(question)} was answered although nobody spoke to the bot"
 
 
-def _keys(found: Findings) -> Iterator[str]:
+def _keys(found: Observations) -> Iterator[str]:
     """No post was made twice, unless somebody deleted the first one: who looks for it then finds none. Where a request
     may arrive after the server has forgotten its key, none stands twice.
     """
@@ -189,7 +189,7 @@ def _keys(found: Findings) -> Iterator[str]:
             yield f"post {key} was made {count} times"
 
 
-def _drafts(found: Findings) -> Iterator[str]:
+def _drafts(found: Observations) -> Iterator[str]:
     """Nothing that was only a preview is left, except a sealed one of a turn that was cut off."""
     kept = {post for owed in found.owed.values() for post in owed.posts}
     gone = {question.post.id for question in found.town.questions if question.is_deleted}
@@ -211,7 +211,7 @@ def _drafts(found: Findings) -> Iterator[str]:
             yield f"a preview was left behind: {key_of(post)} {post.message[-60:]!r}"
 
 
-def _order(found: Findings) -> Iterator[str]:
+def _order(found: Observations) -> Iterator[str]:
     """In each conversation answers come in the order of the questions."""
     spoken = {question.post.id: question for question in found.town.questions if not question.is_command}
     sessions: defaultdict[str, list[Owed]] = defaultdict(list)
@@ -230,7 +230,7 @@ def _order(found: Findings) -> Iterator[str]:
                 yield f"admitted out of order: {name_of(spoken[one.trigger])}"
 
 
-def _leftovers(found: Findings) -> Iterator[str]:
+def _leftovers(found: Observations) -> Iterator[str]:
     """Nothing is at work or half done when the gateway has stopped."""
     if found.model.open_runs:
         yield f"{found.model.open_runs} model requests are still open"
@@ -241,11 +241,11 @@ def _leftovers(found: Findings) -> Iterator[str]:
             yield f"{len(rows)} rows of {table} are unfinished: {rows[0][0]}"
 
 
-def _place_kicked(found: Findings, post: records.Post) -> bool:
+def _place_kicked(found: Observations, post: records.Post) -> bool:
     return any(found.town.places[place].id == post.channel_id for _, place in found.town.kicks)
 
 
-def _answers_the_withdrawn(found: Findings, post: records.Post) -> bool:
+def _answers_the_withdrawn(found: Observations, post: records.Post) -> bool:
     """A whole answer that was out before its question was withdrawn."""
     asked = [found.town.questions[number_of(token)] for token in tokens_in(post.message)]
     ended = [found.owed.get(question.post.id) for question in asked]
@@ -254,7 +254,7 @@ def _answers_the_withdrawn(found: Findings, post: records.Post) -> bool:
     return (is_withdrawn and "(end " in post.message) or _tells_of_the_withdrawn(found, post)
 
 
-def _tells_of_the_withdrawn(found: Findings, post: records.Post) -> bool:
+def _tells_of_the_withdrawn(found: Observations, post: records.Post) -> bool:
     """Words in the place of an answer, which were out before their question was withdrawn."""
     turn, _, part = key_of(post).rpartition(".")
     owed = [each for each in found.owed.values() if turn and each.turn == turn]

@@ -21,7 +21,7 @@ from oc_trio.errors import AgentUnavailable
 from tests.simulation.check_history import Told, told_by
 from tests.simulation.files import Readings, media_of
 from tests.simulation.model_output import TOKEN, behind, heads, messages, number_of, told
-from tests.simulation.transcript import Chronicle
+from tests.simulation.transcript import RunTranscript
 from tests.simulation.treachery import Betrayal, drawn_betrayal
 from tests.simulation.wire import Wire
 
@@ -37,7 +37,7 @@ class Model:
     """
 
     seed: int
-    chronicle: Chronicle
+    chronicle: RunTranscript
     trouble: float
     slow: float
     is_wordy: bool = False

@@ -15,10 +15,10 @@ from trio.testing import MemoryReceiveStream, MemorySendStream, memory_stream_pa
 from oc_trio.sandbox.http_transport import SandboxTransport
 from oc_trio.sandbox.websocket_stream import serve_websocket_stream
 from oc_trio.sandbox.world import World
-from tests.simulation.crash import Power, PoweredStream
-from tests.simulation.fault_rates import FAIR, Climate
+from tests.simulation.crash import PoweredStream, PowerSwitch
+from tests.simulation.fault_rates import FAIR, FaultRates
 from tests.simulation.poison_posts import Poison
-from tests.simulation.transcript import Chronicle
+from tests.simulation.transcript import RunTranscript
 
 Pipe = trio.StapledStream[MemorySendStream, MemoryReceiveStream]
 
@@ -58,9 +58,9 @@ class Network:
 
     world: World
     rng: random.Random
-    chronicle: Chronicle
+    chronicle: RunTranscript
     nursery: trio.Nursery
-    climate: Climate = FAIR
+    climate: FaultRates = FAIR
     poison: Poison | None = None
     is_down: bool = False
     waiting: int = 0
@@ -102,7 +102,7 @@ class Network:
         for connection in self.world.hub.connections():
             connection.frozen = True
 
-    async def open_stream(self, power: Power) -> trio.abc.Stream:
+    async def open_stream(self, power: PowerSwitch) -> trio.abc.Stream:
         power.before("a dial")
         await trio.sleep(self.rng.uniform(0.001, 0.02))
         if self.is_down or self.rng.random() < self.climate.unreachable:
@@ -117,7 +117,7 @@ class Network:
         if stream in self.sockets:
             self.sockets.remove(stream)
 
-    async def exchange(self, request: httpx.Request, power: Power) -> httpx.Response:
+    async def exchange(self, request: httpx.Request, power: PowerSwitch) -> httpx.Response:
         await request.aread()
         what = f"{request.method} {request.url.path.removeprefix('/api/v4')}"
         power.before(what)
@@ -242,7 +242,7 @@ class SimTransport(httpx.AsyncBaseTransport):
     """An incarnation's way to the server."""
 
     network: Network
-    power: Power
+    power: PowerSwitch
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         return await self.network.exchange(request, self.power)
@@ -253,7 +253,7 @@ class OpenSim:
     """An incarnation's way to dial."""
 
     network: Network
-    power: Power
+    power: PowerSwitch
 
     async def __call__(self, host: str, port: int, tls: ssl.SSLContext | None) -> trio.abc.Stream:
         return await self.network.open_stream(self.power)

@@ -10,11 +10,11 @@ from oc_trio.core.final_plan import unsealed
 from oc_trio.ids import AccountId
 from oc_trio.sandbox import records
 from tests.simulation.files import NOTE
-from tests.simulation.gateway_process import ACCOUNTS, House
+from tests.simulation.gateway_process import ACCOUNTS, GatewayProcess
 from tests.simulation.intents import Plan
 from tests.simulation.model import Model
 from tests.simulation.model_output import heads
-from tests.simulation.scenario import EPOCH_MS, Question, Town
+from tests.simulation.scenario import EPOCH_MS, Question, Scenario
 
 # What a row of signs of work begins with; they stand in posts of their own.
 _WORK = "\N{JIGSAW PUZZLE PIECE} "
@@ -40,12 +40,12 @@ class Owed:
 
 
 @frozen(eq=False)
-class Findings:
+class Observations:
     """What is left after a run, of one bot's."""
 
-    town: Town
+    town: Scenario
     model: Model
-    house: House
+    house: GatewayProcess
     plan: Plan
     calm_since: float = 0.0
     owed: dict[str, Owed] = field(init=False)
@@ -67,7 +67,7 @@ class Findings:
         return any(numbers.get(each.trigger) in self.model.betrayed for each in (owed, *mates))
 
 
-def _ledger(house: House, account: AccountId) -> Iterator[Owed]:
+def _ledger(house: GatewayProcess, account: AccountId) -> Iterator[Owed]:
     rows: list[Any] = house.rows(
         "SELECT trigger, session, source, state, coalesce(turn, ''), outcome_posts, outcome_reason, admitted_at,"
         f" ended_at, serial FROM obligations WHERE account = '{account}' ORDER BY serial"

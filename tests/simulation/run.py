@@ -15,22 +15,22 @@ import trio.testing
 from attrs import define, field, frozen
 from structlog.typing import EventDict
 
-from tests.simulation.actions import Doer
-from tests.simulation.callback_transport import Line
+from tests.simulation.actions import ActionRunner
+from tests.simulation.callback_transport import CallbackTransport
 from tests.simulation.callers import Callers
 from tests.simulation.fault_rates import FAIR
 from tests.simulation.frames import FrameFaults
-from tests.simulation.gateway_process import House, Parts
-from tests.simulation.hook_clients import Machines
+from tests.simulation.gateway_process import GatewayProcess, Parts
+from tests.simulation.hook_clients import HookClients
 from tests.simulation.intents import Crash, Plan, RestartServer
 from tests.simulation.invariants import examine
 from tests.simulation.model import Model
 from tests.simulation.network import Network
-from tests.simulation.observations import Findings
+from tests.simulation.observations import Observations
 from tests.simulation.plan import plan
-from tests.simulation.scenario import Town
-from tests.simulation.setup import found_town
-from tests.simulation.transcript import Chronicle
+from tests.simulation.scenario import Scenario
+from tests.simulation.setup import set_up_scenario
+from tests.simulation.transcript import RunTranscript
 
 # A half-open socket is noticed within 40 s, a long answer takes 25, retries pause for 30: then all must be settled.
 QUIET_SECONDS = 400.0
@@ -74,7 +74,7 @@ class Run:
 
     seed: int
     plan: Plan
-    chronicle: Chronicle
+    chronicle: RunTranscript
     parts: Parts
     problems: list[str] = field(factory=list)
     cuts: int = 0
@@ -86,8 +86,8 @@ class Run:
         tasks_before = trio.lowlevel.current_statistics().tasks_living
         rng = random.Random(f"world {self.seed}")
         frames = FrameFaults(random.Random(f"frames {self.seed}"), self.chronicle)
-        line = Line(random.Random(f"line {self.seed}"), self.chronicle)
-        town = found_town(rng, self.chronicle, frames, line, has_second_bot=self.plan.has_second_bot)
+        line = CallbackTransport(random.Random(f"line {self.seed}"), self.chronicle)
+        town = set_up_scenario(rng, self.chronicle, frames, line, has_second_bot=self.plan.has_second_bot)
         async with trio.open_nursery() as server:
             network = Network(
                 town.world, random.Random(f"network {self.seed}"), self.chronicle, server, poison=self.plan.poison
@@ -95,9 +95,9 @@ class Run:
             line.network = network
             callers = Callers(town, network, random.Random(f"callers {self.seed}"))
             model, second = self._models(callers)
-            house = House(network, model, self.plan, self.seed, self.chronicle, self.parts, line, second)
-            machines = Machines(town, network, line, random.Random(f"machines {self.seed}"))
-            doer = Doer(town, network, frames, house, callers, machines, random.Random(f"deeds {self.seed}"))
+            house = GatewayProcess(network, model, self.plan, self.seed, self.chronicle, self.parts, line, second)
+            machines = HookClients(town, network, line, random.Random(f"machines {self.seed}"))
+            doer = ActionRunner(town, network, frames, house, callers, machines, random.Random(f"deeds {self.seed}"))
             async with trio.open_nursery() as operator:
                 operator.start_soon(house.serve, operator)
                 await house.was_live.wait()
@@ -112,12 +112,12 @@ class Run:
             with trio.move_on_after(200.0):
                 while any(connection.live for connection in town.world.hub.connections()):  # noqa: ASYNC110
                     await trio.sleep(1.0)
-            self.problems += examine(Findings(town, model, house, self.plan, self.calm_since))
+            self.problems += examine(Observations(town, model, house, self.plan, self.calm_since))
             self.cuts = model.runs - model.spoken_out
             self._note_wired(town, model)
             if town.twin is not None and second is not None:
                 self._note_wired(town.twin, second)
-                self.problems += examine(Findings(town.twin, second, house, self.plan, self.calm_since))
+                self.problems += examine(Observations(town.twin, second, house, self.plan, self.calm_since))
                 self.cuts += 0 if second is model else second.runs - second.spoken_out
             if network.sockets:
                 self.problems.append(f"{len(network.sockets)} websockets are still open")
@@ -126,7 +126,7 @@ class Run:
         if left:
             self.problems.append(f"{left} tasks are left")
 
-    def _note_wired(self, town: Town, model: Model) -> None:
+    def _note_wired(self, town: Scenario, model: Model) -> None:
         numbers = model.betrayed - model.mishandled
         self.wired.update(question.post.id for question in town.questions if question.number in numbers)
 
@@ -144,7 +144,7 @@ class Run:
             return model, None
         return model, model if plan.has_one_agent else second
 
-    async def _settle(self, network: Network, frames: FrameFaults, house: House) -> bool:
+    async def _settle(self, network: Network, frames: FrameFaults, house: GatewayProcess) -> bool:
         """No more trouble; True when nothing was open any more for a while."""
         network.climate = frames.climate = FAIR
         self.calm_since = trio.current_time()
@@ -171,7 +171,7 @@ def simulate(
     seed: int, *, parts: Parts | None = None, kinds: tuple[str, ...] | None = None, detailed: bool = False
 ) -> Verdict:
     """Play the run of `seed` to its end under a clock and a scheduler of its own; `kinds` of trouble, else by lot."""
-    chronicle = Chronicle(is_detailed=detailed)
+    chronicle = RunTranscript(is_detailed=detailed)
     run = Run(seed, plan(seed, kinds), chronicle, parts or Parts())
     with _seeded_scheduler(seed), _logs_to(chronicle), _no_collector():
         seconds = trio.run(_played, run, clock=trio.testing.MockClock(autojump_threshold=0))
@@ -224,7 +224,7 @@ def _no_collector() -> Iterator[None]:
 
 
 @contextmanager
-def _logs_to(chronicle: Chronicle) -> Iterator[None]:
+def _logs_to(chronicle: RunTranscript) -> Iterator[None]:
     """Log lines become part of the transcript; errors are remembered."""
 
     def note(_logger: object, level: str, event: EventDict) -> EventDict:

@@ -11,7 +11,7 @@ from oc_trio.sandbox.errors import Refused
 from oc_trio.sandbox.world import Bot, World
 from oc_trio.sandbox.writing import Change
 from tests.simulation.files import enclosed
-from tests.simulation.transcript import Chronicle
+from tests.simulation.transcript import RunTranscript
 
 EPOCH_MS = 1_700_000_000_000
 # A mention may be added for five minutes, a little less.
@@ -75,13 +75,13 @@ class Notice:
 
 
 @define(eq=False)
-class Town:
+class Scenario:
     """Two people, a bot, two channels and two direct chats. The `twin` is the same town as another bot there sees it:
     its list has the same questions, under the same numbers.
     """
 
     world: World
-    chronicle: Chronicle
+    chronicle: RunTranscript
     bot: Bot
     people: dict[str, records.User]
     places: dict[str, records.Channel]
@@ -90,7 +90,7 @@ class Town:
     kicks: list[tuple[float, str]] = field(factory=list)
     vandalised: set[str] = field(factory=set)
     notices: list[Notice] = field(factory=list)
-    twin: "Town | None" = None
+    twin: "Scenario | None" = None
 
     def ask(
         self,

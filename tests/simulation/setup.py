@@ -6,18 +6,18 @@ from oc_trio.sandbox.outgoing import PostOut
 from oc_trio.sandbox.settings import Settings
 from oc_trio.sandbox.world import World
 from tests.simulation.frames import FrameFaults
-from tests.simulation.scenario import Town, now_ms
-from tests.simulation.transcript import Chronicle
+from tests.simulation.scenario import Scenario, now_ms
+from tests.simulation.transcript import RunTranscript
 
 
-def found_town(
+def set_up_scenario(
     rng: random.Random,
-    chronicle: Chronicle,
+    chronicle: RunTranscript,
     frames: FrameFaults,
     post_out: PostOut,
     *,
     has_second_bot: bool = False,
-) -> Town:
+) -> Scenario:
     world = World(now_ms, rng, settings=Settings(request_log=1), faults=frames, post_out=post_out)
     alice = world.create_user("alice")
     team = world.create_team("town", alice)
@@ -29,12 +29,12 @@ def found_town(
         "alice": world.direct(alice, bot),
         "bob": world.direct(bob, bot),
     }
-    town = Town(world, chronicle, bot, {"alice": alice, "bob": bob}, places)
+    town = Scenario(world, chronicle, bot, {"alice": alice, "bob": bob}, places)
     if has_second_bot:
         second = world.create_bot("second", team=team, token="simulated-token-of-the-second")
         for name in ("square", "market"):
             world.membership.add(places[name], world.users.get(second.id), alice)
         direct = {"alice": world.direct(alice, second), "bob": world.direct(bob, second)}
-        town.twin = Town(world, chronicle, second, town.people, places | direct)
+        town.twin = Scenario(world, chronicle, second, town.people, places | direct)
         town.twin.twin = town
     return town

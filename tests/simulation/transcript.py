@@ -5,7 +5,7 @@ from attrs import define, field
 
 
 @define(eq=False)
-class Chronicle:
+class RunTranscript:
     """Lines of time, actor and deed, in order. `is_detailed` also keeps what happens inside (requests, logs)."""
 
     is_detailed: bool = False

@@ -1,12 +1,12 @@
 from oc_trio.ids import AccountId, PostId
-from oc_trio.store.pending_edits import Doubt
+from oc_trio.store.pending_edits import PendingEdit
 from oc_trio.store.retention import DAY_MS, Retention
 from oc_trio.store.store import Store
 from tests.store.rows import ACCOUNT
 
 
-def doubt(name: str, text: str, until: int) -> Doubt:
-    return Doubt(PostId(name), text, until)
+def doubt(name: str, text: str, until: int) -> PendingEdit:
+    return PendingEdit(PostId(name), text, until)
 
 
 async def test_the_youngest_whose_text_is_known(store: Store) -> None:

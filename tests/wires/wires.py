@@ -30,7 +30,7 @@ from oc_trio.core.text import is_clean
 from oc_trio.core.turn_events import Final
 from oc_trio.errors import AgentError, CallbackRefused, MattermostError, PayloadError
 from oc_trio.ids import AgentId, SessionKey
-from oc_trio.mattermost.rest.responses import read_json, refusal
+from oc_trio.mattermost.rest.responses import error_from_response, read_json
 from oc_trio.signing import sign_context
 from tests.wires import picture, recorded
 from tests.wires.mutation import bodies, chunked, damaged, mutated, written
@@ -251,7 +251,7 @@ def _slash_form(body: bytes) -> bool:
 
 
 def _click(body: bytes) -> bool:
-    return _refusable(lambda: interactions.read_press(body, bot_token=recorded.BOT_TOKEN))
+    return _refusable(lambda: interactions.read_button_callback(body, bot_token=recorded.BOT_TOKEN))
 
 
 def _dialog(body: bytes) -> bool:
@@ -316,7 +316,7 @@ def _rest(told: tuple[str, bytes]) -> bool:
         str(problem).encode()
         is_read = False
     for status in (400, 429, 502):
-        problem_ = refusal(status, {"retry-after": "1e999"}, body, "GET /x", writes=True, now=0.0)
+        problem_ = error_from_response(status, {"retry-after": "1e999"}, body, "GET /x", writes=True, now=0.0)
         assert isinstance(problem_, MattermostError)
         assert_clean(str(problem_))
     return is_read

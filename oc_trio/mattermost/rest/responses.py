@@ -62,11 +62,11 @@ def _is_deep(value: Any) -> bool:
     return bool(level)
 
 
-def refusal(
+def error_from_response(
     status: int, headers: Mapping[str, str], body: bytes, what: str, *, writes: bool, now: float
 ) -> MattermostError:
     """The error for an answer that is not 2xx. `headers` have lower-case names, `now` is seconds since the epoch."""
-    code, detail = _told(body)
+    code, detail = _error_fields(body)
     line = f"{what}: {status} {detail}".rstrip()
     if status == 429:
         return MattermostUnavailable(line, status=status, code=code, retry_after=retry_after(headers, now) or 1.0)
@@ -105,7 +105,7 @@ def asked_pause(headers: Mapping[str, str], now: float) -> float | None:
     return max(seconds, 0.0) if seconds == seconds else None  # NaN is no number of seconds
 
 
-def _told(body: bytes) -> tuple[str, str]:
+def _error_fields(body: bytes) -> tuple[str, str]:
     """Mattermost's error id and its message; of anything else, which may quote what we sent, only its kind."""
     try:
         value = _decode(body)

@@ -22,47 +22,47 @@ from oc_trio.ids import AccountId, ChannelId, PostId, SessionKey, UserId
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.direct import DirectChannels, open_direct_channels
 from oc_trio.mattermost.directory import Directory
-from oc_trio.mattermost.post_creator import Sender as PostSender
+from oc_trio.mattermost.post_creator import PostCreator as PostSender
 from oc_trio.mattermost.transport import Origin, Transport
-from oc_trio.runtime.account.connection import STOPPED, Uplink, show_state
-from oc_trio.runtime.account.dependencies import Wiring
-from oc_trio.runtime.account.login import cancel_when, who_am_i
-from oc_trio.runtime.account.outbound_client import direct_retry, outbound_of
+from oc_trio.runtime.account.connection import STOPPED, AccountConnection, show_state
+from oc_trio.runtime.account.dependencies import Dependencies
+from oc_trio.runtime.account.login import cancel_on, fetch_own_user
+from oc_trio.runtime.account.outbound_client import direct_retry, outbound_client_of
 from oc_trio.runtime.account.recovery import Recovery
 from oc_trio.runtime.account.schedule import Schedule
 from oc_trio.runtime.account.token import Token
 from oc_trio.runtime.agents import AgentTable
 from oc_trio.runtime.conversation.attachments import AttachmentReader
-from oc_trio.runtime.conversation.cancel_reason import Cut
+from oc_trio.runtime.conversation.cancel_reason import CancelReason
 from oc_trio.runtime.conversation.dispatcher import Dispatcher
 from oc_trio.runtime.conversation.session import Session
-from oc_trio.runtime.delivery.ack_reactions import Acks
+from oc_trio.runtime.delivery.ack_reactions import AckReactions
 from oc_trio.runtime.delivery.buttons import ButtonMaker
 from oc_trio.runtime.delivery.delivery import Delivery
 from oc_trio.runtime.delivery.fetch import Fetcher
-from oc_trio.runtime.delivery.late_edits import LateWrites
-from oc_trio.runtime.delivery.message_sender import Postbox
-from oc_trio.runtime.delivery.uploads import MediaDesk
+from oc_trio.runtime.delivery.late_edits import LateEditGuard
+from oc_trio.runtime.delivery.message_sender import MessageSender
+from oc_trio.runtime.delivery.uploads import FileUploader
 from oc_trio.runtime.drain import Drain
 from oc_trio.runtime.error_boundary import DEFECT
 from oc_trio.runtime.handlers.ask_tools import ASK
 from oc_trio.runtime.handlers.public_port import PublicPort
 from oc_trio.runtime.handlers.questions import ASK_SECONDS
-from oc_trio.runtime.handlers.request_context import Front
-from oc_trio.runtime.inbound.admission import Intake
+from oc_trio.runtime.handlers.request_context import RequestContext
+from oc_trio.runtime.inbound.admission import AdmissionPipeline
 from oc_trio.runtime.inbound.bot_loop_guard import BotLoops
-from oc_trio.runtime.inbound.chat_commands import CommandDesk
+from oc_trio.runtime.inbound.chat_commands import ChatCommandHandler
 from oc_trio.runtime.inbound.denials import Denials
-from oc_trio.runtime.inbound.event_handler import Inbox
+from oc_trio.runtime.inbound.event_handler import EventHandler
 from oc_trio.runtime.inbound.event_tries import EventTries
 from oc_trio.runtime.policies import Policies
-from oc_trio.runtime.services import AccountKit
+from oc_trio.runtime.services import AccountServices
 from oc_trio.runtime.task_slot import TaskSlot
 from oc_trio.runtime.tools.mcp_servers import ToolServers
-from oc_trio.runtime.tools.message_permissions import Powers
+from oc_trio.runtime.tools.message_permissions import MessagePermissions
 from oc_trio.runtime.tools.message_tool import MessageTool
-from oc_trio.runtime.tools.turn_tools import ToolBench
-from oc_trio.runtime.turn.edit_pacer import SharedPace
+from oc_trio.runtime.tools.turn_tools import TurnTools
+from oc_trio.runtime.turn.edit_pacer import EditPacer
 from oc_trio.runtime.turn.end_without_agent import settle
 from oc_trio.runtime.turn.live_drafts import LiveDrafts
 from oc_trio.runtime.turn.turn import TurnRunner
@@ -87,7 +87,7 @@ class AccountParts:
     origin: Origin
     store: Store
     agents: AgentTable
-    wiring: Wiring
+    wiring: Dependencies
     token: Token
     metrics: Metrics
     health: Health
@@ -107,9 +107,9 @@ async def run_account(parts: AccountParts) -> None:
     user: User | None = None
     retry, random = direct_retry(parts.settings), parts.wiring.env.random.random
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(cancel_when, parts.drain.requested, nursery.cancel_scope)
+        nursery.start_soon(cancel_on, parts.drain.requested, nursery.cancel_scope)
         show = partial(show_state, parts.health, parts.metrics, parts.id)
-        user = await who_am_i(parts.id, api, parts.token, show, random, RETRIES)
+        user = await fetch_own_user(parts.id, api, parts.token, show, random, RETRIES)
         nursery.cancel_scope.cancel()
     if user is not None:
         parts.health.update(parts.id, bot=user.username)
@@ -157,12 +157,12 @@ class _Account:
             read=api.posts.get,
         )
         directory = Directory(api)
-        self.outbound = outbound = outbound_of(
+        self.outbound = outbound = outbound_client_of(
             parts.settings, api, user, direct, post_sender, parts.policies.reply, parts.buttons, directory
         )
-        self.postbox = Postbox(delivery, workers)
-        message_tool = MessageTool(outbound, self.postbox, Powers.of(parts.settings), parts.policies)
-        self.kit = AccountKit(
+        self.postbox = MessageSender(delivery, workers)
+        message_tool = MessageTool(outbound, self.postbox, MessagePermissions.of(parts.settings), parts.policies)
+        self.kit = AccountServices(
             account=parts.id,
             user=user,
             api=api,
@@ -174,16 +174,16 @@ class _Account:
             policies=parts.policies,
             agents=parts.agents,
             delivery=delivery,
-            pace=SharedPace(parts.policies.pacing, partial(parts.origin.budget.room, Lane.EDIT)),
+            pace=EditPacer(parts.policies.pacing, partial(parts.origin.budget.room, Lane.EDIT)),
             live=LiveDrafts(),
-            late=LateWrites(delivery, api),
-            acks=Acks(api, user.id, parts.policies.acks),
+            late=LateEditGuard(delivery, api),
+            acks=AckReactions(api, user.id, parts.policies.acks),
             previewer=parts.wiring.previewer,
             border_type=parts.wiring.border,
             name=parts.settings.name,
-            tools=ToolBench(message_tool, parts.servers, parts.port.skills),
+            tools=TurnTools(message_tool, parts.servers, parts.port.skills),
             reader=lambda bounds: AttachmentReader(outbound.files, outbound.media.limit, parts.wiring.pictures, bounds),
-            media=MediaDesk(
+            media=FileUploader(
                 outbound.files, Fetcher(parts.wiring.ssl_context, parts.wiring.fetch_transport), env, RETRIES
             ),
             button_props=parts.buttons.final_props if parts.port.is_wanted else lambda _channel, _rows: "",
@@ -209,9 +209,11 @@ class _Account:
             dispatcher = Dispatcher(sessions, make_session, self._keep)
             kit.metrics.sessions.labels(kit.account).set_function(lambda: len(dispatcher))
             kit.metrics.live_drafts.labels(kit.account).set_function(lambda: kit.pace.live)
-            intake = Intake(kit, Denials(kit, sessions).explain, BotLoops(kit.account, kit.store.claims, kit.env))
-            desk = CommandDesk(kit, dispatcher, sessions, trio.CapacityLimiter(_COMMANDS_AT_ONCE))
-            inbox = Inbox(kit, intake, dispatcher, desk, EventTries(kit.border))
+            intake = AdmissionPipeline(
+                kit, Denials(kit, sessions).explain, BotLoops(kit.account, kit.store.claims, kit.env)
+            )
+            desk = ChatCommandHandler(kit, dispatcher, sessions, trio.CapacityLimiter(_COMMANDS_AT_ONCE))
+            inbox = EventHandler(kit, intake, dispatcher, desk, EventTries(kit.border))
             recovery = Recovery(kit, inbox, sessions)
             await kit.late.recall()
             await recovery.run()
@@ -222,12 +224,14 @@ class _Account:
             sessions.cancel_scope.deadline = trio.current_time() + parts.drain.seal_seconds
         workers.cancel_scope.cancel()
 
-    async def _feed(self, feeders: trio.Nursery, inbox: Inbox) -> None:
+    async def _feed(self, feeders: trio.Nursery, inbox: EventHandler) -> None:
         """Take messages in until the drain is requested, and let turns end by themselves for as long as it allows."""
         kit, parts, dispatcher = self.kit, self.parts, inbox.dispatcher
         catch_up = parts.wiring.catch_up(kit, inbox, parts.settings.catchup, feeders)
-        uplink = Uplink(kit, parts.settings, parts.wiring, parts.token, parts.ready, inbox, catch_up, TaskSlot(feeders))
-        front = Front.of(kit, inbox)
+        uplink = AccountConnection(
+            kit, parts.settings, parts.wiring, parts.token, parts.ready, inbox, catch_up, TaskSlot(feeders)
+        )
+        front = RequestContext.of(kit, inbox)
         async with parts.port.open(front, parts.settings, parts.buttons) as doors:
             inbox.note, inbox.take_text = doors.note, doors.questions.take_text
             if kit.tools is not None and parts.port.is_wanted:
@@ -242,7 +246,7 @@ class _Account:
             dispatcher.stop_intake()
             # Until here answers to open questions still come in.
             await parts.drain.idle(lambda: dispatcher.is_idle)
-        dispatcher.cancel_all(reason=Cut.DRAIN.value)
+        dispatcher.cancel_all(reason=CancelReason.DRAIN.value)
         await uplink.stop()
 
     async def _queue_rules(self, key: SessionKey) -> QueueRules:

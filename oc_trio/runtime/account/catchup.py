@@ -18,10 +18,10 @@ from oc_trio.errors import MattermostError, MattermostRejected
 from oc_trio.ids import ChannelId, OutboxId, PostId
 from oc_trio.mattermost.audit import Behind, run_audit
 from oc_trio.mattermost.catchup import CaughtUp, catch_up
-from oc_trio.runtime.delivery.fallback import send_or_say
-from oc_trio.runtime.delivery.outbox_message import Letter
-from oc_trio.runtime.inbound.event_handler import SKEW_MS, Inbox
-from oc_trio.runtime.services import AccountKit
+from oc_trio.runtime.delivery.fallback import send_with_fallback
+from oc_trio.runtime.delivery.outbox_message import OutboxMessage
+from oc_trio.runtime.inbound.event_handler import SKEW_MS, EventHandler
+from oc_trio.runtime.services import AccountServices
 from oc_trio.runtime.task_slot import TaskSlot
 from oc_trio.telemetry.log import get_logger
 
@@ -37,8 +37,8 @@ log = get_logger(part="catchup")
 class CatchUp:
     """`on_connected` is the listener's hook; it returns when the account has everything that was posted meanwhile."""
 
-    kit: AccountKit
-    inbox: Inbox
+    kit: AccountServices
+    inbox: EventHandler
     settings: CatchupSettings
     nursery: trio.Nursery
     _second: TaskSlot = field(init=False)
@@ -142,7 +142,7 @@ class CatchUp:
         return done
 
     async def _admit(self, channel: Channel, posts: tuple[Post, ...]) -> None:
-        await self.inbox.on_caught_up(channel, posts, began_at=self._began.get(channel.id, -1))
+        await self.inbox.on_catchup_posts(channel, posts, began_at=self._began.get(channel.id, -1))
 
     async def _alive_at(self) -> int | None:
         """When the account was last known to be live, in milliseconds; None before its first connection."""
@@ -184,7 +184,7 @@ class CatchUp:
         # What is too old stays so: without this, a channel whose news are all too old is capped at every connect.
         floor = kit.env.now_ms() - self._policy.max_age_ms
         await kit.store.watermarks.advance(kit.account, capped.channel_id, PostId(""), floor)
-        letter = Letter(
+        letter = OutboxMessage(
             id=OutboxId(f"capped.{capped.channel_id}.{kit.env.now_ms() // 60_000}"),
             channel_id=capped.channel_id,
             message=f"{capped} Please ask again if you still need an answer.",
@@ -195,8 +195,8 @@ class CatchUp:
         say = partial(self._say, letter)
         kit.border.start(self.nursery, say, "notice", {"outbox": letter.id})
 
-    async def _say(self, letter: Letter) -> None:
+    async def _say(self, letter: OutboxMessage) -> None:
         try:
-            await send_or_say(self.kit.delivery, letter)
+            await send_with_fallback(self.kit.delivery, letter)
         except MattermostRejected as refusal:
             log.info("could not say so in the channel", channel=letter.channel_id, problem=str(refusal))

@@ -14,13 +14,13 @@ from oc_trio.core.backoff import RetryPolicy
 from oc_trio.core.connection import Link, Phase, ResumePoint
 from oc_trio.core.events import Event
 from oc_trio.ids import AccountId
-from oc_trio.mattermost.listener import Hooks, run_listener, run_poller
+from oc_trio.mattermost.listener import ListenerHooks, run_listener, run_poller
 from oc_trio.runtime.account.catchup import CatchUp
-from oc_trio.runtime.account.dependencies import Wiring
+from oc_trio.runtime.account.dependencies import Dependencies
 from oc_trio.runtime.account.token import Token
-from oc_trio.runtime.inbound.event_handler import Inbox
+from oc_trio.runtime.inbound.event_handler import EventHandler
 from oc_trio.runtime.policies import net_policy
-from oc_trio.runtime.services import AccountKit
+from oc_trio.runtime.services import AccountServices
 from oc_trio.runtime.task_slot import TaskSlot
 from oc_trio.telemetry.health import Health
 from oc_trio.telemetry.log import get_logger
@@ -54,15 +54,15 @@ def show_state(health: Health, metrics: Metrics, account: AccountId, state: str,
 
 
 @define(eq=False)
-class Uplink:
+class AccountConnection:
     """Runs the connection in `slot`, so that it can be dialled anew and stopped; `ready` is set when it goes live."""
 
-    kit: AccountKit
+    kit: AccountServices
     settings: Account
-    wiring: Wiring
+    wiring: Dependencies
     token: Token
     ready: trio.Event
-    inbox: Inbox
+    inbox: EventHandler
     catch_up: CatchUp
     slot: TaskSlot
 
@@ -96,7 +96,7 @@ class Uplink:
 
     async def _connect(self) -> None:
         kit, connection, random = self.kit, self.settings.connection, self.kit.env.random.random
-        hooks = partial(Hooks, on_event=self._on_event, on_state=self._on_state, save_resume=self._save_resume)
+        hooks = partial(ListenerHooks, on_event=self._on_event, on_state=self._on_state, save_resume=self._save_resume)
         if self.is_polling:
             polling = hooks(on_connected=self.catch_up.poll)
             token, interval = kit.api.transport.token, connection.reconnect_interval

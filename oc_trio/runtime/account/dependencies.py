@@ -14,24 +14,24 @@ from oc_trio.core.netguard import NetPolicy
 from oc_trio.mattermost.guarded import Guard, GuardedTransport
 from oc_trio.mattermost.socket import OpenStream
 from oc_trio.runtime.account.catchup import CatchUp
-from oc_trio.runtime.clock import Env
+from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.conversation.pictures import Pictures
 from oc_trio.runtime.conversation.session import Session
-from oc_trio.runtime.error_boundary import Border
+from oc_trio.runtime.error_boundary import ErrorBoundary
 from oc_trio.runtime.handlers.public_port import PublicPort
 from oc_trio.runtime.turn.previewer import Previewer
 from oc_trio.store.store import Store, open_store
 
 
 @frozen(eq=False)
-class Wiring:
+class Dependencies:
     """`http_transport` gives the transport to a server, `open_stream` its websocket's stream, and `fetch_transport`
     gets what an answer's addresses point to; None means real sockets behind the address guard. `make_agent` builds
     agents, `open_store` opens the journal at a location, `pictures` fits pictures to models; the classes are those
     that an account is put together from.
     """
 
-    env: Env = field(factory=Env)
+    env: Clock = field(factory=Clock)
     ssl_context: ssl.SSLContext | None = None
     http_transport: Callable[[str], httpx.AsyncBaseTransport] | None = None
     open_stream: OpenStream | None = None
@@ -40,7 +40,7 @@ class Wiring:
     session: type[Session] = Session
     previewer: type[Previewer] = Previewer
     catch_up: type[CatchUp] = CatchUp
-    border: type[Border] = Border
+    border: type[ErrorBoundary] = ErrorBoundary
     serve_port: Callable[..., Awaitable[None]] = PublicPort.serve
     fetch_transport: httpx.AsyncBaseTransport | None = None
     pictures: Pictures = field(factory=Pictures)

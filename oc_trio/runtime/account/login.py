@@ -16,13 +16,13 @@ from oc_trio.telemetry.log import get_logger
 log = get_logger(part="account")
 
 
-async def cancel_when(event: trio.Event, scope: trio.CancelScope) -> None:
+async def cancel_on(event: trio.Event, scope: trio.CancelScope) -> None:
     """Cancel `scope` once `event` happens."""
     await event.wait()
     scope.cancel()
 
 
-async def who_am_i(
+async def fetch_own_user(
     account: AccountId,
     api: Api,
     token: Token,

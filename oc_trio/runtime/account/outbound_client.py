@@ -19,12 +19,12 @@ from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.direct import DirectChannels, open_direct_channels
 from oc_trio.mattermost.directory import Directory
 from oc_trio.mattermost.files import FileService
-from oc_trio.mattermost.post_creator import Sender
+from oc_trio.mattermost.post_creator import PostCreator
 from oc_trio.mattermost.transport import Transport, open_origin
-from oc_trio.runtime.account.dependencies import Wiring
+from oc_trio.runtime.account.dependencies import Dependencies
 from oc_trio.runtime.delivery.attachments import MediaLoader
 from oc_trio.runtime.delivery.buttons import ButtonMaker
-from oc_trio.runtime.delivery.compose import Outbound
+from oc_trio.runtime.delivery.compose import OutboundClient
 from oc_trio.runtime.delivery.targets import TargetResolver
 from oc_trio.runtime.handlers.callback_urls import plan_callbacks
 from oc_trio.runtime.policies import net_policy, policies
@@ -49,21 +49,21 @@ def direct_retry(account: Account) -> DirectRetryPolicy:
     return DirectRetryPolicy(told.max_retries, told.initial_delay, told.max_delay, told.attempt)
 
 
-def outbound_of(
+def outbound_client_of(
     account: Account,
     api: Api,
     user: User,
     direct: DirectChannels,
-    sender: Sender,
+    sender: PostCreator,
     rules: ReplyRules,
     buttons: ButtonMaker,
     directory: Directory | None = None,
     *,
     ssl_context: ssl.SSLContext | None = None,
-) -> Outbound:
+) -> OutboundClient:
     """An account's way out over edges that are open already."""
     facts = directory or Directory(api)
-    return Outbound(
+    return OutboundClient(
         account=AccountId(account.id),
         user=user,
         api=api,
@@ -80,7 +80,9 @@ def outbound_of(
 
 
 @asynccontextmanager
-async def open_outbound(loaded: Loaded, account: Account, wiring: Wiring) -> AsyncGenerator[Outbound, None]:
+async def open_outbound_client(
+    loaded: Loaded, account: Account, wiring: Dependencies
+) -> AsyncGenerator[OutboundClient, None]:
     """An account's way out with connections of its own, whether a gateway runs or not. Raises MattermostError."""
     token = account.bot_token.reveal
     transport = wiring.transport(account.base_url, net_policy(account))
@@ -90,20 +92,20 @@ async def open_outbound(loaded: Loaded, account: Account, wiring: Wiring) -> Asy
         user = await api.users.me()
         random = wiring.env.random.random
         async with open_direct_channels(api, user.id, retry=direct_retry(account), random=random) as direct:
-            yield outbound_of(
+            yield outbound_client_of(
                 account,
                 api,
                 user,
                 direct,
-                Sender(api, user.id, random),
+                PostCreator(api, user.id, random),
                 rules=evolve(policies(loaded.config, account).reply, allow_channel_mentions=True),
                 buttons=ButtonMaker(token, plan_callbacks(loaded.config, account).click_url, wiring.env),
                 ssl_context=wiring.ssl_context,
             )
 
 
-async def wiring_for(account: Account) -> Wiring:
+async def dependencies_for(account: Account) -> Dependencies:
     """Real sockets, with certificates loaded where TLS is spoken."""
     if account.base_url.startswith("http://"):
-        return Wiring()
-    return Wiring(ssl_context=await trio.to_thread.run_sync(ssl.create_default_context))
+        return Dependencies()
+    return Dependencies(ssl_context=await trio.to_thread.run_sync(ssl.create_default_context))

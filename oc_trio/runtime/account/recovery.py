@@ -14,15 +14,15 @@ from attrs import evolve, frozen
 from oc_trio.core.ledger import Obligation, OutboxRow, cancelled, failed
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import OutboxId, SessionKey, TurnId
-from oc_trio.runtime.conversation.cancel_reason import Cut
+from oc_trio.runtime.conversation.cancel_reason import CancelReason
 from oc_trio.runtime.conversation.mailbox import Job
-from oc_trio.runtime.delivery.fallback import send_or_say, stood_in_for
-from oc_trio.runtime.delivery.outbox_message import letter_of
+from oc_trio.runtime.delivery.fallback import original_of, send_with_fallback
+from oc_trio.runtime.delivery.outbox_message import outbox_message_of
 from oc_trio.runtime.error_boundary import DEFECT
 from oc_trio.runtime.inbound.chat_commands import reply_id
-from oc_trio.runtime.inbound.event_handler import Inbox
-from oc_trio.runtime.inbound.recheck import changes, message_of
-from oc_trio.runtime.services import AccountKit
+from oc_trio.runtime.inbound.event_handler import EventHandler
+from oc_trio.runtime.inbound.recheck import find_changes, message_of
+from oc_trio.runtime.services import AccountServices
 from oc_trio.runtime.turn.end_without_agent import end_orphan
 from oc_trio.store.turns import Turn
 from oc_trio.telemetry.log import get_logger
@@ -39,8 +39,8 @@ log = get_logger(part="recovery")
 class Recovery:
     """Goes on where the journal says an earlier run stopped."""
 
-    kit: AccountKit
-    inbox: Inbox
+    kit: AccountServices
+    inbox: EventHandler
     nursery: trio.Nursery
 
     async def run(self) -> None:
@@ -76,7 +76,7 @@ class Recovery:
         """Rows of a turn that goes on are that turn's to finish, replies to commands the desk's; others have nobody."""
         waiting: dict[tuple[str, str], list[OutboxRow]] = {}
         for row in await self.kit.store.outbox.unfinished(self.kit.account):
-            if row.turn not in open_turns and not {row.id, stood_in_for(row.id)} & replies:
+            if row.turn not in open_turns and not {row.id, original_of(row.id)} & replies:
                 waiting.setdefault((row.channel_id or row.to_user, row.root_id), []).append(row)
         await self._beside(self._settle_in_order, waiting.values())
 
@@ -108,10 +108,10 @@ class Recovery:
     async def _still_wanted(self, obligations: Sequence[Obligation]) -> list[Obligation]:
         """Those whose message still stands, with the words that it has now."""
         kit, wanted = self.kit, list[Obligation]()
-        found = await changes(self.inbox.intake, obligations)
+        found = await find_changes(self.inbox.intake, obligations)
         for obligation in obligations:
             change = found.get(obligation.id)
-            if isinstance(change, Cut):
+            if isinstance(change, CancelReason):
                 await kit.store.obligations.close([obligation.id], cancelled(change.value), kit.env.now_ms())
                 log.info("not answered after the restart", account=kit.account, reason=change.value)
                 continue
@@ -132,10 +132,10 @@ class Recovery:
         if row.turn is not None:
             await self.kit.delivery.withdraw(row.id)
             return
-        letter = stood_in_for(row.id)
+        letter = original_of(row.id)
         # Which of the two is to stand is decided as if nothing had come between.
         row = (await self.kit.store.outbox.get(letter) if letter else None) or row
         try:
-            await send_or_say(self.kit.delivery, letter_of(row))
+            await send_with_fallback(self.kit.delivery, outbox_message_of(row))
         except MattermostRejected as refusal:
             log.warning("a message could not be posted", account=self.kit.account, outbox=row.id, problem=str(refusal))

@@ -20,11 +20,11 @@ from oc_trio.core.ledger import Source
 from oc_trio.errors import MattermostError, MattermostUnavailable, TargetError
 from oc_trio.ids import AgentId, SessionKey, UserId
 from oc_trio.runtime.account.cron_times import latest_run, next_run
-from oc_trio.runtime.delivery.compose import EmptyMessage, Message, Outbound
-from oc_trio.runtime.delivery.message_sender import Postbox
+from oc_trio.runtime.delivery.compose import EmptyMessage, MessageRequest, OutboundClient
+from oc_trio.runtime.delivery.message_sender import MessageSender
 from oc_trio.runtime.delivery.targets import Place
 from oc_trio.runtime.error_boundary import DEFECT
-from oc_trio.runtime.handlers.request_context import Front, Visit
+from oc_trio.runtime.handlers.request_context import Caller, RequestContext
 from oc_trio.telemetry.log import get_logger
 
 T = TypeVar("T")
@@ -57,9 +57,9 @@ def jobs_of(loaded: Loaded, account: Account) -> dict[str, CronJob]:
 class Schedule:
     """The jobs of one account by name."""
 
-    front: Front
-    outbound: Outbound
-    postbox: Postbox
+    front: RequestContext
+    outbound: OutboundClient
+    postbox: MessageSender
     jobs: Mapping[str, CronJob]
 
     async def run(self) -> None:
@@ -120,7 +120,7 @@ class Schedule:
         place = await self._patiently(lambda: self.outbound.targets.resolve(job.target))
         if job.prompt:
             return await self._ask(name, job, at, place)
-        parcel = await self.outbound.pack(place, Message(job.message))
+        parcel = await self.outbound.pack(place, MessageRequest(job.message))
 
         async def queued() -> None:
             await self.front.kit.store.cron.ran(name, at, "queued")
@@ -136,7 +136,7 @@ class Schedule:
         channel_id = await self._patiently(lambda: self.outbound.channel_id(place))
         channel = await self._patiently(lambda: kit.directory.channel(channel_id))
         chat = Chat(channel.id, channel.type, channel.team_id)
-        visit = Visit(Sender(NOBODY, name, is_bot=False), chat, Access(True, "cron"))
+        visit = Caller(Sender(NOBODY, name, is_bot=False), chat, Access(True, "cron"))
         trigger = f"cron:{name}:{at}"
         way = front.route(visit, root_id="")
         message = front.message(visit, way, trigger=trigger, source=Source.CRON, text=job.prompt, root_id="")

@@ -6,14 +6,14 @@ from oc_trio.core.entities import NewPost
 from oc_trio.core.ratelimit import Lane
 from oc_trio.errors import MattermostError
 from oc_trio.ids import UserId
-from oc_trio.runtime.account.outbound_client import open_outbound, wiring_for
+from oc_trio.runtime.account.outbound_client import dependencies_for, open_outbound_client
 
 
-async def tell(loaded: Loaded, account: Account, user: UserId, text: str, *, key: str) -> str:
+async def send_direct(loaded: Loaded, account: Account, user: UserId, text: str, *, key: str) -> str:
     """Write `text` to `user` as the account's bot; empty when done, else why not. The same `key` writes once."""
-    wiring = await wiring_for(account)
+    wiring = await dependencies_for(account)
     try:
-        async with open_outbound(loaded, account, wiring) as out:
+        async with open_outbound_client(loaded, account, wiring) as out:
             channel = await out.direct.channel(user)
             new = NewPost(channel.id, text, pending_post_id=f"{out.user.id}:{key}.{user}")
             await out.sender.create(new, lane=Lane.FINAL)

@@ -3,7 +3,7 @@
 from enum import Enum
 
 
-class Cut(Enum):
+class CancelReason(Enum):
     """The value is what the journal and `oc-trio explain` show."""
 
     STOPPED = "stopped"
@@ -17,7 +17,7 @@ class Cut(Enum):
 
 
 # After these the turn goes on in the same draft: its obligations stay open.
-TO_BE_CONTINUED = frozenset({Cut.DRAIN, Cut.EDITED, Cut.WITHDRAWN})
+RESUMABLE = frozenset({CancelReason.DRAIN, CancelReason.EDITED, CancelReason.WITHDRAWN})
 
 # Why a message that waited is not answered.
-CROWDED_OUT = "too many messages were waiting"
+QUEUE_OVERFLOW = "too many messages were waiting"

@@ -36,7 +36,7 @@ log = get_logger(part="context")
 
 
 @frozen(eq=False)
-class ContextRoom:
+class ConversationContext:
     """The surroundings of one account's conversations."""
 
     account: AccountId
@@ -145,12 +145,12 @@ def _quoted(messages: Sequence[InboundMessage]) -> frozenset[PostId]:
     return frozenset(map(PostId, (*roots, *links)))
 
 
-def is_told(message: InboundMessage, told: str) -> bool:
+def is_in_prompt(message: InboundMessage, told: str) -> bool:
     """Whether the agent has been told of a message, in whatever words: `told` is what it was asked."""
     return (message.post_id or message.trigger) in told
 
 
-def is_told_so(message: InboundMessage, told: str) -> bool:
+def is_in_prompt_verbatim(message: InboundMessage, told: str) -> bool:
     """Whether it has been told in the words that the message has now."""
     if not message.text:
         return True  # only files, of which there is no telling

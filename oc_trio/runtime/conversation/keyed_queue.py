@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 @frozen(eq=False)
-class Lines(Generic[T]):
+class KeyedSerialQueue(Generic[T]):
     """`work` does one item; what it raises ends `nursery`, whose children the tasks are."""
 
     nursery: trio.Nursery

@@ -57,7 +57,7 @@ class Batch:
         return (*self.jobs, *self.summed)
 
 
-class Fate(Enum):
+class ArrivalResult(Enum):
     """What became of a job that arrived."""
 
     WAITS = "waits"
@@ -92,25 +92,25 @@ class Mailbox:
 
     def arrive(
         self, job: Job, rules: QueueRules, *, running: bool, steerable: bool = False
-    ) -> tuple[Fate, tuple[Job, ...]]:
+    ) -> tuple[ArrivalResult, tuple[Job, ...]]:
         """Take a job in; returns what became of it and the jobs that had to go for it (perhaps itself)."""
         if job.obligation.turn is not None:
             # What a turn answers together stays together, however much that is: memory had room for it before.
             self._resume_with(job)
-            return Fate.WAITS, ()
+            return ArrivalResult.WAITS, ()
         if self.has_spilled or len(self) >= self.room:
             # Once one message waits in the journal, all later ones do: they must not overtake it.
             self.has_spilled = True
             self.spills += 1
-            return Fate.SPILLED, ()
+            return ArrivalResult.SPILLED, ()
         decision = arrive(rules, self._backlog, _waiting(job), running=running, steerable=steerable)
         match decision:
             case StartTurn():
                 self._backlog = Backlog((decision.post,))
                 self._jobs[job.trigger] = job
-                return Fate.WAITS, ()
+                return ArrivalResult.WAITS, ()
             case SteerTurn():
-                return Fate.STEERS, ()
+                return ArrivalResult.STEERS, ()
             case Queued():
                 self._backlog = decision.backlog
                 self._jobs[job.trigger] = job
@@ -118,12 +118,12 @@ class Mailbox:
                 if rules.drop is DropRule.SUMMARIZE:
                     self._summed += gone
                     gone = []
-                return Fate.WAITS, tuple(gone)
+                return ArrivalResult.WAITS, tuple(gone)
             case InterruptTurn():
                 self._backlog = decision.backlog
                 gone = [self._jobs.pop(post.trigger) for post in decision.dropped]
                 self._jobs[job.trigger] = job
-                return Fate.INTERRUPTS, tuple(gone)
+                return ArrivalResult.INTERRUPTS, tuple(gone)
         assert_never(decision)
 
     def take(self, rules: QueueRules, gathers: bool = False) -> Batch | None:

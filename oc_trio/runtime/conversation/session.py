@@ -12,8 +12,8 @@ from attrs import define, evolve, field
 
 from oc_trio.core.queueing import QueueRules
 from oc_trio.ids import ChannelId, SessionKey, TurnId
-from oc_trio.runtime.conversation.cancel_reason import CROWDED_OUT, Cut
-from oc_trio.runtime.conversation.mailbox import MAILBOX, Batch, Fate, Job, Mailbox
+from oc_trio.runtime.conversation.cancel_reason import QUEUE_OVERFLOW, CancelReason
+from oc_trio.runtime.conversation.mailbox import MAILBOX, ArrivalResult, Batch, Job, Mailbox
 from oc_trio.telemetry.log import get_logger
 
 # A conversation in which people never stop writing is answered all the same.
@@ -109,13 +109,13 @@ class Session:
             return
         steerable = turn is not None and turn.is_steerable
         fate, dropped = self._mailbox.arrive(job, self.rules, running=turn is not None, steerable=steerable)
-        reason = CROWDED_OUT
-        if fate is Fate.STEERS and turn is not None:
+        reason = QUEUE_OVERFLOW
+        if fate is ArrivalResult.STEERS and turn is not None:
             turn.steered.append(job)
-        elif fate is Fate.INTERRUPTS and turn is not None:
-            reason = Cut.REPLACED.value
+        elif fate is ArrivalResult.INTERRUPTS and turn is not None:
+            reason = CancelReason.REPLACED.value
             turn.cancel(reason)
-        elif fate is Fate.SPILLED:
+        elif fate is ArrivalResult.SPILLED:
             log.warning("mailbox full: the message waits in the journal", session=self.key, post=job.trigger)
         self._withdrawn.extend((each, reason) for each in dropped)
         self._last_at = trio.current_time()
@@ -149,7 +149,7 @@ class Session:
             turn.cancel(reason)
             return True
         if turn is not None and mine:
-            self._rerun(turn, others, Cut.WITHDRAWN)
+            self._rerun(turn, others, CancelReason.WITHDRAWN)
             gone: tuple[Job, ...] = tuple(mine)
         else:
             gone = self._take(lambda job: job.trigger == trigger)
@@ -171,7 +171,7 @@ class Session:
             return self._mailbox.replace(job)
         if turn is not None and any(running.trigger == job.trigger for running in self.running):
             jobs = [job if running.trigger == job.trigger else running for running in self.running]
-            self._rerun(turn, jobs, Cut.EDITED)
+            self._rerun(turn, jobs, CancelReason.EDITED)
             return True
         if turn is not None:
             for at, waiting in enumerate(turn.steered):
@@ -263,7 +263,7 @@ class Session:
             self._withdrawn = deque(item for item in self._withdrawn if item[1] != reason)
             await self._settle(jobs, reason)
 
-    def _rerun(self, turn: Running, jobs: Sequence[Job], cut: Cut) -> None:
+    def _rerun(self, turn: Running, jobs: Sequence[Job], cut: CancelReason) -> None:
         """End the turn and answer `jobs` in its stead, in its draft."""
         named = [evolve(job, obligation=evolve(job.obligation, turn=turn.turn)) for job in jobs]
         self._mailbox.resume(named)

@@ -18,7 +18,7 @@ log = get_logger(part="acks")
 
 
 @frozen
-class AckNames:
+class AckEmoji:
     """Emoji names without colons; empty means none."""
 
     seen: str = ""
@@ -27,12 +27,12 @@ class AckNames:
 
 
 @frozen(eq=False)
-class Acks:
+class AckReactions:
     """One account's reactions."""
 
     api: Api
     bot_id: UserId
-    names: AckNames = AckNames()
+    names: AckEmoji = AckEmoji()
 
     async def seen(self, messages: Sequence[InboundMessage]) -> None:
         """The messages are being answered."""

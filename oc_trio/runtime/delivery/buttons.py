@@ -9,7 +9,7 @@ from attrs import frozen
 from oc_trio.core.buttons import Binding, attachments
 from oc_trio.core.presentation import Menu, Rows
 from oc_trio.ids import ChannelId
-from oc_trio.runtime.clock import Env
+from oc_trio.runtime.clock import Clock
 
 # A week: long enough for a weekend, short enough that a forgotten button does not start something in spring.
 LIFETIME_MS = 7 * 86_400_000
@@ -28,7 +28,7 @@ class ButtonMaker:
 
     bot_token: Callable[[], str]
     url: str
-    env: Env
+    env: Clock
 
     def props(
         self,

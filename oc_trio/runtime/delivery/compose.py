@@ -22,8 +22,8 @@ from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.direct import DirectChannels
 from oc_trio.mattermost.directory import Directory
 from oc_trio.mattermost.files import MOST_PER_POST, FileService, Outgoing
-from oc_trio.mattermost.post_creator import Sender
-from oc_trio.runtime.clock import Env
+from oc_trio.mattermost.post_creator import PostCreator
+from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.delivery.attachments import MediaLoader, MediaRefused
 from oc_trio.runtime.delivery.buttons import ButtonMaker
 from oc_trio.runtime.delivery.targets import Place, TargetResolver, refusal_words
@@ -40,7 +40,7 @@ class EmptyMessage(ValueError):
 
 
 @frozen
-class Message:
+class MessageRequest:
     """What is to be said. `media` are paths or addresses; `reply_to` is any post of a thread, empty for none."""
 
     text: str = ""
@@ -61,7 +61,7 @@ class Attachment:
 
 
 @frozen
-class Piece:
+class PostPart:
     """One post of a message."""
 
     text: str
@@ -70,18 +70,18 @@ class Piece:
 
 
 @frozen
-class Parcel:
+class ComposedMessage:
     """A message ready to be posted; `channel_id` is empty while the direct channel of `place` is not open yet."""
 
     place: Place
     channel_id: ChannelId
     root_id: str
-    pieces: tuple[Piece, ...]
+    pieces: tuple[PostPart, ...]
     attachments: tuple[Attachment, ...] = ()
 
 
 @frozen
-class Receipt:
+class SentPosts:
     """What became of a message."""
 
     account: AccountId
@@ -97,7 +97,7 @@ class Receipt:
 
 
 @frozen(eq=False)
-class Outbound:
+class OutboundClient:
     """One account's way out for messages on request."""
 
     account: AccountId
@@ -106,12 +106,12 @@ class Outbound:
     directory: Directory
     targets: TargetResolver
     direct: DirectChannels
-    sender: Sender
+    sender: PostCreator
     files: FileService
     media: MediaLoader
     rules: ReplyRules
     buttons: ButtonMaker
-    env: Env
+    env: Clock
 
     async def channel_id(self, place: Place) -> ChannelId:
         """The channel of a place; a person's direct channel is opened. Raises MattermostError."""
@@ -134,13 +134,13 @@ class Outbound:
     async def pack(
         self,
         place: Place,
-        message: Message,
+        message: MessageRequest,
         *,
         root_id: str = "",
         from_disk: bool = False,
         rules: ReplyRules | None = None,
         on_progress: Progress | None = None,
-    ) -> Parcel:
+    ) -> ComposedMessage:
         """Upload what is to be uploaded and cut the words into posts. A refused file leaves the others and the words.
 
         `root_id` holds where `message.reply_to` says nothing. Raises EmptyMessage, TargetError, MattermostError.
@@ -157,10 +157,10 @@ class Outbound:
         texts = prepared(text, rules or self.rules, prefix=False)
         props = self.buttons.props(channel_id, shown.rows, shown.menus)
         file_ids = [FileId(each.file_id) for each in attachments if each.file_id]
-        pieces = _pieces(texts, props, file_ids)
-        return Parcel(place, channel_id, root_id, pieces, attachments)
+        pieces = _parts(texts, props, file_ids)
+        return ComposedMessage(place, channel_id, root_id, pieces, attachments)
 
-    async def post_now(self, parcel: Parcel) -> Receipt:
+    async def post_now(self, parcel: ComposedMessage) -> SentPosts:
         """Post each piece once, in order; after a failure the rest is left out. Raises MattermostError if none got out
         before the direct channel was open.
         """
@@ -178,7 +178,7 @@ class Outbound:
                 left = len(parcel.pieces) - number
                 problems.append(f"{left} of {len(parcel.pieces)} posts not sent: {self.told(problem, parcel.place)}")
                 break
-        return Receipt(self.account, channel_id, parcel.root_id, tuple(posts), parcel.attachments, tuple(problems))
+        return SentPosts(self.account, channel_id, parcel.root_id, tuple(posts), parcel.attachments, tuple(problems))
 
     async def edit(self, post_id: PostId, text: str) -> Post:
         """Change the words of one of the bot's posts, buttons and files left as they are. Raises MattermostRejected."""
@@ -227,11 +227,11 @@ class Outbound:
             await trio.sleep(wait)
 
 
-def _pieces(texts: tuple[str, ...], props: Mapping[str, Any], file_ids: list[FileId]) -> tuple[Piece, ...]:
+def _parts(texts: tuple[str, ...], props: Mapping[str, Any], file_ids: list[FileId]) -> tuple[PostPart, ...]:
     """Texts in order, buttons and the first files on the last of them, further files in posts of their own."""
     groups = [tuple(file_ids[at : at + MOST_PER_POST]) for at in range(0, len(file_ids), MOST_PER_POST)]
     first = groups[0] if groups else ()
-    pieces = [Piece(text) for text in texts[:-1]]
+    pieces = [PostPart(text) for text in texts[:-1]]
     if texts or props or first:
-        pieces.append(Piece(texts[-1] if texts else "", props, first))
-    return (*pieces, *(Piece("", file_ids=group) for group in groups[1:]))
+        pieces.append(PostPart(texts[-1] if texts else "", props, first))
+    return (*pieces, *(PostPart("", file_ids=group) for group in groups[1:]))

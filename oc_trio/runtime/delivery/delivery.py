@@ -17,9 +17,9 @@ from oc_trio.core.ratelimit import Lane
 from oc_trio.errors import MattermostRejected, MattermostUnavailable, PayloadError, StoreError
 from oc_trio.ids import AccountId, ChannelId, OutboxId, PostId, UserId
 from oc_trio.mattermost.post_creator import WAS_DELETED, marker
-from oc_trio.runtime.clock import Env
-from oc_trio.runtime.delivery.outbox_message import Letter, letter_of, post_of, refusal_of, row_of
-from oc_trio.runtime.delivery.retry import Tries
+from oc_trio.runtime.clock import Clock
+from oc_trio.runtime.delivery.outbox_message import OutboxMessage, outbox_message_of, post_of, refusal_of, row_of
+from oc_trio.runtime.delivery.retry import RetryState
 from oc_trio.store.store import Store
 from oc_trio.telemetry.log import get_logger
 from oc_trio.telemetry.metrics import Metrics
@@ -54,7 +54,7 @@ class Delivery:
     account: AccountId
     bot_id: UserId
     store: Store
-    env: Env
+    env: Clock
     metrics: Metrics
     send: SendSurely
     patch: Callable[[PostId, str, Lane], Awaitable[Post]]
@@ -63,18 +63,18 @@ class Delivery:
     open_direct: Callable[[UserId], Awaitable[ChannelId]] = _no_direct
     read: Callable[[PostId], Awaitable[Post]] = _no_read
 
-    async def queue(self, letters: Iterable[Letter]) -> None:
+    async def queue(self, letters: Iterable[OutboxMessage]) -> None:
         """Make letters durable, all or none; who sends them calls `post` or `post_until_done`, or a later start."""
         await self.store.outbox.put(
             [row_of(letter, self.account, self.bot_id, self.env.now_ms()) for letter in letters]
         )
 
-    async def post(self, letter: Letter) -> PostId:
+    async def post(self, letter: OutboxMessage) -> PostId:
         """Write `letter` once. Raises MattermostUnavailable (the row waits; ask again), MattermostRejected (dead)."""
         row = await self._row(letter)
         return await self._send(row, post_of(letter, row))
 
-    async def post_until_done(self, letter: Letter) -> PostId:
+    async def post_until_done(self, letter: OutboxMessage) -> PostId:
         """As `post`, for as long as it takes: the server being away only delays an answer. Ends by cancellation."""
         tries = self.tries(letter.id)
         while True:
@@ -84,7 +84,7 @@ class Delivery:
                 tries.failed(problem)
                 await tries.pause(problem)
 
-    async def post_unless_failing(self, letter: Letter) -> PostId:
+    async def post_or_abandon(self, letter: OutboxMessage) -> PostId:
         """As `post_until_done`, for a post that another can take the place of: one that the server fails at is given
         up. Raises MattermostRejected.
         """
@@ -133,7 +133,7 @@ class Delivery:
     async def resume(self, row: OutboxRow) -> PostId | None:
         """Finish a row that nobody waits for any more; None if the server refuses it, or keeps failing at it."""
         try:
-            return await self._unless_failing(letter_of(row), row)
+            return await self._unless_failing(outbox_message_of(row), row)
         except MattermostRejected:
             return None
 
@@ -162,9 +162,9 @@ class Delivery:
         row = await self.store.outbox.get(letter)
         return row.post_id if row is not None and row.state is OutboxState.CONFIRMED else None
 
-    def tries(self, what: str) -> Tries:
+    def tries(self, what: str) -> RetryState:
         """The count of a write's tries, and the pauses between them."""
-        return Tries(what, self.account, self.retries, self.env, self.metrics)
+        return RetryState(what, self.account, self.retries, self.env, self.metrics)
 
     async def knows(self, letter: OutboxId) -> bool:
         """Whether a post of that name was begun, by this run or an earlier one."""
@@ -186,14 +186,14 @@ class Delivery:
             return WAS_DELETED in row.error
         return row is None or row.post_id in (None, post.id)
 
-    async def _row(self, letter: Letter) -> OutboxRow:
+    async def _row(self, letter: OutboxMessage) -> OutboxRow:
         row = await self.store.outbox.get(letter.id)
         if row is None:
             row = row_of(letter, self.account, self.bot_id, self.env.now_ms())
             await self.store.outbox.put([row])
         return row
 
-    async def _unless_failing(self, letter: Letter, row: OutboxRow) -> PostId:
+    async def _unless_failing(self, letter: OutboxMessage, row: OutboxRow) -> PostId:
         tries = self.tries(letter.id)
         while True:
             try:

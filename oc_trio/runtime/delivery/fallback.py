@@ -13,8 +13,8 @@ from oc_trio.errors import MattermostRejected, MattermostUnavailable
 from oc_trio.ids import OutboxId, PostId
 from oc_trio.mattermost.post_creator import WAS_DELETED
 from oc_trio.runtime.delivery.delivery import Delivery
-from oc_trio.runtime.delivery.outbox_message import Letter
-from oc_trio.store.explain import STAND_IN_STEM
+from oc_trio.runtime.delivery.outbox_message import OutboxMessage
+from oc_trio.store.explain import FALLBACK_PREFIX
 
 # Each of these tries is patient for two minutes by itself.
 MOST_FAULTS = 5
@@ -24,7 +24,7 @@ _ABOUT_US = (401, 403, 404)
 
 
 @frozen
-class Sent:
+class Delivered:
     """The post that stands; `problem` says why it is the stand-in."""
 
     post_id: PostId
@@ -36,11 +36,11 @@ class Sent:
         return failed(f"not delivered: {self.problem}", self.post_id) if self.problem else delivered(self.post_id)
 
 
-def _stand_in_of(letter: Letter, what: str) -> Letter:
+def _fallback_of(letter: OutboxMessage, what: str) -> OutboxMessage:
     """Each letter has its own: what became of one says nothing about the next part of an answer."""
     return evolve(
         letter,
-        id=OutboxId(f"{STAND_IN_STEM}{letter.id}"),
+        id=OutboxId(f"{FALLBACK_PREFIX}{letter.id}"),
         message=f"⚠️ {what} could not be posted here: the server does not take it. The log of the gateway says why.",
         kind=OutboxKind.NOTICE,
         props={},
@@ -48,17 +48,17 @@ def _stand_in_of(letter: Letter, what: str) -> Letter:
     )
 
 
-def stood_in_for(name: OutboxId) -> OutboxId | None:
+def original_of(name: OutboxId) -> OutboxId | None:
     """The letter whose stand-in that name is; None where it has not the form of one."""
-    return OutboxId(name.removeprefix(STAND_IN_STEM)) if name.startswith(STAND_IN_STEM) else None
+    return OutboxId(name.removeprefix(FALLBACK_PREFIX)) if name.startswith(FALLBACK_PREFIX) else None
 
 
-async def send_or_say(delivery: Delivery, letter: Letter, what: str = MESSAGE) -> Sent:
+async def send_with_fallback(delivery: Delivery, letter: OutboxMessage, what: str = MESSAGE) -> Delivered:
     """Deliver `letter` for as long as it takes, or words in its place; the same after a restart as before.
 
     Raises MattermostRejected where neither can be posted.
     """
-    stand_in, tries = _stand_in_of(letter, what), delivery.tries(letter.id)
+    stand_in, tries = _fallback_of(letter, what), delivery.tries(letter.id)
     may_stand = await delivery.knows(stand_in.id)
     said = await delivery.standing(stand_in.id) if may_stand else None
     while True:
@@ -72,13 +72,13 @@ async def send_or_say(delivery: Delivery, letter: Letter, what: str = MESSAGE) -
                 await delivery.delete_quietly(said)
             elif may_stand:
                 await delivery.withdraw(stand_in.id)
-            return Sent(post_id)
+            return Delivered(post_id)
         if isinstance(problem, MattermostRejected):
             return await _refused(delivery, letter, stand_in, problem)
         tries.failed(problem)
         is_at_fault = bool(tries.faults) and not problem.ambiguous
         if said is not None and is_at_fault:
-            return await _stands(delivery, letter, said, str(problem))
+            return await _exists(delivery, letter, said, str(problem))
         if said is None and is_at_fault and tries.faults % MOST_FAULTS == 0:
             may_stand = True
             try:
@@ -91,17 +91,17 @@ async def send_or_say(delivery: Delivery, letter: Letter, what: str = MESSAGE) -
             await tries.pause(problem)
 
 
-async def _stands(delivery: Delivery, letter: Letter, said: PostId, why: str) -> Sent:
+async def _exists(delivery: Delivery, letter: OutboxMessage, said: PostId, why: str) -> Delivered:
     """The stand-in stands, unless the letter's own event came at the last moment: then that one does."""
     why = await delivery.give_up(letter.id, why)
     standing = await delivery.standing(letter.id)
     if standing is None:
-        return Sent(said, why)
+        return Delivered(said, why)
     await delivery.delete_quietly(said)
-    return Sent(standing)
+    return Delivered(standing)
 
 
-async def _closed(delivery: Delivery, letter: Letter, refusal: MattermostRejected) -> Sent:
+async def _closed(delivery: Delivery, letter: OutboxMessage, refusal: MattermostRejected) -> Delivered:
     """The place takes not even the words: its thread is gone, or we are not in it. The letter waits for nothing.
 
     Raises `refusal`, unless the letter's own event came at the last moment.
@@ -110,10 +110,12 @@ async def _closed(delivery: Delivery, letter: Letter, refusal: MattermostRejecte
     standing = await delivery.standing(letter.id)
     if standing is None:
         raise refusal
-    return Sent(standing)
+    return Delivered(standing)
 
 
-async def _refused(delivery: Delivery, letter: Letter, stand_in: Letter, refusal: MattermostRejected) -> Sent:
+async def _refused(
+    delivery: Delivery, letter: OutboxMessage, stand_in: OutboxMessage, refusal: MattermostRejected
+) -> Delivered:
     """The stand-in of a refused post. Raises `refusal` where it is about us or the place, or neither is taken."""
     # Of a letter to a person the direct channel may be what was refused.
     row = None if letter.channel_id else await delivery.store.outbox.get(letter.id)
@@ -124,7 +126,7 @@ async def _refused(delivery: Delivery, letter: Letter, stand_in: Letter, refusal
         raise refusal
     try:
         # The server being away only delays it: without these words nobody would ever know.
-        return Sent(await delivery.post_until_done(stand_in), str(refusal))
+        return Delivered(await delivery.post_until_done(stand_in), str(refusal))
     except MattermostRejected:
         pass
     raise refusal

@@ -13,9 +13,9 @@ from oc_trio.core.events import Post
 from oc_trio.errors import MattermostError, MattermostRejected
 from oc_trio.ids import PostId
 from oc_trio.mattermost.client import Api
-from oc_trio.mattermost.concurrency import each_bounded
+from oc_trio.mattermost.concurrency import run_bounded
 from oc_trio.runtime.delivery.delivery import Delivery
-from oc_trio.store.pending_edits import Doubt
+from oc_trio.store.pending_edits import PendingEdit
 from oc_trio.telemetry.log import get_logger
 
 # Longer than any proxy keeps a request.
@@ -39,7 +39,7 @@ class _Watched:
 
 
 @define(eq=False)
-class LateWrites:
+class LateEditGuard:
     """One account's."""
 
     delivery: Delivery
@@ -89,7 +89,7 @@ class LateWrites:
                     self._posts[post_id] = evolve(watched, until=now + int(RECALL_SECONDS * 1000))
             self._looked_at = now
             posts = [post_id for post_id in tuple(self._posts) if self._watched(post_id)]
-            await each_bounded(self.repair, posts, _LOOKS_AT_ONCE)
+            await run_bounded(self.repair, posts, _LOOKS_AT_ONCE)
         finally:
             self._is_looking = False
 
@@ -128,4 +128,4 @@ class LateWrites:
         self._posts.move_to_end(post_id)
         while len(self._posts) > _MOST_POSTS:
             self._posts.popitem(last=False)
-        await delivery.store.doubts.put(delivery.account, Doubt(post_id, watched.text, watched.until))
+        await delivery.store.doubts.put(delivery.account, PendingEdit(post_id, watched.text, watched.until))

@@ -19,7 +19,7 @@ TOLD_BEFORE = 0
 
 
 @frozen
-class Letter:
+class OutboxMessage:
     """A post to be delivered: `id` names it for good; `root_id` is empty for the channel itself.
 
     `to_user` is given instead of `channel_id` where the direct channel is still to be opened.
@@ -37,7 +37,7 @@ class Letter:
     to_user: str = ""
 
 
-def row_of(letter: Letter, account: AccountId, bot_id: UserId, now: int) -> OutboxRow:
+def row_of(letter: OutboxMessage, account: AccountId, bot_id: UserId, now: int) -> OutboxRow:
     """The letter as a queued row; its key and its marker are made of its id."""
     marked = {**letter.props, MARKER: {"k": letter.id}}
     body = {"message": letter.message, "props": marked, "file_ids": list(letter.file_ids)}
@@ -56,7 +56,7 @@ def row_of(letter: Letter, account: AccountId, bot_id: UserId, now: int) -> Outb
     )
 
 
-def post_of(letter: Letter, row: OutboxRow) -> NewPost:
+def post_of(letter: OutboxMessage, row: OutboxRow) -> NewPost:
     """What is to be sent for a letter whose row it is: the text may have grown since (a draft), the key stays."""
     with reading("outbox", f"id {row.id}"):
         props = json.loads(row.body).get("props", {})
@@ -69,12 +69,12 @@ def refusal_of(row: OutboxRow) -> MattermostRejected:
     return MattermostRejected(row.error, status=TOLD_BEFORE, code=WAS_DELETED if WAS_DELETED in row.error else "")
 
 
-def letter_of(row: OutboxRow) -> Letter:
+def outbox_message_of(row: OutboxRow) -> OutboxMessage:
     """The letter of a row whose sender is not there any more."""
     with reading("outbox", f"id {row.id}"):
         body = json.loads(row.body)
         message = body["message"]
-    return Letter(
+    return OutboxMessage(
         id=row.id,
         channel_id=ChannelId(row.channel_id),
         message=message,

@@ -6,7 +6,7 @@ from attrs import define
 from oc_trio.core.backoff import RetryPolicy, no_sooner_than
 from oc_trio.errors import MattermostUnavailable
 from oc_trio.ids import AccountId
-from oc_trio.runtime.clock import Env
+from oc_trio.runtime.clock import Clock
 from oc_trio.telemetry.log import get_logger
 from oc_trio.telemetry.metrics import Metrics
 
@@ -14,13 +14,13 @@ log = get_logger(part="delivery")
 
 
 @define(eq=False)
-class Tries:
+class RetryState:
     """`what` is the row's or the post's id, for the log."""
 
     what: str
     account: AccountId
     retries: RetryPolicy
-    env: Env
+    env: Clock
     metrics: Metrics
     made: int = 0
     faults: int = 0

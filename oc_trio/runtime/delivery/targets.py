@@ -25,7 +25,7 @@ from oc_trio.core.targets import (
 )
 from oc_trio.errors import MattermostRejected, UnknownTarget
 from oc_trio.ids import ChannelId, UserId
-from oc_trio.mattermost.concurrency import each_bounded
+from oc_trio.mattermost.concurrency import run_bounded
 from oc_trio.mattermost.directory import Directory
 
 # As long as OpenClaw keeps the kind of a bare id.
@@ -177,7 +177,7 @@ class TargetResolver:
                 return
             found.append((team.name, channel))
 
-        await each_bounded(look, range(len(wanted)), _TEAMS_AT_ONCE)
+        await run_bounded(look, range(len(wanted)), _TEAMS_AT_ONCE)
         channel = choose_channel(target, sorted(found, key=lambda pair: pair[0]))
         self._names[target] = (trio.current_time(), channel)
         while len(self._names) > MOST_KINDS:

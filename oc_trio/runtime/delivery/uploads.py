@@ -16,9 +16,9 @@ from oc_trio.core.turn_events import Media
 from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable
 from oc_trio.ids import ChannelId, FileId
 from oc_trio.mattermost.files import FileService, Outgoing, from_bytes, from_path
-from oc_trio.runtime.clock import Env
+from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.delivery.fetch import CantFetch
-from oc_trio.runtime.turn.result import Finale, SentFile
+from oc_trio.runtime.turn.result import SentFile, TurnResult
 from oc_trio.telemetry.log import get_logger
 
 _TRIES = 4
@@ -29,17 +29,17 @@ log = get_logger(part="media")
 
 
 @frozen(eq=False)
-class MediaDesk:
+class FileUploader:
     """One account's outgoing files; `fetch(url, limit)` gives the bytes behind an address, or raises CantFetch."""
 
     files: FileService
     fetch: Callable[[str, int], Awaitable[bytes]]
-    env: Env
+    env: Clock
     retries: RetryPolicy
 
     async def complete(
-        self, finale: Finale, channel_id: ChannelId, note: Callable[[Finale], Awaitable[None]]
-    ) -> Finale:
+        self, finale: TurnResult, channel_id: ChannelId, note: Callable[[TurnResult], Awaitable[None]]
+    ) -> TurnResult:
         """`finale` with its files on the server, one after the other, in their order; `note` makes each durable.
 
         What an earlier run uploaded is sent again only where the server does not have it any more: it would leave the

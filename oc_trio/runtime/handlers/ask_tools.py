@@ -11,8 +11,8 @@ from oc_trio.core.questions import read_question
 from oc_trio.errors import MattermostError
 from oc_trio.ids import OutboxId
 from oc_trio.runtime.delivery.buttons import ButtonMaker
-from oc_trio.runtime.delivery.outbox_message import Letter
-from oc_trio.runtime.handlers.questions import ASK_SECONDS, NO_ANSWER, Place, QuestionDesk
+from oc_trio.runtime.delivery.outbox_message import OutboxMessage
+from oc_trio.runtime.handlers.questions import ASK_SECONDS, NO_ANSWER, Place, Questions
 from oc_trio.runtime.tools.post_names import PostNames
 
 ASK = ToolSpec(
@@ -58,7 +58,7 @@ OFFER = ToolSpec(
 
 
 def chat_tools(
-    desk: QuestionDesk, buttons: ButtonMaker, place: Place, names: PostNames, *, seconds: float = ASK_SECONDS
+    desk: Questions, buttons: ButtonMaker, place: Place, names: PostNames, *, seconds: float = ASK_SECONDS
 ) -> LocalTools:
     """Both tools for the turn that runs at `place`; give `ask_user` a limit of more than `seconds` in its policy."""
     kit = desk.front.kit
@@ -76,7 +76,7 @@ def chat_tools(
             shown = read_buttons(arguments["buttons"])
         except BadPresentation as problem:
             raise ToolFailed(str(problem)) from None
-        letter = Letter(
+        letter = OutboxMessage(
             id=OutboxId(names.next(OFFER.name, arguments)),
             channel_id=place.channel_id,
             message="\n\n".join(text for text in (str(arguments["text"]), shown.text) if text),
@@ -85,7 +85,7 @@ def chat_tools(
             props=buttons.props(place.channel_id, shown.rows),
         )
         try:
-            await kit.delivery.post_unless_failing(letter)
+            await kit.delivery.post_or_abandon(letter)
         except MattermostError as problem:
             raise ToolFailed(f"The message could not be posted: {problem}") from None
         return "Posted."

@@ -15,9 +15,9 @@ from oc_trio.core.access import Origin
 from oc_trio.core.events import Post
 from oc_trio.core.interactions import (
     USED,
+    ButtonCallback,
     Click,
     Notice,
-    Press,
     click_text,
     ephemeral_reply,
     not_allowed,
@@ -30,9 +30,9 @@ from oc_trio.core.model_picker import is_picker
 from oc_trio.core.questions import DialogAnswer
 from oc_trio.errors import CallbackRefused, MattermostError
 from oc_trio.ids import ChannelId, UserId
-from oc_trio.runtime.handlers.model_picker import ModelDesk
-from oc_trio.runtime.handlers.questions import QuestionDesk
-from oc_trio.runtime.handlers.request_context import Front, Visit
+from oc_trio.runtime.handlers.model_picker import ModelPickerHandler
+from oc_trio.runtime.handlers.questions import Questions
+from oc_trio.runtime.handlers.request_context import Caller, RequestContext
 from oc_trio.telemetry.log import get_logger
 
 log = get_logger(part="clicks")
@@ -42,14 +42,14 @@ VALIDATE_SECONDS = 10.0
 
 
 @frozen(eq=False)
-class ClickDesk:
+class ButtonClickHandler:
     """Answers the callbacks of one account's buttons, menus and dialogs."""
 
-    front: Front
-    models: ModelDesk
-    questions: QuestionDesk
+    front: RequestContext
+    models: ModelPickerHandler
+    questions: Questions
 
-    async def click(self, press: Press) -> Mapping[str, Any]:
+    async def click(self, press: ButtonCallback) -> Mapping[str, Any]:
         """The JSON that Mattermost acts on. Raises CallbackRefused in the documented words, StoreError."""
         kit = self.front.kit
         verified = verify_click(press, await self._post(press), now_ms=kit.env.now_ms(), used=False)
@@ -79,7 +79,7 @@ class ClickDesk:
             return {"error": not_allowed(visit.room)}
         return await self.questions.dialog(given, visit.sender.username)
 
-    async def _post(self, press: Press) -> Post:
+    async def _post(self, press: ButtonCallback) -> Post:
         try:
             with trio.fail_after(VALIDATE_SECONDS):
                 return await self.front.kit.api.posts.get(press.post_id)
@@ -87,7 +87,7 @@ class ClickDesk:
             log.warning("mattermost: interaction can't be validated", post=press.post_id, problem=str(problem))
             raise not_validated() from None
 
-    async def _visit(self, user_id: UserId, channel_id: ChannelId) -> Visit:
+    async def _visit(self, user_id: UserId, channel_id: ChannelId) -> Caller:
         try:
             with trio.fail_after(VALIDATE_SECONDS):
                 return await self.front.visit(user_id, channel_id, Origin.BUTTON)
@@ -95,7 +95,7 @@ class ClickDesk:
             log.warning("mattermost: interaction authorization failed", user=user_id, problem=str(problem))
             raise CallbackRefused(500, "Interaction authorization failed") from None
 
-    async def _take_in(self, click: Click, visit: Visit, *, about: str = "") -> Mapping[str, Any]:
+    async def _take_in(self, click: Click, visit: Caller, *, about: str = "") -> Mapping[str, Any]:
         """Make a message of the click in the session of the post's thread; a second one finds it used."""
         front, post = self.front, click.post
         way = front.route(visit, root_id=post.root_id, post_id=post.id)

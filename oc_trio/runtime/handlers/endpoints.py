@@ -11,7 +11,7 @@ from attrs import frozen
 
 from oc_trio.agent.toolbox import Approve, LocalTools
 from oc_trio.callbacks.app import build_app
-from oc_trio.callbacks.endpoints import ClickFace, CommandFace, Faces, HookFace
+from oc_trio.callbacks.endpoints import ButtonEndpoint, CommandEndpoint, EndpointRegistry, HookEndpoint
 from oc_trio.callbacks.server import TlsFiles, serve_callbacks
 from oc_trio.config.accounts import Account
 from oc_trio.config.model import Config
@@ -22,15 +22,15 @@ from oc_trio.core.sourceip import ProxyTrust, parse_networks
 from oc_trio.ids import AccountId
 from oc_trio.runtime.delivery.buttons import ButtonMaker
 from oc_trio.runtime.handlers.ask_tools import chat_tools
-from oc_trio.runtime.handlers.button_clicks import ClickDesk
+from oc_trio.runtime.handlers.button_clicks import ButtonClickHandler
 from oc_trio.runtime.handlers.callback_urls import CallbackPlan, command_paths
 from oc_trio.runtime.handlers.command_shares import CommandShares
-from oc_trio.runtime.handlers.in_flight import open_visitors
-from oc_trio.runtime.handlers.model_picker import ModelDesk
-from oc_trio.runtime.handlers.questions import Place, QuestionDesk
-from oc_trio.runtime.handlers.request_context import Front
-from oc_trio.runtime.handlers.slash_commands import Registration, SlashDesk
-from oc_trio.runtime.handlers.token_check import LiveCheck
+from oc_trio.runtime.handlers.in_flight import open_in_flight
+from oc_trio.runtime.handlers.model_picker import ModelPickerHandler
+from oc_trio.runtime.handlers.questions import Place, Questions
+from oc_trio.runtime.handlers.request_context import RequestContext
+from oc_trio.runtime.handlers.slash_commands import CommandRegistration, SlashCommandHandler
+from oc_trio.runtime.handlers.token_check import SlashTokenValidator
 from oc_trio.runtime.tools.asker_places import Asked, askers_of
 from oc_trio.runtime.tools.post_names import PostNames
 from oc_trio.telemetry.log import get_logger
@@ -39,12 +39,12 @@ from oc_trio.telemetry.metrics import Metrics
 log = get_logger(part="http")
 
 
-def open_faces(accounts: Mapping[AccountId, Account], hooks: HookFace | None = None) -> Faces:
+def build_registry(accounts: Mapping[AccountId, Account], hooks: HookEndpoint | None = None) -> EndpointRegistry:
     """The public surface of these accounts, with nobody behind it yet."""
     native = [account for account in accounts.values() if account.commands.native]
     paths = dict.fromkeys(path for account in native for path in command_paths(account))
     sources = {name: parse_networks(account.interactions.allowed_source_ips) for name, account in accounts.items()}
-    return Faces(tuple(paths), sources, hooks)
+    return EndpointRegistry(tuple(paths), sources, hooks)
 
 
 def is_wanted(config: Config, accounts: Mapping[AccountId, Account]) -> bool:
@@ -59,7 +59,7 @@ def is_wanted(config: Config, accounts: Mapping[AccountId, Account]) -> bool:
 
 async def serve_public(
     config: Config,
-    faces: Faces,
+    faces: EndpointRegistry,
     metrics: Metrics,
     *,
     shutdown: trio.Event,
@@ -74,15 +74,15 @@ async def serve_public(
 
 
 @frozen(eq=False)
-class Doors:
+class AccountEndpoints:
     """One account's desks while it is on the port; `registration` is None where native commands are off."""
 
-    front: Front
+    front: RequestContext
     buttons: ButtonMaker
-    questions: QuestionDesk
-    clicks: ClickDesk
-    models: ModelDesk
-    registration: Registration | None
+    questions: Questions
+    clicks: ButtonClickHandler
+    models: ModelPickerHandler
+    registration: CommandRegistration | None
 
     def approval(self, here: InboundMessage, approvers: tuple[str, ...], asked: Asked) -> Approve:
         """Asks those of the people where a turn runs who may approve, about each call of a tool that needs it."""
@@ -100,29 +100,37 @@ class Doors:
 
 
 @asynccontextmanager
-async def open_doors(
-    front: Front, faces: Faces, plan: CallbackPlan, buttons: ButtonMaker, shares: CommandShares | None = None
-) -> AsyncIterator[Doors]:
+async def open_endpoints(
+    front: RequestContext,
+    faces: EndpointRegistry,
+    plan: CallbackPlan,
+    buttons: ButtonMaker,
+    shares: CommandShares | None = None,
+) -> AsyncIterator[AccountEndpoints]:
     """Put an account on the port for as long as the block runs, and keep its slash commands registered meanwhile.
 
     `shares` says which of them are other accounts'.
     """
     async with trio.open_nursery() as nursery:
-        models = ModelDesk(front, buttons, nursery)
-        questions = QuestionDesk(front, buttons)
-        clicks = ClickDesk(front, models, questions)
-        registration = Registration(front, plan.command_url, plan.specs, shares or CommandShares((plan.account,)))
+        models = ModelPickerHandler(front, buttons, nursery)
+        questions = Questions(front, buttons)
+        clicks = ButtonClickHandler(front, models, questions)
+        registration = CommandRegistration(
+            front, plan.command_url, plan.specs, shares or CommandShares((plan.account,))
+        )
         harmless = front.kit.api.harmless
-        doors = Doors(front, buttons, questions, clicks, models, registration if plan.native else None)
+        doors = AccountEndpoints(front, buttons, questions, clicks, models, registration if plan.native else None)
         # Nobody new comes in first, those who are in leave, and only then what they use is closed.
-        async with open_visitors() as visitors:
+        async with open_in_flight() as visitors:
             received = visitors.received
             with ExitStack() as stack:
-                face = ClickFace(buttons.bot_token, received(clicks.click), received(clicks.dialog), harmless)
+                face = ButtonEndpoint(buttons.bot_token, received(clicks.click), received(clicks.dialog), harmless)
                 stack.enter_context(faces.clicks(plan.account, face))
                 if plan.native:
-                    desk = SlashDesk(front, registration.book, plan.specs, LiveCheck(front.kit.api), models)
-                    command = CommandFace(registration.book.registered, received(desk.call), harmless)
+                    desk = SlashCommandHandler(
+                        front, registration.book, plan.specs, SlashTokenValidator(front.kit.api), models
+                    )
+                    command = CommandEndpoint(registration.book.registered, received(desk.call), harmless)
                     for path in plan.command_paths:
                         stack.enter_context(faces.commands(plan.account, path, command))
                     await nursery.start(registration.run)

@@ -25,10 +25,10 @@ from oc_trio.errors import CallbackRefused, MattermostError, MattermostRejected,
 from oc_trio.ids import AccountId, AgentId, FileId, OutboxId, PostId, SessionKey, UserId
 from oc_trio.runtime.agents import SessionSettings
 from oc_trio.runtime.delivery.buttons import ButtonMaker
-from oc_trio.runtime.delivery.fallback import send_or_say
-from oc_trio.runtime.delivery.outbox_message import Letter, refusal_of
-from oc_trio.runtime.handlers.in_flight import Visitors
-from oc_trio.runtime.handlers.request_context import ADMIT_SECONDS, Front, Visit
+from oc_trio.runtime.delivery.fallback import send_with_fallback
+from oc_trio.runtime.delivery.outbox_message import OutboxMessage, refusal_of
+from oc_trio.runtime.handlers.in_flight import InFlightRequests
+from oc_trio.runtime.handlers.request_context import ADMIT_SECONDS, Caller, RequestContext
 from oc_trio.store.admission import CONTEXT, Admission
 from oc_trio.store.sessions import SessionRow
 from oc_trio.telemetry.log import get_logger
@@ -40,27 +40,27 @@ _LONGEST_NAME = 60
 
 
 @frozen(eq=False)
-class HookAccount:
+class HookTarget:
     """An account that takes hooks. `locate` gives the channel of a target (TargetError, MattermostError), `deliver`
     makes sure that a message goes out under the outbox id given, before it returns.
     """
 
-    front: Front
+    front: RequestContext
     locate: Callable[[Target], Awaitable[Channel]]
     deliver: Callable[[DeliverHook, Channel, OutboxId], Awaitable[None]]
-    visitors: Visitors = field(factory=Visitors)
+    visitors: InFlightRequests = field(factory=InFlightRequests)
 
 
 @define(eq=False)
-class HookDesk:
+class HookHandler:
     """Where hooks of all accounts come in; accounts are there for as long as they run."""
 
     default_account: AccountId
     new_id: Callable[[], str]
-    _accounts: dict[AccountId, HookAccount] = field(init=False, factory=dict)
+    _accounts: dict[AccountId, HookTarget] = field(init=False, factory=dict)
 
     @contextmanager
-    def account(self, name: AccountId, account: HookAccount) -> Iterator[None]:
+    def account(self, name: AccountId, account: HookTarget) -> Iterator[None]:
         """Let an account take hooks for as long as the block runs."""
         self._accounts[name] = account
         try:
@@ -88,7 +88,7 @@ class HookDesk:
         return trigger
 
 
-async def _take_in(account: HookAccount, hook: Hook, trigger: str) -> None:
+async def _take_in(account: HookTarget, hook: Hook, trigger: str) -> None:
     match hook:
         case AgentHook():
             await _run_agent(account, hook, trigger)
@@ -101,7 +101,7 @@ async def _take_in(account: HookAccount, hook: Hook, trigger: str) -> None:
             assert_never(hook)
 
 
-async def _run_agent(account: HookAccount, hook: AgentHook, trigger: str) -> None:
+async def _run_agent(account: HookTarget, hook: AgentHook, trigger: str) -> None:
     """Make a turn of the prompt; its answer goes to the target."""
     front = account.front
     kit = front.kit
@@ -127,7 +127,7 @@ async def _run_agent(account: HookAccount, hook: AgentHook, trigger: str) -> Non
     await front.admit(message, reason="hook")
 
 
-async def _wake(account: HookAccount, hook: WakeHook, trigger: str) -> None:
+async def _wake(account: HookTarget, hook: WakeHook, trigger: str) -> None:
     """Tell the last conversation about an event: as a turn of its own, or along with the next one."""
     front = account.front
     kit = front.kit
@@ -146,7 +146,7 @@ async def _wake(account: HookAccount, hook: WakeHook, trigger: str) -> None:
     await _note(front, message)
 
 
-async def _note(front: Front, message: InboundMessage) -> None:
+async def _note(front: RequestContext, message: InboundMessage) -> None:
     """Put it into the journal as something heard."""
     kit = front.kit
     admission = Admission(
@@ -167,7 +167,7 @@ async def _note(front: Front, message: InboundMessage) -> None:
     await kit.store.admission.admit(admission)
 
 
-async def _last_conversation(account: HookAccount, agent: str) -> SessionRow:
+async def _last_conversation(account: HookTarget, agent: str) -> SessionRow:
     kit = account.front.kit
     for row in await kit.store.sessions.list(kit.account):
         if agent in ("", row.agent):
@@ -175,18 +175,16 @@ async def _last_conversation(account: HookAccount, agent: str) -> SessionRow:
     raise CallbackRefused(400, "to is required: this account has had no conversation yet.")
 
 
-def _message(
-    account: HookAccount, channel: Channel, trigger: str, *, root: str, name: str, text: str
-) -> InboundMessage:
+def _message(account: HookTarget, channel: Channel, trigger: str, *, root: str, name: str, text: str) -> InboundMessage:
     shown = "".join(char for char in name if char.isprintable())[:_LONGEST_NAME] or "hook"
     chat = Chat(channel.id, channel.type, channel.team_id)
-    visit = Visit(Sender(NOBODY, shown, is_bot=False), chat, Access(True, "hook"))
+    visit = Caller(Sender(NOBODY, shown, is_bot=False), chat, Access(True, "hook"))
     way = account.front.route(visit, root_id=root)
     return account.front.message(visit, way, trigger=trigger, source=Source.HOOK, text=text, root_id=root)
 
 
 @define(eq=False)
-class _Call:
+class _Waiter:
     """Who waits to hear what becomes of a message; `refusal` is for a caller that is still there."""
 
     answered: trio.Event = field(factory=trio.Event)
@@ -195,10 +193,10 @@ class _Call:
 
 
 @frozen(eq=False)
-class LetterBox:
+class HookDelivery:
     """Delivers text, files and buttons through the journal; late writing is done by children of `nursery`."""
 
-    front: Front
+    front: RequestContext
     buttons: ButtonMaker
     nursery: trio.Nursery
 
@@ -214,7 +212,7 @@ class LetterBox:
         problems = " ".join(file.problem for file in files if file.problem)
         if problems:
             raise CallbackRefused(400, f"media: {problems}")
-        letter = Letter(
+        letter = OutboxMessage(
             id=outbox,
             channel_id=channel.id,
             message="\n\n".join(text for text in (hook.text, shown.text) if text),
@@ -226,7 +224,7 @@ class LetterBox:
         # From here on the post is owed, and whoever sends it does not go with the caller, who may hang up.
         if known is None:
             await kit.delivery.queue([letter])
-        call = _Call()
+        call = _Waiter()
         send = partial(self._send, letter, call)
         kit.border.start(self.nursery, send, "post of a hook", {"outbox": outbox})
         try:
@@ -237,7 +235,7 @@ class LetterBox:
         if call.refusal is not None:
             raise call.refusal
 
-    async def _send(self, letter: Letter, call: _Call) -> None:
+    async def _send(self, letter: OutboxMessage, call: _Waiter) -> None:
         delivery = self.front.kit.delivery
         try:
             await delivery.post(letter)
@@ -254,6 +252,6 @@ class LetterBox:
         # The caller was promised it, or will be.
         call.answered.set()
         try:
-            await send_or_say(delivery, letter)
+            await send_with_fallback(delivery, letter)
         except MattermostRejected as refusal:
             log.warning("a hook's message was refused", outbox=letter.id, problem=str(refusal))

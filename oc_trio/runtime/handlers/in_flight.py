@@ -22,7 +22,7 @@ GRACE_SECONDS = 3.0
 
 
 @define(eq=False)
-class Visitors:
+class InFlightRequests:
     """One account's calls in flight."""
 
     _scopes: set[trio.CancelScope] = field(init=False, factory=set)
@@ -62,9 +62,9 @@ class Visitors:
 
 
 @asynccontextmanager
-async def open_visitors() -> AsyncIterator[Visitors]:
+async def open_in_flight() -> AsyncIterator[InFlightRequests]:
     """Visitors for as long as the block runs; who is still there when it fails is sent away at once."""
-    visitors, seconds = Visitors(), 0.0
+    visitors, seconds = InFlightRequests(), 0.0
     try:
         yield visitors
         seconds = GRACE_SECONDS

@@ -20,10 +20,10 @@ from oc_trio.errors import MattermostRejected
 from oc_trio.ids import ChannelId, SessionKey
 from oc_trio.runtime.conversation.mailbox import Job
 from oc_trio.runtime.delivery.buttons import ButtonMaker
-from oc_trio.runtime.delivery.fallback import ANSWER, send_or_say
-from oc_trio.runtime.delivery.outbox_message import Letter
+from oc_trio.runtime.delivery.fallback import ANSWER, send_with_fallback
+from oc_trio.runtime.delivery.outbox_message import OutboxMessage
 from oc_trio.runtime.error_boundary import DEFECT
-from oc_trio.runtime.handlers.request_context import Front, Visit, once
+from oc_trio.runtime.handlers.request_context import Caller, RequestContext, once
 from oc_trio.runtime.inbound.chat_commands import reply_id
 from oc_trio.runtime.turn.end_without_agent import settle
 from oc_trio.runtime.turn.result import not_delivered
@@ -33,10 +33,10 @@ log = get_logger(part="models")
 
 
 @frozen(eq=False)
-class ModelDesk:
+class ModelPickerHandler:
     """Pickers of one account; posts are written by children of `nursery`."""
 
-    front: Front
+    front: RequestContext
     buttons: ButtonMaker
     nursery: trio.Nursery
 
@@ -67,7 +67,7 @@ class ModelDesk:
 
     async def _open(self, obligation: Obligation, message: InboundMessage, view: View) -> None:
         kit = self.front.kit
-        letter = Letter(
+        letter = OutboxMessage(
             id=reply_id(obligation),
             channel_id=message.channel_id,
             message=view.text,
@@ -76,13 +76,13 @@ class ModelDesk:
             props=self._props(message.channel_id, view),
         )
         try:
-            outcome = (await send_or_say(kit.delivery, letter, ANSWER)).outcome
+            outcome = (await send_with_fallback(kit.delivery, letter, ANSWER)).outcome
         except MattermostRejected as refusal:
             outcome = not_delivered(refusal)
         await kit.store.obligations.close([obligation.id], outcome, kit.env.now_ms())
         kit.metrics.obligations.labels(kit.account, outcome.state.value).inc()
 
-    async def click(self, click: Click, visit: Visit) -> dict[str, Any]:
+    async def click(self, click: Click, visit: Caller) -> dict[str, Any]:
         """The answer to a click on a picker, which the server itself puts into the post."""
         press, post, kit = click.press, click.post, self.front.kit
         if not kit.policies.may_command(visit.sender.user_id, visit.sender.username):

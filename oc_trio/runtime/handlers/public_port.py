@@ -13,22 +13,22 @@ from pathlib import Path
 import trio
 from attrs import define, field
 
-from oc_trio.callbacks.endpoints import Faces, HookFace
+from oc_trio.callbacks.endpoints import EndpointRegistry, HookEndpoint
 from oc_trio.config.accounts import Account
 from oc_trio.config.load import Loaded
 from oc_trio.core.entities import Channel
 from oc_trio.core.targets import Target
-from oc_trio.runtime.clock import Env
+from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.delivery.buttons import ButtonMaker
 from oc_trio.runtime.delivery.targets import TargetResolver
 from oc_trio.runtime.handlers.callback_urls import CallbackPlan, plan_callbacks, warn_unreachable
 from oc_trio.runtime.handlers.command_shares import CommandShares, native_order
-from oc_trio.runtime.handlers.endpoints import Doors, is_wanted, open_doors, open_faces, serve_public
-from oc_trio.runtime.handlers.hooks import HookAccount, HookDesk, LetterBox
-from oc_trio.runtime.handlers.in_flight import open_visitors
-from oc_trio.runtime.handlers.request_context import Front
-from oc_trio.runtime.services import AccountKit
-from oc_trio.runtime.tools.skills import SkillBook, find_skills
+from oc_trio.runtime.handlers.endpoints import AccountEndpoints, build_registry, is_wanted, open_endpoints, serve_public
+from oc_trio.runtime.handlers.hooks import HookDelivery, HookHandler, HookTarget
+from oc_trio.runtime.handlers.in_flight import open_in_flight
+from oc_trio.runtime.handlers.request_context import RequestContext
+from oc_trio.runtime.services import AccountServices
+from oc_trio.runtime.tools.skills import SkillLibrary, find_skills
 from oc_trio.telemetry.metrics import Metrics
 
 
@@ -39,23 +39,23 @@ class PublicPort:
     """
 
     loaded: Loaded
-    faces: Faces
-    hooks: HookDesk
-    env: Env
-    skills: SkillBook = SkillBook()
+    faces: EndpointRegistry
+    hooks: HookHandler
+    env: Clock
+    skills: SkillLibrary = SkillLibrary()
     shares: CommandShares = field(factory=CommandShares)
     bound: int = 0
     shutdown: trio.Event = field(init=False, factory=trio.Event)
 
     @classmethod
-    def of(cls, loaded: Loaded, env: Env) -> "PublicPort":
+    def of(cls, loaded: Loaded, env: Clock) -> "PublicPort":
         """The port that a configuration asks for. Blocking: skills are read from disk."""
-        desk = HookDesk(loaded.default_account, env.new_id)
+        desk = HookHandler(loaded.default_account, env.new_id)
         settings = loaded.config.hooks
-        face = HookFace(settings.path, settings.token.reveal, desk.take) if settings.enabled else None
+        face = HookEndpoint(settings.path, settings.token.reveal, desk.take) if settings.enabled else None
         folders: Iterable[Path] = (loaded.document.folder / folder for folder in loaded.config.skills.dirs)
         shares = CommandShares(native_order(loaded))
-        return cls(loaded, open_faces(loaded.accounts, face), desk, env, find_skills(folders), shares)
+        return cls(loaded, build_registry(loaded.accounts, face), desk, env, find_skills(folders), shares)
 
     @property
     def is_wanted(self) -> bool:
@@ -74,22 +74,27 @@ class PublicPort:
         return ButtonMaker(bot_token, self.plan(account).click_url, self.env)
 
     @asynccontextmanager
-    async def open(self, front: Front, settings: Account, buttons: ButtonMaker) -> AsyncIterator[Doors]:
+    async def open(
+        self, front: RequestContext, settings: Account, buttons: ButtonMaker
+    ) -> AsyncIterator[AccountEndpoints]:
         """Let an account be called: commands, clicks and hooks, for as long as the block runs."""
         plan = self.plan(settings)
         if self.is_wanted:
             warn_unreachable(plan, settings)
-        async with open_doors(front, self.faces, plan, buttons, self.shares) as doors, trio.open_nursery() as nursery:
-            box = LetterBox(front, buttons, nursery)
-            async with open_visitors() as visitors:
-                account = HookAccount(front, locator(front.kit), box.deliver, visitors)
+        async with (
+            open_endpoints(front, self.faces, plan, buttons, self.shares) as doors,
+            trio.open_nursery() as nursery,
+        ):
+            box = HookDelivery(front, buttons, nursery)
+            async with open_in_flight() as visitors:
+                account = HookTarget(front, locator(front.kit), box.deliver, visitors)
                 with self.hooks.account(plan.account, account):
                     yield doors
             # What is still to be written is in the journal.
             nursery.cancel_scope.cancel()
 
 
-def locator(kit: AccountKit) -> Callable[[Target], Awaitable[Channel]]:
+def locator(kit: AccountServices) -> Callable[[Target], Awaitable[Channel]]:
     """The channel of a target; a person's direct channel is opened. Raises TargetError, MattermostError."""
     resolver = TargetResolver(kit.directory, kit.user)
 

@@ -24,8 +24,8 @@ from oc_trio.errors import MattermostError
 from oc_trio.ids import ChannelId, FileId, OutboxId, PostId, SessionKey
 from oc_trio.mattermost.files import from_bytes
 from oc_trio.runtime.delivery.buttons import LIFETIME_MS, ButtonMaker
-from oc_trio.runtime.delivery.outbox_message import MARKER, Letter
-from oc_trio.runtime.handlers.request_context import Front
+from oc_trio.runtime.delivery.outbox_message import MARKER, OutboxMessage
+from oc_trio.runtime.handlers.request_context import RequestContext
 from oc_trio.telemetry.log import get_logger
 
 log = get_logger(part="questions")
@@ -70,10 +70,10 @@ class _Waiting:
 
 
 @define(eq=False)
-class QuestionDesk:
+class Questions:
     """One account's open questions."""
 
-    front: Front
+    front: RequestContext
     buttons: ButtonMaker
     _waiting: dict[str, _Waiting] = field(init=False, factory=dict)
 
@@ -95,7 +95,7 @@ class QuestionDesk:
         post: PostId | None = None
         try:
             with trio.move_on_after(seconds):
-                post = await kit.delivery.post_unless_failing(self._letter(question, place, files))
+                post = await kit.delivery.post_or_abandon(self._letter(question, place, files))
                 await waiting.answered.wait()
         finally:
             del self._waiting[question.id]
@@ -228,7 +228,7 @@ class QuestionDesk:
             return ephemeral_reply(questions.FAILED)
         return {}
 
-    def _letter(self, question: Question, place: Place, files: tuple[FileId, ...] = ()) -> Letter:
+    def _letter(self, question: Question, place: Place, files: tuple[FileId, ...] = ()) -> OutboxMessage:
         shown = questions.show(question)
         rows, contexts = shown.rows, dict(shown.contexts)
         if question.free_text:
@@ -236,7 +236,7 @@ class QuestionDesk:
             rows = (*rows, (other,))
             contexts["questiondialog"] = {questions.MARK: True, questions.QUESTION_ID: question.id, DIALOG: True}
         extra = {APPROVAL: True} if question.clicks_only else {}
-        return Letter(
+        return OutboxMessage(
             id=_name(question),
             channel_id=place.channel_id,
             message=question.text,

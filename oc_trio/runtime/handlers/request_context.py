@@ -14,8 +14,8 @@ from oc_trio.core.ledger import Obligation, Source
 from oc_trio.core.routing import Route, route_message
 from oc_trio.errors import StoreError
 from oc_trio.ids import ChannelId, SessionKey, UserId
-from oc_trio.runtime.inbound.event_handler import Inbox
-from oc_trio.runtime.services import AccountKit
+from oc_trio.runtime.inbound.event_handler import EventHandler
+from oc_trio.runtime.services import AccountServices
 from oc_trio.store.admission import ADMIT, Admission
 
 # Admission is finished even if the caller hangs up: a row without its turn would wait for the next start.
@@ -25,7 +25,7 @@ Submit = Callable[[Obligation, InboundMessage, ChatCommand | None], None]
 
 
 @frozen
-class Visit:
+class Caller:
     """Somebody at some place, as the server knows both, and what the policy says to it."""
 
     sender: Sender
@@ -35,14 +35,14 @@ class Visit:
 
 
 @frozen(eq=False)
-class Front:
+class RequestContext:
     """One account's door for what does not come over the websocket; `submit` hands an admitted message on."""
 
-    kit: AccountKit
+    kit: AccountServices
     submit: Submit
 
     @classmethod
-    def of(cls, kit: AccountKit, inbox: Inbox) -> "Front":
+    def of(cls, kit: AccountServices, inbox: EventHandler) -> "RequestContext":
         """The door in front of an account's inbox."""
 
         def submit(obligation: Obligation, message: InboundMessage, command: ChatCommand | None) -> None:
@@ -53,7 +53,7 @@ class Front:
 
         return cls(kit, submit)
 
-    async def visit(self, user_id: UserId, channel_id: ChannelId, origin: Origin) -> Visit:
+    async def visit(self, user_id: UserId, channel_id: ChannelId, origin: Origin) -> Caller:
         """Look both up and judge. Raises MattermostError where the server can't tell: nobody is let in then."""
         kit = self.kit
         user = await kit.directory.user(user_id)
@@ -62,9 +62,9 @@ class Front:
         chat = Chat(channel.id, channel.type, channel.team_id)
         paired = await kit.store.pairing.approved(kit.account) if chat.is_direct else frozenset()
         access = authorise(sender, chat, kit.policies.access, paired=paired, origin=origin)
-        return Visit(sender, chat, access, "this direct message" if chat.is_direct else f"~{channel.name}")
+        return Caller(sender, chat, access, "this direct message" if chat.is_direct else f"~{channel.name}")
 
-    def route(self, visit: Visit, *, root_id: str, post_id: str = "") -> Route:
+    def route(self, visit: Caller, *, root_id: str, post_id: str = "") -> Route:
         return route_message(
             visit.chat,
             visit.sender.user_id,
@@ -75,7 +75,7 @@ class Front:
         )
 
     def message(
-        self, visit: Visit, way: Route, *, trigger: str, source: Source, text: str, root_id: str
+        self, visit: Caller, way: Route, *, trigger: str, source: Source, text: str, root_id: str
     ) -> InboundMessage:
         """What was asked, in the form in which posts go to agents."""
         assert visit.chat.type is not None, "a chat without a type was refused before"

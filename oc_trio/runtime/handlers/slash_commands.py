@@ -26,9 +26,9 @@ from oc_trio.errors import CallbackRefused, MattermostError
 from oc_trio.ids import AccountId, TeamId
 from oc_trio.mattermost.registrar import CommandRegistrar, TeamResult
 from oc_trio.runtime.handlers.command_shares import CommandShares
-from oc_trio.runtime.handlers.model_picker import ModelDesk
-from oc_trio.runtime.handlers.request_context import Front, Visit, once
-from oc_trio.runtime.handlers.token_check import LiveCheck
+from oc_trio.runtime.handlers.model_picker import ModelPickerHandler
+from oc_trio.runtime.handlers.request_context import Caller, RequestContext, once
+from oc_trio.runtime.handlers.token_check import SlashTokenValidator
 from oc_trio.store.pairing import RequestState
 from oc_trio.telemetry.log import get_logger
 
@@ -42,7 +42,7 @@ _WITHOUT_CODE = {RequestState.FULL: FULL, RequestState.APPROVED: APPROVED}
 
 
 @define(eq=False)
-class CommandBook:
+class RegisteredCommands:
     """What is registered now, by team; `registered` is None until there is something to serve."""
 
     _by_team: dict[TeamId, tuple[SlashCommand, ...]] = field(init=False, factory=dict)
@@ -67,17 +67,17 @@ class CommandBook:
 
 
 @frozen(eq=False)
-class Registration:
+class CommandRegistration:
     """Keeps an account's commands registered: at entry, when a team is joined, and again after failures.
 
     `tried` is set when the first round is over, whatever came of it.
     """
 
-    front: Front
+    front: RequestContext
     url: str
     wanted: tuple[CommandSpec, ...]
     shares: CommandShares = field(factory=CommandShares)
-    book: CommandBook = field(factory=CommandBook)
+    book: RegisteredCommands = field(factory=RegisteredCommands)
     tried: trio.Event = field(init=False, factory=trio.Event)
     _wake: tuple[trio.MemorySendChannel[None], trio.MemoryReceiveChannel[None]] = field(
         init=False, factory=lambda: trio.open_memory_channel[None](1)
@@ -189,14 +189,14 @@ class Registration:
 
 
 @frozen(eq=False)
-class SlashDesk:
+class SlashCommandHandler:
     """Answers the callbacks of one account's commands."""
 
-    front: Front
-    book: CommandBook
+    front: RequestContext
+    book: RegisteredCommands
     specs: tuple[CommandSpec, ...]
-    check: LiveCheck
-    models: ModelDesk
+    check: SlashTokenValidator
+    models: ModelPickerHandler
 
     async def call(self, call: SlashCall) -> str:
         """The text for the caller alone. Raises CallbackRefused 401, StoreError."""
@@ -244,7 +244,7 @@ class SlashDesk:
             return
         raise CallbackRefused(401, slash.INVALID_TOKEN)
 
-    async def _take_in(self, call: SlashCall, visit: Visit, command: ChatCommand | None) -> None:
+    async def _take_in(self, call: SlashCall, visit: Caller, command: ChatCommand | None) -> None:
         front = self.front
         text = slash.command_text(call, self.specs)
         trigger = once("command", call.trigger_id or front.kit.env.new_id())
@@ -255,7 +255,7 @@ class SlashDesk:
         if view is not None and obligation is not None:
             self.models.open(obligation, message, view)
 
-    async def _denial(self, visit: Visit) -> str:
+    async def _denial(self, visit: Caller) -> str:
         kit = self.front.kit
         if visit.access.reason != "dm_policy_pairing_required":
             return denial_text(visit.access, Origin.COMMAND)

@@ -52,7 +52,7 @@ class _Bucket:
 
 
 @define(eq=False)
-class LiveCheck:
+class SlashTokenValidator:
     """One account's look-ups; every table is bounded."""
 
     api: Api

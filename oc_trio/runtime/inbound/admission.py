@@ -23,7 +23,7 @@ from oc_trio.core.routing import Route, route
 from oc_trio.errors import MattermostError, MattermostRejected
 from oc_trio.ids import ChannelId, SessionKey, ThreadRoot, UserId
 from oc_trio.runtime.inbound.bot_loop_guard import BotLoops
-from oc_trio.runtime.services import AccountKit
+from oc_trio.runtime.services import AccountServices
 from oc_trio.store.admission import ADMIT, CONTEXT, DENY, IGNORE, Admission
 from oc_trio.store.damage import ODD_SHAPE, reading
 from oc_trio.telemetry.log import get_logger
@@ -43,7 +43,7 @@ class Admitted:
 
 
 @frozen
-class Case:
+class Candidate:
     """One post as far as it is known: its facts, the way of an answer (None in an unknown place), and what the agent or
     the command reads of it.
     """
@@ -55,10 +55,10 @@ class Case:
 
 
 @frozen(eq=False)
-class Intake:
+class AdmissionPipeline:
     """Decides and admits posts of one account; `explain` tells a sender, where a refusal is to be explained."""
 
-    kit: AccountKit
+    kit: AccountServices
     explain: Callable[[Post, Sender, Decision], Awaitable[None]]
     bots: BotLoops
 
@@ -151,7 +151,7 @@ class Intake:
         if seen is not None and seen.decision == CONTEXT and seen.session is not None:
             await self.kit.store.context.drop(seen.session, post.id)
 
-    async def _case(self, post: Post, chat_type: ChannelType | None, *, edited: bool) -> Case:
+    async def _case(self, post: Post, chat_type: ChannelType | None, *, edited: bool) -> Candidate:
         kit, bot = self.kit, self.kit.bot
         chat = await self._chat(post, chat_type)
         way = route(post, chat, kit.policies.routing, account=kit.account) if chat.kind else None
@@ -172,10 +172,10 @@ class Intake:
             if command is not None:
                 # A bare "stop" without a mention is meant for us only where it is written like a command.
                 is_written_so = post.message.lstrip().startswith(("!", "/"))
-                return Case(evolve(facts, is_command=is_written_so), way, text, command)
-        return Case(facts, way, texts[-1], None)
+                return Candidate(evolve(facts, is_command=is_written_so), way, text, command)
+        return Candidate(facts, way, texts[-1], None)
 
-    def _decide(self, case: Case) -> Decision:
+    def _decide(self, case: Candidate) -> Decision:
         """The gate's decision, and who may use commands."""
         policies, facts = self.kit.policies, case.facts
         decision = decide(facts, policies.access, policies.chat)
@@ -185,7 +185,7 @@ class Intake:
             return decision
         return Decision(Verdict.IGNORE, COMMAND_NOT_ALLOWED, explain=facts.chat.is_direct)
 
-    async def _consider_seen(self, case: Case, decision: Decision, source: Source) -> Decision:
+    async def _consider_seen(self, case: Candidate, decision: Decision, source: Source) -> Decision:
         """What has effects of its own happens for a new post only: explaining a refusal, counting a bot's message."""
         kit, post, sender = self.kit, case.facts.post, case.facts.sender
         explains = decision.explain and case.facts.chat.is_direct and source is not Source.EDIT
@@ -283,7 +283,7 @@ class Intake:
         is_active = await kit.store.participation.active(kit.account, post.channel_id, root, since)
         return post.create_at if is_active else 0
 
-    def _message(self, case: Case, source: Source) -> InboundMessage | None:
+    def _message(self, case: Candidate, source: Source) -> InboundMessage | None:
         facts, way, post = case.facts, case.way, case.facts.post
         if way is None or facts.chat.type is None:
             return None

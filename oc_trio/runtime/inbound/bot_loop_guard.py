@@ -4,7 +4,7 @@ from attrs import define
 
 from oc_trio.core.loopguard import LoopGuard
 from oc_trio.ids import AccountId, ChannelId, UserId
-from oc_trio.runtime.clock import Env
+from oc_trio.runtime.clock import Clock
 from oc_trio.store.claims import Claims
 
 
@@ -14,7 +14,7 @@ class BotLoops:
 
     account: AccountId
     claims: Claims
-    env: Env
+    env: Clock
     guard: LoopGuard = LoopGuard()
 
     async def may_answer(self, bot: UserId, channel: ChannelId) -> bool:

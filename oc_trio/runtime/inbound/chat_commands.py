@@ -33,14 +33,14 @@ from oc_trio.core.ledger import Obligation, OutboxKind
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import OutboxId
 from oc_trio.runtime.agents import SessionSettings
-from oc_trio.runtime.conversation.cancel_reason import Cut
+from oc_trio.runtime.conversation.cancel_reason import CancelReason
 from oc_trio.runtime.conversation.dispatcher import Dispatcher
-from oc_trio.runtime.conversation.keyed_queue import Lines
+from oc_trio.runtime.conversation.keyed_queue import KeyedSerialQueue
 from oc_trio.runtime.conversation.mailbox import Job
-from oc_trio.runtime.delivery.fallback import ANSWER, send_or_say
-from oc_trio.runtime.delivery.outbox_message import Letter
+from oc_trio.runtime.delivery.fallback import ANSWER, send_with_fallback
+from oc_trio.runtime.delivery.outbox_message import OutboxMessage
 from oc_trio.runtime.error_boundary import DEFECT
-from oc_trio.runtime.services import AccountKit
+from oc_trio.runtime.services import AccountServices
 from oc_trio.runtime.turn.end_without_agent import GAVE_UP, LAST_ATTEMPT, give_up, settle
 from oc_trio.runtime.turn.result import not_delivered
 from oc_trio.telemetry.log import get_logger
@@ -67,7 +67,7 @@ def reply_id(obligation: Obligation) -> OutboxId:
 
 
 @frozen
-class _Errand:
+class _PendingCommand:
     obligation: Obligation
     message: InboundMessage
     command: ChatCommand
@@ -76,34 +76,36 @@ class _Errand:
 
 @frozen
 class _Reply:
-    errand: _Errand
-    letter: Letter
+    errand: _PendingCommand
+    letter: OutboxMessage
 
 
 T = TypeVar("T")
 
 
 @frozen(eq=False)
-class CommandDesk:
+class ChatCommandHandler:
     """Takes commands at once. In each conversation they are carried out, and answered, in the order of their coming.
 
     `limit` is how many are carried out at the same time; answering is not counted.
     """
 
-    kit: AccountKit
+    kit: AccountServices
     dispatcher: Dispatcher
     nursery: trio.Nursery
     limit: trio.CapacityLimiter
-    _errands: Lines[_Errand] = field(
+    _errands: KeyedSerialQueue[_PendingCommand] = field(
         init=False,
         default=Factory(
-            lambda desk: Lines(desk.nursery, desk._contained(desk._carry_out, lambda errand: errand)), takes_self=True
+            lambda desk: KeyedSerialQueue(desk.nursery, desk._contained(desk._carry_out, lambda errand: errand)),
+            takes_self=True,
         ),
     )
-    _replies: Lines[_Reply] = field(
+    _replies: KeyedSerialQueue[_Reply] = field(
         init=False,
         default=Factory(
-            lambda desk: Lines(desk.nursery, desk._contained(desk._reply, lambda reply: reply.errand)), takes_self=True
+            lambda desk: KeyedSerialQueue(desk.nursery, desk._contained(desk._reply, lambda reply: reply.errand)),
+            takes_self=True,
         ),
     )
 
@@ -112,9 +114,9 @@ class CommandDesk:
         stopped = False
         if self._may(message) and isinstance(command, (StopTurn, NewSession)):
             session = self.dispatcher.get(message.session)
-            cut = Cut.STOPPED if isinstance(command, StopTurn) else Cut.RESET
+            cut = CancelReason.STOPPED if isinstance(command, StopTurn) else CancelReason.RESET
             stopped = session is not None and session.stop(reason=cut.value, drop_queue=True, until=message.create_at)
-        self._errands.put(message.session, _Errand(obligation, message, command, stopped))
+        self._errands.put(message.session, _PendingCommand(obligation, message, command, stopped))
 
     def _may(self, message: InboundMessage) -> bool:
         """Every way of a command ends here. The edges refuse earlier, where nothing is written down yet; what was
@@ -123,7 +125,7 @@ class CommandDesk:
         return self.kit.policies.may_command(message.user_id, message.user_name)
 
     def _contained(
-        self, work: Callable[[T], Awaitable[None]], errand_of: Callable[[T], _Errand]
+        self, work: Callable[[T], Awaitable[None]], errand_of: Callable[[T], _PendingCommand]
     ) -> Callable[[T], Awaitable[None]]:
         """`work` on one item, of which a defect fails that command alone, in words."""
 
@@ -135,9 +137,9 @@ class CommandDesk:
 
         return contained
 
-    async def _carry_out(self, errand: _Errand) -> None:
+    async def _carry_out(self, errand: _PendingCommand) -> None:
         kit, obligation, message = self.kit, errand.obligation, errand.message
-        letter = Letter(
+        letter = OutboxMessage(
             id=reply_id(obligation),
             channel_id=message.channel_id,
             message="",
@@ -167,7 +169,7 @@ class CommandDesk:
     async def _reply(self, reply: _Reply) -> None:
         kit, obligation = self.kit, reply.errand.obligation
         try:
-            outcome = (await send_or_say(kit.delivery, reply.letter, ANSWER)).outcome
+            outcome = (await send_with_fallback(kit.delivery, reply.letter, ANSWER)).outcome
         except MattermostRejected as refusal:
             outcome = not_delivered(refusal)
         await kit.store.obligations.close([obligation.id], outcome, kit.env.now_ms())

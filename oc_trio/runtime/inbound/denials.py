@@ -19,9 +19,9 @@ from oc_trio.core.ledger import OutboxKind
 from oc_trio.core.pairing import PairingPolicy, new_code, reply_text
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import OutboxId
-from oc_trio.runtime.delivery.fallback import send_or_say
-from oc_trio.runtime.delivery.outbox_message import Letter
-from oc_trio.runtime.services import AccountKit
+from oc_trio.runtime.delivery.fallback import send_with_fallback
+from oc_trio.runtime.delivery.outbox_message import OutboxMessage
+from oc_trio.runtime.services import AccountServices
 from oc_trio.store.explain import DENIED_STEM, PAIRING_STEM
 from oc_trio.store.pairing import RequestState
 from oc_trio.telemetry.log import get_logger
@@ -33,7 +33,7 @@ log = get_logger(part="denials")
 class Denials:
     """Tells people of one account why they get no answer; sending is the work of `nursery`."""
 
-    kit: AccountKit
+    kit: AccountServices
     nursery: trio.Nursery
     pairing: PairingPolicy = PairingPolicy()
 
@@ -48,7 +48,7 @@ class Denials:
         send = partial(self._send, letter)
         self.kit.border.start(self.nursery, send, "notice", {"outbox": letter.id})
 
-    async def _pairing_reply(self, post: Post, sender: Sender) -> Letter | None:
+    async def _pairing_reply(self, post: Post, sender: Sender) -> OutboxMessage | None:
         kit, policy = self.kit, self.pairing
         asked = await kit.store.pairing.request(
             kit.account,
@@ -71,7 +71,7 @@ class Denials:
         _, first = await kit.store.claims.claim("pairing", request, now, now + policy.ttl_ms, value=post.id)
         return self._letter(PAIRING_STEM + first, post, reply_text(sender.user_id, asked.code))
 
-    async def _reason(self, post: Post, sender: Sender, decision: Decision) -> Letter | None:
+    async def _reason(self, post: Post, sender: Sender, decision: Decision) -> OutboxMessage | None:
         kit, now = self.kit, self.kit.env.now_ms()
         key = f"{kit.account}:{sender.user_id}"
         _, holder = await kit.store.claims.claim("denial", key, now, now + DAY_MS, value=post.id)
@@ -80,11 +80,11 @@ class Denials:
         text = denial_text(Access(False, decision.reason), Origin.POST)
         return self._letter(DENIED_STEM + post.id, post, text)
 
-    def _letter(self, name: str, post: Post, text: str) -> Letter:
-        return Letter(id=OutboxId(name), channel_id=post.channel_id, message=text, kind=OutboxKind.NOTICE)
+    def _letter(self, name: str, post: Post, text: str) -> OutboxMessage:
+        return OutboxMessage(id=OutboxId(name), channel_id=post.channel_id, message=text, kind=OutboxKind.NOTICE)
 
-    async def _send(self, letter: Letter) -> None:
+    async def _send(self, letter: OutboxMessage) -> None:
         try:
-            await send_or_say(self.kit.delivery, letter)
+            await send_with_fallback(self.kit.delivery, letter)
         except MattermostRejected as refusal:
             log.warning("could not tell a refused person", account=self.kit.account, problem=str(refusal))

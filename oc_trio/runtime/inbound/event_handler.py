@@ -28,18 +28,18 @@ from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.ledger import Obligation, ObligationState, OutboxKind, Source, cancelled, failed, silent
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import ChannelId, OutboxId, SessionKey
-from oc_trio.runtime.conversation.cancel_reason import Cut
+from oc_trio.runtime.conversation.cancel_reason import CancelReason
 from oc_trio.runtime.conversation.dispatcher import Dispatcher
 from oc_trio.runtime.conversation.mailbox import Job
-from oc_trio.runtime.delivery.fallback import send_or_say
-from oc_trio.runtime.delivery.outbox_message import Letter, row_of
+from oc_trio.runtime.delivery.fallback import send_with_fallback
+from oc_trio.runtime.delivery.outbox_message import OutboxMessage, row_of
 from oc_trio.runtime.error_boundary import DEFECT, SORRY
-from oc_trio.runtime.inbound.admission import Admitted, Intake
-from oc_trio.runtime.inbound.chat_commands import CommandDesk
+from oc_trio.runtime.inbound.admission import AdmissionPipeline, Admitted
+from oc_trio.runtime.inbound.chat_commands import ChatCommandHandler
 from oc_trio.runtime.inbound.event_tries import EventTries
 from oc_trio.runtime.inbound.reactions import note_reaction
-from oc_trio.runtime.inbound.recheck import changes, message_of
-from oc_trio.runtime.services import AccountKit
+from oc_trio.runtime.inbound.recheck import find_changes, message_of
+from oc_trio.runtime.services import AccountServices
 from oc_trio.runtime.turn.end_without_agent import settle
 from oc_trio.telemetry.log import get_logger
 
@@ -53,13 +53,13 @@ log = get_logger(part="inbox")
 
 
 @define(eq=False)
-class Inbox:
+class EventHandler:
     """Where the listener and catch-up hand in what they have; `missed` counts people's posts that only catch-up had."""
 
-    kit: AccountKit
-    intake: Intake
+    kit: AccountServices
+    intake: AdmissionPipeline
     dispatcher: Dispatcher
-    desk: CommandDesk
+    desk: ChatCommandHandler
     tries: EventTries
     missed: int = 0
     # Set while the account can be called back: who hears of events, and who takes a text as the answer it waits for.
@@ -101,7 +101,7 @@ class Inbox:
             case TeamLeft() if event.user_id == kit.user.id:
                 for session in self.dispatcher:
                     if any(job.inbound.team_id == event.team_id for job in session.running):
-                        session.stop(reason=Cut.REMOVED.value, drop_queue=True)
+                        session.stop(reason=CancelReason.REMOVED.value, drop_queue=True)
             case MemberAdded() if event.user_id == kit.user.id:
                 await kit.store.watermarks.start(kit.account, event.channel_id, kit.env.now_ms() - SKEW_MS)
             case ChannelAppeared():
@@ -114,7 +114,7 @@ class Inbox:
             await self._stopped_by_reaction(event)
         await note_reaction(self.kit, event)
 
-    async def on_caught_up(self, channel: Channel, posts: tuple[Post, ...], *, began_at: int = -1) -> None:
+    async def on_catchup_posts(self, channel: Channel, posts: tuple[Post, ...], *, began_at: int = -1) -> None:
         """A channel's posts from catch-up, oldest first, through the same admission as live ones.
 
         What is not newer than `began_at` was said before this channel was ours to answer: it is noted, not answered.
@@ -186,7 +186,7 @@ class Inbox:
             way = await self.intake.question(post)
             if way is not None:
                 name = OutboxId(f"failed.{kit.account}.{post.id}")
-                letter = Letter(name, post.channel_id, SORRY, OutboxKind.NOTICE, way.reply_root or "")
+                letter = OutboxMessage(name, post.channel_id, SORRY, OutboxKind.NOTICE, way.reply_root or "")
 
         # What the post was failed at may be just this.
         await kit.border.contain(look, "message", {"post": post.id})
@@ -195,9 +195,9 @@ class Inbox:
             # Apart from the inbox: it may have to wait for the server.
             kit.border.start(self.desk.nursery, partial(self._say, letter), "notice", {"post": post.id})
 
-    async def _say(self, letter: Letter) -> None:
+    async def _say(self, letter: OutboxMessage) -> None:
         try:
-            await send_or_say(self.kit.delivery, letter)
+            await send_with_fallback(self.kit.delivery, letter)
         except MattermostRejected as refusal:
             log.info("could not say so", account=self.kit.account, outbox=letter.id, problem=str(refusal))
 
@@ -262,7 +262,7 @@ class Inbox:
         """Carry out what happened to unanswered messages while no event could tell."""
         kit = self.kit
         obligations = await kit.store.obligations.open_for(kit.account)
-        found = await changes(self.intake, obligations)
+        found = await find_changes(self.intake, obligations)
         for obligation in obligations:
             change = found.get(obligation.id)
             if isinstance(change, InboundMessage):
@@ -282,18 +282,18 @@ class Inbox:
         kit = self.kit
         if post.user_id == kit.user.id:
             kit.live.lost(post.id)
-        if self.dispatcher.cancel_trigger(post.id, reason=Cut.DELETED.value):
+        if self.dispatcher.cancel_trigger(post.id, reason=CancelReason.DELETED.value):
             return
         if not post.root_id:
             # The replies of a deleted root are gone with it, and no event of their own tells so.
             for session in self.dispatcher:
                 if any(job.inbound.root_id == post.id for job in session.running):
-                    session.stop(reason=Cut.DELETED.value, drop_queue=True)
+                    session.stop(reason=CancelReason.DELETED.value, drop_queue=True)
         obligation = await kit.store.obligations.by_trigger(kit.account, post.id)
         if obligation is None and post.user_id != kit.user.id:
             await self.intake.withdrawn(post)
         if obligation is not None and obligation.state is ObligationState.OPEN:
-            await kit.store.obligations.close([obligation.id], cancelled(Cut.DELETED.value), kit.env.now_ms())
+            await kit.store.obligations.close([obligation.id], cancelled(CancelReason.DELETED.value), kit.env.now_ms())
 
     async def _stopped_by_reaction(self, reacted: Reacted) -> None:
         """A stop sign on a post that is being written, by someone who could have asked for it, ends its turn."""
@@ -302,10 +302,10 @@ class Inbox:
         if session is None or reacted.user_id == kit.user.id:
             return
         if await self.intake.may_stop(reacted.user_id, reacted.channel_id):
-            session.stop(reason=Cut.STOPPED.value, drop_queue=True, until=reacted.create_at)
+            session.stop(reason=CancelReason.STOPPED.value, drop_queue=True, until=reacted.create_at)
 
     async def _left(self, channel_id: ChannelId) -> None:
         """Nothing can be written there any more."""
-        self.dispatcher.cancel_channel(channel_id, reason=Cut.REMOVED.value)
+        self.dispatcher.cancel_channel(channel_id, reason=CancelReason.REMOVED.value)
         await self.kit.store.watermarks.forget(self.kit.account, channel_id)
         log.info("no longer in a channel", account=self.kit.account, channel=channel_id)

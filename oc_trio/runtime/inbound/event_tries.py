@@ -11,7 +11,7 @@ import trio
 from attrs import define
 
 from oc_trio.errors import MattermostError, StoreError
-from oc_trio.runtime.error_boundary import About, Border
+from oc_trio.runtime.error_boundary import About, ErrorBoundary
 
 # Before the second try and before the third.
 PAUSES = (0.1, 1.0)
@@ -28,7 +28,7 @@ Work = Callable[[], Awaitable[object]]
 class EventTries:
     """One account's; what is tried raises `PASSING` as ever."""
 
-    border: Border
+    border: ErrorBoundary
     _given_up_at: float = -math.inf
 
     async def carry_out(self, work: Work, part: str, about: About, *, again: Work) -> Exception | None:

@@ -11,13 +11,13 @@ from oc_trio.core.events import Reacted
 from oc_trio.core.routing import route_message
 from oc_trio.errors import MattermostError
 from oc_trio.ids import PostId, UserId
-from oc_trio.runtime.services import AccountKit
+from oc_trio.runtime.services import AccountServices
 from oc_trio.telemetry.log import get_logger
 
 log = get_logger(part="reactions")
 
 
-async def note_reaction(kit: AccountKit, event: Reacted) -> None:
+async def note_reaction(kit: AccountServices, event: Reacted) -> None:
     """Keep a reaction for the next turn of its conversation, if its author may talk to the bot."""
     if event.user_id == kit.user.id:
         return

@@ -12,9 +12,9 @@ from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.ledger import Obligation
 from oc_trio.errors import MattermostError, MattermostRejected
 from oc_trio.ids import ObligationId, PostId
-from oc_trio.mattermost.concurrency import each_bounded
-from oc_trio.runtime.conversation.cancel_reason import Cut
-from oc_trio.runtime.inbound.admission import Intake
+from oc_trio.mattermost.concurrency import run_bounded
+from oc_trio.runtime.conversation.cancel_reason import CancelReason
+from oc_trio.runtime.inbound.admission import AdmissionPipeline
 from oc_trio.store.damage import ODD_SHAPE, reading
 
 _LOOKS_AT_ONCE = 8
@@ -22,10 +22,10 @@ _LOOKS_AT_ONCE = 8
 LOOK_SECONDS = 30.0
 
 # Why it is not to be answered any more, or the message as it reads now.
-Change = Cut | InboundMessage
+Change = CancelReason | InboundMessage
 
 
-async def changes(intake: Intake, obligations: Iterable[Obligation]) -> Mapping[ObligationId, Change]:
+async def find_changes(intake: AdmissionPipeline, obligations: Iterable[Obligation]) -> Mapping[ObligationId, Change]:
     """What became of the messages behind `obligations`; those that stand unchanged are left out."""
     found: dict[ObligationId, Change] = {}
 
@@ -39,7 +39,7 @@ async def changes(intake: Intake, obligations: Iterable[Obligation]) -> Mapping[
         await intake.kit.border.contain(compare, "second look", {"post": obligation.trigger})
 
     with trio.move_on_after(LOOK_SECONDS):
-        await each_bounded(look, obligations, _LOOKS_AT_ONCE)
+        await run_bounded(look, obligations, _LOOKS_AT_ONCE)
     return found
 
 
@@ -49,7 +49,7 @@ def message_of(obligation: Obligation) -> InboundMessage:
         return InboundMessage.from_json(obligation.payload)
 
 
-async def _change(intake: Intake, obligation: Obligation) -> Change | None:
+async def _change(intake: AdmissionPipeline, obligation: Obligation) -> Change | None:
     message = message_of(obligation)
     if not message.post_id:
         return None
@@ -59,7 +59,7 @@ async def _change(intake: Intake, obligation: Obligation) -> Change | None:
             return None
         reworded = await intake.reworded(post, obligation)
     except MattermostRejected as refusal:
-        return {404: Cut.DELETED, 403: Cut.REMOVED}.get(refusal.status)
+        return {404: CancelReason.DELETED, 403: CancelReason.REMOVED}.get(refusal.status)
     except MattermostError:
         return None
     return None if reworded.text == message.text else reworded

@@ -10,8 +10,8 @@ from attrs import asdict, frozen
 from oc_trio.core.entities import Channel, User
 from oc_trio.core.events import ChannelType
 from oc_trio.ids import AccountId, UserId
-from oc_trio.mattermost.concurrency import each_bounded
-from oc_trio.runtime.delivery.compose import Outbound
+from oc_trio.mattermost.concurrency import run_bounded
+from oc_trio.runtime.delivery.compose import OutboundClient
 from oc_trio.runtime.delivery.targets import Place
 
 _TEAMS_AT_ONCE = 4
@@ -40,12 +40,12 @@ class Entry:
         return {key: value for key, value in asdict(self).items() if value}
 
 
-def self_entry(outbound: Outbound) -> Entry:
+def self_entry(outbound: OutboundClient) -> Entry:
     """The bot itself."""
     return _user(outbound.account, outbound.user)
 
 
-async def peers(outbound: Outbound, query: str = "") -> tuple[Entry, ...]:
+async def peers(outbound: OutboundClient, query: str = "") -> tuple[Entry, ...]:
     """Everybody in any team of the bot, by name; with a query those whose username or names begin with it."""
     api, found = outbound.api, dict[UserId, User]()
     teams = await api.teams.mine()
@@ -58,11 +58,11 @@ async def peers(outbound: Outbound, query: str = "") -> tuple[Entry, ...]:
             users = await api.users.by_ids(await api.teams.members(team.id))
         found.update((user.id, user) for user in users)
 
-    await each_bounded(of_team, range(len(teams)), _TEAMS_AT_ONCE)
+    await run_bounded(of_team, range(len(teams)), _TEAMS_AT_ONCE)
     return _people(outbound, found.values())
 
 
-async def members(outbound: Outbound, place: Place, query: str = "") -> tuple[Entry, ...]:
+async def members(outbound: OutboundClient, place: Place, query: str = "") -> tuple[Entry, ...]:
     """Everybody in a channel; with a query those in whose names it occurs."""
     channel_id = await outbound.channel_id(place)
     users = await outbound.api.users.by_ids(await outbound.api.channels.members(channel_id))
@@ -70,7 +70,7 @@ async def members(outbound: Outbound, place: Place, query: str = "") -> tuple[En
     return _people(outbound, [user for user in users if wanted in f"{user.username} {user.display_name}".lower()])
 
 
-async def groups(outbound: Outbound, query: str = "") -> tuple[Entry, ...]:
+async def groups(outbound: OutboundClient, query: str = "") -> tuple[Entry, ...]:
     """The channels that the bot is in, direct ones left out; with a query those in whose names it occurs."""
     teams = {team.id: team.name for team in await outbound.api.teams.mine()}
     wanted = query.lstrip("#~").lower()
@@ -83,7 +83,7 @@ async def groups(outbound: Outbound, query: str = "") -> tuple[Entry, ...]:
     return tuple(sorted(entries, key=lambda entry: (entry.team, entry.name, entry.id)))
 
 
-def _people(outbound: Outbound, users: Iterable[User]) -> tuple[Entry, ...]:
+def _people(outbound: OutboundClient, users: Iterable[User]) -> tuple[Entry, ...]:
     known = [user for user in users if user.id != outbound.user.id and not user.delete_at]
     return tuple(_user(outbound.account, user) for user in sorted(known, key=lambda user: user.username))
 

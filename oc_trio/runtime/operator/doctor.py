@@ -12,7 +12,7 @@ from oc_trio.config.accounts import Account
 from oc_trio.config.load import Loaded
 from oc_trio.config.model import Config
 from oc_trio.errors import ConfigError, MattermostError, StoreError
-from oc_trio.runtime.account.outbound_client import open_outbound, wiring_for
+from oc_trio.runtime.account.outbound_client import dependencies_for, open_outbound_client
 from oc_trio.runtime.conversation.pictures import INSTALL, pillow_version
 from oc_trio.runtime.operator.command_check import CommandCheck
 from oc_trio.runtime.operator.findings import Finding, Level
@@ -27,7 +27,7 @@ _LITTLE_ROOM = 100 * 1_048_576
 _NO_ROOM = 8 * 1_048_576
 
 
-async def examine(loaded: Loaded, *, deep: bool = False) -> AsyncGenerator[Finding, None]:
+async def run_checks(loaded: Loaded, *, deep: bool = False) -> AsyncGenerator[Finding, None]:
     """Configuration, state, journal, accounts and models, in that order; each as soon as it is known.
 
     With `deep`, each model is asked one word.
@@ -110,10 +110,10 @@ async def _journal(loaded: Loaded) -> Finding:
 
 async def _account(loaded: Loaded, account: Account, shares: CommandCheck) -> AsyncGenerator[Finding, None]:
     subject = f"account {account.id}"
-    wiring = await wiring_for(account)
+    wiring = await dependencies_for(account)
     try:
         with trio.fail_after(_SECONDS):
-            async with open_outbound(loaded, account, wiring) as out:
+            async with open_outbound_client(loaded, account, wiring) as out:
                 found = out.user, await out.api.teams.mine(), await out.api.channels.mine()
                 skipped = await shares.look(out.api, account, found[0].id, found[1])
     except MattermostError as problem:

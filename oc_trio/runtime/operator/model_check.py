@@ -18,7 +18,7 @@ from oc_trio.agent.anthropic import DEFAULT_URL, VERSION, messages_url
 from oc_trio.agent.build import build_agent
 from oc_trio.agent.failures import Endpoint, said
 from oc_trio.agent.port import Message, NoTools, Role, Toolbox, ToolCall, ToolResult, ToolSpec, TurnRequest
-from oc_trio.agent.retrying import Patience
+from oc_trio.agent.retrying import RetrySettings
 from oc_trio.config.agents import Provider
 from oc_trio.config.model import Config
 from oc_trio.config.parse import join, nearest
@@ -26,7 +26,7 @@ from oc_trio.core.json_body import BadJson, read_mended
 from oc_trio.core.turn_events import Failed, Final
 from oc_trio.errors import AgentError, ConfigError
 from oc_trio.ids import AgentId, SessionKey
-from oc_trio.mattermost.describe_error import explain
+from oc_trio.mattermost.describe_error import describe_error
 from oc_trio.runtime.agents import model_spec
 from oc_trio.runtime.operator.findings import Finding, Level
 
@@ -112,7 +112,7 @@ class _Listing:
                     hint = f"{self.path}.baseUrl lacks /v1: write {shown(with_version)}"
                     return [*found, self.finding(Level.FAILED, hint)]
         except httpx.HTTPError as problem:
-            why = self._clean(explain(problem))
+            why = self._clean(describe_error(problem))
             hint = " (does it speak http:// only?)" if "WRONG_VERSION_NUMBER" in why else ""
             text = f"{shown(self.base)} can't be reached: {why}{hint}"
             return [*found, self.finding(Level.FAILED, text)]
@@ -257,7 +257,7 @@ class _Bell:
 
 async def _ask(config: Config, http: httpx.AsyncClient, provider: str, model: str) -> Finding:
     subject = f"model {provider}/{model}"
-    spec = evolve(model_spec(config, http, f"{provider}/{model}"), patience=Patience(attempts=1))
+    spec = evolve(model_spec(config, http, f"{provider}/{model}"), patience=RetrySettings(attempts=1))
     bell = _Bell()
     tools: Toolbox = bell if spec.tools else NoTools()
     text = "Call the tool ping once, then answer with the word that it gives, and nothing else."

@@ -5,7 +5,7 @@ import ssl
 import httpx
 import trio
 
-from oc_trio.agent.port import Message as Said
+from oc_trio.agent.port import MessageRequest as Said
 from oc_trio.agent.port import Role, TurnRequest
 from oc_trio.config.load import Loaded
 from oc_trio.config.services import CronJob
@@ -13,10 +13,10 @@ from oc_trio.core.presentation import Presentation
 from oc_trio.core.turn_events import Failed, Final
 from oc_trio.errors import AgentFailed, ConfigError, Problem
 from oc_trio.ids import AgentId, SessionKey
-from oc_trio.runtime.account.dependencies import Wiring
-from oc_trio.runtime.account.outbound_client import open_outbound, pick_account
+from oc_trio.runtime.account.dependencies import Dependencies
+from oc_trio.runtime.account.outbound_client import open_outbound_client, pick_account
 from oc_trio.runtime.agents import SessionSettings, build_agents
-from oc_trio.runtime.delivery.compose import Message, Receipt
+from oc_trio.runtime.delivery.compose import MessageRequest, SentPosts
 from oc_trio.runtime.local_time import time_line
 
 
@@ -29,19 +29,19 @@ def pick_job(loaded: Loaded, name: str) -> CronJob:
     return jobs[name]
 
 
-async def run_job_now(loaded: Loaded, name: str, wiring: Wiring) -> Receipt:
+async def run_job_now(loaded: Loaded, name: str, wiring: Dependencies) -> SentPosts:
     """Post the job's message, or an agent's answer to its prompt. Raises ConfigError, TargetError, AgentError,
     MattermostError.
     """
     job = pick_job(loaded, name)
     account = pick_account(loaded, job.account or None)
-    async with open_outbound(loaded, account, wiring) as outbound:
+    async with open_outbound_client(loaded, account, wiring) as outbound:
         place = await outbound.targets.resolve(job.target)
-        message = Message(job.message) if job.message else await _answer(loaded, name, job, wiring)
+        message = MessageRequest(job.message) if job.message else await _answer(loaded, name, job, wiring)
         return await outbound.post_now(await outbound.pack(place, message))
 
 
-async def _answer(loaded: Loaded, name: str, job: CronJob, wiring: Wiring) -> Message:
+async def _answer(loaded: Loaded, name: str, job: CronJob, wiring: Dependencies) -> MessageRequest:
     context = wiring.ssl_context
     if context is None:
         context = await trio.to_thread.run_sync(ssl.create_default_context)
@@ -64,7 +64,7 @@ async def _answer(loaded: Loaded, name: str, job: CronJob, wiring: Wiring) -> Me
                 match event:
                     case Final():
                         media = tuple(each.url for each in event.media if each.url)
-                        return Message(event.text, media, Presentation(rows=event.buttons))
+                        return MessageRequest(event.text, media, Presentation(rows=event.buttons))
                     case Failed():
                         raise AgentFailed(event.for_operator, for_user=event.for_user)
                     case _:

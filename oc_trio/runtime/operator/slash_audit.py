@@ -13,14 +13,14 @@ from oc_trio.errors import MattermostError
 from oc_trio.ids import AccountId
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.transport import Transport, open_origin
-from oc_trio.runtime.account.dependencies import Wiring
+from oc_trio.runtime.account.dependencies import Dependencies
 from oc_trio.runtime.handlers.callback_urls import plan_callbacks
 from oc_trio.runtime.policies import net_policy
-from oc_trio.runtime.tools.skills import SkillBook
+from oc_trio.runtime.tools.skills import SkillLibrary
 
 
 @frozen
-class Listed:
+class AuditedCommand:
     """One command of a team. `ours`: the bot made it and it bears our mark; `wanted`: by this configuration."""
 
     account: AccountId
@@ -31,22 +31,22 @@ class Listed:
 
 
 @frozen
-class Survey:
+class CommandAudit:
     """`problems` says, in words, which teams could not be read or which commands could not be removed."""
 
-    listed: tuple[Listed, ...] = ()
+    listed: tuple[AuditedCommand, ...] = ()
     problems: tuple[str, ...] = ()
 
 
-async def survey(
+async def audit_commands(
     loaded: Loaded,
     account: Account,
-    wiring: Wiring,
-    skills: SkillBook,
+    wiring: Dependencies,
+    skills: SkillLibrary,
     *,
     remove: bool = False,
     everything: bool = False,
-) -> Survey:
+) -> CommandAudit:
     """The commands on all teams of the account's bot. Raises MattermostError if the server can't be asked at all.
 
     With `remove`, those of ours that are not wanted are deleted (all of ours with `everything`) and only they listed.
@@ -54,7 +54,7 @@ async def survey(
     plan = plan_callbacks(loaded.config, account, skills=skills.commands)
     triggers = {spec.trigger for spec in plan.specs} if plan.native else set()
     transport = wiring.transport(account.base_url, net_policy(account))
-    listed: list[Listed] = []
+    listed: list[AuditedCommand] = []
     problems: list[str] = []
     async with open_origin(account.base_url, wiring.ssl_context, http_transport=transport) as origin:
         api = Api(Transport(origin, account.bot_token.reveal))
@@ -67,7 +67,7 @@ async def survey(
                 continue
             for command in found:
                 wanted = command.trigger in triggers and command.url == plan.command_url
-                row = Listed(account.id, team.name, command, who.may_clean(command), wanted)
+                row = AuditedCommand(account.id, team.name, command, who.may_clean(command), wanted)
                 if not remove:
                     listed.append(row)
                 elif row.ours and (everything or not wanted):
@@ -77,7 +77,7 @@ async def survey(
                         problems.append(f"team {team.name}: /{command.trigger} can't be removed: {problem}")
                     else:
                         listed.append(row)
-    return Survey(tuple(listed), tuple(problems))
+    return CommandAudit(tuple(listed), tuple(problems))
 
 
 def skill_folders(loaded: Loaded) -> tuple[str, ...]:

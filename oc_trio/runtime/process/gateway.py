@@ -31,7 +31,7 @@ from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.guarded import AddressRefused
 from oc_trio.mattermost.transport import Transport, open_origin
 from oc_trio.runtime.account.account import AccountParts, run_account
-from oc_trio.runtime.account.dependencies import Wiring
+from oc_trio.runtime.account.dependencies import Dependencies
 from oc_trio.runtime.account.schedule import jobs_of
 from oc_trio.runtime.account.token import Token
 from oc_trio.runtime.agents import AgentTable, build_agents
@@ -43,7 +43,7 @@ from oc_trio.runtime.process.admin import run_admin
 from oc_trio.runtime.process.journal_maintenance import run_pruning, watch_journal
 from oc_trio.runtime.process.reload import Changes, Reread, plans, read_again, rereader, swap
 from oc_trio.runtime.process.signals import serve_signals
-from oc_trio.runtime.process.supervisor import Fleet, Plan, is_journals
+from oc_trio.runtime.process.supervisor import AccountPlan, AccountSupervisor, is_journals
 from oc_trio.runtime.process.systemd import Notifier, serve_notifier
 from oc_trio.runtime.tools.mcp_servers import ToolServers, open_tool_servers
 from oc_trio.store.store import Store
@@ -67,7 +67,7 @@ class Gateway:
 
     loaded: Loaded
     store_location: str | sqlite3.Connection
-    wiring: Wiring = field(factory=Wiring)
+    wiring: Dependencies = field(factory=Dependencies)
     metrics: Metrics = field(factory=Metrics)
     drain: Drain = field(factory=Drain)
     environ: Mapping[str, str] = field(factory=dict)
@@ -82,7 +82,7 @@ class Gateway:
     _excused: set[AccountId] = field(init=False, factory=set)
     _budgets: dict[str, RateBudget] = field(init=False, factory=dict)
     _scope: trio.CancelScope = field(init=False, factory=trio.CancelScope)
-    _running: tuple[Fleet, AgentTable, httpx.AsyncClient] | None = field(init=False, default=None)
+    _running: tuple[AccountSupervisor, AgentTable, httpx.AsyncClient] | None = field(init=False, default=None)
 
     def __attrs_post_init__(self) -> None:
         self.health = Health(self.wiring.env.now_ms)
@@ -110,7 +110,7 @@ class Gateway:
                 agents = self._agents(self.loaded.config, http)
                 await self._preflight()
 
-                async def serve(plan: Plan, drain: Drain) -> None:
+                async def serve(plan: AccountPlan, drain: Drain) -> None:
                     await self._serve_account(plan, drain, store, agents)
 
                 async with open_tool_servers(self.loaded.config.mcp) as self._servers, trio.open_nursery() as nursery:
@@ -127,7 +127,7 @@ class Gateway:
                         self.port.bound = urlsplit(url).port or 0
                     self.health.phase = "serving"
                     async with trio.open_nursery() as accounts:
-                        fleet = Fleet(accounts, serve, self.wiring.env, self.health, self.metrics)
+                        fleet = AccountSupervisor(accounts, serve, self.wiring.env, self.health, self.metrics)
                         for plan in plans(self.loaded).values():
                             fleet.start(plan, drain_seconds=self.drain.seconds)
                         self._running = (fleet, agents, http)
@@ -201,12 +201,12 @@ class Gateway:
 
         await serve_signals(drain=self.stop, abort=abort, reload=self.reload, task_status=task_status)
 
-    async def _announce_stop(self, notifier: Notifier, fleet: Fleet) -> None:
+    async def _announce_stop(self, notifier: Notifier, fleet: AccountSupervisor) -> None:
         await self.drain.requested.wait()
         fleet.drain()
         notifier.stopping(self.drain.seconds + self.drain.seal_seconds)
 
-    async def _serve_account(self, plan: Plan, drain: Drain, store: Store, agents: AgentTable) -> None:
+    async def _serve_account(self, plan: AccountPlan, drain: Drain, store: Store, agents: AgentTable) -> None:
         """Serve an account until it is drained or fails. What the journal cuts short has not been tried in vain."""
         if plan.id in self._excused:
             await store.obligations.excuse(plan.id)
@@ -218,7 +218,7 @@ class Gateway:
                 self._excused.add(plan.id)
             raise
 
-    async def _run_account(self, plan: Plan, drain: Drain, store: Store, agents: AgentTable) -> None:
+    async def _run_account(self, plan: AccountPlan, drain: Drain, store: Store, agents: AgentTable) -> None:
         account = plan.account
         transport = self.wiring.transport(account.base_url, net_policy(account))
         # The server counts calls by address, so accounts on one server share what it allows.
@@ -250,7 +250,7 @@ class Gateway:
             )
 
 
-def _open_models(wiring: Wiring) -> httpx.AsyncClient:
+def _open_models(wiring: Dependencies) -> httpx.AsyncClient:
     """One pool for all model endpoints; deadlines are the agents', and how many turns run at once is theirs too."""
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=50)
     verify = wiring.ssl_context if wiring.ssl_context is not None else True

@@ -13,7 +13,7 @@ from oc_trio.config.model import Config
 from oc_trio.errors import ConfigError
 from oc_trio.ids import AccountId
 from oc_trio.runtime.policies import policies
-from oc_trio.runtime.process.supervisor import Fleet, Plan
+from oc_trio.runtime.process.supervisor import AccountPlan, AccountSupervisor
 from oc_trio.telemetry.health import Health
 from oc_trio.telemetry.log import get_logger
 
@@ -35,15 +35,16 @@ class Changes:
     keep: tuple[AccountId, ...] = ()
 
 
-def plans(loaded: Loaded) -> dict[AccountId, Plan]:
+def plans(loaded: Loaded) -> dict[AccountId, AccountPlan]:
     """The plan of every account that can run."""
     config = loaded.config
     return {
-        name: Plan(account, policies(config, account), config.session.idle) for name, account in loaded.accounts.items()
+        name: AccountPlan(account, policies(config, account), config.session.idle)
+        for name, account in loaded.accounts.items()
     }
 
 
-def changes(old: Mapping[AccountId, Plan], new: Mapping[AccountId, Plan]) -> Changes:
+def changes(old: Mapping[AccountId, AccountPlan], new: Mapping[AccountId, AccountPlan]) -> Changes:
     """How to get from what runs to what is wanted."""
     both = sorted(old.keys() & new.keys())
     return Changes(
@@ -95,7 +96,7 @@ async def read_again(reread: Reread, check: Callable[[Loaded], None]) -> Loaded 
     return fresh
 
 
-async def swap(fleet: Fleet, health: Health, old: Loaded, fresh: Loaded) -> Changes:
+async def swap(fleet: AccountSupervisor, health: Health, old: Loaded, fresh: Loaded) -> Changes:
     """Put the accounts of `fresh` into effect, each through its own drain."""
     wanted = plans(fresh)
     todo = changes(fleet.plans, wanted)
@@ -113,6 +114,6 @@ async def swap(fleet: Fleet, health: Health, old: Loaded, fresh: Loaded) -> Chan
     return todo
 
 
-async def _restart(fleet: Fleet, plan: Plan, drain_seconds: float) -> None:
+async def _restart(fleet: AccountSupervisor, plan: AccountPlan, drain_seconds: float) -> None:
     await fleet.stop((plan.id,))
     fleet.start(plan, drain_seconds=drain_seconds)

@@ -7,7 +7,7 @@ from oc_trio.config.gateway import LogFormat
 from oc_trio.config.known_secrets import secrets_of
 from oc_trio.config.load import Loaded
 from oc_trio.errors import ConfigError, Problem, StoreError
-from oc_trio.runtime.account.dependencies import Wiring
+from oc_trio.runtime.account.dependencies import Dependencies
 from oc_trio.runtime.process.admin import SOCKET
 from oc_trio.runtime.process.gateway import Gateway
 from oc_trio.store.state_files import place_problem
@@ -35,7 +35,7 @@ def prepare(loaded: Loaded, environ: Mapping[str, str]) -> Gateway:
     urls = [account.base_url for account in loaded.accounts.values()]
     urls += [provider.base_url for provider in loaded.config.models.providers.values()]
     needs_tls = any(not url.startswith("http://") for url in urls)
-    wiring = Wiring(ssl_context=ssl.create_default_context() if needs_tls else None)
+    wiring = Dependencies(ssl_context=ssl.create_default_context() if needs_tls else None)
     return Gateway(loaded, journal_location(loaded), wiring, environ=environ, redactor=redactor, has_admin=True)
 
 

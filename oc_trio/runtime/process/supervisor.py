@@ -12,7 +12,7 @@ from oc_trio.config.accounts import Account
 from oc_trio.core.backoff import RetryPolicy
 from oc_trio.errors import OcTrioError, StoreError, StoreUnusable
 from oc_trio.ids import AccountId
-from oc_trio.runtime.clock import Env
+from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.drain import Drain
 from oc_trio.runtime.policies import Policies
 from oc_trio.telemetry.health import Health
@@ -29,7 +29,7 @@ STABLE_SECONDS = 300.0
 
 
 @frozen
-class Plan:
+class AccountPlan:
     """Everything that the configuration says about one account: equal plans mean that nothing has to change."""
 
     account: Account
@@ -42,33 +42,33 @@ class Plan:
 
 
 @frozen(eq=False)
-class _Member:
-    plan: Plan
+class _Running:
+    plan: AccountPlan
     drain: Drain
     ended: trio.Event = field(factory=trio.Event)
 
 
 @define(eq=False)
-class Fleet:
+class AccountSupervisor:
     """Runs accounts as children of `nursery`; `serve` runs one until its drain is over."""
 
     nursery: trio.Nursery
-    serve: Callable[[Plan, Drain], Awaitable[None]]
-    env: Env
+    serve: Callable[[AccountPlan, Drain], Awaitable[None]]
+    env: Clock
     health: Health
     metrics: Metrics
-    _members: dict[AccountId, _Member] = field(init=False, factory=dict)
+    _members: dict[AccountId, _Running] = field(init=False, factory=dict)
     _is_open: bool = field(init=False, default=True)
 
     @property
-    def plans(self) -> dict[AccountId, Plan]:
+    def plans(self) -> dict[AccountId, AccountPlan]:
         """What runs now, or is being started again after a failure."""
         return {name: member.plan for name, member in self._members.items()}
 
-    def start(self, plan: Plan, *, drain_seconds: float) -> None:
+    def start(self, plan: AccountPlan, *, drain_seconds: float) -> None:
         """Run one more account; nothing once the fleet drains."""
         if self._is_open:
-            member = self._members[plan.id] = _Member(plan, Drain(drain_seconds))
+            member = self._members[plan.id] = _Running(plan, Drain(drain_seconds))
             self.health.update(plan.id, state="starting", detail="")
             self.nursery.start_soon(self._keep, member)
 
@@ -86,7 +86,7 @@ class Fleet:
         for member in self._members.values():
             member.drain.start()
 
-    async def _keep(self, member: _Member) -> None:
+    async def _keep(self, member: _Running) -> None:
         """Run an account until its drain; a failure is logged and the account started again."""
         failures = 0
         try:

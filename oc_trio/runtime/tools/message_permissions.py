@@ -10,7 +10,7 @@ from oc_trio.core.events import ChannelType
 
 
 @frozen
-class Powers:
+class MessagePermissions:
     """What the operator allows: `listed` holds the channel ids (or `*`) of `groups`."""
 
     reactions: bool = True
@@ -21,7 +21,7 @@ class Powers:
     listed: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, account: Account) -> "Powers":
+    def of(cls, account: Account) -> "MessagePermissions":
         return cls(
             reactions=account.actions.reactions,
             messages=account.actions.messages,

@@ -24,13 +24,13 @@ from oc_trio.core.json_body import BadJson, read_mended
 from oc_trio.core.presentation import BadPresentation, Presentation, read_buttons, read_presentation
 from oc_trio.errors import MattermostError, MattermostRejected, TargetError
 from oc_trio.ids import PostId
-from oc_trio.runtime.delivery.compose import EmptyMessage, Message, Outbound
-from oc_trio.runtime.delivery.message_sender import Postbox
+from oc_trio.runtime.delivery.compose import EmptyMessage, MessageRequest, OutboundClient
+from oc_trio.runtime.delivery.message_sender import MessageSender
 from oc_trio.runtime.delivery.targets import Place
 from oc_trio.runtime.policies import Policies
 from oc_trio.runtime.tools.asker_places import Asked, AskersPlaces, askers_of
 from oc_trio.runtime.tools.channel_history import DEFAULT_LIMIT, BadRange, post_fields, read_page
-from oc_trio.runtime.tools.message_permissions import Powers, require_allowed
+from oc_trio.runtime.tools.message_permissions import MessagePermissions, require_allowed
 from oc_trio.runtime.tools.post_names import PostNames
 
 # After this the agent is told that the message is on its way; the delivery goes on without it.
@@ -49,9 +49,9 @@ _OPEN_KINDS = frozenset({ChannelType.OPEN, ChannelType.PRIVATE})
 class MessageTool:
     """One account's; `tool` makes it for one turn."""
 
-    outbound: Outbound
-    postbox: Postbox
-    powers: Powers
+    outbound: OutboundClient
+    postbox: MessageSender
+    powers: MessagePermissions
     policies: Policies
 
     def tool(self, here: InboundMessage, asked: Asked, names: PostNames) -> tuple[ToolSpec, Function]:
@@ -138,7 +138,7 @@ class _Call:
     async def _send(self) -> ToolResult:
         outbound, place = self.tool.outbound, await self._place()
         root_id, reply_to = self._thread(is_here=self._is_here(place))
-        message = Message(self._text("message", "text", "caption"), self._media(), self._shown(), reply_to)
+        message = MessageRequest(self._text("message", "text", "caption"), self._media(), self._shown(), reply_to)
         self._require_short(message)
         parcel = await outbound.pack(place, message, root_id=root_id)
         refused = [f"{each.source}: {each.problem}" for each in parcel.attachments if each.problem]
@@ -160,7 +160,7 @@ class _Call:
             told["problems"] = problems
         return ToolResult(json.dumps(told, ensure_ascii=False), detail=f"posted in {place}")
 
-    def _require_short(self, message: Message) -> None:
+    def _require_short(self, message: MessageRequest) -> None:
         """Before anything is uploaded or cut into posts: a refusal that the model can do something about."""
         length = len(message.text) + len(message.presentation.text)
         if length > MOST_CHARS:

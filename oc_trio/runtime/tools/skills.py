@@ -40,14 +40,14 @@ class Skill:
 
 
 @frozen
-class SkillBook:
+class SkillLibrary:
     """The skills there are; of equal names the first folder's counts."""
 
     skills: tuple[Skill, ...] = ()
 
-    def only(self, names: Sequence[str] | None) -> "SkillBook":
+    def only(self, names: Sequence[str] | None) -> "SkillLibrary":
         """Those that an agent is offered; None means all."""
-        return self if names is None else SkillBook(tuple(skill for skill in self.skills if skill.name in names))
+        return self if names is None else SkillLibrary(tuple(skill for skill in self.skills if skill.name in names))
 
     @property
     def commands(self) -> tuple[tuple[str, str], ...]:
@@ -92,7 +92,7 @@ class _Parts:
     body: str = ""
 
 
-def find_skills(folders: Iterable[Path]) -> SkillBook:
+def find_skills(folders: Iterable[Path]) -> SkillLibrary:
     """The skills below each folder, one level deep, in order of name. Blocking. What can't be used is logged."""
     found: dict[str, Skill] = {}
     for folder in folders:
@@ -107,7 +107,7 @@ def find_skills(folders: Iterable[Path]) -> SkillBook:
             found.setdefault(skill.name, skill)
     if len(found) > MOST_SKILLS:
         log.warning("too many skills", found=len(found), used=MOST_SKILLS)
-    return SkillBook(tuple(found[name] for name in sorted(found)[:MOST_SKILLS]))
+    return SkillLibrary(tuple(found[name] for name in sorted(found)[:MOST_SKILLS]))
 
 
 def read_skill(path: Path) -> Skill:

@@ -13,21 +13,21 @@ from oc_trio.runtime.tools.asker_places import Asked
 from oc_trio.runtime.tools.mcp_servers import ToolServers, seen_name
 from oc_trio.runtime.tools.message_tool import MessageTool
 from oc_trio.runtime.tools.post_names import PostNames
-from oc_trio.runtime.tools.skills import SkillBook
+from oc_trio.runtime.tools.skills import SkillLibrary
 
 # Who is asked for the calls of the turn that answers a message: `approvers` as configured, and whom it answers by then.
 Approval = Callable[[InboundMessage, tuple[str, ...], Asked], Approve]
 
 
 @define(eq=False)
-class ToolBench:
+class TurnTools:
     """One account's tools. `local` makes further ones for a turn; `approval` makes who is asked for a turn's calls:
     without it, calls that need approval are denied. `limits` are seconds by tool.
     """
 
     message: MessageTool
     servers: ToolServers = field(factory=ToolServers)
-    skills: SkillBook = SkillBook()
+    skills: SkillLibrary = SkillLibrary()
     local: list[Callable[[InboundMessage, PostNames], LocalTools]] = field(factory=list)
     limits: dict[str, float] = field(factory=dict)
     approval: Approval | None = None

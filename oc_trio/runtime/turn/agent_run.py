@@ -23,15 +23,15 @@ from oc_trio.errors import AgentError
 from oc_trio.ids import PostId
 from oc_trio.runtime.agents import SessionSettings
 from oc_trio.runtime.conversation import transcript
-from oc_trio.runtime.conversation.context import is_told
+from oc_trio.runtime.conversation.context import is_in_prompt
 from oc_trio.runtime.conversation.session import Running
-from oc_trio.runtime.delivery.outbox_message import Letter
-from oc_trio.runtime.services import AccountKit
+from oc_trio.runtime.delivery.outbox_message import OutboxMessage
+from oc_trio.runtime.services import AccountServices
 from oc_trio.runtime.task_slot import TaskSlot
 from oc_trio.runtime.tools.post_names import PostNames
-from oc_trio.runtime.turn.paragraph_writer import BlockWriter
+from oc_trio.runtime.turn.paragraph_writer import ParagraphWriter
 from oc_trio.runtime.turn.previewer import Previewer
-from oc_trio.runtime.turn.resume import Before, draft_id, words_of_people
+from oc_trio.runtime.turn.resume import ResumeState, draft_id, words_of_people
 from oc_trio.runtime.turn.typing_indicator import keep_typing
 from oc_trio.store.turns import Turn
 from oc_trio.telemetry.log import get_logger
@@ -42,15 +42,15 @@ _EVENTS_AT_ONCE = 64
 log = get_logger(part="turn")
 
 
-class TimeIsUp(Exception):
+class TurnTimeout(Exception):
     """The turn took longer than it may."""
 
 
-class Attempt:
+class AgentRun:
     """The state of one turn while its agent talks; `writer` holds the posts that people see of it."""
 
     def __init__(
-        self, kit: AccountKit, turn: Turn, running: Running, settings: SessionSettings, before: Before
+        self, kit: AccountServices, turn: Turn, running: Running, settings: SessionSettings, before: ResumeState
     ) -> None:
         self.kit, self.turn, self.running, self.settings = kit, turn, running, settings
         self.rules = kit.reply_rules(self.message, settings)
@@ -100,7 +100,7 @@ class Attempt:
                     self.running.is_steerable = False
             nursery.cancel_scope.cancel()
         if end is None:
-            raise TimeIsUp
+            raise TurnTimeout
         return end
 
     async def _within_limit(self) -> Final | Failed | None:
@@ -225,7 +225,7 @@ class Attempt:
     def _untold(self, so_far: Sequence[Message]) -> tuple[InboundMessage, ...]:
         """Messages that an earlier run bound to this turn and did not come to tell; what is told carries its id."""
         told = words_of_people(so_far)
-        return tuple(message for message in self.messages if not is_told(message, told))
+        return tuple(message for message in self.messages if not is_in_prompt(message, told))
 
     async def _steered(self) -> Sequence[Message]:
         """What people said since; each message is bound to this turn before the agent gets to know it."""
@@ -247,8 +247,8 @@ class Attempt:
         rows = [transcript.to_json(message) for message in messages]
         await self.kit.store.transcripts.append(self.turn.session, self.turn.id, rows, self.kit.env.now_ms())
 
-    def draft_letter(self, number: int, text: str, kind: OutboxKind = OutboxKind.DRAFT) -> Letter:
-        return Letter(
+    def draft_letter(self, number: int, text: str, kind: OutboxKind = OutboxKind.DRAFT) -> OutboxMessage:
+        return OutboxMessage(
             id=draft_id(self.turn, number),
             channel_id=self.turn.channel_id,
             message=text,
@@ -257,10 +257,10 @@ class Attempt:
             turn=self.turn.id,
         )
 
-    def _writer(self, view: DraftView, standing: Mapping[int, DraftState]) -> Previewer | BlockWriter:
+    def _writer(self, view: DraftView, standing: Mapping[int, DraftState]) -> Previewer | ParagraphWriter:
         kit = self.kit
         if kit.policies.blocks is not None:
-            return BlockWriter(
+            return ParagraphWriter(
                 view,
                 post=self._post_block,
                 edit=kit.delivery.edit_until_done,
@@ -293,7 +293,7 @@ class Attempt:
         await self.kit.delivery.edit_draft(post_id, text)
 
     async def _post_block(self, number: int, text: str) -> PostId:
-        post_id = await self.kit.delivery.post_unless_failing(self.draft_letter(number, text, OutboxKind.MESSAGE))
+        post_id = await self.kit.delivery.post_or_abandon(self.draft_letter(number, text, OutboxKind.MESSAGE))
         await self._drafted(post_id)
         await self._drafted(None)
         return post_id

@@ -15,23 +15,23 @@ from oc_trio.core.turn_events import Failed, Final
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import PostId, ThreadRoot
 from oc_trio.runtime.conversation import transcript
-from oc_trio.runtime.conversation.cancel_reason import TO_BE_CONTINUED, Cut
-from oc_trio.runtime.services import AccountKit
-from oc_trio.runtime.turn.agent_run import Attempt
-from oc_trio.runtime.turn.result import Address, Finale, finale_of, perform, with_buttons
+from oc_trio.runtime.conversation.cancel_reason import RESUMABLE, CancelReason
+from oc_trio.runtime.services import AccountServices
+from oc_trio.runtime.turn.agent_run import AgentRun
+from oc_trio.runtime.turn.result import ReplyTarget, TurnResult, deliver_result, result_of, with_buttons
 from oc_trio.telemetry.log import get_logger
 
 log = get_logger(part="turn")
 
 
 @define(eq=False)
-class Ending:
+class TurnCompletion:
     """Ends the turn of `attempt`; no write of its drafts is under way any more. `outcome` is set once people have what
     they were to get.
     """
 
-    kit: AccountKit
-    attempt: Attempt
+    kit: AccountServices
+    attempt: AgentRun
     outcome: Outcome | None = None
 
     async def answered(self, end: Final | Failed) -> Outcome:
@@ -65,7 +65,7 @@ class Ending:
         )
         media, whole = (end.media, self.attempt.uncut or end.text) if isinstance(end, Final) else ((), "")
         rest = attachable(whole) if getattr(plan, "is_cut", False) else ""
-        return await self._decided(finale_of(plan, failure=failure, said=said, props=props, media=media, rest=rest))
+        return await self._decided(result_of(plan, failure=failure, said=said, props=props, media=media, rest=rest))
 
     async def timed_out(self) -> Outcome:
         """The turn took too long: what was said stays, with a notice."""
@@ -80,35 +80,39 @@ class Ending:
         state, said = self.attempt.writer.state, self.attempt.writer.unsaid()
         draft = state.lingers if state.phase is Phase.DRAFT else None
         text = sealed_text(said if draft else "", notice)
-        return await self._decided(Finale(ObligationState.FAILED, (text,), draft or "", reason=reason, said=text))
+        return await self._decided(TurnResult(ObligationState.FAILED, (text,), draft or "", reason=reason, said=text))
 
-    async def cut_off(self, cut: Cut) -> Outcome | None:
+    async def cut_off(self, cut: CancelReason) -> Outcome | None:
         """Seal the draft of a turn that was ended; None where it is to be continued later."""
         writer = self.attempt.writer
-        if cut not in TO_BE_CONTINUED:
+        if cut not in RESUMABLE:
             await writer.finish()
         await self._find_draft()
         draft, said = writer.state.lingers, writer.unsaid()
-        if cut in TO_BE_CONTINUED:
-            if cut is Cut.DRAIN and draft is not None:
+        if cut in RESUMABLE:
+            if cut is CancelReason.DRAIN and draft is not None:
                 await self._mark_interrupted(draft, sealed_text(said, INTERRUPTED))
             return None
         sealed = (sealed_text(said, STOPPED),) if draft else ()
         said = writer.view.reply_so_far()  # the transcript has the messages before
-        return await self._decided(Finale(ObligationState.CANCELLED, sealed, draft or "", reason=cut.value, said=said))
+        return await self._decided(
+            TurnResult(ObligationState.CANCELLED, sealed, draft or "", reason=cut.value, said=said)
+        )
 
-    async def deliver(self, finale: Finale) -> Outcome:
+    async def deliver(self, finale: TurnResult) -> Outcome:
         """Carry out what was decided, now or by an earlier run, and end the obligations."""
         kit, turn, message = self.kit, self.attempt.turn, self.attempt.message
-        address = Address(turn.id, turn.channel_id, turn.root_id)
+        address = ReplyTarget(turn.id, turn.channel_id, turn.root_id)
         finale = await kit.media.complete(finale, turn.channel_id, self._note)
-        outcome = await perform(finale, address, kit.delivery, tuple(map(PostId, finale.blocks)), kit.late.settled)
+        outcome = await deliver_result(
+            finale, address, kit.delivery, tuple(map(PostId, finale.blocks)), kit.late.settled
+        )
         self.outcome = outcome
         now = kit.env.now_ms()
         for stale in finale.stale:
             await kit.delivery.delete_quietly(PostId(stale))
         if finale.edit and finale.edit not in outcome.posts and outcome.state is ObligationState.FAILED:
-            await self._goes_on_no_more(PostId(finale.edit))
+            await self._mark_stopped(PostId(finale.edit))
         if finale.state is ObligationState.CANCELLED and not finale.said:
             # A question that was taken back before a word was said is none any more: the next turn must not answer it.
             await kit.store.transcripts.drop_turn(turn.id)
@@ -123,7 +127,7 @@ class Ending:
         await kit.store.turns.end(turn.id, outcome, now)
         return outcome
 
-    async def _decided(self, finale: Finale) -> Outcome:
+    async def _decided(self, finale: TurnResult) -> Outcome:
         writer = self.attempt.writer
         finale = evolve(finale, blocks=tuple(writer.posts), stale=writer.stale)
         # Shielded: between the agent's last word and this row, a cancellation would lose the answer.
@@ -131,7 +135,7 @@ class Ending:
             await self.kit.store.turns.decide(self.attempt.turn.id, finale.to_json())
         return await self.deliver(finale)
 
-    async def _note(self, finale: Finale) -> None:
+    async def _note(self, finale: TurnResult) -> None:
         await self.kit.store.turns.set_final(self.attempt.turn.id, finale.to_json())
 
     async def _find_draft(self) -> None:
@@ -142,7 +146,7 @@ class Ending:
             return
         try:
             # One that the server fails at is not waited for: the answer goes out fresh.
-            post_id = await self.kit.delivery.post_unless_failing(
+            post_id = await self.kit.delivery.post_or_abandon(
                 self.attempt.draft_letter(writer.number, state.wanted or "…")
             )
         except MattermostRejected:
@@ -159,7 +163,7 @@ class Ending:
                 if row.state is OutboxState.QUEUED and row.id.startswith(f"{turn.id}.d"):
                     await kit.store.outbox.dead(row.id, "its turn has ended", kit.env.now_ms())
 
-    async def _goes_on_no_more(self, draft: PostId) -> None:
+    async def _mark_stopped(self, draft: PostId) -> None:
         """A draft that stays although its answer is not taken must not promise that it will be continued."""
 
         def stopped(text: str) -> str:

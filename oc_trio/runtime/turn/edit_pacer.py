@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import trio
 from attrs import define, field
 
-from oc_trio.core.pacing import PacingRules, ServerMood, answered, interval, throttled
+from oc_trio.core.pacing import PacingRules, ServerLoad, answered, interval, throttled
 
 
 async def _always() -> bool:
@@ -13,13 +13,13 @@ async def _always() -> bool:
 
 
 @define(eq=False)
-class SharedPace:
+class EditPacer:
     """Shared by all turns of an account; `live` counts the drafts being written."""
 
     rules: PacingRules
     has_room: Callable[[], Awaitable[bool]] = _always
     live: int = 0
-    mood: ServerMood = field(factory=ServerMood)
+    mood: ServerLoad = field(factory=ServerLoad)
 
     async def room(self) -> bool:
         """Wait, cancellable, until the server's rate budget has room for an edit; true if there was none at once.

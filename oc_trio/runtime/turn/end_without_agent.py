@@ -15,12 +15,12 @@ from oc_trio.core.ledger import ObligationState, OutboxKind, OutboxState, Outcom
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import OutboxId, PostId, ThreadRoot, TurnId
 from oc_trio.runtime.conversation import transcript
-from oc_trio.runtime.conversation.cancel_reason import CROWDED_OUT
+from oc_trio.runtime.conversation.cancel_reason import QUEUE_OVERFLOW
 from oc_trio.runtime.conversation.mailbox import Job
-from oc_trio.runtime.delivery.fallback import send_or_say
-from oc_trio.runtime.delivery.outbox_message import Letter, row_of
+from oc_trio.runtime.delivery.fallback import send_with_fallback
+from oc_trio.runtime.delivery.outbox_message import OutboxMessage, row_of
 from oc_trio.runtime.error_boundary import DEFECT, SORRY
-from oc_trio.runtime.services import AccountKit
+from oc_trio.runtime.services import AccountServices
 from oc_trio.runtime.turn.resume import draft_state
 from oc_trio.store.notices import notice_id
 from oc_trio.store.turns import Turn
@@ -33,7 +33,7 @@ GAVE_UP = "I could not answer this, after several tries."
 log = get_logger(part="turn")
 
 
-async def settle(kit: AccountKit, jobs: Sequence[Job], reason: str) -> None:
+async def settle(kit: AccountServices, jobs: Sequence[Job], reason: str) -> None:
     """End the obligations of messages that get no turn (any more). Who was crowded out, or failed by a defect, is told
     so, once for all. A defect of this costs them the words only.
     """
@@ -46,11 +46,11 @@ async def settle(kit: AccountKit, jobs: Sequence[Job], reason: str) -> None:
         await kit.border.contain(end, "withdrawn messages", about)
 
 
-async def _settle(kit: AccountKit, jobs: Sequence[Job], reason: str) -> None:
+async def _settle(kit: AccountServices, jobs: Sequence[Job], reason: str) -> None:
     outcome = cancelled(reason)
-    if reason == CROWDED_OUT:
+    if reason == QUEUE_OVERFLOW:
         what = "A message was" if len(jobs) == 1 else f"{len(jobs)} messages were"
-        sentence = f"⚠️ {what} left unanswered, because {CROWDED_OUT}. Please ask again."
+        sentence = f"⚠️ {what} left unanswered, because {QUEUE_OVERFLOW}. Please ask again."
         outcome = await _end_saying(kit, jobs, sentence, reason)
     elif reason == DEFECT:
         outcome = await _end_saying(kit, jobs, SORRY, reason)
@@ -64,7 +64,7 @@ async def _settle(kit: AccountKit, jobs: Sequence[Job], reason: str) -> None:
             await end_orphan(kit, turn, reason)
 
 
-async def end_orphan(kit: AccountKit, turn: Turn, reason: str) -> bool:
+async def end_orphan(kit: AccountServices, turn: Turn, reason: str) -> bool:
     """End a turn that nobody waits for any more and seal its draft; false where somebody does."""
     for obligation_id in turn.obligations:
         obligation = await kit.store.obligations.get(obligation_id)
@@ -77,7 +77,9 @@ async def end_orphan(kit: AccountKit, turn: Turn, reason: str) -> bool:
     return True
 
 
-async def give_up(kit: AccountKit, jobs: Sequence[Job], turn_id: TurnId | None, sentence: str, reason: str) -> Outcome:
+async def give_up(
+    kit: AccountServices, jobs: Sequence[Job], turn_id: TurnId | None, sentence: str, reason: str
+) -> Outcome:
     """End a turn as failed: `sentence` stands below what its draft shows, or in a post of its own.
 
     `turn_id` is None where no turn began.
@@ -100,7 +102,7 @@ async def give_up(kit: AccountKit, jobs: Sequence[Job], turn_id: TurnId | None, 
     return outcome
 
 
-async def was_given_up(kit: AccountKit, turn: Turn) -> bool:
+async def was_given_up(kit: AccountServices, turn: Turn) -> bool:
     """Whether an earlier run began to post the sentence with which `give_up` ends a turn that has no draft."""
     return await kit.store.outbox.get(_sentence_id(turn)) is not None
 
@@ -109,7 +111,7 @@ def _sentence_id(turn: Turn) -> OutboxId:
     return OutboxId(f"{turn.id}.g")
 
 
-async def end_plainly(kit: AccountKit, jobs: Sequence[Job], turn_id: TurnId | None, outcome: Outcome) -> None:
+async def end_plainly(kit: AccountServices, jobs: Sequence[Job], turn_id: TurnId | None, outcome: Outcome) -> None:
     """Write down how a turn and its messages end, and nothing else."""
     now = kit.env.now_ms()
     if turn_id is not None:
@@ -117,7 +119,7 @@ async def end_plainly(kit: AccountKit, jobs: Sequence[Job], turn_id: TurnId | No
     await kit.store.obligations.close([job.obligation.id for job in jobs], outcome, now)
 
 
-async def _seal(kit: AccountKit, turn: Turn, mark: str) -> PostId | None:
+async def _seal(kit: AccountServices, turn: Turn, mark: str) -> PostId | None:
     """Take back what was on its way, and make `mark` the end of the draft; None where there is none that takes it."""
     for row in await kit.store.outbox.of_turn(turn.id):
         await kit.delivery.withdraw(row.id)
@@ -133,7 +135,7 @@ async def _seal(kit: AccountKit, turn: Turn, mark: str) -> PostId | None:
     return draft
 
 
-async def _standing(kit: AccountKit, turn: Turn) -> tuple[PostId, ...]:
+async def _standing(kit: AccountServices, turn: Turn) -> tuple[PostId, ...]:
     """The posts of a turn: what was sent of an answer in several parts stays."""
     rows = await kit.store.outbox.of_turn(turn.id)
     return tuple(row.post_id for row in rows if row.state is OutboxState.CONFIRMED and row.post_id is not None)
@@ -144,7 +146,7 @@ def _without(text: str, mark: str) -> str:
     return unsealed(text).removesuffix(mark).rstrip()
 
 
-async def _remember(kit: AccountKit, turn: Turn, sentence: str) -> None:
+async def _remember(kit: AccountServices, turn: Turn, sentence: str) -> None:
     """What people read in place of an answer is the answer to the next turn, or it would answer the question again."""
     try:
         rows = transcript.read(turn.session, await kit.store.transcripts.of_turn(turn.id))
@@ -156,7 +158,7 @@ async def _remember(kit: AccountKit, turn: Turn, sentence: str) -> None:
         await kit.store.transcripts.append(turn.session, turn.id, [transcript.to_json(said)], kit.env.now_ms())
 
 
-async def _end_saying(kit: AccountKit, jobs: Sequence[Job], sentence: str, reason: str) -> Outcome:
+async def _end_saying(kit: AccountServices, jobs: Sequence[Job], sentence: str, reason: str) -> Outcome:
     """End the obligations of messages that have no turn, and say so. Both are durable at once: a restart sends the
     words, and answers none of the messages.
     """
@@ -173,12 +175,14 @@ async def _end_saying(kit: AccountKit, jobs: Sequence[Job], sentence: str, reaso
     return outcome
 
 
-def _notice(job: Job, name: OutboxId, root_id: str, sentence: str) -> Letter:
-    return Letter(id=name, channel_id=job.inbound.channel_id, message=sentence, kind=OutboxKind.NOTICE, root_id=root_id)
+def _notice(job: Job, name: OutboxId, root_id: str, sentence: str) -> OutboxMessage:
+    return OutboxMessage(
+        id=name, channel_id=job.inbound.channel_id, message=sentence, kind=OutboxKind.NOTICE, root_id=root_id
+    )
 
 
-async def _say(kit: AccountKit, letter: Letter, reason: str) -> Outcome:
+async def _say(kit: AccountServices, letter: OutboxMessage, reason: str) -> Outcome:
     try:
-        return failed(reason, (await send_or_say(kit.delivery, letter)).post_id)
+        return failed(reason, (await send_with_fallback(kit.delivery, letter)).post_id)
     except MattermostRejected as refusal:
         return failed(f"{reason}; the notice was refused: {refusal}")

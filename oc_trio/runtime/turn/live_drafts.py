@@ -9,7 +9,7 @@ from attrs import define, field
 from oc_trio.ids import PostId, SessionKey
 
 
-class Writer(Protocol):
+class DraftWriter(Protocol):
     """Whatever writes a turn's posts while the agent talks."""
 
     def lost(self, post_id: PostId) -> bool: ...
@@ -21,10 +21,10 @@ class Writer(Protocol):
 class LiveDrafts:
     """One account's; a conversation has one turn at a time."""
 
-    _writers: dict[SessionKey, Writer] = field(init=False, factory=dict)
+    _writers: dict[SessionKey, DraftWriter] = field(init=False, factory=dict)
 
     @contextmanager
-    def written(self, session: SessionKey, writer: Writer) -> Iterator[None]:
+    def written(self, session: SessionKey, writer: DraftWriter) -> Iterator[None]:
         """Keep `writer` in the table for as long as the block runs."""
         self._writers[session] = writer
         try:

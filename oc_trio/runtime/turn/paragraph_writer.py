@@ -41,7 +41,7 @@ class _Begun:
     unsent: tuple[str, ...] = ()
 
 
-class BlockWriter:
+class ParagraphWriter:
     """Writes one turn's blocks; `post(number, text)` writes post number 0, 1, ..., the same number once.
 
     It has what a `Previewer` has for the end of the turn; its state never leaves "no draft". `standing` are the posts

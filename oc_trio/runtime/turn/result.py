@@ -18,8 +18,8 @@ from oc_trio.errors import MattermostRejected
 from oc_trio.ids import ChannelId, FileId, OutboxId, PostId, TurnId
 from oc_trio.mattermost.post_creator import WAS_DELETED
 from oc_trio.runtime.delivery.delivery import Delivery
-from oc_trio.runtime.delivery.fallback import ANSWER, send_or_say
-from oc_trio.runtime.delivery.outbox_message import Letter
+from oc_trio.runtime.delivery.fallback import ANSWER, send_with_fallback
+from oc_trio.runtime.delivery.outbox_message import OutboxMessage
 
 MOST_FILES = 10  # Mattermost refuses an eleventh in one post
 _CHOOSE = "Please choose:"
@@ -38,7 +38,7 @@ class SentFile:
 
 
 @frozen
-class Finale:
+class TurnResult:
     """`edit` is the draft to finish with `texts[0]`; without it all `texts` go out fresh. `delete` is a preview to
     remove once everything is out. `props` (buttons) and the first of the `media` belong to the first fresh post;
     `files` says what became of as many of the `media` as were dealt with.
@@ -64,7 +64,7 @@ class Finale:
         return json.dumps({**asdict(self), "state": self.state.value}, ensure_ascii=False, separators=(",", ":"))
 
     @classmethod
-    def from_json(cls, text: str) -> "Finale":
+    def from_json(cls, text: str) -> "TurnResult":
         fields = json.loads(text)
         fields["state"] = ObligationState(fields["state"])
         for name in ("texts", "blocks", "stale"):
@@ -74,7 +74,7 @@ class Finale:
         return cls(**fields)
 
 
-def finale_of(
+def result_of(
     plan: FinalPlan,
     *,
     failure: str = "",
@@ -82,21 +82,21 @@ def finale_of(
     props: str = "",
     media: tuple[Media, ...] = (),
     rest: str = "",
-) -> Finale:
+) -> TurnResult:
     """The plan as a journal entry; `failure` is the operator's reason when the turn failed."""
     state = ObligationState.FAILED if failure else ObligationState.DELIVERED
     match plan:
         case EditInPlace():
             texts = (plan.text, *plan.then)
-            return Finale(state, texts, plan.post_id, plan.unchanged, reason=failure, said=said, rest=rest)
+            return TurnResult(state, texts, plan.post_id, plan.unchanged, reason=failure, said=said, rest=rest)
         case FreshPosts():
-            finale = Finale(state, plan.texts, delete=plan.delete_preview or "", reason=failure, said=said)
+            finale = TurnResult(state, plan.texts, delete=plan.delete_preview or "", reason=failure, said=said)
             return evolve(finale, props=props, media=media, rest=rest)
         case NothingVisible():
             if plan.is_out:
-                return Finale(state, delete=plan.delete_preview or "", reason=failure, said=said)
+                return TurnResult(state, delete=plan.delete_preview or "", reason=failure, said=said)
             silent = ObligationState.FAILED if failure else ObligationState.SILENT
-            return Finale(silent, delete=plan.delete_preview or "", reason=failure or plan.reason, said=said)
+            return TurnResult(silent, delete=plan.delete_preview or "", reason=failure or plan.reason, said=said)
 
 
 def with_buttons(end: Final, props_of: ButtonProps, channel_id: ChannelId) -> tuple[Final, str]:
@@ -113,7 +113,7 @@ def with_buttons(end: Final, props_of: ButtonProps, channel_id: ChannelId) -> tu
 
 
 @frozen
-class Address:
+class ReplyTarget:
     """Where a turn's posts go."""
 
     turn: TurnId
@@ -121,8 +121,8 @@ class Address:
     root_id: str
 
 
-async def perform(
-    finale: Finale, address: Address, delivery: Delivery, earlier: tuple[PostId, ...], settled: Settled
+async def deliver_result(
+    finale: TurnResult, address: ReplyTarget, delivery: Delivery, earlier: tuple[PostId, ...], settled: Settled
 ) -> Outcome:
     """Deliver; `earlier` are blocks that stand already, its files are on the server; `settled` is told of the draft
     that has its last text. Returns how the turn's obligations end.
@@ -139,7 +139,7 @@ async def perform(
             # At once: what the following posts may take is time for a late edit to land.
             await settled(PostId(finale.edit), finale.texts[0])
         for letter in _letters(finale, address, is_edited=is_edited):
-            sent = await send_or_say(delivery, letter, ANSWER)
+            sent = await send_with_fallback(delivery, letter, ANSWER)
             posts.append(sent.post_id)
             if sent.problem:
                 # What would follow makes no sense without this part.
@@ -171,7 +171,7 @@ def not_delivered(refusal: MattermostRejected, *posts: PostId) -> Outcome:
     return Outcome(ObligationState.FAILED, posts, f"not delivered: {refusal}")
 
 
-def _letters(finale: Finale, address: Address, *, is_edited: bool) -> list[Letter]:
+def _letters(finale: TurnResult, address: ReplyTarget, *, is_edited: bool) -> list[OutboxMessage]:
     """The fresh posts. A text's name is its place in the answer, whatever became of files and edits."""
     if finale.state is ObligationState.CANCELLED:
         return []  # a seal belongs to its draft; without it there is nothing to say
@@ -183,7 +183,7 @@ def _letters(finale: Finale, address: Address, *, is_edited: bool) -> list[Lette
     if not texts and (groups or finale.props):
         texts = (_CHOOSE if finale.props else "",)
     kind = OutboxKind.FINAL if finale.state is not ObligationState.FAILED else OutboxKind.NOTICE
-    plain = Letter(OutboxId(""), address.channel_id, "", kind, address.root_id, address.turn)
+    plain = OutboxMessage(OutboxId(""), address.channel_id, "", kind, address.root_id, address.turn)
     letters = [
         evolve(plain, id=OutboxId(f"{address.turn}.{index}"), message=text, seq=index)
         for index, text in enumerate(texts)
@@ -216,7 +216,7 @@ def _with_problems(texts: tuple[str, ...], problems: tuple[str, ...]) -> tuple[s
     return (*texts[:-1], joined) if len(joined) <= SERVER_LIMIT else (*texts, note)
 
 
-async def _edited(finale: Finale, delivery: Delivery) -> bool:
+async def _edited(finale: TurnResult, delivery: Delivery) -> bool:
     """True if the draft carries the final text; False if it can't be written any more."""
     if finale.unchanged:
         return True

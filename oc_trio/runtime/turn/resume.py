@@ -11,14 +11,14 @@ from oc_trio.core.preview import DraftState, resumed
 from oc_trio.core.turn_events import AgentEvent, TextDelta, ToolEnded, ToolStarted
 from oc_trio.ids import OutboxId, PostId
 from oc_trio.runtime.conversation import transcript
-from oc_trio.runtime.conversation.context import is_told, is_told_so
+from oc_trio.runtime.conversation.context import is_in_prompt, is_in_prompt_verbatim
 from oc_trio.runtime.conversation.mailbox import Batch
-from oc_trio.runtime.services import AccountKit
+from oc_trio.runtime.services import AccountServices
 from oc_trio.store.turns import Turn
 
 
 @frozen
-class Before:
+class ResumeState:
     """`standing` are the turn's draft posts by number, `so_far` what was said and done, as far as it still counts.
 
     Without a person's words at its beginning, `so_far` has completed calls only: what is answered is to be told anew.
@@ -43,21 +43,21 @@ def words_of_people(messages: Sequence[Message]) -> str:
     return "\n".join(message.text for message in messages if message.role is Role.USER)
 
 
-async def before(kit: AccountKit, turn: Turn, batch: Batch) -> Before:
+async def load_resume_state(kit: AccountServices, turn: Turn, batch: Batch) -> ResumeState:
     """What there is to go on with for `batch`; nothing where the turn begins."""
     if not turn.begun_at:
-        return Before()
+        return ResumeState()
     so_far = await _still_counts(kit, turn, batch)
     if kit.policies.blocks is not None or kit.policies.view.mode is StreamMode.BLOCK:
-        return Before(await _posts(kit, turn), so_far)
-    return Before({0: await draft_state(kit, turn)}, so_far)
+        return ResumeState(await _posts(kit, turn), so_far)
+    return ResumeState({0: await draft_state(kit, turn)}, so_far)
 
 
-async def _still_counts(kit: AccountKit, turn: Turn, batch: Batch) -> tuple[Message, ...]:
+async def _still_counts(kit: AccountServices, turn: Turn, batch: Batch) -> tuple[Message, ...]:
     """The turn's transcript. After an edit of a message nothing of it; after one was taken back, completed calls."""
     so_far = transcript.read(turn.session, await kit.store.transcripts.of_turn(turn.id))
     told = words_of_people(so_far)
-    if any(is_told(job.inbound, told) and not is_told_so(job.inbound, told) for job in batch.jobs):
+    if any(is_in_prompt(job.inbound, told) and not is_in_prompt_verbatim(job.inbound, told) for job in batch.jobs):
         return ()
     answered = {job.obligation.id for job in batch.everyone}
     for obligation_id in turn.obligations:
@@ -67,7 +67,7 @@ async def _still_counts(kit: AccountKit, turn: Turn, batch: Batch) -> tuple[Mess
     return so_far
 
 
-async def draft_state(kit: AccountKit, turn: Turn) -> DraftState:
+async def draft_state(kit: AccountServices, turn: Turn) -> DraftState:
     """The one draft that an earlier run of the turn may have been writing, as far as the journal knows."""
     if turn.draft:
         return await _in_doubt(kit, turn.draft)
@@ -80,13 +80,13 @@ async def draft_state(kit: AccountKit, turn: Turn) -> DraftState:
     return await _in_doubt(kit, row.post_id)
 
 
-async def _in_doubt(kit: AccountKit, post_id: PostId) -> DraftState:
+async def _in_doubt(kit: AccountServices, post_id: PostId) -> DraftState:
     """The state of a post of which an edit by the run that was interrupted may still be on its way."""
     await kit.late.doubt(post_id)
     return resumed(post_id)
 
 
-async def _posts(kit: AccountKit, turn: Turn) -> dict[int, DraftState]:
+async def _posts(kit: AccountServices, turn: Turn) -> dict[int, DraftState]:
     """Each draft post that stands. One that was in flight is found or made first: it may have no place any more."""
     found: dict[int, DraftState] = {}
     for row in await kit.store.outbox.of_turn(turn.id):

@@ -13,16 +13,16 @@ from attrs import define, field, frozen
 from oc_trio.core.ledger import ObligationState, Outcome, failed
 from oc_trio.core.turn_events import Failed, Final
 from oc_trio.ids import TurnId
-from oc_trio.runtime.conversation.cancel_reason import Cut
+from oc_trio.runtime.conversation.cancel_reason import CancelReason
 from oc_trio.runtime.conversation.mailbox import Job
 from oc_trio.runtime.conversation.session import Running
 from oc_trio.runtime.error_boundary import DEFECT, SORRY
-from oc_trio.runtime.services import AccountKit
-from oc_trio.runtime.turn.agent_run import Attempt, TimeIsUp
-from oc_trio.runtime.turn.completion import Ending
+from oc_trio.runtime.services import AccountServices
+from oc_trio.runtime.turn.agent_run import AgentRun, TurnTimeout
+from oc_trio.runtime.turn.completion import TurnCompletion
 from oc_trio.runtime.turn.end_without_agent import GAVE_UP, LAST_ATTEMPT, end_plainly, give_up, was_given_up
-from oc_trio.runtime.turn.result import Finale
-from oc_trio.runtime.turn.resume import before
+from oc_trio.runtime.turn.result import TurnResult
+from oc_trio.runtime.turn.resume import load_resume_state
 from oc_trio.store.damage import reading
 from oc_trio.store.turns import Turn
 from oc_trio.telemetry.log import get_logger
@@ -38,7 +38,7 @@ class _Run:
     """How far a turn has come; whoever ends it in the place of its agent goes by this."""
 
     running: Running
-    ending: Ending | None = None
+    ending: TurnCompletion | None = None
     began: float = field(factory=trio.current_time)
 
     @property
@@ -55,7 +55,7 @@ class _Run:
 class TurnRunner:
     """Runs turns of one account. What goes wrong with one, the journal apart, ends that one in words."""
 
-    kit: AccountKit
+    kit: AccountServices
 
     async def __call__(self, running: Running) -> None:
         """Answer a batch with one turn. Cancelling `running` cuts the turn off; it is sealed before this returns."""
@@ -83,15 +83,15 @@ class TurnRunner:
             await self._ended(run, turn, await give_up(kit, run.jobs, turn.id, SORRY, DEFECT))
             return
         settings = await kit.session_settings(turn.session)
-        attempt = Attempt(kit, turn, running, settings, await before(kit, turn, running.batch))
-        run.ending = ending = Ending(kit, attempt)
+        attempt = AgentRun(kit, turn, running, settings, await load_resume_state(kit, turn, running.batch))
+        run.ending = ending = TurnCompletion(kit, attempt)
         is_over = False
         outcome_or_none: Outcome | None
         try:
             if turn.final:
                 is_over = True
                 with reading("turns", f"id {turn.id}"):
-                    finale = Finale.from_json(turn.final)
+                    finale = TurnResult.from_json(turn.final)
                 outcome_or_none = await ending.deliver(finale)
             else:
                 end = await self._listen(run, attempt)
@@ -99,21 +99,21 @@ class TurnRunner:
                 outcome_or_none = await self._conclude(ending, running, end)
         finally:
             # A turn that the drain had cut off had its time for the seal already.
-            if not is_over and running.reason != Cut.DRAIN.value:
+            if not is_over and running.reason != CancelReason.DRAIN.value:
                 with trio.move_on_after(SEAL_SECONDS, shield=True):
-                    await ending.cut_off(Cut.DRAIN)
+                    await ending.cut_off(CancelReason.DRAIN)
         if outcome_or_none is not None:
             await self._ended(run, turn, outcome_or_none)
 
-    async def _listen(self, run: _Run, attempt: Attempt) -> Final | Failed | TimeIsUp | Exception | None:
+    async def _listen(self, run: _Run, attempt: AgentRun) -> Final | Failed | TurnTimeout | Exception | None:
         """The agent's last word, or the defect that came in its place; None where the turn was cut off."""
-        end: Final | Failed | TimeIsUp | None = None
+        end: Final | Failed | TurnTimeout | None = None
 
         async def listen() -> None:
             nonlocal end
             try:
                 end = await attempt.listen()
-            except TimeIsUp as late:
+            except TurnTimeout as late:
                 end = late
 
         with attempt.running.scope:
@@ -121,14 +121,14 @@ class TurnRunner:
         return None
 
     async def _conclude(
-        self, ending: Ending, running: Running, end: Final | Failed | TimeIsUp | Exception | None
+        self, ending: TurnCompletion, running: Running, end: Final | Failed | TurnTimeout | Exception | None
     ) -> Outcome | None:
         if end is None:
-            outcome = await ending.cut_off(Cut(running.reason))
+            outcome = await ending.cut_off(CancelReason(running.reason))
             if outcome is None:
                 await self.kit.store.turns.spare(ending.attempt.turn.id)
             return outcome
-        if isinstance(end, TimeIsUp):
+        if isinstance(end, TurnTimeout):
             return await ending.timed_out()
         if isinstance(end, Exception):
             return await ending.broken_off(SORRY, DEFECT)

@@ -3,7 +3,7 @@
 import pytest
 
 from oc_trio.errors import MattermostRejected, MattermostUnavailable, PayloadError
-from oc_trio.mattermost.rest.responses import read_json, refusal, retry_after
+from oc_trio.mattermost.rest.responses import error_from_response, read_json, retry_after
 
 MM = b'{"id":"api.some.app_error","message":"no luck","status_code":1}'
 RACE = b'{"id":"app.post.save.app_error","message":"no luck"}'
@@ -49,7 +49,7 @@ def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
 )
 def test_try_later(status: int, body: bytes, writes: bool, ambiguous: bool, code: str) -> None:
     """What may heal is MattermostUnavailable, ambiguous only where a write may have been applied."""
-    error = refusal(status, {}, body, "POST /posts", writes=writes, now=NOW)
+    error = error_from_response(status, {}, body, "POST /posts", writes=writes, now=NOW)
     assert isinstance(error, MattermostUnavailable)
     assert (error.status, error.ambiguous, error.code) == (status, ambiguous, code)
 
@@ -57,7 +57,9 @@ def test_try_later(status: int, body: bytes, writes: bool, ambiguous: bool, code
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 301, 307], ids=str)
 def test_do_not_retry(status: int) -> None:
     """Other 4xx, and redirects, are refusals."""
-    error = refusal(status, {"location": "https://else.test/x?token=1"}, MM, "GET /x", writes=False, now=NOW)
+    error = error_from_response(
+        status, {"location": "https://else.test/x?token=1"}, MM, "GET /x", writes=False, now=NOW
+    )
     assert isinstance(error, MattermostRejected)
     assert (error.status, error.is_auth, "token=1" in str(error)) == (status, status == 401, False)
 
@@ -75,7 +77,7 @@ def test_do_not_retry(status: int) -> None:
 )
 def test_what_others_answer_is_not_quoted(body: bytes, shown: str) -> None:
     """A proxy may show what we sent, and that would be in the log."""
-    assert str(refusal(502, {}, body, "GET /x", writes=False, now=NOW)) == shown
+    assert str(error_from_response(502, {}, body, "GET /x", writes=False, now=NOW)) == shown
 
 
 def test_what_is_json_is_clean() -> None:

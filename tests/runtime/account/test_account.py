@@ -14,14 +14,14 @@ from oc_trio.core.backoff import RetryPolicy
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.transport import Transport
 from oc_trio.runtime.account.connection import show_state
-from oc_trio.runtime.account.login import who_am_i
+from oc_trio.runtime.account.login import fetch_own_user
 from oc_trio.runtime.account.token import Token
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
 from oc_trio.telemetry.health import Health
 from oc_trio.telemetry.metrics import Metrics
 from tests.logbook import Logbook
 from tests.mattermost.doubles import FakeHttp, error, open_api
-from tests.runtime.harness import ACCOUNT, Town
+from tests.runtime.harness import ACCOUNT, Harness
 
 EXPIRED = SandboxResponse.json({"id": "api.context.session_expired.app_error", "message": "expired"}, 401)
 
@@ -35,10 +35,10 @@ def put(path: Path, text: str) -> Path:
 class Door:
     """Refuses the bot's token while it is shut, or is away."""
 
-    def __init__(self, town: Town, answer: SandboxResponse = EXPIRED) -> None:
+    def __init__(self, harness: Harness, answer: SandboxResponse = EXPIRED) -> None:
         self.is_shut, self.answer, self.times = False, answer, list[float]()
         self.skip = 0
-        town.weather.before_rules.append(self.look)
+        harness.weather.before_rules.append(self.look)
 
     async def look(self, request: SandboxRequest) -> SandboxResponse | None:
         if self.skip:
@@ -50,12 +50,12 @@ class Door:
         return None
 
 
-async def test_a_refused_token_is_shown_and_asked_about_slowly(town: Town, logbook: Logbook) -> None:
+async def test_a_refused_token_is_shown_and_asked_about_slowly(harness: Harness, logbook: Logbook) -> None:
     """The connection ends, the state says why, and nobody knocks every second; an answer waits until it is good."""
-    gateway = await town.start()
-    door = Door(town)
+    gateway = await harness.start()
+    door = Door(harness)
     door.is_shut = True
-    for stream in town.streams:
+    for stream in harness.streams:
         await stream.aclose()
     await trio.sleep(600)
     assert gateway.health.account(ACCOUNT).state == "auth_failed"
@@ -67,52 +67,54 @@ async def test_a_refused_token_is_shown_and_asked_about_slowly(town: Town, logbo
     assert gateway.health.any_live
 
 
-async def test_a_token_that_is_rotated_during_a_turn_costs_no_answer(town: Town, logbook: Logbook) -> None:
+async def test_a_token_that_is_rotated_during_a_turn_costs_no_answer(harness: Harness, logbook: Logbook) -> None:
     """For a minute everything is refused: the answer is delivered afterwards, once."""
-    await town.start()
-    door = Door(town)
-    town.script = [Say("one two three four five six", delay=1.0)]
-    asked = town.say("@helper count")
+    await harness.start()
+    door = Door(harness)
+    harness.script = [Say("one two three four five six", delay=1.0)]
+    asked = harness.say("@helper count")
     await trio.sleep(3.0)
     door.is_shut = True
     await trio.sleep(60)
     door.is_shut = False
-    await town.settled(within=900)
-    assert town.answers() == ["one two three four five six"]
-    assert await town.state(asked) == "delivered"
+    await harness.settled(within=900)
+    assert harness.answers() == ["one two three four five six"]
+    assert await harness.state(asked) == "delivered"
     logbook.said("the server refuses the token")
 
 
-async def test_an_account_that_can_not_be_reached_at_the_start_is_asked_again(town: Town, logbook: Logbook) -> None:
+async def test_an_account_that_can_not_be_reached_at_the_start_is_asked_again(
+    harness: Harness, logbook: Logbook
+) -> None:
     """After the gateway's own look the server goes away: the account waits for it, and is live when it is back."""
-    door = Door(town, SandboxResponse.text("away", 503))
+    door = Door(harness, SandboxResponse.text("away", 503))
     door.is_shut, door.skip = True, 1
 
     async def come_back() -> None:
         await trio.sleep(20)
         door.is_shut = False
 
-    town.nursery.start_soon(come_back)
-    gateway = await town.start()
+    harness.nursery.start_soon(come_back)
+    gateway = await harness.start()
     assert gateway.health.any_live
     assert logbook.said("the server can't be reached")
 
 
-async def test_a_stop_is_heard_before_the_server_is_reached(town: Town, logbook: Logbook) -> None:
+async def test_a_stop_is_heard_before_the_server_is_reached(harness: Harness, logbook: Logbook) -> None:
     """There is nothing to drain yet."""
-    door = Door(town)
+    door = Door(harness)
     door.is_shut, door.skip = True, 1
 
     async def stop_soon() -> None:
-        await town.until(lambda: town.gateway is not None and door.times)
-        assert town.gateway is not None
-        assert town.gateway.health.account(ACCOUNT).state == "auth_failed"
-        await town.stop()
+        await harness.until(lambda: harness.gateway is not None and door.times)
+        assert harness.gateway is not None
+        assert harness.gateway.health.account(ACCOUNT).state == "auth_failed"
+        await harness.stop()
         scope.cancel()
 
     with trio.CancelScope() as scope:
-        town.nursery.start_soon(stop_soon)
-        await town.start()
+        harness.nursery.start_soon(stop_soon)
+        await harness.start()
     assert logbook.said("the server refuses the token")
 
 
@@ -140,29 +142,29 @@ async def test_a_token_file_that_was_replaced_is_used_at_once(
     show = partial(show_state, health, Metrics(), ACCOUNT)
     async with open_api(http) as api:
         knocking = Api(Transport(api.transport.origin, token.reveal))
-        user = await who_am_i(ACCOUNT, knocking, token, show, lambda: 0.5, RetryPolicy())
+        user = await fetch_own_user(ACCOUNT, knocking, token, show, lambda: 0.5, RetryPolicy())
     assert (user.username, learnt, trio.current_time()) == ("helper", ["new-token"], 0.0)
     assert health.account(ACCOUNT).state == "auth_failed"
     assert logbook.said("the token was replaced")
 
 
-async def test_a_stopped_account_is_no_longer_shown_as_live(town: Town) -> None:
+async def test_a_stopped_account_is_no_longer_shown_as_live(harness: Harness) -> None:
     """Neither to people nor to Prometheus."""
-    gateway = await town.start()
+    gateway = await harness.start()
     assert 'ws_state{account="default",state="live"} 1.0' in gateway.metrics.render().decode()
-    await town.stop()
+    await harness.stop()
     assert 'ws_state{account="default",state="live"} 0.0' in gateway.metrics.render().decode()
     assert gateway.health.account(ACCOUNT).state == "stopped"
 
 
-async def test_sessions_and_drafts_are_counted_while_they_live(town: Town) -> None:
+async def test_sessions_and_drafts_are_counted_while_they_live(harness: Harness) -> None:
     """The gauges follow the tables."""
-    gateway = await town.start(session={"idleSeconds": 60})
-    town.script = [Say("one two three four", delay=1.0)]
-    town.say("@helper count")
+    gateway = await harness.start(session={"idleSeconds": 60})
+    harness.script = [Say("one two three four", delay=1.0)]
+    harness.say("@helper count")
     await trio.sleep(2.0)
     text = gateway.metrics.render().decode()
     assert 'oc_trio_sessions{account="default"} 1.0' in text
     assert 'oc_trio_live_drafts{account="default"} 1.0' in text
-    await town.settled()
+    await harness.settled()
     assert 'oc_trio_live_drafts{account="default"} 0.0' in gateway.metrics.render().decode()

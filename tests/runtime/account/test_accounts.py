@@ -16,13 +16,13 @@ from oc_trio.config.document import Document
 from oc_trio.config.load import build
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import AccountId
-from oc_trio.runtime.account.dependencies import Wiring
-from oc_trio.runtime.clock import Env
+from oc_trio.runtime.account.dependencies import Dependencies
+from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.process.gateway import Gateway
 from oc_trio.sandbox.http_transport import SandboxTransport
 from oc_trio.sandbox.websocket_stream import serve_websocket_stream
 from tests.logbook import Logbook
-from tests.runtime.harness import Stage, Town, merged, open_town
+from tests.runtime.harness import Harness, HarnessSetup, merged, open_harness
 
 EAST, WEST = AccountId("east"), AccountId("west")
 
@@ -43,8 +43,8 @@ class Broken(httpx.AsyncBaseTransport):
 class Country:
     """Two towns, a chat server each, and one gateway with an account in each of them."""
 
-    def __init__(self, nursery: trio.Nursery, east: Town, west: Town) -> None:
-        self.nursery, self.towns, self.stage = nursery, {EAST: east, WEST: west}, Stage()
+    def __init__(self, nursery: trio.Nursery, east: Harness, west: Harness) -> None:
+        self.nursery, self.towns, self.stage = nursery, {EAST: east, WEST: west}, HarnessSetup()
         self.stage.script = lambda _request: [Say("served")]
         self.west_line = Broken(SandboxTransport(west.world))
         self.journal = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
@@ -60,8 +60,8 @@ class Country:
         self, west: dict[str, Any] | None = None, *, east: dict[str, Any] | None = None, isolate: bool = False
     ) -> Gateway:
         accounts: dict[str, Any] = {
-            str(name): {"baseUrl": f"http://{name}.test", "botToken": town.bot.token}
-            for name, town in self.towns.items()
+            str(name): {"baseUrl": f"http://{name}.test", "botToken": harness.bot.token}
+            for name, harness in self.towns.items()
         }
         section = {
             "dmPolicy": "open",
@@ -95,33 +95,33 @@ class Country:
 
     async def asks(self, account: AccountId) -> list[str]:
         """What somebody in that town gets for a direct message."""
-        town = self.towns[account]
-        town.say("hi", channel=town.direct())
+        harness = self.towns[account]
+        harness.say("hi", channel=harness.direct())
         await trio.sleep(5)
-        return town.answers(town.direct())
+        return harness.answers(harness.direct())
 
-    def _wiring(self) -> Wiring:
+    def _wiring(self) -> Dependencies:
         def transport(url: str) -> httpx.AsyncBaseTransport:
             return self.west_line if "west" in url else SandboxTransport(self.towns[EAST].world)
 
         async def open_stream(host: str, port: int, tls: ssl.SSLContext | None) -> trio.abc.Stream:
             await trio.lowlevel.checkpoint()
             ours, theirs = trio.testing.memory_stream_pair()
-            town = self.towns[WEST if "west" in host else EAST]
-            town.streams.append(theirs)
-            self.nursery.start_soon(serve_websocket_stream, town.world, theirs)
+            harness = self.towns[WEST if "west" in host else EAST]
+            harness.streams.append(theirs)
+            self.nursery.start_soon(serve_websocket_stream, harness.world, theirs)
             return ours
 
-        env = Env(self.towns[EAST].now_ms, Random(5))
+        env = Clock(self.towns[EAST].now_ms, Random(5))
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        return Wiring(env, tls, transport, open_stream, lambda _spec, _http: self.stage)
+        return Dependencies(env, tls, transport, open_stream, lambda _spec, _http: self.stage)
 
 
 @pytest.fixture
-async def country(nursery: trio.Nursery, town: Town) -> AsyncGenerator[Country, None]:
+async def country(nursery: trio.Nursery, harness: Harness) -> AsyncGenerator[Country, None]:
     """The town is the east; its clock is the country's."""
-    async with open_town(nursery) as west:
-        country = Country(nursery, town, west)
+    async with open_harness(nursery) as west:
+        country = Country(nursery, harness, west)
         try:
             yield country
             await country.stop()
@@ -135,7 +135,9 @@ async def test_two_accounts_on_two_servers(country: Country) -> None:
     assert country.health == {"east": "live", "west": "live"}
     assert [await country.asks(name) for name in (EAST, WEST)] == [["served"], ["served"]]
     sessions = {row.key for row in await _sessions(country)}
-    assert sessions == {f"agent:main:mattermost:{name}:direct:{town.alice.id}" for name, town in country.towns.items()}
+    assert sessions == {
+        f"agent:main:mattermost:{name}:direct:{harness.alice.id}" for name, harness in country.towns.items()
+    }
     assert gateway.health.all_live
 
 
@@ -163,10 +165,10 @@ async def test_a_crashing_account_starts_again_with_growing_pauses(country: Coun
     """A bug in one account is logged, shown and counted; the other serves on; in the end it is back by itself."""
     gateway = await country.start()
     country.west_line.is_broken = True
-    town = country.towns[WEST]
-    await town.streams[-1].aclose()
+    harness = country.towns[WEST]
+    await harness.streams[-1].aclose()
     await trio.sleep(1)
-    post = town.say("hi", channel=town.direct())
+    post = harness.say("hi", channel=harness.direct())
     await trio.sleep(120)
     assert country.health == {"east": "live", "west": "failed"}
     assert gateway.health.account(WEST).detail == "ZeroDivisionError in test_accounts.py:39"
@@ -177,7 +179,7 @@ async def test_a_crashing_account_starts_again_with_growing_pauses(country: Coun
     country.west_line.is_broken = False
     await trio.sleep(300)
     assert country.health == {"east": "live", "west": "live"}
-    assert town.answers(town.direct()) == ["served"]
+    assert harness.answers(harness.direct()) == ["served"]
     assert post.message == "hi"
 
 

@@ -8,12 +8,12 @@ import trio
 
 from oc_trio.core.netguard import NetPolicy
 from oc_trio.mattermost.guarded import AddressRefused, GuardedTransport
-from oc_trio.runtime.account.dependencies import Wiring
+from oc_trio.runtime.account.dependencies import Dependencies
 
 
 async def test_without_a_word_every_connection_passes_the_guard() -> None:
     """For HTTP and for the websocket alike."""
-    wiring = Wiring()
+    wiring = Dependencies()
     transport = wiring.transport("http://127.0.0.1:1", NetPolicy())
     assert isinstance(transport, GuardedTransport)
     async with httpx.AsyncClient(transport=transport) as client:
@@ -34,7 +34,7 @@ async def test_what_is_plugged_in_is_used() -> None:
     async def open_stream(host: str, port: int, tls: ssl.SSLContext | None) -> trio.abc.Stream:
         raise OSError(f"{host}:{port} {tls}")
 
-    wiring = Wiring(http_transport=transport, open_stream=open_stream)
+    wiring = Dependencies(http_transport=transport, open_stream=open_stream)
     async with httpx.AsyncClient(transport=wiring.transport("http://mm.test", NetPolicy())) as client:
         assert (await client.get("http://mm.test/")).status_code == 204
     assert asked == ["http://mm.test"]

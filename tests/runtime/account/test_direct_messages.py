@@ -9,10 +9,10 @@ import trio
 
 from oc_trio.agent.scripted import CallTool, Say
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
-from tests.runtime.harness import Town
+from tests.runtime.harness import Harness
 
 
-async def write_to_bob(town: Town, statuses: list[int], **retry: int) -> tuple[dict[str, Any], list[float]]:
+async def write_to_bob(harness: Harness, statuses: list[int], **retry: int) -> tuple[dict[str, Any], list[float]]:
     """What the message tool tells, and the seconds between the attempts to open the channel."""
     times: list[float] = []
     left = list(statuses)
@@ -30,11 +30,11 @@ async def write_to_bob(town: Town, statuses: list[int], **retry: int) -> tuple[d
         told.append((yield CallTool("message", {"action": "send", "target": "@bob", "message": "psst"})))
         yield Say("done")
 
-    await town.start({"dmChannelRetry": retry, "actions": {"membersOnly": False}})
-    town.script = script
-    town.weather.before_rules.append(refuse)
-    town.say("@helper go")
-    await town.settled()
+    await harness.start({"dmChannelRetry": retry, "actions": {"membersOnly": False}})
+    harness.script = script
+    harness.weather.before_rules.append(refuse)
+    harness.say("@helper go")
+    await harness.settled()
     text = told[0].text
     between = [later - earlier for earlier, later in pairwise(times)]
     return json.loads(text) if text.startswith("{") else {"failed": text}, between
@@ -51,26 +51,26 @@ async def write_to_bob(town: Town, statuses: list[int], **retry: int) -> tuple[d
     ],
 )
 async def test_dm_channel_retry(
-    town: Town, retry: dict[str, int], statuses: list[int], waits: list[tuple[float, float]]
+    harness: Harness, retry: dict[str, int], statuses: list[int], waits: list[tuple[float, float]]
 ) -> None:
     """Transient failures are tried again by the configured policy, then the message goes out."""
-    told, between = await write_to_bob(town, statuses, **retry)
+    told, between = await write_to_bob(harness, statuses, **retry)
     assert told["ok"] is True
-    assert town.answers(town.world.direct(town.bob, town.bot)) == ["psst"]
+    assert harness.answers(harness.world.direct(harness.bob, harness.bot)) == ["psst"]
     assert len(between) == len(waits)
     assert all(low - 0.01 <= wait <= high + 0.01 for (low, high), wait in zip(waits, between))
 
 
 @pytest.mark.parametrize("status", [400, 403, 404])
-async def test_permanent_refusals_are_not_retried(town: Town, status: int) -> None:
+async def test_permanent_refusals_are_not_retried(harness: Harness, status: int) -> None:
     """Any other 4xx is final at once."""
-    told, between = await write_to_bob(town, [status])
+    told, between = await write_to_bob(harness, [status])
     assert told["failed"].startswith("Not sent to @bob")
     assert between == []
 
 
-async def test_the_outbox_outlasts_the_retries(town: Town) -> None:
+async def test_the_outbox_outlasts_the_retries(harness: Harness) -> None:
     """`maxRetries` bounds one job of the scheduler; the message is not lost for it."""
-    told, between = await write_to_bob(town, [503] * 3, maxRetries=1)
+    told, between = await write_to_bob(harness, [503] * 3, maxRetries=1)
     assert told["ok"] is True
     assert len(between) == 3

@@ -9,7 +9,7 @@ from oc_trio.agent.scripted import Say
 from oc_trio.runtime.account.schedule import NOT_YET, SKIPPED
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
 from tests.logbook import Logbook
-from tests.runtime.harness import Town
+from tests.runtime.harness import Harness
 
 HOUR = 3600.0
 
@@ -20,34 +20,34 @@ def hourly(**job: Any) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-async def test_a_text_is_posted_when_it_is_due(town: Town) -> None:
+async def test_a_text_is_posted_when_it_is_due(harness: Harness) -> None:
     """Once an hour, through the outbox; the journal knows the last run."""
-    await town.start(cron=hourly(message="the hour"))
-    assert (await town.store.cron.all())[0].result == NOT_YET
+    await harness.start(cron=hourly(message="the hour"))
+    assert (await harness.store.cron.all())[0].result == NOT_YET
     await trio.sleep(2 * HOUR)
-    assert town.answers() == ["the hour"] * 2
-    [last] = await town.store.cron.all()
+    assert harness.answers() == ["the hour"] * 2
+    [last] = await harness.store.cron.all()
     assert last.at % 3_600_000 == 0
-    assert last.result == f"posted {town.ours()[-1].id}"
+    assert last.result == f"posted {harness.ours()[-1].id}"
 
 
 @pytest.mark.slow
-async def test_a_direct_message(town: Town) -> None:
+async def test_a_direct_message(harness: Harness) -> None:
     """The target may be a person."""
-    await town.start(cron=hourly(message="psst", target="@bob"))
+    await harness.start(cron=hourly(message="psst", target="@bob"))
     await trio.sleep(HOUR)
-    assert town.answers(town.world.direct(town.bob, town.bot)) == ["psst"]
+    assert harness.answers(harness.world.direct(harness.bob, harness.bot)) == ["psst"]
 
 
 @pytest.mark.slow
-async def test_a_prompt_is_answered_by_the_agent(town: Town) -> None:
+async def test_a_prompt_is_answered_by_the_agent(harness: Harness) -> None:
     """The answer is posted in the target, in a conversation of the job's own."""
-    town.script = [Say("sunny")]
-    await town.start(cron=hourly(prompt="How is the weather?"))
+    harness.script = [Say("sunny")]
+    await harness.start(cron=hourly(prompt="How is the weather?"))
     await trio.sleep(HOUR)
-    await town.settled()
-    assert town.answers() == ["sunny"]
-    [request] = town.stage.requests
+    await harness.settled()
+    assert harness.answers() == ["sunny"]
+    [request] = harness.stage.requests
     assert request.session == "agent:main:cron:news"
     assert "How is the weather?" in request.messages[-1].text
 
@@ -57,22 +57,22 @@ async def test_a_prompt_is_answered_by_the_agent(town: Town) -> None:
     ("missed", "texts", "result"),
     [("skip", [], SKIPPED), ("once", ["the hour"], "posted")],
 )
-async def test_runs_that_fell_into_downtime(town: Town, missed: str, texts: list[str], result: str) -> None:
+async def test_runs_that_fell_into_downtime(harness: Harness, missed: str, texts: list[str], result: str) -> None:
     """None, or one for all of them; then the schedule goes on."""
     cron = hourly(message="the hour", missed=missed)
-    await town.start(cron=cron)
-    await town.stop()
+    await harness.start(cron=cron)
+    await harness.stop()
     await trio.sleep(5 * HOUR)
-    await town.start(cron=cron)
+    await harness.start(cron=cron)
     await trio.sleep(60)
-    assert town.answers() == texts
-    assert (await town.store.cron.all())[0].result.startswith(result)
+    assert harness.answers() == texts
+    assert (await harness.store.cron.all())[0].result.startswith(result)
     await trio.sleep(HOUR)
-    assert town.answers() == [*texts, "the hour"]
+    assert harness.answers() == [*texts, "the hour"]
 
 
 @pytest.mark.slow
-async def test_a_crash_between_outbox_and_answer_posts_once(town: Town) -> None:
+async def test_a_crash_between_outbox_and_answer_posts_once(harness: Harness) -> None:
     """The run has a name: the next start finishes it instead of repeating it."""
     lost = 0
 
@@ -84,19 +84,19 @@ async def test_a_crash_between_outbox_and_answer_posts_once(town: Town) -> None:
         return None
 
     cron = hourly(message="the hour", missed="once")
-    town.weather.after_rules.append(lose_the_answer)
-    await town.start(cron=cron)
+    harness.weather.after_rules.append(lose_the_answer)
+    await harness.start(cron=cron)
     await trio.sleep(HOUR)
     assert lost
-    await town.crash()
-    town.weather.after_rules.clear()
-    await town.start(cron=cron)
+    await harness.crash()
+    harness.weather.after_rules.clear()
+    await harness.start(cron=cron)
     await trio.sleep(60)
-    assert town.answers() == ["the hour"]
+    assert harness.answers() == ["the hour"]
 
 
 @pytest.mark.slow
-async def test_the_parts_of_a_long_text_keep_their_order_over_a_crash(town: Town) -> None:
+async def test_the_parts_of_a_long_text_keep_their_order_over_a_crash(harness: Harness) -> None:
     """All parts are durable before the first goes out; the next start sends the rest, in order."""
     sent = 0
 
@@ -109,54 +109,54 @@ async def test_the_parts_of_a_long_text_keep_their_order_over_a_crash(town: Town
         return None
 
     cron, settings = hourly(message="one two three four five six"), {"textChunkLimit": 6}
-    town.weather.before_rules.append(stop_after_one)
-    await town.start(settings, cron=cron)
+    harness.weather.before_rules.append(stop_after_one)
+    await harness.start(settings, cron=cron)
     await trio.sleep(HOUR)
-    assert town.answers() == ["one"]
-    town.weather.before_rules.remove(stop_after_one)
-    await town.crash()
-    await town.start(settings, cron=cron)
+    assert harness.answers() == ["one"]
+    harness.weather.before_rules.remove(stop_after_one)
+    await harness.crash()
+    await harness.start(settings, cron=cron)
     await trio.sleep(60)
-    assert town.answers() == ["one", "two", "three", "four", "five", "six"]
+    assert harness.answers() == ["one", "two", "three", "four", "five", "six"]
 
 
 @pytest.mark.slow
-async def test_a_server_that_is_away_for_a_while(town: Town) -> None:
+async def test_a_server_that_is_away_for_a_while(harness: Harness) -> None:
     """The message goes out when it is back."""
 
     async def down(request: SandboxRequest) -> SandboxResponse | None:
         return SandboxResponse(503, (), b"") if "/channels/name/" in request.path else None
 
-    await town.start(cron=hourly(message="the hour"))
-    town.weather.before_rules.append(down)
-    due = 3_600_000 - town.now_ms() % 3_600_000
+    await harness.start(cron=hourly(message="the hour"))
+    harness.weather.before_rules.append(down)
+    due = 3_600_000 - harness.now_ms() % 3_600_000
     await trio.sleep(due / 1000 + 60)
-    assert town.answers() == []
-    town.weather.before_rules.remove(down)
+    assert harness.answers() == []
+    harness.weather.before_rules.remove(down)
     await trio.sleep(120)
-    assert town.answers() == ["the hour"]
+    assert harness.answers() == ["the hour"]
 
 
 @pytest.mark.slow
-async def test_a_target_that_is_not_there_is_told(town: Town, logbook: Logbook) -> None:
+async def test_a_target_that_is_not_there_is_told(harness: Harness, logbook: Logbook) -> None:
     """The failure is the job's result, and the next run is tried all the same."""
-    await town.start(cron=hourly(message="x", target="#nowhere"))
+    await harness.start(cron=hourly(message="x", target="#nowhere"))
     await trio.sleep(HOUR)
-    [last] = await town.store.cron.all()
+    [last] = await harness.store.cron.all()
     assert last.result.startswith("failed: There is no channel nowhere")
     assert logbook.said("a scheduled job failed")
-    town.world.create_channel(town.world.teams.get(town.square.team_id), "nowhere", town.alice, town.bot)
+    harness.world.create_channel(harness.world.teams.get(harness.square.team_id), "nowhere", harness.alice, harness.bot)
     await trio.sleep(HOUR)
-    assert (await town.store.cron.all())[0].result.startswith("posted")
+    assert (await harness.store.cron.all())[0].result.startswith("posted")
 
 
 @pytest.mark.slow
-async def test_disabled_jobs_do_not_run(town: Town) -> None:
+async def test_disabled_jobs_do_not_run(harness: Harness) -> None:
     """Neither one that is off nor any while all are off."""
-    await town.start(cron=hourly(message="x", enabled=False))
+    await harness.start(cron=hourly(message="x", enabled=False))
     await trio.sleep(HOUR)
-    await town.stop()
-    await town.start(cron={**hourly(message="x"), "enabled": False})
+    await harness.stop()
+    await harness.start(cron={**hourly(message="x"), "enabled": False})
     await trio.sleep(HOUR)
-    assert town.answers() == []
-    assert await town.store.cron.all() == ()
+    assert harness.answers() == []
+    assert await harness.store.cron.all() == ()

@@ -9,42 +9,42 @@ from oc_trio.agent.scripted import Hear, Say
 from oc_trio.core.turn_events import Failed
 from oc_trio.runtime.conversation import attachments
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
-from tests.runtime.harness import Town
+from tests.runtime.harness import Harness
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 40
 
 
-def attach(town: Town, *files: tuple[str, bytes]) -> tuple[str, ...]:
-    return tuple(town.world.files.add(town.alice.id, town.square.id, name, data).id for name, data in files)
+def attach(harness: Harness, *files: tuple[str, bytes]) -> tuple[str, ...]:
+    return tuple(harness.world.files.add(harness.alice.id, harness.square.id, name, data).id for name, data in files)
 
 
-async def asked(town: Town, *files: tuple[str, bytes], images: bool = True, **settings: Any) -> Any:
+async def asked(harness: Harness, *files: tuple[str, bytes], images: bool = True, **settings: Any) -> Any:
     """The last message of the request that a post with these files makes."""
     models = {"providers": {"stage": {"models": [{"id": "play", "images": images}]}}}
-    await town.start(settings, models=models)
-    town.script = [Say("ok")]
-    town.say("@helper look", file_ids=attach(town, *files))
-    await town.settled()
-    return town.stage.requests[-1].messages[-1]
+    await harness.start(settings, models=models)
+    harness.script = [Say("ok")]
+    harness.say("@helper look", file_ids=attach(harness, *files))
+    await harness.settled()
+    return harness.stage.requests[-1].messages[-1]
 
 
-async def test_an_image_for_a_model_that_takes_them(town: Town) -> None:
+async def test_an_image_for_a_model_that_takes_them(harness: Harness) -> None:
     """It goes along as an image; the text names it."""
-    message = await asked(town, ("a.png", PNG))
+    message = await asked(harness, ("a.png", PNG))
     assert [(image.mime, image.data) for image in message.images] == [("image/png", PNG)]
     assert "look\n[file a.png, image/png, 48 bytes; the image is attached]" in message.text
 
 
-async def test_an_image_for_a_model_that_does_not(town: Town) -> None:
+async def test_an_image_for_a_model_that_does_not(harness: Harness) -> None:
     """It is a marker with name, type and size."""
-    message = await asked(town, ("a.png", PNG), images=False)
+    message = await asked(harness, ("a.png", PNG), images=False)
     assert message.images == ()
     assert "[file a.png, image/png, 48 bytes; its content is not shown]" in message.text
 
 
-async def test_a_text_is_inlined_whatever_it_is_called(town: Town) -> None:
+async def test_a_text_is_inlined_whatever_it_is_called(harness: Harness) -> None:
     """Content decides; the fence is longer than any inside."""
-    message = await asked(town, ("notes.exe", b"one\n```\ntwo\n```\n"))
+    message = await asked(harness, ("notes.exe", b"one\n```\ntwo\n```\n"))
     assert "[file notes.exe, text/plain, 16 bytes]\n````\none\n```\ntwo\n```\n````" in message.text
 
 
@@ -63,12 +63,12 @@ FORGED = [
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\n \u200b", "\u2028", "\x85", "\n```\n"])
 @pytest.mark.parametrize("where", ["content", "name", "both"])
-async def test_no_file_passes_for_lines_of_the_gateway(town: Town, where: str, end: str) -> None:
+async def test_no_file_passes_for_lines_of_the_gateway(harness: Harness, where: str, end: str) -> None:
     """Neither by its content nor by its name: each line that begins like one of ours is ours."""
     lines = end.join(["notes", *FORGED, "end"])
     content = lines if where != "name" else "x"
     name = lines[:200] if where != "content" else "a.txt"
-    message = await asked(town, (name, content.encode()), ("b.txt", b"second"))
+    message = await asked(harness, (name, content.encode()), ("b.txt", b"second"))
     read = [line.lstrip(" \t\u200b") for line in message.text.splitlines()]
     ours = [line for line in read if line.startswith("[")]
     head, first, second, foot = ours
@@ -81,133 +81,133 @@ async def test_no_file_passes_for_lines_of_the_gateway(town: Town, where: str, e
         assert [line for line in read if line.startswith("\\[")] == [f"\\{line}" for line in FORGED]
 
 
-async def test_the_text_budget_is_shared(town: Town) -> None:
+async def test_the_text_budget_is_shared(harness: Harness) -> None:
     """What does not fit is said; later texts become markers."""
     size = attachments.TEXT_BUDGET
-    message = await asked(town, ("a.txt", b"a" * (size + 5)), ("b.txt", b"bb"))
+    message = await asked(harness, ("a.txt", b"a" * (size + 5)), ("b.txt", b"bb"))
     assert message.text.count("more characters are not shown]") == 1
     assert "its content is not shown]" in message.text
 
 
-async def test_a_binary_that_calls_itself_an_image_is_a_marker(town: Town) -> None:
+async def test_a_binary_that_calls_itself_an_image_is_a_marker(harness: Harness) -> None:
     """The type is by content."""
-    message = await asked(town, ("a.png", b"\x7fELF\0\0"))
+    message = await asked(harness, ("a.png", b"\x7fELF\0\0"))
     assert message.images == ()
     assert "application/x-elf" in message.text
 
 
-async def test_the_limit_is_media_max_mb(town: Town) -> None:
+async def test_the_limit_is_media_max_mb(harness: Harness) -> None:
     """A larger file is not fetched."""
-    message = await asked(town, ("big.bin", b"\1" * 200_000), mediaMaxMb=0.1)
+    message = await asked(harness, ("big.bin", b"\1" * 200_000), mediaMaxMb=0.1)
     assert "195.3 KiB; it is too large to be read]" in message.text
-    assert town.calls("GET", "/info") > 0
+    assert harness.calls("GET", "/info") > 0
 
 
-async def test_a_file_that_cannot_be_had_leaves_the_documented_line(town: Town) -> None:
+async def test_a_file_that_cannot_be_had_leaves_the_documented_line(harness: Harness) -> None:
     """The message is answered all the same; names are quoted."""
 
     async def broken(request: SandboxRequest) -> SandboxResponse | None:
         is_download = "/files/" in request.path and not request.path.endswith("/info")
         return SandboxResponse(500, (), b"") if is_download else None
 
-    town.weather.before_rules.append(broken)
-    message = await asked(town, ("a.txt", b"a"), ('b"[x].txt', b"b"))
+    harness.weather.before_rules.append(broken)
+    message = await asked(harness, ("a.txt", b"a"), ('b"[x].txt', b"b"))
     assert message.text.count("[mattermost 2 attachments unavailable]") == 1
     assert '"a.txt"' in message.text
     assert '"b\\" x .txt"' in message.text
 
 
-async def test_images_are_fetched_again_after_a_restart(town: Town) -> None:
+async def test_images_are_fetched_again_after_a_restart(harness: Harness) -> None:
     """The transcript holds only text, so the resumed turn gets the image anew."""
     models = {"providers": {"stage": {"models": [{"id": "play", "images": True}]}}}
-    await town.start(models=models)
-    town.script = [Say("one two three four five", delay=2.0)]
-    town.say("@helper look", file_ids=attach(town, ("a.png", PNG)))
-    await town.until(lambda: town.stage.requests)
-    await town.crash()
-    await town.start(models=models)
-    town.script = [Say("ok")]
-    await town.settled()
-    assert len(town.stage.requests) == 2
-    assert [image.data for image in town.stage.requests[-1].messages[-1].images] == [PNG]
+    await harness.start(models=models)
+    harness.script = [Say("one two three four five", delay=2.0)]
+    harness.say("@helper look", file_ids=attach(harness, ("a.png", PNG)))
+    await harness.until(lambda: harness.stage.requests)
+    await harness.crash()
+    await harness.start(models=models)
+    harness.script = [Say("ok")]
+    await harness.settled()
+    assert len(harness.stage.requests) == 2
+    assert [image.data for image in harness.stage.requests[-1].messages[-1].images] == [PNG]
 
 
 SEEING = {"providers": {"stage": {"models": [{"id": "play", "images": True}]}}}
 
 
-async def test_a_picture_on_the_threads_root(town: Town) -> None:
+async def test_a_picture_on_the_threads_root(harness: Harness) -> None:
     """Who is mentioned in a reply sees the root's picture, whether it was there to hear of it or not."""
-    before = town.say("look at this", file_ids=attach(town, ("a.png", PNG)))
-    await town.start(models=SEEING)
-    heard = town.say("and at this", file_ids=attach(town, ("b.png", PNG + b"b")))
-    town.script = [Say("ok")]
+    before = harness.say("look at this", file_ids=attach(harness, ("a.png", PNG)))
+    await harness.start(models=SEEING)
+    heard = harness.say("and at this", file_ids=attach(harness, ("b.png", PNG + b"b")))
+    harness.script = [Say("ok")]
     for root in (before, heard):
-        town.say("@helper what is this", root=root)
-        await town.settled()
-    first, second = (request.messages[-1] for request in town.stage.requests)
+        harness.say("@helper what is this", root=root)
+        await harness.settled()
+    first, second = (request.messages[-1] for request in harness.stage.requests)
     assert [image.data for image in first.images] == [PNG]
     assert "look at this\n  [file a.png, image/png, 48 bytes; the image is attached]" in first.text
     assert [image.data for image in second.images] == [PNG + b"b"]
 
 
-async def test_a_picture_in_an_overheard_reply(town: Town) -> None:
+async def test_a_picture_in_an_overheard_reply(harness: Harness) -> None:
     """A reply that nobody addressed to the bot comes with its files when somebody asks, and the root's do too."""
-    root = town.say("look at this", file_ids=attach(town, ("a.png", PNG)))
-    await town.start(models=SEEING)
-    town.say("or this", root=root, file_ids=attach(town, ("b.png", PNG + b"b")))
+    root = harness.say("look at this", file_ids=attach(harness, ("a.png", PNG)))
+    await harness.start(models=SEEING)
+    harness.say("or this", root=root, file_ids=attach(harness, ("b.png", PNG + b"b")))
     await trio.sleep(1)
-    town.script = [Say("ok")]
-    town.say("@helper which one", root=root)
-    await town.settled()
-    assert {image.data for image in town.stage.requests[-1].messages[-1].images} == {PNG, PNG + b"b"}
+    harness.script = [Say("ok")]
+    harness.say("@helper which one", root=root)
+    await harness.settled()
+    assert {image.data for image in harness.stage.requests[-1].messages[-1].images} == {PNG, PNG + b"b"}
 
 
-async def test_a_picture_is_shown_as_long_as_it_is_talked_about(town: Town) -> None:
+async def test_a_picture_is_shown_as_long_as_it_is_talked_about(harness: Harness) -> None:
     """The next question has the picture of the one before it, and says so where it is gone."""
-    await town.start(models=SEEING)
-    town.script = [Say("ok")]
-    files = attach(town, ("a.png", PNG))
-    root = town.say("@helper look", file_ids=files)
-    await town.settled()
-    town.say("@helper and its colour?", root=root)
-    await town.settled()
-    assert [image.data for image in town.stage.requests[-1].messages[0].images] == [PNG]
+    await harness.start(models=SEEING)
+    harness.script = [Say("ok")]
+    files = attach(harness, ("a.png", PNG))
+    root = harness.say("@helper look", file_ids=files)
+    await harness.settled()
+    harness.say("@helper and its colour?", root=root)
+    await harness.settled()
+    assert [image.data for image in harness.stage.requests[-1].messages[0].images] == [PNG]
     gone = SandboxResponse(404, (), b"{}")
 
     async def lost(request: SandboxRequest) -> SandboxResponse | None:
         return gone if "/files/" in request.path else None
 
-    town.weather.before_rules.append(lost)
-    town.say("@helper and its size?", root=root)
-    await town.settled()
-    asked = town.stage.requests[-1].messages[0]
+    harness.weather.before_rules.append(lost)
+    harness.say("@helper and its size?", root=root)
+    await harness.settled()
+    asked = harness.stage.requests[-1].messages[0]
     assert asked.images == ()
     assert asked.text.endswith("[1 image above is not shown any more]")
 
 
-async def test_a_picture_that_failed_a_turn_is_not_sent_again(town: Town) -> None:
+async def test_a_picture_that_failed_a_turn_is_not_sent_again(harness: Harness) -> None:
     """A model that refuses a picture is not asked about it in every later turn."""
-    await town.start(models=SEEING)
-    town.script = [Failed("The picture is too large for this model.", "HTTP 400")]
-    root = town.say("@helper look", file_ids=attach(town, ("a.png", PNG)))
-    await town.settled()
-    town.script = [Say("ok")]
-    town.say("@helper then never mind", root=root)
-    await town.settled()
-    assert all(not message.images for message in town.stage.requests[-1].messages)
-    assert "The picture is too large for this model." in town.answers()[0]
-    assert town.answers()[-1] == "ok"
+    await harness.start(models=SEEING)
+    harness.script = [Failed("The picture is too large for this model.", "HTTP 400")]
+    root = harness.say("@helper look", file_ids=attach(harness, ("a.png", PNG)))
+    await harness.settled()
+    harness.script = [Say("ok")]
+    harness.say("@helper then never mind", root=root)
+    await harness.settled()
+    assert all(not message.images for message in harness.stage.requests[-1].messages)
+    assert "The picture is too large for this model." in harness.answers()[0]
+    assert harness.answers()[-1] == "ok"
 
 
-async def test_a_picture_in_what_is_said_meanwhile(town: Town) -> None:
+async def test_a_picture_in_what_is_said_meanwhile(harness: Harness) -> None:
     """A message that joins a running turn comes with its picture, and later turns have it too."""
-    await town.start(models=SEEING, messages={"queue": {"mode": "steer"}})
-    town.script = [Say("one", delay=1.0), Hear(), Say("two")]
-    root = town.say("@helper look")
-    await town.until(lambda: town.stage.requests)
-    town.say("@helper at this", root=root, file_ids=attach(town, ("a.png", PNG)))
-    await town.settled()
-    town.script = [Say("ok")]
-    town.say("@helper well?", root=root)
-    await town.settled()
-    assert [image.data for message in town.stage.requests[-1].messages for image in message.images] == [PNG]
+    await harness.start(models=SEEING, messages={"queue": {"mode": "steer"}})
+    harness.script = [Say("one", delay=1.0), Hear(), Say("two")]
+    root = harness.say("@helper look")
+    await harness.until(lambda: harness.stage.requests)
+    harness.say("@helper at this", root=root, file_ids=attach(harness, ("a.png", PNG)))
+    await harness.settled()
+    harness.script = [Say("ok")]
+    harness.say("@helper well?", root=root)
+    await harness.settled()
+    assert [image.data for message in harness.stage.requests[-1].messages for image in message.images] == [PNG]

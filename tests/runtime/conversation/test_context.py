@@ -4,7 +4,7 @@ from attrs import evolve
 
 from oc_trio.core.context import render_message
 from oc_trio.ids import PostId
-from oc_trio.runtime.conversation.context import is_told, is_told_so
+from oc_trio.runtime.conversation.context import is_in_prompt, is_in_prompt_verbatim
 from tests.runtime.conversation.test_mailbox import a_job
 
 
@@ -14,13 +14,13 @@ def test_what_the_agent_was_told() -> None:
     message = evolve(job.inbound, post_id="p1", text="count", create_at=1_700_000_000_000)
     said: dict[str, Any] = {"name": message.user_name, "user_id": message.user_id, "at": message.create_at}
     rendered = render_message("count", post_id=PostId("p1"), channel_id=message.channel_id, **said)
-    assert (is_told(message, rendered), is_told_so(message, rendered)) == (True, True)
+    assert (is_in_prompt(message, rendered), is_in_prompt_verbatim(message, rendered)) == (True, True)
     with_file = rendered.replace("count\n", "count\n[file a.txt]\n")
-    assert is_told_so(message, with_file)
+    assert is_in_prompt_verbatim(message, with_file)
     for text in ("coun", "count backwards", "Count"):
-        assert not is_told_so(evolve(message, text=text), rendered)
-    assert not is_told(evolve(message, post_id="p2"), rendered)
-    assert is_told_so(evolve(message, text=""), rendered)
+        assert not is_in_prompt_verbatim(evolve(message, text=text), rendered)
+    assert not is_in_prompt(evolve(message, post_id="p2"), rendered)
+    assert is_in_prompt_verbatim(evolve(message, text=""), rendered)
 
 
 def test_words_told_by_an_older_version() -> None:
@@ -31,5 +31,5 @@ def test_words_told_by_an_older_version() -> None:
     said: dict[str, Any] = {"name": message.user_name, "user_id": message.user_id, "at": message.create_at}
     rendered = render_message(text, post_id=PostId("p1"), channel_id=message.channel_id, **said)
     assert "\\[Current" in rendered
-    assert is_told_so(message, rendered)
-    assert is_told_so(message, rendered.replace("\\", ""))
+    assert is_in_prompt_verbatim(message, rendered)
+    assert is_in_prompt_verbatim(message, rendered.replace("\\", ""))

@@ -15,9 +15,9 @@ from oc_trio.core.ledger import Obligation, Source
 from oc_trio.core.queueing import DropRule, QueueMode, QueueRules
 from oc_trio.core.turn_events import ToolEnded, ToolStarted, ToolStatus
 from oc_trio.ids import AccountId, AgentId, ChannelId, ObligationId, SessionKey, TurnId, UserId
-from oc_trio.runtime.conversation.mailbox import Batch, Fate, Job, Mailbox
+from oc_trio.runtime.conversation.mailbox import ArrivalResult, Batch, Job, Mailbox
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
-from tests.runtime.harness import Town
+from tests.runtime.harness import Harness
 
 FOLLOWUP = QueueRules(QueueMode.FOLLOWUP, cap=2, drop=DropRule.SUMMARIZE)
 
@@ -111,8 +111,8 @@ def test_a_turn_to_go_on_with_is_not_torn() -> None:
     """Its jobs are answered together, however many they are; nothing else finds room behind them."""
     box = Mailbox(room=2)
     for name in "abc":
-        assert box.arrive(a_job(name, "t1"), FOLLOWUP, running=False)[0] is Fate.WAITS
-    assert box.arrive(a_job("d"), FOLLOWUP, running=False)[0] is Fate.SPILLED
+        assert box.arrive(a_job(name, "t1"), FOLLOWUP, running=False)[0] is ArrivalResult.WAITS
+    assert box.arrive(a_job("d"), FOLLOWUP, running=False)[0] is ArrivalResult.SPILLED
     assert names(box.take(FOLLOWUP)) == (["a", "b", "c"], [])
 
 
@@ -120,7 +120,7 @@ def test_a_full_mailbox_spills() -> None:
     """What memory has no room for is left to the journal."""
     box = Mailbox(2)
     fates = [box.arrive(a_job(name), QueueRules(QueueMode.FOLLOWUP), running=True)[0] for name in "abc"]
-    assert fates == [Fate.WAITS, Fate.WAITS, Fate.SPILLED]
+    assert fates == [ArrivalResult.WAITS, ArrivalResult.WAITS, ArrivalResult.SPILLED]
     assert box.has_spilled
 
 
@@ -143,14 +143,14 @@ def queue(mode: str, **more: Any) -> dict[str, Any]:
     return {"queue": {"mode": mode, "debounceMs": 0, **more}}
 
 
-async def ask_during(town: Town, *texts: str, script: Any = None) -> list[Any]:
+async def ask_during(harness: Harness, *texts: str, script: Any = None) -> list[Any]:
     """A first message whose turn takes 10 s, and more of them while it runs; returns all the posts."""
-    town.script = script or [Pause(10), Say("an answer", delay=0.01)]
-    posts = [town.say("@helper first")]
-    await town.until(lambda: town.stage.open)
+    harness.script = script or [Pause(10), Say("an answer", delay=0.01)]
+    posts = [harness.say("@helper first")]
+    await harness.until(lambda: harness.stage.open)
     for text in texts:
         await trio.sleep(0.1)
-        posts.append(town.say(f"@helper {text}", root=posts[0]))
+        posts.append(harness.say(f"@helper {text}", root=posts[0]))
     return posts
 
 
@@ -159,47 +159,47 @@ def asked(request: TurnRequest) -> str:
 
 
 @pytest.mark.slow
-async def test_followup(town: Town) -> None:
+async def test_followup(harness: Harness) -> None:
     """Each message has its own answer, in order."""
-    await town.start(messages=queue("followup"))
-    posts = await ask_during(town, "second", "third")
-    await town.settled()
-    assert town.answers() == ["an answer"] * 3
-    assert [word in asked(request) for word, request in zip(("first", "second", "third"), town.stage.requests)]
-    assert [await town.state(post) for post in posts] == ["delivered"] * 3
+    await harness.start(messages=queue("followup"))
+    posts = await ask_during(harness, "second", "third")
+    await harness.settled()
+    assert harness.answers() == ["an answer"] * 3
+    assert [word in asked(request) for word, request in zip(("first", "second", "third"), harness.stage.requests)]
+    assert [await harness.state(post) for post in posts] == ["delivered"] * 3
 
 
 @pytest.mark.slow
-async def test_collect(town: Town) -> None:
+async def test_collect(harness: Harness) -> None:
     """What arrived during a turn is answered together."""
-    await town.start(messages=queue("collect"))
-    posts = await ask_during(town, "second", "third")
-    await town.settled()
-    assert town.answers() == ["an answer"] * 2
-    assert "second" in asked(town.stage.requests[1])
-    assert "third" in asked(town.stage.requests[1])
-    assert [await town.state(post) for post in posts] == ["delivered"] * 3
+    await harness.start(messages=queue("collect"))
+    posts = await ask_during(harness, "second", "third")
+    await harness.settled()
+    assert harness.answers() == ["an answer"] * 2
+    assert "second" in asked(harness.stage.requests[1])
+    assert "third" in asked(harness.stage.requests[1])
+    assert [await harness.state(post) for post in posts] == ["delivered"] * 3
 
 
-async def test_interrupt(town: Town) -> None:
+async def test_interrupt(harness: Harness) -> None:
     """A newer message ends the turn and is answered instead."""
-    await town.start(messages=queue("interrupt"))
-    town.script = [Say("one two three four five six seven", delay=1.0), Pause(10)]
-    first = town.say("@helper first")
-    await town.until(lambda: town.answers())
-    town.script = [Say("the new answer", delay=0.01)]
-    second = town.say("@helper second", root=first)
-    await town.settled()
-    assert town.answers()[0].endswith(STOPPED)
-    assert town.answers()[1] == "the new answer"
-    assert town.stage.open == 0
-    assert await town.state(first) == "cancelled: a newer message replaced it"
-    assert await town.state(second) == "delivered"
+    await harness.start(messages=queue("interrupt"))
+    harness.script = [Say("one two three four five six seven", delay=1.0), Pause(10)]
+    first = harness.say("@helper first")
+    await harness.until(lambda: harness.answers())
+    harness.script = [Say("the new answer", delay=0.01)]
+    second = harness.say("@helper second", root=first)
+    await harness.settled()
+    assert harness.answers()[0].endswith(STOPPED)
+    assert harness.answers()[1] == "the new answer"
+    assert harness.stage.open == 0
+    assert await harness.state(first) == "cancelled: a newer message replaced it"
+    assert await harness.state(second) == "delivered"
 
 
-async def test_steer(town: Town) -> None:
+async def test_steer(harness: Harness) -> None:
     """The running agent hears the message at its next step, and one answer is for both."""
-    await town.start(messages=queue("steer"))
+    await harness.start(messages=queue("steer"))
     heard: list[str] = []
 
     def script(request: TurnRequest) -> Any:
@@ -208,28 +208,28 @@ async def test_steer(town: Town) -> None:
         heard.extend(message.text for message in messages)
         yield Say("an answer to both")
 
-    posts = await ask_during(town, "second", "third", script=script)
-    await town.settled()
-    assert town.answers() == ["an answer to both"]
+    posts = await ask_during(harness, "second", "third", script=script)
+    await harness.settled()
+    assert harness.answers() == ["an answer to both"]
     assert ["second" in heard[0], "third" in heard[1]] == [True, True]
-    assert [await town.state(post) for post in posts] == ["delivered"] * 3
-    turns = {found.turn for post in posts if (found := await town.obligation(post)) is not None}
+    assert [await harness.state(post) for post in posts] == ["delivered"] * 3
+    turns = {found.turn for post in posts if (found := await harness.obligation(post)) is not None}
     assert len(turns) == 1
 
 
-async def test_steer_that_the_agent_never_hears(town: Town) -> None:
+async def test_steer_that_the_agent_never_hears(harness: Harness) -> None:
     """It is answered by a turn of its own."""
-    await town.start(messages=queue("steer"))
-    posts = await ask_during(town, "second")
-    await town.settled()
-    assert town.answers() == ["an answer"] * 2
-    assert "second" in asked(town.stage.requests[1])
-    assert [await town.state(post) for post in posts] == ["delivered"] * 2
+    await harness.start(messages=queue("steer"))
+    posts = await ask_during(harness, "second")
+    await harness.settled()
+    assert harness.answers() == ["an answer"] * 2
+    assert "second" in asked(harness.stage.requests[1])
+    assert [await harness.state(post) for post in posts] == ["delivered"] * 2
 
 
-async def test_a_steered_turn_is_resumed_whole(town: Town) -> None:
+async def test_a_steered_turn_is_resumed_whole(harness: Harness) -> None:
     """After a crash both messages are answered by one turn again, in the same draft."""
-    await town.start(messages=queue("steer"))
+    await harness.start(messages=queue("steer"))
 
     def script(request: TurnRequest) -> Any:
         yield Say("working on it", delay=0.01)
@@ -237,38 +237,38 @@ async def test_a_steered_turn_is_resumed_whole(town: Town) -> None:
         yield Hear()
         yield Pause(60)
 
-    posts = await ask_during(town, "second", script=script)
+    posts = await ask_during(harness, "second", script=script)
     await trio.sleep(5)
-    await town.crash()
-    town.script = [Say("the answer", delay=0.01)]
-    await town.start(messages=queue("steer"))
-    await town.settled()
-    assert town.answers() == ["the answer"]
-    assert [await town.state(post) for post in posts] == ["delivered"] * 2
-    assert "second" in "".join(message.text for message in town.stage.requests[-1].messages)
+    await harness.crash()
+    harness.script = [Say("the answer", delay=0.01)]
+    await harness.start(messages=queue("steer"))
+    await harness.settled()
+    assert harness.answers() == ["the answer"]
+    assert [await harness.state(post) for post in posts] == ["delivered"] * 2
+    assert "second" in "".join(message.text for message in harness.stage.requests[-1].messages)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("drop", "answered"), [("old", (1, 3)), ("new", (1, 2))])
-async def test_a_full_queue(town: Town, drop: str, answered: tuple[int, int]) -> None:
+async def test_a_full_queue(harness: Harness, drop: str, answered: tuple[int, int]) -> None:
     """Who is crowded out is told so, and nobody else is."""
-    await town.start(messages=queue("followup", cap=1, drop=drop))
-    posts = await ask_during(town, "second", "third")
-    await town.settled()
-    states = [await town.state(post) for post in posts]
+    await harness.start(messages=queue("followup", cap=1, drop=drop))
+    posts = await ask_during(harness, "second", "third")
+    await harness.settled()
+    states = [await harness.state(post) for post in posts]
     dropped = 1 if drop == "old" else 2
     assert states[dropped] == "failed: too many messages were waiting"
     assert states.count("delivered") == 2
-    assert [text for text in town.answers() if text.startswith("⚠️")] == [
+    assert [text for text in harness.answers() if text.startswith("⚠️")] == [
         "⚠️ A message was left unanswered, because too many messages were waiting. Please ask again."
     ]
 
 
 @pytest.mark.parametrize("how", ["crash", "stop"])
-async def test_a_notice_that_a_restart_cuts_off(town: Town, how: str) -> None:
+async def test_a_notice_that_a_restart_cuts_off(harness: Harness, how: str) -> None:
     """Who is told to ask again is told so once, after the restart, and not answered as well."""
     rules = queue("followup", cap=1, drop="new")
-    await town.start(messages=rules)
+    await harness.start(messages=rules)
     is_away = True
 
     async def refuse(request: SandboxRequest) -> SandboxResponse | None:
@@ -276,103 +276,103 @@ async def test_a_notice_that_a_restart_cuts_off(town: Town, how: str) -> None:
             return SandboxResponse.json({"id": "app.away", "message": "no"}, 503)
         return None
 
-    town.weather.before_rules.append(refuse)
-    posts = await ask_during(town, "second", "third", "fourth")
+    harness.weather.before_rules.append(refuse)
+    posts = await ask_during(harness, "second", "third", "fourth")
     await trio.sleep(30)
-    await (town.crash() if how == "crash" else town.stop())
-    assert [await town.state(post) for post in posts[2:]] == ["failed: too many messages were waiting"] * 2
+    await (harness.crash() if how == "crash" else harness.stop())
+    assert [await harness.state(post) for post in posts[2:]] == ["failed: too many messages were waiting"] * 2
     is_away = False
-    await town.start(messages=rules)
-    await town.settled()
-    await town.until(lambda: any(text.startswith("⚠️ 2 messages were") for text in town.answers()))
-    (notice,) = [post for post in town.ours() if post.message.startswith("⚠️")]
-    assert town.answers().count("an answer") == 2
-    ended = [await town.obligation(post) for post in posts[2:]]
+    await harness.start(messages=rules)
+    await harness.settled()
+    await harness.until(lambda: any(text.startswith("⚠️ 2 messages were") for text in harness.answers()))
+    (notice,) = [post for post in harness.ours() if post.message.startswith("⚠️")]
+    assert harness.answers().count("an answer") == 2
+    ended = [await harness.obligation(post) for post in posts[2:]]
     assert [each.outcome_posts for each in ended if each] == [(notice.id,)] * 2
 
 
 @pytest.mark.slow
-async def test_a_full_queue_that_sums_up(town: Town) -> None:
+async def test_a_full_queue_that_sums_up(harness: Harness) -> None:
     """The oldest are told to the agent by a line each, and the answer is for them as well."""
-    await town.start(messages=queue("followup", cap=1, drop="summarize"))
-    posts = await ask_during(town, "second", "third", "fourth")
-    await town.settled()
-    assert town.answers() == ["an answer"] * 2
+    await harness.start(messages=queue("followup", cap=1, drop="summarize"))
+    posts = await ask_during(harness, "second", "third", "fourth")
+    await harness.settled()
+    assert harness.answers() == ["an answer"] * 2
     assert "[Messages that there was no room to queue]\n- alice: second\n- alice: third" in asked(
-        town.stage.requests[1]
+        harness.stage.requests[1]
     )
-    assert "fourth" in asked(town.stage.requests[1])
-    assert [await town.state(post) for post in posts] == ["delivered"] * 4
+    assert "fourth" in asked(harness.stage.requests[1])
+    assert [await harness.state(post) for post in posts] == ["delivered"] * 4
 
 
-async def test_the_queue_command_changes_one_conversation(town: Town) -> None:
+async def test_the_queue_command_changes_one_conversation(harness: Harness) -> None:
     """`/queue` holds at once, for the turn that runs."""
-    await town.start(messages=queue("followup"))
-    [first] = await ask_during(town)
-    town.say("@helper /queue collect debounce:2s", root=first)
+    await harness.start(messages=queue("followup"))
+    [first] = await ask_during(harness)
+    harness.say("@helper /queue collect debounce:2s", root=first)
     await trio.sleep(0.2)
     for text in ("second", "third"):
-        town.say(f"@helper {text}", root=first)
-    await town.settled()
-    assert [text for text in town.answers() if "answer" in text] == ["an answer"] * 2
-    assert any("Queue: collect, cap 20, drop summarize, debounce 2 s" in text for text in town.answers())
+        harness.say(f"@helper {text}", root=first)
+    await harness.settled()
+    assert [text for text in harness.answers() if "answer" in text] == ["an answer"] * 2
+    assert any("Queue: collect, cap 20, drop summarize, debounce 2 s" in text for text in harness.answers())
 
 
-async def test_the_debounce_waits_for_second_thoughts(town: Town) -> None:
+async def test_the_debounce_waits_for_second_thoughts(harness: Harness) -> None:
     """What comes shortly after a turn's end still joins what waited."""
-    await town.start(messages=queue("collect", debounceMs=1000))
-    posts = await ask_during(town)
+    await harness.start(messages=queue("collect", debounceMs=1000))
+    posts = await ask_during(harness)
     await trio.sleep(9.5)
-    posts.append(town.say("@helper second", root=posts[0]))
+    posts.append(harness.say("@helper second", root=posts[0]))
     await trio.sleep(0.9)
-    posts.append(town.say("@helper third", root=posts[0]))
-    await town.settled()
-    assert len(town.stage.requests) == 2
-    assert [await town.state(post) for post in posts] == ["delivered"] * 3
+    posts.append(harness.say("@helper third", root=posts[0]))
+    await harness.settled()
+    assert len(harness.stage.requests) == 2
+    assert [await harness.state(post) for post in posts] == ["delivered"] * 3
 
 
 @pytest.mark.slow
-async def test_a_flood_is_answered_whole(town: Town) -> None:
+async def test_a_flood_is_answered_whole(harness: Harness) -> None:
     """More messages than memory has room for: the journal keeps the rest, and every one of them has its end."""
-    await town.start(messages=queue("collect", cap=500))
-    town.script = [Pause(3), Say("an answer", delay=0.01)]
-    posts = [town.say("@helper first")]
-    await town.until(lambda: town.stage.open)
-    posts += [town.say(f"@helper number {number}", root=posts[0]) for number in range(230)]
-    await town.settled(within=2000)
-    assert {await town.state(post) for post in posts} == {"delivered"}
-    assert len(town.stage.requests) <= 4
+    await harness.start(messages=queue("collect", cap=500))
+    harness.script = [Pause(3), Say("an answer", delay=0.01)]
+    posts = [harness.say("@helper first")]
+    await harness.until(lambda: harness.stage.open)
+    posts += [harness.say(f"@helper number {number}", root=posts[0]) for number in range(230)]
+    await harness.settled(within=2000)
+    assert {await harness.state(post) for post in posts} == {"delivered"}
+    assert len(harness.stage.requests) <= 4
 
 
-async def test_an_edit_of_one_of_several(town: Town) -> None:
+async def test_an_edit_of_one_of_several(harness: Harness) -> None:
     """A turn for several messages is run again with the new words, for all of them."""
-    await town.start(messages=queue("collect"))
-    posts = await ask_during(town, "second", "third")
-    await town.until(lambda: len(town.stage.requests) == 2)
-    town.script = [Say("for both", delay=0.01)]
-    town.edit(posts[1], "@helper other words")
-    await town.settled()
-    assert "other words" in asked(town.stage.requests[2])
-    assert "third" in asked(town.stage.requests[2])
-    assert [await town.state(post) for post in posts] == ["delivered"] * 3
+    await harness.start(messages=queue("collect"))
+    posts = await ask_during(harness, "second", "third")
+    await harness.until(lambda: len(harness.stage.requests) == 2)
+    harness.script = [Say("for both", delay=0.01)]
+    harness.edit(posts[1], "@helper other words")
+    await harness.settled()
+    assert "other words" in asked(harness.stage.requests[2])
+    assert "third" in asked(harness.stage.requests[2])
+    assert [await harness.state(post) for post in posts] == ["delivered"] * 3
 
 
-async def test_the_deletion_of_one_of_several(town: Town) -> None:
+async def test_the_deletion_of_one_of_several(harness: Harness) -> None:
     """The others are answered all the same."""
-    await town.start(messages=queue("collect"))
-    posts = await ask_during(town, "second", "third")
-    await town.until(lambda: len(town.stage.requests) == 2)
-    town.delete(posts[1])
-    await town.settled()
-    assert "third" in asked(town.stage.requests[2])
-    assert "second" not in asked(town.stage.requests[2])
-    states = [await town.state(post) for post in posts]
+    await harness.start(messages=queue("collect"))
+    posts = await ask_during(harness, "second", "third")
+    await harness.until(lambda: len(harness.stage.requests) == 2)
+    harness.delete(posts[1])
+    await harness.settled()
+    assert "third" in asked(harness.stage.requests[2])
+    assert "second" not in asked(harness.stage.requests[2])
+    states = [await harness.state(post) for post in posts]
     assert states == ["delivered", "cancelled: the message was deleted", "delivered"]
 
 
-async def test_the_deletion_of_one_that_had_joined(town: Town) -> None:
+async def test_the_deletion_of_one_that_had_joined(harness: Harness) -> None:
     """The turn runs again for the others: a call that completed is not made again, the deleted words are not told."""
-    await town.start(messages=queue("steer"))
+    await harness.start(messages=queue("steer"))
     ended = ToolEnded("1", "look", ToolStatus.COMPLETED, "the result")
 
     def script(request: TurnRequest) -> Any:
@@ -383,37 +383,37 @@ async def test_the_deletion_of_one_that_had_joined(town: Town) -> None:
         yield Hear()
         yield Pause(60)
 
-    posts = await ask_during(town, "second", script=script)
+    posts = await ask_during(harness, "second", script=script)
     await trio.sleep(10)
-    town.script = [Say("the answer", delay=0.01)]
-    town.delete(posts[1])
-    await town.settled()
-    again = town.stage.requests[1].messages
+    harness.script = [Say("the answer", delay=0.01)]
+    harness.delete(posts[1])
+    await harness.settled()
+    again = harness.stage.requests[1].messages
     assert [(message.role.value, message.text) for message in again[1:]] == [("assistant", ""), ("tool", "the result")]
     assert ("first" in again[0].text, "second" in again[0].text) == (True, False)
-    assert town.answers() == ["the answer"]
-    assert [await town.state(post) for post in posts] == ["delivered", "cancelled: the message was deleted"]
+    assert harness.answers() == ["the answer"]
+    assert [await harness.state(post) for post in posts] == ["delivered", "cancelled: the message was deleted"]
 
 
-async def test_a_stop_reaches_what_waits(town: Town) -> None:
+async def test_a_stop_reaches_what_waits(harness: Harness) -> None:
     """`/stop` ends the turn and withdraws what waits behind it, steered messages included."""
-    await town.start(messages=queue("steer"))
-    posts = await ask_during(town, "second")
-    town.say("@helper stop", root=posts[0])
-    await town.settled()
-    assert [await town.state(post) for post in posts] == ["cancelled: stopped"] * 2
-    assert town.answers() == ["⚙️ Agent was aborted."]
+    await harness.start(messages=queue("steer"))
+    posts = await ask_during(harness, "second")
+    harness.say("@helper stop", root=posts[0])
+    await harness.settled()
+    assert [await harness.state(post) for post in posts] == ["cancelled: stopped"] * 2
+    assert harness.answers() == ["⚙️ Agent was aborted."]
 
 
 @pytest.mark.slow
-async def test_a_deletion_of_what_waits(town: Town) -> None:
+async def test_a_deletion_of_what_waits(harness: Harness) -> None:
     """A message that waits and is deleted is not answered."""
-    await town.start(messages=queue("followup"))
-    posts = await ask_during(town, "second", "third")
-    town.delete(posts[1])
-    await town.settled()
-    assert len(town.stage.requests) == 2
-    assert [await town.state(post) for post in posts] == [
+    await harness.start(messages=queue("followup"))
+    posts = await ask_during(harness, "second", "third")
+    harness.delete(posts[1])
+    await harness.settled()
+    assert len(harness.stage.requests) == 2
+    assert [await harness.state(post) for post in posts] == [
         "delivered",
         "cancelled: the message was deleted",
         "delivered",

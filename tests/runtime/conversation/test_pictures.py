@@ -19,7 +19,7 @@ from oc_trio.runtime.conversation import pictures
 from oc_trio.runtime.conversation.picture_codec import fit
 from oc_trio.runtime.conversation.pictures import Picture, Pictures
 from tests.pictures import animation, encoded, gradient, noise, opened, photo, png_bomb
-from tests.runtime.harness import Town
+from tests.runtime.harness import Harness
 
 OPENAI = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "done"}, "finish_reason": "stop"}]}
 ANTHROPIC = {
@@ -81,23 +81,23 @@ class Counting:
 
 
 async def start(
-    town: Town, api: str = "openai-completions", *, counting: Counting | None = None, pillow: bool = True
+    harness: Harness, api: str = "openai-completions", *, counting: Counting | None = None, pillow: bool = True
 ) -> ModelServer:
     server = ModelServer()
-    town.make_agent = server.agent
-    town.pictures = Pictures(counting or fit, run=inline) if pillow else Pictures(None)
+    harness.make_agent = server.agent
+    harness.pictures = Pictures(counting or fit, run=inline) if pillow else Pictures(None)
     provider = {"api": api, "baseUrl": "http://model.test/v1", "models": [{"id": "play", "images": True}]}
-    await town.start(models={"providers": {"stage": provider}})
+    await harness.start(models={"providers": {"stage": provider}})
     return server
 
 
-def attach(town: Town, *files: tuple[str, bytes]) -> tuple[str, ...]:
-    return tuple(town.world.files.add(town.alice.id, town.square.id, name, data).id for name, data in files)
+def attach(harness: Harness, *files: tuple[str, bytes]) -> tuple[str, ...]:
+    return tuple(harness.world.files.add(harness.alice.id, harness.square.id, name, data).id for name, data in files)
 
 
-async def post(town: Town, *files: tuple[str, bytes], root: Any = "") -> Any:
-    said = town.say("@helper look", file_ids=attach(town, *files), root=root)
-    await town.settled()
+async def post(harness: Harness, *files: tuple[str, bytes], root: Any = "") -> Any:
+    said = harness.say("@helper look", file_ids=attach(harness, *files), root=root)
+    await harness.settled()
     return said
 
 
@@ -109,16 +109,16 @@ async def post(town: Town, *files: tuple[str, bytes], root: Any = "") -> Any:
         pytest.param("anthropic-messages", (1568, 1176), id="anthropic"),
     ],
 )
-async def test_a_photo_is_scaled_down(town: Town, api: str, size: tuple[int, int]) -> None:
+async def test_a_photo_is_scaled_down(harness: Harness, api: str, size: tuple[int, int]) -> None:
     """The server gets a JPEG within its bounds, and the model reads of it."""
-    server = await start(town, api)
+    server = await start(harness, api)
     data = encoded(noise(2400, 1800), "JPEG", quality=90)
-    await post(town, ("a.jpg", data))
+    await post(harness, ("a.jpg", data))
     ((mime, shown),) = server.pictures()
     assert (mime, opened(shown).size) == ("image/jpeg", size)
     assert len(shown) <= 3_700_000 < len(data)
     assert "; the image is attached, scaled down from 2400x1800 pixels]" in server.words()
-    assert town.answers() == ["done"]
+    assert harness.answers() == ["done"]
 
 
 @pytest.mark.parametrize(
@@ -144,11 +144,11 @@ async def test_a_photo_is_scaled_down(town: Town, api: str, size: tuple[int, int
     ],
 )
 async def test_what_servers_do_not_take_is_recoded(
-    town: Town, name: str, data: bytes, mime: str, mode: str, size: tuple[int, int]
+    harness: Harness, name: str, data: bytes, mime: str, mode: str, size: tuple[int, int]
 ) -> None:
     """To what they take, upright, without metadata."""
-    server = await start(town)
-    await post(town, (name, data))
+    server = await start(harness)
+    await post(harness, (name, data))
     ((sent_as, shown),) = server.pictures()
     picture = opened(shown)
     assert (sent_as, picture.mode, picture.size) == (mime, mode, size)
@@ -156,11 +156,11 @@ async def test_what_servers_do_not_take_is_recoded(
     assert not dict(picture.getexif())
 
 
-async def test_what_is_within_bounds_goes_as_it_is(town: Town) -> None:
+async def test_what_is_within_bounds_goes_as_it_is(harness: Harness) -> None:
     """WebP and still GIFs too, where the API takes them."""
-    server = await start(town, "anthropic-messages")
+    server = await start(harness, "anthropic-messages")
     files = [(form, encoded(gradient(40, 20), form)) for form in ("JPEG", "PNG", "GIF", "WEBP")]
-    await post(town, *((f"a.{form.lower()}", data) for form, data in files))
+    await post(harness, *((f"a.{form.lower()}", data) for form, data in files))
     assert {data for _, data in server.pictures()} == {data for _, data in files}
 
 
@@ -173,58 +173,58 @@ async def test_what_is_within_bounds_goes_as_it_is(town: Town) -> None:
         pytest.param("a.heic", b"\0\0\0\x18ftypheic" + bytes(40), "it can't be read as a picture", id="heic"),
     ],
 )
-async def test_what_cannot_be_shown_is_said(town: Town, name: str, data: bytes, words: str) -> None:
+async def test_what_cannot_be_shown_is_said(harness: Harness, name: str, data: bytes, words: str) -> None:
     """The model reads why, the others are shown, and the turn goes on."""
-    server = await start(town)
+    server = await start(harness)
     good = encoded(gradient(40, 20), "PNG")
-    await post(town, (name, data), ("b.png", good))
+    await post(harness, (name, data), ("b.png", good))
     assert server.pictures() == [("image/png", good)]
     assert f"; the image is not shown: {words}]" in server.words()
-    assert town.answers() == ["done"]
+    assert harness.answers() == ["done"]
 
 
 @pytest.mark.slow
-async def test_pictures_that_are_too_large_together(town: Town) -> None:
+async def test_pictures_that_are_too_large_together(harness: Harness) -> None:
     """What a request can hold is shown, and of the rest the model is told."""
-    server = await start(town, pillow=False)
-    await post(town, *((f"{name}.png", b"\x89PNG\r\n\x1a\n" + bytes(8_000_000)) for name in "abc"))
+    server = await start(harness, pillow=False)
+    await post(harness, *((f"{name}.png", b"\x89PNG\r\n\x1a\n" + bytes(8_000_000)) for name in "abc"))
     assert len(server.pictures()) == 2
     assert "; the image is not shown: with the others it is too large]" in server.words()
-    assert town.answers() == ["done"]
+    assert harness.answers() == ["done"]
 
 
-async def test_a_picture_is_made_fit_once(town: Town) -> None:
+async def test_a_picture_is_made_fit_once(harness: Harness) -> None:
     """Later turns repeat what was made, for as long as the server still has the file."""
     counting = Counting()
-    server = await start(town, counting=counting)
-    root = await post(town, ("a.jpg", photo(3000, 20)), ("b.png", png_bomb()))
+    server = await start(harness, counting=counting)
+    root = await post(harness, ("a.jpg", photo(3000, 20)), ("b.png", png_bomb()))
     first = server.pictures()
     assert counting.count == 2
-    await post(town, root=root)
+    await post(harness, root=root)
     assert server.pictures() == first
-    await post(town, ("b.png", png_bomb()), root=root)
+    await post(harness, ("b.png", png_bomb()), root=root)
     assert counting.count == 2
 
 
-async def test_a_recoded_picture_is_shown_after_a_restart(town: Town) -> None:
+async def test_a_recoded_picture_is_shown_after_a_restart(harness: Harness) -> None:
     """By its file, whose type is not that of what was made of it."""
-    server = await start(town)
-    root = await post(town, ("a.tif", encoded(gradient(40, 20), "TIFF")))
+    server = await start(harness)
+    root = await post(harness, ("a.tif", encoded(gradient(40, 20), "TIFF")))
     first = server.pictures()
-    await town.stop()
-    server = await start(town)
-    await post(town, root=root)
+    await harness.stop()
+    server = await start(harness)
+    await post(harness, root=root)
     assert server.pictures() == first
 
 
-async def test_without_pillow(town: Town) -> None:
+async def test_without_pillow(harness: Harness) -> None:
     """What all APIs know goes as it is; of the rest the model is told why it sees nothing."""
-    server = await start(town, pillow=False)
+    server = await start(harness, pillow=False)
     files = (("a.jpg", photo(3000, 20)), ("b.bmp", encoded(gradient(40, 20), "BMP")))
-    root = await post(town, *files)
+    root = await post(harness, *files)
     assert server.pictures() == [("image/jpeg", files[0][1])]
     assert f"the image is not shown: {pictures.NO_PILLOW}]" in server.words()
-    await post(town, root=root)
+    await post(harness, root=root)
     assert server.pictures() == [("image/jpeg", files[0][1])]
 
 

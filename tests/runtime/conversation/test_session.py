@@ -10,7 +10,7 @@ from attrs import define, evolve, field
 
 from oc_trio.core.queueing import DropRule, QueueMode, QueueRules
 from oc_trio.ids import ChannelId, SessionKey, TurnId
-from oc_trio.runtime.conversation.cancel_reason import CROWDED_OUT, Cut
+from oc_trio.runtime.conversation.cancel_reason import QUEUE_OVERFLOW, CancelReason
 from oc_trio.runtime.conversation.mailbox import Job
 from oc_trio.runtime.conversation.session import Running, Session
 from tests.runtime.conversation.test_mailbox import a_job
@@ -168,7 +168,7 @@ async def test_withdrawing_one_of_several(desk: Desk) -> None:
     )
     assert desk.log == [
         "a answered",
-        f"b+c+d {Cut.WITHDRAWN.value}",
+        f"b+c+d {CancelReason.WITHDRAWN.value}",
         "c+d withdrawn: deleted",
         "b answered",
     ]
@@ -191,7 +191,7 @@ async def test_replacing(desk: Desk) -> None:
         lambda: session.replace(reads("a", "twice")),
         lambda: session.replace(reads("b", "other")),
     )
-    assert desk.log == [f"a {Cut.EDITED.value}", "a answered", "b answered"]
+    assert desk.log == [f"a {CancelReason.EDITED.value}", "a answered", "b answered"]
     assert [turn.batch.jobs[0].inbound.text for turn in desk.turns] == ["text of a", "twice", "other"]
     assert not session.replace(a_job("x"))
 
@@ -237,7 +237,7 @@ async def test_an_interruption(desk: Desk) -> None:
     desk.rules = QueueRules(QueueMode.INTERRUPT, debounce=0.0)
     session = a_session(desk)
     await play(session, lambda: put(session, "a"), 1, lambda: put(session, "b"), lambda: put(session, "c"))
-    replaced = Cut.REPLACED.value
+    replaced = CancelReason.REPLACED.value
     assert desk.log == [f"a {replaced}", f"b withdrawn: {replaced}", "c answered"]
 
 
@@ -246,7 +246,7 @@ async def test_crowded_out(desk: Desk) -> None:
     desk.rules = QueueRules(QueueMode.FOLLOWUP, cap=1, drop=DropRule.OLD, debounce=0.0)
     session = a_session(desk)
     await play(session, lambda: put(session, "a"), 1, lambda: put(session, "bcd"))
-    assert desk.log == ["a answered", f"b+c withdrawn: {CROWDED_OUT}", "d answered"]
+    assert desk.log == ["a answered", f"b+c withdrawn: {QUEUE_OVERFLOW}", "d answered"]
 
 
 async def test_a_spill_is_read_back(desk: Desk) -> None:

@@ -20,9 +20,9 @@ from oc_trio.core.ratelimit import Lane
 from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable, PayloadError, StoreError
 from oc_trio.ids import AccountId, ChannelId, FileId, OutboxId, PostId, TurnId, UserId
 from oc_trio.mattermost.post_creator import WAS_DELETED
-from oc_trio.runtime.clock import Env
+from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.delivery.delivery import AUTH_SECONDS, EDIT_SECONDS, MOST_FAULTS, Delivery
-from oc_trio.runtime.delivery.outbox_message import Letter
+from oc_trio.runtime.delivery.outbox_message import OutboxMessage
 from oc_trio.store.store import Store, open_store
 from oc_trio.telemetry.metrics import Metrics
 from tests.runtime.conftest import run_in_no_time
@@ -108,13 +108,13 @@ def server() -> FakeServer:
 
 @pytest.fixture
 def delivery(store: Store, server: FakeServer) -> Delivery:
-    env = Env(lambda: 1_000_000 + round(trio.current_time() * 1000), Random(7))
+    env = Clock(lambda: 1_000_000 + round(trio.current_time() * 1000), Random(7))
     retries = RetryPolicy(initial=0.5, maximum=30.0, jitter=0.0)
     return Delivery(ACCOUNT, BOT, store, env, Metrics(), server.send, server.patch, server.remove, retries)
 
 
-def letter(name: str = "turn.0", message: str = "hello", **more: Any) -> Letter:
-    return Letter(OutboxId(name), TOWN, message, more.pop("kind", OutboxKind.FINAL), **more)
+def letter(name: str = "turn.0", message: str = "hello", **more: Any) -> OutboxMessage:
+    return OutboxMessage(OutboxId(name), TOWN, message, more.pop("kind", OutboxKind.FINAL), **more)
 
 
 async def row(store: Store, name: str = "turn.0") -> OutboxRow:
@@ -453,7 +453,7 @@ async def test_a_post_that_the_server_fails_at_is_given_up(
     server.plan = [DOWN, MattermostUnavailable("who knows", status=500, ambiguous=True), FAULT, None]
     server.posts.clear()
     with pytest.raises(MattermostRejected, match="internal error"):
-        await delivery.post_unless_failing(letter())
+        await delivery.post_or_abandon(letter())
     assert (await row(store)).state is OutboxState.DEAD
     assert len(server.calls) == 3
 
@@ -466,7 +466,7 @@ async def test_a_failing_post_whose_event_comes_nevertheless(delivery: Delivery,
         await delivery.post(letter())
     server.plan = [FAULT]
     server.hook = lambda _key: receipt(delivery, server)
-    assert await delivery.post_unless_failing(letter()) == "post1"
+    assert await delivery.post_or_abandon(letter()) == "post1"
 
 
 @no_time
@@ -519,7 +519,7 @@ async def test_a_direct_channel_is_opened_first(
         return ChannelId(f"dm-{user}")
 
     sender = evolve(delivery, open_direct=open_direct)
-    told = Letter(OutboxId("turn.0"), ChannelId(""), "hello", OutboxKind.MESSAGE, to_user=UserId("alice"))
+    told = OutboxMessage(OutboxId("turn.0"), ChannelId(""), "hello", OutboxKind.MESSAGE, to_user=UserId("alice"))
     if state is OutboxState.DEAD:
         with pytest.raises(MattermostRejected):
             await sender.post_until_done(told)

@@ -11,16 +11,16 @@ import trio
 from oc_trio.agent.scripted import Pause, Say
 from oc_trio.core.backoff import RetryPolicy
 from oc_trio.ids import PostId, UserId
-from oc_trio.runtime.clock import Env
+from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.delivery.delivery import Delivery
-from oc_trio.runtime.delivery.late_edits import LateWrites
+from oc_trio.runtime.delivery.late_edits import LateEditGuard
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
 from oc_trio.sandbox.writing import Change
 from oc_trio.telemetry.metrics import Metrics
-from tests.runtime.harness import Town
+from tests.runtime.harness import Harness
 
 
-def loses_one_edit(town: Town, seconds: float) -> list[str]:
+def loses_one_edit(harness: Harness, seconds: float) -> list[str]:
     """The first edit's answer is lost, and the edit lands `seconds` later; returns its text once it was sent."""
     sent: list[str] = []
 
@@ -28,186 +28,186 @@ def loses_one_edit(town: Town, seconds: float) -> list[str]:
         if request.method != "PUT" or sent:
             return None
         sent.append(json.loads(request.body)["message"])
-        town.nursery.start_soon(land, request.path.split("/")[4])
+        harness.nursery.start_soon(land, request.path.split("/")[4])
         await trio.sleep(0.2)
         raise httpx.ReadError("the connection broke")
 
     async def land(post_id: str) -> None:
         await trio.sleep(seconds)
-        town.world.writing.edit(town.world.users.get(town.bot.id), post_id, Change(message=sent[0]))
+        harness.world.writing.edit(harness.world.users.get(harness.bot.id), post_id, Change(message=sent[0]))
 
-    town.weather.before_rules.append(lose)
+    harness.weather.before_rules.append(lose)
     return sent
 
 
-async def test_a_late_edit_is_written_over(town: Town) -> None:
+async def test_a_late_edit_is_written_over(harness: Harness) -> None:
     """The final text is written again when a lost edit lands behind it."""
-    await town.start()
-    town.script = [Say("one two three four five six", delay=0.5)]
-    stale = loses_one_edit(town, 20)
-    town.say("@helper count")
-    await town.settled()
-    [answer] = town.ours()
+    await harness.start()
+    harness.script = [Say("one two three four five six", delay=0.5)]
+    stale = loses_one_edit(harness, 20)
+    harness.say("@helper count")
+    await harness.settled()
+    [answer] = harness.ours()
     assert answer.message == "one two three four five six"
     await trio.sleep(60)
     texts = [text for _, text in answer.history]
     assert texts[-3:] == ["one two three four five six", stale[0], "one two three four five six"]
 
 
-async def test_a_late_edit_before_the_final(town: Town) -> None:
+async def test_a_late_edit_before_the_final(harness: Harness) -> None:
     """The next edit makes good for it; nothing is written twice."""
-    await town.start()
-    town.script = [Say("one two three four five six", delay=0.5), Pause(10)]
-    loses_one_edit(town, 1)
-    town.say("@helper count")
-    await town.settled()
-    [answer] = town.ours()
+    await harness.start()
+    harness.script = [Say("one two three four five six", delay=0.5), Pause(10)]
+    loses_one_edit(harness, 1)
+    harness.say("@helper count")
+    await harness.settled()
+    [answer] = harness.ours()
     edits = len(answer.history)
     await trio.sleep(60)
     assert (answer.message, len(answer.history)) == ("one two three four five six", edits)
 
 
-async def test_a_person_edits_the_answer(town: Town) -> None:
+async def test_a_person_edits_the_answer(harness: Harness) -> None:
     """An edit of a post without a lost write is nobody's mistake: it stays."""
-    await town.start()
-    town.script = [Say("one two three four five six", delay=0.5)]
-    town.say("@helper count")
-    await town.settled()
-    [answer] = town.ours()
-    town.world.writing.edit(town.alice, answer.id, Change(message="one two"))
+    await harness.start()
+    harness.script = [Say("one two three four five six", delay=0.5)]
+    harness.say("@helper count")
+    await harness.settled()
+    [answer] = harness.ours()
+    harness.world.writing.edit(harness.alice, answer.id, Change(message="one two"))
     await trio.sleep(60)
     assert answer.message == "one two"
 
 
-async def test_much_later_nothing_is_repaired(town: Town) -> None:
+async def test_much_later_nothing_is_repaired(harness: Harness) -> None:
     """The watch over a post ends: after it, an edit is somebody's will."""
-    await town.start()
-    town.script = [Say("one two three four five six", delay=0.5)]
-    loses_one_edit(town, 400)
-    town.say("@helper count")
-    await town.settled()
+    await harness.start()
+    harness.script = [Say("one two three four five six", delay=0.5)]
+    loses_one_edit(harness, 400)
+    harness.say("@helper count")
+    await harness.settled()
     await trio.sleep(500)
-    assert town.answers() != ["one two three four five six"]
+    assert harness.answers() != ["one two three four five six"]
 
 
-async def test_a_late_edit_that_no_event_told_of(town: Town) -> None:
+async def test_a_late_edit_that_no_event_told_of(harness: Harness) -> None:
     """It lands while the websocket is half open: the posts are read once there is a new connection."""
-    await town.start()
-    town.script = [Say("one two three four five six", delay=0.5)]
-    stale = loses_one_edit(town, 20)
-    town.say("@helper count")
-    await town.settled()
-    for connection in town.world.hub.connections():
+    await harness.start()
+    harness.script = [Say("one two three four five six", delay=0.5)]
+    stale = loses_one_edit(harness, 20)
+    harness.say("@helper count")
+    await harness.settled()
+    for connection in harness.world.hub.connections():
         connection.frozen = True
-    await town.until(lambda: town.answers() == stale)
+    await harness.until(lambda: harness.answers() == stale)
     await trio.sleep(60)
-    assert town.answers() == ["one two three four five six"]
+    assert harness.answers() == ["one two three four five six"]
 
 
 @pytest.mark.slow
-async def test_a_late_edit_before_a_connection_that_takes_long(town: Town) -> None:
+async def test_a_late_edit_before_a_connection_that_takes_long(harness: Harness) -> None:
     """The watch is not over before somebody could look, though its time is."""
 
     async def no_lists(request: SandboxRequest) -> SandboxResponse | None:
         return SandboxResponse.text("away", 503) if request.path.endswith("/channels") else None
 
-    await town.start()
-    town.script = [Say("one two three four five six", delay=0.5)]
-    stale = loses_one_edit(town, 20)
-    town.say("@helper count")
-    await town.settled()
-    town.weather.before_rules.append(no_lists)
-    for connection in town.world.hub.connections():
+    await harness.start()
+    harness.script = [Say("one two three four five six", delay=0.5)]
+    stale = loses_one_edit(harness, 20)
+    harness.say("@helper count")
+    await harness.settled()
+    harness.weather.before_rules.append(no_lists)
+    for connection in harness.world.hub.connections():
         connection.frozen = True
-    await town.until(lambda: town.answers() == stale)
+    await harness.until(lambda: harness.answers() == stale)
     await trio.sleep(600)
-    town.weather.before_rules.remove(no_lists)
+    harness.weather.before_rules.remove(no_lists)
     await trio.sleep(120)
-    assert town.answers() == ["one two three four five six"]
+    assert harness.answers() == ["one two three four five six"]
 
 
-async def test_a_late_edit_between_the_posts_of_an_answer(town: Town) -> None:
+async def test_a_late_edit_between_the_posts_of_an_answer(harness: Harness) -> None:
     """What the second post takes is time enough for it: the first post is watched from its last text on."""
-    await town.start({"textChunkLimit": 30})
-    town.script = [Say("one two three four five six", delay=0.5), Say(" seven eight nine ten")]
-    stale = loses_one_edit(town, 10)
+    await harness.start({"textChunkLimit": 30})
+    harness.script = [Say("one two three four five six", delay=0.5), Say(" seven eight nine ten")]
+    stale = loses_one_edit(harness, 10)
 
     async def slow(request: SandboxRequest) -> SandboxResponse | None:
         if request.method == "POST" and b"nine" in request.body:
             await trio.sleep(15)
         return None
 
-    town.weather.before_rules.append(slow)
-    town.say("@helper count")
-    await town.settled()
-    first, second = town.ours()
+    harness.weather.before_rules.append(slow)
+    harness.say("@helper count")
+    await harness.settled()
+    first, second = harness.ours()
     assert stale[0] in [text for _, text in first.history]
     assert f"{first.message} {second.message}" == "one two three four five six seven eight nine ten"
 
 
 @pytest.mark.parametrize("down", [0.0, 1000.0], ids=["shortly", "for longer than posts are watched"])
-async def test_a_late_edit_while_the_gateway_is_down(town: Town, down: float) -> None:
+async def test_a_late_edit_while_the_gateway_is_down(harness: Harness, down: float) -> None:
     """The next start knows which posts are watched, and writes the last text again."""
-    await town.start()
-    town.script = [Say("one two three four five six", delay=0.5)]
-    stale = loses_one_edit(town, 20)
-    town.say("@helper count")
-    await town.settled()
-    await town.crash()
-    await town.until(lambda: town.answers() == stale)
+    await harness.start()
+    harness.script = [Say("one two three four five six", delay=0.5)]
+    stale = loses_one_edit(harness, 20)
+    harness.say("@helper count")
+    await harness.settled()
+    await harness.crash()
+    await harness.until(lambda: harness.answers() == stale)
     await trio.sleep(down)
-    await town.start()
+    await harness.start()
     await trio.sleep(5)
-    assert town.answers() == ["one two three four five six"]
+    assert harness.answers() == ["one two three four five six"]
 
 
-async def test_an_edit_of_the_run_that_crashed(town: Town) -> None:
+async def test_an_edit_of_the_run_that_crashed(harness: Harness) -> None:
     """Nobody waited for its answer any more: it lands behind the next run's final text, and is written over."""
-    await town.start()
-    town.script = [Say("one two three four five six", delay=0.5)]
-    stale = loses_one_edit(town, 50)  # sealing takes its 30 s, to no effect
-    town.say("@helper count")
-    await town.until(lambda: stale)
-    await town.crash()
-    town.script = [Say("another answer", delay=0.01)]
-    await town.start()
-    await town.settled()
+    await harness.start()
+    harness.script = [Say("one two three four five six", delay=0.5)]
+    stale = loses_one_edit(harness, 50)  # sealing takes its 30 s, to no effect
+    harness.say("@helper count")
+    await harness.until(lambda: stale)
+    await harness.crash()
+    harness.script = [Say("another answer", delay=0.01)]
+    await harness.start()
+    await harness.settled()
     await trio.sleep(60)
-    [answer] = town.ours()
+    [answer] = harness.ours()
     texts = [text for _, text in answer.history]
     assert texts[-3:] == ["another answer", stale[0], "another answer"]
 
 
-async def test_a_late_edit_where_no_events_come(town: Town) -> None:
+async def test_a_late_edit_where_no_events_come(harness: Harness) -> None:
     """A gateway that polls reads the posts with every poll."""
-    await town.start({"connection": {"mode": "poll"}})
-    town.script = [Say("one two three four five six", delay=0.5)]
-    stale = loses_one_edit(town, 20)
-    town.say("@helper count")
-    await town.settled()
-    await town.until(lambda: town.answers() == stale)
+    await harness.start({"connection": {"mode": "poll"}})
+    harness.script = [Say("one two three four five six", delay=0.5)]
+    stale = loses_one_edit(harness, 20)
+    harness.say("@helper count")
+    await harness.settled()
+    await harness.until(lambda: harness.answers() == stale)
     await trio.sleep(20)
-    assert town.answers() == ["one two three four five six"]
+    assert harness.answers() == ["one two three four five six"]
 
 
-async def test_a_watched_post_is_deleted(town: Town) -> None:
+async def test_a_watched_post_is_deleted(harness: Harness) -> None:
     """There is nothing to repair, and it is not read again."""
-    gateway = await town.start({"connection": {"mode": "poll"}})
-    town.script = [Say("one two three four five six", delay=0.5)]
-    loses_one_edit(town, 1000)
-    town.say("@helper count")
-    await town.until(town.ours)
-    await town.settled()
-    [answer] = town.ours()
-    town.delete(answer)
+    gateway = await harness.start({"connection": {"mode": "poll"}})
+    harness.script = [Say("one two three four five six", delay=0.5)]
+    loses_one_edit(harness, 1000)
+    harness.say("@helper count")
+    await harness.until(harness.ours)
+    await harness.settled()
+    [answer] = harness.ours()
+    harness.delete(answer)
     await trio.sleep(30)
-    reads = town.calls("GET", f"/posts/{answer.id}")
+    reads = harness.calls("GET", f"/posts/{answer.id}")
     await trio.sleep(60)
-    assert (town.calls("GET", f"/posts/{answer.id}"), town.answers()) == (reads, [])
-    assert gateway.health.account(town.account).is_live
+    assert (harness.calls("GET", f"/posts/{answer.id}"), harness.answers()) == (reads, [])
+    assert gateway.health.account(harness.account).is_live
 
 
-async def test_the_table_is_bounded(town: Town) -> None:
+async def test_the_table_is_bounded(harness: Harness) -> None:
     """Posts beyond the bound are forgotten, the oldest first; a post that nobody doubted is not watched."""
     rules = RetryPolicy()
 
@@ -215,14 +215,22 @@ async def test_the_table_is_bounded(town: Town) -> None:
         raise AssertionError("nothing is written")
 
     delivery = Delivery(
-        town.account, UserId("bot"), town.store, Env(town.now_ms, Random(1)), Metrics(), never, never, never, rules
+        harness.account,
+        UserId("bot"),
+        harness.store,
+        Clock(harness.now_ms, Random(1)),
+        Metrics(),
+        never,
+        never,
+        never,
+        rules,
     )
-    watched = LateWrites(delivery, None)  # type: ignore[arg-type]  # it is not asked before a repair
+    watched = LateEditGuard(delivery, None)  # type: ignore[arg-type]  # it is not asked before a repair
     await watched.settled(PostId("never"), "text")
     for number in range(300):
         await watched.doubt(PostId(f"p{number}"))
     assert len(watched) == 256
-    again = LateWrites(delivery, None)  # type: ignore[arg-type]
+    again = LateEditGuard(delivery, None)  # type: ignore[arg-type]
     await watched.settled(PostId("p299"), "text")
     await again.recall()
     assert len(again) == 1

@@ -16,11 +16,11 @@ from oc_trio.core.ledger import OutboxState
 from oc_trio.core.ratelimit import Lane
 from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable
 from oc_trio.ids import AccountId, ChannelId, OutboxId, PostId, UserId
-from oc_trio.runtime.clock import Env
+from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.delivery import message_sender
-from oc_trio.runtime.delivery.compose import Parcel, Piece
+from oc_trio.runtime.delivery.compose import ComposedMessage, PostPart
 from oc_trio.runtime.delivery.delivery import Delivery
-from oc_trio.runtime.delivery.message_sender import Postbox
+from oc_trio.runtime.delivery.message_sender import MessageSender
 from oc_trio.runtime.delivery.targets import Place
 from oc_trio.store.store import Store, open_store
 from oc_trio.telemetry.metrics import Metrics
@@ -45,14 +45,14 @@ class Office:
     opened: list[str] = field(factory=list)
     poison: frozenset[str] = frozenset()
     latency: float = 0.0
-    postbox: Postbox = field(init=False)
+    postbox: MessageSender = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         delivery = Delivery(
             AccountId("default"),
             UserId("bot"),
             self.store,
-            Env(lambda: int(trio.current_time() * 1000), Random(1)),
+            Clock(lambda: int(trio.current_time() * 1000), Random(1)),
             Metrics(),
             self._send,
             self._patch,
@@ -60,7 +60,7 @@ class Office:
             RetryPolicy(initial=1.0),
             open_direct=self._open,
         )
-        self.postbox = Postbox(delivery, self.nursery)
+        self.postbox = MessageSender(delivery, self.nursery)
 
     async def state(self, name: str) -> OutboxState | None:
         row = await self.store.outbox.get(OutboxId(name))
@@ -100,12 +100,12 @@ async def an_office() -> AsyncGenerator[Office, None]:
         journal.close()
 
 
-def parcel(*texts: str) -> Parcel:
-    return Parcel(Place(SQUARE), SQUARE.id, "", tuple(Piece(text) for text in texts))
+def parcel(*texts: str) -> ComposedMessage:
+    return ComposedMessage(Place(SQUARE), SQUARE.id, "", tuple(PostPart(text) for text in texts))
 
 
-def to_bob(text: str) -> Parcel:
-    return Parcel(Place(user=BOB), ChannelId(""), "", (Piece(text),))
+def to_bob(text: str) -> ComposedMessage:
+    return ComposedMessage(Place(user=BOB), ChannelId(""), "", (PostPart(text),))
 
 
 @in_no_time

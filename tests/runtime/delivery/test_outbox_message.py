@@ -5,9 +5,9 @@ from attrs import evolve
 from oc_trio.core.ledger import OutboxKind, OutboxState
 from oc_trio.ids import AccountId, ChannelId, FileId, OutboxId, TurnId, UserId
 from oc_trio.mattermost.post_creator import WAS_DELETED
-from oc_trio.runtime.delivery.outbox_message import Letter, letter_of, post_of, refusal_of, row_of
+from oc_trio.runtime.delivery.outbox_message import OutboxMessage, outbox_message_of, post_of, refusal_of, row_of
 
-LETTER = Letter(
+LETTER = OutboxMessage(
     OutboxId("turn.0"),
     ChannelId("town"),
     "hello",
@@ -30,8 +30,8 @@ def test_a_letter_as_a_row() -> None:
 def test_a_row_as_a_post() -> None:
     """A restart sends what the letter's sender would have sent."""
     row = row_of(LETTER, AccountId("a"), UserId("bot"), 7)
-    assert post_of(letter_of(row), row) == post_of(LETTER, row)
-    assert evolve(letter_of(row), props=LETTER.props) == LETTER
+    assert post_of(outbox_message_of(row), row) == post_of(LETTER, row)
+    assert evolve(outbox_message_of(row), props=LETTER.props) == LETTER
 
 
 def test_a_draft_that_grew() -> None:
@@ -45,7 +45,7 @@ def test_a_letter_to_a_person() -> None:
     """Its channel is the row's, once that is known."""
     letter = evolve(LETTER, channel_id=ChannelId(""), to_user="alice")
     row = evolve(row_of(letter, AccountId("a"), UserId("bot"), 7), channel_id="direct")
-    assert (post_of(letter, row).channel_id, post_of(letter_of(row), row).channel_id) == ("direct", "direct")
+    assert (post_of(letter, row).channel_id, post_of(outbox_message_of(row), row).channel_id) == ("direct", "direct")
 
 
 def test_a_dead_letter_tells_why() -> None:

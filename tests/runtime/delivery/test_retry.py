@@ -6,17 +6,17 @@ import trio
 from oc_trio.core.backoff import RetryPolicy
 from oc_trio.errors import MattermostUnavailable
 from oc_trio.ids import AccountId
-from oc_trio.runtime.clock import Env
-from oc_trio.runtime.delivery.retry import Tries
+from oc_trio.runtime.clock import Clock
+from oc_trio.runtime.delivery.retry import RetryState
 from oc_trio.telemetry.metrics import Metrics
 from tests.runtime.conftest import run_in_no_time
 
 FAULT, AWAY = MattermostUnavailable("internal error", status=500), MattermostUnavailable("no connection")
 
 
-def some_tries() -> Tries:
+def some_tries() -> RetryState:
     retries = RetryPolicy(initial=1.0, maximum=4.0, jitter=0.0)
-    return Tries("p1", AccountId("default"), retries, Env(lambda: 0, Random(1)), Metrics())
+    return RetryState("p1", AccountId("default"), retries, Clock(lambda: 0, Random(1)), Metrics())
 
 
 def test_only_faults_in_a_row_count() -> None:

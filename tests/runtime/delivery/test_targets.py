@@ -35,11 +35,11 @@ from tests.runtime.outbound_world import Place, a_place, in_no_time
 @in_no_time
 async def test_each_form_of_a_target(spelled: Callable[[Place], str], named: str) -> None:
     """A message for the target lands where it names: the channel, or the person's direct channel."""
-    from oc_trio.runtime.delivery.compose import Message
+    from oc_trio.runtime.delivery.compose import MessageRequest
 
     async with a_place() as place:
         found = await place.outbound.targets.resolve(spelled(place))
-        receipt = await place.outbound.post_now(await place.outbound.pack(found, Message("hi")))
+        receipt = await place.outbound.post_now(await place.outbound.pack(found, MessageRequest("hi")))
         wanted = place.world.direct(place.alice, place.bot) if named == "@alice" else place.square
         assert receipt.channel_id == wanted.id
         assert [said.message for said in place.world.transcript(wanted)] == ["hi"]
@@ -119,12 +119,12 @@ async def test_a_server_that_is_away_is_no_answer() -> None:
 @in_no_time
 async def test_a_channel_of_which_the_bot_is_no_member() -> None:
     """A public channel can be named; that writing is refused is told with what to do."""
-    from oc_trio.runtime.delivery.compose import Message
+    from oc_trio.runtime.delivery.compose import MessageRequest
 
     async with a_place() as place:
         place.world.create_channel(place.team, "open", place.alice)
         found = await place.outbound.targets.resolve("#open")
-        receipt = await place.outbound.post_now(await place.outbound.pack(found, Message("hi")))
+        receipt = await place.outbound.post_now(await place.outbound.pack(found, MessageRequest("hi")))
         assert receipt.posts == ()
         assert "/invite @helper" in receipt.problems[0]
         assert "#open" in refusal_words(MattermostRejected("no", status=403), found, place.outbound.user)

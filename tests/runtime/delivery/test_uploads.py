@@ -14,10 +14,10 @@ from oc_trio.core.presentation import Rows
 from oc_trio.core.turn_events import Button, Final, Media
 from oc_trio.ids import ChannelId
 from oc_trio.runtime.delivery.fetch import CantFetch, Fetcher
-from oc_trio.runtime.turn.result import Finale, SentFile, with_buttons
+from oc_trio.runtime.turn.result import SentFile, TurnResult, with_buttons
 from oc_trio.sandbox import records
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
-from tests.runtime.harness import Town
+from tests.runtime.harness import Harness
 
 
 @pytest.fixture
@@ -26,48 +26,48 @@ def clock() -> trio.testing.MockClock:
     return trio.testing.MockClock(autojump_threshold=0.05)
 
 
-def names_of(town: Town) -> list[list[str]]:
-    return [sorted(town.world.files.get(file_id).name for file_id in post.file_ids) for post in town.ours()]
+def names_of(harness: Harness) -> list[list[str]]:
+    return [sorted(harness.world.files.get(file_id).name for file_id in post.file_ids) for post in harness.ours()]
 
 
-async def test_files_go_with_the_answer(clock: trio.abc.Clock, town: Town, tmp_path: Path) -> None:
+async def test_files_go_with_the_answer(clock: trio.abc.Clock, harness: Harness, tmp_path: Path) -> None:
     """The words and up to ten files are one post, the other files follow; the preview is removed."""
     paths = [tmp_path / f"{number}.txt" for number in range(12)]
     for path in paths:
         path.write_text(path.name)
-    await town.start()
-    town.script = [Say("Here they are.", 0.3), Attach(media=tuple(Media(path=str(path)) for path in paths))]
-    asked = town.say("@helper files")
-    await town.settled()
-    assert town.answers() == ["Here they are.", ""]
-    assert names_of(town) == [[f"{number}.txt" for number in range(10)], ["10.txt", "11.txt"]]
-    assert await town.state(asked) == "delivered"
+    await harness.start()
+    harness.script = [Say("Here they are.", 0.3), Attach(media=tuple(Media(path=str(path)) for path in paths))]
+    asked = harness.say("@helper files")
+    await harness.settled()
+    assert harness.answers() == ["Here they are.", ""]
+    assert names_of(harness) == [[f"{number}.txt" for number in range(10)], ["10.txt", "11.txt"]]
+    assert await harness.state(asked) == "delivered"
 
 
-async def test_a_file_that_is_not_there(clock: trio.abc.Clock, town: Town, tmp_path: Path) -> None:
+async def test_a_file_that_is_not_there(clock: trio.abc.Clock, harness: Harness, tmp_path: Path) -> None:
     """It is named below the words; the other file goes out."""
     (tmp_path / "good.txt").write_text("good")
-    await town.start()
+    await harness.start()
     media = (Media(path=str(tmp_path / "bad.pdf")), Media(path=str(tmp_path / "good.txt")))
-    town.script = [Say("Here.", 0.3), Attach(media=media)]
-    asked = town.say("@helper files")
-    await town.settled()
-    assert town.answers() == ["Here.\n\n⚠️ The file `bad.pdf` could not be attached: it does not exist."]
-    assert names_of(town) == [["good.txt"]]
-    assert await town.state(asked) == "delivered"
+    harness.script = [Say("Here.", 0.3), Attach(media=media)]
+    asked = harness.say("@helper files")
+    await harness.settled()
+    assert harness.answers() == ["Here.\n\n⚠️ The file `bad.pdf` could not be attached: it does not exist."]
+    assert names_of(harness) == [["good.txt"]]
+    assert await harness.state(asked) == "delivered"
 
 
-async def test_a_file_without_words(clock: trio.abc.Clock, town: Town, tmp_path: Path) -> None:
+async def test_a_file_without_words(clock: trio.abc.Clock, harness: Harness, tmp_path: Path) -> None:
     """The file is the answer; if it can't be had, saying so is."""
     (tmp_path / "good.txt").write_text("good")
-    await town.start()
-    town.script = [Attach(media=(Media(path=str(tmp_path / "good.txt")),))]
-    town.say("@helper one")
-    await town.settled()
-    town.script = [Attach(media=(Media(path=str(tmp_path / "bad.txt")),))]
-    town.say("@helper two")
-    await town.settled()
-    assert town.answers() == ["", "⚠️ The file `bad.txt` could not be attached: it does not exist."]
+    await harness.start()
+    harness.script = [Attach(media=(Media(path=str(tmp_path / "good.txt")),))]
+    harness.say("@helper one")
+    await harness.settled()
+    harness.script = [Attach(media=(Media(path=str(tmp_path / "bad.txt")),))]
+    harness.say("@helper two")
+    await harness.settled()
+    assert harness.answers() == ["", "⚠️ The file `bad.txt` could not be attached: it does not exist."]
 
 
 @pytest.mark.parametrize(
@@ -84,33 +84,33 @@ async def test_a_file_without_words(clock: trio.abc.Clock, town: Town, tmp_path:
     ],
     ids=repr,
 )
-async def test_a_file_that_can_not_be_named(clock: trio.abc.Clock, town: Town, media: Media) -> None:
+async def test_a_file_that_can_not_be_named(clock: trio.abc.Clock, harness: Harness, media: Media) -> None:
     """An odd path or address is a file that could not be attached, and the words stand."""
-    await town.start()
-    town.script = [Say("Here.", 0.3), Attach(media=(media,))]
-    asked = town.say("@helper files")
-    await town.settled()
-    (answer,) = town.answers()
+    await harness.start()
+    harness.script = [Say("Here.", 0.3), Attach(media=(media,))]
+    asked = harness.say("@helper files")
+    await harness.settled()
+    (answer,) = harness.answers()
     assert answer.startswith("Here.\n\n⚠️ The file `")
     assert "could not be attached: " in answer
-    assert await town.state(asked) == "delivered"
+    assert await harness.state(asked) == "delivered"
 
 
-async def test_an_address_inside(clock: trio.abc.Clock, town: Town) -> None:
+async def test_an_address_inside(clock: trio.abc.Clock, harness: Harness) -> None:
     """The operator's own network is not fetched from, although the chat server may be there."""
-    await town.start()
-    town.script = [Say("Here.", 0.3), Attach(media=(Media(url="http://127.0.0.1:9/secret.txt"),))]
-    town.say("@helper files")
-    await town.settled()
-    assert town.answers() == [
+    await harness.start()
+    harness.script = [Say("Here.", 0.3), Attach(media=(Media(url="http://127.0.0.1:9/secret.txt"),))]
+    harness.say("@helper files")
+    await harness.settled()
+    assert harness.answers() == [
         "Here.\n\n⚠️ The file `secret.txt` could not be attached: it can't be fetched from a public address."
     ]
 
 
-async def test_a_file_after_a_crash(clock: trio.abc.Clock, town: Town, tmp_path: Path) -> None:
+async def test_a_file_after_a_crash(clock: trio.abc.Clock, harness: Harness, tmp_path: Path) -> None:
     """The process dies during the upload: the answer goes out once, with the file."""
     (tmp_path / "good.txt").write_text("good")
-    await town.start()
+    await harness.start()
     uploading = trio.Event()
 
     async def hang(request: SandboxRequest) -> SandboxResponse | None:
@@ -119,99 +119,101 @@ async def test_a_file_after_a_crash(clock: trio.abc.Clock, town: Town, tmp_path:
             await trio.sleep(20)
         return None
 
-    town.weather.before_rules.append(hang)
-    town.script = [Say("Here.", 0.3), Attach(media=(Media(path=str(tmp_path / "good.txt")),))]
-    asked = town.say("@helper files")
+    harness.weather.before_rules.append(hang)
+    harness.script = [Say("Here.", 0.3), Attach(media=(Media(path=str(tmp_path / "good.txt")),))]
+    asked = harness.say("@helper files")
     await uploading.wait()
-    await town.crash()
-    town.weather.before_rules.remove(hang)
-    await town.start()
-    await town.settled()
-    assert (town.answers(), names_of(town)) == (["Here."], [["good.txt"]])
-    assert len(town.stage.requests) == 1
-    assert await town.state(asked) == "delivered"
+    await harness.crash()
+    harness.weather.before_rules.remove(hang)
+    await harness.start()
+    await harness.settled()
+    assert (harness.answers(), names_of(harness)) == (["Here."], [["good.txt"]])
+    assert len(harness.stage.requests) == 1
+    assert await harness.state(asked) == "delivered"
 
 
-async def crashed_behind(town: Town, tmp_path: Path, *names: str, uploads: int) -> records.Post:
+async def crashed_behind(harness: Harness, tmp_path: Path, *names: str, uploads: int) -> records.Post:
     """The process dies when so many of the answer's files are on the server and nothing of the answer is."""
     for name in names:
         (tmp_path / name).write_text(name)
-    await town.start()
+    await harness.start()
     reached = trio.Event()
 
     async def hang(request: SandboxRequest) -> SandboxResponse | None:
         is_upload = request.path.endswith("/files")
-        if (is_upload and len(uploaded(town)) == uploads) or b'"file_ids":["' in request.body:
+        if (is_upload and len(uploaded(harness)) == uploads) or b'"file_ids":["' in request.body:
             reached.set()
             await trio.sleep(20)
         return None
 
-    town.weather.before_rules.append(hang)
-    town.script = [Say("Here.", 0.3), Attach(media=tuple(Media(path=str(tmp_path / name)) for name in names))]
-    asked = town.say("@helper files")
+    harness.weather.before_rules.append(hang)
+    harness.script = [Say("Here.", 0.3), Attach(media=tuple(Media(path=str(tmp_path / name)) for name in names))]
+    asked = harness.say("@helper files")
     await reached.wait()
-    await town.crash()
-    town.weather.before_rules.remove(hang)
+    await harness.crash()
+    harness.weather.before_rules.remove(hang)
     return asked
 
 
-def uploaded(town: Town) -> list[str]:
-    return [info.name for info in town.world.files._by_id.values()]
+def uploaded(harness: Harness) -> list[str]:
+    return [info.name for info in harness.world.files._by_id.values()]
 
 
 @pytest.mark.parametrize("count", [1, 2])
 async def test_what_was_uploaded_is_not_uploaded_again(
-    clock: trio.abc.Clock, town: Town, tmp_path: Path, count: int
+    clock: trio.abc.Clock, harness: Harness, tmp_path: Path, count: int
 ) -> None:
     """A crash behind an upload leaves it to the next run: each file is on the server once, and in the answer."""
-    asked = await crashed_behind(town, tmp_path, "one.txt", "two.txt", uploads=count)
-    assert len(uploaded(town)) == count
-    await town.start()
-    await town.settled()
-    assert (town.answers(), names_of(town)) == (["Here."], [["one.txt", "two.txt"]])
-    assert sorted(uploaded(town)) == ["one.txt", "two.txt"]
-    assert await town.state(asked) == "delivered"
+    asked = await crashed_behind(harness, tmp_path, "one.txt", "two.txt", uploads=count)
+    assert len(uploaded(harness)) == count
+    await harness.start()
+    await harness.settled()
+    assert (harness.answers(), names_of(harness)) == (["Here."], [["one.txt", "two.txt"]])
+    assert sorted(uploaded(harness)) == ["one.txt", "two.txt"]
+    assert await harness.state(asked) == "delivered"
 
 
-async def test_an_upload_that_the_server_lost(clock: trio.abc.Clock, town: Town, tmp_path: Path) -> None:
+async def test_an_upload_that_the_server_lost(clock: trio.abc.Clock, harness: Harness, tmp_path: Path) -> None:
     """It is uploaded again: with its old id the post would stand without it, and nobody would be told."""
-    asked = await crashed_behind(town, tmp_path, "one.txt", "two.txt", uploads=2)
-    lost = next(info for info in town.world.files._by_id.values() if info.name == "one.txt")
+    asked = await crashed_behind(harness, tmp_path, "one.txt", "two.txt", uploads=2)
+    lost = next(info for info in harness.world.files._by_id.values() if info.name == "one.txt")
     lost.delete_at = 1
-    await town.start()
-    await town.settled()
-    assert (town.answers(), names_of(town)) == (["Here."], [["one.txt", "two.txt"]])
-    assert sorted(uploaded(town)) == ["one.txt", "one.txt", "two.txt"]
-    assert await town.state(asked) == "delivered"
+    await harness.start()
+    await harness.settled()
+    assert (harness.answers(), names_of(harness)) == (["Here."], [["one.txt", "two.txt"]])
+    assert sorted(uploaded(harness)) == ["one.txt", "one.txt", "two.txt"]
+    assert await harness.state(asked) == "delivered"
 
 
 @pytest.mark.parametrize("status", [403, 500])
-async def test_a_server_that_does_not_tell(clock: trio.abc.Clock, town: Town, tmp_path: Path, status: int) -> None:
+async def test_a_server_that_does_not_tell(
+    clock: trio.abc.Clock, harness: Harness, tmp_path: Path, status: int
+) -> None:
     """An upload that can't be looked at counts as there."""
-    await crashed_behind(town, tmp_path, "one.txt", uploads=1)
+    await crashed_behind(harness, tmp_path, "one.txt", uploads=1)
 
     async def refuse(request: SandboxRequest) -> SandboxResponse | None:
         return SandboxResponse.json({"id": "x", "message": "no"}, status) if request.path.endswith("/info") else None
 
-    town.weather.before_rules.append(refuse)
-    await town.start()
-    await town.settled()
-    assert (town.answers(), names_of(town), uploaded(town)) == (["Here."], [["one.txt"]], ["one.txt"])
+    harness.weather.before_rules.append(refuse)
+    await harness.start()
+    await harness.settled()
+    assert (harness.answers(), names_of(harness), uploaded(harness)) == (["Here."], [["one.txt"]], ["one.txt"])
 
 
-async def test_a_file_that_was_missing_before_a_crash(clock: trio.abc.Clock, town: Town, tmp_path: Path) -> None:
+async def test_a_file_that_was_missing_before_a_crash(clock: trio.abc.Clock, harness: Harness, tmp_path: Path) -> None:
     """What was written down of it stays, although the file is there now: the answer may have been read already."""
     missing = tmp_path / "late.txt"
-    asked = await crashed_behind(town, tmp_path, "one.txt", uploads=9)
-    turn = (await town.store.turns.unfinished(town.account))[0]
-    finale = Finale.from_json(turn.final)
+    asked = await crashed_behind(harness, tmp_path, "one.txt", uploads=9)
+    turn = (await harness.store.turns.unfinished(harness.account))[0]
+    finale = TurnResult.from_json(turn.final)
     media, files = (*finale.media, Media(path=str(missing))), (*finale.files, SentFile(problem="No late.txt."))
-    await town.store.turns.set_final(turn.id, evolve(finale, media=media, files=files).to_json())
+    await harness.store.turns.set_final(turn.id, evolve(finale, media=media, files=files).to_json())
     missing.write_text("late")
-    await town.start()
-    await town.settled()
-    assert (town.answers(), names_of(town)) == (["Here.\n\n⚠️ No late.txt."], [["one.txt"]])
-    assert await town.state(asked) == "delivered"
+    await harness.start()
+    await harness.settled()
+    assert (harness.answers(), names_of(harness)) == (["Here.\n\n⚠️ No late.txt."], [["one.txt"]])
+    assert await harness.state(asked) == "delivered"
 
 
 def serving(answers: dict[str, httpx.Response]) -> Fetcher:

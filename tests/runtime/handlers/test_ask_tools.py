@@ -12,48 +12,50 @@ from oc_trio.ids import ChannelId, SessionKey, TurnId
 from oc_trio.runtime.handlers.ask_tools import chat_tools
 from oc_trio.runtime.handlers.questions import Place
 from oc_trio.runtime.tools.post_names import PostNames
-from tests.runtime.callback_harness import House, a_house
+from tests.runtime.callback_harness import CallbackHarness, callback_harness
 
 
-def tools(house: House, seconds: float = 60.0) -> LocalTools:
-    place = Place(SessionKey("agent:main:x"), ChannelId(house.square.id))
-    return chat_tools(house.doors.questions, house.doors.buttons, place, PostNames(TurnId("t1")), seconds=seconds)
+def tools(callbacks: CallbackHarness, seconds: float = 60.0) -> LocalTools:
+    place = Place(SessionKey("agent:main:x"), ChannelId(callbacks.square.id))
+    return chat_tools(
+        callbacks.doors.questions, callbacks.doors.buttons, place, PostNames(TurnId("t1")), seconds=seconds
+    )
 
 
 async def test_a_question_waits_for_its_answer(autojump_clock: MockClock) -> None:
     """The result of the call is what the person chose."""
     results: list[ToolResult] = []
-    async with a_house().lived_in() as house, trio.open_nursery() as nursery:
+    async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
 
         async def call() -> None:
             arguments = {"question": "Which colour?", "options": ["Red", "Blue"]}
-            results.append(await tools(house).call(ToolCall("1", "ask_user", arguments)))
+            results.append(await tools(callbacks).call(ToolCall("1", "ask_user", arguments)))
 
         nursery.start_soon(call)
         await trio.sleep(1)
-        (post,) = house.posts()
-        await house.press(post.id, "Blue")
+        (post,) = callbacks.posts()
+        await callbacks.press(post.id, "Blue")
         await trio.sleep(1)
         assert [(result.text, result.status) for result in results] == [("Blue", ToolStatus.COMPLETED)]
 
 
 async def test_silence_is_said_to_the_model(autojump_clock: MockClock) -> None:
     """The turn goes on without an answer."""
-    async with a_house().lived_in() as house:
-        result = await tools(house, 5).call(ToolCall("1", "ask_user", {"question": "Anybody?"}))
+    async with callback_harness().lived_in() as callbacks:
+        result = await tools(callbacks, 5).call(ToolCall("1", "ask_user", {"question": "Anybody?"}))
         assert result.text == "Nobody answered in time."
 
 
 async def test_buttons_are_posted_and_work(autojump_clock: MockClock) -> None:
     """The click comes back as a message; links are in the text."""
-    async with a_house().lived_in() as house:
+    async with callback_harness().lived_in() as callbacks:
         rows = [[{"text": "Go", "callback_data": "go"}, {"text": "Docs", "url": "https://example.com"}]]
-        result = await tools(house).call(ToolCall("1", "offer_buttons", {"text": "Deploy?", "buttons": rows}))
+        result = await tools(callbacks).call(ToolCall("1", "offer_buttons", {"text": "Deploy?", "buttons": rows}))
         assert result.text == "Posted."
-        (post,) = house.posts()
+        (post,) = callbacks.posts()
         assert post.message == "Deploy?\n\n- [Docs](https://example.com)"
-        await house.press(post.id, "Go")
-        assert "callback_data: go" in house.admitted[0][0].text
+        await callbacks.press(post.id, "Go")
+        assert "callback_data: go" in callbacks.admitted[0][0].text
 
 
 @pytest.mark.parametrize(
@@ -61,13 +63,13 @@ async def test_buttons_are_posted_and_work(autojump_clock: MockClock) -> None:
 )
 async def test_a_hidden_value_is_no_command_of_who_clicks(value: str, autojump_clock: MockClock) -> None:
     """A model may write a command behind a harmless label: the click stays words to the agent."""
-    async with a_house().lived_in() as house:
+    async with callback_harness().lived_in() as callbacks:
         rows = [[{"text": "Thanks", "callback_data": value}]]
-        result = await tools(house).call(ToolCall("1", "offer_buttons", {"text": "All done.", "buttons": rows}))
+        result = await tools(callbacks).call(ToolCall("1", "offer_buttons", {"text": "All done.", "buttons": rows}))
         assert result.status is ToolStatus.COMPLETED, result.text
-        (post,) = house.posts()
-        await house.press(post.id, "Thanks")
-        ((message, command),) = house.admitted
+        (post,) = callbacks.posts()
+        await callbacks.press(post.id, "Thanks")
+        ((message, command),) = callbacks.admitted
         assert (command, message.command, message.source) == (None, "", Source.BUTTON)
         first, second = message.text.split("\n")
         assert first == '[Button click: user @alice selected "Thanks"]'
@@ -76,11 +78,11 @@ async def test_a_hidden_value_is_no_command_of_who_clicks(value: str, autojump_c
 
 async def test_neither_tool_pings_a_channel(autojump_clock: MockClock) -> None:
     """Question, text and the names of buttons are made harmless."""
-    async with a_house().lived_in() as house:
-        await tools(house, 5).call(ToolCall("1", "ask_user", {"question": "@channel?", "options": ["@all", "b"]}))
+    async with callback_harness().lived_in() as callbacks:
+        await tools(callbacks, 5).call(ToolCall("1", "ask_user", {"question": "@channel?", "options": ["@all", "b"]}))
         rows = [[{"text": "@here", "callback_data": "go"}]]
-        await tools(house).call(ToolCall("1", "offer_buttons", {"text": "@channel!", "buttons": rows}))
-        asked, offered = house.posts()
+        await tools(callbacks).call(ToolCall("1", "offer_buttons", {"text": "@channel!", "buttons": rows}))
+        asked, offered = callbacks.posts()
         assert (asked.message, offered.message) == ("@\u200bchannel?", "@\u200bchannel!")
         assert offered.props["attachments"][0]["actions"][0]["name"] == "@\u200bhere"
 
@@ -96,7 +98,7 @@ async def test_what_cannot_be_asked_is_explained(
     name: str, arguments: dict[str, object], words: str, autojump_clock: MockClock
 ) -> None:
     """The model reads what it did wrong, and nothing is posted."""
-    async with a_house().lived_in() as house:
-        result = await tools(house).call(ToolCall("1", name, arguments))
+    async with callback_harness().lived_in() as callbacks:
+        result = await tools(callbacks).call(ToolCall("1", name, arguments))
         assert (result.status, words in result.text) == (ToolStatus.FAILED, True)
-        assert house.posts() == []
+        assert callbacks.posts() == []

@@ -17,41 +17,41 @@ from oc_trio.core.turn_events import Button
 from oc_trio.mattermost.client import Api
 from oc_trio.runtime.delivery.buttons import LIFETIME_MS
 from oc_trio.runtime.handlers.callback_urls import plan_callbacks
-from oc_trio.runtime.handlers.endpoints import open_doors
+from oc_trio.runtime.handlers.endpoints import open_endpoints
 from oc_trio.sandbox.errors import Refused
 from oc_trio.sandbox.outgoing import Answer, Outgoing
 from oc_trio.signing import build_button_attachments
-from tests.runtime.callback_harness import MAIN, House, a_house
+from tests.runtime.callback_harness import MAIN, CallbackHarness, callback_harness
 
 URL = "http://localhost:18789/mattermost/interactions/default"
 
 
-def tamper(house: House, **changes: Any) -> None:
+def tamper(callbacks: CallbackHarness, **changes: Any) -> None:
     """From now on the bodies of callbacks arrive with these fields changed."""
 
     async def send(call: Outgoing) -> Answer:
         body = json.dumps({**json.loads(call.body), **changes}).encode()
-        return await house.post_out(Outgoing(call.method, call.url, call.headers, body))
+        return await callbacks.post_out(Outgoing(call.method, call.url, call.headers, body))
 
-    house.send = send
+    callbacks.send = send
 
 
-async def refused(house: House, post: str, name: str) -> tuple[int, dict[str, str]]:
+async def refused(callbacks: CallbackHarness, post: str, name: str) -> tuple[int, dict[str, str]]:
     with pytest.raises(Refused):
-        await house.press(post, name)
-    answer = house.answers[-1]
+        await callbacks.press(post, name)
+    answer = callbacks.answers[-1]
     return answer.status, json.loads(answer.body)
 
 
 async def test_a_click_becomes_a_message_and_the_post_says_so(autojump_clock: MockClock) -> None:
     """The buttons give way to the choice, and the agent gets label and callback data in the post's thread."""
-    async with a_house().lived_in() as house:
-        root = house.world.post_as(house.alice, house.square, "deploy?")
-        post = await house.post_buttons("Yes", "No", root_id=root.id)
-        await house.press(post, "Yes")
-        assert house.shown(post) == ["✓ **Yes** selected by @alice"]
-        assert house.world.posts.live(post).message == "Choose"
-        ((message, command),) = house.admitted
+    async with callback_harness().lived_in() as callbacks:
+        root = callbacks.world.post_as(callbacks.alice, callbacks.square, "deploy?")
+        post = await callbacks.post_buttons("Yes", "No", root_id=root.id)
+        await callbacks.press(post, "Yes")
+        assert callbacks.shown(post) == ["✓ **Yes** selected by @alice"]
+        assert callbacks.world.posts.live(post).message == "Choose"
+        ((message, command),) = callbacks.admitted
         assert message.text == '[Button click: user @alice selected "Yes"]\ncallback_data: yes'
         assert (message.source, message.root_id, message.reply_root, command) == (Source.BUTTON, root.id, root.id, None)
         assert message.session.endswith(f":thread:{root.id}")
@@ -59,69 +59,69 @@ async def test_a_click_becomes_a_message_and_the_post_says_so(autojump_clock: Mo
 
 async def test_a_second_click_does_nothing(autojump_clock: MockClock) -> None:
     """A replayed press of the same post, on whichever button, finds the choice used."""
-    async with a_house().lived_in() as house:
-        post = await house.post_buttons("Yes", "No")
+    async with callback_harness().lived_in() as callbacks:
+        post = await callbacks.post_buttons("Yes", "No")
         kept: list[Outgoing] = []
 
         async def keep(call: Outgoing) -> Answer:
             kept.append(call)
-            return await house.post_out(call)
+            return await callbacks.post_out(call)
 
-        house.send = keep
-        await house.press(post, "Yes")
+        callbacks.send = keep
+        await callbacks.press(post, "Yes")
         # The post has no buttons any more, so a replay finds no such action; before the server drew that, it is used.
-        house.world.posts.live(post).props = {"attachments": [{"actions": [{"id": "yes", "name": "Yes"}]}]}
-        answer = await house.post_out(kept[0])
+        callbacks.world.posts.live(post).props = {"attachments": [{"actions": [{"id": "yes", "name": "Yes"}]}]}
+        answer = await callbacks.post_out(kept[0])
         assert json.loads(answer.body) == {"ephemeral_text": USED}
-        assert len(house.admitted) == 1
+        assert len(callbacks.admitted) == 1
 
 
 async def test_two_presses_at_the_same_moment_are_one_click(autojump_clock: MockClock) -> None:
     """Presses are not serialised by the server; the journal decides who was first."""
-    async with a_house().lived_in() as house:
-        post = await house.post_buttons("Yes", "No")
-        yes, no = house.action_id(post, "Yes"), house.action_id(post, "No")
+    async with callback_harness().lived_in() as callbacks:
+        post = await callbacks.post_buttons("Yes", "No")
+        yes, no = callbacks.action_id(post, "Yes"), callbacks.action_id(post, "No")
         async with trio.open_nursery() as nursery:
             for action in (yes, no, yes):
-                nursery.start_soon(house.world.interactions.press, house.alice, post, action, "", "")
-        assert len(house.admitted) == 1
-        assert sorted("update" in json.loads(answer.body) for answer in house.answers) == [False, False, True]
+                nursery.start_soon(callbacks.world.interactions.press, callbacks.alice, post, action, "", "")
+        assert len(callbacks.admitted) == 1
+        assert sorted("update" in json.loads(answer.body) for answer in callbacks.answers) == [False, False, True]
 
 
 async def test_a_click_survives_a_restart_and_is_not_run_twice(autojump_clock: MockClock) -> None:
     """Admitted in one run, the click is an open obligation of the next, and can't be made again."""
-    house = a_house()
-    async with house.lived_in():
-        post = await house.post_buttons("Yes", "No")
-        shown = dict(house.world.posts.live(post).props)
-        await house.press(post, "Yes")
-        house.world.posts.live(post).props = shown  # as if the server had never got our answer
-    async with house.lived_in():
-        (open_,) = await house.store.obligations.open_for(MAIN)
+    callbacks = callback_harness()
+    async with callbacks.lived_in():
+        post = await callbacks.post_buttons("Yes", "No")
+        shown = dict(callbacks.world.posts.live(post).props)
+        await callbacks.press(post, "Yes")
+        callbacks.world.posts.live(post).props = shown  # as if the server had never got our answer
+    async with callbacks.lived_in():
+        (open_,) = await callbacks.store.obligations.open_for(MAIN)
         assert open_.source is Source.BUTTON
-        assert await house.press(post, "Yes") == {"ephemeral_text": USED}
-        assert len(house.admitted) == 1
+        assert await callbacks.press(post, "Yes") == {"ephemeral_text": USED}
+        assert len(callbacks.admitted) == 1
 
 
 async def test_a_button_of_an_earlier_run_still_works(autojump_clock: MockClock) -> None:
     """Nothing about a button is in memory."""
-    house = a_house()
-    async with house.lived_in():
-        post = await house.post_buttons("Yes")
-    async with house.lived_in():
-        await house.press(post, "Yes")
-        assert house.shown(post) == ["✓ **Yes** selected by @alice"]
+    callbacks = callback_harness()
+    async with callbacks.lived_in():
+        post = await callbacks.post_buttons("Yes")
+    async with callbacks.lived_in():
+        await callbacks.press(post, "Yes")
+        assert callbacks.shown(post) == ["✓ **Yes** selected by @alice"]
 
 
 async def test_who_may_not_click_is_told_so_and_uses_nothing_up(autojump_clock: MockClock) -> None:
     """A stranger's press is refused by policy; the one who may can still click."""
-    async with a_house().lived_in() as house:
-        post = await house.post_buttons("Yes")
-        reply = await house.press(post, "Yes", by=house.mallory)
+    async with callback_harness().lived_in() as callbacks:
+        post = await callbacks.post_buttons("Yes")
+        reply = await callbacks.press(post, "Yes", by=callbacks.mallory)
         assert reply == {"ephemeral_text": "oc_trio ignored this action for ~square."}
-        assert house.admitted == []
-        await house.press(post, "Yes")
-        assert len(house.admitted) == 1
+        assert callbacks.admitted == []
+        await callbacks.press(post, "Yes")
+        assert len(callbacks.admitted) == 1
 
 
 @pytest.mark.parametrize(
@@ -138,107 +138,109 @@ async def test_a_press_that_does_not_fit_is_refused(
     changes: dict[str, Any], status: int, error: str, autojump_clock: MockClock
 ) -> None:
     """Each forgery gets its documented answer; nothing is admitted."""
-    async with a_house().lived_in() as house:
-        post = await house.post_buttons("Yes")
-        tamper(house, **changes)
-        assert await refused(house, post, "Yes") == (status, {"error": error})
-        assert house.admitted == []
+    async with callback_harness().lived_in() as callbacks:
+        post = await callbacks.post_buttons("Yes")
+        tamper(callbacks, **changes)
+        assert await refused(callbacks, post, "Yes") == (status, {"error": error})
+        assert callbacks.admitted == []
 
 
 async def test_a_context_of_another_post_is_refused(autojump_clock: MockClock) -> None:
     """A signed context used under a post that has no such button is unknown there."""
-    async with a_house().lived_in() as house:
-        post = await house.post_buttons("Yes")
-        other = house.world.post_as(house.mallory, house.square, "look here")
-        tamper(house, post_id=other.id)
-        assert await refused(house, post, "Yes") == (403, {"error": "Unknown action"})
+    async with callback_harness().lived_in() as callbacks:
+        post = await callbacks.post_buttons("Yes")
+        other = callbacks.world.post_as(callbacks.mallory, callbacks.square, "look here")
+        tamper(callbacks, post_id=other.id)
+        assert await refused(callbacks, post, "Yes") == (403, {"error": "Unknown action"})
 
 
 async def test_an_expired_button_says_so(autojump_clock: MockClock) -> None:
     """After its lifetime a button does nothing but say that."""
-    async with a_house().lived_in() as house:
-        post = await house.post_buttons("Yes")
+    async with callback_harness().lived_in() as callbacks:
+        post = await callbacks.post_buttons("Yes")
         await trio.sleep(LIFETIME_MS / 1000 + 1)
-        assert await house.press(post, "Yes") == {"ephemeral_text": EXPIRED}
-        assert house.admitted == []
+        assert await callbacks.press(post, "Yes") == {"ephemeral_text": EXPIRED}
+        assert callbacks.admitted == []
 
 
 async def test_a_script_with_the_bots_token_can_make_buttons(autojump_clock: MockClock) -> None:
     """What `oc_trio.signing` builds works like our own, without a channel in it too."""
-    async with a_house().lived_in() as house:
+    async with callback_harness().lived_in() as callbacks:
         made = build_button_attachments(
-            bot_token=house.bot.token, callback_url=URL, buttons=[[{"text": "Go", "callback_data": "go"}]]
+            bot_token=callbacks.bot.token, callback_url=URL, buttons=[[{"text": "Go", "callback_data": "go"}]]
         )
-        post = house.world.post_as(house.alice, house.square, "script", props={"attachments": made, "kept": 1})
-        await house.press(post.id, "Go")
-        assert house.world.posts.live(post.id).props["kept"] == 1
-        assert "callback_data: go" in house.admitted[0][0].text
+        post = callbacks.world.post_as(
+            callbacks.alice, callbacks.square, "script", props={"attachments": made, "kept": 1}
+        )
+        await callbacks.press(post.id, "Go")
+        assert callbacks.world.posts.live(post.id).props["kept"] == 1
+        assert "callback_data: go" in callbacks.admitted[0][0].text
 
 
 async def test_the_model_picker_is_walked_and_the_choice_goes_through_the_ledger(autojump_clock: MockClock) -> None:
     """Providers, pages, back, and a choice that becomes `/model NAME` of the picker's conversation."""
-    async with a_house().lived_in() as house:
-        await house.registered()
-        await house.execute("/oc_model")
+    async with callback_harness().lived_in() as callbacks:
+        await callbacks.registered()
+        await callbacks.execute("/oc_model")
         await trio.sleep(1)
-        (post,) = house.posts()
+        (post,) = callbacks.posts()
         assert post.message.startswith("Current: big/m1")
-        await house.press(post.id, "Browse providers")
-        await house.press(post.id, "big (10)")
-        names = [action["name"] for action in house.actions(post.id)]
+        await callbacks.press(post.id, "Browse providers")
+        await callbacks.press(post.id, "big (10)")
+        names = [action["name"] for action in callbacks.actions(post.id)]
         assert names == ["m1 [current]", *[f"m{n}" for n in ("10", *range(2, 8))], "Next", "Back to providers"]
-        await house.press(post.id, "Next")
-        assert await house.press(post.id, "m8", by=house.mallory) == {
+        await callbacks.press(post.id, "Next")
+        assert await callbacks.press(post.id, "m8", by=callbacks.mallory) == {
             "ephemeral_text": "oc_trio ignored this action for ~square."
         }
-        await house.press(post.id, "m8")
-        assert "m8 [current]" in [action["name"] for action in house.actions(post.id)]
-        ((message, command),) = house.admitted
+        await callbacks.press(post.id, "m8")
+        assert "m8 [current]" in [action["name"] for action in callbacks.actions(post.id)]
+        ((message, command),) = callbacks.admitted
         assert (message.text, command) == ("/model big/m8", ChooseModel("big/m8"))
-        await house.press(post.id, "Back to providers")
-        assert [action["name"] for action in house.actions(post.id)] == ["big (10)", "small (1)"]
+        await callbacks.press(post.id, "Back to providers")
+        assert [action["name"] for action in callbacks.actions(post.id)] == ["big (10)", "small (1)"]
 
 
 async def test_only_its_opener_uses_a_picker(autojump_clock: MockClock) -> None:
     """Another person who may talk to the bot still may not choose in somebody's picker."""
-    async with a_house(groupPolicy="open").lived_in() as house:
-        await house.registered()
-        await house.execute("/oc_models")
+    async with callback_harness(groupPolicy="open").lived_in() as callbacks:
+        await callbacks.registered()
+        await callbacks.execute("/oc_models")
         await trio.sleep(1)
-        (post,) = house.posts()
-        assert await house.press(post.id, "big (10)", by=house.mallory) == {"ephemeral_text": NOT_YOURS}
+        (post,) = callbacks.posts()
+        assert await callbacks.press(post.id, "big (10)", by=callbacks.mallory) == {"ephemeral_text": NOT_YOURS}
 
 
 async def test_a_menus_choice_is_taken_if_it_was_offered(autojump_clock: MockClock) -> None:
     """A select menu gives the option chosen; an option that was never offered is refused."""
     from oc_trio.core.presentation import Menu
 
-    async with a_house().lived_in() as house:
+    async with callback_harness().lived_in() as callbacks:
         menu = Menu("Colour", (("Red", "r"), ("Blue", "b")))
-        props = house.doors.buttons.props(house.square.id, (), (menu,))  # type: ignore[arg-type]
-        post = house.world.post_as(house.bot, house.square, "Choose", props=props).id
+        props = callbacks.doors.buttons.props(callbacks.square.id, (), (menu,))  # type: ignore[arg-type]
+        post = callbacks.world.post_as(callbacks.bot, callbacks.square, "Choose", props=props).id
         with pytest.raises(Refused):
-            await house.press(post, "Colour", selected="green")
-        await house.press(post, "Colour", selected="b")
-        assert house.shown(post) == ["✓ **Blue** selected by @alice"]
-        assert "callback_data: b" in house.admitted[0][0].text
+            await callbacks.press(post, "Colour", selected="green")
+        await callbacks.press(post, "Colour", selected="b")
+        assert callbacks.shown(post) == ["✓ **Blue** selected by @alice"]
+        assert "callback_data: b" in callbacks.admitted[0][0].text
 
 
 @pytest.mark.parametrize("allowed", [False, True])
 async def test_the_clicked_post_pings_nobody(allowed: bool, autojump_clock: MockClock) -> None:
     """What takes the place of the post is as harmless as what is posted, unless `allowChannelMentions` is set."""
-    async with a_house(allowChannelMentions=allowed).lived_in() as house:
+    async with callback_harness(allowChannelMentions=allowed).lived_in() as callbacks:
         harmless = clean if allowed else defuse
-        api = Api(house.front.kit.api.transport, harmless)
-        front = evolve(house.front, kit=evolve(house.front.kit, api=api))
-        plan = plan_callbacks(house.loaded.config, house.account)
-        async with open_doors(front, house.faces, plan, house.doors.buttons):
+        api = Api(callbacks.front.kit.api.transport, harmless)
+        front = evolve(callbacks.front, kit=evolve(callbacks.front.kit, api=api))
+        plan = plan_callbacks(callbacks.loaded.config, callbacks.account)
+        async with open_endpoints(front, callbacks.faces, plan, callbacks.doors.buttons):
             rows = ((Button("Yes", "yes"),),)
-            props = house.doors.buttons.props(house.square.id, rows, text="for @here")  # type: ignore[arg-type]
+            props = callbacks.doors.buttons.props(callbacks.square.id, rows, text="for @here")  # type: ignore[arg-type]
             props["attachments"].insert(0, {"text": "hello @channel"})
-            post = house.world.post_as(house.bot, house.square, "Choose, @all", props=props)
-            await house.press(post.id, "Yes")
-            shown = [house.world.posts.live(post.id).message, *house.shown(post.id)]
+            post = callbacks.world.post_as(callbacks.bot, callbacks.square, "Choose, @all", props=props)
+            await callbacks.press(post.id, "Yes")
+            shown = [callbacks.world.posts.live(post.id).message, *callbacks.shown(post.id)]
             assert [text.replace("\u200b", "") for text in shown] == [
                 "Choose, @all",
                 "hello @channel",

@@ -12,7 +12,7 @@ from oc_trio.config.document import Document
 from oc_trio.config.load import Loaded, build
 from oc_trio.ids import AccountId
 from oc_trio.runtime.handlers.callback_urls import plan_callbacks, warn_unreachable
-from oc_trio.runtime.handlers.endpoints import is_wanted, open_faces, serve_public
+from oc_trio.runtime.handlers.endpoints import build_registry, is_wanted, serve_public
 from oc_trio.telemetry.metrics import Metrics
 
 
@@ -74,13 +74,13 @@ def test_urls_follow_the_configuration(
 def test_both_the_path_and_the_urls_path_are_open() -> None:
     """A proxy may pass the path on or change it."""
     made, _ = loaded({"commands": {"native": True, "callbackUrl": "https://gw.example.com/cmd"}})
-    assert open_faces(made.accounts).command_paths == ("/api/channels/mattermost/command", "/cmd")
+    assert build_registry(made.accounts).command_paths == ("/api/channels/mattermost/command", "/cmd")
 
 
 def test_without_native_commands_no_path_is_open() -> None:
     """What nobody uses is not there."""
     made, _ = loaded()
-    faces = open_faces(made.accounts)
+    faces = build_registry(made.accounts)
     assert (faces.command_paths, list(faces.click_sources)) == ((), ["default"])
 
 
@@ -130,7 +130,7 @@ async def test_it_serves_on_the_configured_address() -> None:
     async with trio.open_nursery() as nursery:
 
         async def run(*, task_status: trio.TaskStatus[str]) -> None:
-            faces = open_faces(made.accounts)
+            faces = build_registry(made.accounts)
             await serve_public(made.config, faces, Metrics(), shutdown=shutdown, task_status=task_status)
 
         url: str = await nursery.start(run)

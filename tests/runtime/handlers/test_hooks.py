@@ -9,7 +9,7 @@ from attrs import define, evolve
 from trio.testing import MockClock
 
 from oc_trio.callbacks.app import build_app
-from oc_trio.callbacks.endpoints import HookFace
+from oc_trio.callbacks.endpoints import HookEndpoint
 from oc_trio.core.entities import Channel, NewPost
 from oc_trio.core.events import Post
 from oc_trio.core.hooks import DeliverHook
@@ -18,11 +18,11 @@ from oc_trio.core.ratelimit import Lane
 from oc_trio.core.targets import ChannelById, Target
 from oc_trio.errors import StoreError, UnknownTarget
 from oc_trio.ids import AgentId, ChannelId, OutboxId
-from oc_trio.runtime.handlers.hooks import HookAccount, HookDesk, LetterBox
+from oc_trio.runtime.handlers.hooks import HookDelivery, HookHandler, HookTarget
 from oc_trio.store.admission import Admissions
 from oc_trio.store.context import Context
 from tests.logbook import Logbook
-from tests.runtime.callback_harness import MAIN, House, a_house
+from tests.runtime.callback_harness import MAIN, CallbackHarness, callback_harness
 
 SECRET = "a-secret-of-hooks"
 
@@ -31,84 +31,85 @@ SECRET = "a-secret-of-hooks"
 class Caller:
     """Another program with the hooks' token."""
 
-    house: House
+    callbacks: CallbackHarness
 
     async def post(self, kind: str, body: dict[str, Any], *, key: str = "") -> tuple[int, dict[str, Any]]:
-        assert self.house.app is not None
+        assert self.callbacks.app is not None
         headers = {"Authorization": f"Bearer {SECRET}", **({"Idempotency-Key": key} if key else {})}
-        client: Any = self.house.app.test_client()
+        client: Any = self.callbacks.app.test_client()
         response = await client.post(f"/hooks/{kind}", json=body, headers=headers)
         return response.status_code, json.loads(await response.get_data())
 
 
-async def start(house: House, nursery: trio.Nursery) -> Caller:
+async def start(callbacks: CallbackHarness, nursery: trio.Nursery) -> Caller:
     """Hooks in front of a lived-in house; targets are channel ids."""
 
     async def locate(target: Target) -> Channel:
         if not isinstance(target, ChannelById):
             raise UnknownTarget("There is no such place.")
-        return await house.front.kit.directory.channel(target.id)
+        return await callbacks.front.kit.directory.channel(target.id)
 
-    desk = HookDesk(MAIN, house.front.kit.env.new_id)
-    box = LetterBox(house.front, house.doors.buttons, nursery)
-    house.stack.enter_context(desk.account(MAIN, HookAccount(house.front, locate, box.deliver)))
-    house.faces.hooks = HookFace("/hooks", lambda: SECRET, desk.take)
-    house.app = build_app(house.faces, metrics=house.metrics)
-    return Caller(house)
+    desk = HookHandler(MAIN, callbacks.front.kit.env.new_id)
+    box = HookDelivery(callbacks.front, callbacks.doors.buttons, nursery)
+    callbacks.stack.enter_context(desk.account(MAIN, HookTarget(callbacks.front, locate, box.deliver)))
+    callbacks.faces.hooks = HookEndpoint("/hooks", lambda: SECRET, desk.take)
+    callbacks.app = build_app(callbacks.faces, metrics=callbacks.metrics)
+    return Caller(callbacks)
 
 
 async def test_a_run_becomes_a_turn_that_answers_in_the_target(autojump_clock: MockClock) -> None:
     """The prompt is an obligation in the target's channel, in a session of the hook's own."""
-    async with a_house().lived_in() as house, trio.open_nursery() as nursery:
-        caller = await start(house, nursery)
+    async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
+        caller = await start(callbacks, nursery)
         status, answer = await caller.post(
-            "agent", {"message": "summarise", "name": "cron", "to": f"channel:{house.square.id}", "sessionKey": "daily"}
+            "agent",
+            {"message": "summarise", "name": "cron", "to": f"channel:{callbacks.square.id}", "sessionKey": "daily"},
         )
         assert status == 202
-        ((message, command),) = house.admitted
-        assert (message.text, message.user_name, message.channel_id) == ("summarise", "cron", house.square.id)
+        ((message, command),) = callbacks.admitted
+        assert (message.text, message.user_name, message.channel_id) == ("summarise", "cron", callbacks.square.id)
         assert (message.source, message.session, command) == (Source.HOOK, "agent:main:hook:daily", None)
-        life = await house.store.explain(answer["id"])
+        life = await callbacks.store.explain(answer["id"])
         assert life is not None
 
 
 async def test_the_same_key_is_the_same_run(autojump_clock: MockClock) -> None:
     """A caller that tries again gets the id of its first try, and one turn."""
-    async with a_house().lived_in() as house, trio.open_nursery() as nursery:
-        caller = await start(house, nursery)
-        body = {"message": "once", "to": f"channel:{house.square.id}"}
+    async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
+        caller = await start(callbacks, nursery)
+        body = {"message": "once", "to": f"channel:{callbacks.square.id}"}
         first, second = await caller.post("agent", body, key="k"), await caller.post("agent", body, key="k")
         other = await caller.post("agent", body, key="k2")
         assert first == second != other
-        assert len(house.admitted) == 2
+        assert len(callbacks.admitted) == 2
 
 
 async def test_a_wake_goes_to_the_last_conversation(autojump_clock: MockClock) -> None:
     """An event is told to the session that was used last, at once or with its next turn."""
-    async with a_house().lived_in() as house, trio.open_nursery() as nursery:
-        caller = await start(house, nursery)
-        key, kit = "agent:main:x", house.front.kit
-        await house.store.sessions.touch(key, MAIN, house.square.id, "", AgentId("main"), 5)  # type: ignore[arg-type]
+    async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
+        caller = await start(callbacks, nursery)
+        key, kit = "agent:main:x", callbacks.front.kit
+        await callbacks.store.sessions.touch(key, MAIN, callbacks.square.id, "", AgentId("main"), 5)  # type: ignore[arg-type]
         assert (await caller.post("wake", {"text": "backup done"}))[0] == 202
-        ((message, _),) = house.admitted
+        ((message, _),) = callbacks.admitted
         assert (message.text, message.session) == ("[Event] backup done", key)
         event = {"text": "disk full", "mode": "next-heartbeat"}
         answers = [await caller.post("wake", event, key="d") for _ in range(2)]
         assert [status for status, _ in answers] == [202, 202]
-        assert len(house.admitted) == 1
-        rows = await house.store.context.take(message.session, kit.env.now_ms())
+        assert len(callbacks.admitted) == 1
+        rows = await callbacks.store.context.take(message.session, kit.env.now_ms())
         assert [json.loads(row)["text"] for row in rows] == ["disk full"]
-        assert await house.store.explain(answers[0][1]["id"]) is not None
+        assert await callbacks.store.explain(answers[0][1]["id"]) is not None
 
 
 async def test_an_event_outlives_a_journal_that_fails_in_between(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, logbook: Logbook
 ) -> None:
     """A caller that is told to try again has its event told once, wherever the journal failed."""
-    async with a_house().lived_in() as house, trio.open_nursery() as nursery:
-        caller = await start(house, nursery)
-        key, kit = "agent:main:x", house.front.kit
-        await house.store.sessions.touch(key, MAIN, house.square.id, "", AgentId("main"), 5)  # type: ignore[arg-type]
+    async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
+        caller = await start(callbacks, nursery)
+        key, kit = "agent:main:x", callbacks.front.kit
+        await callbacks.store.sessions.touch(key, MAIN, callbacks.square.id, "", AgentId("main"), 5)  # type: ignore[arg-type]
         event = {"text": "disk full", "mode": "next-heartbeat"}
 
         async def full(*_: object) -> None:
@@ -120,58 +121,58 @@ async def test_an_event_outlives_a_journal_that_fails_in_between(
                 assert (await caller.post("wake", event, key="d"))[0] == 503
         assert logbook.said("callback failed")
         assert (await caller.post("wake", event, key="d"))[0] == 202
-        rows = await house.store.context.take(key, kit.env.now_ms())  # type: ignore[arg-type]
+        rows = await callbacks.store.context.take(key, kit.env.now_ms())  # type: ignore[arg-type]
         assert [json.loads(row)["text"] for row in rows] == ["disk full"]
 
 
 async def test_a_delivery_is_posted_once(autojump_clock: MockClock) -> None:
     """Text and buttons go out as one post, however often the caller tries; the id is known to explain."""
-    async with a_house().lived_in() as house, trio.open_nursery() as nursery:
-        caller = await start(house, nursery)
+    async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
+        caller = await start(callbacks, nursery)
         body = {
-            "to": f"channel:{house.square.id}",
+            "to": f"channel:{callbacks.square.id}",
             "text": "Deploy?",
             "buttons": [[{"text": "Go", "callback_data": "go"}]],
         }
         answers = [await caller.post("deliver", body, key="k") for _ in range(2)]
         assert [status for status, _ in answers] == [202, 202]
-        (post,) = house.posts()
+        (post,) = callbacks.posts()
         assert post.message == "Deploy?"
-        assert await house.store.explain(answers[0][1]["id"]) is not None
-        await house.press(post.id, "Go")
-        assert "callback_data: go" in house.admitted[0][0].text
+        assert await callbacks.store.explain(answers[0][1]["id"]) is not None
+        await callbacks.press(post.id, "Go")
+        assert "callback_data: go" in callbacks.admitted[0][0].text
 
 
 async def test_a_caller_that_hangs_up_takes_no_delivery_along(autojump_clock: MockClock) -> None:
     """What is on its way goes on: whoever repeats the key is promised it, and nobody else would send it."""
-    async with a_house().lived_in() as house, trio.open_nursery() as nursery:
-        kit = house.front.kit
+    async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
+        kit = callbacks.front.kit
 
         async def slow(new: NewPost, lane: Lane, in_doubt: bool) -> Post:
             await trio.sleep(5)
             return await kit.delivery.send(new, lane, in_doubt)
 
-        front = evolve(house.front, kit=evolve(kit, delivery=evolve(kit.delivery, send=slow)))
-        box = LetterBox(front, house.doors.buttons, nursery)
-        hook = DeliverHook(ChannelById(ChannelId(house.square.id)), "Deployed.")
-        channel = await kit.directory.channel(ChannelId(house.square.id))
+        front = evolve(callbacks.front, kit=evolve(kit, delivery=evolve(kit.delivery, send=slow)))
+        box = HookDelivery(front, callbacks.doors.buttons, nursery)
+        hook = DeliverHook(ChannelById(ChannelId(callbacks.square.id)), "Deployed.")
+        channel = await kit.directory.channel(ChannelId(callbacks.square.id))
         with trio.move_on_after(1) as scope:
             await box.deliver(hook, channel, OutboxId("hook:deliver:k"))
         assert scope.cancelled_caught
         await box.deliver(hook, channel, OutboxId("hook:deliver:k"))
         await trio.sleep(10)
-        assert [post.message for post in house.posts()] == ["Deployed."]
+        assert [post.message for post in callbacks.posts()] == ["Deployed."]
 
 
 async def test_a_delivery_that_was_refused_is_refused_again(autojump_clock: MockClock) -> None:
     """A caller that did not hear of the first refusal is not told that it will be posted."""
-    async with a_house().lived_in() as house, trio.open_nursery() as nursery:
-        caller = await start(house, nursery)
-        body = {"to": f"channel:{house.square.id}", "text": "x" * 20_000}
+    async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
+        caller = await start(callbacks, nursery)
+        body = {"to": f"channel:{callbacks.square.id}", "text": "x" * 20_000}
         answers = [await caller.post("deliver", body, key="k") for _ in range(2)]
         assert [status for status, _ in answers] == [400, 400]
         assert all("longer than allowed" in answer["error"] for _, answer in answers)
-        assert house.posts() == []
+        assert callbacks.posts() == []
 
 
 @pytest.mark.parametrize(
@@ -190,19 +191,19 @@ async def test_a_hook_that_cannot_be_done_is_refused_in_words(
     kind: str, body: dict[str, Any], status: int, words: str, autojump_clock: MockClock
 ) -> None:
     """The answer names what is wrong; nothing is admitted."""
-    async with a_house().lived_in() as house, trio.open_nursery() as nursery:
-        caller = await start(house, nursery)
+    async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
+        caller = await start(callbacks, nursery)
         got, answer = await caller.post(kind, body)
         assert (got, words in answer["error"]) == (status, True)
-        assert house.admitted == []
+        assert callbacks.admitted == []
 
 
 async def test_a_model_is_set_for_the_hooks_own_session(autojump_clock: MockClock) -> None:
     """What a hook chooses is not what people in the channel get."""
-    async with a_house().lived_in() as house, trio.open_nursery() as nursery:
-        caller = await start(house, nursery)
-        to = f"channel:{house.square.id}"
+    async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
+        caller = await start(callbacks, nursery)
+        to = f"channel:{callbacks.square.id}"
         await caller.post("agent", {"message": "x", "to": to, "model": "small/one", "thinking": "high"})
-        ((message, _),) = house.admitted
-        settings = await house.front.kit.session_settings(message.session)
+        ((message, _),) = callbacks.admitted
+        settings = await callbacks.front.kit.session_settings(message.session)
         assert (settings.model, settings.thinking) == ("small/one", "high")

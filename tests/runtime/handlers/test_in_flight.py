@@ -9,15 +9,15 @@ from trio.testing import MockClock
 from oc_trio.core.entities import Channel
 from oc_trio.core.hooks import HookKind, WakeHook
 from oc_trio.errors import CallbackRefused, StoreError
-from oc_trio.runtime.handlers.hooks import HookAccount, HookDesk, LetterBox
-from oc_trio.runtime.handlers.in_flight import GRACE_SECONDS, Visitors, open_visitors
+from oc_trio.runtime.handlers.hooks import HookDelivery, HookHandler, HookTarget
+from oc_trio.runtime.handlers.in_flight import GRACE_SECONDS, InFlightRequests, open_in_flight
 from oc_trio.sandbox.errors import Refused
 from oc_trio.sandbox.faults import Faults
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
-from tests.runtime.callback_harness import MAIN, a_house
+from tests.runtime.callback_harness import MAIN, callback_harness
 
 
-async def visit(visitors: Visitors, seconds: float, said: list[str], *, shield: bool = False) -> None:
+async def visit(visitors: InFlightRequests, seconds: float, said: list[str], *, shield: bool = False) -> None:
     async def work() -> str:
         with trio.CancelScope(shield=shield):
             await trio.sleep(seconds)
@@ -44,7 +44,7 @@ async def test_leaving_waits(
     """Who is there may finish, for a while; what a shield holds is finished and answered, however long that takes."""
     heard: list[str] = []
     async with trio.open_nursery() as nursery:
-        async with open_visitors() as visitors:
+        async with open_in_flight() as visitors:
             nursery.start_soon(lambda: visit(visitors, seconds, heard, shield=shield))
             await trio.testing.wait_all_tasks_blocked()
             assert len(visitors) == 1
@@ -53,7 +53,7 @@ async def test_leaving_waits(
 
 async def test_nobody_comes_in_any_more(autojump_clock: MockClock) -> None:
     """Who still knows the door is refused, at once."""
-    async with open_visitors() as visitors:
+    async with open_in_flight() as visitors:
         pass
     heard: list[str] = []
     await visit(visitors, 1.0, heard)
@@ -65,7 +65,7 @@ async def test_a_failing_account_sends_everybody_away(autojump_clock: MockClock)
     heard: list[str] = []
 
     async def fail(nursery: trio.Nursery) -> None:
-        async with open_visitors() as visitors:
+        async with open_in_flight() as visitors:
             nursery.start_soon(lambda: visit(visitors, 1.0, heard))
             await trio.testing.wait_all_tasks_blocked()
             raise StoreError("full")
@@ -91,18 +91,18 @@ class Hanging(Faults):
 
 async def test_a_call_that_is_looked_at_while_the_account_stops(autojump_clock: MockClock) -> None:
     """It is refused in the documented way and was not taken in; before, its client was closed under it."""
-    async with trio.open_nursery() as nursery, a_house().lived_in() as house:
-        await house.registered()
-        faults = house.world.faults = Hanging()
+    async with trio.open_nursery() as nursery, callback_harness().lived_in() as callbacks:
+        await callbacks.registered()
+        faults = callbacks.world.faults = Hanging()
 
         async def call() -> None:
             with pytest.raises(Refused):  # the sandbox's word for an answer that is not 200
-                await house.execute("/oc_status")
+                await callbacks.execute("/oc_status")
 
         nursery.start_soon(call)
         await faults.asked.wait()
-    assert [answer.status for answer in house.answers] == [503]
-    assert house.admitted == []
+    assert [answer.status for answer in callbacks.answers] == [503]
+    assert callbacks.admitted == []
 
 
 async def test_hooks_are_visitors_too(autojump_clock: MockClock) -> None:
@@ -111,9 +111,11 @@ async def test_hooks_are_visitors_too(autojump_clock: MockClock) -> None:
     async def nowhere(_: object) -> Channel:
         raise AssertionError("it is not let in")
 
-    async with a_house().lived_in() as house, open_visitors() as visitors:
-        desk = HookDesk(MAIN, house.front.kit.env.new_id)
-        account = HookAccount(house.front, nowhere, LetterBox(house.front, house.doors.buttons, None).deliver, visitors)  # type: ignore[arg-type]
+    async with callback_harness().lived_in() as callbacks, open_in_flight() as visitors:
+        desk = HookHandler(MAIN, callbacks.front.kit.env.new_id)
+        account = HookTarget(
+            callbacks.front, nowhere, HookDelivery(callbacks.front, callbacks.doors.buttons, None).deliver, visitors
+        )  # type: ignore[arg-type]
         with desk.account(MAIN, account):
             await visitors.leave(0)
             with pytest.raises(CallbackRefused) as refused:

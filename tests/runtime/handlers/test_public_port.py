@@ -11,7 +11,7 @@ from oc_trio.callbacks.app import build_app
 from oc_trio.core.turn_events import Button, ToolStatus
 from oc_trio.sandbox.outgoing import Answer, Outgoing
 from oc_trio.sandbox.records import Post
-from tests.runtime.harness import Town
+from tests.runtime.harness import Harness
 
 GATEWAY = {"port": 0}
 ACCOUNT = {
@@ -21,11 +21,11 @@ ACCOUNT = {
 }
 
 
-async def open_for_business(town: Town, **tables: Any) -> None:
+async def open_for_business(harness: Harness, **tables: Any) -> None:
     """Start the gateway as a team's administrator, and let the sandbox call it in process."""
-    team = town.world.teams.of(town.bot.id)[0]
-    team.roles[town.bot.id] = "team_user team_admin"
-    gateway = await town.start(ACCOUNT, gateway=GATEWAY, **tables)
+    team = harness.world.teams.of(harness.bot.id)[0]
+    team.roles[harness.bot.id] = "team_user team_admin"
+    gateway = await harness.start(ACCOUNT, gateway=GATEWAY, **tables)
     app = build_app(gateway.port.faces, metrics=gateway.metrics)
 
     async def call(out: Outgoing) -> Answer:
@@ -40,15 +40,15 @@ async def open_for_business(town: Town, **tables: Any) -> None:
         body = bytes(await response.get_data(as_text=False))
         return Answer(response.status_code, response.headers.get("content-type", ""), body)
 
-    town.world.slash._send = call
-    town.world.interactions._send = call
-    await town.until(lambda: town.world.commands.of_team(team.id))
+    harness.world.slash._send = call
+    harness.world.interactions._send = call
+    await harness.until(lambda: harness.world.commands.of_team(team.id))
     await trio.sleep(1)
 
 
-async def execute(town: Town, line: str, root_id: str = "") -> str:
-    body = {"channel_id": town.square.id, "team_id": town.square.team_id, "command": line, "root_id": root_id}
-    return str((await town.world.slash.execute(town.alice, body))["text"])
+async def execute(harness: Harness, line: str, root_id: str = "") -> str:
+    body = {"channel_id": harness.square.id, "team_id": harness.square.team_id, "command": line, "root_id": root_id}
+    return str((await harness.world.slash.execute(harness.alice, body))["text"])
 
 
 def button(post: Post, name: str) -> str:
@@ -56,48 +56,48 @@ def button(post: Post, name: str) -> str:
     return next(str(action["id"]) for action in actions if action["name"] == name)
 
 
-async def test_a_slash_command_is_answered_in_the_channel(town: Town) -> None:
+async def test_a_slash_command_is_answered_in_the_channel(harness: Harness) -> None:
     """`/oc_status` shows Processing to its caller and then a post for all."""
-    await open_for_business(town)
-    assert await execute(town, "/oc_status") == "Processing..."
-    await town.until(town.answers)
-    assert "**oc_trio** as @helper" in town.answers()[0]
-    await town.settled()
+    await open_for_business(harness)
+    assert await execute(harness, "/oc_status") == "Processing..."
+    await harness.until(harness.answers)
+    assert "**oc_trio** as @helper" in harness.answers()[0]
+    await harness.settled()
 
 
-async def test_a_button_of_an_answer_leads_to_the_next_turn(town: Town) -> None:
+async def test_a_button_of_an_answer_leads_to_the_next_turn(harness: Harness) -> None:
     """The agent offers buttons; the click is a message in the same thread, answered there."""
-    await open_for_business(town)
+    await open_for_business(harness)
     rows = ((Button("Yes", "yes"), Button("No", "no")),)
-    town.script = [Say("Deploy?"), Attach(buttons=rows)]
-    asked = town.say("@helper deploy please")
-    await town.settled()
-    (answer,) = town.ours()
-    town.script = [Say("On its way.")]
-    await town.world.interactions.press(town.alice, answer.id, button(answer, "Yes"), "", "")
-    await town.settled()
-    first, second = town.ours()
+    harness.script = [Say("Deploy?"), Attach(buttons=rows)]
+    asked = harness.say("@helper deploy please")
+    await harness.settled()
+    (answer,) = harness.ours()
+    harness.script = [Say("On its way.")]
+    await harness.world.interactions.press(harness.alice, answer.id, button(answer, "Yes"), "", "")
+    await harness.settled()
+    first, second = harness.ours()
     assert first.props["attachments"] == [{"text": "✓ **Yes** selected by @alice"}]
     assert (second.message, second.root_id) == ("On its way.", asked.id)
 
 
-async def test_a_click_that_a_crash_interrupts_is_answered_after_the_restart(town: Town) -> None:
+async def test_a_click_that_a_crash_interrupts_is_answered_after_the_restart(harness: Harness) -> None:
     """What was clicked is in the journal: the next run answers it, once."""
-    await open_for_business(town)
-    town.script = [Say("Deploy?"), Attach(buttons=((Button("Yes", "yes"),),))]
-    town.say("@helper deploy please")
-    await town.settled()
-    (answer,) = town.ours()
-    town.script = [Say("On its way.", delay=5.0)]
-    await town.world.interactions.press(town.alice, answer.id, button(answer, "Yes"), "", "")
-    await town.crash()
-    assert len(town.answers()) == 1
-    await town.start(ACCOUNT, gateway=GATEWAY)
-    await town.settled()
-    assert town.answers().count("On its way.") == 1
+    await open_for_business(harness)
+    harness.script = [Say("Deploy?"), Attach(buttons=((Button("Yes", "yes"),),))]
+    harness.say("@helper deploy please")
+    await harness.settled()
+    (answer,) = harness.ours()
+    harness.script = [Say("On its way.", delay=5.0)]
+    await harness.world.interactions.press(harness.alice, answer.id, button(answer, "Yes"), "", "")
+    await harness.crash()
+    assert len(harness.answers()) == 1
+    await harness.start(ACCOUNT, gateway=GATEWAY)
+    await harness.settled()
+    assert harness.answers().count("On its way.") == 1
 
 
-async def test_only_who_asked_approves(town: Town) -> None:
+async def test_only_who_asked_approves(harness: Harness) -> None:
     """With `approvers = "asker"` somebody else's click is told so, alone; the asker's approves what was shown."""
     told: list[Any] = []
 
@@ -105,23 +105,23 @@ async def test_only_who_asked_approves(town: Town) -> None:
         told.append((yield CallTool("message", {"action": "send", "message": "approved words"})))
         yield Say("done")
 
-    await open_for_business(town, agents={"defaults": {"tools": {"approve": ["message"], "approvers": "asker"}}})
-    town.script = script
-    town.say("@helper go", by=town.alice)
-    await town.until(town.ours)
-    (question,) = town.ours()
+    await open_for_business(harness, agents={"defaults": {"tools": {"approve": ["message"], "approvers": "asker"}}})
+    harness.script = script
+    harness.say("@helper go", by=harness.alice)
+    await harness.until(harness.ours)
+    (question,) = harness.ours()
     assert question.message == 'Approve: `message`?\n```text\naction = "send"\nmessage = "approved words"\n```'
-    await town.world.interactions.press(town.bob, question.id, button(question, "Approve"), "", "")
+    await harness.world.interactions.press(harness.bob, question.id, button(question, "Approve"), "", "")
     await trio.sleep(5)
     assert told == []
-    await town.world.interactions.press(town.alice, question.id, button(question, "Approve"), "", "")
-    await town.settled()
+    await harness.world.interactions.press(harness.alice, question.id, button(question, "Approve"), "", "")
+    await harness.settled()
     assert [result.status for result in told] == [ToolStatus.COMPLETED]
-    assert "approved words" in town.answers()
+    assert "approved words" in harness.answers()
 
 
 @pytest.mark.parametrize("is_clicked_between", [False, True], ids=["waits again", "clicked before it is asked again"])
-async def test_a_question_outlives_a_crash(town: Town, *, is_clicked_between: bool) -> None:
+async def test_a_question_outlives_a_crash(harness: Harness, *, is_clicked_between: bool) -> None:
     """The turn that is run again waits at the question that stands. A click that came before it did is a message of its
     own, and the question is put anew.
     """
@@ -138,32 +138,32 @@ async def test_a_question_outlives_a_crash(town: Town, *, is_clicked_between: bo
         told.append((yield CallTool("ask_user", {"question": "Which?", "options": ["Red", "Blue"]})).text)
         yield Say("done")
 
-    await open_for_business(town)
-    town.script = script
-    town.say("@helper go")
-    await town.until(town.ours)
-    (question,) = town.ours()
-    await town.crash()
+    await open_for_business(harness)
+    harness.script = script
+    harness.say("@helper go")
+    await harness.until(harness.ours)
+    (question,) = harness.ours()
+    await harness.crash()
     # As if the process had been killed: it did not come to note that nobody waits any more.
-    town.journal.execute("DELETE FROM claims")
+    harness.journal.execute("DELETE FROM claims")
     if is_clicked_between:
         may_ask = trio.Event()
-    await open_for_business(town)
+    await open_for_business(harness)
     if is_clicked_between:
-        await town.world.interactions.press(town.alice, question.id, button(question, "Red"), "", "")
+        await harness.world.interactions.press(harness.alice, question.id, button(question, "Red"), "", "")
         await trio.sleep(1)
         may_ask.set()
-        await town.until(lambda: len([post for post in town.ours() if post.message == "Which?"]) == 2)
-        question = [post for post in town.ours() if post.message == "Which?"][-1]
+        await harness.until(lambda: len([post for post in harness.ours() if post.message == "Which?"]) == 2)
+        question = [post for post in harness.ours() if post.message == "Which?"][-1]
     await trio.sleep(5)
-    await town.world.interactions.press(town.alice, question.id, button(question, "Blue"), "", "")
-    await town.settled()
+    await harness.world.interactions.press(harness.alice, question.id, button(question, "Blue"), "", "")
+    await harness.settled()
     assert told == ["Blue"]
     expected = ["Which?", "Which?", "done", "heard"] if is_clicked_between else ["Which?", "done"]
-    assert sorted(town.answers()) == sorted(expected)
+    assert sorted(harness.answers()) == sorted(expected)
 
 
-async def test_a_question_whose_wait_was_ended_is_put_anew(town: Town) -> None:
+async def test_a_question_whose_wait_was_ended_is_put_anew(harness: Harness) -> None:
     """A stop notes that nobody waits any more: the next run asks by a post of its own, which can be answered."""
     told: list[str] = []
 
@@ -171,15 +171,15 @@ async def test_a_question_whose_wait_was_ended_is_put_anew(town: Town) -> None:
         told.append((yield CallTool("ask_user", {"question": "Which?", "options": ["Red", "Blue"]})).text)
         yield Say("done")
 
-    await open_for_business(town)
-    town.script = script
-    town.say("@helper go")
-    await town.until(town.ours)
-    await town.crash()
-    await open_for_business(town)
-    await town.until(lambda: len(town.ours()) == 2)
-    _, question = town.ours()
+    await open_for_business(harness)
+    harness.script = script
+    harness.say("@helper go")
+    await harness.until(harness.ours)
+    await harness.crash()
+    await open_for_business(harness)
+    await harness.until(lambda: len(harness.ours()) == 2)
+    _, question = harness.ours()
     await trio.sleep(1)
-    await town.world.interactions.press(town.alice, question.id, button(question, "Blue"), "", "")
-    await town.settled()
+    await harness.world.interactions.press(harness.alice, question.id, button(question, "Blue"), "", "")
+    await harness.settled()
     assert told == ["Blue"]

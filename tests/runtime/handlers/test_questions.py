@@ -18,43 +18,45 @@ from oc_trio.runtime.handlers.questions import GONE, NOT_YOURS, Place
 from oc_trio.sandbox.errors import Refused
 from oc_trio.sandbox.faults import Faults
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
-from tests.runtime.callback_harness import House, a_house
+from tests.runtime.callback_harness import CallbackHarness, callback_harness
 
 COLOUR = Question("q1", "Which colour?", ("Red", "Blue"), free_text=False)
 NAME = Question("q2", "What is its name?")
 
 
-def place(house: House) -> Place:
-    return Place(SessionKey("agent:main:x"), ChannelId(house.square.id))
+def place(callbacks: CallbackHarness) -> Place:
+    return Place(SessionKey("agent:main:x"), ChannelId(callbacks.square.id))
 
 
-async def asked(house: House, question: Question, answers: list[Answer | None], seconds: float = 60.0) -> None:
-    answers.append(await house.doors.questions.ask(question, place(house), seconds=seconds))
+async def asked(
+    callbacks: CallbackHarness, question: Question, answers: list[Answer | None], seconds: float = 60.0
+) -> None:
+    answers.append(await callbacks.doors.questions.ask(question, place(callbacks), seconds=seconds))
 
 
 async def test_a_click_answers(autojump_clock: MockClock) -> None:
     """The waiting turn gets the option, the post shows it, no message is made of the click."""
     answers: list[Answer | None] = []
-    async with a_house().lived_in() as house, trio.open_nursery() as nursery:
-        nursery.start_soon(asked, house, COLOUR, answers)
+    async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
+        nursery.start_soon(asked, callbacks, COLOUR, answers)
         await trio.sleep(1)
-        (post,) = house.posts()
-        reply = await house.press(post.id, "Blue")
+        (post,) = callbacks.posts()
+        reply = await callbacks.press(post.id, "Blue")
         assert reply["ephemeral_text"] == SUBMITTED
         await trio.sleep(1)
         assert answers == [Answer("q1", "Blue", 1)]
-        assert house.shown(post.id) == ["✓ **Blue** selected by @alice"]
-        assert house.admitted == []
+        assert callbacks.shown(post.id) == ["✓ **Blue** selected by @alice"]
+        assert callbacks.admitted == []
 
 
 async def test_a_stranger_does_not_answer(autojump_clock: MockClock) -> None:
     """Who may not talk to the bot may not answer for others."""
     answers: list[Answer | None] = []
-    async with a_house().lived_in() as house, trio.open_nursery() as nursery:
-        nursery.start_soon(asked, house, COLOUR, answers)
+    async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
+        nursery.start_soon(asked, callbacks, COLOUR, answers)
         await trio.sleep(1)
-        (post,) = house.posts()
-        assert "ignored" in (await house.press(post.id, "Blue", by=house.mallory))["ephemeral_text"]
+        (post,) = callbacks.posts()
+        assert "ignored" in (await callbacks.press(post.id, "Blue", by=callbacks.mallory))["ephemeral_text"]
         assert answers == []
         nursery.cancel_scope.cancel()
 
@@ -62,67 +64,67 @@ async def test_a_stranger_does_not_answer(autojump_clock: MockClock) -> None:
 async def test_a_message_answers_too(autojump_clock: MockClock) -> None:
     """Text in the conversation that waits is the answer, by label or freely; other conversations are left alone."""
     answers: list[Answer | None] = []
-    async with a_house().lived_in() as house, trio.open_nursery() as nursery:
-        await house.registered()
-        nursery.start_soon(asked, house, NAME, answers)
+    async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
+        await callbacks.registered()
+        nursery.start_soon(asked, callbacks, NAME, answers)
         await trio.sleep(1)
-        await house.execute("/oc_status")
-        ((message, _),) = house.admitted
-        assert not house.doors.questions.take_text(message.with_text("Rex"))
-        assert house.doors.questions.take_text(evolve(message, session=place(house).session, text="Rex"))
+        await callbacks.execute("/oc_status")
+        ((message, _),) = callbacks.admitted
+        assert not callbacks.doors.questions.take_text(message.with_text("Rex"))
+        assert callbacks.doors.questions.take_text(evolve(message, session=place(callbacks).session, text="Rex"))
         await trio.sleep(1)
         assert answers == [Answer("q2", "Rex")]
-        (post,) = house.posts()
-        assert house.shown(post.id) == ["✓ **Rex** answered by @alice"]
+        (post,) = callbacks.posts()
+        assert callbacks.shown(post.id) == ["✓ **Rex** answered by @alice"]
 
 
 async def test_a_free_answer_is_given_in_a_dialog(autojump_clock: MockClock) -> None:
     """The button opens a dialog at the server; what is written there is the answer."""
     answers: list[Answer | None] = []
-    async with a_house().lived_in() as house, trio.open_nursery() as nursery:
-        nursery.start_soon(asked, house, NAME, answers)
+    async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
+        nursery.start_soon(asked, callbacks, NAME, answers)
         await trio.sleep(1)
-        (post,) = house.posts()
+        (post,) = callbacks.posts()
         opened: list[dict[str, Any]] = []
-        show = house.world.interactions.open_dialog
+        show = callbacks.world.interactions.open_dialog
 
         def remember(body: dict[str, Any]) -> None:
             opened.append(body)
             show(body)
 
-        house.world.interactions.open_dialog = remember  # type: ignore[method-assign]
-        await house.press(post.id, "Answer")
+        callbacks.world.interactions.open_dialog = remember  # type: ignore[method-assign]
+        await callbacks.press(post.id, "Answer")
         (request,) = opened
         submission = {
             "url": request["url"],
             "callback_id": request["dialog"]["callback_id"],
             "state": request["dialog"]["state"],
-            "channel_id": house.square.id,
+            "channel_id": callbacks.square.id,
             "submission": {"answer": " Rex "},
         }
-        assert await house.world.interactions.submit_dialog(house.mallory, submission) == {
+        assert await callbacks.world.interactions.submit_dialog(callbacks.mallory, submission) == {
             "error": "oc_trio ignored this action for ~square."
         }
-        assert await house.world.interactions.submit_dialog(house.alice, submission) == {}
+        assert await callbacks.world.interactions.submit_dialog(callbacks.alice, submission) == {}
         await trio.sleep(1)
         assert answers == [Answer("q2", "Rex")]
-        assert await house.world.interactions.submit_dialog(house.alice, submission) == {"error": GONE}
+        assert await callbacks.world.interactions.submit_dialog(callbacks.alice, submission) == {"error": GONE}
 
 
 async def test_silence_ends_the_question(autojump_clock: MockClock) -> None:
     """After the deadline nobody's click counts, and the post has no buttons any more."""
     answers: list[Answer | None] = []
-    async with a_house().lived_in() as house, trio.open_nursery() as nursery:
-        nursery.start_soon(asked, house, COLOUR, answers, 10.0)
+    async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
+        nursery.start_soon(asked, callbacks, COLOUR, answers, 10.0)
         await trio.sleep(1)
-        (post,) = house.posts()
-        before = dict(house.world.posts.live(post.id).props)
+        (post,) = callbacks.posts()
+        before = dict(callbacks.world.posts.live(post.id).props)
         await trio.sleep(10)
         assert answers == [None]
-        assert house.shown(post.id) == ["_This choice has expired._"]
-        house.world.posts.live(post.id).props = before  # a client that still shows them
-        assert await house.press(post.id, "Red") == {"ephemeral_text": ANSWERED}
-        assert house.admitted == []
+        assert callbacks.shown(post.id) == ["_This choice has expired._"]
+        callbacks.world.posts.live(post.id).props = before  # a client that still shows them
+        assert await callbacks.press(post.id, "Red") == {"ephemeral_text": ANSWERED}
+        assert callbacks.admitted == []
 
 
 class NoPosts(Faults):
@@ -136,31 +138,31 @@ class NoPosts(Faults):
 
 async def test_a_question_that_the_server_does_not_take(autojump_clock: MockClock) -> None:
     """Whoever asks is told so, long before the deadline, and no later start asks in their stead."""
-    async with a_house().lived_in() as house:
-        house.world.faults = NoPosts()
+    async with callback_harness().lived_in() as callbacks:
+        callbacks.world.faults = NoPosts()
         began = trio.current_time()
         with pytest.raises(MattermostRejected, match="gave up"):
-            await house.doors.questions.ask(COLOUR, place(house))
+            await callbacks.doors.questions.ask(COLOUR, place(callbacks))
         assert trio.current_time() - began < 200
-        house.world.faults = Faults()
-        assert await house.store.outbox.unfinished(house.front.kit.account) == ()
-        assert house.posts() == []
+        callbacks.world.faults = Faults()
+        assert await callbacks.store.outbox.unfinished(callbacks.front.kit.account) == ()
+        assert callbacks.posts() == []
 
 
 async def test_an_answer_after_a_crash_is_a_message(autojump_clock: MockClock) -> None:
     """Nobody waits any more, but what was chosen reaches the agent, once."""
-    house = a_house()
-    async with house.lived_in():
-        letter = house.doors.questions._letter(COLOUR, place(house))
-        await house.front.kit.delivery.post_until_done(letter)
-        (post,) = house.posts()
-        before = dict(house.world.posts.live(post.id).props)
-    async with house.lived_in():
-        await house.press(post.id, "Red")
-        ((message, _),) = house.admitted
+    callbacks = callback_harness()
+    async with callbacks.lived_in():
+        letter = callbacks.doors.questions._letter(COLOUR, place(callbacks))
+        await callbacks.front.kit.delivery.post_until_done(letter)
+        (post,) = callbacks.posts()
+        before = dict(callbacks.world.posts.live(post.id).props)
+    async with callbacks.lived_in():
+        await callbacks.press(post.id, "Red")
+        ((message, _),) = callbacks.admitted
         assert message.text == '[Button click: user @alice selected "Red"]\nquestion: Which colour?'
-        house.world.posts.live(post.id).props = before
-        assert await house.press(post.id, "Blue") == {"ephemeral_text": ANSWERED}
+        callbacks.world.posts.live(post.id).props = before
+        assert await callbacks.press(post.id, "Blue") == {"ephemeral_text": ANSWERED}
 
 
 @pytest.mark.parametrize(
@@ -169,40 +171,42 @@ async def test_an_answer_after_a_crash_is_a_message(autojump_clock: MockClock) -
 async def test_a_tool_is_approved_by_button(label: str, allowed: bool, autojump_clock: MockClock) -> None:
     """The call is shown as it is; the button decides."""
     verdicts: list[Verdict] = []
-    async with a_house().lived_in() as house, trio.open_nursery() as nursery:
-        approve = house.doors.questions.approver(place(house))
+    async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
+        approve = callbacks.doors.questions.approver(place(callbacks))
 
         async def ask() -> None:
             verdicts.append(await approve(ToolCall("c1", "delete_file", {"path": "/tmp/x"})))
 
         nursery.start_soon(ask)
         await trio.sleep(1)
-        (post,) = house.posts()
+        (post,) = callbacks.posts()
         assert post.message == 'Approve: `delete_file`?\n```text\npath = "/tmp/x"\n```'
         assert post.file_ids == []
-        await house.press(post.id, label)
+        await callbacks.press(post.id, label)
         await trio.sleep(1)
         assert [verdict.allowed for verdict in verdicts] == [allowed]
 
 
 async def test_an_approval_that_nobody_waits_for_approves_nothing(autojump_clock: MockClock) -> None:
     """After a restart an old Approve button is dead, and tells so."""
-    house = a_house()
-    async with house.lived_in():
+    callbacks = callback_harness()
+    async with callbacks.lived_in():
         from oc_trio.core.questions import approval
 
-        letter = house.doors.questions._letter(approval("q9", "Approve: `rm`, without arguments?"), place(house))
-        await house.front.kit.delivery.post_until_done(letter)
-        (post,) = house.posts()
-    async with house.lived_in():
-        assert await house.press(post.id, "Approve") == {"ephemeral_text": GONE}
-        assert house.admitted == []
+        letter = callbacks.doors.questions._letter(
+            approval("q9", "Approve: `rm`, without arguments?"), place(callbacks)
+        )
+        await callbacks.front.kit.delivery.post_until_done(letter)
+        (post,) = callbacks.posts()
+    async with callbacks.lived_in():
+        assert await callbacks.press(post.id, "Approve") == {"ephemeral_text": GONE}
+        assert callbacks.admitted == []
 
 
 async def test_no_answer_is_no_approval(autojump_clock: MockClock) -> None:
     """Silence is a no, and the model reads why."""
-    async with a_house().lived_in() as house:
-        verdict = await house.doors.questions.approver(place(house), seconds=5)(ToolCall("c1", "rm"))
+    async with callback_harness().lived_in() as callbacks:
+        verdict = await callbacks.doors.questions.approver(place(callbacks), seconds=5)(ToolCall("c1", "rm"))
         assert verdict == Verdict(False, "rm was not approved: nobody answered in time.")
 
 
@@ -210,13 +214,13 @@ async def test_many_options_are_a_menu(autojump_clock: MockClock) -> None:
     """More than four options are chosen from a select menu."""
     answers: list[Answer | None] = []
     question = Question("q3", "Which?", tuple("abcdef"), free_text=False)
-    async with a_house().lived_in() as house, trio.open_nursery() as nursery:
-        nursery.start_soon(asked, house, question, answers)
+    async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
+        nursery.start_soon(asked, callbacks, question, answers)
         await trio.sleep(1)
-        (post,) = house.posts()
-        (action,) = house.actions(post.id)
+        (post,) = callbacks.posts()
+        (action,) = callbacks.actions(post.id)
         assert (action["type"], json.loads(json.dumps(action))["options"][2]) == ("select", {"text": "c", "value": "2"})
-        await house.press(post.id, "Choose an answer", selected="2")
+        await callbacks.press(post.id, "Choose an answer", selected="2")
         await trio.sleep(1)
         assert answers == [Answer("q3", "c", 2)]
 
@@ -226,17 +230,19 @@ LONG = {"note": "x" * 5000, "path": "a`b\n@channel", "force": True}
 
 async def test_what_is_shortened_is_attached_whole(autojump_clock: MockClock) -> None:
     """A long first value hides no other argument, says how long it is, and the file holds the call as it would be."""
-    async with a_house().lived_in() as house:
-        verdict = await house.doors.questions.approver(place(house), seconds=5)(ToolCall("1", "files__write", LONG))
+    async with callback_harness().lived_in() as callbacks:
+        verdict = await callbacks.doors.questions.approver(place(callbacks), seconds=5)(
+            ToolCall("1", "files__write", LONG)
+        )
         assert not verdict.allowed
-        (post,) = house.posts()
+        (post,) = callbacks.posts()
         head, fence, note, *others = post.message.split("\n")
         assert (head, fence) == ("Approve: `files__write`?", "```text")
         assert note.startswith('note = "xxx')
         assert note.endswith("x... (5,000 characters, see the attached file)")
         assert others == ['path = "a\\u0060b\\n\\u0040channel"', "force = true", "```"]
         (file_id,) = post.file_ids
-        info = house.world.files.get(file_id)
+        info = callbacks.world.files.get(file_id)
         assert (info.name, info.post_id) == ("tool-call.json", post.id)
         assert json.loads(info.data) == {"tool": "files__write", "arguments": LONG}
 
@@ -252,28 +258,28 @@ class NoFiles(Faults):
 
 async def test_a_call_that_can_t_be_attached_is_refused(autojump_clock: MockClock) -> None:
     """Nobody is asked about half a call: the model reads why, the chat nothing."""
-    async with a_house().lived_in() as house:
-        house.world.faults = NoFiles()
-        verdict = await house.doors.questions.approver(place(house))(ToolCall("1", "files__write", LONG))
+    async with callback_harness().lived_in() as callbacks:
+        callbacks.world.faults = NoFiles()
+        verdict = await callbacks.doors.questions.approver(place(callbacks))(ToolCall("1", "files__write", LONG))
         assert verdict == Verdict(
             False,
             "files__write was not approved: it is too long for a message, and the file with all of it could not be "
             "uploaded.",
         )
-        assert house.posts() == []
+        assert callbacks.posts() == []
 
 
 async def test_a_call_that_can_t_be_shown_is_refused(autojump_clock: MockClock) -> None:
     """Names are never cut: where they don't fit into a post, nobody is asked."""
     arguments = {f"{number}{'n' * 200}": 1 for number in range(100)}
-    async with a_house().lived_in() as house:
-        verdict = await house.doors.questions.approver(place(house))(ToolCall("1", "files__write", arguments))
+    async with callback_harness().lived_in() as callbacks:
+        verdict = await callbacks.doors.questions.approver(place(callbacks))(ToolCall("1", "files__write", arguments))
         assert not verdict.allowed
         assert verdict.reason == (
             "files__write was not approved: a person can't be shown all its arguments (100, whose names have 20,390 "
             "characters); use fewer, or shorter names."
         )
-        assert house.posts() == []
+        assert callbacks.posts() == []
 
 
 @pytest.mark.parametrize(
@@ -291,21 +297,22 @@ async def test_who_may_approve(
     entries: tuple[str, ...], by_asker: bool, by_other: bool, autojump_clock: MockClock
 ) -> None:
     """Who may not is told so alone, and the question stays open for those who may."""
-    house = a_house(groupAllowFrom=["*"])
-    bob = house.world.create_user("bob", "Passw0rd!x", team=house.team)
-    house.world.membership.add(house.square, bob, house.alice)
+    callbacks = callback_harness(groupAllowFrom=["*"])
+    bob = callbacks.world.create_user("bob", "Passw0rd!x", team=callbacks.team)
+    callbacks.world.membership.add(callbacks.square, bob, callbacks.alice)
     listed = tuple(entry.format(bob=bob.id) for entry in entries)
-    async with house.lived_in():
-        groups = evolve(house.front.kit.policies.access, access_groups={"ops": (bob.id,)})
-        house.doors.questions.front = evolve(
-            house.front, kit=evolve(house.front.kit, policies=evolve(house.front.kit.policies, access=groups))
+    async with callbacks.lived_in():
+        groups = evolve(callbacks.front.kit.policies.access, access_groups={"ops": (bob.id,)})
+        callbacks.doors.questions.front = evolve(
+            callbacks.front,
+            kit=evolve(callbacks.front.kit, policies=evolve(callbacks.front.kit.policies, access=groups)),
         )
-        for person, may in ((house.alice, by_asker), (bob, by_other)):
+        for person, may in ((callbacks.alice, by_asker), (bob, by_other)):
             for label in ("Approve", "Deny"):
                 verdicts: list[Verdict] = []
                 async with trio.open_nursery() as nursery:
-                    approve = house.doors.questions.approver(
-                        place(house), approvers=lambda: Approvers(listed, frozenset({UserId(house.alice.id)}))
+                    approve = callbacks.doors.questions.approver(
+                        place(callbacks), approvers=lambda: Approvers(listed, frozenset({UserId(callbacks.alice.id)}))
                     )
 
                     async def ask(approve: Approve = approve, verdicts: list[Verdict] = verdicts) -> None:
@@ -313,48 +320,48 @@ async def test_who_may_approve(
 
                     nursery.start_soon(ask)
                     await trio.sleep(1)
-                    post = house.posts()[-1]
-                    told = (await house.press(post.id, label, by=person))["ephemeral_text"]
+                    post = callbacks.posts()[-1]
+                    told = (await callbacks.press(post.id, label, by=person))["ephemeral_text"]
                     await trio.sleep(1)
                     assert told == (SUBMITTED if may else NOT_YOURS)
                     assert [verdict.allowed for verdict in verdicts] == ([label == "Approve"] if may else [])
-                    assert bool(house.actions(post.id)) is not may
+                    assert bool(callbacks.actions(post.id)) is not may
                     nursery.cancel_scope.cancel()
 
 
 async def test_where_nobody_asked_nobody_is_waited_for(autojump_clock: MockClock) -> None:
     """A schedule's turn under `asker` has no one who may approve: the model is told at once."""
-    async with a_house().lived_in() as house:
-        approve = house.doors.questions.approver(place(house), approvers=lambda: Approvers((ASKER,)))
+    async with callback_harness().lived_in() as callbacks:
+        approve = callbacks.doors.questions.approver(place(callbacks), approvers=lambda: Approvers((ASKER,)))
         verdict = await approve(ToolCall("c1", "rm", {}))
         assert verdict.reason == (
             "rm was not approved: only who asked may approve it, and no person started this turn."
         )
         assert trio.current_time() == 0
-        assert house.posts() == []
+        assert callbacks.posts() == []
 
 
 async def test_an_approval_takes_no_dialog(autojump_clock: MockClock) -> None:
     """The signed context of its button, sent as a dialog's state, neither approves nor denies."""
     verdicts: list[Verdict] = []
-    async with a_house().lived_in() as house, trio.open_nursery() as nursery:
+    async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
 
         async def ask() -> None:
-            verdicts.append(await house.doors.questions.approver(place(house))(ToolCall("c1", "rm", {})))
+            verdicts.append(await callbacks.doors.questions.approver(place(callbacks))(ToolCall("c1", "rm", {})))
 
         nursery.start_soon(ask)
         await trio.sleep(1)
-        (post,) = house.posts()
-        integration = house.actions(post.id)[0]["integration"]
+        (post,) = callbacks.posts()
+        integration = callbacks.actions(post.id)[0]["integration"]
         submission = {
             "url": integration["url"],
             "callback_id": "oc_question",
             "state": json.dumps(integration["context"]),
-            "channel_id": house.square.id,
+            "channel_id": callbacks.square.id,
             "submission": {"answer": "Approve"},
         }
         with pytest.raises(Refused):
-            await house.world.interactions.submit_dialog(house.alice, submission)
-        await house.press(post.id, "Approve")
+            await callbacks.world.interactions.submit_dialog(callbacks.alice, submission)
+        await callbacks.press(post.id, "Approve")
         await trio.sleep(1)
         assert [verdict.allowed for verdict in verdicts] == [True]

@@ -15,54 +15,54 @@ from oc_trio.ids import UserId
 from oc_trio.sandbox.errors import Refused
 from oc_trio.sandbox.outgoing import Answer, Outgoing
 from tests.logbook import Logbook
-from tests.runtime.callback_harness import MAIN, House, a_house
+from tests.runtime.callback_harness import MAIN, CallbackHarness, callback_harness
 
 
-def tamper(house: House, old: str, new: str) -> None:
+def tamper(callbacks: CallbackHarness, old: str, new: str) -> None:
     """From now on callbacks arrive with `new` in the place of `old`."""
 
     async def send(call: Outgoing) -> Answer:
         body = call.body.replace(old.encode(), new.encode()) if old else call.body
-        return await house.post_out(Outgoing(call.method, call.url, call.headers, body))
+        return await callbacks.post_out(Outgoing(call.method, call.url, call.headers, body))
 
-    house.send = send
+    callbacks.send = send
 
 
-def triggers(house: House, team_id: str = "") -> list[str]:
-    return sorted(command.trigger for command in house.world.commands.of_team(team_id or house.team.id))
+def triggers(callbacks: CallbackHarness, team_id: str = "") -> list[str]:
+    return sorted(command.trigger for command in callbacks.world.commands.of_team(team_id or callbacks.team.id))
 
 
 async def test_all_commands_are_registered_on_the_team(autojump_clock: MockClock) -> None:
     """Every built-in command is there, points to us, and its token is in the journal."""
-    async with a_house().lived_in() as house:
-        await house.registered()
-        assert triggers(house) == sorted(spec.trigger for spec in BUILT_IN)
-        kept = await house.store.commands.all(MAIN)
+    async with callback_harness().lived_in() as callbacks:
+        await callbacks.registered()
+        assert triggers(callbacks) == sorted(spec.trigger for spec in BUILT_IN)
+        kept = await callbacks.store.commands.all(MAIN)
         assert {(command.trigger, command.token) for command in kept} == {
-            (command.trigger, command.token) for command in house.world.commands.of_team(house.team.id)
+            (command.trigger, command.token) for command in callbacks.world.commands.of_team(callbacks.team.id)
         }
         assert {command.url for command in kept} == {"http://localhost:18789/api/channels/mattermost/command"}
 
 
 async def test_a_command_is_taken_in_and_its_caller_sees_processing(autojump_clock: MockClock) -> None:
     """The caller gets the ephemeral line at once; the command is an obligation and goes to the command desk."""
-    async with a_house().lived_in() as house:
-        await house.registered()
-        shown = await house.execute("/oc_status")
+    async with callback_harness().lived_in() as callbacks:
+        await callbacks.registered()
+        shown = await callbacks.execute("/oc_status")
         assert (shown["response_type"], shown["text"]) == ("ephemeral", PROCESSING)
-        ((message, command),) = house.admitted
+        ((message, command),) = callbacks.admitted
         assert (message.text, message.source, command) == ("/status", Source.COMMAND, ShowStatus())
         assert message.user_name == "alice"
-        assert len(await house.store.obligations.open_for(MAIN)) == 1
+        assert len(await callbacks.store.obligations.open_for(MAIN)) == 1
 
 
 async def test_a_command_in_a_thread_belongs_to_the_thread(autojump_clock: MockClock) -> None:
     """The session and the answer's place are the thread's."""
-    async with a_house().lived_in() as house:
-        await house.registered()
-        root = house.world.post_as(house.alice, house.square, "hello")
-        await house.execute("/oc_stop", root_id=root.id)
-        ((message, command),) = house.admitted
+    async with callback_harness().lived_in() as callbacks:
+        await callbacks.registered()
+        root = callbacks.world.post_as(callbacks.alice, callbacks.square, "hello")
+        await callbacks.execute("/oc_stop", root_id=root.id)
+        ((message, command),) = callbacks.admitted
         assert command == StopTurn()
         assert (message.root_id, message.reply_root) == (root.id, root.id)
         assert message.session.endswith(f":thread:{root.id}")
@@ -70,18 +70,18 @@ async def test_a_command_in_a_thread_belongs_to_the_thread(autojump_clock: MockC
 
 async def test_the_same_call_twice_is_taken_in_once(autojump_clock: MockClock) -> None:
     """A callback that arrives again, with the same trigger id, makes no second obligation."""
-    async with a_house().lived_in() as house:
-        await house.registered()
+    async with callback_harness().lived_in() as callbacks:
+        await callbacks.registered()
         sent: list[Outgoing] = []
 
         async def twice(call: Outgoing) -> Answer:
             sent.append(call)
-            await house.post_out(call)
-            return await house.post_out(call)
+            await callbacks.post_out(call)
+            return await callbacks.post_out(call)
 
-        house.send = twice
-        await house.execute("/oc_status")
-        assert (len(sent), len(house.answers), len(house.admitted)) == (1, 2, 1)
+        callbacks.send = twice
+        await callbacks.execute("/oc_status")
+        assert (len(sent), len(callbacks.answers), len(callbacks.admitted)) == (1, 2, 1)
 
 
 @pytest.mark.parametrize(
@@ -98,214 +98,221 @@ async def test_the_same_call_twice_is_taken_in_once(autojump_clock: MockClock) -
 )
 async def test_who_may_not_is_told_why(settings: dict[str, Any], text: str, autojump_clock: MockClock) -> None:
     """The documented texts go to the caller; nothing is admitted."""
-    async with a_house(**settings).lived_in() as house:
-        await house.registered()
-        assert (await house.execute("/oc_status"))["text"] == text
-        assert house.admitted == []
+    async with callback_harness(**settings).lived_in() as callbacks:
+        await callbacks.registered()
+        assert (await callbacks.execute("/oc_status"))["text"] == text
+        assert callbacks.admitted == []
 
 
 async def test_a_stranger_gets_the_pairing_reply_each_time(autojump_clock: MockClock) -> None:
     """In a direct chat under pairing the caller reads the same code again and again."""
-    async with a_house(dmPolicy="pairing", allowFrom=[]).lived_in() as house:
-        await house.registered()
-        direct = house.world.direct(house.mallory, house.bot)
-        first = (await house.execute("/oc_status", by=house.mallory, where=direct))["text"]
-        second = (await house.execute("/oc_help", by=house.mallory, where=direct))["text"]
+    async with callback_harness(dmPolicy="pairing", allowFrom=[]).lived_in() as callbacks:
+        await callbacks.registered()
+        direct = callbacks.world.direct(callbacks.mallory, callbacks.bot)
+        first = (await callbacks.execute("/oc_status", by=callbacks.mallory, where=direct))["text"]
+        second = (await callbacks.execute("/oc_help", by=callbacks.mallory, where=direct))["text"]
         assert "Pairing code:" in first
         assert first == second
-        assert house.admitted == []
+        assert callbacks.admitted == []
 
 
 async def test_a_stranger_who_comes_when_three_wait_gets_no_empty_code(autojump_clock: MockClock) -> None:
     """A sentence in place of the code, and a code once there is room."""
-    async with a_house(dmPolicy="pairing", allowFrom=[]).lived_in() as house:
-        await house.registered()
+    async with callback_harness(dmPolicy="pairing", allowFrom=[]).lived_in() as callbacks:
+        await callbacks.registered()
         for number in range(3):
-            await house.store.pairing.request(
-                MAIN, UserId(f"user{number}"), "", f"AAAA222{number}", house.front.kit.env.now_ms(), 3_600_000, 3
+            await callbacks.store.pairing.request(
+                MAIN, UserId(f"user{number}"), "", f"AAAA222{number}", callbacks.front.kit.env.now_ms(), 3_600_000, 3
             )
-        direct = house.world.direct(house.mallory, house.bot)
-        assert (await house.execute("/oc_status", by=house.mallory, where=direct))["text"] == FULL
+        direct = callbacks.world.direct(callbacks.mallory, callbacks.bot)
+        assert (await callbacks.execute("/oc_status", by=callbacks.mallory, where=direct))["text"] == FULL
         await trio.sleep(3601)
-        assert "Pairing code:" in (await house.execute("/oc_status", by=house.mallory, where=direct))["text"]
+        assert "Pairing code:" in (await callbacks.execute("/oc_status", by=callbacks.mallory, where=direct))["text"]
 
 
 async def test_a_token_of_another_command_is_refused(autojump_clock: MockClock) -> None:
     """One command's token does not open another."""
-    async with a_house().lived_in() as house:
-        await house.registered()
-        commands = {command.trigger: command for command in house.world.commands.of_team(house.team.id)}
-        tamper(house, commands["oc_status"].token, commands["oc_help"].token)
+    async with callback_harness().lived_in() as callbacks:
+        await callbacks.registered()
+        commands = {command.trigger: command for command in callbacks.world.commands.of_team(callbacks.team.id)}
+        tamper(callbacks, commands["oc_status"].token, commands["oc_help"].token)
         with pytest.raises(Refused):
-            await house.execute("/oc_status")
-        assert INVALID_TOKEN.encode() in house.answers[-1].body
-        assert house.admitted == []
+            await callbacks.execute("/oc_status")
+        assert INVALID_TOKEN.encode() in callbacks.answers[-1].body
+        assert callbacks.admitted == []
 
 
 @pytest.mark.slow
 async def test_a_guessed_token_does_not_lock_the_real_one_out(autojump_clock: MockClock) -> None:
     """A hundred wrong tokens cost twenty look-ups, and the next right one still works."""
-    async with a_house().lived_in() as house:
-        await house.registered()
-        command = house.world.commands.triggered(house.team.id, "oc_status")
+    async with callback_harness().lived_in() as callbacks:
+        await callbacks.registered()
+        command = callbacks.world.commands.triggered(callbacks.team.id, "oc_status")
         assert command is not None
-        before = house.world.requests.calls["helper"]
+        before = callbacks.world.requests.calls["helper"]
         for number in range(100):
-            tamper(house, command.token, f"guess{number}")
+            tamper(callbacks, command.token, f"guess{number}")
             with pytest.raises(Refused):
-                await house.execute("/oc_status")
-        assert house.world.requests.calls["helper"] - before <= 25
-        tamper(house, "", "")
-        assert (await house.execute("/oc_status"))["text"] == PROCESSING
+                await callbacks.execute("/oc_status")
+        assert callbacks.world.requests.calls["helper"] - before <= 25
+        tamper(callbacks, "", "")
+        assert (await callbacks.execute("/oc_status"))["text"] == PROCESSING
 
 
 async def test_a_regenerated_token_works_without_a_restart(autojump_clock: MockClock) -> None:
     """The server's record counts, and the new token is kept."""
-    async with a_house().lived_in() as house:
-        await house.registered()
-        command = house.world.commands.triggered(house.team.id, "oc_status")
+    async with callback_harness().lived_in() as callbacks:
+        await callbacks.registered()
+        command = callbacks.world.commands.triggered(callbacks.team.id, "oc_status")
         assert command is not None
-        fresh = house.world.commands.regenerate(house.world.users.get(house.bot.id), command.id)
-        assert (await house.execute("/oc_status"))["text"] == PROCESSING
-        kept = await house.store.commands.find(MAIN, house.team.id, "oc_status")  # type: ignore[arg-type]
+        fresh = callbacks.world.commands.regenerate(callbacks.world.users.get(callbacks.bot.id), command.id)
+        assert (await callbacks.execute("/oc_status"))["text"] == PROCESSING
+        kept = await callbacks.store.commands.find(MAIN, callbacks.team.id, "oc_status")  # type: ignore[arg-type]
         assert kept is not None
         assert kept.token == fresh
 
 
 async def test_the_old_token_is_refused_after_a_regeneration(autojump_clock: MockClock) -> None:
     """A token that we hold but the server no longer does is worth nothing."""
-    async with a_house().lived_in() as house:
-        await house.registered()
-        user = house.world.users.get(house.bot.id)
-        command = house.world.commands.triggered(house.team.id, "oc_status")
+    async with callback_harness().lived_in() as callbacks:
+        await callbacks.registered()
+        user = callbacks.world.users.get(callbacks.bot.id)
+        command = callbacks.world.commands.triggered(callbacks.team.id, "oc_status")
         assert command is not None
         old = command.token
-        house.world.commands.regenerate(user, command.id)
-        tamper(house, command.token, old)
+        callbacks.world.commands.regenerate(user, command.id)
+        tamper(callbacks, command.token, old)
         with pytest.raises(Refused):
-            await house.execute("/oc_status")
-        assert INVALID_TOKEN.encode() in house.answers[-1].body
-        assert house.admitted == []
+            await callbacks.execute("/oc_status")
+        assert INVALID_TOKEN.encode() in callbacks.answers[-1].body
+        assert callbacks.admitted == []
 
 
 async def test_calls_are_refused_while_the_server_cannot_confirm(autojump_clock: MockClock) -> None:
     """Fail closed: a token we know is not enough when nobody vouches for it."""
-    async with a_house().lived_in() as house:
-        await house.registered()
-        command = house.world.commands.triggered(house.team.id, "oc_status")
+    async with callback_harness().lived_in() as callbacks:
+        await callbacks.registered()
+        command = callbacks.world.commands.triggered(callbacks.team.id, "oc_status")
         assert command is not None
-        house.team.roles[house.bot.id] = "team_user"  # the bot may no longer read commands
+        callbacks.team.roles[callbacks.bot.id] = "team_user"  # the bot may no longer read commands
         with pytest.raises(Refused):
-            await house.execute("/oc_status")
-        assert house.admitted == []
+            await callbacks.execute("/oc_status")
+        assert callbacks.admitted == []
 
 
 async def test_without_permission_nothing_is_served(autojump_clock: MockClock, logbook: Logbook) -> None:
     """A bot that may not register answers 503 and goes on trying."""
-    async with a_house(admin=False).lived_in() as house:
+    async with callback_harness(admin=False).lived_in() as callbacks:
         await trio.sleep(1)
-        assert triggers(house) == []
-        assert house.doors.registration is not None
-        assert house.doors.registration.book.registered() is None
-        house.team.roles[house.bot.id] = "team_user team_admin"
+        assert triggers(callbacks) == []
+        assert callbacks.doors.registration is not None
+        assert callbacks.doors.registration.book.registered() is None
+        callbacks.team.roles[callbacks.bot.id] = "team_user team_admin"
         await trio.sleep(20)
-        assert len(triggers(house)) == len(BUILT_IN)
+        assert len(triggers(callbacks)) == len(BUILT_IN)
         assert logbook.said("mattermost: failed to register slash commands")
         assert logbook.said("mattermost: native slash commands enabled but no commands could be registered")
 
 
 async def test_a_restart_reuses_what_is_there(autojump_clock: MockClock) -> None:
     """The second run makes no new commands and answers with the tokens of the first."""
-    house = a_house()
-    async with house.lived_in():
-        await house.registered()
-        before = {command.id for command in house.world.commands.of_team(house.team.id)}
-    async with house.lived_in():
-        await house.registered()
-        assert {command.id for command in house.world.commands.of_team(house.team.id)} == before
-        assert (await house.execute("/oc_status"))["text"] == PROCESSING
+    callbacks = callback_harness()
+    async with callbacks.lived_in():
+        await callbacks.registered()
+        before = {command.id for command in callbacks.world.commands.of_team(callbacks.team.id)}
+    async with callbacks.lived_in():
+        await callbacks.registered()
+        assert {command.id for command in callbacks.world.commands.of_team(callbacks.team.id)} == before
+        assert (await callbacks.execute("/oc_status"))["text"] == PROCESSING
 
 
 async def test_what_a_renamed_set_left_behind_goes(autojump_clock: MockClock) -> None:
     """A command of ours that is not wanted any more is deleted; a foreign one stays and keeps its trigger."""
-    house = a_house()
-    bot, alice = house.world.users.get(house.bot.id), house.alice
+    callbacks = callback_harness()
+    bot, alice = callbacks.world.users.get(callbacks.bot.id), callbacks.alice
     url = "http://localhost:18789/api/channels/mattermost/command"
-    base = {"team_id": house.team.id, "method": "P", "url": url, "display_name": "oc_trio"}
-    house.world.commands.create(bot, {**base, "trigger": "oc_old_skill"})
-    foreign = house.world.commands.create(alice, {**base, "trigger": "oc_help", "url": "http://other.test/"})
-    async with house.lived_in():
-        await house.registered()
-        assert "oc_old_skill" not in triggers(house)
-        helps = [command for command in house.world.commands.of_team(house.team.id) if command.trigger == "oc_help"]
+    base = {"team_id": callbacks.team.id, "method": "P", "url": url, "display_name": "oc_trio"}
+    callbacks.world.commands.create(bot, {**base, "trigger": "oc_old_skill"})
+    foreign = callbacks.world.commands.create(alice, {**base, "trigger": "oc_help", "url": "http://other.test/"})
+    async with callbacks.lived_in():
+        await callbacks.registered()
+        assert "oc_old_skill" not in triggers(callbacks)
+        helps = [
+            command for command in callbacks.world.commands.of_team(callbacks.team.id) if command.trigger == "oc_help"
+        ]
         assert [command.id for command in helps] == [foreign.id]
 
 
 async def test_a_team_that_is_joined_later_gets_the_commands(autojump_clock: MockClock) -> None:
     """The event of joining starts another round."""
-    async with a_house().lived_in() as house:
-        await house.registered()
-        other = house.world.create_team("village", house.alice)
-        house.world.membership.join_team(other, house.world.users.get(house.bot.id))
-        other.roles[house.bot.id] = "team_user team_admin"
-        house.doors.note(TeamJoined(house.front.kit.user.id, other.id))  # type: ignore[arg-type]
+    async with callback_harness().lived_in() as callbacks:
+        await callbacks.registered()
+        other = callbacks.world.create_team("village", callbacks.alice)
+        callbacks.world.membership.join_team(other, callbacks.world.users.get(callbacks.bot.id))
+        other.roles[callbacks.bot.id] = "team_user team_admin"
+        callbacks.doors.note(TeamJoined(callbacks.front.kit.user.id, other.id))  # type: ignore[arg-type]
         await trio.sleep(1)
-        assert len(triggers(house, other.id)) == len(BUILT_IN)
+        assert len(triggers(callbacks, other.id)) == len(BUILT_IN)
 
 
 async def test_switching_native_commands_off_takes_them_back(autojump_clock: MockClock) -> None:
     """What an earlier run registered is removed when the account no longer wants it."""
-    house = a_house()
-    async with house.lived_in():
-        await house.registered()
-    off = a_house(commands={"native": False})
-    off.world, off.database, off.bot, off.team = house.world, house.database, house.bot, house.team
+    callbacks = callback_harness()
+    async with callbacks.lived_in():
+        await callbacks.registered()
+    off = callback_harness(commands={"native": False})
+    off.world, off.database, off.bot, off.team = callbacks.world, callbacks.database, callbacks.bot, callbacks.team
     async with off.lived_in():
         await trio.sleep(1)
-        assert triggers(house) == []
+        assert triggers(callbacks) == []
         assert await off.store.commands.all(MAIN) == ()
 
 
 async def test_a_bare_model_command_opens_the_picker(autojump_clock: MockClock) -> None:
     """`/oc_models` is answered by buttons, and its obligation ends with that post."""
-    async with a_house().lived_in() as house:
-        await house.registered()
-        assert (await house.execute("/oc_models"))["text"] == PROCESSING
+    async with callback_harness().lived_in() as callbacks:
+        await callbacks.registered()
+        assert (await callbacks.execute("/oc_models"))["text"] == PROCESSING
         await trio.sleep(1)
-        (post,) = house.posts()
-        assert [action["name"] for action in house.actions(post.id)] == ["big (10)", "small (1)"]
-        assert await house.store.obligations.open_for(MAIN) == ()
-        assert house.admitted == []
+        (post,) = callbacks.posts()
+        assert [action["name"] for action in callbacks.actions(post.id)] == ["big (10)", "small (1)"]
+        assert await callbacks.store.obligations.open_for(MAIN) == ()
+        assert callbacks.admitted == []
 
 
 @pytest.mark.parametrize("path", ["/cmd", "/api/channels/mattermost/command"])
 async def test_a_proxy_may_change_the_path(path: str, autojump_clock: MockClock) -> None:
     """The account answers at the path of its URL and at the configured one."""
-    async with a_house(commands={"native": True, "callbackUrl": "http://gw.test/cmd"}).lived_in() as house:
-        await house.registered()
+    async with callback_harness(commands={"native": True, "callbackUrl": "http://gw.test/cmd"}).lived_in() as callbacks:
+        await callbacks.registered()
 
         async def proxied(call: Outgoing) -> Answer:
-            return await house.post_out(Outgoing(call.method, f"http://127.0.0.1{path}", call.headers, call.body))
+            return await callbacks.post_out(Outgoing(call.method, f"http://127.0.0.1{path}", call.headers, call.body))
 
-        house.send = proxied
-        assert (await house.execute("/oc_status"))["text"] == PROCESSING
+        callbacks.send = proxied
+        assert (await callbacks.execute("/oc_status"))["text"] == PROCESSING
 
 
 async def test_a_prefix_of_ones_own(autojump_clock: MockClock) -> None:
     """The commands are named by it and mean the same; what tells of one tells its name. Those of before are removed."""
-    before = a_house()
+    before = callback_harness()
     async with before.lived_in():
         await before.registered()
-    house = a_house(commands={"native": True, "prefix": "west_"})
-    house.world, house.database, house.bot, house.team = before.world, before.database, before.bot, before.team
-    house.alice, house.square, before.send = before.alice, before.square, house.post_out
-    async with house.lived_in():
-        await house.registered()
-        assert triggers(house) == sorted(f"west_{spec.original}" for spec in BUILT_IN)
-        assert (await house.execute("/west_status"))["text"] == PROCESSING
-        ((message, command),) = house.admitted
+    callbacks = callback_harness(commands={"native": True, "prefix": "west_"})
+    callbacks.world, callbacks.database, callbacks.bot, callbacks.team = (
+        before.world,
+        before.database,
+        before.bot,
+        before.team,
+    )
+    callbacks.alice, callbacks.square, before.send = before.alice, before.square, callbacks.post_out
+    async with callbacks.lived_in():
+        await callbacks.registered()
+        assert triggers(callbacks) == sorted(f"west_{spec.original}" for spec in BUILT_IN)
+        assert (await callbacks.execute("/west_status"))["text"] == PROCESSING
+        ((message, command),) = callbacks.admitted
         assert (message.text, command) == ("/status", ShowStatus())
-        await house.execute("/west_model")
+        await callbacks.execute("/west_model")
         await trio.sleep(1)
-        (post,) = house.posts()
-        assert "`/west_model <provider/model>`" in house.shown(post.id)[0] + post.message
+        (post,) = callbacks.posts()
+        assert "`/west_model <provider/model>`" in callbacks.shown(post.id)[0] + post.message

@@ -11,7 +11,7 @@ from oc_trio.core.entities import SlashCommand
 from oc_trio.core.slash import SlashCall
 from oc_trio.ids import ChannelId, CommandId, TeamId, UserId
 from oc_trio.mattermost.client import Api
-from oc_trio.runtime.handlers.token_check import LiveCheck
+from oc_trio.runtime.handlers.token_check import SlashTokenValidator
 from tests.mattermost.doubles import FakeHttp, error, open_api
 
 COMMAND = SlashCommand(CommandId("c1"), TeamId("team1"), "oc_status", url="http://gw/cmd", token="tok")
@@ -42,7 +42,7 @@ async def test_calls_at_the_same_time_share_one_question(autojump_clock: MockClo
 
     http, confirmed = FakeHttp({"GET /commands/c1": slowly}), []
     async with open_api(http) as api:
-        check = LiveCheck(api)
+        check = SlashTokenValidator(api)
 
         async def ask() -> None:
             confirmed.append(await check.confirm(COMMAND, call(), known=True) is not None)
@@ -57,7 +57,7 @@ async def test_a_refused_token_is_not_asked_about_again_at_once(autojump_clock: 
     """For five seconds the answer is known; other tokens are not concerned."""
     http = FakeHttp({"GET /commands/c1": ROW})
     async with open_api(http) as api:
-        check = LiveCheck(api)
+        check = SlashTokenValidator(api)
         for _ in range(3):
             assert await check.confirm(COMMAND, call("wrong"), known=False) is None
         assert len(http.log) == 1
@@ -83,7 +83,7 @@ async def test_only_the_servers_own_record_vouches(
 ) -> None:
     """Everything that is not exactly our command, alive and with that token, is a no."""
     async with open_api(FakeHttp(routes)) as api:
-        assert (await LiveCheck(api).confirm(COMMAND, call(), known=True) is not None) is vouched
+        assert (await SlashTokenValidator(api).confirm(COMMAND, call(), known=True) is not None) is vouched
 
 
 async def test_a_server_that_is_slow_is_not_waited_for(autojump_clock: MockClock) -> None:
@@ -95,7 +95,7 @@ async def test_a_server_that_is_slow_is_not_waited_for(autojump_clock: MockClock
 
     async with open_api(FakeHttp({"GET /commands/c1": never, "GET /commands": never})) as api:
         began = trio.current_time()
-        assert await LiveCheck(api).confirm(COMMAND, call(), known=True) is None
+        assert await SlashTokenValidator(api).confirm(COMMAND, call(), known=True) is None
         assert trio.current_time() - began == pytest.approx(2.0)
 
 
@@ -107,7 +107,7 @@ async def test_one_who_hangs_up_spoils_nothing(autojump_clock: MockClock) -> Non
         return httpx.Response(200, json=ROW)
 
     async with open_api(FakeHttp({"GET /commands/c1": slowly})) as api:
-        check: LiveCheck = LiveCheck(api)
+        check: SlashTokenValidator = SlashTokenValidator(api)
         with trio.move_on_after(0.1):
             await check.confirm(COMMAND, call(), known=True)
         assert await check.confirm(COMMAND, call(), known=True) is not None

@@ -8,18 +8,18 @@ import trio
 from oc_trio.agent.scripted import Say
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
 from oc_trio.sandbox.writing import Change
-from tests.runtime.harness import ACCOUNT, Town
+from tests.runtime.harness import ACCOUNT, Harness
 
 SLOW = [Say("one two three four five six seven eight", delay=1.0)]
 
 
-async def reply_to(town: Town, text: str, **more: Any) -> str:
+async def reply_to(harness: Harness, text: str, **more: Any) -> str:
     """What the bot says to `text`."""
-    before = {post.id for post in town.ours()}
-    post = town.say(f"@helper {text}", **more)
-    await town.settled()
-    [answer] = [each for each in town.ours() if each.id not in before]
-    assert await town.state(post) == "delivered"
+    before = {post.id for post in harness.ours()}
+    post = harness.say(f"@helper {text}", **more)
+    await harness.settled()
+    [answer] = [each for each in harness.ours() if each.id not in before]
+    assert await harness.state(post) == "delivered"
     return answer.message
 
 
@@ -50,38 +50,38 @@ async def reply_to(town: Town, text: str, **more: Any) -> str:
         pytest.param("/new", "🆕 New conversation.", id="new"),
     ],
 )
-async def test_a_command_is_answered(town: Town, text: str, expected: str) -> None:
+async def test_a_command_is_answered(harness: Harness, text: str, expected: str) -> None:
     """At once, by the gateway and not by the agent."""
-    await town.start()
-    assert (await reply_to(town, text)).startswith(expected)
-    assert town.stage.requests == []
+    await harness.start()
+    assert (await reply_to(harness, text)).startswith(expected)
+    assert harness.stage.requests == []
 
 
-async def test_new_words_behind_new(town: Town) -> None:
+async def test_new_words_behind_new(harness: Harness) -> None:
     """The prompt is what is answered: a pin changes nothing, an edit is an edit of the prompt, also after a restart."""
-    await town.start()
-    town.script = SLOW
-    post = town.say("@helper /new tell me")
-    await town.until(lambda: town.stage.open)
-    town.world.writing.apply(post, Change(is_pinned=True))
+    await harness.start()
+    harness.script = SLOW
+    post = harness.say("@helper /new tell me")
+    await harness.until(lambda: harness.stage.open)
+    harness.world.writing.apply(post, Change(is_pinned=True))
     await trio.sleep(1)
-    await town.crash()
-    await town.start()
-    await town.until(lambda: len(town.stage.requests) == 2)
-    town.script = [Say("told", delay=0.01)]
-    town.edit(post, "@helper /new tell me more")
-    await town.settled()
-    assert len(town.stage.requests) == 3
-    assert ["tell me more" in each.messages[-1].text for each in town.stage.requests] == [False, False, True]
-    assert not any("/new" in each.messages[-1].text for each in town.stage.requests)
-    assert town.answers() == ["told"]
+    await harness.crash()
+    await harness.start()
+    await harness.until(lambda: len(harness.stage.requests) == 2)
+    harness.script = [Say("told", delay=0.01)]
+    harness.edit(post, "@helper /new tell me more")
+    await harness.settled()
+    assert len(harness.stage.requests) == 3
+    assert ["tell me more" in each.messages[-1].text for each in harness.stage.requests] == [False, False, True]
+    assert not any("/new" in each.messages[-1].text for each in harness.stage.requests)
+    assert harness.answers() == ["told"]
 
 
-async def test_a_setting_is_kept_and_can_be_taken_back(town: Town) -> None:
+async def test_a_setting_is_kept_and_can_be_taken_back(harness: Harness) -> None:
     """The conversation's own, until somebody resets it."""
-    await town.start()
-    root = town.say("@helper /think high")
-    await town.settled()
+    await harness.start()
+    root = harness.say("@helper /think high")
+    await harness.settled()
     for text, expected in [
         ("/think", "Thinking: high"),
         ("/verbose on", "Verbose: on"),
@@ -92,76 +92,78 @@ async def test_a_setting_is_kept_and_can_be_taken_back(town: Town) -> None:
         ("/model play", "Model: `stage/play`"),
         ("/model", "Current: `stage/play`\nUsage"),
     ]:
-        assert (await reply_to(town, text, root=root)).startswith(expected)
-    assert "cap 7" not in await reply_to(town, "/queue", root=root)
+        assert (await reply_to(harness, text, root=root)).startswith(expected)
+    assert "cap 7" not in await reply_to(harness, "/queue", root=root)
 
 
-async def test_a_stop_does_not_wait_behind_the_turn(town: Town) -> None:
+async def test_a_stop_does_not_wait_behind_the_turn(harness: Harness) -> None:
     """The turn ends, and the answer says so."""
-    await town.start()
-    town.script = SLOW
-    asked = town.say("@helper count")
+    await harness.start()
+    harness.script = SLOW
+    asked = harness.say("@helper count")
     await trio.sleep(3.0)
-    town.say("@helper /status", root=asked)
+    harness.say("@helper /status", root=asked)
     await trio.sleep(1.0)
-    assert any("answering now" in text for text in town.answers())
-    town.say("@helper /stop", root=asked)
-    await town.settled()
-    assert "⚙️ Agent was aborted." in town.answers()
-    assert await town.state(asked) == "cancelled: stopped"
+    assert any("answering now" in text for text in harness.answers())
+    harness.say("@helper /stop", root=asked)
+    await harness.settled()
+    assert "⚙️ Agent was aborted." in harness.answers()
+    assert await harness.state(asked) == "cancelled: stopped"
 
 
-async def test_the_words_behind_new_begin_the_new_conversation(town: Town) -> None:
+async def test_the_words_behind_new_begin_the_new_conversation(harness: Harness) -> None:
     """Without a reply of its own; the agent does not see what was said before."""
-    await town.start()
-    town.script = [Say("fine")]
-    root = town.say("@helper remember the word apple")
-    await town.settled()
-    town.say("@helper /new what was the word?", root=root)
-    await town.settled()
-    assert town.answers() == ["fine", "fine"]
-    seen = "".join(message.text for message in town.stage.requests[-1].messages)
+    await harness.start()
+    harness.script = [Say("fine")]
+    root = harness.say("@helper remember the word apple")
+    await harness.settled()
+    harness.say("@helper /new what was the word?", root=root)
+    await harness.settled()
+    assert harness.answers() == ["fine", "fine"]
+    seen = "".join(message.text for message in harness.stage.requests[-1].messages)
     assert "what was the word?" in seen
-    assert "fine" not in [message.text for message in town.stage.requests[-1].messages]
+    assert "fine" not in [message.text for message in harness.stage.requests[-1].messages]
 
 
-async def test_commands_of_a_conversation_keep_their_order(town: Town) -> None:
+async def test_commands_of_a_conversation_keep_their_order(harness: Harness) -> None:
     """The last setting wins, however many come at once."""
-    await town.start()
-    root = town.say("@helper /think low")
+    await harness.start()
+    root = harness.say("@helper /think low")
     for level in ("high", "off", "medium", "minimal") * 3:
-        town.say(f"@helper /think {level}", root=root)
-    await town.settled()
-    levels = [text.removeprefix("Thinking: ") for text in town.answers()]
+        harness.say(f"@helper /think {level}", root=root)
+    await harness.settled()
+    levels = [text.removeprefix("Thinking: ") for text in harness.answers()]
     assert levels == ["low", *["high", "off", "medium", "minimal"] * 3]
-    assert await reply_to(town, "/think", root=root) == "Thinking: minimal"
+    assert await reply_to(harness, "/think", root=root) == "Thinking: minimal"
 
 
-async def test_a_command_ends_although_the_server_refuses_its_answer(town: Town) -> None:
+async def test_a_command_ends_although_the_server_refuses_its_answer(harness: Harness) -> None:
     """As failed, with the server's words; what it did is done."""
-    await town.start()
-    root = town.say("@helper /think low")
-    await town.settled()
+    await harness.start()
+    root = harness.say("@helper /think low")
+    await harness.settled()
 
     async def refuse(request: SandboxRequest) -> SandboxResponse | None:
         if (request.method, request.path) == ("POST", "/api/v4/posts"):
             return SandboxResponse.json({"id": "api.context.permissions.app_error", "message": "no"}, 403)
         return None
 
-    town.weather.before_rules.append(refuse)
-    refused = town.say("@helper /think high", root=root)
-    await town.settled()
-    assert (await town.state(refused)).startswith("failed: not delivered")
-    town.weather.before_rules.clear()
-    assert await reply_to(town, "/think", root=root) == "Thinking: high"
+    harness.weather.before_rules.append(refuse)
+    refused = harness.say("@helper /think high", root=root)
+    await harness.settled()
+    assert (await harness.state(refused)).startswith("failed: not delivered")
+    harness.weather.before_rules.clear()
+    assert await reply_to(harness, "/think", root=root) == "Thinking: high"
 
 
 @pytest.mark.slow
-async def test_channels_that_take_no_posts_hold_up_no_other_command(town: Town) -> None:
+async def test_channels_that_take_no_posts_hold_up_no_other_command(harness: Harness) -> None:
     """Ten answers that wait for the server leave the desk free."""
-    await town.start()
+    await harness.start()
     waiting = [
-        town.world.create_channel(town.world.teams.get(town.square.team_id), f"quiet{n}", town.alice, town.bot)
+        harness.world.create_channel(
+            harness.world.teams.get(harness.square.team_id), f"quiet{n}", harness.alice, harness.bot
+        )
         for n in range(10)
     ]
     ids = {channel.id for channel in waiting}
@@ -171,66 +173,66 @@ async def test_channels_that_take_no_posts_hold_up_no_other_command(town: Town) 
             return SandboxResponse.text("away", 503)
         return None
 
-    town.weather.before_rules.append(away)
+    harness.weather.before_rules.append(away)
     for channel in waiting:
-        town.say("@helper /status", channel=channel)
+        harness.say("@helper /status", channel=channel)
     await trio.sleep(5.0)
-    free = town.say("@helper /status")
+    free = harness.say("@helper /status")
     await trio.sleep(5.0)
-    assert await town.state(free) == "delivered"
-    town.weather.before_rules.clear()
-    await town.settled()
+    assert await harness.state(free) == "delivered"
+    harness.weather.before_rules.clear()
+    await harness.settled()
 
 
-async def test_a_command_is_done_once_although_a_restart_answers_it(town: Town) -> None:
+async def test_a_command_is_done_once_although_a_restart_answers_it(harness: Harness) -> None:
     """The answer is in the outbox: the next start sends it and does not reset again."""
-    await town.start()
-    town.script = [Say("fine")]
-    root = town.say("@helper hello")
-    await town.settled()
+    await harness.start()
+    harness.script = [Say("fine")]
+    root = harness.say("@helper hello")
+    await harness.settled()
 
     async def away(request: SandboxRequest) -> SandboxResponse | None:
         if (request.method, request.path) == ("POST", "/api/v4/posts"):
             return SandboxResponse.text("away", 503)
         return None
 
-    town.weather.before_rules.append(away)
-    reset = town.say("@helper /new", root=root)
+    harness.weather.before_rules.append(away)
+    reset = harness.say("@helper /new", root=root)
     await trio.sleep(2.0)
-    [session] = await town.store.sessions.list(ACCOUNT)
+    [session] = await harness.store.sessions.list(ACCOUNT)
     assert session.generation == 1
-    await town.crash()
-    town.weather.before_rules.clear()
-    await town.start()
-    await town.settled()
-    [session] = await town.store.sessions.list(ACCOUNT)
+    await harness.crash()
+    harness.weather.before_rules.clear()
+    await harness.start()
+    await harness.settled()
+    [session] = await harness.store.sessions.list(ACCOUNT)
     assert session.generation == 1
-    assert await town.state(reset) == "delivered"
-    assert [text[:2] for text in town.answers()] == ["fi", "🆕 "]
+    assert await harness.state(reset) == "delivered"
+    assert [text[:2] for text in harness.answers()] == ["fi", "🆕 "]
 
 
-async def test_an_answer_that_is_not_taken_holds_no_command_back(town: Town) -> None:
+async def test_an_answer_that_is_not_taken_holds_no_command_back(harness: Harness) -> None:
     """What a later command does is done at once; only its own answer waits for its turn."""
 
     async def fail(request: SandboxRequest) -> SandboxResponse | None:
         is_status = request.method == "POST" and b"**oc_trio** as" in request.body
         return SandboxResponse.json({"id": "app.post.broken", "message": "no"}, 500) if is_status else None
 
-    await town.start()
-    town.weather.before_rules.append(fail)
-    town.script = [Say("a new one")]
-    channel = town.direct()
-    town.say("/status", channel=channel)
+    await harness.start()
+    harness.weather.before_rules.append(fail)
+    harness.script = [Say("a new one")]
+    channel = harness.direct()
+    harness.say("/status", channel=channel)
     await trio.sleep(1.0)
-    begins = town.say("/new hello", channel=channel)
-    town.say("/think high", channel=channel)
+    begins = harness.say("/new hello", channel=channel)
+    harness.say("/think high", channel=channel)
     await trio.sleep(5.0)
-    assert town.answers(channel) == ["a new one"]
-    assert await town.state(begins) == "delivered"
-    [session] = await town.store.sessions.list(ACCOUNT)
+    assert harness.answers(channel) == ["a new one"]
+    assert await harness.state(begins) == "delivered"
+    [session] = await harness.store.sessions.list(ACCOUNT)
     assert '"thinking": "high"' in session.settings
-    town.weather.before_rules.clear()
-    await town.settled()
-    status, thinking = town.answers(channel)[1:]
+    harness.weather.before_rules.clear()
+    await harness.settled()
+    status, thinking = harness.answers(channel)[1:]
     assert "**oc_trio** as" in status
     assert thinking == "Thinking: high"

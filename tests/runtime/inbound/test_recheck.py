@@ -12,9 +12,9 @@ from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.ledger import Obligation
 from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable, StoreUnusable
 from oc_trio.ids import AccountId, ChannelId, PostId, UserId
-from oc_trio.runtime.conversation.cancel_reason import Cut
-from oc_trio.runtime.error_boundary import Border
-from oc_trio.runtime.inbound.recheck import LOOK_SECONDS, changes, message_of
+from oc_trio.runtime.conversation.cancel_reason import CancelReason
+from oc_trio.runtime.error_boundary import ErrorBoundary
+from oc_trio.runtime.inbound.recheck import LOOK_SECONDS, find_changes, message_of
 from oc_trio.telemetry.metrics import Metrics
 from tests.runtime.conftest import run_in_no_time
 from tests.runtime.conversation.test_mailbox import a_job
@@ -47,7 +47,9 @@ def an_intake(**has: str | MattermostError | float) -> Any:
         assert message is not None
         return message.with_text(post.message)
 
-    kit = SimpleNamespace(api=SimpleNamespace(posts=Posts(dict(has))), border=Border(AccountId("default"), Metrics()))
+    kit = SimpleNamespace(
+        api=SimpleNamespace(posts=Posts(dict(has))), border=ErrorBoundary(AccountId("default"), Metrics())
+    )
     return SimpleNamespace(kit=kit, reworded=reworded)
 
 
@@ -62,15 +64,15 @@ def owed(name: str, **more: Any) -> Obligation:
     [
         pytest.param("text of a", None, id="as it was"),
         pytest.param("other words", "other words", id="edited"),
-        pytest.param(GONE, Cut.DELETED, id="deleted"),
-        pytest.param(CLOSED, Cut.REMOVED, id="out of reach"),
+        pytest.param(GONE, CancelReason.DELETED, id="deleted"),
+        pytest.param(CLOSED, CancelReason.REMOVED, id="out of reach"),
         pytest.param(BROKEN, None, id="another refusal"),
         pytest.param(AWAY, None, id="unknown"),
     ],
 )
-async def test_what_became_of_it(found: str | MattermostError, change: Cut | str | None) -> None:
+async def test_what_became_of_it(found: str | MattermostError, change: CancelReason | str | None) -> None:
     """Only what is certain changes anything."""
-    changed = await changes(an_intake(a=found), [owed("a")])
+    changed = await find_changes(an_intake(a=found), [owed("a")])
     told = [change.text if isinstance(change, InboundMessage) else change for change in changed.values()]
     assert told == ([] if change is None else [change])
 
@@ -78,21 +80,21 @@ async def test_what_became_of_it(found: str | MattermostError, change: Cut | str
 async def test_a_command_keeps_its_words() -> None:
     """It is carried out as it was given, unless it is gone."""
     intake = an_intake(a="other words", b=GONE)
-    found = await changes(intake, [owed("a", command="StopTurn"), owed("b", command="StopTurn")])
-    assert list(found.values()) == [Cut.DELETED]
+    found = await find_changes(intake, [owed("a", command="StopTurn"), owed("b", command="StopTurn")])
+    assert list(found.values()) == [CancelReason.DELETED]
 
 
 async def test_what_is_no_post_is_not_looked_for() -> None:
     """A click, a hook's prompt."""
     intake = an_intake()
-    assert await changes(intake, [owed("a", post_id="")]) == {}
+    assert await find_changes(intake, [owed("a", post_id="")]) == {}
     assert intake.kit.api.posts.asked == []
 
 
 async def test_a_record_that_can_not_be_read_is_damage() -> None:
     """It is neither skipped nor taken for unchanged."""
     with pytest.raises(ExceptionGroup) as caught:
-        await changes(an_intake(), [evolve(owed("b"), payload="{")])
+        await find_changes(an_intake(), [evolve(owed("b"), payload="{")])
     assert caught.group_contains(StoreUnusable, match="the journal is damaged: a row of obligations, id ")
 
 
@@ -100,5 +102,5 @@ async def test_a_record_that_can_not_be_read_is_damage() -> None:
 async def test_a_slow_server_holds_nobody_up() -> None:
     """What was found out by then counts."""
     began = trio.current_time()
-    found = await changes(an_intake(a=GONE, b=1000.0), [owed("b"), owed("a")])
+    found = await find_changes(an_intake(a=GONE, b=1000.0), [owed("b"), owed("a")])
     assert (len(found), trio.current_time() - began) == (1, LOOK_SECONDS)

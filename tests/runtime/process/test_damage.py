@@ -7,35 +7,35 @@ import trio
 
 from oc_trio.agent.scripted import Pause, Say
 from oc_trio.errors import StoreUnusable
-from tests.runtime.harness import Town
+from tests.runtime.harness import Harness
 
 
-def damage(town: Town, statement: str) -> None:
-    cursor = town.journal.execute(statement)
+def damage(harness: Harness, statement: str) -> None:
+    cursor = harness.journal.execute(statement)
     assert cursor.rowcount > 0
 
 
-async def owing(town: Town) -> None:
+async def owing(harness: Harness) -> None:
     """A message whose turn has been cut off."""
-    await town.start()
-    town.script = [Say("so far"), Pause(60), Say(" and more")]
-    town.say("@helper hello")
+    await harness.start()
+    harness.script = [Say("so far"), Pause(60), Say(" and more")]
+    harness.say("@helper hello")
     await trio.sleep(10)
-    await town.crash()
+    await harness.crash()
 
 
-async def serve(town: Town) -> None:
-    async with trio.open_nursery() as town.nursery:
-        await town.start()
+async def serve(harness: Harness) -> None:
+    async with trio.open_nursery() as harness.nursery:
+        await harness.start()
         await trio.sleep(120)
-        town.nursery.cancel_scope.cancel()
+        harness.nursery.cancel_scope.cancel()
 
 
-async def failure(town: Town) -> str:
+async def failure(harness: Harness) -> str:
     """What the gateway ends with."""
     with pytest.raises(ExceptionGroup) as caught:
-        await serve(town)
-    town.gateway = None
+        await serve(harness)
+    harness.gateway = None
     problem: Any = caught.value
     while isinstance(problem, ExceptionGroup):
         problem = problem.exceptions[0]
@@ -52,22 +52,22 @@ async def failure(town: Town) -> str:
         pytest.param("UPDATE turns SET final = '{\"state\": '", "a row of turns, id ", id="decided end"),
     ],
 )
-async def test_what_is_owed(statement: str, row: str, town: Town) -> None:
+async def test_what_is_owed(statement: str, row: str, harness: Harness) -> None:
     """It is neither answered wrongly nor given up: whoever runs the gateway decides."""
-    await owing(town)
-    damage(town, statement)
-    problem = await failure(town)
+    await owing(harness)
+    damage(harness, statement)
+    problem = await failure(harness)
     assert problem.startswith(f"the journal is damaged: {row}")
     assert "put a backup in its place, or delete that row" in problem
 
 
-async def test_what_was_said_before(town: Town) -> None:
+async def test_what_was_said_before(harness: Harness) -> None:
     """A conversation's history; its next message meets it."""
-    await town.start()
-    town.script = [Say("hello")]
-    post = town.say("@helper hello")
-    await town.settled()
-    await town.stop()
-    damage(town, "UPDATE transcripts SET entry = substr(entry, 2)")
-    town.say("@helper again", root=post)
-    assert "a row of transcripts, session agent:main:" in await failure(town)
+    await harness.start()
+    harness.script = [Say("hello")]
+    post = harness.say("@helper hello")
+    await harness.settled()
+    await harness.stop()
+    damage(harness, "UPDATE transcripts SET entry = substr(entry, 2)")
+    harness.say("@helper again", root=post)
+    assert "a row of transcripts, session agent:main:" in await failure(harness)

@@ -24,9 +24,9 @@ from oc_trio.sandbox.errors import Refused
 from oc_trio.sandbox.outgoing import Answer, Outgoing
 from oc_trio.sandbox.request import SandboxResponse
 from oc_trio.telemetry.log import configure
-from tests.runtime.callback_harness import a_house
+from tests.runtime.callback_harness import callback_harness
 from tests.runtime.handlers.test_hooks import start
-from tests.runtime.harness import Town
+from tests.runtime.harness import Harness
 from tests.runtime.model_stage import Answer as ModelAnswer
 from tests.runtime.model_stage import start as start_model
 from tests.runtime.turn.test_model_cases import END, data, ok
@@ -72,41 +72,41 @@ TEXTS = [
 
 
 @pytest.mark.slow
-async def test_a_conversation(town: Town, log: io.StringIO) -> None:
+async def test_a_conversation(harness: Harness, log: io.StringIO) -> None:
     """Messages, edits, commands, failing models, tools and files."""
-    gateway = await town.start()
+    gateway = await harness.start()
     for text in TEXTS:
-        town.say(f"@helper {text}", by=town.alice)
-        await town.settled()
-    post = town.say(f"@helper !slow 5 {WORD}")
+        harness.say(f"@helper {text}", by=harness.alice)
+        await harness.settled()
+    post = harness.say(f"@helper !slow 5 {WORD}")
     await trio.sleep(1)
-    town.edit(post, f"@helper {WORD} again")
-    await town.settled()
+    harness.edit(post, f"@helper {WORD} again")
+    await harness.settled()
 
     def broken(_: object) -> Any:
         yield Say("so far")
         raise KeyError(WORD)
 
-    town.script = broken
-    town.say(f"@helper {WORD}")
-    await town.settled()
+    harness.script = broken
+    harness.say(f"@helper {WORD}")
+    await harness.settled()
     assert is_silent(log)
     assert WORD not in json.dumps(gateway.health.snapshot())
 
 
-async def test_frames_and_answers_that_are_broken(town: Town, log: io.StringIO) -> None:
+async def test_frames_and_answers_that_are_broken(harness: Harness, log: io.StringIO) -> None:
     """A frame, and an answer of the chat server, that can't be read hold words, too."""
-    gateway = await town.start()
+    gateway = await harness.start()
 
     async def nonsense(request: Any) -> Any:
         await trio.lowlevel.checkpoint()
         if request.path.endswith("/posts") and request.method == "POST":
-            town.weather.before_rules.remove(nonsense)
+            harness.weather.before_rules.remove(nonsense)
             raise ValueError(WORD)
         return None
 
-    town.weather.before_rules.append(nonsense)
-    town.say(f"@helper {WORD}")
+    harness.weather.before_rules.append(nonsense)
+    harness.say(f"@helper {WORD}")
     await trio.sleep(30)
     assert is_silent(log)
     assert WORD not in await status(gateway)
@@ -141,10 +141,10 @@ FRAMES = [
 
 
 @pytest.mark.parametrize("sent", FRAMES, ids=lambda sent: repr(sent[:40]))
-async def test_frames_that_can_not_be_read(sent: bytes, town: Town, log: io.StringIO) -> None:
+async def test_frames_that_can_not_be_read(sent: bytes, harness: Harness, log: io.StringIO) -> None:
     """Torn, of a wrong shape, not UTF-8, or no frames at all; at the moment they come and after."""
-    gateway = await town.start()
-    await town.streams[-1].send_all(sent)
+    gateway = await harness.start()
+    await harness.streams[-1].send_all(sent)
     for seconds in (0.1, 5, 60):
         await trio.sleep(seconds)
         assert WORD not in await status(gateway)
@@ -153,9 +153,9 @@ async def test_frames_that_can_not_be_read(sent: bytes, town: Town, log: io.Stri
 
 @pytest.mark.parametrize("code", [400, 403, 413, 429, 500, 502])
 @pytest.mark.parametrize("body", [f"<html><p>{WORD}", f'{{"error": "{WORD}"}}', WORD], ids=["page", "JSON", "text"])
-async def test_what_a_proxy_answers(code: int, body: str, town: Town, log: io.StringIO) -> None:
+async def test_what_a_proxy_answers(code: int, body: str, harness: Harness, log: io.StringIO) -> None:
     """It may show the message that it did not pass on."""
-    gateway = await town.start()
+    gateway = await harness.start()
     left = 3
 
     async def refuse(request: Any) -> Any:
@@ -166,8 +166,8 @@ async def test_what_a_proxy_answers(code: int, body: str, town: Town, log: io.St
             return SandboxResponse.text(body, code)
         return None
 
-    town.weather.before_rules.append(refuse)
-    town.say(f"@helper {WORD}")
+    harness.weather.before_rules.append(refuse)
+    harness.say(f"@helper {WORD}")
     for seconds in (1, 60):
         await trio.sleep(seconds)
         assert WORD not in await status(gateway)
@@ -189,14 +189,14 @@ ANSWERS = [
 
 
 @pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: repr(answer.body[:40]))
-async def test_pieces_of_answers_that_can_not_be_read(answer: ModelAnswer, town: Town, log: io.StringIO) -> None:
+async def test_pieces_of_answers_that_can_not_be_read(answer: ModelAnswer, harness: Harness, log: io.StringIO) -> None:
     """What a model had begun to say is nobody else's business than that of who asked."""
-    await start_model(town, lambda _body: answer, ok("well"))
-    assert town.gateway is not None
-    town.say(f"@helper {WORD}")
-    await town.settled()
+    await start_model(harness, lambda _body: answer, ok("well"))
+    assert harness.gateway is not None
+    harness.say(f"@helper {WORD}")
+    await harness.settled()
     assert is_silent(log)
-    assert WORD not in await status(town.gateway)
+    assert WORD not in await status(harness.gateway)
 
 
 ECHO = "import sys; sys.stderr.write(sys.stdin.readline()); sys.exit(3)"
@@ -222,22 +222,22 @@ async def read_all(agent: CommandAgent, request: TurnRequest) -> None:
 
 async def test_callbacks(autojump_clock: MockClock, log: io.StringIO) -> None:
     """Slash commands, clicks and hooks, with words where there should be names, and torn bodies."""
-    async with a_house().lived_in() as house, trio.open_nursery() as nursery:
-        await house.registered()
-        await house.execute(f"/oc_model {WORD}")
-        post = await house.post_buttons(WORD, "No")
-        await house.press(post, WORD)
+    async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
+        await callbacks.registered()
+        await callbacks.execute(f"/oc_model {WORD}")
+        post = await callbacks.post_buttons(WORD, "No")
+        await callbacks.press(post, WORD)
 
         async def torn(call: Outgoing) -> Answer:
             body = call.body[:-3] + WORD.encode()
-            return await house.post_out(Outgoing(call.method, call.url, call.headers, body))
+            return await callbacks.post_out(Outgoing(call.method, call.url, call.headers, body))
 
-        house.send = torn
-        post = await house.post_buttons(WORD, "No")
+        callbacks.send = torn
+        post = await callbacks.post_buttons(WORD, "No")
         with pytest.raises(Refused):
-            await house.press(post, WORD)
-        caller = await start(house, nursery)
+            await callbacks.press(post, WORD)
+        caller = await start(callbacks, nursery)
         for field in ("agentId", "model", "to", "channel", "name", "sessionKey", "thinking", WORD):
-            await caller.post("agent", {"message": WORD, "to": f"channel:{house.square.id}", field: WORD})
+            await caller.post("agent", {"message": WORD, "to": f"channel:{callbacks.square.id}", field: WORD})
         await caller.post("wake", {"text": WORD, "mode": WORD})
         assert is_silent(log)

@@ -6,21 +6,21 @@ import trio
 
 from oc_trio.cli.status import _lines
 from oc_trio.sandbox.request import SandboxResponse
-from tests.runtime.harness import URL, Town
+from tests.runtime.harness import URL, Harness
 from tests.runtime.model_stage import Answer
 from tests.runtime.model_stage import start as start_model
 from tests.runtime.turn.test_model_cases import ok, once
 
 
-def pauses(town: Town) -> Any:
-    assert town.gateway is not None
-    return town.gateway.health.snapshot()["pauses"]
+def pauses(harness: Harness) -> Any:
+    assert harness.gateway is not None
+    return harness.gateway.health.snapshot()["pauses"]
 
 
-async def test_mattermost_asks_for_a_pause(town: Town) -> None:
+async def test_mattermost_asks_for_a_pause(harness: Harness) -> None:
     """As long as nothing goes there, and no longer."""
-    gateway = await town.start()
-    assert pauses(town) == []
+    gateway = await harness.start()
+    assert pauses(harness) == []
     is_limited = True
 
     async def limit(request: Any) -> Any:
@@ -31,29 +31,29 @@ async def test_mattermost_asks_for_a_pause(town: Town) -> None:
             return SandboxResponse.text("limit exceeded\n", 429, (("retry-after", "40"),))
         return None
 
-    town.weather.before_rules.append(limit)
-    town.say("@helper hello")
-    await town.until(lambda: not is_limited)
+    harness.weather.before_rules.append(limit)
+    harness.say("@helper hello")
+    await harness.until(lambda: not is_limited)
     await trio.sleep(10)
-    (pause,) = pauses(town)
+    (pause,) = pauses(harness)
     assert pause["what"] == f"Mattermost at {URL}"
     assert 25 < pause["seconds"] <= 31
     shown = {**gateway.health.snapshot(), "version": "1", "pid": 1, "stuck": [], "journal": {}}
     assert f"  not asked for {pause['seconds']:g} s: Mattermost at {URL}" in _lines(shown)
-    await town.settled()
-    assert pauses(town) == []
+    await harness.settled()
+    assert pauses(harness) == []
 
 
-async def test_a_model_asks_for_a_pause(town: Town) -> None:
+async def test_a_model_asks_for_a_pause(harness: Harness) -> None:
     """The model is named as in the configuration."""
     busy = Answer("{}", 429, "application/json", headers=(("retry-after", "15"),))
-    server = await start_model(town, once(busy, ok("done")), ok("well"))
-    town.say("@helper hello")
-    await town.until(lambda: bool(server.seen))
+    server = await start_model(harness, once(busy, ok("done")), ok("well"))
+    harness.say("@helper hello")
+    await harness.until(lambda: bool(server.seen))
     await trio.sleep(5)
-    (pause,) = pauses(town)
+    (pause,) = pauses(harness)
     assert pause["what"] == "model live/m"
     assert 8 < pause["seconds"] <= 11
-    await town.settled()
-    assert town.answers() == ["done"]
-    assert pauses(town) == []
+    await harness.settled()
+    assert harness.answers() == ["done"]
+    assert pauses(harness) == []

@@ -15,7 +15,7 @@ from oc_trio.errors import ConfigError, Problem
 from oc_trio.ids import AccountId
 from oc_trio.runtime.process.reload import Changes, changes, needs_start, plans, rereader
 from tests.logbook import Logbook
-from tests.runtime.harness import Town, merged
+from tests.runtime.harness import Harness, merged
 
 BASE: dict[str, Any] = {
     "channels": {"mattermost": {"baseUrl": "https://chat.example.com", "botToken": "token-of-default"}},
@@ -83,10 +83,10 @@ def test_what_needs_a_start() -> None:
 
 
 class TestInTheTown:
-    async def reloaded(self, town: Town, *layers: Mapping[str, Any]) -> None:
+    async def reloaded(self, harness: Harness, *layers: Mapping[str, Any]) -> None:
         """SIGHUP with the town's configuration and these changes."""
-        assert town.gateway is not None
-        gateway, values = town.gateway, town.gateway.loaded.document.values
+        assert harness.gateway is not None
+        gateway, values = harness.gateway, harness.gateway.loaded.document.values
         for layer in layers:
             values = merged(values, layer)
 
@@ -99,65 +99,65 @@ class TestInTheTown:
             await gateway.reload()
         await trio.sleep(5)
 
-    async def test_a_setting_takes_effect_without_a_restart(self, town: Town) -> None:
+    async def test_a_setting_takes_effect_without_a_restart(self, harness: Harness) -> None:
         """The account comes back with its new rules; what was said meanwhile is answered."""
-        town.script = [Say("yes")]
-        gateway = await town.start()
-        town.say("anybody?")
-        await town.settled()
-        assert town.answers() == []
-        await self.reloaded(town, account(chatmode="onmessage"))
-        town.say("anybody now?")
-        await town.settled()
-        assert town.answers() == ["yes"]
+        harness.script = [Say("yes")]
+        gateway = await harness.start()
+        harness.say("anybody?")
+        await harness.settled()
+        assert harness.answers() == []
+        await self.reloaded(harness, account(chatmode="onmessage"))
+        harness.say("anybody now?")
+        await harness.settled()
+        assert harness.answers() == ["yes"]
         assert gateway.health.account(AccountId("default")).is_live
 
-    async def test_an_unchanged_account_is_not_touched(self, town: Town) -> None:
+    async def test_an_unchanged_account_is_not_touched(self, harness: Harness) -> None:
         """Its connection stays, and the answer that is being written goes on."""
-        town.script = [Say("one", delay=0), Pause(20), Say(" two", delay=0)]
-        await town.start()
-        town.say("@helper count")
+        harness.script = [Say("one", delay=0), Pause(20), Say(" two", delay=0)]
+        await harness.start()
+        harness.say("@helper count")
         await trio.sleep(2)
-        sockets = len(town.streams)
-        await self.reloaded(town, {"agents": {"defaults": {"systemPrompt": "Be brief."}}})
-        await town.settled()
-        assert town.answers() == ["one two"]
-        assert len(town.streams) == sockets
-        town.say("@helper again")
-        await town.settled()
-        assert [request.system_prompt == "Be brief." for request in town.stage.requests] == [False, True]
+        sockets = len(harness.streams)
+        await self.reloaded(harness, {"agents": {"defaults": {"systemPrompt": "Be brief."}}})
+        await harness.settled()
+        assert harness.answers() == ["one two"]
+        assert len(harness.streams) == sockets
+        harness.say("@helper again")
+        await harness.settled()
+        assert [request.system_prompt == "Be brief." for request in harness.stage.requests] == [False, True]
 
-    async def test_a_changed_account_finishes_what_it_writes(self, town: Town) -> None:
+    async def test_a_changed_account_finishes_what_it_writes(self, harness: Harness) -> None:
         """The drain of the old rules lets running answers end before the new ones begin."""
-        town.script = [Say("one", delay=0), Pause(4), Say(" two", delay=0)]
-        await town.start()
-        town.say("@helper count")
+        harness.script = [Say("one", delay=0), Pause(4), Say(" two", delay=0)]
+        await harness.start()
+        harness.say("@helper count")
         await trio.sleep(2)
-        await self.reloaded(town, account(chatmode="onmessage"))
-        await town.settled()
-        assert town.answers() == ["one two"]
-        assert town.stage.cancelled == 0
+        await self.reloaded(harness, account(chatmode="onmessage"))
+        await harness.settled()
+        assert harness.answers() == ["one two"]
+        assert harness.stage.cancelled == 0
 
-    async def test_an_invalid_file_changes_nothing(self, town: Town, logbook: Logbook) -> None:
+    async def test_an_invalid_file_changes_nothing(self, harness: Harness, logbook: Logbook) -> None:
         """Every problem is logged, and the old rules hold on."""
-        town.script = [Say("yes")]
-        gateway = await town.start()
+        harness.script = [Say("yes")]
+        gateway = await harness.start()
         before = gateway.loaded
-        await self.reloaded(town, account(chatmode="onmessage", dmPolicy="sometimes", historyLimit=-1))
+        await self.reloaded(harness, account(chatmode="onmessage", dmPolicy="sometimes", historyLimit=-1))
         assert gateway.loaded is before
         problems = [line["problem"] for line in logbook.said("the configuration is not used")]
         assert [problem.split(":")[0] for problem in problems] == [
             "channels.mattermost.historyLimit",
             "channels.mattermost.dmPolicy",
         ]
-        town.say("anybody?")
-        town.say("@helper hi")
-        await town.settled()
-        assert town.answers() == ["yes"]
+        harness.say("anybody?")
+        harness.say("@helper hi")
+        await harness.settled()
+        assert harness.answers() == ["yes"]
 
-    async def test_agents_that_cannot_be_built_change_nothing(self, town: Town, logbook: Logbook) -> None:
+    async def test_agents_that_cannot_be_built_change_nothing(self, harness: Harness, logbook: Logbook) -> None:
         """A model that is gone from the file keeps the old file in effect."""
-        gateway = await town.start()
+        gateway = await harness.start()
         before = gateway.loaded
 
         async def reread() -> Loaded:
@@ -180,23 +180,23 @@ class TestInTheTown:
 
         return reread
 
-    async def test_a_stop_during_a_reload_ends_everything(self, town: Town) -> None:
+    async def test_a_stop_during_a_reload_ends_everything(self, harness: Harness) -> None:
         """The account that a reload is draining is not started again."""
-        town.script = [Say("one", delay=0), Pause(20), Say(" two", delay=0)]
-        gateway = await town.start(gateway={"drainSeconds": 60})
-        town.say("@helper count")
+        harness.script = [Say("one", delay=0), Pause(20), Say(" two", delay=0)]
+        gateway = await harness.start(gateway={"drainSeconds": 60})
+        harness.say("@helper count")
         await trio.sleep(2)
-        await self.reloaded(town, account(chatmode="onmessage"))
+        await self.reloaded(harness, account(chatmode="onmessage"))
         with trio.fail_after(60):
-            await town.stop()
-        assert town.answers() == ["one two"]
+            await harness.stop()
+        assert harness.answers() == ["one two"]
         assert gateway.health.phase == "stopped"
 
-    async def test_a_new_secret_is_left_out_of_the_logs(self, town: Town) -> None:
+    async def test_a_new_secret_is_left_out_of_the_logs(self, harness: Harness) -> None:
         """The redactor learns what the new file holds."""
-        gateway = await town.start()
+        gateway = await harness.start()
         keyed = {"models": {"providers": {"stage": {"apiKey": "a-very-new-key"}}}}
-        await self.reloaded(town, keyed)
+        await self.reloaded(harness, keyed)
         assert gateway.redactor.clean("with a-very-new-key inside") != "with a-very-new-key inside"
 
 

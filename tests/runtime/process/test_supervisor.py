@@ -9,10 +9,10 @@ import trio.testing
 from oc_trio.config.document import Document
 from oc_trio.config.load import build
 from oc_trio.errors import StoreError
-from oc_trio.runtime.clock import Env
+from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.drain import Drain
 from oc_trio.runtime.process.reload import plans
-from oc_trio.runtime.process.supervisor import JOURNAL_RESTART, RESTART, Fleet, Plan
+from oc_trio.runtime.process.supervisor import JOURNAL_RESTART, RESTART, AccountPlan, AccountSupervisor
 from oc_trio.telemetry.health import Health
 from oc_trio.telemetry.metrics import Metrics
 from tests.logbook import Logbook
@@ -20,22 +20,22 @@ from tests.logbook import Logbook
 Clock = trio.testing.MockClock
 
 
-def a_plan(state: Path) -> Plan:
+def a_plan(state: Path) -> AccountPlan:
     account = {"baseUrl": "https://chat.example.com", "botToken": "t", "groupPolicy": "open"}
     loaded = build(Document({"channels": {"mattermost": account}}), {"HOME": str(state)})
     (plan,) = plans(loaded).values()
     return plan
 
 
-async def failures(problem: Exception, plan: Plan, seconds: float, line: str, logbook: Logbook) -> list[float]:
+async def failures(problem: Exception, plan: AccountPlan, seconds: float, line: str, logbook: Logbook) -> list[float]:
     """The pauses of an account that does nothing but fail, as its log has them."""
 
-    async def serve(_plan: Plan, _drain: Drain) -> None:
+    async def serve(_plan: AccountPlan, _drain: Drain) -> None:
         await trio.lowlevel.checkpoint()
         raise problem
 
     async with trio.open_nursery() as nursery:
-        Fleet(nursery, serve, Env(), Health(lambda: 0), Metrics()).start(plan, drain_seconds=1.0)
+        AccountSupervisor(nursery, serve, Clock(), Health(lambda: 0), Metrics()).start(plan, drain_seconds=1.0)
         await trio.sleep(seconds)
         nursery.cancel_scope.cancel()
     return [line["seconds"] for line in logbook.said(line)]

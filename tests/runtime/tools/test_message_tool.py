@@ -13,10 +13,12 @@ from oc_trio.agent.scripted import CallTool, Say
 from oc_trio.agent.stream import Emit, EventStream, open_events
 from oc_trio.core.turn_events import Final, ToolEnded, ToolStarted, ToolStatus
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
-from tests.runtime.harness import ACCOUNT, Town
+from tests.runtime.harness import ACCOUNT, Harness
 
 
-async def use(town: Town, question: str = "@helper go", by: Any = None, **arguments: Any) -> tuple[ToolStatus, str]:
+async def use(
+    harness: Harness, question: str = "@helper go", by: Any = None, **arguments: Any
+) -> tuple[ToolStatus, str]:
     """Let the agent call the tool in the turn that answers `question`; gives the call's status and result."""
     results: list[Any] = []
 
@@ -24,53 +26,55 @@ async def use(town: Town, question: str = "@helper go", by: Any = None, **argume
         results.append((yield CallTool("message", arguments)))
         yield Say("done")
 
-    town.script = script
-    town.say(question, by=by)
-    await town.settled()
+    harness.script = script
+    harness.say(question, by=by)
+    await harness.settled()
     [result] = results
     return result.status, result.text
 
 
-async def test_send_to_a_channel_by_id(town: Town) -> None:
+async def test_send_to_a_channel_by_id(harness: Harness) -> None:
     """The seeds' form: action=send with target and message; the post is the outbox's."""
-    await town.start()
-    other = town.world.create_channel(town.world.teams.get(town.square.team_id), "other", town.alice, town.bot)
-    status, text = await use(town, action="send", target=f"channel:{other.id}", message="over there, @channel")
+    await harness.start()
+    other = harness.world.create_channel(
+        harness.world.teams.get(harness.square.team_id), "other", harness.alice, harness.bot
+    )
+    status, text = await use(harness, action="send", target=f"channel:{other.id}", message="over there, @channel")
     assert status is ToolStatus.COMPLETED, text
-    [post] = town.ours(other)
+    [post] = harness.ours(other)
     assert post.message == "over there, @\u200bchannel", "a model's broadcast wakes nobody"
     assert json.loads(text)["messageId"] == post.id
-    row = await town.store.outbox.by_pending(
-        ACCOUNT, post.pending_post_id or f"{town.bot.id}:{post.props['oc_trio']['k']}"
+    row = await harness.store.outbox.by_pending(
+        ACCOUNT, post.pending_post_id or f"{harness.bot.id}:{post.props['oc_trio']['k']}"
     )
     assert row is not None
     assert row.state.value == "confirmed"
 
 
-async def test_send_without_a_target_stays_in_the_thread(town: Town) -> None:
+async def test_send_without_a_target_stays_in_the_thread(harness: Harness) -> None:
     """Where the agent is, is the default; `topLevel` leaves the thread."""
-    await town.start()
-    await use(town, action="send", message="beside the answer")
-    root = town.world.posts.of_channel(town.square.id)[-1].root_id
-    assert next(post for post in town.ours() if post.message == "beside the answer").root_id == root != ""
-    await use(town, action="send", message="on top", topLevel=True)
-    assert next(post for post in town.ours() if post.message == "on top").root_id == ""
+    await harness.start()
+    await use(harness, action="send", message="beside the answer")
+    root = harness.world.posts.of_channel(harness.square.id)[-1].root_id
+    assert next(post for post in harness.ours() if post.message == "beside the answer").root_id == root != ""
+    await use(harness, action="send", message="on top", topLevel=True)
+    assert next(post for post in harness.ours() if post.message == "on top").root_id == ""
 
 
-async def test_a_direct_message_opens_its_channel(town: Town) -> None:
+async def test_a_direct_message_opens_its_channel(harness: Harness) -> None:
     """`@bob` gets a direct message; the row in the outbox names him until the channel is open."""
-    await town.start({"actions": {"membersOnly": False}})
-    status, text = await use(town, action="send", target="@bob", message="psst")
+    await harness.start({"actions": {"membersOnly": False}})
+    status, text = await use(harness, action="send", target="@bob", message="psst")
     assert status is ToolStatus.COMPLETED, text
-    assert town.answers(town.world.direct(town.bob, town.bot)) == ["psst"]
+    assert harness.answers(harness.world.direct(harness.bob, harness.bot)) == ["psst"]
 
 
-async def test_buttons_by_the_message_tool(town: Town) -> None:
+async def test_buttons_by_the_message_tool(harness: Harness) -> None:
     """The seeds' form: rows of text and callback_data become signed buttons in the channel."""
-    await town.start({"capabilities": ["inlineButtons"]}, gateway={"port": 0})
+    await harness.start({"capabilities": ["inlineButtons"]}, gateway={"port": 0})
     rows = [[{"text": "Yes", "callback_data": "yes"}, {"text": "No", "callback_data": "no"}]]
-    await use(town, action="send", target=f"channel:{town.square.id}", message="Sure?", buttons=rows)
-    post = next(post for post in town.ours() if post.message == "Sure?")
+    await use(harness, action="send", target=f"channel:{harness.square.id}", message="Sure?", buttons=rows)
+    post = next(post for post in harness.ours() if post.message == "Sure?")
     actions = post.props["attachments"][0]["actions"]
     assert [(action["id"], action["name"], action["type"]) for action in actions] == [
         ("yes", "Yes", "button"),
@@ -81,7 +85,7 @@ async def test_buttons_by_the_message_tool(town: Town) -> None:
     assert context["_token"]
 
 
-async def test_buttons_are_taught_only_with_the_capability(town: Town) -> None:
+async def test_buttons_are_taught_only_with_the_capability(harness: Harness) -> None:
     """`inlineButtons` puts the parameter into the tool's description; reactions follow `actions.reactions`."""
     offered: list[Mapping[str, Any]] = []
 
@@ -89,28 +93,28 @@ async def test_buttons_are_taught_only_with_the_capability(town: Town) -> None:
         offered.append(next(spec for spec in request.tools.specs if spec.name == "message").parameters["properties"])
         yield Say("ok")
 
-    town.script = script
+    harness.script = script
     for settings in ({}, {"capabilities": ["inlineButtons"], "actions": {"reactions": False}}):
-        await town.start(settings, gateway={"port": 0})
-        town.say("@helper go")
-        await town.settled()
-        await town.stop()
+        await harness.start(settings, gateway={"port": 0})
+        harness.say("@helper go")
+        await harness.settled()
+        await harness.stop()
     assert ("buttons" in offered[0], "emoji" in offered[0]) == (False, True)
     assert ("buttons" in offered[1], "emoji" in offered[1]) == (True, False)
     assert offered[1]["action"]["enum"] == ["send", "read"]
 
 
-async def test_reactions_by_the_message_tool(town: Town) -> None:
+async def test_reactions_by_the_message_tool(harness: Harness) -> None:
     """The seeds' form: messageId and emoji, as name or `:name:`; `remove=true` takes it off."""
-    await town.start()
-    post = town.say("nice")
-    target = f"channel:{town.square.id}"
-    status, text = await use(town, action="react", target=target, messageId=post.id, emoji=":+1:")
+    await harness.start()
+    post = harness.say("nice")
+    target = f"channel:{harness.square.id}"
+    status, text = await use(harness, action="react", target=target, messageId=post.id, emoji=":+1:")
     assert (status, text) == (ToolStatus.COMPLETED, f"Reacted with :+1: on {post.id}")
-    assert [reaction.emoji_name for reaction in town.world.reactions.of(post.id)] == ["+1"]
-    _, text = await use(town, action="react", target=target, postId=post.id, emoji="+1", remove=True)
+    assert [reaction.emoji_name for reaction in harness.world.reactions.of(post.id)] == ["+1"]
+    _, text = await use(harness, action="react", target=target, postId=post.id, emoji="+1", remove=True)
     assert text == f"Removed reaction :+1: from {post.id}"
-    assert town.world.reactions.of(post.id) == []
+    assert harness.world.reactions.of(post.id) == []
 
 
 @pytest.mark.parametrize(
@@ -147,31 +151,33 @@ async def test_reactions_by_the_message_tool(town: Town) -> None:
     ],
     ids=lambda value: "" if not isinstance(value, str) else value.replace(" ", "-"),
 )
-async def test_what_the_tool_refuses(town: Town, settings: Any, arguments: Any, told: str) -> None:
+async def test_what_the_tool_refuses(harness: Harness, settings: Any, arguments: Any, told: str) -> None:
     """A refusal is a failed result in words; the turn goes on."""
-    await town.start(settings)
-    status, text = await use(town, **arguments)
+    await harness.start(settings)
+    status, text = await use(harness, **arguments)
     assert status is ToolStatus.FAILED
     assert told.lower() in text.lower()
-    assert town.answers() == ["done"], "what was meant for elsewhere is not posted here"
+    assert harness.answers() == ["done"], "what was meant for elsewhere is not posted here"
 
 
-async def test_a_reaction_on_a_post_of_another_channel_is_refused(town: Town) -> None:
+async def test_a_reaction_on_a_post_of_another_channel_is_refused(harness: Harness) -> None:
     """The post has to be in the channel that the call names."""
-    await town.start()
-    secret = town.world.create_channel(town.world.teams.get(town.square.team_id), "secret", town.alice, town.bot)
-    post = town.say("hidden", channel=secret)
-    status, text = await use(town, action="react", messageId=post.id, emoji="eyes")
+    await harness.start()
+    secret = harness.world.create_channel(
+        harness.world.teams.get(harness.square.team_id), "secret", harness.alice, harness.bot
+    )
+    post = harness.say("hidden", channel=secret)
+    status, text = await use(harness, action="react", messageId=post.id, emoji="eyes")
     assert status is ToolStatus.FAILED
     assert "is not in #square" in text
 
 
-async def test_reading_the_current_conversation(town: Town) -> None:
+async def test_reading_the_current_conversation(harness: Harness) -> None:
     """Always allowed: newest first, with authors and times."""
-    await town.start()
-    town.say("one")
-    town.say("two", by=town.bob)
-    _, text = await use(town, action="read", limit=3)
+    await harness.start()
+    harness.say("one")
+    harness.say("two", by=harness.bob)
+    _, text = await use(harness, action="read", limit=3)
     told = json.loads(text)
     assert [(post["username"], post["message"]) for post in told["messages"]][-2:] == [("bob", "two"), ("alice", "one")]
     assert told["hasMore"] is True
@@ -192,62 +198,66 @@ async def test_reading_the_current_conversation(town: Town) -> None:
     ],
     ids=["open policy", "direct message", "not listed", "listed", "off"],
 )
-async def test_reading_elsewhere_needs_permission(town: Town, settings: Any, kind: str, allowed: bool) -> None:
+async def test_reading_elsewhere_needs_permission(harness: Harness, settings: Any, kind: str, allowed: bool) -> None:
     """`actions.messages`, and a channel that the group policy covers; other people's direct messages never."""
-    await town.start(settings)
-    other = town.world.create_channel(town.world.teams.get(town.square.team_id), "other", town.alice, town.bot)
-    target = f"channel:{other.id if kind == 'O' else town.world.direct(town.bob, town.bot).id}"
-    status, _ = await use(town, action="read", target=target)
+    await harness.start(settings)
+    other = harness.world.create_channel(
+        harness.world.teams.get(harness.square.team_id), "other", harness.alice, harness.bot
+    )
+    target = f"channel:{other.id if kind == 'O' else harness.world.direct(harness.bob, harness.bot).id}"
+    status, _ = await use(harness, action="read", target=target)
     assert (status is ToolStatus.COMPLETED) is allowed
 
 
 @pytest.mark.slow
-async def test_a_server_that_is_away_leaves_the_message_to_the_journal(town: Town) -> None:
+async def test_a_server_that_is_away_leaves_the_message_to_the_journal(harness: Harness) -> None:
     """The agent is told that it is queued; it goes out when the server is back, once."""
-    await town.start()
-    other = town.world.create_channel(town.world.teams.get(town.square.team_id), "other", town.alice, town.bot)
+    await harness.start()
+    other = harness.world.create_channel(
+        harness.world.teams.get(harness.square.team_id), "other", harness.alice, harness.bot
+    )
 
     async def down(request: Any) -> Any:
         is_ours = request.method == "POST" and request.path.endswith("/posts") and b"later" in request.body
         return SandboxResponse(503, (), b"") if is_ours else None
 
-    town.weather.before_rules.append(down)
-    status, text = await use(town, action="send", target=f"channel:{other.id}", message="later")
+    harness.weather.before_rules.append(down)
+    status, text = await use(harness, action="send", target=f"channel:{other.id}", message="later")
     assert status is ToolStatus.COMPLETED
     assert "queued" in text
-    town.weather.before_rules.remove(down)
-    await town.until(lambda: town.answers(other))
-    assert town.answers(other) == ["later"]
+    harness.weather.before_rules.remove(down)
+    await harness.until(lambda: harness.answers(other))
+    assert harness.answers(other) == ["later"]
 
 
 @pytest.mark.slow
-async def test_a_queued_message_survives_the_end_of_the_gateway(town: Town) -> None:
+async def test_a_queued_message_survives_the_end_of_the_gateway(harness: Harness) -> None:
     """What waits for a direct channel stays in the outbox and is sent by the next start."""
-    await town.start({"actions": {"membersOnly": False}})
+    await harness.start({"actions": {"membersOnly": False}})
 
     async def down(request: Any) -> Any:
         return SandboxResponse(503, (), b"") if request.path.endswith("/channels/direct") else None
 
-    town.weather.before_rules.append(down)
-    _, text = await use(town, action="send", target="@bob", message="after the restart")
+    harness.weather.before_rules.append(down)
+    _, text = await use(harness, action="send", target="@bob", message="after the restart")
     assert "queued" in text
-    await town.stop()
-    [row] = await town.store.outbox.unfinished(ACCOUNT)
-    assert (row.to_user, row.channel_id, row.state.value) == (town.bob.id, "", "queued")
-    town.weather.before_rules.remove(down)
-    await town.start()
-    direct = town.world.direct(town.bob, town.bot)
-    await town.until(lambda: town.answers(direct))
-    assert town.answers(direct) == ["after the restart"]
+    await harness.stop()
+    [row] = await harness.store.outbox.unfinished(ACCOUNT)
+    assert (row.to_user, row.channel_id, row.state.value) == (harness.bob.id, "", "queued")
+    harness.weather.before_rules.remove(down)
+    await harness.start()
+    direct = harness.world.direct(harness.bob, harness.bot)
+    await harness.until(lambda: harness.answers(direct))
+    assert harness.answers(direct) == ["after the restart"]
 
 
-async def test_a_flood_is_refused_in_words(town: Town) -> None:
+async def test_a_flood_is_refused_in_words(harness: Harness) -> None:
     """Before anything of it is posted: too many characters, too many posts, too many posts of one turn."""
-    await town.start({"maxAnswerPosts": 12, "textChunkLimit": 1000})
-    status, text = await use(town, action="send", message="x" * 8_000_000)
+    await harness.start({"maxAnswerPosts": 12, "textChunkLimit": 1000})
+    status, text = await use(harness, action="send", message="x" * 8_000_000)
     assert status is ToolStatus.FAILED
     assert text == "Not sent: the message has 8,000,000 characters; at most 40,000 can be sent at once."
-    status, text = await use(town, action="send", message="x" * 20_000)
+    status, text = await use(harness, action="send", message="x" * 20_000)
     assert text == "Not sent: the message would be 20 posts; at most 10 can be sent at once."
     results: list[Any] = []
 
@@ -256,12 +266,12 @@ async def test_a_flood_is_refused_in_words(town: Town) -> None:
             results.append((yield CallTool("message", {"action": "send", "message": "again"})))
         yield Say("done")
 
-    town.script = script
-    town.say("@helper go")
-    await town.settled()
+    harness.script = script
+    harness.say("@helper go")
+    await harness.settled()
     assert [result.status for result in results] == [ToolStatus.COMPLETED] * 12 + [ToolStatus.FAILED] * 2
     assert results[-1].text == "Not sent: this turn has posted as many messages as it may (maxAnswerPosts)."
-    assert town.answers().count("again") == 12
+    assert harness.answers().count("again") == 12
 
 
 @pytest.mark.parametrize(
@@ -287,15 +297,15 @@ async def test_a_flood_is_refused_in_words(town: Town) -> None:
     ids=repr,
 )
 async def test_arguments_that_nobody_expects_fail_their_call_and_nothing_else(
-    town: Town, arguments: dict[str, Any]
+    harness: Harness, arguments: dict[str, Any]
 ) -> None:
     """The turn goes on, its answer is posted once, and the account takes the next message."""
-    await town.start()
-    status, text = await use(town, **arguments)
+    await harness.start()
+    status, text = await use(harness, **arguments)
     assert status is ToolStatus.FAILED, text
     assert "Traceback" not in text
-    assert await use(town, "@helper again", action="read") is not None
-    assert town.answers().count("done") == 2
+    assert await use(harness, "@helper again", action="read") is not None
+    assert harness.answers().count("done") == 2
 
 
 class Repeating:
@@ -335,27 +345,27 @@ class Repeating:
     ],
 )
 async def test_a_crash_before_the_result_is_written_down_posts_nothing_twice(
-    town: Town, name: str, arguments: Mapping[str, Any], hangs_after: int
+    harness: Harness, name: str, arguments: Mapping[str, Any], hangs_after: int
 ) -> None:
     """The turn that is run again makes the call again, under another id, and gets the post that stands. What is asked
     for twice in a turn is posted twice.
     """
     agent = Repeating(name, arguments)
     agent.hangs_after = hangs_after
-    town.make_agent = lambda _spec, _http: agent
-    await town.start({"capabilities": ["inlineButtons"]}, gateway={"port": 0})
-    town.say("@helper go")
-    await town.until(lambda: len(agent.results) == hangs_after)
-    await town.crash()
-    await town.start({"capabilities": ["inlineButtons"]}, gateway={"port": 0})
-    await town.settled()
+    harness.make_agent = lambda _spec, _http: agent
+    await harness.start({"capabilities": ["inlineButtons"]}, gateway={"port": 0})
+    harness.say("@helper go")
+    await harness.until(lambda: len(agent.results) == hangs_after)
+    await harness.crash()
+    await harness.start({"capabilities": ["inlineButtons"]}, gateway={"port": 0})
+    await harness.settled()
     assert agent.calls == 3
     assert [result.status for result in agent.results] == [ToolStatus.COMPLETED] * 3
     assert agent.results[hangs_after - 1].text == agent.results[hangs_after].text
-    assert sorted(town.answers()) == ["done", "said once", "said once"]
+    assert sorted(harness.answers()) == ["done", "said once", "said once"]
 
 
-async def test_a_crash_before_the_server_s_answer_posts_nothing_twice(town: Town) -> None:
+async def test_a_crash_before_the_server_s_answer_posts_nothing_twice(harness: Harness) -> None:
     """The post was written, its answer is lost with the process: the next run finds it."""
     made = trio.Event()
 
@@ -366,13 +376,13 @@ async def test_a_crash_before_the_server_s_answer_posts_nothing_twice(town: Town
         return None
 
     agent = Repeating("message", {"action": "send", "message": "said once"})
-    town.make_agent = lambda _spec, _http: agent
-    await town.start()
-    town.weather.after_rules.append(hang)
-    town.say("@helper go")
+    harness.make_agent = lambda _spec, _http: agent
+    await harness.start()
+    harness.weather.after_rules.append(hang)
+    harness.say("@helper go")
     await made.wait()
-    await town.crash()
-    town.weather.after_rules.clear()
-    await town.start()
-    await town.settled()
-    assert sorted(town.answers()) == ["done", "said once", "said once"]
+    await harness.crash()
+    harness.weather.after_rules.clear()
+    await harness.start()
+    await harness.settled()
+    assert sorted(harness.answers()) == ["done", "said once", "said once"]

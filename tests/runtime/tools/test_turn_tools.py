@@ -7,15 +7,15 @@ from oc_trio.config.agents import ToolRules
 from oc_trio.core.turn_events import ToolStatus
 from oc_trio.runtime.tools.mcp_servers import ToolServers
 from oc_trio.runtime.tools.turn_tools import policy_of
-from tests.runtime.harness import Town
+from tests.runtime.harness import Harness
 
 
-async def asked(town: Town) -> Any:
+async def asked(harness: Harness) -> Any:
     """The request of one turn."""
-    town.script = [Say("ok")]
-    town.say("@helper go")
-    await town.settled()
-    return town.stage.requests[-1]
+    harness.script = [Say("ok")]
+    harness.say("@helper go")
+    await harness.settled()
+    return harness.stage.requests[-1]
 
 
 def test_a_dot_parts_server_and_tool() -> None:
@@ -25,50 +25,50 @@ def test_a_dot_parts_server_and_tool() -> None:
     assert [policy.offers(name) for name in names] == [True, False, True, False]
 
 
-async def test_a_denied_message_tool_is_not_offered(town: Town) -> None:
+async def test_a_denied_message_tool_is_not_offered(harness: Harness) -> None:
     """`deny` wins over `allow`."""
-    await town.start(agents={"defaults": {"tools": {"deny": ["message"]}}})
-    assert list((await asked(town)).tools.specs) == []
+    await harness.start(agents={"defaults": {"tools": {"deny": ["message"]}}})
+    assert list((await asked(harness)).tools.specs) == []
 
 
-async def test_a_tool_that_needs_approval_is_denied_where_nobody_can_be_asked(town: Town) -> None:
+async def test_a_tool_that_needs_approval_is_denied_where_nobody_can_be_asked(harness: Harness) -> None:
     """Closed by default; the turn goes on."""
-    await town.start(agents={"defaults": {"tools": {"approve": ["message"]}}})
+    await harness.start(agents={"defaults": {"tools": {"approve": ["message"]}}})
     told: list[Any] = []
 
     def script(request: Any) -> Any:
         told.append((yield CallTool("message", {"action": "send", "message": "x"})))
         yield Say("done")
 
-    town.script = script
-    town.say("@helper go")
-    await town.settled()
+    harness.script = script
+    harness.say("@helper go")
+    await harness.settled()
     assert [result.status for result in told] == [ToolStatus.DENIED]
-    assert town.answers() == ["done"]
+    assert harness.answers() == ["done"]
 
 
-async def test_buttons_are_hinted_at_with_the_capability(town: Town) -> None:
+async def test_buttons_are_hinted_at_with_the_capability(harness: Harness) -> None:
     """`inlineButtons` adds a sentence to the system prompt."""
-    await town.start({"capabilities": ["inlineButtons"]}, gateway={"port": 0})
-    assert "You can offer buttons" in (await asked(town)).system_prompt
-    await town.stop()
-    await town.start()
-    assert "You can offer buttons" not in (await asked(town)).system_prompt
+    await harness.start({"capabilities": ["inlineButtons"]}, gateway={"port": 0})
+    assert "You can offer buttons" in (await asked(harness)).system_prompt
+    await harness.stop()
+    await harness.start()
+    assert "You can offer buttons" not in (await asked(harness)).system_prompt
 
 
-async def test_nothing_is_said_of_tools_to_a_model_without_them(town: Town) -> None:
+async def test_nothing_is_said_of_tools_to_a_model_without_them(harness: Harness) -> None:
     """`tools = false` of the model; what can't be called is not hinted at."""
-    town.script = [Say("done", delay=0)]
+    harness.script = [Say("done", delay=0)]
     providers = {"play": {"api": "scripted", "models": [{"id": "m", "tools": False}]}}
     agents = {"defaults": {"model": "play/m"}}
-    await town.start(
+    await harness.start(
         {"capabilities": ["inlineButtons"]}, gateway={"port": 0}, agents=agents, models={"providers": providers}
     )
-    assert "You can offer buttons" not in (await asked(town)).system_prompt
+    assert "You can offer buttons" not in (await asked(harness)).system_prompt
 
 
-async def test_each_agent_has_its_rules(town: Town) -> None:
+async def test_each_agent_has_its_rules(harness: Harness) -> None:
     """An entry's table replaces the defaults'."""
     entries = {"main": {"default": True, "tools": {"allow": ["nothing"]}}}
-    await town.start(agents={"entries": entries})
-    assert list((await asked(town)).tools.specs) == []
+    await harness.start(agents={"entries": entries})
+    assert list((await asked(harness)).tools.specs) == []

@@ -4,12 +4,12 @@ import trio
 import trio.testing
 
 from oc_trio.core.pacing import PacingRules
-from oc_trio.runtime.turn.edit_pacer import SharedPace
+from oc_trio.runtime.turn.edit_pacer import EditPacer
 
 
 async def test_it_grows_with_what_is_observed(autojump_clock: trio.testing.MockClock) -> None:
     """Length, latency, refusals and live drafts each lengthen it; a refusal is forgotten after a while."""
-    pace = SharedPace(PacingRules(base=1.0, longest=10.0, edits_per_s=10.0), live=1)
+    pace = EditPacer(PacingRules(base=1.0, longest=10.0, edits_per_s=10.0), live=1)
     calm = pace.interval(100)
     assert pace.interval(10_000) > calm
     pace.answered(0.5)

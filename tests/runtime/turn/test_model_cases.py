@@ -21,7 +21,7 @@ from attrs import define
 from oc_trio.agent.build import build_agent
 from oc_trio.agent.failures import GARBLED, UNREACHABLE
 from tests.logbook import Logbook
-from tests.runtime.harness import Town, open_town
+from tests.runtime.harness import Harness, open_harness
 from tests.runtime.model_stage import ANTHROPIC, FAILED, OPENAI, Answer, Serve, Server, check, insist_openai, tables
 from tests.runtime.model_stage import start as start_stage
 
@@ -594,43 +594,45 @@ CASES: list[Any] = [
 ]
 
 
-async def start(town: Town, serve: Serve, **more: Any) -> Server:
-    return await start_stage(town, serve, ok("well, too"), **more)
+async def start(harness: Harness, serve: Serve, **more: Any) -> Server:
+    return await start_stage(harness, serve, ok("well, too"), **more)
 
 
 @pytest.mark.parametrize(("serve", "expected", "log"), CASES)
-async def test_what_a_server_may_answer(town: Town, logbook: Logbook, serve: Serve, expected: str, log: str) -> None:
+async def test_what_a_server_may_answer(
+    harness: Harness, logbook: Logbook, serve: Serve, expected: str, log: str
+) -> None:
     """The person reads `expected` or begins to, the thread goes on, another person is answered, nothing restarts."""
-    await check(town, logbook, await start(town, serve), expected, log)
+    await check(harness, logbook, await start(harness, serve), expected, log)
 
 
-async def test_odd_usage_is_unknown(town: Town) -> None:
+async def test_odd_usage_is_unknown(harness: Harness) -> None:
     """What can't be a number of tokens is not counted; what can is."""
     odd = data({"choices": [], "usage": {"prompt_tokens": 1000.0, "completion_tokens": -1}})
     half = data({"choices": [], "usage": {"prompt_tokens": 12, "completion_tokens": 10**30}})
-    await start(town, once(Answer(text("done") + odd + END), Answer(text("done") + half + END)))
+    await start(harness, once(Answer(text("done") + odd + END), Answer(text("done") + half + END)))
     for _ in range(2):
-        town.say("@helper hello")
-        await town.settled()
-    rows = town.journal.execute("SELECT input_tokens, output_tokens FROM usage ORDER BY at").fetchall()
+        harness.say("@helper hello")
+        await harness.settled()
+    rows = harness.journal.execute("SELECT input_tokens, output_tokens FROM usage ORDER BY at").fetchall()
     assert rows == [(0, 0), (12, 0)]
 
 
-async def test_no_answer_is_said_and_the_roles_alternate_afterwards(town: Town) -> None:
+async def test_no_answer_is_said_and_the_roles_alternate_afterwards(harness: Harness) -> None:
     """The next question is taken by a server that insists on alternating roles."""
-    server = await start(town, always(DONE))
-    post = town.say("@helper hello")
-    await town.settled()
-    assert town.answers() == ["The model gave no answer."]
+    server = await start(harness, always(DONE))
+    post = harness.say("@helper hello")
+    await harness.settled()
+    assert harness.answers() == ["The model gave no answer."]
     for _ in range(2):
-        town.say("@helper are you well", root=post)
-        await town.settled()
+        harness.say("@helper are you well", root=post)
+        await harness.settled()
     roles = [message["role"] for message in server.seen[-1]["messages"]]
     assert roles == ["system", "user", "assistant", "user", "assistant", "user"]
     assert server.malformed == []
 
 
-async def test_refusals_are_learned_once(town: Town, logbook: Logbook) -> None:
+async def test_refusals_are_learned_once(harness: Harness, logbook: Logbook) -> None:
     """One after another in one turn; the next turn asks as the model wants it, and the log named each once."""
 
     def serve(body: dict[str, Any]) -> Answer:
@@ -644,13 +646,13 @@ async def test_refusals_are_learned_once(town: Town, logbook: Logbook) -> None:
             return refusal("max_tokens: 500 > 100, which is the maximum allowed number of output tokens for m")
         return ok("done")
 
-    server = await start(town, serve)
-    town.say("@helper hello")
-    await town.settled()
-    assert (town.answers(), len(server.seen)) == (["done"], 5)
-    town.say("@helper hello")
-    await town.settled()
-    assert (town.answers(), len(server.seen)) == (["done", "done"], 6)
+    server = await start(harness, serve)
+    harness.say("@helper hello")
+    await harness.settled()
+    assert (harness.answers(), len(server.seen)) == (["done"], 5)
+    harness.say("@helper hello")
+    await harness.settled()
+    assert (harness.answers(), len(server.seen)) == (["done", "done"], 6)
     named = [(event["event"].split(":")[0], event["key"]) for event in logbook.events if "key" in event]
     assert named == [
         ("the model takes no tools", 'models.providers.live.models[].tools = false (for id = "m")'),
@@ -663,27 +665,27 @@ async def test_refusals_are_learned_once(town: Town, logbook: Logbook) -> None:
     ]
 
 
-async def test_19_in_posts_by_blocks(town: Town) -> None:
+async def test_19_in_posts_by_blocks(harness: Harness) -> None:
     """What was posted before the end of the thought was known goes away; the answer stands alone."""
     pieces = ("I will think about it.\n\n", "Two and two.\n\n", "\n</think>\n\nThe answer is 4.", " Really.")
     streaming = {"mode": "off", "block": {"enabled": True, "coalesce": {"minChars": 5, "idleMs": 300}}}
-    server = await start(town, always((*map(text, pieces), END)), mattermost={"streaming": streaming})
-    post = town.say("@helper hello")
-    await town.settled()
-    assert "I will think about it." in town.chat()
-    assert town.answers() == ["The answer is 4. Really."]
-    town.say("@helper are you well", root=post)
-    await town.settled()
+    server = await start(harness, always((*map(text, pieces), END)), mattermost={"streaming": streaming})
+    post = harness.say("@helper hello")
+    await harness.settled()
+    assert "I will think about it." in harness.chat()
+    assert harness.answers() == ["The answer is 4. Really."]
+    harness.say("@helper are you well", root=post)
+    await harness.settled()
     assert "will think" not in json.dumps(server.seen[-1])
 
 
-async def test_a_thought_stays_out_of_later_prompts(town: Town) -> None:
+async def test_a_thought_stays_out_of_later_prompts(harness: Harness) -> None:
     """What came before the end of a thought is not repeated to the model."""
-    server = await start(town, always("".join(map(text, THINK)) + END))
-    post = town.say("@helper hello")
-    await town.settled()
-    town.say("@helper are you well", root=post)
-    await town.settled()
+    server = await start(harness, always("".join(map(text, THINK)) + END))
+    post = harness.say("@helper hello")
+    await harness.settled()
+    harness.say("@helper are you well", root=post)
+    await harness.settled()
     assert "I will think" not in json.dumps(server.seen[-1])
 
 
@@ -703,12 +705,12 @@ ADDRESSES = [
 
 
 @pytest.mark.parametrize(("base_url", "url"), ADDRESSES, ids=[url for url, _ in ADDRESSES])
-async def test_22_where_the_request_goes(town: Town, base_url: str, url: str) -> None:
+async def test_22_where_the_request_goes(harness: Harness, base_url: str, url: str) -> None:
     """A query of the base URL stays behind the path, as deployments of Azure are addressed."""
-    server = await start(town, always(text("done") + END), base_url=base_url)
-    town.say("@helper hello")
-    await town.settled()
-    assert (town.answers(), server.urls) == (["done"], [url])
+    server = await start(harness, always(text("done") + END), base_url=base_url)
+    harness.say("@helper hello")
+    await harness.settled()
+    assert (harness.answers(), server.urls) == (["done"], [url])
 
 
 def _reset(stream: trio.SocketStream) -> None:
@@ -749,40 +751,40 @@ def fast_clock() -> trio.testing.MockClock:
 
 async def test_7_a_real_reset(fast_clock: trio.testing.MockClock, nursery: trio.Nursery, logbook: Logbook) -> None:
     """Three pieces that people have read, then an RST: the text stays, with the sentence below it."""
-    async with open_town(nursery) as town:
+    async with open_harness(nursery) as harness:
         pieces = ("one ", "two ", "three")
 
         def is_read(piece: str) -> bool:
-            return any(piece.strip() in answer for answer in town.answers())
+            return any(piece.strip() in answer for answer in harness.answers())
 
         server = Loopback(pieces, is_read)
         listeners = await nursery.start(partial(trio.serve_tcp, server.handle, 0, host="127.0.0.1"))
         port = listeners[0].socket.getsockname()[1]
         http = httpx.AsyncClient(trust_env=False)
-        town.make_agent = lambda spec, _http: build_agent(spec, http)
-        await town.start(None, **tables(OPENAI, f"http://127.0.0.1:{port}/v1"))
-        town.say("@helper hello")
-        await town.until(lambda: server.asked, within=600)
-        await town.settled()
-        [answer] = town.answers()
+        harness.make_agent = lambda spec, _http: build_agent(spec, http)
+        await harness.start(None, **tables(OPENAI, f"http://127.0.0.1:{port}/v1"))
+        harness.say("@helper hello")
+        await harness.until(lambda: server.asked, within=600)
+        await harness.settled()
+        [answer] = harness.answers()
         assert answer.startswith("one two three\n\n")
         assert "broke off" in answer
         assert server.asked == 1
-        assert len(town.streams) == 1
+        assert len(harness.streams) == 1
         assert "reset" in str(logbook.said("the agent failed")).lower()
         await http.aclose()
-        await town.stop()
+        await harness.stop()
     nursery.cancel_scope.cancel()
 
 
-async def test_a_table_of_120_rows(town: Town) -> None:
+async def test_a_table_of_120_rows(harness: Harness) -> None:
     """Each further post begins with the header rows."""
     head = "| name | what it is |\n|---|---|\n"
     rows = "".join(f"| row {number} | {'words ' * 9}|\n" for number in range(120))
-    await start(town, lambda _body: ok(head + rows))
-    town.say("@helper hello")
-    await town.settled()
-    answers = town.answers()
+    await start(harness, lambda _body: ok(head + rows))
+    harness.say("@helper hello")
+    await harness.settled()
+    answers = harness.answers()
     assert len(answers) > 1
     assert all(answer.startswith(head) for answer in answers)
     assert sum(answer.count("| row ") for answer in answers) == 120
@@ -795,21 +797,21 @@ async def test_a_table_of_120_rows(town: Town) -> None:
         pytest.param(400, "m is not a multimodal model", "The model's server refused", id="other-words"),
     ],
 )
-async def test_a_picture_that_the_server_refuses(town: Town, status: int, words: str, expected: str) -> None:
+async def test_a_picture_that_the_server_refuses(harness: Harness, status: int, words: str, expected: str) -> None:
     """It is named as the cause where the server says so; the thread goes on without it either way."""
 
     def serve(body: dict[str, Any]) -> Answer:
         has_picture = "image_url" in json.dumps(body["messages"])
         return refusal(words, status) if has_picture else ok("done")
 
-    await start(town, serve, images=True)
-    file = town.world.files.add(town.alice.id, town.square.id, "a.png", PNG)
-    post = town.say("@helper look", file_ids=(file.id,))
-    await town.settled()
-    assert town.answers()[0].startswith(expected)
-    town.say("@helper then something else", root=post)
-    await town.settled()
-    assert town.answers()[1:] == ["done"]
+    await start(harness, serve, images=True)
+    file = harness.world.files.add(harness.alice.id, harness.square.id, "a.png", PNG)
+    post = harness.say("@helper look", file_ids=(file.id,))
+    await harness.settled()
+    assert harness.answers()[0].startswith(expected)
+    harness.say("@helper then something else", root=post)
+    await harness.settled()
+    assert harness.answers()[1:] == ["done"]
 
 
 ROOTS = [
@@ -823,35 +825,35 @@ ROOTS = [
 @pytest.mark.parametrize(("words", "files", "is_heard"), ROOTS)
 @pytest.mark.parametrize("api", [OPENAI, ANTHROPIC])
 async def test_26_a_picture_on_the_root(
-    town: Town, api: str, words: str, files: tuple[str, ...], is_heard: bool
+    harness: Harness, api: str, words: str, files: tuple[str, ...], is_heard: bool
 ) -> None:
     """Who is asked about it in a reply is sent it; as long as the conversation goes on, on either wire."""
     whole = {"type": "message", "content": [{"type": "text", "text": "a cat"}], "stop_reason": "end_turn"}
     answer = ok("a cat") if api == OPENAI else Answer(json.dumps(whole))
-    ids = tuple(town.world.files.add(town.alice.id, town.square.id, name, PNG).id for name in files)
+    ids = tuple(harness.world.files.add(harness.alice.id, harness.square.id, name, PNG).id for name in files)
 
     async def begin() -> Server:
-        return await start_stage(town, lambda _body: answer, answer, api=api, images=True)
+        return await start_stage(harness, lambda _body: answer, answer, api=api, images=True)
 
     server = await begin() if is_heard else None
-    root = town.say(words, file_ids=ids)
+    root = harness.say(words, file_ids=ids)
     server = server or await begin()
     for _ in range(2):
-        town.say("@helper what is this", root=root)
-        await town.settled()
-    assert town.answers() == ["a cat", "a cat"]
+        harness.say("@helper what is this", root=root)
+        await harness.settled()
+    assert harness.answers() == ["a cat", "a cat"]
     sent = [json.dumps(body["messages"]).count(base64.b64encode(PNG).decode()) for body in server.seen]
     assert sent == [len(files)] * 2
     assert server.malformed == []
 
 
-async def test_26_a_model_without_pictures(town: Town) -> None:
+async def test_26_a_model_without_pictures(harness: Harness) -> None:
     """It is told that there is one."""
-    server = await start(town, always(text("done") + END))
-    file = town.world.files.add(town.alice.id, town.square.id, "a.png", PNG)
-    root = town.say("look at this", file_ids=(file.id,))
-    town.say("@helper what is this", root=root)
-    await town.settled()
+    server = await start(harness, always(text("done") + END))
+    file = harness.world.files.add(harness.alice.id, harness.square.id, "a.png", PNG)
+    root = harness.say("look at this", file_ids=(file.id,))
+    harness.say("@helper what is this", root=root)
+    await harness.settled()
     asked = json.dumps(server.seen[-1]["messages"])
     assert "a.png" in asked
     assert "its content is not shown" in asked
@@ -859,15 +861,15 @@ async def test_26_a_model_without_pictures(town: Town) -> None:
 
 
 @pytest.mark.parametrize("status", [401, 402, 403, 404])
-async def test_a_fallback_answers_for_a_model_that_is_closed_to_us(town: Town, status: int) -> None:
+async def test_a_fallback_answers_for_a_model_that_is_closed_to_us(harness: Harness, status: int) -> None:
     """A revoked key, an empty purse, a model that is gone: the next one is asked, and the first not again."""
     made = tables(OPENAI, "http://model.test/v1")
     made["models"]["providers"]["live"]["models"].append({"id": "n"})
     made["agents"]["defaults"]["model"]["fallbacks"] = ["live/n"]
     server = Server(lambda b: refusal("no", status) if b["model"] == "m" else ok("done"), insist_openai, ok("well"))
-    town.make_agent = server.agent
-    await town.start(**made)
-    town.say("@helper hello")
-    await town.settled()
-    assert town.answers() == ["done"]
+    harness.make_agent = server.agent
+    await harness.start(**made)
+    harness.say("@helper hello")
+    await harness.settled()
+    assert harness.answers() == ["done"]
     assert [body["model"] for body in server.seen] == ["m", "n"]

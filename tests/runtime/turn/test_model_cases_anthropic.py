@@ -10,7 +10,7 @@ import pytest
 
 from oc_trio.agent.failures import NO_CREDIT, TOO_LONG
 from tests.logbook import Logbook
-from tests.runtime.harness import Town
+from tests.runtime.harness import Harness
 from tests.runtime.model_stage import ANTHROPIC, FAILED, Answer, Serve, Server, check
 from tests.runtime.model_stage import start as start_stage
 
@@ -479,16 +479,18 @@ CASES = [
 ]
 
 
-async def start(town: Town, serve: Serve, **more: Any) -> Server:
+async def start(harness: Harness, serve: Serve, **more: Any) -> Server:
     return await start_stage(
-        town, serve, ok("well, too"), **{"api": ANTHROPIC, "base_url": "http://model.test", **more}
+        harness, serve, ok("well, too"), **{"api": ANTHROPIC, "base_url": "http://model.test", **more}
     )
 
 
 @pytest.mark.parametrize(("serve", "expected", "log"), CASES)
-async def test_what_a_server_may_answer(town: Town, logbook: Logbook, serve: Serve, expected: str, log: str) -> None:
+async def test_what_a_server_may_answer(
+    harness: Harness, logbook: Logbook, serve: Serve, expected: str, log: str
+) -> None:
     """The person reads `expected` or begins to, the thread goes on, another person is answered, nothing restarts."""
-    await check(town, logbook, await start(town, serve), expected, log)
+    await check(harness, logbook, await start(harness, serve), expected, log)
 
 
 @pytest.mark.parametrize(
@@ -500,12 +502,12 @@ async def test_what_a_server_may_answer(town: Town, logbook: Logbook, serve: Ser
         ("http://model.test/v1/messages", "/v1/messages"),
     ],
 )
-async def test_where_the_request_goes(town: Town, base_url: str, url: str) -> None:
+async def test_where_the_request_goes(harness: Harness, base_url: str, url: str) -> None:
     """With or without the version; a query stays behind the path."""
-    server = await start(town, always(START + text("done") + END), base_url=base_url)
-    town.say("@helper hello")
-    await town.settled()
-    assert (town.answers(), server.urls) == (["done"], [url])
+    server = await start(harness, always(START + text("done") + END), base_url=base_url)
+    harness.say("@helper hello")
+    await harness.settled()
+    assert (harness.answers(), server.urls) == (["done"], [url])
 
 
 @pytest.mark.parametrize(
@@ -525,7 +527,7 @@ async def test_where_the_request_goes(town: Town, base_url: str, url: str) -> No
         ),
     ],
 )
-async def test_thinking_that_is_refused_is_left_out(town: Town, words: str) -> None:
+async def test_thinking_that_is_refused_is_left_out(harness: Harness, words: str) -> None:
     """A tool was used before thinking was switched on, or the model behind a proxy does not think."""
 
     def serve(body: dict[str, Any]) -> Answer:
@@ -533,10 +535,10 @@ async def test_thinking_that_is_refused_is_left_out(town: Town, words: str) -> N
             return refusal(words)
         return ok("done") if results(body) else Answer(START + call(CALL) + CALLED)
 
-    await start(town, serve)
-    first = town.say("@helper hello")
-    await town.settled()
+    await start(harness, serve)
+    first = harness.say("@helper hello")
+    await harness.settled()
     for text in ("@helper /think high", "@helper go on"):
-        town.say(text, root=first)
-        await town.settled()
-    assert [answer.rstrip(".") for answer in town.answers()] == ["done", "Thinking: high", "done"]
+        harness.say(text, root=first)
+        await harness.settled()
+    assert [answer.rstrip(".") for answer in harness.answers()] == ["done", "Thinking: high", "done"]

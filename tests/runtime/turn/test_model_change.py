@@ -12,7 +12,7 @@ from attrs import define, field
 
 from oc_trio.agent.build import AgentSpec, build_agent
 from oc_trio.agent.port import Agent
-from tests.runtime.harness import Town
+from tests.runtime.harness import Harness
 from tests.runtime.model_stage import ANTHROPIC, OPENAI, Answer, Body, insist_anthropic, insist_openai
 from tests.runtime.turn import test_model_cases as openai
 from tests.runtime.turn import test_model_cases_anthropic as anthropic
@@ -102,10 +102,10 @@ def rounds() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("names", list(rounds()))
-async def test_one_thread_and_several_providers(town: Town, names: tuple[str, ...]) -> None:
+async def test_one_thread_and_several_providers(harness: Harness, names: tuple[str, ...]) -> None:
     """Each answers, whatever those before it left in the conversation."""
     servers = Servers(SERVERS)
-    town.make_agent = servers.agent
+    harness.make_agent = servers.agent
     providers = {
         name: {
             "api": ANTHROPIC if name == "claude" else OPENAI,
@@ -114,16 +114,16 @@ async def test_one_thread_and_several_providers(town: Town, names: tuple[str, ..
         }
         for name in SERVERS
     }
-    await town.start(
+    await harness.start(
         models={"providers": providers}, agents={"defaults": {"model": {"primary": f"{names[0]}/{names[0]}-1"}}}
     )
-    root = town.say("@helper hello")
-    await town.settled()
+    root = harness.say("@helper hello")
+    await harness.settled()
     for name in names[1:]:
-        town.say(f"@helper /model {name}/{name}-1", root=root)
-        await town.settled()
-        town.say("@helper and now?", root=root)
-        await town.settled()
-    answers = [answer for answer in town.answers() if not answer.startswith("Model:")]
+        harness.say(f"@helper /model {name}/{name}-1", root=root)
+        await harness.settled()
+        harness.say("@helper and now?", root=root)
+        await harness.settled()
+    answers = [answer for answer in harness.answers() if not answer.startswith("Model:")]
     assert answers == [f"{name} is done" for name in names]
     assert servers.wrong == []

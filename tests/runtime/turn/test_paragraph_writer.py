@@ -12,7 +12,7 @@ from oc_trio.core.final_plan import FreshPosts, NothingVisible, ReplyRules, plan
 from oc_trio.core.turn_events import Final, TextDelta, ToolStarted
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import PostId
-from oc_trio.runtime.turn.paragraph_writer import BlockWriter
+from oc_trio.runtime.turn.paragraph_writer import ParagraphWriter
 
 RULES = CoalesceRules(min_chars=10, max_chars=60, idle=1.0)
 
@@ -42,13 +42,13 @@ class Channel:
 
 async def write(
     channel: Channel,
-    talk: Callable[[BlockWriter], Awaitable[None]],
+    talk: Callable[[ParagraphWriter], Awaitable[None]],
     standing: Mapping[int, PostId] | None = None,
-) -> BlockWriter:
+) -> ParagraphWriter:
     """Let `talk` show text to a writer, then stop it as a turn does at its end."""
     view = DraftView(ViewStyle(mode=StreamMode.OFF))
     reply = ReplyRules(mode=StreamMode.OFF)
-    writer = BlockWriter(view, post=channel.post, edit=channel.edit, rules=RULES, reply=reply, standing=standing)
+    writer = ParagraphWriter(view, post=channel.post, edit=channel.edit, rules=RULES, reply=reply, standing=standing)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(writer.run)
         await talk(writer)
@@ -56,13 +56,13 @@ async def write(
     return writer
 
 
-async def say(writer: BlockWriter, text: str, delay: float = 0.01) -> None:
+async def say(writer: ParagraphWriter, text: str, delay: float = 0.01) -> None:
     for char in text:
         await trio.sleep(delay)
         writer.show(writer.view.with_event(TextDelta(char)))
 
 
-def rest(writer: BlockWriter, text: str) -> tuple[str, ...]:
+def rest(writer: ParagraphWriter, text: str) -> tuple[str, ...]:
     plan = plan_final(writer.state, Final(text), ReplyRules(mode=StreamMode.OFF), published=tuple(writer.published))
     if isinstance(plan, NothingVisible):
         return ()
@@ -74,7 +74,7 @@ async def test_a_paragraph_goes_out_after_a_pause(autojump_clock: trio.testing.M
     """The one being written waits for its end; the final says only the rest."""
     channel, text = Channel(), "A first paragraph.\n\nA second one."
 
-    async def talk(writer: BlockWriter) -> None:
+    async def talk(writer: ParagraphWriter) -> None:
         await say(writer, text[:25])
         await trio.sleep(3)
         assert channel.posts == ["A first paragraph."]
@@ -89,7 +89,7 @@ async def test_short_blocks_wait_for_more(autojump_clock: trio.testing.MockClock
     """What is too little stays for the final."""
     channel = Channel()
 
-    async def talk(writer: BlockWriter) -> None:
+    async def talk(writer: ParagraphWriter) -> None:
         await say(writer, "Yes.\n\nOr")
         await trio.sleep(5)
 
@@ -102,7 +102,7 @@ async def test_blank_lines_in_code_end_no_block(autojump_clock: trio.testing.Moc
     """A fence is one block with what is in it."""
     channel, text = Channel(), "Code:\n\n```\na = 1\n\nb = 2\n```\n\nThat is all."
 
-    async def talk(writer: BlockWriter) -> None:
+    async def talk(writer: ParagraphWriter) -> None:
         await say(writer, text)
         await trio.sleep(5)
 
@@ -115,7 +115,7 @@ async def test_a_tool_call_ends_a_block(autojump_clock: trio.testing.MockClock) 
     """What was said before it is complete."""
     channel = Channel()
 
-    async def talk(writer: BlockWriter) -> None:
+    async def talk(writer: ParagraphWriter) -> None:
         await say(writer, "Let me look at that.")
         writer.show(writer.view.with_event(ToolStarted("1", "search")))
         await trio.sleep(5)
@@ -130,7 +130,7 @@ async def test_a_block_too_long_for_one_post(autojump_clock: trio.testing.MockCl
     """It is cut, and all of it is out before anything else."""
     channel, text = Channel(), "word " * 30 + "end.\n\nMore."
 
-    async def talk(writer: BlockWriter) -> None:
+    async def talk(writer: ParagraphWriter) -> None:
         await say(writer, text)
         await trio.sleep(0.5)
 
@@ -144,7 +144,7 @@ async def test_a_post_under_way_is_finished(autojump_clock: trio.testing.MockClo
     """Ending the turn in the middle of a post loses and doubles nothing."""
     channel, text = Channel(), "A first paragraph.\n\nA second one."
 
-    async def talk(writer: BlockWriter) -> None:
+    async def talk(writer: ParagraphWriter) -> None:
         await say(writer, text[:25], delay=0)
         await trio.sleep(1.05)
 
@@ -157,7 +157,7 @@ async def test_a_refusal_leaves_it_to_the_final(autojump_clock: trio.testing.Moc
     """Then the whole answer is the final's."""
     channel, text = Channel(problem=MattermostRejected("no", status=403)), "A first paragraph.\n\nA second one."
 
-    async def talk(writer: BlockWriter) -> None:
+    async def talk(writer: ParagraphWriter) -> None:
         await say(writer, text)
         await trio.sleep(5)
 
@@ -169,7 +169,7 @@ async def test_saying_nothing_is_said_by_nobody(autojump_clock: trio.testing.Moc
     """The silent token and reasoning are no blocks."""
     channel = Channel()
 
-    async def talk(writer: BlockWriter) -> None:
+    async def talk(writer: ParagraphWriter) -> None:
         await say(writer, "<think>hm, a thought of some length\n\n</think>NO_REPLY")
         writer.show(writer.view.with_event(ToolStarted("1", "search")))
         await trio.sleep(5)
@@ -185,7 +185,7 @@ async def test_a_turn_that_goes_on_writes_into_its_posts(autojump_clock: trio.te
     channel, text = Channel(), "A first paragraph.\n\nA second one."
     standing = {0: PostId("old0"), 1: PostId("old1")}
 
-    async def talk(writer: BlockWriter) -> None:
+    async def talk(writer: ParagraphWriter) -> None:
         await say(writer, text)
         await trio.sleep(3)
 
@@ -199,7 +199,7 @@ async def test_a_post_that_takes_long_is_waited_for(autojump_clock: trio.testing
     """Whether it stands is known before the answer ends: it is neither lost nor said twice."""
     channel, text = Channel(seconds=50.0), "A first paragraph.\n\nA second one."
 
-    async def talk(writer: BlockWriter) -> None:
+    async def talk(writer: ParagraphWriter) -> None:
         await say(writer, text)
         await trio.sleep(3)
 
@@ -215,7 +215,7 @@ async def test_a_long_block_behind_a_waiting_one(autojump_clock: trio.testing.Mo
     """The waiting one goes out by itself, and all of the long one follows at once."""
     channel, text = Channel(), "A first paragraph.\n\n" + "word " * 30 + "end.\n\nMore."
 
-    async def talk(writer: BlockWriter) -> None:
+    async def talk(writer: ParagraphWriter) -> None:
         await say(writer, text, delay=0)
         await trio.sleep(0.5)
 
@@ -232,7 +232,7 @@ async def test_what_turns_out_to_be_a_thought_is_taken_back(autojump_clock: trio
     """A later block is written over it, and what has no place is named; the final says only the rest."""
     channel, answer = Channel(), "A first paragraph.\n\nA second one."
 
-    async def talk(writer: BlockWriter) -> None:
+    async def talk(writer: ParagraphWriter) -> None:
         await say(writer, THOUGHT[:29])
         await trio.sleep(3)
         await say(writer, THOUGHT[29:])
@@ -252,7 +252,7 @@ async def test_a_thought_that_is_found_out_at_the_very_end(autojump_clock: trio.
     """All of it goes, and the whole answer is the final's; what was said before a tool call stays."""
     channel = Channel()
 
-    async def talk(writer: BlockWriter) -> None:
+    async def talk(writer: ParagraphWriter) -> None:
         await say(writer, "Let me look at that.")
         writer.show(writer.view.with_event(ToolStarted("1", "search")))
         await trio.sleep(3)
@@ -271,7 +271,7 @@ async def test_a_tag_in_code_takes_nothing_back(autojump_clock: trio.testing.Moc
     """It looks like one for as long as the code is open."""
     channel, text = Channel(), "A first paragraph.\n\nWrite `</think>` there.\n\nSo it is."
 
-    async def talk(writer: BlockWriter) -> None:
+    async def talk(writer: ParagraphWriter) -> None:
         await say(writer, text[:20])
         await trio.sleep(3)
         await say(writer, text[20:], delay=0.2)

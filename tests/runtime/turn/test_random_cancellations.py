@@ -14,7 +14,7 @@ from oc_trio.core.final_plan import INTERRUPTED, STOPPED
 from oc_trio.core.turn_events import Thinking, ToolEnded, ToolStarted, ToolStatus
 from oc_trio.sandbox.records import Post
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
-from tests.runtime.harness import Town
+from tests.runtime.harness import Harness
 
 MODES = ("partial", "block", "progress", "off")
 QUEUES = ("steer", "followup", "collect", "interrupt")
@@ -60,63 +60,63 @@ def a_storm(chance: random.Random) -> Callable[[SandboxRequest], Any]:
     return storm
 
 
-async def cut(town: Town, chance: random.Random, posts: list[Post]) -> None:
+async def cut(harness: Harness, chance: random.Random, posts: list[Post]) -> None:
     """One thing that may end a turn, or make it begin again."""
     post = chance.choice(posts)
-    drafts = town.ours()
+    drafts = harness.ours()
     match chance.randrange(8):
         case 0:
-            posts.append(town.say("@helper stop", root=post))
+            posts.append(harness.say("@helper stop", root=post))
         case 1:
-            posts.append(town.say("@helper /new", root=post))
+            posts.append(harness.say("@helper /new", root=post))
         case 2 if not post.delete_at:
-            town.edit(post, f"@helper other words {chance.random()}")
+            harness.edit(post, f"@helper other words {chance.random()}")
         case 3 if post.root_id and not post.delete_at:
-            town.delete(post)
+            harness.delete(post)
         case 4 if drafts:
-            town.delete(chance.choice(drafts))
+            harness.delete(chance.choice(drafts))
         case 5 if drafts:
-            town.react(chance.choice(drafts), "octagonal_sign", by=town.bob)
-        case 6 if town.gateway is not None and chance.random() < 0.5:
-            await town.crash()
-            await town.start(*town.settings, **town.tables)
+            harness.react(chance.choice(drafts), "octagonal_sign", by=harness.bob)
+        case 6 if harness.gateway is not None and chance.random() < 0.5:
+            await harness.crash()
+            await harness.start(*harness.settings, **harness.tables)
         case _:
-            posts.append(town.say(f"@helper and {chance.random()}", root=post))
+            posts.append(harness.say(f"@helper and {chance.random()}", root=post))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(40))
-async def test_random_cuts(town: Town, seed: int) -> None:
+async def test_random_cuts(harness: Harness, seed: int) -> None:
     """Two threads, four to ten cuts at chance times in chance weather, then peace."""
     chance = random.Random(seed)
-    await town.start(
+    await harness.start(
         {"streaming": {"mode": chance.choice(MODES), "block": {"enabled": chance.random() < 0.5}}},
         messages={"queue": {"mode": chance.choice(QUEUES), "cap": chance.choice((1, 20))}},
     )
-    town.script = a_script(chance)
-    roots = [town.say("a thread"), town.say("another thread")]
-    posts = [town.say("@helper first", root=root) for root in roots]
+    harness.script = a_script(chance)
+    roots = [harness.say("a thread"), harness.say("another thread")]
+    posts = [harness.say("@helper first", root=root) for root in roots]
     storm = a_storm(chance)
-    rules = chance.choice((town.weather.before_rules, town.weather.after_rules))
+    rules = chance.choice((harness.weather.before_rules, harness.weather.after_rules))
     rules.append(storm)
     for _ in range(chance.randrange(4, 11)):
         await trio.sleep(chance.random() ** 2 * 4)
-        await cut(town, chance, posts)
+        await cut(harness, chance, posts)
     rules.remove(storm)
     await trio.sleep(1)
-    await town.settled(within=1000)
-    final = {post.id: post.message for post in town.ours()}
+    await harness.settled(within=1000)
+    final = {post.id: post.message for post in harness.ours()}
     await trio.sleep(400)
-    assert town.stage.open == 0
-    assert {post.id: post.message for post in town.ours()} == final, "something was written after the end"
+    assert harness.stage.open == 0
+    assert {post.id: post.message for post in harness.ours()} == final, "something was written after the end"
     for post in posts:
-        state = await town.state(post)
+        state = await harness.state(post)
         assert state.split(":")[0] in ("delivered", "cancelled", "failed", "silent"), (post.message, state)
-    assert not any(text.endswith(INTERRUPTED) for text in town.answers())
-    outcomes = {found.outcome_posts for post in posts if (found := await town.obligation(post)) is not None}
+    assert not any(text.endswith(INTERRUPTED) for text in harness.answers())
+    outcomes = {found.outcome_posts for post in posts if (found := await harness.obligation(post)) is not None}
     owned = {post_id for group in outcomes for post_id in group}
-    for post in town.ours():
+    for post in harness.ours():
         # The reply to a command whose message is deleted meanwhile stands all the same.
         is_reply = post.message.startswith(("⚙️", "🆕", "Nothing is running"))
         is_known = post.id in owned or is_reply or post.message.endswith(STOPPED)
-        assert is_known, f"nobody's post: {post.message}\n{town.chat()}"
+        assert is_known, f"nobody's post: {post.message}\n{harness.chat()}"

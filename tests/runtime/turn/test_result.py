@@ -14,13 +14,13 @@ from oc_trio.core.turn_events import Media
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import AccountId, ChannelId, OutboxId, PostId, TurnId
 from oc_trio.mattermost.post_creator import WAS_DELETED
-from oc_trio.runtime.clock import Env
-from oc_trio.runtime.delivery.outbox_message import Letter
-from oc_trio.runtime.delivery.retry import Tries
-from oc_trio.runtime.turn.result import Address, Finale, SentFile, finale_of, not_delivered, perform
+from oc_trio.runtime.clock import Clock
+from oc_trio.runtime.delivery.outbox_message import OutboxMessage
+from oc_trio.runtime.delivery.retry import RetryState
+from oc_trio.runtime.turn.result import ReplyTarget, SentFile, TurnResult, deliver_result, not_delivered, result_of
 from oc_trio.telemetry.metrics import Metrics
 
-HERE = Address(TurnId("t"), ChannelId("c"), "root")
+HERE = ReplyTarget(TurnId("t"), ChannelId("c"), "root")
 DELIVERED, FAILED, CANCELLED = ObligationState.DELIVERED, ObligationState.FAILED, ObligationState.CANCELLED
 GONE = MattermostRejected("gone", status=403, code="api.context.permissions.app_error")
 
@@ -32,10 +32,10 @@ class Out:
     refuses: tuple[str, ...] = ()
     known: tuple[str, ...] = ()
     log: list[str] = field(factory=list)
-    letters: list[Letter] = field(factory=list)
+    letters: list[OutboxMessage] = field(factory=list)
     settled: list[tuple[PostId, str]] = field(factory=list)
 
-    async def post(self, letter: Letter) -> PostId:
+    async def post(self, letter: OutboxMessage) -> PostId:
         await trio.lowlevel.checkpoint()
         self._may("post")
         self.letters.append(letter)
@@ -64,48 +64,48 @@ class Out:
         self.log.append(f"give up {letter}")
         return why
 
-    def tries(self, what: str) -> Tries:
-        return Tries(what, AccountId("a"), RetryPolicy(), Env(lambda: 0, Random(1)), Metrics())
+    def tries(self, what: str) -> RetryState:
+        return RetryState(what, AccountId("a"), RetryPolicy(), Clock(lambda: 0, Random(1)), Metrics())
 
     def _may(self, verb: str) -> None:
         if verb in self.refuses:
             raise GONE
 
 
-async def done(finale: Finale, out: Out, *earlier: str) -> str:
+async def done(finale: TurnResult, out: Out, *earlier: str) -> str:
     """How the obligation ended, after the finale went through its JSON."""
-    finale = Finale.from_json(finale.to_json())
+    finale = TurnResult.from_json(finale.to_json())
 
     async def settled(post_id: PostId, text: str) -> None:
         out.settled.append((post_id, text))
 
-    outcome = await perform(finale, HERE, out, tuple(map(PostId, earlier)), settled)  # type: ignore[arg-type]
+    outcome = await deliver_result(finale, HERE, out, tuple(map(PostId, earlier)), settled)  # type: ignore[arg-type]
     return f"{outcome.state.value} {' '.join(outcome.posts)} {outcome.reason}".strip()
 
 
 @pytest.mark.parametrize(
     ("finale", "log", "end"),
     [
-        (finale_of(EditInPlace(PostId("d"), "a")), ["edit d 'a'"], "delivered d"),
-        (finale_of(EditInPlace(PostId("d"), "a", unchanged=True)), [], "delivered d"),
+        (result_of(EditInPlace(PostId("d"), "a")), ["edit d 'a'"], "delivered d"),
+        (result_of(EditInPlace(PostId("d"), "a", unchanged=True)), [], "delivered d"),
         (
-            finale_of(EditInPlace(PostId("d"), "a", ("b", "c"))),
+            result_of(EditInPlace(PostId("d"), "a", ("b", "c"))),
             ["edit d 'a'", "post t.1 'b'", "post t.2 'c'"],
             "delivered d post-t.1 post-t.2",
         ),
         (
-            finale_of(FreshPosts(("a", "b"), PostId("d"))),
+            result_of(FreshPosts(("a", "b"), PostId("d"))),
             ["post t.0 'a'", "post t.1 'b'", "delete d"],
             "delivered post-t.0 post-t.1",
         ),
-        (finale_of(NothingVisible("empty", PostId("d"))), ["delete d"], "silent  empty"),
-        (finale_of(FreshPosts(("sorry",)), failure="status 500"), ["post t.0 'sorry'"], "failed post-t.0 status 500"),
-        (Finale(CANCELLED, ("s",), "d", reason="stopped"), ["edit d 's'"], "cancelled d stopped"),
-        (Finale(CANCELLED, reason="stopped"), [], "cancelled  stopped"),
+        (result_of(NothingVisible("empty", PostId("d"))), ["delete d"], "silent  empty"),
+        (result_of(FreshPosts(("sorry",)), failure="status 500"), ["post t.0 'sorry'"], "failed post-t.0 status 500"),
+        (TurnResult(CANCELLED, ("s",), "d", reason="stopped"), ["edit d 's'"], "cancelled d stopped"),
+        (TurnResult(CANCELLED, reason="stopped"), [], "cancelled  stopped"),
     ],
     ids=["in place", "unchanged", "several", "fresh", "nothing", "failure", "sealed", "nothing to seal"],
 )
-async def test_ways_to_end(finale: Finale, log: list[str], end: str) -> None:
+async def test_ways_to_end(finale: TurnResult, log: list[str], end: str) -> None:
     """What the server is told, in order, and how the obligation ends."""
     out = Out()
     assert (await done(finale, out), out.log) == (end, log)
@@ -115,23 +115,23 @@ async def test_ways_to_end(finale: Finale, log: list[str], end: str) -> None:
     ("finale", "refuses", "log", "end"),
     [
         (
-            finale_of(EditInPlace(PostId("d"), "a", ("b",))),
+            result_of(EditInPlace(PostId("d"), "a", ("b",))),
             ("edit",),
             ["post t.0 'a'", "post t.1 'b'", "delete d"],
             "delivered post-t.0 post-t.1",
         ),
-        (Finale(CANCELLED, ("s",), "d", reason="stopped"), ("edit",), [], "cancelled  stopped"),
+        (TurnResult(CANCELLED, ("s",), "d", reason="stopped"), ("edit",), [], "cancelled  stopped"),
         (
-            Finale(FAILED, ("late",), "d", reason="too long"),
+            TurnResult(FAILED, ("late",), "d", reason="too long"),
             ("edit",),
             ["post t.0 'late'", "delete d"],
             "failed post-t.0 too long",
         ),
-        (finale_of(FreshPosts(("a",), PostId("d"))), ("post",), [], "failed  not delivered: gone"),
+        (result_of(FreshPosts(("a",), PostId("d"))), ("post",), [], "failed  not delivered: gone"),
     ],
     ids=["the draft is gone", "a seal has no other place", "a notice has", "nothing can be posted"],
 )
-async def test_refusals(finale: Finale, refuses: tuple[str, ...], log: list[str], end: str) -> None:
+async def test_refusals(finale: TurnResult, refuses: tuple[str, ...], log: list[str], end: str) -> None:
     """The answer goes out fresh where its draft can't be written and the draft goes; it stays where nothing can be."""
     out = Out(refuses)
     assert (await done(finale, out), out.log) == (end, log)
@@ -147,20 +147,20 @@ def test_an_answer_that_somebody_deleted_is_no_failure() -> None:
 async def test_a_fresh_answer_stays_one() -> None:
     """An answer that an earlier run sent fresh, since its draft could not be edited, goes into no draft any more."""
     out = Out(known=("t.0",))
-    assert await done(finale_of(EditInPlace(PostId("d"), "a")), out) == "delivered post-t.0"
+    assert await done(result_of(EditInPlace(PostId("d"), "a")), out) == "delivered post-t.0"
     assert out.log == ["post t.0 'a'", "delete d"]
 
 
 async def test_earlier_blocks_count_as_the_answer() -> None:
     """An answer that is already published is delivered, not silent."""
-    assert await done(finale_of(NothingVisible("it is out", is_out=True)), Out(), "b0", "b1") == "delivered b0 b1"
-    assert await done(finale_of(NothingVisible("nothing to say")), Out(), "b0") == "silent b0 nothing to say"
-    assert await done(finale_of(FreshPosts(("rest",))), Out(), "b0") == "delivered b0 post-t.0"
+    assert await done(result_of(NothingVisible("it is out", is_out=True)), Out(), "b0", "b1") == "delivered b0 b1"
+    assert await done(result_of(NothingVisible("nothing to say")), Out(), "b0") == "silent b0 nothing to say"
+    assert await done(result_of(FreshPosts(("rest",))), Out(), "b0") == "delivered b0 post-t.0"
 
 
-def with_files(count: int, *problems: str) -> Finale:
+def with_files(count: int, *problems: str) -> TurnResult:
     sent = [SentFile(f"f{number}") for number in range(count)] + [SentFile(problem=problem) for problem in problems]
-    return Finale(DELIVERED, ("words",), media=tuple(Media(path="/x") for _ in sent), files=tuple(sent))
+    return TurnResult(DELIVERED, ("words",), media=tuple(Media(path="/x") for _ in sent), files=tuple(sent))
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def with_files(count: int, *problems: str) -> Finale:
     ],
     ids=["some", "many", "none", "no words", "nothing", "no room", "two posts"],
 )
-async def test_files(finale: Finale, posts: list[tuple[str, str, int]]) -> None:
+async def test_files(finale: TurnResult, posts: list[tuple[str, str, int]]) -> None:
     """Ten to a post; what could not be sent is said below the last words."""
     out = Out()
     await done(finale, out)
@@ -189,7 +189,7 @@ async def test_files(finale: Finale, posts: list[tuple[str, str, int]]) -> None:
 async def test_buttons_belong_to_the_first_post() -> None:
     """Once, and as the journal has them."""
     out = Out()
-    await done(Finale(DELIVERED, ("a", "b"), props='{"attachments":[1]}'), out)
+    await done(TurnResult(DELIVERED, ("a", "b"), props='{"attachments":[1]}'), out)
     assert [dict(letter.props) for letter in out.letters] == [{"attachments": [1]}, {}]
     assert {letter.kind for letter in out.letters} == {OutboxKind.FINAL}
 
@@ -197,7 +197,7 @@ async def test_buttons_belong_to_the_first_post() -> None:
 async def test_buttons_of_an_answer_that_is_out_in_blocks() -> None:
     """They stand in a post of their own: no block can take them any more, and without them nobody could choose."""
     out = Out()
-    finale = Finale(DELIVERED, props='{"attachments":[1]}', media=(Media(path="/x"),), files=(SentFile("f0"),))
+    finale = TurnResult(DELIVERED, props='{"attachments":[1]}', media=(Media(path="/x"),), files=(SentFile("f0"),))
     assert await done(finale, out, "b0") == "delivered b0 post-t.0"
     assert [(letter.message, dict(letter.props), letter.file_ids) for letter in out.letters] == [
         ("Please choose:", {"attachments": [1]}, ("f0",))

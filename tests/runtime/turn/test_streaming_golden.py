@@ -21,7 +21,7 @@ from oc_trio.core.turn_events import (
     ToolStarted,
     ToolStatus,
 )
-from tests.runtime.harness import Town
+from tests.runtime.harness import Harness
 
 # Read at import: tests run without our variables.
 WRITE = os.environ.get("OC_TRIO_GOLDEN") == "write"
@@ -107,14 +107,14 @@ CASES: dict[str, tuple[dict[str, Any], list[Step]]] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
-async def test_what_the_server_saw(town: Town, name: str) -> None:
+async def test_what_the_server_saw(harness: Harness, name: str) -> None:
     """The creations, edits and deletions of a turn are those of the golden log."""
     settings, steps = CASES[name]
-    await town.start(settings, agents={"entries": {"main": {"identity": {"name": "Otto"}}}})
-    town.script = steps
-    asked = town.say("@helper what is wrong?")
-    await town.settled()
-    log = town.chat() + f"\nthe message is {await town.state(asked)}\n"
+    await harness.start(settings, agents={"entries": {"main": {"identity": {"name": "Otto"}}}})
+    harness.script = steps
+    asked = harness.say("@helper what is wrong?")
+    await harness.settled()
+    log = harness.chat() + f"\nthe message is {await harness.state(asked)}\n"
     path = GOLDEN / f"{name}.txt"
     if WRITE:
         path.write_text(log)

@@ -8,7 +8,7 @@ from oc_trio.agent.scripted import Pause, Say
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import ChannelId
 from oc_trio.runtime.turn.typing_indicator import TYPING_SECONDS, keep_typing
-from tests.runtime.harness import Town
+from tests.runtime.harness import Harness
 
 
 @pytest.mark.parametrize(("interval", "calls"), [(6.0, 6), (1.0, 21)], ids=["as often as clients need", "more often"])
@@ -36,14 +36,14 @@ async def test_a_refusal_ends_it(autojump_clock: trio.testing.MockClock) -> None
     assert told == ["root"]
 
 
-async def test_each_thread_has_its_own(town: Town) -> None:
+async def test_each_thread_has_its_own(harness: Harness) -> None:
     """Two answers at once keep two indicators alive, and both end with their answers."""
-    await town.start()
-    town.script = [Pause(9), Say("done")]
-    town.say("@helper one")
-    town.say("@helper two")
-    await town.settled()
-    calls = town.calls("POST", "/typing")
+    await harness.start()
+    harness.script = [Pause(9), Say("done")]
+    harness.say("@helper one")
+    harness.say("@helper two")
+    await harness.settled()
+    calls = harness.calls("POST", "/typing")
     assert calls == 2 * 3
     await trio.sleep(60)
-    assert town.calls("POST", "/typing") == calls
+    assert harness.calls("POST", "/typing") == calls
