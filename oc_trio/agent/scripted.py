@@ -1,7 +1,7 @@
 """An agent without a model: it plays steps. For the demo, for tests and for simulations; offline and deterministic.
 
-A script maps a request to steps; `oc_trio.agent.scripted_directives` is one that reads directives from the last message.
-All waiting is `trio.sleep`, so a mock clock runs it in no time.
+A script maps a request to steps; `oc_trio.agent.scripted_directives` is one that reads directives from the last
+message. All waiting is `trio.sleep`, so a mock clock runs it in no time.
 """
 
 from collections.abc import Callable, Generator, Iterable, Mapping

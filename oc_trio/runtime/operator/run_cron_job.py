@@ -5,7 +5,7 @@ import ssl
 import httpx
 import trio
 
-from oc_trio.agent.port import MessageRequest as Said
+from oc_trio.agent.port import Message as Said
 from oc_trio.agent.port import Role, TurnRequest
 from oc_trio.config.load import Loaded
 from oc_trio.config.services import CronJob

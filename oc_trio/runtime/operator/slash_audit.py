@@ -1,6 +1,7 @@
 """Slash commands on the server as an operator sees them: whose they are, whether they are wanted, and removing ours.
 
-For commands of the operator's, beside a running gateway or without one; what a gateway registers is `runtime.handlers.slash_commands`.
+For commands of the operator's, beside a running gateway or without one; what a gateway registers is
+`runtime.handlers.slash_commands`.
 """
 
 from attrs import frozen

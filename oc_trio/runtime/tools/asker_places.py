@@ -1,7 +1,7 @@
 """Whose places an agent's message tool may use: those of the people whom the turn answers, all of them.
 
-What the operator allows the bot is `runtime.tools.message_permissions`. Nothing is remembered here: who leaves a channel in the
-middle of a turn has left it for the turn's next call.
+What the operator allows the bot is `runtime.tools.message_permissions`. Nothing is remembered here: who leaves a
+channel in the middle of a turn has left it for the turn's next call.
 """
 
 from collections.abc import Callable, Sequence

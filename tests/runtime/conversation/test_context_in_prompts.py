@@ -6,6 +6,7 @@ import pytest
 import trio
 
 from oc_trio.agent.scripted import Say
+from oc_trio.ids import AccountId, UserId
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
 from tests.runtime.harness import Harness
 
@@ -159,8 +160,8 @@ async def test_a_direct_thread_knows_who_is_paired(harness: Harness) -> None:
     direct = harness.direct()
     root = harness.say("the plan is secret", channel=direct)
     await harness.store.pairing.request(
-        "default", harness.alice.id, "alice", "CODECODE", harness.now_ms(), 3_600_000, 3
-    )  # type: ignore[arg-type]
+        AccountId("default"), UserId(harness.alice.id), "alice", "CODECODE", harness.now_ms(), 3_600_000, 3
+    )
     await harness.store.pairing.approve(None, "CODECODE", harness.now_ms())
     await harness.start(
         {

@@ -114,8 +114,11 @@ async def test_hooks_are_visitors_too(autojump_clock: MockClock) -> None:
     async with callback_harness().lived_in() as callbacks, open_in_flight() as visitors:
         desk = HookHandler(MAIN, callbacks.front.kit.env.new_id)
         account = HookTarget(
-            callbacks.front, nowhere, HookDelivery(callbacks.front, callbacks.doors.buttons, None).deliver, visitors
-        )  # type: ignore[arg-type]
+            callbacks.front,
+            nowhere,
+            HookDelivery(callbacks.front, callbacks.doors.buttons, None).deliver,  # type: ignore[arg-type]
+            visitors,
+        )
         with desk.account(MAIN, account):
             await visitors.leave(0)
             with pytest.raises(CallbackRefused) as refused:

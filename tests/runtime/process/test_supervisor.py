@@ -17,8 +17,6 @@ from oc_trio.telemetry.health import Health
 from oc_trio.telemetry.metrics import Metrics
 from tests.logbook import Logbook
 
-Clock = trio.testing.MockClock
-
 
 def a_plan(state: Path) -> AccountPlan:
     account = {"baseUrl": "https://chat.example.com", "botToken": "t", "groupPolicy": "open"}
@@ -55,7 +53,12 @@ CAUSES = [
 
 @pytest.mark.parametrize(("problem", "longest", "line"), CAUSES)
 async def test_how_long_it_pauses(
-    problem: Exception, longest: float, line: str, tmp_path: Path, autojump_clock: Clock, logbook: Logbook
+    problem: Exception,
+    longest: float,
+    line: str,
+    tmp_path: Path,
+    autojump_clock: trio.testing.MockClock,
+    logbook: Logbook,
 ) -> None:
     """Pauses grow; once the disk has room again, or the database is back, nobody waits for minutes."""
     pauses = await failures(problem, a_plan(tmp_path), 3600.0, line, logbook)
