@@ -90,8 +90,8 @@ def _survey(config_path: str | None, account: str | None, *, remove: bool, every
     skills = find_skills(Path(folder) for folder in skill_folders(loaded))
 
     async def run() -> CommandAudit:
-        wiring = Dependencies(ssl_context=context)
-        return await audit_commands(loaded, chosen, wiring, skills, remove=remove, everything=everything)
+        dependencies = Dependencies(ssl_context=context)
+        return await audit_commands(loaded, chosen, dependencies, skills, remove=remove, everything=everything)
 
     try:
         return trio.run(run)

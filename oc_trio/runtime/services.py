@@ -51,7 +51,7 @@ class AccountServices:
     api: Api
     directory: Directory
     store: Store
-    env: Clock
+    clock: Clock
     metrics: Metrics
     health: Health
     policies: Policies
@@ -73,7 +73,7 @@ class AccountServices:
     button_props: ButtonProps = lambda _channel, _rows: ""
 
     @property
-    def border(self) -> ErrorBoundary:
+    def boundary(self) -> ErrorBoundary:
         """Where defects of one message end."""
         return self.border_type(self.account, self.metrics)
 
@@ -148,7 +148,7 @@ class AccountServices:
     def system_prompt(self, setup: AgentSetup) -> str:
         """The agent's own, what is to be said of its tools, and last, so that all before it stays cached, the time."""
         tools = self.tools.prompt(setup.skills) if self.tools is not None and setup.takes_tools else ""
-        parts = (setup.system_prompt, tools, time_line(self.env.now_ms(), setup.timezone))
+        parts = (setup.system_prompt, tools, time_line(self.clock.now_ms(), setup.timezone))
         return "\n\n".join(part for part in parts if part)
 
     async def overheard(self, session: SessionKey, entry: Entry) -> None:

@@ -163,15 +163,15 @@ class CallbackHarness:
             origin = await stack.enter_async_context(
                 open_origin(BASE_URL, None, budget=budget, http_transport=transport)
             )
-            kit = self._kit(Api(Transport(origin, lambda: self.bot.token)))
+            services = self._services(Api(Transport(origin, lambda: self.bot.token)))
 
             def submit(_: Obligation, message: InboundMessage, command: ChatCommand | None) -> None:
                 self.admitted.append((message, command))
 
-            self.front = RequestContext(kit, submit)
+            self.front = RequestContext(services, submit)
             self.faces = build_registry(self.loaded.accounts)
             plan = plan_callbacks(self.loaded.config, self.account)
-            buttons = ButtonMaker(lambda: self.bot.token, plan.click_url, kit.env)
+            buttons = ButtonMaker(lambda: self.bot.token, plan.click_url, services.clock)
             self.app = build_app(self.faces, metrics=self.metrics)
             self.doors = await stack.enter_async_context(open_endpoints(self.front, self.faces, plan, buttons))
             try:
@@ -185,9 +185,9 @@ class CallbackHarness:
         with trio.fail_after(5):
             await self.doors.registration.tried.wait()
 
-    def _kit(self, api: Api) -> AccountServices:
-        user_id, env = UserId(self.bot.id), Clock(now_ms, random.Random(3))
-        sender = PostSender(api, user_id, env.random.random)
+    def _services(self, api: Api) -> AccountServices:
+        user_id, clock = UserId(self.bot.id), Clock(now_ms, random.Random(3))
+        sender = PostSender(api, user_id, clock.random.random)
 
         async def send(new: NewPost, lane: Lane, in_doubt: bool) -> Post:
             return await sender.create(new, lane=lane, in_doubt=in_doubt)
@@ -196,7 +196,7 @@ class CallbackHarness:
             return await api.posts.patch(post_id, message=message, lane=lane)
 
         delivery = Delivery(
-            MAIN, user_id, self.store, env, self.metrics, send, patch, api.posts.delete, RetryPolicy(0.1, 1.0)
+            MAIN, user_id, self.store, clock, self.metrics, send, patch, api.posts.delete, RetryPolicy(0.1, 1.0)
         )
         rules = policies(self.loaded.config, self.account)
         names = [f"big/m{number}" for number in range(1, 11)] + ["small/one"]
@@ -207,7 +207,7 @@ class CallbackHarness:
             api=api,
             directory=Directory(api),
             store=self.store,
-            env=env,
+            clock=clock,
             metrics=self.metrics,
             health=Health(now_ms),
             policies=rules,
@@ -218,7 +218,7 @@ class CallbackHarness:
             late=LateEditGuard(delivery, api),
             acks=AckReactions(api, user_id),
             previewer=Previewer,
-            media=FileUploader(FileService(api), Fetcher(), env, RetryPolicy(0.1, 1.0)),
+            media=FileUploader(FileService(api), Fetcher(), clock, RetryPolicy(0.1, 1.0)),
         )
 
 

@@ -75,6 +75,6 @@ async def a_place(
     world.membership.join_team(other, world.users.get(bot.id))
     square = world.create_channel(team, "square", alice, bob, bot)
     loaded = configured(bot.token, mattermost)
-    wiring = Dependencies(Clock(clock, Random(5)), http_transport=lambda _url: SandboxTransport(world))
-    async with open_outbound_client(loaded, pick_account(loaded, None), wiring) as outbound:
+    dependencies = Dependencies(Clock(clock, Random(5)), http_transport=lambda _url: SandboxTransport(world))
+    async with open_outbound_client(loaded, pick_account(loaded, None), dependencies) as outbound:
         yield Place(world, team, other, alice, bob, bot, square, loaded, outbound)

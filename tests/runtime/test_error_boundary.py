@@ -30,13 +30,13 @@ def raising(*problems: BaseException) -> Callable[[], Awaitable[None]]:
 
 
 @pytest.fixture
-def border() -> ErrorBoundary:
+def boundary() -> ErrorBoundary:
     return ErrorBoundary(AccountId("default"), Metrics())
 
 
-def counted(border: ErrorBoundary, part: str = "turn") -> float:
+def counted(boundary: ErrorBoundary, part: str = "turn") -> float:
     return (
-        border.metrics.registry.get_sample_value("oc_trio_defects_total", {"account": border.account, "kind": part})
+        boundary.metrics.registry.get_sample_value("oc_trio_defects_total", {"account": boundary.account, "kind": part})
         or 0.0
     )
 
@@ -54,38 +54,38 @@ def counted(border: ErrorBoundary, part: str = "turn") -> float:
     ],
     ids=repr,
 )
-async def test_a_defect_ends_at_the_border(border: ErrorBoundary, logbook: Logbook, problem: BaseException) -> None:
+async def test_a_defect_ends_at_the_border(boundary: ErrorBoundary, logbook: Logbook, problem: BaseException) -> None:
     """It is returned, logged once with its traceback and the ids, and counted."""
-    defect = await border.contain(raising(problem), "turn", lambda: {"turn": "t1"})
+    defect = await boundary.contain(raising(problem), "turn", lambda: {"turn": "t1"})
     assert defect is not None
     (logged,) = logbook.said(LOGGED)
     assert (logged["turn"], logged["exc_info"], logged["level"]) == ("t1", defect, "error")
-    assert counted(border) == 1
+    assert counted(boundary) == 1
 
 
-async def test_what_goes_well_leaves_no_trace(border: ErrorBoundary, logbook: Logbook) -> None:
+async def test_what_goes_well_leaves_no_trace(boundary: ErrorBoundary, logbook: Logbook) -> None:
     """Nothing is returned, logged or counted."""
-    assert await border.contain(trio.lowlevel.checkpoint, "turn") is None
-    assert (logbook.events, counted(border)) == ([], 0)
+    assert await boundary.contain(trio.lowlevel.checkpoint, "turn") is None
+    assert (logbook.events, counted(boundary)) == ([], 0)
 
 
 @pytest.mark.parametrize("problem", [StoreError("full"), ExceptionGroup("x", [StoreError("full")])], ids=repr)
-async def test_the_journals_errors_cross_it(border: ErrorBoundary, logbook: Logbook, problem: Exception) -> None:
+async def test_the_journals_errors_cross_it(boundary: ErrorBoundary, logbook: Logbook, problem: Exception) -> None:
     """As they are: without its journal an account can't go on."""
     with pytest.raises(type(problem)) as raised:
-        await border.contain(raising(problem), "turn")
+        await boundary.contain(raising(problem), "turn")
     assert raised.value is problem
     assert not logbook.said(LOGGED)
 
 
-async def test_what_comes_with_a_journals_error_is_logged(border: ErrorBoundary, logbook: Logbook) -> None:
+async def test_what_comes_with_a_journals_error_is_logged(boundary: ErrorBoundary, logbook: Logbook) -> None:
     """The journal's part goes on alone."""
     with pytest.RaisesGroup(StoreError):
-        await border.contain(raising(StoreError("full"), KeyError("x")), "turn")
+        await boundary.contain(raising(StoreError("full"), KeyError("x")), "turn")
     assert len(logbook.said(LOGGED)) == 1
 
 
-async def test_cancellation_crosses_it(border: ErrorBoundary, logbook: Logbook) -> None:
+async def test_cancellation_crosses_it(boundary: ErrorBoundary, logbook: Logbook) -> None:
     """Alone, and beside a defect, which is logged: whoever cancelled goes on as if there had been no border."""
 
     async def work() -> None:
@@ -98,7 +98,7 @@ async def test_cancellation_crosses_it(border: ErrorBoundary, logbook: Logbook) 
 
     for body in (trio.sleep_forever, work):
         with trio.move_on_after(1) as scope:
-            await border.contain(body, "turn")
+            await boundary.contain(body, "turn")
             pytest.fail("went on although it was cancelled")
         assert scope.cancelled_caught
     assert len(logbook.said(LOGGED)) == 1

@@ -49,7 +49,7 @@ class Overreading(CatchUp):
     """Of posts that were looked at before, catch-up does not notice that they read differently now."""
 
     async def _admit(self, channel: Channel, posts: tuple[Post, ...]) -> None:
-        seen = await self.kit.store.admission.seen(self.kit.account, [post.id for post in posts])
+        seen = await self.services.store.admission.seen(self.services.account, [post.id for post in posts])
         await super()._admit(channel, tuple(post for post in posts if post.id not in seen))
 
 
@@ -300,7 +300,7 @@ BROKEN: dict[str, Broken] = {
     "answers not remembered": Broken(Parts(store=journal(transcripts=Absentminded)), ("drain",)),
     "replies to a beginning unheard": Broken(Parts(store=journal(participation=Preoccupied)), ("threads",)),
     "names added in a gap overlooked": Broken(Parts(catch_up=Overreading), ("names", "server", "socket")),
-    "defects not contained": Broken(Parts(border=Borderless), ("treacherous",)),
+    "defects not contained": Broken(Parts(boundary=Borderless), ("treacherous",)),
     "refused before it is ended": Broken(
         Parts(store=journal(obligations=Hasty, outbox=HastyOutbox)), ("crowded", "crash", "drain")
     ),

@@ -60,7 +60,7 @@ class Parts:
     session: type[Session] = SmallSession
     previewer: type[Previewer] = Previewer
     catch_up: type[CatchUp] = CatchUp
-    border: type[ErrorBoundary] = ErrorBoundary
+    boundary: type[ErrorBoundary] = ErrorBoundary
     transport: type[SimTransport] = SimTransport
     store: "Callable[[sqlite3.Connection], StoreOf]" = field(factory=lambda: StoreOf)
 
@@ -210,8 +210,8 @@ class GatewayProcess:
         power.on_cut.append(self.network.sender_died)
         disk = self._disk = open_disk(power, self.disk, self.image)
         rng = random.Random(f"gateway {self.seed} {number}")
-        wiring = Dependencies(
-            env=Clock(now_ms, rng),
+        dependencies = Dependencies(
+            clock=Clock(now_ms, rng),
             ssl_context=_NO_TLS,
             http_transport=lambda _url: self.parts.transport(self.network, power),
             open_stream=OpenSim(self.network, power),
@@ -220,7 +220,7 @@ class GatewayProcess:
             session=self.parts.session,
             previewer=self.parts.previewer,
             catch_up=self.parts.catch_up,
-            border=self.parts.border,
+            boundary=self.parts.boundary,
             serve_port=self.line.served_by(power),
             fetch_transport=self.shelf.seen_by(power),
         )
@@ -235,7 +235,7 @@ class GatewayProcess:
             cap=plan.cap,
             drop=plan.drop,
         )
-        gateway = self.gateway = Gateway(loaded, "", wiring, metrics=Metrics())
+        gateway = self.gateway = Gateway(loaded, "", dependencies, metrics=Metrics())
         gateway.port.skills = SKILLS if plan.has_calls else SkillLibrary()
         self.chronicle.tell("operator", f"starts gateway {number}")
         return gateway, power

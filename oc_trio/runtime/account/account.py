@@ -87,7 +87,7 @@ class AccountParts:
     origin: Origin
     store: Store
     agents: AgentTable
-    wiring: Dependencies
+    dependencies: Dependencies
     token: Token
     metrics: Metrics
     health: Health
@@ -105,7 +105,7 @@ async def run_account(parts: AccountParts) -> None:
     harmless = clean if parts.settings.delivery.allow_channel_mentions else defuse
     api = Api(Transport(parts.origin, parts.token.reveal), harmless)
     user: User | None = None
-    retry, random = direct_retry(parts.settings), parts.wiring.env.random.random
+    retry, random = direct_retry(parts.settings), parts.dependencies.clock.random.random
     async with trio.open_nursery() as nursery:
         nursery.start_soon(cancel_on, parts.drain.requested, nursery.cancel_scope)
         show = partial(show_state, parts.health, parts.metrics, parts.id)
@@ -130,8 +130,8 @@ class _Account:
         self, parts: AccountParts, api: Api, user: User, direct: DirectChannels, workers: trio.Nursery
     ) -> None:
         self.parts = parts
-        env, store = parts.wiring.env, parts.store
-        post_sender = PostSender(api, user.id, env.random.random)
+        clock, store = parts.dependencies.clock, parts.store
+        post_sender = PostSender(api, user.id, clock.random.random)
 
         async def send(new: NewPost, lane: Lane, in_doubt: bool) -> Post:
             return await post_sender.create(new, lane=lane, in_doubt=in_doubt)
@@ -147,7 +147,7 @@ class _Account:
             parts.id,
             user.id,
             store,
-            env,
+            clock,
             parts.metrics,
             send,
             patch,
@@ -162,13 +162,13 @@ class _Account:
         )
         self.postbox = MessageSender(delivery, workers)
         message_tool = MessageTool(outbound, self.postbox, MessagePermissions.of(parts.settings), parts.policies)
-        self.kit = AccountServices(
+        self.services = AccountServices(
             account=parts.id,
             user=user,
             api=api,
             directory=directory,
             store=store,
-            env=env,
+            clock=clock,
             metrics=parts.metrics,
             health=parts.health,
             policies=parts.policies,
@@ -178,27 +178,32 @@ class _Account:
             live=LiveDrafts(),
             late=LateEditGuard(delivery, api),
             acks=AckReactions(api, user.id, parts.policies.acks),
-            previewer=parts.wiring.previewer,
-            border_type=parts.wiring.border,
+            previewer=parts.dependencies.previewer,
+            border_type=parts.dependencies.boundary,
             name=parts.settings.name,
             tools=TurnTools(message_tool, parts.servers, parts.port.skills),
-            reader=lambda bounds: AttachmentReader(outbound.files, outbound.media.limit, parts.wiring.pictures, bounds),
+            reader=lambda bounds: AttachmentReader(
+                outbound.files, outbound.media.limit, parts.dependencies.pictures, bounds
+            ),
             media=FileUploader(
-                outbound.files, Fetcher(parts.wiring.ssl_context, parts.wiring.fetch_transport), env, RETRIES
+                outbound.files,
+                Fetcher(parts.dependencies.ssl_context, parts.dependencies.fetch_transport),
+                clock,
+                RETRIES,
             ),
             button_props=parts.buttons.final_props if parts.port.is_wanted else lambda _channel, _rows: "",
         )
 
     async def serve(self, workers: trio.Nursery) -> None:
-        kit, parts = self.kit, self.parts
-        runner = TurnRunner(kit)
+        services, parts = self.services, self.parts
+        runner = TurnRunner(services)
         recovery: Recovery
 
         def make_session(key: SessionKey) -> Session:
-            return parts.wiring.session(
+            return parts.dependencies.session(
                 key,
                 run_turn=runner,
-                settle=partial(settle, kit),
+                settle=partial(settle, services),
                 reload=lambda session: recovery.open_jobs(session),
                 load_rules=self._queue_rules,
                 idle_seconds=parts.idle_seconds,
@@ -207,15 +212,17 @@ class _Account:
 
         async with trio.open_nursery() as sessions:
             dispatcher = Dispatcher(sessions, make_session, self._keep)
-            kit.metrics.sessions.labels(kit.account).set_function(lambda: len(dispatcher))
-            kit.metrics.live_drafts.labels(kit.account).set_function(lambda: kit.pace.live)
+            services.metrics.sessions.labels(services.account).set_function(lambda: len(dispatcher))
+            services.metrics.live_drafts.labels(services.account).set_function(lambda: services.pace.live)
             intake = AdmissionPipeline(
-                kit, Denials(kit, sessions).explain, BotLoops(kit.account, kit.store.claims, kit.env)
+                services,
+                Denials(services, sessions).explain,
+                BotLoops(services.account, services.store.claims, services.clock),
             )
-            desk = ChatCommandHandler(kit, dispatcher, sessions, trio.CapacityLimiter(_COMMANDS_AT_ONCE))
-            inbox = EventHandler(kit, intake, dispatcher, desk, EventTries(kit.border))
-            recovery = Recovery(kit, inbox, sessions)
-            await kit.late.recall()
+            desk = ChatCommandHandler(services, dispatcher, sessions, trio.CapacityLimiter(_COMMANDS_AT_ONCE))
+            inbox = EventHandler(services, intake, dispatcher, desk, EventTries(services.boundary))
+            recovery = Recovery(services, inbox, sessions)
+            await services.late.recall()
             await recovery.run()
             # Whatever brings in messages ends before the nursery of those who answer them does.
             async with trio.open_nursery() as feeders:
@@ -226,19 +233,19 @@ class _Account:
 
     async def _feed(self, feeders: trio.Nursery, inbox: EventHandler) -> None:
         """Take messages in until the drain is requested, and let turns end by themselves for as long as it allows."""
-        kit, parts, dispatcher = self.kit, self.parts, inbox.dispatcher
-        catch_up = parts.wiring.catch_up(kit, inbox, parts.settings.catchup, feeders)
+        services, parts, dispatcher = self.services, self.parts, inbox.dispatcher
+        catch_up = parts.dependencies.catch_up(services, inbox, parts.settings.catchup, feeders)
         uplink = AccountConnection(
-            kit, parts.settings, parts.wiring, parts.token, parts.ready, inbox, catch_up, TaskSlot(feeders)
+            services, parts.settings, parts.dependencies, parts.token, parts.ready, inbox, catch_up, TaskSlot(feeders)
         )
-        front = RequestContext.of(kit, inbox)
+        front = RequestContext.of(services, inbox)
         async with parts.port.open(front, parts.settings, parts.buttons) as doors:
             inbox.note, inbox.take_text = doors.note, doors.questions.take_text
-            if kit.tools is not None and parts.port.is_wanted:
-                kit.tools.approval = doors.approval
-                kit.tools.local.append(doors.tools)
+            if services.tools is not None and parts.port.is_wanted:
+                services.tools.approval = doors.approval
+                services.tools.local.append(doors.tools)
                 # A person may take their time; the question's own deadline comes first.
-                kit.tools.limits[ASK.name] = ASK_SECONDS + 30
+                services.tools.limits[ASK.name] = ASK_SECONDS + 30
             await uplink.start()
             feeders.start_soon(uplink.run_audit)
             feeders.start_soon(Schedule(front, self.outbound, self.postbox, parts.jobs).run)
@@ -250,19 +257,19 @@ class _Account:
         await uplink.stop()
 
     async def _queue_rules(self, key: SessionKey) -> QueueRules:
-        rules = self.kit.policies.queue
+        rules = self.services.policies.queue
 
         async def load() -> None:
             nonlocal rules
-            rules = self.kit.queue_rules(await self.kit.session_settings(key))
+            rules = self.services.queue_rules(await self.services.session_settings(key))
 
-        await self.kit.border.contain(load, "queue rules", {"session": key})
+        await self.services.boundary.contain(load, "queue rules", {"session": key})
         return rules
 
     async def _keep(self, session: Session, on_idle: Callable[[], object]) -> None:
         """Run a conversation's task. A defect of it fails the messages that it held; the next one begins it anew."""
         work = partial(session.run, on_idle=on_idle)
-        if await self.kit.border.contain(work, "conversation", {"session": session.key}) is not None:
+        if await self.services.boundary.contain(work, "conversation", {"session": session.key}) is not None:
             on_idle()
             if jobs := session.abandon():
-                await settle(self.kit, jobs, DEFECT)
+                await settle(self.services, jobs, DEFECT)

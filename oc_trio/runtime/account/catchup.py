@@ -37,7 +37,7 @@ log = get_logger(part="catchup")
 class CatchUp:
     """`on_connected` is the listener's hook; it returns when the account has everything that was posted meanwhile."""
 
-    kit: AccountServices
+    services: AccountServices
     inbox: EventHandler
     settings: CatchupSettings
     nursery: trio.Nursery
@@ -60,8 +60,8 @@ class CatchUp:
 
     async def on_connected(self, resumed: bool) -> None:
         """The first pass, with live events held back behind it."""
-        kit = self.kit
-        kit.metrics.resumes.labels(kit.account, "resumed" if resumed else "fresh").inc()
+        services = self.services
+        services.metrics.resumes.labels(services.account, "resumed" if resumed else "fresh").inc()
         if self.settings.enabled:
             await self._pass()
         if resumed:
@@ -90,21 +90,23 @@ class CatchUp:
             # An edit moves `last_post_at` as well: looked at once, it is no loss again.
             self._audited.update((each.channel.id, each.channel.last_post_at) for each in found)
             if self.inbox.missed > before:
-                log.warning("posts came without an event", account=self.kit.account, count=self.inbox.missed - before)
+                log.warning(
+                    "posts came without an event", account=self.services.account, count=self.inbox.missed - before
+                )
                 await on_loss()
 
         while self.settings.enabled:
             try:
-                await run_audit(self.kit.api, seen, behind, interval=interval)
+                await run_audit(self.services.api, seen, behind, interval=interval)
             except MattermostError as problem:
                 # The connection meets the same, and says so to people; what was not looked at is looked at next time.
-                log.info("the audit failed", account=self.kit.account, problem=str(problem))
+                log.info("the audit failed", account=self.services.account, problem=str(problem))
 
     async def _look(self, pause: float) -> None:
         """Edits and deletions of which no event told: of our answers, and of what is still to be answered."""
         alive_at = await self._alive_at()
         # Beside the pass: a repair may have to wait for the server.
-        self.kit.border.start(self.nursery, partial(self.kit.late.look, alive_at or 0), "late edits")
+        self.services.boundary.start(self.nursery, partial(self.services.late.look, alive_at or 0), "late edits")
         now = trio.current_time()
         if self._looked_at is not None and now >= self._looked_at + pause:
             await self.inbox.look_again()
@@ -120,16 +122,16 @@ class CatchUp:
             await self._pass()
         except MattermostError as problem:
             # The next connect does it all again; this pass is only there to be quicker.
-            log.info("the second pass failed", account=self.kit.account, problem=str(problem))
+            log.info("the second pass failed", account=self.services.account, problem=str(problem))
 
     async def _pass(self, only: Container[ChannelId] | None = None) -> CaughtUp:
-        kit = self.kit
+        services = self.services
         done = await catch_up(
-            kit.api,
-            kit.user.id,
+            services.api,
+            services.user.id,
             self._marks,
             self._admit,
-            now_ms=kit.env.now_ms(),
+            now_ms=services.clock.now_ms(),
             policy=self._policy,
             only=only,
             alive_at=await self._alive_at(),
@@ -138,7 +140,7 @@ class CatchUp:
             await self._note_capped(capped)
         await self._note_read(done.read)
         if done.posts:
-            log.info("caught up", account=kit.account, channels=done.moved, posts=done.posts)
+            log.info("caught up", account=services.account, channels=done.moved, posts=done.posts)
         return done
 
     async def _admit(self, channel: Channel, posts: tuple[Post, ...]) -> None:
@@ -146,13 +148,13 @@ class CatchUp:
 
     async def _alive_at(self) -> int | None:
         """When the account was last known to be live, in milliseconds; None before its first connection."""
-        saved = await self.kit.store.resume.load(self.kit.account)
+        saved = await self.services.store.resume.load(self.services.account)
         return saved.at if saved else None
 
     async def _marks(self, channels: tuple[Channel, ...]) -> dict[ChannelId, Watermark]:
         """How far each channel was admitted. A channel that is new to us began while we were away, or with us."""
-        kit = self.kit
-        rows = await kit.store.watermarks.all(kit.account)
+        services = self.services
+        rows = await services.store.watermarks.all(services.account)
         marks = {row.channel_id: Watermark(row.channel_id, row.create_at, row.post_id) for row in rows}
         seen_at = await self._alive_at()
         alive_at = seen_at - SKEW_MS if seen_at is not None else max((row.create_at for row in rows), default=None)
@@ -164,39 +166,41 @@ class CatchUp:
             if alive_at is None:
                 self._began[channel.id] = channel.last_post_at
         if new:
-            await kit.store.watermarks.start_all(kit.account, {channel.id: marks[channel.id].at for channel in new})
+            await services.store.watermarks.start_all(
+                services.account, {channel.id: marks[channel.id].at for channel in new}
+            )
         return marks
 
     async def _note_read(self, channels: tuple[Channel, ...]) -> None:
         """Nothing is left in a channel that was read a while after its last write. That may have been an edit, which no
         watermark follows: without this, every place where the bot has answered is read again at each connect.
         """
-        kit, settled = self.kit, self.kit.env.now_ms() - _SETTLED_MS
+        services, settled = self.services, self.services.clock.now_ms() - _SETTLED_MS
         # Beyond that write by a millisecond: what had the same time was read with it, so there is no tie any more.
         read = {channel.id: channel.last_post_at + 1 for channel in channels if channel.last_post_at <= settled}
         if read:
-            await kit.store.watermarks.read_until(kit.account, read)
+            await services.store.watermarks.read_until(services.account, read)
 
     async def _note_capped(self, capped: Capped) -> None:
-        kit = self.kit
-        kit.metrics.catchup_capped.labels(kit.account).inc()
-        log.warning("catch-up hit its cap", account=kit.account, channel=capped.channel_id, limit=capped.limit)
+        services = self.services
+        services.metrics.catchup_capped.labels(services.account).inc()
+        log.warning("catch-up hit its cap", account=services.account, channel=capped.channel_id, limit=capped.limit)
         # What is too old stays so: without this, a channel whose news are all too old is capped at every connect.
-        floor = kit.env.now_ms() - self._policy.max_age_ms
-        await kit.store.watermarks.advance(kit.account, capped.channel_id, PostId(""), floor)
+        floor = services.clock.now_ms() - self._policy.max_age_ms
+        await services.store.watermarks.advance(services.account, capped.channel_id, PostId(""), floor)
         letter = OutboxMessage(
-            id=OutboxId(f"capped.{capped.channel_id}.{kit.env.now_ms() // 60_000}"),
+            id=OutboxId(f"capped.{capped.channel_id}.{services.clock.now_ms() // 60_000}"),
             channel_id=capped.channel_id,
             message=f"{capped} Please ask again if you still need an answer.",
             kind=OutboxKind.NOTICE,
         )
-        await kit.delivery.queue([letter])
+        await services.delivery.queue([letter])
         # Beside the pass: a channel that takes no posts right now must not hold up the connection.
         say = partial(self._say, letter)
-        kit.border.start(self.nursery, say, "notice", {"outbox": letter.id})
+        services.boundary.start(self.nursery, say, "notice", {"outbox": letter.id})
 
     async def _say(self, letter: OutboxMessage) -> None:
         try:
-            await send_with_fallback(self.kit.delivery, letter)
+            await send_with_fallback(self.services.delivery, letter)
         except MattermostRejected as refusal:
             log.info("could not say so in the channel", channel=letter.channel_id, problem=str(refusal))

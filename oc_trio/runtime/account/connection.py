@@ -57,9 +57,9 @@ def show_state(health: Health, metrics: Metrics, account: AccountId, state: str,
 class AccountConnection:
     """Runs the connection in `slot`, so that it can be dialled anew and stopped; `ready` is set when it goes live."""
 
-    kit: AccountServices
+    services: AccountServices
     settings: Account
-    wiring: Dependencies
+    dependencies: Dependencies
     token: Token
     ready: trio.Event
     inbox: EventHandler
@@ -84,7 +84,7 @@ class AccountConnection:
 
     async def _dial_again(self) -> None:
         # One that is not live is dialling already, at its own pace.
-        if self.kit.health.account(self.kit.account).is_live:
+        if self.services.health.account(self.services.account).is_live:
             await self.start(replacing="the audit found a loss")
 
     async def _listen(self) -> None:
@@ -92,68 +92,68 @@ class AccountConnection:
             await self._connect()
         finally:
             # What has ended, in good order or not, is not stuck.
-            self.kit.health.finished(self._connection)
+            self.services.health.finished(self._connection)
 
     async def _connect(self) -> None:
-        kit, connection, random = self.kit, self.settings.connection, self.kit.env.random.random
+        services, connection, random = self.services, self.settings.connection, self.services.clock.random.random
         hooks = partial(ListenerHooks, on_event=self._on_event, on_state=self._on_state, save_resume=self._save_resume)
         if self.is_polling:
             polling = hooks(on_connected=self.catch_up.poll)
-            token, interval = kit.api.transport.token, connection.reconnect_interval
+            token, interval = services.api.transport.token, connection.reconnect_interval
             await run_poller(polling, interval=interval, random=random, token=token)
-        saved = await kit.store.resume.load(kit.account)
+        saved = await services.store.resume.load(services.account)
         await run_listener(
-            kit.api,
+            services.api,
             hooks(on_connected=self.catch_up.on_connected),
             random=random,
             policy=RetryPolicy(initial=connection.reconnect_interval),
             resume=ResumePoint(saved.connection_id, saved.next_seq) if saved and saved.connection_id else None,
-            ssl_context=self.wiring.ssl_context,
-            open_stream=self.wiring.stream_opener(net_policy(self.settings)),
+            ssl_context=self.dependencies.ssl_context,
+            open_stream=self.dependencies.stream_opener(net_policy(self.settings)),
         )
 
     async def _on_event(self, event: Event) -> None:
         """Only what has begun can be stuck: a quiet channel promises nothing."""
-        part = f"{self.kit.account}: events"
-        self.kit.health.progress(part, within_s=EVENT_SECONDS)
+        part = f"{self.services.account}: events"
+        self.services.health.progress(part, within_s=EVENT_SECONDS)
         try:
             await self.inbox.on_event(event)
         finally:
-            self.kit.health.finished(part)
+            self.services.health.finished(part)
 
     async def _on_state(self, link: Link, detail: str) -> None:
-        kit = self.kit
+        services = self.services
         state = AUTH_FAILED if link.auth_failed and link.phase is Phase.WAITING else _STATES[link.phase]
-        show_state(kit.health, kit.metrics, kit.account, state, detail)
+        show_state(services.health, services.metrics, services.account, state, detail)
         if link.phase is Phase.LIVE:
             self._promise()
             self.ready.set()
-            who = f"connected as @{kit.user.username}"
-            log.info(who, account=kit.account, name=kit.name, server=self.settings.base_url)
+            who = f"connected as @{services.user.username}"
+            log.info(who, account=services.account, name=services.name, server=self.settings.base_url)
             return
         # How long reconnecting takes is the server's affair.
-        kit.health.finished(self._connection)
+        services.health.finished(self._connection)
         if state == AUTH_FAILED:
-            log.error("the server refuses the token", account=kit.account, problem=detail)
+            log.error("the server refuses the token", account=services.account, problem=detail)
             await self.token.reread()
         elif link.phase is Phase.WAITING:
-            kit.metrics.reconnects.labels(kit.account, "lost").inc()
-            log.warning("connection lost", account=kit.account, problem=detail)
+            services.metrics.reconnects.labels(services.account, "lost").inc()
+            log.warning("connection lost", account=services.account, problem=detail)
 
     async def _save_resume(self, point: ResumePoint | None) -> None:
         """The row doubles as the account's sign of life: from its time on, new channels are caught up."""
-        kit, now = self.kit, self.kit.env.now_ms()
+        services, now = self.services, self.services.clock.now_ms()
         self._promise()
         if point is None:
-            await kit.store.resume.save(kit.account, "", 0, now)
+            await services.store.resume.save(services.account, "", 0, now)
         else:
-            await kit.store.resume.save(kit.account, point.connection_id, point.next_seq, now)
+            await services.store.resume.save(services.account, point.connection_id, point.next_seq, now)
 
     @property
     def _connection(self) -> str:
-        return f"{self.kit.account}: connection"
+        return f"{self.services.account}: connection"
 
     def _promise(self) -> None:
         """The connection is alive, and will be seen to be."""
         period = self.settings.connection.reconnect_interval if self.is_polling else 0.0
-        self.kit.health.progress(self._connection, within_s=CONNECTION_SECONDS + period)
+        self.services.health.progress(self._connection, within_s=CONNECTION_SECONDS + period)

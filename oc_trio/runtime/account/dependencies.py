@@ -31,7 +31,7 @@ class Dependencies:
     that an account is put together from.
     """
 
-    env: Clock = field(factory=Clock)
+    clock: Clock = field(factory=Clock)
     ssl_context: ssl.SSLContext | None = None
     http_transport: Callable[[str], httpx.AsyncBaseTransport] | None = None
     open_stream: OpenStream | None = None
@@ -40,7 +40,7 @@ class Dependencies:
     session: type[Session] = Session
     previewer: type[Previewer] = Previewer
     catch_up: type[CatchUp] = CatchUp
-    border: type[ErrorBoundary] = ErrorBoundary
+    boundary: type[ErrorBoundary] = ErrorBoundary
     serve_port: Callable[..., Awaitable[None]] = PublicPort.serve
     fetch_transport: httpx.AsyncBaseTransport | None = None
     pictures: Pictures = field(factory=Pictures)

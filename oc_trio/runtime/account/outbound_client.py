@@ -75,22 +75,22 @@ def outbound_client_of(
         media=MediaLoader(int(account.media_max_mb * _MIB), ssl_context),
         rules=rules,
         buttons=buttons,
-        env=buttons.env,
+        clock=buttons.clock,
     )
 
 
 @asynccontextmanager
 async def open_outbound_client(
-    loaded: Loaded, account: Account, wiring: Dependencies
+    loaded: Loaded, account: Account, dependencies: Dependencies
 ) -> AsyncGenerator[OutboundClient, None]:
     """An account's way out with connections of its own, whether a gateway runs or not. Raises MattermostError."""
     token = account.bot_token.reveal
-    transport = wiring.transport(account.base_url, net_policy(account))
-    async with open_origin(account.base_url, wiring.ssl_context, http_transport=transport) as origin:
+    transport = dependencies.transport(account.base_url, net_policy(account))
+    async with open_origin(account.base_url, dependencies.ssl_context, http_transport=transport) as origin:
         # A person who writes @channel on a command line means it; a model does not.
         api = Api(Transport(origin, token), clean)
         user = await api.users.me()
-        random = wiring.env.random.random
+        random = dependencies.clock.random.random
         async with open_direct_channels(api, user.id, retry=direct_retry(account), random=random) as direct:
             yield outbound_client_of(
                 account,
@@ -99,8 +99,8 @@ async def open_outbound_client(
                 direct,
                 PostCreator(api, user.id, random),
                 rules=evolve(policies(loaded.config, account).reply, allow_channel_mentions=True),
-                buttons=ButtonMaker(token, plan_callbacks(loaded.config, account).click_url, wiring.env),
-                ssl_context=wiring.ssl_context,
+                buttons=ButtonMaker(token, plan_callbacks(loaded.config, account).click_url, dependencies.clock),
+                ssl_context=dependencies.ssl_context,
             )
 
 

@@ -39,35 +39,35 @@ log = get_logger(part="recovery")
 class Recovery:
     """Goes on where the journal says an earlier run stopped."""
 
-    kit: AccountServices
+    services: AccountServices
     inbox: EventHandler
     nursery: trio.Nursery
 
     async def run(self) -> None:
-        kit = self.kit
-        obligations = await self._still_wanted(await kit.store.obligations.open_for(kit.account))
+        services = self.services
+        obligations = await self._still_wanted(await services.store.obligations.open_for(services.account))
         await self._settle_rows(await self._open_turns(), {reply_id(each) for each in obligations})
         for obligation in obligations:
             again, about = partial(self.inbox.resubmit, obligation), {"post": obligation.trigger}
-            if await kit.border.contain(again, "message", about) is not None:
-                await kit.store.obligations.close([obligation.id], failed(DEFECT), kit.env.now_ms())
+            if await services.boundary.contain(again, "message", about) is not None:
+                await services.store.obligations.close([obligation.id], failed(DEFECT), services.clock.now_ms())
         if obligations:
-            log.info("went on with unanswered messages", account=kit.account, count=len(obligations))
+            log.info("went on with unanswered messages", account=services.account, count=len(obligations))
 
     async def _open_turns(self) -> frozenset[TurnId]:
         """The turns that go on. A crash between the end of the obligations and that of their turn leaves orphans."""
-        turns = await self.kit.store.turns.unfinished(self.kit.account)
+        turns = await self.services.store.turns.unfinished(self.services.account)
         found = {turn.id for turn in turns}
 
         async def look(turn: Turn) -> None:
-            kit = self.kit
+            services = self.services
 
             async def end() -> None:
-                if await end_orphan(kit, turn, "nothing was owed any more"):
+                if await end_orphan(services, turn, "nothing was owed any more"):
                     found.discard(turn.id)
 
-            if await kit.border.contain(end, "end of a turn", {"turn": turn.id}) is not None:
-                await kit.store.turns.end(turn.id, failed(DEFECT), kit.env.now_ms())
+            if await services.boundary.contain(end, "end of a turn", {"turn": turn.id}) is not None:
+                await services.store.turns.end(turn.id, failed(DEFECT), services.clock.now_ms())
 
         await self._beside(look, turns)
         return frozenset(found)
@@ -75,7 +75,7 @@ class Recovery:
     async def _settle_rows(self, open_turns: frozenset[TurnId], replies: Set[OutboxId]) -> None:
         """Rows of a turn that goes on are that turn's to finish, replies to commands the desk's; others have nobody."""
         waiting: dict[tuple[str, str], list[OutboxRow]] = {}
-        for row in await self.kit.store.outbox.unfinished(self.kit.account):
+        for row in await self.services.store.outbox.unfinished(self.services.account):
             if row.turn not in open_turns and not {row.id, original_of(row.id)} & replies:
                 waiting.setdefault((row.channel_id or row.to_user, row.root_id), []).append(row)
         await self._beside(self._settle_in_order, waiting.values())
@@ -101,23 +101,27 @@ class Recovery:
     async def open_jobs(self, session: SessionKey) -> Sequence[Job]:
         """The unanswered messages of one conversation that the journal has; commands are the desk's to carry out."""
         found = [
-            item for item in await self.kit.store.obligations.open_for(self.kit.account) if item.session == session
+            item
+            for item in await self.services.store.obligations.open_for(self.services.account)
+            if item.session == session
         ]
         return [Job(item, message) for item in found if not (message := message_of(item)).command]
 
     async def _still_wanted(self, obligations: Sequence[Obligation]) -> list[Obligation]:
         """Those whose message still stands, with the words that it has now."""
-        kit, wanted = self.kit, list[Obligation]()
+        services, wanted = self.services, list[Obligation]()
         found = await find_changes(self.inbox.intake, obligations)
         for obligation in obligations:
             change = found.get(obligation.id)
             if isinstance(change, CancelReason):
-                await kit.store.obligations.close([obligation.id], cancelled(change.value), kit.env.now_ms())
-                log.info("not answered after the restart", account=kit.account, reason=change.value)
+                await services.store.obligations.close(
+                    [obligation.id], cancelled(change.value), services.clock.now_ms()
+                )
+                log.info("not answered after the restart", account=services.account, reason=change.value)
                 continue
             if change is not None:
                 obligation = evolve(obligation, payload=change.to_json())
-                await kit.store.obligations.revise(obligation.id, obligation.payload)
+                await services.store.obligations.revise(obligation.id, obligation.payload)
             wanted.append(obligation)
         return wanted
 
@@ -125,17 +129,19 @@ class Recovery:
         """One conversation's: the parts of a long message stay in their order."""
         for row in rows:
             settle = partial(self._settle, row)
-            await self.kit.border.contain(settle, "post", {"outbox": row.id})
+            await self.services.boundary.contain(settle, "post", {"outbox": row.id})
 
     async def _settle(self, row: OutboxRow) -> None:
         """A post of a turn that has ended is nobody's answer; any other is still to be delivered, or stood in for."""
         if row.turn is not None:
-            await self.kit.delivery.withdraw(row.id)
+            await self.services.delivery.withdraw(row.id)
             return
         letter = original_of(row.id)
         # Which of the two is to stand is decided as if nothing had come between.
-        row = (await self.kit.store.outbox.get(letter) if letter else None) or row
+        row = (await self.services.store.outbox.get(letter) if letter else None) or row
         try:
-            await send_with_fallback(self.kit.delivery, outbox_message_of(row))
+            await send_with_fallback(self.services.delivery, outbox_message_of(row))
         except MattermostRejected as refusal:
-            log.warning("a message could not be posted", account=self.kit.account, outbox=row.id, problem=str(refusal))
+            log.warning(
+                "a message could not be posted", account=self.services.account, outbox=row.id, problem=str(refusal)
+            )

@@ -78,7 +78,7 @@ class Schedule:
 
     async def _begin(self, name: str, job: CronJob) -> int:
         """From where on to count: the runs before are done, skipped or made up for."""
-        store, now = self.front.kit.store.cron, self._now()
+        store, now = self.front.services.store.cron, self._now()
         last = await store.last(name)
         if last is None:
             await store.ran(name, now, NOT_YET)
@@ -96,7 +96,7 @@ class Schedule:
             await trio.sleep(min(left / 1000, _LOOK_SECONDS))
 
     async def _due(self, name: str, job: CronJob, at: int) -> None:
-        store = self.front.kit.store.cron
+        store = self.front.services.store.cron
         if self._now() - at > _LATE_MS and job.missed is Missed.SKIP:
             log.info("a scheduled run was missed", job=name)
             await store.ran(name, at, SKIPPED)
@@ -113,7 +113,7 @@ class Schedule:
             else:
                 log.info("a scheduled job ran", job=name, result=result)
 
-        await self.front.kit.border.contain(run, "scheduled job", {"job": name})
+        await self.front.services.boundary.contain(run, "scheduled job", {"job": name})
         await store.ran(name, at, result)
 
     async def _run(self, name: str, job: CronJob, at: int) -> str:
@@ -123,7 +123,7 @@ class Schedule:
         parcel = await self.outbound.pack(place, MessageRequest(job.message))
 
         async def queued() -> None:
-            await self.front.kit.store.cron.ran(name, at, "queued")
+            await self.front.services.store.cron.ran(name, at, "queued")
 
         carried = await self.postbox.send(parcel, f"cron.{name}.{at}", queued=queued)
         if carried.problems:
@@ -132,9 +132,9 @@ class Schedule:
 
     async def _ask(self, name: str, job: CronJob, at: int, place: Place) -> str:
         """Make a turn of the prompt, in a conversation of the job's own; the answer goes to the target."""
-        front, kit = self.front, self.front.kit
+        front, services = self.front, self.front.services
         channel_id = await self._patiently(lambda: self.outbound.channel_id(place))
-        channel = await self._patiently(lambda: kit.directory.channel(channel_id))
+        channel = await self._patiently(lambda: services.directory.channel(channel_id))
         chat = Chat(channel.id, channel.type, channel.team_id)
         visit = Caller(Sender(NOBODY, name, is_bot=False), chat, Access(True, "cron"))
         trigger = f"cron:{name}:{at}"
@@ -152,11 +152,11 @@ class Schedule:
             try:
                 return await ask()
             except MattermostUnavailable as problem:
-                wait = no_sooner_than(_RETRY.delay(attempt, self.outbound.env.random.random()), problem.retry_after)
+                wait = no_sooner_than(_RETRY.delay(attempt, self.outbound.clock.random.random()), problem.retry_after)
                 attempt += 1
                 if trio.current_time() + wait - began > _RETRY_SECONDS:
                     raise
             await trio.sleep(wait)
 
     def _now(self) -> int:
-        return self.front.kit.env.now_ms()
+        return self.front.services.clock.now_ms()

@@ -11,9 +11,9 @@ from oc_trio.runtime.account.outbound_client import dependencies_for, open_outbo
 
 async def send_direct(loaded: Loaded, account: Account, user: UserId, text: str, *, key: str) -> str:
     """Write `text` to `user` as the account's bot; empty when done, else why not. The same `key` writes once."""
-    wiring = await dependencies_for(account)
+    dependencies = await dependencies_for(account)
     try:
-        async with open_outbound_client(loaded, account, wiring) as out:
+        async with open_outbound_client(loaded, account, dependencies) as out:
             channel = await out.direct.channel(user)
             new = NewPost(channel.id, text, pending_post_id=f"{out.user.id}:{key}.{user}")
             await out.sender.create(new, lane=Lane.FINAL)

@@ -28,7 +28,7 @@ class ButtonMaker:
 
     bot_token: Callable[[], str]
     url: str
-    env: Clock
+    clock: Clock
 
     def props(
         self,
@@ -46,8 +46,8 @@ class ButtonMaker:
         binding = Binding(
             self.url,
             channel_id=channel_id,
-            nonce=self.env.new_id() if single_use else "",
-            expires_at=self.env.now_ms() + lifetime_ms,
+            nonce=self.clock.new_id() if single_use else "",
+            expires_at=self.clock.now_ms() + lifetime_ms,
             extra=dict(extra or {}),
         )
         made = attachments(rows, menus, bot_token=self.bot_token(), binding=binding, text=text, custom=custom)

@@ -111,7 +111,7 @@ class OutboundClient:
     media: MediaLoader
     rules: ReplyRules
     buttons: ButtonMaker
-    env: Clock
+    clock: Clock
 
     async def channel_id(self, place: Place) -> ChannelId:
         """The channel of a place; a person's direct channel is opened. Raises MattermostError."""
@@ -165,7 +165,7 @@ class OutboundClient:
         before the direct channel was open.
         """
         channel_id = parcel.channel_id or await self.channel_id(parcel.place)
-        batch, posts, problems = self.env.new_id(), list[PostId](), list[str]()
+        batch, posts, problems = self.clock.new_id(), list[PostId](), list[str]()
         if not parcel.pieces:
             problems.append("nothing was posted: no file could be sent and there is no text")
         for number, piece in enumerate(parcel.pieces):
@@ -223,7 +223,7 @@ class OutboundClient:
                 tries += 1
                 if tries >= _UPLOAD_TRIES:
                     raise
-                wait = max(_UPLOAD_RETRY.delay(tries - 1, self.env.random.random()), problem.retry_after or 0.0)
+                wait = max(_UPLOAD_RETRY.delay(tries - 1, self.clock.random.random()), problem.retry_after or 0.0)
             await trio.sleep(wait)
 
 

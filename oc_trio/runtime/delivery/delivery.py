@@ -54,7 +54,7 @@ class Delivery:
     account: AccountId
     bot_id: UserId
     store: Store
-    env: Clock
+    clock: Clock
     metrics: Metrics
     send: SendSurely
     patch: Callable[[PostId, str, Lane], Awaitable[Post]]
@@ -66,7 +66,7 @@ class Delivery:
     async def queue(self, letters: Iterable[OutboxMessage]) -> None:
         """Make letters durable, all or none; who sends them calls `post` or `post_until_done`, or a later start."""
         await self.store.outbox.put(
-            [row_of(letter, self.account, self.bot_id, self.env.now_ms()) for letter in letters]
+            [row_of(letter, self.account, self.bot_id, self.clock.now_ms()) for letter in letters]
         )
 
     async def post(self, letter: OutboxMessage) -> PostId:
@@ -142,7 +142,7 @@ class Delivery:
         row = await self.store.outbox.get(letter)
         post_id: PostId | None = None
         if row is not None and row.state is OutboxState.QUEUED:
-            dead = self.store.outbox.dead(row.id, "it is not wanted any more", self.env.now_ms())
+            dead = self.store.outbox.dead(row.id, "it is not wanted any more", self.clock.now_ms())
             post_id = await self._move(row.id, dead)
         elif row is not None and row.state is OutboxState.SENDING:
             post_id = await self.resume(row)
@@ -154,7 +154,7 @@ class Delivery:
         row = await self.store.outbox.get(letter)
         if row is not None and row.state in (OutboxState.QUEUED, OutboxState.SENDING):
             log.warning("gave a post up", account=self.account, outbox=letter, problem=why)
-            await self._move(letter, self.store.outbox.dead(letter, why, self.env.now_ms()))
+            await self._move(letter, self.store.outbox.dead(letter, why, self.clock.now_ms()))
         return (row.error if row is not None and row.state is OutboxState.DEAD else "") or why
 
     async def standing(self, letter: OutboxId) -> PostId | None:
@@ -164,7 +164,7 @@ class Delivery:
 
     def tries(self, what: str) -> RetryState:
         """The count of a write's tries, and the pauses between them."""
-        return RetryState(what, self.account, self.retries, self.env, self.metrics)
+        return RetryState(what, self.account, self.retries, self.clock, self.metrics)
 
     async def knows(self, letter: OutboxId) -> bool:
         """Whether a post of that name was begun, by this run or an earlier one."""
@@ -181,7 +181,7 @@ class Delivery:
         if not key:
             row = await self.store.outbox.get(OutboxId(marker(post.props)))
             key = row.pending_post_id if row is not None and row.account == self.account else ""
-        row = await self.store.outbox.receipt(self.account, key, post.id, self.env.now_ms()) if key else None
+        row = await self.store.outbox.receipt(self.account, key, post.id, self.clock.now_ms()) if key else None
         if row is not None and row.state is OutboxState.DEAD:
             return WAS_DELETED in row.error
         return row is None or row.post_id in (None, post.id)
@@ -189,7 +189,7 @@ class Delivery:
     async def _row(self, letter: OutboxMessage) -> OutboxRow:
         row = await self.store.outbox.get(letter.id)
         if row is None:
-            row = row_of(letter, self.account, self.bot_id, self.env.now_ms())
+            row = row_of(letter, self.account, self.bot_id, self.clock.now_ms())
             await self.store.outbox.put([row])
         return row
 
@@ -220,7 +220,7 @@ class Delivery:
             new = evolve(new, channel_id=await self._address(row))
         lane = Lane.CREATE if row.kind is OutboxKind.DRAFT else Lane.FINAL
         in_doubt = row.state is OutboxState.SENDING
-        standing = await self._move(row.id, self.store.outbox.sending(row.id, self.env.now_ms()))
+        standing = await self._move(row.id, self.store.outbox.sending(row.id, self.clock.now_ms()))
         if standing is not None:
             return standing
         problem: MattermostRejected | MattermostUnavailable
@@ -233,7 +233,7 @@ class Delivery:
         except PayloadError as failure:
             problem = MattermostUnavailable(str(failure), ambiguous=True)  # it did answer: the post may be there
         else:
-            if await self.store.outbox.confirm(row.id, post.id, self.env.now_ms()):
+            if await self.store.outbox.confirm(row.id, post.id, self.clock.now_ms()):
                 return post.id
             # The event of another try's post was quicker: that one is the answer, and this one its twin.
             standing = await self.standing(row.id) or post.id
@@ -249,7 +249,7 @@ class Delivery:
         outbox = self.store.outbox
         if isinstance(problem, MattermostRejected):
             log.warning("the server refused a post", account=self.account, outbox=row.id, problem=str(problem))
-            standing = await self._move(row.id, outbox.dead(row.id, str(problem), self.env.now_ms()))
+            standing = await self._move(row.id, outbox.dead(row.id, str(problem), self.clock.now_ms()))
         elif problem.ambiguous or in_doubt:
             self.metrics.outbox_ambiguous.labels(self.account).inc()
             standing = await self.standing(row.id)
@@ -273,7 +273,7 @@ class Delivery:
             return channel_id
         if isinstance(problem, MattermostRejected):
             log.warning("no direct channel", account=self.account, outbox=row.id, problem=str(problem))
-            await self.store.outbox.dead(row.id, str(problem), self.env.now_ms())
+            await self.store.outbox.dead(row.id, str(problem), self.clock.now_ms())
         raise problem
 
     async def _move(self, row: OutboxId, moving: Awaitable[bool]) -> PostId | None:

@@ -53,7 +53,7 @@ class LateEditGuard:
 
     async def recall(self) -> None:
         """Go on watching what an earlier run watched. What it could not watch to the end is looked at once more."""
-        delivery, now = self.delivery, self.delivery.env.now_ms()
+        delivery, now = self.delivery, self.delivery.clock.now_ms()
         alive = await delivery.store.resume.load(delivery.account)
         watched_until = alive.at if alive else now
         for doubt in await delivery.store.doubts.settled(delivery.account, watched_until, _MOST_POSTS):
@@ -83,7 +83,7 @@ class LateEditGuard:
             return
         self._is_looking = True
         try:
-            watched_until, now = max(self._looked_at, alive_at), self.delivery.env.now_ms()
+            watched_until, now = max(self._looked_at, alive_at), self.delivery.clock.now_ms()
             for post_id, watched in tuple(self._posts.items()):
                 if watched_until < watched.until < now:
                     self._posts[post_id] = evolve(watched, until=now + int(RECALL_SECONDS * 1000))
@@ -116,14 +116,14 @@ class LateEditGuard:
         watched = self._posts.get(post_id)
         if watched is None or not watched.text:
             return None
-        if self.delivery.env.now_ms() > watched.until or watched.repairs >= _MOST_REPAIRS:
+        if self.delivery.clock.now_ms() > watched.until or watched.repairs >= _MOST_REPAIRS:
             del self._posts[post_id]
             return None
         return watched
 
     async def _note(self, post_id: PostId, text: str) -> None:
         delivery = self.delivery
-        watched = _Watched(text, delivery.env.now_ms() + int(WATCH_SECONDS * 1000))
+        watched = _Watched(text, delivery.clock.now_ms() + int(WATCH_SECONDS * 1000))
         self._posts[post_id] = watched
         self._posts.move_to_end(post_id)
         while len(self._posts) > _MOST_POSTS:

@@ -67,10 +67,10 @@ class MessageSender:
         return SendResult(tuple(journey.posts), tuple(journey.problems))
 
     async def _carry(self, letters: Sequence[OutboxMessage], journey: _Pending) -> None:
-        border = ErrorBoundary(self.delivery.account, self.delivery.metrics)
+        boundary = ErrorBoundary(self.delivery.account, self.delivery.metrics)
         try:
             carry = partial(self._carry_each, letters, journey)
-            if await border.contain(carry, "message", {"outbox": letters[0].id if letters else ""}) is not None:
+            if await boundary.contain(carry, "message", {"outbox": letters[0].id if letters else ""}) is not None:
                 journey.problems.append(DEFECT)
         finally:
             self._under_way -= 1

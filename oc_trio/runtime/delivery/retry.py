@@ -20,7 +20,7 @@ class RetryState:
     what: str
     account: AccountId
     retries: RetryPolicy
-    env: Clock
+    clock: Clock
     metrics: Metrics
     made: int = 0
     faults: int = 0
@@ -32,7 +32,7 @@ class RetryState:
 
     async def pause(self, problem: MattermostUnavailable) -> None:
         """Wait before the next try, and say so."""
-        delay = self.retries.delay(self.made - 1, self.env.random.random())
+        delay = self.retries.delay(self.made - 1, self.clock.random.random())
         seconds = no_sooner_than(delay, problem.retry_after)
         self.metrics.rest_retries.labels(self.account, str(problem.status or "no answer")).inc()
         log.info(

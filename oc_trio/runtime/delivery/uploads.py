@@ -34,7 +34,7 @@ class FileUploader:
 
     files: FileService
     fetch: Callable[[str, int], Awaitable[bytes]]
-    env: Clock
+    clock: Clock
     retries: RetryPolicy
 
     async def complete(
@@ -96,7 +96,7 @@ class FileUploader:
                 attempt += 1
                 if attempt >= _TRIES:
                     raise
-                wait = no_sooner_than(self.retries.delay(attempt - 1, self.env.random.random()), problem.retry_after)
+                wait = no_sooner_than(self.retries.delay(attempt - 1, self.clock.random.random()), problem.retry_after)
             await trio.sleep(wait)
 
 

@@ -61,7 +61,7 @@ def chat_tools(
     desk: Questions, buttons: ButtonMaker, place: Place, names: PostNames, *, seconds: float = ASK_SECONDS
 ) -> LocalTools:
     """Both tools for the turn that runs at `place`; give `ask_user` a limit of more than `seconds` in its policy."""
-    kit = desk.front.kit
+    services = desk.front.services
 
     async def ask(arguments: Mapping[str, Any]) -> str:
         try:
@@ -85,7 +85,7 @@ def chat_tools(
             props=buttons.props(place.channel_id, shown.rows),
         )
         try:
-            await kit.delivery.post_or_abandon(letter)
+            await services.delivery.post_or_abandon(letter)
         except MattermostError as problem:
             raise ToolFailed(f"The message could not be posted: {problem}") from None
         return "Posted."

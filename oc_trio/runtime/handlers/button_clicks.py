@@ -51,14 +51,14 @@ class ButtonClickHandler:
 
     async def click(self, press: ButtonCallback) -> Mapping[str, Any]:
         """The JSON that Mattermost acts on. Raises CallbackRefused in the documented words, StoreError."""
-        kit = self.front.kit
-        verified = verify_click(press, await self._post(press), now_ms=kit.env.now_ms(), used=False)
+        services = self.front.services
+        verified = verify_click(press, await self._post(press), now_ms=services.clock.now_ms(), used=False)
         if isinstance(verified, Notice):
             return ephemeral_reply(verified.text)
         visit = await self._visit(press.user_id, press.channel_id)
         if not visit.access.allowed:
-            kit.metrics.admissions.labels(kit.account, "denied", visit.access.reason).inc()
-            log.info("mattermost: interaction not allowed", account=kit.account, reason=visit.access.reason)
+            services.metrics.admissions.labels(services.account, "denied", visit.access.reason).inc()
+            log.info("mattermost: interaction not allowed", account=services.account, reason=visit.access.reason)
             return ephemeral_reply(not_allowed(visit.room))
         # The name that the server knows, not the one in the body.
         verified = evolve(verified, press=evolve(verified.press, user_name=visit.sender.username))
@@ -82,7 +82,7 @@ class ButtonClickHandler:
     async def _post(self, press: ButtonCallback) -> Post:
         try:
             with trio.fail_after(VALIDATE_SECONDS):
-                return await self.front.kit.api.posts.get(press.post_id)
+                return await self.front.services.api.posts.get(press.post_id)
         except (MattermostError, trio.TooSlowError) as problem:
             log.warning("mattermost: interaction can't be validated", post=press.post_id, problem=str(problem))
             raise not_validated() from None
@@ -107,7 +107,7 @@ class ButtonClickHandler:
             return ephemeral_reply(USED)
         log.info(
             "mattermost: interaction accepted",
-            account=front.kit.account,
+            account=front.services.account,
             post=post.id,
             user=visit.sender.user_id,
         )

@@ -118,7 +118,7 @@ async def open_endpoints(
         registration = CommandRegistration(
             front, plan.command_url, plan.specs, shares or CommandShares((plan.account,))
         )
-        harmless = front.kit.api.harmless
+        harmless = front.services.api.harmless
         doors = AccountEndpoints(front, buttons, questions, clicks, models, registration if plan.native else None)
         # Nobody new comes in first, those who are in leave, and only then what they use is closed.
         async with open_in_flight() as visitors:
@@ -128,7 +128,7 @@ async def open_endpoints(
                 stack.enter_context(faces.clicks(plan.account, face))
                 if plan.native:
                     desk = SlashCommandHandler(
-                        front, registration.book, plan.specs, SlashTokenValidator(front.kit.api), models
+                        front, registration.book, plan.specs, SlashTokenValidator(front.services.api), models
                     )
                     command = CommandEndpoint(registration.book.registered, received(desk.call), harmless)
                     for path in plan.command_paths:

@@ -104,53 +104,53 @@ async def _take_in(account: HookTarget, hook: Hook, trigger: str) -> None:
 async def _run_agent(account: HookTarget, hook: AgentHook, trigger: str) -> None:
     """Make a turn of the prompt; its answer goes to the target."""
     front = account.front
-    kit = front.kit
+    services = front.services
     if not hook.deliver:
         raise CallbackRefused(400, "deliver: a run without delivery is not served here; leave it out or set it true.")
-    if hook.model and hook.model not in kit.agents.models:
+    if hook.model and hook.model not in services.agents.models:
         raise CallbackRefused(400, f"model: there is no model {hook.model!r} here.")
-    if hook.agent and AgentId(hook.agent) not in kit.agents.setups:
+    if hook.agent and AgentId(hook.agent) not in services.agents.setups:
         raise CallbackRefused(400, f"agentId: there is no agent {hook.agent!r} here.")
     if hook.target is not None:
         channel, root = await account.locate(hook.target), ""
     else:
         row = await _last_conversation(account, hook.agent)
-        channel, root = await kit.directory.channel(row.channel_id), row.root_id
+        channel, root = await services.directory.channel(row.channel_id), row.root_id
     message = _message(account, channel, trigger, root=root, name=hook.name, text=hook.message)
     agent = AgentId(hook.agent) if hook.agent else message.agent
     session = SessionKey(f"agent:{agent}:hook:{hook.session_key or trigger}".lower())
     message = evolve(message, agent=agent, session=session, reply_root=root)
     if hook.model or hook.thinking:
         settings = SessionSettings(model=hook.model, thinking=hook.thinking)
-        await kit.store.sessions.touch(session, kit.account, channel.id, root, agent, kit.env.now_ms())
-        await kit.store.sessions.set_settings(session, settings.to_json())
+        await services.store.sessions.touch(session, services.account, channel.id, root, agent, services.clock.now_ms())
+        await services.store.sessions.set_settings(session, settings.to_json())
     await front.admit(message, reason="hook")
 
 
 async def _wake(account: HookTarget, hook: WakeHook, trigger: str) -> None:
     """Tell the last conversation about an event: as a turn of its own, or along with the next one."""
     front = account.front
-    kit = front.kit
+    services = front.services
     row = await _last_conversation(account, hook.agent)
-    channel = await kit.directory.channel(row.channel_id)
+    channel = await services.directory.channel(row.channel_id)
     message = _message(account, channel, trigger, root=row.root_id, name="event", text=f"[Event] {hook.text}")
     message = evolve(message, agent=row.agent, session=row.key, reply_root=row.root_id)
     if hook.now:
         await front.admit(message, reason="hook")
         return
-    if trigger in await kit.store.admission.seen(kit.account, [trigger]):
+    if trigger in await services.store.admission.seen(services.account, [trigger]):
         return
     # Kept before it counts as heard: what ends us in between makes the caller try again, and the same row is written.
     entry = Entry(PostId(trigger), channel.id, NOBODY, "event", hook.text, message.create_at, trusted=True)
-    await kit.overheard(row.key, entry)
+    await services.overheard(row.key, entry)
     await _note(front, message)
 
 
 async def _note(front: RequestContext, message: InboundMessage) -> None:
     """Put it into the journal as something heard."""
-    kit = front.kit
+    services = front.services
     admission = Admission(
-        account=kit.account,
+        account=services.account,
         trigger=message.trigger,
         channel_id=message.channel_id,
         user_id=message.user_id,
@@ -161,15 +161,15 @@ async def _note(front: RequestContext, message: InboundMessage) -> None:
         reason="hook",
         session=message.session,
         payload="",
-        at=kit.env.now_ms(),
+        at=services.clock.now_ms(),
         watermark=False,
     )
-    await kit.store.admission.admit(admission)
+    await services.store.admission.admit(admission)
 
 
 async def _last_conversation(account: HookTarget, agent: str) -> SessionRow:
-    kit = account.front.kit
-    for row in await kit.store.sessions.list(kit.account):
+    services = account.front.services
+    for row in await services.store.sessions.list(services.account):
         if agent in ("", row.agent):
             return row
     raise CallbackRefused(400, "to is required: this account has had no conversation yet.")
@@ -202,13 +202,13 @@ class HookDelivery:
 
     async def deliver(self, hook: DeliverHook, channel: Channel, outbox: OutboxId) -> None:
         """Write one post, now or as soon as the server can. Raises CallbackRefused (bad files), MattermostRejected."""
-        shown, kit = hook.presentation, self.front.kit
-        known = await kit.store.outbox.get(outbox)
+        shown, services = hook.presentation, self.front.services
+        known = await services.store.outbox.get(outbox)
         if known is not None and known.state is OutboxState.DEAD:
             raise refusal_of(known)  # whoever did not hear of it must not be promised what will not be
         if known is not None and known.state is not OutboxState.QUEUED:
             return  # the same key again: it went out, or is going out
-        files = [await kit.media.send(channel.id, media) for media in hook.media]
+        files = [await services.media.send(channel.id, media) for media in hook.media]
         problems = " ".join(file.problem for file in files if file.problem)
         if problems:
             raise CallbackRefused(400, f"media: {problems}")
@@ -223,10 +223,10 @@ class HookDelivery:
         )
         # From here on the post is owed, and whoever sends it does not go with the caller, who may hang up.
         if known is None:
-            await kit.delivery.queue([letter])
+            await services.delivery.queue([letter])
         call = _Waiter()
         send = partial(self._send, letter, call)
-        kit.border.start(self.nursery, send, "post of a hook", {"outbox": outbox})
+        services.boundary.start(self.nursery, send, "post of a hook", {"outbox": outbox})
         try:
             with trio.move_on_after(ADMIT_SECONDS):
                 await call.answered.wait()
@@ -236,7 +236,7 @@ class HookDelivery:
             raise call.refusal
 
     async def _send(self, letter: OutboxMessage, call: _Waiter) -> None:
-        delivery = self.front.kit.delivery
+        delivery = self.front.services.delivery
         try:
             await delivery.post(letter)
         except MattermostRejected as refusal:

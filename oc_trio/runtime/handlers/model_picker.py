@@ -58,15 +58,15 @@ class ModelPickerHandler:
         about = {"post": obligation.trigger}
 
         async def work() -> None:
-            kit = self.front.kit
+            services = self.front.services
             show = partial(self._open, obligation, message, view)
-            if await kit.border.contain(show, "command", about) is not None:
-                await settle(kit, [Job(obligation, message)], DEFECT)
+            if await services.boundary.contain(show, "command", about) is not None:
+                await settle(services, [Job(obligation, message)], DEFECT)
 
         self.nursery.start_soon(work)
 
     async def _open(self, obligation: Obligation, message: InboundMessage, view: View) -> None:
-        kit = self.front.kit
+        services = self.front.services
         letter = OutboxMessage(
             id=reply_id(obligation),
             channel_id=message.channel_id,
@@ -76,16 +76,16 @@ class ModelPickerHandler:
             props=self._props(message.channel_id, view),
         )
         try:
-            outcome = (await send_with_fallback(kit.delivery, letter, ANSWER)).outcome
+            outcome = (await send_with_fallback(services.delivery, letter, ANSWER)).outcome
         except MattermostRejected as refusal:
             outcome = not_delivered(refusal)
-        await kit.store.obligations.close([obligation.id], outcome, kit.env.now_ms())
-        kit.metrics.obligations.labels(kit.account, outcome.state.value).inc()
+        await services.store.obligations.close([obligation.id], outcome, services.clock.now_ms())
+        services.metrics.obligations.labels(services.account, outcome.state.value).inc()
 
     async def click(self, click: Click, visit: Caller) -> dict[str, Any]:
         """The answer to a click on a picker, which the server itself puts into the post."""
-        press, post, kit = click.press, click.post, self.front.kit
-        if not kit.policies.may_command(visit.sender.user_id, visit.sender.username):
+        press, post, services = click.press, click.post, self.front.services
+        if not services.policies.may_command(visit.sender.user_id, visit.sender.username):
             # The picker may have been opened before the rules changed.
             return ephemeral_reply(denial_text(Access(False, COMMAND_NOT_ALLOWED), Origin.COMMAND))
         way = self.front.route(visit, root_id=post.root_id)
@@ -98,7 +98,7 @@ class ModelPickerHandler:
                 return self._update(click, step)
             case Chosen(model, page):
                 command = ChooseModel(str(model))
-                unique = press.trigger_id or kit.env.new_id()
+                unique = press.trigger_id or services.clock.new_id()
                 message = self.front.message(
                     visit,
                     way,
@@ -113,12 +113,12 @@ class ModelPickerHandler:
                 assert_never(step)
 
     async def _picker(self, session: SessionKey, agent: str, owner: str) -> tuple[Picker, Model | None]:
-        kit = self.front.kit
-        settings = await kit.session_settings(session)
-        default = next((parse_model(name) for key, name in kit.agents.primary.items() if key == agent), None)
-        models = tuple(model for name in kit.agents.models if (model := parse_model(name)) is not None)
+        services = self.front.services
+        settings = await services.session_settings(session)
+        default = next((parse_model(name) for key, name in services.agents.primary.items() if key == agent), None)
+        models = tuple(model for name in services.agents.models if (model := parse_model(name)) is not None)
         chosen = parse_model(settings.model) if settings.model else None
-        return Picker(models, chosen or default, owner, kit.policies.command_prefix), default
+        return Picker(models, chosen or default, owner, services.policies.command_prefix), default
 
     def _update(self, click: Click, view: View) -> dict[str, Any]:
         kept: Mapping[str, Any] = {key: value for key, value in click.post.props.items() if key != "attachments"}

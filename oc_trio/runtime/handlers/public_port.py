@@ -41,21 +41,21 @@ class PublicPort:
     loaded: Loaded
     faces: EndpointRegistry
     hooks: HookHandler
-    env: Clock
+    clock: Clock
     skills: SkillLibrary = SkillLibrary()
     shares: CommandShares = field(factory=CommandShares)
     bound: int = 0
     shutdown: trio.Event = field(init=False, factory=trio.Event)
 
     @classmethod
-    def of(cls, loaded: Loaded, env: Clock) -> "PublicPort":
+    def of(cls, loaded: Loaded, clock: Clock) -> "PublicPort":
         """The port that a configuration asks for. Blocking: skills are read from disk."""
-        desk = HookHandler(loaded.default_account, env.new_id)
+        desk = HookHandler(loaded.default_account, clock.new_id)
         settings = loaded.config.hooks
         face = HookEndpoint(settings.path, settings.token.reveal, desk.take) if settings.enabled else None
         folders: Iterable[Path] = (loaded.document.folder / folder for folder in loaded.config.skills.dirs)
         shares = CommandShares(native_order(loaded))
-        return cls(loaded, build_registry(loaded.accounts, face), desk, env, find_skills(folders), shares)
+        return cls(loaded, build_registry(loaded.accounts, face), desk, clock, find_skills(folders), shares)
 
     @property
     def is_wanted(self) -> bool:
@@ -71,7 +71,7 @@ class PublicPort:
 
     def buttons(self, account: Account, bot_token: Callable[[], str]) -> ButtonMaker:
         """Makes the buttons whose clicks come back to `account`."""
-        return ButtonMaker(bot_token, self.plan(account).click_url, self.env)
+        return ButtonMaker(bot_token, self.plan(account).click_url, self.clock)
 
     @asynccontextmanager
     async def open(
@@ -87,21 +87,21 @@ class PublicPort:
         ):
             box = HookDelivery(front, buttons, nursery)
             async with open_in_flight() as visitors:
-                account = HookTarget(front, locator(front.kit), box.deliver, visitors)
+                account = HookTarget(front, locator(front.services), box.deliver, visitors)
                 with self.hooks.account(plan.account, account):
                     yield doors
             # What is still to be written is in the journal.
             nursery.cancel_scope.cancel()
 
 
-def locator(kit: AccountServices) -> Callable[[Target], Awaitable[Channel]]:
+def locator(services: AccountServices) -> Callable[[Target], Awaitable[Channel]]:
     """The channel of a target; a person's direct channel is opened. Raises TargetError, MattermostError."""
-    resolver = TargetResolver(kit.directory, kit.user)
+    resolver = TargetResolver(services.directory, services.user)
 
     async def locate(target: Target) -> Channel:
         place = await resolver.resolve(target)
         if place.channel is not None:
             return place.channel
-        return await kit.api.channels.direct(kit.user.id, place.user_id)
+        return await services.api.channels.direct(services.user.id, place.user_id)
 
     return locate

@@ -87,15 +87,15 @@ class Questions:
         approvers: Approvers | None = None,
     ) -> Answer | None:
         """Post the question and wait; None when nobody answered within `seconds`. Raises MattermostError at posting."""
-        kit = self.front.kit
+        services = self.front.services
         if len(self._waiting) >= MOST_WAITING:
-            log.warning("too many open questions", account=kit.account)
+            log.warning("too many open questions", account=services.account)
             return None
         waiting = self._waiting[question.id] = _Waiting(question, place, approvers)
         post: PostId | None = None
         try:
             with trio.move_on_after(seconds):
-                post = await kit.delivery.post_or_abandon(self._letter(question, place, files))
+                post = await services.delivery.post_or_abandon(self._letter(question, place, files))
                 await waiting.answered.wait()
         finally:
             del self._waiting[question.id]
@@ -117,7 +117,7 @@ class Questions:
             try:
                 shown = show_call(call.name, call.arguments)
                 files = await self._attached(shown, place)
-                question = questions.approval(self.front.kit.env.new_id(), shown.text)
+                question = questions.approval(self.front.services.clock.new_id(), shown.text)
                 answer = await self.ask(question, place, seconds=seconds, files=files, approvers=who)
             except CantShow as problem:
                 log.warning("a call can't be shown to be approved", tool=call.name)
@@ -141,7 +141,7 @@ class Questions:
         try:
             with trio.fail_after(ATTACH_SECONDS):
                 file = from_bytes(CALL_FILE, shown.file)
-                return (await self.front.kit.media.upload(place.channel_id, file),)
+                return (await self.front.services.media.upload(place.channel_id, file),)
         except (MattermostError, trio.TooSlowError) as problem:
             raise _NotAttached(str(problem) or f"not done within {ATTACH_SECONDS:g} s") from problem
 
@@ -149,7 +149,7 @@ class Questions:
         """The reply to a click on a question by `sender`, who may talk to the bot there; None if nobody waits for it
         but its words still mean something.
         """
-        press, kit = click.press, self.front.kit
+        press, services = click.press, self.front.services
         id_ = questions.question_of(press.context)
         assert id_ is not None, "the caller knows that it is a question"
         waiting = self._waiting.get(id_)
@@ -157,8 +157,8 @@ class Questions:
             if press.context.get(APPROVAL) is True:
                 return ephemeral_reply(GONE)
             return None if await self._claim(id_, click.label) else ephemeral_reply(questions.ANSWERED)
-        if waiting.approvers is not None and not waiting.approvers.include(sender, kit.policies.access):
-            log.info("who clicked may not approve", account=kit.account, user=sender.user_id)
+        if waiting.approvers is not None and not waiting.approvers.include(sender, services.policies.access):
+            log.info("who clicked may not approve", account=services.account, user=sender.user_id)
             return ephemeral_reply(NOT_YOURS)
         if press.context.get(DIALOG) is True:
             return await self._open_dialog(waiting.question, click)
@@ -167,7 +167,7 @@ class Questions:
             return ephemeral_reply(questions.FAILED)
         if not await self._claim(id_, answer.text) or not waiting.take(answer, press.user_name, is_shown=True):
             return ephemeral_reply(questions.ANSWERED)
-        log.info("question answered", account=kit.account, by=press.user_name, how="click")
+        log.info("question answered", account=services.account, by=press.user_name, how="click")
         return {**selected_reply(click), **ephemeral_reply(questions.SUBMITTED)}
 
     async def dialog(self, given: DialogAnswer, user_name: str) -> Mapping[str, Any]:
@@ -182,7 +182,7 @@ class Questions:
         claimed = await self._claim(given.answer.question, given.answer.text)
         if not claimed or not waiting.take(given.answer, user_name, is_shown=False):
             return {"error": questions.ANSWERED}
-        log.info("question answered", account=self.front.kit.account, by=user_name, how="dialog")
+        log.info("question answered", account=self.front.services.account, by=user_name, how="dialog")
         return {}
 
     def take_text(self, message: InboundMessage) -> bool:
@@ -198,22 +198,22 @@ class Questions:
         """The id of the question of that name: the name itself, so that a turn that is run again after a crash waits at
         the post that stands; another one once that question was answered, or its wait was over.
         """
-        kit = self.front.kit
-        is_over = await kit.store.claims.is_taken(self._scope, name, kit.env.now_ms())
-        return kit.env.new_id() if is_over or name in self._waiting else name
+        services = self.front.services
+        is_over = await services.store.claims.is_taken(self._scope, name, services.clock.now_ms())
+        return services.clock.new_id() if is_over or name in self._waiting else name
 
     async def _claim(self, id_: str, value: str) -> bool:
-        kit = self.front.kit
-        now = kit.env.now_ms()
-        first, _ = await kit.store.claims.claim(self._scope, id_, now, now + LIFETIME_MS, value)
+        services = self.front.services
+        now = services.clock.now_ms()
+        first, _ = await services.store.claims.claim(self._scope, id_, now, now + LIFETIME_MS, value)
         return first
 
     @property
     def _scope(self) -> str:
-        return f"question:{self.front.kit.account}"
+        return f"question:{self.front.services.account}"
 
     async def _open_dialog(self, question: Question, click: Click) -> Mapping[str, Any]:
-        press, kit = click.press, self.front.kit
+        press, services = click.press, self.front.services
         request = questions.dialog_request(
             question,
             trigger_id=press.trigger_id,
@@ -222,9 +222,9 @@ class Questions:
             bot_token=self.buttons.bot_token(),
         )
         try:
-            await kit.api.dialogs.open(request["trigger_id"], request["url"], request["dialog"])
+            await services.api.dialogs.open(request["trigger_id"], request["url"], request["dialog"])
         except MattermostError as problem:
-            log.warning("a dialog could not be opened", account=kit.account, problem=str(problem))
+            log.warning("a dialog could not be opened", account=services.account, problem=str(problem))
             return ephemeral_reply(questions.FAILED)
         return {}
 
@@ -254,13 +254,13 @@ class Questions:
             await self._claim(waiting.question.id, "")
         if post is None:
             # Nobody waits for the answer: the next start must not ask.
-            await self.front.kit.delivery.withdraw(_name(waiting.question))
+            await self.front.services.delivery.withdraw(_name(waiting.question))
         if post is None or waiting.is_shown:
             return
         line = f"✓ **{waiting.answer.text[:80]}** answered by @{waiting.by}" if waiting.answer else f"_{EXPIRED}_"
         props = {"attachments": [{"text": line}], MARKER: {"k": _name(waiting.question)}}
         try:
-            await self.front.kit.api.posts.patch(post, props=props)
+            await self.front.services.api.posts.patch(post, props=props)
         except MattermostError as problem:
             log.info("a question keeps its buttons", post=post, problem=str(problem))
 

@@ -38,11 +38,11 @@ class Caller:
 class RequestContext:
     """One account's door for what does not come over the websocket; `submit` hands an admitted message on."""
 
-    kit: AccountServices
+    services: AccountServices
     submit: Submit
 
     @classmethod
-    def of(cls, kit: AccountServices, inbox: EventHandler) -> "RequestContext":
+    def of(cls, services: AccountServices, inbox: EventHandler) -> "RequestContext":
         """The door in front of an account's inbox."""
 
         def submit(obligation: Obligation, message: InboundMessage, command: ChatCommand | None) -> None:
@@ -51,25 +51,25 @@ class RequestContext:
             else:
                 inbox.submit(obligation, message)
 
-        return cls(kit, submit)
+        return cls(services, submit)
 
     async def visit(self, user_id: UserId, channel_id: ChannelId, origin: Origin) -> Caller:
         """Look both up and judge. Raises MattermostError where the server can't tell: nobody is let in then."""
-        kit = self.kit
-        user = await kit.directory.user(user_id)
-        channel = await kit.directory.channel(channel_id)
-        sender = Sender(user.id, user.username, user.is_bot, is_self=user.id == kit.user.id)
+        services = self.services
+        user = await services.directory.user(user_id)
+        channel = await services.directory.channel(channel_id)
+        sender = Sender(user.id, user.username, user.is_bot, is_self=user.id == services.user.id)
         chat = Chat(channel.id, channel.type, channel.team_id)
-        paired = await kit.store.pairing.approved(kit.account) if chat.is_direct else frozenset()
-        access = authorise(sender, chat, kit.policies.access, paired=paired, origin=origin)
+        paired = await services.store.pairing.approved(services.account) if chat.is_direct else frozenset()
+        access = authorise(sender, chat, services.policies.access, paired=paired, origin=origin)
         return Caller(sender, chat, access, "this direct message" if chat.is_direct else f"~{channel.name}")
 
     def route(self, visit: Caller, *, root_id: str, post_id: str = "") -> Route:
         return route_message(
             visit.chat,
             visit.sender.user_id,
-            self.kit.policies.routing,
-            account=self.kit.account,
+            self.services.policies.routing,
+            account=self.services.account,
             post_id=post_id,
             root_id=root_id,
         )
@@ -80,7 +80,7 @@ class RequestContext:
         """What was asked, in the form in which posts go to agents."""
         assert visit.chat.type is not None, "a chat without a type was refused before"
         return InboundMessage(
-            account=self.kit.account,
+            account=self.services.account,
             trigger=trigger,
             source=source,
             channel_id=visit.chat.channel_id,
@@ -93,7 +93,7 @@ class RequestContext:
             reply_root=way.reply_root or "",
             root_id=root_id,
             team_id=visit.chat.team_id,
-            create_at=self.kit.env.now_ms(),
+            create_at=self.services.clock.now_ms(),
             mentioned=True,
         )
 
@@ -104,11 +104,11 @@ class RequestContext:
 
         Raises StoreError: nothing was admitted. Without `hand_over` the caller sees to the answer.
         """
-        kit = self.kit
+        services = self.services
         if command is not None:
             message = evolve(message, command=type(command).__name__)
         admission = Admission(
-            account=kit.account,
+            account=services.account,
             trigger=message.trigger,
             channel_id=message.channel_id,
             user_id=message.user_id,
@@ -119,15 +119,15 @@ class RequestContext:
             reason=reason,
             session=SessionKey(message.session),
             payload=message.to_json(),
-            at=kit.env.now_ms(),
+            at=services.clock.now_ms(),
             watermark=False,
         )
         with trio.move_on_after(ADMIT_SECONDS, shield=True):
-            admitted = await kit.store.admission.admit(admission)
+            admitted = await services.store.admission.admit(admission)
             if admitted.obligation is None:
-                kit.metrics.dedupe_hits.labels(kit.account).inc()
+                services.metrics.dedupe_hits.labels(services.account).inc()
                 return None
-            kit.metrics.admissions.labels(kit.account, "addressed", reason).inc()
+            services.metrics.admissions.labels(services.account, "addressed", reason).inc()
             if hand_over:
                 self.submit(admitted.obligation, message, command)
             return admitted.obligation

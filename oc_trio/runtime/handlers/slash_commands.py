@@ -85,7 +85,7 @@ class CommandRegistration:
 
     def note(self, event: Event) -> None:
         """Events of the account; only joining and leaving a team matters. Never waits."""
-        if isinstance(event, (TeamJoined, TeamLeft)) and event.user_id == self.front.kit.user.id:
+        if isinstance(event, (TeamJoined, TeamLeft)) and event.user_id == self.front.services.user.id:
             self.wake()
 
     def wake(self) -> None:
@@ -98,7 +98,7 @@ class CommandRegistration:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Register, and then whenever it is due; started at once, for the account need not wait for its commands."""
         task_status.started()
-        account = self.front.kit.account
+        account = self.front.services.account
         self.shares.join(account, self.wake)
         await self.shares.earlier(account)
         retry = FIRST_RETRY
@@ -111,15 +111,17 @@ class CommandRegistration:
 
     async def round(self) -> bool:
         """Go through all teams once; False if anything failed and is worth another try."""
-        kit = self.front.kit
+        services = self.front.services
         registrar = self.registrar()
         try:
-            teams = await kit.api.teams.mine()
+            teams = await services.api.teams.mine()
         except MattermostError as problem:
-            log.error("mattermost: failed to register slash commands", account=kit.account, problem=str(problem))
+            log.error("mattermost: failed to register slash commands", account=services.account, problem=str(problem))
             return False
-        remembered = await kit.store.commands.all(kit.account)
-        others = self.shares.claim(kit.account, [(team.id, spec.trigger) for team in teams for spec in self.wanted])
+        remembered = await services.store.commands.all(services.account)
+        others = self.shares.claim(
+            services.account, [(team.id, spec.trigger) for team in teams for spec in self.wanted]
+        )
         results = [
             await registrar.register(team.id, remembered, [trigger for its, trigger in others if its == team.id])
             for team in teams
@@ -130,17 +132,18 @@ class CommandRegistration:
         self._show_skipped({team.id: team.name for team in teams}, others, results)
         for command in remembered:
             if command.team_id not in ours:
-                await kit.store.commands.forget(kit.account, command.id)
+                await services.store.commands.forget(services.account, command.id)
         count = len(self.book.registered() or ())
         failed = sum(not result.is_complete for result in results)
         if not count and not others and not any(result.taken for result in results):
             log.error(
-                "mattermost: native slash commands enabled but no commands could be registered", account=kit.account
+                "mattermost: native slash commands enabled but no commands could be registered",
+                account=services.account,
             )
         else:
             log.info(
                 f"mattermost: slash commands registered ({count} in {len(teams)} teams, callback={self.url})",
-                account=kit.account,
+                account=services.account,
                 failed_teams=failed,
             )
         return not failed
@@ -151,7 +154,7 @@ class CommandRegistration:
         held = [(result.team, command.trigger) for result in results for command in result.commands]
         taken = [(result.team, trigger) for result in results for trigger in result.taken]
         had = [(command.team_id, command.trigger) for command in before]
-        self.shares.settle(self.front.kit.account, had=had, held=held, missed=[*others, *taken])
+        self.shares.settle(self.front.services.account, had=had, held=held, missed=[*others, *taken])
 
     def _show_skipped(
         self, names: Mapping[TeamId, str], others: Mapping[Slot, AccountId], results: Sequence[TeamResult]
@@ -159,19 +162,19 @@ class CommandRegistration:
         """In the status as long as it is so, and in the log when it is new."""
         skipped = [Skipped(names[team], trigger, owner) for (team, trigger), owner in others.items()]
         skipped += [Skipped(names[result.team], trigger) for result in results for trigger in result.taken]
-        kit = self.front.kit
-        for text in kit.health.note(kit.account, "slash commands", sentences(skipped)):
-            log.warning(f"slash commands left out: {text}", account=kit.account)
+        services = self.front.services
+        for text in services.health.note(services.account, "slash commands", sentences(skipped)):
+            log.warning(f"slash commands left out: {text}", account=services.account)
 
     def registrar(self) -> CommandRegistrar:
-        kit = self.front.kit
+        services = self.front.services
         return CommandRegistrar(
-            kit.api,
-            Registrar(kit.user.id, self.url),
+            services.api,
+            Registrar(services.user.id, self.url),
             self.wanted,
-            remember=lambda command: kit.store.commands.save(kit.account, command, kit.env.now_ms()),
-            forget=lambda command: kit.store.commands.forget(kit.account, command),
-            log_fields={"account": str(kit.account)},
+            remember=lambda command: services.store.commands.save(services.account, command, services.clock.now_ms()),
+            forget=lambda command: services.store.commands.forget(services.account, command),
+            log_fields={"account": str(services.account)},
         )
 
     async def remove_all(self) -> None:
@@ -179,13 +182,13 @@ class CommandRegistration:
 
         Bounded, and finished even while stopping: half a set is worse than either.
         """
-        kit = self.front.kit
-        remembered = await kit.store.commands.all(kit.account)
+        services = self.front.services
+        remembered = await services.store.commands.all(services.account)
         with trio.move_on_after(REMOVE_SECONDS, shield=True):
             left = await self.registrar().remove(remembered)
             self._settle_shares(remembered, (), [TeamResult(command.team_id, (command,)) for command in left])
             if remembered and not left:
-                log.info("slash commands removed", account=kit.account, count=len(remembered))
+                log.info("slash commands removed", account=services.account, count=len(remembered))
 
 
 @frozen(eq=False)
@@ -200,28 +203,28 @@ class SlashCommandHandler:
 
     async def call(self, call: SlashCall) -> str:
         """The text for the caller alone. Raises CallbackRefused 401, StoreError."""
-        kit = self.front.kit
+        services = self.front.services
         await self._confirm(call)
         log.info(
             f"mattermost: slash command /{_bare(call.trigger)} from {_bare(call.user_name) or call.user_id}"
             f" in {_bare(call.channel_id)}",
-            account=kit.account,
+            account=services.account,
         )
         try:
             visit = await self.front.visit(call.user_id, call.channel_id, Origin.COMMAND)
         except MattermostError as problem:
-            log.warning("slash command: unknown place or person", account=kit.account, problem=str(problem))
+            log.warning("slash command: unknown place or person", account=services.account, problem=str(problem))
             return slash.UNKNOWN_CHANNEL
         if visit.chat.team_id and visit.chat.team_id != call.team_id:
             raise CallbackRefused(401, slash.INVALID_TOKEN)
         if not visit.access.allowed:
-            kit.metrics.admissions.labels(kit.account, "denied", visit.access.reason).inc()
-            log.info("slash command denied", account=kit.account, reason=visit.access.reason, user=call.user_id)
+            services.metrics.admissions.labels(services.account, "denied", visit.access.reason).inc()
+            log.info("slash command denied", account=services.account, reason=visit.access.reason, user=call.user_id)
             return await self._denial(visit)
         command = parse_command(slash.command_text(call, self.specs))
-        if command is not None and not kit.policies.may_command(visit.sender.user_id, visit.sender.username):
-            kit.metrics.admissions.labels(kit.account, "denied", COMMAND_NOT_ALLOWED).inc()
-            log.info("slash command denied", account=kit.account, reason=COMMAND_NOT_ALLOWED, user=call.user_id)
+        if command is not None and not services.policies.may_command(visit.sender.user_id, visit.sender.username):
+            services.metrics.admissions.labels(services.account, "denied", COMMAND_NOT_ALLOWED).inc()
+            log.info("slash command denied", account=services.account, reason=COMMAND_NOT_ALLOWED, user=call.user_id)
             return denial_text(Access(False, COMMAND_NOT_ALLOWED), Origin.COMMAND)
         await self._take_in(call, visit, command)
         return slash.PROCESSING
@@ -238,16 +241,18 @@ class SlashCommandHandler:
             if held is None:
                 # Regenerated in Mattermost: the new token is ours to keep from now on.
                 self.book.renew(live)
-                kit = self.front.kit
-                await kit.store.commands.save(kit.account, evolve(command, token=live.token), kit.env.now_ms())
-                log.info("slash command has a new token", account=kit.account, command=command.trigger)
+                services = self.front.services
+                await services.store.commands.save(
+                    services.account, evolve(command, token=live.token), services.clock.now_ms()
+                )
+                log.info("slash command has a new token", account=services.account, command=command.trigger)
             return
         raise CallbackRefused(401, slash.INVALID_TOKEN)
 
     async def _take_in(self, call: SlashCall, visit: Caller, command: ChatCommand | None) -> None:
         front = self.front
         text = slash.command_text(call, self.specs)
-        trigger = once("command", call.trigger_id or front.kit.env.new_id())
+        trigger = once("command", call.trigger_id or front.services.clock.new_id())
         way = front.route(visit, root_id=call.root_id)
         message = front.message(visit, way, trigger=trigger, source=Source.COMMAND, text=text, root_id=call.root_id)
         view = await self.models.view_for(message, command) if _is_picker(command) else None
@@ -256,16 +261,22 @@ class SlashCommandHandler:
             self.models.open(obligation, message, view)
 
     async def _denial(self, visit: Caller) -> str:
-        kit = self.front.kit
+        services = self.front.services
         if visit.access.reason != "dm_policy_pairing_required":
             return denial_text(visit.access, Origin.COMMAND)
         policy, user = PairingPolicy(), visit.sender
         code = new_code(secrets.randbelow, taken=frozenset())
-        asked = await kit.store.pairing.request(
-            kit.account, user.user_id, user.username, code, kit.env.now_ms(), policy.ttl_ms, policy.max_pending
+        asked = await services.store.pairing.request(
+            services.account,
+            user.user_id,
+            user.username,
+            code,
+            services.clock.now_ms(),
+            policy.ttl_ms,
+            policy.max_pending,
         )
         if asked.state is RequestState.FULL:
-            log.warning("no pairing code: too many are pending", account=kit.account, user=user.user_id)
+            log.warning("no pairing code: too many are pending", account=services.account, user=user.user_id)
         return reply_text(user.user_id, asked.code) if asked.code else _WITHOUT_CODE[asked.state]
 
 

@@ -58,7 +58,7 @@ class Candidate:
 class AdmissionPipeline:
     """Decides and admits posts of one account; `explain` tells a sender, where a refusal is to be explained."""
 
-    kit: AccountServices
+    services: AccountServices
     explain: Callable[[Post, Sender, Decision], Awaitable[None]]
     bots: BotLoops
 
@@ -70,10 +70,10 @@ class AdmissionPipeline:
         An edit (`Source.EDIT`) that doesn't wake us leaves no trace: should the post itself never have come, catch-up
         still finds it.
         """
-        kit = self.kit
-        if post.user_id == kit.user.id:
+        services = self.services
+        if post.user_id == services.user.id:
             # Our own words need no decision, but catch-up must not read them again and again.
-            await kit.store.watermarks.advance(kit.account, post.channel_id, post.id, post.create_at)
+            await services.store.watermarks.advance(services.account, post.channel_id, post.id, post.create_at)
             return None
         case = await self._case(post, chat_type, edited=source is Source.EDIT)
         decision = self._decide(case)
@@ -85,41 +85,41 @@ class AdmissionPipeline:
         is_admitted = decision.verdict is Verdict.ADDRESSED and message is not None
         if is_admitted and message is not None:
             await self._begin_afresh(message.session)
-        known = await kit.store.admission.admit(
+        known = await services.store.admission.admit(
             Admission(
-                account=kit.account,
+                account=services.account,
                 trigger=post.id,
                 channel_id=post.channel_id,
                 user_id=post.user_id,
                 root_id=post.root_id,
                 create_at=post.create_at,
                 source=source,
-                decision=_decision_word(decision, post, kit.user.id),
+                decision=_decision_word(decision, post, services.user.id),
                 reason=decision.reason,
                 session=case.way.session if case.way else None,
                 payload=message.to_json() if is_admitted and message else "",
-                at=kit.env.now_ms(),
+                at=services.clock.now_ms(),
                 watermark=watermark,
             )
         )
         if not known.fresh and known.obligation is None:
-            kit.metrics.dedupe_hits.labels(kit.account).inc()
+            services.metrics.dedupe_hits.labels(services.account).inc()
             return None
         self._tell(post, decision, source)
         if known.obligation is not None and message is not None:
             return Admitted(known.obligation, message, case.command)
         if decision.verdict is Verdict.CONTEXT and case.way is not None:
             name = case.facts.sender.username
-            entry = context.entry_of(post, name=name, trusted=decision.trusted, bot=kit.user.id)
-            await kit.context.overheard(case.way.session, entry)
+            entry = context.entry_of(post, name=name, trusted=decision.trusted, bot=services.user.id)
+            await services.context.overheard(case.way.session, entry)
         return None
 
     async def pass_over(self, post: Post, reason: str, notice: OutboxRow | None = None) -> bool:
         """Note a post as seen and not to be answered, and queue words about it; false where it was seen before."""
-        kit = self.kit
-        admitted = await kit.store.admission.admit(
+        services = self.services
+        admitted = await services.store.admission.admit(
             Admission(
-                account=kit.account,
+                account=services.account,
                 trigger=post.id,
                 channel_id=post.channel_id,
                 user_id=post.user_id,
@@ -130,7 +130,7 @@ class AdmissionPipeline:
                 reason=reason,
                 session=None,
                 payload="",
-                at=kit.env.now_ms(),
+                at=services.clock.now_ms(),
                 notice=notice,
             )
         )
@@ -147,27 +147,27 @@ class AdmissionPipeline:
 
     async def withdrawn(self, post: Post) -> None:
         """A post that may have been kept as context was deleted."""
-        seen = await self.kit.store.admission.decision(self.kit.account, post.id)
+        seen = await self.services.store.admission.decision(self.services.account, post.id)
         if seen is not None and seen.decision == CONTEXT and seen.session is not None:
-            await self.kit.store.context.drop(seen.session, post.id)
+            await self.services.store.context.drop(seen.session, post.id)
 
     async def _case(self, post: Post, chat_type: ChannelType | None, *, edited: bool) -> Candidate:
-        kit, bot = self.kit, self.kit.bot
+        services, bot = self.services, self.services.bot
         chat = await self._chat(post, chat_type)
-        way = route(post, chat, kit.policies.routing, account=kit.account) if chat.kind else None
+        way = route(post, chat, services.policies.routing, account=services.account) if chat.kind else None
         facts = Inbound(
             post,
             chat,
             await self._sender(post),
             bot,
-            paired=await kit.store.pairing.approved(kit.account) if chat.is_direct else frozenset(),
+            paired=await services.store.pairing.approved(services.account) if chat.is_direct else frozenset(),
             participated_at=await self._participated(post, chat),
             edited=edited,
-            named=way is not None and is_named(post.message, kit.policies.names_for(way.agent)),
+            named=way is not None and is_named(post.message, services.policies.names_for(way.agent)),
         )
         # As it was written first: where "!" is a trigger prefix too, `!status` is still the command.
-        texts = (agent_text(post.message, bot.username), spoken_text(facts, kit.policies.chat))
-        for text in texts if kit.policies.text_commands else ():
+        texts = (agent_text(post.message, bot.username), spoken_text(facts, services.policies.chat))
+        for text in texts if services.policies.text_commands else ():
             command = parse_command(text, (bot.username,))
             if command is not None:
                 # A bare "stop" without a mention is meant for us only where it is written like a command.
@@ -177,7 +177,7 @@ class AdmissionPipeline:
 
     def _decide(self, case: Candidate) -> Decision:
         """The gate's decision, and who may use commands."""
-        policies, facts = self.kit.policies, case.facts
+        policies, facts = self.services.policies, case.facts
         decision = decide(facts, policies.access, policies.chat)
         if decision.verdict is not Verdict.ADDRESSED or case.command is None:
             return decision
@@ -187,10 +187,10 @@ class AdmissionPipeline:
 
     async def _consider_seen(self, case: Candidate, decision: Decision, source: Source) -> Decision:
         """What has effects of its own happens for a new post only: explaining a refusal, counting a bot's message."""
-        kit, post, sender = self.kit, case.facts.post, case.facts.sender
+        services, post, sender = self.services, case.facts.post, case.facts.sender
         explains = decision.explain and case.facts.chat.is_direct and source is not Source.EDIT
         counts = decision.verdict is Verdict.ADDRESSED and sender.is_bot is True
-        if not (explains or counts) or await kit.store.admission.seen(kit.account, [post.id]):
+        if not (explains or counts) or await services.store.admission.seen(services.account, [post.id]):
             return decision
         if explains:
             await self.explain(post, sender, decision)
@@ -200,28 +200,28 @@ class AdmissionPipeline:
 
     async def _begin_afresh(self, session: SessionKey) -> None:
         """A conversation that was quiet for too long is forgotten before its next message is taken in."""
-        kit, limit = self.kit, self.kit.policies.reset_after_ms
-        row = await kit.store.sessions.get(session) if limit else None
-        if row is None or kit.env.now_ms() - row.last_at <= limit:
+        services, limit = self.services, self.services.policies.reset_after_ms
+        row = await services.store.sessions.get(session) if limit else None
+        if row is None or services.clock.now_ms() - row.last_at <= limit:
             return
         # A turn that takes long is not quiet.
-        if not any(item.session == session for item in await kit.store.obligations.open_for(kit.account)):
-            log.info("a conversation begins afresh", account=kit.account, session=session)
+        if not any(item.session == session for item in await services.store.obligations.open_for(services.account)):
+            log.info("a conversation begins afresh", account=services.account, session=session)
             # Up to the moment in which it went stale: what was overheard since belongs to the new one.
-            await kit.store.sessions.reset(session, row.last_at + limit)
+            await services.store.sessions.reset(session, row.last_at + limit)
 
     async def _reworded(self, post: Post) -> None:
         """A post that waits as context was edited."""
-        seen = await self.kit.store.admission.decision(self.kit.account, post.id)
+        seen = await self.services.store.admission.decision(self.services.account, post.id)
         if seen is not None and seen.decision == CONTEXT and seen.session is not None:
-            await self.kit.context.reworded(seen.session, post)
+            await self.services.context.reworded(seen.session, post)
 
     def _tell(self, post: Post, decision: Decision, source: Source) -> None:
-        kit = self.kit
-        kit.metrics.admissions.labels(kit.account, decision.verdict.value, decision.reason).inc()
+        services = self.services
+        services.metrics.admissions.labels(services.account, decision.verdict.value, decision.reason).inc()
         log.info(
             "decided",
-            account=kit.account,
+            account=services.account,
             channel=post.channel_id,
             post=post.id,
             verdict=decision.verdict.value,
@@ -232,55 +232,61 @@ class AdmissionPipeline:
     async def may_stop(self, user_id: UserId, channel_id: ChannelId) -> bool:
         """Whether a person could say `/stop` in that channel; false where it can't be told."""
         try:
-            user, channel = await self.kit.directory.user(user_id), await self.kit.directory.channel(channel_id)
+            user, channel = (
+                await self.services.directory.user(user_id),
+                await self.services.directory.channel(channel_id),
+            )
         except MattermostError:
             return False
-        return await self._may_ask(user, channel) and self.kit.policies.may_command(user.id, user.username)
+        return await self._may_ask(user, channel) and self.services.policies.may_command(user.id, user.username)
 
     async def question(self, post: Post) -> Route | None:
         """The way of an answer where a post is plainly a question to us: a person's, directly or by name, who may ask.
         None for any other, and where that can't be told.
         """
-        kit = self.kit
-        if post.user_id == kit.user.id or post.is_system:
+        services = self.services
+        if post.user_id == services.user.id or post.is_system:
             return None
         try:
-            user, channel = await kit.directory.user(post.user_id), await kit.directory.channel(post.channel_id)
+            user, channel = (
+                await services.directory.user(post.user_id),
+                await services.directory.channel(post.channel_id),
+            )
         except MattermostError:
             return None
         chat = Chat(channel.id, channel.type, channel.team_id)
-        is_meant = chat.is_direct or is_mentioned_in(post, kit.user.username)
+        is_meant = chat.is_direct or is_mentioned_in(post, services.user.username)
         if not is_meant or user.is_bot or chat.kind is None or not await self._may_ask(user, channel):
             return None
-        return route(post, chat, kit.policies.routing, account=kit.account)
+        return route(post, chat, services.policies.routing, account=services.account)
 
     async def _may_ask(self, user: User, channel: Channel) -> bool:
-        kit = self.kit
+        services = self.services
         sender, chat = Sender(user.id, user.username, user.is_bot), Chat(channel.id, channel.type, channel.team_id)
-        paired = await kit.store.pairing.approved(kit.account) if chat.is_direct else frozenset()
-        return authorise(sender, chat, kit.policies.access, paired=paired).allowed
+        paired = await services.store.pairing.approved(services.account) if chat.is_direct else frozenset()
+        return authorise(sender, chat, services.policies.access, paired=paired).allowed
 
     async def _chat(self, post: Post, chat_type: ChannelType | None) -> Chat:
         try:
-            channel = await self.kit.directory.channel(post.channel_id)
+            channel = await self.services.directory.channel(post.channel_id)
         except MattermostRejected:
             return Chat(post.channel_id, chat_type)
         return Chat(post.channel_id, channel.type, channel.team_id)
 
     async def _sender(self, post: Post) -> Sender:
         try:
-            user = await self.kit.directory.user(post.user_id)
+            user = await self.services.directory.user(post.user_id)
         except MattermostRejected:
             return Sender(post.user_id)
         return Sender(user.id, user.username, user.is_bot)
 
     async def _participated(self, post: Post, chat: Chat) -> int:
-        kit, rules = self.kit, self.kit.policies.chat
+        services, rules = self.services, self.services.policies.chat
         if not post.root_id or chat.is_direct or not rules.thread_participation:
             return 0
         since = post.create_at - rules.participation_ms
         root = ThreadRoot(post.root_id)
-        is_active = await kit.store.participation.active(kit.account, post.channel_id, root, since)
+        is_active = await services.store.participation.active(services.account, post.channel_id, root, since)
         return post.create_at if is_active else 0
 
     def _message(self, case: Candidate, source: Source) -> InboundMessage | None:
@@ -288,7 +294,7 @@ class AdmissionPipeline:
         if way is None or facts.chat.type is None:
             return None
         return InboundMessage(
-            account=self.kit.account,
+            account=self.services.account,
             trigger=post.id,
             source=source,
             channel_id=post.channel_id,

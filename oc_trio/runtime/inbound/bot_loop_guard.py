@@ -14,12 +14,12 @@ class BotLoops:
 
     account: AccountId
     claims: Claims
-    env: Clock
+    clock: Clock
     guard: LoopGuard = LoopGuard()
 
     async def may_answer(self, bot: UserId, channel: ChannelId) -> bool:
         """Count one message of `bot` and tell whether it is still to be answered."""
-        key, now = f"{self.account}:{bot}:{channel}", self.env.now_ms()
+        key, now = f"{self.account}:{bot}:{channel}", self.clock.now_ms()
         # A claim that expires as it is made only asks whether there is another.
         is_free, _ = await self.claims.claim("bot-loop", key, now, now)
         if not is_free:

@@ -90,7 +90,7 @@ class ChatCommandHandler:
     `limit` is how many are carried out at the same time; answering is not counted.
     """
 
-    kit: AccountServices
+    services: AccountServices
     dispatcher: Dispatcher
     nursery: trio.Nursery
     limit: trio.CapacityLimiter
@@ -122,7 +122,7 @@ class ChatCommandHandler:
         """Every way of a command ends here. The edges refuse earlier, where nothing is written down yet; what was
         admitted before the rules changed, or by an edge that forgot to ask, is refused here.
         """
-        return self.kit.policies.may_command(message.user_id, message.user_name)
+        return self.services.policies.may_command(message.user_id, message.user_name)
 
     def _contained(
         self, work: Callable[[T], Awaitable[None]], errand_of: Callable[[T], _PendingCommand]
@@ -132,13 +132,13 @@ class ChatCommandHandler:
         async def contained(item: T) -> None:
             errand = errand_of(item)
             job = Job(errand.obligation, errand.message)
-            if await self.kit.border.contain(partial(work, item), "command", {"post": job.trigger}) is not None:
-                await settle(self.kit, [job], DEFECT)
+            if await self.services.boundary.contain(partial(work, item), "command", {"post": job.trigger}) is not None:
+                await settle(self.services, [job], DEFECT)
 
         return contained
 
     async def _carry_out(self, errand: _PendingCommand) -> None:
-        kit, obligation, message = self.kit, errand.obligation, errand.message
+        services, obligation, message = self.services, errand.obligation, errand.message
         letter = OutboxMessage(
             id=reply_id(obligation),
             channel_id=message.channel_id,
@@ -147,12 +147,12 @@ class ChatCommandHandler:
             root_id=message.reply_root or message.root_id,
         )
         async with self.limit:
-            earlier = await kit.store.outbox.get(letter.id)
+            earlier = await services.store.outbox.get(letter.id)
             if earlier is not None:
                 letter = evolve(letter, message=json.loads(earlier.body)["message"])
-            elif await kit.store.obligations.attempt(obligation.id) >= LAST_ATTEMPT:
+            elif await services.store.obligations.attempt(obligation.id) >= LAST_ATTEMPT:
                 # Whatever it is in this command that can't be survived: it is not carried out again.
-                await give_up(kit, [Job(obligation, message)], None, GAVE_UP, f"gave up at attempt {LAST_ATTEMPT}")
+                await give_up(services, [Job(obligation, message)], None, GAVE_UP, f"gave up at attempt {LAST_ATTEMPT}")
                 return
             else:
                 if not self._may(message):
@@ -163,33 +163,35 @@ class ChatCommandHandler:
                     await self._begin(obligation, message, errand.command.prompt)
                     return
                 letter = evolve(letter, message=text)
-                await kit.delivery.queue([letter])
+                await services.delivery.queue([letter])
         self._replies.put(message.session, _Reply(errand, letter))
 
     async def _reply(self, reply: _Reply) -> None:
-        kit, obligation = self.kit, reply.errand.obligation
+        services, obligation = self.services, reply.errand.obligation
         try:
-            outcome = (await send_with_fallback(kit.delivery, reply.letter, ANSWER)).outcome
+            outcome = (await send_with_fallback(services.delivery, reply.letter, ANSWER)).outcome
         except MattermostRejected as refusal:
             outcome = not_delivered(refusal)
-        await kit.store.obligations.close([obligation.id], outcome, kit.env.now_ms())
-        kit.metrics.obligations.labels(kit.account, outcome.state.value).inc()
-        log.info("command", account=kit.account, post=obligation.trigger, command=type(reply.errand.command).__name__)
+        await services.store.obligations.close([obligation.id], outcome, services.clock.now_ms())
+        services.metrics.obligations.labels(services.account, outcome.state.value).inc()
+        log.info(
+            "command", account=services.account, post=obligation.trigger, command=type(reply.errand.command).__name__
+        )
 
     async def _begin(self, obligation: Obligation, message: InboundMessage, prompt: str) -> None:
         """The words behind /new begin the new conversation; the obligation is the turn's, now and after a restart."""
         asked = evolve(message.with_text(prompt), command="")
-        await self.kit.store.obligations.recast(obligation.id, asked.to_json())
+        await self.services.store.obligations.recast(obligation.id, asked.to_json())
         self.dispatcher.submit(obligation, asked)
 
     async def _answer(self, message: InboundMessage, command: ChatCommand, stopped: bool) -> str:
-        kit, key = self.kit, message.session
-        settings = await kit.session_settings(key)
+        services, key = self.services, message.session
+        settings = await services.session_settings(key)
         match command:
             case ShowStatus():
                 return self._status(message, settings)
             case NewSession():
-                await kit.store.sessions.reset(key, kit.env.now_ms())
+                await services.store.sessions.reset(key, services.clock.now_ms())
                 return "🆕 New conversation. What was said before is forgotten."
             case StopTurn():
                 return "⚙️ Agent was aborted." if stopped else "Nothing is running here."
@@ -217,15 +219,15 @@ class ChatCommandHandler:
                 return f"⚠️ {command.problem}. Usage: `{command.usage}`"
 
     def _status(self, message: InboundMessage, settings: SessionSettings) -> str:
-        kit = self.kit
+        services = self.services
         session = self.dispatcher.get(message.session)
         running = len(session.running) if session else 0
-        model = settings.model or kit.agents.primary.get(message.agent, "") or "the agent's own"
-        setup = kit.agents.setups.get(message.agent)
+        model = settings.model or services.agents.primary.get(message.agent, "") or "the agent's own"
+        setup = services.agents.setups.get(message.agent)
         agent = f"`{message.agent}`" + (f" ({setup.name})" if setup is not None and setup.name else "")
-        account = f" ({kit.name})" if kit.name else ""
+        account = f" ({services.name})" if services.name else ""
         lines = [
-            f"**oc_trio** as @{kit.user.username}{account}, {kit.health.account(kit.account).state}",
+            f"**oc_trio** as @{services.user.username}{account}, {services.health.account(services.account).state}",
             f"- conversation: `{message.session}`",
             f"- agent: {agent}, model: `{model}`, thinking: `{settings.thinking or 'default'}`",
             f"- {'answering now' if running else 'idle'}, {session.queued if session else 0} waiting",
@@ -233,24 +235,24 @@ class ChatCommandHandler:
         return "\n".join(lines)
 
     async def _choose(self, message: InboundMessage, settings: SessionSettings, name: str) -> str:
-        kit = self.kit
+        services = self.services
         if not name:
-            current = settings.model or kit.agents.primary.get(message.agent, "")
+            current = settings.model or services.agents.primary.get(message.agent, "")
             return f"Current: `{current}`" + ("" if settings.model else " (default)") + f"\nUsage: `{USAGE['model']}`"
         if name == "default":
             await self._save(message, evolve(settings, model=""))
-            return f"Model: `{kit.agents.primary.get(message.agent, '')}` (default)"
-        found = [model for model in kit.agents.models if model == name or model.endswith(f"/{name}")]
+            return f"Model: `{services.agents.primary.get(message.agent, '')}` (default)"
+        found = [model for model in services.agents.models if model == name or model.endswith(f"/{name}")]
         if len(found) != 1:
-            known = ", ".join(f"`{model}`" for model in found or kit.agents.models) or "none"
+            known = ", ".join(f"`{model}`" for model in found or services.agents.models) or "none"
             problem = f"`{name}` may be several" if found else f"There is no model `{name}`"
             return f"⚠️ {problem}. Models: {known}"
         await self._save(message, evolve(settings, model=found[0]))
         return f"Model: `{found[0]}`"
 
     def _models(self, provider: str) -> str:
-        wanted = [model for model in self.kit.agents.models if not provider or model.startswith(f"{provider}/")]
-        titles = self.kit.agents.titles
+        wanted = [model for model in self.services.agents.models if not provider or model.startswith(f"{provider}/")]
+        titles = self.services.agents.titles
         lines = [f"- `{model}`" + (f" {titles[model]}" if model in titles else "") for model in wanted]
         return "\n".join(lines) or "No models available."
 
@@ -282,7 +284,7 @@ class ChatCommandHandler:
             own["drop"] = command.drop.value
         if command.debounce is not None:
             own["debounce"] = command.debounce
-        rules = self.kit.queue_rules(evolve(settings, queue=own))
+        rules = self.services.queue_rules(evolve(settings, queue=own))
         if own != dict(settings.queue):
             await self._save(message, evolve(settings, queue=own))
             session = self.dispatcher.get(message.session)
@@ -291,8 +293,13 @@ class ChatCommandHandler:
         return f"Queue: {rules.mode.value}, cap {rules.cap}, drop {rules.drop.value}, debounce {rules.debounce:g} s"
 
     async def _save(self, message: InboundMessage, settings: SessionSettings) -> None:
-        kit = self.kit
-        await kit.store.sessions.touch(
-            message.session, kit.account, message.channel_id, message.reply_root, message.agent, kit.env.now_ms()
+        services = self.services
+        await services.store.sessions.touch(
+            message.session,
+            services.account,
+            message.channel_id,
+            message.reply_root,
+            message.agent,
+            services.clock.now_ms(),
         )
-        await kit.store.sessions.set_settings(message.session, settings.to_json())
+        await services.store.sessions.set_settings(message.session, settings.to_json())

@@ -33,7 +33,7 @@ log = get_logger(part="denials")
 class Denials:
     """Tells people of one account why they get no answer; sending is the work of `nursery`."""
 
-    kit: AccountServices
+    services: AccountServices
     nursery: trio.Nursery
     pairing: PairingPolicy = PairingPolicy()
 
@@ -42,39 +42,39 @@ class Denials:
         wants_code = decision.reason == "dm_policy_pairing_required"
         letter = await (self._pairing_reply(post, sender) if wants_code else self._reason(post, sender, decision))
         # A row that is there already has its sender: a task of this run, or the recovery at its start.
-        if letter is None or await self.kit.store.outbox.get(letter.id) is not None:
+        if letter is None or await self.services.store.outbox.get(letter.id) is not None:
             return
-        await self.kit.delivery.queue([letter])
+        await self.services.delivery.queue([letter])
         send = partial(self._send, letter)
-        self.kit.border.start(self.nursery, send, "notice", {"outbox": letter.id})
+        self.services.boundary.start(self.nursery, send, "notice", {"outbox": letter.id})
 
     async def _pairing_reply(self, post: Post, sender: Sender) -> OutboxMessage | None:
-        kit, policy = self.kit, self.pairing
-        asked = await kit.store.pairing.request(
-            kit.account,
+        services, policy = self.services, self.pairing
+        asked = await services.store.pairing.request(
+            services.account,
             sender.user_id,
             sender.username,
             new_code(secrets.randbelow, taken=frozenset()),
-            kit.env.now_ms(),
+            services.clock.now_ms(),
             policy.ttl_ms,
             policy.max_pending,
         )
         if asked.state is RequestState.FULL:
-            log.warning("no pairing code: too many are pending", account=kit.account, user=sender.user_id)
+            log.warning("no pairing code: too many are pending", account=services.account, user=sender.user_id)
         if not asked.code:
             return None
         if asked.state is RequestState.CREATED:
-            log.info("pairing requested", account=kit.account, user=sender.user_id, username=sender.username)
+            log.info("pairing requested", account=services.account, user=sender.user_id, username=sender.username)
         # A request is answered once however often the person writes, for its first message; the code is a secret.
-        request = hashlib.sha256(f"{kit.account}\0{sender.user_id}\0{asked.code}".encode()).hexdigest()
-        now = kit.env.now_ms()
-        _, first = await kit.store.claims.claim("pairing", request, now, now + policy.ttl_ms, value=post.id)
+        request = hashlib.sha256(f"{services.account}\0{sender.user_id}\0{asked.code}".encode()).hexdigest()
+        now = services.clock.now_ms()
+        _, first = await services.store.claims.claim("pairing", request, now, now + policy.ttl_ms, value=post.id)
         return self._letter(PAIRING_STEM + first, post, reply_text(sender.user_id, asked.code))
 
     async def _reason(self, post: Post, sender: Sender, decision: Decision) -> OutboxMessage | None:
-        kit, now = self.kit, self.kit.env.now_ms()
-        key = f"{kit.account}:{sender.user_id}"
-        _, holder = await kit.store.claims.claim("denial", key, now, now + DAY_MS, value=post.id)
+        services, now = self.services, self.services.clock.now_ms()
+        key = f"{services.account}:{sender.user_id}"
+        _, holder = await services.store.claims.claim("denial", key, now, now + DAY_MS, value=post.id)
         if holder != post.id:
             return None
         text = denial_text(Access(False, decision.reason), Origin.POST)
@@ -85,6 +85,6 @@ class Denials:
 
     async def _send(self, letter: OutboxMessage) -> None:
         try:
-            await send_with_fallback(self.kit.delivery, letter)
+            await send_with_fallback(self.services.delivery, letter)
         except MattermostRejected as refusal:
-            log.warning("could not tell a refused person", account=self.kit.account, problem=str(refusal))
+            log.warning("could not tell a refused person", account=self.services.account, problem=str(refusal))

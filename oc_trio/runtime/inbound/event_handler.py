@@ -56,7 +56,7 @@ log = get_logger(part="inbox")
 class EventHandler:
     """Where the listener and catch-up hand in what they have; `missed` counts people's posts that only catch-up had."""
 
-    kit: AccountServices
+    services: AccountServices
     intake: AdmissionPipeline
     dispatcher: Dispatcher
     desk: ChatCommandHandler
@@ -81,10 +81,10 @@ class EventHandler:
             await self._given_up(event.post)
 
     async def _handle(self, event: Event) -> None:
-        kit = self.kit
-        kit.directory.note(event)
+        services = self.services
+        services.directory.note(event)
         self.note(event)
-        kit.health.update(kit.account, last_event_at=kit.env.now_ms())
+        services.health.update(services.account, last_event_at=services.clock.now_ms())
         match event:
             case Posted():
                 await self._posted(event.post, event.channel_type, Source.LIVE)
@@ -94,39 +94,43 @@ class EventHandler:
                 await self._deleted(event.post)
             case Reacted():
                 await self._reacted(event)
-            case MemberRemoved() if event.user_id == kit.user.id:
+            case MemberRemoved() if event.user_id == services.user.id:
                 await self._left(event.channel_id)
             case ChannelArchived():
                 await self._left(event.channel_id)
-            case TeamLeft() if event.user_id == kit.user.id:
+            case TeamLeft() if event.user_id == services.user.id:
                 for session in self.dispatcher:
                     if any(job.inbound.team_id == event.team_id for job in session.running):
                         session.stop(reason=CancelReason.REMOVED.value, drop_queue=True)
-            case MemberAdded() if event.user_id == kit.user.id:
-                await kit.store.watermarks.start(kit.account, event.channel_id, kit.env.now_ms() - SKEW_MS)
+            case MemberAdded() if event.user_id == services.user.id:
+                await services.store.watermarks.start(
+                    services.account, event.channel_id, services.clock.now_ms() - SKEW_MS
+                )
             case ChannelAppeared():
-                await kit.store.watermarks.start(kit.account, event.channel_id, kit.env.now_ms() - SKEW_MS)
+                await services.store.watermarks.start(
+                    services.account, event.channel_id, services.clock.now_ms() - SKEW_MS
+                )
             case _:
                 return
 
     async def _reacted(self, event: Reacted) -> None:
         if event.added and event.emoji in STOP_REACTIONS:
             await self._stopped_by_reaction(event)
-        await note_reaction(self.kit, event)
+        await note_reaction(self.services, event)
 
     async def on_catchup_posts(self, channel: Channel, posts: tuple[Post, ...], *, began_at: int = -1) -> None:
         """A channel's posts from catch-up, oldest first, through the same admission as live ones.
 
         What is not newer than `began_at` was said before this channel was ours to answer: it is noted, not answered.
         """
-        kit = self.kit
-        kit.metrics.catchup_posts.labels(kit.account).inc(len(posts))
-        known = await kit.store.admission.seen(kit.account, [post.id for post in posts])
+        services = self.services
+        services.metrics.catchup_posts.labels(services.account).inc(len(posts))
+        known = await services.store.admission.seen(services.account, [post.id for post in posts])
         for post in posts:
-            if post.user_id == kit.user.id:
+            if post.user_id == services.user.id:
                 await self._receive(post)
             if post.id in known:
-                if post.edit_at and post.user_id != kit.user.id:
+                if post.edit_at and post.user_id != services.user.id:
                     # Its edit may have had no event: a mention that it added is one all the same.
                     edited = partial(self._edited, post)
                     await self.tries.carry_out(edited, "caught-up post", {"post": post.id}, again=edited)
@@ -134,7 +138,7 @@ class EventHandler:
             if post.create_at <= began_at:
                 await self.intake.pass_over(post, "before_first_start")
             else:
-                self.missed += post.user_id != kit.user.id
+                self.missed += post.user_id != services.user.id
                 posted = partial(self._posted, post, channel.type, Source.CATCHUP)
                 again = partial(self._once_more, post, posted)
                 about = {"post": post.id}
@@ -143,7 +147,7 @@ class EventHandler:
 
     async def _once_more(self, post: Post, take_in: Callable[[], Awaitable[None]]) -> None:
         """Another try at taking a post in. Where it was admitted by an earlier one, it is only handed on."""
-        obligation = await self.kit.store.obligations.by_trigger(self.kit.account, post.id)
+        obligation = await self.services.store.obligations.by_trigger(self.services.account, post.id)
         if obligation is None:
             await take_in()
         elif obligation.state is ObligationState.OPEN and not any(each.holds(post.id) for each in self.dispatcher):
@@ -164,58 +168,60 @@ class EventHandler:
         """
 
         async def give_up() -> None:
-            kit = self.kit
-            obligation = await kit.store.obligations.by_trigger(kit.account, post.id)
+            services = self.services
+            obligation = await services.store.obligations.by_trigger(services.account, post.id)
             message = message_of(obligation) if obligation is not None else None
             if obligation is None:
                 await self._pass_over(post)
             elif obligation.state is not ObligationState.OPEN or any(each.holds(post.id) for each in self.dispatcher):
                 return
             elif message is not None:
-                await settle(kit, [Job(obligation, message)], DEFECT)
+                await settle(services, [Job(obligation, message)], DEFECT)
             else:
-                await kit.store.obligations.close([obligation.id], failed(DEFECT), kit.env.now_ms())
+                await services.store.obligations.close([obligation.id], failed(DEFECT), services.clock.now_ms())
 
-        await self.kit.border.contain(give_up, "message", {"post": post.id})
+        await self.services.boundary.contain(give_up, "message", {"post": post.id})
 
     async def _pass_over(self, post: Post) -> None:
-        kit, letter = self.kit, None
+        services, letter = self.services, None
 
         async def look() -> None:
             nonlocal letter
             way = await self.intake.question(post)
             if way is not None:
-                name = OutboxId(f"failed.{kit.account}.{post.id}")
+                name = OutboxId(f"failed.{services.account}.{post.id}")
                 letter = OutboxMessage(name, post.channel_id, SORRY, OutboxKind.NOTICE, way.reply_root or "")
 
         # What the post was failed at may be just this.
-        await kit.border.contain(look, "message", {"post": post.id})
-        row = row_of(letter, kit.account, kit.user.id, kit.env.now_ms()) if letter is not None else None
+        await services.boundary.contain(look, "message", {"post": post.id})
+        row = (
+            row_of(letter, services.account, services.user.id, services.clock.now_ms()) if letter is not None else None
+        )
         if await self.intake.pass_over(post, "could_not_be_handled", row) and letter is not None:
             # Apart from the inbox: it may have to wait for the server.
-            kit.border.start(self.desk.nursery, partial(self._say, letter), "notice", {"post": post.id})
+            services.boundary.start(self.desk.nursery, partial(self._say, letter), "notice", {"post": post.id})
 
     async def _say(self, letter: OutboxMessage) -> None:
         try:
-            await send_with_fallback(self.kit.delivery, letter)
+            await send_with_fallback(self.services.delivery, letter)
         except MattermostRejected as refusal:
-            log.info("could not say so", account=self.kit.account, outbox=letter.id, problem=str(refusal))
+            log.info("could not say so", account=self.services.account, outbox=letter.id, problem=str(refusal))
 
     def submit(self, obligation: Obligation, message: InboundMessage) -> None:
         self.dispatcher.submit(obligation, message)
 
     async def _posted(self, post: Post, chat_type: ChannelType | None, source: Source) -> None:
-        if post.user_id == self.kit.user.id and source is Source.LIVE:
+        if post.user_id == self.services.user.id and source is Source.LIVE:
             await self._receive(post)
         await self._hand_on(await self.intake.admit(post, chat_type, source))
 
     async def _receive(self, post: Post) -> None:
         """One of our own posts came back; one that stands twice is removed."""
-        if not await self.kit.delivery.receipt(post):
+        if not await self.services.delivery.receipt(post):
             log.warning("a held-up request made a post twice; removing the second", post=post.id)
             # Apart from the inbox: it may have to wait for the server.
-            remove = partial(self.kit.delivery.delete_quietly, post.id)
-            self.kit.border.start(self.desk.nursery, remove, "second post", {"post": post.id})
+            remove = partial(self.services.delivery.delete_quietly, post.id)
+            self.services.boundary.start(self.desk.nursery, remove, "second post", {"post": post.id})
 
     async def _hand_on(self, admitted: Admitted | None) -> None:
         if admitted is None:
@@ -224,22 +230,24 @@ class EventHandler:
             self.desk.submit(admitted.obligation, admitted.message, admitted.command)
         elif self.take_text(admitted.message):
             answered = silent("it answered a question")
-            await self.kit.store.obligations.close([admitted.obligation.id], answered, self.kit.env.now_ms())
+            await self.services.store.obligations.close(
+                [admitted.obligation.id], answered, self.services.clock.now_ms()
+            )
         else:
             self.submit(admitted.obligation, admitted.message)
 
     async def _edited(self, post: Post) -> None:
         """An edit that changes an unanswered message's words runs it again; one that adds a mention wakes the bot."""
-        kit = self.kit
-        if post.user_id == kit.user.id:
-            if kit.late.is_overwritten(post):
+        services = self.services
+        if post.user_id == services.user.id:
+            if services.late.is_overwritten(post):
                 # Apart from the inbox: it may have to wait for the server.
-                repair = partial(kit.late.repair, post.id)
-                kit.border.start(self.desk.nursery, repair, "late edit", {"post": post.id})
+                repair = partial(services.late.repair, post.id)
+                services.boundary.start(self.desk.nursery, repair, "late edit", {"post": post.id})
             return
         if post.is_system:
             return
-        obligation = await kit.store.obligations.by_trigger(kit.account, post.id)
+        obligation = await services.store.obligations.by_trigger(services.account, post.id)
         if obligation is None:
             await self._hand_on(await self.intake.admit(post, None, Source.EDIT, watermark=False))
             return
@@ -253,35 +261,37 @@ class EventHandler:
 
     async def _reads_now(self, obligation: Obligation, message: InboundMessage) -> None:
         """An unanswered message has other words: they are the ones to be answered."""
-        await self.kit.store.obligations.revise(obligation.id, message.to_json())
+        await self.services.store.obligations.revise(obligation.id, message.to_json())
         session = self.dispatcher.get(message.session)
         if session is not None:
             session.replace(Job(obligation, message))
 
     async def look_again(self) -> None:
         """Carry out what happened to unanswered messages while no event could tell."""
-        kit = self.kit
-        obligations = await kit.store.obligations.open_for(kit.account)
+        services = self.services
+        obligations = await services.store.obligations.open_for(services.account)
         found = await find_changes(self.intake, obligations)
         for obligation in obligations:
             change = found.get(obligation.id)
             if isinstance(change, InboundMessage):
                 await self._reads_now(obligation, change)
             elif change is not None and not self.dispatcher.cancel_trigger(obligation.trigger, reason=change.value):
-                await kit.store.obligations.close([obligation.id], cancelled(change.value), kit.env.now_ms())
+                await services.store.obligations.close(
+                    [obligation.id], cancelled(change.value), services.clock.now_ms()
+                )
 
     async def _newest(self, post: Post) -> Post:
         """What a post says now: a resumed connection tells old edits again, and a replica may lag behind the event."""
         try:
-            current = await self.kit.api.posts.get(post.id)
+            current = await self.services.api.posts.get(post.id)
         except MattermostRejected:
             return post
         return current if current.update_at > post.update_at else post
 
     async def _deleted(self, post: Post) -> None:
-        kit = self.kit
-        if post.user_id == kit.user.id:
-            kit.live.lost(post.id)
+        services = self.services
+        if post.user_id == services.user.id:
+            services.live.lost(post.id)
         if self.dispatcher.cancel_trigger(post.id, reason=CancelReason.DELETED.value):
             return
         if not post.root_id:
@@ -289,17 +299,19 @@ class EventHandler:
             for session in self.dispatcher:
                 if any(job.inbound.root_id == post.id for job in session.running):
                     session.stop(reason=CancelReason.DELETED.value, drop_queue=True)
-        obligation = await kit.store.obligations.by_trigger(kit.account, post.id)
-        if obligation is None and post.user_id != kit.user.id:
+        obligation = await services.store.obligations.by_trigger(services.account, post.id)
+        if obligation is None and post.user_id != services.user.id:
             await self.intake.withdrawn(post)
         if obligation is not None and obligation.state is ObligationState.OPEN:
-            await kit.store.obligations.close([obligation.id], cancelled(CancelReason.DELETED.value), kit.env.now_ms())
+            await services.store.obligations.close(
+                [obligation.id], cancelled(CancelReason.DELETED.value), services.clock.now_ms()
+            )
 
     async def _stopped_by_reaction(self, reacted: Reacted) -> None:
         """A stop sign on a post that is being written, by someone who could have asked for it, ends its turn."""
-        kit = self.kit
-        session = self.dispatcher.get(kit.live.session_of(reacted.post_id) or SessionKey(""))
-        if session is None or reacted.user_id == kit.user.id:
+        services = self.services
+        session = self.dispatcher.get(services.live.session_of(reacted.post_id) or SessionKey(""))
+        if session is None or reacted.user_id == services.user.id:
             return
         if await self.intake.may_stop(reacted.user_id, reacted.channel_id):
             session.stop(reason=CancelReason.STOPPED.value, drop_queue=True, until=reacted.create_at)
@@ -307,5 +319,5 @@ class EventHandler:
     async def _left(self, channel_id: ChannelId) -> None:
         """Nothing can be written there any more."""
         self.dispatcher.cancel_channel(channel_id, reason=CancelReason.REMOVED.value)
-        await self.kit.store.watermarks.forget(self.kit.account, channel_id)
-        log.info("no longer in a channel", account=self.kit.account, channel=channel_id)
+        await self.services.store.watermarks.forget(self.services.account, channel_id)
+        log.info("no longer in a channel", account=self.services.account, channel=channel_id)

@@ -28,7 +28,7 @@ Work = Callable[[], Awaitable[object]]
 class EventTries:
     """One account's; what is tried raises `PASSING` as ever."""
 
-    border: ErrorBoundary
+    boundary: ErrorBoundary
     _given_up_at: float = -math.inf
 
     async def carry_out(self, work: Work, part: str, about: About, *, again: Work) -> Exception | None:
@@ -36,14 +36,14 @@ class EventTries:
 
         `part` and `about` are the border's.
         """
-        border = self.border
-        defect = await border.contain(work, part, about, passing=PASSING, will_retry=True)
+        boundary = self.boundary
+        defect = await boundary.contain(work, part, about, passing=PASSING, will_retry=True)
         for at, seconds in enumerate(PAUSES, 1):
             if defect is None:
                 return None
             is_hurried = trio.current_time() - self._given_up_at < HURRY_SECONDS
             await trio.sleep(0.0 if is_hurried else seconds)
-            defect = await border.contain(again, part, about, passing=PASSING, will_retry=at < len(PAUSES))
+            defect = await boundary.contain(again, part, about, passing=PASSING, will_retry=at < len(PAUSES))
         if defect is not None:
             self._given_up_at = trio.current_time()
         return defect

@@ -17,24 +17,24 @@ from oc_trio.telemetry.log import get_logger
 log = get_logger(part="reactions")
 
 
-async def note_reaction(kit: AccountServices, event: Reacted) -> None:
+async def note_reaction(services: AccountServices, event: Reacted) -> None:
     """Keep a reaction for the next turn of its conversation, if its author may talk to the bot."""
-    if event.user_id == kit.user.id:
+    if event.user_id == services.user.id:
         return
     try:
-        channel = await kit.directory.channel(event.channel_id)
-        user = await kit.directory.user(event.user_id)
+        channel = await services.directory.channel(event.channel_id)
+        user = await services.directory.user(event.user_id)
     except MattermostError as problem:
-        log.info("a reaction was passed over", account=kit.account, post=event.post_id, problem=str(problem))
+        log.info("a reaction was passed over", account=services.account, post=event.post_id, problem=str(problem))
         return
     chat = Chat(channel.id, channel.type, channel.team_id)
-    paired = await kit.store.pairing.approved(kit.account) if chat.is_direct else frozenset[UserId]()
+    paired = await services.store.pairing.approved(services.account) if chat.is_direct else frozenset[UserId]()
     sender = Sender(user.id, user.username, user.is_bot)
-    access = authorise(sender, chat, kit.policies.access, paired=paired, origin=Origin.REACTION)
+    access = authorise(sender, chat, services.policies.access, paired=paired, origin=Origin.REACTION)
     if not access.allowed:
-        log.debug("a reaction was refused", account=kit.account, post=event.post_id, reason=access.reason)
+        log.debug("a reaction was refused", account=services.account, post=event.post_id, reason=access.reason)
         return
-    way = route_message(chat, user.id, kit.policies.routing, account=kit.account)
+    way = route_message(chat, user.id, services.policies.routing, account=services.account)
     verb = "added" if event.added else "removed"
     emoji = label(event.emoji, 64)
     entry = Entry(
@@ -45,7 +45,7 @@ async def note_reaction(kit: AccountServices, event: Reacted) -> None:
         name="",
         text=f"Mattermost reaction {verb}: :{emoji}: by @{label(user.username)} on post {event.post_id}"
         f" in channel {channel.id}",
-        at=event.create_at or kit.env.now_ms(),
+        at=event.create_at or services.clock.now_ms(),
         trusted=True,
     )
-    await kit.overheard(way.base, entry)
+    await services.overheard(way.base, entry)

@@ -36,7 +36,7 @@ async def find_changes(intake: AdmissionPipeline, obligations: Iterable[Obligati
                 found[obligation.id] = change
 
         # What can't even be compared counts as unchanged: it is the turn's to fail at.
-        await intake.kit.border.contain(compare, "second look", {"post": obligation.trigger})
+        await intake.services.boundary.contain(compare, "second look", {"post": obligation.trigger})
 
     with trio.move_on_after(LOOK_SECONDS):
         await run_bounded(look, obligations, _LOOKS_AT_ONCE)
@@ -54,7 +54,7 @@ async def _change(intake: AdmissionPipeline, obligation: Obligation) -> Change |
     if not message.post_id:
         return None
     try:
-        post = await intake.kit.api.posts.get(PostId(message.post_id))
+        post = await intake.services.api.posts.get(PostId(message.post_id))
         if message.command:
             return None
         reworded = await intake.reworded(post, obligation)

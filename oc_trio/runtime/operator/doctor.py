@@ -110,10 +110,10 @@ async def _journal(loaded: Loaded) -> Finding:
 
 async def _account(loaded: Loaded, account: Account, shares: CommandCheck) -> AsyncGenerator[Finding, None]:
     subject = f"account {account.id}"
-    wiring = await dependencies_for(account)
+    dependencies = await dependencies_for(account)
     try:
         with trio.fail_after(_SECONDS):
-            async with open_outbound_client(loaded, account, wiring) as out:
+            async with open_outbound_client(loaded, account, dependencies) as out:
                 found = out.user, await out.api.teams.mine(), await out.api.channels.mine()
                 skipped = await shares.look(out.api, account, found[0].id, found[1])
     except MattermostError as problem:

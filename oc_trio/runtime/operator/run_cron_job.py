@@ -29,31 +29,31 @@ def pick_job(loaded: Loaded, name: str) -> CronJob:
     return jobs[name]
 
 
-async def run_job_now(loaded: Loaded, name: str, wiring: Dependencies) -> SentPosts:
+async def run_job_now(loaded: Loaded, name: str, dependencies: Dependencies) -> SentPosts:
     """Post the job's message, or an agent's answer to its prompt. Raises ConfigError, TargetError, AgentError,
     MattermostError.
     """
     job = pick_job(loaded, name)
     account = pick_account(loaded, job.account or None)
-    async with open_outbound_client(loaded, account, wiring) as outbound:
+    async with open_outbound_client(loaded, account, dependencies) as outbound:
         place = await outbound.targets.resolve(job.target)
-        message = MessageRequest(job.message) if job.message else await _answer(loaded, name, job, wiring)
+        message = MessageRequest(job.message) if job.message else await _answer(loaded, name, job, dependencies)
         return await outbound.post_now(await outbound.pack(place, message))
 
 
-async def _answer(loaded: Loaded, name: str, job: CronJob, wiring: Dependencies) -> MessageRequest:
-    context = wiring.ssl_context
+async def _answer(loaded: Loaded, name: str, job: CronJob, dependencies: Dependencies) -> MessageRequest:
+    context = dependencies.ssl_context
     if context is None:
         context = await trio.to_thread.run_sync(ssl.create_default_context)
     async with httpx.AsyncClient(verify=context, timeout=None) as http:  # noqa: S113 - deadlines are the agents'
-        agents = build_agents(loaded.config, http, make=wiring.make_agent)
+        agents = build_agents(loaded.config, http, make=dependencies.make_agent)
         agent = AgentId(job.agent) if job.agent else agents.default
         setup = agents.setup(agent, SessionSettings())
         request = TurnRequest(
             agent=agent,
             session=SessionKey(f"agent:{agent}:cron:{name}:by-hand".lower()),
             system_prompt="\n\n".join(
-                part for part in (setup.system_prompt, time_line(wiring.env.now_ms(), setup.timezone)) if part
+                part for part in (setup.system_prompt, time_line(dependencies.clock.now_ms(), setup.timezone)) if part
             ),
             messages=(Said(Role.USER, job.prompt),),
             model=setup.model,

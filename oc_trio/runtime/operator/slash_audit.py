@@ -42,7 +42,7 @@ class CommandAudit:
 async def audit_commands(
     loaded: Loaded,
     account: Account,
-    wiring: Dependencies,
+    dependencies: Dependencies,
     skills: SkillLibrary,
     *,
     remove: bool = False,
@@ -54,10 +54,10 @@ async def audit_commands(
     """
     plan = plan_callbacks(loaded.config, account, skills=skills.commands)
     triggers = {spec.trigger for spec in plan.specs} if plan.native else set()
-    transport = wiring.transport(account.base_url, net_policy(account))
+    transport = dependencies.transport(account.base_url, net_policy(account))
     listed: list[AuditedCommand] = []
     problems: list[str] = []
-    async with open_origin(account.base_url, wiring.ssl_context, http_transport=transport) as origin:
+    async with open_origin(account.base_url, dependencies.ssl_context, http_transport=transport) as origin:
         api = Api(Transport(origin, account.bot_token.reveal))
         who = Registrar((await api.users.me()).id, plan.command_url)
         for team in await api.teams.mine():

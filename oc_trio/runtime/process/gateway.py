@@ -67,7 +67,7 @@ class Gateway:
 
     loaded: Loaded
     store_location: str | sqlite3.Connection
-    wiring: Dependencies = field(factory=Dependencies)
+    dependencies: Dependencies = field(factory=Dependencies)
     metrics: Metrics = field(factory=Metrics)
     drain: Drain = field(factory=Drain)
     environ: Mapping[str, str] = field(factory=dict)
@@ -85,9 +85,9 @@ class Gateway:
     _running: tuple[AccountSupervisor, AgentTable, httpx.AsyncClient] | None = field(init=False, default=None)
 
     def __attrs_post_init__(self) -> None:
-        self.health = Health(self.wiring.env.now_ms)
+        self.health = Health(self.dependencies.clock.now_ms)
         self.drain.seconds = self.loaded.config.gateway.drain
-        self.port = PublicPort.of(self.loaded, self.wiring.env)
+        self.port = PublicPort.of(self.loaded, self.dependencies.clock)
 
     def stop(self, why: str) -> None:
         """Begin the drain; the first call counts."""
@@ -106,7 +106,10 @@ class Gateway:
         """Serve until drained; started when the accounts have been started, live or not."""
         notifier = Notifier(self.environ)
         with self._scope:
-            async with self.wiring.open_store(self.store_location) as store, _open_models(self.wiring) as http:
+            async with (
+                self.dependencies.open_store(self.store_location) as store,
+                _open_models(self.dependencies) as http,
+            ):
                 agents = self._agents(self.loaded.config, http)
                 await self._preflight()
 
@@ -117,17 +120,17 @@ class Gateway:
                     if with_signals:
                         await nursery.start(self._signals)
                     await nursery.start(serve_notifier, notifier, self.health, self.ready)
-                    nursery.start_soon(run_pruning, store, self.loaded.config.store, self.wiring.env.now_ms)
+                    nursery.start_soon(run_pruning, store, self.loaded.config.store, self.dependencies.clock.now_ms)
                     nursery.start_soon(watch_journal, store, self.health)
                     nursery.start_soon(store.wait_unusable)
                     if self.has_admin:
                         nursery.start_soon(self._admin, store)
                     if self.port.is_wanted:
-                        url: str = await nursery.start(self.wiring.serve_port, self.port, self.metrics)
+                        url: str = await nursery.start(self.dependencies.serve_port, self.port, self.metrics)
                         self.port.bound = urlsplit(url).port or 0
                     self.health.phase = "serving"
                     async with trio.open_nursery() as accounts:
-                        fleet = AccountSupervisor(accounts, serve, self.wiring.env, self.health, self.metrics)
+                        fleet = AccountSupervisor(accounts, serve, self.dependencies.clock, self.health, self.metrics)
                         for plan in plans(self.loaded).values():
                             fleet.start(plan, drain_seconds=self.drain.seconds)
                         self._running = (fleet, agents, http)
@@ -140,10 +143,10 @@ class Gateway:
         self.health.phase = "stopped"
 
     def _agents(self, config: Config, http: httpx.AsyncClient) -> AgentTable:
-        return build_agents(config, http, make=self.wiring.make_agent, pauses=self.health.pauses)
+        return build_agents(config, http, make=self.dependencies.make_agent, pauses=self.health.pauses)
 
     async def _admin(self, store: Store) -> None:
-        now_ms = self.wiring.env.now_ms
+        now_ms = self.dependencies.clock.now_ms
         await run_admin(self.loaded, self.health, self.metrics, store, ready=self.ready, now_ms=now_ms)
 
     async def _preflight(self) -> None:
@@ -156,8 +159,8 @@ class Gateway:
             raise failures[0]
 
     async def _probe(self, account: Account, failures: list[OcTrioError]) -> None:
-        transport = self.wiring.transport(account.base_url, net_policy(account))
-        async with open_origin(account.base_url, self.wiring.ssl_context, http_transport=transport) as origin:
+        transport = self.dependencies.transport(account.base_url, net_policy(account))
+        async with open_origin(account.base_url, self.dependencies.ssl_context, http_transport=transport) as origin:
             try:
                 await Api(Transport(origin, account.bot_token.reveal)).users.me()
             except AddressRefused as refusal:
@@ -220,11 +223,11 @@ class Gateway:
 
     async def _run_account(self, plan: AccountPlan, drain: Drain, store: Store, agents: AgentTable) -> None:
         account = plan.account
-        transport = self.wiring.transport(account.base_url, net_policy(account))
+        transport = self.dependencies.transport(account.base_url, net_policy(account))
         # The server counts calls by address, so accounts on one server share what it allows.
         budget = self._budgets.setdefault(account.base_url, RateBudget())
         self.health.pauses.watch(f"Mattermost at {account.base_url}", lambda: budget.pause_left)
-        tls = self.wiring.ssl_context
+        tls = self.dependencies.ssl_context
         async with open_origin(account.base_url, tls, budget=budget, http_transport=transport) as origin:
             token = account.bot_token
             await run_account(
@@ -235,7 +238,7 @@ class Gateway:
                     origin=origin,
                     store=store,
                     agents=agents,
-                    wiring=self.wiring,
+                    dependencies=self.dependencies,
                     token=Token(token, self.environ, self.redactor.add),
                     metrics=self.metrics,
                     health=self.health,
@@ -250,8 +253,8 @@ class Gateway:
             )
 
 
-def _open_models(wiring: Dependencies) -> httpx.AsyncClient:
+def _open_models(dependencies: Dependencies) -> httpx.AsyncClient:
     """One pool for all model endpoints; deadlines are the agents', and how many turns run at once is theirs too."""
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=50)
-    verify = wiring.ssl_context if wiring.ssl_context is not None else True
+    verify = dependencies.ssl_context if dependencies.ssl_context is not None else True
     return httpx.AsyncClient(verify=verify, timeout=None, limits=limits)  # noqa: S113 - deadlines are Trio's

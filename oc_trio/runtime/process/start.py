@@ -35,8 +35,8 @@ def prepare(loaded: Loaded, environ: Mapping[str, str]) -> Gateway:
     urls = [account.base_url for account in loaded.accounts.values()]
     urls += [provider.base_url for provider in loaded.config.models.providers.values()]
     needs_tls = any(not url.startswith("http://") for url in urls)
-    wiring = Dependencies(ssl_context=ssl.create_default_context() if needs_tls else None)
-    return Gateway(loaded, journal_location(loaded), wiring, environ=environ, redactor=redactor, has_admin=True)
+    dependencies = Dependencies(ssl_context=ssl.create_default_context() if needs_tls else None)
+    return Gateway(loaded, journal_location(loaded), dependencies, environ=environ, redactor=redactor, has_admin=True)
 
 
 def journal_location(loaded: Loaded, *, create: bool = True) -> str:

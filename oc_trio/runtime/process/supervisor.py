@@ -54,7 +54,7 @@ class AccountSupervisor:
 
     nursery: trio.Nursery
     serve: Callable[[AccountPlan, Drain], Awaitable[None]]
-    env: Clock
+    clock: Clock
     health: Health
     metrics: Metrics
     _members: dict[AccountId, _Running] = field(init=False, factory=dict)
@@ -100,7 +100,7 @@ class AccountSupervisor:
                         raise  # no start of the account mends the journal: the gateway ends with it
                     failures = 0 if trio.current_time() - began > STABLE_SECONDS else failures + 1
                     policy = JOURNAL_RESTART if is_journals(problem) else RESTART
-                    wait = policy.delay(max(0, failures - 1), self.env.random.random())
+                    wait = policy.delay(max(0, failures - 1), self.clock.random.random())
                     self._note_failure(member.plan.id, problem, wait)
                 with trio.move_on_after(wait):
                     await member.drain.requested.wait()

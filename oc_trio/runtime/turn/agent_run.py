@@ -50,10 +50,10 @@ class AgentRun:
     """The state of one turn while its agent talks; `writer` holds the posts that people see of it."""
 
     def __init__(
-        self, kit: AccountServices, turn: Turn, running: Running, settings: SessionSettings, before: ResumeState
+        self, services: AccountServices, turn: Turn, running: Running, settings: SessionSettings, before: ResumeState
     ) -> None:
-        self.kit, self.turn, self.running, self.settings = kit, turn, running, settings
-        self.rules = kit.reply_rules(self.message, settings)
+        self.services, self.turn, self.running, self.settings = services, turn, running, settings
+        self.rules = services.reply_rules(self.message, settings)
         # Pieces of what was said since the last tool call, and of everything this run has said, by message.
         self._spoken: list[str] = []
         self._heard: list[list[str]] = [[]]
@@ -63,7 +63,7 @@ class AgentRun:
         self.uncut = ""
         self._calls: dict[str, ToolCall] = {}
         self._so_far = before.so_far
-        view = DraftView(kit.view_style(self.message, settings)).resumed(before.events)
+        view = DraftView(services.view_style(self.message, settings)).resumed(before.events)
         self.writer = self._writer(view, before.standing)
 
     @property
@@ -80,23 +80,27 @@ class AgentRun:
 
         Waits for its place among the turns that may run at the same time. Raises TimeIsUp.
         """
-        kit = self.kit
-        async with kit.agents.limiter, trio.open_nursery() as nursery:
+        services = self.services
+        async with services.agents.limiter, trio.open_nursery() as nursery:
             slot = TaskSlot(nursery)
-            with kit.live.written(self.turn.session, self.writer):
-                kit.pace.live += 1
-                kit.metrics.live_drafts.labels(kit.account).inc()
+            with services.live.written(self.turn.session, self.writer):
+                services.pace.live += 1
+                services.metrics.live_drafts.labels(services.account).inc()
                 try:
                     nursery.start_soon(
-                        keep_typing, kit.typing, self.turn.channel_id, self.turn.root_id, kit.policies.typing_interval
+                        keep_typing,
+                        services.typing,
+                        self.turn.channel_id,
+                        self.turn.root_id,
+                        services.policies.typing_interval,
                     )
-                    nursery.start_soon(kit.acks.seen, self.messages)
+                    nursery.start_soon(services.acks.seen, self.messages)
                     await slot.start(self.writer.run)
                     end = await self._within_limit()
                     await slot.cancel_and_join(reason="the answer is complete")
                 finally:
-                    kit.pace.live -= 1
-                    kit.metrics.live_drafts.labels(kit.account).dec()
+                    services.pace.live -= 1
+                    services.metrics.live_drafts.labels(services.account).dec()
                     self.running.is_steerable = False
             nursery.cancel_scope.cancel()
         if end is None:
@@ -104,12 +108,12 @@ class AgentRun:
         return end
 
     async def _within_limit(self) -> Final | Failed | None:
-        with trio.move_on_after(self.kit.policies.turn_limit):
+        with trio.move_on_after(self.services.policies.turn_limit):
             return await self._converse()
         return None
 
     async def _converse(self) -> Final | Failed:
-        kit = self.kit
+        services = self.services
         try:
             agent, request = await self._request()
             self.running.is_steerable = True
@@ -132,7 +136,7 @@ class AgentRun:
                         await trio.lowlevel.checkpoint()
         except AgentError as problem:
             return Failed(problem.for_user, str(problem))
-        log.error("the agent's stream ended without a final", account=kit.account, turn=self.turn.id)
+        log.error("the agent's stream ended without a final", account=services.account, turn=self.turn.id)
         return Failed("The model stopped in the middle of its answer.", "the agent's stream ended without a final")
 
     async def _hear(self, event: AgentEvent) -> None:
@@ -161,7 +165,7 @@ class AgentRun:
             return None
         log.warning(
             "an answer was cut off",
-            account=self.kit.account,
+            account=self.services.account,
             turn=self.turn.id,
             characters=self._said_chars,
             messages=messages,
@@ -186,22 +190,24 @@ class AgentRun:
 
     async def _request(self) -> tuple[Agent, TurnRequest]:
         """The agent and what it is asked: the transcript within budget, ending with what is to be answered."""
-        kit, turn, message = self.kit, self.turn, self.message
-        now = kit.env.now_ms()
-        await kit.store.sessions.touch(turn.session, kit.account, turn.channel_id, turn.root_id, message.agent, now)
-        setup = kit.agents.setup(message.agent, self.settings)
-        entries = await kit.store.transcripts.load(turn.session, _TRANSCRIPT_ROWS, without=turn.id)
+        services, turn, message = self.services, self.turn, self.message
+        now = services.clock.now_ms()
+        await services.store.sessions.touch(
+            turn.session, services.account, turn.channel_id, turn.root_id, message.agent, now
+        )
+        setup = services.agents.setup(message.agent, self.settings)
+        entries = await services.store.transcripts.load(turn.session, _TRANSCRIPT_ROWS, without=turn.id)
         history = transcript.read(turn.session, entries)
         so_far = self._so_far
         if not so_far or so_far[0].role is not Role.USER:
             lines = self.running.batch.lines
             seen = setup.image_bounds
-            asked = await kit.asked(self.messages, has_history=bool(history), dropped=lines, image_bounds=seen)
+            asked = await services.asked(self.messages, has_history=bool(history), dropped=lines, image_bounds=seen)
             so_far = (asked, *so_far)
             rows = [transcript.to_json(message) for message in so_far]
-            await kit.store.transcripts.rewrite(turn.session, turn.id, rows, now)
+            await services.store.transcripts.rewrite(turn.session, turn.id, rows, now)
         if untold := self._untold(so_far):
-            late = await kit.asked(untold, has_history=True, image_bounds=setup.image_bounds)
+            late = await services.asked(untold, has_history=True, image_bounds=setup.image_bounds)
             await self.append(late)
             so_far = (*so_far, late)
         messages = transcript.within(setup.history_tokens, (*history, *so_far))
@@ -209,9 +215,9 @@ class AgentRun:
         request = TurnRequest(
             agent=message.agent,
             session=turn.session,
-            system_prompt=kit.system_prompt(setup),
-            messages=await kit.with_images(messages, current=len(so_far), image_bounds=setup.image_bounds),
-            tools=kit.toolbox(message, setup, self._asked, PostNames.after(turn.id, so_far)),
+            system_prompt=services.system_prompt(setup),
+            messages=await services.with_images(messages, current=len(so_far), image_bounds=setup.image_bounds),
+            tools=services.toolbox(message, setup, self._asked, PostNames.after(turn.id, so_far)),
             model=setup.model,
             thinking=setup.thinking,
             steering=self._steered,
@@ -229,15 +235,15 @@ class AgentRun:
 
     async def _steered(self) -> Sequence[Message]:
         """What people said since; each message is bound to this turn before the agent gets to know it."""
-        kit, told = self.kit, []
+        services, told = self.services, []
         for job in tuple(self.running.steered):
-            bound = await kit.store.turns.begin(self.turn, [job.obligation.id], kit.env.now_ms())
+            bound = await services.store.turns.begin(self.turn, [job.obligation.id], services.clock.now_ms())
             if job not in self.running.steered:
                 continue  # taken back meanwhile; its obligation is being ended
             self.running.joined(job)
             if bound:
-                seen = kit.agents.setup(self.message.agent, self.settings).image_bounds
-                message = await kit.asked((job.inbound,), has_history=True, image_bounds=seen)
+                seen = services.agents.setup(self.message.agent, self.settings).image_bounds
+                message = await services.asked((job.inbound,), has_history=True, image_bounds=seen)
                 await self.append(message)
                 told.append(message)
         return told
@@ -245,7 +251,9 @@ class AgentRun:
     async def append(self, *messages: Message) -> None:
         """Write down what was said."""
         rows = [transcript.to_json(message) for message in messages]
-        await self.kit.store.transcripts.append(self.turn.session, self.turn.id, rows, self.kit.env.now_ms())
+        await self.services.store.transcripts.append(
+            self.turn.session, self.turn.id, rows, self.services.clock.now_ms()
+        )
 
     def draft_letter(self, number: int, text: str, kind: OutboxKind = OutboxKind.DRAFT) -> OutboxMessage:
         return OutboxMessage(
@@ -258,42 +266,42 @@ class AgentRun:
         )
 
     def _writer(self, view: DraftView, standing: Mapping[int, DraftState]) -> Previewer | ParagraphWriter:
-        kit = self.kit
-        if kit.policies.blocks is not None:
+        services = self.services
+        if services.policies.blocks is not None:
             return ParagraphWriter(
                 view,
                 post=self._post_block,
-                edit=kit.delivery.edit_until_done,
-                rules=kit.policies.blocks,
+                edit=services.delivery.edit_until_done,
+                rules=services.policies.blocks,
                 reply=self.rules,
                 standing={number: state.post_id for number, state in standing.items() if state.post_id is not None},
             )
-        return kit.previewer(
+        return services.previewer(
             view,
             create=self._create_draft,
             edit=self._edit_draft,
             drafted=self._drafted,
             split=lambda text: prepared(text, self.rules, prefix=False),
-            pace=kit.pace,
-            rules=kit.policies.preview,
-            doubt=kit.late.doubt,
-            settled=kit.late.settled,
+            pace=services.pace,
+            rules=services.policies.preview,
+            doubt=services.late.doubt,
+            settled=services.late.settled,
             standing=standing,
             most_posts=self.rules.bounds.posts,
         )
 
     async def _drafted(self, post_id: PostId | None) -> None:
-        await self.kit.store.turns.set_draft(self.turn.id, post_id)
+        await self.services.store.turns.set_draft(self.turn.id, post_id)
 
     async def _create_draft(self, number: int, text: str) -> PostId:
-        return await self.kit.delivery.post(self.draft_letter(number, text))
+        return await self.services.delivery.post(self.draft_letter(number, text))
 
     async def _edit_draft(self, post_id: PostId, text: str) -> None:
-        self.kit.metrics.draft_edits.labels(self.kit.account).inc()
-        await self.kit.delivery.edit_draft(post_id, text)
+        self.services.metrics.draft_edits.labels(self.services.account).inc()
+        await self.services.delivery.edit_draft(post_id, text)
 
     async def _post_block(self, number: int, text: str) -> PostId:
-        post_id = await self.kit.delivery.post_or_abandon(self.draft_letter(number, text, OutboxKind.MESSAGE))
+        post_id = await self.services.delivery.post_or_abandon(self.draft_letter(number, text, OutboxKind.MESSAGE))
         await self._drafted(post_id)
         await self._drafted(None)
         return post_id

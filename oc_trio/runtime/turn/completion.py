@@ -30,13 +30,13 @@ class TurnCompletion:
     they were to get.
     """
 
-    kit: AccountServices
+    services: AccountServices
     attempt: AgentRun
     outcome: Outcome | None = None
 
     async def answered(self, end: Final | Failed) -> Outcome:
         """The agent has said its last word."""
-        kit, writer, turn = self.kit, self.attempt.writer, self.attempt.turn
+        services, writer, turn = self.services, self.attempt.writer, self.attempt.turn
         writer.show(writer.view.rested())
         await writer.finish()
         await self._find_draft()
@@ -44,16 +44,18 @@ class TurnCompletion:
         if isinstance(end, Final):
             said = end.text
             end = evolve(end, text=writer.view.whole_reply(end.text))
-            end, props = with_buttons(end, kit.button_props, turn.channel_id)
-            kit.metrics.tokens.labels(kit.account, "input").inc(end.usage.input_tokens)
-            kit.metrics.tokens.labels(kit.account, "output").inc(end.usage.output_tokens)
-            await kit.store.usage.record(turn.id, kit.account, turn.session, end.usage, kit.env.now_ms())
+            end, props = with_buttons(end, services.button_props, turn.channel_id)
+            services.metrics.tokens.labels(services.account, "input").inc(end.usage.input_tokens)
+            services.metrics.tokens.labels(services.account, "output").inc(end.usage.output_tokens)
+            await services.store.usage.record(
+                turn.id, services.account, turn.session, end.usage, services.clock.now_ms()
+            )
         else:
             failure = end.for_operator
             # What people read in place of an answer: without it the next turn would answer this question once more.
             words = writer.view.words()
             said = failed_words(words, end)
-            log.warning("the agent failed", account=kit.account, turn=turn.id, problem=failure)
+            log.warning("the agent failed", account=services.account, turn=turn.id, problem=failure)
         plan = plan_final(
             writer.state,
             end,
@@ -69,8 +71,8 @@ class TurnCompletion:
 
     async def timed_out(self) -> Outcome:
         """The turn took too long: what was said stays, with a notice."""
-        log.warning("turn hit its time limit", account=self.kit.account, turn=self.attempt.turn.id)
-        notice = f"⏱️ _(stopped: no answer within {_minutes(self.kit.policies.turn_limit)})_"
+        log.warning("turn hit its time limit", account=self.services.account, turn=self.attempt.turn.id)
+        notice = f"⏱️ _(stopped: no answer within {_minutes(self.services.policies.turn_limit)})_"
         return await self.broken_off(notice, "the time limit of a turn was reached")
 
     async def broken_off(self, notice: str, reason: str) -> Outcome:
@@ -101,30 +103,30 @@ class TurnCompletion:
 
     async def deliver(self, finale: TurnResult) -> Outcome:
         """Carry out what was decided, now or by an earlier run, and end the obligations."""
-        kit, turn, message = self.kit, self.attempt.turn, self.attempt.message
+        services, turn, message = self.services, self.attempt.turn, self.attempt.message
         address = ReplyTarget(turn.id, turn.channel_id, turn.root_id)
-        finale = await kit.media.complete(finale, turn.channel_id, self._note)
+        finale = await services.media.complete(finale, turn.channel_id, self._note)
         outcome = await deliver_result(
-            finale, address, kit.delivery, tuple(map(PostId, finale.blocks)), kit.late.settled
+            finale, address, services.delivery, tuple(map(PostId, finale.blocks)), services.late.settled
         )
         self.outcome = outcome
-        now = kit.env.now_ms()
+        now = services.clock.now_ms()
         for stale in finale.stale:
-            await kit.delivery.delete_quietly(PostId(stale))
+            await services.delivery.delete_quietly(PostId(stale))
         if finale.edit and finale.edit not in outcome.posts and outcome.state is ObligationState.FAILED:
             await self._mark_stopped(PostId(finale.edit))
         if finale.state is ObligationState.CANCELLED and not finale.said:
             # A question that was taken back before a word was said is none any more: the next turn must not answer it.
-            await kit.store.transcripts.drop_turn(turn.id)
+            await services.store.transcripts.drop_turn(turn.id)
         if finale.said:
-            rows = transcript.read(turn.session, await kit.store.transcripts.of_turn(turn.id))
+            rows = transcript.read(turn.session, await services.store.transcripts.of_turn(turn.id))
             if not rows or rows[-1].role is not Role.ASSISTANT or rows[-1].tool_calls:
                 await self.attempt.append(Message(Role.ASSISTANT, transcript.closing(finale.said, rows)))
         if outcome.posts and turn.root_id and not message.is_direct:
-            await kit.store.participation.record(kit.account, turn.channel_id, ThreadRoot(turn.root_id), now)
-        await kit.store.context.clear(turn.session, message.create_at)
+            await services.store.participation.record(services.account, turn.channel_id, ThreadRoot(turn.root_id), now)
+        await services.store.context.clear(turn.session, message.create_at)
         await self._drop_unsent_drafts()
-        await kit.store.turns.end(turn.id, outcome, now)
+        await services.store.turns.end(turn.id, outcome, now)
         return outcome
 
     async def _decided(self, finale: TurnResult) -> Outcome:
@@ -132,11 +134,11 @@ class TurnCompletion:
         finale = evolve(finale, blocks=tuple(writer.posts), stale=writer.stale)
         # Shielded: between the agent's last word and this row, a cancellation would lose the answer.
         with trio.CancelScope(shield=True):
-            await self.kit.store.turns.decide(self.attempt.turn.id, finale.to_json())
+            await self.services.store.turns.decide(self.attempt.turn.id, finale.to_json())
         return await self.deliver(finale)
 
     async def _note(self, finale: TurnResult) -> None:
-        await self.kit.store.turns.set_final(self.attempt.turn.id, finale.to_json())
+        await self.services.store.turns.set_final(self.attempt.turn.id, finale.to_json())
 
     async def _find_draft(self) -> None:
         """A draft whose creation got no answer may stand nevertheless: the same key gives it, or makes it."""
@@ -146,22 +148,22 @@ class TurnCompletion:
             return
         try:
             # One that the server fails at is not waited for: the answer goes out fresh.
-            post_id = await self.kit.delivery.post_or_abandon(
+            post_id = await self.services.delivery.post_or_abandon(
                 self.attempt.draft_letter(writer.number, state.wanted or "…")
             )
         except MattermostRejected:
             return
-        await self.kit.store.turns.set_draft(turn.id, post_id)
+        await self.services.store.turns.set_draft(turn.id, post_id)
         # The beginning of a block that was given up is replaced by the answer, as any lost draft.
         writer.state = evolve(state, post_id=post_id) if state.phase is Phase.LOST else resumed(post_id)
 
     async def _drop_unsent_drafts(self) -> None:
         """A draft that the server never took is nobody's any more; left queued it would wait in the outbox for ever."""
-        kit, turn = self.kit, self.attempt.turn
+        services, turn = self.services, self.attempt.turn
         if self.attempt.writer.state.post_id is None or turn.begun_at:
-            for row in await kit.store.outbox.of_turn(turn.id):
+            for row in await services.store.outbox.of_turn(turn.id):
                 if row.state is OutboxState.QUEUED and row.id.startswith(f"{turn.id}.d"):
-                    await kit.store.outbox.dead(row.id, "its turn has ended", kit.env.now_ms())
+                    await services.store.outbox.dead(row.id, "its turn has ended", services.clock.now_ms())
 
     async def _mark_stopped(self, draft: PostId) -> None:
         """A draft that stays although its answer is not taken must not promise that it will be continued."""
@@ -170,13 +172,13 @@ class TurnCompletion:
             return sealed_text(text, STOPPED) if text.endswith(INTERRUPTED) else text
 
         try:
-            await self.kit.delivery.rewrite_until_done(draft, stopped)
+            await self.services.delivery.rewrite_until_done(draft, stopped)
         except MattermostRejected as problem:
             log.warning("a draft still says that it was interrupted", post=draft, problem=str(problem))
 
     async def _mark_interrupted(self, draft: PostId, text: str) -> None:
         try:
-            await self.kit.delivery.edit_until_done(draft, text)
+            await self.services.delivery.edit_until_done(draft, text)
         except MattermostRejected as problem:
             log.warning("could not mark a draft as interrupted", post=draft, problem=str(problem))
 

@@ -33,7 +33,7 @@ GAVE_UP = "I could not answer this, after several tries."
 log = get_logger(part="turn")
 
 
-async def settle(kit: AccountServices, jobs: Sequence[Job], reason: str) -> None:
+async def settle(services: AccountServices, jobs: Sequence[Job], reason: str) -> None:
     """End the obligations of messages that get no turn (any more). Who was crowded out, or failed by a defect, is told
     so, once for all. A defect of this costs them the words only.
     """
@@ -41,103 +41,106 @@ async def settle(kit: AccountServices, jobs: Sequence[Job], reason: str) -> None
     def about() -> dict[str, object]:
         return {"posts": [job.trigger for job in jobs]}
 
-    if await kit.border.contain(partial(_settle, kit, jobs, reason), "withdrawn messages", about) is not None:
-        end = partial(end_plainly, kit, jobs, None, failed(DEFECT))
-        await kit.border.contain(end, "withdrawn messages", about)
+    if (
+        await services.boundary.contain(partial(_settle, services, jobs, reason), "withdrawn messages", about)
+        is not None
+    ):
+        end = partial(end_plainly, services, jobs, None, failed(DEFECT))
+        await services.boundary.contain(end, "withdrawn messages", about)
 
 
-async def _settle(kit: AccountServices, jobs: Sequence[Job], reason: str) -> None:
+async def _settle(services: AccountServices, jobs: Sequence[Job], reason: str) -> None:
     outcome = cancelled(reason)
     if reason == QUEUE_OVERFLOW:
         what = "A message was" if len(jobs) == 1 else f"{len(jobs)} messages were"
         sentence = f"⚠️ {what} left unanswered, because {QUEUE_OVERFLOW}. Please ask again."
-        outcome = await _end_saying(kit, jobs, sentence, reason)
+        outcome = await _end_saying(services, jobs, sentence, reason)
     elif reason == DEFECT:
-        outcome = await _end_saying(kit, jobs, SORRY, reason)
+        outcome = await _end_saying(services, jobs, SORRY, reason)
     else:
-        await kit.store.obligations.close([job.obligation.id for job in jobs], outcome, kit.env.now_ms())
-    kit.metrics.obligations.labels(kit.account, outcome.state.value).inc(len(jobs))
-    log.info("withdrawn", account=kit.account, posts=[job.trigger for job in jobs], reason=reason)
+        await services.store.obligations.close([job.obligation.id for job in jobs], outcome, services.clock.now_ms())
+    services.metrics.obligations.labels(services.account, outcome.state.value).inc(len(jobs))
+    log.info("withdrawn", account=services.account, posts=[job.trigger for job in jobs], reason=reason)
     for turn_id in {job.obligation.turn for job in jobs if job.obligation.turn}:
-        turn = await kit.store.turns.get(turn_id)
+        turn = await services.store.turns.get(turn_id)
         if turn is not None and not turn.ended_at:
-            await end_orphan(kit, turn, reason)
+            await end_orphan(services, turn, reason)
 
 
-async def end_orphan(kit: AccountServices, turn: Turn, reason: str) -> bool:
+async def end_orphan(services: AccountServices, turn: Turn, reason: str) -> bool:
     """End a turn that nobody waits for any more and seal its draft; false where somebody does."""
     for obligation_id in turn.obligations:
-        obligation = await kit.store.obligations.get(obligation_id)
+        obligation = await services.store.obligations.get(obligation_id)
         if obligation is not None and obligation.state is ObligationState.OPEN:
             return False
-    await _seal(kit, turn, STOPPED)
+    await _seal(services, turn, STOPPED)
     # Nobody waits for it: the next turn must not take it for a question that is still open.
-    await kit.store.transcripts.drop_turn(turn.id)
-    await kit.store.turns.end(turn.id, cancelled(reason), kit.env.now_ms())
+    await services.store.transcripts.drop_turn(turn.id)
+    await services.store.turns.end(turn.id, cancelled(reason), services.clock.now_ms())
     return True
 
 
 async def give_up(
-    kit: AccountServices, jobs: Sequence[Job], turn_id: TurnId | None, sentence: str, reason: str
+    services: AccountServices, jobs: Sequence[Job], turn_id: TurnId | None, sentence: str, reason: str
 ) -> Outcome:
     """End a turn as failed: `sentence` stands below what its draft shows, or in a post of its own.
 
     `turn_id` is None where no turn began.
     """
-    turn = await kit.store.turns.get(turn_id) if turn_id is not None else None
+    turn = await services.store.turns.get(turn_id) if turn_id is not None else None
     if turn is None or turn.ended_at:
-        outcome = await _end_saying(kit, jobs, sentence, reason)
+        outcome = await _end_saying(services, jobs, sentence, reason)
     else:
-        draft = await _seal(kit, turn, sentence)
+        draft = await _seal(services, turn, sentence)
         # Not the turn's row: a second try of this end would take it back with what the turn had on its way.
         letter = _notice(jobs[0], _sentence_id(turn), turn.root_id, sentence)
-        outcome = failed(reason, draft) if draft else await _say(kit, letter, reason)
-        outcome = evolve(outcome, posts=tuple(dict.fromkeys((*await _standing(kit, turn), *outcome.posts))))
-        await _remember(kit, turn, sentence)
+        outcome = failed(reason, draft) if draft else await _say(services, letter, reason)
+        outcome = evolve(outcome, posts=tuple(dict.fromkeys((*await _standing(services, turn), *outcome.posts))))
+        await _remember(services, turn, sentence)
         if outcome.posts and turn.root_id and not jobs[0].inbound.is_direct:
             # Who replies to these words is heard, as to any answer.
-            root, now = ThreadRoot(turn.root_id), kit.env.now_ms()
-            await kit.store.participation.record(kit.account, turn.channel_id, root, now)
-    await end_plainly(kit, jobs, turn_id, outcome)
+            root, now = ThreadRoot(turn.root_id), services.clock.now_ms()
+            await services.store.participation.record(services.account, turn.channel_id, root, now)
+    await end_plainly(services, jobs, turn_id, outcome)
     return outcome
 
 
-async def was_given_up(kit: AccountServices, turn: Turn) -> bool:
+async def was_given_up(services: AccountServices, turn: Turn) -> bool:
     """Whether an earlier run began to post the sentence with which `give_up` ends a turn that has no draft."""
-    return await kit.store.outbox.get(_sentence_id(turn)) is not None
+    return await services.store.outbox.get(_sentence_id(turn)) is not None
 
 
 def _sentence_id(turn: Turn) -> OutboxId:
     return OutboxId(f"{turn.id}.g")
 
 
-async def end_plainly(kit: AccountServices, jobs: Sequence[Job], turn_id: TurnId | None, outcome: Outcome) -> None:
+async def end_plainly(services: AccountServices, jobs: Sequence[Job], turn_id: TurnId | None, outcome: Outcome) -> None:
     """Write down how a turn and its messages end, and nothing else."""
-    now = kit.env.now_ms()
+    now = services.clock.now_ms()
     if turn_id is not None:
-        await kit.store.turns.end(turn_id, outcome, now)
-    await kit.store.obligations.close([job.obligation.id for job in jobs], outcome, now)
+        await services.store.turns.end(turn_id, outcome, now)
+    await services.store.obligations.close([job.obligation.id for job in jobs], outcome, now)
 
 
-async def _seal(kit: AccountServices, turn: Turn, mark: str) -> PostId | None:
+async def _seal(services: AccountServices, turn: Turn, mark: str) -> PostId | None:
     """Take back what was on its way, and make `mark` the end of the draft; None where there is none that takes it."""
-    for row in await kit.store.outbox.of_turn(turn.id):
-        await kit.delivery.withdraw(row.id)
-    draft = (await draft_state(kit, turn)).post_id
+    for row in await services.store.outbox.of_turn(turn.id):
+        await services.delivery.withdraw(row.id)
+    draft = (await draft_state(services, turn)).post_id
     if draft is None:
         return None
     try:
-        sealed = await kit.delivery.rewrite_until_done(draft, lambda text: sealed_text(_without(text, mark), mark))
+        sealed = await services.delivery.rewrite_until_done(draft, lambda text: sealed_text(_without(text, mark), mark))
     except MattermostRejected as problem:
-        log.info("a draft could not be sealed", account=kit.account, post=draft, problem=str(problem))
+        log.info("a draft could not be sealed", account=services.account, post=draft, problem=str(problem))
         return None
-    await kit.late.settled(draft, sealed)
+    await services.late.settled(draft, sealed)
     return draft
 
 
-async def _standing(kit: AccountServices, turn: Turn) -> tuple[PostId, ...]:
+async def _standing(services: AccountServices, turn: Turn) -> tuple[PostId, ...]:
     """The posts of a turn: what was sent of an answer in several parts stays."""
-    rows = await kit.store.outbox.of_turn(turn.id)
+    rows = await services.store.outbox.of_turn(turn.id)
     return tuple(row.post_id for row in rows if row.state is OutboxState.CONFIRMED and row.post_id is not None)
 
 
@@ -146,32 +149,34 @@ def _without(text: str, mark: str) -> str:
     return unsealed(text).removesuffix(mark).rstrip()
 
 
-async def _remember(kit: AccountServices, turn: Turn, sentence: str) -> None:
+async def _remember(services: AccountServices, turn: Turn, sentence: str) -> None:
     """What people read in place of an answer is the answer to the next turn, or it would answer the question again."""
     try:
-        rows = transcript.read(turn.session, await kit.store.transcripts.of_turn(turn.id))
+        rows = transcript.read(turn.session, await services.store.transcripts.of_turn(turn.id))
     except (ValueError, KeyError, TypeError):
-        await kit.store.transcripts.drop_turn(turn.id)  # what can't be read would fail the next turn, too
+        await services.store.transcripts.drop_turn(turn.id)  # what can't be read would fail the next turn, too
         return
     if rows and (rows[-1].role is not Role.ASSISTANT or rows[-1].tool_calls):
         said = Message(Role.ASSISTANT, transcript.closing(sentence, rows))
-        await kit.store.transcripts.append(turn.session, turn.id, [transcript.to_json(said)], kit.env.now_ms())
+        await services.store.transcripts.append(
+            turn.session, turn.id, [transcript.to_json(said)], services.clock.now_ms()
+        )
 
 
-async def _end_saying(kit: AccountServices, jobs: Sequence[Job], sentence: str, reason: str) -> Outcome:
+async def _end_saying(services: AccountServices, jobs: Sequence[Job], sentence: str, reason: str) -> Outcome:
     """End the obligations of messages that have no turn, and say so. Both are durable at once: a restart sends the
     words, and answers none of the messages.
     """
     first = jobs[0]
     root_id = first.inbound.reply_root or first.inbound.root_id
     letter = _notice(first, notice_id(first.obligation.id), root_id, sentence)
-    ids, now = [job.obligation.id for job in jobs], kit.env.now_ms()
-    row = row_of(letter, kit.account, kit.delivery.bot_id, now)
-    if not await kit.store.obligations.close_saying(ids, failed(reason), now, row):
+    ids, now = [job.obligation.id for job in jobs], services.clock.now_ms()
+    row = row_of(letter, services.account, services.delivery.bot_id, now)
+    if not await services.store.obligations.close_saying(ids, failed(reason), now, row):
         return failed(reason)  # deleted meanwhile: nobody asks any more
-    outcome = await _say(kit, letter, reason)
+    outcome = await _say(services, letter, reason)
     if not outcome.posts:
-        await kit.store.obligations.note_refusal(letter.id, outcome.reason)
+        await services.store.obligations.note_refusal(letter.id, outcome.reason)
     return outcome
 
 
@@ -181,8 +186,8 @@ def _notice(job: Job, name: OutboxId, root_id: str, sentence: str) -> OutboxMess
     )
 
 
-async def _say(kit: AccountServices, letter: OutboxMessage, reason: str) -> Outcome:
+async def _say(services: AccountServices, letter: OutboxMessage, reason: str) -> Outcome:
     try:
-        return failed(reason, (await send_with_fallback(kit.delivery, letter)).post_id)
+        return failed(reason, (await send_with_fallback(services.delivery, letter)).post_id)
     except MattermostRejected as refusal:
         return failed(f"{reason}; the notice was refused: {refusal}")

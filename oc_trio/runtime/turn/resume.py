@@ -43,59 +43,59 @@ def words_of_people(messages: Sequence[Message]) -> str:
     return "\n".join(message.text for message in messages if message.role is Role.USER)
 
 
-async def load_resume_state(kit: AccountServices, turn: Turn, batch: Batch) -> ResumeState:
+async def load_resume_state(services: AccountServices, turn: Turn, batch: Batch) -> ResumeState:
     """What there is to go on with for `batch`; nothing where the turn begins."""
     if not turn.begun_at:
         return ResumeState()
-    so_far = await _still_counts(kit, turn, batch)
-    if kit.policies.blocks is not None or kit.policies.view.mode is StreamMode.BLOCK:
-        return ResumeState(await _posts(kit, turn), so_far)
-    return ResumeState({0: await draft_state(kit, turn)}, so_far)
+    so_far = await _still_counts(services, turn, batch)
+    if services.policies.blocks is not None or services.policies.view.mode is StreamMode.BLOCK:
+        return ResumeState(await _posts(services, turn), so_far)
+    return ResumeState({0: await draft_state(services, turn)}, so_far)
 
 
-async def _still_counts(kit: AccountServices, turn: Turn, batch: Batch) -> tuple[Message, ...]:
+async def _still_counts(services: AccountServices, turn: Turn, batch: Batch) -> tuple[Message, ...]:
     """The turn's transcript. After an edit of a message nothing of it; after one was taken back, completed calls."""
-    so_far = transcript.read(turn.session, await kit.store.transcripts.of_turn(turn.id))
+    so_far = transcript.read(turn.session, await services.store.transcripts.of_turn(turn.id))
     told = words_of_people(so_far)
     if any(is_in_prompt(job.inbound, told) and not is_in_prompt_verbatim(job.inbound, told) for job in batch.jobs):
         return ()
     answered = {job.obligation.id for job in batch.everyone}
     for obligation_id in turn.obligations:
-        gone = None if obligation_id in answered else await kit.store.obligations.get(obligation_id)
+        gone = None if obligation_id in answered else await services.store.obligations.get(obligation_id)
         if gone is not None and gone.state.is_terminal and gone.trigger in told:
             return transcript.done(so_far)
     return so_far
 
 
-async def draft_state(kit: AccountServices, turn: Turn) -> DraftState:
+async def draft_state(services: AccountServices, turn: Turn) -> DraftState:
     """The one draft that an earlier run of the turn may have been writing, as far as the journal knows."""
     if turn.draft:
-        return await _in_doubt(kit, turn.draft)
-    row = await kit.store.outbox.get(draft_id(turn, len(turn.drafts))) if turn.begun_at else None
+        return await _in_doubt(services, turn.draft)
+    row = await services.store.outbox.get(draft_id(turn, len(turn.drafts))) if turn.begun_at else None
     if row is None or row.state in (OutboxState.QUEUED, OutboxState.DEAD):
         return DraftState()
     if row.post_id is None:
         return DraftState(unsure=True)
-    await kit.store.turns.set_draft(turn.id, row.post_id)
-    return await _in_doubt(kit, row.post_id)
+    await services.store.turns.set_draft(turn.id, row.post_id)
+    return await _in_doubt(services, row.post_id)
 
 
-async def _in_doubt(kit: AccountServices, post_id: PostId) -> DraftState:
+async def _in_doubt(services: AccountServices, post_id: PostId) -> DraftState:
     """The state of a post of which an edit by the run that was interrupted may still be on its way."""
-    await kit.late.doubt(post_id)
+    await services.late.doubt(post_id)
     return resumed(post_id)
 
 
-async def _posts(kit: AccountServices, turn: Turn) -> dict[int, DraftState]:
+async def _posts(services: AccountServices, turn: Turn) -> dict[int, DraftState]:
     """Each draft post that stands. One that was in flight is found or made first: it may have no place any more."""
     found: dict[int, DraftState] = {}
-    for row in await kit.store.outbox.of_turn(turn.id):
+    for row in await services.store.outbox.of_turn(turn.id):
         prefix, _, number = row.id.rpartition(".d")
         if prefix != turn.id or not number.isdecimal():
             continue
-        post_id = await kit.delivery.resume(row) if row.state is OutboxState.SENDING else row.post_id
+        post_id = await services.delivery.resume(row) if row.state is OutboxState.SENDING else row.post_id
         if post_id is not None:
-            found[int(number)] = await _in_doubt(kit, post_id)
+            found[int(number)] = await _in_doubt(services, post_id)
     return found
 
 

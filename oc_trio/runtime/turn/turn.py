@@ -55,36 +55,36 @@ class _Run:
 class TurnRunner:
     """Runs turns of one account. What goes wrong with one, the journal apart, ends that one in words."""
 
-    kit: AccountServices
+    services: AccountServices
 
     async def __call__(self, running: Running) -> None:
         """Answer a batch with one turn. Cancelling `running` cuts the turn off; it is sealed before this returns."""
-        border, run = self.kit.border, _Run(running)
-        if await border.contain(partial(self._run, run), "turn", run.about) is None:
+        boundary, run = self.services.boundary, _Run(running)
+        if await boundary.contain(partial(self._run, run), "turn", run.about) is None:
             return
-        if await border.contain(partial(self._fail, run), "end of a turn", run.about) is None:
+        if await boundary.contain(partial(self._fail, run), "end of a turn", run.about) is None:
             return
         # Not even words got out; the journal must know at least that it is over.
-        end = partial(end_plainly, self.kit, run.jobs, running.turn, failed(DEFECT))
-        await border.contain(end, "end of a turn", run.about)
+        end = partial(end_plainly, self.services, run.jobs, running.turn, failed(DEFECT))
+        await boundary.contain(end, "end of a turn", run.about)
 
     async def _run(self, run: _Run) -> None:
-        kit, running = self.kit, run.running
+        services, running = self.services, run.running
         turn = await self._begin(running)
         if turn is None:
             return
         if await self._is_last(run, turn):
             # Without the agent, and without the decided end if there is one: whichever it is that can't be survived.
-            outcome = await give_up(kit, run.jobs, turn.id, GAVE_UP, f"gave up at attempt {LAST_ATTEMPT}")
+            outcome = await give_up(services, run.jobs, turn.id, GAVE_UP, f"gave up at attempt {LAST_ATTEMPT}")
             await self._ended(run, turn, outcome)
             return
-        if turn.begun_at and await was_given_up(kit, turn):
+        if turn.begun_at and await was_given_up(services, turn):
             # Its process ended while the sentence was on its way: an answer beside it would be a second one.
-            await self._ended(run, turn, await give_up(kit, run.jobs, turn.id, SORRY, DEFECT))
+            await self._ended(run, turn, await give_up(services, run.jobs, turn.id, SORRY, DEFECT))
             return
-        settings = await kit.session_settings(turn.session)
-        attempt = AgentRun(kit, turn, running, settings, await load_resume_state(kit, turn, running.batch))
-        run.ending = ending = TurnCompletion(kit, attempt)
+        settings = await services.session_settings(turn.session)
+        attempt = AgentRun(services, turn, running, settings, await load_resume_state(services, turn, running.batch))
+        run.ending = ending = TurnCompletion(services, attempt)
         is_over = False
         outcome_or_none: Outcome | None
         try:
@@ -117,7 +117,7 @@ class TurnRunner:
                 end = late
 
         with attempt.running.scope:
-            return await self.kit.border.contain(listen, "turn", run.about) or end
+            return await self.services.boundary.contain(listen, "turn", run.about) or end
         return None
 
     async def _conclude(
@@ -126,7 +126,7 @@ class TurnRunner:
         if end is None:
             outcome = await ending.cut_off(CancelReason(running.reason))
             if outcome is None:
-                await self.kit.store.turns.spare(ending.attempt.turn.id)
+                await self.services.store.turns.spare(ending.attempt.turn.id)
             return outcome
         if isinstance(end, TurnTimeout):
             return await ending.timed_out()
@@ -139,22 +139,26 @@ class TurnRunner:
         running, ending = run.running, run.ending
         if ending is not None and ending.outcome is not None:
             outcome = ending.outcome
-            await end_plainly(self.kit, run.jobs, running.turn, outcome)
+            await end_plainly(self.services, run.jobs, running.turn, outcome)
         else:
-            outcome = await give_up(self.kit, run.jobs, running.turn, SORRY, DEFECT)
-        turn = await self.kit.store.turns.get(running.turn) if running.turn else None
+            outcome = await give_up(self.services, run.jobs, running.turn, SORRY, DEFECT)
+        turn = await self.services.store.turns.get(running.turn) if running.turn else None
         if turn is not None:
             await self._ended(run, turn, outcome)
 
     async def _begin(self, running: Running) -> Turn | None:
         """The turn that an earlier run left behind, or a new one; None if all of it was settled meanwhile."""
-        kit, batch = self.kit, running.batch
+        services, batch = self.services, running.batch
         first = batch.jobs[0].inbound
         earlier = next((job.obligation.turn for job in batch.everyone if job.obligation.turn), None)
-        turn = await kit.store.turns.get(earlier) if earlier else None
+        turn = await services.store.turns.get(earlier) if earlier else None
         if turn is None or turn.ended_at:
-            turn = Turn(TurnId(kit.env.new_id()), kit.account, first.session, first.channel_id, first.reply_root)
-        bound = await kit.store.turns.begin(turn, [job.obligation.id for job in batch.everyone], kit.env.now_ms())
+            turn = Turn(
+                TurnId(services.clock.new_id()), services.account, first.session, first.channel_id, first.reply_root
+            )
+        bound = await services.store.turns.begin(
+            turn, [job.obligation.id for job in batch.everyone], services.clock.now_ms()
+        )
         if not bound:
             return None
         running.turn = turn.id
@@ -163,17 +167,17 @@ class TurnRunner:
     async def _is_last(self, run: _Run, turn: Turn) -> bool:
         # What the jobs say is as old as they are: a turn that was interrupted on purpose begins to count anew.
         may_be = max(job.obligation.attempts for job in run.jobs) + 1 >= LAST_ATTEMPT
-        return may_be and await self.kit.store.turns.attempts(turn.id) >= LAST_ATTEMPT
+        return may_be and await self.services.store.turns.attempts(turn.id) >= LAST_ATTEMPT
 
     async def _ended(self, run: _Run, turn: Turn, outcome: Outcome) -> None:
-        kit, seconds = self.kit, trio.current_time() - run.began
+        services, seconds = self.services, trio.current_time() - run.began
         messages = tuple(job.inbound for job in run.running.batch.jobs)
-        kit.metrics.obligations.labels(kit.account, outcome.state.value).inc()
-        kit.metrics.turn_seconds.labels(kit.account, outcome.state.value).observe(seconds)
+        services.metrics.obligations.labels(services.account, outcome.state.value).inc()
+        services.metrics.turn_seconds.labels(services.account, outcome.state.value).observe(seconds)
         level = log.warning if outcome.state is ObligationState.FAILED else log.info
         level(
             "turn ended",
-            account=kit.account,
+            account=services.account,
             turn=turn.id,
             session=turn.session,
             state=outcome.state.value,
@@ -183,4 +187,4 @@ class TurnRunner:
         )
 
         # Decoration: it must not end what has ended well.
-        await kit.border.contain(partial(kit.acks.ended, messages, outcome.state), "reaction", run.about)
+        await services.boundary.contain(partial(services.acks.ended, messages, outcome.state), "reaction", run.about)

@@ -112,9 +112,9 @@ class Country:
             self.nursery.start_soon(serve_websocket_stream, harness.world, theirs)
             return ours
 
-        env = Clock(self.towns[EAST].now_ms, Random(5))
+        clock = Clock(self.towns[EAST].now_ms, Random(5))
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        return Dependencies(env, tls, transport, open_stream, lambda _spec, _http: self.stage)
+        return Dependencies(clock, tls, transport, open_stream, lambda _spec, _http: self.stage)
 
 
 @pytest.fixture

@@ -13,14 +13,14 @@ from oc_trio.runtime.account.dependencies import Dependencies
 
 async def test_without_a_word_every_connection_passes_the_guard() -> None:
     """For HTTP and for the websocket alike."""
-    wiring = Dependencies()
-    transport = wiring.transport("http://127.0.0.1:1", NetPolicy())
+    dependencies = Dependencies()
+    transport = dependencies.transport("http://127.0.0.1:1", NetPolicy())
     assert isinstance(transport, GuardedTransport)
     async with httpx.AsyncClient(transport=transport) as client:
         with pytest.raises(AddressRefused):
             await client.get("http://127.0.0.1:1/")
     with pytest.raises(AddressRefused):
-        await wiring.stream_opener(NetPolicy())("127.0.0.1", 1, None)
+        await dependencies.stream_opener(NetPolicy())("127.0.0.1", 1, None)
 
 
 async def test_what_is_plugged_in_is_used() -> None:
@@ -34,9 +34,9 @@ async def test_what_is_plugged_in_is_used() -> None:
     async def open_stream(host: str, port: int, tls: ssl.SSLContext | None) -> trio.abc.Stream:
         raise OSError(f"{host}:{port} {tls}")
 
-    wiring = Dependencies(http_transport=transport, open_stream=open_stream)
-    async with httpx.AsyncClient(transport=wiring.transport("http://mm.test", NetPolicy())) as client:
+    dependencies = Dependencies(http_transport=transport, open_stream=open_stream)
+    async with httpx.AsyncClient(transport=dependencies.transport("http://mm.test", NetPolicy())) as client:
         assert (await client.get("http://mm.test/")).status_code == 204
     assert asked == ["http://mm.test"]
     with pytest.raises(OSError, match=r"mm\.test:80 None"):
-        await wiring.stream_opener(NetPolicy())("mm.test", 80, None)
+        await dependencies.stream_opener(NetPolicy())("mm.test", 80, None)

@@ -108,9 +108,9 @@ def server() -> FakeServer:
 
 @pytest.fixture
 def delivery(store: Store, server: FakeServer) -> Delivery:
-    env = Clock(lambda: 1_000_000 + round(trio.current_time() * 1000), Random(7))
+    clock = Clock(lambda: 1_000_000 + round(trio.current_time() * 1000), Random(7))
     retries = RetryPolicy(initial=0.5, maximum=30.0, jitter=0.0)
-    return Delivery(ACCOUNT, BOT, store, env, Metrics(), server.send, server.patch, server.remove, retries)
+    return Delivery(ACCOUNT, BOT, store, clock, Metrics(), server.send, server.patch, server.remove, retries)
 
 
 def letter(name: str = "turn.0", message: str = "hello", **more: Any) -> OutboxMessage:

@@ -231,8 +231,8 @@ async def test_the_clicked_post_pings_nobody(allowed: bool, autojump_clock: Mock
     """What takes the place of the post is as harmless as what is posted, unless `allowChannelMentions` is set."""
     async with callback_harness(allowChannelMentions=allowed).lived_in() as callbacks:
         harmless = clean if allowed else defuse
-        api = Api(callbacks.front.kit.api.transport, harmless)
-        front = evolve(callbacks.front, kit=evolve(callbacks.front.kit, api=api))
+        api = Api(callbacks.front.services.api.transport, harmless)
+        front = evolve(callbacks.front, services=evolve(callbacks.front.services, api=api))
         plan = plan_callbacks(callbacks.loaded.config, callbacks.account)
         async with open_endpoints(front, callbacks.faces, plan, callbacks.doors.buttons):
             rows = ((Button("Yes", "yes"),),)

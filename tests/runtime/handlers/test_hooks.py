@@ -47,9 +47,9 @@ async def start(callbacks: CallbackHarness, nursery: trio.Nursery) -> Caller:
     async def locate(target: Target) -> Channel:
         if not isinstance(target, ChannelById):
             raise UnknownTarget("There is no such place.")
-        return await callbacks.front.kit.directory.channel(target.id)
+        return await callbacks.front.services.directory.channel(target.id)
 
-    desk = HookHandler(MAIN, callbacks.front.kit.env.new_id)
+    desk = HookHandler(MAIN, callbacks.front.services.clock.new_id)
     box = HookDelivery(callbacks.front, callbacks.doors.buttons, nursery)
     callbacks.stack.enter_context(desk.account(MAIN, HookTarget(callbacks.front, locate, box.deliver)))
     callbacks.faces.hooks = HookEndpoint("/hooks", lambda: SECRET, desk.take)
@@ -88,7 +88,7 @@ async def test_a_wake_goes_to_the_last_conversation(autojump_clock: MockClock) -
     """An event is told to the session that was used last, at once or with its next turn."""
     async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
         caller = await start(callbacks, nursery)
-        key, kit = "agent:main:x", callbacks.front.kit
+        key, services = "agent:main:x", callbacks.front.services
         await callbacks.store.sessions.touch(key, MAIN, callbacks.square.id, "", AgentId("main"), 5)  # type: ignore[arg-type]
         assert (await caller.post("wake", {"text": "backup done"}))[0] == 202
         ((message, _),) = callbacks.admitted
@@ -97,7 +97,7 @@ async def test_a_wake_goes_to_the_last_conversation(autojump_clock: MockClock) -
         answers = [await caller.post("wake", event, key="d") for _ in range(2)]
         assert [status for status, _ in answers] == [202, 202]
         assert len(callbacks.admitted) == 1
-        rows = await callbacks.store.context.take(message.session, kit.env.now_ms())
+        rows = await callbacks.store.context.take(message.session, services.clock.now_ms())
         assert [json.loads(row)["text"] for row in rows] == ["disk full"]
         assert await callbacks.store.explain(answers[0][1]["id"]) is not None
 
@@ -108,7 +108,7 @@ async def test_an_event_outlives_a_journal_that_fails_in_between(
     """A caller that is told to try again has its event told once, wherever the journal failed."""
     async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
         caller = await start(callbacks, nursery)
-        key, kit = "agent:main:x", callbacks.front.kit
+        key, services = "agent:main:x", callbacks.front.services
         await callbacks.store.sessions.touch(key, MAIN, callbacks.square.id, "", AgentId("main"), 5)  # type: ignore[arg-type]
         event = {"text": "disk full", "mode": "next-heartbeat"}
 
@@ -121,7 +121,7 @@ async def test_an_event_outlives_a_journal_that_fails_in_between(
                 assert (await caller.post("wake", event, key="d"))[0] == 503
         assert logbook.said("callback failed")
         assert (await caller.post("wake", event, key="d"))[0] == 202
-        rows = await callbacks.store.context.take(key, kit.env.now_ms())  # type: ignore[arg-type]
+        rows = await callbacks.store.context.take(key, services.clock.now_ms())  # type: ignore[arg-type]
         assert [json.loads(row)["text"] for row in rows] == ["disk full"]
 
 
@@ -146,16 +146,16 @@ async def test_a_delivery_is_posted_once(autojump_clock: MockClock) -> None:
 async def test_a_caller_that_hangs_up_takes_no_delivery_along(autojump_clock: MockClock) -> None:
     """What is on its way goes on: whoever repeats the key is promised it, and nobody else would send it."""
     async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
-        kit = callbacks.front.kit
+        services = callbacks.front.services
 
         async def slow(new: NewPost, lane: Lane, in_doubt: bool) -> Post:
             await trio.sleep(5)
-            return await kit.delivery.send(new, lane, in_doubt)
+            return await services.delivery.send(new, lane, in_doubt)
 
-        front = evolve(callbacks.front, kit=evolve(kit, delivery=evolve(kit.delivery, send=slow)))
+        front = evolve(callbacks.front, services=evolve(services, delivery=evolve(services.delivery, send=slow)))
         box = HookDelivery(front, callbacks.doors.buttons, nursery)
         hook = DeliverHook(ChannelById(ChannelId(callbacks.square.id)), "Deployed.")
-        channel = await kit.directory.channel(ChannelId(callbacks.square.id))
+        channel = await services.directory.channel(ChannelId(callbacks.square.id))
         with trio.move_on_after(1) as scope:
             await box.deliver(hook, channel, OutboxId("hook:deliver:k"))
         assert scope.cancelled_caught
@@ -205,5 +205,5 @@ async def test_a_model_is_set_for_the_hooks_own_session(autojump_clock: MockCloc
         to = f"channel:{callbacks.square.id}"
         await caller.post("agent", {"message": "x", "to": to, "model": "small/one", "thinking": "high"})
         ((message, _),) = callbacks.admitted
-        settings = await callbacks.front.kit.session_settings(message.session)
+        settings = await callbacks.front.services.session_settings(message.session)
         assert (settings.model, settings.thinking) == ("small/one", "high")

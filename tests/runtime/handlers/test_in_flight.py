@@ -112,7 +112,7 @@ async def test_hooks_are_visitors_too(autojump_clock: MockClock) -> None:
         raise AssertionError("it is not let in")
 
     async with callback_harness().lived_in() as callbacks, open_in_flight() as visitors:
-        desk = HookHandler(MAIN, callbacks.front.kit.env.new_id)
+        desk = HookHandler(MAIN, callbacks.front.services.clock.new_id)
         account = HookTarget(
             callbacks.front,
             nowhere,

@@ -145,7 +145,7 @@ async def test_a_question_that_the_server_does_not_take(autojump_clock: MockCloc
             await callbacks.doors.questions.ask(COLOUR, place(callbacks))
         assert trio.current_time() - began < 200
         callbacks.world.faults = Faults()
-        assert await callbacks.store.outbox.unfinished(callbacks.front.kit.account) == ()
+        assert await callbacks.store.outbox.unfinished(callbacks.front.services.account) == ()
         assert callbacks.posts() == []
 
 
@@ -154,7 +154,7 @@ async def test_an_answer_after_a_crash_is_a_message(autojump_clock: MockClock) -
     callbacks = callback_harness()
     async with callbacks.lived_in():
         letter = callbacks.doors.questions._letter(COLOUR, place(callbacks))
-        await callbacks.front.kit.delivery.post_until_done(letter)
+        await callbacks.front.services.delivery.post_until_done(letter)
         (post,) = callbacks.posts()
         before = dict(callbacks.world.posts.live(post.id).props)
     async with callbacks.lived_in():
@@ -196,7 +196,7 @@ async def test_an_approval_that_nobody_waits_for_approves_nothing(autojump_clock
         letter = callbacks.doors.questions._letter(
             approval("q9", "Approve: `rm`, without arguments?"), place(callbacks)
         )
-        await callbacks.front.kit.delivery.post_until_done(letter)
+        await callbacks.front.services.delivery.post_until_done(letter)
         (post,) = callbacks.posts()
     async with callbacks.lived_in():
         assert await callbacks.press(post.id, "Approve") == {"ephemeral_text": GONE}
@@ -302,10 +302,12 @@ async def test_who_may_approve(
     callbacks.world.membership.add(callbacks.square, bob, callbacks.alice)
     listed = tuple(entry.format(bob=bob.id) for entry in entries)
     async with callbacks.lived_in():
-        groups = evolve(callbacks.front.kit.policies.access, access_groups={"ops": (bob.id,)})
+        groups = evolve(callbacks.front.services.policies.access, access_groups={"ops": (bob.id,)})
         callbacks.doors.questions.front = evolve(
             callbacks.front,
-            kit=evolve(callbacks.front.kit, policies=evolve(callbacks.front.kit.policies, access=groups)),
+            services=evolve(
+                callbacks.front.services, policies=evolve(callbacks.front.services.policies, access=groups)
+            ),
         )
         for person, may in ((callbacks.alice, by_asker), (bob, by_other)):
             for label in ("Approve", "Deny"):

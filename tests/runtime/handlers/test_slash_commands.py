@@ -122,7 +122,13 @@ async def test_a_stranger_who_comes_when_three_wait_gets_no_empty_code(autojump_
         await callbacks.registered()
         for number in range(3):
             await callbacks.store.pairing.request(
-                MAIN, UserId(f"user{number}"), "", f"AAAA222{number}", callbacks.front.kit.env.now_ms(), 3_600_000, 3
+                MAIN,
+                UserId(f"user{number}"),
+                "",
+                f"AAAA222{number}",
+                callbacks.front.services.clock.now_ms(),
+                3_600_000,
+                3,
             )
         direct = callbacks.world.direct(callbacks.mallory, callbacks.bot)
         assert (await callbacks.execute("/oc_status", by=callbacks.mallory, where=direct))["text"] == FULL
@@ -250,7 +256,7 @@ async def test_a_team_that_is_joined_later_gets_the_commands(autojump_clock: Moc
         other = callbacks.world.create_team("village", callbacks.alice)
         callbacks.world.membership.join_team(other, callbacks.world.users.get(callbacks.bot.id))
         other.roles[callbacks.bot.id] = "team_user team_admin"
-        callbacks.doors.note(TeamJoined(callbacks.front.kit.user.id, other.id))  # type: ignore[arg-type]
+        callbacks.doors.note(TeamJoined(callbacks.front.services.user.id, other.id))  # type: ignore[arg-type]
         await trio.sleep(1)
         assert len(triggers(callbacks, other.id)) == len(BUILT_IN)
 

@@ -47,10 +47,10 @@ def an_intake(**has: str | MattermostError | float) -> Any:
         assert message is not None
         return message.with_text(post.message)
 
-    kit = SimpleNamespace(
-        api=SimpleNamespace(posts=Posts(dict(has))), border=ErrorBoundary(AccountId("default"), Metrics())
+    services = SimpleNamespace(
+        api=SimpleNamespace(posts=Posts(dict(has))), boundary=ErrorBoundary(AccountId("default"), Metrics())
     )
-    return SimpleNamespace(kit=kit, reworded=reworded)
+    return SimpleNamespace(services=services, reworded=reworded)
 
 
 def owed(name: str, **more: Any) -> Obligation:
@@ -88,7 +88,7 @@ async def test_what_is_no_post_is_not_looked_for() -> None:
     """A click, a hook's prompt."""
     intake = an_intake()
     assert await find_changes(intake, [owed("a", post_id="")]) == {}
-    assert intake.kit.api.posts.asked == []
+    assert intake.services.api.posts.asked == []
 
 
 async def test_a_record_that_can_not_be_read_is_damage() -> None:

@@ -269,12 +269,12 @@ async def ends_with(harness: Harness, **mattermost: Any) -> BaseException:
         "agents": {"defaults": {"model": {"primary": "stage/play"}}},
         "models": {"providers": {"stage": {"api": "scripted", "models": ["play"]}}},
     }
-    wiring = Dependencies(
+    dependencies = Dependencies(
         Clock(harness.now_ms, Random(1)),
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
         lambda _url: SandboxTransport(harness.world),
     )
-    gateway = Gateway(build(Document(values), {}), harness.journal, wiring)
+    gateway = Gateway(build(Document(values), {}), harness.journal, dependencies)
     with pytest.raises((OcTrioError, ExceptionGroup)) as raised, trio.fail_after(120):  # noqa: ASYNC401 - either may come
         await gateway.run(with_signals=False)
     problem: BaseException = raised.value

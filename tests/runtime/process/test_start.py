@@ -88,7 +88,7 @@ def test_warnings_of_the_configuration_are_logged(tmp_path: Path, capsys: pytest
 )
 def test_certificates_are_loaded_only_where_tls_is_spoken(tmp_path: Path, url: str, has_tls: bool) -> None:
     """Loading them costs a fifth of a second."""
-    assert (prepare(loaded(tmp_path, url=url), {}).wiring.ssl_context is not None) is has_tls
+    assert (prepare(loaded(tmp_path, url=url), {}).dependencies.ssl_context is not None) is has_tls
 
 
 @pytest.mark.parametrize("wanted", ["auto", "text", "json"])
