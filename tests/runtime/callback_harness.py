@@ -37,20 +37,18 @@ from oc_trio.mattermost.post_creator import PostCreator as PostSender
 from oc_trio.mattermost.transport import Transport, open_origin
 from oc_trio.runtime.agents import AgentTable
 from oc_trio.runtime.clock import Clock
-from oc_trio.runtime.delivery.ack_reactions import AckReactions
+from oc_trio.runtime.conversation.context import ConversationContext
 from oc_trio.runtime.delivery.buttons import ButtonMaker
 from oc_trio.runtime.delivery.delivery import Delivery
 from oc_trio.runtime.delivery.fetch import Fetcher
 from oc_trio.runtime.delivery.late_edits import LateEditGuard
 from oc_trio.runtime.delivery.uploads import FileUploader
+from oc_trio.runtime.error_boundary import ErrorBoundary
 from oc_trio.runtime.handlers.callback_urls import plan_callbacks
 from oc_trio.runtime.handlers.endpoints import AccountEndpoints, build_registry, open_endpoints
 from oc_trio.runtime.handlers.request_context import RequestContext
 from oc_trio.runtime.policies import policies
 from oc_trio.runtime.services import AccountServices
-from oc_trio.runtime.turn.edit_pacer import EditPacer
-from oc_trio.runtime.turn.live_drafts import LiveDrafts
-from oc_trio.runtime.turn.previewer import Previewer
 from oc_trio.sandbox import records
 from oc_trio.sandbox.http_transport import SandboxTransport
 from oc_trio.sandbox.outgoing import Answer, IntegrationUnreachable, Outgoing, PostOut
@@ -198,14 +196,15 @@ class CallbackHarness:
         delivery = Delivery(
             MAIN, user_id, self.store, clock, self.metrics, send, patch, api.posts.delete, RetryPolicy(0.1, 1.0)
         )
-        rules = policies(self.loaded.config, self.account)
+        rules, directory = policies(self.loaded.config, self.account), Directory(api)
         names = [f"big/m{number}" for number in range(1, 11)] + ["small/one"]
         agents = AgentTable({}, {name: {} for name in names}, {AgentId("main"): "big/m1"}, AgentId("main"))
         return AccountServices(
             account=MAIN,
             user=User(user_id, self.bot.username, is_bot=True),
             api=api,
-            directory=Directory(api),
+            name="",
+            directory=directory,
             store=self.store,
             clock=clock,
             metrics=self.metrics,
@@ -213,12 +212,10 @@ class CallbackHarness:
             policies=rules,
             agents=agents,
             delivery=delivery,
-            pace=EditPacer(rules.pacing),
-            live=LiveDrafts(),
             late=LateEditGuard(delivery, api),
-            acks=AckReactions(api, user_id),
-            previewer=Previewer,
-            media=FileUploader(FileService(api), Fetcher(), clock, RetryPolicy(0.1, 1.0)),
+            context=ConversationContext(MAIN, user_id, api, directory, self.store, rules),
+            boundary=ErrorBoundary(MAIN, self.metrics),
+            uploader=FileUploader(FileService(api), Fetcher(), clock, RetryPolicy(0.1, 1.0)),
         )
 
 

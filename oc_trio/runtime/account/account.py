@@ -34,8 +34,10 @@ from oc_trio.runtime.account.token import Token
 from oc_trio.runtime.agents import AgentTable
 from oc_trio.runtime.conversation.attachments import AttachmentReader
 from oc_trio.runtime.conversation.cancel_reason import CancelReason
+from oc_trio.runtime.conversation.context import ConversationContext
 from oc_trio.runtime.conversation.dispatcher import Dispatcher
 from oc_trio.runtime.conversation.session import Session
+from oc_trio.runtime.conversation.settings import load_settings, queue_rules
 from oc_trio.runtime.delivery.ack_reactions import AckReactions
 from oc_trio.runtime.delivery.buttons import ButtonMaker
 from oc_trio.runtime.delivery.delivery import Delivery
@@ -65,6 +67,7 @@ from oc_trio.runtime.tools.turn_tools import TurnTools
 from oc_trio.runtime.turn.edit_pacer import EditPacer
 from oc_trio.runtime.turn.end_without_agent import settle
 from oc_trio.runtime.turn.live_drafts import LiveDrafts
+from oc_trio.runtime.turn.services import TurnServices
 from oc_trio.runtime.turn.turn import TurnRunner
 from oc_trio.store.store import Store
 from oc_trio.telemetry.health import Health
@@ -165,6 +168,7 @@ class _Account:
         self.services = AccountServices(
             account=parts.id,
             user=user,
+            name=parts.settings.name,
             api=api,
             directory=directory,
             store=store,
@@ -174,29 +178,31 @@ class _Account:
             policies=parts.policies,
             agents=parts.agents,
             delivery=delivery,
-            pace=EditPacer(parts.policies.pacing, partial(parts.origin.budget.room, Lane.EDIT)),
-            live=LiveDrafts(),
             late=LateEditGuard(delivery, api),
-            acks=AckReactions(api, user.id, parts.policies.acks),
-            previewer=parts.dependencies.previewer,
-            border_type=parts.dependencies.boundary,
-            name=parts.settings.name,
-            tools=TurnTools(message_tool, parts.servers, parts.port.skills),
-            reader=lambda bounds: AttachmentReader(
-                outbound.files, outbound.media.limit, parts.dependencies.pictures, bounds
-            ),
-            media=FileUploader(
+            uploader=FileUploader(
                 outbound.files,
                 Fetcher(parts.dependencies.ssl_context, parts.dependencies.fetch_transport),
                 clock,
                 RETRIES,
             ),
+            context=ConversationContext(parts.id, user.id, api, directory, store, parts.policies),
+            boundary=parts.dependencies.boundary(parts.id, parts.metrics),
+        )
+        self.turns = TurnServices(
+            pacer=EditPacer(parts.policies.pacing, partial(parts.origin.budget.room, Lane.EDIT)),
+            live=LiveDrafts(),
+            acks=AckReactions(api, user.id, parts.policies.acks),
+            previewer=parts.dependencies.previewer,
+            tools=TurnTools(message_tool, parts.servers, parts.port.skills),
+            reader=lambda bounds: AttachmentReader(
+                outbound.files, outbound.media.limit, parts.dependencies.pictures, bounds
+            ),
             button_props=parts.buttons.final_props if parts.port.is_wanted else lambda _channel, _rows: "",
         )
 
     async def serve(self, workers: trio.Nursery) -> None:
-        services, parts = self.services, self.parts
-        runner = TurnRunner(services)
+        services, turns, parts = self.services, self.turns, self.parts
+        runner = TurnRunner(services, turns)
         recovery: Recovery
 
         def make_session(key: SessionKey) -> Session:
@@ -213,14 +219,14 @@ class _Account:
         async with trio.open_nursery() as sessions:
             dispatcher = Dispatcher(sessions, make_session, self._keep)
             services.metrics.sessions.labels(services.account).set_function(lambda: len(dispatcher))
-            services.metrics.live_drafts.labels(services.account).set_function(lambda: services.pace.live)
+            services.metrics.live_drafts.labels(services.account).set_function(lambda: turns.pacer.live)
             intake = AdmissionPipeline(
                 services,
                 Denials(services, sessions).explain,
                 BotLoops(services.account, services.store.claims, services.clock),
             )
             desk = ChatCommandHandler(services, dispatcher, sessions, trio.CapacityLimiter(_COMMANDS_AT_ONCE))
-            inbox = EventHandler(services, intake, dispatcher, desk, EventTries(services.boundary))
+            inbox = EventHandler(services, intake, dispatcher, desk, turns.live, EventTries(services.boundary))
             recovery = Recovery(services, inbox, sessions)
             await services.late.recall()
             await recovery.run()
@@ -241,11 +247,12 @@ class _Account:
         front = RequestContext.of(services, inbox)
         async with parts.port.open(front, parts.settings, parts.buttons) as doors:
             inbox.note, inbox.take_text = doors.note, doors.questions.take_text
-            if services.tools is not None and parts.port.is_wanted:
-                services.tools.approval = doors.approval
-                services.tools.local.append(doors.tools)
+            tools = self.turns.tools
+            if tools is not None and parts.port.is_wanted:
+                tools.approval = doors.approval
+                tools.local.append(doors.tools)
                 # A person may take their time; the question's own deadline comes first.
-                services.tools.limits[ASK.name] = ASK_SECONDS + 30
+                tools.limits[ASK.name] = ASK_SECONDS + 30
             await uplink.start()
             feeders.start_soon(uplink.run_audit)
             feeders.start_soon(Schedule(front, self.outbound, self.postbox, parts.jobs).run)
@@ -261,7 +268,7 @@ class _Account:
 
         async def load() -> None:
             nonlocal rules
-            rules = self.services.queue_rules(await self.services.session_settings(key))
+            rules = queue_rules(self.services.policies.queue, await load_settings(self.services.store, key))
 
         await self.services.boundary.contain(load, "queue rules", {"session": key})
         return rules

@@ -22,6 +22,10 @@ PROMPT = (
 )
 
 
+# Makes the props of a post with buttons, "" where nobody could receive a click.
+ButtonProps = Callable[[ChannelId, Rows], str]
+
+
 @frozen(eq=False)
 class ButtonMaker:
     """`url` is where Mattermost delivers this account's clicks."""

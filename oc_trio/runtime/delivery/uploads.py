@@ -4,12 +4,12 @@ Nothing here raises for a file: the answer goes out without it and says so. Addr
 Each upload is written down before the next: a restart goes on with the ids that it finds, and uploads none again.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 import trio
-from attrs import evolve, frozen
+from attrs import frozen
 
 from oc_trio.core.backoff import RetryPolicy, no_sooner_than
 from oc_trio.core.turn_events import Media
@@ -18,7 +18,6 @@ from oc_trio.ids import ChannelId, FileId
 from oc_trio.mattermost.files import FileService, Outgoing, from_bytes, from_path
 from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.delivery.fetch import CantFetch
-from oc_trio.runtime.turn.result import SentFile, TurnResult
 from oc_trio.telemetry.log import get_logger
 
 _TRIES = 4
@@ -26,6 +25,14 @@ _TRIES = 4
 REST_NAME = "answer.md"
 
 log = get_logger(part="media")
+
+
+@frozen
+class SentFile:
+    """What became of a file: it is on the server under `file_id`, or `problem` is a sentence that says why not."""
+
+    file_id: str = ""
+    problem: str = ""
 
 
 @frozen(eq=False)
@@ -38,26 +45,28 @@ class FileUploader:
     retries: RetryPolicy
 
     async def complete(
-        self, finale: TurnResult, channel_id: ChannelId, note: Callable[[TurnResult], Awaitable[None]]
-    ) -> TurnResult:
-        """`finale` with its files on the server, one after the other, in their order; `note` makes each durable.
+        self,
+        wanted: Sequence[Media | Outgoing],
+        known: tuple[SentFile, ...],
+        channel_id: ChannelId,
+        note: Callable[[tuple[SentFile, ...]], Awaitable[None]],
+    ) -> tuple[SentFile, ...]:
+        """What became of the `wanted` files, one after the other, in their order; `known` is what an earlier run left,
+        and `note` makes what is known by now durable.
 
         What an earlier run uploaded is sent again only where the server does not have it any more: it would leave the
         file out of the post without a word.
         """
-        wanted: list[Media | Outgoing] = [*finale.media]
-        if finale.rest:
-            wanted.append(from_bytes(REST_NAME, finale.rest.encode("utf-8", "replace")))
+        files = known
         for at, media in enumerate(wanted):
-            known = finale.files[at : at + 1]
-            if known and await self._is_there(known[0]):
+            if at < len(files) and await self._is_there(files[at]):
                 continue
             sent = await self.send(channel_id, media)
-            finale = evolve(finale, files=(*finale.files[:at], sent, *finale.files[at + 1 :]))
+            files = (*files[:at], sent, *files[at + 1 :])
             # Shielded: between the server's answer and this row, a cancellation would leave a file that no post uses.
             with trio.CancelScope(shield=True):
-                await note(finale)
-        return finale
+                await note(files)
+        return files
 
     async def send(self, channel_id: ChannelId, media: Media | Outgoing) -> SentFile:
         """Upload one file, or say why that can't be done."""

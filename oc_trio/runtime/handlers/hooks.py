@@ -142,7 +142,7 @@ async def _wake(account: HookTarget, hook: WakeHook, trigger: str) -> None:
         return
     # Kept before it counts as heard: what ends us in between makes the caller try again, and the same row is written.
     entry = Entry(PostId(trigger), channel.id, NOBODY, "event", hook.text, message.create_at, trusted=True)
-    await services.overheard(row.key, entry)
+    await services.context.overheard(row.key, entry)
     await _note(front, message)
 
 
@@ -208,7 +208,7 @@ class HookDelivery:
             raise refusal_of(known)  # whoever did not hear of it must not be promised what will not be
         if known is not None and known.state is not OutboxState.QUEUED:
             return  # the same key again: it went out, or is going out
-        files = [await services.media.send(channel.id, media) for media in hook.media]
+        files = [await services.uploader.send(channel.id, media) for media in hook.media]
         problems = " ".join(file.problem for file in files if file.problem)
         if problems:
             raise CallbackRefused(400, f"media: {problems}")

@@ -19,6 +19,7 @@ from oc_trio.core.model_picker import Chosen, Denied, Model, Picker, View, parse
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import ChannelId, SessionKey
 from oc_trio.runtime.conversation.mailbox import Job
+from oc_trio.runtime.conversation.settings import load_settings
 from oc_trio.runtime.delivery.buttons import ButtonMaker
 from oc_trio.runtime.delivery.fallback import ANSWER, send_with_fallback
 from oc_trio.runtime.delivery.outbox_message import OutboxMessage
@@ -114,7 +115,7 @@ class ModelPickerHandler:
 
     async def _picker(self, session: SessionKey, agent: str, owner: str) -> tuple[Picker, Model | None]:
         services = self.front.services
-        settings = await services.session_settings(session)
+        settings = await load_settings(services.store, session)
         default = next((parse_model(name) for key, name in services.agents.primary.items() if key == agent), None)
         models = tuple(model for name in services.agents.models if (model := parse_model(name)) is not None)
         chosen = parse_model(settings.model) if settings.model else None

@@ -141,7 +141,7 @@ class Questions:
         try:
             with trio.fail_after(ATTACH_SECONDS):
                 file = from_bytes(CALL_FILE, shown.file)
-                return (await self.front.services.media.upload(place.channel_id, file),)
+                return (await self.front.services.uploader.upload(place.channel_id, file),)
         except (MattermostError, trio.TooSlowError) as problem:
             raise _NotAttached(str(problem) or f"not done within {ATTACH_SECONDS:g} s") from problem
 

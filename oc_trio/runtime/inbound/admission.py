@@ -15,7 +15,7 @@ from oc_trio.core.chat import Chat, Sender
 from oc_trio.core.chat_commands import ChatCommand, NewSession, parse_command
 from oc_trio.core.entities import Channel, User
 from oc_trio.core.events import ChannelType, Post
-from oc_trio.core.gating import Decision, Inbound, Verdict, decide, spoken_text
+from oc_trio.core.gating import Bot, Decision, Inbound, Verdict, decide, spoken_text
 from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.ledger import Obligation, OutboxRow, Source
 from oc_trio.core.mentions import agent_text, is_mentioned_in
@@ -152,7 +152,8 @@ class AdmissionPipeline:
             await self.services.store.context.drop(seen.session, post.id)
 
     async def _case(self, post: Post, chat_type: ChannelType | None, *, edited: bool) -> Candidate:
-        services, bot = self.services, self.services.bot
+        services = self.services
+        bot = Bot(services.user.id, services.user.username)
         chat = await self._chat(post, chat_type)
         way = route(post, chat, services.policies.routing, account=services.account) if chat.kind else None
         facts = Inbound(

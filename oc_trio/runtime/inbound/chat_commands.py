@@ -37,6 +37,7 @@ from oc_trio.runtime.conversation.cancel_reason import CancelReason
 from oc_trio.runtime.conversation.dispatcher import Dispatcher
 from oc_trio.runtime.conversation.keyed_queue import KeyedSerialQueue
 from oc_trio.runtime.conversation.mailbox import Job
+from oc_trio.runtime.conversation.settings import load_settings, queue_rules
 from oc_trio.runtime.delivery.fallback import ANSWER, send_with_fallback
 from oc_trio.runtime.delivery.outbox_message import OutboxMessage
 from oc_trio.runtime.error_boundary import DEFECT
@@ -186,7 +187,7 @@ class ChatCommandHandler:
 
     async def _answer(self, message: InboundMessage, command: ChatCommand, stopped: bool) -> str:
         services, key = self.services, message.session
-        settings = await services.session_settings(key)
+        settings = await load_settings(services.store, key)
         match command:
             case ShowStatus():
                 return self._status(message, settings)
@@ -284,7 +285,7 @@ class ChatCommandHandler:
             own["drop"] = command.drop.value
         if command.debounce is not None:
             own["debounce"] = command.debounce
-        rules = self.services.queue_rules(evolve(settings, queue=own))
+        rules = queue_rules(self.services.policies.queue, evolve(settings, queue=own))
         if own != dict(settings.queue):
             await self._save(message, evolve(settings, queue=own))
             session = self.dispatcher.get(message.session)

@@ -41,6 +41,7 @@ from oc_trio.runtime.inbound.reactions import note_reaction
 from oc_trio.runtime.inbound.recheck import find_changes, message_of
 from oc_trio.runtime.services import AccountServices
 from oc_trio.runtime.turn.end_without_agent import settle
+from oc_trio.runtime.turn.live_drafts import LiveDrafts
 from oc_trio.telemetry.log import get_logger
 
 # The sign with and without the word on it; which of the two a picker offers depends on the client.
@@ -60,6 +61,7 @@ class EventHandler:
     intake: AdmissionPipeline
     dispatcher: Dispatcher
     desk: ChatCommandHandler
+    live: LiveDrafts
     tries: EventTries
     missed: int = 0
     # Set while the account can be called back: who hears of events, and who takes a text as the answer it waits for.
@@ -291,7 +293,7 @@ class EventHandler:
     async def _deleted(self, post: Post) -> None:
         services = self.services
         if post.user_id == services.user.id:
-            services.live.lost(post.id)
+            self.live.lost(post.id)
         if self.dispatcher.cancel_trigger(post.id, reason=CancelReason.DELETED.value):
             return
         if not post.root_id:
@@ -310,7 +312,7 @@ class EventHandler:
     async def _stopped_by_reaction(self, reacted: Reacted) -> None:
         """A stop sign on a post that is being written, by someone who could have asked for it, ends its turn."""
         services = self.services
-        session = self.dispatcher.get(services.live.session_of(reacted.post_id) or SessionKey(""))
+        session = self.dispatcher.get(self.live.session_of(reacted.post_id) or SessionKey(""))
         if session is None or reacted.user_id == services.user.id:
             return
         if await self.intake.may_stop(reacted.user_id, reacted.channel_id):

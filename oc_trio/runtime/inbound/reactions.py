@@ -48,4 +48,4 @@ async def note_reaction(services: AccountServices, event: Reacted) -> None:
         at=event.create_at or services.clock.now_ms(),
         trusted=True,
     )
-    await services.overheard(way.base, entry)
+    await services.context.overheard(way.base, entry)

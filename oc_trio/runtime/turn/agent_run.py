@@ -31,7 +31,10 @@ from oc_trio.runtime.task_slot import TaskSlot
 from oc_trio.runtime.tools.post_names import PostNames
 from oc_trio.runtime.turn.paragraph_writer import ParagraphWriter
 from oc_trio.runtime.turn.previewer import Previewer
+from oc_trio.runtime.turn.prompt import question, system_prompt, toolbox, with_images
+from oc_trio.runtime.turn.reply_style import reply_rules, view_style
 from oc_trio.runtime.turn.resume import ResumeState, draft_id, words_of_people
+from oc_trio.runtime.turn.services import TurnServices
 from oc_trio.runtime.turn.typing_indicator import keep_typing
 from oc_trio.store.turns import Turn
 from oc_trio.telemetry.log import get_logger
@@ -50,10 +53,17 @@ class AgentRun:
     """The state of one turn while its agent talks; `writer` holds the posts that people see of it."""
 
     def __init__(
-        self, services: AccountServices, turn: Turn, running: Running, settings: SessionSettings, before: ResumeState
+        self,
+        services: AccountServices,
+        turns: TurnServices,
+        turn: Turn,
+        running: Running,
+        settings: SessionSettings,
+        before: ResumeState,
     ) -> None:
-        self.services, self.turn, self.running, self.settings = services, turn, running, settings
-        self.rules = services.reply_rules(self.message, settings)
+        self.services, self.turns = services, turns
+        self.turn, self.running, self.settings = turn, running, settings
+        self.rules = reply_rules(services, self.message, settings)
         # Pieces of what was said since the last tool call, and of everything this run has said, by message.
         self._spoken: list[str] = []
         self._heard: list[list[str]] = [[]]
@@ -63,7 +73,7 @@ class AgentRun:
         self.uncut = ""
         self._calls: dict[str, ToolCall] = {}
         self._so_far = before.so_far
-        view = DraftView(services.view_style(self.message, settings)).resumed(before.events)
+        view = DraftView(view_style(services, self.message, settings)).resumed(before.events)
         self.writer = self._writer(view, before.standing)
 
     @property
@@ -80,26 +90,26 @@ class AgentRun:
 
         Waits for its place among the turns that may run at the same time. Raises TimeIsUp.
         """
-        services = self.services
+        services, turns = self.services, self.turns
         async with services.agents.limiter, trio.open_nursery() as nursery:
             slot = TaskSlot(nursery)
-            with services.live.written(self.turn.session, self.writer):
-                services.pace.live += 1
+            with turns.live.written(self.turn.session, self.writer):
+                turns.pacer.live += 1
                 services.metrics.live_drafts.labels(services.account).inc()
                 try:
                     nursery.start_soon(
                         keep_typing,
-                        services.typing,
+                        services.api.typing,
                         self.turn.channel_id,
                         self.turn.root_id,
                         services.policies.typing_interval,
                     )
-                    nursery.start_soon(services.acks.seen, self.messages)
+                    nursery.start_soon(turns.acks.seen, self.messages)
                     await slot.start(self.writer.run)
                     end = await self._within_limit()
                     await slot.cancel_and_join(reason="the answer is complete")
                 finally:
-                    services.pace.live -= 1
+                    turns.pacer.live -= 1
                     services.metrics.live_drafts.labels(services.account).dec()
                     self.running.is_steerable = False
             nursery.cancel_scope.cancel()
@@ -202,12 +212,14 @@ class AgentRun:
         if not so_far or so_far[0].role is not Role.USER:
             lines = self.running.batch.lines
             seen = setup.image_bounds
-            asked = await services.asked(self.messages, has_history=bool(history), dropped=lines, image_bounds=seen)
+            asked = await question(
+                services, self.turns, self.messages, has_history=bool(history), dropped=lines, image_bounds=seen
+            )
             so_far = (asked, *so_far)
             rows = [transcript.to_json(message) for message in so_far]
             await services.store.transcripts.rewrite(turn.session, turn.id, rows, now)
         if untold := self._untold(so_far):
-            late = await services.asked(untold, has_history=True, image_bounds=setup.image_bounds)
+            late = await question(services, self.turns, untold, has_history=True, image_bounds=setup.image_bounds)
             await self.append(late)
             so_far = (*so_far, late)
         messages = transcript.within(setup.history_tokens, (*history, *so_far))
@@ -215,9 +227,9 @@ class AgentRun:
         request = TurnRequest(
             agent=message.agent,
             session=turn.session,
-            system_prompt=services.system_prompt(setup),
-            messages=await services.with_images(messages, current=len(so_far), image_bounds=setup.image_bounds),
-            tools=services.toolbox(message, setup, self._asked, PostNames.after(turn.id, so_far)),
+            system_prompt=system_prompt(services, self.turns, setup),
+            messages=await with_images(self.turns, messages, current=len(so_far), image_bounds=setup.image_bounds),
+            tools=toolbox(self.turns, message, setup, self._asked, PostNames.after(turn.id, so_far)),
             model=setup.model,
             thinking=setup.thinking,
             steering=self._steered,
@@ -243,7 +255,7 @@ class AgentRun:
             self.running.joined(job)
             if bound:
                 seen = services.agents.setup(self.message.agent, self.settings).image_bounds
-                message = await services.asked((job.inbound,), has_history=True, image_bounds=seen)
+                message = await question(services, self.turns, (job.inbound,), has_history=True, image_bounds=seen)
                 await self.append(message)
                 told.append(message)
         return told
@@ -276,13 +288,13 @@ class AgentRun:
                 reply=self.rules,
                 standing={number: state.post_id for number, state in standing.items() if state.post_id is not None},
             )
-        return services.previewer(
+        return self.turns.previewer(
             view,
             create=self._create_draft,
             edit=self._edit_draft,
             drafted=self._drafted,
             split=lambda text: prepared(text, self.rules, prefix=False),
-            pace=services.pace,
+            pace=self.turns.pacer,
             rules=services.policies.preview,
             doubt=services.late.doubt,
             settled=services.late.settled,

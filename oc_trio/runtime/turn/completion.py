@@ -11,14 +11,17 @@ from oc_trio.core.bounds import attachable
 from oc_trio.core.final_plan import INTERRUPTED, STOPPED, failed_words, plan_final, sealed_text
 from oc_trio.core.ledger import ObligationState, OutboxState, Outcome
 from oc_trio.core.preview import Phase, resumed
-from oc_trio.core.turn_events import Failed, Final
+from oc_trio.core.turn_events import Failed, Final, Media
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import PostId, ThreadRoot
+from oc_trio.mattermost.files import Outgoing, from_bytes
 from oc_trio.runtime.conversation import transcript
 from oc_trio.runtime.conversation.cancel_reason import RESUMABLE, CancelReason
+from oc_trio.runtime.delivery.uploads import REST_NAME, SentFile
 from oc_trio.runtime.services import AccountServices
 from oc_trio.runtime.turn.agent_run import AgentRun
 from oc_trio.runtime.turn.result import ReplyTarget, TurnResult, deliver_result, result_of, with_buttons
+from oc_trio.runtime.turn.services import TurnServices
 from oc_trio.telemetry.log import get_logger
 
 log = get_logger(part="turn")
@@ -31,6 +34,7 @@ class TurnCompletion:
     """
 
     services: AccountServices
+    turns: TurnServices
     attempt: AgentRun
     outcome: Outcome | None = None
 
@@ -44,7 +48,7 @@ class TurnCompletion:
         if isinstance(end, Final):
             said = end.text
             end = evolve(end, text=writer.view.whole_reply(end.text))
-            end, props = with_buttons(end, services.button_props, turn.channel_id)
+            end, props = with_buttons(end, self.turns.button_props, turn.channel_id)
             services.metrics.tokens.labels(services.account, "input").inc(end.usage.input_tokens)
             services.metrics.tokens.labels(services.account, "output").inc(end.usage.output_tokens)
             await services.store.usage.record(
@@ -105,7 +109,7 @@ class TurnCompletion:
         """Carry out what was decided, now or by an earlier run, and end the obligations."""
         services, turn, message = self.services, self.attempt.turn, self.attempt.message
         address = ReplyTarget(turn.id, turn.channel_id, turn.root_id)
-        finale = await services.media.complete(finale, turn.channel_id, self._note)
+        finale = await self._with_files(finale)
         outcome = await deliver_result(
             finale, address, services.delivery, tuple(map(PostId, finale.blocks)), services.late.settled
         )
@@ -136,6 +140,18 @@ class TurnCompletion:
         with trio.CancelScope(shield=True):
             await self.services.store.turns.decide(self.attempt.turn.id, finale.to_json())
         return await self.deliver(finale)
+
+    async def _with_files(self, finale: TurnResult) -> TurnResult:
+        """`finale` with what became of its files; each is written down before the next is sent."""
+
+        async def note(files: tuple[SentFile, ...]) -> None:
+            await self._note(evolve(finale, files=files))
+
+        wanted: list[Media | Outgoing] = [*finale.media]
+        if finale.rest:
+            wanted.append(from_bytes(REST_NAME, finale.rest.encode("utf-8", "replace")))
+        channel_id, uploader = self.attempt.turn.channel_id, self.services.uploader
+        return evolve(finale, files=await uploader.complete(wanted, finale.files, channel_id, note))
 
     async def _note(self, finale: TurnResult) -> None:
         await self.services.store.turns.set_final(self.attempt.turn.id, finale.to_json())

@@ -12,29 +12,20 @@ from attrs import asdict, evolve, frozen
 from oc_trio.core.chunking import SERVER_LIMIT
 from oc_trio.core.final_plan import EditInPlace, FinalPlan, FreshPosts, NothingVisible
 from oc_trio.core.ledger import ObligationState, OutboxKind, Outcome
-from oc_trio.core.presentation import Rows
 from oc_trio.core.turn_events import Final, Media
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import ChannelId, FileId, OutboxId, PostId, TurnId
 from oc_trio.mattermost.post_creator import WAS_DELETED
+from oc_trio.runtime.delivery.buttons import ButtonProps
 from oc_trio.runtime.delivery.delivery import Delivery
 from oc_trio.runtime.delivery.fallback import ANSWER, send_with_fallback
 from oc_trio.runtime.delivery.outbox_message import OutboxMessage
+from oc_trio.runtime.delivery.uploads import SentFile
 
 MOST_FILES = 10  # Mattermost refuses an eleventh in one post
 _CHOOSE = "Please choose:"
 
-# Makes the props of a post with buttons, "" where nobody could receive a click.
-ButtonProps = Callable[[ChannelId, Rows], str]
 Settled = Callable[[PostId, str], Awaitable[None]]
-
-
-@frozen
-class SentFile:
-    """What became of a file: it is on the server under `file_id`, or `problem` is a sentence that says why not."""
-
-    file_id: str = ""
-    problem: str = ""
 
 
 @frozen

@@ -16,6 +16,7 @@ from oc_trio.ids import TurnId
 from oc_trio.runtime.conversation.cancel_reason import CancelReason
 from oc_trio.runtime.conversation.mailbox import Job
 from oc_trio.runtime.conversation.session import Running
+from oc_trio.runtime.conversation.settings import load_settings
 from oc_trio.runtime.error_boundary import DEFECT, SORRY
 from oc_trio.runtime.services import AccountServices
 from oc_trio.runtime.turn.agent_run import AgentRun, TurnTimeout
@@ -23,6 +24,7 @@ from oc_trio.runtime.turn.completion import TurnCompletion
 from oc_trio.runtime.turn.end_without_agent import GAVE_UP, LAST_ATTEMPT, end_plainly, give_up, was_given_up
 from oc_trio.runtime.turn.result import TurnResult
 from oc_trio.runtime.turn.resume import load_resume_state
+from oc_trio.runtime.turn.services import TurnServices
 from oc_trio.store.damage import reading
 from oc_trio.store.turns import Turn
 from oc_trio.telemetry.log import get_logger
@@ -56,6 +58,7 @@ class TurnRunner:
     """Runs turns of one account. What goes wrong with one, the journal apart, ends that one in words."""
 
     services: AccountServices
+    turns: TurnServices
 
     async def __call__(self, running: Running) -> None:
         """Answer a batch with one turn. Cancelling `running` cuts the turn off; it is sealed before this returns."""
@@ -82,9 +85,11 @@ class TurnRunner:
             # Its process ended while the sentence was on its way: an answer beside it would be a second one.
             await self._ended(run, turn, await give_up(services, run.jobs, turn.id, SORRY, DEFECT))
             return
-        settings = await services.session_settings(turn.session)
-        attempt = AgentRun(services, turn, running, settings, await load_resume_state(services, turn, running.batch))
-        run.ending = ending = TurnCompletion(services, attempt)
+        settings = await load_settings(services.store, turn.session)
+        attempt = AgentRun(
+            services, self.turns, turn, running, settings, await load_resume_state(services, turn, running.batch)
+        )
+        run.ending = ending = TurnCompletion(services, self.turns, attempt)
         is_over = False
         outcome_or_none: Outcome | None
         try:
@@ -187,4 +192,4 @@ class TurnRunner:
         )
 
         # Decoration: it must not end what has ended well.
-        await services.boundary.contain(partial(services.acks.ended, messages, outcome.state), "reaction", run.about)
+        await services.boundary.contain(partial(self.turns.acks.ended, messages, outcome.state), "reaction", run.about)

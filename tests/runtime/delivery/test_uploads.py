@@ -14,7 +14,8 @@ from oc_trio.core.presentation import Rows
 from oc_trio.core.turn_events import Button, Final, Media
 from oc_trio.ids import ChannelId
 from oc_trio.runtime.delivery.fetch import CantFetch, Fetcher
-from oc_trio.runtime.turn.result import SentFile, TurnResult, with_buttons
+from oc_trio.runtime.delivery.uploads import SentFile
+from oc_trio.runtime.turn.result import TurnResult, with_buttons
 from oc_trio.sandbox import records
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
 from tests.runtime.harness import Harness

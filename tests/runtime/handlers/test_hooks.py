@@ -18,6 +18,7 @@ from oc_trio.core.ratelimit import Lane
 from oc_trio.core.targets import ChannelById, Target
 from oc_trio.errors import StoreError, UnknownTarget
 from oc_trio.ids import AgentId, ChannelId, OutboxId
+from oc_trio.runtime.conversation.settings import load_settings
 from oc_trio.runtime.handlers.hooks import HookDelivery, HookHandler, HookTarget
 from oc_trio.store.admission import Admissions
 from oc_trio.store.context import Context
@@ -205,5 +206,5 @@ async def test_a_model_is_set_for_the_hooks_own_session(autojump_clock: MockCloc
         to = f"channel:{callbacks.square.id}"
         await caller.post("agent", {"message": "x", "to": to, "model": "small/one", "thinking": "high"})
         ((message, _),) = callbacks.admitted
-        settings = await callbacks.front.services.session_settings(message.session)
+        settings = await load_settings(callbacks.front.services.store, message.session)
         assert (settings.model, settings.thinking) == ("small/one", "high")

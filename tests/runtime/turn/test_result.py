@@ -17,7 +17,8 @@ from oc_trio.mattermost.post_creator import WAS_DELETED
 from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.delivery.outbox_message import OutboxMessage
 from oc_trio.runtime.delivery.retry import RetryState
-from oc_trio.runtime.turn.result import ReplyTarget, SentFile, TurnResult, deliver_result, not_delivered, result_of
+from oc_trio.runtime.delivery.uploads import SentFile
+from oc_trio.runtime.turn.result import ReplyTarget, TurnResult, deliver_result, not_delivered, result_of
 from oc_trio.telemetry.metrics import Metrics
 
 HERE = ReplyTarget(TurnId("t"), ChannelId("c"), "root")

@@ -1,0 +1,29 @@
+"""What only turns need of an account: how their drafts are written, their tools, and people's files."""
+
+from collections.abc import Callable
+
+from attrs import frozen
+
+from oc_trio.agent.image_bounds import ImageBounds
+from oc_trio.runtime.conversation.attachments import AttachmentReader
+from oc_trio.runtime.delivery.ack_reactions import AckReactions
+from oc_trio.runtime.delivery.buttons import ButtonProps
+from oc_trio.runtime.tools.turn_tools import TurnTools
+from oc_trio.runtime.turn.edit_pacer import EditPacer
+from oc_trio.runtime.turn.live_drafts import LiveDrafts
+from oc_trio.runtime.turn.previewer import Previewer
+
+
+@frozen(eq=False)
+class TurnServices:
+    """One account's. `tools` and `reader` are None where agents have no tools, and get no files."""
+
+    pacer: EditPacer
+    live: LiveDrafts
+    acks: AckReactions
+    previewer: type[Previewer] = Previewer
+    tools: TurnTools | None = None
+    # Reads people's files for a model; the argument says which images it takes, None for none.
+    reader: Callable[[ImageBounds | None], AttachmentReader] | None = None
+    # Filled where clicks can be received; without it buttons become text.
+    button_props: ButtonProps = lambda _channel, _rows: ""
