@@ -23,6 +23,7 @@ from oc_trio.mattermost.budget import RateBudget
 from oc_trio.mattermost.describe_error import describe_error
 from oc_trio.mattermost.rest.responses import LONGEST_PAUSE, asked_pause, error_from_response, read_json, retry_after
 from oc_trio.telemetry.log import get_logger
+from oc_trio.wakeup import Wakeup
 
 REQUEST_SECONDS = 30.0
 JSON_LIMIT = 16 * 1024 * 1024
@@ -75,31 +76,17 @@ async def open_origin(
         yield Origin(base_url.rstrip("/"), budget or RateBudget(), client)
 
 
-@define(eq=False)
-class Alarm:
-    """Whether a request was answered 401 since `wait` last returned; one waits at a time."""
-
-    _event: trio.Event = field(factory=trio.Event)
-
-    def ring(self) -> None:
-        self._event.set()
-
-    async def wait(self) -> None:
-        """Until there is one. Without a deadline of its own: a sound token never raises it."""
-        await self._event.wait()
-        self._event = trio.Event()
-
-
 @frozen(eq=False)
 class Transport:
     """Requests of one account. `token` is asked at each request, so that a token file can be replaced.
 
-    `unauthorized` is for whoever keeps the connection: an open websocket outlives the token it was opened with.
+    `unauthorized` is set when a request was answered 401, for whoever keeps the connection: an
+    open websocket outlives the token it was opened with.
     """
 
     origin: Origin
     token: Callable[[], str]
-    unauthorized: Alarm = field(factory=Alarm)
+    unauthorized: Wakeup = field(factory=Wakeup)
 
     async def request(
         self,
@@ -193,7 +180,7 @@ class Transport:
                 await response.aclose()
         writes = request.method not in _READS
         if response.status_code == 401:
-            self.unauthorized.ring()
+            self.unauthorized.set()
         raise error_from_response(response.status_code, response.headers, body, what, writes=writes, now=time.time())
 
     def _authorization(self) -> dict[str, str]:

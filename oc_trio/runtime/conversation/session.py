@@ -15,6 +15,7 @@ from oc_trio.ids import ChannelId, SessionKey, TurnId
 from oc_trio.runtime.conversation.cancel_reason import QUEUE_OVERFLOW, CancelReason
 from oc_trio.runtime.conversation.mailbox import MAILBOX, ArrivalResult, Batch, Job, Mailbox
 from oc_trio.telemetry.log import get_logger
+from oc_trio.wakeup import Wakeup
 
 # A conversation in which people never stop writing is answered all the same.
 _LONGEST_DEBOUNCES = 5
@@ -86,7 +87,7 @@ class Session:
         self._unread: list[tuple[Callable[[Job], bool], str]] = []
         self._is_open = True
         self._last_at = 0.0
-        self._wake = trio.Event()
+        self._wakeup = Wakeup()
         self._turn: Running | None = None
 
     @property
@@ -119,7 +120,7 @@ class Session:
             log.warning("mailbox full: the message waits in the journal", session=self.key, post=job.trigger)
         self._withdrawn.extend((each, reason) for each in dropped)
         self._last_at = trio.current_time()
-        self._wake.set()
+        self._wakeup.set()
 
     def stop(self, *, reason: str, drop_queue: bool, until: int = 0) -> bool:
         """End the running turn, and withdraw what waits behind it if asked; true if anything was there.
@@ -136,7 +137,7 @@ class Session:
             found = self._drop(is_meant, reason) or found
         if turn is not None:
             turn.cancel(reason)
-        self._wake.set()
+        self._wakeup.set()
         return found
 
     def withdraw(self, trigger: str, *, reason: str) -> bool:
@@ -154,7 +155,7 @@ class Session:
         else:
             gone = self._take(lambda job: job.trigger == trigger)
         self._withdrawn.extend((job, reason) for job in gone)
-        self._wake.set()
+        self._wakeup.set()
         return bool(gone)
 
     def leave(self, channel_id: ChannelId, *, reason: str) -> None:
@@ -162,7 +163,7 @@ class Session:
         if self._turn is not None and any(job.inbound.channel_id == channel_id for job in self.running):
             self._turn.cancel(reason)
         self._drop(lambda job: job.inbound.channel_id == channel_id, reason)
-        self._wake.set()
+        self._wakeup.set()
 
     def replace(self, job: Job) -> bool:
         """The message of `job` reads differently now: answer the new words, in the draft that may be there already."""
@@ -192,7 +193,7 @@ class Session:
     def close(self) -> None:
         """Start no further turn; the running one may finish."""
         self._is_open = False
-        self._wake.set()
+        self._wakeup.set()
 
     async def run(self, *, on_idle: Callable[[], object]) -> None:
         """Answer until idle or closed; `on_idle` is called without a checkpoint before the end."""
@@ -221,18 +222,16 @@ class Session:
         """Somebody may write on: wait for a pause, at most five times as long as one."""
         with trio.move_on_after(5 * self._gather_seconds):
             while self._is_open and not self._withdrawn:
-                self._wake = trio.Event()
                 with trio.move_on_at(self._last_at + self._gather_seconds) as pause:
-                    await self._wake.wait()
+                    await self._wakeup.wait_next()
                 if pause.cancelled_caught:
                     return
 
     async def _was_idle(self) -> bool:
         if self._mailbox.has_spilled:
             return False
-        self._wake = trio.Event()
         with trio.move_on_after(self._idle_seconds):
-            await self._wake.wait()
+            await self._wakeup.wait_next()
         return not self.is_busy
 
     async def _answer(self, batch: Batch) -> None:
@@ -251,9 +250,8 @@ class Session:
             at = min(self._last_at + wait, began + _LONGEST_DEBOUNCES * wait)
             if trio.current_time() >= at:
                 return
-            self._wake = trio.Event()
             with trio.move_on_at(at):
-                await self._wake.wait()
+                await self._wakeup.wait_next()
 
     async def _settle_withdrawn(self) -> None:
         """All that were withdrawn for one reason at once: one notice speaks for all of them."""

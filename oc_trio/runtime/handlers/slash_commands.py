@@ -31,6 +31,7 @@ from oc_trio.runtime.handlers.request_context import Caller, RequestContext, onc
 from oc_trio.runtime.handlers.token_check import SlashTokenValidator
 from oc_trio.store.pairing import RequestState
 from oc_trio.telemetry.log import get_logger
+from oc_trio.wakeup import Wakeup
 
 log = get_logger(part="slash")
 
@@ -79,9 +80,7 @@ class CommandRegistration:
     shares: CommandShares = field(factory=CommandShares)
     book: RegisteredCommands = field(factory=RegisteredCommands)
     tried: trio.Event = field(init=False, factory=trio.Event)
-    _wake: tuple[trio.MemorySendChannel[None], trio.MemoryReceiveChannel[None]] = field(
-        init=False, factory=lambda: trio.open_memory_channel[None](1)
-    )
+    _wakeup: Wakeup = field(init=False, factory=Wakeup)
 
     def note(self, event: Event) -> None:
         """Events of the account; only joining and leaving a team matters. Never waits."""
@@ -90,10 +89,7 @@ class CommandRegistration:
 
     def wake(self) -> None:
         """Another round is due. Never waits."""
-        try:
-            self._wake[0].send_nowait(None)
-        except trio.WouldBlock:
-            return  # it is due already
+        self._wakeup.set()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Register, and then whenever it is due; started at once, for the account need not wait for its commands."""
@@ -106,7 +102,7 @@ class CommandRegistration:
             complete = await self.round()
             self.tried.set()
             with trio.move_on_after(math.inf if complete else retry):
-                await self._wake[1].receive()
+                await self._wakeup.wait()
             retry = FIRST_RETRY if complete else min(2 * retry, LONGEST_RETRY)
 
     async def round(self) -> bool:

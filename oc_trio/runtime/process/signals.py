@@ -11,6 +11,7 @@ import trio
 
 from oc_trio.errors import OcTrioError
 from oc_trio.telemetry.log import get_logger
+from oc_trio.wakeup import Wakeup
 
 log = get_logger(part="signals")
 
@@ -26,21 +27,20 @@ async def serve_signals(
 
     SIGHUPs that come during a reload are one further reload. An OcTrioError from it is logged: what was, stays.
     """
-    # Room for one: a wish that waits already stands for those after it.
-    wishes_send, wishes_recv = trio.open_memory_channel[None](1)
+    # A reload that waits already stands for those after it.
+    wanted = Wakeup()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as received:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_reload_on_wish, wishes_recv, reload)
+            nursery.start_soon(_reload_when_wanted, wanted, reload)
             task_status.started()
             asked = False
             while True:
                 number = await anext(received)
                 name = signal.Signals(number).name
                 if number == signal.SIGHUP:
-                    try:
-                        wishes_send.send_nowait(None)
-                    except trio.WouldBlock:
+                    if wanted.is_set:
                         log.info("a reload is waiting already", signal=name)
+                    wanted.set()
                 elif asked:
                     log.warning("second signal: exiting now; the journal keeps what is unfinished", signal=name)
                     abort()
@@ -49,11 +49,9 @@ async def serve_signals(
                     drain(name)
 
 
-async def _reload_on_wish(
-    wishes_recv: trio.MemoryReceiveChannel[None], reload: Callable[[], Awaitable[object]]
-) -> NoReturn:
+async def _reload_when_wanted(wanted: Wakeup, reload: Callable[[], Awaitable[object]]) -> NoReturn:
     while True:
-        await wishes_recv.receive()
+        await wanted.wait()
         log.info("reloading the configuration")
         try:
             await reload()

@@ -24,6 +24,7 @@ from oc_trio.errors import MattermostRejected
 from oc_trio.ids import PostId
 from oc_trio.runtime.turn.previewer import WRITE_SECONDS
 from oc_trio.telemetry.log import get_logger
+from oc_trio.wakeup import Wakeup
 
 # Characters that are looked through for every word, and the seconds between two looks at more.
 _SHORT, _MOMENT = 4_000, 0.5
@@ -79,7 +80,7 @@ class ParagraphWriter:
         self._held = ""
         self._begun = _Begun()
         self._is_refused = False
-        self._news = trio.Event()
+        self._news = Wakeup()
 
     @property
     def stale(self) -> tuple[PostId, ...]:
@@ -121,9 +122,8 @@ class ParagraphWriter:
             for block in self._completed():
                 await self._take(block)
             at = due_at(self._waiting, self._rules)
-            self._news = trio.Event()
             with trio.move_on_at(math.inf if at is None else at):
-                await self._news.wait()
+                await self._news.wait_next()
                 continue
             self._waiting, posts = after_silence(self._waiting, trio.current_time(), self._rules)
             await self._send(posts)

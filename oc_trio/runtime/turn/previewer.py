@@ -35,6 +35,7 @@ from oc_trio.core.preview import (
 )
 from oc_trio.errors import MattermostRejected, MattermostUnavailable, PayloadError
 from oc_trio.ids import PostId
+from oc_trio.wakeup import Wakeup
 
 # Longer than any server answers; then the write counts as failed and the next one repeats it.
 WRITE_SECONDS = 20.0
@@ -86,8 +87,8 @@ class Previewer:
         self._doubt, self._settled, self._most_posts = doubt, settled, most_posts
         self._sealed = 0
         self._is_stuck = False
-        self._news = trio.Event()
-        self._urgent = trio.Event()
+        self._news = Wakeup()
+        self._urgent = Wakeup()
         self._kind = BlockKind.WORK
         self._first_at: float | None = None
 
@@ -190,8 +191,7 @@ class Previewer:
             case WaitUntil():
                 await self._wait_until(step.at)
             case Idle() | Settled():
-                self._news = trio.Event()
-                await self._news.wait()
+                await self._news.wait_next()
                 if self.view.growing.length > self.view.style.max_chars:
                     # More than a post shows: to prepare all of it for every word would cost more with each word.
                     await self._wait_until(trio.current_time() + self._pace.interval(len(self.state.wanted)))
@@ -200,9 +200,8 @@ class Previewer:
 
     async def _wait_until(self, at: float) -> None:
         """Text that arrives meanwhile is picked up afterwards: waking for every word would cost more than it shows."""
-        self._urgent = trio.Event()
         with trio.move_on_at(at):
-            await self._urgent.wait()
+            await self._urgent.wait_next()
 
     def _is_early(self) -> bool:
         """Whether a status post has to wait: it begins a while after the first sign of work, or with a tool."""
