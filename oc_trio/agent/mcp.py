@@ -19,6 +19,7 @@ from oc_trio.agent.failures import Endpoint, explain
 from oc_trio.agent.mcp_convert import result_text, tool_specs
 from oc_trio.agent.mcp_transport import Watch, open_http, open_stdio, watched
 from oc_trio.agent.port import ToolCall, ToolResult, ToolSpec
+from oc_trio.core.backoff import exponential
 from oc_trio.core.json_body import BadJson, checked_value, has_more_values
 from oc_trio.core.turn_events import ToolStatus
 from oc_trio.errors import ConfigError, Problem
@@ -44,7 +45,7 @@ class Restarts:
     healthy_after: float = 60.0
 
     def wait(self, failures: int) -> float:
-        return float(min(self.first_wait * 2.0 ** min(failures, 30), self.longest_wait))
+        return exponential(self.first_wait, self.longest_wait, failures)
 
 
 @frozen

@@ -9,6 +9,7 @@ from attrs import field, frozen
 
 from oc_trio.agent.first_event import FirstEventStream, open_with_first_event
 from oc_trio.agent.port import Agent, TurnRequest
+from oc_trio.core.backoff import exponential
 from oc_trio.errors import AgentUnavailable
 from oc_trio.telemetry.log import get_logger
 
@@ -32,7 +33,7 @@ class RetrySettings:
         """Seconds to wait after that many failures, or None to give up; `jitter` is in [0, 1) and adds up to half."""
         if failures >= self.attempts or (retry_after or 0.0) > self.longest_wait:
             return None
-        wait = min(self.first_wait * 2.0 ** (failures - 1), self.longest_wait)
+        wait = exponential(self.first_wait, self.longest_wait, failures - 1)
         return min(max(wait * (1 + jitter / 2), retry_after or 0.0), self.longest_wait)
 
 

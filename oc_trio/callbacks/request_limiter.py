@@ -13,6 +13,7 @@ from ipaddress import IPv6Address, ip_network
 from attrs import define, field, frozen
 
 from oc_trio.core.sourceip import Address
+from oc_trio.core.token_bucket import Bucket, full, take
 
 
 class Standing(Enum):
@@ -50,8 +51,7 @@ class Place:
 
 @define
 class _Source:
-    tokens: float
-    at: float
+    bucket: Bucket
     active: int = 0
 
 
@@ -79,14 +79,14 @@ class RequestLimiter:
         source = self._sources.get(key)
         if source is None:
             self._make_room()
-            source = self._sources[key] = _Source(limits.burst, now)
+            source = self._sources[key] = _Source(full(limits.rate, limits.burst, now))
         self._sources.move_to_end(key)
-        source.tokens = min(limits.burst, source.tokens + max(0.0, now - source.at) * limits.rate)
-        source.at = now
         is_full = source.active >= limits.at_once or self._active[standing] >= limits.total
-        if is_full or source.tokens < 1.0:
+        if is_full:
             return None
-        source.tokens -= 1.0
+        source.bucket, wait = take(source.bucket, now)
+        if wait > 0.0:
+            return None
         source.active += 1
         self._active[standing] += 1
         return Place(key, standing)

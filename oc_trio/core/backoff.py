@@ -9,6 +9,11 @@ from attrs.validators import ge, gt
 _MAX_DOUBLINGS = 64  # beyond any cap; keeps factor ** attempt within a float
 
 
+def exponential(initial: float, maximum: float, failures: int, factor: float = 2.0) -> float:
+    """`initial` grown by `factor` once per failure but the first (`failures` is counted from 0), at most `maximum`."""
+    return min(maximum, initial * factor ** min(failures, _MAX_DOUBLINGS))
+
+
 @frozen
 class RetryPolicy:
     """`initial` grows by `factor` with each failure up to `maximum`, spread by `jitter` to both sides."""
@@ -25,7 +30,7 @@ class RetryPolicy:
 
     def base(self, attempt: int) -> float:
         """The wait without jitter."""
-        return min(self.maximum, self.initial * self.factor ** min(attempt, _MAX_DOUBLINGS))
+        return exponential(self.initial, self.maximum, attempt, self.factor)
 
 
 # A refused token is not going to be accepted within seconds; the file it came from is read again at each try.
@@ -48,7 +53,7 @@ class DirectRetryPolicy:
         """
         if retry > self.max_retries:
             return None
-        base = min(self.maximum, self.initial * 2.0 ** min(retry - 1, _MAX_DOUBLINGS))
+        base = exponential(self.initial, self.maximum, retry - 1)
         return min(self.maximum, base * (1 + rand))
 
 

@@ -13,6 +13,7 @@ from enum import Enum
 
 from attrs import evolve, frozen
 
+from oc_trio.core.backoff import exponential
 from oc_trio.ids import PostId
 
 
@@ -284,8 +285,7 @@ def _failed(state: DraftState, step: Create | Edit, now: float, rules: PreviewRu
     state = evolve(_moved(state, Happening.FAILED), failures=failures, unsure=unsure, written="")
     if state.ending is not None and failures >= rules.ending_attempts:
         return _moved(state, Happening.ABANDONED)
-    # 2**16 seconds is past every cap; a larger exponent would only make a large number.
-    wait = min(rules.retry_cap, rules.retry_base * 2.0 ** min(failures - 1, 16))
+    wait = exponential(rules.retry_base, rules.retry_cap, failures - 1)
     return evolve(state, retry_at=now + wait)
 
 

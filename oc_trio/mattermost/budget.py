@@ -11,7 +11,8 @@ from itertools import count
 import trio
 from attrs import define, field
 
-from oc_trio.core.ratelimit import Bucket, Lane, Pressure, RatePolicy, full, learn, observe, pause, take
+from oc_trio.core.ratelimit import Lane, RatePolicy, learn, room_for
+from oc_trio.core.token_bucket import Bucket, full, pause
 from oc_trio.errors import MattermostUnavailable
 
 MAX_WAITERS = 2000
@@ -33,17 +34,11 @@ class RateBudget:
 
     policy: RatePolicy = field(factory=RatePolicy)
     _bucket: Bucket = field(init=False)
-    _pressure: Pressure = field(init=False, factory=Pressure)
     _waiting: list[tuple[Lane, int, _Ticket]] = field(init=False, factory=list)
     _numbers: "count[int]" = field(init=False, factory=count)
 
     def __attrs_post_init__(self) -> None:
-        self._bucket = full(self.policy, trio.current_time())
-
-    @property
-    def pressure(self) -> Pressure:
-        """Recent 429s and latency, for pacing that adapts."""
-        return self._pressure
+        self._bucket = full(self.policy.rate, self.policy.burst, trio.current_time())
 
     @property
     def pause_left(self) -> float:
@@ -91,10 +86,9 @@ class RateBudget:
             await trio.sleep(max(wait, _ROOM_SECONDS))
         return has_waited
 
-    def observe(self, headers: Mapping[str, str], *, latency: float, limited: bool, retry_after: float | None) -> None:
-        """Learn from an answer: its `X-Ratelimit-*` headers, `latency` in seconds, and whether it was a 429."""
+    def observe(self, headers: Mapping[str, str], *, limited: bool, retry_after: float | None) -> None:
+        """Learn from an answer: its `X-Ratelimit-*` headers, and whether it was a 429."""
         now = trio.current_time()
-        self._pressure = observe(self._pressure, now, latency=latency, limited=limited)
         numbers = [_number(headers.get(f"x-ratelimit-{name}")) for name in ("limit", "remaining", "reset")]
         match numbers:
             case [float(limit), float(remaining), float(reset)]:
@@ -117,10 +111,10 @@ class RateBudget:
             await trio.sleep(wait)
 
     def _peek(self, lane: Lane) -> float:
-        return take(self._bucket, lane, trio.current_time())[1]
+        return room_for(self._bucket, lane, trio.current_time())[1]
 
     def _take(self, lane: Lane) -> float:
-        self._bucket, wait = take(self._bucket, lane, trio.current_time())
+        self._bucket, wait = room_for(self._bucket, lane, trio.current_time())
         return wait
 
 

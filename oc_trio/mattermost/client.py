@@ -7,7 +7,7 @@ from attrs import define, evolve, field
 from oc_trio.core.entities import NewPost
 from oc_trio.core.events import Post
 from oc_trio.core.mention_escape import defuse, harmless_props
-from oc_trio.core.ratelimit import Lane, Pressure
+from oc_trio.core.ratelimit import Lane
 from oc_trio.errors import MattermostUnavailable
 from oc_trio.ids import ChannelId, UserId
 from oc_trio.mattermost.rest.channels import Channels
@@ -47,11 +47,6 @@ class Api:
         self.commands = Commands(self.transport)
         self.dialogs = Dialogs(self.transport)
         self.system = System(self.transport)
-
-    @property
-    def pressure(self) -> Pressure:
-        """How hard the server pushes back, for pacing of edits."""
-        return self.transport.origin.budget.pressure
 
     async def typing(self, channel_id: ChannelId, parent_id: str = "") -> bool:
         """Show "is typing" in a channel or thread; False where it was dropped, which nobody needs to mind."""

@@ -13,6 +13,7 @@ from typing import Any
 import trio
 from attrs import define, evolve, field
 
+from oc_trio.core.backoff import exponential
 from oc_trio.core.entities import NewPost
 from oc_trio.core.events import Post
 from oc_trio.core.ratelimit import Lane
@@ -145,7 +146,7 @@ class _Attempt:
             return found
 
     def _pause(self, failure: MattermostUnavailable) -> float:
-        whole = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(self.tries, 10))
+        whole = exponential(_FIRST_PAUSE, _LONGEST_PAUSE, self.tries)
         self.tries += 1
         return max(whole * (0.5 + self.random()), failure.retry_after or 0.0)
 

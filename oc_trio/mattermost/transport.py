@@ -159,7 +159,6 @@ class Transport:
             raise PayloadError(f"{what}: {describe_error(exc)}") from exc
 
     async def _exchange(self, request: httpx.Request, what: str, limit: int, scope: trio.CancelScope | None) -> bytes:
-        began = trio.current_time()
         response = await self.origin.client.send(request, stream=True)
         try:
             wait = retry_after(response.headers, time.time())
@@ -168,7 +167,6 @@ class Transport:
                 log.warning("Mattermost asks for a longer pause than is kept", call=what, asked_s=asked, kept_s=wait)
             self.origin.budget.observe(
                 response.headers,
-                latency=trio.current_time() - began,
                 limited=response.status_code == 429,
                 retry_after=wait,
             )

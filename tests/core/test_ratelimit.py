@@ -4,13 +4,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oc_trio.core.ratelimit import Bucket, Lane, Pressure, RatePolicy, full, learn, observe, pause, take
+from oc_trio.core import token_bucket
+from oc_trio.core.ratelimit import Lane, RatePolicy, learn, room_for
+from oc_trio.core.token_bucket import Bucket, pause
+
+
+def full(policy: RatePolicy, now: float) -> Bucket:
+    return token_bucket.full(policy.rate, policy.burst, now)
 
 
 def spend(bucket: Bucket, lane: Lane, now: float) -> tuple[Bucket, int]:
     """Take as often as it goes at one moment."""
     for taken in range(10_000):
-        bucket, wait = take(bucket, lane, now)
+        bucket, wait = room_for(bucket, lane, now)
         if wait > 0:
             return bucket, taken
     raise AssertionError("the bucket has no bottom")
@@ -26,7 +32,7 @@ def test_no_more_goes_than_burst_and_rate_allow(rate: float, burst: int, steps: 
     bucket, now, granted = full(RatePolicy(rate, burst), 0.0), 0.0, 0
     for pause_before, lane in steps:
         now += pause_before
-        bucket, wait = take(bucket, lane, now)
+        bucket, wait = room_for(bucket, lane, now)
         granted += wait == 0.0
         assert granted <= burst + rate * now + 1e-3
 
@@ -35,9 +41,9 @@ def test_no_more_goes_than_burst_and_rate_allow(rate: float, burst: int, steps: 
 def test_the_wait_that_is_told_is_enough(rate: float, burst: int, lane: Lane) -> None:
     """Whoever waits as long as told gets a token then."""
     bucket, _ = spend(full(RatePolicy(rate, burst), 0.0), Lane.FINAL, 0.0)
-    bucket, wait = take(bucket, lane, 0.0)
+    bucket, wait = room_for(bucket, lane, 0.0)
     assert wait > 0
-    assert take(bucket, lane, wait + 1e-9)[1] == 0.0
+    assert room_for(bucket, lane, wait + 1e-9)[1] == 0.0
 
 
 def test_lower_lanes_leave_something_for_better_ones() -> None:
@@ -52,7 +58,7 @@ def test_lower_lanes_leave_something_for_better_ones() -> None:
 @pytest.mark.parametrize("lane", Lane, ids=lambda lane: lane.name)
 def test_a_burst_of_one_serves_every_lane(lane: Lane) -> None:
     """No reserve is so large that a lane starves on a quiet server."""
-    assert take(full(RatePolicy(1, 1), 0.0), lane, 0.0)[1] == 0.0
+    assert room_for(full(RatePolicy(1, 1), 0.0), lane, 0.0)[1] == 0.0
 
 
 def test_the_servers_headers_set_burst_rate_and_remainder() -> None:
@@ -69,21 +75,14 @@ def test_a_small_reset_teaches_no_rate() -> None:
 def test_a_429_stops_every_lane_until_its_time() -> None:
     """Nothing goes during the pause, and the bucket starts empty after it."""
     bucket = pause(full(RatePolicy(10, 100), 0.0), 0.0, 3.0)
-    assert take(bucket, Lane.FINAL, 1.0)[1] == pytest.approx(2.0)
-    bucket, wait = take(bucket, Lane.FINAL, 3.0)
+    assert room_for(bucket, Lane.FINAL, 1.0)[1] == pytest.approx(2.0)
+    bucket, wait = room_for(bucket, Lane.FINAL, 3.0)
     assert wait == pytest.approx(0.1)
-
-
-def test_pressure_fades() -> None:
-    """A 429 counts half after 30 s; latency is a moving mean."""
-    pressed = observe(Pressure(), 0.0, latency=1.0, limited=True)
-    later = observe(pressed, 30.0, latency=2.0, limited=False)
-    assert [later.limited, later.latency] == pytest.approx([0.5, 1.2])
 
 
 def test_absurd_numbers_of_a_server_are_not_believed() -> None:
     """A reset in a year does not stop everything, and a boundless limit does not let everything through."""
     slow = learn(full(RatePolicy(), 0.0), 0.0, limit=10.0, remaining=0.0, reset=31_536_000.0)
-    assert take(slow, Lane.FINAL, 0.0)[1] <= 120.0
+    assert room_for(slow, Lane.FINAL, 0.0)[1] <= 120.0
     fast = learn(full(RatePolicy(), 0.0), 0.0, limit=float("inf"), remaining=float("inf"), reset=60.0)
     assert fast.burst <= 10_000.0

@@ -55,7 +55,6 @@ async def test_a_429_stops_the_whole_origin(autojump_clock: trio.testing.MockClo
         with pytest.raises(MattermostUnavailable) as caught:
             await api.transport.request("GET", "/x")
         await other.request("GET", "/x", lane=Lane.FINAL)
-        assert api.pressure.limited > 0
     assert caught.value.retry_after == 4.0
     assert trio.current_time() == pytest.approx(4.0, abs=0.1)
 

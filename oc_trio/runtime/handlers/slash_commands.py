@@ -14,6 +14,7 @@ from attrs import define, evolve, field, frozen
 
 from oc_trio.core import slash
 from oc_trio.core.access import COMMAND_NOT_ALLOWED, Access, Origin, denial_text
+from oc_trio.core.backoff import exponential
 from oc_trio.core.chat_commands import ChatCommand, ChooseModel, ListModels, parse_command
 from oc_trio.core.command_shares import Skipped, Slot, sentences
 from oc_trio.core.entities import SlashCommand
@@ -97,13 +98,13 @@ class CommandRegistration:
         account = self.front.services.account
         self.shares.join(account, self.wake)
         await self.shares.earlier(account)
-        retry = FIRST_RETRY
+        failures = 0
         while True:
             complete = await self.round()
             self.tried.set()
-            with trio.move_on_after(math.inf if complete else retry):
+            with trio.move_on_after(math.inf if complete else exponential(FIRST_RETRY, LONGEST_RETRY, failures)):
                 await self._wakeup.wait()
-            retry = FIRST_RETRY if complete else min(2 * retry, LONGEST_RETRY)
+            failures = 0 if complete else failures + 1
 
     async def round(self) -> bool:
         """Go through all teams once; False if anything failed and is worth another try."""

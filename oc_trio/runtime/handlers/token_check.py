@@ -14,6 +14,7 @@ from attrs import define, field, frozen
 
 from oc_trio.core.entities import SlashCommand
 from oc_trio.core.slash import SlashCall, is_current
+from oc_trio.core.token_bucket import Bucket, full, take
 from oc_trio.errors import MattermostError
 from oc_trio.ids import CommandId
 from oc_trio.mattermost.client import Api
@@ -45,12 +46,6 @@ class _Asking:
     is_answered: bool = False
 
 
-@define
-class _Bucket:
-    tokens: float
-    at: float
-
-
 @define(eq=False)
 class SlashTokenValidator:
     """One account's look-ups; every table is bounded."""
@@ -58,7 +53,7 @@ class SlashTokenValidator:
     api: Api
     _asking: dict[_Key, _Asking] = field(init=False, factory=dict)
     _refused: OrderedDict[_Key, float] = field(init=False, factory=OrderedDict)
-    _buckets: OrderedDict[CommandId, _Bucket] = field(init=False, factory=OrderedDict)
+    _buckets: OrderedDict[CommandId, Bucket] = field(init=False, factory=OrderedDict)
     _quiet_until: float = field(init=False, default=0.0)
 
     async def confirm(self, command: SlashCommand, call: SlashCall, *, known: bool) -> SlashCommand | None:
@@ -108,12 +103,9 @@ class SlashTokenValidator:
 
     def _may_ask(self, command: CommandId) -> bool:
         now = trio.current_time()
-        bucket = self._buckets.get(command) or _Bucket(BURST, now)
-        bucket.tokens = min(BURST, bucket.tokens + (now - bucket.at) / REFILL_SECONDS)
-        bucket.at = now
+        bucket, wait = take(self._buckets.get(command) or full(1 / REFILL_SECONDS, BURST, now), now)
         _put(self._buckets, command, bucket)
-        if bucket.tokens >= 1.0:
-            bucket.tokens -= 1.0
+        if wait <= 0.0:
             return True
         if now >= self._quiet_until:
             self._quiet_until = now + NEGATIVE_SECONDS
