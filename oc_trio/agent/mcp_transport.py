@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
-log = get_logger(part="mcp")
+log = get_logger(part="mcp_transport")
 
 # Bytes of one HTTP answer, or of one event of a stream: as much as a line of a child.
 MAX_BODY = MAX_LINE

@@ -18,7 +18,7 @@ from oc_trio.core.turn_events import ToolStatus
 from oc_trio.errors import StoreError
 from oc_trio.telemetry.log import get_logger
 
-log = get_logger(part="tools")
+log = get_logger(part="toolbox")
 
 SEPARATOR = "__"  # model APIs allow letters, digits, _ and - in a tool's name
 

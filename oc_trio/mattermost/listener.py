@@ -4,7 +4,6 @@ Per dial three tasks that end together: the reader (never waits for handling), t
 on, one at a time). What an event means is the hooks' business; nothing here is stored except through them.
 """
 
-import logging
 import ssl
 from collections.abc import Awaitable, Callable
 from typing import NoReturn
@@ -34,6 +33,7 @@ from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.concurrency import sole_mattermost_error
 from oc_trio.mattermost.connection_inputs import from_error, from_frame, pause_after
 from oc_trio.mattermost.socket import OpenStream, Socket, open_socket, open_tcp_stream
+from oc_trio.telemetry.log import get_logger
 
 BUFFER = 1024  # events read but not handed on; one more and the socket is closed, to be made good by catch-up
 HEARTBEAT_SECONDS = 30.0
@@ -43,7 +43,7 @@ ANSWER_SECONDS = 10.0
 # How long the pump may go on with what had been read when the socket went.
 REST_SECONDS = 5.0
 
-log = logging.getLogger(__name__)
+log = get_logger(part="listener")
 
 
 @frozen
@@ -169,7 +169,7 @@ class _Connection:
         except PayloadError as exc:
             if exc.seq is None:
                 raise
-            log.warning("skipped an event that can't be read: %s", exc)
+            log.warning("skipped an event that can't be read", problem=str(exc))
             return EventFrame(exc.seq, Unhandled("unreadable"))
 
     async def _heartbeat(self) -> None:
@@ -203,7 +203,7 @@ class _Connection:
         except MattermostRejected as exc:
             self._fail(exc)
         except (MattermostUnavailable, PayloadError) as exc:
-            log.debug("the call that keeps us active failed: %s", exc)
+            log.debug("the call that keeps us active failed", problem=str(exc))
 
     async def _pump(self, events_recv: trio.MemoryReceiveChannel[Frame]) -> None:
         async with events_recv:

@@ -27,7 +27,7 @@ from oc_trio.wakeup import Wakeup
 
 REQUEST_SECONDS = 30.0
 JSON_LIMIT = 16 * 1024 * 1024
-log = get_logger(part="api")
+log = get_logger(part="transport")
 
 _ERROR_LIMIT = 8192
 

@@ -16,7 +16,7 @@ from oc_trio.ids import AccountId
 from oc_trio.telemetry.log import get_logger
 from oc_trio.telemetry.metrics import Metrics
 
-log = get_logger(part="border")
+log = get_logger(part="error_boundary")
 
 About = Mapping[str, object] | Callable[[], Mapping[str, object]]
 

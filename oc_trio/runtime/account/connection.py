@@ -26,7 +26,7 @@ from oc_trio.telemetry.health import Health
 from oc_trio.telemetry.log import get_logger
 from oc_trio.telemetry.metrics import Metrics
 
-log = get_logger(part="uplink")
+log = get_logger(part="connection")
 
 AUTH_FAILED = "auth_failed"
 UNREACHABLE = "unreachable"

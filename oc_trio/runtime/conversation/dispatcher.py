@@ -15,7 +15,7 @@ from oc_trio.runtime.conversation.mailbox import Job
 from oc_trio.runtime.conversation.session import Session
 from oc_trio.telemetry.log import get_logger
 
-log = get_logger(part="dispatch")
+log = get_logger(part="dispatcher")
 
 
 async def _just_run(session: Session, on_idle: Callable[[], object]) -> None:

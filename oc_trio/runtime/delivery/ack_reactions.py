@@ -14,7 +14,7 @@ from oc_trio.telemetry.log import get_logger
 
 _SECONDS = 10.0
 
-log = get_logger(part="acks")
+log = get_logger(part="ack_reactions")
 
 
 @frozen

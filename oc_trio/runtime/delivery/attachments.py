@@ -29,7 +29,7 @@ _LONGEST_NAME = 120
 _SCHEMES = ("http://", "https://")
 
 
-log = get_logger(part="files")
+log = get_logger(part="attachments")
 
 
 class MediaRefused(Exception):

@@ -26,7 +26,7 @@ _MOST_POSTS = 256
 _MOST_REPAIRS = 3
 _LOOKS_AT_ONCE = 4
 
-log = get_logger(part="late_writes")
+log = get_logger(part="late_edits")
 
 
 @frozen

@@ -24,7 +24,7 @@ _TRIES = 4
 # The whole of an answer that is cut in the chat.
 REST_NAME = "answer.md"
 
-log = get_logger(part="media")
+log = get_logger(part="uploads")
 
 
 @frozen

@@ -35,7 +35,7 @@ from oc_trio.runtime.handlers.questions import Questions
 from oc_trio.runtime.handlers.request_context import Caller, RequestContext
 from oc_trio.telemetry.log import get_logger
 
-log = get_logger(part="clicks")
+log = get_logger(part="button_clicks")
 
 # Mattermost waits 30 s for the answer to a press; the person waits with it.
 VALIDATE_SECONDS = 10.0

@@ -14,7 +14,7 @@ from oc_trio.core.slash import CommandSpec, wanted_commands
 from oc_trio.ids import AccountId
 from oc_trio.telemetry.log import get_logger
 
-log = get_logger(part="http")
+log = get_logger(part="callback_urls")
 
 _WILDCARDS = frozenset({"0.0.0.0", "::", "0:0:0:0:0:0:0:0", "::0"})  # noqa: S104 - addresses nobody can call
 

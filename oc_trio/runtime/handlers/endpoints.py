@@ -36,7 +36,7 @@ from oc_trio.runtime.tools.post_names import PostNames
 from oc_trio.telemetry.log import get_logger
 from oc_trio.telemetry.metrics import Metrics
 
-log = get_logger(part="http")
+log = get_logger(part="endpoints")
 
 
 def build_registry(accounts: Mapping[AccountId, Account], hooks: HookEndpoint | None = None) -> EndpointRegistry:

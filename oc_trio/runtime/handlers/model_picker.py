@@ -30,7 +30,7 @@ from oc_trio.runtime.turn.end_without_agent import settle
 from oc_trio.runtime.turn.result import not_delivered
 from oc_trio.telemetry.log import get_logger
 
-log = get_logger(part="models")
+log = get_logger(part="model_picker")
 
 
 @frozen(eq=False)

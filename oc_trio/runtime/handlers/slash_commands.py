@@ -34,7 +34,7 @@ from oc_trio.store.pairing import RequestState
 from oc_trio.telemetry.log import get_logger
 from oc_trio.wakeup import Wakeup
 
-log = get_logger(part="slash")
+log = get_logger(part="slash_commands")
 
 # After a round with failures: soon at first (the server restarts), later rarely (a missing permission).
 FIRST_RETRY, LONGEST_RETRY = 15.0, 600.0

@@ -20,7 +20,7 @@ from oc_trio.ids import CommandId
 from oc_trio.mattermost.client import Api
 from oc_trio.telemetry.log import get_logger
 
-log = get_logger(part="slash")
+log = get_logger(part="token_check")
 
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)

@@ -28,7 +28,7 @@ from oc_trio.store.admission import ADMIT, CONTEXT, DENY, IGNORE, Admission
 from oc_trio.store.damage import ODD_SHAPE, reading
 from oc_trio.telemetry.log import get_logger
 
-log = get_logger(part="intake")
+log = get_logger(part="admission")
 
 _DECISIONS = {Verdict.ADDRESSED: ADMIT, Verdict.CONTEXT: CONTEXT}
 

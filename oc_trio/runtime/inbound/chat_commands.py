@@ -46,7 +46,7 @@ from oc_trio.runtime.turn.end_without_agent import GAVE_UP, LAST_ATTEMPT, give_u
 from oc_trio.runtime.turn.result import not_delivered
 from oc_trio.telemetry.log import get_logger
 
-log = get_logger(part="commands")
+log = get_logger(part="chat_commands")
 
 _ABOUT = {
     "status": "what this conversation is doing",

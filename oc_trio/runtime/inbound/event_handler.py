@@ -50,7 +50,7 @@ STOP_REACTIONS = frozenset({"octagonal_sign", "stop_sign"})
 # Our clock and the server's may differ by so much: a new channel's first post must not look older than its beginning.
 SKEW_MS = 60_000
 
-log = get_logger(part="inbox")
+log = get_logger(part="event_handler")
 
 
 @define(eq=False)

@@ -13,7 +13,7 @@ from oc_trio.store.store import Store
 from oc_trio.telemetry.health import Health
 from oc_trio.telemetry.log import get_logger
 
-log = get_logger(part="journal")
+log = get_logger(part="journal_maintenance")
 
 PART = "journal"
 PRUNE_SECONDS = 3600.0

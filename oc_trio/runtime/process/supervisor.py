@@ -20,7 +20,7 @@ from oc_trio.telemetry.log import get_logger
 from oc_trio.telemetry.metrics import Metrics
 from oc_trio.telemetry.tracebacks import in_words
 
-log = get_logger(part="fleet")
+log = get_logger(part="supervisor")
 
 RESTART = RetryPolicy(initial=2.0, maximum=300.0)
 # A full disk or an absent database is no defect of the account: people are answered soon after it is made good.

@@ -14,7 +14,7 @@ import trio
 from oc_trio.telemetry.health import Health
 from oc_trio.telemetry.log import get_logger
 
-log = get_logger(part="notifier")
+log = get_logger(part="systemd")
 
 
 class Notifier:

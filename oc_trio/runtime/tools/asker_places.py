@@ -30,7 +30,7 @@ Asked = Callable[[], Sequence[InboundMessage]]
 
 _NOBODY_ASKS = frozenset({Source.CRON, Source.HOOK})
 
-log = get_logger(part="askers")
+log = get_logger(part="asker_places")
 
 
 def askers_of(messages: Sequence[InboundMessage]) -> frozenset[UserId]:

@@ -29,7 +29,7 @@ from oc_trio.wakeup import Wakeup
 # Characters that are looked through for every word, and the seconds between two looks at more.
 _SHORT, _MOMENT = 4_000, 0.5
 
-log = get_logger(part="blocks")
+log = get_logger(part="paragraph_writer")
 
 
 @frozen
