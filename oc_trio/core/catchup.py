@@ -22,7 +22,7 @@ class CatchUpPolicy:
     long as `gating.ChatRules.edit_window_ms`, it reaches every post to which a mention may have been added meanwhile.
 
     `tie_ms`: for so long after its last post a channel whose newest time is exactly the watermark is read all the
-    same, for two posts of one millisecond may have come apart. `second_pass_after` is in seconds after going live.
+    same, for two posts of one millisecond may have come apart.
     """
 
     overlap_ms: int = 5 * 60 * 1000
@@ -31,7 +31,6 @@ class CatchUpPolicy:
     max_posts: int = 1000
     page_size: int = 200
     concurrency: int = 4
-    second_pass_after: float = 10.0
 
 
 @frozen
@@ -41,10 +40,6 @@ class Watermark:
     channel_id: ChannelId
     at: int
     post_id: str = ""
-
-    def advanced(self, post: Post) -> "Watermark":
-        """The watermark after that post; it never goes back."""
-        return Watermark(self.channel_id, post.create_at, post.id) if post.create_at > self.at else self
 
 
 @frozen

@@ -109,23 +109,6 @@ Input = Woke | Opened | Greeted | Numbered | PingAnswered | CaughtUp | TokenRefu
 
 
 @frozen
-class Dial:
-    """Check the token over REST, then open a socket, with the parameters of `resume` if there is one."""
-
-    resume: ResumePoint | None
-
-
-@frozen
-class AwaitGreeting:
-    """Wait for the first event under a deadline; `ping` first if a resume was asked for.
-
-    A resumed connection on which nothing was missed is silent, so that only the ping's answer tells.
-    """
-
-    ping: bool
-
-
-@frozen
 class CatchUp:
     """Catch up over REST, always; `lost` when the server did not keep the events since the last connection."""
 
@@ -134,14 +117,7 @@ class CatchUp:
 
 @frozen
 class Admit:
-    """Hand the event over; `held` when older posts are still to come from the catch-up, which go first."""
-
-    held: bool = False
-
-
-@frozen
-class GoLive:
-    """Say that we are connected; the backoff starts anew."""
+    """Hand the event over."""
 
 
 @frozen
@@ -153,7 +129,7 @@ class Retry:
     auth: bool = False
 
 
-Intent = Dial | AwaitGreeting | CatchUp | Admit | GoLive | Retry
+Intent = CatchUp | Admit | Retry
 Step = tuple[Link, tuple[Intent, ...]]
 
 
@@ -165,11 +141,11 @@ def step(link: Link, happening: Input) -> Step:
 
 def _dial(link: Link, _: Input) -> Step:
     dialing = evolve(link, phase=Phase.DIALING, asked_resume=link.resume is not None)
-    return dialing, (Dial(link.resume),)
+    return dialing, ()
 
 
 def _opened(link: Link, _: Input) -> Step:
-    return evolve(link, phase=Phase.GREETING), (AwaitGreeting(ping=link.asked_resume),)
+    return evolve(link, phase=Phase.GREETING), ()
 
 
 def _greeted(link: Link, happening: Input) -> Step:
@@ -202,7 +178,7 @@ def _numbered(link: Link, happening: Input) -> Step:
         # What is missing can still be had: the server replays its last 128 events from the number we expected.
         return _again(link, "sequence_gap")
     counted = evolve(link, resume=evolve(link.resume, next_seq=event.seq + 1))
-    return counted, (Admit(held=link.lost),) if event.readable else ()
+    return counted, (Admit(),) if event.readable else ()
 
 
 def _first_answer(link: Link, happening: Input) -> Step:
@@ -219,7 +195,7 @@ def _answer(link: Link, happening: Input) -> Step:
 
 
 def _caught_up(link: Link, _: Input) -> Step:
-    return evolve(link, phase=Phase.LIVE, attempt=0, asked_resume=False, lost=False), (GoLive(),)
+    return evolve(link, phase=Phase.LIVE, attempt=0, asked_resume=False, lost=False), ()
 
 
 def _auth(link: Link, _: Input) -> Step:

@@ -12,7 +12,7 @@ from attrs import frozen
 
 from oc_trio.core.bounds import AnswerBounds, cut_at_posts
 from oc_trio.core.chunking import DEFAULT_LIMIT, SERVER_LIMIT, ChunkMode, chunk
-from oc_trio.core.draft_view import SILENT_TOKEN, StreamMode
+from oc_trio.core.draft_view import SILENT_TOKEN
 from oc_trio.core.fences import fence_after
 from oc_trio.core.mention_escape import clean, defuse
 from oc_trio.core.preview import DraftState, Phase
@@ -46,7 +46,6 @@ class ReplyRules:
     tables: TableMode = TableMode.OFF
     response_prefix: str = ""
     allow_channel_mentions: bool = False
-    mode: StreamMode = StreamMode.PARTIAL
     notify: Notify = Notify.DRAFT
     done_notice: str = "✅ The answer above is complete."
     bounds: AnswerBounds = AnswerBounds()

@@ -39,18 +39,16 @@ class Verdict(Enum):
 class ChatRules:
     """The settings behind `gate`. `groups` maps a channel id or "*" to its requireMention.
 
-    `require_mention` is the old spelling, without effect where `chatmode` is set. A thread in which the bot spoke
-    needs no mention for `participation_ms`; a mention added by an edit counts for `edit_window_ms` after the post.
+    A thread in which the bot spoke needs no mention for `participation_ms`; a mention added by an edit counts for
+    `edit_window_ms` after the post.
     """
 
     chatmode: ChatMode | None = None
     onchar_prefixes: tuple[str, ...] = DEFAULT_PREFIXES
-    require_mention: bool | None = None
     groups: Mapping[str, bool] = field(factory=dict, hash=False)
     thread_participation: bool = True
     participation_ms: int = 7 * DAY_MS
     edit_window_ms: int = 5 * 60 * 1000
-    answer_mentions: bool = True
 
     @property
     def prefixes(self) -> tuple[str, ...]:
@@ -64,9 +62,7 @@ class ChatRules:
         for key in (channel_id, "*"):
             if key in self.groups:
                 return self.groups[key]
-        if self.chatmode is not None:
-            return self.chatmode is not ChatMode.ONMESSAGE
-        return self.require_mention is not False
+        return self.chatmode is not ChatMode.ONMESSAGE
 
 
 @frozen
@@ -83,8 +79,7 @@ class Inbound:
 
     `named` says that the text calls the agent by name (`names`), which counts as a mention where a person wrote it.
     `participated_at` is when the bot last spoke in the post's thread (0 never, milliseconds); `is_command` says that
-    the text, without the mention, is a text command; `edited` that the post came as an edit; `mentioned_before` that
-    the text before it already had the mention.
+    the text, without the mention, is a text command; `edited` that the post came as an edit.
     """
 
     post: Post
@@ -95,7 +90,6 @@ class Inbound:
     participated_at: int = 0
     is_command: bool = False
     edited: bool = False
-    mentioned_before: bool = False
     named: bool = False
 
 
@@ -135,7 +129,7 @@ def gate(inbound: Inbound, rules: ChatRules, *, bots: AllowBots = AllowBots.OFF)
     """
     from_bot = inbound.sender.is_bot is not False
     named = inbound.named and not from_bot
-    mentioned = rules.answer_mentions and (named or is_mentioned_in(inbound.post, inbound.bot.username))
+    mentioned = named or is_mentioned_in(inbound.post, inbound.bot.username)
     if inbound.edited:
         return _edited(inbound, rules, mentioned=mentioned)
     if mentioned:
@@ -176,7 +170,7 @@ def _refused(access: Access, *, empty: bool) -> Decision:
 
 def _edited(inbound: Inbound, rules: ChatRules, *, mentioned: bool) -> Decision:
     post = inbound.post
-    if inbound.chat.is_direct or not mentioned or inbound.mentioned_before:
+    if inbound.chat.is_direct or not mentioned:
         return Decision(Verdict.IGNORE, "edit_without_new_mention", trusted=True)
     if (post.edit_at or post.update_at) - post.create_at > rules.edit_window_ms:
         return Decision(Verdict.IGNORE, "edit_too_late", trusted=True)

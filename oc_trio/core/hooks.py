@@ -237,7 +237,3 @@ def hook_trigger(kind: HookKind, hook: Hook, fresh: str) -> str:
 def accepted_body(id_: str) -> dict[str, Any]:
     """The answer to 202: `id` is what `oc-trio explain` takes, `runId` is OpenClaw's name for it."""
     return {"ok": True, "id": id_, "runId": id_}
-
-
-def refused_body(refused: CallbackRefused) -> dict[str, Any]:
-    return {"ok": False, "error": refused.reason}

@@ -7,6 +7,7 @@ the attachments.
 import json
 
 from attrs import asdict, evolve, frozen
+from attrs import fields as fields_of
 
 from oc_trio.core.events import ChannelType
 from oc_trio.core.ledger import Source
@@ -17,7 +18,8 @@ from oc_trio.ids import AccountId, AgentId, ChannelId, FileId, SessionKey, TeamI
 class InboundMessage:
     """`text` has the bot's mention and any trigger prefix removed. `root_id` is the thread the post is in, empty on
     a root; `reply_root` is where the answer goes, empty for the channel itself. `trigger` is the post id, or an id
-    made from a click, a slash command or a hook. `create_at` is in milliseconds.
+    made from a click, a slash command or a hook. `create_at` is in milliseconds, `time_limit` in seconds: the longest
+    turn that answers it, None for the agent's own.
     """
 
     account: AccountId
@@ -34,11 +36,10 @@ class InboundMessage:
     root_id: str = ""
     post_id: str = ""
     team_id: TeamId = TeamId("")
-    channel_name: str = ""
     file_ids: tuple[FileId, ...] = ()
     create_at: int = 0
-    mentioned: bool = False
     command: str = ""
+    time_limit: float | None = None
 
     @property
     def is_direct(self) -> bool:
@@ -60,4 +61,8 @@ class InboundMessage:
         fields["source"] = Source(fields["source"])
         fields["channel_type"] = ChannelType(fields["channel_type"])
         fields["file_ids"] = tuple(FileId(file_id) for file_id in fields["file_ids"])
-        return cls(**fields)
+        # What an earlier version kept besides is of no use here.
+        return cls(**{name: value for name, value in fields.items() if name in _FIELDS})
+
+
+_FIELDS = frozenset(field.name for field in fields_of(InboundMessage))

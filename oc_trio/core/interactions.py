@@ -8,7 +8,7 @@ remembering used clicks is the ledger's, by `Click.trigger`.
 Only the context is signed. Everything else in the body is Mattermost's word, which is why the source address counts.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from attrs import field, frozen
@@ -18,7 +18,6 @@ from oc_trio.core.events import Post
 from oc_trio.core.json_body import BadJson, read_object
 from oc_trio.core.mention_escape import defuse
 from oc_trio.core.signing import TOKEN_KEY, verify_context
-from oc_trio.core.sourceip import Address, Network, may_call
 from oc_trio.errors import CallbackRefused
 from oc_trio.ids import ChannelId, PostId, TeamId, UserId
 
@@ -86,30 +85,9 @@ class Notice:
     text: str
 
 
-def check_request(method: str, source: Address | None, allowed: Sequence[Network]) -> None:
-    """The checks before a byte of the body is read. Raises CallbackRefused 405 (answer with `Allow: POST`) or 403."""
-    if method.upper() != "POST":
-        raise CallbackRefused(405, "Method Not Allowed")
-    if not may_call(source, allowed):
-        raise CallbackRefused(403, "Forbidden origin")
-
-
-def body_too_large() -> CallbackRefused:
-    return CallbackRefused(413, "Payload too large")
-
-
-def body_too_slow() -> CallbackRefused:
-    return CallbackRefused(408, "Request body timeout")
-
-
 def not_validated() -> CallbackRefused:
     """The post could not be read from the server, so nothing about the click is known."""
     return CallbackRefused(500, "Failed to validate interaction")
-
-
-def error_body(refused: CallbackRefused) -> dict[str, str]:
-    """The documented JSON answer for a refusal of this endpoint."""
-    return {"error": refused.reason}
 
 
 def read_button_callback(body: bytes, *, bot_token: str) -> ButtonCallback:

@@ -43,12 +43,6 @@ def mentionable_texts(post: Post) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def broadcasts(text: str) -> frozenset[str]:
-    """Which of all, channel and here the text calls."""
-    lowered = text.lower()
-    return frozenset(name for name in BROADCASTS if f"@{name}" in lowered and is_mentioned(text, name))
-
-
 def strip_mention(text: str, username: str) -> str:
     """The text without @username outside code; Markdown blocks and line breaks stay.
 

@@ -1,12 +1,15 @@
-"""The state table of a draft post: none -> draft -> final, sealed or lost; and what to write next, and when.
+"""The state table of a draft post: none -> draft -> sealed or lost; and what to write next, and when.
 
-`MOVES` is the whole table. The last three phases are ends: nothing leads out of them, so no clean-up and no late
-preview can touch what a reader has as the answer. At most one write is in flight; newest text wins. The words
-themselves come from `draft_view` and `final_plan`, the interval from `pacing`; this module does neither I/O nor time.
+`MOVES` is the whole table; nothing leads out of its last two phases. At most one write is in flight; the newest text
+wins. The words themselves come from `draft_view`, the interval from `pacing`; this module does neither I/O nor time.
 
     step = next_step(state, now, interval, rules)       Create | Edit: write it, under `begun`, then `wrote`
-    state = begun(state, step)                          WaitUntil: sleep, or until `wants` or an ending
-    state = wrote(state, Wrote.OK, end, post_id=...)    Idle: wait for news;  Settled: over
+    state = begun(state, step)                          WaitUntil: sleep, or until there is news
+    state = wrote(state, Wrote.OK, now, rules, ...)     Idle: wait for news;  Settled: over
+
+The final answer is not written here. What keeps a late draft edit off it: the writer's task is stopped and joined
+first (`runtime.task_slot`, with the write in flight shielded), the decided end is in the journal before it is sent
+(`store.turns`), and an edit whose answer was lost is watched for afterwards (`runtime.delivery.late_edits`).
 """
 
 from enum import Enum
@@ -22,7 +25,6 @@ class Phase(Enum):
 
     NONE = "none"
     DRAFT = "draft"
-    FINAL = "final"
     SEALED = "sealed"
     LOST = "lost"
 
@@ -36,7 +38,6 @@ class Happening(Enum):
 
     CREATED = "created"
     EDITED = "edited"
-    FINALISED = "finalised"
     SEALED = "sealed"
     FAILED = "failed"
     REFUSED = "refused"
@@ -53,14 +54,12 @@ MOVES: dict[Phase, dict[Happening, Phase]] = {
     },
     Phase.DRAFT: {
         Happening.EDITED: Phase.DRAFT,
-        Happening.FINALISED: Phase.FINAL,
         Happening.SEALED: Phase.SEALED,
         Happening.FAILED: Phase.DRAFT,
         Happening.REFUSED: Phase.LOST,
         Happening.DELETED: Phase.LOST,
         Happening.ABANDONED: Phase.LOST,
     },
-    Phase.FINAL: {},
     Phase.SEALED: {},
     Phase.LOST: {},
 }
@@ -73,14 +72,6 @@ class Wrote(Enum):
     REFUSED = "refused"
     GONE = "gone"
     UNAVAILABLE = "unavailable"
-
-
-class Ending(Enum):
-    """Why a last text is written: the answer is complete, the turn was cut off, or a block of its own is."""
-
-    FINAL = "final"
-    SEAL = "seal"
-    BLOCK = "block"
 
 
 @frozen
@@ -100,7 +91,7 @@ class Edit:
 
 @frozen
 class WaitUntil:
-    """Nothing to write before `at`; news (a text, an ending, a deletion) is a reason to ask again."""
+    """Nothing to write before `at`; news (a text, its completion, a deletion) is a reason to ask again."""
 
     at: float
 
@@ -137,15 +128,16 @@ class PreviewRules:
 class DraftState:
     """One draft post. `written` is what the server is known to show, `wanted` the newest text for it.
 
-    `in_flight` is the write that was begun and has not ended; `ended_at` when the last one ended. `unsure` is true
-    once a create ended UNAVAILABLE: such a post may exist although `post_id` is None.
+    `is_complete` once `wanted` is the last text; `in_flight` is the write that was begun and has not ended; `ended_at`
+    when the last one ended. `unsure` is true once a create ended UNAVAILABLE: such a post may exist although `post_id`
+    is None.
     """
 
     phase: Phase = Phase.NONE
     post_id: PostId | None = None
     written: str = ""
     wanted: str = ""
-    ending: Ending | None = None
+    is_complete: bool = False
     in_flight: Create | Edit | None = None
     edits: int = 0
     failures: int = 0
@@ -166,11 +158,11 @@ def resumed(post_id: PostId, written: str = "") -> DraftState:
 
 
 def wants(state: DraftState, text: str, *, may_shrink: bool = False) -> DraftState:
-    """`text` is the newest. Ignored: after an ending, empty text, and a mere beginning of what is shown.
+    """`text` is the newest. Ignored: after `seal_block`, empty text, and a mere beginning of what is shown.
 
     A status draft (mode `progress`) may shrink.
     """
-    if state.phase.is_over or state.ending is not None or not text.strip():
+    if state.phase.is_over or state.is_complete or not text.strip():
         return state
     shown = state.in_flight.text if state.in_flight else state.written
     if not may_shrink and shown.startswith(text):
@@ -178,33 +170,16 @@ def wants(state: DraftState, text: str, *, may_shrink: bool = False) -> DraftSta
     return state if text == state.wanted else evolve(state, wanted=text)
 
 
-def finalise(state: DraftState, text: str) -> DraftState:
-    """The answer: written as soon as the write in flight has ended, without waiting for the interval.
-
-    Without a post (phase NONE) there is nothing to finalise: the answer is a fresh post, and so is not this
-    module's; `next_step` says `Settled`.
-    """
-    return _end(state, Ending.FINAL, text)
-
-
-def seal(state: DraftState, text: str) -> DraftState:
-    """The last text of a turn that was cut off; like `finalise`."""
-    return _end(state, Ending.SEAL, text)
-
-
 def seal_block(state: DraftState, text: str) -> DraftState:
-    """The last text of a block that is complete. Without a post one is created, however short the text is.
+    """The last text of a block that is complete; the first such text wins. Without a post one is created, however
+    short the text is.
 
     Only phase SEALED says that the post holds the text; after LOST it does not, or not for sure.
     """
-    return _end(state, Ending.BLOCK, text)
-
-
-def drop_pending(state: DraftState) -> DraftState:
-    """Cancels the edits that were not begun; the write in flight goes on."""
-    if state.phase.is_over or state.ending is not None:
+    if state.phase.is_over or state.is_complete:
         return state
-    return evolve(state, wanted=state.in_flight.text if state.in_flight else state.written)
+    state = evolve(state, is_complete=True, wanted=text, retry_at=0.0, failures=0)
+    return state if state.in_flight else _sealed_if_shown(state)
 
 
 def post_deleted(state: DraftState) -> DraftState:
@@ -218,9 +193,9 @@ def next_step(state: DraftState, now: float, interval: float, rules: PreviewRule
     """What to do now; `interval` is the least time in seconds between the end of a write and the next one."""
     if state.in_flight is not None:
         return Idle()
-    if state.phase.is_over or (state.phase is Phase.NONE and state.ending in (Ending.FINAL, Ending.SEAL)):
+    if state.phase.is_over:
         return Settled()
-    if state.ending is not None:
+    if state.is_complete:
         return WaitUntil(state.retry_at) if now < state.retry_at else _write(state)
     if not state.wanted or state.wanted == state.written:
         return Idle()
@@ -255,26 +230,18 @@ def wrote(state: DraftState, how: Wrote, now: float, rules: PreviewRules, post_i
     else:
         state = _moved(state, Happening.EDITED)
         state = evolve(state, written=step.text, failures=0, retry_at=0.0, edits=state.edits + 1)
-    return _settled_if_shown(state)
+    return _sealed_if_shown(state)
 
 
 def _write(state: DraftState) -> Create | Edit:
     return Create(state.wanted) if state.post_id is None else Edit(state.post_id, state.wanted)
 
 
-def _end(state: DraftState, ending: Ending, text: str) -> DraftState:
-    """The first ending wins: what was promised to be the last text stays it."""
-    if state.phase.is_over or state.ending is not None:
+def _sealed_if_shown(state: DraftState) -> DraftState:
+    """A block whose text is on the server already needs no write."""
+    if not state.is_complete or state.phase is not Phase.DRAFT or state.written != state.wanted:
         return state
-    state = evolve(state, ending=ending, wanted=text, retry_at=0.0, failures=0)
-    return state if state.in_flight else _settled_if_shown(state)
-
-
-def _settled_if_shown(state: DraftState) -> DraftState:
-    """An ending whose text is on the server already needs no write."""
-    if state.ending is None or state.phase is not Phase.DRAFT or state.written != state.wanted:
-        return state
-    return _moved(state, Happening.FINALISED if state.ending is Ending.FINAL else Happening.SEALED)
+    return _moved(state, Happening.SEALED)
 
 
 def _failed(state: DraftState, step: Create | Edit, now: float, rules: PreviewRules) -> DraftState:
@@ -283,7 +250,7 @@ def _failed(state: DraftState, step: Create | Edit, now: float, rules: PreviewRu
     # The edit may have been applied although no answer came, so what the post shows is not known any more: without
     # this, an answer equal to the text before would be taken for shown.
     state = evolve(_moved(state, Happening.FAILED), failures=failures, unsure=unsure, written="")
-    if state.ending is not None and failures >= rules.ending_attempts:
+    if state.is_complete and failures >= rules.ending_attempts:
         return _moved(state, Happening.ABANDONED)
     wait = exponential(rules.retry_base, rules.retry_cap, failures - 1)
     return evolve(state, retry_at=now + wait)

@@ -19,7 +19,7 @@ class QueueMode(Enum):
 
 
 class DropRule(Enum):
-    """Who gives way when the queue is full; `SUMMARIZE` drops the oldest but keeps a line of each."""
+    """Who gives way when the queue is full; `SUMMARIZE` drops the oldest, of which the caller keeps `summary_line`."""
 
     OLD = "old"
     NEW = "new"
@@ -47,10 +47,9 @@ class Waiting:
 
 @frozen
 class Backlog:
-    """Posts that wait, oldest first, and one line for each of the last that were dropped in favour of newer ones."""
+    """Posts that wait, oldest first."""
 
     posts: tuple[Waiting, ...] = ()
-    dropped: tuple[str, ...] = field(default=(), repr=lambda lines: f"<{len(lines)} lines>")
 
 
 @frozen
@@ -88,14 +87,6 @@ Arrival = StartTurn | SteerTurn | Queued | InterruptTurn
 _SUMMARY_CHARS = 160
 
 
-@frozen
-class Prompt:
-    """What the next turn is asked, and the obligations that its answer fulfils."""
-
-    text: str
-    triggers: tuple[str, ...]
-
-
 def arrive(rules: QueueRules, backlog: Backlog, post: Waiting, *, running: bool, steerable: bool) -> Arrival:
     """What happens to `post`. A running agent that can't be steered gets its posts as follow-ups."""
     if not running and not backlog.posts:
@@ -112,23 +103,13 @@ def arrive(rules: QueueRules, backlog: Backlog, post: Waiting, *, running: bool,
     assert_never(rules.mode)
 
 
-def next_prompt(rules: QueueRules, backlog: Backlog) -> tuple[Prompt, Backlog] | None:
-    """The next turn and what still waits after it; None when nothing waits."""
-    taken: tuple[Waiting, ...]
+def next_batch(rules: QueueRules, backlog: Backlog) -> tuple[tuple[str, ...], Backlog] | None:
+    """The triggers that the next turn answers together, and what still waits after it; None when nothing waits."""
     if not backlog.posts:
         return None
-    if rules.mode is QueueMode.COLLECT and (len(backlog.posts) > 1 or backlog.dropped):
-        taken, left = backlog.posts, Backlog()
-        body = "\n\n".join(f"---\nQueued #{at} (from {post.sender})\n{post.text}" for at, post in enumerate(taken, 1))
-        text = f"[Queued messages while the agent was busy]\n\n{body}"
-    else:
-        first = next(iter(backlog.posts))
-        taken, left = (first,), Backlog(backlog.posts[1:])
-        text = first.text
-    if backlog.dropped:
-        lines = "\n".join(f"- {line}" for line in backlog.dropped)
-        text = f"[Dropped because the queue was full]\n{lines}\n\n{text}"
-    return Prompt(text, tuple(post.trigger for post in taken)), left
+    count = len(backlog.posts) if rules.mode is QueueMode.COLLECT else 1
+    taken = tuple(post.trigger for post in backlog.posts[:count])
+    return taken, Backlog(backlog.posts[count:])
 
 
 def without(backlog: Backlog, trigger: str) -> Backlog:
@@ -147,10 +128,7 @@ def _queued(rules: QueueRules, backlog: Backlog, post: Waiting) -> Queued:
         return Queued(backlog, dropped=(post,))
     posts = (*backlog.posts, post)
     gone, kept = posts[: max(0, len(posts) - cap)], posts[-cap:]
-    lines = backlog.dropped
-    if rules.drop is DropRule.SUMMARIZE:
-        lines = (*lines, *(summary_line(old) for old in gone))[-cap:]
-    return Queued(Backlog(kept, lines), dropped=gone)
+    return Queued(Backlog(kept), dropped=gone)
 
 
 def _one_line(text: str) -> str:

@@ -64,11 +64,6 @@ def kept(entries: Sequence[Entry], budget: int) -> tuple[int, ...]:
     return tuple(index for at in chosen for index in groups[at])
 
 
-def trim(entries: Sequence[Entry], budget: int) -> tuple[Entry, ...]:
-    """The entries that `kept` names."""
-    return tuple(entries[index] for index in kept(entries, budget))
-
-
 def _cost(entries: Sequence[Entry], group: tuple[int, ...]) -> int:
     return sum(entries[index].cost for index in group)
 

@@ -6,7 +6,6 @@ and moved by the caller. Never `since=`: it drops posts beyond 1000 and brings t
 
 from collections.abc import Awaitable, Callable, Container, Mapping
 
-import trio
 from attrs import define, field, frozen
 
 from oc_trio.core.catchup import Capped, CatchUpPolicy, Walk, Watermark, after_joining, moved
@@ -112,18 +111,3 @@ async def catch_up(
         unknown=tuple(channel.id for channel in mine if channel.id not in marks),
         refused=tuple(work.refused),
     )
-
-
-async def second_pass(
-    api: Api,
-    bot_id: UserId,
-    look_up: LookUp,
-    admit: Admit,
-    *,
-    now_ms: Callable[[], int],
-    policy: CatchUpPolicy | None = None,
-) -> CaughtUp:
-    """Wait the policy's `second_pass_after`, then catch up once more, for posts that a lagging replica had hidden."""
-    policy = policy or CatchUpPolicy()
-    await trio.sleep(policy.second_pass_after)
-    return await catch_up(api, bot_id, look_up, admit, now_ms=now_ms(), policy=policy)

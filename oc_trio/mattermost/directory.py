@@ -2,13 +2,30 @@
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, assert_never
 
 import trio
 from attrs import define, field
 
 from oc_trio.core.entities import Channel, Team, User
-from oc_trio.core.events import ChannelArchived, ChannelChanged, Event, TeamJoined, TeamLeft, UserChanged
+from oc_trio.core.events import (
+    ChannelAppeared,
+    ChannelArchived,
+    ChannelChanged,
+    Event,
+    Hello,
+    MemberAdded,
+    MemberRemoved,
+    PostDeleted,
+    Posted,
+    PostEdited,
+    Reacted,
+    TeamJoined,
+    TeamLeft,
+    Typed,
+    Unhandled,
+    UserChanged,
+)
 from oc_trio.ids import ChannelId, UserId
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.keyed_locks import KeyedLocks
@@ -55,8 +72,12 @@ class Directory:
                 self._kept.pop(("channel", event.channel_id), None)
             case TeamJoined() | TeamLeft():
                 self._kept.pop(("teams",), None)
+            case Hello() | Posted() | PostEdited() | PostDeleted() | Reacted() | Typed() | Unhandled():
+                return  # makes nothing stale that is kept here
+            case MemberAdded() | MemberRemoved() | ChannelAppeared():
+                return  # members are not kept, and a channel that appears was not there to be kept
             case _:
-                return
+                assert_never(event)
         self._epoch += 1
 
     def _forget_user(self, user_id: UserId, username: str) -> None:

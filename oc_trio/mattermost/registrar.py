@@ -20,7 +20,6 @@ from oc_trio.core.slash_plan import (
     Reuse,
     SkipForeign,
     Update,
-    clean_up,
     plan_team,
 )
 from oc_trio.errors import MattermostError, MattermostRejected, PayloadError
@@ -115,10 +114,6 @@ class CommandRegistrar:
                 left.append(command)
                 log.error("mattermost: slash command cleanup failed", command=command.trigger, problem=str(problem))
         return tuple(left)
-
-    async def left_behind(self, team: TeamId, *, reason: str) -> tuple[Delete, ...]:
-        """What of ours a team still has. Raises MattermostError where the bot may not list commands."""
-        return clean_up(await self.api.commands.list(team), self.who, reason=reason)
 
     async def _listed(self, team: TeamId) -> tuple[SlashCommand, ...] | None:
         """The team's commands, None where the bot may create commands but not list them."""

@@ -81,7 +81,6 @@ def policies(config: Config, account: Account) -> Policies:
             chunk_mode=account.streaming.chunk_mode,
             tables=account.delivery.markdown.tables,
             allow_channel_mentions=account.delivery.allow_channel_mentions,
-            mode=account.streaming.mode,
             notify=account.delivery.notify,
             bounds=AnswerBounds(account.delivery.max_answer_chars, account.delivery.max_answer_posts),
         ),

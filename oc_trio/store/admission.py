@@ -4,7 +4,7 @@ Owns the `seen` table and the only way an obligation comes to be.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from attrs import frozen
 
@@ -152,10 +152,6 @@ class Admissions:
 
     async def admit(self, admission: Admission) -> Admitted:
         return await self._engine.run(lambda tx: admit(tx, admission))
-
-    async def admit_many(self, admissions: Sequence[Admission]) -> tuple[Admitted, ...]:
-        """In the given order and in one transaction: all or none."""
-        return await self._engine.run(lambda tx: tuple(admit(tx, item) for item in admissions))
 
     async def seen(self, account: AccountId, triggers: Iterable[str]) -> frozenset[str]:
         """Those of `triggers` that were decided before, whatever the decision."""

@@ -127,12 +127,6 @@ class Outbox:
         """The direct channel of `to_user` is known now."""
         await self._engine.run(lambda tx: tx.run("UPDATE outbox SET channel_id = ? WHERE id = ?", channel, outbox))
 
-    async def set_body(self, outbox: OutboxId, body: str) -> None:
-        """Change what is to be sent, as when a file was uploaded; only while the row is queued."""
-        await self._engine.run(
-            lambda tx: tx.run("UPDATE outbox SET body = ? WHERE id = ? AND state = 'queued'", body, outbox)
-        )
-
     async def get(self, outbox: OutboxId) -> OutboxRow | None:
         row = await self._engine.run(lambda tx: tx.one(SELECT + " WHERE id = ?", outbox))
         return outbox_of(row) if row else None
@@ -147,9 +141,3 @@ class Outbox:
     async def of_turn(self, turn: TurnId) -> tuple[OutboxRow, ...]:
         rows = await self._engine.run(lambda tx: tx.all(SELECT + " WHERE turn = ? ORDER BY seq, serial", turn))
         return tuple(outbox_of(row) for row in rows)
-
-    async def by_pending(self, account: AccountId, pending_post_id: str) -> OutboxRow | None:
-        row = await self._engine.run(
-            lambda tx: tx.one(SELECT + " WHERE account = ? AND pending_post_id = ?", account, pending_post_id)
-        )
-        return outbox_of(row) if row else None

@@ -7,17 +7,6 @@ from oc_trio.ids import AccountId, SessionKey, TurnId
 from oc_trio.store.engine import Engine, Tx
 
 
-@frozen
-class UsageTotal:
-    """Sums over the turns of one account and model."""
-
-    account: AccountId
-    model: str
-    turns: int
-    input_tokens: int
-    output_tokens: int
-
-
 def of_turn(tx: Tx, turn: TurnId) -> tuple[Usage, ...]:
     rows = tx.all("SELECT input_tokens, output_tokens, model FROM usage WHERE turn = ? ORDER BY model", turn)
     return tuple(Usage(*row) for row in rows)
@@ -54,15 +43,3 @@ class UsageRows:
             )
         )
         return tuple(Usage(int(row[0]), int(row[1]), row[2]) for row in rows)
-
-    async def totals(self, since: int) -> tuple[UsageTotal, ...]:
-        """Of turns at or after `since`."""
-        rows = await self._engine.run(
-            lambda tx: tx.all(
-                "SELECT account, model, COUNT(*), SUM(input_tokens), SUM(output_tokens) FROM usage WHERE at >= ?"
-                " GROUP BY account, model ORDER BY account, model",
-                since,
-            )
-        )
-        # PostgreSQL sums BIGINT as a decimal.
-        return tuple(UsageTotal(row[0], row[1], int(row[2]), int(row[3]), int(row[4])) for row in rows)

@@ -94,10 +94,6 @@ class Health:
     def any_live(self) -> bool:
         return any(account.is_live for account in self._accounts.values())
 
-    @property
-    def all_live(self) -> bool:
-        return bool(self._accounts) and all(account.is_live for account in self._accounts.values())
-
     def status_line(self) -> str:
         """One line for systemd's STATUS=."""
         parts = [

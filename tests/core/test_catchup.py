@@ -98,13 +98,6 @@ def test_first_mark(joined_at: int | None, known_until: int | None, at: int) -> 
     assert first_mark(TOWN, now=NOW, known_until=known_until, joined_at=joined_at) == Watermark(TOWN, at)
 
 
-def test_watermarks_never_go_back() -> None:
-    """Posts that come late leave the watermark where it is."""
-    mark = Watermark(TOWN, 5, "p5")
-    assert mark.advanced(post("p9", 9)) == Watermark(TOWN, 9, "p9")
-    assert mark.advanced(post("p3", 3)) is mark
-
-
 def test_a_short_gap_is_one_page() -> None:
     """What came since, with the overlap, oldest first."""
     posts = [post(f"p{at}", NOW - 1000 + at) for at in (0, 850, 950, 960)]

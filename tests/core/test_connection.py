@@ -6,11 +6,8 @@ from hypothesis import strategies as st
 
 from oc_trio.core.connection import (
     Admit,
-    AwaitGreeting,
     CatchUp,
     CaughtUp,
-    Dial,
-    GoLive,
     Greeted,
     Input,
     Intent,
@@ -52,12 +49,9 @@ def test_first_connection() -> None:
     """Dial, hello, catch up while events come in, live."""
     link, said = play(*FRESH, Numbered(1), CaughtUp(), Numbered(2), PingAnswered())
     assert said == [
-        Dial(None),
-        AwaitGreeting(ping=False),
         Admit(),
         CatchUp(lost=True),
-        Admit(held=True),
-        GoLive(),
+        Admit(),
         Admit(),
     ]
     assert link == live()
@@ -68,11 +62,8 @@ def test_resumed_by_an_event() -> None:
     link, said = play(DOWN, Woke(), Opened(), Numbered(3), CaughtUp(), link=live())
     assert said == [
         Retry(0, "dropped"),
-        Dial(ResumePoint("c1", 3)),
-        AwaitGreeting(ping=True),
         Admit(),
         CatchUp(lost=False),
-        GoLive(),
     ]
     assert link == live(next_seq=4)
 
@@ -80,7 +71,7 @@ def test_resumed_by_an_event() -> None:
 def test_resumed_in_silence() -> None:
     """Where nothing was missed the answer to the ping proves the resume."""
     link, said = play(PingAnswered(), CaughtUp(), Numbered(3), link=greeting())
-    assert said == [CatchUp(lost=False), GoLive(), Admit()]
+    assert said == [CatchUp(lost=False), Admit()]
     assert link == live(next_seq=4)
 
 
@@ -94,7 +85,7 @@ def test_not_resumed() -> None:
 def test_a_late_hello_is_believed() -> None:
     """A hello on a connection thought resumed closes the gap with one more catch-up."""
     link, said = play(Greeted("c2"), Numbered(1), CaughtUp(), link=live())
-    assert said == [Admit(), CatchUp(lost=True), Admit(held=True), GoLive()]
+    assert said == [Admit(), CatchUp(lost=True), Admit()]
     assert link == Link(Phase.LIVE, ResumePoint("c2", 2))
 
 
@@ -135,7 +126,7 @@ def test_unreadable_content_is_counted_not_admitted() -> None:
 def test_a_gap_stays_open_until_caught_up() -> None:
     """A resume of a connection that began with a gap does not close that gap."""
     _, said = play(*FRESH, DOWN, Woke(), Opened(), Numbered(1), CaughtUp(), Numbered(2))
-    assert said[-4:] == [Admit(held=True), CatchUp(lost=True), GoLive(), Admit()]
+    assert said[-3:] == [Admit(), CatchUp(lost=True), Admit()]
 
 
 def test_backoff_starts_anew_only_when_live() -> None:
@@ -184,7 +175,7 @@ def test_nothing_is_admitted_out_of_order(happenings: list[Input]) -> None:
         if link.resume is not None:
             assert link.resume.next_seq >= 1
             expected = link.resume.next_seq
-        if GoLive() in intents:
+        if link.phase is Phase.LIVE and before.phase is not Phase.LIVE:
             assert before.phase is Phase.CATCHING_UP
         retried = any(isinstance(intent, Retry) for intent in intents)
         assert retried == (link.phase is Phase.WAITING and before.phase is not Phase.WAITING)

@@ -30,7 +30,6 @@ POST = PostId("p" * 26)
 RULES = ReplyRules()
 NONE = DraftState()
 DRAFT = DraftState(phase=Phase.DRAFT, post_id=POST, written="Hel", wanted="Hello")
-FINAL = DraftState(phase=Phase.FINAL, post_id=POST, written="Hello")
 SEALED = DraftState(phase=Phase.SEALED, post_id=POST, written="Hello")
 LOST = DraftState(phase=Phase.LOST, post_id=POST, written="Hello")
 DELETED = DraftState(phase=Phase.LOST, post_id=POST, written="Hello", deleted=True)
@@ -46,7 +45,7 @@ BUTTONS = Final("Choose", buttons=((Button("Yes"),),))
         pytest.param(NONE, Final("Hello."), RULES, FreshPosts(("Hello.",)), id="no draft"),
         pytest.param(LOST, Final("Hello."), RULES, FreshPosts(("Hello.",), POST), id="a draft that refused edits"),
         pytest.param(DELETED, Final("Hello."), RULES, FreshPosts(("Hello.",)), id="a draft that is gone"),
-        pytest.param(FINAL, Final("More."), RULES, FreshPosts(("More.",)), id="a second final leaves the first"),
+        pytest.param(SEALED, Final("More."), RULES, FreshPosts(("More.",)), id="a second final leaves the first"),
         pytest.param(SEALED, Final("More."), RULES, FreshPosts(("More.",)), id="a sealed draft stays"),
         pytest.param(
             DRAFT,
@@ -60,7 +59,9 @@ BUTTONS = Final("Choose", buttons=((Button("Yes"),),))
         pytest.param(DRAFT, BUTTONS, RULES, FreshPosts(("Choose",), POST), id="buttons"),
         pytest.param(DRAFT, Final("", media=MEDIA.media), RULES, FreshPosts((), POST), id="media without text"),
         pytest.param(DRAFT, Failed("Sorry.", "x"), RULES, FreshPosts(("Sorry.",), POST), id="an error"),
-        pytest.param(FINAL, Failed("Sorry.", "x"), RULES, FreshPosts(("Sorry.",)), id="a later error keeps the answer"),
+        pytest.param(
+            SEALED, Failed("Sorry.", "x"), RULES, FreshPosts(("Sorry.",)), id="a later error keeps the answer"
+        ),
         pytest.param(
             DRAFT, Final("", silent_reason="hush"), RULES, NothingVisible("hush", POST), id="deliberately nothing"
         ),
@@ -154,7 +155,7 @@ def test_prepared_posts_fit_the_server(text: str) -> None:
 
 @given(
     st.one_of(st.text(), st.text("|- \n\0<think>/`@al", max_size=30)),
-    st.sampled_from([NONE, DRAFT, FINAL, LOST]),
+    st.sampled_from([NONE, DRAFT, SEALED, LOST]),
     st.sampled_from(TableMode),
 )
 def test_any_answer_has_a_plan_with_visible_posts(text: str, state: DraftState, tables: TableMode) -> None:

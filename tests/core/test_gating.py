@@ -69,10 +69,6 @@ ONCALL, ONMESSAGE, ONCHAR = (ChatRules(chatmode=mode) for mode in ChatMode)
             id="channel-beats-star",
         ),
         pytest.param(inbound(), evolve(ONCHAR, groups={"town": False}), "context", "no_mention", id="onchar-beats-it"),
-        pytest.param(inbound(), ChatRules(require_mention=False), "addressed", "no_mention_required", id="the-old-key"),
-        pytest.param(
-            inbound(), evolve(ONCALL, require_mention=False), "context", "no_mention", id="chatmode-beats-the-old-key"
-        ),
         pytest.param(inbound(**IN_THREAD), ChatRules(), "addressed", "thread_participation", id="our-thread"),
         pytest.param(inbound(**IN_THREAD), ONCHAR, "addressed", "thread_participation", id="our-thread-onchar"),
         pytest.param(
@@ -84,9 +80,6 @@ ONCALL, ONMESSAGE, ONCHAR = (ChatRules(chatmode=mode) for mode in ChatMode)
             inbound(**IN_THREAD), ChatRules(thread_participation=False), "context", "no_mention", id="switched-off"
         ),
         pytest.param(inbound("/new", is_command=True), ChatRules(), "addressed", "command", id="command"),
-        pytest.param(
-            inbound("@bot hi"), ChatRules(answer_mentions=False), "context", "no_mention", id="mentions-switched-off"
-        ),
         pytest.param(
             inbound("@bot hi", edited=True, edit_at=NOW + 60_000),
             ChatRules(),
@@ -100,13 +93,6 @@ ONCALL, ONMESSAGE, ONCHAR = (ChatRules(chatmode=mode) for mode in ChatMode)
             "ignore",
             "edit_too_late",
             id="late",
-        ),
-        pytest.param(
-            inbound("@bot hi", edited=True, mentioned_before=True),
-            ChatRules(),
-            "ignore",
-            "edit_without_new_mention",
-            id="it-was-there-before",
         ),
         pytest.param(inbound("hi", edited=True), ONMESSAGE, "ignore", "edit_without_new_mention", id="any-other-edit"),
         pytest.param(

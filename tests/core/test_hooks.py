@@ -15,7 +15,6 @@ from oc_trio.core.hooks import (
     check_token,
     hook_trigger,
     read_hook,
-    refused_body,
 )
 from oc_trio.core.presentation import Presentation
 from oc_trio.core.targets import ChannelByName, UserByName
@@ -116,7 +115,6 @@ def test_mistakes_name_the_field(kind: HookKind, payload: dict[str, Any], why: s
     with pytest.raises(CallbackRefused, match=why) as caught:
         read_hook(kind, json.dumps(payload).encode())
     assert caught.value.status_hint == 400
-    assert refused_body(caught.value) == {"ok": False, "error": caught.value.reason}
 
 
 @given(st.sampled_from(HookKind), st.binary(max_size=80))

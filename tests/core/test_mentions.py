@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from oc_trio.core.events import Post
 from oc_trio.core.mentions import (
     agent_text,
-    broadcasts,
     is_blank,
     is_mentioned,
     is_mentioned_in,
@@ -81,12 +80,6 @@ def test_attachments(props: dict[str, Any], expected: bool) -> None:
     """Attachments speak as well."""
     post = Post(PostId("p"), ChannelId("c"), UserId("u"), message="hi", props=props)
     assert is_mentioned_in(post, "bot") is expected
-
-
-def test_broadcasts() -> None:
-    """Calls to everybody are told apart, outside code only."""
-    assert broadcasts("@All and @here. `@channel` @hereby") == {"all", "here"}
-    assert broadcasts("nobody") == frozenset()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from oc_trio.core.preview import (
     Create,
     DraftState,
     Edit,
-    Ending,
     Happening,
     Idle,
     Phase,
@@ -17,12 +16,9 @@ from oc_trio.core.preview import (
     WaitUntil,
     Wrote,
     begun,
-    drop_pending,
-    finalise,
     next_step,
     post_deleted,
     resumed,
-    seal,
     seal_block,
     wants,
     wrote,
@@ -46,9 +42,9 @@ def drafted(text: str = "Hello") -> DraftState:
 
 
 def test_the_table_names_every_phase_and_nothing_leads_out_of_an_end() -> None:
-    """Final, sealed and lost are ends."""
+    """Sealed and lost are ends."""
     assert set(MOVES) == set(Phase)
-    assert [phase for phase in Phase if phase.is_over] == [Phase.FINAL, Phase.SEALED, Phase.LOST]
+    assert [phase for phase in Phase if phase.is_over] == [Phase.SEALED, Phase.LOST]
     reached = {phase for moves in MOVES.values() for phase in moves.values()}
     assert reached == set(Phase)
 
@@ -110,32 +106,32 @@ def test_the_cap_on_edits_holds_back_previews_but_never_the_answer() -> None:
     state = written(wants(drafted("a"), "ab"), 10.0, rules=rules)
     state = wants(state, "abc")
     assert next_step(state, 50.0, INTERVAL, rules) == Idle()
-    assert next_step(finalise(state, "abcd"), 50.0, INTERVAL, rules) == Edit(POST, "abcd")
+    assert next_step(seal_block(state, "abcd"), 50.0, INTERVAL, rules) == Edit(POST, "abcd")
 
 
-def test_the_final_text_does_not_wait_for_the_interval() -> None:
-    """Finals go first."""
-    state = finalise(drafted("Hello"), "Hello you.")
+def test_the_last_text_does_not_wait_for_the_interval() -> None:
+    """What is complete goes first."""
+    state = seal_block(drafted("Hello"), "Hello you.")
     assert next_step(state, 0.0, INTERVAL, RULES) == Edit(POST, "Hello you.")
-    assert written(state, 0.0).phase is Phase.FINAL
+    assert written(state, 0.0).phase is Phase.SEALED
 
 
-def test_the_final_text_follows_the_write_in_flight() -> None:
+def test_the_last_text_follows_the_write_in_flight() -> None:
     """The write in flight ends first, then exactly one edit brings the answer."""
     state = wants(drafted("Hello"), "Hello y")
     state = begun(state, Edit(POST, "Hello y"))
-    state = finalise(state, "Hello you.")
+    state = seal_block(state, "Hello you.")
     assert next_step(state, 2.0, INTERVAL, RULES) == Idle()
     state = wrote(state, Wrote.OK, 2.1, RULES)
     assert next_step(state, 2.1, INTERVAL, RULES) == Edit(POST, "Hello you.")
 
 
-def test_a_final_text_that_is_shown_already_needs_no_write() -> None:
-    """An identical final is final at once, or when the write in flight brings it."""
-    assert finalise(drafted("Hello"), "Hello").phase is Phase.FINAL
+def test_a_last_text_that_is_shown_already_needs_no_write() -> None:
+    """An identical text is sealed at once, or when the write in flight brings it."""
+    assert seal_block(drafted("Hello"), "Hello").phase is Phase.SEALED
     state = begun(wants(drafted("Hello"), "Hello you"), Edit(POST, "Hello you"))
-    state = wrote(finalise(state, "Hello you"), Wrote.OK, 3.0, RULES)
-    assert (state.phase, next_step(state, 3.0, INTERVAL, RULES)) == (Phase.FINAL, Settled())
+    state = wrote(seal_block(state, "Hello you"), Wrote.OK, 3.0, RULES)
+    assert (state.phase, next_step(state, 3.0, INTERVAL, RULES)) == (Phase.SEALED, Settled())
 
 
 @pytest.mark.parametrize("how", [Wrote.REFUSED, Wrote.GONE])
@@ -144,7 +140,7 @@ def test_a_refused_edit_loses_the_draft(how: Wrote) -> None:
     state = written(wants(drafted("a"), "ab"), 5.0, how)
     assert state.phase is Phase.LOST
     assert state.lingers == (None if how is Wrote.GONE else POST)
-    assert finalise(state, "abc") == state
+    assert seal_block(state, "abc") == state
 
 
 def test_a_draft_that_somebody_deleted_is_not_edited_again() -> None:
@@ -155,9 +151,9 @@ def test_a_draft_that_somebody_deleted_is_not_edited_again() -> None:
     assert next_step(wants(state, "abc"), 9.0, INTERVAL, RULES) == Settled()
 
 
-def test_an_answer_that_somebody_deleted_stays_final() -> None:
-    """Nothing leads out of final."""
-    state = finalise(drafted("Hello"), "Hello")
+def test_a_block_that_somebody_deleted_stays_sealed() -> None:
+    """Nothing leads out of sealed."""
+    state = seal_block(drafted("Hello"), "Hello")
     assert post_deleted(state) == state
 
 
@@ -179,19 +175,14 @@ def test_a_failed_create_is_repeated_and_marks_the_post_as_unsure() -> None:
     assert next_step(state, 2.0, INTERVAL, RULES) == Create("a")
 
 
-def test_a_final_edit_is_given_up_after_some_failures() -> None:
+def test_a_last_edit_is_given_up_after_some_failures() -> None:
     """The answer then goes out fresh and the old preview is what it replaces."""
-    state = finalise(drafted("a"), "answer")
+    state = seal_block(drafted("a"), "answer")
     now = 1.0
     for _ in range(RULES.ending_attempts):
         state = written(state, now, Wrote.UNAVAILABLE)
         now += 60
     assert (state.phase, state.lingers) == (Phase.LOST, POST)
-
-
-def test_an_ending_without_a_post_is_settled() -> None:
-    """There is nothing to edit, so the answer is a fresh post."""
-    assert next_step(finalise(wants(DraftState(), "a"), "b"), 0.0, INTERVAL, RULES) == Settled()
 
 
 def test_a_complete_block_without_a_post_gets_one() -> None:
@@ -216,18 +207,9 @@ def test_a_create_that_was_repeated_is_followed_by_an_edit() -> None:
 
 
 def test_the_first_ending_wins() -> None:
-    """A seal after the final, or the reverse, changes nothing."""
-    state = finalise(drafted("a"), "answer")
-    assert seal(state, "a _(stopped)_") == state
-    assert written(seal(drafted("a"), "a _(stopped)_"), 0.0).phase is Phase.SEALED
-
-
-def test_dropped_edits_leave_what_is_shown() -> None:
-    """A media final cancels pending edits, not the write in flight."""
-    state = drop_pending(wants(drafted("a"), "ab"))
-    assert next_step(state, 9.0, INTERVAL, RULES) == Idle()
-    flying = drop_pending(wants(begun(wants(drafted("a"), "ab"), Edit(POST, "ab")), "abc"))
-    assert next_step(wrote(flying, Wrote.OK, 5.0, RULES), 9.0, INTERVAL, RULES) == Idle()
+    """A second last text changes nothing."""
+    state = seal_block(drafted("a"), "answer")
+    assert seal_block(state, "another") == state
 
 
 def test_a_resumed_draft_goes_on_in_the_same_post() -> None:
@@ -239,7 +221,7 @@ def test_a_resumed_draft_goes_on_in_the_same_post() -> None:
 def test_an_edit_without_an_answer_may_have_been_applied() -> None:
     """An answer equal to the text before it is written all the same."""
     state = written(wants(drafted("Hello"), "Hello wor"), 5.0, Wrote.UNAVAILABLE)
-    assert next_step(finalise(state, "Hello"), 6.0, INTERVAL, RULES) == Edit(POST, "Hello")
+    assert next_step(seal_block(state, "Hello"), 6.0, INTERVAL, RULES) == Edit(POST, "Hello")
 
 
 ACTIONS = st.one_of(
@@ -247,16 +229,10 @@ ACTIONS = st.one_of(
     st.tuples(st.just("tick"), st.floats(0.0, 3.0)),
     st.tuples(st.just("begin"), st.none()),
     st.tuples(st.just("end"), st.sampled_from([Wrote.OK, Wrote.OK, Wrote.OK, *Wrote])),
-    st.tuples(st.just("final"), st.text("abc", min_size=1, max_size=6)),
-    st.tuples(st.just("seal"), st.text("abd", min_size=1, max_size=6)),
     st.tuples(st.just("block"), st.text("abe", min_size=1, max_size=6)),
     st.tuples(st.just("lose answer"), st.none()),
     st.tuples(st.just("delete"), st.none()),
-    st.tuples(st.just("drop"), st.none()),
 )
-
-
-ENDINGS = {"final": finalise, "seal": seal, "block": seal_block}
 
 
 class Server:
@@ -277,14 +253,12 @@ class Server:
             self.now += value
         elif what == "want":
             self.state = wants(self.state, str(value))
-        elif what in ENDINGS:
-            self.state = ENDINGS[what](self.state, str(value))
-            if before.ending is None and self.state.ending is not None:
+        elif what == "block":
+            self.state = seal_block(self.state, str(value))
+            if not before.is_complete and self.state.is_complete:
                 self.promised = str(value)
         elif what == "delete":
             self.state = post_deleted(self.state)
-        elif what == "drop":
-            self.state = drop_pending(self.state)
         elif what == "begin":
             self.begin()
         elif what == "lose answer" and self.state.in_flight is not None:
@@ -305,7 +279,7 @@ class Server:
         assert isinstance(step, Create) == (self.state.post_id is None)
         if self.certain and self.applied:
             assert step.text != self.applied[-1], "a write that changes nothing"
-        if self.state.ending is None and self.last_end is not None:
+        if not self.state.is_complete and self.last_end is not None:
             assert self.now >= self.last_end + INTERVAL
         self.state = begun(self.state, step)
 
@@ -328,11 +302,11 @@ class Server:
 @pytest.mark.slow
 @given(st.lists(ACTIONS, max_size=40))
 def test_whatever_happens_the_last_write_is_the_promised_text(actions: list[tuple[str, object]]) -> None:
-    """Never two writes in flight, none without change, none within the interval, and the last is the final text."""
+    """Never two writes in flight, none without change, none within the interval, and the last is the block's."""
     server = Server()
     for what, value in actions:
         server.do(what, value)
-    server.do("final", "the end")
+    server.do("block", "the end")
     for _ in range(10):
         server.do("tick", 60.0)
         server.do("begin", None)
@@ -340,9 +314,8 @@ def test_whatever_happens_the_last_write_is_the_promised_text(actions: list[tupl
     state = server.state
     assert state.in_flight is None
     assert isinstance(next_step(state, server.now, INTERVAL, RULES), Settled)
-    if state.phase in (Phase.FINAL, Phase.SEALED):
+    if state.phase is Phase.SEALED:
         assert server.applied[-1] == server.promised == state.written
-        assert (state.phase is Phase.FINAL) == (state.ending is Ending.FINAL)
     else:
         assert state.phase is Phase.LOST or state.post_id is None
 

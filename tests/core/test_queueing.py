@@ -5,7 +5,6 @@ from oc_trio.core.queueing import (
     Backlog,
     DropRule,
     InterruptTurn,
-    Prompt,
     Queued,
     QueueMode,
     QueueRules,
@@ -13,7 +12,8 @@ from oc_trio.core.queueing import (
     SteerTurn,
     Waiting,
     arrive,
-    next_prompt,
+    next_batch,
+    summary_line,
     without,
 )
 
@@ -46,9 +46,7 @@ def test_arrive(
     [
         pytest.param(DropRule.OLD, Queued(Backlog((B, C)), (A,)), id="the oldest goes"),
         pytest.param(DropRule.NEW, Queued(Backlog((A, B)), (C,)), id="the new one goes"),
-        pytest.param(
-            DropRule.SUMMARIZE, Queued(Backlog((B, C), ("a: text a",)), (A,)), id="a line of the oldest stays"
-        ),
+        pytest.param(DropRule.SUMMARIZE, Queued(Backlog((B, C)), (A,)), id="a line of the oldest stays"),
     ],
 )
 def test_a_full_queue_drops_by_its_rule(drop: DropRule, expected: Queued) -> None:
@@ -57,50 +55,23 @@ def test_a_full_queue_drops_by_its_rule(drop: DropRule, expected: Queued) -> Non
     assert arrive(rules, Backlog((A, B)), C, running=True, steerable=False) == expected
 
 
-def test_the_lines_of_dropped_posts_are_bounded_and_short() -> None:
-    """A flood leaves no more lines than the queue holds posts."""
-    rules = QueueRules(QueueMode.COLLECT, cap=2)
-    backlog = Backlog()
-    for at in range(10):
-        arrival = arrive(rules, backlog, Waiting(str(at), "a", "word " * 100), running=True, steerable=False)
-        assert isinstance(arrival, Queued)
-        backlog = arrival.backlog
-    assert len(backlog.posts) == len(backlog.dropped) == 2
-    assert all(len(line) <= 165 for line in backlog.dropped)
+def test_the_line_of_a_dropped_post_is_short() -> None:
+    """Its sender and its beginning, on one line."""
+    assert summary_line(Waiting("1", "a", "one\n\ntwo")) == "a: one two"
+    assert len(summary_line(Waiting("1", "a", "word " * 100))) <= 165
 
 
 @pytest.mark.parametrize(
     ("rules", "backlog", "expected"),
     [
         pytest.param(FOLLOWUP, Backlog(), None, id="nothing waits"),
-        pytest.param(
-            FOLLOWUP, Backlog((A, B)), (Prompt("text a", ("post-a",)), Backlog((B,))), id="followups come one by one"
-        ),
-        pytest.param(COLLECT, Backlog((A,)), (Prompt("text a", ("post-a",)), Backlog()), id="one post is just itself"),
-        pytest.param(
-            COLLECT,
-            Backlog((A, B)),
-            (
-                Prompt(
-                    "[Queued messages while the agent was busy]\n\n"
-                    "---\nQueued #1 (from a)\ntext a\n\n---\nQueued #2 (from b)\ntext b",
-                    ("post-a", "post-b"),
-                ),
-                Backlog(),
-            ),
-            id="collected posts make one prompt",
-        ),
-        pytest.param(
-            FOLLOWUP,
-            Backlog((B,), ("a: text a",)),
-            (Prompt("[Dropped because the queue was full]\n- a: text a\n\ntext b", ("post-b",)), Backlog()),
-            id="dropped posts are mentioned once",
-        ),
+        pytest.param(FOLLOWUP, Backlog((A, B)), (("post-a",), Backlog((B,))), id="followups come one by one"),
+        pytest.param(COLLECT, Backlog((A, B)), (("post-a", "post-b"), Backlog()), id="collected posts are one turn"),
     ],
 )
-def test_next_prompt(rules: QueueRules, backlog: Backlog, expected: tuple[Prompt, Backlog] | None) -> None:
+def test_next_batch(rules: QueueRules, backlog: Backlog, expected: tuple[tuple[str, ...], Backlog] | None) -> None:
     """What waits becomes the next turn."""
-    assert next_prompt(rules, backlog) == expected
+    assert next_batch(rules, backlog) == expected
 
 
 def test_a_deleted_post_leaves_the_queue() -> None:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oc_trio.core.transcript import ASSISTANT, TOOL, USER, Entry, estimate, kept, trim
+from oc_trio.core.transcript import ASSISTANT, TOOL, USER, Entry, estimate, kept
 
 
 def user(tokens: int = 10) -> Entry:
@@ -63,7 +63,7 @@ def test_a_trimmed_transcript_is_consistent_and_within_budget(entries: list[Entr
     users = [at for at, entry in enumerate(entries) if entry.role == USER]
     if users:
         assert users[-1] in indexes
-    trimmed = trim(entries, budget)
+    trimmed = [entries[at] for at in indexes]
     assert sum(entry.cost for entry in trimmed) <= max(budget, entries[users[-1]].cost if users else 0)
     for at, entry in zip(indexes, trimmed):
         if entry.role == TOOL:

@@ -12,7 +12,7 @@ from oc_trio.core.entities import Channel
 from oc_trio.core.events import Post
 from oc_trio.errors import MattermostRejected, MattermostUnavailable
 from oc_trio.ids import ChannelId, UserId
-from oc_trio.mattermost.catchup import CaughtUp, catch_up, second_pass
+from oc_trio.mattermost.catchup import CaughtUp, catch_up
 from tests.mattermost.doubles import FakeHttp, error, open_api
 
 NOW = 10_000_000
@@ -120,17 +120,3 @@ async def test_at_most_four_channels_at_once(autojump_clock: trio.testing.MockCl
     http.routes.update({f"GET /channels/{name}/posts": slow for name in names})
     await run(http, dict.fromkeys(names, NOW - 9))
     assert (most, trio.current_time()) == (4, 3)
-
-
-async def test_the_second_pass_comes_later(autojump_clock: trio.testing.MockClock) -> None:
-    """The short pass for lagging replicas waits its time first."""
-
-    async def look_up(channels: tuple[Channel, ...]) -> Mapping[ChannelId, Watermark]:
-        return {}
-
-    async def admit(where: Channel, posts: tuple[Post, ...]) -> None:
-        raise AssertionError
-
-    async with open_api(FakeHttp({MINE: [[]]})) as api:
-        done = await second_pass(api, BOT, look_up, admit, now_ms=lambda: NOW)
-    assert (done, trio.current_time()) == (CaughtUp(), 10.0)

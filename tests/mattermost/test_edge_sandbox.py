@@ -155,7 +155,8 @@ class Ledger:
         if post.message not in self.seen and not post.is_system:
             self.seen.append(post.message)
             mark = self.marks.get(post.channel_id) or Watermark(post.channel_id, 0)
-            self.marks[post.channel_id] = mark.advanced(post)
+            if post.create_at > mark.at:
+                self.marks[post.channel_id] = Watermark(post.channel_id, post.create_at, post.id)
 
     def now(self) -> int:
         return self.town.world.ticker.now()

@@ -107,16 +107,6 @@ async def test_a_click_leaves_the_watermark_alone(store: Store) -> None:
     assert await store.watermarks.all(ACCOUNT) == ()
 
 
-async def test_many_are_admitted_in_order(store: Store) -> None:
-    """A page of a channel is admitted in one transaction, oldest first, duplicates included."""
-    page = [admission(name, create_at=at) for name, at in (("p1", 1), ("p2", 2), ("p1", 1), ("p3", 3))]
-
-    admitted = await store.admission.admit_many(page)
-
-    assert [item.fresh for item in admitted] == [True, True, False, True]
-    assert [item.trigger for item in await store.obligations.open_for(ACCOUNT)] == ["p1", "p2", "p3"]
-
-
 BROKEN = [
     pytest.param(admission("p2", session=None), id="admitted without a session"),
     pytest.param(admission("p2", decision="perhaps"), id="unknown decision"),
@@ -124,12 +114,12 @@ BROKEN = [
 
 
 @pytest.mark.parametrize("broken", BROKEN)
-async def test_many_are_all_or_none(store: Store, broken: Admission) -> None:
-    """A mistake in one of many keeps nothing of any."""
+async def test_a_mistake_keeps_nothing(store: Store, broken: Admission) -> None:
+    """Neither the post nor its watermark."""
     with pytest.raises(ValueError):
-        await store.admission.admit_many([admission("p1"), broken])
+        await store.admission.admit(broken)
 
-    assert await store.admission.seen(ACCOUNT, ["p1", "p2"]) == frozenset()
+    assert await store.admission.seen(ACCOUNT, ["p2"]) == frozenset()
     assert await store.watermarks.all(ACCOUNT) == ()
 
 

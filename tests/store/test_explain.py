@@ -10,7 +10,7 @@ T1 = TurnId("t1")
 
 async def tell(store: Store) -> None:
     """Two merged messages, a draft that became one of two final posts; a second bot ignored the first message."""
-    admitted = await store.admission.admit_many([admission("p1"), admission("p2")])
+    admitted = [await store.admission.admit(admission(name)) for name in ("p1", "p2")]
     await store.admission.admit(admission("p1", account=OTHER, decision=IGNORE, session=None, reason="no mention"))
     owed = [item.obligation.id for item in admitted if item.obligation is not None]
     await store.turns.begin(turn("t1"), owed, 10)

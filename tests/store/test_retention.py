@@ -60,7 +60,7 @@ async def test_what_is_past_goes(store: Store) -> None:
     assert await store.outbox.get(OutboxId("o-done")) is None
     assert await store.context.take(SESSION, LONG) == ()
     assert not await store.participation.active(ACCOUNT, TOWN, ROOT, 0)
-    assert await store.usage.totals(0) == ()
+    assert await store.usage.of_turn(TurnId("t-done")) == ()
     assert (await store.stats()).pairing_pending == 0
     assert await store.prune(LONG) == 0
 
@@ -89,7 +89,8 @@ async def test_rows_are_bounded_too(store: Store) -> None:
     """Beyond the bound the oldest go, more of them than one transaction deletes."""
     surplus = CHUNK + 10
     posts = [admission(f"p{at}", decision=IGNORE, session=None, at=at) for at in range(surplus + 5)]
-    await store.admission.admit_many(posts)
+    for each in posts:
+        await store.admission.admit(each)
     await store.transcripts.append(SESSION, TurnId("t"), ["old"], 1)
     await store.transcripts.append(SESSION, TurnId("t"), ["new"], 2)
 

@@ -10,7 +10,7 @@ T1, T2 = TurnId("t1"), TurnId("t2")
 
 
 async def owe(store: Store, *triggers: str) -> list[ObligationId]:
-    admitted = await store.admission.admit_many([admission(name) for name in triggers])
+    admitted = [await store.admission.admit(admission(name)) for name in triggers]
     return [item.obligation.id for item in admitted if item.obligation is not None]
 
 

@@ -1,12 +1,11 @@
 from oc_trio.core.turn_events import Usage
 from oc_trio.ids import TurnId
 from oc_trio.store.store import Store
-from oc_trio.store.usage import UsageTotal
 from tests.store.rows import ACCOUNT, OTHER, SESSION
 
 
 async def test_usage_adds_up(store: Store) -> None:
-    """Runs of one turn are added, models are kept apart, totals start at a time."""
+    """Runs of one turn are added, models are kept apart."""
     for turn, account, usage, at in (
         ("t0", ACCOUNT, Usage(900, 900, "big"), 50),
         ("t1", ACCOUNT, Usage(10, 1, "big"), 100),
@@ -18,9 +17,4 @@ async def test_usage_adds_up(store: Store) -> None:
         await store.usage.record(TurnId(turn), account, SESSION, usage, at)
 
     assert await store.usage.of_turn(TurnId("t1")) == (Usage(15, 3, "big"), Usage(7, 7, "small"))
-    assert await store.usage.totals(100) == (
-        UsageTotal(ACCOUNT, "big", turns=2, input_tokens=16, output_tokens=4),
-        UsageTotal(ACCOUNT, "small", turns=1, input_tokens=7, output_tokens=7),
-        UsageTotal(OTHER, "big", turns=1, input_tokens=3, output_tokens=4),
-    )
     assert await store.usage.of_session(SESSION) == (Usage(919, 908, "big"), Usage(7, 7, "small"))

@@ -24,7 +24,7 @@ from oc_trio.core.queueing import (
     SteerTurn,
     Waiting,
     arrive,
-    next_prompt,
+    next_batch,
     summary_line,
     without,
 )
@@ -130,14 +130,14 @@ class Mailbox:
         """The next turn's batch; None when nothing waits. `gathers`: with what its sender wrote next, there."""
         if self._resumed:
             return Batch(self._resumed.popleft())
-        found = next_prompt(rules, self._backlog)
-        if found is None:
+        batch = next_batch(rules, self._backlog)
+        if batch is None:
             return None
-        prompt, self._backlog = found
+        triggers, self._backlog = batch
         summed, self._summed = tuple(self._summed), []
         # Of all of them, not only of as many as may wait: whose message joins the turn is told to the agent.
         lines = tuple(summary_line(_waiting(job)) for job in summed)
-        jobs = tuple(self._jobs.pop(trigger) for trigger in prompt.triggers)
+        jobs = tuple(self._jobs.pop(trigger) for trigger in triggers)
         return Batch((*jobs, *self._next_of(jobs[-1])) if gathers else jobs, summed, lines)
 
     def _next_of(self, job: Job) -> tuple[Job, ...]:

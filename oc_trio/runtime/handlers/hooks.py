@@ -119,7 +119,7 @@ async def _run_agent(account: HookTarget, hook: AgentHook, trigger: str) -> None
     message = _message(account, channel, trigger, root=root, name=hook.name, text=hook.message)
     agent = AgentId(hook.agent) if hook.agent else message.agent
     session = SessionKey(f"agent:{agent}:hook:{hook.session_key or trigger}".lower())
-    message = evolve(message, agent=agent, session=session, reply_root=root)
+    message = evolve(message, agent=agent, session=session, reply_root=root, time_limit=hook.time_limit)
     if hook.model or hook.thinking:
         settings = SessionSettings(model=hook.model, thinking=hook.thinking)
         await services.store.sessions.touch(session, services.account, channel.id, root, agent, services.clock.now_ms())

@@ -94,7 +94,6 @@ class RequestContext:
             root_id=root_id,
             team_id=visit.chat.team_id,
             create_at=self.services.clock.now_ms(),
-            mentioned=True,
         )
 
     async def admit(

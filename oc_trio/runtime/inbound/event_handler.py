@@ -5,6 +5,7 @@ Raises MattermostError where a fact could not be had: the listener then tells th
 
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import assert_never
 
 from attrs import define
 
@@ -13,8 +14,10 @@ from oc_trio.core.entities import Channel
 from oc_trio.core.events import (
     ChannelAppeared,
     ChannelArchived,
+    ChannelChanged,
     ChannelType,
     Event,
+    Hello,
     MemberAdded,
     MemberRemoved,
     Post,
@@ -22,7 +25,11 @@ from oc_trio.core.events import (
     Posted,
     PostEdited,
     Reacted,
+    TeamJoined,
     TeamLeft,
+    Typed,
+    Unhandled,
+    UserChanged,
 )
 from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.ledger import Obligation, ObligationState, OutboxKind, Source, cancelled, failed, silent
@@ -96,24 +103,39 @@ class EventHandler:
                 await self._deleted(event.post)
             case Reacted():
                 await self._reacted(event)
-            case MemberRemoved() if event.user_id == services.user.id:
-                await self._left(event.channel_id)
+            case Hello() | Typed() | Unhandled():
+                return  # the listener's, and nobody's
+            case TeamJoined() | ChannelChanged() | UserChanged():
+                return  # for the directory and the registration of commands, which were told above
+            case _:
+                await self._membership(event)
+
+    async def _membership(
+        self, event: MemberAdded | MemberRemoved | TeamLeft | ChannelAppeared | ChannelArchived
+    ) -> None:
+        """Where the bot is: what it has left is not answered any more, what it has come to is read from then on."""
+        services = self.services
+        match event:
             case ChannelArchived():
                 await self._left(event.channel_id)
-            case TeamLeft() if event.user_id == services.user.id:
+            case ChannelAppeared():
+                await self._entered(event.channel_id)
+            case MemberAdded() | MemberRemoved() | TeamLeft() if event.user_id != services.user.id:
+                return  # somebody else came or went
+            case MemberAdded():
+                await self._entered(event.channel_id)
+            case MemberRemoved():
+                await self._left(event.channel_id)
+            case TeamLeft():
                 for session in self.dispatcher:
                     if any(job.inbound.team_id == event.team_id for job in session.running):
                         session.stop(reason=CancelReason.REMOVED.value, drop_queue=True)
-            case MemberAdded() if event.user_id == services.user.id:
-                await services.store.watermarks.start(
-                    services.account, event.channel_id, services.clock.now_ms() - SKEW_MS
-                )
-            case ChannelAppeared():
-                await services.store.watermarks.start(
-                    services.account, event.channel_id, services.clock.now_ms() - SKEW_MS
-                )
             case _:
-                return
+                assert_never(event)
+
+    async def _entered(self, channel_id: ChannelId) -> None:
+        services = self.services
+        await services.store.watermarks.start(services.account, channel_id, services.clock.now_ms() - SKEW_MS)
 
     async def _reacted(self, event: Reacted) -> None:
         if event.added and event.emoji in STOP_REACTIONS:

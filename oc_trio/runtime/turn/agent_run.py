@@ -85,6 +85,12 @@ class AgentRun:
         """The newest message that is answered."""
         return self.running.batch.jobs[-1].inbound
 
+    @property
+    def limit(self) -> float:
+        """The longest that the turn may take, in seconds: a hook may have set its own."""
+        own = [job.inbound.time_limit for job in self.running.batch.jobs if job.inbound.time_limit is not None]
+        return min(own, default=self.services.policies.turn_limit)
+
     async def listen(self) -> Final | Failed:
         """Let the agent talk, show it as it grows; returns its last word with no write under way.
 
@@ -118,7 +124,7 @@ class AgentRun:
         return end
 
     async def _within_limit(self) -> Final | Failed | None:
-        with trio.move_on_after(self.services.policies.turn_limit):
+        with trio.move_on_after(self.limit):
             return await self._converse()
         return None
 

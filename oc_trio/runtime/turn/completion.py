@@ -76,7 +76,7 @@ class TurnCompletion:
     async def timed_out(self) -> Outcome:
         """The turn took too long: what was said stays, with a notice."""
         log.warning("turn hit its time limit", account=self.services.account, turn=self.attempt.turn.id)
-        notice = f"⏱️ _(stopped: no answer within {_minutes(self.services.policies.turn_limit)})_"
+        notice = f"⏱️ _(stopped: no answer within {_minutes(self.attempt.limit)})_"
         return await self.broken_off(notice, "the time limit of a turn was reached")
 
     async def broken_off(self, notice: str, reason: str) -> Outcome:

@@ -131,14 +131,13 @@ async def country(nursery: trio.Nursery, harness: Harness) -> AsyncGenerator[Cou
 
 async def test_two_accounts_on_two_servers(country: Country) -> None:
     """Each serves its own people, under the name that its server gave it."""
-    gateway = await country.start()
+    await country.start()
     assert country.health == {"east": "live", "west": "live"}
     assert [await country.asks(name) for name in (EAST, WEST)] == [["served"], ["served"]]
     sessions = {row.key for row in await _sessions(country)}
     assert sessions == {
         f"agent:main:mattermost:{name}:direct:{harness.alice.id}" for name, harness in country.towns.items()
     }
-    assert gateway.health.all_live
 
 
 async def test_a_wrong_token_leaves_the_other_serving(country: Country, logbook: Logbook) -> None:

@@ -85,6 +85,16 @@ async def test_the_same_key_is_the_same_run(autojump_clock: MockClock) -> None:
         assert len(callbacks.admitted) == 2
 
 
+async def test_a_hook_sets_the_longest_turn(autojump_clock: MockClock) -> None:
+    """`timeoutSeconds` travels with the message; without it the agent's own limit holds."""
+    async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
+        caller = await start(callbacks, nursery)
+        for extra in ({"timeoutSeconds": 7}, {}):
+            body = {"message": "go", "to": f"channel:{callbacks.square.id}", **extra}
+            assert (await caller.post("agent", body))[0] == 202
+        assert [message.time_limit for message, _ in callbacks.admitted] == [7.0, None]
+
+
 async def test_a_wake_goes_to_the_last_conversation(autojump_clock: MockClock) -> None:
     """An event is told to the session that was used last, at once or with its next turn."""
     async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:

@@ -47,7 +47,7 @@ async def write(
 ) -> ParagraphWriter:
     """Let `talk` show text to a writer, then stop it as a turn does at its end."""
     view = DraftView(ViewStyle(mode=StreamMode.OFF))
-    reply = ReplyRules(mode=StreamMode.OFF)
+    reply = ReplyRules()
     writer = ParagraphWriter(view, post=channel.post, edit=channel.edit, rules=RULES, reply=reply, standing=standing)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(writer.run)
@@ -63,7 +63,7 @@ async def say(writer: ParagraphWriter, text: str, delay: float = 0.01) -> None:
 
 
 def rest(writer: ParagraphWriter, text: str) -> tuple[str, ...]:
-    plan = plan_final(writer.state, Final(text), ReplyRules(mode=StreamMode.OFF), published=tuple(writer.published))
+    plan = plan_final(writer.state, Final(text), ReplyRules(), published=tuple(writer.published))
     if isinstance(plan, NothingVisible):
         return ()
     assert isinstance(plan, FreshPosts)
