@@ -26,7 +26,7 @@ def _end(_kind: type[BaseException], problem: BaseException, _traceback: Traceba
     if _is_interrupt(problem):
         sys.exit(EX_INTERRUPTED)
     crash = os.urandom(4).hex()
-    get_logger(part="run").critical("the gateway crashed; please report it", crash=crash, exc_info=problem)
+    get_logger(part="crash").critical("the gateway crashed; please report it", crash=crash, exc_info=problem)
     click.echo(
         f"oc-trio: a defect ended the gateway. Its log has the traceback, as crash {crash}; please report it. What is"
         " unfinished is taken up at the next start.",
