@@ -45,8 +45,11 @@ from oc_trio.runtime.delivery.late_edits import LateEditGuard
 from oc_trio.runtime.delivery.uploads import FileUploader
 from oc_trio.runtime.error_boundary import ErrorBoundary
 from oc_trio.runtime.handlers.callback_urls import plan_callbacks
+from oc_trio.runtime.handlers.command_shares import CommandShares
 from oc_trio.runtime.handlers.endpoints import AccountEndpoints, build_registry, open_endpoints
+from oc_trio.runtime.handlers.questions import Questions
 from oc_trio.runtime.handlers.request_context import RequestContext
+from oc_trio.runtime.handlers.slash_commands import CommandRegistration
 from oc_trio.runtime.policies import policies
 from oc_trio.runtime.services import AccountServices
 from oc_trio.sandbox import records
@@ -171,7 +174,11 @@ class CallbackHarness:
             plan = plan_callbacks(self.loaded.config, self.account)
             buttons = ButtonMaker(lambda: self.bot.token, plan.click_url, services.clock)
             self.app = build_app(self.faces, metrics=self.metrics)
-            self.doors = await stack.enter_async_context(open_endpoints(self.front, self.faces, plan, buttons))
+            questions = Questions(services, buttons)
+            shares = CommandShares((plan.account,))
+            registration = CommandRegistration(services, plan.command_url, plan.specs, shares)
+            endpoints = open_endpoints(self.front, self.faces, plan, questions, registration)
+            self.doors = await stack.enter_async_context(endpoints)
             try:
                 yield self
             finally:
@@ -179,7 +186,6 @@ class CallbackHarness:
 
     async def registered(self) -> None:
         """Until the first round of registration is over."""
-        assert self.doors.registration is not None
         with trio.fail_after(5):
             await self.doors.registration.tried.wait()
 

@@ -47,10 +47,11 @@ from oc_trio.runtime.delivery.message_sender import MessageSender
 from oc_trio.runtime.delivery.uploads import FileUploader
 from oc_trio.runtime.drain import Drain
 from oc_trio.runtime.error_boundary import DEFECT
-from oc_trio.runtime.handlers.ask_tools import ASK
+from oc_trio.runtime.handlers.ask_tools import ASK, AskTools
 from oc_trio.runtime.handlers.public_port import PublicPort
-from oc_trio.runtime.handlers.questions import ASK_SECONDS
+from oc_trio.runtime.handlers.questions import ASK_SECONDS, Questions
 from oc_trio.runtime.handlers.request_context import RequestContext
+from oc_trio.runtime.handlers.slash_commands import CommandRegistration
 from oc_trio.runtime.inbound.admission import AdmissionPipeline
 from oc_trio.runtime.inbound.bot_loop_guard import BotLoops
 from oc_trio.runtime.inbound.chat_commands import ChatCommandHandler
@@ -188,17 +189,28 @@ class _Account:
             context=ConversationContext(parts.id, user.id, api, directory, store, parts.policies),
             boundary=parts.dependencies.boundary(parts.id, parts.metrics),
         )
+        self.questions = Questions(self.services, parts.buttons)
         self.turns = TurnServices(
             pacer=EditPacer(parts.policies.pacing, partial(parts.origin.budget.room, Lane.EDIT)),
             live=LiveDrafts(),
             acks=AckReactions(api, user.id, parts.policies.acks),
             previewer=parts.dependencies.previewer,
-            tools=TurnTools(message_tool, parts.servers, parts.port.skills),
+            tools=self._tools(message_tool),
             reader=lambda bounds: AttachmentReader(
                 outbound.files, outbound.media.limit, parts.dependencies.pictures, bounds
             ),
             button_props=parts.buttons.final_props if parts.port.is_wanted else lambda _channel, _rows: "",
         )
+
+    def _tools(self, message_tool: MessageTool) -> TurnTools:
+        """What agents may use here; what asks people is left out where no click could come back."""
+        parts = self.parts
+        if not parts.port.is_wanted:
+            return TurnTools(message_tool, parts.servers, parts.port.skills)
+        asks = AskTools(self.questions, parts.buttons)
+        # A person may take their time; the question's own deadline comes first.
+        limits = {ASK.name: ASK_SECONDS + 30}
+        return TurnTools(message_tool, parts.servers, parts.port.skills, (asks.tools,), limits, asks.approval)
 
     async def serve(self, workers: trio.Nursery) -> None:
         services, turns, parts = self.services, self.turns, self.parts
@@ -226,18 +238,28 @@ class _Account:
                 BotLoops(services.account, services.store.claims, services.clock),
             )
             desk = ChatCommandHandler(services, dispatcher, sessions, trio.CapacityLimiter(_COMMANDS_AT_ONCE))
-            inbox = EventHandler(services, intake, dispatcher, desk, turns.live, EventTries(services.boundary))
+            registration = parts.port.registration(services, parts.settings)
+            inbox = EventHandler(
+                services,
+                intake,
+                dispatcher,
+                desk,
+                turns.live,
+                EventTries(services.boundary),
+                note=registration.note,
+                take_text=self.questions.take_text,
+            )
             recovery = Recovery(services, inbox, sessions)
             await services.late.recall()
             await recovery.run()
             # Whatever brings in messages ends before the nursery of those who answer them does.
             async with trio.open_nursery() as feeders:
-                await self._feed(feeders, inbox)
+                await self._feed(feeders, inbox, registration)
                 feeders.cancel_scope.cancel()
             sessions.cancel_scope.deadline = trio.current_time() + parts.drain.seal_seconds
         workers.cancel_scope.cancel()
 
-    async def _feed(self, feeders: trio.Nursery, inbox: EventHandler) -> None:
+    async def _feed(self, feeders: trio.Nursery, inbox: EventHandler, registration: CommandRegistration) -> None:
         """Take messages in until the drain is requested, and let turns end by themselves for as long as it allows."""
         services, parts, dispatcher = self.services, self.parts, inbox.dispatcher
         catch_up = parts.dependencies.catch_up(services, inbox, parts.settings.catchup, feeders)
@@ -245,14 +267,7 @@ class _Account:
             services, parts.settings, parts.dependencies, parts.token, parts.ready, inbox, catch_up, TaskSlot(feeders)
         )
         front = RequestContext.of(services, inbox)
-        async with parts.port.open(front, parts.settings, parts.buttons) as doors:
-            inbox.note, inbox.take_text = doors.note, doors.questions.take_text
-            tools = self.turns.tools
-            if tools is not None and parts.port.is_wanted:
-                tools.approval = doors.approval
-                tools.local.append(doors.tools)
-                # A person may take their time; the question's own deadline comes first.
-                tools.limits[ASK.name] = ASK_SECONDS + 30
+        async with parts.port.open(front, parts.settings, self.questions, registration):
             await uplink.start()
             feeders.start_soon(uplink.run_audit)
             feeders.start_soon(Schedule(front, self.outbound, self.postbox, parts.jobs).run)

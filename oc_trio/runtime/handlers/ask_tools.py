@@ -3,8 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from attrs import frozen
+
 from oc_trio.agent.port import ToolSpec
-from oc_trio.agent.toolbox import LocalTools, ToolFailed
+from oc_trio.agent.toolbox import Approve, LocalTools, ToolFailed
+from oc_trio.core.approvals import Approvers
+from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.ledger import OutboxKind
 from oc_trio.core.presentation import BadPresentation, read_buttons
 from oc_trio.core.questions import read_question
@@ -13,6 +17,7 @@ from oc_trio.ids import OutboxId
 from oc_trio.runtime.delivery.buttons import ButtonMaker
 from oc_trio.runtime.delivery.outbox_message import OutboxMessage
 from oc_trio.runtime.handlers.questions import ASK_SECONDS, NO_ANSWER, Place, Questions
+from oc_trio.runtime.tools.asker_places import Asked, askers_of
 from oc_trio.runtime.tools.post_names import PostNames
 
 ASK = ToolSpec(
@@ -57,16 +62,36 @@ OFFER = ToolSpec(
 )
 
 
+@frozen(eq=False)
+class AskTools:
+    """What agents of an account can ask people: made for each turn, for the place where it runs."""
+
+    questions: Questions
+    buttons: ButtonMaker
+
+    def approval(self, here: InboundMessage, approvers: tuple[str, ...], asked: Asked) -> Approve:
+        """Asks those of the people where a turn runs who may approve, about each call of a tool that needs it."""
+        return self.questions.approver(_place(here), approvers=lambda: Approvers(approvers, askers_of(asked())))
+
+    def tools(self, here: InboundMessage, names: PostNames) -> LocalTools:
+        """What an agent can ask and offer where a turn runs."""
+        return chat_tools(self.questions, self.buttons, _place(here), names)
+
+
+def _place(here: InboundMessage) -> Place:
+    return Place(here.session, here.channel_id, here.reply_root)
+
+
 def chat_tools(
-    desk: Questions, buttons: ButtonMaker, place: Place, names: PostNames, *, seconds: float = ASK_SECONDS
+    questions: Questions, buttons: ButtonMaker, place: Place, names: PostNames, *, seconds: float = ASK_SECONDS
 ) -> LocalTools:
     """Both tools for the turn that runs at `place`; give `ask_user` a limit of more than `seconds` in its policy."""
-    services = desk.front.services
+    services = questions.services
 
     async def ask(arguments: Mapping[str, Any]) -> str:
         try:
-            question = read_question(await desk.id_for(names.next(ASK.name, arguments)), arguments)
-            answer = await desk.ask(question, place, seconds=seconds)
+            question = read_question(await questions.id_for(names.next(ASK.name, arguments)), arguments)
+            answer = await questions.ask(question, place, seconds=seconds)
         except (ValueError, MattermostError) as problem:
             raise ToolFailed(str(problem)) from None
         return answer.text if answer is not None else NO_ANSWER

@@ -9,30 +9,22 @@ from contextlib import ExitStack, asynccontextmanager
 import trio
 from attrs import frozen
 
-from oc_trio.agent.toolbox import Approve, LocalTools
 from oc_trio.callbacks.app import build_app
 from oc_trio.callbacks.endpoints import ButtonEndpoint, CommandEndpoint, EndpointRegistry, HookEndpoint
 from oc_trio.callbacks.server import TlsFiles, serve_callbacks
 from oc_trio.config.accounts import Account
 from oc_trio.config.model import Config
-from oc_trio.core.approvals import Approvers
-from oc_trio.core.events import Event
-from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.sourceip import ProxyTrust, parse_networks
 from oc_trio.ids import AccountId
 from oc_trio.runtime.delivery.buttons import ButtonMaker
-from oc_trio.runtime.handlers.ask_tools import chat_tools
 from oc_trio.runtime.handlers.button_clicks import ButtonClickHandler
 from oc_trio.runtime.handlers.callback_urls import CallbackPlan, command_paths
-from oc_trio.runtime.handlers.command_shares import CommandShares
 from oc_trio.runtime.handlers.in_flight import open_in_flight
 from oc_trio.runtime.handlers.model_picker import ModelPickerHandler
-from oc_trio.runtime.handlers.questions import Place, Questions
+from oc_trio.runtime.handlers.questions import Questions
 from oc_trio.runtime.handlers.request_context import RequestContext
 from oc_trio.runtime.handlers.slash_commands import CommandRegistration, SlashCommandHandler
 from oc_trio.runtime.handlers.token_check import SlashTokenValidator
-from oc_trio.runtime.tools.asker_places import Asked, askers_of
-from oc_trio.runtime.tools.post_names import PostNames
 from oc_trio.telemetry.log import get_logger
 from oc_trio.telemetry.metrics import Metrics
 
@@ -75,28 +67,14 @@ async def serve_public(
 
 @frozen(eq=False)
 class AccountEndpoints:
-    """One account's desks while it is on the port; `registration` is None where native commands are off."""
+    """One account's handlers while it is on the port."""
 
     front: RequestContext
     buttons: ButtonMaker
     questions: Questions
     clicks: ButtonClickHandler
     models: ModelPickerHandler
-    registration: CommandRegistration | None
-
-    def approval(self, here: InboundMessage, approvers: tuple[str, ...], asked: Asked) -> Approve:
-        """Asks those of the people where a turn runs who may approve, about each call of a tool that needs it."""
-        place = Place(here.session, here.channel_id, here.reply_root)
-        return self.questions.approver(place, approvers=lambda: Approvers(approvers, askers_of(asked())))
-
-    def tools(self, here: InboundMessage, names: PostNames) -> LocalTools:
-        """What an agent can ask and offer where a turn runs."""
-        return chat_tools(self.questions, self.buttons, Place(here.session, here.channel_id, here.reply_root), names)
-
-    def note(self, event: Event) -> None:
-        """Tell the registration of teams joined and left. Never waits."""
-        if self.registration is not None:
-            self.registration.note(event)
+    registration: CommandRegistration
 
 
 @asynccontextmanager
@@ -104,22 +82,16 @@ async def open_endpoints(
     front: RequestContext,
     faces: EndpointRegistry,
     plan: CallbackPlan,
-    buttons: ButtonMaker,
-    shares: CommandShares | None = None,
+    questions: Questions,
+    registration: CommandRegistration,
 ) -> AsyncIterator[AccountEndpoints]:
-    """Put an account on the port for as long as the block runs, and keep its slash commands registered meanwhile.
-
-    `shares` says which of them are other accounts'.
-    """
+    """Put an account on the port for as long as the block runs, and keep its slash commands registered meanwhile."""
     async with trio.open_nursery() as nursery:
+        buttons = questions.buttons
         models = ModelPickerHandler(front, buttons, nursery)
-        questions = Questions(front, buttons)
         clicks = ButtonClickHandler(front, models, questions)
-        registration = CommandRegistration(
-            front, plan.command_url, plan.specs, shares or CommandShares((plan.account,))
-        )
         harmless = front.services.api.harmless
-        doors = AccountEndpoints(front, buttons, questions, clicks, models, registration if plan.native else None)
+        doors = AccountEndpoints(front, buttons, questions, clicks, models, registration)
         # Nobody new comes in first, those who are in leave, and only then what they use is closed.
         async with open_in_flight() as visitors:
             received = visitors.received

@@ -2,7 +2,7 @@
 
 port = PublicPort.of(loaded, env)
 url = await nursery.start(port.serve, metrics)           # only if `port.is_wanted`
-async with port.open(front, settings, buttons) as doors: # in each account
+async with port.open(front, settings, questions, registration): # in each account
     ...
 """
 
@@ -26,7 +26,9 @@ from oc_trio.runtime.handlers.command_shares import CommandShares, native_order
 from oc_trio.runtime.handlers.endpoints import AccountEndpoints, build_registry, is_wanted, open_endpoints, serve_public
 from oc_trio.runtime.handlers.hooks import HookDelivery, HookHandler, HookTarget
 from oc_trio.runtime.handlers.in_flight import open_in_flight
+from oc_trio.runtime.handlers.questions import Questions
 from oc_trio.runtime.handlers.request_context import RequestContext
+from oc_trio.runtime.handlers.slash_commands import CommandRegistration
 from oc_trio.runtime.services import AccountServices
 from oc_trio.runtime.tools.skills import SkillLibrary, find_skills
 from oc_trio.telemetry.metrics import Metrics
@@ -73,19 +75,24 @@ class PublicPort:
         """Makes the buttons whose clicks come back to `account`."""
         return ButtonMaker(bot_token, self.plan(account).click_url, self.clock)
 
+    def registration(self, services: AccountServices, account: Account) -> CommandRegistration:
+        """Registers the account's slash commands, as soon as it is on the port."""
+        plan = self.plan(account)
+        return CommandRegistration(services, plan.command_url, plan.specs, self.shares)
+
     @asynccontextmanager
     async def open(
-        self, front: RequestContext, settings: Account, buttons: ButtonMaker
+        self, front: RequestContext, settings: Account, questions: Questions, registration: CommandRegistration
     ) -> AsyncIterator[AccountEndpoints]:
         """Let an account be called: commands, clicks and hooks, for as long as the block runs."""
         plan = self.plan(settings)
         if self.is_wanted:
             warn_unreachable(plan, settings)
         async with (
-            open_endpoints(front, self.faces, plan, buttons, self.shares) as doors,
+            open_endpoints(front, self.faces, plan, questions, registration) as doors,
             trio.open_nursery() as nursery,
         ):
-            box = HookDelivery(front, buttons, nursery)
+            box = HookDelivery(front, questions.buttons, nursery)
             async with open_in_flight() as visitors:
                 account = HookTarget(front, locator(front.services), box.deliver, visitors)
                 with self.hooks.account(plan.account, account):

@@ -25,7 +25,7 @@ from oc_trio.ids import ChannelId, FileId, OutboxId, PostId, SessionKey
 from oc_trio.mattermost.files import from_bytes
 from oc_trio.runtime.delivery.buttons import LIFETIME_MS, ButtonMaker
 from oc_trio.runtime.delivery.outbox_message import MARKER, OutboxMessage
-from oc_trio.runtime.handlers.request_context import RequestContext
+from oc_trio.runtime.services import AccountServices
 from oc_trio.telemetry.log import get_logger
 
 log = get_logger(part="questions")
@@ -73,7 +73,7 @@ class _Waiting:
 class Questions:
     """One account's open questions."""
 
-    front: RequestContext
+    services: AccountServices
     buttons: ButtonMaker
     _waiting: dict[str, _Waiting] = field(init=False, factory=dict)
 
@@ -87,7 +87,7 @@ class Questions:
         approvers: Approvers | None = None,
     ) -> Answer | None:
         """Post the question and wait; None when nobody answered within `seconds`. Raises MattermostError at posting."""
-        services = self.front.services
+        services = self.services
         if len(self._waiting) >= MOST_WAITING:
             log.warning("too many open questions", account=services.account)
             return None
@@ -117,7 +117,7 @@ class Questions:
             try:
                 shown = show_call(call.name, call.arguments)
                 files = await self._attached(shown, place)
-                question = questions.approval(self.front.services.clock.new_id(), shown.text)
+                question = questions.approval(self.services.clock.new_id(), shown.text)
                 answer = await self.ask(question, place, seconds=seconds, files=files, approvers=who)
             except CantShow as problem:
                 log.warning("a call can't be shown to be approved", tool=call.name)
@@ -141,7 +141,7 @@ class Questions:
         try:
             with trio.fail_after(ATTACH_SECONDS):
                 file = from_bytes(CALL_FILE, shown.file)
-                return (await self.front.services.uploader.upload(place.channel_id, file),)
+                return (await self.services.uploader.upload(place.channel_id, file),)
         except (MattermostError, trio.TooSlowError) as problem:
             raise _NotAttached(str(problem) or f"not done within {ATTACH_SECONDS:g} s") from problem
 
@@ -149,7 +149,7 @@ class Questions:
         """The reply to a click on a question by `sender`, who may talk to the bot there; None if nobody waits for it
         but its words still mean something.
         """
-        press, services = click.press, self.front.services
+        press, services = click.press, self.services
         id_ = questions.question_of(press.context)
         assert id_ is not None, "the caller knows that it is a question"
         waiting = self._waiting.get(id_)
@@ -182,7 +182,7 @@ class Questions:
         claimed = await self._claim(given.answer.question, given.answer.text)
         if not claimed or not waiting.take(given.answer, user_name, is_shown=False):
             return {"error": questions.ANSWERED}
-        log.info("question answered", account=self.front.services.account, by=user_name, how="dialog")
+        log.info("question answered", account=self.services.account, by=user_name, how="dialog")
         return {}
 
     def take_text(self, message: InboundMessage) -> bool:
@@ -198,22 +198,22 @@ class Questions:
         """The id of the question of that name: the name itself, so that a turn that is run again after a crash waits at
         the post that stands; another one once that question was answered, or its wait was over.
         """
-        services = self.front.services
+        services = self.services
         is_over = await services.store.claims.is_taken(self._scope, name, services.clock.now_ms())
         return services.clock.new_id() if is_over or name in self._waiting else name
 
     async def _claim(self, id_: str, value: str) -> bool:
-        services = self.front.services
+        services = self.services
         now = services.clock.now_ms()
         first, _ = await services.store.claims.claim(self._scope, id_, now, now + LIFETIME_MS, value)
         return first
 
     @property
     def _scope(self) -> str:
-        return f"question:{self.front.services.account}"
+        return f"question:{self.services.account}"
 
     async def _open_dialog(self, question: Question, click: Click) -> Mapping[str, Any]:
-        press, services = click.press, self.front.services
+        press, services = click.press, self.services
         request = questions.dialog_request(
             question,
             trigger_id=press.trigger_id,
@@ -254,13 +254,13 @@ class Questions:
             await self._claim(waiting.question.id, "")
         if post is None:
             # Nobody waits for the answer: the next start must not ask.
-            await self.front.services.delivery.withdraw(_name(waiting.question))
+            await self.services.delivery.withdraw(_name(waiting.question))
         if post is None or waiting.is_shown:
             return
         line = f"✓ **{waiting.answer.text[:80]}** answered by @{waiting.by}" if waiting.answer else f"_{EXPIRED}_"
         props = {"attachments": [{"text": line}], MARKER: {"k": _name(waiting.question)}}
         try:
-            await self.front.services.api.posts.patch(post, props=props)
+            await self.services.api.posts.patch(post, props=props)
         except MattermostError as problem:
             log.info("a question keeps its buttons", post=post, problem=str(problem))
 

@@ -30,6 +30,7 @@ from oc_trio.runtime.handlers.command_shares import CommandShares
 from oc_trio.runtime.handlers.model_picker import ModelPickerHandler
 from oc_trio.runtime.handlers.request_context import Caller, RequestContext, once
 from oc_trio.runtime.handlers.token_check import SlashTokenValidator
+from oc_trio.runtime.services import AccountServices
 from oc_trio.store.pairing import RequestState
 from oc_trio.telemetry.log import get_logger
 from oc_trio.wakeup import Wakeup
@@ -75,7 +76,7 @@ class CommandRegistration:
     `tried` is set when the first round is over, whatever came of it.
     """
 
-    front: RequestContext
+    services: AccountServices
     url: str
     wanted: tuple[CommandSpec, ...]
     shares: CommandShares = field(factory=CommandShares)
@@ -85,7 +86,7 @@ class CommandRegistration:
 
     def note(self, event: Event) -> None:
         """Events of the account; only joining and leaving a team matters. Never waits."""
-        if isinstance(event, (TeamJoined, TeamLeft)) and event.user_id == self.front.services.user.id:
+        if isinstance(event, (TeamJoined, TeamLeft)) and event.user_id == self.services.user.id:
             self.wake()
 
     def wake(self) -> None:
@@ -95,7 +96,7 @@ class CommandRegistration:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Register, and then whenever it is due; started at once, for the account need not wait for its commands."""
         task_status.started()
-        account = self.front.services.account
+        account = self.services.account
         self.shares.join(account, self.wake)
         await self.shares.earlier(account)
         failures = 0
@@ -108,7 +109,7 @@ class CommandRegistration:
 
     async def round(self) -> bool:
         """Go through all teams once; False if anything failed and is worth another try."""
-        services = self.front.services
+        services = self.services
         registrar = self.registrar()
         try:
             teams = await services.api.teams.mine()
@@ -151,7 +152,7 @@ class CommandRegistration:
         held = [(result.team, command.trigger) for result in results for command in result.commands]
         taken = [(result.team, trigger) for result in results for trigger in result.taken]
         had = [(command.team_id, command.trigger) for command in before]
-        self.shares.settle(self.front.services.account, had=had, held=held, missed=[*others, *taken])
+        self.shares.settle(self.services.account, had=had, held=held, missed=[*others, *taken])
 
     def _show_skipped(
         self, names: Mapping[TeamId, str], others: Mapping[Slot, AccountId], results: Sequence[TeamResult]
@@ -159,12 +160,12 @@ class CommandRegistration:
         """In the status as long as it is so, and in the log when it is new."""
         skipped = [Skipped(names[team], trigger, owner) for (team, trigger), owner in others.items()]
         skipped += [Skipped(names[result.team], trigger) for result in results for trigger in result.taken]
-        services = self.front.services
+        services = self.services
         for text in services.health.note(services.account, "slash commands", sentences(skipped)):
             log.warning(f"slash commands left out: {text}", account=services.account)
 
     def registrar(self) -> CommandRegistrar:
-        services = self.front.services
+        services = self.services
         return CommandRegistrar(
             services.api,
             Registrar(services.user.id, self.url),
@@ -179,7 +180,7 @@ class CommandRegistration:
 
         Bounded, and finished even while stopping: half a set is worse than either.
         """
-        services = self.front.services
+        services = self.services
         remembered = await services.store.commands.all(services.account)
         with trio.move_on_after(REMOVE_SECONDS, shield=True):
             left = await self.registrar().remove(remembered)

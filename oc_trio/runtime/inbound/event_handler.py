@@ -70,10 +70,10 @@ class EventHandler:
     desk: ChatCommandHandler
     live: LiveDrafts
     tries: EventTries
+    # Who else hears of each event, and who takes a text as the answer that it waits for.
+    note: Callable[[Event], None]
+    take_text: Callable[[InboundMessage], bool]
     missed: int = 0
-    # Set while the account can be called back: who hears of events, and who takes a text as the answer it waits for.
-    note: Callable[[Event], None] = lambda _event: None
-    take_text: Callable[[InboundMessage], bool] = lambda _message: False
 
     async def on_event(self, event: Event) -> None:
         post = event.post if isinstance(event, Posted | PostEdited | PostDeleted) else None

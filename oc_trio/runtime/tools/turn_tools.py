@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from attrs import define, evolve, field
+from attrs import evolve, field, frozen
 
 from oc_trio.agent.port import Toolbox
 from oc_trio.agent.toolbox import SEPARATOR, Approve, LocalTools, RuledToolbox, ToolPolicy
@@ -19,7 +19,7 @@ from oc_trio.runtime.tools.skills import SkillLibrary
 Approval = Callable[[InboundMessage, tuple[str, ...], Asked], Approve]
 
 
-@define(eq=False)
+@frozen(eq=False)
 class TurnTools:
     """One account's tools. `local` makes further ones for a turn; `approval` makes who is asked for a turn's calls:
     without it, calls that need approval are denied. `limits` are seconds by tool.
@@ -28,8 +28,8 @@ class TurnTools:
     message: MessageTool
     servers: ToolServers = field(factory=ToolServers)
     skills: SkillLibrary = SkillLibrary()
-    local: list[Callable[[InboundMessage, PostNames], LocalTools]] = field(factory=list)
-    limits: dict[str, float] = field(factory=dict)
+    local: tuple[Callable[[InboundMessage, PostNames], LocalTools], ...] = ()
+    limits: Mapping[str, float] = field(factory=dict)
     approval: Approval | None = None
 
     def for_turn(

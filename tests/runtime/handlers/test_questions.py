@@ -303,11 +303,8 @@ async def test_who_may_approve(
     listed = tuple(entry.format(bob=bob.id) for entry in entries)
     async with callbacks.lived_in():
         groups = evolve(callbacks.front.services.policies.access, access_groups={"ops": (bob.id,)})
-        callbacks.doors.questions.front = evolve(
-            callbacks.front,
-            services=evolve(
-                callbacks.front.services, policies=evolve(callbacks.front.services.policies, access=groups)
-            ),
+        callbacks.doors.questions.services = evolve(
+            callbacks.front.services, policies=evolve(callbacks.front.services.policies, access=groups)
         )
         for person, may in ((callbacks.alice, by_asker), (bob, by_other)):
             for label in ("Approve", "Deny"):

@@ -211,7 +211,6 @@ async def test_without_permission_nothing_is_served(autojump_clock: MockClock, l
     async with callback_harness(admin=False).lived_in() as callbacks:
         await trio.sleep(1)
         assert triggers(callbacks) == []
-        assert callbacks.doors.registration is not None
         assert callbacks.doors.registration.book.registered() is None
         callbacks.team.roles[callbacks.bot.id] = "team_user team_admin"
         await trio.sleep(20)
@@ -256,7 +255,7 @@ async def test_a_team_that_is_joined_later_gets_the_commands(autojump_clock: Moc
         other = callbacks.world.create_team("village", callbacks.alice)
         callbacks.world.membership.join_team(other, callbacks.world.users.get(callbacks.bot.id))
         other.roles[callbacks.bot.id] = "team_user team_admin"
-        callbacks.doors.note(TeamJoined(callbacks.front.services.user.id, other.id))  # type: ignore[arg-type]
+        callbacks.doors.registration.note(TeamJoined(callbacks.front.services.user.id, other.id))  # type: ignore[arg-type]
         await trio.sleep(1)
         assert len(triggers(callbacks, other.id)) == len(BUILT_IN)
 
