@@ -41,3 +41,12 @@ def narrowest(bounds: Iterable[ImageBounds]) -> ImageBounds:
         min(one.most_bytes for one in (first, *others)),
         min(one.edge for one in (first, *others)),
     )
+
+
+@frozen
+class Picture:
+    """A picture as a model gets it. `note` says what was done to it, empty for nothing worth saying."""
+
+    mime: str
+    data: bytes
+    note: str = ""

@@ -64,6 +64,7 @@ class WriterEngine:
         return result
 
     async def outside(self, work: Callable[[], T]) -> T:
+        # A limiter of its own each time: what others do in Trio's default threads must not hold up the journal.
         return await trio.to_thread.run_sync(_translating, self._driver, work, limiter=trio.CapacityLimiter(1))
 
     def _serve(self) -> None:

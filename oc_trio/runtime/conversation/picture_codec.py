@@ -21,9 +21,8 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from oc_trio.agent.image_bounds import GIF, JPEG, PNG, WEBP, ImageBounds
+from oc_trio.agent.image_bounds import GIF, JPEG, PNG, WEBP, ImageBounds, Picture
 from oc_trio.errors import PictureUnusable
-from oc_trio.runtime.conversation.pictures import Picture
 
 # A phone's 50 megapixels are JPEGs, which are decoded at a fraction of their size. Of others each pixel takes up to
 # 17 bytes meanwhile (WebP).

@@ -9,9 +9,9 @@ from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 
 import trio
-from attrs import define, field, frozen
+from attrs import define, field
 
-from oc_trio.agent.image_bounds import COMMON, ImageBounds
+from oc_trio.agent.image_bounds import COMMON, ImageBounds, Picture
 from oc_trio.errors import PictureUnusable
 from oc_trio.telemetry.log import get_logger
 
@@ -25,15 +25,6 @@ _MOST_BYTES = 16 * 1024 * 1024
 _MOST_ENTRIES = 200
 
 log = get_logger(part="pictures")
-
-
-@frozen
-class Picture:
-    """A picture as a model gets it. `note` says what was done to it, empty for nothing worth saying."""
-
-    mime: str
-    data: bytes
-    note: str = ""
 
 
 Fit = Callable[[bytes, ImageBounds], Picture]

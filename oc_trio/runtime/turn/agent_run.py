@@ -30,11 +30,11 @@ from oc_trio.runtime.services import AccountServices
 from oc_trio.runtime.task_slot import TaskSlot
 from oc_trio.runtime.tools.post_names import PostNames
 from oc_trio.runtime.turn.paragraph_writer import ParagraphWriter
-from oc_trio.runtime.turn.previewer import Previewer
 from oc_trio.runtime.turn.prompt import question, system_prompt, toolbox, with_images
 from oc_trio.runtime.turn.reply_style import reply_rules, view_style
 from oc_trio.runtime.turn.resume import ResumeState, draft_id, words_of_people
 from oc_trio.runtime.turn.services import TurnServices
+from oc_trio.runtime.turn.turn_writer import TurnWriter
 from oc_trio.runtime.turn.typing_indicator import keep_typing
 from oc_trio.store.turns import Turn
 from oc_trio.telemetry.log import get_logger
@@ -283,7 +283,7 @@ class AgentRun:
             turn=self.turn.id,
         )
 
-    def _writer(self, view: DraftView, standing: Mapping[int, DraftState]) -> Previewer | ParagraphWriter:
+    def _writer(self, view: DraftView, standing: Mapping[int, DraftState]) -> TurnWriter:
         services = self.services
         if services.policies.blocks is not None:
             return ParagraphWriter(

@@ -10,7 +10,7 @@ from oc_trio.agent.port import Message, Role
 from oc_trio.core.bounds import attachable
 from oc_trio.core.final_plan import INTERRUPTED, STOPPED, failed_words, plan_final, sealed_text
 from oc_trio.core.ledger import ObligationState, OutboxState, Outcome
-from oc_trio.core.preview import Phase, resumed
+from oc_trio.core.preview import Phase
 from oc_trio.core.turn_events import Failed, Final, Media
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import PostId, ThreadRoot
@@ -170,8 +170,7 @@ class TurnCompletion:
         except MattermostRejected:
             return
         await self.services.store.turns.set_draft(turn.id, post_id)
-        # The beginning of a block that was given up is replaced by the answer, as any lost draft.
-        writer.state = evolve(state, post_id=post_id) if state.phase is Phase.LOST else resumed(post_id)
+        writer.adopt(post_id)
 
     async def _drop_unsent_drafts(self) -> None:
         """A draft that the server never took is nobody's any more; left queued it would wait in the outbox for ever."""

@@ -2,29 +2,21 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
 from attrs import define, field
 
 from oc_trio.ids import PostId, SessionKey
-
-
-class DraftWriter(Protocol):
-    """Whatever writes a turn's posts while the agent talks."""
-
-    def lost(self, post_id: PostId) -> bool: ...
-
-    def holds(self, post_id: PostId) -> bool: ...
+from oc_trio.runtime.turn.turn_writer import TurnWriter
 
 
 @define(eq=False)
 class LiveDrafts:
     """One account's; a conversation has one turn at a time."""
 
-    _writers: dict[SessionKey, DraftWriter] = field(init=False, factory=dict)
+    _writers: dict[SessionKey, TurnWriter] = field(init=False, factory=dict)
 
     @contextmanager
-    def written(self, session: SessionKey, writer: DraftWriter) -> Iterator[None]:
+    def written(self, session: SessionKey, writer: TurnWriter) -> Iterator[None]:
         """Keep `writer` in the table for as long as the block runs."""
         self._writers[session] = writer
         try:

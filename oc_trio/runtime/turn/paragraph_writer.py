@@ -45,7 +45,7 @@ class _Begun:
 class ParagraphWriter:
     """Writes one turn's blocks; `post(number, text)` writes post number 0, 1, ..., the same number once.
 
-    It has what a `Previewer` has for the end of the turn; its state never leaves "no draft". `standing` are the posts
+    Its `state` never leaves "no draft". `standing` are the posts
     of an earlier run by number: `edit` makes them read as they should.
     """
 
@@ -87,6 +87,10 @@ class ParagraphWriter:
         """Posts that the final leaves no place for: of an earlier run, thoughts, the beginning of a refused block."""
         later = (post for number, post in sorted(self._standing.items()) if number >= self.number)
         return (*self.posts[self._whole :], *later)
+
+    def adopt(self, post_id: PostId) -> None:
+        """There is no draft whose creation could have got no answer."""
+        raise AssertionError(f"a turn without drafts was given the draft {post_id}")
 
     def unsaid(self) -> str:
         """There is no draft that could carry it."""

@@ -29,6 +29,7 @@ from oc_trio.core.preview import (
     begun,
     next_step,
     post_deleted,
+    resumed,
     seal_block,
     wants,
     wrote,
@@ -97,6 +98,13 @@ class Previewer:
         """Posts that the final leaves no place for: of an earlier run, or the beginning of a block that got stuck."""
         later = [state.post_id for number, state in sorted(self._standing.items()) if number > self.number]
         return (*self._parts, *(post for post in later if post is not None))
+
+    def adopt(self, post_id: PostId) -> None:
+        """The draft whose creation got no answer stands as `post_id`. One that was given up stays lost: the answer
+        replaces it.
+        """
+        is_lost = self.state.phase is Phase.LOST
+        self.state = evolve(self.state, post_id=post_id) if is_lost else resumed(post_id)
 
     def unsaid(self) -> str:
         """What was said of the reply and no sealed block holds."""

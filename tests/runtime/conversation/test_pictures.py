@@ -12,12 +12,12 @@ from attrs import define, field
 from PIL import Image
 
 from oc_trio.agent.build import AgentSpec, build_agent
-from oc_trio.agent.image_bounds import JPEG, PNG, ImageBounds, image_bounds, narrowest
+from oc_trio.agent.image_bounds import JPEG, PNG, ImageBounds, Picture, image_bounds, narrowest
 from oc_trio.agent.port import Agent
 from oc_trio.errors import PictureUnusable
 from oc_trio.runtime.conversation import pictures
 from oc_trio.runtime.conversation.picture_codec import fit
-from oc_trio.runtime.conversation.pictures import Picture, Pictures
+from oc_trio.runtime.conversation.pictures import Pictures
 from tests.pictures import animation, encoded, gradient, noise, opened, photo, png_bomb
 from tests.runtime.harness import Harness
 
