@@ -23,7 +23,7 @@ async def admit(store, task):
         trigger = f"p{task}-{number:09}"
         await store.admission.admit(Admission(
             AccountId("default"), trigger, ChannelId(f"c{task}"), UserId("anna"), "", number, Source.LIVE, "admit",
-            "mentioned", SessionKey(f"s{task}"), "x" * 300, number))
+            "mentioned", SessionKey(f"s{task}"), '{"text": "%s"}' % ("x" * 300), number))
         print(trigger, flush=True)
 
 async def main():
