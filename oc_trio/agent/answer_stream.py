@@ -1,6 +1,6 @@
 """Reads the events of one answer to their end: the loop that the chat APIs share.
 
-What an event means is the API's own `parse` and `feed`; where the bytes come from is `exchange`.
+What an event means is the API's own `parse` and `feed`; where the bytes come from is `http_stream`.
 """
 
 from collections.abc import Awaitable, Callable, Mapping

@@ -1,7 +1,7 @@
 """`anthropic-messages`: an agent over Anthropic's Messages API or a server that speaks it.
 
-It owns the requests of a turn. The words are `anthropic_wire` and `anthropic_reading`, the bytes `exchange`, the tool
-loop `rounds`.
+It owns the requests of a turn. The words are `anthropic_wire` and `anthropic_reading`, the bytes `http_stream`,
+the tool loop `tool_loop`.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """`openai-completions`: an agent over any OpenAI-compatible streaming endpoint.
 
-It owns the requests of a turn. The words are `openai_wire` and `openai_reading`, the bytes `exchange`, the tool loop
-`rounds`.
+It owns the requests of a turn. The words are `openai_wire` and `openai_reading`, the bytes `http_stream`, the tool
+loop `tool_loop`.
 """
 
 from collections.abc import Mapping

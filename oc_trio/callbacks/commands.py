@@ -1,6 +1,6 @@
 """The endpoint for slash commands: whose command it is, and what its caller is answered.
 
-Whether the token still is the server's and whether the user may do this is decided behind `CommandFace.call`.
+Whether the token still is the server's and whether the user may do this is decided behind `CommandEndpoint.call`.
 """
 
 from collections.abc import Mapping

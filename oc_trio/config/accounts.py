@@ -1,6 +1,6 @@
 """From `channels.mattermost` to one complete account each: inheritance, ids, base URL. Pure; secrets are `load`'s.
 
-Unlike the original, an account inherits everything that it doesn't say itself, policies and single fields of nested
+Unlike OpenClaw's, an account inherits everything that it doesn't say itself, policies and single fields of nested
 tables included.
 """
 

@@ -1,6 +1,6 @@
 """How much one answer may be: its characters, its posts; and how a text that is longer is cut, in words for people.
 
-Where the counting happens is the runtime's part: `attempt` ends a stream at the bound, `final_plan` the posts.
+Where the counting happens is the runtime's part: `agent_run` ends a stream at the bound, `final_plan` the posts.
 """
 
 from attrs import frozen

@@ -23,7 +23,7 @@ _MAX_SAFE_INTEGER = 2**53 - 1
 
 
 def canonical_json(value: Any) -> str:
-    """The original's spelling: keys in collation order with array indices first, JavaScript's numbers, raw non-ASCII.
+    """OpenClaw's spelling: keys in collation order with array indices first, JavaScript's numbers, raw non-ASCII.
 
     Takes what `json.loads` gives (tuples count as lists). Raises ValueError for deeper than `MAX_DEPTH` levels and
     TypeError for values that JSON does not have. Keys the collation finds equal stay in byte order, the order in which

@@ -1,4 +1,4 @@
-"""How the original gateway orders object keys before it signs them: the Unicode root collation, three levels.
+"""How OpenClaw orders object keys before it signs them: the Unicode root collation, three levels.
 
 Exact for ASCII and for Latin letters with accents (the vectors in tests come from ICU 78); an approximation by
 category and code point for everything else. Not a general collator: no contractions, no tailoring, no numeric order.

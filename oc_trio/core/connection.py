@@ -5,7 +5,7 @@ network. Not owned: sockets, timers, tries in flight; a happening is reported, a
 
     waiting --Woke--> dialing --Opened--> greeting --Greeted / Numbered / PingAnswered--> catching_up --CaughtUp--> live
 
-Everything that goes wrong leads back to waiting with a `Retry`. Facts: recorded behaviour of a Mattermost 11 server.
+Everything that goes wrong leads back to waiting with a `Retry`. Facts: tests/contract/README.md.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,7 @@
 """Reads websocket frames and posts off the wire; garbage in raises PayloadError and nothing else.
 
-Field facts: the recorded exchanges of a Mattermost 11 server. What is not a post or an event is `decode_entities`.
+Field facts: tests/contract/wire, recorded from a Mattermost 11 server. What is neither a post nor an event is
+`decode_entities`'s.
 """
 
 from collections.abc import Callable

@@ -1,9 +1,9 @@
 """A click on a button or a choice from a menu, from an HTTP body to a verified value, one check after another.
 
 The order of the checks decides which refusal a caller sees, so it is kept in one place: method, source, body, JSON,
-context, token, signature, action_id, channel; then post, channel of the post, action; then expiry and use. `read_press`
-does what needs the body only, `verify_click` what needs the post. Whether this user may click is the access policy;
-remembering used clicks is the ledger's, by `Click.trigger`.
+context, token, signature, action_id, channel; then post, channel of the post, action; then expiry and use.
+`read_button_callback` does what needs the body only, `verify_click` what needs the post. Whether this user may click is
+the access policy; remembering used clicks is the ledger's, by `Click.trigger`.
 
 Only the context is signed. Everything else in the body is Mattermost's word, which is why the source address counts.
 """

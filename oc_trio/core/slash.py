@@ -90,7 +90,7 @@ def wanted_commands(skills: Iterable[tuple[str, str]] = (), prefix: str = PREFIX
 
 @frozen
 class SlashCall:
-    """What Mattermost sends when somebody uses a command: the fields of `command_callback` in tests/contract.
+    """What Mattermost sends when somebody uses a command: the fields in tests/contract/wire/command_callback.json.
 
     `token` and `response_url` are secrets. `root_id` is the thread it was typed in, or empty. `text` is verbatim.
     """

@@ -169,8 +169,8 @@ class PostCreator:
     _locks: KeyedLocks = field(init=False, factory=KeyedLocks)
 
     async def create(self, new: NewPost, *, lane: Lane = Lane.CREATE, in_doubt: bool = False) -> Post:
-        """See `create_post_surely`. Posts of one thread, or of a channel's top level, go in order of arrival; one that
-        has to be tried again lets the others pass meanwhile.
+        """See `create_post_idempotent`. Posts of one thread, or of a channel's top level, go in order of arrival; one
+        that has to be tried again lets the others pass meanwhile.
         """
         alone = partial(self._locks.hold, (new.channel_id, new.root_id))
         return await create_post_idempotent(

@@ -1,6 +1,6 @@
-"""The one border at which errors that nobody expects end: what a turn, a message or an event raises fails it alone.
+"""The one boundary at which errors that nobody expects end: what a turn, a message or an event raises fails it alone.
 
-Everywhere else such an error passes. The journal's errors and cancellation cross the border: without its journal an
+Everywhere else such an error passes. The journal's errors and cancellation cross the boundary: without its journal an
 account can't keep its promises, and a task that is cancelled has to end. A row that the journal refuses for what it
 holds is a defect like any other.
 """

@@ -1,7 +1,7 @@
 """A place for one replaceable child task: stop it, know that it stopped, and why.
 
-This is the second form of cancellation of the design: whoever calls `cancel_and_join` goes on only when the child has
-ended, clean-up included.
+This is the second form of cancellation in ARCHITECTURE.md: whoever calls `cancel_and_join` goes on only when the child
+has ended, clean-up included.
 """
 
 from collections.abc import Awaitable, Callable

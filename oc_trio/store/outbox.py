@@ -1,4 +1,4 @@
-"""The outbox: one row per outgoing post, moved only as `core.obligations.OUTBOX_MOVES` allows."""
+"""The outbox: one row per outgoing post, moved only as `core.ledger.OUTBOX_MOVES` allows."""
 
 from collections.abc import Iterable
 

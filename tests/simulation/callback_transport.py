@@ -100,7 +100,7 @@ class CallbackTransport:
     _door: _Door | None = None
 
     def served_by(self, power: PowerSwitch) -> ServePort:
-        """An incarnation's way to open its port, for `Wiring`."""
+        """An incarnation's way to open its port, for `Dependencies`."""
 
         async def serve(
             port: PublicPort, metrics: Metrics, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED

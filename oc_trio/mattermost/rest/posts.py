@@ -31,7 +31,7 @@ class Posts:
     harmless: Callable[[str], str] = defuse
 
     async def create(self, new: NewPost, *, lane: Lane = Lane.CREATE) -> Post:
-        """Write a post once; see `sender` for doing it surely."""
+        """Write a post once; see `post_creator` for doing it surely."""
         body: dict[str, Any] = {"channel_id": new.channel_id, "message": self.harmless(new.message)}
         optional = {
             "root_id": new.root_id,

@@ -1,6 +1,6 @@
 """One conversation's task: messages in, one turn at a time, out when idle.
 
-Serial inside a conversation, parallel across. What happens to a message that arrives during a turn is `queue`'s and
+Serial inside a conversation, parallel across. What happens to a message that arrives during a turn is `mailbox`'s and
 `core.queueing`'s; the ways to end a turn are here.
 """
 

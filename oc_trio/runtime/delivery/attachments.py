@@ -1,7 +1,7 @@
 """Files to be sent, from a path or from an address: named, measured, ready to be uploaded.
 
 Addresses are fetched behind the guard, whatever a private chat server allows: what an agent asks for must not reach the
-operator's own network. Uploading is `outbound`'s.
+operator's own network. Uploading is `compose`'s.
 """
 
 import mimetypes

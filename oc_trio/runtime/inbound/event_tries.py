@@ -34,7 +34,7 @@ class EventTries:
     async def carry_out(self, work: Work, part: str, about: About, *, again: Work) -> Exception | None:
         """Do `work`, and where a defect ends it `again`; the defect of the last try, None where one went well.
 
-        `part` and `about` are the border's.
+        `part` and `about` are the boundary's.
         """
         boundary = self.boundary
         defect = await boundary.contain(work, part, about, passing=PASSING, will_retry=True)

@@ -1,4 +1,4 @@
-"""The root of the supervision tree: signals, notifier, journal, agents, and one branch per account (`fleet`).
+"""The root of the supervision tree: signals, notifier, journal, agents, and one branch per account (`supervisor`).
 
 A crash of the gateway itself makes the process exit non-zero.
 """

@@ -1,6 +1,6 @@
 """One run of an agent for a turn: what it is asked, what it says, and the draft that grows meanwhile.
 
-How the turn ends is `ending`'s. A completed tool call is in the transcript before the model reads its result, and a
+How the turn ends is `completion`'s. A completed tool call is in the transcript before the model reads its result, and a
 message that joins the turn before the model reads it: a restart repeats neither.
 """
 
@@ -94,7 +94,7 @@ class AgentRun:
     async def listen(self) -> Final | Failed:
         """Let the agent talk, show it as it grows; returns its last word with no write under way.
 
-        Waits for its place among the turns that may run at the same time. Raises TimeIsUp.
+        Waits for its place among the turns that may run at the same time. Raises TurnTimeout.
         """
         services, turns = self.services, self.turns
         async with services.agents.limiter, trio.open_nursery() as nursery:

@@ -1,6 +1,6 @@
 """The decided end of a turn as a value, and its delivery: the same after a restart as before.
 
-A `Finale` is written to the journal before the first byte of it is sent. Delivering it twice changes nothing: each
+A `TurnResult` is written to the journal before the first byte of it is sent. Delivering it twice changes nothing: each
 fresh post has a name of its own, and an edit that is already there is skipped by the server's readers.
 """
 

@@ -34,7 +34,7 @@ async def use(
 
 
 async def test_send_to_a_channel_by_id(harness: Harness) -> None:
-    """The seeds' form: action=send with target and message; the post is the outbox's."""
+    """OpenClaw's form: action=send with target and message; the post is the outbox's."""
     await harness.start()
     other = harness.world.create_channel(
         harness.world.teams.get(harness.square.team_id), "other", harness.alice, harness.bot
@@ -66,7 +66,7 @@ async def test_a_direct_message_opens_its_channel(harness: Harness) -> None:
 
 
 async def test_buttons_by_the_message_tool(harness: Harness) -> None:
-    """The seeds' form: rows of text and callback_data become signed buttons in the channel."""
+    """OpenClaw's form: rows of text and callback_data become signed buttons in the channel."""
     await harness.start({"capabilities": ["inlineButtons"]}, gateway={"port": 0})
     rows = [[{"text": "Yes", "callback_data": "yes"}, {"text": "No", "callback_data": "no"}]]
     await use(harness, action="send", target=f"channel:{harness.square.id}", message="Sure?", buttons=rows)
@@ -101,7 +101,7 @@ async def test_buttons_are_taught_only_with_the_capability(harness: Harness) -> 
 
 
 async def test_reactions_by_the_message_tool(harness: Harness) -> None:
-    """The seeds' form: messageId and emoji, as name or `:name:`; `remove=true` takes it off."""
+    """OpenClaw's form: messageId and emoji, as name or `:name:`; `remove=true` takes it off."""
     await harness.start()
     post = harness.say("nice")
     target = f"channel:{harness.square.id}"
