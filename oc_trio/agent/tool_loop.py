@@ -34,6 +34,8 @@ MOST_EXTRA = 10_000  # values in fields that are only kept to be sent back; more
 CUT_SHORT = "_(The answer was cut off: the model reached its length limit.)_"
 FILTERED = "_(The answer was cut off by the provider's content filter.)_"
 NO_ANSWER = "The model gave no answer."
+# Why a turn is silent whose model called tools and then ended without text.
+NO_TEXT = "the model returned no text"
 
 
 @frozen
@@ -173,7 +175,7 @@ def transcript(request: TurnRequest, rounds: tuple[ToolRound, ...]) -> tuple[Mes
 
 def _final(said: list[str], note: str, usage: Usage) -> Final:
     if not said:
-        return Final("", usage=usage, silent_reason="the model returned no text")
+        return Final("", usage=usage, silent_reason=NO_TEXT)
     return Final("\n\n".join([*said, note] if note else said), usage=usage)
 
 

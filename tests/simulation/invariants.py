@@ -4,6 +4,7 @@ import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
+from oc_trio.agent.tool_loop import NO_TEXT
 from oc_trio.core.final_plan import INTERRUPTED, STOPPED
 from oc_trio.runtime.conversation.cancel_reason import QUEUE_OVERFLOW
 from oc_trio.sandbox import records
@@ -66,7 +67,9 @@ def _answered(found: Observations) -> Iterator[str]:
             case "failed":
                 yield from _failed(found, question, owed)
             case "silent":
-                if not any(token.startswith(f"q{question.number}v") for token in found.model.silent):
+                # After a tool call a model may end without text, and garbage from its server may read as just that.
+                is_garbage = owed.reason == NO_TEXT and found.is_betrayed(owed)
+                if not (is_garbage or any(token.startswith(f"q{question.number}v") for token in found.model.silent)):
                     yield f"{name} ended silently: {owed.reason}"
             case "cancelled":
                 if not _may_be_cancelled(found, question, owed):
