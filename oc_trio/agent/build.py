@@ -1,6 +1,7 @@
 """From a description to an agent: which API, wrapped by retries and fallbacks. Nothing is contacted here."""
 
 from collections.abc import Callable, Mapping
+from random import Random
 from typing import Any
 
 import httpx
@@ -29,8 +30,8 @@ class AgentSpec:
     `api` is `openai-completions`, `anthropic-messages`, `command`, `scripted` or the name of an installed entry point.
     `options` are fields of each request, or the settings of an installed agent; for `scripted`, `token_delay` (s).
     `limiter` bounds the turns at the same time of all specs that share it. `tools` says whether the model takes any;
-    `unsupported` is shared by the specs of one provider, and remembers what its models refused. `pausing` is told of
-    the seconds before an unavailable model is asked again.
+    `unsupported` is shared by the specs of one provider, and remembers what its models refused. `pausing` is called
+    with the seconds before an unavailable model is asked again, of which `random` draws a part.
     """
 
     api: str
@@ -49,6 +50,7 @@ class AgentSpec:
     tools: bool = True
     unsupported: Unsupported = field(factory=Unsupported, eq=False, repr=False)
     pausing: Callable[[float], object] | None = field(default=None, eq=False, repr=False)
+    random: Random = field(factory=Random, eq=False, repr=False)
 
 
 def build_agent(spec: AgentSpec, http: httpx.AsyncClient) -> Agent:
@@ -65,7 +67,9 @@ def _with_retries(spec: AgentSpec, http: httpx.AsyncClient) -> Agent:
     agent = _single(spec, http)
     if spec.limiter is not None:
         agent = LimitedAgent(agent, spec.limiter)
-    return RetryingAgent(agent, spec.patience, pausing=spec.pausing) if spec.patience.attempts > 1 else agent
+    if spec.patience.attempts == 1:
+        return agent
+    return RetryingAgent(agent, spec.patience, spec.random, spec.pausing)
 
 
 def _single(spec: AgentSpec, http: httpx.AsyncClient) -> Agent:

@@ -1,8 +1,8 @@
-"""Asks an unavailable agent again, by policy, as long as it has said nothing. Entering the block does the waiting."""
+"""Retries an agent that is unavailable, as long as it has produced no event. The waits are inside `run`'s entry."""
 
-import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from random import Random
 
 import trio
 from attrs import field, frozen
@@ -39,11 +39,11 @@ class RetrySettings:
 
 @frozen
 class RetryingAgent:
-    """`agent`, asked up to `patience.attempts` times; `pausing` is told of each wait."""
+    """`agent`, asked up to `patience.attempts` times; `random` gives the jitter, `pausing` is called with each wait."""
 
     agent: Agent
     patience: RetrySettings = RetrySettings()
-    rng: random.Random = field(factory=random.Random, repr=False, eq=False)
+    random: Random = field(factory=Random, repr=False, eq=False)
     pausing: Callable[[float], object] | None = field(default=None, repr=False, eq=False)
 
     @asynccontextmanager
@@ -59,7 +59,7 @@ class RetryingAgent:
                 return await stack.enter_async_context(open_with_first_event(self.agent, request))
             except AgentUnavailable as exc:
                 failures += 1
-                wait = self.patience.wait(failures, exc.retry_after, self.rng.random())
+                wait = self.patience.wait(failures, exc.retry_after, self.random.random())
                 if wait is None or trio.current_time() + wait > give_up_at:
                     raise
                 log.warning("model unavailable, asking again", reason=str(exc), wait_s=round(wait, 2))

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from random import Random
 from typing import TypeVar
 
 import httpx
@@ -71,7 +72,7 @@ class AgentSetup:
 class AgentTable:
     """All agents of the configuration; `models` lists every `provider/model` that can be chosen.
 
-    One table serves all accounts. `become` is the only change: turns that run keep the agent they began with.
+    One table serves all accounts. `replace_with` is the only change: turns that run keep the agent they began with.
     """
 
     setups: Mapping[AgentId, AgentSetup]
@@ -83,7 +84,7 @@ class AgentTable:
     # Names for people, of those models that have one.
     titles: Mapping[str, str] = field(factory=dict)
 
-    def become(self, other: "AgentTable") -> None:
+    def replace_with(self, other: "AgentTable") -> None:
         """Hold what `other` holds, from the next turn on."""
         self.setups, self.by_model = other.setups, other.by_model
         self.primary, self.default, self.titles = other.primary, other.default, other.titles
@@ -109,27 +110,28 @@ def build_agents(
     *,
     make: Callable[[AgentSpec, httpx.AsyncClient], Agent] = build_agent,
     pauses: Pauses | None = None,
+    random: Random | None = None,
 ) -> AgentTable:
     """Every agent with every model of the configuration. Raises ConfigError where one can't be built.
 
-    `pauses` gets to know of models that are waited for.
+    `pauses` notes the models that are waited for; `random` draws the jitter of those waits.
     """
-    workshop = _AgentFactory(config, http, make, pauses)
+    factory = _AgentFactory(config, http, make, pauses, random)
     setups, primary = {}, {}
-    by_model: dict[str, dict[AgentId, AgentSetup]] = {model: {} for model in workshop.models}
+    by_model: dict[str, dict[AgentId, AgentSetup]] = {model: {} for model in factory.models}
     for agent_id, entry in entries(config).items():
         choice = entry.model or config.agents.defaults.model
-        wanted = choice.primary or next(iter(workshop.models), "")
+        wanted = choice.primary or next(iter(factory.models), "")
         if not wanted:
             path = f"agents.entries.{agent_id}.model.primary"
             hint = "add models.providers and name one of its models"
             raise ConfigError(Problem(path, "no model is configured", hint))
         primary[agent_id] = wanted
-        setups[agent_id] = workshop.setup(entry, (wanted, *choice.fallbacks))
+        setups[agent_id] = factory.setup(entry, (wanted, *choice.fallbacks))
         for model, built in by_model.items():
-            built[agent_id] = workshop.setup(entry, (model, wanted, *choice.fallbacks))
+            built[agent_id] = factory.setup(entry, (model, wanted, *choice.fallbacks))
     limiter = trio.CapacityLimiter(config.agents.defaults.max_concurrent)
-    titles = {name: model.name for name, model in workshop.models.items() if model.name}
+    titles = {name: model.name for name, model in factory.models.items() if model.name}
     return AgentTable(setups, by_model, primary, default_agent(config), limiter, titles)
 
 
@@ -147,8 +149,10 @@ class _AgentFactory:
         http: httpx.AsyncClient,
         make: Callable[[AgentSpec, httpx.AsyncClient], Agent],
         pauses: Pauses | None = None,
+        random: Random | None = None,
     ) -> None:
         self.config, self.http, self.make, self.pauses = config, http, make, pauses
+        self.random = random or Random()  # noqa: S311 - jitter is no secret
         providers = config.models.providers
         self.models = {f"{name}/{model.id}": model for name, it in providers.items() for model in it.models}
         self.limiters = {name: trio.CapacityLimiter(provider.max_concurrent) for name, provider in providers.items()}
@@ -215,6 +219,7 @@ class _AgentFactory:
             tools=listed.tools,
             unsupported=self.unsupported[provider_name],
             pausing=partial(self.pauses.note, f"model {provider_name}/{model}") if self.pauses is not None else None,
+            random=self.random,
         )
 
     def _limit_field(self, provider: Provider, model: ModelEntry) -> str:

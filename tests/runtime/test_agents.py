@@ -143,11 +143,11 @@ def test_without_a_model_there_is_no_agent() -> None:
         build_agents(config, httpx.AsyncClient())
 
 
-def test_become_changes_what_the_next_turn_gets() -> None:
+def test_replacing_changes_what_the_next_turn_gets() -> None:
     """A reload swaps every agent in place; what was handed out before stays what it was."""
     old, new = table(defaults={"model": "local/small"}), table(defaults={"model": "cloud/best", "maxConcurrent": 2})
     before = old.setup(MAIN, SessionSettings())
-    old.become(new)
+    old.replace_with(new)
     assert models(before) == ["small"]
     assert models(old.setup(MAIN, SessionSettings())) == ["best"]
     assert old.limiter.total_tokens == 2

@@ -1,4 +1,4 @@
-"""An account's token, read again where it came from once the server refuses it: rotation needs no restart."""
+"""An account's token, which is read from its source again when the server refuses it: rotation needs no restart."""
 
 from collections.abc import Callable, Mapping
 
@@ -8,34 +8,34 @@ from attrs import define
 from oc_trio.config.secrets import Secret, SecretUnavailable, read_secret
 from oc_trio.telemetry.log import get_logger
 
-# Longer than a password manager's command may take; a file on a dead network drive takes for ever.
+# Longer than a password manager's command may take. A file on a dead network drive may take for ever.
 REREAD_SECONDS = 20.0
 
 log = get_logger(part="token")
 
 
-def _nobody(_secret: str) -> None:
+def _ignore(_secret: str) -> None:
     return
 
 
 @define(eq=False)
 class Token:
-    """`reveal` is what requests ask; `reread` runs in a thread, for the source may be a password manager.
+    """`reveal` gives the value for a request; `reread` reads in a thread, as the source may be a password manager.
 
-    `learnt` is told each new value before it is used: logs must cut it out.
+    `on_rotated` is called with each new value before it is used: logs must redact it.
     """
 
     secret: Secret
     environ: Mapping[str, str]
-    learnt: Callable[[str], None] = _nobody
+    on_rotated: Callable[[str], None] = _ignore
 
     def reveal(self) -> str:
         return self.secret.reveal()
 
     async def reread(self) -> bool:
-        """Take the token's present value; true if it is another one.
+        """Take the value that the source has now; returns whether it is another one.
 
-        A source that can't be read leaves the old one and is logged.
+        Where the source can't be read, that is logged and the old value stays.
         """
         ref = self.secret.ref
         if ref is None:
@@ -44,12 +44,12 @@ class Token:
             with trio.fail_after(REREAD_SECONDS):
                 fresh = await trio.to_thread.run_sync(read_secret, ref, self.environ, abandon_on_cancel=True)
         except (SecretUnavailable, trio.TooSlowError) as problem:
-            why = str(problem) or f"no answer within {REREAD_SECONDS:g} s"
-            log.error("the token can't be read again", source=str(ref), problem=why)
+            reason = str(problem) or f"no answer within {REREAD_SECONDS:g} s"
+            log.error("the token can't be read again", source=str(ref), problem=reason)
             return False
         if fresh.reveal() == self.secret.reveal():
             return False
-        self.learnt(fresh.reveal())
+        self.on_rotated(fresh.reveal())
         self.secret = fresh
         log.info("the token was replaced", source=str(ref))
         return True

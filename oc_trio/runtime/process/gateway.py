@@ -43,7 +43,7 @@ from oc_trio.runtime.process.admin import run_admin
 from oc_trio.runtime.process.journal_maintenance import run_pruning, watch_journal
 from oc_trio.runtime.process.reload import Changes, Reread, plans, read_again, rereader, swap
 from oc_trio.runtime.process.signals import serve_signals
-from oc_trio.runtime.process.supervisor import AccountPlan, AccountSupervisor, is_journals
+from oc_trio.runtime.process.supervisor import AccountPlan, AccountSupervisor, is_journal_failure
 from oc_trio.runtime.process.systemd import Notifier, serve_notifier
 from oc_trio.runtime.tools.mcp_servers import ToolServers, open_tool_servers
 from oc_trio.store.store import Store
@@ -143,7 +143,13 @@ class Gateway:
         self.health.phase = "stopped"
 
     def _agents(self, config: Config, http: httpx.AsyncClient) -> AgentTable:
-        return build_agents(config, http, make=self.dependencies.make_agent, pauses=self.health.pauses)
+        return build_agents(
+            config,
+            http,
+            make=self.dependencies.make_agent,
+            pauses=self.health.pauses,
+            random=self.dependencies.clock.random,
+        )
 
     async def _admin(self, store: Store) -> None:
         now_ms = self.dependencies.clock.now_ms
@@ -191,7 +197,7 @@ class Gateway:
         if fresh is None:
             return None
         self.redactor.add(*secrets_of(fresh))
-        agents.become(made[-1])
+        agents.replace_with(made[-1])
         self.drain.seconds = fresh.config.gateway.drain
         old, self.loaded = self.loaded, fresh
         self.port.shares.reorder(native_order(fresh))
@@ -217,7 +223,7 @@ class Gateway:
         try:
             await self._run_account(plan, drain, store, agents)
         except (StoreError, ExceptionGroup) as problem:
-            if is_journals(problem):
+            if is_journal_failure(problem):
                 self._excused.add(plan.id)
             raise
 

@@ -1,6 +1,6 @@
-"""The accounts that run: a task each, a drain each, and a restart rule that one account's failure can't leave.
+"""Supervises the accounts: runs each in a task with a drain of its own, and restarts those that fail.
 
-A failure is logged and the account started again with growing pauses; the others serve on.
+A failure is logged, and the account is started again after a pause that grows; the other accounts serve on.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
@@ -10,7 +10,7 @@ from attrs import define, field, frozen
 
 from oc_trio.config.accounts import Account
 from oc_trio.core.backoff import RetryPolicy
-from oc_trio.errors import OcTrioError, StoreError, StoreUnusable
+from oc_trio.errors import OcTrioError, RowRefused, StoreError, StoreUnusable
 from oc_trio.ids import AccountId
 from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.drain import Drain
@@ -23,8 +23,9 @@ from oc_trio.telemetry.tracebacks import in_words
 log = get_logger(part="supervisor")
 
 RESTART = RetryPolicy(initial=2.0, maximum=300.0)
-# A full disk or an absent database is no defect of the account: people are answered soon after it is made good.
+# A full disk or an absent database is no defect of the account: people are to be answered soon after it is repaired.
 JOURNAL_RESTART = RetryPolicy(initial=2.0, maximum=30.0)
+# An account that ran for longer begins with the shortest pause again.
 STABLE_SECONDS = 300.0
 
 
@@ -42,7 +43,7 @@ class AccountPlan:
 
 
 @frozen(eq=False)
-class _Running:
+class _RunningAccount:
     plan: AccountPlan
     drain: Drain
     ended: trio.Event = field(factory=trio.Event)
@@ -57,83 +58,87 @@ class AccountSupervisor:
     clock: Clock
     health: Health
     metrics: Metrics
-    _members: dict[AccountId, _Running] = field(init=False, factory=dict)
+    _running: dict[AccountId, _RunningAccount] = field(init=False, factory=dict)
     _is_open: bool = field(init=False, default=True)
 
     @property
     def plans(self) -> dict[AccountId, AccountPlan]:
         """What runs now, or is being started again after a failure."""
-        return {name: member.plan for name, member in self._members.items()}
+        return {name: running.plan for name, running in self._running.items()}
 
     def start(self, plan: AccountPlan, *, drain_seconds: float) -> None:
-        """Run one more account; nothing once the fleet drains."""
+        """Run one more account; does nothing once `drain` was called."""
         if self._is_open:
-            member = self._members[plan.id] = _Running(plan, Drain(drain_seconds))
+            running = self._running[plan.id] = _RunningAccount(plan, Drain(drain_seconds))
             self.health.update(plan.id, state="starting", detail="")
-            self.nursery.start_soon(self._keep, member)
+            self.nursery.start_soon(self._supervise, running)
 
     async def stop(self, accounts: Iterable[AccountId]) -> None:
         """Drain these accounts, all at the same time; return when they have ended."""
-        leaving = [self._members[name] for name in accounts if name in self._members]
-        for member in leaving:
-            member.drain.start()
-        for member in leaving:
-            await member.ended.wait()
+        leaving = [self._running[name] for name in accounts if name in self._running]
+        for running in leaving:
+            running.drain.start()
+        for running in leaving:
+            await running.ended.wait()
 
     def drain(self) -> None:
         """Drain all of them and start none any more."""
         self._is_open = False
-        for member in self._members.values():
-            member.drain.start()
+        for running in self._running.values():
+            running.drain.start()
 
-    async def _keep(self, member: _Running) -> None:
+    async def _supervise(self, running: _RunningAccount) -> None:
         """Run an account until its drain; a failure is logged and the account started again."""
         failures = 0
         try:
-            while not member.drain.requested.is_set():
+            while not running.drain.requested.is_set():
                 began = trio.current_time()
                 try:
-                    await self.serve(member.plan, member.drain)
+                    await self.serve(running.plan, running.drain)
                     return
-                except (Exception, ExceptionGroup) as problem:
-                    if any(isinstance(cause, StoreUnusable) for cause in _leaves(problem)):
-                        raise  # no start of the account mends the journal: the gateway ends with it
+                except Exception as problem:
+                    if any(isinstance(cause, StoreUnusable) for cause in _causes(problem)):
+                        raise  # no restart of the account repairs the journal: the gateway ends
                     failures = 0 if trio.current_time() - began > STABLE_SECONDS else failures + 1
-                    policy = JOURNAL_RESTART if is_journals(problem) else RESTART
+                    policy = JOURNAL_RESTART if is_journal_failure(problem) else RESTART
                     wait = policy.delay(max(0, failures - 1), self.clock.random.random())
-                    self._note_failure(member.plan.id, problem, wait)
+                    self._note_failure(running.plan.id, problem, wait)
                 with trio.move_on_after(wait):
-                    await member.drain.requested.wait()
+                    await running.drain.requested.wait()
         finally:
-            if self._members.get(member.plan.id) is member:
-                del self._members[member.plan.id]
-            member.ended.set()
+            if self._running.get(running.plan.id) is running:
+                del self._running[running.plan.id]
+            running.ended.set()
 
     def _note_failure(self, account: AccountId, problem: Exception, wait: float) -> None:
-        causes = tuple(_leaves(problem))
-        words = "; ".join(dict.fromkeys(map(in_words, causes)))
+        causes = tuple(_causes(problem))
+        error_text = "; ".join(dict.fromkeys(map(in_words, causes)))
         is_foreign = any(not isinstance(cause, OcTrioError) for cause in causes)
         self.metrics.restarts.labels(account).inc()
-        self.health.update(account, state="failed", detail=words)
+        self.health.update(account, state="failed", detail=error_text)
         log.error(
             "the journal failed; starting the account again"
-            if is_journals(problem)
+            if is_journal_failure(problem)
             else "account failed; starting it again",
             account=account,
             seconds=round(wait, 1),
             exc_info=problem if is_foreign else None,
-            problem=words,
+            problem=error_text,
         )
 
 
-def is_journals(problem: BaseException) -> bool:
-    """Whether the journal alone is to blame: that says nothing about the account, nor about the program."""
-    return all(isinstance(cause, StoreError) for cause in _leaves(problem))
+def is_journal_failure(problem: BaseException) -> bool:
+    """Whether the journal failed and nothing else did: no defect of the account or of the program.
+
+    A row that a working journal refuses for what it holds (`RowRefused`) is such a defect.
+    """
+    return all(isinstance(cause, StoreError) and not isinstance(cause, RowRefused) for cause in _causes(problem))
 
 
-def _leaves(problem: BaseException) -> Iterable[BaseException]:
+def _causes(problem: BaseException) -> Iterable[BaseException]:
+    """The exceptions in a group and in the groups inside it; a single exception is its own cause."""
     if isinstance(problem, BaseExceptionGroup):
         for inner in problem.exceptions:
-            yield from _leaves(inner)
+            yield from _causes(inner)
     else:
         yield problem

@@ -129,8 +129,8 @@ async def test_a_token_file_that_was_replaced_is_used_at_once(
 ) -> None:
     """The account does not wait out the slow retry of the old token."""
     file = put(tmp_path / "token", "new-token")
-    learnt: list[str] = []
-    token = Token(Secret("old-token", SecretRef(SecretSource.FILE, str(file))), {}, learnt.append)
+    rotated: list[str] = []
+    token = Token(Secret("old-token", SecretRef(SecretSource.FILE, str(file))), {}, rotated.append)
     http, health = FakeHttp(), Health(lambda: 0)
 
     def me(request: httpx.Request) -> httpx.Response:
@@ -143,7 +143,7 @@ async def test_a_token_file_that_was_replaced_is_used_at_once(
     async with open_api(http) as api:
         knocking = Api(Transport(api.transport.origin, token.reveal))
         user = await fetch_own_user(ACCOUNT, knocking, token, show, lambda: 0.5, RetryPolicy())
-    assert (user.username, learnt, trio.current_time()) == ("helper", ["new-token"], 0.0)
+    assert (user.username, rotated, trio.current_time()) == ("helper", ["new-token"], 0.0)
     assert health.account(ACCOUNT).state == "auth_failed"
     assert logbook.said("the token was replaced")
 

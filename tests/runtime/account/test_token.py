@@ -1,4 +1,4 @@
-"""A token that is read again where it came from: what was learnt, kept, or could not be had."""
+"""Rereading a token from its source: a new value, the same value, or a source that can't be read."""
 
 import os
 from pathlib import Path
@@ -32,18 +32,18 @@ def end_of(pipe: Path) -> None:
     os.close(os.open(pipe, os.O_RDWR))
 
 
-def token_of(file: Path, learnt: list[str]) -> Token:
-    return Token(Secret("first-token", SecretRef(SecretSource.FILE, str(file))), {}, learnt.append)
+def token_of(file: Path, rotated: list[str]) -> Token:
+    return Token(Secret("first-token", SecretRef(SecretSource.FILE, str(file))), {}, rotated.append)
 
 
 async def test_a_replaced_token_is_taken_and_told(file: Path) -> None:
     """From now on requests carry the new one, and logs know it."""
-    learnt: list[str] = []
-    token = token_of(file, learnt)
+    rotated: list[str] = []
+    token = token_of(file, rotated)
     assert token.reveal() == "first-token"
     put(file, "second-token\n")
     assert await token.reread()
-    assert (token.reveal(), learnt) == ("second-token", ["second-token"])
+    assert (token.reveal(), rotated) == ("second-token", ["second-token"])
     put(file, "third-token\n")
     assert await token.reread()
     assert token.reveal() == "third-token"
@@ -51,11 +51,11 @@ async def test_a_replaced_token_is_taken_and_told(file: Path) -> None:
 
 async def test_the_same_token_is_no_news(file: Path) -> None:
     """Nothing is told, nothing is logged."""
-    learnt: list[str] = []
-    token = token_of(file, learnt)
+    rotated: list[str] = []
+    token = token_of(file, rotated)
     with structlog.testing.capture_logs() as lines:
         assert not await token.reread()
-    assert (token.reveal(), learnt, lines) == ("first-token", [], [])
+    assert (token.reveal(), rotated, lines) == ("first-token", [], [])
 
 
 async def test_a_token_written_in_the_configuration_stays() -> None:

@@ -8,7 +8,7 @@ import trio.testing
 
 from oc_trio.config.document import Document
 from oc_trio.config.load import build
-from oc_trio.errors import StoreError
+from oc_trio.errors import RowRefused, StoreError
 from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.drain import Drain
 from oc_trio.runtime.process.reload import plans
@@ -40,6 +40,7 @@ async def failures(problem: Exception, plan: AccountPlan, seconds: float, line: 
 
 
 JOURNAL = StoreError("sqlite: database or disk is full")
+REFUSED = RowRefused("sqlite refuses what a row would hold")
 BUG = ZeroDivisionError("a bug")
 SOON, LATE = JOURNAL_RESTART.maximum, RESTART.maximum
 FULL, MISTAKE = "the journal failed; starting the account again", "account failed; starting it again"
@@ -48,6 +49,8 @@ CAUSES = [
     pytest.param(ExceptionGroup("", [JOURNAL, ExceptionGroup("", [JOURNAL])]), SOON, FULL, id="tasks"),
     pytest.param(ExceptionGroup("", [JOURNAL, BUG]), LATE, MISTAKE, id="a defect as well"),
     pytest.param(BUG, LATE, MISTAKE, id="a defect"),
+    pytest.param(REFUSED, LATE, MISTAKE, id="a row that the journal refuses"),
+    pytest.param(ExceptionGroup("", [JOURNAL, REFUSED]), LATE, MISTAKE, id="such a row and the journal"),
 ]
 
 
