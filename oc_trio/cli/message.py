@@ -73,7 +73,7 @@ async def _send(
 ) -> int:
     from oc_trio.cli.uploads import bars_for_terminal
 
-    parcel = await outbound.pack(place, message, from_disk=True, on_progress=bars_for_terminal())
+    parcel = await outbound.compose(place, message, from_disk=True, on_progress=bars_for_terminal())
     receipt = await outbound.post_now(parcel)
     code = 0 if receipt.is_complete else EX_PARTIAL if receipt.posts else EX_FAILED
     if code == EX_PARTIAL and allow_partial:
@@ -101,7 +101,7 @@ async def _rehearse(outbound: "OutboundClient", place: "Place", message: "Messag
     if not (text or message.media or shown.rows or shown.menus):
         raise EmptyMessage("The message is empty.")
     if message.reply_to and place.channel_id:
-        await outbound.root_of(message.reply_to, place.channel_id)
+        await outbound.thread_root(message.reply_to, place.channel_id)
     limit, attachments = await outbound.files.size_limit(), list["Attachment"]()
     for source in message.media:
         if is_address(source):

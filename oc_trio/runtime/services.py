@@ -36,7 +36,7 @@ class AccountServices:
     policies: Policies
     agents: AgentTable
     delivery: Delivery
-    late: LateEditGuard
+    late_edits: LateEditGuard
     uploader: FileUploader
     context: ConversationContext
     # Where defects of one message end.

@@ -218,7 +218,7 @@ class CallbackHarness:
             policies=rules,
             agents=agents,
             delivery=delivery,
-            late=LateEditGuard(delivery, api),
+            late_edits=LateEditGuard(delivery, api),
             context=ConversationContext(MAIN, user_id, api, directory, self.store, rules),
             boundary=ErrorBoundary(MAIN, self.metrics),
             uploader=FileUploader(FileService(api), Fetcher(), clock, RetryPolicy(0.1, 1.0)),

@@ -179,7 +179,7 @@ class _Account:
             policies=parts.policies,
             agents=parts.agents,
             delivery=delivery,
-            late=LateEditGuard(delivery, api),
+            late_edits=LateEditGuard(delivery, api),
             uploader=FileUploader(
                 outbound.files,
                 Fetcher(parts.dependencies.ssl_context, parts.dependencies.fetch_transport),
@@ -250,7 +250,7 @@ class _Account:
                 take_text=self.questions.take_text,
             )
             recovery = Recovery(services, inbox, sessions)
-            await services.late.recall()
+            await services.late_edits.restore()
             await recovery.run()
             # Whatever brings in messages ends before the nursery of those who answer them does.
             async with trio.open_nursery() as feeders:

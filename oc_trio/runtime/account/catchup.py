@@ -106,7 +106,7 @@ class CatchUp:
         """Edits and deletions of which no event told: of our answers, and of what is still to be answered."""
         alive_at = await self._alive_at()
         # Beside the pass: a repair may have to wait for the server.
-        self.services.boundary.start(self.nursery, partial(self.services.late.look, alive_at or 0), "late edits")
+        self.services.boundary.start(self.nursery, partial(self.services.late_edits.check, alive_at or 0), "late edits")
         now = trio.current_time()
         if self._looked_at is not None and now >= self._looked_at + pause:
             await self.inbox.look_again()

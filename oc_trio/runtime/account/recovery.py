@@ -134,7 +134,7 @@ class Recovery:
     async def _settle(self, row: OutboxRow) -> None:
         """A post of a turn that has ended is nobody's answer; any other is still to be delivered, or stood in for."""
         if row.turn is not None:
-            await self.services.delivery.withdraw(row.id)
+            await self.services.delivery.retract(row.id)
             return
         letter = original_of(row.id)
         # Which of the two is to stand is decided as if nothing had come between.

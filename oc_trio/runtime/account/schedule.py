@@ -120,7 +120,7 @@ class Schedule:
         place = await self._patiently(lambda: self.outbound.targets.resolve(job.target))
         if job.prompt:
             return await self._ask(name, job, at, place)
-        parcel = await self.outbound.pack(place, MessageRequest(job.message))
+        parcel = await self.outbound.compose(place, MessageRequest(job.message))
 
         async def queued() -> None:
             await self.front.services.store.cron.ran(name, at, "queued")

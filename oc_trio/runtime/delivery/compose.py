@@ -26,7 +26,7 @@ from oc_trio.mattermost.post_creator import PostCreator
 from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.delivery.attachments import MediaLoader, MediaRefused
 from oc_trio.runtime.delivery.buttons import ButtonMaker
-from oc_trio.runtime.delivery.targets import Place, TargetResolver, refusal_words
+from oc_trio.runtime.delivery.targets import Place, TargetResolver, refusal_text
 
 _UPLOAD_TRIES = 3
 _UPLOAD_RETRY = RetryPolicy(initial=1.0, maximum=10.0)
@@ -76,7 +76,7 @@ class ComposedMessage:
     place: Place
     channel_id: ChannelId
     root_id: str
-    pieces: tuple[PostPart, ...]
+    parts: tuple[PostPart, ...]
     attachments: tuple[Attachment, ...] = ()
 
 
@@ -119,7 +119,7 @@ class OutboundClient:
             return place.channel_id
         return (await self.direct.channel(place.user_id)).id
 
-    async def root_of(self, post_id: str, channel_id: ChannelId) -> str:
+    async def thread_root(self, post_id: str, channel_id: ChannelId) -> str:
         """The root of the thread that a post is in: the server refuses replies to replies. Raises UnknownTarget."""
         try:
             post = await self.api.posts.get(PostId(post_id))
@@ -131,7 +131,7 @@ class OutboundClient:
             raise UnknownTarget(f"The post {post_id} is in another channel.")
         return post.thread
 
-    async def pack(
+    async def compose(
         self,
         place: Place,
         message: MessageRequest,
@@ -151,7 +151,7 @@ class OutboundClient:
         has_parts = bool(message.media or shown.rows or shown.menus or message.reply_to)
         channel_id = await self.channel_id(place) if has_parts else place.channel_id
         if message.reply_to:
-            root_id = await self.root_of(message.reply_to, channel_id)
+            root_id = await self.thread_root(message.reply_to, channel_id)
         attachments = tuple([await self._upload(channel_id, src, from_disk, on_progress) for src in message.media])
         text = "\n\n".join(part for part in (message.text, shown.text) if part.strip())
         texts = prepared(text, rules or self.rules, prefix=False)
@@ -166,17 +166,19 @@ class OutboundClient:
         """
         channel_id = parcel.channel_id or await self.channel_id(parcel.place)
         batch, posts, problems = self.clock.new_id(), list[PostId](), list[str]()
-        if not parcel.pieces:
+        if not parcel.parts:
             problems.append("nothing was posted: no file could be sent and there is no text")
-        for number, piece in enumerate(parcel.pieces):
+        for number, piece in enumerate(parcel.parts):
             new = NewPost(
                 channel_id, piece.text, parcel.root_id, f"{self.user.id}:{batch}.{number}", piece.props, piece.file_ids
             )
             try:
                 posts.append((await self.sender.create(new, lane=Lane.FINAL)).id)
             except MattermostError as problem:
-                left = len(parcel.pieces) - number
-                problems.append(f"{left} of {len(parcel.pieces)} posts not sent: {self.told(problem, parcel.place)}")
+                left = len(parcel.parts) - number
+                problems.append(
+                    f"{left} of {len(parcel.parts)} posts not sent: {self.error_text(problem, parcel.place)}"
+                )
                 break
         return SentPosts(self.account, channel_id, parcel.root_id, tuple(posts), parcel.attachments, tuple(problems))
 
@@ -191,10 +193,10 @@ class OutboundClient:
             problem = f"{post_id} can't be edited: it is not @{self.user.username}'s, or it was deleted"
             raise MattermostRejected(problem, status=403, code=refusal.code) from refusal
 
-    def told(self, problem: MattermostError, place: Place) -> str:
+    def error_text(self, problem: MattermostError, place: Place) -> str:
         """A failure in words for a person."""
         if isinstance(problem, MattermostRejected):
-            return refusal_words(problem, place, self.user)
+            return refusal_text(problem, place, self.user)
         return str(problem)
 
     async def _upload(

@@ -76,7 +76,7 @@ class Delivery:
 
     async def post_until_done(self, letter: OutboxMessage) -> PostId:
         """As `post`, for as long as it takes: the server being away only delays an answer. Ends by cancellation."""
-        tries = self.tries(letter.id)
+        tries = self.retry_state(letter.id)
         while True:
             try:
                 return await self.post(letter)
@@ -137,7 +137,7 @@ class Delivery:
         except MattermostRejected:
             return None
 
-    async def withdraw(self, letter: OutboxId) -> None:
+    async def retract(self, letter: OutboxId) -> None:
         """Undo a post that is not wanted any more: never sent it is dropped, perhaps sent it is found and removed."""
         row = await self.store.outbox.get(letter)
         post_id: PostId | None = None
@@ -149,7 +149,7 @@ class Delivery:
         if post_id is not None:
             await self.delete_quietly(post_id)
 
-    async def give_up(self, letter: OutboxId, why: str) -> str:
+    async def abandon(self, letter: OutboxId, why: str) -> str:
         """Send a letter no more; returns why, an earlier run's reason where that gave it up."""
         row = await self.store.outbox.get(letter)
         if row is not None and row.state in (OutboxState.QUEUED, OutboxState.SENDING):
@@ -157,20 +157,20 @@ class Delivery:
             await self._move(letter, self.store.outbox.dead(letter, why, self.clock.now_ms()))
         return (row.error if row is not None and row.state is OutboxState.DEAD else "") or why
 
-    async def standing(self, letter: OutboxId) -> PostId | None:
+    async def confirmed_post(self, letter: OutboxId) -> PostId | None:
         """The post that stands for a letter."""
         row = await self.store.outbox.get(letter)
         return row.post_id if row is not None and row.state is OutboxState.CONFIRMED else None
 
-    def tries(self, what: str) -> RetryState:
+    def retry_state(self, what: str) -> RetryState:
         """The count of a write's tries, and the pauses between them."""
         return RetryState(what, self.account, self.retries, self.clock, self.metrics)
 
-    async def knows(self, letter: OutboxId) -> bool:
+    async def exists(self, letter: OutboxId) -> bool:
         """Whether a post of that name was begun, by this run or an earlier one."""
         return await self.store.outbox.get(letter) is not None
 
-    async def receipt(self, post: Post) -> bool:
+    async def acknowledge(self, post: Post) -> bool:
         """A post of ours that the server showed us: it stands, whatever became of the request's answer.
 
         False for a twin: another post stands for the same letter, or it was given up. A request that was held up for
@@ -194,7 +194,7 @@ class Delivery:
         return row
 
     async def _unless_failing(self, letter: OutboxMessage, row: OutboxRow) -> PostId:
-        tries = self.tries(letter.id)
+        tries = self.retry_state(letter.id)
         while True:
             try:
                 return await self._send(row, post_of(letter, row))
@@ -203,8 +203,8 @@ class Delivery:
             tries.failed(problem)
             # One try is two minutes of requests, and where it ends without a doubt the post is not there.
             if tries.faults and not problem.ambiguous:
-                why = await self.give_up(letter.id, str(problem))
-                standing = await self.standing(letter.id)
+                why = await self.abandon(letter.id, str(problem))
+                standing = await self.confirmed_post(letter.id)
                 if standing is None:
                     raise MattermostRejected(why, status=500, code=problem.code)
                 return standing
@@ -236,7 +236,7 @@ class Delivery:
             if await self.store.outbox.confirm(row.id, post.id, self.clock.now_ms()):
                 return post.id
             # The event of another try's post was quicker: that one is the answer, and this one its twin.
-            standing = await self.standing(row.id) or post.id
+            standing = await self.confirmed_post(row.id) or post.id
             if standing != post.id:
                 await self.delete_quietly(post.id)
             return standing
@@ -252,7 +252,7 @@ class Delivery:
             standing = await self._move(row.id, outbox.dead(row.id, str(problem), self.clock.now_ms()))
         elif problem.ambiguous or in_doubt:
             self.metrics.outbox_ambiguous.labels(self.account).inc()
-            standing = await self.standing(row.id)
+            standing = await self.confirmed_post(row.id)
         else:
             standing = await self._move(row.id, outbox.requeue(row.id, str(problem)))
         if standing is None:
@@ -295,7 +295,7 @@ class Delivery:
         return found.post_id
 
     async def _until_done(self, what: PostId, write: Callable[[], Awaitable[object]]) -> None:
-        tries = self.tries(what)
+        tries = self.retry_state(what)
         while True:
             problem: MattermostRejected | MattermostUnavailable
             try:

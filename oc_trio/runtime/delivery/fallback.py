@@ -58,9 +58,9 @@ async def send_with_fallback(delivery: Delivery, letter: OutboxMessage, what: st
 
     Raises MattermostRejected where neither can be posted.
     """
-    stand_in, tries = _fallback_of(letter, what), delivery.tries(letter.id)
-    may_stand = await delivery.knows(stand_in.id)
-    said = await delivery.standing(stand_in.id) if may_stand else None
+    stand_in, tries = _fallback_of(letter, what), delivery.retry_state(letter.id)
+    may_stand = await delivery.exists(stand_in.id)
+    said = await delivery.confirmed_post(stand_in.id) if may_stand else None
     while True:
         problem: MattermostRejected | MattermostUnavailable
         try:
@@ -71,7 +71,7 @@ async def send_with_fallback(delivery: Delivery, letter: OutboxMessage, what: st
             if said is not None:
                 await delivery.delete_quietly(said)
             elif may_stand:
-                await delivery.withdraw(stand_in.id)
+                await delivery.retract(stand_in.id)
             return Delivered(post_id)
         if isinstance(problem, MattermostRejected):
             return await _refused(delivery, letter, stand_in, problem)
@@ -93,8 +93,8 @@ async def send_with_fallback(delivery: Delivery, letter: OutboxMessage, what: st
 
 async def _exists(delivery: Delivery, letter: OutboxMessage, said: PostId, why: str) -> Delivered:
     """The stand-in stands, unless the letter's own event came at the last moment: then that one does."""
-    why = await delivery.give_up(letter.id, why)
-    standing = await delivery.standing(letter.id)
+    why = await delivery.abandon(letter.id, why)
+    standing = await delivery.confirmed_post(letter.id)
     if standing is None:
         return Delivered(said, why)
     await delivery.delete_quietly(said)
@@ -106,8 +106,8 @@ async def _closed(delivery: Delivery, letter: OutboxMessage, refusal: Mattermost
 
     Raises `refusal`, unless the letter's own event came at the last moment.
     """
-    await delivery.give_up(letter.id, str(refusal))
-    standing = await delivery.standing(letter.id)
+    await delivery.abandon(letter.id, str(refusal))
+    standing = await delivery.confirmed_post(letter.id)
     if standing is None:
         raise refusal
     return Delivered(standing)

@@ -51,7 +51,7 @@ class LateEditGuard:
     def __len__(self) -> int:
         return len(self._posts)
 
-    async def recall(self) -> None:
+    async def restore(self) -> None:
         """Go on watching what an earlier run watched. What it could not watch to the end is looked at once more."""
         delivery, now = self.delivery, self.delivery.clock.now_ms()
         alive = await delivery.store.resume.load(delivery.account)
@@ -60,11 +60,11 @@ class LateEditGuard:
             until = max(doubt.until, now + int(RECALL_SECONDS * 1000))
             self._posts.setdefault(doubt.post_id, _Watched(doubt.text, until))
 
-    async def doubt(self, post_id: PostId) -> None:
+    async def edit_uncertain(self, post_id: PostId) -> None:
         """An edit of this post got no answer."""
         await self._note(post_id, "")
 
-    async def settled(self, post_id: PostId, text: str) -> None:
+    async def final_written(self, post_id: PostId, text: str) -> None:
         """`text` was the post's last."""
         if post_id in self._posts:
             await self._note(post_id, text)
@@ -74,7 +74,7 @@ class LateEditGuard:
         watched = self._watched(post.id)
         return watched is not None and watched.text != post.message
 
-    async def look(self, alive_at: int) -> None:
+    async def check(self, alive_at: int) -> None:
         """Read every watched post: no event may have told of the edit that landed. A look at a time.
 
         A watch that ended after `alive_at`, when there was a connection last (milliseconds), was not kept to its end.

@@ -104,5 +104,5 @@ def outbox_messages_of(parcel: ComposedMessage, name: str) -> tuple[OutboxMessag
             file_ids=piece.file_ids,
             to_user=parcel.place.user_id,
         )
-        for number, piece in enumerate(parcel.pieces)
+        for number, piece in enumerate(parcel.parts)
     )

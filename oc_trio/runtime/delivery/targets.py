@@ -185,7 +185,7 @@ class TargetResolver:
         return channel
 
 
-def refusal_words(refusal: MattermostRejected, place: Place, bot: User) -> str:
+def refusal_text(refusal: MattermostRejected, place: Place, bot: User) -> str:
     """A refused write in words that say what to do."""
     if refusal.status == 403 and place.user is None:
         return f"@{bot.username} may not write in {place}: write /invite @{bot.username} there ({refusal})"

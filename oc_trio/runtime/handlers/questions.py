@@ -254,7 +254,7 @@ class Questions:
             await self._claim(waiting.question.id, "")
         if post is None:
             # Nobody waits for the answer: the next start must not ask.
-            await self.services.delivery.withdraw(_name(waiting.question))
+            await self.services.delivery.retract(_name(waiting.question))
         if post is None or waiting.is_shown:
             return
         line = f"✓ **{waiting.answer.text[:80]}** answered by @{waiting.by}" if waiting.answer else f"_{EXPIRED}_"

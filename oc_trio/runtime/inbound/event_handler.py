@@ -241,7 +241,7 @@ class EventHandler:
 
     async def _receive(self, post: Post) -> None:
         """One of our own posts came back; one that stands twice is removed."""
-        if not await self.services.delivery.receipt(post):
+        if not await self.services.delivery.acknowledge(post):
             log.warning("a held-up request made a post twice; removing the second", post=post.id)
             # Apart from the inbox: it may have to wait for the server.
             remove = partial(self.services.delivery.delete_quietly, post.id)
@@ -264,9 +264,9 @@ class EventHandler:
         """An edit that changes an unanswered message's words runs it again; one that adds a mention wakes the bot."""
         services = self.services
         if post.user_id == services.user.id:
-            if services.late.is_overwritten(post):
+            if services.late_edits.is_overwritten(post):
                 # Apart from the inbox: it may have to wait for the server.
-                repair = partial(services.late.repair, post.id)
+                repair = partial(services.late_edits.repair, post.id)
                 services.boundary.start(self.desk.nursery, repair, "late edit", {"post": post.id})
             return
         if post.is_system:

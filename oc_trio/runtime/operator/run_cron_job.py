@@ -38,7 +38,7 @@ async def run_job_now(loaded: Loaded, name: str, dependencies: Dependencies) -> 
     async with open_outbound_client(loaded, account, dependencies) as outbound:
         place = await outbound.targets.resolve(job.target)
         message = MessageRequest(job.message) if job.message else await _answer(loaded, name, job, dependencies)
-        return await outbound.post_now(await outbound.pack(place, message))
+        return await outbound.post_now(await outbound.compose(place, message))
 
 
 async def _answer(loaded: Loaded, name: str, job: CronJob, dependencies: Dependencies) -> MessageRequest:

@@ -140,11 +140,11 @@ class _Call:
         root_id, reply_to = self._thread(is_here=self._is_here(place))
         message = MessageRequest(self._text("message", "text", "caption"), self._media(), self._shown(), reply_to)
         self._require_short(message)
-        parcel = await outbound.pack(place, message, root_id=root_id)
+        parcel = await outbound.compose(place, message, root_id=root_id)
         refused = [f"{each.source}: {each.problem}" for each in parcel.attachments if each.problem]
-        if not parcel.pieces:
+        if not parcel.parts:
             raise ToolFailed(f"Nothing was sent: {'; '.join(refused)}")
-        self._spend(len(parcel.pieces))
+        self._spend(len(parcel.parts))
         carried = None
         with trio.move_on_after(WAIT_SECONDS):
             carried = await self.tool.postbox.send(parcel, self.name)

@@ -32,7 +32,7 @@ from oc_trio.runtime.tools.post_names import PostNames
 from oc_trio.runtime.turn.paragraph_writer import ParagraphWriter
 from oc_trio.runtime.turn.prompt import question, system_prompt, toolbox, with_images
 from oc_trio.runtime.turn.reply_style import reply_rules, view_style
-from oc_trio.runtime.turn.resume import ResumeState, draft_id, words_of_people
+from oc_trio.runtime.turn.resume import ResumeState, draft_id, user_text
 from oc_trio.runtime.turn.services import TurnServices
 from oc_trio.runtime.turn.turn_writer import TurnWriter
 from oc_trio.runtime.turn.typing_indicator import keep_typing
@@ -248,7 +248,7 @@ class AgentRun:
 
     def _untold(self, so_far: Sequence[Message]) -> tuple[InboundMessage, ...]:
         """Messages that an earlier run bound to this turn and did not come to tell; what is told carries its id."""
-        told = words_of_people(so_far)
+        told = user_text(so_far)
         return tuple(message for message in self.messages if not is_in_prompt(message, told))
 
     async def _steered(self) -> Sequence[Message]:
@@ -302,8 +302,8 @@ class AgentRun:
             split=lambda text: prepared(text, self.rules, prefix=False),
             pace=self.turns.pacer,
             rules=services.policies.preview,
-            doubt=services.late.doubt,
-            settled=services.late.settled,
+            doubt=services.late_edits.edit_uncertain,
+            settled=services.late_edits.final_written,
             standing=standing,
             most_posts=self.rules.bounds.posts,
         )

@@ -111,7 +111,7 @@ class TurnCompletion:
         address = ReplyTarget(turn.id, turn.channel_id, turn.root_id)
         finale = await self._with_files(finale)
         outcome = await deliver_result(
-            finale, address, services.delivery, tuple(map(PostId, finale.blocks)), services.late.settled
+            finale, address, services.delivery, tuple(map(PostId, finale.blocks)), services.late_edits.final_written
         )
         self.outcome = outcome
         now = services.clock.now_ms()

@@ -125,7 +125,7 @@ async def end_plainly(services: AccountServices, jobs: Sequence[Job], turn_id: T
 async def _seal(services: AccountServices, turn: Turn, mark: str) -> PostId | None:
     """Take back what was on its way, and make `mark` the end of the draft; None where there is none that takes it."""
     for row in await services.store.outbox.of_turn(turn.id):
-        await services.delivery.withdraw(row.id)
+        await services.delivery.retract(row.id)
     draft = (await draft_state(services, turn)).post_id
     if draft is None:
         return None
@@ -134,7 +134,7 @@ async def _seal(services: AccountServices, turn: Turn, mark: str) -> PostId | No
     except MattermostRejected as problem:
         log.info("a draft could not be sealed", account=services.account, post=draft, problem=str(problem))
         return None
-    await services.late.settled(draft, sealed)
+    await services.late_edits.final_written(draft, sealed)
     return draft
 
 

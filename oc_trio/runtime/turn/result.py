@@ -123,7 +123,7 @@ async def deliver_result(
     posts, problem = list(earlier), ""
     try:
         # Once the server refused the edit, the answer is a fresh post: a later try must not make it two.
-        is_fresh = not finale.edit or await delivery.knows(OutboxId(f"{address.turn}.0"))
+        is_fresh = not finale.edit or await delivery.exists(OutboxId(f"{address.turn}.0"))
         is_edited = not is_fresh and await _edited(finale, delivery)
         if is_edited:
             posts.append(PostId(finale.edit))

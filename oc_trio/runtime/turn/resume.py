@@ -38,7 +38,7 @@ def draft_id(turn: Turn, number: int) -> OutboxId:
     return OutboxId(f"{turn.id}.d{number}")
 
 
-def words_of_people(messages: Sequence[Message]) -> str:
+def user_text(messages: Sequence[Message]) -> str:
     """All that the agent was told; each message carries its post's id."""
     return "\n".join(message.text for message in messages if message.role is Role.USER)
 
@@ -56,7 +56,7 @@ async def load_resume_state(services: AccountServices, turn: Turn, batch: Batch)
 async def _still_counts(services: AccountServices, turn: Turn, batch: Batch) -> tuple[Message, ...]:
     """The turn's transcript. After an edit of a message nothing of it; after one was taken back, completed calls."""
     so_far = transcript.read(turn.session, await services.store.transcripts.of_turn(turn.id))
-    told = words_of_people(so_far)
+    told = user_text(so_far)
     if any(is_in_prompt(job.inbound, told) and not is_in_prompt_verbatim(job.inbound, told) for job in batch.jobs):
         return ()
     answered = {job.obligation.id for job in batch.everyone}
@@ -82,7 +82,7 @@ async def draft_state(services: AccountServices, turn: Turn) -> DraftState:
 
 async def _in_doubt(services: AccountServices, post_id: PostId) -> DraftState:
     """The state of a post of which an edit by the run that was interrupted may still be on its way."""
-    await services.late.doubt(post_id)
+    await services.late_edits.edit_uncertain(post_id)
     return resumed(post_id)
 
 

@@ -45,7 +45,7 @@ async def test_a_long_text_goes_on_in_further_posts_with_files_and_buttons_on_th
     shown = read_buttons([[{"text": "Yes", "callback_data": "y"}]])
     async with a_place({"textChunkLimit": 30}) as place:
         found = await place.outbound.targets.resolve("#square")
-        parcel = await place.outbound.pack(found, MessageRequest("word " * 15, (str(file),), shown), from_disk=True)
+        parcel = await place.outbound.compose(found, MessageRequest("word " * 15, (str(file),), shown), from_disk=True)
         receipt = await place.outbound.post_now(parcel)
         posts = [place.world.posts.live(post) for post in receipt.posts]
         assert [len(post.message) for post in posts] == [29, 29, 14]
@@ -60,7 +60,7 @@ async def test_a_lost_answer_makes_no_second_post() -> None:
     faults = Flaky("/posts", 1, applied=True)
     async with a_place(faults=faults) as place:
         found = await place.outbound.targets.resolve("#square")
-        receipt = await place.outbound.post_now(await place.outbound.pack(found, MessageRequest("once")))
+        receipt = await place.outbound.post_now(await place.outbound.compose(found, MessageRequest("once")))
         assert faults.seen == 1
         assert [said.message for said in place.world.transcript(place.square)] == ["once"]
         assert receipt.is_complete
@@ -74,7 +74,7 @@ async def test_an_upload_is_tried_three_times(tmp_path: Path, failures: int, sen
     file.write_text("a")
     async with a_place(faults=Flaky("/files", failures)) as place:
         found = await place.outbound.targets.resolve("#square")
-        parcel = await place.outbound.pack(found, MessageRequest("x", (str(file),)), from_disk=True)
+        parcel = await place.outbound.compose(found, MessageRequest("x", (str(file),)), from_disk=True)
         receipt = await place.outbound.post_now(parcel)
         assert receipt.is_complete is sent
         assert len(receipt.posts) == 1
@@ -88,7 +88,7 @@ async def test_progress_tells_name_bytes_and_size(tmp_path: Path) -> None:
     async with a_place() as place:
         found = await place.outbound.targets.resolve("#square")
         message = MessageRequest(media=(str(file),))
-        await place.outbound.pack(found, message, from_disk=True, on_progress=lambda *now: told.append(now))
+        await place.outbound.compose(found, message, from_disk=True, on_progress=lambda *now: told.append(now))
     counts = [sent for _, sent, _ in told]
     assert len(counts) > 1
     assert counts == sorted(counts)
@@ -102,7 +102,7 @@ async def test_paths_are_read_only_where_that_is_allowed(tmp_path: Path) -> None
     secret.write_text("x")
     async with a_place() as place:
         found = await place.outbound.targets.resolve("#square")
-        parcel = await place.outbound.pack(found, MessageRequest("x", (str(secret),)))
+        parcel = await place.outbound.compose(found, MessageRequest("x", (str(secret),)))
         assert "no files of the gateway" in parcel.attachments[0].problem
 
 
@@ -142,7 +142,7 @@ async def test_addresses_are_fetched(url: str, name: str, problem: str) -> None:
     async with a_place() as place:
         outbound = evolve(place.outbound, media=MediaLoader(1000, transport=Web))
         found = await outbound.targets.resolve("#square")
-        [attachment] = (await outbound.pack(found, MessageRequest("x", (url,)))).attachments
+        [attachment] = (await outbound.compose(found, MessageRequest("x", (url,)))).attachments
         assert attachment.name == name
         assert problem in attachment.problem
         assert bool(attachment.file_id) is not bool(problem)
@@ -156,11 +156,11 @@ async def test_what_is_empty_or_elsewhere_is_refused() -> None:
         away = place.world.create_channel(place.team, "away", place.alice, place.bot)
         there = place.world.post_as(place.alice, away, "there")
         with pytest.raises(EmptyMessage):
-            await place.outbound.pack(found, MessageRequest("  ", presentation=Presentation()))
+            await place.outbound.compose(found, MessageRequest("  ", presentation=Presentation()))
         with pytest.raises(UnknownTarget, match="another channel"):
-            await place.outbound.pack(found, MessageRequest("x", reply_to=there.id))
+            await place.outbound.compose(found, MessageRequest("x", reply_to=there.id))
         with pytest.raises(UnknownTarget, match="no post"):
-            await place.outbound.pack(found, MessageRequest("x", reply_to="z" * 26))
+            await place.outbound.compose(found, MessageRequest("x", reply_to="z" * 26))
         with pytest.raises(MattermostRejected, match="it is not @helper's"):
             await place.outbound.edit(PostId(there.id), "mine now")
 
@@ -170,7 +170,7 @@ async def test_a_server_that_stays_away_is_told_with_what_is_left() -> None:
     """Posts that are out are named, the rest is a problem."""
     async with a_place({"textChunkLimit": 10}) as place:
         found = await place.outbound.targets.resolve("#square")
-        parcel = await place.outbound.pack(found, MessageRequest("one two three four"))
+        parcel = await place.outbound.compose(found, MessageRequest("one two three four"))
         place.world.membership.archive(place.square, place.alice)
         receipt = await place.outbound.post_now(parcel)
         assert receipt.posts == ()

@@ -280,7 +280,7 @@ async def test_waiting_for_the_server_can_be_cancelled(delivery: Delivery, serve
 
 async def receipt(delivery: Delivery, server: FakeServer) -> None:
     [post] = server.posts.values()
-    await delivery.receipt(post)
+    await delivery.acknowledge(post)
 
 
 @no_time
@@ -344,15 +344,15 @@ async def test_a_second_post_for_one_letter(delivery: Delivery, server: FakeServ
 
     async def arrives_first(key: str) -> None:
         twin.append(evolve(server.posts[key], id=PostId("earlier")))
-        assert await delivery.receipt(twin[0])
+        assert await delivery.acknowledge(twin[0])
 
     server.hook = arrives_first
     assert await delivery.post(letter()) == "earlier"
     [post] = server.posts.values()
     assert server.calls[-1] == f"delete {post.id}"
-    assert not await delivery.receipt(post)
-    assert not await delivery.receipt(evolve(post, pending_post_id=""))
-    assert await delivery.receipt(twin[0])
+    assert not await delivery.acknowledge(post)
+    assert not await delivery.acknowledge(evolve(post, pending_post_id=""))
+    assert await delivery.acknowledge(twin[0])
     assert (await row(store)).post_id == "earlier"
 
 
@@ -370,7 +370,7 @@ async def test_catch_up_gives_receipts_by_the_marker(delivery: Delivery, server:
     with pytest.raises(MattermostUnavailable):
         await delivery.post(letter())
     [post] = server.posts.values()
-    await delivery.receipt(evolve(post, pending_post_id=""))
+    await delivery.acknowledge(evolve(post, pending_post_id=""))
     assert (await row(store)).state is OutboxState.CONFIRMED
 
 
@@ -387,7 +387,7 @@ async def test_catch_up_gives_receipts_by_the_marker(delivery: Delivery, server:
 async def test_other_posts_of_ours_are_no_receipts(delivery: Delivery, store: Store, props: dict[str, Any]) -> None:
     """Somebody may have used the bot's token elsewhere, and accounts may share a journal."""
     await evolve_account(delivery, "other").queue([letter()])
-    await delivery.receipt(Post(PostId("p"), TOWN, BOT, "hi", props=props))
+    await delivery.acknowledge(Post(PostId("p"), TOWN, BOT, "hi", props=props))
     assert (await row(store)).state is OutboxState.QUEUED
 
 
@@ -476,8 +476,8 @@ async def test_a_post_that_comes_when_it_was_given_up(delivery: Delivery, server
     with pytest.raises(MattermostUnavailable):
         await delivery.post(letter())
     [post] = server.posts.values()
-    assert await delivery.give_up(OutboxId("turn.0"), "the server failed at it") == "the server failed at it"
-    assert not await delivery.receipt(post)
+    assert await delivery.abandon(OutboxId("turn.0"), "the server failed at it") == "the server failed at it"
+    assert not await delivery.acknowledge(post)
 
 
 @no_time
@@ -485,7 +485,7 @@ async def test_a_letter_that_somebody_else_gives_up_meanwhile(delivery: Delivery
     """Whoever still sends it is told so, and nothing breaks."""
 
     async def give_up(_key: str) -> None:
-        await delivery.give_up(OutboxId("turn.0"), "enough of it")
+        await delivery.abandon(OutboxId("turn.0"), "enough of it")
 
     server.hook, server.plan = give_up, [FAULT]
     with pytest.raises(MattermostRejected, match="enough of it"):
@@ -527,7 +527,7 @@ async def test_a_direct_channel_is_opened_first(
         assert await sender.post_until_done(told) == "post1"
         assert (await row(store)).channel_id == "dm-alice"
     assert (await row(store)).state is state
-    assert await sender.knows(OutboxId("turn.0"))
+    assert await sender.exists(OutboxId("turn.0"))
 
 
 # edits and deletions

@@ -226,11 +226,11 @@ async def test_the_table_is_bounded(harness: Harness) -> None:
         rules,
     )
     watched = LateEditGuard(delivery, None)  # type: ignore[arg-type]  # it is not asked before a repair
-    await watched.settled(PostId("never"), "text")
+    await watched.final_written(PostId("never"), "text")
     for number in range(300):
-        await watched.doubt(PostId(f"p{number}"))
+        await watched.edit_uncertain(PostId(f"p{number}"))
     assert len(watched) == 256
     again = LateEditGuard(delivery, None)  # type: ignore[arg-type]
-    await watched.settled(PostId("p299"), "text")
-    await again.recall()
+    await watched.final_written(PostId("p299"), "text")
+    await again.restore()
     assert len(again) == 1

@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from oc_trio.errors import AmbiguousTarget, MattermostRejected, MattermostUnavailable, UnknownTarget
-from oc_trio.runtime.delivery.targets import refusal_words
+from oc_trio.runtime.delivery.targets import refusal_text
 from oc_trio.sandbox.faults import Faults
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
 from tests.runtime.outbound_world import Place, a_place, in_no_time
@@ -39,7 +39,7 @@ async def test_each_form_of_a_target(spelled: Callable[[Place], str], named: str
 
     async with a_place() as place:
         found = await place.outbound.targets.resolve(spelled(place))
-        receipt = await place.outbound.post_now(await place.outbound.pack(found, MessageRequest("hi")))
+        receipt = await place.outbound.post_now(await place.outbound.compose(found, MessageRequest("hi")))
         wanted = place.world.direct(place.alice, place.bot) if named == "@alice" else place.square
         assert receipt.channel_id == wanted.id
         assert [said.message for said in place.world.transcript(wanted)] == ["hi"]
@@ -124,7 +124,7 @@ async def test_a_channel_of_which_the_bot_is_no_member() -> None:
     async with a_place() as place:
         place.world.create_channel(place.team, "open", place.alice)
         found = await place.outbound.targets.resolve("#open")
-        receipt = await place.outbound.post_now(await place.outbound.pack(found, MessageRequest("hi")))
+        receipt = await place.outbound.post_now(await place.outbound.compose(found, MessageRequest("hi")))
         assert receipt.posts == ()
         assert "/invite @helper" in receipt.problems[0]
-        assert "#open" in refusal_words(MattermostRejected("no", status=403), found, place.outbound.user)
+        assert "#open" in refusal_text(MattermostRejected("no", status=403), found, place.outbound.user)

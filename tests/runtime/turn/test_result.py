@@ -52,20 +52,20 @@ class Out:
         await trio.lowlevel.checkpoint()
         self.log.append(f"delete {post_id}")
 
-    async def knows(self, letter: OutboxId) -> bool:
+    async def exists(self, letter: OutboxId) -> bool:
         return letter in self.known
 
-    async def standing(self, letter: OutboxId) -> PostId | None:
+    async def confirmed_post(self, letter: OutboxId) -> PostId | None:
         return PostId(f"post-{letter}") if letter in self.known else None
 
-    async def withdraw(self, letter: OutboxId) -> None:
-        self.log.append(f"withdraw {letter}")
+    async def retract(self, letter: OutboxId) -> None:
+        self.log.append(f"retract {letter}")
 
-    async def give_up(self, letter: OutboxId, why: str) -> str:
-        self.log.append(f"give up {letter}")
+    async def abandon(self, letter: OutboxId, why: str) -> str:
+        self.log.append(f"abandon {letter}")
         return why
 
-    def tries(self, what: str) -> RetryState:
+    def retry_state(self, what: str) -> RetryState:
         return RetryState(what, AccountId("a"), RetryPolicy(), Clock(lambda: 0, Random(1)), Metrics())
 
     def _may(self, verb: str) -> None:
