@@ -42,7 +42,7 @@ _LOCAL_HOSTS = {"", "localhost", "127.0.0.1", "[::1]"}
 
 
 @frozen
-class Answer:
+class AdminResponse:
     """What one request gets."""
 
     status: int
@@ -75,12 +75,12 @@ class AdminApp:
         body = b"" if scope["method"] == "HEAD" else answer.body
         await send({"type": "http.response.body", "body": body})
 
-    async def answer(self, method: str, path: str, host: str) -> Answer:
+    async def answer(self, method: str, path: str, host: str) -> AdminResponse:
         await trio.lowlevel.checkpoint()
         if host not in _LOCAL_HOSTS:
-            return Answer(403, b"this address is for this machine only\n")
+            return AdminResponse(403, b"this address is for this machine only\n")
         if method not in ("GET", "HEAD"):
-            return Answer(405, b"only GET is answered here\n")
+            return AdminResponse(405, b"only GET is answered here\n")
         match path:
             case "/livez":
                 return _probe(f"stuck: {', '.join(self.health.stuck_parts())}" if self.health.stuck_parts() else "")
@@ -88,13 +88,13 @@ class AdminApp:
                 return _probe("" if self.health.snapshot()["ready"] else self.health.status_line())
             case "/status.json":
                 status = json.dumps(await self.status(), indent=2, ensure_ascii=False)
-                return Answer(200, status.encode("utf-8", "backslashreplace"), "application/json")
+                return AdminResponse(200, status.encode("utf-8", "backslashreplace"), "application/json")
             case self.metrics_path:
-                return Answer(200, self.metrics.render(), "text/plain; version=0.0.4; charset=utf-8")
+                return AdminResponse(200, self.metrics.render(), "text/plain; version=0.0.4; charset=utf-8")
         if path not in _FILES:
-            return Answer(404, b"there is nothing here\n")
+            return AdminResponse(404, b"there is nothing here\n")
         name, content_type = _FILES[path]
-        return Answer(200, (_PAGE / name).read_bytes(), content_type)
+        return AdminResponse(200, (_PAGE / name).read_bytes(), content_type)
 
     async def status(self) -> dict[str, Any]:
         """Everything known, as plain JSON values; times in milliseconds since the epoch."""
@@ -133,8 +133,8 @@ def build_admin_app(
     return AdminApp(health, metrics, metrics_path, journal, now_ms)
 
 
-def _probe(problem: str) -> Answer:
-    return Answer(503, f"{problem}\n".encode("utf-8", "replace")) if problem else Answer(200, b"ok\n")
+def _probe(problem: str) -> AdminResponse:
+    return AdminResponse(503, f"{problem}\n".encode("utf-8", "replace")) if problem else AdminResponse(200, b"ok\n")
 
 
 def _host(scope: Scope) -> str:

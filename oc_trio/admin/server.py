@@ -18,7 +18,7 @@ from oc_trio.errors import OcTrioError
 _BACKLOG = 16
 
 
-class ListenFailed(OcTrioError):
+class AdminListenFailed(OcTrioError):
     """The admin API can't be served; str() says where and why."""
 
 
@@ -29,7 +29,7 @@ async def serve_admin(
     port: int | None = None,
     task_status: trio.TaskStatus[tuple[str, ...]] = trio.TASK_STATUS_IGNORED,
 ) -> NoReturn:
-    """Serve until cancelled; started with where: `unix:PATH`, `http://127.0.0.1:PORT`. Raises ListenFailed.
+    """Serve until cancelled; started with where: `unix:PATH`, `http://127.0.0.1:PORT`. Raises AdminListenFailed.
 
     The socket at `path` is for its owner only, replaces one that a dead gateway left, and is removed at the end.
     `port` 0 takes a free one.
@@ -71,7 +71,7 @@ def _unix(path: Path) -> Iterator[socket.socket]:
             listener.bind(str(path))
             listener.listen(_BACKLOG)
         except OSError as problem:
-            raise ListenFailed(f"the admin socket {path} can't be made: {problem.strerror or problem}") from None
+            raise AdminListenFailed(f"the admin socket {path} can't be made: {problem.strerror or problem}") from None
         finally:
             os.umask(before)
         try:
@@ -88,5 +88,5 @@ def _loopback(port: int) -> Iterator[socket.socket]:
             listener.bind(("127.0.0.1", port))
             listener.listen(_BACKLOG)
         except OSError as problem:
-            raise ListenFailed(f"the admin port 127.0.0.1:{port} can't be used: {problem.strerror}") from None
+            raise AdminListenFailed(f"the admin port 127.0.0.1:{port} can't be used: {problem.strerror}") from None
         yield listener

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from oc_trio.agent.refusals import LIMITS, STREAM, THOUGHTS, TOOLS, Refused
+from oc_trio.agent.refusals import LIMITS, STREAM, THOUGHTS, TOOLS, RefusedParts
 
 # Nothing of tools means anything without `tools`.
 _WITH_TOOLS = frozenset({TOOLS, "tool_choice", "parallel_tool_calls", "functions", "function_call"})
@@ -14,7 +14,7 @@ _NAMES = frozenset({"properties", "$defs", "definitions"})
 _MORE = {"type": "text", "text": "(thought)"}
 
 
-def adapted(body: Mapping[str, Any], refused: Refused) -> dict[str, Any]:
+def adapted(body: Mapping[str, Any], refused: RefusedParts) -> dict[str, Any]:
     """`body` without what is refused, or with what takes its place."""
     made = dict(body)
     for name in refused.fields & made.keys() - {STREAM}:

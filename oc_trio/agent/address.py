@@ -17,7 +17,7 @@ def below(base_url: str, path: str) -> str:
     return urlunsplit(parts._replace(path=base if base.endswith(path) else base + path, fragment=""))
 
 
-def shown(base_url: str) -> str:
+def printable_url(base_url: str) -> str:
     """The URL for logs: without a password, and without a query, where some providers take keys."""
     parts = urlsplit(base_url.strip())
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")).rstrip("/")

@@ -36,7 +36,7 @@ Parse = Callable[[HttpStream, ServerSentEvent], Awaitable[Mapping[str, Any]]]
 
 async def read_answer(
     reader: AnswerReader,
-    exchange: HttpStream,
+    stream: HttpStream,
     endpoint: Endpoint,
     parse: Parse,
     emit: Emit,
@@ -48,9 +48,9 @@ async def read_answer(
     off, for one that ends before it began, and what `parse` and `feed` raise.
     """
     try:
-        while (events := await exchange.next_events()) is not None:
-            if is_over(await _feed(reader, exchange, events, parse, emit)):
-                await exchange.finish()
+        while (events := await stream.next_events()) is not None:
+            if is_over(await _feed(reader, stream, events, parse, emit)):
+                await stream.finish()
                 return
     except AgentUnavailable:
         # The model has finished: what is missing is the end of the body, not of the answer.
@@ -62,7 +62,7 @@ async def read_answer(
 
 
 async def _feed(
-    reader: AnswerReader, exchange: HttpStream, events: tuple[ServerSentEvent, ...], parse: Parse, emit: Emit
+    reader: AnswerReader, stream: HttpStream, events: tuple[ServerSentEvent, ...], parse: Parse, emit: Emit
 ) -> bool:
     """Take in one piece's events; neighbours of a kind become one. True after `[DONE]`."""
     out: list[TextDelta | Thinking] = []
@@ -75,7 +75,7 @@ async def _feed(
         if not event.data.strip() and event.event != "error":
             continue  # a sign of life
         try:
-            out += reader.feed(await parse(exchange, event))
+            out += reader.feed(await parse(stream, event))
         except AgentError as exc:
             problem = exc  # what came before it is said first
             break

@@ -13,7 +13,7 @@ import httpx
 from attrs import field, frozen
 
 from oc_trio.agent import shapes
-from oc_trio.agent.address import below, secrets_in, shown, with_key
+from oc_trio.agent.address import below, printable_url, secrets_in, with_key
 from oc_trio.agent.answer_stream import read_answer
 from oc_trio.agent.anthropic_reading import Reading
 from oc_trio.agent.anthropic_wire import request_body
@@ -62,7 +62,7 @@ class AnthropicAgent:
         self._url = messages_url(settings.base_url)
         self._provider = provider_tag("anthropic-messages", self._url)
         secrets = (settings.api_key, *settings.headers.values(), *secrets_in(settings.base_url))
-        self._endpoint = Endpoint(f"{settings.model} at {shown(settings.base_url)}", secrets)
+        self._endpoint = Endpoint(f"{settings.model} at {printable_url(settings.base_url)}", secrets)
 
     def run(self, request: TurnRequest) -> AbstractAsyncContextManager[EventStream]:
         async def produce(emit: Emit) -> None:
@@ -90,10 +90,8 @@ class AnthropicAgent:
         headers = {"Accept": "text/event-stream", "anthropic-version": VERSION, **settings.headers}
         if settings.api_key:
             headers = with_key(headers, "x-api-key", settings.api_key)
-        async with open_http_stream(
-            self._http, self._endpoint, self._url, body, headers, settings.deadlines
-        ) as exchange:
-            await read_answer(reading, exchange, self._endpoint, self._parse, emit, lambda _: reading.stopped)
+        async with open_http_stream(self._http, self._endpoint, self._url, body, headers, settings.deadlines) as stream:
+            await read_answer(reading, stream, self._endpoint, self._parse, emit, lambda _: reading.stopped)
         for event in reading.end():
             await emit(event)
         if reading.empty and reading.finish_reason == "refusal":
@@ -105,14 +103,14 @@ class AnthropicAgent:
             )
         return reading.answer()
 
-    async def _parse(self, exchange: HttpStream, event: ServerSentEvent) -> Mapping[str, Any]:
+    async def _parse(self, stream: HttpStream, event: ServerSentEvent) -> Mapping[str, Any]:
         """The value of an event. Raises what a server says is wrong, however it says it."""
         try:
             data = await read_event(event.data)
         except BadJson as exc:
             if event.event == "error":
                 raise from_stream(self._endpoint, "", event.data) from exc
-            raise exchange.unreadable(event.data) from exc
+            raise stream.unreadable(event.data) from exc
         if error := error_in(data) or (("", event.data) if event.event == "error" else None):
             raise from_stream(self._endpoint, *error)
         data = shapes.mapping(data)

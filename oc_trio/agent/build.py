@@ -30,7 +30,7 @@ class AgentSpec:
     `api` is `openai-completions`, `anthropic-messages`, `command`, `scripted` or the name of an installed entry point.
     `options` are fields of each request, or the settings of an installed agent; for `scripted`, `token_delay` (s).
     `limiter` bounds the turns at the same time of all specs that share it. `tools` says whether the model takes any;
-    `unsupported` is shared by the specs of one provider, and remembers what its models refused. `pausing` is called
+    `unsupported` is shared by the specs of one provider, and remembers what its models refused. `on_pause` is called
     with the seconds before an unavailable model is asked again, of which `random` draws a part.
     """
 
@@ -44,12 +44,12 @@ class AgentSpec:
     env: Mapping[str, str] = field(factory=dict, repr=False, hash=False)
     fallbacks: tuple["AgentSpec", ...] = ()
     deadlines: Deadlines = Deadlines()
-    patience: RetrySettings = RetrySettings()
+    retry: RetrySettings = RetrySettings()
     limiter: trio.CapacityLimiter | None = field(default=None, repr=False)
     max_rounds: int = MAX_ROUNDS
     tools: bool = True
     unsupported: Unsupported = field(factory=Unsupported, eq=False, repr=False)
-    pausing: Callable[[float], object] | None = field(default=None, eq=False, repr=False)
+    on_pause: Callable[[float], object] | None = field(default=None, eq=False, repr=False)
     random: Random = field(factory=Random, eq=False, repr=False)
 
 
@@ -67,9 +67,9 @@ def _with_retries(spec: AgentSpec, http: httpx.AsyncClient) -> Agent:
     agent = _single(spec, http)
     if spec.limiter is not None:
         agent = LimitedAgent(agent, spec.limiter)
-    if spec.patience.attempts == 1:
+    if spec.retry.attempts == 1:
         return agent
-    return RetryingAgent(agent, spec.patience, spec.random, spec.pausing)
+    return RetryingAgent(agent, spec.retry, spec.random, spec.on_pause)
 
 
 def _single(spec: AgentSpec, http: httpx.AsyncClient) -> Agent:

@@ -28,7 +28,7 @@ class LineTooLong(ValueError):
     """A line grew past `MAX_LINE` bytes."""
 
 
-class Lines:
+class LineReader:
     """Whole lines out of a pipe, without their ends."""
 
     def __init__(self, stream: trio.abc.ReceiveStream) -> None:
@@ -77,7 +77,7 @@ class StderrLog:
         self.ended = trio.Event()
 
     async def run(self, stream: trio.abc.ReceiveStream) -> None:
-        lines = Lines(stream)
+        lines = LineReader(stream)
         try:
             while (line := await lines.next()) is not None:
                 self._note(line)

@@ -10,8 +10,8 @@ from typing import Any
 import trio
 from attrs import field, frozen
 
-from oc_trio.agent.child import Lines, LineTooLong, StderrLog, open_child
-from oc_trio.agent.command_wire import ContractBroken, ToolAsked, read_line, result_line, turn_line
+from oc_trio.agent.child import LineReader, LineTooLong, StderrLog, open_child
+from oc_trio.agent.command_wire import ContractBroken, ToolCallLine, read_line, result_line, turn_line
 from oc_trio.agent.failures import TOO_SLOW
 from oc_trio.agent.http_stream import Deadlines
 from oc_trio.agent.port import TurnRequest
@@ -64,13 +64,13 @@ class CommandAgent:
             assert process.stderr is not None
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(stderr.run, process.stderr)
-                problem = await _Dialogue(settings, process, request, emit, stderr).hold()
+                problem = await _Conversation(settings, process, request, emit, stderr).hold()
                 nursery.cancel_scope.cancel()
         if problem is not None:
             raise problem
 
 
-class _Dialogue:
+class _Conversation:
     def __init__(
         self,
         settings: CommandSettings,
@@ -97,7 +97,7 @@ class _Dialogue:
     async def _talk(self) -> None:
         deadlines = self._settings.deadlines
         assert self._process.stdout is not None
-        lines = Lines(self._process.stdout)
+        lines = LineReader(self._process.stdout)
         limit = deadlines.first_token
         await self._write(turn_line(self._request, self._settings.model, self._settings.options), limit)
         while (line := await self._read(lines, limit)) is not None:
@@ -107,7 +107,7 @@ class _Dialogue:
                 await self._let_go()
                 await self._emit(end)
                 return
-        await self._post_mortem()
+        await self._emit_final_or_crash()
 
     async def _take(self, line: bytes) -> Final | Failed | None:
         """Act on one line; the event that ends the turn is returned, not emitted."""
@@ -118,7 +118,7 @@ class _Dialogue:
                 event = read_line(line)
         except ContractBroken as exc:
             raise AgentFailed(f"{self._settings.name}: {exc}", for_user=NONSENSE) from exc
-        if isinstance(event, ToolAsked):
+        if isinstance(event, ToolCallLine):
             result = await run_tool(RequestedCall(event.call), self._request, self._emit)
             await self._write(result_line(event.call, result), self._settings.deadlines.idle)
             return None
@@ -142,7 +142,7 @@ class _Dialogue:
             # It may have answered without reading; if not, the end of its output tells.
             return
 
-    async def _read(self, lines: Lines, limit: float) -> bytes | None:
+    async def _read(self, lines: LineReader, limit: float) -> bytes | None:
         try:
             with trio.fail_after(limit):
                 return await lines.next()
@@ -158,7 +158,7 @@ class _Dialogue:
         with trio.move_on_after(self._settings.grace):
             await self._process.wait()
 
-    async def _post_mortem(self) -> None:
+    async def _emit_final_or_crash(self) -> None:
         """It closed its output without a last line: fine after text with exit code 0, a crash otherwise."""
         await self._let_go()
         code = self._process.returncode

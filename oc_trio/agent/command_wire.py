@@ -38,7 +38,7 @@ class ContractBroken(ValueError):
 
 
 @frozen
-class ToolAsked:
+class ToolCallLine:
     """The program wants one of our tools to be called and waits for its result."""
 
     call: ToolCall
@@ -69,7 +69,7 @@ def result_line(call: ToolCall, result: ToolResult) -> bytes:
     return _line({"type": "tool_result", "id": call.id, "status": result.status.value, "text": result.text})
 
 
-def read_line(line: bytes) -> AgentEvent | ToolAsked:
+def read_line(line: bytes) -> AgentEvent | ToolCallLine:
     """One line of the program, its text cleaned. Raises `ContractBroken`, which quotes none of its words."""
     try:
         data = read_mended(line.decode("utf-8"))
@@ -89,7 +89,7 @@ class _Misspelt(ValueError):
     """str() names the field, and what it should be."""
 
 
-def _read(data: Mapping[str, Any]) -> AgentEvent | ToolAsked:
+def _read(data: Mapping[str, Any]) -> AgentEvent | ToolCallLine:
     match data.get("type"):
         case "text":
             return TextDelta(_text(data, "text"))
@@ -109,7 +109,7 @@ def _read(data: Mapping[str, Any]) -> AgentEvent | ToolAsked:
             result, detail = _text(data, "text", ""), _text(data, "detail", "")
             return ToolEnded(_text(data, "id"), _text(data, "name"), _status(data), result, detail)
         case "tool_call":
-            return ToolAsked(ToolCall(_text(data, "id"), _text(data, "name"), _object(data, "arguments")))
+            return ToolCallLine(ToolCall(_text(data, "id"), _text(data, "name"), _object(data, "arguments")))
         case "final":
             return _final(data)
         case "failed":

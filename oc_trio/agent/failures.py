@@ -74,7 +74,7 @@ def provider_tag(api: str, base_url: str) -> str:
     return hashlib.sha256(f"{api} {base_url.rstrip('/')}".encode()).hexdigest()[:16]
 
 
-def explain(exc: BaseException) -> str:
+def describe_error(exc: BaseException) -> str:
     """The reason behind `exc`: on Trio the outer exceptions of httpx are empty, the words are in a `__cause__`."""
     seen: BaseException | None = exc
     while seen is not None:
@@ -89,13 +89,13 @@ def explain(exc: BaseException) -> str:
     return type(exc).__name__
 
 
-def from_transport(endpoint: Endpoint, exc: httpx.HTTPError | httpx.InvalidURL, *, begun: bool = False) -> AgentError:
-    """For a request that got no complete answer; `begun` says whether anything of it came."""
-    line = endpoint.clean(f"{endpoint.name}: {explain(exc)}")
+def from_transport(endpoint: Endpoint, exc: httpx.HTTPError | httpx.InvalidURL, *, started: bool = False) -> AgentError:
+    """For a request that got no complete answer; `started` says whether anything of it came."""
+    line = endpoint.clean(f"{endpoint.name}: {describe_error(exc)}")
     if isinstance(exc, httpx.TimeoutException):
         return AgentUnavailable(line, for_user=TOO_SLOW)
     if isinstance(exc, httpx.RemoteProtocolError | httpx.ReadError):
-        return AgentUnavailable(line, for_user=BROKEN if begun else UNREACHABLE)
+        return AgentUnavailable(line, for_user=BROKEN if started else UNREACHABLE)
     if isinstance(exc, httpx.TransportError) and not isinstance(exc, httpx.UnsupportedProtocol):
         return AgentUnavailable(line, for_user=UNREACHABLE)
     return AgentFailed(line, for_user=REFUSED)
@@ -103,7 +103,7 @@ def from_transport(endpoint: Endpoint, exc: httpx.HTTPError | httpx.InvalidURL, 
 
 def from_status(endpoint: Endpoint, status: int, body: bytes, headers: Mapping[str, str]) -> AgentError:
     """For an answer that is no stream: 4xx is ours to fix, except 408, 409, 425 and 429; 5xx (529 too) is theirs."""
-    words = said(body)
+    words = error_text(body)
     line = endpoint.clean(f"{endpoint.name}: HTTP {status}: {words}")
     if status == 429 and any(mark in words.lower() for mark in _NO_CREDIT):
         return _refused(line, NO_CREDIT)
@@ -189,7 +189,7 @@ def _words_behind(error: Mapping[str, Any]) -> str:
     return str(metadata["raw"]) if isinstance(metadata, dict) and metadata.get("raw") else ""
 
 
-def said(body: bytes) -> str:
+def error_text(body: bytes) -> str:
     """The message inside an error body: `{"error": {"message": ...}}` and its variants, or the plain text."""
     text = body.decode("utf-8", "replace")
     try:

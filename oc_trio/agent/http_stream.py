@@ -196,7 +196,7 @@ class _Reader:
             raise AgentUnavailable(f"{self._endpoint.name}: nothing for {wait:g} s", for_user=TOO_SLOW) from exc
         except httpx.HTTPError as exc:
             self._ended = True
-            raise from_transport(self._endpoint, exc, begun=self._started) from exc
+            raise from_transport(self._endpoint, exc, started=self._started) from exc
         self._ended = chunk is None
         return chunk
 

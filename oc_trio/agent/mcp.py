@@ -2,7 +2,7 @@
 
 A client must be entered and left by one and the same task, so `serve` holds it and calls come from outside. `mcp` and
 its HTTP stack are imported only when a server is started. Whatever a server does, and whatever the package makes of
-it, ends at `_bordered`: a server is up or it is "down, because ...", and a call is a result.
+it, ends at `_outcome`: a server is up or it is "down, because ...", and a call is a result.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -15,7 +15,7 @@ import trio
 from attrs import field, frozen
 
 from oc_trio.agent.address import secrets_in
-from oc_trio.agent.failures import Endpoint, explain
+from oc_trio.agent.failures import Endpoint, describe_error
 from oc_trio.agent.mcp_convert import result_text, tool_specs
 from oc_trio.agent.mcp_transport import Watch, open_http, open_stdio, watched
 from oc_trio.agent.port import ToolCall, ToolResult, ToolSpec
@@ -74,7 +74,7 @@ class McpState(Enum):
     READY = "ready"
 
 
-class McpServer:
+class ToolServer:
     """One server's tools. `problem` says why it is down, empty while up; `starts` counts successful starts."""
 
     def __init__(self, spec: McpServerSpec) -> None:
@@ -136,7 +136,7 @@ class McpServer:
         outcomes: list[ToolResult | Exception] = []  # empty when the server is lost meanwhile
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_cancel_after, lost, nursery.cancel_scope)
-            outcomes.append(await _bordered(asking))
+            outcomes.append(await _outcome(asking))
             nursery.cancel_scope.cancel()
         if not outcomes:
             return self._gone()
@@ -169,12 +169,12 @@ class McpServer:
         cause = _first(exc)
         if isinstance(cause, ValidationError):
             return f"it answered with something that is no {cause.title}, as MCP has it"
-        return self._endpoint.clean(explain(exc))
+        return self._endpoint.clean(describe_error(exc))
 
     async def _live(self) -> None:
         """One life of the server: start, serve until it is lost. What stopped it is in `problem`."""
         self._lost = trio.Event()
-        exc = await _bordered(self._serve_once)
+        exc = await _outcome(self._serve_once)
         if exc is not None:
             self._lose(self._words(exc))
         self._lost.set()
@@ -258,7 +258,7 @@ async def _cancel_after(event: trio.Event, scope: trio.CancelScope) -> None:
     scope.cancel()
 
 
-async def _bordered(run: Callable[[], Awaitable[T]]) -> T | Exception:
+async def _outcome(run: Callable[[], Awaitable[T]]) -> T | Exception:
     """What `run` returns, or the exception it raised. The one place where any exception of a tool server is caught.
 
     Behind it is another's task tree: the `mcp` package lets out whatever its parsers, pipes and HTTP stack raise, in

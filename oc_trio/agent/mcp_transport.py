@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import trio
 from attrs import frozen
 
-from oc_trio.agent.child import MAX_LINE, Lines, LineTooLong, StderrLog, open_child
+from oc_trio.agent.child import MAX_LINE, LineReader, LineTooLong, StderrLog, open_child
 from oc_trio.agent.mcp_convert import mended_tools
 from oc_trio.core.json_body import BadJson, checked_value, has_more_values, read_mended
 from oc_trio.telemetry.log import get_logger
@@ -114,7 +114,7 @@ async def _read_child(name: str, process: trio.Process, to_client: Any, ended: C
     import anyio
 
     assert process.stdout is not None
-    lines, bad, logged = Lines(process.stdout), 0, 0
+    lines, bad, logged = LineReader(process.stdout), 0, 0
     reason = "it closed its standard output"
     async with to_client:
         try:

@@ -105,7 +105,7 @@ def _fresh(wanted: str, seen: set[str]) -> str:
 
 
 def _without_calls(messages: Iterable[Wire]) -> list[Wire]:
-    """For a model that takes no tools: what earlier calls gave is told as text."""
+    """For a model that takes no tools: the results of earlier calls become plain text."""
     names: dict[str, str] = {}
     out: list[Wire] = []
     for message in messages:
@@ -113,13 +113,13 @@ def _without_calls(messages: Iterable[Wire]) -> list[Wire]:
         if message["role"] == "tool":
             name = names.get(message["tool_call_id"])
             if name is not None:
-                out.append({"role": "user", "content": told(name, message["content"])})
+                out.append({"role": "user", "content": tool_result_as_text(name, message["content"])})
         else:
             out.append({key: value for key, value in message.items() if key != "tool_calls"})
     return out
 
 
-def told(name: str, result: str) -> str:
+def tool_result_as_text(name: str, result: str) -> str:
     """A tool's result as text, for a model that takes no tools."""
     return f"(The tool {name} was called before, with this result: {result})"
 
@@ -186,7 +186,7 @@ def _blocks_without_calls(messages: Iterable[Wire]) -> list[Wire]:
                     names[block["id"]] = block["name"]
                 case "tool_result":
                     if block["tool_use_id"] in names:
-                        text = told(names[block["tool_use_id"]], str(block["content"]))
+                        text = tool_result_as_text(names[block["tool_use_id"]], str(block["content"]))
                         blocks.append({"type": "text", "text": text})
                 case "thinking" | "redacted_thinking":
                     pass  # signed for a request with tools

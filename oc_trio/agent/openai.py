@@ -12,7 +12,7 @@ import httpx
 from attrs import field, frozen
 
 from oc_trio.agent import shapes
-from oc_trio.agent.address import below, secrets_in, shown, with_key
+from oc_trio.agent.address import below, printable_url, secrets_in, with_key
 from oc_trio.agent.answer_stream import read_answer
 from oc_trio.agent.failures import Endpoint, error_in, from_stream, provider_tag
 from oc_trio.agent.http_stream import Deadlines, HttpStream, open_http_stream, read_event
@@ -54,7 +54,7 @@ class OpenAIAgent:
         self._url = below(settings.base_url, "/chat/completions")
         self._provider = provider_tag("openai-completions", self._url)
         secrets = (settings.api_key, *settings.headers.values(), *secrets_in(settings.base_url))
-        self._endpoint = Endpoint(f"{settings.model} at {shown(settings.base_url)}", secrets)
+        self._endpoint = Endpoint(f"{settings.model} at {printable_url(settings.base_url)}", secrets)
 
     def run(self, request: TurnRequest) -> AbstractAsyncContextManager[EventStream]:
         async def produce(emit: Emit) -> None:
@@ -82,22 +82,20 @@ class OpenAIAgent:
         headers = {"Accept": "text/event-stream", **settings.headers}
         if settings.api_key:
             headers = with_key(headers, "Authorization", f"Bearer {settings.api_key}")
-        async with open_http_stream(
-            self._http, self._endpoint, self._url, body, headers, settings.deadlines
-        ) as exchange:
-            await read_answer(completion, exchange, self._endpoint, self._parse, emit, lambda saw_done: saw_done)
+        async with open_http_stream(self._http, self._endpoint, self._url, body, headers, settings.deadlines) as stream:
+            await read_answer(completion, stream, self._endpoint, self._parse, emit, lambda saw_done: saw_done)
         for event in completion.end():
             await emit(event)
         return self._checked(completion)
 
-    async def _parse(self, exchange: HttpStream, event: ServerSentEvent) -> Mapping[str, Any]:
+    async def _parse(self, stream: HttpStream, event: ServerSentEvent) -> Mapping[str, Any]:
         """The chunk of an event. Raises what a server says is wrong, however it says it."""
         try:
             chunk = await read_event(event.data)
         except BadJson as exc:
             if event.event == "error":
                 raise from_stream(self._endpoint, "", event.data) from exc
-            raise exchange.unreadable(event.data) from exc
+            raise stream.unreadable(event.data) from exc
         error = error_in(chunk) or (("", event.data) if event.event == "error" else None)
         for choice in shapes.items(chunk.get("choices")) if isinstance(chunk, dict) and not error else ():
             choice = shapes.mapping(choice)

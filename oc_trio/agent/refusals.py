@@ -114,7 +114,7 @@ _REFUSES_THOUGHTS = re.compile(
 
 
 @frozen
-class Refused:
+class RefusedParts:
     """What a model does not take: fields of a request, fields within its messages, keywords within the schemas of its
     tools, a system message, ids of tool calls that another gave, an answer of more than `longest` tokens; and
     `lacking`, fields that it wants in every message with tool calls.
@@ -131,9 +131,9 @@ class Refused:
     def __bool__(self) -> bool:
         return self != NOTHING
 
-    def __or__(self, other: "Refused") -> "Refused":
+    def __or__(self, other: "RefusedParts") -> "RefusedParts":
         longest = [limit for limit in (self.longest, other.longest) if limit]
-        return Refused(
+        return RefusedParts(
             self.fields | other.fields,
             self.message_fields | other.message_fields,
             self.keywords | other.keywords,
@@ -144,35 +144,35 @@ class Refused:
         )
 
 
-NOTHING = Refused()
+NOTHING = RefusedParts()
 
 
-def refused(body: Mapping[str, Any], words: str, needed: frozenset[str] = frozenset()) -> Refused:
+def refused(body: Mapping[str, Any], words: str, needed: frozenset[str] = frozenset()) -> RefusedParts:
     """What of `body` a server refuses with these words, now and later. Fields that are `needed` are never left out."""
     said = plain(words)
     if (longest := longest_answer(words)) and any(
         isinstance(asked := body.get(name), int) and asked > longest for name in LIMITS
     ):
-        return Refused(longest=longest)
+        return RefusedParts(longest=longest)
     if has_system(body) and (
         _REFUSES_SYSTEM.search(said) or ("system" in body and _UNKNOWN.search(said) and _names(words, "system"))
     ):
-        return Refused(system=True)
+        return RefusedParts(system=True)
     if _TWO_SIDES.search(said):
         if _has_results(body):
-            return Refused(frozenset({TOOLS}))
-        return Refused(system=has_system(body) and not _TAKES_SYSTEM.search(said))
+            return RefusedParts(frozenset({TOOLS}))
+        return RefusedParts(system=has_system(body) and not _TAKES_SYSTEM.search(said))
     if _REFUSES_IDS.search(said) and any(not PLAIN_ID.fullmatch(each) for each in _ids(body)):
-        return Refused(ids=True)
+        return RefusedParts(ids=True)
     if lacking := frozenset(name for name in _MAY_LACK if _lacks(body, name) and _asks_for(said, name)):
-        return Refused(lacking=lacking)
+        return RefusedParts(lacking=lacking)
     if _UNKNOWN.search(said) and _OF_A_TOOL.search(said) and (words_of_schemas := _keywords_named(body, words)):
-        return Refused(keywords=words_of_schemas)
+        return RefusedParts(keywords=words_of_schemas)
     if _UNKNOWN.search(said) or _REMOVE.search(said):
         names = frozenset(name for name in _of_messages(body) if name not in body and _names_inside(words, name))
         if names:
-            return Refused(message_fields=names)
-    return Refused(refused_fields(body, words) - needed)
+            return RefusedParts(message_fields=names)
+    return RefusedParts(refused_fields(body, words) - needed)
 
 
 def refuses_tools(words: str) -> bool:

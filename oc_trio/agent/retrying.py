@@ -39,12 +39,12 @@ class RetrySettings:
 
 @frozen
 class RetryingAgent:
-    """`agent`, asked up to `patience.attempts` times; `random` gives the jitter, `pausing` is called with each wait."""
+    """`agent`, asked up to `retry.attempts` times; `random` gives the jitter, `on_pause` is called with each wait."""
 
     agent: Agent
-    patience: RetrySettings = RetrySettings()
+    retry: RetrySettings = RetrySettings()
     random: Random = field(factory=Random, repr=False, eq=False)
-    pausing: Callable[[float], object] | None = field(default=None, repr=False, eq=False)
+    on_pause: Callable[[float], object] | None = field(default=None, repr=False, eq=False)
 
     @asynccontextmanager
     async def run(self, request: TurnRequest) -> AsyncIterator[FirstEventStream]:
@@ -53,16 +53,16 @@ class RetryingAgent:
 
     async def _begin(self, stack: AsyncExitStack, request: TurnRequest) -> FirstEventStream:
         failures = 0
-        give_up_at = trio.current_time() + self.patience.give_up_after
+        give_up_at = trio.current_time() + self.retry.give_up_after
         while True:
             try:
                 return await stack.enter_async_context(open_with_first_event(self.agent, request))
             except AgentUnavailable as exc:
                 failures += 1
-                wait = self.patience.wait(failures, exc.retry_after, self.random.random())
+                wait = self.retry.wait(failures, exc.retry_after, self.random.random())
                 if wait is None or trio.current_time() + wait > give_up_at:
                     raise
                 log.warning("model unavailable, asking again", reason=str(exc), wait_s=round(wait, 2))
-                if self.pausing is not None:
-                    self.pausing(wait)
+                if self.on_pause is not None:
+                    self.on_pause(wait)
             await trio.sleep(wait)

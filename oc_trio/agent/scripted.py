@@ -80,12 +80,12 @@ class ScriptedAgent:
 
     def run(self, request: TurnRequest) -> AbstractAsyncContextManager[EventStream]:
         async def produce(emit: Emit) -> None:
-            await _Performance(request, emit, self._token_delay).play(self._script(request))
+            await _ScriptRun(request, emit, self._token_delay).play(self._script(request))
 
         return open_events(produce)
 
 
-class _Performance:
+class _ScriptRun:
     def __init__(self, request: TurnRequest, emit: Emit, token_delay: float) -> None:
         self._request = request
         self._emit = emit

@@ -56,7 +56,7 @@ TABLE = """| Fruit | Colour | Price |
 | Plum | blue | 2.10 |"""
 
 
-def repertoire(request: TurnRequest) -> Steps:
+def scripted_steps(request: TurnRequest) -> Steps:
     """The steps for the last user message of `request`."""
     messages = tuple(
         evolve(message, text=spoken(message.text)) if message.role is Role.USER else message
@@ -92,7 +92,7 @@ def parse(text: str) -> list[tuple[str, str]]:
 
 def demo_agent(*, token_delay: float = 0.03) -> ScriptedAgent:
     """The agent of `oc-trio demo` and of `api = "scripted"`."""
-    return ScriptedAgent(repertoire, token_delay=token_delay)
+    return ScriptedAgent(scripted_steps, token_delay=token_delay)
 
 
 def words(count: int) -> str:

@@ -25,7 +25,7 @@ _ECHOES = (
 def reply(messages: Sequence[Message]) -> str:
     """An answer to the last of `messages`, which is a user's; the same conversation gets the same answer."""
     text = messages[-1].text.strip() if messages else ""
-    said = [message.text.strip() for message in messages[:-1] if message.role is Role.USER]
+    questions = [message.text.strip() for message in messages[:-1] if message.role is Role.USER]
     plain = text.lower().strip(" ?!.")
     if messages and messages[-1].images:
         return _seen(messages[-1], text)
@@ -34,18 +34,22 @@ def reply(messages: Sequence[Message]) -> str:
     if plain in ("help", "what can you do"):
         return HELP
     if re.search(r"\bwhat (did|have) i (say|said|ask|just say|just said)", plain):
-        return _recalled(said)
+        return _recalled(questions)
     if re.search(r"\bwhat(?:'s| is) my name", plain):
-        return _named(said)
+        return _named(questions)
     if match := re.search(r"\bmy name is (\w+)", text, re.IGNORECASE):
         return f"Nice to meet you, {match[1]}. I will remember that for this conversation."
     if match := re.search(r"(-?\d{1,9})\s*([+*x-])\s*(-?\d{1,9})", plain):
         return f"{match[0]} is {_sum(int(match[1]), match[2], int(match[3]))}."
     if re.match(r"(hello|hi|hey|good (morning|evening|day))\b", plain):
-        return "Hello again!" if said else "Hello! I am a scripted agent. Ask me for *help* to see what I can show you."
+        return (
+            "Hello again!"
+            if questions
+            else "Hello! I am a scripted agent. Ask me for *help* to see what I can show you."
+        )
     if re.match(r"(thanks|thank you)\b", plain):
         return "You are welcome."
-    return _ECHOES[(len(text) + len(said)) % len(_ECHOES)].format(text=text)
+    return _ECHOES[(len(text) + len(questions)) % len(_ECHOES)].format(text=text)
 
 
 def _seen(message: Message, text: str) -> str:
@@ -53,15 +57,15 @@ def _seen(message: Message, text: str) -> str:
     return f"I see {images}." + (f" And you said: {text}" if text else "")
 
 
-def _recalled(said: list[str]) -> str:
-    if not said:
+def _recalled(questions: list[str]) -> str:
+    if not questions:
         return "Nothing yet: this is your first message in this conversation."
-    lines = "\n".join(f"{at}. {line}" for at, line in enumerate(said[-5:], max(1, len(said) - 4)))
+    lines = "\n".join(f"{at}. {line}" for at, line in enumerate(questions[-5:], max(1, len(questions) - 4)))
     return f"In this conversation you said:\n\n{lines}"
 
 
-def _named(said: list[str]) -> str:
-    names = [match[1] for line in said if (match := re.search(r"\bmy name is (\w+)", line, re.IGNORECASE))]
+def _named(questions: list[str]) -> str:
+    names = [match[1] for line in questions if (match := re.search(r"\bmy name is (\w+)", line, re.IGNORECASE))]
     return f"Your name is {names[-1]}." if names else "You have not told me."
 
 

@@ -27,7 +27,7 @@ _KNOWN = frozenset({"index", "id", "type", "function", "name", "arguments"})
 
 
 @define
-class _Call:
+class _StreamedCall:
     """A call while its fragments come in; `whole` is an argument value that was no text."""
 
     index: int | None
@@ -64,7 +64,7 @@ class ToolCallReader:
 
     def __init__(self, names: Collection[str] = ()) -> None:
         """`names` are the tools on offer: two whole names are two calls, anything else is a name in pieces."""
-        self._calls: list[_Call] = []
+        self._calls: list[_StreamedCall] = []
         self._names = frozenset(names)
 
     def __bool__(self) -> bool:
@@ -72,7 +72,7 @@ class ToolCallReader:
 
     def feed(self, entries: Sequence[object]) -> None:
         """Read one chunk's entries; what is no object is left out."""
-        named: list[_Call] = []  # an entry with a name never belongs to a call that this list has named before
+        named: list[_StreamedCall] = []  # an entry with a name never belongs to a call that this list has named before
         for entry in entries:
             if isinstance(entry, dict) and (call := self._read(entry, named)) is not None:
                 named.append(call)
@@ -82,7 +82,7 @@ class ToolCallReader:
         used = set(taken)
         return tuple(islice((asked for call in self._calls for asked in _asked(call, used)), MOST_CALLS))
 
-    def _read(self, entry: Mapping[str, Any], named: Sequence[_Call]) -> _Call | None:
+    def _read(self, entry: Mapping[str, Any], named: Sequence[_StreamedCall]) -> _StreamedCall | None:
         function = entry.get("function")
         inner = shapes.mapping(function) or entry
         name = shapes.name(inner.get("name")) or shapes.text(function)
@@ -100,7 +100,7 @@ class ToolCallReader:
             return None
         if call is None:
             # Arguments without a name behind a whole call are another call of the same tool.
-            call = _Call(index, call_id, name or (self._calls[-1].name if self._calls else ""))
+            call = _StreamedCall(index, call_id, name or (self._calls[-1].name if self._calls else ""))
             self._calls.append(call)
         elif name and name != call.name and not call.arguments and call.whole is None:
             call.name = name if name.startswith(call.name) else call.name + name
@@ -117,7 +117,7 @@ class ToolCallReader:
                 call.extra.setdefault("function", {})[key] = value
         return call if name else None
 
-    def _continued(self, index: int | None, call_id: str, name: str, arguments: object) -> _Call | None:
+    def _continued(self, index: int | None, call_id: str, name: str, arguments: object) -> _StreamedCall | None:
         """The call that a fragment belongs to; None where it begins one."""
         near = [call for call in self._calls if index is None or call.index in (None, index)]
         if call_id and (same := [call for call in near if call.id == call_id]):
@@ -165,7 +165,7 @@ def free_id(used: Collection[str]) -> str:
     return made
 
 
-def _asked(call: _Call, used: set[str]) -> Iterator[RequestedCall]:
+def _asked(call: _StreamedCall, used: set[str]) -> Iterator[RequestedCall]:
     name = clean(call.name).strip()
     given: Sequence[object] = (call.whole,) if call.whole is not None else _glued(joined(call.arguments).strip())
     for at, value in enumerate(given):

@@ -1,6 +1,6 @@
 """The loop that every chat model needs: ask, run the tools it asks for, send the results back, ask again.
 
-One model API is a `Model`: how one request is made and read. The loop, its bound and the final event are here.
+One model API is a `ChatModel`: how one request is made and read. The loop, its bound and the final event are here.
 """
 
 from collections.abc import Mapping, Sequence
@@ -71,13 +71,13 @@ class ToolRound:
     said: tuple[Message, ...] = ()
 
 
-class Model(Protocol):
+class ChatModel(Protocol):
     """One request to a chat model. `rounds` are those already done in this turn."""
 
     async def ask(self, request: TurnRequest, rounds: tuple[ToolRound, ...], emit: Emit) -> ModelResponse: ...
 
 
-async def converse(model: Model, request: TurnRequest, emit: Emit, max_rounds: int = MAX_ROUNDS) -> None:
+async def converse(model: ChatModel, request: TurnRequest, emit: Emit, max_rounds: int = MAX_ROUNDS) -> None:
     """Ask until the model asks for no more tools. Raises `AgentFailed` after `max_rounds` requests."""
     rounds: tuple[ToolRound, ...] = ()
     said: list[str] = []

@@ -24,14 +24,14 @@ SEPARATOR = "__"  # model APIs allow letters, digits, _ and - in a tool's name
 
 
 @frozen
-class Verdict:
+class ApprovalResult:
     """What a person said about one call; `reason` goes to the model where it was refused."""
 
     allowed: bool
     reason: str = ""
 
 
-Approve = Callable[[ToolCall], Awaitable[Verdict]]
+Approve = Callable[[ToolCall], Awaitable[ApprovalResult]]
 
 
 @frozen

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from attrs import define, field
 
 from oc_trio.agent.adapted import adapted, shortened, without_thoughts
-from oc_trio.agent.refusals import LIMITS, NOTHING, TOOLS, Refused, refused, refuses_thoughts
+from oc_trio.agent.refusals import LIMITS, NOTHING, TOOLS, RefusedParts, refused, refuses_thoughts
 from oc_trio.agent.refused_lengths import is_too_long_an_answer, room_left
 from oc_trio.agent.stream import Emit
 from oc_trio.core.turn_events import AgentEvent
@@ -27,7 +27,7 @@ class Unsupported:
     """What each model of one provider was found not to take. All agents of the provider share it."""
 
     provider: str = ""
-    _found: dict[str, Refused] = field(factory=dict, init=False)
+    _found: dict[str, RefusedParts] = field(factory=dict, init=False)
 
     def shaped(self, model: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """`body` as this model takes it."""
@@ -44,10 +44,10 @@ class Unsupported:
         self._found[model] = known | found
         return bool(found)
 
-    def _known(self, model: str) -> Refused:
+    def _known(self, model: str) -> RefusedParts:
         return self._found.get(model, NOTHING)
 
-    def _remarks(self, model: str, found: Refused, known: Refused) -> list[tuple[str, str]]:
+    def _remarks(self, model: str, found: RefusedParts, known: RefusedParts) -> list[tuple[str, str]]:
         """What is new, each with the key of the configuration that makes it permanent, "" where there is none."""
         entry, which = f"models.providers.{self.provider or '<id>'}.models[]", f'(for id = "{model}")'
         remarks: list[tuple[str, str]] = []

@@ -11,7 +11,7 @@ from quart_trio import QuartTrio
 
 from oc_trio.callbacks.commands import answer_command
 from oc_trio.callbacks.endpoints import CLICK_PREFIX, EndpointRegistry
-from oc_trio.callbacks.guard import Guard
+from oc_trio.callbacks.guard import RequestGuard
 from oc_trio.callbacks.hooks import HookRequest, answer_hook
 from oc_trio.callbacks.interactions import answer_click
 from oc_trio.callbacks.reply import Kind, Reply, refused
@@ -29,9 +29,9 @@ UNAVAILABLE = "Temporarily unavailable. Please try again."
 
 
 def build_app(
-    faces: EndpointRegistry, *, metrics: Metrics, trust: ProxyTrust | None = None, limits: Limits | None = None
+    registry: EndpointRegistry, *, metrics: Metrics, trust: ProxyTrust | None = None, limits: Limits | None = None
 ) -> QuartTrio:
-    """The app for `faces`; its paths are those that `faces` has now, its accounts those of the moment of a request."""
+    """The app for `registry`. Its paths are fixed here; accounts may come and go with each request."""
     app = QuartTrio(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = None  # the guard knows a limit for each route
     app.config["RESPONSE_TIMEOUT"] = None
@@ -49,16 +49,16 @@ def build_app(
         return _response(reply)
 
     async def command() -> Response:
-        body, accounts = await _body(), faces.commands_at(request.path)
+        body, accounts = await _body(), registry.commands_at(request.path)
         return await answer(Kind.COMMAND, lambda: answer_command(accounts, body, request.content_type or ""))
 
     async def click(account: str) -> Response:
         body = await _body()
-        return await answer(Kind.CLICK, lambda: answer_click(faces.clicks_of(AccountId(account)), body))
+        return await answer(Kind.CLICK, lambda: answer_click(registry.clicks_of(AccountId(account)), body))
 
     async def hook(kind: str) -> Response:
-        face = faces.hooks
-        assert face is not None, "routed only where there are hooks"
+        endpoint = registry.hooks
+        assert endpoint is not None, "routed only where there are hooks"
         asked = HookRequest(
             body=await _body(),
             authorization=request.headers.get("Authorization", ""),
@@ -66,15 +66,15 @@ def build_app(
             idempotency_key=request.headers.get("Idempotency-Key", ""),
             query=request.args,
         )
-        return await answer(Kind.HOOK, lambda: answer_hook(face, HookKind(kind), asked))
+        return await answer(Kind.HOOK, lambda: answer_hook(endpoint, HookKind(kind), asked))
 
-    for number, path in enumerate(faces.command_paths):
+    for number, path in enumerate(registry.command_paths):
         app.add_url_rule(path, f"command{number}", command, methods=["POST"], provide_automatic_options=False)
     app.add_url_rule(f"{CLICK_PREFIX}<account>", "click", click, methods=["POST"], provide_automatic_options=False)
-    if faces.hooks is not None:
-        base = faces.hooks.path.rstrip("/")
+    if registry.hooks is not None:
+        base = registry.hooks.path.rstrip("/")
         app.add_url_rule(f"{base}/<kind>", "hook", hook, methods=["POST"], provide_automatic_options=False)
-    guard = Guard.around(app.asgi_app, faces, trust or ProxyTrust(), metrics, limits or Limits())
+    guard = RequestGuard.around(app.asgi_app, registry, trust or ProxyTrust(), metrics, limits or Limits())
     app.asgi_app = guard  # type: ignore[method-assign,assignment]
     return app
 

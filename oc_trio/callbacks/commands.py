@@ -19,8 +19,8 @@ async def answer_command(accounts: Mapping[AccountId, CommandEndpoint], body: by
     """The answer to a callback that `accounts` listen for."""
     try:
         call = slash.parse_call(body, content_type)
-        face = whose(call, accounts)
-        return chat_reply(slash.ephemeral(await face.call(call)), harmless=face.harmless)
+        endpoint = whose(call, accounts)
+        return chat_reply(slash.ephemeral(await endpoint.call(call)), harmless=endpoint.harmless)
     except CallbackRefused as problem:
         return refused(Kind.COMMAND, problem)
 
@@ -30,7 +30,7 @@ def whose(call: slash.SlashCall, accounts: Mapping[AccountId, CommandEndpoint]) 
 
     Raises CallbackRefused 503 while no account is ready, 401 for nobody's, 409 when two accounts could be meant.
     """
-    ready = {account: known for account, face in accounts.items() if (known := face.registered()) is not None}
+    ready = {account: known for account, endpoint in accounts.items() if (known := endpoint.registered()) is not None}
     if not ready:
         raise CallbackRefused(503, slash.NOT_READY)
     by_token = [account for account, known in ready.items() if slash.match_call(call, known) is not None]

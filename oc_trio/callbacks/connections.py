@@ -20,7 +20,7 @@ _LOG_EVERY = 60.0  # seconds
 
 
 @define(eq=False)
-class Connection:
+class HttpConnection:
     """`is_waiting` for a whole request, the first or a further one. Ends when `scope` is cancelled."""
 
     source: str
@@ -29,20 +29,20 @@ class Connection:
 
 
 @define(eq=False)
-class Connections:
+class ConnectionLimiter:
     """At most `most`. The chat server sends its headers at once: who is let go waits longest at who waits most."""
 
     most: int
-    _open: dict[Connection, None] = field(init=False, factory=dict)  # in the order in which they began to wait
+    _open: dict[HttpConnection, None] = field(init=False, factory=dict)  # in the order in which they began to wait
     _quiet_until: float = field(init=False, default=0.0)
 
     def __len__(self) -> int:
         return len(self._open)
 
     @contextmanager
-    def opened(self, source: str) -> Iterator[Connection]:
+    def opened(self, source: str) -> Iterator[HttpConnection]:
         """A place for a connection of `source`; the block is cancelled when another one gets it."""
-        connection = Connection(source)
+        connection = HttpConnection(source)
         if len(self._open) >= self.most:
             self._let_go()
         if len(self._open) >= self.most:  # all of them are being answered
@@ -55,7 +55,7 @@ class Connections:
         finally:
             self._open.pop(connection, None)
 
-    def waits(self, connection: Connection, *, is_waiting: bool) -> None:
+    def waits(self, connection: HttpConnection, *, is_waiting: bool) -> None:
         """Its request has come in whole, or has been answered."""
         connection.is_waiting = is_waiting
         if is_waiting and connection in self._open:

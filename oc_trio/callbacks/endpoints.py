@@ -64,24 +64,24 @@ class EndpointRegistry:
     _clicks: dict[AccountId, ButtonEndpoint] = field(init=False, factory=dict)
 
     @contextmanager
-    def commands(self, account: AccountId, path: str, face: CommandEndpoint) -> Iterator[None]:
+    def commands(self, account: AccountId, path: str, endpoint: CommandEndpoint) -> Iterator[None]:
         """Let an account answer at `path` for as long as the block runs."""
         table = self._commands.setdefault(path, {})
-        table[account] = face
+        table[account] = endpoint
         try:
             yield
         finally:
-            if table.get(account) is face:
+            if table.get(account) is endpoint:
                 del table[account]
 
     @contextmanager
-    def clicks(self, account: AccountId, face: ButtonEndpoint) -> Iterator[None]:
+    def clicks(self, account: AccountId, endpoint: ButtonEndpoint) -> Iterator[None]:
         """Let an account answer its clicks for as long as the block runs."""
-        self._clicks[account] = face
+        self._clicks[account] = endpoint
         try:
             yield
         finally:
-            if self._clicks.get(account) is face:
+            if self._clicks.get(account) is endpoint:
                 del self._clicks[account]
 
     def commands_at(self, path: str) -> Mapping[AccountId, CommandEndpoint]:

@@ -35,7 +35,7 @@ _LOG_EVERY = 5.0  # seconds between two lines about refusals that a flood causes
 
 
 @frozen
-class Route:
+class EndpointRoute:
     """What a path leads to, and how much may be sent there; `sources` None means anybody."""
 
     kind: Kind
@@ -45,20 +45,22 @@ class Route:
 
 
 @define(eq=False)
-class Guard:
+class RequestGuard:
     """An ASGI app in front of another one."""
 
     app: App
-    faces: EndpointRegistry
+    registry: EndpointRegistry
     trust: ProxyTrust
     metrics: Metrics
-    turnstile: RequestLimiter = field(factory=RequestLimiter)
+    limiter: RequestLimiter = field(factory=RequestLimiter)
     _quiet_until: float = field(init=False, default=0.0)
     _unlogged: int = field(init=False, default=0)
 
     @classmethod
-    def around(cls, app: App, faces: EndpointRegistry, trust: ProxyTrust, metrics: Metrics, limits: Limits) -> "Guard":
-        return cls(app, faces, trust, metrics, RequestLimiter(limits))
+    def around(
+        cls, app: App, registry: EndpointRegistry, trust: ProxyTrust, metrics: Metrics, limits: Limits
+    ) -> "RequestGuard":
+        return cls(app, registry, trust, metrics, RequestLimiter(limits))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -71,30 +73,30 @@ class Guard:
         route = self.route(scope["path"])
         address = self._address(scope)
         key, standing = self._caller(scope, route, address)
-        place = self.turnstile.enter(key, trio.current_time(), standing)
-        if place is None:
+        permit = self.limiter.enter(key, trio.current_time(), standing)
+        if permit is None:
             await self._refuse(send, route, too_many(), "flood", key)
             return
         try:
             await self._admit(scope, receive, self._vouching(send, route, address), route, address)
         finally:
-            self.turnstile.leave(place)
+            self.limiter.leave(permit)
 
-    def route(self, path: str) -> Route | None:
+    def route(self, path: str) -> EndpointRoute | None:
         """The endpoint at a path, which has to match exactly."""
-        faces = self.faces
-        if path in faces.command_paths:
-            return Route(Kind.COMMAND, COMMAND_BYTES, COMMAND_SECONDS)
+        registry = self.registry
+        if path in registry.command_paths:
+            return EndpointRoute(Kind.COMMAND, COMMAND_BYTES, COMMAND_SECONDS)
         if path.startswith(CLICK_PREFIX):
-            sources = faces.click_sources.get(AccountId(path.removeprefix(CLICK_PREFIX)))
+            sources = registry.click_sources.get(AccountId(path.removeprefix(CLICK_PREFIX)))
             if sources is not None:
-                return Route(Kind.CLICK, interactions.MAX_BODY_BYTES, interactions.BODY_SECONDS, sources)
-        if faces.hook_kind(path) is not None:
-            return Route(Kind.HOOK, hooks.MAX_BODY_BYTES, HOOK_SECONDS)
+                return EndpointRoute(Kind.CLICK, interactions.MAX_BODY_BYTES, interactions.BODY_SECONDS, sources)
+        if registry.hook_kind(path) is not None:
+            return EndpointRoute(Kind.HOOK, hooks.MAX_BODY_BYTES, HOOK_SECONDS)
         return None
 
     async def _admit(
-        self, scope: Scope, receive: Receive, send: Send, route: Route | None, address: Address | None
+        self, scope: Scope, receive: Receive, send: Send, route: EndpointRoute | None, address: Address | None
     ) -> None:
         if route is None:
             await self._refuse(send, None, not_found(), "unknown_path", "")
@@ -118,7 +120,7 @@ class Guard:
         if body is not None:
             await self.app(scope, _replay(body, receive), send)
 
-    async def _refuse(self, send: Send, route: Route | None, reply: Reply, result: str, source: str) -> None:
+    async def _refuse(self, send: Send, route: EndpointRoute | None, reply: Reply, result: str, source: str) -> None:
         kind = route.kind.value if route else "none"
         self.metrics.callbacks.labels(kind, result).inc()
         now = trio.current_time()
@@ -136,7 +138,7 @@ class Guard:
         real = tuple(_values(scope, b"x-real-ip"))
         return client_address(str(client[0]) if client else "", forwarded, real, self.trust)
 
-    def _caller(self, scope: Scope, route: Route | None, address: Address | None) -> tuple[str, Standing]:
+    def _caller(self, scope: Scope, route: EndpointRoute | None, address: Address | None) -> tuple[str, Standing]:
         """Under which name a request is counted, and what is known of who makes it before a body is read."""
         shown = next(iter(_values(scope, b"authorization")), "")
         if route is not None and shown and self._knows(route, shown):
@@ -145,7 +147,7 @@ class Guard:
         is_listed = route is not None and route.sources is not None and may_call(address, route.sources)
         return source_key(address), Standing.LISTED if is_listed else Standing.STRANGER
 
-    def _vouching(self, send: Send, route: Route | None, address: Address | None) -> Send:
+    def _vouching(self, send: Send, route: EndpointRoute | None, address: Address | None) -> Send:
         """A `send` that remembers an address whose token or signature was right: no answer is 200 or 202 without one.
 
         Clicks come without a header, so the chat server is known by what it called before.
@@ -153,24 +155,24 @@ class Guard:
 
         async def vouching(event: MutableMapping[str, Any]) -> None:
             if event.get("status") in (200, 202) and route is not None and address is not None:
-                self.turnstile.vouch(source_key(address), trio.current_time())
+                self.limiter.vouch(source_key(address), trio.current_time())
             await send(event)
 
         return vouching
 
-    def _knows(self, route: Route, authorization: str) -> bool:
+    def _knows(self, route: EndpointRoute, authorization: str) -> bool:
         """Whether the header carries a secret of ours; each is compared in constant time."""
         given = authorization.partition(" ")[2].strip().encode("utf-8", "surrogatepass")
-        if route.kind is Kind.HOOK and self.faces.hooks is not None:
-            secret = self.faces.hooks.token().encode()
+        if route.kind is Kind.HOOK and self.registry.hooks is not None:
+            secret = self.registry.hooks.token().encode()
             return bool(secret) and hmac.compare_digest(given, secret)
         if route.kind is not Kind.COMMAND:
             return False
         tokens = [
             command.token.encode()
-            for path in self.faces.command_paths
-            for face in self.faces.commands_at(path).values()
-            for command in face.registered() or ()
+            for path in self.registry.command_paths
+            for endpoint in self.registry.commands_at(path).values()
+            for command in endpoint.registered() or ()
         ]
         return any([bool(token) and hmac.compare_digest(given, token) for token in tokens])  # noqa: C419
 

@@ -22,16 +22,16 @@ class HookRequest:
     query: Mapping[str, str] = field(factory=dict, hash=False)
 
 
-async def answer_hook(face: HookEndpoint, kind: HookKind, request: HookRequest) -> Reply:
+async def answer_hook(endpoint: HookEndpoint, kind: HookKind, request: HookRequest) -> Reply:
     """Run one hook, or say in one sentence why not."""
     try:
         hooks.check_token(
-            face.token(),
+            endpoint.token(),
             authorization=request.authorization,
             token_header=request.token_header,
             query=request.query,
         )
         hook = hooks.read_hook(kind, request.body, idempotency_key=request.idempotency_key)
-        return json_reply(hooks.accepted_body(await face.take(kind, hook)), 202)
+        return json_reply(hooks.accepted_body(await endpoint.take(kind, hook)), 202)
     except CallbackRefused as problem:
         return refused(Kind.HOOK, problem)

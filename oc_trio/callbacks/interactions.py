@@ -15,16 +15,16 @@ NOT_READY = "Not ready"
 _LOGGED = {"Missing token": "missing _token in context", "Invalid token": "invalid _token"}
 
 
-async def answer_click(face: ButtonEndpoint | None, body: bytes) -> Reply:
-    """The answer to a callback for the account of `face`; None means that it does not run (yet)."""
+async def answer_click(endpoint: ButtonEndpoint | None, body: bytes) -> Reply:
+    """The answer to a callback for the account of `endpoint`; None means that it does not run (yet)."""
     try:
-        if face is None:
+        if endpoint is None:
             raise CallbackRefused(503, NOT_READY)
         if _is_dialog(body):
-            answer = await face.dialog(read_dialog(body, bot_token=face.bot_token()))
+            answer = await endpoint.dialog(read_dialog(body, bot_token=endpoint.bot_token()))
         else:
-            answer = await face.click(interactions.read_button_callback(body, bot_token=face.bot_token()))
-        return chat_reply(answer, harmless=face.harmless)
+            answer = await endpoint.click(interactions.read_button_callback(body, bot_token=endpoint.bot_token()))
+        return chat_reply(answer, harmless=endpoint.harmless)
     except CallbackRefused as problem:
         log.info(f"mattermost: interaction refused: {_LOGGED.get(problem.reason, problem.reason)}")
         return refused(Kind.CLICK, problem)

@@ -42,7 +42,7 @@ class Limits:
 
 
 @frozen
-class Place:
+class RequestPermit:
     """A request that was let in; given back to `leave`."""
 
     key: str
@@ -57,7 +57,7 @@ class _Source:
 
 @define(eq=False)
 class RequestLimiter:
-    """`enter` before anything is read, `leave` once for each place that it gave; `vouch` for who showed a secret."""
+    """`enter` before anything is read, `leave` once for each permit that it gave; `vouch` for who showed a secret."""
 
     limits: Limits = Limits()
     _active: dict[Standing, int] = field(init=False, factory=lambda: dict.fromkeys(Standing, 0))
@@ -71,8 +71,8 @@ class RequestLimiter:
     def active(self) -> int:
         return sum(self._active.values())
 
-    def enter(self, key: str, now: float, standing: Standing = Standing.STRANGER) -> Place | None:
-        """A place for one more request of this source, None if it may not be looked at now."""
+    def enter(self, key: str, now: float, standing: Standing = Standing.STRANGER) -> RequestPermit | None:
+        """A permit for one more request of this source, None if it may not be looked at now."""
         limits = self.limits
         if now < self._known.get(key, now):
             standing = Standing.KNOWN
@@ -89,7 +89,7 @@ class RequestLimiter:
             return None
         source.active += 1
         self._active[standing] += 1
-        return Place(key, standing)
+        return RequestPermit(key, standing)
 
     def vouch(self, key: str, now: float) -> None:
         """A request of this source was genuine."""
@@ -98,9 +98,9 @@ class RequestLimiter:
         if len(self._known) > self.limits.sources:
             self._known.popitem(last=False)
 
-    def leave(self, place: Place) -> None:
-        self._active[place.standing] -= 1
-        source = self._sources.get(place.key)
+    def leave(self, permit: RequestPermit) -> None:
+        self._active[permit.standing] -= 1
+        source = self._sources.get(permit.key)
         if source is not None:
             source.active -= 1
 

@@ -20,7 +20,7 @@ from hypercorn.trio.lifespan import Lifespan
 from hypercorn.trio.worker_context import WorkerContext
 from quart_trio import QuartTrio
 
-from oc_trio.callbacks.connections import Connections
+from oc_trio.callbacks.connections import ConnectionLimiter
 from oc_trio.callbacks.http1 import Http1Server
 from oc_trio.callbacks.request_limiter import source_key
 from oc_trio.errors import OcTrioError
@@ -32,7 +32,7 @@ _BACKLOG = 128
 
 
 @frozen
-class Patience:
+class ClientLimits:
     """What callers may take before their request is there whole: `connections` at a time, seconds for a TLS handshake
     and for the line and headers of a request, however they dribble in. Bodies are the guard's.
     """
@@ -50,7 +50,7 @@ class TlsFiles:
     key_file: str
 
 
-class ListenFailed(OcTrioError):
+class CallbackListenFailed(OcTrioError):
     """The callback server can't be started; str() says where and why."""
 
 
@@ -61,16 +61,16 @@ async def serve_callbacks(
     tls: TlsFiles | None = None,
     *,
     shutdown: trio.Event,
-    patience: Patience = Patience(),
+    limits: ClientLimits = ClientLimits(),
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until `shutdown` is set, then let requests in flight finish for 3 s; started with the bound URL.
 
-    `port` 0 takes a free one. Raises ListenFailed. Stop it by the event: cancelling skips the orderly end.
+    `port` 0 takes a free one. Raises CallbackListenFailed. Stop it by the event: cancelling skips the orderly end.
     """
     listener = await trio.to_thread.run_sync(_listen, host, port)
     with listener:
-        config = _config(patience)
+        config = _config(limits)
         context = _tls_context(config, tls) if tls else None
         scheme = "https" if tls else "http"
         name, bound = listener.getsockname()[:2]
@@ -79,7 +79,7 @@ async def serve_callbacks(
         url = f"{scheme}://{shown}:{bound}"
         served = trio.SSLListener(sockets, context, https_compatible=True) if context else sockets
         async with served:
-            connections = Connections(patience.connections)
+            connections = ConnectionLimiter(limits.connections)
             await _serve(app, config, served, connections, shutdown, partial(task_status.started, url))
 
 
@@ -87,7 +87,7 @@ async def _serve(
     app: QuartTrio,
     config: Config,
     listener: trio.abc.Listener[Any],
-    table: Connections,
+    table: ConnectionLimiter,
     shutdown: trio.Event,
     started: Callable[[], None],
 ) -> None:
@@ -135,7 +135,7 @@ def _listen(host: str, port: int) -> socket.socket:
         )[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as problem:
-        raise ListenFailed(f"The callback server can't listen on {host}:{port}: {_words(problem)}.") from None
+        raise CallbackListenFailed(f"The callback server can't listen on {host}:{port}: {_words(problem)}.") from None
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
@@ -144,7 +144,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.listen(_BACKLOG)
     except OSError as problem:
         listener.close()
-        raise ListenFailed(f"The callback server can't listen on {host}:{port}: {_words(problem)}.") from None
+        raise CallbackListenFailed(f"The callback server can't listen on {host}:{port}: {_words(problem)}.") from None
     return listener
 
 
@@ -154,11 +154,11 @@ def _words(problem: OSError) -> str:
     return os.strerror(problem.errno) if problem.errno else str(problem)
 
 
-def _config(patience: Patience) -> Config:
+def _config(limits: ClientLimits) -> Config:
     config = Config()
     # Hypercorn counts this from the connection's begin, or the last answer's end, to the last byte of the headers.
-    config.keep_alive_timeout = patience.headers
-    config.ssl_handshake_timeout = patience.handshake
+    config.keep_alive_timeout = limits.headers
+    config.ssl_handshake_timeout = limits.handshake
     config.graceful_timeout = GRACEFUL_SECONDS
     config.read_timeout = None  # it would also end a handler that is still working
     config.h11_max_incomplete_size = 16 * 1024
@@ -176,4 +176,6 @@ def _tls_context(config: Config, tls: TlsFiles) -> ssl.SSLContext | None:
         return config.create_ssl_context()
     except (OSError, ssl.SSLError) as problem:
         reason = problem.strerror or str(problem)
-        raise ListenFailed(f"gateway.tls: {tls.cert_file} and {tls.key_file} can't be used: {reason}.") from None
+        raise CallbackListenFailed(
+            f"gateway.tls: {tls.cert_file} and {tls.key_file} can't be used: {reason}."
+        ) from None

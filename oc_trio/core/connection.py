@@ -1,7 +1,8 @@
-"""The state table of one websocket connection: what each happening does in each phase, in `_TABLE` below.
+"""The state machine of one websocket connection: `_TABLE` below says what each input does in each phase.
 
-Owned: numbering, resuming, when catch-up runs, when the backoff starts anew, a refused token apart from a lost
-network. Not owned: sockets, timers, tries in flight; a happening is reported, an intent is carried out.
+It decides about sequence numbers, resuming, when catch-up runs and when the backoff starts again, and it tells a
+refused token from a lost network. It owns no socket and no timer: the listener passes inputs to `step` and carries out
+the intents that it returns.
 
     waiting --Woke--> dialing --Opened--> greeting --Greeted / Numbered / PingAnswered--> catching_up --CaughtUp--> live
 
@@ -15,7 +16,7 @@ from typing import cast
 from attrs import evolve, frozen
 
 
-class Phase(Enum):
+class ConnectionPhase(Enum):
     """`GREETING`: the socket is open, and nothing is proved yet."""
 
     WAITING = "waiting"
@@ -43,7 +44,7 @@ class Link:
     `lost` says that this connection began with a gap that the catch-up has yet to close.
     """
 
-    phase: Phase = Phase.WAITING
+    phase: ConnectionPhase = ConnectionPhase.WAITING
     resume: ResumePoint | None = None
     asked_resume: bool = False
     attempt: int = 0
@@ -109,7 +110,7 @@ Input = Woke | Opened | Greeted | Numbered | PingAnswered | CaughtUp | TokenRefu
 
 
 @frozen
-class CatchUp:
+class StartCatchUp:
     """Catch up over REST, always; `lost` when the server did not keep the events since the last connection."""
 
     lost: bool
@@ -129,51 +130,54 @@ class Retry:
     auth: bool = False
 
 
-Intent = CatchUp | Admit | Retry
+Intent = StartCatchUp | Admit | Retry
 Step = tuple[Link, tuple[Intent, ...]]
 
 
-def step(link: Link, happening: Input) -> Step:
+def step(link: Link, input_: Input) -> Step:
     """The next state and what is to be done, in order; what has no meaning in a phase changes nothing."""
-    handler = _TABLE.get((link.phase, type(happening)))
-    return (link, ()) if handler is None else handler(link, happening)
+    handler = _TABLE.get((link.phase, type(input_)))
+    return (link, ()) if handler is None else handler(link, input_)
 
 
 def _dial(link: Link, _: Input) -> Step:
-    dialing = evolve(link, phase=Phase.DIALING, asked_resume=link.resume is not None)
+    dialing = evolve(link, phase=ConnectionPhase.DIALING, asked_resume=link.resume is not None)
     return dialing, ()
 
 
 def _opened(link: Link, _: Input) -> Step:
-    return evolve(link, phase=Phase.GREETING), ()
+    return evolve(link, phase=ConnectionPhase.GREETING), ()
 
 
-def _greeted(link: Link, happening: Input) -> Step:
+def _greeted(link: Link, input_: Input) -> Step:
     """A hello: a new queue, whether we asked for it or not."""
-    hello = cast("Greeted", happening)
+    hello = cast("Greeted", input_)
     fresh = evolve(
         link,
-        phase=Phase.CATCHING_UP,
+        phase=ConnectionPhase.CATCHING_UP,
         resume=ResumePoint(hello.connection_id, 1),
         asked_resume=False,
         auth_failed=False,
         lost=True,
     )
-    return fresh, (Admit(), CatchUp(lost=True))
+    return fresh, (Admit(), StartCatchUp(lost=True))
 
 
-def _first_numbered(link: Link, happening: Input) -> Step:
+def _first_numbered(link: Link, input_: Input) -> Step:
     """An event instead of a hello: resumed, if it is the one we asked for."""
     if not link.asked_resume:
         return _again(link, "event_before_hello", forget=True)
-    counted, intents = _numbered(link, happening)
-    if counted.phase is Phase.WAITING:
+    counted, intents = _numbered(link, input_)
+    if counted.phase is ConnectionPhase.WAITING:
         return evolve(counted, resume=None), intents
-    return evolve(counted, phase=Phase.CATCHING_UP, auth_failed=False), (*intents, CatchUp(lost=link.lost))
+    return evolve(counted, phase=ConnectionPhase.CATCHING_UP, auth_failed=False), (
+        *intents,
+        StartCatchUp(lost=link.lost),
+    )
 
 
-def _numbered(link: Link, happening: Input) -> Step:
-    event = cast("Numbered", happening)
+def _numbered(link: Link, input_: Input) -> Step:
+    event = cast("Numbered", input_)
     if link.resume is None or event.seq != link.resume.next_seq:
         # What is missing can still be had: the server replays its last 128 events from the number we expected.
         return _again(link, "sequence_gap")
@@ -181,34 +185,34 @@ def _numbered(link: Link, happening: Input) -> Step:
     return counted, (Admit(),) if event.readable else ()
 
 
-def _first_answer(link: Link, happening: Input) -> Step:
-    answer = cast("PingAnswered", happening)
+def _first_answer(link: Link, input_: Input) -> Step:
+    answer = cast("PingAnswered", input_)
     if answer.refused:
-        return _auth(link, happening)
+        return _auth(link, input_)
     if not link.asked_resume:
         return link, ()  # hello is still due
-    return evolve(link, phase=Phase.CATCHING_UP, auth_failed=False), (CatchUp(lost=link.lost),)
+    return evolve(link, phase=ConnectionPhase.CATCHING_UP, auth_failed=False), (StartCatchUp(lost=link.lost),)
 
 
-def _answer(link: Link, happening: Input) -> Step:
-    return _auth(link, happening) if cast("PingAnswered", happening).refused else (link, ())
+def _answer(link: Link, input_: Input) -> Step:
+    return _auth(link, input_) if cast("PingAnswered", input_).refused else (link, ())
 
 
 def _caught_up(link: Link, _: Input) -> Step:
-    return evolve(link, phase=Phase.LIVE, attempt=0, asked_resume=False, lost=False), ()
+    return evolve(link, phase=ConnectionPhase.LIVE, attempt=0, asked_resume=False, lost=False), ()
 
 
 def _auth(link: Link, _: Input) -> Step:
     return _again(link, "auth_failed", forget=True, auth=True)
 
 
-def _lost(link: Link, happening: Input) -> Step:
-    return _again(link, cast("Lost", happening).reason)
+def _lost(link: Link, input_: Input) -> Step:
+    return _again(link, cast("Lost", input_).reason)
 
 
-def _lost_early(link: Link, happening: Input) -> Step:
+def _lost_early(link: Link, input_: Input) -> Step:
     # The server drops a resume whose parameters it can't read right after the upgrade: the same again would loop.
-    return _again(link, cast("Lost", happening).reason, forget=link.asked_resume)
+    return _again(link, cast("Lost", input_).reason, forget=link.asked_resume)
 
 
 def _unreadable(link: Link, _: Input) -> Step:
@@ -220,7 +224,7 @@ def _again(link: Link, reason: str, *, forget: bool = False, auth: bool = False)
     attempt = link.attempt if auth == link.auth_failed else 0
     waiting = evolve(
         link,
-        phase=Phase.WAITING,
+        phase=ConnectionPhase.WAITING,
         resume=None if forget else link.resume,
         asked_resume=False,
         attempt=attempt + 1,
@@ -230,28 +234,28 @@ def _again(link: Link, reason: str, *, forget: bool = False, auth: bool = False)
 
 
 _Handler = Callable[[Link, Input], Step]
-_TABLE: dict[tuple[Phase, type[Input]], _Handler] = {
-    (Phase.WAITING, Woke): _dial,
-    (Phase.DIALING, Opened): _opened,
-    (Phase.DIALING, Lost): _lost,
-    (Phase.DIALING, TokenRefused): _auth,
-    (Phase.GREETING, Greeted): _greeted,
-    (Phase.GREETING, Numbered): _first_numbered,
-    (Phase.GREETING, PingAnswered): _first_answer,
-    (Phase.GREETING, TokenRefused): _auth,
-    (Phase.GREETING, Lost): _lost_early,
-    (Phase.GREETING, Unreadable): _unreadable,
-    (Phase.CATCHING_UP, Greeted): _greeted,
-    (Phase.CATCHING_UP, Numbered): _numbered,
-    (Phase.CATCHING_UP, PingAnswered): _answer,
-    (Phase.CATCHING_UP, CaughtUp): _caught_up,
-    (Phase.CATCHING_UP, TokenRefused): _auth,
-    (Phase.CATCHING_UP, Lost): _lost,
-    (Phase.CATCHING_UP, Unreadable): _unreadable,
-    (Phase.LIVE, Greeted): _greeted,
-    (Phase.LIVE, Numbered): _numbered,
-    (Phase.LIVE, PingAnswered): _answer,
-    (Phase.LIVE, TokenRefused): _auth,
-    (Phase.LIVE, Lost): _lost,
-    (Phase.LIVE, Unreadable): _unreadable,
+_TABLE: dict[tuple[ConnectionPhase, type[Input]], _Handler] = {
+    (ConnectionPhase.WAITING, Woke): _dial,
+    (ConnectionPhase.DIALING, Opened): _opened,
+    (ConnectionPhase.DIALING, Lost): _lost,
+    (ConnectionPhase.DIALING, TokenRefused): _auth,
+    (ConnectionPhase.GREETING, Greeted): _greeted,
+    (ConnectionPhase.GREETING, Numbered): _first_numbered,
+    (ConnectionPhase.GREETING, PingAnswered): _first_answer,
+    (ConnectionPhase.GREETING, TokenRefused): _auth,
+    (ConnectionPhase.GREETING, Lost): _lost_early,
+    (ConnectionPhase.GREETING, Unreadable): _unreadable,
+    (ConnectionPhase.CATCHING_UP, Greeted): _greeted,
+    (ConnectionPhase.CATCHING_UP, Numbered): _numbered,
+    (ConnectionPhase.CATCHING_UP, PingAnswered): _answer,
+    (ConnectionPhase.CATCHING_UP, CaughtUp): _caught_up,
+    (ConnectionPhase.CATCHING_UP, TokenRefused): _auth,
+    (ConnectionPhase.CATCHING_UP, Lost): _lost,
+    (ConnectionPhase.CATCHING_UP, Unreadable): _unreadable,
+    (ConnectionPhase.LIVE, Greeted): _greeted,
+    (ConnectionPhase.LIVE, Numbered): _numbered,
+    (ConnectionPhase.LIVE, PingAnswered): _answer,
+    (ConnectionPhase.LIVE, TokenRefused): _auth,
+    (ConnectionPhase.LIVE, Lost): _lost,
+    (ConnectionPhase.LIVE, Unreadable): _unreadable,
 }

@@ -22,7 +22,7 @@ Admit = Callable[[Channel, tuple[Post, ...]], Awaitable[None]]
 
 
 @frozen
-class CaughtUp:
+class CatchUpResult:
     """What a pass did. `read` are the channels that were read whole; `unknown` have no watermark and were not read;
     `refused` can't be read (any more).
     """
@@ -88,7 +88,7 @@ async def catch_up(
     policy: CatchUpPolicy | None = None,
     only: Container[ChannelId] | None = None,
     alive_at: int | None = None,
-) -> CaughtUp:
+) -> CatchUpResult:
     """One pass over the channels that moved beyond their watermark; `admit` gets each one's posts once, oldest first.
 
     `alive_at`, in milliseconds, is when the account was last known to be live: what a late replica hid then is looked
@@ -102,7 +102,7 @@ async def catch_up(
     work = _Pass(api, bot_id, marks, admit, now_ms, policy)
     to_read = moved(mine, marks, policy, now=now_ms if alive_at is None else min(now_ms, alive_at))
     await run_bounded(work.channel, to_read, policy.concurrency)
-    return CaughtUp(
+    return CatchUpResult(
         checked=len(mine),
         moved=len(to_read),
         posts=work.posts,

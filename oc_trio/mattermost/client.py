@@ -10,11 +10,11 @@ from oc_trio.core.mention_escape import defuse, harmless_props
 from oc_trio.core.ratelimit import Lane
 from oc_trio.errors import MattermostUnavailable
 from oc_trio.ids import ChannelId, UserId
-from oc_trio.mattermost.rest.channels import Channels
-from oc_trio.mattermost.rest.commands import Commands, Dialogs, System, send_ephemeral
-from oc_trio.mattermost.rest.files import Files
-from oc_trio.mattermost.rest.posts import Posts, Reactions
-from oc_trio.mattermost.rest.users import Teams, Users
+from oc_trio.mattermost.rest.channels import ChannelsApi
+from oc_trio.mattermost.rest.commands import CommandsApi, DialogsApi, SystemApi, send_ephemeral
+from oc_trio.mattermost.rest.files import FilesApi
+from oc_trio.mattermost.rest.posts import PostsApi, ReactionsApi
+from oc_trio.mattermost.rest.users import TeamsApi, UsersApi
 from oc_trio.mattermost.transport import Transport
 
 
@@ -27,26 +27,26 @@ class Api:
 
     transport: Transport
     harmless: Callable[[str], str] = defuse
-    users: Users = field(init=False)
-    teams: Teams = field(init=False)
-    channels: Channels = field(init=False)
-    posts: Posts = field(init=False)
-    reactions: Reactions = field(init=False)
-    files: Files = field(init=False)
-    commands: Commands = field(init=False)
-    dialogs: Dialogs = field(init=False)
-    system: System = field(init=False)
+    users: UsersApi = field(init=False)
+    teams: TeamsApi = field(init=False)
+    channels: ChannelsApi = field(init=False)
+    posts: PostsApi = field(init=False)
+    reactions: ReactionsApi = field(init=False)
+    files: FilesApi = field(init=False)
+    commands: CommandsApi = field(init=False)
+    dialogs: DialogsApi = field(init=False)
+    system: SystemApi = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.users = Users(self.transport)
-        self.teams = Teams(self.transport)
-        self.channels = Channels(self.transport)
-        self.posts = Posts(self.transport, self.harmless)
-        self.reactions = Reactions(self.transport)
-        self.files = Files(self.transport)
-        self.commands = Commands(self.transport)
-        self.dialogs = Dialogs(self.transport)
-        self.system = System(self.transport)
+        self.users = UsersApi(self.transport)
+        self.teams = TeamsApi(self.transport)
+        self.channels = ChannelsApi(self.transport)
+        self.posts = PostsApi(self.transport, self.harmless)
+        self.reactions = ReactionsApi(self.transport)
+        self.files = FilesApi(self.transport)
+        self.commands = CommandsApi(self.transport)
+        self.dialogs = DialogsApi(self.transport)
+        self.system = SystemApi(self.transport)
 
     async def typing(self, channel_id: ChannelId, parent_id: str = "") -> bool:
         """Show "is typing" in a channel or thread; False where it was dropped, which nobody needs to mind."""

@@ -2,11 +2,11 @@
 
 from oc_trio.core.backoff import AUTH_RETRY, RetryPolicy, no_sooner_than
 from oc_trio.core.connection import (
+    ConnectionPhase,
     Greeted,
     Input,
     Lost,
     Numbered,
-    Phase,
     PingAnswered,
     Retry,
     TokenRefused,
@@ -28,13 +28,13 @@ def from_frame(frame: Frame) -> Input:
             return PingAnswered(refused=not frame.ok and frame.status_code == 401)
 
 
-def from_error(failure: MattermostError, phase: Phase) -> Input:
+def from_error(failure: MattermostError, phase: ConnectionPhase) -> Input:
     """What a failure is to the state table."""
     if isinstance(failure, MattermostRejected) and failure.is_auth:
         return TokenRefused()
     # Asking again would bring the same frame again.
     unreadable = isinstance(failure, PayloadError) or getattr(failure, "code", "") == TOO_LARGE
-    return Unreadable() if unreadable and phase is not Phase.DIALING else Lost(str(failure))
+    return Unreadable() if unreadable and phase is not ConnectionPhase.DIALING else Lost(str(failure))
 
 
 def pause_after(retry: Retry | None, failure: MattermostError, policy: RetryPolicy, rand: float) -> float:

@@ -21,7 +21,7 @@ MOST_JOBS = 1000
 
 
 @define(eq=False)
-class _Job:
+class _Opening:
     done: trio.Event = field(factory=trio.Event)
     channel: Channel | None = None
     failure: MattermostError | None = None
@@ -36,7 +36,7 @@ class DirectChannels:
     _retry: DirectRetryPolicy
     _random: Callable[[], float]
     _nursery: trio.Nursery
-    _jobs: dict[UserId, _Job] = field(factory=dict)
+    _jobs: dict[UserId, _Opening] = field(factory=dict)
     _cache: OrderedDict[UserId, Channel] = field(factory=OrderedDict)
 
     async def channel(self, user_id: UserId) -> Channel:
@@ -54,14 +54,14 @@ class DirectChannels:
             return job.channel
         raise job.failure or MattermostUnavailable("the direct channel was not opened: shutting down")
 
-    def _start(self, user_id: UserId) -> _Job:
+    def _start(self, user_id: UserId) -> _Opening:
         if len(self._jobs) >= MOST_JOBS:
             raise MattermostUnavailable(f"{MOST_JOBS} direct channels are being opened already", retry_after=1.0)
-        job = self._jobs[user_id] = _Job()
+        job = self._jobs[user_id] = _Opening()
         self._nursery.start_soon(self._run, user_id, job)
         return job
 
-    async def _run(self, user_id: UserId, job: _Job) -> None:
+    async def _run(self, user_id: UserId, job: _Opening) -> None:
         try:
             job.channel = await self._attempts(user_id)
             self._cache[user_id] = job.channel

@@ -14,15 +14,15 @@ from attrs import define, evolve, field, frozen
 from oc_trio.core.backoff import RetryPolicy
 from oc_trio.core.connection import (
     Admit,
-    CatchUp,
     CaughtUp,
+    ConnectionPhase,
     Greeted,
     Input,
     Link,
     Opened,
-    Phase,
     ResumePoint,
     Retry,
+    StartCatchUp,
     Woke,
     step,
 )
@@ -82,14 +82,14 @@ class _Listener:
                 await self._dial()
             except MattermostError as exc:
                 failure = exc
-            retry = self._happened(from_error(failure, self.link.phase))
+            retry = self._apply(from_error(failure, self.link.phase))
             await self.hooks.on_state(self.link, str(failure))
             if retry is not None and retry.auth and token() != tried:
                 continue  # another token may be accepted: the pause is for the one that was refused
             await trio.sleep(pause_after(retry, failure, self.policy, self.random()))
 
     async def _dial(self) -> NoReturn:
-        self._happened(Woke())
+        self._apply(Woke())
         await self.hooks.on_state(self.link, "")
         # A bad token on the upgrade would be answered with silence; here it is a 401. Besides, the server keeps the
         # queue of a bot longer that calls this.
@@ -100,11 +100,11 @@ class _Listener:
         async with open_socket(
             url, token, self.link.resume, open_stream=self.open_stream, ssl_context=self.ssl_context
         ) as socket:
-            self._happened(Opened())
+            self._apply(Opened())
             await _Connection(self, socket).run()
 
-    def _happened(self, happening: Input) -> Retry | None:
-        self.link, intents = step(self.link, happening)
+    def _apply(self, input_: Input) -> Retry | None:
+        self.link, intents = step(self.link, input_)
         return next((intent for intent in intents if isinstance(intent, Retry)), None)
 
     async def catch_up(self, resumed: bool) -> None:
@@ -112,7 +112,7 @@ class _Listener:
         await self.hooks.on_connected(resumed)
 
     async def go_live(self) -> None:
-        self._happened(CaughtUp())
+        self._apply(CaughtUp())
         await self.save()
         await self.hooks.on_state(self.link, "")
         if not self.was_live:
@@ -219,7 +219,7 @@ class _Connection:
         # What we were told but have not handled must be told again after a resume: its number counts only below.
         owner.link = link if isinstance(from_frame(frame), Greeted) else evolve(link, resume=before)
         for intent in intents:
-            if isinstance(intent, CatchUp):
+            if isinstance(intent, StartCatchUp):
                 await owner.catch_up(not intent.lost)
                 if self.failure is None:
                     await owner.go_live()
@@ -256,7 +256,7 @@ async def run_listener(
     try:
         await listener.run()
     finally:
-        if listener.link.phase is Phase.LIVE:
+        if listener.link.phase is ConnectionPhase.LIVE:
             with trio.move_on_after(2.0, shield=True):
                 await listener.save()
 
@@ -274,13 +274,15 @@ async def run_poller(
 
     After a refusal another `token` is tried at once.
     """
-    link, was_live = Link(phase=Phase.CATCHING_UP), False
+    link, was_live = Link(phase=ConnectionPhase.CATCHING_UP), False
     while True:
         tried = token()
         try:
             await hooks.on_connected(False)
         except MattermostError as exc:
-            failed, intents = step(evolve(link, phase=Phase.CATCHING_UP), from_error(exc, Phase.CATCHING_UP))
+            failed, intents = step(
+                evolve(link, phase=ConnectionPhase.CATCHING_UP), from_error(exc, ConnectionPhase.CATCHING_UP)
+            )
             link = failed
             await hooks.on_state(link, str(exc))
             retry = next((intent for intent in intents if isinstance(intent, Retry)), None)
@@ -288,8 +290,8 @@ async def run_poller(
                 await trio.sleep(pause_after(retry, exc, policy or RetryPolicy(), random()))
             continue
         await hooks.save_resume(None)
-        if link.phase is not Phase.LIVE:
-            link = Link(phase=Phase.LIVE)
+        if link.phase is not ConnectionPhase.LIVE:
+            link = Link(phase=ConnectionPhase.LIVE)
             await hooks.on_state(link, "polling")
         if not was_live:
             was_live = True

@@ -23,7 +23,7 @@ from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.keyed_locks import KeyedLocks
 
 SAME_KEY_SECONDS = 25.0  # of the server's 30
-PATIENCE_SECONDS = 120.0
+GIVE_UP_SECONDS = 120.0
 _FIRST_PAUSE = 0.25
 _LONGEST_PAUSE = 8.0
 _LOOK_BACK = 200
@@ -71,14 +71,14 @@ async def create_post_idempotent(
     random: Callable[[], float],
     lane: Lane = Lane.CREATE,
     in_doubt: bool = False,
-    alone: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+    serialised: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
 ) -> Post:
     """The post of `new.pending_post_id`, created now or found. `in_doubt`: an earlier process may have sent it. Each
-    create is sent within `alone()`.
+    create is sent within `serialised()`.
 
-    Raises MattermostRejected, or MattermostUnavailable after PATIENCE_SECONDS; `ambiguous` then says it may be there.
+    Raises MattermostRejected, or MattermostUnavailable after GIVE_UP_SECONDS; `ambiguous` then says it may be there.
     """
-    attempt = _Attempt(api, marked(new), bot_id, random, lane, alone)
+    attempt = _Attempt(api, marked(new), bot_id, random, lane, serialised)
     if in_doubt:
         try:
             found = await attempt.look()
@@ -97,17 +97,17 @@ class _Attempt:
     bot_id: UserId
     random: Callable[[], float]
     lane: Lane
-    alone: Callable[[], AbstractAsyncContextManager[None]]
+    serialised: Callable[[], AbstractAsyncContextManager[None]]
     # When the first try began whose outcome we don't know: the server's 30 s run from there at the earliest.
     doubt_since: float | None = None
     tries: int = 0
 
     async def run(self) -> Post:
-        give_up_at = trio.current_time() + PATIENCE_SECONDS
+        give_up_at = trio.current_time() + GIVE_UP_SECONDS
         while True:
             began = trio.current_time()
             try:
-                async with self.alone():
+                async with self.serialised():
                     began = trio.current_time()
                     return await self.api.posts.create(self.new, lane=self.lane)
             except MattermostUnavailable as exc:
@@ -172,7 +172,7 @@ class PostCreator:
         """See `create_post_idempotent`. Posts of one thread, or of a channel's top level, go in order of arrival; one
         that has to be tried again lets the others pass meanwhile.
         """
-        alone = partial(self._locks.hold, (new.channel_id, new.root_id))
+        serialised = partial(self._locks.hold, (new.channel_id, new.root_id))
         return await create_post_idempotent(
-            self.api, new, bot_id=self.bot_id, random=self.random, lane=lane, in_doubt=in_doubt, alone=alone
+            self.api, new, bot_id=self.bot_id, random=self.random, lane=lane, in_doubt=in_doubt, serialised=serialised
         )

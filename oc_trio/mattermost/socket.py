@@ -38,7 +38,7 @@ TOO_LARGE = "ws.1009"
 
 
 @define(eq=False)
-class _Watched(trio.abc.Stream):
+class _EndAwareStream(trio.abc.Stream):
     """Notices the end of the stream: trio-websocket would wait for the upgrade of a connection that is gone."""
 
     inner: trio.abc.Stream
@@ -173,7 +173,7 @@ async def open_socket(
     The caller's first step is `greet`. Raises MattermostUnavailable and MattermostRejected; errors of the body come out
     as they are, not in groups.
     """
-    stream = _Watched(await _connect(url, open_stream, ssl_context))
+    stream = _EndAwareStream(await _connect(url, open_stream, ssl_context))
     lone: Exception | None = None
     try:
         async with trio.open_nursery() as nursery:
@@ -221,7 +221,9 @@ async def _hold_pump(*, task_status: trio.TaskStatus[trio.Nursery]) -> None:
         await trio.sleep_forever()
 
 
-async def _upgrade(pump: trio.Nursery, stream: _Watched, url: str, token: str, resume: ResumePoint | None) -> Socket:
+async def _upgrade(
+    pump: trio.Nursery, stream: _EndAwareStream, url: str, token: str, resume: ResumePoint | None
+) -> Socket:
     parts = urlsplit(url)
     resource = parts.path
     if resume is not None:
@@ -248,7 +250,7 @@ async def _upgrade(pump: trio.Nursery, stream: _Watched, url: str, token: str, r
     raise MattermostUnavailable(f"no websocket upgrade within {HANDSHAKE_SECONDS:g} s")
 
 
-async def _give_up_at_end(stream: _Watched, scope: trio.CancelScope) -> None:
+async def _give_up_at_end(stream: _EndAwareStream, scope: trio.CancelScope) -> None:
     await stream.ended.wait()
     scope.cancel()
 

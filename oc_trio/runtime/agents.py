@@ -218,7 +218,7 @@ class _AgentFactory:
             limiter=self.limiters[provider_name],
             tools=listed.tools,
             unsupported=self.unsupported[provider_name],
-            pausing=partial(self.pauses.note, f"model {provider_name}/{model}") if self.pauses is not None else None,
+            on_pause=partial(self.pauses.note, f"model {provider_name}/{model}") if self.pauses is not None else None,
             random=self.random,
         )
 

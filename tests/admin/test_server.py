@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from oc_trio.admin.app import AdminApp, build_admin_app
-from oc_trio.admin.server import ListenFailed, serve_admin
+from oc_trio.admin.server import AdminListenFailed, serve_admin
 from oc_trio.telemetry.health import Health
 from oc_trio.telemetry.metrics import Metrics
 
@@ -46,11 +46,11 @@ async def test_what_can_not_be_had(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(ListenFailed, match=f"127.0.0.1:{port} can't be used: Address already in use"):
+        with pytest.raises(AdminListenFailed, match=f"127.0.0.1:{port} can't be used: Address already in use"):
             await serve_admin(app(), port=port)
-    with pytest.raises(ListenFailed, match="No such file or directory"):
+    with pytest.raises(AdminListenFailed, match="No such file or directory"):
         await serve_admin(app(), path=tmp_path / "missing" / "admin.sock")
-    with pytest.raises(ListenFailed, match="too long"):
+    with pytest.raises(AdminListenFailed, match="too long"):
         await serve_admin(app(), path=tmp_path / ("x" * 120))
 
 
@@ -58,6 +58,6 @@ async def test_a_file_is_not_replaced(tmp_path: Path) -> None:
     """Only a socket that was left behind makes way."""
     precious = tmp_path / "admin.sock"
     precious.write_text("mine")
-    with pytest.raises(ListenFailed):
+    with pytest.raises(AdminListenFailed):
         await serve_admin(app(), path=precious)
     assert precious.read_text() == "mine"

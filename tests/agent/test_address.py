@@ -2,7 +2,7 @@
 
 import pytest
 
-from oc_trio.agent.address import below, secrets_in, shown
+from oc_trio.agent.address import below, printable_url, secrets_in
 from oc_trio.agent.anthropic import messages_url
 from oc_trio.agent.openai import OpenAIAgent, OpenAISettings
 from oc_trio.agent.port import Message, Role, TurnRequest
@@ -43,7 +43,7 @@ def test_anthropic_with_or_without_version(base: str) -> None:
 def test_what_is_shown() -> None:
     """Keys in a URL are nobody's business."""
     url = "https://me:hunter2@h/v1?key=abcdefgh&api-version=2024"
-    assert shown(url) == "https://h/v1"
+    assert printable_url(url) == "https://h/v1"
     assert secrets_in(url) == ("hunter2", "abcdefgh")
 
 

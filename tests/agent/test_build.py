@@ -16,13 +16,13 @@ from oc_trio.ids import AgentId, SessionKey
 from tests.agent.model_server import Reply, client, collect, serve_model, sse
 
 ONCE = RetrySettings(attempts=1)
-OPENAI = AgentSpec("openai-completions", base_url="http://x/v1", model="m", api_key="sk-secret", patience=ONCE)
+OPENAI = AgentSpec("openai-completions", base_url="http://x/v1", model="m", api_key="sk-secret", retry=ONCE)
 KINDS = [
     pytest.param(OPENAI, OpenAIAgent, id="openai"),
-    pytest.param(AgentSpec("anthropic-messages", model="m", patience=ONCE), AnthropicAgent, id="anthropic"),
-    pytest.param(AgentSpec("command", command=("x",), patience=ONCE), CommandAgent, id="command"),
-    pytest.param(AgentSpec("scripted", patience=ONCE), ScriptedAgent, id="scripted"),
-    pytest.param(AgentSpec("scripted"), RetryingAgent, id="with patience"),
+    pytest.param(AgentSpec("anthropic-messages", model="m", retry=ONCE), AnthropicAgent, id="anthropic"),
+    pytest.param(AgentSpec("command", command=("x",), retry=ONCE), CommandAgent, id="command"),
+    pytest.param(AgentSpec("scripted", retry=ONCE), ScriptedAgent, id="scripted"),
+    pytest.param(AgentSpec("scripted"), RetryingAgent, id="with retry"),
     pytest.param(AgentSpec("scripted", fallbacks=(OPENAI,)), FallbackAgent, id="with a fallback"),
 ]
 
@@ -57,12 +57,12 @@ async def test_the_chain_works_end_to_end() -> None:
     chunk = {"model": "b", "choices": [{"delta": {"content": "Hi"}, "finish_reason": "stop"}]}
     busy = Reply(503, b"{}", content_type="application/json")
     async with serve_model(busy, busy, Reply(body=sse(chunk))) as server, client() as http:
-        second = AgentSpec("openai-completions", base_url=server.base_url, model="b", patience=ONCE)
+        second = AgentSpec("openai-completions", base_url=server.base_url, model="b", retry=ONCE)
         first = AgentSpec(
             "openai-completions",
             base_url=server.base_url,
             model="a",
-            patience=RetrySettings(attempts=2, first_wait=0.01),
+            retry=RetrySettings(attempts=2, first_wait=0.01),
             fallbacks=(second,),
         )
         request = TurnRequest(AgentId("a"), SessionKey("s"), "", (Message(Role.USER, "x"),))

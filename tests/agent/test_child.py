@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 from oc_trio.agent import child
-from oc_trio.agent.child import Lines, LineTooLong, StderrLog, open_child
+from oc_trio.agent.child import LineReader, LineTooLong, StderrLog, open_child
 from tests.logbook import Logbook
 
 
@@ -26,7 +26,7 @@ from tests.logbook import Logbook
 async def test_lines(chunks: list[bytes], lines: list[bytes]) -> None:
     """However the bytes arrive."""
     ours, theirs = trio.testing.memory_stream_one_way_pair()
-    reader = Lines(theirs)
+    reader = LineReader(theirs)
     found: list[bytes] = []
     async with trio.open_nursery() as nursery:
 
@@ -47,7 +47,7 @@ async def test_many_lines_at_once_leave_others_their_turn() -> None:
     ours, theirs = trio.testing.memory_stream_one_way_pair()
     await ours.send_all(b"y\n" * 10_000)
     await ours.aclose()
-    reader, turns = Lines(theirs), 0
+    reader, turns = LineReader(theirs), 0
 
     async def others() -> None:
         nonlocal turns
@@ -68,7 +68,7 @@ async def test_a_line_without_end_is_refused() -> None:
     ours, theirs = trio.testing.memory_stream_one_way_pair()
     await ours.send_all(b"x" * (child.MAX_LINE + 1))
     with pytest.raises(LineTooLong):
-        await Lines(theirs).next()
+        await LineReader(theirs).next()
 
 
 async def test_stderr_is_logged_but_not_all(logbook: Logbook) -> None:

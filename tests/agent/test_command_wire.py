@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oc_trio.agent.command_wire import ContractBroken, ToolAsked, read_line, result_line
+from oc_trio.agent.command_wire import ContractBroken, ToolCallLine, read_line, result_line
 from oc_trio.agent.port import ToolCall, ToolResult
 from oc_trio.core.turn_events import Failed, Final, PlanUpdated, TextDelta, Thinking, ToolStatus
 
@@ -15,7 +15,7 @@ GOOD = [
     pytest.param({"type": "text", "text": "a"}, TextDelta("a"), id="text"),
     pytest.param({"type": "thinking"}, Thinking(), id="thinking without words"),
     pytest.param({"type": "plan", "steps": []}, PlanUpdated(()), id="an empty plan"),
-    pytest.param({"type": "tool_call", "id": "1", "name": "a"}, ToolAsked(ToolCall("1", "a")), id="a call"),
+    pytest.param({"type": "tool_call", "id": "1", "name": "a"}, ToolCallLine(ToolCall("1", "a")), id="a call"),
     pytest.param({"type": "final"}, Final(""), id="an empty final"),
     pytest.param({"type": "failed", "for_user": "a"}, Failed("a", "a"), id="failed"),
     pytest.param({"type": "text", "text": "a", "more": 1}, TextDelta("a"), id="unknown fields are ignored"),

@@ -4,7 +4,15 @@ import httpx
 import pytest
 
 from oc_trio.agent import failures
-from oc_trio.agent.failures import Endpoint, explain, from_status, from_stream, from_transport, retry_after, said
+from oc_trio.agent.failures import (
+    Endpoint,
+    describe_error,
+    error_text,
+    from_status,
+    from_stream,
+    from_transport,
+    retry_after,
+)
 from oc_trio.errors import AgentError, AgentFailed, AgentUnavailable
 
 HERE = Endpoint("m at http://x", ("super-secret", "ab"))
@@ -70,7 +78,7 @@ def _chained() -> BaseException:
 )
 def test_the_reason_is_dug_out(exc: BaseException, words: str) -> None:
     """httpx on Trio hides it below empty exceptions."""
-    assert explain(exc) == words
+    assert describe_error(exc) == words
 
 
 def test_secrets_are_cut_out_and_short_values_are_not() -> None:
@@ -100,7 +108,7 @@ def test_a_provider_s_words_are_clean_and_hide_no_secret() -> None:
 )
 def test_what_an_error_body_says(body: bytes, words: str) -> None:
     """Whatever shape it has."""
-    assert said(body) == words
+    assert error_text(body) == words
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import trio
 from hypercorn.config import Config
 from hypercorn.trio import serve
 
-from oc_trio.agent.mcp import McpServer, McpServerSpec, McpState, Restarts
+from oc_trio.agent.mcp import McpServerSpec, McpState, Restarts, ToolServer
 from oc_trio.agent.port import Message, Role, ToolCall, ToolResult, TurnRequest
 from oc_trio.agent.scripted import CallTool, ScriptedAgent
 from oc_trio.agent.toolbox import RuledToolbox, ToolPolicy
@@ -31,8 +31,8 @@ TOY = (sys.executable, str(Path(__file__).with_name("toy_mcp_server.py")))
 
 
 @asynccontextmanager
-async def running(spec: McpServerSpec) -> AsyncIterator[McpServer]:
-    server = McpServer(spec)
+async def running(spec: McpServerSpec) -> AsyncIterator[ToolServer]:
+    server = ToolServer(spec)
     async with trio.open_nursery() as nursery:
         with trio.fail_after(60):
             await nursery.start(server.serve)
@@ -139,7 +139,7 @@ async def test_a_server_over_http_is_used_lost_and_found_again(tmp_path: Path) -
     async with trio.open_nursery() as nursery:
         async with served_over_http(0) as port:
             spec = McpServerSpec("toy", url=f"http://127.0.0.1:{port}/mcp", restarts=Restarts(0.05, 0.05))
-            server = McpServer(spec)
+            server = ToolServer(spec)
             await nursery.start(server.serve)
             assert await server.call(ToolCall("1", "add", {"a": 1, "b": 2})) == ToolResult("3")
             async with trio.open_nursery() as calls:
@@ -173,9 +173,9 @@ async def test_a_turn_uses_the_tools_under_the_servers_name() -> None:
 def test_a_server_is_a_command_or_an_address() -> None:
     """Both, or neither, is the operator's mistake."""
     with pytest.raises(ConfigError):
-        McpServer(McpServerSpec("x"))
+        ToolServer(McpServerSpec("x"))
     with pytest.raises(ConfigError):
-        McpServer(McpServerSpec("x", ("a",), url="http://b"))
+        ToolServer(McpServerSpec("x", ("a",), url="http://b"))
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ import trio
 from hypercorn.config import Config
 from hypercorn.trio import serve
 
-from oc_trio.agent.mcp import McpServer, McpServerSpec, McpState, Restarts
+from oc_trio.agent.mcp import McpServerSpec, McpState, Restarts, ToolServer
 from oc_trio.agent.port import ToolCall, ToolResult
 from oc_trio.agent.toolbox import RuledToolbox
 from oc_trio.core.turn_events import ToolStatus
@@ -301,7 +301,7 @@ async def test_wrong_answers_over_http_are_a_reason_or_a_failed_result(method: s
     """At the start the server is down, in a call the result is a failed one or the toolbox's limit stops it."""
     with trio.fail_after(30):
         async with http_answers({**GOOD, method: body}) as url, trio.open_nursery() as nursery:
-            server = McpServer(McpServerSpec("web", url=url, start_limit=1.0, restarts=SOON))
+            server = ToolServer(McpServerSpec("web", url=url, start_limit=1.0, restarts=SOON))
             await nursery.start(server.serve)
             if method == "tools/call":
                 result = None
@@ -320,7 +320,7 @@ async def test_an_idle_server_over_http_that_dies_is_noticed() -> None:
         async with trio.open_nursery() as nursery:
             async with http_answers(GOOD) as url:
                 spec = McpServerSpec("web", url=url, start_limit=1.0, restarts=Restarts(30.0), check_every=0.2)
-                server = McpServer(spec)
+                server = ToolServer(spec)
                 await nursery.start(server.serve)
                 assert server.state is McpState.READY
             while server.state is McpState.READY:  # noqa: ASYNC110 - it finds out by asking

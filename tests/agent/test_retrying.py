@@ -45,9 +45,9 @@ class Plays:
         yield Say(item, delay=0)
 
 
-def retrying(script: Callable[[TurnRequest], Iterable[Step]], **patience: float) -> RetryingAgent:
+def retrying(script: Callable[[TurnRequest], Iterable[Step]], **retry: float) -> RetryingAgent:
     agent = ScriptedAgent(script)
-    return RetryingAgent(agent, RetrySettings(**patience), NoJitter())  # type: ignore[arg-type]
+    return RetryingAgent(agent, RetrySettings(**retry), NoJitter())  # type: ignore[arg-type]
 
 
 CASES = [
@@ -59,16 +59,16 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("items", "patience", "times"), CASES)
+@pytest.mark.parametrize(("items", "retry", "times"), CASES)
 async def test_attempts_and_their_times(
     items: tuple[AgentError | str, ...],
-    patience: dict[str, float],
+    retry: dict[str, float],
     times: list[float],
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     """The table of attempts; the answer is whole."""
     script = Plays(*items)
-    events = await collect(retrying(script, **patience), REQUEST)
+    events = await collect(retrying(script, **retry), REQUEST)
     assert script.asked_at == pytest.approx(times)
     assert events[0] == TextDelta("hi")
     assert isinstance(events[-1], Final)

@@ -8,7 +8,7 @@ import trio
 import trio.testing
 
 from oc_trio.agent.port import ToolCall, ToolResult, ToolSpec
-from oc_trio.agent.toolbox import LocalTools, RuledToolbox, ToolFailed, ToolPolicy, Verdict
+from oc_trio.agent.toolbox import ApprovalResult, LocalTools, RuledToolbox, ToolFailed, ToolPolicy
 from oc_trio.core.turn_events import ToolStatus
 from oc_trio.errors import StoreError
 from tests.logbook import Logbook
@@ -84,13 +84,14 @@ async def test_time_limits(autojump_clock: trio.testing.MockClock) -> None:
 
 
 @pytest.mark.parametrize(
-    ("verdict", "status"), [(Verdict(True), ToolStatus.COMPLETED), (Verdict(False, "not now"), ToolStatus.DENIED)]
+    ("verdict", "status"),
+    [(ApprovalResult(True), ToolStatus.COMPLETED), (ApprovalResult(False, "not now"), ToolStatus.DENIED)],
 )
-async def test_a_person_decides(verdict: Verdict, status: ToolStatus) -> None:
+async def test_a_person_decides(verdict: ApprovalResult, status: ToolStatus) -> None:
     """Only the named tools are asked about, with the name and arguments that the model gave."""
     asked: list[ToolCall] = []
 
-    async def approve(call: ToolCall) -> Verdict:
+    async def approve(call: ToolCall) -> ApprovalResult:
         await trio.lowlevel.checkpoint()
         asked.append(call)
         return verdict

@@ -10,7 +10,7 @@ from oc_trio.agent.anthropic import AnthropicAgent, AnthropicSettings
 from oc_trio.agent.failures import REFUSED, TOO_LONG
 from oc_trio.agent.openai import OpenAIAgent, OpenAISettings
 from oc_trio.agent.port import Message, Role, ToolCall, TurnRequest
-from oc_trio.agent.refusals import Refused, refused, refused_fields, refuses_tools
+from oc_trio.agent.refusals import RefusedParts, refused, refused_fields, refuses_tools
 from oc_trio.agent.unsupported import Unsupported
 from oc_trio.core.turn_events import Failed, Final, Opaque
 from oc_trio.errors import AgentFailed
@@ -386,9 +386,9 @@ def test_fields_deep_within_messages() -> None:
     entry = {"id": "1", "extra_content": {}, "function": {"name": "x", "arguments": "{}", "strict": True}}
     openai = {"messages": messages_with(tool_calls=[entry])}
     words = "messages.1.tool_calls.0.extra_content: Extra inputs are not permitted"
-    assert refused(openai, words) == Refused(message_fields=frozenset({"extra_content"}))
+    assert refused(openai, words) == RefusedParts(message_fields=frozenset({"extra_content"}))
     words = "messages.1.tool_calls.0.function.strict: Extra inputs are not permitted"
-    assert refused(openai, words) == Refused(message_fields=frozenset({"strict"}))
+    assert refused(openai, words) == RefusedParts(message_fields=frozenset({"strict"}))
     block = {"type": "text", "text": "x", "citations": None}
     words = "messages.1.content.0.text.citations: Extra inputs are not permitted"
     assert refused({"messages": messages_with(content=[block])}, words).message_fields == {"citations"}

@@ -1,4 +1,4 @@
-"""Callers and faces for tests of the public port: they record what they are asked."""
+"""Callers and endpoints for tests of the public port: they record what they are asked."""
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -78,7 +78,7 @@ class Port:
     """An app with one account behind it, as tests call it."""
 
     app: QuartTrio
-    faces: EndpointRegistry
+    registry: EndpointRegistry
     desk: Desk
     metrics: Metrics
     stack: ExitStack  # holds the account in its place for as long as the port lives
@@ -108,10 +108,10 @@ def open_port(
 ) -> Port:
     """A port whose account is there, unless `arrange` puts something else behind the paths."""
     desk, metrics, stack = Desk(known), Metrics(), ExitStack()
-    faces = EndpointRegistry((COMMAND_PATH,), {MAIN: ()}, HookEndpoint("/hooks", lambda: HOOK_TOKEN, desk.take))
+    registry = EndpointRegistry((COMMAND_PATH,), {MAIN: ()}, HookEndpoint("/hooks", lambda: HOOK_TOKEN, desk.take))
     if arrange is not None:
-        arrange(faces, desk, stack)
+        arrange(registry, desk, stack)
     else:
-        stack.enter_context(faces.commands(MAIN, COMMAND_PATH, CommandEndpoint(lambda: desk.known, desk.call)))
-        stack.enter_context(faces.clicks(MAIN, ButtonEndpoint(lambda: BOT_TOKEN, desk.click, desk.dialog)))
-    return Port(build_app(faces, metrics=metrics, trust=trust, limits=limits), faces, desk, metrics, stack)
+        stack.enter_context(registry.commands(MAIN, COMMAND_PATH, CommandEndpoint(lambda: desk.known, desk.call)))
+        stack.enter_context(registry.clicks(MAIN, ButtonEndpoint(lambda: BOT_TOKEN, desk.click, desk.dialog)))
+    return Port(build_app(registry, metrics=metrics, trust=trust, limits=limits), registry, desk, metrics, stack)

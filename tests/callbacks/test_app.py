@@ -74,7 +74,7 @@ async def test_only_post_is_served(path: str, method: str, allow: str) -> None:
 
 async def test_get_on_commands_is_405_before_any_account_is_ready() -> None:
     """The method is judged before readiness."""
-    port = open_port(arrange=lambda faces, desk, stack: None)
+    port = open_port(arrange=lambda registry, desk, stack: None)
     assert (await port.post(COMMAND_PATH, method="GET"))[0] == 405
     status, body, _ = await port.post(COMMAND_PATH, form(), headers=FORM_TYPE)
     assert (status, json.loads(body)["text"]) == (503, NOT_READY)
@@ -109,10 +109,10 @@ async def test_a_call_that_two_accounts_know_is_a_conflict() -> None:
     """A regenerated token that could be either account's is not guessed."""
     desks = (Desk((STATUS,)), Desk((STATUS,)))
 
-    def two(faces: EndpointRegistry, _: Desk, stack: ExitStack) -> None:
+    def two(registry: EndpointRegistry, _: Desk, stack: ExitStack) -> None:
         for name, desk in zip(("one", "two"), desks):
-            face = CommandEndpoint(lambda desk=desk: desk.known, desk.call)  # type: ignore[misc]
-            stack.enter_context(faces.commands(AccountId(name), COMMAND_PATH, face))
+            endpoint = CommandEndpoint(lambda desk=desk: desk.known, desk.call)  # type: ignore[misc]
+            stack.enter_context(registry.commands(AccountId(name), COMMAND_PATH, endpoint))
 
     status, _, _ = await open_port(arrange=two).post(COMMAND_PATH, form(token="new"), headers=FORM_TYPE)
     assert status == 409
@@ -121,10 +121,10 @@ async def test_a_call_that_two_accounts_know_is_a_conflict() -> None:
 
 async def test_an_account_that_left_is_not_asked_any_more() -> None:
     """Leaving the block takes the account off the path."""
-    faces, desk = EndpointRegistry((COMMAND_PATH,)), Desk()
-    with faces.commands(MAIN, COMMAND_PATH, CommandEndpoint(lambda: desk.known, desk.call)):
-        assert MAIN in faces.commands_at(COMMAND_PATH)
-    assert not faces.commands_at(COMMAND_PATH)
+    registry, desk = EndpointRegistry((COMMAND_PATH,)), Desk()
+    with registry.commands(MAIN, COMMAND_PATH, CommandEndpoint(lambda: desk.known, desk.call)):
+        assert MAIN in registry.commands_at(COMMAND_PATH)
+    assert not registry.commands_at(COMMAND_PATH)
 
 
 async def test_a_click_reaches_its_account() -> None:

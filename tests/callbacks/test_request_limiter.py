@@ -7,7 +7,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oc_trio.callbacks.request_limiter import Limits, Place, RequestLimiter, Standing, source_key
+from oc_trio.callbacks.request_limiter import Limits, RequestLimiter, RequestPermit, Standing, source_key
 
 LIMITS = Limits(rate=10.0, burst=3.0, at_once=2, total=4, sources=5)
 
@@ -73,7 +73,7 @@ def test_a_flood_of_one_source_leaves_another_alone() -> None:
 @given(st.lists(st.tuples(st.text("abcdefghij", min_size=1, max_size=2), st.booleans()), max_size=200))
 def test_the_table_is_bounded_and_the_counts_come_back(steps: list[tuple[str, bool]]) -> None:
     """However sources come and go, the table keeps its size and nobody is counted twice or forgotten."""
-    gate, inside = RequestLimiter(LIMITS), list[Place]()
+    gate, inside = RequestLimiter(LIMITS), list[RequestPermit]()
     for at, (name, leaves) in enumerate(steps):
         place = gate.enter(name, float(at))
         if place is not None:

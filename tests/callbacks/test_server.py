@@ -12,7 +12,7 @@ import trio
 import trustme
 
 from oc_trio.callbacks.endpoints import CommandEndpoint, EndpointRegistry
-from oc_trio.callbacks.server import ListenFailed, Patience, TlsFiles, serve_callbacks
+from oc_trio.callbacks.server import CallbackListenFailed, ClientLimits, TlsFiles, serve_callbacks
 from oc_trio.core.slash import SlashCall
 from tests.callbacks.callers import COMMAND_PATH, FORM, MAIN, Desk, Port, open_port
 
@@ -23,12 +23,12 @@ async def start(
     tls: TlsFiles | None = None,
     *,
     port: Port | None = None,
-    patience: Patience = Patience(),  # noqa: B008 - frozen
+    limits: ClientLimits = ClientLimits(),  # noqa: B008 - frozen
 ) -> str:
     app = (port or open_port()).app
 
     async def run(*, task_status: trio.TaskStatus[str]) -> None:
-        await serve_callbacks(app, "127.0.0.1", 0, tls, shutdown=shutdown, patience=patience, task_status=task_status)
+        await serve_callbacks(app, "127.0.0.1", 0, tls, shutdown=shutdown, limits=limits, task_status=task_status)
 
     url: str = await nursery.start(run)
     return url
@@ -53,13 +53,13 @@ async def test_a_port_that_is_taken_is_one_clear_error() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(ListenFailed, match=f"can't listen on 127.0.0.1:{port}: Address already in use"):
+        with pytest.raises(CallbackListenFailed, match=f"can't listen on 127.0.0.1:{port}: Address already in use"):
             await serve_callbacks(open_port().app, "127.0.0.1", port, shutdown=trio.Event())
 
 
 async def test_a_host_that_does_not_exist_is_one_clear_error() -> None:
     """A host name that can't be looked up is said so."""
-    with pytest.raises(ListenFailed, match="the host name is not known"):
+    with pytest.raises(CallbackListenFailed, match="the host name is not known"):
         await serve_callbacks(open_port().app, "no such host", 0, shutdown=trio.Event())
 
 
@@ -85,7 +85,7 @@ async def test_tls_is_served_directly(tmp_path: Path) -> None:
 async def test_a_missing_certificate_is_one_clear_error(tmp_path: Path) -> None:
     """A certificate that can't be read is said before anything listens."""
     files = TlsFiles(str(tmp_path / "none.pem"), str(tmp_path / "none.key"))
-    with pytest.raises(ListenFailed, match=r"gateway\.tls: .* can't be used: No such file"):
+    with pytest.raises(CallbackListenFailed, match=r"gateway\.tls: .* can't be used: No such file"):
         await serve_callbacks(open_port().app, "127.0.0.1", 0, files, shutdown=trio.Event())
 
 
@@ -164,7 +164,7 @@ async def test_headers_have_to_come_in_time(begin: bytes) -> None:
     """However many bytes keep coming: a connection without a whole request ends."""
     shutdown = trio.Event()
     async with trio.open_nursery() as nursery:
-        url = await start(nursery, shutdown, patience=Patience(headers=0.2))
+        url = await start(nursery, shutdown, limits=ClientLimits(headers=0.2))
         with trio.fail_after(3):
             await dribble(int(url.rpartition(":")[2]), begin)
         shutdown.set()
@@ -179,7 +179,7 @@ async def test_a_tls_handshake_has_to_come_in_time(tmp_path: Path) -> None:
     shutdown = trio.Event()
     async with trio.open_nursery() as nursery:
         tls = TlsFiles(str(cert), str(key))
-        url = await start(nursery, shutdown, tls, patience=Patience(handshake=0.2))
+        url = await start(nursery, shutdown, tls, limits=ClientLimits(handshake=0.2))
         with trio.fail_after(3):
             await dribble(int(url.rpartition(":")[2]), b"\x16\x03\x01\x40\x00\x01", every=0.05)
         shutdown.set()
@@ -199,7 +199,7 @@ async def test_dribbled_headers_shut_nobody_out(sources: int) -> None:
     """Whoever holds connections open without a request loses them, the oldest first, to those who have one."""
     shutdown, port, open_now, few = trio.Event(), open_port(), [0], trio.Event()
     async with trio.open_nursery() as nursery:
-        url = await start(nursery, shutdown, port=port, patience=Patience(connections=10, headers=60.0))
+        url = await start(nursery, shutdown, port=port, limits=ClientLimits(connections=10, headers=60.0))
 
         async def hold(number: int) -> None:
             open_now[0] += 1
@@ -233,12 +233,12 @@ async def test_a_request_that_is_being_answered_keeps_its_connection() -> None:
         await go_on.wait()
         return "Processing..."
 
-    def behind(faces: EndpointRegistry, desk: Desk, stack: ExitStack) -> None:
-        stack.enter_context(faces.commands(MAIN, COMMAND_PATH, CommandEndpoint(lambda: desk.known, slow)))
+    def behind(registry: EndpointRegistry, desk: Desk, stack: ExitStack) -> None:
+        stack.enter_context(registry.commands(MAIN, COMMAND_PATH, CommandEndpoint(lambda: desk.known, slow)))
 
     port = open_port(arrange=behind)
     async with trio.open_nursery() as nursery:
-        url = await start(nursery, shutdown, port=port, patience=Patience(connections=2, headers=60.0))
+        url = await start(nursery, shutdown, port=port, limits=ClientLimits(connections=2, headers=60.0))
 
         async def ask() -> None:
             async with httpx.AsyncClient(trust_env=False, timeout=10) as client:

@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from oc_trio.core.connection import (
     Admit,
-    CatchUp,
     CaughtUp,
     Greeted,
     Input,
@@ -15,14 +14,17 @@ from oc_trio.core.connection import (
     Lost,
     Numbered,
     Opened,
-    Phase,
     PingAnswered,
     ResumePoint,
     Retry,
+    StartCatchUp,
     TokenRefused,
     Unreadable,
     Woke,
     step,
+)
+from oc_trio.core.connection import (
+    ConnectionPhase as Phase,
 )
 
 DOWN = Lost("dropped")
@@ -50,7 +52,7 @@ def test_first_connection() -> None:
     link, said = play(*FRESH, Numbered(1), CaughtUp(), Numbered(2), PingAnswered())
     assert said == [
         Admit(),
-        CatchUp(lost=True),
+        StartCatchUp(lost=True),
         Admit(),
         Admit(),
     ]
@@ -63,7 +65,7 @@ def test_resumed_by_an_event() -> None:
     assert said == [
         Retry(0, "dropped"),
         Admit(),
-        CatchUp(lost=False),
+        StartCatchUp(lost=False),
     ]
     assert link == live(next_seq=4)
 
@@ -71,21 +73,21 @@ def test_resumed_by_an_event() -> None:
 def test_resumed_in_silence() -> None:
     """Where nothing was missed the answer to the ping proves the resume."""
     link, said = play(PingAnswered(), CaughtUp(), Numbered(3), link=greeting())
-    assert said == [CatchUp(lost=False), Admit()]
+    assert said == [StartCatchUp(lost=False), Admit()]
     assert link == live(next_seq=4)
 
 
 def test_not_resumed() -> None:
     """A hello after a resume means that the queue is gone."""
     link, said = play(Greeted("c2"), link=greeting())
-    assert said == [Admit(), CatchUp(lost=True)]
+    assert said == [Admit(), StartCatchUp(lost=True)]
     assert link.resume == ResumePoint("c2", 1)
 
 
 def test_a_late_hello_is_believed() -> None:
     """A hello on a connection thought resumed closes the gap with one more catch-up."""
     link, said = play(Greeted("c2"), Numbered(1), CaughtUp(), link=live())
-    assert said == [Admit(), CatchUp(lost=True), Admit()]
+    assert said == [Admit(), StartCatchUp(lost=True), Admit()]
     assert link == Link(Phase.LIVE, ResumePoint("c2", 2))
 
 
@@ -104,7 +106,11 @@ def test_a_late_hello_is_believed() -> None:
         pytest.param(live(), TokenRefused(), None, Retry(0, "auth_failed", auth=True), id="rest-says-401"),
         pytest.param(Link(Phase.DIALING), TokenRefused(), None, Retry(0, "auth_failed", auth=True), id="at-dialing"),
         pytest.param(
-            Link(Phase.DIALING, ResumePoint("c1", 3)), DOWN, ResumePoint("c1", 3), Retry(0, "dropped"), id="no-upgrade"
+            Link(Phase.DIALING, ResumePoint("c1", 3)),
+            DOWN,
+            ResumePoint("c1", 3),
+            Retry(0, "dropped"),
+            id="no-upgrade",
         ),
         pytest.param(Link(Phase.GREETING), Numbered(0), None, Retry(0, "event_before_hello"), id="event-before-hello"),
         pytest.param(Link(Phase.GREETING), Lost("no_hello"), None, Retry(0, "no_hello"), id="no-hello"),
@@ -126,7 +132,7 @@ def test_unreadable_content_is_counted_not_admitted() -> None:
 def test_a_gap_stays_open_until_caught_up() -> None:
     """A resume of a connection that began with a gap does not close that gap."""
     _, said = play(*FRESH, DOWN, Woke(), Opened(), Numbered(1), CaughtUp(), Numbered(2))
-    assert said[-3:] == [Admit(), CatchUp(lost=True), Admit()]
+    assert said[-3:] == [Admit(), StartCatchUp(lost=True), Admit()]
 
 
 def test_backoff_starts_anew_only_when_live() -> None:

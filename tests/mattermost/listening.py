@@ -6,7 +6,7 @@ import trio
 from attrs import define, field
 
 from oc_trio.core.backoff import RetryPolicy
-from oc_trio.core.connection import Link, Phase, ResumePoint
+from oc_trio.core.connection import ConnectionPhase, Link, ResumePoint
 from oc_trio.core.events import Event, Posted
 from oc_trio.errors import MattermostUnavailable
 from oc_trio.mattermost.client import Api
@@ -44,9 +44,9 @@ class Diary:
         self.lines.append("resumed" if resumed else "fresh")
 
     async def _state(self, link: Link, detail: str) -> None:
-        if link.phase is Phase.LIVE:
+        if link.phase is ConnectionPhase.LIVE:
             self.lines.append("LIVE")
-        if link.phase is Phase.WAITING and link.auth_failed:
+        if link.phase is ConnectionPhase.WAITING and link.auth_failed:
             self.lines.append("AUTH_FAILED")
 
     async def _save(self, resume: ResumePoint | None) -> None:

@@ -12,7 +12,7 @@ from oc_trio.core.entities import Channel
 from oc_trio.core.events import Post
 from oc_trio.errors import MattermostRejected, MattermostUnavailable
 from oc_trio.ids import ChannelId, UserId
-from oc_trio.mattermost.catchup import CaughtUp, catch_up
+from oc_trio.mattermost.catchup import CatchUpResult, catch_up
 from tests.mattermost.doubles import FakeHttp, error, open_api
 
 NOW = 10_000_000
@@ -44,7 +44,7 @@ def serve(http: FakeHttp, name: str, posts: dict[str, int]) -> None:
 
 async def run(
     http: FakeHttp, marks: Mapping[str, int], policy: CatchUpPolicy | None = None
-) -> tuple[CaughtUp, dict[str, list[str]]]:
+) -> tuple[CatchUpResult, dict[str, list[str]]]:
     admitted: dict[str, list[str]] = {}
 
     async def look_up(channels: tuple[Channel, ...]) -> Mapping[ChannelId, Watermark]:

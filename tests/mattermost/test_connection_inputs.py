@@ -4,11 +4,11 @@ import pytest
 
 from oc_trio.core.backoff import RetryPolicy
 from oc_trio.core.connection import (
+    ConnectionPhase,
     Greeted,
     Input,
     Lost,
     Numbered,
-    Phase,
     PingAnswered,
     Retry,
     TokenRefused,
@@ -21,7 +21,7 @@ from oc_trio.mattermost.socket import TOO_LARGE
 
 
 @pytest.mark.parametrize(
-    ("frame", "happening"),
+    ("frame", "expected"),
     [
         pytest.param(EventFrame(0, Hello("c")), Greeted("c"), id="hello"),
         pytest.param(EventFrame(7, Unhandled("x")), Numbered(7), id="event"),
@@ -30,25 +30,25 @@ from oc_trio.mattermost.socket import TOO_LARGE
         pytest.param(ActionReply(1, ok=False, status_code=500), PingAnswered(), id="another failure"),
     ],
 )
-def test_frames(frame: Frame, happening: Input) -> None:
+def test_frames(frame: Frame, expected: Input) -> None:
     """Each frame has one meaning."""
-    assert from_frame(frame) == happening
+    assert from_frame(frame) == expected
 
 
 @pytest.mark.parametrize(
-    ("failure", "phase", "happening"),
+    ("failure", "phase", "expected"),
     [
-        pytest.param(MattermostRejected("no", status=401), Phase.DIALING, TokenRefused(), id="401"),
-        pytest.param(MattermostRejected("no", status=403), Phase.DIALING, Lost("no"), id="403"),
-        pytest.param(MattermostUnavailable("gone"), Phase.LIVE, Lost("gone"), id="network"),
-        pytest.param(MattermostUnavailable("big", code=TOO_LARGE), Phase.LIVE, Unreadable(), id="too large"),
-        pytest.param(PayloadError("odd"), Phase.GREETING, Unreadable(), id="garbage"),
-        pytest.param(PayloadError("odd"), Phase.DIALING, Lost("odd"), id="garbage before the socket"),
+        pytest.param(MattermostRejected("no", status=401), ConnectionPhase.DIALING, TokenRefused(), id="401"),
+        pytest.param(MattermostRejected("no", status=403), ConnectionPhase.DIALING, Lost("no"), id="403"),
+        pytest.param(MattermostUnavailable("gone"), ConnectionPhase.LIVE, Lost("gone"), id="network"),
+        pytest.param(MattermostUnavailable("big", code=TOO_LARGE), ConnectionPhase.LIVE, Unreadable(), id="too large"),
+        pytest.param(PayloadError("odd"), ConnectionPhase.GREETING, Unreadable(), id="garbage"),
+        pytest.param(PayloadError("odd"), ConnectionPhase.DIALING, Lost("odd"), id="garbage before the socket"),
     ],
 )
-def test_failures(failure: MattermostError, phase: Phase, happening: Input) -> None:
+def test_failures(failure: MattermostError, phase: ConnectionPhase, expected: Input) -> None:
     """A refused token, a lost network and an unreadable stream are told apart."""
-    assert from_error(failure, phase) == happening
+    assert from_error(failure, phase) == expected
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import trio
 from attrs import define, field
 
 from oc_trio.core.catchup import Watermark
-from oc_trio.core.connection import Link, Phase, ResumePoint
+from oc_trio.core.connection import ConnectionPhase, Link, ResumePoint
 from oc_trio.core.entities import Channel, NewPost
 from oc_trio.core.events import Event, Post, Posted
 from oc_trio.errors import MattermostRejected, MattermostUnavailable
@@ -134,7 +134,7 @@ class Ledger:
         await catch_up(self.town.api, UserId(self.town.bot.id), self.look_up, self.admit, now_ms=self.now())
 
     async def on_state(self, link: Link, detail: str) -> None:
-        if link.phase is Phase.LIVE:
+        if link.phase is ConnectionPhase.LIVE:
             self.is_live.set()
         else:
             self.is_live = trio.Event()

@@ -10,7 +10,7 @@ from oc_trio.core.entities import NewPost
 from oc_trio.errors import MattermostRejected, MattermostUnavailable
 from oc_trio.ids import ChannelId, UserId
 from oc_trio.mattermost.post_creator import (
-    PATIENCE_SECONDS,
+    GIVE_UP_SECONDS,
     STILL_SAVING,
     THREAD_RACE,
     WAS_DELETED,
@@ -138,12 +138,12 @@ async def test_a_refusal_is_told_at_once(answer: httpx.Response, autojump_clock:
     ],
 )
 async def test_patience_ends(failure: Any, ambiguous: bool, autojump_clock: trio.testing.MockClock) -> None:
-    """After PATIENCE_SECONDS the caller is told, and whether the post may be there."""
+    """After GIVE_UP_SECONDS the caller is told, and whether the post may be there."""
     http = FakeHttp({CREATE: failure, PAGE: error(503, "x.y")})
     with pytest.raises(MattermostUnavailable) as caught:
         await create(http)
     assert caught.value.ambiguous is ambiguous
-    assert trio.current_time() <= PATIENCE_SECONDS
+    assert trio.current_time() <= GIVE_UP_SECONDS
 
 
 def test_a_marker_of_ones_own_is_kept() -> None:

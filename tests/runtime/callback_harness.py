@@ -89,7 +89,7 @@ class CallbackHarness:
     stack: AsyncExitStack = field(init=False)  # of the current run
     front: RequestContext = field(init=False)
     doors: AccountEndpoints = field(init=False)
-    faces: EndpointRegistry = field(init=False)
+    registry: EndpointRegistry = field(init=False)
     store: Store = field(init=False)
 
     @property
@@ -170,14 +170,14 @@ class CallbackHarness:
                 self.admitted.append((message, command))
 
             self.front = RequestContext(services, submit)
-            self.faces = build_registry(self.loaded.accounts)
+            self.registry = build_registry(self.loaded.accounts)
             plan = plan_callbacks(self.loaded.config, self.account)
             buttons = ButtonMaker(lambda: self.bot.token, plan.click_url, services.clock)
-            self.app = build_app(self.faces, metrics=self.metrics)
+            self.app = build_app(self.registry, metrics=self.metrics)
             questions = Questions(services, buttons)
             shares = CommandShares((plan.account,))
             registration = CommandRegistration(services, plan.command_url, plan.specs, shares)
-            endpoints = open_endpoints(self.front, self.faces, plan, questions, registration)
+            endpoints = open_endpoints(self.front, self.registry, plan, questions, registration)
             self.doors = await stack.enter_async_context(endpoints)
             try:
                 yield self

@@ -23,7 +23,7 @@ from attrs import define, field
 from oc_trio.agent.build import AgentSpec
 from oc_trio.agent.port import Agent, TurnRequest
 from oc_trio.agent.scripted import ScriptedAgent, Step
-from oc_trio.agent.scripted_directives import repertoire
+from oc_trio.agent.scripted_directives import scripted_steps
 from oc_trio.config.document import Document
 from oc_trio.config.load import build
 from oc_trio.core.ledger import Obligation
@@ -80,7 +80,7 @@ class NetworkFaults(Faults):
 class HarnessSetup:
     """The agent of every conversation: plays the town's script and remembers what it was asked."""
 
-    script: Script = repertoire
+    script: Script = scripted_steps
     token_delay: float = 0.05
     requests: list[TurnRequest] = field(factory=list)
     open: int = 0

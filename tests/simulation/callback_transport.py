@@ -105,7 +105,7 @@ class CallbackTransport:
         async def serve(
             port: PublicPort, metrics: Metrics, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED
         ) -> None:
-            app = build_app(port.faces, metrics=metrics)
+            app = build_app(port.registry, metrics=metrics)
             async with trio.open_nursery() as nursery:
                 door = self._door = _Door(app, power, nursery)
                 try:

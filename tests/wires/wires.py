@@ -16,7 +16,7 @@ from attrs import frozen
 from hypothesis import strategies as st
 
 from oc_trio.agent.anthropic import AnthropicAgent, AnthropicSettings
-from oc_trio.agent.command_wire import ContractBroken, ToolAsked, read_line
+from oc_trio.agent.command_wire import ContractBroken, ToolCallLine, read_line
 from oc_trio.agent.mcp_convert import result_text, tool_specs
 from oc_trio.agent.openai import OpenAIAgent, OpenAISettings
 from oc_trio.agent.port import Agent, Message, Role, ToolCall, ToolResult, ToolSpec, TurnRequest
@@ -207,7 +207,7 @@ def _command(line: bytes) -> bool:
         assert len(str(problem)) < 300  # noqa: PT017 - the log is not to hold the program's words
         return False
     assert_clean(event)
-    if not isinstance(event, ToolAsked):
+    if not isinstance(event, ToolCallLine):
         assert checked(event) == event
     return True
 

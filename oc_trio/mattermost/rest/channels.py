@@ -14,7 +14,7 @@ from oc_trio.mattermost.transport import Transport
 
 
 @frozen(eq=False)
-class Channels:
+class ChannelsApi:
     """`/channels`. Unknown, foreign and forbidden ones are all 403."""
 
     transport: Transport

@@ -18,7 +18,7 @@ from oc_trio.mattermost.transport import Transport
 
 
 @frozen(eq=False)
-class Commands:
+class CommandsApi:
     """`/commands`. A plain bot gets 403 on list and create; it needs `manage_own_slash_commands`."""
 
     transport: Transport
@@ -50,7 +50,7 @@ class Commands:
 
 
 @frozen(eq=False)
-class Dialogs:
+class DialogsApi:
     """`/actions/dialogs`."""
 
     transport: Transport
@@ -62,7 +62,7 @@ class Dialogs:
 
 
 @frozen(eq=False)
-class System:
+class SystemApi:
     """`/system` and `/config`."""
 
     transport: Transport

@@ -13,7 +13,7 @@ from oc_trio.mattermost.transport import Transport
 
 
 @frozen(eq=False)
-class Files:
+class FilesApi:
     """`/files`."""
 
     transport: Transport

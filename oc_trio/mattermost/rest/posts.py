@@ -21,7 +21,7 @@ _THREAD_PAGES = 50
 
 
 @frozen(eq=False)
-class Posts:
+class PostsApi:
     """`/posts`. Editing a post that was deleted or is another's is 403, deleting a deleted one 404.
 
     What is written goes through `harmless`, so that no way out can ping a channel unasked.
@@ -104,7 +104,7 @@ class Posts:
 
 
 @frozen(eq=False)
-class Reactions:
+class ReactionsApi:
     """`/reactions`. Names come without colons; an unknown one is 404."""
 
     transport: Transport

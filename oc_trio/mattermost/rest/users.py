@@ -16,7 +16,7 @@ _IDS_AT_ONCE = 200
 
 
 @frozen(eq=False)
-class Users:
+class UsersApi:
     """`/users`. Every verb raises MattermostUnavailable, MattermostRejected or PayloadError."""
 
     transport: Transport
@@ -51,7 +51,7 @@ class Users:
 
 
 @frozen(eq=False)
-class Teams:
+class TeamsApi:
     """`/teams`."""
 
     transport: Transport

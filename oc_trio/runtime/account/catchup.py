@@ -17,7 +17,7 @@ from oc_trio.core.ledger import OutboxKind
 from oc_trio.errors import MattermostError, MattermostRejected
 from oc_trio.ids import ChannelId, OutboxId, PostId
 from oc_trio.mattermost.audit import Behind, run_audit
-from oc_trio.mattermost.catchup import CaughtUp, catch_up
+from oc_trio.mattermost.catchup import CatchUpResult, catch_up
 from oc_trio.runtime.delivery.fallback import send_with_fallback
 from oc_trio.runtime.delivery.outbox_message import OutboxMessage
 from oc_trio.runtime.inbound.event_handler import SKEW_MS, EventHandler
@@ -124,7 +124,7 @@ class CatchUp:
             # The next connect does it all again; this pass is only there to be quicker.
             log.info("the second pass failed", account=self.services.account, problem=str(problem))
 
-    async def _pass(self, only: Container[ChannelId] | None = None) -> CaughtUp:
+    async def _pass(self, only: Container[ChannelId] | None = None) -> CatchUpResult:
         services = self.services
         done = await catch_up(
             services.api,

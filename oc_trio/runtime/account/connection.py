@@ -11,7 +11,7 @@ from attrs import define
 from oc_trio.config.accounts import Account
 from oc_trio.config.mattermost import ConnectionMode
 from oc_trio.core.backoff import RetryPolicy
-from oc_trio.core.connection import Link, Phase, ResumePoint
+from oc_trio.core.connection import ConnectionPhase, Link, ResumePoint
 from oc_trio.core.events import Event
 from oc_trio.ids import AccountId
 from oc_trio.mattermost.listener import ListenerHooks, run_listener, run_poller
@@ -33,11 +33,11 @@ UNREACHABLE = "unreachable"
 STOPPED = "stopped"
 # What an operator sees of a connection; a refused token is apart from a lost network.
 _STATES = {
-    Phase.WAITING: "reconnecting",
-    Phase.DIALING: "connecting",
-    Phase.GREETING: "connecting",
-    Phase.CATCHING_UP: "catching_up",
-    Phase.LIVE: "live",
+    ConnectionPhase.WAITING: "reconnecting",
+    ConnectionPhase.DIALING: "connecting",
+    ConnectionPhase.GREETING: "connecting",
+    ConnectionPhase.CATCHING_UP: "catching_up",
+    ConnectionPhase.LIVE: "live",
 }
 _SHOWN = (*dict.fromkeys(_STATES.values()), AUTH_FAILED, UNREACHABLE)
 # A live connection shows a sign of life every 40 s at most (a heartbeat and its answer) or with every poll, and an
@@ -123,9 +123,9 @@ class AccountConnection:
 
     async def _on_state(self, link: Link, detail: str) -> None:
         services = self.services
-        state = AUTH_FAILED if link.auth_failed and link.phase is Phase.WAITING else _STATES[link.phase]
+        state = AUTH_FAILED if link.auth_failed and link.phase is ConnectionPhase.WAITING else _STATES[link.phase]
         show_state(services.health, services.metrics, services.account, state, detail)
-        if link.phase is Phase.LIVE:
+        if link.phase is ConnectionPhase.LIVE:
             self._promise()
             self.ready.set()
             who = f"connected as @{services.user.username}"
@@ -136,7 +136,7 @@ class AccountConnection:
         if state == AUTH_FAILED:
             log.error("the server refuses the token", account=services.account, problem=detail)
             await self.token.reread()
-        elif link.phase is Phase.WAITING:
+        elif link.phase is ConnectionPhase.WAITING:
             services.metrics.reconnects.labels(services.account, "lost").inc()
             log.warning("connection lost", account=services.account, problem=detail)
 

@@ -11,7 +11,7 @@ from attrs import field, frozen
 from oc_trio.agent.build import AgentSpec, build_agent
 from oc_trio.agent.port import Agent
 from oc_trio.core.netguard import NetPolicy
-from oc_trio.mattermost.guarded import Guard, GuardedTransport
+from oc_trio.mattermost.address_guard import AddressGuard, GuardedTransport
 from oc_trio.mattermost.socket import OpenStream
 from oc_trio.runtime.account.catchup import CatchUp
 from oc_trio.runtime.clock import Clock
@@ -49,8 +49,8 @@ class Dependencies:
         """How REST reaches a server."""
         if self.http_transport is not None:
             return self.http_transport(base_url)
-        return GuardedTransport(Guard(policy), self.ssl_context)
+        return GuardedTransport(AddressGuard(policy), self.ssl_context)
 
     def stream_opener(self, policy: NetPolicy) -> OpenStream:
         """How the websocket reaches it."""
-        return self.open_stream or Guard(policy).open_stream
+        return self.open_stream or AddressGuard(policy).open_stream

@@ -17,8 +17,8 @@ from attrs import frozen
 from oc_trio import __version__
 from oc_trio.core.netguard import NetPolicy
 from oc_trio.errors import MattermostUnavailable
+from oc_trio.mattermost.address_guard import AddressGuard, AddressRefused, GuardedTransport
 from oc_trio.mattermost.files import Outgoing, from_bytes, from_path
-from oc_trio.mattermost.guarded import AddressRefused, Guard, GuardedTransport
 from oc_trio.mattermost.sniff import sniff
 from oc_trio.runtime.delivery.fetch import NOT_FETCHED
 from oc_trio.telemetry.log import get_logger
@@ -45,7 +45,7 @@ async def guarded_transport(ssl_context: ssl.SSLContext | None) -> httpx.AsyncBa
     """Connections to public addresses only."""
     # Loading the certificates blocks for a fifth of a second.
     context = ssl_context or await trio.to_thread.run_sync(ssl.create_default_context)
-    return GuardedTransport(Guard(NetPolicy(allow_private=False)), context)
+    return GuardedTransport(AddressGuard(NetPolicy(allow_private=False)), context)
 
 
 @frozen(eq=False)

@@ -12,7 +12,7 @@ from attrs import frozen
 
 from oc_trio.core.netguard import NetPolicy
 from oc_trio.errors import MattermostError
-from oc_trio.mattermost.guarded import AddressRefused, Guard, GuardedTransport
+from oc_trio.mattermost.address_guard import AddressGuard, AddressRefused, GuardedTransport
 
 SECONDS = 60.0
 _REDIRECTS = 4
@@ -58,7 +58,7 @@ class Fetcher:
         if context is None and url.startswith("https:"):
             # Loading the certificates blocks for a fifth of a second, so not here.
             context = await trio.to_thread.run_sync(ssl.create_default_context)
-        return GuardedTransport(Guard(NetPolicy()), context)
+        return GuardedTransport(AddressGuard(NetPolicy()), context)
 
 
 async def _follow(client: httpx.AsyncClient, url: str, limit: int) -> bytes:

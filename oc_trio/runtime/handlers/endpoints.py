@@ -51,17 +51,17 @@ def is_wanted(config: Config, accounts: Mapping[AccountId, Account]) -> bool:
 
 async def serve_public(
     config: Config,
-    faces: EndpointRegistry,
+    registry: EndpointRegistry,
     metrics: Metrics,
     *,
     shutdown: trio.Event,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve `faces` until `shutdown`; started with the bound URL. Raises ListenFailed."""
+    """Serve `registry` until `shutdown`; started with the bound URL. Raises CallbackListenFailed."""
     gateway = config.gateway
     trust = ProxyTrust(parse_networks(gateway.trusted_proxies), allow_real_ip=gateway.allow_real_ip_fallback)
     tls = TlsFiles(gateway.tls.cert_file, gateway.tls.key_file) if gateway.tls.cert_file else None
-    app = build_app(faces, metrics=metrics, trust=trust)
+    app = build_app(registry, metrics=metrics, trust=trust)
     await serve_callbacks(app, gateway.bind_host, gateway.port, tls, shutdown=shutdown, task_status=task_status)
 
 
@@ -80,7 +80,7 @@ class AccountEndpoints:
 @asynccontextmanager
 async def open_endpoints(
     front: RequestContext,
-    faces: EndpointRegistry,
+    registry: EndpointRegistry,
     plan: CallbackPlan,
     questions: Questions,
     registration: CommandRegistration,
@@ -96,15 +96,15 @@ async def open_endpoints(
         async with open_in_flight() as visitors:
             received = visitors.received
             with ExitStack() as stack:
-                face = ButtonEndpoint(buttons.bot_token, received(clicks.click), received(clicks.dialog), harmless)
-                stack.enter_context(faces.clicks(plan.account, face))
+                endpoint = ButtonEndpoint(buttons.bot_token, received(clicks.click), received(clicks.dialog), harmless)
+                stack.enter_context(registry.clicks(plan.account, endpoint))
                 if plan.native:
                     desk = SlashCommandHandler(
                         front, registration.book, plan.specs, SlashTokenValidator(front.services.api), models
                     )
                     command = CommandEndpoint(registration.book.registered, received(desk.call), harmless)
                     for path in plan.command_paths:
-                        stack.enter_context(faces.commands(plan.account, path, command))
+                        stack.enter_context(registry.commands(plan.account, path, command))
                     await nursery.start(registration.run)
                 else:
                     nursery.start_soon(registration.remove_all)

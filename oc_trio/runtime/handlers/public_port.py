@@ -41,7 +41,7 @@ class PublicPort:
     """
 
     loaded: Loaded
-    faces: EndpointRegistry
+    registry: EndpointRegistry
     hooks: HookHandler
     clock: Clock
     skills: SkillLibrary = SkillLibrary()
@@ -54,10 +54,10 @@ class PublicPort:
         """The port that a configuration asks for. Blocking: skills are read from disk."""
         desk = HookHandler(loaded.default_account, clock.new_id)
         settings = loaded.config.hooks
-        face = HookEndpoint(settings.path, settings.token.reveal, desk.take) if settings.enabled else None
+        endpoint = HookEndpoint(settings.path, settings.token.reveal, desk.take) if settings.enabled else None
         folders: Iterable[Path] = (loaded.document.folder / folder for folder in loaded.config.skills.dirs)
         shares = CommandShares(native_order(loaded))
-        return cls(loaded, build_registry(loaded.accounts, face), desk, clock, find_skills(folders), shares)
+        return cls(loaded, build_registry(loaded.accounts, endpoint), desk, clock, find_skills(folders), shares)
 
     @property
     def is_wanted(self) -> bool:
@@ -65,8 +65,8 @@ class PublicPort:
         return is_wanted(self.loaded.config, self.loaded.accounts)
 
     async def serve(self, metrics: Metrics, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve until `shutdown`; started with the bound URL. Raises ListenFailed."""
-        await serve_public(self.loaded.config, self.faces, metrics, shutdown=self.shutdown, task_status=task_status)
+        """Serve until `shutdown`; started with the bound URL. Raises CallbackListenFailed."""
+        await serve_public(self.loaded.config, self.registry, metrics, shutdown=self.shutdown, task_status=task_status)
 
     def plan(self, account: Account) -> CallbackPlan:
         return plan_callbacks(self.loaded.config, account, port=self.bound, skills=self.skills.commands)
@@ -89,7 +89,7 @@ class PublicPort:
         if self.is_wanted:
             warn_unreachable(plan, settings)
         async with (
-            open_endpoints(front, self.faces, plan, questions, registration) as doors,
+            open_endpoints(front, self.registry, plan, questions, registration) as doors,
             trio.open_nursery() as nursery,
         ):
             box = HookDelivery(front, questions.buttons, nursery)

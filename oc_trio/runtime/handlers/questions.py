@@ -11,7 +11,7 @@ import trio
 from attrs import define, field, frozen
 
 from oc_trio.agent.port import ToolCall
-from oc_trio.agent.toolbox import Approve, Verdict
+from oc_trio.agent.toolbox import ApprovalResult, Approve
 from oc_trio.core import questions
 from oc_trio.core.approvals import LONGEST_TOOL_NAME, Approvers, CantShow, Shown, show_call
 from oc_trio.core.chat import Sender
@@ -110,7 +110,7 @@ class Questions:
         call: who joins the turn afterwards does not approve what was asked before.
         """
 
-        async def approve(call: ToolCall) -> Verdict:
+        async def approve(call: ToolCall) -> ApprovalResult:
             who = approvers()
             if who.is_nobody:
                 return _refused(call, "only who asked may approve it, and no person started this turn")
@@ -130,7 +130,7 @@ class Questions:
                 return _refused(call, "the question could not be posted")
             allowed = answer is not None and answer.option == questions.APPROVE
             log.info("tool approval", tool=call.name, allowed=allowed, answered=answer is not None)
-            return Verdict(allowed, "" if allowed else _denied(call, answer))
+            return ApprovalResult(allowed, "" if allowed else _denied(call, answer))
 
         return approve
 
@@ -273,8 +273,8 @@ class _NotAttached(Exception):
     """The file of a call could not be uploaded; str() says why, for the log."""
 
 
-def _refused(call: ToolCall, why: str) -> Verdict:
-    return Verdict(False, f"{call.name[:LONGEST_TOOL_NAME]} was not approved: {why}.")
+def _refused(call: ToolCall, why: str) -> ApprovalResult:
+    return ApprovalResult(False, f"{call.name[:LONGEST_TOOL_NAME]} was not approved: {why}.")
 
 
 def _denied(call: ToolCall, answer: Answer | None) -> str:

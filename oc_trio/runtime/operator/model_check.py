@@ -13,10 +13,10 @@ import httpx
 import trio
 from attrs import evolve, field, frozen
 
-from oc_trio.agent.address import below, secrets_in, shown, with_key
+from oc_trio.agent.address import below, printable_url, secrets_in, with_key
 from oc_trio.agent.anthropic import DEFAULT_URL, VERSION, messages_url
 from oc_trio.agent.build import build_agent
-from oc_trio.agent.failures import Endpoint, said
+from oc_trio.agent.failures import Endpoint, error_text
 from oc_trio.agent.port import Message, NoTools, Role, Toolbox, ToolCall, ToolResult, ToolSpec, TurnRequest
 from oc_trio.agent.retrying import RetrySettings
 from oc_trio.config.agents import Provider
@@ -101,7 +101,7 @@ class _Listing:
     async def examine(self) -> list[Finding]:
         found = []
         if urlsplit(self.provider.base_url.strip()).path.rstrip("/").endswith(_CHAT):
-            hint = f"{self.path}.baseUrl ends in {_CHAT}, which is added by itself: write {shown(self.base)}"
+            hint = f"{self.path}.baseUrl ends in {_CHAT}, which is added by itself: write {printable_url(self.base)}"
             found.append(self.finding(Level.WARNING, hint))
         try:
             answer = await self._get(self.base)
@@ -109,17 +109,17 @@ class _Listing:
                 with_version = below(self.base, "/v1")
                 other = await self._get(with_version)
                 if other.ids is not None or other.status in (401, 403):
-                    hint = f"{self.path}.baseUrl lacks /v1: write {shown(with_version)}"
+                    hint = f"{self.path}.baseUrl lacks /v1: write {printable_url(with_version)}"
                     return [*found, self.finding(Level.FAILED, hint)]
         except httpx.HTTPError as problem:
             why = self._clean(describe_error(problem))
             hint = " (does it speak http:// only?)" if "WRONG_VERSION_NUMBER" in why else ""
-            text = f"{shown(self.base)} can't be reached: {why}{hint}"
+            text = f"{printable_url(self.base)} can't be reached: {why}{hint}"
             return [*found, self.finding(Level.FAILED, text)]
         except (httpx.InvalidURL, trio.TooSlowError) as problem:
             late = isinstance(problem, trio.TooSlowError)
             text = f"does not answer within {_SECONDS:g} s" if late else "is not an address"
-            return [*found, self.finding(Level.FAILED, f"{shown(self.base)} {text}")]
+            return [*found, self.finding(Level.FAILED, f"{printable_url(self.base)} {text}")]
         return [*found, *self._judged(answer)]
 
     @property
@@ -147,7 +147,7 @@ class _Listing:
                 await response.aclose()
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         ids = ids_of(bytes(body)) if response.status_code == 200 else None
-        words = self._clean(said(bytes(body[:4096])))
+        words = self._clean(error_text(bytes(body[:4096])))
         return _Answer(response.status_code, kind, words, ids, bool(ids) and takes_any_name(bytes(body)))
 
     def _clean(self, text: str) -> str:
@@ -156,7 +156,7 @@ class _Listing:
         return Endpoint("", secrets).clean(text, 200)
 
     def _judged(self, answer: _Answer) -> list[Finding]:
-        where, status = shown(self.base), answer.status
+        where, status = printable_url(self.base), answer.status
         if status in (401, 403):
             if self.provider.api_key or self.provider.headers:
                 text = f"{where} refuses the key of {self.path}.apiKey (HTTP {status}): {answer.words}"
@@ -257,7 +257,7 @@ class _Bell:
 
 async def _ask(config: Config, http: httpx.AsyncClient, provider: str, model: str) -> Finding:
     subject = f"model {provider}/{model}"
-    spec = evolve(model_spec(config, http, f"{provider}/{model}"), patience=RetrySettings(attempts=1))
+    spec = evolve(model_spec(config, http, f"{provider}/{model}"), retry=RetrySettings(attempts=1))
     bell = _Bell()
     tools: Toolbox = bell if spec.tools else NoTools()
     text = "Call the tool ping once, then answer with the word that it gives, and nothing else."

@@ -34,7 +34,7 @@ async def run_admin(
     with trio.move_on_after(LATEST_START_SECONDS):
         await ready.wait()
     from oc_trio.admin.app import build_admin_app
-    from oc_trio.admin.server import ListenFailed, serve_admin
+    from oc_trio.admin.server import AdminListenFailed, serve_admin
 
     async def journal() -> Mapping[str, Any]:
         return asdict(await store.stats())
@@ -54,15 +54,15 @@ async def run_admin(
         async with trio.open_nursery() as nursery:
             where = await nursery.start(partial(serve_admin, app, path=path, port=admin.port or None))
             log.info("admin API", at=list(where))
-    except* ListenFailed as group:
+    except* AdminListenFailed as group:
         for problem in group.exceptions:
             log.error("no admin API", problem=str(problem))
 
 
 async def _make(state_dir: Path) -> None:
-    from oc_trio.admin.server import ListenFailed
+    from oc_trio.admin.server import AdminListenFailed
 
     try:
         await trio.Path(state_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as problem:
-        raise ListenFailed(f"the state directory {state_dir} can't be made: {problem.strerror}") from problem
+        raise AdminListenFailed(f"the state directory {state_dir} can't be made: {problem.strerror}") from problem

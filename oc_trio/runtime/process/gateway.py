@@ -26,9 +26,9 @@ from oc_trio.errors import (
     StoreError,
 )
 from oc_trio.ids import AccountId
+from oc_trio.mattermost.address_guard import AddressRefused
 from oc_trio.mattermost.budget import RateBudget
 from oc_trio.mattermost.client import Api
-from oc_trio.mattermost.guarded import AddressRefused
 from oc_trio.mattermost.transport import Transport, open_origin
 from oc_trio.runtime.account.account import AccountParts, run_account
 from oc_trio.runtime.account.dependencies import Dependencies

@@ -19,7 +19,7 @@ PART = "journal"
 PRUNE_SECONDS = 3600.0
 LOOK_SECONDS = 15.0
 # Four times what a statement may take: beyond it the writer hangs, or the database has been away for too long.
-PATIENCE_SECONDS = 120.0
+GIVE_UP_SECONDS = 120.0
 
 
 async def run_pruning(store: Store, settings: StoreSettings, now_ms: Callable[[], int]) -> NoReturn:
@@ -40,11 +40,11 @@ async def run_pruning(store: Store, settings: StoreSettings, now_ms: Callable[[]
 async def watch_journal(store: Store, health: Health) -> NoReturn:
     """A journal that answers is progress; one that hangs or only fails withholds the watchdog after a while."""
     was_well = True
-    health.progress(PART, within_s=PATIENCE_SECONDS)
+    health.progress(PART, within_s=GIVE_UP_SECONDS)
     while True:
         try:
             await store.resume.load(AccountId(""))  # any read goes through the writer, and this one is tiny
-            health.progress(PART, within_s=PATIENCE_SECONDS)
+            health.progress(PART, within_s=GIVE_UP_SECONDS)
             if not was_well:
                 log.info("the journal answers again")
             was_well = True

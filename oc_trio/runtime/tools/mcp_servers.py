@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import trio
 from attrs import field, frozen
 
-from oc_trio.agent.mcp import McpServer, McpServerSpec
+from oc_trio.agent.mcp import McpServerSpec, ToolServer
 from oc_trio.agent.port import Toolbox
 from oc_trio.agent.toolbox import SEPARATOR, RuledToolbox, ToolPolicy
 from oc_trio.config import agents
@@ -25,7 +25,7 @@ class ToolServers:
     """`boxes` by server name; `approve` and `limits` as a `ToolPolicy` has them, by the names that models see."""
 
     boxes: Mapping[str, Toolbox] = field(factory=dict, hash=False)
-    servers: tuple[McpServer, ...] = ()
+    servers: tuple[ToolServer, ...] = ()
     approve: tuple[str, ...] = ()
     limits: Mapping[str, float] = field(factory=dict, hash=False)
 
@@ -37,7 +37,7 @@ async def open_tool_servers(config: agents.Mcp, *, grace: float = GRACE_SECONDS)
     if not wanted:
         yield ToolServers()
         return
-    servers = {name: McpServer(_spec(name, server)) for name, server in wanted.items()}
+    servers = {name: ToolServer(_spec(name, server)) for name, server in wanted.items()}
     spaces = {name: _FOREIGN.sub("_", name) for name in wanted}
     async with trio.open_nursery() as nursery:
         with trio.move_on_after(grace):
@@ -76,7 +76,7 @@ def seen_name(pattern: str) -> str:
     return "*".join(_FOREIGN.sub("_", part) for part in pattern.split("*"))
 
 
-async def _start(nursery: trio.Nursery, server: McpServer) -> None:
+async def _start(nursery: trio.Nursery, server: ToolServer) -> None:
     settled = trio.Event()
 
     async def serve() -> None:

@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from oc_trio.core.netguard import NetPolicy
-from oc_trio.mattermost.guarded import AddressRefused, GuardedTransport
+from oc_trio.mattermost.address_guard import AddressRefused, GuardedTransport
 from oc_trio.runtime.account.dependencies import Dependencies
 
 

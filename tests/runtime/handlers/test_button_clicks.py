@@ -235,7 +235,7 @@ async def test_the_clicked_post_pings_nobody(allowed: bool, autojump_clock: Mock
         front = evolve(callbacks.front, services=evolve(callbacks.front.services, api=api))
         plan = plan_callbacks(callbacks.loaded.config, callbacks.account)
         async with open_endpoints(
-            front, callbacks.faces, plan, callbacks.doors.questions, callbacks.doors.registration
+            front, callbacks.registry, plan, callbacks.doors.questions, callbacks.doors.registration
         ):
             rows = ((Button("Yes", "yes"),),)
             props = callbacks.doors.buttons.props(callbacks.square.id, rows, text="for @here")  # type: ignore[arg-type]

@@ -80,8 +80,8 @@ def test_both_the_path_and_the_urls_path_are_open() -> None:
 def test_without_native_commands_no_path_is_open() -> None:
     """What nobody uses is not there."""
     made, _ = loaded()
-    faces = build_registry(made.accounts)
-    assert (faces.command_paths, list(faces.click_sources)) == ((), ["default"])
+    registry = build_registry(made.accounts)
+    assert (registry.command_paths, list(registry.click_sources)) == ((), ["default"])
 
 
 @pytest.mark.parametrize(
@@ -130,8 +130,8 @@ async def test_it_serves_on_the_configured_address() -> None:
     async with trio.open_nursery() as nursery:
 
         async def run(*, task_status: trio.TaskStatus[str]) -> None:
-            faces = build_registry(made.accounts)
-            await serve_public(made.config, faces, Metrics(), shutdown=shutdown, task_status=task_status)
+            registry = build_registry(made.accounts)
+            await serve_public(made.config, registry, Metrics(), shutdown=shutdown, task_status=task_status)
 
         url: str = await nursery.start(run)
         async with httpx.AsyncClient(trust_env=False) as client:

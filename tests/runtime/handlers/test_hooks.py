@@ -53,8 +53,8 @@ async def start(callbacks: CallbackHarness, nursery: trio.Nursery) -> Caller:
     desk = HookHandler(MAIN, callbacks.front.services.clock.new_id)
     box = HookDelivery(callbacks.front, callbacks.doors.buttons, nursery)
     callbacks.stack.enter_context(desk.account(MAIN, HookTarget(callbacks.front, locate, box.deliver)))
-    callbacks.faces.hooks = HookEndpoint("/hooks", lambda: SECRET, desk.take)
-    callbacks.app = build_app(callbacks.faces, metrics=callbacks.metrics)
+    callbacks.registry.hooks = HookEndpoint("/hooks", lambda: SECRET, desk.take)
+    callbacks.app = build_app(callbacks.registry, metrics=callbacks.metrics)
     return Caller(callbacks)
 
 

@@ -26,7 +26,7 @@ async def open_for_business(harness: Harness, **tables: Any) -> None:
     team = harness.world.teams.of(harness.bot.id)[0]
     team.roles[harness.bot.id] = "team_user team_admin"
     gateway = await harness.start(ACCOUNT, gateway=GATEWAY, **tables)
-    app = build_app(gateway.port.faces, metrics=gateway.metrics)
+    app = build_app(gateway.port.registry, metrics=gateway.metrics)
 
     async def call(out: Outgoing) -> Answer:
         client: Any = app.test_client()

@@ -9,7 +9,7 @@ from attrs import evolve
 from trio.testing import MockClock
 
 from oc_trio.agent.port import ToolCall
-from oc_trio.agent.toolbox import Approve, Verdict
+from oc_trio.agent.toolbox import ApprovalResult, Approve
 from oc_trio.core.approvals import ALLOWED, ASKER, Approvers
 from oc_trio.core.questions import ANSWERED, SUBMITTED, Answer, Question
 from oc_trio.errors import MattermostRejected
@@ -170,7 +170,7 @@ async def test_an_answer_after_a_crash_is_a_message(autojump_clock: MockClock) -
 )
 async def test_a_tool_is_approved_by_button(label: str, allowed: bool, autojump_clock: MockClock) -> None:
     """The call is shown as it is; the button decides."""
-    verdicts: list[Verdict] = []
+    verdicts: list[ApprovalResult] = []
     async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
         approve = callbacks.doors.questions.approver(place(callbacks))
 
@@ -207,7 +207,7 @@ async def test_no_answer_is_no_approval(autojump_clock: MockClock) -> None:
     """Silence is a no, and the model reads why."""
     async with callback_harness().lived_in() as callbacks:
         verdict = await callbacks.doors.questions.approver(place(callbacks), seconds=5)(ToolCall("c1", "rm"))
-        assert verdict == Verdict(False, "rm was not approved: nobody answered in time.")
+        assert verdict == ApprovalResult(False, "rm was not approved: nobody answered in time.")
 
 
 async def test_many_options_are_a_menu(autojump_clock: MockClock) -> None:
@@ -261,7 +261,7 @@ async def test_a_call_that_can_t_be_attached_is_refused(autojump_clock: MockCloc
     async with callback_harness().lived_in() as callbacks:
         callbacks.world.faults = NoFiles()
         verdict = await callbacks.doors.questions.approver(place(callbacks))(ToolCall("1", "files__write", LONG))
-        assert verdict == Verdict(
+        assert verdict == ApprovalResult(
             False,
             "files__write was not approved: it is too long for a message, and the file with all of it could not be "
             "uploaded.",
@@ -308,13 +308,13 @@ async def test_who_may_approve(
         )
         for person, may in ((callbacks.alice, by_asker), (bob, by_other)):
             for label in ("Approve", "Deny"):
-                verdicts: list[Verdict] = []
+                verdicts: list[ApprovalResult] = []
                 async with trio.open_nursery() as nursery:
                     approve = callbacks.doors.questions.approver(
                         place(callbacks), approvers=lambda: Approvers(listed, frozenset({UserId(callbacks.alice.id)}))
                     )
 
-                    async def ask(approve: Approve = approve, verdicts: list[Verdict] = verdicts) -> None:
+                    async def ask(approve: Approve = approve, verdicts: list[ApprovalResult] = verdicts) -> None:
                         verdicts.append(await approve(ToolCall("c1", "rm", {})))
 
                     nursery.start_soon(ask)
@@ -342,7 +342,7 @@ async def test_where_nobody_asked_nobody_is_waited_for(autojump_clock: MockClock
 
 async def test_an_approval_takes_no_dialog(autojump_clock: MockClock) -> None:
     """The signed context of its button, sent as a dialog's state, neither approves nor denies."""
-    verdicts: list[Verdict] = []
+    verdicts: list[ApprovalResult] = []
     async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
 
         async def ask() -> None:

@@ -12,8 +12,8 @@ from attrs import define, evolve, field
 from oc_trio.config.gateway import Store as StoreSettings
 from oc_trio.errors import StoreError
 from oc_trio.runtime.process.journal_maintenance import (
+    GIVE_UP_SECONDS,
     LOOK_SECONDS,
-    PATIENCE_SECONDS,
     PRUNE_SECONDS,
     run_pruning,
     watch_journal,
@@ -99,12 +99,12 @@ async def test_a_journal_that_stops_answering_is_noticed(
     health = Health(lambda: 0)
     watched, engine = moody(store)
     nursery.start_soon(watch_journal, watched, health)
-    await trio.sleep(10 * PATIENCE_SECONDS)
+    await trio.sleep(10 * GIVE_UP_SECONDS)
     assert health.stuck_parts() == ()
     engine.mood = mood
-    await trio.sleep(PATIENCE_SECONDS / 2)
+    await trio.sleep(GIVE_UP_SECONDS / 2)
     assert health.stuck_parts() == ()
-    await trio.sleep(PATIENCE_SECONDS)
+    await trio.sleep(GIVE_UP_SECONDS)
     assert health.stuck_parts() == ("journal",)
     assert len(logbook.said("the journal fails")) == (1 if mood == "fails" else 0)
     if mood == "fails":

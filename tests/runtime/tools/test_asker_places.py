@@ -242,7 +242,7 @@ async def test_a_hook_asks_for_nobody(harness: Harness) -> None:
 
     harness.script = script
     gateway = await harness.start(gateway={"port": 0}, hooks={"enabled": True, "token": "a-secret-of-hooks"})
-    client: Any = build_app(gateway.port.faces, metrics=gateway.metrics).test_client()
+    client: Any = build_app(gateway.port.registry, metrics=gateway.metrics).test_client()
     response = await client.post(
         "/hooks/agent",
         json={"message": "Tell the board.", "to": f"channel:{harness.square.id}"},

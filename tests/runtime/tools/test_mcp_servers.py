@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from oc_trio.agent.port import ToolCall
-from oc_trio.agent.toolbox import RuledToolbox, Verdict
+from oc_trio.agent.toolbox import ApprovalResult, RuledToolbox
 from oc_trio.config.agents import Mcp, McpServer, ToolRules
 from oc_trio.core.turn_events import ToolStatus
 from oc_trio.runtime.tools.mcp_servers import open_tool_servers
@@ -30,9 +30,9 @@ async def test_tools_are_offered_under_the_servers_name_and_the_rules_hold() -> 
         async with open_tool_servers(config) as servers:
             asked: list[str] = []
 
-            async def approve(call: ToolCall) -> Verdict:
+            async def approve(call: ToolCall) -> ApprovalResult:
                 asked.append(call.name)
-                return Verdict(allowed=False, reason="no")
+                return ApprovalResult(allowed=False, reason="no")
 
             box = RuledToolbox(servers.boxes, policy_of(ToolRules(), servers), approve)
             assert sorted(spec.name for spec in box.specs) == ["my_toy__add", "my_toy__die"]

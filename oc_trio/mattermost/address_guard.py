@@ -34,7 +34,7 @@ class AddressRefused(MattermostRejected):
 
 
 @frozen
-class Guard:
+class AddressGuard:
     """Resolves and judges; raises AddressRefused, or MattermostUnavailable where a name can't be resolved."""
 
     policy: NetPolicy
@@ -79,7 +79,7 @@ async def _first_that_answers(addresses: Addresses, connect: Callable[[str], Awa
 class _Backend(httpcore.AsyncNetworkBackend):
     """httpcore's own Trio backend, with the address chosen by the guard."""
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: AddressGuard) -> None:
         self._guard = guard
         # Its stand-in for machines without Trio hides the real class from one of the type checkers.
         self._inner = cast("httpcore.AsyncNetworkBackend", httpcore.TrioBackend())
@@ -112,7 +112,7 @@ class _Backend(httpcore.AsyncNetworkBackend):
 class GuardedTransport(httpx.AsyncHTTPTransport):
     """An httpx transport whose every connection passes the guard. Proxies from the environment are not used."""
 
-    def __init__(self, guard: Guard, ssl_context: ssl.SSLContext | None = None) -> None:
+    def __init__(self, guard: AddressGuard, ssl_context: ssl.SSLContext | None = None) -> None:
         context = ssl_context or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         super().__init__(verify=context, trust_env=False)
         # httpx has no parameter for the backend; its pool is made anew, as it would have made it itself.

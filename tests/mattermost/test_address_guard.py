@@ -15,7 +15,7 @@ from attrs import define, field
 
 from oc_trio.core.netguard import OPT_IN, NetPolicy
 from oc_trio.errors import MattermostRejected, MattermostUnavailable
-from oc_trio.mattermost.guarded import ADDRESS_SECONDS, NOT_ASKED, AddressRefused, Guard, GuardedTransport
+from oc_trio.mattermost.address_guard import ADDRESS_SECONDS, NOT_ASKED, AddressGuard, AddressRefused, GuardedTransport
 
 OPEN, CLOSED = NetPolicy(allow_private=True), NetPolicy()
 
@@ -94,24 +94,24 @@ async def test_a_name_is_judged_by_its_address(names: Names, address: str, polic
     """Whatever it is called."""
     names.known["mm.test"] = [address]
     if allowed:
-        assert [str(one) for one in await Guard(policy).addresses("mm.test", 443)] == [address]
+        assert [str(one) for one in await AddressGuard(policy).addresses("mm.test", 443)] == [address]
     else:
         with pytest.raises(AddressRefused):
-            await Guard(policy).addresses("mm.test", 443)
+            await AddressGuard(policy).addresses("mm.test", 443)
 
 
 async def test_one_bad_address_spoils_the_name(names: Names) -> None:
     """A name that also leads inside is not dialled at all."""
     names.known["mm.test"] = ["93.184.216.34", "10.0.0.1"]
     with pytest.raises(AddressRefused, match="resolves to 10"):
-        await Guard(CLOSED).addresses("mm.test", 443)
+        await AddressGuard(CLOSED).addresses("mm.test", 443)
 
 
 async def test_a_refusal_tells_the_setting_that_would_allow_it(names: Names) -> None:
     """As a rejection that no server spoke."""
     names.known["mm.test"] = ["10.0.0.1"]
     with pytest.raises(MattermostRejected, match=OPT_IN) as raised:
-        await Guard(CLOSED).addresses("mm.test", 443)
+        await AddressGuard(CLOSED).addresses("mm.test", 443)
     assert (raised.value.status, raised.value.code) == (NOT_ASKED, "oc_trio.address_refused")
     assert not raised.value.is_auth
 
@@ -119,19 +119,19 @@ async def test_a_refusal_tells_the_setting_that_would_allow_it(names: Names) -> 
 async def test_a_name_that_does_not_resolve_may_do_so_later(names: Names) -> None:
     """A name server that is away is an outage."""
     with pytest.raises(MattermostUnavailable, match=r"nowhere\.test can't be resolved: Name or service not known"):
-        await Guard(OPEN).addresses("nowhere.test", 443)
+        await AddressGuard(OPEN).addresses("nowhere.test", 443)
 
 
 async def test_what_can_not_be_a_name_is_refused() -> None:
     """A label beyond 63 letters raises no error of the program."""
     with pytest.raises(AddressRefused, match="is no host name"):
-        await Guard(OPEN).addresses("é" * 70 + ".test", 443)
+        await AddressGuard(OPEN).addresses("é" * 70 + ".test", 443)
 
 
 async def test_a_second_look_up_can_not_change_the_address(names: Names, port: int) -> None:
     """The judged address is dialled: the name is asked once per connection."""
     names.known["mm.test"] = ["127.0.0.1"]
-    await (await Guard(OPEN).dial("mm.test", port)).aclose()
+    await (await AddressGuard(OPEN).dial("mm.test", port)).aclose()
     assert names.asked.count("mm.test") == 1
 
 
@@ -141,7 +141,7 @@ async def test_a_second_look_up_can_not_change_the_address(names: Names, port: i
 async def test_the_next_address_is_tried_when_one_refuses(names: Names, port: int) -> None:
     """127.0.0.2 has nobody listening."""
     names.known["mm.test"] = ["127.0.0.2", "127.0.0.1"]
-    stream = await Guard(OPEN).dial("mm.test", port)
+    stream = await AddressGuard(OPEN).dial("mm.test", port)
     assert stream.socket.getpeername()[0] == "127.0.0.1"
     await stream.aclose()
 
@@ -150,7 +150,7 @@ async def test_the_last_refusal_comes_out(names: Names) -> None:
     """Nobody answers on any of them."""
     names.known["mm.test"] = ["127.0.0.2", "127.0.0.3"]
     with pytest.raises(OSError, match=r"127\.0\.0\.3"):
-        await Guard(OPEN).dial("mm.test", 1)
+        await AddressGuard(OPEN).dial("mm.test", 1)
 
 
 async def test_an_address_that_swallows_packets_leaves_time_for_the_next(
@@ -170,7 +170,7 @@ async def test_an_address_that_swallows_packets_leaves_time_for_the_next(
     await trio.testing.wait_all_tasks_blocked(0.05)
     names.known["mm.test"] = ["127.0.0.2", "127.0.0.1"]
     began = trio.current_time()
-    stream = await Guard(OPEN).dial("mm.test", port)
+    stream = await AddressGuard(OPEN).dial("mm.test", port)
     assert stream.socket.getpeername()[0] == "127.0.0.1"
     assert trio.current_time() - began == ADDRESS_SECONDS
     await stream.aclose()
@@ -193,7 +193,9 @@ async def test_tls_is_spoken_with_the_name(names: Names, nursery: trio.Nursery) 
 
     listeners = await nursery.start(partial(trio.serve_ssl_over_tcp, answer, 0, served, host="127.0.0.1"))
     names.known["mm.test"] = ["127.0.0.1"]
-    stream = await Guard(OPEN).open_stream("mm.test", listeners[0].transport_listener.socket.getsockname()[1], trusted)
+    stream = await AddressGuard(OPEN).open_stream(
+        "mm.test", listeners[0].transport_listener.socket.getsockname()[1], trusted
+    )
     assert await stream.receive_some(5) == b"hello"
     await trio.aclose_forcefully(stream)
     nursery.cancel_scope.cancel()
@@ -202,7 +204,7 @@ async def test_tls_is_spoken_with_the_name(names: Names, nursery: trio.Nursery) 
 async def test_without_tls_the_stream_is_plain(names: Names, port: int) -> None:
     """As the websocket asks for it with `ws://`."""
     names.known["mm.test"] = ["127.0.0.1"]
-    stream = await Guard(OPEN).open_stream("mm.test", port, None)
+    stream = await AddressGuard(OPEN).open_stream("mm.test", port, None)
     assert isinstance(stream, trio.SocketStream)
     await stream.aclose()
 
@@ -213,9 +215,9 @@ async def test_without_tls_the_stream_is_plain(names: Names, port: int) -> None:
 async def test_http_goes_through_the_guard(names: Names, port: int) -> None:
     """Allowed names are reached, at their next address if need be; refused ones are never dialled."""
     names.known["mm.test"] = ["127.0.0.2", "127.0.0.1"]
-    async with httpx.AsyncClient(transport=GuardedTransport(Guard(OPEN))) as client:
+    async with httpx.AsyncClient(transport=GuardedTransport(AddressGuard(OPEN))) as client:
         assert (await client.get(f"http://mm.test:{port}/")).text == "127.0.0.1"
-    async with httpx.AsyncClient(transport=GuardedTransport(Guard(CLOSED))) as client:
+    async with httpx.AsyncClient(transport=GuardedTransport(AddressGuard(CLOSED))) as client:
         with pytest.raises(AddressRefused):
             await client.get(f"http://mm.test:{port}/")
 
@@ -223,7 +225,7 @@ async def test_http_goes_through_the_guard(names: Names, port: int) -> None:
 async def test_http_says_when_nobody_answers(names: Names) -> None:
     """In httpx's own words, which are translated where the others are."""
     names.known["mm.test"] = ["127.0.0.2", "127.0.0.3"]
-    async with httpx.AsyncClient(transport=GuardedTransport(Guard(OPEN))) as client:
+    async with httpx.AsyncClient(transport=GuardedTransport(AddressGuard(OPEN))) as client:
         with pytest.raises(httpx.ConnectError):
             await client.get("http://mm.test:1/")
 
@@ -232,13 +234,13 @@ async def test_a_proxy_of_the_environment_is_not_used(names: Names, port: int, m
     """It would resolve the name itself, out of our sight."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.9:9")
     names.known["mm.test"] = ["127.0.0.1"]
-    async with httpx.AsyncClient(transport=GuardedTransport(Guard(OPEN))) as client:
+    async with httpx.AsyncClient(transport=GuardedTransport(AddressGuard(OPEN))) as client:
         assert (await client.get(f"http://mm.test:{port}/")).status_code == 200
 
 
 async def test_local_sockets_are_refused() -> None:
     """A path is no address that could be judged."""
-    backend = GuardedTransport(Guard(OPEN))._pool._network_backend
+    backend = GuardedTransport(AddressGuard(OPEN))._pool._network_backend
     assert isinstance(backend, httpcore.AsyncNetworkBackend)
     with pytest.raises(AddressRefused, match="local socket"):
         await backend.connect_unix_socket("/run/some.sock")
