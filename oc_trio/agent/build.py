@@ -1,8 +1,8 @@
-"""From a description to an agent: which API, wrapped by retries and fallbacks. Nothing is contacted here."""
+"""Builds an agent from its specification: the API's own agent, wrapped by retries and fallbacks. Contacts nobody."""
 
 from collections.abc import Callable, Mapping
 from random import Random
-from typing import Any
+from typing import Any, assert_never
 
 import httpx
 import trio
@@ -20,6 +20,7 @@ from oc_trio.agent.retrying import RetryingAgent, RetrySettings
 from oc_trio.agent.scripted_directives import demo_agent
 from oc_trio.agent.tool_loop import MAX_ROUNDS
 from oc_trio.agent.unsupported import Unsupported
+from oc_trio.core.model_apis import ModelApi, built_in_api
 from oc_trio.errors import ConfigError, Problem
 
 
@@ -27,7 +28,7 @@ from oc_trio.errors import ConfigError, Problem
 class AgentSpec:
     """One model or program that answers, and what to try after it.
 
-    `api` is `openai-completions`, `anthropic-messages`, `command`, `scripted` or the name of an installed entry point.
+    `api` is the value of a `ModelApi`, or the name of an installed entry point.
     `options` are fields of each request, or the settings of an installed agent; for `scripted`, `token_delay` (s).
     `limiter` bounds the turns at the same time of all specs that share it. `tools` says whether the model takes any;
     `unsupported` is shared by the specs of one provider, and remembers what its models refused. `on_pause` is called
@@ -73,8 +74,8 @@ def _with_retries(spec: AgentSpec, http: httpx.AsyncClient) -> Agent:
 
 
 def _single(spec: AgentSpec, http: httpx.AsyncClient) -> Agent:
-    match spec.api:
-        case "openai-completions":
+    match built_in_api(spec.api):
+        case ModelApi.OPENAI:
             _require(spec, "baseUrl", spec.base_url)
             _require(spec, "model", spec.model)
             return OpenAIAgent(
@@ -91,7 +92,7 @@ def _single(spec: AgentSpec, http: httpx.AsyncClient) -> Agent:
                 ),
                 http,
             )
-        case "anthropic-messages":
+        case ModelApi.ANTHROPIC:
             _require(spec, "model", spec.model)
             return AnthropicAgent(
                 AnthropicSettings(
@@ -107,13 +108,15 @@ def _single(spec: AgentSpec, http: httpx.AsyncClient) -> Agent:
                 ),
                 http,
             )
-        case "command":
+        case ModelApi.COMMAND:
             _require(spec, "command", "".join(spec.command))
             return CommandAgent(CommandSettings(spec.command, spec.env, spec.model, spec.options, spec.deadlines))
-        case "scripted":
+        case ModelApi.SCRIPTED:
             return demo_agent(token_delay=float(spec.options.get("token_delay", 0.03)))
-        case name:
-            return load_agent(name, {**spec.options, "model": spec.model} if spec.model else spec.options)
+        case None:
+            return load_agent(spec.api, {**spec.options, "model": spec.model} if spec.model else spec.options)
+        case never:
+            assert_never(never)
 
 
 def _require(spec: AgentSpec, key: str, value: str) -> None:

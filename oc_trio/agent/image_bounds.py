@@ -1,8 +1,11 @@
 """What pictures the model APIs take: kinds, bytes, and the size beyond which a model sees no more."""
 
 from collections.abc import Iterable
+from typing import assert_never
 
 from attrs import frozen
+
+from oc_trio.core.model_apis import ModelApi, built_in_api
 
 PNG, JPEG, GIF, WEBP = "image/png", "image/jpeg", "image/gif", "image/webp"
 # Without Pillow these go to any model as they are.
@@ -20,17 +23,19 @@ class ImageBounds:
     edge: int = 2048
 
 
-_BOUNDS = {
-    # Larger ones are taken up to 8000 pixels, and scaled to this by the API itself.
-    "anthropic-messages": ImageBounds(edge=1568),
-    # OpenAI takes WebP and still GIFs, but few of those who speak its API do (llama.cpp takes neither).
-    "openai-completions": ImageBounds(frozenset({PNG, JPEG})),
-}
-
-
 def image_bounds(api: str) -> ImageBounds:
     """The bounds of a provider's `api`; those of programs and installed agents are common ones."""
-    return _BOUNDS.get(api, ImageBounds())
+    match built_in_api(api):
+        case ModelApi.ANTHROPIC:
+            # Larger ones are taken up to 8000 pixels, and scaled to this by the API itself.
+            return ImageBounds(edge=1568)
+        case ModelApi.OPENAI:
+            # OpenAI takes WebP and still GIFs, but few other servers of its API do (llama.cpp takes neither).
+            return ImageBounds(frozenset({PNG, JPEG}))
+        case ModelApi.COMMAND | ModelApi.SCRIPTED | None:
+            return ImageBounds()
+        case never:
+            assert_never(never)
 
 
 def narrowest(bounds: Iterable[ImageBounds]) -> ImageBounds:

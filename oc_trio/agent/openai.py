@@ -24,6 +24,7 @@ from oc_trio.agent.stream import Emit, EventStream, open_events
 from oc_trio.agent.tool_loop import MAX_ROUNDS, ModelResponse, ToolRound, call_ids, converse
 from oc_trio.agent.unsupported import Unsupported, ask_adapting
 from oc_trio.core.json_body import BadJson
+from oc_trio.core.model_apis import ModelApi
 from oc_trio.errors import AgentFailed
 
 
@@ -52,7 +53,7 @@ class OpenAIAgent:
         self._settings = settings
         self._http = http
         self._url = below(settings.base_url, "/chat/completions")
-        self._provider = provider_tag("openai-completions", self._url)
+        self._provider = provider_tag(ModelApi.OPENAI.value, self._url)
         secrets = (settings.api_key, *settings.headers.values(), *secrets_in(settings.base_url))
         self._endpoint = Endpoint(f"{settings.model} at {printable_url(settings.base_url)}", secrets)
 

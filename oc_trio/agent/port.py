@@ -67,7 +67,11 @@ class Message:
 
 @frozen
 class ToolSpec:
-    """A tool offered to the model: JSON Schema of its arguments; `side_effects` false means a repeat is harmless."""
+    """A tool offered to the model; `parameters` is the JSON Schema of its arguments.
+
+    `side_effects` false says that a repeat is harmless. It is information for agents: the gateway repeats no call in
+    either case, and tells a model after a crash that the effect of an interrupted call is unknown.
+    """
 
     name: str
     description: str

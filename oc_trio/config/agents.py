@@ -7,6 +7,7 @@ from attrs import frozen
 
 from oc_trio.config.fields import key, section, table_of
 from oc_trio.config.secrets import NO_SECRET, Secret, SecretForm
+from oc_trio.core.model_apis import BUILT_IN_APIS, ModelApi
 
 
 @frozen
@@ -136,8 +137,8 @@ class Provider:
     """`models.providers.<name>`; `first_token_limit` and `idle_limit` in seconds."""
 
     api: str = key(
-        "openai-completions",
-        "`openai-completions`, `anthropic-messages`, `command`, `scripted`, or the name of an installed agent.",
+        ModelApi.OPENAI.value,
+        f"{', '.join(f'`{name}`' for name in BUILT_IN_APIS)}, or the name of an installed agent.",
     )
     base_url: str = key("", "Base URL of the endpoint, such as `http://127.0.0.1:11434/v1`.")
     api_key: Secret = key(NO_SECRET, "Key: text, or `{ source = ... }`.")

@@ -7,6 +7,7 @@ import ipaddress
 import re
 import zoneinfo
 from collections.abc import Callable, Iterable, Mapping
+from typing import assert_never
 from urllib.parse import urlsplit
 
 from attrs import field, frozen
@@ -21,12 +22,11 @@ from oc_trio.config.parse import join, nearest
 from oc_trio.core.access import AllowBots, DmPolicy, GroupPolicy
 from oc_trio.core.agent_names import is_explosive
 from oc_trio.core.approvals import ALLOWED, ASKER
+from oc_trio.core.model_apis import BUILT_IN_APIS, ModelApi, built_in_api
 from oc_trio.core.netguard import NetPolicy, refused_at_sight
 from oc_trio.errors import Problem
 from oc_trio.ids import is_mattermost_id
 
-BUILT_IN_APIS = ("openai-completions", "anthropic-messages", "command", "scripted")
-_NEEDS_URL = ("openai-completions",)
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OWN_HEADERS = frozenset({"content-length", "transfer-encoding"})
 
@@ -227,12 +227,19 @@ def _check_provider(
         installed = set(installed_apis())
         if provider.api not in installed:
             found.unknown(f"{path}.api", "model API", provider.api, {*BUILT_IN_APIS, *installed})
-    if provider.api in _NEEDS_URL and not provider.base_url:
-        found.wrong(f"{path}.baseUrl", "is missing", 'such as "https://api.openai.com/v1"')
     if provider.base_url and not _is_url(provider.base_url):
         found.wrong(f"{path}.baseUrl", "must begin with http:// or https:// and name a host")
-    if provider.api == "command" and not provider.command:
-        found.wrong(f"{path}.command", "is missing", 'such as ["my-agent", "--json"]')
+    match built_in_api(provider.api):
+        case ModelApi.OPENAI:
+            if not provider.base_url:
+                found.wrong(f"{path}.baseUrl", "is missing", 'such as "https://api.openai.com/v1"')
+        case ModelApi.COMMAND:
+            if not provider.command:
+                found.wrong(f"{path}.command", "is missing", 'such as ["my-agent", "--json"]')
+        case ModelApi.ANTHROPIC | ModelApi.SCRIPTED | None:
+            pass  # Anthropic has one address, and an installed agent checks its own settings
+        case never:
+            assert_never(never)
     _check_headers(provider.headers, f"{path}.headers", found)
     for index, model in enumerate(provider.models):
         if not model.id:

@@ -140,7 +140,11 @@ class Final:
 
 @frozen
 class Failed:
-    """The turn can't be answered: `for_user` is one honest sentence, `for_operator` the log line."""
+    """The turn can't be answered: `for_user` is one honest sentence, `for_operator` the log line.
+
+    `retryable` says that asking again later may help. It is information only: a turn that has failed with this event is
+    not run again. What is to be asked again, or of the next model, raises `AgentUnavailable` before its first event.
+    """
 
     for_user: str
     for_operator: str

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from random import Random
-from typing import TypeVar
+from typing import TypeVar, assert_never
 
 import httpx
 import trio
@@ -17,6 +17,7 @@ from oc_trio.agent.port import Agent, NoTools, Toolbox
 from oc_trio.agent.unsupported import Unsupported
 from oc_trio.config.agents import AgentEntry, ModelEntry, Provider, ToolRules
 from oc_trio.config.model import Config
+from oc_trio.core.model_apis import ModelApi, built_in_api
 from oc_trio.errors import ConfigError, Problem
 from oc_trio.ids import AgentId
 from oc_trio.runtime.policies import default_agent, entries
@@ -223,8 +224,17 @@ class _AgentFactory:
         )
 
     def _limit_field(self, provider: Provider, model: ModelEntry) -> str:
-        """Anthropic knows one field only."""
-        return "max_tokens" if provider.api == "anthropic-messages" else model.max_tokens_field
+        """The request's field for the longest answer.
+
+        Programs and installed agents get OpenAI's names in their `options`, too.
+        """
+        match built_in_api(provider.api):
+            case ModelApi.ANTHROPIC:
+                return "max_tokens"  # it has no other
+            case ModelApi.OPENAI | ModelApi.COMMAND | ModelApi.SCRIPTED | None:
+                return model.max_tokens_field
+            case never:
+                assert_never(never)
 
 
 def _within_window(history: int, model: ModelEntry | None, max_tokens: int | None) -> int:

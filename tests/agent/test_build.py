@@ -10,6 +10,7 @@ from oc_trio.agent.openai import OpenAIAgent
 from oc_trio.agent.port import Message, Role, TurnRequest
 from oc_trio.agent.retrying import RetryingAgent, RetrySettings
 from oc_trio.agent.scripted import ScriptedAgent
+from oc_trio.core.model_apis import BUILT_IN_APIS
 from oc_trio.core.turn_events import Final, Usage
 from oc_trio.errors import ConfigError
 from oc_trio.ids import AgentId, SessionKey
@@ -25,6 +26,13 @@ KINDS = [
     pytest.param(AgentSpec("scripted"), RetryingAgent, id="with retry"),
     pytest.param(AgentSpec("scripted", fallbacks=(OPENAI,)), FallbackAgent, id="with a fallback"),
 ]
+
+
+def test_every_built_in_api_is_among_them() -> None:
+    """A new API gets a row above."""
+    assert {spec.api for spec in (param.values[0] for param in KINDS) if isinstance(spec, AgentSpec)} == {
+        *BUILT_IN_APIS
+    }
 
 
 @pytest.mark.parametrize(("spec", "kind"), KINDS)

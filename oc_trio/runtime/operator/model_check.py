@@ -6,7 +6,7 @@ without keys.
 
 import ssl
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, assert_never
 from urllib.parse import urlsplit
 
 import httpx
@@ -23,6 +23,7 @@ from oc_trio.config.agents import Provider
 from oc_trio.config.model import Config
 from oc_trio.config.parse import join, nearest
 from oc_trio.core.json_body import BadJson, read_mended
+from oc_trio.core.model_apis import ModelApi, built_in_api
 from oc_trio.core.turn_events import Failed, Final
 from oc_trio.errors import AgentError, ConfigError
 from oc_trio.ids import AgentId, SessionKey
@@ -34,7 +35,6 @@ _SECONDS = 10.0
 _DEEP_SECONDS = 120.0
 _LONGEST_LIST = 16 * 1_048_576
 _MOST_NAMED = 12
-_HTTP_APIS = ("openai-completions", "anthropic-messages")
 _CHAT = "/chat/completions"
 
 
@@ -44,7 +44,7 @@ async def examine_provider(config: Config, name: str, *, deep: bool = False) -> 
     context = await trio.to_thread.run_sync(ssl.create_default_context)
     found: list[Finding] = []
     async with httpx.AsyncClient(verify=context, timeout=None) as http:  # noqa: S113 - deadlines are Trio's
-        if provider.api in _HTTP_APIS:
+        if _lists_models(provider.api):
             found += await _Listing(http, name, provider, wanted, deep).examine()
         if deep:
             found += [await _ask(config, http, name, model) for model in wanted]
@@ -58,6 +58,17 @@ def wanted_models(config: Config, provider: str) -> tuple[str, ...]:
     ids = [model.id for model in config.models.providers[provider].models]
     ids += [model for owner, _, model in (name.partition("/") for name in named) if owner == provider]
     return tuple(dict.fromkeys(one for one in ids if one))
+
+
+def _lists_models(api: str) -> bool:
+    """Whether a server of this API answers to `GET /models`."""
+    match built_in_api(api):
+        case ModelApi.OPENAI | ModelApi.ANTHROPIC:
+            return True
+        case ModelApi.COMMAND | ModelApi.SCRIPTED | None:
+            return False
+        case never:
+            assert_never(never)
 
 
 @frozen
@@ -85,7 +96,7 @@ class _Listing:
     def base(self) -> str:
         """The address before `/models`."""
         base = self.provider.base_url or DEFAULT_URL
-        if self.provider.api == "anthropic-messages":
+        if self.provider.api == ModelApi.ANTHROPIC.value:
             base = messages_url(base)
         parts = urlsplit(base.strip())
         path = parts.path.rstrip("/").removesuffix(_CHAT).removesuffix("/messages")
@@ -124,13 +135,13 @@ class _Listing:
 
     @property
     def _lacks_version(self) -> bool:
-        return self.provider.api == "openai-completions" and "/v1" not in urlsplit(self.base).path
+        return self.provider.api == ModelApi.OPENAI.value and "/v1" not in urlsplit(self.base).path
 
     async def _get(self, base: str) -> _Answer:
         """Raises httpx's errors and TooSlowError."""
         headers = {name: value.reveal() for name, value in self.provider.headers.items()}
         key = self.provider.api_key.reveal()
-        if self.provider.api == "anthropic-messages":
+        if self.provider.api == ModelApi.ANTHROPIC.value:
             headers = with_key(headers, "anthropic-version", VERSION)
             headers = with_key(headers, "x-api-key", key) if key else headers
         elif key:
