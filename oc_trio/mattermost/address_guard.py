@@ -1,6 +1,7 @@
-"""Connections that go only where they may: names are resolved here, judged, and the judged address is dialled.
+"""Protects against SSRF: resolves a host name, checks each address, and connects to a checked address only.
 
-What may be reached is `core.netguard`'s decision; this is its one place in front of sockets, for HTTP and websocket.
+The name is not resolved a second time, so an answer that changes (DNS rebinding) gains nothing. `core.netguard` decides
+which addresses are allowed; HTTP and websocket connections both go through here.
 """
 
 import ssl
@@ -27,7 +28,7 @@ NOT_ASKED = 0
 
 
 class AddressRefused(MattermostRejected):
-    """The guard refuses an address; the message names it, the reason and the setting that would allow it."""
+    """The policy refuses an address; the message has the address, the reason and the setting that would allow it."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason, status=NOT_ASKED, code="oc_trio.address_refused")
@@ -35,24 +36,24 @@ class AddressRefused(MattermostRejected):
 
 @frozen
 class AddressGuard:
-    """Resolves and judges; raises AddressRefused, or MattermostUnavailable where a name can't be resolved."""
+    """Resolves names and checks addresses; raises AddressRefused, or MattermostUnavailable for an unresolvable name."""
 
     policy: NetPolicy
 
     async def addresses(self, host: str, port: int) -> Addresses:
         try:
-            found = await trio.socket.getaddrinfo(host, port, type=trio.socket.SOCK_STREAM)
+            entries = await trio.socket.getaddrinfo(host, port, type=trio.socket.SOCK_STREAM)
         except OSError as problem:
             raise MattermostUnavailable(f"{host} can't be resolved: {problem.strerror or problem}") from problem
         except UnicodeError as problem:
             raise AddressRefused(f"{host[:80]!r} is no host name: {problem}") from problem
-        judged = judge(host, [str(entry[4][0]) for entry in found], self.policy)
-        if isinstance(judged, Refused):
-            raise AddressRefused(judged.reason)
-        return judged.addresses
+        verdict = judge(host, [str(entry[4][0]) for entry in entries], self.policy)
+        if isinstance(verdict, Refused):
+            raise AddressRefused(verdict.reason)
+        return verdict.addresses
 
     async def dial(self, host: str, port: int) -> trio.SocketStream:
-        """TCP to the first judged address that answers."""
+        """TCP to the first allowed address that answers."""
 
         async def connect(address: str) -> trio.SocketStream:
             return await trio.open_tcp_stream(address, port)
@@ -60,13 +61,13 @@ class AddressGuard:
         return await _first_that_answers(await self.addresses(host, port), connect)
 
     async def open_stream(self, host: str, port: int, tls: ssl.SSLContext | None) -> trio.abc.Stream:
-        """As the websocket wants it: TLS is spoken with the name, not with the address."""
+        """The `open_stream` of a websocket. The certificate is checked for the name, not for the address."""
         stream = await self.dial(host, port)
         return stream if tls is None else await open_tls(stream, host, tls)
 
 
 async def _first_that_answers(addresses: Addresses, connect: Callable[[str], Awaitable[T]]) -> T:
-    *others, last = addresses  # the guard lets none pass where there is none
+    *others, last = addresses  # there is at least one: `judge` refuses a name without addresses
     for address in others:
         with trio.move_on_after(ADDRESS_SECONDS):
             try:
@@ -81,7 +82,7 @@ class _Backend(httpcore.AsyncNetworkBackend):
 
     def __init__(self, guard: AddressGuard) -> None:
         self._guard = guard
-        # Its stand-in for machines without Trio hides the real class from one of the type checkers.
+        # httpcore defines a substitute for machines without Trio, which hides the real class from one type checker.
         self._inner = cast("httpcore.AsyncNetworkBackend", httpcore.TrioBackend())
 
     async def connect_tcp(
@@ -110,12 +111,12 @@ class _Backend(httpcore.AsyncNetworkBackend):
 
 
 class GuardedTransport(httpx.AsyncHTTPTransport):
-    """An httpx transport whose every connection passes the guard. Proxies from the environment are not used."""
+    """An httpx transport that connects to allowed addresses only. Proxies from the environment are not used."""
 
     def __init__(self, guard: AddressGuard, ssl_context: ssl.SSLContext | None = None) -> None:
         context = ssl_context or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         super().__init__(verify=context, trust_env=False)
-        # httpx has no parameter for the backend; its pool is made anew, as it would have made it itself.
+        # httpx has no parameter for the network backend, so its pool is replaced by one with the same settings.
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=context,
             max_connections=100,

@@ -1,4 +1,4 @@
-"""Compares what the server says was posted with what we saw, for losses that no socket error announces."""
+"""Detects posts that were missed without a socket error: compares channels' `last_post_at` with the newest seen."""
 
 from collections.abc import Awaitable, Callable
 from typing import NoReturn
@@ -35,12 +35,12 @@ async def audit(api: Api, seen: Seen) -> tuple[Behind, ...]:
 
 
 async def _behind(channels: tuple[Channel, ...], seen: Seen) -> tuple[Behind, ...]:
-    found: list[Behind] = []
+    behind: list[Behind] = []
     for channel in channels:
         seen_at = await seen(channel)
         if seen_at is not None and channel.last_post_at > seen_at:
-            found.append(Behind(channel, seen_at))
-    return tuple(found)
+            behind.append(Behind(channel, seen_at))
+    return tuple(behind)
 
 
 async def run_audit(

@@ -1,7 +1,7 @@
-"""One rate budget per origin, shared by every account that calls it: the waiting around `core.ratelimit`.
+"""The rate limiter of one server, shared by all accounts that call it: a queue of callers around `core.ratelimit`.
 
-Owns the queue of callers. Bounds: `MAX_WAITERS` callers, `MAX_WAIT` seconds each; beyond either a caller is told to try
-later. A TYPING call never waits.
+Bounds: `MAX_WAITERS` callers, `MAX_WAIT` seconds each; beyond either a call raises MattermostUnavailable. A TYPING call
+never waits.
 """
 
 from bisect import insort
@@ -17,7 +17,7 @@ from oc_trio.errors import MattermostUnavailable
 
 MAX_WAITERS = 2000
 MAX_WAIT = 30.0
-# How often those ask who only want to know; many may, so not more often.
+# How often `room` looks: every draft may be waiting there, so not more often.
 _ROOM_SECONDS = 0.25
 
 
@@ -78,7 +78,7 @@ class RateBudget:
     async def room(self, lane: Lane) -> bool:
         """Return when `lane` could make a call now, without making it; true if that took a wait.
 
-        For callers who want to be free to change their mind until then: inside `acquire` a call is as good as made.
+        For callers who may still change what they are going to send: once in `acquire`, a call is as good as made.
         """
         has_waited = False
         while (wait := _ROOM_SECONDS if self._waiting else self._peek(lane)) > 0.0:
@@ -101,7 +101,7 @@ class RateBudget:
     async def _wait_turn(self, ticket: _Ticket) -> None:
         while True:
             if self._waiting[0][2] is not ticket:
-                # A better lane may come in between the wake-up and our run; then its leaving wakes us again.
+                # A caller of a better lane may have come in since the wake-up; when it leaves it wakes us again.
                 ticket.turn = trio.Event()
                 await ticket.turn.wait()
                 continue

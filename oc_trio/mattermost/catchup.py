@@ -1,7 +1,7 @@
-"""Reads over REST what was posted while nobody listened, and hands it to admission, oldest first.
+"""Reads posts that were missed while disconnected, over REST, and passes them to admission, oldest first.
 
-Owns the requests and how many run at once. Which channels and how far back is `core.catchup`; watermarks are looked up
-and moved by the caller. Never `since=`: it drops posts beyond 1000 and brings the history of every edit.
+It owns the requests and how many run concurrently. `core.catchup` decides which channels are read and how far back;
+the caller looks watermarks up and moves them. Never `since=`: it drops posts beyond 1000 and adds every edit's history.
 """
 
 from collections.abc import Awaitable, Callable, Container, Mapping

@@ -1,4 +1,4 @@
-"""The verbs of one account, gathered by noun: `api.posts.create(...)`, `api.channels.mine()`."""
+"""The REST API as one account uses it, an attribute per resource: `api.posts.create(...)`, `api.channels.mine()`."""
 
 from collections.abc import Callable
 
@@ -20,9 +20,9 @@ from oc_trio.mattermost.transport import Transport
 
 @define(eq=False)
 class Api:
-    """Typed verbs over one `Transport`, one per endpoint; nothing here retries.
+    """Typed REST calls over one `Transport`; nothing here retries.
 
-    `harmless` is what every text goes through that is posted: the one place that keeps `@channel` from pinging.
+    Every text that is posted goes through `harmless`, so that `@channel` in it pings nobody.
     """
 
     transport: Transport
@@ -49,7 +49,7 @@ class Api:
         self.system = SystemApi(self.transport)
 
     async def typing(self, channel_id: ChannelId, parent_id: str = "") -> bool:
-        """Show "is typing" in a channel or thread; False where it was dropped, which nobody needs to mind."""
+        """Show "is typing" in a channel or thread; False where it was not sent, which needs no handling."""
         body = {"channel_id": channel_id, "parent_id": parent_id} if parent_id else {"channel_id": channel_id}
         try:
             await self.transport.request("POST", "/users/me/typing", json=body, lane=Lane.TYPING)

@@ -1,4 +1,4 @@
-"""Running a bounded number of jobs at once, with their errors told bare."""
+"""Runs a bounded number of jobs concurrently; a MattermostError comes out without its exception group."""
 
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
@@ -21,17 +21,17 @@ async def run_bounded(job: Callable[[T], Awaitable[None]], items: Iterable[T], a
         async with limit:
             await job(item)
 
-    lone: MattermostError | None = None
+    error: MattermostError | None = None
     try:
         async with trio.open_nursery() as nursery:
             for item in items:
                 nursery.start_soon(one, item)
     except ExceptionGroup as group:
-        lone = sole_mattermost_error(group)
-        if lone is None:
+        error = sole_mattermost_error(group)
+        if error is None:
             raise
-    if lone is not None:
-        raise lone
+    if error is not None:
+        raise error
 
 
 def sole_mattermost_error(group: ExceptionGroup[Exception]) -> MattermostError | None:

@@ -1,4 +1,4 @@
-"""The socket's frames and failures in the words of the connection's state table, and the wait that its answer means."""
+"""Translates frames and errors into inputs of `core.connection`, and its `Retry` intent into seconds to wait."""
 
 from oc_trio.core.backoff import AUTH_RETRY, RetryPolicy, no_sooner_than
 from oc_trio.core.connection import (
@@ -17,8 +17,8 @@ from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavai
 from oc_trio.mattermost.socket import TOO_LARGE
 
 
-def from_frame(frame: Frame) -> Input:
-    """What a frame is to the state table."""
+def input_from_frame(frame: Frame) -> Input:
+    """The input for the state machine that a frame is."""
     match frame:
         case EventFrame(event=Hello() as hello):
             return Greeted(hello.connection_id)
@@ -28,11 +28,11 @@ def from_frame(frame: Frame) -> Input:
             return PingAnswered(refused=not frame.ok and frame.status_code == 401)
 
 
-def from_error(failure: MattermostError, phase: ConnectionPhase) -> Input:
-    """What a failure is to the state table."""
+def input_from_error(failure: MattermostError, phase: ConnectionPhase) -> Input:
+    """The input for the state machine that a failure is."""
     if isinstance(failure, MattermostRejected) and failure.is_auth:
         return TokenRefused()
-    # Asking again would bring the same frame again.
+    # A resume would replay the same frame, so the connection has to begin a new queue.
     unreadable = isinstance(failure, PayloadError) or getattr(failure, "code", "") == TOO_LARGE
     return Unreadable() if unreadable and phase is not ConnectionPhase.DIALING else Lost(str(failure))
 
@@ -40,5 +40,5 @@ def from_error(failure: MattermostError, phase: ConnectionPhase) -> Input:
 def pause_after(retry: Retry | None, failure: MattermostError, policy: RetryPolicy, rand: float) -> float:
     """Seconds until the next try: by the policy, slowly after a refused token, never sooner than the server asked."""
     chosen = AUTH_RETRY if retry is not None and retry.auth else policy
-    asked = failure.retry_after if isinstance(failure, MattermostUnavailable) else None
-    return no_sooner_than(chosen.delay(0 if retry is None else retry.attempt, rand), asked)
+    retry_after = failure.retry_after if isinstance(failure, MattermostUnavailable) else None
+    return no_sooner_than(chosen.delay(0 if retry is None else retry.attempt, rand), retry_after)

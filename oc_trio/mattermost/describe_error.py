@@ -1,4 +1,4 @@
-"""Foreign exceptions told in one line: an error of the network often has an empty text and its reason further down."""
+"""Describes a foreign exception in one line: network errors often have an empty text and their reason in a cause."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ _DEPTH = 8
 
 
 def describe_error(exc: BaseException) -> str:
-    """The first telling text along groups, `__cause__` and `__context__`, with the name of its type; never empty."""
+    """The first text found along groups, `__cause__` and `__context__`, with the name of its type; never empty."""
     for one in _chain(exc, _DEPTH):
         text = str(one).strip()
         if text and not isinstance(one, BaseExceptionGroup):
@@ -15,7 +15,7 @@ def describe_error(exc: BaseException) -> str:
 
 
 def without_quotes(error: BaseException, text: str) -> str:
-    """HTTP's parsers quote what they can't read ("illegal chunk header: ..."), and that may be anybody's words."""
+    """`text` without what HTTP's parsers quote ("illegal chunk header: ..."), which may be a person's message."""
     return text.partition(":")[0] if type(error).__name__.endswith("ProtocolError") else text
 
 

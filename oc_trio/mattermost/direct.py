@@ -1,6 +1,6 @@
-"""Opens direct channels: one job per user in flight, retried by policy, shared by all who ask, cached when done.
+"""Opens direct channels: one request per user in flight, retried with backoff, shared by all callers, then cached.
 
-Retries nothing but `POST /channels/direct`, and only what may heal: 429, 5xx, network errors and timeouts.
+Only `POST /channels/direct` is retried, and only after errors that may pass: 429, 5xx, network errors and timeouts.
 """
 
 from collections import OrderedDict
@@ -29,7 +29,7 @@ class _Opening:
 
 @define(eq=False)
 class DirectChannels:
-    """The scheduler; get it from `open_direct_channels`."""
+    """The direct channels of one bot; get it from `open_direct_channels`."""
 
     _api: Api
     _bot_id: UserId
@@ -40,7 +40,7 @@ class DirectChannels:
     _cache: OrderedDict[UserId, Channel] = field(factory=OrderedDict)
 
     async def channel(self, user_id: UserId) -> Channel:
-        """The direct channel with `user_id`. Cancelling this call leaves the job to whoever else waits.
+        """The direct channel with `user_id`. Cancelling this call does not cancel the request: others may wait for it.
 
         Raises MattermostRejected, or MattermostUnavailable once the retries are used up.
         """
@@ -63,7 +63,7 @@ class DirectChannels:
 
     async def _run(self, user_id: UserId, job: _Opening) -> None:
         try:
-            job.channel = await self._attempts(user_id)
+            job.channel = await self._open_with_retries(user_id)
             self._cache[user_id] = job.channel
             while len(self._cache) > MOST_CACHED:
                 self._cache.popitem(last=False)
@@ -73,11 +73,11 @@ class DirectChannels:
             del self._jobs[user_id]
             job.done.set()
 
-    async def _attempts(self, user_id: UserId) -> Channel:
-        retry = 0
+    async def _open_with_retries(self, user_id: UserId) -> Channel:
+        retry = 0  # counted, while `post_creator` retries until a time: therefore two loops
         while True:
             try:
-                return await self._attempt(user_id)
+                return await self._open_once(user_id)
             except MattermostUnavailable as exc:
                 retry += 1
                 wait = self._retry.delay(retry, self._random())
@@ -86,7 +86,7 @@ class DirectChannels:
                 wait = no_sooner_than(wait, exc.retry_after)
             await trio.sleep(wait)
 
-    async def _attempt(self, user_id: UserId) -> Channel:
+    async def _open_once(self, user_id: UserId) -> Channel:
         try:
             with trio.fail_after(self._retry.timeout):
                 return await self._api.channels.direct(self._bot_id, user_id)
@@ -99,7 +99,7 @@ class DirectChannels:
 async def open_direct_channels(
     api: Api, bot_id: UserId, *, retry: DirectRetryPolicy | None = None, random: Callable[[], float]
 ) -> AsyncGenerator[DirectChannels, None]:
-    """The service; leaving it cancels the jobs, and whoever still waits is told so."""
+    """The service. Leaving it cancels the requests; calls that still wait raise MattermostUnavailable."""
     async with trio.open_nursery() as nursery:
         yield DirectChannels(api, bot_id, retry or DirectRetryPolicy(), random, nursery)
         nursery.cancel_scope.cancel()

@@ -1,4 +1,4 @@
-"""Who and where: cached look-ups of users, channels and teams. A failed look-up is never cached nor an answer."""
+"""Cached look-ups of users, channels and teams. A failed look-up is never cached, and never taken for an answer."""
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
@@ -38,16 +38,16 @@ T = TypeVar("T")
 
 @define(eq=False)
 class Directory:
-    """The server's facts about one account's world; every method raises MattermostError where it can't tell."""
+    """What the server knows of users, channels and teams; every method raises MattermostError for a failed look-up."""
 
     api: Api
     ttl: float = TTL_SECONDS
-    _kept: OrderedDict[Hashable, tuple[float, Any]] = field(init=False, factory=OrderedDict)
+    _cache: OrderedDict[Hashable, tuple[float, Any]] = field(init=False, factory=OrderedDict)
     _epoch: int = field(init=False, default=0)
     _locks: KeyedLocks = field(init=False, factory=KeyedLocks)
 
     async def user(self, user_id: UserId) -> User:
-        """A user by id; `is_bot` is the server's word."""
+        """A user by id; `is_bot` is as the server says."""
         return await self._cached(("user", user_id), lambda: self.api.users.get(user_id))
 
     async def username(self, name: str) -> User:
@@ -69,44 +69,44 @@ class Directory:
             case UserChanged():
                 self._forget_user(event.user_id, event.username)
             case ChannelChanged() | ChannelArchived():
-                self._kept.pop(("channel", event.channel_id), None)
+                self._cache.pop(("channel", event.channel_id), None)
             case TeamJoined() | TeamLeft():
-                self._kept.pop(("teams",), None)
+                self._cache.pop(("teams",), None)
             case Hello() | Posted() | PostEdited() | PostDeleted() | Reacted() | Typed() | Unhandled():
-                return  # makes nothing stale that is kept here
+                return  # makes nothing stale that is cached here
             case MemberAdded() | MemberRemoved() | ChannelAppeared():
-                return  # members are not kept, and a channel that appears was not there to be kept
+                return  # members are not cached, and a channel that appears was not known before
             case _:
                 assert_never(event)
         self._epoch += 1
 
     def _forget_user(self, user_id: UserId, username: str) -> None:
-        self._kept.pop(("user", user_id), None)
+        self._cache.pop(("user", user_id), None)
         # The name in the event is the new one; the entry under the old one names the same user.
         stale = [
             key
-            for key, (_, value) in self._kept.items()
+            for key, (_, value) in self._cache.items()
             if key == ("username", username.lower()) or (isinstance(value, User) and value.id == user_id)
         ]
         for key in stale:
-            del self._kept[key]
+            del self._cache[key]
 
     async def _cached(self, key: Hashable, ask: Callable[[], Awaitable[T]]) -> T:
         # Under the lock, so that fifty posts of one stranger cost one request.
         async with self._locks.hold(key):
-            kept = self._kept.get(key)
-            if kept is not None and trio.current_time() - kept[0] < self.ttl:
-                found: T = kept[1]
-                return found
+            entry = self._cache.get(key)
+            if entry is not None and trio.current_time() - entry[0] < self.ttl:
+                cached: T = entry[1]
+                return cached
             epoch = self._epoch
             fresh = await ask()
-            # An event in between may have made the answer stale: use it, but ask again next time.
+            # An event in between may have made the answer stale: use it, but do not cache it.
             if epoch == self._epoch:
-                self._keep(key, fresh)
+                self._remember(key, fresh)
             return fresh
 
-    def _keep(self, key: Hashable, value: Any) -> None:
-        self._kept[key] = (trio.current_time(), value)
-        self._kept.move_to_end(key)
-        while len(self._kept) > MOST_ENTRIES:
-            self._kept.popitem(last=False)
+    def _remember(self, key: Hashable, value: Any) -> None:
+        self._cache[key] = (trio.current_time(), value)
+        self._cache.move_to_end(key)
+        while len(self._cache) > MOST_ENTRIES:
+            self._cache.popitem(last=False)

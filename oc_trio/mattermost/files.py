@@ -1,4 +1,4 @@
-"""Files to and from the server: size limits before a byte is sent, progress, and types judged by content."""
+"""Uploads and downloads files: checks size limits before a byte is sent, reports progress, detects types by content."""
 
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -61,7 +61,7 @@ class FileService:
         """Send one file for a post in that channel; `on_progress` gets bytes sent so far.
 
         Raises MattermostRejected with status 413 before sending when the server's limit is known to be smaller, and
-        whatever the verbs raise.
+        whatever the REST calls raise.
         """
         limit = await self.size_limit()
         if file.size > limit:
@@ -81,8 +81,8 @@ class FileService:
         """The server's `MaxFileSize` in bytes, asked for once an hour; Mattermost's default where it doesn't say."""
         now = trio.current_time()
         if self._limit == 0 or now - self._limit_at > _CONFIG_SECONDS:
-            told = (await self.api.system.client_config()).get("MaxFileSize", "")
-            self._limit = int(told) if told.isascii() and told.isdigit() and int(told) > 0 else _FALLBACK_LIMIT
+            text = (await self.api.system.client_config()).get("MaxFileSize", "")
+            self._limit = int(text) if text.isascii() and text.isdigit() and int(text) > 0 else _FALLBACK_LIMIT
             self._limit_at = now
         return self._limit
 

@@ -1,4 +1,4 @@
-"""A lock per key that exists only while somebody holds or awaits it, so the table is bounded by the tasks at work."""
+"""One lock per key. It exists only while a task holds or awaits it, so the number of tasks bounds the table."""
 
 from collections.abc import AsyncGenerator, Hashable
 from contextlib import asynccontextmanager
@@ -24,7 +24,7 @@ class KeyedLocks:
 
     @asynccontextmanager
     async def hold(self, key: Hashable) -> AsyncGenerator[None, None]:
-        """Wait for `key`, hold it for the body."""
+        """Hold the lock of `key` for the block."""
         entry = self._entries.setdefault(key, _Entry())
         entry.users += 1
         try:

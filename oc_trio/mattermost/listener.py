@@ -1,7 +1,8 @@
-"""Keeps one account connected: dial, greet or resume, catch up, live, and again with growing pauses.
+"""Keeps one account connected to the event stream: dial, greet or resume, catch up, live; reconnects with backoff.
 
-Per dial three tasks that end together: the reader (never waits for handling), the heartbeat and the pump (hands events
-on, one at a time). What an event means is the hooks' business; nothing here is stored except through them.
+Each connection has three tasks that end together: the reader (never waits for the handling of an event), the heartbeat,
+and the pump (passes events to the hooks, one at a time). What an event means is up to the hooks, and nothing is stored
+here except through them.
 """
 
 import ssl
@@ -31,17 +32,17 @@ from oc_trio.core.ratelimit import Lane
 from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable, PayloadError
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.concurrency import sole_mattermost_error
-from oc_trio.mattermost.connection_inputs import from_error, from_frame, pause_after
+from oc_trio.mattermost.connection_inputs import input_from_error, input_from_frame, pause_after
 from oc_trio.mattermost.socket import OpenStream, Socket, open_socket, open_tcp_stream
 from oc_trio.telemetry.log import get_logger
 
-BUFFER = 1024  # events read but not handed on; one more and the socket is closed, to be made good by catch-up
+BUFFER = 1024  # events read but not handled yet; one more closes the socket, and catch-up reads what was missed
 HEARTBEAT_SECONDS = 30.0
-# A request refused with 401 brings the next heartbeat forward, but to no sooner than this after the last one.
-SOONEST_SECONDS = 2.0
-ANSWER_SECONDS = 10.0
-# How long the pump may go on with what had been read when the socket went.
-REST_SECONDS = 5.0
+# A request that is refused with 401 triggers a heartbeat at once, but not within this time of the last one.
+MIN_HEARTBEAT_SECONDS = 2.0
+PONG_SECONDS = 10.0
+# How long the pump may go on with events that were read before the socket was lost.
+PUMP_SECONDS = 5.0
 
 log = get_logger(part="listener")
 
@@ -50,10 +51,11 @@ log = get_logger(part="listener")
 class ListenerHooks:
     """What the listener calls; all but `save_resume` from one task at a time.
 
-    `on_event` gets every event in order and should return quickly; a MattermostError from it closes the socket and has
-    the event told again. `on_connected(resumed)` runs on every connect, with events held back until it returns.
-    `on_state` gets the state and why. `save_resume` stores where to go on, None if nowhere; it is called only while the
-    connection is known to be alive (going live, each answered heartbeat, each poll), so that its times mean just that.
+    `on_event` gets every event in order and should return quickly; a MattermostError from it closes the socket, and
+    the server replays the event after the resume. `on_connected(resumed)` runs on every connect; events wait until it
+    returns. `on_state` gets the state and the reason. `save_resume` stores the resume point, None for none; it is
+    called only while the connection is known to be alive (going live, each answered heartbeat, each poll), so that the
+    time of a call is a time at which the account was live.
     """
 
     on_event: Callable[[Event], Awaitable[None]]
@@ -77,22 +79,22 @@ class _Listener:
     async def run(self) -> NoReturn:
         token = self.api.transport.token
         while True:
-            tried = token()
+            used_token = token()
             try:
                 await self._dial()
             except MattermostError as exc:
                 failure = exc
-            retry = self._apply(from_error(failure, self.link.phase))
+            retry = self._apply(input_from_error(failure, self.link.phase))
             await self.hooks.on_state(self.link, str(failure))
-            if retry is not None and retry.auth and token() != tried:
-                continue  # another token may be accepted: the pause is for the one that was refused
+            if retry is not None and retry.auth and token() != used_token:
+                continue  # the file has another token by now, and the backoff is for the one that was refused
             await trio.sleep(pause_after(retry, failure, self.policy, self.random()))
 
     async def _dial(self) -> NoReturn:
         self._apply(Woke())
         await self.hooks.on_state(self.link, "")
-        # A bad token on the upgrade would be answered with silence; here it is a 401. Besides, the server keeps the
-        # queue of a bot longer that calls this.
+        # The server answers a bad token on the upgrade with silence, and here with a 401. Besides, it keeps the event
+        # queue of a user who made a request lately.
         await self.api.users.me()
         # The upgrade counts against the server's rate limit like any request.
         await self.api.transport.origin.budget.acquire(Lane.FINAL)
@@ -125,36 +127,36 @@ class _Listener:
 
 @define(eq=False)
 class _Connection:
-    """One dial's tasks. The first failure is kept; the pump still hands on what was read before it."""
+    """The tasks of one connection. The first failure is kept; the pump still passes on what was read before it."""
 
     owner: _Listener
     socket: Socket
     failure: MattermostError | None = None
-    rest_scope: trio.CancelScope = field(factory=trio.CancelScope)
+    pump_scope: trio.CancelScope = field(factory=trio.CancelScope)
 
     async def run(self) -> NoReturn:
-        first = await self._readable(self.socket.greet(ping=self.owner.link.asked_resume))
+        first = await self._read_frame(self.socket.greet(ping=self.owner.link.asked_resume))
         events_send, events_recv = trio.open_memory_channel[Frame](BUFFER)
         events_send.send_nowait(first)
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._heartbeat)
                 nursery.start_soon(self._read, events_send)
-                with self.rest_scope:
+                with self.pump_scope:
                     await self._pump(events_recv)
                 nursery.cancel_scope.cancel()
         except ExceptionGroup as group:
-            alone = sole_mattermost_error(group)
-            if alone is None:
+            error = sole_mattermost_error(group)
+            if error is None:
                 raise
-            self.failure = self.failure or alone
+            self.failure = self.failure or error
         raise self.failure or MattermostUnavailable("the websocket was closed")
 
     async def _read(self, events_send: trio.MemorySendChannel[Frame]) -> None:
         async with events_send:
             try:
                 while True:
-                    events_send.send_nowait(await self._readable(self.socket.receive()))
+                    events_send.send_nowait(await self._read_frame(self.socket.receive()))
             except trio.WouldBlock:
                 self._fail(MattermostUnavailable(f"overflow: more than {BUFFER} events wait to be handled"))
             except trio.BrokenResourceError:  # the pump has ended with an error of its own
@@ -162,10 +164,10 @@ class _Connection:
             except MattermostError as exc:
                 self._fail(exc)
 
-    async def _readable(self, coming: Awaitable[Frame]) -> Frame:
-        """The frame; one that is numbered but can't be read becomes an event that nobody acts on."""
+    async def _read_frame(self, read: Awaitable[Frame]) -> Frame:
+        """The frame that `read` gives. One with a number that can't be decoded becomes an event that nobody handles."""
         try:
-            return await coming
+            return await read
         except PayloadError as exc:
             if exc.seq is None:
                 raise
@@ -174,30 +176,30 @@ class _Connection:
 
     async def _heartbeat(self) -> None:
         while self.failure is None:
-            await self._pause()
+            await self._wait_for_heartbeat()
             answered = False
             try:
-                with trio.move_on_after(ANSWER_SECONDS):
+                with trio.move_on_after(PONG_SECONDS):
                     await self.socket.ping()
                     answered = True
             except MattermostError as exc:
                 self._fail(exc)
                 return
             if not answered:
-                self._fail(MattermostUnavailable(f"no answer to our ping within {ANSWER_SECONDS:g} s"))
+                self._fail(MattermostUnavailable(f"no answer to our ping within {PONG_SECONDS:g} s"))
                 await self.socket.abort()
                 return
-            await self._be_active()
+            await self._stay_active()
             if self.failure is None:
                 await self.owner.save()
 
-    async def _pause(self) -> None:
-        await trio.sleep(SOONEST_SECONDS)
-        with trio.move_on_after(HEARTBEAT_SECONDS - SOONEST_SECONDS):
+    async def _wait_for_heartbeat(self) -> None:
+        await trio.sleep(MIN_HEARTBEAT_SECONDS)
+        with trio.move_on_after(HEARTBEAT_SECONDS - MIN_HEARTBEAT_SECONDS):
             await self.owner.api.transport.unauthorized.wait()
 
-    async def _be_active(self) -> None:
-        """Have the server count us active: it keeps the queue of a lost connection only for a user it saw lately."""
+    async def _stay_active(self) -> None:
+        """Count as active for the server, which keeps the queue of a lost connection only for an active user."""
         try:
             await self.owner.api.users.me()
         except MattermostRejected as exc:
@@ -208,16 +210,17 @@ class _Connection:
     async def _pump(self, events_recv: trio.MemoryReceiveChannel[Frame]) -> None:
         async with events_recv:
             async for frame in events_recv:
-                await self._take(frame)
+                await self._handle(frame)
 
-    async def _take(self, frame: Frame) -> None:
+    async def _handle(self, frame: Frame) -> None:
         owner, before = self.owner, self.owner.link.resume
-        link, intents = step(owner.link, from_frame(frame))
+        link, intents = step(owner.link, input_from_frame(frame))
         if any(isinstance(intent, Retry) for intent in intents):
-            # The state stays as it was, for `Lost` to decide what becomes of it.
-            raise MattermostUnavailable(f"out of order: {from_frame(frame)} where {before} was due")
-        # What we were told but have not handled must be told again after a resume: its number counts only below.
-        owner.link = link if isinstance(from_frame(frame), Greeted) else evolve(link, resume=before)
+            # The state stays as it was: the input `Lost`, which follows, decides about the resume point.
+            raise MattermostUnavailable(f"out of order: {input_from_frame(frame)} where {before} was due")
+        # Advance the resume point only after the event was handled, so that a resume replays it. A hello counts at
+        # once: it begins a new queue, in which nothing can be replayed from before.
+        owner.link = link if isinstance(input_from_frame(frame), Greeted) else evolve(link, resume=before)
         for intent in intents:
             if isinstance(intent, StartCatchUp):
                 await owner.catch_up(not intent.lost)
@@ -230,7 +233,7 @@ class _Connection:
     def _fail(self, exc: MattermostError) -> None:
         if self.failure is None:
             self.failure = exc
-            self.rest_scope.deadline = trio.current_time() + REST_SECONDS
+            self.pump_scope.deadline = trio.current_time() + PUMP_SECONDS
 
 
 async def run_listener(
@@ -272,21 +275,21 @@ async def run_poller(
 ) -> NoReturn:
     """Without a websocket: `on_connected(False)` every `interval` seconds; started at the first success.
 
-    After a refusal another `token` is tried at once.
+    After a refusal another `token` is used_token at once.
     """
     link, was_live = Link(phase=ConnectionPhase.CATCHING_UP), False
     while True:
-        tried = token()
+        used_token = token()
         try:
             await hooks.on_connected(False)
         except MattermostError as exc:
             failed, intents = step(
-                evolve(link, phase=ConnectionPhase.CATCHING_UP), from_error(exc, ConnectionPhase.CATCHING_UP)
+                evolve(link, phase=ConnectionPhase.CATCHING_UP), input_from_error(exc, ConnectionPhase.CATCHING_UP)
             )
             link = failed
             await hooks.on_state(link, str(exc))
             retry = next((intent for intent in intents if isinstance(intent, Retry)), None)
-            if retry is None or not retry.auth or token() == tried:
+            if retry is None or not retry.auth or token() == used_token:
                 await trio.sleep(pause_after(retry, exc, policy or RetryPolicy(), random()))
             continue
         await hooks.save_resume(None)

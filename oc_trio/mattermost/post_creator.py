@@ -1,8 +1,8 @@
-"""Creates a post once although answers get lost: the same key at every try, and a look for its marker in between.
+"""Creates a post exactly once, even where the server's answer is lost: retries with the same idempotency key.
 
-Mattermost remembers a `pending_post_id` for 30 s and gives the first post again for it; later, after a restart and on
-another node the same key makes a second post. So every post carries its key in `props.oc_trio.k` as well, and in doubt
-we look before writing again.
+For 30 s Mattermost answers a repeated `pending_post_id` with the first post. Later, after a restart, and on another
+node of a cluster the same key makes a second post. So every post carries its key in `props.oc_trio.k` as well (the
+marker), and after an ambiguous error we look for the marker before we write again.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,14 +29,14 @@ _LONGEST_PAUSE = 8.0
 _LOOK_BACK = 200
 
 STILL_SAVING = "api.post.deduplicate_create_post.pending"
-THREAD_RACE = "app.post.save.app_error"  # two first replies at once: the loser is told this, and nothing was stored
+THREAD_RACE = "app.post.save.app_error"  # of two first replies at once one gets this error, and it was not stored
 WAS_DELETED = "api.post.deduplicate_create_post.failed_to_get"
 
 
-def marked(new: NewPost) -> NewPost:
+def with_marker(new: NewPost) -> NewPost:
     """`new` with its key in the props. Raises ValueError without a `pending_post_id`."""
     if not new.pending_post_id:
-        raise ValueError("a post to be created surely needs a pending_post_id")
+        raise ValueError("a post needs a pending_post_id to be created idempotently")
     own = new.props.get("oc_trio")
     ours: Mapping[str, Any] = own if isinstance(own, Mapping) else {}
     return new if ours.get("k") else evolve(new, props={**new.props, "oc_trio": {**ours, "k": new.pending_post_id}})
@@ -52,8 +52,9 @@ def marker(props: Mapping[str, Any]) -> str:
 
 
 async def find_by_marker(api: Api, bot_id: UserId, channel_id: ChannelId, root_id: str, key: str) -> Post | None:
-    """Our own post with that key in the tail of the thread or channel, the first of them where a request that was held
-    up has made another. Raises MattermostError if it can't be told.
+    """Our own post with that key among the newest of the thread or channel; None if there is none.
+
+    The oldest of them, where a delayed request has made a second one. Raises MattermostError if the server can't say.
     """
     if root_id:
         posts = await api.posts.thread(PostId(root_id), limit=_LOOK_BACK)
@@ -73,33 +74,34 @@ async def create_post_idempotent(
     in_doubt: bool = False,
     serialised: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
 ) -> Post:
-    """The post of `new.pending_post_id`, created now or found. `in_doubt`: an earlier process may have sent it. Each
-    create is sent within `serialised()`.
+    """The post with the key `new.pending_post_id`, created now or found.
+
+    `in_doubt`: an earlier process may have sent it. Each create is sent within `serialised()`, a lock as a rule.
 
     Raises MattermostRejected, or MattermostUnavailable after GIVE_UP_SECONDS; `ambiguous` then says it may be there.
     """
-    attempt = _Attempt(api, marked(new), bot_id, random, lane, serialised)
+    attempt = _IdempotentCreate(api, with_marker(new), bot_id, random, lane, serialised)
     if in_doubt:
         try:
-            found = await attempt.look()
+            found = await attempt.find_existing()
         except MattermostUnavailable as failure:
             # Whether an earlier try was applied is as unknown as before.
-            raise _as(failure, str(failure), ambiguous=True) from failure
+            raise _with_message(failure, str(failure), ambiguous=True) from failure
         if found is not None:
             return found
     return await attempt.run()
 
 
 @define(eq=False)
-class _Attempt:
+class _IdempotentCreate:
     api: Api
     new: NewPost
     bot_id: UserId
     random: Callable[[], float]
     lane: Lane
     serialised: Callable[[], AbstractAsyncContextManager[None]]
-    # When the first try began whose outcome we don't know: the server's 30 s run from there at the earliest.
-    doubt_since: float | None = None
+    # When the first try with an unknown outcome began: the server's 30 s run from there at the earliest.
+    ambiguous_since: float | None = None
     tries: int = 0
 
     async def run(self) -> Post:
@@ -113,55 +115,58 @@ class _Attempt:
             except MattermostUnavailable as exc:
                 if exc.code == WAS_DELETED:
                     raise MattermostRejected(str(exc), status=exc.status or 500, code=exc.code) from exc
-                if self.doubt_since is None and (exc.ambiguous or exc.code == STILL_SAVING):
-                    self.doubt_since = began
+                if self.ambiguous_since is None and (exc.ambiguous or exc.code == STILL_SAVING):
+                    self.ambiguous_since = began
                 failure = exc
-            wait = self._pause(failure)
-            if trio.current_time() + wait >= give_up_at:
-                raise self._gave_up(failure)
-            await trio.sleep(wait)
-            found = None if failure.code == STILL_SAVING else await self._settle_doubt(give_up_at)
+            await self._sleep_before_retry(failure, give_up_at)
+            found = None if failure.code == STILL_SAVING else await self._resolve_ambiguity(give_up_at)
             if found is not None:
                 return found
 
-    async def look(self) -> Post | None:
+    async def find_existing(self) -> Post | None:
         new = self.new
         return await find_by_marker(self.api, self.bot_id, new.channel_id, new.root_id, marker(new.props))
 
-    async def _settle_doubt(self, give_up_at: float) -> Post | None:
-        """Find the post that may be there already, or know that it is not yet."""
-        if self.doubt_since is None:
+    async def _resolve_ambiguity(self, give_up_at: float) -> Post | None:
+        """The post that an ambiguous try has made; None where it has made none, or not yet."""
+        if self.ambiguous_since is None:
             return None
         while True:
             try:
-                found = await self.look()
+                found = await self.find_existing()
             except MattermostUnavailable as exc:
-                wait = self._pause(exc)
-                if trio.current_time() + wait >= give_up_at:
-                    raise self._gave_up(exc) from exc
-                await trio.sleep(wait)
+                await self._sleep_before_retry(exc, give_up_at)
                 continue
-            if trio.current_time() - self.doubt_since >= SAME_KEY_SECONDS:
-                self.doubt_since = None
+            if trio.current_time() - self.ambiguous_since >= SAME_KEY_SECONDS:
+                self.ambiguous_since = None
             return found
+
+    async def _sleep_before_retry(self, failure: MattermostUnavailable, give_up_at: float) -> None:
+        """Raises the final error where the wait would end after `give_up_at`."""
+        wait = self._pause(failure)
+        if trio.current_time() + wait >= give_up_at:
+            raise self._final_error(failure) from failure
+        await trio.sleep(wait)
 
     def _pause(self, failure: MattermostUnavailable) -> float:
         whole = exponential(_FIRST_PAUSE, _LONGEST_PAUSE, self.tries)
         self.tries += 1
         return max(whole * (0.5 + self.random()), failure.retry_after or 0.0)
 
-    def _gave_up(self, failure: MattermostUnavailable) -> MattermostUnavailable:
-        return _as(failure, f"gave up after {self.tries} tries: {failure}", ambiguous=self.doubt_since is not None)
+    def _final_error(self, failure: MattermostUnavailable) -> MattermostUnavailable:
+        return _with_message(
+            failure, f"gave up after {self.tries} tries: {failure}", ambiguous=self.ambiguous_since is not None
+        )
 
 
-def _as(failure: MattermostUnavailable, message: str, *, ambiguous: bool) -> MattermostUnavailable:
+def _with_message(failure: MattermostUnavailable, message: str, *, ambiguous: bool) -> MattermostUnavailable:
     status, code, wait = failure.status, failure.code, failure.retry_after
     return MattermostUnavailable(message, status=status, code=code, retry_after=wait, ambiguous=ambiguous)
 
 
 @define(eq=False)
 class PostCreator:
-    """One writer per thread: concurrent first replies to a root fail in Mattermost's own race. One per account."""
+    """Creates an account's posts, one at a time per thread: of concurrent first replies Mattermost refuses some."""
 
     api: Api
     bot_id: UserId
@@ -169,8 +174,8 @@ class PostCreator:
     _locks: KeyedLocks = field(init=False, factory=KeyedLocks)
 
     async def create(self, new: NewPost, *, lane: Lane = Lane.CREATE, in_doubt: bool = False) -> Post:
-        """See `create_post_idempotent`. Posts of one thread, or of a channel's top level, go in order of arrival; one
-        that has to be tried again lets the others pass meanwhile.
+        """See `create_post_idempotent`. Posts of one thread, or of a channel's top level, are sent in order of arrival;
+        while one waits for its retry, the others go on.
         """
         serialised = partial(self._locks.hold, (new.channel_id, new.root_id))
         return await create_post_idempotent(

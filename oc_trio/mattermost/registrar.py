@@ -1,7 +1,7 @@
-"""Puts an account's slash commands on the server, team by team, and takes away what is no longer wanted.
+"""Registers an account's slash commands on the server, team by team, and deletes those that are no longer wanted.
 
-Owns the calls and their failures; what to do is `core.slash_plan`, where tokens are kept is the caller's (`remember`,
-`forget`). A team that could not be seen through is reported, its commands are not served.
+It owns the calls and their failures. `core.slash_plan` decides what to do; the caller stores tokens (`remember`,
+`forget`). Where a team's registration is incomplete, the result says so.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -29,13 +29,13 @@ from oc_trio.telemetry.log import get_logger
 
 log = get_logger(part="registrar")
 
-# A command that was created has to be written down, or nobody knows its token: for this long even when we stop.
+# A created command has to be stored, or its token is lost: during a stop there is this long for it.
 SAVE_SECONDS = 5.0
 _TAKEN = "api.command.duplicate_trigger.app_error"
 
 
 class _Taken(Exception):
-    """Somebody else's command has the trigger: it is left alone."""
+    """Another creator's command has the trigger; it stays untouched."""
 
 
 @frozen
@@ -69,7 +69,7 @@ class CommandRegistrar:
     async def register(
         self, team: TeamId, remembered: Sequence[SlashCommand], leave: Collection[str] = ()
     ) -> TeamResult:
-        """Make the team's commands ours; never raises for what the server says.
+        """Register the wanted commands in a team. What the server refuses is in the result, not raised.
 
         Triggers to `leave` are another account's: what we have of them is removed.
         """
@@ -169,7 +169,7 @@ class CommandRegistrar:
             log.info("slash command can't be updated", command=command.trigger, problem=str(refusal), **self.log_fields)
             await self._delete(command)
             return await self._create(evolve(command, id=CommandId(""), token=""))
-        # Some servers leave the token out of the answer; it does not change with an update.
+        # Some servers leave the token out of their answer; an update does not change it.
         updated = made if made.token else evolve(made, token=command.token)
         await self.remember(updated)
         log.info("slash command updated", command=command.trigger, **self.log_fields)

@@ -1,4 +1,4 @@
-"""What a file is by its first bytes; a name and a header prove nothing."""
+"""Detects a file's MIME type by its first bytes (magic numbers); its name and headers prove nothing."""
 
 _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x89PNG\r\n\x1a\n", "image/png"),
@@ -38,9 +38,9 @@ _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"MZ", "application/vnd.microsoft.portable-executable"),
 )
 _RIFF = {"image/webp", "audio/wav", "video/x-msvideo"}
-# So short that a text may begin with them; what they stand for holds control characters soon.
-_ALSO_WORDS = {b"BM", b"MZ", b"BZh", b"ID3"}
-_LOOKED_AT = 4096
+# So short that a text may begin with them; a file of these types has control characters in its first bytes.
+_WEAK_MAGIC = {b"BM", b"MZ", b"BZh", b"ID3"}
+_HEAD_BYTES = 4096
 
 BINARY = "application/octet-stream"
 TEXT = "text/plain"
@@ -50,8 +50,8 @@ def sniff(content: bytes) -> str:
     """The MIME type by magic bytes, `text/plain` for UTF-8 without control characters, else octets."""
     for offset, magic, mime in _MAGIC:
         if content.startswith(magic, offset) and (mime not in _RIFF or content.startswith(b"RIFF")):
-            return TEXT if magic in _ALSO_WORDS and _is_text(content[:_LOOKED_AT]) else mime
-    return TEXT if _is_text(content[:_LOOKED_AT]) else BINARY
+            return TEXT if magic in _WEAK_MAGIC and _is_text(content[:_HEAD_BYTES]) else mime
+    return TEXT if _is_text(content[:_HEAD_BYTES]) else BINARY
 
 
 def _is_text(head: bytes) -> bool:
@@ -60,6 +60,6 @@ def _is_text(head: bytes) -> bool:
     try:
         head.decode("utf-8")
     except UnicodeDecodeError as exc:
-        # A character that the end of our look cuts in two is no fault.
-        return len(head) == _LOOKED_AT and exc.start >= len(head) - 3
+        # A character may be cut in two where the head ends.
+        return len(head) == _HEAD_BYTES and exc.start >= len(head) - 3
     return True

@@ -1,8 +1,8 @@
-"""One websocket to Mattermost, from the TCP connection to its close; the only importer of trio-websocket.
+"""One websocket connection to Mattermost, from TCP connect to close. No other module imports trio-websocket.
 
-Owns the handshake, the wait for the first frame, the answers to our actions and the bounded close. What a frame means
-for the connection is `core.connection`. Failures are MattermostUnavailable (`code` is `ws.` and the close code) or
-MattermostRejected where the server said no.
+It owns the handshake, the wait for the first frame, the answers to our actions and the close with its deadline. What a
+frame means for the connection is decided by `core.connection`. Raises MattermostUnavailable (`code` is `ws.` and the
+close code), or MattermostRejected where the server refuses.
 """
 
 import ssl
@@ -39,7 +39,7 @@ TOO_LARGE = "ws.1009"
 
 @define(eq=False)
 class _EndAwareStream(trio.abc.Stream):
-    """Notices the end of the stream: trio-websocket would wait for the upgrade of a connection that is gone."""
+    """A stream that notices its end: trio-websocket would wait for the upgrade on a closed connection for ever."""
 
     inner: trio.abc.Stream
     ended: trio.Event = field(factory=trio.Event)
@@ -74,13 +74,13 @@ class Socket:
     _connection: WebSocketConnection
     _stream: trio.abc.Stream
     _actions: int = 0
-    _answers: dict[int, trio.Event] = field(factory=dict)
+    _pending_pings: dict[int, trio.Event] = field(factory=dict)
 
     async def greet(self, *, ping: bool) -> Frame:
         """The first frame, within GREETING_SECONDS: the server's hello, or after a resume whatever proves it.
 
-        A resume in which nothing was missed is silent, so `ping` asks for a sign of life. A bad token meets silence
-        too, and then dropped. Raises as `receive` does.
+        After a resume in which nothing was missed the server is silent, so `ping` asks for an answer. A bad token is
+        met with silence too, and then the connection is dropped. Raises as `receive` does.
         """
         if ping:
             self._actions += 1
@@ -97,7 +97,7 @@ class Socket:
             frame = await self._frame()
             if isinstance(frame, EventFrame):
                 return frame
-            self._note(frame)
+            self._handle_reply(frame)
 
     async def ping(self) -> None:
         """Send the action `ping` and wait for its answer. Cancelling this leaves the connection fit for closing only.
@@ -105,16 +105,16 @@ class Socket:
         A revoked token shows in nothing but this answer: `receive` then raises MattermostRejected with status 401.
         """
         self._actions += 1
-        answered = self._answers[self._actions] = trio.Event()
+        answered = self._pending_pings[self._actions] = trio.Event()
         await self._send({"seq": self._actions, "action": "ping"})
         await answered.wait()
 
     async def abort(self) -> None:
-        """Close the transport without a word; whoever receives is told."""
+        """Close the transport without a closing handshake; `receive` then raises MattermostUnavailable."""
         await trio.aclose_forcefully(self._stream)
 
     async def aclose(self) -> None:
-        """The closing handshake, which waits for the other side; bound it."""
+        """The closing handshake. It waits for the other side: call it with a deadline."""
         await self._connection.aclose()
 
     async def _frame(self) -> Frame:
@@ -132,10 +132,10 @@ class Socket:
         except ConnectionClosed as exc:
             raise _closed(exc) from None
 
-    def _note(self, reply: ActionReply) -> None:
+    def _handle_reply(self, reply: ActionReply) -> None:
         if not reply.ok and reply.status_code == 401:
             raise MattermostRejected("the server no longer knows this socket's token", status=401, code=reply.error_id)
-        answered = self._answers.pop(reply.seq_reply, None)
+        answered = self._pending_pings.pop(reply.seq_reply, None)
         if answered is not None:
             answered.set()
 
@@ -174,7 +174,7 @@ async def open_socket(
     as they are, not in groups.
     """
     stream = _EndAwareStream(await _connect(url, open_stream, ssl_context))
-    lone: Exception | None = None
+    error: Exception | None = None
     try:
         async with trio.open_nursery() as nursery:
             pump: trio.Nursery = await nursery.start(_hold_pump)
@@ -188,13 +188,13 @@ async def open_socket(
             finally:
                 pump.cancel_scope.cancel()
     except ExceptionGroup as group:
-        lone = _lone(group)
-        if lone is None:
+        error = _main_error(group)
+        if error is None:
             raise
     finally:
         await trio.aclose_forcefully(stream)
-    if lone is not None:
-        raise _translated(lone) from lone.__cause__
+    if error is not None:
+        raise _translated(error) from error.__cause__
 
 
 async def _connect(url: str, open_stream: OpenStream, ssl_context: ssl.SSLContext | None) -> trio.abc.Stream:
@@ -257,8 +257,8 @@ async def _give_up_at_end(stream: _EndAwareStream, scope: trio.CancelScope) -> N
 
 def _closed(exc: ConnectionClosed) -> MattermostUnavailable:
     code = exc.reason.code if exc.reason is not None else 1006
-    said = f" ({exc.reason.reason})" if exc.reason is not None and exc.reason.reason else ""
-    return MattermostUnavailable(f"the websocket was closed with {code}{said}", code=f"ws.{code}")
+    reason = f" ({exc.reason.reason})" if exc.reason is not None and exc.reason.reason else ""
+    return MattermostUnavailable(f"the websocket was closed with {code}{reason}", code=f"ws.{code}")
 
 
 def _translated(exc: Exception) -> Exception:
@@ -271,11 +271,11 @@ def _translated(exc: Exception) -> Exception:
     return exc
 
 
-def _lone(group: ExceptionGroup[Exception]) -> Exception | None:
-    """The one error that matters: the body's own, since what the reader meets besides is a consequence."""
+def _main_error(group: ExceptionGroup[Exception]) -> Exception | None:
+    """The one error that matters: the body's own, since errors of trio-websocket's reader follow from it."""
     leaves: list[Exception] = []
     for member in group.exceptions:
-        inner = _lone(member) if isinstance(member, ExceptionGroup) else member
+        inner = _main_error(member) if isinstance(member, ExceptionGroup) else member
         if inner is None:
             return None
         leaves.append(inner)
@@ -283,5 +283,5 @@ def _lone(group: ExceptionGroup[Exception]) -> Exception | None:
     if rejected:
         return rejected[0]
     own = [leaf for leaf in leaves if not isinstance(leaf, HandshakeError)] or leaves
-    told = [leaf for leaf in own if not isinstance(leaf, MattermostError)] or own
-    return told[0] if len(told) == 1 else None
+    unexpected = [leaf for leaf in own if not isinstance(leaf, MattermostError)] or own
+    return unexpected[0] if len(unexpected) == 1 else None

@@ -1,6 +1,6 @@
-"""HTTP to one Mattermost origin; the only importer of httpx in this package.
+"""The HTTP client of one Mattermost server: connection pool, token header, size limits, translation of httpx's errors.
 
-Owns the connection pool, the token header, size limits, and the translation of foreign errors. Decides no retries.
+It decides about no retries. Only this module and `address_guard` import httpx here.
 """
 
 import logging
@@ -21,7 +21,13 @@ from oc_trio.core.ratelimit import Lane
 from oc_trio.errors import MattermostError, MattermostUnavailable, PayloadError
 from oc_trio.mattermost.budget import RateBudget
 from oc_trio.mattermost.describe_error import describe_error
-from oc_trio.mattermost.rest.responses import LONGEST_PAUSE, asked_pause, error_from_response, read_json, retry_after
+from oc_trio.mattermost.rest.responses import (
+    LONGEST_PAUSE,
+    error_from_response,
+    read_json,
+    requested_pause,
+    retry_after,
+)
 from oc_trio.telemetry.log import get_logger
 from oc_trio.wakeup import Wakeup
 
@@ -31,7 +37,7 @@ log = get_logger(part="transport")
 
 _ERROR_LIMIT = 8192
 
-# Errors that came before the request left; after any other a write may have been applied.
+# Errors from before the request was sent; after any other error a write may have been applied.
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
 _FOREIGN = (httpx.TransportError, OSError, trio.BrokenResourceError, trio.ClosedResourceError)
 _READS = frozenset({"GET", "HEAD"})
@@ -39,7 +45,7 @@ _READS = frozenset({"GET", "HEAD"})
 
 @define(eq=False)
 class Origin:
-    """One server: its pool and its rate budget, shared by all accounts that use it."""
+    """One server: its connection pool and rate budget, shared by all accounts that use it."""
 
     base_url: str
     budget: RateBudget
@@ -62,7 +68,7 @@ async def open_origin(
     """The pool for `base_url` (no trailing slash needed). Share one `ssl_context`: building it blocks for 0.2 s."""
     logging.getLogger("httpx").setLevel(logging.WARNING)  # at INFO it prints whole URLs
     client = httpx.AsyncClient(
-        # A context without certificates is cheap and trusts nobody: it stands in where no TLS is spoken.
+        # For http:// addresses: a context without certificates is built fast and trusts nobody.
         verify=ssl_context or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
         timeout=None,  # noqa: S113 - deadlines are Trio's
         follow_redirects=False,
@@ -78,10 +84,10 @@ async def open_origin(
 
 @frozen(eq=False)
 class Transport:
-    """Requests of one account. `token` is asked at each request, so that a token file can be replaced.
+    """Requests of one account. `token` is called for each request, so that a token file can be replaced.
 
-    `unauthorized` is set when a request was answered 401, for whoever keeps the connection: an
-    open websocket outlives the token it was opened with.
+    `unauthorized` is set when a request is answered with 401, for the listener: an open websocket outlives the token
+    that it was opened with.
     """
 
     origin: Origin
@@ -122,7 +128,7 @@ class Transport:
     async def download(self, path: str, *, limit: int) -> bytes:
         """The raw body, at most `limit` bytes; the deadline as with uploads. Raises PayloadError beyond the limit."""
         return await self._send(
-            "GET", path, content=None, headers={}, params=None, lane=Lane.READ, limit=limit, patient=True
+            "GET", path, content=None, headers={}, params=None, lane=Lane.READ, limit=limit, while_progress=True
         )
 
     async def _send(
@@ -135,18 +141,18 @@ class Transport:
         params: Mapping[str, str | int] | None,
         lane: Lane,
         limit: int = JSON_LIMIT,
-        patient: bool = False,
+        while_progress: bool = False,
     ) -> bytes:
         what = f"{method} {path}"
         await self.origin.budget.acquire(lane)
         url = f"{self.origin.base_url}/api/v4{path}"
         try:
             with trio.fail_after(REQUEST_SECONDS) as scope:
-                steady = content if content is None or isinstance(content, bytes) else _pushing(content, scope)
+                body = content if content is None or isinstance(content, bytes) else _extending_deadline(content, scope)
                 request = self.origin.client.build_request(
-                    method, url, content=steady, params=params, headers={**headers, **self._authorization()}
+                    method, url, content=body, params=params, headers={**headers, **self._authorization()}
                 )
-                return await self._exchange(request, what, limit, scope if patient else None)
+                return await self._send_request(request, what, limit, scope if while_progress else None)
         except trio.TooSlowError:
             problem = f"{what}: no answer within {REQUEST_SECONDS:g} s"
             raise MattermostUnavailable(problem, ambiguous=method not in _READS) from None
@@ -158,13 +164,17 @@ class Transport:
         except (httpx.DecodingError, httpx.InvalidURL) as exc:
             raise PayloadError(f"{what}: {describe_error(exc)}") from exc
 
-    async def _exchange(self, request: httpx.Request, what: str, limit: int, scope: trio.CancelScope | None) -> bytes:
+    async def _send_request(
+        self, request: httpx.Request, what: str, limit: int, scope: trio.CancelScope | None
+    ) -> bytes:
         response = await self.origin.client.send(request, stream=True)
         try:
             wait = retry_after(response.headers, time.time())
-            asked = asked_pause(response.headers, time.time()) or 0.0
-            if asked > LONGEST_PAUSE and not response.is_success:
-                log.warning("Mattermost asks for a longer pause than is kept", call=what, asked_s=asked, kept_s=wait)
+            requested = requested_pause(response.headers, time.time()) or 0.0
+            if requested > LONGEST_PAUSE and not response.is_success:
+                log.warning(
+                    "Mattermost asks for a longer pause than is kept", call=what, asked_s=requested, kept_s=wait
+                )
             self.origin.budget.observe(
                 response.headers,
                 limited=response.status_code == 429,
@@ -186,7 +196,7 @@ class Transport:
         return {"Authorization": f"Bearer {token}"} if token else {}
 
 
-async def _pushing(content: AsyncIterator[bytes], scope: trio.CancelScope) -> AsyncIterator[bytes]:
+async def _extending_deadline(content: AsyncIterator[bytes], scope: trio.CancelScope) -> AsyncIterator[bytes]:
     async for chunk in content:
         yield chunk
         scope.deadline = trio.current_time() + REQUEST_SECONDS
@@ -211,13 +221,16 @@ async def _read_prefix(response: httpx.Response) -> bytes:
 
 
 async def _read_into(body: bytearray, response: httpx.Response, limit: int, scope: trio.CancelScope | None) -> bool:
-    """Collect up to `limit` bytes; True if there is more. A cancel scope lets httpx's generators end well."""
-    with trio.CancelScope() as enough:
+    """Collect up to `limit` bytes; True if there is more.
+
+    Reading is cancelled, not left: httpx's nested async generators would otherwise be closed by the garbage collector.
+    """
+    with trio.CancelScope() as reading:
         async for chunk in response.aiter_bytes():
             if scope is not None:
                 scope.deadline = trio.current_time() + REQUEST_SECONDS
             if len(body) <= limit:
                 body += chunk
             if len(body) > limit:
-                enough.cancel()
+                reading.cancel()
     return len(body) > limit

@@ -16,7 +16,7 @@ from oc_trio.core.connection import (
 )
 from oc_trio.core.events import ActionReply, EventFrame, Frame, Hello, Unhandled
 from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable, PayloadError
-from oc_trio.mattermost.connection_inputs import from_error, from_frame, pause_after
+from oc_trio.mattermost.connection_inputs import input_from_error, input_from_frame, pause_after
 from oc_trio.mattermost.socket import TOO_LARGE
 
 
@@ -32,7 +32,7 @@ from oc_trio.mattermost.socket import TOO_LARGE
 )
 def test_frames(frame: Frame, expected: Input) -> None:
     """Each frame has one meaning."""
-    assert from_frame(frame) == expected
+    assert input_from_frame(frame) == expected
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_frames(frame: Frame, expected: Input) -> None:
 )
 def test_failures(failure: MattermostError, phase: ConnectionPhase, expected: Input) -> None:
     """A refused token, a lost network and an unreadable stream are told apart."""
-    assert from_error(failure, phase) == expected
+    assert input_from_error(failure, phase) == expected
 
 
 @pytest.mark.parametrize(

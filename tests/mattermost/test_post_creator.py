@@ -15,8 +15,8 @@ from oc_trio.mattermost.post_creator import (
     THREAD_RACE,
     WAS_DELETED,
     create_post_idempotent,
-    marked,
     marker,
+    with_marker,
 )
 from tests.mattermost.doubles import FakeHttp, error, open_api
 
@@ -148,12 +148,14 @@ async def test_patience_ends(failure: Any, ambiguous: bool, autojump_clock: trio
 
 def test_a_marker_of_ones_own_is_kept() -> None:
     """The outbox may choose the key; other props stay."""
-    new = marked(NewPost(ChannelId("c"), "x", pending_post_id="p", props={"a": 1, "oc_trio": {"k": "row7", "s": 2}}))
+    new = with_marker(
+        NewPost(ChannelId("c"), "x", pending_post_id="p", props={"a": 1, "oc_trio": {"k": "row7", "s": 2}})
+    )
     assert new.props == {"a": 1, "oc_trio": {"k": "row7", "s": 2}}
-    assert marked(NewPost(ChannelId("c"), "x", pending_post_id="p", props={"a": 1})).props["oc_trio"] == {"k": "p"}
+    assert with_marker(NewPost(ChannelId("c"), "x", pending_post_id="p", props={"a": 1})).props["oc_trio"] == {"k": "p"}
 
 
 def test_without_a_key_there_is_no_sure_create() -> None:
     """Forgetting the pending id is a programming error."""
     with pytest.raises(ValueError, match="pending_post_id"):
-        marked(NewPost(ChannelId("c"), "x"))
+        with_marker(NewPost(ChannelId("c"), "x"))

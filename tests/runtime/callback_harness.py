@@ -33,7 +33,7 @@ from oc_trio.mattermost.budget import RateBudget
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.directory import Directory
 from oc_trio.mattermost.files import FileService
-from oc_trio.mattermost.post_creator import PostCreator as PostSender
+from oc_trio.mattermost.post_creator import PostCreator
 from oc_trio.mattermost.transport import Transport, open_origin
 from oc_trio.runtime.agents import AgentTable
 from oc_trio.runtime.clock import Clock
@@ -191,7 +191,7 @@ class CallbackHarness:
 
     def _services(self, api: Api) -> AccountServices:
         user_id, clock = UserId(self.bot.id), Clock(now_ms, random.Random(3))
-        sender = PostSender(api, user_id, clock.random.random)
+        sender = PostCreator(api, user_id, clock.random.random)
 
         async def send(new: NewPost, lane: Lane, in_doubt: bool) -> Post:
             return await sender.create(new, lane=lane, in_doubt=in_doubt)

@@ -1,1 +1,1 @@
-"""The REST API of one account, a class per kind of thing."""
+"""The REST API (`/api/v4`) of one account, a class per resource and a method per endpoint."""

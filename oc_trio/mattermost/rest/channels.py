@@ -1,4 +1,4 @@
-"""Verbs for channels, one per endpoint."""
+"""REST endpoints for channels."""
 
 from attrs import frozen
 
@@ -31,7 +31,7 @@ class ChannelsApi:
     async def mine(self) -> tuple[Channel, ...]:
         """Every channel that the account is in, of all teams and kinds, with `last_post_at`; not the archived ones.
 
-        The server answers this list whole; where it should cut it into pages the rest is asked for.
+        The server answers with the whole list; should it begin to page, the other pages are read, too.
         """
 
         found: dict[ChannelId, Channel] = {}
@@ -39,7 +39,7 @@ class ChannelsApi:
             params = {"page": number, "per_page": PER_PAGE}
             items = rows(await self.transport.request("GET", "/users/me/channels", params=params), "channels")
             before = len(found)
-            # A channel of a type from the future is not ours to judge, and must not hide the others.
+            # A channel of an unknown type, of a newer server, is left out and does not hide the others.
             known = [decode_channel(row) for row in items if channel_type(str(row.get("type"))) is not None]
             found.update((channel.id, channel) for channel in known)
             # A server without pages repeats itself: nothing new is the end as well.

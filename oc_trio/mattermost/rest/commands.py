@@ -1,4 +1,4 @@
-"""Verbs for slash commands, dialogs, ephemeral posts, typing and the system, one per endpoint."""
+"""REST endpoints for slash commands, dialogs, ephemeral posts and the system."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Verbs for files, one per endpoint. Limits and content checks are `files`."""
+"""REST endpoints for files. Limits and content checks are in `mattermost.files`."""
 
 from collections.abc import AsyncIterator, Callable
 
@@ -29,11 +29,11 @@ class FilesApi:
     ) -> FileInfo:
         """Stream `size` bytes as the raw body (no multipart needed); `on_progress` gets the bytes sent so far.
 
-        An id that is not used in a post by the uploader himself is of no use to others. Too large is 413.
+        Only the uploader can use the id in a post. Too large is 413.
         """
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
         params = {"channel_id": channel_id, "filename": name}
-        body = content if on_progress is None else _told(content, on_progress)
+        body = content if on_progress is None else _with_progress(content, on_progress)
         answer = await self.transport.upload("/files", body, headers=headers, params=params)
         match answer:
             case {"file_infos": [info, *_]}:
@@ -50,7 +50,7 @@ class FilesApi:
         return decode_file(await self.transport.request("GET", f"/files/{segment(file_id)}/info"))
 
 
-async def _told(content: AsyncIterator[bytes], on_progress: Callable[[int], None]) -> AsyncIterator[bytes]:
+async def _with_progress(content: AsyncIterator[bytes], on_progress: Callable[[int], None]) -> AsyncIterator[bytes]:
     sent = 0
     async for chunk in content:
         yield chunk

@@ -1,4 +1,4 @@
-"""Reading lists that come in pages, and lists of rows of which only an id matters."""
+"""Pagination, and the decoding of lists."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar

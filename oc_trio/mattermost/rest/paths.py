@@ -1,4 +1,4 @@
-"""Building request paths out of names that other people chose."""
+"""Escapes names of others for use in a request's path (no path traversal)."""
 
 from urllib.parse import quote
 
@@ -6,7 +6,7 @@ from oc_trio.errors import MattermostRejected
 
 
 def segment(text: str) -> str:
-    """`text` as one path segment, escaped. Raises MattermostRejected for what could climb out of its place."""
+    """`text` as one path segment, escaped. Raises MattermostRejected for what would change the path."""
     bare = text.replace("\t", "").replace("\r", "").replace("\n", "").strip()
     if bare in ("", ".", "..") or any(char in "/\\%?#" or ord(char) < 32 for char in text):
         raise MattermostRejected(

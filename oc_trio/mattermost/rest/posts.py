@@ -1,4 +1,4 @@
-"""Verbs for posts and reactions, one per endpoint. Editing is always `/patch`: a full PUT drops props and buttons."""
+"""REST endpoints for posts and reactions. Edits are always `/patch`: a full PUT drops props and buttons."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -24,14 +24,14 @@ _THREAD_PAGES = 50
 class PostsApi:
     """`/posts`. Editing a post that was deleted or is another's is 403, deleting a deleted one 404.
 
-    What is written goes through `harmless`, so that no way out can ping a channel unasked.
+    Every text goes through `harmless`, so that nothing that is posted pings a channel unasked.
     """
 
     transport: Transport
     harmless: Callable[[str], str] = defuse
 
     async def create(self, new: NewPost, *, lane: Lane = Lane.CREATE) -> Post:
-        """Write a post once; see `post_creator` for doing it surely."""
+        """Send one create request; `post_creator` makes it idempotent."""
         body: dict[str, Any] = {"channel_id": new.channel_id, "message": self.harmless(new.message)}
         optional = {
             "root_id": new.root_id,

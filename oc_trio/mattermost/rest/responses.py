@@ -1,6 +1,6 @@
-"""What an HTTP status and body mean to us: the one table from Mattermost's answers to our errors.
+"""Translates Mattermost's HTTP responses: status, headers and body into a JSON value or one of our errors.
 
-Pure reading of values; sends nothing. An error body is `{"id", "message", "status_code", ...}`, but a 429 and a proxy's
+Pure; sends nothing. An error body is `{"id", "message", "status_code", ...}`, but a 429 and a proxy's
 page are plain text.
 """
 
@@ -19,7 +19,7 @@ from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavai
 _PREFIX = 300
 _HEAD = 4_096  # bytes in which a page has its title
 _TITLE = 80
-# What a server or a proxy may ask for in earnest. Longer is a mistake, or a year: everything would stand still.
+# The longest `Retry-After` that is followed: a longer one is a mistake of a server or proxy, and would stop everything.
 LONGEST_PAUSE = 120.0
 
 # Ids of 5xx answers after which Mattermost has certainly not stored anything.
@@ -83,11 +83,11 @@ def error_from_response(
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Seconds to wait, `LONGEST_PAUSE` at most, whatever is asked for."""
-    seconds = asked_pause(headers, now)
+    seconds = requested_pause(headers, now)
     return None if seconds is None else min(seconds, LONGEST_PAUSE)
 
 
-def asked_pause(headers: Mapping[str, str], now: float) -> float | None:
+def requested_pause(headers: Mapping[str, str], now: float) -> float | None:
     """What the server asks for: `Retry-After` in seconds, as a fraction or as a date, else `X-Ratelimit-Reset`."""
     text = headers.get("retry-after", "").strip()
     if not text:

@@ -1,4 +1,4 @@
-"""Verbs for users and teams, one per endpoint."""
+"""REST endpoints for users and teams."""
 
 from collections.abc import Iterable
 
@@ -17,7 +17,7 @@ _IDS_AT_ONCE = 200
 
 @frozen(eq=False)
 class UsersApi:
-    """`/users`. Every verb raises MattermostUnavailable, MattermostRejected or PayloadError."""
+    """`/users`. Every method raises MattermostUnavailable, MattermostRejected or PayloadError."""
 
     transport: Transport
 

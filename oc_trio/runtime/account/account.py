@@ -22,7 +22,7 @@ from oc_trio.ids import AccountId, ChannelId, PostId, SessionKey, UserId
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.direct import DirectChannels, open_direct_channels
 from oc_trio.mattermost.directory import Directory
-from oc_trio.mattermost.post_creator import PostCreator as PostSender
+from oc_trio.mattermost.post_creator import PostCreator
 from oc_trio.mattermost.transport import Origin, Transport
 from oc_trio.runtime.account.connection import STOPPED, AccountConnection, show_state
 from oc_trio.runtime.account.dependencies import Dependencies
@@ -135,7 +135,7 @@ class _Account:
     ) -> None:
         self.parts = parts
         clock, store = parts.dependencies.clock, parts.store
-        post_sender = PostSender(api, user.id, clock.random.random)
+        post_sender = PostCreator(api, user.id, clock.random.random)
 
         async def send(new: NewPost, lane: Lane, in_doubt: bool) -> Post:
             return await post_sender.create(new, lane=lane, in_doubt=in_doubt)
