@@ -1,1 +1,1 @@
-"""The operators' way in on this machine: probes, metrics and status over a unix socket or loopback."""
+"""The admin API for operators on the same machine: probes, metrics and status over a unix socket or loopback."""

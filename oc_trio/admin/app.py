@@ -1,6 +1,6 @@
-"""The operators' HTTP face, as a plain ASGI app: probes, metrics, status. Reads only; changes nothing, asks no secret.
+"""The admin API as a plain ASGI app: probes, metrics, status. Read-only, without authentication.
 
-GET /livez /readyz     text for probes: 200, or 503 and why not
+GET /livez /readyz     probes: 200, or 503 with the reason
 GET /metrics           Prometheus text
 GET /status.json       everything, for machines and for `oc-trio status`
 GET /                  the same as a page that refreshes itself
@@ -37,13 +37,13 @@ _HEADERS = [
     (b"x-content-type-options", b"nosniff"),
 ]
 _JOURNAL_SECONDS = 2.0
-# A page on the internet could name a host that resolves to 127.0.0.1; its requests would carry that name.
+# Against DNS rebinding: a web page may use a name that resolves to 127.0.0.1; its requests have that name as host.
 _LOCAL_HOSTS = {"", "localhost", "127.0.0.1", "[::1]"}
 
 
 @frozen
 class AdminResponse:
-    """What one request gets."""
+    """The response to one request."""
 
     status: int
     body: bytes
@@ -109,7 +109,7 @@ class AdminApp:
         }
 
     async def _journal(self) -> dict[str, Any]:
-        """Row counts; a journal that fails or dawdles is part of the status, not a failure of it."""
+        """Row counts; a journal that fails or is slow becomes part of the status, and does not fail it."""
         await trio.lowlevel.checkpoint()
         if self.journal is None:
             return {}
@@ -129,7 +129,7 @@ def build_admin_app(
     metrics_path: str = "/metrics",
     journal: Journal | None = None,
 ) -> AdminApp:
-    """The app; an empty `metrics_path` serves none. `journal` gives what the journal counts."""
+    """The app; an empty `metrics_path` serves none. `journal` returns the row counts."""
     return AdminApp(health, metrics, metrics_path, journal, now_ms)
 
 

@@ -1,4 +1,4 @@
-"""Serves the admin app on a unix socket and, where asked for, a loopback port: owns both sockets, no rule."""
+"""Serves the admin app on a unix socket and, where configured, a loopback port: owns both sockets."""
 
 import os
 import socket
@@ -29,10 +29,10 @@ async def serve_admin(
     port: int | None = None,
     task_status: trio.TaskStatus[tuple[str, ...]] = trio.TASK_STATUS_IGNORED,
 ) -> NoReturn:
-    """Serve until cancelled; started with where: `unix:PATH`, `http://127.0.0.1:PORT`. Raises AdminListenFailed.
+    """Serve until cancelled; started with its addresses: `unix:PATH`, `http://127.0.0.1:PORT`.
 
-    The socket at `path` is for its owner only, replaces one that a dead gateway left, and is removed at the end.
-    `port` 0 takes a free one.
+    The socket at `path` is for its owner only, replaces a stale one of a dead gateway, and is removed at the end.
+    `port` 0 takes a free one. Raises AdminListenFailed.
     """
     config = Config()
     config.backlog = _BACKLOG

@@ -1,1 +1,1 @@
-"""The edge from the chat server: slash commands, button presses and hooks over HTTP."""
+"""The HTTP server for calls from outside: slash commands, button clicks and hooks."""

@@ -1,6 +1,6 @@
-"""The Quart-Trio app of the public port: three kinds of endpoint and nothing else, behind the guard.
+"""The Quart-Trio app of the public port: the endpoints for slash commands, buttons and hooks, behind the request guard.
 
-`build_app` takes who answers and returns the app; the app decides nothing. Administration lives on a port of its own.
+The app routes and decides nothing else; the registry has the handlers. Administration has a port of its own (`admin`).
 """
 
 from collections.abc import Awaitable, Callable
@@ -40,7 +40,7 @@ def build_app(
         try:
             reply = await work()
         except OcTrioError as problem:
-            # The journal or the chat server failed us: nothing was admitted, the caller may try again.
+            # The journal or the chat server failed: nothing was admitted, and the caller may retry.
             log.error("callback failed", kind=kind.value, problem=str(problem))
             reply = refused(kind, CallbackRefused(503, UNAVAILABLE))
         metrics.callbacks.labels(kind.value, str(reply.status)).inc()
@@ -59,14 +59,14 @@ def build_app(
     async def hook(kind: str) -> Response:
         endpoint = registry.hooks
         assert endpoint is not None, "routed only where there are hooks"
-        asked = HookRequest(
+        hook_request = HookRequest(
             body=await _body(),
             authorization=request.headers.get("Authorization", ""),
             token_header=request.headers.get("X-OpenClaw-Token", ""),
             idempotency_key=request.headers.get("Idempotency-Key", ""),
             query=request.args,
         )
-        return await answer(Kind.HOOK, lambda: answer_hook(endpoint, HookKind(kind), asked))
+        return await answer(Kind.HOOK, lambda: answer_hook(endpoint, HookKind(kind), hook_request))
 
     for number, path in enumerate(registry.command_paths):
         app.add_url_rule(path, f"command{number}", command, methods=["POST"], provide_automatic_options=False)

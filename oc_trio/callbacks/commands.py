@@ -1,6 +1,6 @@
-"""The endpoint for slash commands: whose command it is, and what its caller is answered.
+"""Answers slash command callbacks: parses the body, finds the account, calls its handler.
 
-Whether the token still is the server's and whether the user may do this is decided behind `CommandEndpoint.call`.
+Whether the token is still valid on the server, and whether the user may do this, is decided by `CommandEndpoint.call`.
 """
 
 from collections.abc import Mapping
@@ -16,28 +16,28 @@ log = get_logger(part="callbacks")
 
 
 async def answer_command(accounts: Mapping[AccountId, CommandEndpoint], body: bytes, content_type: str) -> Reply:
-    """The answer to a callback that `accounts` listen for."""
+    """The reply to a callback on a path of `accounts`."""
     try:
         call = slash.parse_call(body, content_type)
-        endpoint = whose(call, accounts)
+        endpoint = find_account(call, accounts)
         return chat_reply(slash.ephemeral(await endpoint.call(call)), harmless=endpoint.harmless)
     except CallbackRefused as problem:
         return refused(Kind.COMMAND, problem)
 
 
-def whose(call: slash.SlashCall, accounts: Mapping[AccountId, CommandEndpoint]) -> CommandEndpoint:
-    """The one account that the call is for: by its token, else (a regenerated token) by team and trigger.
+def find_account(call: slash.SlashCall, accounts: Mapping[AccountId, CommandEndpoint]) -> CommandEndpoint:
+    """The account that the call is for: by its token, else (after the token was regenerated) by team and trigger.
 
-    Raises CallbackRefused 503 while no account is ready, 401 for nobody's, 409 when two accounts could be meant.
+    Raises CallbackRefused: 503 while no account is ready, 401 where no account matches, 409 where two do.
     """
     ready = {account: known for account, endpoint in accounts.items() if (known := endpoint.registered()) is not None}
     if not ready:
         raise CallbackRefused(503, slash.NOT_READY)
     by_token = [account for account, known in ready.items() if slash.match_call(call, known) is not None]
-    found = by_token or [account for account, known in ready.items() if slash.named_by(call, known)]
-    if not found:
+    matches = by_token or [account for account, known in ready.items() if slash.named_by(call, known)]
+    if not matches:
         raise CallbackRefused(401, slash.INVALID_TOKEN)
-    if len(found) > 1:
-        log.warning("slash callback matches several accounts", accounts=sorted(found))
+    if len(matches) > 1:
+        log.warning("slash callback matches several accounts", accounts=sorted(matches))
         raise CallbackRefused(409, slash.AMBIGUOUS)
-    return accounts[found[0]]
+    return accounts[matches[0]]

@@ -1,8 +1,7 @@
-"""The open connections of the callback port: how many there may be, and which one goes for a new one.
+"""Limits the open connections of the callback port; beyond the limit a new one replaces one that waits for a request.
 
-A connection without a whole request costs its caller nothing, and each takes a file descriptor of the process, which
-the journal and the chat server's connections need too. How long one may take for its headers is the server's rule; how
-many requests are answered at a time is the turnstile's.
+An idle connection costs its caller nothing, but each takes a file descriptor of the process, which the journal and the
+connections to the chat server need too. The timeout for headers is in `server`; `request_limiter` limits requests.
 """
 
 from collections import Counter
@@ -21,7 +20,7 @@ _LOG_EVERY = 60.0  # seconds
 
 @define(eq=False)
 class HttpConnection:
-    """`is_waiting` for a whole request, the first or a further one. Ends when `scope` is cancelled."""
+    """One client connection; `is_waiting` for a complete request. Ends when `scope` is cancelled."""
 
     source: str
     scope: trio.CancelScope = field(factory=trio.CancelScope)
@@ -30,9 +29,13 @@ class HttpConnection:
 
 @define(eq=False)
 class ConnectionLimiter:
-    """At most `most`. The chat server sends its headers at once: who is let go waits longest at who waits most."""
+    """At most `limit` connections, of all sources together.
 
-    most: int
+    Mattermost sends its headers at once. So the connection that is closed for a new one is the one that has waited
+    longest, of the source with the most waiting connections.
+    """
+
+    limit: int
     _open: dict[HttpConnection, None] = field(init=False, factory=dict)  # in the order in which they began to wait
     _quiet_until: float = field(init=False, default=0.0)
 
@@ -41,11 +44,11 @@ class ConnectionLimiter:
 
     @contextmanager
     def opened(self, source: str) -> Iterator[HttpConnection]:
-        """A place for a connection of `source`; the block is cancelled when another one gets it."""
+        """Register a connection of `source` for the block, which is cancelled when a new connection replaces it."""
         connection = HttpConnection(source)
-        if len(self._open) >= self.most:
-            self._let_go()
-        if len(self._open) >= self.most:  # all of them are being answered
+        if len(self._open) >= self.limit:
+            self._close_oldest_waiting()
+        if len(self._open) >= self.limit:  # all of them are being answered
             connection.scope.cancel()
         else:
             self._open[connection] = None
@@ -55,13 +58,13 @@ class ConnectionLimiter:
         finally:
             self._open.pop(connection, None)
 
-    def waits(self, connection: HttpConnection, *, is_waiting: bool) -> None:
-        """Its request has come in whole, or has been answered."""
+    def set_waiting(self, connection: HttpConnection, *, is_waiting: bool) -> None:
+        """Note that a complete request has arrived (`is_waiting` false), or that it has been answered (true)."""
         connection.is_waiting = is_waiting
         if is_waiting and connection in self._open:
             self._open[connection] = self._open.pop(connection)
 
-    def _let_go(self) -> None:
+    def _close_oldest_waiting(self) -> None:
         waiting = Counter(each.source for each in self._open if each.is_waiting)
         if not waiting:
             return
@@ -73,4 +76,4 @@ class ConnectionLimiter:
         if now >= self._quiet_until:
             self._quiet_until = now + _LOG_EVERY
             what = "too many connections: those without a request are closed"
-            log.warning(what, most=self.most, source=source, of_source=count)
+            log.warning(what, most=self.limit, source=source, of_source=count)

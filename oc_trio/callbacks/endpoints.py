@@ -1,6 +1,6 @@
-"""Who answers where: paths are fixed when the app is built, the accounts behind them come and go while it runs.
+"""The registry of endpoints: paths are fixed when the app is built; accounts register and unregister while it runs.
 
-A path without an account behind it answers 503 (or 405 to anything but POST): it is never open by default.
+A path without a registered account answers 503 (or 405 to anything but POST): nothing is open by default.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -24,7 +24,7 @@ CLICK_PREFIX = "/mattermost/interactions/"
 @frozen(eq=False)
 class CommandEndpoint:
     """An account's slash commands: `registered` is None until registration is complete; `call` gives the text that
-    only the caller sees, or raises CallbackRefused. What people are shown goes through `harmless`.
+    only the caller sees, or raises CallbackRefused. Texts for people go through `harmless`, which defuses mentions.
     """
 
     registered: Callable[[], tuple[SlashCommand, ...] | None]
@@ -34,8 +34,8 @@ class CommandEndpoint:
 
 @frozen(eq=False)
 class ButtonEndpoint:
-    """An account's buttons and dialogs: both give the JSON object of the answer, or raise CallbackRefused. What people
-    are shown goes through `harmless`.
+    """An account's buttons and dialogs: both give the JSON object of the answer, or raise CallbackRefused. Texts for
+    people go through `harmless`, which defuses mentions.
     """
 
     bot_token: Callable[[], str]
@@ -46,7 +46,7 @@ class ButtonEndpoint:
 
 @frozen(eq=False)
 class HookEndpoint:
-    """The hooks below `path`: `take` gives the id under which a hook was admitted, or raises CallbackRefused."""
+    """The hooks below `path`: `take` returns the id under which a hook was admitted, or raises CallbackRefused."""
 
     path: str
     token: Callable[[], str]
@@ -65,7 +65,7 @@ class EndpointRegistry:
 
     @contextmanager
     def commands(self, account: AccountId, path: str, endpoint: CommandEndpoint) -> Iterator[None]:
-        """Let an account answer at `path` for as long as the block runs."""
+        """Register an account's commands at `path` for the duration of the block."""
         table = self._commands.setdefault(path, {})
         table[account] = endpoint
         try:
@@ -76,7 +76,7 @@ class EndpointRegistry:
 
     @contextmanager
     def clicks(self, account: AccountId, endpoint: ButtonEndpoint) -> Iterator[None]:
-        """Let an account answer its clicks for as long as the block runs."""
+        """Register an account's buttons for the duration of the block."""
         self._clicks[account] = endpoint
         try:
             yield
@@ -91,7 +91,7 @@ class EndpointRegistry:
         return self._clicks.get(account)
 
     def hook_kind(self, path: str) -> HookKind | None:
-        """The hook that a path means, or None."""
+        """The kind of hook at a path, or None."""
         if self.hooks is None:
             return None
         base = self.hooks.path.rstrip("/")

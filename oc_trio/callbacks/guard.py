@@ -1,7 +1,7 @@
-"""The outermost layer of the public port: everything that can be refused before a body is parsed is refused here.
+"""ASGI middleware in front of the public port's app: refuses whatever can be refused before a body is parsed.
 
-Order: path, flood limits, method, source address, size and speed of the body. Memory per request is bounded by the
-body's limit; the app behind gets a body that has arrived whole. What is in it is the endpoints' business.
+Order: rate limits, path, method, source address, size and speed of the body. A request takes no more memory than the
+limit for its body, and the app gets complete bodies only. Their content is checked by the endpoints.
 """
 
 import hashlib
@@ -31,12 +31,12 @@ App = Callable[[Any, Any, Any], Awaitable[None]]
 
 COMMAND_BYTES, COMMAND_SECONDS = 65_536, 5.0
 HOOK_SECONDS = 10.0
-_LOG_EVERY = 5.0  # seconds between two lines about refusals that a flood causes
+_LOG_EVERY = 5.0  # seconds between two log lines about refusals; the others are counted
 
 
 @frozen
 class EndpointRoute:
-    """What a path leads to, and how much may be sent there; `sources` None means anybody."""
+    """The endpoint at a path with its limits for a body; `sources` None means that any address may call."""
 
     kind: Kind
     max_body: int
@@ -46,7 +46,7 @@ class EndpointRoute:
 
 @define(eq=False)
 class RequestGuard:
-    """An ASGI app in front of another one."""
+    """The middleware; `app` is the ASGI app behind it."""
 
     app: App
     registry: EndpointRegistry
@@ -69,7 +69,7 @@ class RequestGuard:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
             return
-        send = _patient(send, may_close=scope.get("http_version", "1.1") < "2")
+        send = _ignoring_disconnect(send, may_close=scope.get("http_version", "1.1") < "2")
         route = self.route(scope["path"])
         address = self._address(scope)
         key, standing = self._caller(scope, route, address)
@@ -78,7 +78,7 @@ class RequestGuard:
             await self._refuse(send, route, too_many(), "flood", key)
             return
         try:
-            await self._admit(scope, receive, self._vouching(send, route, address), route, address)
+            await self._handle(scope, receive, self._with_vouching(send, route, address), route, address)
         finally:
             self.limiter.leave(permit)
 
@@ -95,7 +95,7 @@ class RequestGuard:
             return EndpointRoute(Kind.HOOK, hooks.MAX_BODY_BYTES, HOOK_SECONDS)
         return None
 
-    async def _admit(
+    async def _handle(
         self, scope: Scope, receive: Receive, send: Send, route: EndpointRoute | None, address: Address | None
     ) -> None:
         if route is None:
@@ -139,18 +139,18 @@ class RequestGuard:
         return client_address(str(client[0]) if client else "", forwarded, real, self.trust)
 
     def _caller(self, scope: Scope, route: EndpointRoute | None, address: Address | None) -> tuple[str, Standing]:
-        """Under which name a request is counted, and what is known of who makes it before a body is read."""
-        shown = next(iter(_values(scope, b"authorization")), "")
-        if route is not None and shown and self._knows(route, shown):
-            digest = hashlib.sha256(shown.encode("utf-8", "surrogatepass")).hexdigest()
+        """The key under which a request is counted, and what is known of its caller before a body is read."""
+        authorization = next(iter(_values(scope, b"authorization")), "")
+        if route is not None and authorization and self._has_our_secret(route, authorization):
+            digest = hashlib.sha256(authorization.encode("utf-8", "surrogatepass")).hexdigest()
             return f"known:{digest}", Standing.KNOWN
         is_listed = route is not None and route.sources is not None and may_call(address, route.sources)
         return source_key(address), Standing.LISTED if is_listed else Standing.STRANGER
 
-    def _vouching(self, send: Send, route: EndpointRoute | None, address: Address | None) -> Send:
-        """A `send` that remembers an address whose token or signature was right: no answer is 200 or 202 without one.
+    def _with_vouching(self, send: Send, route: EndpointRoute | None, address: Address | None) -> Send:
+        """A `send` that remembers the address of a genuine caller: only a valid token or signature gets a 200 or 202.
 
-        Clicks come without a header, so the chat server is known by what it called before.
+        Clicks carry no Authorization header, so the chat server's address is known from its earlier calls.
         """
 
         async def vouching(event: MutableMapping[str, Any]) -> None:
@@ -160,8 +160,8 @@ class RequestGuard:
 
         return vouching
 
-    def _knows(self, route: EndpointRoute, authorization: str) -> bool:
-        """Whether the header carries a secret of ours; each is compared in constant time."""
+    def _has_our_secret(self, route: EndpointRoute, authorization: str) -> bool:
+        """Whether the Authorization header has a secret of ours; each is compared in constant time."""
         given = authorization.partition(" ")[2].strip().encode("utf-8", "surrogatepass")
         if route.kind is Kind.HOOK and self.registry.hooks is not None:
             secret = self.registry.hooks.token().encode()
@@ -194,21 +194,21 @@ async def read_body(receive: Receive, limit: int, seconds: float) -> bytes | Non
 
 
 async def send_reply(send: Send, reply: Reply) -> None:
-    """Put an answer on the wire."""
+    """Send a reply as ASGI events."""
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.all_headers]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": reply.body, "more_body": False})
 
 
-def _patient(send: Send, *, may_close: bool) -> Send:
-    """A `send` that does nothing for a caller who has hung up: Hypercorn closes while an answer is being written.
+def _ignoring_disconnect(send: Send, *, may_close: bool) -> Send:
+    """A `send` that ignores a disconnected client: Hypercorn closes the connection while an answer is being written.
 
     HTTP/2 has no `connection` header and refuses an answer that carries one.
     """
 
     gone: list[Exception] = []
 
-    async def patient(event: MutableMapping[str, Any]) -> None:
+    async def send_unless_gone(event: MutableMapping[str, Any]) -> None:
         if gone:
             return
         if not may_close and "headers" in event:
@@ -218,7 +218,7 @@ def _patient(send: Send, *, may_close: bool) -> Send:
         except (trio.BusyResourceError, trio.BrokenResourceError, trio.ClosedResourceError) as problem:
             gone.append(problem)
 
-    return patient
+    return send_unless_gone
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -1,4 +1,4 @@
-"""The endpoint for hooks: the token first, then the payload, then 202 with the id under which it was admitted."""
+"""Answers hooks: checks the token, then the payload, and replies 202 with the id under which it was admitted."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ from oc_trio.errors import CallbackRefused
 
 @frozen
 class HookRequest:
-    """What of a request matters here; header values are empty where they are absent."""
+    """The parts of a request that matter for a hook; absent headers are empty."""
 
     body: bytes
     authorization: str = ""
@@ -23,7 +23,7 @@ class HookRequest:
 
 
 async def answer_hook(endpoint: HookEndpoint, kind: HookKind, request: HookRequest) -> Reply:
-    """Run one hook, or say in one sentence why not."""
+    """Run one hook; the reply to a refused one has the reason in one sentence."""
     try:
         hooks.check_token(
             endpoint.token(),

@@ -1,8 +1,8 @@
-"""One connection of the callback port, in HTTP/1.1 and nothing else.
+"""Serves one connection of the callback port with HTTP/1.1 only.
 
-Hypercorn speaks HTTP/2 on any port to whoever begins with its preface or asks for an upgrade, and has no setting
-against it. There one connection carries a hundred requests at a time, so that limits by connection and by source mean
-little, and its streams outlive callers that go away. Mattermost and programs that call hooks do without.
+Hypercorn switches to HTTP/2 for any client that sends its preface or asks for an upgrade, and has no setting against
+it. An HTTP/2 connection carries a hundred concurrent requests, which defeats limits per connection and per source, and
+its streams outlive clients that disconnect. Mattermost and programs that call hooks don't need it.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from hypercorn.typing import AppWrapper
 
 
 class _Http1:
-    """The protocol of one connection; stands where Hypercorn keeps the one that changes over to HTTP/2."""
+    """The protocol of one connection; replaces Hypercorn's wrapper, which would switch to HTTP/2."""
 
     def __init__(self, wrapper: ProtocolWrapper) -> None:
         self._protocol, self._send = wrapper.protocol, wrapper.send
@@ -34,19 +34,21 @@ class _Http1:
 
 
 class Http1Server(TCPServer):
-    """Hypercorn's server of one connection, which is closed where HTTP/2 begins. `waits` is told false when the headers
-    of a request are there, and true when it has been answered and the next one is waited for.
+    """Hypercorn's server of one connection, which is closed where a client begins HTTP/2.
+
+    `set_waiting` is called with False when the headers of a request are there, and with True when it has been answered
+    and the next one is waited for.
     """
 
     def __init__(
-        self, app: AppWrapper, config: Config, context: WorkerContext, stream: Any, waits: Callable[[bool], None]
+        self, app: AppWrapper, config: Config, context: WorkerContext, stream: Any, set_waiting: Callable[[bool], None]
     ) -> None:
         super().__init__(app, config, context, {}, stream)
-        self._waits = waits
+        self._set_waiting = set_waiting
 
     async def protocol_send(self, event: Event) -> None:
         if isinstance(event, Updated):
-            self._waits(event.idle)
+            self._set_waiting(event.idle)
         await super().protocol_send(event)
 
     @property

@@ -1,4 +1,4 @@
-"""The endpoint for clicks, choices from menus and submitted dialogs: from a body to a verified value and back."""
+"""Answers button clicks, menu selections and dialog submissions: verifies the body and calls the account's handler."""
 
 from oc_trio.callbacks.endpoints import ButtonEndpoint
 from oc_trio.callbacks.reply import Kind, Reply, chat_reply, refused
@@ -11,12 +11,12 @@ from oc_trio.telemetry.log import get_logger
 log = get_logger(part="callbacks")
 
 NOT_READY = "Not ready"
-# The words that operators search their logs for.
+# Log texts that the documentation quotes.
 _LOGGED = {"Missing token": "missing _token in context", "Invalid token": "invalid _token"}
 
 
 async def answer_click(endpoint: ButtonEndpoint | None, body: bytes) -> Reply:
-    """The answer to a callback for the account of `endpoint`; None means that it does not run (yet)."""
+    """The reply to a callback for an account; `endpoint` is None while the account is not running."""
     try:
         if endpoint is None:
             raise CallbackRefused(503, NOT_READY)
@@ -31,7 +31,7 @@ async def answer_click(endpoint: ButtonEndpoint | None, body: bytes) -> Reply:
 
 
 def _is_dialog(body: bytes) -> bool:
-    """Both come to one address; a dialog says so itself, and its state carries the signature."""
+    """Clicks and dialogs have one address; a dialog has a `type`, and its signature is in its state."""
     if b"dialog_submission" not in body:
         return False
     try:

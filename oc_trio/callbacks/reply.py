@@ -1,4 +1,4 @@
-"""What an HTTP caller is answered, as a frozen value: made by the endpoints, sent by the guard and the app."""
+"""HTTP replies as frozen values: made by the endpoints, sent by the guard and the app."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ from oc_trio.errors import CallbackRefused
 
 
 class Kind(Enum):
-    """The three endpoints; each has refusals of its own form."""
+    """The three kinds of endpoint; each has its own form of refusals."""
 
     COMMAND = "command"
     CLICK = "click"
@@ -22,7 +22,7 @@ class Kind(Enum):
 
 @frozen
 class Reply:
-    """One answer. With `close` the connection ends after it, so that an unread body is not waited for."""
+    """One reply. `close` closes the connection after it, so that nobody waits for the rest of an unread body."""
 
     status: int
     body: bytes = b""
@@ -39,14 +39,14 @@ class Reply:
 
 
 def chat_reply(value: Mapping[str, Any], status: int = 200, *, harmless: Callable[[str], str] = defuse) -> Reply:
-    """What Mattermost shows to people or puts into a post: each text in it goes through `harmless`, to ping nobody."""
-    return json_reply(_shown(value, harmless), status)
+    """A JSON reply that Mattermost shows to people: each text goes through `harmless`, so that it mentions nobody."""
+    return json_reply(_with_harmless_texts(value, harmless), status)
 
 
 _TEXTS = frozenset({"text", "ephemeral_text", "message", "error"})
 
 
-def _shown(value: Mapping[str, Any], harmless: Callable[[str], str]) -> dict[str, Any]:
+def _with_harmless_texts(value: Mapping[str, Any], harmless: Callable[[str], str]) -> dict[str, Any]:
     made = dict(value)
     for key, item in value.items():
         if key in _TEXTS and isinstance(item, str):
@@ -54,7 +54,7 @@ def _shown(value: Mapping[str, Any], harmless: Callable[[str], str]) -> dict[str
         elif key == "errors" and isinstance(item, Mapping):
             made[key] = {field: harmless(text) if isinstance(text, str) else text for field, text in item.items()}
         elif key == "update" and isinstance(item, Mapping):
-            made[key] = _shown(item, harmless)
+            made[key] = _with_harmless_texts(item, harmless)
         elif key == "props" and isinstance(item, Mapping):
             made[key] = harmless_props(item, harmless)
         elif key == "attachments":
@@ -63,7 +63,7 @@ def _shown(value: Mapping[str, Any], harmless: Callable[[str], str]) -> dict[str
 
 
 def json_reply(value: Mapping[str, Any], status: int = 200, *, close: bool = False) -> Reply:
-    """An object as compact JSON, for a program: what people read goes through `chat_reply`."""
+    """A compact JSON reply for programs; texts for people go through `chat_reply`."""
     body = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
     return Reply(status, body, "application/json; charset=utf-8", close=close)
 
@@ -77,7 +77,7 @@ def not_found() -> Reply:
 
 
 def method_not_allowed(kind: Kind) -> Reply:
-    """405, which names the one method there is."""
+    """405 with the one allowed method."""
     allow = (("allow", "POST"),)
     text = "Method Not Allowed"
     if kind is Kind.COMMAND:
@@ -87,12 +87,12 @@ def method_not_allowed(kind: Kind) -> Reply:
 
 
 def too_many() -> Reply:
-    """429; the connection closes, so that a flood has to knock again."""
+    """429; the connection is closed, so that a flooding client has to connect again."""
     return plain_reply(429, "Too Many Requests", ("retry-after", "1"), close=True)
 
 
 def body_refused(kind: Kind, status: int) -> Reply:
-    """413 or 408 in the endpoint's documented words."""
+    """413 or 408 with the endpoint's documented text."""
     if kind is Kind.COMMAND:
         text = "Payload Too Large" if status == 413 else "Request body timeout"
         return plain_reply(status, text, close=True)
@@ -102,7 +102,7 @@ def body_refused(kind: Kind, status: int) -> Reply:
 
 
 def refused(kind: Kind, problem: CallbackRefused) -> Reply:
-    """A refusal in the form that the endpoint's callers know."""
+    """A refusal in the form of that kind of endpoint."""
     match kind:
         case Kind.COMMAND:
             return chat_reply(slash.ephemeral(problem.reason), problem.status_hint)

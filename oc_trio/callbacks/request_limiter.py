@@ -1,9 +1,8 @@
-"""How many requests a source may have going, and how fast: arithmetic and one bounded table, no I/O.
+"""Limits requests per source: their rate, and how many run concurrently. Arithmetic and one bounded table, no I/O.
 
-Times are seconds of the caller's clock. A source is an address (an IPv6 one by its /64, which one machine owns whole)
-or a caller that showed a secret we know, so that a flood from the same proxy does not lock the chat server out.
-Callers that are known, by a secret that they show or showed lately, have places of their own: strangers can take all
-of theirs and none of those.
+Times are seconds of the caller's clock. A source is an address (for IPv6 the /64, which one machine owns as a whole) or
+a secret of ours that the caller sent, so that a flood through the same proxy does not lock the chat server out. Callers
+with a secret, or from an address that sent one lately, have a limit of their own: strangers can't use it up.
 """
 
 from collections import OrderedDict
@@ -17,7 +16,7 @@ from oc_trio.core.token_bucket import Bucket, full, take
 
 
 class Standing(Enum):
-    """What is known of a caller: nothing; that the operator lists its address; that it shows, or showed, a secret."""
+    """What is known of a caller: nothing; the operator lists its address; it sends, or has sent, a valid secret."""
 
     STRANGER = "stranger"
     LISTED = "listed"
@@ -26,11 +25,11 @@ class Standing(Enum):
 
 @frozen
 class Limits:
-    """`rate` per second with bursts of `burst`, `at_once` going at a time, all per source; `total` over all sources of
+    """`rate` per second with bursts of `burst`, `at_once` concurrently, all per source; `total` over all sources of
     one standing.
 
-    `sources` bounds the memory: beyond it the source that was quiet longest is forgotten. Who showed a secret is known
-    for `known_seconds` after the last time.
+    `sources` bounds the memory: beyond it the source that was quiet longest is forgotten. An address is known
+    for `known_seconds` after its last valid secret.
     """
 
     rate: float = 50.0
@@ -43,7 +42,7 @@ class Limits:
 
 @frozen
 class RequestPermit:
-    """A request that was let in; given back to `leave`."""
+    """Permission for one request; given back to `leave`."""
 
     key: str
     standing: Standing
@@ -57,7 +56,7 @@ class _Source:
 
 @define(eq=False)
 class RequestLimiter:
-    """`enter` before anything is read, `leave` once for each permit that it gave; `vouch` for who showed a secret."""
+    """`enter` before anything is read, `leave` once per permit; `vouch` for the source of a valid secret."""
 
     limits: Limits = Limits()
     _active: dict[Standing, int] = field(init=False, factory=lambda: dict.fromkeys(Standing, 0))
@@ -72,7 +71,7 @@ class RequestLimiter:
         return sum(self._active.values())
 
     def enter(self, key: str, now: float, standing: Standing = Standing.STRANGER) -> RequestPermit | None:
-        """A permit for one more request of this source, None if it may not be looked at now."""
+        """A permit for one more request of this source, None if a limit is reached."""
         limits = self.limits
         if now < self._known.get(key, now):
             standing = Standing.KNOWN
@@ -92,7 +91,7 @@ class RequestLimiter:
         return RequestPermit(key, standing)
 
     def vouch(self, key: str, now: float) -> None:
-        """A request of this source was genuine."""
+        """Note that this source sent a valid secret or signature."""
         self._known[key] = now + self.limits.known_seconds
         self._known.move_to_end(key)
         if len(self._known) > self.limits.sources:
@@ -107,14 +106,14 @@ class RequestLimiter:
     def _make_room(self) -> None:
         if len(self._sources) < self.limits.sources:
             return
-        # Sources with requests going stay: `total` of each standing at most, so the table is bounded all the same.
+        # Sources with running requests stay: `total` of each standing at most, so the table is bounded all the same.
         idle = next((key for key, source in self._sources.items() if not source.active), None)
         if idle is not None:
             del self._sources[idle]
 
 
 def source_key(address: Address | None) -> str:
-    """The name under which an address is counted."""
+    """The key under which requests of an address are counted."""
     if isinstance(address, IPv6Address):
         return str(ip_network((address, 64), strict=False))
     return str(address) if address is not None else "unknown"

@@ -1,4 +1,4 @@
-"""Serves the callback app with Hypercorn: owns the listening socket, TLS and the stop, no rule about requests.
+"""Serves the callback app with Hypercorn: owns the listening socket, TLS and the graceful stop; `guard` has the rules.
 
 Hypercorn's per-connection server is driven here rather than its `serve`, which can't be held to HTTP/1.1.
 """
@@ -25,7 +25,7 @@ from oc_trio.callbacks.http1 import Http1Server
 from oc_trio.callbacks.request_limiter import source_key
 from oc_trio.errors import OcTrioError
 
-# A caller that does not read its answer would hold up the shutdown for ever: the kernel drops it after this.
+# A client that does not read its reply would block the shutdown for ever: the kernel drops it after this time.
 UNREAD_MS = 3000
 GRACEFUL_SECONDS = 3.0
 _BACKLOG = 128
@@ -33,8 +33,8 @@ _BACKLOG = 128
 
 @frozen
 class ClientLimits:
-    """What callers may take before their request is there whole: `connections` at a time, seconds for a TLS handshake
-    and for the line and headers of a request, however they dribble in. Bodies are the guard's.
+    """What clients may use before a request is complete: `connections` concurrently, seconds for the TLS handshake and
+    for the request line with all headers. The guard has the limits for bodies.
     """
 
     connections: int = 512
@@ -74,13 +74,13 @@ async def serve_callbacks(
         context = _tls_context(config, tls) if tls else None
         scheme = "https" if tls else "http"
         name, bound = listener.getsockname()[:2]
-        shown = f"[{name}]" if ":" in name else name
+        bound_host = f"[{name}]" if ":" in name else name
         sockets = trio.SocketListener(trio.socket.from_stdlib_socket(listener))
-        url = f"{scheme}://{shown}:{bound}"
-        served = trio.SSLListener(sockets, context, https_compatible=True) if context else sockets
-        async with served:
+        url = f"{scheme}://{bound_host}:{bound}"
+        server_listener = trio.SSLListener(sockets, context, https_compatible=True) if context else sockets
+        async with server_listener:
             connections = ConnectionLimiter(limits.connections)
-            await _serve(app, config, served, connections, shutdown, partial(task_status.started, url))
+            await _serve(app, config, server_listener, connections, shutdown, partial(task_status.started, url))
 
 
 async def _serve(
@@ -96,8 +96,10 @@ async def _serve(
     lifespan = Lifespan(wrapped, config, {})
 
     async def connection(stream: Any) -> None:
-        with table.opened(_peer(stream)) as it:
-            await Http1Server(wrapped, config, context, stream, lambda idle: table.waits(it, is_waiting=idle)).run()
+        with table.opened(_peer(stream)) as entry:
+            await Http1Server(
+                wrapped, config, context, stream, lambda idle: table.set_waiting(entry, is_waiting=idle)
+            ).run()
 
     async with trio.open_nursery() as living:
         await living.start(lifespan.handle_lifespan)
@@ -119,7 +121,7 @@ async def _serve(
 
 
 def _peer(stream: Any) -> str:
-    """The source at the other end; none where it is gone already."""
+    """The source key of the client; empty where it has disconnected already."""
     plain = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
     try:
         return source_key(ip_address(plain.socket.getpeername()[0].partition("%")[0]))
@@ -135,7 +137,7 @@ def _listen(host: str, port: int) -> socket.socket:
         )[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as problem:
-        raise CallbackListenFailed(f"The callback server can't listen on {host}:{port}: {_words(problem)}.") from None
+        raise CallbackListenFailed(f"The callback server can't listen on {host}:{port}: {_reason(problem)}.") from None
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
@@ -144,11 +146,11 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.listen(_BACKLOG)
     except OSError as problem:
         listener.close()
-        raise CallbackListenFailed(f"The callback server can't listen on {host}:{port}: {_words(problem)}.") from None
+        raise CallbackListenFailed(f"The callback server can't listen on {host}:{port}: {_reason(problem)}.") from None
     return listener
 
 
-def _words(problem: OSError) -> str:
+def _reason(problem: OSError) -> str:
     if isinstance(problem, socket.gaierror):
         return f"the host name is not known ({problem.args[-1]})"
     return os.strerror(problem.errno) if problem.errno else str(problem)
@@ -156,7 +158,7 @@ def _words(problem: OSError) -> str:
 
 def _config(limits: ClientLimits) -> Config:
     config = Config()
-    # Hypercorn counts this from the connection's begin, or the last answer's end, to the last byte of the headers.
+    # Hypercorn measures this from the start of the connection, or the end of the last reply, to the end of the headers.
     config.keep_alive_timeout = limits.headers
     config.ssl_handshake_timeout = limits.handshake
     config.graceful_timeout = GRACEFUL_SECONDS

@@ -1,7 +1,7 @@
-"""Who is live and who is not: the facts behind `/readyz`, `status`, the STATUS= line and the watchdog.
+"""Health of the accounts and of the process: what `/readyz`, `status`, the STATUS= line and the watchdog read.
 
-Accounts write their state here; nothing in here decides or does anything. Times are milliseconds since the epoch; only
-promises of progress are measured in seconds of Trio's clock, for a corrected wall clock must not look like a hang.
+Accounts write their state here; nothing is decided here. Times are milliseconds since the epoch. Only deadlines for
+progress are in seconds of Trio's clock, so that a correction of the wall clock does not look like a hang.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,9 +16,9 @@ from oc_trio.telemetry.pauses import Pauses
 
 @frozen
 class AccountHealth:
-    """What an operator wants to know of one account. `state` is a connection state's name, or stopped.
+    """The state of one account for operators. `state` is a connection state's name, or stopped.
 
-    `notes` are sentences about what it does without although it runs.
+    `notes` are sentences about degraded functions of a running account.
     """
 
     account: AccountId
@@ -58,7 +58,7 @@ class Health:
         self._accounts[account] = evolve(old, **changes)
 
     def note(self, account: AccountId, subject: str, texts: Sequence[str]) -> tuple[str, ...]:
-        """What is to be said about a subject from now on, in place of what was said before; gives what is new in it."""
+        """Replace the notes about a subject; returns those that are new."""
         notes = self._notes.setdefault(account, {})
         new = tuple(text for text in texts if text not in notes.get(subject, ()))
         notes[subject] = tuple(texts)
@@ -66,20 +66,20 @@ class Health:
         return new
 
     def forget(self, account: AccountId) -> None:
-        """The configuration knows the account no longer."""
+        """Forget an account that is no longer in the configuration."""
         self._accounts.pop(account, None)
         self._notes.pop(account, None)
 
     def progress(self, part: str, *, within_s: float) -> None:
-        """`part` did something real and promises to do so again within `within_s` seconds."""
+        """`part` made progress, and is stuck if it makes none within `within_s` seconds."""
         self._due[part] = self._clock() + within_s
 
     def finished(self, part: str) -> None:
-        """`part` ended in good order and promises nothing any more."""
+        """`part` has ended regularly: no progress is expected of it any more."""
         self._due.pop(part, None)
 
     def stuck_parts(self) -> tuple[str, ...]:
-        """Parts that broke their promise; the watchdog is not fed while there are any."""
+        """Parts that are overdue; systemd's watchdog is not notified while there are any."""
         now = self._clock()
         return tuple(sorted(part for part, due in self._due.items() if due < now))
 

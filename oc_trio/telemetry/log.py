@@ -1,4 +1,4 @@
-"""Structured logs: one line per decision, JSON for machines or coloured text on a terminal, secrets cut out by value.
+"""Structured logging with structlog: one line per decision, as JSON or as text on a terminal; secrets are redacted.
 
 Message bodies are never logged. `configure` is called once by each process; everything else asks `get_logger`.
 """
@@ -34,7 +34,7 @@ class Redactor:
         self.add(*secrets)
 
     def add(self, *secrets: str) -> None:
-        """From now on these are cut out too: a token that was read again, say."""
+        """Redact these, too, from now on: a token that was read again, for example."""
         known = {*self._longest_first, *(secret for secret in secrets if len(secret) >= _SHORTEST_SECRET)}
         self._longest_first = tuple(sorted(known, key=lambda secret: (-len(secret), secret)))
 
@@ -56,7 +56,7 @@ class Redactor:
 
 
 class _Lines(io.TextIOBase):
-    """A stream that loses lines rather than fail: a reader of our logs that has gone must not end an account."""
+    """A stream that drops lines instead of failing: a closed log pipe must not end an account."""
 
     def __init__(self, out: TextIO) -> None:
         super().__init__()
@@ -86,9 +86,8 @@ def configure(
 ) -> None:
     """Send logs to `stream` (default stderr): JSON unless it is a terminal, or as `json` says.
 
-    Lines that are marked as private, with what children say about somebody's words, only with `child_stderr`.
-
-    What libraries say through `logging` takes the same way, from WARNING on.
+    Lines marked as private (a child process's stderr, which may quote messages) are kept only with `child_stderr`.
+    Records that libraries log through `logging` are written the same way, from WARNING on.
     """
     out = stream or sys.stderr
     as_json = not out.isatty() if json is None else json

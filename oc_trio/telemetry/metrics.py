@@ -1,4 +1,4 @@
-"""What the gateway counts, for Prometheus. Label sets are bounded: no user, channel or post ids.
+"""The Prometheus metrics of the gateway. Label sets are bounded: no user, channel or post ids.
 
 One `Metrics` per process, passed explicitly; `render` gives the text format that `/metrics` serves.
 """
@@ -9,7 +9,7 @@ _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
 
 class Metrics:
-    """All families, created once on a registry of their own."""
+    """All metric families, on a registry of their own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()

@@ -1,6 +1,6 @@
-"""Whom the gateway does not ask for a while, because they said so or failed: for the status alone.
+"""Records which servers and models the gateway pauses requests to (rate limits, backoff), for the status only.
 
-Who pauses notes it here; nothing waits here. Times are seconds of Trio's clock.
+Nothing waits here. Times are seconds of Trio's clock.
 """
 
 from collections.abc import Callable
@@ -11,14 +11,14 @@ from attrs import define, field
 
 @define(eq=False)
 class Pauses:
-    """`note` for a pause that begins now, `watch` for somebody who can always say how long one still lasts."""
+    """`note` a pause that begins now; `watch` a source that can be asked for the rest of its pause."""
 
     clock: Callable[[], float] = trio.current_time
     _until: dict[str, float] = field(init=False, factory=dict)
     _watched: dict[str, Callable[[], float]] = field(init=False, factory=dict)
 
     def note(self, what: str, seconds: float) -> None:
-        """`what` is not asked for so many seconds from now; the longest pause counts."""
+        """No requests to `what` for so many seconds from now; the longest pause counts."""
         self._until[what] = max(self._until.get(what, 0.0), self.clock() + seconds)
 
     def watch(self, what: str, left: Callable[[], float]) -> None:
@@ -26,7 +26,7 @@ class Pauses:
         self._watched[what] = left
 
     def current(self) -> list[dict[str, object]]:
-        """What pauses now and for how many seconds more, as plain JSON values."""
+        """The pauses that last, with the seconds left, as plain JSON values."""
         now = self.clock()
         self._until = {what: until for what, until in self._until.items() if until > now}
         left = {what: until - now for what, until in self._until.items()}

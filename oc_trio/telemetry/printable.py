@@ -1,6 +1,6 @@
-"""Makes what a log line holds printable, however odd it is.
+"""Sanitises values for log lines: control characters are escaped, long texts cut, odd objects made printable.
 
-Foreign text can't move a terminal's cursor, look like a line of its own, or make the line fail.
+So foreign text can't send escape sequences to a terminal, forge a log line, or make logging fail.
 """
 
 import math
@@ -14,7 +14,7 @@ from oc_trio.core.text import clean
 
 LONGEST = 50_000  # characters of one value: a traceback is shorter, a model's answer may not be
 DEEPEST = 20
-_LARGEST = 2**63  # what readers of JSON logs keep
+_LARGEST = 2**63  # larger integers lose digits in readers of JSON logs
 # C0 and C1, line separators, and the marks that turn the direction of text.
 _CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 _OURS = frozenset({"exception", "stack"})  # written by structlog in several lines
@@ -41,7 +41,7 @@ def plain(value: Any, depth: int = 0) -> Any:
 
 
 def text_of(value: Any) -> str:
-    """str(), also of an object that fails at it."""
+    """str(), or the type's name where that fails."""
     try:
         return str(value)
     except (ValueError, TypeError, AttributeError, LookupError, RuntimeError):

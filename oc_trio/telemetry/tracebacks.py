@@ -1,7 +1,7 @@
-"""Exceptions as the log shows them: where they came from and of what type; in words only if the words are known.
+"""Formats exceptions for the log without quoting message texts: type and frames, a message only where it is safe.
 
-Python's own errors quote what they choke on (`KeyError('...')`, `invalid literal for int(): '...'`), and that may be
-what a person or a model wrote. So a type, its frames, and of an error of ours or of the system its reason.
+Python's own errors quote the value that they refuse (`KeyError('...')`, `invalid literal for int(): '...'`), which may
+be what a person or a model wrote. Only errors of ours and of the operating system keep their text.
 """
 
 import sys
@@ -70,7 +70,7 @@ def _all(problem: BaseException) -> Iterator[BaseException]:
 
 
 def _hide(row: dict[str, Any], texts: dict[str, str]) -> None:
-    """Leave only known words in a row of structlog's, and in those of a group's members."""
+    """Remove all texts but the safe ones from a row of structlog's, and from those of a group's members."""
     row["exc_value"] = texts.get(row["exc_value"], "")
     row["exc_notes"], row["syntax_error"] = [], None
     for member in row.get("exceptions") or ():

@@ -108,10 +108,10 @@ def run(seconds: float) -> int:
     while time.monotonic() < deadline:
         trio.run(_batch, port, seen)
         batches += 1
-        port.desk.calls.clear()
-        port.desk.presses.clear()
-        port.desk.hooks.clear()
-        port.desk.dialogs.clear()
+        port.handler.calls.clear()
+        port.handler.clicks.clear()
+        port.handler.hooks.clear()
+        port.handler.dialogs.clear()
         if batches == 3:
             base = _held()
     grown = _held() - base if base else 0

@@ -39,12 +39,12 @@ FORM = {
 
 
 @define(eq=False)
-class Desk:
+class RecordingHandler:
     """Answers everything and remembers it; `fail` is raised instead, once it is set."""
 
     known: tuple[SlashCommand, ...] | None = (STATUS, MODEL)
     calls: list[SlashCall] = field(factory=list)
-    presses: list[ButtonCallback] = field(factory=list)
+    clicks: list[ButtonCallback] = field(factory=list)
     dialogs: list[DialogAnswer] = field(factory=list)
     hooks: list[tuple[HookKind, Hook]] = field(factory=list)
     fail: Exception | None = None
@@ -54,8 +54,8 @@ class Desk:
         self._perhaps_fail()
         return "Processing..."
 
-    async def click(self, press: ButtonCallback) -> Mapping[str, Any]:
-        self.presses.append(press)
+    async def click(self, callback: ButtonCallback) -> Mapping[str, Any]:
+        self.clicks.append(callback)
         self._perhaps_fail()
         return {}
 
@@ -79,7 +79,7 @@ class Port:
 
     app: QuartTrio
     registry: EndpointRegistry
-    desk: Desk
+    handler: RecordingHandler
     metrics: Metrics
     stack: ExitStack  # holds the account in its place for as long as the port lives
 
@@ -104,14 +104,14 @@ def open_port(
     known: tuple[SlashCommand, ...] | None = (STATUS, MODEL),
     limits: Limits | None = None,
     trust: ProxyTrust | None = None,
-    arrange: Callable[[EndpointRegistry, Desk, ExitStack], None] | None = None,
+    arrange: Callable[[EndpointRegistry, RecordingHandler, ExitStack], None] | None = None,
 ) -> Port:
     """A port whose account is there, unless `arrange` puts something else behind the paths."""
-    desk, metrics, stack = Desk(known), Metrics(), ExitStack()
-    registry = EndpointRegistry((COMMAND_PATH,), {MAIN: ()}, HookEndpoint("/hooks", lambda: HOOK_TOKEN, desk.take))
+    handler, metrics, stack = RecordingHandler(known), Metrics(), ExitStack()
+    registry = EndpointRegistry((COMMAND_PATH,), {MAIN: ()}, HookEndpoint("/hooks", lambda: HOOK_TOKEN, handler.take))
     if arrange is not None:
-        arrange(registry, desk, stack)
+        arrange(registry, handler, stack)
     else:
-        stack.enter_context(registry.commands(MAIN, COMMAND_PATH, CommandEndpoint(lambda: desk.known, desk.call)))
-        stack.enter_context(registry.clicks(MAIN, ButtonEndpoint(lambda: BOT_TOKEN, desk.click, desk.dialog)))
-    return Port(build_app(registry, metrics=metrics, trust=trust, limits=limits), registry, desk, metrics, stack)
+        stack.enter_context(registry.commands(MAIN, COMMAND_PATH, CommandEndpoint(lambda: handler.known, handler.call)))
+        stack.enter_context(registry.clicks(MAIN, ButtonEndpoint(lambda: BOT_TOKEN, handler.click, handler.dialog)))
+    return Port(build_app(registry, metrics=metrics, trust=trust, limits=limits), registry, handler, metrics, stack)

@@ -20,7 +20,7 @@ from tests.callbacks.callers import (
     HOOK_TOKEN,
     MAIN,
     STATUS,
-    Desk,
+    RecordingHandler,
     open_port,
 )
 from tests.logbook import Logbook
@@ -45,7 +45,7 @@ async def test_a_command_in_a_form_is_answered_for_its_caller_only() -> None:
     status, body, headers = await port.post(COMMAND_PATH, form(text="now"), headers=FORM_TYPE)
     assert (status, json.loads(body)) == (200, {"response_type": "ephemeral", "text": "Processing..."})
     assert headers["content-type"] == "application/json; charset=utf-8"
-    assert [(call.trigger, call.text) for call in port.desk.calls] == [("oc_status", "now")]
+    assert [(call.trigger, call.text) for call in port.handler.calls] == [("oc_status", "now")]
 
 
 async def test_a_command_in_json_is_the_same() -> None:
@@ -53,7 +53,7 @@ async def test_a_command_in_json_is_the_same() -> None:
     port = open_port()
     status, _, _ = await port.post(COMMAND_PATH, json.dumps(FORM).encode(), headers=JSON_TYPE)
     assert status == 200
-    assert len(port.desk.calls) == 1
+    assert len(port.handler.calls) == 1
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ async def test_only_post_is_served(path: str, method: str, allow: str) -> None:
 
 async def test_get_on_commands_is_405_before_any_account_is_ready() -> None:
     """The method is judged before readiness."""
-    port = open_port(arrange=lambda registry, desk, stack: None)
+    port = open_port(arrange=lambda registry, handler, stack: None)
     assert (await port.post(COMMAND_PATH, method="GET"))[0] == 405
     status, body, _ = await port.post(COMMAND_PATH, form(), headers=FORM_TYPE)
     assert (status, json.loads(body)["text"]) == (503, NOT_READY)
@@ -85,7 +85,7 @@ async def test_commands_are_refused_until_registration_is_complete() -> None:
     port = open_port(known=None)
     status, body, _ = await port.post(COMMAND_PATH, form(), headers=FORM_TYPE)
     assert (status, json.loads(body)["text"]) == (503, NOT_READY)
-    assert port.desk.calls == []
+    assert port.handler.calls == []
 
 
 @pytest.mark.parametrize(
@@ -102,37 +102,37 @@ async def test_a_call_that_is_nobodys_is_refused(changes: dict[str, str], status
     port = open_port()
     got, body, _ = await port.post(COMMAND_PATH, form(**changes), headers=FORM_TYPE)
     assert (got, json.loads(body)) == (status, {"response_type": "ephemeral", "text": text})
-    assert port.desk.calls == []
+    assert port.handler.calls == []
 
 
 async def test_a_call_that_two_accounts_know_is_a_conflict() -> None:
     """A regenerated token that could be either account's is not guessed."""
-    desks = (Desk((STATUS,)), Desk((STATUS,)))
+    handlers = (RecordingHandler((STATUS,)), RecordingHandler((STATUS,)))
 
-    def two(registry: EndpointRegistry, _: Desk, stack: ExitStack) -> None:
-        for name, desk in zip(("one", "two"), desks):
-            endpoint = CommandEndpoint(lambda desk=desk: desk.known, desk.call)  # type: ignore[misc]
+    def two(registry: EndpointRegistry, _: RecordingHandler, stack: ExitStack) -> None:
+        for name, handler in zip(("one", "two"), handlers):
+            endpoint = CommandEndpoint(lambda handler=handler: handler.known, handler.call)  # type: ignore[misc]
             stack.enter_context(registry.commands(AccountId(name), COMMAND_PATH, endpoint))
 
     status, _, _ = await open_port(arrange=two).post(COMMAND_PATH, form(token="new"), headers=FORM_TYPE)
     assert status == 409
-    assert [desk.calls for desk in desks] == [[], []]
+    assert [handler.calls for handler in handlers] == [[], []]
 
 
 async def test_an_account_that_left_is_not_asked_any_more() -> None:
     """Leaving the block takes the account off the path."""
-    registry, desk = EndpointRegistry((COMMAND_PATH,)), Desk()
-    with registry.commands(MAIN, COMMAND_PATH, CommandEndpoint(lambda: desk.known, desk.call)):
+    registry, handler = EndpointRegistry((COMMAND_PATH,)), RecordingHandler()
+    with registry.commands(MAIN, COMMAND_PATH, CommandEndpoint(lambda: handler.known, handler.call)):
         assert MAIN in registry.commands_at(COMMAND_PATH)
     assert not registry.commands_at(COMMAND_PATH)
 
 
 async def test_a_click_reaches_its_account() -> None:
-    """A signed press is handed over and answered with JSON."""
+    """A signed callback is handed over and answered with JSON."""
     port = open_port()
     status, body, _ = await port.post(CLICK_PATH, click_body(), headers=JSON_TYPE)
     assert (status, body) == (200, b"{}")
-    assert [(press.user_name, press.action_id) for press in port.desk.presses] == [("alice", "yes")]
+    assert [(callback.user_name, callback.action_id) for callback in port.handler.clicks] == [("alice", "yes")]
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ async def test_a_click_that_proves_nothing_is_refused(body: bytes, status: int, 
     port = open_port()
     got, answer, _ = await port.post(CLICK_PATH, body, headers=JSON_TYPE)
     assert (got, json.loads(answer)) == (status, {"error": error})
-    assert port.desk.presses == []
+    assert port.handler.clicks == []
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ async def test_a_hook_is_taken_and_named() -> None:
     headers = {**JSON_TYPE, "Authorization": f"Bearer {HOOK_TOKEN}", "Idempotency-Key": "k1"}
     status, body, _ = await port.post("/hooks/wake", b'{"text":"the backup is done"}', headers=headers)
     assert (status, json.loads(body)) == (202, {"ok": True, "id": "hook:wake:1", "runId": "hook:wake:1"})
-    assert [hook.key for _, hook in port.desk.hooks] == ["k1"]
+    assert [hook.key for _, hook in port.handler.hooks] == ["k1"]
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ async def test_a_hook_without_its_due_is_refused(path: str, headers: dict[str, s
     port = open_port()
     got, _, _ = await port.post(path, b'{"text":"x"}', headers={**JSON_TYPE, **headers})
     assert got == status
-    assert port.desk.hooks == []
+    assert port.handler.hooks == []
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ async def test_nothing_else_is_served(path: str) -> None:
 async def test_a_failing_journal_is_503_not_500(logbook: Logbook) -> None:
     """What we fail at ourselves is said as such, without a traceback."""
     port = open_port()
-    port.desk.fail = StoreError("the disk is full")
+    port.handler.fail = StoreError("the disk is full")
     status, body, _ = await port.post(COMMAND_PATH, form(), headers=FORM_TYPE)
     assert (status, b"disk" in body) == (503, False)
     (logged,) = logbook.said("callback failed")
@@ -228,7 +228,7 @@ async def test_a_failing_journal_is_503_not_500(logbook: Logbook) -> None:
 async def test_a_refusal_of_the_account_is_passed_on() -> None:
     """The status and words of a refusal are the account's."""
     port = open_port()
-    port.desk.fail = CallbackRefused(500, "Failed to validate interaction")
+    port.handler.fail = CallbackRefused(500, "Failed to validate interaction")
     status, body, _ = await port.post(CLICK_PATH, click_body(), headers=JSON_TYPE)
     assert (status, json.loads(body)) == (500, {"error": "Failed to validate interaction"})
 
@@ -282,8 +282,8 @@ async def test_text_that_is_none_is_refused(path: str, headers: dict[str, str], 
     port = open_port()
     status, answer, _ = await port.post(path, body.encode().replace(b"HERE", half), headers=headers)
     assert (status, answer.decode() != "") == (400, True)
-    desk = port.desk
-    assert [*desk.calls, *desk.presses, *desk.hooks, *desk.dialogs] == []
+    handler = port.handler
+    assert [*handler.calls, *handler.clicks, *handler.hooks, *handler.dialogs] == []
 
 
 @pytest.mark.parametrize("text", ["%ED%A0%80", "%00", "a%00b", "%ff", "\0"])
@@ -293,7 +293,7 @@ async def test_a_form_that_holds_no_text_is_refused(field: str, text: str) -> No
     port = open_port()
     body = f"{urlencode({**FORM, field: ''})}&{field}={text}".encode()
     status, _, _ = await port.post(COMMAND_PATH, body, headers={"Content-Type": "application/x-www-form-urlencoded"})
-    assert (status, port.desk.calls) == (400, [])
+    assert (status, port.handler.calls) == (400, [])
 
 
 @pytest.mark.parametrize(

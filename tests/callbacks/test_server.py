@@ -14,7 +14,7 @@ import trustme
 from oc_trio.callbacks.endpoints import CommandEndpoint, EndpointRegistry
 from oc_trio.callbacks.server import CallbackListenFailed, ClientLimits, TlsFiles, serve_callbacks
 from oc_trio.core.slash import SlashCall
-from tests.callbacks.callers import COMMAND_PATH, FORM, MAIN, Desk, Port, open_port
+from tests.callbacks.callers import COMMAND_PATH, FORM, MAIN, Port, RecordingHandler, open_port
 
 
 async def start(
@@ -233,8 +233,8 @@ async def test_a_request_that_is_being_answered_keeps_its_connection() -> None:
         await go_on.wait()
         return "Processing..."
 
-    def behind(registry: EndpointRegistry, desk: Desk, stack: ExitStack) -> None:
-        stack.enter_context(registry.commands(MAIN, COMMAND_PATH, CommandEndpoint(lambda: desk.known, slow)))
+    def behind(registry: EndpointRegistry, handler: RecordingHandler, stack: ExitStack) -> None:
+        stack.enter_context(registry.commands(MAIN, COMMAND_PATH, CommandEndpoint(lambda: handler.known, slow)))
 
     port = open_port(arrange=behind)
     async with trio.open_nursery() as nursery:
