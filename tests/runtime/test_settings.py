@@ -20,7 +20,7 @@ CONSUMED = [
     ("channels.mattermost", "config.load", "enabled defaultAccount"),
     ("channels.mattermost", "config.credentials", "botTokenFile"),
     ("channels.mattermost", "runtime.process.gateway", "botToken baseUrl"),
-    ("channels.mattermost", "runtime.account.account", "name"),
+    ("channels.mattermost", "runtime.account.parts", "name"),
     ("channels.mattermost", "runtime.handlers.endpoints", "capabilities"),
     ("channels.mattermost", "runtime.account.outbound_client", "mediaMaxMb"),
     ("channels.mattermost", "runtime.policies", "maxAnswerChars maxAnswerPosts"),

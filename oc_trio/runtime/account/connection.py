@@ -1,6 +1,6 @@
 """An account's connection to its server, by websocket or by polling, and what people and the watchdog see of it.
 
-Owns the listener's hooks. How the connection is kept is the listener's, what its events mean is the inbox's.
+Owns the listener's hooks. How the connection is kept is the listener's, what its events mean is the event handler's.
 """
 
 from functools import partial
@@ -31,7 +31,7 @@ log = get_logger(part="connection")
 AUTH_FAILED = "auth_failed"
 UNREACHABLE = "unreachable"
 STOPPED = "stopped"
-# What an operator sees of a connection; a refused token is apart from a lost network.
+# The states that operators see. A refused token is a state of its own, as no reconnect helps.
 _STATES = {
     ConnectionPhase.WAITING: "reconnecting",
     ConnectionPhase.DIALING: "connecting",
@@ -39,7 +39,7 @@ _STATES = {
     ConnectionPhase.CATCHING_UP: "catching_up",
     ConnectionPhase.LIVE: "live",
 }
-_SHOWN = (*dict.fromkeys(_STATES.values()), AUTH_FAILED, UNREACHABLE)
+_ALL_STATES = (*dict.fromkeys(_STATES.values()), AUTH_FAILED, UNREACHABLE)
 # A live connection shows a sign of life every 40 s at most (a heartbeat and its answer) or with every poll, and an
 # event is handled in seconds; beyond several times that, the part is stuck.
 CONNECTION_SECONDS = 120.0
@@ -47,8 +47,8 @@ EVENT_SECONDS = 300.0
 
 
 def show_state(health: Health, metrics: Metrics, account: AccountId, state: str, detail: str) -> None:
-    """Put an account's state where people and machines look for it."""
-    for other in _SHOWN:
+    """Set an account's state in the health report and in the metrics."""
+    for other in _ALL_STATES:
         metrics.ws_state.labels(account, other).set(other == state)
     health.update(account, state=state, detail=detail)
 
@@ -62,7 +62,7 @@ class AccountConnection:
     dependencies: Dependencies
     token: Token
     ready: trio.Event
-    inbox: EventHandler
+    event_handler: EventHandler
     catch_up: CatchUp
     slot: TaskSlot
 
@@ -78,12 +78,12 @@ class AccountConnection:
         await self.slot.cancel_and_join(reason="shutdown")
 
     async def run_audit(self) -> None:
-        """What the server has and the socket did not bring is read over REST, and the deaf socket dialled anew."""
+        """Read over REST what the websocket did not bring, and dial anew where it lost something; not with polling."""
         if not self.is_polling:
-            await self.catch_up.audit(self.settings.connection.audit_interval, self._dial_again)
+            await self.catch_up.audit(self.settings.connection.audit_interval, self._reconnect)
 
-    async def _dial_again(self) -> None:
-        # One that is not live is dialling already, at its own pace.
+    async def _reconnect(self) -> None:
+        # A connection that is not live is being dialled already, with its own pauses.
         if self.services.health.account(self.services.account).is_live:
             await self.start(replacing="the audit found a loss")
 
@@ -91,16 +91,16 @@ class AccountConnection:
         try:
             await self._connect()
         finally:
-            # What has ended, in good order or not, is not stuck.
-            self.services.health.finished(self._connection)
+            # A connection that has ended, in good order or not, is not stuck.
+            self.services.health.finished(self._health_part)
 
     async def _connect(self) -> None:
         services, connection, random = self.services, self.settings.connection, self.services.clock.random.random
         hooks = partial(ListenerHooks, on_event=self._on_event, on_state=self._on_state, save_resume=self._save_resume)
         if self.is_polling:
-            polling = hooks(on_connected=self.catch_up.poll)
+            poll_hooks = hooks(on_connected=self.catch_up.poll)
             token, interval = services.api.transport.token, connection.reconnect_interval
-            await run_poller(polling, interval=interval, random=random, token=token)
+            await run_poller(poll_hooks, interval=interval, random=random, token=token)
         saved = await services.store.resume.load(services.account)
         await run_listener(
             services.api,
@@ -113,11 +113,11 @@ class AccountConnection:
         )
 
     async def _on_event(self, event: Event) -> None:
-        """Only what has begun can be stuck: a quiet channel promises nothing."""
+        """Handle one event. The watchdog counts only events whose handling has begun: none may come for days."""
         part = f"{self.services.account}: events"
         self.services.health.progress(part, within_s=EVENT_SECONDS)
         try:
-            await self.inbox.on_event(event)
+            await self.event_handler.on_event(event)
         finally:
             self.services.health.finished(part)
 
@@ -126,13 +126,17 @@ class AccountConnection:
         state = AUTH_FAILED if link.auth_failed and link.phase is ConnectionPhase.WAITING else _STATES[link.phase]
         show_state(services.health, services.metrics, services.account, state, detail)
         if link.phase is ConnectionPhase.LIVE:
-            self._promise()
+            self._report_progress()
             self.ready.set()
-            who = f"connected as @{services.user.username}"
-            log.info(who, account=services.account, name=services.name, server=self.settings.base_url)
+            log.info(
+                f"connected as @{services.user.username}",
+                account=services.account,
+                name=services.name,
+                server=self.settings.base_url,
+            )
             return
-        # How long reconnecting takes is the server's affair.
-        services.health.finished(self._connection)
+        # Reconnecting may take as long as the server is away: it is not stuck by that.
+        services.health.finished(self._health_part)
         if state == AUTH_FAILED:
             log.error("the server refuses the token", account=services.account, problem=detail)
             await self.token.reread()
@@ -141,19 +145,21 @@ class AccountConnection:
             log.warning("connection lost", account=services.account, problem=detail)
 
     async def _save_resume(self, point: ResumePoint | None) -> None:
-        """The row doubles as the account's sign of life: from its time on, new channels are caught up."""
+        """Save where the websocket can be resumed. The row's time is also when the account was last alive: new channels
+        are caught up from then on.
+        """
         services, now = self.services, self.services.clock.now_ms()
-        self._promise()
+        self._report_progress()
         if point is None:
             await services.store.resume.save(services.account, "", 0, now)
         else:
             await services.store.resume.save(services.account, point.connection_id, point.next_seq, now)
 
     @property
-    def _connection(self) -> str:
+    def _health_part(self) -> str:
         return f"{self.services.account}: connection"
 
-    def _promise(self) -> None:
-        """The connection is alive, and will be seen to be."""
+    def _report_progress(self) -> None:
+        """Tell the watchdog that the connection is alive, and by when it has to show that again."""
         period = self.settings.connection.reconnect_interval if self.is_polling else 0.0
-        self.services.health.progress(self._connection, within_s=CONNECTION_SECONDS + period)
+        self.services.health.progress(self._health_part, within_s=CONNECTION_SECONDS + period)

@@ -1,4 +1,4 @@
-"""When a schedule is due, in milliseconds: cronsim's arithmetic, which treats clock changes as Debian's cron does.
+"""When a cron expression is due, in milliseconds, by cronsim, which handles clock changes as Debian's cron does.
 
 Wall-clock times are the zone's. A job at a time that a clock change skips runs right after it; one in the hour that
 comes twice runs once.
@@ -35,14 +35,14 @@ def latest_run(expression: str, zone: str, until: int) -> int | None:
 def _tick(expression: str, zone: str, at: int, *, reverse: bool) -> int | None:
     start = datetime.fromtimestamp(at / 1000, UTC if zone == "UTC" else ZoneInfo(zone))
     try:
-        found = next(CronSim(_plain(expression), start, reverse=reverse), None)
+        tick = next(CronSim(_plain(expression), start, reverse=reverse), None)
     except CronSimError:  # well formed, but no such day: the 30th of February
         return None
-    return None if found is None else int(found.timestamp() * 1000)
+    return None if tick is None else int(tick.timestamp() * 1000)
 
 
 def _plain(expression: str) -> str:
-    """In cronsim's spelling: five fields without macros and question marks, Sunday at a week's end as 7."""
+    """The expression as cronsim reads it: five fields, no macros or question marks, Sunday ending a range as 7."""
     text = expression.strip().lower()
     text = _MACROS.get(text, text).replace("?", "*")
     *others, days = text.split()

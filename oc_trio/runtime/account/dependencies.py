@@ -1,4 +1,4 @@
-"""What a gateway needs from the world, each part replaceable: the simulation plugs the sandbox in here."""
+"""What a gateway depends on from outside, each part replaceable: tests and the simulation pass the sandbox here."""
 
 import sqlite3
 import ssl
@@ -26,9 +26,9 @@ from oc_trio.store.store import Store, open_store
 @frozen(eq=False)
 class Dependencies:
     """`http_transport` gives the transport to a server, `open_stream` its websocket's stream, and `fetch_transport`
-    gets what an answer's addresses point to; None means real sockets behind the address guard. `make_agent` builds
-    agents, `open_store` opens the journal at a location, `pictures` fits pictures to models; the classes are those
-    that an account is put together from.
+    fetches the files at an answer's addresses; None means real sockets behind the address guard. `make_agent` builds
+    agents, `open_store` opens the journal at a location, `pictures` scales pictures for models; the classes are those
+    that an account is built from.
     """
 
     clock: Clock = field(factory=Clock)
@@ -46,11 +46,11 @@ class Dependencies:
     pictures: Pictures = field(factory=Pictures)
 
     def transport(self, base_url: str, policy: NetPolicy) -> httpx.AsyncBaseTransport:
-        """How REST reaches a server."""
+        """The transport of REST requests to the server at `base_url`."""
         if self.http_transport is not None:
             return self.http_transport(base_url)
         return GuardedTransport(AddressGuard(policy), self.ssl_context)
 
     def stream_opener(self, policy: NetPolicy) -> OpenStream:
-        """How the websocket reaches it."""
+        """What opens the websocket's stream to a server."""
         return self.open_stream or AddressGuard(policy).open_stream

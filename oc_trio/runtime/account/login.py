@@ -1,4 +1,4 @@
-"""The first question to a chat server, asked until it is answered: who is behind this token?"""
+"""Logs in: asks the chat server for the token's own user until it answers."""
 
 from collections.abc import Callable
 
@@ -30,9 +30,9 @@ async def fetch_own_user(
     random: Callable[[], float],
     retries: RetryPolicy,
 ) -> User:
-    """Ask until the server answers; a refused token is asked about slowly, with the token file read again.
+    """Ask until the server answers. After a refused token the pauses are longer, and the token is read again.
 
-    `show` is told the state and why.
+    `show` is called with the account's state and the reason.
     """
     attempt, was_refused = 0, False
     while True:
@@ -44,12 +44,12 @@ async def fetch_own_user(
         show(AUTH_FAILED if refused else UNREACHABLE, str(failure))
         if refused and await token.reread():
             continue
-        # A network that was down before says nothing about the token.
+        # Failures of the other kind don't count: a network that was down says nothing about the token.
         attempt = attempt + 1 if refused is was_refused else 0
         was_refused = refused
         policy = AUTH_RETRY if refused else retries
-        asked = failure.retry_after if isinstance(failure, MattermostUnavailable) else None
-        wait = no_sooner_than(policy.delay(attempt, random()), asked)
+        retry_after = failure.retry_after if isinstance(failure, MattermostUnavailable) else None
+        wait = no_sooner_than(policy.delay(attempt, random()), retry_after)
         log.error(
             "the server refuses the token" if refused else "the server can't be reached",
             account=account,

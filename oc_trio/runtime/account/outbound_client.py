@@ -1,4 +1,4 @@
-"""The parts of an account that a command or the gateway needs to speak for it: which account, and its way out."""
+"""Opens what a command or the gateway needs to post as an account: picks the account, builds its `OutboundClient`."""
 
 import ssl
 from collections.abc import AsyncGenerator
@@ -33,7 +33,7 @@ _MIB = 1024 * 1024
 
 
 def pick_account(loaded: Loaded, wanted: str | None) -> Account:
-    """The account named, or the default one; never another instead. Raises ConfigError."""
+    """The account of that name, or the default one where none is named. Raises ConfigError; never takes another."""
     name = normalize_account_id(wanted) if wanted else loaded.default_account
     if name in loaded.accounts:
         return loaded.accounts[name]
@@ -45,8 +45,8 @@ def pick_account(loaded: Loaded, wanted: str | None) -> Account:
 
 def direct_retry(account: Account) -> DirectRetryPolicy:
     """`dmChannelRetry` as the scheduler's policy."""
-    told = account.dm_channel_retry
-    return DirectRetryPolicy(told.max_retries, told.initial_delay, told.max_delay, told.attempt)
+    settings = account.dm_channel_retry
+    return DirectRetryPolicy(settings.max_retries, settings.initial_delay, settings.max_delay, settings.attempt)
 
 
 def outbound_client_of(
@@ -61,14 +61,14 @@ def outbound_client_of(
     *,
     ssl_context: ssl.SSLContext | None = None,
 ) -> OutboundClient:
-    """An account's way out over edges that are open already."""
-    facts = directory or Directory(api)
+    """An account's outbound client over connections that are open already."""
+    directory = directory or Directory(api)
     return OutboundClient(
         account=AccountId(account.id),
         user=user,
         api=api,
-        directory=facts,
-        targets=TargetResolver(facts, user),
+        directory=directory,
+        targets=TargetResolver(directory, user),
         direct=direct,
         sender=sender,
         files=FileService(api),
@@ -83,7 +83,7 @@ def outbound_client_of(
 async def open_outbound_client(
     loaded: Loaded, account: Account, dependencies: Dependencies
 ) -> AsyncGenerator[OutboundClient, None]:
-    """An account's way out with connections of its own, whether a gateway runs or not. Raises MattermostError."""
+    """An account's outbound client with connections of its own: no gateway has to run. Raises MattermostError."""
     token = account.bot_token.reveal
     transport = dependencies.transport(account.base_url, net_policy(account))
     async with open_origin(account.base_url, dependencies.ssl_context, http_transport=transport) as origin:
@@ -105,7 +105,7 @@ async def open_outbound_client(
 
 
 async def dependencies_for(account: Account) -> Dependencies:
-    """Real sockets, with certificates loaded where TLS is spoken."""
+    """Dependencies with real sockets; the CA certificates are loaded only where the account uses TLS."""
     if account.base_url.startswith("http://"):
         return Dependencies()
     return Dependencies(ssl_context=await trio.to_thread.run_sync(ssl.create_default_context))

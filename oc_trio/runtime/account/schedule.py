@@ -1,7 +1,7 @@
-"""Scheduled messages of one account: at its time a job's text goes to the outbox, or its prompt to an agent.
+"""Runs an account's cron jobs: at its time a job's text goes to the outbox, or its prompt to an agent.
 
-A run is named by job and time, so that it happens once whatever interrupts it. Runs that fell into downtime follow the
-job's policy: none, or one afterwards.
+A run is named by job and time, so that it happens once, whatever interrupts it. Of the runs that fell into
+downtime, the job's `missed` says whether one is made up for.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -34,7 +34,7 @@ log = get_logger(part="schedule")
 NOT_YET = "not run yet"
 SKIPPED = "skipped: the gateway was not running"
 NOBODY = UserId("cron")
-_LOOK_SECONDS = 30.0
+_MAX_SLEEP_SECONDS = 30.0
 # Later than this, a run counts as missed.
 _LATE_MS = 300_000
 _RETRY = RetryPolicy(initial=1.0, maximum=60.0)
@@ -57,28 +57,28 @@ def jobs_of(loaded: Loaded, account: Account) -> dict[str, CronJob]:
 class Schedule:
     """The jobs of one account by name."""
 
-    front: RequestContext
+    requests: RequestContext
     outbound: OutboundClient
-    postbox: MessageSender
+    sender: MessageSender
     jobs: Mapping[str, CronJob]
 
     async def run(self) -> None:
-        """Keep all jobs; ends by cancellation, or where no job is due ever again."""
+        """Run all jobs when they are due; ends by cancellation, or when no job is ever due again."""
         async with trio.open_nursery() as nursery:
             for name, job in self.jobs.items():
-                nursery.start_soon(self._keep, name, job)
+                nursery.start_soon(self._run_job, name, job)
 
-    async def _keep(self, name: str, job: CronJob) -> None:
-        base = await self._begin(name, job)
+    async def _run_job(self, name: str, job: CronJob) -> None:
+        base = await self._catch_up(name, job)
         while (due := next_run(job.expression, job.timezone, base)) is not None:
-            await self._until(due)
-            await self._due(name, job, due)
+            await self._wait_until(due)
+            await self._run_once(name, job, due)
             base = max(due, latest_run(job.expression, job.timezone, self._now()) or due)
         log.warning("a scheduled job is never due", job=name, expression=job.expression)
 
-    async def _begin(self, name: str, job: CronJob) -> int:
-        """From where on to count: the runs before are done, skipped or made up for."""
-        store, now = self.front.services.store.cron, self._now()
+    async def _catch_up(self, name: str, job: CronJob) -> int:
+        """Run or skip what was missed. Returns the time from which on runs are still to come."""
+        store, now = self.requests.services.store.cron, self._now()
         last = await store.last(name)
         if last is None:
             await store.ran(name, now, NOT_YET)
@@ -87,16 +87,16 @@ class Schedule:
         if due is None or due > now:
             return last.at
         missed = latest_run(job.expression, job.timezone, now) or due
-        await self._due(name, job, missed)
+        await self._run_once(name, job, missed)
         return missed
 
-    async def _until(self, due: int) -> None:
+    async def _wait_until(self, due: int) -> None:
         # Not one long sleep: the wall clock may be set, and the machine may be suspended.
         while (left := due - self._now()) > 0:  # noqa: ASYNC110
-            await trio.sleep(min(left / 1000, _LOOK_SECONDS))
+            await trio.sleep(min(left / 1000, _MAX_SLEEP_SECONDS))
 
-    async def _due(self, name: str, job: CronJob, at: int) -> None:
-        store = self.front.services.store.cron
+    async def _run_once(self, name: str, job: CronJob, at: int) -> None:
+        store = self.requests.services.store.cron
         if self._now() - at > _LATE_MS and job.missed is Missed.SKIP:
             log.info("a scheduled run was missed", job=name)
             await store.ran(name, at, SKIPPED)
@@ -113,40 +113,40 @@ class Schedule:
             else:
                 log.info("a scheduled job ran", job=name, result=result)
 
-        await self.front.services.boundary.contain(run, "scheduled job", {"job": name})
+        await self.requests.services.boundary.contain(run, "scheduled job", {"job": name})
         await store.ran(name, at, result)
 
     async def _run(self, name: str, job: CronJob, at: int) -> str:
-        place = await self._patiently(lambda: self.outbound.targets.resolve(job.target))
+        place = await self._with_retries(lambda: self.outbound.targets.resolve(job.target))
         if job.prompt:
             return await self._ask(name, job, at, place)
-        parcel = await self.outbound.compose(place, MessageRequest(job.message))
+        message = await self.outbound.compose(place, MessageRequest(job.message))
 
         async def queued() -> None:
-            await self.front.services.store.cron.ran(name, at, "queued")
+            await self.requests.services.store.cron.ran(name, at, "queued")
 
-        carried = await self.postbox.send(parcel, f"cron.{name}.{at}", queued=queued)
-        if carried.problems:
-            raise TargetError("; ".join(carried.problems))
-        return f"posted {' '.join(carried.posts)}"
+        result = await self.sender.send(message, f"cron.{name}.{at}", queued=queued)
+        if result.problems:
+            raise TargetError("; ".join(result.problems))
+        return f"posted {' '.join(result.posts)}"
 
     async def _ask(self, name: str, job: CronJob, at: int, place: Place) -> str:
-        """Make a turn of the prompt, in a conversation of the job's own; the answer goes to the target."""
-        front, services = self.front, self.front.services
-        channel_id = await self._patiently(lambda: self.outbound.channel_id(place))
-        channel = await self._patiently(lambda: services.directory.channel(channel_id))
+        """Start a turn with the prompt, in a conversation of the job's own; the answer goes to the target."""
+        requests, services = self.requests, self.requests.services
+        channel_id = await self._with_retries(lambda: self.outbound.channel_id(place))
+        channel = await self._with_retries(lambda: services.directory.channel(channel_id))
         chat = Chat(channel.id, channel.type, channel.team_id)
-        visit = Caller(Sender(NOBODY, name, is_bot=False), chat, Access(True, "cron"))
+        caller = Caller(Sender(NOBODY, name, is_bot=False), chat, Access(True, "cron"))
         trigger = f"cron:{name}:{at}"
-        way = front.route(visit, root_id="")
-        message = front.message(visit, way, trigger=trigger, source=Source.CRON, text=job.prompt, root_id="")
+        route = requests.route(caller, root_id="")
+        message = requests.message(caller, route, trigger=trigger, source=Source.CRON, text=job.prompt, root_id="")
         agent = AgentId(job.agent) if job.agent else message.agent
         session = SessionKey(f"agent:{agent}:cron:{name}".lower())
-        await front.admit(evolve(message, agent=agent, session=session, reply_root=""), reason="cron")
+        await requests.admit(evolve(message, agent=agent, session=session, reply_root=""), reason="cron")
         return f"asked {agent} ({trigger})"
 
-    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """The answer; a server that is away is asked again for some minutes."""
+    async def _with_retries(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """What `ask` gives; a server that is away is asked again for _RETRY_SECONDS. Raises MattermostUnavailable."""
         attempt, began = 0, trio.current_time()
         while True:
             try:
@@ -159,4 +159,4 @@ class Schedule:
             await trio.sleep(wait)
 
     def _now(self) -> int:
-        return self.front.services.clock.now_ms()
+        return self.requests.services.clock.now_ms()

@@ -1,4 +1,4 @@
-"""One direct message from a command, without a gateway: open the channel, write once, go."""
+"""Sends one direct message from a command, without a gateway."""
 
 from oc_trio.config.accounts import Account
 from oc_trio.config.load import Loaded
@@ -10,13 +10,13 @@ from oc_trio.runtime.account.outbound_client import dependencies_for, open_outbo
 
 
 async def send_direct(loaded: Loaded, account: Account, user: UserId, text: str, *, key: str) -> str:
-    """Write `text` to `user` as the account's bot; empty when done, else why not. The same `key` writes once."""
+    """Post `text` to `user` as the account's bot. Returns why that failed, or "". The same `key` posts once."""
     dependencies = await dependencies_for(account)
     try:
-        async with open_outbound_client(loaded, account, dependencies) as out:
-            channel = await out.direct.channel(user)
-            new = NewPost(channel.id, text, pending_post_id=f"{out.user.id}:{key}.{user}")
-            await out.sender.create(new, lane=Lane.FINAL)
+        async with open_outbound_client(loaded, account, dependencies) as outbound:
+            channel = await outbound.direct.channel(user)
+            new = NewPost(channel.id, text, pending_post_id=f"{outbound.user.id}:{key}.{user}")
+            await outbound.sender.create(new, lane=Lane.FINAL)
     except MattermostError as problem:
         return str(problem) or type(problem).__name__
     return ""

@@ -30,8 +30,9 @@ from oc_trio.mattermost.address_guard import AddressRefused
 from oc_trio.mattermost.budget import RateBudget
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.transport import Transport, open_origin
-from oc_trio.runtime.account.account import AccountParts, run_account
+from oc_trio.runtime.account.account import run_account
 from oc_trio.runtime.account.dependencies import Dependencies
+from oc_trio.runtime.account.parts import AccountInputs
 from oc_trio.runtime.account.schedule import jobs_of
 from oc_trio.runtime.account.token import Token
 from oc_trio.runtime.agents import AgentTable, build_agents
@@ -237,7 +238,7 @@ class Gateway:
         async with open_origin(account.base_url, tls, budget=budget, http_transport=transport) as origin:
             token = account.bot_token
             await run_account(
-                AccountParts(
+                AccountInputs(
                     id=plan.id,
                     settings=account,
                     policies=plan.policies,

@@ -1,0 +1,212 @@
+"""Builds the parts of one account: what they share, what its turns need, and how its messages are sent.
+
+Building waits for nothing, starts no task and sends no request. `runtime.account.account` runs what is built here.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+
+import trio
+from attrs import field, frozen
+
+from oc_trio.config.accounts import Account
+from oc_trio.config.services import CronJob
+from oc_trio.core.backoff import RetryPolicy
+from oc_trio.core.entities import NewPost, User
+from oc_trio.core.events import Post
+from oc_trio.core.ratelimit import Lane
+from oc_trio.ids import AccountId, ChannelId, PostId, UserId
+from oc_trio.mattermost.client import Api
+from oc_trio.mattermost.direct import DirectChannels
+from oc_trio.mattermost.directory import Directory
+from oc_trio.mattermost.post_creator import PostCreator
+from oc_trio.mattermost.transport import Origin
+from oc_trio.runtime.account.dependencies import Dependencies
+from oc_trio.runtime.account.outbound_client import outbound_client_of
+from oc_trio.runtime.account.token import Token
+from oc_trio.runtime.agents import AgentTable
+from oc_trio.runtime.conversation.attachments import AttachmentReader
+from oc_trio.runtime.conversation.context import ConversationContext
+from oc_trio.runtime.conversation.dispatcher import Dispatcher
+from oc_trio.runtime.delivery.ack_reactions import AckReactions
+from oc_trio.runtime.delivery.buttons import ButtonMaker
+from oc_trio.runtime.delivery.compose import OutboundClient
+from oc_trio.runtime.delivery.delivery import Delivery
+from oc_trio.runtime.delivery.fetch import Fetcher
+from oc_trio.runtime.delivery.late_edits import LateEditGuard
+from oc_trio.runtime.delivery.message_sender import MessageSender
+from oc_trio.runtime.delivery.uploads import FileUploader
+from oc_trio.runtime.drain import Drain
+from oc_trio.runtime.handlers.ask_tools import ASK, AskTools
+from oc_trio.runtime.handlers.public_port import PublicPort
+from oc_trio.runtime.handlers.questions import ASK_SECONDS, Questions
+from oc_trio.runtime.handlers.slash_commands import CommandRegistration
+from oc_trio.runtime.inbound.admission import AdmissionPipeline
+from oc_trio.runtime.inbound.bot_loop_guard import BotLoops
+from oc_trio.runtime.inbound.chat_commands import ChatCommandHandler
+from oc_trio.runtime.inbound.denials import Denials
+from oc_trio.runtime.inbound.event_handler import EventHandler
+from oc_trio.runtime.inbound.event_tries import EventTries
+from oc_trio.runtime.policies import Policies
+from oc_trio.runtime.services import AccountServices
+from oc_trio.runtime.tools.mcp_servers import ToolServers
+from oc_trio.runtime.tools.message_permissions import MessagePermissions
+from oc_trio.runtime.tools.message_tool import MessageTool
+from oc_trio.runtime.tools.turn_tools import TurnTools
+from oc_trio.runtime.turn.edit_pacer import EditPacer
+from oc_trio.runtime.turn.live_drafts import LiveDrafts
+from oc_trio.runtime.turn.services import TurnServices
+from oc_trio.store.store import Store
+from oc_trio.telemetry.health import Health
+from oc_trio.telemetry.metrics import Metrics
+
+_COMMANDS_AT_ONCE = 8
+RETRIES = RetryPolicy(initial=0.5, maximum=30.0)
+
+
+@frozen(eq=False)
+class AccountInputs:
+    """What the gateway gives to an account. `origin`, `agents`, `port` and `servers` are shared with other accounts;
+    `ready` is set whenever the account goes live.
+    """
+
+    id: AccountId
+    settings: Account
+    policies: Policies
+    origin: Origin
+    store: Store
+    agents: AgentTable
+    dependencies: Dependencies
+    token: Token
+    metrics: Metrics
+    health: Health
+    ready: trio.Event
+    buttons: ButtonMaker
+    port: PublicPort
+    servers: ToolServers = field(factory=ToolServers)
+    jobs: Mapping[str, CronJob] = field(factory=dict)
+    idle_seconds: float = 900.0
+    drain: Drain = field(factory=Drain)
+
+
+@frozen(eq=False)
+class AccountParts:
+    """What one run of an account is made of, apart from its tasks."""
+
+    services: AccountServices
+    turns: TurnServices
+    outbound: OutboundClient
+    sender: MessageSender
+    questions: Questions
+    registration: CommandRegistration
+
+
+def build_parts(
+    inputs: AccountInputs, api: Api, user: User, direct: DirectChannels, workers: trio.Nursery
+) -> AccountParts:
+    """The parts of the account that is `user` on the server; deliveries of tools and schedules run in `workers`."""
+    clock, store, policies = inputs.dependencies.clock, inputs.store, inputs.policies
+    directory = Directory(api)
+    post_creator = PostCreator(api, user.id, clock.random.random)
+    outbound = outbound_client_of(
+        inputs.settings, api, user, direct, post_creator, policies.reply, inputs.buttons, directory
+    )
+    delivery = _delivery(inputs, api, user, direct, post_creator)
+    services = AccountServices(
+        account=inputs.id,
+        user=user,
+        name=inputs.settings.name,
+        api=api,
+        directory=directory,
+        store=store,
+        clock=clock,
+        metrics=inputs.metrics,
+        health=inputs.health,
+        policies=policies,
+        agents=inputs.agents,
+        delivery=delivery,
+        late_edits=LateEditGuard(delivery, api),
+        uploader=FileUploader(
+            outbound.files,
+            Fetcher(inputs.dependencies.ssl_context, inputs.dependencies.fetch_transport),
+            clock,
+            RETRIES,
+        ),
+        context=ConversationContext(inputs.id, user.id, api, directory, store, policies),
+        boundary=inputs.dependencies.boundary(inputs.id, inputs.metrics),
+    )
+    questions = Questions(services, inputs.buttons)
+    sender = MessageSender(delivery, workers)
+    message_tool = MessageTool(outbound, sender, MessagePermissions.of(inputs.settings), policies)
+    turns = TurnServices(
+        pacer=EditPacer(policies.pacing, partial(inputs.origin.budget.room, Lane.EDIT)),
+        live=LiveDrafts(),
+        acks=AckReactions(api, user.id, policies.acks),
+        previewer=inputs.dependencies.previewer,
+        tools=_turn_tools(inputs, message_tool, questions),
+        reader=lambda bounds: AttachmentReader(
+            outbound.files, outbound.media.limit, inputs.dependencies.pictures, bounds
+        ),
+        button_props=inputs.buttons.final_props if inputs.port.is_wanted else lambda _channel, _rows: "",
+    )
+    registration = inputs.port.registration(services, inputs.settings)
+    return AccountParts(services, turns, outbound, sender, questions, registration)
+
+
+def build_event_handler(parts: AccountParts, dispatcher: Dispatcher, nursery: trio.Nursery) -> EventHandler:
+    """What takes in the account's events; chat commands, refusals and notices run in `nursery`."""
+    services = parts.services
+    admission = AdmissionPipeline(
+        services,
+        Denials(services, nursery).explain,
+        BotLoops(services.account, services.store.claims, services.clock),
+    )
+    return EventHandler(
+        services,
+        admission,
+        dispatcher,
+        ChatCommandHandler(services, dispatcher, nursery, trio.CapacityLimiter(_COMMANDS_AT_ONCE)),
+        parts.turns.live,
+        EventTries(services.boundary),
+        note=parts.registration.note,
+        take_text=parts.questions.take_text,
+    )
+
+
+def _delivery(
+    inputs: AccountInputs, api: Api, user: User, direct: DirectChannels, post_creator: PostCreator
+) -> Delivery:
+    """The account's posts and edits over its edges; the edge's keyword arguments become plain ones here."""
+
+    async def send(new: NewPost, lane: Lane, in_doubt: bool) -> Post:
+        return await post_creator.create(new, lane=lane, in_doubt=in_doubt)
+
+    async def patch(post_id: PostId, message: str, lane: Lane) -> Post:
+        return await api.posts.patch(post_id, message=message, lane=lane)
+
+    async def open_direct(user_id: UserId) -> ChannelId:
+        return (await direct.channel(user_id)).id
+
+    return Delivery(
+        inputs.id,
+        user.id,
+        inputs.store,
+        inputs.dependencies.clock,
+        inputs.metrics,
+        send,
+        patch,
+        api.posts.delete,
+        RETRIES,
+        open_direct=open_direct,
+        read=api.posts.get,
+    )
+
+
+def _turn_tools(inputs: AccountInputs, message_tool: MessageTool, questions: Questions) -> TurnTools:
+    """The tools that agents have here; those that ask people are left out where no click could come back."""
+    if not inputs.port.is_wanted:
+        return TurnTools(message_tool, inputs.servers, inputs.port.skills)
+    asks = AskTools(questions, inputs.buttons)
+    # The question has a deadline of its own, which comes first: people may take their time.
+    limits = {ASK.name: ASK_SECONDS + 30}
+    return TurnTools(message_tool, inputs.servers, inputs.port.skills, (asks.tools,), limits, asks.approval)
