@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("doctor", "Examine everything that a start needs."),
     "explain": ("explain", "Say what was decided about a post, and why."),
     "message": ("message", "Send, edit, delete, react and read as the bot."),
+    "models": ("models", "List the model providers, built in and configured."),
     "pairing": ("pairing", "Let people in who asked to write to the bot."),
     "run": ("run", "Connect the configured accounts and answer."),
     "sandbox": ("sandbox", "Run an embedded chat server for trying things out."),

@@ -57,6 +57,11 @@ class AgentDefaults:
 
     model: ModelChoice = section(ModelChoice, "Model and fallbacks; a bare name is the primary.", scalar="primary")
     system_prompt: str = key("", "Said to the model before every conversation.")
+    workspace: str = key(
+        "",
+        "A folder whose `AGENTS.md`, `SOUL.md` and `IDENTITY.md` follow the system prompt; with several agents, its "
+        "subfolder that is named like the agent. Relative ones start at the configuration file.",
+    )
     timezone: str = key(
         "", "Time zone, such as `Europe/Berlin`: models are told the local date and time. Unset tells them neither."
     )
@@ -91,6 +96,7 @@ class AgentEntry:
     default: bool = key(False, "Answers where no binding applies; without one marked so, `main`, else the first.")
     model: ModelChoice | None = key(None, "Model and fallbacks; a bare name is the primary.", scalar="primary")
     system_prompt: str | None = key(None, "Said to the model before every conversation.")
+    workspace: str = key("", "The folder with this agent's own `AGENTS.md`, `SOUL.md` and `IDENTITY.md`.")
     skills: tuple[str, ...] | None = key(None, "Names of the skills offered.")
     history_tokens: int | None = key(None, "Budget of conversation sent along with each turn.", minimum=0)
     max_tokens: int | None = key(None, "Longest answer, in tokens.", minimum=1)
@@ -140,7 +146,9 @@ class Provider:
         ModelApi.OPENAI.value,
         f"{', '.join(f'`{name}`' for name in BUILT_IN_APIS)}, or the name of an installed agent.",
     )
-    base_url: str = key("", "Base URL of the endpoint, such as `http://127.0.0.1:11434/v1`.")
+    base_url: str = key(
+        "", "Base URL of the endpoint, such as `http://127.0.0.1:11434/v1`; a built-in provider has its own."
+    )
     api_key: Secret = key(NO_SECRET, "Key: text, or `{ source = ... }`.")
     api_key_file: str = key("", "A file that holds the key, readable by its owner only.")
     models: tuple[ModelEntry, ...] = key((), "Its models; a bare name is enough.", scalar="id")
@@ -164,7 +172,9 @@ class Provider:
 class Models:
     """`models`."""
 
-    providers: Mapping[str, Provider] = table_of("Model endpoints by name.")
+    providers: Mapping[str, Provider] = table_of(
+        "Model endpoints by name. Built-in ones (`oc-trio models list`) need no entry."
+    )
 
 
 @frozen

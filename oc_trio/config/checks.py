@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import assert_never
 from urllib.parse import urlsplit
 
-from attrs import field, frozen
-
 from oc_trio.config.accounts import ROOT, Account, AccountTable, normalize_account_id
 from oc_trio.config.agents import ModelChoice, Provider
+from oc_trio.config.builtin_providers import BUILT_IN, REFUSED, REFUSED_APIS
 from oc_trio.config.conversation import Binding
 from oc_trio.config.cron_fields import cron_mistake, is_timezone
+from oc_trio.config.findings import Findings
 from oc_trio.config.gateway import Bind
 from oc_trio.config.model import Config
 from oc_trio.config.parse import join, nearest
@@ -24,32 +24,10 @@ from oc_trio.core.agent_names import is_explosive
 from oc_trio.core.approvals import ALLOWED, ASKER
 from oc_trio.core.model_apis import BUILT_IN_APIS, ModelApi, built_in_api
 from oc_trio.core.netguard import NetPolicy, refused_at_sight
-from oc_trio.errors import Problem
 from oc_trio.ids import is_mattermost_id
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OWN_HEADERS = frozenset({"content-length", "transfer-encoding"})
-
-
-@frozen
-class Findings:
-    """Problems and warnings found so far."""
-
-    problems: list[Problem] = field(factory=list)
-    warnings: list[Problem] = field(factory=list)
-
-    def wrong(self, path: str, message: str, hint: str = "") -> None:
-        self.problems.append(Problem(path, message, hint))
-
-    def odd(self, path: str, message: str, hint: str = "") -> None:
-        self.warnings.append(Problem(path, message, hint))
-
-    def unknown(self, path: str, kind: str, name: str, known: Iterable[str]) -> None:
-        """There is no `kind` of that name: name the nearest, or those there are."""
-        names = sorted(known)
-        guess = nearest(name, names)
-        there = f"there are: {', '.join(names)}" if names else f"no {kind} is configured"
-        self.wrong(path, f'there is no {kind} "{name}"', f'did you mean "{guess}"?' if guess else there)
 
 
 def check_account(account: Account, table: AccountTable, config: Config) -> Findings:
@@ -223,7 +201,10 @@ def _check_models(config: Config, found: Findings, installed_apis: Callable[[], 
 def _check_provider(
     provider: Provider, path: str, found: Findings, installed_apis: Callable[[], Iterable[str]]
 ) -> None:
-    if provider.api not in BUILT_IN_APIS:
+    if provider.api in REFUSED_APIS:
+        why, instead = REFUSED_APIS[provider.api]
+        found.wrong(f"{path}.api", f"{provider.api} {why}", instead)
+    elif provider.api not in BUILT_IN_APIS:
         installed = set(installed_apis())
         if provider.api not in installed:
             found.unknown(f"{path}.api", "model API", provider.api, {*BUILT_IN_APIS, *installed})
@@ -264,8 +245,11 @@ def _check_choice(choice: ModelChoice, path: str, providers: Mapping[str, Provid
         provider, slash, rest = model.partition("/")
         if not slash or not rest:
             found.wrong(where, "must be written provider/model")
+        elif provider not in providers and provider in REFUSED:
+            why, instead = REFUSED[provider]
+            found.wrong(where, f"{provider} {why}", instead)
         elif provider not in providers:
-            found.unknown(where, "model provider", provider, providers)
+            found.unknown(where, "model provider", provider, {*providers, *BUILT_IN})
         else:
             known = [entry.id for entry in providers[provider].models]
             if known and rest not in known:

@@ -93,6 +93,13 @@ class Session:
         scale=60,
         minimum=0,
     )
+    reset_at_hour: int | None = key(
+        None,
+        "Start afresh each day at this hour, in `agents.defaults.timezone` or else the machine's zone; unset means "
+        "never. With `resetAfterMinutes`, whichever comes first.",
+        minimum=0,
+        maximum=23,
+    )
 
 
 @frozen

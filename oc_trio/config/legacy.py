@@ -146,10 +146,9 @@ class Modern:
 
     def as_written(self, path: str) -> str:
         """The path of a key as it stands in the file: that is what its author can find."""
-        for new, old in self.written.items():
-            if path == new or path.startswith((new + ".", new + "[")):
-                return old + path.removeprefix(new)
-        return path
+        moved = [new for new in self.written if path == new or path.startswith((new + ".", new + "["))]
+        new = max(moved, key=len, default="")
+        return self.written[new] + path.removeprefix(new) if new else path
 
 
 def modernize(document: Mapping[str, Any]) -> Modern:

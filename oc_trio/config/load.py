@@ -15,16 +15,21 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from oc_trio.config.accounts import ROOT, Account, AccountTable, account_tables, default_account, normalize_account_id
-from oc_trio.config.checks import Findings, check_account, check_config
+from oc_trio.config.builtin_providers import complete_providers, inactive
+from oc_trio.config.checks import check_account, check_config
 from oc_trio.config.credentials import complete_account, describes_default
 from oc_trio.config.document import Document, read_document
+from oc_trio.config.dotenv import environment
+from oc_trio.config.findings import Findings
+from oc_trio.config.foreign_keys import sort_out
 from oc_trio.config.legacy import Modern, modernize
 from oc_trio.config.model import Config
-from oc_trio.config.openclaw import adapt
-from oc_trio.config.parse import Invalid, Reader
-from oc_trio.config.paths import find_config, state_dir
-from oc_trio.config.secret_keys import check_shape, holds_secret, read_file_key, resolver
-from oc_trio.config.secrets import Secret, SecretForm
+from oc_trio.config.openclaw import Adapted, adapt
+from oc_trio.config.parse import Invalid, Reader, is_within
+from oc_trio.config.paths import find_config, nothing_found, state_dir
+from oc_trio.config.persona import read_personas
+from oc_trio.config.secret_keys import Unavailable, check_shape, holds_secret, read_file_key, resolver
+from oc_trio.config.secrets import NO_SECRET, Secret, SecretForm
 from oc_trio.core.text import clean
 from oc_trio.errors import ConfigError, Problem
 from oc_trio.ids import AccountId
@@ -35,6 +40,7 @@ class Loaded:
     """A usable configuration. `accounts` holds the enabled accounts that can run; `broken` those left out, and why.
 
     `values` are the file's, in today's spelling, and `tables` each account's with their origins, for `config show`.
+    `environ` has the variables in effect, `personas` what each agent's own files say of it.
     """
 
     config: Config
@@ -46,6 +52,8 @@ class Loaded:
     broken: Mapping[AccountId, tuple[Problem, ...]] = field(factory=dict, hash=False)
     tables: Mapping[AccountId, AccountTable] = field(factory=dict, repr=False, hash=False)
     values: Mapping[str, Any] = field(factory=dict, repr=False, hash=False)
+    environ: Mapping[str, str] = field(factory=dict, repr=False, hash=False)
+    personas: Mapping[str, str] = field(factory=dict, repr=False, hash=False)
 
     def listed_at(self, account: AccountId) -> int:
         """The account's place in the file's order; -1 for the one that the file does not name."""
@@ -71,21 +79,32 @@ def load(
     With `isolate`, an account with problems of its own is put aside while another one is fine. Without `connect`,
     tokens and servers are not asked for: enough for commands that only look at the state.
     """
-    found = find_config(path, env, Path.cwd() if cwd is None else cwd)
-    document = read_document(found) if found else Document()
-    return build(document, env, isolate=isolate, connect=connect)
+    folder = Path.cwd() if cwd is None else cwd
+    found = find_config(path, env, folder)
+    document = read_document(found, env) if found else Document()
+    try:
+        return build(document, env, isolate=isolate, connect=connect)
+    except ConfigError as wrong:
+        if found is None:
+            raise ConfigError(nothing_found(env, folder), *wrong.problems) from None
+        raise
 
 
 def build(document: Document, env: Mapping[str, str], *, isolate: bool = False, connect: bool = True) -> Loaded:
     """A configuration from plain values; raises ConfigError with every problem."""
     found, folder = Findings(), state_dir(env)
     env = {name: clean(value) for name, value in env.items()}
-    values = adapt(document.values, env, found) if document.imported else document.values
-    modern = modernize(values)
+    adapted = Adapted(dict(document.values))
+    if document.imported:
+        env = environment(document, env, found)
+        adapted = adapt(document.values, env, found)
+    modern = modernize(adapted.values)
+    modern = evolve(modern, written={**adapted.written, **modern.written})
     found.warnings.extend(modern.warnings)
     found.problems.extend(modern.problems)
     inline: dict[str, str] = {}
-    config = _read_config(modern.values, document, env, found, inline, connect=connect)
+    config = _read_config(modern, adapted, document, env, found, inline, connect=connect)
+    personas = read_personas(config, document.folder, found) if connect else {}
     whole = check_config(config, _installed_agents)
     malformed = [problem.path for problem in found.problems]
     found.problems.extend(_unrelated(whole.problems, malformed))
@@ -126,11 +145,14 @@ def build(document: Document, env: Mapping[str, str], *, isolate: bool = False, 
         MappingProxyType(broken),
         MappingProxyType({table.id: table for table in tables}),
         modern.values,
+        env,
+        personas,
     )
 
 
 def _read_config(
-    modern: Mapping[str, Any],
+    modern: Modern,
+    adapted: Adapted,
     document: Document,
     env: Mapping[str, str],
     found: Findings,
@@ -140,23 +162,59 @@ def _read_config(
 ) -> Config:
     """The configuration; `inline` gets the keys of secrets that stand in the file itself, accounts' tokens aside."""
     resolve = resolver(env, document.folder)
+    unavailable: list[Problem] = []
 
     def secret(raw: Any, path: str, form: SecretForm) -> Secret:
         if holds_secret(raw, path) and not path.startswith(ROOT):
             inline[path] = raw
         # Account tokens are read per account, where inheritance is settled.
-        reads = connect and not path.startswith(ROOT)
-        return resolve(raw, path, form) if reads else check_shape(raw, path, form)
+        if not connect or path.startswith(ROOT):
+            return check_shape(raw, path, form)
+        try:
+            return resolve(raw, path, form)
+        except Unavailable as missing:
+            unavailable.append(missing.problem)
+            return NO_SECRET
 
     def foreign(path: str) -> bool:
         return document.imported and not path.startswith(ROOT + ".")
 
     reader = Reader(secret, foreign)
-    config: Config = reader.table(Config, modern, "")
+    config: Config = reader.table(Config, modern.values, "")
     found.problems.extend(reader.problems)
-    if reader.ignored:
-        found.odd(str(document.path), "parts that oc-trio has no use for are ignored", ", ".join(reader.ignored))
-    return _with_secret_files(config, document, env, found) if connect else config
+    _note_foreign(reader.ignored, document, found)
+    ignored = [modern.as_written(path) for path in reader.ignored]
+    unavailable += [one for one in adapted.missing if not any(is_within(one.path, path) for path in ignored)]
+    _sort_unavailable(unavailable, config, modern, found)
+    config = _with_secret_files(config, document, env, found) if connect else config
+    return complete_providers(config, _providers(modern.values), env, found, connect=connect)
+
+
+def _providers(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    models = values.get("models")
+    listed = models.get("providers") if isinstance(models, Mapping) else None
+    return listed if isinstance(listed, Mapping) else {}
+
+
+def _note_foreign(ignored: list[str], document: Document, found: Findings) -> None:
+    """What an openclaw.json says that oc-trio doesn't do: one line, and one for each thing that people may miss."""
+    foreign = sort_out(ignored)
+    for paths, what, instead in foreign.different:
+        also = f" (so {', '.join(paths[1:])})" if len(paths) > 1 else ""
+        found.odd(paths[0], f"works differently here: {what}{also}", f"instead: {instead}")
+    if foreign.unused:
+        found.odd(str(document.path), "parts that oc-trio has no use for are ignored", ", ".join(foreign.unused))
+
+
+def _sort_unavailable(unavailable: list[Problem], config: Config, modern: Modern, found: Findings) -> None:
+    """A value that can't be had stops the start, unless nobody wants it."""
+    unused = {modern.as_written(path): why for path, why in inactive(config).items()}
+    for problem in unavailable:
+        why = next((why for path, why in unused.items() if is_within(modern.as_written(problem.path), path)), "")
+        if why:
+            found.odd(problem.path, f"{problem.message}; {why}", problem.hint)
+        else:
+            found.problems.append(problem)
 
 
 def _with_secret_files(config: Config, document: Document, env: Mapping[str, str], found: Findings) -> Config:
@@ -255,14 +313,10 @@ def _sort_out(
 
 def _unrelated(problems: list[Problem], malformed: list[str]) -> list[Problem]:
     """Those that don't merely follow from a malformed value at, above or below the same place."""
-
-    def within(inner: str, outer: str) -> bool:
-        return inner == outer or inner.startswith((outer + ".", outer + "["))
-
     return [
         problem
         for problem in problems
-        if not any(within(problem.path, path) or within(path, problem.path) for path in malformed)
+        if not any(is_within(problem.path, path) or is_within(path, problem.path) for path in malformed)
     ]
 
 

@@ -39,6 +39,11 @@ def join(path: str, name: str | int) -> str:
     return f"{path}.{word}" if path else word
 
 
+def is_within(inner: str, outer: str) -> bool:
+    """Whether a path is another one, or lies below it."""
+    return inner == outer or inner.startswith((outer + ".", outer + "["))
+
+
 def nearest(word: str, known: typing.Iterable[str]) -> str:
     """The known word that `word` was probably meant to be, or nothing."""
     by_lower = {name.lower(): name for name in known}

@@ -5,11 +5,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
+
 from oc_trio.config.parse import Invalid, join, kind_of, nearest
 from oc_trio.config.secrets import (
+    COMMAND_SECONDS,
     NO_SECRET,
     Secret,
     SecretForm,
+    SecretMalformed,
     SecretRef,
     SecretSource,
     SecretUnavailable,
@@ -20,17 +24,22 @@ from oc_trio.errors import Problem
 
 _KEYS = {
     "env": {"source", "provider", "id"},
-    "file": {"source", "provider", "id", "path"},
-    "exec": {"source", "provider", "id", "command"},
+    "file": {"source", "provider", "id", "path", "pointer"},
+    "exec": {"source", "provider", "id", "command", "plain", "env", "timeoutMs"},
 }
 _CONFIDENTIAL = re.compile(r"auth|cookie|credential|key|pass|secret|token", re.IGNORECASE)
 _NO_KEY = ("", "none", "dummy", "unused")  # what endpoints without keys are given
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PLACEHOLDER = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_POINTER = re.compile(r"/.*", re.DOTALL)
 _SHAPES = '{ source = "env", id = "NAME" }, { source = "file", path = "..." } or { source = "exec", command = [...] }'
 
 
 Resolve = Callable[[Any, str, SecretForm], Secret]
+
+
+class Unavailable(Invalid):
+    """The reference is well formed, but what it refers to can't be had now."""
 
 
 def resolver(env: Mapping[str, str], folder: Path) -> Resolve:
@@ -56,11 +65,13 @@ def _fetch(
     ref: SecretRef, path: str, env: Mapping[str, str], folder: Path, form: SecretForm = SecretForm.TOKEN
 ) -> Secret:
     if ref.source is SecretSource.FILE:
-        ref = SecretRef(SecretSource.FILE, str(folder / Path(ref.target).expanduser()))
+        ref = evolve(ref, target=str(folder / Path(ref.target).expanduser()))
     try:
         return read_secret(ref, env, form)
+    except SecretMalformed as wrong:
+        raise Invalid(Problem(path, str(wrong))) from None
     except SecretUnavailable as missing:
-        raise Invalid(Problem(path, str(missing))) from None
+        raise Unavailable(Problem(path, str(missing))) from None
 
 
 def _inline(raw: str, path: str, form: SecretForm) -> Secret:
@@ -112,14 +123,28 @@ def secret_ref(raw: Any, path: str) -> SecretRef:
         return SecretRef(SecretSource.ENV, _text(raw, "id", path, _VARIABLE, "the name of an environment variable"))
     if source == "file":
         name = "path" if "path" in raw else "id"
-        return SecretRef(
-            SecretSource.FILE, _text(raw, name, path, re.compile(r"[/~.].*"), "a path: /..., ~/... or ./...")
-        )
+        pointer = _text(raw, "pointer", path, _POINTER, "a JSON pointer: /...") if "pointer" in raw else ""
+        file = _text(raw, name, path, re.compile(r"[/~.].*"), "a path: /..., ~/... or ./...")
+        return SecretRef(SecretSource.FILE, file, pointer=pointer)
     command = raw.get("command")
     if not isinstance(command, list) or not command or not all(isinstance(word, str) and word for word in command):
         problem = Problem(join(path, "command"), "must be a list of words", 'command = ["pass", "show", "mattermost"]')
         raise Invalid(problem)
-    return SecretRef(SecretSource.EXEC, command[0], tuple(command[1:]))
+    env, milliseconds = raw.get("env", {}), raw.get("timeoutMs", COMMAND_SECONDS * 1000)
+    if not isinstance(env, Mapping) or not all(isinstance(value, str) for value in env.values()):
+        raise Invalid(Problem(join(path, "env"), "must be a table of texts"))
+    if isinstance(milliseconds, bool) or not isinstance(milliseconds, int | float) or not 0 < milliseconds <= 120_000:
+        raise Invalid(Problem(join(path, "timeoutMs"), "must be between 1 and 120000"))
+    return SecretRef(
+        SecretSource.EXEC,
+        command[0],
+        tuple(command[1:]),
+        id=_text(raw, "id", path, re.compile(r".+"), "a name") if "id" in raw else "",
+        provider=str(raw.get("provider", "")),
+        plain=raw.get("plain") is True,
+        env=tuple(sorted((str(name), value) for name, value in env.items())),
+        seconds=milliseconds / 1000,
+    )
 
 
 def _text(raw: Mapping[str, Any], name: str, path: str, pattern: re.Pattern[str], expects: str) -> str:

@@ -3,6 +3,7 @@
 Reading happens in `load` (and again when a token is refused); this module never logs and never quotes a value.
 """
 
+import json
 import os
 import stat
 import subprocess
@@ -10,6 +11,7 @@ import unicodedata
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 from attrs import field, frozen
 
@@ -27,14 +29,25 @@ class SecretSource(Enum):
 
 @frozen
 class SecretRef:
-    """A pointer to a secret: variable name, path, command line, or systemd credential."""
+    """A pointer to a secret: variable name, path, command line, or systemd credential.
+
+    `pointer` finds it within a JSON file (RFC 6901). A command with an `id` is asked for it as OpenClaw asks: JSON on
+    standard input, JSON back; `plain` lets it print the bare value instead. `env` is added to its variables; `seconds`
+    is how long it may take.
+    """
 
     source: SecretSource
     target: str
     arguments: tuple[str, ...] = ()
+    pointer: str = ""
+    id: str = ""
+    provider: str = ""
+    plain: bool = False
+    env: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    seconds: float = COMMAND_SECONDS
 
     def __str__(self) -> str:
-        return f"{self.source.value} {self.target}"
+        return " ".join(word for word in (self.source.value, self.target, self.pointer or self.id) if word)
 
 
 @frozen(repr=False)
@@ -100,6 +113,10 @@ class SecretUnavailable(Exception):
     """A secret can't be had; str() says why and what to do, never the value."""
 
 
+class SecretMalformed(SecretUnavailable):
+    """It is there, and can't be one."""
+
+
 def read_secret(ref: SecretRef, env: Mapping[str, str], form: SecretForm = SecretForm.TOKEN) -> Secret:
     """The secret that `ref` points to, without line breaks at its end. Raises SecretUnavailable."""
     match ref.source:
@@ -107,17 +124,21 @@ def read_secret(ref: SecretRef, env: Mapping[str, str], form: SecretForm = Secre
             value = _from_env(ref.target, env)
         case SecretSource.FILE:
             value = _from_file(Path(ref.target).expanduser())
+            if ref.pointer:
+                value = _pointed(value, ref)
         case SecretSource.CREDENTIAL:
             value = _read(Path(ref.target))
         case SecretSource.EXEC:
-            value = _from_command((ref.target, *ref.arguments), env)
+            value = _from_command(ref, env)
+            if ref.id:
+                value = _answered(value, ref)
     value = value.rstrip("\r\n")
     if not value.strip():
         raise SecretUnavailable(f"{ref} is empty")
     if "\n" in value:
-        raise SecretUnavailable(f"{ref} holds more than one line: a LINE FEED (U+000A)")
+        raise SecretMalformed(f"{ref} holds more than one line: a LINE FEED (U+000A)")
     if wrong := flaw(value, form):
-        raise SecretUnavailable(f"{ref} {wrong}")
+        raise SecretMalformed(f"{ref} {wrong}")
     return Secret(value, ref)
 
 
@@ -156,20 +177,60 @@ def _reason(broken: Exception) -> str:
     return os.strerror(broken.errno) if isinstance(broken, OSError) and broken.errno else "it is not a text file"
 
 
-def _from_command(command: tuple[str, ...], env: Mapping[str, str]) -> str:
-    name = command[0]
+def _pointed(text: str, ref: SecretRef) -> str:
+    """What the JSON pointer of `ref` finds in the text of its file."""
+    try:
+        value: Any = json.loads(text)
+    except ValueError:
+        raise SecretUnavailable(f"{ref.target} is not JSON, so {ref.pointer} finds nothing in it") from None
+    for written in ref.pointer.removeprefix("/").split("/"):
+        name = written.replace("~1", "/").replace("~0", "~")
+        if isinstance(value, list) and name.isdecimal() and int(name) < len(value):
+            value = value[int(name)]
+        elif isinstance(value, dict) and name in value:
+            value = value[name]
+        else:
+            raise SecretUnavailable(f"{ref.target} holds nothing at {ref.pointer}")
+    if not isinstance(value, str):
+        raise SecretUnavailable(f"{ref.target} holds no text at {ref.pointer}")
+    return value
+
+
+def _answered(text: str, ref: SecretRef) -> str:
+    """The value that a command gave for the id it was asked for."""
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        if ref.plain:
+            return text
+        raise SecretUnavailable(f"{ref.target} printed no JSON object")
+    values, errors = answer.get("values"), answer.get("errors")
+    value = values.get(ref.id) if isinstance(values, dict) else None
+    if isinstance(value, str):
+        return value
+    error = errors.get(ref.id) if isinstance(errors, dict) else None
+    code = error.get("code") if isinstance(error, dict) else None
+    # Other codes and all messages may quote the secret.
+    known = f" ({code})" if code in ("NOT_FOUND", "AMBIGUOUS_DUPLICATE_KEY") else ""
+    raise SecretUnavailable(f"{ref.target} gave no value for {ref.id}{known}")
+
+
+def _from_command(ref: SecretRef, env: Mapping[str, str]) -> str:
+    name, question = ref.target, {"protocolVersion": 1, "provider": ref.provider, "ids": [ref.id]}
     try:
         done = subprocess.run(  # noqa: S603 (the operator's own command, no shell)
-            command,
-            env=dict(env),
-            stdin=subprocess.DEVNULL,
+            (name, *ref.arguments),
+            env={**env, **dict(ref.env)},
+            input=json.dumps(question).encode() if ref.id else b"",
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            timeout=COMMAND_SECONDS,
+            timeout=ref.seconds,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise SecretUnavailable(f"{name} gave no answer within {COMMAND_SECONDS:.0f} s") from None
+        raise SecretUnavailable(f"{name} gave no answer within {ref.seconds:g} s") from None
     except (OSError, ValueError) as broken:
         raise SecretUnavailable(f"{name} can't be run: {_reason(broken)}") from None
     if done.returncode != 0:

@@ -21,23 +21,28 @@ def decode_toml(text: str, name: str) -> dict[str, Any]:
 
 
 def decode_json5(text: str, name: str) -> dict[str, Any]:
-    """The document; raises ConfigError with line and column.
+    """The document; raises ConfigError with line and column."""
+    document = decode_json5_value(text, name)
+    if not isinstance(document, Mapping):
+        raise ConfigError(Problem(name, "must be an object at the top", "{ channels: { ... } }"))
+    return dict(document)
+
+
+def decode_json5_value(text: str, name: str) -> Any:
+    """Whatever the text holds; raises ConfigError with line and column.
 
     The decoder's own message is not passed on: it holds the part already read, tokens included.
     """
     import pyjson5
 
     try:
-        document = pyjson5.decode(text)
+        return pyjson5.decode(text)
     except pyjson5.Json5EOF:
         raise ConfigError(Problem(name, "not valid JSON5: the file ends too early")) from None
     except pyjson5.Json5NestingTooDeep:
         raise ConfigError(Problem(name, "is nested too deeply")) from None
     except pyjson5.Json5DecoderException as broken:
         raise ConfigError(Problem(f"{name}{_position(text, str(broken.args[0]))}", "not valid JSON5")) from None
-    if not isinstance(document, Mapping):
-        raise ConfigError(Problem(name, "must be an object at the top", "{ channels: { ... } }"))
-    return dict(document)
 
 
 def _position(text: str, message: str) -> str:

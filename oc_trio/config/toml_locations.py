@@ -41,14 +41,19 @@ def toml_lines(text: str) -> dict[str, int]:
 
 def line_of(path: str, lines: Mapping[str, int]) -> int | None:
     """The line of `path`, or of the nearest table around it; None when not even that is known."""
+    return lines.get(nearest_key(path, lines))
+
+
+def nearest_key(path: str, lines: Mapping[str, int]) -> str:
+    """`path`, or the nearest table around it whose line is known; empty when there is none."""
     while path:
         if path in lines:
-            return lines[path]
+            return path
         shorter = _LAST.sub("", path)
         if shorter == path:
-            return None
+            return ""
         path = shorter
-    return None
+    return ""
 
 
 def _outside_long_strings(text: str) -> Iterator[tuple[int, str]]:

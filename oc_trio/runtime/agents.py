@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from random import Random
+from types import MappingProxyType
 from typing import TypeVar, assert_never
 
 import httpx
@@ -17,6 +18,7 @@ from oc_trio.agent.port import Agent, NoTools, Toolbox
 from oc_trio.agent.unsupported import Unsupported
 from oc_trio.config.agents import AgentEntry, ModelEntry, Provider, ToolRules
 from oc_trio.config.model import Config
+from oc_trio.config.persona import with_persona
 from oc_trio.core.model_apis import ModelApi, built_in_api
 from oc_trio.errors import ConfigError, Problem
 from oc_trio.ids import AgentId
@@ -112,10 +114,12 @@ def build_agents(
     make: Callable[[AgentSpec, httpx.AsyncClient], Agent] = build_agent,
     pauses: Pauses | None = None,
     random: Random | None = None,
+    personas: Mapping[str, str] = MappingProxyType({}),
 ) -> AgentTable:
     """Every agent with every model of the configuration. Raises ConfigError where one can't be built.
 
-    `pauses` notes the models that are waited for; `random` draws the jitter of those waits.
+    `pauses` notes the models that are waited for; `random` draws the jitter of those waits; `personas` has what each
+    agent's own files say of it.
     """
     factory = _AgentFactory(config, http, make, pauses, random)
     setups, primary = {}, {}
@@ -125,12 +129,13 @@ def build_agents(
         wanted = choice.primary or next(iter(factory.models), "")
         if not wanted:
             path = f"agents.entries.{agent_id}.model.primary"
-            hint = "add models.providers and name one of its models"
+            hint = 'such as model = "anthropic/<model>"; oc-trio models list has the providers'
             raise ConfigError(Problem(path, "no model is configured", hint))
         primary[agent_id] = wanted
-        setups[agent_id] = factory.setup(entry, (wanted, *choice.fallbacks))
+        persona = personas.get(agent_id, "")
+        setups[agent_id] = factory.setup(entry, (wanted, *choice.fallbacks), persona)
         for model, built in by_model.items():
-            built[agent_id] = factory.setup(entry, (model, wanted, *choice.fallbacks))
+            built[agent_id] = factory.setup(entry, (model, wanted, *choice.fallbacks), persona)
     limiter = trio.CapacityLimiter(config.agents.defaults.max_concurrent)
     titles = {name: model.name for name, model in factory.models.items() if model.name}
     return AgentTable(setups, by_model, primary, default_agent(config), limiter, titles)
@@ -159,7 +164,7 @@ class _AgentFactory:
         self.limiters = {name: trio.CapacityLimiter(provider.max_concurrent) for name, provider in providers.items()}
         self.unsupported = {name: Unsupported(name) for name in providers}
 
-    def setup(self, entry: AgentEntry, models: Iterable[str]) -> AgentSetup:
+    def setup(self, entry: AgentEntry, models: Iterable[str], persona: str = "") -> AgentSetup:
         """An agent that asks the first of `models`, and the next ones while those before are unavailable."""
         defaults = self.config.agents.defaults
         first, *others = dict.fromkeys(models)
@@ -168,7 +173,7 @@ class _AgentFactory:
         history = _own(entry.history_tokens, defaults.history_tokens)
         return AgentSetup(
             self.make(spec, self.http),
-            system_prompt=_own(entry.system_prompt, defaults.system_prompt) or DEFAULT_PROMPT,
+            system_prompt=with_persona(_own(entry.system_prompt, defaults.system_prompt) or DEFAULT_PROMPT, persona),
             history_tokens=_within_window(history, self.models.get(first), self._max_tokens(first, entry)),
             thinking=_own(entry.thinking_default, defaults.thinking_default),
             rules=_own(entry.tools, defaults.tools),

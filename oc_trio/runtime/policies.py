@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Mapping
+from datetime import UTC
+from zoneinfo import ZoneInfo
 
 from attrs import field, frozen
 
@@ -14,6 +16,8 @@ from oc_trio.core.bounds import AnswerBounds
 from oc_trio.core.chat import ChatKind, Sender
 from oc_trio.core.chunking import SERVER_LIMIT
 from oc_trio.core.coalesce import CoalesceRules
+from oc_trio.core.emoji import UnknownEmoji, emoji_name
+from oc_trio.core.freshness import Freshness
 from oc_trio.core.netguard import NetPolicy
 from oc_trio.core.pacing import PacingRules
 from oc_trio.core.preview import PreviewRules
@@ -29,8 +33,8 @@ MAIN_AGENT = AgentId("main")
 class Policies:
     """Everything that decides for one account; `names` are by agent.
 
-    `command_users` None lets everyone use chat commands who may talk to the bot at all. A conversation that was quiet
-    for `reset_after_ms` starts afresh, 0 never; a person's posts within `gather` seconds are answered together.
+    `command_users` None lets everyone use chat commands who may talk to the bot at all. `freshness` says when a
+    conversation starts afresh; a person's posts within `gather` seconds are answered together.
     """
 
     access: access.AccessPolicy
@@ -50,7 +54,7 @@ class Policies:
     turn_limit: float = 1800.0
     acks: AckEmoji = AckEmoji()
     command_users: tuple[str, ...] | None = None
-    reset_after_ms: int = 0
+    freshness: Freshness = Freshness()
     gather: float = 0.0
     names: Mapping[AgentId, Names] = field(factory=dict, hash=False)
     command_prefix: str = "oc_"
@@ -100,13 +104,34 @@ def policies(config: Config, account: Account) -> Policies:
         identities={AgentId(name): entry.identity.name for name, entry in config.agents.entries.items()},
         typing_interval=config.agents.defaults.typing_interval,
         turn_limit=config.agents.defaults.turn_limit,
-        acks=AckEmoji(account.ack_reactions.seen, account.ack_reactions.done, account.ack_reactions.failed),
+        acks=AckEmoji(
+            _emoji(account.ack_reactions.seen),
+            _emoji(account.ack_reactions.done),
+            _emoji(account.ack_reactions.failed),
+        ),
         command_users=_command_users(config),
-        reset_after_ms=int(config.session.reset_after * 1000),
+        freshness=_freshness(config),
         gather=config.messages.inbound.debounce,
         names={agent: _names(config, entry) for agent, entry in entries(config).items()},
         command_prefix=account.commands.prefix,
     )
+
+
+def _freshness(config: Config) -> Freshness:
+    zone = config.agents.defaults.timezone
+    return Freshness(
+        idle_ms=int(config.session.reset_after * 1000),
+        hour=config.session.reset_at_hour,
+        zone=None if not zone else UTC if zone == "UTC" else ZoneInfo(zone),
+    )
+
+
+def _emoji(written: str) -> str:
+    """A reaction's name; a character that is none that is known stays as it is, and the server refuses it."""
+    try:
+        return emoji_name(written) if written else ""
+    except UnknownEmoji:
+        return written
 
 
 def net_policy(account: Account) -> NetPolicy:

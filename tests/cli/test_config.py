@@ -40,7 +40,7 @@ def test_check_accepts_an_openclaw_file(openclaw: Path) -> None:
     assert done.exit_code == 0, done.stderr
     assert "alerts (https://chat.example.com), default (https://chat.example.com)" in done.stdout
     assert done.stderr.count("ignored") == 1
-    assert "plugins, channels.telegram, agents.defaults.workspace" in done.stderr
+    assert "plugins, channels.telegram" in done.stderr
     assert "s3cret" not in done.output
 
 

@@ -18,6 +18,6 @@ def load_text(tmp_path: Path) -> LoadText:
 
     def read(text: str, name: str = "oc-trio.toml", env: dict[str, str] = ENV, **options: Any) -> Loaded:
         (tmp_path / name).write_text(text, encoding="utf-8")
-        return load(str(tmp_path / name), env, cwd=tmp_path, **options)
+        return load(str(tmp_path / name), {"HOME": str(tmp_path), **env}, cwd=tmp_path, **options)
 
     return read

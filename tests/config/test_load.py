@@ -25,6 +25,7 @@ def test_nothing_at_all_says_what_to_set(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load(None, {"HOME": str(tmp_path)}, cwd=tmp_path)
     assert [problem.path for problem in caught.value.problems] == [
+        "configuration",
         "channels.mattermost.botToken",
         "channels.mattermost.baseUrl",
     ]

@@ -8,6 +8,7 @@ from oc_trio.config.document import Document
 from oc_trio.config.load import build
 from oc_trio.core.access import AllowBots
 from oc_trio.core.agent_names import is_named
+from oc_trio.core.freshness import Freshness
 from oc_trio.core.routing import Binding, DmScope
 from oc_trio.ids import AccountId, AgentId, ChannelId, TeamId
 from oc_trio.runtime.policies import Policies, default_agent, net_policy, policies
@@ -31,7 +32,7 @@ def test_the_defaults_are_closed() -> None:
     assert plain.access.allow_bots is AllowBots.OFF
     assert plain.command_users is None
     assert plain.names_for(AgentId("main")) == ()
-    assert (plain.reset_after_ms, plain.gather) == (0, 0)
+    assert (plain.freshness, plain.gather) == (Freshness(), 0)
 
 
 def test_all_teams_and_channels_count() -> None:

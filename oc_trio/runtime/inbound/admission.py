@@ -15,6 +15,7 @@ from oc_trio.core.chat import Chat, Sender
 from oc_trio.core.chat_commands import ChatCommand, NewSession, parse_command
 from oc_trio.core.entities import Channel, User
 from oc_trio.core.events import ChannelType, Post
+from oc_trio.core.freshness import Freshness, stale_since
 from oc_trio.core.gating import Bot, Decision, Inbound, Verdict, decide, spoken_text
 from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.ledger import Obligation, OutboxRow, Source
@@ -200,16 +201,17 @@ class AdmissionPipeline:
         return decision
 
     async def _begin_afresh(self, session: SessionKey) -> None:
-        """A conversation that was quiet for too long is forgotten before its next message is taken in."""
-        services, limit = self.services, self.services.policies.reset_after_ms
-        row = await services.store.sessions.get(session) if limit else None
-        if row is None or services.clock.now_ms() - row.last_at <= limit:
+        """A conversation that has gone stale is forgotten before its next message is taken in."""
+        services, rules = self.services, self.services.policies.freshness
+        row = await services.store.sessions.get(session) if rules != Freshness() else None
+        since = stale_since(rules, row.last_at, services.clock.now_ms()) if row is not None else None
+        if since is None:
             return
         # A turn that takes long is not quiet.
         if not any(item.session == session for item in await services.store.obligations.open_for(services.account)):
             log.info("a conversation begins afresh", account=services.account, session=session)
             # Up to the moment in which it went stale: what was overheard since belongs to the new one.
-            await services.store.sessions.reset(session, row.last_at + limit)
+            await services.store.sessions.reset(session, since)
 
     async def _reworded(self, post: Post) -> None:
         """A post that waits as context was edited."""

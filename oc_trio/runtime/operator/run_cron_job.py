@@ -46,7 +46,13 @@ async def _answer(loaded: Loaded, name: str, job: CronJob, dependencies: Depende
     if context is None:
         context = await trio.to_thread.run_sync(ssl.create_default_context)
     async with httpx.AsyncClient(verify=context, timeout=None) as http:  # noqa: S113 - deadlines are the agents'
-        agents = build_agents(loaded.config, http, make=dependencies.make_agent, random=dependencies.clock.random)
+        agents = build_agents(
+            loaded.config,
+            http,
+            make=dependencies.make_agent,
+            random=dependencies.clock.random,
+            personas=loaded.personas,
+        )
         agent = AgentId(job.agent) if job.agent else agents.default
         setup = agents.setup(agent, SessionSettings())
         request = TurnRequest(

@@ -15,7 +15,6 @@ from attrs import define, field
 from oc_trio.config.accounts import Account
 from oc_trio.config.known_secrets import secrets_of
 from oc_trio.config.load import Loaded
-from oc_trio.config.model import Config
 from oc_trio.errors import (
     ConfigError,
     MattermostError,
@@ -111,7 +110,7 @@ class Gateway:
                 self.dependencies.open_store(self.store_location) as store,
                 _open_models(self.dependencies) as http,
             ):
-                agents = self._agents(self.loaded.config, http)
+                agents = self._agents(self.loaded, http)
                 await self._preflight()
 
                 async def serve(plan: AccountPlan, drain: Drain) -> None:
@@ -143,13 +142,14 @@ class Gateway:
                     nursery.cancel_scope.cancel()
         self.health.phase = "stopped"
 
-    def _agents(self, config: Config, http: httpx.AsyncClient) -> AgentTable:
+    def _agents(self, loaded: Loaded, http: httpx.AsyncClient) -> AgentTable:
         return build_agents(
-            config,
+            loaded.config,
             http,
             make=self.dependencies.make_agent,
             pauses=self.health.pauses,
             random=self.dependencies.clock.random,
+            personas=loaded.personas,
         )
 
     async def _admin(self, store: Store) -> None:
@@ -192,7 +192,7 @@ class Gateway:
         made: list[AgentTable] = []
 
         def check(fresh: Loaded) -> None:
-            made.append(self._agents(fresh.config, http))
+            made.append(self._agents(fresh, http))
 
         fresh = await read_again(self.reread or rereader(self.loaded, self.environ), check)
         if fresh is None:
@@ -246,7 +246,7 @@ class Gateway:
                     store=store,
                     agents=agents,
                     dependencies=self.dependencies,
-                    token=Token(token, self.environ, self.redactor.add),
+                    token=Token(token, self.loaded.environ or self.environ, self.redactor.add),
                     metrics=self.metrics,
                     health=self.health,
                     ready=self.ready,

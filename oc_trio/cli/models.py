@@ -1,0 +1,54 @@
+"""`oc-trio models`: which model providers there are, and which of them agents ask."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import attrs
+import click
+
+from oc_trio.cli.config import config_option, json_option
+from oc_trio.cli.exits import EX_CONFIG
+from oc_trio.errors import ConfigError
+
+
+@click.group()
+def command() -> None:
+    """List model providers."""
+
+
+@command.command(name="list")
+@config_option
+@json_option
+def list_(config_path: str | None, as_json: bool) -> None:
+    """Print each provider: built in or configured, where it is, where its key is from, its models.
+
+    Built-in providers need no entry in models.providers: name provider/model, and set the variable of the key. JSON has
+    `name`, `api`, `base_url`, `built_in`, `configured`, `variables`, `needs_key`, `key`,
+    `models`, `used` and `used_by` of each.
+    """
+    from oc_trio.config.document import Document
+    from oc_trio.config.load import build, load
+    from oc_trio.config.model_list import provider_rows
+    from oc_trio.config.paths import find_config
+
+    try:
+        named = config_path or os.environ.get("OC_TRIO_CONFIG") or find_config(None, os.environ, Path.cwd())
+        # Without any file the built-in providers can be listed all the same.
+        loaded = load(config_path, os.environ, connect=False) if named else build(Document(), os.environ, connect=False)
+    except ConfigError as wrong:
+        for problem in wrong.problems:
+            click.echo(f"oc-trio: {problem}", err=True)
+        sys.exit(EX_CONFIG)
+    rows = provider_rows(loaded)
+    if as_json:
+        click.echo(json.dumps([attrs.asdict(row) for row in rows], indent=2))
+        return
+    for row in rows:
+        state = "used" if row.used else "configured" if row.configured else "built in"
+        wanted = " or ".join(row.variables) if row.needs_key else ""
+        key = row.key or (f"no key: set {wanted}" if wanted else "no key")
+        click.echo(f"{row.name:<12} {state:<11} {row.api:<20} {row.base_url or '-'}  ({key})")
+        for model in row.models:
+            click.echo(f"    {row.name}/{model}")

@@ -1,0 +1,189 @@
+"""`$include` in an openclaw.json: other files in the place of a table, read and merged as OpenClaw does it.
+
+Lists are joined, tables are merged field by field, and what stands beside `$include` wins. A file must lie below the
+folder of the first one, or below a folder of `OPENCLAW_INCLUDE_ROOTS`; links are followed before that is judged.
+"""
+
+import os
+import stat
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import evolve, field, frozen
+
+from oc_trio.config.json_locations import json_lines
+from oc_trio.config.parse import join, kind_of
+from oc_trio.config.syntax import decode_json5_value
+from oc_trio.errors import ConfigError, Problem
+
+INCLUDE = "$include"
+ROOTS_VARIABLE = "OPENCLAW_INCLUDE_ROOTS"
+MAX_DEPTH = 10  # both are OpenClaw's
+MAX_BYTES = 2 * 1_048_576
+
+
+@frozen
+class Place:
+    """Where a value stands."""
+
+    file: Path
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@frozen
+class Composed:
+    """A file with its includes in place. `places` has the file and line of each key, `modes` each further file's
+    permission bits.
+    """
+
+    values: Mapping[str, Any]
+    places: Mapping[str, Place]
+    modes: Mapping[Path, int]
+
+
+@frozen
+class _Node:
+    """A value with its place; `inner` is a dict of nodes, a list of nodes, or a plain value."""
+
+    inner: Any
+    place: Place
+
+
+class _Refused(Exception):
+    """An include can't be used; str() says why."""
+
+
+@frozen
+class _Source:
+    """A file that is read, and the files that led to it."""
+
+    file: Path
+    lines: Mapping[str, int]
+    chain: tuple[Path, ...]
+
+
+def compose(values: Mapping[str, Any], lines: Mapping[str, int], file: Path, roots: Iterable[Path] = ()) -> Composed:
+    """The content of `file` with every `$include` replaced; raises ConfigError with every problem.
+
+    `lines` are the file's own; `roots` are the further folders that may be included from.
+    """
+    composer = _Composer((file.parent, *roots))
+    node = composer.node(values, "", "", _Source(file, lines, (file.resolve(),)))
+    if composer.problems:
+        raise ConfigError(*composer.problems)
+    places: dict[str, Place] = {}
+    return Composed(_plain(node, "", places), places, composer.modes)
+
+
+def include_roots(env: Mapping[str, str]) -> tuple[Path, ...]:
+    """The absolute folders of `OPENCLAW_INCLUDE_ROOTS`."""
+    listed = env.get(ROOTS_VARIABLE, "").split(os.pathsep)
+    return tuple(Path(folder) for folder in listed if folder.startswith("/"))
+
+
+@frozen
+class _Composer:
+    roots: tuple[Path, ...]
+    problems: list[Problem] = field(factory=list)
+    modes: dict[Path, int] = field(factory=dict)
+
+    def node(self, value: Any, path: str, local: str, source: _Source, line: int = 1) -> _Node:
+        """`path` is the value's place in the whole, `local` that in its own file, `line` that of what it is in."""
+        place = Place(source.file, source.lines.get(local, line))
+        if isinstance(value, list):
+            items = enumerate(value)
+            return _Node(
+                [self.node(item, join(path, at), join(local, at), source, place.line) for at, item in items], place
+            )
+        if not isinstance(value, Mapping):
+            return _Node(value, place)
+        own = {
+            str(name): self.node(inner, join(path, str(name)), join(local, str(name)), source, place.line)
+            for name, inner in value.items()
+            if name != INCLUDE
+        }
+        if INCLUDE not in value:
+            return _Node(own, place)
+        return self._included(value[INCLUDE], _Node(own, place), path, join(local, INCLUDE), source)
+
+    def _included(self, wanted: Any, own: _Node, path: str, local: str, source: _Source) -> _Node:
+        where = evolve(own.place, line=source.lines.get(local, own.place.line))
+        names = wanted if isinstance(wanted, list) else [wanted]
+        try:
+            if not all(isinstance(name, str) and name.strip() for name in names):
+                raise _Refused(f"must be a file name or a list of them, not {kind_of(wanted)}")
+            nodes = [self._read(name, path, source) for name in names]
+            merged = nodes[0] if len(nodes) == 1 else _Node({}, own.place)
+            for node in nodes if len(nodes) > 1 else ():
+                merged = _merge(merged, node)
+            if own.inner and not isinstance(merged.inner, dict):
+                raise _Refused("has keys beside it, so the file must hold an object")
+        except _Refused as refused:
+            self.problems.append(Problem(join(path, INCLUDE), str(refused), where=str(where)))
+            return own
+        return _merge(merged, own) if own.inner else merged
+
+    def _read(self, name: str, path: str, source: _Source) -> _Node:
+        written = source.file.parent / name
+        if "\0" in name or len(str(written)) >= 4096:
+            raise _Refused("is not a usable file name")
+        file = written.resolve()
+        if not any(file.is_relative_to(root.resolve()) for root in self.roots):
+            hint = f"move it there, or list its folder in {ROOTS_VARIABLE}"
+            raise _Refused(f"{name} is outside of {self.roots[0]} ({hint})")
+        if file in source.chain:
+            chain = " -> ".join(str(one) for one in (*source.chain[source.chain.index(file) :], file))
+            raise _Refused(f"includes itself: {chain}")
+        if len(source.chain) > MAX_DEPTH:
+            raise _Refused(f"is nested more than {MAX_DEPTH} files deep")
+        text = self._text(file)
+        try:
+            value = decode_json5_value(text, str(file))
+        except ConfigError as broken:
+            problem = broken.problems[0]
+            raise _Refused(f"{problem.path}: {problem.message}") from None
+        return self.node(value, path, "", _Source(file, json_lines(text), (*source.chain, file)))
+
+    def _text(self, file: Path) -> str:
+        try:
+            with file.open(encoding="utf-8-sig") as opened:
+                found = os.fstat(opened.fileno())
+                if not stat.S_ISREG(found.st_mode):
+                    raise _Refused(f"{file} is not a file")
+                if found.st_size > MAX_BYTES:
+                    raise _Refused(f"{file} is larger than 2 MiB")
+                text = opened.read()
+        except OSError as broken:
+            reason = os.strerror(broken.errno) if broken.errno else "unknown reason"
+            raise _Refused(f"{file} can't be read: {reason}") from None
+        except UnicodeDecodeError:
+            raise _Refused(f"{file} is not UTF-8 text") from None
+        self.modes[file] = stat.S_IMODE(found.st_mode)
+        return text
+
+
+def _merge(lower: _Node, upper: _Node) -> _Node:
+    """`upper` over `lower`: tables field by field, lists one after the other."""
+    if isinstance(lower.inner, dict) and isinstance(upper.inner, dict):
+        made = dict(lower.inner)
+        for name, node in upper.inner.items():
+            made[name] = _merge(made[name], node) if name in made else node
+        return _Node(made, upper.place)
+    if isinstance(lower.inner, list) and isinstance(upper.inner, list):
+        return _Node([*lower.inner, *upper.inner], upper.place)
+    return upper
+
+
+def _plain(node: _Node, path: str, places: dict[str, Place]) -> Any:
+    """The plain value; notes the places of tables' keys."""
+    if path:
+        places[path] = node.place
+    if isinstance(node.inner, dict):
+        return {name: _plain(inner, join(path, name), places) for name, inner in node.inner.items()}
+    if isinstance(node.inner, list):
+        return [_plain(inner, join(path, at), places) for at, inner in enumerate(node.inner)]
+    return node.inner

@@ -1,0 +1,170 @@
+"""Sessions, queues, reactions, bindings and listeners of an openclaw.json in oc-trio's terms."""
+
+from typing import Any
+
+from oc_trio.config.accounts import normalize_account_id
+from oc_trio.config.openclaw_draft import Draft
+from oc_trio.config.parse import join
+
+_CHANNEL = "mattermost"
+_LOG_LEVELS = {"trace": "debug", "fatal": "error", "silent": "error"}
+_MOST_HISTORY = 1000
+
+
+def adapt_conversation(draft: Draft) -> None:
+    """`session`, `messages`, `bindings`, `accessGroups`, `gateway`, `mcp`, `skills` and `logging`."""
+    _reset(draft)
+    _queue(draft)
+    _acknowledge(draft)
+    _history(draft)
+    _bindings(draft)
+    groups = draft.table("accessGroups")
+    for name, group in list(groups.items()):
+        if isinstance(group, dict) and group.get("type", "message.senders") != "message.senders":
+            del groups[name]  # lists of other platforms' rooms
+    _gateway(draft)
+    _tool_servers(draft)
+    _skills(draft)
+    logging = draft.table("logging")
+    if isinstance(logging.get("level"), str):
+        logging["level"] = _LOG_LEVELS.get(logging["level"], logging["level"])
+
+
+def _reset(draft: Draft) -> None:
+    """When a conversation begins afresh: the channel's own rule, else everybody's."""
+    session = draft.table("session")
+    path, rule = "session.reset", session.pop("reset", None)
+    by_channel = session.pop("resetByChannel", None)
+    if isinstance(by_channel, dict) and _CHANNEL in by_channel:
+        path, rule = f"session.resetByChannel.{_CHANNEL}", by_channel[_CHANNEL]
+    if not isinstance(rule, dict):
+        draft.rename(session, "session", "idleMinutes", "resetAfterMinutes")
+        return
+    mode, hour, minutes = rule.get("mode", "daily"), rule.get("atHour", 4), rule.get("idleMinutes")
+    if mode not in ("none", "daily", "idle"):
+        draft.found.wrong(f"{path}.mode", 'must be one of "none", "daily", "idle"')
+    if mode == "daily":
+        session["resetAtHour"] = hour
+        draft.written["session.resetAtHour"] = f"{path}.atHour"
+    if mode in ("daily", "idle") and minutes is not None:
+        session["resetAfterMinutes"] = minutes
+        draft.written["session.resetAfterMinutes"] = f"{path}.idleMinutes"
+
+
+def _queue(draft: Draft) -> None:
+    """Mattermost's own line of each table by channel; the other platforms' are nobody's here."""
+    for names, by_channel, key in (
+        (("messages", "queue"), "byChannel", "mode"),
+        (("messages", "queue"), "debounceMsByChannel", "debounceMs"),
+        (("messages", "inbound"), "byChannel", "debounceMs"),
+    ):
+        table, path = draft.table(*names), ".".join(names)
+        listed = table.pop(by_channel, None)
+        if isinstance(listed, dict) and _CHANNEL in listed:
+            table[key] = listed[_CHANNEL]
+            draft.written[f"{path}.{key}"] = f"{path}.{by_channel}.{_CHANNEL}"
+
+
+def _acknowledge(draft: Draft) -> None:
+    """`messages.ackReaction` as the reaction that a message gets while it is worked on."""
+    messages, section = draft.table("messages"), draft.table("channels", _CHANNEL)
+    emoji, scope = messages.pop("ackReaction", None), messages.pop("ackReactionScope", "group-mentions")
+    if not isinstance(emoji, str) or not emoji or scope in ("off", "none") or not section:
+        return
+    section.setdefault("ackReactions", {}).setdefault("seen", emoji)
+    draft.written[f"channels.{_CHANNEL}.ackReactions.seen"] = "messages.ackReaction"
+    if scope != "all":
+        where = "messages.ackReaction"
+        draft.odd(where, f'every message that is answered gets it, not those of "{scope}" alone, until it is answered')
+
+
+def _history(draft: Draft) -> None:
+    sections = [("messages.groupChat", draft.table("messages", "groupChat"))]
+    sections.append((f"channels.{_CHANNEL}", draft.table("channels", _CHANNEL)))
+    for path, table in sections:
+        limit = table.get("historyLimit")
+        if isinstance(limit, int) and limit > _MOST_HISTORY:
+            table["historyLimit"] = _MOST_HISTORY
+            draft.odd(f"{path}.historyLimit", f"{_MOST_HISTORY} posts at most are kept here")
+
+
+def _bindings(draft: Draft) -> None:
+    """Those for Mattermost. One that names no account is for the default account, as in OpenClaw."""
+    listed = draft.values.get("bindings")
+    if not isinstance(listed, list):
+        return
+    kept: list[Any] = []
+    section = draft.table("channels", _CHANNEL)
+    names = {normalize_account_id(name) for name in draft.table("channels", _CHANNEL, "accounts")}
+    has_default = "default" in names or bool(section.get("baseUrl") and section.get("botToken"))
+    for index, binding in enumerate(listed):
+        match = binding.get("match") if isinstance(binding, dict) else None
+        if isinstance(match, dict) and match.get("channel") != _CHANNEL:
+            continue
+        if isinstance(binding, dict) and binding.pop("type", "route") != "route":
+            draft.odd(join("bindings", index), "binds a conversation to a program of OpenClaw's", "remove it")
+            continue
+        if isinstance(match, dict) and "accountId" not in match and names and has_default:
+            match["accountId"] = "default"
+        draft.written[join("bindings", len(kept))] = join("bindings", index)
+        kept.append(binding)
+    draft.values["bindings"] = kept
+
+
+def _gateway(draft: Draft) -> None:
+    gateway = draft.table("gateway")
+    if gateway.get("bind") == "tailnet":
+        del gateway["bind"]
+        hint = 'bind = "custom", customBindHost = "<address in the tailnet>"'
+        draft.odd("gateway.bind", '"tailnet" is not known here; loopback is used unless customBindHost is set', hint)
+    tls = gateway.get("tls")
+    if isinstance(tls, dict):
+        if tls.pop("enabled", False) is True:
+            draft.rename(tls, "gateway.tls", "certPath", "certFile")
+            draft.rename(tls, "gateway.tls", "keyPath", "keyFile")
+        else:
+            gateway.pop("tls")
+
+
+def _tool_servers(draft: Draft) -> None:
+    for name, server in draft.table("mcp", "servers").items():
+        if not isinstance(server, dict):
+            continue
+        path = join("mcp.servers", name)
+        for old, new in (("connectionTimeoutMs", "startSeconds"), ("requestTimeoutMs", "callSeconds")):
+            if isinstance(server.get(old), int | float):
+                server[old] = max(1, server[old] / 1000)
+                draft.rename(server, path, old, new)
+        filters = server.pop("toolFilter", None)
+        if isinstance(filters, dict):
+            if isinstance(filters.get("include"), list):
+                server["allow"] = filters["include"]
+                draft.written[f"{path}.allow"] = f"{path}.toolFilter.include"
+            if filters.get("exclude"):
+                draft.odd(f"{path}.toolFilter.exclude", "is not known here", f"name {name}.<tool> in tools.deny")
+        for kind in ("env", "headers"):
+            if isinstance(server.get(kind), dict):
+                server[kind] = {
+                    key: str(value).lower()
+                    if isinstance(value, bool)
+                    else str(value)
+                    if isinstance(value, int | float)
+                    else value
+                    for key, value in server[kind].items()
+                }
+        transport = server.pop("transport", None)
+        if transport == "sse":
+            draft.odd(f"{path}.transport", "SSE is not spoken here", "use the server's streamable HTTP address")
+
+
+def _skills(draft: Draft) -> None:
+    """OpenClaw's folders of skills: the workspace's, those beside the file, then `skills.load.extraDirs`."""
+    workspace = draft.table("agents", "defaults").get("workspace")
+    extra = draft.table("skills", "load").pop("extraDirs", None)
+    folders = [f"{workspace.rstrip('/')}/skills"] if isinstance(workspace, str) and workspace.strip() else []
+    folders += ["skills", *(one for one in extra or () if isinstance(one, str))]
+    skills = draft.table("skills")
+    if "dirs" not in skills and len(folders) > 1:
+        draft.made("skills")["dirs"] = folders
+    if not draft.table("skills", "load"):
+        skills.pop("load", None)

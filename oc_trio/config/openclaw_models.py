@@ -1,0 +1,185 @@
+"""Models and their providers in an openclaw.json: aliases, the catalogue, API kinds and agent runtimes."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from oc_trio.config.builtin_providers import BUILT_IN, REFUSED, REFUSED_APIS
+from oc_trio.config.openclaw_draft import Draft
+from oc_trio.config.parse import join
+
+_COMPLETIONS = "openai-completions"
+_OWN_RUNTIMES = ("", "auto", "openclaw", "pi", "embedded")
+_KEY_NAME = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+")
+_BEHIND = "or keep OpenClaw's agent behind its OpenAI-compatible endpoint and name that in models.providers"
+
+
+def adapt_models(draft: Draft, env: Mapping[str, str]) -> None:
+    """`models.providers`, `agents.defaults.models` and the models that agents name."""
+    _aliases(draft)
+    used = {reference.partition("/")[0] for _, reference in _named(draft)}
+    providers = draft.table("models", "providers")
+    for name, provider in list(providers.items()):
+        if isinstance(provider, dict):
+            _provider(draft, join("models.providers", name), name, provider, env)
+            _refused(draft, name, provider, used)
+    _catalogue(draft)
+    _runtimes(draft)
+
+
+def _named(draft: Draft) -> Iterator[tuple[str, str]]:
+    """Every model that an agent names, with its path."""
+    for path, table in draft.agents():
+        choice = table.get("model")
+        if isinstance(choice, str):
+            yield f"{path}.model", choice
+        elif isinstance(choice, dict):
+            if isinstance(choice.get("primary"), str):
+                yield f"{path}.model.primary", choice["primary"]
+            for index, model in enumerate(choice.get("fallbacks") or ()):
+                if isinstance(model, str):
+                    yield join(f"{path}.model.fallbacks", index), model
+
+
+def _aliases(draft: Draft) -> None:
+    """Aliases of `agents.defaults.models` in place of models; `openrouter/auto` as OpenRouter wants it."""
+    known: dict[str, str] = {"openrouter/auto": "openrouter/openrouter/auto"}
+    for _, table in draft.agents():
+        catalogue = table.get("models")
+        for model, entry in catalogue.items() if isinstance(catalogue, dict) else ():
+            if isinstance(entry, dict) and isinstance(entry.get("alias"), str):
+                known[entry["alias"].strip().lower()] = known.get(str(model), str(model))
+    for _, table in draft.agents():
+        choice = table.get("model")
+        if isinstance(choice, str):
+            table["model"] = known.get(choice.strip().lower(), choice)
+        elif isinstance(choice, dict):
+            for name in ("primary", "fallbacks"):
+                value = choice.get(name)
+                if isinstance(value, str):
+                    choice[name] = known.get(value.strip().lower(), value)
+                elif isinstance(value, list):
+                    choice[name] = [known.get(one.lower(), one) if isinstance(one, str) else one for one in value]
+
+
+def _provider(draft: Draft, path: str, name: str, provider: dict[str, Any], env: Mapping[str, str]) -> None:
+    draft.rename(provider, path, "baseURL", "baseUrl")
+    api, url = provider.get("api"), provider.get("baseUrl")
+    if api == "ollama" or (name == "ollama" and api in (None, _COMPLETIONS)):
+        provider["api"] = _COMPLETIONS
+        if isinstance(url, str) and not url.rstrip("/").endswith("/v1"):
+            provider["baseUrl"] = url.rstrip("/") + "/v1"
+        if api == "ollama":
+            draft.odd(f"{path}.api", "Ollama is asked through its OpenAI-compatible API", f'api = "{_COMPLETIONS}"')
+    elif api == "google-generative-ai" or (name == "google" and api is None):
+        provider["api"] = _COMPLETIONS
+        if isinstance(url, str) and not url.rstrip("/").endswith("/openai"):
+            provider["baseUrl"] = url.rstrip("/") + "/openai"
+        if api is not None:
+            draft.odd(f"{path}.api", "Gemini is asked through its OpenAI-compatible API", f'api = "{_COMPLETIONS}"')
+    elif api == "openai-responses":
+        provider["api"] = _COMPLETIONS
+        draft.odd(f"{path}.api", "is asked through chat completions instead", f'api = "{_COMPLETIONS}"')
+    key = provider.get("apiKey")
+    if isinstance(key, str) and _KEY_NAME.fullmatch(key) and (key in env or _is_usual(key)):
+        provider["apiKey"] = {"source": "env", "id": key}  # OpenClaw takes the name of a variable for its value
+    if provider.pop("authHeader", None) is True and provider.get("api") == "anthropic-messages":
+        draft.odd(
+            f"{path}.authHeader", "the key is sent as x-api-key", "write headers.Authorization for a bearer token"
+        )
+    if provider.get("auth") == "api-key":
+        del provider["auth"]
+    _listed(draft, path, provider)
+
+
+def _is_usual(variable: str) -> bool:
+    return any(variable in known.variables for known in BUILT_IN.values())
+
+
+def _listed(draft: Draft, path: str, provider: dict[str, Any]) -> None:
+    """What single models say that is the provider's here, or that is nobody's."""
+    models = provider.get("models")
+    for index, model in enumerate(models if isinstance(models, list) else ()):
+        if not isinstance(model, dict):
+            continue
+        for name in ("api", "baseUrl"):
+            own = model.pop(name, None)
+            if own is not None and name == "baseUrl" and own != provider.get("baseUrl"):
+                draft.odd(
+                    join(f"{path}.models", index) + f".{name}",
+                    "one provider has one address here",
+                    "put the model under a provider of its own",
+                )
+        if isinstance(model.get("contextTokens"), int) and not isinstance(model.get("contextWindow"), int):
+            draft.rename(model, join(f"{path}.models", index), "contextTokens", "contextWindow")
+        for name in ("contextWindow", "maxTokens"):
+            if isinstance(model.get(name), float) and model[name] == int(model[name]):
+                model[name] = int(model[name])
+
+
+def _refused(draft: Draft, name: str, provider: dict[str, Any], used: set[str]) -> None:
+    """A provider that can't be had is left out where no agent asks it; else the checks say why."""
+    reason = REFUSED_APIS.get(str(provider.get("api"))) or REFUSED.get(name)
+    if str(provider.get("auth")) in ("oauth", "aws-sdk"):
+        kind = "openai-codex" if provider["auth"] == "oauth" else "amazon-bedrock"
+        reason = reason or (REFUSED[kind][0], "set apiKey")
+        if name in used:
+            draft.found.wrong(join("models.providers", name) + ".auth", f"{provider['auth']} {reason[0]}", reason[1])
+    if reason is not None and name not in used:
+        del draft.table("models", "providers")[name]
+        draft.odd(join("models.providers", name), f"{reason[0]}; no agent uses it, so it is left out", reason[1])
+
+
+def _catalogue(draft: Draft) -> None:
+    """`agents.defaults.models`, by which people choose, as models of their providers; aliases become names."""
+    defaults = draft.table("agents", "defaults")
+    catalogue = defaults.get("models")
+    if not isinstance(catalogue, dict):
+        return
+    left: dict[str, Any] = {}
+    for reference, entry in catalogue.items():
+        provider_name, _, model = reference.partition("/")
+        settings = dict(entry) if isinstance(entry, dict) else {}
+        alias = settings.pop("alias", None)
+        runtime = settings.get("agentRuntime")
+        if isinstance(runtime, dict) and runtime.get("id", "") in _OWN_RUNTIMES:
+            del settings["agentRuntime"]
+        if settings:
+            left[reference] = settings
+        providers = draft.table("models", "providers")
+        if not model or "*" in model or not (provider_name in BUILT_IN or provider_name in providers):
+            continue
+        if reference == "openrouter/auto":
+            model = reference
+        provider = draft.made("models", "providers").setdefault(provider_name, {})
+        models = provider.setdefault("models", [])
+        if not isinstance(models, list):
+            continue
+        known = next((one for one in models if isinstance(one, dict) and one.get("id") == model), None)
+        if known is None:
+            models.append(known := {"id": model})
+        if isinstance(alias, str):
+            known.setdefault("name", alias)
+    if left:
+        defaults["models"] = left
+    else:
+        del defaults["models"]
+
+
+def _runtimes(draft: Draft) -> None:
+    """Models that OpenClaw gives to another program: refused where an agent asks them."""
+    runtimes: dict[str, Any] = {}
+    for name, provider in draft.table("models", "providers").items():
+        if isinstance(provider, dict) and "agentRuntime" in provider:
+            runtimes[name] = provider.pop("agentRuntime")
+    for _, table in draft.agents():
+        for reference, entry in (table.get("models") or {}).items() if isinstance(table.get("models"), dict) else ():
+            if isinstance(entry, dict) and "agentRuntime" in entry:
+                runtimes[reference] = entry["agentRuntime"]
+    for path, reference in _named(draft):
+        provider = reference.partition("/")[0]
+        runtime = runtimes.get(reference, runtimes.get(provider))
+        name = str(runtime.get("id", "")) if isinstance(runtime, dict) else ""
+        if name not in _OWN_RUNTIMES:
+            hint = f"remove its agentRuntime and set the key of {provider}, {_BEHIND}"
+            draft.found.wrong(path, f'{reference} is answered by "{name}", a program that OpenClaw runs', hint)

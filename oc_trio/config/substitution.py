@@ -1,0 +1,60 @@
+"""`${NAME}` and references to secrets in an openclaw.json, put in where they stand."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from oc_trio.config.parse import Invalid, join
+from oc_trio.config.secret_providers import SecretProviders, is_reference
+from oc_trio.errors import Problem
+
+_SECRET_KEYS = {"botToken", "apiKey", "token"}
+_WHOLE = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)\}|\$([A-Z_][A-Z0-9_]*)")
+_VARIABLE = re.compile(r"(\$?)\$\{([A-Z_][A-Z0-9_]*)\}")
+_LEFT_ALONE = ("env", "secrets")  # what they hold is text, or read by their own modules
+
+
+@frozen
+class Substitution:
+    """`problems` are of values that can't be had; whether anybody wants them is not known here."""
+
+    env: Mapping[str, str] = field(repr=False)
+    providers: SecretProviders
+    problems: list[Problem] = field(factory=list)
+
+    def document(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """A copy of the document, all of it plain dicts and lists."""
+        return {
+            str(name): inner if name in _LEFT_ALONE else self._value(inner, join("", str(name)))
+            for name, inner in values.items()
+        }
+
+    def _value(self, value: Any, path: str) -> Any:
+        if isinstance(value, str):
+            whole = _WHOLE.fullmatch(value.strip())
+            if whole and path.rpartition(".")[2] in _SECRET_KEYS:
+                return {"source": "env", "id": whole[1] or whole[2]}
+            return _VARIABLE.sub(lambda match: self._variable(match, path), value) if "${" in value else value
+        if is_reference(value):
+            try:
+                return self.providers.resolve(value, path)
+            except Invalid as wrong:
+                self.problems.append(wrong.problem)
+                return {"source": "env", "id": "UNKNOWN"} if path.rpartition(".")[2] in _SECRET_KEYS else ""
+        if isinstance(value, Mapping):
+            return {str(name): self._value(inner, join(path, str(name))) for name, inner in value.items()}
+        if isinstance(value, list):
+            return [self._value(inner, join(path, index)) for index, inner in enumerate(value)]
+        return value
+
+    def _variable(self, match: re.Match[str], path: str) -> str:
+        if match[1]:  # `$${NAME}` is how a file writes `${NAME}` itself
+            return match[0][1:]
+        value = self.env.get(match[2], "")
+        if not value:
+            empty = "is empty" if match[2] in self.env else "is not set"
+            hint = "set it, or write it into ~/.openclaw/.env"
+            self.problems.append(Problem(path, f"the environment variable {match[2]} {empty}", hint))
+        return value
