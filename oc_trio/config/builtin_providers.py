@@ -157,7 +157,8 @@ def complete_providers(
             entry: Mapping[str, Any] = written if isinstance(written, Mapping) else {}
             completed = _completed(name, made.get(name), entry, env, found)
             made[name] = _with_models(name, completed, entry, named.get(name, {}))
-            if connect and "apiKey" not in entry:
+            given = [one for one in BUILT_IN[name].variables if env.get(one, "").strip()]
+            if connect and "apiKey" not in entry and not given:
                 _check_key(name, made[name], next(iter(named.get(name, {}).values()), ""), found)
     return evolve(config, models=evolve(config.models, providers=MappingProxyType(made)))
 

@@ -65,7 +65,13 @@ def import_openclaw(document: Document, env: Mapping[str, str], *, keep_secrets:
 
     reader = Reader(note, lambda path: not path.startswith(ROOT + "."))
     config: Config = reader.table(Config, modern.values, "")
-    problems = (*found.problems, *modern.problems, *reader.problems, *_wanted(adapted.missing, reader, config, modern))
+    told = {problem.path for problem in adapted.missing}
+    problems = [
+        *found.problems,
+        *modern.problems,
+        *(one for one in reader.problems if modern.as_written(one.path) not in told),
+        *_wanted(adapted.missing, reader, config, modern),
+    ]
     if problems:
         raise ConfigError(*(evolve(problem, path=modern.as_written(problem.path)) for problem in problems))
     carried = _Carried(effective, env, keep_secrets)

@@ -100,7 +100,10 @@ def build(document: Document, env: Mapping[str, str], *, isolate: bool = False, 
         adapted = adapt(document.values, env, found)
     modern = modernize(adapted.values)
     modern = evolve(modern, written={**adapted.written, **modern.written})
-    found.warnings.extend(modern.warnings)
+    # A model's `input` and `compat` are OpenClaw's own spelling, not an older one.
+    found.warnings.extend(
+        one for one in modern.warnings if not (document.imported and is_within(one.path, "models.providers"))
+    )
     found.problems.extend(modern.problems)
     inline: dict[str, str] = {}
     config = _read_config(modern, adapted, document, env, found, inline, connect=connect)
@@ -181,7 +184,8 @@ def _read_config(
 
     reader = Reader(secret, foreign)
     config: Config = reader.table(Config, modern.values, "")
-    found.problems.extend(reader.problems)
+    told = {problem.path for problem in adapted.missing}
+    found.problems.extend(one for one in reader.problems if modern.as_written(one.path) not in told)
     _note_foreign(reader.ignored, document, found)
     ignored = [modern.as_written(path) for path in reader.ignored]
     unavailable += [one for one in adapted.missing if not any(is_within(one.path, path) for path in ignored)]

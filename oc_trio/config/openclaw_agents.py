@@ -97,6 +97,8 @@ def _tools(draft: Draft) -> None:
     """`tools` for everybody and the agents' own, each as one list of what is offered and one of what isn't."""
     shared = draft.table("tools")
     everybody, refused = _allowed(draft, "tools", shared), _denied(draft, "tools", shared)
+    if not shared:
+        draft.values.pop("tools", None)
     if everybody is not None or refused:
         rules = draft.made("agents", "defaults").setdefault("tools", {})
         _write(rules, everybody, refused)

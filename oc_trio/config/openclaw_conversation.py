@@ -117,6 +117,8 @@ def _gateway(draft: Draft) -> None:
         del gateway["bind"]
         hint = 'bind = "custom", customBindHost = "<address in the tailnet>"'
         draft.odd("gateway.bind", '"tailnet" is not known here; loopback is used unless customBindHost is set', hint)
+    if draft.table("gateway", "tailscale").get("mode") == "off":
+        del gateway["tailscale"]
     tls = gateway.get("tls")
     if isinstance(tls, dict):
         if tls.pop("enabled", False) is True:

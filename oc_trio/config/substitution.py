@@ -34,7 +34,7 @@ class Substitution:
     def _value(self, value: Any, path: str) -> Any:
         if isinstance(value, str):
             whole = _WHOLE.fullmatch(value.strip())
-            if whole and path.rpartition(".")[2] in _SECRET_KEYS:
+            if whole and _is_secret(path):
                 return {"source": "env", "id": whole[1] or whole[2]}
             return _VARIABLE.sub(lambda match: self._variable(match, path), value) if "${" in value else value
         if is_reference(value):
@@ -42,7 +42,7 @@ class Substitution:
                 return self.providers.resolve(value, path)
             except Invalid as wrong:
                 self.problems.append(wrong.problem)
-                return {"source": "env", "id": "UNKNOWN"} if path.rpartition(".")[2] in _SECRET_KEYS else ""
+                return ""
         if isinstance(value, Mapping):
             return {str(name): self._value(inner, join(path, str(name))) for name, inner in value.items()}
         if isinstance(value, list):
@@ -57,4 +57,11 @@ class Substitution:
             empty = "is empty" if match[2] in self.env else "is not set"
             hint = "set it, or write it into ~/.openclaw/.env"
             self.problems.append(Problem(path, f"the environment variable {match[2]} {empty}", hint))
+            return match[0]
         return value
+
+
+def _is_secret(path: str) -> bool:
+    """Whether a key holds a secret, which is better kept as a reference: tokens, keys, and values of headers."""
+    outer, _, name = path.rpartition(".")
+    return name in _SECRET_KEYS or outer.endswith((".headers", ".env"))
