@@ -86,7 +86,7 @@ _DIFFERENT: Mapping[str, tuple[str, str]] = MappingProxyType(
         r"models\.providers\.[^.]+\.localService": ("oc-trio starts no model servers", "a unit of systemd"),
         r"mcp\.servers\.[^.]+\.(auth|oauth|clientCert|clientKey|sslVerify)": (
             "a tool server is reached with headers, over certificates that the system trusts",
-            "headers.Authorization",
+            "mcp.servers.<name>.headers",
         ),
         r"env\.shellEnv": (
             "the login shell's variables are not read",

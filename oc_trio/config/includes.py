@@ -123,7 +123,7 @@ class _Composer:
             if own.inner and not isinstance(merged.inner, dict):
                 raise _Refused("has keys beside it, so the file must hold an object")
         except _Refused as refused:
-            self.problems.append(Problem(join(path, INCLUDE), str(refused), where=str(where)))
+            self.problems.append(Problem(f"{path}.{INCLUDE}".lstrip("."), str(refused), where=str(where)))
             return own
         return _merge(merged, own) if own.inner else merged
 

@@ -18,7 +18,7 @@ INTRODUCTION = """# Configuration reference
 
 oc-trio reads one TOML file: `--config PATH`, else `$OC_TRIO_CONFIG`, `./oc-trio.toml`,
 `~/.config/oc-trio/config.toml`, `/etc/oc-trio/config.toml`. A file whose name ends in `.json` or `.json5` is read as an
-`openclaw.json`: the same keys, and sections that oc-trio has no use for are listed once and ignored.
+`openclaw.json`: see [From an openclaw.json](openclaw-json.md).
 With `MATTERMOST_BOT_TOKEN` and `MATTERMOST_URL` set, no file is needed.
 
 ```toml
@@ -40,13 +40,15 @@ model = "local/qwen3"
   keys. An account inherits whatever it doesn't say: policies too, and single keys of nested tables. (In OpenClaw an
   account silently fell back to `dmPolicy = "pairing"` and `groupPolicy = "allowlist"`, and a nested table replaced the
   whole one above it. Check accounts that relied on that.)
-- **Secrets.** Text in the file, or a file of its own (`botTokenFile`; mode 600), or `{ source = "env", id = "NAME" }`,
-  `{ source = "file", path = "..." }`, `{ source = "exec", command = ["pass", "show", "bot"] }`, or the systemd
-  credentials `bot-token` and `bot-token.<account>` (`LoadCredential=`). The environment variables serve the account
-  `default` only, and never win over the file. `.env` files are not read. A secret is printable ASCII without blanks:
-  curly quotes, a byte order mark, a zero-width space or a stray blank is an error that names the character. The value
-  of a header may have blanks between its words; `env` of a program takes any text. A line break at the end of a file
-  is no part of it.
+- **Secrets.** Text in the file, or a file of its own (`botTokenFile`; mode 600), or `{ source = "env", id = "NAME"
+  }`, `{ source = "file", path = "..." }` (with `pointer = "/a/b"`, that place in a JSON file), `{ source = "exec",
+  command = ["pass", "show", "bot"] }` (with an `id`, the program gets OpenClaw's question as JSON on standard input
+  and answers in JSON, or with `plain = true` in plain text; `env` is added to its variables, `timeoutMs` is 15000
+  unless set), or the systemd credentials `bot-token` and `bot-token.<account>` (`LoadCredential=`). The environment
+  variables serve the account `default` only, and never win over the file. `.env` files are not read for a TOML. A
+  secret is printable ASCII without blanks: curly quotes, a byte order mark, a zero-width space or a stray blank is an
+  error that names the character. The value of a header may have blanks between its words; `env` of a program takes
+  any text. A line break at the end of a file is no part of it.
 - **Units.** Times are in the unit that the key's name ends in.
 - **Older spellings** work, with a warning that names the new one: `streaming = "partial"` or `true`, `streamMode`,
   `chunkMode`, `blockStreaming`, `blockStreamingCoalesce`, `requireMention`, `allowPrivateNetwork`, `serverUrl`,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from oc_trio.config.paths import find_config, state_dir
+from oc_trio.config.paths import find_config, nothing_found, state_dir
 from oc_trio.errors import ConfigError
 
 
@@ -46,3 +46,20 @@ def test_a_named_file_must_exist(tmp_path: Path) -> None:
 def test_state_directory(env: dict[str, str], expected: str) -> None:
     """systemd's directory, then the XDG one, then its default."""
     assert state_dir(env) == Path(expected)
+
+
+def test_where_there_is_none_the_places_are_named(tmp_path: Path) -> None:
+    """And an openclaw.json that lies about, with what to type."""
+    env = {"HOME": str(tmp_path / "home")}
+    said = str(nothing_found(env, tmp_path))
+    places = (tmp_path / "oc-trio.toml", tmp_path / "home/.config/oc-trio/config.toml", "/etc/oc-trio/config.toml")
+    assert said == (
+        f"configuration: no file was found; looked for {', '.join(map(str, places))} "
+        "(name one with --config or OC_TRIO_CONFIG)"
+    )
+    theirs = tmp_path / "home" / ".openclaw" / "openclaw.json"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("{}")
+    assert nothing_found(env, tmp_path).hint == f"to use OpenClaw's: --config {theirs}"
+    (tmp_path / "openclaw.json").write_text("{}")
+    assert nothing_found(env, tmp_path).hint == f"to use OpenClaw's: --config {tmp_path / 'openclaw.json'}"

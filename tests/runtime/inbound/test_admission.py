@@ -1,5 +1,6 @@
 """The way in: refusals, pairing, edits, bots, commands, in the town."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -401,6 +402,19 @@ class TestSessions:
             harness.say("remember me", channel=direct)
             await harness.settled()
         assert [len(request.messages) for request in harness.stage.requests] == [1, 3, 1]
+
+    async def test_each_day_begins_afresh(self, harness: Harness) -> None:
+        """With session.resetAtHour: once for each day, at the first message after that hour."""
+        harness.script = [Say("ok")]
+        hour = datetime.fromtimestamp(harness.now_ms() / 1000, UTC).hour
+        agents = {"defaults": {"timezone": "UTC"}}
+        await harness.start(session={"resetAtHour": (hour + 2) % 24}, agents=agents)
+        direct = harness.direct()
+        for pause in (0, 600, 2 * 3600, 600):
+            await trio.sleep(pause)
+            harness.say("remember me", channel=direct)
+            await harness.settled()
+        assert [len(request.messages) for request in harness.stage.requests] == [1, 3, 1, 3]
 
     @pytest.mark.slow
     async def test_a_long_turn_is_not_quiet(self, harness: Harness) -> None:
