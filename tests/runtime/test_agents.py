@@ -221,8 +221,10 @@ def test_what_openclaw_says_of_a_model_takes_effect(imported: bool) -> None:
     claude = made.setup(MAIN, SessionSettings(model="cloud/plain"))
     assert (spec(claude).options, spec(claude).tools) == ({"max_tokens": 500}, False)
     hints = {warning.path: warning.hint for warning in loaded.warnings}
-    assert hints["models.providers.local.models[1].compat.supportsTools"] == "write tools"
-    assert hints["models.providers.local.models[0].input"] == "write images"
+    # In an openclaw.json it is the spelling of today.
+    older = ("models[1].compat.supportsTools", "models[0].input")
+    meant = [hints.get(f"models.providers.local.{key}") for key in older]
+    assert meant == ([None, None] if imported else ["write tools", "write images"])
 
 
 @pytest.mark.parametrize(
