@@ -1,4 +1,7 @@
-"""A request as a model takes it that refused some of it. Pure; the input stays unchanged."""
+"""A request as a model takes it that refused some of it. Pure; the input stays unchanged.
+
+A body is one of chat completions or of the Messages API: it has to have `messages`.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

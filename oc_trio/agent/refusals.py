@@ -1,7 +1,8 @@
 """What a model's server refuses of a request, found in its words. Pure.
 
 Servers refuse with 400, 404, 422 or 500 and in their own words: whether these name a field, a role or a limit is
-decided here. What is not certain is no refusal: the turn fails and the log has the words.
+decided here. What is not certain is no refusal: the turn fails and the log has the words. A body is read by the names
+that chat completions and the Messages API share: it has to have `messages`.
 """
 
 import re

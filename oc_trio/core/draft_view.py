@@ -38,12 +38,52 @@ _KEPT_REASONING = 2_000
 
 
 class StreamMode(Enum):
-    """`streaming.mode`."""
+    """`streaming.mode`. What tells modes apart is asked of them, so that the type checker asks it of a new one."""
 
     OFF = "off"
     PARTIAL = "partial"
     BLOCK = "block"
     PROGRESS = "progress"
+
+    @property
+    def shows_all_words(self) -> bool:
+        """Whether one post shows all messages of the turn: people have read them, so they lead the final text."""
+        match self:
+            case StreamMode.PARTIAL:
+                return True
+            case StreamMode.OFF | StreamMode.BLOCK | StreamMode.PROGRESS:
+                return False
+        assert_never(self)
+
+    @property
+    def leaves_blocks(self) -> bool:
+        """Whether completed stretches of text and work stay as posts of their own."""
+        match self:
+            case StreamMode.BLOCK:
+                return True
+            case StreamMode.OFF | StreamMode.PARTIAL | StreamMode.PROGRESS:
+                return False
+        assert_never(self)
+
+    @property
+    def words_may_shrink(self) -> bool:
+        """Whether a text with words of the reply may be replaced by a beginning of it."""
+        match self:
+            case StreamMode.PARTIAL:
+                return False
+            case StreamMode.OFF | StreamMode.BLOCK | StreamMode.PROGRESS:
+                return True
+        assert_never(self)
+
+    @property
+    def begins_late(self) -> bool:
+        """Whether the first post waits a while, since for a quick answer it would only flicker."""
+        match self:
+            case StreamMode.PROGRESS:
+                return True
+            case StreamMode.OFF | StreamMode.PARTIAL | StreamMode.BLOCK:
+                return False
+        assert_never(self)
 
 
 @frozen
@@ -172,7 +212,7 @@ class DraftView:
         missing = [spoken for text in self.said[: self.earlier] if (spoken := self._spoken(text))]
         if begins_with(final_text, missing):
             missing = []
-        if self.style.mode is StreamMode.PARTIAL:
+        if self.style.mode.shows_all_words:
             later = [spoken for text in self.said[self.earlier :] if (spoken := self._spoken(text))]
             missing += [spoken for spoken in later if "".join(spoken.split()) not in squeezed]
         return "\n\n".join([*missing, final_text] if squeezed else missing)
@@ -182,13 +222,13 @@ class DraftView:
         view = self
         for event in events:
             view = view.with_event(event)
-        if self.style.mode is not StreamMode.BLOCK:
+        if not self.style.mode.leaves_blocks:
             view = evolve(self, said=view.said)
         return evolve(view, earlier=len(view.said))
 
     def rested(self) -> "DraftView":
         """The view once the agent has ended: the signs of work that were current are a block like those before."""
-        block = self._work_block() if self.working and self.style.mode is StreamMode.BLOCK else None
+        block = self._work_block() if self.working and self.style.mode.leaves_blocks else None
         return evolve(self, working=False, work=Work(), sealed=(*self.sealed, block)) if block else self
 
     def _with_text(self, delta: str) -> "DraftView":
@@ -197,11 +237,11 @@ class DraftView:
         if not delta.strip():
             return self
         sealed = self.sealed
-        if self.style.mode is StreamMode.BLOCK and (block := self._work_block()):
+        if self.style.mode.leaves_blocks and (block := self._work_block()):
             sealed = (*sealed, block)
         # A plan belongs to the turn, rows and headline to the stretch of work that this text ends; a verbose session
         # keeps the rows of the whole turn under its one text.
-        keeps = self.style.verbose and self.style.mode is StreamMode.PARTIAL
+        keeps = self.style.verbose and self.style.mode.shows_all_words
         work = Work(plan=self.work.plan, rows=self.work.rows if keeps else ())
         return evolve(self, growing=Growing(delta), working=False, sealed=sealed, work=work)
 
@@ -211,7 +251,7 @@ class DraftView:
         spoken = self._spoken(self.text)
         said = (*self.said, self.text) if spoken else self.said
         sealed = self.sealed
-        if self.style.mode is StreamMode.BLOCK and spoken:
+        if self.style.mode.leaves_blocks and spoken:
             sealed = (*sealed, Block(BlockKind.REPLY, self._dressed(spoken, first=not self.said)))
         return evolve(self, work=work, working=True, said=said, growing=Growing(), sealed=sealed)
 

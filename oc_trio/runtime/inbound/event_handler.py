@@ -107,8 +107,10 @@ class EventHandler:
                 return  # the listener's, and nobody's
             case TeamJoined() | ChannelChanged() | UserChanged():
                 return  # for the directory and the registration of commands, which were told above
-            case _:
+            case MemberAdded() | MemberRemoved() | TeamLeft() | ChannelAppeared() | ChannelArchived():
                 await self._membership(event)
+            case _:
+                assert_never(event)
 
     async def _membership(
         self, event: MemberAdded | MemberRemoved | TeamLeft | ChannelAppeared | ChannelArchived

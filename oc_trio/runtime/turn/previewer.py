@@ -15,7 +15,7 @@ import trio
 from attrs import evolve
 
 from oc_trio.core.bounds import AnswerBounds
-from oc_trio.core.draft_view import Block, BlockKind, DraftView, StreamMode
+from oc_trio.core.draft_view import Block, BlockKind, DraftView
 from oc_trio.core.preview import (
     Create,
     DraftState,
@@ -147,7 +147,7 @@ class Previewer:
                 continue
             if visible.current is not None:
                 # Words of the answer only grow; signs of work come and go, and give way to words.
-                shrinks = self.view.style.mode is not StreamMode.PARTIAL or self._kind is BlockKind.WORK
+                shrinks = self.view.style.mode.words_may_shrink or self._kind is BlockKind.WORK
                 self._kind = visible.current.kind
                 self.state = wants(self.state, visible.current.text, may_shrink=shrinks)
             await self._step(wait_for_news=True)
@@ -213,7 +213,7 @@ class Previewer:
 
     def _is_early(self) -> bool:
         """Whether a status post has to wait: it begins a while after the first sign of work, or with a tool."""
-        if self.view.style.mode is not StreamMode.PROGRESS or self.state.phase is not Phase.NONE:
+        if not self.view.style.mode.begins_late or self.state.phase is not Phase.NONE:
             return False
         now = trio.current_time()
         if self._first_at is None:

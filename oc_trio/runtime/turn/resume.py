@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from attrs import field, frozen
 
 from oc_trio.agent.port import Message, Role
-from oc_trio.core.draft_view import StreamMode
 from oc_trio.core.ledger import OutboxState
 from oc_trio.core.preview import DraftState, resumed
 from oc_trio.core.turn_events import AgentEvent, TextDelta, ToolEnded, ToolStarted
@@ -48,7 +47,7 @@ async def load_resume_state(services: AccountServices, turn: Turn, batch: Batch)
     if not turn.begun_at:
         return ResumeState()
     so_far = await _still_counts(services, turn, batch)
-    if services.policies.blocks is not None or services.policies.view.mode is StreamMode.BLOCK:
+    if services.policies.blocks is not None or services.policies.view.mode.leaves_blocks:
         return ResumeState(await _posts(services, turn), so_far)
     return ResumeState({0: await draft_state(services, turn)}, so_far)
 
