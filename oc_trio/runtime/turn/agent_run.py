@@ -217,9 +217,9 @@ class AgentRun:
         so_far = self._so_far
         if not so_far or so_far[0].role is not Role.USER:
             lines = self.running.batch.lines
-            seen = setup.image_bounds
+            image_bounds = setup.image_bounds
             asked = await question(
-                services, self.turns, self.messages, has_history=bool(history), dropped=lines, image_bounds=seen
+                services, self.turns, self.messages, has_history=bool(history), dropped=lines, image_bounds=image_bounds
             )
             so_far = (asked, *so_far)
             rows = [transcript.to_json(message) for message in so_far]
@@ -260,8 +260,10 @@ class AgentRun:
                 continue  # taken back meanwhile; its obligation is being ended
             self.running.joined(job)
             if bound:
-                seen = services.agents.setup(self.message.agent, self.settings).image_bounds
-                message = await question(services, self.turns, (job.inbound,), has_history=True, image_bounds=seen)
+                image_bounds = services.agents.setup(self.message.agent, self.settings).image_bounds
+                message = await question(
+                    services, self.turns, (job.inbound,), has_history=True, image_bounds=image_bounds
+                )
                 await self.append(message)
                 told.append(message)
         return told
@@ -273,7 +275,7 @@ class AgentRun:
             self.turn.session, self.turn.id, rows, self.services.clock.now_ms()
         )
 
-    def draft_letter(self, number: int, text: str, kind: OutboxKind = OutboxKind.DRAFT) -> OutboxMessage:
+    def draft_message(self, number: int, text: str, kind: OutboxKind = OutboxKind.DRAFT) -> OutboxMessage:
         return OutboxMessage(
             id=draft_id(self.turn, number),
             channel_id=self.turn.channel_id,
@@ -300,10 +302,10 @@ class AgentRun:
             edit=self._edit_draft,
             drafted=self._drafted,
             split=lambda text: prepared(text, self.rules, prefix=False),
-            pace=self.turns.pacer,
+            pacer=self.turns.pacer,
             rules=services.policies.preview,
-            doubt=services.late_edits.edit_uncertain,
-            settled=services.late_edits.final_written,
+            edit_uncertain=services.late_edits.edit_uncertain,
+            final_written=services.late_edits.final_written,
             standing=standing,
             most_posts=self.rules.bounds.posts,
         )
@@ -312,14 +314,14 @@ class AgentRun:
         await self.services.store.turns.set_draft(self.turn.id, post_id)
 
     async def _create_draft(self, number: int, text: str) -> PostId:
-        return await self.services.delivery.post(self.draft_letter(number, text))
+        return await self.services.delivery.post(self.draft_message(number, text))
 
     async def _edit_draft(self, post_id: PostId, text: str) -> None:
         self.services.metrics.draft_edits.labels(self.services.account).inc()
         await self.services.delivery.edit_draft(post_id, text)
 
     async def _post_block(self, number: int, text: str) -> PostId:
-        post_id = await self.services.delivery.post_or_abandon(self.draft_letter(number, text, OutboxKind.MESSAGE))
+        post_id = await self.services.delivery.post_or_abandon(self.draft_message(number, text, OutboxKind.MESSAGE))
         await self._drafted(post_id)
         await self._drafted(None)
         return post_id

@@ -1,4 +1,4 @@
-"""How often drafts may be edited now: one mood per server, one count of live drafts."""
+"""Sets the interval between edits of drafts, by the server's load, the length of the text and the number of drafts."""
 
 from collections.abc import Awaitable, Callable
 
@@ -8,32 +8,29 @@ from attrs import define, field
 from oc_trio.core.pacing import PacingRules, ServerLoad, answered, interval, throttled
 
 
-async def _always() -> bool:
+async def _no_wait() -> bool:
     return False
 
 
 @define(eq=False)
 class EditPacer:
-    """Shared by all turns of an account; `live` counts the drafts being written."""
+    """Shared by all turns of an account; `live` counts the drafts that are being written."""
 
     rules: PacingRules
-    has_room: Callable[[], Awaitable[bool]] = _always
+    # Waits, cancellable, until the server's rate budget has room for an edit; true if it had to wait. An edit that
+    # waits inside its request instead can't be cancelled, and the final text would wait behind it.
+    wait_for_room: Callable[[], Awaitable[bool]] = _no_wait
     live: int = 0
-    mood: ServerLoad = field(factory=ServerLoad)
-
-    async def room(self) -> bool:
-        """Wait, cancellable, until the server's rate budget has room for an edit; true if there was none at once.
-
-        An edit that already waits inside its request could not be cancelled, and the final would wait behind it.
-        """
-        return await self.has_room()
+    load: ServerLoad = field(factory=ServerLoad)
 
     def interval(self, length: int) -> float:
         """Seconds between two edits of a post of `length` characters."""
-        return interval(self.rules, self.mood, now=trio.current_time(), length=length, live=self.live)
+        return interval(self.rules, self.load, now=trio.current_time(), length=length, live=self.live)
 
     def answered(self, seconds: float) -> None:
-        self.mood = answered(self.mood, seconds)
+        """The server took an edit in `seconds`."""
+        self.load = answered(self.load, seconds)
 
     def throttled(self) -> None:
-        self.mood = throttled(self.mood, trio.current_time())
+        """The server refused an edit with status 429."""
+        self.load = throttled(self.load, trio.current_time())

@@ -9,7 +9,7 @@ write and when is decided by `core.draft_view`, `core.preview` and `core.pacing`
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import NoReturn, Protocol, assert_never
+from typing import NoReturn, assert_never
 
 import trio
 from attrs import evolve
@@ -36,6 +36,7 @@ from oc_trio.core.preview import (
 )
 from oc_trio.errors import MattermostRejected, MattermostUnavailable, PayloadError
 from oc_trio.ids import PostId
+from oc_trio.runtime.turn.edit_pacer import EditPacer
 from oc_trio.wakeup import Wakeup
 
 # Longer than any server answers; then the write counts as failed and the next one repeats it.
@@ -44,20 +45,11 @@ WRITE_SECONDS = 20.0
 PROGRESS_DELAY = 1.5
 
 
-class Pace(Protocol):
-    """How often this turn may edit now, and who is told how writes went."""
-
-    def interval(self, length: int) -> float: ...
-    async def room(self) -> bool: ...
-    def answered(self, seconds: float) -> None: ...
-    def throttled(self) -> None: ...
-
-
 class Previewer:
     """One turn's drafts. `create(number, text)` writes draft number 0, 1, ..., the same number meaning the same post;
-    `edit` patches a post's message. `split` cuts a sealed block's text into posts. `doubt` is told of a post with an
-    edit of unknown outcome, `settled` of a block's last text. `standing` are the posts of an earlier run by number;
-    `most_posts` what one turn may have, the answer's own included.
+    `edit` patches a post's message. `split` cuts a sealed block's text into posts. `edit_uncertain` is told of a post
+    with an edit of unknown outcome, `final_written` of a block's last text. `standing` are the posts of an earlier run
+    by number; `most_posts` what one turn may have, the answer's own included.
     """
 
     def __init__(
@@ -68,10 +60,10 @@ class Previewer:
         edit: Callable[[PostId, str], Awaitable[None]],
         drafted: Callable[[PostId | None], Awaitable[None]],
         split: Callable[[str], tuple[str, ...]],
-        pace: Pace,
+        pacer: EditPacer,
         rules: PreviewRules,
-        doubt: Callable[[PostId], Awaitable[None]],
-        settled: Callable[[PostId, str], Awaitable[None]],
+        edit_uncertain: Callable[[PostId], Awaitable[None]],
+        final_written: Callable[[PostId, str], Awaitable[None]],
         standing: Mapping[int, DraftState] | None = None,
         most_posts: int = AnswerBounds().posts,
     ) -> None:
@@ -84,8 +76,8 @@ class Previewer:
         # Posts of the block that is being sealed.
         self._parts: list[PostId] = []
         self._create, self._edit, self._drafted, self._split = create, edit, drafted, split
-        self._pace, self._rules = pace, rules
-        self._doubt, self._settled, self._most_posts = doubt, settled, most_posts
+        self._pacer, self._rules = pacer, rules
+        self._edit_uncertain, self._final_written, self._most_posts = edit_uncertain, final_written, most_posts
         self._sealed = 0
         self._is_stuck = False
         self._news = Wakeup()
@@ -177,7 +169,7 @@ class Previewer:
             self.number += 1
             self.state = evolve(self._standing.get(self.number, DraftState()), ended_at=self.state.ended_at)
             with trio.move_on_after(WRITE_SECONDS, shield=True):
-                await self._settled(sealed, part)
+                await self._final_written(sealed, part)
         self.posts += self._parts
         self._parts = []
         self._sealed += 1
@@ -187,14 +179,14 @@ class Previewer:
         await self._drafted(self.state.post_id)
 
     async def _step(self, *, wait_for_news: bool) -> None:
-        interval = self._pace.interval(len(self.state.wanted)) if wait_for_news else 0.0
+        interval = self._pacer.interval(len(self.state.wanted)) if wait_for_news else 0.0
         # The least length is for words of the answer; a sign of work is short and welcome.
         rules = self._rules if self._kind is BlockKind.REPLY else evolve(self._rules, min_chars=1)
         step = next_step(self.state, trio.current_time(), interval, rules)
         match step:
             case Create() | Edit():
                 # After a wait there may be newer text, or nothing to write any more: look again.
-                if isinstance(step, Create) or not await self._pace.room():
+                if isinstance(step, Create) or not await self._pacer.wait_for_room():
                     await self._write(step)
             case WaitUntil():
                 await self._wait_until(step.at)
@@ -202,7 +194,7 @@ class Previewer:
                 await self._news.wait_next()
                 if self.view.growing.length > self.view.style.max_chars:
                     # More than a post shows: to prepare all of it for every word would cost more with each word.
-                    await self._wait_until(trio.current_time() + self._pace.interval(len(self.state.wanted)))
+                    await self._wait_until(trio.current_time() + self._pacer.interval(len(self.state.wanted)))
             case _:
                 assert_never(step)
 
@@ -223,7 +215,7 @@ class Previewer:
     async def _write(self, step: Create | Edit) -> None:
         self.state = begun(self.state, step)
         began = ended = trio.current_time()
-        how, post_id, in_doubt = Wrote.UNAVAILABLE, None, True
+        outcome, post_id, in_edit_uncertain = Wrote.UNAVAILABLE, None, True
         with trio.move_on_after(WRITE_SECONDS, shield=True):
             try:
                 if isinstance(step, Create):
@@ -231,21 +223,21 @@ class Previewer:
                     await self._drafted(post_id)
                 else:
                     await self._edit(step.post_id, step.text)
-                how = Wrote.OK
+                outcome = Wrote.OK
             except MattermostRejected as refusal:
-                how = Wrote.GONE if refusal.status == 404 else Wrote.REFUSED
+                outcome = Wrote.GONE if refusal.status == 404 else Wrote.REFUSED
             except MattermostUnavailable as problem:
-                in_doubt = problem.ambiguous
+                in_edit_uncertain = problem.ambiguous
                 if problem.status == 429:
-                    self._pace.throttled()
+                    self._pacer.throttled()
             except PayloadError:
-                how = Wrote.UNAVAILABLE
+                outcome = Wrote.UNAVAILABLE
             finally:
                 # Also where something is raised that nobody expects: whoever ends the turn goes by this state.
                 ended = trio.current_time()
-                self.state = wrote(self.state, how, ended, self._rules, post_id)
-        if how is Wrote.OK:
-            self._pace.answered(ended - began)
-        if how is Wrote.UNAVAILABLE and in_doubt and isinstance(step, Edit):
+                self.state = wrote(self.state, outcome, ended, self._rules, post_id)
+        if outcome is Wrote.OK:
+            self._pacer.answered(ended - began)
+        if outcome is Wrote.UNAVAILABLE and in_edit_uncertain and isinstance(step, Edit):
             with trio.move_on_after(WRITE_SECONDS, shield=True):
-                await self._doubt(step.post_id)
+                await self._edit_uncertain(step.post_id)

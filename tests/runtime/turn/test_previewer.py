@@ -8,11 +8,13 @@ import trio.testing
 from attrs import define, evolve, field
 
 from oc_trio.core.draft_view import DraftView, StreamMode, ViewStyle
+from oc_trio.core.pacing import PacingRules
 from oc_trio.core.preview import DraftState, Phase, PreviewRules, resumed
 from oc_trio.core.turn_events import AgentEvent, TextDelta, Thinking, ToolEnded, ToolStarted, ToolStatus
 from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable
 from oc_trio.ids import PostId
 from oc_trio.runtime.task_slot import TaskSlot
+from oc_trio.runtime.turn.edit_pacer import EditPacer
 from oc_trio.runtime.turn.previewer import WRITE_SECONDS, Previewer
 
 INTERVAL = 1.0
@@ -55,17 +57,14 @@ class Server:
         self.posts[post_id] = text
         self.log.append(f"{trio.current_time():.1f} {verb} {post_id} {text!r}")
 
-    async def doubt(self, post_id: PostId) -> None:
+    async def edit_uncertain(self, post_id: PostId) -> None:
         self.doubts.append(post_id)
 
-    async def note_settled(self, post_id: PostId, text: str) -> None:
+    async def final_written(self, post_id: PostId, text: str) -> None:
         self.settled[post_id] = text
 
     async def drafted(self, post_id: PostId | None) -> None:
         self.drafts.append(post_id)
-
-    def interval(self, length: int) -> float:
-        return INTERVAL
 
     async def room(self) -> bool:
         if not self.is_full:
@@ -73,11 +72,18 @@ class Server:
         await trio.sleep(self.is_full)
         return True
 
-    def answered(self, seconds: float) -> None:
-        pass
+
+@define(eq=False)
+class SteadyPacer(EditPacer):
+    """Always the same interval; refusals are counted by the server."""
+
+    server: Server = field(kw_only=True)
+
+    def interval(self, length: int) -> float:
+        return INTERVAL
 
     def throttled(self) -> None:
-        self.throttles += 1
+        self.server.throttles += 1
 
 
 def a_previewer(
@@ -93,10 +99,10 @@ def a_previewer(
         edit=server.edit,
         drafted=server.drafted,
         split=lambda text: (text,),
-        pace=server,
+        pacer=SteadyPacer(PacingRules(), server.room, server=server),
         rules=rules,
-        doubt=server.doubt,
-        settled=server.note_settled,
+        edit_uncertain=server.edit_uncertain,
+        final_written=server.final_written,
         standing=standing,
     )
 
