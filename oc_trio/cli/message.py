@@ -93,8 +93,9 @@ async def _send(
 async def _rehearse(outbound: "OutboundClient", place: "Place", message: "MessageRequest", *, as_json: bool) -> int:
     """Everything but writes: the target, the reply's root, the files on disk and their size, the cut of the text."""
     from oc_trio.core.final_plan import prepared
-    from oc_trio.runtime.delivery.attachments import MediaRefused, is_address
+    from oc_trio.runtime.delivery.attachments import is_address
     from oc_trio.runtime.delivery.compose import Attachment, EmptyMessage
+    from oc_trio.runtime.delivery.fetch import MediaRefused
 
     shown = message.presentation
     text = "\n\n".join(part for part in (message.text, shown.text) if part.strip())
@@ -102,13 +103,13 @@ async def _rehearse(outbound: "OutboundClient", place: "Place", message: "Messag
         raise EmptyMessage("The message is empty.")
     if message.reply_to and place.channel_id:
         await outbound.thread_root(message.reply_to, place.channel_id)
-    limit, attachments = await outbound.files.size_limit(), list["Attachment"]()
+    limit, attachments = await outbound.uploader.files.size_limit(), list["Attachment"]()
     for source in message.media:
         if is_address(source):
             attachments.append(Attachment(source))
             continue
         try:
-            file = await outbound.media.open(source, from_disk=True)
+            file = await outbound.uploader.media.open(source, from_disk=True)
         except MediaRefused as refusal:
             attachments.append(Attachment(source, problem=str(refusal)))
             continue

@@ -38,6 +38,7 @@ from oc_trio.mattermost.transport import Transport, open_origin
 from oc_trio.runtime.agents import AgentTable
 from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.conversation.context import ConversationContext
+from oc_trio.runtime.delivery.attachments import MediaLoader
 from oc_trio.runtime.delivery.buttons import ButtonMaker
 from oc_trio.runtime.delivery.delivery import Delivery
 from oc_trio.runtime.delivery.fetch import Fetcher
@@ -205,6 +206,7 @@ class CallbackHarness:
         rules, directory = policies(self.loaded.config, self.account), Directory(api)
         names = [f"big/m{number}" for number in range(1, 11)] + ["small/one"]
         agents = AgentTable({}, {name: {} for name in names}, {AgentId("main"): "big/m1"}, AgentId("main"))
+        files = FileService(api)
         return AccountServices(
             account=MAIN,
             user=User(user_id, self.bot.username, is_bot=True),
@@ -221,7 +223,7 @@ class CallbackHarness:
             late_edits=LateEditGuard(delivery, api),
             context=ConversationContext(MAIN, user_id, api, directory, self.store, rules),
             boundary=ErrorBoundary(MAIN, self.metrics),
-            uploader=FileUploader(FileService(api), Fetcher(), clock, RetryPolicy(0.1, 1.0)),
+            uploader=FileUploader(files, MediaLoader(8 * 1024 * 1024, files, Fetcher()), clock, RetryPolicy(0.1, 1.0)),
         )
 
 

@@ -26,7 +26,7 @@ from oc_trio.store.store import Store, open_store
 @frozen(eq=False)
 class Dependencies:
     """`http_transport` gives the transport to a server, `open_stream` its websocket's stream, and `fetch_transport`
-    fetches the files at an answer's addresses; None means real sockets behind the address guard. `make_agent` builds
+    fetches the files at web addresses; None means real sockets behind the address guard. `make_agent` builds
     agents, `open_store` opens the journal at a location, `pictures` scales pictures for models; the classes are those
     that an account is built from.
     """

@@ -25,7 +25,9 @@ from oc_trio.runtime.account.dependencies import Dependencies
 from oc_trio.runtime.delivery.attachments import MediaLoader
 from oc_trio.runtime.delivery.buttons import ButtonMaker
 from oc_trio.runtime.delivery.compose import OutboundClient
+from oc_trio.runtime.delivery.fetch import Fetcher
 from oc_trio.runtime.delivery.targets import TargetResolver
+from oc_trio.runtime.delivery.uploads import FileUploader
 from oc_trio.runtime.handlers.callback_urls import plan_callbacks
 from oc_trio.runtime.policies import net_policy, policies
 
@@ -59,10 +61,12 @@ def outbound_client_of(
     buttons: ButtonMaker,
     directory: Directory | None = None,
     *,
-    ssl_context: ssl.SSLContext | None = None,
+    dependencies: Dependencies,
 ) -> OutboundClient:
     """An account's outbound client over connections that are open already."""
     directory = directory or Directory(api)
+    files, clock = FileService(api), dependencies.clock
+    fetcher = Fetcher(dependencies.ssl_context, dependencies.fetch_transport)
     return OutboundClient(
         account=AccountId(account.id),
         user=user,
@@ -71,11 +75,10 @@ def outbound_client_of(
         targets=TargetResolver(directory, user),
         direct=direct,
         sender=sender,
-        files=FileService(api),
-        media=MediaLoader(int(account.media_max_mb * _MIB), ssl_context),
+        uploader=FileUploader(files, MediaLoader(int(account.media_max_mb * _MIB), files, fetcher), clock),
         rules=rules,
         buttons=buttons,
-        clock=buttons.clock,
+        clock=clock,
     )
 
 
@@ -100,7 +103,7 @@ async def open_outbound_client(
                 PostCreator(api, user.id, random),
                 rules=evolve(policies(loaded.config, account).reply, allow_channel_mentions=True),
                 buttons=ButtonMaker(token, plan_callbacks(loaded.config, account).click_url, dependencies.clock),
-                ssl_context=dependencies.ssl_context,
+                dependencies=dependencies,
             )
 
 

@@ -32,10 +32,8 @@ from oc_trio.runtime.delivery.ack_reactions import AckReactions
 from oc_trio.runtime.delivery.buttons import ButtonMaker
 from oc_trio.runtime.delivery.compose import OutboundClient
 from oc_trio.runtime.delivery.delivery import Delivery
-from oc_trio.runtime.delivery.fetch import Fetcher
 from oc_trio.runtime.delivery.late_edits import LateEditGuard
 from oc_trio.runtime.delivery.message_sender import MessageSender
-from oc_trio.runtime.delivery.uploads import FileUploader
 from oc_trio.runtime.drain import Drain
 from oc_trio.runtime.handlers.ask_tools import ASK, AskTools
 from oc_trio.runtime.handlers.public_port import PublicPort
@@ -109,7 +107,15 @@ def build_parts(
     directory = Directory(api)
     post_creator = PostCreator(api, user.id, clock.random.random)
     outbound = outbound_client_of(
-        inputs.settings, api, user, direct, post_creator, policies.reply, inputs.buttons, directory
+        inputs.settings,
+        api,
+        user,
+        direct,
+        post_creator,
+        policies.reply,
+        inputs.buttons,
+        directory,
+        dependencies=inputs.dependencies,
     )
     delivery = _delivery(inputs, api, user, direct, post_creator)
     services = AccountServices(
@@ -126,17 +132,12 @@ def build_parts(
         agents=inputs.agents,
         delivery=delivery,
         late_edits=LateEditGuard(delivery, api),
-        uploader=FileUploader(
-            outbound.files,
-            Fetcher(inputs.dependencies.ssl_context, inputs.dependencies.fetch_transport),
-            clock,
-            RETRIES,
-        ),
+        uploader=outbound.uploader,
         context=ConversationContext(inputs.id, user.id, api, directory, store, policies),
         boundary=inputs.dependencies.boundary(inputs.id, inputs.metrics),
     )
     questions = Questions(services, inputs.buttons)
-    sender = MessageSender(delivery, workers)
+    sender = MessageSender(delivery, workers, services.boundary)
     message_tool = MessageTool(outbound, sender, MessagePermissions.of(inputs.settings), policies)
     turns = TurnServices(
         pacer=EditPacer(policies.pacing, partial(inputs.origin.budget.room, Lane.EDIT)),
@@ -145,7 +146,7 @@ def build_parts(
         previewer=inputs.dependencies.previewer,
         tools=_turn_tools(inputs, message_tool, questions),
         reader=lambda bounds: AttachmentReader(
-            outbound.files, outbound.media.limit, inputs.dependencies.pictures, bounds
+            outbound.uploader.files, outbound.uploader.media.limit, inputs.dependencies.pictures, bounds
         ),
         button_props=inputs.buttons.final_props if inputs.port.is_wanted else lambda _channel, _rows: "",
     )

@@ -1,37 +1,32 @@
 """Messages that somebody asked for: a target, words, files, buttons, made into posts of one account.
 
-Owns how a message becomes posts (root, pieces, uploads) and what is reported of it. Two ways out: `post_now` here, for
+Owns how a message becomes posts (root, parts, uploads) and what is reported of it. Two ways out: `post_now` here, for
 a command, and `runtime.delivery.message_sender`, through the journal, for the gateway itself.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
-import trio
-from attrs import field, frozen
+from attrs import frozen
 
-from oc_trio.core.backoff import RetryPolicy
 from oc_trio.core.entities import NewPost, User
 from oc_trio.core.events import Post
 from oc_trio.core.final_plan import ReplyRules, prepared
 from oc_trio.core.presentation import Presentation
 from oc_trio.core.ratelimit import Lane
-from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable, UnknownTarget
+from oc_trio.errors import MattermostError, MattermostRejected, UnknownTarget
 from oc_trio.ids import AccountId, ChannelId, FileId, PostId
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.direct import DirectChannels
 from oc_trio.mattermost.directory import Directory
-from oc_trio.mattermost.files import MOST_PER_POST, FileService, Outgoing
 from oc_trio.mattermost.post_creator import PostCreator
 from oc_trio.runtime.clock import Clock
-from oc_trio.runtime.delivery.attachments import MediaLoader, MediaRefused
 from oc_trio.runtime.delivery.buttons import ButtonMaker
+from oc_trio.runtime.delivery.fetch import MediaRefused
+from oc_trio.runtime.delivery.post_parts import PostPart, post_parts
 from oc_trio.runtime.delivery.targets import Place, TargetResolver, refusal_text
+from oc_trio.runtime.delivery.uploads import FileUploader
 
-_UPLOAD_TRIES = 3
-_UPLOAD_RETRY = RetryPolicy(initial=1.0, maximum=10.0)
-
-# Told the file's name, the bytes sent so far and its size.
+# Called with the file's name, the bytes sent so far and its size.
 Progress = Callable[[str, int, int], None]
 
 
@@ -41,7 +36,7 @@ class EmptyMessage(ValueError):
 
 @frozen
 class MessageRequest:
-    """What is to be said. `media` are paths or addresses; `reply_to` is any post of a thread, empty for none."""
+    """A message to send. `media` are paths or addresses; `reply_to` is any post of a thread, empty for none."""
 
     text: str = ""
     media: tuple[str, ...] = ()
@@ -58,15 +53,6 @@ class Attachment:
     size: int = 0
     file_id: str = ""
     problem: str = ""
-
-
-@frozen
-class PostPart:
-    """One post of a message."""
-
-    text: str
-    props: Mapping[str, Any] = field(factory=dict, hash=False)
-    file_ids: tuple[FileId, ...] = ()
 
 
 @frozen
@@ -98,7 +84,7 @@ class SentPosts:
 
 @frozen(eq=False)
 class OutboundClient:
-    """One account's way out for messages on request."""
+    """Composes and sends one account's messages on request."""
 
     account: AccountId
     user: User
@@ -107,8 +93,7 @@ class OutboundClient:
     targets: TargetResolver
     direct: DirectChannels
     sender: PostCreator
-    files: FileService
-    media: MediaLoader
+    uploader: FileUploader
     rules: ReplyRules
     buttons: ButtonMaker
     clock: Clock
@@ -141,9 +126,9 @@ class OutboundClient:
         rules: ReplyRules | None = None,
         on_progress: Progress | None = None,
     ) -> ComposedMessage:
-        """Upload what is to be uploaded and cut the words into posts. A refused file leaves the others and the words.
+        """Upload the files and cut the text into posts. A refused file is reported; text and other files are kept.
 
-        `root_id` holds where `message.reply_to` says nothing. Raises EmptyMessage, TargetError, MattermostError.
+        `root_id` counts where `message.reply_to` is empty. Raises EmptyMessage, TargetError, MattermostError.
         """
         shown = message.presentation
         if not (message.text.strip() or message.media or shown.text or shown.rows or shown.menus):
@@ -157,33 +142,35 @@ class OutboundClient:
         texts = prepared(text, rules or self.rules, prefix=False)
         props = self.buttons.props(channel_id, shown.rows, shown.menus)
         file_ids = [FileId(each.file_id) for each in attachments if each.file_id]
-        pieces = _parts(texts, props, file_ids)
-        return ComposedMessage(place, channel_id, root_id, pieces, attachments)
+        parts = post_parts(texts, props, file_ids, main=-1)
+        return ComposedMessage(place, channel_id, root_id, parts, attachments)
 
-    async def post_now(self, parcel: ComposedMessage) -> SentPosts:
-        """Post each piece once, in order; after a failure the rest is left out. Raises MattermostError if none got out
+    async def post_now(self, composed: ComposedMessage) -> SentPosts:
+        """Post each part once, in order; after a failure the rest is left out. Raises MattermostError if none got out
         before the direct channel was open.
         """
-        channel_id = parcel.channel_id or await self.channel_id(parcel.place)
+        channel_id = composed.channel_id or await self.channel_id(composed.place)
         batch, posts, problems = self.clock.new_id(), list[PostId](), list[str]()
-        if not parcel.parts:
+        if not composed.parts:
             problems.append("nothing was posted: no file could be sent and there is no text")
-        for number, piece in enumerate(parcel.parts):
+        for number, part in enumerate(composed.parts):
             new = NewPost(
-                channel_id, piece.text, parcel.root_id, f"{self.user.id}:{batch}.{number}", piece.props, piece.file_ids
+                channel_id, part.text, composed.root_id, f"{self.user.id}:{batch}.{number}", part.props, part.file_ids
             )
             try:
                 posts.append((await self.sender.create(new, lane=Lane.FINAL)).id)
             except MattermostError as problem:
-                left = len(parcel.parts) - number
+                left = len(composed.parts) - number
                 problems.append(
-                    f"{left} of {len(parcel.parts)} posts not sent: {self.error_text(problem, parcel.place)}"
+                    f"{left} of {len(composed.parts)} posts not sent: {self.error_text(problem, composed.place)}"
                 )
                 break
-        return SentPosts(self.account, channel_id, parcel.root_id, tuple(posts), parcel.attachments, tuple(problems))
+        return SentPosts(
+            self.account, channel_id, composed.root_id, tuple(posts), composed.attachments, tuple(problems)
+        )
 
     async def edit(self, post_id: PostId, text: str) -> Post:
-        """Change the words of one of the bot's posts, buttons and files left as they are. Raises MattermostRejected."""
+        """Change the text of one of the bot's posts; buttons and files stay. Raises MattermostRejected."""
         try:
             return await self.api.posts.patch(post_id, message=text, lane=Lane.FINAL)
         except MattermostRejected as refusal:
@@ -194,7 +181,7 @@ class OutboundClient:
             raise MattermostRejected(problem, status=403, code=refusal.code) from refusal
 
     def error_text(self, problem: MattermostError, place: Place) -> str:
-        """A failure in words for a person."""
+        """A failure as a sentence for a person."""
         if isinstance(problem, MattermostRejected):
             return refusal_text(problem, place, self.user)
         return str(problem)
@@ -203,37 +190,12 @@ class OutboundClient:
         self, channel_id: ChannelId, source: str, from_disk: bool, on_progress: Progress | None
     ) -> Attachment:
         try:
-            file = await self.media.open(source, from_disk=from_disk)
-        except MediaRefused as refusal:
-            return Attachment(source, problem=str(refusal))
-        told = None if on_progress is None else lambda sent: on_progress(file.name, sent, file.size)
+            file = await self.uploader.media.open(source, from_disk=from_disk)
+        except (MediaRefused, MattermostError) as problem:
+            return Attachment(source, problem=str(problem))
+        on_bytes = None if on_progress is None else lambda sent: on_progress(file.name, sent, file.size)
         try:
-            info = await self._upload_surely(channel_id, file, told)
+            file_id = await self.uploader.upload(channel_id, file, on_bytes)
         except MattermostError as problem:
             return Attachment(source, file.name, file.size, problem=str(problem))
-        return Attachment(source, file.name, file.size, info)
-
-    async def _upload_surely(
-        self, channel_id: ChannelId, file: Outgoing, on_progress: Callable[[int], None] | None
-    ) -> FileId:
-        """An upload whose answer was lost leaves a file that no post uses: trying again is harmless."""
-        tries = 0
-        while True:
-            try:
-                return (await self.files.upload(channel_id, file, on_progress=on_progress)).id
-            except MattermostUnavailable as problem:
-                tries += 1
-                if tries >= _UPLOAD_TRIES:
-                    raise
-                wait = max(_UPLOAD_RETRY.delay(tries - 1, self.clock.random.random()), problem.retry_after or 0.0)
-            await trio.sleep(wait)
-
-
-def _parts(texts: tuple[str, ...], props: Mapping[str, Any], file_ids: list[FileId]) -> tuple[PostPart, ...]:
-    """Texts in order, buttons and the first files on the last of them, further files in posts of their own."""
-    groups = [tuple(file_ids[at : at + MOST_PER_POST]) for at in range(0, len(file_ids), MOST_PER_POST)]
-    first = groups[0] if groups else ()
-    pieces = [PostPart(text) for text in texts[:-1]]
-    if texts or props or first:
-        pieces.append(PostPart(texts[-1] if texts else "", props, first))
-    return (*pieces, *(PostPart("", file_ids=group) for group in groups[1:]))
+        return Attachment(source, file.name, file.size, file_id)

@@ -1,10 +1,11 @@
-"""Writes posts so that each is written once: outbox row first, then the request, then the confirmation.
+"""Delivers posts and edits exactly once: outbox row first, then the request, then the confirmation.
 
-Owns the outbox's life and the retries that keep the idempotency key. What is said, and where, is decided elsewhere.
-A row's id is its owner's choice: the same id always means the same post, before and after a restart.
+Owns the states of outbox rows and the retries with one idempotency key. Text and target are decided elsewhere. A
+message's id is its sender's choice: the same id always means the same post, before and after a restart.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 
 import trio
 from attrs import evolve, frozen
@@ -19,16 +20,16 @@ from oc_trio.ids import AccountId, ChannelId, OutboxId, PostId, UserId
 from oc_trio.mattermost.post_creator import WAS_DELETED, marker
 from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.delivery.outbox_message import OutboxMessage, outbox_message_of, post_of, refusal_of, row_of
-from oc_trio.runtime.delivery.retry import RetryState
+from oc_trio.runtime.delivery.retry import RetryState, retrying
 from oc_trio.store.store import Store
 from oc_trio.telemetry.log import get_logger
 from oc_trio.telemetry.metrics import Metrics
 
 EDIT_SECONDS = 20.0
-# A refused token is replaced by people: nothing is lost meanwhile, and nothing is gained by asking every second.
+# A refused token is replaced by a person: asking more often would gain nothing.
 AUTH_SECONDS = 15.0
-# So often in a row the server may fail at one edit while it does answer: a minute and a half of pauses.
-MOST_FAULTS = 8
+# Answers with status 500 in a row after which an edit is given up: a minute and a half of pauses.
+MOST_SERVER_ERRORS = 8
 
 log = get_logger(part="delivery")
 
@@ -41,14 +42,15 @@ async def _no_read(post_id: PostId) -> Post:
     raise MattermostUnavailable(f"the post {post_id} can't be read here")
 
 
-# Sends `new` once and for all under its pending id; True where an earlier try may have been applied.
+# Creates a post under its pending id, so that a repetition makes no second one; the flag says that an earlier request
+# may have been applied.
 SendSurely = Callable[[NewPost, Lane, bool], Awaitable[Post]]
 
 
 @frozen(eq=False)
 class Delivery:
-    """The one way out for an account's posts and edits; `open_direct` gives the direct channel with a user, `read` a
-    post as it stands.
+    """Delivers one account's posts and edits. `open_direct` gives the direct channel with a user, `read` a post as the
+    server has it.
     """
 
     account: AccountId
@@ -63,50 +65,49 @@ class Delivery:
     open_direct: Callable[[UserId], Awaitable[ChannelId]] = _no_direct
     read: Callable[[PostId], Awaitable[Post]] = _no_read
 
-    async def queue(self, letters: Iterable[OutboxMessage]) -> None:
-        """Make letters durable, all or none; who sends them calls `post` or `post_until_done`, or a later start."""
+    async def queue(self, messages: Iterable[OutboxMessage]) -> None:
+        """Make messages durable, all or none. The caller posts them with `post` or `post_until_done`; else a later
+        start does.
+        """
         await self.store.outbox.put(
-            [row_of(letter, self.account, self.bot_id, self.clock.now_ms()) for letter in letters]
+            [row_of(message, self.account, self.bot_id, self.clock.now_ms()) for message in messages]
         )
 
-    async def post(self, letter: OutboxMessage) -> PostId:
-        """Write `letter` once. Raises MattermostUnavailable (the row waits; ask again), MattermostRejected (dead)."""
-        row = await self._row(letter)
-        return await self._send(row, post_of(letter, row))
-
-    async def post_until_done(self, letter: OutboxMessage) -> PostId:
-        """As `post`, for as long as it takes: the server being away only delays an answer. Ends by cancellation."""
-        tries = self.retry_state(letter.id)
-        while True:
-            try:
-                return await self.post(letter)
-            except MattermostUnavailable as problem:
-                tries.failed(problem)
-                await tries.pause(problem)
-
-    async def post_or_abandon(self, letter: OutboxMessage) -> PostId:
-        """As `post_until_done`, for a post that another can take the place of: one that the server fails at is given
-        up. Raises MattermostRejected.
+    async def post(self, message: OutboxMessage) -> PostId:
+        """Post `message`, once in all. Raises MattermostUnavailable (the row waits; call again), MattermostRejected
+        (the row is dead).
         """
-        return await self._unless_failing(letter, await self._row(letter))
+        row = await self._row(message)
+        return await self._send(row, post_of(message, row))
 
-    async def edit_draft(self, post_id: PostId, message: str) -> None:
-        """Show a draft's newest text, once: the next edit makes good for a failed one."""
+    async def post_until_done(self, message: OutboxMessage) -> PostId:
+        """As `post`, for as long as it takes: a server that is away only delays an answer. Ends by cancellation."""
+        return await retrying(partial(self.post, message), self.retry_state(message.id))
+
+    async def post_or_abandon(self, message: OutboxMessage) -> PostId:
+        """As `post_until_done`, for a post that another can replace: one that the server fails at is given up.
+
+        Raises MattermostRejected.
+        """
+        return await self._post_or_abandon(message, await self._row(message))
+
+    async def edit_draft(self, post_id: PostId, text: str) -> None:
+        """Show a draft's newest text, without retries: the next edit replaces a failed one."""
         try:
-            await self.patch(post_id, message, Lane.EDIT)
+            await self.patch(post_id, text, Lane.EDIT)
         except MattermostRejected as refusal:
-            raise _unless_final(refusal) from refusal
+            raise _retryable_if_auth(refusal) from refusal
 
-    async def edit_until_done(self, post_id: PostId, message: str) -> None:
-        """Make `message` a post's text, for as long as it takes.
+    async def edit_until_done(self, post_id: PostId, text: str) -> None:
+        """Make `text` a post's text, for as long as it takes.
 
         Raises MattermostRejected: the post is gone, or the server can't edit it however often it is asked.
         """
-        await self._until_done(post_id, lambda: self.patch(post_id, message, Lane.FINAL))
+        await self._until_done(post_id, lambda: self.patch(post_id, text, Lane.FINAL))
 
     async def rewrite_until_done(self, post_id: PostId, change: Callable[[str], str]) -> str:
-        """Make `change` of a post's text its text, for as long as it takes; returns that text. A text that it leaves as
-        it is costs no edit.
+        """Replace a post's text by `change` of it, for as long as it takes; returns the new text. Where nothing
+        changes, nothing is written.
 
         Raises MattermostRejected, as `edit_until_done` does.
         """
@@ -114,16 +115,16 @@ class Delivery:
 
         async def rewrite() -> None:
             nonlocal text
-            stands = (await self.read(post_id)).message
-            text = change(stands)
-            if text != stands:
+            current = (await self.read(post_id)).message
+            text = change(current)
+            if text != current:
                 await self.patch(post_id, text, Lane.FINAL)
 
         await self._until_done(post_id, rewrite)
         return text
 
     async def delete_quietly(self, post_id: PostId) -> None:
-        """Remove a post that an answer has replaced, for as long as it takes; a refusal is logged."""
+        """Delete a post that an answer has replaced, for as long as it takes; a refusal is logged, not raised."""
         try:
             await self._until_done(post_id, lambda: self.remove(post_id))
         except MattermostRejected as refusal:
@@ -131,51 +132,62 @@ class Delivery:
                 log.warning("a stale preview may remain", account=self.account, post=post_id, problem=str(refusal))
 
     async def resume(self, row: OutboxRow) -> PostId | None:
-        """Finish a row that nobody waits for any more; None if the server refuses it, or keeps failing at it."""
+        """Finish a row of an earlier run, whose sender is gone; None if the server refuses it, or keeps failing at it.
+        """
         try:
-            return await self._unless_failing(outbox_message_of(row), row)
+            return await self._post_or_abandon(outbox_message_of(row), row)
         except MattermostRejected:
             return None
 
-    async def retract(self, letter: OutboxId) -> None:
-        """Undo a post that is not wanted any more: never sent it is dropped, perhaps sent it is found and removed."""
-        row = await self.store.outbox.get(letter)
+    async def retract(self, outbox_id: OutboxId) -> None:
+        """Undo a post that is not wanted any more: one that was never sent is dropped, one that may have been sent is
+        found and deleted.
+        """
+        row = await self.store.outbox.get(outbox_id)
         post_id: PostId | None = None
         if row is not None and row.state is OutboxState.QUEUED:
             dead = self.store.outbox.dead(row.id, "it is not wanted any more", self.clock.now_ms())
-            post_id = await self._move(row.id, dead)
+            post_id = await self._change_state(row.id, dead)
         elif row is not None and row.state is OutboxState.SENDING:
             post_id = await self.resume(row)
         if post_id is not None:
             await self.delete_quietly(post_id)
 
-    async def abandon(self, letter: OutboxId, why: str) -> str:
-        """Send a letter no more; returns why, an earlier run's reason where that gave it up."""
-        row = await self.store.outbox.get(letter)
+    async def abandon(self, outbox_id: OutboxId, why: str) -> str:
+        """Give a message up for good; returns the reason, an earlier run's where that has given it up."""
+        row = await self.store.outbox.get(outbox_id)
         if row is not None and row.state in (OutboxState.QUEUED, OutboxState.SENDING):
-            log.warning("gave a post up", account=self.account, outbox=letter, problem=why)
-            await self._move(letter, self.store.outbox.dead(letter, why, self.clock.now_ms()))
+            log.warning("gave a post up", account=self.account, outbox=outbox_id, problem=why)
+            await self._change_state(outbox_id, self.store.outbox.dead(outbox_id, why, self.clock.now_ms()))
         return (row.error if row is not None and row.state is OutboxState.DEAD else "") or why
 
-    async def confirmed_post(self, letter: OutboxId) -> PostId | None:
-        """The post that stands for a letter."""
-        row = await self.store.outbox.get(letter)
+    async def confirmed_post(self, outbox_id: OutboxId) -> PostId | None:
+        """The post of a message that is known to be in the channel."""
+        row = await self.store.outbox.get(outbox_id)
         return row.post_id if row is not None and row.state is OutboxState.CONFIRMED else None
 
     def retry_state(self, what: str) -> RetryState:
-        """The count of a write's tries, and the pauses between them."""
-        return RetryState(what, self.account, self.retries, self.clock, self.metrics)
+        """Counts the failures of one write, with pauses that are logged and counted. `what` is the id of its row or
+        post, for the log.
+        """
 
-    async def exists(self, letter: OutboxId) -> bool:
-        """Whether a post of that name was begun, by this run or an earlier one."""
-        return await self.store.outbox.get(letter) is not None
+        def report(seconds: float, problem: MattermostUnavailable) -> None:
+            self.metrics.rest_retries.labels(self.account, str(problem.status or "no answer")).inc()
+            log.info("will try again", account=self.account, what=what, seconds=round(seconds, 1), problem=str(problem))
+
+        return RetryState(self.retries, self.clock, report)
+
+    async def exists(self, outbox_id: OutboxId) -> bool:
+        """Whether the outbox has that message, from this run or an earlier one."""
+        return await self.store.outbox.get(outbox_id) is not None
 
     async def acknowledge(self, post: Post) -> bool:
-        """A post of ours that the server showed us: it stands, whatever became of the request's answer.
+        """Confirm the row of a post of ours that came back by event or catch-up, whatever became of the request's
+        answer.
 
-        False for a twin: another post stands for the same letter, or it was given up. A request that was held up for
-        longer than the server remembers its key makes one, and nobody can prevent that. Live events carry the pending
-        id; over REST there is only the marker.
+        False for a duplicate: another post is confirmed for the same message, or the message was given up. A request
+        that is delayed for longer than the server remembers its pending id makes one; nothing on our side can prevent
+        it. Live events carry the pending id; over REST there is only the marker.
         """
         key = post.pending_post_id
         if not key:
@@ -186,30 +198,32 @@ class Delivery:
             return WAS_DELETED in row.error
         return row is None or row.post_id in (None, post.id)
 
-    async def _row(self, letter: OutboxMessage) -> OutboxRow:
-        row = await self.store.outbox.get(letter.id)
+    async def _row(self, message: OutboxMessage) -> OutboxRow:
+        row = await self.store.outbox.get(message.id)
         if row is None:
-            row = row_of(letter, self.account, self.bot_id, self.clock.now_ms())
+            row = row_of(message, self.account, self.bot_id, self.clock.now_ms())
             await self.store.outbox.put([row])
         return row
 
-    async def _unless_failing(self, letter: OutboxMessage, row: OutboxRow) -> PostId:
-        tries = self.retry_state(letter.id)
-        while True:
-            try:
-                return await self._send(row, post_of(letter, row))
-            except MattermostUnavailable as failure:
-                problem = failure
-            tries.failed(problem)
-            # One try is two minutes of requests, and where it ends without a doubt the post is not there.
-            if tries.faults and not problem.ambiguous:
-                why = await self.abandon(letter.id, str(problem))
-                standing = await self.confirmed_post(letter.id)
-                if standing is None:
-                    raise MattermostRejected(why, status=500, code=problem.code)
-                return standing
-            await tries.pause(problem)
-            row = await self._row(letter)
+    async def _post_or_abandon(self, message: OutboxMessage, row: OutboxRow) -> PostId:
+        state = self.retry_state(message.id)
+
+        async def post() -> PostId:
+            # After a pause the row is read again: an event may have confirmed it meanwhile.
+            current = await self._row(message) if state.failures else row
+            return await self._send(current, post_of(message, current))
+
+        async def give_up(problem: MattermostUnavailable) -> PostId | None:
+            # One call is two minutes of requests, and where it ends without a doubt the post is not there.
+            if not state.server_errors or problem.ambiguous:
+                return None
+            why = await self.abandon(message.id, str(problem))
+            post_id = await self.confirmed_post(message.id)
+            if post_id is None:
+                raise MattermostRejected(why, status=500, code=problem.code)
+            return post_id
+
+        return await retrying(post, state, give_up)
 
     async def _send(self, row: OutboxRow, new: NewPost) -> PostId:
         if row.state is OutboxState.CONFIRMED and row.post_id is not None:
@@ -217,55 +231,55 @@ class Delivery:
         if row.state is OutboxState.DEAD:
             raise refusal_of(row)
         if not new.channel_id:
-            new = evolve(new, channel_id=await self._address(row))
+            new = evolve(new, channel_id=await self._open_direct_channel(row))
         lane = Lane.CREATE if row.kind is OutboxKind.DRAFT else Lane.FINAL
         in_doubt = row.state is OutboxState.SENDING
-        standing = await self._move(row.id, self.store.outbox.sending(row.id, self.clock.now_ms()))
-        if standing is not None:
-            return standing
+        post_id = await self._change_state(row.id, self.store.outbox.sending(row.id, self.clock.now_ms()))
+        if post_id is not None:
+            return post_id
         problem: MattermostRejected | MattermostUnavailable
         try:
             post = await self.send(new, lane, in_doubt)
         except MattermostRejected as refusal:
-            problem = _unless_final(refusal)
+            problem = _retryable_if_auth(refusal)
         except MattermostUnavailable as failure:
             problem = failure
         except PayloadError as failure:
-            problem = MattermostUnavailable(str(failure), ambiguous=True)  # it did answer: the post may be there
+            problem = MattermostUnavailable(str(failure), ambiguous=True)  # it did answer, so the post may exist
         else:
             if await self.store.outbox.confirm(row.id, post.id, self.clock.now_ms()):
                 return post.id
-            # The event of another try's post was quicker: that one is the answer, and this one its twin.
-            standing = await self.confirmed_post(row.id) or post.id
-            if standing != post.id:
+            # The event of an earlier request's post was quicker: that post stays, this one is a duplicate.
+            post_id = await self.confirmed_post(row.id) or post.id
+            if post_id != post.id:
                 await self.delete_quietly(post.id)
-            return standing
-        return await self._failed(row, in_doubt, problem)
+            return post_id
+        return await self._record_failure(row, in_doubt, problem)
 
-    async def _failed(
+    async def _record_failure(
         self, row: OutboxRow, in_doubt: bool, problem: MattermostRejected | MattermostUnavailable
     ) -> PostId:
-        """File the failure and raise it; the post's id where its own event came although the answer did not."""
+        """Record the failure and raise it. Returns the post's id where its event came although the answer did not."""
         outbox = self.store.outbox
         if isinstance(problem, MattermostRejected):
             log.warning("the server refused a post", account=self.account, outbox=row.id, problem=str(problem))
-            standing = await self._move(row.id, outbox.dead(row.id, str(problem), self.clock.now_ms()))
+            post_id = await self._change_state(row.id, outbox.dead(row.id, str(problem), self.clock.now_ms()))
         elif problem.ambiguous or in_doubt:
             self.metrics.outbox_ambiguous.labels(self.account).inc()
-            standing = await self.confirmed_post(row.id)
+            post_id = await self.confirmed_post(row.id)
         else:
-            standing = await self._move(row.id, outbox.requeue(row.id, str(problem)))
-        if standing is None:
+            post_id = await self._change_state(row.id, outbox.requeue(row.id, str(problem)))
+        if post_id is None:
             raise problem
-        return standing
+        return post_id
 
-    async def _address(self, row: OutboxRow) -> ChannelId:
-        """The direct channel of a row's user, noted with the row. Until it is open, nothing was sent."""
+    async def _open_direct_channel(self, row: OutboxRow) -> ChannelId:
+        """The direct channel of a row's user, recorded with the row. While it is not open, nothing has been sent."""
         problem: MattermostRejected | MattermostUnavailable
         try:
             channel_id = await self.open_direct(UserId(row.to_user))
         except MattermostRejected as refusal:
-            problem = _unless_final(refusal)
+            problem = _retryable_if_auth(refusal)
         except PayloadError as failure:
             problem = MattermostUnavailable(str(failure))
         else:
@@ -276,47 +290,46 @@ class Delivery:
             await self.store.outbox.dead(row.id, str(problem), self.clock.now_ms())
         raise problem
 
-    async def _move(self, row: OutboxId, moving: Awaitable[bool]) -> PostId | None:
-        """Make the move. Our own event may confirm the row at any await: then the post's id, and nothing is moved.
+    async def _change_state(self, row: OutboxId, transition: Awaitable[bool]) -> PostId | None:
+        """Change a row's state. Our own event may confirm the row at any await: then nothing changes, and the post's id
+        is returned.
 
-        Raises MattermostRejected where somebody else has given the letter up meanwhile.
+        Raises MattermostRejected where somebody else has given the message up meanwhile.
         """
         try:
-            await moving
+            await transition
         except StoreError as problem:
             refused = problem
         else:
             return None
-        found = await self.store.outbox.get(row)
-        if found is not None and found.state is OutboxState.DEAD:
-            raise refusal_of(found)
-        if found is None or found.post_id is None:
+        row_now = await self.store.outbox.get(row)
+        if row_now is not None and row_now.state is OutboxState.DEAD:
+            raise refusal_of(row_now)
+        if row_now is None or row_now.post_id is None:
             raise refused
-        return found.post_id
+        return row_now.post_id
 
-    async def _until_done(self, what: PostId, write: Callable[[], Awaitable[object]]) -> None:
-        tries = self.retry_state(what)
-        while True:
-            problem: MattermostRejected | MattermostUnavailable
+    async def _until_done(self, post_id: PostId, write: Callable[[], Awaitable[object]]) -> None:
+        state = self.retry_state(post_id)
+
+        async def write_once() -> None:
             try:
                 with trio.fail_after(EDIT_SECONDS):
                     await write()
-                return
             except MattermostRejected as refusal:
-                problem = _unless_final(refusal)
-            except MattermostUnavailable as failure:
-                problem = failure
+                raise _retryable_if_auth(refusal) from None
             except (PayloadError, trio.TooSlowError) as failure:
-                problem = MattermostUnavailable(str(failure) or f"not done within {EDIT_SECONDS:g} s")
-            if isinstance(problem, MattermostRejected):
-                raise problem
-            tries.failed(problem)
-            if tries.faults >= MOST_FAULTS:
-                raise MattermostRejected(f"failed {tries.faults} times: {problem}", status=500, code=problem.code)
-            await tries.pause(problem)
+                raise MattermostUnavailable(str(failure) or f"not done within {EDIT_SECONDS:g} s") from failure
+
+        async def give_up(problem: MattermostUnavailable) -> None:
+            if state.server_errors >= MOST_SERVER_ERRORS:
+                message = f"failed {state.server_errors} times: {problem}"
+                raise MattermostRejected(message, status=500, code=problem.code)
+
+        await retrying(write_once, state, give_up)
 
 
-def _unless_final(refusal: MattermostRejected) -> MattermostRejected | MattermostUnavailable:
+def _retryable_if_auth(refusal: MattermostRejected) -> MattermostRejected | MattermostUnavailable:
     """A refused token says nothing about the post: it is to be written once the token is good again."""
     if not refusal.is_auth:
         return refusal

@@ -1,9 +1,9 @@
-"""Words in the place of a post that the server will not take.
+"""Posts a fallback notice where Mattermost permanently refuses a post.
 
-Without them a post could vanish in silence, or hold its conversation for ever. A refusal is about the post unless it is
-about us (401, 403 and 404 in Mattermost's own words). A server that keeps failing at one post is given time; only when
-it takes the stand-in, and then fails at the post once more, is the post at fault. A server that takes neither has a
-trouble of its own, and whatever it is, the post waits for its end.
+Without it a post could vanish silently, or block its conversation for ever. A refusal is about the post unless it is
+about the bot (401, 403 and 404 with one of Mattermost's error ids). A server that keeps answering 500 to one post is
+given time; only when it takes the notice, and then fails at the post once more, is the post at fault. A server that
+takes neither has a problem of its own, and the post waits for its end.
 """
 
 from attrs import evolve, frozen
@@ -16,16 +16,16 @@ from oc_trio.runtime.delivery.delivery import Delivery
 from oc_trio.runtime.delivery.outbox_message import OutboxMessage
 from oc_trio.store.explain import FALLBACK_PREFIX
 
-# Each of these tries is patient for two minutes by itself.
-MOST_FAULTS = 5
-# What the words begin with.
+# Answers with status 500 in a row before the notice is tried. Each call repeats its request for two minutes by itself.
+MOST_SERVER_ERRORS = 5
+# The notice's subject.
 ANSWER, MESSAGE = "The answer", "A message"
-_ABOUT_US = (401, 403, 404)
+_ABOUT_BOT = (401, 403, 404)
 
 
 @frozen
 class Delivered:
-    """The post that stands; `problem` says why it is the stand-in."""
+    """The post in the channel; `problem` says why it is the fallback notice."""
 
     post_id: PostId
     problem: str = ""
@@ -36,12 +36,12 @@ class Delivered:
         return failed(f"not delivered: {self.problem}", self.post_id) if self.problem else delivered(self.post_id)
 
 
-def _fallback_of(letter: OutboxMessage, what: str) -> OutboxMessage:
-    """Each letter has its own: what became of one says nothing about the next part of an answer."""
+def _fallback_of(message: OutboxMessage, subject: str) -> OutboxMessage:
+    """Each message has a notice of its own: what became of one says nothing about the next part of an answer."""
     return evolve(
-        letter,
-        id=OutboxId(f"{FALLBACK_PREFIX}{letter.id}"),
-        message=f"⚠️ {what} could not be posted here: the server does not take it. The log of the gateway says why.",
+        message,
+        id=OutboxId(f"{FALLBACK_PREFIX}{message.id}"),
+        message=f"⚠️ {subject} could not be posted here: the server does not take it. The log of the gateway says why.",
         kind=OutboxKind.NOTICE,
         props={},
         file_ids=(),
@@ -49,84 +49,87 @@ def _fallback_of(letter: OutboxMessage, what: str) -> OutboxMessage:
 
 
 def original_of(name: OutboxId) -> OutboxId | None:
-    """The letter whose stand-in that name is; None where it has not the form of one."""
+    """The id of the message whose notice has the id `name`; None where it is no notice's."""
     return OutboxId(name.removeprefix(FALLBACK_PREFIX)) if name.startswith(FALLBACK_PREFIX) else None
 
 
-async def send_with_fallback(delivery: Delivery, letter: OutboxMessage, what: str = MESSAGE) -> Delivered:
-    """Deliver `letter` for as long as it takes, or words in its place; the same after a restart as before.
+async def send_with_fallback(delivery: Delivery, message: OutboxMessage, subject: str = MESSAGE) -> Delivered:
+    """Deliver `message` for as long as it takes, or a notice in its place; the same after a restart as before.
 
     Raises MattermostRejected where neither can be posted.
     """
-    stand_in, tries = _fallback_of(letter, what), delivery.retry_state(letter.id)
-    may_stand = await delivery.exists(stand_in.id)
-    said = await delivery.confirmed_post(stand_in.id) if may_stand else None
+    fallback, state = _fallback_of(message, subject), delivery.retry_state(message.id)
+    may_exist = await delivery.exists(fallback.id)
+    fallback_post = await delivery.confirmed_post(fallback.id) if may_exist else None
+    # Not `retrying`: the post and its notice take turns, and right after the notice the post is tried without a pause.
     while True:
         problem: MattermostRejected | MattermostUnavailable
         try:
-            post_id = await delivery.post(letter)
+            post_id = await delivery.post(message)
         except (MattermostRejected, MattermostUnavailable) as failure:
             problem = failure
         else:
-            if said is not None:
-                await delivery.delete_quietly(said)
-            elif may_stand:
-                await delivery.retract(stand_in.id)
+            if fallback_post is not None:
+                await delivery.delete_quietly(fallback_post)
+            elif may_exist:
+                await delivery.retract(fallback.id)
             return Delivered(post_id)
         if isinstance(problem, MattermostRejected):
-            return await _refused(delivery, letter, stand_in, problem)
-        tries.failed(problem)
-        is_at_fault = bool(tries.faults) and not problem.ambiguous
-        if said is not None and is_at_fault:
-            return await _exists(delivery, letter, said, str(problem))
-        if said is None and is_at_fault and tries.faults % MOST_FAULTS == 0:
-            may_stand = True
+            return await _on_refusal(delivery, message, fallback, problem)
+        state.failed(problem)
+        is_at_fault = bool(state.server_errors) and not problem.ambiguous
+        if fallback_post is not None and is_at_fault:
+            return await _keep_fallback(delivery, message, fallback_post, str(problem))
+        if fallback_post is None and is_at_fault and state.server_errors % MOST_SERVER_ERRORS == 0:
+            may_exist = True
             try:
-                said = await delivery.post(stand_in)
+                fallback_post = await delivery.post(fallback)
             except MattermostRejected as refusal:
-                return await _closed(delivery, letter, refusal)
+                return await _refuse(delivery, message, refusal)
             except MattermostUnavailable:
                 pass
-        if said is None or not is_at_fault:
-            await tries.pause(problem)
+        if fallback_post is None or not is_at_fault:
+            await state.pause(problem)
 
 
-async def _exists(delivery: Delivery, letter: OutboxMessage, said: PostId, why: str) -> Delivered:
-    """The stand-in stands, unless the letter's own event came at the last moment: then that one does."""
-    why = await delivery.abandon(letter.id, why)
-    standing = await delivery.confirmed_post(letter.id)
-    if standing is None:
-        return Delivered(said, why)
-    await delivery.delete_quietly(said)
-    return Delivered(standing)
+async def _keep_fallback(delivery: Delivery, message: OutboxMessage, fallback_post: PostId, why: str) -> Delivered:
+    """The notice stays, unless the message's own event came at the last moment: then its post does."""
+    why = await delivery.abandon(message.id, why)
+    post_id = await delivery.confirmed_post(message.id)
+    if post_id is None:
+        return Delivered(fallback_post, why)
+    await delivery.delete_quietly(fallback_post)
+    return Delivered(post_id)
 
 
-async def _closed(delivery: Delivery, letter: OutboxMessage, refusal: MattermostRejected) -> Delivered:
-    """The place takes not even the words: its thread is gone, or we are not in it. The letter waits for nothing.
+async def _refuse(delivery: Delivery, message: OutboxMessage, refusal: MattermostRejected) -> Delivered:
+    """The channel does not even take the notice: the thread is gone, or the bot is not in it. Waiting is useless.
 
-    Raises `refusal`, unless the letter's own event came at the last moment.
+    Raises `refusal`, unless the message's own event came at the last moment.
     """
-    await delivery.abandon(letter.id, str(refusal))
-    standing = await delivery.confirmed_post(letter.id)
-    if standing is None:
+    await delivery.abandon(message.id, str(refusal))
+    post_id = await delivery.confirmed_post(message.id)
+    if post_id is None:
         raise refusal
-    return Delivered(standing)
+    return Delivered(post_id)
 
 
-async def _refused(
-    delivery: Delivery, letter: OutboxMessage, stand_in: OutboxMessage, refusal: MattermostRejected
+async def _on_refusal(
+    delivery: Delivery, message: OutboxMessage, fallback: OutboxMessage, refusal: MattermostRejected
 ) -> Delivered:
-    """The stand-in of a refused post. Raises `refusal` where it is about us or the place, or neither is taken."""
-    # Of a letter to a person the direct channel may be what was refused.
-    row = None if letter.channel_id else await delivery.store.outbox.get(letter.id)
-    has_place = letter.channel_id or (row is not None and row.channel_id)
-    # A proxy that minds the words knows none of Mattermost's error ids.
-    is_about_us = refusal.status in _ABOUT_US and bool(refusal.code)
-    if not has_place or is_about_us or refusal.code == WAS_DELETED:
+    """Post the notice of a refused post. Raises `refusal` where it is about the bot or the channel, or the notice is
+    refused, too.
+    """
+    # Of a message to a person, the direct channel may be what was refused.
+    row = None if message.channel_id else await delivery.store.outbox.get(message.id)
+    has_channel = message.channel_id or (row is not None and row.channel_id)
+    # A proxy that objects to the text answers without an error id of Mattermost's.
+    is_about_bot = refusal.status in _ABOUT_BOT and bool(refusal.code)
+    if not has_channel or is_about_bot or refusal.code == WAS_DELETED:
         raise refusal
     try:
-        # The server being away only delays it: without these words nobody would ever know.
-        return Delivered(await delivery.post_until_done(stand_in), str(refusal))
+        # For as long as it takes: without the notice nobody would ever know.
+        return Delivered(await delivery.post_until_done(fallback), str(refusal))
     except MattermostRejected:
         pass
     raise refusal

@@ -1,6 +1,7 @@
-"""Fetches what an agent's answer points to, and nothing that lies inside the operator's network.
+"""Downloads files from web addresses, and from nothing that lies inside the operator's network (SSRF guard).
 
-Every connection, redirects included, passes the guard, which dials exactly the address that it judged.
+Every connection, redirects included, passes the guard, which dials exactly the address that it judged. The operator's
+opt-in for a private chat server opens nothing here: what an agent asks for must not reach the operator's network.
 """
 
 import ssl
@@ -10,84 +11,101 @@ import httpx
 import trio
 from attrs import frozen
 
+from oc_trio import __version__
 from oc_trio.core.netguard import NetPolicy
 from oc_trio.errors import MattermostError
 from oc_trio.mattermost.address_guard import AddressGuard, AddressRefused, GuardedTransport
+from oc_trio.telemetry.log import get_logger
 
-SECONDS = 60.0
-_REDIRECTS = 4
-# One sentence for every reason that lies in the network: which it was would tell how names resolve in there.
+FETCH_SECONDS = 120.0
+MOST_REDIRECTS = 4
+# One sentence for every reason that lies in the network: the reason would tell which names resolve and which addresses
+# and ports answer inside. The log has it.
 NOT_FETCHED = "it can't be fetched from a public address"
-_MOVED = frozenset({301, 302, 303, 307, 308})
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_CLOSE_SECONDS = 2.0
+
+log = get_logger(part="fetch")
 
 
-class CantFetch(Exception):
-    """str() is for the operator, `for_user` the end of a sentence for the chat."""
+class MediaRefused(Exception):
+    """A file can't be sent. str() is the end of a sentence for the chat, without the path or address of the file."""
 
-    def __init__(self, message: str, *, for_user: str) -> None:
-        super().__init__(message)
-        self.for_user = for_user
+
+@frozen
+class FetchedFile:
+    """`url` is the address after redirects."""
+
+    url: str
+    content: bytes
 
 
 @frozen(eq=False)
 class Fetcher:
-    """`transport` replaces the guarded one in tests. The operator's opt-in for a private server opens nothing here."""
+    """`transport` replaces the guarded connections in tests."""
 
     ssl_context: ssl.SSLContext | None = None
     transport: httpx.AsyncBaseTransport | None = None
 
-    async def __call__(self, url: str, limit: int) -> bytes:
-        """The bytes at `url`, at most `limit`. Raises CantFetch."""
+    async def __call__(self, url: str, limit: int) -> FetchedFile:
+        """The file at `url`, of at most `limit` bytes. Raises MediaRefused."""
         try:
-            with trio.fail_after(SECONDS):
+            with trio.fail_after(FETCH_SECONDS):
                 async with httpx.AsyncClient(
-                    transport=self.transport or await self._guarded(url),
+                    transport=self.transport or await self._guarded_transport(),
                     timeout=None,  # noqa: S113 - the deadline is Trio's
                     trust_env=False,
+                    headers={"User-Agent": f"oc-trio/{__version__}"},
                 ) as client:
-                    return await _follow(client, url, limit)
+                    return await _follow_redirects(client, url, limit)
         except trio.TooSlowError:
-            raise CantFetch(f"{url}: not there within {SECONDS:g} s", for_user="it took too long") from None
-        except AddressRefused as refusal:
-            raise CantFetch(f"{url}: {refusal}", for_user=NOT_FETCHED) from refusal
-        except (httpx.HTTPError, httpx.InvalidURL, MattermostError, OSError, ValueError) as problem:
-            raise CantFetch(f"{url}: {problem}", for_user=NOT_FETCHED) from problem
+            raise MediaRefused(f"it did not arrive within {FETCH_SECONDS:g} s") from None
+        except (AddressRefused, MattermostError, httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as problem:
+            log.warning("a file could not be fetched", host=_host(url), problem=str(problem)[:300])
+            raise MediaRefused(NOT_FETCHED) from problem
 
-    async def _guarded(self, url: str) -> httpx.AsyncBaseTransport:
-        context = self.ssl_context
-        if context is None and url.startswith("https:"):
-            # Loading the certificates blocks for a fifth of a second, so not here.
-            context = await trio.to_thread.run_sync(ssl.create_default_context)
-        return GuardedTransport(AddressGuard(NetPolicy()), context)
+    async def _guarded_transport(self) -> httpx.AsyncBaseTransport:
+        # Loading the certificates blocks for a fifth of a second, so it is done in a thread. Also for http addresses: a
+        # redirect may lead to https.
+        context = self.ssl_context or await trio.to_thread.run_sync(ssl.create_default_context)
+        return GuardedTransport(AddressGuard(NetPolicy(allow_private=False)), context)
 
 
-async def _follow(client: httpx.AsyncClient, url: str, limit: int) -> bytes:
-    for _ in range(_REDIRECTS + 1):
+async def _follow_redirects(client: httpx.AsyncClient, url: str, limit: int) -> FetchedFile:
+    # By hand instead of httpx's follow_redirects: each hop's scheme is checked before it is dialled.
+    for _ in range(MOST_REDIRECTS + 1):
         if urlsplit(url).scheme not in ("http", "https"):
-            raise CantFetch(f"{url}: not an http or https address", for_user="its address is not a web address")
+            raise MediaRefused("its address is not a web address")
         response = await client.send(client.build_request("GET", url), stream=True)
         try:
-            if response.status_code in _MOVED and "location" in response.headers:
+            if response.status_code in _REDIRECTS and "location" in response.headers:
                 url = urljoin(url, response.headers["location"])
                 continue
             if not response.is_success:
-                raise CantFetch(f"{url}: status {response.status_code}", for_user="its server refused it")
-            return await _read(response, url, limit)
+                raise MediaRefused(f"its server answers {response.status_code}")
+            return FetchedFile(url, await _read_body(response, limit))
         finally:
-            with trio.move_on_after(2.0, shield=True):
+            with trio.move_on_after(_CLOSE_SECONDS, shield=True):
                 await response.aclose()
-    raise CantFetch(f"{url}: more than {_REDIRECTS} redirects", for_user="it could not be fetched")
+    raise MediaRefused(f"{NOT_FETCHED}: it is redirected more than {MOST_REDIRECTS} times")
 
 
-async def _read(response: httpx.Response, url: str, limit: int) -> bytes:
+async def _read_body(response: httpx.Response, limit: int) -> bytes:
     body = bytearray()
-    # Leaving the loop early would leave httpx's generators behind; a cancelled scope ends them well.
-    with trio.CancelScope() as enough:
+    # Leaving the loop early would leave httpx's generators unfinished; cancelling the scope closes them properly.
+    with trio.CancelScope() as scope:
         async for chunk in response.aiter_bytes():
-            if len(body) <= limit:
-                body += chunk
+            body += chunk[: limit + 1 - len(body)]
             if len(body) > limit:
-                enough.cancel()
+                scope.cancel()
     if len(body) > limit:
-        raise CantFetch(f"{url}: larger than {limit} bytes", for_user="it is too large for this server")
+        raise MediaRefused(f"it is larger than {limit} bytes")
     return bytes(body)
+
+
+def _host(url: str) -> str:
+    """The only part of an address that the log may have: the rest can hold passwords, signatures and private text."""
+    try:
+        return (urlsplit(url).hostname or "")[:200]
+    except ValueError:  # `http://[`
+        return ""

@@ -21,10 +21,10 @@ from oc_trio.telemetry.log import get_logger
 # Longer than any proxy keeps a request.
 WATCH_SECONDS = 300.0
 # After a start, time for the look at what landed while nobody watched.
-RECALL_SECONDS = 120.0
+RESTORE_SECONDS = 120.0
 _MOST_POSTS = 256
 _MOST_REPAIRS = 3
-_LOOKS_AT_ONCE = 4
+_CHECKS_AT_ONCE = 4
 
 log = get_logger(part="late_edits")
 
@@ -45,8 +45,8 @@ class LateEditGuard:
     delivery: Delivery
     api: Api
     _posts: "OrderedDict[PostId, _Watched]" = field(init=False, factory=OrderedDict)
-    _is_looking: bool = False
-    _looked_at: int = 0
+    _is_checking: bool = False
+    _checked_at: int = 0
 
     def __len__(self) -> int:
         return len(self._posts)
@@ -56,9 +56,9 @@ class LateEditGuard:
         delivery, now = self.delivery, self.delivery.clock.now_ms()
         alive = await delivery.store.resume.load(delivery.account)
         watched_until = alive.at if alive else now
-        for doubt in await delivery.store.doubts.settled(delivery.account, watched_until, _MOST_POSTS):
-            until = max(doubt.until, now + int(RECALL_SECONDS * 1000))
-            self._posts.setdefault(doubt.post_id, _Watched(doubt.text, until))
+        for edit in await delivery.store.doubts.settled(delivery.account, watched_until, _MOST_POSTS):
+            until = max(edit.until, now + int(RESTORE_SECONDS * 1000))
+            self._posts.setdefault(edit.post_id, _Watched(edit.text, until))
 
     async def edit_uncertain(self, post_id: PostId) -> None:
         """An edit of this post got no answer."""
@@ -79,19 +79,19 @@ class LateEditGuard:
 
         A watch that ended after `alive_at`, when there was a connection last (milliseconds), was not kept to its end.
         """
-        if self._is_looking:
+        if self._is_checking:
             return
-        self._is_looking = True
+        self._is_checking = True
         try:
-            watched_until, now = max(self._looked_at, alive_at), self.delivery.clock.now_ms()
+            watched_until, now = max(self._checked_at, alive_at), self.delivery.clock.now_ms()
             for post_id, watched in tuple(self._posts.items()):
                 if watched_until < watched.until < now:
-                    self._posts[post_id] = evolve(watched, until=now + int(RECALL_SECONDS * 1000))
-            self._looked_at = now
+                    self._posts[post_id] = evolve(watched, until=now + int(RESTORE_SECONDS * 1000))
+            self._checked_at = now
             posts = [post_id for post_id in tuple(self._posts) if self._watched(post_id)]
-            await run_bounded(self.repair, posts, _LOOKS_AT_ONCE)
+            await run_bounded(self.repair, posts, _CHECKS_AT_ONCE)
         finally:
-            self._is_looking = False
+            self._is_checking = False
 
     async def repair(self, post_id: PostId) -> None:
         """Write the last text again, if the server shows another one."""

@@ -1,7 +1,7 @@
-"""Messages that the gateway sends besides answers (a tool's, a schedule's): through the journal, by the account itself.
+"""Sends messages other than answers (of tools and schedules) through the outbox, in the background.
 
-Each message is durable before its first post goes out. Whoever sends may stop waiting, or be cancelled: the delivery
-goes on, and what a shutdown interrupts is finished by the next start.
+Each message is durable before its first post goes out. The caller may stop waiting, or be cancelled: the delivery goes
+on, and what a shutdown interrupts is finished by the next start.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,13 +19,13 @@ from oc_trio.runtime.delivery.fallback import send_with_fallback
 from oc_trio.runtime.delivery.outbox_message import OutboxMessage
 from oc_trio.runtime.error_boundary import DEFECT, ErrorBoundary
 
-# Beyond this something sends in a loop: the sender is told instead of the journal filled.
-MOST_UNDER_WAY = 200
+# Beyond this something sends in a loop: refusing it keeps the journal from filling up.
+MOST_PENDING = 200
 
 
 @frozen
 class SendResult:
-    """`posts` that stand; `problems` names what the server refused for good."""
+    """`posts` that are in the channel; `problems` says what the server refused for good."""
 
     posts: tuple[PostId, ...] = ()
     problems: tuple[str, ...] = ()
@@ -44,65 +44,68 @@ class MessageSender:
 
     delivery: Delivery
     nursery: trio.Nursery
-    _under_way: int = 0
+    boundary: ErrorBoundary
+    _pending_count: int = 0
 
     async def send(
-        self, parcel: ComposedMessage, name: str, *, queued: Callable[[], Awaitable[None]] | None = None
+        self, composed: ComposedMessage, name: str, *, queued: Callable[[], Awaitable[None]] | None = None
     ) -> SendResult:
-        """Deliver all pieces in order, for as long as it takes. `name` is unique: the same name is sent once. `queued`
+        """Deliver all parts in order, for as long as it takes. `name` is unique: the same name is sent once. `queued`
         is called when the message is durable.
 
-        Cancelling the call leaves the delivery under way. Raises MattermostUnavailable when too many are.
+        Cancelling the call does not cancel the delivery. Raises MattermostUnavailable when too many are.
         """
-        letters = outbox_messages_of(parcel, name)
-        if self._under_way >= MOST_UNDER_WAY:
-            raise MattermostUnavailable(f"{MOST_UNDER_WAY} messages are waiting to be sent already")
-        await self.delivery.queue(letters)
+        messages = outbox_messages_of(composed, name)
+        if self._pending_count >= MOST_PENDING:
+            raise MattermostUnavailable(f"{MOST_PENDING} messages are waiting to be sent already")
+        await self.delivery.queue(messages)
         if queued is not None:
             await queued()
-        journey = _Pending()
-        self._under_way += 1
-        self.nursery.start_soon(self._carry, letters, journey)
-        await journey.done.wait()
-        return SendResult(tuple(journey.posts), tuple(journey.problems))
+        pending = _Pending()
+        self._pending_count += 1
+        self.nursery.start_soon(self._deliver, messages, pending)
+        await pending.done.wait()
+        return SendResult(tuple(pending.posts), tuple(pending.problems))
 
-    async def _carry(self, letters: Sequence[OutboxMessage], journey: _Pending) -> None:
-        boundary = ErrorBoundary(self.delivery.account, self.delivery.metrics)
+    async def _deliver(self, messages: Sequence[OutboxMessage], pending: _Pending) -> None:
         try:
-            carry = partial(self._carry_each, letters, journey)
-            if await boundary.contain(carry, "message", {"outbox": letters[0].id if letters else ""}) is not None:
-                journey.problems.append(DEFECT)
+            deliver = partial(self._deliver_each, messages, pending)
+            if (
+                await self.boundary.contain(deliver, "message", {"outbox": messages[0].id if messages else ""})
+                is not None
+            ):
+                pending.problems.append(DEFECT)
         finally:
-            self._under_way -= 1
-            journey.done.set()
+            self._pending_count -= 1
+            pending.done.set()
 
-    async def _carry_each(self, letters: Sequence[OutboxMessage], journey: _Pending) -> None:
-        for letter in letters:
+    async def _deliver_each(self, messages: Sequence[OutboxMessage], pending: _Pending) -> None:
+        for message in messages:
             try:
-                sent = await send_with_fallback(self.delivery, letter)
+                sent = await send_with_fallback(self.delivery, message)
             except MattermostRejected as refusal:
-                journey.problems.append(str(refusal))
+                pending.problems.append(str(refusal))
                 continue
-            # A stand-in is no part of the message: who sent it learns why that part is missing.
+            # A fallback notice is no part of the message: the sender learns why that part is missing.
             if sent.problem:
-                journey.problems.append(sent.problem)
+                pending.problems.append(sent.problem)
             else:
-                journey.posts.append(sent.post_id)
+                pending.posts.append(sent.post_id)
 
 
-def outbox_messages_of(parcel: ComposedMessage, name: str) -> tuple[OutboxMessage, ...]:
-    """A message as the outbox keeps it: one row per post, addressed to a person while the channel is not open."""
+def outbox_messages_of(composed: ComposedMessage, name: str) -> tuple[OutboxMessage, ...]:
+    """A message as outbox messages, one per post; addressed to a person while the direct channel is not open."""
     return tuple(
         OutboxMessage(
             id=OutboxId(f"{name}.{number}"),
-            channel_id=parcel.channel_id,
-            message=piece.text,
+            channel_id=composed.channel_id,
+            message=part.text,
             kind=OutboxKind.MESSAGE,
-            root_id=parcel.root_id,
+            root_id=composed.root_id,
             seq=number,
-            props=piece.props,
-            file_ids=piece.file_ids,
-            to_user=parcel.place.user_id,
+            props=part.props,
+            file_ids=part.file_ids,
+            to_user=composed.place.user_id,
         )
-        for number, piece in enumerate(parcel.parts)
+        for number, part in enumerate(composed.parts)
     )

@@ -37,40 +37,40 @@ class OutboxMessage:
     to_user: str = ""
 
 
-def row_of(letter: OutboxMessage, account: AccountId, bot_id: UserId, now: int) -> OutboxRow:
-    """The letter as a queued row; its key and its marker are made of its id."""
-    marked = {**letter.props, MARKER: {"k": letter.id}}
-    body = {"message": letter.message, "props": marked, "file_ids": list(letter.file_ids)}
+def row_of(message: OutboxMessage, account: AccountId, bot_id: UserId, now: int) -> OutboxRow:
+    """The message as a queued row; its key and its marker are made of its id."""
+    marked = {**message.props, MARKER: {"k": message.id}}
+    body = {"message": message.message, "props": marked, "file_ids": list(message.file_ids)}
     return OutboxRow(
-        id=letter.id,
+        id=message.id,
         account=account,
-        channel_id=letter.channel_id,
-        root_id=letter.root_id,
-        kind=letter.kind,
+        channel_id=message.channel_id,
+        root_id=message.root_id,
+        kind=message.kind,
         body=json.dumps(body, ensure_ascii=False, separators=(",", ":")),
-        pending_post_id=f"{bot_id}:{letter.id}",
+        pending_post_id=f"{bot_id}:{message.id}",
         created_at=now,
-        turn=letter.turn,
-        seq=letter.seq,
-        to_user=letter.to_user,
+        turn=message.turn,
+        seq=message.seq,
+        to_user=message.to_user,
     )
 
 
-def post_of(letter: OutboxMessage, row: OutboxRow) -> NewPost:
-    """What is to be sent for a letter whose row it is: the text may have grown since (a draft), the key stays."""
+def post_of(message: OutboxMessage, row: OutboxRow) -> NewPost:
+    """What is to be sent for a message whose row it is: the text may have grown since (a draft), the key stays."""
     with reading("outbox", f"id {row.id}"):
         props = json.loads(row.body).get("props", {})
-    where = letter.channel_id or ChannelId(row.channel_id)
-    return NewPost(where, letter.message, letter.root_id, row.pending_post_id, props, letter.file_ids)
+    where = message.channel_id or ChannelId(row.channel_id)
+    return NewPost(where, message.message, message.root_id, row.pending_post_id, props, message.file_ids)
 
 
 def refusal_of(row: OutboxRow) -> MattermostRejected:
-    """Why a letter is dead. The row keeps the server's words, its error id among them: a deletion stays no failure."""
+    """Why a message is dead. The row keeps the server's words, its error id among them: a deletion stays no failure."""
     return MattermostRejected(row.error, status=TOLD_BEFORE, code=WAS_DELETED if WAS_DELETED in row.error else "")
 
 
 def outbox_message_of(row: OutboxRow) -> OutboxMessage:
-    """The letter of a row whose sender is not there any more."""
+    """The message of a row whose sender is not there any more."""
     with reading("outbox", f"id {row.id}"):
         body = json.loads(row.body)
         message = body["message"]

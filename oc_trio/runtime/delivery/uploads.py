@@ -1,7 +1,7 @@
-"""The files of an answer on their way to the server: read or fetched, uploaded, and reported where that fails.
+"""Uploads files to Mattermost: an answer's media, and files of single messages.
 
-Nothing here raises for a file: the answer goes out without it and says so. Addresses are judged in `fetch`.
-Each upload is written down before the next: a restart goes on with the ids that it finds, and uploads none again.
+Nothing raises for a file of an answer: the answer goes out without it and says so. Each upload of an answer is recorded
+before the next: a restart goes on with the recorded ids, and uploads none of them again.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -11,17 +11,20 @@ from urllib.parse import urlsplit
 import trio
 from attrs import frozen
 
-from oc_trio.core.backoff import RetryPolicy, no_sooner_than
+from oc_trio.core.backoff import RetryPolicy
 from oc_trio.core.turn_events import Media
 from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable
 from oc_trio.ids import ChannelId, FileId
-from oc_trio.mattermost.files import FileService, Outgoing, from_bytes, from_path
+from oc_trio.mattermost.files import FileService, Outgoing, from_path
 from oc_trio.runtime.clock import Clock
-from oc_trio.runtime.delivery.fetch import CantFetch
+from oc_trio.runtime.delivery.attachments import MediaLoader
+from oc_trio.runtime.delivery.fetch import MediaRefused
+from oc_trio.runtime.delivery.retry import RetryState, retrying
 from oc_trio.telemetry.log import get_logger
 
+# Calls of one upload while the server is away. A person or a turn waits for them, so there are few.
 _TRIES = 4
-# The whole of an answer that is cut in the chat.
+# The name of the file with the whole of an answer that is cut in the chat.
 REST_NAME = "answer.md"
 
 log = get_logger(part="uploads")
@@ -37,35 +40,36 @@ class SentFile:
 
 @frozen(eq=False)
 class FileUploader:
-    """One account's outgoing files; `fetch(url, limit)` gives the bytes behind an address, or raises CantFetch."""
+    """One account's outgoing files."""
 
     files: FileService
-    fetch: Callable[[str, int], Awaitable[bytes]]
+    media: MediaLoader
     clock: Clock
-    retries: RetryPolicy
+    retries: RetryPolicy = RetryPolicy(initial=0.5, maximum=30.0)
 
     async def complete(
         self,
         wanted: Sequence[Media | Outgoing],
         known: tuple[SentFile, ...],
         channel_id: ChannelId,
-        note: Callable[[tuple[SentFile, ...]], Awaitable[None]],
+        record: Callable[[tuple[SentFile, ...]], Awaitable[None]],
     ) -> tuple[SentFile, ...]:
-        """What became of the `wanted` files, one after the other, in their order; `known` is what an earlier run left,
-        and `note` makes what is known by now durable.
+        """Upload the `wanted` files one after the other; returns what became of each, in their order.
 
-        What an earlier run uploaded is sent again only where the server does not have it any more: it would leave the
-        file out of the post without a word.
+        `known` is what an earlier run recorded; `record` makes the results so far durable. What an earlier run uploaded
+        is uploaded again only where the server does not have it any more: it would leave it out of the post silently.
         """
         files = known
         for at, media in enumerate(wanted):
-            if at < len(files) and await self._is_there(files[at]):
+            if at < len(files) and await self._is_on_server(files[at]):
                 continue
             sent = await self.send(channel_id, media)
             files = (*files[:at], sent, *files[at + 1 :])
             # Shielded: between the server's answer and this row, a cancellation would leave a file that no post uses.
+            # Without a deadline of its own: the journal bounds its statements (BUSY_MS, STATEMENT_TIMEOUT_MS), and a
+            # write that is abandoned half-way is committed all the same.
             with trio.CancelScope(shield=True):
-                await note(files)
+                await record(files)
         return files
 
     async def send(self, channel_id: ChannelId, media: Media | Outgoing) -> SentFile:
@@ -74,53 +78,58 @@ class FileUploader:
         try:
             file = media if isinstance(media, Outgoing) else await self._open(media, name)
             return SentFile(await self.upload(channel_id, file))
-        except (OSError, ValueError, CantFetch, MattermostError) as problem:  # ValueError: a path with NUL
-            why = _why(problem)  # names and addresses of files are words of people and models: not for the log
-            log.warning("a file could not be sent", channel=channel_id, problem=f"{type(problem).__name__}: {why}")
-            return SentFile(problem=f"The file `{name}` could not be attached: {why}.")
+        except (OSError, ValueError, MediaRefused, MattermostError) as problem:  # ValueError: a path with NUL
+            # Not the exception's text: names and addresses of files are private, and do not belong in the log.
+            reason = _reason(problem)
+            log.warning("a file could not be sent", channel=channel_id, problem=f"{type(problem).__name__}: {reason}")
+            return SentFile(problem=f"The file `{name}` could not be attached: {reason}.")
 
-    async def _is_there(self, file: SentFile) -> bool:
+    async def upload(
+        self, channel_id: ChannelId, file: Outgoing, on_progress: Callable[[int], None] | None = None
+    ) -> FileId:
+        """Upload one file, again where the server is away; `on_progress` gets the bytes sent so far.
+
+        An upload whose answer was lost leaves a file that no post uses: trying again is harmless. Raises
+        MattermostError, OSError.
+        """
+        state = RetryState(self.retries, self.clock)
+
+        async def upload() -> FileId:
+            return (await self.files.upload(channel_id, file, on_progress=on_progress)).id
+
+        async def give_up(problem: MattermostUnavailable) -> None:
+            if state.failures >= _TRIES:
+                raise problem
+
+        return await retrying(upload, state, give_up)
+
+    async def _is_on_server(self, file: SentFile) -> bool:
         if not file.file_id:
-            return True  # people were told, or are about to be: the answer stays as it was written down
+            return True  # people have read, or will read, that it is missing: the answer stays as it was recorded
         try:
             await self.files.api.files.info(FileId(file.file_id))
         except MattermostRejected as refusal:
             return refusal.status != 404
         except MattermostError:
-            return True  # it was; a server that is away has not lost it by that
+            return True  # it was there, and a server that is away has not lost it by that
         return True
 
     async def _open(self, media: Media, name: str) -> Outgoing:
-        if media.path:
-            return await from_path(Path(media.path))
-        return from_bytes(name, await self.fetch(media.url, await self.files.size_limit()))
-
-    async def upload(self, channel_id: ChannelId, file: Outgoing) -> FileId:
-        """Upload one file, again where the server is away. Raises MattermostError."""
-        attempt = 0
-        while True:
-            try:
-                return (await self.files.upload(channel_id, file)).id
-            except MattermostUnavailable as problem:
-                attempt += 1
-                if attempt >= _TRIES:
-                    raise
-                wait = no_sooner_than(self.retries.delay(attempt - 1, self.clock.random.random()), problem.retry_after)
-            await trio.sleep(wait)
+        return await from_path(Path(media.path)) if media.path else await self.media.fetch(media.url, name)
 
 
 def _name(media: Media) -> str:
-    """What people see; never a path of ours."""
+    """The name that people see; never a path of the gateway's machine."""
     if media.name:
         return media.name.replace("`", "")
     try:
-        where = media.path or urlsplit(media.url).path
+        path = media.path or urlsplit(media.url).path
     except ValueError:  # `http://[`
-        where = ""
-    return PurePosixPath(where).name.replace("`", "") or "file"
+        path = ""
+    return PurePosixPath(path).name.replace("`", "") or "file"
 
 
-def _why(problem: Exception) -> str:
+def _reason(problem: Exception) -> str:
     match problem:
         case FileNotFoundError():
             return "it does not exist"
@@ -128,7 +137,7 @@ def _why(problem: Exception) -> str:
             return "it can't be read"
         case MattermostRejected() if problem.status == 413:
             return "it is too large for this server"
-        case CantFetch():
-            return problem.for_user
+        case MediaRefused():
+            return str(problem)
         case _:
             return "the server did not take it"

@@ -29,18 +29,18 @@ log = get_logger(part="turn")
 
 @define(eq=False)
 class TurnCompletion:
-    """Ends the turn of `attempt`; no write of its drafts is under way any more. `outcome` is set once people have what
+    """Ends the turn of `run`; no write of its drafts is under way any more. `outcome` is set once people have what
     they were to get.
     """
 
     services: AccountServices
     turns: TurnServices
-    attempt: AgentRun
+    run: AgentRun
     outcome: Outcome | None = None
 
     async def answered(self, end: Final | Failed) -> Outcome:
         """The agent has said its last word."""
-        services, writer, turn = self.services, self.attempt.writer, self.attempt.turn
+        services, writer, turn = self.services, self.run.writer, self.run.turn
         writer.show(writer.view.rested())
         await writer.finish()
         await self._find_draft()
@@ -63,34 +63,34 @@ class TurnCompletion:
         plan = plan_final(
             writer.state,
             end,
-            self.attempt.rules,
+            self.run.rules,
             published=tuple(writer.published),
             standing=len(writer.posts),
             words=words,
-            is_cut=bool(self.attempt.uncut),
+            is_cut=bool(self.run.uncut),
         )
-        media, whole = (end.media, self.attempt.uncut or end.text) if isinstance(end, Final) else ((), "")
+        media, whole = (end.media, self.run.uncut or end.text) if isinstance(end, Final) else ((), "")
         rest = attachable(whole) if getattr(plan, "is_cut", False) else ""
         return await self._decided(result_of(plan, failure=failure, said=said, props=props, media=media, rest=rest))
 
     async def timed_out(self) -> Outcome:
         """The turn took too long: what was said stays, with a notice."""
-        log.warning("turn hit its time limit", account=self.services.account, turn=self.attempt.turn.id)
-        notice = f"⏱️ _(stopped: no answer within {_minutes(self.attempt.limit)})_"
+        log.warning("turn hit its time limit", account=self.services.account, turn=self.run.turn.id)
+        notice = f"⏱️ _(stopped: no answer within {_minutes(self.run.limit)})_"
         return await self.broken_off(notice, "the time limit of a turn was reached")
 
     async def broken_off(self, notice: str, reason: str) -> Outcome:
         """The agent will say no more: what was said stays, with a notice below it."""
-        await self.attempt.writer.finish()
+        await self.run.writer.finish()
         await self._find_draft()
-        state, said = self.attempt.writer.state, self.attempt.writer.unsaid()
+        state, said = self.run.writer.state, self.run.writer.unsaid()
         draft = state.lingers if state.phase is Phase.DRAFT else None
         text = sealed_text(said if draft else "", notice)
         return await self._decided(TurnResult(ObligationState.FAILED, (text,), draft or "", reason=reason, said=text))
 
     async def cut_off(self, cut: CancelReason) -> Outcome | None:
         """Seal the draft of a turn that was ended; None where it is to be continued later."""
-        writer = self.attempt.writer
+        writer = self.run.writer
         if cut not in RESUMABLE:
             await writer.finish()
         await self._find_draft()
@@ -105,27 +105,27 @@ class TurnCompletion:
             TurnResult(ObligationState.CANCELLED, sealed, draft or "", reason=cut.value, said=said)
         )
 
-    async def deliver(self, finale: TurnResult) -> Outcome:
+    async def deliver(self, result: TurnResult) -> Outcome:
         """Carry out what was decided, now or by an earlier run, and end the obligations."""
-        services, turn, message = self.services, self.attempt.turn, self.attempt.message
+        services, turn, message = self.services, self.run.turn, self.run.message
         address = ReplyTarget(turn.id, turn.channel_id, turn.root_id)
-        finale = await self._with_files(finale)
+        result = await self._with_files(result)
         outcome = await deliver_result(
-            finale, address, services.delivery, tuple(map(PostId, finale.blocks)), services.late_edits.final_written
+            result, address, services.delivery, tuple(map(PostId, result.blocks)), services.late_edits.final_written
         )
         self.outcome = outcome
         now = services.clock.now_ms()
-        for stale in finale.stale:
+        for stale in result.stale:
             await services.delivery.delete_quietly(PostId(stale))
-        if finale.edit and finale.edit not in outcome.posts and outcome.state is ObligationState.FAILED:
-            await self._mark_stopped(PostId(finale.edit))
-        if finale.state is ObligationState.CANCELLED and not finale.said:
+        if result.edit and result.edit not in outcome.posts and outcome.state is ObligationState.FAILED:
+            await self._mark_stopped(PostId(result.edit))
+        if result.state is ObligationState.CANCELLED and not result.said:
             # A question that was taken back before a word was said is none any more: the next turn must not answer it.
             await services.store.transcripts.drop_turn(turn.id)
-        if finale.said:
+        if result.said:
             rows = transcript.read(turn.session, await services.store.transcripts.of_turn(turn.id))
             if not rows or rows[-1].role is not Role.ASSISTANT or rows[-1].tool_calls:
-                await self.attempt.append(Message(Role.ASSISTANT, transcript.closing(finale.said, rows)))
+                await self.run.append(Message(Role.ASSISTANT, transcript.closing(result.said, rows)))
         if outcome.posts and turn.root_id and not message.is_direct:
             await services.store.participation.record(services.account, turn.channel_id, ThreadRoot(turn.root_id), now)
         await services.store.context.clear(turn.session, message.create_at)
@@ -133,39 +133,41 @@ class TurnCompletion:
         await services.store.turns.end(turn.id, outcome, now)
         return outcome
 
-    async def _decided(self, finale: TurnResult) -> Outcome:
-        writer = self.attempt.writer
-        finale = evolve(finale, blocks=tuple(writer.posts), stale=writer.stale)
-        # Shielded: between the agent's last word and this row, a cancellation would lose the answer.
+    async def _decided(self, result: TurnResult) -> Outcome:
+        writer = self.run.writer
+        result = evolve(result, blocks=tuple(writer.posts), stale=writer.stale)
+        # Shielded: between the agent's last word and this row, a cancellation would lose the answer. Without a deadline
+        # of its own: the journal bounds its statements (BUSY_MS, STATEMENT_TIMEOUT_MS), and a write that is abandoned
+        # half-way is committed all the same.
         with trio.CancelScope(shield=True):
-            await self.services.store.turns.decide(self.attempt.turn.id, finale.to_json())
-        return await self.deliver(finale)
+            await self.services.store.turns.decide(self.run.turn.id, result.to_json())
+        return await self.deliver(result)
 
-    async def _with_files(self, finale: TurnResult) -> TurnResult:
-        """`finale` with what became of its files; each is written down before the next is sent."""
+    async def _with_files(self, result: TurnResult) -> TurnResult:
+        """`result` with what became of its files; each is written down before the next is sent."""
 
         async def note(files: tuple[SentFile, ...]) -> None:
-            await self._note(evolve(finale, files=files))
+            await self._note(evolve(result, files=files))
 
-        wanted: list[Media | Outgoing] = [*finale.media]
-        if finale.rest:
-            wanted.append(from_bytes(REST_NAME, finale.rest.encode("utf-8", "replace")))
-        channel_id, uploader = self.attempt.turn.channel_id, self.services.uploader
-        return evolve(finale, files=await uploader.complete(wanted, finale.files, channel_id, note))
+        wanted: list[Media | Outgoing] = [*result.media]
+        if result.rest:
+            wanted.append(from_bytes(REST_NAME, result.rest.encode("utf-8", "replace")))
+        channel_id, uploader = self.run.turn.channel_id, self.services.uploader
+        return evolve(result, files=await uploader.complete(wanted, result.files, channel_id, note))
 
-    async def _note(self, finale: TurnResult) -> None:
-        await self.services.store.turns.set_final(self.attempt.turn.id, finale.to_json())
+    async def _note(self, result: TurnResult) -> None:
+        await self.services.store.turns.set_final(self.run.turn.id, result.to_json())
 
     async def _find_draft(self) -> None:
         """A draft whose creation got no answer may stand nevertheless: the same key gives it, or makes it."""
-        writer, turn = self.attempt.writer, self.attempt.turn
+        writer, turn = self.run.writer, self.run.turn
         state = writer.state
         if not state.unsure or state.post_id is not None or state.phase not in (Phase.NONE, Phase.LOST):
             return
         try:
             # One that the server fails at is not waited for: the answer goes out fresh.
             post_id = await self.services.delivery.post_or_abandon(
-                self.attempt.draft_letter(writer.number, state.wanted or "…")
+                self.run.draft_message(writer.number, state.wanted or "…")
             )
         except MattermostRejected:
             return
@@ -174,8 +176,8 @@ class TurnCompletion:
 
     async def _drop_unsent_drafts(self) -> None:
         """A draft that the server never took is nobody's any more; left queued it would wait in the outbox for ever."""
-        services, turn = self.services, self.attempt.turn
-        if self.attempt.writer.state.post_id is None or turn.begun_at:
+        services, turn = self.services, self.run.turn
+        if self.run.writer.state.post_id is None or turn.begun_at:
             for row in await services.store.outbox.of_turn(turn.id):
                 if row.state is OutboxState.QUEUED and row.id.startswith(f"{turn.id}.d"):
                     await services.store.outbox.dead(row.id, "its turn has ended", services.clock.now_ms())

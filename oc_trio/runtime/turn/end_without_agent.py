@@ -54,9 +54,9 @@ async def _settle(services: AccountServices, jobs: Sequence[Job], reason: str) -
     if reason == QUEUE_OVERFLOW:
         what = "A message was" if len(jobs) == 1 else f"{len(jobs)} messages were"
         sentence = f"⚠️ {what} left unanswered, because {QUEUE_OVERFLOW}. Please ask again."
-        outcome = await _end_saying(services, jobs, sentence, reason)
+        outcome = await _end_with_notice(services, jobs, sentence, reason)
     elif reason == DEFECT:
-        outcome = await _end_saying(services, jobs, SORRY, reason)
+        outcome = await _end_with_notice(services, jobs, SORRY, reason)
     else:
         await services.store.obligations.close([job.obligation.id for job in jobs], outcome, services.clock.now_ms())
     services.metrics.obligations.labels(services.account, outcome.state.value).inc(len(jobs))
@@ -89,13 +89,13 @@ async def give_up(
     """
     turn = await services.store.turns.get(turn_id) if turn_id is not None else None
     if turn is None or turn.ended_at:
-        outcome = await _end_saying(services, jobs, sentence, reason)
+        outcome = await _end_with_notice(services, jobs, sentence, reason)
     else:
         draft = await _seal(services, turn, sentence)
         # Not the turn's row: a second try of this end would take it back with what the turn had on its way.
-        letter = _notice(jobs[0], _sentence_id(turn), turn.root_id, sentence)
-        outcome = failed(reason, draft) if draft else await _say(services, letter, reason)
-        outcome = evolve(outcome, posts=tuple(dict.fromkeys((*await _standing(services, turn), *outcome.posts))))
+        message = _notice(jobs[0], _sentence_id(turn), turn.root_id, sentence)
+        outcome = failed(reason, draft) if draft else await _post_notice(services, message, reason)
+        outcome = evolve(outcome, posts=tuple(dict.fromkeys((*await _confirmed_posts(services, turn), *outcome.posts))))
         await _remember(services, turn, sentence)
         if outcome.posts and turn.root_id and not jobs[0].inbound.is_direct:
             # Who replies to these words is heard, as to any answer.
@@ -138,7 +138,7 @@ async def _seal(services: AccountServices, turn: Turn, mark: str) -> PostId | No
     return draft
 
 
-async def _standing(services: AccountServices, turn: Turn) -> tuple[PostId, ...]:
+async def _confirmed_posts(services: AccountServices, turn: Turn) -> tuple[PostId, ...]:
     """The posts of a turn: what was sent of an answer in several parts stays."""
     rows = await services.store.outbox.of_turn(turn.id)
     return tuple(row.post_id for row in rows if row.state is OutboxState.CONFIRMED and row.post_id is not None)
@@ -157,26 +157,26 @@ async def _remember(services: AccountServices, turn: Turn, sentence: str) -> Non
         await services.store.transcripts.drop_turn(turn.id)  # what can't be read would fail the next turn, too
         return
     if rows and (rows[-1].role is not Role.ASSISTANT or rows[-1].tool_calls):
-        said = Message(Role.ASSISTANT, transcript.closing(sentence, rows))
+        entry = Message(Role.ASSISTANT, transcript.closing(sentence, rows))
         await services.store.transcripts.append(
-            turn.session, turn.id, [transcript.to_json(said)], services.clock.now_ms()
+            turn.session, turn.id, [transcript.to_json(entry)], services.clock.now_ms()
         )
 
 
-async def _end_saying(services: AccountServices, jobs: Sequence[Job], sentence: str, reason: str) -> Outcome:
+async def _end_with_notice(services: AccountServices, jobs: Sequence[Job], sentence: str, reason: str) -> Outcome:
     """End the obligations of messages that have no turn, and say so. Both are durable at once: a restart sends the
     words, and answers none of the messages.
     """
     first = jobs[0]
     root_id = first.inbound.reply_root or first.inbound.root_id
-    letter = _notice(first, notice_id(first.obligation.id), root_id, sentence)
+    message = _notice(first, notice_id(first.obligation.id), root_id, sentence)
     ids, now = [job.obligation.id for job in jobs], services.clock.now_ms()
-    row = row_of(letter, services.account, services.delivery.bot_id, now)
+    row = row_of(message, services.account, services.delivery.bot_id, now)
     if not await services.store.obligations.close_saying(ids, failed(reason), now, row):
         return failed(reason)  # deleted meanwhile: nobody asks any more
-    outcome = await _say(services, letter, reason)
+    outcome = await _post_notice(services, message, reason)
     if not outcome.posts:
-        await services.store.obligations.note_refusal(letter.id, outcome.reason)
+        await services.store.obligations.note_refusal(message.id, outcome.reason)
     return outcome
 
 
@@ -186,8 +186,8 @@ def _notice(job: Job, name: OutboxId, root_id: str, sentence: str) -> OutboxMess
     )
 
 
-async def _say(services: AccountServices, letter: OutboxMessage, reason: str) -> Outcome:
+async def _post_notice(services: AccountServices, message: OutboxMessage, reason: str) -> Outcome:
     try:
-        return failed(reason, (await send_with_fallback(services.delivery, letter)).post_id)
+        return failed(reason, (await send_with_fallback(services.delivery, message)).post_id)
     except MattermostRejected as refusal:
         return failed(f"{reason}; the notice was refused: {refusal}")

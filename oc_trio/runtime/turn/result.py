@@ -15,17 +15,18 @@ from oc_trio.core.ledger import ObligationState, OutboxKind, Outcome
 from oc_trio.core.turn_events import Final, Media
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import ChannelId, FileId, OutboxId, PostId, TurnId
+from oc_trio.mattermost.files import MOST_PER_POST
 from oc_trio.mattermost.post_creator import WAS_DELETED
 from oc_trio.runtime.delivery.buttons import ButtonProps
 from oc_trio.runtime.delivery.delivery import Delivery
 from oc_trio.runtime.delivery.fallback import ANSWER, send_with_fallback
 from oc_trio.runtime.delivery.outbox_message import OutboxMessage
+from oc_trio.runtime.delivery.post_parts import post_parts
 from oc_trio.runtime.delivery.uploads import SentFile
 
-MOST_FILES = 10  # Mattermost refuses an eleventh in one post
 _CHOOSE = "Please choose:"
 
-Settled = Callable[[PostId, str], Awaitable[None]]
+FinalWritten = Callable[[PostId, str], Awaitable[None]]
 
 
 @frozen
@@ -81,8 +82,8 @@ def result_of(
             texts = (plan.text, *plan.then)
             return TurnResult(state, texts, plan.post_id, plan.unchanged, reason=failure, said=said, rest=rest)
         case FreshPosts():
-            finale = TurnResult(state, plan.texts, delete=plan.delete_preview or "", reason=failure, said=said)
-            return evolve(finale, props=props, media=media, rest=rest)
+            result = TurnResult(state, plan.texts, delete=plan.delete_preview or "", reason=failure, said=said)
+            return evolve(result, props=props, media=media, rest=rest)
         case NothingVisible():
             if plan.is_out:
                 return TurnResult(state, delete=plan.delete_preview or "", reason=failure, said=said)
@@ -113,24 +114,28 @@ class ReplyTarget:
 
 
 async def deliver_result(
-    finale: TurnResult, address: ReplyTarget, delivery: Delivery, earlier: tuple[PostId, ...], settled: Settled
+    result: TurnResult,
+    target: ReplyTarget,
+    delivery: Delivery,
+    earlier: tuple[PostId, ...],
+    final_written: FinalWritten,
 ) -> Outcome:
-    """Deliver; `earlier` are blocks that stand already, its files are on the server; `settled` is told of the draft
-    that has its last text. Returns how the turn's obligations end.
+    """Deliver; `earlier` are blocks that stand already, its files are on the server; `final_written` is told of the
+    draft that has its last text. Returns how the turn's obligations end.
 
     A refusal for good (the bot was removed, the channel archived) ends them as failed with the server's words.
     """
     posts, problem = list(earlier), ""
     try:
         # Once the server refused the edit, the answer is a fresh post: a later try must not make it two.
-        is_fresh = not finale.edit or await delivery.exists(OutboxId(f"{address.turn}.0"))
-        is_edited = not is_fresh and await _edited(finale, delivery)
+        is_fresh = not result.edit or await delivery.exists(OutboxId(f"{target.turn}.0"))
+        is_edited = not is_fresh and await _edited(result, delivery)
         if is_edited:
-            posts.append(PostId(finale.edit))
+            posts.append(PostId(result.edit))
             # At once: what the following posts may take is time for a late edit to land.
-            await settled(PostId(finale.edit), finale.texts[0])
-        for letter in _letters(finale, address, is_edited=is_edited):
-            sent = await send_with_fallback(delivery, letter, ANSWER)
+            await final_written(PostId(result.edit), result.texts[0])
+        for message in _messages(result, target, is_edited=is_edited):
+            sent = await send_with_fallback(delivery, message, ANSWER)
             posts.append(sent.post_id)
             if sent.problem:
                 # What would follow makes no sense without this part.
@@ -140,16 +145,16 @@ async def deliver_result(
         # The preview is kept: it may be all that people ever get to read.
         return not_delivered(refusal, *posts)
     has_begun = len(posts) - len(earlier) > bool(problem)
-    replaced = finale.edit if finale.edit and not is_edited and posts else finale.delete
+    replaced = result.edit if result.edit and not is_edited and posts else result.delete
     # Beside words that stand in for all of the answer the preview is kept, too.
     if replaced and (has_begun or not problem):
         await delivery.delete_quietly(PostId(replaced))
         posts = [post for post in posts if post != replaced]
     if problem:
         return Outcome(ObligationState.FAILED, tuple(posts), problem)
-    if finale.state is ObligationState.DELIVERED and not posts:
-        return Outcome(ObligationState.SILENT, reason=finale.reason or "there was nothing to post")
-    return Outcome(finale.state, tuple(posts), finale.reason)
+    if result.state is ObligationState.DELIVERED and not posts:
+        return Outcome(ObligationState.SILENT, reason=result.reason or "there was nothing to post")
+    return Outcome(result.state, tuple(posts), result.reason)
 
 
 def not_delivered(refusal: MattermostRejected, *posts: PostId) -> Outcome:
@@ -162,36 +167,46 @@ def not_delivered(refusal: MattermostRejected, *posts: PostId) -> Outcome:
     return Outcome(ObligationState.FAILED, posts, f"not delivered: {refusal}")
 
 
-def _letters(finale: TurnResult, address: ReplyTarget, *, is_edited: bool) -> list[OutboxMessage]:
+def _messages(result: TurnResult, target: ReplyTarget, *, is_edited: bool) -> list[OutboxMessage]:
     """The fresh posts. A text's name is its place in the answer, whatever became of files and edits."""
-    if finale.state is ObligationState.CANCELLED:
+    if result.state is ObligationState.CANCELLED:
         return []  # a seal belongs to its draft; without it there is nothing to say
-    texts = _with_problems(finale.texts, tuple(file.problem for file in finale.files if file.problem))
-    of_media, of_rest = finale.files[: len(finale.media)], finale.files[len(finale.media) :]
+    texts = _with_problems(result.texts, tuple(file.problem for file in result.files if file.problem))
+    of_media, of_rest = result.files[: len(result.media)], result.files[len(result.media) :]
     file_ids = tuple(FileId(file.file_id) for file in of_media if file.file_id)
     rest_ids = tuple(FileId(file.file_id) for file in of_rest if file.file_id)
-    groups = [file_ids[at : at + MOST_FILES] for at in range(0, len(file_ids), MOST_FILES)]
-    if not texts and (groups or finale.props):
-        texts = (_CHOOSE if finale.props else "",)
-    kind = OutboxKind.FINAL if finale.state is not ObligationState.FAILED else OutboxKind.NOTICE
-    plain = OutboxMessage(OutboxId(""), address.channel_id, "", kind, address.root_id, address.turn)
-    letters = [
-        evolve(plain, id=OutboxId(f"{address.turn}.{index}"), message=text, seq=index)
-        for index, text in enumerate(texts)
+    props = json.loads(result.props) if result.props else {}
+    if not texts and result.props:
+        texts = (_CHOOSE,)
+    elif not texts and file_ids:
+        texts = ("",)
+    # On the first post, unlike those of a single message: the draft of an edited answer is not among the fresh posts.
+    parts = post_parts(texts, props, file_ids, main=0)
+    kind = OutboxKind.FINAL if result.state is not ObligationState.FAILED else OutboxKind.NOTICE
+    blank = OutboxMessage(OutboxId(""), target.channel_id, "", kind, target.root_id, target.turn)
+    messages = [
+        evolve(
+            blank,
+            id=OutboxId(f"{target.turn}.{index}"),
+            message=part.text,
+            seq=index,
+            props=part.props,
+            file_ids=part.file_ids,
+        )
+        for index, part in enumerate(parts[: len(texts)])
     ]
-    if letters:
-        props = json.loads(finale.props) if finale.props else {}
-        letters[0] = evolve(letters[0], props=props, file_ids=groups[0] if groups else ())
-    letters = letters[1:] if is_edited else letters
-    if letters and len(letters[-1].file_ids) + len(rest_ids) <= MOST_FILES:
-        letters[-1] = evolve(letters[-1], file_ids=(*letters[-1].file_ids, *rest_ids))
+    messages = messages[1:] if is_edited else messages
+    if messages and len(messages[-1].file_ids) + len(rest_ids) <= MOST_PER_POST:
+        messages[-1] = evolve(messages[-1], file_ids=(*messages[-1].file_ids, *rest_ids))
         rest_ids = ()
-    more = enumerate([*groups[1:], *([rest_ids] if rest_ids else [])], 1)
+    further = [part.file_ids for part in parts[len(texts) :]]
+    if rest_ids:
+        further.append(rest_ids)
     return [
-        *letters,
+        *messages,
         *(
-            evolve(plain, id=OutboxId(f"{address.turn}.f{at}"), file_ids=group, seq=len(texts) + at)
-            for at, group in more
+            evolve(blank, id=OutboxId(f"{target.turn}.f{at}"), file_ids=file_ids, seq=len(texts) + at)
+            for at, file_ids in enumerate(further, 1)
         ),
     ]
 
@@ -207,12 +222,12 @@ def _with_problems(texts: tuple[str, ...], problems: tuple[str, ...]) -> tuple[s
     return (*texts[:-1], joined) if len(joined) <= SERVER_LIMIT else (*texts, note)
 
 
-async def _edited(finale: TurnResult, delivery: Delivery) -> bool:
+async def _edited(result: TurnResult, delivery: Delivery) -> bool:
     """True if the draft carries the final text; False if it can't be written any more."""
-    if finale.unchanged:
+    if result.unchanged:
         return True
     try:
-        await delivery.edit_until_done(PostId(finale.edit), finale.texts[0])
+        await delivery.edit_until_done(PostId(result.edit), result.texts[0])
     except MattermostRejected:
         return False
     return True

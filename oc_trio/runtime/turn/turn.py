@@ -40,7 +40,7 @@ class _Run:
     """How far a turn has come; whoever ends it in the place of its agent goes by this."""
 
     running: Running
-    ending: TurnCompletion | None = None
+    completion: TurnCompletion | None = None
     began: float = field(factory=trio.current_time)
 
     @property
@@ -78,7 +78,7 @@ class TurnRunner:
             return
         if await self._is_last(run, turn):
             # Without the agent, and without the decided end if there is one: whichever it is that can't be survived.
-            outcome = await give_up(services, run.jobs, turn.id, GAVE_UP, f"gave up at attempt {LAST_ATTEMPT}")
+            outcome = await give_up(services, run.jobs, turn.id, GAVE_UP, f"gave up at agent_run {LAST_ATTEMPT}")
             await self._ended(run, turn, outcome)
             return
         if turn.begun_at and await was_given_up(services, turn):
@@ -86,64 +86,64 @@ class TurnRunner:
             await self._ended(run, turn, await give_up(services, run.jobs, turn.id, SORRY, DEFECT))
             return
         settings = await load_settings(services.store, turn.session)
-        attempt = AgentRun(
+        agent_run = AgentRun(
             services, self.turns, turn, running, settings, await load_resume_state(services, turn, running.batch)
         )
-        run.ending = ending = TurnCompletion(services, self.turns, attempt)
+        run.completion = completion = TurnCompletion(services, self.turns, agent_run)
         is_over = False
         outcome_or_none: Outcome | None
         try:
             if turn.final:
                 is_over = True
                 with reading("turns", f"id {turn.id}"):
-                    finale = TurnResult.from_json(turn.final)
-                outcome_or_none = await ending.deliver(finale)
+                    result = TurnResult.from_json(turn.final)
+                outcome_or_none = await completion.deliver(result)
             else:
-                end = await self._listen(run, attempt)
+                end = await self._listen(run, agent_run)
                 is_over = True
-                outcome_or_none = await self._conclude(ending, running, end)
+                outcome_or_none = await self._conclude(completion, running, end)
         finally:
             # A turn that the drain had cut off had its time for the seal already.
             if not is_over and running.reason != CancelReason.DRAIN.value:
                 with trio.move_on_after(SEAL_SECONDS, shield=True):
-                    await ending.cut_off(CancelReason.DRAIN)
+                    await completion.cut_off(CancelReason.DRAIN)
         if outcome_or_none is not None:
             await self._ended(run, turn, outcome_or_none)
 
-    async def _listen(self, run: _Run, attempt: AgentRun) -> Final | Failed | TurnTimeout | Exception | None:
+    async def _listen(self, run: _Run, agent_run: AgentRun) -> Final | Failed | TurnTimeout | Exception | None:
         """The agent's last word, or the defect that came in its place; None where the turn was cut off."""
         end: Final | Failed | TurnTimeout | None = None
 
         async def listen() -> None:
             nonlocal end
             try:
-                end = await attempt.listen()
+                end = await agent_run.listen()
             except TurnTimeout as late:
                 end = late
 
-        with attempt.running.scope:
+        with agent_run.running.scope:
             return await self.services.boundary.contain(listen, "turn", run.about) or end
         return None
 
     async def _conclude(
-        self, ending: TurnCompletion, running: Running, end: Final | Failed | TurnTimeout | Exception | None
+        self, completion: TurnCompletion, running: Running, end: Final | Failed | TurnTimeout | Exception | None
     ) -> Outcome | None:
         if end is None:
-            outcome = await ending.cut_off(CancelReason(running.reason))
+            outcome = await completion.cut_off(CancelReason(running.reason))
             if outcome is None:
-                await self.services.store.turns.spare(ending.attempt.turn.id)
+                await self.services.store.turns.spare(completion.run.turn.id)
             return outcome
         if isinstance(end, TurnTimeout):
-            return await ending.timed_out()
+            return await completion.timed_out()
         if isinstance(end, Exception):
-            return await ending.broken_off(SORRY, DEFECT)
-        return await ending.answered(end)
+            return await completion.broken_off(SORRY, DEFECT)
+        return await completion.answered(end)
 
     async def _fail(self, run: _Run) -> None:
         """End a turn that a defect ended, unless people have their answer already."""
-        running, ending = run.running, run.ending
-        if ending is not None and ending.outcome is not None:
-            outcome = ending.outcome
+        running, completion = run.running, run.completion
+        if completion is not None and completion.outcome is not None:
+            outcome = completion.outcome
             await end_plainly(self.services, run.jobs, running.turn, outcome)
         else:
             outcome = await give_up(self.services, run.jobs, running.turn, SORRY, DEFECT)

@@ -1,4 +1,4 @@
-"""Delivery: each letter becomes one post, whatever the server, the network or a crash does in between."""
+"""Delivery: each message becomes one post, whatever the server, the network or a crash does in between."""
 
 import itertools
 import json
@@ -21,7 +21,7 @@ from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavai
 from oc_trio.ids import AccountId, ChannelId, FileId, OutboxId, PostId, TurnId, UserId
 from oc_trio.mattermost.post_creator import WAS_DELETED
 from oc_trio.runtime.clock import Clock
-from oc_trio.runtime.delivery.delivery import AUTH_SECONDS, EDIT_SECONDS, MOST_FAULTS, Delivery
+from oc_trio.runtime.delivery.delivery import AUTH_SECONDS, EDIT_SECONDS, MOST_SERVER_ERRORS, Delivery
 from oc_trio.runtime.delivery.outbox_message import OutboxMessage
 from oc_trio.store.store import Store, open_store
 from oc_trio.telemetry.metrics import Metrics
@@ -113,7 +113,7 @@ def delivery(store: Store, server: FakeServer) -> Delivery:
     return Delivery(ACCOUNT, BOT, store, clock, Metrics(), server.send, server.patch, server.remove, retries)
 
 
-def letter(name: str = "turn.0", message: str = "hello", **more: Any) -> OutboxMessage:
+def message(name: str = "turn.0", message: str = "hello", **more: Any) -> OutboxMessage:
     return OutboxMessage(OutboxId(name), TOWN, message, more.pop("kind", OutboxKind.FINAL), **more)
 
 
@@ -123,15 +123,15 @@ async def row(store: Store, name: str = "turn.0") -> OutboxRow:
     return found
 
 
-# a letter
+# a message
 
 
 @no_time
 async def test_a_letter_is_written_down_sent_and_confirmed(
     delivery: Delivery, server: FakeServer, store: Store
 ) -> None:
-    """Row, request, confirmation; the post carries the letter's name as its marker."""
-    sent = letter(root_id="root", turn=TurnId("turn"), seq=3, props={"attachments": []}, file_ids=(FileId("f1"),))
+    """Row, request, confirmation; the post carries the message's name as its marker."""
+    sent = message(root_id="root", turn=TurnId("turn"), seq=3, props={"attachments": []}, file_ids=(FileId("f1"),))
     assert await delivery.post(sent) == "post1"
     [post] = server.posts.values()
     assert (post.message, post.root_id, post.file_ids) == ("hello", "root", ("f1",))
@@ -156,25 +156,25 @@ async def test_the_row_is_there_before_the_request(delivery: Delivery, server: F
         seen.append((await row(store)).state)
 
     server.hook = look
-    await delivery.post(letter())
+    await delivery.post(message())
     assert seen == [OutboxState.SENDING]
 
 
 @no_time
 async def test_the_same_letter_is_the_same_post(delivery: Delivery, server: FakeServer) -> None:
     """Asked again, before or after a restart, it is not sent again."""
-    first = await delivery.post(letter())
-    assert await delivery.post(letter(message="other words")) == first
+    first = await delivery.post(message())
+    assert await delivery.post(message(message="other words")) == first
     assert len(server.calls) == 1
 
 
 @no_time
 async def test_a_queued_letter_is_sent_by_whoever_comes(delivery: Delivery, server: FakeServer, store: Store) -> None:
     """Written down first, sent later, with the words it has then."""
-    await delivery.queue([letter()])
+    await delivery.queue([message()])
     assert (await row(store)).state is OutboxState.QUEUED
     assert server.calls == []
-    await delivery.post(letter(message="hello there"))
+    await delivery.post(message(message="hello there"))
     assert server.calls == ["create 'hello there' FINAL"]
 
 
@@ -187,7 +187,7 @@ async def test_drafts_give_way_to_final_words(
     delivery: Delivery, server: FakeServer, kind: OutboxKind, lane: str
 ) -> None:
     """Under a rate limit an answer goes before a preview."""
-    await delivery.post(letter(kind=kind))
+    await delivery.post(message(kind=kind))
     assert server.calls == [f"create 'hello' {lane}"]
 
 
@@ -201,9 +201,9 @@ async def test_a_letter_that_never_left_waits_in_the_queue(
     """The next try need not look for an earlier one."""
     server.plan = [DOWN]
     with pytest.raises(MattermostUnavailable, match="no connection"):
-        await delivery.post(letter())
+        await delivery.post(message())
     assert ((await row(store)).state, (await row(store)).error) == (OutboxState.QUEUED, "no connection")
-    await delivery.post(letter())
+    await delivery.post(message())
     assert server.calls == ["create 'hello' FINAL"] * 2
 
 
@@ -213,9 +213,9 @@ async def test_a_lost_answer_leaves_the_letter_in_doubt(delivery: Delivery, serv
     server.plan = [LOST, DOWN]
     for _ in range(2):
         with pytest.raises(MattermostUnavailable):
-            await delivery.post(letter())
+            await delivery.post(message())
         assert (await row(store)).state is OutboxState.SENDING
-    assert await delivery.post(letter()) == "post1"
+    assert await delivery.post(message()) == "post1"
     assert server.calls[1:] == ["create 'hello' FINAL in doubt"] * 2
     assert len(server.posts) == 1
 
@@ -227,18 +227,18 @@ async def test_an_answer_that_can_not_be_read_leaves_it_in_doubt_too(
     """A proxy's page instead of JSON says nothing about the post: no error of the program comes of it."""
     server.plan = [PayloadError("not JSON")]
     with pytest.raises(MattermostUnavailable, match="not JSON") as raised:
-        await delivery.post(letter())
+        await delivery.post(message())
     assert raised.value.ambiguous
     assert (await row(store)).state is OutboxState.SENDING
 
 
 @no_time
 async def test_a_refusal_is_final(delivery: Delivery, server: FakeServer, store: Store) -> None:
-    """The letter is dead, and stays dead without asking again."""
+    """The message is dead, and stays dead without asking again."""
     server.plan = [FORBIDDEN]
     for _ in range(2):
         with pytest.raises(MattermostRejected, match="you may not"):
-            await delivery.post_until_done(letter())
+            await delivery.post_until_done(message())
     assert (await row(store)).state is OutboxState.DEAD
     assert len(server.calls) == 1
 
@@ -250,7 +250,7 @@ async def test_a_refused_token_is_no_refusal_of_the_letter(
     """The answer waits, unhurried, until the token is good again."""
     server.plan = [EXPIRED, EXPIRED]
     began = trio.current_time()
-    assert await delivery.post_until_done(letter()) == "post1"
+    assert await delivery.post_until_done(message()) == "post1"
     assert trio.current_time() - began == 2 * AUTH_SECONDS
     assert (await row(store)).state is OutboxState.CONFIRMED
 
@@ -260,17 +260,17 @@ async def test_it_is_tried_for_as_long_as_it_takes(delivery: Delivery, server: F
     """Pauses grow to half a minute; where the server names a time, that is kept."""
     server.plan = [*[DOWN] * 10, BUSY]
     with structlog.testing.capture_logs() as lines:
-        assert await delivery.post_until_done(letter()) == "post1"
+        assert await delivery.post_until_done(message()) == "post1"
     pauses = [line["seconds"] for line in lines]
     assert pauses == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0, 30.0, 40.0]
 
 
 @no_time
 async def test_waiting_for_the_server_can_be_cancelled(delivery: Delivery, server: FakeServer, store: Store) -> None:
-    """The letter stays for the next start."""
+    """The message stays for the next start."""
     server.plan = [DOWN] * 100
     with trio.move_on_after(5.0) as patience:
-        await delivery.post_until_done(letter())
+        await delivery.post_until_done(message())
     assert patience.cancelled_caught
     assert (await row(store)).state is OutboxState.QUEUED
 
@@ -290,7 +290,7 @@ async def test_our_own_event_is_the_receipt_where_the_answer_was_lost(
     """The post was seen: nothing needs to be asked again."""
     server.hook = lambda _key: receipt(delivery, server)
     server.plan = [LOST]
-    assert await delivery.post(letter()) == "post1"
+    assert await delivery.post(message()) == "post1"
     assert len(server.calls) == 1
     assert (await row(store)).state is OutboxState.CONFIRMED
 
@@ -306,10 +306,10 @@ async def test_a_receipt_wins_over_any_later_failure(
     """What stands in the channel is delivered, whatever a repeated request was told."""
     server.plan = [LOST]
     with pytest.raises(MattermostUnavailable):
-        await delivery.post(letter())
+        await delivery.post(message())
     server.hook = lambda _key: receipt(delivery, server)
     server.plan = [failure]
-    assert await delivery.post(letter()) == "post1"
+    assert await delivery.post(message()) == "post1"
     assert (await row(store)).state is OutboxState.CONFIRMED
 
 
@@ -318,7 +318,7 @@ async def test_a_receipt_between_two_steps_is_no_error(delivery: Delivery, serve
     """The event may come between reading the row and marking it: then there is nothing left to send."""
     server.plan = [LOST]
     with pytest.raises(MattermostUnavailable):
-        await delivery.post(letter())
+        await delivery.post(message())
     stale = await row(store)
     await receipt(delivery, server)
     assert await delivery.resume(stale) == "post1"
@@ -332,7 +332,7 @@ async def test_a_post_that_was_deleted_stays_so(delivery: Delivery, server: Fake
     server.plan = [MattermostRejected(f"it is gone ({WAS_DELETED})", status=500, code=WAS_DELETED), None]
     for _ in range(2):
         with pytest.raises(MattermostRejected) as refusal:
-            await delivery.post(letter())
+            await delivery.post(message())
         assert refusal.value.code == WAS_DELETED
     assert len(server.calls) == 1
 
@@ -347,7 +347,7 @@ async def test_a_second_post_for_one_letter(delivery: Delivery, server: FakeServ
         assert await delivery.acknowledge(twin[0])
 
     server.hook = arrives_first
-    assert await delivery.post(letter()) == "earlier"
+    assert await delivery.post(message()) == "earlier"
     [post] = server.posts.values()
     assert server.calls[-1] == f"delete {post.id}"
     assert not await delivery.acknowledge(post)
@@ -365,10 +365,10 @@ async def test_a_journal_that_fails_is_no_receipt(delivery: Delivery) -> None:
 
 @no_time
 async def test_catch_up_gives_receipts_by_the_marker(delivery: Delivery, server: FakeServer, store: Store) -> None:
-    """Over REST a post has no pending id, but its props name the letter."""
+    """Over REST a post has no pending id, but its props name the message."""
     server.plan = [LOST]
     with pytest.raises(MattermostUnavailable):
-        await delivery.post(letter())
+        await delivery.post(message())
     [post] = server.posts.values()
     await delivery.acknowledge(evolve(post, pending_post_id=""))
     assert (await row(store)).state is OutboxState.CONFIRMED
@@ -380,13 +380,13 @@ async def test_catch_up_gives_receipts_by_the_marker(delivery: Delivery, server:
         pytest.param({}, id="no marker"),
         pytest.param({"oc_trio": {"k": "never-written"}}, id="a marker of nothing we know"),
         pytest.param({"oc_trio": "odd"}, id="an odd marker"),
-        pytest.param({"oc_trio": {"k": "turn.0"}}, id="another account's letter"),
+        pytest.param({"oc_trio": {"k": "turn.0"}}, id="another account's message"),
     ],
 )
 @no_time
 async def test_other_posts_of_ours_are_no_receipts(delivery: Delivery, store: Store, props: dict[str, Any]) -> None:
     """Somebody may have used the bot's token elsewhere, and accounts may share a journal."""
-    await evolve_account(delivery, "other").queue([letter()])
+    await evolve_account(delivery, "other").queue([message()])
     await delivery.acknowledge(Post(PostId("p"), TOWN, BOT, "hi", props=props))
     assert (await row(store)).state is OutboxState.QUEUED
 
@@ -403,7 +403,7 @@ async def test_a_row_from_before_is_sent_as_it_was_written(
     delivery: Delivery, server: FakeServer, store: Store
 ) -> None:
     """Text, thread, props and files come from the journal."""
-    await delivery.queue([letter(root_id="root", props={"a": 1}, file_ids=(FileId("f1"),))])
+    await delivery.queue([message(root_id="root", props={"a": 1}, file_ids=(FileId("f1"),))])
     assert await delivery.resume(await row(store)) == "post1"
     [post] = server.posts.values()
     assert (post.message, post.root_id, post.file_ids) == ("hello", "root", ("f1",))
@@ -417,7 +417,7 @@ async def test_a_row_in_flight_is_looked_for_until_it_is_found(
     """The server being away only delays it."""
     server.plan = [LOST]
     with pytest.raises(MattermostUnavailable):
-        await delivery.post(letter())
+        await delivery.post(message())
     server.plan = [DOWN, DOWN]
     assert await delivery.resume(await row(store)) == "post1"
     assert server.calls[1:] == ["create 'hello' FINAL in doubt"] * 3
@@ -427,7 +427,7 @@ async def test_a_row_in_flight_is_looked_for_until_it_is_found(
 @no_time
 async def test_a_row_that_is_refused_is_nobodys_error(delivery: Delivery, server: FakeServer, store: Store) -> None:
     """A channel that was archived meanwhile takes no posts; the start goes on."""
-    await delivery.queue([letter()])
+    await delivery.queue([message()])
     server.plan = [FORBIDDEN]
     assert await delivery.resume(await row(store)) is None
     assert (await row(store)).state is OutboxState.DEAD
@@ -453,7 +453,7 @@ async def test_a_post_that_the_server_fails_at_is_given_up(
     server.plan = [DOWN, MattermostUnavailable("who knows", status=500, ambiguous=True), FAULT, None]
     server.posts.clear()
     with pytest.raises(MattermostRejected, match="internal error"):
-        await delivery.post_or_abandon(letter())
+        await delivery.post_or_abandon(message())
     assert (await row(store)).state is OutboxState.DEAD
     assert len(server.calls) == 3
 
@@ -463,10 +463,10 @@ async def test_a_failing_post_whose_event_comes_nevertheless(delivery: Delivery,
     """What stands is no failure."""
     server.plan = [LOST]
     with pytest.raises(MattermostUnavailable):
-        await delivery.post(letter())
+        await delivery.post(message())
     server.plan = [FAULT]
     server.hook = lambda _key: receipt(delivery, server)
-    assert await delivery.post_or_abandon(letter()) == "post1"
+    assert await delivery.post_or_abandon(message()) == "post1"
 
 
 @no_time
@@ -474,7 +474,7 @@ async def test_a_post_that_comes_when_it_was_given_up(delivery: Delivery, server
     """A request that was held up brings it: something else stands in its place, so it is to be removed."""
     server.plan = [LOST]
     with pytest.raises(MattermostUnavailable):
-        await delivery.post(letter())
+        await delivery.post(message())
     [post] = server.posts.values()
     assert await delivery.abandon(OutboxId("turn.0"), "the server failed at it") == "the server failed at it"
     assert not await delivery.acknowledge(post)
@@ -489,7 +489,7 @@ async def test_a_letter_that_somebody_else_gives_up_meanwhile(delivery: Delivery
 
     server.hook, server.plan = give_up, [FAULT]
     with pytest.raises(MattermostRejected, match="enough of it"):
-        await delivery.post(letter())
+        await delivery.post(message())
 
 
 # to a person whose channel is not known yet
@@ -509,7 +509,7 @@ async def test_a_letter_that_somebody_else_gives_up_meanwhile(delivery: Delivery
 async def test_a_direct_channel_is_opened_first(
     delivery: Delivery, server: FakeServer, store: Store, failure: MattermostError | None, state: OutboxState
 ) -> None:
-    """For as long as it takes; the channel is noted with the letter."""
+    """For as long as it takes; the channel is noted with the message."""
     failures = [failure] if failure else []
 
     async def open_direct(user: UserId) -> ChannelId:
@@ -565,7 +565,7 @@ async def test_what_an_edit_of_a_draft_may_meet(
         pytest.param([], id="at once"),
         pytest.param([DOWN, LOST, BUSY, PayloadError("odd")], id="after everything that may pass"),
         pytest.param([EXPIRED], id="after a refused token"),
-        pytest.param([FAULT] * (MOST_FAULTS - 1), id="after most faults"),
+        pytest.param([FAULT] * (MOST_SERVER_ERRORS - 1), id="after most faults"),
         pytest.param([*[FAULT] * 6, DOWN] * 3, id="after faults with an outage between"),
     ],
 )
@@ -585,7 +585,7 @@ async def test_an_edit_that_the_server_can_not_make_is_given_up(delivery: Delive
     server.plan = [FAULT] * 100
     with pytest.raises(MattermostRejected, match="failed 8 times: internal error"):
         await delivery.edit_until_done(PostId("p"), "final")
-    assert len(server.calls) == MOST_FAULTS
+    assert len(server.calls) == MOST_SERVER_ERRORS
 
 
 @no_time
@@ -625,7 +625,7 @@ async def test_a_preview_is_deleted_for_as_long_as_it_takes(delivery: Delivery, 
     [
         pytest.param([GONE], False, id="it is gone already"),
         pytest.param([FORBIDDEN], True, id="it may not be deleted"),
-        pytest.param([FAULT] * MOST_FAULTS, True, id="the server can't delete it"),
+        pytest.param([FAULT] * MOST_SERVER_ERRORS, True, id="the server can't delete it"),
     ],
 )
 @no_time
@@ -643,7 +643,7 @@ async def test_a_preview_that_can_not_be_deleted_ends_nothing(
 async def test_ambiguous_writes_and_retries_are_counted(delivery: Delivery, server: FakeServer) -> None:
     """By account, and by the status for a reason."""
     server.plan = [LOST, BUSY, EXPIRED]
-    await delivery.post_until_done(letter())
+    await delivery.post_until_done(message())
     text = delivery.metrics.render().decode()
     assert 'oc_trio_rest_retries_total{account="default",why="no answer"} 1.0' in text
     assert 'oc_trio_rest_retries_total{account="default",why="429"} 1.0' in text

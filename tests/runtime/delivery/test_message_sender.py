@@ -18,10 +18,12 @@ from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavai
 from oc_trio.ids import AccountId, ChannelId, OutboxId, PostId, UserId
 from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.delivery import message_sender
-from oc_trio.runtime.delivery.compose import ComposedMessage, PostPart
+from oc_trio.runtime.delivery.compose import ComposedMessage
 from oc_trio.runtime.delivery.delivery import Delivery
 from oc_trio.runtime.delivery.message_sender import MessageSender
+from oc_trio.runtime.delivery.post_parts import PostPart
 from oc_trio.runtime.delivery.targets import Place
+from oc_trio.runtime.error_boundary import ErrorBoundary
 from oc_trio.store.store import Store, open_store
 from oc_trio.telemetry.metrics import Metrics
 from tests.runtime.outbound_world import in_no_time
@@ -60,7 +62,7 @@ class Office:
             RetryPolicy(initial=1.0),
             open_direct=self._open,
         )
-        self.postbox = MessageSender(delivery, self.nursery)
+        self.postbox = MessageSender(delivery, self.nursery, ErrorBoundary(delivery.account, delivery.metrics))
 
     async def state(self, name: str) -> OutboxState | None:
         row = await self.store.outbox.get(OutboxId(name))
@@ -100,7 +102,7 @@ async def an_office() -> AsyncGenerator[Office, None]:
         journal.close()
 
 
-def parcel(*texts: str) -> ComposedMessage:
+def composed(*texts: str) -> ComposedMessage:
     return ComposedMessage(Place(SQUARE), SQUARE.id, "", tuple(PostPart(text) for text in texts))
 
 
@@ -118,7 +120,7 @@ async def test_pieces_go_out_in_order_after_all_are_durable() -> None:
             seen.extend([await office.state("a.0"), await office.state("a.1")])
 
         office.failures = [MattermostUnavailable("busy"), MattermostUnavailable("busy")]
-        carried = await office.postbox.send(parcel("one", "two"), "a", queued=queued)
+        carried = await office.postbox.send(composed("one", "two"), "a", queued=queued)
         assert seen == [OutboxState.QUEUED, OutboxState.QUEUED]
         assert office.sent == [("square", "one"), ("square", "two")]
         assert carried.posts == ("post1", "post2")
@@ -129,7 +131,7 @@ async def test_a_refused_piece_leaves_the_others() -> None:
     """The refusal is told to the sender and said in its place; its row is dead, the rest goes out."""
     async with an_office() as office:
         office.failures = [MattermostRejected("too long", status=400)]
-        carried = await office.postbox.send(parcel("one", "two"), "a")
+        carried = await office.postbox.send(composed("one", "two"), "a")
         assert (carried.posts, carried.problems) == (("post2",), ("too long",))
         assert office.sent == [("square", NOT_POSTED), ("square", "two")]
         assert await office.state("a.0") is OutboxState.DEAD
@@ -140,7 +142,7 @@ async def test_a_piece_that_the_server_fails_at_holds_nobody_for_ever() -> None:
     """It is given up once something else is taken in its place."""
     async with an_office() as office:
         office.poison = frozenset({"one"})
-        carried = await office.postbox.send(parcel("one", "two"), "a")
+        carried = await office.postbox.send(composed("one", "two"), "a")
         assert (carried.posts, carried.problems) == (("post2",), ("internal error",))
         assert office.sent == [("square", NOT_POSTED), ("square", "two")]
 
@@ -149,8 +151,8 @@ async def test_a_piece_that_the_server_fails_at_holds_nobody_for_ever() -> None:
 async def test_the_same_name_is_sent_once() -> None:
     """A repeat gives the same posts."""
     async with an_office() as office:
-        first = await office.postbox.send(parcel("one"), "a")
-        assert await office.postbox.send(parcel("one"), "a") == first
+        first = await office.postbox.send(composed("one"), "a")
+        assert await office.postbox.send(composed("one"), "a") == first
         assert len(office.sent) == 1
 
 
@@ -160,7 +162,7 @@ async def test_a_cancelled_sender_does_not_take_the_message_along() -> None:
     async with an_office() as office:
         office.latency = 1.0
         with trio.move_on_after(0.5) as scope:
-            await office.postbox.send(parcel("one"), "a")
+            await office.postbox.send(composed("one"), "a")
         assert scope.cancelled_caught
         await trio.sleep(1)
         assert office.sent == [("square", "one")]
@@ -172,11 +174,11 @@ async def test_a_loop_of_sends_is_stopped() -> None:
     async with an_office() as office:
         office.latency = 10.0
         async with trio.open_nursery() as nursery:
-            for number in range(message_sender.MOST_UNDER_WAY):
-                nursery.start_soon(office.postbox.send, parcel("x"), f"loop{number}")
+            for number in range(message_sender.MOST_PENDING):
+                nursery.start_soon(office.postbox.send, composed("x"), f"loop{number}")
             await trio.sleep(1)
             with pytest.raises(MattermostUnavailable, match="waiting to be sent"):
-                await office.postbox.send(parcel("x"), "one too many")
+                await office.postbox.send(composed("x"), "one too many")
             nursery.cancel_scope.cancel()
         assert await office.state("one too many.0") is None
 

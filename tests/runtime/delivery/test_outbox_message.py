@@ -21,21 +21,21 @@ LETTER = OutboxMessage(
 
 
 def test_a_letter_as_a_row() -> None:
-    """Key and marker are the letter's id, which is what a later look goes by."""
+    """Key and marker are the message's id, which is what a later look goes by."""
     row = row_of(LETTER, AccountId("a"), UserId("bot"), 7)
     assert (row.id, row.pending_post_id, row.state, row.created_at) == ("turn.0", "bot:turn.0", OutboxState.QUEUED, 7)
     assert json.loads(row.body)["props"] == {"attachments": [], "oc_trio": {"k": "turn.0"}}
 
 
 def test_a_row_as_a_post() -> None:
-    """A restart sends what the letter's sender would have sent."""
+    """A restart sends what the message's sender would have sent."""
     row = row_of(LETTER, AccountId("a"), UserId("bot"), 7)
     assert post_of(outbox_message_of(row), row) == post_of(LETTER, row)
     assert evolve(outbox_message_of(row), props=LETTER.props) == LETTER
 
 
 def test_a_draft_that_grew() -> None:
-    """The text is the letter's, the key the row's."""
+    """The text is the message's, the key the row's."""
     row = row_of(LETTER, AccountId("a"), UserId("bot"), 7)
     post = post_of(evolve(LETTER, message="hello there"), row)
     assert (post.message, post.pending_post_id) == ("hello there", "bot:turn.0")
@@ -43,9 +43,9 @@ def test_a_draft_that_grew() -> None:
 
 def test_a_letter_to_a_person() -> None:
     """Its channel is the row's, once that is known."""
-    letter = evolve(LETTER, channel_id=ChannelId(""), to_user="alice")
-    row = evolve(row_of(letter, AccountId("a"), UserId("bot"), 7), channel_id="direct")
-    assert (post_of(letter, row).channel_id, post_of(outbox_message_of(row), row).channel_id) == ("direct", "direct")
+    message = evolve(LETTER, channel_id=ChannelId(""), to_user="alice")
+    row = evolve(row_of(message, AccountId("a"), UserId("bot"), 7), channel_id="direct")
+    assert (post_of(message, row).channel_id, post_of(outbox_message_of(row), row).channel_id) == ("direct", "direct")
 
 
 def test_a_dead_letter_tells_why() -> None:

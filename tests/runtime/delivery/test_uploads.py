@@ -13,7 +13,7 @@ from oc_trio.agent.scripted import Attach, Say
 from oc_trio.core.presentation import Rows
 from oc_trio.core.turn_events import Button, Final, Media
 from oc_trio.ids import ChannelId
-from oc_trio.runtime.delivery.fetch import CantFetch, Fetcher
+from oc_trio.runtime.delivery.fetch import Fetcher, MediaRefused
 from oc_trio.runtime.delivery.uploads import SentFile
 from oc_trio.runtime.turn.result import TurnResult, with_buttons
 from oc_trio.sandbox import records
@@ -207,9 +207,9 @@ async def test_a_file_that_was_missing_before_a_crash(clock: trio.abc.Clock, har
     missing = tmp_path / "late.txt"
     asked = await crashed_behind(harness, tmp_path, "one.txt", uploads=9)
     turn = (await harness.store.turns.unfinished(harness.account))[0]
-    finale = TurnResult.from_json(turn.final)
-    media, files = (*finale.media, Media(path=str(missing))), (*finale.files, SentFile(problem="No late.txt."))
-    await harness.store.turns.set_final(turn.id, evolve(finale, media=media, files=files).to_json())
+    result = TurnResult.from_json(turn.final)
+    media, files = (*result.media, Media(path=str(missing))), (*result.files, SentFile(problem="No late.txt."))
+    await harness.store.turns.set_final(turn.id, evolve(result, media=media, files=files).to_json())
     missing.write_text("late")
     await harness.start()
     await harness.settled()
@@ -232,11 +232,11 @@ async def test_fetching_follows_redirects() -> None:
             "https://a.test/gone": httpx.Response(404),
         }
     )
-    assert await fetch("https://a.test/x", 100) == b"content"
+    assert (await fetch("https://a.test/x", 100)).content == b"content"
     for name in ("loop", "file", "gone"):
-        with pytest.raises(CantFetch):
+        with pytest.raises(MediaRefused):
             await fetch(f"https://a.test/{name}", 100)
-    with pytest.raises(CantFetch, match="larger than 3 bytes"):
+    with pytest.raises(MediaRefused, match="larger than 3 bytes"):
         await fetch("https://a.test/y", 3)
 
 

@@ -12,14 +12,13 @@ from oc_trio.core.final_plan import EditInPlace, FreshPosts, NothingVisible
 from oc_trio.core.ledger import ObligationState, OutboxKind, Outcome
 from oc_trio.core.turn_events import Media
 from oc_trio.errors import MattermostRejected
-from oc_trio.ids import AccountId, ChannelId, OutboxId, PostId, TurnId
+from oc_trio.ids import ChannelId, OutboxId, PostId, TurnId
 from oc_trio.mattermost.post_creator import WAS_DELETED
 from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.delivery.outbox_message import OutboxMessage
 from oc_trio.runtime.delivery.retry import RetryState
 from oc_trio.runtime.delivery.uploads import SentFile
 from oc_trio.runtime.turn.result import ReplyTarget, TurnResult, deliver_result, not_delivered, result_of
-from oc_trio.telemetry.metrics import Metrics
 
 HERE = ReplyTarget(TurnId("t"), ChannelId("c"), "root")
 DELIVERED, FAILED, CANCELLED = ObligationState.DELIVERED, ObligationState.FAILED, ObligationState.CANCELLED
@@ -33,15 +32,15 @@ class Out:
     refuses: tuple[str, ...] = ()
     known: tuple[str, ...] = ()
     log: list[str] = field(factory=list)
-    letters: list[OutboxMessage] = field(factory=list)
+    messages: list[OutboxMessage] = field(factory=list)
     settled: list[tuple[PostId, str]] = field(factory=list)
 
-    async def post(self, letter: OutboxMessage) -> PostId:
+    async def post(self, message: OutboxMessage) -> PostId:
         await trio.lowlevel.checkpoint()
         self._may("post")
-        self.letters.append(letter)
-        self.log.append(f"post {letter.id} {letter.message!r}")
-        return PostId(f"post-{letter.id}")
+        self.messages.append(message)
+        self.log.append(f"post {message.id} {message.message!r}")
+        return PostId(f"post-{message.id}")
 
     async def edit_until_done(self, post_id: PostId, message: str) -> None:
         await trio.lowlevel.checkpoint()
@@ -52,40 +51,40 @@ class Out:
         await trio.lowlevel.checkpoint()
         self.log.append(f"delete {post_id}")
 
-    async def exists(self, letter: OutboxId) -> bool:
-        return letter in self.known
+    async def exists(self, outbox_id: OutboxId) -> bool:
+        return outbox_id in self.known
 
-    async def confirmed_post(self, letter: OutboxId) -> PostId | None:
-        return PostId(f"post-{letter}") if letter in self.known else None
+    async def confirmed_post(self, outbox_id: OutboxId) -> PostId | None:
+        return PostId(f"post-{outbox_id}") if outbox_id in self.known else None
 
-    async def retract(self, letter: OutboxId) -> None:
-        self.log.append(f"retract {letter}")
+    async def retract(self, outbox_id: OutboxId) -> None:
+        self.log.append(f"retract {outbox_id}")
 
-    async def abandon(self, letter: OutboxId, why: str) -> str:
-        self.log.append(f"abandon {letter}")
+    async def abandon(self, outbox_id: OutboxId, why: str) -> str:
+        self.log.append(f"abandon {outbox_id}")
         return why
 
     def retry_state(self, what: str) -> RetryState:
-        return RetryState(what, AccountId("a"), RetryPolicy(), Clock(lambda: 0, Random(1)), Metrics())
+        return RetryState(RetryPolicy(), Clock(lambda: 0, Random(1)))
 
     def _may(self, verb: str) -> None:
         if verb in self.refuses:
             raise GONE
 
 
-async def done(finale: TurnResult, out: Out, *earlier: str) -> str:
-    """How the obligation ended, after the finale went through its JSON."""
-    finale = TurnResult.from_json(finale.to_json())
+async def done(result: TurnResult, out: Out, *earlier: str) -> str:
+    """How the obligation ended, after the result went through its JSON."""
+    result = TurnResult.from_json(result.to_json())
 
     async def settled(post_id: PostId, text: str) -> None:
         out.settled.append((post_id, text))
 
-    outcome = await deliver_result(finale, HERE, out, tuple(map(PostId, earlier)), settled)  # type: ignore[arg-type]
+    outcome = await deliver_result(result, HERE, out, tuple(map(PostId, earlier)), settled)  # type: ignore[arg-type]
     return f"{outcome.state.value} {' '.join(outcome.posts)} {outcome.reason}".strip()
 
 
 @pytest.mark.parametrize(
-    ("finale", "log", "end"),
+    ("result", "log", "end"),
     [
         (result_of(EditInPlace(PostId("d"), "a")), ["edit d 'a'"], "delivered d"),
         (result_of(EditInPlace(PostId("d"), "a", unchanged=True)), [], "delivered d"),
@@ -106,14 +105,14 @@ async def done(finale: TurnResult, out: Out, *earlier: str) -> str:
     ],
     ids=["in place", "unchanged", "several", "fresh", "nothing", "failure", "sealed", "nothing to seal"],
 )
-async def test_ways_to_end(finale: TurnResult, log: list[str], end: str) -> None:
+async def test_ways_to_end(result: TurnResult, log: list[str], end: str) -> None:
     """What the server is told, in order, and how the obligation ends."""
     out = Out()
-    assert (await done(finale, out), out.log) == (end, log)
+    assert (await done(result, out), out.log) == (end, log)
 
 
 @pytest.mark.parametrize(
-    ("finale", "refuses", "log", "end"),
+    ("result", "refuses", "log", "end"),
     [
         (
             result_of(EditInPlace(PostId("d"), "a", ("b",))),
@@ -132,10 +131,10 @@ async def test_ways_to_end(finale: TurnResult, log: list[str], end: str) -> None
     ],
     ids=["the draft is gone", "a seal has no other place", "a notice has", "nothing can be posted"],
 )
-async def test_refusals(finale: TurnResult, refuses: tuple[str, ...], log: list[str], end: str) -> None:
+async def test_refusals(result: TurnResult, refuses: tuple[str, ...], log: list[str], end: str) -> None:
     """The answer goes out fresh where its draft can't be written and the draft goes; it stays where nothing can be."""
     out = Out(refuses)
-    assert (await done(finale, out), out.log) == (end, log)
+    assert (await done(result, out), out.log) == (end, log)
 
 
 def test_an_answer_that_somebody_deleted_is_no_failure() -> None:
@@ -165,7 +164,7 @@ def with_files(count: int, *problems: str) -> TurnResult:
 
 
 @pytest.mark.parametrize(
-    ("finale", "posts"),
+    ("result", "posts"),
     [
         (with_files(2), [("t.0", "words", 2)]),
         (with_files(12), [("t.0", "words", 10), ("t.f1", "", 2)]),
@@ -180,26 +179,26 @@ def with_files(count: int, *problems: str) -> TurnResult:
     ],
     ids=["some", "many", "none", "no words", "nothing", "no room", "two posts"],
 )
-async def test_files(finale: TurnResult, posts: list[tuple[str, str, int]]) -> None:
+async def test_files(result: TurnResult, posts: list[tuple[str, str, int]]) -> None:
     """Ten to a post; what could not be sent is said below the last words."""
     out = Out()
-    await done(finale, out)
-    assert [(letter.id, letter.message, len(letter.file_ids)) for letter in out.letters] == posts
+    await done(result, out)
+    assert [(message.id, message.message, len(message.file_ids)) for message in out.messages] == posts
 
 
 async def test_buttons_belong_to_the_first_post() -> None:
     """Once, and as the journal has them."""
     out = Out()
     await done(TurnResult(DELIVERED, ("a", "b"), props='{"attachments":[1]}'), out)
-    assert [dict(letter.props) for letter in out.letters] == [{"attachments": [1]}, {}]
-    assert {letter.kind for letter in out.letters} == {OutboxKind.FINAL}
+    assert [dict(message.props) for message in out.messages] == [{"attachments": [1]}, {}]
+    assert {message.kind for message in out.messages} == {OutboxKind.FINAL}
 
 
 async def test_buttons_of_an_answer_that_is_out_in_blocks() -> None:
     """They stand in a post of their own: no block can take them any more, and without them nobody could choose."""
     out = Out()
-    finale = TurnResult(DELIVERED, props='{"attachments":[1]}', media=(Media(path="/x"),), files=(SentFile("f0"),))
-    assert await done(finale, out, "b0") == "delivered b0 post-t.0"
-    assert [(letter.message, dict(letter.props), letter.file_ids) for letter in out.letters] == [
+    result = TurnResult(DELIVERED, props='{"attachments":[1]}', media=(Media(path="/x"),), files=(SentFile("f0"),))
+    assert await done(result, out, "b0") == "delivered b0 post-t.0"
+    assert [(message.message, dict(message.props), message.file_ids) for message in out.messages] == [
         ("Please choose:", {"attachments": [1]}, ("f0",))
     ]
