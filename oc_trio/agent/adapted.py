@@ -1,4 +1,4 @@
-"""A request as a model takes it that refused some of it. Pure; the input stays unchanged.
+"""Adapts a request to what its model takes: leaves out or replaces what the server has refused. Pure.
 
 A body is one of chat completions or of the Messages API: it has to have `messages`.
 """
@@ -8,17 +8,17 @@ from typing import Any
 
 from oc_trio.agent.refusals import LIMITS, STREAM, THOUGHTS, TOOLS, RefusedParts
 
-# Nothing of tools means anything without `tools`.
+# Fields that mean nothing without `tools`.
 _WITH_TOOLS = frozenset({TOOLS, "tool_choice", "parallel_tool_calls", "functions", "function_call"})
 _LEAST_THINKING = 1024  # tokens; Anthropic takes no smaller budget
-_NOT_GIVEN = " "  # an empty text counts as none for some
-# Where a schema has names of its own in place of keywords.
+_NOT_GIVEN = " "  # some servers take an empty text for a missing one
+# Keywords whose value has property names as keys, which may look like keywords.
 _NAMES = frozenset({"properties", "$defs", "definitions"})
 _MORE = {"type": "text", "text": "(thought)"}
 
 
 def adapted(body: Mapping[str, Any], refused: RefusedParts) -> dict[str, Any]:
-    """`body` without what is refused, or with what takes its place."""
+    """`body` without the refused parts, or with their replacements."""
     made = dict(body)
     for name in refused.fields & made.keys() - {STREAM}:
         value, other = made.pop(name), LIMITS.get(name)
@@ -39,7 +39,7 @@ def adapted(body: Mapping[str, Any], refused: RefusedParts) -> dict[str, Any]:
             for each in made["messages"]
         ]
     if refused.keywords and TOOLS in made:
-        made[TOOLS] = [_plainer(tool, refused.keywords) for tool in made[TOOLS]]
+        made[TOOLS] = [_without_keywords(tool, refused.keywords) for tool in made[TOOLS]]
     if refused.ids:
         made["messages"] = _with_plain_ids(made["messages"])
     return _without_system(made) if refused.system else made
@@ -69,25 +69,25 @@ def _without(message: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any
     return made
 
 
-def _plainer(schema: Any, keywords: frozenset[str]) -> Any:
-    """A tool's description, or a part of its schema, without these keywords."""
+def _without_keywords(schema: Any, keywords: frozenset[str]) -> Any:
+    """A tool's specification, or a part of its schema, without these keywords."""
     if isinstance(schema, list):
-        return [_plainer(each, keywords) for each in schema]
+        return [_without_keywords(each, keywords) for each in schema]
     if not isinstance(schema, dict):
         return schema
     made: dict[str, Any] = {}
     for key, value in schema.items():
         if key in _NAMES and isinstance(value, dict):
-            made[key] = {name: _plainer(each, keywords) for name, each in value.items()}
+            made[key] = {name: _without_keywords(each, keywords) for name, each in value.items()}
         elif key in ("enum", "required"):
             made[key] = value
         elif key not in keywords:
-            made[key] = _plainer(value, keywords)
+            made[key] = _without_keywords(value, keywords)
     return made
 
 
 def _with_plain_ids(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Nine letters and digits for each tool call, which is what every API takes."""
+    """The messages with new ids of tool calls: nine letters and digits, which every API takes."""
     plain: dict[str, str] = {}
 
     def of(given: str) -> str:
@@ -109,7 +109,7 @@ def _with_plain_ids(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any
 
 
 def without_thoughts(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Without blocks of thinking, and without asking for any; a message that held nothing else keeps a word."""
+    """`body` without thinking blocks, and without asking for thinking; a message of nothing else gets a placeholder."""
     made = {name: value for name, value in body.items() if name != "thinking"}
     made["messages"] = [
         {**message, "content": [part for part in content if part.get("type") not in THOUGHTS] or [_MORE]}
@@ -121,7 +121,7 @@ def without_thoughts(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _without_system(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The system message in front of the first question: well-formed messages begin with a user's."""
+    """`body` with the system prompt moved into the first message, which is a user's."""
     made = {name: value for name, value in body.items() if name != "system"}
     given = [body.get("system"), *(each["content"] for each in body["messages"] if each["role"] == "system")]
     text = "\n\n".join(filter(None, map(_text, given)))

@@ -1,4 +1,4 @@
-"""Where a model's server is asked: paths below a base URL, and headers with the key. Pure."""
+"""Builds URLs below a model server's base URL, and the header with the key. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -18,13 +18,13 @@ def below(base_url: str, path: str) -> str:
 
 
 def printable_url(base_url: str) -> str:
-    """The URL for logs: without a password, and without a query, where some providers take keys."""
+    """The URL for logs: without password and query (some providers take keys there)."""
     parts = urlsplit(base_url.strip())
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")).rstrip("/")
 
 
 def secrets_in(base_url: str) -> tuple[str, ...]:
-    """The values in a URL that logs must not show."""
+    """The secrets in a URL, for redaction."""
     parts = urlsplit(base_url.strip())
     password = parts.netloc.rpartition("@")[0].partition(":")[2]
     values = [value for name, value in parse_qsl(parts.query) if _CONFIDENTIAL.search(name)]
@@ -32,6 +32,6 @@ def secrets_in(base_url: str) -> tuple[str, ...]:
 
 
 def with_key(headers: Mapping[str, str], name: str, value: str) -> dict[str, str]:
-    """`headers` with the key, unless the operator wrote that header, in whatever case."""
-    written = {header.lower() for header in headers}
-    return dict(headers) if name.lower() in written else {**headers, name: value}
+    """`headers` with the key, unless the operator has configured that header, in any case."""
+    configured = {header.lower() for header in headers}
+    return dict(headers) if name.lower() in configured else {**headers, name: value}

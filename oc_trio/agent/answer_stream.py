@@ -1,6 +1,6 @@
-"""Reads the events of one answer to their end: the loop that the chat APIs share.
+"""Reads the streamed events of one response to the end; shared by the chat APIs.
 
-What an event means is the API's own `parse` and `feed`; where the bytes come from is `http_stream`.
+`parse` and `feed` of each API know what an event means; `http_stream` has the bytes.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -16,8 +16,8 @@ from oc_trio.errors import AgentError, AgentUnavailable
 
 
 class AnswerReader(Protocol):
-    """Chunks in, events out. `finish_reason` says why the model stopped, "" before; `empty`: no text and no call;
-    `is_thinking`: in a thought that is the answer if nothing else comes.
+    """Turns chunks into events. `finish_reason` says why the model stopped, "" before; `empty`: no text and no call;
+    `is_thinking`: within a thought that becomes the answer if nothing else comes.
     """
 
     finish_reason: str
@@ -42,10 +42,10 @@ async def read_answer(
     emit: Emit,
     is_over: Callable[[bool], bool],
 ) -> None:
-    """Feed the reader until the answer is over or the body ends, and emit what it gives.
+    """Feed the reader until the response is complete or the body ends, and emit its events.
 
-    `is_over` is asked after each piece, with whether `[DONE]` came in it. Raises `AgentError` for a body that breaks
-    off, for one that ends before it began, and what `parse` and `feed` raise.
+    `is_over` is called after each piece of the body, with whether `[DONE]` was in it. Raises `AgentError` for a body
+    that breaks off, for one that ends before it began, and what `parse` and `feed` raise.
     """
     try:
         while (events := await stream.next_events()) is not None:
@@ -53,7 +53,7 @@ async def read_answer(
                 await stream.finish()
                 return
     except AgentUnavailable:
-        # The model has finished: what is missing is the end of the body, not of the answer.
+        # The model has finished: only the end of the body is missing, not of the response.
         if not reader.finish_reason or reader.empty:
             raise
         return
@@ -64,7 +64,7 @@ async def read_answer(
 async def _feed(
     reader: AnswerReader, stream: HttpStream, events: tuple[ServerSentEvent, ...], parse: Parse, emit: Emit
 ) -> bool:
-    """Take in one piece's events; neighbours of a kind become one. True after `[DONE]`."""
+    """Feed one piece's events; adjacent deltas of a kind are merged. True after `[DONE]`."""
     out: list[TextDelta | Thinking] = []
     problem: AgentError | None = None
     done = False
@@ -73,11 +73,11 @@ async def _feed(
             done = True
             break
         if not event.data.strip() and event.event != "error":
-            continue  # a sign of life
+            continue  # a keep-alive
         try:
             out += reader.feed(await parse(stream, event))
         except AgentError as exc:
-            problem = exc  # what came before it is said first
+            problem = exc  # the events before it are emitted first
             break
     for event_out in merged(out):
         await emit(event_out)
@@ -87,7 +87,7 @@ async def _feed(
 
 
 def merged(events: list[TextDelta | Thinking]) -> list[TextDelta | Thinking]:
-    """One network chunk often carries several tokens: one event is enough for them."""
+    """Merge adjacent deltas: one network chunk often has several tokens, and one event is enough for them."""
     out: list[TextDelta | Thinking] = []
     for event in events:
         if out and isinstance(event, TextDelta) and isinstance(out[-1], TextDelta):

@@ -1,7 +1,7 @@
-"""`anthropic-messages`: an agent over Anthropic's Messages API or a server that speaks it.
+"""`anthropic-messages`: an agent over Anthropic's Messages API or a compatible server.
 
-It owns the requests of a turn. The words are `anthropic_wire` and `anthropic_reading`, the bytes `http_stream`,
-the tool loop `tool_loop`.
+It makes the requests of a turn. `anthropic_wire` builds bodies, `anthropic_reading` reads responses, `http_stream` has
+the bytes, `tool_loop` the loop of tool calls.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from attrs import field, frozen
 from oc_trio.agent import shapes
 from oc_trio.agent.address import below, printable_url, secrets_in, with_key
 from oc_trio.agent.answer_stream import read_answer
-from oc_trio.agent.anthropic_reading import Reading
+from oc_trio.agent.anthropic_reading import MessageReader
 from oc_trio.agent.anthropic_wire import request_body
 from oc_trio.agent.failures import Endpoint, error_in, from_stream, provider_tag
 from oc_trio.agent.http_stream import Deadlines, HttpStream, open_http_stream, read_event
@@ -30,7 +30,7 @@ from oc_trio.errors import AgentFailed
 
 VERSION = "2023-06-01"
 DEFAULT_URL = "https://api.anthropic.com"
-NEEDED = frozenset({"max_tokens"})  # fields of every request
+NEEDED = frozenset({"max_tokens"})  # required in every request
 
 
 @frozen
@@ -55,7 +55,7 @@ def messages_url(base_url: str) -> str:
 
 
 class AnthropicAgent:
-    """Serves any number of turns at once over the one client that it is given."""
+    """Runs any number of turns concurrently, over one HTTP client."""
 
     def __init__(self, settings: AnthropicSettings, http: httpx.AsyncClient) -> None:
         self._settings = settings
@@ -72,7 +72,7 @@ class AnthropicAgent:
         return open_events(produce)
 
     async def ask(self, request: TurnRequest, rounds: tuple[ToolRound, ...], emit: Emit) -> ModelResponse:
-        """One request; asked again without the fields (tools among them) that the server refuses by name."""
+        """One request; repeated without the fields (tools among them) that the server refuses by name."""
         settings = self._settings
         model = request.model or settings.model
         taken = call_ids(request, rounds)
@@ -82,11 +82,11 @@ class AnthropicAgent:
             return request_body(request, rounds, model, settings.options, self._provider, tools=offered)
 
         async def ask_once(body: Mapping[str, Any], emit: Emit) -> ModelResponse:
-            return await self._ask_once(body, Reading(self._provider, taken), emit)
+            return await self._ask_once(body, MessageReader(self._provider, taken), emit)
 
         return await ask_adapting(settings.unsupported, model, make, ask_once, emit, NEEDED)
 
-    async def _ask_once(self, body: Mapping[str, Any], reading: Reading, emit: Emit) -> ModelResponse:
+    async def _ask_once(self, body: Mapping[str, Any], reading: MessageReader, emit: Emit) -> ModelResponse:
         settings = self._settings
         headers = {"Accept": "text/event-stream", "anthropic-version": VERSION, **settings.headers}
         if settings.api_key:
@@ -105,7 +105,7 @@ class AnthropicAgent:
         return reading.answer()
 
     async def _parse(self, stream: HttpStream, event: ServerSentEvent) -> Mapping[str, Any]:
-        """The value of an event. Raises what a server says is wrong, however it says it."""
+        """The JSON value of an event. Raises AgentError where it is an error, in any of the forms that servers use."""
         try:
             data = await read_event(event.data)
         except BadJson as exc:

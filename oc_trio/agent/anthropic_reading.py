@@ -1,7 +1,7 @@
-"""Reads the events of Anthropic's streaming API, or one whole message, into ours. Pure; no I/O.
+"""Turns the events of Anthropic's streaming API, or one whole message, into our events. Pure; no I/O.
 
-It takes whatever JSON comes: what has not the expected shape is read as nothing. The blocks of an answer that asks for
-tools are kept as they came, since signed thinking has to be sent back unchanged while tools are in use.
+It accepts any JSON: values of an unexpected shape are ignored. The blocks of a response that calls tools are kept
+unchanged, since signed thinking has to be sent back as it came while tools are in use.
 """
 
 from collections.abc import Collection, Mapping
@@ -13,7 +13,7 @@ from oc_trio.agent import shapes
 from oc_trio.agent.port import ToolCall
 from oc_trio.agent.think_tags import ThinkSplitter
 from oc_trio.agent.tool_calls import UNNAMED, free_id, parse_arguments
-from oc_trio.agent.tool_loop import CUT_SHORT, FILTERED, ModelResponse, RequestedCall, tagged
+from oc_trio.agent.tool_loop import CUT_SHORT, FILTERED, ModelResponse, RequestedCall, with_opaque_fields
 from oc_trio.core.text import HalfJoiner, clean_value, joined
 from oc_trio.core.turn_events import TextDelta, Thinking, Usage
 
@@ -25,14 +25,14 @@ _KINDS = {
     "input_json_delta": ("tool_use", "partial_json"),
     "signature_delta": ("thinking", "signature"),
 }
-# Proxies pass on why another model stopped, in the words of its API.
+# Proxies pass on the stop reasons of other APIs.
 _REASONS = {"length": "max_tokens", "content_filter": "refusal"}
 _WITH_INPUT = ("tool_use", "server_tool_use", "mcp_tool_use")
 
 
 @define
 class _Block:
-    """A block while it streams: `start` is how the server announced it, `parts` the text of its deltas."""
+    """A content block while it streams: `start` is from `content_block_start`, `parts` are the texts of its deltas."""
 
     start: dict[str, Any]
     parts: list[str] = field(factory=list)
@@ -48,10 +48,10 @@ class _Block:
         return joined("".join(self.parts))
 
 
-class Reading:
-    """Stream events in, ours out; at the end `answer` says what it came to.
+class MessageReader:
+    """Turns stream events into ours; `answer` returns the whole response at the end.
 
-    `taken` are the ids of calls that the conversation holds already.
+    `taken` are the ids of tool calls that the conversation has already.
     """
 
     def __init__(self, provider: str = "", taken: Collection[str] = ()) -> None:
@@ -87,17 +87,17 @@ class Reading:
         return ()
 
     def end(self) -> tuple[TextDelta | Thinking, ...]:
-        """What was held back. A thought in tags that nothing closed is the answer where there is no other."""
+        """The rest that was buffered. An unclosed thought in tags becomes the answer where there is no other text."""
         rest = self._halves.end()
         events = [*(self._splitter.feed(rest) if rest else ()), *self._splitter.end()]
-        spoken = [event for event in events if isinstance(event, TextDelta)]
-        if self.empty and not spoken and self.finish_reason != "max_tokens" and (thought := self._splitter.unclosed()):
+        texts = [event for event in events if isinstance(event, TextDelta)]
+        if self.empty and not texts and self.finish_reason != "max_tokens" and (thought := self._splitter.unclosed()):
             events.append(TextDelta(thought))
         return self._keep(events)
 
     @property
     def is_thinking(self) -> bool:
-        """Whether a thought in tags is open; if nothing else comes, it is the answer."""
+        """Whether a thought in tags is open, which becomes the answer if nothing else comes."""
         return bool(self._splitter.unclosed())
 
     @property
@@ -113,8 +113,8 @@ class Reading:
         sent_back: list[dict[str, Any]] = []
         for block in self._order:
             if block.kind == "tool_use":
-                calls.append(asked := _asked(block, used))
-                call = asked.call
+                calls.append(requested := _requested_call(block, used))
+                call = requested.call
                 sent_back.append(
                     {
                         **clean_value(block.start),
@@ -124,9 +124,9 @@ class Reading:
                         "input": dict(call.arguments),
                     }
                 )
-            elif (raw := _sent_back(block)) is not None:
+            elif (raw := _block_to_send_back(block)) is not None:
                 sent_back.append(raw)
-        made = tagged(calls, self._provider, {BLOCKS: sent_back})
+        made = with_opaque_fields(calls, self._provider, {BLOCKS: sent_back})
         return ModelResponse("".join(self._text), made, self._usage, note.get(self.finish_reason, ""))
 
     def _whole(self, message: Mapping[str, Any]) -> tuple[TextDelta | Thinking, ...]:
@@ -142,10 +142,10 @@ class Reading:
     def _start(self, index: int | None, announced: Mapping[str, Any]) -> tuple[TextDelta | Thinking, ...]:
         block = self._new(index, dict(announced))
         if block.kind == "text":
-            return self._said(block, shapes.text(announced.get("text")))
+            return self._text_delta(block, shapes.text(announced.get("text")))
         if block.kind == "thinking":
             block.signature = shapes.text(announced.get("signature"))
-            return self._thought(block, shapes.text(announced.get("thinking")))
+            return self._thinking_delta(block, shapes.text(announced.get("thinking")))
         return ()
 
     def _new(self, index: int | None, start: dict[str, Any]) -> _Block:
@@ -160,9 +160,9 @@ class Reading:
         kind, key = wanted
         block = self._order[-1] if index is None and self._order else self._at.get(-1 if index is None else index)
         if block is not None and not block.start and not block.parts:
-            block.start["type"] = kind  # announced without a word
+            block.start["type"] = kind  # announced without a type
         if kind == "tool_use":
-            # Arguments without a call that they belong to are nobody's.
+            # Arguments that belong to no call are ignored.
             if block is not None and block.kind in _WITH_INPUT:
                 piece = delta.get(key)
                 if isinstance(piece, str):
@@ -178,16 +178,16 @@ class Reading:
             block.signature += shapes.text(delta.get(key))
             return ()
         text = shapes.text(delta.get(key))
-        return self._said(block, text) if kind == "text" else self._thought(block, text)
+        return self._text_delta(block, text) if kind == "text" else self._thinking_delta(block, text)
 
-    def _said(self, block: _Block, text: str) -> tuple[TextDelta | Thinking, ...]:
+    def _text_delta(self, block: _Block, text: str) -> tuple[TextDelta | Thinking, ...]:
         if not text:
             return ()
         block.parts.append(text)
         text = self._halves.feed(text)
         return self._keep(list(self._splitter.feed(text)) if text else [])
 
-    def _thought(self, block: _Block, text: str) -> tuple[TextDelta | Thinking, ...]:
+    def _thinking_delta(self, block: _Block, text: str) -> tuple[TextDelta | Thinking, ...]:
         block.parts.append(text)
         text = self._thought_halves.feed(text)
         return (Thinking(text),) if text else ()
@@ -206,7 +206,7 @@ class Reading:
         )
 
 
-def _asked(block: _Block, used: set[str]) -> RequestedCall:
+def _requested_call(block: _Block, used: set[str]) -> RequestedCall:
     given = block.given
     if given is None:
         given = block.text if block.text.strip() else block.start.get("input")
@@ -220,7 +220,7 @@ def _asked(block: _Block, used: set[str]) -> RequestedCall:
     return RequestedCall(ToolCall(call_id, name or UNNAMED, arguments), problem)
 
 
-def _sent_back(block: _Block) -> dict[str, Any] | None:
+def _block_to_send_back(block: _Block) -> dict[str, Any] | None:
     start: dict[str, Any] = clean_value(block.start)
     match block.kind:
         case "":

@@ -1,7 +1,7 @@
-"""The words of `anthropic-messages`: a turn as a request body. Pure; no I/O. The answer is `anthropic_reading`'s.
+"""Builds request bodies for `anthropic-messages` from a turn. Pure; no I/O. `anthropic_reading` reads the responses.
 
-Source: Anthropic's Messages API, version 2023-06-01, streaming. Blocks of thinking are signed and have to be sent
-back unchanged while tools are in use, so the calls of an answer carry its blocks.
+Source: Anthropic's Messages API, version 2023-06-01, streaming. Thinking blocks are signed and have to be sent back
+unchanged while tools are in use, so the tool calls of a response carry its blocks.
 """
 
 import base64
@@ -11,10 +11,10 @@ from typing import Any
 from oc_trio.agent.anthropic_reading import BLOCKS
 from oc_trio.agent.message_order import anthropic_messages
 from oc_trio.agent.port import Message, Role, TurnRequest
-from oc_trio.agent.tool_loop import ToolRound, rejoined, transcript
+from oc_trio.agent.tool_loop import ToolRound, merge_split_calls, transcript
 from oc_trio.core.turn_events import ToolStatus
 
-# The API demands a limit; the least of the current models allows this one.
+# The API requires a limit; every current model allows this one.
 DEFAULT_MAX_TOKENS = 8192
 THINKING_BUDGETS = {"low": 2048, "medium": 8192, "high": 24576}
 
@@ -30,8 +30,8 @@ def request_body(
 ) -> dict[str, Any]:
     """The JSON body of `POST /v1/messages`; `options` are the operator's own fields and win.
 
-    `provider` gets back the blocks that it gave with its tool calls, and nothing of another's. Without `tools` none are
-    offered, and what earlier calls gave is told as text.
+    Blocks that came with tool calls go back to the `provider` that sent them, and to no other. Without `tools` none are
+    offered, and results of earlier calls become plain text.
     """
     limit = int(options.get("max_tokens") or DEFAULT_MAX_TOKENS)
     messages = anthropic_messages(_messages(request, rounds, provider), tools=tools)
@@ -47,28 +47,28 @@ def request_body(
             }
             for spec in request.tools.specs
         ]
-    if _may_think(rejoined(request.messages), provider) and (budget := THINKING_BUDGETS.get(request.thinking)):
+    if _may_think(merge_split_calls(request.messages), provider) and (budget := THINKING_BUDGETS.get(request.thinking)):
         body["thinking"] = {"type": "enabled", "budget_tokens": budget}
         limit += budget
     return {**body, **options, "max_tokens": limit}
 
 
 def _may_think(messages: Sequence[Message], provider: str) -> bool:
-    """After tool results the API refuses to go on thinking unless the calls come with the thinking before them.
+    """After tool results the API accepts thinking only if the calls are sent with the thinking blocks before them.
 
-    They come with the first answer after the question. Calls of another provider, and those that an older release wrote
-    down, have lost it.
+    These came with the first response after the question. Calls of another provider, and those in journals of older
+    releases, have none.
     """
     if not messages or messages[-1].role is not Role.TOOL:
         return True
-    asked = max((at for at, message in enumerate(messages) if message.role is Role.USER), default=-1)
-    first = next((message for message in messages[asked + 1 :] if message.tool_calls), None)
+    question = max((at for at, message in enumerate(messages) if message.role is Role.USER), default=-1)
+    first = next((message for message in messages[question + 1 :] if message.tool_calls), None)
     blocks = _blocks_of(first, provider) if first is not None else []
     return bool(blocks) and blocks[0].get("type") in ("thinking", "redacted_thinking")
 
 
 def _messages(request: TurnRequest, rounds: tuple[ToolRound, ...], provider: str) -> list[dict[str, Any]]:
-    """Turns of one side in a row become one message, as the API wants it."""
+    """The messages; consecutive ones of one role are merged, as the API requires."""
     out: list[dict[str, Any]] = []
     for message in transcript(request, rounds):
         _append(out, "assistant" if message.role is Role.ASSISTANT else "user", _blocks(message, provider))

@@ -26,7 +26,7 @@ from oc_trio.errors import ConfigError, Problem
 
 @frozen
 class AgentSpec:
-    """One model or program that answers, and what to try after it.
+    """One model or program, with its fallbacks.
 
     `api` is the value of a `ModelApi`, or the name of an installed entry point.
     `options` are fields of each request, or the settings of an installed agent; for `scripted`, `token_delay` (s).
@@ -55,7 +55,7 @@ class AgentSpec:
 
 
 def build_agent(spec: AgentSpec, http: httpx.AsyncClient) -> Agent:
-    """The agent of `spec`. Raises `ConfigError` where the description lacks something."""
+    """The agent of `spec`. Raises `ConfigError` where the specification lacks something."""
     first, *others = [_with_retries(one, http) for one in _flat(spec)]
     return FallbackAgent((first, *others)) if others else first
 

@@ -1,7 +1,4 @@
-"""An agent of another package, whose events are checked and cleaned as they come.
-
-What it gives that is no event ends its turn in words, as an error of the model does.
-"""
+"""Validates the events of an agent from another package: an invalid one fails the turn like an error of the model."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

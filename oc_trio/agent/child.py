@@ -1,6 +1,7 @@
-"""One child process with pipes, that is certain to be gone when its block is left, and the lines it writes.
+"""Runs a child process with pipes that certainly ends with its block, and reads lines from its output.
 
-It gets a session of its own, so that what it started dies with it, and an environment without the gateway's secrets.
+It gets a process session of its own, so that its own children are killed with it, and an environment without the
+gateway's secrets.
 """
 
 import os
@@ -21,7 +22,7 @@ MAX_LINE = 16 * 1024 * 1024  # a line may hold an image
 _REAPED_WITHIN = 2.0  # after SIGKILL
 _STDERR_LINES = 200  # logged per process and hour; the rest is counted
 _STDERR_SECONDS = 3600.0
-_LINES_AT_ONCE = 20  # of one read, which may hold tens of thousands; then it is everybody else's turn
+_LINES_AT_ONCE = 20  # of one read, which may hold tens of thousands; then a checkpoint lets other tasks run
 
 
 class LineTooLong(ValueError):
@@ -29,7 +30,7 @@ class LineTooLong(ValueError):
 
 
 class LineReader:
-    """Whole lines out of a pipe, without their ends."""
+    """Reads complete lines from a pipe, without their ends."""
 
     def __init__(self, stream: trio.abc.ReceiveStream) -> None:
         self._stream = stream
@@ -64,8 +65,8 @@ class LineReader:
 class StderrLog:
     """Passes a child's stderr to the operator's log, bounded.
 
-    `is_private` says that the child has been given somebody's words: the log leaves its lines out then, unless
-    `logging.childStderr` lets them in.
+    `is_private` says that the child has received somebody's messages: its lines are then logged only with
+    `logging.childStderr`.
     """
 
     def __init__(self, name: str, *, is_private: bool) -> None:
@@ -89,7 +90,7 @@ class StderrLog:
     def _note(self, line: bytes) -> None:
         self.count += 1
         if (now := trio.current_time()) >= self._until:
-            # A server of tools lives for weeks: what it says of its last hour is worth more than its first words.
+            # An MCP server runs for weeks: its latest lines are worth more than its first ones.
             self._logged, self._until = 0, now + _STDERR_SECONDS
         self._logged += 1
         if self._logged <= _STDERR_LINES:
@@ -130,7 +131,7 @@ async def _stop(process: trio.Process, grace: float) -> None:
         _signal_group(process, signal.SIGTERM)
         with trio.move_on_after(grace):
             await process.wait()
-    # Also when the child itself is gone: what it left behind holds the pipes.
+    # Also where the child itself has ended: its own children hold the pipes open.
     _signal_group(process, signal.SIGKILL)
     await process.wait()
     for pipe in (process.stdin, process.stdout, process.stderr):

@@ -1,6 +1,6 @@
-"""`api = "command"`: one process per turn that reads the turn and writes its answer as JSON lines.
+"""`api = "command"`: runs one process per turn, which reads the turn and writes its answer as JSON lines.
 
-The words are `command_wire`, the process is `child`. Leaving the turn ends the process within the grace.
+`command_wire` has the lines, `child` the process. Leaving the turn ends the process within the grace period.
 """
 
 from collections.abc import Mapping
@@ -43,7 +43,7 @@ class CommandSettings:
 
 
 class CommandAgent:
-    """Serves any number of turns at once, each in a process of its own."""
+    """Runs any number of turns concurrently, each in a process of its own."""
 
     def __init__(self, settings: CommandSettings) -> None:
         self._settings = settings
@@ -84,17 +84,17 @@ class _Conversation:
         self._request = request
         self._emit = emit
         self._stderr = stderr
-        self._said: list[str] = []
+        self._texts: list[str] = []
 
     async def hold(self) -> AgentError | None:
-        """Talk until the program ends its turn; its failure is returned, not raised, to keep it out of a group."""
+        """Exchange lines until the program ends its turn. Returns an AgentError: raised, it would be in a group."""
         try:
-            await self._talk()
+            await self._exchange_lines()
         except AgentError as exc:
             return exc
         return None
 
-    async def _talk(self) -> None:
+    async def _exchange_lines(self) -> None:
         deadlines = self._settings.deadlines
         assert self._process.stdout is not None
         lines = LineReader(self._process.stdout)
@@ -103,8 +103,8 @@ class _Conversation:
         while (line := await self._read(lines, limit)) is not None:
             limit = deadlines.idle
             if line.strip() and (end := await self._take(line)) is not None:
-                # Readers leave at the last event, and leaving ends the process: its time to end comes first.
-                await self._let_go()
+                # The reader leaves after the last event, which kills the process: let it exit by itself before.
+                await self._wait_for_exit()
                 await self._emit(end)
                 return
         await self._emit_final_or_crash()
@@ -123,9 +123,9 @@ class _Conversation:
             await self._write(result_line(event.call, result), self._settings.deadlines.idle)
             return None
         if isinstance(event, TextDelta) and event.text:
-            self._said.append(event.text)
+            self._texts.append(event.text)
         if isinstance(event, Final) and not event.text and not event.silent_reason:
-            event = Final("".join(self._said), event.media, event.buttons, event.usage)
+            event = Final("".join(self._texts), event.media, event.buttons, event.usage)
         if isinstance(event, Final | Failed):
             return event
         await self._emit(event)
@@ -139,7 +139,7 @@ class _Conversation:
         except trio.TooSlowError as exc:
             raise AgentUnavailable(f"{self._settings.name} does not read its input", for_user=TOO_SLOW) from exc
         except (trio.BrokenResourceError, trio.ClosedResourceError):
-            # It may have answered without reading; if not, the end of its output tells.
+            # It may have answered without reading its input; if not, reading its output shows it.
             return
 
     async def _read(self, lines: LineReader, limit: float) -> bytes | None:
@@ -151,19 +151,19 @@ class _Conversation:
         except LineTooLong as exc:
             raise AgentFailed(f"{self._settings.name}: {exc}", for_user=NONSENSE) from exc
 
-    async def _let_go(self) -> None:
-        """After the last line it may end by itself, within the grace."""
+    async def _wait_for_exit(self) -> None:
+        """Close its input and give it the grace period to exit by itself."""
         assert self._process.stdin is not None
         await self._process.stdin.aclose()
         with trio.move_on_after(self._settings.grace):
             await self._process.wait()
 
     async def _emit_final_or_crash(self) -> None:
-        """It closed its output without a last line: fine after text with exit code 0, a crash otherwise."""
-        await self._let_go()
+        """It closed its output without `final` or `failed`: regular after text with exit code 0, a crash otherwise."""
+        await self._wait_for_exit()
         code = self._process.returncode
-        if code == 0 and self._said:
-            await self._emit(Final("".join(self._said)))
+        if code == 0 and self._texts:
+            await self._emit(Final("".join(self._texts)))
             return
         with trio.move_on_after(self._settings.grace):
             await self._stderr.ended.wait()

@@ -1,4 +1,4 @@
-"""The words of `api = "command"`: a turn as JSON lines, the program's lines as events.
+"""The JSON lines of `api = "command"`: encodes a turn, and decodes the program's lines into events.
 
 Pure; the contract is in docs/agents.md.
 """
@@ -34,18 +34,18 @@ _LONGEST_WORD = 40
 
 
 class ContractBroken(ValueError):
-    """The program wrote a line that the contract doesn't know; str() says which and why."""
+    """The program wrote an invalid line; str() says which and why."""
 
 
 @frozen
 class ToolCallLine:
-    """The program wants one of our tools to be called and waits for its result."""
+    """A line by which the program calls one of our tools and waits for the result."""
 
     call: ToolCall
 
 
 def turn_line(request: TurnRequest, model: str, options: Mapping[str, Any]) -> bytes:
-    """The first line that the program reads."""
+    """The first line of the program's input: the turn."""
     return _line(
         {
             "type": "turn",
@@ -70,7 +70,7 @@ def result_line(call: ToolCall, result: ToolResult) -> bytes:
 
 
 def read_line(line: bytes) -> AgentEvent | ToolCallLine:
-    """One line of the program, its text cleaned. Raises `ContractBroken`, which quotes none of its words."""
+    """Decode one line of the program; its texts are cleaned. Raises `ContractBroken`, which quotes no text."""
     try:
         data = read_mended(line.decode("utf-8"))
     except UnicodeDecodeError:
@@ -82,7 +82,7 @@ def read_line(line: bytes) -> AgentEvent | ToolCallLine:
     try:
         return _read(data)
     except _Misspelt as exc:
-        raise ContractBroken(f"a line of type {_shown(data.get('type'))} lacks or misspells {exc}") from None
+        raise ContractBroken(f"a line of type {_printable(data.get('type'))} lacks or misspells {exc}") from None
 
 
 class _Misspelt(ValueError):
@@ -115,7 +115,7 @@ def _read(data: Mapping[str, Any]) -> AgentEvent | ToolCallLine:
         case "failed":
             for_user = _text(data, "for_user")
             return Failed(for_user, _text(data, "for_operator", for_user), data.get("retryable") is True)
-    raise ContractBroken(f"unknown type {_shown(data.get('type'))}")
+    raise ContractBroken(f"unknown type {_printable(data.get('type'))}")
 
 
 def _final(data: Mapping[str, Any]) -> Final:
@@ -158,7 +158,7 @@ def _status(data: Mapping[str, Any]) -> ToolStatus:
         return ToolStatus(value)
     except ValueError:
         known = ", ".join(one.value for one in ToolStatus)
-        raise _Misspelt(f"'status', one of {known}, not {_shown(value)}") from None
+        raise _Misspelt(f"'status', one of {known}, not {_printable(value)}") from None
 
 
 def _object(data: Mapping[str, Any], key: str) -> dict[str, Any]:
@@ -193,8 +193,8 @@ def _each(value: object, key: str) -> list[dict[str, Any]]:
     return value
 
 
-def _shown(value: object) -> str:
-    """A line's type or status for the log; whatever else stands there may be long."""
+def _printable(value: object) -> str:
+    """A line's type or status for the log; a long or odd value only by its type."""
     if value is None or (isinstance(value, str) and len(value) <= _LONGEST_WORD):
         return repr(value)
     return f"a {type(value).__name__}"

@@ -1,4 +1,4 @@
-"""At most so many turns of one endpoint at the same time; the others wait for their place."""
+"""Limits the number of concurrent turns of one endpoint; further turns wait."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,13 +12,13 @@ from oc_trio.core.turn_events import AgentEvent
 
 @frozen
 class LimitedAgent:
-    """An agent behind a limiter that it may share with others."""
+    """An agent behind a CapacityLimiter, which it may share with other agents."""
 
     agent: Agent
     limiter: trio.CapacityLimiter
 
     @asynccontextmanager
     async def run(self, request: TurnRequest) -> AsyncIterator[AsyncIterator[AgentEvent]]:
-        """The agent's own stream, once there is room."""
+        """The agent's own stream, once the limiter admits it."""
         async with self.limiter, self.agent.run(request) as events:
             yield events

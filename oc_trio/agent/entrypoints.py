@@ -1,4 +1,4 @@
-"""Agents that other packages bring: the entry point group `oc_trio.agents`.
+"""Loads agents from other packages: the entry point group `oc_trio.agents`.
 
 An entry point is a callable that takes the settings mapping of its provider and returns an `Agent`.
 """
@@ -18,16 +18,16 @@ Factory = Callable[[Mapping[str, Any]], Agent]
 
 def installed_agents() -> dict[str, EntryPoint]:
     """Every installed agent by name."""
-    return {found.name: found for found in entry_points(group=GROUP)}
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 
 def load_agent(name: str, settings: Mapping[str, Any]) -> Agent:
     """The agent that the entry point `name` makes. Raises `ConfigError` where there is none or it is unusable."""
-    found = installed_agents()
-    if name not in found:
-        known = ", ".join(sorted(found)) or "none"
+    installed = installed_agents()
+    if name not in installed:
+        known = ", ".join(sorted(installed)) or "none"
         raise ConfigError(Problem("api", f"no agent named {name!r} is installed", f"installed agents: {known}"))
-    return make_agent(name, found[name].load, settings)
+    return make_agent(name, installed[name].load, settings)
 
 
 def make_agent(name: str, load: Callable[[], Any], settings: Mapping[str, Any]) -> Agent:

@@ -1,6 +1,6 @@
-"""What went wrong between us and a model's server, translated once: by type of exception, by status, by words.
+"""Translates errors of a model's server, by exception type, HTTP status or error text, into our AgentErrors.
 
-Every translation gives one honest sentence for the chat and one line for the operator. Secrets are cut out of both.
+Each has one honest sentence for the chat and one line for the operator. Secrets are cut out of both.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from oc_trio.errors import AgentError, AgentFailed, AgentUnavailable
 
 _BODY_SHOWN = 300
 _WORDS = 4000
-# Shorter values (an organisation's name in a header) would blank out ordinary words.
+# Shorter values (an organisation's name in a header) would redact ordinary words.
 _SHORTEST_SECRET = 6
 _KEY_LIKE = re.compile(r"\b(sk|key|pk|gsk|xai)[-_][A-Za-z0-9_\-*.]{8,}")
 # "max_tokens" alone says nothing: most refusals that name it are about the field, not about the conversation.
@@ -55,7 +55,7 @@ BROKEN = "The model's answer broke off in the middle. Please try again."
 
 @frozen
 class Endpoint:
-    """Who is spoken to, for messages: `name` is safe to print, `secrets` are never printed."""
+    """The server, for error messages: `name` is safe to print, `secrets` are never printed."""
 
     name: str
     secrets: Sequence[str] = field(default=(), repr=False)
@@ -70,27 +70,27 @@ class Endpoint:
 
 
 def provider_tag(api: str, base_url: str) -> str:
-    """What tells one provider's opaque fields from another's in the journal; an address may hold a key, so a hash."""
+    """An id of the provider for the journal, which marks its opaque fields; a hash, since an address may have a key."""
     return hashlib.sha256(f"{api} {base_url.rstrip('/')}".encode()).hexdigest()[:16]
 
 
 def describe_error(exc: BaseException) -> str:
-    """The reason behind `exc`: on Trio the outer exceptions of httpx are empty, the words are in a `__cause__`."""
-    seen: BaseException | None = exc
-    while seen is not None:
-        if isinstance(seen, BaseExceptionGroup):
-            seen = seen.exceptions[0]
+    """The reason of `exc`: on Trio the outer exceptions of httpx have no text, which is in a `__cause__`."""
+    error: BaseException | None = exc
+    while error is not None:
+        if isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
             continue
-        if str(seen):
+        if str(error):
             # HTTP's parser quotes what it can't read ("illegal chunk header: ..."), and that may be anybody's words.
-            is_parsers = type(seen).__name__.endswith("ProtocolError")
-            return f"{type(seen).__name__}: {str(seen).partition(':')[0] if is_parsers else seen}"
-        seen = seen.__cause__ or seen.__context__
+            is_parsers = type(error).__name__.endswith("ProtocolError")
+            return f"{type(error).__name__}: {str(error).partition(':')[0] if is_parsers else error}"
+        error = error.__cause__ or error.__context__
     return type(exc).__name__
 
 
 def from_transport(endpoint: Endpoint, exc: httpx.HTTPError | httpx.InvalidURL, *, started: bool = False) -> AgentError:
-    """For a request that got no complete answer; `started` says whether anything of it came."""
+    """The error of a request without a complete response; `started` says whether a part of it came."""
     line = endpoint.clean(f"{endpoint.name}: {describe_error(exc)}")
     if isinstance(exc, httpx.TimeoutException):
         return AgentUnavailable(line, for_user=TOO_SLOW)
@@ -102,24 +102,24 @@ def from_transport(endpoint: Endpoint, exc: httpx.HTTPError | httpx.InvalidURL, 
 
 
 def from_status(endpoint: Endpoint, status: int, body: bytes, headers: Mapping[str, str]) -> AgentError:
-    """For an answer that is no stream: 4xx is ours to fix, except 408, 409, 425 and 429; 5xx (529 too) is theirs."""
+    """The error of a response that is not 2xx. 408, 409, 425, 429 and 5xx (529 too) are temporary, other 4xx not."""
     words = error_text(body)
     line = endpoint.clean(f"{endpoint.name}: HTTP {status}: {words}")
     if status == 429 and any(mark in words.lower() for mark in _NO_CREDIT):
         return _refused(line, NO_CREDIT)
-    # Whether a key or a purse is refused is no matter of a request's fields.
+    # These statuses are about the key, the credit or the rate, not about fields of the request.
     refusal = endpoint.clean(words, _WORDS) if status not in (401, 402, 403, 413, 429) else ""
     # llama.cpp refuses a picture with a 500.
-    if status in (400, 413, 415, 422, 500) and (picture := _of_picture(words.lower())):
+    if status in (400, 413, 415, 422, 500) and (picture := _picture_problem(words.lower())):
         return AgentFailed(line, for_user=picture)
     if status in (408, 409, 425, 429) or status >= 500:
         for_user = BUSY if status == 429 else OVERLOADED
         return AgentUnavailable(line, for_user=for_user, retry_after=retry_after(headers), words=refusal)
-    return _refused(line, _sentence(status, words.lower()), refusal)
+    return _refused(line, _text_for_user(status, words.lower()), refusal)
 
 
 def from_stream(endpoint: Endpoint, kind: str, message: str) -> AgentError:
-    """For an error that the server put into the stream itself; `kind` is its `type` or `code`."""
+    """The error of an error event in the stream; `kind` is its `type` or `code`."""
     made = _from_stream(endpoint, kind, message)
     made.words = endpoint.clean(message, _WORDS)
     return made
@@ -130,10 +130,10 @@ def _from_stream(endpoint: Endpoint, kind: str, message: str) -> AgentError:
     words = f"{kind} {message}".lower()
     status = int(kind) if kind.isascii() and kind.isdigit() and len(kind) == 3 else 0
     if 400 <= status < 500 and status not in (408, 409, 425, 429):
-        return _refused(line, _sentence(status, words))
+        return _refused(line, _text_for_user(status, words))
     if "rate_limit" in words or "rate limit" in words or kind == "429":
         return AgentUnavailable(line, for_user=BUSY)
-    if picture := _of_picture(words):
+    if picture := _picture_problem(words):
         return AgentFailed(line, for_user=picture)
     if _TOO_LONG.search(words):
         return AgentFailed(line, for_user=TOO_LONG)
@@ -148,7 +148,7 @@ _NEITHER = ("", "a value that is neither an answer nor an error")
 
 
 def error_in(data: object) -> tuple[str, str] | None:
-    """The kind and the words of an error that stands where an answer should, in whatever dress; None for none.
+    """The kind and text of an error in place of a response, in any of the forms that servers use; None for no error.
 
     Shapes: `{"error": {...}}` or `{"error": "..."}`, `{"object": "error", ...}`, `{"type": "error", ...}`, a list of
     errors, a text, `{"errors": [...]}`, and, where there is no answer beside it, `detail` or `message`.
@@ -160,15 +160,15 @@ def error_in(data: object) -> tuple[str, str] | None:
     if not isinstance(data, dict):
         return None if data is None else _NEITHER
     if error := data.get("error") or data.get("errors"):
-        return _kind_and_words(error)
+        return _kind_and_text(error)
     if data.get("object") == "error" or data.get("type") == "error":
-        return _kind_and_words({key: value for key, value in data.items() if (key, value) != ("type", "error")})
+        return _kind_and_text({key: value for key, value in data.items() if (key, value) != ("type", "error")})
     if data.get("choices") or data.get("content") or not any(data.get(key) for key in ("detail", "message", "msg")):
         return None
-    return None if isinstance(data.get("message"), dict) else _kind_and_words(data)
+    return None if isinstance(data.get("message"), dict) else _kind_and_text(data)
 
 
-def _kind_and_words(error: object) -> tuple[str, str]:
+def _kind_and_text(error: object) -> tuple[str, str]:
     if isinstance(error, list) and error:
         error = error[0]
     if isinstance(error, dict) and isinstance(error.get("error"), dict):
@@ -180,11 +180,11 @@ def _kind_and_words(error: object) -> tuple[str, str]:
     if isinstance(code, int | str) and str(code).isdigit():
         kind = str(code)
     words = next((str(error[key]) for key in ("message", "detail", "msg") if error.get(key)), "")
-    return kind[:100], ": ".join(filter(None, (words, _words_behind(error)))) or json.dumps(error)
+    return kind[:100], ": ".join(filter(None, (words, _upstream_error(error)))) or json.dumps(error)
 
 
-def _words_behind(error: Mapping[str, Any]) -> str:
-    """The words of the provider behind OpenRouter, whose own say no more than that there were some."""
+def _upstream_error(error: Mapping[str, Any]) -> str:
+    """The upstream provider's error text in a response of OpenRouter, whose own text says little."""
     metadata = error.get("metadata")
     return str(metadata["raw"]) if isinstance(metadata, dict) and metadata.get("raw") else ""
 
@@ -203,7 +203,7 @@ def error_text(body: bytes) -> str:
         parts = [str(error[key]) for key in ("type", "code", "message", "detail") if error.get(key)]
         if parts and error.get("param"):
             parts.append(f"parameter '{error['param']}'")
-        if raw := _words_behind(error):
+        if raw := _upstream_error(error):
             parts.append(raw)
         return ": ".join(parts) or text
     return str(error)
@@ -219,8 +219,8 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     return seconds if 0 <= seconds < float("inf") else None
 
 
-def _of_picture(words: str) -> str:
-    """What to say where a refusal is about a picture, else empty."""
+def _picture_problem(words: str) -> str:
+    """The text for the user where a refusal is about a picture, else empty."""
     if not _PICTURE.search(words) or not _PICTURE_PROBLEM.search(words):
         return ""
     return PICTURE_TOO_LARGE if _PICTURE_SIZE.search(words) else PICTURE_REFUSED
@@ -231,7 +231,7 @@ def _refused(line: str, for_user: str, words: str = "") -> AgentFailed:
     return AgentFailed(line, for_user=for_user, words=words, another_may_do=may_do)
 
 
-def _sentence(status: int, words: str) -> str:
+def _text_for_user(status: int, words: str) -> str:
     if status in (401, 403):
         return BAD_KEY
     if status == 402 or any(mark in words for mark in _NO_CREDIT):

@@ -1,4 +1,4 @@
-"""Tries agents in order while they are unavailable or closed to us: `model.fallbacks`."""
+"""Tries agents in order while they are unavailable or refuse the key: `model.fallbacks`."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,25 +15,27 @@ log = get_logger(part="agent")
 
 @frozen
 class FallbackAgent:
-    """At least one agent; the request's own choice of model holds for the first alone."""
+    """At least one agent; a model chosen in the request applies to the first agent only."""
 
     agents: tuple[Agent, ...]
 
     @asynccontextmanager
     async def run(self, request: TurnRequest) -> AsyncIterator[FirstEventStream]:
         async with AsyncExitStack() as stack:
-            yield await self._begin(stack, request)
+            yield await self._open(stack, request)
 
-    async def _begin(self, stack: AsyncExitStack, request: TurnRequest) -> FirstEventStream:
+    async def _open(self, stack: AsyncExitStack, request: TurnRequest) -> FirstEventStream:
         for at, agent in enumerate(self.agents[:-1]):
             try:
-                return await stack.enter_async_context(open_with_first_event(agent, self._asked(at, request)))
+                return await stack.enter_async_context(open_with_first_event(agent, self._request_for(at, request)))
             except (AgentUnavailable, AgentFailed) as exc:
                 if isinstance(exc, AgentFailed) and not exc.another_may_do:
                     raise
                 log.warning("model unavailable, trying the next", reason=str(exc), left=len(self.agents) - at - 1)
         last = len(self.agents) - 1
-        return await stack.enter_async_context(open_with_first_event(self.agents[last], self._asked(last, request)))
+        return await stack.enter_async_context(
+            open_with_first_event(self.agents[last], self._request_for(last, request))
+        )
 
-    def _asked(self, at: int, request: TurnRequest) -> TurnRequest:
+    def _request_for(self, at: int, request: TurnRequest) -> TurnRequest:
         return evolve(request, model="") if at and request.model else request

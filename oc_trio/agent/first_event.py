@@ -1,4 +1,4 @@
-"""Enter an agent and wait for its first event: the moment after which nothing may be tried again.
+"""Opens an agent's stream and waits for its first event; after that event nothing is retried.
 
 `retrying` and `fallback` are both built on it.
 """

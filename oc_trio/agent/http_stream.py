@@ -1,7 +1,7 @@
-"""One streaming HTTP exchange with a model's server: request out, server-sent events in, deadlines on every wait.
+"""One streaming HTTP request to a model's server: yields server-sent events, with a deadline for every wait.
 
-It knows nothing of any provider's vocabulary. httpx's response iterators are nested async generators: leaving them
-half-read makes Python warn, so an exchange always ends them, by reading to the end or by cancelling the read.
+It knows no provider's vocabulary. httpx's response iterators are nested async generators, and Python warns when they
+are left half-read, so a response is always ended, by reading to the end or by cancelling the read.
 """
 
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -18,7 +18,7 @@ from oc_trio.agent.sse import MAX_PENDING, ServerSentEvent, SseDecoder, SseOverf
 from oc_trio.core.json_body import BadJson, read_halves
 from oc_trio.errors import AgentError, AgentFailed, AgentUnavailable
 
-# Bytes of one answer, its compression taken off: a stream has some 300 of them for each token.
+# Bytes of one response after decompression: a stream has some 300 of them per token.
 MAX_BODY = 64 * 1024 * 1024
 _ERROR_BODY = 64 * 1024
 _HEAD = 4 * 1024
@@ -31,7 +31,7 @@ _BOM = b"\xef\xbb\xbf"
 class Deadlines:
     """Seconds: to connect, from the request to the first event, and between two chunks after that.
 
-    Local models read a long prompt for minutes before their first token; hosted ones send a sign of life.
+    Local models read a long prompt for minutes before their first token; hosted ones send keep-alives.
     """
 
     connect: float = 10.0
@@ -41,7 +41,7 @@ class Deadlines:
 
 
 class HttpStream(Protocol):
-    """An answer that is being read."""
+    """A response that is being read."""
 
     async def next_events(self) -> tuple[ServerSentEvent, ...] | None: ...
 
@@ -53,7 +53,7 @@ class HttpStream(Protocol):
 class _Reader:
     def __init__(self, response: httpx.Response, endpoint: Endpoint, deadlines: Deadlines, first_by: float) -> None:
         self._response = response
-        # Raw, as httpx inflates a chunk whole: a few bytes of the right kind would fill the memory.
+        # Raw: httpx would decompress a chunk as a whole, and a decompression bomb would fill the memory.
         self._chunks = response.aiter_raw()
         self._pieces: Iterator[bytes] = iter(())
         self._inflater: Inflater | None = None
@@ -73,19 +73,19 @@ class _Reader:
     async def next_events(self) -> tuple[ServerSentEvent, ...] | None:
         """The events of the next piece of the body that completes any; None at its end.
 
-        A body that is one JSON value counts as one event, JSON lines as one each, whatever its type says.
+        A body of one JSON value counts as one event, JSON lines as one each, whatever the content type is.
         """
         while not self._closed:
             piece = await self._next_piece()
             self._closed = piece is None
-            if events := self._last() if piece is None else self._taken(piece):
+            if events := self._events_at_end() if piece is None else self._events_in(piece):
                 if not self._started:
                     self._started, self._opening = True, events[0].data
                 return events
         return None
 
     async def finish(self) -> None:
-        """Read to the end of the body after the last event, within the linger; how it ends makes no difference."""
+        """Read to the end of the body after the last event, within `linger`, so that the connection can be reused."""
         with trio.move_on_after(self._deadlines.linger), suppress(AgentError):
             while await self._next_piece() is not None:
                 pass
@@ -93,7 +93,7 @@ class _Reader:
     async def abandon(self) -> None:
         """End a half-read body: the deadline is now, so the read inside is cancelled and its generators unwind.
 
-        What is wrong with the rest of it is no news: it must not take the place of the error that ended the reading.
+        Errors in the rest of the body are suppressed: they must not replace the error that ended the reading.
         """
         if not self._ended:
             with trio.move_on_after(0, shield=True), suppress(httpx.HTTPError):
@@ -101,7 +101,7 @@ class _Reader:
                     pass
 
     async def error_body(self) -> bytes:
-        """The beginning of a body that explains a refusal, as far as it can be read."""
+        """The start of the body of an error response, as far as it can be read."""
         body = bytearray()
         with suppress(AgentFailed):
             while len(body) < _ERROR_BODY and (piece := await self._next_piece()) is not None:
@@ -109,15 +109,15 @@ class _Reader:
         return bytes(body)
 
     def unreadable(self, text: str) -> AgentError:
-        """For an event, or a body, that is neither an answer nor an error. A piece of an answer is not quoted."""
+        """The error for an event or a body that is neither answer nor error. Parts of an answer are not quoted."""
         kind = str(self._response.headers.get("content-type", "no type"))
         is_piece = self._started and not text.lstrip().startswith("<")
-        shown = f"{len(text)} characters that are no JSON" if is_piece else self._endpoint.clean(text)[:_SHOWN]
+        excerpt = f"{len(text)} characters that are no JSON" if is_piece else self._endpoint.clean(text)[:_SHOWN]
         line = self._endpoint.clean(f"{self._endpoint.name}: HTTP {self._response.status_code}, {kind[:80]}")
         is_first = not self._started or text == self._opening
-        return AgentFailed(f"{line}: not an answer: {shown}", for_user=GARBLED if is_first else BROKEN)
+        return AgentFailed(f"{line}: not an answer: {excerpt}", for_user=GARBLED if is_first else BROKEN)
 
-    def _taken(self, piece: bytes) -> tuple[ServerSentEvent, ...]:
+    def _events_in(self, piece: bytes) -> tuple[ServerSentEvent, ...]:
         if self._whole is None and not self._is_known:
             self._head += piece
             start = bytes(self._head).removeprefix(_BOM).lstrip()
@@ -136,8 +136,8 @@ class _Reader:
             raise self._too_big(f"an answer of more than {MAX_PENDING} bytes in one piece")
         return ()
 
-    def _last(self) -> tuple[ServerSentEvent, ...]:
-        """What is left when the body has ended."""
+    def _events_at_end(self) -> tuple[ServerSentEvent, ...]:
+        """The remaining events when the body has ended."""
         if self._whole is None:
             events = self._decoded(None)
             start = bytes(self._head).removeprefix(_BOM).lstrip()
@@ -162,7 +162,7 @@ class _Reader:
         return AgentFailed(f"{self._endpoint.name}: {why}", for_user=TOO_BIG)
 
     async def _next_piece(self) -> bytes | None:
-        """The next bytes of the body without its compression, few enough to be dealt with at once; None at its end.
+        """The next bytes of the decompressed body, in small pieces; None at its end.
 
         Raises AgentFailed where the body is larger than `MAX_BODY` or its compression is broken.
         """
@@ -179,7 +179,7 @@ class _Reader:
         self._size += len(piece)
         if self._size > MAX_BODY:
             raise self._too_big(f"an answer of more than {MAX_BODY} bytes")
-        # A chunk that inflates to many pieces arrives at once; others are answered between two of them.
+        # A chunk may decompress to many pieces; other tasks run between two of them.
         await trio.lowlevel.checkpoint()
         return piece
 
@@ -202,7 +202,7 @@ class _Reader:
 
 
 async def read_event(text: str) -> Any:
-    """The JSON value of an event; a large one is read beside the event loop. Halves of pairs stay. Raises BadJson."""
+    """The JSON value of an event; a large one is parsed in a thread. Lone surrogates are kept. Raises BadJson."""
     if len(text) < _LARGE:
         return read_halves(text)
     return await trio.to_thread.run_sync(read_halves, text)
@@ -225,7 +225,7 @@ async def open_http_stream(
     headers: Mapping[str, str],
     deadlines: Deadlines,
 ) -> AsyncIterator[HttpStream]:
-    """POST `body` as JSON and yield the answer once its status is 2xx; anything else is raised as `AgentError`."""
+    """POST `body` as JSON and yield the response once its status is 2xx. Raises `AgentError` for anything else."""
     first_by = trio.current_time() + deadlines.first_token
     response = await _send(http, endpoint, url, body, headers, deadlines)
     reader = _Reader(response, endpoint, deadlines, first_by)
@@ -249,7 +249,7 @@ async def _send(
 ) -> httpx.Response:
     try:
         with trio.fail_after(deadlines.first_token):
-            # Only the connect phase can't be told apart from outside; every other wait has a scope of ours.
+            # Only the connect phase can't be seen from outside; every other wait has a cancel scope here.
             request = http.build_request(
                 "POST",
                 url,

@@ -1,4 +1,4 @@
-"""What pictures the model APIs take: kinds, bytes, and the size beyond which a model sees no more."""
+"""What images the model APIs take: types, bytes, and the size beyond which a model sees no more detail."""
 
 from collections.abc import Iterable
 from typing import assert_never
@@ -16,7 +16,7 @@ _MOST_BYTES = 3_700_000
 
 @frozen
 class ImageBounds:
-    """What goes as it is: MIME types (PNG and JPEG always), bytes before base64, and the longest side in pixels."""
+    """Images within these are sent unchanged: MIME types, bytes before base64, and the longest side in pixels."""
 
     kinds: frozenset[str] = COMMON
     most_bytes: int = _MOST_BYTES
@@ -39,7 +39,7 @@ def image_bounds(api: str) -> ImageBounds:
 
 
 def narrowest(bounds: Iterable[ImageBounds]) -> ImageBounds:
-    """What all of `bounds` take."""
+    """The bounds that satisfy all of `bounds`."""
     first, *others = bounds
     return ImageBounds(
         first.kinds.intersection(*(one.kinds for one in others)),
@@ -50,7 +50,7 @@ def narrowest(bounds: Iterable[ImageBounds]) -> ImageBounds:
 
 @frozen
 class Picture:
-    """A picture as a model gets it. `note` says what was done to it, empty for nothing worth saying."""
+    """An image as a model gets it. `note` says how it was changed, empty if it was not."""
 
     mime: str
     data: bytes

@@ -1,9 +1,9 @@
-"""Takes the compression off a body in small pieces, so that a little of it can't become much at once. Pure."""
+"""Decompresses a response body in small pieces, so that a decompression bomb can't fill the memory. Pure."""
 
 import zlib
 from collections.abc import Iterator
 
-# What one piece may hold, in bytes; between two of them others get their turn.
+# Bytes of one piece; other tasks run between two of them.
 PIECE = 64 * 1024
 
 
@@ -12,7 +12,7 @@ class BadCompression(ValueError):
 
 
 class Inflater:
-    """`encoding` is the value of `Content-Encoding`: none, gzip or deflate, which is all that we ask for."""
+    """`encoding` is the value of `Content-Encoding`: none, gzip or deflate; we ask for no other."""
 
     def __init__(self, encoding: str) -> None:
         self._is_plain = encoding.strip().lower() in ("", "identity")
@@ -29,7 +29,7 @@ class Inflater:
         while data:
             piece = self._inflated(data)
             self._has_begun = True
-            # Members of a gzip file may follow each other; what follows a zlib stream is of no use.
+            # A gzip stream may have several members; bytes after a zlib stream are ignored.
             data = self._zlib.unconsumed_tail
             if self._zlib.eof and (rest := self._zlib.unused_data):
                 self._zlib, data = zlib.decompressobj(zlib.MAX_WBITS | 32), rest.lstrip(b"\0")

@@ -1,8 +1,8 @@
-"""Tool servers that speak MCP, through the official `mcp` package: an owner task per server, a `Toolbox` for the rest.
+"""MCP tool servers as toolboxes, through the official `mcp` package: each has one task that owns its client.
 
-A client must be entered and left by one and the same task, so `serve` holds it and calls come from outside. `mcp` and
-its HTTP stack are imported only when a server is started. Whatever a server does, and whatever the package makes of
-it, ends at `_outcome`: a server is up or it is "down, because ...", and a call is a result.
+A client must be entered and left by the same task, so `serve` holds it, and calls come from other tasks. `mcp` and its
+HTTP stack are imported only when a server is started. Whatever a server does, and whatever the package raises, ends in
+`_outcome`: a server is up, or down with a reason, and a call always has a result.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -32,8 +32,8 @@ log = get_logger(part="mcp")
 
 T = TypeVar("T")
 
-_MANY_VALUES = 10_000  # in a structured result: putting them into words takes a while
-_MOST_PAGES = 50  # of a tools list; a cursor that never ends must not hang a start
+_MANY_VALUES = 10_000  # in a structured result: formatting more takes long, so it is done in a thread
+_MOST_PAGES = 50  # of a list of tools: an endless cursor must not hang a start
 
 
 @frozen
@@ -52,8 +52,8 @@ class Restarts:
 class McpServerSpec:
     """`command` (run without a shell, standard streams) or `url` (streamable HTTP); times in seconds.
 
-    A server at a `url` is asked for its tools every `check_every`, to find out that it died or changed: nothing else
-    would tell. A child's death is seen at once.
+    A server at a `url` is asked for its tools every `check_every` seconds, since nothing else shows that it died or
+    changed. The end of a child process is noticed at once.
     """
 
     name: str
@@ -75,7 +75,7 @@ class McpState(Enum):
 
 
 class ToolServer:
-    """One server's tools. `problem` says why it is down, empty while up; `starts` counts successful starts."""
+    """One server's tools. `problem` is why it is down, empty while it is up; `starts` counts successful starts."""
 
     def __init__(self, spec: McpServerSpec) -> None:
         if bool(spec.command) == bool(spec.url):
@@ -101,21 +101,21 @@ class ToolServer:
         return McpState.READY if self._client is not None else McpState.DOWN
 
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Keep the server up for ever. Started means: the first start has succeeded or failed.
+        """Run the server and restart it for ever. Started once the first start has succeeded or failed.
 
         Raises `ConfigError` where the `mcp` package is not installed.
         """
         _require_mcp(self.name)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._keep_up)
+            nursery.start_soon(self._run_and_restart)
             await self._settled.wait()
             task_status.started()
 
-    async def _keep_up(self) -> NoReturn:
+    async def _run_and_restart(self) -> NoReturn:
         failures = 0
         while True:
             since = trio.current_time()
-            await self._live()
+            await self._run_once()
             if trio.current_time() - since >= self._spec.restarts.healthy_after:
                 failures = 0
             wait = self._spec.restarts.wait(failures)
@@ -124,7 +124,7 @@ class ToolServer:
             await trio.sleep(wait)
 
     async def call(self, call: ToolCall) -> ToolResult:
-        """Call a tool by the name in `specs`. Cancelling tells the server; a death is a failed result."""
+        """Call a tool by its name in `specs`. A cancellation is sent to the server; losing it is a failed result."""
         client, lost = self._client, self._lost
         if client is None:
             return ToolResult(f"The tool server {self.name} is not running ({self.problem}).", ToolStatus.FAILED)
@@ -132,63 +132,63 @@ class ToolServer:
             arguments = checked_value(call.arguments)
         except BadJson as problem:
             return ToolResult(f"The arguments of {call.name} can't be used: {problem}.", ToolStatus.FAILED)
-        asking = partial(_call_text, client, self._names.get(call.name, call.name), arguments)
+        request = partial(_call_text, client, self._names.get(call.name, call.name), arguments)
         outcomes: list[ToolResult | Exception] = []  # empty when the server is lost meanwhile
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_cancel_after, lost, nursery.cancel_scope)
-            outcomes.append(await _outcome(asking))
+            outcomes.append(await _outcome(request))
             nursery.cancel_scope.cancel()
         if not outcomes:
-            return self._gone()
+            return self._lost_result()
         (outcome,) = outcomes
         return outcome if isinstance(outcome, ToolResult) else self._failed(call, outcome)
 
     def _failed(self, call: ToolCall, exc: Exception) -> ToolResult:
-        if _is_death(exc):
-            self._lose(f"it went away during {call.name}")
-            return self._gone()
-        problem = self._words(exc)
-        # Its words may quote the arguments: they are for the model alone.
+        if _is_connection_loss(exc):
+            self._mark_lost(f"it went away during {call.name}")
+            return self._lost_result()
+        problem = self._reason(exc)
+        # The error text may quote the arguments, so only the model gets it.
         log.warning("a call of an MCP server's tool failed", server=self.name, tool=call.name, kind=_kind(exc))
         return ToolResult(f"{call.name} failed: {problem}", ToolStatus.FAILED)
 
-    def _gone(self) -> ToolResult:
+    def _lost_result(self) -> ToolResult:
         text = f"The tool server {self.name} went away during the call. Whether it had an effect is unknown."
         return ToolResult(text, ToolStatus.FAILED, "server died")
 
-    def _lose(self, reason: str) -> None:
-        """The first reason counts: what follows from it says less."""
+    def _mark_lost(self, reason: str) -> None:
+        """Keep the first reason: later ones are consequences of it."""
         if not self._lost.is_set():
             self.problem = reason
             self._lost.set()
 
-    def _words(self, exc: Exception) -> str:
-        """On one line, bounded, without the server's secrets; what a wrong answer says is not quoted."""
+    def _reason(self, exc: Exception) -> str:
+        """The error on one line, bounded, without the server's secrets; an invalid answer is not quoted."""
         from pydantic import ValidationError
 
-        cause = _first(exc)
+        cause = _innermost(exc)
         if isinstance(cause, ValidationError):
             return f"it answered with something that is no {cause.title}, as MCP has it"
         return self._endpoint.clean(describe_error(exc))
 
-    async def _live(self) -> None:
-        """One life of the server: start, serve until it is lost. What stopped it is in `problem`."""
+    async def _run_once(self) -> None:
+        """Start the server and serve until it is lost; the reason is then in `problem`."""
         self._lost = trio.Event()
         exc = await _outcome(self._serve_once)
         if exc is not None:
-            self._lose(self._words(exc))
+            self._mark_lost(self._reason(exc))
         self._lost.set()
         self._settled.set()
 
     async def _serve_once(self) -> None:
         with trio.CancelScope() as starting:
             starting.deadline = trio.current_time() + self._spec.start_limit
-            async with _open_client(self._spec, Watch(self._lose, self._note_left_out)) as client:
+            async with _open_client(self._spec, Watch(self._mark_lost, self._note_left_out)) as client:
                 await self._read_tools(client)
                 starting.deadline = float("inf")
                 await self._serve_until_lost(client)
         if starting.cancelled_caught:
-            self._lose(f"it did not start within {self._spec.start_limit:g} s")
+            self._mark_lost(f"it did not start within {self._spec.start_limit:g} s")
 
     async def _serve_until_lost(self, client: "Client") -> None:
         if self._lost.is_set():
@@ -212,7 +212,7 @@ class ToolServer:
         with trio.move_on_after(self._spec.start_limit) as limit:
             await self._read_tools(client)
         if limit.cancelled_caught:
-            self._lose(f"it did not list its tools within {self._spec.start_limit:g} s")
+            self._mark_lost(f"it did not list its tools within {self._spec.start_limit:g} s")
 
     def _note_left_out(self, lines: tuple[str, ...]) -> None:
         if lines and lines != self._left_out:
@@ -259,20 +259,20 @@ async def _cancel_after(event: trio.Event, scope: trio.CancelScope) -> None:
 
 
 async def _outcome(run: Callable[[], Awaitable[T]]) -> T | Exception:
-    """What `run` returns, or the exception it raised. The one place where any exception of a tool server is caught.
+    """What `run` returns, or the exception that it raised. Here, and only here, every exception of a server is caught.
 
-    Behind it is another's task tree: the `mcp` package lets out whatever its parsers, pipes and HTTP stack raise, in
-    groups, and next year's release other things than today's. None of our own state is touched in there (the journal
-    least of all), so there is nothing that a bug in it could have left half done. Cancellation passes.
+    The `mcp` package lets through whatever its parsers, pipes and HTTP stack raise, in groups, and the next release may
+    raise other exceptions. Its code changes none of our state (the journal least of all), so that a bug in it leaves
+    nothing half done. Cancellation passes.
     """
     try:
         return await run()
-    except* Exception as group:  # noqa: BLE001 - the border that the docstring speaks of
+    except* Exception as group:  # noqa: BLE001 - see the docstring
         problem: Exception = group
     return problem
 
 
-def _first(exc: BaseException) -> BaseException:
+def _innermost(exc: BaseException) -> BaseException:
     while isinstance(exc, BaseExceptionGroup):
         exc = exc.exceptions[0]
     return exc
@@ -280,21 +280,21 @@ def _first(exc: BaseException) -> BaseException:
 
 def _kind(exc: Exception) -> str:
     """The type of the error, and MCP's code where it has one."""
-    cause = _first(exc)
+    cause = _innermost(exc)
     code = getattr(getattr(cause, "error", None), "code", None)
     return type(cause).__name__ + (f" {code}" if isinstance(code, int) else "")
 
 
-def _is_death(exc: Exception) -> bool:
-    """Whether the server is gone, rather than unwilling: then nothing is to be had from it until it is restarted."""
+def _is_connection_loss(exc: Exception) -> bool:
+    """Whether the connection is lost, so that the server has to be restarted; other errors fail the one call only."""
     import anyio
     import httpx2
     from mcp import MCPError
     from mcp.types import CONNECTION_CLOSED
 
-    cause = _first(exc)
+    cause = _innermost(exc)
     if isinstance(cause, MCPError):
-        # An HTTP server that was restarted no longer knows our session and says so with these words.
+        # An HTTP server that was restarted does not know our session any more, and answers with this text.
         return cause.error.code == CONNECTION_CLOSED or "Session terminated" in str(cause)
     return isinstance(cause, (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError, httpx2.HTTPError))
 

@@ -1,4 +1,4 @@
-"""MCP's tools and results in the words of the port. Pure; it imports nothing of the `mcp` package."""
+"""Converts MCP's tools and results to the agent port's. Pure; it imports nothing of the `mcp` package."""
 
 import json
 import re
@@ -18,14 +18,14 @@ _FOREIGN = re.compile(r"[^A-Za-z0-9_-]")
 MOST_TOOLS = 256
 LONGEST_DESCRIPTION = 8_000
 LARGEST_SCHEMA = 64_000
-_KEPT = ("name", "title", "description", "inputSchema")
+_KEYS = ("name", "title", "description", "inputSchema")
 
 
-def mended_tools(items: Sequence[Any]) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
-    """The tools of a `tools/list` result that can be used, and for each of the others a line that says why not.
+def usable_tools(items: Sequence[Any]) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
+    """The usable tools of a `tools/list` result, and for each of the others a line with the reason.
 
-    `items` is clean JSON. What is no use to a model is dropped: an output schema too, since it would only let a server
-    refuse its own results, or keep the process busy with a regular expression.
+    `items` is clean JSON. Fields that a model does not need are dropped; the output schema is one, since checking it
+    would refuse a server's own results, or keep the process busy with a regular expression.
     """
     kept: list[dict[str, Any]] = []
     left_out: list[str] = []
@@ -40,7 +40,7 @@ def mended_tools(items: Sequence[Any]) -> tuple[list[dict[str, Any]], tuple[str,
             left_out.append(f"{shown} and what follows: more than {MOST_TOOLS} tools")
             break
         else:
-            kept.append(_mended(item))
+            kept.append(_cleaned_tool(item))
     return kept, tuple(left_out)
 
 
@@ -62,8 +62,8 @@ def _problem(item: Any) -> str:
     return ""
 
 
-def _mended(item: Mapping[str, Any]) -> dict[str, Any]:
-    tool = {key: item[key] for key in _KEPT if key in item}
+def _cleaned_tool(item: Mapping[str, Any]) -> dict[str, Any]:
+    tool = {key: item[key] for key in _KEYS if key in item}
     for key in ("title", "description"):
         if not isinstance(tool.get(key, ""), str):
             del tool[key]
@@ -77,7 +77,7 @@ def _mended(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def tool_specs(server: str, tools: Sequence[Any]) -> tuple[tuple[ToolSpec, ...], Mapping[str, str]]:
-    """The specs of a server's tools under names that model APIs take, and from those names the server's own."""
+    """The specs of a server's tools with names that model APIs accept, and the server's names by these."""
     room = _LONGEST_NAME - len(server) - _SEPARATOR_LENGTH
     specs: list[ToolSpec] = []
     names: dict[str, str] = {}
@@ -92,7 +92,7 @@ def tool_specs(server: str, tools: Sequence[Any]) -> tuple[tuple[ToolSpec, ...],
 
 
 def result_text(result: Any) -> str:
-    """What the model gets to read: text as it is, everything else named by type and size."""
+    """The result as text for the model; parts that are not text by type and size."""
     parts = [_block_text(block) for block in result.content]
     if not parts and result.structured_content is not None:
         return json.dumps(result.structured_content, ensure_ascii=False)

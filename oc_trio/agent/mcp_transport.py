@@ -1,7 +1,7 @@
-"""How bytes get to and from an MCP server: a child's standard streams or HTTP, bounded, cleaned and watched.
+"""Transports to an MCP server: a child's standard streams or HTTP, with limits, cleaning, and a report of the end.
 
-Every message goes through `core.json_body` before the `mcp` package sees it, and a list of tools is mended first: one
-tool that is written wrongly must not hide the others. Nothing here decides whether a server is up.
+Every message goes through `core.json_body` before the `mcp` package sees it, and invalid tools are removed from a list
+first: one of them must not hide the others. Whether a server is up is not decided here.
 """
 
 import json
@@ -13,7 +13,7 @@ import trio
 from attrs import frozen
 
 from oc_trio.agent.child import MAX_LINE, LineReader, LineTooLong, StderrLog, open_child
-from oc_trio.agent.mcp_convert import mended_tools
+from oc_trio.agent.mcp_convert import usable_tools
 from oc_trio.core.json_body import BadJson, checked_value, has_more_values, read_mended
 from oc_trio.telemetry.log import get_logger
 
@@ -33,17 +33,17 @@ MAX_BODY = MAX_LINE
 _STOP_SECONDS = 2.0  # between the end of a child's input and SIGTERM, and between that and SIGKILL
 _END_SECONDS = 0.5  # between the end of a child and the end of its output, whichever comes first
 _BAD_LINES_LOGGED = 5
-MOST_BAD_LINES = 1000  # one after the other, blank ones included: it speaks something else, perhaps for ever
+MOST_BAD_LINES = 1000  # in a row, blank ones included: it speaks another protocol
 # Parts of one result. The `mcp` package compares each with every kind of part, at up to 0.2 ms a part.
 MOST_PARTS = 1000
-# A message of more values, and a longer line of a child, are looked at in a thread: others go on meanwhile.
+# A message of more values, and a longer line of a child, are parsed in a thread, so that other tasks go on.
 _MANY_VALUES = 10_000
 _LONG_LINE = 100_000
 
 
 @frozen
 class Watch:
-    """What a transport reports: `ended` with a reason when nothing more can come, `left_out` the tools not offered."""
+    """Callbacks of a transport: `ended` with the reason of its end, `left_out` with the unusable tools."""
 
     ended: Callable[[str], None]
     left_out: Callable[[tuple[str, ...]], None]
@@ -53,7 +53,7 @@ class Watch:
 async def watched(
     transport: "AbstractAsyncContextManager[TransportStreams]", watch: Watch
 ) -> "AsyncGenerator[TransportStreams, None]":
-    """`transport`, with what it reads cleaned and its end reported."""
+    """`transport`, with its incoming messages cleaned and its end reported."""
     import anyio
 
     async with transport as (reader, writer), trio.open_nursery() as nursery:
@@ -136,11 +136,11 @@ async def _read_child(name: str, process: trio.Process, to_client: Any, ended: C
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # the pipe is gone, as is the child
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-            return  # nobody listens any more: we are stopping
-        # Its end says more than the end of its output.
+            return  # our side is closed: the server is being stopped
+        # The exit status says more than the end of the output, so wait for it.
         with trio.move_on_after(_END_SECONDS):
             await process.wait()
-            reason = _exit_words(process)
+            reason = _exit_text(process)
         ended(reason)
 
 
@@ -150,7 +150,7 @@ async def _write_child(
     async with from_client:
         try:
             async for item in from_client:
-                # From its first call on it knows what somebody wrote.
+                # From its first call on it has received what people wrote.
                 stderr.is_private |= getattr(item.message, "method", "") == "tools/call"
                 text = item.message.model_dump_json(by_alias=True, exclude_unset=True)
                 await stdin.send_all(f"{text}\n".encode())
@@ -159,18 +159,18 @@ async def _write_child(
 
 
 async def _wait_child(process: trio.Process, ended: Callable[[str], None]) -> None:
-    """What the child wrote last is read before its end is reported, unless somebody else holds the pipe."""
+    """Report the end after the last output was read, unless another process holds the pipe open."""
     await process.wait()
     await trio.sleep(_END_SECONDS)
-    ended(_exit_words(process))
+    ended(_exit_text(process))
 
 
-def _exit_words(process: trio.Process) -> str:
+def _exit_text(process: trio.Process) -> str:
     return f"it ended (exit status {process.returncode})"
 
 
 def _parsed(line: bytes) -> "SessionMessage | None":
-    """The message in a line; for an answer that can't be read an error, so that who waits for it learns of it."""
+    """The message in a line. An unreadable response becomes an error response, so that its request ends."""
     from mcp.shared.message import SessionMessage
     from mcp.types import ErrorData, JSONRPCError, jsonrpc_message_adapter
 
@@ -219,7 +219,7 @@ async def _checked(item: "SessionMessage") -> _Checked | None:
 
 
 async def _in_thread(work: Callable[[T], R], given: T) -> R:
-    """For work that only makes a value: where nobody waits for it any more, it ends by itself."""
+    """Run `work` in a thread. It only computes a value, so after a cancellation it may run to its end."""
     return await trio.to_thread.run_sync(work, given, abandon_on_cancel=True)
 
 
@@ -235,14 +235,14 @@ def _cleaned(item: "SessionMessage") -> _Checked:
             item.message = JSONRPCError(jsonrpc="2.0", id=message.id, error=error)
             return _Checked(item)
         if isinstance(result.get("tools"), list):
-            result["tools"], left_out = mended_tools(result["tools"])
+            result["tools"], left_out = usable_tools(result["tools"])
         parts = result.get("content")
         if isinstance(parts, list) and len(parts) > MOST_PARTS:
             rest = {"type": "text", "text": f"[{len(parts) - MOST_PARTS} more parts were left out]"}
             result["content"] = [*parts[:MOST_PARTS], rest]
         message.result = result
     elif isinstance(message, JSONRPCError):
-        # It is put into words for the model, and nothing reads its data.
+        # Only code and message are used.
         message.error = ErrorData(code=message.error.code, message=_text_of(message.error.message))
     return _Checked(item, left_out)
 
@@ -262,7 +262,7 @@ async def open_http(
 
     # Reads have no limit here: a call's limit is the toolbox's, and the event stream is silent for hours.
     times = httpx2.Timeout(connect_limit, read=None)
-    # An unpacked body has no bound of its own, so none is asked for.
+    # A decompressed body would have no bound, so no compression is asked for.
     plain = {**headers, "Accept-Encoding": "identity"}
     async with (
         httpx2.AsyncClient(headers=plain, timeout=times, transport=_bounded_transport()) as http,

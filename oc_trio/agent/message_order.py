@@ -1,8 +1,8 @@
-"""Conversations as the strictest servers take them, whatever was silent, failed or cut off before. Pure.
+"""Puts messages into the order that the strictest servers accept, whatever was silent, failed or cancelled. Pure.
 
-Roles alternate and a user begins and ends (a tool's results count as the user's side); no message is empty; every tool
-call is followed by its result, and every result has its call. Messages are those of the wire: dicts in, dicts out, the
-input unchanged.
+Roles alternate, and the first and last message are a user's (tool results count as such); no message is empty; every
+tool call is followed by its result, and every result has its call. Messages are dicts in the API's form; the input is
+not changed.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +10,7 @@ from typing import Any
 
 Wire = Mapping[str, Any]
 
-# Only where a server would refuse the conversation otherwise.
+# Placeholders, used only where a server would refuse the conversation otherwise.
 EARLIER = "(Earlier messages are not shown.)"
 NOT_ANSWERED = "(Not answered yet.)"
 GO_ON = "(Please go on.)"
@@ -57,7 +57,7 @@ def _parts(content: Any) -> list[Any]:
 
 
 def _with_results(messages: Iterable[Wire]) -> list[Wire]:
-    """Each call directly followed by its result, a failed one where there is none; results without a call are gone."""
+    """Each call directly followed by its result, or by a failed one; results without a call are dropped."""
     given = list(messages)
     out: list[Wire] = []
     for at, message in enumerate(given):
@@ -79,7 +79,7 @@ def _with_results(messages: Iterable[Wire]) -> list[Wire]:
 
 
 def _results_behind(messages: Sequence[Wire], at: int) -> list[Wire]:
-    """The results between a message with calls and the next word of the assistant."""
+    """The results between a message with calls and the next message of the assistant."""
     found = []
     for message in messages[at + 1 :]:
         if message["role"] == "assistant":
@@ -90,12 +90,12 @@ def _results_behind(messages: Sequence[Wire], at: int) -> list[Wire]:
 
 
 def _unique(ids: Sequence[str]) -> list[str]:
-    """Each id once: a number is added to those that came before."""
+    """The ids made unique: a repeated one gets a number."""
     seen: set[str] = set()
-    return [_fresh(one, seen) for one in ids]
+    return [_unused_id(one, seen) for one in ids]
 
 
-def _fresh(wanted: str, seen: set[str]) -> str:
+def _unused_id(wanted: str, seen: set[str]) -> str:
     made, number = wanted or "call", 1
     while made in seen:
         number += 1
@@ -133,15 +133,15 @@ def anthropic_messages(messages: Iterable[Wire], *, tools: bool = True) -> list[
         blocks: list[Wire] = list(message["content"])
         if message["role"] == "assistant":
             if pending:  # no user message came between
-                _say(out, "user", _missing(pending))
+                _append_blocks(out, "user", _missing_results(pending))
             pending = []
             sent: list[Wire] = []
             for block in blocks:
                 if block.get("type") == "tool_use":
-                    pending.append((block["id"], _fresh(block["id"], taken)))
+                    pending.append((block["id"], _unused_id(block["id"], taken)))
                     block = {**block, "id": pending[-1][1]}
                 sent.append(block)
-            _say(out, "assistant", sent)
+            _append_blocks(out, "assistant", sent)
         else:
             results: list[Wire] = []
             for block in blocks:
@@ -150,17 +150,17 @@ def anthropic_messages(messages: Iterable[Wire], *, tools: bool = True) -> list[
                     pending.remove(call)
                     results.append({**block, "tool_use_id": call[1]})
             rest = [block for block in blocks if block.get("type") != "tool_result"]
-            _say(out, "user", [*results, *_missing(pending), *rest])
+            _append_blocks(out, "user", [*results, *_missing_results(pending), *rest])
             pending = []
     if pending:
-        _say(out, "user", _missing(pending))
+        _append_blocks(out, "user", _missing_results(pending))
     if not out or out[-1]["role"] == "assistant":
-        _say(out, "user", [{"type": "text", "text": GO_ON if out else EARLIER}])
+        _append_blocks(out, "user", [{"type": "text", "text": GO_ON if out else EARLIER}])
     return out
 
 
-def _say(out: list[dict[str, Any]], role: str, blocks: Sequence[Wire]) -> None:
-    """Add blocks to the side's own message where it spoke last."""
+def _append_blocks(out: list[dict[str, Any]], role: str, blocks: Sequence[Wire]) -> None:
+    """Append blocks, to the last message if it has the same role."""
     if not blocks:
         return
     if not out and role == "assistant":
@@ -171,7 +171,7 @@ def _say(out: list[dict[str, Any]], role: str, blocks: Sequence[Wire]) -> None:
         out.append({"role": role, "content": list(blocks)})
 
 
-def _missing(pending: Iterable[tuple[str, str]]) -> list[Wire]:
+def _missing_results(pending: Iterable[tuple[str, str]]) -> list[Wire]:
     return [{"type": "tool_result", "tool_use_id": sent, "content": NO_RESULT, "is_error": True} for _, sent in pending]
 
 

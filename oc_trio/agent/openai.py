@@ -1,7 +1,7 @@
 """`openai-completions`: an agent over any OpenAI-compatible streaming endpoint.
 
-It owns the requests of a turn. The words are `openai_wire` and `openai_reading`, the bytes `http_stream`, the tool
-loop `tool_loop`.
+It makes the requests of a turn. `openai_wire` builds bodies, `openai_reading` reads responses, `http_stream` has the
+bytes, `tool_loop` the loop of tool calls.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from oc_trio.agent.address import below, printable_url, secrets_in, with_key
 from oc_trio.agent.answer_stream import read_answer
 from oc_trio.agent.failures import Endpoint, error_in, from_stream, provider_tag
 from oc_trio.agent.http_stream import Deadlines, HttpStream, open_http_stream, read_event
-from oc_trio.agent.openai_reading import Completion, is_failure
+from oc_trio.agent.openai_reading import CompletionReader, is_failure
 from oc_trio.agent.openai_wire import request_body
 from oc_trio.agent.port import TurnRequest
 from oc_trio.agent.sse import ServerSentEvent
@@ -47,7 +47,7 @@ class OpenAISettings:
 
 
 class OpenAIAgent:
-    """Serves any number of turns at once over the one client that it is given."""
+    """Runs any number of turns concurrently, over one HTTP client."""
 
     def __init__(self, settings: OpenAISettings, http: httpx.AsyncClient) -> None:
         self._settings = settings
@@ -64,7 +64,7 @@ class OpenAIAgent:
         return open_events(produce)
 
     async def ask(self, request: TurnRequest, rounds: tuple[ToolRound, ...], emit: Emit) -> ModelResponse:
-        """One request; asked again without the fields (tools among them) that the server refuses by name."""
+        """One request; repeated without the fields (tools among them) that the server refuses by name."""
         settings = self._settings
         model = request.model or settings.model
         names, taken = [spec.name for spec in request.tools.specs], call_ids(request, rounds)
@@ -74,11 +74,11 @@ class OpenAIAgent:
             return request_body(request, rounds, model, settings.options, self._provider, tools=offered)
 
         async def ask_once(body: Mapping[str, Any], emit: Emit) -> ModelResponse:
-            return await self._ask_once(body, Completion(self._provider, names, taken), emit)
+            return await self._ask_once(body, CompletionReader(self._provider, names, taken), emit)
 
         return await ask_adapting(settings.unsupported, model, make, ask_once, emit)
 
-    async def _ask_once(self, body: Mapping[str, Any], completion: Completion, emit: Emit) -> ModelResponse:
+    async def _ask_once(self, body: Mapping[str, Any], completion: CompletionReader, emit: Emit) -> ModelResponse:
         settings = self._settings
         headers = {"Accept": "text/event-stream", **settings.headers}
         if settings.api_key:
@@ -90,7 +90,7 @@ class OpenAIAgent:
         return self._checked(completion)
 
     async def _parse(self, stream: HttpStream, event: ServerSentEvent) -> Mapping[str, Any]:
-        """The chunk of an event. Raises what a server says is wrong, however it says it."""
+        """The chunk in an event. Raises AgentError where it is an error, in any of the forms that servers use."""
         try:
             chunk = await read_event(event.data)
         except BadJson as exc:
@@ -100,7 +100,7 @@ class OpenAIAgent:
         error = error_in(chunk) or (("", event.data) if event.event == "error" else None)
         for choice in shapes.items(chunk.get("choices")) if isinstance(chunk, dict) and not error else ():
             choice = shapes.mapping(choice)
-            # OpenRouter hides a failure of the provider behind it in a second reason.
+            # OpenRouter reports an upstream failure in a second finish reason.
             reasons = [choice.get(key) for key in ("finish_reason", "native_finish_reason")]
             failure = next(filter(is_failure, reasons), None)
             if choice.get("error") or failure:
@@ -109,7 +109,7 @@ class OpenAIAgent:
             raise from_stream(self._endpoint, *error)
         return shapes.mapping(chunk)
 
-    def _checked(self, completion: Completion) -> ModelResponse:
+    def _checked(self, completion: CompletionReader) -> ModelResponse:
         answer = completion.answer()
         if completion.empty and completion.finish_reason == "length":
             raise AgentFailed(

@@ -1,6 +1,6 @@
-"""Reads the chunks of a streamed chat completion, or one whole completion, into our events. Pure; no I/O.
+"""Turns the chunks of a streamed chat completion, or one whole completion, into our events. Pure; no I/O.
 
-It takes whatever JSON comes: what has not the expected shape is read as nothing.
+It accepts any JSON: values of an unexpected shape are ignored.
 """
 
 from collections.abc import Collection, Mapping
@@ -9,7 +9,7 @@ from typing import Any
 from oc_trio.agent import shapes
 from oc_trio.agent.think_tags import ThinkSplitter
 from oc_trio.agent.tool_calls import ToolCallReader
-from oc_trio.agent.tool_loop import CUT_SHORT, FILTERED, MOST_EXTRA, ModelResponse, tagged
+from oc_trio.agent.tool_loop import CUT_SHORT, FILTERED, MOST_EXTRA, ModelResponse, with_opaque_fields
 from oc_trio.core.json_body import has_more_values
 from oc_trio.core.text import HalfJoiner, clean, clean_value, joined
 from oc_trio.core.turn_events import TextDelta, Thinking, Usage
@@ -17,12 +17,12 @@ from oc_trio.core.turn_events import TextDelta, Thinking, Usage
 # Fields of a message that we read; all others go back with the results of its tool calls.
 _READ = frozenset({"role", "content", "refusal", "tool_calls", "function_call", "annotations", "audio"})
 
-# Why a model stopped, in the words of servers that have their own (Mistral, GLM, Gemini); all in lower case.
+# Finish reasons of servers that have their own (Mistral, GLM, Gemini), in lower case.
 _REASONS = {
     **dict.fromkeys(("model_length", "max_tokens", "max_output_tokens"), "length"),
     **dict.fromkeys(("sensitive", "safety", "recitation", "prohibited_content", "blocklist"), "content_filter"),
 }
-# GLM's, DeepSeek's, vLLM's and SGLang's, Gemini's: what came is not the answer that it was to become.
+# Finish reasons that mean a failure: GLM's, DeepSeek's, vLLM's and SGLang's, Gemini's. The answer is incomplete.
 _FAILURES = frozenset({"error", "network_error", "insufficient_system_resource", "abort", "malformed_function_call"})
 
 
@@ -31,10 +31,10 @@ def is_failure(finish_reason: object) -> bool:
     return shapes.name(finish_reason).lower().rpartition(": ")[2] in _FAILURES
 
 
-class Completion:
-    """Chunks in, events out; at the end `answer` says what it came to.
+class CompletionReader:
+    """Turns chunks into events; `answer` returns the whole response at the end.
 
-    `tools` are the names of those on offer, `taken` the ids of calls that the conversation holds already.
+    `tools` are the names of the tools offered, `taken` the ids of tool calls that the conversation has already.
     """
 
     def __init__(self, provider: str = "", tools: Collection[str] = (), taken: Collection[str] = ()) -> None:
@@ -53,7 +53,7 @@ class Completion:
         """Read one chunk, or one whole completion from a server that doesn't stream."""
         self._read_usage(chunk)
         choices = [choice for choice in shapes.items(chunk.get("choices")) if isinstance(choice, dict)]
-        # Only one answer was asked for; a server that gives several numbers them.
+        # One choice was asked for; a server that sends several numbers them.
         choice = next((choice for choice in choices if shapes.index(choice.get("index")) in (None, 0)), None)
         if choice is None:
             return ()
@@ -64,7 +64,7 @@ class Completion:
             delta = {"content": delta}
         delta = shapes.mapping(delta)
         self._keep_extra({key: value for key, value in delta.items() if key not in _READ})
-        text, thought = shapes.words(delta.get("content"))
+        text, thought = shapes.text_and_thinking(delta.get("content"))
         thought = shapes.text(delta.get("reasoning_content")) or shapes.text(delta.get("reasoning")) or thought
         events: list[TextDelta | Thinking] = []
         if thought := self._thought_halves.feed(thought):
@@ -76,17 +76,17 @@ class Completion:
         return self._keep(events)
 
     def end(self) -> tuple[TextDelta | Thinking, ...]:
-        """What was held back. A thought that nothing closed is the answer where there is no other."""
+        """The rest that was buffered. An unclosed thought becomes the answer where there is no other text."""
         rest = self._halves.end()
         events = [*(self._splitter.feed(rest) if rest else ()), *self._splitter.end()]
-        spoken = [event for event in events if isinstance(event, TextDelta)]
-        if self.empty and not spoken and self.finish_reason != "length" and (thought := self._splitter.unclosed()):
+        texts = [event for event in events if isinstance(event, TextDelta)]
+        if self.empty and not texts and self.finish_reason != "length" and (thought := self._splitter.unclosed()):
             events.append(TextDelta(thought))
         return self._keep(events)
 
     @property
     def is_thinking(self) -> bool:
-        """Whether a thought in tags is open; if nothing else comes, it is the answer."""
+        """Whether a thought in tags is open, which becomes the answer if nothing else comes."""
         return bool(self._splitter.unclosed())
 
     @property
@@ -95,8 +95,8 @@ class Completion:
 
     def answer(self) -> ModelResponse:
         note = {"length": CUT_SHORT, "content_filter": FILTERED}.get(self.finish_reason, "")
-        calls = self._calls.asked(self._taken)
-        calls = tagged(calls, self._provider, self._sent_back() if calls else {})
+        calls = self._calls.requested_calls(self._taken)
+        calls = with_opaque_fields(calls, self._provider, self._sent_back() if calls else {})
         return ModelResponse("".join(self._text), calls, self._usage, note)
 
     def _keep(self, events: list[TextDelta | Thinking]) -> tuple[TextDelta | Thinking, ...]:
@@ -104,7 +104,7 @@ class Completion:
         return tuple(events)
 
     def _keep_extra(self, delta: Mapping[str, Any]) -> None:
-        """Texts and lists come in pieces; of anything else the last one counts."""
+        """Unknown fields: texts and lists come in pieces and are joined; of other values the last one counts."""
         for key, value in delta.items():
             if isinstance(value, str):
                 self._extra_texts.setdefault(key, []).append(value)

@@ -1,7 +1,7 @@
-"""The words of `openai-completions`: a turn as a request body. Pure; no I/O. The answer is `openai_reading`'s.
+"""Builds request bodies for `openai-completions` from a turn. Pure; no I/O. `openai_reading` reads the responses.
 
-Source: the chat completions API as OpenAI, vLLM, llama.cpp, Ollama, LM Studio, OpenRouter and DeepSeek speak it; where
-they differ, everything is read and the plainest form is written.
+Source: the chat completions API as OpenAI, vLLM, llama.cpp, Ollama, LM Studio, OpenRouter and DeepSeek implement it;
+where they differ, all forms are read and the simplest one is written.
 """
 
 import base64
@@ -25,8 +25,8 @@ def request_body(
 ) -> dict[str, Any]:
     """The JSON body of `POST /chat/completions`; `options` are the operator's own fields and win.
 
-    `provider` gets back what it gave with its tool calls, and nothing of another's. Without `tools` none are offered,
-    and what earlier calls gave is told as text.
+    Extra fields that came with tool calls go back to the `provider` that sent them, and to no other. Without `tools`
+    none are offered, and results of earlier calls become plain text.
     """
     messages: list[dict[str, Any]] = []
     if request.system_prompt:

@@ -1,4 +1,4 @@
-"""The words of a refusal, made plain enough to look things up in them. Pure."""
+"""Normalises error texts of model servers, so that patterns can be searched in them. Pure."""
 
 import re
 

@@ -1,8 +1,8 @@
-"""What a model's server refuses of a request, found in its words. Pure.
+"""Finds in a model server's error text which part of a request it refuses: fields, roles, limits. Pure.
 
-Servers refuse with 400, 404, 422 or 500 and in their own words: whether these name a field, a role or a limit is
-decided here. What is not certain is no refusal: the turn fails and the log has the words. A body is read by the names
-that chat completions and the Messages API share: it has to have `messages`.
+Servers refuse with 400, 404, 422 or 500 and in their own words. What is not certain is not taken for a refusal of a
+part: the turn then fails, and the log has the text. A body is read by the names that chat completions and the Messages
+API share: it has to have `messages`.
 """
 
 import re
@@ -24,7 +24,7 @@ _PLAIN = frozenset(
     | {"text", "image_url", "source", "input", "tool_use_id", "is_error", "thinking", "signature", "data"}
 )
 
-# Looked for in words that `plain` made plain: lower case, one blank between them.
+# Searched in text normalised by `plain`: lower case, one blank between words.
 _TOPIC = (
     r"\b(?:tools?|tool[ _-](?:use|calls?|calling|choice)|function[ _-]?call(?:s|ing)?|functions)\b"
     r"(?! (?:names?|ids?|type|schema|results?|messages?)\b)"
@@ -44,7 +44,7 @@ _UNKNOWN = re.compile(
     r"|n't (?:\w+ )?support|\bonly the default\b|\bextra (?:inputs|fields|input)\b|\bno such (?:parameter|field)\b"
     r"|\binvalid (?:parameter|argument|field)\b|\bdeprecated\b|\badditional properties\b|\bmay only be set to\b"
 )
-# Two fields of which a model takes one.
+# Two fields that exclude each other.
 _NOT_BOTH = re.compile(r"\bcannot both be\b|\bat the same time\b|\bnot both\b|\bonly one of\b")
 _REFUSES_THINKING = re.compile(
     r"\bthink value\b|\bsupport(?: \w+)? thinking\b|\bthinking(?: \w+){0,4} not (?:supported|enabled|available)\b"
@@ -67,10 +67,10 @@ _REFUSES_IDS = re.compile(
     r"|\btool_call_id string too long\b|\binvalid tool[ _]call[ _]id\b"
 )
 PLAIN_ID = re.compile(r"call\d{5}")
-# What some providers want back with tool calls, and another model of the conversation may never have given.
+# Fields that some providers require with tool calls, and that calls of another model don't have.
 _MAY_LACK = ("reasoning_content",)
 _OF_A_TOOL = re.compile(r"\btools?\b|\bfunctions?\b|\bfunction_declarations?\b|\bparameters\b|\bschema\b")
-# Keywords of JSON Schema that only narrow or explain: without them a tool is the same.
+# Keywords of JSON Schema that only restrict or explain: a tool works without them.
 _NARROWING = frozenset(
     {
         "$schema",
@@ -103,7 +103,7 @@ _NARROWING = frozenset(
         "strict",
     }
 )
-# Templates that know two sides only: what else there is (a tool's results, a system message) is not taken.
+# Chat templates with two roles only: they take no tool results, and some no system message.
 _TWO_SIDES = re.compile(r"\broles must alternate\b|\bonly user and assistant roles\b")
 _TAKES_SYSTEM = re.compile(r"\boptional system\b")
 _REMOVE = re.compile(r"\bplease remove\b|\bmust not (?:contain|include|be sent)\b")
@@ -116,9 +116,9 @@ _REFUSES_THOUGHTS = re.compile(
 
 @frozen
 class RefusedParts:
-    """What a model does not take: fields of a request, fields within its messages, keywords within the schemas of its
-    tools, a system message, ids of tool calls that another gave, an answer of more than `longest` tokens; and
-    `lacking`, fields that it wants in every message with tool calls.
+    """The parts of a request that a model refuses: fields, fields within messages, keywords within schemas of tools, a
+    system message, foreign ids of tool calls, an answer of more than `longest` tokens; and `lacking`, fields that it
+    requires in every message with tool calls.
     """
 
     fields: frozenset[str] = frozenset()
@@ -148,28 +148,33 @@ class RefusedParts:
 NOTHING = RefusedParts()
 
 
-def refused(body: Mapping[str, Any], words: str, needed: frozenset[str] = frozenset()) -> RefusedParts:
-    """What of `body` a server refuses with these words, now and later. Fields that are `needed` are never left out."""
-    said = plain(words)
+def find_refused(body: Mapping[str, Any], words: str, needed: frozenset[str] = frozenset()) -> RefusedParts:
+    """The parts of `body` that a server refuses with this text; `needed` fields are never among them."""
+    plain_words = plain(words)
     if (longest := longest_answer(words)) and any(
         isinstance(asked := body.get(name), int) and asked > longest for name in LIMITS
     ):
         return RefusedParts(longest=longest)
     if has_system(body) and (
-        _REFUSES_SYSTEM.search(said) or ("system" in body and _UNKNOWN.search(said) and _names(words, "system"))
+        _REFUSES_SYSTEM.search(plain_words)
+        or ("system" in body and _UNKNOWN.search(plain_words) and _names(words, "system"))
     ):
         return RefusedParts(system=True)
-    if _TWO_SIDES.search(said):
+    if _TWO_SIDES.search(plain_words):
         if _has_results(body):
             return RefusedParts(frozenset({TOOLS}))
-        return RefusedParts(system=has_system(body) and not _TAKES_SYSTEM.search(said))
-    if _REFUSES_IDS.search(said) and any(not PLAIN_ID.fullmatch(each) for each in _ids(body)):
+        return RefusedParts(system=has_system(body) and not _TAKES_SYSTEM.search(plain_words))
+    if _REFUSES_IDS.search(plain_words) and any(not PLAIN_ID.fullmatch(each) for each in _ids(body)):
         return RefusedParts(ids=True)
-    if lacking := frozenset(name for name in _MAY_LACK if _lacks(body, name) and _asks_for(said, name)):
+    if lacking := frozenset(name for name in _MAY_LACK if _lacks(body, name) and _asks_for(plain_words, name)):
         return RefusedParts(lacking=lacking)
-    if _UNKNOWN.search(said) and _OF_A_TOOL.search(said) and (words_of_schemas := _keywords_named(body, words)):
+    if (
+        _UNKNOWN.search(plain_words)
+        and _OF_A_TOOL.search(plain_words)
+        and (words_of_schemas := _keywords_named(body, words))
+    ):
         return RefusedParts(keywords=words_of_schemas)
-    if _UNKNOWN.search(said) or _REMOVE.search(said):
+    if _UNKNOWN.search(plain_words) or _REMOVE.search(plain_words):
         names = frozenset(name for name in _of_messages(body) if name not in body and _names_inside(words, name))
         if names:
             return RefusedParts(message_fields=names)
@@ -177,42 +182,42 @@ def refused(body: Mapping[str, Any], words: str, needed: frozenset[str] = frozen
 
 
 def refuses_tools(words: str) -> bool:
-    """Whether a server says with these words that its model takes no tools."""
+    """Whether this error text says that the model takes no tools."""
     return _REFUSES_TOOLS.search(plain(words)) is not None
 
 
 def refused_fields(body: Mapping[str, Any], words: str) -> frozenset[str]:
-    """The optional fields of `body` that a server refuses with these words.
+    """The optional fields of `body` that a server refuses with this text.
 
     A long name is enough (`stream_options`); a name that is an ordinary word (`stop`) must stand in quotes.
     """
-    said = plain(words)
-    if "tool_choice" in body and _names(words, "tool_choice") and _UNKNOWN.search(said):
+    plain_words = plain(words)
+    if "tool_choice" in body and _names(words, "tool_choice") and _UNKNOWN.search(plain_words):
         return frozenset({"tool_choice"})
     if TOOLS in body and refuses_tools(words):
         return frozenset({TOOLS})
-    if body.get(STREAM) and _REFUSES_STREAM.search(said):
+    if body.get(STREAM) and _REFUSES_STREAM.search(plain_words):
         return frozenset({STREAM})
-    if (thinking := body.keys() & {"thinking", "reasoning_effort"}) and _REFUSES_THINKING.search(said):
+    if (thinking := body.keys() & {"thinking", "reasoning_effort"}) and _REFUSES_THINKING.search(plain_words):
         return frozenset(thinking)
     named = [name for name in body if name not in _NEEDED and _names(words, name)]
-    if len(named) > 1 and _NOT_BOTH.search(said):
+    if len(named) > 1 and _NOT_BOTH.search(plain_words):
         return frozenset(named[-1:])
-    if not _UNKNOWN.search(said):
-        # We added these two ourselves, so that whatever is said of them is no mistake of the operator's.
+    if not _UNKNOWN.search(plain_words):
+        # We added these two ourselves, so any mention in an error refuses them: it can't be an operator's mistake.
         return frozenset(name for name in ("stream_options", "reasoning_effort") if name in body and name in words)
     return frozenset(named)
 
 
 def refuses_thoughts(body: Mapping[str, Any], words: str) -> bool:
-    """Whether thoughts of earlier answers, or their lack, are refused in a request that holds or asks for some."""
+    """Whether a server refuses the thinking of earlier answers, or its absence, in a request with thinking."""
     parts = (part for message in body["messages"] for part in message.get("content") or () if isinstance(part, dict))
     has_any = bool(body.get("thinking")) or any(part.get("type") in THOUGHTS for part in parts)
     return has_any and _REFUSES_THOUGHTS.search(plain(words)) is not None
 
 
 def has_system(body: Mapping[str, Any]) -> bool:
-    """Whether a request has a system message, in either API's place for it."""
+    """Whether a request has a system prompt, in the form of either API."""
     return bool(body.get("system")) or any(message.get("role") == "system" for message in body["messages"])
 
 
@@ -233,11 +238,11 @@ def _lacks(body: Mapping[str, Any], name: str) -> bool:
     return any(message.get("tool_calls") and name not in message for message in body["messages"])
 
 
-def _asks_for(said: str, name: str) -> bool:
-    """Whether plain words say that a field is missing."""
+def _asks_for(plain_words: str, name: str) -> bool:
+    """Whether a normalised text says that a field is missing."""
     escaped = re.escape(name)
     return (
-        re.search(rf"\bmissing {escaped}\b|\b{escaped}\b.{{0,60}} (?:is missing|must be|is required)\b", said)
+        re.search(rf"\bmissing {escaped}\b|\b{escaped}\b.{{0,60}} (?:is missing|must be|is required)\b", plain_words)
         is not None
     )
 

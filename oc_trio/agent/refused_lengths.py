@@ -1,6 +1,6 @@
-"""How long an answer may be, found in the words of a server that refused a longer one. Pure.
+"""Finds in a model server's error text how long an answer may be. Pure.
 
-Either the model gives no more, or a conversation leaves no more room for it.
+The limit is the model's own, or the room that the conversation leaves in its context window.
 """
 
 import re
@@ -8,7 +8,7 @@ import re
 from oc_trio.agent.refusal_words import flat, plain
 
 _TOO_LARGE = re.compile(r"\bmax_(?:completion_)?tokens\b(?: [\w'-]+){0,4} (?:is|are) too (?:large|big|high)\b")
-_LEAST = 16  # tokens; no model gives less, so that a smaller number is another's
+_LEAST = 16  # tokens; a smaller number in the text is not the limit of an answer
 # Looked for in words without quotes, in lower case. The longest answer of a model:
 _NAME = r"\bmax(?:imum)?[_ ]?(?:completion[_ ]|output[_ ]?|new[_ ])?tokens\b"
 _LONGEST = tuple(
@@ -37,25 +37,25 @@ _WINDOW = re.compile(r"maximum context length is (\d+)")
 
 
 def longest_answer(words: str) -> int | None:
-    """The tokens that a model gives at most, where a server says so."""
-    said = flat(words)
-    if "maximum context length" in said:
+    """The model's limit of tokens per answer, if the error text has it."""
+    plain_words = flat(words)
+    if "maximum context length" in plain_words:
         return None
     for pattern in _LONGEST:
-        if found := pattern.search(said):
+        if found := pattern.search(plain_words):
             limit = int(found[1].replace(",", "").replace("_", ""))
-            limit -= said[found.end() :].startswith(" (exclusive)")
+            limit -= plain_words[found.end() :].startswith(" (exclusive)")
             return limit if limit >= _LEAST else None
     return None
 
 
 def room_left(words: str) -> int | None:
-    """The tokens that a conversation leaves for the answer, where a server refuses a longer one and says so."""
-    said = flat(words)
+    """The tokens that the conversation leaves for the answer, if the error text says so."""
+    plain_words = flat(words)
     for pattern in _ROOM:
-        if found := pattern.search(said):
+        if found := pattern.search(plain_words):
             parts = found.groupdict()
-            window = parts.get("window") or ((known := _WINDOW.search(said)) and known[1])
+            window = parts.get("window") or ((known := _WINDOW.search(plain_words)) and known[1])
             room = int(window) - int(parts["taken"]) if window else 0
             return room if room > 0 else None
     return None

@@ -1,4 +1,4 @@
-"""Retries an agent that is unavailable, as long as it has produced no event. The waits are inside `run`'s entry."""
+"""Retries an unavailable agent with backoff, until its first event."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -20,8 +20,8 @@ log = get_logger(part="agent")
 class RetrySettings:
     """`attempts` counts the first one too; waits are in seconds and double from `first_wait` to `longest_wait`.
 
-    A `Retry-After` longer than `longest_wait` is not waited for: another model, or the reader, decides then. So it is
-    after `give_up_after` seconds in all: a model that let its deadline pass once is not given it three times.
+    Gives up on a `Retry-After` longer than `longest_wait`, so that a fallback or the reader can go on, and after
+    `give_up_after` seconds in all: a model that has missed its deadline once is not given the same time thrice.
     """
 
     attempts: int = 3
@@ -49,9 +49,9 @@ class RetryingAgent:
     @asynccontextmanager
     async def run(self, request: TurnRequest) -> AsyncIterator[FirstEventStream]:
         async with AsyncExitStack() as stack:
-            yield await self._begin(stack, request)
+            yield await self._open(stack, request)
 
-    async def _begin(self, stack: AsyncExitStack, request: TurnRequest) -> FirstEventStream:
+    async def _open(self, stack: AsyncExitStack, request: TurnRequest) -> FirstEventStream:
         failures = 0
         give_up_at = trio.current_time() + self.retry.give_up_after
         while True:

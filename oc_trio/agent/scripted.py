@@ -1,7 +1,7 @@
-"""An agent without a model: it plays steps. For the demo, for tests and for simulations; offline and deterministic.
+"""An agent without a model: it runs a script of steps. For the demo, tests and simulations; offline and deterministic.
 
 A script maps a request to steps; `oc_trio.agent.scripted_directives` is one that reads directives from the last
-message. All waiting is `trio.sleep`, so a mock clock runs it in no time.
+message. All waiting is `trio.sleep`, so a mock clock skips it.
 """
 
 from collections.abc import Callable, Generator, Iterable, Mapping
@@ -51,7 +51,7 @@ class CallTool:
 
 @frozen
 class Hear:
-    """Take up what people said meanwhile; a generator script gets the messages as the value of its `yield`."""
+    """Read the steering messages; a generator script gets them as the value of its `yield`."""
 
 
 @frozen
@@ -63,13 +63,13 @@ class Attach:
 
 
 Step = AgentEvent | Pause | Say | CallTool | Hear | Attach
-# What a step gives back to a generator script: a tool's result, or what people said.
-Given = ToolResult | tuple[Message, ...] | None
+# What a generator script gets as the value of its `yield`: a tool's result, or steering messages.
+StepResult = ToolResult | tuple[Message, ...] | None
 Script = Callable[[TurnRequest], "Iterable[Step] | Generator[Step, Any, None]"]
 
 
 class ScriptedAgent:
-    """Plays `script(request)`. Steps end early at a `Final` or `Failed`; otherwise the final is what was said.
+    """Runs `script(request)`. Steps end early at a `Final` or `Failed`; otherwise the final is the text so far.
 
     A script may raise: an `AgentError` is treated as a model's, anything else is a bug and leaves `run`.
     """
@@ -90,14 +90,14 @@ class _ScriptRun:
         self._request = request
         self._emit = emit
         self._token_delay = token_delay
-        self._said: list[str] = []
+        self._texts: list[str] = []
         self._attached: list[Attach] = []
         self._calls = 0
         self._ended = False
 
     async def play(self, steps: Iterable[Step]) -> None:
         source = iter(steps)
-        answer: Given = None
+        answer: StepResult = None
         while not self._ended:
             await trio.lowlevel.checkpoint()
             try:
@@ -108,7 +108,7 @@ class _ScriptRun:
         if not self._ended:
             await self._emit(self._final())
 
-    async def _take(self, step: Step) -> Given:
+    async def _take(self, step: Step) -> StepResult:
         match step:
             case Pause():
                 await trio.sleep(step.seconds)
@@ -121,7 +121,7 @@ class _ScriptRun:
             case Attach():
                 self._attached.append(step)
             case _:
-                self._said += [step.text] if isinstance(step, TextDelta) else []
+                self._texts += [step.text] if isinstance(step, TextDelta) else []
                 self._ended = isinstance(step, Final | Failed)
                 await self._emit(step)
         return None
@@ -130,7 +130,7 @@ class _ScriptRun:
         delay = self._token_delay if step.delay is None else step.delay
         for token in tokens(step.text):
             await trio.sleep(delay)
-            self._said.append(token)
+            self._texts.append(token)
             await self._emit(TextDelta(token))
 
     async def _call(self, step: CallTool) -> ToolResult:
@@ -139,7 +139,7 @@ class _ScriptRun:
         return await run_tool(RequestedCall(call), self._request, self._emit)
 
     def _final(self) -> Final:
-        text = "".join(self._said)
+        text = "".join(self._texts)
         read = sum(len(message.text.split()) for message in self._request.messages)
         return Final(
             text,
@@ -151,7 +151,7 @@ class _ScriptRun:
 
 
 def tokens(text: str) -> list[str]:
-    """`text` cut after each run of white space; joined again it is `text`."""
+    """`text` split after each run of white space; joined again it is `text`."""
     out: list[str] = []
     word = ""
     for at, char in enumerate(text):

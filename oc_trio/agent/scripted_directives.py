@@ -1,6 +1,6 @@
-"""What the scripted agent says when nobody wrote it a script: directives first, small talk otherwise. Pure.
+"""The default script of the scripted agent: runs the directives in the last message, or makes small talk. Pure.
 
-The directives are documented in docs/agents.md. Several may stand in one message; they run in order.
+The directives are documented in docs/agents.md. Several may be in one message; they run in order.
 """
 
 import re
@@ -63,9 +63,9 @@ def scripted_steps(request: TurnRequest) -> Steps:
         for message in request.messages
     )
     at = max((n for n, message in enumerate(messages) if message.role is Role.USER), default=-1)
-    asked = messages[at] if at >= 0 else Message(Role.USER)
+    question = messages[at] if at >= 0 else Message(Role.USER)
     results = sum(message.role is Role.TOOL for message in messages[at + 1 :])
-    directives = parse(asked.text)
+    directives = parse(question.text)
     if not directives:
         yield Say(reply(messages[: at + 1]))
         return

@@ -1,4 +1,4 @@
-"""The scripted agent's few words of its own: rules on the last message, with the conversation so far. Pure."""
+"""The scripted agent's replies to messages without a directive: rules on the last message. Pure."""
 
 import re
 from collections.abc import Sequence

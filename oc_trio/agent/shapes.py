@@ -1,4 +1,4 @@
-"""Reads values of JSON that a model's server wrote: whatever has another type than expected reads as nothing. Pure."""
+"""Reads JSON values of a model's server: a value of an unexpected type reads as empty. Pure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -35,7 +35,7 @@ def name(value: object) -> str:
 
 
 def index(value: object) -> int | None:
-    """A place in a list, also written as text; None for anything else."""
+    """An index, also one written as text; None for anything else."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
         value = int(value)
     if isinstance(value, float) and value.is_integer() and abs(value) < 10**9:
@@ -48,17 +48,17 @@ def count(value: object) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS else 0
 
 
-def words(value: object) -> tuple[str, str]:
+def text_and_thinking(value: object) -> tuple[str, str]:
     """The text and the thoughts of a message's content: a string, a part, or a list of parts."""
     if isinstance(value, str):
         return value, ""
-    said: list[str] = []
-    thought: list[str] = []
+    texts: list[str] = []
+    thoughts: list[str] = []
     for part in items(value) if not isinstance(value, list) else value:
         if isinstance(part, str):
-            said.append(part)
+            texts.append(part)
         elif isinstance(part, dict):
-            said.append(text(part.get("text")) or text(part.get("refusal")))
+            texts.append(text(part.get("text")) or text(part.get("refusal")))
             inner = part.get("thinking")
-            thought.append(inner if isinstance(inner, str) else "".join(words(inner)))
-    return "".join(said), "".join(thought)
+            thoughts.append(inner if isinstance(inner, str) else "".join(text_and_thinking(inner)))
+    return "".join(texts), "".join(thoughts)

@@ -1,8 +1,8 @@
-"""Server-sent events, decoded incrementally: bytes in, whole events out. Pure; it reads no socket.
+"""Decodes server-sent events incrementally: bytes in, complete events out. Pure; it reads no socket.
 
 Rules: WHATWG HTML, section 9.2.6 (LF, CR and CRLF end a line; one leading space of a value is dropped; a BOM at the
-start is skipped; comments and unknown fields are ignored; an event without data is dropped). One thing is ours: a line
-that begins as a JSON object is an event of its own, as servers write errors into a stream without its framing.
+start is skipped; comments and unknown fields are ignored; an event without data is dropped). One rule is ours: a line
+that begins as a JSON object is an event of its own, since servers write errors into a stream without its framing.
 """
 
 from attrs import frozen

@@ -1,7 +1,7 @@
-"""How an agent's coroutine becomes the stream of one turn: the port's promises, kept in one place.
+"""Turns an agent's coroutine into the event stream of one turn, and keeps the promises of the agent port.
 
-An agent writes `async def produce(emit)`, awaits `emit(event)` and raises `AgentError` whenever it can't go on.
-`open_events` runs it as the only child of a nursery, so leaving the block unwinds whatever it was waiting for.
+An agent writes `async def produce(emit)`, awaits `emit(event)` and raises `AgentError` when it can't go on.
+`open_events` runs it as the only child of a nursery, so leaving the block cancels whatever it was waiting for.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -39,28 +39,28 @@ class EventStream:
 async def open_events(produce: Produce) -> AsyncIterator[EventStream]:
     """Yield the events of `produce`; it is cancelled when the block is left.
 
-    An `AgentError` before the first event is raised by the iteration; later it becomes a last `Failed`. A producer
-    that ends without `Final` or `Failed` gets a `Failed` too. What the block raises leaves as it is, unwrapped.
+    An `AgentError` before the first event is raised by the iteration; later it becomes a last `Failed`. A producer that
+    ends without `Final` or `Failed` gets a `Failed` too. What the block raises comes out without an exception group.
     """
-    send, recv = trio.open_memory_channel[AgentEvent](0)
-    stream = EventStream(recv)
-    alone: BaseException | None = None
+    events_send, events_recv = trio.open_memory_channel[AgentEvent](0)
+    stream = EventStream(events_recv)
+    error: BaseException | None = None
     try:
-        with recv:
+        with events_recv:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(_run, produce, send, stream)
+                nursery.start_soon(_run, produce, events_send, stream)
                 yield stream
                 nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
-        # The nursery has one child that hands its errors over, so a single member is the block's own error.
+        # The nursery's one child reports its errors in `stream`, so a single member is the block's own error.
         if len(group.exceptions) != 1:
             raise
-        alone = group.exceptions[0]
-    if alone is not None:
-        raise alone
+        error = group.exceptions[0]
+    if error is not None:
+        raise error
 
 
-async def _run(produce: Produce, send: trio.MemorySendChannel[AgentEvent], stream: EventStream) -> None:
+async def _run(produce: Produce, events_send: trio.MemorySendChannel[AgentEvent], stream: EventStream) -> None:
     last: AgentEvent | None = None
 
     async def emit(event: AgentEvent) -> None:
@@ -68,17 +68,19 @@ async def _run(produce: Produce, send: trio.MemorySendChannel[AgentEvent], strea
         if isinstance(last, Final | Failed):
             raise AssertionError("an agent spoke after its last event")
         last = event
-        await send.send(event)
+        await events_send.send(event)
 
-    # Closed without a checkpoint: there the reader could cancel us first, and a bug of the agent's would be lost.
-    with send:
+    # Closed without a checkpoint: at one the reader could cancel this task, and an exception of the agent be lost.
+    with events_send:
         try:
             await produce(emit)
         except AgentError as exc:
             if last is None:
                 stream.error = exc
             elif not isinstance(last, Final | Failed):
-                await send.send(Failed(exc.for_user, str(exc), retryable=isinstance(exc, AgentUnavailable)))
+                await events_send.send(Failed(exc.for_user, str(exc), retryable=isinstance(exc, AgentUnavailable)))
             return
         if not isinstance(last, Final | Failed):
-            await send.send(Failed("The agent stopped without an answer.", "the agent ended without a final event"))
+            await events_send.send(
+                Failed("The agent stopped without an answer.", "the agent ended without a final event")
+            )

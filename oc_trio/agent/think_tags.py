@@ -1,7 +1,7 @@
-"""Takes `<think>` blocks out of streamed text. Pure.
+"""Separates `<think>` blocks from streamed text. Pure.
 
-Local models put their reasoning into the content itself, at the start of the reply. Tags further on are the reply's
-own words (somebody may ask about HTML) and stay.
+Local models write their reasoning into the content itself, at the start of the reply. Tags further on belong to the
+reply (somebody may ask about HTML) and stay.
 """
 
 import re
@@ -24,7 +24,7 @@ _LONGEST_TAG = 120
 
 
 class ThinkSplitter:
-    """Feed it deltas split anywhere; each answer is what is certain so far."""
+    """Feed it deltas split anywhere; it returns what is certain so far."""
 
     def __init__(self) -> None:
         self._held = ""
@@ -40,7 +40,7 @@ class ThinkSplitter:
         return tuple(out)
 
     def end(self) -> tuple[TextDelta | Thinking, ...]:
-        """What was held back because it might have become a tag."""
+        """The rest, held back because it might have become a tag."""
         rest, self._held = self._held, ""
         if not rest or (not self._speaking and not rest.strip()):
             return ()
@@ -61,7 +61,7 @@ class ThinkSplitter:
         return self._read_thought(out) if self._inside else self._read_start()
 
     def _read_start(self) -> bool:
-        # White space in front is lost in any case; kept, a server that sends nothing else would make this slow.
+        # Leading white space is dropped in any case; keeping it would make a stream of nothing else quadratic.
         start = self._held = self._held.lstrip()
         if found := _OPEN.match(start):
             self._held = start[found.end() :]

@@ -1,8 +1,8 @@
-"""Puts the tool calls of a streamed chat completion together. Pure.
+"""Assembles the tool calls of a streamed chat completion from their fragments. Pure.
 
 OpenAI numbers the calls and gives each an id with its first fragment. Other servers leave either out, give all calls
 the same number, a new id with every fragment, the name in pieces or with each fragment, or write the arguments of
-several calls behind each other. Every call comes out once, with an id of its own.
+several calls in a row. Every call comes out once, with an id of its own.
 """
 
 import json
@@ -28,7 +28,7 @@ _KNOWN = frozenset({"index", "id", "type", "function", "name", "arguments"})
 
 @define
 class _StreamedCall:
-    """A call while its fragments come in; `whole` is an argument value that was no text."""
+    """A call while its fragments come in; `whole` is a value of `arguments` that was not text."""
 
     index: int | None
     id: str = ""
@@ -54,13 +54,13 @@ class _StreamedCall:
         return self._is_object
 
     def grow(self, arguments: str, *, is_again: bool) -> None:
-        """Take a fragment in; what is whole already takes neither itself once more nor blanks."""
+        """Append a fragment; complete arguments ignore a repetition of themselves, and blanks."""
         if not (self.is_complete and (is_again or not arguments.strip())):
             self.arguments += arguments
 
 
 class ToolCallReader:
-    """Feed it the `tool_calls` of each chunk; `asked` gives the calls."""
+    """Feed it the `tool_calls` of each chunk; `requested_calls` returns the calls."""
 
     def __init__(self, names: Collection[str] = ()) -> None:
         """`names` are the tools on offer: two whole names are two calls, anything else is a name in pieces."""
@@ -77,10 +77,12 @@ class ToolCallReader:
             if isinstance(entry, dict) and (call := self._read(entry, named)) is not None:
                 named.append(call)
 
-    def asked(self, taken: Collection[str] = ()) -> tuple[RequestedCall, ...]:
+    def requested_calls(self, taken: Collection[str] = ()) -> tuple[RequestedCall, ...]:
         """The calls in order, `MOST_CALLS` at most. `taken` are ids that the conversation holds already."""
         used = set(taken)
-        return tuple(islice((asked for call in self._calls for asked in _asked(call, used)), MOST_CALLS))
+        return tuple(
+            islice((requested for call in self._calls for requested in _requested_calls(call, used)), MOST_CALLS)
+        )
 
     def _read(self, entry: Mapping[str, Any], named: Sequence[_StreamedCall]) -> _StreamedCall | None:
         function = entry.get("function")
@@ -142,7 +144,7 @@ class ToolCallReader:
 
 
 def parse_arguments(given: object) -> tuple[dict[str, Any], str]:
-    """The JSON object that a model gave as text or as it is, or why it is none, in words for the model."""
+    """The JSON object that a model gave, as text or as it is; else an empty one and the reason, for the model."""
     if given is None or (isinstance(given, str) and not given.strip()):
         return {}, ""
     if isinstance(given, str):
@@ -165,9 +167,11 @@ def free_id(used: Collection[str]) -> str:
     return made
 
 
-def _asked(call: _StreamedCall, used: set[str]) -> Iterator[RequestedCall]:
+def _requested_calls(call: _StreamedCall, used: set[str]) -> Iterator[RequestedCall]:
     name = clean(call.name).strip()
-    given: Sequence[object] = (call.whole,) if call.whole is not None else _glued(joined(call.arguments).strip())
+    given: Sequence[object] = (
+        (call.whole,) if call.whole is not None else _split_objects(joined(call.arguments).strip())
+    )
     for at, value in enumerate(given):
         call_id = clean(call.id).strip()
         if not call_id or call_id in used:
@@ -180,8 +184,8 @@ def _asked(call: _StreamedCall, used: set[str]) -> Iterator[RequestedCall]:
         yield RequestedCall(ToolCall(call_id, name or UNNAMED, arguments, Opaque(call=extra)), problem)
 
 
-def _glued(text: str) -> list[str]:
-    """The arguments of each call, where several objects stand behind each other; else the text as it is."""
+def _split_objects(text: str) -> list[str]:
+    """The arguments of each call, where several objects follow each other; else the text as it is."""
     if len(text) > MOST_ARGUMENTS:
         return [text]
     decoder, parts, at = json.JSONDecoder(), list[str](), 0

@@ -1,6 +1,7 @@
-"""The loop that every chat model needs: ask, run the tools it asks for, send the results back, ask again.
+"""The tool loop of every chat model: ask, run the tools that it calls, send the results back, ask again.
 
-One model API is a `ChatModel`: how one request is made and read. The loop, its bound and the final event are here.
+Each model API implements `ChatModel`: how one request is made and read. The loop, its limit and the final event are
+here.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +28,7 @@ from oc_trio.core.turn_events import (
 from oc_trio.errors import AgentFailed
 
 MAX_ROUNDS = 16
-MOST_CALLS = 128  # of one answer, as the OpenAI API allows; each is shown, written down and told to the model again
+MOST_CALLS = 128  # of one answer, as the OpenAI API allows; each is shown, journaled and sent to the model again
 
 MOST_EXTRA = 10_000  # values in fields that are only kept to be sent back; more are dropped
 
@@ -48,9 +49,9 @@ class RequestedCall:
 
 @frozen
 class ModelResponse:
-    """What one request to a model came to. `note` is a line for the reader about an answer that is not whole.
+    """The model's response to one request. `note` is a line for the reader about an incomplete answer.
 
-    What the API wants to have back with the tool results (signed thinking, for one) is in the calls' `opaque`.
+    What the API requires back with the tool results (signed thinking, for example) is in the calls' `opaque`.
     """
 
     text: str = ""
@@ -61,14 +62,14 @@ class ModelResponse:
 
 @frozen
 class ToolRound:
-    """A finished request whose tools were run: what the next request repeats to the model.
+    """A finished request with the results of its tools: the next request repeats both to the model.
 
-    `said` is what people said meanwhile, for the model to take into account.
+    `steering` is what people said meanwhile, for the model to take into account.
     """
 
     answer: ModelResponse
     results: tuple[ToolResult, ...]
-    said: tuple[Message, ...] = ()
+    steering: tuple[Message, ...] = ()
 
 
 class ChatModel(Protocol):
@@ -80,21 +81,21 @@ class ChatModel(Protocol):
 async def converse(model: ChatModel, request: TurnRequest, emit: Emit, max_rounds: int = MAX_ROUNDS) -> None:
     """Ask until the model asks for no more tools. Raises `AgentFailed` after `max_rounds` requests."""
     rounds: tuple[ToolRound, ...] = ()
-    said: list[str] = []
+    texts: list[str] = []
     usage = Usage()
     for _ in range(max_rounds):
-        answer = await model.ask(request, rounds, _spaced(emit, bool(said)))
-        # Without thoughts that only a closing tag gives away: they are neither said nor told to the model again.
+        answer = await model.ask(request, rounds, _with_paragraph_break(emit, bool(texts)))
+        # Without reasoning that has only a closing tag: it is neither shown nor sent to the model again.
         answer = evolve(answer, text=without_reasoning(answer.text))
         usage = _add(usage, answer.usage)
         if answer.text.strip():
-            said.append(answer.text.strip("\n"))
+            texts.append(answer.text.strip("\n"))
         if not answer.calls:
-            if not said and not rounds:
+            if not texts and not rounds:
                 raise AgentFailed("the model gave no answer: no text, no tool call", for_user=NO_ANSWER)
-            await emit(_final(said, answer.note, usage))
+            await emit(_final(texts, answer.note, usage))
             return
-        results = [await run_tool(asked, request, emit) for asked in answer.calls]
+        results = [await run_tool(requested, request, emit) for requested in answer.calls]
         rounds = (*rounds, ToolRound(answer, tuple(results), tuple(await request.steering())))
     raise AgentFailed(
         f"no answer after {max_rounds} rounds of tool calls",
@@ -102,11 +103,11 @@ async def converse(model: ChatModel, request: TurnRequest, emit: Emit, max_round
     )
 
 
-async def run_tool(asked: RequestedCall, request: TurnRequest, emit: Emit) -> ToolResult:
-    """Run one call and tell the reader; a call that can't be made is a failed result for the model to read."""
-    call, problem = asked.call, asked.problem
+async def run_tool(requested: RequestedCall, request: TurnRequest, emit: Emit) -> ToolResult:
+    """Run one call and emit its start and end; an invalid call gets a failed result, which the model reads."""
+    call, problem = requested.call, requested.problem
     try:
-        # Whichever way they came: they go to the draft, the journal and the tool.
+        # Cleaned here, whichever API they came by: they go to the draft, the journal and the tool.
         call = evolve(call, id=clean(call.id), name=clean(call.name), arguments=checked_value(call.arguments))
     except BadJson as why:
         call = evolve(call, id=clean(call.id), name=clean(call.name), arguments={})
@@ -117,32 +118,34 @@ async def run_tool(asked: RequestedCall, request: TurnRequest, emit: Emit) -> To
     return result
 
 
-def tagged(calls: Sequence[RequestedCall], provider: str, message: Mapping[str, Any]) -> tuple[RequestedCall, ...]:
-    """The calls of one answer with what goes back to its provider; `message` are fields of the answer as a whole.
+def with_opaque_fields(
+    calls: Sequence[RequestedCall], provider: str, message: Mapping[str, Any]
+) -> tuple[RequestedCall, ...]:
+    """The calls of one answer with the opaque fields that go back to its provider; `message` has the answer's fields.
 
-    Those beyond `MOST_CALLS` are left out.
+    Calls beyond `MOST_CALLS` are left out.
     """
     return tuple(
         evolve(
-            asked,
+            requested,
             call=evolve(
-                asked.call,
-                opaque=Opaque(provider, calls[0].call.id, {} if at else message, asked.call.opaque.call),
+                requested.call,
+                opaque=Opaque(provider, calls[0].call.id, {} if at else message, requested.call.opaque.call),
             ),
         )
-        for at, asked in enumerate(calls[:MOST_CALLS])
+        for at, requested in enumerate(calls[:MOST_CALLS])
     )
 
 
 def call_ids(request: TurnRequest, rounds: tuple[ToolRound, ...]) -> frozenset[str]:
-    """The ids of all tool calls that the conversation holds."""
+    """The ids of all tool calls in the conversation."""
     return frozenset(call.id for message in transcript(request, rounds) for call in message.tool_calls)
 
 
-def rejoined(messages: Sequence[Message]) -> tuple[Message, ...]:
-    """The messages with calls of one answer in one message again, the results behind it.
+def merge_split_calls(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """The messages with the calls of one answer merged into one message again, followed by the results.
 
-    A turn is written down call by call, so that a restart repeats none; APIs want an answer as they gave it.
+    A turn is journaled call by call, so that a restart repeats none; APIs require an answer as they gave it.
     """
     out: list[Message] = []
     batch, at = "", 0
@@ -163,24 +166,24 @@ def transcript(request: TurnRequest, rounds: tuple[ToolRound, ...]) -> tuple[Mes
     """The request's messages followed by what this turn has done so far."""
     added: list[Message] = []
     for done in rounds:
-        calls = tuple(asked.call for asked in done.answer.calls)
+        calls = tuple(requested.call for requested in done.answer.calls)
         added.append(Message(Role.ASSISTANT, done.answer.text, tool_calls=calls))
         added += [
             Message(Role.TOOL, result.text, tool_call_id=call.id, status=result.status, detail=result.detail)
             for call, result in zip(calls, done.results)
         ]
-        added += done.said
-    return (*rejoined(request.messages), *added)
+        added += done.steering
+    return (*merge_split_calls(request.messages), *added)
 
 
-def _final(said: list[str], note: str, usage: Usage) -> Final:
-    if not said:
+def _final(texts: list[str], note: str, usage: Usage) -> Final:
+    if not texts:
         return Final("", usage=usage, silent_reason=NO_TEXT)
-    return Final("\n\n".join([*said, note] if note else said), usage=usage)
+    return Final("\n\n".join([*texts, note] if note else texts), usage=usage)
 
 
-def _spaced(emit: Emit, needed: bool) -> Emit:
-    """The text of a later round starts a paragraph of its own."""
+def _with_paragraph_break(emit: Emit, needed: bool) -> Emit:
+    """An `emit` that begins a new paragraph where the text of a later round begins."""
     pending = needed
 
     async def spaced(event: AgentEvent) -> None:

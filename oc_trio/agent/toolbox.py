@@ -1,7 +1,6 @@
-"""The tools of one turn, put together from several boxes and held to the agent's rules.
+"""Combines toolboxes into the one of a turn, under the agent's rules: which tools, approval, limits of time and size.
 
-A `RuledToolbox` decides which tools are offered, asks for approval, limits time and size. It runs no tool itself:
-that is a local function here, or a server in `oc_trio.agent.mcp`.
+A `RuledToolbox` runs no tool itself: that is a local function here, or an MCP server in `oc_trio.agent.mcp`.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -25,7 +24,7 @@ SEPARATOR = "__"  # model APIs allow letters, digits, _ and - in a tool's name
 
 @frozen
 class ApprovalResult:
-    """What a person said about one call; `reason` goes to the model where it was refused."""
+    """A person's decision about one call; the `reason` of a refusal goes to the model."""
 
     allowed: bool
     reason: str = ""
@@ -60,21 +59,21 @@ class ToolPolicy:
 
 
 class RuledToolbox:
-    """`boxes` by namespace: a tool `read` of the box `files` is offered as `files__read`, of the box "" as `read`.
+    """Toolboxes by namespace: the tool `read` in the namespace `files` is offered as `files__read`, in "" as `read`.
 
-    Names are unique: the first box that has one keeps it.
+    Names are unique: the first toolbox that has one keeps it.
     """
 
     def __init__(
-        self, boxes: Mapping[str, Toolbox], policy: ToolPolicy | None = None, approve: Approve | None = None
+        self, toolboxes: Mapping[str, Toolbox], policy: ToolPolicy | None = None, approve: Approve | None = None
     ) -> None:
-        self._boxes = dict(boxes)
+        self._toolboxes = dict(toolboxes)
         self._policy = policy or ToolPolicy()
         self._approve = approve
 
     @property
     def specs(self) -> Sequence[ToolSpec]:
-        """What is offered right now; servers come and go."""
+        """The tools offered now; MCP servers come and go."""
         return tuple(spec for spec, _, _ in self._offered().values())
 
     async def call(self, call: ToolCall) -> ToolResult:
@@ -82,7 +81,7 @@ class RuledToolbox:
         offered = self._offered().get(call.name)
         if offered is None:
             return ToolResult(f"There is no tool named {call.name}.", ToolStatus.FAILED)
-        _, box, own_name = offered
+        _, toolbox, own_name = offered
         try:
             call = ToolCall(call.id, call.name, checked_value(call.arguments))
         except BadJson as problem:
@@ -92,20 +91,20 @@ class RuledToolbox:
         limit = self._policy.limit_for(call.name)
         try:
             with trio.fail_after(limit):
-                result = await box.call(ToolCall(call.id, own_name, call.arguments))
+                result = await toolbox.call(ToolCall(call.id, own_name, call.arguments))
         except trio.TooSlowError:
             log.warning("tool took too long", tool=call.name, limit_s=limit)
             return ToolResult(f"{call.name} was stopped after {limit:g} s.", ToolStatus.FAILED, "took too long")
-        return self._cut(result)
+        return self._truncated(result)
 
     def _offered(self) -> dict[str, tuple[ToolSpec, Toolbox, str]]:
         offered: dict[str, tuple[ToolSpec, Toolbox, str]] = {}
-        for space, box in self._boxes.items():
-            for spec in box.specs:
-                name = f"{space}{SEPARATOR}{spec.name}" if space else spec.name
+        for namespace, toolbox in self._toolboxes.items():
+            for spec in toolbox.specs:
+                name = f"{namespace}{SEPARATOR}{spec.name}" if namespace else spec.name
                 if name not in offered and self._policy.offers(name):
                     public = ToolSpec(name, spec.description, spec.parameters, spec.side_effects)
-                    offered[name] = (public, box, spec.name)
+                    offered[name] = (public, toolbox, spec.name)
         return offered
 
     async def _ask(self, call: ToolCall) -> ToolResult | None:
@@ -118,7 +117,7 @@ class RuledToolbox:
             return None
         return ToolResult(verdict.reason or f"The call of {call.name} was not approved.", ToolStatus.DENIED, "denied")
 
-    def _cut(self, result: ToolResult) -> ToolResult:
+    def _truncated(self, result: ToolResult) -> ToolResult:
         longest, text = self._policy.longest_result, clean(result.text)
         left_out = len(text) - longest
         if left_out > 0:
@@ -131,10 +130,10 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
 
 
 class ToolFailed(Exception):
-    """Raised by a local function to tell the model that, and why, it did not work."""
+    """Raised by a local function whose tool failed; the model gets the text."""
 
 
-def _is_of_journal(exc: Exception) -> bool:
+def _is_store_error(exc: Exception) -> bool:
     if isinstance(exc, ExceptionGroup):
         return exc.subgroup(StoreError) is not None
     return isinstance(exc, StoreError)
@@ -150,16 +149,16 @@ class LocalTools:
         self._tools = {spec.name: (spec, function) for spec, function in tools}
 
     @classmethod
-    def joined(cls, *boxes: "LocalTools") -> "LocalTools":
-        """The tools of all `boxes` in one; of equal names the last one's."""
-        return cls([tool for box in boxes for tool in box._tools.values()])
+    def joined(cls, *toolboxes: "LocalTools") -> "LocalTools":
+        """The tools of all `toolboxes` in one; of equal names the last one's."""
+        return cls([tool for toolbox in toolboxes for tool in toolbox._tools.values()])
 
     @property
     def specs(self) -> Sequence[ToolSpec]:
         return tuple(spec for spec, _ in self._tools.values())
 
     async def call(self, call: ToolCall) -> ToolResult:
-        """Check that the required arguments are there and call. Raises StoreError: without a journal nothing goes on.
+        """Check for the required arguments and call. Raises StoreError: without a journal the turn can't go on.
 
         Any other error of a function is a defect of ours: a failed result for the model, a traceback for the operator.
         The turn goes on, so what the function did before is not done again.
@@ -174,8 +173,8 @@ class LocalTools:
             result = await function(call.arguments)
         except ToolFailed as exc:
             return ToolResult(str(exc), ToolStatus.FAILED)
-        except Exception as exc:  # cancellation is none, nor is a group that holds one
-            if _is_of_journal(exc):
+        except Exception as exc:  # a cancellation is no Exception, nor is a group with one
+            if _is_store_error(exc):
                 raise
             log.error("a defect failed a tool's call; please report it", tool=call.name, exc_info=exc)
             text = f"{call.name} failed: a defect of the gateway, its log says more. Part of it may have been done."

@@ -1,7 +1,7 @@
-"""What each model was found not to take, left out from then on.
+"""Remembers what each model has refused in requests, and leaves it out from then on.
 
-What a refusal names is `refusals`'. `Unsupported` remembers it for each model of one provider and logs it once, with
-the key that makes it permanent.
+`refusals` finds what an error text refuses. `Unsupported` remembers it for each model of one provider, and logs it
+once, with the configuration key that makes it permanent.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from attrs import define, field
 
 from oc_trio.agent.adapted import adapted, shortened, without_thoughts
-from oc_trio.agent.refusals import LIMITS, NOTHING, TOOLS, RefusedParts, refused, refuses_thoughts
+from oc_trio.agent.refusals import LIMITS, NOTHING, TOOLS, RefusedParts, find_refused, refuses_thoughts
 from oc_trio.agent.refused_lengths import is_too_long_an_answer, room_left
 from oc_trio.agent.stream import Emit
 from oc_trio.core.turn_events import AgentEvent
@@ -24,12 +24,12 @@ log = get_logger(part="agent")
 
 @define
 class Unsupported:
-    """What each model of one provider was found not to take. All agents of the provider share it."""
+    """The refused parts by model of one provider. All agents of the provider share it."""
 
     provider: str = ""
     _found: dict[str, RefusedParts] = field(factory=dict, init=False)
 
-    def shaped(self, model: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    def adapt(self, model: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """`body` as this model takes it."""
         return adapted(body, self._known(model))
 
@@ -38,8 +38,8 @@ class Unsupported:
 
     def learn(self, model: str, sent: Mapping[str, Any], refusal: AgentError, needed: frozenset[str]) -> bool:
         """Whether `refusal` names something of `sent` that can be left out; it is remembered."""
-        found, known = refused(sent, refusal.words, needed), self._known(model)
-        for remark, key in self._remarks(model, found, known):
+        found, known = find_refused(sent, refusal.words, needed), self._known(model)
+        for remark, key in self._log_lines(model, found, known):
             log.warning(remark, model=model, key=key, refusal=str(refusal))
         self._found[model] = known | found
         return bool(found)
@@ -47,8 +47,8 @@ class Unsupported:
     def _known(self, model: str) -> RefusedParts:
         return self._found.get(model, NOTHING)
 
-    def _remarks(self, model: str, found: RefusedParts, known: RefusedParts) -> list[tuple[str, str]]:
-        """What is new, each with the key of the configuration that makes it permanent, "" where there is none."""
+    def _log_lines(self, model: str, found: RefusedParts, known: RefusedParts) -> list[tuple[str, str]]:
+        """A log line for each new refusal, with the configuration key that makes it permanent, "" for none."""
         entry, which = f"models.providers.{self.provider or '<id>'}.models[]", f'(for id = "{model}")'
         remarks: list[tuple[str, str]] = []
         for name in sorted(found.fields - known.fields):
@@ -93,30 +93,31 @@ async def ask_adapting(
     emit: Emit,
     needed: frozenset[str] = frozenset(),
 ) -> T:
-    """`ask` with the body that `make` gives (told whether tools may be used), again without what is refused of it.
+    """Call `ask` with the body that `make` returns, and repeat it without the parts that are refused.
 
-    Fields that are `needed` are never left out. Nothing is asked again after the first event of an answer.
+    `make` is called with whether tools may be used. `needed` fields are never left out. Nothing is repeated after the
+    first event of an answer.
     """
-    # What depends on the conversation is not remembered: the room that is left, and whose thoughts it holds.
+    # Not remembered, since it depends on the conversation: the room that is left, and whose thinking it has.
     room: int | None = None
-    is_unlimited = is_thoughtless = began = False
+    is_unlimited = is_without_thinking = began = False
 
-    async def noted(event: AgentEvent) -> None:
+    async def emit_and_note(event: AgentEvent) -> None:
         nonlocal began
         began = True
         await emit(event)
 
     def body() -> dict[str, Any]:
-        made = known.shaped(model, make(known.takes_tools(model)))
+        made = known.adapt(model, make(known.takes_tools(model)))
         made = shortened(made, room) if room else made
         if is_unlimited:
             made = {name: value for name, value in made.items() if name not in LIMITS}
-        return without_thoughts(made) if is_thoughtless else made
+        return without_thoughts(made) if is_without_thinking else made
 
     sent = body()
     while True:
         try:
-            return await ask(sent, noted)
+            return await ask(sent, emit_and_note)
         except AgentError as refusal:
             if began:
                 raise
@@ -125,19 +126,19 @@ async def ask_adapting(
             if found and any(value > found for value in limits):
                 room = found
                 line = f"the conversation leaves {room} tokens for the answer: asked for no more"
-                log.warning(line, **_about(model, refusal))
+                log.warning(line, **_log_fields(model, refusal))
             elif refuses_thoughts(sent, refusal.words):
-                is_thoughtless = True
-                log.warning("the model refuses earlier thoughts: asked without thinking", **_about(model, refusal))
+                is_without_thinking = True
+                log.warning("the model refuses earlier thoughts: asked without thinking", **_log_fields(model, refusal))
             elif known.learn(model, sent, refusal, needed):
                 pass  # logged there
             elif limits and not needed & LIMITS.keys() and is_too_long_an_answer(refusal.words):
                 is_unlimited = True
-                log.warning("the model refuses the answer's length: asked without it", **_about(model, refusal))
+                log.warning("the model refuses the answer's length: asked without it", **_log_fields(model, refusal))
             if (again := body()) == sent:
                 raise
             sent = again
 
 
-def _about(model: str, refusal: AgentError) -> dict[str, str]:
+def _log_fields(model: str, refusal: AgentError) -> dict[str, str]:
     return {"model": model, "refusal": str(refusal)}

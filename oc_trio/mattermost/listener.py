@@ -275,7 +275,7 @@ async def run_poller(
 ) -> NoReturn:
     """Without a websocket: `on_connected(False)` every `interval` seconds; started at the first success.
 
-    After a refusal another `token` is used_token at once.
+    After a refusal another `token` is tried at once.
     """
     link, was_live = Link(phase=ConnectionPhase.CATCHING_UP), False
     while True:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from oc_trio.agent.anthropic_reading import Reading
+from oc_trio.agent.anthropic_reading import MessageReader
 from oc_trio.agent.anthropic_wire import request_body
 from oc_trio.agent.port import Message, Role, ToolCall, ToolResult, TurnRequest
 from oc_trio.agent.tool_loop import ModelResponse, RequestedCall, ToolRound
@@ -55,14 +55,14 @@ def test_sides_alternate_and_nothing_is_empty() -> None:
 )
 def test_events_that_mean_nothing_to_us_are_nothing(event: dict[str, Any]) -> None:
     """New ones will come."""
-    reading = Reading()
+    reading = MessageReader()
     assert reading.feed(event) == ()
     assert reading.empty
 
 
 def test_a_call_without_arguments_is_a_call() -> None:
     """The block's own empty input counts then."""
-    reading = Reading()
+    reading = MessageReader()
     block = {"type": "tool_use", "id": "c", "name": "look", "input": {}}
     reading.feed({"type": "content_block_start", "index": 0, "content_block": block})
     (asked,) = reading.answer().calls

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oc_trio.agent.failures import BROKEN, OVERLOADED
-from oc_trio.agent.openai_reading import Completion
+from oc_trio.agent.openai_reading import CompletionReader
 from oc_trio.agent.port import ToolResult
 from oc_trio.core.turn_events import Failed, Final, TextDelta, Usage
 from oc_trio.errors import AgentError
@@ -90,7 +90,7 @@ JSON = st.recursive(
 @given(st.lists(st.dictionaries(st.sampled_from(KEYS), JSON), max_size=4))
 def test_garbage_is_never_an_error(chunks: list[dict[str, Any]]) -> None:
     """The text of an answer is clean."""
-    completion = Completion("p")
+    completion = CompletionReader("p")
     for chunk in chunks:
         completion.feed(chunk)
     completion.end()
@@ -201,12 +201,12 @@ def test_unknown_fields_of_very_many_values_are_dropped() -> None:
         "signature": "S",
         "pad": [[]] * 20_000,
     }
-    completion = Completion("p")
+    completion = CompletionReader("p")
     completion.feed({"choices": [{"delta": {"tool_calls": [call], "pad": [[]] * 20_000}}]})
     [asked] = completion.answer().calls
     assert asked.call.opaque.message == {}
     assert asked.call.opaque.call == {}
-    small = Completion("p")
+    small = CompletionReader("p")
     small.feed({"choices": [{"delta": {"tool_calls": [{**call, "pad": 1}], "thought": "T"}}]})
     [asked] = small.answer().calls
     assert asked.call.opaque.message == {"thought": "T"}

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from oc_trio.agent.openai_reading import Completion
+from oc_trio.agent.openai_reading import CompletionReader
 from oc_trio.agent.openai_wire import request_body
 from oc_trio.agent.port import Message, Role, ToolCall, TurnRequest
 from oc_trio.agent.tool_calls import parse_arguments
@@ -48,7 +48,7 @@ CALLS = [
 @pytest.mark.parametrize(("deltas", "calls"), CALLS)
 def test_tool_calls_are_put_together(deltas: list[list[dict[str, Any]]], calls: list[ToolCall]) -> None:
     """Numbered, unnumbered, whole or in fragments."""
-    completion = Completion()
+    completion = CompletionReader()
     for delta in deltas:
         completion.feed({"choices": [{"delta": {"tool_calls": delta}}]})
     assert completion.answer().calls == tuple(RequestedCall(one) for one in calls)
@@ -60,14 +60,14 @@ def test_tool_calls_are_put_together(deltas: list[list[dict[str, Any]]], calls: 
 )
 def test_chunks_without_content_are_nothing(chunk: dict[str, Any]) -> None:
     """A keep-alive or a usage chunk comes in many forms."""
-    completion = Completion()
+    completion = CompletionReader()
     assert completion.feed(chunk) == ()
     assert completion.empty
 
 
 def test_content_in_parts_and_halves() -> None:
     """Mistral sends parts; half an emoji can't be posted and is replaced."""
-    completion = Completion()
+    completion = CompletionReader()
     parts = [{"type": "text", "text": "a"}, {"type": "other"}]
     assert completion.feed({"choices": [{"delta": {"content": parts}}]}) == (TextDelta("a"),)
     assert completion.feed({"choices": [{"delta": {"content": "\ud83d"}}]}) == ()
@@ -76,7 +76,7 @@ def test_content_in_parts_and_halves() -> None:
 
 def test_usage_is_taken_from_wherever_it_is() -> None:
     """The last numbers count, and nonsense counts nothing."""
-    completion = Completion()
+    completion = CompletionReader()
     completion.feed({"model": "m", "usage": {"prompt_tokens": 1, "completion_tokens": 1}})
     completion.feed({"usage": {"prompt_tokens": 5, "completion_tokens": "x"}})
     completion.feed({"usage": None})

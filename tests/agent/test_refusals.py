@@ -15,7 +15,7 @@ from oc_trio.agent import anthropic_wire, openai_wire
 from oc_trio.agent.adapted import adapted, without_thoughts
 from oc_trio.agent.anthropic import NEEDED
 from oc_trio.agent.port import Message, Role, ToolCall, TurnRequest
-from oc_trio.agent.refusals import NOTHING, TOOLS, refused, refuses_thoughts
+from oc_trio.agent.refusals import NOTHING, TOOLS, find_refused, refuses_thoughts
 from oc_trio.agent.refused_lengths import is_too_long_an_answer, longest_answer, room_left
 from oc_trio.core.turn_events import Opaque
 from oc_trio.ids import AgentId, SessionKey
@@ -76,7 +76,7 @@ def test_a_request_is_mended_to_an_end(make: Make, words: str) -> None:
             break
         assert list((insist_openai if make is openai else insist_anthropic)(body)) == []
         before = body
-        known |= refused(body, words, NEEDED if make is anthropic else frozenset())
+        known |= find_refused(body, words, NEEDED if make is anthropic else frozenset())
     else:
         pytest.fail(f"never at an end: {known}")
     if refuses_thoughts(body, words):

@@ -22,7 +22,10 @@ def read(*chunks: object, taken: tuple[str, ...] = ()) -> list[tuple[str, str, A
     reader = ToolCallReader(("look", "find", "lookup"))
     for chunk in chunks:
         reader.feed(chunk if isinstance(chunk, list) else [chunk])
-    return [(one.call.id, one.call.name, one.problem or one.call.arguments.get("q")) for one in reader.asked(taken)]
+    return [
+        (one.call.id, one.call.name, one.problem or one.call.arguments.get("q"))
+        for one in reader.requested_calls(taken)
+    ]
 
 
 FIRST, SECOND = "call00000", "call00001"
@@ -104,7 +107,7 @@ def test_arguments_that_are_too_long_are_a_problem_in_words() -> None:
     """The model reads it as the result of its call."""
     reader = ToolCallReader()
     reader.feed([call("look", '{"a": "' + "x" * 1_000_000 + '"}')])
-    [asked] = reader.asked()
+    [asked] = reader.requested_calls()
     assert asked.problem == "The arguments are longer than 1,000,000 characters."
     assert asked.call.arguments == {}
 
@@ -121,7 +124,7 @@ def test_halves_of_an_emoji_meet_or_are_replaced() -> None:
     reader = ToolCallReader()
     reader.feed([call("look", '{"q": "\ud83d')])
     reader.feed([call(None, '\ude00\ud83d", "r": "\\ud83d"}')])
-    (asked,) = reader.asked()
+    (asked,) = reader.requested_calls()
     assert asked.call == ToolCall(FIRST, "look", {"q": "\U0001f600\ufffd", "r": "\ufffd"})
 
 
@@ -129,7 +132,7 @@ def test_unknown_fields_stay_with_the_call() -> None:
     """They go back to the server with its result."""
     reader = ToolCallReader()
     reader.feed([{**call("look", A), "extra_content": {"google": {"thought_signature": "S"}}}])
-    (asked,) = reader.asked()
+    (asked,) = reader.requested_calls()
     assert asked.call.opaque.call == {"extra_content": {"google": {"thought_signature": "S"}}}
 
 
@@ -154,6 +157,6 @@ def test_garbage_is_never_an_error(chunks: list[list[Any]]) -> None:
     reader = ToolCallReader()
     for chunk in chunks:
         reader.feed(chunk)
-    asked = reader.asked()
+    asked = reader.requested_calls()
     assert len({one.call.id for one in asked}) == len(asked)
     assert all(one.call.name for one in asked)

@@ -12,7 +12,7 @@ from oc_trio.agent.tool_loop import (
     RequestedCall,
     ToolRound,
     converse,
-    rejoined,
+    merge_split_calls,
     transcript,
 )
 from oc_trio.core.turn_events import (
@@ -166,4 +166,4 @@ def test_calls_of_one_answer_go_back_together() -> None:
     a, b, c = (call(name, batch) for name, batch in (("a", "a"), ("b", "a"), ("c", "c")))
     written = (user, a, result("a"), b, result("b"), c, result("c"))
     joined = Message(Role.ASSISTANT, "Look.", tool_calls=(*a.tool_calls, *b.tool_calls))
-    assert rejoined(written) == (user, joined, result("a"), result("b"), c, result("c"))
+    assert merge_split_calls(written) == (user, joined, result("a"), result("b"), c, result("c"))

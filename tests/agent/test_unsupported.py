@@ -10,7 +10,7 @@ from oc_trio.agent.anthropic import AnthropicAgent, AnthropicSettings
 from oc_trio.agent.failures import REFUSED, TOO_LONG
 from oc_trio.agent.openai import OpenAIAgent, OpenAISettings
 from oc_trio.agent.port import Message, Role, ToolCall, TurnRequest
-from oc_trio.agent.refusals import RefusedParts, refused, refused_fields, refuses_tools
+from oc_trio.agent.refusals import RefusedParts, find_refused, refused_fields, refuses_tools
 from oc_trio.agent.unsupported import Unsupported
 from oc_trio.core.turn_events import Failed, Final, Opaque
 from oc_trio.errors import AgentFailed
@@ -308,7 +308,7 @@ NOT_SYSTEM = [
 def test_other_words_about_systems(words: str) -> None:
     """A request without its system message would hide what is wrong."""
     messages = [{"role": "system", "content": "x"}, {"role": "user", "content": "y"}]
-    assert not refused({"messages": messages}, words)
+    assert not find_refused({"messages": messages}, words)
 
 
 async def test_a_template_that_knows_no_results_of_tools() -> None:
@@ -378,7 +378,7 @@ async def test_a_field_of_a_message_is_left_out(words: str, logbook: Logbook) ->
 )
 def test_other_words_about_a_field_of_a_message(words: str) -> None:
     """Some servers demand it."""
-    assert not refused({"messages": messages_with(reasoning_content="hm")}, words)
+    assert not find_refused({"messages": messages_with(reasoning_content="hm")}, words)
 
 
 def test_fields_deep_within_messages() -> None:
@@ -386,12 +386,12 @@ def test_fields_deep_within_messages() -> None:
     entry = {"id": "1", "extra_content": {}, "function": {"name": "x", "arguments": "{}", "strict": True}}
     openai = {"messages": messages_with(tool_calls=[entry])}
     words = "messages.1.tool_calls.0.extra_content: Extra inputs are not permitted"
-    assert refused(openai, words) == RefusedParts(message_fields=frozenset({"extra_content"}))
+    assert find_refused(openai, words) == RefusedParts(message_fields=frozenset({"extra_content"}))
     words = "messages.1.tool_calls.0.function.strict: Extra inputs are not permitted"
-    assert refused(openai, words) == RefusedParts(message_fields=frozenset({"strict"}))
+    assert find_refused(openai, words) == RefusedParts(message_fields=frozenset({"strict"}))
     block = {"type": "text", "text": "x", "citations": None}
     words = "messages.1.content.0.text.citations: Extra inputs are not permitted"
-    assert refused({"messages": messages_with(content=[block])}, words).message_fields == {"citations"}
+    assert find_refused({"messages": messages_with(content=[block])}, words).message_fields == {"citations"}
 
 
 LONGEST = [
