@@ -15,6 +15,7 @@ from oc_trio.config.findings import Findings
 from oc_trio.config.model import Config
 from oc_trio.config.parse import join
 from oc_trio.config.secrets import NO_SECRET, Secret, SecretForm, SecretRef, SecretSource, flaw
+from oc_trio.errors import Problem
 
 _COMPLETIONS, _MESSAGES = "openai-completions", "anthropic-messages"
 
@@ -33,17 +34,23 @@ class BuiltIn:
 BUILT_IN: Mapping[str, BuiltIn] = MappingProxyType(
     {
         "anthropic": BuiltIn("https://api.anthropic.com", ("ANTHROPIC_API_KEY",), _MESSAGES, sees=r"claude-.*"),
+        "cerebras": BuiltIn("https://api.cerebras.ai/v1", ("CEREBRAS_API_KEY",)),
         "deepseek": BuiltIn("https://api.deepseek.com/v1", ("DEEPSEEK_API_KEY",)),
+        "fireworks": BuiltIn("https://api.fireworks.ai/inference/v1", ("FIREWORKS_API_KEY",)),
         "google": BuiltIn(
             "https://generativelanguage.googleapis.com/v1beta/openai",
             ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
             sees=r"gemini-.*",
         ),
         "groq": BuiltIn("https://api.groq.com/openai/v1", ("GROQ_API_KEY",), sees=r".*(llama-4|vision).*"),
+        "huggingface": BuiltIn("https://router.huggingface.co/v1", ("HF_TOKEN", "HUGGINGFACE_HUB_TOKEN")),
         "lmstudio": BuiltIn("http://127.0.0.1:1234/v1", ("LM_API_TOKEN",), needs_key=False),
+        "minimax": BuiltIn("https://api.minimax.io/anthropic", ("MINIMAX_API_KEY",), _MESSAGES),
         "mistral": BuiltIn(
             "https://api.mistral.ai/v1", ("MISTRAL_API_KEY",), sees=r"(pixtral|mistral-(small|medium|large)).*"
         ),
+        "moonshot": BuiltIn("https://api.moonshot.ai/v1", ("MOONSHOT_API_KEY",)),
+        "nvidia": BuiltIn("https://integrate.api.nvidia.com/v1", ("NVIDIA_API_KEY",)),
         "ollama": BuiltIn("http://127.0.0.1:11434/v1", ("OLLAMA_API_KEY",), needs_key=False),
         "openai": BuiltIn(
             "https://api.openai.com/v1", ("OPENAI_API_KEY",), sees=r"(gpt-(4o|4\.1|4\.5|[5-9])|chatgpt-|o[134]).*"
@@ -53,7 +60,11 @@ BUILT_IN: Mapping[str, BuiltIn] = MappingProxyType(
             ("OPENROUTER_API_KEY",),
             sees=r"(anthropic/claude-|google/gemini-|openai/(gpt-(4o|4\.1|[5-9])|o[134])|x-ai/grok-[4-9]).*",
         ),
+        "sglang": BuiltIn("http://127.0.0.1:30000/v1", ("SGLANG_API_KEY",), needs_key=False),
+        "together": BuiltIn("https://api.together.xyz/v1", ("TOGETHER_API_KEY",)),
+        "vllm": BuiltIn("http://127.0.0.1:8000/v1", ("VLLM_API_KEY",), needs_key=False),
         "xai": BuiltIn("https://api.x.ai/v1", ("XAI_API_KEY",), sees=r"grok-([4-9]|2-vision).*"),
+        "zai": BuiltIn("https://api.z.ai/api/paas/v4", ("ZAI_API_KEY", "Z_AI_API_KEY"), sees=r"glm-[4-9](\.\d)?v.*"),
     }
 )
 
@@ -116,6 +127,17 @@ def used_providers(config: Config) -> set[str]:
     if not all(choice.primary for choice in own):
         used |= set([name for name, provider in config.models.providers.items() if provider.models][:1])
     return used
+
+
+def lacks_model(config: Config) -> Problem | None:
+    """Says which agent has no model to ask; such a configuration can't answer anybody."""
+    if any(provider.models for provider in config.models.providers.values()) or config.agents.defaults.model.primary:
+        return None
+    hint = 'such as model = "anthropic/<model>"; oc-trio models list has the providers'
+    for name, entry in config.agents.entries.items():
+        if entry.model is None or not entry.model.primary:
+            return Problem(join("agents.entries", name) + ".model", "no model is configured", hint)
+    return None if config.agents.entries else Problem("agents.defaults.model", "no model is configured", hint)
 
 
 def inactive(config: Config) -> dict[str, str]:

@@ -43,6 +43,10 @@ class Document:
         known = nearest_key(key, self.lines)
         return f"{self.files.get(known, self.path)}:{self.lines[known]}" if known else str(self.path)
 
+    def file_of(self, key: str) -> Path | None:
+        """The file in which a key stands."""
+        return self.files.get(nearest_key(key, self.lines), self.path)
+
 
 def read_document(path: Path, env: Mapping[str, str] | None = None) -> Document:
     """The file's content as plain values, an openclaw.json with what it includes; raises ConfigError.

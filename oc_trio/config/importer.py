@@ -111,6 +111,10 @@ class _Carried:
         if isinstance(value, Mapping):
             if value.get("source") == "env" and isinstance(value.get("id"), str):
                 return self._value(value["id"], path)
+            if value.get("source") == "exec" and isinstance(value.get("env"), Mapping) and not self.keep:
+                # The program inherits the gateway's variables, so those may be set outside of the file.
+                self.variables.extend((f"{path}.env", str(name)) for name in value["env"])
+                value = {name: inner for name, inner in value.items() if name != "env"}
             return {name: self.references(inner, join(path, str(name))) for name, inner in value.items()}
         if isinstance(value, list):
             return [self.references(inner, join(path, at)) for at, inner in enumerate(value)]

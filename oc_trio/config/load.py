@@ -117,7 +117,7 @@ def build(document: Document, env: Mapping[str, str], *, isolate: bool = False, 
         token = table.merged.get("botToken")
         if isinstance(token, str) and holds_secret(token, "botToken"):
             inline[table.origin("botToken")] = token
-    _check_readers(document, inline, found)
+    _check_readers(document, modern, inline, found)
     paths = {table.path: table.id for table in tables if table.path != ROOT}
     by_account: dict[AccountId, list[Problem]] = {table.id: [] for table in tables}
     shared: list[Problem] = []
@@ -246,23 +246,22 @@ def _with_secret_files(config: Config, document: Document, env: Mapping[str, str
     return evolve(config, hooks=hooks, models=evolve(config.models, providers=MappingProxyType(providers)))
 
 
-def _check_readers(document: Document, inline: Mapping[str, str], found: Findings) -> None:
+def _check_readers(document: Document, modern: Modern, inline: Mapping[str, str], found: Findings) -> None:
     """A file with a secret in it is for its owner alone. What a `${NAME}` was replaced by doesn't stand in it.
 
     Who can write it can do what the gateway can: it names the programs that the gateway starts.
     """
-    if document.mode & stat.S_IWOTH:
-        problem = f"can be written by every user of this machine (mode {document.mode:04o})"
-        found.odd(str(document.path), problem, f"chmod 600 {document.path}")
-    if not document.mode & 0o044:
-        return
     written = set(_texts(document.values))
-    keys = ", ".join(path for path, value in inline.items() if value in written)
-    if keys:
-        hint = f"chmod 600 {document.path}, or keep secrets in files or variables of their own"
-        found.odd(
-            str(document.path), f"holds a secret ({keys}) and can be read by others (mode {document.mode:04o})", hint
-        )
+    own = {} if document.path is None else {document.path: document.mode}
+    for file, mode in {**own, **document.modes}.items():
+        if mode & stat.S_IWOTH:
+            problem = f"can be written by every user of this machine (mode {mode:04o})"
+            found.odd(str(file), problem, f"chmod 600 {file}")
+        here = [path for path in inline if document.file_of(modern.as_written(path)) == file]
+        keys = ", ".join(path for path in here if inline[path] in written)
+        if keys and mode & 0o044:
+            hint = f"chmod 600 {file}, or keep secrets in files or variables of their own"
+            found.odd(str(file), f"holds a secret ({keys}) and can be read by others (mode {mode:04o})", hint)
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -326,11 +325,11 @@ def _unrelated(problems: list[Problem], malformed: list[str]) -> list[Problem]:
 
 def _placed(document: Document, modern: Modern, problems: Iterable[Problem]) -> tuple[Problem, ...]:
     """Each problem once, with file and line, under the name that the file has for the key."""
-    whole = str(document.path)
+    whole = {str(document.path), *map(str, document.modes)}
 
     def place(problem: Problem) -> Problem:
         path = modern.as_written(problem.path)
-        return evolve(problem, path=path, where="" if path == whole else document.place(path))
+        return evolve(problem, path=path, where="" if path in whole else document.place(path))
 
     return tuple(dict.fromkeys(map(place, problems)))
 

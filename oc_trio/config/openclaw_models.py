@@ -17,6 +17,13 @@ _BEHIND = "or keep OpenClaw's agent behind its OpenAI-compatible endpoint and na
 def adapt_models(draft: Draft, env: Mapping[str, str]) -> None:
     """`models.providers`, `agents.defaults.models` and the models that agents name."""
     _aliases(draft)
+    shared = draft.table("agents", "defaults").get("model")
+    primary = shared.get("primary") if isinstance(shared, dict) else shared
+    for path, table in draft.agents():
+        choice = table.get("model")
+        if isinstance(choice, dict) and "primary" not in choice and primary is not None:
+            choice["primary"] = primary
+            draft.written[f"{path}.model.primary"] = "agents.defaults.model"
     used = {reference.partition("/")[0] for _, reference in _named(draft)}
     providers = draft.table("models", "providers")
     for name, provider in list(providers.items()):
@@ -83,6 +90,8 @@ def _provider(draft: Draft, path: str, name: str, provider: dict[str, Any], env:
     key = provider.get("apiKey")
     if isinstance(key, str) and _KEY_NAME.fullmatch(key) and (key in env or _is_usual(key)):
         provider["apiKey"] = {"source": "env", "id": key}  # OpenClaw takes the name of a variable for its value
+        if key not in env and name in BUILT_IN and not BUILT_IN[name].needs_key:
+            del provider["apiKey"]
     if provider.pop("authHeader", None) is True and provider.get("api") == "anthropic-messages":
         draft.odd(
             f"{path}.authHeader", "the key is sent as x-api-key", "write headers.Authorization for a bearer token"

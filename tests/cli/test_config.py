@@ -166,6 +166,7 @@ def test_check_warns_of_a_secret_that_others_can_read(tmp_path: Path, text: str,
     file = tmp_path / "c.toml"
     if "[channels" not in text:
         text += '[channels.mattermost]\nbaseUrl = "https://c.example.com"\n'
+    text += '[agents.defaults]\nmodel = "ollama/qwen3"\n'
     file.write_text(text)
     env = {"MATTERMOST_BOT_TOKEN": "t", "HOOK_TOKEN": "of-the-environment"}
     for mode in (0o644, 0o640):
@@ -177,3 +178,12 @@ def test_check_warns_of_a_secret_that_others_can_read(tmp_path: Path, text: str,
         assert "s3cret" not in done.output
     file.chmod(0o600)
     assert "can be read by others" not in run("check", "--config", file, **env).stderr
+
+
+def test_check_says_that_a_start_needs_a_model(tmp_path: Path) -> None:
+    """A configuration with which nobody could be answered is not fine."""
+    file = tmp_path / "openclaw.json"
+    file.write_text('{\n channels: { mattermost: { baseUrl: "https://c.example.com" } },\n agents: { defaults: {} } }')
+    done = run("check", "--config", file, MATTERMOST_BOT_TOKEN="t")
+    assert done.exit_code == EX_CONFIG
+    assert f"{file}:3: agents.defaults.model: no model is configured" in done.stderr

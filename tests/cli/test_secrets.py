@@ -149,6 +149,7 @@ def test_what_is_fine(tmp_path: Path) -> None:
     text = (
         f'{HEAD}botTokenFile = "it"\ngroupAllowFrom = ["*"]\n{MODEL}headers = {{ Authorization = "Bearer s3cret" }}\n'
         '[models.providers.p]\napi = "command"\ncommand = ["x"]\nenv = { GREETING = "Gr\u00fc\u00df Gott" }\n'
+        '[agents.defaults]\nmodel = "p/x"\n'
     )
     result = oc_trio(tmp_path, ["config", "check"], text)
     assert result.exit_code == 0, result.output

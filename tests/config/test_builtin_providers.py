@@ -1,6 +1,7 @@
 """Model providers without an entry, in both kinds of file, and the ones that can't be had."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -132,3 +133,13 @@ def test_an_unknown_provider_names_those_there_are(load_text: LoadText) -> None:
     """Built-in ones among them."""
     with pytest.raises(ConfigError, match=r'there is no model provider "antropic" \(did you mean "anthropic"\?\)'):
         load_text(toml("antropic/claude"))
+
+
+def test_the_page_lists_them() -> None:
+    """docs/agents.md has each with its address and the variables of its key."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "agents.md").read_text()
+    rows = {
+        name: f"| `{name}` | `{known.base_url}` | {' or '.join(f'`{one}`' for one in known.variables)}"
+        for name, known in BUILT_IN.items()
+    }
+    assert [name for name, row in rows.items() if row not in page] == []

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from oc_trio.config.document import read_document
+from oc_trio.config.load import load
 from oc_trio.errors import ConfigError
 
 Write = Callable[..., Path]
@@ -68,6 +69,14 @@ def test_every_file_s_permissions_are_known(write: Write) -> None:
     file = write('{ a: { $include: "one.json5" } }', one_json5="{}")
     (file.parent / "one.json5").chmod(0o640)
     assert read_document(file).modes == {file.parent / "one.json5": 0o640}
+
+
+def test_a_secret_in_an_included_file_is_for_its_owner_alone(write: Write) -> None:
+    """That file is named, not the one that includes it."""
+    file = write('{ channels: { $include: "c.json5" } }', c_json5='{ mattermost: { botToken: "s3cret" } }')
+    (file.parent / "c.json5").chmod(0o644)
+    (warning, *_) = load(str(file), {"MATTERMOST_URL": "https://chat.example.com", "HOME": "/nowhere"}).warnings
+    assert str(warning).startswith(f"{file.parent}/c.json5: holds a secret (channels.mattermost.botToken)")
 
 
 DEEP = {f"n{at}_json5": f'{{ a: {{ $include: "n{at + 1}.json5" }} }}' for at in range(12)}

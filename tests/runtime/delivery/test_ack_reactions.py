@@ -8,7 +8,8 @@ from oc_trio.sandbox.records import Post
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
 from tests.runtime.harness import Harness
 
-ACKS = {"ackReactions": {"seen": "eyes", "done": "white_check_mark", "failed": "x"}}
+# A character, as OpenClaw's files have it, or a name.
+ACKS = {"ackReactions": {"seen": "👀", "done": "white_check_mark", "failed": "x"}}
 
 
 def reactions(harness: Harness, post: Post) -> list[str]:

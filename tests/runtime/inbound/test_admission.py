@@ -403,6 +403,7 @@ class TestSessions:
             await harness.settled()
         assert [len(request.messages) for request in harness.stage.requests] == [1, 3, 1]
 
+    @pytest.mark.slow
     async def test_each_day_begins_afresh(self, harness: Harness) -> None:
         """With session.resetAtHour: once for each day, at the first message after that hour."""
         harness.script = [Say("ok")]
