@@ -1,4 +1,4 @@
-"""Carries out a plan: what people, operators and fate do to a town, its network and its gateway."""
+"""Carries out a plan: what people and operators do, and the faults of network, server, disk and gateway."""
 
 import random
 
@@ -6,7 +6,7 @@ import trio
 from attrs import define
 
 from tests.simulation.callers import Callers
-from tests.simulation.fault_rates import FAIR
+from tests.simulation.fault_rates import NO_FAULTS
 from tests.simulation.frames import FrameFaults
 from tests.simulation.gateway_process import GatewayProcess
 from tests.simulation.hook_clients import HookClients
@@ -15,15 +15,16 @@ from tests.simulation.intents import (
     Ask,
     BadDisk,
     Call,
+    ChangeFaultRates,
     Command,
     Crash,
     CutSockets,
-    Deed,
     Delete,
     Drain,
     Edit,
     FreezeSockets,
     Hook,
+    Intent,
     Invite,
     Kick,
     Name,
@@ -33,7 +34,6 @@ from tests.simulation.intents import (
     RestartServer,
     Stop,
     Vandalise,
-    Weather,
 )
 from tests.simulation.network import Network
 from tests.simulation.scenario import Addressed, Question, Scenario
@@ -43,108 +43,125 @@ from tests.simulation.scenario import Addressed, Question, Scenario
 class ActionRunner:
     """`rng` decides what a plan leaves open, such as which thread a reply goes to."""
 
-    town: Scenario
+    scenario: Scenario
     network: Network
     frames: FrameFaults
-    house: GatewayProcess
+    process: GatewayProcess
     callers: Callers
-    machines: HookClients
+    hook_clients: HookClients
     rng: random.Random
 
     async def follow(self, plan: Plan) -> None:
-        """Do each deed at its time, counted from now."""
+        """Do each intent at its time, counted from now."""
         began = trio.current_time()
-        for at, deed in plan.deeds:
+        for at, intent in plan.intents:
             await trio.sleep_until(began + at)
-            if isinstance(deed, RestartServer):
-                await self._restart_server(deed.seconds)
-            elif isinstance(deed, (Call, Press)):
-                self.callers.do(deed)
-            elif isinstance(deed, Hook):
-                self.machines.do(deed)
+            if isinstance(intent, RestartServer):
+                await self._restart_server(intent.seconds)
+            elif isinstance(intent, (Call, Press)):
+                self.callers.do(intent)
+            elif isinstance(intent, Hook):
+                self.hook_clients.do(intent)
             else:
-                self._do(deed)
+                self._do(intent)
 
-    def _do(self, deed: Deed) -> None:
-        town = self.town
-        match deed:
-            case Weather() | CutSockets() | FreezeSockets():
-                self._break_network(deed)
+    def _do(self, intent: Intent) -> None:
+        scenario = self.scenario
+        match intent:
+            case ChangeFaultRates() | CutSockets() | FreezeSockets():
+                self._change_network(intent)
             case Arrive():
-                town.open(deed.place)
+                scenario.open(intent.place)
             case BadDisk():
-                self._spoil_disk(deed)
+                self._fail_disk(intent)
             case Crash():
-                self.house.crash(deed.operations, deed.down)
+                self.process.crash(intent.operations, intent.down)
             case Drain():
-                self.house.stop(deed.down)
+                self.process.stop(intent.down)
             case Ask():
-                self._ask(deed)
+                self._ask(intent)
             case Stop() | Command():
-                self._of(deed).command(deed.author, deed.place, "stop" if isinstance(deed, Stop) else deed.text)
+                self._of(intent).command(
+                    intent.author, intent.place, "stop" if isinstance(intent, Stop) else intent.text
+                )
             case Vandalise() | Kick() | Invite() | Name():
-                town = self._of(deed)
-                act = {Vandalise: town.vandalise, Kick: town.kick, Invite: town.invite, Name: town.name}[type(deed)]
-                act(deed.place)
+                scenario = self._of(intent)
+                act = {
+                    Vandalise: scenario.vandalise,
+                    Kick: scenario.kick,
+                    Invite: scenario.invite,
+                    Name: scenario.name,
+                }[type(intent)]
+                act(intent.place)
             case Edit() | Delete() | React():
-                question = self._back(deed.back)
+                question = self._back(intent.back)
                 if question is not None:
-                    {Edit: town.edit, Delete: town.delete, React: town.react}[type(deed)](question)
+                    {Edit: scenario.edit, Delete: scenario.delete, React: scenario.react}[type(intent)](question)
             case RestartServer() | Call() | Press() | Hook():
                 raise AssertionError("not done here")
 
-    def _break_network(self, deed: Weather | CutSockets | FreezeSockets) -> None:
-        network, chronicle = self.network, self.town.chronicle
-        match deed:
-            case Weather():
-                bad = deed.climate != FAIR
-                chronicle.tell("weather", f"turns bad: {deed.climate.told()}" if bad else "turns fair")
-                network.climate = self.frames.climate = deed.climate if bad else FAIR
+    def _change_network(self, intent: ChangeFaultRates | CutSockets | FreezeSockets) -> None:
+        network, transcript = self.network, self.scenario.transcript
+        match intent:
+            case ChangeFaultRates():
+                bad = intent.fault_rates != NO_FAULTS
+                transcript.note(
+                    "network", f"gets faults: {intent.fault_rates.describe()}" if bad else "has no faults now"
+                )
+                network.fault_rates = self.frames.fault_rates = intent.fault_rates if bad else NO_FAULTS
             case CutSockets():
-                chronicle.tell("network", "resets the websocket")
+                transcript.note("network", "resets the websocket")
                 network.drop_sockets()
             case FreezeSockets():
-                chronicle.tell("network", "leaves the websocket half open")
+                transcript.note("network", "leaves the websocket half open")
                 network.freeze_sockets()
 
-    def _spoil_disk(self, deed: BadDisk) -> None:
-        disk = self.house.disk
-        disk.until, disk.share = trio.current_time() + deed.seconds, deed.share
-        self.town.chronicle.tell("disk", f"fails at {deed.share:g} of what is asked for {deed.seconds:g} s")
+    def _fail_disk(self, intent: BadDisk) -> None:
+        disk = self.process.disk
+        disk.until, disk.share = trio.current_time() + intent.seconds, intent.share
+        self.scenario.transcript.note("disk", f"fails at {intent.share:g} of what is asked for {intent.seconds:g} s")
 
     async def _restart_server(self, seconds: float) -> None:
         """Nobody can do anything meanwhile: the plan waits."""
-        self.town.chronicle.tell("server", f"restarts, {seconds:.1f} s")
+        self.scenario.transcript.note("server", f"restarts, {seconds:.1f} s")
         self.network.is_down = True
         self.network.server_died()
-        self.town.world.restart()
+        self.scenario.world.restart()
         await trio.sleep(seconds)
         self.network.is_down = False
 
-    def _of(self, deed: Ask | Stop | Command | Vandalise | Kick | Invite | Name) -> Scenario:
-        """The town as the bot sees it that is spoken to."""
-        twin = self.town.twin
-        return twin if twin is not None and deed.whom == twin.bot.username else self.town
+    def _of(self, intent: Ask | Stop | Command | Vandalise | Kick | Invite | Name) -> Scenario:
+        """The scenario as the bot that is spoken to sees it."""
+        twin = self.scenario.twin
+        return twin if twin is not None and intent.whom == twin.bot.username else self.scenario
 
-    def _ask(self, deed: Ask) -> None:
-        town, rng = self._of(deed), self.rng
-        for _ in range(deed.burst):
+    def _ask(self, intent: Ask) -> None:
+        scenario, rng = self._of(intent), self.rng
+        for _ in range(intent.burst):
             thread: Question | None = None
-            addressed: Addressed = "no" if deed.how == "chatter" else "yes"
-            if deed.how == "reply":
-                asked = [q for q in town.questions if not (q.is_call or q.is_deleted)]
-                roots = [q for q in asked if q.place == deed.place and q.thread is None]
+            addressed: Addressed = "no" if intent.how == "chatter" else "yes"
+            if intent.how == "reply":
+                asked = [q for q in scenario.questions if not (q.is_call or q.is_deleted)]
+                roots = [q for q in asked if q.place == intent.place and q.thread is None]
                 thread = rng.choice(roots) if roots else None
                 if rng.random() < 0.3:
                     addressed = "perhaps"
-            elif deed.how in ("inside", "onward"):
-                newest = next((q for q in reversed(town.questions) if q.place == deed.place and not q.is_call), None)
+            elif intent.how in ("inside", "onward"):
+                newest = next(
+                    (q for q in reversed(scenario.questions) if q.place == intent.place and not q.is_call), None
+                )
                 thread = None if newest is None else newest.thread or newest
-                addressed = "perhaps" if deed.how == "onward" else "yes"
-            town.ask(
-                deed.author, deed.place, addressed, deed.words, thread, deed.files, is_for_both=deed.whom == "both"
+                addressed = "perhaps" if intent.how == "onward" else "yes"
+            scenario.ask(
+                intent.author,
+                intent.place,
+                addressed,
+                intent.words,
+                thread,
+                intent.files,
+                is_for_both=intent.whom == "both",
             )
 
     def _back(self, back: int) -> Question | None:
-        asked = [question for question in self.town.questions if not (question.is_command or question.is_call)]
+        asked = [question for question in self.scenario.questions if not (question.is_command or question.is_call)]
         return asked[-1 - back] if len(asked) > back else None

@@ -1,4 +1,4 @@
-"""Some gateways that are deliberately wrong in one place each, to prove that the simulation would notice."""
+"""Mutants: gateways that are wrong in one place each, to prove that the simulation notices."""
 
 import json
 import sqlite3
@@ -45,16 +45,16 @@ class NoOverlap(CatchUp):
         self._policy = evolve(self._policy, overlap_ms=0)
 
 
-class Overreading(CatchUp):
-    """Of posts that were looked at before, catch-up does not notice that they read differently now."""
+class IgnoresMissedEdits(CatchUp):
+    """Catch-up passes over posts that were seen before, also where they were edited meanwhile."""
 
     async def _admit(self, channel: Channel, posts: tuple[Post, ...]) -> None:
         seen = await self.services.store.admission.seen(self.services.account, [post.id for post in posts])
         await super()._admit(channel, tuple(post for post in posts if post.id not in seen))
 
 
-class NoSecondLook(NoOverlap):
-    """As little is read again as possible. With watermarks that mean what they say, a crash loses nothing by it."""
+class LeastOverlap(NoOverlap):
+    """Catch-up reads as little again as possible. Where watermarks are right, a crash loses nothing by that."""
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
@@ -116,8 +116,8 @@ class WatermarkFirst(Admissions):
         return await super().admit(admission)
 
 
-class Shrugging(Admissions):
-    """What the journal can't take in is passed over, as if it had been seen before."""
+class IgnoresJournalErrors(Admissions):
+    """A message that the journal fails to admit is passed over, as if it had been seen before."""
 
     async def admit(self, admission: Admission) -> Admitted:
         try:
@@ -126,8 +126,8 @@ class Shrugging(Admissions):
             return Admitted(fresh=False)
 
 
-class Gullible(Admissions):
-    """A call that arrives again is taken for a new one."""
+class AdmitsCallsTwice(Admissions):
+    """A call that is delivered twice is admitted twice."""
 
     async def admit(self, admission: Admission) -> Admitted:
         admitted = await super().admit(admission)
@@ -136,24 +136,24 @@ class Gullible(Admissions):
         return await super().admit(evolve(admission, trigger=f"{admission.trigger}:{admission.at}"))
 
 
-class OneForAll(Admissions):
-    """What one account has looked at, no other one needs to."""
+class SeenByAnyAccount(Admissions):
+    """A post that one account has seen counts as seen by all accounts."""
 
     async def admit(self, admission: Admission) -> Admitted:
         seen = await self._engine.run(lambda tx: tx.one("SELECT 1 FROM seen WHERE trigger = ?", admission.trigger))
         return Admitted(fresh=False) if seen else await super().admit(admission)
 
 
-class Indiscreet(Transcripts):
-    """Whoever shares a conversation is told what the other is just being asked."""
+class ShowsRunningTurns(Transcripts):
+    """A conversation's transcript holds what another account's running turn was asked."""
 
     async def load(self, session: SessionKey, limit: int, *, without: TurnId | None = None) -> tuple[str, ...]:
         own = await self.of_turn(without) if without else ()
         return tuple(entry for entry in await super().load(session, limit) if entry not in own)
 
 
-class Absentminded(Transcripts):
-    """An answer is not written down: the next turn of its conversation does not know of it."""
+class ForgetsAnswers(Transcripts):
+    """Answers are not written to the transcript: the next turn of the conversation does not know of them."""
 
     async def append(self, session: SessionKey, turn: TurnId, entries: Sequence[str], at: int) -> None:
         kept = [entry for entry in entries if not _is_answer(json.loads(entry))]
@@ -164,16 +164,16 @@ def _is_answer(entry: Mapping[str, Any]) -> bool:
     return bool(entry["role"] == "assistant" and not entry.get("calls"))
 
 
-class Preoccupied(Participation):
-    """A thread is the bot's only once an answer there is complete: who replies to its beginning is not heard."""
+class IgnoresOpenThreads(Participation):
+    """The bot takes part in a thread only once an answer there is complete: replies to its draft are not heard."""
 
     async def active(self, account: AccountId, channel: ChannelId, root: ThreadRoot, since: int) -> bool:
         sql = "SELECT 1 FROM participation WHERE account = ? AND channel_id = ? AND root_id = ? AND at >= ?"
         return await self._engine.run(lambda tx: tx.one(sql, account, channel, root, since)) is not None
 
 
-class Hasty(Obligations):
-    """Who was crowded out is told so first, and the messages end when the words stand."""
+class PostsBeforeClosing(Obligations):
+    """The notice about messages that found no room is posted before their obligations are closed."""
 
     async def close_saying(self, ids: Iterable[ObligationId], outcome: Outcome, at: int, notice: OutboxRow) -> int:
         ended = tuple(ids)
@@ -182,8 +182,8 @@ class Hasty(Obligations):
         return len(ended)
 
 
-class HastyOutbox(Outbox):
-    """The other half of it."""
+class ClosesWhenPosted(Outbox):
+    """Closes those obligations when the notice is posted: the other half of `PostsBeforeClosing`."""
 
     async def confirm(self, outbox: OutboxId, post: PostId, at: int) -> bool:
         ids, outcome = _WAITING.get(self._engine, {}).get(outbox, ((), None))
@@ -195,43 +195,43 @@ class HastyOutbox(Outbox):
 _WAITING: "WeakKeyDictionary[Engine, dict[OutboxId, tuple[tuple[ObligationId, ...], Outcome]]]" = WeakKeyDictionary()
 
 
-class BlindOutbox(Outbox):
-    """What the server shows of our own posts confirms their rows, and tells nobody that one stands twice."""
+class LeavesSecondPost(Outbox):
+    """Our own posts, as events show them, confirm their rows; that one of them exists twice is not reported."""
 
     async def receipt(self, account: AccountId, pending_post_id: str, post: PostId, at: int) -> OutboxRow | None:
         await super().receipt(account, pending_post_id, post, at)
         return None
 
 
-class ForgetfulTurns(Turns):
-    """What became of an answer's files is not written down: a restart uploads them all again."""
+class ForgetsUploads(Turns):
+    """The uploads of an answer are not written down: a restart uploads them all again."""
 
     async def set_final(self, turn: TurnId, final: str) -> None:
         await super().set_final(turn, json.dumps({**json.loads(final), "files": []}))
 
 
-class Trusting(Previewer):
-    """An edit without an answer is taken for one that never arrived."""
+class ForgetsUncertainEdits(Previewer):
+    """An edit whose request got no answer is taken for one that never arrived."""
 
     async def _write(self, step: Create | Edit) -> None:
-        self._doubt = _never_mind
+        self._doubt = _do_nothing
         await super()._write(step)
 
 
-async def _never_mind(_post_id: PostId) -> None:
+async def _do_nothing(_post_id: PostId) -> None:
     return
 
 
-class Borderless(ErrorBoundary):
-    """What one turn raises ends the account."""
+class ContainsNothing(ErrorBoundary):
+    """What one turn raises ends the account: the error boundary contains nothing."""
 
     async def contain(self, work: Callable[[], Awaitable[object]], *_about: Any, **_passing: Any) -> Exception | None:
         await work()
         return None
 
 
-class Forgetful(SmallSession):
-    """What does not fit into the mailbox is dropped, not left to the journal."""
+class DropsOverflow(SmallSession):
+    """Messages that don't fit into the mailbox are dropped, not left to the journal."""
 
     def put(self, job: Job) -> None:
         if len(self._mailbox) < self.mailbox:
@@ -286,23 +286,25 @@ BROKEN: dict[str, Broken] = {
     "unshielded write": Broken(Parts(previewer=Unshielded), ("rest", "cancel")),
     "no pending id": Broken(Parts(transport=NoPendingId), ("rest",), Parts(transport=NoMarker), (NO_KEY,)),
     "watermark before commit": Broken(
-        Parts(store=journal(admission=WatermarkFirst), catch_up=NoSecondLook),
+        Parts(store=journal(admission=WatermarkFirst), catch_up=LeastOverlap),
         ("blackout",),
-        Parts(catch_up=NoSecondLook),
+        Parts(catch_up=LeastOverlap),
     ),
-    "second post left": Broken(Parts(store=journal(outbox=BlindOutbox)), ("rest",)),
-    "late edit left": Broken(Parts(previewer=Trusting), ("rest", "threads", "lag")),
-    "calls taken in twice": Broken(Parts(store=journal(admission=Gullible)), ("http",)),
-    "uploads forgotten": Broken(Parts(store=journal(turns=ForgetfulTurns)), ("files", "crash")),
-    "journal errors ignored": Broken(Parts(store=journal(admission=Shrugging)), ("disk", "people")),
-    "one account's messages taken for all": Broken(Parts(store=journal(admission=OneForAll)), ("accounts",)),
-    "another account's question told": Broken(Parts(store=journal(transcripts=Indiscreet)), ("accounts", "cancel")),
-    "answers not remembered": Broken(Parts(store=journal(transcripts=Absentminded)), ("drain",)),
-    "replies to a beginning unheard": Broken(Parts(store=journal(participation=Preoccupied)), ("threads",)),
-    "names added in a gap overlooked": Broken(Parts(catch_up=Overreading), ("names", "server", "socket")),
-    "defects not contained": Broken(Parts(boundary=Borderless), ("treacherous",)),
+    "second post left": Broken(Parts(store=journal(outbox=LeavesSecondPost)), ("rest",)),
+    "late edit left": Broken(Parts(previewer=ForgetsUncertainEdits), ("rest", "threads", "lag")),
+    "calls taken in twice": Broken(Parts(store=journal(admission=AdmitsCallsTwice)), ("http",)),
+    "uploads forgotten": Broken(Parts(store=journal(turns=ForgetsUploads)), ("files", "crash")),
+    "journal errors ignored": Broken(Parts(store=journal(admission=IgnoresJournalErrors)), ("disk", "people")),
+    "one account's messages taken for all": Broken(Parts(store=journal(admission=SeenByAnyAccount)), ("accounts",)),
+    "another account's question told": Broken(
+        Parts(store=journal(transcripts=ShowsRunningTurns)), ("accounts", "cancel")
+    ),
+    "answers not remembered": Broken(Parts(store=journal(transcripts=ForgetsAnswers)), ("drain",)),
+    "replies to a beginning unheard": Broken(Parts(store=journal(participation=IgnoresOpenThreads)), ("threads",)),
+    "names added in a gap overlooked": Broken(Parts(catch_up=IgnoresMissedEdits), ("names", "server", "socket")),
+    "defects not contained": Broken(Parts(boundary=ContainsNothing), ("treacherous",)),
     "refused before it is ended": Broken(
-        Parts(store=journal(obligations=Hasty, outbox=HastyOutbox)), ("crowded", "crash", "drain")
+        Parts(store=journal(obligations=PostsBeforeClosing, outbox=ClosesWhenPosted)), ("crowded", "crash", "drain")
     ),
-    "mailbox overflow dropped": Broken(Parts(session=Forgetful), ("people",)),
+    "mailbox overflow dropped": Broken(Parts(session=DropsOverflow), ("people",)),
 }

@@ -95,7 +95,7 @@ class CallbackTransport:
     """Makes the calls of the sandbox's server. One incarnation at a time answers, or nobody."""
 
     rng: random.Random
-    chronicle: RunTranscript
+    transcript: RunTranscript
     network: Network = field(init=False)
     _door: _Door | None = None
 
@@ -136,7 +136,7 @@ class CallbackTransport:
             with trio.move_on_after(INTEGRATION_SECONDS):
                 await self._deliver(call, asking)
         except IntegrationUnreachable:
-            self.chronicle.detail("line", "a second delivery fails")
+            self.transcript.detail("callbacks", "a second delivery fails")
         finally:
             if asking is not None:
                 asking.open -= 1
@@ -144,15 +144,15 @@ class CallbackTransport:
             self.network.waiting -= 1
 
     async def _deliver(self, call: Outgoing, asking: Asking | None) -> Answer:
-        rng, climate = self.rng, self.network.climate
+        rng, fault_rates = self.rng, self.network.fault_rates
         await trio.sleep(rng.uniform(0.001, 0.05))
-        if rng.random() < climate.unreachable:
+        if rng.random() < fault_rates.unreachable:
             raise IntegrationUnreachable("connection refused")
-        if rng.random() < climate.lost_request:
+        if rng.random() < fault_rates.lost_request:
             await trio.sleep_forever()
         door, exchange = self._door, _Exchange()
         if door is None or door.power.is_off:
-            self.chronicle.tell("line", "nobody answers the call")
+            self.transcript.note("callbacks", "nobody answers the call")
             raise IntegrationUnreachable("connection refused")
         if asking is not None:
             asking.open += 1
@@ -163,7 +163,7 @@ class CallbackTransport:
             await exchange.done.wait()
         finally:
             exchange.gone.set()
-        if not exchange.is_whole or rng.random() < climate.lost_answer:
+        if not exchange.is_whole or rng.random() < fault_rates.lost_answer:
             raise IntegrationUnreachable("connection reset")
         await trio.sleep(rng.uniform(0.001, 0.05))
         return exchange.answer
@@ -197,7 +197,7 @@ class CallbackTransport:
             exchange.done.set()
 
     def _said(self, exchange: _Exchange, asking: Asking | None) -> None:
-        self.chronicle.tell("gateway", f"answers a call: {exchange.status} {exchange.body.decode()[:80]}")
+        self.transcript.note("gateway", f"answers a call: {exchange.status} {exchange.body.decode()[:80]}")
         if asking is not None:
             asking.open -= 1
             asking.promised += exchange.is_promise

@@ -31,18 +31,18 @@ Action = dict[str, Any]
 class Callers:
     """`rng` decides what a plan leaves open; calls are tasks of the network's nursery."""
 
-    town: Scenario
+    scenario: Scenario
     network: Network
     rng: random.Random
     _offered: dict[tuple[str, ...], Question] = field(factory=dict)
     _pressed: dict[int, Asking] = field(factory=dict)
 
-    def let_in(self) -> None:
+    def allow_commands(self) -> None:
         """The bot may register commands."""
-        town = self.town
-        team = town.world.teams.find(town.places["square"].team_id)
+        scenario = self.scenario
+        team = scenario.world.teams.find(scenario.places["square"].team_id)
         assert team is not None
-        team.roles[town.bot.id] = "team_user team_admin"
+        team.roles[scenario.bot.id] = "team_user team_admin"
 
     def offer(self, tokens: tuple[str, ...]) -> tuple[tuple[Button, ...], ...]:
         """The buttons of the answer to these questions, the same at each attempt. A click on it is a question."""
@@ -50,89 +50,91 @@ class Callers:
             return ()
         question = self._offered.get(tokens)
         if question is None:
-            question = self._offered[tokens] = self.town.reserve("", "")
+            question = self._offered[tokens] = self.scenario.reserve("", "")
         return ((Button("More", f"more [{question.token}]"),),)
 
-    def do(self, deed: Call | Press) -> None:
+    def do(self, intent: Call | Press) -> None:
         """Never waits."""
         if self.network.is_down:
             return
-        if isinstance(deed, Call):
-            self.network.nursery.start_soon(self._command, deed)
+        if isinstance(intent, Call):
+            self.network.nursery.start_soon(self._command, intent)
             return
-        found = self._button(deed.place)
-        if found is None:
+        candidates = self._button(intent.place)
+        if candidates is None:
             return
-        post, action = found
-        for _ in range(deed.times):
-            self.network.nursery.start_soon(self._press, deed.author, post, action)
+        post, action = candidates
+        for _ in range(intent.times):
+            self.network.nursery.start_soon(self._press, intent.author, post, action)
 
-    async def _command(self, deed: Call) -> None:
-        town, channel = self.town, self.town.places[deed.place]
-        question = town.reserve(deed.author, deed.place)
-        question.thread = self._root(deed.place) if self.rng.random() < 0.3 else None
-        words = deed.text.endswith(_ASKS)
-        question.is_command = not words
-        text = f"{deed.text} me more [{question.token}]" if words else deed.text
+    async def _command(self, intent: Call) -> None:
+        scenario, channel = self.scenario, self.scenario.places[intent.place]
+        question = scenario.reserve(intent.author, intent.place)
+        question.thread = self._root(intent.place) if self.rng.random() < 0.3 else None
+        is_for_model = intent.text.endswith(_ASKS)
+        question.is_command = not is_for_model
+        text = f"{intent.text} me more [{question.token}]" if is_for_model else intent.text
         asking = Asking(question)
         ASKING.set(asking)
-        town.chronicle.tell(deed.author, f"in {deed.place}{under(question.thread)}: {text} (#{question.number})")
-        is_stop = deed.text.startswith(("/oc_stop", "/oc_new"))
+        scenario.transcript.note(
+            intent.author, f"in {intent.place}{under(question.thread)}: {text} (#{question.number})"
+        )
+        is_stop = intent.text.startswith(("/oc_stop", "/oc_new"))
         if is_stop:
-            town.stops.append((trio.current_time(), deed.place))
+            scenario.stops.append((trio.current_time(), intent.place))
         self.network.waiting += 1
         try:
-            body = {"channel_id": channel.id, "team_id": town.places["square"].team_id, "command": text}
+            body = {"channel_id": channel.id, "team_id": scenario.places["square"].team_id, "command": text}
             body["root_id"] = question.thread.post.id if question.thread else ""
-            answer = await town.world.slash.execute(town.people[deed.author], body)
-            town.chronicle.tell(deed.author, f"reads of #{question.number}: {answer['text']}")
+            answer = await scenario.world.slash.execute(scenario.people[intent.author], body)
+            scenario.transcript.note(intent.author, f"reads of #{question.number}: {answer['text']}")
         except Refused as refusal:
-            town.chronicle.tell(deed.author, f"reads that #{question.number} failed: {refusal.code}")
+            scenario.transcript.note(intent.author, f"reads that #{question.number} failed: {refusal.code}")
         finally:
             self.network.waiting -= 1
         if is_stop:
             # It may have been carried out at any time until now, or still be, where nobody knows.
             later = _UNCERTAIN_SECONDS if asking.open else 0.0
-            town.stops.append((trio.current_time() + later, deed.place))
+            scenario.stops.append((trio.current_time() + later, intent.place))
 
     async def _press(self, author: str, post: records.Post, action: Action) -> None:
-        town = self.town
+        scenario = self.scenario
         context = action["integration"]["context"]
-        question = town.questions[number_of(TOKEN.findall(context[CALLBACK_DATA])[0])]
+        question = scenario.questions[number_of(TOKEN.findall(context[CALLBACK_DATA])[0])]
         if question.post.id == "":
             question.post.id = f"interaction:{post.id}:{context[NONCE]}"
             question.author, question.place, question.asked_at = author, self._place_of(post), trio.current_time()
             question.post.channel_id, question.post.create_at = post.channel_id, now_ms()
-            question.thread = next((each for each in town.questions if each.post.id == post.root_id), None)
-            question.was_member = town.bot.id in town.places[question.place].members
+            question.thread = next((each for each in scenario.questions if each.post.id == post.root_id), None)
+            question.was_member = scenario.bot.id in scenario.places[question.place].members
         ASKING.set(self._pressed.setdefault(question.number, Asking(question)))
-        town.chronicle.tell(author, f"presses More below {post.message[:30]!r} (#{question.number})")
+        scenario.transcript.note(author, f"presses More below {post.message[:30]!r} (#{question.number})")
         self.network.waiting += 1
         try:
-            await town.world.interactions.press(town.people[author], post.id, action["id"], "", "")
+            await scenario.world.interactions.press(scenario.people[author], post.id, action["id"], "", "")
         except (Refused, IntegrationUnreachable) as refusal:
-            town.chronicle.tell(author, f"reads that pressing failed: {refusal}")
+            scenario.transcript.note(author, f"reads that pressing failed: {refusal}")
         finally:
             self.network.waiting -= 1
 
     def _root(self, place: str) -> Question | None:
         """What a thread in that place began with, or could begin with."""
-        asked = [each for each in self.town.questions if not (each.is_call or each.is_deleted or each.thread)]
+        asked = [each for each in self.scenario.questions if not (each.is_call or each.is_deleted or each.thread)]
         # The other bot's direct chat with the same person is another place.
-        found = [each for each in asked if each.post.channel_id == self.town.places[place].id]
-        return self.rng.choice(found) if found else None
+        candidates = [each for each in asked if each.post.channel_id == self.scenario.places[place].id]
+        return self.rng.choice(candidates) if candidates else None
 
     def _button(self, place: str) -> tuple[records.Post, Action] | None:
         """One of the bot's buttons in that place that ask something."""
-        channel = self.town.places[place]
-        found = [
+        channel = self.scenario.places[place]
+        candidates = [
             (post, action)
-            for post in self.town.bot_posts()
+            for post in self.scenario.bot_posts()
             if post.channel_id == channel.id and not post.delete_at
             for action in actions_of(post.props)
             if TOKEN.findall(action.get("integration", {}).get("context", {}).get(CALLBACK_DATA, ""))
         ]
-        return self.rng.choice(found) if found else None
+        return self.rng.choice(candidates) if candidates else None
 
     def _place_of(self, post: records.Post) -> str:
-        return next(name for name, channel in self.town.places.items() if channel.id == post.channel_id)
+        return next(name for name, channel in self.scenario.places.items() if channel.id == post.channel_id)

@@ -1,4 +1,4 @@
-"""What is promised where the server never takes certain texts: words in their place, and nobody else is held up."""
+"""Checks what is promised where the server never takes certain texts: a fallback, and no delay for other posts."""
 
 import itertools
 from collections import defaultdict
@@ -6,69 +6,73 @@ from collections.abc import Iterator
 
 from oc_trio.runtime.conversation.cancel_reason import QUEUE_OVERFLOW
 from oc_trio.sandbox import records
-from tests.simulation.observations import Observations, Owed, key_of, name_of, overtaken
+from tests.simulation.observations import ObligationRow, Observations, key_of, name_of, overtaken
 from tests.simulation.poison_posts import STATUS
 from tests.simulation.scenario import EPOCH_MS, Question
 
-_STAND_IN = "⚠️ The answer could not be posted here"
-# A model's answer is whole, the weather fair and the gateway there: then nothing is left to wait for.
+_FALLBACK = "⚠️ The answer could not be posted here"
+# So long an answer may take once the model has finished it, faults are over and the gateway is live.
 _PROMPT_SECONDS = 90.0
 
 
-def stood_in(found: Observations, owed: Owed) -> bool:
-    """Whether words stand, for good reason, in the place of an answer."""
-    return is_poisoned(found, owed) and any(
-        post.message.startswith(_STAND_IN) and (not post.delete_at or post.id in found.town.vandalised)
-        for post in (found.by_id[each] for each in owed.posts if each in found.by_id)
+def has_fallback(observed: Observations, obligation: ObligationRow) -> bool:
+    """Whether a fallback was posted in the place of an answer, with good reason."""
+    return is_poisoned(observed, obligation) and any(
+        post.message.startswith(_FALLBACK) and (not post.delete_at or post.id in observed.scenario.vandalised)
+        for post in (observed.by_id[each] for each in obligation.posts if each in observed.by_id)
     )
 
 
-def is_poisoned(found: Observations, owed: Owed) -> bool:
+def is_poisoned(observed: Observations, obligation: ObligationRow) -> bool:
     """Whether the server has refused what answers this question, alone or along with others."""
-    asked = {question.post.id: question for question in found.town.questions}
-    mates = [each for each in found.owed.values() if owed.turn and each.turn == owed.turn]
-    questions = [asked[each.trigger] for each in (owed, *mates) if each.trigger in asked]
-    return any(_was_refused(found, question) for question in questions)
+    asked = {question.post.id: question for question in observed.scenario.questions}
+    same_turn = [each for each in observed.obligations.values() if obligation.turn and each.turn == obligation.turn]
+    questions = [asked[each.trigger] for each in (obligation, *same_turn) if each.trigger in asked]
+    return any(_was_refused(observed, question) for question in questions)
 
 
-def is_kept_preview(found: Observations, post: records.Post) -> bool:
-    """A preview may stand beside the words that stand in for its answer: it is all that people got to read."""
+def is_kept_preview(observed: Observations, post: records.Post) -> bool:
+    """A draft may stay beside the fallback of its answer: it is all that people got to read."""
     turn = key_of(post).rpartition(".d")[0]
-    return any(each.turn == turn and is_poisoned(found, each) for each in found.owed.values() if each.state == "failed")
+    return any(
+        each.turn == turn and is_poisoned(observed, each)
+        for each in observed.obligations.values()
+        if each.state == "failed"
+    )
 
 
-def poisoned(found: Observations) -> Iterator[str]:
-    """Stand-ins come in their turn, and other conversations know nothing of them."""
-    if found.plan.poison is None:
+def poisoned(observed: Observations) -> Iterator[str]:
+    """Fallbacks come in the order of the questions, and delay no other conversation."""
+    if observed.plan.poison is None:
         return
-    asked = {question.post.id: question for question in found.town.questions if not question.is_command}
-    sessions: defaultdict[str, list[Owed]] = defaultdict(list)
-    for owed in found.owed.values():
-        if owed.trigger in asked:
-            sessions[owed.session].append(owed)
-    for owed_ones in sessions.values():
-        # Who is crowded out is told so at once.
-        waited = [each for each in owed_ones if each.source != "edit" and each.reason != QUEUE_OVERFLOW]
+    asked = {question.post.id: question for question in observed.scenario.questions if not question.is_command}
+    sessions: defaultdict[str, list[ObligationRow]] = defaultdict(list)
+    for obligation in observed.obligations.values():
+        if obligation.trigger in asked:
+            sessions[obligation.session].append(obligation)
+    for obligations in sessions.values():
+        # People whose message finds no room in the queue are told so at once.
+        waited = [each for each in obligations if each.source != "edit" and each.reason != QUEUE_OVERFLOW]
         said = [each for each in waited if each.state in ("delivered", "failed")]
         for one, other in itertools.pairwise(said):
             if overtaken(one, other, asked):
                 yield f"ended out of order: {name_of(asked[one.trigger])} after {name_of(asked[other.trigger])}"
         # While the journal fails nobody is answered, and how long it did is not known here.
-        if not (found.plan.has_bad_disk or any(is_poisoned(found, each) for each in owed_ones)):
-            yield from _late(found, owed_ones, asked)
+        if not (observed.plan.has_bad_disk or any(is_poisoned(observed, each) for each in obligations)):
+            yield from _late(observed, obligations, asked)
 
 
-def _late(found: Observations, owed_ones: list[Owed], asked: dict[str, Question]) -> Iterator[str]:
-    for owed in owed_ones:
-        question = asked[owed.trigger]
-        said_at = found.model.said_at.get(question.token)
-        if owed.state != "delivered" or said_at is None:
+def _late(observed: Observations, obligations: list[ObligationRow], asked: dict[str, Question]) -> Iterator[str]:
+    for obligation in obligations:
+        question = asked[obligation.trigger]
+        said_at = observed.model.said_at.get(question.token)
+        if obligation.state != "delivered" or said_at is None:
             continue
-        late = (owed.ended_at - EPOCH_MS) / 1000 - max(said_at, found.house.live_since, found.calm_since)
+        late = (obligation.ended_at - EPOCH_MS) / 1000 - max(said_at, observed.process.live_since, observed.calm_since)
         if late > _PROMPT_SECONDS:
             yield f"{name_of(question)} was held up for {late:.0f} s"
 
 
-def _was_refused(found: Observations, question: Question) -> bool:
+def _was_refused(observed: Observations, question: Question) -> bool:
     mark = STATUS if question.is_command else f"q{question.number}v"
-    return any(mark in text for text in found.house.network.refused)
+    return any(mark in text for text in observed.process.network.refused)

@@ -1,4 +1,4 @@
-"""The words of answers: whole, in order, and none of them twice, in one post or in many blocks."""
+"""Checks the texts of answers: whole, in order, and no part twice, in one post or in many blocks."""
 
 import itertools
 from collections.abc import Iterator
@@ -9,40 +9,45 @@ from tests.simulation.model_output import heads
 from tests.simulation.observations import Observations, key_of, squeezed, words_of
 
 
-def texts(found: Observations) -> Iterator[str]:
+def texts(observed: Observations) -> Iterator[str]:
     """The last write to each answer is its whole text."""
-    for trigger, owed in found.owed.items():
-        shown = [found.by_id[post] for post in owed.posts if post in found.by_id]
-        if owed.state != "delivered" or not shown or any(post.delete_at for post in shown) or found.is_betrayed(owed):
+    for trigger, obligation in observed.obligations.items():
+        shown = [observed.by_id[post] for post in obligation.posts if post in observed.by_id]
+        if (
+            obligation.state != "delivered"
+            or not shown
+            or any(post.delete_at for post in shown)
+            or observed.is_betrayed(obligation)
+        ):
             continue
         text = "\n".join(words_of(post) for post in shown)
         if not heads(text):
             continue
         # A wordy turn that hears of another question answers it behind the first one, once.
-        wanted = "\n".join(found.model.answer(head) for head in dict.fromkeys(heads(text)))
+        wanted = "\n".join(observed.model.answer(head) for head in dict.fromkeys(heads(text)))
         if squeezed(text) != squeezed(wanted):
             yield f"the last text of {trigger} is not its answer: {_parting(text, wanted)}"
 
 
-def blocks(found: Observations) -> Iterator[str]:
-    """What stands of an answer stands in its order, no part of it twice, and nothing says that it goes on."""
-    for trigger, owed in found.owed.items():
-        shown = [found.by_id[post] for post in owed.posts if post in found.by_id]
+def blocks(observed: Observations) -> Iterator[str]:
+    """The posts of an answer are in its order, no part of it is there twice, and only the last one carries a mark."""
+    for trigger, obligation in observed.obligations.items():
+        shown = [observed.by_id[post] for post in obligation.posts if post in observed.by_id]
         if any(one.create_at > other.create_at for one, other in itertools.pairwise(shown)):
             yield f"the posts of {trigger} don't stand in the order of the answer"
         shown = [post for post in shown if not post.delete_at]
         for post in shown[:-1]:
             if post.message.endswith((STOPPED, INTERRUPTED)):
                 yield f"a block of {trigger} that is not its last one carries a mark: {post.message[-60:]!r}"
-        if found.is_betrayed(owed):
+        if observed.is_betrayed(obligation):
             continue
         begun = [head for post in shown for head in heads(post.message)]
-        if owed.state == "cancelled" and begun:
-            yield from _in_part(trigger, [squeezed(words_of(post)) for post in shown], found, begun)
+        if obligation.state == "cancelled" and begun:
+            yield from _in_part(trigger, [squeezed(words_of(post)) for post in shown], observed, begun)
 
 
-def _in_part(trigger: str, texts: list[str], found: Observations, begun: list[tuple[str, ...]]) -> Iterator[str]:
-    whole, at = squeezed("".join(found.model.answer(head) for head in begun)), 0
+def _in_part(trigger: str, texts: list[str], observed: Observations, begun: list[tuple[str, ...]]) -> Iterator[str]:
+    whole, at = squeezed("".join(observed.model.answer(head) for head in begun)), 0
     for text in texts:
         place = whole.find(text, at)
         if place < 0:
@@ -51,12 +56,12 @@ def _in_part(trigger: str, texts: list[str], found: Observations, begun: list[tu
         at = place + len(text)
 
 
-def is_block_of_the_withdrawn(found: Observations, post: records.Post) -> bool:
+def is_block_of_the_withdrawn(observed: Observations, post: records.Post) -> bool:
     """A completed block stays, whatever becomes of its question while nobody listens."""
     turn, mark, _ = key_of(post).rpartition(".d")
-    owed = [each for each in found.owed.values() if each.turn == turn]
-    has_blocks = found.plan.mode == "block" or found.plan.has_blocks
-    return has_blocks and bool(mark and owed) and all(each.state == "cancelled" for each in owed)
+    obligations = [each for each in observed.obligations.values() if each.turn == turn]
+    has_blocks = observed.plan.mode == "block" or observed.plan.has_blocks
+    return has_blocks and bool(mark and obligations) and all(each.state == "cancelled" for each in obligations)
 
 
 def _parting(text: str, wanted: str) -> str:

@@ -1,7 +1,7 @@
 """A power switch for one incarnation of the gateway: from one moment on, nothing that it does has any effect.
 
 Everything that leaves the process goes through here (the journal's transactions, requests, the websocket), so
-cutting the power before or after any of these operations covers every moment at which a crash can be told apart.
+cutting the power before or after any of these operations covers every moment at which a crash makes a difference.
 """
 
 import random
@@ -25,7 +25,7 @@ class PowerSwitch:
     """`scope` holds the incarnation; `on_cut` are called once, at the cut, without waiting."""
 
     name: str
-    chronicle: RunTranscript
+    transcript: RunTranscript
     scope: trio.CancelScope = field(factory=trio.CancelScope)
     gone: trio.Event = field(factory=trio.Event)
     on_cut: list[Callable[[], None]] = field(factory=list)
@@ -42,7 +42,7 @@ class PowerSwitch:
     def cut(self, why: str) -> None:
         if self.is_off:
             return
-        self.chronicle.tell("power", f"{self.name} loses power {why}")
+        self.transcript.note("power", f"{self.name} loses power {why}")
         self.gone.set()
         for each in self.on_cut:
             each()
@@ -73,7 +73,7 @@ class Disk:
     """What the journal lies on; it outlives incarnations. Until `until` that `share` of the transactions fails."""
 
     rng: random.Random
-    chronicle: RunTranscript
+    transcript: RunTranscript
     until: float = 0.0
     share: float = 0.0
 
@@ -82,7 +82,7 @@ class Disk:
         if trio.current_time() >= self.until or self.rng.random() >= self.share:
             return
         problem = "database is locked" if sql.startswith("BEGIN") else "database or disk is full"
-        self.chronicle.detail("disk", f"{sql}: {problem}")
+        self.transcript.detail("disk", f"{sql}: {problem}")
         raise sqlite3.OperationalError(problem)
 
 

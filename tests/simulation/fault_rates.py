@@ -1,11 +1,11 @@
-"""How bad the network and the server are at a time, as numbers."""
+"""The faults of network and server as rates."""
 
 from attrs import asdict, frozen
 
 
 @frozen
 class FaultRates:
-    """How likely each mishap is, per request or per frame; 0 everywhere is fair weather. `lag` is seconds at most."""
+    """How likely each fault is, per request or per frame; all 0 means none. `lag` is seconds at most."""
 
     slow: float = 0.0
     unreachable: float = 0.0
@@ -24,9 +24,9 @@ class FaultRates:
     frame_freeze: float = 0.0
     lag: float = 0.0
 
-    def told(self) -> str:
-        """What is bad about it."""
+    def describe(self) -> str:
+        """The rates that are not 0, in words."""
         return ", ".join(f"{name} {value:g}" for name, value in asdict(self).items() if value)
 
 
-FAIR = FaultRates()
+NO_FAULTS = FaultRates()

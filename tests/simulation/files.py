@@ -1,6 +1,6 @@
-"""Files in questions and answers: what an answer carries, where it is fetched from, and what must have become of it.
+"""Files in questions and answers: which an answer has, the server that they are fetched from, and the checks.
 
-Which files belong to an answer depends on the questions alone, as its words do.
+Which files belong to an answer depends on the questions alone, as its text does.
 """
 
 import random
@@ -20,7 +20,7 @@ from tests.simulation.model_output import heads
 from tests.simulation.transcript import RunTranscript
 
 if TYPE_CHECKING:
-    from tests.simulation.observations import Observations, Owed
+    from tests.simulation.observations import ObligationRow, Observations
 
 # What people read of a file that could not be sent.
 NOTE = re.compile(r"\n*⚠️ The file `([^`]*)` could not be attached: [^\n]*")
@@ -47,15 +47,15 @@ def enclosed(number: int, count: int) -> list[tuple[str, bytes]]:
 
 
 @define(eq=False)
-class Shelf:
-    """Where answers' files lie; `failed` are those that could not be had although they are there."""
+class FileServer:
+    """Serves the files of answers; `failed` are those that it refused although they exist."""
 
     rng: random.Random
-    chronicle: RunTranscript
+    transcript: RunTranscript
     failed: set[str] = field(factory=set)
 
     def seen_by(self, power: PowerSwitch) -> httpx.AsyncBaseTransport:
-        """An incarnation's way to them."""
+        """The transport by which one incarnation of the gateway fetches them."""
 
         async def fetch(request: httpx.Request) -> httpx.Response:
             name = request.url.path.lstrip("/")
@@ -84,54 +84,58 @@ class Readings:
         self.has_gaps = self.has_gaps or _UNAVAILABLE in text
 
 
-def files(found: "Observations") -> Iterator[str]:
+def files(observed: "Observations") -> Iterator[str]:
     """Each answer has its files, each once, or says which are missing; nothing else has any; and no question's file
     was left unread.
     """
-    for trigger, owed in found.owed.items():
-        if owed.state == "delivered" and found.plan.has_files and not found.is_betrayed(owed):
-            yield from _of_answer(found, trigger, owed)
-    owned = {post for owed in found.owed.values() for post in owed.posts}
-    for post in found.posts:
+    for trigger, obligation in observed.obligations.items():
+        if obligation.state == "delivered" and observed.plan.has_files and not observed.is_betrayed(obligation):
+            yield from _of_answer(observed, trigger, obligation)
+    owned = {post for obligation in observed.obligations.values() for post in obligation.posts}
+    for post in observed.posts:
         if post.file_ids and not post.delete_at and post.id not in owned:
             yield f"a post that is no answer has files: {post.message[:60]!r}"
-    yield from _read(found)
+    yield from _read(observed)
 
 
-def _of_answer(found: "Observations", trigger: str, owed: "Owed") -> Iterator[str]:
-    shown = [found.by_id[post] for post in owed.posts if post in found.by_id]
+def _of_answer(observed: "Observations", trigger: str, obligation: "ObligationRow") -> Iterator[str]:
+    shown = [observed.by_id[post] for post in obligation.posts if post in observed.by_id]
     answered = tuple(dict.fromkeys(head for post in shown for head in heads(post.message)))
     if not shown or any(post.delete_at for post in shown) or not answered:
         return
-    wanted = [name_of(media) for head in answered for media in media_of(found.model.seed, head)]
-    carried = [found.town.world.files.get(file_id).name for post in shown for file_id in post.file_ids]
+    wanted = [name_of(media) for head in answered for media in media_of(observed.model.seed, head)]
+    carried = [observed.scenario.world.files.get(file_id).name for post in shown for file_id in post.file_ids]
     noted = [name for post in shown for name in NOTE.findall(post.message)]
     if Counter(carried + noted) != Counter(wanted):
         yield f"{trigger} should have the files {wanted}, it has {carried} and says that it lacks {noted}"
     for name in noted:
-        if _MISSING not in name and name not in found.house.shelf.failed and _is_sound(found):
+        if _MISSING not in name and name not in observed.process.file_server.failed and _is_sound(observed):
             yield f"{trigger} lacks {name} although nothing was wrong with it"
-    # A crash may take the answer to one upload of each turn with it, and no more: what was told is remembered.
-    uploads = [name for name in _uploads(found) if name in wanted]
+    # A crash may take the answer to one upload of each turn with it, and no more: the gateway writes down what it got.
+    uploads = [name for name in _uploads(observed) if name in wanted]
     there = [name for name in wanted if _MISSING not in name]
-    if len(uploads) > len(there) + found.house.incarnations - 1 and _is_sound(found):
+    if len(uploads) > len(there) + observed.process.incarnations - 1 and _is_sound(observed):
         yield f"{len(uploads)} files were uploaded for the {len(there)} of {trigger}"
 
 
-def _uploads(found: "Observations") -> list[str]:
-    return [info.name for info in found.town.world.files._by_id.values() if info.user_id == found.town.bot.id]
+def _uploads(observed: "Observations") -> list[str]:
+    return [
+        info.name for info in observed.scenario.world.files._by_id.values() if info.user_id == observed.scenario.bot.id
+    ]
 
 
-def _is_sound(found: "Observations") -> bool:
+def _is_sound(observed: "Observations") -> bool:
     """Whether no request was lost or refused, and no row lost, but for crashes."""
-    is_restarted = any(isinstance(deed, RestartServer) for _, deed in found.plan.deeds)
-    return not (found.plan.is_stormy or found.plan.has_bad_disk or is_restarted or found.town.kicks)
+    is_restarted = any(isinstance(intent, RestartServer) for _, intent in observed.plan.intents)
+    return not (
+        observed.plan.has_network_faults or observed.plan.has_bad_disk or is_restarted or observed.scenario.kicks
+    )
 
 
-def _read(found: "Observations") -> Iterator[str]:
-    for question in found.town.questions:
+def _read(observed: "Observations") -> Iterator[str]:
+    for question in observed.scenario.questions:
         names = {name.removesuffix(".txt") for name, _ in enclosed(question.number, question.files)}
-        is_answered = any(token.startswith(f"q{question.number}v") for token in found.model.said_at)
-        left = names - found.model.readings.shown
-        if is_answered and left and not (found.model.readings.has_gaps and not _is_sound(found)):
+        is_answered = any(token.startswith(f"q{question.number}v") for token in observed.model.said_at)
+        left = names - observed.model.readings.shown
+        if is_answered and left and not (observed.model.readings.has_gaps and not _is_sound(observed)):
             yield f"the model answered #{question.number} and never read {sorted(left)}"

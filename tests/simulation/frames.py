@@ -7,7 +7,7 @@ from attrs import define, field
 
 from oc_trio.sandbox.faults import Cut, Deliver, Fate, Faults, Freeze
 from oc_trio.sandbox.hub import Connection
-from tests.simulation.fault_rates import FAIR, FaultRates
+from tests.simulation.fault_rates import NO_FAULTS, FaultRates
 from tests.simulation.transcript import RunTranscript
 
 
@@ -16,29 +16,29 @@ class FrameFaults(Faults):
     """What happens to websocket frames, decided as each one is about to be written."""
 
     rng: random.Random
-    chronicle: RunTranscript
-    climate: FaultRates = FAIR
+    transcript: RunTranscript
+    fault_rates: FaultRates = NO_FAULTS
     _held: dict[Connection, str] = field(factory=dict)
 
     async def frame(self, connection: Connection, frame: str) -> Fate:
-        climate, rng = self.climate, self.rng
+        fault_rates, rng = self.fault_rates, self.rng
         held = self._held.pop(connection, None)
-        if climate is FAIR:
+        if fault_rates is NO_FAULTS:
             return Deliver((frame,) if held is None else (frame, held))
-        if rng.random() < climate.frame_delay:
+        if rng.random() < fault_rates.frame_delay:
             await trio.sleep(rng.uniform(0.0, 5.0))
         if held is not None:
-            self.chronicle.detail("network", "two frames swapped")
+            self.transcript.detail("network", "two frames swapped")
             return Deliver((frame, held))
-        if rng.random() < climate.frame_cut:
-            self.chronicle.detail("network", "socket cut before a frame")
+        if rng.random() < fault_rates.frame_cut:
+            self.transcript.detail("network", "socket cut before a frame")
             return Cut()
-        if rng.random() < climate.frame_freeze:
-            self.chronicle.detail("network", "socket freezes")
+        if rng.random() < fault_rates.frame_freeze:
+            self.transcript.detail("network", "socket freezes")
             return Freeze()
-        if rng.random() < climate.frame_twice:
+        if rng.random() < fault_rates.frame_twice:
             return Deliver((frame, frame))
-        if rng.random() < climate.frame_swap:
+        if rng.random() < fault_rates.frame_swap:
             self._held[connection] = frame
             return Deliver(())
         return Deliver((frame,))

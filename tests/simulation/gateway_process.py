@@ -1,6 +1,6 @@
-"""Where the gateway lives: it is started, loses power, is stopped in good order, and started again on the same journal.
+"""Plays the service manager: starts the gateway, cuts its power or stops it, and starts it on the same journal again.
 
-Plays the service manager and nothing else; what the gateway does is the gateway's.
+What the gateway does meanwhile is the gateway's.
 """
 
 import functools
@@ -33,7 +33,7 @@ from oc_trio.store.store import Store, open_store
 from oc_trio.telemetry.metrics import Metrics
 from tests.simulation.callback_transport import CALLED, HOOK_TOKEN, SKILLS, CallbackTransport
 from tests.simulation.crash import Disk, PoweredConnection, PowerOff, PowerSwitch, open_disk
-from tests.simulation.files import Shelf
+from tests.simulation.files import FileServer
 from tests.simulation.intents import Plan
 from tests.simulation.model import Model
 from tests.simulation.network import Network, OpenSim, SimTransport
@@ -139,9 +139,9 @@ class GatewayProcess:
     model: Model
     plan: Plan
     seed: int
-    chronicle: RunTranscript
+    transcript: RunTranscript
     parts: Parts
-    line: CallbackTransport
+    callbacks: CallbackTransport
     second: Model | None = None
     down: float = 1.0
     incarnations: int = 0
@@ -153,13 +153,13 @@ class GatewayProcess:
     was_live: trio.Event = field(factory=trio.Event)
     failures: list[str] = field(factory=list)
     disk: Disk = field(init=False)
-    shelf: Shelf = field(init=False)
+    file_server: FileServer = field(init=False)
     _pending_fuse: int = 0
     _disk: PoweredConnection | None = None
 
     def __attrs_post_init__(self) -> None:
-        self.disk = Disk(random.Random(f"disk {self.seed}"), self.chronicle)
-        self.shelf = Shelf(random.Random(f"shelf {self.seed}"), self.chronicle)
+        self.disk = Disk(random.Random(f"disk {self.seed}"), self.transcript)
+        self.file_server = FileServer(random.Random(f"shelf {self.seed}"), self.transcript)
 
     async def serve(self, nursery: trio.Nursery) -> None:
         """Keep a gateway running until `close`."""
@@ -182,10 +182,10 @@ class GatewayProcess:
             self.power.cut("now")
 
     def stop(self, down: float) -> None:
-        """Begin an orderly stop; `serve` starts the gateway again unless the house is closing."""
+        """Begin an orderly stop; `serve` starts the gateway again unless `close` was called."""
         self.down = down
         if self.gateway is not None:
-            self.chronicle.tell("operator", "asks the gateway to stop")
+            self.transcript.note("operator", "asks the gateway to stop")
             self.gateway.stop("restart")
 
     def close(self) -> None:
@@ -206,7 +206,7 @@ class GatewayProcess:
 
     def _prepare(self) -> tuple[Gateway, PowerSwitch]:
         number = self.incarnations = self.incarnations + 1
-        power = self.power = PowerSwitch(f"gateway {number}", self.chronicle)
+        power = self.power = PowerSwitch(f"gateway {number}", self.transcript)
         power.on_cut.append(self.network.sender_died)
         disk = self._disk = open_disk(power, self.disk, self.image)
         rng = random.Random(f"gateway {self.seed} {number}")
@@ -221,8 +221,8 @@ class GatewayProcess:
             previewer=self.parts.previewer,
             catch_up=self.parts.catch_up,
             boundary=self.parts.boundary,
-            serve_port=self.line.served_by(power),
-            fetch_transport=self.shelf.seen_by(power),
+            serve_port=self.callbacks.served_by(power),
+            fetch_transport=self.file_server.seen_by(power),
         )
         plan = self.plan
         loaded = configured(
@@ -237,7 +237,7 @@ class GatewayProcess:
         )
         gateway = self.gateway = Gateway(loaded, "", dependencies, metrics=Metrics())
         gateway.port.skills = SKILLS if plan.has_calls else SkillLibrary()
-        self.chronicle.tell("operator", f"starts gateway {number}")
+        self.transcript.note("operator", f"starts gateway {number}")
         return gateway, power
 
     def _agent(self, spec: AgentSpec, _http: httpx.AsyncClient) -> Agent:
@@ -252,13 +252,13 @@ class GatewayProcess:
             pass
         except* (MattermostError, StoreError) as group:
             if not power.is_off:
-                self.chronicle.tell("gateway", f"exits: {group.exceptions[0]}")
+                self.transcript.note("gateway", f"exits: {group.exceptions[0]}")
         except* Exception as group:
             if not power.is_off:
                 self.failures.append(f"the gateway crashed: {group.exceptions!r}")
                 raise
         if not power.is_off:
-            self.chronicle.tell("gateway", "has stopped")
+            self.transcript.note("gateway", "has stopped")
             self.network.sender_died()
         ended.set()
 
@@ -270,7 +270,7 @@ class GatewayProcess:
 
     async def _note_live(self, gateway: Gateway) -> None:
         await gateway.ready.wait()
-        self.chronicle.tell("gateway", "is live")
+        self.transcript.note("gateway", "is live")
         self.live_since = trio.current_time()
         self.was_live.set()
 

@@ -1,4 +1,4 @@
-"""Other programs that use the hooks, as careful callers do: with one key, until they are told that it was taken in."""
+"""Programs that call the hooks, and retry with the same idempotency key until the call is accepted."""
 
 import json
 import random
@@ -26,46 +26,46 @@ _MOST_TRIES = 60
 class HookClients:
     """Its tasks are the network's."""
 
-    town: Scenario
+    scenario: Scenario
     network: Network
-    line: CallbackTransport
+    callbacks: CallbackTransport
     rng: random.Random
     _keys: int = 0
 
-    def do(self, deed: Hook) -> None:
+    def do(self, intent: Hook) -> None:
         """Never waits."""
         self._keys += 1
         key = f"key-{self._keys}"
-        target = f"channel:{self.town.places[deed.place].id}"
-        trigger = hook_trigger(HookKind(deed.kind), AgentHook("", key=key), "")
-        if deed.kind == "agent":
-            question = self.town.reserve("machine", deed.place, trigger)
+        target = f"channel:{self.scenario.places[intent.place].id}"
+        trigger = hook_trigger(HookKind(intent.kind), AgentHook("", key=key), "")
+        if intent.kind == "agent":
+            question = self.scenario.reserve("machine", intent.place, trigger)
             body = {"message": f"report on [{question.token}]", "to": target}
-            self.network.nursery.start_soon(self._call, deed, key, body, Asking(question), None)
+            self.network.nursery.start_soon(self._call, intent, key, body, Asking(question), None)
         else:
             text = f"A notice, number {self._keys}."
-            notice = Notice(trigger, deed.place, text)
-            self.town.notices.append(notice)
-            self.network.nursery.start_soon(self._call, deed, key, {"text": text, "to": target}, None, notice)
+            notice = Notice(trigger, intent.place, text)
+            self.scenario.notices.append(notice)
+            self.network.nursery.start_soon(self._call, intent, key, {"text": text, "to": target}, None, notice)
 
     async def _call(
-        self, deed: Hook, key: str, body: dict[str, Any], asking: Asking | None, notice: Notice | None
+        self, intent: Hook, key: str, body: dict[str, Any], asking: Asking | None, notice: Notice | None
     ) -> None:
         headers = (
             ("Authorization", f"Bearer {HOOK_TOKEN}"),
             ("Idempotency-Key", key),
             ("Content-Type", "application/json"),
         )
-        call = Outgoing("POST", f"{URL}/hooks/{deed.kind}", headers, json.dumps(body).encode())
+        call = Outgoing("POST", f"{URL}/hooks/{intent.kind}", headers, json.dumps(body).encode())
         ASKING.set(asking)
-        self.town.chronicle.tell("machine", f"calls {deed.kind} for {deed.place} with {key}: {body}")
+        self.scenario.transcript.note("machine", f"calls {intent.kind} for {intent.place} with {key}: {body}")
         self.network.waiting += 1
         status = 0
         try:
             for _ in range(_MOST_TRIES):
                 status = await self._try(call)
                 if status == 202 or status // 100 == 4:
-                    self.town.chronicle.tell("machine", f"is told {status} for {key}")
+                    self.scenario.transcript.note("machine", f"is told {status} for {key}")
                     break
                 await trio.sleep(self.rng.choice((0.1, 2.0, 10.0)))
         finally:
@@ -76,18 +76,18 @@ class HookClients:
     async def _try(self, call: Outgoing) -> int:
         try:
             with trio.fail_after(INTEGRATION_SECONDS):
-                return (await self.line(call)).status
+                return (await self.callbacks(call)).status
         except (IntegrationUnreachable, trio.TooSlowError):
             return 0
 
 
-def notices(found: "Observations") -> Iterator[str]:
-    """What a program was promised to be posted stands once; what it was not stands at most once."""
-    for notice in found.town.notices:
-        posts = [post for post in found.posts if notice.text in post.message]
+def notices(observed: "Observations") -> Iterator[str]:
+    """A notice whose call was accepted is posted once; one whose call was not, at most once."""
+    for notice in observed.scenario.notices:
+        posts = [post for post in observed.posts if notice.text in post.message]
         standing = [post for post in posts if not post.delete_at]
         if len(standing) > 1:
             yield f"{notice.text!r} stands {len(standing)} times"
-        is_away = found.town.was_kicked(notice.place)
-        if notice.is_taken and not (standing or is_away or found.town.vandalised & {post.id for post in posts}):
+        is_away = observed.scenario.was_kicked(notice.place)
+        if notice.is_taken and not (standing or is_away or observed.scenario.vandalised & {post.id for post in posts}):
             yield f"{notice.text!r} was taken in and does not stand"

@@ -1,4 +1,4 @@
-"""A plan and what can happen in it, as frozen values; `deeds` carries them out."""
+"""A plan and its intents, as frozen values; `actions` carries them out."""
 
 from collections.abc import Iterable
 
@@ -93,8 +93,8 @@ class Arrive:
 
 
 @frozen
-class Weather:
-    climate: FaultRates
+class ChangeFaultRates:
+    fault_rates: FaultRates
 
 
 @frozen
@@ -159,7 +159,7 @@ class Press:
     times: int
 
 
-Deed = (
+Intent = (
     Ask
     | Call
     | Press
@@ -174,7 +174,7 @@ Deed = (
     | Vandalise
     | Kick
     | Invite
-    | Weather
+    | ChangeFaultRates
     | CutSockets
     | FreezeSockets
     | RestartServer
@@ -186,9 +186,9 @@ Deed = (
 
 @frozen
 class Plan:
-    """Deeds in the order of their times (seconds). `settings` choose a configuration."""
+    """Intents in the order of their times (seconds); the rest chooses configuration and model behaviour."""
 
-    deeds: tuple[tuple[float, Deed], ...]
+    intents: tuple[tuple[float, Intent], ...]
     queue: str
     reply_to: str
     mode: str
@@ -196,7 +196,7 @@ class Plan:
     drain_seconds: int
     trouble: float
     slow: float
-    is_stormy: bool
+    has_network_faults: bool
     has_blocks: bool = False
     is_wordy: bool = False
     has_bad_disk: bool = False
@@ -213,14 +213,14 @@ class Plan:
 
     @property
     def end(self) -> float:
-        """When the last deed is done."""
-        return max((at for at, _ in self.deeds), default=0.0)
+        """When the last intent is carried out."""
+        return max((at for at, _ in self.intents), default=0.0)
 
 
 # What breaks something for whoever is at work in that moment.
 Break = BadDisk | Crash | CutSockets | Drain | RestartServer
 
 
-def in_order(deeds: Iterable[tuple[float, Deed]]) -> tuple[tuple[float, Deed], ...]:
-    """By their times; deeds of one moment as they were drawn."""
-    return tuple(sorted(deeds, key=lambda deed: deed[0]))
+def in_order(intents: Iterable[tuple[float, Intent]]) -> tuple[tuple[float, Intent], ...]:
+    """By their times; intents of one moment as they were drawn."""
+    return tuple(sorted(intents, key=lambda intent: intent[0]))

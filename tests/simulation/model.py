@@ -1,6 +1,6 @@
 """The model of a run: what it answers depends on the question alone, how it gets there on the seed and the attempt.
 
-Equal questions get equal answers, so an answer that was decided before a crash can be told from a second one.
+Equal questions get equal answers, so an answer that was decided before a crash differs from a second one.
 """
 
 import itertools
@@ -18,9 +18,9 @@ from oc_trio.core.context import CURRENT_HEADER
 from oc_trio.core.presentation import Rows
 from oc_trio.core.turn_events import AgentEvent, Failed, Final, Media, TextDelta, Thinking
 from oc_trio.errors import AgentUnavailable
-from tests.simulation.check_history import Told, told_by
+from tests.simulation.check_history import ModelRequest, model_request_of
 from tests.simulation.files import Readings, media_of
-from tests.simulation.model_output import TOKEN, behind, heads, messages, number_of, told
+from tests.simulation.model_output import TOKEN, behind, earlier_texts, heads, messages, number_of
 from tests.simulation.transcript import RunTranscript
 from tests.simulation.treachery import Betrayal, drawn_betrayal
 from tests.simulation.wire import Wire
@@ -37,7 +37,7 @@ class Model:
     """
 
     seed: int
-    chronicle: RunTranscript
+    transcript: RunTranscript
     trouble: float
     slow: float
     is_wordy: bool = False
@@ -58,7 +58,7 @@ class Model:
     said_at: dict[str, float] = field(factory=dict)
     readings: Readings = field(factory=Readings)
     ended: dict[tuple[str, ...], str] = field(factory=dict)
-    told: list[Told] = field(factory=list)
+    requests: list[ModelRequest] = field(factory=list)
 
     def run(self, request: TurnRequest) -> AbstractAsyncContextManager[AsyncIterator[AgentEvent]]:
         betrayal = drawn_betrayal(f"{self.seed} {self.runs}", self.treachery, asked(request), self._betray)
@@ -66,12 +66,12 @@ class Model:
             return self._counted(ScriptedAgent(self.script, token_delay=0.0).run(request))
         if betrayal.is_on_the_wire:
             return self._counted(self._over_the_wire(request, betrayal))
-        told = evolve(betrayal.request(request), steering=partial(self._steering, request, betrayal))
+        changed = evolve(betrayal.request(request), steering=partial(self._steering, request, betrayal))
 
         def script(request: TurnRequest) -> Iterable[Step]:
             return betrayal.script(self.script(request))
 
-        return self._counted(betrayal.events(ScriptedAgent(script, token_delay=0.0).run(told)))
+        return self._counted(betrayal.events(ScriptedAgent(script, token_delay=0.0).run(changed)))
 
     def _over_the_wire(
         self, request: TurnRequest, betrayal: Betrayal
@@ -89,7 +89,7 @@ class Model:
         return messages
 
     def _betray(self, tokens: Sequence[str], what: str, *, on_the_wire: bool) -> None:
-        self.chronicle.tell("model", f"{what}, for {' '.join(tokens)}")
+        self.transcript.note("model", f"{what}, for {' '.join(tokens)}")
         if not on_the_wire:
             self.mishandled.update(map(number_of, tokens))
         self.betrayed.update(map(number_of, tokens))
@@ -117,9 +117,9 @@ class Model:
     def script(self, request: TurnRequest) -> Script:
         tokens = asked(request)
         attempt = self.attempts[tokens] = self.attempts.get(tokens, 0) + 1
-        self.chronicle.tell("model", f"is asked {' '.join(tokens)}, attempt {attempt}")
+        self.transcript.note("model", f"is asked {' '.join(tokens)}, attempt {attempt}")
         rng = random.Random(f"{self.seed} {tokens} {attempt}")
-        self.told.append(told_by(trio.current_time(), tokens, request.messages))
+        self.requests.append(model_request_of(trio.current_time(), tokens, request.messages))
         for message in request.messages:
             self.readings.note(message.text)
         has_result = request.messages[-1].role is Role.TOOL
@@ -128,7 +128,7 @@ class Model:
         if self.tools_done.get(tokens) and not has_result and self.betrayed.isdisjoint(map(number_of, tokens)):
             self.forgotten.append(f"a completed tool call of {tokens} was forgotten")
         if self.is_wordy:
-            return self._messages(tokens, rng, told(request.messages))
+            return self._messages(tokens, rng, earlier_texts(request.messages))
         return self._steps(tokens, rng, has_result)
 
     def _steps(self, tokens: tuple[str, ...], rng: random.Random, has_result: bool) -> Script:
@@ -219,7 +219,7 @@ class Model:
             if more:
                 tokens, left = (*tokens, *more), [*left, *messages(self.seed, more, self.answer(more))]
         self._has_said(tokens)
-        # A turn whose words were all out before a crash ends without another word, and its question looks to the next
+        # A turn whose text was complete before a crash ends without more text, and its question looks to the next
         # one as if it were its own. What that one has to say is known by its last question.
         answered = [head for head in heads("\n".join([*said, *now])) if not self._is_over(head, tokens)]
         yield Final("\n\n".join(now), self._media(answered), self.offer(answered[-1]) if answered else ())

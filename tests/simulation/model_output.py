@@ -1,6 +1,6 @@
-"""What a wordy model says: an answer in several messages with a tool call after each, as paragraphs.
+"""The output of a wordy model: an answer in several messages with a tool call after each, in paragraphs.
 
-Words are the answer's; where they are cut depends on the question alone, so that a second attempt says the same.
+The text is the answer's; where it is cut depends on the question alone, so that a second attempt is the same.
 """
 
 import itertools
@@ -9,7 +9,7 @@ import re
 
 from oc_trio.agent.port import Message, Role
 
-# How a question's token stands in its words.
+# How a question's token is written in its text.
 TOKEN = re.compile(r"\[(q\d+v\d+)\]")
 HEAD = re.compile(r"\bRe ((?:q\d+v\d+ )*q\d+v\d+):")
 
@@ -43,8 +43,8 @@ def behind(pieces: list[str], said: list[str]) -> list[str]:
     return left
 
 
-def told(request: tuple[Message, ...]) -> list[str]:
-    """What this turn has said already, as the transcript of an earlier run has it."""
+def earlier_texts(request: tuple[Message, ...]) -> list[str]:
+    """The texts of this turn from an earlier run, as the transcript has them."""
     said: list[str] = []
     for message in reversed(request):
         if message.role is Role.ASSISTANT and not message.tool_calls:

@@ -16,7 +16,7 @@ from oc_trio.sandbox.http_transport import SandboxTransport
 from oc_trio.sandbox.websocket_stream import serve_websocket_stream
 from oc_trio.sandbox.world import World
 from tests.simulation.crash import PoweredStream, PowerSwitch
-from tests.simulation.fault_rates import FAIR, FaultRates
+from tests.simulation.fault_rates import NO_FAULTS, FaultRates
 from tests.simulation.poison_posts import Poison
 from tests.simulation.transcript import RunTranscript
 
@@ -40,7 +40,7 @@ class _Trip:
     up: float
     down: float
     mishap: str
-    uplink: trio.CancelScope = field(factory=trio.CancelScope)
+    request_scope: trio.CancelScope = field(factory=trio.CancelScope)
     began: float = field(factory=trio.current_time)
     has_arrived: bool = False
     is_lost: bool = False
@@ -58,9 +58,9 @@ class Network:
 
     world: World
     rng: random.Random
-    chronicle: RunTranscript
+    transcript: RunTranscript
     nursery: trio.Nursery
-    climate: FaultRates = FAIR
+    fault_rates: FaultRates = NO_FAULTS
     poison: Poison | None = None
     is_down: bool = False
     waiting: int = 0
@@ -81,14 +81,14 @@ class Network:
             if not (trip.has_arrived or is_held):
                 is_fresh = trio.current_time() - trip.began < 1.0
                 trip.is_lost = not is_fresh or self.rng.random() < 0.5
-                trip.uplink.cancel()
+                trip.request_scope.cancel()
 
     def server_died(self) -> None:
         """Nothing that was on its way arrives."""
         for trip in self.trips:
             if not trip.has_arrived:
                 trip.error = httpx.ReadError("connection reset")
-                trip.uplink.cancel()
+                trip.request_scope.cancel()
 
     def drop_sockets(self) -> None:
         """Every websocket's connection is reset."""
@@ -105,7 +105,7 @@ class Network:
     async def open_stream(self, power: PowerSwitch) -> trio.abc.Stream:
         power.before("a dial")
         await trio.sleep(self.rng.uniform(0.001, 0.02))
-        if self.is_down or self.rng.random() < self.climate.unreachable:
+        if self.is_down or self.rng.random() < self.fault_rates.unreachable:
             raise OSError("connection refused")
         ours, theirs = memory_stream_pair()
         self.sockets.append(theirs)
@@ -123,7 +123,7 @@ class Network:
         power.before(what)
         trip = self._trip(request, what)
         if trip.mishap == "unreachable":
-            self.chronicle.detail("network", f"{what}: connection refused")
+            self.transcript.detail("network", f"{what}: connection refused")
             await trio.sleep(trip.up)
             raise httpx.ConnectError("connection refused")
         self.trips.append(trip)
@@ -140,37 +140,37 @@ class Network:
         return trip.answer
 
     def _trip(self, request: httpx.Request, what: str) -> _Trip:
-        rng, climate = self.rng, self.climate
+        rng, fault_rates = self.rng, self.fault_rates
         up, down = rng.uniform(0.001, 0.04), 0.0
-        if climate is FAIR and not self.is_down:
+        if fault_rates is NO_FAULTS and not self.is_down:
             return _Trip(what, up, down, "")
-        if rng.random() < climate.slow:
+        if rng.random() < fault_rates.slow:
             up, down = up + rng.uniform(0.0, 4.0), down + rng.uniform(0.0, 6.0)
         # A create that arrives when the server has forgotten its key makes a second post, whatever the sender does.
-        if (request.method == "PUT" or what == "POST /posts") and rng.random() < climate.late:
+        if (request.method == "PUT" or what == "POST /posts") and rng.random() < fault_rates.late:
             up += rng.uniform(_HELD_SECONDS, 100.0)
         return _Trip(what, up, down, "unreachable" if self.is_down else self._mishap(what, request))
 
     def _mishap(self, what: str, request: httpx.Request) -> str:
-        rng, climate = self.rng, self.climate
+        rng, fault_rates = self.rng, self.fault_rates
         names = ("unreachable", "lost_request", "lost_answer", "silent_answer", "limited", "broken", "gateway_timeout")
         for name in names:
-            if rng.random() < getattr(climate, name):
+            if rng.random() < getattr(fault_rates, name):
                 return name
-        if what == "POST /posts" and rng.random() < climate.thread_race:
+        if what == "POST /posts" and rng.random() < fault_rates.thread_race:
             return "thread_race" if b"root_id" in request.content else "still_saving"
         return ""
 
     async def _travel(self, trip: _Trip, request: httpx.Request) -> None:
         try:
-            with trip.uplink:
+            with trip.request_scope:
                 await trio.sleep(trip.up)
             trip.has_arrived = True
             if trip.error is not None:
                 trip.done.set()
                 return
             if trip.is_lost or trip.mishap == "lost_request":
-                self.chronicle.detail("network", f"{trip.what}: lost on the way")
+                self.transcript.detail("network", f"{trip.what}: lost on the way")
                 return
             if self.is_down:
                 trip.error = httpx.ReadError("connection reset")
@@ -198,9 +198,9 @@ class Network:
     def _note(self, trip: _Trip, request: httpx.Request, status: int) -> None:
         what = trip.what
         if request.method != "GET" and what.startswith(("POST /posts", "PUT /posts", "DELETE /posts")):
-            self.chronicle.tell(_who(request), f"{what}: {status}{_said(request)}{_but(trip.mishap)}")
+            self.transcript.note(_who(request), f"{what}: {status}{_said(request)}{_but(trip.mishap)}")
         else:
-            self.chronicle.detail(_who(request), f"{what}: {status}{_but(trip.mishap)}")
+            self.transcript.detail(_who(request), f"{what}: {status}{_but(trip.mishap)}")
 
     def _refusal(self, mishap: str) -> httpx.Response | None:
         match mishap:
@@ -226,12 +226,12 @@ class Network:
 
     def _lagging(self, trip: _Trip, answer: httpx.Response) -> httpx.Response:
         """Lists come from a replica that lags behind: the newest posts are not in them yet."""
-        if not self.climate.lag or not trip.what.startswith("GET /channels/") or not trip.what.endswith("/posts"):
+        if not self.fault_rates.lag or not trip.what.startswith("GET /channels/") or not trip.what.endswith("/posts"):
             return answer
         body = answer.json()
         if "order" not in body:
             return answer
-        limit = self.world.ticker.now() - int(self.rng.uniform(0.0, self.climate.lag) * 1000)
+        limit = self.world.ticker.now() - int(self.rng.uniform(0.0, self.fault_rates.lag) * 1000)
         body["order"] = [key for key in body["order"] if body["posts"][key]["create_at"] <= limit]
         body["posts"] = {key: post for key, post in body["posts"].items() if post["create_at"] <= limit}
         return httpx.Response(answer.status_code, json=body)

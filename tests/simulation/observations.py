@@ -1,4 +1,4 @@
-"""What is left after a run, for the checks to look at."""
+"""What a run leaves behind, for the checks: posts, obligations, the model's record."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -16,15 +16,15 @@ from tests.simulation.model import Model
 from tests.simulation.model_output import heads
 from tests.simulation.scenario import EPOCH_MS, Question, Scenario
 
-# What a row of signs of work begins with; they stand in posts of their own.
+# What a row about tool calls begins with; such rows are in posts of their own.
 _WORK = "\N{JIGSAW PUZZLE PIECE} "
 
-# Buttons of an answer whose words are all out stand in a post of their own.
+# The buttons of an answer whose text is posted already are in a post of their own.
 _CHOICE = "Please choose:"
 
 
 @frozen
-class Owed:
+class ObligationRow:
     """An obligation's row."""
 
     trigger: str
@@ -41,40 +41,47 @@ class Owed:
 
 @frozen(eq=False)
 class Observations:
-    """What is left after a run, of one bot's."""
+    """What a run leaves behind of one bot."""
 
-    town: Scenario
+    scenario: Scenario
     model: Model
-    house: GatewayProcess
+    process: GatewayProcess
     plan: Plan
     calm_since: float = 0.0
-    owed: dict[str, Owed] = field(init=False)
+    obligations: dict[str, ObligationRow] = field(init=False)
     posts: list[records.Post] = field(init=False)
     by_id: dict[str, records.Post] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         set_ = object.__setattr__
-        set_(self, "owed", {owed.trigger: owed for owed in _ledger(self.house, ACCOUNTS[self.town.bot.username])})
-        set_(self, "posts", self.town.bot_posts())
+        set_(
+            self,
+            "obligations",
+            {
+                obligation.trigger: obligation
+                for obligation in _ledger(self.process, ACCOUNTS[self.scenario.bot.username])
+            },
+        )
+        set_(self, "posts", self.scenario.bot_posts())
         set_(self, "by_id", {post.id: post for post in self.posts})
 
-    def is_betrayed(self, owed: Owed) -> bool:
+    def is_betrayed(self, obligation: ObligationRow) -> bool:
         """Whether the model may have said anything to this question, or to one that was answered with it."""
         if not self.model.betrayed:
             return False
-        numbers = {question.post.id: question.number for question in self.town.questions}
-        mates = [each for each in self.owed.values() if owed.turn and each.turn == owed.turn]
-        return any(numbers.get(each.trigger) in self.model.betrayed for each in (owed, *mates))
+        numbers = {question.post.id: question.number for question in self.scenario.questions}
+        same_turn = [each for each in self.obligations.values() if obligation.turn and each.turn == obligation.turn]
+        return any(numbers.get(each.trigger) in self.model.betrayed for each in (obligation, *same_turn))
 
 
-def _ledger(house: GatewayProcess, account: AccountId) -> Iterator[Owed]:
-    rows: list[Any] = house.rows(
+def _ledger(process: GatewayProcess, account: AccountId) -> Iterator[ObligationRow]:
+    rows: list[Any] = process.rows(
         "SELECT trigger, session, source, state, coalesce(turn, ''), outcome_posts, outcome_reason, admitted_at,"
         f" ended_at, serial FROM obligations WHERE account = '{account}' ORDER BY serial"
     )
     for trigger, session, source, state, turn, posts, reason, admitted, ended, serial in rows:
         ids = tuple(re.findall(r"[a-z0-9]{26}", posts))
-        yield Owed(trigger, session, source, state, turn, ids, reason, admitted, ended, serial)
+        yield ObligationRow(trigger, session, source, state, turn, ids, reason, admitted, ended, serial)
 
 
 def tokens_in(text: str) -> list[str]:
@@ -102,7 +109,7 @@ def name_of(question: Question) -> str:
     return f"#{question.number} ({question.author} in {question.place} at {at:.1f} s)"
 
 
-def overtaken(one: Owed, other: Owed, asked: Mapping[str, Question]) -> bool:
+def overtaken(one: ObligationRow, other: ObligationRow, asked: Mapping[str, Question]) -> bool:
     """Whether `other` was answered first although `one` was taken in before it. A call and a post come by ways of
     their own: between them the order of asking is as good.
     """

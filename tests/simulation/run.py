@@ -1,4 +1,4 @@
-"""One run: a town, a gateway, a plan, then quiet, then the questions that every run has to answer."""
+"""One run: a scenario, a gateway and a plan, then a time without faults, then the checks."""
 
 import gc
 import logging
@@ -18,7 +18,7 @@ from structlog.typing import EventDict
 from tests.simulation.actions import ActionRunner
 from tests.simulation.callback_transport import CallbackTransport
 from tests.simulation.callers import Callers
-from tests.simulation.fault_rates import FAIR
+from tests.simulation.fault_rates import NO_FAULTS
 from tests.simulation.frames import FrameFaults
 from tests.simulation.gateway_process import GatewayProcess, Parts
 from tests.simulation.hook_clients import HookClients
@@ -42,9 +42,9 @@ SETTLE_SECONDS = 21.0
 POISON_SECONDS = 4000.0
 # No plan takes longer, quiet included.
 RUN_SECONDS = 5000.0
-# An error of the log that fair operation may show: the server was down when the gateway wanted to begin.
+# The one error that a sound run may log: the server was down when the gateway started.
 _EXPECTED_ERRORS = ("the server can't be reached",)
-# What an operator has to be told while the journal's disk fails; a problem that is not the disk's is none of these.
+# What is logged while the journal's disk fails; a problem that is not the disk's is none of these.
 _DISK_ERRORS = (
     *("the journal failed; starting the account again ", "the journal fails ", "could not prune the journal "),
     "callback failed ",
@@ -74,50 +74,54 @@ class Run:
 
     seed: int
     plan: Plan
-    chronicle: RunTranscript
+    transcript: RunTranscript
     parts: Parts
     problems: list[str] = field(factory=list)
     cuts: int = 0
-    # Messages that nothing but a model's server went wrong for: the readers are there for that, and raise nothing odd.
+    # Messages whose model misbehaved on the wire only: the readers of the wire must turn that into ordinary errors.
     wired: set[str] = field(factory=set)
     calm_since: float = 0.0
 
     async def play(self) -> None:
         tasks_before = trio.lowlevel.current_statistics().tasks_living
         rng = random.Random(f"world {self.seed}")
-        frames = FrameFaults(random.Random(f"frames {self.seed}"), self.chronicle)
-        line = CallbackTransport(random.Random(f"line {self.seed}"), self.chronicle)
-        town = set_up_scenario(rng, self.chronicle, frames, line, has_second_bot=self.plan.has_second_bot)
+        frames = FrameFaults(random.Random(f"frames {self.seed}"), self.transcript)
+        callbacks = CallbackTransport(random.Random(f"line {self.seed}"), self.transcript)
+        scenario = set_up_scenario(rng, self.transcript, frames, callbacks, has_second_bot=self.plan.has_second_bot)
         async with trio.open_nursery() as server:
             network = Network(
-                town.world, random.Random(f"network {self.seed}"), self.chronicle, server, poison=self.plan.poison
+                scenario.world, random.Random(f"network {self.seed}"), self.transcript, server, poison=self.plan.poison
             )
-            line.network = network
-            callers = Callers(town, network, random.Random(f"callers {self.seed}"))
+            callbacks.network = network
+            callers = Callers(scenario, network, random.Random(f"callers {self.seed}"))
             model, second = self._models(callers)
-            house = GatewayProcess(network, model, self.plan, self.seed, self.chronicle, self.parts, line, second)
-            machines = HookClients(town, network, line, random.Random(f"machines {self.seed}"))
-            doer = ActionRunner(town, network, frames, house, callers, machines, random.Random(f"deeds {self.seed}"))
+            process = GatewayProcess(
+                network, model, self.plan, self.seed, self.transcript, self.parts, callbacks, second
+            )
+            hook_clients = HookClients(scenario, network, callbacks, random.Random(f"machines {self.seed}"))
+            runner = ActionRunner(
+                scenario, network, frames, process, callers, hook_clients, random.Random(f"deeds {self.seed}")
+            )
             async with trio.open_nursery() as operator:
-                operator.start_soon(house.serve, operator)
-                await house.was_live.wait()
-                await doer.follow(self.plan)
-                is_quiet = await self._settle(network, frames, house)
-                self.chronicle.tell("fate", "all is quiet" if is_quiet else "it does not become quiet")
-                house.close()
+                operator.start_soon(process.serve, operator)
+                await process.was_live.wait()
+                await runner.follow(self.plan)
+                is_quiet = await self._settle(network, frames, process)
+                self.transcript.note("fate", "all is quiet" if is_quiet else "it does not become quiet")
+                process.close()
             if not is_quiet:
                 self.problems.append("something is still at work long after the last trouble")
-            self.problems += house.failures
+            self.problems += process.failures
             # A server learns of a half-open socket's end by its own pings only.
             with trio.move_on_after(200.0):
-                while any(connection.live for connection in town.world.hub.connections()):  # noqa: ASYNC110
+                while any(connection.live for connection in scenario.world.hub.connections()):  # noqa: ASYNC110
                     await trio.sleep(1.0)
-            self.problems += examine(Observations(town, model, house, self.plan, self.calm_since))
+            self.problems += examine(Observations(scenario, model, process, self.plan, self.calm_since))
             self.cuts = model.runs - model.spoken_out
-            self._note_wired(town, model)
-            if town.twin is not None and second is not None:
-                self._note_wired(town.twin, second)
-                self.problems += examine(Observations(town.twin, second, house, self.plan, self.calm_since))
+            self._note_wired(scenario, model)
+            if scenario.twin is not None and second is not None:
+                self._note_wired(scenario.twin, second)
+                self.problems += examine(Observations(scenario.twin, second, process, self.plan, self.calm_since))
                 self.cuts += 0 if second is model else second.runs - second.spoken_out
             if network.sockets:
                 self.problems.append(f"{len(network.sockets)} websockets are still open")
@@ -126,42 +130,42 @@ class Run:
         if left:
             self.problems.append(f"{left} tasks are left")
 
-    def _note_wired(self, town: Scenario, model: Model) -> None:
+    def _note_wired(self, scenario: Scenario, model: Model) -> None:
         numbers = model.betrayed - model.mishandled
-        self.wired.update(question.post.id for question in town.questions if question.number in numbers)
+        self.wired.update(question.post.id for question in scenario.questions if question.number in numbers)
 
     def _models(self, callers: Callers) -> tuple[Model, Model | None]:
         """One for each bot; another seed gives the same question another answer."""
         plan = self.plan
         model, second = (
-            Model(seed, self.chronicle, plan.trouble, plan.slow, plan.is_wordy, plan.has_files, plan.treachery)
+            Model(seed, self.transcript, plan.trouble, plan.slow, plan.is_wordy, plan.has_files, plan.treachery)
             for seed in (self.seed, -1 - self.seed)
         )
         if plan.has_calls:
-            callers.let_in()
+            callers.allow_commands()
             model.offer = callers.offer
         if not plan.has_second_bot:
             return model, None
         return model, model if plan.has_one_agent else second
 
-    async def _settle(self, network: Network, frames: FrameFaults, house: GatewayProcess) -> bool:
+    async def _settle(self, network: Network, frames: FrameFaults, process: GatewayProcess) -> bool:
         """No more trouble; True when nothing was open any more for a while."""
-        network.climate = frames.climate = FAIR
+        network.fault_rates = frames.fault_rates = NO_FAULTS
         self.calm_since = trio.current_time()
         patience = POISON_SECONDS if self.plan.poison else 0.0
-        self.chronicle.tell("fate", "leaves everybody alone")
+        self.transcript.note("fate", "leaves everybody alone")
         # A power cut that was set up before may still come, and take its time.
         with trio.move_on_after(QUIET_SECONDS + 2 * DOWN_SECONDS + patience):
             calm = 0.0
             while calm < SETTLE_SECONDS:
                 await trio.sleep(3.0)
                 is_calm = (
-                    house.is_live
+                    process.is_live
                     and not (network.waiting or network.trips)
                     and not any(c.frozen for c in network.world.hub.connections() if c.live)
                 )
-                is_calm = is_calm and not house.rows("SELECT 1 FROM obligations WHERE state = 'open'")
-                is_calm = is_calm and not house.rows("SELECT 1 FROM outbox WHERE state IN ('queued', 'sending')")
+                is_calm = is_calm and not process.rows("SELECT 1 FROM obligations WHERE state = 'open'")
+                is_calm = is_calm and not process.rows("SELECT 1 FROM outbox WHERE state IN ('queued', 'sending')")
                 calm = calm + 3.0 if is_calm else 0.0
             return True
         return False
@@ -171,13 +175,13 @@ def simulate(
     seed: int, *, parts: Parts | None = None, kinds: tuple[str, ...] | None = None, detailed: bool = False
 ) -> Verdict:
     """Play the run of `seed` to its end under a clock and a scheduler of its own; `kinds` of trouble, else by lot."""
-    chronicle = RunTranscript(is_detailed=detailed)
-    run = Run(seed, plan(seed, kinds), chronicle, parts or Parts())
-    with _seeded_scheduler(seed), _logs_to(chronicle), _no_collector():
+    transcript = RunTranscript(is_detailed=detailed)
+    run = Run(seed, plan(seed, kinds), transcript, parts or Parts())
+    with _seeded_scheduler(seed), _logs_to(transcript), _no_collector():
         seconds = trio.run(_played, run, clock=trio.testing.MockClock(autojump_threshold=0))
-    unexpected = [error for error in chronicle.errors if not _is_expected(error, run)]
+    unexpected = [error for error in transcript.errors if not _is_expected(error, run)]
     problems = (*run.problems, *(f"logged as an error: {error}" for error in unexpected))
-    return Verdict(seed, tuple(dict.fromkeys(problems)), str(chronicle), seconds, run.cuts)
+    return Verdict(seed, tuple(dict.fromkeys(problems)), str(transcript), seconds, run.cuts)
 
 
 def _is_expected(error: str, run: Run) -> bool:
@@ -189,7 +193,7 @@ def _is_expected(error: str, run: Run) -> bool:
         return ("failed=turn " in error or "failed=" not in error) and (about is None or about[1] not in run.wired)
     if plan.has_calls and error.startswith(_CALL_ERRORS):
         # What a dead gateway had on the wire may be lost, and then it says so, too.
-        return plan.is_stormy or any(isinstance(deed, (Crash, RestartServer)) for _, deed in plan.deeds)
+        return plan.has_network_faults or any(isinstance(intent, (Crash, RestartServer)) for _, intent in plan.intents)
     return error.startswith(_EXPECTED_ERRORS)
 
 
@@ -224,7 +228,7 @@ def _no_collector() -> Iterator[None]:
 
 
 @contextmanager
-def _logs_to(chronicle: RunTranscript) -> Iterator[None]:
+def _logs_to(transcript: RunTranscript) -> Iterator[None]:
     """Log lines become part of the transcript; errors are remembered."""
 
     def note(_logger: object, level: str, event: EventDict) -> EventDict:
@@ -233,13 +237,13 @@ def _logs_to(chronicle: RunTranscript) -> Iterator[None]:
             event["raised"] = "".join(traceback.format_exception(problem))
         text = f"{event.pop('event')} " + " ".join(f"{key}={value}" for key, value in sorted(event.items()))
         if level in ("error", "critical", "exception"):
-            chronicle.error("log", text)
+            transcript.error("log", text)
         else:
-            chronicle.detail("log", text)
+            transcript.detail("log", text)
         raise structlog.DropEvent
 
     before = structlog.get_config()
-    level = logging.INFO if chronicle.is_detailed else logging.WARNING
+    level = logging.INFO if transcript.is_detailed else logging.WARNING
     structlog.configure(
         processors=[note],
         wrapper_class=structlog.make_filtering_bound_logger(level),

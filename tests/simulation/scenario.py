@@ -1,4 +1,4 @@
-"""The people, places and questions of a run, and what each person did. Deeds go straight to the sandbox's world."""
+"""The people, places and questions of a run, and what each person did. People act directly on the sandbox's world."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -25,7 +25,7 @@ def now_ms() -> int:
 
 @define(eq=False)
 class Question:
-    """One post of a person. `token` is in its words and will be in its answer, with the version of the words. A
+    """One post of a person. `token` is in its text and will be in its answer, with the version of the text. A
     call (a slash command, a click) has no post on the server: its `post` has the id by which the journal knows it.
     """
 
@@ -66,7 +66,7 @@ class Question:
 
 @define(eq=False)
 class Notice:
-    """A message that a program wants to be posted under that outbox id; `is_taken`: it was told that it will be."""
+    """A message that a program wants to be posted under that outbox id; `is_taken`: its call was accepted."""
 
     id: str
     place: str
@@ -76,12 +76,12 @@ class Notice:
 
 @define(eq=False)
 class Scenario:
-    """Two people, a bot, two channels and two direct chats. The `twin` is the same town as another bot there sees it:
+    """Two people, a bot, two channels and two direct chats. The `twin` is the same scenario as another bot sees it:
     its list has the same questions, under the same numbers.
     """
 
     world: World
-    chronicle: RunTranscript
+    transcript: RunTranscript
     bot: Bot
     people: dict[str, records.User]
     places: dict[str, records.Channel]
@@ -124,7 +124,7 @@ class Scenario:
             names="".join(names),
         )
         self.note(question, is_for_both=len(names) > 1)
-        self.chronicle.tell(author, f"in {place}{under(thread)}: {text}")
+        self.transcript.note(author, f"in {place}{under(thread)}: {text}")
         return question
 
     def command(self, author: str, place: str, words: str) -> None:
@@ -139,14 +139,14 @@ class Scenario:
         question.is_command = True
         question.was_member = self.bot.id in channel.members
         self.note(question)
-        self.chronicle.tell(author, f"in {place}: {text} (#{question.number})")
+        self.transcript.note(author, f"in {place}: {text} (#{question.number})")
 
     def vandalise(self, place: str) -> None:
         channel = self.places[place]
         standing = [post for post in self.bot_posts() if post.channel_id == channel.id and not post.delete_at]
         if standing:
             self.vandalised.add(standing[-1].id)
-            self.chronicle.tell(
+            self.transcript.note(
                 "alice", f"deletes what {self.bot.username} wrote last in {place}: {standing[-1].message[:40]!r}"
             )
             self.world.writing.delete(self.people["alice"], standing[-1].id)
@@ -158,7 +158,7 @@ class Scenario:
         for each in self._views(question):
             each.version += 1
             each.edited_at = trio.current_time()
-        self.chronicle.tell(question.author, f"edits #{question.number}: {text}")
+        self.transcript.note(question.author, f"edits #{question.number}: {text}")
         self.world.writing.apply(question.post, Change(message=text))
 
     def name(self, place: str) -> None:
@@ -178,12 +178,12 @@ class Scenario:
             return
         for each in self._views(question):
             each.deleted_at = trio.current_time()
-        self.chronicle.tell(question.author, f"deletes #{question.number}")
+        self.transcript.note(question.author, f"deletes #{question.number}")
         self.world.writing.delete(self.people[question.author], question.post.id)
 
     def react(self, question: Question) -> None:
         if not question.is_deleted:
-            self.chronicle.tell("bob", f"likes #{question.number}")
+            self.transcript.note("bob", f"likes #{question.number}")
             self.world.reactions.add(self.people["bob"].id, question.post, "+1")
             self.world.announcer.edited(question.post)
 
@@ -191,38 +191,40 @@ class Scenario:
         channel = self.places[place]
         if self.bot.id in channel.members:
             self.kicks.append((trio.current_time(), place))
-            self.chronicle.tell("alice", f"removes {self.bot.username} from {place}")
+            self.transcript.note("alice", f"removes {self.bot.username} from {place}")
             self.world.membership.remove(channel, self.world.users.get(self.bot.id), self.people["alice"])
 
     def invite(self, place: str) -> None:
         channel = self.places[place]
         if self.bot.id not in channel.members:
-            self.chronicle.tell("alice", f"adds {self.bot.username} to {place}")
+            self.transcript.note("alice", f"adds {self.bot.username} to {place}")
             self.world.membership.add(channel, self.world.users.get(self.bot.id), self.people["alice"])
 
     def open(self, place: str) -> None:
         """Make a place that was not there: somebody's direct chats with the bots, or a channel."""
         world, team = self.world, self.world.teams.get(self.places["square"].team_id)
-        towns = [self] if self.twin is None else [self, self.twin]
-        self.chronicle.tell("town", f"has {place} now")
+        scenarios = [self] if self.twin is None else [self, self.twin]
+        self.transcript.note("server", f"has {place} now")
         if place == "lab":
-            channel = world.create_channel(team, place, *self.people.values(), *(town.bot for town in towns))
-            for town in towns:
-                town.places[place] = channel
+            channel = world.create_channel(
+                team, place, *self.people.values(), *(scenario.bot for scenario in scenarios)
+            )
+            for scenario in scenarios:
+                scenario.places[place] = channel
             return
         self.people[place] = person = world.create_user(place, team=team)
-        for town in towns:
-            town.places[place] = world.direct(person, town.bot)
+        for scenario in scenarios:
+            scenario.places[place] = world.direct(person, scenario.bot)
 
     def bot_posts(self) -> list[records.Post]:
         """All of them, deleted ones too, in the order of their creation."""
-        found = [
+        posts = [
             post
             for channel in self.places.values()
             for post in self.world.posts.of_channel(channel.id)
             if post.user_id == self.bot.id and not post.type
         ]
-        return sorted(found, key=lambda post: post.create_at)
+        return sorted(posts, key=lambda post: post.create_at)
 
     def _post(
         self,

@@ -1,4 +1,4 @@
-"""The town of a run as it is in the beginning."""
+"""The scenario of a run as it is in the beginning."""
 
 import random
 
@@ -12,7 +12,7 @@ from tests.simulation.transcript import RunTranscript
 
 def set_up_scenario(
     rng: random.Random,
-    chronicle: RunTranscript,
+    transcript: RunTranscript,
     frames: FrameFaults,
     post_out: PostOut,
     *,
@@ -29,12 +29,12 @@ def set_up_scenario(
         "alice": world.direct(alice, bot),
         "bob": world.direct(bob, bot),
     }
-    town = Scenario(world, chronicle, bot, {"alice": alice, "bob": bob}, places)
+    scenario = Scenario(world, transcript, bot, {"alice": alice, "bob": bob}, places)
     if has_second_bot:
         second = world.create_bot("second", team=team, token="simulated-token-of-the-second")
         for name in ("square", "market"):
             world.membership.add(places[name], world.users.get(second.id), alice)
         direct = {"alice": world.direct(alice, second), "bob": world.direct(bob, second)}
-        town.twin = Scenario(world, chronicle, second, town.people, places | direct)
-        town.twin.twin = town
-    return town
+        scenario.twin = Scenario(world, transcript, second, scenario.people, places | direct)
+        scenario.twin.twin = scenario
+    return scenario

@@ -9,7 +9,7 @@ from tests.simulation.run import simulate
 pytestmark = pytest.mark.sim
 
 # A broken gateway has to be found out within so many runs.
-_PATIENCE = 100
+_MAX_RUNS = 100
 
 
 @pytest.mark.parametrize("first", range(0, 40, 10))
@@ -46,9 +46,9 @@ def test_garbage_on_the_wire_replays_exactly() -> None:
 
 
 def test_details_change_nothing() -> None:
-    """A failing seed can be looked at: what is told besides leaves the run as it is."""
-    told = simulate(19, detailed=True).transcript.splitlines()
-    assert set(simulate(19).transcript.splitlines()) <= set(told)
+    """A detailed transcript leaves the run as it is, so that a failing seed can be looked at."""
+    detailed = simulate(19, detailed=True).transcript.splitlines()
+    assert set(simulate(19).transcript.splitlines()) <= set(detailed)
 
 
 def test_cancellations_leave_nothing_behind() -> None:
@@ -67,4 +67,4 @@ def test_plans_differ() -> None:
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_gateway_is_found_out(name: str) -> None:
     """What one part does wrong shows as a broken promise, in a run that a sound gateway survives."""
-    assert any(BROKEN[name].is_found_out(seed) for seed in range(_PATIENCE)), f"not within {_PATIENCE} runs"
+    assert any(BROKEN[name].is_found_out(seed) for seed in range(_MAX_RUNS)), f"not within {_MAX_RUNS} runs"

@@ -1,6 +1,6 @@
 """A model that is not to be trusted: events of its answers are replaced, repeated or left out, or it raises anything.
 
-What it did to which questions is noted: of those nothing is promised but words and an end, of all others everything.
+What it did to which questions is noted: of those only a visible end is promised, of all others everything.
 """
 
 import random
