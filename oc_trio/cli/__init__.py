@@ -1,1 +1,1 @@
-"""The oc-trio command: thin modules that parse, call and print."""
+"""The `oc-trio` command: thin modules that parse arguments, call the runtime and print results."""

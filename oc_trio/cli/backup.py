@@ -1,4 +1,4 @@
-"""`oc-trio backup`: a sound copy of the journal, also while a gateway writes to it."""
+"""`oc-trio backup`: copies the journal consistently, also while a gateway writes to it."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

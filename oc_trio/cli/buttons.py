@@ -1,4 +1,4 @@
-"""`oc-trio buttons`: sign button contexts from a shell. The token never stands in the command line."""
+"""`oc-trio buttons`: signs button contexts in a shell. The token is never in the command line."""
 
 import json
 import os
@@ -16,7 +16,7 @@ def command() -> None:
 
 
 def _bot_token(token_file: Path | None, config: str | None, account: str | None) -> str:
-    """The token from the file named, from an account of the configuration, or from the environment, in that order."""
+    """The token from the given file, from a configured account, or from the environment, in this order."""
     if token_file is None and (config or account):
         return _configured_token(config, account)
     try:
@@ -38,11 +38,11 @@ def _configured_token(config: str | None, account: str | None) -> str:
         loaded = load(config, os.environ, isolate=True)
     except ConfigError as error:
         raise click.ClickException(str(error)) from None
-    wanted = normalize_account_id(account) if account else loaded.default_account
-    found = loaded.accounts.get(wanted)
-    if found is None:
-        raise click.ClickException(f"There is no usable account {wanted}; there is {', '.join(loaded.accounts)}.")
-    return found.bot_token.reveal()
+    account_id = normalize_account_id(account) if account else loaded.default_account
+    configured = loaded.accounts.get(account_id)
+    if configured is None:
+        raise click.ClickException(f"There is no usable account {account_id}; there is {', '.join(loaded.accounts)}.")
+    return configured.bot_token.reveal()
 
 
 def _read_object(argument: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`oc-trio commands`: which slash commands stand on the server, and removing those that were left behind."""
+"""`oc-trio commands`: lists the slash commands on the server, and deletes those that were left behind."""
 
 import json
 import os
@@ -32,13 +32,13 @@ def list_(config_path: str | None, account: str | None, as_json: bool) -> None:
 
     Exit codes: 0 all teams were read, 1 some could not be, 69 the server can't be asked, 78 the configuration is wrong.
     """
-    found = _survey(config_path, account, remove=False, everything=False)
+    audit = _audit(config_path, account, remove=False, everything=False)
     if as_json:
-        _print_json(found)
-    for row in () if as_json else found.listed:
+        _print_json(audit)
+    for row in () if as_json else audit.listed:
         owner = ("ours" if row.wanted else "ours, left behind") if row.ours else "somebody else's"
         click.echo(f"{row.team}  /{row.command.trigger}  {owner}  {row.command.url}")
-    _finish(found)
+    _exit_on_problems(audit)
 
 
 @command.command()
@@ -52,18 +52,18 @@ def prune(config_path: str | None, account: str | None, as_json: bool, everythin
     Foreign commands are never touched. Exit codes: 0 done, 1 something could not be removed, 69 the server can't be
     asked, 78 the configuration is wrong.
     """
-    found = _survey(config_path, account, remove=True, everything=everything)
+    audit = _audit(config_path, account, remove=True, everything=everything)
     if as_json:
-        _print_json(found)
+        _print_json(audit)
     else:
-        for row in found.listed:
+        for row in audit.listed:
             click.echo(f"removed {row.team} /{row.command.trigger}")
-        if not found.listed and not found.problems:
+        if not audit.listed and not audit.problems:
             click.echo("Nothing was left behind.")
-    _finish(found)
+    _exit_on_problems(audit)
 
 
-def _survey(config_path: str | None, account: str | None, *, remove: bool, everything: bool) -> "CommandAudit":
+def _audit(config_path: str | None, account: str | None, *, remove: bool, everything: bool) -> "CommandAudit":
     import ssl
     from pathlib import Path
 
@@ -81,38 +81,46 @@ def _survey(config_path: str | None, account: str | None, *, remove: bool, every
     except ConfigError as wrong:
         click.echo(str(wrong), err=True)
         sys.exit(EX_CONFIG)
-    wanted = normalize_account_id(account) if account else loaded.default_account
-    chosen = loaded.accounts.get(wanted)
-    if chosen is None:
-        click.echo(f"There is no usable account {wanted}; there is {', '.join(loaded.accounts) or 'none'}.", err=True)
+    account_id = normalize_account_id(account) if account else loaded.default_account
+    selected = loaded.accounts.get(account_id)
+    if selected is None:
+        click.echo(
+            f"There is no usable account {account_id}; there is {', '.join(loaded.accounts) or 'none'}.", err=True
+        )
         sys.exit(EX_CONFIG)
-    context = None if chosen.base_url.startswith("http://") else ssl.create_default_context()
+    context = None if selected.base_url.startswith("http://") else ssl.create_default_context()
     skills = find_skills(Path(folder) for folder in skill_folders(loaded))
 
     async def run() -> CommandAudit:
         dependencies = Dependencies(ssl_context=context)
-        return await audit_commands(loaded, chosen, dependencies, skills, remove=remove, everything=everything)
+        return await audit_commands(loaded, selected, dependencies, skills, remove=remove, everything=everything)
 
     try:
         return trio.run(run)
     except MattermostError as problem:
-        click.echo(f"{chosen.base_url} can't be asked: {problem}", err=True)
+        click.echo(f"{selected.base_url} can't be asked: {problem}", err=True)
         sys.exit(EX_UNAVAILABLE)
 
 
 def _row(row: "AuditedCommand") -> dict[str, object]:
-    made = row.command
-    fields = {"account": row.account, "team": row.team, "id": made.id, "trigger": made.trigger, "url": made.url}
+    command = row.command
+    fields = {
+        "account": row.account,
+        "team": row.team,
+        "id": command.id,
+        "trigger": command.trigger,
+        "url": command.url,
+    }
     return {**fields, "ours": row.ours, "wanted": row.wanted}
 
 
-def _print_json(found: "CommandAudit") -> None:
-    rows = [_row(row) for row in found.listed]
-    click.echo(json.dumps({"commands": rows, "problems": list(found.problems)}, indent=2, ensure_ascii=False))
+def _print_json(audit: "CommandAudit") -> None:
+    rows = [_row(row) for row in audit.listed]
+    click.echo(json.dumps({"commands": rows, "problems": list(audit.problems)}, indent=2, ensure_ascii=False))
 
 
-def _finish(found: "CommandAudit") -> None:
-    for problem in found.problems:
+def _exit_on_problems(audit: "CommandAudit") -> None:
+    for problem in audit.problems:
         click.echo(problem, err=True)
-    if found.problems:
+    if audit.problems:
         sys.exit(1)

@@ -1,4 +1,4 @@
-"""`oc-trio config`: look at the configuration without starting anything."""
+"""`oc-trio config`: checks, shows or translates the configuration without starting anything."""
 
 import json
 import os
@@ -61,15 +61,15 @@ def show(config_path: str | None, as_json: bool, origin: bool) -> None:
     from oc_trio.config.show import settings
 
     try:
-        found = settings(load(config_path, os.environ))
+        entries = settings(load(config_path, os.environ))
     except ConfigError as wrong:
         _print_problems(wrong)
         sys.exit(EX_CONFIG)
     if as_json:
-        rows = {entry.path: {"value": entry.value, "origin": entry.origin} for entry in found}
+        rows = {entry.path: {"value": entry.value, "origin": entry.origin} for entry in entries}
         click.echo(_json(rows if origin else {path: row["value"] for path, row in rows.items()}))
         return
-    for entry in found:
+    for entry in entries:
         line = f"{entry.path} = {json.dumps(entry.value, ensure_ascii=False)}"
         click.echo(f"{line}   # {entry.origin}" if origin else line)
 
@@ -99,21 +99,21 @@ def import_(source: Path, output: Path | None) -> None:
     from oc_trio.config.importer import import_openclaw
 
     try:
-        made = import_openclaw(read_document(source), os.environ, keep_secrets=output is not None)
+        imported = import_openclaw(read_document(source), os.environ, keep_secrets=output is not None)
     except ConfigError as wrong:
         _print_problems(wrong)
         sys.exit(EX_CONFIG)
-    for warning in made.warnings:
+    for warning in imported.warnings:
         click.echo(f"warning: {warning}", err=True)
-    for path, variable in made.variables:
+    for path, variable in imported.variables:
         click.echo(f"note: {path} is not printed; set {variable}, or write to a file with --output", err=True)
     if output is None:
-        click.echo(made.text, nl=False)
+        click.echo(imported.text, nl=False)
         return
     try:
         descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(made.text)
+            file.write(imported.text)
     except OSError as broken:
         click.echo(f"{output}: can't be written: {os.strerror(broken.errno or 0)}", err=True)
         sys.exit(1)

@@ -1,6 +1,6 @@
-"""How `oc-trio run` ends when nothing else caught an error: one sentence for people, the traceback in the log.
+"""How `oc-trio run` ends after an uncaught exception: one sentence for people, the traceback in the log.
 
-Installed as Python's own last hook, so that nothing has to catch everything on the way.
+Installed as `sys.excepthook`, so that no code has to catch every exception.
 """
 
 import os
@@ -13,10 +13,10 @@ from oc_trio.cli.exits import EX_INTERRUPTED, EX_SOFTWARE
 
 
 def install() -> None:
-    """From now on an error that nobody handles ends the process with a sentence and exit code 70."""
+    """Have an uncaught exception end the process with one sentence and exit code 70."""
     from oc_trio.telemetry.log import configure
 
-    configure()  # the configuration's own wishes come later; an error before them is logged, too
+    configure()  # logging is configured again from the file; this is for errors before that
     sys.excepthook = _end
 
 

@@ -1,4 +1,4 @@
-"""`oc-trio cron`: the scheduled messages, when they ran and will run, and one of them by hand."""
+"""`oc-trio cron`: lists the scheduled messages with their last and next runs, and runs one by hand."""
 
 import json
 from datetime import UTC, datetime
@@ -58,20 +58,20 @@ def run_(name: str, config_path: str | None, *, as_json: bool) -> None:
         from oc_trio.runtime.operator.run_cron_job import pick_job, run_job_now
 
         account = pick_account(loaded, pick_job(loaded, name).account or None)
-        receipt = await run_job_now(loaded, name, await dependencies_for(account))
-        code = 0 if receipt.is_complete else EX_PARTIAL if receipt.posts else EX_FAILED
-        problems = [*receipt.problems, *(each.problem for each in receipt.attachments if each.problem)]
+        sent = await run_job_now(loaded, name, await dependencies_for(account))
+        code = 0 if sent.is_complete else EX_PARTIAL if sent.posts else EX_FAILED
+        problems = [*sent.problems, *(each.problem for each in sent.attachments if each.problem)]
         fields = {
             "ok": code == 0,
-            "account": receipt.account,
-            "channelId": receipt.channel_id,
-            "postIds": list(receipt.posts),
+            "account": sent.account,
+            "channelId": sent.channel_id,
+            "postIds": list(sent.posts),
             "problems": problems,
         }
         if as_json:
             click.echo(json.dumps(fields, ensure_ascii=False))
         else:
-            click.echo(f"posted in {receipt.channel_id}: {' '.join(receipt.posts)}")
+            click.echo(f"posted in {sent.channel_id}: {' '.join(sent.posts)}")
             for problem in problems:
                 click.echo(f"oc-trio: {problem}", err=True)
         return code
@@ -80,7 +80,7 @@ def run_(name: str, config_path: str | None, *, as_json: bool) -> None:
 
 
 async def _runs(loaded: "Loaded") -> "tuple[CronRun, ...]":
-    """What the journal knows; nothing before the first start of a gateway."""
+    """The last runs in the journal; none before the first start of a gateway."""
     from pathlib import Path
 
     from oc_trio.runtime.process.start import journal_location

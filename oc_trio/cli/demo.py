@@ -1,4 +1,4 @@
-"""`oc-trio demo`: a chat server, an agent and the gateway between them, in one process, with nothing to set up."""
+"""`oc-trio demo`: runs a chat server, an agent and the gateway in one process, without any set-up."""
 
 import os
 import sys
@@ -45,12 +45,12 @@ def command(port: int | None, model_url: str, model: str, *, verbose: bool) -> N
     if bool(model_url) != bool(model):
         raise click.UsageError("--model-url and --model belong together.")
     configure(level="info" if verbose else "warning")
-    chosen = DemoModel(model_url, model, os.environ.get(KEY_VARIABLE, ""))
-    # Raised below: what an except* raises comes out in a group with Python 3.11.2.
+    demo_model = DemoModel(model_url, model, os.environ.get(KEY_VARIABLE, ""))
+    # Raised below: an exception raised within except* comes out in a group with Python 3.11.2.
     complaint = ""
     try:
         with TemporaryDirectory(prefix="oc-trio-demo-") as state:
-            trio.run(_run, port, chosen, Path(state))
+            trio.run(_run, port, demo_model, Path(state))
     except* OcTrioError as group:
         complaint = str(first(group))
     except* OSError as group:
@@ -76,7 +76,7 @@ async def _run(port: int | None, model: "DemoModel", state: Path) -> None:
             gateway = demo_gateway(url, demo.bot.token, state, model)
 
             async def stop() -> None:
-                # The first signal lets answers end, the second doesn't wait for them.
+                # The first signal lets running turns end, the second cancels them.
                 async for number in signals:
                     if gateway.drain.requested.is_set():
                         gateway.abort()
@@ -96,7 +96,7 @@ async def _run(port: int | None, model: "DemoModel", state: Path) -> None:
 
 
 async def _serve(nursery: "trio.Nursery", world: "World", port: int | None) -> str:
-    """The chat server's URL. Only a port that nobody asked for is replaced by a free one."""
+    """Serve the chat server and return its URL. A port given as an option is never replaced by a free one."""
     from functools import partial
 
     from oc_trio.sandbox.serve import serve

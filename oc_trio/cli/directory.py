@@ -1,4 +1,4 @@
-"""`oc-trio directory`: who and what the accounts can reach, complete, with each account's failure told."""
+"""`oc-trio directory`: lists the users and channels that accounts can reach; an account's failure stops no other."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -101,11 +101,11 @@ def _list(
         from oc_trio.runtime.account.outbound_client import dependencies_for, open_outbound_client, pick_account
 
         one = account or (loaded.default_account if only_default else None)
-        chosen = [pick_account(loaded, one)] if one else list(loaded.accounts.values())
+        selected = [pick_account(loaded, one)] if one else list(loaded.accounts.values())
         entries: list[Entry] = []
         problems: dict[str, str] = {} if one else {name: str(each[0]) for name, each in loaded.broken.items()}
         code = 1 if problems else 0
-        for each in chosen:
+        for each in selected:
             try:
                 async with open_outbound_client(loaded, each, await dependencies_for(each)) as outbound:
                     entries += await listed(outbound)
@@ -119,18 +119,18 @@ def _list(
 
 
 def _print(entries: "list[Entry]", problems: dict[str, str], limit: int, *, as_json: bool) -> None:
-    shown = entries[:limit] if limit else entries
+    page = entries[:limit] if limit else entries
     if as_json:
-        fields = {"entries": [entry.fields() for entry in shown], "total": len(entries), "problems": problems}
+        fields = {"entries": [entry.fields() for entry in page], "total": len(entries), "problems": problems}
         click.echo(json.dumps(fields, ensure_ascii=False))
         return
-    accounts = {entry.account for entry in shown}
-    for entry in shown:
+    accounts = {entry.account for entry in page}
+    for entry in page:
         start = f"{entry.account}  " if len(accounts) > 1 else ""
         team = f"  [{entry.team}]" if entry.team else ""
         handle = f"  {entry.handle}" if entry.handle else ""
         click.echo(harmless(f"{start}{entry.id}  {entry.name}{handle}{team}"))
-    if len(shown) < len(entries):
-        click.echo(f"{len(entries) - len(shown)} more; --limit 0 prints all.", err=True)
+    if len(page) < len(entries):
+        click.echo(f"{len(entries) - len(page)} more; --limit 0 prints all.", err=True)
     for account, problem in problems.items():
         click.echo(f"oc-trio: account {account}: {problem}", err=True)

@@ -1,4 +1,4 @@
-"""`oc-trio doctor`: look at everything a start needs, and say what to do where it isn't well."""
+"""`oc-trio doctor`: checks everything that a start needs, and says how to mend what is wrong."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def command(config_path: str | None, *, as_json: bool, deep: bool) -> None:
         for problem in wrong.problems:
             click.echo(f"oc-trio: {problem}", err=True)
         sys.exit(EX_CONFIG)
-    configure(level="error")  # what is learnt of models is in the findings
+    configure(level="error")  # what models refuse is among the findings
     findings = trio.run(_examine, loaded, as_json, deep)
     if as_json:
         rows = [{"level": one.level.value, "subject": one.subject, "text": one.text} for one in findings]
@@ -51,8 +51,8 @@ async def _examine(loaded: "Loaded", quiet: bool, deep: bool) -> "list[Finding]"
     from oc_trio.runtime.operator.doctor import run_checks
 
     findings = []
-    async with aclosing(run_checks(loaded, deep=deep)) as found:
-        async for one in found:
+    async with aclosing(run_checks(loaded, deep=deep)) as stream:
+        async for one in stream:
             findings.append(one)
             if not quiet:
                 level = click.style(f"{one.level.value:8}", fg=_COLOURS[one.level.value])

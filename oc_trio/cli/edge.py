@@ -1,4 +1,4 @@
-"""What commands that talk to the chat server share: options, the event loop, and how failures become exit codes."""
+"""Shared by commands that talk to the chat server: options, the event loop, and exit codes for failures."""
 
 import os
 import re
@@ -19,13 +19,13 @@ EXIT_CODES = (
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# But for line ends and tabs; and what turns the direction of text around.
+# Control characters except line ends and tabs, and marks that change the direction of text.
 _ACTS_ON_TERMINALS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def harmless(text: str) -> str:
-    """Words of others, for a terminal: what would act on it (its title, its colours, its cursor) is an escape."""
-    return _ACTS_ON_TERMINALS.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+    """Foreign text for a terminal: control characters (which set title, colours, cursor) are escaped."""
+    return _ACTS_ON_TERMINALS.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def shared_options(function: F) -> F:
@@ -62,7 +62,7 @@ def run(config_path: str | None, main: Callable[[Loaded], Awaitable[int]]) -> No
 
 
 def exit_code(problem: BaseException) -> int:
-    """The code for a failure."""
+    """The exit code for a failure."""
     from oc_trio.errors import ConfigError, MattermostRejected, MattermostUnavailable
 
     match problem:

@@ -1,4 +1,4 @@
-"""How commands end: exit codes, by sysexits.h where it has a name for the case, and the failure that decides on one.
+"""Exit codes, by sysexits.h where it has a name for the case, and which failure of a group decides.
 
 A service manager acts on the codes.
 """
@@ -11,12 +11,12 @@ EX_SOFTWARE = 70  # a defect of the program
 EX_TEMPFAIL = 75  # the journal is in use, or can't be opened now
 EX_NOPERM = 77  # the server refuses the token, or the system this user
 EX_CONFIG = 78
-# As shells tell of a Ctrl-C.
+# As shells report a Ctrl-C: 128 + SIGINT.
 EX_INTERRUPTED = 130
 
 
 def reason_of(failure: BaseException) -> str:
-    """The failure in words; of the system's only what went wrong, without a number or a path."""
+    """The failure's text; of an OSError only what went wrong, without number and path."""
     return (failure.strerror if isinstance(failure, OSError) else "") or str(failure)
 
 

@@ -1,4 +1,4 @@
-"""`oc-trio explain`: the life of one post, from the journal: what was decided, why, and what became of it."""
+"""`oc-trio explain`: the history of one post from the journal: what was decided, why, and what became of it."""
 
 import json
 import re
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from oc_trio.cli.journal import EXIT_CODES, chosen, fail, print_json, shared_options, when, with_journal
+from oc_trio.cli.journal import EXIT_CODES, account_id, fail, print_json, shared_options, when, with_journal
 
 if TYPE_CHECKING:
     from oc_trio.store.explain import PostLife
@@ -24,7 +24,7 @@ def command(post: str, config_path: str | None, account: str | None, *, as_json:
     post_id = id_of(post)
     if not post_id:
         raise click.BadParameter("give a post's id, or its permalink (https://chat.example.com/team/pl/<id>)")
-    life = with_journal(config_path, lambda store, _loaded: store.explain(post_id, chosen(account)))
+    life = with_journal(config_path, lambda store, _loaded: store.explain(post_id, account_id(account)))
     if life is None:
         fail(f"{post_id} never reached this gateway, or is beyond retention")
     elif as_json:
@@ -52,18 +52,18 @@ def plain(life: "PostLife") -> dict[str, Any]:
     whole = asdict(life, value_serializer=readable)
     for row in whole["outbox"]:
         del row["body"]
-    for owed in whole["obligations"]:
-        del owed["payload"]
+    for obligation in whole["obligations"]:
+        del obligation["payload"]
     if whole["turn"]:
         del whole["turn"]["final"]
     return whole
 
 
 def story(life: "PostLife") -> list[str]:
-    """The same for people: what happened, in the order in which it happened."""
+    """The same for people: what happened, in order of time."""
     moments = sorted(_moments(life), key=lambda moment: moment[0])
-    heard = "a message to the bot" if life.obligations else "a message that the bot does not answer"
-    lines = [f"{life.post_id}: {'a post of the bot' if life.ours else heard}; times are UTC"]
+    inbound = "a message to the bot" if life.obligations else "a message that the bot does not answer"
+    lines = [f"{life.post_id}: {'a post of the bot' if life.ours else inbound}; times are UTC"]
     lines += [f"  {when(at)}  {text}" for at, text in moments]
     if life.turn is not None and life.turn.outcome is None:
         lines.append("  the turn has not ended")
@@ -75,31 +75,40 @@ def story(life: "PostLife") -> list[str]:
 
 
 def _moments(life: "PostLife") -> list[tuple[int, str]]:
-    found: list[tuple[int, str]] = []
+    moments: list[tuple[int, str]] = []
     for seen in life.seen:
         where = f"channel {seen.channel_id}" + (f", thread {seen.root_id}" if seen.root_id else "")
-        found.append((seen.create_at, f"{seen.trigger} written by {seen.user_id} in {where}"))
-        found.append((seen.at, f"account {seen.account} saw it ({seen.source.value}): {seen.decision}, {seen.reason}"))
-    for owed in life.obligations:
-        state = "owes an answer" if not owed.state.is_terminal else "owed an answer"
-        tries = f", {owed.attempts} attempt{'s' if owed.attempts != 1 else ''}" if owed.attempts else ""
-        found.append((owed.admitted_at, f"{owed.account} {state} in session {owed.session}{tries}"))
-        if owed.state.is_terminal and life.turn is None:
-            found.append((owed.ended_at, _outcome(owed.state.value, owed.outcome_posts, owed.outcome_reason)))
-    found += [
+        moments.append((seen.create_at, f"{seen.trigger} written by {seen.user_id} in {where}"))
+        moments.append(
+            (seen.at, f"account {seen.account} saw it ({seen.source.value}): {seen.decision}, {seen.reason}")
+        )
+    for obligation in life.obligations:
+        state = "owes an answer" if not obligation.state.is_terminal else "owed an answer"
+        tries = (
+            f", {obligation.attempts} attempt{'s' if obligation.attempts != 1 else ''}" if obligation.attempts else ""
+        )
+        moments.append((obligation.admitted_at, f"{obligation.account} {state} in session {obligation.session}{tries}"))
+        if obligation.state.is_terminal and life.turn is None:
+            moments.append(
+                (
+                    obligation.ended_at,
+                    _outcome(obligation.state.value, obligation.outcome_posts, obligation.outcome_reason),
+                )
+            )
+    moments += [
         (row.created_at, _row(row.kind.value, row.state.value, row.post_id, row.attempts, row.error))
         for row in life.outbox
     ]
     turn = life.turn
     if turn is not None:
-        shown = f", shown in {', '.join(turn.drafts)}" if turn.drafts else ""
-        found.append((turn.begun_at, f"turn {turn.id} began{shown}"))
+        drafts = f", shown in {', '.join(turn.drafts)}" if turn.drafts else ""
+        moments.append((turn.begun_at, f"turn {turn.id} began{drafts}"))
         if turn.final:
-            found.append((turn.ended_at or turn.begun_at, f"its end was decided: {_decided(turn.final)}"))
+            moments.append((turn.ended_at or turn.begun_at, f"its end was decided: {_decided(turn.final)}"))
         if turn.outcome is not None:
             outcome = turn.outcome
-            found.append((turn.ended_at, _outcome(outcome.state.value, outcome.posts, outcome.reason)))
-    return found
+            moments.append((turn.ended_at, _outcome(outcome.state.value, outcome.posts, outcome.reason)))
+    return moments
 
 
 def _row(kind: str, state: str, post_id: str | None, attempts: int, error: str) -> str:
@@ -115,6 +124,6 @@ def _outcome(state: str, posts: tuple[str, ...], reason: str) -> str:
 
 
 def _decided(final: str) -> str:
-    """What is worth telling of the written decision."""
+    """State and reason of the recorded turn result."""
     decision = json.loads(final)
     return ", ".join(f"{key} {value}" for key, value in decision.items() if key in ("state", "reason") and value)

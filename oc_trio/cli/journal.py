@@ -1,4 +1,4 @@
-"""What commands that read the journal share: it is opened beside a running gateway, never created or migrated."""
+"""Shared by commands that read the journal: it is opened beside a running gateway, never created or migrated."""
 
 import json
 import os
@@ -62,12 +62,12 @@ def with_journal(
         click.echo(f"oc-trio: {problem}", err=True)
         codes = {ConfigError: EX_CONFIG, MattermostError: EX_UNAVAILABLE, StoreUnusable: EX_DATAERR}
         code = next((code for kind, code in codes.items() if isinstance(problem, kind)), EX_TEMPFAIL)
-    # Not in there: what an except* raises comes out in a group with Python 3.11.2.
+    # After the block: an exception raised within except* comes out in a group with Python 3.11.2.
     sys.exit(code)
 
 
-def chosen(account: str | None) -> "AccountId | None":
-    """The account as it is spelled in the journal."""
+def account_id(account: str | None) -> "AccountId | None":
+    """The account's id as the journal has it, None for all."""
     from oc_trio.config.accounts import normalize_account_id
 
     return normalize_account_id(account) if account else None

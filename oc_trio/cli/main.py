@@ -1,4 +1,4 @@
-"""The `oc-trio` command: a lazy table of subcommands, so that `--help` imports none of them."""
+"""The `oc-trio` command: a table of subcommands, imported only when they run, so that `--help` is fast."""
 
 import importlib
 

@@ -1,4 +1,4 @@
-"""`oc-trio message`: send, edit, delete, react, read, as the bot of an account, whether the gateway runs or not."""
+"""`oc-trio message`: sends, edits, deletes, reacts and reads as an account's bot, whether the gateway runs or not."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -52,18 +52,18 @@ def send(
     """Send a message; long texts and many files continue in further posts."""
     from oc_trio.runtime.delivery.compose import MessageRequest
 
-    shown = _presentation(buttons, presentation)
-    wanted = MessageRequest(text_argument(message), media, shown, reply_to)
+    presented = _presentation(buttons, presentation)
+    request = MessageRequest(text_argument(message), media, presented, reply_to)
 
     async def main(loaded: "Loaded") -> int:
         from oc_trio.runtime.account.outbound_client import dependencies_for, open_outbound_client, pick_account
 
-        chosen = pick_account(loaded, account)
-        async with open_outbound_client(loaded, chosen, await dependencies_for(chosen)) as outbound:
+        selected = pick_account(loaded, account)
+        async with open_outbound_client(loaded, selected, await dependencies_for(selected)) as outbound:
             place = await outbound.targets.resolve(target)
             if dry_run:
-                return await _rehearse(outbound, place, wanted, as_json=as_json)
-            return await _send(outbound, place, wanted, as_json=as_json, allow_partial=allow_partial)
+                return await _dry_run(outbound, place, request, as_json=as_json)
+            return await _send(outbound, place, request, as_json=as_json, allow_partial=allow_partial)
 
     run(config_path, main)
 
@@ -73,33 +73,33 @@ async def _send(
 ) -> int:
     from oc_trio.cli.uploads import bars_for_terminal
 
-    parcel = await outbound.compose(place, message, from_disk=True, on_progress=bars_for_terminal())
-    receipt = await outbound.post_now(parcel)
-    code = 0 if receipt.is_complete else EX_PARTIAL if receipt.posts else EX_FAILED
+    composed = await outbound.compose(place, message, from_disk=True, on_progress=bars_for_terminal())
+    sent = await outbound.post_now(composed)
+    code = 0 if sent.is_complete else EX_PARTIAL if sent.posts else EX_FAILED
     if code == EX_PARTIAL and allow_partial:
         code = 0
     if as_json:
-        click.echo(json.dumps(_receipt_fields(receipt, ok=code == 0), ensure_ascii=False))
+        click.echo(json.dumps(_sent_fields(sent, ok=code == 0), ensure_ascii=False))
         return code
-    if receipt.posts:
-        click.echo(f"posted in {place} ({receipt.channel_id}): {' '.join(receipt.posts)}")
-    for each in receipt.attachments:
+    if sent.posts:
+        click.echo(f"posted in {place} ({sent.channel_id}): {' '.join(sent.posts)}")
+    for each in sent.attachments:
         click.echo(f"  {_attachment_line(each)}", err=bool(each.problem))
-    for problem in receipt.problems:
+    for problem in sent.problems:
         click.echo(f"oc-trio: {problem}", err=True)
     return code
 
 
-async def _rehearse(outbound: "OutboundClient", place: "Place", message: "MessageRequest", *, as_json: bool) -> int:
-    """Everything but writes: the target, the reply's root, the files on disk and their size, the cut of the text."""
+async def _dry_run(outbound: "OutboundClient", place: "Place", message: "MessageRequest", *, as_json: bool) -> int:
+    """Check everything without writing: target, root of the reply, files on disk with their sizes, the split text."""
     from oc_trio.core.final_plan import prepared
     from oc_trio.runtime.delivery.attachments import is_address
     from oc_trio.runtime.delivery.compose import Attachment, EmptyMessage
     from oc_trio.runtime.delivery.fetch import MediaRefused
 
-    shown = message.presentation
-    text = "\n\n".join(part for part in (message.text, shown.text) if part.strip())
-    if not (text or message.media or shown.rows or shown.menus):
+    presentation = message.presentation
+    text = "\n\n".join(part for part in (message.text, presentation.text) if part.strip())
+    if not (text or message.media or presentation.rows or presentation.menus):
         raise EmptyMessage("The message is empty.")
     if message.reply_to and place.channel_id:
         await outbound.thread_root(message.reply_to, place.channel_id)
@@ -126,7 +126,7 @@ async def _rehearse(outbound: "OutboundClient", place: "Place", message: "Messag
             "channelId": place.channel_id,
             "userId": place.user_id,
             "texts": list(texts),
-            "buttons": sum(map(len, shown.rows)) + len(shown.menus),
+            "buttons": sum(map(len, presentation.rows)) + len(presentation.menus),
             "attachments": [_attachment_fields(each) for each in attachments],
         }
         click.echo(json.dumps(fields, ensure_ascii=False))
@@ -222,13 +222,13 @@ def read(
         from oc_trio.runtime.account.outbound_client import dependencies_for, open_outbound_client, pick_account
         from oc_trio.runtime.tools.channel_history import post_fields, read_page
 
-        chosen = pick_account(loaded, account)
-        async with open_outbound_client(loaded, chosen, await dependencies_for(chosen)) as outbound:
+        selected = pick_account(loaded, account)
+        async with open_outbound_client(loaded, selected, await dependencies_for(selected)) as outbound:
             channel_id = await outbound.channel_id(await outbound.targets.resolve(target))
             page = await read_page(outbound.api, channel_id, limit=limit, before=before, after=after)
         if as_json:
             posts = [post_fields(post, page.names.get(post.user_id, "")) for post in page.posts]
-            fields = {"ok": True, "account": chosen.id, "channelId": channel_id, "messages": posts}
+            fields = {"ok": True, "account": selected.id, "channelId": channel_id, "messages": posts}
             click.echo(json.dumps({**fields, "hasMore": page.has_more}, ensure_ascii=False))
             return 0
         for post in reversed(page.posts):
@@ -248,11 +248,11 @@ def _act(config_path: str | None, account: str | None, act: Any, done: str, *, a
     async def main(loaded: "Loaded") -> int:
         from oc_trio.runtime.account.outbound_client import dependencies_for, open_outbound_client, pick_account
 
-        chosen = pick_account(loaded, account)
-        async with open_outbound_client(loaded, chosen, await dependencies_for(chosen)) as outbound:
+        selected = pick_account(loaded, account)
+        async with open_outbound_client(loaded, selected, await dependencies_for(selected)) as outbound:
             fields = await act(outbound)
-        shown = {"ok": True, "account": chosen.id, **fields}
-        click.echo(json.dumps(shown, ensure_ascii=False) if as_json else done)
+        result = {"ok": True, "account": selected.id, **fields}
+        click.echo(json.dumps(result, ensure_ascii=False) if as_json else done)
         return 0
 
     run(config_path, main)
@@ -262,7 +262,7 @@ def _presentation(buttons: str | None, presentation: str | None) -> "Presentatio
     from oc_trio.core.json_body import BadJson, read_json
     from oc_trio.core.presentation import BadPresentation, Presentation, read_buttons, read_presentation
 
-    made = Presentation()
+    merged = Presentation()
     for text, hint, reader in (
         (presentation, "--presentation", read_presentation),
         (buttons, "--buttons", read_buttons),
@@ -273,20 +273,20 @@ def _presentation(buttons: str | None, presentation: str | None) -> "Presentatio
             read_one = reader(read_json((standard_input() if text == "-" else text).encode()))
         except (BadPresentation, BadJson) as problem:
             raise click.BadParameter(str(problem), param_hint=hint) from None
-        made = made.joined(read_one)
-    return made
+        merged = merged.joined(read_one)
+    return merged
 
 
-def _receipt_fields(receipt: "SentPosts", *, ok: bool) -> dict[str, Any]:
+def _sent_fields(sent: "SentPosts", *, ok: bool) -> dict[str, Any]:
     return {
         "ok": ok,
-        "account": receipt.account,
-        "channelId": receipt.channel_id,
-        "rootId": receipt.root_id,
-        "messageId": receipt.posts[0] if receipt.posts else "",
-        "postIds": list(receipt.posts),
-        "attachments": [_attachment_fields(each) for each in receipt.attachments],
-        "problems": list(receipt.problems),
+        "account": sent.account,
+        "channelId": sent.channel_id,
+        "rootId": sent.root_id,
+        "messageId": sent.posts[0] if sent.posts else "",
+        "postIds": list(sent.posts),
+        "attachments": [_attachment_fields(each) for each in sent.attachments],
+        "problems": list(sent.problems),
     }
 
 

@@ -1,4 +1,4 @@
-"""`oc-trio pairing`: who asked to write to the bot directly, and who may."""
+"""`oc-trio pairing`: lists, approves and revokes access to direct messages with the bot."""
 
 import sys
 from typing import TYPE_CHECKING, Any
@@ -8,7 +8,7 @@ import click
 from oc_trio.cli.exits import EX_UNAVAILABLE
 from oc_trio.cli.journal import (
     EXIT_CODES,
-    chosen,
+    account_id,
     fail,
     now_ms,
     print_json,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from oc_trio.store.store import Store
 
 APPROVED = "You may write to me here now."
-# Written as for other gateways; there is only one.
+# An argument for compatibility with other gateways; there is one platform only.
 _platform = click.argument("platform", type=click.Choice(["mattermost"]), expose_value=False)
 _maybe_platform = click.argument("platform", type=click.Choice(["mattermost"]), required=False, expose_value=False)
 
@@ -42,8 +42,8 @@ def list_(config_path: str | None, account: str | None, *, as_json: bool, approv
     """Requests that wait for an answer; each is void after an hour."""
 
     async def read(store: "Store", _loaded: "Loaded") -> "tuple[PairingRow, ...]":
-        wanted = chosen(account)
-        return await store.pairing.approvals(wanted) if approved else await store.pairing.pending(wanted, now_ms())
+        only = account_id(account)
+        return await store.pairing.approvals(only) if approved else await store.pairing.pending(only, now_ms())
 
     rows = with_journal(config_path, read)
     if as_json:
@@ -76,7 +76,7 @@ def approve(code: str, config_path: str | None, account: str | None, *, as_json:
     from oc_trio.runtime.account.send_direct import send_direct
 
     async def work(store: "Store", loaded: "Loaded") -> "tuple[PairingRow | None, str]":
-        row = await store.pairing.approve(chosen(account), normalise_code(code), now_ms())
+        row = await store.pairing.approve(account_id(account), normalise_code(code), now_ms())
         if row is None or not notify:
             return row, ""
         if row.account not in loaded.accounts:
@@ -106,7 +106,9 @@ def reject(code: str, config_path: str | None, account: str | None, *, as_json: 
     """Refuse the request with CODE; its sender may ask again."""
     from oc_trio.core.pairing import normalise_code
 
-    row = with_journal(config_path, lambda store, _loaded: store.pairing.reject(chosen(account), normalise_code(code)))
+    row = with_journal(
+        config_path, lambda store, _loaded: store.pairing.reject(account_id(account), normalise_code(code))
+    )
     if row is None:
         fail(f"no request with the code {code} is waiting{_which(account)}")
     elif as_json:
@@ -123,7 +125,7 @@ def revoke(user: str, config_path: str | None, account: str | None, *, as_json: 
     """Take back what USER, a user id, was granted; in every account unless --account names one."""
 
     async def work(store: "Store", _loaded: "Loaded") -> "list[PairingRow]":
-        granted = [row for row in await store.pairing.approvals(chosen(account)) if row.user_id == user]
+        granted = [row for row in await store.pairing.approvals(account_id(account)) if row.user_id == user]
         return [row for row in granted if await store.pairing.revoke(row.account, row.user_id)]
 
     rows = with_journal(config_path, work)

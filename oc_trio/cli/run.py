@@ -1,4 +1,4 @@
-"""`oc-trio run`: serve until SIGTERM."""
+"""`oc-trio run`: runs the gateway until SIGTERM."""
 
 import os
 import sys
@@ -48,5 +48,5 @@ def command(config_path: str | None) -> None:
         problem = first(group)
         exit_code = next((code for kind, code in codes if isinstance(problem, kind)), 1)
         click.echo(f"oc-trio: {problem}", err=True)
-    # Not in there: what an except* raises comes out in a group with Python 3.11.2.
+    # After the block: an exception raised within except* comes out in a group with Python 3.11.2.
     sys.exit(exit_code)

@@ -1,4 +1,4 @@
-"""`oc-trio sandbox`: run an embedded Mattermost-compatible server with a small demo world. Keeps nothing on disk."""
+"""`oc-trio sandbox`: runs the embedded Mattermost-compatible server with demo users. Keeps nothing on disk."""
 
 import json
 
@@ -20,7 +20,7 @@ def command(host: str, port: int, bot_token: str, *, rate_limit: bool, as_json: 
     """
     import trio
 
-    # Raised below: what an except* raises comes out in a group with Python 3.11.2.
+    # Raised below: an exception raised within except* comes out in a group with Python 3.11.2.
     reason = ""
     try:
         trio.run(_run, host, port, bot_token, rate_limit, as_json)

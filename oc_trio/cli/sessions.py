@@ -1,4 +1,4 @@
-"""`oc-trio sessions`: the conversations in the journal: list them, read one, begin one anew."""
+"""`oc-trio sessions`: lists, shows and resets the conversations in the journal."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -8,7 +8,7 @@ import click
 from oc_trio.cli.edge import harmless
 from oc_trio.cli.journal import (
     EXIT_CODES,
-    chosen,
+    account_id,
     fail,
     now_ms,
     print_json,
@@ -37,7 +37,7 @@ def command() -> None:
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many, latest first.")
 def list_(config_path: str | None, account: str | None, limit: int, *, as_json: bool) -> None:
     """Conversations, the latest first."""
-    rows = with_journal(config_path, lambda store, _loaded: store.sessions.list(chosen(account)))[:limit]
+    rows = with_journal(config_path, lambda store, _loaded: store.sessions.list(account_id(account)))[:limit]
     if as_json:
         print_json([_plain(row) for row in rows])
     elif rows:
@@ -63,24 +63,24 @@ def show(key: str, config_path: str | None, account: str | None, *, as_json: boo
             return None
         entries = await store.transcripts.load(row.key, _ENTRIES)
         with reading("transcripts", f"session {row.key}"):
-            said = [json.loads(entry) for entry in entries]
-        return row, said, await store.usage.of_session(row.key)
+            transcript = [json.loads(entry) for entry in entries]
+        return row, transcript, await store.usage.of_session(row.key)
 
-    found = with_journal(config_path, read)
-    if found is None:
+    session = with_journal(config_path, read)
+    if session is None:
         fail(f"there is no conversation {key}")
         return
-    row, said, usage = found
+    row, transcript, usage = session
     if as_json:
         from attrs import asdict
 
-        print_json({**_plain(row), "entries": said, "usage": [asdict(used) for used in usage]})
+        print_json({**_plain(row), "entries": transcript, "usage": [asdict(used) for used in usage]})
         return
     click.echo(f"{row.key}: agent {row.agent}, account {row.account}, last used {when(row.last_at)} UTC")
     for used in usage:
         model = used.model or "a model without a name"
         click.echo(f"tokens: {used.input_tokens} read, {used.output_tokens} written by {model}")
-    for entry in said:
+    for entry in transcript:
         calls = "".join(f" [calls {call['name']}]" for call in entry.get("calls", ()))
         click.echo(harmless(f"{entry['role']}: {entry['text']}{calls}"))
 
@@ -108,7 +108,7 @@ async def _find(store: "Store", key: str, account: str | None) -> "SessionRow | 
     from oc_trio.ids import SessionKey
 
     row = await store.sessions.get(SessionKey(key.strip().lower()))
-    return row if row and chosen(account) in (None, row.account) else None
+    return row if row and account_id(account) in (None, row.account) else None
 
 
 def _plain(row: "SessionRow") -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`oc-trio status`: what the running gateway says about itself, over its admin socket."""
+"""`oc-trio status`: asks the running gateway for its status over its admin socket."""
 
 import json
 import os

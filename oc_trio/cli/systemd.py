@@ -1,4 +1,4 @@
-"""`oc-trio systemd`: a unit file that fits this installation and its configuration."""
+"""`oc-trio systemd`: prints a unit file for this installation and its configuration."""
 
 import os
 import shlex
@@ -11,7 +11,7 @@ import click
 
 from oc_trio.cli.exits import EX_CONFIG
 
-# Beyond the drain: sealing what was cut off (10 s), closing, and some air.
+# Added to the drain: writing marks on interrupted drafts (10 s), closing, and a reserve.
 STOP_MARGIN_SECONDS = 25
 CREDENTIALS = "/etc/oc-trio"
 
@@ -99,14 +99,14 @@ def print_(config_path: str | None, *, user: bool) -> None:
 
 
 def own_command() -> tuple[str, ...]:
-    """How this very program is started: the script beside the interpreter, or the interpreter itself."""
+    """The command line of this program: the script beside the interpreter, or the interpreter with `-m`."""
     script = Path(sys.executable).with_name("oc-trio")
-    found = str(script) if script.is_file() else shutil.which("oc-trio")
-    return (found,) if found else (sys.executable, "-m", "oc_trio")
+    path = str(script) if script.is_file() else shutil.which("oc-trio")
+    return (path,) if path else (sys.executable, "-m", "oc_trio")
 
 
 def unit(program: Sequence[str], config: Path, drain: float, tokenless: Sequence[str], *, user: bool = False) -> str:
-    """The unit file. `tokenless` are accounts whose token systemd hands over; `drain` is in seconds."""
+    """The unit file. `tokenless` are accounts whose token systemd passes in as a credential; `drain` is in seconds."""
     words = [*program, "run", "--config", str(config)]
     at_home = any(str(part).startswith(("/home/", "/root/")) for part in (config, *program))
     folder = "%h/.config/oc-trio" if user else CREDENTIALS

@@ -1,4 +1,4 @@
-"""A progress bar for each upload, on a terminal; silent elsewhere."""
+"""Progress bars for uploads on a terminal; nothing elsewhere."""
 
 import sys
 from typing import Any
@@ -7,7 +7,7 @@ import click
 
 
 class UploadBars:
-    """Told the name, the bytes sent so far and the size; a count that goes back is another try."""
+    """Called with the name, the bytes sent so far and the size; a count that goes back is a retry."""
 
     def __init__(self) -> None:
         self._bar: Any = None
@@ -26,5 +26,5 @@ class UploadBars:
 
 
 def bars_for_terminal() -> UploadBars | None:
-    """Bars where a person watches."""
+    """Progress bars if stderr is a terminal, else None."""
     return UploadBars() if sys.stderr.isatty() else None
