@@ -68,14 +68,14 @@ class ButtonCallback:
 class Click:
     """A verified click: `label` as the user saw it, `value` the callback data or the option chosen."""
 
-    press: ButtonCallback
+    callback: ButtonCallback
     post: Post
     label: str
     value: str
 
     @property
     def trigger(self) -> str:
-        return self.press.trigger
+        return self.callback.trigger
 
 
 @frozen
@@ -91,7 +91,7 @@ def not_validated() -> CallbackRefused:
 
 
 def read_button_callback(body: bytes, *, bot_token: str) -> ButtonCallback:
-    """The press that a body tells of. Raises CallbackRefused with the documented status and words."""
+    """The click that a request body describes. Raises CallbackRefused with the documented status and words."""
     try:
         payload = read_object(body)
     except BadJson:
@@ -105,7 +105,7 @@ def read_button_callback(body: bytes, *, bot_token: str) -> ButtonCallback:
     action_id = signed.get(ACTION_ID)
     if not isinstance(action_id, str):
         raise CallbackRefused(400, "Missing action_id in context")
-    press = ButtonCallback(
+    callback = ButtonCallback(
         user_id=UserId(_text(payload, "user_id")),
         user_name=_text(payload, "user_name"),
         channel_id=ChannelId(_text(payload, "channel_id")),
@@ -116,11 +116,11 @@ def read_button_callback(body: bytes, *, bot_token: str) -> ButtonCallback:
         selected=selected,
         trigger_id=_text(payload, "trigger_id"),
     )
-    if CHANNEL_ID in signed and signed[CHANNEL_ID] != press.channel_id:
+    if CHANNEL_ID in signed and signed[CHANNEL_ID] != callback.channel_id:
         raise CallbackRefused(403, "Channel mismatch")
-    if not press.user_id or not press.post_id:
+    if not callback.user_id or not callback.post_id:
         raise CallbackRefused(400, "Invalid request body")
-    return press
+    return callback
 
 
 def _verified(context: dict[str, Any], is_menu: bool, bot_token: str) -> tuple[dict[str, Any], str]:
@@ -134,39 +134,39 @@ def _verified(context: dict[str, Any], is_menu: bool, bot_token: str) -> tuple[d
     raise CallbackRefused(403, "Invalid token")
 
 
-def verify_click(press: ButtonCallback, post: Post, *, now_ms: int, used: bool) -> Click | Notice:
+def verify_click(callback: ButtonCallback, post: Post, *, now_ms: int, used: bool) -> Click | Notice:
     """The click on an action of `post`, as the server has it now; `used` says whether its trigger was admitted before.
 
     Raises CallbackRefused if the post is in another channel or has no such action, or a menu no such option.
     """
-    if post.channel_id != press.channel_id or post.id != press.post_id:
+    if post.channel_id != callback.channel_id or post.id != callback.post_id:
         raise CallbackRefused(403, "Post/channel mismatch")
-    action = _find_action(post, press.action_id)
+    action = _find_action(post, callback.action_id)
     if action is None:
         raise CallbackRefused(403, "Unknown action")
-    label, value = _choice(press, action)
-    if _expired(press, now_ms):
+    label, value = _choice(callback, action)
+    if _expired(callback, now_ms):
         return Notice(EXPIRED)
     if used:
         return Notice(USED)
-    return Click(press, post, label, value)
+    return Click(callback, post, label, value)
 
 
-def _choice(press: ButtonCallback, action: Mapping[str, Any]) -> tuple[str, str]:
+def _choice(callback: ButtonCallback, action: Mapping[str, Any]) -> tuple[str, str]:
     if action.get("type") != "select":
-        data = press.context.get(CALLBACK_DATA)
-        return str(action["name"]), data if isinstance(data, str) else press.action_id
+        data = callback.context.get(CALLBACK_DATA)
+        return str(action["name"]), data if isinstance(data, str) else callback.action_id
     if action.get("data_source"):
-        return press.selected, press.selected
+        return callback.selected, callback.selected
     for option in action.get("options") or ():
-        if isinstance(option, Mapping) and option.get("value") == press.selected:
-            return str(option.get("text") or press.selected), press.selected
+        if isinstance(option, Mapping) and option.get("value") == callback.selected:
+            return str(option.get("text") or callback.selected), callback.selected
     # Anybody can post a choice that was never offered.
     raise CallbackRefused(403, "Unknown action")
 
 
-def _expired(press: ButtonCallback, now_ms: int) -> bool:
-    expires_at = press.context.get(EXPIRES_AT, 0)
+def _expired(callback: ButtonCallback, now_ms: int) -> bool:
+    expires_at = callback.context.get(EXPIRES_AT, 0)
     # A signed expiry that is no number is nobody's intention: treat it as over.
     return not isinstance(expires_at, (int, float)) or 0 < expires_at <= now_ms
 
@@ -191,7 +191,7 @@ def _find_action(post: Post, action_id: str) -> Mapping[str, Any] | None:
 
 def selected_line(click: Click) -> str:
     """The line that takes the place of the buttons."""
-    return defuse(f"✓ **{click.label}** selected by @{click.press.user_name}")
+    return defuse(f"✓ **{click.label}** selected by @{click.callback.user_name}")
 
 
 def selected_reply(click: Click) -> dict[str, Any]:
@@ -203,7 +203,7 @@ def selected_reply(click: Click) -> dict[str, Any]:
     kept: list[Mapping[str, Any]] = []
     for attachment in _attachments(click.post):
         actions = _actions(attachment)
-        if any(action.get("id") == click.press.action_id for action in actions):
+        if any(action.get("id") == click.callback.action_id for action in actions):
             kept.append({"text": selected_line(click)})
         elif not actions:
             kept.append(attachment)
@@ -227,7 +227,7 @@ def not_allowed(room: str) -> str:
 def click_text(click: Click) -> str:
     """What the agent reads: who chose what, and the callback data where it says more than the label."""
     label = " ".join(click.label.split()).replace('"', "'")
-    line = f'[Button click: user @{click.press.user_name} selected "{label}"]'
+    line = f'[Button click: user @{click.callback.user_name} selected "{label}"]'
     return line if click.value == click.label else f"{line}\ncallback_data: {' '.join(click.value.splitlines())}"
 
 

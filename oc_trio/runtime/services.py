@@ -13,6 +13,7 @@ from oc_trio.runtime.delivery.delivery import Delivery
 from oc_trio.runtime.delivery.late_edits import LateEditGuard
 from oc_trio.runtime.delivery.uploads import FileUploader
 from oc_trio.runtime.error_boundary import ErrorBoundary
+from oc_trio.runtime.people import People
 from oc_trio.runtime.policies import Policies
 from oc_trio.store.store import Store
 from oc_trio.telemetry.health import Health
@@ -29,6 +30,7 @@ class AccountServices:
     name: str
     api: Api
     directory: Directory
+    people: People
     store: Store
     clock: Clock
     metrics: Metrics

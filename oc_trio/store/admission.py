@@ -21,6 +21,11 @@ IGNORE = "ignore"
 DENY = "deny"
 DECISIONS = frozenset({ADMIT, CONTEXT, IGNORE, DENY})
 
+# Why posts are ignored for good: an edit of one that is older than the bot, or that the program failed at, doesn't
+# wake it.
+BEFORE_FIRST_START = "before_first_start"
+NOT_HANDLED = "could_not_be_handled"
+
 
 @frozen
 class Admission:
@@ -103,9 +108,9 @@ def _upgrade(tx: Tx, item: Admission) -> bool:
     return bool(
         tx.run(
             "UPDATE seen SET source = ?, decision = ?, reason = ?, session = ?, at = ?"
-            " WHERE account = ? AND trigger = ? AND decision IN (??)",
+            " WHERE account = ? AND trigger = ? AND decision IN (??) AND reason NOT IN (??)",
             *(item.source.value, item.decision, item.reason, item.session, item.at),
-            *(item.account, item.trigger, (CONTEXT, IGNORE)),
+            *(item.account, item.trigger, (CONTEXT, IGNORE), (BEFORE_FIRST_START, NOT_HANDLED)),
         )
     )
 

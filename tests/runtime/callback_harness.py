@@ -1,6 +1,6 @@
-"""A sandbox, an account's front without a gateway, and the public port between them: all in one process, no socket.
+"""A sandbox, an account's request handlers without a gateway, and the public port between them: one process, no socket.
 
-The sandbox calls the port through Quart's test client; what the front admits is recorded instead of answered.
+The sandbox calls the port through Quart's test client; what they admit is recorded instead of answered.
 """
 
 import json
@@ -47,10 +47,11 @@ from oc_trio.runtime.delivery.uploads import FileUploader
 from oc_trio.runtime.error_boundary import ErrorBoundary
 from oc_trio.runtime.handlers.callback_urls import plan_callbacks
 from oc_trio.runtime.handlers.command_shares import CommandShares
-from oc_trio.runtime.handlers.endpoints import AccountEndpoints, build_registry, open_endpoints
+from oc_trio.runtime.handlers.endpoints import build_registry, open_endpoints
 from oc_trio.runtime.handlers.questions import Questions
-from oc_trio.runtime.handlers.request_context import RequestContext
 from oc_trio.runtime.handlers.slash_commands import CommandRegistration
+from oc_trio.runtime.inbound.request_admission import RequestAdmission
+from oc_trio.runtime.people import People
 from oc_trio.runtime.policies import policies
 from oc_trio.runtime.services import AccountServices
 from oc_trio.sandbox import records
@@ -72,7 +73,7 @@ def now_ms() -> int:
 
 @define(eq=False)
 class CallbackHarness:
-    """Everything a test touches. `admitted` records what the front handed over."""
+    """Everything a test touches. `admitted` records what was handed over."""
 
     world: World
     team: records.Team
@@ -88,9 +89,11 @@ class CallbackHarness:
     app: QuartTrio | None = None
     send: PostOut | None = None  # what the sandbox calls instead of `post_out`
     stack: AsyncExitStack = field(init=False)  # of the current run
-    front: RequestContext = field(init=False)
-    doors: AccountEndpoints = field(init=False)
+    requests: RequestAdmission = field(init=False)
     registry: EndpointRegistry = field(init=False)
+    buttons: ButtonMaker = field(init=False)
+    questions: Questions = field(init=False)
+    registration: CommandRegistration = field(init=False)
     store: Store = field(init=False)
 
     @property
@@ -151,7 +154,7 @@ class CallbackHarness:
         """The bot offers buttons whose callback data are their labels in lower case."""
         where = channel or self.square
         rows = (tuple(Button(label, label.lower()) for label in labels),)
-        props = self.doors.buttons.props(where.id, rows)  # type: ignore[arg-type]
+        props = self.buttons.props(where.id, rows)  # type: ignore[arg-type]
         return self.world.post_as(self.bot, where, "Choose", root_id=root_id, props=props).id
 
     @asynccontextmanager
@@ -170,16 +173,16 @@ class CallbackHarness:
             def submit(_: Obligation, message: InboundMessage, command: ChatCommand | None) -> None:
                 self.admitted.append((message, command))
 
-            self.front = RequestContext(services, submit)
+            self.requests = RequestAdmission(services, submit)
             self.registry = build_registry(self.loaded.accounts)
             plan = plan_callbacks(self.loaded.config, self.account)
-            buttons = ButtonMaker(lambda: self.bot.token, plan.click_url, services.clock)
+            self.buttons = ButtonMaker(lambda: self.bot.token, plan.click_url, services.clock)
             self.app = build_app(self.registry, metrics=self.metrics)
-            questions = Questions(services, buttons)
+            self.questions = Questions(services, self.buttons)
             shares = CommandShares((plan.account,))
-            registration = CommandRegistration(services, plan.command_url, plan.specs, shares)
-            endpoints = open_endpoints(self.front, self.registry, plan, questions, registration)
-            self.doors = await stack.enter_async_context(endpoints)
+            self.registration = CommandRegistration(services, plan.command_url, plan.specs, shares)
+            endpoints = open_endpoints(self.requests, self.registry, plan, self.questions, self.registration)
+            await stack.enter_async_context(endpoints)
             try:
                 yield self
             finally:
@@ -188,7 +191,7 @@ class CallbackHarness:
     async def registered(self) -> None:
         """Until the first round of registration is over."""
         with trio.fail_after(5):
-            await self.doors.registration.tried.wait()
+            await self.registration.tried.wait()
 
     def _services(self, api: Api) -> AccountServices:
         user_id, clock = UserId(self.bot.id), Clock(now_ms, random.Random(3))
@@ -204,6 +207,7 @@ class CallbackHarness:
             MAIN, user_id, self.store, clock, self.metrics, send, patch, api.posts.delete, RetryPolicy(0.1, 1.0)
         )
         rules, directory = policies(self.loaded.config, self.account), Directory(api)
+        people = People(MAIN, user_id, directory, self.store.pairing, rules.access)
         names = [f"big/m{number}" for number in range(1, 11)] + ["small/one"]
         agents = AgentTable({}, {name: {} for name in names}, {AgentId("main"): "big/m1"}, AgentId("main"))
         files = FileService(api)
@@ -213,6 +217,7 @@ class CallbackHarness:
             api=api,
             name="",
             directory=directory,
+            people=people,
             store=self.store,
             clock=clock,
             metrics=self.metrics,
@@ -221,7 +226,7 @@ class CallbackHarness:
             agents=agents,
             delivery=delivery,
             late_edits=LateEditGuard(delivery, api),
-            context=ConversationContext(MAIN, user_id, api, directory, self.store, rules),
+            context=ConversationContext(people, api, self.store, rules),
             boundary=ErrorBoundary(MAIN, self.metrics),
             uploader=FileUploader(files, MediaLoader(8 * 1024 * 1024, files, Fetcher()), clock, RetryPolicy(0.1, 1.0)),
         )

@@ -233,9 +233,9 @@ class ContainsNothing(ErrorBoundary):
 class DropsOverflow(SmallSession):
     """Messages that don't fit into the mailbox are dropped, not left to the journal."""
 
-    def put(self, job: Job) -> None:
+    def enqueue(self, job: Job) -> None:
         if len(self._mailbox) < self.mailbox:
-            super().put(job)
+            super().enqueue(job)
 
 
 @frozen

@@ -19,7 +19,7 @@ from oc_trio.callbacks.app import build_app
 from oc_trio.callbacks.server import GRACEFUL_SECONDS
 from oc_trio.core.slash import PROCESSING
 from oc_trio.runtime.handlers.public_port import PublicPort
-from oc_trio.runtime.handlers.request_context import once
+from oc_trio.runtime.inbound.request_admission import once
 from oc_trio.runtime.tools.skills import Skill, SkillLibrary
 from oc_trio.sandbox.outgoing import Answer, IntegrationUnreachable, Outgoing
 from oc_trio.sandbox.settings import INTEGRATION_SECONDS

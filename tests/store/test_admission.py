@@ -2,7 +2,15 @@ import pytest
 import trio
 
 from oc_trio.core.ledger import ObligationState, Source, delivered
-from oc_trio.store.admission import CONTEXT, DENY, IGNORE, Admission, obligation_id
+from oc_trio.store.admission import (
+    BEFORE_FIRST_START,
+    CONTEXT,
+    DENY,
+    IGNORE,
+    NOT_HANDLED,
+    Admission,
+    obligation_id,
+)
 from oc_trio.store.store import Store
 from oc_trio.store.watermarks import Watermark
 from tests.store.rows import ACCOUNT, OTHER, SESSION, TOWN, admission, post
@@ -80,6 +88,14 @@ async def test_waking_by_edit(store: Store, before: str, source: Source, decisio
     seen = await store.admission.decision(ACCOUNT, "p1")
     assert seen is not None
     assert seen.decision == ("admit" if woken else before)
+
+
+@pytest.mark.parametrize("reason", [BEFORE_FIRST_START, NOT_HANDLED])
+async def test_what_is_ignored_for_good(store: Store, reason: str) -> None:
+    """An edit doesn't wake a post that is older than the bot, or that the program failed at."""
+    await store.admission.admit(admission("p1", decision=IGNORE, reason=reason, session=None))
+    edit = await store.admission.admit(admission("p1", source=Source.EDIT, reason="edited", watermark=False))
+    assert edit.obligation is None
 
 
 async def test_accounts_are_separate(store: Store) -> None:

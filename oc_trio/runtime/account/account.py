@@ -33,8 +33,8 @@ from oc_trio.runtime.conversation.dispatcher import Dispatcher
 from oc_trio.runtime.conversation.session import Session
 from oc_trio.runtime.conversation.settings import load_settings, queue_rules
 from oc_trio.runtime.error_boundary import DEFECT
-from oc_trio.runtime.handlers.request_context import RequestContext
 from oc_trio.runtime.inbound.event_handler import EventHandler
+from oc_trio.runtime.inbound.request_admission import RequestAdmission
 from oc_trio.runtime.task_slot import TaskSlot
 from oc_trio.runtime.turn.end_without_agent import settle
 from oc_trio.runtime.turn.turn import TurnRunner
@@ -108,13 +108,13 @@ class _Account:
             catch_up,
             TaskSlot(feeders),
         )
-        requests = RequestContext.of(services, event_handler)
+        requests = RequestAdmission(services, event_handler.submit)
         async with inputs.port.open(requests, inputs.settings, parts.questions, parts.registration):
             await connection.start()
             feeders.start_soon(connection.run_audit)
             feeders.start_soon(Schedule(requests, parts.outbound, parts.sender, inputs.jobs).run)
             await inputs.drain.requested.wait()
-            dispatcher.stop_intake()
+            dispatcher.stop_accepting()
             # The endpoints are open until here, so that answers to open questions still come in.
             await inputs.drain.idle(lambda: dispatcher.is_idle)
         dispatcher.cancel_all(reason=CancelReason.DRAIN.value)
@@ -129,7 +129,7 @@ class _Account:
             reload=lambda session: open_jobs(services, session),
             load_rules=self._queue_rules,
             idle_seconds=self.inputs.idle_seconds,
-            gather_seconds=services.policies.gather,
+            first_debounce=services.policies.gather,
         )
 
     async def _queue_rules(self, key: SessionKey) -> QueueRules:

@@ -111,11 +111,11 @@ class CatchUp:
             return max(marks[channel.id].at, self._channels[channel.id].audited_at)
 
         async def on_behind(behind: tuple[Behind, ...]) -> None:
-            missed_before = self.event_handler.missed
+            count_before = self.event_handler.posts_without_event
             await self._pass(frozenset(each.channel.id for each in behind))
             for each in behind:
                 self._channels[each.channel.id].audited_at = each.channel.last_post_at
-            missed = self.event_handler.missed - missed_before
+            missed = self.event_handler.posts_without_event - count_before
             if missed > 0:
                 log.warning("posts came without an event", account=self.services.account, count=missed)
                 await on_loss()
@@ -135,7 +135,7 @@ class CatchUp:
         # Beside the pass: a repair may have to wait for the server.
         self.services.boundary.start(self.nursery, partial(self.services.late_edits.check, alive_at or 0), "late edits")
         if self._recheck.is_due(pause):
-            await self.event_handler.look_again()
+            await self.event_handler.recheck_unanswered()
             self._recheck.done()
         elif not self._recheck.has_connected:
             self._recheck.done()

@@ -45,6 +45,7 @@ from oc_trio.runtime.inbound.chat_commands import ChatCommandHandler
 from oc_trio.runtime.inbound.denials import Denials
 from oc_trio.runtime.inbound.event_handler import EventHandler
 from oc_trio.runtime.inbound.event_tries import EventTries
+from oc_trio.runtime.people import People
 from oc_trio.runtime.policies import Policies
 from oc_trio.runtime.services import AccountServices
 from oc_trio.runtime.tools.mcp_servers import ToolServers
@@ -105,6 +106,7 @@ def build_parts(
     """The parts of the account that is `user` on the server; deliveries of tools and schedules run in `workers`."""
     clock, store, policies = inputs.dependencies.clock, inputs.store, inputs.policies
     directory = Directory(api)
+    people = People(inputs.id, user.id, directory, store.pairing, policies.access)
     post_creator = PostCreator(api, user.id, clock.random.random)
     outbound = outbound_client_of(
         inputs.settings,
@@ -124,6 +126,7 @@ def build_parts(
         name=inputs.settings.name,
         api=api,
         directory=directory,
+        people=people,
         store=store,
         clock=clock,
         metrics=inputs.metrics,
@@ -133,12 +136,12 @@ def build_parts(
         delivery=delivery,
         late_edits=LateEditGuard(delivery, api),
         uploader=outbound.uploader,
-        context=ConversationContext(inputs.id, user.id, api, directory, store, policies),
+        context=ConversationContext(people, api, store, policies),
         boundary=inputs.dependencies.boundary(inputs.id, inputs.metrics),
     )
     questions = Questions(services, inputs.buttons)
     sender = MessageSender(delivery, workers, services.boundary)
-    message_tool = MessageTool(outbound, sender, MessagePermissions.of(inputs.settings), policies)
+    message_tool = MessageTool(outbound, sender, MessagePermissions.of(inputs.settings), policies, people)
     turns = TurnServices(
         pacer=EditPacer(policies.pacing, partial(inputs.origin.budget.room, Lane.EDIT)),
         live=LiveDrafts(),
@@ -169,7 +172,8 @@ def build_event_handler(parts: AccountParts, dispatcher: Dispatcher, nursery: tr
         ChatCommandHandler(services, dispatcher, nursery, trio.CapacityLimiter(_COMMANDS_AT_ONCE)),
         parts.turns.live,
         EventTries(services.boundary),
-        note=parts.registration.note,
+        nursery,
+        on_each=parts.registration.note,
         take_text=parts.questions.take_text,
     )
 

@@ -107,7 +107,7 @@ class Recovery:
     async def _recheck(self, obligations: Sequence[Obligation]) -> list[Obligation]:
         """The obligations whose message was not deleted meanwhile, with the text that it has now; others are closed."""
         services, remaining = self.services, list[Obligation]()
-        changes = await find_changes(self.event_handler.intake, obligations)
+        changes = await find_changes(self.event_handler.admission, obligations)
         for obligation in obligations:
             change = changes.get(obligation.id)
             if isinstance(change, CancelReason):

@@ -24,7 +24,8 @@ from oc_trio.runtime.delivery.compose import EmptyMessage, MessageRequest, Outbo
 from oc_trio.runtime.delivery.message_sender import MessageSender
 from oc_trio.runtime.delivery.targets import Place
 from oc_trio.runtime.error_boundary import DEFECT
-from oc_trio.runtime.handlers.request_context import Caller, RequestContext
+from oc_trio.runtime.inbound.request_admission import RequestAdmission
+from oc_trio.runtime.people import Caller
 from oc_trio.telemetry.log import get_logger
 
 T = TypeVar("T")
@@ -57,7 +58,7 @@ def jobs_of(loaded: Loaded, account: Account) -> dict[str, CronJob]:
 class Schedule:
     """The jobs of one account by name."""
 
-    requests: RequestContext
+    requests: RequestAdmission
     outbound: OutboundClient
     sender: MessageSender
     jobs: Mapping[str, CronJob]

@@ -1,7 +1,6 @@
-"""The single writer of the session table: every admitted message goes to its conversation's task, made on demand.
+"""Hands every admitted message to its conversation's session, which is started on demand.
 
-`submit` and the cancelling calls never wait. A full mailbox spills: the message stays in the journal and its session
-reads it from there once it has worked off what it holds in memory.
+The only writer of the table of sessions. `submit` and the cancelling calls never wait.
 """
 
 from collections.abc import Awaitable, Callable, Iterator
@@ -18,24 +17,24 @@ from oc_trio.telemetry.log import get_logger
 log = get_logger(part="dispatcher")
 
 
-async def _just_run(session: Session, on_idle: Callable[[], object]) -> None:
+async def _run_session(session: Session, on_idle: Callable[[], object]) -> None:
     await session.run(on_idle=on_idle)
 
 
 class Dispatcher:
     """Owns the table of live sessions of one account; sessions run as children of `nursery`.
 
-    `keep(session, on_idle)` runs one, calling `on_idle` without a checkpoint before its end.
+    `run_session(session, on_idle)` runs one, calling `on_idle` without a checkpoint before its end.
     """
 
     def __init__(
         self,
         nursery: trio.Nursery,
         make_session: Callable[[SessionKey], Session],
-        keep: Callable[[Session, Callable[[], object]], Awaitable[None]] = _just_run,
+        run_session: Callable[[Session, Callable[[], object]], Awaitable[None]] = _run_session,
     ) -> None:
         self._nursery = nursery
-        self._keep = keep
+        self._run_one = run_session
         self._make_session = make_session
         self._sessions: dict[SessionKey, Session] = {}
         self._is_open = True
@@ -50,22 +49,22 @@ class Dispatcher:
         return self._sessions.get(key)
 
     def submit(self, obligation: Obligation, inbound: InboundMessage) -> None:
-        """Hand a message to its session. While draining it stays in the journal for the next start."""
+        """Hand a message to its session. During a drain it stays in the journal, for the next start."""
         if not self._is_open:
             return
-        self._session(inbound.session).put(Job(obligation, inbound))
+        self._session(inbound.session).enqueue(Job(obligation, inbound))
 
     def cancel_trigger(self, trigger: str, *, reason: str) -> bool:
-        """Withdraw one message: from the mailbox, or by ending the turn that answers it. True if it was found."""
+        """Withdraw one message, from the mailbox or by cancelling its turn. True if it was found."""
         return any(session.withdraw(trigger, reason=reason) for session in self)
 
     def cancel_channel(self, channel_id: ChannelId, *, reason: str) -> None:
-        """End whatever runs or waits in a channel that the bot can no longer write to."""
+        """Cancel what runs or waits in a channel that the bot can't post in any more."""
         for session in self:
-            session.leave(channel_id, reason=reason)
+            session.leave_channel(channel_id, reason=reason)
 
-    def stop_intake(self) -> None:
-        """From now on nothing new is started; what runs goes on."""
+    def stop_accepting(self) -> None:
+        """Start no further turns; running ones go on."""
         self._is_open = False
         for session in self:
             session.close()
@@ -87,9 +86,9 @@ class Dispatcher:
 
     async def _run(self, session: Session) -> None:
         try:
-            # The session decides without a checkpoint that it is idle, so no message can slip in between its
-            # decision and its removal here.
-            await self._keep(session, lambda: self._forget(session))
+            # There is no checkpoint between the session's decision that it is idle and its removal here, so no message
+            # can be enqueued in a session that has ended.
+            await self._run_one(session, lambda: self._forget(session))
         finally:
             self._forget(session)
 

@@ -1,6 +1,6 @@
-"""Queues that are worked off in order within a key and side by side across keys, by one task per key while it has work.
+"""A work queue that is serial per key and concurrent across keys, with one task per key while there is work.
 
-They have no bound of their own: an item is small and stands for an open obligation, which the journal keeps anyway.
+Unbounded: an item is small and stands for an open obligation, which the journal keeps anyway.
 """
 
 from collections import deque
@@ -15,24 +15,24 @@ T = TypeVar("T")
 
 @frozen(eq=False)
 class KeyedSerialQueue(Generic[T]):
-    """`work` does one item; what it raises ends `nursery`, whose children the tasks are."""
+    """`work` processes one item in a child of `nursery`; an exception of it ends the nursery."""
 
     nursery: trio.Nursery
     work: Callable[[T], Awaitable[None]]
-    _waiting: dict[str, deque[T]] = field(init=False, factory=dict)
+    _queues: dict[str, deque[T]] = field(init=False, factory=dict)
 
     def put(self, key: str, item: T) -> None:
-        """Never waits."""
-        line = self._waiting.get(key)
-        if line is not None:
-            line.append(item)
+        """Add an item behind those with the same key. Never waits."""
+        items = self._queues.get(key)
+        if items is not None:
+            items.append(item)
         else:
-            self._waiting[key] = line = deque([item])
-            self.nursery.start_soon(self._work_off, key, line)
+            self._queues[key] = items = deque([item])
+            self.nursery.start_soon(self._process, key, items)
 
-    async def _work_off(self, key: str, line: deque[T]) -> None:
+    async def _process(self, key: str, items: deque[T]) -> None:
         try:
-            while line:
-                await self.work(line.popleft())
+            while items:
+                await self.work(items.popleft())
         finally:
-            del self._waiting[key]
+            del self._queues[key]

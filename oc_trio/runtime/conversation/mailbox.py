@@ -1,7 +1,8 @@
-"""What waits in one conversation: the jobs behind `core.queueing`'s backlog, and turns to go on with.
+"""The queue of one conversation: waiting jobs, and turns to resume.
 
-Bounded: beyond `MAILBOX` jobs a message is left to the journal, which has it anyway ("spill"), and is read back when
-everything in memory is worked off. Whoever asks settles the obligations of the jobs that are given back as dropped.
+Which job waits, joins the turn or is dropped is decided by `core.queueing`. Bounded: beyond `MAILBOX` jobs a message
+stays in the journal only ("spilled"), and is reloaded when the queue in memory is empty. The caller settles the
+obligations of dropped jobs.
 """
 
 from collections import deque
@@ -46,19 +47,19 @@ class Job:
 
 @frozen
 class Batch:
-    """What one turn answers: `jobs` word for word, then `summed` by the one line each that `lines` holds."""
+    """What one turn answers: `jobs` in full, and `summarised` by one line each, in `lines`."""
 
     jobs: tuple[Job, ...]
-    summed: tuple[Job, ...] = ()
+    summarised: tuple[Job, ...] = ()
     lines: tuple[str, ...] = field(default=(), repr=lambda lines: f"<{len(lines)} lines>")
 
     @property
     def everyone(self) -> tuple[Job, ...]:
-        return (*self.jobs, *self.summed)
+        return (*self.jobs, *self.summarised)
 
 
 class ArrivalResult(Enum):
-    """What became of a job that arrived."""
+    """What was done with a job that arrived."""
 
     WAITS = "waits"
     STEERS = "steers"
@@ -70,21 +71,21 @@ class ArrivalResult(Enum):
 class Mailbox:
     """The waiting jobs of one conversation."""
 
-    room: int = MAILBOX
+    capacity: int = MAILBOX
     has_spilled: bool = False
     spills: int = 0
     _backlog: Backlog = field(init=False, factory=Backlog)
     _jobs: dict[str, Job] = field(init=False, factory=dict)
-    _summed: list[Job] = field(init=False, factory=list)
-    # Batches that go on with a turn of theirs; they come before everything else.
+    _summarised: list[Job] = field(init=False, factory=list)
+    # Batches whose turn was interrupted and is resumed; they come before everything else.
     _resumed: deque[tuple[Job, ...]] = field(init=False, factory=deque)
 
     def __len__(self) -> int:
-        return len(self._jobs) + len(self._summed) + sum(map(len, self._resumed))
+        return len(self._jobs) + len(self._summarised) + sum(map(len, self._resumed))
 
     @property
     def resumes(self) -> bool:
-        """Whether the next batch goes on with an earlier turn."""
+        """Whether the next batch resumes an earlier turn."""
         return bool(self._resumed)
 
     def __contains__(self, trigger: object) -> bool:
@@ -93,12 +94,12 @@ class Mailbox:
     def arrive(
         self, job: Job, rules: QueueRules, *, running: bool, steerable: bool = False
     ) -> tuple[ArrivalResult, tuple[Job, ...]]:
-        """Take a job in; returns what became of it and the jobs that had to go for it (perhaps itself)."""
+        """Take a job in; returns what was done with it and the jobs that were dropped for it (perhaps itself)."""
         if job.obligation.turn is not None:
-            # What a turn answers together stays together, however much that is: memory had room for it before.
+            # The jobs of one turn stay together and are never spilled: they were in memory before.
             self._resume_with(job)
             return ArrivalResult.WAITS, ()
-        if self.has_spilled or len(self) >= self.room:
+        if self.has_spilled or len(self) >= self.capacity:
             # Once one message waits in the journal, all later ones do: they must not overtake it.
             self.has_spilled = True
             self.spills += 1
@@ -114,83 +115,86 @@ class Mailbox:
             case Queued():
                 self._backlog = decision.backlog
                 self._jobs[job.trigger] = job
-                gone = [self._jobs.pop(post.trigger) for post in decision.dropped]
+                removed = [self._jobs.pop(post.trigger) for post in decision.dropped]
                 if rules.drop is DropRule.SUMMARIZE:
-                    self._summed += gone
-                    gone = []
-                return ArrivalResult.WAITS, tuple(gone)
+                    self._summarised += removed
+                    removed = []
+                return ArrivalResult.WAITS, tuple(removed)
             case InterruptTurn():
                 self._backlog = decision.backlog
-                gone = [self._jobs.pop(post.trigger) for post in decision.dropped]
+                removed = [self._jobs.pop(post.trigger) for post in decision.dropped]
                 self._jobs[job.trigger] = job
-                return ArrivalResult.INTERRUPTS, tuple(gone)
+                return ArrivalResult.INTERRUPTS, tuple(removed)
         assert_never(decision)
 
-    def take(self, rules: QueueRules, gathers: bool = False) -> Batch | None:
-        """The next turn's batch; None when nothing waits. `gathers`: with what its sender wrote next, there."""
+    def take(self, rules: QueueRules, with_followups: bool = False) -> Batch | None:
+        """The next turn's batch; None when nothing waits.
+
+        `with_followups` adds what the sender of the last job wrote right after it in the same thread.
+        """
         if self._resumed:
             return Batch(self._resumed.popleft())
         batch = next_batch(rules, self._backlog)
         if batch is None:
             return None
         triggers, self._backlog = batch
-        summed, self._summed = tuple(self._summed), []
-        # Of all of them, not only of as many as may wait: whose message joins the turn is told to the agent.
-        lines = tuple(summary_line(_waiting(job)) for job in summed)
+        summarised, self._summarised = tuple(self._summarised), []
+        # A line for each of them, even beyond the cap: the agent must know whose messages the turn answers.
+        lines = tuple(summary_line(_waiting(job)) for job in summarised)
         jobs = tuple(self._jobs.pop(trigger) for trigger in triggers)
-        return Batch((*jobs, *self._next_of(jobs[-1])) if gathers else jobs, summed, lines)
+        return Batch((*jobs, *self._followups(jobs[-1])) if with_followups else jobs, summarised, lines)
 
-    def _next_of(self, job: Job) -> tuple[Job, ...]:
-        """Take out what the sender of `job` wrote right after it in the same place."""
+    def _followups(self, job: Job) -> tuple[Job, ...]:
+        """Remove and return what the sender of `job` wrote right after it in the same thread."""
         waiting = [self._jobs[post.trigger] for post in self._backlog.posts]
-        found = tuple(takewhile(lambda other: _written_by_and_where(other) == _written_by_and_where(job), waiting))
-        for other in found:
+        followups = tuple(takewhile(lambda other: _sender_and_thread(other) == _sender_and_thread(job), waiting))
+        for other in followups:
             del self._jobs[other.trigger]
             self._backlog = without(self._backlog, other.trigger)
-        return found
+        return followups
 
-    def put_first(self, jobs: Iterable[Job]) -> None:
-        """Jobs that were to join a turn and could not: they are the oldest that wait."""
-        early = tuple(jobs)
-        self._jobs |= {job.trigger: job for job in early}
-        self._backlog = evolve(self._backlog, posts=(*map(_waiting, early), *self._backlog.posts))
+    def requeue_front(self, jobs: Iterable[Job]) -> None:
+        """Put jobs that could not join the running turn before all that wait: they are older."""
+        requeued = tuple(jobs)
+        self._jobs |= {job.trigger: job for job in requeued}
+        self._backlog = evolve(self._backlog, posts=(*map(_waiting, requeued), *self._backlog.posts))
 
     def resume(self, jobs: Iterable[Job]) -> None:
-        """Answer these together, before everything else."""
+        """Answer these jobs together, before everything else."""
         self._resumed.appendleft(tuple(jobs))
 
     def replace(self, job: Job) -> bool:
-        """The waiting message reads differently now; false where it does not wait here."""
+        """Replace a waiting job, whose message was edited; false where it doesn't wait here."""
         trigger = job.trigger
         if trigger in self._jobs:
             self._jobs[trigger] = job
             posts = tuple(_waiting(job) if post.trigger == trigger else post for post in self._backlog.posts)
             self._backlog = evolve(self._backlog, posts=posts)
             return True
-        found = trigger in self
-        self._summed = [job if each.trigger == trigger else each for each in self._summed]
+        is_waiting = trigger in self
+        self._summarised = [job if each.trigger == trigger else each for each in self._summarised]
         self._resumed = deque(
             tuple(job if each.trigger == trigger else each for each in batch) for batch in self._resumed
         )
-        return found
+        return is_waiting
 
     def remove(self, which: Callable[[Job], bool]) -> tuple[Job, ...]:
-        """Take out every job that `which` names."""
-        gone = tuple(job for job in self._all() if which(job))
-        for job in gone:
+        """Remove and return the jobs for which `which` is true."""
+        removed = tuple(job for job in self._all() if which(job))
+        for job in removed:
             self._jobs.pop(job.trigger, None)
             self._backlog = without(self._backlog, job.trigger)
-        names = {job.trigger for job in gone}
-        self._summed = [job for job in self._summed if job.trigger not in names]
+        names = {job.trigger for job in removed}
+        self._summarised = [job for job in self._summarised if job.trigger not in names]
         batches = (tuple(job for job in batch if job.trigger not in names) for batch in self._resumed)
         self._resumed = deque(batch for batch in batches if batch)
-        return gone
+        return removed
 
     def _all(self) -> list[Job]:
-        return [*(job for batch in self._resumed for job in batch), *self._jobs.values(), *self._summed]
+        return [*(job for batch in self._resumed for job in batch), *self._jobs.values(), *self._summarised]
 
     def _resume_with(self, job: Job) -> None:
-        """The jobs of one turn are answered together, as they were before."""
+        """Add the job to the batch of its turn."""
         for at, batch in enumerate(self._resumed):
             if batch[0].obligation.turn == job.obligation.turn:
                 self._resumed[at] = (*batch, job)
@@ -198,7 +202,7 @@ class Mailbox:
         self._resumed.append((job,))
 
 
-def _written_by_and_where(job: Job) -> tuple[str, str, str]:
+def _sender_and_thread(job: Job) -> tuple[str, str, str]:
     return job.inbound.user_id, job.inbound.channel_id, job.inbound.reply_root
 
 

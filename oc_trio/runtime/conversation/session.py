@@ -1,7 +1,7 @@
-"""One conversation's task: messages in, one turn at a time, out when idle.
+"""The task of one conversation: takes messages in, runs one turn at a time, and ends when idle.
 
-Serial inside a conversation, parallel across. What happens to a message that arrives during a turn is `mailbox`'s and
-`core.queueing`'s; the ways to end a turn are here.
+Turns are serial within a conversation and parallel across. `mailbox` and `core.queueing` decide what happens to a
+message that arrives during a turn; the ways to cancel a turn are here.
 """
 
 from collections import deque
@@ -17,7 +17,7 @@ from oc_trio.runtime.conversation.mailbox import MAILBOX, ArrivalResult, Batch, 
 from oc_trio.telemetry.log import get_logger
 from oc_trio.wakeup import Wakeup
 
-# A conversation in which people never stop writing is answered all the same.
+# Debouncing ends after so many periods: people may never stop writing.
 _LONGEST_DEBOUNCES = 5
 
 log = get_logger(part="session")
@@ -25,10 +25,10 @@ log = get_logger(part="session")
 
 @define(eq=False)
 class Running:
-    """A turn in progress, as its session and whoever runs it both see it.
+    """A turn in progress, shared by its session and the turn runner.
 
-    Cancelling `scope` cuts it off, for `reason`. `steered` are jobs that may join it, if `is_steerable`: the runner
-    hands them to the agent and then moves them into the batch with `joined`.
+    `scope` is cancelled to end the turn, for `reason`. `steered` are jobs that may join it, if `is_steerable`: the
+    runner passes them to the agent and then moves them into the batch with `joined`.
     """
 
     batch: Batch
@@ -45,7 +45,7 @@ class Running:
         self.scope.cancel()
 
     def joined(self, job: Job) -> None:
-        """The agent has been told of a steered job: it is answered with the others."""
+        """The agent was given a steered job: it is answered with the others."""
         self.steered.remove(job)
         self.batch = evolve(self.batch, jobs=(*self.batch.jobs, job))
 
@@ -54,10 +54,11 @@ RunTurn = Callable[[Running], Awaitable[None]]
 
 
 class Session:
-    """A conversation: its mailbox, its running turn, and the ways to end it.
+    """A conversation: its mailbox and its running turn.
 
     `run_turn` answers a batch and `settle(jobs, reason)` ends the obligations of jobs that get no turn. `reload(key)`
-    gives the open jobs that the journal has, `load_rules(key)` the conversation's queue rules.
+    gives the open jobs that the journal has, `load_rules(key)` the conversation's queue rules. `idle_seconds` without
+    work end the task; `first_debounce` (seconds) is how long the first message waits for more of them.
     """
 
     mailbox = MAILBOX
@@ -71,20 +72,20 @@ class Session:
         reload: Callable[[SessionKey], Awaitable[Sequence[Job]]],
         load_rules: Callable[[SessionKey], Awaitable[QueueRules]],
         idle_seconds: float,
-        gather_seconds: float = 0.0,
+        first_debounce: float = 0.0,
     ) -> None:
         self.key = key
-        self.rules = QueueRules()
+        self._rules = QueueRules()
         self._run_turn = run_turn
         self._settle = settle
         self._reload = reload
         self._load_rules = load_rules
         self._idle_seconds = idle_seconds
-        self._gather_seconds = gather_seconds
+        self._first_debounce = first_debounce
         self._mailbox = Mailbox(self.mailbox)
         self._withdrawn: deque[tuple[Job, str]] = deque()
-        # What ends messages that only the journal has, and why; applied as they are read back.
-        self._unread: list[tuple[Callable[[Job], bool], str]] = []
+        # Withdrawals of spilled messages, with their reason: applied when those are reloaded from the journal.
+        self._spilled_withdrawals: list[tuple[Callable[[Job], bool], str]] = []
         self._is_open = True
         self._last_at = 0.0
         self._wakeup = Wakeup()
@@ -103,70 +104,70 @@ class Session:
     def queued(self) -> int:
         return len(self._mailbox) + (len(self._turn.steered) if self._turn is not None else 0)
 
-    def put(self, job: Job) -> None:
-        """Take a message in, by the queue's rules. Never waits."""
+    def enqueue(self, job: Job) -> None:
+        """Take a message in, by the queue rules. Never waits."""
         turn = self._turn
         if self.holds(job.trigger):
             return
         steerable = turn is not None and turn.is_steerable
-        fate, dropped = self._mailbox.arrive(job, self.rules, running=turn is not None, steerable=steerable)
+        result, dropped = self._mailbox.arrive(job, self._rules, running=turn is not None, steerable=steerable)
         reason = QUEUE_OVERFLOW
-        if fate is ArrivalResult.STEERS and turn is not None:
+        if result is ArrivalResult.STEERS and turn is not None:
             turn.steered.append(job)
-        elif fate is ArrivalResult.INTERRUPTS and turn is not None:
+        elif result is ArrivalResult.INTERRUPTS and turn is not None:
             reason = CancelReason.REPLACED.value
             turn.cancel(reason)
-        elif fate is ArrivalResult.SPILLED:
+        elif result is ArrivalResult.SPILLED:
             log.warning("mailbox full: the message waits in the journal", session=self.key, post=job.trigger)
         self._withdrawn.extend((each, reason) for each in dropped)
         self._last_at = trio.current_time()
         self._wakeup.set()
 
     def stop(self, *, reason: str, drop_queue: bool, until: int = 0) -> bool:
-        """End the running turn, and withdraw what waits behind it if asked; true if anything was there.
+        """Cancel the running turn, and with `drop_queue` withdraw what waits; true if anything was there.
 
-        `until` (server milliseconds) spares what was said later: a word to stop may come in after it.
+        `until` (server milliseconds) spares later messages: a stop may be handled after them.
         """
 
-        def is_meant(job: Job) -> bool:
+        def is_before(job: Job) -> bool:
             return not until or job.inbound.create_at <= until
 
-        turn = self._turn if any(map(is_meant, self.running)) else None
-        found = turn is not None
+        turn = self._turn if any(map(is_before, self.running)) else None
+        is_found = turn is not None
         if drop_queue:
-            found = self._drop(is_meant, reason) or found
+            is_found = self._drop(is_before, reason) or is_found
         if turn is not None:
             turn.cancel(reason)
         self._wakeup.set()
-        return found
+        return is_found
 
     def withdraw(self, trigger: str, *, reason: str) -> bool:
-        """Take one message back; a turn that answers nothing else ends with `reason`, another goes on without it."""
+        """Withdraw one message; a turn that answers only it is cancelled, another is run again without it."""
         turn = self._turn
-        # A turn that is being ended to be run again has its jobs in the mailbox already.
-        mine = [job for job in self.running if job.trigger == trigger and trigger not in self._mailbox]
+        # A turn that is being cancelled to run again has its jobs in the mailbox already.
+        matching = [job for job in self.running if job.trigger == trigger and trigger not in self._mailbox]
         others = [job for job in self.running if job.trigger != trigger]
-        if turn is not None and mine and not others:
+        if turn is not None and matching and not others:
             turn.cancel(reason)
             return True
-        if turn is not None and mine:
+        if turn is not None and matching:
             self._rerun(turn, others, CancelReason.WITHDRAWN)
-            gone: tuple[Job, ...] = tuple(mine)
+            removed: tuple[Job, ...] = tuple(matching)
         else:
-            gone = self._take(lambda job: job.trigger == trigger)
-        self._withdrawn.extend((job, reason) for job in gone)
+            removed = self._take(lambda job: job.trigger == trigger)
+        self._withdrawn.extend((job, reason) for job in removed)
         self._wakeup.set()
-        return bool(gone)
+        return bool(removed)
 
-    def leave(self, channel_id: ChannelId, *, reason: str) -> None:
-        """Nothing can be written to a channel any more: end and withdraw what belongs there."""
+    def leave_channel(self, channel_id: ChannelId, *, reason: str) -> None:
+        """The bot can't post in a channel any more: cancel and withdraw what belongs there."""
         if self._turn is not None and any(job.inbound.channel_id == channel_id for job in self.running):
             self._turn.cancel(reason)
         self._drop(lambda job: job.inbound.channel_id == channel_id, reason)
         self._wakeup.set()
 
     def replace(self, job: Job) -> bool:
-        """The message of `job` reads differently now: answer the new words, in the draft that may be there already."""
+        """The message of `job` was edited: answer its current text, in the draft of its turn if one runs."""
         turn = self._turn
         if job.trigger in self._mailbox:
             return self._mailbox.replace(job)
@@ -182,11 +183,11 @@ class Session:
         return False
 
     def holds(self, trigger: str) -> bool:
-        """Whether a message waits here or is being answered."""
-        return trigger in self._mailbox or trigger in {known.trigger for known in self._in_hand()}
+        """Whether a message waits in memory or is being answered."""
+        return trigger in self._mailbox or trigger in {known.trigger for known in self._in_progress()}
 
     def abandon(self) -> tuple[Job, ...]:
-        """Take out all that waits in memory, for somebody else to end. What the journal has comes back at a start."""
+        """Remove and return what waits in memory, for the caller to settle; spilled messages stay in the journal."""
         withdrawn, self._withdrawn = [job for job, _ in self._withdrawn], deque()
         return (*self._mailbox.remove(lambda _job: True), *withdrawn)
 
@@ -195,39 +196,43 @@ class Session:
         self._is_open = False
         self._wakeup.set()
 
+    async def reload_rules(self) -> None:
+        """Take the queue rules from the journal, after `/queue` changed them there."""
+        self._rules = await self._load_rules(self.key)
+
     async def run(self, *, on_idle: Callable[[], object]) -> None:
-        """Answer until idle or closed; `on_idle` is called without a checkpoint before the end."""
-        self.rules = await self._load_rules(self.key)
-        gathers = self._gather_seconds > 0
+        """Run turns until idle or closed; `on_idle` is called without a checkpoint before the end."""
+        await self.reload_rules()
+        debounces_first = self._first_debounce > 0
         while True:
             await self._settle_withdrawn()
             if self._is_open and self._mailbox.has_spilled and not self._mailbox:
-                await self._read_back()
-            if gathers and self._mailbox and not self._mailbox.resumes:
-                await self._gather()
-            batch = self._mailbox.take(self.rules, gathers) if self._is_open and not self._withdrawn else None
+                await self._reload_spilled()
+            if debounces_first and self._mailbox and not self._mailbox.resumes:
+                await self._debounce_first()
+            batch = self._mailbox.take(self._rules, debounces_first) if self._is_open and not self._withdrawn else None
             if batch is not None:
-                gathers = False
+                debounces_first = False
                 await self._answer(batch)
-                await self._let_more_come()
+                await self._debounce_followups()
             elif self._withdrawn:
                 continue
-            elif not self._is_open or await self._was_idle():
+            elif not self._is_open or await self._wait_idle():
                 on_idle()
                 return
             else:
-                gathers = self._gather_seconds > 0
+                debounces_first = self._first_debounce > 0
 
-    async def _gather(self) -> None:
-        """Somebody may write on: wait for a pause, at most five times as long as one."""
-        with trio.move_on_after(5 * self._gather_seconds):
+    async def _debounce_first(self) -> None:
+        """Wait until the sender of the first message pauses: they may write on."""
+        with trio.move_on_after(_LONGEST_DEBOUNCES * self._first_debounce):
             while self._is_open and not self._withdrawn:
-                with trio.move_on_at(self._last_at + self._gather_seconds) as pause:
+                with trio.move_on_at(self._last_at + self._first_debounce) as pause:
                     await self._wakeup.wait_next()
                 if pause.cancelled_caught:
                     return
 
-    async def _was_idle(self) -> bool:
+    async def _wait_idle(self) -> bool:
         if self._mailbox.has_spilled:
             return False
         with trio.move_on_after(self._idle_seconds):
@@ -240,13 +245,13 @@ class Session:
             await self._run_turn(turn)
         finally:
             self._turn = None
-            self._mailbox.put_first(turn.steered)
+            self._mailbox.requeue_front(turn.steered)
 
-    async def _let_more_come(self) -> None:
-        """People send second thoughts: what arrived during a turn waits a moment for more before it is taken up."""
+    async def _debounce_followups(self) -> None:
+        """Before messages that arrived during a turn are answered, wait until no more follow."""
         began = trio.current_time()
         while self._is_open and self._mailbox and not self._mailbox.resumes and not self._withdrawn:
-            wait = self.rules.debounce
+            wait = self._rules.debounce
             at = min(self._last_at + wait, began + _LONGEST_DEBOUNCES * wait)
             if trio.current_time() >= at:
                 return
@@ -254,51 +259,51 @@ class Session:
                 await self._wakeup.wait_next()
 
     async def _settle_withdrawn(self) -> None:
-        """All that were withdrawn for one reason at once: one notice speaks for all of them."""
+        """Settle withdrawn jobs, those with the same reason together: one notice covers them."""
         while self._withdrawn:
             reason = self._withdrawn[0][1]
             jobs = [job for job, why in self._withdrawn if why == reason]
             self._withdrawn = deque(item for item in self._withdrawn if item[1] != reason)
             await self._settle(jobs, reason)
 
-    def _rerun(self, turn: Running, jobs: Sequence[Job], cut: CancelReason) -> None:
-        """End the turn and answer `jobs` in its stead, in its draft."""
+    def _rerun(self, turn: Running, jobs: Sequence[Job], reason: CancelReason) -> None:
+        """Cancel the turn and answer `jobs` instead of it, in its draft."""
         named = [evolve(job, obligation=evolve(job.obligation, turn=turn.turn)) for job in jobs]
         self._mailbox.resume(named)
-        turn.cancel(cut.value)
+        turn.cancel(reason.value)
 
-    def _in_hand(self) -> tuple[Job, ...]:
+    def _in_progress(self) -> tuple[Job, ...]:
         return (*self.running, *self._turn.steered) if self._turn is not None else ()
 
     def _take(self, which: Callable[[Job], bool]) -> tuple[Job, ...]:
-        """Take out what waits in memory, to join the running turn or for one of its own."""
-        gone = self._mailbox.remove(which)
+        """Remove and return matching jobs that wait in memory, steered ones included."""
+        removed = self._mailbox.remove(which)
         if self._turn is None:
-            return gone
+            return removed
         steered = tuple(job for job in self._turn.steered if which(job))
         for job in steered:
             self._turn.steered.remove(job)
-        return (*gone, *steered)
+        return (*removed, *steered)
 
     def _drop(self, which: Callable[[Job], bool], reason: str) -> bool:
         """Withdraw what waits, in memory and in the journal; true if there may have been anything."""
-        gone = self._take(which)
-        self._withdrawn.extend((job, reason) for job in gone)
+        removed = self._take(which)
+        self._withdrawn.extend((job, reason) for job in removed)
         if self._mailbox.has_spilled:
-            self._unread.append((which, reason))
-        return bool(gone) or self._mailbox.has_spilled
+            self._spilled_withdrawals.append((which, reason))
+        return bool(removed) or self._mailbox.has_spilled
 
-    async def _read_back(self) -> None:
+    async def _reload_spilled(self) -> None:
         before = self._mailbox.spills
         jobs = await self._reload(self.key)
-        came_meanwhile = self._mailbox.spills > before
+        has_spilled_again = self._mailbox.spills > before
         self._mailbox.has_spilled = False
-        # After the wait: who said stop during it meant these, too.
-        unread, self._unread = self._unread, []
+        # Read after the await: a stop that came during it applies to these jobs, too.
+        withdrawals, self._spilled_withdrawals = self._spilled_withdrawals, []
         for job in jobs:
-            reason = next((why for which, why in unread if which(job)), "")
+            reason = next((why for which, why in withdrawals if which(job)), "")
             if reason:
                 self._withdrawn.append((job, reason))
             else:
-                self.put(job)
-        self._mailbox.has_spilled = self._mailbox.has_spilled or came_meanwhile
+                self.enqueue(job)
+        self._mailbox.has_spilled = self._mailbox.has_spilled or has_spilled_again

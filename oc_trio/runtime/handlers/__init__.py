@@ -1,1 +1,1 @@
-"""Who answers the public port: slash commands, clicks, questions, hooks."""
+"""Handles what comes in at the public port: slash commands, clicks, answers to questions, hooks."""

@@ -1,7 +1,7 @@
-"""Clicks, choices and dialogs of one account: verified against the post, judged like a post, and done once.
+"""Handles button clicks, menu choices and dialogs: verified against the post, authorised, and admitted once.
 
-The order of the checks is that of `core.interactions`. The admission row is what uses a click up: it is written in one
-transaction with the obligation, so that a click is neither lost by a restart nor run twice.
+The order of the checks is that of `core.interactions`. The admission row makes a click single-use: it is written in one
+transaction with the obligation, so that a restart neither loses a click nor runs it twice.
 """
 
 from collections.abc import Mapping
@@ -32,12 +32,13 @@ from oc_trio.errors import CallbackRefused, MattermostError
 from oc_trio.ids import ChannelId, UserId
 from oc_trio.runtime.handlers.model_picker import ModelPickerHandler
 from oc_trio.runtime.handlers.questions import Questions
-from oc_trio.runtime.handlers.request_context import Caller, RequestContext
+from oc_trio.runtime.inbound.request_admission import RequestAdmission
+from oc_trio.runtime.people import Caller
 from oc_trio.telemetry.log import get_logger
 
 log = get_logger(part="button_clicks")
 
-# Mattermost waits 30 s for the answer to a press; the person waits with it.
+# Mattermost waits 30 s for the response to a click, and so does the person.
 VALIDATE_SECONDS = 10.0
 
 
@@ -45,70 +46,70 @@ VALIDATE_SECONDS = 10.0
 class ButtonClickHandler:
     """Answers the callbacks of one account's buttons, menus and dialogs."""
 
-    front: RequestContext
+    requests: RequestAdmission
     models: ModelPickerHandler
     questions: Questions
 
-    async def click(self, press: ButtonCallback) -> Mapping[str, Any]:
-        """The JSON that Mattermost acts on. Raises CallbackRefused in the documented words, StoreError."""
-        services = self.front.services
-        verified = verify_click(press, await self._post(press), now_ms=services.clock.now_ms(), used=False)
+    async def click(self, callback: ButtonCallback) -> Mapping[str, Any]:
+        """The JSON response to a click. Raises CallbackRefused with the documented texts, StoreError."""
+        services = self.requests.services
+        verified = verify_click(callback, await self._post(callback), now_ms=services.clock.now_ms(), used=False)
         if isinstance(verified, Notice):
             return ephemeral_reply(verified.text)
-        visit = await self._visit(press.user_id, press.channel_id)
-        if not visit.access.allowed:
-            services.metrics.admissions.labels(services.account, "denied", visit.access.reason).inc()
-            log.info("mattermost: interaction not allowed", account=services.account, reason=visit.access.reason)
-            return ephemeral_reply(not_allowed(visit.room))
-        # The name that the server knows, not the one in the body.
-        verified = evolve(verified, press=evolve(verified.press, user_name=visit.sender.username))
-        if is_picker(press.context):
-            return await self.models.click(verified, visit)
-        if questions.question_of(press.context) is not None:
-            reply = await self.questions.click(verified, visit.sender)
+        caller = await self._caller(callback.user_id, callback.channel_id)
+        if not caller.access.allowed:
+            services.metrics.admissions.labels(services.account, "denied", caller.access.reason).inc()
+            log.info("mattermost: interaction not allowed", account=services.account, reason=caller.access.reason)
+            return ephemeral_reply(not_allowed(caller.channel_label))
+        # The body names whoever it likes; the server knows the user.
+        verified = evolve(verified, callback=evolve(verified.callback, user_name=caller.sender.username))
+        if is_picker(callback.context):
+            return await self.models.click(verified, caller)
+        if questions.question_of(callback.context) is not None:
+            reply = await self.questions.click(verified, caller.sender)
             if reply is not None:
                 return reply
-            # The turn that asked is gone; what was chosen is still worth telling the agent.
-            return await self._take_in(evolve(verified, value=verified.label), visit, about=verified.post.message)
-        return await self._take_in(verified, visit)
+            # The turn that asked has ended, but the choice still means something to the agent.
+            return await self._admit(evolve(verified, value=verified.label), caller, question=verified.post.message)
+        return await self._admit(verified, caller)
 
-    async def dialog(self, given: DialogAnswer) -> Mapping[str, Any]:
-        """The JSON that Mattermost shows in the dialog; empty closes it."""
-        visit = await self._visit(UserId(given.user_id), ChannelId(given.channel_id))
-        if not visit.access.allowed:
-            return {"error": not_allowed(visit.room)}
-        return await self.questions.dialog(given, visit.sender.username)
+    async def dialog(self, answer: DialogAnswer) -> Mapping[str, Any]:
+        """The JSON response to a submitted dialog: empty closes it, an error is shown in it."""
+        caller = await self._caller(UserId(answer.user_id), ChannelId(answer.channel_id))
+        if not caller.access.allowed:
+            return {"error": not_allowed(caller.channel_label)}
+        return await self.questions.dialog(answer, caller.sender.username)
 
-    async def _post(self, press: ButtonCallback) -> Post:
+    async def _post(self, callback: ButtonCallback) -> Post:
         try:
             with trio.fail_after(VALIDATE_SECONDS):
-                return await self.front.services.api.posts.get(press.post_id)
+                return await self.requests.services.api.posts.get(callback.post_id)
         except (MattermostError, trio.TooSlowError) as problem:
-            log.warning("mattermost: interaction can't be validated", post=press.post_id, problem=str(problem))
+            log.warning("mattermost: interaction can't be validated", post=callback.post_id, problem=str(problem))
             raise not_validated() from None
 
-    async def _visit(self, user_id: UserId, channel_id: ChannelId) -> Caller:
+    async def _caller(self, user_id: UserId, channel_id: ChannelId) -> Caller:
         try:
             with trio.fail_after(VALIDATE_SECONDS):
-                return await self.front.visit(user_id, channel_id, Origin.BUTTON)
+                return await self.requests.services.people.resolve(user_id, channel_id, Origin.BUTTON)
         except (MattermostError, trio.TooSlowError) as problem:
             log.warning("mattermost: interaction authorization failed", user=user_id, problem=str(problem))
             raise CallbackRefused(500, "Interaction authorization failed") from None
 
-    async def _take_in(self, click: Click, visit: Caller, *, about: str = "") -> Mapping[str, Any]:
-        """Make a message of the click in the session of the post's thread; a second one finds it used."""
-        front, post = self.front, click.post
-        way = front.route(visit, root_id=post.root_id, post_id=post.id)
-        text = click_text(click) + (f"\nquestion: {about}" if about else "")
-        message = front.message(
-            visit, way, trigger=click.trigger, source=Source.BUTTON, text=text, root_id=post.root_id
+    async def _admit(self, click: Click, caller: Caller, *, question: str = "") -> Mapping[str, Any]:
+        """Admit the click as a message of the post's thread; a second click is told that it was used."""
+        requests, post = self.requests, click.post
+        route = requests.route(caller, root_id=post.root_id, post_id=post.id)
+        text = click_text(click) + (f"\nquestion: {question}" if question else "")
+        message = requests.message(
+            caller, route, trigger=click.trigger, source=Source.BUTTON, text=text, root_id=post.root_id
         )
-        if await front.admit(message, reason="button") is None:
+        if await requests.admit(message, reason="button") is None:
             return ephemeral_reply(USED)
         log.info(
             "mattermost: interaction accepted",
-            account=front.services.account,
+            account=requests.services.account,
             post=post.id,
-            user=visit.sender.user_id,
+            user=caller.sender.user_id,
         )
         return selected_reply(click)

@@ -1,7 +1,7 @@
-"""Who of the accounts of this gateway has which slash command, kept while they come and go.
+"""Shares slash commands between the accounts of this gateway: one command of a team belongs to one account.
 
-An account says what it wants before it registers (`claim`) and what it got afterwards (`settle`). Who has a command
-that belongs to an account before it is woken to give it up, and who waits for one is woken when it is free.
+An account claims the commands it wants before it registers them, and settles afterwards which it got. An account that
+holds a command of an earlier account is woken to give it up, and one that waits for a command when it is free.
 """
 
 from collections.abc import Callable, Collection
@@ -13,7 +13,7 @@ from oc_trio.config.load import Loaded
 from oc_trio.core.command_shares import Slot, owners
 from oc_trio.ids import AccountId
 
-# How long an account waits for those before it to say what they want: one that is down must not keep the others.
+# How long an account waits for the claims of earlier ones: one that is down must not block the others.
 EARLIER_SECONDS = 5.0
 
 
@@ -27,8 +27,8 @@ def native_order(loaded: Loaded) -> tuple[AccountId, ...]:
 class _Account:
     wake: Callable[[], object]
     claimed: frozenset[Slot] | None = None
-    held: frozenset[Slot] = frozenset()
-    missed: frozenset[Slot] = frozenset()
+    registered: frozenset[Slot] = frozenset()
+    missing: frozenset[Slot] = frozenset()
 
 
 @define(eq=False)
@@ -40,51 +40,51 @@ class CommandShares:
     _changed: trio.Event = field(init=False, factory=trio.Event)
 
     def join(self, account: AccountId, wake: Callable[[], object]) -> None:
-        """An account comes up, or up again; `wake` asks it for another round and never waits."""
+        """Add an account, or one that was restarted; `wake` makes it register again and never waits."""
         if account in self._accounts:
             self._accounts[account].wake = wake
         else:
             self._accounts[account] = _Account(wake)
 
     def reorder(self, order: tuple[AccountId, ...]) -> None:
-        """The configuration changed: who is no longer in it wants nothing, and the others look anew."""
+        """Apply a changed configuration: forget accounts that left it, and let the others register again."""
         if order == self.order:
             return
         self.order = order
         for account in [name for name in self._accounts if name not in order]:
             del self._accounts[account]
-        self._tell()
+        self._notify()
         for one in self._accounts.values():
             one.wake()
 
     async def earlier(self, account: AccountId) -> None:
-        """Until all accounts before this one have claimed, but not for long."""
+        """Wait until all earlier accounts have claimed, for `EARLIER_SECONDS` at most."""
         with trio.move_on_after(EARLIER_SECONDS):
             while not all(self._has_claimed(other) for other in self._before(account)):
                 await self._changed.wait()
 
     def claim(self, account: AccountId, slots: Collection[Slot]) -> dict[Slot, AccountId]:
-        """Note what `account` wants; gives what of it belongs to accounts before it."""
+        """Claim slots for `account`; returns those that belong to earlier accounts."""
         self._accounts[account].claimed = frozenset(slots)
-        self._tell()
+        self._notify()
         owned = owners(self.order, {name: one.claimed or () for name, one in self._accounts.items()})
         for name in self._after(account):
             other = self._accounts.get(name)
-            if other is not None and any(owned.get(slot) == account for slot in other.held):
+            if other is not None and any(owned.get(slot) == account for slot in other.registered):
                 other.wake()
         return {slot: owned[slot] for slot in slots if owned.get(slot, account) != account}
 
     def settle(
-        self, account: AccountId, *, had: Collection[Slot], held: Collection[Slot], missed: Collection[Slot]
+        self, account: AccountId, *, previous: Collection[Slot], registered: Collection[Slot], missing: Collection[Slot]
     ) -> None:
-        """A round is over: `had` was `account`'s before it, `held` is now, `missed` it wants and has not."""
+        """End a round: `previous` were `account`'s before, `registered` are now, `missing` it wants and has not."""
         me = self._accounts.get(account)  # None where native commands are off
-        freed = frozenset(had) - frozenset(held)
+        freed = frozenset(previous) - frozenset(registered)
         if me is not None:
-            freed |= me.held - frozenset(held)
-            me.held, me.missed = frozenset(held), frozenset(missed)
+            freed |= me.registered - frozenset(registered)
+            me.registered, me.missing = frozenset(registered), frozenset(missing)
         for name, other in self._accounts.items():
-            if name != account and freed & other.missed:
+            if name != account and freed & other.missing:
                 other.wake()
 
     def _has_claimed(self, account: AccountId) -> bool:
@@ -96,6 +96,6 @@ class CommandShares:
     def _after(self, account: AccountId) -> tuple[AccountId, ...]:
         return self.order[self.order.index(account) + 1 :] if account in self.order else ()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         self._changed.set()
         self._changed = trio.Event()

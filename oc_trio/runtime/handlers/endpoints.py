@@ -1,13 +1,12 @@
-"""The public port in the supervision tree: its URLs from the configuration, its server, and each account's place on it.
+"""Serves the public port, and registers each account's endpoints on it: slash commands, buttons, dialogs.
 
-The server outlives the accounts: paths are open (and answer 405 or 503) before any account is there.
+The server outlives the accounts: its paths are open, and answer 405 or 503, before any account runs.
 """
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack, asynccontextmanager
 
 import trio
-from attrs import frozen
 
 from oc_trio.callbacks.app import build_app
 from oc_trio.callbacks.endpoints import ButtonEndpoint, CommandEndpoint, EndpointRegistry, HookEndpoint
@@ -16,15 +15,14 @@ from oc_trio.config.accounts import Account
 from oc_trio.config.model import Config
 from oc_trio.core.sourceip import ProxyTrust, parse_networks
 from oc_trio.ids import AccountId
-from oc_trio.runtime.delivery.buttons import ButtonMaker
 from oc_trio.runtime.handlers.button_clicks import ButtonClickHandler
 from oc_trio.runtime.handlers.callback_urls import CallbackPlan, command_paths
 from oc_trio.runtime.handlers.in_flight import open_in_flight
 from oc_trio.runtime.handlers.model_picker import ModelPickerHandler
 from oc_trio.runtime.handlers.questions import Questions
-from oc_trio.runtime.handlers.request_context import RequestContext
 from oc_trio.runtime.handlers.slash_commands import CommandRegistration, SlashCommandHandler
 from oc_trio.runtime.handlers.token_check import SlashTokenValidator
+from oc_trio.runtime.inbound.request_admission import RequestAdmission
 from oc_trio.telemetry.log import get_logger
 from oc_trio.telemetry.metrics import Metrics
 
@@ -32,7 +30,7 @@ log = get_logger(part="endpoints")
 
 
 def build_registry(accounts: Mapping[AccountId, Account], hooks: HookEndpoint | None = None) -> EndpointRegistry:
-    """The public surface of these accounts, with nobody behind it yet."""
+    """The paths of these accounts, without handlers yet."""
     native = [account for account in accounts.values() if account.commands.native]
     paths = dict.fromkeys(path for account in native for path in command_paths(account))
     sources = {name: parse_networks(account.interactions.allowed_source_ips) for name, account in accounts.items()}
@@ -40,7 +38,7 @@ def build_registry(accounts: Mapping[AccountId, Account], hooks: HookEndpoint | 
 
 
 def is_wanted(config: Config, accounts: Mapping[AccountId, Account]) -> bool:
-    """Whether anything would be called back: without it no port is opened."""
+    """Whether the configuration has anything that is called over HTTP; if not, no port is opened."""
     return config.hooks.enabled or any(
         account.commands.native
         or "inlineButtons" in account.capabilities
@@ -65,48 +63,35 @@ async def serve_public(
     await serve_callbacks(app, gateway.bind_host, gateway.port, tls, shutdown=shutdown, task_status=task_status)
 
 
-@frozen(eq=False)
-class AccountEndpoints:
-    """One account's handlers while it is on the port."""
-
-    front: RequestContext
-    buttons: ButtonMaker
-    questions: Questions
-    clicks: ButtonClickHandler
-    models: ModelPickerHandler
-    registration: CommandRegistration
-
-
 @asynccontextmanager
 async def open_endpoints(
-    front: RequestContext,
+    requests: RequestAdmission,
     registry: EndpointRegistry,
     plan: CallbackPlan,
     questions: Questions,
     registration: CommandRegistration,
-) -> AsyncIterator[AccountEndpoints]:
-    """Put an account on the port for as long as the block runs, and keep its slash commands registered meanwhile."""
+) -> AsyncIterator[None]:
+    """Register an account's endpoints for as long as the block runs, and keep its slash commands on the server."""
     async with trio.open_nursery() as nursery:
         buttons = questions.buttons
-        models = ModelPickerHandler(front, buttons, nursery)
-        clicks = ButtonClickHandler(front, models, questions)
-        harmless = front.services.api.harmless
-        doors = AccountEndpoints(front, buttons, questions, clicks, models, registration)
-        # Nobody new comes in first, those who are in leave, and only then what they use is closed.
-        async with open_in_flight() as visitors:
-            received = visitors.received
+        models = ModelPickerHandler(requests, buttons, nursery)
+        clicks = ButtonClickHandler(requests, models, questions)
+        harmless = requests.services.api.harmless
+        # At the end: refuse new requests first, let those in flight finish, then close what they use.
+        async with open_in_flight() as in_flight:
+            track = in_flight.track
             with ExitStack() as stack:
-                endpoint = ButtonEndpoint(buttons.bot_token, received(clicks.click), received(clicks.dialog), harmless)
+                endpoint = ButtonEndpoint(buttons.bot_token, track(clicks.click), track(clicks.dialog), harmless)
                 stack.enter_context(registry.clicks(plan.account, endpoint))
                 if plan.native:
-                    desk = SlashCommandHandler(
-                        front, registration.book, plan.specs, SlashTokenValidator(front.services.api), models
+                    handler = SlashCommandHandler(
+                        requests, registration.commands, plan.specs, SlashTokenValidator(requests.services.api), models
                     )
-                    command = CommandEndpoint(registration.book.registered, received(desk.call), harmless)
+                    command = CommandEndpoint(registration.commands.current, track(handler.call), harmless)
                     for path in plan.command_paths:
                         stack.enter_context(registry.commands(plan.account, path, command))
                     await nursery.start(registration.run)
                 else:
                     nursery.start_soon(registration.remove_all)
-                yield doors
+                yield
         nursery.cancel_scope.cancel()

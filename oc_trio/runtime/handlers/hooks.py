@@ -1,8 +1,7 @@
-"""Hooks: what other programs ask of the gateway, made into turns, context and posts of an account.
+"""Handles hooks: other programs' HTTP requests for a turn (`agent`), an event (`wake`) or a post (`deliver`).
 
-A hook is admitted before it is answered; its id is a trigger of the journal (agent, wake) or an outbox id (deliver), so
-that `oc-trio explain` knows it, and the same idempotency key always means the same id. What is delivered, and where a
-target is, comes in as callables: `runtime.delivery.compose` has them.
+A hook is in the journal before it is answered. Its id is a trigger (agent, wake) or an outbox id (deliver), so that
+`oc-trio explain` knows it; the same idempotency key always means the same id.
 """
 
 from collections.abc import Awaitable, Callable, Iterator
@@ -28,8 +27,10 @@ from oc_trio.runtime.delivery.buttons import ButtonMaker
 from oc_trio.runtime.delivery.fallback import send_with_fallback
 from oc_trio.runtime.delivery.outbox_message import OutboxMessage, refusal_of
 from oc_trio.runtime.handlers.in_flight import InFlightRequests
-from oc_trio.runtime.handlers.request_context import ADMIT_SECONDS, Caller, RequestContext
-from oc_trio.store.admission import CONTEXT, Admission
+from oc_trio.runtime.inbound.admission import build_admission
+from oc_trio.runtime.inbound.request_admission import ADMIT_SECONDS, RequestAdmission
+from oc_trio.runtime.people import Caller
+from oc_trio.store.admission import CONTEXT
 from oc_trio.store.sessions import SessionRow
 from oc_trio.telemetry.log import get_logger
 
@@ -41,19 +42,19 @@ _LONGEST_NAME = 60
 
 @frozen(eq=False)
 class HookTarget:
-    """An account that takes hooks. `locate` gives the channel of a target (TargetError, MattermostError), `deliver`
-    makes sure that a message goes out under the outbox id given, before it returns.
+    """An account that takes hooks. `locate` finds the channel of a target and raises TargetError, MattermostError;
+    `deliver` has posted or queued a message under the given outbox id when it returns.
     """
 
-    front: RequestContext
+    requests: RequestAdmission
     locate: Callable[[Target], Awaitable[Channel]]
     deliver: Callable[[DeliverHook, Channel, OutboxId], Awaitable[None]]
-    visitors: InFlightRequests = field(factory=InFlightRequests)
+    in_flight: InFlightRequests = field(factory=InFlightRequests)
 
 
 @define(eq=False)
 class HookHandler:
-    """Where hooks of all accounts come in; accounts are there for as long as they run."""
+    """All accounts' hooks; an account is here for as long as it runs."""
 
     default_account: AccountId
     new_id: Callable[[], str]
@@ -61,7 +62,7 @@ class HookHandler:
 
     @contextmanager
     def account(self, name: AccountId, account: HookTarget) -> Iterator[None]:
-        """Let an account take hooks for as long as the block runs."""
+        """Hand an account its hooks for as long as the block runs."""
         self._accounts[name] = account
         try:
             yield
@@ -70,14 +71,14 @@ class HookHandler:
                 del self._accounts[name]
 
     async def take(self, kind: HookKind, hook: Hook) -> str:
-        """The id of the hook, which is in the journal when this returns. Raises CallbackRefused, StoreError."""
+        """Handle a hook and return its id; it is in the journal then. Raises CallbackRefused, StoreError."""
         name = AccountId(hook.account) if hook.account else self.default_account
         account = self._accounts.get(name)
         if account is None:
             raise CallbackRefused(503, f"Account {name} is not running.")
         trigger = hook_trigger(kind, hook, self.new_id())
         try:
-            await account.visitors.received(_take_in)(account, hook, trigger)
+            await account.in_flight.track(_handle)(account, hook, trigger)
         except TargetError as problem:
             raise CallbackRefused(400, f"to: {problem}") from None
         except MattermostRejected as problem:
@@ -88,7 +89,7 @@ class HookHandler:
         return trigger
 
 
-async def _take_in(account: HookTarget, hook: Hook, trigger: str) -> None:
+async def _handle(account: HookTarget, hook: Hook, trigger: str) -> None:
     match hook:
         case AgentHook():
             await _run_agent(account, hook, trigger)
@@ -102,9 +103,9 @@ async def _take_in(account: HookTarget, hook: Hook, trigger: str) -> None:
 
 
 async def _run_agent(account: HookTarget, hook: AgentHook, trigger: str) -> None:
-    """Make a turn of the prompt; its answer goes to the target."""
-    front = account.front
-    services = front.services
+    """Start a turn with the prompt; its answer goes to the target."""
+    requests = account.requests
+    services = requests.services
     if not hook.deliver:
         raise CallbackRefused(400, "deliver: a run without delivery is not served here; leave it out or set it true.")
     if hook.model and hook.model not in services.agents.models:
@@ -124,51 +125,31 @@ async def _run_agent(account: HookTarget, hook: AgentHook, trigger: str) -> None
         settings = SessionSettings(model=hook.model, thinking=hook.thinking)
         await services.store.sessions.touch(session, services.account, channel.id, root, agent, services.clock.now_ms())
         await services.store.sessions.set_settings(session, settings.to_json())
-    await front.admit(message, reason="hook")
+    await requests.admit(message, reason="hook")
 
 
 async def _wake(account: HookTarget, hook: WakeHook, trigger: str) -> None:
-    """Tell the last conversation about an event: as a turn of its own, or along with the next one."""
-    front = account.front
-    services = front.services
+    """Add an event to the last conversation: as a turn of its own, or as context of the next one."""
+    requests = account.requests
+    services = requests.services
     row = await _last_conversation(account, hook.agent)
     channel = await services.directory.channel(row.channel_id)
     message = _message(account, channel, trigger, root=row.root_id, name="event", text=f"[Event] {hook.text}")
     message = evolve(message, agent=row.agent, session=row.key, reply_root=row.root_id)
     if hook.now:
-        await front.admit(message, reason="hook")
+        await requests.admit(message, reason="hook")
         return
     if trigger in await services.store.admission.seen(services.account, [trigger]):
         return
-    # Kept before it counts as heard: what ends us in between makes the caller try again, and the same row is written.
+    # Kept before it counts as seen: after a crash in between the caller retries, and the same row is written again.
     entry = Entry(PostId(trigger), channel.id, NOBODY, "event", hook.text, message.create_at, trusted=True)
-    await services.context.overheard(row.key, entry)
-    await _note(front, message)
-
-
-async def _note(front: RequestContext, message: InboundMessage) -> None:
-    """Put it into the journal as something heard."""
-    services = front.services
-    admission = Admission(
-        account=services.account,
-        trigger=message.trigger,
-        channel_id=message.channel_id,
-        user_id=message.user_id,
-        root_id=message.root_id,
-        create_at=message.create_at,
-        source=Source.HOOK,
-        decision=CONTEXT,
-        reason="hook",
-        session=message.session,
-        payload="",
-        at=services.clock.now_ms(),
-        watermark=False,
-    )
+    await services.context.remember(row.key, entry)
+    admission = build_admission(services, message, Source.HOOK, CONTEXT, "hook", session=row.key, watermark=False)
     await services.store.admission.admit(admission)
 
 
 async def _last_conversation(account: HookTarget, agent: str) -> SessionRow:
-    services = account.front.services
+    services = account.requests.services
     for row in await services.store.sessions.list(services.account):
         if agent in ("", row.agent):
             return row
@@ -176,16 +157,16 @@ async def _last_conversation(account: HookTarget, agent: str) -> SessionRow:
 
 
 def _message(account: HookTarget, channel: Channel, trigger: str, *, root: str, name: str, text: str) -> InboundMessage:
-    shown = "".join(char for char in name if char.isprintable())[:_LONGEST_NAME] or "hook"
+    author = "".join(char for char in name if char.isprintable())[:_LONGEST_NAME] or "hook"
     chat = Chat(channel.id, channel.type, channel.team_id)
-    visit = Caller(Sender(NOBODY, shown, is_bot=False), chat, Access(True, "hook"))
-    way = account.front.route(visit, root_id=root)
-    return account.front.message(visit, way, trigger=trigger, source=Source.HOOK, text=text, root_id=root)
+    caller = Caller(Sender(NOBODY, author, is_bot=False), chat, Access(True, "hook"))
+    route = account.requests.route(caller, root_id=root)
+    return account.requests.message(caller, route, trigger=trigger, source=Source.HOOK, text=text, root_id=root)
 
 
 @define(eq=False)
-class _Waiter:
-    """Who waits to hear what becomes of a message; `refusal` is for a caller that is still there."""
+class _WaitingCaller:
+    """The HTTP caller that waits for its post; `refusal` is set for one that is still there."""
 
     answered: trio.Event = field(factory=trio.Event)
     is_there: bool = True
@@ -194,64 +175,64 @@ class _Waiter:
 
 @frozen(eq=False)
 class HookDelivery:
-    """Delivers text, files and buttons through the journal; late writing is done by children of `nursery`."""
+    """Posts text, files and buttons through the outbox, in children of `nursery`."""
 
-    front: RequestContext
+    requests: RequestAdmission
     buttons: ButtonMaker
     nursery: trio.Nursery
 
     async def deliver(self, hook: DeliverHook, channel: Channel, outbox: OutboxId) -> None:
-        """Write one post, now or as soon as the server can. Raises CallbackRefused (bad files), MattermostRejected."""
-        shown, services = hook.presentation, self.front.services
-        known = await services.store.outbox.get(outbox)
-        if known is not None and known.state is OutboxState.DEAD:
-            raise refusal_of(known)  # whoever did not hear of it must not be promised what will not be
-        if known is not None and known.state is not OutboxState.QUEUED:
-            return  # the same key again: it went out, or is going out
+        """Post a message, now or as soon as the server can. Raises CallbackRefused (bad files), MattermostRejected."""
+        presentation, services = hook.presentation, self.requests.services
+        row = await services.store.outbox.get(outbox)
+        if row is not None and row.state is OutboxState.DEAD:
+            raise refusal_of(row)  # the caller repeats a request whose refusal it never read
+        if row is not None and row.state is not OutboxState.QUEUED:
+            return  # the same key again: it was posted, or is being posted
         files = [await services.uploader.send(channel.id, media) for media in hook.media]
         problems = " ".join(file.problem for file in files if file.problem)
         if problems:
             raise CallbackRefused(400, f"media: {problems}")
-        letter = OutboxMessage(
+        message = OutboxMessage(
             id=outbox,
             channel_id=channel.id,
-            message="\n\n".join(text for text in (hook.text, shown.text) if text),
+            message="\n\n".join(text for text in (hook.text, presentation.text) if text),
             kind=OutboxKind.MESSAGE,
             root_id=hook.reply_to,
-            props=self.buttons.props(channel.id, shown.rows, shown.menus),
+            props=self.buttons.props(channel.id, presentation.rows, presentation.menus),
             file_ids=tuple(FileId(file.file_id) for file in files),
         )
-        # From here on the post is owed, and whoever sends it does not go with the caller, who may hang up.
-        if known is None:
-            await services.delivery.queue([letter])
-        call = _Waiter()
-        send = partial(self._send, letter, call)
+        # From here on the post is owed, so it is sent by a task that outlives the caller, who may hang up.
+        if row is None:
+            await services.delivery.queue([message])
+        waiting_caller = _WaitingCaller()
+        send = partial(self._send, message, waiting_caller)
         services.boundary.start(self.nursery, send, "post of a hook", {"outbox": outbox})
         try:
             with trio.move_on_after(ADMIT_SECONDS):
-                await call.answered.wait()
+                await waiting_caller.answered.wait()
         finally:
-            call.is_there = False
-        if call.refusal is not None:
-            raise call.refusal
+            waiting_caller.is_there = False
+        if waiting_caller.refusal is not None:
+            raise waiting_caller.refusal
 
-    async def _send(self, letter: OutboxMessage, call: _Waiter) -> None:
-        delivery = self.front.services.delivery
+    async def _send(self, message: OutboxMessage, waiting_caller: _WaitingCaller) -> None:
+        delivery = self.requests.services.delivery
         try:
-            await delivery.post(letter)
+            await delivery.post(message)
         except MattermostRejected as refusal:
-            if call.is_there:
-                call.refusal = refusal
-                call.answered.set()
+            if waiting_caller.is_there:
+                waiting_caller.refusal = refusal
+                waiting_caller.answered.set()
                 return
         except MattermostUnavailable as problem:
-            log.info("a hook's message waits for the server", outbox=letter.id, problem=str(problem))
+            log.info("a hook's message waits for the server", outbox=message.id, problem=str(problem))
         else:
-            call.answered.set()
+            waiting_caller.answered.set()
             return
-        # The caller was promised it, or will be.
-        call.answered.set()
+        # The caller was answered 200, or will be: keep trying, with a notice in its place at the end.
+        waiting_caller.answered.set()
         try:
-            await send_with_fallback(delivery, letter)
+            await send_with_fallback(delivery, message)
         except MattermostRejected as refusal:
-            log.warning("a hook's message was refused", outbox=letter.id, problem=str(refusal))
+            log.warning("a hook's message was refused", outbox=message.id, problem=str(refusal))

@@ -1,7 +1,7 @@
-"""Calls that an account is answering: it does not go before they do, so that nothing they use is closed under them.
+"""Tracks the HTTP requests that an account is answering, and lets them finish before the account stops.
 
-Without this, a call that was taken in could end as an error because its account was stopping or starting again, and
-whoever repeated it was answered twice.
+Otherwise an admitted request could fail because its account was stopping or restarting, and a caller that repeats it
+would be answered twice.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -23,22 +23,22 @@ GRACE_SECONDS = 3.0
 
 @define(eq=False)
 class InFlightRequests:
-    """One account's calls in flight."""
+    """One account's requests in flight."""
 
     _scopes: set[trio.CancelScope] = field(init=False, factory=set)
     _is_closed: bool = field(init=False, default=False)
-    _left: trio.Event = field(init=False, factory=trio.Event)
+    _all_done: trio.Event = field(init=False, factory=trio.Event)
 
     def __len__(self) -> int:
         return len(self._scopes)
 
-    def received(self, work: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
-        """`work` as a visit. It raises CallbackRefused 503 where the account goes before it is done.
+    def track(self, work: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+        """`work` as a tracked request. It raises CallbackRefused 503 where the account stops before it is done.
 
-        What is admitted is admitted in a shield and answered without waiting again: it is never refused.
+        Admission is shielded, and an admitted request is answered without another checkpoint: it is never refused.
         """
 
-        async def visit(*args: P.args, **kwargs: P.kwargs) -> T:
+        async def tracked(*args: P.args, **kwargs: P.kwargs) -> T:
             if not self._is_closed:
                 with trio.CancelScope() as scope:
                     self._scopes.add(scope)
@@ -47,27 +47,27 @@ class InFlightRequests:
                     finally:
                         self._scopes.discard(scope)
                         if self._is_closed and not self._scopes:
-                            self._left.set()
+                            self._all_done.set()
             raise CallbackRefused(503, UNAVAILABLE)
 
-        return visit
+        return tracked
 
-    async def leave(self, seconds: float) -> None:
-        """Let nobody in any more, and wait for those who are there: for so long, then they are sent away."""
+    async def close(self, seconds: float) -> None:
+        """Refuse new requests, and wait for those in flight; they are cancelled after `seconds`."""
         self._is_closed = True
         for scope in self._scopes:
             scope.deadline = min(scope.deadline, trio.current_time() + seconds)
         if self._scopes:
-            await self._left.wait()
+            await self._all_done.wait()
 
 
 @asynccontextmanager
 async def open_in_flight() -> AsyncIterator[InFlightRequests]:
-    """Visitors for as long as the block runs; who is still there when it fails is sent away at once."""
-    visitors, seconds = InFlightRequests(), 0.0
+    """A tracker for as long as the block runs; if the block fails, requests in flight are cancelled at once."""
+    in_flight, seconds = InFlightRequests(), 0.0
     try:
-        yield visitors
+        yield in_flight
         seconds = GRACE_SECONDS
     finally:
         with trio.CancelScope(shield=True):
-            await visitors.leave(seconds)
+            await in_flight.close(seconds)

@@ -1,6 +1,6 @@
-"""Choosing a conversation's model by buttons: the picker's posts, and what a click on one leads to.
+"""The model picker: posts buttons to choose a conversation's model by, and answers the clicks on them.
 
-A choice goes through the ledger as the command `/model NAME`, so that it is made once and survives a restart.
+A choice is admitted as the command `/model NAME`, so that it is made once and survives a restart.
 """
 
 from collections.abc import Mapping
@@ -24,8 +24,9 @@ from oc_trio.runtime.delivery.buttons import ButtonMaker
 from oc_trio.runtime.delivery.fallback import ANSWER, send_with_fallback
 from oc_trio.runtime.delivery.outbox_message import OutboxMessage
 from oc_trio.runtime.error_boundary import DEFECT
-from oc_trio.runtime.handlers.request_context import Caller, RequestContext, once
 from oc_trio.runtime.inbound.chat_commands import reply_id
+from oc_trio.runtime.inbound.request_admission import RequestAdmission, once
+from oc_trio.runtime.people import Caller
 from oc_trio.runtime.turn.end_without_agent import settle
 from oc_trio.runtime.turn.result import not_delivered
 from oc_trio.telemetry.log import get_logger
@@ -35,14 +36,14 @@ log = get_logger(part="model_picker")
 
 @frozen(eq=False)
 class ModelPickerHandler:
-    """Pickers of one account; posts are written by children of `nursery`."""
+    """One account's pickers; their posts are written by children of `nursery`."""
 
-    front: RequestContext
+    requests: RequestAdmission
     buttons: ButtonMaker
     nursery: trio.Nursery
 
     async def view_for(self, message: InboundMessage, command: ChatCommand | None) -> View | None:
-        """What a bare `/model` or `/models` shows; None where there is nothing to choose from."""
+        """The picker's page for `/model` without a name, or `/models`; None where there is nothing to choose from."""
         picker, default = await self._picker(message.session, message.agent, message.user_id)
         if not picker.models:
             return None
@@ -59,16 +60,16 @@ class ModelPickerHandler:
         about = {"post": obligation.trigger}
 
         async def work() -> None:
-            services = self.front.services
-            show = partial(self._open, obligation, message, view)
-            if await services.boundary.contain(show, "command", about) is not None:
+            services = self.requests.services
+            post_picker = partial(self._open, obligation, message, view)
+            if await services.boundary.contain(post_picker, "command", about) is not None:
                 await settle(services, [Job(obligation, message)], DEFECT)
 
         self.nursery.start_soon(work)
 
     async def _open(self, obligation: Obligation, message: InboundMessage, view: View) -> None:
-        services = self.front.services
-        letter = OutboxMessage(
+        services = self.requests.services
+        picker_post = OutboxMessage(
             id=reply_id(obligation),
             channel_id=message.channel_id,
             message=view.text,
@@ -77,21 +78,21 @@ class ModelPickerHandler:
             props=self._props(message.channel_id, view),
         )
         try:
-            outcome = (await send_with_fallback(services.delivery, letter, ANSWER)).outcome
+            outcome = (await send_with_fallback(services.delivery, picker_post, ANSWER)).outcome
         except MattermostRejected as refusal:
             outcome = not_delivered(refusal)
         await services.store.obligations.close([obligation.id], outcome, services.clock.now_ms())
         services.metrics.obligations.labels(services.account, outcome.state.value).inc()
 
-    async def click(self, click: Click, visit: Caller) -> dict[str, Any]:
-        """The answer to a click on a picker, which the server itself puts into the post."""
-        press, post, services = click.press, click.post, self.front.services
-        if not services.policies.may_command(visit.sender.user_id, visit.sender.username):
+    async def click(self, click: Click, caller: Caller) -> dict[str, Any]:
+        """The response to a click on a picker: the update that the server applies to the post."""
+        callback, post, services = click.callback, click.post, self.requests.services
+        if not services.policies.may_command(caller.sender.user_id, caller.sender.username):
             # The picker may have been opened before the rules changed.
             return ephemeral_reply(denial_text(Access(False, COMMAND_NOT_ALLOWED), Origin.COMMAND))
-        way = self.front.route(visit, root_id=post.root_id)
-        picker, _ = await self._picker(way.session, way.agent, press.user_id)
-        step = picker.click(press.context, press.user_id)
+        route = self.requests.route(caller, root_id=post.root_id)
+        picker, _ = await self._picker(route.session, route.agent, callback.user_id)
+        step = picker.click(callback.context, callback.user_id)
         match step:
             case Denied(text):
                 return ephemeral_reply(text)
@@ -99,22 +100,22 @@ class ModelPickerHandler:
                 return self._update(click, step)
             case Chosen(model, page):
                 command = ChooseModel(str(model))
-                unique = press.trigger_id or services.clock.new_id()
-                message = self.front.message(
-                    visit,
-                    way,
+                unique = callback.trigger_id or services.clock.new_id()
+                message = self.requests.message(
+                    caller,
+                    route,
                     trigger=once(f"interaction:{post.id}:select", str(model), unique),
                     source=Source.BUTTON,
                     text=f"/model {model}",
                     root_id=post.root_id,
                 )
-                await self.front.admit(message, command, reason="model_chosen")
+                await self.requests.admit(message, command, reason="model_chosen")
                 return self._update(click, evolve(picker, current=model).page(model.provider, page))
             case _:
                 assert_never(step)
 
     async def _picker(self, session: SessionKey, agent: str, owner: str) -> tuple[Picker, Model | None]:
-        services = self.front.services
+        services = self.requests.services
         settings = await load_settings(services.store, session)
         default = next((parse_model(name) for key, name in services.agents.primary.items() if key == agent), None)
         models = tuple(model for name in services.agents.models if (model := parse_model(name)) is not None)
@@ -122,9 +123,9 @@ class ModelPickerHandler:
         return Picker(models, chosen or default, owner, services.policies.command_prefix), default
 
     def _update(self, click: Click, view: View) -> dict[str, Any]:
-        kept: Mapping[str, Any] = {key: value for key, value in click.post.props.items() if key != "attachments"}
-        return {"update": {"message": view.text, "props": {**kept, **self._props(click.post.channel_id, view)}}}
+        other_props: Mapping[str, Any] = {key: value for key, value in click.post.props.items() if key != "attachments"}
+        return {"update": {"message": view.text, "props": {**other_props, **self._props(click.post.channel_id, view)}}}
 
     def _props(self, channel_id: ChannelId, view: View) -> dict[str, Any]:
-        # Not used up by a click: the same picker is walked through, and only its opener may.
+        # Not single-use: people page through the same picker. Only its opener may.
         return self.buttons.props(channel_id, view.rows, single_use=False, custom=view.contexts)

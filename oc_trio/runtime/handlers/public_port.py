@@ -1,8 +1,8 @@
-"""The gateway's public port as one object: made from the configuration, served beside the accounts, entered by each.
+"""The gateway's public port: made from the configuration, served beside the accounts, opened by each of them.
 
 port = PublicPort.of(loaded, env)
 url = await nursery.start(port.serve, metrics)           # only if `port.is_wanted`
-async with port.open(front, settings, questions, registration): # in each account
+async with port.open(requests, settings, questions, registration): # in each account
     ...
 """
 
@@ -23,12 +23,12 @@ from oc_trio.runtime.delivery.buttons import ButtonMaker
 from oc_trio.runtime.delivery.targets import TargetResolver
 from oc_trio.runtime.handlers.callback_urls import CallbackPlan, plan_callbacks, warn_unreachable
 from oc_trio.runtime.handlers.command_shares import CommandShares, native_order
-from oc_trio.runtime.handlers.endpoints import AccountEndpoints, build_registry, is_wanted, open_endpoints, serve_public
+from oc_trio.runtime.handlers.endpoints import build_registry, is_wanted, open_endpoints, serve_public
 from oc_trio.runtime.handlers.hooks import HookDelivery, HookHandler, HookTarget
 from oc_trio.runtime.handlers.in_flight import open_in_flight
 from oc_trio.runtime.handlers.questions import Questions
-from oc_trio.runtime.handlers.request_context import RequestContext
 from oc_trio.runtime.handlers.slash_commands import CommandRegistration
+from oc_trio.runtime.inbound.request_admission import RequestAdmission
 from oc_trio.runtime.services import AccountServices
 from oc_trio.runtime.tools.skills import SkillLibrary, find_skills
 from oc_trio.telemetry.metrics import Metrics
@@ -52,12 +52,12 @@ class PublicPort:
     @classmethod
     def of(cls, loaded: Loaded, clock: Clock) -> "PublicPort":
         """The port that a configuration asks for. Blocking: skills are read from disk."""
-        desk = HookHandler(loaded.default_account, clock.new_id)
+        hooks = HookHandler(loaded.default_account, clock.new_id)
         settings = loaded.config.hooks
-        endpoint = HookEndpoint(settings.path, settings.token.reveal, desk.take) if settings.enabled else None
+        endpoint = HookEndpoint(settings.path, settings.token.reveal, hooks.take) if settings.enabled else None
         folders: Iterable[Path] = (loaded.document.folder / folder for folder in loaded.config.skills.dirs)
         shares = CommandShares(native_order(loaded))
-        return cls(loaded, build_registry(loaded.accounts, endpoint), desk, clock, find_skills(folders), shares)
+        return cls(loaded, build_registry(loaded.accounts, endpoint), hooks, clock, find_skills(folders), shares)
 
     @property
     def is_wanted(self) -> bool:
@@ -82,27 +82,27 @@ class PublicPort:
 
     @asynccontextmanager
     async def open(
-        self, front: RequestContext, settings: Account, questions: Questions, registration: CommandRegistration
-    ) -> AsyncIterator[AccountEndpoints]:
-        """Let an account be called: commands, clicks and hooks, for as long as the block runs."""
+        self, requests: RequestAdmission, settings: Account, questions: Questions, registration: CommandRegistration
+    ) -> AsyncIterator[None]:
+        """Serve an account's commands, clicks and hooks for as long as the block runs."""
         plan = self.plan(settings)
         if self.is_wanted:
             warn_unreachable(plan, settings)
         async with (
-            open_endpoints(front, self.registry, plan, questions, registration) as doors,
+            open_endpoints(requests, self.registry, plan, questions, registration),
             trio.open_nursery() as nursery,
         ):
-            box = HookDelivery(front, questions.buttons, nursery)
-            async with open_in_flight() as visitors:
-                account = HookTarget(front, locator(front.services), box.deliver, visitors)
+            delivery = HookDelivery(requests, questions.buttons, nursery)
+            async with open_in_flight() as in_flight:
+                account = HookTarget(requests, locator(requests.services), delivery.deliver, in_flight)
                 with self.hooks.account(plan.account, account):
-                    yield doors
-            # What is still to be written is in the journal.
+                    yield
+            # Posts that are still to be sent are in the outbox.
             nursery.cancel_scope.cancel()
 
 
 def locator(services: AccountServices) -> Callable[[Target], Awaitable[Channel]]:
-    """The channel of a target; a person's direct channel is opened. Raises TargetError, MattermostError."""
+    """Finds the channel of a target; a person's direct channel is opened. Raises TargetError, MattermostError."""
     resolver = TargetResolver(services.directory, services.user)
 
     async def locate(target: Target) -> Channel:

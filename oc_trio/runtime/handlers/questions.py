@@ -149,25 +149,25 @@ class Questions:
         """The reply to a click on a question by `sender`, who may talk to the bot there; None if nobody waits for it
         but its words still mean something.
         """
-        press, services = click.press, self.services
-        id_ = questions.question_of(press.context)
+        callback, services = click.callback, self.services
+        id_ = questions.question_of(callback.context)
         assert id_ is not None, "the caller knows that it is a question"
         waiting = self._waiting.get(id_)
         if waiting is None:
-            if press.context.get(APPROVAL) is True:
+            if callback.context.get(APPROVAL) is True:
                 return ephemeral_reply(GONE)
             return None if await self._claim(id_, click.label) else ephemeral_reply(questions.ANSWERED)
         if waiting.approvers is not None and not waiting.approvers.include(sender, services.policies.access):
             log.info("who clicked may not approve", account=services.account, user=sender.user_id)
             return ephemeral_reply(NOT_YOURS)
-        if press.context.get(DIALOG) is True:
+        if callback.context.get(DIALOG) is True:
             return await self._open_dialog(waiting.question, click)
-        answer = questions.answer_of_click(waiting.question, press.context, press.selected)
+        answer = questions.answer_of_click(waiting.question, callback.context, callback.selected)
         if answer is None:
             return ephemeral_reply(questions.FAILED)
-        if not await self._claim(id_, answer.text) or not waiting.take(answer, press.user_name, is_shown=True):
+        if not await self._claim(id_, answer.text) or not waiting.take(answer, callback.user_name, is_shown=True):
             return ephemeral_reply(questions.ANSWERED)
-        log.info("question answered", account=services.account, by=press.user_name, how="click")
+        log.info("question answered", account=services.account, by=callback.user_name, how="click")
         return {**selected_reply(click), **ephemeral_reply(questions.SUBMITTED)}
 
     async def dialog(self, given: DialogAnswer, user_name: str) -> Mapping[str, Any]:
@@ -213,12 +213,12 @@ class Questions:
         return f"question:{self.services.account}"
 
     async def _open_dialog(self, question: Question, click: Click) -> Mapping[str, Any]:
-        press, services = click.press, self.services
+        callback, services = click.callback, self.services
         request = questions.dialog_request(
             question,
-            trigger_id=press.trigger_id,
+            trigger_id=callback.trigger_id,
             callback_url=self.buttons.url,
-            channel_id=press.channel_id,
+            channel_id=callback.channel_id,
             bot_token=self.buttons.bot_token(),
         )
         try:

@@ -1,8 +1,8 @@
-"""Native slash commands of one account: registered and kept so, confirmed call by call, and taken in like posts.
+"""Registers one account's native slash commands, validates each call's token, and admits the calls.
 
-Fails closed: nothing is served before a registration round is complete, and a call whose token the server does not
-vouch for at that moment is refused. Commands stay on the server across a restart, so that people find them; what a
-renamed or stopped set left behind is removed by the next round or by `oc-trio commands prune`.
+Fails closed: nothing is served before a registration round is complete, and a call whose token the server doesn't
+confirm is refused. Commands stay registered across a restart; what a renamed or switched-off set left behind is removed
+by the next round, or by `oc-trio commands prune`.
 """
 
 import math
@@ -28,8 +28,9 @@ from oc_trio.ids import AccountId, TeamId
 from oc_trio.mattermost.registrar import CommandRegistrar, TeamResult
 from oc_trio.runtime.handlers.command_shares import CommandShares
 from oc_trio.runtime.handlers.model_picker import ModelPickerHandler
-from oc_trio.runtime.handlers.request_context import Caller, RequestContext, once
 from oc_trio.runtime.handlers.token_check import SlashTokenValidator
+from oc_trio.runtime.inbound.request_admission import RequestAdmission, once
+from oc_trio.runtime.people import Caller
 from oc_trio.runtime.services import AccountServices
 from oc_trio.store.pairing import RequestState
 from oc_trio.telemetry.log import get_logger
@@ -46,18 +47,19 @@ _WITHOUT_CODE = {RequestState.FULL: FULL, RequestState.APPROVED: APPROVED}
 
 @define(eq=False)
 class RegisteredCommands:
-    """What is registered now, by team; `registered` is None until there is something to serve."""
+    """The commands that are registered now, by team."""
 
     _by_team: dict[TeamId, tuple[SlashCommand, ...]] = field(init=False, factory=dict)
     _is_ready: bool = field(init=False, default=False)
 
-    def registered(self) -> tuple[SlashCommand, ...] | None:
+    def current(self) -> tuple[SlashCommand, ...] | None:
+        """All teams' commands; None until a round has registered any."""
         if not self._is_ready:
             return None
         return tuple(command for commands in self._by_team.values() for command in commands)
 
     def settle(self, results: Sequence[TeamResult]) -> None:
-        """A round is over: serve what it brought, and nothing of teams that we left."""
+        """Serve the results of a finished round; teams that the bot has left are dropped."""
         self._by_team = {result.team: result.commands for result in results}
         self._is_ready = any(self._by_team.values())
 
@@ -71,7 +73,7 @@ class RegisteredCommands:
 
 @frozen(eq=False)
 class CommandRegistration:
-    """Keeps an account's commands registered: at entry, when a team is joined, and again after failures.
+    """Keeps an account's commands registered: at the start, when a team is joined, and again after failures.
 
     `tried` is set when the first round is over, whatever came of it.
     """
@@ -80,21 +82,21 @@ class CommandRegistration:
     url: str
     wanted: tuple[CommandSpec, ...]
     shares: CommandShares = field(factory=CommandShares)
-    book: RegisteredCommands = field(factory=RegisteredCommands)
+    commands: RegisteredCommands = field(factory=RegisteredCommands)
     tried: trio.Event = field(init=False, factory=trio.Event)
     _wakeup: Wakeup = field(init=False, factory=Wakeup)
 
     def note(self, event: Event) -> None:
-        """Events of the account; only joining and leaving a team matters. Never waits."""
+        """Note an event; only joining and leaving a team matters. Never waits."""
         if isinstance(event, (TeamJoined, TeamLeft)) and event.user_id == self.services.user.id:
             self.wake()
 
     def wake(self) -> None:
-        """Another round is due. Never waits."""
+        """Let another round begin. Never waits."""
         self._wakeup.set()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Register, and then whenever it is due; started at once, for the account need not wait for its commands."""
+        """Register now and whenever a round is due; started at once: the account need not wait for its commands."""
         task_status.started()
         account = self.services.account
         self.shares.join(account, self.wake)
@@ -108,7 +110,7 @@ class CommandRegistration:
             failures = 0 if complete else failures + 1
 
     async def round(self) -> bool:
-        """Go through all teams once; False if anything failed and is worth another try."""
+        """Register in all teams once; False if anything failed and is to be retried."""
         services = self.services
         registrar = self.registrar()
         try:
@@ -117,23 +119,25 @@ class CommandRegistration:
             log.error("mattermost: failed to register slash commands", account=services.account, problem=str(problem))
             return False
         remembered = await services.store.commands.all(services.account)
-        others = self.shares.claim(
+        claimed_by_others = self.shares.claim(
             services.account, [(team.id, spec.trigger) for team in teams for spec in self.wanted]
         )
         results = [
-            await registrar.register(team.id, remembered, [trigger for its, trigger in others if its == team.id])
+            await registrar.register(
+                team.id, remembered, [trigger for its, trigger in claimed_by_others if its == team.id]
+            )
             for team in teams
         ]
-        self.book.settle(results)
+        self.commands.settle(results)
         ours = {team.id for team in teams}
-        self._settle_shares(remembered, others, results)
-        self._show_skipped({team.id: team.name for team in teams}, others, results)
+        self._settle_shares(remembered, claimed_by_others, results)
+        self._show_skipped({team.id: team.name for team in teams}, claimed_by_others, results)
         for command in remembered:
             if command.team_id not in ours:
                 await services.store.commands.forget(services.account, command.id)
-        count = len(self.book.registered() or ())
+        count = len(self.commands.current() or ())
         failed = sum(not result.is_complete for result in results)
-        if not count and not others and not any(result.taken for result in results):
+        if not count and not claimed_by_others and not any(result.taken for result in results):
             log.error(
                 "mattermost: native slash commands enabled but no commands could be registered",
                 account=services.account,
@@ -147,18 +151,20 @@ class CommandRegistration:
         return not failed
 
     def _settle_shares(
-        self, before: Sequence[SlashCommand], others: Collection[Slot], results: Sequence[TeamResult]
+        self, before: Sequence[SlashCommand], claimed_by_others: Collection[Slot], results: Sequence[TeamResult]
     ) -> None:
-        held = [(result.team, command.trigger) for result in results for command in result.commands]
+        registered = [(result.team, command.trigger) for result in results for command in result.commands]
         taken = [(result.team, trigger) for result in results for trigger in result.taken]
-        had = [(command.team_id, command.trigger) for command in before]
-        self.shares.settle(self.services.account, had=had, held=held, missed=[*others, *taken])
+        previous = [(command.team_id, command.trigger) for command in before]
+        self.shares.settle(
+            self.services.account, previous=previous, registered=registered, missing=[*claimed_by_others, *taken]
+        )
 
     def _show_skipped(
-        self, names: Mapping[TeamId, str], others: Mapping[Slot, AccountId], results: Sequence[TeamResult]
+        self, names: Mapping[TeamId, str], claimed_by_others: Mapping[Slot, AccountId], results: Sequence[TeamResult]
     ) -> None:
-        """In the status as long as it is so, and in the log when it is new."""
-        skipped = [Skipped(names[team], trigger, owner) for (team, trigger), owner in others.items()]
+        """Show commands that were left out: in the status for as long as they are, in the log when it is new."""
+        skipped = [Skipped(names[team], trigger, owner) for (team, trigger), owner in claimed_by_others.items()]
         skipped += [Skipped(names[result.team], trigger) for result in results for trigger in result.taken]
         services = self.services
         for text in services.health.note(services.account, "slash commands", sentences(skipped)):
@@ -176,9 +182,9 @@ class CommandRegistration:
         )
 
     async def remove_all(self) -> None:
-        """Take back everything that we remember, for an account whose native commands were switched off.
+        """Delete all commands that the journal lists, for an account whose native commands were switched off.
 
-        Bounded, and finished even while stopping: half a set is worse than either.
+        Shielded and bounded: half a set of commands is worse than either none or all.
         """
         services = self.services
         remembered = await services.store.commands.all(services.account)
@@ -193,53 +199,53 @@ class CommandRegistration:
 class SlashCommandHandler:
     """Answers the callbacks of one account's commands."""
 
-    front: RequestContext
-    book: RegisteredCommands
+    requests: RequestAdmission
+    commands: RegisteredCommands
     specs: tuple[CommandSpec, ...]
-    check: SlashTokenValidator
+    validator: SlashTokenValidator
     models: ModelPickerHandler
 
     async def call(self, call: SlashCall) -> str:
         """The text for the caller alone. Raises CallbackRefused 401, StoreError."""
-        services = self.front.services
-        await self._confirm(call)
+        services = self.requests.services
+        await self._validate(call)
         log.info(
-            f"mattermost: slash command /{_bare(call.trigger)} from {_bare(call.user_name) or call.user_id}"
-            f" in {_bare(call.channel_id)}",
+            f"mattermost: slash command /{_printable(call.trigger)} from {_printable(call.user_name) or call.user_id}"
+            f" in {_printable(call.channel_id)}",
             account=services.account,
         )
         try:
-            visit = await self.front.visit(call.user_id, call.channel_id, Origin.COMMAND)
+            caller = await services.people.resolve(call.user_id, call.channel_id, Origin.COMMAND)
         except MattermostError as problem:
             log.warning("slash command: unknown place or person", account=services.account, problem=str(problem))
             return slash.UNKNOWN_CHANNEL
-        if visit.chat.team_id and visit.chat.team_id != call.team_id:
+        if caller.chat.team_id and caller.chat.team_id != call.team_id:
             raise CallbackRefused(401, slash.INVALID_TOKEN)
-        if not visit.access.allowed:
-            services.metrics.admissions.labels(services.account, "denied", visit.access.reason).inc()
-            log.info("slash command denied", account=services.account, reason=visit.access.reason, user=call.user_id)
-            return await self._denial(visit)
+        if not caller.access.allowed:
+            services.metrics.admissions.labels(services.account, "denied", caller.access.reason).inc()
+            log.info("slash command denied", account=services.account, reason=caller.access.reason, user=call.user_id)
+            return await self._denial_text(caller)
         command = parse_command(slash.command_text(call, self.specs))
-        if command is not None and not services.policies.may_command(visit.sender.user_id, visit.sender.username):
+        if command is not None and not services.policies.may_command(caller.sender.user_id, caller.sender.username):
             services.metrics.admissions.labels(services.account, "denied", COMMAND_NOT_ALLOWED).inc()
             log.info("slash command denied", account=services.account, reason=COMMAND_NOT_ALLOWED, user=call.user_id)
             return denial_text(Access(False, COMMAND_NOT_ALLOWED), Origin.COMMAND)
-        await self._take_in(call, visit, command)
+        await self._admit(call, caller, command)
         return slash.PROCESSING
 
-    async def _confirm(self, call: SlashCall) -> None:
-        registered = self.book.registered()
+    async def _validate(self, call: SlashCall) -> None:
+        registered = self.commands.current()
         if registered is None:
             raise CallbackRefused(503, slash.NOT_READY)
-        held = slash.match_call(call, registered)
-        for command in (held,) if held else slash.named_by(call, registered):
-            live = await self.check.confirm(command, call, known=held is not None)
+        matched = slash.match_call(call, registered)
+        for command in (matched,) if matched else slash.named_by(call, registered):
+            live = await self.validator.confirm(command, call, known=matched is not None)
             if live is None:
                 continue
-            if held is None:
-                # Regenerated in Mattermost: the new token is ours to keep from now on.
-                self.book.renew(live)
-                services = self.front.services
+            if matched is None:
+                # The token was regenerated in Mattermost: keep the new one.
+                self.commands.renew(live)
+                services = self.requests.services
                 await services.store.commands.save(
                     services.account, evolve(command, token=live.token), services.clock.now_ms()
                 )
@@ -247,24 +253,26 @@ class SlashCommandHandler:
             return
         raise CallbackRefused(401, slash.INVALID_TOKEN)
 
-    async def _take_in(self, call: SlashCall, visit: Caller, command: ChatCommand | None) -> None:
-        front = self.front
+    async def _admit(self, call: SlashCall, caller: Caller, command: ChatCommand | None) -> None:
+        requests = self.requests
         text = slash.command_text(call, self.specs)
-        trigger = once("command", call.trigger_id or front.services.clock.new_id())
-        way = front.route(visit, root_id=call.root_id)
-        message = front.message(visit, way, trigger=trigger, source=Source.COMMAND, text=text, root_id=call.root_id)
+        trigger = once("command", call.trigger_id or requests.services.clock.new_id())
+        route = requests.route(caller, root_id=call.root_id)
+        message = requests.message(
+            caller, route, trigger=trigger, source=Source.COMMAND, text=text, root_id=call.root_id
+        )
         view = await self.models.view_for(message, command) if _is_picker(command) else None
-        obligation = await front.admit(message, command, reason="slash_command", hand_over=view is None)
+        obligation = await requests.admit(message, command, reason="slash_command", hand_over=view is None)
         if view is not None and obligation is not None:
             self.models.open(obligation, message, view)
 
-    async def _denial(self, visit: Caller) -> str:
-        services = self.front.services
-        if visit.access.reason != "dm_policy_pairing_required":
-            return denial_text(visit.access, Origin.COMMAND)
-        policy, user = PairingPolicy(), visit.sender
+    async def _denial_text(self, caller: Caller) -> str:
+        services = self.requests.services
+        if caller.access.reason != "dm_policy_pairing_required":
+            return denial_text(caller.access, Origin.COMMAND)
+        policy, user = PairingPolicy(), caller.sender
         code = new_code(secrets.randbelow, taken=frozenset())
-        asked = await services.store.pairing.request(
+        request = await services.store.pairing.request(
             services.account,
             user.user_id,
             user.username,
@@ -273,15 +281,15 @@ class SlashCommandHandler:
             policy.ttl_ms,
             policy.max_pending,
         )
-        if asked.state is RequestState.FULL:
+        if request.state is RequestState.FULL:
             log.warning("no pairing code: too many are pending", account=services.account, user=user.user_id)
-        return reply_text(user.user_id, asked.code) if asked.code else _WITHOUT_CODE[asked.state]
+        return reply_text(user.user_id, request.code) if request.code else _WITHOUT_CODE[request.state]
 
 
 def _is_picker(command: ChatCommand | None) -> bool:
-    """Without a name to choose, both are better answered by buttons than by a list."""
+    """Whether a command is answered by buttons: `/models`, and `/model` without a name."""
     return isinstance(command, ListModels) or (isinstance(command, ChooseModel) and not command.name)
 
 
-def _bare(text: str) -> str:
+def _printable(text: str) -> str:
     return "".join(char for char in text if char.isprintable())[:64]

@@ -1,1 +1,1 @@
-"""An event of the server becomes an admitted message, or is left out with a reason."""
+"""Turns events and requests into admitted messages, or records why they are not answered."""

@@ -1,7 +1,8 @@
-"""The way in: each post, live or caught up, is looked up, decided, admitted in one transaction, and then worked on.
+"""The admission pipeline: each post, live or from catch-up, is looked up, decided, admitted in one transaction, and
+handed on.
 
-Owns the order of those steps and nothing of the decisions (`core.gating`, `core.routing`). A fact that the server
-can't give right now raises MattermostUnavailable: the post is told again after the reconnect, its watermark unmoved.
+The decisions themselves are `core.gating` and `core.routing`. MattermostUnavailable is raised where the server can't
+give a fact right now: nothing was written then, so the post comes again after the reconnect.
 """
 
 from collections.abc import Awaitable, Callable
@@ -9,11 +10,10 @@ from collections.abc import Awaitable, Callable
 from attrs import evolve, frozen
 
 from oc_trio.core import context
-from oc_trio.core.access import COMMAND_NOT_ALLOWED, authorise, refuse_post
+from oc_trio.core.access import COMMAND_NOT_ALLOWED, refuse_post
 from oc_trio.core.agent_names import is_named
 from oc_trio.core.chat import Chat, Sender
 from oc_trio.core.chat_commands import ChatCommand, NewSession, parse_command
-from oc_trio.core.entities import Channel, User
 from oc_trio.core.events import ChannelType, Post
 from oc_trio.core.freshness import Freshness, stale_since
 from oc_trio.core.gating import Bot, Decision, Inbound, Verdict, decide, spoken_text
@@ -21,7 +21,7 @@ from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.ledger import Obligation, OutboxRow, Source
 from oc_trio.core.mentions import agent_text, is_mentioned_in
 from oc_trio.core.routing import Route, route
-from oc_trio.errors import MattermostError, MattermostRejected
+from oc_trio.errors import MattermostError
 from oc_trio.ids import ChannelId, SessionKey, ThreadRoot, UserId
 from oc_trio.runtime.inbound.bot_loop_guard import BotLoops
 from oc_trio.runtime.services import AccountServices
@@ -31,7 +31,7 @@ from oc_trio.telemetry.log import get_logger
 
 log = get_logger(part="admission")
 
-_DECISIONS = {Verdict.ADDRESSED: ADMIT, Verdict.CONTEXT: CONTEXT}
+_JOURNAL_DECISIONS = {Verdict.ADDRESSED: ADMIT, Verdict.CONTEXT: CONTEXT}
 
 
 @frozen
@@ -45,181 +45,225 @@ class Admitted:
 
 @frozen
 class Candidate:
-    """One post as far as it is known: its facts, the way of an answer (None in an unknown place), and what the agent or
-    the command reads of it.
+    """One post before the decision: its facts, the route of an answer (None where the channel's type is unknown), and
+    the text that the agent or the command gets.
     """
 
     facts: Inbound
-    way: Route | None
+    route: Route | None
     text: str
     command: ChatCommand | None
 
 
+def build_admission(
+    services: AccountServices,
+    item: Post | InboundMessage,
+    source: Source,
+    decision: str,
+    reason: str,
+    *,
+    session: SessionKey | None = None,
+    payload: str = "",
+    watermark: bool = True,
+    notice: OutboxRow | None = None,
+) -> Admission:
+    """The journal's record of a decision about `item`; `decision` is one of `store.admission.DECISIONS`."""
+    return Admission(
+        account=services.account,
+        trigger=item.id if isinstance(item, Post) else item.trigger,
+        channel_id=item.channel_id,
+        user_id=item.user_id,
+        root_id=item.root_id,
+        create_at=item.create_at,
+        source=source,
+        decision=decision,
+        reason=reason,
+        session=session,
+        payload=payload,
+        at=services.clock.now_ms(),
+        watermark=watermark,
+        notice=notice,
+    )
+
+
 @frozen(eq=False)
 class AdmissionPipeline:
-    """Decides and admits posts of one account; `explain` tells a sender, where a refusal is to be explained."""
+    """Decides and admits posts of one account; `explain_denial` writes to the sender where a refusal is explained."""
 
     services: AccountServices
-    explain: Callable[[Post, Sender, Decision], Awaitable[None]]
-    bots: BotLoops
+    explain_denial: Callable[[Post, Sender, Decision], Awaitable[None]]
+    bot_loops: BotLoops
 
     async def admit(
         self, post: Post, chat_type: ChannelType | None, source: Source, *, watermark: bool = True
     ) -> Admitted | None:
         """The obligation that `post` makes, None if it makes none or was admitted before.
 
-        An edit (`Source.EDIT`) that doesn't wake us leaves no trace: should the post itself never have come, catch-up
+        An edit (`Source.EDIT`) that doesn't address the bot writes nothing: if the post itself never came, catch-up
         still finds it.
         """
         services = self.services
         if post.user_id == services.user.id:
-            # Our own words need no decision, but catch-up must not read them again and again.
+            # Our own posts need no decision, but catch-up must not read them again and again.
             await services.store.watermarks.advance(services.account, post.channel_id, post.id, post.create_at)
             return None
-        case = await self._case(post, chat_type, edited=source is Source.EDIT)
-        decision = self._decide(case)
+        candidate = await self._candidate(post, chat_type, edited=source is Source.EDIT)
+        decision = self._decide(candidate)
         if source is Source.EDIT and decision.verdict is not Verdict.ADDRESSED:
-            await self._reworded(post)
+            await self._update_context(post)
             return None
-        decision = await self._consider_seen(case, decision, source)
-        message = self._message(case, source) if case.way is not None else None
+        decision = await self._apply_once(candidate, decision, source)
+        message = self._message(candidate, source) if candidate.route is not None else None
         is_admitted = decision.verdict is Verdict.ADDRESSED and message is not None
         if is_admitted and message is not None:
-            await self._begin_afresh(message.session)
-        known = await services.store.admission.admit(
-            Admission(
-                account=services.account,
-                trigger=post.id,
-                channel_id=post.channel_id,
-                user_id=post.user_id,
-                root_id=post.root_id,
-                create_at=post.create_at,
-                source=source,
-                decision=_decision_word(decision, post, services.user.id),
-                reason=decision.reason,
-                session=case.way.session if case.way else None,
+            await self._reset_if_stale(message.session)
+        result = await services.store.admission.admit(
+            build_admission(
+                services,
+                post,
+                source,
+                _journal_decision(decision, post, services.user.id),
+                decision.reason,
+                session=candidate.route.session if candidate.route else None,
                 payload=message.to_json() if is_admitted and message else "",
-                at=services.clock.now_ms(),
                 watermark=watermark,
             )
         )
-        if not known.fresh and known.obligation is None:
+        if not result.fresh and result.obligation is None:
             services.metrics.dedupe_hits.labels(services.account).inc()
             return None
-        self._tell(post, decision, source)
-        if known.obligation is not None and message is not None:
-            return Admitted(known.obligation, message, case.command)
-        if decision.verdict is Verdict.CONTEXT and case.way is not None:
-            name = case.facts.sender.username
+        self._report(post, decision, source)
+        if result.obligation is not None and message is not None:
+            return Admitted(result.obligation, message, candidate.command)
+        if decision.verdict is Verdict.CONTEXT and candidate.route is not None:
+            name = candidate.facts.sender.username
             entry = context.entry_of(post, name=name, trusted=decision.trusted, bot=services.user.id)
-            await services.context.overheard(case.way.session, entry)
+            await services.context.remember(candidate.route.session, entry)
         return None
 
-    async def pass_over(self, post: Post, reason: str, notice: OutboxRow | None = None) -> bool:
-        """Note a post as seen and not to be answered, and queue words about it; false where it was seen before."""
+    async def mark_ignored(self, post: Post, reason: str, notice: OutboxRow | None = None) -> bool:
+        """Record a post as seen and not to be answered, and queue `notice` with it; false where it was seen before."""
         services = self.services
-        admitted = await services.store.admission.admit(
-            Admission(
-                account=services.account,
-                trigger=post.id,
-                channel_id=post.channel_id,
-                user_id=post.user_id,
-                root_id=post.root_id,
-                create_at=post.create_at,
-                source=Source.CATCHUP,
-                decision=DENY,
-                reason=reason,
-                session=None,
-                payload="",
-                at=services.clock.now_ms(),
-                notice=notice,
-            )
-        )
-        return admitted.fresh
+        admission = build_admission(services, post, Source.CATCHUP, IGNORE, reason, notice=notice)
+        return (await services.store.admission.admit(admission)).fresh
 
-    async def reworded(self, post: Post, obligation: Obligation) -> InboundMessage:
-        """An admitted message with the words that its post has now; where the answer goes stays as it was."""
+    async def revised(self, post: Post, obligation: Obligation) -> InboundMessage:
+        """An admitted message with the current text of its post; the route of its answer stays as it was.
+
+        Raises StoreUnusable where the journal's record can't be read, MattermostUnavailable.
+        """
         with reading("obligations", f"id {obligation.id}", ODD_SHAPE):
             before = InboundMessage.from_json(obligation.payload)
-        case = await self._case(post, before.channel_type, edited=False)
-        # Behind /new there is only the prompt left, once the conversation has begun.
-        prompt = case.command.prompt if isinstance(case.command, NewSession) else ""
-        return evolve(before, text=prompt or case.text, file_ids=post.file_ids)
+        candidate = await self._candidate(post, before.channel_type, edited=False)
+        # Of "/new PROMPT" only the prompt is left once the session was reset.
+        prompt = candidate.command.prompt if isinstance(candidate.command, NewSession) else ""
+        return evolve(before, text=prompt or candidate.text, file_ids=post.file_ids)
 
-    async def withdrawn(self, post: Post) -> None:
-        """A post that may have been kept as context was deleted."""
-        seen = await self.services.store.admission.decision(self.services.account, post.id)
-        if seen is not None and seen.decision == CONTEXT and seen.session is not None:
-            await self.services.store.context.drop(seen.session, post.id)
+    async def forget_context(self, post: Post) -> None:
+        """Drop a deleted post from the context that waits for its conversation's next turn."""
+        session = await self._context_session(post)
+        if session is not None:
+            await self.services.store.context.drop(session, post.id)
 
-    async def _case(self, post: Post, chat_type: ChannelType | None, *, edited: bool) -> Candidate:
+    async def may_stop(self, user_id: UserId, channel_id: ChannelId) -> bool:
+        """Whether a user may use `/stop` in that channel; false where the server can't say who or where it is."""
+        try:
+            caller = await self.services.people.resolve(user_id, channel_id)
+        except MattermostError:
+            return False
+        may_command = self.services.policies.may_command(caller.sender.user_id, caller.sender.username)
+        return caller.access.allowed and may_command
+
+    async def question_route(self, post: Post) -> Route | None:
+        """The route of an answer where a person who may use the bot plainly asks it: in a direct chat or by mention.
+
+        None for every other post, and where the server can't say who wrote it where.
+        """
+        services = self.services
+        if post.user_id == services.user.id or post.is_system:
+            return None
+        try:
+            caller = await services.people.resolve(post.user_id, post.channel_id)
+        except MattermostError:
+            return None
+        is_addressed = caller.chat.is_direct or is_mentioned_in(post, services.user.username)
+        if not is_addressed or caller.sender.is_bot or not caller.access.allowed:
+            return None
+        return route(post, caller.chat, services.policies.routing, account=services.account)
+
+    async def _candidate(self, post: Post, chat_type: ChannelType | None, *, edited: bool) -> Candidate:
         services = self.services
         bot = Bot(services.user.id, services.user.username)
-        chat = await self._chat(post, chat_type)
-        way = route(post, chat, services.policies.routing, account=services.account) if chat.kind else None
+        chat = await services.people.chat(post.channel_id, chat_type)
+        reply_route = route(post, chat, services.policies.routing, account=services.account) if chat.kind else None
         facts = Inbound(
             post,
             chat,
-            await self._sender(post),
+            await services.people.sender(post.user_id),
             bot,
-            paired=await services.store.pairing.approved(services.account) if chat.is_direct else frozenset(),
-            participated_at=await self._participated(post, chat),
+            paired=await services.people.paired(chat),
+            participated_at=await self._participated_at(post, chat),
             edited=edited,
-            named=way is not None and is_named(post.message, services.policies.names_for(way.agent)),
+            named=reply_route is not None and is_named(post.message, services.policies.names_for(reply_route.agent)),
         )
-        # As it was written first: where "!" is a trigger prefix too, `!status` is still the command.
+        # The text as written comes first: where "!" is a trigger prefix too, `!status` is still the command.
         texts = (agent_text(post.message, bot.username), spoken_text(facts, services.policies.chat))
         for text in texts if services.policies.text_commands else ():
             command = parse_command(text, (bot.username,))
             if command is not None:
                 # A bare "stop" without a mention is meant for us only where it is written like a command.
-                is_written_so = post.message.lstrip().startswith(("!", "/"))
-                return Candidate(evolve(facts, is_command=is_written_so), way, text, command)
-        return Candidate(facts, way, texts[-1], None)
+                has_prefix = post.message.lstrip().startswith(("!", "/"))
+                return Candidate(evolve(facts, is_command=has_prefix), reply_route, text, command)
+        return Candidate(facts, reply_route, texts[-1], None)
 
-    def _decide(self, case: Candidate) -> Decision:
-        """The gate's decision, and who may use commands."""
-        policies, facts = self.services.policies, case.facts
+    def _decide(self, candidate: Candidate) -> Decision:
+        """The decision of `core.gating`, and whether the sender may use commands."""
+        policies, facts = self.services.policies, candidate.facts
         decision = decide(facts, policies.access, policies.chat)
-        if decision.verdict is not Verdict.ADDRESSED or case.command is None:
+        if decision.verdict is not Verdict.ADDRESSED or candidate.command is None:
             return decision
         if policies.may_command(facts.sender.user_id, facts.sender.username):
             return decision
         return Decision(Verdict.IGNORE, COMMAND_NOT_ALLOWED, explain=facts.chat.is_direct)
 
-    async def _consider_seen(self, case: Candidate, decision: Decision, source: Source) -> Decision:
-        """What has effects of its own happens for a new post only: explaining a refusal, counting a bot's message."""
-        services, post, sender = self.services, case.facts.post, case.facts.sender
-        explains = decision.explain and case.facts.chat.is_direct and source is not Source.EDIT
+    async def _apply_once(self, candidate: Candidate, decision: Decision, source: Source) -> Decision:
+        """Explain a refusal, and count a bot's message against the loop budget: only for a post not seen before."""
+        services, post, sender = self.services, candidate.facts.post, candidate.facts.sender
+        explains = decision.explain and candidate.facts.chat.is_direct and source is not Source.EDIT
         counts = decision.verdict is Verdict.ADDRESSED and sender.is_bot is True
         if not (explains or counts) or await services.store.admission.seen(services.account, [post.id]):
             return decision
         if explains:
-            await self.explain(post, sender, decision)
-        if counts and not await self.bots.may_answer(sender.user_id, post.channel_id):
+            await self.explain_denial(post, sender, decision)
+        if counts and not await self.bot_loops.may_answer(sender.user_id, post.channel_id):
             return Decision(Verdict.IGNORE, "bot_loop")
         return decision
 
-    async def _begin_afresh(self, session: SessionKey) -> None:
-        """A conversation that has gone stale is forgotten before its next message is taken in."""
+    async def _reset_if_stale(self, session: SessionKey) -> None:
+        """Reset a session that has become stale by its policy, before its next message is admitted."""
         services, rules = self.services, self.services.policies.freshness
         row = await services.store.sessions.get(session) if rules != Freshness() else None
         since = stale_since(rules, row.last_at, services.clock.now_ms()) if row is not None else None
         if since is None:
             return
-        # A turn that takes long is not quiet.
+        # A session with a long-running turn is not idle, although its last message is old.
         if not any(item.session == session for item in await services.store.obligations.open_for(services.account)):
             log.info("a conversation begins afresh", account=services.account, session=session)
-            # Up to the moment in which it went stale: what was overheard since belongs to the new one.
+            # As of the moment it became stale: context from after that belongs to the new session.
             await services.store.sessions.reset(session, since)
 
-    async def _reworded(self, post: Post) -> None:
-        """A post that waits as context was edited."""
-        seen = await self.services.store.admission.decision(self.services.account, post.id)
-        if seen is not None and seen.decision == CONTEXT and seen.session is not None:
-            await self.services.context.reworded(seen.session, post)
+    async def _update_context(self, post: Post) -> None:
+        """Apply an edit to a post that waits as context."""
+        session = await self._context_session(post)
+        if session is not None:
+            await self.services.context.revise(session, post)
 
-    def _tell(self, post: Post, decision: Decision, source: Source) -> None:
+    async def _context_session(self, post: Post) -> SessionKey | None:
+        """The session in whose context a post was kept; None where it was not."""
+        seen = await self.services.store.admission.decision(self.services.account, post.id)
+        return seen.session if seen is not None and seen.decision == CONTEXT else None
+
+    def _report(self, post: Post, decision: Decision, source: Source) -> None:
         services = self.services
         services.metrics.admissions.labels(services.account, decision.verdict.value, decision.reason).inc()
         log.info(
@@ -232,58 +276,8 @@ class AdmissionPipeline:
             source=source.value,
         )
 
-    async def may_stop(self, user_id: UserId, channel_id: ChannelId) -> bool:
-        """Whether a person could say `/stop` in that channel; false where it can't be told."""
-        try:
-            user, channel = (
-                await self.services.directory.user(user_id),
-                await self.services.directory.channel(channel_id),
-            )
-        except MattermostError:
-            return False
-        return await self._may_ask(user, channel) and self.services.policies.may_command(user.id, user.username)
-
-    async def question(self, post: Post) -> Route | None:
-        """The way of an answer where a post is plainly a question to us: a person's, directly or by name, who may ask.
-        None for any other, and where that can't be told.
-        """
-        services = self.services
-        if post.user_id == services.user.id or post.is_system:
-            return None
-        try:
-            user, channel = (
-                await services.directory.user(post.user_id),
-                await services.directory.channel(post.channel_id),
-            )
-        except MattermostError:
-            return None
-        chat = Chat(channel.id, channel.type, channel.team_id)
-        is_meant = chat.is_direct or is_mentioned_in(post, services.user.username)
-        if not is_meant or user.is_bot or chat.kind is None or not await self._may_ask(user, channel):
-            return None
-        return route(post, chat, services.policies.routing, account=services.account)
-
-    async def _may_ask(self, user: User, channel: Channel) -> bool:
-        services = self.services
-        sender, chat = Sender(user.id, user.username, user.is_bot), Chat(channel.id, channel.type, channel.team_id)
-        paired = await services.store.pairing.approved(services.account) if chat.is_direct else frozenset()
-        return authorise(sender, chat, services.policies.access, paired=paired).allowed
-
-    async def _chat(self, post: Post, chat_type: ChannelType | None) -> Chat:
-        try:
-            channel = await self.services.directory.channel(post.channel_id)
-        except MattermostRejected:
-            return Chat(post.channel_id, chat_type)
-        return Chat(post.channel_id, channel.type, channel.team_id)
-
-    async def _sender(self, post: Post) -> Sender:
-        try:
-            user = await self.services.directory.user(post.user_id)
-        except MattermostRejected:
-            return Sender(post.user_id)
-        return Sender(user.id, user.username, user.is_bot)
-
-    async def _participated(self, post: Post, chat: Chat) -> int:
+    async def _participated_at(self, post: Post, chat: Chat) -> int:
+        """When the bot took part in the post's thread, as far as that still counts as an implicit mention; else 0."""
         services, rules = self.services, self.services.policies.chat
         if not post.root_id or chat.is_direct or not rules.thread_participation:
             return 0
@@ -292,9 +286,9 @@ class AdmissionPipeline:
         is_active = await services.store.participation.active(services.account, post.channel_id, root, since)
         return post.create_at if is_active else 0
 
-    def _message(self, case: Candidate, source: Source) -> InboundMessage | None:
-        facts, way, post = case.facts, case.way, case.facts.post
-        if way is None or facts.chat.type is None:
+    def _message(self, candidate: Candidate, source: Source) -> InboundMessage | None:
+        facts, reply_route, post = candidate.facts, candidate.route, candidate.facts.post
+        if reply_route is None or facts.chat.type is None:
             return None
         return InboundMessage(
             account=self.services.account,
@@ -304,22 +298,22 @@ class AdmissionPipeline:
             channel_type=facts.chat.type,
             user_id=post.user_id,
             user_name=facts.sender.username,
-            text=case.text,
-            session=way.session,
-            agent=way.agent,
-            reply_root=way.reply_root or "",
+            text=candidate.text,
+            session=reply_route.session,
+            agent=reply_route.agent,
+            reply_root=reply_route.reply_root or "",
             root_id=post.root_id,
             post_id=post.id,
             team_id=facts.chat.team_id,
             file_ids=post.file_ids,
             create_at=post.create_at,
-            command=type(case.command).__name__ if case.command is not None else "",
+            command=type(candidate.command).__name__ if candidate.command is not None else "",
         )
 
 
-def _decision_word(decision: Decision, post: Post, bot: UserId) -> str:
-    """How the journal files it: refused people are `deny`, which no later edit turns into an answer."""
-    word = _DECISIONS.get(decision.verdict)
+def _journal_decision(decision: Decision, post: Post, bot: UserId) -> str:
+    """The decision as the journal has it: `deny` for refused people, which no later edit turns into an answer."""
+    word = _JOURNAL_DECISIONS.get(decision.verdict)
     if word is not None:
         return word
     return IGNORE if decision.trusted or refuse_post(post, bot) else DENY

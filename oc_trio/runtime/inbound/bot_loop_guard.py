@@ -1,4 +1,7 @@
-"""Whether another bot is answered once more: the loop budget, with its pauses kept across restarts."""
+"""Limits how often another bot is answered, so that two bots can't talk to each other forever.
+
+The budget is `core.loopguard`; its cooldowns are kept in the journal.
+"""
 
 from attrs import define
 
@@ -10,7 +13,7 @@ from oc_trio.store.claims import Claims
 
 @define(eq=False)
 class BotLoops:
-    """One account's. A restart forgets the count of a pair, at most a budget's worth of answers, but no pause."""
+    """One account's. A restart forgets the counts, which allows one more budget of answers, but not the cooldowns."""
 
     account: AccountId
     claims: Claims
@@ -18,9 +21,9 @@ class BotLoops:
     guard: LoopGuard = LoopGuard()
 
     async def may_answer(self, bot: UserId, channel: ChannelId) -> bool:
-        """Count one message of `bot` and tell whether it is still to be answered."""
+        """Count one message of `bot` in `channel`; whether it is within the budget."""
         key, now = f"{self.account}:{bot}:{channel}", self.clock.now_ms()
-        # A claim that expires as it is made only asks whether there is another.
+        # A claim that expires at once only checks whether a cooldown holds the key.
         is_free, _ = await self.claims.claim("bot-loop", key, now, now)
         if not is_free:
             return False

@@ -1,7 +1,7 @@
-"""Chat commands, carried out and acknowledged: they don't wait behind the turn that they may want to stop.
+"""Carries out chat commands (`/status`, `/stop`, ...) and replies to them, without waiting for a running turn.
 
-What a command does, it does once: its answer is in the outbox before it is sent, and a restart sends that answer. An
-answer that the chat server does not take holds back later ones in its conversation, but not what they tell of.
+A command is carried out once: its reply is in the outbox before it is sent, and after a restart only the reply is sent
+again. A reply that the chat server doesn't take delays later replies in its conversation, but not later commands.
 """
 
 import json
@@ -63,7 +63,7 @@ _ABOUT = {
 
 
 def reply_id(obligation: Obligation) -> OutboxId:
-    """The name of the post that answers a command."""
+    """The outbox id of the reply to a command."""
     return OutboxId(f"{obligation.id}.c")
 
 
@@ -77,8 +77,8 @@ class _PendingCommand:
 
 @frozen
 class _Reply:
-    errand: _PendingCommand
-    letter: OutboxMessage
+    pending: _PendingCommand
+    post: OutboxMessage
 
 
 T = TypeVar("T")
@@ -86,61 +86,63 @@ T = TypeVar("T")
 
 @frozen(eq=False)
 class ChatCommandHandler:
-    """Takes commands at once. In each conversation they are carried out, and answered, in the order of their coming.
+    """Takes commands at once; in each conversation they are carried out, and replied to, in the order they came.
 
-    `limit` is how many are carried out at the same time; answering is not counted.
+    `limit` is how many are carried out at the same time; sending replies is not counted.
     """
 
     services: AccountServices
     dispatcher: Dispatcher
     nursery: trio.Nursery
     limit: trio.CapacityLimiter
-    _errands: KeyedSerialQueue[_PendingCommand] = field(
+    _commands: KeyedSerialQueue[_PendingCommand] = field(
         init=False,
         default=Factory(
-            lambda desk: KeyedSerialQueue(desk.nursery, desk._contained(desk._carry_out, lambda errand: errand)),
+            lambda self: KeyedSerialQueue(self.nursery, self._contained(self._carry_out, lambda pending: pending)),
             takes_self=True,
         ),
     )
     _replies: KeyedSerialQueue[_Reply] = field(
         init=False,
         default=Factory(
-            lambda desk: KeyedSerialQueue(desk.nursery, desk._contained(desk._reply, lambda reply: reply.errand)),
+            lambda self: KeyedSerialQueue(self.nursery, self._contained(self._send_reply, lambda reply: reply.pending)),
             takes_self=True,
         ),
     )
 
     def submit(self, obligation: Obligation, message: InboundMessage, command: ChatCommand) -> None:
-        """Never waits. What has to happen at once (stopping) happens before this returns."""
+        """Queue a command. Never waits; `/stop` and `/new` stop the running turn before this returns."""
         stopped = False
-        if self._may(message) and isinstance(command, (StopTurn, NewSession)):
+        if self._is_allowed(message) and isinstance(command, (StopTurn, NewSession)):
             session = self.dispatcher.get(message.session)
-            cut = CancelReason.STOPPED if isinstance(command, StopTurn) else CancelReason.RESET
-            stopped = session is not None and session.stop(reason=cut.value, drop_queue=True, until=message.create_at)
-        self._errands.put(message.session, _PendingCommand(obligation, message, command, stopped))
+            reason = CancelReason.STOPPED if isinstance(command, StopTurn) else CancelReason.RESET
+            stopped = session is not None and session.stop(
+                reason=reason.value, drop_queue=True, until=message.create_at
+            )
+        self._commands.put(message.session, _PendingCommand(obligation, message, command, stopped))
 
-    def _may(self, message: InboundMessage) -> bool:
-        """Every way of a command ends here. The edges refuse earlier, where nothing is written down yet; what was
-        admitted before the rules changed, or by an edge that forgot to ask, is refused here.
+    def _is_allowed(self, message: InboundMessage) -> bool:
+        """Whether the sender may use commands. Admission and the slash handler check this before anything is written;
+        the check here is for what was admitted before the rules changed.
         """
         return self.services.policies.may_command(message.user_id, message.user_name)
 
     def _contained(
-        self, work: Callable[[T], Awaitable[None]], errand_of: Callable[[T], _PendingCommand]
+        self, work: Callable[[T], Awaitable[None]], pending_of: Callable[[T], _PendingCommand]
     ) -> Callable[[T], Awaitable[None]]:
-        """`work` on one item, of which a defect fails that command alone, in words."""
+        """`work` inside the error boundary: a defect fails this command only, with a notice to its sender."""
 
         async def contained(item: T) -> None:
-            errand = errand_of(item)
-            job = Job(errand.obligation, errand.message)
+            pending = pending_of(item)
+            job = Job(pending.obligation, pending.message)
             if await self.services.boundary.contain(partial(work, item), "command", {"post": job.trigger}) is not None:
                 await settle(self.services, [job], DEFECT)
 
         return contained
 
-    async def _carry_out(self, errand: _PendingCommand) -> None:
-        services, obligation, message = self.services, errand.obligation, errand.message
-        letter = OutboxMessage(
+    async def _carry_out(self, pending: _PendingCommand) -> None:
+        services, obligation, message = self.services, pending.obligation, pending.message
+        reply = OutboxMessage(
             id=reply_id(obligation),
             channel_id=message.channel_id,
             message="",
@@ -148,42 +150,42 @@ class ChatCommandHandler:
             root_id=message.reply_root or message.root_id,
         )
         async with self.limit:
-            earlier = await services.store.outbox.get(letter.id)
+            earlier = await services.store.outbox.get(reply.id)
             if earlier is not None:
-                letter = evolve(letter, message=json.loads(earlier.body)["message"])
+                reply = evolve(reply, message=json.loads(earlier.body)["message"])
             elif await services.store.obligations.attempt(obligation.id) >= LAST_ATTEMPT:
-                # Whatever it is in this command that can't be survived: it is not carried out again.
+                # The process ended during the attempts before: this command may be why.
                 await give_up(services, [Job(obligation, message)], None, GAVE_UP, f"gave up at attempt {LAST_ATTEMPT}")
                 return
             else:
-                if not self._may(message):
+                if not self._is_allowed(message):
                     text = denial_text(Access(False, COMMAND_NOT_ALLOWED), Origin.COMMAND)
                 else:
-                    text = await self._answer(message, errand.command, errand.stopped)
-                if self._may(message) and isinstance(errand.command, NewSession) and errand.command.prompt:
-                    await self._begin(obligation, message, errand.command.prompt)
+                    text = await self._answer(message, pending.command, pending.stopped)
+                if self._is_allowed(message) and isinstance(pending.command, NewSession) and pending.command.prompt:
+                    await self._start_turn(obligation, message, pending.command.prompt)
                     return
-                letter = evolve(letter, message=text)
-                await services.delivery.queue([letter])
-        self._replies.put(message.session, _Reply(errand, letter))
+                reply = evolve(reply, message=text)
+                await services.delivery.queue([reply])
+        self._replies.put(message.session, _Reply(pending, reply))
 
-    async def _reply(self, reply: _Reply) -> None:
-        services, obligation = self.services, reply.errand.obligation
+    async def _send_reply(self, reply: _Reply) -> None:
+        services, obligation = self.services, reply.pending.obligation
         try:
-            outcome = (await send_with_fallback(services.delivery, reply.letter, ANSWER)).outcome
+            outcome = (await send_with_fallback(services.delivery, reply.post, ANSWER)).outcome
         except MattermostRejected as refusal:
             outcome = not_delivered(refusal)
         await services.store.obligations.close([obligation.id], outcome, services.clock.now_ms())
         services.metrics.obligations.labels(services.account, outcome.state.value).inc()
         log.info(
-            "command", account=services.account, post=obligation.trigger, command=type(reply.errand.command).__name__
+            "command", account=services.account, post=obligation.trigger, command=type(reply.pending.command).__name__
         )
 
-    async def _begin(self, obligation: Obligation, message: InboundMessage, prompt: str) -> None:
-        """The words behind /new begin the new conversation; the obligation is the turn's, now and after a restart."""
-        asked = evolve(message.with_text(prompt), command="")
-        await self.services.store.obligations.recast(obligation.id, asked.to_json())
-        self.dispatcher.submit(obligation, asked)
+    async def _start_turn(self, obligation: Obligation, message: InboundMessage, prompt: str) -> None:
+        """Start a turn with the prompt after `/new`; the obligation is the turn's from now on, after a restart too."""
+        prompt_message = evolve(message.with_text(prompt), command="")
+        await self.services.store.obligations.recast(obligation.id, prompt_message.to_json())
+        self.dispatcher.submit(obligation, prompt_message)
 
     async def _answer(self, message: InboundMessage, command: ChatCommand, stopped: bool) -> str:
         services, key = self.services, message.session
@@ -223,7 +225,7 @@ class ChatCommandHandler:
         services = self.services
         session = self.dispatcher.get(message.session)
         running = len(session.running) if session else 0
-        model = settings.model or services.agents.primary.get(message.agent, "") or "the agent's own"
+        model = settings.model or services.agents.primary.get(message.agent, "") or "the agent's queue_settings"
         setup = services.agents.setups.get(message.agent)
         agent = f"`{message.agent}`" + (f" ({setup.name})" if setup is not None and setup.name else "")
         account = f" ({services.name})" if services.name else ""
@@ -243,13 +245,13 @@ class ChatCommandHandler:
         if name == "default":
             await self._save(message, evolve(settings, model=""))
             return f"Model: `{services.agents.primary.get(message.agent, '')}` (default)"
-        found = [model for model in services.agents.models if model == name or model.endswith(f"/{name}")]
-        if len(found) != 1:
-            known = ", ".join(f"`{model}`" for model in found or services.agents.models) or "none"
-            problem = f"`{name}` may be several" if found else f"There is no model `{name}`"
+        matches = [model for model in services.agents.models if model == name or model.endswith(f"/{name}")]
+        if len(matches) != 1:
+            known = ", ".join(f"`{model}`" for model in matches or services.agents.models) or "none"
+            problem = f"`{name}` may be several" if matches else f"There is no model `{name}`"
             return f"⚠️ {problem}. Models: {known}"
-        await self._save(message, evolve(settings, model=found[0]))
-        return f"Model: `{found[0]}`"
+        await self._save(message, evolve(settings, model=matches[0]))
+        return f"Model: `{matches[0]}`"
 
     def _models(self, provider: str) -> str:
         wanted = [model for model in self.services.agents.models if not provider or model.startswith(f"{provider}/")]
@@ -274,23 +276,23 @@ class ChatCommandHandler:
         return f"{name}: {value if isinstance(value, str) else 'on' if value else 'off'}"
 
     async def _queue(self, message: InboundMessage, settings: SessionSettings, command: SetQueue) -> str:
-        own = dict(settings.queue)
+        queue_settings = dict(settings.queue)
         if command.reset:
-            own = {}
+            queue_settings = {}
         if command.mode is not None:
-            own["mode"] = command.mode.value
+            queue_settings["mode"] = command.mode.value
         if command.cap is not None:
-            own["cap"] = command.cap
+            queue_settings["cap"] = command.cap
         if command.drop is not None:
-            own["drop"] = command.drop.value
+            queue_settings["drop"] = command.drop.value
         if command.debounce is not None:
-            own["debounce"] = command.debounce
-        rules = queue_rules(self.services.policies.queue, evolve(settings, queue=own))
-        if own != dict(settings.queue):
-            await self._save(message, evolve(settings, queue=own))
+            queue_settings["debounce"] = command.debounce
+        rules = queue_rules(self.services.policies.queue, evolve(settings, queue=queue_settings))
+        if queue_settings != dict(settings.queue):
+            await self._save(message, evolve(settings, queue=queue_settings))
             session = self.dispatcher.get(message.session)
             if session is not None:
-                session.rules = rules
+                await session.reload_rules()
         return f"Queue: {rules.mode.value}, cap {rules.cap}, drop {rules.drop.value}, debounce {rules.debounce:g} s"
 
     async def _save(self, message: InboundMessage, settings: SessionSettings) -> None:

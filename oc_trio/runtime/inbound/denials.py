@@ -1,7 +1,7 @@
-"""What a refused person is told in their direct chat: a pairing code once per request, any other reason once a day.
+"""Tells refused people why, in their direct chat: a pairing code once per request, any other reason once a day.
 
-Everything is written down before the message counts as seen: a crash in between costs no reply and makes no second
-one. What is written down is sent here, or by the next start's recovery.
+Pairing request, claim and outbox row are written before the message counts as seen, so that a crash in between neither
+loses the reply nor makes a second one. It is sent from here, or by the recovery of the next start.
 """
 
 import hashlib
@@ -31,26 +31,26 @@ log = get_logger(part="denials")
 
 @frozen(eq=False)
 class Denials:
-    """Tells people of one account why they get no answer; sending is the work of `nursery`."""
+    """One account's. Notices are sent by children of `nursery`."""
 
     services: AccountServices
     nursery: trio.Nursery
     pairing: PairingPolicy = PairingPolicy()
 
     async def explain(self, post: Post, sender: Sender, decision: Decision) -> None:
-        """Prepare what `sender` is to read and begin to send it; nothing where they were told already."""
+        """Queue the notice for `sender` and start to send it; nothing if they were told already."""
         wants_code = decision.reason == "dm_policy_pairing_required"
-        letter = await (self._pairing_reply(post, sender) if wants_code else self._reason(post, sender, decision))
-        # A row that is there already has its sender: a task of this run, or the recovery at its start.
-        if letter is None or await self.services.store.outbox.get(letter.id) is not None:
+        notice = await (self._pairing_reply(post, sender) if wants_code else self._reason(post, sender, decision))
+        # An existing row is being sent already: by a task of this run, or by the recovery at its start.
+        if notice is None or await self.services.store.outbox.get(notice.id) is not None:
             return
-        await self.services.delivery.queue([letter])
-        send = partial(self._send, letter)
-        self.services.boundary.start(self.nursery, send, "notice", {"outbox": letter.id})
+        await self.services.delivery.queue([notice])
+        send = partial(self._send, notice)
+        self.services.boundary.start(self.nursery, send, "notice", {"outbox": notice.id})
 
     async def _pairing_reply(self, post: Post, sender: Sender) -> OutboxMessage | None:
         services, policy = self.services, self.pairing
-        asked = await services.store.pairing.request(
+        request = await services.store.pairing.request(
             services.account,
             sender.user_id,
             sender.username,
@@ -59,17 +59,18 @@ class Denials:
             policy.ttl_ms,
             policy.max_pending,
         )
-        if asked.state is RequestState.FULL:
+        if request.state is RequestState.FULL:
             log.warning("no pairing code: too many are pending", account=services.account, user=sender.user_id)
-        if not asked.code:
+        if not request.code:
             return None
-        if asked.state is RequestState.CREATED:
+        if request.state is RequestState.CREATED:
             log.info("pairing requested", account=services.account, user=sender.user_id, username=sender.username)
-        # A request is answered once however often the person writes, for its first message; the code is a secret.
-        request = hashlib.sha256(f"{services.account}\0{sender.user_id}\0{asked.code}".encode()).hexdigest()
+        # One reply per request, however often the person writes: it is named after the first message. The key is a hash
+        # because the code is a secret.
+        key = hashlib.sha256(f"{services.account}\0{sender.user_id}\0{request.code}".encode()).hexdigest()
         now = services.clock.now_ms()
-        _, first = await services.store.claims.claim("pairing", request, now, now + policy.ttl_ms, value=post.id)
-        return self._letter(PAIRING_STEM + first, post, reply_text(sender.user_id, asked.code))
+        _, first = await services.store.claims.claim("pairing", key, now, now + policy.ttl_ms, value=post.id)
+        return self._notice(PAIRING_STEM + first, post, reply_text(sender.user_id, request.code))
 
     async def _reason(self, post: Post, sender: Sender, decision: Decision) -> OutboxMessage | None:
         services, now = self.services, self.services.clock.now_ms()
@@ -78,13 +79,13 @@ class Denials:
         if holder != post.id:
             return None
         text = denial_text(Access(False, decision.reason), Origin.POST)
-        return self._letter(DENIED_STEM + post.id, post, text)
+        return self._notice(DENIED_STEM + post.id, post, text)
 
-    def _letter(self, name: str, post: Post, text: str) -> OutboxMessage:
+    def _notice(self, name: str, post: Post, text: str) -> OutboxMessage:
         return OutboxMessage(id=OutboxId(name), channel_id=post.channel_id, message=text, kind=OutboxKind.NOTICE)
 
-    async def _send(self, letter: OutboxMessage) -> None:
+    async def _send(self, notice: OutboxMessage) -> None:
         try:
-            await send_with_fallback(self.services.delivery, letter)
+            await send_with_fallback(self.services.delivery, notice)
         except MattermostRejected as refusal:
             log.warning("could not tell a refused person", account=self.services.account, problem=str(refusal))

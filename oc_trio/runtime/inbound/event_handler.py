@@ -1,15 +1,16 @@
-"""Events of one account, one at a time and in order: what each means for the journal, the sessions and the drafts.
+"""Handles the events of one account, one at a time and in order: what each changes in journal, sessions and drafts.
 
-Raises MattermostError where a fact could not be had: the listener then tells the event again after a reconnect.
+Raises MattermostError where the server can't give a fact: the listener then reconnects, and the event comes again.
 """
 
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import assert_never
 
+import trio
 from attrs import define
 
-from oc_trio.core.chat_commands import parse_command
+from oc_trio.core.chat_commands import ChatCommand, parse_command
 from oc_trio.core.entities import Channel
 from oc_trio.core.events import (
     ChannelAppeared,
@@ -49,12 +50,13 @@ from oc_trio.runtime.inbound.recheck import find_changes, message_of
 from oc_trio.runtime.services import AccountServices
 from oc_trio.runtime.turn.end_without_agent import settle
 from oc_trio.runtime.turn.live_drafts import LiveDrafts
+from oc_trio.store.admission import BEFORE_FIRST_START, NOT_HANDLED
 from oc_trio.telemetry.log import get_logger
 
-# The sign with and without the word on it; which of the two a picker offers depends on the client.
+# The stop sign with and without the word on it: which of the two an emoji picker offers depends on the client.
 STOP_REACTIONS = frozenset({"octagonal_sign", "stop_sign"})
 
-# Our clock and the server's may differ by so much: a new channel's first post must not look older than its beginning.
+# Our clock and the server's may differ by this much: a new channel's first post must not look older than its watermark.
 SKEW_MS = 60_000
 
 log = get_logger(part="event_handler")
@@ -62,20 +64,27 @@ log = get_logger(part="event_handler")
 
 @define(eq=False)
 class EventHandler:
-    """Where the listener and catch-up hand in what they have; `missed` counts people's posts that only catch-up had."""
+    """One account's, for the listener's events and catch-up's posts.
+
+    What may have to wait for the server is done by children of `nursery`: the next event doesn't wait for it.
+    `posts_without_event` counts people's posts that only catch-up brought.
+    """
 
     services: AccountServices
-    intake: AdmissionPipeline
+    admission: AdmissionPipeline
     dispatcher: Dispatcher
-    desk: ChatCommandHandler
+    chat_commands: ChatCommandHandler
     live: LiveDrafts
     tries: EventTries
-    # Who else hears of each event, and who takes a text as the answer that it waits for.
-    note: Callable[[Event], None]
+    nursery: trio.Nursery
+    # Called with each event, before it is handled.
+    on_each: Callable[[Event], None]
+    # Whether a message was the answer that an open question waits for.
     take_text: Callable[[InboundMessage], bool]
-    missed: int = 0
+    posts_without_event: int = 0
 
     async def on_event(self, event: Event) -> None:
+        """Handle one event. Raises MattermostError, StoreError; a defect is logged and ends with this event."""
         post = event.post if isinstance(event, Posted | PostEdited | PostDeleted) else None
 
         def about() -> dict[str, object]:
@@ -83,16 +92,16 @@ class EventHandler:
 
         handle = partial(self._handle, event)
         if not isinstance(event, Posted):
-            await self.tries.carry_out(handle, "event", about, again=handle)
+            await self.tries.run(handle, "event", about, retry=handle)
             return
-        again = partial(self._once_more, event.post, handle)
-        if await self.tries.carry_out(handle, "event", about, again=again) is not None:
-            await self._given_up(event.post)
+        retry = partial(self._retry_post, event.post, handle)
+        if await self.tries.run(handle, "event", about, retry=retry) is not None:
+            await self._give_up(event.post)
 
     async def _handle(self, event: Event) -> None:
         services = self.services
         services.directory.note(event)
-        self.note(event)
+        self.on_each(event)
         services.health.update(services.account, last_event_at=services.clock.now_ms())
         match event:
             case Posted():
@@ -104,9 +113,9 @@ class EventHandler:
             case Reacted():
                 await self._reacted(event)
             case Hello() | Typed() | Unhandled():
-                return  # the listener's, and nobody's
+                return  # the listener used the first; the others mean nothing here
             case TeamJoined() | ChannelChanged() | UserChanged():
-                return  # for the directory and the registration of commands, which were told above
+                return  # the directory and the registration of commands used them above
             case MemberAdded() | MemberRemoved() | TeamLeft() | ChannelAppeared() | ChannelArchived():
                 await self._membership(event)
             case _:
@@ -115,19 +124,19 @@ class EventHandler:
     async def _membership(
         self, event: MemberAdded | MemberRemoved | TeamLeft | ChannelAppeared | ChannelArchived
     ) -> None:
-        """Where the bot is: what it has left is not answered any more, what it has come to is read from then on."""
+        """The bot or somebody else joined or left a channel or a team, or a channel was archived or came back."""
         services = self.services
         match event:
             case ChannelArchived():
-                await self._left(event.channel_id)
+                await self._left_channel(event.channel_id)
             case ChannelAppeared():
-                await self._entered(event.channel_id)
+                await self._joined_channel(event.channel_id)
             case MemberAdded() | MemberRemoved() | TeamLeft() if event.user_id != services.user.id:
                 return  # somebody else came or went
             case MemberAdded():
-                await self._entered(event.channel_id)
+                await self._joined_channel(event.channel_id)
             case MemberRemoved():
-                await self._left(event.channel_id)
+                await self._left_channel(event.channel_id)
             case TeamLeft():
                 for session in self.dispatcher:
                     if any(job.inbound.team_id == event.team_id for job in session.running):
@@ -135,62 +144,67 @@ class EventHandler:
             case _:
                 assert_never(event)
 
-    async def _entered(self, channel_id: ChannelId) -> None:
+    async def _joined_channel(self, channel_id: ChannelId) -> None:
+        """Start the channel's watermark, so that catch-up reads it from now on."""
         services = self.services
         await services.store.watermarks.start(services.account, channel_id, services.clock.now_ms() - SKEW_MS)
 
     async def _reacted(self, event: Reacted) -> None:
         if event.added and event.emoji in STOP_REACTIONS:
-            await self._stopped_by_reaction(event)
+            await self._stop_by_reaction(event)
         await note_reaction(self.services, event)
 
     async def on_catchup_posts(self, channel: Channel, posts: tuple[Post, ...], *, began_at: int = -1) -> None:
-        """A channel's posts from catch-up, oldest first, through the same admission as live ones.
+        """Admit a channel's posts from catch-up, oldest first, as if they had come as events.
 
-        What is not newer than `began_at` was said before this channel was ours to answer: it is noted, not answered.
+        Posts up to `began_at` (server milliseconds) are from before the bot's first start in this channel: they are
+        recorded as ignored, not answered.
         """
         services = self.services
         services.metrics.catchup_posts.labels(services.account).inc(len(posts))
-        known = await services.store.admission.seen(services.account, [post.id for post in posts])
+        seen = await services.store.admission.seen(services.account, [post.id for post in posts])
         for post in posts:
             if post.user_id == services.user.id:
-                await self._receive(post)
-            if post.id in known:
+                await self._confirm_own_post(post)
+            if post.id in seen:
                 if post.edit_at and post.user_id != services.user.id:
-                    # Its edit may have had no event: a mention that it added is one all the same.
+                    # The event of the edit may have been missed, and the edit may have added a mention.
                     edited = partial(self._edited, post)
-                    await self.tries.carry_out(edited, "caught-up post", {"post": post.id}, again=edited)
+                    await self.tries.run(edited, "caught-up post", {"post": post.id}, retry=edited)
                 continue
             if post.create_at <= began_at:
-                await self.intake.pass_over(post, "before_first_start")
+                await self.admission.mark_ignored(post, BEFORE_FIRST_START)
             else:
-                self.missed += post.user_id != services.user.id
+                self.posts_without_event += post.user_id != services.user.id
                 posted = partial(self._posted, post, channel.type, Source.CATCHUP)
-                again = partial(self._once_more, post, posted)
-                about = {"post": post.id}
-                if await self.tries.carry_out(posted, "caught-up post", about, again=again) is not None:
-                    await self._given_up(post)
+                retry = partial(self._retry_post, post, posted)
+                if await self.tries.run(posted, "caught-up post", {"post": post.id}, retry=retry) is not None:
+                    await self._give_up(post)
 
-    async def _once_more(self, post: Post, take_in: Callable[[], Awaitable[None]]) -> None:
-        """Another try at taking a post in. Where it was admitted by an earlier one, it is only handed on."""
+    async def _retry_post(self, post: Post, handle: Callable[[], Awaitable[None]]) -> None:
+        """Handle a post again after a defect; if it was admitted by then, only hand it to its session."""
         obligation = await self.services.store.obligations.by_trigger(self.services.account, post.id)
         if obligation is None:
-            await take_in()
+            await handle()
         elif obligation.state is ObligationState.OPEN and not any(each.holds(post.id) for each in self.dispatcher):
             await self.resubmit(obligation)
 
     async def resubmit(self, obligation: Obligation) -> None:
-        """Hand on a message that was admitted before."""
+        """Hand on a message that was admitted before. Raises StoreUnusable where its record can't be read."""
         message = message_of(obligation)
-        command = parse_command(message.text) if message.command else None
-        if command is not None:
-            self.desk.submit(obligation, message, command)
-        else:
-            self.submit(obligation, message)
+        self.submit(obligation, message, parse_command(message.text) if message.command else None)
 
-    async def _given_up(self, post: Post) -> None:
-        """A defect kept a post from being taken in: it is noted as seen, so that no later look meets the same again.
-        Who plainly asked us, or was admitted before, is told.
+    def submit(self, obligation: Obligation, message: InboundMessage, command: ChatCommand | None = None) -> None:
+        """Hand an admitted message to the chat commands or to its session. Never waits."""
+        if command is not None:
+            self.chat_commands.submit(obligation, message, command)
+        else:
+            self.dispatcher.submit(obligation, message)
+
+    async def _give_up(self, post: Post) -> None:
+        """A defect kept a post from being handled: record it as seen, so that catch-up doesn't meet the defect again.
+
+        If it was admitted before the defect, its obligation ends in words instead.
         """
 
         async def give_up() -> None:
@@ -198,7 +212,7 @@ class EventHandler:
             obligation = await services.store.obligations.by_trigger(services.account, post.id)
             message = message_of(obligation) if obligation is not None else None
             if obligation is None:
-                await self._pass_over(post)
+                await self._ignore_poison(post)
             elif obligation.state is not ObligationState.OPEN or any(each.holds(post.id) for each in self.dispatcher):
                 return
             elif message is not None:
@@ -208,106 +222,99 @@ class EventHandler:
 
         await self.services.boundary.contain(give_up, "message", {"post": post.id})
 
-    async def _pass_over(self, post: Post) -> None:
-        services, letter = self.services, None
+    async def _ignore_poison(self, post: Post) -> None:
+        """Record a post as ignored; its author is told, if it plainly was a question to the bot."""
+        services, notice = self.services, None
 
-        async def look() -> None:
-            nonlocal letter
-            way = await self.intake.question(post)
-            if way is not None:
+        async def build_notice() -> None:
+            nonlocal notice
+            route = await self.admission.question_route(post)
+            if route is not None:
                 name = OutboxId(f"failed.{services.account}.{post.id}")
-                letter = OutboxMessage(name, post.channel_id, SORRY, OutboxKind.NOTICE, way.reply_root or "")
+                notice = OutboxMessage(name, post.channel_id, SORRY, OutboxKind.NOTICE, route.reply_root or "")
 
-        # What the post was failed at may be just this.
-        await services.boundary.contain(look, "message", {"post": post.id})
+        # The defect may be in these very look-ups.
+        await services.boundary.contain(build_notice, "message", {"post": post.id})
         row = (
-            row_of(letter, services.account, services.user.id, services.clock.now_ms()) if letter is not None else None
+            row_of(notice, services.account, services.user.id, services.clock.now_ms()) if notice is not None else None
         )
-        if await self.intake.pass_over(post, "could_not_be_handled", row) and letter is not None:
-            # Apart from the inbox: it may have to wait for the server.
-            services.boundary.start(self.desk.nursery, partial(self._say, letter), "notice", {"post": post.id})
+        if await self.admission.mark_ignored(post, NOT_HANDLED, row) and notice is not None:
+            services.boundary.start(self.nursery, partial(self._send_notice, notice), "notice", {"post": post.id})
 
-    async def _say(self, letter: OutboxMessage) -> None:
+    async def _send_notice(self, notice: OutboxMessage) -> None:
         try:
-            await send_with_fallback(self.services.delivery, letter)
+            await send_with_fallback(self.services.delivery, notice)
         except MattermostRejected as refusal:
-            log.info("could not say so", account=self.services.account, outbox=letter.id, problem=str(refusal))
-
-    def submit(self, obligation: Obligation, message: InboundMessage) -> None:
-        self.dispatcher.submit(obligation, message)
+            log.info("could not say so", account=self.services.account, outbox=notice.id, problem=str(refusal))
 
     async def _posted(self, post: Post, chat_type: ChannelType | None, source: Source) -> None:
         if post.user_id == self.services.user.id and source is Source.LIVE:
-            await self._receive(post)
-        await self._hand_on(await self.intake.admit(post, chat_type, source))
+            await self._confirm_own_post(post)
+        await self._hand_on(await self.admission.admit(post, chat_type, source))
 
-    async def _receive(self, post: Post) -> None:
-        """One of our own posts came back; one that stands twice is removed."""
+    async def _confirm_own_post(self, post: Post) -> None:
+        """Confirm the outbox row of one of our own posts; a second post of the same row is deleted."""
         if not await self.services.delivery.acknowledge(post):
             log.warning("a held-up request made a post twice; removing the second", post=post.id)
-            # Apart from the inbox: it may have to wait for the server.
             remove = partial(self.services.delivery.delete_quietly, post.id)
-            self.services.boundary.start(self.desk.nursery, remove, "second post", {"post": post.id})
+            self.services.boundary.start(self.nursery, remove, "second post", {"post": post.id})
 
     async def _hand_on(self, admitted: Admitted | None) -> None:
         if admitted is None:
             return
-        if admitted.command is not None:
-            self.desk.submit(admitted.obligation, admitted.message, admitted.command)
-        elif self.take_text(admitted.message):
+        if admitted.command is None and self.take_text(admitted.message):
             answered = silent("it answered a question")
             await self.services.store.obligations.close(
                 [admitted.obligation.id], answered, self.services.clock.now_ms()
             )
         else:
-            self.submit(admitted.obligation, admitted.message)
+            self.submit(admitted.obligation, admitted.message, admitted.command)
 
     async def _edited(self, post: Post) -> None:
-        """An edit that changes an unanswered message's words runs it again; one that adds a mention wakes the bot."""
+        """A changed text of an unanswered message runs its turn again; an edit that adds a mention is admitted."""
         services = self.services
         if post.user_id == services.user.id:
             if services.late_edits.is_overwritten(post):
-                # Apart from the inbox: it may have to wait for the server.
                 repair = partial(services.late_edits.repair, post.id)
-                services.boundary.start(self.desk.nursery, repair, "late edit", {"post": post.id})
+                services.boundary.start(self.nursery, repair, "late edit", {"post": post.id})
             return
         if post.is_system:
             return
         obligation = await services.store.obligations.by_trigger(services.account, post.id)
         if obligation is None:
-            await self._hand_on(await self.intake.admit(post, None, Source.EDIT, watermark=False))
+            await self._hand_on(await self.admission.admit(post, None, Source.EDIT, watermark=False))
             return
         if obligation.state is not ObligationState.OPEN:
             return
-        post = await self._newest(post)
-        message = await self.intake.reworded(post, obligation)
+        post = await self._current(post)
+        message = await self.admission.revised(post, obligation)
         if message.text == message_of(obligation).text:
-            return  # a pin, a preview or a reaction: the words are the same
-        await self._reads_now(obligation, message)
+            return  # a pin, a link preview or a reaction is an edit, too
+        await self._revise(obligation, message)
 
-    async def _reads_now(self, obligation: Obligation, message: InboundMessage) -> None:
-        """An unanswered message has other words: they are the ones to be answered."""
+    async def _revise(self, obligation: Obligation, message: InboundMessage) -> None:
+        """Let the answer be to the current text of an unanswered message."""
         await self.services.store.obligations.revise(obligation.id, message.to_json())
         session = self.dispatcher.get(message.session)
         if session is not None:
             session.replace(Job(obligation, message))
 
-    async def look_again(self) -> None:
-        """Carry out what happened to unanswered messages while no event could tell."""
+    async def recheck_unanswered(self) -> None:
+        """Apply edits and deletions of unanswered posts that had no event, as after a downtime."""
         services = self.services
         obligations = await services.store.obligations.open_for(services.account)
-        found = await find_changes(self.intake, obligations)
+        changes = await find_changes(self.admission, obligations)
         for obligation in obligations:
-            change = found.get(obligation.id)
+            change = changes.get(obligation.id)
             if isinstance(change, InboundMessage):
-                await self._reads_now(obligation, change)
+                await self._revise(obligation, change)
             elif change is not None and not self.dispatcher.cancel_trigger(obligation.trigger, reason=change.value):
                 await services.store.obligations.close(
                     [obligation.id], cancelled(change.value), services.clock.now_ms()
                 )
 
-    async def _newest(self, post: Post) -> Post:
-        """What a post says now: a resumed connection tells old edits again, and a replica may lag behind the event."""
+    async def _current(self, post: Post) -> Post:
+        """The newer of the event's post and the server's: a resumed connection replays old edits, a replica may lag."""
         try:
             current = await self.services.api.posts.get(post.id)
         except MattermostRejected:
@@ -321,29 +328,29 @@ class EventHandler:
         if self.dispatcher.cancel_trigger(post.id, reason=CancelReason.DELETED.value):
             return
         if not post.root_id:
-            # The replies of a deleted root are gone with it, and no event of their own tells so.
+            # The replies of a deleted root are deleted with it, without an event of their own.
             for session in self.dispatcher:
                 if any(job.inbound.root_id == post.id for job in session.running):
                     session.stop(reason=CancelReason.DELETED.value, drop_queue=True)
         obligation = await services.store.obligations.by_trigger(services.account, post.id)
         if obligation is None and post.user_id != services.user.id:
-            await self.intake.withdrawn(post)
+            await self.admission.forget_context(post)
         if obligation is not None and obligation.state is ObligationState.OPEN:
             await services.store.obligations.close(
                 [obligation.id], cancelled(CancelReason.DELETED.value), services.clock.now_ms()
             )
 
-    async def _stopped_by_reaction(self, reacted: Reacted) -> None:
-        """A stop sign on a post that is being written, by someone who could have asked for it, ends its turn."""
+    async def _stop_by_reaction(self, reacted: Reacted) -> None:
+        """A stop sign on a draft ends its turn, if the reaction's author may use `/stop` there."""
         services = self.services
         session = self.dispatcher.get(self.live.session_of(reacted.post_id) or SessionKey(""))
         if session is None or reacted.user_id == services.user.id:
             return
-        if await self.intake.may_stop(reacted.user_id, reacted.channel_id):
+        if await self.admission.may_stop(reacted.user_id, reacted.channel_id):
             session.stop(reason=CancelReason.STOPPED.value, drop_queue=True, until=reacted.create_at)
 
-    async def _left(self, channel_id: ChannelId) -> None:
-        """Nothing can be written there any more."""
+    async def _left_channel(self, channel_id: ChannelId) -> None:
+        """Cancel what runs or waits there: nothing can be posted any more."""
         self.dispatcher.cancel_channel(channel_id, reason=CancelReason.REMOVED.value)
         await self.services.store.watermarks.forget(self.services.account, channel_id)
         log.info("no longer in a channel", account=self.services.account, channel=channel_id)

@@ -1,7 +1,7 @@
-"""Tries at one event or post: a defect may be one of the moment, so it is passed over only at the third.
+"""Retries an event or post that fails with a defect, and gives it up after the third try.
 
-Events wait behind the one that is tried. Where one was given up shortly before, the next is not waited for: nobody may
-hold an account up by what the program fails at.
+A defect may be one of the moment, so a pause comes before each retry. Later events wait meanwhile; shortly after one
+was given up they are retried without a pause, so that a series of poison events can't hold the account up.
 """
 
 import math
@@ -15,10 +15,10 @@ from oc_trio.runtime.error_boundary import About, ErrorBoundary
 
 # Before the second try and before the third.
 PAUSES = (0.1, 1.0)
-# For so long after an event was given up, others are tried without a pause.
+# For this long after an event was given up, others are retried without a pause.
 HURRY_SECONDS = 60.0
 
-# What a defect is told from: the connection's trouble, and the journal's.
+# Not defects: the server's failures and the journal's go to the caller.
 PASSING = (StoreError, MattermostError)
 
 Work = Callable[[], Awaitable[object]]
@@ -26,15 +26,15 @@ Work = Callable[[], Awaitable[object]]
 
 @define(eq=False)
 class EventTries:
-    """One account's; what is tried raises `PASSING` as ever."""
+    """One account's. What is tried may raise `PASSING`, which is not retried here."""
 
     boundary: ErrorBoundary
     _given_up_at: float = -math.inf
 
-    async def carry_out(self, work: Work, part: str, about: About, *, again: Work) -> Exception | None:
-        """Do `work`, and where a defect ends it `again`; the defect of the last try, None where one went well.
+    async def run(self, work: Work, part: str, about: About, *, retry: Work) -> Exception | None:
+        """Run `work`, and `retry` after a defect; the defect of the last try, None where a try succeeded.
 
-        `part` and `about` are the boundary's.
+        `part` and `about` are as in `ErrorBoundary.contain`.
         """
         boundary = self.boundary
         defect = await boundary.contain(work, part, about, passing=PASSING, will_retry=True)
@@ -43,7 +43,7 @@ class EventTries:
                 return None
             is_hurried = trio.current_time() - self._given_up_at < HURRY_SECONDS
             await trio.sleep(0.0 if is_hurried else seconds)
-            defect = await boundary.contain(again, part, about, passing=PASSING, will_retry=at < len(PAUSES))
+            defect = await boundary.contain(retry, part, about, passing=PASSING, will_retry=at < len(PAUSES))
         if defect is not None:
             self._given_up_at = trio.current_time()
         return defect

@@ -1,7 +1,7 @@
-"""Whether messages that are owed an answer still stand as they were admitted.
+"""Re-reads unanswered posts after downtime, to find edits and deletions that produced no event.
 
-No event tells what was deleted or edited while nobody listened: after a start, a connection that did not resume, or
-with polling, each is read once more. What can't be read counts as unchanged: better answered in vain than not at all.
+That is after a start, after a connection that was not resumed, and with polling. A post that can't be read counts as
+unchanged: an answer to an old text is better than none.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,49 +17,51 @@ from oc_trio.runtime.conversation.cancel_reason import CancelReason
 from oc_trio.runtime.inbound.admission import AdmissionPipeline
 from oc_trio.store.damage import ODD_SHAPE, reading
 
-_LOOKS_AT_ONCE = 8
-# Whoever waits goes on without what a slow server has not told by then.
-LOOK_SECONDS = 30.0
+_CONCURRENT_READS = 8
+# After this, posts that a slow server has not shown yet count as unchanged.
+RECHECK_SECONDS = 30.0
 
-# Why it is not to be answered any more, or the message as it reads now.
+# Why a message is not to be answered any more, or the message with its current text.
 Change = CancelReason | InboundMessage
 
 
-async def find_changes(intake: AdmissionPipeline, obligations: Iterable[Obligation]) -> Mapping[ObligationId, Change]:
-    """What became of the messages behind `obligations`; those that stand unchanged are left out."""
-    found: dict[ObligationId, Change] = {}
+async def find_changes(
+    admission: AdmissionPipeline, obligations: Iterable[Obligation]
+) -> Mapping[ObligationId, Change]:
+    """The changes of the posts behind `obligations`, by obligation; unchanged ones are left out."""
+    changes: dict[ObligationId, Change] = {}
 
-    async def look(obligation: Obligation) -> None:
+    async def recheck(obligation: Obligation) -> None:
         async def compare() -> None:
-            change = await _change(intake, obligation)
+            change = await _change(admission, obligation)
             if change is not None:
-                found[obligation.id] = change
+                changes[obligation.id] = change
 
-        # What can't even be compared counts as unchanged: it is the turn's to fail at.
-        await intake.services.boundary.contain(compare, "second look", {"post": obligation.trigger})
+        # A defect counts as unchanged here: the message's turn meets it, too, and reports it.
+        await admission.services.boundary.contain(compare, "second look", {"post": obligation.trigger})
 
-    with trio.move_on_after(LOOK_SECONDS):
-        await run_bounded(look, obligations, _LOOKS_AT_ONCE)
-    return found
+    with trio.move_on_after(RECHECK_SECONDS):
+        await run_bounded(recheck, obligations, _CONCURRENT_READS)
+    return changes
 
 
 def message_of(obligation: Obligation) -> InboundMessage:
-    """The message as the journal has it. Raises StoreUnusable where its record can't be read."""
+    """The message as it was admitted. Raises StoreUnusable where the journal's record can't be read."""
     with reading("obligations", f"id {obligation.id}", ODD_SHAPE):
         return InboundMessage.from_json(obligation.payload)
 
 
-async def _change(intake: AdmissionPipeline, obligation: Obligation) -> Change | None:
+async def _change(admission: AdmissionPipeline, obligation: Obligation) -> Change | None:
     message = message_of(obligation)
     if not message.post_id:
         return None
     try:
-        post = await intake.services.api.posts.get(PostId(message.post_id))
+        post = await admission.services.api.posts.get(PostId(message.post_id))
         if message.command:
             return None
-        reworded = await intake.reworded(post, obligation)
+        revised = await admission.revised(post, obligation)
     except MattermostRejected as refusal:
         return {404: CancelReason.DELETED, 403: CancelReason.REMOVED}.get(refusal.status)
     except MattermostError:
         return None
-    return None if reworded.text == message.text else reworded
+    return None if revised.text == message.text else revised

@@ -14,8 +14,7 @@ from attrs import define, frozen
 from oc_trio.agent.port import ToolResult, ToolSpec
 from oc_trio.agent.toolbox import Function, ToolFailed
 from oc_trio.config.accounts import normalize_account_id
-from oc_trio.core.access import GroupPolicy, authorise
-from oc_trio.core.chat import Chat, Sender
+from oc_trio.core.access import GroupPolicy
 from oc_trio.core.context import ContextVisibility, clock
 from oc_trio.core.emoji import UnknownEmoji, emoji_name
 from oc_trio.core.events import ChannelType, Post
@@ -27,6 +26,7 @@ from oc_trio.ids import PostId
 from oc_trio.runtime.delivery.compose import EmptyMessage, MessageRequest, OutboundClient
 from oc_trio.runtime.delivery.message_sender import MessageSender
 from oc_trio.runtime.delivery.targets import Place
+from oc_trio.runtime.people import People
 from oc_trio.runtime.policies import Policies
 from oc_trio.runtime.tools.asker_places import Asked, AskersPlaces, askers_of
 from oc_trio.runtime.tools.channel_history import DEFAULT_LIMIT, BadRange, post_fields, read_page
@@ -53,6 +53,7 @@ class MessageTool:
     postbox: MessageSender
     powers: MessagePermissions
     policies: Policies
+    people: People
 
     def tool(self, here: InboundMessage, asked: Asked, names: PostNames) -> tuple[ToolSpec, Function]:
         """The tool for a turn that runs where `here` was written, and answers what `asked` gives at each call."""
@@ -272,9 +273,7 @@ class _Call:
         channel = place.channel
         if channel is None:
             return True  # the direct channel of a person that the call names
-        user = await outbound.directory.user(post.user_id)
-        sender = Sender(user.id, user.username, user.is_bot)
-        return authorise(sender, Chat(channel.id, channel.type, channel.team_id), policies.access).allowed
+        return (await self.tool.people.resolve(post.user_id, channel.id)).access.allowed
 
     async def _post(self, post_id: str) -> Post:
         try:

@@ -37,7 +37,7 @@ async def question(
     Raises MattermostError, StoreError.
     """
     reader = turns.reader(image_bounds) if turns.reader is not None else None
-    return await services.context.asked(messages, has_history=has_history, dropped=dropped, reader=reader)
+    return await services.context.build_prompt(messages, has_history=has_history, dropped=dropped, reader=reader)
 
 
 async def with_images(

@@ -57,12 +57,23 @@ async def test_a_mention_that_was_added_while_away_is_answered_once(harness: Har
 
 
 async def test_what_was_said_before_the_first_start_is_not_answered(harness: Harness) -> None:
-    """History is no question."""
+    """Posts from before are recorded as ignored, not as refused; an edit of one doesn't wake the bot either."""
     old = harness.say("@helper long ago")
     await harness.start()
     await harness.settled()
     assert harness.answers() == []
     assert await harness.state(old) == "none"
+    harness.say("hello")  # for the second pass to read the channel, a little of its past included
+    await trio.sleep(30)
+    seen = await harness.store.admission.decision(ACCOUNT, old.id)
+    assert seen is not None
+    assert (seen.decision, seen.reason) == ("ignore", "before_first_start")
+    harness.edit(old, "@helper not so long ago")
+    await harness.settled()
+    await absent(harness, 20)
+    await harness.start()
+    await harness.settled()
+    assert (harness.answers(), await harness.state(old)) == ([], "none")
 
 
 async def test_news_that_are_all_too_old_are_told_once(harness: Harness) -> None:

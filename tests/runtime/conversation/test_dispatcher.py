@@ -131,7 +131,7 @@ async def test_a_drain_lets_turns_finish_and_starts_none(office: Office, autojum
     office.say("one")
     await trio.sleep(0.5)
     assert not office.dispatcher.is_idle
-    office.dispatcher.stop_intake()
+    office.dispatcher.stop_accepting()
     office.say("two")
     office.say("three", "another")
     await trio.sleep(5)
@@ -145,7 +145,7 @@ async def test_what_still_runs_is_cut_off_with_the_reason(office: Office, autoju
     office.say("one", "a")
     office.say("two", "b")
     await trio.sleep(0.5)
-    office.dispatcher.stop_intake()
+    office.dispatcher.stop_accepting()
     office.dispatcher.cancel_all(reason="shutdown")
     await trio.sleep(0.1)
     assert sorted(office.diary) == ["one cut: shutdown", "two cut: shutdown"]

@@ -55,7 +55,7 @@ def a_job(name: str, turn: str = "") -> Job:
 
 def names(batch: Batch | None) -> tuple[list[str], list[str]]:
     assert batch is not None
-    return [job.trigger for job in batch.jobs], [job.trigger for job in batch.summed]
+    return [job.trigger for job in batch.jobs], [job.trigger for job in batch.summarised]
 
 
 def filled(rules: QueueRules, *jobs: Job, running: bool = True) -> tuple[Mailbox, list[str]]:
@@ -109,7 +109,7 @@ def test_a_turn_to_go_on_with_comes_first() -> None:
 
 def test_a_turn_to_go_on_with_is_not_torn() -> None:
     """Its jobs are answered together, however many they are; nothing else finds room behind them."""
-    box = Mailbox(room=2)
+    box = Mailbox(capacity=2)
     for name in "abc":
         assert box.arrive(a_job(name, "t1"), FOLLOWUP, running=False)[0] is ArrivalResult.WAITS
     assert box.arrive(a_job("d"), FOLLOWUP, running=False)[0] is ArrivalResult.SPILLED

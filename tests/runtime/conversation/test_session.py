@@ -79,7 +79,7 @@ def put(session: Session, names: str) -> None:
 
 def put_all(session: Session, jobs: Sequence[Job]) -> None:
     for job in jobs:
-        session.put(job)
+        session.enqueue(job)
 
 
 async def play(session: Session, *steps: Callable[[], object] | float) -> None:
@@ -279,7 +279,7 @@ async def test_a_channel_that_is_left(desk: Desk) -> None:
         session,
         lambda: put_all(session, [a_job("a"), elsewhere, a_job("c")]),
         1,
-        lambda: session.leave(ChannelId("c"), reason="left"),
+        lambda: session.leave_channel(ChannelId("c"), reason="left"),
     )
     assert desk.log == ["a left", "c withdrawn: left", "b answered"]
 
@@ -295,7 +295,7 @@ async def test_second_thoughts_don_t_wait_for_ever(desk: Desk) -> None:
     """Somebody who never stops writing is answered after some debounces."""
     desk.rules = QueueRules(QueueMode.COLLECT, cap=100, debounce=2.0)
     session = a_session(desk)
-    chatter = [step for number in range(20) for step in (partial(session.put, a_job(f"m{number}")), 1.5)]
+    chatter = [step for number in range(20) for step in (partial(session.enqueue, a_job(f"m{number}")), 1.5)]
     await play(session, lambda: put(session, "a"), 9, *chatter)
     assert desk.log[0] == "a answered"
     assert desk.turns[1].batch.jobs[0].trigger == "m0"

@@ -17,9 +17,7 @@ from tests.runtime.callback_harness import CallbackHarness, callback_harness
 
 def tools(callbacks: CallbackHarness, seconds: float = 60.0) -> LocalTools:
     place = Place(SessionKey("agent:main:x"), ChannelId(callbacks.square.id))
-    return chat_tools(
-        callbacks.doors.questions, callbacks.doors.buttons, place, PostNames(TurnId("t1")), seconds=seconds
-    )
+    return chat_tools(callbacks.questions, callbacks.buttons, place, PostNames(TurnId("t1")), seconds=seconds)
 
 
 async def test_a_question_waits_for_its_answer(autojump_clock: MockClock) -> None:

@@ -217,7 +217,7 @@ async def test_a_menus_choice_is_taken_if_it_was_offered(autojump_clock: MockClo
 
     async with callback_harness().lived_in() as callbacks:
         menu = Menu("Colour", (("Red", "r"), ("Blue", "b")))
-        props = callbacks.doors.buttons.props(callbacks.square.id, (), (menu,))  # type: ignore[arg-type]
+        props = callbacks.buttons.props(callbacks.square.id, (), (menu,))  # type: ignore[arg-type]
         post = callbacks.world.post_as(callbacks.bot, callbacks.square, "Choose", props=props).id
         with pytest.raises(Refused):
             await callbacks.press(post, "Colour", selected="green")
@@ -231,14 +231,12 @@ async def test_the_clicked_post_pings_nobody(allowed: bool, autojump_clock: Mock
     """What takes the place of the post is as harmless as what is posted, unless `allowChannelMentions` is set."""
     async with callback_harness(allowChannelMentions=allowed).lived_in() as callbacks:
         harmless = clean if allowed else defuse
-        api = Api(callbacks.front.services.api.transport, harmless)
-        front = evolve(callbacks.front, services=evolve(callbacks.front.services, api=api))
+        api = Api(callbacks.requests.services.api.transport, harmless)
+        requests = evolve(callbacks.requests, services=evolve(callbacks.requests.services, api=api))
         plan = plan_callbacks(callbacks.loaded.config, callbacks.account)
-        async with open_endpoints(
-            front, callbacks.registry, plan, callbacks.doors.questions, callbacks.doors.registration
-        ):
+        async with open_endpoints(requests, callbacks.registry, plan, callbacks.questions, callbacks.registration):
             rows = ((Button("Yes", "yes"),),)
-            props = callbacks.doors.buttons.props(callbacks.square.id, rows, text="for @here")  # type: ignore[arg-type]
+            props = callbacks.buttons.props(callbacks.square.id, rows, text="for @here")  # type: ignore[arg-type]
             props["attachments"].insert(0, {"text": "hello @channel"})
             post = callbacks.world.post_as(callbacks.bot, callbacks.square, "Choose, @all", props=props)
             await callbacks.press(post.id, "Yes")

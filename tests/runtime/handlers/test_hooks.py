@@ -48,12 +48,12 @@ async def start(callbacks: CallbackHarness, nursery: trio.Nursery) -> Caller:
     async def locate(target: Target) -> Channel:
         if not isinstance(target, ChannelById):
             raise UnknownTarget("There is no such place.")
-        return await callbacks.front.services.directory.channel(target.id)
+        return await callbacks.requests.services.directory.channel(target.id)
 
-    desk = HookHandler(MAIN, callbacks.front.services.clock.new_id)
-    box = HookDelivery(callbacks.front, callbacks.doors.buttons, nursery)
-    callbacks.stack.enter_context(desk.account(MAIN, HookTarget(callbacks.front, locate, box.deliver)))
-    callbacks.registry.hooks = HookEndpoint("/hooks", lambda: SECRET, desk.take)
+    hooks = HookHandler(MAIN, callbacks.requests.services.clock.new_id)
+    delivery = HookDelivery(callbacks.requests, callbacks.buttons, nursery)
+    callbacks.stack.enter_context(hooks.account(MAIN, HookTarget(callbacks.requests, locate, delivery.deliver)))
+    callbacks.registry.hooks = HookEndpoint("/hooks", lambda: SECRET, hooks.take)
     callbacks.app = build_app(callbacks.registry, metrics=callbacks.metrics)
     return Caller(callbacks)
 
@@ -99,7 +99,7 @@ async def test_a_wake_goes_to_the_last_conversation(autojump_clock: MockClock) -
     """An event is told to the session that was used last, at once or with its next turn."""
     async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
         caller = await start(callbacks, nursery)
-        key, services = "agent:main:x", callbacks.front.services
+        key, services = "agent:main:x", callbacks.requests.services
         await callbacks.store.sessions.touch(key, MAIN, callbacks.square.id, "", AgentId("main"), 5)  # type: ignore[arg-type]
         assert (await caller.post("wake", {"text": "backup done"}))[0] == 202
         ((message, _),) = callbacks.admitted
@@ -119,7 +119,7 @@ async def test_an_event_outlives_a_journal_that_fails_in_between(
     """A caller that is told to try again has its event told once, wherever the journal failed."""
     async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
         caller = await start(callbacks, nursery)
-        key, services = "agent:main:x", callbacks.front.services
+        key, services = "agent:main:x", callbacks.requests.services
         await callbacks.store.sessions.touch(key, MAIN, callbacks.square.id, "", AgentId("main"), 5)  # type: ignore[arg-type]
         event = {"text": "disk full", "mode": "next-heartbeat"}
 
@@ -157,20 +157,20 @@ async def test_a_delivery_is_posted_once(autojump_clock: MockClock) -> None:
 async def test_a_caller_that_hangs_up_takes_no_delivery_along(autojump_clock: MockClock) -> None:
     """What is on its way goes on: whoever repeats the key is promised it, and nobody else would send it."""
     async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
-        services = callbacks.front.services
+        services = callbacks.requests.services
 
         async def slow(new: NewPost, lane: Lane, in_doubt: bool) -> Post:
             await trio.sleep(5)
             return await services.delivery.send(new, lane, in_doubt)
 
-        front = evolve(callbacks.front, services=evolve(services, delivery=evolve(services.delivery, send=slow)))
-        box = HookDelivery(front, callbacks.doors.buttons, nursery)
+        front = evolve(callbacks.requests, services=evolve(services, delivery=evolve(services.delivery, send=slow)))
+        delivery = HookDelivery(front, callbacks.buttons, nursery)
         hook = DeliverHook(ChannelById(ChannelId(callbacks.square.id)), "Deployed.")
         channel = await services.directory.channel(ChannelId(callbacks.square.id))
         with trio.move_on_after(1) as scope:
-            await box.deliver(hook, channel, OutboxId("hook:deliver:k"))
+            await delivery.deliver(hook, channel, OutboxId("hook:deliver:k"))
         assert scope.cancelled_caught
-        await box.deliver(hook, channel, OutboxId("hook:deliver:k"))
+        await delivery.deliver(hook, channel, OutboxId("hook:deliver:k"))
         await trio.sleep(10)
         assert [post.message for post in callbacks.posts()] == ["Deployed."]
 
@@ -216,5 +216,5 @@ async def test_a_model_is_set_for_the_hooks_own_session(autojump_clock: MockCloc
         to = f"channel:{callbacks.square.id}"
         await caller.post("agent", {"message": "x", "to": to, "model": "small/one", "thinking": "high"})
         ((message, _),) = callbacks.admitted
-        settings = await load_settings(callbacks.front.services.store, message.session)
+        settings = await load_settings(callbacks.requests.services.store, message.session)
         assert (settings.model, settings.thinking) == ("small/one", "high")

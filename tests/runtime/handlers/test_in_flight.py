@@ -1,4 +1,4 @@
-"""An account goes after its visitors: they finish, or are told that it goes, and nothing is closed under them."""
+"""An account goes after its in_flight: they finish, or are told that it goes, and nothing is closed under them."""
 
 import pytest
 import trio
@@ -17,14 +17,14 @@ from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
 from tests.runtime.callback_harness import MAIN, callback_harness
 
 
-async def visit(visitors: InFlightRequests, seconds: float, said: list[str], *, shield: bool = False) -> None:
+async def visit(in_flight: InFlightRequests, seconds: float, said: list[str], *, shield: bool = False) -> None:
     async def work() -> str:
         with trio.CancelScope(shield=shield):
             await trio.sleep(seconds)
         return "done"
 
     try:
-        said.append(await visitors.received(work)())
+        said.append(await in_flight.track(work)())
     except CallbackRefused as refused:
         said.append(f"{refused.status_hint} {trio.current_time():g}")
 
@@ -44,19 +44,19 @@ async def test_leaving_waits(
     """Who is there may finish, for a while; what a shield holds is finished and answered, however long that takes."""
     heard: list[str] = []
     async with trio.open_nursery() as nursery:
-        async with open_in_flight() as visitors:
-            nursery.start_soon(lambda: visit(visitors, seconds, heard, shield=shield))
+        async with open_in_flight() as in_flight:
+            nursery.start_soon(lambda: visit(in_flight, seconds, heard, shield=shield))
             await trio.testing.wait_all_tasks_blocked()
-            assert len(visitors) == 1
-        assert (heard, trio.current_time(), len(visitors)) == ([said], left_at, 0)
+            assert len(in_flight) == 1
+        assert (heard, trio.current_time(), len(in_flight)) == ([said], left_at, 0)
 
 
 async def test_nobody_comes_in_any_more(autojump_clock: MockClock) -> None:
     """Who still knows the door is refused, at once."""
-    async with open_in_flight() as visitors:
+    async with open_in_flight() as in_flight:
         pass
     heard: list[str] = []
-    await visit(visitors, 1.0, heard)
+    await visit(in_flight, 1.0, heard)
     assert heard == ["503 0"]
 
 
@@ -65,8 +65,8 @@ async def test_a_failing_account_sends_everybody_away(autojump_clock: MockClock)
     heard: list[str] = []
 
     async def fail(nursery: trio.Nursery) -> None:
-        async with open_in_flight() as visitors:
-            nursery.start_soon(lambda: visit(visitors, 1.0, heard))
+        async with open_in_flight() as in_flight:
+            nursery.start_soon(lambda: visit(in_flight, 1.0, heard))
             await trio.testing.wait_all_tasks_blocked()
             raise StoreError("full")
 
@@ -111,16 +111,16 @@ async def test_hooks_are_visitors_too(autojump_clock: MockClock) -> None:
     async def nowhere(_: object) -> Channel:
         raise AssertionError("it is not let in")
 
-    async with callback_harness().lived_in() as callbacks, open_in_flight() as visitors:
-        desk = HookHandler(MAIN, callbacks.front.services.clock.new_id)
+    async with callback_harness().lived_in() as callbacks, open_in_flight() as in_flight:
+        hooks = HookHandler(MAIN, callbacks.requests.services.clock.new_id)
         account = HookTarget(
-            callbacks.front,
+            callbacks.requests,
             nowhere,
-            HookDelivery(callbacks.front, callbacks.doors.buttons, None).deliver,  # type: ignore[arg-type]
-            visitors,
+            HookDelivery(callbacks.requests, callbacks.buttons, None).deliver,  # type: ignore[arg-type]
+            in_flight,
         )
-        with desk.account(MAIN, account):
-            await visitors.leave(0)
+        with hooks.account(MAIN, account):
+            await in_flight.close(0)
             with pytest.raises(CallbackRefused) as refused:
-                await desk.take(HookKind.WAKE, WakeHook(text="now"))
+                await hooks.take(HookKind.WAKE, WakeHook(text="now"))
         assert refused.value.status_hint == 503

@@ -31,7 +31,7 @@ def place(callbacks: CallbackHarness) -> Place:
 async def asked(
     callbacks: CallbackHarness, question: Question, answers: list[Answer | None], seconds: float = 60.0
 ) -> None:
-    answers.append(await callbacks.doors.questions.ask(question, place(callbacks), seconds=seconds))
+    answers.append(await callbacks.questions.ask(question, place(callbacks), seconds=seconds))
 
 
 async def test_a_click_answers(autojump_clock: MockClock) -> None:
@@ -70,8 +70,8 @@ async def test_a_message_answers_too(autojump_clock: MockClock) -> None:
         await trio.sleep(1)
         await callbacks.execute("/oc_status")
         ((message, _),) = callbacks.admitted
-        assert not callbacks.doors.questions.take_text(message.with_text("Rex"))
-        assert callbacks.doors.questions.take_text(evolve(message, session=place(callbacks).session, text="Rex"))
+        assert not callbacks.questions.take_text(message.with_text("Rex"))
+        assert callbacks.questions.take_text(evolve(message, session=place(callbacks).session, text="Rex"))
         await trio.sleep(1)
         assert answers == [Answer("q2", "Rex")]
         (post,) = callbacks.posts()
@@ -142,10 +142,10 @@ async def test_a_question_that_the_server_does_not_take(autojump_clock: MockCloc
         callbacks.world.faults = NoPosts()
         began = trio.current_time()
         with pytest.raises(MattermostRejected, match="gave up"):
-            await callbacks.doors.questions.ask(COLOUR, place(callbacks))
+            await callbacks.questions.ask(COLOUR, place(callbacks))
         assert trio.current_time() - began < 200
         callbacks.world.faults = Faults()
-        assert await callbacks.store.outbox.unfinished(callbacks.front.services.account) == ()
+        assert await callbacks.store.outbox.unfinished(callbacks.requests.services.account) == ()
         assert callbacks.posts() == []
 
 
@@ -153,8 +153,8 @@ async def test_an_answer_after_a_crash_is_a_message(autojump_clock: MockClock) -
     """Nobody waits any more, but what was chosen reaches the agent, once."""
     callbacks = callback_harness()
     async with callbacks.lived_in():
-        letter = callbacks.doors.questions._letter(COLOUR, place(callbacks))
-        await callbacks.front.services.delivery.post_until_done(letter)
+        letter = callbacks.questions._letter(COLOUR, place(callbacks))
+        await callbacks.requests.services.delivery.post_until_done(letter)
         (post,) = callbacks.posts()
         before = dict(callbacks.world.posts.live(post.id).props)
     async with callbacks.lived_in():
@@ -172,7 +172,7 @@ async def test_a_tool_is_approved_by_button(label: str, allowed: bool, autojump_
     """The call is shown as it is; the button decides."""
     verdicts: list[ApprovalResult] = []
     async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
-        approve = callbacks.doors.questions.approver(place(callbacks))
+        approve = callbacks.questions.approver(place(callbacks))
 
         async def ask() -> None:
             verdicts.append(await approve(ToolCall("c1", "delete_file", {"path": "/tmp/x"})))
@@ -193,10 +193,8 @@ async def test_an_approval_that_nobody_waits_for_approves_nothing(autojump_clock
     async with callbacks.lived_in():
         from oc_trio.core.questions import approval
 
-        letter = callbacks.doors.questions._letter(
-            approval("q9", "Approve: `rm`, without arguments?"), place(callbacks)
-        )
-        await callbacks.front.services.delivery.post_until_done(letter)
+        letter = callbacks.questions._letter(approval("q9", "Approve: `rm`, without arguments?"), place(callbacks))
+        await callbacks.requests.services.delivery.post_until_done(letter)
         (post,) = callbacks.posts()
     async with callbacks.lived_in():
         assert await callbacks.press(post.id, "Approve") == {"ephemeral_text": GONE}
@@ -206,7 +204,7 @@ async def test_an_approval_that_nobody_waits_for_approves_nothing(autojump_clock
 async def test_no_answer_is_no_approval(autojump_clock: MockClock) -> None:
     """Silence is a no, and the model reads why."""
     async with callback_harness().lived_in() as callbacks:
-        verdict = await callbacks.doors.questions.approver(place(callbacks), seconds=5)(ToolCall("c1", "rm"))
+        verdict = await callbacks.questions.approver(place(callbacks), seconds=5)(ToolCall("c1", "rm"))
         assert verdict == ApprovalResult(False, "rm was not approved: nobody answered in time.")
 
 
@@ -231,9 +229,7 @@ LONG = {"note": "x" * 5000, "path": "a`b\n@channel", "force": True}
 async def test_what_is_shortened_is_attached_whole(autojump_clock: MockClock) -> None:
     """A long first value hides no other argument, says how long it is, and the file holds the call as it would be."""
     async with callback_harness().lived_in() as callbacks:
-        verdict = await callbacks.doors.questions.approver(place(callbacks), seconds=5)(
-            ToolCall("1", "files__write", LONG)
-        )
+        verdict = await callbacks.questions.approver(place(callbacks), seconds=5)(ToolCall("1", "files__write", LONG))
         assert not verdict.allowed
         (post,) = callbacks.posts()
         head, fence, note, *others = post.message.split("\n")
@@ -260,7 +256,7 @@ async def test_a_call_that_can_t_be_attached_is_refused(autojump_clock: MockCloc
     """Nobody is asked about half a call: the model reads why, the chat nothing."""
     async with callback_harness().lived_in() as callbacks:
         callbacks.world.faults = NoFiles()
-        verdict = await callbacks.doors.questions.approver(place(callbacks))(ToolCall("1", "files__write", LONG))
+        verdict = await callbacks.questions.approver(place(callbacks))(ToolCall("1", "files__write", LONG))
         assert verdict == ApprovalResult(
             False,
             "files__write was not approved: it is too long for a message, and the file with all of it could not be "
@@ -273,7 +269,7 @@ async def test_a_call_that_can_t_be_shown_is_refused(autojump_clock: MockClock) 
     """Names are never cut: where they don't fit into a post, nobody is asked."""
     arguments = {f"{number}{'n' * 200}": 1 for number in range(100)}
     async with callback_harness().lived_in() as callbacks:
-        verdict = await callbacks.doors.questions.approver(place(callbacks))(ToolCall("1", "files__write", arguments))
+        verdict = await callbacks.questions.approver(place(callbacks))(ToolCall("1", "files__write", arguments))
         assert not verdict.allowed
         assert verdict.reason == (
             "files__write was not approved: a person can't be shown all its arguments (100, whose names have 20,390 "
@@ -302,15 +298,15 @@ async def test_who_may_approve(
     callbacks.world.membership.add(callbacks.square, bob, callbacks.alice)
     listed = tuple(entry.format(bob=bob.id) for entry in entries)
     async with callbacks.lived_in():
-        groups = evolve(callbacks.front.services.policies.access, access_groups={"ops": (bob.id,)})
-        callbacks.doors.questions.services = evolve(
-            callbacks.front.services, policies=evolve(callbacks.front.services.policies, access=groups)
+        groups = evolve(callbacks.requests.services.policies.access, access_groups={"ops": (bob.id,)})
+        callbacks.questions.services = evolve(
+            callbacks.requests.services, policies=evolve(callbacks.requests.services.policies, access=groups)
         )
         for person, may in ((callbacks.alice, by_asker), (bob, by_other)):
             for label in ("Approve", "Deny"):
                 verdicts: list[ApprovalResult] = []
                 async with trio.open_nursery() as nursery:
-                    approve = callbacks.doors.questions.approver(
+                    approve = callbacks.questions.approver(
                         place(callbacks), approvers=lambda: Approvers(listed, frozenset({UserId(callbacks.alice.id)}))
                     )
 
@@ -331,7 +327,7 @@ async def test_who_may_approve(
 async def test_where_nobody_asked_nobody_is_waited_for(autojump_clock: MockClock) -> None:
     """A schedule's turn under `asker` has no one who may approve: the model is told at once."""
     async with callback_harness().lived_in() as callbacks:
-        approve = callbacks.doors.questions.approver(place(callbacks), approvers=lambda: Approvers((ASKER,)))
+        approve = callbacks.questions.approver(place(callbacks), approvers=lambda: Approvers((ASKER,)))
         verdict = await approve(ToolCall("c1", "rm", {}))
         assert verdict.reason == (
             "rm was not approved: only who asked may approve it, and no person started this turn."
@@ -346,7 +342,7 @@ async def test_an_approval_takes_no_dialog(autojump_clock: MockClock) -> None:
     async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
 
         async def ask() -> None:
-            verdicts.append(await callbacks.doors.questions.approver(place(callbacks))(ToolCall("c1", "rm", {})))
+            verdicts.append(await callbacks.questions.approver(place(callbacks))(ToolCall("c1", "rm", {})))
 
         nursery.start_soon(ask)
         await trio.sleep(1)

@@ -126,7 +126,7 @@ async def test_a_stranger_who_comes_when_three_wait_gets_no_empty_code(autojump_
                 UserId(f"user{number}"),
                 "",
                 f"AAAA222{number}",
-                callbacks.front.services.clock.now_ms(),
+                callbacks.requests.services.clock.now_ms(),
                 3_600_000,
                 3,
             )
@@ -211,7 +211,7 @@ async def test_without_permission_nothing_is_served(autojump_clock: MockClock, l
     async with callback_harness(admin=False).lived_in() as callbacks:
         await trio.sleep(1)
         assert triggers(callbacks) == []
-        assert callbacks.doors.registration.book.registered() is None
+        assert callbacks.registration.commands.current() is None
         callbacks.team.roles[callbacks.bot.id] = "team_user team_admin"
         await trio.sleep(20)
         assert len(triggers(callbacks)) == len(BUILT_IN)
@@ -255,7 +255,7 @@ async def test_a_team_that_is_joined_later_gets_the_commands(autojump_clock: Moc
         other = callbacks.world.create_team("village", callbacks.alice)
         callbacks.world.membership.join_team(other, callbacks.world.users.get(callbacks.bot.id))
         other.roles[callbacks.bot.id] = "team_user team_admin"
-        callbacks.doors.registration.note(TeamJoined(callbacks.front.services.user.id, other.id))  # type: ignore[arg-type]
+        callbacks.registration.note(TeamJoined(callbacks.requests.services.user.id, other.id))  # type: ignore[arg-type]
         await trio.sleep(1)
         assert len(triggers(callbacks, other.id)) == len(BUILT_IN)
 

@@ -95,7 +95,7 @@ async def test_a_dialog_s_words_are_an_answer(autojump_clock: MockClock) -> None
 
         async def ask() -> None:
             place = Place(SessionKey("agent:main:x"), ChannelId(callbacks.square.id))
-            answers.append(await callbacks.doors.questions.ask(question, place))
+            answers.append(await callbacks.questions.ask(question, place))
 
         nursery.start_soon(ask)
         await trio.sleep(1)

@@ -14,7 +14,7 @@ from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavai
 from oc_trio.ids import AccountId, ChannelId, PostId, UserId
 from oc_trio.runtime.conversation.cancel_reason import CancelReason
 from oc_trio.runtime.error_boundary import ErrorBoundary
-from oc_trio.runtime.inbound.recheck import LOOK_SECONDS, find_changes, message_of
+from oc_trio.runtime.inbound.recheck import RECHECK_SECONDS, find_changes, message_of
 from oc_trio.telemetry.metrics import Metrics
 from tests.runtime.conftest import run_in_no_time
 from tests.runtime.conversation.test_mailbox import a_job
@@ -41,8 +41,8 @@ class Posts:
         return Post(post_id, ChannelId("c"), UserId("u"), str(found))
 
 
-def an_intake(**has: str | MattermostError | float) -> Any:
-    async def reworded(post: Post, obligation: Obligation) -> InboundMessage:
+def an_admission(**has: str | MattermostError | float) -> Any:
+    async def revised(post: Post, obligation: Obligation) -> InboundMessage:
         message = message_of(obligation)
         assert message is not None
         return message.with_text(post.message)
@@ -50,7 +50,7 @@ def an_intake(**has: str | MattermostError | float) -> Any:
     services = SimpleNamespace(
         api=SimpleNamespace(posts=Posts(dict(has))), boundary=ErrorBoundary(AccountId("default"), Metrics())
     )
-    return SimpleNamespace(services=services, reworded=reworded)
+    return SimpleNamespace(services=services, revised=revised)
 
 
 def owed(name: str, **more: Any) -> Obligation:
@@ -72,35 +72,35 @@ def owed(name: str, **more: Any) -> Obligation:
 )
 async def test_what_became_of_it(found: str | MattermostError, change: CancelReason | str | None) -> None:
     """Only what is certain changes anything."""
-    changed = await find_changes(an_intake(a=found), [owed("a")])
+    changed = await find_changes(an_admission(a=found), [owed("a")])
     told = [change.text if isinstance(change, InboundMessage) else change for change in changed.values()]
     assert told == ([] if change is None else [change])
 
 
 async def test_a_command_keeps_its_words() -> None:
     """It is carried out as it was given, unless it is gone."""
-    intake = an_intake(a="other words", b=GONE)
-    found = await find_changes(intake, [owed("a", command="StopTurn"), owed("b", command="StopTurn")])
+    admission = an_admission(a="other words", b=GONE)
+    found = await find_changes(admission, [owed("a", command="StopTurn"), owed("b", command="StopTurn")])
     assert list(found.values()) == [CancelReason.DELETED]
 
 
 async def test_what_is_no_post_is_not_looked_for() -> None:
     """A click, a hook's prompt."""
-    intake = an_intake()
-    assert await find_changes(intake, [owed("a", post_id="")]) == {}
-    assert intake.services.api.posts.asked == []
+    admission = an_admission()
+    assert await find_changes(admission, [owed("a", post_id="")]) == {}
+    assert admission.services.api.posts.asked == []
 
 
 async def test_a_record_that_can_not_be_read_is_damage() -> None:
     """It is neither skipped nor taken for unchanged."""
     damage = pytest.RaisesExc(StoreUnusable, match="the journal is damaged: a row of obligations, id ")
     with pytest.RaisesGroup(damage, flatten_subgroups=True):
-        await find_changes(an_intake(), [evolve(owed("b"), payload="{")])
+        await find_changes(an_admission(), [evolve(owed("b"), payload="{")])
 
 
 @pytest.mark.trio(run=run_in_no_time)
 async def test_a_slow_server_holds_nobody_up() -> None:
     """What was found out by then counts."""
     began = trio.current_time()
-    found = await find_changes(an_intake(a=GONE, b=1000.0), [owed("b"), owed("a")])
-    assert (len(found), trio.current_time() - began) == (1, LOOK_SECONDS)
+    found = await find_changes(an_admission(a=GONE, b=1000.0), [owed("b"), owed("a")])
+    assert (len(found), trio.current_time() - began) == (1, RECHECK_SECONDS)

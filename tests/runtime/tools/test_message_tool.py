@@ -179,6 +179,29 @@ async def test_reading_the_current_conversation(harness: Harness) -> None:
     assert told["hasMore"] is True
 
 
+async def test_reading_a_direct_message_shows_a_paired_persons_posts(harness: Harness) -> None:
+    """`contextVisibility` hides people who may not use the bot; somebody who is paired may."""
+    await harness.start({"dmPolicy": "pairing", "allowFrom": [], "contextVisibility": "allowlist"})
+    direct = harness.direct()
+    harness.say("hi", channel=direct)
+    await harness.settled()
+    [request] = await harness.store.pairing.pending(ACCOUNT, harness.now_ms())
+    await harness.store.pairing.approve(ACCOUNT, request.code, harness.now_ms())
+    results: list[Any] = []
+
+    def script(_request: Any) -> Any:
+        results.append((yield CallTool("message", {"action": "read"})))
+        yield Say("done")
+
+    harness.script = script
+    harness.say("what did I say?", channel=direct)
+    await harness.settled()
+    [result] = results
+    reply = json.loads(result.text)
+    assert [post["message"] for post in reply["messages"] if post["username"] == "alice"] == ["what did I say?", "hi"]
+    assert "hidden" not in reply
+
+
 @pytest.mark.parametrize(
     ("settings", "kind", "allowed"),
     [
