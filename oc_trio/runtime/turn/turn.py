@@ -78,7 +78,7 @@ class TurnRunner:
             return
         if await self._is_last(run, turn):
             # Without the agent, and without the decided end if there is one: whichever it is that can't be survived.
-            outcome = await give_up(services, run.jobs, turn.id, GAVE_UP, f"gave up at agent_run {LAST_ATTEMPT}")
+            outcome = await give_up(services, run.jobs, turn.id, GAVE_UP, f"gave up at attempt {LAST_ATTEMPT}")
             await self._ended(run, turn, outcome)
             return
         if turn.begun_at and await was_given_up(services, turn):
