@@ -26,7 +26,7 @@ ATTACK = f"""
 import sys, trio
 HEAD = "POST {COMMAND_PATH} HTTP/1.1", "Host: x", "Content-Type: application/json", "Content-Length: 2", "", "{{}}"
 BAD = "\\r\\n".join(HEAD).encode()
-async def knock(port, count):
+async def flood(port, count):
     while True:
         try:
             async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
@@ -42,7 +42,7 @@ async def main():
     with trio.move_on_after(float(sys.argv[2])):
         async with trio.open_nursery() as nursery:
             for _ in range({CONNECTIONS}):
-                nursery.start_soon(knock, int(sys.argv[1]), count)
+                nursery.start_soon(flood, int(sys.argv[1]), count)
     print(count[0])
 trio.run(main)
 """
@@ -76,7 +76,7 @@ async def measure(url: str, seconds: float) -> tuple[list[float], list[float]]:
     return delays, latencies
 
 
-def told(name: str, values: list[float]) -> str:
+def figures(name: str, values: list[float]) -> str:
     cuts = statistics.quantiles(values, n=100)
     return f"{name}: p50 {statistics.median(values):.1f} ms, p99 {cuts[98]:.1f} ms ({len(values)})"
 
@@ -99,7 +99,7 @@ async def main(seconds: float) -> None:
                 await trio.sleep(1)
             delays, latencies = await measure(url, seconds - 1)
             after = resource.getrusage(resource.RUSAGE_SELF)
-            print(f"{name}: {told('loop delay', delays)}; {told('genuine calls', latencies)}; ", end="")
+            print(f"{name}: {figures('loop delay', delays)}; {figures('genuine calls', latencies)}; ", end="")
             print(
                 f"cpu {(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / seconds:.0%}, ", end=""
             )

@@ -19,7 +19,7 @@ async def answer(
 ) -> None:
     root = post["root_id"] or post["id"]
     await api.post("/api/v4/users/me/typing", json={"channel_id": post["channel_id"], "parent_id": root})
-    text, shown, post_id, last = "", "", "", -1e9
+    text, posted, post_id, last = "", "", "", -1e9
     body = {"model": "words", "stream": True, "messages": [{"role": "user", "content": post["message"]}]}
     async with model.stream("POST", f"{args.model_url}/chat/completions", json=body) as response:
         async for line in response.aiter_lines():
@@ -29,14 +29,14 @@ async def answer(
             text += (choices[0]["delta"].get("content") or "") if choices else ""
             if not text or trio.current_time() - last < args.interval:
                 continue
-            shown, last = text, trio.current_time()
+            posted, last = text, trio.current_time()
             if post_id:
                 await api.put(f"/api/v4/posts/{post_id}/patch", json={"message": text})
             else:
                 reply = {"channel_id": post["channel_id"], "root_id": root, "message": text}
                 post_id = (await api.post("/api/v4/posts", json=reply)).json()["id"]
             last = trio.current_time()
-    if shown != text:
+    if posted != text:
         await api.put(f"/api/v4/posts/{post_id}/patch", json={"message": text})
 
 

@@ -20,8 +20,8 @@ class StampingServer(ModelServer):
             body = event.get("body", b"")
             if b'"finish_reason":"stop"' in body:
                 word = f" end@{time.monotonic():.3f}".encode()
-                said = b'data: {"choices":[{"index":0,"delta":{"content":"' + word + b'"},"finish_reason":null}]}\n\n'
-                await send({"type": "http.response.body", "body": said, "more_body": True})
+                chunk = b'data: {"choices":[{"index":0,"delta":{"content":"' + word + b'"},"finish_reason":null}]}\n\n'
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
             await send(event)
 
         await super()._stream(model, stamped)

@@ -20,24 +20,24 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from tests.runtime.harness import Harness, open_harness
 
 
-async def measure(town: Harness, channels: int, news: int) -> None:
-    before, began = town.calls(), time.perf_counter()
-    await town.start()
+async def measure(harness: Harness, channels: int, news: int) -> None:
+    before, began = harness.calls(), time.perf_counter()
+    await harness.start()
     seconds = round(time.perf_counter() - began, 3)
-    await town.settled()
-    row = {"channels": channels, "news": news, "requests": town.calls() - before, "seconds": seconds}
+    await harness.settled()
+    row = {"channels": channels, "news": news, "requests": harness.calls() - before, "seconds": seconds}
     print(json.dumps(row), flush=True)
-    await town.stop()
+    await harness.stop()
 
 
 async def main(channels: int, news: int) -> None:
-    async with trio.open_nursery() as nursery, open_harness(nursery) as town:
-        made = [town.world.create_channel(town.team, f"c{n}", town.alice, town.bot) for n in range(channels)]
-        await measure(town, channels, 0)
-        town.world.restart()
+    async with trio.open_nursery() as nursery, open_harness(nursery) as harness:
+        made = [harness.world.create_channel(harness.team, f"c{n}", harness.alice, harness.bot) for n in range(channels)]
+        await measure(harness, channels, 0)
+        harness.world.restart()
         for channel in made[:news]:
-            town.say("@helper hello", channel=channel)
-        await measure(town, channels, news)
+            harness.say("@helper hello", channel=channel)
+        await measure(harness, channels, news)
         nursery.cancel_scope.cancel()
 
 

@@ -71,10 +71,10 @@ def peak_rss_mib(pid: int) -> float:
     return 0.0
 
 
-def wait_for(stream: Any, found: Callable[[str], bool], what: str, log: list[str]) -> None:
+def wait_for(stream: Any, matches: Callable[[str], bool], what: str, log: list[str]) -> None:
     for line in stream:
         log.append(line)
-        if found(line):
+        if matches(line):
             return
     raise SystemExit(f"{what} ended before it was ready:\n{''.join(log[-20:])}")
 

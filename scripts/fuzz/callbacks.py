@@ -101,12 +101,12 @@ REQUESTS = st.one_of(
 
 def run(seconds: float) -> int:
     port = open_port(limits=Limits(rate=1e9, burst=1e9))
-    seen: Counter[int] = Counter()
+    statuses: Counter[int] = Counter()
     deadline, base = time.monotonic() + seconds, 0
     tracemalloc.start()
     batches = 0
     while time.monotonic() < deadline:
-        trio.run(_batch, port, seen)
+        trio.run(_batch, port, statuses)
         batches += 1
         port.handler.calls.clear()
         port.handler.clicks.clear()
@@ -115,19 +115,19 @@ def run(seconds: float) -> int:
         if batches == 3:
             base = _held()
     grown = _held() - base if base else 0
-    answers = dict(sorted(seen.items()))
-    print(f"{sum(seen.values())} requests: {answers}; held {base / 1024:.0f} KiB, grown by {grown / 1024:.0f} KiB")
+    answers = dict(sorted(statuses.items()))
+    print(f"{sum(statuses.values())} requests: {answers}; held {base / 1024:.0f} KiB, grown by {grown / 1024:.0f} KiB")
     return 1 if grown > GROWTH_BYTES else 0
 
 
 def _held() -> int:
     """Bytes held by allocations of the port and its libraries; Hypothesis keeps what it has tried."""
     gc.collect()
-    kept = [tracemalloc.Filter(True, pattern) for pattern in _OURS]
-    return sum(trace.size for trace in tracemalloc.take_snapshot().filter_traces(kept).traces)
+    filters = [tracemalloc.Filter(True, pattern) for pattern in _OURS]
+    return sum(trace.size for trace in tracemalloc.take_snapshot().filter_traces(filters).traces)
 
 
-async def _batch(port: Port, seen: Counter[int]) -> None:
+async def _batch(port: Port, statuses: Counter[int]) -> None:
     requests: list[tuple[str, str, dict[str, str], bytes]] = []
 
     @settings(max_examples=BATCH, database=None, deadline=None, suppress_health_check=UNHEALTHY)
@@ -139,7 +139,7 @@ async def _batch(port: Port, seen: Counter[int]) -> None:
     for method, path, headers, body in requests:
         with trio.fail_after(20):
             status, _, _ = await port.post(path, body, method=method, headers=headers)
-        seen[status] += 1
+        statuses[status] += 1
         if status >= 500 and status != 503:
             print(f"{status} for {method} {path} {headers} {body[:2000]!r}", file=sys.stderr)
             raise SystemExit(1)

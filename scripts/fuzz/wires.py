@@ -51,10 +51,10 @@ def _batch(name: str, number: int) -> int:
         phases=(Phase.generate, Phase.shrink),
     )
     @given(wire.inputs)
-    def trial(told: object) -> None:
+    def trial(value: object) -> None:
         nonlocal count
         count += 1
-        wire.read(told)
+        wire.read(value)
 
     trial()
     return count
