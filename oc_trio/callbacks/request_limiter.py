@@ -49,7 +49,7 @@ class RequestPermit:
 
 
 @define
-class _Source:
+class _SourceState:
     bucket: Bucket
     active: int = 0
 
@@ -61,7 +61,7 @@ class RequestLimiter:
     limits: Limits = Limits()
     _active: dict[Standing, int] = field(init=False, factory=lambda: dict.fromkeys(Standing, 0))
     _known: OrderedDict[str, float] = field(init=False, factory=OrderedDict)
-    _sources: OrderedDict[str, _Source] = field(init=False, factory=OrderedDict)
+    _sources: OrderedDict[str, _SourceState] = field(init=False, factory=OrderedDict)
 
     def __len__(self) -> int:
         return len(self._sources)
@@ -78,7 +78,7 @@ class RequestLimiter:
         source = self._sources.get(key)
         if source is None:
             self._make_room()
-            source = self._sources[key] = _Source(full(limits.rate, limits.burst, now))
+            source = self._sources[key] = _SourceState(full(limits.rate, limits.burst, now))
         self._sources.move_to_end(key)
         is_full = source.active >= limits.at_once or self._active[standing] >= limits.total
         if is_full:

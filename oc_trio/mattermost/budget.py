@@ -17,8 +17,8 @@ from oc_trio.errors import MattermostUnavailable
 
 MAX_WAITERS = 2000
 MAX_WAIT = 30.0
-# How often `room` looks: every draft may be waiting there, so not more often.
-_ROOM_SECONDS = 0.25
+# How often `wait_for_capacity` looks: every draft may be waiting there, so not more often.
+_CAPACITY_SECONDS = 0.25
 
 
 @define(eq=False)
@@ -75,15 +75,15 @@ class RateBudget:
             if self._waiting:
                 self._waiting[0][2].turn.set()
 
-    async def room(self, lane: Lane) -> bool:
+    async def wait_for_capacity(self, lane: Lane) -> bool:
         """Return when `lane` could make a call now, without making it; true if that took a wait.
 
         For callers who may still change what they are going to send: once in `acquire`, a call is as good as made.
         """
         has_waited = False
-        while (wait := _ROOM_SECONDS if self._waiting else self._peek(lane)) > 0.0:
+        while (wait := _CAPACITY_SECONDS if self._waiting else self._peek(lane)) > 0.0:
             has_waited = True
-            await trio.sleep(max(wait, _ROOM_SECONDS))
+            await trio.sleep(max(wait, _CAPACITY_SECONDS))
         return has_waited
 
     def observe(self, headers: Mapping[str, str], *, limited: bool, retry_after: float | None) -> None:

@@ -32,7 +32,8 @@ async def measure(harness: Harness, channels: int, news: int) -> None:
 
 async def main(channels: int, news: int) -> None:
     async with trio.open_nursery() as nursery, open_harness(nursery) as harness:
-        made = [harness.world.create_channel(harness.team, f"c{n}", harness.alice, harness.bot) for n in range(channels)]
+        world, team, alice, bot = harness.world, harness.team, harness.alice, harness.bot
+        made = [world.create_channel(team, f"c{n}", alice, bot) for n in range(channels)]
         await measure(harness, channels, 0)
         harness.world.restart()
         for channel in made[:news]:

@@ -1,4 +1,4 @@
-"""What probes, Prometheus and operators are told, and who is told nothing."""
+"""The responses to probes, Prometheus and operators, and who gets none."""
 
 import json
 from collections.abc import Awaitable, Callable, Mapping

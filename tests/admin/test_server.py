@@ -1,4 +1,4 @@
-"""The admin API on real sockets: who may connect, what is left behind, and what happens when it can't be had."""
+"""The admin API on real sockets: who may connect, the clean-up, and failures to listen."""
 
 import socket
 import stat

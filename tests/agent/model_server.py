@@ -17,7 +17,7 @@ Write = Callable[[bytes], Awaitable[None]]
 
 
 @frozen
-class Seen:
+class RecordedRequest:
     """One request as the server read it."""
 
     path: str
@@ -44,7 +44,7 @@ class ModelServer:
 
     base_url: str = ""
     replies: list[Reply] = field(factory=list)
-    seen: list[Seen] = field(factory=list)
+    seen: list[RecordedRequest] = field(factory=list)
     connections: int = 0
     gone: trio.Event = field(factory=trio.Event)
 
@@ -71,7 +71,7 @@ class ModelServer:
                 return False
         assert request is not None
         headers = {name.decode(): value.decode() for name, value in request.headers}
-        self.seen.append(Seen(request.target.decode(), headers, json.loads(bytes(body))))
+        self.seen.append(RecordedRequest(request.target.decode(), headers, json.loads(bytes(body))))
         reply = self.replies.pop(0)
         await self._play(reply, conn, stream)
         return not reply.cut and not reply.pause

@@ -1,4 +1,4 @@
-"""Whatever a server of the Messages API sends is read, or is nothing, or ends the turn in words."""
+"""Whatever a server of the Messages API sends is read, ignored, or fails the turn with a sentence."""
 
 import json
 from typing import Any

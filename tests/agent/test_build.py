@@ -1,4 +1,4 @@
-"""A description becomes the right agent, wrapped as it says, and never prints its secrets."""
+"""A specification becomes the right agent with its wrappers, and never prints its secrets."""
 
 import pytest
 

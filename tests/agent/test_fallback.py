@@ -1,4 +1,4 @@
-"""The next model is tried while one is unavailable or closed to us, and only then."""
+"""The next model is tried while one is unavailable or refuses the key, and only then."""
 
 from collections.abc import Iterable
 

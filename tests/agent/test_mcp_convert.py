@@ -1,4 +1,4 @@
-"""MCP's words become the port's, with names that every model API takes."""
+"""MCP's tools and results become the port's, with names that every model API accepts."""
 
 import re
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Whatever a completions server sends is read, or is nothing, or ends the turn in words."""
+"""Whatever a completions server sends is read, ignored, or fails the turn with a sentence."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a model refuses is found in its words, left out from then on, and logged once with the key that settles it."""
+"""Refused parts of a request are found in the error text, left out from then on, and logged once with their key."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""`oc-trio doctor` in a healthy place, and with each part unwell."""
+"""`oc-trio doctor` where everything works, and with each part failing."""
 
 import sqlite3
 import stat

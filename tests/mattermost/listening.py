@@ -1,4 +1,4 @@
-"""A listener under test, and the diary of what it tells."""
+"""A listener under test, and a recorder of its hook calls."""
 
 from collections.abc import Awaitable, Callable
 
@@ -18,8 +18,8 @@ POLICY = RetryPolicy(initial=1.0)
 
 
 @define(eq=False)
-class Diary:
-    """Writes down what the listener tells."""
+class HookRecorder:
+    """Records the calls of the listener's hooks."""
 
     lines: list[str] = field(factory=list)
     saved: list[ResumePoint | None] = field(factory=list)
@@ -54,11 +54,11 @@ class Diary:
 
 
 async def listen(
-    diary: Diary, sockets: FakeSockets, api: Api, resume: ResumePoint | None = None, seconds: float = 20.0
+    recorder: HookRecorder, sockets: FakeSockets, api: Api, resume: ResumePoint | None = None, seconds: float = 20.0
 ) -> None:
     with trio.move_on_after(seconds):
         await run_listener(
-            api, diary.hooks(), random=lambda: 0.5, policy=POLICY, resume=resume, open_stream=sockets.open_stream
+            api, recorder.hooks(), random=lambda: 0.5, policy=POLICY, resume=resume, open_stream=sockets.open_stream
         )
 
 

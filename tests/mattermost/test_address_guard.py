@@ -1,4 +1,4 @@
-"""The guard in front of sockets: names are judged by what they resolve to, and the judged address is dialled."""
+"""SSRF protection: names are resolved, their addresses checked, and only a checked address is dialled."""
 
 import socket
 import ssl

@@ -1,4 +1,4 @@
-"""The audit names channels that moved without our seeing it, and no others."""
+"""The audit finds channels with posts that were missed, and no others."""
 
 import pytest
 import trio

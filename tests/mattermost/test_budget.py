@@ -90,12 +90,12 @@ async def test_the_queue_is_bounded(autojump_clock: trio.testing.MockClock) -> N
 async def test_asking_for_room_spends_nothing(autojump_clock: trio.testing.MockClock) -> None:
     """It is told at once, or after the wait that a call would have had; a cancelled question leaves no trace."""
     budget = RateBudget(RatePolicy(rate=1.0, burst=1.0))
-    assert not await budget.room(Lane.EDIT)
+    assert not await budget.wait_for_capacity(Lane.EDIT)
     await budget.acquire(Lane.EDIT)
     with trio.move_on_after(0.3):
-        await budget.room(Lane.EDIT)
+        await budget.wait_for_capacity(Lane.EDIT)
     assert (trio.current_time(), budget.waiting) == (0.3, 0)
-    assert await budget.room(Lane.EDIT)
+    assert await budget.wait_for_capacity(Lane.EDIT)
     assert trio.current_time() == pytest.approx(1.0, abs=0.01)
     await budget.acquire(Lane.EDIT)
     assert trio.current_time() == pytest.approx(1.0, abs=0.01)

@@ -1,4 +1,4 @@
-"""A bounded number of jobs at once, with errors that come out bare where they can."""
+"""A bounded number of concurrent jobs, and errors without an exception group where possible."""
 
 import pytest
 import trio

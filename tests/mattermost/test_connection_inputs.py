@@ -1,4 +1,4 @@
-"""Frames and failures in the words of the state table, and the waits they cost."""
+"""Frames and errors become inputs of the state machine, and retries become waits."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""An error is told in one line even where its own text is empty."""
+"""An error is described in one line even where its own text is empty."""
 
 import ssl
 

@@ -1,4 +1,4 @@
-"""Cached facts: asked once, forgotten in time and by event, never invented."""
+"""Cached look-ups: one request, invalidated by time and by events, no invented values."""
 
 import httpx
 import pytest

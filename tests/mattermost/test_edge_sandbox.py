@@ -1,4 +1,4 @@
-"""The whole edge against the embedded server, in process: verbs, resume, catch-up, files, lost answers."""
+"""The whole Mattermost edge against the embedded server, in process: REST, resume, catch-up, files, lost answers."""
 
 import random
 import ssl
@@ -33,7 +33,7 @@ from oc_trio.sandbox.world import Bot, World
 
 
 @define(eq=False)
-class Town:
+class EdgeEnv:
     """A world with a team, a channel, alice and a bot, and the bot's verbs."""
 
     world: World
@@ -62,36 +62,36 @@ class Town:
 
 
 @asynccontextmanager
-async def a_town(nursery: trio.Nursery, faults: Faults | None = None) -> AsyncGenerator[Town, None]:
+async def open_env(nursery: trio.Nursery, faults: Faults | None = None) -> AsyncGenerator[EdgeEnv, None]:
     def clock() -> int:
         return 1_700_000_000_000 + int(trio.current_time() * 1000)
 
     world = World(clock, random.Random(7), faults=faults)
     alice = world.create_user("alice", "Passw0rd!x")
-    team = world.create_team("town", alice)
+    team = world.create_team("env", alice)
     bot = world.create_bot("helper", team=team)
     square = world.create_channel(team, "square", alice, bot)
     async with open_origin("http://mm.test", None, http_transport=SandboxTransport(world)) as origin:
         api = Api(Transport(origin, lambda: bot.token))
-        yield Town(world, nursery, alice, bot, square, api)
+        yield EdgeEnv(world, nursery, alice, bot, square, api)
 
 
 @pytest.fixture
-async def town(nursery: trio.Nursery) -> AsyncGenerator[Town, None]:
-    async with a_town(nursery) as found:
+async def env(nursery: trio.Nursery) -> AsyncGenerator[EdgeEnv, None]:
+    async with open_env(nursery) as found:
         yield found
 
 
-async def test_the_verbs_speak_the_servers_language(autojump_clock: trio.testing.MockClock, town: Town) -> None:
+async def test_the_verbs_speak_the_servers_language(autojump_clock: trio.testing.MockClock, env: EdgeEnv) -> None:
     """Users, teams, channels, posts, threads, edits, reactions and typing go through."""
-    api, square = town.api, ChannelId(town.square.id)
+    api, square = env.api, ChannelId(env.square.id)
     me = await api.users.me()
     assert (me.username, me.is_bot) == ("helper", True)
-    assert [team.name for team in await api.teams.mine()] == ["town"]
-    assert {user.username for user in await api.users.by_ids([UserId(town.alice.id), me.id])} == {"alice", "helper"}
+    assert [team.name for team in await api.teams.mine()] == ["env"]
+    assert {user.username for user in await api.users.by_ids([UserId(env.alice.id), me.id])} == {"alice", "helper"}
     assert (await api.users.by_username("alice")).is_bot is False
     team = (await api.teams.mine())[0]
-    assert set(await api.teams.members(team.id)) == {town.alice.id, me.id}
+    assert set(await api.teams.members(team.id)) == {env.alice.id, me.id}
     assert (await api.channels.by_name(team.id, "square")).id == square
     assert square in {channel.id for channel in await api.channels.mine()}
     assert me.id in await api.channels.members(square)
@@ -112,10 +112,10 @@ async def test_the_verbs_speak_the_servers_language(autojump_clock: trio.testing
 
 
 @define(eq=False)
-class Ledger:
+class AdmittedPosts:
     """Admission as the gateway does it: by id, once, with a watermark."""
 
-    town: Town
+    env: EdgeEnv
     marks: dict[ChannelId, Watermark] = field(factory=dict)
     seen: list[str] = field(factory=list)
     connects: list[str] = field(factory=list)
@@ -131,7 +131,7 @@ class Ledger:
 
     async def on_connected(self, resumed: bool) -> None:
         self.connects.append("resumed" if resumed else "fresh")
-        await catch_up(self.town.api, UserId(self.town.bot.id), self.look_up, self.admit, now_ms=self.now())
+        await catch_up(self.env.api, UserId(self.env.bot.id), self.look_up, self.admit, now_ms=self.now())
 
     async def on_state(self, link: Link, detail: str) -> None:
         if link.phase is ConnectionPhase.LIVE:
@@ -159,52 +159,52 @@ class Ledger:
                 self.marks[post.channel_id] = Watermark(post.channel_id, post.create_at, post.id)
 
     def now(self) -> int:
-        return self.town.world.ticker.now()
+        return self.env.world.ticker.now()
 
 
 async def test_nothing_is_lost_over_a_short_and_a_long_outage(
-    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery, town: Town
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery, env: EdgeEnv
 ) -> None:
     """A drop is resumed; after a server that forgot us catch-up reads what was posted meanwhile."""
-    ledger = Ledger(town)
+    admitted = AdmittedPosts(env)
     scope = trio.CancelScope()
 
     async def listen() -> None:
         with scope:
-            await run_listener(town.api, ledger.hooks(), random=random.Random(1).random, open_stream=town.open_stream)
+            await run_listener(env.api, admitted.hooks(), random=random.Random(1).random, open_stream=env.open_stream)
 
     nursery.start_soon(listen)
     await trio.sleep(1)
-    town.say("live")
+    env.say("live")
     await trio.sleep(1)
-    await town.cut()
-    town.say("while away")
+    await env.cut()
+    env.say("while away")
     await trio.sleep(10)
     for number in range(300):  # more than the server's queue holds
-        town.say(f"flood {number}")
+        env.say(f"flood {number}")
         if number == 0:
-            await town.cut()
+            await env.cut()
     await trio.sleep(15)
     scope.cancel()
     await trio.sleep(3)
-    assert ledger.seen == ["live", "while away", *(f"flood {number}" for number in range(300))]
-    assert ledger.connects[:2] == ["fresh", "resumed"]
-    assert ledger.resume is not None
+    assert admitted.seen == ["live", "while away", *(f"flood {number}" for number in range(300))]
+    assert admitted.connects[:2] == ["fresh", "resumed"]
+    assert admitted.resume is not None
     nursery.cancel_scope.cancel()
 
 
 async def test_a_restart_resumes_from_the_saved_point(
-    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery, town: Town
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery, env: EdgeEnv
 ) -> None:
     """The resume point of the last run is good for the next one."""
-    first = Ledger(town)
+    first = AdmittedPosts(env)
     with trio.move_on_after(2):
-        await run_listener(town.api, first.hooks(), random=random.Random(1).random, open_stream=town.open_stream)
-    town.say("between runs")
-    second = Ledger(town, marks=first.marks)
+        await run_listener(env.api, first.hooks(), random=random.Random(1).random, open_stream=env.open_stream)
+    env.say("between runs")
+    second = AdmittedPosts(env, marks=first.marks)
     with trio.move_on_after(5):
         await run_listener(
-            town.api, second.hooks(), random=random.Random(1).random, resume=first.resume, open_stream=town.open_stream
+            env.api, second.hooks(), random=random.Random(1).random, resume=first.resume, open_stream=env.open_stream
         )
     assert second.connects == ["resumed"]
     assert second.seen == ["between runs"]
@@ -212,7 +212,7 @@ async def test_a_restart_resumes_from_the_saved_point(
 
 
 async def test_a_revoked_token_shows_by_the_heartbeat(
-    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery, town: Town
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery, env: EdgeEnv
 ) -> None:
     """The socket outlives its token in silence; the action ping finds out, and the state says so."""
     states: list[Link] = []
@@ -220,18 +220,18 @@ async def test_a_revoked_token_shows_by_the_heartbeat(
     async def on_state(link: Link, detail: str) -> None:
         states.append(link)
 
-    ledger = Ledger(town)
-    hooks = ListenerHooks(ledger.on_event, ledger.on_connected, on_state, ledger.save)
+    admitted = AdmittedPosts(env)
+    hooks = ListenerHooks(admitted.on_event, admitted.on_connected, on_state, admitted.save)
     with trio.move_on_after(60):
         async with trio.open_nursery() as inner:
 
             async def listen() -> None:
-                await run_listener(town.api, hooks, random=random.Random(1).random, open_stream=town.open_stream)
+                await run_listener(env.api, hooks, random=random.Random(1).random, open_stream=env.open_stream)
 
             inner.start_soon(listen)
             await trio.sleep(5)
-            for token in town.world.users.tokens_of(town.bot.id):
-                town.world.users.revoke_token(token.id)
+            for token in env.world.users.tokens_of(env.bot.id):
+                env.world.users.revoke_token(token.id)
     assert any(link.auth_failed for link in states)
     nursery.cancel_scope.cancel()
 
@@ -262,29 +262,31 @@ async def test_a_lost_answer_makes_no_second_post(
     losses: int, delay: float, autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
 ) -> None:
     """Whenever the answer to a create is lost, the channel has the post once and we learn its id."""
-    async with a_town(nursery, LosesAnswers(losses, delay)) as town:
-        sender = PostCreator(town.api, UserId(town.bot.id), random.Random(3).random)
-        new = NewPost(ChannelId(town.square.id), "answer", pending_post_id=f"{town.bot.id}:1")
+    async with open_env(nursery, LosesAnswers(losses, delay)) as env:
+        sender = PostCreator(env.api, UserId(env.bot.id), random.Random(3).random)
+        new = NewPost(ChannelId(env.square.id), "answer", pending_post_id=f"{env.bot.id}:1")
         post = await sender.create(new)
         again = await sender.create(new, in_doubt=True)
-        assert town.texts() == ["answer"]
+        assert env.texts() == ["answer"]
         assert post.id == again.id
 
 
-async def test_replies_of_one_thread_are_written_one_by_one(autojump_clock: trio.testing.MockClock, town: Town) -> None:
+async def test_replies_of_one_thread_are_written_one_by_one(
+    autojump_clock: trio.testing.MockClock, env: EdgeEnv
+) -> None:
     """Concurrent replies arrive in the order of their calls."""
-    sender = PostCreator(town.api, UserId(town.bot.id), random.Random(3).random)
-    root = town.say("question")
+    sender = PostCreator(env.api, UserId(env.bot.id), random.Random(3).random)
+    root = env.say("question")
 
     async def reply(number: int) -> None:
-        channel = ChannelId(town.square.id)
+        channel = ChannelId(env.square.id)
         await sender.create(NewPost(channel, f"part {number}", root_id=root, pending_post_id=f"b:{number}"))
 
     async with trio.open_nursery() as inner:
         for number in range(5):
             inner.start_soon(reply, number)
             await trio.testing.wait_all_tasks_blocked()
-    assert town.texts() == ["question", *(f"part {number}" for number in range(5))]
+    assert env.texts() == ["question", *(f"part {number}" for number in range(5))]
 
 
 class ChokesOn(Faults):
@@ -304,9 +306,9 @@ async def test_a_post_that_fails_lets_others_pass(
     autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
 ) -> None:
     """One writer per thread is for requests; nobody waits for another's patience."""
-    async with a_town(nursery, ChokesOn(b"poison")) as town:
-        sender = PostCreator(town.api, UserId(town.bot.id), random.Random(3).random)
-        channel = ChannelId(town.square.id)
+    async with open_env(nursery, ChokesOn(b"poison")) as env:
+        sender = PostCreator(env.api, UserId(env.bot.id), random.Random(3).random)
+        channel = ChannelId(env.square.id)
 
         async def poisonous() -> None:
             with pytest.raises(MattermostUnavailable):
@@ -318,28 +320,28 @@ async def test_a_post_that_fails_lets_others_pass(
             began = trio.current_time()
             await sender.create(NewPost(channel, "answer", pending_post_id="b:2"))
             assert trio.current_time() - began < 1
-        assert town.texts() == ["answer"]
+        assert env.texts() == ["answer"]
 
 
-async def test_files_go_both_ways(autojump_clock: trio.testing.MockClock, town: Town) -> None:
+async def test_files_go_both_ways(autojump_clock: trio.testing.MockClock, env: EdgeEnv) -> None:
     """An upload streams with progress, can be posted and read back, and its type is judged by content."""
-    service, told = FileService(town.api), list[int]()
+    service, told = FileService(env.api), list[int]()
     content = b"\x89PNG\r\n\x1a\n" + b"x" * 200_000
-    channel = ChannelId(town.square.id)
+    channel = ChannelId(env.square.id)
     info = await service.upload(channel, from_bytes("pic.txt", content), on_progress=told.append)
-    post = await town.api.posts.create(NewPost(channel, "look", file_ids=(info.id,)))
+    post = await env.api.posts.create(NewPost(channel, "look", file_ids=(info.id,)))
     assert post.file_ids == (info.id,)
     got = await service.download(info.id, limit=300_000)
     assert (got.content == content, got.mime_type, told[-1]) == (True, "image/png", len(content))
 
 
-async def test_direct_channels_and_the_directory(autojump_clock: trio.testing.MockClock, town: Town) -> None:
+async def test_direct_channels_and_the_directory(autojump_clock: trio.testing.MockClock, env: EdgeEnv) -> None:
     """The direct channel with a user is one, and look-ups are cached."""
-    directory = Directory(town.api)
-    async with open_direct_channels(town.api, UserId(town.bot.id), random=lambda: 0.0) as direct:
+    directory = Directory(env.api)
+    async with open_direct_channels(env.api, UserId(env.bot.id), random=lambda: 0.0) as direct:
         alice = await directory.username("@Alice")
         one, two = await direct.channel(alice.id), await direct.channel(alice.id)
     assert one is two
     assert await directory.user(alice.id) == alice
-    post = await town.api.posts.create(NewPost(one.id, "psst"))
+    post = await env.api.posts.create(NewPost(one.id, "psst"))
     assert post.thread == ThreadRoot(post.id)

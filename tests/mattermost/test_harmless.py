@@ -1,4 +1,4 @@
-"""Every way by which text leaves for a channel goes through `harmless`; a new way out fails here until it does."""
+"""Every text that is posted goes through `harmless`; a new way to post fails here until it does."""
 
 import ast
 import json

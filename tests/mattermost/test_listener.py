@@ -8,7 +8,7 @@ from oc_trio.errors import MattermostUnavailable
 from oc_trio.mattermost import listener
 from oc_trio.mattermost.listener import ListenerHooks, run_listener, run_poller
 from tests.mattermost.doubles import FakeHttp, FakeSockets, Peer, open_api
-from tests.mattermost.listening import ME, POLICY, Diary, listen
+from tests.mattermost.listening import ME, POLICY, HookRecorder, listen
 
 
 async def drop_after_two(peer: Peer) -> None:
@@ -27,24 +27,24 @@ async def test_a_dropped_socket_is_resumed_where_handling_stopped(
     autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
 ) -> None:
     """After a drop the next dial names the queue and the next event, and nothing is told twice."""
-    diary, sockets = Diary(), FakeSockets(nursery, [drop_after_two, go_on_at_three])
+    recorder, sockets = HookRecorder(), FakeSockets(nursery, [drop_after_two, go_on_at_three])
     async with open_api(FakeHttp({"GET /users/me": ME})) as api:
-        await listen(diary, sockets, api)
-    assert diary.lines == ["fresh", "LIVE", "p1", "p2", "resumed", "LIVE", "p3"]
+        await listen(recorder, sockets, api)
+    assert recorder.lines == ["fresh", "LIVE", "p1", "p2", "resumed", "LIVE", "p3"]
     assert sockets.dials == ["/api/v4/websocket", "/api/v4/websocket?connection_id=conn1&sequence_number=3"]
     assert sockets.tokens == ["Bearer secret-token"] * 2
-    assert diary.saved[-1] == ResumePoint("conn1", 4)
+    assert recorder.saved[-1] == ResumePoint("conn1", 4)
 
 
 async def test_a_resume_without_news_is_told_by_the_ping(
     autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
 ) -> None:
     """With nothing missed the server is silent, so the answer to our ping means resumed."""
-    diary, sockets = Diary(), FakeSockets(nursery, [Peer.answer_pings])
+    recorder, sockets = HookRecorder(), FakeSockets(nursery, [Peer.answer_pings])
     async with open_api(FakeHttp({"GET /users/me": ME})) as api:
-        await listen(diary, sockets, api, ResumePoint("old", 7))
-    assert diary.lines == ["resumed", "LIVE"]
-    assert diary.saved[-1] == ResumePoint("old", 7)
+        await listen(recorder, sockets, api, ResumePoint("old", 7))
+    assert recorder.lines == ["resumed", "LIVE"]
+    assert recorder.saved[-1] == ResumePoint("old", 7)
 
 
 async def test_a_lost_queue_begins_fresh(autojump_clock: trio.testing.MockClock, nursery: trio.Nursery) -> None:
@@ -54,11 +54,11 @@ async def test_a_lost_queue_begins_fresh(autojump_clock: trio.testing.MockClock,
         await peer.hello("new")
         await peer.answer_pings()
 
-    diary, sockets = Diary(), FakeSockets(nursery, [another])
+    recorder, sockets = HookRecorder(), FakeSockets(nursery, [another])
     async with open_api(FakeHttp({"GET /users/me": ME})) as api:
-        await listen(diary, sockets, api, ResumePoint("old", 7))
-    assert diary.lines == ["fresh", "LIVE"]
-    assert diary.saved[-1] == ResumePoint("new", 1)
+        await listen(recorder, sockets, api, ResumePoint("old", 7))
+    assert recorder.lines == ["fresh", "LIVE"]
+    assert recorder.saved[-1] == ResumePoint("new", 1)
 
 
 async def test_a_dropped_resume_is_not_asked_for_again(
@@ -69,9 +69,9 @@ async def test_a_dropped_resume_is_not_asked_for_again(
     async def drop(peer: Peer) -> None:
         await trio.lowlevel.checkpoint()
 
-    diary, sockets = Diary(), FakeSockets(nursery, [drop, drop_after_two])
+    recorder, sockets = HookRecorder(), FakeSockets(nursery, [drop, drop_after_two])
     async with open_api(FakeHttp({"GET /users/me": ME})) as api:
-        await listen(diary, sockets, api, ResumePoint("bad", 1), seconds=1.9)
+        await listen(recorder, sockets, api, ResumePoint("bad", 1), seconds=1.9)
     assert sockets.dials[:2] == ["/api/v4/websocket?connection_id=bad&sequence_number=1", "/api/v4/websocket"]
 
 
@@ -84,11 +84,11 @@ async def test_a_silent_peer_is_found_by_the_heartbeat(
         await peer.hello()
         await trio.sleep_forever()
 
-    diary, sockets = Diary(), FakeSockets(nursery, [mute, Peer.answer_pings])
+    recorder, sockets = HookRecorder(), FakeSockets(nursery, [mute, Peer.answer_pings])
     async with open_api(FakeHttp({"GET /users/me": ME})) as api:
-        await listen(diary, sockets, api, seconds=45)
+        await listen(recorder, sockets, api, seconds=45)
     nursery.cancel_scope.cancel()
-    assert diary.lines == ["fresh", "LIVE", "resumed", "LIVE"]
+    assert recorder.lines == ["fresh", "LIVE", "resumed", "LIVE"]
 
 
 async def test_a_gap_in_the_numbering_asks_for_what_is_missing(
@@ -101,10 +101,10 @@ async def test_a_gap_in_the_numbering_asks_for_what_is_missing(
         await peer.posted(2, "p2")
         await trio.sleep(60)
 
-    diary, sockets = Diary(), FakeSockets(nursery, [skip, drop_after_two, Peer.answer_pings])
+    recorder, sockets = HookRecorder(), FakeSockets(nursery, [skip, drop_after_two, Peer.answer_pings])
     async with open_api(FakeHttp({"GET /users/me": ME})) as api:
-        await listen(diary, sockets, api, seconds=1.5)
-    assert "p2" not in diary.lines[:2]
+        await listen(recorder, sockets, api, seconds=1.5)
+    assert "p2" not in recorder.lines[:2]
     assert sockets.dials[1] == "/api/v4/websocket?connection_id=conn1&sequence_number=1"
 
 
@@ -123,12 +123,12 @@ async def test_events_wait_for_catch_up_and_overflow_is_made_good(
         await peer.hello("conn2")
         await peer.answer_pings()
 
-    diary, sockets = Diary(slow_catch_up=3.0), FakeSockets(nursery, [flood, calm])
+    recorder, sockets = HookRecorder(slow_catch_up=3.0), FakeSockets(nursery, [flood, calm])
     async with open_api(FakeHttp({"GET /users/me": ME})) as api:
-        await listen(diary, sockets, api)
-    assert diary.lines[0] == "fresh"
-    assert diary.lines[1:-2] == [f"p{seq}" for seq in range(1, listener.BUFFER + 1)]
-    assert diary.lines[-2:] == ["fresh", "LIVE"]
+        await listen(recorder, sockets, api)
+    assert recorder.lines[0] == "fresh"
+    assert recorder.lines[1:-2] == [f"p{seq}" for seq in range(1, listener.BUFFER + 1)]
+    assert recorder.lines[-2:] == ["fresh", "LIVE"]
     assert sockets.dials[1] == f"/api/v4/websocket?connection_id=conn1&sequence_number={listener.BUFFER + 1}"
 
 
@@ -147,17 +147,17 @@ async def test_an_event_whose_handling_failed_is_told_again(
         await peer.posted(2, "p2")
         await peer.answer_pings()
 
-    diary, sockets = Diary(on_post=fail_once), FakeSockets(nursery, [drop_after_two, again])
+    recorder, sockets = HookRecorder(on_post=fail_once), FakeSockets(nursery, [drop_after_two, again])
     async with open_api(FakeHttp({"GET /users/me": ME})) as api:
-        await listen(diary, sockets, api)
-    assert diary.lines == ["fresh", "LIVE", "p1", "resumed", "LIVE", "p2"]
+        await listen(recorder, sockets, api)
+    assert recorder.lines == ["fresh", "LIVE", "p1", "resumed", "LIVE", "p2"]
 
 
 async def test_backoff_grows_until_live(autojump_clock: trio.testing.MockClock, nursery: trio.Nursery) -> None:
     """A server that is down is dialled after 1, 2, 4 and 8 seconds."""
-    diary, sockets = Diary(), FakeSockets(nursery, [Peer.answer_pings], down=100)
+    recorder, sockets = HookRecorder(), FakeSockets(nursery, [Peer.answer_pings], down=100)
     async with open_api(FakeHttp({"GET /users/me": ME})) as api:
-        await listen(diary, sockets, api, seconds=15.5)
+        await listen(recorder, sockets, api, seconds=15.5)
     assert sockets.dials == ["refused"] * 5
 
 
@@ -180,11 +180,11 @@ async def test_a_frame_beyond_reading_is_not_asked_for_again(
         await peer.hello("c2")
         await peer.answer_pings()
 
-    diary, sockets = Diary(), FakeSockets(nursery, [huge, unnumbered, calm])
+    recorder, sockets = HookRecorder(), FakeSockets(nursery, [huge, unnumbered, calm])
     async with open_api(FakeHttp({"GET /users/me": ME})) as api:
-        await listen(diary, sockets, api)
+        await listen(recorder, sockets, api)
     assert sockets.dials == ["/api/v4/websocket"] * 3
-    assert diary.saved[-1] == ResumePoint("c2", 1)
+    assert recorder.saved[-1] == ResumePoint("c2", 1)
 
 
 async def test_an_unreadable_event_with_a_number_is_skipped(
@@ -198,10 +198,10 @@ async def test_an_unreadable_event_with_a_number_is_skipped(
         await peer.posted(2, "p2")
         await peer.answer_pings()
 
-    diary, sockets = Diary(), FakeSockets(nursery, [script])
+    recorder, sockets = HookRecorder(), FakeSockets(nursery, [script])
     async with open_api(FakeHttp({"GET /users/me": ME})) as api:
-        await listen(diary, sockets, api)
-    assert diary.lines == ["fresh", "LIVE", "p2"]
+        await listen(recorder, sockets, api)
+    assert recorder.lines == ["fresh", "LIVE", "p2"]
     assert len(sockets.dials) == 1
 
 
@@ -221,9 +221,9 @@ async def test_the_resume_point_is_saved_only_while_the_connection_is_known_to_l
         sockets.down = 1000
         await trio.sleep(5)
 
-    diary = Diary()
+    recorder = HookRecorder()
     sockets = FakeSockets(nursery, [one_beat])
-    hooks = ListenerHooks(diary._event, diary._connected, diary._state, save)
+    hooks = ListenerHooks(recorder._event, recorder._connected, recorder._state, save)
     async with open_api(FakeHttp({"GET /users/me": ME})) as api:
         with trio.move_on_after(300):
             await run_listener(api, hooks, random=lambda: 0.5, policy=POLICY, open_stream=sockets.open_stream)
@@ -236,15 +236,15 @@ async def test_errors_of_our_own_come_out_bare(autojump_clock: trio.testing.Mock
     async def broken(post_id: str) -> None:
         raise ZeroDivisionError(post_id)
 
-    diary, sockets = Diary(on_post=broken), FakeSockets(nursery, [drop_after_two])
+    recorder, sockets = HookRecorder(on_post=broken), FakeSockets(nursery, [drop_after_two])
     async with open_api(FakeHttp({"GET /users/me": ME})) as api:
         with pytest.raises(ZeroDivisionError):
-            await listen(diary, sockets, api)
+            await listen(recorder, sockets, api)
 
 
 async def test_polling_runs_catch_up_at_intervals(autojump_clock: trio.testing.MockClock) -> None:
     """Without a websocket the same hook runs every interval, and a failure waits by the same rules."""
-    diary = Diary(failing=1)
+    recorder = HookRecorder(failing=1)
     with trio.move_on_after(12):
-        await run_poller(diary.hooks(), interval=5.0, random=lambda: 0.5, policy=POLICY)
-    assert diary.lines == ["fresh", "LIVE", "fresh", "fresh"]
+        await run_poller(recorder.hooks(), interval=5.0, random=lambda: 0.5, policy=POLICY)
+    assert recorder.lines == ["fresh", "LIVE", "fresh", "fresh"]

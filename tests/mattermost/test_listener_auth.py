@@ -1,4 +1,4 @@
-"""The listener and its token: a refused one is told apart, tried slowly, and looked at as soon as there is a doubt."""
+"""The listener and its token: a refused one is recognised, retried slowly, and checked at once after a 401."""
 
 import httpx
 import pytest
@@ -11,7 +11,7 @@ from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.listener import run_poller
 from oc_trio.mattermost.transport import Transport
 from tests.mattermost.doubles import FakeHttp, FakeSockets, Peer, error, open_api
-from tests.mattermost.listening import ME, Diary, go_on_at_one, listen
+from tests.mattermost.listening import ME, HookRecorder, go_on_at_one, listen
 
 
 async def test_a_refused_token_is_told_apart_and_tried_slowly(
@@ -23,15 +23,15 @@ async def test_a_refused_token_is_told_apart_and_tried_slowly(
         await trio.sleep(5)
 
     http = FakeHttp({"GET /users/me": [ME, error(401, "api.context.session_expired.app_error")]})
-    diary, sockets = Diary(), FakeSockets(nursery, [drop])
+    recorder, sockets = HookRecorder(), FakeSockets(nursery, [drop])
     async with open_api(http) as api:
-        await listen(diary, sockets, api, seconds=140)
-    assert diary.lines == ["AUTH_FAILED"] * 3
+        await listen(recorder, sockets, api, seconds=140)
+    assert recorder.lines == ["AUTH_FAILED"] * 3
     assert len(sockets.dials) == 1
 
 
 @define(eq=False)
-class Rotating(Diary):
+class Rotating(HookRecorder):
     """Puts another token in place once the old one was refused, as reading its file again does."""
 
     token: str = "old"
@@ -48,40 +48,40 @@ class Rotating(Diary):
 
 async def test_another_token_is_tried_at_once(autojump_clock: trio.testing.MockClock, nursery: trio.Nursery) -> None:
     """The long pauses are for a token that was refused, not for the one that took its place."""
-    diary, sockets = Rotating(), FakeSockets(nursery, [go_on_at_one])
-    async with open_api(FakeHttp({"GET /users/me": diary.answer})) as api:
-        await listen(diary, sockets, Api(Transport(api.transport.origin, lambda: diary.token)), seconds=5)
-    assert diary.lines == ["AUTH_FAILED", "fresh", "LIVE"]
+    recorder, sockets = Rotating(), FakeSockets(nursery, [go_on_at_one])
+    async with open_api(FakeHttp({"GET /users/me": recorder.answer})) as api:
+        await listen(recorder, sockets, Api(Transport(api.transport.origin, lambda: recorder.token)), seconds=5)
+    assert recorder.lines == ["AUTH_FAILED", "fresh", "LIVE"]
 
 
 async def test_a_poller_tries_another_token_at_once(autojump_clock: trio.testing.MockClock) -> None:
     """The same without a websocket."""
-    diary = Rotating()
+    recorder = Rotating()
 
     async def connected(_resumed: bool) -> None:
         await trio.lowlevel.checkpoint()
-        if diary.token == "old":
+        if recorder.token == "old":
             raise MattermostRejected("no", status=401, code="api.context.session_expired.app_error")
-        diary.lines.append("polled")
+        recorder.lines.append("polled")
 
-    hooks = evolve(diary.hooks(), on_connected=connected)
+    hooks = evolve(recorder.hooks(), on_connected=connected)
     with trio.move_on_after(4):
-        await run_poller(hooks, interval=5.0, random=lambda: 0.5, token=lambda: diary.token)
-    assert diary.lines == ["AUTH_FAILED", "polled", "LIVE"]
+        await run_poller(hooks, interval=5.0, random=lambda: 0.5, token=lambda: recorder.token)
+    assert recorder.lines == ["AUTH_FAILED", "polled", "LIVE"]
 
 
 EXPIRED = "api.context.session_expired.app_error"
 
 
 async def after_a_refusal(http: FakeHttp, nursery: trio.Nursery) -> list[str]:
-    """What the diary has of twenty seconds in which a request of somebody else's was refused with 401."""
-    diary, sockets = Diary(), FakeSockets(nursery, [go_on_at_one])
+    """What the recorder has of twenty seconds in which a request of somebody else's was refused with 401."""
+    recorder, sockets = HookRecorder(), FakeSockets(nursery, [go_on_at_one])
     async with open_api(http) as api, trio.open_nursery() as own:
-        own.start_soon(listen, diary, sockets, api)
+        own.start_soon(listen, recorder, sockets, api)
         await trio.sleep(5)
         with pytest.raises(MattermostRejected):
             await api.teams.mine()
-    return diary.lines
+    return recorder.lines
 
 
 async def test_a_refused_request_has_the_token_looked_at(

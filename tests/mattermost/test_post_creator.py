@@ -1,4 +1,4 @@
-"""A create whose outcome is unknown: what is asked, when, and what comes of it."""
+"""Idempotent creates with an unknown outcome: which requests are made, when, and with what result."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""One websocket: the upgrade and its refusals, the first frame, closing, and errors that come out bare."""
+"""One websocket: the upgrade and its refusals, the first frame, closing, and errors without exception groups."""
 
 import ssl
 from functools import partial

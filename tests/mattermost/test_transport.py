@@ -1,4 +1,4 @@
-"""Requests carry the token of the moment, errors are ours, sizes are bounded."""
+"""Requests carry the current token, errors are translated, sizes are bounded."""
 
 import httpx
 import pytest

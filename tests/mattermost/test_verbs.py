@@ -1,4 +1,4 @@
-"""What each verb sends and reads, where the embedded server's test does not show it."""
+"""What each REST method sends and reads, where the embedded server's test does not show it."""
 
 from typing import Any
 

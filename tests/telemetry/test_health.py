@@ -1,4 +1,4 @@
-"""Health: states with their times, and promises of progress kept or broken."""
+"""Health: states with their times, and deadlines for progress that are met or missed."""
 
 import json
 

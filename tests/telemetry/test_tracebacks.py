@@ -1,4 +1,4 @@
-"""Exceptions in the log: types and places, and no word that Python's errors quote."""
+"""Exceptions in the log: types and places, and no value that Python's errors quote."""
 
 import errno
 import io

@@ -143,7 +143,7 @@ def build_parts(
     sender = MessageSender(delivery, workers, services.boundary)
     message_tool = MessageTool(outbound, sender, MessagePermissions.of(inputs.settings), policies, people)
     turns = TurnServices(
-        pacer=EditPacer(policies.pacing, partial(inputs.origin.budget.room, Lane.EDIT)),
+        pacer=EditPacer(policies.pacing, partial(inputs.origin.budget.wait_for_capacity, Lane.EDIT)),
         live=LiveDrafts(),
         acks=AckReactions(api, user.id, policies.acks),
         previewer=inputs.dependencies.previewer,
