@@ -71,7 +71,7 @@ class Unshielded(Previewer):
             try:
                 if isinstance(step, Create):
                     post_id = await self._create(self.number, step.text)
-                    await self._drafted(post_id)
+                    await self._record_draft(post_id)
                 else:
                     await self._edit(step.post_id, step.text)
                 how = Wrote.OK
@@ -214,7 +214,7 @@ class ForgetsUncertainEdits(Previewer):
     """An edit whose request got no answer is taken for one that never arrived."""
 
     async def _write(self, step: Create | Edit) -> None:
-        self._doubt = _do_nothing
+        self._edit_uncertain = _do_nothing
         await super()._write(step)
 
 

@@ -1,1 +1,1 @@
-"""Posts are composed, written to the outbox, sent once, and confirmed."""
+"""Composes posts, records them in the outbox, sends each once and confirms it."""

@@ -1,4 +1,4 @@
-"""Reactions on the messages that are worked on: seen, done, failed. Decoration: nothing waits for them or fails."""
+"""Puts reactions on messages that are being answered: seen, done, failed. A failure is logged and nothing else."""
 
 from collections.abc import Sequence
 
@@ -12,6 +12,7 @@ from oc_trio.ids import PostId, UserId
 from oc_trio.mattermost.client import Api
 from oc_trio.telemetry.log import get_logger
 
+# Decoration: a turn must not be held up by it.
 _SECONDS = 10.0
 
 log = get_logger(part="ack_reactions")
@@ -28,7 +29,7 @@ class AckEmoji:
 
 @frozen(eq=False)
 class AckReactions:
-    """One account's reactions."""
+    """One account's acknowledgement reactions."""
 
     api: Api
     bot_id: UserId

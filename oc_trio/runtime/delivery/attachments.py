@@ -12,7 +12,7 @@ from attrs import frozen
 
 from oc_trio.mattermost.files import FileService, Outgoing, from_bytes, from_path
 from oc_trio.mattermost.sniff import sniff
-from oc_trio.runtime.delivery.fetch import Fetcher, MediaRefused
+from oc_trio.runtime.delivery.fetch import Fetcher, MediaRefused, MediaTooLarge
 
 _LONGEST_NAME = 120
 _SCHEMES = ("http://", "https://")
@@ -50,8 +50,12 @@ class MediaLoader:
 
     async def fetch(self, url: str, name: str = "") -> Outgoing:
         """The file at `url`, named by its address where `name` is empty. Raises as `open` does."""
-        limit = min(self.limit, await self.files.size_limit())
-        fetched = await self.fetcher(url, limit)
+        server_limit = await self.files.size_limit()
+        try:
+            fetched = await self.fetcher(url, min(self.limit, server_limit))
+        except MediaTooLarge as problem:
+            limit_name = "mediaMaxMb" if self.limit <= server_limit else "the server's limit"
+            raise MediaRefused(f"{problem} ({limit_name})") from None
         return from_bytes(name or _name(fetched.url, fetched.content[:64]), fetched.content)
 
 

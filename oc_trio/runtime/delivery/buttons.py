@@ -1,4 +1,4 @@
-"""Buttons for an account's posts: signed, bound to their channel, used up by the first click, gone after a while."""
+"""Makes buttons for an account's posts: signed, bound to their channel, valid for one click and a limited time."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ from oc_trio.core.presentation import Menu, Rows
 from oc_trio.ids import ChannelId
 from oc_trio.runtime.clock import Clock
 
-# A week: long enough for a weekend, short enough that a forgotten button does not start something in spring.
+# A week: longer than a weekend, and a forgotten button does not start something months later.
 LIFETIME_MS = 7 * 86_400_000
 
 # For the system prompt of agents whose account has the capability `inlineButtons`.
@@ -58,6 +58,6 @@ class ButtonMaker:
         return {"attachments": made} if made else {}
 
     def final_props(self, channel_id: ChannelId, rows: Rows) -> str:
-        """As `props`, in the form in which a turn's end is written down; empty for no buttons."""
+        """As `props`, as JSON for a turn's result; empty for no buttons."""
         made = self.props(channel_id, rows)
         return json.dumps(made, ensure_ascii=False, separators=(",", ":")) if made else ""

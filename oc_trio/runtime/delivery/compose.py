@@ -1,7 +1,7 @@
-"""Messages that somebody asked for: a target, words, files, buttons, made into posts of one account.
+"""Composes messages on request (target, text, files, buttons) into posts of one account.
 
-Owns how a message becomes posts (root, parts, uploads) and what is reported of it. Two ways out: `post_now` here, for
-a command, and `runtime.delivery.message_sender`, through the journal, for the gateway itself.
+Owns how a message becomes posts (root, parts, uploads) and what is reported of it. Two ways to send it: `post_now`
+here, for a command, and `runtime.delivery.message_sender`, through the outbox, for the gateway itself.
 """
 
 from collections.abc import Callable
@@ -130,24 +130,24 @@ class OutboundClient:
 
         `root_id` counts where `message.reply_to` is empty. Raises EmptyMessage, TargetError, MattermostError.
         """
-        shown = message.presentation
-        if not (message.text.strip() or message.media or shown.text or shown.rows or shown.menus):
+        presentation = message.presentation
+        if not (message.text.strip() or message.media or presentation.text or presentation.rows or presentation.menus):
             raise EmptyMessage("The message is empty.")
-        has_parts = bool(message.media or shown.rows or shown.menus or message.reply_to)
+        has_parts = bool(message.media or presentation.rows or presentation.menus or message.reply_to)
         channel_id = await self.channel_id(place) if has_parts else place.channel_id
         if message.reply_to:
             root_id = await self.thread_root(message.reply_to, channel_id)
         attachments = tuple([await self._upload(channel_id, src, from_disk, on_progress) for src in message.media])
-        text = "\n\n".join(part for part in (message.text, shown.text) if part.strip())
+        text = "\n\n".join(part for part in (message.text, presentation.text) if part.strip())
         texts = prepared(text, rules or self.rules, prefix=False)
-        props = self.buttons.props(channel_id, shown.rows, shown.menus)
+        props = self.buttons.props(channel_id, presentation.rows, presentation.menus)
         file_ids = [FileId(each.file_id) for each in attachments if each.file_id]
         parts = post_parts(texts, props, file_ids, main=-1)
         return ComposedMessage(place, channel_id, root_id, parts, attachments)
 
     async def post_now(self, composed: ComposedMessage) -> SentPosts:
-        """Post each part once, in order; after a failure the rest is left out. Raises MattermostError if none got out
-        before the direct channel was open.
+        """Post each part once, in order; after a failure the rest is left out. Raises MattermostError where the
+        direct channel can't be opened.
         """
         channel_id = composed.channel_id or await self.channel_id(composed.place)
         batch, posts, problems = self.clock.new_id(), list[PostId](), list[str]()

@@ -132,7 +132,7 @@ class Delivery:
                 log.warning("a stale preview may remain", account=self.account, post=post_id, problem=str(refusal))
 
     async def resume(self, row: OutboxRow) -> PostId | None:
-        """Finish a row of an earlier run, whose sender is gone; None if the server refuses it or keeps failing."""
+        """Finish a row of an earlier run; None if the server refuses it, or keeps failing at it."""
         try:
             return await self._post_or_abandon(outbox_message_of(row), row)
         except MattermostRejected:

@@ -32,6 +32,10 @@ class MediaRefused(Exception):
     """A file can't be sent. str() is the end of a sentence for the chat, without the path or address of the file."""
 
 
+class MediaTooLarge(MediaRefused):
+    """A file is larger than the caller's limit."""
+
+
 @frozen
 class FetchedFile:
     """`url` is the address after redirects."""
@@ -48,7 +52,7 @@ class Fetcher:
     transport: httpx.AsyncBaseTransport | None = None
 
     async def __call__(self, url: str, limit: int) -> FetchedFile:
-        """The file at `url`, of at most `limit` bytes. Raises MediaRefused."""
+        """The file at `url`, of at most `limit` bytes. Raises MediaTooLarge, MediaRefused."""
         try:
             with trio.fail_after(FETCH_SECONDS):
                 async with httpx.AsyncClient(
@@ -99,7 +103,7 @@ async def _read_body(response: httpx.Response, limit: int) -> bytes:
             if len(body) > limit:
                 scope.cancel()
     if len(body) > limit:
-        raise MediaRefused(f"it is larger than {limit} bytes")
+        raise MediaTooLarge(f"it is larger than {limit} bytes")
     return bytes(body)
 
 

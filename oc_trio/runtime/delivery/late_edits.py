@@ -1,7 +1,7 @@
-"""The guard against an edit that lands after the final text although it was sent before it.
+"""Repairs posts where an old edit is applied after the final text, although it was sent before it.
 
 An edit whose answer was lost may still be on its way. Posts with such an edit are watched for a while after their
-last text, across restarts: where the server shows another one, the last text is written again. An event tells so; where
+final text, across restarts: where the server shows another text, the final one is written again. Events show it; where
 events may be missing (a new connection, a start, polling) the posts are read. Bounded in posts, time and repairs.
 """
 
@@ -18,9 +18,9 @@ from oc_trio.runtime.delivery.delivery import Delivery
 from oc_trio.store.pending_edits import PendingEdit
 from oc_trio.telemetry.log import get_logger
 
-# Longer than any proxy keeps a request.
+# Longer than a proxy holds a request back.
 WATCH_SECONDS = 300.0
-# After a start, time for the look at what landed while nobody watched.
+# After a start: time to read the posts whose watch ended while the gateway was not running.
 RESTORE_SECONDS = 120.0
 _MOST_POSTS = 256
 _MOST_REPAIRS = 3
@@ -40,7 +40,7 @@ class _Watched:
 
 @define(eq=False)
 class LateEditGuard:
-    """One account's."""
+    """One account's posts with an edit of unknown outcome."""
 
     delivery: Delivery
     api: Api
@@ -52,7 +52,7 @@ class LateEditGuard:
         return len(self._posts)
 
     async def restore(self) -> None:
-        """Go on watching what an earlier run watched. What it could not watch to the end is looked at once more."""
+        """Continue to watch the posts of an earlier run. One whose watch ended in between is read once more."""
         delivery, now = self.delivery, self.delivery.clock.now_ms()
         alive = await delivery.store.resume.load(delivery.account)
         watched_until = alive.at if alive else now
@@ -65,19 +65,20 @@ class LateEditGuard:
         await self._note(post_id, "")
 
     async def final_written(self, post_id: PostId, text: str) -> None:
-        """`text` was the post's last."""
+        """`text` is the post's final text."""
         if post_id in self._posts:
             await self._note(post_id, text)
 
     def is_overwritten(self, post: Post) -> bool:
-        """Whether an edit event of our own shows a text that a late write brought."""
+        """Whether an event of our own edit shows that an older edit was applied late."""
         watched = self._watched(post.id)
         return watched is not None and watched.text != post.message
 
     async def check(self, alive_at: int) -> None:
-        """Read every watched post: no event may have told of the edit that landed. A look at a time.
+        """Read every watched post: the event of a late edit may have been missed. Does nothing while another check
+        runs.
 
-        A watch that ended after `alive_at`, when there was a connection last (milliseconds), was not kept to its end.
+        A watch that ended after `alive_at`, the time of the last connection in milliseconds, is extended.
         """
         if self._is_checking:
             return
@@ -94,25 +95,25 @@ class LateEditGuard:
             self._is_checking = False
 
     async def repair(self, post_id: PostId) -> None:
-        """Write the last text again, if the server shows another one."""
+        """Write the final text again, if the server shows another one."""
         watched = self._watched(post_id)
         if watched is None:
             return
         try:
-            # The event may be an older edit's that was told late.
+            # The event may have been an older edit's, delivered late.
             if (await self.api.posts.get(post_id)).message == watched.text:
                 return
             self._posts[post_id] = evolve(watched, repairs=watched.repairs + 1)
             log.warning("an edit landed after the final text; writing it again", post=post_id)
             await self.delivery.edit_until_done(post_id, watched.text)
         except MattermostRejected as refusal:
-            self._posts.pop(post_id, None)  # deleted, or out of reach: nobody reads a wrong text there
+            self._posts.pop(post_id, None)  # deleted, or the bot was removed: nothing to repair
             log.info("a post is watched no longer", post=post_id, problem=str(refusal))
         except MattermostError as problem:
             log.warning("a late edit could not be repaired", post=post_id, problem=str(problem))
 
     def _watched(self, post_id: PostId) -> _Watched | None:
-        """The post's entry once its last text is known, while the watch goes on."""
+        """The post's entry once its final text is known, until the watch ends."""
         watched = self._posts.get(post_id)
         if watched is None or not watched.text:
             return None

@@ -1,4 +1,4 @@
-"""A post as its sender words it, and as the outbox keeps it."""
+"""The outgoing message: a post to be delivered, and its conversion to and from a row of the outbox."""
 
 import json
 from collections.abc import Mapping
@@ -14,13 +14,13 @@ from oc_trio.mattermost.post_creator import WAS_DELETED
 from oc_trio.store.damage import reading
 
 MARKER = "oc_trio"
-# The status of a refusal that is told again; whether it was about the post or about us, nobody knows any more.
-TOLD_BEFORE = 0
+# The status of a refusal that is raised again from its row, which does not keep the original one.
+REPEATED = 0
 
 
 @frozen
 class OutboxMessage:
-    """A post to be delivered: `id` names it for good; `root_id` is empty for the channel itself.
+    """A post to be delivered. `id` is its identity across restarts; `root_id` is empty for the channel itself.
 
     `to_user` is given instead of `channel_id` where the direct channel is still to be opened.
     """
@@ -38,7 +38,7 @@ class OutboxMessage:
 
 
 def row_of(message: OutboxMessage, account: AccountId, bot_id: UserId, now: int) -> OutboxRow:
-    """The message as a queued row; its key and its marker are made of its id."""
+    """The message as a queued row; its pending id and its marker are made of its id."""
     marked = {**message.props, MARKER: {"k": message.id}}
     body = {"message": message.message, "props": marked, "file_ids": list(message.file_ids)}
     return OutboxRow(
@@ -57,27 +57,27 @@ def row_of(message: OutboxMessage, account: AccountId, bot_id: UserId, now: int)
 
 
 def post_of(message: OutboxMessage, row: OutboxRow) -> NewPost:
-    """What is to be sent for a message whose row it is: the text may have grown since (a draft), the key stays."""
+    """The request for a message and its row: the text may have grown since (a draft), the pending id stays."""
     with reading("outbox", f"id {row.id}"):
         props = json.loads(row.body).get("props", {})
-    where = message.channel_id or ChannelId(row.channel_id)
-    return NewPost(where, message.message, message.root_id, row.pending_post_id, props, message.file_ids)
+    channel_id = message.channel_id or ChannelId(row.channel_id)
+    return NewPost(channel_id, message.message, message.root_id, row.pending_post_id, props, message.file_ids)
 
 
 def refusal_of(row: OutboxRow) -> MattermostRejected:
-    """Why a message is dead. The row keeps the server's words, its error id among them: a deletion stays no failure."""
-    return MattermostRejected(row.error, status=TOLD_BEFORE, code=WAS_DELETED if WAS_DELETED in row.error else "")
+    """Why a message is dead. The row keeps the server's text with its error id, which tells a deletion."""
+    return MattermostRejected(row.error, status=REPEATED, code=WAS_DELETED if WAS_DELETED in row.error else "")
 
 
 def outbox_message_of(row: OutboxRow) -> OutboxMessage:
-    """The message of a row whose sender is not there any more."""
+    """The message of a row that an earlier run wrote."""
     with reading("outbox", f"id {row.id}"):
         body = json.loads(row.body)
-        message = body["message"]
+        text = body["message"]
     return OutboxMessage(
         id=row.id,
         channel_id=ChannelId(row.channel_id),
-        message=message,
+        message=text,
         kind=row.kind,
         root_id=row.root_id,
         turn=row.turn,

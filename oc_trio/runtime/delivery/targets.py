@@ -1,7 +1,7 @@
-"""Destinations made real: what a target names on this server, as far as this bot can see it.
+"""Resolves targets (`#channel`, `@user`, ids) to channels and users that the bot can see.
 
-Owns the look-ups and how a refusal is told to a person. How targets are spelled is `core.targets`; direct channels are
-opened by whoever sends, not here.
+Owns the lookups and the sentences about targets that can't be resolved. The syntax of targets is in `core.targets`;
+direct channels are opened by the sender, not here.
 """
 
 import re
@@ -28,20 +28,20 @@ from oc_trio.ids import ChannelId, UserId
 from oc_trio.mattermost.concurrency import run_bounded
 from oc_trio.mattermost.directory import Directory
 
-# As long as OpenClaw keeps the kind of a bare id.
+# How long the kind (user or channel) of a bare id is cached: as long as OpenClaw does.
 KIND_SECONDS = 300.0
 MOST_KINDS = 1024
-# A name may be given to another channel at any time; a burst of messages is one look-up all the same.
+# Short, as a channel may be renamed at any time; enough to make one lookup of a burst of messages.
 NAME_SECONDS = 60.0
 _TEAMS_AT_ONCE = 8
-# What the server says of a name or id that it has not, or does not show to this bot.
+# Statuses for a name or id that does not exist, or that the bot may not see.
 _ABSENT = frozenset({400, 403, 404})
 _DIRECT_NAME = re.compile(r"([a-z0-9]{26})__([a-z0-9]{26})")
 
 
 @frozen
 class Place:
-    """A channel, or a person whose direct channel is opened when it is needed; exactly one is set."""
+    """A channel, or a user whose direct channel is opened when it is needed; exactly one is set."""
 
     channel: Channel | None = None
     user: User | None = None
@@ -66,7 +66,7 @@ class Place:
 
 @define(eq=False)
 class TargetResolver:
-    """One account's look-ups. Raises TargetError in words for a person, MattermostError where nobody can tell now."""
+    """One account's lookups. Raises TargetError (a sentence for a person), MattermostError (the server is away)."""
 
     directory: Directory
     bot: User
@@ -95,10 +95,10 @@ class TargetResolver:
                 assert_never(wanted)
 
     async def _opaque(self, opaque: str) -> Place:
-        """A user if there is one, else a channel; which of both is remembered, so that a channel costs no detour."""
-        kept = self._kinds.get(opaque)
-        known = kept[1] if kept and trio.current_time() - kept[0] < KIND_SECONDS else None
-        if known is not False:
+        """A user if there is one, else a channel. The kind is cached, so that a channel costs no second request."""
+        cached = self._kinds.get(opaque)
+        is_user = cached[1] if cached and trio.current_time() - cached[0] < KIND_SECONDS else None
+        if is_user is not False:
             try:
                 place = Place(user=await self.directory.user(UserId(opaque)))
             except MattermostRejected as refusal:
@@ -131,7 +131,7 @@ class TargetResolver:
         except MattermostRejected as refusal:
             if refusal.status not in _ABSENT:
                 raise
-            # Unknown, foreign and forbidden are one answer of the server's, so they are one here.
+            # The server answers the same for unknown, foreign and forbidden channels, so the sentence is one, too.
             raise UnknownTarget(
                 f"There is no channel {channel_id}, or @{self.bot.username} may not see it: "
                 f"check the id, or write /invite @{self.bot.username} in the channel."
@@ -156,18 +156,18 @@ class TargetResolver:
             raise UnknownTarget(f"There is no user @{name}.") from refusal
 
     async def _named(self, target: ChannelByName) -> Channel:
-        kept = self._names.get(target)
-        if kept and trio.current_time() - kept[0] < NAME_SECONDS:
-            return kept[1]
+        cached = self._names.get(target)
+        if cached and trio.current_time() - cached[0] < NAME_SECONDS:
+            return cached[1]
         teams = await self.directory.teams()
         wanted = [team for team in teams if not target.team or team.name == target.team]
         if not wanted:
             known = ", ".join(sorted(team.name for team in teams)) or "none"
             where = f"team {target.team}" if target.team else "any team"
             raise UnknownTarget(f"@{self.bot.username} is not in {where}; its teams: {known}.")
-        found: list[tuple[str, Channel]] = []
+        channels: list[tuple[str, Channel]] = []
 
-        async def look(number: int) -> None:
+        async def look_up(number: int) -> None:
             team = wanted[number]
             try:
                 channel = await self.directory.api.channels.by_name(team.id, target.name)
@@ -175,10 +175,10 @@ class TargetResolver:
                 if refusal.status not in _ABSENT:
                     raise
                 return
-            found.append((team.name, channel))
+            channels.append((team.name, channel))
 
-        await run_bounded(look, range(len(wanted)), _TEAMS_AT_ONCE)
-        channel = choose_channel(target, sorted(found, key=lambda pair: pair[0]))
+        await run_bounded(look_up, range(len(wanted)), _TEAMS_AT_ONCE)
+        channel = choose_channel(target, sorted(channels, key=lambda pair: pair[0]))
         self._names[target] = (trio.current_time(), channel)
         while len(self._names) > MOST_KINDS:
             self._names.popitem(last=False)
@@ -186,7 +186,7 @@ class TargetResolver:
 
 
 def refusal_text(refusal: MattermostRejected, place: Place, bot: User) -> str:
-    """A refused write in words that say what to do."""
+    """A refused write as a sentence that says what to do."""
     if refusal.status == 403 and place.user is None:
         return f"@{bot.username} may not write in {place}: write /invite @{bot.username} there ({refusal})"
     return f"the server refused it: {refusal}"

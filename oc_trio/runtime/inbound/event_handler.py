@@ -324,7 +324,7 @@ class EventHandler:
     async def _deleted(self, post: Post) -> None:
         services = self.services
         if post.user_id == services.user.id:
-            self.live.lost(post.id)
+            self.live.post_deleted(post.id)
         if self.dispatcher.cancel_trigger(post.id, reason=CancelReason.DELETED.value):
             return
         if not post.root_id:

@@ -1,7 +1,7 @@
-"""One run of an agent for a turn: what it is asked, what it says, and the draft that grows meanwhile.
+"""Runs an agent for a turn: builds its request, consumes its event stream and shows the growing answer.
 
 How the turn ends is `completion`'s. A completed tool call is in the transcript before the model reads its result, and a
-message that joins the turn before the model reads it: a restart repeats neither.
+steering message before the model reads it: a restart repeats neither.
 """
 
 from collections.abc import Mapping, Sequence
@@ -50,7 +50,7 @@ class TurnTimeout(Exception):
 
 
 class AgentRun:
-    """The state of one turn while its agent talks; `writer` holds the posts that people see of it."""
+    """The state of one turn while its agent runs; `writer` has the posts that people see of it."""
 
     def __init__(
         self,
@@ -59,22 +59,22 @@ class AgentRun:
         turn: Turn,
         running: Running,
         settings: SessionSettings,
-        before: ResumeState,
+        resume_state: ResumeState,
     ) -> None:
         self.services, self.turns = services, turns
         self.turn, self.running, self.settings = turn, running, settings
         self.rules = reply_rules(services, self.message, settings)
-        # Pieces of what was said since the last tool call, and of everything this run has said, by message.
-        self._spoken: list[str] = []
-        self._heard: list[list[str]] = [[]]
-        self._said_chars = self._thought_chars = 0
-        self._asked_tokens, self._model = 0, ""
-        # All of a last word that is longer than an answer may be.
+        # The text deltas since the last tool call, and all of this run, a list per message (tool calls end messages).
+        self._text_since_call: list[str] = []
+        self._texts: list[list[str]] = [[]]
+        self._text_chars = self._thinking_chars = 0
+        self._input_tokens, self._model = 0, ""
+        # The whole text of a final that is longer than an answer may be; else empty.
         self.uncut = ""
         self._calls: dict[str, ToolCall] = {}
-        self._so_far = before.so_far
-        view = DraftView(view_style(services, self.message, settings)).resumed(before.events)
-        self.writer = self._writer(view, before.standing)
+        self._so_far = resume_state.so_far
+        view = DraftView(view_style(services, self.message, settings)).resumed(resume_state.events)
+        self.writer = self._writer(view, resume_state.drafts)
 
     @property
     def messages(self) -> tuple[InboundMessage, ...]:
@@ -91,15 +91,16 @@ class AgentRun:
         own = [job.inbound.time_limit for job in self.running.batch.jobs if job.inbound.time_limit is not None]
         return min(own, default=self.services.policies.turn_limit)
 
-    async def listen(self) -> Final | Failed:
-        """Let the agent talk, show it as it grows; returns its last word with no write under way.
+    async def run(self) -> Final | Failed:
+        """Run the agent and show its answer as it grows; returns its final event, when no write of a draft is in
+        flight.
 
-        Waits for its place among the turns that may run at the same time. Raises TurnTimeout.
+        Waits for the limit of concurrent turns. Raises TurnTimeout.
         """
         services, turns = self.services, self.turns
         async with services.agents.limiter, trio.open_nursery() as nursery:
             slot = TaskSlot(nursery)
-            with turns.live.written(self.turn.session, self.writer):
+            with turns.live.track(self.turn.session, self.writer):
                 turns.pacer.live += 1
                 services.metrics.live_drafts.labels(services.account).inc()
                 try:
@@ -125,10 +126,10 @@ class AgentRun:
 
     async def _within_limit(self) -> Final | Failed | None:
         with trio.move_on_after(self.limit):
-            return await self._converse()
+            return await self._consume_stream()
         return None
 
-    async def _converse(self) -> Final | Failed:
+    async def _consume_stream(self) -> Final | Failed:
         services = self.services
         try:
             agent, request = await self._request()
@@ -142,70 +143,70 @@ class AgentRun:
                         text = cut_at_chars(event.text, self.rules.bounds.chars)
                         self.uncut = event.text if text != event.text else ""
                         return evolve(event, text=text)
-                    await self._hear(event)
-                    if (end := self._at_bound()) is not None:
+                    await self._on_event(event)
+                    if (end := self._end_at_bound()) is not None:
                         # Leaving closes the stream: nothing more is generated, or paid for.
                         return end
                     count += 1
                     if count % _EVENTS_AT_ONCE == 0:
-                        # An installed agent may never wait; others are to be answered meanwhile.
+                        # An installed agent may never wait: without a checkpoint it would block all other tasks.
                         await trio.lowlevel.checkpoint()
         except AgentError as problem:
             return Failed(problem.for_user, str(problem))
         log.error("the agent's stream ended without a final", account=services.account, turn=self.turn.id)
         return Failed("The model stopped in the middle of its answer.", "the agent's stream ended without a final")
 
-    async def _hear(self, event: AgentEvent) -> None:
+    async def _on_event(self, event: AgentEvent) -> None:
         if isinstance(event, TextDelta):
-            event = TextDelta(event.text[: self.rules.bounds.chars + 1 - self._said_chars])
-            self._said_chars += len(event.text)
-            self._spoken.append(event.text)
-            self._heard[-1].append(event.text)
+            event = TextDelta(event.text[: self.rules.bounds.chars + 1 - self._text_chars])
+            self._text_chars += len(event.text)
+            self._text_since_call.append(event.text)
+            self._texts[-1].append(event.text)
         elif isinstance(event, Thinking):
-            self._thought_chars += len(event.text)
+            self._thinking_chars += len(event.text)
         elif isinstance(event, ToolStarted):
             self._calls[event.call_id] = ToolCall(event.call_id, event.name, event.arguments, event.opaque)
         elif isinstance(event, ToolEnded):
-            await self._remember_call(event)
+            await self._record_call(event)
         self.writer.show(self.writer.view.with_event(event))
 
-    def _at_bound(self) -> Final | Failed | None:
-        """How the turn ends where the agent has said more than one answer may hold."""
-        bounds, messages = self.rules.bounds, len(self._heard)
-        if self._thought_chars > MOST_THINKING and not self._said_chars:
+    def _end_at_bound(self) -> Final | Failed | None:
+        """The end of the turn where the agent has generated more than one answer may have; else None."""
+        bounds, messages = self.rules.bounds, len(self._texts)
+        if self._thinking_chars > MOST_THINKING and not self._text_chars:
             return Failed(
                 "The model thought for too long and said nothing.", f"{MOST_THINKING:,} characters of thinking"
             )
-        thought_too_long = self._thought_chars > MOST_THINKING
-        if self._said_chars <= bounds.chars and messages <= MOST_MESSAGES and not thought_too_long:
+        is_thinking_cut = self._thinking_chars > MOST_THINKING
+        if self._text_chars <= bounds.chars and messages <= MOST_MESSAGES and not is_thinking_cut:
             return None
         log.warning(
             "an answer was cut off",
             account=self.services.account,
             turn=self.turn.id,
-            characters=self._said_chars,
+            characters=self._text_chars,
             messages=messages,
-            thinking=self._thought_chars,
+            thinking=self._thinking_chars,
         )
-        said = "\n\n".join(filter(None, ("".join(pieces).strip("\n") for pieces in self._heard)))
-        count = min(self._said_chars, bounds.chars)
-        # The server's own count comes with the end of its answer, which nobody waits for.
-        usage = Usage(self._asked_tokens, estimate(said) + self._thought_chars // 4, self._model)
+        said = "\n\n".join(filter(None, ("".join(pieces).strip("\n") for pieces in self._texts)))
+        count = min(self._text_chars, bounds.chars)
+        # Estimated: the model server's own count comes at the end of a stream that is cut off here.
+        usage = Usage(self._input_tokens, estimate(said) + self._thinking_chars // 4, self._model)
         return Final(marked_cut(said[: bounds.chars], f"{count:,} characters"), usage=usage)
 
-    async def _remember_call(self, event: ToolEnded) -> None:
+    async def _record_call(self, event: ToolEnded) -> None:
         call = self._calls.pop(event.call_id, ToolCall(event.call_id, event.name))
-        # As the agent tells it to its model: without a thought that only its closing tag gave away.
-        spoken, self._spoken = without_reasoning("".join(self._spoken)), []
-        if spoken:
-            self._heard.append([])
-        await self.append(
-            Message(Role.ASSISTANT, spoken, tool_calls=(call,)),
+        # As the agent gives it back to its model: without reasoning that only its closing tag revealed.
+        text, self._text_since_call = without_reasoning("".join(self._text_since_call)), []
+        if text:
+            self._texts.append([])
+        await self.record(
+            Message(Role.ASSISTANT, text, tool_calls=(call,)),
             Message(Role.TOOL, event.result, tool_call_id=event.call_id, status=event.status, detail=event.detail),
         )
 
     async def _request(self) -> tuple[Agent, TurnRequest]:
-        """The agent and what it is asked: the transcript within budget, ending with what is to be answered."""
+        """The agent and its request: the transcript within the token budget, then the messages to be answered."""
         services, turn, message = self.services, self.turn, self.message
         now = services.clock.now_ms()
         await services.store.sessions.touch(
@@ -224,52 +225,52 @@ class AgentRun:
             so_far = (asked, *so_far)
             rows = [transcript.to_json(message) for message in so_far]
             await services.store.transcripts.rewrite(turn.session, turn.id, rows, now)
-        if untold := self._untold(so_far):
-            late = await question(services, self.turns, untold, has_history=True, image_bounds=setup.image_bounds)
-            await self.append(late)
+        if missing := self._missing_in_prompt(so_far):
+            late = await question(services, self.turns, missing, has_history=True, image_bounds=setup.image_bounds)
+            await self.record(late)
             so_far = (*so_far, late)
         messages = transcript.within(setup.history_tokens, (*history, *so_far))
-        self._asked_tokens, self._model = sum(estimate(each.text) for each in messages), setup.model
+        self._input_tokens, self._model = sum(estimate(each.text) for each in messages), setup.model
         request = TurnRequest(
             agent=message.agent,
             session=turn.session,
             system_prompt=system_prompt(services, self.turns, setup),
             messages=await with_images(self.turns, messages, current=len(so_far), image_bounds=setup.image_bounds),
-            tools=toolbox(self.turns, message, setup, self._asked, PostNames.after(turn.id, so_far)),
+            tools=toolbox(self.turns, message, setup, self._answered_messages, PostNames.after(turn.id, so_far)),
             model=setup.model,
             thinking=setup.thinking,
-            steering=self._steered,
+            steering=self._steering,
         )
         return setup.agent, request
 
-    def _asked(self) -> tuple[InboundMessage, ...]:
-        """All that the agent has been told to answer by now, in a line or word for word."""
+    def _answered_messages(self) -> tuple[InboundMessage, ...]:
+        """All messages that are in the prompt by now, shortened to a line or verbatim."""
         return tuple(job.inbound for job in self.running.batch.everyone)
 
-    def _untold(self, so_far: Sequence[Message]) -> tuple[InboundMessage, ...]:
-        """Messages that an earlier run bound to this turn and did not come to tell; what is told carries its id."""
+    def _missing_in_prompt(self, so_far: Sequence[Message]) -> tuple[InboundMessage, ...]:
+        """Messages that an earlier run bound to this turn and did not add to the prompt yet."""
         told = user_text(so_far)
         return tuple(message for message in self.messages if not is_in_prompt(message, told))
 
-    async def _steered(self) -> Sequence[Message]:
-        """What people said since; each message is bound to this turn before the agent gets to know it."""
+    async def _steering(self) -> Sequence[Message]:
+        """Messages that people wrote since; each is bound to this turn before the agent gets it."""
         services, told = self.services, []
         for job in tuple(self.running.steered):
             bound = await services.store.turns.begin(self.turn, [job.obligation.id], services.clock.now_ms())
             if job not in self.running.steered:
-                continue  # taken back meanwhile; its obligation is being ended
+                continue  # withdrawn meanwhile; its obligation is being ended
             self.running.joined(job)
             if bound:
                 image_bounds = services.agents.setup(self.message.agent, self.settings).image_bounds
                 message = await question(
                     services, self.turns, (job.inbound,), has_history=True, image_bounds=image_bounds
                 )
-                await self.append(message)
+                await self.record(message)
                 told.append(message)
         return told
 
-    async def append(self, *messages: Message) -> None:
-        """Write down what was said."""
+    async def record(self, *messages: Message) -> None:
+        """Append messages to the transcript."""
         rows = [transcript.to_json(message) for message in messages]
         await self.services.store.transcripts.append(
             self.turn.session, self.turn.id, rows, self.services.clock.now_ms()
@@ -285,32 +286,34 @@ class AgentRun:
             turn=self.turn.id,
         )
 
-    def _writer(self, view: DraftView, standing: Mapping[int, DraftState]) -> TurnWriter:
+    def _writer(self, view: DraftView, earlier_posts: Mapping[int, DraftState]) -> TurnWriter:
         services = self.services
         if services.policies.blocks is not None:
             return ParagraphWriter(
                 view,
-                post=self._post_block,
+                post=self._post_paragraphs,
                 edit=services.delivery.edit_until_done,
                 rules=services.policies.blocks,
                 reply=self.rules,
-                standing={number: state.post_id for number, state in standing.items() if state.post_id is not None},
+                earlier_posts={
+                    number: state.post_id for number, state in earlier_posts.items() if state.post_id is not None
+                },
             )
         return self.turns.previewer(
             view,
             create=self._create_draft,
             edit=self._edit_draft,
-            drafted=self._drafted,
+            record_draft=self._record_draft,
             split=lambda text: prepared(text, self.rules, prefix=False),
             pacer=self.turns.pacer,
             rules=services.policies.preview,
             edit_uncertain=services.late_edits.edit_uncertain,
             final_written=services.late_edits.final_written,
-            standing=standing,
+            earlier_posts=earlier_posts,
             most_posts=self.rules.bounds.posts,
         )
 
-    async def _drafted(self, post_id: PostId | None) -> None:
+    async def _record_draft(self, post_id: PostId | None) -> None:
         await self.services.store.turns.set_draft(self.turn.id, post_id)
 
     async def _create_draft(self, number: int, text: str) -> PostId:
@@ -320,8 +323,8 @@ class AgentRun:
         self.services.metrics.draft_edits.labels(self.services.account).inc()
         await self.services.delivery.edit_draft(post_id, text)
 
-    async def _post_block(self, number: int, text: str) -> PostId:
+    async def _post_paragraphs(self, number: int, text: str) -> PostId:
         post_id = await self.services.delivery.post_or_abandon(self.draft_message(number, text, OutboxKind.MESSAGE))
-        await self._drafted(post_id)
-        await self._drafted(None)
+        await self._record_draft(post_id)
+        await self._record_draft(None)
         return post_id

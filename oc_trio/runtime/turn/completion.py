@@ -1,6 +1,6 @@
-"""How a turn ends: the decision is written down, delivered, and only then the obligations end.
+"""Ends a turn: its result is decided and recorded, then delivered, and only then its obligations end.
 
-Each way to end has a method here. A restart delivers a decision that was written down and makes none anew.
+Each way to end has a method here. A restart delivers a recorded result and never decides again.
 """
 
 import trio
@@ -29,8 +29,8 @@ log = get_logger(part="turn")
 
 @define(eq=False)
 class TurnCompletion:
-    """Ends the turn of `run`; no write of its drafts is under way any more. `outcome` is set once people have what
-    they were to get.
+    """Ends the turn of `run`, when no write of its drafts is in flight any more. `outcome` is set once its result is
+    delivered.
     """
 
     services: AccountServices
@@ -39,7 +39,7 @@ class TurnCompletion:
     outcome: Outcome | None = None
 
     async def answered(self, end: Final | Failed) -> Outcome:
-        """The agent has said its last word."""
+        """The agent has sent its final event."""
         services, writer, turn = self.services, self.run.writer, self.run.turn
         writer.show(writer.view.rested())
         await writer.finish()
@@ -56,7 +56,8 @@ class TurnCompletion:
             )
         else:
             failure = end.for_operator
-            # What people read in place of an answer: without it the next turn would answer this question once more.
+            # The transcript gets what people read in place of an answer: without it the next turn would answer this
+            # question once more.
             words = writer.view.words()
             said = failed_words(words, end)
             log.warning("the agent failed", account=services.account, turn=turn.id, problem=failure)
@@ -71,47 +72,47 @@ class TurnCompletion:
         )
         media, whole = (end.media, self.run.uncut or end.text) if isinstance(end, Final) else ((), "")
         rest = attachable(whole) if getattr(plan, "is_cut", False) else ""
-        return await self._decided(result_of(plan, failure=failure, said=said, props=props, media=media, rest=rest))
+        return await self._decide(result_of(plan, failure=failure, said=said, props=props, media=media, rest=rest))
 
     async def timed_out(self) -> Outcome:
-        """The turn took too long: what was said stays, with a notice."""
+        """The turn took too long: its text so far stays, with a notice."""
         log.warning("turn hit its time limit", account=self.services.account, turn=self.run.turn.id)
         notice = f"⏱️ _(stopped: no answer within {_minutes(self.run.limit)})_"
-        return await self.broken_off(notice, "the time limit of a turn was reached")
+        return await self.aborted(notice, "the time limit of a turn was reached")
 
-    async def broken_off(self, notice: str, reason: str) -> Outcome:
-        """The agent will say no more: what was said stays, with a notice below it."""
+    async def aborted(self, notice: str, reason: str) -> Outcome:
+        """The agent was stopped by us: its text so far stays, with a notice below it."""
         await self.run.writer.finish()
         await self._find_draft()
-        state, said = self.run.writer.state, self.run.writer.unsaid()
+        state, said = self.run.writer.state, self.run.writer.unpublished()
         draft = state.lingers if state.phase is Phase.DRAFT else None
         text = sealed_text(said if draft else "", notice)
-        return await self._decided(TurnResult(ObligationState.FAILED, (text,), draft or "", reason=reason, said=text))
+        return await self._decide(TurnResult(ObligationState.FAILED, (text,), draft or "", reason=reason, said=text))
 
-    async def cut_off(self, cut: CancelReason) -> Outcome | None:
-        """Seal the draft of a turn that was ended; None where it is to be continued later."""
+    async def cancelled(self, reason: CancelReason) -> Outcome | None:
+        """Seal the draft of a turn that was cancelled; None where it is to be continued later."""
         writer = self.run.writer
-        if cut not in RESUMABLE:
+        if reason not in RESUMABLE:
             await writer.finish()
         await self._find_draft()
-        draft, said = writer.state.lingers, writer.unsaid()
-        if cut in RESUMABLE:
-            if cut is CancelReason.DRAIN and draft is not None:
+        draft, said = writer.state.lingers, writer.unpublished()
+        if reason in RESUMABLE:
+            if reason is CancelReason.DRAIN and draft is not None:
                 await self._mark_interrupted(draft, sealed_text(said, INTERRUPTED))
             return None
         sealed = (sealed_text(said, STOPPED),) if draft else ()
         said = writer.view.reply_so_far()  # the transcript has the messages before
-        return await self._decided(
-            TurnResult(ObligationState.CANCELLED, sealed, draft or "", reason=cut.value, said=said)
+        return await self._decide(
+            TurnResult(ObligationState.CANCELLED, sealed, draft or "", reason=reason.value, said=said)
         )
 
     async def deliver(self, result: TurnResult) -> Outcome:
-        """Carry out what was decided, now or by an earlier run, and end the obligations."""
+        """Deliver a result that was decided, now or by an earlier run, and end the obligations."""
         services, turn, message = self.services, self.run.turn, self.run.message
-        address = ReplyTarget(turn.id, turn.channel_id, turn.root_id)
+        target = ReplyTarget(turn.id, turn.channel_id, turn.root_id)
         result = await self._with_files(result)
         outcome = await deliver_result(
-            result, address, services.delivery, tuple(map(PostId, result.blocks)), services.late_edits.final_written
+            result, target, services.delivery, tuple(map(PostId, result.blocks)), services.late_edits.final_written
         )
         self.outcome = outcome
         now = services.clock.now_ms()
@@ -120,12 +121,12 @@ class TurnCompletion:
         if result.edit and result.edit not in outcome.posts and outcome.state is ObligationState.FAILED:
             await self._mark_stopped(PostId(result.edit))
         if result.state is ObligationState.CANCELLED and not result.said:
-            # A question that was taken back before a word was said is none any more: the next turn must not answer it.
+            # A question that was withdrawn before the answer began: the next turn must not find and answer it.
             await services.store.transcripts.drop_turn(turn.id)
         if result.said:
             rows = transcript.read(turn.session, await services.store.transcripts.of_turn(turn.id))
             if not rows or rows[-1].role is not Role.ASSISTANT or rows[-1].tool_calls:
-                await self.run.append(Message(Role.ASSISTANT, transcript.closing(result.said, rows)))
+                await self.run.record(Message(Role.ASSISTANT, transcript.closing(result.said, rows)))
         if outcome.posts and turn.root_id and not message.is_direct:
             await services.store.participation.record(services.account, turn.channel_id, ThreadRoot(turn.root_id), now)
         await services.store.context.clear(turn.session, message.create_at)
@@ -133,39 +134,41 @@ class TurnCompletion:
         await services.store.turns.end(turn.id, outcome, now)
         return outcome
 
-    async def _decided(self, result: TurnResult) -> Outcome:
+    async def _decide(self, result: TurnResult) -> Outcome:
         writer = self.run.writer
         result = evolve(result, blocks=tuple(writer.posts), stale=writer.stale)
-        # Shielded: between the agent's last word and this row, a cancellation would lose the answer. Without a deadline
-        # of its own: the journal bounds its statements (BUSY_MS, STATEMENT_TIMEOUT_MS), and a write that is abandoned
-        # half-way is committed all the same.
+        # Shielded: between the agent's final event and this row, a cancellation would lose the answer. Without a
+        # deadline of its own: the journal bounds its statements (BUSY_MS, STATEMENT_TIMEOUT_MS), and a write that is
+        # abandoned half-way is committed all the same.
         with trio.CancelScope(shield=True):
             await self.services.store.turns.decide(self.run.turn.id, result.to_json())
         return await self.deliver(result)
 
     async def _with_files(self, result: TurnResult) -> TurnResult:
-        """`result` with what became of its files; each is written down before the next is sent."""
+        """`result` with what became of its files; each upload is recorded before the next begins."""
 
-        async def note(files: tuple[SentFile, ...]) -> None:
-            await self._note(evolve(result, files=files))
+        async def record(files: tuple[SentFile, ...]) -> None:
+            await self._record(evolve(result, files=files))
 
         wanted: list[Media | Outgoing] = [*result.media]
         if result.rest:
             wanted.append(from_bytes(REST_NAME, result.rest.encode("utf-8", "replace")))
         channel_id, uploader = self.run.turn.channel_id, self.services.uploader
-        return evolve(result, files=await uploader.complete(wanted, result.files, channel_id, note))
+        return evolve(result, files=await uploader.complete(wanted, result.files, channel_id, record))
 
-    async def _note(self, result: TurnResult) -> None:
+    async def _record(self, result: TurnResult) -> None:
         await self.services.store.turns.set_final(self.run.turn.id, result.to_json())
 
     async def _find_draft(self) -> None:
-        """A draft whose creation got no answer may stand nevertheless: the same key gives it, or makes it."""
+        """Find the draft whose creation got no answer but may have been applied: the same outbox id finds or creates
+        it.
+        """
         writer, turn = self.run.writer, self.run.turn
         state = writer.state
         if not state.unsure or state.post_id is not None or state.phase not in (Phase.NONE, Phase.LOST):
             return
         try:
-            # One that the server fails at is not waited for: the answer goes out fresh.
+            # Without waiting for one that the server fails at: the answer then goes out as a fresh post.
             post_id = await self.services.delivery.post_or_abandon(
                 self.run.draft_message(writer.number, state.wanted or "…")
             )
@@ -175,7 +178,7 @@ class TurnCompletion:
         writer.adopt(post_id)
 
     async def _drop_unsent_drafts(self) -> None:
-        """A draft that the server never took is nobody's any more; left queued it would wait in the outbox for ever."""
+        """Mark drafts dead that the server never took: queued, they would stay in the outbox for ever."""
         services, turn = self.services, self.run.turn
         if self.run.writer.state.post_id is None or turn.begun_at:
             for row in await services.store.outbox.of_turn(turn.id):
@@ -183,7 +186,7 @@ class TurnCompletion:
                     await services.store.outbox.dead(row.id, "its turn has ended", services.clock.now_ms())
 
     async def _mark_stopped(self, draft: PostId) -> None:
-        """A draft that stays although its answer is not taken must not promise that it will be continued."""
+        """Replace the "will continue" mark on a draft that stays although its answer was refused."""
 
         def stopped(text: str) -> str:
             return sealed_text(text, STOPPED) if text.endswith(INTERRUPTED) else text

@@ -1,7 +1,7 @@
-"""Ends of turns that need neither an agent nor its draft's view, only the journal and the chat server.
+"""Ends turns and messages without running an agent, by the journal and the chat server alone.
 
-For turns that nobody waits for any more, for messages that get none, and for those that a defect or too many deaths of
-the process have ended. What people have read stays.
+For turns that nobody waits for any more, for messages that get no turn, and for those that failed by a defect or by
+several crashes of the process. Posts that people have read stay.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from oc_trio.store.notices import notice_id
 from oc_trio.store.turns import Turn
 from oc_trio.telemetry.log import get_logger
 
-# A message whose handling died with the process twice is given up in words, so that none can end it for ever.
+# A message is given up, with a notice, at the third attempt: one whose turn crashes the process would do so for ever.
 LAST_ATTEMPT = 3
 GAVE_UP = "I could not answer this, after several tries."
 
@@ -34,8 +34,8 @@ log = get_logger(part="turn")
 
 
 async def settle(services: AccountServices, jobs: Sequence[Job], reason: str) -> None:
-    """End the obligations of messages that get no turn (any more). Who was crowded out, or failed by a defect, is told
-    so, once for all. A defect of this costs them the words only.
+    """End the obligations of messages that get no turn (any more). After an overflow of the queue or a defect, one
+    notice for all of them is posted. A defect here costs only the notice.
     """
 
     def about() -> dict[str, object]:
@@ -45,7 +45,7 @@ async def settle(services: AccountServices, jobs: Sequence[Job], reason: str) ->
         await services.boundary.contain(partial(_settle, services, jobs, reason), "withdrawn messages", about)
         is not None
     ):
-        end = partial(end_plainly, services, jobs, None, failed(DEFECT))
+        end = partial(record_end, services, jobs, None, failed(DEFECT))
         await services.boundary.contain(end, "withdrawn messages", about)
 
 
@@ -68,13 +68,13 @@ async def _settle(services: AccountServices, jobs: Sequence[Job], reason: str) -
 
 
 async def end_orphan(services: AccountServices, turn: Turn, reason: str) -> bool:
-    """End a turn that nobody waits for any more and seal its draft; false where somebody does."""
+    """End a turn whose obligations have all ended and seal its draft; false where one is still open."""
     for obligation_id in turn.obligations:
         obligation = await services.store.obligations.get(obligation_id)
         if obligation is not None and obligation.state is ObligationState.OPEN:
             return False
     await _seal(services, turn, STOPPED)
-    # Nobody waits for it: the next turn must not take it for a question that is still open.
+    # Else the next turn would take it for a question that is still open.
     await services.store.transcripts.drop_turn(turn.id)
     await services.store.turns.end(turn.id, cancelled(reason), services.clock.now_ms())
     return True
@@ -83,7 +83,7 @@ async def end_orphan(services: AccountServices, turn: Turn, reason: str) -> bool
 async def give_up(
     services: AccountServices, jobs: Sequence[Job], turn_id: TurnId | None, sentence: str, reason: str
 ) -> Outcome:
-    """End a turn as failed: `sentence` stands below what its draft shows, or in a post of its own.
+    """End a turn as failed, with `sentence` below the text of its draft, or in a post of its own.
 
     `turn_id` is None where no turn began.
     """
@@ -92,16 +92,16 @@ async def give_up(
         outcome = await _end_with_notice(services, jobs, sentence, reason)
     else:
         draft = await _seal(services, turn, sentence)
-        # Not the turn's row: a second try of this end would take it back with what the turn had on its way.
+        # Not one of the turn's rows: a repetition of this would retract it together with them (see `_seal`).
         message = _notice(jobs[0], _sentence_id(turn), turn.root_id, sentence)
         outcome = failed(reason, draft) if draft else await _post_notice(services, message, reason)
         outcome = evolve(outcome, posts=tuple(dict.fromkeys((*await _confirmed_posts(services, turn), *outcome.posts))))
-        await _remember(services, turn, sentence)
+        await _record_sentence(services, turn, sentence)
         if outcome.posts and turn.root_id and not jobs[0].inbound.is_direct:
-            # Who replies to these words is heard, as to any answer.
+            # A reply to this notice needs no mention, as a reply to any answer.
             root, now = ThreadRoot(turn.root_id), services.clock.now_ms()
             await services.store.participation.record(services.account, turn.channel_id, root, now)
-    await end_plainly(services, jobs, turn_id, outcome)
+    await record_end(services, jobs, turn_id, outcome)
     return outcome
 
 
@@ -114,8 +114,8 @@ def _sentence_id(turn: Turn) -> OutboxId:
     return OutboxId(f"{turn.id}.g")
 
 
-async def end_plainly(services: AccountServices, jobs: Sequence[Job], turn_id: TurnId | None, outcome: Outcome) -> None:
-    """Write down how a turn and its messages end, and nothing else."""
+async def record_end(services: AccountServices, jobs: Sequence[Job], turn_id: TurnId | None, outcome: Outcome) -> None:
+    """Record the end of a turn and its obligations, and post nothing."""
     now = services.clock.now_ms()
     if turn_id is not None:
         await services.store.turns.end(turn_id, outcome, now)
@@ -123,7 +123,7 @@ async def end_plainly(services: AccountServices, jobs: Sequence[Job], turn_id: T
 
 
 async def _seal(services: AccountServices, turn: Turn, mark: str) -> PostId | None:
-    """Take back what was on its way, and make `mark` the end of the draft; None where there is none that takes it."""
+    """Retract posts in flight and end the draft with `mark`; None where there is no draft that can be edited."""
     for row in await services.store.outbox.of_turn(turn.id):
         await services.delivery.retract(row.id)
     draft = (await draft_state(services, turn)).post_id
@@ -139,18 +139,18 @@ async def _seal(services: AccountServices, turn: Turn, mark: str) -> PostId | No
 
 
 async def _confirmed_posts(services: AccountServices, turn: Turn) -> tuple[PostId, ...]:
-    """The posts of a turn: what was sent of an answer in several parts stays."""
+    """The posts of a turn that are in the channel, such as the first parts of an answer."""
     rows = await services.store.outbox.of_turn(turn.id)
     return tuple(row.post_id for row in rows if row.state is OutboxState.CONFIRMED and row.post_id is not None)
 
 
 def _without(text: str, mark: str) -> str:
-    """What a draft shows without an earlier mark; this may be done once more after a restart."""
+    """The text of a draft without an earlier mark: sealing may be repeated after a restart."""
     return unsealed(text).removesuffix(mark).rstrip()
 
 
-async def _remember(services: AccountServices, turn: Turn, sentence: str) -> None:
-    """What people read in place of an answer is the answer to the next turn, or it would answer the question again."""
+async def _record_sentence(services: AccountServices, turn: Turn, sentence: str) -> None:
+    """Add the sentence to the transcript as the answer; else the next turn would answer the question again."""
     try:
         rows = transcript.read(turn.session, await services.store.transcripts.of_turn(turn.id))
     except (ValueError, KeyError, TypeError):
@@ -164,8 +164,8 @@ async def _remember(services: AccountServices, turn: Turn, sentence: str) -> Non
 
 
 async def _end_with_notice(services: AccountServices, jobs: Sequence[Job], sentence: str, reason: str) -> Outcome:
-    """End the obligations of messages that have no turn, and say so. Both are durable at once: a restart sends the
-    words, and answers none of the messages.
+    """End the obligations of messages that have no turn, and post a notice. Both are recorded in one transaction: a
+    restart posts the notice and answers none of the messages.
     """
     first = jobs[0]
     root_id = first.inbound.reply_root or first.inbound.root_id
@@ -173,7 +173,7 @@ async def _end_with_notice(services: AccountServices, jobs: Sequence[Job], sente
     ids, now = [job.obligation.id for job in jobs], services.clock.now_ms()
     row = row_of(message, services.account, services.delivery.bot_id, now)
     if not await services.store.obligations.close_saying(ids, failed(reason), now, row):
-        return failed(reason)  # deleted meanwhile: nobody asks any more
+        return failed(reason)  # the messages were deleted meanwhile
     outcome = await _post_notice(services, message, reason)
     if not outcome.posts:
         await services.store.obligations.note_refusal(message.id, outcome.reason)

@@ -1,4 +1,4 @@
-"""The posts that turns are writing right now, by conversation: who deletes one, or reacts to it, means that turn."""
+"""Finds the running turn of a post: a person who deletes or reacts to a draft means the turn that is writing it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ class LiveDrafts:
     _writers: dict[SessionKey, TurnWriter] = field(init=False, factory=dict)
 
     @contextmanager
-    def written(self, session: SessionKey, writer: TurnWriter) -> Iterator[None]:
+    def track(self, session: SessionKey, writer: TurnWriter) -> Iterator[None]:
         """Keep `writer` in the table for as long as the block runs."""
         self._writers[session] = writer
         try:
@@ -24,10 +24,10 @@ class LiveDrafts:
         finally:
             del self._writers[session]
 
-    def lost(self, post_id: PostId) -> bool:
+    def post_deleted(self, post_id: PostId) -> bool:
         """Somebody deleted a post; true if it was a draft."""
-        return any(writer.lost(post_id) for writer in self._writers.values())
+        return any(writer.post_deleted(post_id) for writer in self._writers.values())
 
     def session_of(self, post_id: PostId) -> SessionKey | None:
-        """The conversation whose turn is writing that post, or wrote it as one of its blocks."""
-        return next((session for session, writer in self._writers.items() if writer.holds(post_id)), None)
+        """The conversation whose running turn is writing that post, or has written it as a finished block."""
+        return next((session for session, writer in self._writers.items() if writer.has_post(post_id)), None)

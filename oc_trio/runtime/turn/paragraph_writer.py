@@ -1,9 +1,9 @@
-"""Completed blocks of a reply as posts of their own, for a turn without drafts (`streaming.block`).
+"""Posts completed paragraphs of a reply, each once, for a turn without drafts (`streaming.block`).
 
-A block is a paragraph that is over, outside code, or a message that a tool call ended. How blocks are joined into
-posts, and when one goes out, is `core.coalesce`'s. What is not sent when the answer is complete goes with the final.
-What turns out to be a thought (a lone `</think>` says so afterwards) is taken back: later blocks are written over it,
-and what is left of it is named, to be deleted.
+A block is a completed paragraph outside code, or a message that a tool call ended. How blocks are joined into posts,
+and when one is posted, is decided by `core.coalesce`. What is not posted when the answer is complete is left to the
+final. Text that turns out to be reasoning (a lone `</think>` reveals it afterwards) is taken back: later blocks are
+written over it, and the posts that remain are in `stale`, to be deleted.
 """
 
 import math
@@ -26,7 +26,7 @@ from oc_trio.runtime.turn.previewer import WRITE_SECONDS
 from oc_trio.telemetry.log import get_logger
 from oc_trio.wakeup import Wakeup
 
-# Characters that are looked through for every word, and the seconds between two looks at more.
+# A text of up to _SHORT characters is parsed for every delta, a longer one after _MOMENT seconds (see `_throttle`).
 _SHORT, _MOMENT = 4_000, 0.5
 
 log = get_logger(part="paragraph_writer")
@@ -34,7 +34,7 @@ log = get_logger(part="paragraph_writer")
 
 @frozen
 class _Begun:
-    """How things stood when a message began: `posts` and `published` count, the rest is what waited."""
+    """The state when a message began: `posts` and `published` are counts, the rest is text that waited."""
 
     posts: int = 0
     published: int = 0
@@ -43,10 +43,10 @@ class _Begun:
 
 
 class ParagraphWriter:
-    """Writes one turn's blocks; `post(number, text)` writes post number 0, 1, ..., the same number once.
+    """Posts one turn's blocks; `post(number, text)` writes post number 0, 1, ..., each number once.
 
-    Its `state` never leaves "no draft". `standing` are the posts
-    of an earlier run by number: `edit` makes them read as they should.
+    There is no draft, so `state` never changes. `earlier_posts` are the posts of an earlier run by number, which are
+    edited instead of posted anew.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class ParagraphWriter:
         rules: CoalesceRules,
         reply: ReplyRules,
         edit: Callable[[PostId, str], Awaitable[None]],
-        standing: Mapping[int, PostId] | None = None,
+        earlier_posts: Mapping[int, PostId] | None = None,
     ) -> None:
         self.view = view
         self.state = DraftState()
@@ -65,92 +65,93 @@ class ParagraphWriter:
         self.posts: list[PostId] = []
         self.number = 0
         self._post, self._edit, self._rules, self._reply = post, edit, rules, reply
-        self._standing = dict(standing or {})
-        # Posts that are under way with the blocks that they hold, and how many posts of whole blocks stand.
+        self._earlier_posts = dict(earlier_posts or {})
+        # Texts of posts still to be written, the blocks in them, and how many written posts consist of whole blocks.
         self._parts: list[str] = []
         self._blocks: list[str] = []
         self._whole = 0
         self._waiting = Waiting()
-        # The blocks that `_waiting` holds, as the answer has them.
+        # The blocks in `_waiting`, as they are in the answer.
         self._unsent: list[str] = []
-        self._looked_at = 0
+        self._parsed_length = 0
         self._messages = 0
         self._taken = 0
-        # Of the message whose blocks are being taken: what they hold, and how things stood when it began.
+        # Of the current message: the text of the blocks taken from it, and the state when it began.
         self._held = ""
         self._begun = _Begun()
         self._is_refused = False
-        self._news = Wakeup()
+        self._changed = Wakeup()
 
     @property
     def stale(self) -> tuple[PostId, ...]:
-        """Posts that the final leaves no place for: of an earlier run, thoughts, the beginning of a refused block."""
-        later = (post for number, post in sorted(self._standing.items()) if number >= self.number)
+        """Posts that are not in the final answer: of an earlier run, reasoning, the beginning of a refused block."""
+        later = (post for number, post in sorted(self._earlier_posts.items()) if number >= self.number)
         return (*self.posts[self._whole :], *later)
 
     def adopt(self, post_id: PostId) -> None:
-        """There is no draft whose creation could have got no answer."""
+        """Never called: there are no drafts."""
         raise AssertionError(f"a turn without drafts was given the draft {post_id}")
 
-    def unsaid(self) -> str:
-        """There is no draft that could carry it."""
+    def unpublished(self) -> str:
+        """Empty: there is no draft that it could be added to."""
         return ""
 
     async def finish(self) -> None:
-        """The agent says no more: what is under way is finished, the rest is the final's. `run` has ended.
+        """Finish the posts that are being written, after the agent's final event; the rest is the final's. `run` has
+        ended.
 
-        Without a bound: one that is shorter than the patience with a post that the server fails at would never come to
-        its end. Who is cancelled here goes on after the restart.
+        No timeout: one shorter than the delivery's retries would restart them forever. After a cancellation here the
+        turn continues after the restart.
         """
         await self._send_parts()
         is_said = self._messages < len(self.view.said)
-        self._look_back(_words(self.view.said[self._messages] if is_said else self.view.text))
+        self._retract_reasoning(_visible_text(self.view.said[self._messages] if is_said else self.view.text))
 
     def show(self, view: DraftView) -> None:
         """`view` is the newest. Never waits."""
         self.view = view
-        self._news.set()
+        self._changed.set()
 
-    def lost(self, post_id: PostId) -> bool:
+    def post_deleted(self, post_id: PostId) -> bool:
         """A block that somebody deleted stays deleted; there is no draft to lose."""
         return False
 
-    def holds(self, post_id: PostId) -> bool:
+    def has_post(self, post_id: PostId) -> bool:
         """Whether a post is one of this turn's."""
-        return post_id in self.posts or post_id in self._standing.values()
+        return post_id in self.posts or post_id in self._earlier_posts.values()
 
     async def run(self) -> NoReturn:
-        """Send what is complete, for as long as the slot lets it."""
+        """Post what is complete, until the task slot cancels it."""
         while True:
-            await self._look_seldom()
+            await self._throttle()
             for block in self._completed():
                 await self._take(block)
             at = due_at(self._waiting, self._rules)
             with trio.move_on_at(math.inf if at is None else at):
-                await self._news.wait_next()
+                await self._changed.wait_next()
                 continue
             self._waiting, posts = after_silence(self._waiting, trio.current_time(), self._rules)
             await self._send(posts)
 
-    async def _look_seldom(self) -> None:
-        """A long text is looked through again once it has grown by a part of itself, or after a moment."""
+    async def _throttle(self) -> None:
+        """Parse a long text again only when it has grown by a sixteenth, or after a moment."""
         length = self.view.growing.length
-        if _SHORT < length < self._looked_at + self._looked_at // 16:
+        if _SHORT < length < self._parsed_length + self._parsed_length // 16:
             await trio.sleep(_MOMENT)
-        self._looked_at = self.view.growing.length
+        self._parsed_length = self.view.growing.length
 
     def _completed(self) -> Iterator[str]:
         """The blocks that are complete and were not taken before."""
         while self._messages < len(self.view.said):
-            words = _words(self.view.said[self._messages])
-            self._look_back(words)
+            words = _visible_text(self.view.said[self._messages])
+            self._retract_reasoning(words)
             block, self._taken, self._messages = words[self._taken :], 0, self._messages + 1
             if block.strip():
                 yield block
             self._held = ""
-            self._remember()
-        words = _words(self.view.text)
-        self._look_back(words)
+            self._save_state()
+        words = _visible_text(self.view.text)
+        self._retract_reasoning(words)
         end = words.rfind("\n\n")
         while end > self._taken and fence_after(words[:end]):
             end = words.rfind("\n\n", 0, end)
@@ -158,15 +159,15 @@ class ParagraphWriter:
             block, self._taken, self._held = words[self._taken : end], end, words[:end]
             yield block
 
-    def _remember(self) -> None:
+    def _save_state(self) -> None:
         self._begun = _Begun(len(self.posts), len(self.published), self._waiting, tuple(self._unsent))
 
-    def _look_back(self, words: str) -> None:
-        """Take back the blocks of this message where its words no longer begin with them: they were a thought."""
+    def _retract_reasoning(self, words: str) -> None:
+        """Take back the blocks of this message where its text no longer begins with them: they were reasoning."""
         if words.startswith(self._held.rstrip()) or self._is_refused:
             return
         begun = self._begun
-        self._standing |= dict(enumerate(self.posts[begun.posts :], begun.posts))
+        self._earlier_posts |= dict(enumerate(self.posts[begun.posts :], begun.posts))
         del self.posts[begun.posts :], self.published[begun.published :]
         self.number = self._whole = begun.posts
         self._waiting, self._unsent = begun.waiting, list(begun.unsent)
@@ -177,7 +178,7 @@ class ParagraphWriter:
         self._waiting, posts = with_block(self._waiting, block, trio.current_time(), self._rules)
         self._unsent.append(block)
         if posts and posts != (before,):
-            # The newest block itself was cut: its rest follows at once, so that whole blocks are out.
+            # The newest block itself was cut: its rest follows at once, so that only whole blocks are posted.
             self._waiting, rest = flush(self._waiting)
             posts = (*posts, *rest)
         await self._send(posts)
@@ -192,17 +193,17 @@ class ParagraphWriter:
         for text in posts:
             made += prepared(text, self._reply, prefix=not self.posts and not made)
         if self.number + len(made) >= self._reply.bounds.posts:
-            # What is left of the posts of a turn is the answer's.
+            # The remaining posts that a turn may have are the final answer's.
             self._is_refused = True
             return
         self._parts += made
         while self._parts and not self._is_refused:
             await self._send_on()
         if not self._held:
-            self._remember()  # nothing of the message that is being written was in it
+            self._save_state()  # nothing of the current message was in it
 
     async def _send_on(self) -> None:
-        """Begun is finished: half a block that is out and said again by the final would read badly."""
+        """Finish what has begun: half a block in the channel, repeated by the final, would read badly."""
         await trio.lowlevel.checkpoint_if_cancelled()
         with trio.move_on_after(WRITE_SECONDS, shield=True):
             await self._send_parts()
@@ -223,13 +224,13 @@ class ParagraphWriter:
             self.published += [convert_tables(block, self._reply.tables) for block in self._blocks]
 
     async def _write(self, text: str) -> PostId:
-        standing = self._standing.get(self.number)
-        if standing is None:
+        earlier_posts = self._earlier_posts.get(self.number)
+        if earlier_posts is None:
             return await self._post(self.number, text)
-        await self._edit(standing, text)
-        return standing
+        await self._edit(earlier_posts, text)
+        return earlier_posts
 
 
-def _words(text: str) -> str:
+def _visible_text(text: str) -> str:
     words = without_reasoning(text, streaming=True).lstrip()
     return "" if SILENT_TOKEN.startswith(words.strip()) else words

@@ -1,11 +1,11 @@
-"""Writes the draft posts of one turn while its answer grows: at most one write in flight, newest text wins.
+"""Streams a turn's answer into its draft posts: at most one write in flight, the newest text wins.
 
-Post number n of a turn is always the same post: a turn that goes on after a restart makes the posts of its earlier run
-read as they should. A block that can't be completed ends the drafts; it and all that follows is then the final's.
+Post number n of a turn is always the same post: a turn that continues after a restart edits the posts of its earlier
+run. Where a block can't be completed, no more drafts are written; it and all that follows is left to the final.
 
 Cancel the wait, never the write: the pause between two edits can be cancelled at once, a request that has begun is
-shielded and bounded. When the slot that runs `run` has been joined, nothing of it is under way any more. What to
-write and when is decided by `core.draft_view`, `core.preview` and `core.pacing`.
+shielded and bounded. When the slot that runs `run` has been joined, no write is in flight any more. What to write and
+when is decided by `core.draft_view`, `core.preview` and `core.pacing`.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -39,17 +39,17 @@ from oc_trio.ids import PostId
 from oc_trio.runtime.turn.edit_pacer import EditPacer
 from oc_trio.wakeup import Wakeup
 
-# Longer than any server answers; then the write counts as failed and the next one repeats it.
+# The bound of one shielded write. Then it counts as failed, and the next one repeats it.
 WRITE_SECONDS = 20.0
-# A status post for work that takes less than this would only flicker; tools are worth one at once.
+# Seconds before a status post: for shorter work it would only flicker. A tool call is shown at once.
 PROGRESS_DELAY = 1.5
 
 
 class Previewer:
     """One turn's drafts. `create(number, text)` writes draft number 0, 1, ..., the same number meaning the same post;
     `edit` patches a post's message. `split` cuts a sealed block's text into posts. `edit_uncertain` is told of a post
-    with an edit of unknown outcome, `final_written` of a block's last text. `standing` are the posts of an earlier run
-    by number; `most_posts` what one turn may have, the answer's own included.
+    with an edit of unknown outcome, `final_written` of a block's last text. `earlier_posts` are the posts of an earlier
+    run by number; `most_posts` what one turn may have, the answer's own included.
     """
 
     def __init__(
@@ -58,48 +58,50 @@ class Previewer:
         *,
         create: Callable[[int, str], Awaitable[PostId]],
         edit: Callable[[PostId, str], Awaitable[None]],
-        drafted: Callable[[PostId | None], Awaitable[None]],
+        record_draft: Callable[[PostId | None], Awaitable[None]],
         split: Callable[[str], tuple[str, ...]],
         pacer: EditPacer,
         rules: PreviewRules,
         edit_uncertain: Callable[[PostId], Awaitable[None]],
         final_written: Callable[[PostId, str], Awaitable[None]],
-        standing: Mapping[int, DraftState] | None = None,
+        earlier_posts: Mapping[int, DraftState] | None = None,
         most_posts: int = AnswerBounds().posts,
     ) -> None:
         self.view = view
         self.number = 0
-        self._standing = standing or {}
-        self.state = self._standing.get(0, DraftState())
+        self._earlier_posts = earlier_posts or {}
+        self.state = self._earlier_posts.get(0, DraftState())
         self.published: list[str] = []
         self.posts: list[PostId] = []
-        # Posts of the block that is being sealed.
+        # Posts of the block that is being sealed: a long block takes several.
         self._parts: list[PostId] = []
-        self._create, self._edit, self._drafted, self._split = create, edit, drafted, split
+        self._create, self._edit, self._record_draft, self._split = create, edit, record_draft, split
         self._pacer, self._rules = pacer, rules
         self._edit_uncertain, self._final_written, self._most_posts = edit_uncertain, final_written, most_posts
         self._sealed = 0
-        self._is_stuck = False
-        self._news = Wakeup()
+        self._is_blocked = False
+        self._changed = Wakeup()
         self._urgent = Wakeup()
         self._kind = BlockKind.WORK
         self._first_at: float | None = None
 
     @property
     def stale(self) -> tuple[PostId, ...]:
-        """Posts that the final leaves no place for: of an earlier run, or the beginning of a block that got stuck."""
-        later = [state.post_id for number, state in sorted(self._standing.items()) if number > self.number]
+        """Posts that are no part of the final answer: of an earlier run, or the beginning of a block that was left
+        unfinished.
+        """
+        later = [state.post_id for number, state in sorted(self._earlier_posts.items()) if number > self.number]
         return (*self._parts, *(post for post in later if post is not None))
 
     def adopt(self, post_id: PostId) -> None:
-        """The draft whose creation got no answer stands as `post_id`. One that was given up stays lost: the answer
+        """The draft whose creation got no answer was found as `post_id`. One that was given up stays lost: the answer
         replaces it.
         """
         is_lost = self.state.phase is Phase.LOST
         self.state = evolve(self.state, post_id=post_id) if is_lost else resumed(post_id)
 
-    def unsaid(self) -> str:
-        """What was said of the reply and no sealed block holds."""
+    def unpublished(self) -> str:
+        """The text of the reply that is in no sealed block."""
         waiting = [block.text for block in self.view.sealed[self._sealed :] if block.kind is BlockKind.REPLY]
         return "\n\n".join(filter(None, (*waiting, self.view.reply_so_far())))
 
@@ -108,103 +110,105 @@ class Previewer:
         is_sealing = len(view.sealed) > len(self.view.sealed)
         begins_work = bool(view.work.rows or view.work.plan) and not (self.view.work.rows or self.view.work.plan)
         self.view = view
-        self._news.set()
+        self._changed.set()
         if is_sealing or (begins_work and self.state.phase is Phase.NONE):
             self._urgent.set()
 
-    def lost(self, post_id: PostId) -> bool:
+    def post_deleted(self, post_id: PostId) -> bool:
         """Somebody deleted a post; true if it was this turn's draft, which is then never edited again."""
         if post_id != self.state.post_id:
             return False
         self.state = post_deleted(self.state)
         self._urgent.set()
-        self._news.set()
+        self._changed.set()
         return True
 
-    def holds(self, post_id: PostId) -> bool:
+    def has_post(self, post_id: PostId) -> bool:
         """Whether a post is one of this turn's."""
         return post_id == self.state.post_id or post_id in self.posts or post_id in self._parts
 
     async def run(self) -> NoReturn:
-        """Write what is to be seen, for as long as the slot lets it."""
+        """Write what people should see, until the task slot cancels it."""
         while True:
             visible = self.view.visible()
             if visible.current is not None and self._is_early():
                 await self._wait_until(self._first_at or 0.0)
                 continue
-            if self._is_stuck:
+            if self._is_blocked:
                 await trio.sleep_forever()
             if len(visible.sealed) > self._sealed:
                 await self._publish(visible.sealed[self._sealed])
                 continue
             if visible.current is not None:
-                # Words of the answer only grow; signs of work come and go, and give way to words.
+                # Text of the answer only grows; status lines come and go, and are replaced by text.
                 shrinks = self.view.style.mode.words_may_shrink or self._kind is BlockKind.WORK
                 self._kind = visible.current.kind
                 self.state = wants(self.state, visible.current.text, may_shrink=shrinks)
-            await self._step(wait_for_news=True)
+            await self._step(wait_for_changed=True)
 
     async def finish(self) -> None:
-        """The agent says no more: seal what is complete. `run` has ended; may be cancelled, and called again."""
-        while not self._is_stuck and len(self.view.visible().sealed) > self._sealed:
+        """Seal the complete blocks after the agent's final event. `run` has ended. May be cancelled and repeated."""
+        while not self._is_blocked and len(self.view.visible().sealed) > self._sealed:
             await self._publish(self.view.sealed[self._sealed])
 
     async def _publish(self, block: Block) -> None:
-        """Seal a block: its whole text is on the server before the next one begins. Goes on where it was cancelled."""
+        """Seal a block: all its text is on the server before the next one begins. Continues where it was cancelled."""
         parts = self._split(block.text)
         if self.number + len(parts) - len(self._parts) >= self._most_posts:
-            # What is left of the posts of a turn is the answer's.
-            self._is_stuck = True
+            # The remaining posts that a turn may have are the final answer's.
+            self._is_blocked = True
             return
         while len(self._parts) < len(parts):
             part = parts[len(self._parts)]
             self.state = seal_block(self.state, part)
             while not self.state.phase.is_over:
-                await self._step(wait_for_news=False)
+                await self._step(wait_for_changed=False)
             if self.state.phase is not Phase.SEALED or self.state.post_id is None:
-                self._is_stuck = True
+                self._is_blocked = True
                 return
             sealed = self.state.post_id
             self._parts.append(sealed)
             self.number += 1
-            self.state = evolve(self._standing.get(self.number, DraftState()), ended_at=self.state.ended_at)
+            self.state = evolve(self._earlier_posts.get(self.number, DraftState()), ended_at=self.state.ended_at)
             with trio.move_on_after(WRITE_SECONDS, shield=True):
                 await self._final_written(sealed, part)
         self.posts += self._parts
         self._parts = []
         self._sealed += 1
         if block.kind is BlockKind.REPLY:
-            # Only what stands in the channel may be left out of the final.
+            # Only text that is in the channel may be left out of the final.
             self.published.append(block.text)
-        await self._drafted(self.state.post_id)
+        await self._record_draft(self.state.post_id)
 
-    async def _step(self, *, wait_for_news: bool) -> None:
-        interval = self._pacer.interval(len(self.state.wanted)) if wait_for_news else 0.0
-        # The least length is for words of the answer; a sign of work is short and welcome.
+    async def _step(self, *, wait_for_changed: bool) -> None:
+        interval = self._pacer.interval(len(self.state.wanted)) if wait_for_changed else 0.0
+        # The minimum length is for text of the answer; a status line is short.
         rules = self._rules if self._kind is BlockKind.REPLY else evolve(self._rules, min_chars=1)
         step = next_step(self.state, trio.current_time(), interval, rules)
         match step:
             case Create() | Edit():
-                # After a wait there may be newer text, or nothing to write any more: look again.
+                # After a wait there may be newer text, or nothing to write any more: decide again.
                 if isinstance(step, Create) or not await self._pacer.wait_for_room():
                     await self._write(step)
             case WaitUntil():
                 await self._wait_until(step.at)
             case Idle() | Settled():
-                await self._news.wait_next()
+                await self._changed.wait_next()
                 if self.view.growing.length > self.view.style.max_chars:
-                    # More than a post shows: to prepare all of it for every word would cost more with each word.
+                    # More text than a post shows: preparing all of it for each delta would cost more with every delta.
                     await self._wait_until(trio.current_time() + self._pacer.interval(len(self.state.wanted)))
             case _:
                 assert_never(step)
 
     async def _wait_until(self, at: float) -> None:
-        """Text that arrives meanwhile is picked up afterwards: waking for every word would cost more than it shows."""
+        """Text that arrives meanwhile is picked up afterwards: waking for every delta would cost more than it shows."""
         with trio.move_on_at(at):
             await self._urgent.wait_next()
 
     def _is_early(self) -> bool:
-        """Whether a status post has to wait: it begins a while after the first sign of work, or with a tool."""
+        """Whether it is too early for a status post: it is created PROGRESS_DELAY after the first status, or with a
+        tool.
+        """
         if not self.view.style.mode.begins_late or self.state.phase is not Phase.NONE:
             return False
         now = trio.current_time()
@@ -220,7 +224,7 @@ class Previewer:
             try:
                 if isinstance(step, Create):
                     post_id = await self._create(self.number, step.text)
-                    await self._drafted(post_id)
+                    await self._record_draft(post_id)
                 else:
                     await self._edit(step.post_id, step.text)
                 outcome = Wrote.OK
@@ -233,7 +237,7 @@ class Previewer:
             except PayloadError:
                 outcome = Wrote.UNAVAILABLE
             finally:
-                # Also where something is raised that nobody expects: whoever ends the turn goes by this state.
+                # Also for unexpected errors: the completion of the turn relies on this state.
                 ended = trio.current_time()
                 self.state = wrote(self.state, outcome, ended, self._rules, post_id)
         if outcome is Wrote.OK:

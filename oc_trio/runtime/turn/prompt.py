@@ -1,4 +1,4 @@
-"""What a turn gives to its agent: the system prompt, the question with what surrounds it, images, and tools."""
+"""Builds the parts of an agent's request: system prompt, user message with its context, images, and tools."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ from oc_trio.runtime.turn.services import TurnServices
 
 
 def system_prompt(services: AccountServices, turns: TurnServices, setup: AgentSetup) -> str:
-    """The agent's own, what is to be said of its tools, and last, so that all before it stays cached, the time."""
+    """The agent's own prompt, its tools' part, and the time: last, so that all before it stays cached."""
     tools = turns.tools.prompt(setup.skills) if turns.tools is not None and setup.takes_tools else ""
     parts = (setup.system_prompt, tools, time_line(services.clock.now_ms(), setup.timezone))
     return "\n\n".join(part for part in parts if part)
@@ -31,10 +31,10 @@ async def question(
     dropped: Sequence[str] = (),
     image_bounds: ImageBounds | None = None,
 ) -> Message:
-    """What the turn answers, with what was said around it and the files, as the model reads it.
+    """The user message: the messages to be answered, with their context and files.
 
-    `dropped` are messages that were too many, by one line each; without `image_bounds` the model takes no images.
-    Raises MattermostError, StoreError.
+    `dropped` are messages that did not fit into the queue, a line each; without `image_bounds` the model takes no
+    images. Raises MattermostError, StoreError.
     """
     reader = turns.reader(image_bounds) if turns.reader is not None else None
     return await services.context.build_prompt(messages, has_history=has_history, dropped=dropped, reader=reader)

@@ -1,4 +1,4 @@
-"""How one turn's answer is dressed: the account's rules, with the names that its prefix asks for filled in."""
+"""The rules by which one turn's answer is formatted: the account's, with the names in its response prefix filled in."""
 
 from attrs import evolve
 

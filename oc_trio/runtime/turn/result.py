@@ -1,7 +1,7 @@
-"""The decided end of a turn as a value, and its delivery: the same after a restart as before.
+"""The decided end of a turn as a value, and its delivery, which can be repeated after a restart.
 
-A `TurnResult` is written to the journal before the first byte of it is sent. Delivering it twice changes nothing: each
-fresh post has a name of its own, and an edit that is already there is skipped by the server's readers.
+A `TurnResult` is recorded in the journal before anything of it is sent. Delivering it twice changes nothing: each fresh
+post has an outbox id of its own, and an edit to the same text shows people no difference.
 """
 
 import json
@@ -31,11 +31,11 @@ FinalWritten = Callable[[PostId, str], Awaitable[None]]
 
 @frozen
 class TurnResult:
-    """`edit` is the draft to finish with `texts[0]`; without it all `texts` go out fresh. `delete` is a preview to
-    remove once everything is out. `props` (buttons) and the first of the `media` belong to the first fresh post;
-    `files` says what became of as many of the `media` as were dealt with.
-    `rest` is the whole of an answer that is cut, for a file at its last post: its fate is behind those of the `media`.
-    `blocks` are posts of this turn that stand and stay, `stale` those that have no part in the answer.
+    """`edit` is the draft that gets `texts[0]`; without it all `texts` become fresh posts. `delete` is a draft to
+    delete once everything is posted. `props` (buttons) and the first of the `media` belong to the first fresh post;
+    `files` says what became of as many of the `media` as were dealt with. `rest` is the whole of an answer that is cut,
+    for a file at its last post; its entry in `files` is behind those of the `media`. `blocks` are posts of this turn
+    that stay, `stale` those that are no part of the answer.
     """
 
     state: ObligationState
@@ -92,7 +92,7 @@ def result_of(
 
 
 def with_buttons(end: Final, props_of: ButtonProps, channel_id: ChannelId) -> tuple[Final, str]:
-    """The answer and its post's props. Links, and buttons that nobody could receive a click of, become text."""
+    """The answer and its post's props. Links become text, and so do all buttons where clicks can't be received."""
     if not end.buttons:
         return end, ""
     clickable = tuple(kept for row in end.buttons if (kept := tuple(button for button in row if not button.url)))
@@ -127,26 +127,26 @@ async def deliver_result(
     """
     posts, problem = list(earlier), ""
     try:
-        # Once the server refused the edit, the answer is a fresh post: a later try must not make it two.
+        # Once the server has refused the edit, the answer is a fresh post: a later delivery must not make it two.
         is_fresh = not result.edit or await delivery.exists(OutboxId(f"{target.turn}.0"))
         is_edited = not is_fresh and await _edited(result, delivery)
         if is_edited:
             posts.append(PostId(result.edit))
-            # At once: what the following posts may take is time for a late edit to land.
+            # Before the other posts: while those are delivered, a late edit may already land.
             await final_written(PostId(result.edit), result.texts[0])
         for message in _messages(result, target, is_edited=is_edited):
             sent = await send_with_fallback(delivery, message, ANSWER)
             posts.append(sent.post_id)
             if sent.problem:
-                # What would follow makes no sense without this part.
+                # The following parts make no sense without this one.
                 problem = f"not delivered: {sent.problem}"
                 break
     except MattermostRejected as refusal:
-        # The preview is kept: it may be all that people ever get to read.
+        # The draft is kept: it may be all that people ever get to read.
         return not_delivered(refusal, *posts)
     has_begun = len(posts) - len(earlier) > bool(problem)
     replaced = result.edit if result.edit and not is_edited and posts else result.delete
-    # Beside words that stand in for all of the answer the preview is kept, too.
+    # Beside a fallback notice for the whole answer the draft is kept, too.
     if replaced and (has_begun or not problem):
         await delivery.delete_quietly(PostId(replaced))
         posts = [post for post in posts if post != replaced]
@@ -158,9 +158,9 @@ async def deliver_result(
 
 
 def not_delivered(refusal: MattermostRejected, *posts: PostId) -> Outcome:
-    """How an obligation ends whose answer the server takes no more; `posts` are the parts that stand.
+    """The outcome where the server refuses an answer for good; `posts` are the parts that were posted.
 
-    An answer that stood and was deleted before its receipt reached us is somebody's decision, not a failure.
+    An answer that somebody deleted before we knew that it was posted is that person's decision, not a failure.
     """
     if refusal.code == WAS_DELETED:
         return Outcome(ObligationState.CANCELLED, posts, "the answer was deleted")
@@ -168,9 +168,9 @@ def not_delivered(refusal: MattermostRejected, *posts: PostId) -> Outcome:
 
 
 def _messages(result: TurnResult, target: ReplyTarget, *, is_edited: bool) -> list[OutboxMessage]:
-    """The fresh posts. A text's name is its place in the answer, whatever became of files and edits."""
+    """The fresh posts. A text's outbox id is its position in the answer, whatever became of files and edits."""
     if result.state is ObligationState.CANCELLED:
-        return []  # a seal belongs to its draft; without it there is nothing to say
+        return []  # the text is the seal of a draft; without the draft there is nothing to post
     texts = _with_problems(result.texts, tuple(file.problem for file in result.files if file.problem))
     of_media, of_rest = result.files[: len(result.media)], result.files[len(result.media) :]
     file_ids = tuple(FileId(file.file_id) for file in of_media if file.file_id)
@@ -212,7 +212,7 @@ def _messages(result: TurnResult, target: ReplyTarget, *, is_edited: bool) -> li
 
 
 def _with_problems(texts: tuple[str, ...], problems: tuple[str, ...]) -> tuple[str, ...]:
-    """What could not be sent is said below the last text."""
+    """`texts` with the files that could not be sent, below the last one."""
     if not problems:
         return texts
     note = "\n".join(f"⚠️ {problem}" for problem in problems)

@@ -1,4 +1,4 @@
-"""What an earlier run of a turn left behind: its posts in the channel, and what its agent had said and done."""
+"""Loads what an earlier run of a turn left: its posts in the channel, and its transcript."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -18,42 +18,43 @@ from oc_trio.store.turns import Turn
 
 @frozen
 class ResumeState:
-    """`standing` are the turn's draft posts by number, `so_far` what was said and done, as far as it still counts.
+    """`drafts` are the turn's draft posts by number, `so_far` its transcript, as far as it is still valid.
 
-    Without a person's words at its beginning, `so_far` has completed calls only: what is answered is to be told anew.
+    Where `so_far` does not begin with a user message, it has completed tool calls only: the messages to be answered
+    have to be added to the prompt anew.
     """
 
-    standing: Mapping[int, DraftState] = field(factory=dict, hash=False)
+    drafts: Mapping[int, DraftState] = field(factory=dict, hash=False)
     so_far: tuple[Message, ...] = ()
 
     @property
     def events(self) -> tuple[AgentEvent, ...]:
-        """What the agent did."""
+        """The transcript as events of the agent."""
         return tuple(_events(self.so_far))
 
 
 def draft_id(turn: Turn, number: int) -> OutboxId:
-    """The name of a turn's draft number 0, 1, ..."""
+    """The outbox id of a turn's draft number 0, 1, ..."""
     return OutboxId(f"{turn.id}.d{number}")
 
 
 def user_text(messages: Sequence[Message]) -> str:
-    """All that the agent was told; each message carries its post's id."""
+    """The text of all user messages in the prompt, in which each post's id stands."""
     return "\n".join(message.text for message in messages if message.role is Role.USER)
 
 
 async def load_resume_state(services: AccountServices, turn: Turn, batch: Batch) -> ResumeState:
-    """What there is to go on with for `batch`; nothing where the turn begins."""
+    """What `batch` continues with; empty where the turn is new."""
     if not turn.begun_at:
         return ResumeState()
-    so_far = await _still_counts(services, turn, batch)
+    so_far = await _valid_transcript(services, turn, batch)
     if services.policies.blocks is not None or services.policies.view.mode.leaves_blocks:
-        return ResumeState(await _posts(services, turn), so_far)
+        return ResumeState(await _draft_posts(services, turn), so_far)
     return ResumeState({0: await draft_state(services, turn)}, so_far)
 
 
-async def _still_counts(services: AccountServices, turn: Turn, batch: Batch) -> tuple[Message, ...]:
-    """The turn's transcript. After an edit of a message nothing of it; after one was taken back, completed calls."""
+async def _valid_transcript(services: AccountServices, turn: Turn, batch: Batch) -> tuple[Message, ...]:
+    """The turn's transcript: nothing of it after an edit of a message; only completed calls after one was withdrawn."""
     so_far = transcript.read(turn.session, await services.store.transcripts.of_turn(turn.id))
     told = user_text(so_far)
     if any(is_in_prompt(job.inbound, told) and not is_in_prompt_verbatim(job.inbound, told) for job in batch.jobs):
@@ -67,35 +68,35 @@ async def _still_counts(services: AccountServices, turn: Turn, batch: Batch) -> 
 
 
 async def draft_state(services: AccountServices, turn: Turn) -> DraftState:
-    """The one draft that an earlier run of the turn may have been writing, as far as the journal knows."""
+    """The draft that an earlier run of the turn may have been writing, as far as the journal knows."""
     if turn.draft:
-        return await _in_doubt(services, turn.draft)
+        return await _uncertain_draft(services, turn.draft)
     row = await services.store.outbox.get(draft_id(turn, len(turn.drafts))) if turn.begun_at else None
     if row is None or row.state in (OutboxState.QUEUED, OutboxState.DEAD):
         return DraftState()
     if row.post_id is None:
         return DraftState(unsure=True)
     await services.store.turns.set_draft(turn.id, row.post_id)
-    return await _in_doubt(services, row.post_id)
+    return await _uncertain_draft(services, row.post_id)
 
 
-async def _in_doubt(services: AccountServices, post_id: PostId) -> DraftState:
-    """The state of a post of which an edit by the run that was interrupted may still be on its way."""
+async def _uncertain_draft(services: AccountServices, post_id: PostId) -> DraftState:
+    """The state of a draft, which is watched: an edit by the interrupted run may still be on its way."""
     await services.late_edits.edit_uncertain(post_id)
     return resumed(post_id)
 
 
-async def _posts(services: AccountServices, turn: Turn) -> dict[int, DraftState]:
-    """Each draft post that stands. One that was in flight is found or made first: it may have no place any more."""
-    found: dict[int, DraftState] = {}
+async def _draft_posts(services: AccountServices, turn: Turn) -> dict[int, DraftState]:
+    """The draft posts that are in the channel, by number. One that was in flight is found or created first."""
+    drafts: dict[int, DraftState] = {}
     for row in await services.store.outbox.of_turn(turn.id):
         prefix, _, number = row.id.rpartition(".d")
         if prefix != turn.id or not number.isdecimal():
             continue
         post_id = await services.delivery.resume(row) if row.state is OutboxState.SENDING else row.post_id
         if post_id is not None:
-            found[int(number)] = await _in_doubt(services, post_id)
-    return found
+            drafts[int(number)] = await _uncertain_draft(services, post_id)
+    return drafts
 
 
 def _events(said: Sequence[Message]) -> Iterator[AgentEvent]:

@@ -1,4 +1,4 @@
-"""What only turns need of an account: how their drafts are written, their tools, and people's files."""
+"""What turns need of an account beside `AccountServices`: drafts, tools, and the reader of attachments."""
 
 from collections.abc import Callable
 

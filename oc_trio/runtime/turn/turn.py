@@ -1,7 +1,7 @@
-"""One turn, from the journal's row to its end; every way it can end is named here.
+"""Runs one turn from its row in the journal to its end; every way it can end is named here.
 
-Order of durable steps: the turn is begun, each completed tool call enters the transcript, the end is decided and
-written down, delivered, and only then the obligations end. A restart picks up at the last of these steps.
+Order of durable steps: the turn begins, each completed tool call is added to the transcript, the result is decided and
+recorded, delivered, and only then the obligations end. A restart continues after the last of these steps.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from oc_trio.runtime.error_boundary import DEFECT, SORRY
 from oc_trio.runtime.services import AccountServices
 from oc_trio.runtime.turn.agent_run import AgentRun, TurnTimeout
 from oc_trio.runtime.turn.completion import TurnCompletion
-from oc_trio.runtime.turn.end_without_agent import GAVE_UP, LAST_ATTEMPT, end_plainly, give_up, was_given_up
+from oc_trio.runtime.turn.end_without_agent import GAVE_UP, LAST_ATTEMPT, give_up, record_end, was_given_up
 from oc_trio.runtime.turn.result import TurnResult
 from oc_trio.runtime.turn.resume import load_resume_state
 from oc_trio.runtime.turn.services import TurnServices
@@ -29,7 +29,7 @@ from oc_trio.store.damage import reading
 from oc_trio.store.turns import Turn
 from oc_trio.telemetry.log import get_logger
 
-# Clean-up of a turn that was cut off: the write in flight (20 s at most) and one last edit.
+# Time for the clean-up of a cancelled turn: the write in flight (20 s at most) and one last edit.
 SEAL_SECONDS = 30.0
 
 log = get_logger(part="turn")
@@ -37,7 +37,7 @@ log = get_logger(part="turn")
 
 @define(eq=False)
 class _Run:
-    """How far a turn has come; whoever ends it in the place of its agent goes by this."""
+    """The state of a running turn, for whoever ends it where its agent can't."""
 
     running: Running
     completion: TurnCompletion | None = None
@@ -55,20 +55,20 @@ class _Run:
 
 @frozen(eq=False)
 class TurnRunner:
-    """Runs turns of one account. What goes wrong with one, the journal apart, ends that one in words."""
+    """Runs the turns of one account. An unexpected error ends its turn with a notice; errors of the journal pass."""
 
     services: AccountServices
     turns: TurnServices
 
     async def __call__(self, running: Running) -> None:
-        """Answer a batch with one turn. Cancelling `running` cuts the turn off; it is sealed before this returns."""
+        """Answer a batch with one turn. After a cancellation of `running` its draft is sealed before this returns."""
         boundary, run = self.services.boundary, _Run(running)
         if await boundary.contain(partial(self._run, run), "turn", run.about) is None:
             return
         if await boundary.contain(partial(self._fail, run), "end of a turn", run.about) is None:
             return
-        # Not even words got out; the journal must know at least that it is over.
-        end = partial(end_plainly, self.services, run.jobs, running.turn, failed(DEFECT))
+        # Not even the notice was posted: at least the journal must know that the turn is over.
+        end = partial(record_end, self.services, run.jobs, running.turn, failed(DEFECT))
         await boundary.contain(end, "end of a turn", run.about)
 
     async def _run(self, run: _Run) -> None:
@@ -76,14 +76,14 @@ class TurnRunner:
         turn = await self._begin(running)
         if turn is None:
             return
-        if await self._is_last(run, turn):
-            # Without the agent, and without the decided end if there is one: whichever it is that can't be survived.
-            outcome = await give_up(services, run.jobs, turn.id, GAVE_UP, f"gave up at attempt {LAST_ATTEMPT}")
-            await self._ended(run, turn, outcome)
+        if await self._is_last_attempt(run, turn):
+            # Neither the agent nor a decided result is tried again: either may be what the process does not survive.
+            reason = f"gave up at attempt {LAST_ATTEMPT}"
+            await self._report_end(run, turn, await give_up(services, run.jobs, turn.id, GAVE_UP, reason))
             return
         if turn.begun_at and await was_given_up(services, turn):
-            # Its process ended while the sentence was on its way: an answer beside it would be a second one.
-            await self._ended(run, turn, await give_up(services, run.jobs, turn.id, SORRY, DEFECT))
+            # The process ended while the notice was being posted: an answer beside it would be a second one.
+            await self._report_end(run, turn, await give_up(services, run.jobs, turn.id, SORRY, DEFECT))
             return
         settings = await load_settings(services.store, turn.session)
         agent_run = AgentRun(
@@ -91,68 +91,68 @@ class TurnRunner:
         )
         run.completion = completion = TurnCompletion(services, self.turns, agent_run)
         is_over = False
-        outcome_or_none: Outcome | None
+        outcome: Outcome | None
         try:
             if turn.final:
                 is_over = True
                 with reading("turns", f"id {turn.id}"):
                     result = TurnResult.from_json(turn.final)
-                outcome_or_none = await completion.deliver(result)
+                outcome = await completion.deliver(result)
             else:
-                end = await self._listen(run, agent_run)
+                end = await self._run_agent(run, agent_run)
                 is_over = True
-                outcome_or_none = await self._conclude(completion, running, end)
+                outcome = await self._conclude(completion, running, end)
         finally:
-            # A turn that the drain had cut off had its time for the seal already.
+            # A turn that the drain cancelled had its time for the seal already.
             if not is_over and running.reason != CancelReason.DRAIN.value:
                 with trio.move_on_after(SEAL_SECONDS, shield=True):
-                    await completion.cut_off(CancelReason.DRAIN)
-        if outcome_or_none is not None:
-            await self._ended(run, turn, outcome_or_none)
+                    await completion.cancelled(CancelReason.DRAIN)
+        if outcome is not None:
+            await self._report_end(run, turn, outcome)
 
-    async def _listen(self, run: _Run, agent_run: AgentRun) -> Final | Failed | TurnTimeout | Exception | None:
-        """The agent's last word, or the defect that came in its place; None where the turn was cut off."""
+    async def _run_agent(self, run: _Run, agent_run: AgentRun) -> Final | Failed | TurnTimeout | Exception | None:
+        """The agent's final event, or the defect that came in its place; None where the turn was cancelled."""
         end: Final | Failed | TurnTimeout | None = None
 
-        async def listen() -> None:
+        async def run_agent() -> None:
             nonlocal end
             try:
-                end = await agent_run.listen()
+                end = await agent_run.run()
             except TurnTimeout as late:
                 end = late
 
         with agent_run.running.scope:
-            return await self.services.boundary.contain(listen, "turn", run.about) or end
+            return await self.services.boundary.contain(run_agent, "turn", run.about) or end
         return None
 
     async def _conclude(
         self, completion: TurnCompletion, running: Running, end: Final | Failed | TurnTimeout | Exception | None
     ) -> Outcome | None:
         if end is None:
-            outcome = await completion.cut_off(CancelReason(running.reason))
+            outcome = await completion.cancelled(CancelReason(running.reason))
             if outcome is None:
                 await self.services.store.turns.spare(completion.run.turn.id)
             return outcome
         if isinstance(end, TurnTimeout):
             return await completion.timed_out()
         if isinstance(end, Exception):
-            return await completion.broken_off(SORRY, DEFECT)
+            return await completion.aborted(SORRY, DEFECT)
         return await completion.answered(end)
 
     async def _fail(self, run: _Run) -> None:
-        """End a turn that a defect ended, unless people have their answer already."""
+        """End a turn that failed by a defect; where its result was delivered already, with that."""
         running, completion = run.running, run.completion
         if completion is not None and completion.outcome is not None:
             outcome = completion.outcome
-            await end_plainly(self.services, run.jobs, running.turn, outcome)
+            await record_end(self.services, run.jobs, running.turn, outcome)
         else:
             outcome = await give_up(self.services, run.jobs, running.turn, SORRY, DEFECT)
         turn = await self.services.store.turns.get(running.turn) if running.turn else None
         if turn is not None:
-            await self._ended(run, turn, outcome)
+            await self._report_end(run, turn, outcome)
 
     async def _begin(self, running: Running) -> Turn | None:
-        """The turn that an earlier run left behind, or a new one; None if all of it was settled meanwhile."""
+        """The turn that an earlier run left, or a new one; None if all its obligations have ended meanwhile."""
         services, batch = self.services, running.batch
         first = batch.jobs[0].inbound
         earlier = next((job.obligation.turn for job in batch.everyone if job.obligation.turn), None)
@@ -169,12 +169,12 @@ class TurnRunner:
         running.turn = turn.id
         return turn
 
-    async def _is_last(self, run: _Run, turn: Turn) -> bool:
-        # What the jobs say is as old as they are: a turn that was interrupted on purpose begins to count anew.
+    async def _is_last_attempt(self, run: _Run, turn: Turn) -> bool:
+        # The jobs' numbers may be outdated: the count begins anew where a turn was interrupted on purpose.
         may_be = max(job.obligation.attempts for job in run.jobs) + 1 >= LAST_ATTEMPT
         return may_be and await self.services.store.turns.attempts(turn.id) >= LAST_ATTEMPT
 
-    async def _ended(self, run: _Run, turn: Turn, outcome: Outcome) -> None:
+    async def _report_end(self, run: _Run, turn: Turn, outcome: Outcome) -> None:
         services, seconds = self.services, trio.current_time() - run.began
         messages = tuple(job.inbound for job in run.running.batch.jobs)
         services.metrics.obligations.labels(services.account, outcome.state.value).inc()
@@ -191,5 +191,5 @@ class TurnRunner:
             seconds=round(seconds, 2),
         )
 
-        # Decoration: it must not end what has ended well.
+        # Reactions are decoration: a defect there must not fail a turn that has ended well.
         await services.boundary.contain(partial(self.turns.acks.ended, messages, outcome.state), "reaction", run.about)

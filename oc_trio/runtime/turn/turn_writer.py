@@ -1,4 +1,4 @@
-"""What writes the posts of a turn while its agent talks, as the rest of the turn knows it."""
+"""The interface of the two writers that post a turn's text while its agent runs."""
 
 from typing import NoReturn, Protocol
 
@@ -10,8 +10,8 @@ from oc_trio.ids import PostId
 class TurnWriter(Protocol):
     """A `Previewer` (one draft post that grows) or a `ParagraphWriter` (a post per paragraph, no draft).
 
-    `view` is what the agent has said and done so far, `state` the draft post as it stands, `number` its number within
-    the turn. `posts` are the finished posts that stay, `published` the texts that they hold.
+    `view` is what the agent has said and done so far, `state` the state of the current draft, `number` its number
+    within the turn. `posts` are the finished posts that stay, `published` their texts.
     """
 
     view: DraftView
@@ -24,33 +24,33 @@ class TurnWriter(Protocol):
 
     @property
     def stale(self) -> tuple[PostId, ...]:
-        """Posts that the final leaves no place for."""
+        """Posts that are no part of the final answer, to be deleted."""
         ...
 
     def show(self, view: DraftView) -> None:
         """`view` is the newest. Never waits."""
         ...
 
-    def lost(self, post_id: PostId) -> bool:
+    def post_deleted(self, post_id: PostId) -> bool:
         """Somebody deleted a post; true if it was this turn's draft."""
         ...
 
-    def holds(self, post_id: PostId) -> bool:
+    def has_post(self, post_id: PostId) -> bool:
         """Whether a post is one of this turn's."""
         ...
 
     def adopt(self, post_id: PostId) -> None:
-        """The draft whose creation got no answer stands as `post_id`."""
+        """The draft whose creation got no answer was found as `post_id`."""
         ...
 
-    def unsaid(self) -> str:
-        """What was said of the reply and no finished post holds."""
+    def unpublished(self) -> str:
+        """The text of the reply that is in no finished post."""
         ...
 
     async def run(self) -> NoReturn:
-        """Write what is to be seen, for as long as the slot lets it."""
+        """Write what people should see, until the task slot cancels it."""
         ...
 
     async def finish(self) -> None:
-        """The agent says no more: what is under way is finished. `run` has ended."""
+        """Finish the post that is being written, after the agent's final event. `run` has ended."""
         ...

@@ -1,4 +1,4 @@
-"""Keeps "is typing" alive where an answer is being made."""
+"""Keeps the typing indicator alive while an answer is generated."""
 
 from collections.abc import Awaitable, Callable
 
@@ -17,13 +17,13 @@ async def keep_typing(
     root_id: str,
     interval: float = TYPING_SECONDS,
 ) -> None:
-    """Tell the channel, or the thread, again and again; ends by cancellation or where the server refuses it.
+    """Send typing events to the channel, or the thread, until cancelled or refused by the server.
 
-    A longer `interval` than clients remember is taken as that one.
+    An `interval` longer than clients show an event is shortened to that.
     """
     while True:
         try:
             await typing(channel_id, root_id)
         except MattermostError:
-            return  # nobody needs to mind; the writes of the turn will meet the same problem and say so
+            return  # not logged: the writes of the turn will meet the same problem and report it
         await trio.sleep(min(interval, TYPING_SECONDS))

@@ -15,10 +15,10 @@ class Writer:
 
     post_id: PostId
 
-    def lost(self, post_id: PostId) -> bool:
+    def post_deleted(self, post_id: PostId) -> bool:
         return post_id == self.post_id
 
-    def holds(self, post_id: PostId) -> bool:
+    def has_post(self, post_id: PostId) -> bool:
         return post_id == self.post_id
 
 
@@ -30,9 +30,9 @@ def a_writer(post_id: str) -> TurnWriter:
 def test_a_post_leads_to_its_conversation_while_it_is_written() -> None:
     """Neither before nor after, and no other post."""
     live, one, two = LiveDrafts(), SessionKey("one"), SessionKey("two")
-    with live.written(one, a_writer("p1")), live.written(two, a_writer("p2")):
+    with live.track(one, a_writer("p1")), live.track(two, a_writer("p2")):
         assert (live.session_of(PostId("p1")), live.session_of(PostId("p2"))) == (one, two)
         assert live.session_of(PostId("p3")) is None
-        assert (live.lost(PostId("p2")), live.lost(PostId("p3"))) == (True, False)
+        assert (live.post_deleted(PostId("p2")), live.post_deleted(PostId("p3"))) == (True, False)
     assert live.session_of(PostId("p1")) is None
-    assert not live.lost(PostId("p1"))
+    assert not live.post_deleted(PostId("p1"))

@@ -43,12 +43,14 @@ class Channel:
 async def write(
     channel: Channel,
     talk: Callable[[ParagraphWriter], Awaitable[None]],
-    standing: Mapping[int, PostId] | None = None,
+    earlier_posts: Mapping[int, PostId] | None = None,
 ) -> ParagraphWriter:
     """Let `talk` show text to a writer, then stop it as a turn does at its end."""
     view = DraftView(ViewStyle(mode=StreamMode.OFF))
     reply = ReplyRules()
-    writer = ParagraphWriter(view, post=channel.post, edit=channel.edit, rules=RULES, reply=reply, standing=standing)
+    writer = ParagraphWriter(
+        view, post=channel.post, edit=channel.edit, rules=RULES, reply=reply, earlier_posts=earlier_posts
+    )
     async with trio.open_nursery() as nursery:
         nursery.start_soon(writer.run)
         await talk(writer)
@@ -176,20 +178,20 @@ async def test_saying_nothing_is_said_by_nobody(autojump_clock: trio.testing.Moc
 
     writer = await write(channel, talk)
     assert (channel.posts, writer.published) == ([], [])
-    assert not writer.lost(PostId("p0"))
-    assert not writer.holds(PostId("p0"))
+    assert not writer.post_deleted(PostId("p0"))
+    assert not writer.has_post(PostId("p0"))
 
 
 async def test_a_turn_that_goes_on_writes_into_its_posts(autojump_clock: trio.testing.MockClock) -> None:
     """What stands of an earlier run reads as it should and is not said again; what has no place is named."""
     channel, text = Channel(), "A first paragraph.\n\nA second one."
-    standing = {0: PostId("old0"), 1: PostId("old1")}
+    earlier_posts = {0: PostId("old0"), 1: PostId("old1")}
 
     async def talk(writer: ParagraphWriter) -> None:
         await say(writer, text)
         await trio.sleep(3)
 
-    writer = await write(channel, talk, standing)
+    writer = await write(channel, talk, earlier_posts)
     assert (channel.posts, channel.edits) == ([], {"old0": "A first paragraph."})
     assert (writer.posts, writer.stale) == (["old0"], ("old1",))
     assert rest(writer, text) == ("A second one.",)

@@ -63,7 +63,7 @@ class Server:
     async def final_written(self, post_id: PostId, text: str) -> None:
         self.settled[post_id] = text
 
-    async def drafted(self, post_id: PostId | None) -> None:
+    async def record_draft(self, post_id: PostId | None) -> None:
         self.drafts.append(post_id)
 
     async def room(self) -> bool:
@@ -91,19 +91,19 @@ def a_previewer(
     *,
     rules: PreviewRules = RULES,
     style: ViewStyle | None = None,
-    standing: Mapping[int, DraftState] | None = None,
+    earlier_posts: Mapping[int, DraftState] | None = None,
 ) -> Previewer:
     return Previewer(
         DraftView(style or ViewStyle()),
         create=server.create,
         edit=server.edit,
-        drafted=server.drafted,
+        record_draft=server.record_draft,
         split=lambda text: (text,),
         pacer=SteadyPacer(PacingRules(), server.room, server=server),
         rules=rules,
         edit_uncertain=server.edit_uncertain,
         final_written=server.final_written,
-        standing=standing,
+        earlier_posts=earlier_posts,
     )
 
 
@@ -213,9 +213,9 @@ async def test_a_deleted_draft_is_left_alone(slot: TaskSlot) -> None:
     await slot.start(previewer.run)
     show(previewer, TextDelta("a"))
     await trio.sleep(0.5)
-    assert previewer.holds(PostId("p0"))
-    assert not previewer.lost(PostId("other"))
-    assert previewer.lost(PostId("p0"))
+    assert previewer.has_post(PostId("p0"))
+    assert not previewer.post_deleted(PostId("other"))
+    assert previewer.post_deleted(PostId("p0"))
     show(previewer, TextDelta("b"))
     await trio.sleep(60)
     assert len(server.log) == 1
@@ -315,7 +315,7 @@ async def test_a_block_that_can_t_be_completed(slot: TaskSlot) -> None:
     await slot.cancel_and_join(reason="over")
     await previewer.finish()
     assert (previewer.published, previewer.posts, previewer.stale) == ([], [], ())
-    assert (previewer.state.lingers, previewer.unsaid()) == ("p0", "first block\n\nsecond")
+    assert (previewer.state.lingers, previewer.unpublished()) == ("p0", "first block\n\nsecond")
     assert server.posts == {"p0": "first"}
 
 
@@ -331,7 +331,7 @@ async def test_the_end_seals_what_is_complete(slot: TaskSlot) -> None:
     with trio.move_on_after(0.5):
         await previewer.finish()
     await previewer.finish()
-    assert previewer.unsaid() == "second"
+    assert previewer.unpublished() == "second"
     assert (previewer.published, previewer.posts) == (["first"], ["p0", "p1"])
     assert list(server.posts) == ["p0", "p1"]
 
@@ -339,8 +339,8 @@ async def test_the_end_seals_what_is_complete(slot: TaskSlot) -> None:
 async def test_a_turn_that_goes_on_writes_into_its_posts(slot: TaskSlot) -> None:
     """Block number n is post number n, before and after a restart; posts without a block are named."""
     server = Server()
-    standing = {number: resumed(PostId(f"old{number}")) for number in range(4)}
-    previewer = a_previewer(server, style=ViewStyle(mode=StreamMode.BLOCK), standing=standing)
+    earlier_posts = {number: resumed(PostId(f"old{number}")) for number in range(4)}
+    previewer = a_previewer(server, style=ViewStyle(mode=StreamMode.BLOCK), earlier_posts=earlier_posts)
     await slot.start(previewer.run)
     show(previewer, TextDelta("first"), ToolStarted("1", "search"), TextDelta("second"))
     await trio.sleep(20)

@@ -25,12 +25,12 @@ async def test_blocks_of_an_earlier_run(harness: Harness, remembered: bool) -> N
     asked = harness.say("@helper look")
     await harness.until(lambda: len(harness.answers()) == 2)
     await harness.crash()
-    standing = [post.id for post in harness.ours()]
+    drafts = [post.id for post in harness.ours()]
     harness.script = [Say("Found it.")] if remembered else [Say("Now I see."), *LOOK, Say("\n\nFound it.")]
     await harness.start({"streaming": {"mode": "block"}})
     await harness.settled()
     assert words(harness) == ["Let me see." if remembered else "Now I see.", "Found it."]
-    assert [post.id for post in harness.ours()][:2] == standing
+    assert [post.id for post in harness.ours()][:2] == drafts
     obligation = await harness.obligation(asked)
     assert obligation is not None
     assert list(obligation.outcome_posts) == [post.id for post in harness.ours()]
