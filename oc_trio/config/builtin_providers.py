@@ -15,9 +15,10 @@ from oc_trio.config.findings import Findings
 from oc_trio.config.model import Config
 from oc_trio.config.parse import join
 from oc_trio.config.secrets import NO_SECRET, Secret, SecretForm, SecretRef, SecretSource, flaw
+from oc_trio.core.model_apis import ModelApi
 from oc_trio.errors import Problem
 
-_COMPLETIONS, _MESSAGES = "openai-completions", "anthropic-messages"
+_COMPLETIONS, _MESSAGES = ModelApi.OPENAI.value, ModelApi.ANTHROPIC.value
 
 
 @frozen

@@ -7,8 +7,9 @@ from typing import Any
 from oc_trio.config.builtin_providers import BUILT_IN, REFUSED, REFUSED_APIS
 from oc_trio.config.openclaw_draft import Draft
 from oc_trio.config.parse import join
+from oc_trio.core.model_apis import ModelApi
 
-_COMPLETIONS = "openai-completions"
+_COMPLETIONS = ModelApi.OPENAI.value
 _OWN_RUNTIMES = ("", "auto", "openclaw", "pi", "embedded")
 _KEY_NAME = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+")
 _BEHIND = "or keep OpenClaw's agent behind its OpenAI-compatible endpoint and name that in models.providers"
@@ -92,7 +93,7 @@ def _provider(draft: Draft, path: str, name: str, provider: dict[str, Any], env:
         provider["apiKey"] = {"source": "env", "id": key}  # OpenClaw takes the name of a variable for its value
         if key not in env and name in BUILT_IN and not BUILT_IN[name].needs_key:
             del provider["apiKey"]
-    if provider.pop("authHeader", None) is True and provider.get("api") == "anthropic-messages":
+    if provider.pop("authHeader", None) is True and provider.get("api") == ModelApi.ANTHROPIC.value:
         draft.odd(
             f"{path}.authHeader", "the key is sent as x-api-key", "write headers.Authorization for a bearer token"
         )

@@ -96,8 +96,13 @@ class _Listing:
     def base(self) -> str:
         """The address before `/models`."""
         base = self.provider.base_url or DEFAULT_URL
-        if self.provider.api == ModelApi.ANTHROPIC.value:
-            base = messages_url(base)
+        match built_in_api(self.provider.api):
+            case ModelApi.ANTHROPIC:
+                base = messages_url(base)
+            case ModelApi.OPENAI | ModelApi.COMMAND | ModelApi.SCRIPTED | None:
+                pass
+            case never:
+                assert_never(never)
         parts = urlsplit(base.strip())
         path = parts.path.rstrip("/").removesuffix(_CHAT).removesuffix("/messages")
         return parts._replace(path=path).geturl()
@@ -135,20 +140,32 @@ class _Listing:
 
     @property
     def _lacks_version(self) -> bool:
-        return self.provider.api == ModelApi.OPENAI.value and "/v1" not in urlsplit(self.base).path
+        match built_in_api(self.provider.api):
+            case ModelApi.OPENAI:
+                return "/v1" not in urlsplit(self.base).path
+            case ModelApi.ANTHROPIC | ModelApi.COMMAND | ModelApi.SCRIPTED | None:
+                return False  # `messages_url` adds the version of Anthropic's addresses
+            case never:
+                assert_never(never)
+
+    def _headers(self) -> dict[str, str]:
+        """The operator's headers, and the key in the form of the API."""
+        headers = {name: value.reveal() for name, value in self.provider.headers.items()}
+        key = self.provider.api_key.reveal()
+        match built_in_api(self.provider.api):
+            case ModelApi.ANTHROPIC:
+                headers = with_key(headers, "anthropic-version", VERSION)
+                return with_key(headers, "x-api-key", key) if key else headers
+            case ModelApi.OPENAI | ModelApi.COMMAND | ModelApi.SCRIPTED | None:
+                return with_key(headers, "Authorization", f"Bearer {key}") if key else headers
+            case never:
+                assert_never(never)
 
     async def _get(self, base: str) -> _Answer:
         """Raises httpx's errors and TooSlowError."""
-        headers = {name: value.reveal() for name, value in self.provider.headers.items()}
-        key = self.provider.api_key.reveal()
-        if self.provider.api == ModelApi.ANTHROPIC.value:
-            headers = with_key(headers, "anthropic-version", VERSION)
-            headers = with_key(headers, "x-api-key", key) if key else headers
-        elif key:
-            headers = with_key(headers, "Authorization", f"Bearer {key}")
         body = bytearray()
         with trio.fail_after(_SECONDS):
-            request = self.http.build_request("GET", below(base, "/models"), headers=headers)
+            request = self.http.build_request("GET", below(base, "/models"), headers=self._headers())
             response = await self.http.send(request, stream=True, follow_redirects=False)
             try:
                 async for chunk in response.aiter_bytes():
