@@ -45,6 +45,7 @@ async def serve_admin(
         if port is not None:
             listener = stack.enter_context(_loopback(port))
             listeners.append((f"http://127.0.0.1:{listener.getsockname()[1]}", listener))
+        # Copies, since Hypercorn closes the descriptors that it is given.
         config.bind = [f"fd://{os.dup(listener.fileno())}" for _, listener in listeners]
 
         async def never() -> None:
@@ -64,6 +65,7 @@ async def serve_admin(
 def _unix(path: Path) -> Iterator[socket.socket]:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     with listener:
+        # By umask, so that the socket never exists with wider permissions; chmod would come after bind.
         before = os.umask(0o177)
         try:
             if path.exists() and stat.S_ISSOCK(path.stat().st_mode):

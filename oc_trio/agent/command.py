@@ -113,6 +113,7 @@ class _Conversation:
         """Act on one line; the event that ends the turn is returned, not emitted."""
         try:
             if len(line) > _LONG_LINE:
+                # Decoding has no side effects, so the thread may be abandoned on cancellation.
                 event = await trio.to_thread.run_sync(read_line, line, abandon_on_cancel=True)
             else:
                 event = read_line(line)

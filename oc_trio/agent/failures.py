@@ -19,6 +19,7 @@ _BODY_SHOWN = 300
 _WORDS = 4000
 # Shorter values (an organisation's name in a header) would redact ordinary words.
 _SHORTEST_SECRET = 6
+# Providers quote the key that they refuse; it may be another than the configured one.
 _KEY_LIKE = re.compile(r"\b(sk|key|pk|gsk|xai)[-_][A-Za-z0-9_\-*.]{8,}")
 # "max_tokens" alone says nothing: most refusals that name it are about the field, not about the conversation.
 _TOO_LONG = re.compile(

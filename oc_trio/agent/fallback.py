@@ -38,4 +38,5 @@ class FallbackAgent:
         )
 
     def _request_for(self, at: int, request: TurnRequest) -> TurnRequest:
+        # The chosen model may not exist at the provider of a fallback.
         return evolve(request, model="") if at and request.model else request

@@ -185,6 +185,7 @@ class ToolServer:
             starting.deadline = trio.current_time() + self._spec.start_limit
             async with _open_client(self._spec, Watch(self._mark_lost, self._note_left_out)) as client:
                 await self._read_tools(client)
+                # The limit was for the start; from here on the scope must not end the server.
                 starting.deadline = float("inf")
                 await self._serve_until_lost(client)
         if starting.cancelled_caught:

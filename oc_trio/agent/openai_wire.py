@@ -36,6 +36,7 @@ def request_body(
         "model": model,
         "messages": messages,
         "stream": True,
+        # Without it a stream ends without token counts.
         "stream_options": {"include_usage": True},
     }
     if tools and request.tools.specs:

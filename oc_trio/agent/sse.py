@@ -39,6 +39,7 @@ class SseDecoder:
         events: list[ServerSentEvent] = []
         if not chunk:
             return ()
+        # A CRLF may be split between two chunks.
         if self._after_cr:
             self._after_cr = False
             chunk = chunk.removeprefix(b"\n")

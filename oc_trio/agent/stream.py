@@ -42,6 +42,7 @@ async def open_events(produce: Produce) -> AsyncIterator[EventStream]:
     An `AgentError` before the first event is raised by the iteration; later it becomes a last `Failed`. A producer that
     ends without `Final` or `Failed` gets a `Failed` too. What the block raises comes out without an exception group.
     """
+    # Unbuffered: an agent goes on only when its event has been taken (back-pressure).
     events_send, events_recv = trio.open_memory_channel[AgentEvent](0)
     stream = EventStream(events_recv)
     error: BaseException | None = None

@@ -102,6 +102,7 @@ class RuledToolbox:
         for namespace, toolbox in self._toolboxes.items():
             for spec in toolbox.specs:
                 name = f"{namespace}{SEPARATOR}{spec.name}" if namespace else spec.name
+                # The first toolbox with a name keeps it, so that a server can't replace a local tool.
                 if name not in offered and self._policy.offers(name):
                     public = ToolSpec(name, spec.description, spec.parameters, spec.side_effects)
                     offered[name] = (public, toolbox, spec.name)

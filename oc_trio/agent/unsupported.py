@@ -135,6 +135,7 @@ async def ask_adapting(
             elif limits and not needed & LIMITS.keys() and is_too_long_an_answer(refusal.words):
                 is_unlimited = True
                 log.warning("the model refuses the answer's length: asked without it", **_log_fields(model, refusal))
+            # Nothing could be left out: the same request would be refused again.
             if (again := body()) == sent:
                 raise
             sent = again

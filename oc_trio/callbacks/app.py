@@ -68,6 +68,7 @@ def build_app(
         )
         return await answer(Kind.HOOK, lambda: answer_hook(endpoint, HookKind(kind), hook_request))
 
+    # Without automatic OPTIONS: POST is the only method, and the guard answers 405 to all others.
     for number, path in enumerate(registry.command_paths):
         app.add_url_rule(path, f"command{number}", command, methods=["POST"], provide_automatic_options=False)
     app.add_url_rule(f"{CLICK_PREFIX}<account>", "click", click, methods=["POST"], provide_automatic_options=False)

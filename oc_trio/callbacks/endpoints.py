@@ -71,6 +71,7 @@ class EndpointRegistry:
         try:
             yield
         finally:
+            # Not if the account has been registered again meanwhile.
             if table.get(account) is endpoint:
                 del table[account]
 

@@ -174,6 +174,7 @@ class RequestGuard:
             for endpoint in self.registry.commands_at(path).values()
             for command in endpoint.registered() or ()
         ]
+        # A list, not a generator: all are compared, so that the time does not show which one matched.
         return any([bool(token) and hmac.compare_digest(given, token) for token in tokens])  # noqa: C419
 
 

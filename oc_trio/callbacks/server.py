@@ -139,6 +139,7 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as problem:
         raise CallbackListenFailed(f"The callback server can't listen on {host}:{port}: {_reason(problem)}.") from None
     try:
+        # A restart must not wait until connections of the last run leave TIME_WAIT.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS)
@@ -165,6 +166,7 @@ def _config(limits: ClientLimits) -> Config:
     config.read_timeout = None  # it would also end a handler that is still working
     config.h11_max_incomplete_size = 16 * 1024
     config.include_server_header = False
+    # Refusals are logged by the guard and the app; a line per request would be too much.
     config.accesslog = None
     config.errorlog = logging.getLogger("hypercorn.error")
     config.errorlog.setLevel(logging.WARNING)

@@ -111,6 +111,7 @@ def import_(source: Path, output: Path | None) -> None:
         click.echo(imported.text, nl=False)
         return
     try:
+        # The file has secrets: mode 600 from the start, and never over an existing file.
         descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(descriptor, "w", encoding="utf-8") as file:
             file.write(imported.text)

@@ -109,6 +109,7 @@ def _list(
             try:
                 async with open_outbound_client(loaded, each, await dependencies_for(each)) as outbound:
                     entries += await listed(outbound)
+            # The client has a nursery, so its errors come out in groups.
             except* OcTrioError as group:
                 problems[each.id] = str(first(group))
                 code = exit_code(first(group))

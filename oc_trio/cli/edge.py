@@ -54,6 +54,7 @@ def run(config_path: str | None, main: Callable[[Loaded], Awaitable[int]]) -> No
         code = EX_INTERRUPTED
     except* (OcTrioError, ValueError) as group:
         problem = first(group)
+        # Refused input raises subclasses of ValueError; a plain ValueError is a defect.
         if not isinstance(problem, OcTrioError) and type(problem) is ValueError:
             raise
         click.echo(f"oc-trio: {problem}", err=True)

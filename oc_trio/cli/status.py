@@ -47,6 +47,7 @@ def _ask(socket: "Path") -> dict[str, Any]:
     import httpx
 
     try:
+        # Synchronous: one request needs no event loop.
         with httpx.Client(transport=httpx.HTTPTransport(uds=str(socket)), timeout=_SECONDS) as http:
             answer = http.get("http://localhost/status.json").raise_for_status()
             status: dict[str, Any] = answer.json()

@@ -73,6 +73,7 @@ class RateBudget:
         finally:
             self._waiting.remove(entry)
             if self._waiting:
+                # Whoever is first in line now checks whether its turn has come.
                 self._waiting[0][2].turn.set()
 
     async def wait_for_capacity(self, lane: Lane) -> bool:

@@ -70,6 +70,7 @@ class DirectChannels:
         except MattermostError as exc:
             job.failure = exc
         finally:
+            # Failures are not cached: the next caller tries again.
             del self._jobs[user_id]
             job.done.set()
 

@@ -156,6 +156,7 @@ class _Connection:
         async with events_send:
             try:
                 while True:
+                    # Never blocks: a reader that waits for a slow handler would answer no pings of the server.
                     events_send.send_nowait(await self._read_frame(self.socket.receive()))
             except trio.WouldBlock:
                 self._fail(MattermostUnavailable(f"overflow: more than {BUFFER} events wait to be handled"))

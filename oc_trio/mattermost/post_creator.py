@@ -113,12 +113,14 @@ class _IdempotentCreate:
                     began = trio.current_time()
                     return await self.api.posts.create(self.new, lane=self.lane)
             except MattermostUnavailable as exc:
+                # The post was created and has been deleted since: creating another would undo the deletion.
                 if exc.code == WAS_DELETED:
                     raise MattermostRejected(str(exc), status=exc.status or 500, code=exc.code) from exc
                 if self.ambiguous_since is None and (exc.ambiguous or exc.code == STILL_SAVING):
                     self.ambiguous_since = began
                 failure = exc
             await self._sleep_before_retry(failure, give_up_at)
+            # While the first request is still being processed, a retry with the same key gives its result.
             found = None if failure.code == STILL_SAVING else await self._resolve_ambiguity(give_up_at)
             if found is not None:
                 return found

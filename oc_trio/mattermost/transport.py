@@ -35,6 +35,7 @@ REQUEST_SECONDS = 30.0
 JSON_LIMIT = 16 * 1024 * 1024
 log = get_logger(part="transport")
 
+# A proxy's error page may be large; its beginning is enough for the message.
 _ERROR_LIMIT = 8192
 
 # Errors from before the request was sent; after any other error a write may have been applied.
@@ -71,6 +72,7 @@ async def open_origin(
         # For http:// addresses: a context without certificates is built fast and trusts nobody.
         verify=ssl_context or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
         timeout=None,  # noqa: S113 - deadlines are Trio's
+        # A redirect would carry the token to another address; it becomes an error that names baseUrl.
         follow_redirects=False,
         transport=http_transport,
         headers={"User-Agent": f"oc-trio/{__version__}"},
@@ -184,6 +186,7 @@ class Transport:
                 return await _read(response, limit, what, scope)
             body = await _read_prefix(response)
         finally:
+            # Also when cancelled: otherwise the pool would count the connection as in use.
             with trio.move_on_after(2.0, shield=True):
                 await response.aclose()
         writes = request.method not in _READS

@@ -98,6 +98,7 @@ def configure(
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         Tracebacks(as_json=as_json),
+        # After the tracebacks: secrets are cut out of them, too.
         redactor or Redactor(),
         plain_event if as_json else printable_event,
     ]
@@ -108,6 +109,7 @@ def configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS.get(level, logging.INFO)),
         logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", lines)),
+        # `run` configures twice: before the configuration file is read, and by it.
         cache_logger_on_first_use=False,
     )
     handler = _LibraryLines(lines)
