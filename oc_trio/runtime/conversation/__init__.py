@@ -1,1 +1,1 @@
-"""One conversation's task, queue, context and transcript."""
+"""What belongs to one conversation: its task, queue, context, attachments and transcript."""

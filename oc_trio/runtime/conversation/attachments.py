@@ -1,6 +1,6 @@
-"""Files that people attach, as a model gets them: images as images, texts within a budget, the rest by name and size.
+"""Reads attached files for a model: images as images, texts within a budget, others as a line with name and size.
 
-What a file is, its content decides; a file that can't be had leaves the line that OpenClaw leaves.
+A file's type is sniffed from its content. One that can't be downloaded becomes the same line as in OpenClaw.
 """
 
 import json
@@ -26,10 +26,10 @@ from oc_trio.runtime.conversation.pictures import Pictures
 MOST_IMAGES = 10
 TEXT_BUDGET = 60_000  # characters of a turn's files, about 15,000 tokens
 READ_SECONDS = 120.0
-# A conversation's images, all together: what a request can hold (Anthropic's 32 MB, in base64); and how long an answer
-# can wait for the earlier ones.
+# All images of a request together: Anthropic takes 32 MB in base64.
 IMAGE_BYTES = 20 * 1024 * 1024
-PAST_SECONDS = 30.0
+# How long a turn waits for the images of earlier messages.
+EARLIER_IMAGES_SECONDS = 30.0
 _LONGEST_NAME = 512
 _REFUSALS = (PICTURE_TOO_LARGE, PICTURE_REFUSED, REFUSED, TOO_LONG)
 _BACKTICKS = re.compile(r"`{3,}")
@@ -50,12 +50,12 @@ class AttachmentReader:
     _text_left: int = field(init=False, default=TEXT_BUDGET)
 
     async def describe(self, file_ids: Sequence[FileId]) -> str:
-        """Lines to go below a message, empty without files; images are added to `images`."""
+        """Lines about the files, to put below a message; empty without files. Images are added to `images`."""
         parts, missing = list[str](), list[str]()
         for file_id in dict.fromkeys(file_ids):
             try:
                 with trio.fail_after(READ_SECONDS):
-                    parts.append(await self._one(file_id))
+                    parts.append(await self._describe_one(file_id))
             except (MattermostError, trio.TooSlowError):
                 missing.append(await self._name(file_id))
         if missing:
@@ -64,73 +64,73 @@ class AttachmentReader:
             parts.append(f"[mattermost {count} unavailable] {names}".rstrip())
         return "\n".join(parts)
 
-    async def again(self, messages: Sequence[Message], current: int) -> tuple[Message, ...]:
-        """A conversation with the images that it had, as far as they still can be had, the newest first.
+    async def reload_images(self, messages: Sequence[Message], current: int) -> tuple[Message, ...]:
+        """The messages with their images downloaded again, the newest first, as far as limits and time allow.
 
-        The last `current` messages are the present turn's. What stands above a refusal of the model's server is
-        repeated without images: they may be why. What is left out is said.
+        The last `current` messages are the present turn's. Messages before a refusal by the model's server get no
+        images: these may be the reason. A line says how many images are left out.
         """
-        shown, left, room, is_refused = list[Message](), IMAGE_BYTES, MOST_IMAGES, False
-        with trio.move_on_after(PAST_SECONDS) as scope:
+        reloaded, bytes_left, images_left, is_refused = list[Message](), IMAGE_BYTES, MOST_IMAGES, False
+        with trio.move_on_after(EARLIER_IMAGES_SECONDS) as scope:
             for at in range(len(messages) - 1, -1, -1):
                 message = messages[at]
                 is_refused = is_refused or (at < len(messages) - current and _is_refusal(message))
                 images = list[ImagePart]()
                 for image in message.images if self.bounds is not None and not is_refused else ():
-                    found = await self._past(image, left) if room and not image.data else image
-                    if found.data and room:
-                        images.append(found)
-                        left, room = left - len(found.data), room - 1
-                shown.append(_with_images(message, images))
+                    loaded = await self._reload(image, bytes_left) if images_left and not image.data else image
+                    if loaded.data and images_left:
+                        images.append(loaded)
+                        bytes_left, images_left = bytes_left - len(loaded.data), images_left - 1
+                reloaded.append(_with_images(message, images))
         if scope.cancelled_caught:
-            shown += [_with_images(message, ()) for message in messages[len(messages) - len(shown) - 1 :: -1]]
-        return tuple(reversed(shown))
+            reloaded += [_with_images(message, ()) for message in messages[len(messages) - len(reloaded) - 1 :: -1]]
+        return tuple(reversed(reloaded))
 
-    async def _past(self, image: ImagePart, left: int) -> ImagePart:
-        """The image with its data, as far as it still can be had and has room in `left` bytes."""
+    async def _reload(self, image: ImagePart, bytes_left: int) -> ImagePart:
+        """The image with its data; without where it can't be downloaded or read, or has more than `bytes_left`."""
         if self.bounds is None:
             return image
         try:
-            found = await self.files.download(FileId(image.file_id), limit=self.limit)
-            made = await self.pictures.fitted(found.content, found.mime_type, self.bounds)
+            file = await self.files.download(FileId(image.file_id), limit=self.limit)
+            picture = await self.pictures.fitted(file.content, file.mime_type, self.bounds)
         except (MattermostError, PictureUnusable):
             return image
-        return evolve(image, mime=made.mime, data=made.data) if len(made.data) <= left else image
+        return evolve(image, mime=picture.mime, data=picture.data) if len(picture.data) <= bytes_left else image
 
-    async def _one(self, file_id: FileId) -> str:
+    async def _describe_one(self, file_id: FileId) -> str:
         info = await self.files.api.files.info(file_id)
         if info.size > self.limit:
             return f"{_head(info, info.mime_type)}; it is too large to be read]"
         try:
-            found = await self.files.download(file_id, limit=self.limit)
-        except PayloadError:  # the description was not honest
+            file = await self.files.download(file_id, limit=self.limit)
+        except PayloadError:  # larger than its file info says
             return f"{_head(info, info.mime_type)}; it is too large to be read]"
-        if found.mime_type.startswith("image/") and self.bounds is not None and len(self.images) < MOST_IMAGES:
-            return await self._shown(info, found, self.bounds)
-        if found.mime_type == TEXT:
-            return self._inlined(info, clean(found.content.decode("utf-8", "replace")))
-        return f"{_head(info, found.mime_type)}; its content is not shown]"
+        if file.mime_type.startswith("image/") and self.bounds is not None and len(self.images) < MOST_IMAGES:
+            return await self._image_line(info, file, self.bounds)
+        if file.mime_type == TEXT:
+            return self._text_lines(info, clean(file.content.decode("utf-8", "replace")))
+        return f"{_head(info, file.mime_type)}; its content is not shown]"
 
-    async def _shown(self, info: FileInfo, found: Downloaded, bounds: ImageBounds) -> str:
+    async def _image_line(self, info: FileInfo, file: Downloaded, bounds: ImageBounds) -> str:
         try:
-            made = await self.pictures.fitted(found.content, found.mime_type, bounds)
+            picture = await self.pictures.fitted(file.content, file.mime_type, bounds)
         except PictureUnusable as problem:
-            return f"{_head(info, found.mime_type)}; the image is not shown: {problem}]"
-        if sum(len(image.data) for image in self.images) + len(made.data) > IMAGE_BYTES:
-            return f"{_head(info, found.mime_type)}; the image is not shown: with the others it is too large]"
-        self.images.append(ImagePart(made.mime, made.data, info.id))
-        note = f", {made.note}" if made.note else ""
-        return f"{_head(info, found.mime_type)}; the image is attached{note}]"
+            return f"{_head(info, file.mime_type)}; the image is not shown: {problem}]"
+        if sum(len(image.data) for image in self.images) + len(picture.data) > IMAGE_BYTES:
+            return f"{_head(info, file.mime_type)}; the image is not shown: with the others it is too large]"
+        self.images.append(ImagePart(picture.mime, picture.data, info.id))
+        note = f", {picture.note}" if picture.note else ""
+        return f"{_head(info, file.mime_type)}; the image is attached{note}]"
 
-    def _inlined(self, info: FileInfo, text: str) -> str:
+    def _text_lines(self, info: FileInfo, text: str) -> str:
         if self._text_left <= 0:
             return f"{_head(info, TEXT)}; its content is not shown]"
-        shown = text[: self._text_left]
-        self._text_left -= len(shown)
-        longest = max((len(run) for run in _BACKTICKS.findall(shown)), default=2)
+        excerpt = text[: self._text_left]
+        self._text_left -= len(excerpt)
+        longest = max((len(run) for run in _BACKTICKS.findall(excerpt)), default=2)
         fence = "`" * (longest + 1)
-        cut = f"\n[{len(text) - len(shown)} more characters are not shown]" if len(shown) < len(text) else ""
-        inner = escape(f"\n{shown.rstrip()}\n")
+        cut = f"\n[{len(text) - len(excerpt)} more characters are not shown]" if len(excerpt) < len(text) else ""
+        inner = escape(f"\n{excerpt.rstrip()}\n")
         return f"{_head(info, TEXT)}]\n{fence}{inner}{fence}{cut}"
 
     async def _name(self, file_id: FileId) -> str:
@@ -146,8 +146,8 @@ def _is_refusal(message: Message) -> bool:
 
 def _with_images(message: Message, images: Sequence[ImagePart]) -> Message:
     lost = len(message.images) - len(images)
-    what = "1 image above is" if lost == 1 else f"{lost} images above are"
-    text = f"{message.text}\n[{what} not shown any more]" if lost else message.text
+    images_are = "1 image above is" if lost == 1 else f"{lost} images above are"
+    text = f"{message.text}\n[{images_are} not shown any more]" if lost else message.text
     return evolve(message, images=tuple(images), text=text)
 
 

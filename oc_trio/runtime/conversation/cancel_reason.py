@@ -1,4 +1,4 @@
-"""Why a turn is ended before its answer is complete, and which of these reasons let it go on later."""
+"""Reasons for which a turn is cancelled before its answer is complete, and which of them let it resume."""
 
 from enum import Enum
 
@@ -16,8 +16,8 @@ class CancelReason(Enum):
     DRAIN = "shutdown"
 
 
-# After these the turn goes on in the same draft: its obligations stay open.
+# After these the turn is resumed in the same draft: its obligations stay open.
 RESUMABLE = frozenset({CancelReason.DRAIN, CancelReason.EDITED, CancelReason.WITHDRAWN})
 
-# Why a message that waited is not answered.
+# Why a waiting message is dropped by the queue rules.
 QUEUE_OVERFLOW = "too many messages were waiting"

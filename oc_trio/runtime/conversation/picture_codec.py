@@ -1,7 +1,7 @@
-"""Pictures made into what a model takes, by Pillow (the extra `images`). Raises ImportError where that is missing.
+"""Scales and recodes pictures with Pillow (the extra `images`). Importing this raises ImportError without it.
 
-Blocking and pure: bytes in, bytes out. Pillow is one more parser of strangers' bytes, so only common formats are
-opened, sizes are judged before pixels are decoded, and whatever it raises becomes one error.
+Blocking and pure: bytes in, bytes out. The bytes are untrusted, so only common formats are opened, sizes are checked
+before pixels are decoded, and whatever Pillow raises becomes `PictureUnusable`.
 """
 
 import re
@@ -24,30 +24,30 @@ from PIL import (
 from oc_trio.agent.image_bounds import GIF, JPEG, PNG, WEBP, ImageBounds, Picture
 from oc_trio.errors import PictureUnusable
 
-# A phone's 50 megapixels are JPEGs, which are decoded at a fraction of their size. Of others each pixel takes up to
-# 17 bytes meanwhile (WebP).
+# Phones make JPEGs of 50 megapixels, which are decoded at a fraction of their size. In other formats a pixel takes up
+# to 17 bytes of memory (WebP).
 MOST_JPEG_PIXELS = 52_000_000
 MOST_PIXELS = 25_000_000
-# A progressive JPEG has about ten; each costs a pass over all pixels, and 78 bytes are enough for one.
+# A progressive JPEG has about ten scans. Each costs a pass over all pixels, and 78 bytes of file are enough for one.
 _MOST_SCANS = 100
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
 _SCAN, _END = 0xDA, 0xD9
-# libtiff writes a line to standard error for each that it doesn't know.
+# libtiff writes a line to standard error for each tag that it doesn't know.
 _MOST_TAGS = 200
 _JPEGS = frozenset({"JPEG", "MPO"})
 _KINDS = {"PNG": PNG, "JPEG": JPEG, "MPO": JPEG, "GIF": GIF, "WEBP": WEBP}
 _PLUGINS = (AvifImagePlugin, IcoImagePlugin, TiffImagePlugin, WebPImagePlugin)  # importing them registers them
 _WANTED = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "ICO", "AVIF", "HEIF")
-# Drawings, screenshots and icons: JPEG blurs their letters.
+# Formats of drawings, screenshots and icons, which stay PNG: JPEG blurs letters.
 _DRAWN = frozenset({"PNG", "GIF", "BMP", "ICO"})
 _MOST_DRAWN_BYTES = 1_500_000
 _PLAIN = frozenset({"L", "RGB", "RGBA"})
-# Modes that every server's decoder knows; CMYK and 16 bits it may take for something else.
+# Modes that every model server's decoder reads correctly; CMYK and 16 bits may be misread.
 _PLAIN_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA"})
 _QUALITIES = (90, 75, 60)
 _SMALLEST_EDGE = 128
 _ORIENTATION, _GPS = 0x0112, 0x8825
-# What Pillow and its plugins raise on garbage.
+# What Pillow and its plugins raise on damaged files.
 _UNREADABLE = (
     ArithmeticError,
     AssertionError,
@@ -67,7 +67,7 @@ _UNREADABLE = (
 )
 _TOO_MANY_PIXELS = "it has too many pixels to be read"
 
-# The frames inside an ICO or GIF are judged by Pillow alone. Up to twice its limit it only warns.
+# For the frames inside an ICO or GIF only Pillow's own limit holds; up to twice that it would only warn.
 Image.MAX_IMAGE_PIXELS = MOST_JPEG_PIXELS
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 Image.preinit()
@@ -79,14 +79,14 @@ _FORMATS = tuple(form for form in _WANTED if form in Image.OPEN)
 
 
 def fit(data: bytes, bounds: ImageBounds) -> Picture:
-    """`data` as it is where it is within `bounds`, else scaled down or recoded, without its metadata.
+    """`data` unchanged where it is within `bounds`, else scaled down or recoded, without its metadata.
 
-    Raises `PictureUnusable` for what is no picture, is damaged, has too many pixels, or can't be made small enough.
+    Raises `PictureUnusable` for what is no picture, is damaged, has too many pixels, or can't be picture small enough.
     """
     try:
         with Image.open(BytesIO(data), formats=_FORMATS) as opened:
-            _judge(opened, data)
-            return _fitted(opened, data, bounds)
+            _check_limits(opened, data)
+            return _fit(opened, data, bounds)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as problem:
         raise PictureUnusable(_TOO_MANY_PIXELS) from problem
     except UnidentifiedImageError as problem:
@@ -95,8 +95,8 @@ def fit(data: bytes, bounds: ImageBounds) -> Picture:
         raise PictureUnusable("it is damaged") from problem
 
 
-def _judge(opened: Image.Image, data: bytes) -> None:
-    """Raises `PictureUnusable` for what would cost too much memory or time."""
+def _check_limits(opened: Image.Image, data: bytes) -> None:
+    """Check the limits on memory and time. Raises `PictureUnusable`."""
     is_jpeg = opened.format in _JPEGS
     if opened.width * opened.height > (MOST_JPEG_PIXELS if is_jpeg else MOST_PIXELS):
         raise PictureUnusable(_TOO_MANY_PIXELS)
@@ -107,7 +107,7 @@ def _judge(opened: Image.Image, data: bytes) -> None:
 
 
 def _scans(data: bytes) -> int:
-    """The scans of a JPEG before its end: phones append videos to their photos."""
+    """How many scans a JPEG has before its end marker: phones append videos to their photos."""
     count, found = 0, _MARKER.search(data)
     while found is not None and (marker := data[found.start() + 1]) != _END and count <= _MOST_SCANS:
         count += marker == _SCAN
@@ -116,32 +116,32 @@ def _scans(data: bytes) -> int:
     return count
 
 
-def _fitted(opened: Image.Image, data: bytes, bounds: ImageBounds) -> Picture:
+def _fit(opened: Image.Image, data: bytes, bounds: ImageBounds) -> Picture:
     form, size = opened.format or "", opened.size
     kind = _KINDS.get(form, "")
     # An MPO is a JPEG with a preview or depth behind it.
-    has_more = form != "MPO" and bool(getattr(opened, "is_animated", False))
+    has_more_frames = form != "MPO" and bool(getattr(opened, "is_animated", False))
     is_within = kind in bounds.kinds and len(data) <= bounds.most_bytes and max(size) <= bounds.edge
-    if is_within and not has_more and opened.mode in _PLAIN_MODES and not _tells_more(opened):
-        opened.load()  # a damaged one would be refused by the model's server, and the turn with it
+    if is_within and not has_more_frames and opened.mode in _PLAIN_MODES and not _has_private_metadata(opened):
+        opened.load()  # raises on damage: the model's server would refuse the whole request
         return Picture(kind, data)
-    made = _pixels(opened, bounds.edge)
-    mime, encoded = _encoded(made, bounds, is_drawn=form in _DRAWN)
+    picture = _pixels(opened, bounds.edge)
+    mime, encoded = _encode(picture, bounds, is_drawn=form in _DRAWN)
     notes = []
-    if has_more:
+    if has_more_frames:
         notes.append("only its first page" if form == "TIFF" else "only its first frame")
-    if max(made.size) < max(size):
+    if max(picture.size) < max(size):
         notes.append(f"scaled down from {size[0]}x{size[1]} pixels")
     return Picture(mime, encoded, ", ".join(notes))
 
 
-def _tells_more(opened: Image.Image) -> bool:
-    """Whether its metadata turn it, or say where it was taken."""
+def _has_private_metadata(opened: Image.Image) -> bool:
+    """Whether its metadata rotate it, or hold a position (GPS)."""
     try:
         exif = opened.getexif()
         return exif.get(_ORIENTATION, 1) != 1 or _GPS in exif or b"GPSL" in _bytes(opened.info.get("xmp"))
     except _UNREADABLE:
-        return True  # better without
+        return True  # recode it without its metadata
 
 
 def _bytes(value: object) -> bytes:
@@ -149,35 +149,35 @@ def _bytes(value: object) -> bytes:
 
 
 def _pixels(opened: Image.Image, edge: int) -> Image.Image:
-    """Its first frame in 8 bits, upright, `edge` long at most, with nothing but pixels."""
+    """Its first frame in 8 bits, rotated upright, `edge` pixels long at most, without metadata."""
     longest = max(opened.size)
     if longest > edge:
         # A JPEG is decoded at a half, a quarter or an eighth of its size, as long as that is enough.
         opened.draft(None, (max(1, opened.width * edge // longest), max(1, opened.height * edge // longest)))
     opened.load()
-    made = _plain(opened)
-    made.thumbnail((edge, edge), Image.Resampling.LANCZOS)
-    if made.mode == "RGBA" and _least_alpha(made) == 255:
-        made = made.convert("RGB")
-    with suppress(*_UNREADABLE):  # an EXIF block that can't be read turns nothing
-        made = ImageOps.exif_transpose(made)
-    made.info = {}  # encoders would write comments, profiles and texts again
-    return made
+    picture = _to_plain_mode(opened)
+    picture.thumbnail((edge, edge), Image.Resampling.LANCZOS)
+    if picture.mode == "RGBA" and _least_alpha(picture) == 255:
+        picture = picture.convert("RGB")
+    with suppress(*_UNREADABLE):  # without a readable EXIF block it is not rotated
+        picture = ImageOps.exif_transpose(picture)
+    picture.info = {}  # encoders would write comments, profiles and texts again
+    return picture
 
 
-def _plain(opened: Image.Image) -> Image.Image:
-    """As L, RGB or, where something shows through, RGBA."""
+def _to_plain_mode(opened: Image.Image) -> Image.Image:
+    """Converted to L, RGB or, with transparency, RGBA."""
     if opened.mode in {"I", "F"} or opened.mode.startswith("I;16"):
-        return _eight_bits(opened)
+        return _to_eight_bits(opened)
     if opened.mode in _PLAIN and "transparency" not in opened.info:
-        return opened  # large ones are not copied
+        return opened  # no copy: it may be large
     if opened.has_transparency_data:
         return opened.convert("RGBA")
     return opened.convert("L" if opened.mode in {"1", "L"} else "RGB")
 
 
-def _eight_bits(opened: Image.Image) -> Image.Image:
-    """Grey of 16 or 32 bits, brought to 8. What range 32 bits mean, nothing says but the values themselves."""
+def _to_eight_bits(opened: Image.Image) -> Image.Image:
+    """Grey of 16 or 32 bits, scaled to 8. The value range of 32-bit files is not declared, so it is measured."""
     is_short = opened.mode.startswith("I;16")
     wide = opened.convert("I") if is_short else opened.copy()
     wide.info.pop("transparency", None)
@@ -192,8 +192,8 @@ def _eight_bits(opened: Image.Image) -> Image.Image:
     return wide.convert("L")
 
 
-def _least_alpha(picture: Image.Image) -> float:
-    return _range(picture.getchannel("A"))[0]
+def _least_alpha(image: Image.Image) -> float:
+    return _range(image.getchannel("A"))[0]
 
 
 def _range(grey: Image.Image) -> tuple[float, float]:
@@ -203,31 +203,31 @@ def _range(grey: Image.Image) -> tuple[float, float]:
     return low, high
 
 
-def _encoded(made: Image.Image, bounds: ImageBounds, *, is_drawn: bool) -> tuple[str, bytes]:
-    if is_drawn or made.mode == "RGBA":
-        most = bounds.most_bytes if made.mode == "RGBA" else min(bounds.most_bytes, _MOST_DRAWN_BYTES)
-        data = _saved(made, "PNG")
+def _encode(picture: Image.Image, bounds: ImageBounds, *, is_drawn: bool) -> tuple[str, bytes]:
+    if is_drawn or picture.mode == "RGBA":
+        most = bounds.most_bytes if picture.mode == "RGBA" else min(bounds.most_bytes, _MOST_DRAWN_BYTES)
+        data = _save(picture, "PNG")
         if len(data) <= most:
             return PNG, data
-    if made.mode == "RGBA":  # JPEG knows no transparency, and black letters on black are none
-        ground = Image.new("RGB", made.size, "white")
-        ground.paste(made, mask=made.getchannel("A"))
-        made = ground
+    if picture.mode == "RGBA":  # JPEG has no transparency; on a black ground black letters would vanish
+        canvas = Image.new("RGB", picture.size, "white")
+        canvas.paste(picture, mask=picture.getchannel("A"))
+        picture = canvas
     for quality in _QUALITIES:
-        data = _saved(made, "JPEG", quality=quality)
+        data = _save(picture, "JPEG", quality=quality)
         if len(data) <= bounds.most_bytes:
             return JPEG, data
-    edge = max(made.size) * 3 // 4
+    edge = max(picture.size) * 3 // 4
     while edge >= _SMALLEST_EDGE:
-        made.thumbnail((edge, edge), Image.Resampling.LANCZOS)
-        data = _saved(made, "JPEG", quality=_QUALITIES[1])
+        picture.thumbnail((edge, edge), Image.Resampling.LANCZOS)
+        data = _save(picture, "JPEG", quality=_QUALITIES[1])
         if len(data) <= bounds.most_bytes:
             return JPEG, data
         edge = edge * 3 // 4
     raise PictureUnusable("it can't be made small enough")
 
 
-def _saved(made: Image.Image, form: str, **options: int) -> bytes:
+def _save(picture: Image.Image, form: str, **options: int) -> bytes:
     out = BytesIO()
-    made.save(out, form, **options)
+    picture.save(out, form, **options)
     return out.getvalue()

@@ -1,6 +1,6 @@
-"""Fits pictures to a model, one at a time in a thread, and remembers them: a conversation repeats its pictures.
+"""Converts pictures to what a model takes, one at a time in a thread, with a cache: each turn sends them again.
 
-How a picture is fitted is `picture_codec`'s. Without Pillow, the kinds that all APIs know go as they are.
+The conversion is `picture_codec`. Without Pillow, types that all model APIs know are sent unchanged.
 """
 
 from collections import OrderedDict
@@ -17,9 +17,9 @@ from oc_trio.telemetry.log import get_logger
 
 INSTALL = "pip install 'oc-trio[images]'"
 NO_PILLOW = "this gateway can't read pictures of this kind without its extra `images`"
-FIT_SECONDS = 60.0  # with the wait for others
+FIT_SECONDS = 60.0  # includes the wait for other pictures
 TOO_SLOW = "it took too long to be read"
-# One may take 400 MB.
+# One conversion may take 400 MB of memory.
 _AT_ONCE = 1
 _MOST_BYTES = 16 * 1024 * 1024
 _MOST_ENTRIES = 200
@@ -31,7 +31,7 @@ Fit = Callable[[bytes, ImageBounds], Picture]
 
 
 def pillow_version() -> str:
-    """The installed Pillow's; empty without it."""
+    """The version of the installed Pillow; empty without it."""
     try:
         return version("pillow")
     except PackageNotFoundError:
@@ -39,12 +39,12 @@ def pillow_version() -> str:
 
 
 def installed_fit() -> Fit | None:
-    """What fits pictures here; None without Pillow."""
+    """The conversion function; None without Pillow."""
     return _fit if pillow_version() else None
 
 
 def _fit(data: bytes, bounds: ImageBounds) -> Picture:
-    """Called in a thread. Pillow is loaded with the first picture: it costs ten MiB."""
+    """Called in a thread. Pillow is imported with the first picture, because it takes 10 MiB of memory."""
     try:
         from oc_trio.runtime.conversation.picture_codec import fit
     except ImportError as problem:
@@ -54,40 +54,40 @@ def _fit(data: bytes, bounds: ImageBounds) -> Picture:
 
 
 async def in_thread(fit: Fit, data: bytes, bounds: ImageBounds, limiter: trio.CapacityLimiter) -> Picture:
-    """A thread that is not waited for any more goes on to its end, and keeps its place until then."""
+    """Run `fit` in a thread. After a cancellation it runs on to its end, and keeps its `limiter` token until then."""
     return await trio.to_thread.run_sync(fit, data, bounds, abandon_on_cancel=True, limiter=limiter)
 
 
 @define(eq=False)
 class Pictures:
-    """One process's; `fit` None means that there is no Pillow, `run` is where it runs."""
+    """One for the process. `fit` is None without Pillow; `run` calls it, in a thread unless a test says otherwise."""
 
     fit: Fit | None = field(factory=installed_fit)
     run: Callable[[Fit, bytes, ImageBounds, trio.CapacityLimiter], Awaitable[Picture]] = in_thread
     limiter: trio.CapacityLimiter = field(factory=lambda: trio.CapacityLimiter(_AT_ONCE))
-    _known: OrderedDict[tuple[bytes, ImageBounds], Picture | str | None] = field(init=False, factory=OrderedDict)
+    _cached: OrderedDict[tuple[bytes, ImageBounds], Picture | str | None] = field(init=False, factory=OrderedDict)
     _bytes: int = field(init=False, default=0)
     _is_lack_logged: bool = field(init=False, default=False)
 
     async def fitted(self, data: bytes, mime: str, bounds: ImageBounds) -> Picture:
-        """A picture whose type is `mime` by its first bytes, as a model with these bounds gets it.
+        """A picture within `bounds`; `mime` is its type by its first bytes.
 
         Raises `PictureUnusable`.
         """
         if self.fit is None:
-            return self._as_it_is(data, mime)
+            return self._unchanged(data, mime)
         key = blake2b(data, digest_size=16).digest(), bounds
-        if key in self._known:
-            self._known.move_to_end(key)
-            result = self._known[key]
+        if key in self._cached:
+            self._cached.move_to_end(key)
+            result = self._cached[key]
         else:
-            result = await self._made(self.fit, data, mime, bounds)
-            self._keep(key, result)
+            result = await self._convert(self.fit, data, mime, bounds)
+            self._cache(key, result)
         if isinstance(result, str):
             raise PictureUnusable(result)
         return result or Picture(mime, data)
 
-    def _as_it_is(self, data: bytes, mime: str) -> Picture:
+    def _unchanged(self, data: bytes, mime: str) -> Picture:
         if mime in COMMON:
             return Picture(mime, data)
         if not self._is_lack_logged:
@@ -95,26 +95,26 @@ class Pictures:
             self._is_lack_logged = True
         raise PictureUnusable(NO_PILLOW)
 
-    async def _made(self, fit: Fit, data: bytes, mime: str, bounds: ImageBounds) -> Picture | str | None:
-        """The picture, None where it stays as it is, or why there is none. Raises `PictureUnusable` after too long."""
+    async def _convert(self, fit: Fit, data: bytes, mime: str, bounds: ImageBounds) -> Picture | str | None:
+        """The picture, None where it is unchanged, or why it is unusable. Raises `PictureUnusable` after a timeout."""
         try:
             with trio.fail_after(FIT_SECONDS):
-                made = await self.run(fit, data, bounds, self.limiter)
+                picture = await self.run(fit, data, bounds, self.limiter)
         except PictureUnusable as problem:
             log.info("a picture was left out", type=mime, bytes=len(data), reason=str(problem))
             return str(problem)
-        except trio.TooSlowError:  # that may be the fault of others, so it is not remembered
+        except trio.TooSlowError:  # other pictures may be the reason, so this is not cached
             log.warning("a picture was left out", type=mime, bytes=len(data), reason=TOO_SLOW)
             raise PictureUnusable(TOO_SLOW) from None
-        return None if made.data is data and made.mime == mime else made
+        return None if picture.data is data and picture.mime == mime else picture
 
-    def _keep(self, key: tuple[bytes, ImageBounds], result: Picture | str | None) -> None:
-        """What was made, up to a number of bytes; the rest of it costs next to nothing."""
-        before = self._known.pop(key, None)  # somebody else may have made it meanwhile
-        self._known[key] = result
+    def _cache(self, key: tuple[bytes, ImageBounds], result: Picture | str | None) -> None:
+        """Cache a result; the oldest ones go beyond `_MOST_BYTES` of picture data or `_MOST_ENTRIES`."""
+        before = self._cached.pop(key, None)  # another turn may have converted it meanwhile
+        self._cached[key] = result
         self._bytes += _size(result) - _size(before)
-        while self._bytes > _MOST_BYTES or len(self._known) > _MOST_ENTRIES:
-            self._bytes -= _size(self._known.popitem(last=False)[1])
+        while self._bytes > _MOST_BYTES or len(self._cached) > _MOST_ENTRIES:
+            self._bytes -= _size(self._cached.popitem(last=False)[1])
 
 
 def _size(result: Picture | str | None) -> int:

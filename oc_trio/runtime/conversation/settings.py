@@ -1,4 +1,4 @@
-"""What `/model`, `/queue` and the like have set for one conversation, and the configuration as far as they left it."""
+"""Loads the settings of one conversation, as `/model`, `/queue` and others have changed them."""
 
 from oc_trio.core.chat_commands import LONGEST_DEBOUNCE, MOST_QUEUED
 from oc_trio.core.queueing import DropRule, QueueMode, QueueRules
@@ -9,18 +9,18 @@ from oc_trio.store.store import Store
 
 
 async def load_settings(store: Store, session: SessionKey) -> SessionSettings:
-    """What was set for a conversation by commands. Raises StoreError."""
+    """The settings that commands have changed in a conversation. Raises StoreError."""
     settings = await store.sessions.settings(session)
     with reading("sessions", f"key {session}"):
         return SessionSettings.from_json(settings)
 
 
 def queue_rules(configured: QueueRules, settings: SessionSettings) -> QueueRules:
-    """The conversation's queue rules: the configured ones, as far as `/queue` did not change them."""
-    own = dict(settings.queue)
+    """The conversation's queue rules: the configured ones with the changes of `/queue`."""
+    changes = dict(settings.queue)
     return QueueRules(
-        mode=QueueMode(str(own.get("mode", configured.mode.value))),
-        cap=min(int(str(own.get("cap", configured.cap))), MOST_QUEUED),
-        drop=DropRule(str(own.get("drop", configured.drop.value))),
-        debounce=min(float(str(own.get("debounce", configured.debounce))), LONGEST_DEBOUNCE),
+        mode=QueueMode(str(changes.get("mode", configured.mode.value))),
+        cap=min(int(str(changes.get("cap", configured.cap))), MOST_QUEUED),
+        drop=DropRule(str(changes.get("drop", configured.drop.value))),
+        debounce=min(float(str(changes.get("debounce", configured.debounce))), LONGEST_DEBOUNCE),
     )

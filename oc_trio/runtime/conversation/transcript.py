@@ -1,4 +1,4 @@
-"""A session's transcript between the journal's JSON and the agent's messages, cut to the token budget."""
+"""Converts a session's transcript between the journal's JSON and the agent's messages, and cuts it to a budget."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,7 @@ from oc_trio.store.damage import reading
 
 
 def to_json(message: Message) -> str:
-    """One journal entry. Of images only the ids are kept, by which they are fetched again."""
+    """One journal entry. Of images only file id and type are kept: they are downloaded again for the next turn."""
     entry: dict[str, Any] = {"role": message.role.value, "text": message.text}
     if ids := [[image.file_id, image.mime] for image in message.images if image.file_id]:
         entry["images"] = ids
@@ -55,14 +55,14 @@ def _call_to_json(call: ToolCall) -> dict[str, Any]:
 
 
 def _call_from_json(entry: dict[str, Any]) -> ToolCall:
-    """Entries of releases that kept nothing for the provider have no `opaque`."""
-    given = entry.get("opaque") or {}
-    opaque = Opaque(given.get("by", ""), given.get("batch", ""), given.get("message", {}), given.get("call", {}))
+    """A tool call; entries of releases before provider data was kept have no `opaque`."""
+    fields = entry.get("opaque") or {}
+    opaque = Opaque(fields.get("by", ""), fields.get("batch", ""), fields.get("message", {}), fields.get("call", {}))
     return ToolCall(entry["id"], entry["name"], entry["arguments"], opaque)
 
 
-def within(budget: int, messages: Sequence[Message]) -> tuple[Message, ...]:
-    """The messages that fit into `budget` tokens; the newest of the user always does."""
+def fit_budget(budget: int, messages: Sequence[Message]) -> tuple[Message, ...]:
+    """The newest messages that fit into `budget` tokens; the user's newest is always among them."""
     entries = [_entry(message) for message in messages]
     return tuple(messages[index] for index in kept(entries, budget))
 
@@ -73,8 +73,10 @@ def read(session: SessionKey, rows: Iterable[str]) -> tuple[Message, ...]:
         return tuple(from_json(row) for row in rows)
 
 
-def done(messages: Iterable[Message]) -> tuple[Message, ...]:
-    """The tool calls that completed, without a word around them: they are not to be made again for another question."""
+def tool_calls_only(messages: Iterable[Message]) -> tuple[Message, ...]:
+    """The tool calls and their results, without the text around them: for a turn that is run again and must not repeat
+    them, but answers another text.
+    """
     return tuple(
         evolve(message, text="") if message.tool_calls else message
         for message in messages
@@ -82,15 +84,15 @@ def done(messages: Iterable[Message]) -> tuple[Message, ...]:
     )
 
 
-def closing(said: str, rows: Sequence[Message]) -> str:
-    """The last entry of a turn with these entries: of the whole answer what does not stand before its tool calls.
+def last_entry(answer: str, rows: Sequence[Message]) -> str:
+    """The text of a turn's last entry: the part of the whole answer that its earlier entries, `rows`, don't have.
 
-    An agent that goes on after a restart may repeat only what it has said since. Where all was said before the last
-    call it is said again: a turn without a last word would look unanswered.
+    After a restart the agent may have repeated only what it wrote since. Where all of the answer came before the last
+    tool call it is repeated: a transcript without a last entry would look like a turn without an answer.
     """
     before = [message.text for message in rows if message.tool_calls and message.text.strip()]
-    rests = (behind(said, before[at:]) for at in range(len(before)))
-    return next((rest for rest in rests if rest), said)
+    rests = (behind(answer, before[at:]) for at in range(len(before)))
+    return next((rest for rest in rests if rest), answer)
 
 
 def _entry(message: Message) -> Entry:

@@ -1,4 +1,4 @@
-"""The tools by which an agent asks people things: `ask_user` and `offer_buttons`, bound to one conversation."""
+"""The tools `ask_user` and `offer_buttons`, by which an agent asks people in the conversation of its turn."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -64,17 +64,17 @@ OFFER = ToolSpec(
 
 @frozen(eq=False)
 class AskTools:
-    """What agents of an account can ask people: made for each turn, for the place where it runs."""
+    """One account's; tools and approvals are made for each turn, bound to its conversation."""
 
     questions: Questions
     buttons: ButtonMaker
 
     def approval(self, here: InboundMessage, approvers: tuple[str, ...], asked: Asked) -> Approve:
-        """Asks those of the people where a turn runs who may approve, about each call of a tool that needs it."""
+        """Asks in the turn's conversation whether a tool may be called; `approvers` are as configured."""
         return self.questions.approver(_place(here), approvers=lambda: Approvers(approvers, askers_of(asked())))
 
     def tools(self, here: InboundMessage, names: PostNames) -> LocalTools:
-        """What an agent can ask and offer where a turn runs."""
+        """Both tools, bound to the turn's conversation."""
         return chat_tools(self.questions, self.buttons, _place(here), names)
 
 
@@ -98,19 +98,19 @@ def chat_tools(
 
     async def offer(arguments: Mapping[str, Any]) -> str:
         try:
-            shown = read_buttons(arguments["buttons"])
+            buttons_shown = read_buttons(arguments["buttons"])
         except BadPresentation as problem:
             raise ToolFailed(str(problem)) from None
-        letter = OutboxMessage(
+        message = OutboxMessage(
             id=OutboxId(names.next(OFFER.name, arguments)),
             channel_id=place.channel_id,
-            message="\n\n".join(text for text in (str(arguments["text"]), shown.text) if text),
+            message="\n\n".join(text for text in (str(arguments["text"]), buttons_shown.text) if text),
             kind=OutboxKind.MESSAGE,
             root_id=place.root_id,
-            props=buttons.props(place.channel_id, shown.rows),
+            props=buttons.props(place.channel_id, buttons_shown.rows),
         )
         try:
-            await services.delivery.post_or_abandon(letter)
+            await services.delivery.post_or_abandon(message)
         except MattermostError as problem:
             raise ToolFailed(f"The message could not be posted: {problem}") from None
         return "Posted."

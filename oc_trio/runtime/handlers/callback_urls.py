@@ -1,4 +1,4 @@
-"""Where Mattermost reaches the gateway: the paths and URLs that follow from the configuration."""
+"""Derives the paths and URLs at which Mattermost calls the gateway from the configuration."""
 
 from collections.abc import Iterable
 from urllib.parse import urlsplit
@@ -21,7 +21,7 @@ _WILDCARDS = frozenset({"0.0.0.0", "::", "0:0:0:0:0:0:0:0", "::0"})  # noqa: S10
 
 @frozen
 class CallbackPlan:
-    """One account's share of the public port: where it listens, and the URLs by which Mattermost gets there."""
+    """One account's part of the public port: its paths, and the URLs that Mattermost is given."""
 
     account: AccountId
     command_paths: tuple[str, ...]
@@ -51,7 +51,7 @@ def plan_callbacks(
 
 
 def warn_unreachable(plan: CallbackPlan, account: Account) -> None:
-    """Say in the documented words when Mattermost, somewhere else, is told to call this machine."""
+    """Log the documented warnings where another machine's Mattermost is given a loopback URL, or clicks are refused."""
     if _is_local(account.base_url):
         return
     path = f"channels.mattermost{'' if account.id == 'default' else f'.accounts.{account.id}'}"
@@ -76,7 +76,7 @@ def warn_unreachable(plan: CallbackPlan, account: Account) -> None:
 
 
 def command_paths(account: Account) -> tuple[str, ...]:
-    """The configured path and that of the URL: a proxy may pass it on or change it."""
+    """The configured path, and that of `callbackUrl`: a proxy may change the path or not."""
     commands = account.commands
     url_path = urlsplit(commands.callback_url).path
     return tuple(dict.fromkeys(path for path in (commands.callback_path, url_path) if path))

@@ -1,7 +1,8 @@
-"""Questions of agents and approvals of their tools, shown as buttons, waited for with a deadline.
+"""Asks people questions for agents, and for approval of tool calls: posts buttons and waits, with a deadline.
 
-An answer counts once: the first click, dialog or message has it, durably (`store.claims`). What nobody waits for any
-more, after a restart, is not an answer: the click desk makes a message of it. An approval is never made up that way.
+The first click, dialog or message is the answer; it is claimed in the journal (`store.claims`), so that it counts once.
+A click on a question that nobody waits for any more, as after a restart, becomes a message to the agent instead; on an
+approval it does nothing.
 """
 
 from collections.abc import Callable, Mapping
@@ -55,11 +56,11 @@ class Place:
 class _Waiting:
     question: Question
     place: Place
-    approvers: Approvers | None = None  # None for what is no approval: whoever may talk to the bot may answer that
+    approvers: Approvers | None = None  # None for questions: whoever may use the bot may answer them
     answered: trio.Event = field(factory=trio.Event)
     answer: Answer | None = None
     by: str = ""
-    is_shown: bool = False  # the post already says what was chosen: the server's reply to the click did that
+    is_shown: bool = False  # the response to the click has already put the answer into the post
 
     def take(self, answer: Answer, by: str, *, is_shown: bool) -> bool:
         if self.answer is not None:
@@ -95,7 +96,7 @@ class Questions:
         post: PostId | None = None
         try:
             with trio.move_on_after(seconds):
-                post = await services.delivery.post_or_abandon(self._letter(question, place, files))
+                post = await services.delivery.post_or_abandon(self._question_post(question, place, files))
                 await waiting.answered.wait()
         finally:
             del self._waiting[question.id]
@@ -106,19 +107,20 @@ class Questions:
     def approver(
         self, place: Place, *, seconds: float = ASK_SECONDS, approvers: Callable[[], Approvers] = Approvers
     ) -> Approve:
-        """Asks a person about each call of a tool; silence and failure are a no. `approvers` are asked for at each
-        call: who joins the turn afterwards does not approve what was asked before.
+        """A function that asks people about each tool call; no answer and a failure to ask refuse it.
+
+        `approvers` is called for each tool call: people who join the turn later can't approve an earlier call.
         """
 
         async def approve(call: ToolCall) -> ApprovalResult:
-            who = approvers()
-            if who.is_nobody:
+            allowed_people = approvers()
+            if allowed_people.is_nobody:
                 return _refused(call, "only who asked may approve it, and no person started this turn")
             try:
                 shown = show_call(call.name, call.arguments)
                 files = await self._attached(shown, place)
                 question = questions.approval(self.services.clock.new_id(), shown.text)
-                answer = await self.ask(question, place, seconds=seconds, files=files, approvers=who)
+                answer = await self.ask(question, place, seconds=seconds, files=files, approvers=allowed_people)
             except CantShow as problem:
                 log.warning("a call can't be shown to be approved", tool=call.name)
                 return _refused(call, str(problem))
@@ -135,7 +137,7 @@ class Questions:
         return approve
 
     async def _attached(self, shown: Shown, place: Place) -> tuple[FileId, ...]:
-        """The file with what the question shortens, on the server: nobody is asked about half a call."""
+        """Upload the complete call where the question shortens it. Raises `_NotAttached`."""
         if shown.file is None:
             return ()
         try:
@@ -146,8 +148,9 @@ class Questions:
             raise _NotAttached(str(problem) or f"not done within {ATTACH_SECONDS:g} s") from problem
 
     async def click(self, click: Click, sender: Sender) -> Mapping[str, Any] | None:
-        """The reply to a click on a question by `sender`, who may talk to the bot there; None if nobody waits for it
-        but its words still mean something.
+        """The response to a click on a question by `sender`, who may use the bot there.
+
+        None if nobody waits for the answer any more, and the click is to become a message.
         """
         callback, services = click.callback, self.services
         id_ = questions.question_of(callback.context)
@@ -170,23 +173,23 @@ class Questions:
         log.info("question answered", account=services.account, by=callback.user_name, how="click")
         return {**selected_reply(click), **ephemeral_reply(questions.SUBMITTED)}
 
-    async def dialog(self, given: DialogAnswer, user_name: str) -> Mapping[str, Any]:
-        """The reply to a submitted dialog: empty closes it, an error is shown in it."""
-        waiting = self._waiting.get(given.answer.question)
-        if given.cancelled:
+    async def dialog(self, dialog_answer: DialogAnswer, user_name: str) -> Mapping[str, Any]:
+        """The response to a submitted dialog: empty closes it, an error is shown in it."""
+        waiting = self._waiting.get(dialog_answer.answer.question)
+        if dialog_answer.cancelled:
             return {}
-        if waiting is None or waiting.question.clicks_only or waiting.place.channel_id != given.channel_id:
+        if waiting is None or waiting.question.clicks_only or waiting.place.channel_id != dialog_answer.channel_id:
             return {"error": GONE}
-        if not given.answer.text:
+        if not dialog_answer.answer.text:
             return {"errors": {"answer": "Please write an answer."}}
-        claimed = await self._claim(given.answer.question, given.answer.text)
-        if not claimed or not waiting.take(given.answer, user_name, is_shown=False):
+        claimed = await self._claim(dialog_answer.answer.question, dialog_answer.answer.text)
+        if not claimed or not waiting.take(dialog_answer.answer, user_name, is_shown=False):
             return {"error": questions.ANSWERED}
         log.info("question answered", account=self.services.account, by=user_name, how="dialog")
         return {}
 
     def take_text(self, message: InboundMessage) -> bool:
-        """Whether a message answers the question that its conversation waits for; if so, it is no turn of its own."""
+        """Whether a message is the answer that its conversation waits for; then it gets no turn of its own."""
         for waiting in self._waiting.values():
             if waiting.place.session == message.session and waiting.answer is None:
                 answer = questions.answer_of_text(waiting.question, message.text)
@@ -195,8 +198,8 @@ class Questions:
         return False
 
     async def id_for(self, name: str) -> str:
-        """The id of the question of that name: the name itself, so that a turn that is run again after a crash waits at
-        the post that stands; another one once that question was answered, or its wait was over.
+        """The id of the question named `name`: the name itself, so that a turn that is run again after a crash waits at
+        the existing post; a new id once that question was answered or timed out.
         """
         services = self.services
         is_over = await services.store.claims.is_taken(self._scope, name, services.clock.now_ms())
@@ -228,7 +231,7 @@ class Questions:
             return ephemeral_reply(questions.FAILED)
         return {}
 
-    def _letter(self, question: Question, place: Place, files: tuple[FileId, ...] = ()) -> OutboxMessage:
+    def _question_post(self, question: Question, place: Place, files: tuple[FileId, ...] = ()) -> OutboxMessage:
         shown = questions.show(question)
         rows, contexts = shown.rows, dict(shown.contexts)
         if question.free_text:
@@ -237,7 +240,7 @@ class Questions:
             contexts["questiondialog"] = {questions.MARK: True, questions.QUESTION_ID: question.id, DIALOG: True}
         extra = {APPROVAL: True} if question.clicks_only else {}
         return OutboxMessage(
-            id=_name(question),
+            id=_outbox_id(question),
             channel_id=place.channel_id,
             message=question.text,
             kind=OutboxKind.MESSAGE,
@@ -249,28 +252,28 @@ class Questions:
         )
 
     async def _close(self, waiting: _Waiting, post: PostId | None) -> None:
-        """Take the buttons away, unless the click's own reply did, and let no late click count."""
+        """Remove the buttons, unless the response to the click did, and make late clicks void."""
         if waiting.answer is None:
             await self._claim(waiting.question.id, "")
         if post is None:
-            # Nobody waits for the answer: the next start must not ask.
-            await self.services.delivery.retract(_name(waiting.question))
+            # Not posted, and nobody waits any more: the next start must not post it.
+            await self.services.delivery.retract(_outbox_id(waiting.question))
         if post is None or waiting.is_shown:
             return
         line = f"✓ **{waiting.answer.text[:80]}** answered by @{waiting.by}" if waiting.answer else f"_{EXPIRED}_"
-        props = {"attachments": [{"text": line}], MARKER: {"k": _name(waiting.question)}}
+        props = {"attachments": [{"text": line}], MARKER: {"k": _outbox_id(waiting.question)}}
         try:
             await self.services.api.posts.patch(post, props=props)
         except MattermostError as problem:
             log.info("a question keeps its buttons", post=post, problem=str(problem))
 
 
-def _name(question: Question) -> OutboxId:
+def _outbox_id(question: Question) -> OutboxId:
     return OutboxId(f"q.{question.id}")
 
 
 class _NotAttached(Exception):
-    """The file of a call could not be uploaded; str() says why, for the log."""
+    """The file with a call could not be uploaded; str() says why, for the log."""
 
 
 def _refused(call: ToolCall, why: str) -> ApprovalResult:

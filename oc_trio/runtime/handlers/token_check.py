@@ -1,7 +1,7 @@
-"""Whether a slash command's token is the one that the server has now: asked live, together, and not too often.
+"""Validates slash command tokens against the server; checks share requests, and unknown tokens are rate limited.
 
-Calls for one command and token share one look-up. A token that was refused is refused again for 5 s without asking;
-it says nothing about other tokens, so that a guesser can't lock the real ones out.
+Concurrent checks of one command and token wait for one request. A refused token is refused for 5 s without a request;
+that holds for this token only, so that guessing can't lock the real ones out.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ V = TypeVar("V")
 
 LOOKUP_SECONDS = 1.0
 NEGATIVE_SECONDS = 5.0
-# Look-ups per command for tokens that we don't know: 20 at once, then one each half second.
+# Requests per command for tokens that we don't have: 20 at once, then one each half second.
 BURST, REFILL_SECONDS = 20.0, 0.5
 MOST_KEPT = 2000
 
@@ -40,7 +40,7 @@ class _Key:
 
 
 @define
-class _Asking:
+class _Lookup:
     done: trio.Event = field(factory=trio.Event)
     found: SlashCommand | None = None
     is_answered: bool = False
@@ -48,38 +48,38 @@ class _Asking:
 
 @define(eq=False)
 class SlashTokenValidator:
-    """One account's look-ups; every table is bounded."""
+    """One account's; every table is bounded."""
 
     api: Api
-    _asking: dict[_Key, _Asking] = field(init=False, factory=dict)
+    _lookups: dict[_Key, _Lookup] = field(init=False, factory=dict)
     _refused: OrderedDict[_Key, float] = field(init=False, factory=OrderedDict)
     _buckets: OrderedDict[CommandId, Bucket] = field(init=False, factory=OrderedDict)
     _quiet_until: float = field(init=False, default=0.0)
 
     async def confirm(self, command: SlashCommand, call: SlashCall, *, known: bool) -> SlashCommand | None:
-        """The server's record if it vouches for the call, else None; `known` says that the token is the one we hold."""
+        """The server's record if it confirms the call's token, else None; `known`: the token is the one we have."""
         key = _Key(command.id, hashlib.sha256(call.token.encode("utf-8", "surrogatepass")).hexdigest())
         if trio.current_time() < self._refused.get(key, 0.0):
             return None
-        asking = self._asking.get(key)
-        if asking is None:
-            # A token that we hold is spared the budget that guessers use up.
-            if not known and not self._may_ask(command.id):
+        lookup = self._lookups.get(key)
+        if lookup is None:
+            # The rate limit is for unknown tokens only: guessing must not use up the budget of real calls.
+            if not known and not self._is_within_rate(command.id):
                 return None
-            asking = self._asking[key] = _Asking()
+            lookup = self._lookups[key] = _Lookup()
             try:
-                asking.found = await self._look_up(command)
-                asking.is_answered = True
+                lookup.found = await self._look_up(command)
+                lookup.is_answered = True
             finally:
-                del self._asking[key]
-                asking.done.set()
+                del self._lookups[key]
+                lookup.done.set()
         else:
-            await asking.done.wait()
-        live = asking.found
+            await lookup.done.wait()
+        live = lookup.found
         if live is not None and is_current(command, live, call):
             return live
-        if not asking.is_answered:
-            return None  # the one who asked hung up: that says nothing about the token
+        if not lookup.is_answered:
+            return None  # the request was cancelled: that says nothing about the token
         _put(self._refused, key, trio.current_time() + NEGATIVE_SECONDS)
         return None
 
@@ -93,15 +93,15 @@ class SlashTokenValidator:
             return None
         return next((other for other in listed if other.id == command.id), found)
 
-    async def _within(self, ask: Callable[[], Awaitable[T]]) -> T | None:
+    async def _within(self, request: Callable[[], Awaitable[T]]) -> T | None:
         try:
             with trio.fail_after(LOOKUP_SECONDS):
-                return await ask()
+                return await request()
         except (MattermostError, trio.TooSlowError) as problem:
             log.info("slash command look-up failed", problem=str(problem) or type(problem).__name__)
             return None
 
-    def _may_ask(self, command: CommandId) -> bool:
+    def _is_within_rate(self, command: CommandId) -> bool:
         now = trio.current_time()
         bucket, wait = take(self._buckets.get(command) or full(1 / REFILL_SECONDS, BURST, now), now)
         _put(self._buckets, command, bucket)

@@ -225,7 +225,7 @@ class ChatCommandHandler:
         services = self.services
         session = self.dispatcher.get(message.session)
         running = len(session.running) if session else 0
-        model = settings.model or services.agents.primary.get(message.agent, "") or "the agent's queue_settings"
+        model = settings.model or services.agents.primary.get(message.agent, "") or "the agent's own"
         setup = services.agents.setups.get(message.agent)
         agent = f"`{message.agent}`" + (f" ({setup.name})" if setup is not None and setup.name else "")
         account = f" ({services.name})" if services.name else ""

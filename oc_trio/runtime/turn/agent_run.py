@@ -229,7 +229,7 @@ class AgentRun:
             late = await question(services, self.turns, missing, has_history=True, image_bounds=setup.image_bounds)
             await self.record(late)
             so_far = (*so_far, late)
-        messages = transcript.within(setup.history_tokens, (*history, *so_far))
+        messages = transcript.fit_budget(setup.history_tokens, (*history, *so_far))
         self._input_tokens, self._model = sum(estimate(each.text) for each in messages), setup.model
         request = TurnRequest(
             agent=message.agent,

@@ -126,7 +126,7 @@ class TurnCompletion:
         if result.said:
             rows = transcript.read(turn.session, await services.store.transcripts.of_turn(turn.id))
             if not rows or rows[-1].role is not Role.ASSISTANT or rows[-1].tool_calls:
-                await self.run.record(Message(Role.ASSISTANT, transcript.closing(result.said, rows)))
+                await self.run.record(Message(Role.ASSISTANT, transcript.last_entry(result.said, rows)))
         if outcome.posts and turn.root_id and not message.is_direct:
             await services.store.participation.record(services.account, turn.channel_id, ThreadRoot(turn.root_id), now)
         await services.store.context.clear(turn.session, message.create_at)

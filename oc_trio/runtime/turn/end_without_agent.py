@@ -157,7 +157,7 @@ async def _record_sentence(services: AccountServices, turn: Turn, sentence: str)
         await services.store.transcripts.drop_turn(turn.id)  # what can't be read would fail the next turn, too
         return
     if rows and (rows[-1].role is not Role.ASSISTANT or rows[-1].tool_calls):
-        entry = Message(Role.ASSISTANT, transcript.closing(sentence, rows))
+        entry = Message(Role.ASSISTANT, transcript.last_entry(sentence, rows))
         await services.store.transcripts.append(
             turn.session, turn.id, [transcript.to_json(entry)], services.clock.now_ms()
         )

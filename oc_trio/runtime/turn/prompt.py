@@ -48,7 +48,7 @@ async def with_images(
     """
     if turns.reader is None or not any(message.images for message in messages):
         return tuple(evolve(message, images=()) for message in messages)
-    return await turns.reader(image_bounds).again(messages, current)
+    return await turns.reader(image_bounds).reload_images(messages, current)
 
 
 def toolbox(turns: TurnServices, here: InboundMessage, setup: AgentSetup, asked: Asked, names: PostNames) -> Toolbox:

@@ -63,7 +63,7 @@ async def _valid_transcript(services: AccountServices, turn: Turn, batch: Batch)
     for obligation_id in turn.obligations:
         gone = None if obligation_id in answered else await services.store.obligations.get(obligation_id)
         if gone is not None and gone.state.is_terminal and gone.trigger in told:
-            return transcript.done(so_far)
+            return transcript.tool_calls_only(so_far)
     return so_far
 
 

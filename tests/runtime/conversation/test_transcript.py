@@ -63,7 +63,7 @@ def test_the_budget_drops_the_oldest_first(budget: int, kept: list[str]) -> None
         Message(Role.ASSISTANT, "answer"),
         Message(Role.USER, "newest"),
     )
-    assert [message.text for message in transcript.within(budget, told)] == kept
+    assert [message.text for message in transcript.fit_budget(budget, told)] == kept
 
 
 def test_a_tool_result_is_not_kept_without_its_call() -> None:
@@ -75,7 +75,7 @@ def test_a_tool_result_is_not_kept_without_its_call() -> None:
         Message(Role.USER, "thanks"),
     )
     for budget in range(1, 400, 7):
-        kept = transcript.within(budget, told)
+        kept = transcript.fit_budget(budget, told)
         if any(message.role is Role.TOOL for message in kept):
             assert any(message.tool_calls for message in kept)
 

@@ -153,8 +153,8 @@ async def test_an_answer_after_a_crash_is_a_message(autojump_clock: MockClock) -
     """Nobody waits any more, but what was chosen reaches the agent, once."""
     callbacks = callback_harness()
     async with callbacks.lived_in():
-        letter = callbacks.questions._letter(COLOUR, place(callbacks))
-        await callbacks.requests.services.delivery.post_until_done(letter)
+        post_row = callbacks.questions._question_post(COLOUR, place(callbacks))
+        await callbacks.requests.services.delivery.post_until_done(post_row)
         (post,) = callbacks.posts()
         before = dict(callbacks.world.posts.live(post.id).props)
     async with callbacks.lived_in():
@@ -193,8 +193,9 @@ async def test_an_approval_that_nobody_waits_for_approves_nothing(autojump_clock
     async with callbacks.lived_in():
         from oc_trio.core.questions import approval
 
-        letter = callbacks.questions._letter(approval("q9", "Approve: `rm`, without arguments?"), place(callbacks))
-        await callbacks.requests.services.delivery.post_until_done(letter)
+        question = approval("q9", "Approve: `rm`, without arguments?")
+        post_row = callbacks.questions._question_post(question, place(callbacks))
+        await callbacks.requests.services.delivery.post_until_done(post_row)
         (post,) = callbacks.posts()
     async with callbacks.lived_in():
         assert await callbacks.press(post.id, "Approve") == {"ephemeral_text": GONE}
