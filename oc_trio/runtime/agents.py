@@ -1,4 +1,4 @@
-"""Which agent answers, with what prompt, model and tools: built once from the configuration, shared by all accounts."""
+"""The table of agents, with prompt, model and tools of each: built from the configuration, shared by all accounts."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping

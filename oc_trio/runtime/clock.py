@@ -1,4 +1,4 @@
-"""Time and chance, handed to whoever needs them: tests own both."""
+"""Wall clock and random source, passed to whatever needs them, so that tests control both."""
 
 import time
 from collections.abc import Callable

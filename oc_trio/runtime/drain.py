@@ -1,4 +1,4 @@
-"""The one way to stop: intake ends, running turns may finish within a budget, the rest is sealed and kept."""
+"""Graceful shutdown: no new turns, running turns may end within a budget, the others are sealed and go on later."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,9 @@ from attrs import define, field
 
 @define(eq=False)
 class Drain:
-    """Shared by all accounts. `seconds` is what turns may still take, `seal_seconds` what sealing may take after."""
+    """The drain of the gateway or of one account. `seconds` is what running turns may still take, `seal_seconds` what
+    sealing their drafts may take after that.
+    """
 
     seconds: float = 30.0
     seal_seconds: float = 10.0
@@ -18,7 +20,7 @@ class Drain:
         self.requested.set()
 
     async def idle(self, is_idle: Callable[[], bool]) -> None:
-        """Until `is_idle`, or until the budget is spent."""
+        """Wait until `is_idle`, or until `seconds` are over."""
         with trio.move_on_after(self.seconds):
-            while not is_idle():  # noqa: ASYNC110 - many sessions, one question: an event each would say no more
+            while not is_idle():  # noqa: ASYNC110 - an event would need all sessions to set it
                 await trio.sleep(0.05)

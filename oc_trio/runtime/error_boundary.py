@@ -1,8 +1,8 @@
-"""The one boundary at which errors that nobody expects end: what a turn, a message or an event raises fails it alone.
+"""The only place where unexpected exceptions are caught: they fail the turn, message or event that raised them.
 
-Everywhere else such an error passes. The journal's errors and cancellation cross the boundary: without its journal an
-account can't keep its promises, and a task that is cancelled has to end. A row that the journal refuses for what it
-holds is a defect like any other.
+Elsewhere they propagate. The journal's errors and cancellation pass this boundary, too: without its journal an account
+can't keep its promises, and a cancelled task has to end. A row that the journal refuses for what it holds is a defect
+like any other.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -27,7 +27,7 @@ DEFECT = "a defect of the gateway; the log has its traceback"
 
 @frozen(eq=False)
 class ErrorBoundary:
-    """One account's."""
+    """Contains the defects of one account's work."""
 
     account: AccountId
     metrics: Metrics
@@ -41,21 +41,20 @@ class ErrorBoundary:
         passing: tuple[type[Exception], ...] = (StoreError,),
         will_retry: bool = False,
     ) -> Exception | None:
-        """Do `work`; an error that nobody expects is logged with its traceback and returned, None where there is none.
+        """Do `work`. An unexpected exception is logged with its traceback and returned; None means that there was none.
 
-        `part` says what fails by it, for the log and the metrics; `about` gives ids for the log, called for them
-        where they are not known at the beginning. Errors of the types
-        `passing` are raised, as is cancellation, alone or out of a group; what came with them is logged all the same.
-        Where the caller `will_retry` nothing has failed yet, and it is no error of the log.
+        `part` names what fails by it, for log and metrics. `about` holds ids for the log, or is a function that gives
+        them where they are not known before. Exceptions of the types `passing` are raised, as is cancellation, alone or
+        out of a group; what was grouped with them is logged. Where the caller `will_retry`, it is logged as a warning.
         """
         try:
             await work()
         except (Exception, BaseExceptionGroup) as problem:
-            defect, rest = _parted(problem, passing)
+            defect, rest = _split(problem, passing)
             if defect is not None:
                 self.metrics.defects.labels(self.account, part).inc()
-                tell = log.warning if will_retry else log.error
-                tell(
+                write = log.warning if will_retry else log.error
+                write(
                     "a defect; trying again" if will_retry else "a defect failed one of many; please report it",
                     account=self.account,
                     failed=part,
@@ -76,14 +75,14 @@ class ErrorBoundary:
         part: str,
         about: About = MappingProxyType({}),
     ) -> None:
-        """Do `work` as a child of `nursery` that a defect of it leaves in peace."""
+        """Do `work` as a child of `nursery`, which a defect of it does not end."""
         nursery.start_soon(self.contain, work, part, about)
 
 
-def _parted(
+def _split(
     problem: BaseException, passing: tuple[type[Exception], ...]
 ) -> tuple[Exception | None, BaseException | None]:
-    """The defect in `problem`, and what has to go on."""
+    """The defect in `problem`, and the rest, which has to be raised."""
 
     def is_defect(each: BaseException) -> bool:
         if isinstance(each, RowRefused):

@@ -1,4 +1,4 @@
-"""What an account's parts share: who the bot is, its server, its journal, and what the operator configured."""
+"""What the parts of one account share: the bot's user, server, journal, policies and agents."""
 
 from attrs import frozen
 
@@ -22,7 +22,7 @@ from oc_trio.telemetry.metrics import Metrics
 
 @frozen(eq=False)
 class AccountServices:
-    """One account's. What only its turns need is in `runtime.turn.services`."""
+    """The shared parts of one account. What only its turns need is in `runtime.turn.services`."""
 
     account: AccountId
     user: User
@@ -41,5 +41,5 @@ class AccountServices:
     late_edits: LateEditGuard
     uploader: FileUploader
     context: ConversationContext
-    # Where defects of one message end.
+    # Contains defects: one fails the message or turn that caused it.
     boundary: ErrorBoundary

@@ -1,4 +1,4 @@
-"""A place for one replaceable child task: stop it, know that it stopped, and why.
+"""Holds one replaceable child task: cancel it, wait until it has ended, and learn why.
 
 This is the second form of cancellation in ARCHITECTURE.md: whoever calls `cancel_and_join` goes on only when the child
 has ended, clean-up included.

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from oc_trio.runtime.operator.doctor import room_level
+from oc_trio.runtime.operator.doctor import space_level
 from oc_trio.runtime.operator.findings import Level
 from oc_trio.runtime.process.start import JOURNAL
 from oc_trio.store.store import open_store
@@ -126,7 +126,7 @@ ROOM = [(0, Level.FAILED), (1_048_576, Level.FAILED), (50 * 1_048_576, Level.WAR
 @pytest.mark.parametrize(("free", "level"), ROOM)
 def test_room_on_the_disk(free: int, level: Level) -> None:
     """On a full disk nobody is answered: it is told before, and never called well."""
-    assert room_level(free) is level
+    assert space_level(free) is level
 
 
 def test_a_damaged_journal(server: Server, tmp_path: Path) -> None:

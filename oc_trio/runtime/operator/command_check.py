@@ -1,4 +1,4 @@
-"""What `oc-trio doctor` says of slash commands: those that an account of this configuration has to do without."""
+"""`oc-trio doctor` on slash commands: finds those that an account can't have, as somebody else has their trigger."""
 
 from collections.abc import Sequence
 
@@ -17,33 +17,33 @@ from oc_trio.runtime.tools.skills import find_skills
 
 @define(eq=False)
 class CommandCheck:
-    """Looks at the accounts in the order of the configuration, in which they get the commands."""
+    """Checks accounts in the order of the configuration: in that order they get the commands."""
 
     loaded: Loaded
     _owners: dict[Slot, AccountId] = field(init=False, factory=dict)
 
-    async def look(self, api: Api, account: Account, bot: UserId, teams: Sequence[Team]) -> tuple[str, ...]:
-        """What the account does without, in sentences. A team whose commands can't be listed is passed over."""
+    async def check(self, api: Api, account: Account, bot: UserId, teams: Sequence[Team]) -> tuple[str, ...]:
+        """The commands that the account can't have, as sentences. Teams whose list can't be read are passed over."""
         if not account.commands.native:
             return ()
         folders = (self.loaded.document.folder / folder for folder in self.loaded.config.skills.dirs)
         specs = plan_callbacks(self.loaded.config, account, skills=find_skills(folders).commands).specs
         skipped: list[Skipped] = []
         for team in teams:
-            foreign = await self._foreign(api, team, bot)
+            taken = await self._taken_triggers(api, team, bot)
             for spec in specs:
                 owner = self._owners.setdefault((team.id, spec.trigger), account.id)
                 if owner != account.id:
                     skipped.append(Skipped(team.name, spec.trigger, owner))
-                elif spec.trigger in foreign:
+                elif spec.trigger in taken:
                     skipped.append(Skipped(team.name, spec.trigger))
         return sentences(skipped)
 
-    async def _foreign(self, api: Api, team: Team, bot: UserId) -> set[str]:
-        """Triggers of commands on the team that another than the account's bot made."""
+    async def _taken_triggers(self, api: Api, team: Team, bot: UserId) -> set[str]:
+        """Triggers of the team's commands that were not made by the account's bot."""
         try:
             listed = await api.commands.list(team.id)
         except MattermostError:
             return set()
-        ours = {command.trigger.lower() for command in listed if command.creator_id == bot}
-        return {command.trigger.lower() for command in listed if not command.delete_at} - ours
+        own = {command.trigger.lower() for command in listed if command.creator_id == bot}
+        return {command.trigger.lower() for command in listed if not command.delete_at} - own

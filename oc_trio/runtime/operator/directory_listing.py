@@ -1,6 +1,6 @@
-"""Who and what an account can reach, complete: every page, every team. Matching and order are decided here.
+"""Lists the people and channels that an account can reach, over all pages and teams; matches and sorts them.
 
-A failure is raised, never an empty list: who calls for several accounts reports each one's.
+A failure is raised, never an empty list returned: commands for several accounts report the failure of each one.
 """
 
 from collections.abc import Iterable
@@ -47,7 +47,7 @@ def self_entry(outbound: OutboundClient) -> Entry:
 
 async def peers(outbound: OutboundClient, query: str = "") -> tuple[Entry, ...]:
     """Everybody in any team of the bot, by name; with a query those whose username or names begin with it."""
-    api, found = outbound.api, dict[UserId, User]()
+    api, users_by_id = outbound.api, dict[UserId, User]()
     teams = await api.teams.mine()
 
     async def of_team(number: int) -> None:
@@ -56,10 +56,10 @@ async def peers(outbound: OutboundClient, query: str = "") -> tuple[Entry, ...]:
             users = await api.users.search(query.removeprefix("@"), team_id=team.id, limit=_SEARCHED)
         else:
             users = await api.users.by_ids(await api.teams.members(team.id))
-        found.update((user.id, user) for user in users)
+        users_by_id.update((user.id, user) for user in users)
 
     await run_bounded(of_team, range(len(teams)), _TEAMS_AT_ONCE)
-    return _people(outbound, found.values())
+    return _people(outbound, users_by_id.values())
 
 
 async def members(outbound: OutboundClient, place: Place, query: str = "") -> tuple[Entry, ...]:
@@ -74,12 +74,12 @@ async def groups(outbound: OutboundClient, query: str = "") -> tuple[Entry, ...]
     """The channels that the bot is in, direct ones left out; with a query those in whose names it occurs."""
     teams = {team.id: team.name for team in await outbound.api.teams.mine()}
     wanted = query.lstrip("#~").lower()
-    found = [
+    channels = [
         channel
         for channel in await outbound.api.channels.mine()
         if channel.type is not ChannelType.DIRECT and wanted in f"{channel.name} {channel.display_name}".lower()
     ]
-    entries = [_channel(outbound.account, channel, teams.get(channel.team_id, "")) for channel in found]
+    entries = [_channel(outbound.account, channel, teams.get(channel.team_id, "")) for channel in channels]
     return tuple(sorted(entries, key=lambda entry: (entry.team, entry.name, entry.id)))
 
 

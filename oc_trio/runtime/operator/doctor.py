@@ -1,4 +1,4 @@
-"""`oc-trio doctor`'s examination: what a start would need, looked at one by one. Changes nothing."""
+"""`oc-trio doctor`: checks one by one what a start would need. Changes nothing."""
 
 import os
 import shutil
@@ -22,15 +22,15 @@ from oc_trio.store.sqlite import is_there
 from oc_trio.store.store import open_store
 
 _SECONDS = 10.0
-# SQLite's journal comes with a log beside it that grows to several MiB before it is folded in.
-_LITTLE_ROOM = 100 * 1_048_576
-_NO_ROOM = 8 * 1_048_576
+# SQLite has a write-ahead log beside the journal, which grows to several MiB before a checkpoint.
+_LOW_SPACE = 100 * 1_048_576
+_NO_SPACE = 8 * 1_048_576
 
 
 async def run_checks(loaded: Loaded, *, deep: bool = False) -> AsyncGenerator[Finding, None]:
-    """Configuration, state, journal, accounts and models, in that order; each as soon as it is known.
+    """Check configuration, state directory, journal, accounts and models, in that order; each finding comes at once.
 
-    With `deep`, each model is asked one word.
+    With `deep`, each model is asked one question.
     """
     for warning in loaded.warnings:
         yield Finding(Level.WARNING, "configuration", str(warning))
@@ -40,9 +40,9 @@ async def run_checks(loaded: Loaded, *, deep: bool = False) -> AsyncGenerator[Fi
     unfit = state_problem(loaded)
     yield Finding(Level.FAILED, "state directory", unfit) if unfit else state_directory(loaded.state_dir)
     yield await _journal(loaded)
-    shares = CommandCheck(loaded)
+    command_check = CommandCheck(loaded)
     for account_id in sorted(loaded.accounts, key=loaded.listed_at):
-        async for finding in _account(loaded, loaded.accounts[account_id], shares):
+        async for finding in _account(loaded, loaded.accounts[account_id], command_check):
             yield finding
     for name in loaded.config.models.providers:
         for finding in await examine_provider(loaded.config, name, deep=deep):
@@ -52,23 +52,23 @@ async def run_checks(loaded: Loaded, *, deep: bool = False) -> AsyncGenerator[Fi
 
 
 def pictures(config: Config, pillow: str) -> list[Finding]:
-    """Whether pictures can be made fit for the models that take them; `pillow` is its version, empty without it."""
-    seeing = [
+    """Whether pictures can be scaled for the models that take them; `pillow` is its version, "" without it."""
+    with_images = [
         f"{name}/{model.id}" for name, it in config.models.providers.items() for model in it.models if model.images
     ]
-    if not seeing:
+    if not with_images:
         return []
     if pillow:
-        return [Finding(Level.OK, "pictures", f"are made fit for {', '.join(seeing)} by Pillow {pillow}")]
+        return [Finding(Level.OK, "pictures", f"are made fit for {', '.join(with_images)} by Pillow {pillow}")]
     text = (
-        f"reach {', '.join(seeing)} as they were posted, for lack of Pillow: large ones may be refused, and "
-        f"other kinds than PNG, JPEG, GIF and WebP are left out. {INSTALL}"
+        f"reach {', '.join(with_images)} as they were posted, for lack of Pillow: large ones may be refused, and "
+        f"other kinds than PNG, JPEG, GIF and WebP are left outbound. {INSTALL}"
     )
     return [Finding(Level.WARNING, "pictures", text)]
 
 
 def state_directory(path: Path) -> Finding:
-    """Whether the journal is safe there from other users of this machine."""
+    """Whether the journal can be kept there: writable, with space left, and closed to other users of the machine."""
     subject = "state directory"
     try:
         mode, free = stat.S_IMODE(path.stat().st_mode), shutil.disk_usage(path).free
@@ -78,19 +78,19 @@ def state_directory(path: Path) -> Finding:
         return Finding(Level.FAILED, subject, f"{path} can't be looked at: {problem.strerror}")
     if not os.access(path, os.W_OK | os.X_OK):
         return Finding(Level.FAILED, subject, f"{path} can't be written by this user")
-    room = room_level(free)
-    if room is not Level.OK:
-        return Finding(room, subject, f"{path} has {free / 1_048_576:.0f} MiB left: make room on its disk")
+    level = space_level(free)
+    if level is not Level.OK:
+        return Finding(level, subject, f"{path} has {free / 1_048_576:.0f} MiB left: make room on its disk")
     if mode & 0o077:
         return Finding(Level.WARNING, subject, f"{path} is open to other users ({mode:o}): chmod 700 {path}")
     return Finding(Level.OK, subject, str(path))
 
 
-def room_level(free: int) -> Level:
-    """What it means that so many bytes are left on the disk."""
-    if free < _NO_ROOM:
+def space_level(free: int) -> Level:
+    """How serious it is that so many bytes are left on the disk."""
+    if free < _NO_SPACE:
         return Level.FAILED
-    return Level.WARNING if free < _LITTLE_ROOM else Level.OK
+    return Level.WARNING if free < _LOW_SPACE else Level.OK
 
 
 async def _journal(loaded: Loaded) -> Finding:
@@ -99,30 +99,30 @@ async def _journal(loaded: Loaded) -> Finding:
             return Finding(Level.OK, "journal", "will be made at the first start")
         async with open_store(journal_location(loaded, create=False), exclusive=False) as store:
             damage = await store.integrity_check()
-            counted = await store.stats()
+            stats = await store.stats()
     except (StoreError, ConfigError) as problem:
         return Finding(Level.FAILED, "journal", str(problem))
     if damage:
         return Finding(Level.FAILED, "journal", f"is damaged, restore a copy: {'; '.join(damage[:3])}")
-    owed = f"{counted.open_obligations} answers owed, {counted.outbox_dead} posts refused by the server"
-    return Finding(Level.OK, "journal", f"{counted.database}, {counted.size / 1_048_576:.1f} MiB, {owed}")
+    counts = f"{stats.open_obligations} answers owed, {stats.outbox_dead} posts refused by the server"
+    return Finding(Level.OK, "journal", f"{stats.database}, {stats.size / 1_048_576:.1f} MiB, {counts}")
 
 
-async def _account(loaded: Loaded, account: Account, shares: CommandCheck) -> AsyncGenerator[Finding, None]:
+async def _account(loaded: Loaded, account: Account, command_check: CommandCheck) -> AsyncGenerator[Finding, None]:
     subject = f"account {account.id}"
     dependencies = await dependencies_for(account)
     try:
         with trio.fail_after(_SECONDS):
-            async with open_outbound_client(loaded, account, dependencies) as out:
-                found = out.user, await out.api.teams.mine(), await out.api.channels.mine()
-                skipped = await shares.look(out.api, account, found[0].id, found[1])
+            async with open_outbound_client(loaded, account, dependencies) as outbound:
+                facts = outbound.user, await outbound.api.teams.mine(), await outbound.api.channels.mine()
+                skipped = await command_check.check(outbound.api, account, facts[0].id, facts[1])
     except MattermostError as problem:
         yield Finding(Level.FAILED, subject, f"{account.base_url}: {problem}")
         return
     except trio.TooSlowError:
         yield Finding(Level.FAILED, subject, f"{account.base_url} does not answer within {_SECONDS:g} s")
         return
-    user, teams, channels = found
+    user, teams, channels = facts
     places = f"{_count(len(teams), 'team')} and {_count(len(channels), 'channel')}"
     text = f"@{user.username} at {account.base_url}, in {places}"
     yield Finding(Level.OK, subject, text)

@@ -1,4 +1,4 @@
-"""What `oc-trio doctor` says about each thing that it looked at."""
+"""A finding of `oc-trio doctor`: what was checked, how it is, and what to do."""
 
 from enum import Enum
 
@@ -13,7 +13,7 @@ class Level(Enum):
 
 @frozen
 class Finding:
-    """One thing that was looked at, and what to do about it where it isn't well."""
+    """The result of one check; where it is not OK, `text` says what to do."""
 
     level: Level
     subject: str

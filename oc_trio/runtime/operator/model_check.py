@@ -1,7 +1,7 @@
-"""`oc-trio doctor` on models: is each address a model server, does it take the key, does it have the models?
+"""`oc-trio doctor` on models: whether each address is a model server, accepts the key, and lists the models.
 
-With `deep`, each configured model is asked one word, with a tool where tools are on. Servers' words are bounded and
-without keys.
+With `deep`, each configured model is asked one question, with a tool where tools are on. What servers say is bounded
+and without keys.
 """
 
 import ssl
@@ -39,13 +39,13 @@ _CHAT = "/chat/completions"
 
 
 async def examine_provider(config: Config, name: str, *, deep: bool = False) -> list[Finding]:
-    """What is found of one provider and, with `deep`, of each of its models."""
+    """The findings about one provider and, with `deep`, about each of its models."""
     provider, wanted = config.models.providers[name], wanted_models(config, name)
     context = await trio.to_thread.run_sync(ssl.create_default_context)
     found: list[Finding] = []
     async with httpx.AsyncClient(verify=context, timeout=None) as http:  # noqa: S113 - deadlines are Trio's
         if _lists_models(provider.api):
-            found += await _Listing(http, name, provider, wanted, deep).examine()
+            found += await _ModelList(http, name, provider, wanted, deep).examine()
         if deep:
             found += [await _ask(config, http, name, model) for model in wanted]
     return found
@@ -83,7 +83,7 @@ class _Answer:
 
 
 @frozen
-class _Listing:
+class _ModelList:
     """One provider's address, and what it says of its models."""
 
     http: httpx.AsyncClient
@@ -136,7 +136,7 @@ class _Listing:
             late = isinstance(problem, trio.TooSlowError)
             text = f"does not answer within {_SECONDS:g} s" if late else "is not an address"
             return [*found, self.finding(Level.FAILED, f"{printable_url(self.base)} {text}")]
-        return [*found, *self._judged(answer)]
+        return [*found, *self._findings_of(answer)]
 
     @property
     def _lacks_version(self) -> bool:
@@ -183,7 +183,7 @@ class _Listing:
         secrets = (self.provider.api_key.reveal(), *headers, *secrets_in(self.provider.base_url))
         return Endpoint("", secrets).clean(text, 200)
 
-    def _judged(self, answer: _Answer) -> list[Finding]:
+    def _findings_of(self, answer: _Answer) -> list[Finding]:
         where, status = printable_url(self.base), answer.status
         if status in (401, 403):
             if self.provider.api_key or self.provider.headers:
@@ -269,25 +269,25 @@ def _instead(model: str, ids: Sequence[str]) -> str:
 
 
 @frozen
-class _Bell:
-    """The one tool of the question; `rung` counts its calls."""
+class _PingTool:
+    """The one tool of the question; `call_ids` are those of its calls."""
 
-    rung: list[str] = field(factory=list)
+    call_ids: list[str] = field(factory=list)
     specs: Sequence[ToolSpec] = (
         ToolSpec("ping", "Gives back one word.", {"type": "object", "properties": {}}, side_effects=False),
     )
 
     async def call(self, call: ToolCall) -> ToolResult:
         await trio.lowlevel.checkpoint()
-        self.rung.append(call.id)
+        self.call_ids.append(call.id)
         return ToolResult("pong")
 
 
 async def _ask(config: Config, http: httpx.AsyncClient, provider: str, model: str) -> Finding:
     subject = f"model {provider}/{model}"
     spec = evolve(model_spec(config, http, f"{provider}/{model}"), retry=RetrySettings(attempts=1))
-    bell = _Bell()
-    tools: Toolbox = bell if spec.tools else NoTools()
+    ping = _PingTool()
+    tools: Toolbox = ping if spec.tools else NoTools()
     text = "Call the tool ping once, then answer with the word that it gives, and nothing else."
     request = TurnRequest(
         AgentId("doctor"),
@@ -314,5 +314,7 @@ async def _ask(config: Config, http: httpx.AsyncClient, provider: str, model: st
         return Finding(Level.WARNING, subject, f"answers, but takes no tools: write {key}")
     if not end.text.strip():
         return Finding(Level.WARNING, subject, "answers without a word")
-    called = (", and calls tools" if bell.rung else ", and did not call the tool it was asked to") if spec.tools else ""
+    called = (
+        (", and calls tools" if ping.call_ids else ", and did not call the tool it was asked to") if spec.tools else ""
+    )
     return Finding(Level.OK, subject, f"answers{called}")

@@ -1,12 +1,11 @@
-"""A scheduled job run by hand, at once and outside of the gateway: no tools, no memory, no mark in the schedule."""
+"""Runs a cron job by hand, at once and without a gateway: no tools, no history, and the schedule does not change."""
 
 import ssl
 
 import httpx
 import trio
 
-from oc_trio.agent.port import Message as Said
-from oc_trio.agent.port import Role, TurnRequest
+from oc_trio.agent.port import Message, Role, TurnRequest
 from oc_trio.config.load import Loaded
 from oc_trio.config.services import CronJob
 from oc_trio.core.presentation import Presentation
@@ -61,7 +60,7 @@ async def _answer(loaded: Loaded, name: str, job: CronJob, dependencies: Depende
             system_prompt="\n\n".join(
                 part for part in (setup.system_prompt, time_line(dependencies.clock.now_ms(), setup.timezone)) if part
             ),
-            messages=(Said(Role.USER, job.prompt),),
+            messages=(Message(Role.USER, job.prompt),),
             model=setup.model,
             thinking=setup.thinking,
         )

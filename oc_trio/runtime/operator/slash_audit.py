@@ -1,7 +1,6 @@
-"""Slash commands on the server as an operator sees them: whose they are, whether they are wanted, and removing ours.
+"""Lists the slash commands on the server for operators: whose they are, whether they are wanted; removes our own.
 
-For commands of the operator's, beside a running gateway or without one; what a gateway registers is
-`runtime.handlers.slash_commands`.
+Works beside a running gateway or without one. Registration by a gateway is `runtime.handlers.slash_commands`.
 """
 
 from attrs import frozen
@@ -59,16 +58,16 @@ async def audit_commands(
     problems: list[str] = []
     async with open_origin(account.base_url, dependencies.ssl_context, http_transport=transport) as origin:
         api = Api(Transport(origin, account.bot_token.reveal))
-        who = Registrar((await api.users.me()).id, plan.command_url)
+        registrar = Registrar((await api.users.me()).id, plan.command_url)
         for team in await api.teams.mine():
             try:
-                found = await api.commands.list(team.id)
+                commands = await api.commands.list(team.id)
             except MattermostError as problem:
                 problems.append(f"team {team.name}: the commands can't be listed: {problem}")
                 continue
-            for command in found:
+            for command in commands:
                 wanted = command.trigger in triggers and command.url == plan.command_url
-                row = AuditedCommand(account.id, team.name, command, who.may_clean(command), wanted)
+                row = AuditedCommand(account.id, team.name, command, registrar.may_clean(command), wanted)
                 if not remove:
                     listed.append(row)
                 elif row.ours and (everything or not wanted):

@@ -1,4 +1,4 @@
-"""The admin API beside the accounts: started late, stopped last, and never a reason not to answer people."""
+"""Runs the admin API beside the accounts: started late, stopped last; its failure does not stop the gateway."""
 
 from collections.abc import Callable, Mapping
 from functools import partial

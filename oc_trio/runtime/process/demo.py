@@ -1,6 +1,6 @@
-"""The demo's gateway: an ordinary one, whose configuration is made here instead of read from a file.
+"""Builds the demo's gateway: an ordinary one, whose configuration is made here instead of read from a file.
 
-Knows nothing of the server it talks to but its URL and a token.
+Of the server it knows a URL and a token only.
 """
 
 import os
@@ -16,7 +16,7 @@ from oc_trio.config.load import Loaded, build
 from oc_trio.runtime.process.gateway import Gateway
 from oc_trio.runtime.process.start import JOURNAL
 
-# Slow enough to watch the answer grow, quick enough not to bore.
+# Seconds between the words of a scripted answer: slow enough to watch it grow, quick enough not to bore.
 TOKEN_DELAY = 0.06
 DRAIN_SECONDS = 2.0
 
@@ -37,7 +37,7 @@ def demo_gateway(base_url: str, bot_token: str, state: Path, model: DemoModel | 
 
 
 def demo_config(base_url: str, bot_token: str, state: Path, model: DemoModel) -> Loaded:
-    """What `oc-trio run` would have read from a file; the environment counts for nothing in it."""
+    """The configuration that `oc-trio run` would have read from a file; environment variables are ignored."""
     values = {
         "channels": {"mattermost": _account(base_url, bot_token)},
         "models": {"providers": {"demo": _provider(model)}},

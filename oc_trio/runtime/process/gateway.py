@@ -1,4 +1,4 @@
-"""The root of the supervision tree: signals, notifier, journal, agents, and one branch per account (`supervisor`).
+"""The root of the supervision tree: starts journal, agents, signals, notifier, public port and the supervisor.
 
 A crash of the gateway itself makes the process exit non-zero.
 """
@@ -41,7 +41,7 @@ from oc_trio.runtime.handlers.public_port import PublicPort
 from oc_trio.runtime.policies import net_policy
 from oc_trio.runtime.process.admin import run_admin
 from oc_trio.runtime.process.journal_maintenance import run_pruning, watch_journal
-from oc_trio.runtime.process.reload import Changes, Reread, plans, read_again, rereader, swap
+from oc_trio.runtime.process.reload import Changes, Reread, apply_changes, plans, read_again, rereader
 from oc_trio.runtime.process.signals import serve_signals
 from oc_trio.runtime.process.supervisor import AccountPlan, AccountSupervisor, is_journal_failure
 from oc_trio.runtime.process.systemd import Notifier, serve_notifier
@@ -53,8 +53,8 @@ from oc_trio.telemetry.metrics import Metrics
 
 log = get_logger(part="gateway")
 
-# A process that was told twice to end has no time for a server that does not answer: the kernel ends it then, which
-# costs no more than a crash, and nothing is lost by one.
+# After a second signal the kernel ends a process that still waits, as for a server that does not answer. That is no
+# worse than a crash, by which nothing is lost.
 _ABORT_SECONDS = 3
 
 
@@ -78,8 +78,8 @@ class Gateway:
     ready: trio.Event = field(init=False, factory=trio.Event)
     _servers: ToolServers = field(init=False, factory=ToolServers)
     port: PublicPort = field(init=False)
-    # Accounts that failed because the journal did.
-    _excused: set[AccountId] = field(init=False, factory=set)
+    # Accounts whose last run was ended by a failure of the journal.
+    _journal_failed: set[AccountId] = field(init=False, factory=set)
     _budgets: dict[str, RateBudget] = field(init=False, factory=dict)
     _scope: trio.CancelScope = field(init=False, factory=trio.CancelScope)
     _running: tuple[AccountSupervisor, AgentTable, httpx.AsyncClient] | None = field(init=False, default=None)
@@ -89,10 +89,10 @@ class Gateway:
         self.drain.seconds = self.loaded.config.gateway.drain
         self.port = PublicPort.of(self.loaded, self.dependencies.clock)
 
-    def stop(self, why: str) -> None:
+    def stop(self, reason: str) -> None:
         """Begin the drain; the first call counts."""
         if not self.drain.requested.is_set():
-            log.info("stopping", why=why, budget=self.drain.seconds)
+            log.info("stopping", why=reason, budget=self.drain.seconds)
             self.health.phase = "draining"
             self.drain.start()
 
@@ -130,13 +130,15 @@ class Gateway:
                         self.port.bound = urlsplit(url).port or 0
                     self.health.phase = "serving"
                     async with trio.open_nursery() as accounts:
-                        fleet = AccountSupervisor(accounts, serve, self.dependencies.clock, self.health, self.metrics)
+                        supervisor = AccountSupervisor(
+                            accounts, serve, self.dependencies.clock, self.health, self.metrics
+                        )
                         for plan in plans(self.loaded).values():
-                            fleet.start(plan, drain_seconds=self.drain.seconds)
-                        self._running = (fleet, agents, http)
+                            supervisor.start(plan, drain_seconds=self.drain.seconds)
+                        self._running = (supervisor, agents, http)
                         for broken, problems in self.loaded.broken.items():
                             self.health.update(broken, state="misconfigured", detail="; ".join(map(str, problems)))
-                        accounts.start_soon(self._announce_stop, notifier, fleet)
+                        accounts.start_soon(self._announce_stop, notifier, supervisor)
                         task_status.started()
                     self.port.shutdown.set()
                     nursery.cancel_scope.cancel()
@@ -157,7 +159,7 @@ class Gateway:
         await run_admin(self.loaded, self.health, self.metrics, store, ready=self.ready, now_ms=now_ms)
 
     async def _preflight(self) -> None:
-        """Fail at once, and in words, where no account could be served; one that can is reason enough to go on."""
+        """Fail at once, with the reason, where no account can be served; go on where at least one can."""
         failures: list[OcTrioError] = []
         async with trio.open_nursery() as nursery:
             for account in self.loaded.accounts.values():
@@ -188,21 +190,21 @@ class Gateway:
         """Read the configuration again and change what differs; None where it can't be used and nothing changed."""
         if self._running is None:
             return None
-        fleet, agents, http = self._running
-        made: list[AgentTable] = []
+        supervisor, agents, http = self._running
+        tables: list[AgentTable] = []
 
         def check(fresh: Loaded) -> None:
-            made.append(self._agents(fresh, http))
+            tables.append(self._agents(fresh, http))
 
         fresh = await read_again(self.reread or rereader(self.loaded, self.environ), check)
         if fresh is None:
             return None
         self.redactor.add(*secrets_of(fresh))
-        agents.replace_with(made[-1])
+        agents.replace_with(tables[-1])
         self.drain.seconds = fresh.config.gateway.drain
         old, self.loaded = self.loaded, fresh
         self.port.shares.reorder(native_order(fresh))
-        return await swap(fleet, self.health, old, fresh)
+        return await apply_changes(supervisor, self.health, old, fresh)
 
     async def _signals(self, task_status: trio.TaskStatus[None]) -> None:
         def abort() -> None:
@@ -211,21 +213,21 @@ class Gateway:
 
         await serve_signals(drain=self.stop, abort=abort, reload=self.reload, task_status=task_status)
 
-    async def _announce_stop(self, notifier: Notifier, fleet: AccountSupervisor) -> None:
+    async def _announce_stop(self, notifier: Notifier, supervisor: AccountSupervisor) -> None:
         await self.drain.requested.wait()
-        fleet.drain()
+        supervisor.drain()
         notifier.stopping(self.drain.seconds + self.drain.seal_seconds)
 
     async def _serve_account(self, plan: AccountPlan, drain: Drain, store: Store, agents: AgentTable) -> None:
-        """Serve an account until it is drained or fails. What the journal cuts short has not been tried in vain."""
-        if plan.id in self._excused:
+        """Serve an account until it is drained or fails. Turns that the journal's failure ended count no try."""
+        if plan.id in self._journal_failed:
             await store.obligations.excuse(plan.id)
-            self._excused.discard(plan.id)
+            self._journal_failed.discard(plan.id)
         try:
             await self._run_account(plan, drain, store, agents)
         except (StoreError, ExceptionGroup) as problem:
             if is_journal_failure(problem):
-                self._excused.add(plan.id)
+                self._journal_failed.add(plan.id)
             raise
 
     async def _run_account(self, plan: AccountPlan, drain: Drain, store: Store, agents: AgentTable) -> None:
@@ -261,7 +263,7 @@ class Gateway:
 
 
 def _open_models(dependencies: Dependencies) -> httpx.AsyncClient:
-    """One pool for all model endpoints; deadlines are the agents', and how many turns run at once is theirs too."""
+    """One connection pool for all model endpoints. Deadlines and limits of concurrency are the agents'."""
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=50)
     verify = dependencies.ssl_context if dependencies.ssl_context is not None else True
     return httpx.AsyncClient(verify=verify, timeout=None, limits=limits)  # noqa: S113 - deadlines are Trio's

@@ -17,7 +17,7 @@ log = get_logger(part="journal_maintenance")
 
 PART = "journal"
 PRUNE_SECONDS = 3600.0
-LOOK_SECONDS = 15.0
+CHECK_SECONDS = 15.0
 # Four times what a statement may take: beyond it the writer hangs, or the database has been away for too long.
 GIVE_UP_SECONDS = 120.0
 
@@ -38,7 +38,7 @@ async def run_pruning(store: Store, settings: StoreSettings, now_ms: Callable[[]
 
 
 async def watch_journal(store: Store, health: Health) -> NoReturn:
-    """A journal that answers is progress; one that hangs or only fails withholds the watchdog after a while."""
+    """Read from the journal now and then, and report progress; one that hangs or fails for long stops the watchdog."""
     was_well = True
     health.progress(PART, within_s=GIVE_UP_SECONDS)
     while True:
@@ -52,4 +52,4 @@ async def watch_journal(store: Store, health: Health) -> NoReturn:
             if was_well:
                 log.error("the journal fails", problem=str(problem))
             was_well = False
-        await trio.sleep(LOOK_SECONDS)
+        await trio.sleep(CHECK_SECONDS)

@@ -1,4 +1,4 @@
-"""A changed configuration in a running gateway: read it anew, and change what differs, account by account.
+"""Reloads the configuration of a running gateway: reads it again and changes what differs, account by account.
 
 An account whose plan is the same is not touched. A file with any problem changes nothing, and every problem is logged.
 """
@@ -21,7 +21,7 @@ log = get_logger(part="reload")
 
 Reread = Callable[[], Awaitable[Loaded]]
 
-# What is opened once, at the start.
+# Sections whose parts are opened once, at the start.
 _AT_START = ("store", "logging", "metrics", "hooks", "cron", "mcp", "skills")
 
 
@@ -67,7 +67,7 @@ def needs_start(old: Config, new: Config) -> tuple[str, ...]:
 
 
 def rereader(loaded: Loaded, environ: Mapping[str, str]) -> Reread:
-    """Reads the same file again, in a thread: it may ask password managers."""
+    """A function that reads the same file again, in a thread: password managers may be asked for secrets."""
     path = str(loaded.path) if loaded.path is not None else None
 
     def read() -> Loaded:
@@ -80,7 +80,7 @@ def rereader(loaded: Loaded, environ: Mapping[str, str]) -> Reread:
 
 
 async def read_again(reread: Reread, check: Callable[[Loaded], None]) -> Loaded | None:
-    """The new configuration, None if it can't be used: every problem is logged then.
+    """The new configuration, or None if it can't be used: then every problem is logged.
 
     `check` raises ConfigError where it can't be put into effect; it must change nothing.
     """
@@ -96,16 +96,16 @@ async def read_again(reread: Reread, check: Callable[[Loaded], None]) -> Loaded 
     return fresh
 
 
-async def swap(fleet: AccountSupervisor, health: Health, old: Loaded, fresh: Loaded) -> Changes:
-    """Put the accounts of `fresh` into effect, each through its own drain."""
+async def apply_changes(supervisor: AccountSupervisor, health: Health, old: Loaded, fresh: Loaded) -> Changes:
+    """Start, stop and restart accounts as `fresh` wants it, each with its own drain."""
     wanted = plans(fresh)
-    todo = changes(fleet.plans, wanted)
+    todo = changes(supervisor.plans, wanted)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(fleet.stop, todo.stop)
+        nursery.start_soon(supervisor.stop, todo.stop)
         for name in todo.restart:
-            nursery.start_soon(_restart, fleet, wanted[name], fresh.config.gateway.drain)
+            nursery.start_soon(_restart, supervisor, wanted[name], fresh.config.gateway.drain)
         for name in todo.start:
-            fleet.start(wanted[name], drain_seconds=fresh.config.gateway.drain)
+            supervisor.start(wanted[name], drain_seconds=fresh.config.gateway.drain)
     for name in (*todo.stop, *(broken for broken in old.broken if broken not in wanted)):
         health.forget(name)
     for section in needs_start(old.config, fresh.config):
@@ -114,6 +114,6 @@ async def swap(fleet: AccountSupervisor, health: Health, old: Loaded, fresh: Loa
     return todo
 
 
-async def _restart(fleet: AccountSupervisor, plan: AccountPlan, drain_seconds: float) -> None:
-    await fleet.stop((plan.id,))
-    fleet.start(plan, drain_seconds=drain_seconds)
+async def _restart(supervisor: AccountSupervisor, plan: AccountPlan, drain_seconds: float) -> None:
+    await supervisor.stop((plan.id,))
+    supervisor.start(plan, drain_seconds=drain_seconds)

@@ -1,6 +1,6 @@
-"""Signals become calls: SIGTERM and SIGINT drain, a second one exits at once, SIGHUP reloads.
+"""Handles signals: SIGTERM and SIGINT drain, a second one exits at once, SIGHUP reloads.
 
-A reload runs beside the receiver, one at a time: however long it takes, a signal to stop is heard at once.
+Reloads run in a task of their own, one at a time: however long one takes, a signal to stop takes effect at once.
 """
 
 import signal
@@ -25,33 +25,34 @@ async def serve_signals(
 ) -> NoReturn:
     """Started means: the handlers are in place. `drain` and `abort` must not block.
 
-    SIGHUPs that come during a reload are one further reload. An OcTrioError from it is logged: what was, stays.
+    SIGHUPs that come during a reload are one further reload. An OcTrioError from `reload` is logged, and the
+    old configuration stays.
     """
-    # A reload that waits already stands for those after it.
-    wanted = Wakeup()
+    # One waiting reload serves all further SIGHUPs.
+    reload_wanted = Wakeup()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as received:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_reload_when_wanted, wanted, reload)
+            nursery.start_soon(_reload_when_wanted, reload_wanted, reload)
             task_status.started()
-            asked = False
+            is_draining = False
             while True:
                 number = await anext(received)
                 name = signal.Signals(number).name
                 if number == signal.SIGHUP:
-                    if wanted.is_set:
+                    if reload_wanted.is_set:
                         log.info("a reload is waiting already", signal=name)
-                    wanted.set()
-                elif asked:
+                    reload_wanted.set()
+                elif is_draining:
                     log.warning("second signal: exiting now; the journal keeps what is unfinished", signal=name)
                     abort()
                 else:
-                    asked = True
+                    is_draining = True
                     drain(name)
 
 
-async def _reload_when_wanted(wanted: Wakeup, reload: Callable[[], Awaitable[object]]) -> NoReturn:
+async def _reload_when_wanted(reload_wanted: Wakeup, reload: Callable[[], Awaitable[object]]) -> NoReturn:
     while True:
-        await wanted.wait()
+        await reload_wanted.wait()
         log.info("reloading the configuration")
         try:
             await reload()

@@ -1,4 +1,4 @@
-"""From a loaded configuration to a gateway that is ready to run: logs, state directory, TLS, wiring."""
+"""Prepares a gateway from a loaded configuration: logging, state directory, TLS, dependencies."""
 
 import ssl
 from collections.abc import Mapping
@@ -15,16 +15,16 @@ from oc_trio.telemetry.log import Redactor, configure, get_logger
 
 JOURNAL = "journal.sqlite3"
 # Everything that is kept in the state directory under a fixed name.
-_OWN = (JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm", f"{JOURNAL}.lock", SOCKET)
+_OWN_FILES = (JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm", f"{JOURNAL}.lock", SOCKET)
 
 
 def prepare(loaded: Loaded, environ: Mapping[str, str]) -> Gateway:
     """Raises StoreError where the state directory can't be made, ConfigError where it is not fit."""
     redactor = Redactor(secrets_of(loaded))
-    wanted = loaded.config.logging.format
+    log_format = loaded.config.logging.format
     configure(
         level=loaded.config.logging.level.value,
-        json=None if wanted is LogFormat.AUTO else wanted is LogFormat.JSON,
+        json=None if log_format is LogFormat.AUTO else log_format is LogFormat.JSON,
         redactor=redactor,
         child_stderr=loaded.config.logging.child_stderr,
     )
@@ -42,11 +42,11 @@ def prepare(loaded: Loaded, environ: Mapping[str, str]) -> Gateway:
 def journal_location(loaded: Loaded, *, create: bool = True) -> str:
     """The PostgreSQL URL, or the SQLite file in the state directory, which is made if need be.
 
-    Raises StoreError, and ConfigError where other users could have their way with the state directory.
+    Raises StoreError, and ConfigError where other users could change what is in the state directory.
     """
-    unfit = state_problem(loaded)
-    if unfit:
-        raise ConfigError(Problem("state directory", unfit))
+    problem_text = state_problem(loaded)
+    if problem_text:
+        raise ConfigError(Problem("state directory", problem_text))
     if loaded.config.store.url:
         return loaded.config.store.url.reveal()
     if create:
@@ -59,4 +59,4 @@ def journal_location(loaded: Loaded, *, create: bool = True) -> str:
 
 def state_problem(loaded: Loaded) -> str:
     """Why the state directory must not be used as it is; empty when it is fit."""
-    return place_problem(loaded.state_dir, _OWN)
+    return place_problem(loaded.state_dir, _OWN_FILES)

@@ -1,7 +1,7 @@
-"""systemd's notify protocol: READY, STATUS, STOPPING and a watchdog that is fed by real progress.
+"""systemd's notify protocol: READY, STATUS, STOPPING, and the watchdog, which is fed only while all parts progress.
 
-One datagram per message to `$NOTIFY_SOCKET` (sd_notify(3)); an `@` stands for the abstract namespace. Without the
-variable nothing is sent; a part that is stuck is logged all the same.
+One datagram per message to `$NOTIFY_SOCKET` (sd_notify(3)); a leading `@` means the abstract namespace. Without the
+variable nothing is sent, but a part that is stuck is logged all the same.
 """
 
 import os
@@ -34,7 +34,7 @@ class Notifier:
             return
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
-                sock.setblocking(False)  # a datagram either fits now or is dropped; nothing waits for the manager
+                sock.setblocking(False)  # what the service manager does not take at once is dropped
                 sock.sendto("\n".join(lines).encode(), self._address)
         except OSError:
             return
@@ -67,7 +67,7 @@ async def serve_notifier(
         if not announced and ready.is_set() and health.phase == "serving":
             announced = True
             lines.insert(0, "READY=1")
-        stuck = _tell_stuck(stuck, health.stuck_parts())
+        stuck = _log_stuck(stuck, health.stuck_parts())
         if not stuck:
             lines.append("WATCHDOG=1")
         notifier.send(*lines)
@@ -77,7 +77,7 @@ async def serve_notifier(
             await ready.wait()
 
 
-def _tell_stuck(before: tuple[str, ...], now: tuple[str, ...]) -> tuple[str, ...]:
+def _log_stuck(before: tuple[str, ...], now: tuple[str, ...]) -> tuple[str, ...]:
     if now and now != before:
         log.error("no progress: the watchdog is not fed", parts=list(now))
     if before and not now:

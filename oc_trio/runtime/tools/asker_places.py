@@ -1,7 +1,7 @@
-"""Whose places an agent's message tool may use: those of the people whom the turn answers, all of them.
+"""Limits an agent's message tool to places that all people whom the turn answers may use themselves.
 
-What the operator allows the bot is `runtime.tools.message_permissions`. Nothing is remembered here: who leaves a
-channel in the middle of a turn has left it for the turn's next call.
+What the operator allows the bot is `runtime.tools.message_permissions`. Nothing is cached: whoever leaves a channel in
+the middle of a turn has left it for the turn's next call.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ from oc_trio.mattermost.client import Api
 from oc_trio.runtime.delivery.targets import Place, TargetResolver
 from oc_trio.telemetry.log import get_logger
 
-# One sentence for unknown, foreign, private and not to be looked up: it says nothing of what there is.
+# One sentence for what is unknown, private or can't be looked up, so that it does not reveal what exists.
 REFUSED = (
     "The target is refused: only this conversation, channels that everybody who asked is known to be a member of, and "
     "direct messages to who asked can be used here."
@@ -28,19 +28,19 @@ REFUSED = (
 # The messages that a turn answers, as many as it answers by now.
 Asked = Callable[[], Sequence[InboundMessage]]
 
-_NOBODY_ASKS = frozenset({Source.CRON, Source.HOOK})
+_WITHOUT_ASKER = frozenset({Source.CRON, Source.HOOK})
 
 log = get_logger(part="asker_places")
 
 
 def askers_of(messages: Sequence[InboundMessage]) -> frozenset[UserId]:
-    """The people who wrote the messages; none for what schedules and hooks start."""
-    return frozenset(message.user_id for message in messages if message.source not in _NOBODY_ASKS)
+    """The people who wrote the messages; nobody for messages of schedules and hooks."""
+    return frozenset(message.user_id for message in messages if message.source not in _WITHOUT_ASKER)
 
 
 @frozen(eq=False)
 class AskersPlaces:
-    """One account's look-ups for the rule."""
+    """Resolves targets for one account under that rule."""
 
     api: Api
     bot: UserId
@@ -51,9 +51,9 @@ class AskersPlaces:
 
         Raises ToolFailed with the one sentence for everything else, TargetError for what is no target at all.
         """
-        wanted = parse_target(target)
+        parsed = parse_target(target)
         try:
-            place = await self.targets.resolve(wanted)
+            place = await self.targets.resolve(parsed)
             is_theirs = place.channel_id == here or await self._is_theirs(place, askers)
         except (TargetError, MattermostError) as problem:
             if not isinstance(problem, (TargetError, MattermostRejected)):

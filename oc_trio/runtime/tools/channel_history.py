@@ -1,4 +1,4 @@
-"""A channel's posts as a page for people and models: bounded, with neighbours told, in the server's order."""
+"""Reads a page of a channel's posts for people and models: bounded, newest first."""
 
 from typing import Any
 
@@ -57,7 +57,7 @@ async def _page(api: Api, channel_id: ChannelId, limit: int, before: str, after:
 
 
 def post_fields(post: Post, name: str) -> dict[str, Any]:
-    """A post for JSON."""
+    """A post as a JSON object."""
     fields = {
         "id": post.id,
         "userId": post.user_id,

@@ -1,4 +1,4 @@
-"""The configured MCP servers: children of the gateway, kept up, offered to the agents of every account."""
+"""Runs the configured MCP servers as children of the gateway, and offers their tools to the agents of every account."""
 
 import re
 from collections.abc import AsyncGenerator, Iterator, Mapping
@@ -12,19 +12,19 @@ from oc_trio.agent.port import Toolbox
 from oc_trio.agent.toolbox import SEPARATOR, RuledToolbox, ToolPolicy
 from oc_trio.config import agents
 
-# A start waits so long for the servers; a slower one joins when it is up.
+# A start waits so long for the servers; the tools of a slower one are offered once it is up.
 GRACE_SECONDS = 10.0
-# The outer rules bound the calls.
+# For the inner toolbox: the turn's own toolbox, around it, bounds the calls.
 _NO_LIMIT = float("inf")
-# What model APIs take in a tool's name.
+# Characters that model APIs refuse in a tool's name.
 _FOREIGN = re.compile(r"[^A-Za-z0-9_-]")
 
 
 @frozen
 class ToolServers:
-    """`boxes` by server name; `approve` and `limits` as a `ToolPolicy` has them, by the names that models see."""
+    """`toolboxes` by server name; `approve` and `limits` as a `ToolPolicy` has them, by the names that models see."""
 
-    boxes: Mapping[str, Toolbox] = field(factory=dict, hash=False)
+    toolboxes: Mapping[str, Toolbox] = field(factory=dict, hash=False)
     servers: tuple[ToolServer, ...] = ()
     approve: tuple[str, ...] = ()
     limits: Mapping[str, float] = field(factory=dict, hash=False)
@@ -38,7 +38,7 @@ async def open_tool_servers(config: agents.Mcp, *, grace: float = GRACE_SECONDS)
         yield ToolServers()
         return
     servers = {name: ToolServer(_spec(name, server)) for name, server in wanted.items()}
-    spaces = {name: _FOREIGN.sub("_", name) for name in wanted}
+    prefixes = {name: _FOREIGN.sub("_", name) for name in wanted}
     async with trio.open_nursery() as nursery:
         with trio.move_on_after(grace):
             async with trio.open_nursery() as starting:
@@ -46,33 +46,33 @@ async def open_tool_servers(config: agents.Mcp, *, grace: float = GRACE_SECONDS)
                     starting.start_soon(_start, nursery, server)
         yield ToolServers(
             {
-                spaces[name]: RuledToolbox({"": server}, ToolPolicy(allow=wanted[name].allow, limit=_NO_LIMIT))
+                prefixes[name]: RuledToolbox({"": server}, ToolPolicy(allow=wanted[name].allow, limit=_NO_LIMIT))
                 for name, server in servers.items()
             },
             tuple(servers.values()),
-            tuple(each for name, server in wanted.items() for each in _asked_about(name, server.approve)),
-            {f"{spaces[name]}{SEPARATOR}*": server.call_limit for name, server in wanted.items()},
+            tuple(each for name, server in wanted.items() for each in _approval_patterns(name, server.approve)),
+            {f"{prefixes[name]}{SEPARATOR}*": server.call_limit for name, server in wanted.items()},
         )
         nursery.cancel_scope.cancel()
 
 
-def _asked_about(server: str, patterns: tuple[str, ...]) -> Iterator[str]:
+def _approval_patterns(server: str, patterns: tuple[str, ...]) -> Iterator[str]:
     """The patterns of a server's `approve` by the names that models see.
 
-    A pattern may have the server's name in front, and a tool's own name where that is shown in another form: one that
-    fitted nothing would let calls through that somebody wanted to be asked about.
+    A pattern may begin with the server's name, and have a tool's own name where models see another one: a pattern that
+    matched nothing would let calls pass that somebody wanted to approve.
     """
-    space = _FOREIGN.sub("_", server)
+    prefix = _FOREIGN.sub("_", server)
     for pattern in patterns:
-        own = (f"{space}{SEPARATOR}", f"{server}{SEPARATOR}", f"{server}.")
-        bare = next((pattern.removeprefix(start) for start in own if pattern.startswith(start)), pattern)
+        starts = (f"{prefix}{SEPARATOR}", f"{server}{SEPARATOR}", f"{server}.")
+        bare = next((pattern.removeprefix(start) for start in starts if pattern.startswith(start)), pattern)
         for each in dict.fromkeys((pattern, bare)):
-            yield f"{space}{SEPARATOR}{each}"
-            yield f"{space}{SEPARATOR}{seen_name(each)}"
+            yield f"{prefix}{SEPARATOR}{each}"
+            yield f"{prefix}{SEPARATOR}{visible_name(each)}"
 
 
-def seen_name(pattern: str) -> str:
-    """A name, or a pattern of names with `*`, with `_` for the letters that model APIs refuse."""
+def visible_name(pattern: str) -> str:
+    """A tool's name as models see it, or a pattern of names with `*`: `_` for characters that model APIs refuse."""
     return "*".join(_FOREIGN.sub("_", part) for part in pattern.split("*"))
 
 
@@ -80,8 +80,8 @@ async def _start(nursery: trio.Nursery, server: ToolServer) -> None:
     settled = trio.Event()
 
     async def serve() -> None:
-        async with trio.open_nursery() as life:
-            await life.start(server.serve)
+        async with trio.open_nursery() as serving:
+            await serving.start(server.serve)
             settled.set()
 
     nursery.start_soon(serve)

@@ -1,4 +1,4 @@
-"""What an operator lets an agent's message tool do, and where."""
+"""What the operator allows an agent's message tool to do, and where."""
 
 from attrs import frozen
 
@@ -33,7 +33,7 @@ class MessagePermissions:
 
 
 def require_allowed(channel: Channel, access: AccessPolicy) -> None:
-    """A bot that is confined to a team or to channels is confined in what it sends as well. Raises ToolFailed."""
+    """`onlyTeams` and `onlyChannels` hold for what the bot sends, too. Raises ToolFailed."""
     if channel.type is ChannelType.DIRECT:
         return
     has_team = channel.type is not ChannelType.GROUP

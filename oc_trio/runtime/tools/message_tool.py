@@ -1,7 +1,7 @@
-"""The agent's `message` tool: send, react and read as the bot, within what the account's operator allows.
+"""The agent's `message` tool: sends, reacts and reads as the bot, within what the account's operator allows.
 
-Its parameters are OpenClaw's. Sends go through the journal; files come from addresses only, never from the gateway's
-disk; another account is never spoken for.
+Its parameters are OpenClaw's. Messages go through the journal. Files come from addresses only, never from the gateway's
+disk. Only the account itself can be used, no other one.
 """
 
 import json
@@ -35,7 +35,7 @@ from oc_trio.runtime.tools.post_names import PostNames
 
 # After this the agent is told that the message is on its way; the delivery goes on without it.
 WAIT_SECONDS = 30.0
-# What one call may post. Nobody reads more at once, and each post takes its turn at the server's rate limit.
+# The most that one call may post: nobody reads more at once, and every post counts against the server's rate limit.
 MOST_CHARS = 40_000
 MOST_POSTS = 10
 NAME = "message"
@@ -50,25 +50,25 @@ class MessageTool:
     """One account's; `tool` makes it for one turn."""
 
     outbound: OutboundClient
-    postbox: MessageSender
-    powers: MessagePermissions
+    sender: MessageSender
+    permissions: MessagePermissions
     policies: Policies
     people: People
 
     def tool(self, here: InboundMessage, asked: Asked, names: PostNames) -> tuple[ToolSpec, Function]:
         """The tool for a turn that runs where `here` was written, and answers what `asked` gives at each call."""
-        spent = _Spent(self.policies.reply.bounds.posts)
+        budget = _PostBudget(self.policies.reply.bounds.posts)
 
         async def call(arguments: Mapping[str, Any]) -> str | ToolResult:
             try:
-                return await _Call(self, here, asked, arguments, names.next(NAME, arguments), spent).run()
+                return await _Call(self, here, asked, arguments, names.next(NAME, arguments), budget).run()
             except (TargetError, EmptyMessage, BadPresentation, BadRange, UnknownEmoji, MattermostError) as problem:
                 raise ToolFailed(str(problem)) from problem
 
         return self._spec(), call
 
     def _spec(self) -> ToolSpec:
-        actions = ["send", *(["react"] if self.powers.reactions else []), "read"]
+        actions = ["send", *(["react"] if self.permissions.reactions else []), "read"]
         text = {"type": "string"}
         properties: dict[str, Any] = {
             "action": {"type": "string", "enum": actions},
@@ -85,11 +85,11 @@ class MessageTool:
             "before": {**text, "description": "read: only posts older than this one"},
             "after": {**text, "description": "read: only posts newer than this one"},
         }
-        if self.powers.reactions:
+        if self.permissions.reactions:
             properties["messageId"] = {**text, "description": "react: the post's id; default: the current message"}
             properties["emoji"] = {**text, "description": "react: a name such as thumbsup, or the character"}
             properties["remove"] = {"type": "boolean", "description": "react: take the reaction off"}
-        if self.powers.buttons:
+        if self.permissions.buttons:
             description = (
                 'send: rows of buttons, [[{"text": "Yes", "callback_data": "yes"}]]; a click comes back to you'
             )
@@ -102,8 +102,8 @@ class MessageTool:
 
 
 @define
-class _Spent:
-    """What all calls of one turn may still post."""
+class _PostBudget:
+    """How many posts the calls of one turn may still make."""
 
     left: int
 
@@ -115,10 +115,10 @@ class _Call:
     tool: MessageTool
     here: InboundMessage
     asked: Asked
-    given: Mapping[str, Any]
-    # What the call posts is posted once under it, however often the turn is run again.
+    arguments: Mapping[str, Any]
+    # The outbox posts a message of this name once, however often the turn is run again.
     name: str
-    spent: _Spent
+    budget: _PostBudget
 
     async def run(self) -> str | ToolResult:
         wanted = self._text("accountId", "account")
@@ -127,7 +127,7 @@ class _Call:
         match self._text("action") or "send":
             case "send":
                 return await self._send()
-            case "react" if self.tool.powers.reactions:
+            case "react" if self.tool.permissions.reactions:
                 return await self._react()
             case "react":
                 raise ToolFailed("Reactions are disabled (actions.reactions).")
@@ -139,47 +139,50 @@ class _Call:
     async def _send(self) -> ToolResult:
         outbound, place = self.tool.outbound, await self._place()
         root_id, reply_to = self._thread(is_here=self._is_here(place))
-        message = MessageRequest(self._text("message", "text", "caption"), self._media(), self._shown(), reply_to)
+        message = MessageRequest(
+            self._text("message", "text", "caption"), self._media(), self._presentation(), reply_to
+        )
         self._require_short(message)
-        parcel = await outbound.compose(place, message, root_id=root_id)
-        refused = [f"{each.source}: {each.problem}" for each in parcel.attachments if each.problem]
-        if not parcel.parts:
+        composed = await outbound.compose(place, message, root_id=root_id)
+        refused = [f"{each.source}: {each.problem}" for each in composed.attachments if each.problem]
+        if not composed.parts:
             raise ToolFailed(f"Nothing was sent: {'; '.join(refused)}")
-        self._spend(len(parcel.parts))
-        carried = None
+        self._spend(len(composed.parts))
+        result = None
         with trio.move_on_after(WAIT_SECONDS):
-            carried = await self.tool.postbox.send(parcel, self.name)
-        if carried is None:
+            result = await self.tool.sender.send(composed, self.name)
+        if result is None:
             return ToolResult(
                 f"The message to {place} is queued; it will be sent as soon as possible.", detail="queued"
             )
-        problems = [*refused, *carried.problems]
-        if not carried.posts:
+        problems = [*refused, *result.problems]
+        if not result.posts:
             raise ToolFailed(f"Not sent to {place}: {'; '.join(problems)}")
-        told = {"ok": not problems, "messageId": carried.posts[0], "postIds": list(carried.posts)}
+        reply = {"ok": not problems, "messageId": result.posts[0], "postIds": list(result.posts)}
         if problems:
-            told["problems"] = problems
-        return ToolResult(json.dumps(told, ensure_ascii=False), detail=f"posted in {place}")
+            reply["problems"] = problems
+        return ToolResult(json.dumps(reply, ensure_ascii=False), detail=f"posted in {place}")
 
     def _require_short(self, message: MessageRequest) -> None:
-        """Before anything is uploaded or cut into posts: a refusal that the model can do something about."""
+        """Refuse too long a message before anything is uploaded: the model can shorten it. Raises ToolFailed."""
         length = len(message.text) + len(message.presentation.text)
         if length > MOST_CHARS:
             raise ToolFailed(
                 f"Not sent: the message has {length:,} characters; at most {MOST_CHARS:,} can be sent at once."
             )
-        if self.spent.left <= 0:
+        if self.budget.left <= 0:
             raise ToolFailed("Not sent: this turn has posted as many messages as it may (maxAnswerPosts).")
 
     def _spend(self, posts: int) -> None:
+        """Take so many posts from the turn's budget. Raises ToolFailed where they are too many."""
         if posts > MOST_POSTS:
             raise ToolFailed(f"Not sent: the message would be {posts} posts; at most {MOST_POSTS} can be sent at once.")
-        if posts > self.spent.left:
+        if posts > self.budget.left:
             raise ToolFailed(
-                f"Not sent: the message would be {posts} posts, and this turn may send {self.spent.left} more "
+                f"Not sent: the message would be {posts} posts, and this turn may send {self.budget.left} more "
                 "(maxAnswerPosts)."
             )
-        self.spent.left -= posts
+        self.budget.left -= posts
 
     async def _react(self) -> ToolResult:
         outbound = self.tool.outbound
@@ -202,7 +205,7 @@ class _Call:
         outbound, place = self.tool.outbound, await self._place("target", "to", "channelId")
         if not self._is_here(place):
             self._require_readable(place)
-        limit = self.given.get("limit", DEFAULT_LIMIT)
+        limit = self.arguments.get("limit", DEFAULT_LIMIT)
         if isinstance(limit, bool) or not isinstance(limit, (int, float)) or limit != int(limit):
             raise ToolFailed("limit must be a positive number.")
         channel_id = await outbound.channel_id(place)
@@ -213,26 +216,26 @@ class _Call:
             {**post_fields(post, page.names.get(post.user_id, "")), "timestampUtc": clock(post.create_at)}
             for post in shown
         ]
-        told: dict[str, Any] = {"ok": True, "channelId": channel_id, "messages": messages, "hasMore": page.has_more}
+        reply: dict[str, Any] = {"ok": True, "channelId": channel_id, "messages": messages, "hasMore": page.has_more}
         if len(shown) < len(page.posts):
-            told["hidden"] = len(page.posts) - len(shown)
-        return ToolResult(json.dumps(told, ensure_ascii=False), detail=f"{len(shown)} messages of {place}")
+            reply["hidden"] = len(page.posts) - len(shown)
+        return ToolResult(json.dumps(reply, ensure_ascii=False), detail=f"{len(shown)} messages of {place}")
 
     async def _place(self, *names: str) -> Place:
-        """Where the call is about: what it names, else the current conversation."""
+        """The place that the call names, else the current conversation."""
         outbound, target = self.tool.outbound, self._text(*(names or ("target", "to", "channelId")))
         if not target:
             return Place(await outbound.directory.channel(self.here.channel_id))
-        place = await self._resolved(target)
+        place = await self._resolve(target)
         if self.here.is_direct and place.user_id == self.here.user_id:
             return Place(await outbound.directory.channel(self.here.channel_id))
         if place.channel is not None and not self._is_here(place):
             require_allowed(place.channel, self.tool.policies.access)
         return place
 
-    async def _resolved(self, target: str) -> Place:
+    async def _resolve(self, target: str) -> Place:
         outbound, askers = self.tool.outbound, askers_of(self.asked())
-        if not self.tool.powers.members_only or not askers:
+        if not self.tool.permissions.members_only or not askers:
             return await outbound.targets.resolve(target)
         places = AskersPlaces(outbound.api, outbound.user.id, outbound.targets)
         return await places.resolve(target, askers, self.here.channel_id)
@@ -243,7 +246,7 @@ class _Call:
     def _thread(self, *, is_here: bool) -> tuple[str, str]:
         """The root to post under, and the post whose root is to be looked up; a flat conversation has neither."""
         here, reply_to = self.here, self._text(*_REPLY)
-        if self._flag("topLevel") or ("threadId" in self.given and self.given["threadId"] is None):
+        if self._flag("topLevel") or ("threadId" in self.arguments and self.arguments["threadId"] is None):
             return "", ""
         if not is_here:
             return "", reply_to
@@ -255,18 +258,18 @@ class _Call:
         return (here.reply_root, "") if is_current else ("", reply_to)
 
     def _require_readable(self, place: Place) -> None:
-        powers, channel = self.tool.powers, place.channel
-        if not powers.messages:
+        permissions, channel = self.tool.permissions, place.channel
+        if not permissions.messages:
             raise ToolFailed("Only the current conversation can be read here (actions.messages is off).")
-        listed = channel is not None and bool({channel.id, "*"} & powers.listed)
-        is_allowed = powers.group_policy is GroupPolicy.OPEN or (
-            listed and powers.group_policy is not GroupPolicy.DISABLED
+        listed = channel is not None and bool({channel.id, "*"} & permissions.listed)
+        is_allowed = permissions.group_policy is GroupPolicy.OPEN or (
+            listed and permissions.group_policy is not GroupPolicy.DISABLED
         )
         if channel is None or channel.type not in _OPEN_KINDS or not is_allowed:
             raise ToolFailed("The target channel is not allowed.")
 
     async def _may_show(self, post: Post, place: Place) -> bool:
-        """Whose words the model may read is the same rule as for what it overhears."""
+        """Whether the model may read a post: by the rule for the context of a conversation."""
         policies, outbound = self.tool.policies, self.tool.outbound
         if policies.context.visibility is ContextVisibility.ALL or post.user_id == outbound.user.id:
             return True
@@ -286,22 +289,22 @@ class _Call:
 
         Raises ToolFailed where one holds something else: a message for `["@bob"]` must not go to everybody here.
         """
-        values = {name: self.given[name] for name in names if self.given.get(name) is not None}
+        values = {name: self.arguments[name] for name in names if self.arguments.get(name) is not None}
         for name, value in values.items():
             if not isinstance(value, str):
                 raise ToolFailed(f"{name} must be a text.")
         return next((value.strip() for value in values.values() if value.strip()), "")
 
     def _flag(self, name: str) -> bool:
-        value = self.given.get(name)
+        value = self.arguments.get(name)
         if value is not None and not isinstance(value, bool):
             raise ToolFailed(f"{name} must be true or false.")
         return value is True
 
     def _media(self) -> tuple[str, ...]:
-        found = [self._text(name) for name in _MEDIA]
+        addresses = [self._text(name) for name in _MEDIA]
         for name in ("mediaUrls", "attachments"):
-            items = self.given.get(name)
+            items = self.arguments.get(name)
             if items is None:
                 continue
             if not isinstance(items, list):
@@ -311,20 +314,20 @@ class _Call:
                 sources = [fields[key] for key in _MEDIA if fields.get(key) is not None]
                 if not sources or not all(isinstance(source, str) for source in sources):
                     raise ToolFailed(f"{name} must be a list of addresses.")
-                found += sources
-        return tuple(dict.fromkeys(source for source in found if source))
+                addresses += sources
+        return tuple(dict.fromkeys(source for source in addresses if source))
 
-    def _shown(self) -> Presentation:
-        made = Presentation()
+    def _presentation(self) -> Presentation:
+        presentation = Presentation()
         for name, reader in (("presentation", read_presentation), ("buttons", read_buttons)):
-            value = self.given.get(name)
+            value = self.arguments.get(name)
             if value is not None:
-                made = made.joined(reader(_parsed(value)))
-        return made
+                presentation = presentation.joined(reader(_parsed(value)))
+        return presentation
 
 
 def _parsed(value: Any) -> Any:
-    """Models like to send JSON as text."""
+    """The value; JSON in a text is parsed, as models often send objects that way."""
     if not isinstance(value, str):
         return value
     try:

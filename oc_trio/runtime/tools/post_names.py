@@ -1,6 +1,6 @@
-"""Names for what the tools of a turn post, so that a turn that is run again after a crash posts none of it twice.
+"""Idempotency names for what the tools of a turn post: a turn that runs again after a crash posts none of it twice.
 
-A name is made of the turn, the tool and its arguments: the id of a call is the model's, and another one each time it is
+A name is made of the turn, the tool and its arguments, not of the call's id: the model makes another id each time it is
 asked. The outbox sends the same name once.
 """
 
@@ -26,10 +26,10 @@ class PostNames:
     _calls: Counter[str] = field(init=False, factory=Counter)
 
     @classmethod
-    def after(cls, turn: TurnId, said: Iterable[Message]) -> "PostNames":
-        """Those of a run that goes on behind `said`, the turn's transcript so far."""
+    def after(cls, turn: TurnId, transcript: Iterable[Message]) -> "PostNames":
+        """The names of a run that continues a turn after `transcript`."""
         names = cls(turn)
-        for message in said:
+        for message in transcript:
             for call in message.tool_calls:
                 names.next(call.name, call.arguments)
         return names

@@ -1,6 +1,6 @@
-"""Skills: folders with a SKILL.md, listed to the model by name and description, read when they are used.
+"""Finds skills (folders with a SKILL.md), lists them in the system prompt, and gives models the tool to read one.
 
-Owned here: finding them, their front matter, the list and the tool. Which agent gets which is the configuration's.
+Also reads their front matter. Which agent is offered which skill is the configuration's.
 """
 
 import re
@@ -41,7 +41,7 @@ class Skill:
 
 @frozen
 class SkillLibrary:
-    """The skills there are; of equal names the first folder's counts."""
+    """All skills; of two with the same name the first folder's counts."""
 
     skills: tuple[Skill, ...] = ()
 
@@ -94,7 +94,7 @@ class _Parts:
 
 def find_skills(folders: Iterable[Path]) -> SkillLibrary:
     """The skills below each folder, one level deep, in order of name. Blocking. What can't be used is logged."""
-    found: dict[str, Skill] = {}
+    skills: dict[str, Skill] = {}
     for folder in folders:
         if not folder.is_dir():
             continue
@@ -104,10 +104,10 @@ def find_skills(folders: Iterable[Path]) -> SkillLibrary:
             except (OSError, BadSkill) as problem:
                 log.warning("a skill can't be used", path=str(path), problem=str(problem))
                 continue
-            found.setdefault(skill.name, skill)
-    if len(found) > MOST_SKILLS:
-        log.warning("too many skills", found=len(found), used=MOST_SKILLS)
-    return SkillLibrary(tuple(found[name] for name in sorted(found)[:MOST_SKILLS]))
+            skills.setdefault(skill.name, skill)
+    if len(skills) > MOST_SKILLS:
+        log.warning("too many skills", found=len(skills), used=MOST_SKILLS)
+    return SkillLibrary(tuple(skills[name] for name in sorted(skills)[:MOST_SKILLS]))
 
 
 def read_skill(path: Path) -> Skill:
@@ -152,10 +152,10 @@ def _fields(lines: Sequence[str]) -> dict[str, str]:
     fields: dict[str, list[str]] = {}
     current: list[str] | None = None
     for line in lines:
-        found = _KEY.match(line)
-        if found:
-            value = (found[2] or "").strip()
-            current = fields.setdefault(found[1].lower(), [])
+        match = _KEY.match(line)
+        if match:
+            value = (match[2] or "").strip()
+            current = fields.setdefault(match[1].lower(), [])
             if not re.fullmatch(r"[|>][+-]?\d?", value):
                 current.append(value)
         elif current is not None and (line[:1].isspace() or not line.strip()):

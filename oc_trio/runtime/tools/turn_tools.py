@@ -1,4 +1,4 @@
-"""The tools of a turn: the message tool, the skills, the MCP servers'; held to the agent's rules."""
+"""Puts together the tools of a turn: message tool, skills and MCP servers, under the agent's tool rules."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -10,18 +10,19 @@ from oc_trio.config.agents import ToolRules
 from oc_trio.core.inbound import InboundMessage
 from oc_trio.runtime.delivery.buttons import PROMPT
 from oc_trio.runtime.tools.asker_places import Asked
-from oc_trio.runtime.tools.mcp_servers import ToolServers, seen_name
+from oc_trio.runtime.tools.mcp_servers import ToolServers, visible_name
 from oc_trio.runtime.tools.message_tool import MessageTool
 from oc_trio.runtime.tools.post_names import PostNames
 from oc_trio.runtime.tools.skills import SkillLibrary
 
-# Who is asked for the calls of the turn that answers a message: `approvers` as configured, and whom it answers by then.
+# Makes the `Approve` for the turn that answers a message; arguments: that message, the configured `approvers`, and a
+# function that gives all messages which the turn answers by then.
 Approval = Callable[[InboundMessage, tuple[str, ...], Asked], Approve]
 
 
 @frozen(eq=False)
 class TurnTools:
-    """One account's tools. `local` makes further ones for a turn; `approval` makes who is asked for a turn's calls:
+    """One account's tools. `local` makes further tools for a turn; `approval` makes what asks people about its calls:
     without it, calls that need approval are denied. `limits` are seconds by tool.
     """
 
@@ -41,47 +42,47 @@ class TurnTools:
         asked: Asked,
         names: PostNames,
     ) -> Toolbox:
-        """What the agent that answers `here`, and all that `asked` gives by then, may use; `skills` are those it is
-        offered, None for all. What they post is named by `names`.
+        """The tools of the turn that answers `here`, and whatever `asked` gives at the time of a call. `skills` are
+        those that the agent is offered, None for all; `names` names what the tools post.
         """
-        book = self.skills.only(skills)
-        own = LocalTools([self.message.tool(here, asked, names), *([book.tool()] if book.skills else [])])
-        boxes: Mapping[str, Toolbox] = {
+        library = self.skills.only(skills)
+        own = LocalTools([self.message.tool(here, asked, names), *([library.tool()] if library.skills else [])])
+        toolboxes: Mapping[str, Toolbox] = {
             "": LocalTools.joined(own, *(make(here, names) for make in self.local)),
-            **self.servers.boxes,
+            **self.servers.toolboxes,
         }
         approve = self.approval(here, rules.approvers, asked) if self.approval is not None else None
         policy = policy_of(rules, self.servers)
-        return RuledToolbox(boxes, evolve(policy, limits={**policy.limits, **self.limits}), approve)
+        return RuledToolbox(toolboxes, evolve(policy, limits={**policy.limits, **self.limits}), approve)
 
     def prompt(self, skills: Sequence[str] | None = None) -> str:
-        """What the system prompt says of the tools; empty where they explain themselves."""
-        hint = PROMPT if self.message.powers.buttons and self.local else ""
+        """What the system prompt says about the tools; empty where their descriptions say enough."""
+        hint = PROMPT if self.message.permissions.buttons and self.local else ""
         return "\n\n".join(part for part in (self.skills.only(skills).prompt(), hint) if part)
 
 
 def policy_of(rules: ToolRules, servers: ToolServers) -> ToolPolicy:
     """The operator's rules; `files.*` and `files__*` both mean the tools of the server `files`."""
     return ToolPolicy(
-        allow=_spelled(rules.allow),
-        deny=(*_spelled(rules.deny), *_seen(rules.deny)),
-        approve=(*_spelled(rules.approve), *_seen(rules.approve), *servers.approve),
+        allow=_with_separator(rules.allow),
+        deny=(*_with_separator(rules.deny), *_visible_forms(rules.deny)),
+        approve=(*_with_separator(rules.approve), *_visible_forms(rules.approve), *servers.approve),
         limits=servers.limits,
     )
 
 
-def _spelled(patterns: tuple[str, ...]) -> tuple[str, ...]:
-    # Model APIs take no dot in a tool's name, so a dot can only part the server from its tool.
+def _with_separator(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    # Model APIs allow no dot in a tool's name, so a dot can only be between a server and its tool.
     return tuple(pattern.replace(".", SEPARATOR, 1) for pattern in patterns)
 
 
-def _seen(patterns: tuple[str, ...]) -> Iterator[str]:
-    """Patterns in the form that models see, for each dot that may part server and tool.
+def _visible_forms(patterns: tuple[str, ...]) -> Iterator[str]:
+    """The patterns as models see the names, for each dot that may be between server and tool.
 
-    A rule that keeps something out has to fit however the name is written; more than is meant does no harm.
+    A rule that forbids something has to match however the name is written; matching more does no harm.
     """
     for pattern in patterns:
         if SEPARATOR in pattern:
-            yield seen_name(pattern)
+            yield visible_name(pattern)
         for at in (at for at, char in enumerate(pattern) if char == "."):
-            yield f"{seen_name(pattern[:at])}{SEPARATOR}{seen_name(pattern[at + 1 :])}"
+            yield f"{visible_name(pattern[:at])}{SEPARATOR}{visible_name(pattern[at + 1 :])}"

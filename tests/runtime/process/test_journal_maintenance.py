@@ -12,8 +12,8 @@ from attrs import define, evolve, field
 from oc_trio.config.gateway import Store as StoreSettings
 from oc_trio.errors import StoreError
 from oc_trio.runtime.process.journal_maintenance import (
+    CHECK_SECONDS,
     GIVE_UP_SECONDS,
-    LOOK_SECONDS,
     PRUNE_SECONDS,
     run_pruning,
     watch_journal,
@@ -109,7 +109,7 @@ async def test_a_journal_that_stops_answering_is_noticed(
     assert len(logbook.said("the journal fails")) == (1 if mood == "fails" else 0)
     if mood == "fails":
         engine.mood = "well"
-        await trio.sleep(LOOK_SECONDS + 1)
+        await trio.sleep(CHECK_SECONDS + 1)
         assert health.stuck_parts() == ()
     assert len(logbook.said("the journal answers again")) == (1 if mood == "fails" else 0)
     nursery.cancel_scope.cancel()

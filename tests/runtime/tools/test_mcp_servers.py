@@ -34,13 +34,13 @@ async def test_tools_are_offered_under_the_servers_name_and_the_rules_hold() -> 
                 asked.append(call.name)
                 return ApprovalResult(allowed=False, reason="no")
 
-            box = RuledToolbox(servers.boxes, policy_of(ToolRules(), servers), approve)
+            box = RuledToolbox(servers.toolboxes, policy_of(ToolRules(), servers), approve)
             assert sorted(spec.name for spec in box.specs) == ["my_toy__add", "my_toy__die"]
             assert (await box.call(ToolCall("1", "my_toy__add", {"a": 1, "b": 2}))).text == "3"
             assert (await box.call(ToolCall("2", "my_toy__die", {}))).status is ToolStatus.DENIED
             assert asked == ["my_toy__die"]
             for pattern in ("my_toy.*", "my.toy.*", "my_toy__*", "my.toy__*"):
-                none = RuledToolbox(servers.boxes, policy_of(ToolRules(deny=(pattern,)), servers))
+                none = RuledToolbox(servers.toolboxes, policy_of(ToolRules(deny=(pattern,)), servers))
                 assert none.specs == ()
 
 
@@ -49,7 +49,7 @@ async def test_what_is_to_be_approved_may_be_written_with_the_servers_name(patte
     """A rule that fitted nothing would let the call through."""
     with trio.fail_after(60):
         async with open_tool_servers(Mcp(servers={"my.toy": toy(approve=(pattern,))})) as servers:
-            box = RuledToolbox(servers.boxes, policy_of(ToolRules(), servers))
+            box = RuledToolbox(servers.toolboxes, policy_of(ToolRules(), servers))
             assert (await box.call(ToolCall("1", "my_toy__die", {}))).status is ToolStatus.DENIED
 
 
@@ -57,7 +57,7 @@ async def test_what_is_to_be_approved_may_be_written_as_the_server_names_it() ->
     """Models see another form of a name with a dot or a slash."""
     with trio.fail_after(60):
         async with open_tool_servers(Mcp(servers={"toy": toy(approve=("odd.name/*",))})) as servers:
-            box = RuledToolbox(servers.boxes, policy_of(ToolRules(), servers))
+            box = RuledToolbox(servers.toolboxes, policy_of(ToolRules(), servers))
             assert (await box.call(ToolCall("1", "toy__odd_name_here", {}))).status is ToolStatus.DENIED
 
 
@@ -66,7 +66,7 @@ async def test_a_server_that_dies_in_a_call_and_one_that_never_starts() -> None:
     config = Mcp(servers={"toy": toy(), "gone": McpServer(command="/nonexistent/program")})
     with trio.fail_after(60):
         async with open_tool_servers(config) as servers:
-            box = RuledToolbox(servers.boxes, policy_of(ToolRules(), servers))
+            box = RuledToolbox(servers.toolboxes, policy_of(ToolRules(), servers))
             assert {spec.name.partition("__")[0] for spec in box.specs} == {"toy"}
             result = await box.call(ToolCall("1", "toy__die", {}))
             assert result.status is ToolStatus.FAILED
@@ -77,7 +77,7 @@ async def test_a_calls_time_limit_is_the_servers() -> None:
     """`callSeconds` stops a call that hangs."""
     with trio.fail_after(60):
         async with open_tool_servers(Mcp(servers={"toy": toy(call_limit=0.2)})) as servers:
-            box = RuledToolbox(servers.boxes, policy_of(ToolRules(), servers))
+            box = RuledToolbox(servers.toolboxes, policy_of(ToolRules(), servers))
             result = await box.call(ToolCall("1", "toy__wait", {"marker": "/tmp/oc_trio_marker"}))
             assert "stopped after 0.2 s" in result.text
 
@@ -85,4 +85,4 @@ async def test_a_calls_time_limit_is_the_servers() -> None:
 async def test_without_servers_nothing_is_started() -> None:
     """An empty section costs nothing."""
     async with open_tool_servers(Mcp(servers={})) as servers:
-        assert servers.boxes == {}
+        assert servers.toolboxes == {}
