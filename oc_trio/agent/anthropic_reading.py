@@ -126,8 +126,8 @@ class MessageReader:
                 )
             elif (raw := _block_to_send_back(block)) is not None:
                 sent_back.append(raw)
-        made = with_opaque_fields(calls, self._provider, {BLOCKS: sent_back})
-        return ModelResponse("".join(self._text), made, self._usage, note.get(self.finish_reason, ""))
+        calls_to_send = with_opaque_fields(calls, self._provider, {BLOCKS: sent_back})
+        return ModelResponse("".join(self._text), calls_to_send, self._usage, note.get(self.finish_reason, ""))
 
     def _whole(self, message: Mapping[str, Any]) -> tuple[TextDelta | Thinking, ...]:
         events: list[TextDelta | Thinking] = []
@@ -155,9 +155,9 @@ class MessageReader:
         return block
 
     def _delta(self, index: int | None, delta: Mapping[str, Any]) -> tuple[TextDelta | Thinking, ...]:
-        if (wanted := _KINDS.get(shapes.name(delta.get("type")))) is None:
+        if (kind_and_key := _KINDS.get(shapes.name(delta.get("type")))) is None:
             return ()
-        kind, key = wanted
+        kind, key = kind_and_key
         block = self._order[-1] if index is None and self._order else self._at.get(-1 if index is None else index)
         if block is not None and not block.start and not block.parts:
             block.start["type"] = kind  # announced without a type

@@ -121,9 +121,9 @@ def from_status(endpoint: Endpoint, status: int, body: bytes, headers: Mapping[s
 
 def from_stream(endpoint: Endpoint, kind: str, message: str) -> AgentError:
     """The error of an error event in the stream; `kind` is its `type` or `code`."""
-    made = _from_stream(endpoint, kind, message)
-    made.words = endpoint.clean(message, _WORDS)
-    return made
+    error = _from_stream(endpoint, kind, message)
+    error.words = endpoint.clean(message, _WORDS)
+    return error
 
 
 def _from_stream(endpoint: Endpoint, kind: str, message: str) -> AgentError:

@@ -27,21 +27,21 @@ def usable_tools(items: Sequence[Any]) -> tuple[list[dict[str, Any]], tuple[str,
     `items` is clean JSON. Fields that a model does not need are dropped; the output schema is one, since checking it
     would refuse a server's own results, or keep the process busy with a regular expression.
     """
-    kept: list[dict[str, Any]] = []
+    usable: list[dict[str, Any]] = []
     left_out: list[str] = []
     for number, item in enumerate(items):
         name = item.get("name") if isinstance(item, Mapping) else None
-        shown = f"tool {number + 1} ({name[:80]!r})" if isinstance(name, str) else f"tool {number + 1}"
+        label = f"tool {number + 1} ({name[:80]!r})" if isinstance(name, str) else f"tool {number + 1}"
         if problem := _problem(item):
-            left_out.append(f"{shown}: {problem}")
+            left_out.append(f"{label}: {problem}")
             if len(left_out) >= MOST_TOOLS:
                 break
-        elif len(kept) >= MOST_TOOLS:
-            left_out.append(f"{shown} and what follows: more than {MOST_TOOLS} tools")
+        elif len(usable) >= MOST_TOOLS:
+            left_out.append(f"{label} and what follows: more than {MOST_TOOLS} tools")
             break
         else:
-            kept.append(_cleaned_tool(item))
-    return kept, tuple(left_out)
+            usable.append(_cleaned_tool(item))
+    return usable, tuple(left_out)
 
 
 def _problem(item: Any) -> str:

@@ -218,9 +218,9 @@ async def _checked(item: "SessionMessage") -> _Checked | None:
     return _cleaned(item)
 
 
-async def _in_thread(work: Callable[[T], R], given: T) -> R:
+async def _in_thread(work: Callable[[T], R], argument: T) -> R:
     """Run `work` in a thread. It only computes a value, so after a cancellation it may run to its end."""
-    return await trio.to_thread.run_sync(work, given, abandon_on_cancel=True)
+    return await trio.to_thread.run_sync(work, argument, abandon_on_cancel=True)
 
 
 def _cleaned(item: "SessionMessage") -> _Checked:

@@ -39,9 +39,9 @@ def openai_messages(messages: Iterable[Wire], *, tools: bool = True) -> list[dic
 
 
 def _joined(one: Wire, two: Wire) -> dict[str, Any]:
-    made = {**one, **two, "content": _content(one.get("content"), two.get("content"))}
+    merged = {**one, **two, "content": _content(one.get("content"), two.get("content"))}
     calls = [*one.get("tool_calls", ()), *two.get("tool_calls", ())]
-    return {**made, "tool_calls": calls} if calls else made
+    return {**merged, "tool_calls": calls} if calls else merged
 
 
 def _content(one: Any, two: Any) -> Any:
@@ -58,9 +58,9 @@ def _parts(content: Any) -> list[Any]:
 
 def _with_results(messages: Iterable[Wire]) -> list[Wire]:
     """Each call directly followed by its result, or by a failed one; results without a call are dropped."""
-    given = list(messages)
+    all_messages = list(messages)
     out: list[Wire] = []
-    for at, message in enumerate(given):
+    for at, message in enumerate(all_messages):
         calls = message.get("tool_calls") if message["role"] == "assistant" else ()
         if message["role"] == "tool":
             continue  # taken along with its call
@@ -69,39 +69,39 @@ def _with_results(messages: Iterable[Wire]) -> list[Wire]:
             continue
         ids = _unique([call["id"] for call in calls])
         out.append({**message, "tool_calls": [{**call, "id": new} for call, new in zip(calls, ids, strict=True)]})
-        results = _results_behind(given, at)
+        results = _results_behind(all_messages, at)
         for call, new in zip(calls, ids, strict=True):
-            found = next((one for one in results if one["tool_call_id"] == call["id"]), None)
-            if found is not None:
-                results.remove(found)
-            out.append({"role": "tool", "content": NO_RESULT, **(found or {}), "tool_call_id": new})
+            result = next((one for one in results if one["tool_call_id"] == call["id"]), None)
+            if result is not None:
+                results.remove(result)
+            out.append({"role": "tool", "content": NO_RESULT, **(result or {}), "tool_call_id": new})
     return out
 
 
 def _results_behind(messages: Sequence[Wire], at: int) -> list[Wire]:
     """The results between a message with calls and the next message of the assistant."""
-    found = []
+    results = []
     for message in messages[at + 1 :]:
         if message["role"] == "assistant":
             break
         if message["role"] == "tool":
-            found.append(message)
-    return found
+            results.append(message)
+    return results
 
 
 def _unique(ids: Sequence[str]) -> list[str]:
     """The ids made unique: a repeated one gets a number."""
-    seen: set[str] = set()
-    return [_unused_id(one, seen) for one in ids]
+    used: set[str] = set()
+    return [_unused_id(one, used) for one in ids]
 
 
-def _unused_id(wanted: str, seen: set[str]) -> str:
-    made, number = wanted or "call", 1
-    while made in seen:
+def _unused_id(preferred: str, used: set[str]) -> str:
+    new_id, number = preferred or "call", 1
+    while new_id in used:
         number += 1
-        made = f"{wanted or 'call'}_{number}"
-    seen.add(made)
-    return made
+        new_id = f"{preferred or 'call'}_{number}"
+    used.add(new_id)
+    return new_id
 
 
 def _without_calls(messages: Iterable[Wire]) -> list[Wire]:

@@ -152,7 +152,7 @@ def find_refused(body: Mapping[str, Any], words: str, needed: frozenset[str] = f
     """The parts of `body` that a server refuses with this text; `needed` fields are never among them."""
     plain_words = plain(words)
     if (longest := longest_answer(words)) and any(
-        isinstance(asked := body.get(name), int) and asked > longest for name in LIMITS
+        isinstance(limit := body.get(name), int) and limit > longest for name in LIMITS
     ):
         return RefusedParts(longest=longest)
     if has_system(body) and (
@@ -279,14 +279,14 @@ def _names_of(message: Mapping[str, Any]) -> Iterator[str]:
 
 def _names(words: str, name: str) -> bool:
     escaped = re.escape(name)
-    if (camel := re.sub(r"_(\w)", lambda found: found[1].upper(), name)) != name:
+    if (camel := re.sub(r"_(\w)", lambda match: match[1].upper(), name)) != name:
         escaped = f"(?:{escaped}|{re.escape(camel)})"  # xAI speaks of reasoningEffort
     # Pydantic's "top_k: Extra inputs are not permitted" stands at the beginning of a sentence.
-    found = rf"['\"`]{escaped}['\"`]|(?:^|: ){escaped}: "
-    found += rf"|(?:supplied|parameter|argument|field|property)s?:? {escaped}(?![\w\[.-])"
+    pattern = rf"['\"`]{escaped}['\"`]|(?:^|: ){escaped}: "
+    pattern += rf"|(?:supplied|parameter|argument|field|property)s?:? {escaped}(?![\w\[.-])"
     if "_" in name or name == "temperature":
-        found += rf"|(?<![\w.-]){escaped}(?![\w\[-]|\.\w)"
-    return re.search(found, words) is not None
+        pattern += rf"|(?<![\w.-]){escaped}(?![\w\[-]|\.\w)"
+    return re.search(pattern, words) is not None
 
 
 def _names_inside(words: str, name: str) -> bool:

@@ -42,9 +42,9 @@ def longest_answer(words: str) -> int | None:
     if "maximum context length" in plain_words:
         return None
     for pattern in _LONGEST:
-        if found := pattern.search(plain_words):
-            limit = int(found[1].replace(",", "").replace("_", ""))
-            limit -= plain_words[found.end() :].startswith(" (exclusive)")
+        if match := pattern.search(plain_words):
+            limit = int(match[1].replace(",", "").replace("_", ""))
+            limit -= plain_words[match.end() :].startswith(" (exclusive)")
             return limit if limit >= _LEAST else None
     return None
 
@@ -53,8 +53,8 @@ def room_left(words: str) -> int | None:
     """The tokens that the conversation leaves for the answer, if the error text says so."""
     plain_words = flat(words)
     for pattern in _ROOM:
-        if found := pattern.search(plain_words):
-            parts = found.groupdict()
+        if match := pattern.search(plain_words):
+            parts = match.groupdict()
             window = parts.get("window") or ((known := _WINDOW.search(plain_words)) and known[1])
             room = int(window) - int(parts["taken"]) if window else 0
             return room if room > 0 else None

@@ -85,9 +85,9 @@ def scripted_steps(request: TurnRequest) -> Steps:
 
 def parse(text: str) -> list[tuple[str, str]]:
     """Directives and the text up to the next one; `!` before a word that is none means nothing."""
-    found = [match for match in _DIRECTIVE.finditer(text) if match[1] in DIRECTIVES]
-    ends = [match.start() for match in found[1:]] + [len(text)]
-    return [(match[1], text[match.end() : end].strip()) for match, end in zip(found, ends)]
+    matches = [match for match in _DIRECTIVE.finditer(text) if match[1] in DIRECTIVES]
+    ends = [match.start() for match in matches[1:]] + [len(text)]
+    return [(match[1], text[match.end() : end].strip()) for match, end in zip(matches, ends)]
 
 
 def demo_agent(*, token_delay: float = 0.03) -> ScriptedAgent:

@@ -63,8 +63,8 @@ class ThinkSplitter:
     def _read_start(self) -> bool:
         # Leading white space is dropped in any case; keeping it would make a stream of nothing else quadratic.
         start = self._held = self._held.lstrip()
-        if found := _OPEN.match(start):
-            self._held = start[found.end() :]
+        if match := _OPEN.match(start):
+            self._held = start[match.end() :]
             self._inside = True
             return True
         if not start or _tag_begun(start, _OTHERS, is_end=False) == 0:
@@ -73,11 +73,11 @@ class ThinkSplitter:
         return True
 
     def _read_thought(self, out: list[TextDelta | Thinking]) -> bool:
-        if found := _CLOSE.search(self._held):
-            if found.start():
-                out.append(Thinking(self._held[: found.start()]))
+        if match := _CLOSE.search(self._held):
+            if match.start():
+                out.append(Thinking(self._held[: match.start()]))
             self._thought.clear()
-            self._held = self._held[found.end() :]
+            self._held = self._held[match.end() :]
             self._inside = False
             return True
         begun = _tag_begun(self._held, _OTHER_ENDS, is_end=True)
@@ -91,10 +91,10 @@ class ThinkSplitter:
 def _tag_begun(text: str, others: tuple[str, ...], *, is_end: bool) -> int | None:
     """Where a tag begins that is not whole yet at the end of `text`, None for nowhere."""
     start = max(0, len(text) - _LONGEST_TAG)
-    if (found := _BEGUN.search(text, start)) and (is_end or not found["close"]):
-        name = found["name"]
+    if (match := _BEGUN.search(text, start)) and (is_end or not match["close"]):
+        name = match["name"]
         if name is None or any(full.startswith(name.lower()) for full in _NAMES.split("|")):
-            return found.start()
+            return match.start()
     for other in others:
         for length in range(min(len(text), len(other) - 1), 0, -1):
             if other.lower().startswith(text[-length:].lower()):

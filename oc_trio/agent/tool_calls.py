@@ -162,17 +162,17 @@ def parse_arguments(given: object) -> tuple[dict[str, Any], str]:
 def free_id(used: Collection[str]) -> str:
     """An id that the conversation does not hold yet: nine letters and digits, as the strictest API wants them."""
     at = len(used)
-    while (made := f"call{at:05}") in used:
+    while (new_id := f"call{at:05}") in used:
         at += 1
-    return made
+    return new_id
 
 
 def _requested_calls(call: _StreamedCall, used: set[str]) -> Iterator[RequestedCall]:
     name = clean(call.name).strip()
-    given: Sequence[object] = (
+    argument_values: Sequence[object] = (
         (call.whole,) if call.whole is not None else _split_objects(joined(call.arguments).strip())
     )
-    for at, value in enumerate(given):
+    for at, value in enumerate(argument_values):
         call_id = clean(call.id).strip()
         if not call_id or call_id in used:
             call_id = free_id(used)

@@ -38,51 +38,51 @@ class Unsupported:
 
     def learn(self, model: str, sent: Mapping[str, Any], refusal: AgentError, needed: frozenset[str]) -> bool:
         """Whether `refusal` names something of `sent` that can be left out; it is remembered."""
-        found, known = find_refused(sent, refusal.words, needed), self._known(model)
-        for remark, key in self._log_lines(model, found, known):
-            log.warning(remark, model=model, key=key, refusal=str(refusal))
-        self._found[model] = known | found
-        return bool(found)
+        refused, known = find_refused(sent, refusal.words, needed), self._known(model)
+        for line, key in self._log_lines(model, refused, known):
+            log.warning(line, model=model, key=key, refusal=str(refusal))
+        self._found[model] = known | refused
+        return bool(refused)
 
     def _known(self, model: str) -> RefusedParts:
         return self._found.get(model, NOTHING)
 
-    def _log_lines(self, model: str, found: RefusedParts, known: RefusedParts) -> list[tuple[str, str]]:
+    def _log_lines(self, model: str, refused: RefusedParts, known: RefusedParts) -> list[tuple[str, str]]:
         """A log line for each new refusal, with the configuration key that makes it permanent, "" for none."""
         entry, which = f"models.providers.{self.provider or '<id>'}.models[]", f'(for id = "{model}")'
-        remarks: list[tuple[str, str]] = []
-        for name in sorted(found.fields - known.fields):
+        log_lines: list[tuple[str, str]] = []
+        for name in sorted(refused.fields - known.fields):
             if name == TOOLS:
                 line = "the model takes no tools: asked without them from now on"
-                remarks.append((line, f"{entry}.tools = false {which}"))
+                log_lines.append((line, f"{entry}.tools = false {which}"))
             elif name in LIMITS:
                 line = f"the model refuses {name}: {LIMITS[name]} is tried instead from now on"
-                remarks.append((line, f'{entry}.maxTokensField = "{LIMITS[name]}" {which}'))
+                log_lines.append((line, f'{entry}.maxTokensField = "{LIMITS[name]}" {which}'))
             else:
-                remarks.append((f"the model refuses {name}: left out from now on", ""))
-        if found.longest and found.longest != known.longest:
-            line = f"the model refuses an answer of more than {found.longest} tokens: asked for no more from now on"
-            remarks.append((line, f"{entry}.maxTokens = {found.longest} {which}"))
-        if found.system and not known.system:
+                log_lines.append((f"the model refuses {name}: left out from now on", ""))
+        if refused.longest and refused.longest != known.longest:
+            line = f"the model refuses an answer of more than {refused.longest} tokens: asked for no more from now on"
+            log_lines.append((line, f"{entry}.maxTokens = {refused.longest} {which}"))
+        if refused.system and not known.system:
             line = "the model refuses the system role: its text leads the first question from now on"
-            remarks.append((line, ""))
-        if found.ids and not known.ids:
-            remarks.append(
+            log_lines.append((line, ""))
+        if refused.ids and not known.ids:
+            log_lines.append(
                 ("the model refuses ids of tool calls that others gave: plain ones are sent from now on", "")
             )
-        remarks += [
+        log_lines += [
             (f"the model wants {name} with every tool call: sent blank where there is none from now on", "")
-            for name in sorted(found.lacking - known.lacking)
+            for name in sorted(refused.lacking - known.lacking)
         ]
-        remarks += [
+        log_lines += [
             (f"the model refuses {name} in schemas of tools: left out from now on", "")
-            for name in sorted(found.keywords - known.keywords)
+            for name in sorted(refused.keywords - known.keywords)
         ]
-        remarks += [
+        log_lines += [
             (f"the model refuses {name} in messages: left out from now on", "")
-            for name in sorted(found.message_fields - known.message_fields)
+            for name in sorted(refused.message_fields - known.message_fields)
         ]
-        return remarks
+        return log_lines
 
 
 async def ask_adapting(
@@ -108,11 +108,11 @@ async def ask_adapting(
         await emit(event)
 
     def body() -> dict[str, Any]:
-        made = known.adapt(model, make(known.takes_tools(model)))
-        made = shortened(made, room) if room else made
+        adapted_body = known.adapt(model, make(known.takes_tools(model)))
+        adapted_body = shortened(adapted_body, room) if room else adapted_body
         if is_unlimited:
-            made = {name: value for name, value in made.items() if name not in LIMITS}
-        return without_thoughts(made) if is_without_thinking else made
+            adapted_body = {name: value for name, value in adapted_body.items() if name not in LIMITS}
+        return without_thoughts(adapted_body) if is_without_thinking else adapted_body
 
     sent = body()
     while True:
@@ -122,9 +122,9 @@ async def ask_adapting(
             if began:
                 raise
             limits = [value for name in LIMITS if isinstance(value := sent.get(name), int)]
-            found = room_left(refusal.words)
-            if found and any(value > found for value in limits):
-                room = found
+            room_in_window = room_left(refusal.words)
+            if room_in_window and any(value > room_in_window for value in limits):
+                room = room_in_window
                 line = f"the conversation leaves {room} tokens for the answer: asked for no more"
                 log.warning(line, **_log_fields(model, refusal))
             elif refuses_thoughts(sent, refusal.words):

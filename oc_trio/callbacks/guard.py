@@ -162,10 +162,10 @@ class RequestGuard:
 
     def _has_our_secret(self, route: EndpointRoute, authorization: str) -> bool:
         """Whether the Authorization header has a secret of ours; each is compared in constant time."""
-        given = authorization.partition(" ")[2].strip().encode("utf-8", "surrogatepass")
+        secret_sent = authorization.partition(" ")[2].strip().encode("utf-8", "surrogatepass")
         if route.kind is Kind.HOOK and self.registry.hooks is not None:
             secret = self.registry.hooks.token().encode()
-            return bool(secret) and hmac.compare_digest(given, secret)
+            return bool(secret) and hmac.compare_digest(secret_sent, secret)
         if route.kind is not Kind.COMMAND:
             return False
         tokens = [
@@ -175,7 +175,7 @@ class RequestGuard:
             for command in endpoint.registered() or ()
         ]
         # A list, not a generator: all are compared, so that the time does not show which one matched.
-        return any([bool(token) and hmac.compare_digest(given, token) for token in tokens])  # noqa: C419
+        return any([bool(token) and hmac.compare_digest(secret_sent, token) for token in tokens])  # noqa: C419
 
 
 async def read_body(receive: Receive, limit: int, seconds: float) -> bytes | None:

@@ -47,19 +47,19 @@ _TEXTS = frozenset({"text", "ephemeral_text", "message", "error"})
 
 
 def _with_harmless_texts(value: Mapping[str, Any], harmless: Callable[[str], str]) -> dict[str, Any]:
-    made = dict(value)
+    result = dict(value)
     for key, item in value.items():
         if key in _TEXTS and isinstance(item, str):
-            made[key] = harmless(item)
+            result[key] = harmless(item)
         elif key == "errors" and isinstance(item, Mapping):
-            made[key] = {field: harmless(text) if isinstance(text, str) else text for field, text in item.items()}
+            result[key] = {field: harmless(text) if isinstance(text, str) else text for field, text in item.items()}
         elif key == "update" and isinstance(item, Mapping):
-            made[key] = _with_harmless_texts(item, harmless)
+            result[key] = _with_harmless_texts(item, harmless)
         elif key == "props" and isinstance(item, Mapping):
-            made[key] = harmless_props(item, harmless)
+            result[key] = harmless_props(item, harmless)
         elif key == "attachments":
-            made[key] = harmless_props({key: item}, harmless)[key]
-    return made
+            result[key] = harmless_props({key: item}, harmless)[key]
+    return result
 
 
 def json_reply(value: Mapping[str, Any], status: int = 200, *, close: bool = False) -> Reply:
@@ -82,8 +82,8 @@ def method_not_allowed(kind: Kind) -> Reply:
     text = "Method Not Allowed"
     if kind is Kind.COMMAND:
         return plain_reply(405, text, *allow)
-    made = refused(kind, CallbackRefused(405, text))
-    return Reply(made.status, made.body, made.content_type, allow)
+    reply = refused(kind, CallbackRefused(405, text))
+    return Reply(reply.status, reply.body, reply.content_type, allow)
 
 
 def too_many() -> Reply:
@@ -97,8 +97,8 @@ def body_refused(kind: Kind, status: int) -> Reply:
         text = "Payload Too Large" if status == 413 else "Request body timeout"
         return plain_reply(status, text, close=True)
     words = "Payload too large" if status == 413 else "Request body timeout"
-    made = refused(kind, CallbackRefused(status, words))
-    return Reply(made.status, made.body, made.content_type, close=True)
+    reply = refused(kind, CallbackRefused(status, words))
+    return Reply(reply.status, reply.body, reply.content_type, close=True)
 
 
 def refused(kind: Kind, problem: CallbackRefused) -> Reply:

@@ -25,32 +25,36 @@ class Behind:
     seen_at: int
 
 
-async def audit(api: Api, seen: Seen) -> tuple[Behind, ...]:
+async def audit(api: Api, newest_seen: Seen) -> tuple[Behind, ...]:
     """The channels that are behind and still are after GRACE_SECONDS. Raises MattermostError."""
-    suspects = await _behind(await api.channels.mine(), seen)
+    suspects = await _behind(await api.channels.mine(), newest_seen)
     if not suspects:
         return ()
     await trio.sleep(GRACE_SECONDS)
-    return await _behind(tuple(suspect.channel for suspect in suspects), seen)
+    return await _behind(tuple(suspect.channel for suspect in suspects), newest_seen)
 
 
-async def _behind(channels: tuple[Channel, ...], seen: Seen) -> tuple[Behind, ...]:
+async def _behind(channels: tuple[Channel, ...], newest_seen: Seen) -> tuple[Behind, ...]:
     behind: list[Behind] = []
     for channel in channels:
-        seen_at = await seen(channel)
+        seen_at = await newest_seen(channel)
         if seen_at is not None and channel.last_post_at > seen_at:
             behind.append(Behind(channel, seen_at))
     return tuple(behind)
 
 
 async def run_audit(
-    api: Api, seen: Seen, on_behind: Callable[[tuple[Behind, ...]], Awaitable[None]], *, interval: float = AUDIT_SECONDS
+    api: Api,
+    newest_seen: Seen,
+    on_behind: Callable[[tuple[Behind, ...]], Awaitable[None]],
+    *,
+    interval: float = AUDIT_SECONDS,
 ) -> NoReturn:
     """Audit every `interval` seconds. An unavailable server is the listener's to notice; a refusal comes out."""
     while True:
         await trio.sleep(interval)
         try:
-            behind = await audit(api, seen)
+            behind = await audit(api, newest_seen)
         except MattermostUnavailable:
             continue
         if behind:

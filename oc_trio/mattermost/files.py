@@ -99,15 +99,15 @@ async def _read(path: Path, size: int) -> AsyncIterator[bytes]:
     Opened anew for each chunk, so that an upload that breaks off leaves no file open in an abandoned generator.
     """
     for start in range(0, size, _CHUNK):
-        wanted = min(_CHUNK, size - start)
-        chunk = await trio.to_thread.run_sync(_read_at, path, start, wanted)
-        if len(chunk) < wanted:
+        length = min(_CHUNK, size - start)
+        chunk = await trio.to_thread.run_sync(_read_at, path, start, length)
+        if len(chunk) < length:
             problem = f"{path.name!r} became shorter while it was sent"
             raise MattermostRejected(problem, status=400, code="oc_trio.file_changed")
         yield chunk
 
 
-def _read_at(path: Path, start: int, wanted: int) -> bytes:
+def _read_at(path: Path, start: int, length: int) -> bytes:
     with path.open("rb") as file:
         file.seek(start)
-        return file.read(wanted)
+        return file.read(length)

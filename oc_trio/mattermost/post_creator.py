@@ -83,12 +83,12 @@ async def create_post_idempotent(
     attempt = _IdempotentCreate(api, with_marker(new), bot_id, random, lane, serialised)
     if in_doubt:
         try:
-            found = await attempt.find_existing()
+            existing = await attempt.find_existing()
         except MattermostUnavailable as failure:
             # Whether an earlier try was applied is as unknown as before.
             raise _with_message(failure, str(failure), ambiguous=True) from failure
-        if found is not None:
-            return found
+        if existing is not None:
+            return existing
     return await attempt.run()
 
 
@@ -121,9 +121,9 @@ class _IdempotentCreate:
                 failure = exc
             await self._sleep_before_retry(failure, give_up_at)
             # While the first request is still being processed, a retry with the same key gives its result.
-            found = None if failure.code == STILL_SAVING else await self._resolve_ambiguity(give_up_at)
-            if found is not None:
-                return found
+            existing = None if failure.code == STILL_SAVING else await self._resolve_ambiguity(give_up_at)
+            if existing is not None:
+                return existing
 
     async def find_existing(self) -> Post | None:
         new = self.new
@@ -135,13 +135,13 @@ class _IdempotentCreate:
             return None
         while True:
             try:
-                found = await self.find_existing()
+                existing = await self.find_existing()
             except MattermostUnavailable as exc:
                 await self._sleep_before_retry(exc, give_up_at)
                 continue
             if trio.current_time() - self.ambiguous_since >= SAME_KEY_SECONDS:
                 self.ambiguous_since = None
-            return found
+            return existing
 
     async def _sleep_before_retry(self, failure: MattermostUnavailable, give_up_at: float) -> None:
         """Raises the final error where the wait would end after `give_up_at`."""

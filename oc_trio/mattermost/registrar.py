@@ -86,7 +86,7 @@ class CommandRegistrar:
         wanted = [spec for spec in self.wanted if spec.trigger not in leave]
         for action in plan_team(team, listed, remembered, wanted, self.who):
             try:
-                made = await self._do(action)
+                registered = await self._do(action)
             except _Taken:
                 taken.append(_trigger(action))
                 continue
@@ -100,8 +100,8 @@ class CommandRegistrar:
                     **self.log_fields,
                 )
                 continue
-            if made is not None:
-                commands.append(made)
+            if registered is not None:
+                commands.append(registered)
         return TeamResult(team, tuple(commands), tuple(failures), tuple(taken))
 
     async def remove(self, commands: Sequence[SlashCommand]) -> tuple[SlashCommand, ...]:
@@ -145,32 +145,32 @@ class CommandRegistrar:
                 return None
 
     async def _create(self, command: SlashCommand) -> SlashCommand | None:
-        made: SlashCommand | None = None
+        created: SlashCommand | None = None
         try:
             # Shielded: between the server's answer and our note, a stop would orphan the command with its token.
             with trio.CancelScope(shield=True), trio.move_on_after(SAVE_SECONDS) as budget:
-                made = await self.api.commands.create(command)
-                if not made.token:
+                created = await self.api.commands.create(command)
+                if not created.token:
                     raise PayloadError(f"the server created /{command.trigger} without telling its token")
-                await self.remember(made)
+                await self.remember(created)
         except MattermostRejected as refusal:
             if refusal.code != _TAKEN:
                 raise
             raise _Taken from refusal  # somebody else's, which we could not see
-        if budget.cancelled_caught or made is None:
+        if budget.cancelled_caught or created is None:
             raise PayloadError(f"/{command.trigger} was not created within {SAVE_SECONDS:g} s")
         log.info("slash command registered", command=command.trigger, **self.log_fields)
-        return made
+        return created
 
     async def _update(self, command: SlashCommand) -> SlashCommand | None:
         try:
-            made = await self.api.commands.update(command)
+            answer = await self.api.commands.update(command)
         except MattermostRejected as refusal:
             log.info("slash command can't be updated", command=command.trigger, problem=str(refusal), **self.log_fields)
             await self._delete(command)
             return await self._create(evolve(command, id=CommandId(""), token=""))
         # Some servers leave the token out of their answer; an update does not change it.
-        updated = made if made.token else evolve(made, token=command.token)
+        updated = answer if answer.token else evolve(answer, token=command.token)
         await self.remember(updated)
         log.info("slash command updated", command=command.trigger, **self.log_fields)
         return updated

@@ -45,12 +45,12 @@ class Tracebacks:
         return event
 
 
-def _exception(given: Any) -> BaseException | None:
-    if isinstance(given, tuple):
-        given = given[1]
-    elif given and not isinstance(given, BaseException):
-        given = sys.exc_info()[1]
-    return given if isinstance(given, BaseException) else None
+def _exception(exc_info: Any) -> BaseException | None:
+    if isinstance(exc_info, tuple):
+        exc_info = exc_info[1]
+    elif exc_info and not isinstance(exc_info, BaseException):
+        exc_info = sys.exc_info()[1]
+    return exc_info if isinstance(exc_info, BaseException) else None
 
 
 def _reason(problem: OcTrioError | OSError) -> str:

@@ -34,18 +34,18 @@ class ChannelsApi:
         The server answers with the whole list; should it begin to page, the other pages are read, too.
         """
 
-        found: dict[ChannelId, Channel] = {}
+        channels: dict[ChannelId, Channel] = {}
         for number in range(MOST_PAGES):
             params = {"page": number, "per_page": PER_PAGE}
             items = rows(await self.transport.request("GET", "/users/me/channels", params=params), "channels")
-            before = len(found)
+            before = len(channels)
             # A channel of an unknown type, of a newer server, is left out and does not hide the others.
             known = [decode_channel(row) for row in items if channel_type(str(row.get("type"))) is not None]
-            found.update((channel.id, channel) for channel in known)
+            channels.update((channel.id, channel) for channel in known)
             # A server without pages repeats itself: nothing new is the end as well.
-            if len(items) != PER_PAGE or len(found) == before:
+            if len(items) != PER_PAGE or len(channels) == before:
                 break
-        return tuple(found.values())
+        return tuple(channels.values())
 
     async def members(self, channel_id: ChannelId) -> tuple[UserId, ...]:
         """The ids of all members, page by page."""
@@ -67,8 +67,8 @@ class ChannelsApi:
             if refusal.status == 404:
                 return False
             raise
-        found = (answer.get("channel_id"), answer.get("user_id")) if isinstance(answer, dict) else ()
-        if found != (channel_id, user_id):
+        member = (answer.get("channel_id"), answer.get("user_id")) if isinstance(answer, dict) else ()
+        if member != (channel_id, user_id):
             raise PayloadError(f"{path}: the answer is about another member")
         return True
 

@@ -13,13 +13,13 @@ T = TypeVar("T")
 
 async def all_pages(page: Callable[[int], Awaitable[Sequence[T]]]) -> list[T]:
     """Every item of pages 0, 1, ... until one is not full; at most 100,000 items."""
-    found: list[T] = []
+    all_items: list[T] = []
     for number in range(MOST_PAGES):
         items = await page(number)
-        found += items
+        all_items += items
         if len(items) < PER_PAGE:
             break
-    return found
+    return all_items
 
 
 def rows(answer: Any, what: str) -> list[dict[str, Any]]:
@@ -36,9 +36,9 @@ def many(answer: Any, decode: Callable[[object], T], what: str) -> list[T]:
     return [decode(row) for row in rows(answer, what)]
 
 
-def id_list(found: list[dict[str, Any]], key: str, what: str) -> list[str]:
+def id_list(objects: list[dict[str, Any]], key: str, what: str) -> list[str]:
     """The string under `key` of each row."""
-    ids = [row.get(key) for row in found]
+    ids = [row.get(key) for row in objects]
     if not all(isinstance(one, str) and one for one in ids):
         raise PayloadError(f"{what}: a row without {key}")
     return [str(one) for one in ids]

@@ -70,18 +70,18 @@ class PostsApi:
     async def thread(self, root_id: PostId, *, limit: int = 1000) -> tuple[Post, ...]:
         """A thread, oldest first, root included; with more than `limit` posts the newest ones and not the root."""
         path = f"/posts/{segment(root_id)}/thread"
-        found: dict[PostId, Post] = {}
+        posts: dict[PostId, Post] = {}
         params: dict[str, str | int] = {"perPage": PER_PAGE, "direction": "down"}
         for _ in range(_THREAD_PAGES):
             answer = await self.transport.request("GET", path, params=params)
-            fresh = [post for post in decode_page(answer).posts if post.id not in found]
-            found.update((post.id, post) for post in fresh)
+            fresh = [post for post in decode_page(answer).posts if post.id not in posts]
+            posts.update((post.id, post) for post in fresh)
             has_next = isinstance(answer, dict) and answer.get("has_next") is True
             if not fresh or not has_next:
                 break
             last = max(fresh, key=_age)
             params = {**params, "fromPost": last.id, "fromCreateAt": last.create_at}
-        return tuple(sorted(found.values(), key=_age)[-limit:])
+        return tuple(sorted(posts.values(), key=_age)[-limit:])
 
     async def page(self, channel_id: ChannelId, *, page: int = 0, per_page: int = 60) -> PostPage:
         """A page of a channel, newest first; page 0 is the tail."""

@@ -35,12 +35,12 @@ class UsersApi:
 
     async def by_ids(self, user_ids: Iterable[UserId]) -> tuple[User, ...]:
         """The users of those ids that exist, in the server's order."""
-        wanted = list(dict.fromkeys(user_ids))
-        found: list[User] = []
-        for start in range(0, len(wanted), _IDS_AT_ONCE):
-            part = wanted[start : start + _IDS_AT_ONCE]
-            found += many(await self.transport.request("POST", "/users/ids", json=part), decode_user, "users")
-        return tuple(found)
+        unique_ids = list(dict.fromkeys(user_ids))
+        users: list[User] = []
+        for start in range(0, len(unique_ids), _IDS_AT_ONCE):
+            part = unique_ids[start : start + _IDS_AT_ONCE]
+            users += many(await self.transport.request("POST", "/users/ids", json=part), decode_user, "users")
+        return tuple(users)
 
     async def search(self, term: str, *, team_id: TeamId | None = None, limit: int = 100) -> tuple[User, ...]:
         """Users whose names begin with `term`, at most `limit` (the server gives at most 1000)."""
