@@ -249,7 +249,8 @@ def _check_choice(choice: ModelChoice, path: str, providers: Mapping[str, Provid
             why, instead = REFUSED[provider]
             found.wrong(where, f"{provider} {why}", instead)
         elif provider not in providers:
-            found.unknown(where, "model provider", provider, {*providers, *BUILT_IN})
+            otherwise = f"name its baseUrl in models.providers.{provider}"
+            found.unknown(where, "model provider", provider, {*providers, *BUILT_IN}, otherwise)
         else:
             known = [entry.id for entry in providers[provider].models]
             if known and rest not in known:

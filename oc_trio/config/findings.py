@@ -21,9 +21,10 @@ class Findings:
     def odd(self, path: str, message: str, hint: str = "") -> None:
         self.warnings.append(Problem(path, message, hint))
 
-    def unknown(self, path: str, kind: str, name: str, known: Iterable[str]) -> None:
-        """There is no `kind` of that name: name the nearest, or those there are."""
+    def unknown(self, path: str, kind: str, name: str, known: Iterable[str], otherwise: str = "") -> None:
+        """There is no `kind` of that name: name the nearest, or those there are, and what to do `otherwise`."""
         names = sorted(known)
         guess = nearest(name, names)
         there = f"there are: {', '.join(names)}" if names else f"no {kind} is configured"
-        self.wrong(path, f'there is no {kind} "{name}"', f'did you mean "{guess}"?' if guess else there)
+        hint = f'did you mean "{guess}"?' if guess else f"{there}{';' if otherwise else ''}"
+        self.wrong(path, f'there is no {kind} "{name}"', f"{hint} else {otherwise}" if otherwise else hint)

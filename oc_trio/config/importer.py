@@ -80,7 +80,8 @@ def import_openclaw(document: Document, env: Mapping[str, str], *, keep_secrets:
     text = toml_text(_pick(values, "", set(reader.ignored), dict(variables)))
     differences, unused = _differences(reader.ignored, found, document)
     comments = [*differences, *_silent(modern.values)]
-    warnings = (*modern.warnings, *differences, *unused)
+    placed = [evolve(one, where=document.place(modern.as_written(one.path))) for one in differences]
+    warnings = (*modern.warnings, *placed, *unused)
     return Imported(_commented(text, comments), warnings, (*variables, *carried.variables))
 
 
@@ -192,7 +193,14 @@ def _commented(text: str, comments: Iterable[Problem]) -> str:
         hint = f" ({problem.hint})" if problem.hint else ""
         words = f"{problem.path}: {problem.message}{hint}"
         before.setdefault(headers.get(place, ""), []).extend(
-            textwrap.wrap(words, 110, initial_indent="# ", subsequent_indent="#   ", break_long_words=False)
+            textwrap.wrap(
+                words,
+                110,
+                initial_indent="# ",
+                subsequent_indent="#   ",
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
         )
     made = [*before.pop("", [])]
     for line in lines:

@@ -40,7 +40,8 @@ class Loaded:
     """A usable configuration. `accounts` holds the enabled accounts that can run; `broken` those left out, and why.
 
     `values` are the file's, in today's spelling, and `tables` each account's with their origins, for `config show`.
-    `environ` has the variables in effect, `personas` what each agent's own files say of it.
+    `modern` says how the file spells a key. `environ` has the variables in effect, `personas` what each agent's own
+    files say of it.
     """
 
     config: Config
@@ -54,6 +55,7 @@ class Loaded:
     values: Mapping[str, Any] = field(factory=dict, repr=False, hash=False)
     environ: Mapping[str, str] = field(factory=dict, repr=False, hash=False)
     personas: Mapping[str, str] = field(factory=dict, repr=False, hash=False)
+    modern: Modern = field(factory=lambda: Modern({}), repr=False, hash=False)
 
     def listed_at(self, account: AccountId) -> int:
         """The account's place in the file's order; -1 for the one that the file does not name."""
@@ -150,6 +152,7 @@ def build(document: Document, env: Mapping[str, str], *, isolate: bool = False, 
         modern.values,
         env,
         personas,
+        modern,
     )
 
 

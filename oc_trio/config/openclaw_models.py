@@ -147,8 +147,8 @@ def _catalogue(draft: Draft) -> None:
     if not isinstance(catalogue, dict):
         return
     left: dict[str, Any] = {}
+    unknown: dict[str, str] = {}
     for reference, entry in catalogue.items():
-        provider_name, _, model = reference.partition("/")
         settings = dict(entry) if isinstance(entry, dict) else {}
         alias = settings.pop("alias", None)
         runtime = settings.get("agentRuntime")
@@ -156,24 +156,32 @@ def _catalogue(draft: Draft) -> None:
             del settings["agentRuntime"]
         if settings:
             left[reference] = settings
-        providers = draft.table("models", "providers")
-        if not model or "*" in model or not (provider_name in BUILT_IN or provider_name in providers):
-            continue
-        if reference == "openrouter/auto":
-            model = reference
-        provider = draft.made("models", "providers").setdefault(provider_name, {})
-        models = provider.setdefault("models", [])
-        if not isinstance(models, list):
-            continue
-        known = next((one for one in models if isinstance(one, dict) and one.get("id") == model), None)
-        if known is None:
-            models.append(known := {"id": model})
-        if isinstance(alias, str):
-            known.setdefault("name", alias)
+        provider, _, model = reference.partition("/")
+        if provider not in BUILT_IN and provider not in draft.table("models", "providers"):
+            unknown.setdefault(provider, join("agents.defaults.models", reference))
+        elif model and "*" not in model:
+            _offer(draft, provider, reference if reference == "openrouter/auto" else model, alias)
+    for name, path in unknown.items():
+        missing = ("is not known here", f"name its baseUrl and apiKey in models.providers.{name}")
+        why, instead = REFUSED.get(name, missing)
+        draft.odd(path, f"{name} {why}, so its models can't be chosen", instead)
     if left:
         defaults["models"] = left
     else:
         del defaults["models"]
+
+
+def _offer(draft: Draft, provider: str, model: str, alias: Any) -> None:
+    """List a model among its provider's, under its alias."""
+    entry = draft.made("models", "providers").setdefault(provider, {})
+    models = entry.setdefault("models", []) if isinstance(entry, dict) else None
+    if not isinstance(models, list):
+        return
+    known = next((one for one in models if isinstance(one, dict) and one.get("id") == model), None)
+    if known is None:
+        models.append(known := {"id": model})
+    if isinstance(alias, str):
+        known.setdefault("name", alias)
 
 
 def _runtimes(draft: Draft) -> None:

@@ -51,10 +51,14 @@ def settings(loaded: Loaded) -> list[Setting]:
 def _origin(loaded: Loaded, path: str | None, secret: Secret | None) -> str:
     if secret is not None and secret.ref is not None:
         read_from = f", read from {secret.ref}"
-        return (loaded.document.place(path) if path else str(secret.ref)) + (read_from if path else "")
+        return (_place(loaded, path) if path else str(secret.ref)) + (read_from if path else "")
     if path is None:
         return DEFAULT
-    return f"{loaded.document.place(path)} {path}".strip()
+    return f"{_place(loaded, path)} {path}".strip()
+
+
+def _place(loaded: Loaded, path: str) -> str:
+    return loaded.document.place(loaded.modern.as_written(path))
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any, Secret | None]]:

@@ -129,9 +129,20 @@ def test_a_provider_that_can_t_be_had_and_nobody_asks_is_left_out(load_text: Loa
     assert any("no agent uses it, so it is left out" in str(one) for one in loaded.warnings)
 
 
+def test_models_to_choose_from_that_can_t_be_had_are_named(load_text: LoadText) -> None:
+    """Once for each provider, whether it is refused or unknown."""
+    catalogue = '"openai-codex/a": {}, "openai-codex/b": {}, "acme/c": { alias: "c" }, "ollama/d": {}'
+    loaded = load_text(JSON.format(f'model: "ollama/q", models: {{ {catalogue} }}', ""), "openclaw.json")
+    said = [str(one) for one in loaded.warnings if "can't be chosen" in str(one)]
+    assert ["openai-codex signs in" in one or "acme is not known here" in one for one in said] == [True, True]
+    assert [model.id for model in loaded.config.models.providers["ollama"].models] == ["q", "d"]
+
+
 def test_an_unknown_provider_names_those_there_are(load_text: LoadText) -> None:
     """Built-in ones among them."""
-    with pytest.raises(ConfigError, match=r'there is no model provider "antropic" \(did you mean "anthropic"\?\)'):
+    with pytest.raises(
+        ConfigError, match=r'there is no model provider "antropic" \(did you mean "anthropic"\? else name its'
+    ):
         load_text(toml("antropic/claude"))
 
 
