@@ -238,7 +238,7 @@ def _check_key(name: str, provider: Provider, used_at: str, found: Findings) -> 
     if provider.base_url != known.base_url:
         return
     missing = f"needs a key, and {' and '.join(known.variables)} {'is' if len(known.variables) == 1 else 'are'} not set"
-    hint = f"set {known.variables[0]}, or models.providers.{name}.apiKey; logins made with OpenClaw are not read"
+    hint = f"set {known.variables[0]}, or models.providers.{name}.apiKey; logins by subscription are not used"
     if used_at:
         found.wrong(used_at, f"{name} {missing}", hint)
     else:

@@ -93,7 +93,7 @@ _DIFFERENT: Mapping[str, tuple[str, str]] = MappingProxyType(
             "~/.openclaw/.env, or EnvironmentFile= in the unit",
         ),
         r"auth": (
-            "OpenClaw's logins and keys are not read",
+            "OpenClaw's logins by subscription are not used, its API keys are",
             "the variable of each provider (oc-trio models list), or models.providers.<name>.apiKey",
         ),
         r"logging\.(file|maxFileBytes|redactPatterns)": (

@@ -11,7 +11,7 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from oc_trio.config.accounts import ROOT
-from oc_trio.config.builtin_providers import complete_providers, inactive
+from oc_trio.config.builtin_providers import BUILT_IN, complete_providers, inactive
 from oc_trio.config.credentials import TOKEN_VARIABLE, URL_VARIABLE, describes_default
 from oc_trio.config.document import Document
 from oc_trio.config.dotenv import environment
@@ -86,7 +86,12 @@ def import_openclaw(document: Document, env: Mapping[str, str], *, keep_secrets:
 
 
 def variable_for(path: str) -> str:
-    """The environment variable that replaces an inline secret: `MATTERMOST_BOT_TOKEN` for the default account."""
+    """The environment variable that replaces an inline secret: the usual one for a built-in provider's key,
+    `MATTERMOST_BOT_TOKEN` for the default account.
+    """
+    usual = re.fullmatch(r"models\.providers\.([\w-]+)\.apiKey", path)
+    if usual and usual[1] in BUILT_IN:
+        return BUILT_IN[usual[1]].variables[0]
     short = path.removeprefix("channels.").replace("mattermost.accounts.", "mattermost.")
     words = re.sub(r"([a-z])([A-Z])", r"\1_\2", short)
     return re.sub(r"[^A-Za-z0-9]+", "_", words).strip("_").upper()

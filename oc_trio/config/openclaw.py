@@ -13,6 +13,8 @@ from oc_trio.config.openclaw_agents import adapt_agents
 from oc_trio.config.openclaw_conversation import adapt_conversation
 from oc_trio.config.openclaw_draft import Draft
 from oc_trio.config.openclaw_models import adapt_models
+from oc_trio.config.openclaw_store import StoreUnreadable
+from oc_trio.config.parse import Invalid
 from oc_trio.config.secret_providers import SecretProviders
 from oc_trio.config.substitution import Substitution
 from oc_trio.errors import Problem
@@ -34,7 +36,7 @@ def adapt(document: Mapping[str, Any], env: Mapping[str, str], found: Findings) 
     substitution = Substitution(env, SecretProviders.of(document, env))
     draft = Draft(substitution.document(document), found)
     adapt_agents(draft, env)
-    adapt_models(draft, env)
+    adapt_models(draft, env, _stored_keys(draft, substitution.providers))
     adapt_conversation(draft)
     draft.values.pop("secrets", None)
     shell = draft.table("env").get("shellEnv")
@@ -42,3 +44,24 @@ def adapt(document: Mapping[str, Any], env: Mapping[str, str], found: Findings) 
     if isinstance(shell, Mapping) and shell.get("enabled") is True:
         draft.values["env"] = {"shellEnv": shell}
     return Adapted(draft.values, draft.written, tuple(substitution.problems))
+
+
+def _stored_keys(draft: Draft, providers: SecretProviders) -> dict[str, Any]:
+    """The keys that were given to OpenClaw when it was set up. `auth`, which names them, needs no further word then."""
+    store, auth = providers.store, draft.table("auth")
+    profiles = [one for one in draft.table("auth", "profiles").values() if isinstance(one, Mapping)]
+    if auth and all(one.get("mode") == "api_key" for one in profiles):
+        del draft.values["auth"]
+    order = auth.get("order")
+    try:
+        keys = store.keys(order if isinstance(order, Mapping) else {})
+    except StoreUnreadable as broken:
+        draft.odd(str(store.database), str(broken), "the keys that OpenClaw keeps there are not used")
+        return {}
+    made = {}
+    for name, key in keys.items():
+        try:
+            made[name] = providers.resolve(key, f"{store.database}: {name}") if isinstance(key, Mapping) else key
+        except Invalid as wrong:
+            draft.odd(f"auth.profiles.{name}", wrong.problem.message, wrong.problem.hint)
+    return made

@@ -15,8 +15,11 @@ _KEY_NAME = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+")
 _BEHIND = "or keep OpenClaw's agent behind its OpenAI-compatible endpoint and name that in models.providers"
 
 
-def adapt_models(draft: Draft, env: Mapping[str, str]) -> None:
-    """`models.providers`, `agents.defaults.models` and the models that agents name."""
+def adapt_models(draft: Draft, env: Mapping[str, str], keys: Mapping[str, Any]) -> None:
+    """`models.providers`, `agents.defaults.models` and the models that agents name.
+
+    `keys` are those that OpenClaw keeps beside the file; a key in the file or in the provider's variable wins.
+    """
     _aliases(draft)
     shared = draft.table("agents", "defaults").get("model")
     primary = shared.get("primary") if isinstance(shared, dict) else shared
@@ -33,6 +36,12 @@ def adapt_models(draft: Draft, env: Mapping[str, str]) -> None:
             _refused(draft, name, provider, used)
     _catalogue(draft)
     _runtimes(draft)
+    wanted = {*used, *draft.table("models", "providers")}
+    for name, key in keys.items():
+        known = BUILT_IN.get(name)
+        is_set = known is not None and any(env.get(variable, "").strip() for variable in known.variables)
+        if name in wanted and not is_set and (known is not None or name in draft.table("models", "providers")):
+            draft.made("models", "providers", name).setdefault("apiKey", key)
 
 
 def _named(draft: Draft) -> Iterator[tuple[str, str]]:

@@ -1,7 +1,7 @@
 """OpenClaw's references to secrets, `{ source, provider, id }`, as references that say by themselves where to look.
 
 `secrets.providers` is read here and nowhere else: a reference to a file becomes a path and a JSON pointer, one to a
-program its command line. Nothing is read or run.
+program its command line, one to OpenClaw's own store its value. Nothing is run.
 """
 
 import re
@@ -11,11 +11,13 @@ from typing import Any
 
 from attrs import field, frozen
 
+from oc_trio.config.openclaw_store import OpenClawStore, StoreUnreadable
 from oc_trio.config.parse import Invalid, join
+from oc_trio.config.paths import openclaw_home
 from oc_trio.errors import Problem
 
 _SHAPE = {"source", "provider", "id"}
-_STORE = 'write { source: "env", ... } or { source: "file", ... }, or set the variable in ~/.openclaw/.env'
+_STORE = "see openclaw secrets store list"
 _MANAGED = "name its command and args, or keep the secret in a file or variable"
 
 
@@ -26,15 +28,16 @@ def is_reference(value: Any) -> bool:
 
 @frozen
 class SecretProviders:
-    """`secrets` of an openclaw.json. `env` has the variables in effect."""
+    """`secrets` of an openclaw.json. `env` has the variables in effect, `store` is OpenClaw's own."""
 
     section: Mapping[str, Any] = field(factory=dict, repr=False)
     env: Mapping[str, str] = field(factory=dict, repr=False)
+    store: OpenClawStore = OpenClawStore(Path("/nonexistent"))
 
     @classmethod
     def of(cls, document: Mapping[str, Any], env: Mapping[str, str]) -> "SecretProviders":
         section = document.get("secrets")
-        return cls(section if isinstance(section, Mapping) else {}, env)
+        return cls(section if isinstance(section, Mapping) else {}, env, OpenClawStore(openclaw_home(env)))
 
     def resolve(self, reference: Mapping[str, Any], path: str) -> Any:
         """The reference in oc-trio's own shape; raises Invalid where its provider doesn't exist or can't be used."""
@@ -46,9 +49,7 @@ class SecretProviders:
         wanted = str(reference.get("provider") or self._default(source))
         provider = self._table("providers").get(wanted)
         known = isinstance(provider, Mapping) and provider.get("source") == source
-        if source == "store":
-            raise Invalid(Problem(path, "refers to OpenClaw's own store of secrets, which is not read", _STORE))
-        if not known and not (source == "env" and wanted == self._default(source)):
+        if not known and not (source in ("env", "store") and wanted == self._default(source)):
             there = ", ".join(self._table("providers")) or "none"
             hint = f"there are: {there}; see secrets.providers"
             raise Invalid(Problem(join(path, "provider"), f'there is no secrets provider "{wanted}" of {source}', hint))
@@ -57,10 +58,21 @@ class SecretProviders:
         match source:
             case "env":
                 return _variable(made, name, path, where)
+            case "store":
+                return self._stored(name, path)
             case "file":
                 return _file(made, name, path, where)
             case _:
                 return _command(made, wanted, name, where, self.env)
+
+    def _stored(self, name: str, path: str) -> str:
+        try:
+            value = self.store.secret(name)
+        except StoreUnreadable as broken:
+            raise Invalid(Problem(path, str(broken))) from None
+        if value is None:
+            raise Invalid(Problem(path, f"OpenClaw's store of secrets ({self.store.database}) has no {name}", _STORE))
+        return value
 
     def _default(self, source: str) -> str:
         return str(self._table("defaults").get(source) or "default")

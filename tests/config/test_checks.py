@@ -168,9 +168,7 @@ BROKEN: list[tuple[str, str, list[str]]] = [
     (
         "unknown provider",
         "agents.defaults.model = 'locl/q'\n[models.providers.local]\nbaseUrl = 'http://x'",
-        [
-            'agents.defaults.model.primary: there is no model provider "locl" (did you mean "local"?'
-        ],
+        ['agents.defaults.model.primary: there is no model provider "locl" (did you mean "local"?'],
     ),
     (
         "model without provider",

@@ -22,6 +22,7 @@ from oc_trio.cli.config import command
 from oc_trio.config.load import Loaded, load
 from oc_trio.ids import AccountId, AgentId
 from oc_trio.runtime.agents import AgentTable, SessionSettings, build_agents
+from tests.config.openclaw_database import make_store
 
 FILES = Path(__file__).parent / "openclaw"
 MATTERMOST = "channels.mattermost.accounts.default"
@@ -43,20 +44,21 @@ class Case:
 
 
 CASES = [
+    # What `openclaw onboard` and `openclaw channels add` of 2026.9.6 write; the key is in OpenClaw's database.
     Case(
         "starter.json",
-        ANTHROPIC,
+        {},
         {
-            "agents.defaults.model.primary": "anthropic/claude-sonnet-4-6",
-            "agents.defaults.workspace": "~/.openclaw/workspace",
+            "agents.defaults.model.primary": "anthropic/claude-opus-5",
+            "agents.entries.main.workspace": "~/.openclaw/workspace",
             "models.providers.anthropic.api": "anthropic-messages",
             "models.providers.anthropic.baseUrl": "https://api.anthropic.com",
             f"{MATTERMOST}.dmPolicy": "pairing",
             f"{MATTERMOST}.groupPolicy": "allowlist",
             "agents.entries.main.identity.name": "Clawd",
         },
-        (":4: auth: works differently here: OpenClaw's logins and keys are not read", "meta, wizard, plugins"),
-        {"anthropic": "sk-ant"},
+        ("parts that oc-trio has no use for are ignored (plugins, meta, wizard, gateway.mode, gateway.auth",),
+        {"anthropic": "sk-of-the-login"},
         "mm-starter-token",
     ),
     Case(
@@ -289,6 +291,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         '{"protocolVersion": 1, "values": {"providers/mistral/apiKey#value": "sk-of-the-vault"}}'
     )
     (folder / ".env").write_text('# keys\nexport DEEPSEEK_API_KEY="from#dotenv" # a comment\nMM_TOKEN=not-this\n')
+    make_store(folder, {"anthropic:default": {"type": "api_key", "provider": "anthropic", "key": "sk-of-the-login"}})
     for name in ("workspace", "workspace-docs", "workspace/main"):
         (folder / name).mkdir()
     for file in folder.rglob("*"):
@@ -349,6 +352,7 @@ def test_its_translation_means_the_same(home: Path, case: Case) -> None:
     imported = run(home, case, "import", file, "--output", made)
     assert imported.exit_code == 0, imported.stderr
     (home / ".openclaw" / ".env").unlink()
+    (home / ".openclaw" / "state" / "openclaw.sqlite").unlink()
     after = run(home, case, "show", "--json", "--config", made)
     assert after.exit_code == 0, (after.stderr, made.read_text())
     assert json.loads(after.stdout) == before

@@ -61,7 +61,11 @@ WRONG: dict[str, tuple[Document, Document, str]] = {
         {"f": {"source": "file", "path": "/f"}},
         'there is no secrets provider "f" of exec',
     ),
-    "the store": ({"source": "store", "provider": "default", "id": "A"}, {}, "refers to OpenClaw's own store of"),
+    "not in the store": (
+        {"source": "store", "provider": "default", "id": "A"},
+        {},
+        "OpenClaw's store of secrets (",
+    ),
     "not on the list": (
         {"source": "env", "provider": "e", "id": "HOME"},
         {"e": {"source": "env", "allowlist": ["OTHER"]}},
