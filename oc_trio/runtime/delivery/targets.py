@@ -75,24 +75,24 @@ class TargetResolver:
 
     async def resolve(self, target: Target | str) -> Place:
         """Where `target` is; text is parsed first."""
-        wanted = parse_target(target) if isinstance(target, str) else target
-        match wanted:
+        parsed = parse_target(target) if isinstance(target, str) else target
+        match parsed:
             case ChannelById():
-                return Place(await self._channel(wanted.id))
+                return Place(await self._channel(parsed.id))
             case ChannelByName():
-                pair = _DIRECT_NAME.fullmatch(wanted.name)
-                if pair and not wanted.team and self.bot.id in pair.groups():
+                pair = _DIRECT_NAME.fullmatch(parsed.name)
+                if pair and not parsed.team and self.bot.id in pair.groups():
                     other = pair[2] if pair[1] == self.bot.id else pair[1]
                     return Place(user=await self._user(UserId(other)))
-                return Place(await self._named(wanted))
+                return Place(await self._named(parsed))
             case UserById():
-                return Place(user=await self._user(wanted.id))
+                return Place(user=await self._user(parsed.id))
             case UserByName():
-                return Place(user=await self._username(wanted.username))
+                return Place(user=await self._username(parsed.username))
             case OpaqueId():
-                return await self._opaque(wanted.id)
+                return await self._opaque(parsed.id)
             case _:
-                assert_never(wanted)
+                assert_never(parsed)
 
     async def _opaque(self, opaque: str) -> Place:
         """A user if there is one, else a channel. The kind is cached, so that a channel costs no second request."""
@@ -160,15 +160,15 @@ class TargetResolver:
         if cached and trio.current_time() - cached[0] < NAME_SECONDS:
             return cached[1]
         teams = await self.directory.teams()
-        wanted = [team for team in teams if not target.team or team.name == target.team]
-        if not wanted:
+        named = [team for team in teams if not target.team or team.name == target.team]
+        if not named:
             known = ", ".join(sorted(team.name for team in teams)) or "none"
             where = f"team {target.team}" if target.team else "any team"
             raise UnknownTarget(f"@{self.bot.username} is not in {where}; its teams: {known}.")
         channels: list[tuple[str, Channel]] = []
 
         async def look_up(number: int) -> None:
-            team = wanted[number]
+            team = named[number]
             try:
                 channel = await self.directory.api.channels.by_name(team.id, target.name)
             except MattermostRejected as refusal:
@@ -177,7 +177,7 @@ class TargetResolver:
                 return
             channels.append((team.name, channel))
 
-        await run_bounded(look_up, range(len(wanted)), _TEAMS_AT_ONCE)
+        await run_bounded(look_up, range(len(named)), _TEAMS_AT_ONCE)
         channel = choose_channel(target, sorted(channels, key=lambda pair: pair[0]))
         self._names[target] = (trio.current_time(), channel)
         while len(self._names) > MOST_KINDS:

@@ -188,11 +188,11 @@ class AgentRun:
             messages=messages,
             thinking=self._thinking_chars,
         )
-        said = "\n\n".join(filter(None, ("".join(pieces).strip("\n") for pieces in self._texts)))
+        text = "\n\n".join(filter(None, ("".join(pieces).strip("\n") for pieces in self._texts)))
         count = min(self._text_chars, bounds.chars)
         # Estimated: the model server's own count comes at the end of a stream that is cut off here.
-        usage = Usage(self._input_tokens, estimate(said) + self._thinking_chars // 4, self._model)
-        return Final(marked_cut(said[: bounds.chars], f"{count:,} characters"), usage=usage)
+        usage = Usage(self._input_tokens, estimate(text) + self._thinking_chars // 4, self._model)
+        return Final(marked_cut(text[: bounds.chars], f"{count:,} characters"), usage=usage)
 
     async def _record_call(self, event: ToolEnded) -> None:
         call = self._calls.pop(event.call_id, ToolCall(event.call_id, event.name))
@@ -219,10 +219,10 @@ class AgentRun:
         if not so_far or so_far[0].role is not Role.USER:
             lines = self.running.batch.lines
             image_bounds = setup.image_bounds
-            asked = await question(
+            user_message = await question(
                 services, self.turns, self.messages, has_history=bool(history), dropped=lines, image_bounds=image_bounds
             )
-            so_far = (asked, *so_far)
+            so_far = (user_message, *so_far)
             rows = [transcript.to_json(message) for message in so_far]
             await services.store.transcripts.rewrite(turn.session, turn.id, rows, now)
         if missing := self._missing_in_prompt(so_far):
@@ -249,12 +249,12 @@ class AgentRun:
 
     def _missing_in_prompt(self, so_far: Sequence[Message]) -> tuple[InboundMessage, ...]:
         """Messages that an earlier run bound to this turn and did not add to the prompt yet."""
-        told = user_text(so_far)
-        return tuple(message for message in self.messages if not is_in_prompt(message, told))
+        prompt_text = user_text(so_far)
+        return tuple(message for message in self.messages if not is_in_prompt(message, prompt_text))
 
     async def _steering(self) -> Sequence[Message]:
         """Messages that people wrote since; each is bound to this turn before the agent gets it."""
-        services, told = self.services, []
+        services, messages = self.services, list[Message]()
         for job in tuple(self.running.steered):
             bound = await services.store.turns.begin(self.turn, [job.obligation.id], services.clock.now_ms())
             if job not in self.running.steered:
@@ -266,8 +266,8 @@ class AgentRun:
                     services, self.turns, (job.inbound,), has_history=True, image_bounds=image_bounds
                 )
                 await self.record(message)
-                told.append(message)
-        return told
+                messages.append(message)
+        return messages
 
     async def record(self, *messages: Message) -> None:
         """Append messages to the transcript."""

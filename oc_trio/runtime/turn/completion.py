@@ -44,9 +44,9 @@ class TurnCompletion:
         writer.show(writer.view.rested())
         await writer.finish()
         await self._find_draft()
-        failure, said, props, words = "", "", "", ""
+        failure, transcript_text, props, visible_text = "", "", "", ""
         if isinstance(end, Final):
-            said = end.text
+            transcript_text = end.text
             end = evolve(end, text=writer.view.whole_reply(end.text))
             end, props = with_buttons(end, self.turns.button_props, turn.channel_id)
             services.metrics.tokens.labels(services.account, "input").inc(end.usage.input_tokens)
@@ -58,8 +58,8 @@ class TurnCompletion:
             failure = end.for_operator
             # The transcript gets what people read in place of an answer: without it the next turn would answer this
             # question once more.
-            words = writer.view.words()
-            said = failed_words(words, end)
+            visible_text = writer.view.words()
+            transcript_text = failed_words(visible_text, end)
             log.warning("the agent failed", account=services.account, turn=turn.id, problem=failure)
         plan = plan_final(
             writer.state,
@@ -67,12 +67,14 @@ class TurnCompletion:
             self.run.rules,
             published=tuple(writer.published),
             standing=len(writer.posts),
-            words=words,
+            words=visible_text,
             is_cut=bool(self.run.uncut),
         )
         media, whole = (end.media, self.run.uncut or end.text) if isinstance(end, Final) else ((), "")
         rest = attachable(whole) if getattr(plan, "is_cut", False) else ""
-        return await self._decide(result_of(plan, failure=failure, said=said, props=props, media=media, rest=rest))
+        return await self._decide(
+            result_of(plan, failure=failure, said=transcript_text, props=props, media=media, rest=rest)
+        )
 
     async def timed_out(self) -> Outcome:
         """The turn took too long: its text so far stays, with a notice."""
@@ -84,9 +86,9 @@ class TurnCompletion:
         """The agent was stopped by us: its text so far stays, with a notice below it."""
         await self.run.writer.finish()
         await self._find_draft()
-        state, said = self.run.writer.state, self.run.writer.unpublished()
+        state, text_so_far = self.run.writer.state, self.run.writer.unpublished()
         draft = state.lingers if state.phase is Phase.DRAFT else None
-        text = sealed_text(said if draft else "", notice)
+        text = sealed_text(text_so_far if draft else "", notice)
         return await self._decide(TurnResult(ObligationState.FAILED, (text,), draft or "", reason=reason, said=text))
 
     async def cancelled(self, reason: CancelReason) -> Outcome | None:
@@ -95,15 +97,15 @@ class TurnCompletion:
         if reason not in RESUMABLE:
             await writer.finish()
         await self._find_draft()
-        draft, said = writer.state.lingers, writer.unpublished()
+        draft, text_so_far = writer.state.lingers, writer.unpublished()
         if reason in RESUMABLE:
             if reason is CancelReason.DRAIN and draft is not None:
-                await self._mark_interrupted(draft, sealed_text(said, INTERRUPTED))
+                await self._mark_interrupted(draft, sealed_text(text_so_far, INTERRUPTED))
             return None
-        sealed = (sealed_text(said, STOPPED),) if draft else ()
-        said = writer.view.reply_so_far()  # the transcript has the messages before
+        sealed = (sealed_text(text_so_far, STOPPED),) if draft else ()
+        text_so_far = writer.view.reply_so_far()  # the transcript has the messages before
         return await self._decide(
-            TurnResult(ObligationState.CANCELLED, sealed, draft or "", reason=reason.value, said=said)
+            TurnResult(ObligationState.CANCELLED, sealed, draft or "", reason=reason.value, said=text_so_far)
         )
 
     async def deliver(self, result: TurnResult) -> Outcome:

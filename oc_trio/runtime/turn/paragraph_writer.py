@@ -143,28 +143,28 @@ class ParagraphWriter:
     def _completed(self) -> Iterator[str]:
         """The blocks that are complete and were not taken before."""
         while self._messages < len(self.view.said):
-            words = _visible_text(self.view.said[self._messages])
-            self._retract_reasoning(words)
-            block, self._taken, self._messages = words[self._taken :], 0, self._messages + 1
+            text = _visible_text(self.view.said[self._messages])
+            self._retract_reasoning(text)
+            block, self._taken, self._messages = text[self._taken :], 0, self._messages + 1
             if block.strip():
                 yield block
             self._held = ""
             self._save_state()
-        words = _visible_text(self.view.text)
-        self._retract_reasoning(words)
-        end = words.rfind("\n\n")
-        while end > self._taken and fence_after(words[:end]):
-            end = words.rfind("\n\n", 0, end)
+        text = _visible_text(self.view.text)
+        self._retract_reasoning(text)
+        end = text.rfind("\n\n")
+        while end > self._taken and fence_after(text[:end]):
+            end = text.rfind("\n\n", 0, end)
         if end > self._taken:
-            block, self._taken, self._held = words[self._taken : end], end, words[:end]
+            block, self._taken, self._held = text[self._taken : end], end, text[:end]
             yield block
 
     def _save_state(self) -> None:
         self._begun = _Begun(len(self.posts), len(self.published), self._waiting, tuple(self._unsent))
 
-    def _retract_reasoning(self, words: str) -> None:
+    def _retract_reasoning(self, text: str) -> None:
         """Take back the blocks of this message where its text no longer begins with them: they were reasoning."""
-        if words.startswith(self._held.rstrip()) or self._is_refused:
+        if text.startswith(self._held.rstrip()) or self._is_refused:
             return
         begun = self._begun
         self._earlier_posts |= dict(enumerate(self.posts[begun.posts :], begun.posts))
@@ -186,17 +186,17 @@ class ParagraphWriter:
     async def _send(self, posts: tuple[str, ...]) -> None:
         if not posts or self._is_refused:
             return
-        kept = self._unsent[-1:] if self._waiting.text else []
-        self._blocks = self._unsent[: len(self._unsent) - len(kept)]
-        self._unsent = kept
-        made: list[str] = []
+        newest = self._unsent[-1:] if self._waiting.text else []
+        self._blocks = self._unsent[: len(self._unsent) - len(newest)]
+        self._unsent = newest
+        parts: list[str] = []
         for text in posts:
-            made += prepared(text, self._reply, prefix=not self.posts and not made)
-        if self.number + len(made) >= self._reply.bounds.posts:
+            parts += prepared(text, self._reply, prefix=not self.posts and not parts)
+        if self.number + len(parts) >= self._reply.bounds.posts:
             # The remaining posts that a turn may have are the final answer's.
             self._is_refused = True
             return
-        self._parts += made
+        self._parts += parts
         while self._parts and not self._is_refused:
             await self._send_on()
         if not self._held:
@@ -232,5 +232,5 @@ class ParagraphWriter:
 
 
 def _visible_text(text: str) -> str:
-    words = without_reasoning(text, streaming=True).lstrip()
-    return "" if SILENT_TOKEN.startswith(words.strip()) else words
+    text = without_reasoning(text, streaming=True).lstrip()
+    return "" if SILENT_TOKEN.startswith(text.strip()) else text

@@ -144,7 +144,7 @@ class Previewer:
                 shrinks = self.view.style.mode.words_may_shrink or self._kind is BlockKind.WORK
                 self._kind = visible.current.kind
                 self.state = wants(self.state, visible.current.text, may_shrink=shrinks)
-            await self._step(wait_for_changed=True)
+            await self._step(wait_for_change=True)
 
     async def finish(self) -> None:
         """Seal the complete blocks after the agent's final event. `run` has ended. May be cancelled and repeated."""
@@ -162,7 +162,7 @@ class Previewer:
             part = parts[len(self._parts)]
             self.state = seal_block(self.state, part)
             while not self.state.phase.is_over:
-                await self._step(wait_for_changed=False)
+                await self._step(wait_for_change=False)
             if self.state.phase is not Phase.SEALED or self.state.post_id is None:
                 self._is_blocked = True
                 return
@@ -180,8 +180,8 @@ class Previewer:
             self.published.append(block.text)
         await self._record_draft(self.state.post_id)
 
-    async def _step(self, *, wait_for_changed: bool) -> None:
-        interval = self._pacer.interval(len(self.state.wanted)) if wait_for_changed else 0.0
+    async def _step(self, *, wait_for_change: bool) -> None:
+        interval = self._pacer.interval(len(self.state.wanted)) if wait_for_change else 0.0
         # The minimum length is for text of the answer; a status line is short.
         rules = self._rules if self._kind is BlockKind.REPLY else evolve(self._rules, min_chars=1)
         step = next_step(self.state, trio.current_time(), interval, rules)

@@ -120,10 +120,10 @@ async def deliver_result(
     earlier: tuple[PostId, ...],
     final_written: FinalWritten,
 ) -> Outcome:
-    """Deliver; `earlier` are blocks that stand already, its files are on the server; `final_written` is told of the
-    draft that has its last text. Returns how the turn's obligations end.
+    """Deliver `result`, whose files are on the server; returns the outcome of the turn's obligations.
 
-    A refusal for good (the bot was removed, the channel archived) ends them as failed with the server's words.
+    `earlier` are finished posts of the turn; `final_written` is called with the draft that has its final text. A
+    permanent refusal (the bot was removed, the channel archived) is an outcome, too: failed, with the server's message.
     """
     posts, problem = list(earlier), ""
     try:

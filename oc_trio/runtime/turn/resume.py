@@ -56,13 +56,16 @@ async def load_resume_state(services: AccountServices, turn: Turn, batch: Batch)
 async def _valid_transcript(services: AccountServices, turn: Turn, batch: Batch) -> tuple[Message, ...]:
     """The turn's transcript: nothing of it after an edit of a message; only completed calls after one was withdrawn."""
     so_far = transcript.read(turn.session, await services.store.transcripts.of_turn(turn.id))
-    told = user_text(so_far)
-    if any(is_in_prompt(job.inbound, told) and not is_in_prompt_verbatim(job.inbound, told) for job in batch.jobs):
+    prompt_text = user_text(so_far)
+    if any(
+        is_in_prompt(job.inbound, prompt_text) and not is_in_prompt_verbatim(job.inbound, prompt_text)
+        for job in batch.jobs
+    ):
         return ()
     answered = {job.obligation.id for job in batch.everyone}
     for obligation_id in turn.obligations:
-        gone = None if obligation_id in answered else await services.store.obligations.get(obligation_id)
-        if gone is not None and gone.state.is_terminal and gone.trigger in told:
+        obligation = None if obligation_id in answered else await services.store.obligations.get(obligation_id)
+        if obligation is not None and obligation.state.is_terminal and obligation.trigger in prompt_text:
             return transcript.tool_calls_only(so_far)
     return so_far
 
@@ -99,9 +102,9 @@ async def _draft_posts(services: AccountServices, turn: Turn) -> dict[int, Draft
     return drafts
 
 
-def _events(said: Sequence[Message]) -> Iterator[AgentEvent]:
+def _events(messages: Sequence[Message]) -> Iterator[AgentEvent]:
     names: dict[str, str] = {}
-    for message in said:
+    for message in messages:
         if message.role is Role.ASSISTANT:
             if message.text:
                 yield TextDelta(message.text)

@@ -49,12 +49,12 @@ async def test_a_long_text_goes_on_in_further_posts_with_files_and_buttons_on_th
         composed = await place.outbound.compose(
             found, MessageRequest("word " * 15, (str(file),), shown), from_disk=True
         )
-        receipt = await place.outbound.post_now(composed)
-        posts = [place.world.posts.live(post) for post in receipt.posts]
+        sent_posts = await place.outbound.post_now(composed)
+        posts = [place.world.posts.live(post) for post in sent_posts.posts]
         assert [len(post.message) for post in posts] == [29, 29, 14]
         assert [len(post.file_ids) for post in posts] == [0, 0, 1]
         assert ["attachments" in post.props for post in posts] == [False, False, True]
-        assert receipt.is_complete
+        assert sent_posts.is_complete
 
 
 @in_no_time
@@ -63,10 +63,10 @@ async def test_a_lost_answer_makes_no_second_post() -> None:
     faults = Flaky("/posts", 1, applied=True)
     async with a_place(faults=faults) as place:
         found = await place.outbound.targets.resolve("#square")
-        receipt = await place.outbound.post_now(await place.outbound.compose(found, MessageRequest("once")))
+        sent_posts = await place.outbound.post_now(await place.outbound.compose(found, MessageRequest("once")))
         assert faults.seen == 1
         assert [said.message for said in place.world.transcript(place.square)] == ["once"]
-        assert receipt.is_complete
+        assert sent_posts.is_complete
 
 
 @pytest.mark.parametrize(("failures", "sent"), [(3, True), (4, False)], ids=["heals", "is given up"])
@@ -78,24 +78,24 @@ async def test_an_upload_is_tried_four_times(tmp_path: Path, failures: int, sent
     async with a_place(faults=Flaky("/files", failures)) as place:
         found = await place.outbound.targets.resolve("#square")
         composed = await place.outbound.compose(found, MessageRequest("x", (str(file),)), from_disk=True)
-        receipt = await place.outbound.post_now(composed)
-        assert receipt.is_complete is sent
-        assert len(receipt.posts) == 1
+        sent_posts = await place.outbound.post_now(composed)
+        assert sent_posts.is_complete is sent
+        assert len(sent_posts.posts) == 1
 
 
 @in_no_time
 async def test_progress_tells_name_bytes_and_size(tmp_path: Path) -> None:
     """The count grows to the file's size."""
-    file, told = tmp_path / "a.bin", list[tuple[str, int, int]]()
+    file, progress = tmp_path / "a.bin", list[tuple[str, int, int]]()
     file.write_bytes(b"x" * 3_000_000)
     async with a_place() as place:
         found = await place.outbound.targets.resolve("#square")
         message = MessageRequest(media=(str(file),))
-        await place.outbound.compose(found, message, from_disk=True, on_progress=lambda *now: told.append(now))
-    counts = [sent for _, sent, _ in told]
+        await place.outbound.compose(found, message, from_disk=True, on_progress=lambda *now: progress.append(now))
+    counts = [sent for _, sent, _ in progress]
     assert len(counts) > 1
     assert counts == sorted(counts)
-    assert told[-1] == ("a.bin", 3_000_000, 3_000_000)
+    assert progress[-1] == ("a.bin", 3_000_000, 3_000_000)
 
 
 @in_no_time
@@ -177,6 +177,6 @@ async def test_a_server_that_stays_away_is_told_with_what_is_left() -> None:
         found = await place.outbound.targets.resolve("#square")
         composed = await place.outbound.compose(found, MessageRequest("one two three four"))
         place.world.membership.archive(place.square, place.alice)
-        receipt = await place.outbound.post_now(composed)
-        assert receipt.posts == ()
-        assert receipt.problems[0].startswith("2 of 2 posts not sent")
+        sent_posts = await place.outbound.post_now(composed)
+        assert sent_posts.posts == ()
+        assert sent_posts.problems[0].startswith("2 of 2 posts not sent")

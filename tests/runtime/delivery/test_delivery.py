@@ -278,7 +278,7 @@ async def test_waiting_for_the_server_can_be_cancelled(delivery: Delivery, serve
 # our own event
 
 
-async def receipt(delivery: Delivery, server: FakeServer) -> None:
+async def acknowledge(delivery: Delivery, server: FakeServer) -> None:
     [post] = server.posts.values()
     await delivery.acknowledge(post)
 
@@ -288,7 +288,7 @@ async def test_our_own_event_is_the_receipt_where_the_answer_was_lost(
     delivery: Delivery, server: FakeServer, store: Store
 ) -> None:
     """The post was seen: nothing needs to be asked again."""
-    server.hook = lambda _key: receipt(delivery, server)
+    server.hook = lambda _key: acknowledge(delivery, server)
     server.plan = [LOST]
     assert await delivery.post(message()) == "post1"
     assert len(server.calls) == 1
@@ -303,11 +303,11 @@ async def test_our_own_event_is_the_receipt_where_the_answer_was_lost(
 async def test_a_receipt_wins_over_any_later_failure(
     delivery: Delivery, server: FakeServer, store: Store, failure: MattermostError
 ) -> None:
-    """What stands in the channel is delivered, whatever a repeated request was told."""
+    """What stands in the channel is delivered, whatever a repeated request was answered."""
     server.plan = [LOST]
     with pytest.raises(MattermostUnavailable):
         await delivery.post(message())
-    server.hook = lambda _key: receipt(delivery, server)
+    server.hook = lambda _key: acknowledge(delivery, server)
     server.plan = [failure]
     assert await delivery.post(message()) == "post1"
     assert (await row(store)).state is OutboxState.CONFIRMED
@@ -320,7 +320,7 @@ async def test_a_receipt_between_two_steps_is_no_error(delivery: Delivery, serve
     with pytest.raises(MattermostUnavailable):
         await delivery.post(message())
     stale = await row(store)
-    await receipt(delivery, server)
+    await acknowledge(delivery, server)
     assert await delivery.resume(stale) == "post1"
     assert len(server.calls) == 1
 
@@ -328,7 +328,7 @@ async def test_a_receipt_between_two_steps_is_no_error(delivery: Delivery, serve
 @no_time
 @no_time
 async def test_a_post_that_was_deleted_stays_so(delivery: Delivery, server: FakeServer) -> None:
-    """Who asks once more, as after a failure of the journal, is told the same."""
+    """Who asks once more, as after a failure of the journal, gets the same answer."""
     server.plan = [MattermostRejected(f"it is gone ({WAS_DELETED})", status=500, code=WAS_DELETED), None]
     for _ in range(2):
         with pytest.raises(MattermostRejected) as refusal:
@@ -338,8 +338,10 @@ async def test_a_post_that_was_deleted_stays_so(delivery: Delivery, server: Fake
 
 
 @no_time
-async def test_a_second_post_for_one_letter(delivery: Delivery, server: FakeServer, store: Store) -> None:
-    """A held-up request made another post: the first one that was seen stands, and the other one is told from it."""
+async def test_a_second_post_for_one_message(delivery: Delivery, server: FakeServer, store: Store) -> None:
+    """A held-up request made another post: the first one that was seen stands, and the other one is known for a
+    duplicate.
+    """
     twin: list[Post] = []
 
     async def arrives_first(key: str) -> None:
@@ -465,7 +467,7 @@ async def test_a_failing_post_whose_event_comes_nevertheless(delivery: Delivery,
     with pytest.raises(MattermostUnavailable):
         await delivery.post(message())
     server.plan = [FAULT]
-    server.hook = lambda _key: receipt(delivery, server)
+    server.hook = lambda _key: acknowledge(delivery, server)
     assert await delivery.post_or_abandon(message()) == "post1"
 
 
@@ -482,7 +484,7 @@ async def test_a_post_that_comes_when_it_was_given_up(delivery: Delivery, server
 
 @no_time
 async def test_a_letter_that_somebody_else_gives_up_meanwhile(delivery: Delivery, server: FakeServer) -> None:
-    """Whoever still sends it is told so, and nothing breaks."""
+    """Whoever still sends it gets the refusal, and nothing breaks."""
 
     async def give_up(_key: str) -> None:
         await delivery.abandon(OutboxId("turn.0"), "enough of it")
@@ -519,12 +521,14 @@ async def test_a_direct_channel_is_opened_first(
         return ChannelId(f"dm-{user}")
 
     sender = evolve(delivery, open_direct=open_direct)
-    told = OutboxMessage(OutboxId("turn.0"), ChannelId(""), "hello", OutboxKind.MESSAGE, to_user=UserId("alice"))
+    direct_message = OutboxMessage(
+        OutboxId("turn.0"), ChannelId(""), "hello", OutboxKind.MESSAGE, to_user=UserId("alice")
+    )
     if state is OutboxState.DEAD:
         with pytest.raises(MattermostRejected):
-            await sender.post_until_done(told)
+            await sender.post_until_done(direct_message)
     else:
-        assert await sender.post_until_done(told) == "post1"
+        assert await sender.post_until_done(direct_message) == "post1"
         assert (await row(store)).channel_id == "dm-alice"
     assert (await row(store)).state is state
     assert await sender.exists(OutboxId("turn.0"))

@@ -331,9 +331,9 @@ async def test_a_notice_holds_no_conversation(harness: Harness) -> None:
 
 async def test_what_an_earlier_run_left_in_the_outbox(harness: Harness) -> None:
     """A message of nobody's, and a stand-in that was begun for it: one of the two is posted. The start waits not."""
-    told = OutboxMessage(OutboxId("cron.x.0"), ChannelId(harness.square.id), "some poison", OutboxKind.MESSAGE)
-    begun = evolve(told, id=OutboxId("instead.cron.x.0"), message=NOT_POSTED)
-    rows = [row_of(each, harness.account, UserId(harness.bot.id), harness.now_ms()) for each in (told, begun)]
+    original = OutboxMessage(OutboxId("cron.x.0"), ChannelId(harness.square.id), "some poison", OutboxKind.MESSAGE)
+    begun = evolve(original, id=OutboxId("instead.cron.x.0"), message=NOT_POSTED)
+    rows = [row_of(each, harness.account, UserId(harness.bot.id), harness.now_ms()) for each in (original, begun)]
     await harness.store.outbox.put(rows)
     fails(harness, 500, has_poison)
     began = trio.current_time()

@@ -34,8 +34,8 @@ BOB = User(UserId("bob"), "bob")
 
 
 @define(eq=False)
-class Office:
-    """A postbox whose server is a list; `failures` are raised first, each once, `poison` is never taken; `latency` is
+class FakeServer:
+    """A sender whose server is a list; `failures` are raised first, each once, `poison` is never taken; `latency` is
     per send.
     """
 
@@ -47,7 +47,7 @@ class Office:
     opened: list[str] = field(factory=list)
     poison: frozenset[str] = frozenset()
     latency: float = 0.0
-    postbox: MessageSender = field(init=False)
+    sender: MessageSender = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         delivery = Delivery(
@@ -62,7 +62,7 @@ class Office:
             RetryPolicy(initial=1.0),
             open_direct=self._open,
         )
-        self.postbox = MessageSender(delivery, self.nursery, ErrorBoundary(delivery.account, delivery.metrics))
+        self.sender = MessageSender(delivery, self.nursery, ErrorBoundary(delivery.account, delivery.metrics))
 
     async def state(self, name: str) -> OutboxState | None:
         row = await self.store.outbox.get(OutboxId(name))
@@ -92,11 +92,11 @@ class Office:
 
 
 @asynccontextmanager
-async def an_office() -> AsyncGenerator[Office, None]:
+async def a_server() -> AsyncGenerator[FakeServer, None]:
     journal = sqlite3.connect(":memory:", isolation_level=None)
     try:
         async with open_store(journal) as store, trio.open_nursery() as nursery:
-            yield Office(nursery, store)
+            yield FakeServer(nursery, store)
             nursery.cancel_scope.cancel()
     finally:
         journal.close()
@@ -113,94 +113,94 @@ def to_bob(text: str) -> ComposedMessage:
 @in_no_time
 async def test_pieces_go_out_in_order_after_all_are_durable() -> None:
     """Every row is there before the first is sent, whatever happens between them."""
-    async with an_office() as office:
+    async with a_server() as server:
         seen: list[OutboxState | None] = []
 
         async def queued() -> None:
-            seen.extend([await office.state("a.0"), await office.state("a.1")])
+            seen.extend([await server.state("a.0"), await server.state("a.1")])
 
-        office.failures = [MattermostUnavailable("busy"), MattermostUnavailable("busy")]
-        carried = await office.postbox.send(composed("one", "two"), "a", queued=queued)
+        server.failures = [MattermostUnavailable("busy"), MattermostUnavailable("busy")]
+        result = await server.sender.send(composed("one", "two"), "a", queued=queued)
         assert seen == [OutboxState.QUEUED, OutboxState.QUEUED]
-        assert office.sent == [("square", "one"), ("square", "two")]
-        assert carried.posts == ("post1", "post2")
+        assert server.sent == [("square", "one"), ("square", "two")]
+        assert result.posts == ("post1", "post2")
 
 
 @in_no_time
 async def test_a_refused_piece_leaves_the_others() -> None:
     """The refusal is told to the sender and said in its place; its row is dead, the rest goes out."""
-    async with an_office() as office:
-        office.failures = [MattermostRejected("too long", status=400)]
-        carried = await office.postbox.send(composed("one", "two"), "a")
-        assert (carried.posts, carried.problems) == (("post2",), ("too long",))
-        assert office.sent == [("square", NOT_POSTED), ("square", "two")]
-        assert await office.state("a.0") is OutboxState.DEAD
+    async with a_server() as server:
+        server.failures = [MattermostRejected("too long", status=400)]
+        result = await server.sender.send(composed("one", "two"), "a")
+        assert (result.posts, result.problems) == (("post2",), ("too long",))
+        assert server.sent == [("square", NOT_POSTED), ("square", "two")]
+        assert await server.state("a.0") is OutboxState.DEAD
 
 
 @in_no_time
 async def test_a_piece_that_the_server_fails_at_holds_nobody_for_ever() -> None:
     """It is given up once something else is taken in its place."""
-    async with an_office() as office:
-        office.poison = frozenset({"one"})
-        carried = await office.postbox.send(composed("one", "two"), "a")
-        assert (carried.posts, carried.problems) == (("post2",), ("internal error",))
-        assert office.sent == [("square", NOT_POSTED), ("square", "two")]
+    async with a_server() as server:
+        server.poison = frozenset({"one"})
+        result = await server.sender.send(composed("one", "two"), "a")
+        assert (result.posts, result.problems) == (("post2",), ("internal error",))
+        assert server.sent == [("square", NOT_POSTED), ("square", "two")]
 
 
 @in_no_time
 async def test_the_same_name_is_sent_once() -> None:
     """A repeat gives the same posts."""
-    async with an_office() as office:
-        first = await office.postbox.send(composed("one"), "a")
-        assert await office.postbox.send(composed("one"), "a") == first
-        assert len(office.sent) == 1
+    async with a_server() as server:
+        first = await server.sender.send(composed("one"), "a")
+        assert await server.sender.send(composed("one"), "a") == first
+        assert len(server.sent) == 1
 
 
 @in_no_time
 async def test_a_cancelled_sender_does_not_take_the_message_along() -> None:
     """Cancelling ends the wait, not the delivery."""
-    async with an_office() as office:
-        office.latency = 1.0
+    async with a_server() as server:
+        server.latency = 1.0
         with trio.move_on_after(0.5) as scope:
-            await office.postbox.send(composed("one"), "a")
+            await server.sender.send(composed("one"), "a")
         assert scope.cancelled_caught
         await trio.sleep(1)
-        assert office.sent == [("square", "one")]
+        assert server.sent == [("square", "one")]
 
 
 @in_no_time
 async def test_a_loop_of_sends_is_stopped() -> None:
     """Too many under way are refused before they fill the journal."""
-    async with an_office() as office:
-        office.latency = 10.0
+    async with a_server() as server:
+        server.latency = 10.0
         async with trio.open_nursery() as nursery:
             for number in range(message_sender.MOST_PENDING):
-                nursery.start_soon(office.postbox.send, composed("x"), f"loop{number}")
+                nursery.start_soon(server.sender.send, composed("x"), f"loop{number}")
             await trio.sleep(1)
             with pytest.raises(MattermostUnavailable, match="waiting to be sent"):
-                await office.postbox.send(composed("x"), "one too many")
+                await server.sender.send(composed("x"), "one too many")
             nursery.cancel_scope.cancel()
-        assert await office.state("one too many.0") is None
+        assert await server.state("one too many.0") is None
 
 
 @in_no_time
 async def test_a_row_names_the_person_until_the_direct_channel_is_open() -> None:
     """A server that is away is asked again; then the channel is noted with the row."""
-    async with an_office() as office:
-        office.refusals = [MattermostUnavailable("away")]
-        carried = await office.postbox.send(to_bob("psst"), "a")
-        row = await office.store.outbox.get(OutboxId("a.0"))
+    async with a_server() as server:
+        server.refusals = [MattermostUnavailable("away")]
+        result = await server.sender.send(to_bob("psst"), "a")
+        row = await server.store.outbox.get(OutboxId("a.0"))
         assert row is not None
         assert (row.to_user, row.channel_id, row.state) == ("bob", "direct-bob", OutboxState.CONFIRMED)
-        assert office.opened == ["bob", "bob"]
-        assert carried.posts == ("post1",)
+        assert server.opened == ["bob", "bob"]
+        assert result.posts == ("post1",)
 
 
 @in_no_time
 async def test_a_person_who_cannot_be_written_to() -> None:
     """A refused direct channel is final: the row is dead, the sender is told."""
-    async with an_office() as office:
-        office.refusals = [MattermostRejected("no such user", status=400)]
-        carried = await office.postbox.send(to_bob("psst"), "a")
-        assert (carried.posts, carried.problems) == ((), ("no such user",))
-        assert await office.state("a.0") is OutboxState.DEAD
+    async with a_server() as server:
+        server.refusals = [MattermostRejected("no such user", status=400)]
+        result = await server.sender.send(to_bob("psst"), "a")
+        assert (result.posts, result.problems) == ((), ("no such user",))
+        assert await server.state("a.0") is OutboxState.DEAD

@@ -39,14 +39,14 @@ async def test_each_form_of_a_target(spelled: Callable[[Place], str], named: str
 
     async with a_place() as place:
         found = await place.outbound.targets.resolve(spelled(place))
-        receipt = await place.outbound.post_now(await place.outbound.compose(found, MessageRequest("hi")))
+        sent_posts = await place.outbound.post_now(await place.outbound.compose(found, MessageRequest("hi")))
         wanted = place.world.direct(place.alice, place.bot) if named == "@alice" else place.square
-        assert receipt.channel_id == wanted.id
+        assert sent_posts.channel_id == wanted.id
         assert [said.message for said in place.world.transcript(wanted)] == ["hi"]
 
 
 @pytest.mark.parametrize(
-    ("spelled", "told"),
+    ("spelled", "error_text"),
     [
         pytest.param("", "A recipient is required", id="empty"),
         pytest.param("#nowhere", "no channel nowhere in any team", id="no such name"),
@@ -60,13 +60,13 @@ async def test_each_form_of_a_target(spelled: Callable[[Place], str], named: str
     ],
 )
 @in_no_time
-async def test_what_names_nothing_is_told_in_words(spelled: str, told: str) -> None:
+async def test_what_names_nothing_is_told_in_words(spelled: str, error_text: str) -> None:
     """An unknown or forbidden target is an UnknownTarget that says what to do, never a bare 403."""
     async with a_place() as place:
         hidden = place.world.create_channel(place.team, "hidden", place.alice, private=True)
         with pytest.raises(UnknownTarget) as refusal:
             await place.outbound.targets.resolve(spelled.replace("a" * 26, hidden.id))
-        assert told in str(refusal.value)
+        assert error_text in str(refusal.value)
 
 
 @in_no_time
@@ -124,7 +124,7 @@ async def test_a_channel_of_which_the_bot_is_no_member() -> None:
     async with a_place() as place:
         place.world.create_channel(place.team, "open", place.alice)
         found = await place.outbound.targets.resolve("#open")
-        receipt = await place.outbound.post_now(await place.outbound.compose(found, MessageRequest("hi")))
-        assert receipt.posts == ()
-        assert "/invite @helper" in receipt.problems[0]
+        sent_posts = await place.outbound.post_now(await place.outbound.compose(found, MessageRequest("hi")))
+        assert sent_posts.posts == ()
+        assert "/invite @helper" in sent_posts.problems[0]
         assert "#open" in refusal_text(MattermostRejected("no", status=403), found, place.outbound.user)

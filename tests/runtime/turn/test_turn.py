@@ -1,4 +1,4 @@
-"""A turn from mention to answer, in the town."""
+"""A turn from mention to answer, in a whole gateway against the sandbox."""
 
 import httpx
 import pytest
@@ -183,14 +183,14 @@ async def test_tool_calls_are_remembered(harness: Harness) -> None:
 
 
 @pytest.mark.parametrize(
-    ("last", "told"),
+    ("last", "assistant_texts"),
     [
         ("Let me look.\n\nI see.\n\nFound three.", ["Let me look.", "I see.", "Found three."]),
         ("Found three.", ["Let me look.", "I see.", "Found three."]),
         ("Let me look.\n\nI see.", ["Let me look.", "I see.", "Let me look.\n\nI see."]),
     ],
 )
-async def test_the_words_before_a_call_are_told_once(harness: Harness, last: str, told: list[str]) -> None:
+async def test_the_words_before_a_call_are_told_once(harness: Harness, last: str, assistant_texts: list[str]) -> None:
     """The next turn is not sent an answer twice, once along its tool calls and once as a whole."""
     await harness.start()
     harness.script = [
@@ -204,7 +204,7 @@ async def test_the_words_before_a_call_are_told_once(harness: Harness, last: str
     harness.say("@helper and now?", root=first)
     await harness.settled()
     messages = harness.stage.requests[-1].messages
-    assert [message.text for message in messages if message.role.value == "assistant"] == told
+    assert [message.text for message in messages if message.role.value == "assistant"] == assistant_texts
 
 
 async def test_an_unknown_tool_ends_nothing(harness: Harness) -> None:
@@ -259,8 +259,10 @@ async def test_what_people_have_read_stays(harness: Harness, streaming: dict[str
     harness.script = [Say("again")]
     harness.say("@helper and now?", root=first)
     await harness.settled()
-    told = [message.text for message in harness.stage.requests[-1].messages if message.role.value == "assistant"]
-    assert told == [BROKEN_TEXT + "\n```\n\nIt broke."]
+    assistant_texts = [
+        message.text for message in harness.stage.requests[-1].messages if message.role.value == "assistant"
+    ]
+    assert assistant_texts == [BROKEN_TEXT + "\n```\n\nIt broke."]
 
 
 async def test_what_was_said_before_a_tool_call_stays_too(harness: Harness) -> None:
@@ -274,8 +276,10 @@ async def test_what_was_said_before_a_tool_call_stays_too(harness: Harness) -> N
     harness.script = [Say("again")]
     harness.say("@helper and now?", root=first)
     await harness.settled()
-    told = [message.text for message in harness.stage.requests[-1].messages if message.role.value == "assistant"]
-    assert told == ["Let me look.", "I see\n\nIt broke."]
+    assistant_texts = [
+        message.text for message in harness.stage.requests[-1].messages if message.role.value == "assistant"
+    ]
+    assert assistant_texts == ["Let me look.", "I see\n\nIt broke."]
 
 
 async def test_a_thought_that_only_its_end_gives_away_is_gone(harness: Harness) -> None:

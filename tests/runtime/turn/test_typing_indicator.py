@@ -14,26 +14,26 @@ from tests.runtime.harness import Harness
 @pytest.mark.parametrize(("interval", "calls"), [(6.0, 6), (1.0, 21)], ids=["as often as clients need", "more often"])
 async def test_it_is_renewed(autojump_clock: trio.testing.MockClock, interval: float, calls: int) -> None:
     """At the wanted interval, and never more seldom than clients forget."""
-    told: list[tuple[str, str]] = []
+    events: list[tuple[str, str]] = []
 
     async def typing(channel_id: ChannelId, root_id: str) -> None:
-        told.append((channel_id, root_id))
+        events.append((channel_id, root_id))
 
     with trio.move_on_after(5 * TYPING_SECONDS + 0.5):
         await keep_typing(typing, ChannelId("c"), "root", interval)
-    assert told == [("c", "root")] * calls
+    assert events == [("c", "root")] * calls
 
 
 async def test_a_refusal_ends_it(autojump_clock: trio.testing.MockClock) -> None:
     """The writes of the turn will meet the same problem and say so."""
-    told: list[str] = []
+    events: list[str] = []
 
     async def typing(channel_id: ChannelId, root_id: str) -> None:
-        told.append(root_id)
+        events.append(root_id)
         raise MattermostRejected("no", status=403)
 
     await keep_typing(typing, ChannelId("c"), "root")
-    assert told == ["root"]
+    assert events == ["root"]
 
 
 async def test_each_thread_has_its_own(harness: Harness) -> None:
