@@ -23,7 +23,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from oc_trio.core.buttons import Binding, attachments
+from oc_trio.core.buttons import ButtonBinding, attachments
 from oc_trio.core.presentation import BadPresentation, read_buttons
 from oc_trio.core.signing import context_token, interaction_secret, sign_context, verify_context
 
@@ -61,7 +61,7 @@ def build_button_attachments(
     shown = read_buttons([list(row) if isinstance(row, Sequence) else row for row in buttons])
     if shown.text:
         raise BadPresentation("buttons: a button with a url can't be signed; write it as a link in the message.")
-    binding = Binding(
+    binding = ButtonBinding(
         callback_url,
         channel_id=channel_id,
         nonce=secrets.token_hex(12) if single_use else "",

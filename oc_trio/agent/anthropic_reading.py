@@ -14,7 +14,7 @@ from oc_trio.agent.port import ToolCall
 from oc_trio.agent.think_tags import ThinkSplitter
 from oc_trio.agent.tool_calls import UNNAMED, free_id, parse_arguments
 from oc_trio.agent.tool_loop import CUT_SHORT, FILTERED, ModelResponse, RequestedCall, with_opaque_fields
-from oc_trio.core.text import HalfJoiner, clean_value, joined
+from oc_trio.core.text import SurrogateJoiner, clean_value, joined
 from oc_trio.core.turn_events import TextDelta, Thinking, Usage
 
 BLOCKS = "blocks"  # the key of an answer's blocks in `Opaque.message`
@@ -60,7 +60,7 @@ class MessageReader:
         self._order: list[_Block] = []
         self._at: dict[int, _Block] = {}
         self._splitter = ThinkSplitter()
-        self._halves, self._thought_halves = HalfJoiner(), HalfJoiner()
+        self._halves, self._thought_halves = SurrogateJoiner(), SurrogateJoiner()
         self._text: list[str] = []
         self._usage = Usage()
         self.finish_reason = ""

@@ -12,7 +12,7 @@ from attrs import frozen
 
 from oc_trio.agent.port import Message, ToolCall, ToolResult, TurnRequest
 from oc_trio.core.event_check import MOST_ITEMS, token_count
-from oc_trio.core.json_body import BadJson, read_mended
+from oc_trio.core.json_body import BadJson, read_lenient
 from oc_trio.core.turn_events import (
     AgentEvent,
     Button,
@@ -72,7 +72,7 @@ def result_line(call: ToolCall, result: ToolResult) -> bytes:
 def read_line(line: bytes) -> AgentEvent | ToolCallLine:
     """Decode one line of the program; its texts are cleaned. Raises `ContractBroken`, which quotes no text."""
     try:
-        data = read_mended(line.decode("utf-8"))
+        data = read_lenient(line.decode("utf-8"))
     except UnicodeDecodeError:
         raise ContractBroken(f"a line of {len(line)} bytes is not UTF-8") from None
     except BadJson as exc:

@@ -15,7 +15,7 @@ from attrs import frozen
 from oc_trio.agent.failures import BROKEN, GARBLED, TOO_BIG, TOO_SLOW, Endpoint, from_status, from_transport
 from oc_trio.agent.inflate import BadCompression, Inflater
 from oc_trio.agent.sse import MAX_PENDING, ServerSentEvent, SseDecoder, SseOverflow
-from oc_trio.core.json_body import BadJson, read_halves
+from oc_trio.core.json_body import BadJson, read_keeping_surrogates
 from oc_trio.errors import AgentError, AgentFailed, AgentUnavailable
 
 # Bytes of one response after decompression: a stream has some 300 of them per token.
@@ -204,13 +204,13 @@ class _Reader:
 async def read_event(text: str) -> Any:
     """The JSON value of an event; a large one is parsed in a thread. Lone surrogates are kept. Raises BadJson."""
     if len(text) < _LARGE:
-        return read_halves(text)
-    return await trio.to_thread.run_sync(read_halves, text)
+        return read_keeping_surrogates(text)
+    return await trio.to_thread.run_sync(read_keeping_surrogates, text)
 
 
 def _is_json(text: str) -> bool:
     try:
-        read_halves(text)
+        read_keeping_surrogates(text)
     except BadJson:
         return False
     return True

@@ -14,7 +14,7 @@ from attrs import frozen
 
 from oc_trio.agent.child import MAX_LINE, LineReader, LineTooLong, StderrLog, open_child
 from oc_trio.agent.mcp_convert import usable_tools
-from oc_trio.core.json_body import BadJson, checked_value, has_more_values, read_mended
+from oc_trio.core.json_body import BadJson, checked_value, has_more_values, read_lenient
 from oc_trio.telemetry.log import get_logger
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def _parsed(line: bytes) -> "SessionMessage | None":
     from mcp.types import ErrorData, JSONRPCError, jsonrpc_message_adapter
 
     try:
-        return SessionMessage(jsonrpc_message_adapter.validate_python(read_mended(line), by_name=False))
+        return SessionMessage(jsonrpc_message_adapter.validate_python(read_lenient(line), by_name=False))
     except ValueError:  # BadJson and pydantic's ValidationError
         id_ = _id_of(line)
     if id_ is None:

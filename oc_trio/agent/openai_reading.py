@@ -11,7 +11,7 @@ from oc_trio.agent.think_tags import ThinkSplitter
 from oc_trio.agent.tool_calls import ToolCallReader
 from oc_trio.agent.tool_loop import CUT_SHORT, FILTERED, MOST_EXTRA, ModelResponse, with_opaque_fields
 from oc_trio.core.json_body import has_more_values
-from oc_trio.core.text import HalfJoiner, clean, clean_value, joined
+from oc_trio.core.text import SurrogateJoiner, clean, clean_value, joined
 from oc_trio.core.turn_events import TextDelta, Thinking, Usage
 
 # Fields of a message that we read; all others go back with the results of its tool calls.
@@ -42,7 +42,7 @@ class CompletionReader:
         self._taken = taken
         self._splitter = ThinkSplitter()
         self._text: list[str] = []
-        self._halves, self._thought_halves = HalfJoiner(), HalfJoiner()
+        self._halves, self._thought_halves = SurrogateJoiner(), SurrogateJoiner()
         self._calls = ToolCallReader(tools)
         self._extra: dict[str, Any] = {}
         self._extra_texts: dict[str, list[str]] = {}

@@ -13,7 +13,7 @@ from oc_trio.agent.port import Message, Role, ToolResult, TurnRequest
 from oc_trio.agent.scripted import Attach, CallTool, Pause, Say, ScriptedAgent, Step
 from oc_trio.agent.scripted_replies import reply
 from oc_trio.core.context import spoken
-from oc_trio.core.json_body import BadJson, read_mended
+from oc_trio.core.json_body import BadJson, read_lenient
 from oc_trio.core.turn_events import (
     Button,
     Failed,
@@ -133,7 +133,7 @@ def _arguments(text: str) -> dict[str, Any]:
     if not text:
         return {}
     try:
-        value = read_mended(text)
+        value = read_lenient(text)
     except BadJson:
         return {"input": text}
     return value if isinstance(value, dict) else {"input": value}

@@ -15,7 +15,7 @@ from attrs import define, field
 from oc_trio.agent import shapes
 from oc_trio.agent.port import ToolCall
 from oc_trio.agent.tool_loop import MOST_CALLS, MOST_EXTRA, RequestedCall
-from oc_trio.core.json_body import BadJson, has_more_values, read_mended
+from oc_trio.core.json_body import BadJson, has_more_values, read_lenient
 from oc_trio.core.text import clean, clean_value, joined
 from oc_trio.core.turn_events import Opaque
 
@@ -151,9 +151,9 @@ def parse_arguments(given: object) -> tuple[dict[str, Any], str]:
         if len(given) > MOST_ARGUMENTS:
             return {}, _TOO_LONG
         try:
-            given = read_mended(given)
+            given = read_lenient(given)
             if isinstance(given, str):  # encoded twice
-                given = read_mended(given)
+                given = read_lenient(given)
         except BadJson as exc:
             return {}, f"The arguments are not valid JSON: {exc}"
     return (clean_value(given), "") if isinstance(given, dict) else ({}, _NO_OBJECT)

@@ -34,7 +34,7 @@ def find_account(call: slash.SlashCall, accounts: Mapping[AccountId, CommandEndp
     if not ready:
         raise CallbackRefused(503, slash.NOT_READY)
     by_token = [account for account, known in ready.items() if slash.match_call(call, known) is not None]
-    matches = by_token or [account for account, known in ready.items() if slash.named_by(call, known)]
+    matches = by_token or [account for account, known in ready.items() if slash.find_registered(call, known)]
     if not matches:
         raise CallbackRefused(401, slash.INVALID_TOKEN)
     if len(matches) > 1:

@@ -12,7 +12,7 @@ from attrs import define, field, frozen
 from oc_trio.core.entities import SlashCommand
 from oc_trio.core.hooks import Hook, HookKind
 from oc_trio.core.interactions import ButtonCallback
-from oc_trio.core.mention_escape import defuse
+from oc_trio.core.mention_escape import escape_channel_mentions
 from oc_trio.core.questions import DialogAnswer
 from oc_trio.core.slash import SlashCall
 from oc_trio.core.sourceip import Network
@@ -29,7 +29,7 @@ class CommandEndpoint:
 
     registered: Callable[[], tuple[SlashCommand, ...] | None]
     call: Callable[[SlashCall], Awaitable[str]]
-    harmless: Callable[[str], str] = defuse
+    harmless: Callable[[str], str] = escape_channel_mentions
 
 
 @frozen(eq=False)
@@ -41,7 +41,7 @@ class ButtonEndpoint:
     bot_token: Callable[[], str]
     click: Callable[[ButtonCallback], Awaitable[Mapping[str, Any]]]
     dialog: Callable[[DialogAnswer], Awaitable[Mapping[str, Any]]]
-    harmless: Callable[[str], str] = defuse
+    harmless: Callable[[str], str] = escape_channel_mentions
 
 
 @frozen(eq=False)

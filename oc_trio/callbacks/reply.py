@@ -8,7 +8,7 @@ from typing import Any, assert_never
 from attrs import frozen
 
 from oc_trio.core import slash
-from oc_trio.core.mention_escape import defuse, harmless_props
+from oc_trio.core.mention_escape import escape_channel_mentions, escape_props
 from oc_trio.errors import CallbackRefused
 
 
@@ -38,7 +38,9 @@ class Reply:
         return (("content-type", self.content_type), length, *self.headers, *closing)
 
 
-def chat_reply(value: Mapping[str, Any], status: int = 200, *, harmless: Callable[[str], str] = defuse) -> Reply:
+def chat_reply(
+    value: Mapping[str, Any], status: int = 200, *, harmless: Callable[[str], str] = escape_channel_mentions
+) -> Reply:
     """A JSON reply that Mattermost shows to people: each text goes through `harmless`, so that it mentions nobody."""
     return json_reply(_with_harmless_texts(value, harmless), status)
 
@@ -56,9 +58,9 @@ def _with_harmless_texts(value: Mapping[str, Any], harmless: Callable[[str], str
         elif key == "update" and isinstance(item, Mapping):
             result[key] = _with_harmless_texts(item, harmless)
         elif key == "props" and isinstance(item, Mapping):
-            result[key] = harmless_props(item, harmless)
+            result[key] = escape_props(item, harmless)
         elif key == "attachments":
-            result[key] = harmless_props({key: item}, harmless)[key]
+            result[key] = escape_props({key: item}, harmless)[key]
     return result
 
 

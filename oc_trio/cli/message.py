@@ -92,7 +92,7 @@ async def _send(
 
 async def _dry_run(outbound: "OutboundClient", place: "Place", message: "MessageRequest", *, as_json: bool) -> int:
     """Check everything without writing: target, root of the reply, files on disk with their sizes, the split text."""
-    from oc_trio.core.final_plan import prepared
+    from oc_trio.core.final_plan import split_reply
     from oc_trio.runtime.delivery.attachments import is_address
     from oc_trio.runtime.delivery.compose import Attachment, EmptyMessage
     from oc_trio.runtime.delivery.fetch import MediaRefused
@@ -115,7 +115,7 @@ async def _dry_run(outbound: "OutboundClient", place: "Place", message: "Message
             continue
         too_large = f"it has {file.size} bytes, the server takes {limit}" if file.size > limit else ""
         attachments.append(Attachment(source, file.name, file.size, problem=too_large))
-    texts = prepared(text, outbound.rules, prefix=False)
+    texts = split_reply(text, outbound.rules, prefix=False)
     refused = any(each.problem for each in attachments)
     if as_json:
         fields = {

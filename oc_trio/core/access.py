@@ -1,6 +1,7 @@
-"""Who may talk to the bot: one policy for posts, reactions, buttons and slash commands.
+"""Decides who may talk to the bot, by one policy for posts, reactions, buttons and slash commands.
 
-Closed by default: an empty list admits nobody, an unknown fact refuses. Whether a post speaks to the bot is `gating`.
+Closed by default: an empty list admits nobody, and an unknown fact (a failed lookup) refuses. Whether a post addresses
+the bot at all is decided in `gating`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,7 +15,7 @@ from oc_trio.core.events import ChannelType, Post
 from oc_trio.ids import ChannelId, TeamId, UserId, is_mattermost_id
 
 _GROUP_PREFIX = "accessgroup:"
-# A person's own words have no type, or "me" for the /me command; plugins and integrations write under others.
+# People's posts have no type, or "me" for the /me command; plugins and integrations use other types.
 _HUMAN_TYPES = frozenset({"", "me"})
 
 
@@ -32,7 +33,7 @@ class GroupPolicy(Enum):
 
 
 class AllowBots(Enum):
-    """`mentions`: bots are heard like people, but only when they mention us; `list`: only those listed by id."""
+    """`mentions`: bots are treated like people, but must mention us; `list`: only bots listed by id."""
 
     OFF = "off"
     MENTIONS = "mentions"
@@ -40,7 +41,7 @@ class AllowBots(Enum):
 
 
 class Origin(Enum):
-    """What the sender did."""
+    """The action that the sender took."""
 
     POST = "post"
     REACTION = "reaction"
@@ -50,11 +51,11 @@ class Origin(Enum):
 
 @frozen
 class AccessPolicy:
-    """The settings behind `authorise`; entries are as the operator wrote them.
+    """The settings for `authorise`; list entries are as the operator wrote them.
 
-    `access_groups` maps a name to its members. `bot_allow_from` holds the ids of the bots that `AllowBots.LIST` hears.
-    `only_teams` and `only_channels` narrow everything but direct chats further; None means no such limit, an empty set
-    means nowhere.
+    `access_groups` maps a name to its members. `bot_allow_from` holds the ids of bots for `AllowBots.LIST`.
+    `only_teams` and `only_channels` restrict everything except direct messages; None means no restriction, an empty
+    set means nowhere.
     """
 
     dm_policy: DmPolicy = DmPolicy.PAIRING
@@ -71,19 +72,19 @@ class AccessPolicy:
 
 @frozen
 class Access:
-    """`reason` is stable, for logs and metrics; `explain`: the sender is told, once, in the direct chat."""
+    """The decision. `reason` is stable, for logs and metrics; `explain`: tell the sender once, by direct message."""
 
     allowed: bool
     reason: str
     explain: bool = False
 
 
-# Who may talk to the bot, but not use its chat commands (`commands.allowFrom`).
+# The sender may talk to the bot, but not use its chat commands (`commands.allowFrom`).
 COMMAND_NOT_ALLOWED = "command_not_allowed"
 
 
 def normalise_entry(entry: str | int) -> str:
-    """An allowlist entry, user id or name in the form in which they are compared; "" for a blank one.
+    """An allowlist entry, user id or username in the form in which they are compared; "" if blank.
 
     >>> normalise_entry(" user:@Alice ")
     'alice'
@@ -99,10 +100,10 @@ def normalise_entry(entry: str | int) -> str:
 
 
 def refuse_post(post: Post, bot: UserId) -> str | None:
-    """Why a post is nobody's words to us, whoever its author is; None if it may be a person's or a bot's.
+    """Why a post is ignored whoever wrote it (system, webhook, deleted, our own); None if it may be a message.
 
-    Anyone can set the props of integrations on their own posts: that makes their posts ignored, it gains them
-    nothing. `from_bot` is not looked at, for the author's account tells that for certain.
+    Anyone can set an integration's props on their own posts, but that only makes their posts ignored. The prop
+    `from_bot` is not used, because the author's account says for certain whether it is a bot.
     """
     if not post.user_id:
         return "no_author"
@@ -127,9 +128,10 @@ def authorise(
     paired: frozenset[UserId] | None = frozenset(),
     origin: Origin = Origin.POST,
 ) -> Access:
-    """Whether the sender may use the bot here. `paired` holds the users approved for DMs, None if unreadable."""
+    """Whether the sender may use the bot in this chat. `paired`: users approved for DMs, None if unreadable."""
     if sender.is_self:
         return Access(False, "own_action")
+    # Without knowing whether the author is a bot, two bots could answer each other for ever.
     if sender.is_bot is None:
         return Access(False, "author_unknown")
     kind = chat.kind
@@ -139,13 +141,13 @@ def authorise(
         return Access(False, "bot_author")
     if kind is ChatKind.DIRECT:
         return _direct(sender, policy, paired, origin)
-    return _outside(chat, policy) or _group(sender, policy)
+    return _restricted(chat, policy) or _group(sender, policy)
 
 
 def denial_text(access: Access, origin: Origin) -> str:
-    """What a refused sender reads: under a slash command or a button, or once in a direct chat.
+    """What a refused sender reads: in answer to a slash command or click, or once by direct message.
 
-    The pairing reply is made by `pairing`; its reason has the short text here.
+    The reply with a pairing code is `pairing.reply_text`; here that reason has a short text.
     """
     if access.reason == "dm_policy_disabled":
         return "This bot is not accepting direct messages."
@@ -172,6 +174,7 @@ def _direct(sender: Sender, policy: AccessPolicy, paired: frozenset[UserId] | No
         return _listed_bot(sender, policy)
     if is_listed(sender, policy.allow_from, policy):
         return Access(True, "dm_open" if policy.dm_policy is DmPolicy.OPEN else "dm_allowlisted")
+    # From here on nobody is on the list; only an approved pairing can admit.
     if policy.dm_policy is not DmPolicy.PAIRING:
         return Access(False, "dm_policy_not_allowlisted", explain)
     if paired is None:
@@ -183,9 +186,8 @@ def _direct(sender: Sender, policy: AccessPolicy, paired: frozenset[UserId] | No
     return Access(False, "dm_policy_pairing_required", explain)
 
 
-def _outside(chat: Chat, policy: AccessPolicy) -> Access | None:
-    # A group message belongs to no team, so a limit to some says nothing about it; any other channel whose team could
-    # not be found out is refused.
+def _restricted(chat: Chat, policy: AccessPolicy) -> Access | None:
+    # Group messages belong to no team, so `only_teams` does not apply to them. An unknown team is refused.
     if policy.only_teams is not None and chat.type is not ChannelType.GROUP and chat.team_id not in policy.only_teams:
         return Access(False, "team_not_allowed")
     if policy.only_channels is not None and chat.channel_id not in policy.only_channels:
@@ -200,6 +202,7 @@ def _group(sender: Sender, policy: AccessPolicy) -> Access:
         return _listed_bot(sender, policy)
     if policy.group_policy is GroupPolicy.OPEN:
         return Access(True, "group_open")
+    # As documented: an empty `groupAllowFrom` falls back to `allowFrom`.
     entries = policy.group_allow_from or policy.allow_from
     if is_listed(sender, entries, policy):
         return Access(True, "group_allowlisted")
@@ -213,7 +216,7 @@ def _goes_by_bot_list(sender: Sender, policy: AccessPolicy) -> bool:
 
 
 def _listed_bot(sender: Sender, policy: AccessPolicy) -> Access:
-    """Bots are named by id alone: no wildcard, no name and no group of people lets one in."""
+    """Bots are listed by id only: no wildcard, name or access group admits one."""
     ids = {normalise_entry(entry) for entry in policy.bot_allow_from} - {"", "*"}
     if normalise_entry(sender.user_id) in ids:
         return Access(True, "bot_listed")
@@ -221,10 +224,10 @@ def _listed_bot(sender: Sender, policy: AccessPolicy) -> Access:
 
 
 def is_listed(sender: Sender, entries: Iterable[str], policy: AccessPolicy) -> bool:
-    """Whether a list names the sender: by id, by "*", by a group of the policy, by name only where names count."""
+    """Whether a list contains the sender: by id, "*" or access group, and by name only with `match_names`."""
     wanted = {normalise_entry(sender.user_id)} - {""}
     name = normalise_entry(sender.username)
-    # A user may take somebody's id for a name, so what looks like an id is compared with ids only.
+    # A user could choose somebody's id as username, so a name that looks like an id is never compared.
     if policy.match_names and name and not is_mattermost_id(name):
         wanted.add(name)
     expanded = set(_expand(entries, policy.access_groups))
@@ -232,7 +235,7 @@ def is_listed(sender: Sender, entries: Iterable[str], policy: AccessPolicy) -> b
 
 
 def _expand(entries: Iterable[str], groups: Mapping[str, tuple[str, ...]]) -> Iterable[str]:
-    """Normalised entries with groups replaced by their members; a group can't hold "*" or another group."""
+    """Normalised entries with groups replaced by their members; "*" and groups within a group are ignored."""
     by_name = {name.strip().lower(): members for name, members in groups.items()}
     for entry in map(normalise_entry, entries):
         if entry.startswith(_GROUP_PREFIX):

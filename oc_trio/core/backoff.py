@@ -1,12 +1,12 @@
-"""Retry as arithmetic: how long to wait before the next try. Nothing here sleeps, counts tries or draws numbers.
+"""Exponential backoff: computes how long to wait before the next retry. Does not sleep, count or draw random numbers.
 
-`rand` is a number in [0, 1) that the caller draws; all times are seconds.
+`rand` is a random number in [0, 1) from the caller; all times are seconds.
 """
 
 from attrs import field, frozen
 from attrs.validators import ge, gt
 
-_MAX_DOUBLINGS = 64  # beyond any cap; keeps factor ** attempt within a float
+_MAX_DOUBLINGS = 64  # far above any maximum; keeps factor ** attempt finite
 
 
 def exponential(initial: float, maximum: float, failures: int, factor: float = 2.0) -> float:
@@ -16,7 +16,7 @@ def exponential(initial: float, maximum: float, failures: int, factor: float = 2
 
 @frozen
 class RetryPolicy:
-    """`initial` grows by `factor` with each failure up to `maximum`, spread by `jitter` to both sides."""
+    """Waits `initial`, multiplied by `factor` per failure up to `maximum`, plus or minus the share `jitter`."""
 
     initial: float = field(default=2.0, validator=gt(0))
     maximum: float = field(default=60.0, validator=gt(0))
@@ -24,7 +24,7 @@ class RetryPolicy:
     jitter: float = field(default=0.2, validator=ge(0))
 
     def delay(self, attempt: int, rand: float) -> float:
-        """The wait after failure number `attempt`, counted from 0; the jitter may pass `maximum`, by its share."""
+        """The wait after failure number `attempt`, from 0; jitter may exceed `maximum` by its share."""
         base = self.base(attempt)
         return max(0.001, base * (1 - self.jitter + 2 * self.jitter * rand))
 
@@ -33,7 +33,7 @@ class RetryPolicy:
         return exponential(self.initial, self.maximum, attempt, self.factor)
 
 
-# A refused token is not going to be accepted within seconds; the file it came from is read again at each try.
+# Slow, because a refused token is not accepted seconds later; its file is read again before each try.
 AUTH_RETRY = RetryPolicy(initial=30.0, maximum=300.0)
 
 
@@ -49,7 +49,7 @@ class DirectRetryPolicy:
     def delay(self, retry: int, rand: float) -> float | None:
         """The wait before retry number `retry`, counted from 1; None when there is no such retry.
 
-        The jitter only adds, so that it never undercuts the exponential value, and never passes `maximum`.
+        Jitter only adds, so the wait is never below the exponential value; it never exceeds `maximum`.
         """
         if retry > self.max_retries:
             return None
@@ -58,5 +58,5 @@ class DirectRetryPolicy:
 
 
 def no_sooner_than(delay: float, retry_after: float | None) -> float:
-    """The wait, or what the server asked for where that is longer, caps notwithstanding."""
+    """The longer of the wait and the server's Retry-After, which may exceed our maximum."""
     return delay if retry_after is None else max(delay, retry_after)

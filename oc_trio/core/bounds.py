@@ -1,4 +1,4 @@
-"""How much one answer may be: its characters, its posts; and how a text that is longer is cut, in words for people.
+"""Limits of one answer in characters and posts, and how a longer text is cut, with a note that says so.
 
 Where the counting happens is the runtime's part: `agent_run` ends a stream at the bound, `final_plan` the posts.
 """
@@ -6,27 +6,27 @@ Where the counting happens is the runtime's part: `agent_run` ends a stream at t
 from attrs import frozen
 
 from oc_trio.core.chunking import SERVER_LIMIT, chunk
-from oc_trio.core.fences import fence_after
+from oc_trio.core.code_fences import fence_after
 from oc_trio.core.reasoning import without_reasoning
 
 # Far above what the most thoughtful models write in one turn; a model that repeats itself gets there within minutes.
-MOST_THINKING = 1_000_000
+MAX_THINKING_CHARS = 1_000_000
 # Stretches of text between tool calls. Each is a value of its own in the draft's view.
-MOST_MESSAGES = 2_000
+MAX_MESSAGES = 2_000
 MOST_ATTACHED = 1_000_000
 
 
 @frozen
 class AnswerBounds:
-    """`chars` is the text of one answer, all its messages together; `posts` what one turn may leave in the channel."""
+    """`chars` limits the text of one answer, all its messages together; `posts` what one turn leaves in the channel."""
 
     chars: int = 100_000
     posts: int = 30
 
 
 def cut_at_chars(text: str, chars: int) -> str:
-    """The first `chars` characters of an answer and the sentence that it was cut; whole if it is no longer."""
-    return text if len(text) <= chars else marked_cut(text[:chars], f"{chars:,} characters")
+    """The first `chars` characters of an answer with the note that it was cut; unchanged if it is shorter."""
+    return text if len(text) <= chars else with_cut_note(text[:chars], f"{chars:,} characters")
 
 
 def attachable(text: str) -> str:
@@ -35,13 +35,13 @@ def attachable(text: str) -> str:
     return text if len(text) <= MOST_ATTACHED else f"{text[:MOST_ATTACHED]}\n\n(cut off here)\n"
 
 
-def marked_cut(text: str, after: str) -> str:
-    """A text that ends early with the sentence that says so below it, outside of code and of reasoning."""
+def with_cut_note(text: str, after: str) -> str:
+    """A text that ends early with the sentence that says so below it, run_unlocked of code and of reasoning."""
     return _with_note(without_reasoning(text).rstrip(), f"_(The answer was cut off after {after}.)_")
 
 
 def cut_at_posts(texts: tuple[str, ...], most: int, bound: int) -> tuple[str, ...]:
-    """The first `most` of the texts, the last of them with the sentence that the answer may have `bound` posts."""
+    """The first `most` texts, the last with the note that the answer was cut after `bound` posts."""
     if len(texts) <= most:
         return texts
     note = f"_(The answer was cut off after {bound} {'post' if bound == 1 else 'posts'}.)_"

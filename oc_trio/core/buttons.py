@@ -1,10 +1,10 @@
-"""Rows of buttons and menus as Mattermost's message attachments, each context signed.
+"""Builds Mattermost message attachments from rows of buttons and menus, with signed contexts.
 
-Owned here: ids, contexts, the shape of `props.attachments`. Reading what an agent wrote is `core.presentation`; judging
-a click is `core.interactions`.
+`core.presentation` reads the buttons that an agent wrote; `core.interactions` verifies clicks.
 
-Facts (tests/contract/README.md, "Buttons"): an action id with anything but letters and digits is stored but never
-called back; the `integration` is given out to nobody; a context may be anything, so only its signature makes it ours.
+Facts (tests/contract/README.md, "Buttons"): Mattermost stores an action whose id has other characters than letters and
+digits, but never calls it back; it shows the `integration` to nobody; anyone may post any context, so only the
+signature proves that it is ours.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from oc_trio.core.turn_events import Button
 
 ACTION_ID = "action_id"
 CALLBACK_DATA = "callback_data"
-# The name that OpenClaw's gateway checks, so that ours refuse other channels there too.
+# OpenClaw's gateway checks this name, so it too refuses our buttons in another channel.
 CHANNEL_ID = "__openclaw_channel_id"
 NONCE = "__oc_nonce"
 EXPIRES_AT = "__oc_expires_at"
@@ -31,8 +31,8 @@ _MATTERMOST_STYLES = frozenset({"default", "primary", "success", "good", "warnin
 
 
 @frozen
-class Binding:
-    """What the buttons of one post are bound to, all of it inside the signed contexts.
+class ButtonBinding:
+    """What the buttons of one post are bound to; all of it is part of the signed contexts.
 
     `nonce` is random and unique per post: the first click uses it up. `expires_at` is in milliseconds since the epoch,
     0 for never. `extra` goes into every context as it is (a picker's state, a question's id).
@@ -45,20 +45,20 @@ class Binding:
     extra: Mapping[str, Any] = field(factory=dict, hash=False)
 
 
-def action_ids(wishes: Iterable[str]) -> tuple[str, ...]:
-    """One id per wish, of letters and digits only and unique within the post.
+def action_ids(preferred: Iterable[str]) -> tuple[str, ...]:
+    """One id per preferred id, of letters and digits only and unique within the post.
 
-    A wish that is fit for an id and free is taken as it is; otherwise what is left of it gets a digest or a number, so
-    that `a-b` and `ab` stay apart.
+    A preferred id is used as it is if possible. Otherwise other characters are removed and a number or a digest is
+    added, so that `a-b` and `ab` differ.
     """
     taken: set[str] = set()
     ids = []
-    for position, wish in enumerate(wishes, 1):
-        base = _NOT_ALPHANUMERIC.sub("", wish)[:_ID_LENGTH]
+    for position, wanted in enumerate(preferred, 1):
+        base = _NOT_ALPHANUMERIC.sub("", wanted)[:_ID_LENGTH]
         if not base:
-            base = "b" + hashlib.sha256(wish.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+            base = "b" + hashlib.sha256(wanted.encode("utf-8", "surrogatepass")).hexdigest()[:12]
         chosen = base
-        # Numbers run on from the position: at most one round per button taken before.
+        # Counting from the position needs at most one step per earlier button.
         while chosen in taken:
             chosen = f"{base}x{position}"
             position += 1
@@ -72,18 +72,18 @@ def attachments(
     menus: tuple[Menu, ...],
     *,
     bot_token: str,
-    binding: Binding,
+    binding: ButtonBinding,
     text: str = "",
     custom: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[dict[str, Any]]:
     """The list for `props.attachments`: one attachment per row, the first with `text`, menus last.
 
-    Empty for no buttons and menus. `fallback` is what notifications and old clients show. `custom` holds, by
-    `Button.id` or `Menu.id`, what goes into that one's context besides.
+    Empty if there are no buttons or menus. `fallback` is shown by notifications and old clients. `custom` holds, by
+    `Button.id` or `Menu.id`, more fields for that context.
     """
     own = custom or {}
-    wishes = [button.id or button.value or button.label for row in rows for button in row]
-    ids = iter(action_ids([*wishes, *(menu.id or menu.label for menu in menus)]))
+    preferred = [button.id or button.value or button.label for row in rows for button in row]
+    ids = iter(action_ids([*preferred, *(menu.id or menu.label for menu in menus)]))
     groups: list[list[dict[str, Any]]] = [
         [
             _action(next(ids), "button", button.label, bot_token, binding, {**_data(button), **own.get(button.id, {})})
@@ -105,8 +105,8 @@ def attachments(
     ]
 
 
-def context(action_id: str, binding: Binding, custom: Mapping[str, Any]) -> dict[str, Any]:
-    """The unsigned context of one action; what the gateway checks can't be overridden by `custom`."""
+def context(action_id: str, binding: ButtonBinding, custom: Mapping[str, Any]) -> dict[str, Any]:
+    """The unsigned context of one action; `custom` can't override the fields that the gateway checks."""
     bound: dict[str, Any] = {ACTION_ID: action_id}
     if binding.channel_id:
         bound[CHANNEL_ID] = binding.channel_id
@@ -114,11 +114,12 @@ def context(action_id: str, binding: Binding, custom: Mapping[str, Any]) -> dict
         bound[NONCE] = binding.nonce
     if binding.expires_at:
         bound[EXPIRES_AT] = binding.expires_at
+    # `bound` last: a custom field must not replace the channel, the nonce or the expiry.
     return {**binding.extra, **custom, **bound}
 
 
 def _action(
-    action_id: str, kind: str, name: str, bot_token: str, binding: Binding, custom: Mapping[str, Any]
+    action_id: str, kind: str, name: str, bot_token: str, binding: ButtonBinding, custom: Mapping[str, Any]
 ) -> dict[str, Any]:
     signed = sign_context(bot_token, context(action_id, binding, custom))
     return {
@@ -134,7 +135,7 @@ def _data(button: Button) -> dict[str, Any]:
 
 
 def _menu_action(
-    action_id: str, menu: Menu, bot_token: str, binding: Binding, custom: Mapping[str, Any]
+    action_id: str, menu: Menu, bot_token: str, binding: ButtonBinding, custom: Mapping[str, Any]
 ) -> dict[str, Any]:
     options = [{"text": text, "value": value} for text, value in menu.options]
     return _action(action_id, "select", menu.label, bot_token, binding, custom) | {"options": options}

@@ -1,7 +1,7 @@
-"""One spelling for each JSON value, so that two processes can sign the same bytes.
+"""Canonical JSON: one serialisation per value, so that two processes sign the same bytes.
 
-Three spellings exist among those who sign button contexts. Owned here: the spellings. What is signed with which key is
-`core.signing`. None of them is invertible into another, so a verifier has to try each.
+Three serialisations are in use among programs that sign button contexts, and a verifier has to try each.
+`core.signing` decides what is signed with which key.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any
 
 from oc_trio.core.collation import collation_key
 
-# Deeper values are refused: no button needs them, and the recursion below must stay small.
+# Deeper values are refused: no button needs them, and it bounds the recursion below.
 MAX_DEPTH = 32
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -25,9 +25,9 @@ _MAX_SAFE_INTEGER = 2**53 - 1
 def canonical_json(value: Any) -> str:
     """OpenClaw's spelling: keys in collation order with array indices first, JavaScript's numbers, raw non-ASCII.
 
-    Takes what `json.loads` gives (tuples count as lists). Raises ValueError for deeper than `MAX_DEPTH` levels and
-    TypeError for values that JSON does not have. Keys the collation finds equal stay in byte order, the order in which
-    Mattermost hands a stored context back.
+    Takes what `json.loads` gives (tuples count as lists). Raises ValueError if nested deeper than `MAX_DEPTH` and
+    TypeError for values that JSON does not have. Keys that compare equal are sorted by bytes, the order in which
+    Mattermost returns a stored context.
     """
     return _write(value, lambda key: (collation_key(key), key.encode("utf-8", "surrogatepass")), MAX_DEPTH)
 
@@ -38,7 +38,7 @@ def codepoint_json(value: Any) -> str:
 
 
 def python_json(value: Any) -> str:
-    """What `json.dumps(value, sort_keys=True, separators=(",", ":"))` gives: the spelling of the documented sample."""
+    """What `json.dumps(value, sort_keys=True, separators=(",", ":"))` gives: used by the documented sample script."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 

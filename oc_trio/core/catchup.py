@@ -1,8 +1,8 @@
-"""What a catch-up reads over REST: which channels, how far back, in which order, and what it has to say it left out.
+"""Plans the catch-up over REST: which channels to read, how far back, in which order, and what to report as skipped.
 
-It walks each channel from the newest post back by `before=` with the anchor just seen. That needs no stored cursor
-to be alive (an unknown one gives an empty page, not an error), new posts don't shift the pages, and a cap keeps
-the newest. Whether a post is answered is decided by the same `gating` as for live ones.
+Each channel is read backwards from its newest post, by `before=` with the oldest post seen so far. So no stored post id
+has to exist still (Mattermost returns an empty page for an unknown one, no error), new posts don't shift the pages, and
+a limit keeps the newest posts. Whether a post is answered is decided by `gating`, as for live posts.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,11 +18,12 @@ _JOINED = frozenset({"system_join_channel", "system_add_to_channel", "system_joi
 
 @frozen
 class CatchUpPolicy:
-    """`overlap_ms` re-reads what was seen already, against clocks, equal times and late replicas; ids sort that out. As
-    long as `gating.ChatRules.edit_window_ms`, it reaches every post to which a mention may have been added meanwhile.
+    """`overlap_ms` before the watermark is read again, because of clock differences, equal times and late replicas;
+    known ids are skipped. It should not be below `gating.ChatRules.edit_window_ms`: then it covers every post to which
+    a mention may have been added meanwhile.
 
-    `tie_ms`: for so long after its last post a channel whose newest time is exactly the watermark is read all the
-    same, for two posts of one millisecond may have come apart.
+    `tie_ms`: a channel whose newest post has exactly the watermark's time is read for this long after that post,
+    because another post of the same millisecond may have arrived later.
     """
 
     overlap_ms: int = 5 * 60 * 1000
@@ -35,7 +36,7 @@ class CatchUpPolicy:
 
 @frozen
 class Watermark:
-    """How far a channel was admitted: the time (server milliseconds) and id of its newest admitted post."""
+    """How far a channel was read: the time (server milliseconds) and id of its newest admitted post."""
 
     channel_id: ChannelId
     at: int
@@ -44,7 +45,7 @@ class Watermark:
 
 @frozen
 class Capped:
-    """A limit that cut a catch-up short, to be said aloud; `skipped` None means that nobody counted."""
+    """A limit that ended a catch-up early, to be reported in the channel; `skipped` is None if not counted."""
 
     channel_id: ChannelId
     limit: str
@@ -56,30 +57,32 @@ class Capped:
         return f"{number} earlier messages here were not read while I was away: {why}."
 
 
-def moved(
+def channels_to_read(
     channels: Iterable[Channel], marks: Mapping[ChannelId, Watermark], policy: CatchUpPolicy, *, now: int
 ) -> tuple[Channel, ...]:
-    """The channels with something newer than their watermark, the longest unread first.
+    """The channels with posts newer than their watermark, the oldest watermark first.
 
-    `now`, in milliseconds, is the present, or when we were last live if we were away: a tie ages only while we look.
-    Channels without a watermark are not among them: give them one with `first_mark`.
+    `now` (ms) is the present, or after an absence the time when we were last live: `tie_ms` counts only while we are
+    connected. Channels without a watermark are left out: give them one with `first_watermark`.
     """
-    found = []
+    unread = []
     for channel in channels:
         mark = marks.get(channel.id)
         if mark is None:
             continue
         tie = channel.last_post_at == mark.at and now - mark.at <= policy.tie_ms
         if channel.last_post_at > mark.at or tie:
-            found.append(channel)
-    return tuple(sorted(found, key=lambda channel: marks[channel.id].at))
+            unread.append(channel)
+    return tuple(sorted(unread, key=lambda channel: marks[channel.id].at))
 
 
-def first_mark(channel_id: ChannelId, *, now: int, known_until: int | None, joined_at: int | None = None) -> Watermark:
-    """Where a channel that is new to us starts, so that its history is never taken for questions.
+def first_watermark(
+    channel_id: ChannelId, *, now: int, known_until: int | None, joined_at: int | None = None
+) -> Watermark:
+    """The first watermark of a new channel, so that the posts before we joined are never answered.
 
-    At its joining where that was seen. Otherwise at `known_until`, when we last knew all our channels: a direct
-    channel may have been opened while we were away. At a first start that is None, and the channel starts now.
+    It is the time of joining if we saw that. Otherwise it is `known_until`, when we last knew all our channels, for a
+    direct channel may have been opened while we were away; None at the first start: then the channel starts now.
     """
     if joined_at is not None:
         return Watermark(channel_id, joined_at)
@@ -87,11 +90,11 @@ def first_mark(channel_id: ChannelId, *, now: int, known_until: int | None, join
 
 
 def after_joining(posts: tuple[Post, ...], bot: UserId) -> tuple[Post, ...]:
-    """Of posts oldest first, those after the system post of our (last) joining; all of them if there is none."""
+    """The posts (oldest first) after the system post of our last joining; all if there is no such post."""
     for index in range(len(posts) - 1, -1, -1):
         post = posts[index]
         if post.type in _JOINED and bot in (post.user_id, post.props.get("addedUserId")):
-            # When somebody adds us, user_id is theirs; when we add somebody, it is ours but it is not our joining.
+            # If somebody adds us, user_id is theirs. If we add somebody, it is ours, but that is not our joining.
             if post.user_id == bot and post.props.get("addedUserId", bot) != bot:
                 continue
             return posts[index + 1 :]
@@ -100,9 +103,9 @@ def after_joining(posts: tuple[Post, ...], bot: UserId) -> tuple[Post, ...]:
 
 @frozen
 class Walk:
-    """A channel being read back from its newest post. `before` is the anchor of the next page, "" for the newest one.
+    """A channel being read backwards. `before` is the post id for the next page, "" for the newest page.
 
-    Feed it pages until `done`; then `posts` are to be admitted, oldest first, and `capped` is to be said.
+    Call `feed` with each page until `done`; then admit `posts`, oldest first, and report `capped` if set.
     """
 
     channel_id: ChannelId
@@ -116,20 +119,22 @@ class Walk:
 
     @property
     def floor(self) -> int:
-        """The time down to which posts are wanted, itself included."""
+        """The time (ms) down to which posts are read, inclusive."""
         return max(self.mark.at - self.policy.overlap_ms, self.now - self.policy.max_age_ms)
 
     @property
     def posts(self) -> tuple[Post, ...]:
-        """What was found, oldest first; equal times by id, so that every pass has the same order."""
+        """The posts read, oldest first; equal times by id, so that the order is always the same."""
         return tuple(sorted(self.newest_first, key=lambda post: (post.create_at, post.id)))
 
     def feed(self, page: PostPage) -> "Walk":
-        """The walk after the page that was asked for."""
+        """The walk after the page at `before`."""
+        # Pages overlap on purpose: see `_anchor`.
         known = {post.id for post in self.newest_first}
         fresh = sorted({post.id: post for post in page.posts if post.id not in known}.values(), key=_newest_first)
         wanted = [post for post in fresh if post.create_at >= self.floor]
         walk = evolve(self, newest_first=self.newest_first + tuple(filter(_is_current, wanted)))
+        # Newest first, so the limit drops the oldest posts.
         if len(walk.newest_first) > self.policy.max_posts:
             return walk._cut()
         if len(wanted) < len(fresh):
@@ -140,7 +145,7 @@ class Walk:
 
     def _cut(self) -> "Walk":
         kept, rest = self.newest_first[: self.policy.max_posts], self.newest_first[self.policy.max_posts :]
-        # What was seen already does not count as skipped.
+        # Posts up to the watermark were seen before, so they don't count as skipped.
         capped = Capped(self.channel_id, "count") if rest[0].create_at > self.mark.at else None
         return evolve(self, newest_first=kept, done=True, capped=capped)
 
@@ -154,13 +159,13 @@ def _newest_first(post: Post) -> tuple[int, PostId]:
 
 
 def _is_current(post: Post) -> bool:
-    """Not deleted, and not the old version of an edited post, which the server lists as a post of its own."""
+    """Neither deleted nor the old version of an edited post, which Mattermost lists as a post of its own."""
     return not (post.delete_at or post.original_id)
 
 
 def _anchor(page: tuple[Post, ...]) -> PostId:
-    # `before=` leaves out posts of the anchor's own millisecond, and the page may end between two of one: take the
-    # last post but those of the oldest time, and let the next page repeat these.
+    # `before=` leaves out other posts of the anchor's millisecond, and a page may end between two of them. So the
+    # anchor is the oldest post that is newer than the page's oldest time, and the next page repeats the rest.
     ordered = sorted(page, key=_newest_first)
     oldest = ordered[-1].create_at
     return next((post.id for post in reversed(ordered) if post.create_at > oldest), ordered[-1].id)

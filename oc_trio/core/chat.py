@@ -1,6 +1,6 @@
-"""Where something was said and who said it, as far as it could be found out: the facts every decision starts from.
+"""The chat in which something happened and its sender: the facts that every access decision is based on.
 
-A fact that could not be looked up is None; a decision that needs it is then a refusal.
+A fact that could not be looked up is None; a decision that needs it then refuses.
 """
 
 from enum import Enum
@@ -12,7 +12,7 @@ from oc_trio.ids import ChannelId, TeamId, UserId
 
 
 class ChatKind(Enum):
-    """The three kinds that settings and session keys speak of; private channels count as groups."""
+    """The three kinds that settings and session keys distinguish; private channels count as groups."""
 
     DIRECT = "direct"
     GROUP = "group"
@@ -29,7 +29,7 @@ _KINDS = {
 
 @frozen
 class Chat:
-    """A place: `type` None means that the lookup failed; `team_id` is empty for direct and group channels."""
+    """A channel. `type` None: the lookup failed. `team_id` is empty for direct and group channels."""
 
     channel_id: ChannelId
     type: ChannelType | None
@@ -46,7 +46,7 @@ class Chat:
 
 @frozen
 class Sender:
-    """A person or bot: `is_bot` is the server's word, None where it could not be had; `username` has no @."""
+    """A person or bot. `is_bot` is from the server, None if the lookup failed; `username` has no @."""
 
     user_id: UserId
     username: str = ""

@@ -1,7 +1,7 @@
-"""Reads chat commands out of a message: `/status`, `!model gpt`, `@bot /new`, or a bare "stop".
+"""Parses chat commands: `/status`, `!model gpt`, `@bot /new`, or a bare "stop".
 
-It says what was asked; whether the sender may ask it, and doing it, is decided elsewhere. Whatever is not a command
-known here is None and goes to the agent.
+Whether the sender may use a command, and carrying it out, is `runtime.inbound.chat_commands`. A text that is no known
+command gives None and goes to the agent.
 """
 
 import re
@@ -123,28 +123,28 @@ _REGISTERED = "oc_"
 
 _WORD = re.compile(r"[/!](?P<name>[a-z_]+)(?::|(?=\s)|\Z)\s*(?P<rest>.*)\Z", re.IGNORECASE | re.DOTALL)
 # As in the configuration (`messages.queue`): nobody may make a conversation wait for days.
-MOST_QUEUED, LONGEST_DEBOUNCE = 1000, 60.0
+MAX_QUEUED, MAX_DEBOUNCE = 1000, 60.0
 _DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>ms|s|m)?")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0}
 _SWITCH = {"on": True, "off": False, "true": True, "false": False, "yes": True, "no": False}
 
 
 def parse_command(text: str, bot_names: tuple[str, ...] = ()) -> ChatCommand | None:
-    """The command that the whole message is, after leading mentions of `bot_names` (usernames without `@`)."""
+    """The command in a message, after leading mentions of `bot_names` (usernames without `@`); None if it is none."""
     body = without_mentions(text, bot_names)
     if is_stop_phrase(body):
         return StopTurn()
-    found = _WORD.match(body)
-    if found is None:
+    match = _WORD.match(body)
+    if match is None:
         return None
-    name = found["name"].lower().removeprefix(_REGISTERED)
+    name = match["name"].lower().removeprefix(_REGISTERED)
     name = _ALIASES.get(name, name)
     read = _READERS.get(name)
-    return read(found["rest"].strip()) if read else None
+    return read(match["rest"].strip()) if read else None
 
 
 def without_mentions(text: str, bot_names: tuple[str, ...]) -> str:
-    """`text` without white space and mentions of the bot before and behind it."""
+    """`text` without white space and mentions of the bot at both ends."""
     text = text.strip()
     for name in bot_names:
         mention = rf"@{re.escape(name)}(?![\w.-]*\w)"
@@ -153,7 +153,7 @@ def without_mentions(text: str, bot_names: tuple[str, ...]) -> str:
 
 
 def _bare(command: ChatCommand) -> Callable[[str], ChatCommand | None]:
-    """A command without arguments; with words behind it, it is a sentence for the agent."""
+    """A command without arguments; if text follows, it is a message for the agent."""
     return lambda rest: None if rest else command
 
 
@@ -198,7 +198,7 @@ def _queue(rest: str) -> ChatCommand:
 
 
 def _queue_part(key: str, value: str) -> dict[str, object] | str | None:
-    """What one word changes; a text says what is wrong with its number, None that it means nothing."""
+    """The change that one word makes; a str says what is wrong with its value, None that the word is unknown."""
     if not value and key in ("reset", "default"):
         return {"reset": True}
     if not value:
@@ -208,16 +208,14 @@ def _queue_part(key: str, value: str) -> dict[str, object] | str | None:
     if key == "cap":
         if not (value.isascii() and value.isdigit()):
             return None
-        # Its length first: Python refuses to read a number of thousands of digits.
+        # Check the length first: int() raises for numbers with thousands of digits.
         cap = int(value) if len(value) <= 9 else 0
-        return {"cap": cap} if 1 <= cap <= MOST_QUEUED else f"takes a cap from 1 to {MOST_QUEUED}"
-    found = _DURATION.fullmatch(value)
-    if key != "debounce" or found is None:
+        return {"cap": cap} if 1 <= cap <= MAX_QUEUED else f"takes a cap from 1 to {MAX_QUEUED}"
+    match = _DURATION.fullmatch(value)
+    if key != "debounce" or match is None:
         return None
-    seconds = float(found["number"]) * _SECONDS[found["unit"] or "ms"]
-    return (
-        {"debounce": seconds} if seconds <= LONGEST_DEBOUNCE else f"takes a debounce of at most {LONGEST_DEBOUNCE:g}s"
-    )
+    seconds = float(match["number"]) * _SECONDS[match["unit"] or "ms"]
+    return {"debounce": seconds} if seconds <= MAX_DEBOUNCE else f"takes a debounce of at most {MAX_DEBOUNCE:g}s"
 
 
 def _misused(name: str, problem: str) -> Misused:

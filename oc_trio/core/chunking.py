@@ -1,15 +1,14 @@
-"""Cuts a long text into posts: at a line break if there is one, else at a space, else between two characters.
+"""Splits a long text into posts: at a line break if possible, else at a space, else between two characters.
 
-An open code fence is closed at the end of a chunk and opened again, with its info string, in the next; a table that
-goes on in the next chunk has its header rows there once more. Nothing but white space at a cut is lost. Sending the
-chunks is not its business.
+An open code fence is closed at the end of a chunk and reopened with its info string in the next; a table that continues
+in the next chunk repeats its header rows there. Only white space at a cut is lost.
 """
 
 import re
 import unicodedata
 from enum import Enum
 
-from oc_trio.core.fences import Fence, fence_after, prose_lines
+from oc_trio.core.code_fences import Fence, fence_after, prose_lines
 from oc_trio.core.tables import header_after, is_header, is_row
 
 SERVER_LIMIT = 16_383
@@ -26,30 +25,30 @@ _LONGEST_CLUSTER = 32
 
 
 class ChunkMode(Enum):
-    """`LENGTH` fills each post with lines; `NEWLINE` fills it with whole paragraphs where they fit."""
+    """`LENGTH` fills each post line by line; `NEWLINE` prefers to cut between paragraphs."""
 
     LENGTH = "length"
     NEWLINE = "newline"
 
 
 def chunk(text: str, limit: int = DEFAULT_LIMIT, mode: ChunkMode = ChunkMode.LENGTH) -> tuple[str, ...]:
-    """Posts of at most min(limit, SERVER_LIMIT) code points each; none for a text that is only white space."""
+    """Posts of at most min(limit, SERVER_LIMIT) code points each; none if the text is only white space."""
     limit = max(1, min(limit, SERVER_LIMIT))
     rest = text.strip("\n").rstrip()
     fence: Fence | None = None
-    header, is_row_torn = "", False
+    header, is_row_split = "", False
     chunks: list[str] = []
     while rest:
         opening = f"{fence.opening}\n" if fence else ""
         if len(header) >= limit // 2:
             header = ""
-        if header and is_row_torn:
-            # The row that was torn ends here; the rows below it have the header rows again.
+        if header and is_row_split:
+            # The rest of a row that was cut; the rows after it get the header rows again.
             end, _, below = rest.partition("\n")
             if len(end) <= limit and is_row(below.partition("\n")[0]):
                 chunks.append(end)
-                rest, is_row_torn = below, False
-        if header and not is_row_torn:
+                rest, is_row_split = below, False
+        if header and not is_row_split:
             opening = f"{header}\n"
         if len(opening) + len(rest) <= limit:
             chunks.append(opening + rest)
@@ -58,19 +57,19 @@ def chunk(text: str, limit: int = DEFAULT_LIMIT, mode: ChunkMode = ChunkMode.LEN
         head, rest, fence = _split(text, limit - len(opening), mode, before)
         closing = f"\n{fence.closing}" if fence else ""
         header = header_after(head, header, before)
-        # Header rows alone make no post where the next begins with them.
+        # Header rows alone make no post, since the next one begins with them.
         if (head.strip() or opening) and (head != header or len(header) >= limit // 2):
             chunks.append(opening + head + closing)
         gap = text[len(head) : len(text) - len(rest)]
-        is_row_torn = "\n" not in gap
-        if not is_row_torn and (gap.count("\n") > 1 or not is_row(rest.partition("\n")[0])):
+        is_row_split = "\n" not in gap
+        if not is_row_split and (gap.count("\n") > 1 or not is_row(rest.partition("\n")[0])):
             header = ""
         fence = _affordable(fence, limit)
     return tuple(piece for piece in chunks if piece.strip())
 
 
 def _split(text: str, room: int, mode: ChunkMode, before: Fence | None) -> tuple[str, str, Fence | None]:
-    """The head that fits into `room` together with the fence's closing line, the rest, and the fence left open."""
+    """The head that fits into `room` with the closing fence line, the rest, and the fence left open."""
     space = room
     while True:
         head, rest = _cut(text, space, mode, before)
@@ -87,7 +86,7 @@ def _cut(text: str, space: int, mode: ChunkMode, before: Fence | None) -> tuple[
     window = text[: space + 1]
     if mode is ChunkMode.NEWLINE:
         gaps = [start - 1 for start, line in prose_lines(window, before) if start > 1 and not line.strip(" \t")]
-        # A blank line at the window's end may be the beginning of a longer line.
+        # A blank line at the end of the window may be the beginning of a longer line.
         gaps = [gap for gap in gaps if _BLANK_LINE.match(text, gap) and text[:gap].strip()]
         if gaps:
             return _apart(text, _before_lone_heading(text, gaps[-1]), None)
@@ -113,7 +112,7 @@ def _apart(text: str, at: int, fence: Fence | None) -> tuple[str, str]:
 
 
 def _before_late_fence(text: str, at: int, before: Fence | None) -> int:
-    """A cut before a code block that would begin in the last half of the chunk and be torn, else `at`."""
+    """A cut before a code block that begins in the second half of the chunk and would be split, else `at`."""
     if before is not None or fence_after(text[:at]) is None:
         return at
     # The last line that begins in prose is the one that opens the fence.
@@ -122,7 +121,7 @@ def _before_late_fence(text: str, at: int, before: Fence | None) -> int:
 
 
 def _before_bare_header(text: str, at: int, before: Fence | None) -> int:
-    """A cut before a table of which not one row would stand above the cut, else `at`."""
+    """A cut before a table of which only the header rows would be above the cut, else `at`."""
     if fence_after(text[:at], before) is not None:
         return at
     *_, above, last = ("", "", *text[:at].split("\n"))
@@ -159,7 +158,7 @@ def _last_space(window: str) -> int:
 
 
 def _between_characters(text: str, at: int) -> int:
-    """The last place at or before `at` that does not tear a visible character; `at` itself if there is none near."""
+    """The last offset at or before `at` that does not split a grapheme cluster; `at` if there is none nearby."""
     for place in range(at, max(0, at - _LONGEST_CLUSTER), -1):
         if not _joined(text, place):
             return place
@@ -167,7 +166,7 @@ def _between_characters(text: str, at: int) -> int:
 
 
 def _joined(text: str, at: int) -> bool:
-    """Whether the code points around `at` make one visible character (an approximation of UAX 29)."""
+    """Whether the code points around `at` belong to one grapheme cluster (an approximation of UAX 29)."""
     if at >= len(text):
         return False
     left, right = text[at - 1], text[at]
@@ -177,13 +176,13 @@ def _joined(text: str, at: int) -> bool:
         return True
     if not ("\U0001f1e6" <= right <= "\U0001f1ff"):
         return False
-    # Regional indicators pair up from the left: an odd number before `at` means a torn flag.
+    # Regional indicators form pairs from the left: an odd number before `at` would split a flag.
     flags = len(text[:at]) - len(text[:at].rstrip("".join(map(chr, range(0x1F1E6, 0x1F200)))))
     return flags % 2 == 1
 
 
 def _affordable(fence: Fence | None, limit: int) -> Fence | None:
-    """The fence to reopen; one whose lines would take more than two thirds of a post is not worth repairing."""
+    """The fence to reopen; a shorter one, or None, if its lines would take more than two thirds of a post."""
     if fence is None or len(fence.opening) + len(fence.closing) + 2 <= limit * 2 // 3:
         return fence
     bare = Fence("", fence.marker, "")

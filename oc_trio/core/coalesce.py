@@ -1,7 +1,7 @@
-"""Joins completed blocks into posts of a fair size, for a turn without preview (`streaming.block`).
+"""Joins completed paragraphs into posts of a reasonable size, for a turn without draft (`streaming.block.enabled`).
 
-Blocks wait until there is enough for a post and the agent pauses, or until there is more than one post holds. The
-end of the turn flushes whatever is left. Time comes in as seconds of any steady clock.
+Text is held until there is enough for a post and the agent pauses, or until there is more than fits into one post. The
+end of the turn flushes the rest. Times are seconds of any monotonic clock.
 """
 
 from attrs import evolve, field, frozen
@@ -11,7 +11,7 @@ from oc_trio.core.chunking import DEFAULT_LIMIT, ChunkMode, chunk
 
 @frozen
 class CoalesceRules:
-    """`streaming.block.coalesce`: characters, and seconds of silence after which enough text goes out."""
+    """`streaming.block.coalesce`: lengths in characters; `idle`: seconds of pause after which the text is sent."""
 
     min_chars: int = 1_500
     max_chars: int = DEFAULT_LIMIT
@@ -20,40 +20,42 @@ class CoalesceRules:
 
 
 @frozen
-class Waiting:
-    """Blocks joined and not sent yet; `last_at` is when the newest came."""
+class PendingText:
+    """Text joined and not sent yet; `last_at` is when the newest block arrived."""
 
     text: str = field(default="", repr=lambda text: f"<{len(text)} characters>")
     last_at: float = 0.0
 
 
-def with_block(waiting: Waiting, block: str, now: float, rules: CoalesceRules) -> tuple[Waiting, tuple[str, ...]]:
-    """What waits after `block`, and the posts that are full."""
+def with_block(
+    pending: PendingText, block: str, now: float, rules: CoalesceRules
+) -> tuple[PendingText, tuple[str, ...]]:
+    """The pending text after `block`, and the posts that are ready."""
     block = block.strip("\n").rstrip()
     if not block:
-        return waiting, ()
-    text = f"{waiting.text}\n\n{block}" if waiting.text else block
+        return pending, ()
+    text = f"{pending.text}\n\n{block}" if pending.text else block
     if len(text) <= rules.max_chars:
-        return Waiting(text, now), ()
-    if waiting.text and len(waiting.text) >= rules.min_chars:
-        # A post of whole blocks reads better than one that ends amid the newest.
-        later, posts = with_block(Waiting(), block, now, rules)
-        return later, (waiting.text, *posts)
+        return PendingText(text, now), ()
+    if pending.text and len(pending.text) >= rules.min_chars:
+        # Send whole blocks first: that reads better than a post that ends inside the newest block.
+        later, posts = with_block(PendingText(), block, now, rules)
+        return later, (pending.text, *posts)
     *full, rest = chunk(text, rules.max_chars, rules.chunk_mode)
-    return Waiting(rest, now), tuple(full)
+    return PendingText(rest, now), tuple(full)
 
 
-def due_at(waiting: Waiting, rules: CoalesceRules) -> float | None:
-    """When what waits is to be sent if nothing more comes; None while it is too little."""
-    return waiting.last_at + rules.idle if len(waiting.text) >= rules.min_chars else None
+def due_at(pending: PendingText, rules: CoalesceRules) -> float | None:
+    """When the pending text is to be sent if no more comes; None while it is too short."""
+    return pending.last_at + rules.idle if len(pending.text) >= rules.min_chars else None
 
 
-def after_silence(waiting: Waiting, now: float, rules: CoalesceRules) -> tuple[Waiting, tuple[str, ...]]:
-    """Sends what waits if its time has come."""
-    at = due_at(waiting, rules)
-    return (waiting, ()) if at is None or now < at else flush(waiting)
+def after_silence(pending: PendingText, now: float, rules: CoalesceRules) -> tuple[PendingText, tuple[str, ...]]:
+    """Sends the pending text if it is due."""
+    at = due_at(pending, rules)
+    return (pending, ()) if at is None or now < at else flush(pending)
 
 
-def flush(waiting: Waiting) -> tuple[Waiting, tuple[str, ...]]:
-    """Sends what waits, however little; for the end of a turn."""
-    return evolve(waiting, text=""), (waiting.text,) if waiting.text else ()
+def flush(pending: PendingText) -> tuple[PendingText, tuple[str, ...]]:
+    """Sends the pending text, however short; for the end of a turn."""
+    return evolve(pending, text=""), (pending.text,) if pending.text else ()

@@ -1,12 +1,12 @@
 """How OpenClaw orders object keys before it signs them: the Unicode root collation, three levels.
 
-Exact for ASCII and for Latin letters with accents (the vectors in tests come from ICU 78); an approximation by
-category and code point for everything else. Not a general collator: no contractions, no tailoring, no numeric order.
+Exact for ASCII and accented Latin letters (test vectors from ICU 78); an approximation by category and code point for
+everything else. Not a general collator: no contractions, no tailoring, no numeric order.
 """
 
 import unicodedata
 
-# Primary order of ASCII below the letters, as ICU gives it; control characters carry no weight at all.
+# Primary order of ASCII below the letters, from ICU; control characters have no weight.
 _ASCII = "\t\n\v\f\r _-,;:!?.'\"()[]{}@*/\\&#%`^+<=>|~$"
 _SYMBOL = {char: position for position, char in enumerate(_ASCII)}
 _CATEGORY = {"Z": 100, "P": 101, "S": 102, "C": 102}  # other blanks, punctuation and symbols follow, then currency
@@ -31,7 +31,7 @@ _EXPANDED = {
     "ł": "l\u0335",
     "\u017f": "s\0",
 }
-# Letters with a primary weight of their own, just after the letter named.
+# Letters with a primary weight just above that of the letter named.
 _OWN = {"\u0131": "i", "ĸ": "q", "ŋ": "n", "ŧ": "t", "þ": "z"}
 
 Key = tuple[tuple[tuple[int, int], ...], tuple[int, ...], tuple[int, ...]]

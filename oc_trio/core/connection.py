@@ -1,12 +1,12 @@
-"""The state machine of one websocket connection: `_TABLE` below says what each input does in each phase.
+"""The state table of one websocket connection: what each input does in each phase, in `_TABLE` below.
 
-It decides about sequence numbers, resuming, when catch-up runs and when the backoff starts again, and it tells a
-refused token from a lost network. It owns no socket and no timer: the listener passes inputs to `step` and carries out
-the intents that it returns.
+Decides sequence numbers, resuming, when catch-up runs and when the backoff is reset; a refused token is retried slower
+than a lost network. Sockets and timers belong to `mattermost.listener`: it reports inputs and carries out the intents.
 
-    waiting --Woke--> dialing --Opened--> greeting --Greeted / Numbered / PingAnswered--> catching_up --CaughtUp--> live
+    waiting --Woke--> dialing --Opened--> greeting
+    greeting --Greeted / Numbered / PingAnswered--> catching_up --CatchUpDone--> live
 
-Everything that goes wrong leads back to waiting with a `Retry`. Facts: tests/contract/README.md.
+Every failure leads back to waiting with a `Retry`. Facts: recorded behaviour of a Mattermost 11 server.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from attrs import evolve, frozen
 
 
 class ConnectionPhase(Enum):
-    """`GREETING`: the socket is open, and nothing is proved yet."""
+    """`GREETING`: the socket is open, but the server has not yet accepted the token."""
 
     WAITING = "waiting"
     DIALING = "dialing"
@@ -28,9 +28,9 @@ class ConnectionPhase(Enum):
 
 @frozen
 class ResumePoint:
-    """Where a lost connection can be taken up: `next_seq` is the number expected next, at least 1.
+    """Where a lost connection can be resumed: `next_seq` is the sequence number expected next, at least 1.
 
-    0 would be a trap: the server then renumbers what it kept, and says no hello.
+    Never 0: the server would then renumber the events that it kept, and send no hello.
     """
 
     connection_id: str
@@ -38,10 +38,10 @@ class ResumePoint:
 
 
 @frozen
-class Link:
-    """A connection's state. `resume` is worth keeping over a restart; `attempt` counts failures since it was live.
+class ConnectionState:
+    """`resume` is kept across restarts; `attempt` counts failures since the connection was last live.
 
-    `lost` says that this connection began with a gap that the catch-up has yet to close.
+    `asked_resume`: the dial asked to resume. `lost`: events are missing that the catch-up still has to fetch.
     """
 
     phase: ConnectionPhase = ConnectionPhase.WAITING
@@ -54,24 +54,24 @@ class Link:
 
 @frozen
 class Woke:
-    """The wait is over, or there never was one: the first dial, a new token."""
+    """Dial now: the wait is over, this is the first dial, or there is a new token."""
 
 
 @frozen
 class Opened:
-    """The upgrade succeeded; a refused token shows only later."""
+    """The HTTP upgrade succeeded; Mattermost checks the token only afterwards."""
 
 
 @frozen
 class Greeted:
-    """`hello` came."""
+    """The `hello` event arrived."""
 
     connection_id: str
 
 
 @frozen
 class Numbered:
-    """Any other event came. `readable` false: its number is known, its content is not; there is nothing to admit."""
+    """Any other event arrived. `readable` false: only its number could be read, so there is nothing to admit."""
 
     seq: int
     readable: bool = True
@@ -85,7 +85,7 @@ class PingAnswered:
 
 
 @frozen
-class CaughtUp:
+class CatchUpDone:
     """The REST catch-up of this connection is done."""
 
 
@@ -103,129 +103,129 @@ class Lost:
 
 @frozen
 class Unreadable:
-    """A frame came whose number can't be read."""
+    """A frame arrived whose sequence number can't be read."""
 
 
-Input = Woke | Opened | Greeted | Numbered | PingAnswered | CaughtUp | TokenRefused | Lost | Unreadable
+Input = Woke | Opened | Greeted | Numbered | PingAnswered | CatchUpDone | TokenRefused | Lost | Unreadable
 
 
 @frozen
-class StartCatchUp:
-    """Catch up over REST, always; `lost` when the server did not keep the events since the last connection."""
+class RunCatchUp:
+    """Catch up over REST. `lost`: the server no longer has the events since the last connection."""
 
     lost: bool
 
 
 @frozen
 class Admit:
-    """Hand the event over."""
+    """Pass the event on for admission."""
 
 
 @frozen
 class Retry:
-    """Close what is open, wait by the policy for `attempt` (from 0), then report `Woke`; `auth` has the slow policy."""
+    """Close the socket, back off for `attempt` (from 0), then report `Woke`; `auth` chooses the slow policy."""
 
     attempt: int
     reason: str
     auth: bool = False
 
 
-Intent = StartCatchUp | Admit | Retry
-Step = tuple[Link, tuple[Intent, ...]]
+Intent = RunCatchUp | Admit | Retry
+Step = tuple[ConnectionState, tuple[Intent, ...]]
 
 
-def step(link: Link, input_: Input) -> Step:
-    """The next state and what is to be done, in order; what has no meaning in a phase changes nothing."""
-    handler = _TABLE.get((link.phase, type(input_)))
-    return (link, ()) if handler is None else handler(link, input_)
+def step(state: ConnectionState, received: Input) -> Step:
+    """The next state and the intents, in order; an input that the table does not have for a phase changes nothing."""
+    handler = _TABLE.get((state.phase, type(received)))
+    return (state, ()) if handler is None else handler(state, received)
 
 
-def _dial(link: Link, _: Input) -> Step:
-    dialing = evolve(link, phase=ConnectionPhase.DIALING, asked_resume=link.resume is not None)
+def _dial(state: ConnectionState, _: Input) -> Step:
+    dialing = evolve(state, phase=ConnectionPhase.DIALING, asked_resume=state.resume is not None)
     return dialing, ()
 
 
-def _opened(link: Link, _: Input) -> Step:
-    return evolve(link, phase=ConnectionPhase.GREETING), ()
+def _opened(state: ConnectionState, _: Input) -> Step:
+    return evolve(state, phase=ConnectionPhase.GREETING), ()
 
 
-def _greeted(link: Link, input_: Input) -> Step:
-    """A hello: a new queue, whether we asked for it or not."""
-    hello = cast("Greeted", input_)
+def _greeted(state: ConnectionState, received: Input) -> Step:
+    """A hello means a new event queue, even if we asked to resume the old one."""
+    hello = cast("Greeted", received)
     fresh = evolve(
-        link,
+        state,
         phase=ConnectionPhase.CATCHING_UP,
         resume=ResumePoint(hello.connection_id, 1),
         asked_resume=False,
         auth_failed=False,
         lost=True,
     )
-    return fresh, (Admit(), StartCatchUp(lost=True))
+    return fresh, (Admit(), RunCatchUp(lost=True))
 
 
-def _first_numbered(link: Link, input_: Input) -> Step:
-    """An event instead of a hello: resumed, if it is the one we asked for."""
-    if not link.asked_resume:
-        return _again(link, "event_before_hello", forget=True)
-    counted, intents = _numbered(link, input_)
+def _first_numbered(state: ConnectionState, received: Input) -> Step:
+    """An event instead of a hello: the server resumed, if this is the number that we asked for."""
+    if not state.asked_resume:
+        return _retry(state, "event_before_hello", forget=True)
+    counted, intents = _numbered(state, received)
     if counted.phase is ConnectionPhase.WAITING:
         return evolve(counted, resume=None), intents
     return evolve(counted, phase=ConnectionPhase.CATCHING_UP, auth_failed=False), (
         *intents,
-        StartCatchUp(lost=link.lost),
+        RunCatchUp(lost=state.lost),
     )
 
 
-def _numbered(link: Link, input_: Input) -> Step:
-    event = cast("Numbered", input_)
-    if link.resume is None or event.seq != link.resume.next_seq:
-        # What is missing can still be had: the server replays its last 128 events from the number we expected.
-        return _again(link, "sequence_gap")
-    counted = evolve(link, resume=evolve(link.resume, next_seq=event.seq + 1))
+def _numbered(state: ConnectionState, received: Input) -> Step:
+    event = cast("Numbered", received)
+    if state.resume is None or event.seq != state.resume.next_seq:
+        # Nothing is lost yet: on a resume the server replays its last 128 events from the number we expected.
+        return _retry(state, "sequence_gap")
+    counted = evolve(state, resume=evolve(state.resume, next_seq=event.seq + 1))
     return counted, (Admit(),) if event.readable else ()
 
 
-def _first_answer(link: Link, input_: Input) -> Step:
-    answer = cast("PingAnswered", input_)
+def _first_answer(state: ConnectionState, received: Input) -> Step:
+    answer = cast("PingAnswered", received)
     if answer.refused:
-        return _auth(link, input_)
-    if not link.asked_resume:
-        return link, ()  # hello is still due
-    return evolve(link, phase=ConnectionPhase.CATCHING_UP, auth_failed=False), (StartCatchUp(lost=link.lost),)
+        return _auth(state, received)
+    if not state.asked_resume:
+        return state, ()  # hello is still to come
+    return evolve(state, phase=ConnectionPhase.CATCHING_UP, auth_failed=False), (RunCatchUp(lost=state.lost),)
 
 
-def _answer(link: Link, input_: Input) -> Step:
-    return _auth(link, input_) if cast("PingAnswered", input_).refused else (link, ())
+def _answer(state: ConnectionState, received: Input) -> Step:
+    return _auth(state, received) if cast("PingAnswered", received).refused else (state, ())
 
 
-def _caught_up(link: Link, _: Input) -> Step:
-    return evolve(link, phase=ConnectionPhase.LIVE, attempt=0, asked_resume=False, lost=False), ()
+def _caught_up(state: ConnectionState, _: Input) -> Step:
+    return evolve(state, phase=ConnectionPhase.LIVE, attempt=0, asked_resume=False, lost=False), ()
 
 
-def _auth(link: Link, _: Input) -> Step:
-    return _again(link, "auth_failed", forget=True, auth=True)
+def _auth(state: ConnectionState, _: Input) -> Step:
+    return _retry(state, "auth_failed", forget=True, auth=True)
 
 
-def _lost(link: Link, input_: Input) -> Step:
-    return _again(link, cast("Lost", input_).reason)
+def _lost(state: ConnectionState, received: Input) -> Step:
+    return _retry(state, cast("Lost", received).reason)
 
 
-def _lost_early(link: Link, input_: Input) -> Step:
-    # The server drops a resume whose parameters it can't read right after the upgrade: the same again would loop.
-    return _again(link, cast("Lost", input_).reason, forget=link.asked_resume)
+def _lost_early(state: ConnectionState, received: Input) -> Step:
+    # Right after the upgrade the server closes a resume whose parameters it can't read: asking again would loop.
+    return _retry(state, cast("Lost", received).reason, forget=state.asked_resume)
 
 
-def _unreadable(link: Link, _: Input) -> Step:
-    return _again(link, "unreadable_frame", forget=True)  # a resume would replay it
+def _unreadable(state: ConnectionState, _: Input) -> Step:
+    return _retry(state, "unreadable_frame", forget=True)  # a resume would replay the same frame
 
 
-def _again(link: Link, reason: str, *, forget: bool = False, auth: bool = False) -> Step:
-    # The slow policy counts its own failures: a network that was down before says nothing about the token.
-    attempt = link.attempt if auth == link.auth_failed else 0
+def _retry(state: ConnectionState, reason: str, *, forget: bool = False, auth: bool = False) -> Step:
+    # Token failures are counted apart from network failures: an outage before says nothing about the token.
+    attempt = state.attempt if auth == state.auth_failed else 0
     waiting = evolve(
-        link,
+        state,
         phase=ConnectionPhase.WAITING,
-        resume=None if forget else link.resume,
+        resume=None if forget else state.resume,
         asked_resume=False,
         attempt=attempt + 1,
         auth_failed=auth,
@@ -233,22 +233,25 @@ def _again(link: Link, reason: str, *, forget: bool = False, auth: bool = False)
     return waiting, (Retry(attempt, reason, auth),)
 
 
-_Handler = Callable[[Link, Input], Step]
+_Handler = Callable[[ConnectionState, Input], Step]
 _TABLE: dict[tuple[ConnectionPhase, type[Input]], _Handler] = {
     (ConnectionPhase.WAITING, Woke): _dial,
     (ConnectionPhase.DIALING, Opened): _opened,
     (ConnectionPhase.DIALING, Lost): _lost,
     (ConnectionPhase.DIALING, TokenRefused): _auth,
+    # After the upgrade Mattermost sends `hello`, or on a resume the next event. If there is no event to replay, only
+    # the reply to our ping shows that the token was accepted.
     (ConnectionPhase.GREETING, Greeted): _greeted,
     (ConnectionPhase.GREETING, Numbered): _first_numbered,
     (ConnectionPhase.GREETING, PingAnswered): _first_answer,
     (ConnectionPhase.GREETING, TokenRefused): _auth,
     (ConnectionPhase.GREETING, Lost): _lost_early,
     (ConnectionPhase.GREETING, Unreadable): _unreadable,
+    # A second hello means that the server started a new queue within the connection: catch up again.
     (ConnectionPhase.CATCHING_UP, Greeted): _greeted,
     (ConnectionPhase.CATCHING_UP, Numbered): _numbered,
     (ConnectionPhase.CATCHING_UP, PingAnswered): _answer,
-    (ConnectionPhase.CATCHING_UP, CaughtUp): _caught_up,
+    (ConnectionPhase.CATCHING_UP, CatchUpDone): _caught_up,
     (ConnectionPhase.CATCHING_UP, TokenRefused): _auth,
     (ConnectionPhase.CATCHING_UP, Lost): _lost,
     (ConnectionPhase.CATCHING_UP, Unreadable): _unreadable,

@@ -1,6 +1,6 @@
-"""What was said around a message, for the model: bounded, labelled with its authors, filtered by who may be read.
+"""The conversation history before a message, for the model: limited, labelled with authors, filtered by access.
 
-Names, channel names and texts come from strangers: labels are neutralised here, and a text is never more than a text.
+Names and texts come from untrusted people: they are escaped here, so that no text can imitate a label of ours.
 """
 
 import re
@@ -25,7 +25,7 @@ _UNSAFE_IN_LABELS = re.compile(r"[\[\]\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
 class ContextVisibility(Enum):
-    """Whose earlier words the model may read: everybody's, those who may talk to the bot, or these and the quoted."""
+    """Whose earlier posts the model may read: everybody's, those of allowed senders, or these and quoted posts."""
 
     ALL = "all"
     ALLOWLIST = "allowlist"
@@ -34,7 +34,7 @@ class ContextVisibility(Enum):
 
 @frozen
 class ContextPolicy:
-    """`limit` entries per conversation, 0 for none at all; `max_chars` bounds one entry's text."""
+    """`limit` is the number of entries per conversation, 0 for none; `max_chars` limits one entry's text."""
 
     limit: int = 50
     max_chars: int = 4000
@@ -42,8 +42,11 @@ class ContextPolicy:
 
 
 @frozen
-class Entry:
-    """A post that was not addressed to the bot. `trusted`: its author may talk to the bot; `files` counts them."""
+class HistoryEntry:
+    """A post that did not address the bot. `trusted`: its author may talk to the bot. `files` counts its files.
+
+    The journal keeps entries as JSON, so the names of these fields must not change.
+    """
 
     post_id: PostId
     channel_id: ChannelId
@@ -57,9 +60,9 @@ class Entry:
     file_ids: tuple[FileId, ...] = ()
 
 
-def entry_of(post: Post, *, name: str, trusted: bool, bot: UserId) -> Entry:
-    """A post as history; `name` may be empty where it is not known."""
-    return Entry(
+def entry_of(post: Post, *, name: str, trusted: bool, bot: UserId) -> HistoryEntry:
+    """The history entry of a post; `name` may be empty if it is unknown."""
+    return HistoryEntry(
         post.id,
         post.channel_id,
         post.user_id,
@@ -73,8 +76,8 @@ def entry_of(post: Post, *, name: str, trusted: bool, bot: UserId) -> Entry:
     )
 
 
-def remember(entries: tuple[Entry, ...], new: Entry, policy: ContextPolicy) -> tuple[Entry, ...]:
-    """The history with one more entry, the oldest dropped beyond the limit; the same post again replaces itself."""
+def remember(entries: tuple[HistoryEntry, ...], new: HistoryEntry, policy: ContextPolicy) -> tuple[HistoryEntry, ...]:
+    """The history with one more entry, without the oldest beyond the limit; an entry replaces that of the same post."""
     if policy.limit == 0:
         return ()
     clipped = evolve(new, text=_clip(new.text, policy.max_chars))
@@ -83,16 +86,16 @@ def remember(entries: tuple[Entry, ...], new: Entry, policy: ContextPolicy) -> t
 
 
 def visible(
-    entries: Iterable[Entry],
+    entries: Iterable[HistoryEntry],
     policy: ContextPolicy,
     *,
     until: int,
     without: frozenset[PostId] = frozenset(),
     quoted: frozenset[PostId] = frozenset(),
-) -> tuple[Entry, ...]:
-    """What the model may read before a message of the time `until`: not newer, not the turn's own posts, the last ones.
+) -> tuple[HistoryEntry, ...]:
+    """The last entries that the model may read, not newer than `until`; `without` are the turn's own posts.
 
-    `quoted` holds posts that the message itself refers to, such as its thread's root.
+    `quoted` are posts that the message itself refers to, such as its thread's root.
     """
     readable = tuple(
         entry
@@ -111,73 +114,77 @@ def from_thread(
     until: int,
     bot: UserId,
     author: Callable[[UserId], tuple[str, bool]],
-) -> tuple[Entry, ...]:
-    """A thread as the server has it, for a conversation without a record: bounded history, oldest first.
+) -> tuple[HistoryEntry, ...]:
+    """The history of a thread read from the server, for a conversation that has none yet; oldest first.
 
-    `author` gives a user's name and whether they may talk to the bot. System posts, integrations' posts, deleted and
-    empty ones, other threads' and later ones are left out. The order of `posts` does not matter: the server promises
-    none.
+    `author` returns a user's name and whether they may talk to the bot. System, integration, deleted and empty posts,
+    posts of other threads and later posts are left out. `posts` may be in any order: the server guarantees none.
     """
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[HistoryEntry, ...] = ()
     for post in sorted(posts, key=lambda post: (post.create_at, post.id)):
-        if post.thread != root or post.channel_id != channel_id or post.create_at > until or not _is_told(post, bot):
+        if (
+            post.thread != root
+            or post.channel_id != channel_id
+            or post.create_at > until
+            or not _is_readable(post, bot)
+        ):
             continue
         name, trusted = ("", True) if post.user_id == bot else author(post.user_id)
         entries = remember(entries, entry_of(post, name=name, trusted=trusted, bot=bot), policy)
     return visible(entries, policy, until=until, quoted=frozenset({PostId(root)}))
 
 
-def render(entries: Iterable[Entry], current: str, files: Mapping[PostId, str] | None = None) -> str:
-    """The current message with what was said before it; just the message where there is nothing.
+def render(entries: Iterable[HistoryEntry], current: str, files: Mapping[PostId, str] | None = None) -> str:
+    """The current message with the history before it; just the message if there is no history.
 
-    `files` describes those of earlier posts that were read.
+    `files` describes the files of earlier posts that were read.
     """
     lines = [render_entry(entry, (files or {}).get(entry.post_id, "")) for entry in entries]
     return "\n".join((HISTORY_HEADER, *lines, "", CURRENT_HEADER, current)) if lines else current
 
 
-def render_entry(entry: Entry, files: str = "") -> str:
-    """One line of history, continued lines indented so that no text can pass for another author's line."""
+def render_entry(entry: HistoryEntry, files: str = "") -> str:
+    """One history entry; further lines are indented, so that no text can imitate another author's line."""
     who = "you" if entry.is_ours else sender_label(entry.name, entry.user_id)
     attached = "" if not entry.files else "[attachment]" if entry.files == 1 else f"[{entry.files} attachments]"
-    words = escape(entry.text.strip())
-    said = f"{words}\n{files}" if files else " ".join(filter(None, (words, attached)))
-    text = "\n  ".join(said.strip().splitlines())
+    message = escape(entry.text.strip())
+    content = f"{message}\n{files}" if files else " ".join(filter(None, (message, attached)))
+    text = "\n  ".join(content.strip().splitlines())
     return f"[{clock(entry.at)}] {who}: {text} [id:{entry.post_id} channel:{entry.channel_id}]"
 
 
 def render_message(
     text: str, *, name: str, user_id: UserId, post_id: PostId, channel_id: ChannelId, at: int, files: str = ""
 ) -> str:
-    """The message that a turn answers: who said it and when, the text, and the ids by which tools can refer to it.
+    """The message that a turn answers: author, time, text, and the ids by which tools can refer to it.
 
-    `files` describes the message's files, in lines of ours.
+    `files` describes the message's files, in lines written by us.
     """
-    said = spoken_by(text, name=name, user_id=user_id, at=at)
+    rendered = message_header(text, name=name, user_id=user_id, at=at)
     if files:
-        said = f"{said if text else said[:-1]}{files}\n"
-    return f"{said}[mattermost message id: {post_id} channel: {channel_id}]"
+        rendered = f"{rendered if text else rendered[:-1]}{files}\n"
+    return f"{rendered}[mattermost message id: {post_id} channel: {channel_id}]"
 
 
-def spoken_by(text: str, *, name: str, user_id: UserId, at: int) -> str:
-    """The beginning of a rendered message, its last line ended: where files were read, they follow."""
+def message_header(text: str, *, name: str, user_id: UserId, at: int) -> str:
+    """The beginning of a rendered message, ending with a newline; descriptions of files follow it."""
     return f"[Mattermost {clock(at)}] {sender_label(name, user_id)}: {escape(text)}\n"
 
 
 def spoken(rendered: str) -> str:
-    """The words alone of what `render_message` and `render` made, if they did: for a reader that is no model."""
+    """The message texts in what `render_message` and `render` made: for readers that are no model."""
     current = rendered.rpartition(f"\n{CURRENT_HEADER}\n")[2]
     return "\n\n".join(map(unescape, _RENDERED.findall(current))) or current
 
 
 def sender_label(name: str, user_id: UserId) -> str:
-    """`@alice (id)`, or the id alone; brackets and line breaks in a name can't break out of the label."""
+    """`@alice (id)`, or the id alone; brackets and line breaks are removed from the name."""
     clean = label(name.removeprefix("@"))
     return f"@{clean} ({user_id})" if clean else user_id
 
 
 def label(text: str, limit: int = 80) -> str:
-    """Foreign words fit for a header: one line, no square brackets, not too long."""
+    """Untrusted text made safe for a label: one line, no square brackets, limited length."""
     return _clip(" ".join(_UNSAFE_IN_LABELS.sub(" ", text).split()), limit)
 
 
@@ -189,13 +196,13 @@ def clock(at: int) -> str:
         return "unknown time"  # beyond the year 9999
 
 
-def _may_read(entry: Entry, visibility: ContextVisibility, quoted: frozenset[PostId]) -> bool:
+def _may_read(entry: HistoryEntry, visibility: ContextVisibility, quoted: frozenset[PostId]) -> bool:
     if entry.trusted or entry.is_ours or visibility is ContextVisibility.ALL:
         return True
     return visibility is ContextVisibility.ALLOWLIST_QUOTE and entry.post_id in quoted
 
 
-def _is_told(post: Post, bot: UserId) -> bool:
+def _is_readable(post: Post, bot: UserId) -> bool:
     if refuse_post(post, bot) not in (None, "own_post"):
         return False
     return bool(post.file_ids) or not is_blank(post.message)

@@ -1,4 +1,4 @@
-"""Reads websocket frames and posts off the wire; garbage in raises PayloadError and nothing else.
+"""Decodes websocket frames and posts; anything malformed raises PayloadError and nothing else.
 
 Field facts: tests/contract/wire, recorded from a Mattermost 11 server. What is neither a post nor an event is
 `decode_entities`'s.
@@ -37,31 +37,31 @@ _Reader = Callable[[Fields, Fields], Event]
 
 
 def decode_frame(text: str) -> Frame:
-    """A text frame as an event with its number, or as the answer to an action of ours.
+    """The event in a text frame with its sequence number, or the reply to an action of ours.
 
-    An event of a kind that nobody acts on becomes `Unhandled(name)`. A known event with unreadable content raises a
-    PayloadError with `seq` set: skip it and count on. Without `seq` the numbering is lost: drop the connection.
+    An event that no part of the gateway acts on becomes `Unhandled(name)`. A known event with unreadable content raises
+    PayloadError with `seq` set: skip it. Without `seq` the sequence is lost: close the connection.
     """
     envelope = Fields.parse(text, "frame")
     if not envelope.has("event"):
         return _reply(envelope)
     name = envelope.need("event")
     if not envelope.has("seq"):
-        raise PayloadError(f"event {_shown(name)} has no seq")
+        raise PayloadError(f"event {_safe_name(name)} has no seq")
     seq = envelope.number("seq")
     try:
         return EventFrame(seq, _event(name, envelope))
     except PayloadError as err:
-        raise PayloadError(f"event {_shown(name)}: {err}", seq=seq) from err
+        raise PayloadError(f"event {_safe_name(name)}: {err}", seq=seq) from err
 
 
-def _shown(name: str) -> str:
-    """For the log, where nobody's words may stand: only a name that we know."""
+def _safe_name(name: str) -> str:
+    """The event name if we know it: anything else could put text of the peer into the log."""
     return name if name in _READERS else "of an unknown kind"
 
 
 def decode_post(value: object) -> Post:
-    """A post as REST gives it and as `data.post` holds it."""
+    """A post as REST returns it and as `data.post` contains it."""
     return read_post(Fields.of(value, "post"))
 
 
@@ -85,7 +85,7 @@ def read_post(post: Fields) -> Post:
 
 
 def channel_type(letter: str) -> ChannelType | None:
-    """The type behind the server's letter, None where it is absent or of a kind this version does not know."""
+    """The type for Mattermost's letter, None if it is absent or unknown to this version."""
     return _TYPES.get(letter)
 
 
@@ -93,7 +93,7 @@ _TYPES = {kind.value: kind for kind in ChannelType}
 
 
 def _reply(envelope: Fields) -> ActionReply:
-    # The answer to an action without a number has no seq_reply either.
+    # The reply to an action that was sent without `seq` has no `seq_reply`.
     error = envelope.object("error")
     return ActionReply(
         seq_reply=envelope.number("seq_reply"),
@@ -159,7 +159,7 @@ def _member_added(data: Fields, broadcast: Fields) -> Event:
 
 
 def _member_removed(data: Fields, broadcast: Fields) -> Event:
-    # The one removed learns the channel from `data` and their own id from `broadcast`, the others the other way round.
+    # The removed user gets the channel in `data` and their id in `broadcast`; everybody else the other way round.
     return MemberRemoved(
         UserId(_either(data, broadcast, "user_id")),
         ChannelId(_either(data, broadcast, "channel_id")),

@@ -1,4 +1,4 @@
-"""Reads users, teams, channels, files, commands and pages of posts from REST answers; raises PayloadError only."""
+"""Decodes users, teams, channels, files, commands and pages of posts from REST responses; raises only PayloadError."""
 
 from oc_trio.core.decode import channel_type, decode_post
 from oc_trio.core.entities import Channel, FileInfo, PostPage, SlashCommand, Team, User

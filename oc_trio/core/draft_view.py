@@ -1,10 +1,10 @@
-"""What of a turn is to be visible so far: folds the agent's events into the text that a draft post should show.
+"""Turns an agent's events into the text that the draft post of a turn should show.
 
-    view = view.with_event(event)      # cheap, for every event
-    view.visible()                     # at write time only
+    view = view.with_event(event)      # cheap: called for every event
+    view.visible()                     # renders: called only before a write
 
-`partial` and `progress` have one current text. `block` has texts that are sealed, each a post of its own for good,
-and a current one. When and whether a text is written is `preview`'s business; how a turn ends is `final_plan`'s.
+In modes `partial` and `progress` there is one current text. In mode `block` there are also sealed texts, each of which
+stays as a post of its own. `preview` decides when a text is written, `final_plan` what is posted at the end.
 """
 
 from collections.abc import Iterable
@@ -13,8 +13,8 @@ from typing import assert_never
 
 from attrs import evolve, field, frozen
 
-from oc_trio.core.growing import Growing
-from oc_trio.core.mention_escape import clean, defuse
+from oc_trio.core.appendable_text import AppendableText
+from oc_trio.core.mention_escape import clean, escape_channel_mentions
 from oc_trio.core.progress import ProgressStyle, Work, render
 from oc_trio.core.reasoning import without_reasoning
 from oc_trio.core.tables import TableMode, convert_tables
@@ -88,7 +88,7 @@ class StreamMode(Enum):
 
 @frozen
 class ViewStyle:
-    """What may be seen. `tool_rows` is `preview.toolProgress`, `progress_rows` is `progress.toolProgress`.
+    """What is shown. `tool_rows` is `preview.toolProgress`, `progress_rows` is `progress.toolProgress`.
 
     `reasoning` and `verbose` are a session's switches; `seed` picks the label; `max_chars` bounds the current text.
     """
@@ -107,7 +107,7 @@ class ViewStyle:
 
 
 class BlockKind(Enum):
-    """What a post of a turn holds: words of the reply, or signs of work."""
+    """What a post of a turn holds: reply text, or progress lines (tools, plan, thinking)."""
 
     REPLY = "reply"
     WORK = "work"
@@ -115,7 +115,7 @@ class BlockKind(Enum):
 
 @frozen
 class Block:
-    """A text that is to be visible. A sealed one is whole and may need several posts; a current one is cut."""
+    """A text to show. A sealed block is complete and may need several posts; a current one is cut to one post."""
 
     kind: BlockKind
     text: str
@@ -123,7 +123,7 @@ class Block:
 
 @frozen
 class Visible:
-    """Everything to be seen: `sealed` only grows; `current` is None while there is nothing more to show."""
+    """Everything to show: `sealed` only gets longer; `current` is None if there is nothing after the sealed blocks."""
 
     sealed: tuple[Block, ...]
     current: Block | None
@@ -131,15 +131,16 @@ class Visible:
 
 @frozen
 class DraftView:
-    """The turn so far. `said` holds the messages that tool calls have ended, `growing` the one being written.
+    """The turn so far: `messages` are complete (a tool call followed them), `streamed_text` is still being written.
 
-    `earlier` counts those of `said` that a run before a restart said: the agent does not repeat them.
+    `earlier_messages` counts those of `messages` that come from a run before a restart: the agent does not repeat them.
+    `working` is true from a tool call, plan or headline until the next text; `thinking` once reasoning came.
     """
 
     style: ViewStyle = ViewStyle()
-    earlier: int = 0
-    said: tuple[str, ...] = ()
-    growing: Growing = Growing()
+    earlier_messages: int = 0
+    messages: tuple[str, ...] = ()
+    streamed_text: AppendableText = AppendableText()
     work: Work = Work()
     working: bool = False
     thinking: bool = False
@@ -148,8 +149,8 @@ class DraftView:
 
     @property
     def text(self) -> str:
-        """The message that is being written, whole: for when it is shown, not for each event."""
-        return str(self.growing)
+        """The message that is being written. Joins all its pieces: call it when it is shown, not for each event."""
+        return str(self.streamed_text)
 
     def with_event(self, event: AgentEvent) -> "DraftView":
         """The view after `event`. `Final` and `Failed` change nothing: `final_plan` turns them into posts."""
@@ -171,7 +172,7 @@ class DraftView:
         assert_never(event)
 
     def visible(self) -> Visible:
-        """What should be seen now; nothing at all in mode `off`."""
+        """What the channel should show now; nothing in mode `off`."""
         match self.style.mode:
             case StreamMode.OFF:
                 return Visible((), None)
@@ -183,57 +184,58 @@ class DraftView:
                 return Visible((), self._progress())
         assert_never(self.style.mode)
 
-    def reply_so_far(self) -> str:
-        """The words of the reply that were streamed, without signs of work; for sealing a cancelled draft.
+    def unsealed_reply(self) -> str:
+        """The streamed reply text that no sealed block holds, without progress lines: for sealing a cancelled draft.
 
-        In mode `block` only those that no sealed block holds; in mode `progress` words are not shown, so none.
+        Empty in the modes `off` and `progress`, which don't show the reply while it is streamed.
         """
         match self.style.mode:
             case StreamMode.OFF | StreamMode.PROGRESS:
                 return ""
             case StreamMode.PARTIAL:
-                return self._dressed(self._spoken(*self.said, self.text), first=True)
+                return self._formatted(self._visible_reply(*self.messages, self.text), first=True)
             case StreamMode.BLOCK:
-                return self._dressed(self._spoken(self.text), first=not self.said)
+                return self._formatted(self._visible_reply(self.text), first=not self.messages)
         assert_never(self.style.mode)
 
-    def words(self) -> str:
-        """All words of the reply that were streamed, whatever of them is shown, without signs of work."""
-        return self._spoken(*self.said, self.text)
+    def streamed_reply(self) -> str:
+        """All reply text that was streamed, in any mode, without progress lines."""
+        return self._visible_reply(*self.messages, self.text)
 
     def whole_reply(self, final_text: str) -> str:
-        """`Final.text`, led by the earlier messages of the turn that it does not repeat.
+        """`Final.text` with the turn's earlier messages before it, as far as it does not repeat them.
 
-        These are what people have read in the draft, and in any mode what was said before a restart.
+        In mode `partial` people have read those messages in the draft, so they must not disappear. In every mode the
+        messages from before a restart are added, because the resumed agent does not know that they were only a draft.
         """
         squeezed = "".join(final_text.split())
-        if not squeezed and not self.earlier:
+        if not squeezed and not self.earlier_messages:
             return final_text
-        missing = [spoken for text in self.said[: self.earlier] if (spoken := self._spoken(text))]
+        missing = [reply for text in self.messages[: self.earlier_messages] if (reply := self._visible_reply(text))]
         if begins_with(final_text, missing):
             missing = []
         if self.style.mode.shows_all_words:
-            later = [spoken for text in self.said[self.earlier :] if (spoken := self._spoken(text))]
-            missing += [spoken for spoken in later if "".join(spoken.split()) not in squeezed]
+            later = [reply for text in self.messages[self.earlier_messages :] if (reply := self._visible_reply(text))]
+            missing += [reply for reply in later if "".join(reply.split()) not in squeezed]
         return "\n\n".join([*missing, final_text] if squeezed else missing)
 
     def resumed(self, events: Iterable[AgentEvent]) -> "DraftView":
-        """The view of a turn that goes on after an earlier run's `events`; only mode `block` shows that work again."""
+        """The view of a turn that resumes after `events` of an earlier run; only mode `block` shows that work again."""
         view = self
         for event in events:
             view = view.with_event(event)
         if not self.style.mode.leaves_blocks:
-            view = evolve(self, said=view.said)
-        return evolve(view, earlier=len(view.said))
+            view = evolve(self, messages=view.messages)
+        return evolve(view, earlier_messages=len(view.messages))
 
-    def rested(self) -> "DraftView":
+    def finished(self) -> "DraftView":
         """The view once the agent has ended: the signs of work that were current are a block like those before."""
         block = self._work_block() if self.working and self.style.mode.leaves_blocks else None
         return evolve(self, working=False, work=Work(), sealed=(*self.sealed, block)) if block else self
 
     def _with_text(self, delta: str) -> "DraftView":
         if not self.working:
-            return evolve(self, growing=self.growing + delta)
+            return evolve(self, streamed_text=self.streamed_text + delta)
         if not delta.strip():
             return self
         sealed = self.sealed
@@ -243,17 +245,17 @@ class DraftView:
         # keeps the rows of the whole turn under its one text.
         keeps = self.style.verbose and self.style.mode.shows_all_words
         work = Work(plan=self.work.plan, rows=self.work.rows if keeps else ())
-        return evolve(self, growing=Growing(delta), working=False, sealed=sealed, work=work)
+        return evolve(self, streamed_text=AppendableText(delta), working=False, sealed=sealed, work=work)
 
     def _at_work(self, work: Work) -> "DraftView":
         if self.working:
             return evolve(self, work=work)
-        spoken = self._spoken(self.text)
-        said = (*self.said, self.text) if spoken else self.said
+        reply = self._visible_reply(self.text)
+        messages = (*self.messages, self.text) if reply else self.messages
         sealed = self.sealed
-        if self.style.mode.leaves_blocks and spoken:
-            sealed = (*sealed, Block(BlockKind.REPLY, self._dressed(spoken, first=not self.said)))
-        return evolve(self, work=work, working=True, said=said, growing=Growing(), sealed=sealed)
+        if self.style.mode.leaves_blocks and reply:
+            sealed = (*sealed, Block(BlockKind.REPLY, self._formatted(reply, first=not self.messages)))
+        return evolve(self, work=work, working=True, messages=messages, streamed_text=AppendableText(), sealed=sealed)
 
     def _with_tool(self, event: ToolStarted) -> "DraftView":
         if not makes_row(event.name):
@@ -262,7 +264,7 @@ class DraftView:
         return self._at_work(evolve(self.work, rows=bounded((*self.work.rows, row))))
 
     def _with_tool_end(self, event: ToolEnded) -> "DraftView":
-        """Marks the row; a call whose row is sealed or was never shown changes nothing."""
+        """Marks the call's row as ended; changes nothing if the row is in a sealed block or was never shown."""
         if not any(row.call_id == event.call_id for row in self.work.rows):
             return self
         commands = self.style.progress.command_text
@@ -270,13 +272,13 @@ class DraftView:
         return evolve(self, work=evolve(self.work, rows=tuple(rows)))
 
     def _partial(self) -> Block | None:
-        spoken = self._spoken(*self.said, self.text)
+        reply = self._visible_reply(*self.messages, self.text)
         block = self._rendered(rows=self.style.tool_rows) if self.working else ""
         if self.style.verbose and not self.working and self.work.rows:
             block = self._rendered(rows=True)
-        if not spoken:
-            return self._cut(BlockKind.WORK, block or self._musing())
-        text = self._dressed(spoken, first=True)
+        if not reply:
+            return self._cut(BlockKind.WORK, block or self._thinking_line())
+        text = self._formatted(reply, first=True)
         if block and len(text) + len(block) + 2 <= self.style.max_chars:
             text = f"{text}\n\n{block}"
         return self._cut(BlockKind.REPLY, text)
@@ -285,16 +287,16 @@ class DraftView:
         if self.working:
             block = self._work_block()
             return self._cut(block.kind, block.text) if block else None
-        spoken = self._spoken(self.text)
-        if spoken:
-            return self._cut(BlockKind.REPLY, self._dressed(spoken, first=not self.said))
-        return None if self.sealed else self._cut(BlockKind.WORK, self._musing())
+        reply = self._visible_reply(self.text)
+        if reply:
+            return self._cut(BlockKind.REPLY, self._formatted(reply, first=not self.messages))
+        return None if self.sealed else self._cut(BlockKind.WORK, self._thinking_line())
 
     def _progress(self) -> Block | None:
         rows = self.style.progress_rows or self.style.verbose
-        has_spoken = self.growing.has_words or bool(self.said)
-        note = self._musing() if self.thinking and not self.work.rows and not has_spoken else ""
-        started = self.thinking or has_spoken or not self.work.is_empty
+        has_reply = self.streamed_text.has_words or bool(self.messages)
+        note = self._thinking_line() if self.thinking and not self.work.rows and not has_reply else ""
+        started = self.thinking or has_reply or not self.work.is_empty
         if not started:
             return None
         return self._cut(BlockKind.WORK, self._rendered(rows=rows, note=note) or THINKING)
@@ -309,8 +311,8 @@ class DraftView:
             return ""
         return self._safe(render(work, self.style.progress, self.style.seed))
 
-    def _musing(self) -> str:
-        """`Thinking…`, or the last line of reasoning where the session asked to see it."""
+    def _thinking_line(self) -> str:
+        """`Thinking…`, or the last line of reasoning if the session asked to see it (`/reasoning on`)."""
         if not self.thinking:
             return ""
         lines = self.reasoning.strip().splitlines() if self.style.reasoning else []
@@ -320,23 +322,23 @@ class DraftView:
         width = self.style.progress.max_line_chars
         return self._safe(f"💭 {last if len(last) <= width else '…' + last[1 - width :]}")
 
-    def _spoken(self, *texts: str) -> str:
-        """The visible words: joined messages without reasoning; nothing while they may become the silent token."""
-        words = [without_reasoning(text, streaming=True).strip() for text in texts if text.strip()]
-        spoken = "\n\n".join(filter(None, words))
-        return "" if SILENT_TOKEN.startswith(spoken) else spoken
+    def _visible_reply(self, *texts: str) -> str:
+        """The messages joined, without reasoning; "" while they may still become the silent token `NO_REPLY`."""
+        messages = [without_reasoning(text, streaming=True).strip() for text in texts if text.strip()]
+        reply = "\n\n".join(filter(None, messages))
+        return "" if SILENT_TOKEN.startswith(reply) else reply
 
-    def _dressed(self, spoken: str, *, first: bool) -> str:
-        if not spoken:
+    def _formatted(self, reply: str, *, first: bool) -> str:
+        if not reply:
             return ""
-        text = convert_tables(clean(spoken), self.style.tables)
+        text = convert_tables(clean(reply), self.style.tables)
         return self._safe(with_prefix(text, self.style.response_prefix) if first else text)
 
     def _safe(self, text: str) -> str:
-        return clean(text) if self.style.allow_channel_mentions else defuse(text)
+        return clean(text) if self.style.allow_channel_mentions else escape_channel_mentions(text)
 
     def _cut(self, kind: BlockKind, text: str) -> Block | None:
-        """A block of at most `max_chars`; the cut is made safe again, since it may tear code open."""
+        """A block of at most `max_chars`, escaped again after the cut, which may have ended inside code."""
         if not text:
             return None
         limit = self.style.max_chars

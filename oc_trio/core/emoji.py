@@ -1,7 +1,7 @@
-"""Reactions as people write them, turned into the names that Mattermost takes.
+"""Converts emoji as agents write them (a name, `:name:` or the character) to Mattermost's names for reactions.
 
-A name, `:name:` or the character itself; the server knows only lower-case names (anything else is 404 there). Owned
-here: the spelling. Whether a custom emoji exists, only the server can say.
+Mattermost knows only lower-case names and answers 404 to anything else. Whether a custom emoji exists, only the server
+knows.
 """
 
 import re
@@ -82,13 +82,13 @@ _SLACK_TONE = re.compile(r"(.+)::skin-tone-([2-6])")
 
 
 class UnknownEmoji(ValueError):
-    """The text is no emoji that a reaction can carry; str() is a sentence for the agent or the operator."""
+    """The text is no emoji for a reaction; str() is a sentence for the agent or the operator."""
 
 
 def emoji_name(text: str) -> str:
     """The name to react with, without colons: `thumbsup` for `👍`, `:thumbsup:` and `Thumbsup`.
 
-    Raises UnknownEmoji for blank text, for characters without a known name and for a skin tone on what has no skin.
+    Raises UnknownEmoji for blank text, an unknown character, and a skin tone on an emoji that takes none.
     """
     name = text.strip().strip(":").strip()
     if not name:

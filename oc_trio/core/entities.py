@@ -1,6 +1,6 @@
-"""What the chat server is made of besides posts: users, teams, channels, files, commands. Frozen copies, never live.
+"""Mattermost's entities except posts, as frozen values: users, teams, channels, files, slash commands.
 
-Which fields a bot may see: the scenarios for users, channels, files and slash commands in tests/contract.
+For the fields that a bot may see, see the scenarios for users, channels, files and slash commands in tests/contract.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from oc_trio.ids import ChannelId, CommandId, FileId, TeamId, UserId
 
 @frozen
 class User:
-    """`is_bot` is the server's word for a bot account; `delete_at` is set while deactivated or disabled."""
+    """`is_bot` marks bot accounts; `delete_at` is set while the account is deactivated."""
 
     id: UserId
     username: str
@@ -32,7 +32,7 @@ class User:
 
 @frozen
 class Team:
-    """`name` is the one in URLs."""
+    """`name` is the name in URLs."""
 
     id: TeamId
     name: str
@@ -54,7 +54,7 @@ class Channel:
 
 @frozen
 class FileInfo:
-    """`size` in bytes; `mime_type` as the server guessed it, which proves nothing about the content."""
+    """`size` in bytes; `mime_type` as the server guessed it from the name, so it says nothing about the content."""
 
     id: FileId
     name: str
@@ -68,7 +68,7 @@ class FileInfo:
 
 @frozen
 class PostPage:
-    """A page of a channel: `posts` in the server's order (newest first), neighbours' ids empty at the ends."""
+    """A page of a channel's posts in the server's order, newest first; the neighbours' ids are empty at the ends."""
 
     posts: tuple[Post, ...]
     prev_post_id: str = ""
@@ -77,7 +77,7 @@ class PostPage:
 
 @frozen
 class SlashCommand:
-    """A registered slash command; `token` is blank where the server hides it."""
+    """A registered slash command; `token` is blank if the server does not show it to us."""
 
     id: CommandId
     team_id: TeamId
@@ -96,7 +96,7 @@ class SlashCommand:
 
 @frozen
 class NewPost:
-    """A post to be written. `pending_post_id` is the idempotency key: unique per bot and attempt group."""
+    """A post to create. `pending_post_id` is the idempotency key: unique per bot, the same in all tries of a post."""
 
     channel_id: ChannelId
     message: str

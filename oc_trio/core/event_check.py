@@ -1,6 +1,6 @@
-"""Checks the events of an agent that somebody else wrote: right types, clean text, arguments that are JSON. Pure.
+"""Validates the events of third-party agents: right types, clean text, arguments that are JSON. Pure.
 
-Python lets any value stand in any field; what is not checked here would fail later, in the journal or in the chat.
+Python does not check the types of fields; what is not checked here would fail later, in the journal or in the chat.
 """
 
 import json
@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import evolve
 
-from oc_trio.core.json_body import BadJson, read_mended_object
+from oc_trio.core.json_body import BadJson, read_lenient_object
 from oc_trio.core.text import clean
 from oc_trio.core.turn_events import (
     AgentEvent,
@@ -35,7 +35,7 @@ MAX_TOKENS = 2**53  # every JSON reader keeps integers exact up to here, and the
 
 
 class BadEvent(ValueError):
-    """The event is none, or a field of it has a wrong type; str() names the field and quotes no value."""
+    """The value is no event, or one of its fields has a wrong type; str() names the field and quotes no value."""
 
 
 def token_count(value: object) -> int:
@@ -80,11 +80,11 @@ def _status(what: str, value: object) -> ToolStatus:
 
 
 def _arguments(what: str, value: object) -> Mapping[str, Any]:
-    """The transcript and the model's server take JSON only."""
+    """A mapping that JSON can represent: the transcript and the model's server accept nothing else."""
     if not isinstance(value, Mapping):
         raise BadEvent(f"{what} is no mapping")
     try:
-        return read_mended_object(json.dumps(dict(value)))
+        return read_lenient_object(json.dumps(dict(value)))
     except (TypeError, ValueError, RecursionError) as problem:
         detail = str(problem) if isinstance(problem, BadJson) else type(problem).__name__
         raise BadEvent(f"{what} can't be written as JSON ({detail})") from None

@@ -1,7 +1,7 @@
-"""What the chat server tells us, as frozen nouns in the past tense.
+"""Mattermost's websocket events as frozen values, named in the past tense; `core.decode` reads them.
 
-Owned here: the values. How they are read from the wire is `core.decode`. Times are Mattermost's integer
-milliseconds since the epoch (`*_at`); 0 means never. Field facts: tests/contract/README.md, `posted`.
+Times (`*_at`) are Mattermost's integer milliseconds since the epoch; 0 means never. Field facts:
+tests/contract/README.md, `posted`.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ class ChannelType(Enum):
 
 @frozen
 class Post:
-    """A post as REST and websocket give it; `root_id` is empty on a root."""
+    """A post as REST and websocket deliver it; `root_id` is empty for the first post of a thread."""
 
     id: PostId
     channel_id: ChannelId
@@ -43,7 +43,7 @@ class Post:
 
     @property
     def thread(self) -> ThreadRoot:
-        """The root of the thread this post is in or would start."""
+        """The root of the thread that this post is in or would start."""
         return ThreadRoot(self.root_id or self.id)
 
     @property
@@ -53,7 +53,7 @@ class Post:
 
 @frozen
 class Hello:
-    """The server accepted us on a new queue: whatever an older connection had not got is gone."""
+    """The server opened a new event queue: events that an older connection had not received are lost."""
 
     connection_id: str
     server_version: str = ""
@@ -61,7 +61,7 @@ class Hello:
 
 @frozen
 class Posted:
-    """`mentions` holds our own id when the server counts us mentioned: @channel and every D or G post too."""
+    """`mentions` contains our id if the server counts us as mentioned: also for @channel and all direct messages."""
 
     post: Post
     channel_type: ChannelType | None
@@ -74,14 +74,14 @@ class Posted:
 
 @frozen
 class PostEdited:
-    """A post's text, props or pin changed; it carries no mentions."""
+    """A post's text, props or pin changed; the event has no mentions."""
 
     post: Post
 
 
 @frozen
 class PostDeleted:
-    """`post` is the post as it was, with its message; replies of a deleted root get no event of their own."""
+    """`post` is the post before the deletion; replies of a deleted root get no events of their own."""
 
     post: Post
 
@@ -127,7 +127,7 @@ class MemberRemoved:
 
 @frozen
 class ChannelAppeared:
-    """A channel is new to us: created, restored, or a direct or group channel that we were put in."""
+    """A channel is new to us: created, restored, or a direct or group channel that somebody opened with us."""
 
     channel_id: ChannelId
     team_id: TeamId = TeamId("")
@@ -135,7 +135,7 @@ class ChannelAppeared:
 
 @frozen
 class ChannelChanged:
-    """A channel was renamed, converted or otherwise updated: what we cached of it is stale."""
+    """A channel was renamed, converted or otherwise updated: our cached copy is stale."""
 
     channel_id: ChannelId
 
@@ -149,7 +149,7 @@ class ChannelArchived:
 
 @frozen
 class TeamJoined:
-    """A user (we, as a rule) is now in a team."""
+    """A user, usually our bot, joined a team."""
 
     user_id: UserId
     team_id: TeamId
@@ -157,7 +157,7 @@ class TeamJoined:
 
 @frozen
 class TeamLeft:
-    """A user (we, as a rule) is no longer in a team."""
+    """A user, usually our bot, left a team."""
 
     user_id: UserId
     team_id: TeamId
@@ -165,7 +165,7 @@ class TeamLeft:
 
 @frozen
 class UserChanged:
-    """A user's names or bot state changed: what we cached of them is stale."""
+    """A user's names or bot flag changed: our cached copy is stale."""
 
     user_id: UserId
     username: str = ""
@@ -199,7 +199,7 @@ Event = (
 
 @frozen
 class EventFrame:
-    """A numbered event: `seq` counts 0, 1, 2 ... per connection without gaps, hello first."""
+    """An event with its sequence number: 0, 1, 2 ... per connection without gaps, `hello` first."""
 
     seq: int
     event: Event
@@ -207,7 +207,7 @@ class EventFrame:
 
 @frozen
 class ActionReply:
-    """The answer to an action of ours; replies are not numbered."""
+    """The reply to an action of ours; replies have no sequence number of their own."""
 
     seq_reply: int
     ok: bool

@@ -1,8 +1,8 @@
-"""How a turn's end becomes posts: the draft edited in place, fresh posts, or nothing visible.
+"""Decides how a turn's result is posted: by editing the draft, as new posts, or not at all.
 
-A text that fits goes into the draft. A longer one puts its first chunk there and goes on below in the same thread, so
-that nothing that was read is deleted. Media, buttons and errors are delivered as fresh posts, after which the preview
-is removed, and kept if the delivery failed. A finalised post is never touched again. Doing it is the runtime's part.
+A text that fits goes into the draft. Of a longer one the first chunk goes into the draft and the rest below it in the
+same thread, so that nothing people have read is deleted. Media, buttons and errors are sent as new posts; the draft is
+deleted afterwards, and kept if the delivery failed. A final post is never edited again. `runtime.turn` carries it out.
 """
 
 import re
@@ -12,10 +12,10 @@ from attrs import frozen
 
 from oc_trio.core.bounds import AnswerBounds, cut_at_posts
 from oc_trio.core.chunking import DEFAULT_LIMIT, SERVER_LIMIT, ChunkMode, chunk
+from oc_trio.core.code_fences import fence_after
 from oc_trio.core.draft_view import SILENT_TOKEN
-from oc_trio.core.fences import fence_after
-from oc_trio.core.mention_escape import clean, defuse
-from oc_trio.core.preview import DraftState, Phase
+from oc_trio.core.mention_escape import clean, escape_channel_mentions
+from oc_trio.core.preview import DraftPhase, DraftState
 from oc_trio.core.reasoning import is_reasoning_only, without_reasoning
 from oc_trio.core.tables import TableMode, convert_tables, header_after
 from oc_trio.core.text_prefix import with_prefix
@@ -25,12 +25,12 @@ from oc_trio.ids import PostId
 STOPPED = "_(stopped)_"
 INTERRUPTED = "_(interrupted, will continue)_"
 _BLANK_LINES = re.compile(r"\A(?:[ \t]*\n)+")
-_ALREADY_OUT = "the answer is already published in blocks"
+_ALREADY_PUBLISHED = "the answer is already published in blocks"
 SORRY = "Sorry, I could not answer this."
 
 
 class Notify(Enum):
-    """Which post notifies people; edits never do. `BOTH` leaves the answer in the draft and adds a short post."""
+    """Which post notifies people: edits never notify in Mattermost. `BOTH`: answer in the draft, then a short post."""
 
     DRAFT = "draft"
     FINAL = "final"
@@ -39,7 +39,7 @@ class Notify(Enum):
 
 @frozen
 class ReplyRules:
-    """How the words of an answer are prepared and where they go."""
+    """How the text of an answer is split into posts, escaped and delivered."""
 
     limit: int = DEFAULT_LIMIT
     chunk_mode: ChunkMode = ChunkMode.LENGTH
@@ -53,7 +53,7 @@ class ReplyRules:
 
 @frozen
 class EditInPlace:
-    """Finalise the draft with `text`, then send `then` as posts of the same thread.
+    """Edit the draft to `text`, then send `then` as posts of the same thread.
 
     If the edit is refused or given up, send `text` and `then` fresh. `is_cut`: there was more than these posts hold.
     """
@@ -67,7 +67,7 @@ class EditInPlace:
 
 @frozen
 class FreshPosts:
-    """Send `texts` in order; only when all are out delete `delete_preview`. Media and buttons join the first post.
+    """Send `texts` in order, then delete the draft `delete_preview`. Media and buttons go with the first post.
 
     `texts` may be empty when there is media. `is_cut`: there was more than these posts hold.
     """
@@ -78,18 +78,18 @@ class FreshPosts:
 
 
 @frozen
-class NothingVisible:
-    """No post. `delete_preview` is a draft that showed nothing worth keeping; `reason` is for the operator.
+class NoPost:
+    """No final post. `delete_preview` is a draft that holds nothing to keep; `reason` is for the operator.
 
-    `is_out` where that is because blocks hold the whole answer.
+    `is_in_blocks`: no post is needed because sealed blocks already hold the whole answer.
     """
 
     reason: str
     delete_preview: PostId | None = None
-    is_out: bool = False
+    is_in_blocks: bool = False
 
 
-FinalPlan = EditInPlace | FreshPosts | NothingVisible
+FinalPlan = EditInPlace | FreshPosts | NoPost
 
 
 def plan_final(
@@ -98,55 +98,60 @@ def plan_final(
     rules: ReplyRules,
     *,
     published: tuple[str, ...] = (),
-    standing: int = 0,
-    words: str = "",
+    kept_posts: int = 0,
+    streamed_text: str = "",
     is_cut: bool = False,
 ) -> FinalPlan:
-    """The plan for a turn whose draft is `state`, no write in flight.
+    """The plan for a turn whose draft is `state`; no write may be in flight.
 
-    `published` are the reply texts that sealed blocks hold, oldest first; `standing` how many posts of the turn stay
-    beside the answer's. The answer is cut where the turn would have more posts than it may. `words` are those that the
-    agent had said when it failed: they stay, with the sentence below them. `is_cut` says that `end` is cut already; a
-    file with all of it joins a fresh post then.
+    `published` are the reply texts in sealed blocks, oldest first; `kept_posts` counts the posts of the turn that stay
+    beside the answer. The answer is cut where the turn would exceed `bounds.posts`. `streamed_text` is what the agent
+    had written before it failed: it stays, with the error sentence below it. `is_cut` says that `end` is cut already: a
+    file with all of it joins a new post then.
     """
-    assert state.in_flight is None, "settle the write in flight first"
-    preview = state.lingers
+    assert state.in_flight is None, "wait for the write in flight first"
+    preview = state.leftover_post
     if isinstance(end, Failed):
-        texts = _broken_off(words, end, published, rules, standing)
-        if preview is None or not words.strip() or state.phase is not Phase.DRAFT or rules.notify is Notify.FINAL:
+        texts = _failed_reply(streamed_text, end, published, rules, kept_posts)
+        if (
+            preview is None
+            or not streamed_text.strip()
+            or state.phase is not DraftPhase.DRAFT
+            or rules.notify is Notify.FINAL
+        ):
             return FreshPosts(texts, preview)
         return EditInPlace(preview, texts[0], texts[1:])
-    whole, why_none = _texts(clean(end.text), published, rules)
-    texts = cut_at_posts(whole, max(1, rules.bounds.posts - standing), rules.bounds.posts)
+    whole, empty_reason = _answer_posts(clean(end.text), published, rules)
+    texts = cut_at_posts(whole, max(1, rules.bounds.posts - kept_posts), rules.bounds.posts)
     is_cut = is_cut or len(texts) < len(whole)
     if end.media or end.buttons or (is_cut and len(texts) == 1):
         return FreshPosts(texts, preview, is_cut)
     if not texts:
-        is_out = why_none == _ALREADY_OUT
-        return NothingVisible(why_none if is_out else end.silent_reason or why_none, preview, is_out)
-    if preview is None or state.phase is not Phase.DRAFT or rules.notify is Notify.FINAL:
+        is_in_blocks = empty_reason == _ALREADY_PUBLISHED
+        return NoPost(empty_reason if is_in_blocks else end.silent_reason or empty_reason, preview, is_in_blocks)
+    if preview is None or state.phase is not DraftPhase.DRAFT or rules.notify is Notify.FINAL:
         return FreshPosts(texts, preview, is_cut)
     notice = (rules.done_notice,) if rules.notify is Notify.BOTH and rules.done_notice else ()
     return EditInPlace(preview, texts[0], texts[1:] + notice, unchanged=texts[0] == state.written, is_cut=is_cut)
 
 
-def failed_words(words: str, end: Failed) -> str:
-    """What people read in the end where an agent failed after these words: the words, a fence closed, the sentence."""
+def failed_text(streamed_text: str, end: Failed) -> str:
+    """What people read when an agent failed: the text it had streamed, code fences closed, and the error sentence."""
     sentence = end.for_user.strip() or SORRY
-    words = words.rstrip()
-    if fence := fence_after(words):
-        words = f"{words}\n{fence.closing}"
-    return f"{words}\n\n{sentence}" if words.strip() else sentence
+    text = streamed_text.rstrip()
+    if fence := fence_after(text):
+        text = f"{text}\n{fence.closing}"
+    return f"{text}\n\n{sentence}" if text.strip() else sentence
 
 
-def prepared(text: str, rules: ReplyRules, *, prefix: bool = True) -> tuple[str, ...]:
-    """The posts of a text: tables rewritten, prefixed, defused and cut, each within the server's limit."""
+def split_reply(text: str, rules: ReplyRules, *, prefix: bool = True) -> tuple[str, ...]:
+    """The posts for a text: tables converted, prefix added, mentions escaped, and cut to the server's limit."""
     text = convert_tables(clean(text), rules.tables)
     if prefix and text.strip():
         text = with_prefix(text, rules.response_prefix)
-    safe = clean if rules.allow_channel_mentions else defuse
-    # Cutting may tear a code span open and bare a mention in it, so each chunk is defused by itself. That adds
-    # characters; where the result is too long for the server, shorter chunks leave room.
+    safe = clean if rules.allow_channel_mentions else escape_channel_mentions
+    # A cut inside a code span turns a mention in it into a live one, so each chunk is escaped again. That adds
+    # characters: if a chunk is then too long for the server, cut again into shorter ones.
     limit = min(rules.limit, SERVER_LIMIT)
     while True:
         texts = tuple(safe(piece) for piece in chunk(safe(text), limit, rules.chunk_mode))
@@ -155,34 +160,34 @@ def prepared(text: str, rules: ReplyRules, *, prefix: bool = True) -> tuple[str,
         limit = limit * 3 // 4
 
 
-def unpublished(text: str, published: tuple[str, ...], rules: ReplyRules) -> str:
-    """What of the answer no block holds yet; all of it where the blocks don't line up with its beginning.
+def remaining_text(text: str, published: tuple[str, ...], rules: ReplyRules) -> str:
+    """The part of the answer that no sealed block holds; all of it if the answer does not begin with the blocks.
 
-    Blocks line up when their characters, white space apart, begin the answer and end at one of its line ends. Header
-    rows that only go on with a table of the block before count once.
+    It begins with them if their characters, ignoring white space, are a prefix of the answer that ends at a line end.
+    Header rows that a block repeats to continue the table of the block before count once.
     """
-    rest = _unpublished(text, published, rules)
-    once = _without_repeated_headers(published)
-    return _unpublished(text, once, rules) if rest == text and once != published else rest
+    rest = _remaining_text(text, published, rules)
+    deduplicated = _without_repeated_headers(published)
+    return _remaining_text(text, deduplicated, rules) if rest == text and deduplicated != published else rest
 
 
 def _without_repeated_headers(published: tuple[str, ...]) -> tuple[str, ...]:
-    header, once = "", list[str]()
+    header, blocks = "", list[str]()
     for block in published:
         is_repeated = bool(header) and block.startswith(f"{header}\n")
-        once.append(block.removeprefix(header) if is_repeated else block)
+        blocks.append(block.removeprefix(header) if is_repeated else block)
         header = header_after(block)
-    return tuple(once)
+    return tuple(blocks)
 
 
-def _unpublished(text: str, published: tuple[str, ...], rules: ReplyRules) -> str:
+def _remaining_text(text: str, published: tuple[str, ...], rules: ReplyRules) -> str:
     wanted = "".join("".join(block.split()) for block in published)
     prefix = "".join(rules.response_prefix.split())
     if prefix:
         wanted = wanted.removeprefix(prefix)
     if not wanted:
         return text
-    at = _behind(text, wanted, rules)
+    at = _end_of_prefix(text, wanted, rules)
     if at is None:
         return text
     rest = text[at:]
@@ -191,25 +196,25 @@ def _unpublished(text: str, published: tuple[str, ...], rules: ReplyRules) -> st
     return _BLANK_LINES.sub("", rest).rstrip()
 
 
-def sealed_text(said: str, mark: str) -> str:
-    """The last text of a draft whose turn was cut off: what was said, an open fence closed, and the mark.
+def interrupted_text(text: str, mark: str) -> str:
+    """The last text of a draft whose turn was stopped or interrupted: the text so far, a fence closed, and the mark.
 
-    Idempotent; earlier marks are taken off, so a turn that was interrupted twice carries one.
+    Idempotent: an earlier mark is removed first, so a turn that was interrupted twice has one.
     """
-    said = unsealed(said)
-    if not said:
+    text = without_mark(text)
+    if not text:
         return mark
-    if fence := fence_after(said):
-        said = f"{said}\n{fence.closing}"
+    if fence := fence_after(text):
+        text = f"{text}\n{fence.closing}"
     tail = f"\n\n{mark}"
-    room = SERVER_LIMIT - len(tail)
-    if len(said) > room:
-        said = chunk(said, room)[0]
-    return said + tail
+    limit = SERVER_LIMIT - len(tail)
+    if len(text) > limit:
+        text = chunk(text, limit)[0]
+    return text + tail
 
 
-def unsealed(text: str) -> str:
-    """The text of a sealed draft without its mark."""
+def without_mark(text: str) -> str:
+    """The text of an interrupted draft without its mark."""
     text = text.rstrip()
     for mark in (STOPPED, INTERRUPTED):
         if text.endswith(mark):
@@ -217,45 +222,45 @@ def unsealed(text: str) -> str:
     return text
 
 
-def _behind(text: str, wanted: str, rules: ReplyRules) -> int | None:
-    """Where `text` goes on after the characters of `wanted`, both without white space; None if it begins otherwise."""
+def _end_of_prefix(text: str, wanted: str, rules: ReplyRules) -> int | None:
+    """The offset in `text` after the characters of `wanted`, ignoring white space; None if it does not begin so."""
     if not rules.allow_channel_mentions:
         wanted = wanted.replace("\u200b", "")
-    found = 0
+    matched = 0
     for at, char in enumerate(text):
-        if found == len(wanted):
+        if matched == len(wanted):
             return at
         if char.isspace() or (char == "\u200b" and not rules.allow_channel_mentions):
             continue
-        if char != wanted[found]:
+        if char != wanted[matched]:
             return None
-        found += 1
-    return len(text) if found == len(wanted) else None
+        matched += 1
+    return len(text) if matched == len(wanted) else None
 
 
-def _broken_off(
-    words: str, end: Failed, published: tuple[str, ...], rules: ReplyRules, standing: int
+def _failed_reply(
+    streamed_text: str, end: Failed, published: tuple[str, ...], rules: ReplyRules, kept_posts: int
 ) -> tuple[str, ...]:
-    """The posts of an answer that broke off: what no block holds of it, and the sentence as its last paragraph."""
-    sentence = prepared(end.for_user.strip() or SORRY, rules, prefix=False)
-    if not words.strip():
+    """The posts of an answer that failed: what no block holds of it, with the error sentence as last paragraph."""
+    sentence = split_reply(end.for_user.strip() or SORRY, rules, prefix=False)
+    if not streamed_text.strip():
         return sentence
-    said = convert_tables(words.rstrip(), rules.tables)
-    tail = unpublished(said, published, rules)
+    text = convert_tables(streamed_text.rstrip(), rules.tables)
+    tail = remaining_text(text, published, rules)
     if not tail.strip():
         return sentence
     if fence := fence_after(tail):
         tail = f"{tail}\n{fence.closing}"
-    texts = prepared(tail, rules, prefix=tail.startswith(said))
-    texts = cut_at_posts(texts, max(1, rules.bounds.posts - standing), rules.bounds.posts)
+    texts = split_reply(tail, rules, prefix=tail.startswith(text))
+    texts = cut_at_posts(texts, max(1, rules.bounds.posts - kept_posts), rules.bounds.posts)
     joined = f"{texts[-1]}\n\n{sentence[0]}"
     if len(joined) > min(rules.limit, SERVER_LIMIT):
         return (*texts, *sentence)
     return (*texts[:-1], joined, *sentence[1:])
 
 
-def _texts(text: str, published: tuple[str, ...], rules: ReplyRules) -> tuple[tuple[str, ...], str]:
-    """The posts that an answer still needs, and why there are none if there are none."""
+def _answer_posts(text: str, published: tuple[str, ...], rules: ReplyRules) -> tuple[tuple[str, ...], str]:
+    """The posts that the answer still needs; if none, also the reason."""
     if not text.strip():
         return (), "the agent returned an empty answer"
     if text.strip() == SILENT_TOKEN:
@@ -263,7 +268,7 @@ def _texts(text: str, published: tuple[str, ...], rules: ReplyRules) -> tuple[tu
     if is_reasoning_only(text):
         return (), "the answer held only reasoning"
     text = convert_tables(without_reasoning(text), rules.tables)
-    tail = unpublished(text, published, rules)
+    tail = remaining_text(text, published, rules)
     if not tail:
-        return (), _ALREADY_OUT
-    return prepared(tail, rules, prefix=tail == text), "nothing visible is left of the answer"
+        return (), _ALREADY_PUBLISHED
+    return split_reply(tail, rules, prefix=tail == text), "nothing visible is left of the answer"

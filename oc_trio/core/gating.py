@@ -1,7 +1,7 @@
-"""Whether a post speaks to the bot: the one decision every post passes, live or caught up, with its reason.
+"""Decides whether a post addresses the bot and may be answered: for every post, live or from catch-up, with a reason.
 
-Composes `access` (who may) with the chat mode (what counts as speaking to us). It does not look at the ledger: what
-was already answered is refused there.
+Combines `access` (who may) with the chat mode (what counts as addressing the bot). The journal checks whether a
+post was answered before (`store.admission`).
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ DAY_MS = 24 * 3600 * 1000
 
 
 class ChatMode(Enum):
-    """What wakes the bot outside direct chats: a mention, any message, or a mention or a leading character."""
+    """What the bot answers outside direct messages: mentions, every message, or mentions and a prefix character."""
 
     ONCALL = "oncall"
     ONMESSAGE = "onmessage"
@@ -28,7 +28,7 @@ class ChatMode(Enum):
 
 
 class Verdict(Enum):
-    """`CONTEXT` posts are kept as history for the next turn there."""
+    """`CONTEXT` posts are kept as history for the next turn in their conversation."""
 
     ADDRESSED = "addressed"
     CONTEXT = "context"
@@ -37,10 +37,10 @@ class Verdict(Enum):
 
 @frozen
 class ChatRules:
-    """The settings behind `gate`. `groups` maps a channel id or "*" to its requireMention.
+    """The settings for `gate`. `groups` maps a channel id or "*" to its requireMention.
 
-    A thread in which the bot spoke needs no mention for `participation_ms`; a mention added by an edit counts for
-    `edit_window_ms` after the post.
+    A thread in which the bot has posted needs no mention for `participation_ms`. A mention that an edit adds counts
+    until `edit_window_ms` after the post.
     """
 
     chatmode: ChatMode | None = None
@@ -52,11 +52,11 @@ class ChatRules:
 
     @property
     def prefixes(self) -> tuple[str, ...]:
-        """The usable ones: a list of blanks means the default ones, not that everything is a prefix."""
+        """The prefixes that are not blank, else the default ones: a blank prefix would match everything."""
         return tuple(prefix for prefix in self.onchar_prefixes if prefix.strip()) or DEFAULT_PREFIXES
 
     def needs_mention(self, channel_id: ChannelId) -> bool:
-        """What a channel asks for; its own entry beats the mode, but `onchar` beats both."""
+        """Whether a channel needs a mention: its own entry wins over the chat mode, but `onchar` wins over both."""
         if self.chatmode is ChatMode.ONCHAR:
             return True
         for key in (channel_id, "*"):
@@ -67,7 +67,7 @@ class ChatRules:
 
 @frozen
 class Bot:
-    """Who we are on this server."""
+    """Our own account on this server."""
 
     user_id: UserId
     username: str
@@ -75,11 +75,11 @@ class Bot:
 
 @frozen
 class Inbound:
-    """One post with everything a decision needs to know, looked up beforehand.
+    """One post with all facts that the decision needs, looked up beforehand.
 
-    `named` says that the text calls the agent by name (`names`), which counts as a mention where a person wrote it.
-    `participated_at` is when the bot last spoke in the post's thread (0 never, milliseconds); `is_command` says that
-    the text, without the mention, is a text command; `edited` that the post came as an edit.
+    `named`: the text contains the agent's name (see `agent_names`), which counts as a mention if a person wrote it.
+    `participated_at`: when the bot last posted in the post's thread (ms, 0 for never). `is_command`: the text without
+    the mention is a chat command. `edited`: the post came as an edit.
     """
 
     post: Post
@@ -97,7 +97,7 @@ class Inbound:
 class Decision:
     """`reason` is stable, for logs, metrics and `oc-trio explain`; `explain` as in `Access`.
 
-    `trusted` says that the sender passed the access policy, also where the post is only context.
+    `trusted`: the sender passed the access policy, even if the post is only context.
     """
 
     verdict: Verdict
@@ -107,11 +107,12 @@ class Decision:
 
 
 def decide(inbound: Inbound, policy: AccessPolicy, rules: ChatRules) -> Decision:
-    """The whole way of a post: nobody's words, who may talk, empty, spoken to us."""
+    """All checks of a post, in order: no message at all, access, empty, addressed to the bot."""
     post = inbound.post
     refusal = refuse_post(post, inbound.bot.user_id)
     if refusal is not None:
         return Decision(Verdict.IGNORE, refusal)
+    # A post with files is not empty, even without text.
     empty = not post.file_ids and all(is_blank(text) for text in mentionable_texts(post))
     access = authorise(inbound.sender, inbound.chat, policy, paired=inbound.paired)
     if not access.allowed:
@@ -122,11 +123,12 @@ def decide(inbound: Inbound, policy: AccessPolicy, rules: ChatRules) -> Decision
 
 
 def gate(inbound: Inbound, rules: ChatRules, *, bots: AllowBots = AllowBots.OFF) -> Decision:
-    """Whether the post of an admitted sender speaks to the bot.
+    """Whether a post of an allowed sender addresses the bot.
 
-    A bot among `AllowBots.MENTIONS` has to write our @username even in a direct chat; no bot is answered for having
-    spoken in a thread, or two of them would never stop.
+    With `AllowBots.MENTIONS` another bot must write our @username even in a direct message. Thread participation does
+    not count for bots, or two of them would answer each other for ever.
     """
+    # An unknown author counts as a bot: bots have fewer ways to address us.
     from_bot = inbound.sender.is_bot is not False
     named = inbound.named and not from_bot
     mentioned = named or is_mentioned_in(inbound.post, inbound.bot.username)
@@ -150,9 +152,9 @@ def gate(inbound: Inbound, rules: ChatRules, *, bots: AllowBots = AllowBots.OFF)
 
 
 def spoken_text(inbound: Inbound, rules: ChatRules) -> str:
-    """What the agent reads of a post: without the mention, without the prefix where prefixes count.
+    """The text of a post for the agent: without the mention, and in mode `onchar` without the prefix.
 
-    A bare mention stays as it is; "" means that there is nothing but files.
+    A bare mention stays; "" means that the post has only files.
     """
     text = agent_text(inbound.post.message, inbound.bot.username)
     if rules.chatmode is ChatMode.ONCHAR and not inbound.chat.is_direct:
@@ -161,8 +163,8 @@ def spoken_text(inbound: Inbound, rules: ChatRules) -> str:
 
 
 def _refused(access: Access, *, empty: bool) -> Decision:
-    # Somebody who merely isn't listed is still part of the conversation; whether the model may read them is decided
-    # when the history is shown (contextVisibility).
+    # People who are not on the list are still part of the conversation; `contextVisibility` decides later whether the
+    # model may read them.
     if access.reason == "group_policy_not_allowlisted" and not empty:
         return Decision(Verdict.CONTEXT, access.reason)
     return Decision(Verdict.IGNORE, access.reason, explain=access.explain)
@@ -170,6 +172,7 @@ def _refused(access: Access, *, empty: bool) -> Decision:
 
 def _edited(inbound: Inbound, rules: ChatRules, *, mentioned: bool) -> Decision:
     post = inbound.post
+    # In a direct chat the original post addressed us already; elsewhere only a new mention can.
     if inbound.chat.is_direct or not mentioned:
         return Decision(Verdict.IGNORE, "edit_without_new_mention", trusted=True)
     if (post.edit_at or post.update_at) - post.create_at > rules.edit_window_ms:

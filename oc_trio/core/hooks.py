@@ -1,7 +1,7 @@
-"""Hooks: what other programs may post to /hooks/agent, /hooks/wake and /hooks/deliver, and what they are answered.
+"""Parses calls of other programs to /hooks/agent, /hooks/wake and /hooks/deliver, and checks their token.
 
-The field names of agent and wake are OpenClaw's, so its callers work; fields that mean nothing here are left unread.
-Owned here: authentication by token, payloads, the idempotency key. Running and delivering is `runtime`.
+The field names of agent and wake are OpenClaw's, so that its callers work here; unknown fields are ignored.
+`runtime.handlers.hooks` runs and delivers them.
 """
 
 import hashlib
@@ -53,7 +53,7 @@ class AgentHook:
 
 @frozen
 class WakeHook:
-    """Tell the main session about an event: at once, or with its next turn (`now` false)."""
+    """Tell the main session about an event: at once, or with its next turn if `now` is false."""
 
     text: str
     now: bool = True
@@ -81,12 +81,13 @@ Hook = AgentHook | WakeHook | DeliverHook
 def check_token(secret: str, *, authorization: str, token_header: str, query: Mapping[str, str]) -> None:
     """Raises CallbackRefused unless a header carries the hooks' token: `Authorization: Bearer` or `X-OpenClaw-Token`.
 
-    A token in the query is 400 even if it is right: it would stand in every proxy's log. An empty secret opens nothing.
+    A token in the query string is a 400 even if it is right, because proxies log URLs. An empty secret matches nothing.
     """
     if "token" in query:
         raise CallbackRefused(400, "The token belongs into the Authorization header, not into the address.")
     scheme, _, bearer = authorization.strip().partition(" ")
     given = bearer.strip() if scheme.lower() == "bearer" else token_header.strip()
+    # An empty secret equals an empty token, so it is refused separately.
     if not hmac.compare_digest(given.encode("utf-8", "surrogatepass"), secret.encode()) or not secret:
         raise CallbackRefused(401, "Unauthorized")
 
@@ -157,7 +158,7 @@ def _deliver(fields: "_Fields", key: str) -> DeliverHook:
 
 @frozen
 class _Fields:
-    """Typed access to a payload; each wrong type is a refusal that names the field."""
+    """Typed access to a payload; a wrong type raises CallbackRefused(400), which names the field."""
 
     payload: dict[str, Any]
 
@@ -213,7 +214,7 @@ class _Fields:
         urls = [value] if isinstance(value, str) else value
         if not isinstance(urls, list) or not all(isinstance(url, str) for url in urls):
             raise CallbackRefused(400, "media must be a URL or a list of URLs.")
-        # A path would let whoever holds the hooks' token read the gateway's files.
+        # With paths, whoever has the hooks' token could read the gateway's files.
         if not all(url.lower().startswith(("http://", "https://")) for url in urls):
             raise CallbackRefused(400, "media must be http or https URLs.")
         return tuple(Media(url=url) for url in urls)
@@ -227,13 +228,13 @@ class _Fields:
             raise CallbackRefused(400, str(error)) from None
 
 
-def hook_trigger(kind: HookKind, hook: Hook, fresh: str) -> str:
-    """The id under which the ledger admits the hook once: the same for the same key, else made from `fresh`."""
+def hook_trigger(kind: HookKind, hook: Hook, unique: str) -> str:
+    """The trigger by which the journal admits the hook once: from its idempotency key, else from `unique`."""
     if not hook.key:
-        return f"hook:{kind.value}:{fresh}"
+        return f"hook:{kind.value}:{unique}"
     return f"hook:{kind.value}:key-{hashlib.sha256(hook.key.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
 
 
 def accepted_body(id_: str) -> dict[str, Any]:
-    """The answer to 202: `id` is what `oc-trio explain` takes, `runId` is OpenClaw's name for it."""
+    """The body of the 202 response: `id` is for `oc-trio explain`, `runId` is OpenClaw's name for it."""
     return {"ok": True, "id": id_, "runId": id_}

@@ -1,7 +1,7 @@
-"""A message on its way to an agent, decided and routed: what an obligation keeps as its payload.
+"""An admitted and routed message: the value that an obligation keeps, as JSON, in its payload.
 
-Owned here: the value and its JSON. Everything a turn needs after a restart is in it; nothing is looked up again but
-the attachments.
+It holds everything that a turn needs after a restart; only attachments are read again. The names of its fields are
+in rows of the journal, so they must not change.
 """
 
 import json
@@ -61,7 +61,7 @@ class InboundMessage:
         fields["source"] = Source(fields["source"])
         fields["channel_type"] = ChannelType(fields["channel_type"])
         fields["file_ids"] = tuple(FileId(file_id) for file_id in fields["file_ids"])
-        # What an earlier version kept besides is of no use here.
+        # Ignore fields that only an earlier version had.
         return cls(**{name: value for name, value in fields.items() if name in _FIELDS})
 
 

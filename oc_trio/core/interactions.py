@@ -1,11 +1,11 @@
-"""A click on a button or a choice from a menu, from an HTTP body to a verified value, one check after another.
+"""Parses and verifies the callback of a button click or a menu choice.
 
 The order of the checks decides which refusal a caller sees, so it is kept in one place: method, source, body, JSON,
 context, token, signature, action_id, channel; then post, channel of the post, action; then expiry and use.
 `read_button_callback` does what needs the body only, `verify_click` what needs the post. Whether this user may click is
 the access policy; remembering used clicks is the ledger's, by `Click.trigger`.
 
-Only the context is signed. Everything else in the body is Mattermost's word, which is why the source address counts.
+Only the context is signed. Everything else in the body is just what the sender claims, so its source address matters.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from attrs import field, frozen
 from oc_trio.core.buttons import ACTION_ID, CALLBACK_DATA, CHANNEL_ID, EXPIRES_AT, NONCE
 from oc_trio.core.events import Post
 from oc_trio.core.json_body import BadJson, read_object
-from oc_trio.core.mention_escape import defuse
+from oc_trio.core.mention_escape import escape_channel_mentions
 from oc_trio.core.signing import TOKEN_KEY, verify_context
 from oc_trio.errors import CallbackRefused
 from oc_trio.ids import ChannelId, PostId, TeamId, UserId
@@ -33,9 +33,9 @@ _RESERVED = frozenset({ACTION_ID, CALLBACK_DATA, CHANNEL_ID, EXPIRES_AT, NONCE, 
 
 @frozen
 class ButtonCallback:
-    """A callback whose context is ours: signed with this bot's token and for this channel.
+    """A callback whose context we have signed, with this bot's token and for this channel.
 
-    `context` is what was signed, without the token. `selected` is the choice from a menu, which nobody signed.
+    `context` is the signed context without the token. `selected` is the choice from a menu, which is not signed.
     """
 
     user_id: UserId
@@ -55,18 +55,18 @@ class ButtonCallback:
 
     @property
     def trigger(self) -> str:
-        """The id under which the ledger admits this click once: one per post for our own buttons."""
+        """The trigger by which the journal admits the click once: for our own buttons, once per post."""
         return f"interaction:{self.post_id}:{self.nonce or self.action_id}"
 
     @property
     def custom(self) -> dict[str, Any]:
-        """What the maker of the button put into its context besides what the gateway checks."""
+        """The fields of the context except those that the gateway checks."""
         return {key: value for key, value in self.context.items() if key not in _RESERVED}
 
 
 @frozen
 class Click:
-    """A verified click: `label` as the user saw it, `value` the callback data or the option chosen."""
+    """A verified click: `label` as the user saw it, `value` is the callback data or the option chosen."""
 
     callback: ButtonCallback
     post: Post
@@ -80,18 +80,18 @@ class Click:
 
 @frozen
 class Notice:
-    """The click is genuine but does nothing; only the presser is told `text`."""
+    """The click is genuine but has no effect; `text` is shown only to the user who clicked."""
 
     text: str
 
 
 def not_validated() -> CallbackRefused:
-    """The post could not be read from the server, so nothing about the click is known."""
+    """The refusal if the post can't be read from the server, so that the click can't be verified."""
     return CallbackRefused(500, "Failed to validate interaction")
 
 
 def read_button_callback(body: bytes, *, bot_token: str) -> ButtonCallback:
-    """The click that a request body describes. Raises CallbackRefused with the documented status and words."""
+    """The callback in a request body. Raises CallbackRefused with the documented status and text."""
     try:
         payload = read_object(body)
     except BadJson:
@@ -124,7 +124,7 @@ def read_button_callback(body: bytes, *, bot_token: str) -> ButtonCallback:
 
 
 def _verified(context: dict[str, Any], is_menu: bool, bot_token: str) -> tuple[dict[str, Any], str]:
-    """The signed part of the context, and the menu's choice, which Mattermost adds to it after signing."""
+    """The signed part of the context, and the menu's choice, which Mattermost adds to the context."""
     if is_menu and SELECTED_OPTION in context:
         signed = {key: value for key, value in context.items() if key != SELECTED_OPTION}
         if verify_context(bot_token, signed):
@@ -135,7 +135,7 @@ def _verified(context: dict[str, Any], is_menu: bool, bot_token: str) -> tuple[d
 
 
 def verify_click(callback: ButtonCallback, post: Post, *, now_ms: int, used: bool) -> Click | Notice:
-    """The click on an action of `post`, as the server has it now; `used` says whether its trigger was admitted before.
+    """The click on an action of `post` in its current version; `used`: its trigger was admitted before.
 
     Raises CallbackRefused if the post is in another channel or has no such action, or a menu no such option.
     """
@@ -161,24 +161,26 @@ def _choice(callback: ButtonCallback, action: Mapping[str, Any]) -> tuple[str, s
     for option in action.get("options") or ():
         if isinstance(option, Mapping) and option.get("value") == callback.selected:
             return str(option.get("text") or callback.selected), callback.selected
-    # Anybody can post a choice that was never offered.
+    # The choice is not signed, so a caller could send an option that was never offered.
     raise CallbackRefused(403, "Unknown action")
 
 
 def _expired(callback: ButtonCallback, now_ms: int) -> bool:
     expires_at = callback.context.get(EXPIRES_AT, 0)
-    # A signed expiry that is no number is nobody's intention: treat it as over.
+    # A signed expiry that is no number is a mistake: treat it as expired.
     return not isinstance(expires_at, (int, float)) or 0 < expires_at <= now_ms
 
 
 def _attachments(post: Post) -> list[Mapping[str, Any]]:
-    found = post.props.get("attachments")
-    return [each for each in found if isinstance(each, Mapping)] if isinstance(found, (list, tuple)) else []
+    return _mappings(post.props.get("attachments"))
 
 
 def _actions(attachment: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    found = attachment.get("actions")
-    return [each for each in found if isinstance(each, Mapping)] if isinstance(found, (list, tuple)) else []
+    return _mappings(attachment.get("actions"))
+
+
+def _mappings(value: Any) -> list[Mapping[str, Any]]:
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, (list, tuple)) else []
 
 
 def _find_action(post: Post, action_id: str) -> Mapping[str, Any] | None:
@@ -190,15 +192,15 @@ def _find_action(post: Post, action_id: str) -> Mapping[str, Any] | None:
 
 
 def selected_line(click: Click) -> str:
-    """The line that takes the place of the buttons."""
-    return defuse(f"✓ **{click.label}** selected by @{click.callback.user_name}")
+    """The line that replaces the buttons after a click."""
+    return escape_channel_mentions(f"✓ **{click.label}** selected by @{click.callback.user_name}")
 
 
 def selected_reply(click: Click) -> dict[str, Any]:
-    """The answer that makes the server itself replace the buttons; the message, other props and attachments stay.
+    """The response that makes the server replace the buttons; the message, other props and attachments stay.
 
-    Other attachments lose their buttons: the server gives out no integration, so put back they would be dead. What then
-    has nothing left to show goes too.
+    Other attachments lose their buttons: the server does not return their integrations, so they would not work. An
+    attachment that has nothing else to show is removed.
     """
     kept: list[Mapping[str, Any]] = []
     for attachment in _attachments(click.post):
@@ -215,17 +217,17 @@ def selected_reply(click: Click) -> dict[str, Any]:
 
 
 def ephemeral_reply(text: str) -> dict[str, str]:
-    """The answer that only the presser sees."""
+    """The response that only the user who clicked sees."""
     return {"ephemeral_text": text}
 
 
-def not_allowed(room: str) -> str:
-    """What a user reads whom the policy does not let click."""
-    return f"oc_trio ignored this action for {room}."
+def not_allowed(channel: str) -> str:
+    """What a user reads whom the access policy does not let click."""
+    return f"oc_trio ignored this action for {channel}."
 
 
 def click_text(click: Click) -> str:
-    """What the agent reads: who chose what, and the callback data where it says more than the label."""
+    """The message for the agent: who chose what, and the callback data if it differs from the label."""
     label = " ".join(click.label.split()).replace('"', "'")
     line = f'[Button click: user @{click.callback.user_name} selected "{label}"]'
     return line if click.value == click.label else f"{line}\ncallback_data: {' '.join(click.value.splitlines())}"

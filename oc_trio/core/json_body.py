@@ -1,8 +1,7 @@
-"""Reads JSON that comes from outside: every way it can be wrong is one exception, and the result is clean and shallow.
+"""Parses untrusted JSON: every error is one exception, and the result has clean texts and limited depth.
 
-`read_json` is for callers who can be told that their request is wrong; `read_mended` is for peers who can't (models,
-tools, Mattermost's events): it mends the text instead. How many bytes may arrive, and by when, is the business of the
-edge that reads them.
+`read_json` is strict, for callers to whom an error can be returned. `read_lenient` repairs texts instead, for peers to
+whom it can't (models, tools, Mattermost's events). Limits of size and time are the caller's.
 """
 
 import json
@@ -14,10 +13,10 @@ from typing import Any, NoReturn
 from oc_trio.core.text import clean, is_clean
 
 MAX_DEPTH = 32
-# Mattermost and models nest about ten levels; json.loads gives up near the interpreter's recursion limit (1000), and
-# what it just manages to read may still be too deep to write again from a deeper stack.
-MAX_DEPTH_MENDED = 100
-# A float holds this much; larger integers can't be read by most of what reads JSON.
+# Mattermost and models nest about ten levels. json.loads fails near the recursion limit (1000), and a value that it can
+# just read may be too deep to be written again from a deeper stack.
+MAX_DEPTH_LENIENT = 100
+# About the largest float; most JSON readers can't read larger integers.
 _LARGEST_INTEGER = 10**308
 
 # One alternative per kind of escape: a proper surrogate pair, a lone half, NUL, anything else (so that the second
@@ -30,7 +29,7 @@ _BRACKETS_AND_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
 
 class BadJson(ValueError):
-    """The body is not JSON that we accept; str() says why without quoting it."""
+    """The text is not acceptable JSON; str() says why without quoting it."""
 
 
 def read_json(body: bytes) -> Any:
@@ -43,7 +42,7 @@ def read_json(body: bytes) -> Any:
         text = body.decode("utf-8")
     except UnicodeDecodeError:
         raise BadJson("not UTF-8") from None
-    if not is_clean(text) or _mend_escapes(text) != text:
+    if not is_clean(text) or _repair_escapes(text) != text:
         raise BadJson("not clean: half of a surrogate pair, or NUL, in a text")
     return _read(text, MAX_DEPTH)
 
@@ -53,35 +52,35 @@ def read_object(body: bytes) -> dict[str, Any]:
     return _object(read_json(body))
 
 
-def read_mended(text: str | bytes, max_depth: int = MAX_DEPTH_MENDED) -> Any:
-    """The JSON value of a peer's text, with U+FFFD for lone surrogates and bad UTF-8, and without NUL and a BOM.
+def read_lenient(text: str | bytes, max_depth: int = MAX_DEPTH_LENIENT) -> Any:
+    """The JSON value in a peer's text; lone surrogates and bad UTF-8 become U+FFFD, NUL and a BOM are removed.
 
     Raises BadJson for bad syntax, NaN, Infinity, absurd numbers and nesting deeper than `max_depth`.
     """
     if isinstance(text, bytes):
         text = text.decode("utf-8", "replace")
-    return _read(_mend_escapes(clean(text.removeprefix("\ufeff"))), max_depth)
+    return _read(_repair_escapes(clean(text.removeprefix("\ufeff"))), max_depth)
 
 
-def read_halves(text: str, max_depth: int = MAX_DEPTH_MENDED) -> Any:
-    """As `read_mended`, but lone halves of surrogate pairs stay: the caller joins them with the next piece's.
+def read_keeping_surrogates(text: str, max_depth: int = MAX_DEPTH_LENIENT) -> Any:
+    """As `read_lenient`, but lone surrogates stay: the caller joins them with those of the next piece.
 
-    Whatever is not joined has to go through `core.text.clean` or `clean_value` before it is used. NaN, Infinity and
-    floats too large are None: servers write them beside an answer (as probabilities), and the answer counts.
+    What is not joined must go through `core.text.clean` or `clean_value` before use. NaN, Infinity and too large floats
+    become None: servers write them beside an answer, as probabilities, and the answer must not fail for that.
     """
     return _read(clean(text.removeprefix("\ufeff")), max_depth, parse_constant=_nothing, parse_float=_finite_or_none)
 
 
-def read_mended_object(text: str | bytes, max_depth: int = MAX_DEPTH_MENDED) -> dict[str, Any]:
-    """As `read_mended`, and the value must be an object."""
-    return _object(read_mended(text, max_depth))
+def read_lenient_object(text: str | bytes, max_depth: int = MAX_DEPTH_LENIENT) -> dict[str, Any]:
+    """As `read_lenient`, and the value must be an object."""
+    return _object(read_lenient(text, max_depth))
 
 
-def checked_value(value: Any, max_depth: int = MAX_DEPTH_MENDED) -> Any:
-    """A cleaned copy of a value that others have read: what `read_mended` would have given for it.
+def checked_value(value: Any, max_depth: int = MAX_DEPTH_LENIENT) -> Any:
+    """A cleaned copy of a value that another library has parsed: what `read_lenient` would have returned.
 
-    Raises BadJson for what JSON can't say (NaN, Infinity, other types than its own), for numbers that no other reader
-    of JSON takes, and for nesting deeper than `max_depth`.
+    Raises BadJson for values that JSON does not have (NaN, Infinity, other types), for too large numbers, and for
+    nesting deeper than `max_depth`.
     """
     if value is None or isinstance(value, bool):
         return value
@@ -142,19 +141,20 @@ def has_more_values(value: Any, most: int) -> bool:
     return False
 
 
-def _mend_escapes(text: str) -> str:
+def _repair_escapes(text: str) -> str:
     if "\\ud" not in text and "\\uD" not in text and "\\u0000" not in text:
         return text
-    return _ESCAPE.sub(_mended_escape, text)
+    return _ESCAPE.sub(_repaired_escape, text)
 
 
-def _mended_escape(match: re.Match[str]) -> str:
+def _repaired_escape(match: re.Match[str]) -> str:
     if match["lone"]:
         return "\\ufffd"
     return "" if match["nul"] else match[0]
 
 
 def _is_deeper_than(text: str, limit: int) -> bool:
+    # Cheap test first: without enough brackets it can't be too deep.
     if text.count("[") + text.count("{") <= limit:
         return False
     depth = 0
@@ -171,7 +171,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _finite(digits: str) -> float:
-    """`1e999` is infinite for Python, and nothing that reads JSON elsewhere takes what json.dumps makes of it."""
+    """Refuses `1e999`: Python reads it as infinity, which json.dumps writes as invalid JSON."""
     number = float(digits)
     if not math.isfinite(number):
         raise BadJson("not JSON: a number is too large")

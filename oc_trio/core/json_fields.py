@@ -1,6 +1,6 @@
-"""Reads typed fields out of JSON that somebody else wrote; whatever is wrong becomes a PayloadError that names it.
+"""Reads typed fields of JSON objects from a peer; a wrong type raises a PayloadError that names the field.
 
-Owns the types of fields, giant integers and null for absent; the syntax is `json_body`. Knows no entity.
+null counts as absent, and integers beyond 64 bits are refused. JSON syntax is `json_body`.
 """
 
 from collections.abc import Mapping
@@ -8,23 +8,23 @@ from typing import Any
 
 from attrs import frozen
 
-from oc_trio.core.json_body import BadJson, read_mended
+from oc_trio.core.json_body import BadJson, read_lenient
 from oc_trio.errors import PayloadError
 
 MAX_INT = 2**63 - 1  # what both databases can store
 
 
 def parse_json(text: str, what: str) -> Any:
-    """The value of a JSON text, mended as `read_mended` does; PayloadError names `what` could not be read."""
+    """The value of a JSON text, read by `read_lenient`; the PayloadError names `what` could not be read."""
     try:
-        return read_mended(text)
+        return read_lenient(text)
     except BadJson as err:
         raise PayloadError(f"{what} is {err}") from err
 
 
 @frozen
 class Fields:
-    """A JSON object read with suspicion; null counts as absent. `what` names it in messages, such as "post"."""
+    """Typed access to a JSON object; null counts as absent. `what` names it in errors, such as "post"."""
 
     what: str
     data: Mapping[str, Any]
@@ -51,7 +51,7 @@ class Fields:
         return value
 
     def need(self, key: str) -> str:
-        """A string that must be there and not empty: ids and names."""
+        """A required string that must not be empty: ids and names."""
         value = self.text(key)
         if not value:
             raise PayloadError(f"{self.what} has no {key}")
@@ -74,7 +74,7 @@ class Fields:
         return bool(value)
 
     def texts(self, key: str) -> tuple[str, ...]:
-        """A list of strings; also where the server wraps the list in a JSON string, as in `data.mentions`."""
+        """A list of strings; also if the server sends the list as a JSON string, as in `data.mentions`."""
         value = self.data.get(key)
         if isinstance(value, str):
             value = parse_json(value, f"{self.what}.{key}") if value else None
@@ -93,7 +93,7 @@ class Fields:
         return tuple(value)
 
     def object(self, key: str) -> "Fields":
-        """A nested object, empty where absent; also where the server wraps it in a JSON string, as in `data.post`."""
+        """A nested object, empty if absent; also if the server sends it as a JSON string, as in `data.post`."""
         value = self.data.get(key)
         what = f"{self.what}.{key}"
         if isinstance(value, str):

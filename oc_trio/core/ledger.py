@@ -1,6 +1,6 @@
-"""The ledger's state tables: what an admitted post is owed, and what an outgoing post went through.
+"""The ledger: the states of obligations (messages to be answered) and of the outbox (outgoing posts).
 
-This is the one place that says which state may follow which. `store` keeps the rows, `runtime` moves them.
+This module alone says which state may follow which. `store` keeps the rows, `runtime` changes their states.
 """
 
 from enum import Enum
@@ -35,7 +35,7 @@ class ObligationState(Enum):
 
 @frozen
 class Outcome:
-    """How an obligation ended: `posts` for delivered (and for a visible failure notice), `reason` for the rest."""
+    """How an obligation ended: `posts` if delivered (or of a failure notice), `reason` otherwise."""
 
     state: ObligationState
     posts: tuple[PostId, ...] = ()
@@ -72,12 +72,11 @@ class Source(Enum):
 
 @frozen
 class Obligation:
-    """One admitted, addressed message and the turn that owes it an answer.
+    """One admitted message that must be answered, and the turn that answers it.
 
-    `trigger` is the post id, or for clicks and commands an id made from them (unique per account). `payload` is
-    JSON that the runtime can rebuild the inbound message from. `draft` is the preview post of an unfinished
-    turn, so that a restart goes on in the same post. `attempts` counts turns begun, but for
-    those that were interrupted on purpose.
+    `trigger` is the post id, or for clicks and commands an id made from them (unique per account). `payload` is the
+    JSON of the `InboundMessage`. `draft` is the draft post of an unfinished turn, so that a restart continues in the
+    same post. `attempts` counts the turns begun, except those that were interrupted on purpose.
     """
 
     id: ObligationId
@@ -101,7 +100,7 @@ class Obligation:
 
 
 class OutboxState(Enum):
-    """`SENDING` without `CONFIRMED` is ambiguous: reconcile before anything else goes to that conversation."""
+    """In `SENDING` it is unknown whether the post exists: find out before sending more to that conversation."""
 
     QUEUED = "queued"
     SENDING = "sending"
@@ -111,6 +110,7 @@ class OutboxState(Enum):
 
 OUTBOX_MOVES: dict[OutboxState, frozenset[OutboxState]] = {
     OutboxState.QUEUED: frozenset({OutboxState.SENDING, OutboxState.DEAD}),
+    # Back to QUEUED when the server certainly did not create the post, or will deduplicate a retry.
     OutboxState.SENDING: frozenset({OutboxState.QUEUED, OutboxState.CONFIRMED, OutboxState.DEAD}),
     OutboxState.CONFIRMED: frozenset(),
     OutboxState.DEAD: frozenset(),
@@ -118,7 +118,7 @@ OUTBOX_MOVES: dict[OutboxState, frozenset[OutboxState]] = {
 
 
 class OutboxKind(Enum):
-    """Why a post is written: a draft may still be edited, the others are final words."""
+    """Why a post is created: a `DRAFT` is edited later, the others are final."""
 
     DRAFT = "draft"
     FINAL = "final"
@@ -130,8 +130,8 @@ class OutboxKind(Enum):
 class OutboxRow:
     """One outgoing post. `pending_post_id` is the idempotency key; `body` is the JSON of `POST /posts`.
 
-    `turn` groups what one turn wrote; `seq` is the order within it. `to_user` is set instead of `channel_id` while
-    the direct channel is not known yet.
+    `turn` is the turn that wrote it, `seq` the order within the turn. `to_user` is set instead of `channel_id` as long
+    as the direct channel is not known.
     """
 
     id: OutboxId

@@ -1,6 +1,6 @@
-"""Keeps two bots from answering each other for ever: a budget per pair and channel, then a pause.
+"""Prevents endless loops of two bots that answer each other: a budget per bot and channel, then a pause.
 
-It only counts what the caller reports; people never pass through it.
+Only messages of bots are counted.
 """
 
 from attrs import evolve, field, frozen
@@ -28,7 +28,7 @@ class _Pair:
 
 @frozen
 class LoopGuard:
-    """What was answered to which bot where; frozen, each decision gives the guard to go on with."""
+    """The recent answers by bot and channel; frozen: each decision returns the next guard."""
 
     budget: LoopBudget = LoopBudget()
     pairs: tuple[tuple[tuple[UserId, ChannelId], _Pair], ...] = ()
@@ -38,12 +38,13 @@ class LoopGuard:
         key = (bot, channel)
         known = dict(self.pairs)
         pair = known.pop(key, _Pair())
+        # Sliding window: only answers within the last `window` seconds count.
         recent = tuple(at for at in pair.answered if now - at < self.budget.window)
         allowed = now >= pair.quiet_until and len(recent) < self.budget.turns
         if allowed:
             pair = evolve(pair, answered=(*recent, now))
         elif now >= pair.quiet_until:
             pair = _Pair(quiet_until=now + self.budget.cooldown)
-        # The pair used last stands last; the one unused for longest is forgotten first.
+        # Least recently used first, so that the slice drops those.
         kept = (*known.items(), (key, pair))[-_MAX_PAIRS:]
         return evolve(self, pairs=kept), allowed

@@ -1,15 +1,15 @@
-"""Keeps a model's text from pinging a whole channel: `@channel`, `@all` and `@here` outside code.
+"""Escapes `@channel`, `@all` and `@here` outside code, so that a model's text does not notify a whole channel.
 
-A zero-width space after the `@` is what the server does not take for a mention (measured on Mattermost 11.2; the
-props `disable_mentions` and `mentionHighlightDisabled` do not help). Usernames are left alone, and so is code, but
-only where it is code beyond doubt: a needless zero-width space is harmless, a missed one wakes everybody.
+A zero-width space after the `@` makes it no mention for the server (measured on Mattermost 11.2; the props
+`disable_mentions` and `mentionHighlightDisabled` don't help). Usernames stay, and so does code, but only if it is
+certainly code: an unnecessary zero-width space is harmless, a missing one notifies everybody.
 """
 
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from oc_trio.core.fences import certain_code_ranges, outside
+from oc_trio.core.code_fences import certain_code_ranges, outside
 from oc_trio.core.text import clean as without_surrogates
 
 ZERO_WIDTH_SPACE = "\u200b"
@@ -17,7 +17,7 @@ _BROADCASTS = ("channel", "all", "here")
 
 
 def _spelt(char: str) -> str:
-    """A character as itself or as a numeric entity, which the server decodes before it looks for mentions."""
+    """A regular expression for a character or its numeric entities, which the server decodes before it looks."""
     forms = {char.lower(), char.upper()}
     codes = [code for form in sorted(forms) for code in (f"&#0*{ord(form)};", f"&#x0*{ord(form):x};")]
     return f"(?:{'|'.join([*sorted(map(re.escape, forms)), *codes])})"
@@ -35,44 +35,44 @@ _LINE_END = re.compile(r"\r\n?")
 
 
 def clean(text: str) -> str:
-    """Text that the server can store: no NUL (it answers 500 to that), no lone surrogate, lines ended by `\\n`."""
+    """Text that the server can store: no NUL (it answers 500), no lone surrogates, line ends as `\\n`."""
     return _LINE_END.sub("\n", without_surrogates(text))
 
 
-def defuse(text: str) -> str:
-    """`clean(text)` in which no word outside code pings a channel. Idempotent."""
+def escape_channel_mentions(text: str) -> str:
+    """`clean(text)` with all mentions of a whole channel outside code escaped. Idempotent."""
     text = clean(text)
     if ("@" not in text and "&" not in text) or not _BROADCAST.search(text):
         return text
     return outside(certain_code_ranges(text), text, lambda part: _BROADCAST.sub(rf"\g<at>{ZERO_WIDTH_SPACE}", part))
 
 
-# What the server shows of an attachment; contexts of buttons are ours, and are compared as they were signed.
+# The shown texts of an attachment. Contexts of buttons must stay unchanged, because they are signed.
 _SHOWN = frozenset({"text", "pretext", "title", "fallback", "author_name", "footer", "value", "name"})
 _NESTED = frozenset({"fields", "actions", "options"})
 
 
-def harmless_props(props: Mapping[str, Any], harmless: Callable[[str], str] = defuse) -> dict[str, Any]:
-    """A post's props with `harmless` applied to every text that its attachments show."""
+def escape_props(props: Mapping[str, Any], harmless: Callable[[str], str] = escape_channel_mentions) -> dict[str, Any]:
+    """A post's props with `harmless` applied to every text that its attachments show to people."""
     attachments = props.get("attachments")
     if not isinstance(attachments, list | tuple):
         return dict(props)
     return {**props, "attachments": [_harmless(attachment, harmless) for attachment in attachments]}
 
 
-def _harmless(shown: Any, harmless: Callable[[str], str]) -> Any:
-    if not isinstance(shown, Mapping):
-        return shown
-    made = dict(shown)
-    for key, value in shown.items():
+def _harmless(element: Any, harmless: Callable[[str], str]) -> Any:
+    if not isinstance(element, Mapping):
+        return element
+    escaped = dict(element)
+    for key, value in element.items():
         if key in _SHOWN and isinstance(value, str):
-            made[key] = harmless(value)
+            escaped[key] = harmless(value)
         elif key in _NESTED and isinstance(value, list | tuple):
-            # An option's text is shown, its value comes back to us.
-            made[key] = [
+            # An option's text is element; its value comes back to us and must not change.
+            escaped[key] = [
                 _harmless_option(item, harmless) if key == "options" else _harmless(item, harmless) for item in value
             ]
-    return made
+    return escaped
 
 
 def _harmless_option(option: Any, harmless: Callable[[str], str]) -> Any:

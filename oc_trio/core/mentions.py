@@ -1,7 +1,7 @@
-"""Whether a text speaks to a bot by name, and the text without that name. Only what a person wrote counts here.
+"""Finds and removes mentions of a bot (`@username`) in a text.
 
-The rules are the server's (its `mentions` also counts @channel and every direct post, so it can't be used alone),
-but for one: a name inside a web address addresses nobody.
+Follows the server's rules, except that a name inside a web address is no mention. The server's own `mentions` can't be
+used, because it also counts @channel and every direct message.
 """
 
 import re
@@ -9,12 +9,12 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from oc_trio.core.commonmark_code import blank_code
 from oc_trio.core.events import Post
-from oc_trio.core.markdown_code import blank_code
 
 BROADCASTS = frozenset({"all", "channel", "here"})
 
-# What may be part of an at-mention, dots, dashes and colons included, for user names may hold them.
+# Characters of an at-mention, with dots, dashes and colons, which usernames may contain.
 _WORD = re.compile(r"[\w:.@-]+")
 # An address ends before the next "](": a text of nothing else takes no longer than another.
 _ADDRESS = re.compile(r"(?:https?|ftp)://\S+|\]\((?:[^)\s\]]|\](?!\()){0,2000}\)", re.IGNORECASE)
@@ -24,12 +24,12 @@ _PREFIX_MARKS = " \t>#*+-"
 
 
 def is_mentioned(text: str, username: str) -> bool:
-    """Whether the text names @username outside code, in any case; @all, @channel and @here never count."""
+    """Whether the text contains @username outside code, in any case; @all, @channel and @here never count."""
     return next(_mentions(text, username), None) is not None
 
 
 def is_mentioned_in(post: Post, username: str) -> bool:
-    """The same over everything of a post that the server looks at: its message and its attachments."""
+    """As `is_mentioned`, for all texts of a post in which the server looks: its message and its attachments."""
     return any(is_mentioned(text, username) for text in mentionable_texts(post))
 
 
@@ -46,7 +46,7 @@ def mentionable_texts(post: Post) -> tuple[str, ...]:
 def strip_mention(text: str, username: str) -> str:
     """The text without @username outside code; Markdown blocks and line breaks stay.
 
-    Leading lines that hold nothing else go, and so do trailing blank lines.
+    Leading lines with nothing but the mention are removed, and trailing blank lines.
     """
     spans = list(_mentions(text, username))
     lines: list[str] = []
@@ -65,7 +65,7 @@ def strip_mention(text: str, username: str) -> str:
 
 
 def agent_text(text: str, username: str) -> str:
-    """What the agent gets to read: the text without the mention; a bare mention stays; "" when there is nothing."""
+    """The text for the agent, without the mention; a bare mention stays; "" if there is no text."""
     stripped = strip_mention(text, username)
     if not is_blank(stripped):
         return stripped
@@ -73,7 +73,7 @@ def agent_text(text: str, username: str) -> str:
 
 
 def is_blank(text: str) -> bool:
-    """Whether there is nothing to read: only blanks, control, format and combining characters."""
+    """Whether nothing is visible: only white space, control, format and combining characters."""
     return all(char.isspace() or unicodedata.category(char)[0] in "CM" for char in text)
 
 
@@ -87,7 +87,7 @@ def strip_prefix(text: str, prefixes: Sequence[str]) -> str | None:
 
 
 def _mentions(text: str, username: str) -> Iterator[tuple[int, int]]:
-    """Offsets of each @username; the cheap test first, since most posts name nobody."""
+    """Offsets of each @username. A cheap test comes first, since most posts have no mention."""
     wanted = f"@{username}".lower()
     if wanted == "@" or wanted not in text.lower():
         return
@@ -106,13 +106,13 @@ def _in_word(word: str, start: int, wanted: str) -> Iterator[tuple[int, int]]:
         if core[: len(wanted)].lower() == wanted and not rest.strip(_EDGE):
             yield start + left, start + left + len(wanted)
         return
-    for part in re.finditer(r"[^.:-]+", core):  # "done.@bot": the end of a sentence without a blank
+    for part in re.finditer(r"[^.:-]+", core):  # "done.@bot": a sentence end without a space
         if part[0].lower() == wanted:
             yield start + left + part.start(), start + left + part.end()
 
 
 def _without(line: str, spans: list[tuple[int, int]]) -> str:
-    """One line without the mentions in it, without the blanks and the punctuation that belonged to them."""
+    """A line without its mentions and the spaces and punctuation that belong to them."""
     left, done = "", 0
     for start, end in spans:
         left, done = left + line[done:start], end

@@ -1,8 +1,7 @@
-"""Choosing a model by buttons: providers, then their models in pages of eight, and back.
+"""The model picker: choosing a model by buttons, first the provider, then its models in pages of eight.
 
-The state is in each button's signed context, so nothing is remembered between clicks and a restart harms nothing. Only
-the one who opened a picker may use it. Owned here: views and what a click means; posting, signing and switching the
-model are others'.
+The state is in each button's signed context, so nothing is stored between clicks and a picker works after a restart.
+Only the user who opened a picker may use it. `runtime.handlers.model_picker` posts, signs and switches the model.
 """
 
 import hashlib
@@ -53,7 +52,7 @@ class View:
 
 @frozen
 class Chosen:
-    """The opener chose a model that is still allowed; `page` is where to go on showing the list."""
+    """The user chose a model that is still allowed; `page` is the page of the list to show again."""
 
     model: Model
     page: int
@@ -61,14 +60,14 @@ class Chosen:
 
 @frozen
 class Denied:
-    """The click does nothing; only the presser is told."""
+    """The click has no effect; `text` is shown only to the user who clicked."""
 
     text: str
 
 
 @frozen
 class Picker:
-    """What there is to choose from for one opener: allowed models in their order, and the one in use."""
+    """The choices for one user: the allowed models in order, and the one in use."""
 
     models: tuple[Model, ...]
     current: Model | None
@@ -76,17 +75,17 @@ class Picker:
     prefix: str = PREFIX  # of slash commands
 
     def summary(self, *, default: Model | None = None) -> View:
-        """What `/oc_model` without arguments shows."""
+        """The reply to `/oc_model` without arguments."""
         if not self.models:
             return View(NO_MODELS)
         in_use = self.current or default
-        named = f"{in_use}" if in_use else "unknown"
+        named = str(in_use) if in_use else "unknown"
         note = " (default)" if self.current is None or self.current == default else ""
         text = f"Current: {named}{note}\n\nBrowse below, or use `/{self.prefix}model <provider/model>` to switch."
         return self._view(text, [(("Browse providers", "primary", {"action": "providers"}),)])
 
     def providers(self) -> View:
-        """What `/oc_models` shows: one row per provider with the number of its models."""
+        """The reply to `/oc_models`: one row per provider with the number of its models."""
         if not self.models:
             return View(NO_MODELS)
         names = dict.fromkeys(model.provider for model in self.models)
@@ -99,7 +98,7 @@ class Picker:
         return self._view("Select a provider:", rows)
 
     def page(self, provider: str, number: int) -> View:
-        """A provider's models, page `number` from 1, put into range; an unknown provider is said so."""
+        """A page of a provider's models; `number` counts from 1 and is clamped to the pages there are."""
         models = [model for model in self.models if model.provider == provider]
         back = (("Back to providers", "default", {"action": "back"}),)
         if not models:
@@ -118,7 +117,7 @@ class Picker:
         return self._view(f"Models ({provider}): {len(models)} available{at}", [*rows, back])
 
     def click(self, context: Mapping[str, Any], user_id: str) -> View | Chosen | Denied:
-        """What a click on one of these buttons leads to; `context` is the signed one."""
+        """The result of a click on one of these buttons; `context` is the signed context."""
         if context.get("ownerUserId") != user_id or user_id != self.owner:
             return Denied(NOT_YOURS)
         provider, page = context.get("provider"), context.get("page")
@@ -139,7 +138,7 @@ class Picker:
 
     def _view(self, text: str, rows: Sequence[Sequence["_Spec"]]) -> View:
         contexts: dict[str, Mapping[str, Any]] = {}
-        made = []
+        button_rows = []
         for row in rows:
             buttons = []
             for label, style, state in row:
@@ -147,8 +146,8 @@ class Picker:
                 id_ = _button_id(context)
                 contexts[id_] = context
                 buttons.append(Button(label, style=style, id=id_))
-            made.append(tuple(buttons))
-        return View(text, tuple(made), contexts)
+            button_rows.append(tuple(buttons))
+        return View(text, tuple(button_rows), contexts)
 
 
 _Spec = tuple[str, str, dict[str, Any]]

@@ -1,7 +1,7 @@
-"""Which hosts and addresses an outgoing request may go to; what is unknown or special is refused.
+"""SSRF guard: decides which hosts and addresses an outgoing request may connect to; unknown ones are refused.
 
-Owned here: the judgement over a host name and the addresses it resolved to. Who resolves, and who connects to exactly
-the addresses allowed here (no second lookup), is the transport.
+Decides about a host name and the addresses that it resolved to. `mattermost.guarded` resolves, and connects to exactly
+the allowed addresses, without a second lookup (DNS rebinding).
 """
 
 import re
@@ -12,14 +12,14 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from attrs import frozen
 
 OPT_IN = "channels.mattermost.network.dangerouslyAllowPrivateNetwork"
-# The words that operators search their logs for.
+# Operators search their logs for this text.
 BLOCKED = "Blocked hostname or private/internal/special-use IP address"
 
 Address = IPv4Address | IPv6Address
 
 
 class Zone(Enum):
-    """Where an address lies."""
+    """The kind of network that an address belongs to."""
 
     PUBLIC = "public"
     LOOPBACK = "loopback"
@@ -32,13 +32,13 @@ class Zone(Enum):
     SPECIAL = "special-use"
 
 
-# What the opt-in opens. Link-local, metadata and the rest hold no chat server, so they stay shut.
-_OPENED = frozenset({Zone.LOOPBACK, Zone.PRIVATE, Zone.CARRIER_NAT})
+# Zones that the opt-in permits. No chat server is in the others (link-local, metadata ...), so they stay refused.
+_PERMITTED = frozenset({Zone.LOOPBACK, Zone.PRIVATE, Zone.CARRIER_NAT})
 
 
 @frozen
 class NetPolicy:
-    """`allow_private` is the operator's opt-in; `setting` is the key that a refusal names."""
+    """`allow_private` is the operator's opt-in; `setting` is the configuration key that a refusal names."""
 
     allow_private: bool = False
     setting: str = OPT_IN
@@ -106,7 +106,7 @@ def _embedded(address: IPv6Address) -> IPv4Address | None:
 
 
 def classify(address: Address) -> Zone:
-    """The zone of an address; an IPv6 address that embeds an IPv4 one is where that one is."""
+    """The zone of an address; an IPv6 address that embeds an IPv4 address has the zone of that."""
     if isinstance(address, IPv6Address):
         for network, zone in _RANGES:
             if address in network:
@@ -122,7 +122,7 @@ def classify(address: Address) -> Zone:
 
 
 def classify_name(host: str) -> Zone | None:
-    """The zone that a host name by itself gives away, or None: then its addresses decide."""
+    """The zone that a host name alone implies (such as localhost), or None: then its addresses decide."""
     name = host.strip().rstrip(".").lower()
     if name in _NAMES:
         return _NAMES[name]
@@ -133,7 +133,7 @@ def classify_name(host: str) -> Zone | None:
 
 
 def literal(host: str) -> Address | None:
-    """The address that a host spells out, brackets allowed. Raises ValueError for an odd spelling such as `127.1`."""
+    """The IP address in `host`, if it is one; brackets are allowed. Raises ValueError for forms such as `127.1`."""
     text = host.strip().removeprefix("[").removesuffix("]").rstrip(".").lower()
     try:
         return ip_address(text)
@@ -143,8 +143,8 @@ def literal(host: str) -> Address | None:
         return None
 
 
-def judge(host: str, addresses: Sequence[str | Address], policy: NetPolicy) -> Allowed | Refused:
-    """May we connect to `host`, which resolved to `addresses`? Every address has to pass; none at all is refused."""
+def check_host(host: str, addresses: Sequence[str | Address], policy: NetPolicy) -> Allowed | Refused:
+    """Whether we may connect to `host`, which resolved to `addresses`: all of them must pass, and there must be one."""
     try:
         literal(host)
         resolved = [ip_address(str(address).partition("%")[0]) for address in addresses]
@@ -166,22 +166,22 @@ def judge(host: str, addresses: Sequence[str | Address], policy: NetPolicy) -> A
 
 
 def refused_at_sight(host: str, policy: NetPolicy) -> Refused | None:
-    """What `judge` says of `host` whatever it resolves to; None where its addresses decide."""
+    """What `check_host` says of `host` whatever it resolves to; None where its addresses decide."""
     try:
         address: str | Address | None = literal(host)
     except ValueError:
-        address = host  # judge names the odd spelling
+        address = host  # check_host names the odd spelling
     named = classify_name(host)
     if named is not None and not _passes(named, policy):
         return Refused(_reason(host, named, policy))
-    verdict = judge(host, (address,), policy) if address is not None else None
+    verdict = check_host(host, (address,), policy) if address is not None else None
     return verdict if isinstance(verdict, Refused) else None
 
 
 def _passes(zone: Zone, policy: NetPolicy) -> bool:
-    return zone is Zone.PUBLIC or (policy.allow_private and zone in _OPENED)
+    return zone is Zone.PUBLIC or (policy.allow_private and zone in _PERMITTED)
 
 
 def _reason(what: str, zone: Zone, policy: NetPolicy) -> str:
-    help_ = f" If this server is yours, set {policy.setting} to true." if zone in _OPENED else ""
+    help_ = f" If this server is yours, set {policy.setting} to true." if zone in _PERMITTED else ""
     return f"{BLOCKED}: {what} is {zone.value}.{help_}"

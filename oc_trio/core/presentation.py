@@ -1,7 +1,7 @@
-"""Buttons and menus as agents and scripts write them, read into typed rows; what can't be read is said in one sentence.
+"""Parses buttons and menus as agents and scripts write them; a mistake is reported in one sentence.
 
-Two spellings: `buttons=[[{"text", "callback_data", "style"}]]` and `presentation={"blocks": [...]}`. Owned here: the
-spellings and the text that stands in for what Mattermost can't show. The attachments are `core.buttons`.
+Two formats: `buttons=[[{"text", "callback_data", "style"}]]` and `presentation={"blocks": [...]}`. What Mattermost
+can't show as a button, such as links, becomes text. `core.buttons` makes the attachments.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from attrs import frozen
 from oc_trio.core.turn_events import Button
 
 STYLES = frozenset({"default", "primary", "secondary", "success", "danger"})
-# More than a screen of buttons is a mistake of the agent's; menus and pages are for that.
+# More buttons than a screen holds are a mistake of the agent, which should use menus or pages.
 MAX_BUTTONS = 25
 _LABEL_LENGTH = 80
 
@@ -34,7 +34,7 @@ class Menu:
 
 @frozen
 class Presentation:
-    """What a message shows besides its text: `text` is to be appended to it, links and dividers included."""
+    """What a message shows besides its own text: `text`, with links and dividers, is appended to it."""
 
     text: str = ""
     rows: Rows = ()
@@ -133,7 +133,7 @@ def _menu(block: Mapping[str, Any], where: str) -> Menu:
 
 
 def _text(source: Mapping[str, Any], *names: str) -> str:
-    """The first of the fields that holds text; numbers count, as models like to send them."""
+    """The first of the fields that has text; numbers count as text, because models send them."""
     for name in names:
         value = source.get(name)
         if isinstance(value, (str, int, float)) and not isinstance(value, bool) and str(value).strip():

@@ -1,12 +1,12 @@
-"""Lays out what a draft says about work under way: label, headline, plan checklist, tool rows.
+"""Renders the progress lines of a draft: label, headline, plan checklist, tool rows.
 
-Which events reach it is decided in `draft_view`; how a single tool call reads, in `tool_rows`.
+`draft_view` decides which events are shown; `tool_rows` renders a single tool call.
 """
 
 from attrs import frozen
 
 from oc_trio.core.redaction import redact
-from oc_trio.core.tool_rows import CommandText, ToolRow, drawn, shortened
+from oc_trio.core.tool_rows import CommandText, ToolRow, row_text, shorten
 from oc_trio.core.turn_events import PlanStep
 
 HEADLINE_CHARS = 280
@@ -26,7 +26,7 @@ class ProgressStyle:
 
 @frozen
 class Work:
-    """What there is to show; rows in the order in which their calls began."""
+    """The progress to show; rows in the order in which their calls began."""
 
     headline: str = ""
     plan: tuple[PlanStep, ...] = ()
@@ -38,8 +38,8 @@ class Work:
         return not (self.headline or self.plan or self.rows or self.note)
 
 
-def picked_label(labels: tuple[str, ...], seed: str) -> str:
-    """One label of the pool, always the same for one seed (32-bit FNV-1a of its UTF-8 bytes)."""
+def pick_label(labels: tuple[str, ...], seed: str) -> str:
+    """One of the labels, always the same for one seed (by the 32-bit FNV-1a hash of its UTF-8 bytes)."""
     if not labels:
         return ""
     hashed = 0x811C9DC5
@@ -49,16 +49,16 @@ def picked_label(labels: tuple[str, ...], seed: str) -> str:
 
 
 def render(work: Work, style: ProgressStyle, seed: str) -> str:
-    """The progress block: label, headline and lines, parted by blank lines; at most `max_lines` lines.
+    """The progress block: label, headline and at most `max_lines` lines, separated by blank lines.
 
-    An automatic label gives way to a headline.
+    An automatic label is left out if there is a headline.
     """
-    label = picked_label(style.labels, seed) if style.label is None else style.label
+    label = pick_label(style.labels, seed) if style.label is None else style.label
     headline = _one_line(work.headline, HEADLINE_CHARS)
     if headline and style.label is None:
         label = ""
     lines = _lines(work, style)
-    # Two spaces at a line's end would vanish in editors; Mattermost breaks lines at a plain line feed.
+    # No two spaces at line ends: Mattermost breaks lines at a plain line feed.
     return "\n\n".join(part for part in (label, headline, "\n".join(lines)) if part)
 
 
@@ -68,12 +68,12 @@ def _lines(work: Work, style: ProgressStyle) -> list[str]:
     note = [f"• {_one_line(work.note, width - 2)}"] if work.note else []
     plan = _plan_lines(work.plan, max(1, room - len(note) - min(2, len(work.rows))), width) if work.plan else []
     left = max(0, room - len(plan) - len(note))
-    rows = [shortened(drawn(row), width) for row in _most_telling(work.rows, left)]
+    rows = [shorten(row_text(row), width) for row in _rows_to_show(work.rows, left)]
     return (plan + rows + note)[:room]
 
 
 def _plan_lines(plan: tuple[PlanStep, ...], room: int, width: int) -> list[str]:
-    """The checklist; where it does not fit, a count and the steps from the first unfinished one on."""
+    """The checklist; if it does not fit, a count and the steps from the first unfinished one."""
     drawn_steps = [f"{_MARKS.get(step.state, '▢')} {_one_line(step.text, width - 2)}" for step in plan]
     if len(plan) <= room:
         return drawn_steps
@@ -83,8 +83,8 @@ def _plan_lines(plan: tuple[PlanStep, ...], room: int, width: int) -> list[str]:
     return [f"{done}/{len(plan)} done", *drawn_steps[first : first + room - 1]]
 
 
-def _most_telling(rows: tuple[ToolRow, ...], room: int) -> tuple[ToolRow, ...]:
-    """At most `room` rows in their order: first those that went wrong, newest first, then the newest others."""
+def _rows_to_show(rows: tuple[ToolRow, ...], room: int) -> tuple[ToolRow, ...]:
+    """At most `room` rows, in order: failed ones are preferred, then the newest."""
     if room <= 0:
         return ()
     ranked = sorted(range(len(rows)), key=lambda at: (rows[at].went_wrong, at), reverse=True)
@@ -92,4 +92,4 @@ def _most_telling(rows: tuple[ToolRow, ...], room: int) -> tuple[ToolRow, ...]:
 
 
 def _one_line(text: str, width: int) -> str:
-    return shortened(" ".join(redact(text).split()), width)
+    return shorten(" ".join(redact(text).split()), width)

@@ -1,7 +1,7 @@
-"""Questions that an agent puts to a person, and approvals of its tools: shown as buttons, answered by click or by text.
+"""Questions of an agent to people, and approvals of its tool calls: shown as buttons, answered by click or by text.
 
-Up to four options are buttons, more are a menu, none is a free answer (by text, or in a dialog). Owned here: the shapes
-and what counts as an answer. Who may answer is the access policy; what waits for the answer is the session.
+Up to four options are buttons, more are a menu; without options the answer is free text, as a message or in a dialog.
+Who may answer is the access policy; `runtime.handlers.questions` waits for the answer.
 """
 
 import json
@@ -32,9 +32,9 @@ APPROVE, DENY = 0, 1
 
 @frozen
 class Question:
-    """`id` is unique per account. `free_text` lets any text answer it; without options it must.
+    """`id` is unique per account. `free_text` accepts any text as answer; it is always set if there are no options.
 
-    With `clicks_only` no text answers it at all, not even an option's label.
+    With `clicks_only` no text is an answer, not even an option's label.
     """
 
     id: str
@@ -46,7 +46,7 @@ class Question:
 
 @frozen
 class Answer:
-    """`option` is the index of the option chosen, None for a free answer; `text` is what the agent reads."""
+    """`option` is the index of the chosen option, None for free text; `text` is the answer for the agent."""
 
     question: str
     text: str
@@ -54,7 +54,7 @@ class Answer:
 
 
 @frozen
-class Shown:
+class QuestionControls:
     """A question as buttons or a menu: `contexts` by their ids, for `buttons.attachments(custom=)`."""
 
     rows: Rows
@@ -85,33 +85,34 @@ def read_question(id_: str, arguments: Mapping[str, Any]) -> Question:
 
 
 def approval(id_: str, text: str) -> Question:
-    """The question whether a tool may be called, in the words of `core.approvals`; only its two buttons answer it."""
+    """The question whether a tool may be called; `text` is from `core.approvals`. Only its two buttons answer it."""
     return Question(id_, text, ("Approve", "Deny"), free_text=False, clicks_only=True)
 
 
-def show(question: Question) -> Shown:
+def show(question: Question) -> QuestionControls:
     """The question's buttons (ids `question0`, `question1` ...) or, for many options, its menu."""
     base = {MARK: True, QUESTION_ID: question.id}
     if len(question.options) > _MAX_BUTTONS:
         options = tuple((label, str(index)) for index, label in enumerate(question.options))
-        return Shown((), (Menu("Choose an answer", options, id="question"),), {"question": base})
+        return QuestionControls((), (Menu("Choose an answer", options, id="question"),), {"question": base})
     buttons = tuple(Button(label, id=f"question{index}") for index, label in enumerate(question.options))
     contexts = {f"question{index}": {**base, OPTION_INDEX: index} for index in range(len(buttons))}
-    return Shown((buttons,) if buttons else (), (), contexts)
+    return QuestionControls((buttons,) if buttons else (), (), contexts)
 
 
 def question_of(context: Mapping[str, Any]) -> str | None:
-    """The id of the question that a signed context belongs to, or None if it is of none."""
+    """The id of the question that a signed context belongs to, or None."""
     id_ = context.get(QUESTION_ID)
     return id_ if context.get(MARK) is True and isinstance(id_, str) else None
 
 
 def answer_of_click(question: Question, context: Mapping[str, Any], selected: str) -> Answer | None:
-    """The answer that a click gives; None if it is of another question or names no option."""
+    """The answer given by a click; None if it belongs to another question or to no option."""
     if question_of(context) != question.id:
         return None
     index = context.get(OPTION_INDEX)
     if index is None and selected.isascii() and selected.isdigit():
+        # Cut, because int() raises for thousands of digits.
         index = int(selected[:4])
     if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(question.options):
         return None
@@ -119,22 +120,22 @@ def answer_of_click(question: Question, context: Mapping[str, Any], selected: st
 
 
 def answer_of_text(question: Question, text: str) -> Answer | None:
-    """The answer that a message gives: an option by its label or its number from 1, else free text where allowed.
+    """The answer given by a message: an option by its label or its number from 1, else free text if allowed.
 
-    An option's label wins over its number, so that options which are numbers mean themselves.
+    Labels win over numbers, so that options which are numbers can be answered by their label.
     """
-    said = text.strip()
-    if not said or question.clicks_only:
+    reply = text.strip()
+    if not reply or question.clicks_only:
         return None
-    bare = said.rstrip(".!").casefold()
+    bare = reply.rstrip(".!").casefold()
     for index, label in enumerate(question.options):
-        if label.casefold() in (bare, said.casefold()):
+        if label.casefold() in (bare, reply.casefold()):
             return Answer(question.id, label, index)
-    number = said.rstrip(".)")
+    number = reply.rstrip(".)")
     if number.isascii() and number.isdigit() and 1 <= int(number[:4]) <= len(question.options):
         index = int(number[:4]) - 1
         return Answer(question.id, question.options[index], index)
-    return Answer(question.id, said) if question.free_text else None
+    return Answer(question.id, reply) if question.free_text else None
 
 
 def dialog_request(
@@ -160,7 +161,7 @@ def dialog_request(
 
 @frozen
 class DialogAnswer:
-    """A submitted dialog: whose, where, and the text; `cancelled` means that it was closed instead."""
+    """A submitted dialog: the answer, who gave it and where; `cancelled`: it was closed without an answer."""
 
     answer: Answer
     user_id: str
@@ -169,7 +170,7 @@ class DialogAnswer:
 
 
 def read_dialog(body: bytes, *, bot_token: str) -> DialogAnswer:
-    """The free answer in the body of a dialog submission. Raises CallbackRefused in the button endpoint's words."""
+    """The answer in the body of a dialog submission. Raises CallbackRefused with the texts of the button endpoint."""
     try:
         payload = read_object(body)
         state = read_object(str(payload.get("state", "")).encode("utf-8", "replace"))

@@ -1,6 +1,6 @@
-"""What happens to a post that arrives while its conversation is being answered: `messages.queue`.
+"""Decides what happens to a message that arrives while its conversation is being answered (`messages.queue`).
 
-It keeps no obligations: whoever asks settles those of the posts that a decision drops, and gives a reason.
+Pure: the caller (`runtime.conversation.mailbox`) closes the obligations of messages that a decision drops.
 """
 
 from enum import Enum
@@ -10,7 +10,7 @@ from attrs import evolve, field, frozen
 
 
 class QueueMode(Enum):
-    """STEER tells the running agent, FOLLOWUP answers one by one, COLLECT all at once, INTERRUPT starts over."""
+    """STEER passes it to the running agent, FOLLOWUP answers one by one, COLLECT together, INTERRUPT restarts."""
 
     STEER = "steer"
     FOLLOWUP = "followup"
@@ -19,7 +19,7 @@ class QueueMode(Enum):
 
 
 class DropRule(Enum):
-    """Who gives way when the queue is full; `SUMMARIZE` drops the oldest, of which the caller keeps `summary_line`."""
+    """What is dropped if the queue is full; `SUMMARIZE` drops the oldest, and the caller keeps its `summary_line`."""
 
     OLD = "old"
     NEW = "new"
@@ -28,7 +28,7 @@ class DropRule(Enum):
 
 @frozen
 class QueueRules:
-    """`debounce` is in seconds: how long a followup waits for more before it starts."""
+    """`debounce`: seconds that the next turn waits for more messages before it starts."""
 
     mode: QueueMode = QueueMode.STEER
     cap: int = 20
@@ -37,8 +37,8 @@ class QueueRules:
 
 
 @frozen
-class Waiting:
-    """A post that waits for its turn; `trigger` names its obligation."""
+class QueuedMessage:
+    """A message that waits for a turn; `trigger` identifies its obligation."""
 
     trigger: str
     sender: str
@@ -47,39 +47,39 @@ class Waiting:
 
 @frozen
 class Backlog:
-    """Posts that wait, oldest first."""
+    """The queued messages, oldest first."""
 
-    posts: tuple[Waiting, ...] = ()
+    posts: tuple[QueuedMessage, ...] = ()
 
 
 @frozen
 class StartTurn:
-    """Nothing runs and nothing waits: answer it now."""
+    """No turn is running and nothing is queued: answer it now."""
 
-    post: Waiting
+    post: QueuedMessage
 
 
 @frozen
 class SteerTurn:
-    """Hand it to the running agent at its next tool or model boundary."""
+    """Pass it to the running agent before its next tool or model call."""
 
-    post: Waiting
+    post: QueuedMessage
 
 
 @frozen
 class Queued:
-    """It waits; `dropped` had to make room, and may be the post itself."""
+    """It is queued; `dropped` no longer fit, and may be the message itself."""
 
     backlog: Backlog
-    dropped: tuple[Waiting, ...] = ()
+    dropped: tuple[QueuedMessage, ...] = ()
 
 
 @frozen
 class InterruptTurn:
-    """Cancel the running turn, then answer `backlog`, whose only post is the new one; `dropped` waited before."""
+    """Cancel the running turn and answer `backlog`, which holds only the new message; `dropped` were queued before."""
 
     backlog: Backlog
-    dropped: tuple[Waiting, ...] = ()
+    dropped: tuple[QueuedMessage, ...] = ()
 
 
 Arrival = StartTurn | SteerTurn | Queued | InterruptTurn
@@ -87,8 +87,8 @@ Arrival = StartTurn | SteerTurn | Queued | InterruptTurn
 _SUMMARY_CHARS = 160
 
 
-def arrive(rules: QueueRules, backlog: Backlog, post: Waiting, *, running: bool, steerable: bool) -> Arrival:
-    """What happens to `post`. A running agent that can't be steered gets its posts as follow-ups."""
+def arrive(rules: QueueRules, backlog: Backlog, post: QueuedMessage, *, running: bool, steerable: bool) -> Arrival:
+    """What happens to `post`. If the running agent can't be steered, its messages are queued."""
     if not running and not backlog.posts:
         return StartTurn(post)
     if not running:
@@ -104,7 +104,7 @@ def arrive(rules: QueueRules, backlog: Backlog, post: Waiting, *, running: bool,
 
 
 def next_batch(rules: QueueRules, backlog: Backlog) -> tuple[tuple[str, ...], Backlog] | None:
-    """The triggers that the next turn answers together, and what still waits after it; None when nothing waits."""
+    """The triggers that the next turn answers together, and the rest of the queue; None if nothing is queued."""
     if not backlog.posts:
         return None
     count = len(backlog.posts) if rules.mode is QueueMode.COLLECT else 1
@@ -113,22 +113,22 @@ def next_batch(rules: QueueRules, backlog: Backlog) -> tuple[tuple[str, ...], Ba
 
 
 def without(backlog: Backlog, trigger: str) -> Backlog:
-    """The backlog after the post behind `trigger` was deleted or answered otherwise."""
+    """The backlog without the message of `trigger`, which was deleted or answered otherwise."""
     return evolve(backlog, posts=tuple(post for post in backlog.posts if post.trigger != trigger))
 
 
-def summary_line(post: Waiting) -> str:
-    """What is left of a post that was summed up."""
+def summary_line(post: QueuedMessage) -> str:
+    """The line that stands for a dropped message in the summary."""
     return f"{post.sender}: {_one_line(post.text)}"
 
 
-def _queued(rules: QueueRules, backlog: Backlog, post: Waiting) -> Queued:
+def _queued(rules: QueueRules, backlog: Backlog, post: QueuedMessage) -> Queued:
     cap = max(1, rules.cap)
     if rules.drop is DropRule.NEW and len(backlog.posts) >= cap:
         return Queued(backlog, dropped=(post,))
     posts = (*backlog.posts, post)
-    gone, kept = posts[: max(0, len(posts) - cap)], posts[-cap:]
-    return Queued(Backlog(kept), dropped=gone)
+    dropped, remaining = posts[: max(0, len(posts) - cap)], posts[-cap:]
+    return Queued(Backlog(remaining), dropped=dropped)
 
 
 def _one_line(text: str) -> str:

@@ -1,6 +1,6 @@
-"""The arithmetic of one origin's rate budget: priority lanes over a token bucket, and what the server's headers teach.
+"""Rate limiting per server: priority lanes over a token bucket, adjusted by the server's X-Ratelimit headers.
 
-Owns numbers only. Who waits, and where, is `mattermost.budget`. Times are float seconds of the caller's clock.
+Pure arithmetic; `mattermost.budget` waits. Times are float seconds of the caller's clock.
 """
 
 from enum import IntEnum
@@ -11,7 +11,7 @@ from oc_trio.core.token_bucket import Bucket, refill, take
 
 
 class Lane(IntEnum):
-    """Why a call is made; a lower number goes first. TYPING is dropped rather than queued."""
+    """The purpose of a call; a lower number has priority. TYPING calls are dropped instead of queued."""
 
     FINAL = 0
     CREATE = 1
@@ -20,10 +20,10 @@ class Lane(IntEnum):
     TYPING = 4
 
 
-# What a lane leaves in the bucket for the lanes above it, as a share of the burst.
+# The share of the burst that a lane must leave for lanes of higher priority.
 _RESERVE = {Lane.FINAL: 0.0, Lane.CREATE: 0.02, Lane.READ: 0.05, Lane.EDIT: 0.2, Lane.TYPING: 0.5}
 
-# X-Ratelimit-Reset is whole seconds until the bucket is full, rounded up: below this the rate is mostly noise.
+# X-Ratelimit-Reset is in whole seconds, rounded up: from smaller values the rate can't be computed well enough.
 _LEARN_FROM_RESET = 5.0
 _LONGEST_RESET, _MOST_BURST = 120.0, 10_000.0
 
@@ -37,14 +37,14 @@ class RatePolicy:
 
 
 def room_for(bucket: Bucket, lane: Lane, now: float) -> tuple[Bucket, float]:
-    """Spend one token for `lane`: the new bucket and 0.0, or the refilled bucket and the seconds until it may do."""
+    """Takes one token for `lane`: the new bucket and 0.0, or the refilled bucket and the seconds to wait."""
     return take(bucket, now, reserve=bucket.burst * _RESERVE[lane])
 
 
 def learn(bucket: Bucket, now: float, *, limit: float, remaining: float, reset: float) -> Bucket:
-    """Believe an answer's `X-Ratelimit-*`: the limit counts the call itself, `reset` is seconds to full."""
+    """Adjusts the bucket to a response's `X-Ratelimit-*`: `limit` includes this call, `reset` is seconds to full."""
     refilled = refill(bucket, now)
-    # Numbers that no server means would make the next call wait for a year, or nothing wait at all.
+    # Clamped: absurd values would make the next call wait for a year, or nothing wait at all.
     limit, reset = min(limit, _MOST_BURST), min(reset, _LONGEST_RESET)
     burst = max(1.0, limit - 1.0)
     rate = refilled.rate

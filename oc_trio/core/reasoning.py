@@ -1,12 +1,12 @@
-"""Keeps a model's reasoning out of what people read: think tags, and `Reasoning:` or `Thinking` quotes.
+"""Removes a model's reasoning from its answer: `<think>` tags, and quotes that begin with `Reasoning:` or `Thinking`.
 
-Code is left alone, so that an answer about such tags stays whole. An unquoted `Reasoning:` counts only with italic
-lines under it, the form in which reasoning is rendered; an ordinary answer may begin with that word.
+Code is not touched, so that an answer about such tags stays complete. An unquoted `Reasoning:` counts only if italic
+lines follow, the form in which some gateways render reasoning; an ordinary answer may begin with that word.
 """
 
 import re
 
-from oc_trio.core.fences import code_ranges
+from oc_trio.core.code_fences import likely_code_ranges
 
 _NAMES = "think|thinking|thought|reasoning"
 _TAG = re.compile(rf"<\s{{0,3}}(?P<close>/?)\s{{0,3}}(?:{_NAMES})\b[^<>\n]{{0,80}}>", re.IGNORECASE)
@@ -21,9 +21,9 @@ _ITALIC = re.compile(r"\s*(?:_[^_\n].*_|\*[^*\s].*\*)\s*")
 
 
 def without_reasoning(text: str, *, streaming: bool = False) -> str:
-    """The part of `text` that is meant to be read, stripped of white space at both ends where something was removed.
+    """`text` without reasoning; if something was removed, also without white space at both ends.
 
-    While `streaming`, the beginning of a tag or of a quote of reasoning at the end is held back, too.
+    While `streaming`, an incomplete tag or quote at the end is held back too, since it may turn out to be reasoning.
     """
     kept = _without_tags(text)
     if streaming and (begun := _TAG_BEGUN.search(kept)) and _may_be_tag(begun[0]):
@@ -35,7 +35,7 @@ def without_reasoning(text: str, *, streaming: bool = False) -> str:
 
 
 def is_reasoning_only(text: str) -> bool:
-    """Whether the text holds reasoning and nothing else, so that it makes no post."""
+    """Whether the text contains only reasoning, so that there is nothing to post."""
     return bool(text.strip()) and not without_reasoning(text).strip()
 
 
@@ -49,14 +49,16 @@ def _may_be_label(word: str) -> bool:
 
 
 def _without_tags(text: str) -> str:
-    """Drops tagged passages; an unclosed one runs to the end, and a lone closing tag ends one begun in a template."""
+    """Removes tagged passages. An unclosed one extends to the end; a closing tag alone ends one from the start,
+    because some chat templates put the opening tag into the prompt.
+    """
     if "<" not in text:
         return text
-    code = code_ranges(text)
+    code = likely_code_ranges(text)
     kept: list[str] = []
     at, depth = 0, 0
     for tag in _TAG.finditer(text):
-        # Inside a passage a fence may be unbalanced; the tag that ends the passage counts all the same.
+        # Within reasoning a fence may be left open, so the closing tag counts even if it seems to be in code.
         if depth == 0 and any(start <= tag.start() < end for start, end in code):
             continue
         if tag["close"]:
@@ -77,7 +79,7 @@ def _without_blocks(text: str) -> str:
     if not _HINT.search(text):
         return text
     lines = text.split("\n")
-    fenced = code_ranges(text) if "`" in text or "~" in text else ()
+    fenced = likely_code_ranges(text) if "`" in text or "~" in text else ()
     kept: list[str] = []
     at, offset = 0, 0
     while at < len(lines):
@@ -92,7 +94,7 @@ def _without_blocks(text: str) -> str:
 
 
 def _block_length(lines: list[str], at: int, *, leading: bool) -> int:
-    """How many lines from `at` are a reasoning block: a quote anywhere, a label with italics only at the start."""
+    """The number of reasoning lines from `at`: a quote anywhere, or a label with italics at the start (`leading`)."""
     end = at + 1
     if _QUOTED.match(lines[at]):
         while end < len(lines) and lines[end].lstrip().startswith(">"):

@@ -1,7 +1,7 @@
-"""Takes credentials out of a line that is about to be shown: key=value secrets, bearer tokens, known token shapes.
+"""Masks credentials in a line that will be shown: key=value secrets, bearer tokens, tokens of known formats.
 
-A last safeguard for tool rows and notices; it does not make it safe to log configuration. Every repetition is bounded
-or anchored, so that a long hostile line costs linear time.
+A last safeguard for tool rows and notices; it does not make it safe to log configuration. Every repetition in the
+patterns is bounded or anchored, so that a malicious line takes linear time.
 """
 
 import re
@@ -29,7 +29,7 @@ _SHAPES = re.compile(
 
 
 def redact(text: str) -> str:
-    """`text` with every recognised credential replaced by `***`; what names it stays."""
+    """`text` with every recognised credential replaced by `***`; its name stays."""
     text = _PEM.sub(MASK, text)
     text = _USERINFO.sub(rf"\g<keep>{MASK}@", text)
     for pattern in (_FLAG, _ASSIGNED, _SCHEME):

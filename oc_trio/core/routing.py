@@ -1,8 +1,8 @@
-"""Which agent answers a message, in which session, and under which root the answer goes.
+"""Routes a message: which agent answers it, in which session, and in which thread the answer goes.
 
-Session keys are those of OpenClaw, so that what is written about them holds here. One default differs: direct
-messages are `per-channel-peer`, each person's apart. Two accounts that the same person writes to share that session
-if the same agent answers for both; `per-account-channel-peer` keeps them apart too.
+Session keys are OpenClaw's, so its documentation applies. One default differs: direct messages are `per-channel-peer`,
+a session per person. Two accounts with the same agent share that session for one person; `per-account-channel-peer`
+separates them.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from oc_trio.ids import AccountId, AgentId, SessionKey, TeamId, ThreadRoot, User
 
 
 class DmScope(Enum):
-    """How far direct messages share a session: all in one, by person, by person within this platform or account."""
+    """Which direct messages share a session: all, or those of one person (overall, on Mattermost, or per account)."""
 
     MAIN = "main"
     PER_PEER = "per-peer"
@@ -32,7 +32,7 @@ class GroupScope(Enum):
 
 
 class ReplyToMode(Enum):
-    """`off` answers where the message stands; the others open a thread under a top-level message, all three alike."""
+    """`off` answers where the message is; the other three all open a thread under a top-level message."""
 
     OFF = "off"
     FIRST = "first"
@@ -42,7 +42,7 @@ class ReplyToMode(Enum):
 
 @frozen
 class Binding:
-    """An agent for what matches every given field; None means any.
+    """The agent for messages that match every given field; None matches any.
 
     `peer_id` is a user id for `direct`, a channel id else, or "*"; `group` and `channel` mean the same in `peer_kind`.
     """
@@ -58,8 +58,8 @@ class Binding:
 
 @frozen
 class RoutingRules:
-    """The settings behind `route`. `identity_links` names the person behind a user id, where several ids are one
-    person's; the direct messages of all of them share a session.
+    """The settings for `route`. `identity_links` maps user ids to a person's name: direct messages of all ids of one
+    person share a session.
     """
 
     default_agent: AgentId = AgentId("main")
@@ -74,9 +74,9 @@ class RoutingRules:
 
 @frozen
 class Route:
-    """`reply_root` is what goes out as `root_id`, None for a flat answer; `base` is the session without its thread.
+    """`reply_root` is the `root_id` of the answer, None outside of threads; `base` is the session of the channel.
 
-    Slash commands and reactions belong to `base`, messages and clicks to `session`.
+    Slash commands and reactions use `base`, messages and clicks use `session`.
     """
 
     agent: AgentId
@@ -94,9 +94,9 @@ def route(post: Post, chat: Chat, rules: RoutingRules, *, account: AccountId) ->
 def route_message(
     chat: Chat, user: UserId, rules: RoutingRules, *, account: AccountId, post_id: str = "", root_id: str = ""
 ) -> Route:
-    """The route of anything that was said: `post_id` is empty where no post could become a root.
+    """The route of any message; `post_id` is empty if there is no post that could become a thread's root.
 
-    Raises ValueError for a chat of unknown type: that one is refused before it is routed.
+    Raises ValueError for a chat of unknown type, which `access` refuses before routing.
     """
     kind = chat.kind
     if kind is None:
@@ -110,18 +110,18 @@ def route_message(
 
 
 def reply_root(kind: ChatKind, rules: RoutingRules, *, post_id: str, root_id: str) -> ThreadRoot | None:
-    """The root that an answer goes under: always a root itself, never a reply's id, which the server would refuse."""
+    """The root post of the answer's thread: always a root, because the server refuses a reply's id."""
     default = ReplyToMode.OFF if kind is ChatKind.DIRECT else rules.reply_to_mode
     mode = rules.reply_to_mode_by_kind.get(kind, default)
     if mode is ReplyToMode.OFF and kind is ChatKind.DIRECT:
-        return None  # flat, even when the person wrote inside a thread
+        return None  # not in a thread, even if the person wrote in one
     if root_id:
         return ThreadRoot(root_id)
     return ThreadRoot(post_id) if post_id and mode is not ReplyToMode.OFF else None
 
 
 def choose_binding(chat: Chat, user: UserId, bindings: tuple[Binding, ...], *, account: AccountId) -> Binding | None:
-    """The most specific binding that matches: peer, any peer, team, account, everything; the first one of equals."""
+    """The most specific matching binding (peer, any peer, team, account, everything); of equals, the first."""
     peer = str(user) if chat.kind is ChatKind.DIRECT else str(chat.channel_id)
     matching = [binding for binding in bindings if _matches(binding, chat, peer, account)]
     return max(matching, key=_specificity, default=None)
@@ -160,4 +160,5 @@ def _base_session(
         tail = rules.main_key
     else:
         tail = f"mattermost:{chat.kind.value}:{chat.channel_id}"
+    # Lower case, as OpenClaw's keys are.
     return SessionKey(f"agent:{agent}:{tail}".lower())

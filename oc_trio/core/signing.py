@@ -1,7 +1,7 @@
-"""Signatures of button contexts: who holds the bot's token can make them, nobody else.
+"""Signs and verifies the contexts of buttons, with a key derived from the bot's token.
 
-The scheme is the one OpenClaw uses, so that its buttons and its users' scripts go on working. Owned here: keys, digests
-and the comparison. Expiry, single use and who may click are `core.interactions`.
+The scheme is OpenClaw's, so that its buttons and its users' scripts keep working. Expiry and single use are checked in
+`core.interactions`. Scripts use the public module `oc_trio.signing`.
 """
 
 import hashlib
@@ -14,9 +14,9 @@ from oc_trio.core.canonical_json import canonical_json, codepoint_json, python_j
 TOKEN_KEY = "_token"  # noqa: S105 - the name of a field
 
 _SECRET_KEY = b"openclaw-mattermost-interactions"
-# The first is what we sign with. The second is made by the Python sample that the documentation gives to scripts, the
-# third by scripts that sort keys without a locale.
-_SPELLINGS = (canonical_json, python_json, codepoint_json)
+# We sign with the first. The second is used by the documented Python sample, the third by scripts that sort keys
+# without a locale.
+_SERIALISERS = (canonical_json, python_json, codepoint_json)
 
 
 def _hex_hmac(key: bytes, message: bytes) -> str:
@@ -24,14 +24,14 @@ def _hex_hmac(key: bytes, message: bytes) -> str:
 
 
 def interaction_secret(bot_token: str) -> str:
-    """The signing secret that belongs to a bot token: 64 hex digits. Used as text, not decoded."""
+    """The signing key of a bot token: 64 hex digits, used as text, not decoded."""
     return _hex_hmac(_SECRET_KEY, bot_token.encode())
 
 
 def context_token(bot_token: str, context: Mapping[str, Any]) -> str:
-    """The `_token` for a context, 64 hex digits; an old `_token` in it is left out of what is signed.
+    """The `_token` for a context, 64 hex digits; a `_token` that the context has already is not signed.
 
-    Raises ValueError or TypeError if the context is nested too deep or holds something JSON has not.
+    Raises ValueError or TypeError if the context is nested too deep or holds values that JSON does not have.
     """
     return _hex_hmac(interaction_secret(bot_token).encode(), canonical_json(_unsigned(context)).encode())
 
@@ -42,10 +42,9 @@ def sign_context(bot_token: str, context: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def verify_context(bot_token: str, context: Mapping[str, Any]) -> bool:
-    """Whether the context's `_token` signs all its other fields, in any of the known spellings.
+    """Whether the context's `_token` signs all its other fields, in any of the known serialisations.
 
-    Each comparison takes constant time. A missing token, one that is not text and a context that can't be spelled
-    are false.
+    Each comparison takes constant time. False if the token is missing or no text, or the context can't be serialised.
     """
     token = context.get(TOKEN_KEY)
     if not isinstance(token, str):
@@ -54,7 +53,7 @@ def verify_context(bot_token: str, context: Mapping[str, Any]) -> bool:
     unsigned = _unsigned(context)
     secret = interaction_secret(bot_token).encode()
     try:
-        messages = [spelling(unsigned).encode() for spelling in _SPELLINGS]
+        messages = [serialise(unsigned).encode() for serialise in _SERIALISERS]
     except (ValueError, TypeError):
         return False
     matches = [hmac.compare_digest(given, _hex_hmac(secret, message).encode()) for message in messages]

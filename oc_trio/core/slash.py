@@ -1,7 +1,6 @@
-"""Native slash commands: which there are, what a callback from Mattermost says, and the words it is answered with.
+"""Native slash commands: their triggers, the callback that Mattermost sends for one, and the texts of our responses.
 
-Owned here: triggers, payload and texts. Which commands to make or remove on the server is `core.slash_plan`; who may
-use them, and what the others read, is `core.access`.
+`core.slash_plan` decides which commands to create or delete on the server, `core.access` who may use them.
 """
 
 import hmac
@@ -33,7 +32,7 @@ UNKNOWN_CHANNEL = "Temporary error: unable to determine channel type. Please try
 
 @frozen
 class CommandSpec:
-    """A command we want on the server: `trigger` without slash, `original` the text command it stands for."""
+    """A command to register: `trigger` without slash, `original` is the text command that it stands for."""
 
     trigger: str
     original: str
@@ -61,7 +60,7 @@ BUILT_IN = (
 
 
 def cut_description(text: str) -> str:
-    """The text on one line, cut to what Mattermost stores, never inside a character."""
+    """The text on one line, cut to Mattermost's limit of bytes, never inside a character."""
     line = " ".join(text.split())
     data = line.encode("utf-8", "replace")
     if len(data) <= DESCRIPTION_BYTES:
@@ -70,7 +69,7 @@ def cut_description(text: str) -> str:
 
 
 def skill_trigger(name: str, prefix: str = PREFIX) -> str:
-    """The trigger for a skill, `oc_add_provider` for `Add-Provider`; blank if nothing of the name is left."""
+    """The trigger for a skill, `oc_add_provider` for `Add-Provider`; blank if the name has no usable character."""
     word = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
     if not word:
         return ""
@@ -92,7 +91,7 @@ def wanted_commands(skills: Iterable[tuple[str, str]] = (), prefix: str = PREFIX
 class SlashCall:
     """What Mattermost sends when somebody uses a command: the fields in tests/contract/wire/command_callback.json.
 
-    `token` and `response_url` are secrets. `root_id` is the thread it was typed in, or empty. `text` is verbatim.
+    `token` and `response_url` are secrets. `root_id` is the thread in which it was typed, or empty. `text` is verbatim.
     """
 
     token: str = field(repr=False)
@@ -148,11 +147,11 @@ def _text(fields: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def named_by(call: SlashCall, registered: Sequence[SlashCommand]) -> tuple[SlashCommand, ...]:
-    """The registered commands of that team and trigger, whatever token the call carries.
+def find_registered(call: SlashCall, registered: Sequence[SlashCommand]) -> tuple[SlashCommand, ...]:
+    """The registered commands with the call's team and trigger, whatever its token.
 
-    When `match_call` finds nothing among them, the token may have been regenerated: `is_current` decides, with the
-    server's record.
+    If `match_call` finds none of them, the token may have been regenerated in Mattermost: `is_current` decides then, by
+    the server's record.
     """
     return tuple(
         command for command in registered if command.team_id == call.team_id and command.trigger.lower() == call.trigger
@@ -160,23 +159,23 @@ def named_by(call: SlashCall, registered: Sequence[SlashCommand]) -> tuple[Slash
 
 
 def match_call(call: SlashCall, registered: Sequence[SlashCommand]) -> SlashCommand | None:
-    """The registered command of that team and trigger whose token the call carries, or None.
+    """The registered command with the call's team, trigger and token, or None.
 
-    Every token of that team and trigger is compared, in constant time each; a command without a token matches nothing.
+    The tokens of all candidates are compared, each in constant time; a command without a token never matches.
     """
     given = call.token.encode("utf-8", "surrogatepass")
     matches = [
         command
-        for command in named_by(call, registered)
+        for command in find_registered(call, registered)
         if hmac.compare_digest(command.token.encode(), given) and command.token
     ]
     return matches[0] if matches else None
 
 
 def is_current(command: SlashCommand, live: SlashCommand, call: SlashCall) -> bool:
-    """Whether `live`, the server's own record, still is the command we registered and its token is the call's.
+    """Whether `live`, the server's record, is still the command that we registered, and has the call's token.
 
-    `live.token` counts, not the one we remember, so that a token regenerated in Mattermost works at once.
+    `live.token` counts and not the stored one, so that a token regenerated in Mattermost works at once.
     """
     same = (live.id, live.team_id, live.trigger.lower(), live.method, live.url) == (
         command.id,
@@ -197,5 +196,5 @@ def command_text(call: SlashCall, specs: Sequence[CommandSpec]) -> str:
 
 
 def ephemeral(text: str) -> dict[str, str]:
-    """The JSON answer that only the caller sees."""
+    """The JSON response that only the caller sees."""
     return {"response_type": "ephemeral", "text": text}

@@ -1,8 +1,8 @@
-"""What to do to a team's slash commands so that it has the ones we want, and nothing of ours besides.
+"""Plans the changes to a team's slash commands, so that it has the ones we want and no others of ours.
 
-Pure: the server's list (or None where we may not see it) and what we remember go in, actions come out. A command
-belongs to us if the bot made it; to clean one up it must also carry our mark or call our URL, because another program
-may use the same bot. Foreign commands are never touched.
+Pure: the server's list (None if we may not list them) and the stored commands go in, actions come out. A command is
+ours if the bot created it. To be deleted it must also have our mark or our URL, because another program may use the
+same bot. Commands of others are never touched.
 """
 
 from collections.abc import Sequence
@@ -18,21 +18,21 @@ MARK = "oc_trio"  # in display_name, which Mattermost shows only to those who ma
 
 @frozen
 class Reuse:
-    """The server has exactly what we want; its token is in `command`."""
+    """The server has exactly this command; its token is in `command`."""
 
     command: SlashCommand
 
 
 @frozen
 class Update:
-    """The server has it with other fields: write `command` over it. If that fails, `Recreate`."""
+    """The server has it with other fields: update it to `command`. If that fails, `Recreate`."""
 
     command: SlashCommand
 
 
 @frozen
 class Recreate:
-    """It is ours but nobody knows its token: delete `old`, create `command`."""
+    """It is ours but its token is unknown: delete `old`, create `command`."""
 
     old: CommandId
     command: SlashCommand
@@ -40,14 +40,14 @@ class Recreate:
 
 @frozen
 class Create:
-    """The server has nothing of that trigger, as far as we may see."""
+    """The server has no command with that trigger, as far as we may see."""
 
     command: SlashCommand
 
 
 @frozen
 class SkipForeign:
-    """Somebody else's command has the trigger; leave it and tell the operator."""
+    """Somebody else's command has the trigger: leave it and warn the operator."""
 
     trigger: str
     foreign: CommandId
@@ -66,7 +66,7 @@ Action = Reuse | Update | Recreate | Create | SkipForeign | Delete
 
 @frozen
 class Registrar:
-    """Who registers: the bot, the callback URL for all its commands."""
+    """The bot that registers, and the callback URL for all its commands."""
 
     bot: UserId
     url: str
@@ -74,13 +74,13 @@ class Registrar:
     def owns(self, command: SlashCommand) -> bool:
         return command.creator_id == self.bot
 
-    def may_clean(self, command: SlashCommand) -> bool:
-        """Ours beyond doubt, so that removing it harms nobody; an earlier `commands.prefix` may have named it."""
-        named = command.url == self.url and command.trigger.startswith(PREFIX)
-        return self.owns(command) and (named or command.display_name == MARK)
+    def may_delete(self, command: SlashCommand) -> bool:
+        """Whether it is certainly ours, even if an earlier `commands.prefix` named it, so that it may be deleted."""
+        is_by_url = command.url == self.url and command.trigger.startswith(PREFIX)
+        return self.owns(command) and (is_by_url or command.display_name == MARK)
 
     def command(self, team: TeamId, spec: CommandSpec) -> SlashCommand:
-        """The command as it should stand on the server; id and token are the server's to give."""
+        """The command as it should be on the server, which assigns id and token."""
         description = cut_description(spec.description)
         return SlashCommand(
             id=CommandId(""),
@@ -103,11 +103,11 @@ def plan_team(
     wanted: Sequence[CommandSpec],
     registrar: Registrar,
 ) -> tuple[Action, ...]:
-    """The actions for one team, wanted commands in their order first, deletions last.
+    """The actions for one team: the wanted commands in order, then deletions.
 
-    `listed` is None when the bot may create commands but not list them: then what we `remembered` from earlier runs
-    stands in for it. Memory holds no descriptions, so each such command is an `Update`, which also shows whether it
-    still exists. Memory lends tokens to listed commands that come without, and what it knows is ours to clean up.
+    `listed` is None if the bot may create commands but not list them: then the `remembered` commands of earlier runs
+    are used. Those have no descriptions, so each becomes an `Update`, which also shows whether it exists. Remembered
+    tokens are used for listed commands without one, and remembered commands may be deleted.
     """
     tokens = {command.id: command.token for command in remembered}
     present = [
@@ -119,34 +119,34 @@ def plan_team(
     kept: set[CommandId] = set()
     for spec in wanted:
         same = [command for command in present if command.trigger.lower() == spec.trigger]
-        # A known token first: of several of ours that one is useful, the others are left-overs.
+        # A known token first: of several commands of ours, that one can be kept; the others are deleted.
         ours = sorted((command for command in same if registrar.owns(command)), key=lambda command: not command.token)
         desired = registrar.command(team, spec)
         if ours:
             kept.add(ours[0].id)
-            actions.append(_settle(ours[0], desired))
+            actions.append(_plan_existing(ours[0], desired))
         elif same:
             actions.append(SkipForeign(spec.trigger, same[0].id))
         else:
             actions.append(Create(desired))
-    left = [
+    obsolete = [
         command
         for command in present
         if command.id not in kept
-        and (registrar.may_clean(command) or (registrar.owns(command) and command.id in tokens))
+        and (registrar.may_delete(command) or (registrar.owns(command) and command.id in tokens))
     ]
-    return (*actions, *(Delete(command, "no longer wanted") for command in left))
+    return (*actions, *(Delete(command, "no longer wanted") for command in obsolete))
 
 
-def _settle(found: SlashCommand, desired: SlashCommand) -> Action:
-    if not found.token:
-        return Recreate(found.id, desired)
-    target = evolve(desired, id=found.id, token=found.token)
-    return Reuse(found) if evolve(found, trigger=found.trigger.lower()) == target else Update(target)
+def _plan_existing(existing: SlashCommand, desired: SlashCommand) -> Action:
+    if not existing.token:
+        return Recreate(existing.id, desired)
+    target = evolve(desired, id=existing.id, token=existing.token)
+    return Reuse(existing) if evolve(existing, trigger=existing.trigger.lower()) == target else Update(target)
 
 
 def clean_up(listed: Sequence[SlashCommand], registrar: Registrar, *, reason: str) -> tuple[Delete, ...]:
-    """Everything of ours in a team, for an account that was removed or whose native commands were switched off."""
+    """Deletes all our commands in a team, for an account that was removed or has native commands switched off."""
     return tuple(
-        Delete(command, reason) for command in listed if not command.delete_at and registrar.may_clean(command)
+        Delete(command, reason) for command in listed if not command.delete_at and registrar.may_delete(command)
     )

@@ -1,6 +1,6 @@
-"""Who really called us: the peer's address, seen through the proxies that the operator trusts, and nobody else's word.
+"""Finds the client's IP address behind trusted proxies, and checks it against allowlists.
 
-Owned here: the rules for `gateway.trustedProxies`, `gateway.allowRealIpFallback` and source allowlists.
+Rules for `gateway.trustedProxies`, `gateway.allowRealIpFallback` and allowlists of source addresses.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,8 +14,8 @@ Network = IPv4Network | IPv6Network
 
 @frozen
 class ProxyTrust:
-    """`proxies` may speak for others in X-Forwarded-For; `allow_real_ip` also believes their X-Real-IP, where they set
-    no X-Forwarded-For.
+    """X-Forwarded-For is believed from `proxies`; with `allow_real_ip` also their X-Real-IP, if there is no
+    X-Forwarded-For.
     """
 
     proxies: tuple[Network, ...] = ()
@@ -26,7 +26,7 @@ LOOPBACK_ONLY: tuple[Network, ...] = (IPv4Network("127.0.0.1/32"), IPv6Network("
 
 
 def parse_networks(entries: Iterable[str]) -> tuple[Network, ...]:
-    """Addresses and CIDRs as networks, IPv4-mapped ones folded. Raises ValueError naming the first bad entry."""
+    """Addresses and CIDRs as networks, IPv4-mapped ones as IPv4. Raises ValueError naming the first bad entry."""
     networks: list[Network] = []
     for entry in entries:
         try:
@@ -38,7 +38,7 @@ def parse_networks(entries: Iterable[str]) -> tuple[Network, ...]:
 
 
 def parse_address(text: str) -> Address | None:
-    """The address in a header field or a peer name: with a port, in brackets or with a zone; None if it is none."""
+    """The address in a header field or peer name: also with a port, in brackets or with a zone; None if invalid."""
     text = text.strip().strip('"')
     if text.startswith("["):
         text = text[1:].partition("]")[0]
@@ -56,15 +56,15 @@ def parse_address(text: str) -> Address | None:
 def client_address(
     peer: str, forwarded_for: Sequence[str], real_ip: Sequence[str], trust: ProxyTrust
 ) -> Address | None:
-    """The caller's address, or None when nobody trustworthy names one.
+    """The client's address, or None if no trusted source gives one.
 
-    `peer` is the socket's; `forwarded_for` the X-Forwarded-For fields in order of arrival; `real_ip` likewise.
-    Headers of an untrusted peer mean nothing. Of a trusted one the right-most entry counts that is neither loopback
-    nor a trusted proxy: whatever stands left of it was written by the caller. An entry that can't be read ends the
-    search, because what it hides is unknown.
+    `peer` is the socket's address; `forwarded_for` and `real_ip` are the fields of those headers in order of arrival.
+    Headers of an untrusted peer are ignored. Of a trusted peer's, the right-most entry counts that is neither loopback
+    nor a trusted proxy: everything left of it may have been written by the client. An unreadable entry ends the search
+    without an address.
 
-    X-Real-IP holds one address, and a proxy that does not know the header passes on what the caller wrote: it counts
-    where it is the only one, no X-Forwarded-For says otherwise, and it claims neither this machine nor a proxy.
+    A proxy that does not know X-Real-IP passes on what the client sent. So it counts only if there is exactly one, no
+    X-Forwarded-For, and it is neither loopback nor a proxy.
     """
     address = parse_address(peer)
     if address is None or not contains(trust.proxies, address):
@@ -72,26 +72,26 @@ def client_address(
     hops = [hop for header in forwarded_for for hop in header.split(",") if hop.strip()]
     for hop in reversed(hops):
         candidate = parse_address(hop)
-        if candidate is None or _is_somebody(candidate, trust):
+        if candidate is None or _may_be_client(candidate, trust):
             return candidate
     if hops or not trust.allow_real_ip or len(real_ip) != 1:
         return None
     candidate = parse_address(real_ip[0])
-    return candidate if candidate is not None and _is_somebody(candidate, trust) else None
+    return candidate if candidate is not None and _may_be_client(candidate, trust) else None
 
 
-def _is_somebody(address: Address, trust: ProxyTrust) -> bool:
-    """Whether a proxy can have had a caller of this address: neither itself nor another proxy."""
+def _may_be_client(address: Address, trust: ProxyTrust) -> bool:
+    """Whether the address can be a client's: neither loopback nor a trusted proxy."""
     return not address.is_loopback and not contains(trust.proxies, address)
 
 
 def contains(networks: Iterable[Network], address: Address) -> bool:
-    """Whether any of the networks holds the address."""
+    """Whether any of the networks contains the address."""
     return any(address in network for network in networks)
 
 
 def may_call(address: Address | None, allowed: Sequence[Network]) -> bool:
-    """Whether a caller may use an endpoint with this allowlist; an empty one means this machine, unknown means no."""
+    """Whether a client may use an endpoint with this allowlist; an empty list allows only loopback, None is refused."""
     return address is not None and contains(allowed or LOOPBACK_ONLY, address)
 
 

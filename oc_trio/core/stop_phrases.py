@@ -1,4 +1,4 @@
-"""What people say when they want a bot to stop, as a message that says nothing else; owns the words, not the effect."""
+"""Recognises messages that only ask to stop, such as "stop" or "please stop", in several languages."""
 
 _ENGLISH = ("stop", "esc", "abort", "cancel", "exit", "interrupt", "halt", "stop it", "stop that", "stop now")
 _POLITE = ("please stop", "stop please", "wait stop", "stop run", "stop the run", "stop agent", "stop action")
@@ -10,11 +10,11 @@ _KOREAN = ("멈춰", "그만", "중지")
 
 STOP_PHRASES = frozenset((*_ENGLISH, *_POLITE, *_ROMANCE, *_GERMANIC, *_SLAVIC, *_OTHER, *_KOREAN))
 
-# The last four are the full-width and Arabic forms of marks that close a sentence.
+# The last four are full-width and Arabic punctuation marks.
 _MARKS = " \t\n.!?,;:…。、\uff01\uff1f\uff0c\u061f"
 
 
 def is_stop_phrase(text: str) -> bool:
-    """Whether the message says nothing but stop; case, marks around it and a leading `/` or `!` don't matter."""
-    words = " ".join(text.lower().split())
-    return words.strip(_MARKS).lstrip("/!") in STOP_PHRASES
+    """Whether the message is only a stop phrase; case, punctuation around it and a leading `/` or `!` don't matter."""
+    phrase = " ".join(text.lower().split())
+    return phrase.strip(_MARKS).lstrip("/!") in STOP_PHRASES

@@ -1,6 +1,6 @@
-"""Rewrites Markdown tables for readers whose client shows them badly: as bullets or as aligned text in a code block.
+"""Converts Markdown tables to bullets or to aligned text in a code block, for clients that show tables badly.
 
-Tables inside fenced code are left as they are. `off` leaves every table to Mattermost, which renders them.
+Tables inside fenced code stay as they are. Mode `off` leaves all tables to Mattermost, which renders them.
 """
 
 import re
@@ -9,7 +9,7 @@ from enum import Enum
 
 from attrs import frozen
 
-from oc_trio.core.fences import Fence, opened_by
+from oc_trio.core.code_fences import Fence, opened_by
 
 _DELIMITER = re.compile(r":?-+:?")
 _BAR = re.compile(r"(?<!\\)\|")
@@ -42,8 +42,8 @@ def convert_tables(text: str, mode: TableMode) -> str:
     at = 0
     while at < len(lines):
         line = lines[at]
-        if fence is None and (found := _table_at(lines, at)):
-            table, at = found
+        if fence is None and (located := _table_at(lines, at)):
+            table, at = located
             out.append(_bullets(table) if mode is TableMode.BULLETS else _code(table))
             continue
         if fence is None:
@@ -64,14 +64,14 @@ def is_header(line: str, below: str) -> bool:
 
 
 def is_row(line: str) -> bool:
-    """Whether a line goes on with the table above it."""
+    """Whether a line continues the table above it."""
     return "|" in line and bool(line.strip())
 
 
 def header_after(text: str, header: str = "", fence: Fence | None = None) -> str:
-    """Header and delimiter row of the table that is still open behind `text`, empty without one.
+    """Header and delimiter row of the table that is still open at the end of `text`, empty if none is.
 
-    `header` and `fence` are what was open before. Tables inside fenced code are none.
+    `header` and `fence` are those open at its start. Tables inside fenced code don't count.
     """
     above = ""
     for at, line in enumerate(text.split("\n")):
@@ -87,7 +87,7 @@ def header_after(text: str, header: str = "", fence: Fence | None = None) -> str
 
 
 def _table_at(lines: list[str], at: int) -> tuple[Table, int] | None:
-    """The table whose header is line `at`, and the index of the line behind it."""
+    """The table whose header is line `at`, and the index of the line after it."""
     if at + 1 >= len(lines) or not is_header(lines[at], lines[at + 1]):
         return None
     header = _cells(lines[at])

@@ -1,15 +1,14 @@
-"""Destinations as people spell them, parsed once into types; nothing here asks the server.
+"""Parses the destinations of messages into types, without asking the server.
 
     channel:<id>  channel:<name>  #name  ~name  team/name  group:<id>      a channel
     user:<id>  mattermost:<id>  @username                                  a direct message
     <id>                                                                   a user if there is one, else a channel
 
-Prefixes count in any case. `spell` is the normal form: two spellings of one destination give the same text.
+Prefixes may be in any case.
 """
 
 import re
 from collections.abc import Sequence
-from typing import assert_never
 
 from attrs import frozen
 
@@ -49,7 +48,7 @@ class UserByName:
 
 @frozen
 class OpaqueId:
-    """An id without a prefix: the server has to be asked whether it is a user's, first, or a channel's."""
+    """An id without a prefix: ask the server whether it is a user's, and if not, whether it is a channel's."""
 
     id: str
 
@@ -59,12 +58,12 @@ Target = ChannelById | ChannelByName | UserById | UserByName | OpaqueId
 FORMS = "channel:<id>, channel:<name>, #name, team/name, user:<id>, @username, group:<id> or an id"
 
 _PREFIX = re.compile(r"(channel|group|user|mattermost):", re.IGNORECASE)
-# Mattermost's rules for names in URLs, a little wider: what fits can't leave its path segment.
+# A little wider than Mattermost's rules for names in URLs; no match can leave its path segment.
 _NAME = re.compile(r"[a-z0-9_][a-z0-9._-]{0,127}")
 
 
 def parse_target(text: str) -> Target:
-    """The destination that a text names. Raises UnknownTarget, in words for a person, if it names none."""
+    """The destination in a text. Raises UnknownTarget, with a sentence for a person, if there is none."""
     spelled = text.strip()
     if not spelled:
         raise UnknownTarget(f"A recipient is required: {FORMS}.")
@@ -109,39 +108,22 @@ def _channel_name(text: str) -> ChannelByName:
     return ChannelByName(name, team)
 
 
-def spell(target: Target) -> str:
-    """The normal form, which `parse_target` reads back as the same target."""
-    match target:
-        case ChannelById(id=id_):
-            return f"channel:{id_}"
-        case ChannelByName(name=name, team=team):
-            return f"channel:{team}/{name}" if team else f"channel:#{name}"
-        case UserById(id=id_):
-            return f"user:{id_}"
-        case UserByName(username=username):
-            return f"@{username}"
-        case OpaqueId(id=id_):
-            return id_
-        case _:
-            assert_never(target)
+def choose_channel(target: ChannelByName, candidates: Sequence[tuple[str, Channel]]) -> Channel:
+    """The one channel among those with the name; `candidates` pairs each with its team's URL name.
 
-
-def choose_channel(target: ChannelByName, found: Sequence[tuple[str, Channel]]) -> Channel:
-    """The one channel among those that carry the name; `found` pairs each with its team's URL name.
-
-    Raises UnknownTarget for none and AmbiguousTarget for several, whose candidates are `team/name`. An archived channel
-    gives way to a live one of the same name.
+    Raises UnknownTarget for none and AmbiguousTarget for several, with candidates as `team/name`. An archived channel
+    counts only if no live one has the name.
     """
-    matching = [(team, channel) for team, channel in found if not target.team or team == target.team]
+    matching = [(team, channel) for team, channel in candidates if not target.team or team == target.team]
     live = [(team, channel) for team, channel in matching if not channel.delete_at] or matching
     distinct = {channel.id: (team, channel) for team, channel in live}
     if not distinct:
         where = f"in team {target.team}" if target.team else "in any team the bot belongs to"
         raise UnknownTarget(f"There is no channel {target.name} {where}, or the bot may not see it.")
     if len(distinct) > 1:
-        candidates = tuple(sorted(f"{team}/{target.name}" for team, _ in distinct.values()))
+        names = tuple(sorted(f"{team}/{target.name}" for team, _ in distinct.values()))
         raise AmbiguousTarget(
-            f"Several teams have a channel {target.name}: write {' or '.join(candidates)}.", candidates=candidates
+            f"Several teams have a channel {target.name}: write {' or '.join(names)}.", candidates=names
         )
     ((_, channel),) = distinct.values()
     return channel

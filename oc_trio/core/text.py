@@ -1,7 +1,7 @@
-"""Cleans text that comes from outside, once, at the edge that it enters by. Pure.
+"""Cleans untrusted text of NUL and lone surrogates, once, where it enters the program. Pure.
 
-A lone surrogate (half of an emoji's UTF-16 pair) fits into a Python string and into no UTF-8 log, database or socket;
-PostgreSQL and Mattermost refuse NUL. Whatever is read from models, tools, programs, callers, files and the environment
+A Python string can contain a lone surrogate (half of an emoji's UTF-16 pair), but UTF-8 logs, databases and sockets
+can't; PostgreSQL and Mattermost refuse NUL. All text from models, tools, programs, callers, files and the environment
 goes through `clean` or `clean_value`, or through `core.json_body`, which does the same for JSON.
 """
 
@@ -20,14 +20,14 @@ def clean(text: str) -> str:
     return _UNCLEAN.sub(lambda match: "" if match[0] == "\0" else REPLACEMENT, text)
 
 
-class HalfJoiner:
-    """Cleans a text that comes in pieces: a surrogate pair that was cut in two becomes its character again."""
+class SurrogateJoiner:
+    """Cleans a text that arrives in pieces, and joins surrogate pairs that were split between two pieces."""
 
     def __init__(self) -> None:
         self._held = ""
 
     def feed(self, piece: str) -> str:
-        """The clean text of `piece`, without a first half at its end that the next piece may complete."""
+        """The clean text of `piece`; a high surrogate at its end is held back for the next piece."""
         if not self._held and (piece.isascii() or is_clean(piece)):
             return clean(piece)
         text = self._held + piece
@@ -35,13 +35,13 @@ class HalfJoiner:
         return joined(text[: -1 if self._held else None])
 
     def end(self) -> str:
-        """What is left: U+FFFD for a half that stayed alone."""
+        """The rest: U+FFFD if a high surrogate was held back."""
         held, self._held = self._held, ""
         return clean(held)
 
 
 def joined(text: str) -> str:
-    """`text` clean, with neighbouring halves of a surrogate pair made one character."""
+    """`text` clean, with adjacent surrogates of a pair joined to one character."""
     if is_clean(text):
         return text
     return clean(_PAIR.sub(lambda match: match[0].encode("utf-16", "surrogatepass").decode("utf-16"), text))

@@ -1,6 +1,6 @@
-"""How one tool call reads as a row of a draft: `<emoji> <Label>: <detail>`.
+"""Renders a tool call as a row of a draft: `<emoji> <Label>: <detail>`.
 
-It decides which tools make rows at all and what of a call may be shown; `progress` lays rows out.
+Decides which tools have rows and what of a call may be shown; `progress` puts the rows together.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from oc_trio.core.turn_events import ToolEnded, ToolStarted, ToolStatus
 
 
 class CommandText(Enum):
-    """`commandText`: whether the text of a shell command may be seen in the chat."""
+    """`commandText`: whether the text of shell commands is shown in the chat."""
 
     RAW = "raw"
     STATUS = "status"
@@ -22,7 +22,7 @@ class CommandText(Enum):
 
 @frozen
 class ToolRow:
-    """A tool call on show; `status` is None while it runs. `detail` is redacted already."""
+    """A tool call to show; `status` is None while it runs. `detail` is already redacted."""
 
     call_id: str
     name: str
@@ -34,13 +34,13 @@ class ToolRow:
         return self.status in (ToolStatus.FAILED, ToolStatus.DENIED)
 
 
-# Tools whose effect people see anyway.
+# Tools without rows, because people see their effect anyway.
 _EFFECTS = ("message", "reply", "send", "send_message", "react", "reaction", "typing", "ask_user")
 _SELF_SHOWN = ("progress", "progress_card", "plan", "update_plan")
-KEPT_ROWS = 64
+MAX_ROWS = 64
 _SILENT = frozenset((*_EFFECTS, *_SELF_SHOWN))
 _SHELLS = frozenset(("exec", "bash", "shell", "sh", "command", "run_command", "terminal", "process"))
-_FACES = {
+_LABELS = {
     "read": ("📖", "Read"),
     "read_file": ("📖", "Read"),
     "write": ("✍️", "Write"),
@@ -56,13 +56,13 @@ _FACES = {
     "memory": ("🧠", "Memory"),
     "image": ("🖼️", "Image"),
 }
-_TELLING = ("path", "file_path", "file", "query", "pattern", "url", "name", "title", "text")
-_KEPT_DETAIL = 2_000
+_DETAIL_ARGUMENTS = ("path", "file_path", "file", "query", "pattern", "url", "name", "title", "text")
+_MAX_DETAIL = 2_000
 _ENDINGS = {ToolStatus.FAILED: "failed", ToolStatus.DENIED: "not allowed"}
 
 
 def makes_row(name: str) -> bool:
-    """Whether calls of this tool are work that people want to see."""
+    """Whether calls of this tool are shown as rows."""
     return name.lower() not in _SILENT
 
 
@@ -71,27 +71,27 @@ def is_shell(name: str) -> bool:
 
 
 def row_of(event: ToolStarted, command_text: CommandText) -> ToolRow:
-    """The row of a call that begins."""
-    return ToolRow(event.call_id, event.name, _shown(_detail(event, command_text)))
+    """The row of a call that has begun."""
+    return ToolRow(event.call_id, event.name, _redacted(_detail(event, command_text)))
 
 
 def ended_row(row: ToolRow, event: ToolEnded, command_text: CommandText) -> ToolRow:
-    """The row after its call ended; what the tool says of itself replaces the detail, except for hidden commands."""
+    """The row after its call ended; the detail of the event replaces the earlier one, except for hidden commands."""
     hidden = is_shell(event.name) and command_text is CommandText.STATUS
-    detail = row.detail if hidden or not event.detail else _shown(event.detail)
+    detail = row.detail if hidden or not event.detail else _redacted(event.detail)
     return ToolRow(row.call_id, row.name, detail, event.status)
 
 
-def drawn(row: ToolRow) -> str:
-    """One line without its width cut: emoji, label, detail, and how it ended unless it went well."""
-    emoji, label = _face(row.name)
+def row_text(row: ToolRow) -> str:
+    """The row as one line of any length: emoji, label, detail, and how it ended if it failed."""
+    emoji, label = _label(row.name)
     detail = " ".join(row.detail.split())
     ending = f" ({_ENDINGS[row.status]})" if row.status in _ENDINGS else ""
     return f"{emoji} {label}{': ' + detail if detail else ''}{ending}"
 
 
-def shortened(line: str, width: int) -> str:
-    """`line` cut in its middle with `…` to at most `width` characters."""
+def shorten(line: str, width: int) -> str:
+    """`line` shortened in the middle by `…` to at most `width` characters."""
     if len(line) <= width:
         return line
     if width < 3:
@@ -100,16 +100,16 @@ def shortened(line: str, width: int) -> str:
     return f"{line[: width - 1 - tail]}…{line[-tail:] if tail else ''}"
 
 
-def _shown(detail: str) -> str:
-    """A detail without secrets, bounded: a row may hold a whole file's text, of which one line's width is drawn."""
-    shown = redact(" ".join(detail[:_KEPT_DETAIL].split()))
-    return shown if len(detail) <= _KEPT_DETAIL else f"{shown[: _KEPT_DETAIL // 2]}…"
+def _redacted(detail: str) -> str:
+    """A redacted and shortened detail: it may be the text of a whole file, of which one line is shown."""
+    redacted = redact(" ".join(detail[:_MAX_DETAIL].split()))
+    return redacted if len(detail) <= _MAX_DETAIL else f"{redacted[: _MAX_DETAIL // 2]}…"
 
 
-def _face(name: str) -> tuple[str, str]:
+def _label(name: str) -> tuple[str, str]:
     if is_shell(name):
         return "🛠️", "Exec"
-    return _FACES.get(name.lower(), ("🧩", name.replace("_", " ").replace("-", " ").strip().title() or "Tool"))
+    return _LABELS.get(name.lower(), ("🧩", name.replace("_", " ").replace("-", " ").strip().title() or "Tool"))
 
 
 def _detail(event: ToolStarted, command_text: CommandText) -> str:
@@ -117,7 +117,7 @@ def _detail(event: ToolStarted, command_text: CommandText) -> str:
         if command_text is CommandText.STATUS:
             return ""
         return _string(event.arguments, "command", "cmd") or event.detail
-    return event.detail or _string(event.arguments, *_TELLING)
+    return event.detail or _string(event.arguments, *_DETAIL_ARGUMENTS)
 
 
 def _string(arguments: Mapping[str, Any], *names: str) -> str:
@@ -125,8 +125,8 @@ def _string(arguments: Mapping[str, Any], *names: str) -> str:
 
 
 def bounded(rows: tuple[ToolRow, ...]) -> tuple[ToolRow, ...]:
-    """At most 64 rows: the oldest that went well goes first, so that a turn of a thousand calls stays small."""
-    if len(rows) <= KEPT_ROWS:
+    """At most `MAX_ROWS` rows, so that a turn with a thousand calls stays small: drops the oldest that succeeded."""
+    if len(rows) <= MAX_ROWS:
         return rows
     drop = next((at for at, row in enumerate(rows) if not row.went_wrong), 0)
     return rows[:drop] + rows[drop + 1 :]

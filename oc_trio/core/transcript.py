@@ -1,7 +1,7 @@
-"""Which part of a conversation fits a token budget: the oldest goes first, and nothing that would make no sense alone.
+"""Selects the part of a conversation that fits into a token budget, dropping the oldest entries first.
 
-A tool call never loses its result, nor a result its call; the newest user message always stays. Counting is an
-estimate, as no tokenizer fits every model. Storing and sending the conversation is not its business.
+A tool call and its results are kept or dropped together, and the newest user message is always kept. Tokens are
+estimated, because no tokenizer fits every model.
 """
 
 from collections.abc import Sequence
@@ -12,15 +12,15 @@ USER = "user"
 ASSISTANT = "assistant"
 TOOL = "tool"
 
-# Role, separators and ids around each entry, in the chat formats whose overhead is documented (3 to 7).
+# Tokens for role, separators and ids of an entry; 3 to 7 in the chat formats that document it.
 _PER_ENTRY = 5
 
 
 @frozen
-class Entry:
+class TranscriptEntry:
     """One entry: `role` is user, assistant or tool; `tool_calls` is the JSON of an assistant's calls or empty.
 
-    `tokens` 0 means not counted yet; images and other parts are for the caller to count in.
+    `tokens` 0 means: estimate from the text. The caller must set it to count images and other parts.
     """
 
     role: str
@@ -35,41 +35,42 @@ class Entry:
 
 
 def estimate(text: str) -> int:
-    """About how many tokens: a quarter of the UTF-8 bytes, which is fair to English and cautious elsewhere."""
+    """Estimated tokens: a quarter of the UTF-8 bytes, about right for English and too high for other languages."""
     return (len(text.encode("utf-8", "replace")) + 3) // 4
 
 
-def kept(entries: Sequence[Entry], budget: int) -> tuple[int, ...]:
-    """Indexes, ascending, of the entries that fit into `budget` tokens.
+def entries_within_budget(entries: Sequence[TranscriptEntry], budget: int) -> tuple[int, ...]:
+    """The indexes, in order, of the entries that fit into `budget` tokens.
 
-    The newest user message is kept even if it alone is too long; what came after it (the exchange of an interrupted
-    turn) is kept next, newest first, then the past. The past that is kept begins with a user message.
+    The newest user message is kept even if it alone is too long; then entries after it (of an interrupted turn), newest
+    first, then earlier ones, newest first. The earlier entries that are kept begin with a user message.
     """
     groups = _groups(entries)
-    asked = next((at for at in range(len(groups) - 1, -1, -1) if entries[groups[at][0]].role == USER), None)
-    left = budget - (_cost(entries, groups[asked]) if asked is not None else 0)
-    chosen = [] if asked is None else [asked]
-    behind = len(groups) if asked is None else asked
+    question = next((at for at in range(len(groups) - 1, -1, -1) if entries[groups[at][0]].role == USER), None)
+    left = budget - (_cost(entries, groups[question]) if question is not None else 0)
+    chosen = [] if question is None else [question]
+    end = len(groups) if question is None else question
     for at in range(len(groups) - 1, -1, -1):
-        if at == asked:
+        if at == question:
             continue
+        # Stop at the first group that does not fit, so that the kept part has no gaps.
         left -= _cost(entries, groups[at])
         if left < 0:
             break
         chosen.append(at)
     chosen.sort()
-    if asked is not None:
-        while chosen[0] < behind and entries[groups[chosen[0]][0]].role != USER:
+    if question is not None:
+        while chosen[0] < end and entries[groups[chosen[0]][0]].role != USER:
             del chosen[0]
     return tuple(index for at in chosen for index in groups[at])
 
 
-def _cost(entries: Sequence[Entry], group: tuple[int, ...]) -> int:
+def _cost(entries: Sequence[TranscriptEntry], group: tuple[int, ...]) -> int:
     return sum(entries[index].cost for index in group)
 
 
-def _groups(entries: Sequence[Entry]) -> list[tuple[int, ...]]:
-    """Entries that stay or go together: an assistant's calls with the results behind them; orphan results go."""
+def _groups(entries: Sequence[TranscriptEntry]) -> list[tuple[int, ...]]:
+    """Groups that are kept or dropped together: an assistant's calls with their results. Drops orphaned results."""
     groups: list[tuple[int, ...]] = []
     open_call = False
     for index, entry in enumerate(entries):

@@ -1,7 +1,7 @@
-"""What an agent says and does during one turn, as frozen values; `oc_trio.agent.port` streams them.
+"""The events of an agent during one turn, as frozen values; `oc_trio.agent.port` streams them.
 
-A turn's stream is any number of the events below and ends with exactly one `Final` or `Failed`.
-Text deltas are increments; `Final.text` is the whole visible reply and wins over what was streamed.
+A stream has any number of events and ends with exactly one `Final` or `Failed`. Text deltas are increments;
+`Final.text` is the complete visible reply and replaces what was streamed.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from attrs import field, frozen
 
 @frozen
 class Thinking:
-    """An increment of reasoning; never part of the visible reply. Empty text means: it is thinking now."""
+    """An increment of reasoning, which is never part of the visible reply. Empty text: the model is reasoning now."""
 
     text: str = ""
 
@@ -27,10 +27,10 @@ class TextDelta:
 
 @frozen
 class Opaque:
-    """Fields of an answer that asked for tools which its provider wants back unchanged, and nobody else may get.
+    """Provider-specific fields of a response with tool calls, which must be sent back unchanged, to that provider only.
 
-    `provider` names the API and address; `batch` is the id of the answer's first call. `message` are fields of the
-    whole answer (on its first call), `call` those of the call itself.
+    `provider` names the API and address; `batch` is the id of the response's first call. `message` holds fields of the
+    whole response (on its first call), `call` those of the call itself.
     """
 
     provider: str = ""
@@ -63,7 +63,7 @@ class ToolStatus(Enum):
 
 @frozen
 class ToolEnded:
-    """A tool call ended; `result` is what the model gets to read."""
+    """A tool call ended; `result` is the text for the model."""
 
     call_id: str
     name: str
@@ -82,21 +82,21 @@ class PlanStep:
 
 @frozen
 class PlanUpdated:
-    """The agent's checklist, whole, each time it changes; empty clears it."""
+    """The agent's complete checklist, each time it changes; empty removes it."""
 
     steps: tuple[PlanStep, ...]
 
 
 @frozen
 class Headline:
-    """One line that says what the agent is about to do (a preamble before tool calls)."""
+    """One line about what the agent does next (a preamble before tool calls)."""
 
     text: str
 
 
 @frozen
 class Media:
-    """A file that belongs to the reply: a local `path`, or a `url` for the SSRF guard to judge."""
+    """A file of the reply: a local `path`, or a `url`, which the SSRF guard checks."""
 
     path: str = ""
     url: str = ""
@@ -106,7 +106,7 @@ class Media:
 
 @frozen
 class Button:
-    """A choice offered to the reader. `value` comes back as callback data; `url` makes it a link in the text."""
+    """A button of the reply. `value` comes back as callback data; with `url` it becomes a link in the text."""
 
     label: str
     value: str = ""
@@ -126,9 +126,9 @@ class Usage:
 
 @frozen
 class Final:
-    """The whole visible reply. Empty text without media or buttons means: deliberately nothing to say.
+    """The complete visible reply. Empty text without media or buttons: the agent deliberately says nothing.
 
-    `silent_reason` says why in that case, for `oc-trio explain`.
+    `silent_reason` says why then, for `oc-trio explain`.
     """
 
     text: str

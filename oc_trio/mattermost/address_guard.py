@@ -14,7 +14,7 @@ import httpx
 import trio
 from attrs import frozen
 
-from oc_trio.core.netguard import NetPolicy, Refused, judge
+from oc_trio.core.netguard import NetPolicy, Refused, check_host
 from oc_trio.errors import MattermostRejected, MattermostUnavailable
 from oc_trio.mattermost.socket import open_tls
 
@@ -47,7 +47,7 @@ class AddressGuard:
             raise MattermostUnavailable(f"{host} can't be resolved: {problem.strerror or problem}") from problem
         except UnicodeError as problem:
             raise AddressRefused(f"{host[:80]!r} is no host name: {problem}") from problem
-        verdict = judge(host, [str(entry[4][0]) for entry in entries], self.policy)
+        verdict = check_host(host, [str(entry[4][0]) for entry in entries], self.policy)
         if isinstance(verdict, Refused):
             raise AddressRefused(verdict.reason)
         return verdict.addresses
@@ -67,7 +67,7 @@ class AddressGuard:
 
 
 async def _first_that_answers(addresses: Addresses, connect: Callable[[str], Awaitable[T]]) -> T:
-    *others, last = addresses  # there is at least one: `judge` refuses a name without addresses
+    *others, last = addresses  # there is at least one: `check_host` refuses a name without addresses
     for address in others:
         with trio.move_on_after(ADDRESS_SECONDS):
             try:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Container, Mapping
 
 from attrs import define, field, frozen
 
-from oc_trio.core.catchup import Capped, CatchUpPolicy, Walk, Watermark, after_joining, moved
+from oc_trio.core.catchup import Capped, CatchUpPolicy, Walk, Watermark, after_joining, channels_to_read
 from oc_trio.core.entities import Channel
 from oc_trio.core.events import Post
 from oc_trio.errors import MattermostRejected
@@ -100,7 +100,7 @@ async def catch_up(
     mine = tuple(channel for channel in await api.channels.mine() if only is None or channel.id in only)
     marks = await look_up(mine)
     work = _Pass(api, bot_id, marks, admit, now_ms, policy)
-    to_read = moved(mine, marks, policy, now=now_ms if alive_at is None else min(now_ms, alive_at))
+    to_read = channels_to_read(mine, marks, policy, now=now_ms if alive_at is None else min(now_ms, alive_at))
     await run_bounded(work.channel, to_read, policy.concurrency)
     return CatchUpResult(
         checked=len(mine),

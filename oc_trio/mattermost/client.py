@@ -6,7 +6,7 @@ from attrs import define, evolve, field
 
 from oc_trio.core.entities import NewPost
 from oc_trio.core.events import Post
-from oc_trio.core.mention_escape import defuse, harmless_props
+from oc_trio.core.mention_escape import escape_channel_mentions, escape_props
 from oc_trio.core.ratelimit import Lane
 from oc_trio.errors import MattermostUnavailable
 from oc_trio.ids import ChannelId, UserId
@@ -26,7 +26,7 @@ class Api:
     """
 
     transport: Transport
-    harmless: Callable[[str], str] = defuse
+    harmless: Callable[[str], str] = escape_channel_mentions
     users: UsersApi = field(init=False)
     teams: TeamsApi = field(init=False)
     channels: ChannelsApi = field(init=False)
@@ -62,5 +62,5 @@ class Api:
         return await send_ephemeral(
             self.transport,
             user_id,
-            evolve(new, message=self.harmless(new.message), props=harmless_props(new.props, self.harmless)),
+            evolve(new, message=self.harmless(new.message), props=escape_props(new.props, self.harmless)),
         )

@@ -15,15 +15,15 @@ from attrs import define, evolve, field, frozen
 from oc_trio.core.backoff import RetryPolicy
 from oc_trio.core.connection import (
     Admit,
-    CaughtUp,
+    CatchUpDone,
     ConnectionPhase,
+    ConnectionState,
     Greeted,
     Input,
-    Link,
     Opened,
     ResumePoint,
     Retry,
-    StartCatchUp,
+    RunCatchUp,
     Woke,
     step,
 )
@@ -60,7 +60,7 @@ class ListenerHooks:
 
     on_event: Callable[[Event], Awaitable[None]]
     on_connected: Callable[[bool], Awaitable[None]]
-    on_state: Callable[[Link, str], Awaitable[None]]
+    on_state: Callable[[ConnectionState, str], Awaitable[None]]
     save_resume: Callable[[ResumePoint | None], Awaitable[None]]
 
 
@@ -72,7 +72,7 @@ class _Listener:
     ssl_context: ssl.SSLContext | None
     policy: RetryPolicy
     random: Callable[[], float]
-    link: Link
+    link: ConnectionState
     first_live: Callable[[], None]
     was_live: bool = False
 
@@ -114,7 +114,7 @@ class _Listener:
         await self.hooks.on_connected(resumed)
 
     async def go_live(self) -> None:
-        self._apply(CaughtUp())
+        self._apply(CatchUpDone())
         await self.save()
         await self.hooks.on_state(self.link, "")
         if not self.was_live:
@@ -223,7 +223,7 @@ class _Connection:
         # once: it begins a new queue, in which nothing can be replayed from before.
         owner.link = link if isinstance(input_from_frame(frame), Greeted) else evolve(link, resume=before)
         for intent in intents:
-            if isinstance(intent, StartCatchUp):
+            if isinstance(intent, RunCatchUp):
                 await owner.catch_up(not intent.lost)
                 if self.failure is None:
                     await owner.go_live()
@@ -253,7 +253,7 @@ async def run_listener(
     Errors of the hooks other than MattermostError come out. On the way out of a live connection the resume point is
     saved, so that a restart of seconds loses no event.
     """
-    link = Link(resume=resume)
+    link = ConnectionState(resume=resume)
     listener = _Listener(
         api, hooks, open_stream, ssl_context, policy or RetryPolicy(), random, link, lambda: task_status.started()
     )
@@ -278,7 +278,7 @@ async def run_poller(
 
     After a refusal another `token` is tried at once.
     """
-    link, was_live = Link(phase=ConnectionPhase.CATCHING_UP), False
+    link, was_live = ConnectionState(phase=ConnectionPhase.CATCHING_UP), False
     while True:
         used_token = token()
         try:
@@ -295,7 +295,7 @@ async def run_poller(
             continue
         await hooks.save_resume(None)
         if link.phase is not ConnectionPhase.LIVE:
-            link = Link(phase=ConnectionPhase.LIVE)
+            link = ConnectionState(phase=ConnectionPhase.LIVE)
             await hooks.on_state(link, "polling")
         if not was_live:
             was_live = True

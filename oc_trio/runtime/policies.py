@@ -11,7 +11,7 @@ from oc_trio.config.accounts import Account, normalize_account_id
 from oc_trio.config.agents import AgentEntry
 from oc_trio.config.model import Config
 from oc_trio.core import access, context, draft_view, final_plan, gating, routing
-from oc_trio.core.agent_names import Names, compile_names, names_of
+from oc_trio.core.agent_names import NamePatterns, compile_patterns, name_patterns
 from oc_trio.core.bounds import AnswerBounds
 from oc_trio.core.chat import ChatKind, Sender
 from oc_trio.core.chunking import SERVER_LIMIT
@@ -56,7 +56,7 @@ class Policies:
     command_users: tuple[str, ...] | None = None
     freshness: Freshness = Freshness()
     gather: float = 0.0
-    names: Mapping[AgentId, Names] = field(factory=dict, hash=False)
+    names: Mapping[AgentId, NamePatterns] = field(factory=dict, hash=False)
     command_prefix: str = "oc_"
 
     def may_command(self, user_id: str, username: str) -> bool:
@@ -64,7 +64,7 @@ class Policies:
         users = self.command_users
         return users is None or access.is_listed(Sender(UserId(user_id), username), users, self.access)
 
-    def names_for(self, agent: AgentId) -> Names:
+    def names_for(self, agent: AgentId) -> NamePatterns:
         """What counts as calling that agent by name."""
         return self.names.get(agent, ())
 
@@ -260,12 +260,12 @@ def _blocks(account: Account) -> CoalesceRules | None:
     )
 
 
-def _names(config: Config, entry: AgentEntry) -> Names:
+def _names(config: Config, entry: AgentEntry) -> NamePatterns:
     """The agent's own patterns, else everybody's, else what its identity says; an empty list means none."""
     for patterns in (entry.group_chat.mention_patterns, config.messages.group_chat.mention_patterns):
         if patterns is not None:
-            return compile_names(patterns)
-    return names_of(entry.identity.name, entry.identity.emoji)
+            return compile_patterns(patterns)
+    return name_patterns(entry.identity.name, entry.identity.emoji)
 
 
 def _command_users(config: Config) -> tuple[str, ...] | None:

@@ -1,1 +1,1 @@
-"""An embedded Mattermost-compatible server and chat page, for the demo and the tests."""
+"""A Mattermost-compatible server with a chat page, in memory, for the demo and the tests."""

@@ -1,4 +1,4 @@
-"""What a client may ask over its websocket, and the replies; replies have no number and don't count as events."""
+"""Handles the actions that a client sends over its websocket (ping, typing, statuses); replies have no `seq`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,14 +18,16 @@ def failure(seq: int, status: int, code: str, message: str) -> Reply:
 
 
 class Actions:
-    def __init__(self, ticker: SandboxClock, users: Users, channels: Channels, hub: Hub) -> None:
-        self._ticker = ticker
+    """Answers websocket actions."""
+
+    def __init__(self, clock: SandboxClock, users: Users, channels: Channels, hub: Hub) -> None:
+        self._clock = clock
         self._users = users
         self._channels = channels
         self._hub = hub
 
     def reply(self, connection: Connection, message: Mapping[str, Any]) -> Reply | None:
-        """The reply to one action, or None for a second challenge, which is not answered."""
+        """The reply to one action; None for a second authentication challenge, which gets no reply."""
         seq, action = message.get("seq", 0), message.get("action", "")
         if not action:
             return failure(seq, 400, "api.web_socket_router.no_action.app_error", "No websocket action.")
@@ -38,7 +40,7 @@ class Actions:
         data = message.get("data") or {}
         match action:
             case "ping":
-                pong = {"text": "pong", "version": VERSION, "server_time": self._ticker.now(), "node_id": ""}
+                pong = {"text": "pong", "version": VERSION, "server_time": self._clock.now(), "node_id": ""}
                 return {"status": "OK", "seq_reply": seq, "data": pong}
             case "user_typing":
                 return self._typing(connection, seq, data)

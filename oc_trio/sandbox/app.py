@@ -1,6 +1,6 @@
-"""The Quart-Trio face: HTTP requests and websockets become calls of router and protocol. Decides nothing.
+"""The Quart-Trio app of a sandbox: passes HTTP requests to the router and websockets to the protocol.
 
-A server that can drop a TCP connection without a close frame offers `ABORT` among the websocket scope's extensions.
+A server that can drop a TCP connection without a close frame offers `ABORT` in the extensions of the websocket scope.
 """
 
 from pathlib import Path
@@ -15,12 +15,12 @@ from oc_trio.sandbox.router import Router
 from oc_trio.sandbox.world import World
 
 ABORT = "oc_trio.abort"
-DRAINED = 4_194_304  # bytes of a refused body that are read and thrown away
+DRAINED = 4_194_304  # bytes of a refused body that are read and discarded
 PAGE = Path(__file__).parent / "page"  # the chat page, served at /
 
 
 class _QuartPeer:
-    """Quart cancels the handler when its websocket ends, so a lost peer is never seen here."""
+    """A Quart websocket as a `Peer`. Never raises PeerGone: Quart cancels the handler when the websocket ends."""
 
     def __init__(self, extensions: dict[str, Any]) -> None:
         self._extensions = extensions
@@ -47,7 +47,7 @@ def _http_response(answer: SandboxResponse) -> Response:
 
 
 async def _refuse_unread(answer: SandboxResponse) -> Response:
-    """Answer before the body is read; it is drained, or the connection ends: else the next request would hang."""
+    """Responds before reading the body; then reads it or closes the connection, or the next request would hang."""
     response = _http_response(answer)
     if (request.content_length or 0) > DRAINED:
         response.headers["Connection"] = "close"
@@ -59,14 +59,14 @@ async def _refuse_unread(answer: SandboxResponse) -> Response:
 def create_app(world: World) -> QuartTrio:
     """The ASGI app of one world."""
     app = QuartTrio(__name__, static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = None  # the router knows a limit for each route
+    app.config["MAX_CONTENT_LENGTH"] = None  # the router has a limit per route
     router = Router(world)
 
     async def api(path: str) -> Response:  # noqa: ARG001  the router reads it from the request
         too_large = router.refuse_size(request.method, request.path, request.content_length or 0)
         if too_large is not None:
             return await _refuse_unread(too_large)
-        asked = SandboxRequest(
+        sandbox_request = SandboxRequest(
             method=request.method,
             path=request.path,
             query=request.query_string.decode("latin-1"),
@@ -74,7 +74,7 @@ def create_app(world: World) -> QuartTrio:
             body=await request.get_data(cache=False, as_text=False, parse_form_data=False),
             remote=request.remote_addr or "",
         )
-        return _http_response(await router.handle(asked))
+        return _http_response(await router.handle(sandbox_request))
 
     async def index() -> Response:
         return await send_from_directory(PAGE, "index.html")
@@ -83,10 +83,10 @@ def create_app(world: World) -> QuartTrio:
         return await send_from_directory(PAGE, path)
 
     async def stats() -> dict[str, object]:
-        """Not Mattermost's: how many calls each user has made, for benchmarks."""
+        """The number of calls by user, for benchmarks; Mattermost has no such route."""
         return {"calls": dict(world.requests.calls)}
 
-    async def talk() -> tuple[str, int] | None:
+    async def websocket_endpoint() -> tuple[str, int] | None:
         if is_foreign_origin(websocket.headers.get("Origin", ""), websocket.headers.get("Host", "")):
             return "", 403
         await websocket.accept()
@@ -100,5 +100,5 @@ def create_app(world: World) -> QuartTrio:
     app.add_url_rule("/sandbox/stats", "stats", stats)
     app.add_url_rule("/", "index", index)
     app.add_url_rule("/<path:path>", "page", page)
-    app.add_websocket("/api/v4/websocket", "websocket", talk)
+    app.add_websocket("/api/v4/websocket", "websocket", websocket_endpoint)
     return app

@@ -1,4 +1,4 @@
-"""Message attachments inside a post's props: giving actions ids, hiding integrations, finding the one pressed."""
+"""Message attachments in a post's props: adds ids to actions, hides integrations, finds the action that was clicked."""
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
@@ -8,8 +8,8 @@ Json = dict[str, Any]
 
 
 def attachments_of(props: Mapping[str, Any]) -> list[Json]:
-    found = props.get("attachments")
-    return [a for a in found if isinstance(a, dict)] if isinstance(found, list) else []
+    value = props.get("attachments")
+    return [a for a in value if isinstance(a, dict)] if isinstance(value, list) else []
 
 
 def actions_of(props: Mapping[str, Any]) -> Iterator[Json]:
@@ -28,25 +28,25 @@ def complete(props: Mapping[str, Any], new_id: Callable[[], str]) -> Json:
 
 
 def public(props: Mapping[str, Any], cookie: Callable[[Json], str] | None = None) -> Json:
-    """The props as clients see them: no action shows its integration; `cookie` seals it in for an ephemeral post."""
+    """The props as clients see them: no action shows its integration; `cookie` replaces it in an ephemeral post."""
     if not attachments_of(props):
         return dict(props)
-    shown = copy.deepcopy(dict(props))
-    for action in actions_of(shown):
+    hidden = copy.deepcopy(dict(props))
+    for action in actions_of(hidden):
         if cookie is not None and "integration" in action:
             action["cookie"] = cookie(action)
         action.pop("integration", None)
-    return shown
+    return hidden
 
 
 def find_action(props: Mapping[str, Any], action_id: str) -> Json | None:
-    """The action that can be pressed: one that still has its integration."""
+    """The action with that id, if it still has its integration and so can be clicked."""
     usable = (a for a in actions_of(props) if a.get("id") == action_id and isinstance(a.get("integration"), dict))
     return next(usable, None)
 
 
 def texts_of(props: Mapping[str, Any]) -> Iterator[str]:
-    """The attachment texts in which a mention counts."""
+    """The texts of attachments in which mentions count."""
     for attachment in attachments_of(props):
         for key in ("pretext", "text"):
             if isinstance(attachment.get(key), str):

@@ -1,4 +1,4 @@
-"""Channels, direct and group channels, their members, and who may read or write where. Publishes nothing."""
+"""Channels of all types, their members, and who may read or write where. Publishes no events."""
 
 import hashlib
 
@@ -14,8 +14,10 @@ GROUP_SIZE = range(3, 9)
 
 
 class Channels:
-    def __init__(self, ticker: SandboxClock, users: Users, teams: Teams) -> None:
-        self._ticker = ticker
+    """All channels of a world, by id."""
+
+    def __init__(self, clock: SandboxClock, users: Users, teams: Teams) -> None:
+        self._clock = clock
         self._users = users
         self._teams = teams
         self._by_id: dict[str, Channel] = {}
@@ -27,8 +29,8 @@ class Channels:
         return self._add(team.id, name, display_name, type, creator_id)
 
     def _add(self, team_id: str, name: str, display_name: str, type: str, creator_id: str) -> Channel:  # noqa: A002
-        now = self._ticker.now()
-        channel = Channel(self._ticker.new_id(), team_id, type, name, display_name, creator_id, now, update_at=now)
+        now = self._clock.now()
+        channel = Channel(self._clock.new_id(), team_id, type, name, display_name, creator_id, now, update_at=now)
         self._by_id[channel.id] = channel
         return channel
 
@@ -100,14 +102,14 @@ class Channels:
         return channel
 
     def require_member(self, user: User, channel_id: str) -> Channel:
-        """A channel the user may write to or list; an unknown one is 403 too, as on the real server."""
+        """A channel that the user may write to or list; 403 for an unknown one too, as on the real server."""
         channel = self._by_id.get(channel_id)
         if channel is None or (user.id not in channel.members and not user.is_admin):
             raise forbidden()
         return channel
 
     def require_direct_pair(self, user: User, ids: tuple[str, ...]) -> str:
-        """The other side of the pair a direct channel is asked for."""
+        """The other user of the pair for which a direct channel is requested."""
         if len(ids) != 2:
             raise bad_body("user_ids")
         if user.id not in ids and not user.is_admin:

@@ -1,4 +1,4 @@
-"""Time and ids of one world: an injected millisecond clock, made strictly monotone, and a seeded source of ids."""
+"""The time and the ids of one world: an injected millisecond clock, made monotonic, and a seeded source of ids."""
 
 import random
 import string
@@ -13,7 +13,7 @@ def wall_clock() -> int:
 
 
 class SandboxClock:
-    """Gives out timestamps (int milliseconds) and 26 character ids; equal clock and seed give equal worlds."""
+    """Returns timestamps (int milliseconds) and ids of 26 characters; the same clock and seed give the same world."""
 
     def __init__(self, clock: Callable[[], int] = wall_clock, rng: random.Random | None = None) -> None:
         self._clock = clock
@@ -21,11 +21,11 @@ class SandboxClock:
         self._last = 0
 
     def now(self) -> int:
-        """The clock, never behind a stamp already given out."""
+        """The time; never earlier than a stamp already returned."""
         return max(self._clock(), self._last)
 
     def stamp(self) -> int:
-        """A time later than every stamp before it, so that posts made in one millisecond keep their order."""
+        """A time later than every stamp before, so that posts made in one millisecond keep their order."""
         self._last = max(self._clock(), self._last + 1)
         return self._last
 

@@ -1,4 +1,4 @@
-"""Slash commands as rows: creating, listing, changing and deleting them, and who may. Running one is slash.py's."""
+"""The registered slash commands: creating, listing, changing and deleting them. `slash` runs them."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ _EDITABLE += ("display_name", "description", "trigger")
 
 
 def command_view(command: Command, *, reveal: bool = True) -> Json:
-    """`reveal` False is how a list shows somebody's command to everybody: no token, URL or creator."""
+    """The JSON of a command; without `reveal` as a list shows it to everybody: no token, URL or creator."""
     return {
         "id": command.id,
         "token": command.token if reveal else "",
@@ -82,16 +82,18 @@ def _check(command: Command) -> None:
 
 
 class Commands:
-    def __init__(self, ticker: SandboxClock, teams: Teams) -> None:
-        self._ticker = ticker
+    """All registered commands of a world, and who may manage them."""
+
+    def __init__(self, clock: SandboxClock, teams: Teams) -> None:
+        self._clock = clock
         self._teams = teams
         self._by_id: dict[str, Command] = {}
 
     def create(self, user: User, body: Json) -> Command:
         team_id = str(body.get("team_id", ""))
         self.require_manager(user, team_id)
-        now = self._ticker.now()
-        new_id, token = self._ticker.new_id(), self._ticker.new_id()
+        now = self._clock.now()
+        new_id, token = self._clock.new_id(), self._clock.new_id()
         command = Command(new_id, team_id, user.id, "", "", "", now, token, update_at=now)
         self._fill(command, body)
         if command.trigger in BUILT_IN or self.triggered(team_id, command.trigger) is not None:
@@ -103,7 +105,7 @@ class Commands:
         """Everything but id, team, creator and token can be changed, even to a trigger that is taken."""
         command = self.managed(user, command_id)
         self._fill(command, body)
-        command.update_at = self._ticker.now()
+        command.update_at = self._clock.now()
         return command
 
     def _fill(self, command: Command, body: Json) -> None:
@@ -121,7 +123,7 @@ class Commands:
 
     def regenerate(self, user: User, command_id: str) -> str:
         command = self.managed(user, command_id)
-        command.token = self._ticker.new_id()
+        command.token = self._clock.new_id()
         return command.token
 
     def delete(self, user: User, command_id: str) -> None:
@@ -129,7 +131,7 @@ class Commands:
         del self._by_id[command_id]
 
     def managed(self, user: User, command_id: str) -> Command:
-        """A command this user may manage; to others it does not exist."""
+        """A command that this user may manage; 404 for everybody else."""
         command = self._by_id.get(command_id)
         if command is None or not self._teams.may_administer(user, command.team_id):
             raise Refused(404, "store.sql_command.save.get.app_error", "Unable to get the command.")

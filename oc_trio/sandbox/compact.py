@@ -1,4 +1,4 @@
-"""JSON as the real server writes it: compact, not escaped to ASCII."""
+"""Writes JSON as the real server does: compact, not escaped to ASCII."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""The small world that a new sandbox starts with: an admin, two people, a team and a bot."""
+"""Fills a new sandbox with an admin, two people, a team and a bot."""
 
 from attrs import frozen
 

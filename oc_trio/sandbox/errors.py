@@ -1,4 +1,4 @@
-"""The refusals of the server: an HTTP status and Mattermost's error id. Nothing else may reach a client as an error."""
+"""Error responses: an HTTP status and Mattermost's error id. All errors that a client sees are `Refused`."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from oc_trio.errors import OcTrioError
 
 
 class Refused(OcTrioError):
-    """A request is refused: `status` is the HTTP status, `code` Mattermost's error id; a client relies on both."""
+    """A request is refused: `status` is the HTTP status, `code` Mattermost's error id; clients rely on both."""
 
     def __init__(self, status: int, code: str, message: str = "The request was refused.") -> None:
         super().__init__(message)

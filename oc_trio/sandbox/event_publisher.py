@@ -1,4 +1,4 @@
-"""Tells connected clients what happened to a post: who is mentioned, what each receiver may see."""
+"""Publishes the events of posts to connected clients, with mentions and with what each receiver may see."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,10 +18,12 @@ Json = dict[str, Any]
 
 
 class EventPublisher:
+    """Builds post events and publishes them through the hub."""
+
     def __init__(
-        self, ticker: SandboxClock, users: Users, channels: Channels, files: Files, views: PostViews, hub: Hub
+        self, clock: SandboxClock, users: Users, channels: Channels, files: Files, views: PostViews, hub: Hub
     ) -> None:
-        self._ticker = ticker
+        self._clock = clock
         self._users = users
         self._channels = channels
         self._files = files
@@ -59,7 +61,7 @@ class EventPublisher:
         self._hub.publish("post_edited", data, Broadcast(channel_id=post.channel_id))
 
     def deleted(self, post: Post, by: str) -> None:
-        """Called before the deletion: the event holds the post as it was."""
+        """Call before the deletion: the event contains the post as it was."""
 
         def personal(user_id: str) -> Mapping[str, Any]:
             user = self._users.find(user_id)
@@ -73,8 +75,8 @@ class EventPublisher:
         self._hub.publish("ephemeral_message", {"post": dump(body)}, broadcast)
 
     def ephemeral_body(self, new_id: str, user_id: str, channel_id: str, message: str, root_id: str = "") -> Json:
-        """The JSON of a post that is shown to one user and stored nowhere."""
-        post = Post(new_id, channel_id, user_id, self._ticker.now(), message, root_id, type="system_ephemeral")
+        """The JSON of a post that is shown to one user and not stored."""
+        post = Post(new_id, channel_id, user_id, self._clock.now(), message, root_id, type="system_ephemeral")
         return self._views.bare(post)
 
     def _sender_name(self, post: Post) -> str:
@@ -97,20 +99,20 @@ class EventPublisher:
         names = self._names(post)
         if EVERYBODY & names:
             return others
-        found = (self._users.find_name(name) for name in names)
-        return frozenset(user.id for user in found if user is not None) & others
+        users = (self._users.find_name(name) for name in names)
+        return frozenset(user.id for user in users if user is not None) & others
 
     def _names(self, post: Post) -> frozenset[str]:
         texts = (post.message, *attachments.texts_of(post.props))
         return frozenset(name for text in texts for name in names_in(text))
 
     def _note_absent(self, post: Post, channel: Channel) -> None:
-        """The author learns that a mentioned person (never a bot) is not in the channel."""
+        """Notifies the author that a mentioned person (not a bot) is not in the channel."""
         if channel.is_private_talk:
             return
-        found = (self._users.find_name(name) for name in sorted(self._names(post)))
-        absent = [u for u in found if u is not None and not u.is_bot and u.id not in channel.members]
+        users = (self._users.find_name(name) for name in sorted(self._names(post)))
+        absent = [u for u in users if u is not None and not u.is_bot and u.id not in channel.members]
         if absent:
             names = ", ".join(f"@{user.username}" for user in absent)
             text = f"{names} did not get notified by this mention because they are not in the channel."
-            self.ephemeral(post.user_id, self.ephemeral_body(self._ticker.new_id(), "", channel.id, text, post.root_id))
+            self.ephemeral(post.user_id, self.ephemeral_body(self._clock.new_id(), "", channel.id, text, post.root_id))

@@ -1,4 +1,4 @@
-"""Where a test can hurt the sandbox: around each request, and at each websocket frame. The default hurts nothing."""
+"""Fault injection: hooks before and after each request and at each websocket frame. The default injects nothing."""
 
 from attrs import frozen
 
@@ -8,21 +8,22 @@ from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
 
 @frozen
 class Deliver:
-    """Write these frames now: none (held back), one, or several (duplicated, or held ones in another order)."""
+    """Write these frames now: none (hold it back), one, or several (duplicates, or held frames in another order)."""
 
     frames: tuple[str, ...]
 
 
 @frozen
 class Cut:
-    """Drop the connection without a close frame, this frame unsent; it can be resumed."""
+    """Drop the connection without a close frame and without sending this frame; the client can resume it."""
 
 
 @frozen
 class Freeze:
     """Half open: nothing more goes in or out; the server believes the connection alive for 100 s after the client left.
 
-    Over a stream face only: Quart ends its handler with the socket. Ping frames are still answered, actions are not.
+    Works with `websocket_stream` only, because Quart ends its handler with the socket. Ping frames are still answered,
+    actions are not.
     """
 
 
@@ -30,16 +31,16 @@ Fate = Deliver | Cut | Freeze
 
 
 class Faults:
-    """Override what you need. Each hook may await (a delay) or raise (`httpx.ConnectError`: the network failed)."""
+    """Override the hooks you need. Each may sleep (a delay) or raise (`httpx.ConnectError`: the network failed)."""
 
     async def before(self, request: SandboxRequest) -> SandboxResponse | None:
-        """Before the request is handled; an answer given here (429, 500) means it is never handled."""
+        """Called before the request is handled; if it returns a response (429, 500), the request is not handled."""
         return None
 
     async def after(self, request: SandboxRequest, response: SandboxResponse) -> SandboxResponse:
-        """After it was applied: raise `httpx.ReadError` to lose the answer of a write that happened."""
+        """Called after the request was handled: raise `httpx.ReadError` to lose the response of an applied write."""
         return response
 
     async def frame(self, connection: Connection, frame: str) -> Fate:
-        """Before a frame is written to a websocket; it already has its number and counts as written."""
+        """Called before a frame is written to a websocket; it already has its `seq` and counts as written."""
         return Deliver((frame,))

@@ -1,4 +1,4 @@
-"""Uploaded files: their bytes and what is known of them. A file belongs to one post at most."""
+"""Uploaded files, with their bytes and metadata. A file belongs to one post at most."""
 
 import mimetypes
 import struct
@@ -10,13 +10,13 @@ from oc_trio.sandbox.records import FileInfo
 
 
 def mime_type_of(name: str) -> str:
-    """By the extension, as the server does; text carries its charset."""
+    """The type by the extension, as the server guesses it; text types have a charset."""
     guessed = mimetypes.guess_type(name)[0] or "application/octet-stream"
     return f"{guessed}; charset=utf-8" if guessed.startswith("text/") else guessed
 
 
 def image_size(data: bytes) -> tuple[int, int]:
-    """Width and height of a PNG or GIF, else (0, 0); other formats pass as files without a preview."""
+    """Width and height of a PNG or GIF, else (0, 0): other formats have no preview here."""
     if data[:8] == b"\x89PNG\r\n\x1a\n" and len(data) >= 24:
         width, height = struct.unpack(">II", data[16:24])
         return width, height
@@ -27,16 +27,18 @@ def image_size(data: bytes) -> tuple[int, int]:
 
 
 class Files:
-    def __init__(self, ticker: SandboxClock) -> None:
-        self._ticker = ticker
+    """All files of a world, by id."""
+
+    def __init__(self, clock: SandboxClock) -> None:
+        self._clock = clock
         self._by_id: dict[str, FileInfo] = {}
 
     def add(self, user_id: str, channel_id: str, name: str, data: bytes) -> FileInfo:
         if not data:
             raise Refused(400, "api.file.upload_file.read_request.app_error", "The file is empty.")
         width, height = image_size(data)
-        now = self._ticker.now()
-        info = FileInfo(self._ticker.new_id(), user_id, channel_id, name, mime_type_of(name), now, data)
+        now = self._clock.now()
+        info = FileInfo(self._clock.new_id(), user_id, channel_id, name, mime_type_of(name), now, data)
         info.width, info.height = width, height
         self._by_id[info.id] = info
         return info
@@ -48,11 +50,11 @@ class Files:
         return info
 
     def usable(self, file_ids: Iterable[str], user_id: str, channel_id: str) -> list[FileInfo]:
-        """Those a new post of this user may take, sorted by id; others are dropped without a word."""
-        found = (self._by_id.get(file_id) for file_id in sorted(set(file_ids)))
+        """The files that a new post of this user may attach, sorted by id; others are silently ignored."""
+        files = (self._by_id.get(file_id) for file_id in sorted(set(file_ids)))
         return [
             info
-            for info in found
+            for info in files
             if info is not None and info.user_id == user_id and info.channel_id == channel_id and not info.post_id
         ]
 

@@ -1,4 +1,4 @@
-"""An httpx transport that answers in process: a client talks to the sandbox without a socket, under any clock."""
+"""An httpx transport that calls the sandbox in process: no socket, and any clock."""
 
 import httpx
 import trio
@@ -17,7 +17,7 @@ class SandboxTransport(httpx.AsyncBaseTransport):
         self._remote = remote
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        asked = SandboxRequest(
+        sandbox_request = SandboxRequest(
             method=request.method,
             path=request.url.path,
             query=request.url.query.decode("ascii"),
@@ -25,17 +25,17 @@ class SandboxTransport(httpx.AsyncBaseTransport):
             body=await request.aread(),
             remote=self._remote,
         )
-        return _response(await self._exchange(asked))
+        return _response(await self._exchange(sandbox_request))
 
-    async def _exchange(self, asked: SandboxRequest) -> SandboxResponse:
+    async def _exchange(self, request: SandboxRequest) -> SandboxResponse:
         # two checkpoints, so that other tasks run before and after the write as they would over a network
         await trio.lowlevel.checkpoint()
-        answered = await self._world.faults.before(asked)
-        if answered is None:
-            answered = await self._router.handle(asked)
-        answered = await self._world.faults.after(asked, answered)
+        response = await self._world.faults.before(request)
+        if response is None:
+            response = await self._router.handle(request)
+        response = await self._world.faults.after(request, response)
         await trio.lowlevel.checkpoint()
-        return answered
+        return response
 
 
 def _response(answer: SandboxResponse) -> httpx.Response:

@@ -1,7 +1,7 @@
-"""Websocket connections: who gets which event, how it is numbered, and what a lost connection can still be told.
+"""Websocket connections: which of them gets an event, sequence numbers, and the replay of a resumed connection.
 
-Owns the queues (256 unsent events, then the connection is given up; the last 128 written ones can be replayed) and the
-resume rules. Moves no bytes: a face takes frames out with `next_frame` and waits on the `wake` it installed.
+Each connection queues at most 256 unsent events, then it is closed; the last 128 written events can be replayed.
+Does no I/O: `protocol` takes frames with `next_frame` and installs `wake` to learn of new ones.
 """
 
 from collections import deque
@@ -18,7 +18,7 @@ from oc_trio.sandbox.settings import ACTIVE_QUEUE, DEAD_QUEUE, REAP_MS, VERSION
 
 @frozen
 class Broadcast:
-    """Who is to be told: one user, or the members of a channel or team, or (all empty) everybody."""
+    """The receivers: one user, or the members of a channel or team, or everybody if all are empty."""
 
     user_id: str = ""
     channel_id: str = ""
@@ -38,7 +38,7 @@ class Broadcast:
 
 @frozen
 class Event:
-    """One event as one connection gets it; its number is given when it is written."""
+    """One event for one connection; it gets its `seq` when it is written."""
 
     name: str
     data: Mapping[str, Any]
@@ -55,7 +55,7 @@ def _no_wake() -> None:
 
 @define(eq=False)
 class Connection:
-    """One websocket of one user, alive or lost; `seq` is the number of the next event to be written."""
+    """One websocket of one user, alive or lost; `seq` is the sequence number of the next event to be written."""
 
     id: str
     session: Session
@@ -63,7 +63,7 @@ class Connection:
     seq: int = 0
     live: bool = True
     overflowed: bool = False
-    frozen: bool = False  # a fault: the server believes it alive, nothing passes
+    frozen: bool = False  # a fault: the server takes it for alive, but nothing passes
     wake: Callable[[], None] = _no_wake
     _active: deque[Event | str] = Factory(deque)
     _replay: deque[str] = Factory(deque)
@@ -74,7 +74,7 @@ class Connection:
         return self.session.user_id
 
     def enqueue(self, item: Event | str) -> None:
-        """An event, or a ready-made reply (which has no number); overflow ends the connection."""
+        """Queues an event, or the text of a reply (which has no `seq`); overflow ends the connection."""
         if len(self._active) >= ACTIVE_QUEUE:
             self.overflowed = True
         else:
@@ -82,7 +82,7 @@ class Connection:
         self.wake()
 
     def next_frame(self) -> str | None:
-        """The next frame to write, or None; an event is numbered and remembered for replay now."""
+        """The next frame to write, or None; an event gets its `seq` now and is kept for replay."""
         if self._replay:
             return self._replay.popleft()
         if not self._active:
@@ -96,8 +96,9 @@ class Connection:
         return frame
 
     def rewind(self, sequence: int) -> bool:
-        """Prepare to go on at `sequence`; False when events between were lost and the client must start over."""
+        """Prepares a resume at `sequence`; False if events were lost, so that the client must start over."""
         self._replay.clear()
+        # As the real server: at 0 the queued events are numbered anew, and there is no hello.
         if sequence == 0:
             self.seq = 0
             return True
@@ -119,48 +120,48 @@ class Connection:
 
 
 class Hub:
-    """All connections, live and lost. `in_channel` and `in_team` answer (user id, place id)."""
+    """All connections, live and lost. `in_channel` and `in_team` take a user id and a channel's or team's id."""
 
     def __init__(
         self,
-        ticker: SandboxClock,
+        clock: SandboxClock,
         in_channel: Callable[[str, str], bool],
         in_team: Callable[[str, str], bool],
     ) -> None:
-        self._ticker = ticker
+        self._clock = clock
         self._in_channel = in_channel
         self._in_team = in_team
         self._connections: dict[str, Connection] = {}
-        self._next_reap = ticker.now() + REAP_MS
+        self._next_reap = clock.now() + REAP_MS
 
     def connections(self, user_id: str | None = None) -> tuple[Connection, ...]:
         return tuple(c for c in self._connections.values() if user_id is None or c.user_id == user_id)
 
     def connect(self, session: Session, connection_id: str = "", sequence: int = 0) -> Connection:
-        """Register a websocket: the lost connection of that id and user is taken up again, or a new one says hello."""
+        """Registers a websocket: resumes the lost connection of that id and user, or starts a new one with `hello`."""
         self._reap()
         lost = self._connections.get(connection_id)
         if lost is None or lost.live or lost.user_id != session.user_id:
-            connection = Connection(self._ticker.new_id(), session, self._ticker.now())
+            connection = Connection(self._clock.new_id(), session, self._clock.now())
             connection.enqueue(self._hello(connection))
             self._connections[connection.id] = connection
             return connection
         lost.live, lost.frozen, lost.session = True, False, session
-        lost.last_activity = self._ticker.now()
+        lost.last_activity = self._clock.now()
         if not lost.rewind(sequence):
             del self._connections[lost.id]
-            lost.start_over(self._ticker.new_id(), self._hello(lost))
+            lost.start_over(self._clock.new_id(), self._hello(lost))
             self._connections[lost.id] = lost
         return lost
 
     def disconnect(self, connection: Connection) -> None:
-        """The socket is gone; what it would have got is kept for a resume, unless it had overflowed."""
+        """The socket is closed; events are kept for a resume, unless the queue had overflowed."""
         connection.live, connection.wake = False, _no_wake
         if connection.overflowed:
             self._connections.pop(connection.id, None)
 
     def restart(self) -> None:
-        """The server process starts anew: every connection ends, and nothing can be resumed."""
+        """The server process restarts: every connection ends, and none can be resumed."""
         for connection in self.connections():
             connection.overflowed = True
             connection.wake()
@@ -175,14 +176,14 @@ class Hub:
         return Event("hello", data, Broadcast(user_id=connection.user_id))
 
     def note_activity(self, session: Session) -> None:
-        """A write by this session: it counts as user activity for the reaper."""
+        """Records a write of this session: it counts as user activity in `_reap`."""
         for connection in self._connections.values():
             if connection.session is session:
-                connection.last_activity = self._ticker.now()
+                connection.last_activity = self._clock.now()
 
     def _reap(self) -> None:
-        """Every 5 minutes lost connections go whose last *user activity* is 5 minutes old; done lazily at a connect."""
-        now = self._ticker.now()
+        """Every 5 minutes, deletes lost connections without *user activity* for 5 minutes; done lazily on connect."""
+        now = self._clock.now()
         if now < self._next_reap:
             return
         tick = now - (now - self._next_reap) % REAP_MS
@@ -198,7 +199,7 @@ class Hub:
         broadcast: Broadcast,
         personal: Callable[[str], Mapping[str, Any]] | None = None,
     ) -> None:
-        """Queue an event for everybody it concerns; `personal(user_id)` adds what only that user may see."""
+        """Queues an event for every receiver; `personal(user_id)` returns data that only that user may see."""
         for connection in self.connections():
             user_id = connection.user_id
             if connection.session.revoked or not self._concerns(user_id, broadcast):

@@ -1,25 +1,28 @@
-"""Buttons, menus and dialogs: pressing one calls its integration and applies the answer."""
+"""Buttons, menus and dialogs: a click calls the integration and applies its response."""
 
 import json
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attrs import frozen
 
 from oc_trio.sandbox import attachments
+from oc_trio.sandbox.channels import Channels
+from oc_trio.sandbox.clock import SandboxClock
 from oc_trio.sandbox.compact import dump
 from oc_trio.sandbox.errors import Refused, bad_body, forbidden
-from oc_trio.sandbox.hub import Broadcast
+from oc_trio.sandbox.event_publisher import EventPublisher
+from oc_trio.sandbox.hub import Broadcast, Hub
 from oc_trio.sandbox.outgoing import Answer, IntegrationUnreachable, PostOut, call_integration, json_call
+from oc_trio.sandbox.posts import Posts
 from oc_trio.sandbox.records import Channel, User
-from oc_trio.sandbox.writing import Change
-
-if TYPE_CHECKING:
-    from oc_trio.sandbox.world import World
+from oc_trio.sandbox.teams import Teams
+from oc_trio.sandbox.triggers import Triggers
+from oc_trio.sandbox.writing import Change, Writing
 
 Json = dict[str, Any]
 
-COOKIES = 1000  # buttons of ephemeral posts that can still be pressed; the oldest go first
+COOKIES = 1000  # buttons of ephemeral posts that can still be clicked; the oldest are forgotten first
 _KEPT_PROPS = ("override_username", "override_icon_url")
 
 
@@ -29,7 +32,7 @@ def failed() -> Refused:
 
 @frozen
 class Press:
-    """What is pressed: the action with its integration (None: no such one), and the post and thread it is in."""
+    """What was clicked: the action with its integration (None if there is none), and its post and thread."""
 
     action: Json | None
     post_id: str
@@ -39,47 +42,67 @@ class Press:
 
 
 class Interactions:
-    def __init__(self, world: "World", send: PostOut) -> None:
-        self._world = world
+    """Calls integrations for clicks and dialogs, and applies their responses."""
+
+    def __init__(
+        self,
+        clock: SandboxClock,
+        teams: Teams,
+        channels: Channels,
+        posts: Posts,
+        writing: Writing,
+        triggers: Triggers,
+        events: EventPublisher,
+        hub: Hub,
+        send: PostOut,
+    ) -> None:
+        self._clock = clock
+        self._teams = teams
+        self._channels = channels
+        self._posts = posts
+        self._writing = writing
+        self._triggers = triggers
+        self._events = events
+        self._hub = hub
         self._send = send
         self._cookies: OrderedDict[str, Press] = OrderedDict()
 
-    def sealed(self, post_id: str, channel: Channel, props: Json) -> Json:
-        """The props of an ephemeral post: each action carries a cookie in place of its integration."""
+    def with_cookies(self, post_id: str, channel: Channel, props: Json) -> Json:
+        """The props of an ephemeral post: each action has a cookie instead of its integration."""
 
         def cookie(action: Json) -> str:
-            key = self._world.ticker.new_id()
+            key = self._clock.new_id()
             self._cookies[key] = Press(dict(action), post_id, post_id, channel, is_ephemeral=True)
             while len(self._cookies) > COOKIES:
                 self._cookies.popitem(last=False)
             return key
 
-        return attachments.public(attachments.complete(props, self._world.ticker.new_id), cookie)
+        return attachments.public(attachments.complete(props, self._clock.new_id), cookie)
 
     async def press(self, user: User, post_id: str, action_id: str, selected: str, cookie: str) -> str:
-        """Call the integration and apply its answer; gives the client's trigger id."""
-        pressed = self._cookies.get(cookie) or self._find(post_id, action_id)
-        if not self._world.channels.may_read(user, pressed.channel):
+        """Calls the integration and applies its response; returns the client's trigger id."""
+        click = self._cookies.get(cookie) or self._find(post_id, action_id)
+        if not self._channels.may_read(user, click.channel):
             raise forbidden()
-        if pressed.action is None:
+        if click.action is None:
             raise Refused(404, "api.post.do_action.action_id.app_error", "Invalid action id.")
-        trigger = self._world.triggers.issue(user.id)
-        url = str(pressed.action["integration"].get("url", ""))
-        body = self._body(user, pressed, pressed.action, trigger.id, selected)
-        self._apply(user, pressed, (await self._ask(url, body)).body)
+        trigger = self._triggers.issue(user.id)
+        url = str(click.action["integration"].get("url", ""))
+        body = self._body(user, click, click.action, trigger.id, selected)
+        self._apply(user, click, (await self._call(url, body)).body)
         return trigger.client_id
 
     def _find(self, post_id: str, action_id: str) -> Press:
-        if self._world.posts.find(post_id) is None:
+        if self._posts.find(post_id) is None:
             raise forbidden()
-        post = self._world.posts.live(post_id)
-        channel = self._world.channels.get(post.channel_id)
+        post = self._posts.live(post_id)
+        channel = self._channels.get(post.channel_id)
         action = attachments.find_action(post.props, action_id)
         return Press(action, post.id, post.root_id or post.id, channel)
 
-    def _body(self, user: User, pressed: Press, action: Json, trigger_id: str, selected: str) -> Json:
-        channel = pressed.channel
-        team = self._world.teams.find(channel.team_id)
+    def _body(self, user: User, click: Press, action: Json, trigger_id: str, selected: str) -> Json:
+        channel = click.channel
+        team = self._teams.find(channel.team_id)
         kind = str(action.get("type", "")) or "button"
         context = dict(action["integration"].get("context") or {})
         if kind == "select":
@@ -91,14 +114,14 @@ class Interactions:
             "channel_name": channel.name,
             "team_id": channel.team_id,
             "team_domain": team.name if team else "",
-            "post_id": pressed.post_id,
+            "post_id": click.post_id,
             "trigger_id": trigger_id,
             "type": kind,
             "data_source": action.get("data_source", ""),
         }
         return {**body, "context": context} if context else body
 
-    async def _ask(self, url: str, body: Json) -> Answer:
+    async def _call(self, url: str, body: Json) -> Answer:
         try:
             answer = await call_integration(self._send, json_call(url, body))
         except IntegrationUnreachable:
@@ -107,11 +130,11 @@ class Interactions:
             raise failed()
         return answer
 
-    def _apply(self, user: User, pressed: Press, text: bytes) -> None:
-        if not text:
+    def _apply(self, user: User, click: Press, body: bytes) -> None:
+        if not body:
             return
         try:
-            answer = json.loads(text)
+            answer = json.loads(body)
         except ValueError:
             raise failed() from None
         if answer is None:
@@ -120,36 +143,34 @@ class Interactions:
             raise failed()
         update = answer.get("update")
         if isinstance(update, dict):
-            self._update(pressed, update)
+            self._update(click, update)
         if answer.get("ephemeral_text"):
-            announcer, new_id = self._world.announcer, self._world.ticker.new_id()
-            words = str(answer["ephemeral_text"])
-            announcer.ephemeral(
-                user.id, announcer.ephemeral_body(new_id, user.id, pressed.channel.id, words, pressed.root_id)
-            )
+            text, new_id = str(answer["ephemeral_text"]), self._clock.new_id()
+            post = self._events.ephemeral_body(new_id, user.id, click.channel.id, text, click.root_id)
+            self._events.ephemeral(user.id, post)
 
-    def _update(self, pressed: Press, update: Json) -> None:
-        post = self._world.posts.live(pressed.post_id)
+    def _update(self, click: Press, update: Json) -> None:
+        post = self._posts.live(click.post_id)
         props = update.get("props")
         if isinstance(props, dict):
             kept = {key: post.props[key] for key in _KEPT_PROPS if key in post.props}
             props = {**props, **kept}
         else:
             props = None
-        self._world.writing.apply(post, Change(str(update.get("message") or ""), props))
+        self._writing.apply(post, Change(str(update.get("message") or ""), props))
 
     def open_dialog(self, body: Json) -> None:
-        """Show a dialog to the user of a trigger; anybody who holds the trigger may."""
+        """Shows a dialog to the user of a trigger; whoever has the trigger id may do so."""
         if not body.get("url") or not body.get("trigger_id"):
             raise bad_body("url")
-        user_id = self._world.triggers.user_of(str(body["trigger_id"]))
+        user_id = self._triggers.user_of(str(body["trigger_id"]))
         shown = {key: body.get(key) for key in ("trigger_id", "url", "dialog")}
         data = {"dialog": dump(shown)}
-        self._world.hub.publish("open_dialog", data, Broadcast(user_id=user_id))
+        self._hub.publish("open_dialog", data, Broadcast(user_id=user_id))
 
     async def submit_dialog(self, user: User, body: Json) -> Json:
-        """Pass a filled-in dialog to its integration; the answer's `error` and `errors` come back."""
-        self._world.channels.require_member(user, str(body.get("channel_id", "")))
+        """Passes a submitted dialog to its integration; returns the `error` and `errors` of its response."""
+        self._channels.require_member(user, str(body.get("channel_id", "")))
         sent = {
             "type": "dialog_submission",
             "callback_id": body.get("callback_id", ""),
@@ -160,7 +181,7 @@ class Interactions:
             "submission": body.get("submission"),
             "cancelled": bool(body.get("cancelled")),
         }
-        text = (await self._ask(str(body.get("url", "")), sent)).body
+        text = (await self._call(str(body.get("url", "")), sent)).body
         try:
             answer = json.loads(text) if text else {}
         except ValueError:

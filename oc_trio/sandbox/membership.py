@@ -1,4 +1,4 @@
-"""Joining and leaving teams and channels, and changing channels: state, system posts and events in one place."""
+"""Joining and leaving teams and channels, and changing channels: the state, the system posts and the events."""
 
 from collections.abc import Mapping
 
@@ -19,17 +19,19 @@ DEFAULTS = (("town-square", "Town Square"), ("off-topic", "Off-Topic"))
 
 
 class Membership:
+    """Changes teams and channels, and publishes what changed."""
+
     def __init__(
-        self, ticker: SandboxClock, users: Users, teams: Teams, channels: Channels, writing: Writing, hub: Hub
+        self, clock: SandboxClock, users: Users, teams: Teams, channels: Channels, writing: Writing, hub: Hub
     ) -> None:
-        self._ticker = ticker
+        self._clock = clock
         self._users = users
         self._teams = teams
         self._channels = channels
         self._writing = writing
         self._hub = hub
 
-    def found_team(self, creator: User, name: str, display_name: str, type: str = "O") -> Team:  # noqa: A002
+    def create_team(self, creator: User, name: str, display_name: str, type: str = "O") -> Team:  # noqa: A002
         team = self._teams.create(name, display_name, type=type, email=creator.email)
         for channel_name, title in DEFAULTS:
             self._channels.create(team, channel_name, title, "O", "")
@@ -50,13 +52,14 @@ class Membership:
     def leave_team(self, team: Team, user: User) -> None:
         if team.roles.pop(user.id, None) is None:
             raise Refused(404, "app.team.get_member.missing.app_error", "No team member found.")
+        # Members of a team's channels must be members of the team.
         for channel in self._channels.of_team(team.id):
             channel.members.pop(user.id, None)
         data = {"team_id": team.id, "user_id": user.id}
         self._hub.publish("leave_team", data, Broadcast(user_id=user.id))
         self._hub.publish("leave_team", data, Broadcast(team_id=team.id, omit_users=(user.id,)))
 
-    def found_channel(self, creator: User, team: Team, name: str, display_name: str, type: str) -> Channel:  # noqa: A002
+    def create_channel(self, creator: User, team: Team, name: str, display_name: str, type: str) -> Channel:  # noqa: A002
         channel = self._channels.create(team, name, display_name, type, creator.id)
         channel.members[creator.id] = channel_roles.ADMIN
         self._joined_post(channel, creator)
@@ -65,14 +68,14 @@ class Membership:
         return channel
 
     def join(self, channel: Channel, user: User) -> None:
-        """Become a member by oneself; again is nothing."""
+        """Makes the user a member, by their own action; nothing happens if they are one."""
         if user.id not in channel.members:
             channel.members[user.id] = channel_roles.MEMBER
             self._joined_post(channel, user)
-            self._tell_added(channel, user)
+            self._publish_added(channel, user)
 
     def add(self, channel: Channel, user: User, by: User) -> None:
-        """Add somebody, if `by` may: joining an open channel of one's team, or adding as a member or admin."""
+        """Adds a user, if `by` may: a member or an admin may add others, and anybody may join an open channel."""
         if not self._teams.is_member(user.id, channel.team_id):
             raise Refused(404, "app.team.get_member.missing.app_error", "No team member found.")
         may = by.is_admin or by.id in channel.members or (channel.type == "O" and by.id == user.id)
@@ -90,7 +93,7 @@ class Membership:
             }
             text = f"{user.username} added to the channel by {by.username}."
             self._writing.system(by.id, channel, "system_add_to_channel", text, props)
-            self._tell_added(channel, user)
+            self._publish_added(channel, user)
 
     def remove(self, channel: Channel, user: User, by: User) -> None:
         if user.id not in channel.members:
@@ -98,8 +101,8 @@ class Membership:
         if by.id != user.id and not by.is_admin and by.id not in channel.members:
             raise forbidden()
         del channel.members[user.id]
-        told = {"remover_id": by.id, "user_id": user.id}
-        self._hub.publish("user_removed", told, Broadcast(channel_id=channel.id))
+        data = {"remover_id": by.id, "user_id": user.id}
+        self._hub.publish("user_removed", data, Broadcast(channel_id=channel.id))
         self._hub.publish("user_removed", {"channel_id": channel.id, "remover_id": by.id}, Broadcast(user_id=user.id))
         if by.id == user.id:
             text, props = f"{user.username} left the channel.", {"username": user.username}
@@ -113,7 +116,7 @@ class Membership:
         text = f"{user.username} joined the channel."
         self._writing.system(user.id, channel, "system_join_channel", text, {"username": user.username})
 
-    def _tell_added(self, channel: Channel, user: User) -> None:
+    def _publish_added(self, channel: Channel, user: User) -> None:
         data = {"team_id": channel.team_id, "user_id": user.id}
         self._hub.publish("user_added", data, Broadcast(user_id=user.id, channel_id=channel.id))
         self._hub.publish("user_added", data, Broadcast(channel_id=channel.id, omit_users=(user.id,)))
@@ -133,11 +136,11 @@ class Membership:
         return channel
 
     def patch(self, channel: Channel, by: User, fields: Mapping[str, str]) -> None:
-        """Change header, purpose, display name or name; each change that has one makes its system post."""
+        """Changes header, purpose, display name or name, with the system posts for header and display name."""
         old_header, old_title = channel.header, channel.display_name
         for key in ("header", "purpose", "display_name", "name"):
             setattr(channel, key, fields.get(key, getattr(channel, key)))
-        channel.update_at = self._ticker.now()
+        channel.update_at = self._clock.now()
         who = {"username": by.username}
         if channel.header != old_header:
             props = {**who, "old_header": old_header, "new_header": channel.header}
@@ -151,18 +154,18 @@ class Membership:
         self._hub.publish("channel_updated", data, Broadcast(channel_id=channel.id))
 
     def convert(self, channel: Channel, privacy: str) -> None:
-        channel.type, channel.update_at = privacy, self._ticker.now()
+        channel.type, channel.update_at = privacy, self._clock.now()
         self._hub.publish("channel_converted", {"channel_id": channel.id}, Broadcast(team_id=channel.team_id))
 
     def archive(self, channel: Channel, by: User) -> None:
         text, props = f"{by.username} archived the channel.", {"username": by.username}
         self._writing.system(by.id, channel, "system_channel_deleted", text, props)
-        channel.delete_at = channel.update_at = self._ticker.now()
+        channel.delete_at = channel.update_at = self._clock.now()
         data = {"channel_id": channel.id, "delete_at": channel.delete_at}
         self._hub.publish("channel_deleted", data, Broadcast(team_id=channel.team_id))
 
     def restore(self, channel: Channel, by: User) -> None:
-        channel.delete_at, channel.update_at = 0, self._ticker.now()
+        channel.delete_at, channel.update_at = 0, self._clock.now()
         self._hub.publish("channel_restored", {"channel_id": channel.id}, Broadcast(team_id=channel.team_id))
         text, props = f"{by.username} unarchived the channel.", {"username": by.username}
         self._writing.system(by.id, channel, "system_channel_restored", text, props)

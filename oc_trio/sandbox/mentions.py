@@ -1,4 +1,4 @@
-"""Whom a text mentions. Pure: names in, names out; code spans, code blocks and e-mail addresses don't count."""
+"""Finds @mentions, ~channel links and #hashtags in a text, except in code and e-mail addresses. Pure."""
 
 import re
 
@@ -11,16 +11,16 @@ _HASHTAG = re.compile(r"(?<!\S)#([^\W\d_][\w.-]*[\w])(?!\S)")
 
 
 def names_in(text: str) -> tuple[str, ...]:
-    """Every @name, lower case, each also without its trailing punctuation, in reading order."""
-    found: dict[str, None] = {}
+    """Every @name in order, in lower case, and each also without trailing punctuation."""
+    names: dict[str, None] = {}
     for match in _AT.finditer(_CODE.sub(" ", text)):
         name = match[1].lower()
         while name:
-            found[name] = None
+            names[name] = None
             if name[-1] not in "._-":
                 break
             name = name[:-1]
-    return tuple(found)
+    return tuple(names)
 
 
 def channels_in(text: str) -> tuple[str, ...]:
@@ -28,5 +28,5 @@ def channels_in(text: str) -> tuple[str, ...]:
 
 
 def hashtags_in(text: str) -> str:
-    """The #tags as Mattermost stores them: joined by blanks; a tag starts with a letter and has two or more."""
+    """The #tags as Mattermost stores them, joined by spaces; a tag begins with a letter and is not shorter than two."""
     return " ".join(f"#{match[1]}" for match in _HASHTAG.finditer(text))

@@ -1,7 +1,7 @@
-"""A small OpenAI-compatible model server that says numbered words at a steady pace: for benchmarks and tests.
+"""A small OpenAI-compatible model server that streams numbered words at a steady rate, for benchmarks and tests.
 
 `python -m oc_trio.sandbox.model_server --port 0 --tokens 50 --delay-ms 20` prints its base URL and serves until
-SIGTERM. It keeps count of requests that are open, so that a test can see a cancelled one close: `GET /stats`.
+SIGTERM. `GET /stats` returns the number of open requests, so that a test can see a cancelled one end.
 """
 
 import json
@@ -22,9 +22,9 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 @define
 class ModelServer:
-    """An ASGI app. `tokens` words per answer, `delay` seconds apart; the last user message is quoted first.
+    """An ASGI app. A response has `tokens` words, `delay` seconds apart.
 
-    A request whose last user message contains `status:<code>` is answered with that HTTP status.
+    A request whose last user message contains `status:<code>` gets that HTTP status.
     """
 
     tokens: int = 50
@@ -65,10 +65,10 @@ class ModelServer:
             await _answer(send, 404, {"error": {"message": f"no route {path}"}})
 
     async def _complete(self, request: dict[str, Any], send: Send) -> None:
-        asked = _last_user_text(request)
-        if "status:" in asked:
-            wanted = asked.split("status:", 1)[1][:3]
-            status = int(wanted) if wanted.isdecimal() else 400
+        prompt = _last_user_text(request)
+        if "status:" in prompt:
+            code = prompt.split("status:", 1)[1][:3]
+            status = int(code) if code.isdecimal() else 400
             await _answer(send, status, {"error": {"message": f"as asked: {status}"}})
             return
         self.open += 1
@@ -120,7 +120,7 @@ async def _answer(send: Send, status: int, body: dict[str, object]) -> None:
 async def serve_model(
     app: ModelServer, *, port: int = 0, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED
 ) -> None:
-    """Serve on loopback until SIGTERM or SIGINT; started with the base URL, `/v1` included."""
+    """Serves on loopback until SIGTERM or SIGINT; `started` gets the base URL, with `/v1`."""
     config = Config()
     config.bind = [f"127.0.0.1:{port}"]
     config.errorlog = None

@@ -1,4 +1,4 @@
-"""Reading a multipart/form-data body, as clients send files. Pure: bytes in, parts out."""
+"""Parses a multipart/form-data body, as clients upload files. Pure."""
 
 import re
 
@@ -12,7 +12,7 @@ _PARAM = re.compile(r'(name|filename)="((?:[^"\\]|\\.)*)"')
 
 @frozen
 class Part:
-    """One field; `filename` is "" for a plain one."""
+    """One field; `filename` is "" if it is no file."""
 
     name: str
     filename: str
@@ -20,11 +20,11 @@ class Part:
 
 
 def parts_of(content_type: str, body: bytes) -> tuple[Part, ...]:
-    """All parts in order; refused with 400 when there is no boundary."""
-    found = _BOUNDARY.search(content_type)
-    if found is None:
+    """All parts in order. Raises Refused(400) if there is no boundary."""
+    boundary = _BOUNDARY.search(content_type)
+    if boundary is None:
         raise Refused(400, "api.file.upload_file.multiple_channel_ids.app_error", "The form has no boundary.")
-    pieces = (b"\r\n" + body).split(b"\r\n--" + found[1].encode())
+    pieces = (b"\r\n" + body).split(b"\r\n--" + boundary[1].encode())
     return tuple(_part(piece) for piece in pieces[1:] if not piece.startswith(b"--"))
 
 

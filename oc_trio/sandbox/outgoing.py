@@ -1,4 +1,4 @@
-"""Calls from the server to an integration (button, dialog, slash command), behind one injected callable."""
+"""Calls from the server to integrations (buttons, dialogs, slash commands), through one injected callable."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -27,14 +27,14 @@ class Answer:
 
 
 class IntegrationUnreachable(Exception):
-    """No answer came: nobody listens, the URL can't be used, or it took too long."""
+    """There was no response: connection refused, invalid URL, or timeout."""
 
 
 PostOut = Callable[[Outgoing], Awaitable[Answer]]
 
 
 async def post_out(call: Outgoing) -> Answer:
-    """The real thing: one HTTP request on a connection of its own, redirects not followed."""
+    """Makes one real HTTP request on a new connection, without following redirects."""
     try:
         async with httpx.AsyncClient(timeout=None, trust_env=False, verify=False) as client:  # noqa: S113, S501
             response = await client.request(call.method, call.url, headers=dict(call.headers), content=call.body)
@@ -44,7 +44,7 @@ async def post_out(call: Outgoing) -> Answer:
 
 
 async def call_integration(send: PostOut, call: Outgoing) -> Answer:
-    """The answer within 30 s, or IntegrationUnreachable."""
+    """The response. Raises IntegrationUnreachable if there is none within 30 s."""
     if not call.url:
         raise IntegrationUnreachable("no URL")
     with trio.move_on_after(INTEGRATION_SECONDS):

@@ -1,4 +1,4 @@
-"""The JSON of posts and of lists of posts: integrations hidden, metadata put in, deleted messages blanked."""
+"""The JSON of posts and lists of posts: hides integrations, adds metadata, blanks deleted messages."""
 
 import re
 from collections.abc import Iterable
@@ -15,6 +15,8 @@ Json = dict[str, Any]
 
 
 class PostViews:
+    """Renders posts; needs replies, files and reactions for their metadata."""
+
     def __init__(self, site_url: str, posts: Posts, files: Files, reactions: Reactions) -> None:
         self._posts = posts
         self._files = files
@@ -25,7 +27,7 @@ class PostViews:
         self._permalink = re.compile(re.escape(url) + r"/[a-z0-9_-]+/pl/([a-z0-9]{26})")
 
     def view(self, post: Post, *, pending: bool = False) -> Json:
-        """One post; `pending` shows the sender's pending_post_id, which only the create and its event do."""
+        """One post; `pending` includes its pending_post_id, as only the response to the creation and its event do."""
         body = self.bare(post)
         body["pending_post_id"] = post.pending_post_id if pending else ""
         body["reply_count"] = len(self._posts.replies(post.root_id or post.id))
@@ -60,15 +62,15 @@ class PostViews:
         }
 
     def page(self, page: Page) -> Json:
-        """A list as the API gives it: `order` newest first, and in `posts` the roots of listed replies as well."""
-        shown = {post.id: post for post in page.posts}
+        """A list as the API returns it: `order` newest first; `posts` has the roots of listed replies too."""
+        by_id = {post.id: post for post in page.posts}
         for post in page.posts:
             root = self._posts.find(post.root_id)
             if root is not None:
-                shown.setdefault(root.id, root)
+                by_id.setdefault(root.id, root)
         return {
             "order": [post.id for post in page.posts],
-            "posts": {post_id: self.view(post) for post_id, post in shown.items()},
+            "posts": {post_id: self.view(post) for post_id, post in by_id.items()},
             "next_post_id": page.newer_id,
             "prev_post_id": page.older_id,
             "has_next": False,
@@ -80,8 +82,8 @@ class PostViews:
 
     def previewed(self, message: str) -> str:
         """The id of the post that a permalink in the message points to, or ""."""
-        found = self._permalink.search(message)
-        return found[1] if found and self._posts.find(found[1]) is not None else ""
+        match = self._permalink.search(message)
+        return match[1] if match and self._posts.find(match[1]) is not None else ""
 
     def _metadata(self, post: Post) -> Json:
         if post.delete_at:

@@ -1,4 +1,4 @@
-"""The store of posts: keeping them in order, and every way of reading them back. Decides nothing about permission."""
+"""Stores posts in order, and reads them in every way that the API offers. Permissions are checked elsewhere."""
 
 from collections.abc import Iterable
 
@@ -11,7 +11,7 @@ from oc_trio.sandbox.settings import MAX_SINCE
 
 @frozen
 class Page:
-    """Posts newest first, with the ids just beyond either end ("" when there is nothing)."""
+    """Posts newest first, with the ids of the posts before and after them ("" if there are none)."""
 
     posts: tuple[Post, ...]
     older_id: str = ""
@@ -19,10 +19,12 @@ class Page:
 
 
 class Posts:
+    """All posts of a world, by id, channel and thread."""
+
     def __init__(self) -> None:
         self._by_id: dict[str, Post] = {}
-        self._by_channel: dict[str, list[Post]] = {}  # oldest first; versions not among them
-        self._versions: dict[str, list[Post]] = {}  # by channel: what edits replaced
+        self._by_channel: dict[str, list[Post]] = {}  # oldest first, without replaced versions
+        self._versions: dict[str, list[Post]] = {}  # by channel: the versions that edits replaced
         self._replies: dict[str, list[Post]] = {}
 
     def add(self, post: Post) -> None:
@@ -62,7 +64,7 @@ class Posts:
         return _cut(newest_first, page * per_page, per_page)
 
     def beside(self, channel_id: str, anchor_id: str, per_page: int, *, older: bool) -> Page:
-        """The posts next before (`older`) or after an anchor, which may be deleted; none for an unknown anchor."""
+        """The posts just before (`older`) or after an anchor, which may be deleted; none for an unknown anchor."""
         anchor = self._by_id.get(anchor_id)
         if anchor is None or anchor.channel_id != channel_id:
             return Page(())
@@ -74,20 +76,20 @@ class Posts:
         return _cut(newest_first, start, newer - start)
 
     def since(self, channel_id: str, at: int) -> Page:
-        """What was updated strictly later than `at` (ms), deleted posts and replaced versions among it."""
+        """The posts updated after `at` (ms), including deleted posts and replaced versions."""
         candidates = [*self._by_channel.get(channel_id, ()), *self._versions.get(channel_id, ())]
         changed = sorted((p for p in candidates if p.update_at > at), key=lambda p: p.create_at, reverse=True)
         return Page(tuple(changed[:MAX_SINCE]))
 
     def search(self, channel_ids: Iterable[str], terms: str) -> tuple[Post, ...]:
         words = terms.lower().split()
-        found = [
+        matching = [
             post
             for channel_id in channel_ids
             for post in self._listed(channel_id)
             if words and all(word in post.message.lower() for word in words)
         ]
-        return tuple(sorted(found, key=lambda post: post.create_at, reverse=True))
+        return tuple(sorted(matching, key=lambda post: post.create_at, reverse=True))
 
     def pinned(self, channel_id: str) -> tuple[Post, ...]:
         return tuple(post for post in self._listed(channel_id) if post.is_pinned)

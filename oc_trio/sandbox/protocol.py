@@ -1,6 +1,6 @@
-"""The websocket conversation: authentication, actions, the pump of events. One module for every kind of stream.
+"""The websocket protocol: authentication, actions, and sending events, over any kind of websocket.
 
-A face wraps its socket as a `Peer`; this module decides. A peer that goes away ends `serve_connection` quietly.
+`app` and `websocket_stream` wrap their sockets as a `Peer`. `serve_connection` returns when the peer is gone.
 """
 
 import json
@@ -22,7 +22,7 @@ from oc_trio.sandbox.world import World
 
 
 class PeerGone(Exception):
-    """The other end is gone; a face raises it from `receive` and `send`."""
+    """The other end is gone; `Peer.receive` and `Peer.send` raise it."""
 
 
 class Peer(Protocol):
@@ -37,7 +37,7 @@ class Peer(Protocol):
 
 @frozen
 class Opening:
-    """What the upgrade request said; `resumable` is False when its parameters are malformed."""
+    """The parameters of the upgrade request; `resumable` is False if they are malformed."""
 
     token: str = ""
     connection_id: str = ""
@@ -62,12 +62,12 @@ def _integer(text: str) -> int | None:
 
 
 def is_foreign_origin(origin: str, host: str) -> bool:
-    """A browser page of another site: refused with 403 at the upgrade; no Origin is fine."""
+    """Whether the request comes from a web page of another site (refused with 403); no Origin is allowed."""
     return bool(origin) and urlsplit(origin).netloc != host
 
 
 async def serve_connection(world: World, peer: Peer, opening: Opening) -> None:
-    """Talk to one websocket until it ends; the caller has accepted the upgrade and closes the socket."""
+    """Serves one websocket until it ends; the caller has accepted the upgrade and closes the socket."""
     try:
         if not opening.resumable:
             await peer.abort()
@@ -81,13 +81,13 @@ async def serve_connection(world: World, peer: Peer, opening: Opening) -> None:
                 await peer.abort()
                 return
             connection = challenged
-        await _converse(world, peer, connection)
+        await _run_connection(world, peer, connection)
     except PeerGone:
         return
 
 
 async def _await_challenge(world: World, peer: Peer) -> Connection | None:
-    """The connection that a good authentication_challenge opens; None after a bad one, a bad frame or 5 seconds."""
+    """The connection after a valid authentication_challenge; None after an invalid one, a bad frame or 5 seconds."""
     with trio.move_on_after(CHALLENGE_SECONDS):
         while True:
             message = _parse(await peer.receive())
@@ -109,7 +109,7 @@ def _answer_challenge(world: World, message: Mapping[str, Any]) -> Connection | 
 
 
 def _parse(frame: str | bytes) -> dict[str, Any] | None:
-    """The action a frame holds; None when it is not a JSON object of the right types."""
+    """The action in a frame; None if it is no JSON object with fields of the right types."""
     try:
         message = json.loads(frame)
     except (ValueError, RecursionError):
@@ -122,7 +122,7 @@ def _parse(frame: str | bytes) -> dict[str, Any] | None:
     return message
 
 
-async def _converse(world: World, peer: Peer, connection: Connection) -> None:
+async def _run_connection(world: World, peer: Peer, connection: Connection) -> None:
     gone = trio.Event()
     try:
         async with trio.open_nursery() as nursery:
@@ -147,7 +147,7 @@ async def _read(world: World, peer: Peer, connection: Connection, gone: trio.Eve
             if reply is not None:
                 connection.enqueue(dump(reply))
     except PeerGone:
-        if connection.frozen:  # half open: the server goes on believing until its pong timeout
+        if connection.frozen:  # half open: the server notices only at its pong timeout
             await trio.sleep(PONG_SECONDS)
     gone.set()
 
@@ -164,8 +164,8 @@ async def _pump(world: World, peer: Peer, connection: Connection, gone: trio.Eve
                 continue
             match await world.faults.frame(connection, frame):
                 case Deliver(frames):
-                    for each in () if connection.frozen else frames:
-                        await peer.send(each)
+                    for text in () if connection.frozen else frames:
+                        await peer.send(text)
                 case Freeze():
                     connection.frozen = True
                 case Cut():

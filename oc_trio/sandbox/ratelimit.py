@@ -1,4 +1,4 @@
-"""The server's rate limit: a bucket per remote address, 10 requests a second with bursts of 100."""
+"""The server's rate limit: 10 requests a second with bursts of 100, per remote address."""
 
 import math
 
@@ -7,13 +7,13 @@ _BURST = 101  # what X-Ratelimit-Limit says
 
 
 class RateLimit:
-    """Buckets of the addresses that were seen lately; a full bucket is forgotten."""
+    """Buckets by address; those that are full again are deleted."""
 
     def __init__(self) -> None:
         self._spent: dict[str, tuple[float, int]] = {}  # address -> (requests in the bucket, at ms)
 
     def headers(self, address: str, now: int) -> tuple[tuple[str, str], ...] | None:
-        """Counts one request; None when it may pass, else the headers of the 429."""
+        """Counts one request; None if it may pass, else the headers of the 429."""
         spent, at = self._spent.get(address, (0.0, now))
         spent = max(0.0, spent - (now - at) / 1000 * _PER_SECOND)
         self._spent = {key: value for key, value in self._spent.items() if now - value[1] < 1000 * _BURST / _PER_SECOND}

@@ -1,4 +1,4 @@
-"""Reactions to posts, and which emoji names exist. A subset of the real server's two thousand names is known here."""
+"""Reactions to posts, and the known emoji names: a subset of the real server's two thousand."""
 
 import re
 from importlib.resources import files
@@ -17,23 +17,25 @@ def is_emoji(name: str) -> bool:
 
 
 class Reactions:
-    def __init__(self, ticker: SandboxClock) -> None:
-        self._ticker = ticker
+    """All reactions of a world, by post."""
+
+    def __init__(self, clock: SandboxClock) -> None:
+        self._clock = clock
         self._by_post: dict[str, dict[tuple[str, str], Reaction]] = {}
 
     def add(self, user_id: str, post: Post, emoji_name: str) -> Reaction:
-        """The reaction; adding it twice keeps the first."""
+        """Adds a reaction; if the user has it already, returns the first."""
         if not is_emoji(emoji_name):
             raise Refused(404, "app.emoji.get_by_name.no_result", "Unable to find the emoji.")
-        now = self._ticker.stamp()
+        now = self._clock.stamp()
         reaction = Reaction(user_id, post.id, emoji_name, now, post.channel_id)
         kept = self._by_post.setdefault(post.id, {}).setdefault((user_id, emoji_name), reaction)
         post.update_at = now
         return kept
 
     def remove(self, user_id: str, post: Post, emoji_name: str) -> Reaction:
-        """The reaction that is gone; removing what is not there is fine."""
-        now = self._ticker.stamp()
+        """Removes a reaction and returns it; it need not exist."""
+        now = self._clock.stamp()
         nothing = Reaction(user_id, post.id, emoji_name, now, post.channel_id)
         post.update_at = now
         return self._by_post.get(post.id, {}).pop((user_id, emoji_name), nothing)

@@ -1,4 +1,4 @@
-"""The rows of the world: mutable records with the fields a client can see. No rule and no JSON lives here."""
+"""The mutable records of a world, with the fields that clients can see; without rules and JSON."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ class User:
 
 @define
 class Session:
-    """A login or one life of an access token; `revoked` is what an open websocket of it notices."""
+    """A login or one life of an access token; an open websocket checks `revoked`."""
 
     user_id: str
     token: str = field(repr=False)
@@ -89,7 +89,7 @@ class Channel:
 
 @define
 class Post:
-    """`history` is what the server saw: (milliseconds, message) of the creation and of every later edit."""
+    """`history` holds (milliseconds, message) of the creation and of every later edit, for tests to read."""
 
     id: str
     channel_id: str

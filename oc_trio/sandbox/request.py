@@ -1,4 +1,4 @@
-"""One HTTP request and its answer as frozen values; the only form in which HTTP reaches the rules of the sandbox."""
+"""An HTTP request and its response as frozen values, independent of the server that received it."""
 
 from typing import Any
 from urllib.parse import parse_qsl
@@ -45,6 +45,6 @@ OK = SandboxResponse.json({"status": "OK"})
 
 
 def bearer_token(authorization: str) -> str:
-    """The token of an Authorization header: after `Bearer` in any case, or `Token`; a bare one is none."""
+    """The token of an Authorization header, after `Bearer` or `Token` in any case; "" without either."""
     kind, _, token = authorization.partition(" ")
     return token.strip() if kind.lower() in {"bearer", "token"} else ""

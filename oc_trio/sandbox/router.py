@@ -1,6 +1,6 @@
-"""The route table and its front door: `Router(world).handle(request)` answers every HTTP request of the sandbox.
+"""Routes every HTTP request to its handler: `Router(world).handle(request)`.
 
-Owns tokens, size limits, the rate limit, the request log and the translation of refusals.
+Also checks the token, size limits and the rate limit, logs requests, and translates refusals to responses.
 """
 
 import re
@@ -18,11 +18,11 @@ API = "/api/v4"
 _NOUNS = (system, bots, users, teams, channels, posts, reactions, files, integrations)
 
 _SEGMENTS = {"": r"[A-Za-z0-9]+", "name": r"[A-Za-z0-9_.-]+", "emoji": r"[A-Za-z0-9_+-]+"}
-_PLACE = re.compile(r"\{(\w+):?(\w*)\}")
+_PARAMETER = re.compile(r"\{(\w+):?(\w*)\}")
 
 
 def _pattern(path: str) -> re.Pattern[str]:
-    return re.compile(_PLACE.sub(lambda m: f"(?P<{m[1]}>{_SEGMENTS[m[2]]})", path))
+    return re.compile(_PARAMETER.sub(lambda m: f"(?P<{m[1]}>{_SEGMENTS[m[2]]})", path))
 
 
 _TABLE = tuple(
@@ -32,46 +32,48 @@ _TABLE = tuple(
 
 
 def find_route(method: str, path: str) -> tuple[Route, dict[str, str]] | None:
-    """The first route that fits; an unknown path and a wrong method are both nothing."""
+    """The first matching route with its path parameters; None for an unknown path or method."""
     for route, pattern in _TABLE:
-        found = pattern.fullmatch(path) if route.method == method else None
-        if found is not None:
-            return route, found.groupdict()
+        match = pattern.fullmatch(path) if route.method == method else None
+        if match is not None:
+            return route, match.groupdict()
     return None
 
 
 class Router:
+    """Handles HTTP requests for one world."""
+
     def __init__(self, world: World) -> None:
         self._world = world
 
     async def handle(self, request: SandboxRequest) -> SandboxResponse:
-        """Answer one request. Raises nothing that a client could cause."""
+        """The response to one request; errors of the client never raise."""
         world = self._world
         session = self._session(request)
-        limited = world.rate_limit.headers(request.remote, world.ticker.now()) if world.settings.rate_limit else None
+        limited = world.rate_limit.headers(request.remote, world.clock.now()) if world.settings.rate_limit else None
         if limited is not None:
             response = SandboxResponse.text("limit exceeded\n", 429, limited)
         else:
             try:
                 response = await self._answer(request, session)
             except Refused as refused:
-                response = SandboxResponse.json(refused.body(world.ticker.new_id()), refused.status)
+                response = SandboxResponse.json(refused.body(world.clock.new_id()), refused.status)
         user = world.users.find(session.user_id) if session is not None else None
         name = user.username if user is not None else ""
-        world.requests.note(RequestSeen(request.method, request.path, name, response.status, world.ticker.now()))
+        world.requests.note(RequestSeen(request.method, request.path, name, response.status, world.clock.now()))
         return response
 
     def refuse_size(self, method: str, path: str, length: int) -> SandboxResponse | None:
-        """The 413 for a body of this many bytes, before it is read; None when it may come."""
+        """The 413 for a body of this many bytes, before it is read; None if it is allowed."""
         try:
             self._check_size(method, path, length)
         except Refused as refused:
-            return SandboxResponse.json(refused.body(self._world.ticker.new_id()), refused.status)
+            return SandboxResponse.json(refused.body(self._world.clock.new_id()), refused.status)
         return None
 
     def _check_size(self, method: str, path: str, length: int) -> None:
-        found = find_route(method, path)
-        is_upload = found is not None and found[0].upload
+        matched = find_route(method, path)
+        is_upload = matched is not None and matched[0].upload
         if is_upload and length > self._world.settings.max_file_size:
             raise Refused(413, "api.file.upload_file.too_large_detailed.app_error", "The file is too large.")
         if not is_upload and length > MAX_BODY:
@@ -82,10 +84,10 @@ class Router:
         return self._world.users.session_of(token) if token else None
 
     async def _answer(self, request: SandboxRequest, session: Session | None) -> SandboxResponse:
-        found = find_route(request.method, request.path)
-        if found is None:
+        matched = find_route(request.method, request.path)
+        if matched is None:
             raise no_route()
-        route, params = found
+        route, params = matched
         if session is None and not route.public:
             query_token = request.args().get("access_token", "")
             if query_token and self._world.users.session_of(query_token) is not None:

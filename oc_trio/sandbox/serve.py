@@ -1,7 +1,7 @@
-"""Serves a world on a TCP port with hypercorn. Owns the listening socket and the dropping of connections.
+"""Serves a world on a TCP port with hypercorn.
 
-Hypercorn's per-connection server is driven here rather than its `serve`, because a Mattermost server often drops a
-websocket without a close frame (1006), which ASGI cannot say: only the holder of the stream can do it.
+Uses hypercorn's per-connection server instead of its `serve`, because a Mattermost server often drops a websocket
+without a close frame (1006). ASGI has no way to do that; here the TCP stream is at hand.
 """
 
 import socket
@@ -20,11 +20,11 @@ from oc_trio.sandbox.app import ABORT, create_app
 from oc_trio.sandbox.settings import MAX_FRAME
 from oc_trio.sandbox.world import World
 
-UNREAD_MS = 3000  # a client that stops reading is dropped after this, so that it cannot hold up the shutdown
+UNREAD_MS = 3000  # a client that stops reading is dropped after this, so that it cannot delay the shutdown
 
 
 class _Abortable:
-    """The app of one connection: offers its websockets a way to drop it."""
+    """The app of one connection: lets its websockets drop the connection."""
 
     def __init__(self, app: ASGIWrapper, stream: trio.SocketStream) -> None:
         self._app = app
@@ -37,7 +37,7 @@ class _Abortable:
             scope["extensions"][ABORT] = partial(trio.aclose_forcefully, self._stream)
             await self._app(scope, receive, send, sync_spawn, call_soon)
             return
-        # head and body of an answer go out together: hypercorn writes them one by one, the real server does not
+        # Send head and body of a response together, as the real server does; hypercorn writes them one by one.
         self._cork(1)
         try:
             await self._app(scope, receive, send, sync_spawn, call_soon)
@@ -65,11 +65,11 @@ async def serve(
     port: int = 0,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> NoReturn:
-    """Serve until cancelled; `started` gives the URL, which becomes the world's site URL. Raises OSError at bind."""
+    """Serves until cancelled; `started` gets the URL, which becomes the world's site URL. OSError if bind fails."""
     listeners = await trio.open_tcp_listeners(port, host=host)
     bound = listeners[0].socket.getsockname()
-    shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
-    url = f"http://{shown}:{bound[1]}"
+    address = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
+    url = f"http://{address}:{bound[1]}"
     world.use_site_url(url)
     app = create_app(world)
     await app.startup()

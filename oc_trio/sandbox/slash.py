@@ -1,19 +1,24 @@
-"""Running a slash command: the callback, the ways its answer is shown, and late answers through response_url."""
+"""Runs slash commands: calls the command's URL, shows its response, and takes late responses at its response_url."""
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
 
 from attrs import define, frozen
 
+from oc_trio.sandbox.channels import Channels
+from oc_trio.sandbox.clock import SandboxClock
+from oc_trio.sandbox.commands import Commands
 from oc_trio.sandbox.errors import Refused
+from oc_trio.sandbox.event_publisher import EventPublisher
+from oc_trio.sandbox.interactions import Interactions
 from oc_trio.sandbox.mentions import channels_in, names_in
 from oc_trio.sandbox.outgoing import Answer, IntegrationUnreachable, Outgoing, PostOut, call_integration
 from oc_trio.sandbox.records import Channel, Command, User
-from oc_trio.sandbox.writing import Draft
-
-if TYPE_CHECKING:
-    from oc_trio.sandbox.world import World
+from oc_trio.sandbox.teams import Teams
+from oc_trio.sandbox.triggers import Triggers
+from oc_trio.sandbox.users import Users
+from oc_trio.sandbox.writing import Draft, Writing
 
 Json = dict[str, Any]
 
@@ -23,7 +28,7 @@ RESPONSE_LIFE_MS = 30 * 60 * 1000
 
 @frozen
 class Call:
-    """One use of a command: who, where, and in which thread."""
+    """One use of a command: by whom, in which channel and thread."""
 
     user: User
     channel: Channel
@@ -43,7 +48,7 @@ def failed(kind: str = "failed") -> Refused:
 
 
 def read_answer(content_type: str, body: bytes) -> Json:
-    """A CommandResponse: JSON by its content type, anything else is plain text. ValueError when it is broken."""
+    """A CommandResponse: JSON by its content type, else plain text. Raises ValueError for invalid JSON."""
     text = body.decode("utf-8", "replace")
     if content_type.split(";")[0].strip().lower() != "application/json":
         return {"text": text}
@@ -54,17 +59,45 @@ def read_answer(content_type: str, body: bytes) -> Json:
 
 
 class Slash:
-    def __init__(self, world: "World", send: PostOut) -> None:
-        self._world = world
+    """Runs registered commands."""
+
+    def __init__(
+        self,
+        site_url: str,
+        clock: SandboxClock,
+        users: Users,
+        teams: Teams,
+        channels: Channels,
+        writing: Writing,
+        triggers: Triggers,
+        commands: Commands,
+        interactions: Interactions,
+        events: EventPublisher,
+        send: PostOut,
+    ) -> None:
+        self._site_url = site_url
+        self._clock = clock
+        self._users = users
+        self._teams = teams
+        self._channels = channels
+        self._writing = writing
+        self._triggers = triggers
+        self._commands = commands
+        self._interactions = interactions
+        self._events = events
         self._send = send
         self._late: dict[str, _LateAnswer] = {}
 
+    def use_site_url(self, url: str) -> None:
+        """Sets the URL that response URLs start with."""
+        self._site_url = url
+
     async def execute(self, user: User, body: Json) -> Json:
-        """Run the command of `body` (channel_id, team_id, root_id, command); gives the CommandResponse."""
+        """Runs the command in `body` (channel_id, team_id, root_id, command); returns the CommandResponse."""
         line = str(body.get("command", ""))
         if len(line) <= 1 or not line.startswith("/"):
             raise Refused(400, "api.command.execute_command.start.app_error", "No command trigger found.")
-        channel = self._world.channels.require_member(user, str(body.get("channel_id", "")))
+        channel = self._channels.require_member(user, str(body.get("channel_id", "")))
         if channel.delete_at:
             raise Refused(
                 400, "api.command.execute_command.deleted.error", "Can not run commands in a deleted channel."
@@ -72,7 +105,7 @@ class Slash:
         team_id = channel.team_id or str(body.get("team_id", ""))
         words = line.split(maxsplit=1)
         trigger = words[0][1:].lower()
-        command = self._world.commands.triggered(team_id, trigger)
+        command = self._commands.triggered(team_id, trigger)
         if command is None:
             code = "api.command.execute_command.not_found.app_error"
             raise Refused(404, code, f"Command with a trigger of '/{trigger}' not found.")
@@ -80,10 +113,10 @@ class Slash:
         return await self._run(command, Call(user, channel, team_id, str(body.get("root_id", ""))), text)
 
     async def _run(self, command: Command, call: Call, text: str) -> Json:
-        trigger = self._world.triggers.issue(call.user.id)
+        trigger = self._triggers.issue(call.user.id)
         fields = self._fields(command, call, text)
         fields["trigger_id"] = trigger.id
-        answer = await self._ask(command, fields)
+        answer = await self._send_callback(command, fields)
         if answer.status != 200:
             raise failed("failed_resp")
         try:
@@ -91,15 +124,15 @@ class Slash:
         except ValueError:
             raise failed() from None
         self._show_all(call, response)
-        shown = {"response_type": response.get("response_type", ""), "text": response.get("text", "")}
+        visible = {"response_type": response.get("response_type", ""), "text": response.get("text", "")}
         return {
-            **shown,
+            **visible,
             "username": "",
             "goto_location": response.get("goto_location", ""),
             "trigger_id": trigger.client_id,
         }
 
-    async def _ask(self, command: Command, fields: dict[str, str]) -> Answer:
+    async def _send_callback(self, command: Command, fields: dict[str, str]) -> Answer:
         headers = [("accept", "application/json"), ("authorization", f"Token {command.token}")]
         form = urlencode(fields)
         if command.method == "G":
@@ -114,12 +147,12 @@ class Slash:
             raise failed() from None
 
     def _fields(self, command: Command, call: Call, text: str) -> dict[str, str]:
-        team = self._world.teams.find(call.team_id)
+        team = self._teams.find(call.team_id)
         fields = {
             "channel_id": call.channel.id,
             "channel_name": call.channel.name,
             "command": f"/{command.trigger}",
-            "response_url": f"{self._world.settings.site_url}/hooks/commands/{self._promise(call)}",
+            "response_url": f"{self._site_url}/hooks/commands/{self._response_key(call)}",
             "root_id": call.root_id,
             "team_domain": team.name if team else "",
             "team_id": call.team_id,
@@ -128,28 +161,28 @@ class Slash:
             "user_id": call.user.id,
             "user_name": call.user.username,
         }
-        users = [u for u in map(self._world.users.find_name, names_in(text)) if u is not None]
+        users = [u for u in map(self._users.find_name, names_in(text)) if u is not None]
         if users:
             fields["user_mentions"] = " ".join(user.username for user in users)
             fields["user_mentions_ids"] = " ".join(user.id for user in users)
-        channels = [c for c in (self._world.channels.named(call.team_id, n) for n in channels_in(text)) if c]
+        channels = [c for c in (self._channels.named(call.team_id, n) for n in channels_in(text)) if c]
         if channels:
             fields["channel_mentions"] = " ".join(channel.name for channel in channels)
             fields["channel_mentions_ids"] = " ".join(channel.id for channel in channels)
         return fields
 
-    def _promise(self, call: Call) -> str:
-        now = self._world.ticker.now()
+    def _response_key(self, call: Call) -> str:
+        now = self._clock.now()
         self._late = {key: late for key, late in self._late.items() if late.until > now}
-        key = self._world.ticker.new_id()
+        key = self._clock.new_id()
         self._late[key] = _LateAnswer(call, now + RESPONSE_LIFE_MS)
         return key
 
     def answer_late(self, key: str, content_type: str, body: bytes) -> None:
-        """A POST to a response_url: shown like an answer, five times within 30 minutes."""
+        """Handles a POST to a response_url: shown like the first response, five times within 30 minutes."""
         late = self._late.get(key)
         code = "web.command_webhook.general.app_error"
-        if late is None or late.until <= self._world.ticker.now():
+        if late is None or late.until <= self._clock.now():
             raise Refused(404, code, "No such response URL.")
         try:
             response = read_answer(content_type, body)
@@ -162,9 +195,9 @@ class Slash:
 
     def _show_all(self, call: Call, response: Json) -> None:
         extras = response.get("extra_responses")
-        for each in (response, *(extras if isinstance(extras, list) else ())):
-            if isinstance(each, dict):
-                self._show(call, each)
+        for item in (response, *(extras if isinstance(extras, list) else ())):
+            if isinstance(item, dict):
+                self._show(call, item)
 
     def _show(self, call: Call, response: Json) -> None:
         kind, text = response.get("response_type") or "", str(response.get("text") or "")
@@ -174,9 +207,9 @@ class Slash:
         if response.get("username"):
             props["override_username"] = response["username"]
         if kind == "in_channel":
-            self._world.writing.create(call.user, Draft(call.channel.id, text, call.root_id, props=props))
+            self._writing.create(call.user, Draft(call.channel.id, text, call.root_id, props=props))
         elif kind in {"", "ephemeral"} and (text or response.get("attachments")):
-            announcer, new_id = self._world.announcer, self._world.ticker.new_id()
-            body = announcer.ephemeral_body(new_id, call.user.id, call.channel.id, text, call.root_id)
-            body["props"] = self._world.interactions.sealed(new_id, call.channel, props)
-            announcer.ephemeral(call.user.id, body)
+            new_id = self._clock.new_id()
+            body = self._events.ephemeral_body(new_id, call.user.id, call.channel.id, text, call.root_id)
+            body["props"] = self._interactions.with_cookies(new_id, call.channel, props)
+            self._events.ephemeral(call.user.id, body)

@@ -1,4 +1,4 @@
-"""Teams and their memberships. Joining the default channels is the business of membership.py."""
+"""Teams and their members. `membership` joins users to the default channels."""
 
 from oc_trio.sandbox.clock import SandboxClock
 from oc_trio.sandbox.errors import Refused, forbidden
@@ -9,15 +9,17 @@ ADMIN = "team_user team_admin"
 
 
 class Teams:
-    def __init__(self, ticker: SandboxClock) -> None:
-        self._ticker = ticker
+    """All teams of a world, by id."""
+
+    def __init__(self, clock: SandboxClock) -> None:
+        self._clock = clock
         self._by_id: dict[str, Team] = {}
 
     def create(self, name: str, display_name: str, *, type: str = "O", email: str = "") -> Team:  # noqa: A002
         if any(team.name == name for team in self._by_id.values()):
             raise Refused(400, "app.team.save.existing.app_error", "A team with that name already exists.")
-        now = self._ticker.now()
-        team = Team(self._ticker.new_id(), name, display_name, now, self._ticker.new_id(), type, email=email)
+        now = self._clock.now()
+        team = Team(self._clock.new_id(), name, display_name, now, self._clock.new_id(), type, email=email)
         team.update_at = now
         self._by_id[team.id] = team
         return team

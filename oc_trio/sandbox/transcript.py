@@ -1,4 +1,4 @@
-"""What the server saw, for tests and demos to read: every post with all its messages, and the last requests."""
+"""For tests and demos: every post with all versions of its message, and a log of the last requests."""
 
 from collections import Counter, deque
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from oc_trio.sandbox.records import Post
 
 @frozen
 class Said:
-    """One post: `versions` are (milliseconds, message), the creation first; `deleted_at` is 0 while it lives."""
+    """One post: `versions` are (milliseconds, message), the creation first; `deleted_at` is 0 unless deleted."""
 
     post_id: str
     root_id: str
@@ -21,7 +21,7 @@ class Said:
 
     @property
     def message(self) -> str:
-        """The last text it had."""
+        """The last version of the message."""
         return self.versions[-1][1]
 
     @property
@@ -45,7 +45,7 @@ class RequestSeen:
 
 
 class RequestLog:
-    """The newest requests; the oldest are forgotten, but `calls` goes on counting by user name."""
+    """The newest requests; `calls` counts all requests by username."""
 
     def __init__(self, size: int) -> None:
         self._seen: deque[RequestSeen] = deque(maxlen=size)

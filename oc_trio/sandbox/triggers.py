@@ -1,4 +1,4 @@
-"""Trigger ids: the signed ticket, good for 30 seconds, with which an integration may open a dialog for a user."""
+"""Trigger ids: signed and valid for 30 seconds; with one, an integration may open a dialog for a user."""
 
 import base64
 import hashlib
@@ -22,17 +22,19 @@ class Trigger:
 
 
 class Triggers:
-    def __init__(self, ticker: SandboxClock) -> None:
-        self._ticker = ticker
-        self._key = ticker.new_id().encode()
+    """Issues and verifies trigger ids."""
+
+    def __init__(self, clock: SandboxClock) -> None:
+        self._clock = clock
+        self._key = clock.new_id().encode()
 
     def issue(self, user_id: str) -> Trigger:
-        client_id = self._ticker.new_id()
-        signed = f"{client_id}:{user_id}:{self._ticker.now()}"
+        client_id = self._clock.new_id()
+        signed = f"{client_id}:{user_id}:{self._clock.now()}"
         return Trigger(base64.b64encode(f"{signed}:{self._sign(signed)}".encode()).decode(), client_id)
 
     def user_of(self, trigger_id: str) -> str:
-        """Whose press or command this was."""
+        """The user whose click or command the trigger belongs to. Raises Refused if it is invalid or expired."""
         try:
             text = base64.b64decode(trigger_id, validate=True).decode("latin-1")
         except ValueError:
@@ -43,7 +45,7 @@ class Triggers:
             raise Refused(400, f"{_PREFIX}.missing_data", "Trigger ID missing required data.")
         if not hmac.compare_digest(signature.encode(), self._sign(signed).encode()):
             raise Refused(400, f"{_PREFIX}.verify_signature_failed", "Signature verification failed.")
-        if self._ticker.now() - int(parts[2]) > LIFE_MS:
+        if self._clock.now() - int(parts[2]) > LIFE_MS:
             raise Refused(400, f"{_PREFIX}.expired", "Trigger ID has expired.")
         return parts[1]
 

@@ -1,4 +1,4 @@
-"""Accounts, bots, logins and access tokens. Knows nothing of teams or channels and tells nobody what it did."""
+"""Accounts, bots, logins and access tokens. Publishes no events."""
 
 import re
 from collections.abc import Callable
@@ -13,8 +13,8 @@ USERNAME = re.compile(r"[a-z0-9._-]{1,64}")
 class Users:
     """All accounts of a world, by id and by name, and who is logged in with which token."""
 
-    def __init__(self, ticker: SandboxClock) -> None:
-        self._ticker = ticker
+    def __init__(self, clock: SandboxClock) -> None:
+        self._clock = clock
         self._by_id: dict[str, User] = {}
         self._by_name: dict[str, User] = {}
         self._sessions: dict[str, Session] = {}
@@ -57,8 +57,8 @@ class Users:
             raise Refused(
                 400, "app.user.save.username_exists.app_error", "An account with that username already exists."
             )
-        now = self._ticker.now()
-        user = User(self._ticker.new_id(), username, email, now, update_at=now)
+        now = self._clock.now()
+        user = User(self._clock.new_id(), username, email, now, update_at=now)
         self._by_id[user.id] = self._by_name[username] = user
         return user
 
@@ -72,10 +72,11 @@ class Users:
         self._by_name[username] = user
 
     def login(self, login_id: str, password: str) -> Session:
+        # A bot has no password, so it can't log in; it uses access tokens.
         user = self._by_name.get(login_id.lower()) or next((u for u in self.all() if u.email == login_id), None)
         if user is None or user.delete_at or not user.password or user.password != password:
             raise Refused(401, "api.user.login.invalid_credentials_email_username", "Enter a valid email or username.")
-        session = Session(user.id, self._ticker.new_id())
+        session = Session(user.id, self._clock.new_id())
         self._sessions[session.token] = session
         return session
 
@@ -84,7 +85,7 @@ class Users:
         self._sessions.pop(session.token, None)
 
     def session_of(self, token: str) -> Session | None:
-        """Whose token this is, or None; an access token gets a new session each time it was revoked in between."""
+        """The session of a token, or None; an access token gets a new session if its last one was revoked."""
         session = self._sessions.get(token)
         if session is not None:
             return session
@@ -95,7 +96,7 @@ class Users:
         return session
 
     def create_token(self, user_id: str, description: str = "", token: str = "") -> AccessToken:
-        access = AccessToken(self._ticker.new_id(), user_id, description, token or self._ticker.new_id())
+        access = AccessToken(self._clock.new_id(), user_id, description, token or self._clock.new_id())
         self._tokens[access.id] = access
         return access
 
@@ -114,18 +115,18 @@ class Users:
         self._end_sessions(lambda session: session.access_token_id == token_id)
 
     def deactivate(self, user: User) -> None:
-        user.delete_at = user.update_at = self._ticker.now()
+        user.delete_at = user.update_at = self._clock.now()
         self._end_sessions(lambda session: session.user_id == user.id)
 
     def activate(self, user: User) -> None:
-        user.delete_at, user.update_at = 0, self._ticker.now()
+        user.delete_at, user.update_at = 0, self._clock.now()
 
     def _end_sessions(self, chosen: Callable[[Session], bool]) -> None:
         for session in [s for s in self._sessions.values() if chosen(s)]:
             self.logout(session)
 
     def require_self(self, actor: User, user_id: str) -> User:
-        """The user a path names, if the actor is that user or an admin."""
+        """The user in a path, if the actor is that user or an admin."""
         if user_id not in {"me", actor.id} and not actor.is_admin:
             raise forbidden()
         return actor if user_id == "me" else self.get(user_id)

@@ -20,7 +20,7 @@ _CHANNEL_NOTIFY = {"desktop": "default", "email": "default", "mark_unread": "all
 
 
 def user_view(user: User, *, own: bool = False) -> Json:
-    """A user as others see them; `own` adds what only they (and admins) see. Plain users have no `is_bot` key."""
+    """A user as others see them; `own` adds what only they and admins see. People have no `is_bot` key."""
     body: Json = {
         "id": user.id,
         "create_at": user.create_at,

@@ -1,25 +1,30 @@
-"""Incoming webhooks: an address without a token, whose posts carry its owner's user id and say so in their props."""
+"""Incoming webhooks: URLs without a token, whose posts have their owner's user id and a prop that marks them."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from oc_trio.sandbox.channels import Channels
+from oc_trio.sandbox.clock import SandboxClock
 from oc_trio.sandbox.errors import Refused
 from oc_trio.sandbox.records import IncomingHook, User
-from oc_trio.sandbox.writing import Draft
-
-if TYPE_CHECKING:
-    from oc_trio.sandbox.world import World
+from oc_trio.sandbox.users import Users
+from oc_trio.sandbox.writing import Draft, Writing
 
 Json = dict[str, Any]
 
 
 class Webhooks:
-    def __init__(self, world: "World") -> None:
-        self._world = world
+    """All incoming webhooks of a world."""
+
+    def __init__(self, clock: SandboxClock, users: Users, channels: Channels, writing: Writing) -> None:
+        self._clock = clock
+        self._users = users
+        self._channels = channels
+        self._writing = writing
         self._by_id: dict[str, IncomingHook] = {}
 
     def create(self, user: User, body: Json) -> IncomingHook:
-        channel = self._world.channels.require_read(user, str(body.get("channel_id", "")))
-        now, new_id = self._world.ticker.now(), self._world.ticker.new_id()
+        channel = self._channels.require_read(user, str(body.get("channel_id", "")))
+        now, new_id = self._clock.now(), self._clock.new_id()
         hook = IncomingHook(new_id, user.id, channel.id, channel.team_id, now)
         for key in ("display_name", "description", "username", "icon_url"):
             setattr(hook, key, str(body.get(key) or ""))
@@ -43,4 +48,4 @@ class Webhooks:
         props.update({"override_username": name} if name else {})
         props.update({"override_icon_url": icon} if icon else {})
         draft = Draft(hook.channel_id, text, str(body.get("root_id") or ""), props=props)
-        self._world.writing.create(self._world.users.get(hook.user_id), draft)
+        self._writing.create(self._users.get(hook.user_id), draft)

@@ -1,4 +1,4 @@
-"""The websocket endpoint over any Trio stream: a gateway's websocket client connects in memory, without a socket."""
+"""The websocket endpoint over any Trio stream, so that a client can connect in memory, without a socket."""
 
 import trio
 from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection, WebSocketRequest, wrap_server_stream
@@ -8,7 +8,7 @@ from oc_trio.sandbox.settings import MAX_FRAME, PING_SECONDS, PONG_SECONDS, UPGR
 from oc_trio.sandbox.world import World
 
 PATH = "/api/v4/websocket"
-QUEUE = 256  # unread messages before pongs would have to wait
+QUEUE = 256  # unread messages; with more, pongs would have to wait
 
 
 class _StreamPeer:
@@ -34,7 +34,7 @@ class _StreamPeer:
 
 
 async def serve_websocket_stream(world: World, stream: trio.abc.Stream) -> None:
-    """Serve one connection from its upgrade request to its end; closes the stream."""
+    """Serves one connection from its upgrade request to its end; closes the stream."""
     async with trio.open_nursery() as nursery:
         try:
             request: WebSocketRequest | None = None
@@ -46,7 +46,7 @@ async def serve_websocket_stream(world: World, stream: trio.abc.Stream) -> None:
             if request is not None:
                 await _serve(world, stream, request, nursery)
         except (HandshakeError, ConnectionClosed):
-            pass  # whoever it was, they left before the upgrade was done
+            pass  # the client went away before the upgrade was complete
         await trio.aclose_forcefully(stream)
         nursery.cancel_scope.cancel()
 
@@ -66,7 +66,7 @@ async def _serve(world: World, stream: trio.abc.Stream, request: WebSocketReques
 
 
 async def _keep_alive(socket: WebSocketConnection, stream: trio.abc.Stream) -> None:
-    """Ping as the real server does, and drop a peer that answers nothing."""
+    """Pings as the real server does, and drops a peer that does not answer."""
     while True:
         await trio.sleep(PING_SECONDS)
         with trio.move_on_after(PONG_SECONDS) as waiting:

@@ -1,6 +1,6 @@
-"""One sandbox: its parts put together, and the plain API with which tests and demos set it up and read it.
+"""One sandbox server: its parts put together, and the API with which tests and demos set it up and read it.
 
-Owns no rule: each part's module does. The clock (int milliseconds) and the source of randomness come in from outside.
+The rules are in the modules of the parts. The clock (int milliseconds) and the random source are arguments.
 """
 
 import random
@@ -46,11 +46,11 @@ class Bot:
 
 
 class World:
-    """Everything the server knows. `faults` may be replaced at any time; `post_out` makes the calls to integrations."""
+    """The state of the server. `faults` may be replaced at any time; `post_out` makes the calls to integrations."""
 
     def __init__(
         self,
-        clock: Callable[[], int] = wall_clock,
+        now_ms: Callable[[], int] = wall_clock,
         rng: random.Random | None = None,
         *,
         settings: Settings | None = None,
@@ -60,33 +60,56 @@ class World:
         self.settings = settings if settings is not None else Settings()
         self.faults = faults if faults is not None else Faults()
         self.requests = RequestLog(self.settings.request_log)
-        self.ticker = ticker = SandboxClock(clock, rng)
+        self.clock = clock = SandboxClock(now_ms, rng)
         self.rate_limit = RateLimit()
-        self.users = Users(ticker)
-        self.teams = Teams(ticker)
-        self.channels = Channels(ticker, self.users, self.teams)
-        self.files = Files(ticker)
+        self.users = Users(clock)
+        self.teams = Teams(clock)
+        self.channels = Channels(clock, self.users, self.teams)
+        self.files = Files(clock)
         self.posts = Posts()
-        self.reactions = Reactions(ticker)
-        self.hub = Hub(ticker, self.channels.is_member, self.teams.is_member)
+        self.reactions = Reactions(clock)
+        self.hub = Hub(clock, self.channels.is_member, self.teams.is_member)
         self.views = PostViews(self.settings.site_url, self.posts, self.files, self.reactions)
-        self.announcer = EventPublisher(ticker, self.users, self.channels, self.files, self.views, self.hub)
-        self.writing = Writing(ticker, self.teams, self.channels, self.files, self.posts, self.views, self.announcer)
-        self.membership = Membership(ticker, self.users, self.teams, self.channels, self.writing, self.hub)
-        self.actions = Actions(ticker, self.users, self.channels, self.hub)
-        self.triggers = Triggers(ticker)
-        self.commands = Commands(ticker, self.teams)
-        self.interactions = Interactions(self, post_out)
-        self.slash = Slash(self, post_out)
-        self.webhooks = Webhooks(self)
+        self.events = EventPublisher(clock, self.users, self.channels, self.files, self.views, self.hub)
+        self.writing = Writing(clock, self.teams, self.channels, self.files, self.posts, self.views, self.events)
+        self.membership = Membership(clock, self.users, self.teams, self.channels, self.writing, self.hub)
+        self.actions = Actions(clock, self.users, self.channels, self.hub)
+        self.triggers = Triggers(clock)
+        self.commands = Commands(clock, self.teams)
+        self.interactions = Interactions(
+            clock,
+            self.teams,
+            self.channels,
+            self.posts,
+            self.writing,
+            self.triggers,
+            self.events,
+            self.hub,
+            post_out,
+        )
+        self.slash = Slash(
+            self.settings.site_url,
+            clock,
+            self.users,
+            self.teams,
+            self.channels,
+            self.writing,
+            self.triggers,
+            self.commands,
+            self.interactions,
+            self.events,
+            post_out,
+        )
+        self.webhooks = Webhooks(clock, self.users, self.channels, self.writing)
 
     def use_site_url(self, url: str) -> None:
-        """Where the world is served: permalinks and response URLs start with it."""
+        """Sets the URL at which the world is served: permalinks and response URLs start with it."""
         self.settings = attrs.evolve(self.settings, site_url=url)
         self.views.use_site_url(url)
+        self.slash.use_site_url(url)
 
     def connect(self, session: Session, connection_id: str = "", sequence: int = 0) -> Connection:
-        """A websocket of this session is open: register it, and its user is online."""
+        """Registers an open websocket of this session; its user is online now."""
         connection = self.hub.connect(session, connection_id, sequence)
         user = self.users.get(session.user_id)
         if not user.status_manual and user.status != "online":
@@ -100,16 +123,16 @@ class World:
             user.status = "offline"
 
     def restart(self) -> None:
-        """What a restart of the server does to its clients; refusing them while it is down is the transport's part."""
+        """Simulates a restart: all connections end. To refuse requests while it is down, use `faults`."""
         self.hub.restart()
         self.writing.restart()
 
     def set_status(self, user: User, status: str, *, manual: bool) -> None:
         user.status, user.status_manual = status, manual
-        user.last_activity_at = self.ticker.now()
+        user.last_activity_at = self.clock.now()
         self.hub.publish("status_change", {"status": status, "user_id": user.id}, Broadcast(user_id=user.id))
 
-    # the API of tests and demos
+    # The API for tests and demos.
 
     def create_user(self, username: str, password: str = "", *, team: Team | None = None) -> User:
         """A person; the first of a world is its system admin."""
@@ -131,13 +154,13 @@ class World:
         return Bot(user.id, user.username, self.users.create_token(user.id, token=token).token)
 
     def create_team(self, name: str, creator: User) -> Team:
-        return self.membership.found_team(creator, name, name.replace("-", " ").title())
+        return self.membership.create_team(creator, name, name.replace("-", " ").title())
 
     def create_channel(
         self, team: Team, name: str, creator: User, *members: User | Bot, private: bool = False
     ) -> Channel:
         kind = "P" if private else "O"
-        channel = self.membership.found_channel(creator, team, name, name.replace("-", " ").title(), kind)
+        channel = self.membership.create_channel(creator, team, name, name.replace("-", " ").title(), kind)
         for member in members:
             self.membership.add(channel, self.users.get(member.id), creator)
         return channel
@@ -159,7 +182,7 @@ class World:
         return self.writing.create(self.users.get(user.id), draft)
 
     def transcript(self, channel: Channel, *, system: bool = False) -> tuple[Said, ...]:
-        """What was ever said in a channel, oldest first, with all edits; deleted posts too."""
+        """All posts of a channel, oldest first, with all edits; deleted posts too."""
         posts = self.posts.of_channel(channel.id)
         kept = (p for p in posts if system or not p.type.startswith("system_"))
         return tuple(said(post, self.users.get(post.user_id).username) for post in kept)

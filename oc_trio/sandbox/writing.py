@@ -1,4 +1,4 @@
-"""The rules for creating, editing and deleting posts, pending_post_id included. Announces what it did."""
+"""Creates, edits and deletes posts, with deduplication by pending_post_id, and publishes the events."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,7 +22,7 @@ from oc_trio.sandbox.teams import Teams
 
 @frozen
 class Draft:
-    """What a client asks to post; `type` is "" or starts with `custom_` (or `system_`, from the server itself)."""
+    """A post to create; `type` is "" or starts with `custom_` (or `system_`, from the server itself)."""
 
     channel_id: str
     message: str = ""
@@ -36,7 +36,7 @@ class Draft:
 
 @frozen
 class Change:
-    """What an edit replaces; None keeps what is there."""
+    """The fields that an edit replaces; None keeps a field."""
 
     message: str | None = None
     props: Mapping[str, Any] | None = None
@@ -45,27 +45,29 @@ class Change:
 
 
 class Writing:
+    """Applies the rules for posts."""
+
     def __init__(
         self,
-        ticker: SandboxClock,
+        clock: SandboxClock,
         teams: Teams,
         channels: Channels,
         files: Files,
         posts: Posts,
         views: PostViews,
-        announcer: EventPublisher,
+        events: EventPublisher,
     ) -> None:
-        self._ticker = ticker
+        self._clock = clock
         self._teams = teams
         self._channels = channels
         self._files = files
         self._posts = posts
         self._views = views
-        self._announcer = announcer
+        self._events = events
         self._pending: dict[str, tuple[int, str]] = {}
 
     def create(self, author: User, draft: Draft) -> Post:
-        """The stored post, or the one an equal pending_post_id made within 30 s (whoever wrote it)."""
+        """The new post, or the one with the same pending_post_id of the last 30 s, whoever wrote it."""
         channel = self._channels.require_member(author, draft.channel_id)
         before = self._deduplicate(author, draft.pending_post_id)
         if before is not None:
@@ -77,20 +79,20 @@ class Writing:
         post = self._store(author.id, channel, draft, [info.id for info in files])
         self._files.attach(post.file_ids, post.id)
         if draft.pending_post_id:
-            self._pending[draft.pending_post_id] = (self._ticker.now(), post.id)
-        self._announcer.posted(post, set_online=draft.set_online)
+            self._pending[draft.pending_post_id] = (self._clock.now(), post.id)
+        self._events.posted(post, set_online=draft.set_online)
         return post
 
     def restart(self) -> None:
-        """The server process starts anew: it no longer knows which pending ids it has seen."""
+        """The server process restarts: it forgets the pending_post_ids that it has seen."""
         self._pending.clear()
 
     def system(self, user_id: str, channel: Channel, kind: str, message: str, props: Mapping[str, Any]) -> None:
         post = self._store(user_id, channel, Draft(channel.id, message, type=kind, props=props), [])
-        self._announcer.posted(post)
+        self._events.posted(post)
 
     def _deduplicate(self, author: User, pending_post_id: str) -> Post | None:
-        now = self._ticker.now()
+        now = self._clock.now()
         self._pending = {key: (at, post_id) for key, (at, post_id) in self._pending.items() if now - at < PENDING_MS}
         if pending_post_id not in self._pending:
             return None
@@ -117,10 +119,10 @@ class Writing:
             raise Refused(400, "model.post.is_valid.file_ids.app_error", "Too many files.")
 
     def _store(self, user_id: str, channel: Channel, draft: Draft, file_ids: list[str]) -> Post:
-        now = self._ticker.stamp()
-        post = Post(self._ticker.new_id(), channel.id, user_id, now, draft.message, draft.root_id, type=draft.type)
+        now = self._clock.stamp()
+        post = Post(self._clock.new_id(), channel.id, user_id, now, draft.message, draft.root_id, type=draft.type)
         post.update_at = now
-        post.props = self._derived(attachments.complete(draft.props, self._ticker.new_id), draft.message, channel)
+        post.props = self._derived(attachments.complete(draft.props, self._clock.new_id), draft.message, channel)
         post.hashtags = hashtags_in(draft.message)
         post.file_ids, post.pending_post_id = file_ids, draft.pending_post_id
         post.history.append((now, draft.message))
@@ -133,10 +135,10 @@ class Writing:
         return post
 
     def _derived(self, props: dict[str, Any], message: str, channel: Channel) -> dict[str, Any]:
-        """The props that the server itself puts in: links to channels and a previewed post."""
+        """The props with those that the server adds: links to channels and a previewed post."""
         team = self._teams.find(channel.team_id)
-        found = [self._channels.named(channel.team_id, name) for name in channels_in(message)] if team else []
-        linked = {c.name: {"display_name": c.display_name, "team_name": team.name} for c in found if c and team}
+        channels = [self._channels.named(channel.team_id, name) for name in channels_in(message)] if team else []
+        linked = {c.name: {"display_name": c.display_name, "team_name": team.name} for c in channels if c and team}
         if linked:
             props["channel_mentions"] = linked
         previewed = self._views.previewed(message)
@@ -145,7 +147,7 @@ class Writing:
         return props
 
     def require_own(self, user: User, post_id: str) -> Post:
-        """A live post of the user's own, in a channel they are in; anything else is 403, deleted and unknown too."""
+        """A live post of the user in a channel of theirs; 403 for anything else, also for deleted and unknown posts."""
         post = self._posts.find(post_id)
         if post is None or post.delete_at or (post.user_id != user.id and not user.is_admin):
             raise forbidden()
@@ -160,38 +162,38 @@ class Writing:
         return self.apply(post, change)
 
     def apply(self, post: Post, change: Change) -> Post:
-        """Change a post without asking who wants it; the old version is kept for `since` readers."""
+        """Changes a post without checking permissions; the old version is kept for readers of `since`."""
         message = post.message if change.message is None else change.message
         check_message(message)
-        now = self._ticker.stamp()
+        now = self._clock.stamp()
         if change.is_pinned is None:
-            old = attrs.evolve(post, id=self._ticker.new_id(), original_id=post.id, delete_at=now, update_at=now)
+            old = attrs.evolve(post, id=self._clock.new_id(), original_id=post.id, delete_at=now, update_at=now)
             self._posts.add_version(old)
         if message != post.message:
             post.message, post.edit_at = message, now
             post.hashtags = hashtags_in(message)
             post.history.append((now, message))
         if change.props is not None:
-            post.props = attachments.complete(change.props, self._ticker.new_id)
+            post.props = attachments.complete(change.props, self._clock.new_id)
         if change.file_ids is not None:
             post.file_ids = [file_id for file_id in change.file_ids if file_id in post.file_ids]
         if change.is_pinned is not None:
             post.is_pinned = change.is_pinned
         post.update_at = now
-        self._channels.get(post.channel_id).last_post_at = now  # the real server's, too: an edit moves its channel
-        self._announcer.edited(post)
+        self._channels.get(post.channel_id).last_post_at = now  # also for an edit, as on the real server
+        self._events.edited(post)
         return post
 
     def delete(self, user: User, post_id: str) -> None:
-        """A live post of the user's own (or any, for an admin); a root takes its replies along."""
+        """Deletes a live post of the user (an admin may delete any); with a root also its replies."""
         post = self._posts.find(post_id)
         if post is None or post.delete_at:
             raise no_post()
         self.require_own(user, post_id)
-        self._announcer.deleted(post, user.id)
-        now = self._ticker.stamp()
-        for each in (post, *(() if post.root_id else self._posts.replies(post.id))):
-            each.delete_at = each.update_at = now
+        self._events.deleted(post, user.id)
+        now = self._clock.stamp()
+        for deleted in (post, *(() if post.root_id else self._posts.replies(post.id))):
+            deleted.delete_at = deleted.update_at = now
 
 
 def check_message(message: str) -> None:

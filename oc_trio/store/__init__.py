@@ -1,1 +1,1 @@
-"""The journal: what was admitted, owed, sent and seen, on SQLite or PostgreSQL."""
+"""The journal database (SQLite or PostgreSQL): messages, obligations, turns, outbox, sessions and their history."""

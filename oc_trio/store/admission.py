@@ -1,6 +1,6 @@
-"""Admission: seen id, obligation and watermark in one transaction, before any work.
+"""Admits inbound messages: seen id, obligation and watermark in one transaction, before any work is done for them.
 
-Owns the `seen` table and the only way an obligation comes to be.
+Owns the table `seen`, which deduplicates messages across restarts. Only `admit` creates obligations.
 """
 
 import hashlib
@@ -29,10 +29,10 @@ NOT_HANDLED = "could_not_be_handled"
 
 @frozen
 class Admission:
-    """What was decided about one inbound message. `trigger` is its post id, or an id made for a click or command.
+    """The decision about one inbound message. `trigger` is its post id, or an id made for a click or command.
 
-    `session` is required when `decision` is "admit". `watermark` false leaves the channel's watermark alone, as for
-    clicks and for an old post that was edited. `create_at` is the post's own time, `at` ours.
+    `session` is required if `decision` is "admit". `watermark` false leaves the channel's watermark unchanged, as for
+    clicks and edits of old posts. `create_at` is the server's time of the post, `at` our time of the decision.
     """
 
     account: AccountId
@@ -48,13 +48,13 @@ class Admission:
     payload: str
     at: int
     watermark: bool = True
-    # Words about it, queued in the same transaction if it is new.
+    # A reply to the sender (a denial, a pairing code), queued in the same transaction if the message is new.
     notice: OutboxRow | None = None
 
 
 @frozen
 class Admitted:
-    """`fresh` is false for a trigger seen before; `obligation` is set exactly when this call made one."""
+    """`fresh` is false for a trigger seen before; `obligation` is set if and only if this call created one."""
 
     fresh: bool
     obligation: Obligation | None = None
@@ -62,7 +62,7 @@ class Admitted:
 
 @frozen
 class Seen:
-    """What is remembered of every inbound message, answered or not."""
+    """The row kept for every inbound message, whatever the decision."""
 
     account: AccountId
     trigger: str
@@ -88,7 +88,7 @@ def seen_of(row: Row) -> Seen:
 
 
 def obligation_id(account: AccountId, trigger: str) -> ObligationId:
-    """The same message always gets the same id: a replayed run is equal to the first, id by id."""
+    """Derived from account and trigger, so that a replayed simulation run has the same ids as the first."""
     return ObligationId("ob" + hashlib.sha256(f"{account}\0{trigger}".encode()).hexdigest()[:24])
 
 
@@ -104,7 +104,7 @@ def _insert_seen(tx: Tx, item: Admission) -> bool:
 
 
 def _upgrade(tx: Tx, item: Admission) -> bool:
-    """An edit that addresses us wakes a message that was passed over; what was denied stays denied."""
+    """An edit that mentions the bot admits a message that was context or ignored; a denied one stays denied."""
     return bool(
         tx.run(
             "UPDATE seen SET source = ?, decision = ?, reason = ?, session = ?, at = ?"
@@ -136,13 +136,15 @@ def _new_obligation(item: Admission) -> Obligation:
 def admit(tx: Tx, item: Admission) -> Admitted:
     if item.decision not in DECISIONS:
         raise ValueError(f"unknown decision {item.decision!r}")
+    # Also for ignored posts: the catch-up must not read them again.
     if item.watermark:
         advance(tx, item.account, item.channel_id, PostId(item.trigger), item.create_at)
+    # The unique key (account, trigger) makes admission idempotent: a repeated event inserts nothing.
     fresh = _insert_seen(tx, item)
     if fresh and item.notice is not None:
         put(tx, item.notice)
-    woken = not fresh and item.source is Source.EDIT and item.decision == ADMIT and _upgrade(tx, item)
-    if item.decision != ADMIT or not (fresh or woken):
+    is_upgraded = not fresh and item.source is Source.EDIT and item.decision == ADMIT and _upgrade(tx, item)
+    if item.decision != ADMIT or not (fresh or is_upgraded):
         return Admitted(fresh)
     obligation = _new_obligation(item)
     insert_obligation(tx, obligation)
@@ -151,7 +153,7 @@ def admit(tx: Tx, item: Admission) -> Admitted:
 
 @frozen
 class Admissions:
-    """The face of this family."""
+    """Writes and reads the decisions about inbound messages."""
 
     _engine: Engine
 
@@ -159,10 +161,10 @@ class Admissions:
         return await self._engine.run(lambda tx: admit(tx, admission))
 
     async def seen(self, account: AccountId, triggers: Iterable[str]) -> frozenset[str]:
-        """Those of `triggers` that were decided before, whatever the decision."""
-        asked = tuple(triggers)
+        """The `triggers` that are known already, whatever the decision was."""
+        ids = tuple(triggers)
         rows = await self._engine.run(
-            lambda tx: tx.all("SELECT trigger FROM seen WHERE account = ? AND trigger IN (??)", account, asked)
+            lambda tx: tx.all("SELECT trigger FROM seen WHERE account = ? AND trigger IN (??)", account, ids)
         )
         return frozenset(str(row[0]) for row in rows)
 

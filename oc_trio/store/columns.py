@@ -1,4 +1,4 @@
-"""How a tuple of ids is written in a column: separated by blanks, which no id contains."""
+"""Stores a tuple of ids in one text column: joined by spaces, which no id contains."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""Slash commands that we registered, with the tokens that the server shows only once."""
+"""Slash commands that we registered, with their tokens, which a restricted bot sees only once."""
 
 from attrs import frozen
 
@@ -23,12 +23,12 @@ def _command_of(row: Row) -> SlashCommand:
 
 @frozen
 class Commands:
-    """The face of this family. Texts shown in the server's menus are not kept."""
+    """Remembers registered commands; their descriptions and hints are not stored."""
 
     _engine: Engine
 
     async def save(self, account: AccountId, command: SlashCommand, at: int) -> None:
-        """One command per account, team and trigger; a later one takes the place of the earlier."""
+        """Inserts the command, or replaces the one of the same account, team and trigger."""
         await self._engine.run(
             lambda tx: tx.run(
                 "INSERT INTO commands (account, team_id, trigger, command_id, token, url, method, creator_id, at)"

@@ -1,4 +1,4 @@
-"""Unaddressed posts, kept for the next turn of their conversation; the oldest fall out beyond the limit."""
+"""Posts that did not address the bot, kept as context for the next turn of their conversation, up to a limit."""
 
 from attrs import frozen
 
@@ -21,16 +21,16 @@ def _add(tx: Tx, session: SessionKey, post: PostId, payload: str, at: int, limit
 
 @frozen
 class Context:
-    """The face of this family. `take` and `clear` with the same time mean the same posts."""
+    """Keeps context posts by session. `take` and `clear` with the same time cover the same posts."""
 
     _engine: Engine
 
     async def add(self, session: SessionKey, post: PostId, payload: str, at: int, limit: int) -> None:
-        """Keep a post, or its new text; `at` is the post's own time."""
+        """Adds a post or updates its text, then drops the oldest beyond `limit`; `at` is the post's `create_at`."""
         await self._engine.run(lambda tx: _add(tx, session, post, payload, at, limit))
 
     async def take(self, session: SessionKey, before_at: int) -> tuple[str, ...]:
-        """The payloads up to and including that time, oldest first. Deletes nothing: see `clear`."""
+        """The payloads up to and including `before_at`, oldest first. Deletes nothing: see `clear`."""
         rows = await self._engine.run(
             lambda tx: tx.all(
                 "SELECT payload FROM context WHERE session = ? AND at <= ? ORDER BY at, serial", session, before_at
@@ -39,7 +39,7 @@ class Context:
         return tuple(str(row[0]) for row in rows)
 
     async def drop(self, session: SessionKey, post: PostId) -> bool:
-        """Forget one post; False where it wasn't kept."""
+        """Deletes one post; False if it was not there."""
         return bool(
             await self._engine.run(
                 lambda tx: tx.run("DELETE FROM context WHERE session = ? AND post_id = ?", session, post)
@@ -47,7 +47,7 @@ class Context:
         )
 
     async def clear(self, session: SessionKey, upto_at: int) -> int:
-        """Forget what a turn has made use of, up to and including that time; returns how many posts."""
+        """Deletes the posts up to and including `upto_at`, once a turn has used them; returns how many."""
         return await self._engine.run(
             lambda tx: tx.run("DELETE FROM context WHERE session = ? AND at <= ?", session, upto_at)
         )

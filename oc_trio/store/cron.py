@@ -7,7 +7,7 @@ from oc_trio.store.engine import Engine
 
 @frozen
 class CronRun:
-    """`at` is the scheduled time that was run, `result` one line for people."""
+    """`at` is the scheduled time (not when it really ran), `result` one line for people."""
 
     job: str
     at: int
@@ -16,15 +16,15 @@ class CronRun:
 
 @frozen
 class Cron:
-    """The face of this family."""
+    """Remembers the last run of each job, so that a restart neither repeats nor forgets one."""
 
     _engine: Engine
 
-    async def last(self, job: str) -> CronRun | None:
+    async def last_run(self, job: str) -> CronRun | None:
         row = await self._engine.run(lambda tx: tx.one("SELECT job, at, result FROM cron WHERE job = ?", job))
         return CronRun(*row) if row else None
 
-    async def ran(self, job: str, at: int, result: str = "") -> None:
+    async def record_run(self, job: str, at: int, result: str = "") -> None:
         await self._engine.run(
             lambda tx: tx.run(
                 "INSERT INTO cron (job, at, result) VALUES (?, ?, ?)"

@@ -1,6 +1,7 @@
-"""Rows whose JSON can't be read: the file is sound as SQLite sees it, and yet somebody or something has changed it.
+"""Finds rows whose JSON can't be read, although SQLite reports no damage.
 
-What we wrote we can read, so such a row is damage: the gateway ends with it rather than lose what it stood for.
+The gateway only writes JSON that it can read, so something else changed such a row. It stops with an error then, for
+going on would silently lose the message or the answer in that row.
 """
 
 import json
@@ -23,14 +24,14 @@ _PAGE = 500
 _MOST_NAMED = 20
 
 
-# Whatever reading a value of the wrong shape raises.
-ODD_SHAPE = (ValueError, KeyError, TypeError, AttributeError)
+# What readers raise for JSON of the wrong shape.
+WRONG_SHAPE = (ValueError, KeyError, TypeError, AttributeError)
 
 
 @contextmanager
 def reading(table: str, key: str, more: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-    """Around the reading of a row's JSON. Raises StoreUnusable, which names the row and what to do, for what is no JSON
-    and for errors of the types `more`. JSON of another shape is for its reader to judge.
+    """Wraps the decoding of a row's JSON: translates JSONDecodeError, and errors of the types `more`, to StoreUnusable,
+    which names the row and what to do. Without `more`, JSON of the wrong shape is left to the caller.
     """
     damage: tuple[type[Exception], ...] = (json.JSONDecodeError, *more)
     try:
@@ -43,17 +44,17 @@ def reading(table: str, key: str, more: tuple[type[Exception], ...] = ()) -> Ite
 
 
 def damaged_rows(tx: Tx) -> tuple[str, ...]:
-    """The rows whose JSON is none, by table and key; the first ones where there are many."""
-    found: list[str] = []
+    """The rows whose JSON can't be decoded, as "table, key: column" sentences; at most the first 20."""
+    problems: list[str] = []
     for table, key, column in _COLUMNS:
         last: str | int = 0 if key == "serial" else ""
         sql = f"SELECT {key}, {column} FROM {table} WHERE {key} > ? ORDER BY {key} LIMIT {_PAGE}"  # noqa: S608 - ours
         while rows := tx.all(sql, last):
             last = rows[-1][0]
-            found += [f"{table}, {key} {row[0]}: {column} is no JSON" for row in rows if not _is_json(str(row[1]))]
-            if len(found) > _MOST_NAMED:
-                return (*found[:_MOST_NAMED], "and more")
-    return tuple(found)
+            problems += [f"{table}, {key} {row[0]}: {column} is no JSON" for row in rows if not _is_json(str(row[1]))]
+            if len(problems) > _MOST_NAMED:
+                return (*problems[:_MOST_NAMED], "and more")
+    return tuple(problems)
 
 
 def _is_json(text: str) -> bool:

@@ -1,6 +1,6 @@
-"""The seam to a database: transactions (`Tx`), what a database must offer (`Driver`), who runs them (`Engine`).
+"""The interface to a database: transactions (`Tx`), database drivers (`Driver`), and engines that run transactions.
 
-Foreign errors become `StoreError` here and nowhere else. Knows no table.
+Database errors are translated to `StoreError` here and nowhere else. Knows no table.
 """
 
 import functools
@@ -18,15 +18,15 @@ T = TypeVar("T")
 
 
 @functools.lru_cache(maxsize=512)
-def spread(sql: str, sizes: tuple[int, ...]) -> str:
-    """Replace each `??` by as many marks as its list has values; an empty list matches nothing."""
+def expand_lists(sql: str, sizes: tuple[int, ...]) -> str:
+    """Replaces each `??` by one `?` per value of its list; an empty list becomes NULL, which matches nothing."""
     for size in sizes:
         sql = sql.replace("??", ", ".join("?" * size) if size else "NULL", 1)
     return sql
 
 
 class Tx:
-    """A transaction in progress. `?` marks a value, `??` a tuple of values (`id IN (??)`)."""
+    """A transaction in progress. `?` stands for a value, `??` for a tuple of values (`id IN (??)`)."""
 
     __slots__ = ("_execute",)
 
@@ -35,7 +35,7 @@ class Tx:
 
     def _call(self, sql: str, params: tuple[Any, ...]) -> Result:
         if "??" in sql:
-            sql = spread(sql, tuple(len(value) for value in params if isinstance(value, tuple)))
+            sql = expand_lists(sql, tuple(len(value) for value in params if isinstance(value, tuple)))
             params = tuple(item for value in params for item in (value if isinstance(value, tuple) else (value,)))
         return self._execute(sql, params)
 
@@ -47,12 +47,12 @@ class Tx:
         return rows[0] if rows else None
 
     def value(self, sql: str, *params: Any) -> Any:
-        """The first column of the first row, None without a row."""
+        """The first column of the first row, None if there is no row."""
         row = self.one(sql, *params)
         return row[0] if row else None
 
     def run(self, sql: str, *params: Any) -> int:
-        """The number of rows that changed."""
+        """Executes a statement; returns the number of rows that it changed."""
         return self._call(sql, params)[1]
 
 
@@ -67,15 +67,15 @@ class Driver(Protocol):
     errors: tuple[type[Exception], ...]
 
     def problem(self, error: Exception) -> str:
-        """One of `errors` in one line for an operator, with what to do about it where that is known."""
+        """One of `errors` as one line for an operator, with what to do about it if that is known."""
         ...
 
-    def is_lasting(self, error: Exception) -> bool:
-        """Whether one of `errors` will be met again however often it is tried."""
+    def is_permanent(self, error: Exception) -> bool:
+        """Whether one of `errors` is permanent: retrying can't help."""
         ...
 
     def refusal(self, error: Exception) -> str:
-        """The database's code for one of `errors` that is about the values of a row; empty for any other."""
+        """The database's error code if one of `errors` is about the values of a row; empty for any other."""
         ...
 
     def begin(self) -> None: ...
@@ -85,29 +85,29 @@ class Driver(Protocol):
     def commit(self) -> None: ...
 
     def rollback(self) -> None:
-        """Undo the open transaction, if any; raises nothing: a connection that can't undo is closed."""
+        """Rolls the open transaction back, if any. Never raises: a connection that can't roll back is closed."""
         ...
 
     def close(self) -> None: ...
 
     def backup(self, target: str, *, replace: bool = False) -> None:
-        """Copy the committed state to a new file, or with `replace` over an earlier one; may run in any thread."""
+        """Copies the committed state to a new file, or with `replace` over an earlier copy; may run in any thread."""
         ...
 
     def check(self) -> tuple[str, ...]:
-        """What the database finds wrong with itself; empty when sound."""
+        """The problems that the database's own integrity check finds; empty if none."""
         ...
 
     def size(self) -> int:
-        """Bytes on disk, 0 where that isn't known."""
+        """Bytes on disk, 0 if unknown."""
         ...
 
 
 class Engine(Protocol):
-    """Runs transactions. What `run` was handed is durable when it returns.
+    """Runs transactions. What `work` wrote is durable when `run` returns.
 
-    Cancelling a `run` cancels the wait only: the transaction then either never began or takes place as a whole.
-    Raises StoreError, and whatever `work` raises; either way nothing of that `work` is kept.
+    Cancelling a `run` cancels only the wait: the transaction has then either not begun, or is committed as a whole.
+    Raises StoreError, and whatever `work` raises; in both cases nothing that `work` wrote is kept.
     """
 
     @property
@@ -115,45 +115,44 @@ class Engine(Protocol):
 
     async def run(self, work: Callable[[Tx], T]) -> T: ...
 
-    async def outside(self, work: Callable[[], T]) -> T:
-        """Run `work` outside any transaction, where it may block: copies and checks."""
+    async def run_unlocked(self, work: Callable[[], T]) -> T:
+        """Runs blocking `work` outside any transaction, while others go on: backups and integrity checks."""
         ...
 
     @property
-    def lasting(self) -> "LastingFailure": ...
+    def permanent_failure(self) -> "PermanentFailure": ...
 
 
-class LastingFailure:
-    """The first transaction that failed with StoreUnusable, whoever caught that.
+class PermanentFailure:
+    """Remembers the first StoreUnusable that any transaction ended with, and wakes whoever waits for it.
 
-    Damage shows itself in the middle of a run, to whichever task reads the damaged page.
+    A damaged page is met by whichever task happens to read it; the task that waits here stops the whole gateway.
     """
 
     def __init__(self) -> None:
-        self._met = trio.Event()
+        self._failed = trio.Event()
         self._problem = ""
 
-    def look_at(self, result: Outcome[Any]) -> None:
-        if isinstance(result, Error) and isinstance(result.error, StoreUnusable) and not self._met.is_set():
+    def observe(self, result: Outcome[Any]) -> None:
+        if isinstance(result, Error) and isinstance(result.error, StoreUnusable) and not self._failed.is_set():
             self._problem = str(result.error)
-            self._met.set()
+            self._failed.set()
 
     async def wait(self) -> NoReturn:
-        """Raises StoreUnusable as soon as there is reason to; never returns."""
-        await self._met.wait()
+        """Raises StoreUnusable once a transaction has ended with it; never returns."""
+        await self._failed.wait()
         raise StoreUnusable(self._problem)
 
 
 def _work_error(driver: Driver, error: Exception) -> StoreError:
-    """Of one work, whose values are known to be at fault or not."""
     if code := driver.refusal(error):
-        # Without its words and its cause: a database likes to quote the row, and rows hold people's words.
+        # Without message and cause: databases quote the row in them, and rows hold people's messages.
         return RowRefused(f"{driver.name} refuses what a row would hold: {code}")
     return store_error(driver, error)
 
 
 def store_error(driver: Driver, error: Exception) -> StoreError:
-    kind = StoreUnusable if driver.is_lasting(error) else StoreError
+    kind = StoreUnusable if driver.is_permanent(error) else StoreError
     failure = kind(f"{driver.name}: {driver.problem(error) or type(error).__name__}")
     failure.__cause__ = error
     return failure
@@ -173,14 +172,14 @@ def _run_one(driver: Driver, tx: Tx, work: Callable[[Tx], Any], nested: bool) ->
 
 
 def commit_together(driver: Driver, works: Sequence[Callable[[Tx], Any]]) -> list[Outcome[Any]]:
-    """Run several works in one commit, in order; one that fails doesn't spoil the others.
+    """Runs several works in one commit (group commit), in order; one that fails is undone alone, by its savepoint.
 
-    When the connection or the commit itself fails, nothing of any of them is kept and each gets the StoreError.
+    If the connection or the commit fails, nothing is kept and each work gets the StoreError.
     """
     tx = Tx(driver.execute)
     try:
         driver.begin()
-        # A lone work needs no savepoint: its failure undoes the whole transaction.
+        # A single work needs no savepoint: if it fails, the whole transaction is rolled back.
         results = [_run_one(driver, tx, work, nested=len(works) > 1) for work in works]
         if len(works) == 1 and isinstance(results[0], Error):
             driver.rollback()

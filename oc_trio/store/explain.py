@@ -1,4 +1,4 @@
-"""The life of one post: of a message that reached us, or of a post that we wrote. Reads only."""
+"""Collects all that is known about one post, for `oc-trio explain`: a message received or a post of ours."""
 
 from collections.abc import Sequence
 
@@ -12,9 +12,9 @@ from oc_trio.store.admission import SEEN, Seen, seen_of
 from oc_trio.store.engine import Tx
 from oc_trio.store.turns import Turn
 
-# Who is refused has no claim on an answer; what they are told is named after their message itself.
-PAIRING_STEM, DENIED_STEM = "pair.", "denied."
-# Words that stand in for a post are named after it. In front, as names may end with what somebody else has chosen.
+# Outbox ids of replies to senders who were refused: prefix + post id (they have no obligation to name the reply after).
+PAIRING_PREFIX, DENIED_PREFIX = "pair.", "denied."
+# Outbox id of a fallback notice: prefix + id of the post it replaces. In front, for ids may end in a caller's own text.
 FALLBACK_PREFIX = "instead."
 
 
@@ -22,8 +22,8 @@ FALLBACK_PREFIX = "instead."
 class PostLife:
     """Everything known about `post_id`.
 
-    `seen` are all accounts' decisions about it (for a post of ours: about the messages it answers), `obligations`
-    those that share its turn. `ours` is true for a post that we wrote. `turn` is None before one has begun.
+    `seen`: the decisions of all accounts about it (for a post of ours: about the messages that it answers).
+    `obligations`: all that share its turn. `ours`: we wrote the post. `turn` is None before one has begun.
     """
 
     post_id: str
@@ -40,14 +40,14 @@ def _seen(tx: Tx, trigger: str) -> tuple[Seen, ...]:
 
 
 def _turn_life(tx: Tx, post_id: str, turn_id: TurnId, ours: bool) -> PostLife:
-    owed = obligations.of_turn(tx, turn_id)
+    answered = obligations.of_turn(tx, turn_id)
     rows = tx.all(outbox.SELECT + " WHERE turn = ? ORDER BY seq, serial", turn_id)
-    asked = [post_id] if not ours else [item.trigger for item in owed]
+    triggers = [post_id] if not ours else [item.trigger for item in answered]
     return PostLife(
         post_id,
         ours,
-        seen=tuple(item for trigger in asked for item in _seen(tx, trigger)),
-        obligations=owed,
+        seen=tuple(item for trigger in triggers for item in _seen(tx, trigger)),
+        obligations=answered,
         turn=turns.get(tx, turn_id),
         outbox=tuple(outbox.outbox_of(row) for row in rows),
         usage=usage.of_turn(tx, turn_id),
@@ -67,23 +67,21 @@ def _of_trigger(tx: Tx, trigger: str, account: AccountId | None) -> PostLife | N
 
 
 def _beside(tx: Tx, trigger: str, owed: Sequence[Obligation]) -> tuple[OutboxRow, ...]:
-    """Posts outside of turns that were written because of a message: they are named after it, or after its claim."""
-    named = [PAIRING_STEM + trigger, DENIED_STEM + trigger, *(f"{item.id}." for item in owed)]
-    stems = [*named, *(FALLBACK_PREFIX + name for name in named)]
-    found = [tx.all(outbox.SELECT + " WHERE substr(id, 1, ?) = ? ORDER BY serial", len(stem), stem) for stem in stems]
-    return tuple(outbox.outbox_of(row) for rows in found for row in rows)
+    """Posts outside of turns that a message caused: their outbox ids begin with its trigger or its obligation id."""
+    own = [PAIRING_PREFIX + trigger, DENIED_PREFIX + trigger, *(f"{item.id}." for item in owed)]
+    prefixes = [*own, *(FALLBACK_PREFIX + prefix for prefix in own)]
+    sql = outbox.SELECT + " WHERE substr(id, 1, ?) = ? ORDER BY serial"
+    return tuple(outbox.outbox_of(row) for prefix in prefixes for row in tx.all(sql, len(prefix), prefix))
 
 
-def _occasion(tx: Tx, letter: str) -> str:
-    """The message that such a post was written because of; empty for none, as with a cron job's."""
-    letter = letter.removeprefix(FALLBACK_PREFIX)
-    claim = tx.one(obligations.SELECT + " WHERE o.id = ?", letter.rpartition(".")[0])
-    trigger = (
-        obligations.obligation_of(claim).trigger
-        if claim
-        else letter.removeprefix(PAIRING_STEM).removeprefix(DENIED_STEM)
-    )
-    return trigger if trigger != letter else ""
+def _cause(tx: Tx, outbox_id: str) -> str:
+    """The trigger of the message that such a post was written for; empty if there is none, as for a cron job's."""
+    outbox_id = outbox_id.removeprefix(FALLBACK_PREFIX)
+    row = tx.one(obligations.SELECT + " WHERE o.id = ?", outbox_id.rpartition(".")[0])
+    if row:
+        return obligations.obligation_of(row).trigger
+    trigger = outbox_id.removeprefix(PAIRING_PREFIX).removeprefix(DENIED_PREFIX)
+    return trigger if trigger != outbox_id else ""
 
 
 def _of_ours(tx: Tx, post_id: str) -> PostLife | None:
@@ -91,7 +89,7 @@ def _of_ours(tx: Tx, post_id: str) -> PostLife | None:
     sent = outbox.outbox_of(row) if row else None
     turn_id = sent.turn if sent else None
     if turn_id is None and post_id.isalnum():  # an id; anything else could hold wildcards
-        # A draft, or a final that a draft became, has no outbox row that knows its post.
+        # A draft post, also one that became the final answer, has no outbox row with its post id.
         turn_id = tx.value(
             "SELECT id FROM turns WHERE ' ' || drafts || ' ' || outcome_posts || ' ' LIKE ? ORDER BY serial DESC",
             f"% {post_id} %",
@@ -100,12 +98,12 @@ def _of_ours(tx: Tx, post_id: str) -> PostLife | None:
         return _turn_life(tx, post_id, turn_id, ours=True)
     if sent is None:
         return None
-    asked = _of_trigger(tx, _occasion(tx, sent.id), sent.account)
-    return evolve(asked, post_id=post_id, ours=True) if asked else PostLife(post_id, ours=True, outbox=(sent,))
+    life = _of_trigger(tx, _cause(tx, sent.id), sent.account)
+    return evolve(life, post_id=post_id, ours=True) if life else PostLife(post_id, ours=True, outbox=(sent,))
 
 
 def explain(tx: Tx, post_id: str, account: AccountId | None = None) -> PostLife | None:
-    """None when the post never reached us or is beyond retention. `account` chooses where several saw it."""
+    """None if we never saw the post or it is beyond retention. `account` chooses one where several saw the post."""
     return _of_trigger(tx, post_id, account) or _of_ours(tx, post_id) or _of_turn_id(tx, post_id)
 
 

@@ -1,7 +1,7 @@
-"""Transactions in the event loop itself, on a connection that the caller owns: for runs under a mock clock.
+"""Runs transactions in the event loop, on a connection that the caller owns: for tests under a mock clock.
 
-Worker threads are invisible to a mock clock and order themselves as they please; here the same seed gives the same
-run. A crash is played by abandoning the store and opening another one on the same connection.
+Trio's mock clock does not see worker threads, and their order is not reproducible; here the same seed gives the same
+run. Tests simulate a crash by dropping the store and opening another one on the same connection.
 """
 
 import sqlite3
@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import trio
 
-from oc_trio.store.engine import Driver, LastingFailure, Tx, commit_together, store_error
+from oc_trio.store.engine import Driver, PermanentFailure, Tx, commit_together, store_error
 from oc_trio.store.sqlite import SqliteDriver
 
 T = TypeVar("T")
@@ -21,7 +21,7 @@ class InlineEngine:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._driver = SqliteDriver.adopt(connection)
-        self.lasting = LastingFailure()
+        self.permanent_failure = PermanentFailure()
 
     @property
     def driver(self) -> Driver:
@@ -30,13 +30,13 @@ class InlineEngine:
     async def run(self, work: Callable[[Tx], T]) -> T:
         await trio.lowlevel.checkpoint_if_cancelled()
         [result] = commit_together(self._driver, [work])
-        self.lasting.look_at(result)
-        # A cancelled wait loses the answer, not the write: the same as with the writer thread.
+        self.permanent_failure.observe(result)
+        # If cancelled here, the result is lost but the write is done: the same as with the writer thread.
         await trio.lowlevel.checkpoint()
         value: T = result.unwrap()
         return value
 
-    async def outside(self, work: Callable[[], T]) -> T:
+    async def run_unlocked(self, work: Callable[[], T]) -> T:
         await trio.lowlevel.checkpoint()
         try:
             return work()

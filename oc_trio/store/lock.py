@@ -1,6 +1,6 @@
-"""One gateway per state: a locked file beside the SQLite file; PostgreSQL's lock is in `postgres`.
+"""Makes sure that only one gateway uses a state directory: a lock file beside the SQLite file.
 
-Both are released by the system when their holder dies, so a lock never has to be broken by hand.
+PostgreSQL's lock is in `postgres`. The system releases both when the process dies, so there is no stale lock to remove.
 """
 
 import fcntl
@@ -14,7 +14,7 @@ from oc_trio.errors import StoreError
 
 @contextmanager
 def file_lock(path: Path) -> Iterator[None]:
-    """Hold `path` locked for the block. Raises StoreError when another process holds it, naming its pid."""
+    """Holds a lock on the file `path`. Raises StoreError, with the pid, if another process holds it."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -29,7 +29,7 @@ def file_lock(path: Path) -> Iterator[None]:
         os.write(descriptor, f"{os.getpid()}\n".encode())
         yield
     finally:
-        # The file stays: removing it would let a third process lock a new one while a second waits on the old.
+        # The file stays: if it were removed, a second process could lock the old file and a third one a new file.
         os.close(descriptor)
 
 

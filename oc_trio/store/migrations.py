@@ -1,6 +1,6 @@
-"""Forward-only changes of the schema; the file is copied before each, there is no way back but that copy.
+"""Schema migrations, forward only: the SQLite file is copied before each, and that copy is the only way back.
 
-An entry that was released is never edited: what it did is on people's disks.
+A released entry of `MIGRATIONS` is never edited, because databases exist that it has already changed.
 """
 
 from collections.abc import Sequence
@@ -19,22 +19,22 @@ def _version(tx: Tx) -> int:
 
 
 async def schema_version(engine: Engine) -> int:
-    """The number of migrations that the database has seen; makes the table that counts them."""
+    """The number of migrations applied to the database; creates the table that counts them."""
     return await engine.run(_version)
 
 
 async def migrate(engine: Engine, *, copy_to: str | None, migrations: Sequence[tuple[str, ...]] = MIGRATIONS) -> int:
-    """Bring the schema up to date, one transaction per migration; returns its version.
+    """Brings the schema up to date, one transaction per migration; returns its version.
 
-    `copy_to` is the name that the copies start with (`<copy_to>.before-v2`); None makes none. Raises StoreUnusable
-    when a newer oc_trio has written the database.
+    Copies are named `<copy_to>.before-v2`; None makes no copies. Raises StoreUnusable if a newer oc_trio has written
+    the database.
     """
     version = await schema_version(engine)
     refuse_newer(version, len(migrations))
     for number, statements in enumerate(migrations[version:], start=version + 1):
-        if copy_to is not None and version:  # nothing was there before the first
-            # One that stands there is of an earlier try, or of before somebody went back: this one is newer.
-            await engine.outside(partial(engine.driver.backup, f"{copy_to}.before-v{number}", replace=True))
+        if copy_to is not None and version:  # before the first migration there is nothing to copy
+            # An existing copy is from a failed try, or from before somebody went back to an older release: replace it.
+            await engine.run_unlocked(partial(engine.driver.backup, f"{copy_to}.before-v{number}", replace=True))
 
         def apply(tx: Tx, number: int = number, statements: tuple[str, ...] = statements) -> None:
             for statement in statements:
@@ -54,13 +54,13 @@ def refuse_newer(version: int, known: int) -> None:
 
 
 async def require_current(engine: Engine) -> int:
-    """For readers beside a running gateway, which must not change anything: StoreError unless up to date."""
+    """For commands beside a running gateway, which must change nothing: raises StoreError unless up to date."""
 
     def read(tx: Tx) -> int:
         version = _version(tx)
         refuse_newer(version, len(MIGRATIONS))
         if version < len(MIGRATIONS):
-            # Raised in here, it undoes the table that was made to look.
+            # Raised inside the transaction, so that creating the version table is rolled back.
             raise StoreError(f"the journal has schema {version}, not {len(MIGRATIONS)}: start the gateway to update it")
         return version
 

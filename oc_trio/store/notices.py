@@ -1,6 +1,7 @@
-"""Words about the end of messages that get no turn: one post may speak for several of a conversation.
+"""Links obligations that end without a turn to the one notice post that tells people so.
 
-Such a post is named after the first of them, so that whatever confirms it finds all that it speaks for.
+One notice may stand for several messages of a conversation. Its outbox id is made from the first one's obligation id;
+the others are those that ended in the same session, at the same time and for the same reason.
 """
 
 from oc_trio.ids import ObligationId, OutboxId, PostId
@@ -10,38 +11,38 @@ _MARK = "x"
 
 
 def notice_id(obligation: ObligationId) -> OutboxId:
-    """The name of the post that says why a message is not answered, and others with it."""
+    """The outbox id of the notice that says why this message, and others with it, are not answered."""
     return OutboxId(f"{obligation}.{_MARK}")
 
 
-def ended_with(outbox: str) -> ObligationId | None:
-    """The message that such a post, or one in its place, is named after; None where the name is another's."""
+def notice_obligation(outbox: str) -> ObligationId | None:
+    """The obligation that a notice, or the fallback for one, is named after; None for any other outbox id."""
     name, _, mark = outbox.rpartition(".")
     return ObligationId(name.rpartition(".")[2]) if mark == _MARK else None
 
 
 def note_post(tx: Tx, outbox: OutboxId, post: PostId) -> None:
-    """The post stands: everything that ended with it was told so there."""
-    if ended := _ended_with(tx, outbox):
+    """The notice was posted: records its post id in all obligations that it stands for."""
+    if common := _common_columns(tx, outbox):
         tx.run(
             "UPDATE obligations SET outcome_posts = ?"
             " WHERE account = ? AND session = ? AND ended_at = ? AND outcome_reason = ? AND state = 'failed'",
-            *(post, *ended),
+            *(post, *common),
         )
 
 
 def note_refusal(tx: Tx, outbox: OutboxId, reason: str) -> None:
-    """The words were not taken: `reason` says so for each that ended with them."""
-    if ended := _ended_with(tx, outbox):
+    """The notice was refused: records `reason` in all obligations that it stands for."""
+    if common := _common_columns(tx, outbox):
         tx.run(
             "UPDATE obligations SET outcome_reason = ?"
             " WHERE account = ? AND session = ? AND ended_at = ? AND outcome_reason = ? AND state = 'failed'",
-            *(reason, *ended),
+            *(reason, *common),
         )
 
 
-def _ended_with(tx: Tx, outbox: OutboxId) -> Row | None:
-    """What all that ended with these words have in common."""
-    first = ended_with(outbox)
+def _common_columns(tx: Tx, outbox: OutboxId) -> Row | None:
+    """The columns by which all obligations of a notice are found."""
+    first = notice_obligation(outbox)
     sql = "SELECT account, session, ended_at, outcome_reason FROM obligations WHERE id = ? AND state = 'failed'"
     return tx.one(sql, first) if first is not None else None

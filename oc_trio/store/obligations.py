@@ -1,6 +1,6 @@
-"""Obligations: one row per admitted message, which ends in exactly one terminal state.
+"""Obligations: one row per message that must be answered, which ends in exactly one terminal state.
 
-`admission` makes them and `turns` binds them; here they are read and closed.
+`admission` creates them and `turns` binds them to a turn; here they are read and closed.
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ SELECT = (
 
 
 def obligation_of(row: Row) -> Obligation:
-    values = list(row)  # the columns stand in the order of the fields
+    values = list(row)  # columns are selected in the order of the fields
     values[7] = Source(row[7])
     values[11] = ObligationState(row[11])
     values[15] = split_posts(row[15])
@@ -53,7 +53,7 @@ def close(tx: Tx, ids: tuple[ObligationId, ...], outcome: Outcome, at: int) -> i
     )
 
 
-def _close_saying(tx: Tx, ids: tuple[ObligationId, ...], outcome: Outcome, at: int, notice: OutboxRow) -> int:
+def _close_with_notice(tx: Tx, ids: tuple[ObligationId, ...], outcome: Outcome, at: int, notice: OutboxRow) -> int:
     moved = close(tx, ids, outcome, at)
     if moved:
         put(tx, notice)
@@ -66,12 +66,12 @@ def of_turn(tx: Tx, turn: TurnId) -> tuple[Obligation, ...]:
 
 @frozen
 class Obligations:
-    """The face of this family."""
+    """Reads and closes obligations."""
 
     _engine: Engine
 
     async def open_for(self, account: AccountId) -> tuple[Obligation, ...]:
-        """What is still owed, in the order of admission."""
+        """The open obligations, in the order of admission."""
         rows = await self._engine.run(
             lambda tx: tx.all(SELECT + " WHERE o.account = ? AND o.state = 'open' ORDER BY o.serial", account)
         )
@@ -88,23 +88,23 @@ class Obligations:
         return obligation_of(row) if row else None
 
     async def close(self, ids: Iterable[ObligationId], outcome: Outcome, at: int) -> int:
-        """Move open ones to a terminal state; returns how many moved. What has ended keeps its end."""
-        wanted = tuple(ids)
-        return await self._engine.run(lambda tx: close(tx, wanted, outcome, at))
+        """Moves the open ones of `ids` to a terminal state; returns how many. One that has ended keeps its outcome."""
+        obligations = tuple(ids)
+        return await self._engine.run(lambda tx: close(tx, obligations, outcome, at))
 
-    async def close_saying(self, ids: Iterable[ObligationId], outcome: Outcome, at: int, notice: OutboxRow) -> int:
-        """As `close`, and queue the words about it in the same transaction: whoever is told that there will be no
-        answer gets none, whatever comes in between. Where nothing moved there is nothing to say.
+    async def close_with_notice(self, ids: Iterable[ObligationId], outcome: Outcome, at: int, notice: OutboxRow) -> int:
+        """As `close`, and queues `notice` in the same transaction, so that no message is both answered and
+        reported as unanswered. If none was open, the notice is not queued.
         """
-        wanted = tuple(ids)
-        return await self._engine.run(lambda tx: _close_saying(tx, wanted, outcome, at, notice))
+        obligations = tuple(ids)
+        return await self._engine.run(lambda tx: _close_with_notice(tx, obligations, outcome, at, notice))
 
     async def note_refusal(self, notice: OutboxId, reason: str) -> None:
-        """The words of a `close_saying` were not taken; where they are, their post is noted as it is confirmed."""
+        """The notice of `close_with_notice` was refused. (If it is posted, `Outbox.confirm` records the post id.)"""
         await self._engine.run(lambda tx: note_refusal(tx, notice, reason))
 
-    async def excuse(self, account: AccountId) -> int:
-        """The account failed by no fault of its turns: each open obligation has been tried once less."""
+    async def refund_attempt(self, account: AccountId) -> int:
+        """Takes back one attempt of each open obligation: the account failed, not the turn."""
         return await self._engine.run(
             lambda tx: tx.run(
                 "UPDATE obligations SET attempts = attempts - 1 WHERE account = ? AND state = 'open' AND attempts > 0",

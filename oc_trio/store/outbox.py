@@ -17,7 +17,7 @@ SELECT = (
 
 
 def outbox_of(row: Row) -> OutboxRow:
-    values = list(row)  # the columns stand in the order of the fields
+    values = list(row)  # columns are selected in the order of the fields
     values[4] = OutboxKind(row[4])
     values[11] = OutboxState(row[11])
     return OutboxRow(*values)
@@ -41,7 +41,7 @@ def _state(tx: Tx, outbox: OutboxId) -> OutboxState:
 
 
 def _may_move(tx: Tx, outbox: OutboxId, to: OutboxState) -> bool:
-    """False when the row is there already; raises StoreError where the table of moves says no."""
+    """False if the row is in that state already; raises StoreError for a move that the table does not allow."""
     state = _state(tx, outbox)
     if state is to:
         return False
@@ -85,7 +85,7 @@ def _receipt(tx: Tx, account: AccountId, pending: str, post: PostId, at: int) ->
     if item is None or item.state in (OutboxState.CONFIRMED, OutboxState.DEAD):
         return item
     if item.state is OutboxState.QUEUED:
-        # Requeued after an answer that never came, and yet it had been applied.
+        # It was requeued because no response came, but the server had created the post.
         _sending(tx, item.id, at)
     _confirm(tx, item.id, post, at)
     return outbox_of(tx.all(SELECT + " WHERE id = ?", item.id)[0])
@@ -93,38 +93,38 @@ def _receipt(tx: Tx, account: AccountId, pending: str, post: PostId, at: int) ->
 
 @frozen
 class Outbox:
-    """The face of this family. Moves return False when the row was there already."""
+    """Queues posts and records how far each got. A move returns False if the row was in that state already."""
 
     _engine: Engine
 
     async def put(self, rows: Iterable[OutboxRow]) -> int:
-        """Queue posts, in one transaction; an id that is there already is left alone. Returns how many are new."""
+        """Queues posts in one transaction; existing ids are left unchanged. Returns how many are new."""
         items = tuple(rows)
         return await self._engine.run(lambda tx: sum(put(tx, item) for item in items))
 
     async def sending(self, outbox: OutboxId, at: int) -> bool:
-        """Before the request: from here on the outcome is ambiguous until it is confirmed."""
+        """Call before the request: from now on it is unknown whether the post exists, until it is confirmed."""
         return await self._engine.run(lambda tx: _sending(tx, outbox, at))
 
     async def confirm(self, outbox: OutboxId, post: PostId, at: int) -> bool:
         return await self._engine.run(lambda tx: _confirm(tx, outbox, post, at))
 
     async def requeue(self, outbox: OutboxId, error: str) -> bool:
-        """The attempt is known not to have been applied, or its key still protects a repeat."""
+        """Back to the queue: the server did not create the post, or still deduplicates by its `pending_post_id`."""
         return await self._engine.run(lambda tx: _requeue(tx, outbox, error))
 
     async def dead(self, outbox: OutboxId, error: str, at: int) -> bool:
         return await self._engine.run(lambda tx: _dead(tx, outbox, error, at))
 
     async def receipt(self, account: AccountId, pending_post_id: str, post: PostId, at: int) -> OutboxRow | None:
-        """Our own post came back over the websocket: confirm its row, even one requeued meanwhile.
+        """Confirms the row of a post that came back over the websocket, even if it was requeued meanwhile.
 
-        Returns the row as it is now, None when the key isn't ours.
+        Returns the row as it is now, None if no row has this `pending_post_id`.
         """
         return await self._engine.run(lambda tx: _receipt(tx, account, pending_post_id, post, at))
 
     async def address(self, outbox: OutboxId, channel: ChannelId) -> None:
-        """The direct channel of `to_user` is known now."""
+        """Sets the direct channel of `to_user`, once it is known."""
         await self._engine.run(lambda tx: tx.run("UPDATE outbox SET channel_id = ? WHERE id = ?", channel, outbox))
 
     async def get(self, outbox: OutboxId) -> OutboxRow | None:
@@ -132,7 +132,7 @@ class Outbox:
         return outbox_of(row) if row else None
 
     async def unfinished(self, account: AccountId) -> tuple[OutboxRow, ...]:
-        """Queued and sending, in the order they were put."""
+        """The rows in state queued or sending, in the order in which they were queued."""
         rows = await self._engine.run(
             lambda tx: tx.all(SELECT + " WHERE account = ? AND state IN ('queued', 'sending') ORDER BY serial", account)
         )

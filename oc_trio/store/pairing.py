@@ -1,6 +1,6 @@
-"""Pairing: who asked to write to the bot directly, and who was let in.
+"""Pairing requests and approvals: who asked to send direct messages to the bot, and who may.
 
-Grants nothing by itself: whoever decides about access reads it.
+Only stores them; `core.access` decides who may talk to the bot.
 """
 
 from enum import Enum
@@ -13,7 +13,7 @@ from oc_trio.store.engine import Engine, Row, Tx
 
 @frozen
 class PairingRow:
-    """`approved_at` is 0 while pending; a pending one is void from `expires_at` on."""
+    """`approved_at` is 0 while pending; a pending request is void from `expires_at` on."""
 
     account: AccountId
     user_id: UserId
@@ -25,7 +25,7 @@ class PairingRow:
 
 
 class RequestState(Enum):
-    """What became of a request: `PENDING` means one was pending already, `FULL` that the account's are used up."""
+    """The result of a request. `PENDING`: the user had one already; `FULL`: the account has too many pending."""
 
     CREATED = "created"
     PENDING = "pending"
@@ -35,7 +35,7 @@ class RequestState(Enum):
 
 @frozen
 class Requested:
-    """`code` is the one that counts: the earlier one when `PENDING`, empty when `FULL` or `APPROVED`."""
+    """`code` is the valid code: the earlier one if `PENDING`, empty if `FULL` or `APPROVED`."""
 
     state: RequestState
     code: str = field(default="", repr=False)
@@ -63,7 +63,7 @@ def _request(
 
 
 def _by_code(tx: Tx, account: AccountId | None, code: str) -> Row | None:
-    """The one pending request with that code; None also when two accounts happen to have the same."""
+    """The pending request with that code; None also if two accounts happen to have the same code."""
     rows = tx.all(SELECT + " WHERE code = ? AND approved_at = 0", code)
     rows = [row for row in rows if account is None or row[0] == account]
     return rows[0] if len(rows) == 1 else None
@@ -73,13 +73,13 @@ def _approve(tx: Tx, account: AccountId | None, code: str, at: int) -> PairingRo
     row = _by_code(tx, account, code)
     if row is None or PairingRow(*row).expires_at <= at:
         return None
-    found = PairingRow(*row)
-    # The code is spent with its use, so that nothing that saw it can be used to find the user.
+    request = PairingRow(*row)
+    # The code is cleared on use, so that a copy of it in a log or chat leads to nobody.
     tx.run(
         "UPDATE pairing SET approved_at = ?, code = '' WHERE account = ? AND user_id = ?",
-        *(at, found.account, found.user_id),
+        *(at, request.account, request.user_id),
     )
-    return PairingRow(*tx.all(SELECT + " WHERE account = ? AND user_id = ?", found.account, found.user_id)[0])
+    return PairingRow(*tx.all(SELECT + " WHERE account = ? AND user_id = ?", request.account, request.user_id)[0])
 
 
 def _reject(tx: Tx, account: AccountId | None, code: str) -> PairingRow | None:
@@ -92,7 +92,7 @@ def _reject(tx: Tx, account: AccountId | None, code: str) -> PairingRow | None:
 
 @frozen
 class Pairing:
-    """The face of this family. Codes are compared as they are: the caller normalises case."""
+    """Creates, approves and revokes pairings. Codes are compared exactly: the caller normalises case."""
 
     _engine: Engine
 
@@ -102,21 +102,21 @@ class Pairing:
         return await self._engine.run(lambda tx: _request(tx, account, user, name, code, at, ttl_ms, max_pending))
 
     async def pending(self, account: AccountId | None, now: int) -> tuple[PairingRow, ...]:
-        """Requests that can still be approved, oldest first; None asks for all accounts."""
+        """Requests that can still be approved, oldest first; account None means all accounts."""
         rows = await self._engine.run(
             lambda tx: tx.all(SELECT + " WHERE approved_at = 0 AND expires_at > ? ORDER BY requested_at, user_id", now)
         )
         return tuple(PairingRow(*row) for row in rows if account is None or row[0] == account)
 
     async def approve(self, account: AccountId | None, code: str, at: int) -> PairingRow | None:
-        """None when no account, or more than one, has such a request, or when it has expired."""
+        """None if no account, or more than one, has a request with that code, or if it has expired."""
         return await self._engine.run(lambda tx: _approve(tx, account, code, at))
 
     async def reject(self, account: AccountId | None, code: str) -> PairingRow | None:
         return await self._engine.run(lambda tx: _reject(tx, account, code))
 
     async def revoke(self, account: AccountId, user: UserId) -> bool:
-        """Take an approval back; False when there was none."""
+        """Takes an approval back; False if there was none."""
         return bool(
             await self._engine.run(
                 lambda tx: tx.run(
@@ -132,7 +132,7 @@ class Pairing:
         return frozenset(UserId(row[0]) for row in rows)
 
     async def approvals(self, account: AccountId | None) -> tuple[PairingRow, ...]:
-        """Who was let in, latest first; None asks for all accounts."""
+        """The approved users, latest first; account None means all accounts."""
         rows = await self._engine.run(
             lambda tx: tx.all(SELECT + " WHERE approved_at > 0 ORDER BY approved_at DESC, user_id")
         )

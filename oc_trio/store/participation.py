@@ -1,12 +1,12 @@
-"""Threads in which the bot visibly answers or has answered: messages there need no mention for a while."""
+"""Threads in which the bot has posted: messages there need no mention for some days."""
 
 from attrs import frozen
 
 from oc_trio.ids import AccountId, ChannelId, ThreadRoot
 from oc_trio.store.engine import Engine
 
-# The first words of an answer can be replied to: where a turn has begun to write, it need not have ended. One that ends
-# without a visible answer leaves nothing.
+# People can reply to a draft before the answer is complete, so an unfinished turn counts as soon as a post of it may be
+# in the thread. A turn that ends without a visible answer leaves no row.
 _ACTIVE = (
     "SELECT 1 FROM participation WHERE account = ? AND channel_id = ? AND root_id = ? AND at >= ?"
     " UNION ALL SELECT 1 FROM turns t JOIN outbox o ON o.turn = t.id"
@@ -17,7 +17,7 @@ _ACTIVE = (
 
 @frozen
 class Participation:
-    """The face of this family."""
+    """Records threads with answers and looks them up."""
 
     _engine: Engine
 
@@ -32,6 +32,6 @@ class Participation:
         )
 
     async def active(self, account: AccountId, channel: ChannelId, root: ThreadRoot, since: int) -> bool:
-        """Whether the bot answered there at or after `since`, or has begun to."""
+        """Whether the bot answered in the thread at or after `since` (ms), or is answering there now."""
         thread = (account, channel, root)
         return await self._engine.run(lambda tx: tx.one(_ACTIVE, *thread, since, *thread)) is not None

@@ -1,6 +1,7 @@
-"""Posts with an edit of ours that got no answer, and the text that each must end with.
+"""Edits of ours that got no response: the server may still apply them after a later one, and overwrite the final text.
 
-Bounded by time: an edit that is still under way after `until` is not to be expected.
+Each row says which text the post must end with. After `until` such a late edit is no longer expected. The table is
+called `doubts`.
 """
 
 from attrs import frozen
@@ -11,7 +12,7 @@ from oc_trio.store.engine import Engine
 
 @frozen
 class PendingEdit:
-    """`text` is empty while the post may still be edited by its turn; `until` is in milliseconds."""
+    """`text` is the final text, empty while the turn may still edit the post; `until` is in milliseconds."""
 
     post_id: PostId
     text: str
@@ -20,24 +21,22 @@ class PendingEdit:
 
 @frozen
 class PendingEdits:
-    """The face of this family."""
+    """Remembers the posts to watch, across restarts."""
 
     _engine: Engine
 
-    async def put(self, account: AccountId, doubt: PendingEdit) -> None:
-        """Remember, in place of what was known of the post."""
+    async def put(self, account: AccountId, edit: PendingEdit) -> None:
+        """Inserts the edit, or replaces what was known about its post."""
         await self._engine.run(
             lambda tx: tx.run(
                 "INSERT INTO doubts (account, post_id, text, until) VALUES (?, ?, ?, ?)"
                 " ON CONFLICT (account, post_id) DO UPDATE SET text = excluded.text, until = excluded.until",
-                *(account, doubt.post_id, doubt.text, doubt.until),
+                *(account, edit.post_id, edit.text, edit.until),
             )
         )
 
     async def settled(self, account: AccountId, at: int, limit: int) -> tuple[PendingEdit, ...]:
-        """Those whose last text is known and whose time was not over then, at most `limit` of the youngest, oldest
-        first.
-        """
+        """The edits whose final text is known and that were not over at `at`: the newest `limit`, oldest first."""
         rows = await self._engine.run(
             lambda tx: tx.all(
                 "SELECT post_id, text, until FROM doubts WHERE account = ? AND text <> '' AND until > ?"

@@ -1,7 +1,7 @@
-"""PostgreSQL as a `Driver`: one psycopg connection, which writes and holds the lock of the one gateway.
+"""PostgreSQL as a `Driver`: one psycopg connection, which both writes and holds the lock of the gateway.
 
-Losing the connection loses both together, so a gateway that has lost its lock cannot write. psycopg comes with the
-extra `postgres`.
+If the connection is lost, so is the lock: a gateway without the lock cannot write. psycopg comes with the extra
+`postgres`.
 """
 
 import functools
@@ -29,7 +29,7 @@ SETTINGS = {
     "tcp_user_timeout": "30000",
     "application_name": "oc-trio",
 }
-# What a row would hold: its characters, its numbers, its length in an index, what its columns require.
+# Errors about the values of a row: bad characters, numbers out of range, too long for an index, constraints.
 _OF_ROW = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded)
 STATEMENT_TIMEOUT_MS = 30_000
 LOCK_WAIT_MS = 1000
@@ -55,6 +55,7 @@ class PostgresDriver:
     def _connect(self) -> psycopg.Connection:
         given = self._settings()
         settings = {key: value for key, value in SETTINGS.items() if key not in given}
+        # autocommit: transactions begin only where `begin` says so.
         connection = psycopg.connect(self._url, autocommit=True, **settings)  # type: ignore[arg-type]
         try:
             connection.execute(f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}".encode())
@@ -66,12 +67,12 @@ class PostgresDriver:
         return connection
 
     def _settings(self) -> dict[str, object]:
-        """libpq's own complaints quote parts of the URL, and with them of the password."""
+        """Parses the URL ourselves: libpq's error messages quote parts of it, which may be parts of the password."""
         try:
             given: dict[str, object] = {**conninfo_to_dict(self._url)}
         except psycopg.Error:
             given = {"port": "unreadable"}
-        # A second @ is one of the password's: libpq would take what follows it for a host, and name that.
+        # A second @ belongs to the password: libpq would take the rest for the host, and quote it in its error.
         is_cut = self._url.partition("?")[0].count("@") > 1
         if is_cut or not re.fullmatch(r"[0-9,]*", str(given.get("port", ""))):
             raise StoreUnusable("the store's URL can't be read: special characters in its password must be %-encoded")
@@ -79,9 +80,9 @@ class PostgresDriver:
 
     @staticmethod
     def _lock(connection: psycopg.Connection) -> None:
-        """A session lock: the server releases it when this connection ends, however it ends.
+        """Takes a session-level advisory lock, which the server releases when this connection ends.
 
-        It is waited for shortly, since the server takes a moment to notice that the last gateway has gone.
+        Waits a second for it, because the server takes a moment to notice that the previous gateway has gone.
         """
         connection.execute(f"SET lock_timeout = {LOCK_WAIT_MS}".encode())
         try:
@@ -94,10 +95,10 @@ class PostgresDriver:
         connection.execute("SET lock_timeout = 0")
 
     def problem(self, error: Exception) -> str:
-        return " ".join(str(error).split())  # libpq's complaints have several lines
+        return " ".join(str(error).split())  # libpq's messages have several lines
 
-    def is_lasting(self, error: Exception) -> bool:
-        return False  # its operators mend it while we wait, and a server's refusals don't tell their kinds apart
+    def is_permanent(self, error: Exception) -> bool:
+        return False  # operators repair the server while we retry, and its error codes don't tell what is permanent
 
     def refusal(self, error: Exception) -> str:
         is_unknown_type = isinstance(error, psycopg.ProgrammingError) and str(error).startswith("cannot adapt type")
@@ -108,7 +109,7 @@ class PostgresDriver:
             try:
                 self._connection.execute("BEGIN")
             except psycopg.OperationalError:
-                # It died while idle, before any work of this transaction: a new one will do.
+                # The connection died while idle, before this transaction did anything: connect again.
                 self.close()
             else:
                 return

@@ -1,4 +1,4 @@
-"""The point at which a websocket connection can be resumed, kept across restarts."""
+"""The websocket resume point of each account, kept across restarts."""
 
 from attrs import frozen
 
@@ -7,8 +7,8 @@ from oc_trio.store.engine import Engine
 
 
 @frozen
-class ResumePoint:
-    """`next_seq` is the number of the first event that was not processed; `at` when this was saved."""
+class ResumePointRow:
+    """`next_seq` is the number of the first event that was not processed; `at` is when the row was saved."""
 
     connection_id: str
     next_seq: int
@@ -17,7 +17,7 @@ class ResumePoint:
 
 @frozen
 class Resume:
-    """The face of this family."""
+    """Saves and loads the one resume point of an account."""
 
     _engine: Engine
 
@@ -31,11 +31,8 @@ class Resume:
             )
         )
 
-    async def load(self, account: AccountId) -> ResumePoint | None:
+    async def load(self, account: AccountId) -> ResumePointRow | None:
         row = await self._engine.run(
             lambda tx: tx.one("SELECT connection_id, next_seq, at FROM resume_points WHERE account = ?", account)
         )
-        return ResumePoint(*row) if row else None
-
-    async def clear(self, account: AccountId) -> None:
-        await self._engine.run(lambda tx: tx.run("DELETE FROM resume_points WHERE account = ?", account))
+        return ResumePointRow(*row) if row else None

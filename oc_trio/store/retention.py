@@ -1,4 +1,4 @@
-"""Bounded retention and the counts that `status` shows. Never deletes anything that is still owed."""
+"""Deletes old rows, and counts rows for `status`. Open obligations and what belongs to them are never deleted."""
 
 from attrs import frozen
 
@@ -10,7 +10,7 @@ CHUNK = 2000  # rows deleted in one transaction: the writer is not held up for l
 
 @frozen
 class Retention:
-    """Ages in milliseconds. `seen_ms` must exceed how far catch-up reaches back, or an old post is answered anew."""
+    """Ages in milliseconds. `seen_ms` must exceed catch-up's `max_age_ms`, or catch-up would answer old posts again."""
 
     seen_ms: int = 30 * DAY_MS
     ended_ms: int = 30 * DAY_MS
@@ -25,7 +25,7 @@ class Retention:
 
 @frozen
 class Stats:
-    """Row counts for `status`; `size` is in bytes, 0 where the database doesn't tell."""
+    """Row counts for `status`; `size` is in bytes, 0 if unknown."""
 
     database: str
     schema: int
@@ -41,8 +41,8 @@ class Stats:
     pairing_pending: int
 
 
-# Each deletes at most `LIMIT ?` rows whose own time lies before `?`. Ended obligations go before what was seen: an
-# obligation without its seen row could be admitted again.
+# Each deletes at most `LIMIT ?` rows whose own time is before `?`. Obligations are deleted before their `seen` rows:
+# without the `seen` row their message could be admitted again.
 OBLIGATIONS = (
     "DELETE FROM obligations WHERE serial IN"
     " (SELECT serial FROM obligations WHERE state <> 'open' AND ended_at < ? LIMIT ?)"
@@ -106,7 +106,7 @@ def _aged(keep: Retention) -> tuple[tuple[str, int], ...]:
         (PARTICIPATION, keep.participation_ms),
         (USAGE, keep.usage_ms),
         (CLAIMS, 0),
-        (DOUBTS, DAY_MS),  # the next start looks at what nobody watched to the end
+        (DOUBTS, DAY_MS),  # a day longer: the next start still reads those that were not watched to the end
         (PAIRING, 0),
     )
 
@@ -114,14 +114,14 @@ def _aged(keep: Retention) -> tuple[tuple[str, int], ...]:
 async def _delete_chunks(engine: Engine, sql: str, before: int) -> int:
     total = 0
     while True:
-        gone = await engine.run(lambda tx: tx.run(sql, before, CHUNK))
-        total += gone
-        if gone < CHUNK:
+        deleted = await engine.run(lambda tx: tx.run(sql, before, CHUNK))
+        total += deleted
+        if deleted < CHUNK:
             return total
 
 
 async def _delete_surplus(engine: Engine, rows: int, count_sql: str, time_sql: str, delete_sql: str) -> int:
-    """Delete the oldest beyond `rows`, by the time of the youngest that has to go."""
+    """Deletes the oldest rows so that about `rows` stay, by the time of the newest one that has to go."""
 
     def cut(tx: Tx) -> int | None:
         surplus = int(tx.value(count_sql)) - rows
@@ -132,7 +132,7 @@ async def _delete_surplus(engine: Engine, rows: int, count_sql: str, time_sql: s
 
 
 async def prune(engine: Engine, now: int, keep: Retention) -> int:
-    """Delete what is beyond its age or the row bounds; returns the number of rows."""
+    """Deletes what is too old or beyond the row limits; returns the number of rows."""
     total = 0
     for sql, age in _aged(keep):
         total += await _delete_chunks(engine, sql, now - age)

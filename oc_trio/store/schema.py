@@ -1,7 +1,7 @@
-"""The tables, as the first migration made them; later changes are further entries of `migrations.MIGRATIONS`.
+"""The tables as the first migrations create them; later changes are further entries of `migrations.MIGRATIONS`.
 
-Times are integer milliseconds since the epoch, 0 meaning never; tuples of ids are written by `columns`;
-`<serial>` is the driver's counting primary key, the order in which rows came to be.
+Times are integer milliseconds since the epoch, 0 means never. Tuples of ids are written by `columns`. `<serial>` is the
+driver's auto-increment primary key: the order of insertion. `doubts` holds `pending_edits.PendingEdits`.
 """
 
 LEDGER = (

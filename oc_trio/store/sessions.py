@@ -1,4 +1,4 @@
-"""Sessions: one row per conversation, its generation (a reset begins a new one) and its settings."""
+"""Sessions: one row per conversation, with its settings and its generation (`/new` begins the next generation)."""
 
 from attrs import frozen
 
@@ -8,7 +8,7 @@ from oc_trio.store.engine import Engine, Tx
 
 @frozen
 class SessionRow:
-    """`generation` counts resets; the transcript of an earlier one is kept until retention. `settings` is JSON."""
+    """`generation` counts resets; transcripts of earlier generations stay until retention. `settings` is JSON."""
 
     key: SessionKey
     account: AccountId
@@ -25,7 +25,7 @@ SELECT = "SELECT key, account, channel_id, root_id, agent, created_at, last_at, 
 
 
 def generation_of(tx: Tx, session: SessionKey) -> int:
-    """0 for a session that was never touched."""
+    """0 for an unknown session."""
     return tx.value("SELECT generation FROM sessions WHERE key = ?", session) or 0
 
 
@@ -44,14 +44,14 @@ def _touch(
 
 @frozen
 class Sessions:
-    """The face of this family."""
+    """Creates, lists and resets sessions, and stores their settings."""
 
     _engine: Engine
 
     async def touch(
         self, key: SessionKey, account: AccountId, channel: ChannelId, root: str, agent: AgentId, at: int
     ) -> SessionRow:
-        """Make the session or mark it used; the agent may change, where it lives may not."""
+        """Creates the session or updates its time of use and its agent; account, channel and root never change."""
         return await self._engine.run(lambda tx: _touch(tx, key, account, channel, root, agent, at))
 
     async def get(self, key: SessionKey) -> SessionRow | None:
@@ -59,7 +59,7 @@ class Sessions:
         return SessionRow(*row) if row else None
 
     async def list(self, account: AccountId | None = None) -> tuple[SessionRow, ...]:
-        """Latest first."""
+        """The sessions, most recently used first."""
         if account is None:
             rows = await self._engine.run(lambda tx: tx.all(SELECT + " ORDER BY last_at DESC, key"))
         else:
@@ -69,7 +69,7 @@ class Sessions:
         return tuple(SessionRow(*row) for row in rows)
 
     async def reset(self, key: SessionKey, at: int) -> int:
-        """Begin a new generation: transcript and waiting context start anew. Returns it; 0 for an unknown session."""
+        """Begins a new generation, with empty transcript and context. Returns its number; 0 for an unknown session."""
 
         def work(tx: Tx) -> int:
             tx.run("DELETE FROM context WHERE session = ? AND at <= ?", key, at)
@@ -83,7 +83,7 @@ class Sessions:
         return await self._engine.run(lambda tx: tx.value("SELECT settings FROM sessions WHERE key = ?", key)) or "{}"
 
     async def set_settings(self, key: SessionKey, settings: str) -> bool:
-        """False for an unknown session: `touch` it first."""
+        """False for an unknown session: call `touch` first."""
         return bool(
             await self._engine.run(lambda tx: tx.run("UPDATE sessions SET settings = ? WHERE key = ?", settings, key))
         )

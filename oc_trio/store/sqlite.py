@@ -1,6 +1,6 @@
-"""SQLite as a `Driver`: WAL, every commit synced to disk, the file readable by its owner only.
+"""SQLite as a `Driver`: WAL mode, every commit synced to disk, the file readable by its owner only.
 
-`synchronous=FULL` because what was acknowledged has to survive a power cut too; group commit pays for it.
+`synchronous=FULL` because acknowledged messages must survive a power cut; group commit makes that fast enough.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ BUSY_MS = 5000  # a command-line reader or a backup holds the file for far less
 
 _DAMAGED = "it is damaged: put a backup in its place, or move it away to begin with an empty one"
 _NO_WRITING = "its folder can't be written: see to its owner, its mode and its file system"
-# By SQLite's primary result codes; the extended ones begin with the same two words.
+# By SQLite's primary result codes; extended codes begin with the same two words.
 _ADVICE = {
     "SQLITE_FULL": "make room on its disk",
     "SQLITE_IOERR": "its disk fails or is full",
@@ -25,7 +25,7 @@ _ADVICE = {
     "SQLITE_CANTOPEN": _NO_WRITING,
 }
 _LASTING = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
-# These come without a code of their own, or with the one of a mistaken statement. The first quotes the row's text.
+# Beginnings of messages that have no code, or the code of a wrong statement. The first quotes the row's text.
 _NOT_UTF8 = "Could not decode to UTF-8"
 _NO_TABLE = "no such table"
 _NO_VALUE = "Error binding parameter"
@@ -40,7 +40,7 @@ def _primary(error: Exception) -> str:
 
 
 def is_there(path: Path) -> bool:
-    """Whether there is a journal; StoreError where nobody may look. Path.exists raises what the system says."""
+    """Whether the journal's file exists. Raises StoreError, not OSError, if its folder may not be read."""
     try:
         return path.exists()
     except OSError as error:
@@ -51,7 +51,7 @@ def is_there(path: Path) -> bool:
 
 
 class SqliteDriver:
-    """See `engine.Driver`. `create` false refuses a file that isn't there."""
+    """See `engine.Driver`. Without `create`, a missing file is an error."""
 
     name = "sqlite"
     serial = "INTEGER PRIMARY KEY"
@@ -65,12 +65,12 @@ class SqliteDriver:
 
     @classmethod
     def adopt(cls, connection: sqlite3.Connection) -> "SqliteDriver":
-        """Use a connection that stays its owner's: `close` leaves it open. A transaction left open is undone."""
+        """Uses a connection that the caller owns: `close` leaves it open. An open transaction is rolled back."""
         driver = cls(None)
         driver._adopted = True
         driver._connection = connection
         if connection.in_transaction:
-            connection.rollback()  # first: a change of isolation_level commits
+            connection.rollback()  # first, because setting isolation_level commits
         connection.isolation_level = None
         return driver
 
@@ -80,6 +80,7 @@ class SqliteDriver:
             if not self._create:
                 raise StoreError(f"there is no journal at {self._path}: the gateway has not run with this state yet")
             self._make_file(self._path)
+        # isolation_level None: transactions begin only where `begin` says so.
         connection = sqlite3.connect(self._path, isolation_level=None, timeout=BUSY_MS / 1000)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
@@ -92,7 +93,7 @@ class SqliteDriver:
 
     @staticmethod
     def _make_file(path: Path) -> None:
-        """SQLite gives -wal and -shm the mode of the file itself; it holds command tokens."""
+        """Mode 0600, for the journal holds command tokens. SQLite gives its -wal and -shm files the same mode."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             make_file(path)
@@ -106,7 +107,7 @@ class SqliteDriver:
         text = "a text is not UTF-8" if str(error).startswith(_NOT_UTF8) else str(error)
         return f"{text}{where}" + (f": {advice}" if advice else "")
 
-    def is_lasting(self, error: Exception) -> bool:
+    def is_permanent(self, error: Exception) -> bool:
         return _is_damage(error)
 
     def refusal(self, error: Exception) -> str:
@@ -118,6 +119,7 @@ class SqliteDriver:
     def begin(self) -> None:
         if self._connection is None:
             self._connection = self._connect()
+        # IMMEDIATE takes the write lock now: a later upgrade from a read lock could fail with SQLITE_BUSY.
         self._connection.execute("BEGIN IMMEDIATE")
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> Result:
@@ -144,7 +146,7 @@ class SqliteDriver:
 
     @contextlib.contextmanager
     def _reader(self) -> Iterator[sqlite3.Connection]:
-        """A connection of its own, so that a long read doesn't hold up the writer; the adopted one if adopted."""
+        """A separate connection, so that a long read does not block the writer; the adopted one if there is one."""
         if self._path is None:
             assert self._connection is not None
             yield self._connection
@@ -165,8 +167,8 @@ class SqliteDriver:
 
     def check(self) -> tuple[str, ...]:
         with self._reader() as reader:
-            found = tuple(str(row[0]) for row in reader.execute("PRAGMA integrity_check"))
-        return () if found == ("ok",) else found
+            lines = tuple(str(row[0]) for row in reader.execute("PRAGMA integrity_check"))
+        return () if lines == ("ok",) else lines
 
     def size(self) -> int:
         if self._path is None:

@@ -1,6 +1,6 @@
-"""Where the journal lies: what other users of this machine could do there, and files that are made without following.
+"""Checks who may write to the state directory, and creates files without following symbolic links.
 
-Who may write to the folder can put a link where the journal, its lock or the admin socket will be.
+Another user who may write to that directory could place a link where the journal, its lock or the admin socket will be.
 """
 
 import os
@@ -12,10 +12,10 @@ from pathlib import Path
 from oc_trio.errors import StoreError
 
 
-def place_problem(folder: Path, names: Iterable[str]) -> str:
-    """What is wrong with a state directory that holds `names`, and what to do; empty when it is fit or isn't there.
+def state_dir_problem(folder: Path, names: Iterable[str]) -> str:
+    """What is wrong with the state directory, and what to do; empty if it is safe or does not exist.
 
-    The folder itself may be a link: systemd makes one for services with a user of their own.
+    `names` are the files that must not be links. The folder itself may be one: systemd makes it for `DynamicUser=`.
     """
     try:
         mode = stat.S_IMODE(folder.stat().st_mode)
@@ -34,16 +34,16 @@ def place_problem(folder: Path, names: Iterable[str]) -> str:
 
 
 def make_file(path: Path) -> None:
-    """Make an empty file for its owner alone, if there is none. Raises OSError, also where a link stands."""
+    """Creates an empty file with mode 0600 if there is none. Raises OSError, also if the name is a symbolic link."""
     os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
 
 
 @contextmanager
 def new_file(target: Path, *, replace: bool = False) -> Iterator[Path]:
-    """A file to fill that takes the name `target` when the block ends well, and is gone when it doesn't.
+    """A temporary file that is renamed to `target` if the block succeeds, and deleted if it fails.
 
-    Raises StoreError where anything of that name stands, a link that leads nowhere included: nothing is followed and
-    nothing overwritten. With `replace` a plain file gives way, but only to a whole one.
+    Raises StoreError if `target` exists, even as a dangling link: nothing is followed or overwritten. With `replace` a
+    regular file is replaced, atomically.
     """
     taken = StoreError(f"{target} exists already; a copy never overwrites a file")
     replace = replace and target.is_file() and not target.is_symlink()
@@ -58,6 +58,7 @@ def new_file(target: Path, *, replace: bool = False) -> Iterator[Path]:
         raise StoreError(f"can't make {target}: {error.strerror}") from error
     try:
         yield draft
+        # Content first, then the name, then the folder: a power cut leaves the old file or the whole new one.
         _sync(draft)
         if replace:
             draft.replace(target)
@@ -74,7 +75,7 @@ def new_file(target: Path, *, replace: bool = False) -> Iterator[Path]:
 
 
 def _settle(draft: Path, target: Path) -> None:
-    """A link is the one move that refuses a name that is taken; file systems without links get a placeholder first."""
+    """Renames without overwriting: only link() fails if the name exists. Without hard links, create the name first."""
     try:
         os.link(draft, target, follow_symlinks=False)
     except FileExistsError:

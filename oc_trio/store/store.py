@@ -1,6 +1,6 @@
-"""The journal's face: one frozen object with a family of rows per attribute, opened for a block.
+"""Opens the journal database and gives access to its tables: `Store` has one attribute per kind of row.
 
-Owns opening (lock, connection, migration) and nothing about the rows themselves.
+Opening means lock, connection and migration. What the rows mean is in the module of each kind.
 """
 
 import sqlite3
@@ -61,34 +61,34 @@ class Store:
     participation: Participation
     commands: Commands
     claims: Claims
-    doubts: PendingEdits
+    pending_edits: PendingEdits
     cron: Cron
     usage: UsageRows
     schema: int
     _engine: Engine = field(alias="engine")
 
     async def explain(self, post_id: str, account: AccountId | None = None) -> PostLife | None:
-        """The life of a message or of a post of ours; also takes an outbox id, a pending id or a turn id."""
+        """All about a message or a post of ours; also takes an outbox id, a pending_post_id or a turn id."""
         return await self._engine.run(lambda tx: explain(tx, post_id, account))
 
     async def wait_unusable(self) -> NoReturn:
-        """Raises StoreUnusable once any transaction has met a lasting failure, such as a damaged page."""
-        await self._engine.lasting.wait()
+        """Raises StoreUnusable once any transaction has failed permanently, for instance on a damaged page."""
+        await self._engine.permanent_failure.wait()
 
     async def prune(self, now: int, keep: retention.Retention | None = None) -> int:
-        """Delete what is beyond retention, in short transactions; returns the number of rows."""
+        """Deletes what is beyond retention, in short transactions; returns the number of rows."""
         return await retention.prune(self._engine, now, keep or retention.Retention())
 
     async def stats(self) -> retention.Stats:
         return await retention.stats(self._engine, self.schema)
 
     async def backup(self, path: str | Path) -> None:
-        """Copy the journal to a new file while it is in use. PostgreSQL has pg_dump for this: StoreError."""
-        await self._engine.outside(lambda: self._engine.driver.backup(str(path)))
+        """Copies the journal to a new file while it is in use. StoreError for PostgreSQL, which has pg_dump."""
+        await self._engine.run_unlocked(lambda: self._engine.driver.backup(str(path)))
 
     async def integrity_check(self) -> tuple[str, ...]:
-        """What SQLite finds damaged (PostgreSQL checks itself), and rows that can't be read; empty when sound."""
-        return await self._engine.outside(self._engine.driver.check) or await self._engine.run(damaged_rows)
+        """Damage that SQLite finds (PostgreSQL checks itself) and rows that can't be decoded; empty if none."""
+        return await self._engine.run_unlocked(self._engine.driver.check) or await self._engine.run(damaged_rows)
 
 
 def _store(engine: Engine, schema: int) -> Store:
@@ -106,7 +106,7 @@ def _store(engine: Engine, schema: int) -> Store:
         participation=Participation(engine),
         commands=Commands(engine),
         claims=Claims(engine),
-        doubts=PendingEdits(engine),
+        pending_edits=PendingEdits(engine),
         cron=Cron(engine),
         usage=UsageRows(engine),
         schema=schema,
@@ -125,10 +125,10 @@ def _driver(location: str, exclusive: bool) -> Driver:
 
 @asynccontextmanager
 async def open_store(location: str | Path | sqlite3.Connection, *, exclusive: bool = True) -> AsyncIterator[Store]:
-    """Open the journal: a file's path, a `postgresql://` URL, or an sqlite3 connection to use in the event loop.
+    """Opens the journal: a file's path, a `postgresql://` URL, or an sqlite3 connection to use in the event loop.
 
-    `exclusive` takes the lock of the one gateway and migrates. Without it (a command beside a running gateway) the
-    schema has to be current already and nothing is created. Raises StoreError: in use, unreachable, too new, damaged.
+    `exclusive` takes the gateway's lock and migrates. Without it (a command beside a running gateway) the schema must
+    be current already, and nothing is created. Raises StoreError if in use, unreachable, too new or damaged.
     """
     async with AsyncExitStack() as stack:
         if isinstance(location, sqlite3.Connection):

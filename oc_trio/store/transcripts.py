@@ -1,6 +1,6 @@
-"""Transcripts: what was said in a session's current generation, entry by entry as JSON.
+"""Transcripts: the messages and tool calls of each session, entry by entry as JSON.
 
-A turn appends as it goes, so that tool calls which completed before a crash are known after it.
+A turn appends while it runs, so that tool calls which completed before a crash are known after it.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from oc_trio.store.sessions import generation_of
 def _append(
     tx: Tx, session: SessionKey, turn: TurnId, entries: Sequence[str], at: int, *, afresh: bool = False
 ) -> None:
-    # A turn that was running when its session was reset goes on in the generation it began in.
+    # A turn that was running when its session was reset stays in the generation in which it began.
     begun = tx.value("SELECT generation FROM transcripts WHERE session = ? AND turn = ? LIMIT 1", session, turn)
     generation = generation_of(tx, session) if begun is None else begun
     if afresh:
@@ -38,7 +38,7 @@ def _load(tx: Tx, session: SessionKey, limit: int, without: str) -> tuple[str, .
 
 @frozen
 class Transcripts:
-    """The face of this family."""
+    """Appends to transcripts and loads their ends."""
 
     _engine: Engine
 
@@ -46,23 +46,24 @@ class Transcripts:
         await self._engine.run(lambda tx: _append(tx, session, turn, entries, at))
 
     async def rewrite(self, session: SessionKey, turn: TurnId, entries: Sequence[str], at: int) -> None:
-        """`entries` instead of what the turn has appended so far."""
+        """Replaces what the turn has appended so far by `entries`."""
         await self._engine.run(lambda tx: _append(tx, session, turn, entries, at, afresh=True))
 
     async def load(self, session: SessionKey, limit: int, *, without: TurnId | None = None) -> tuple[str, ...]:
-        """The last `limit` entries of the current generation, oldest first; `without` a turn it is what was said
-        before that one: another turn that has not ended is left out too. Where accounts share an agent and a channel,
-        another account is answering that.
+        """The last `limit` entries of the current generation, oldest first.
+
+        With `without`, the entries of that turn and of other unfinished turns are left out: where two accounts share an
+        agent and a channel, another account is writing those.
         """
         return await self._engine.run(lambda tx: _load(tx, session, limit, without or ""))
 
     async def of_turn(self, turn: TurnId) -> tuple[str, ...]:
-        """What a turn has appended so far, oldest first."""
+        """The entries that a turn has appended so far, oldest first."""
         rows = await self._engine.run(
             lambda tx: tx.all("SELECT entry FROM transcripts WHERE turn = ? ORDER BY serial", turn)
         )
         return tuple(str(row[0]) for row in rows)
 
     async def drop_turn(self, turn: TurnId) -> int:
-        """Forget a turn that is to be run anew from its beginning; returns how many entries that were."""
+        """Deletes a turn's entries, for a turn that starts over; returns how many."""
         return await self._engine.run(lambda tx: tx.run("DELETE FROM transcripts WHERE turn = ?", turn))

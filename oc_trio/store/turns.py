@@ -1,6 +1,6 @@
-"""Turns: one run of an agent for one or several obligations, its drafts and its decided final.
+"""Turns: one run of an agent for one or several obligations, with its draft posts and its decided result.
 
-The final is written here before it is delivered, so that a restart repeats the same delivery and not another answer.
+The result is written here before it is delivered, so that a restart repeats the delivery and not the agent's run.
 """
 
 from collections.abc import Iterable
@@ -17,9 +17,8 @@ from oc_trio.store.obligations import require_terminal
 
 @frozen
 class Turn:
-    """`draft` is the preview being edited, `drafts` every preview post so far, `final` JSON, empty until decided.
-
-    `outcome` is None until the turn has ended.
+    """`draft` is the draft post being edited, `drafts` all draft posts so far. `final` is the decided result as JSON,
+    empty until decided; `outcome` is None until the turn has ended.
     """
 
     id: TurnId
@@ -77,7 +76,7 @@ def _insert(tx: Tx, turn: Turn, at: int) -> None:
 
 def begin(tx: Tx, turn: Turn, ids: tuple[ObligationId, ...], at: int) -> tuple[ObligationId, ...]:
     if tx.value("SELECT ended_at FROM turns WHERE id = ?", turn.id):
-        # Bound to a turn that no restart looks at, an obligation would be open for ever.
+        # A restart does not look at ended turns, so an obligation bound to one would stay open for ever.
         raise StoreError(f"turn {turn.id} has ended, it can't begin again")
     earlier = tx.all(
         "SELECT DISTINCT turn FROM obligations WHERE id IN (??) AND turn <> ? AND state = 'open'", ids, turn.id
@@ -89,7 +88,7 @@ def begin(tx: Tx, turn: Turn, ids: tuple[ObligationId, ...], at: int) -> tuple[O
     if bound or not ids:
         _insert(tx, turn, at)
     for (other,) in earlier:
-        # A turn that owes nothing any more would be resumed at every start.
+        # A turn without open obligations would otherwise be resumed at every start.
         if not tx.one("SELECT 1 FROM obligations WHERE turn = ? AND state = 'open'", other):
             _mark_ended(tx, other, cancelled(f"superseded by {turn.id}"), at)
     moved = {row[0] for row in bound}
@@ -114,37 +113,37 @@ def end(tx: Tx, turn: TurnId, outcome: Outcome, at: int) -> int:
 
 @frozen
 class Turns:
-    """The face of this family."""
+    """Begins and ends turns, and records their drafts and results."""
 
     _engine: Engine
 
     async def begin(self, turn: Turn, obligation_ids: Iterable[ObligationId], at: int) -> tuple[ObligationId, ...]:
-        """Bind the open ones among `obligation_ids` and count the attempt; returns those bound.
+        """Binds the open ones of `obligation_ids` to the turn and counts an attempt of each; returns those bound.
 
-        When none of them is open any more, nothing is written. Beginning an unfinished turn goes on with it; one that
-        has ended raises StoreError. A turn that loses its last open obligation to this one ends as cancelled.
-        `turn.draft`, `drafts` and `final` are taken over when the row is new.
+        If none of them is open, nothing is written. Beginning an unfinished turn again resumes it; StoreError for one
+        that has ended. Another turn that loses its last open obligation to this one ends as cancelled. `turn.draft`,
+        `drafts` and `final` count only if the row is new.
         """
         wanted = tuple(obligation_ids)
         return await self._engine.run(lambda tx: begin(tx, turn, wanted, at))
 
-    async def spare(self, turn: TurnId) -> None:
-        """The turn was interrupted on purpose: what it owes has not been tried in vain."""
+    async def reset_attempts(self, turn: TurnId) -> None:
+        """Resets the attempt counters of the turn's obligations: the interruption was ours (a drain), not a failure."""
         await self._engine.run(
             lambda tx: tx.run("UPDATE obligations SET attempts = 0 WHERE turn = ? AND state = 'open'", turn)
         )
 
     async def set_draft(self, turn: TurnId, post: PostId | None) -> None:
-        """Remember the preview post; None when it was deleted or became something else. `drafts` only grows."""
+        """Records the draft post; None if it was deleted or is no draft any more. `drafts` keeps earlier ones too."""
         await self._engine.run(lambda tx: set_draft(tx, turn, post))
 
     async def attempts(self, turn: TurnId) -> int:
-        """How often it was begun for those of its obligations that are still open, the present attempt included."""
+        """The highest attempt count of the turn's open obligations, the current attempt included; 0 if none is open."""
         sql = "SELECT max(attempts) FROM obligations WHERE turn = ? AND state = 'open'"
         return await self._engine.run(lambda tx: tx.value(sql, turn)) or 0
 
     async def decide(self, turn: TurnId, final: str) -> None:
-        """As `set_final`, where the end has just been decided: its delivery has attempts of its own, now the first."""
+        """As `set_final`, for a result just decided: attempts are counted anew, because they now count deliveries."""
 
         def write(tx: Tx) -> None:
             tx.run("UPDATE turns SET final = ? WHERE id = ?", final, turn)
@@ -153,18 +152,18 @@ class Turns:
         await self._engine.run(write)
 
     async def set_final(self, turn: TurnId, final: str) -> None:
-        """Make the decided final durable, before the first byte of it is sent."""
+        """Stores the decided result, before any of it is sent."""
         await self._engine.run(lambda tx: tx.run("UPDATE turns SET final = ? WHERE id = ?", final, turn))
 
     async def end(self, turn: TurnId, outcome: Outcome, at: int) -> int:
-        """End the turn and all its open obligations together; returns how many obligations that were."""
+        """Ends the turn and all its open obligations in one transaction; returns how many obligations."""
         return await self._engine.run(lambda tx: end(tx, turn, outcome, at))
 
     async def get(self, turn: TurnId) -> Turn | None:
         return await self._engine.run(lambda tx: get(tx, turn))
 
     async def unfinished(self, account: AccountId) -> tuple[Turn, ...]:
-        """Turns that began and did not end, oldest first: what a restart has to go on with."""
+        """Turns that have not ended, oldest first: a restart resumes them."""
 
         def read(tx: Tx) -> tuple[Turn, ...]:
             rows = tx.all(SELECT + " WHERE account = ? AND ended_at = 0 ORDER BY serial", account)

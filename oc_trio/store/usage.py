@@ -1,4 +1,4 @@
-"""Tokens per turn and model."""
+"""Token usage per turn and model."""
 
 from attrs import frozen
 
@@ -14,12 +14,12 @@ def of_turn(tx: Tx, turn: TurnId) -> tuple[Usage, ...]:
 
 @frozen
 class UsageRows:
-    """The face of this family."""
+    """Adds up token counts, by turn and by session."""
 
     _engine: Engine
 
     async def record(self, turn: TurnId, account: AccountId, session: SessionKey, usage: Usage, at: int) -> None:
-        """Add to what the turn has used of that model; a turn may be run more than once."""
+        """Adds to the turn's counts for that model: a turn may run more than once."""
         await self._engine.run(
             lambda tx: tx.run(
                 "INSERT INTO usage (turn, model, account, session, input_tokens, output_tokens, at)"
@@ -34,7 +34,7 @@ class UsageRows:
         return await self._engine.run(lambda tx: of_turn(tx, turn))
 
     async def of_session(self, session: SessionKey) -> tuple[Usage, ...]:
-        """What all turns of a conversation have used, by model, as far as the journal goes back."""
+        """The sums over all turns of a session that retention has kept, by model."""
         rows = await self._engine.run(
             lambda tx: tx.all(
                 "SELECT SUM(input_tokens), SUM(output_tokens), model FROM usage WHERE session = ?"

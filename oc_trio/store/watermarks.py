@@ -1,4 +1,4 @@
-"""How far each channel has been read: the greatest (create_at, post id) that was admitted or passed over."""
+"""Watermarks: how far each channel has been read, as the greatest (create_at, post id) that was decided about."""
 
 from collections.abc import Mapping
 
@@ -9,8 +9,8 @@ from oc_trio.store.engine import Engine, Tx
 
 
 @frozen
-class Watermark:
-    """`post_id` is empty while nothing was read since the channel was joined."""
+class WatermarkRow:
+    """`post_id` is empty until a post was read after the bot joined the channel."""
 
     channel_id: ChannelId
     post_id: PostId
@@ -18,7 +18,7 @@ class Watermark:
 
 
 def advance(tx: Tx, account: AccountId, channel: ChannelId, post_id: PostId, create_at: int) -> bool:
-    """Forward only; the post id breaks ties between posts of one millisecond."""
+    """Moves the watermark forward, never back; the post id orders posts of the same millisecond."""
     return bool(
         tx.run(
             "INSERT INTO watermarks (account, channel_id, post_id, create_at) VALUES (?, ?, ?, ?)"
@@ -43,24 +43,24 @@ def _start(tx: Tx, account: AccountId, channel: ChannelId, at: int) -> bool:
 
 @frozen
 class Watermarks:
-    """The face of this family."""
+    """Starts, advances and deletes watermarks."""
 
     _engine: Engine
 
-    async def all(self, account: AccountId) -> tuple[Watermark, ...]:
+    async def all(self, account: AccountId) -> tuple[WatermarkRow, ...]:
         rows = await self._engine.run(
             lambda tx: tx.all(
                 "SELECT channel_id, post_id, create_at FROM watermarks WHERE account = ? ORDER BY channel_id", account
             )
         )
-        return tuple(Watermark(*row) for row in rows)
+        return tuple(WatermarkRow(*row) for row in rows)
 
     async def advance(self, account: AccountId, channel: ChannelId, post_id: PostId, create_at: int) -> bool:
-        """True when it moved; it never moves back."""
+        """True if it moved; it never moves back."""
         return await self._engine.run(lambda tx: advance(tx, account, channel, post_id, create_at))
 
     async def read_until(self, account: AccountId, times: Mapping[ChannelId, int]) -> None:
-        """Advance several channels to a time at which no post need have been made, in one transaction."""
+        """Advances several channels to a time, not to a post, in one transaction."""
 
         def move(tx: Tx) -> None:
             for channel, at in times.items():
@@ -69,7 +69,7 @@ class Watermarks:
         await self._engine.run(move)
 
     async def start_all(self, account: AccountId, times: Mapping[ChannelId, int]) -> None:
-        """As `start` for several channels, in one transaction: a thousand synced commits take seconds."""
+        """As `start` for several channels, in one transaction: a thousand synced commits would take seconds."""
 
         def begin(tx: Tx) -> None:
             for channel, at in times.items():
@@ -78,7 +78,7 @@ class Watermarks:
         await self._engine.run(begin)
 
     async def start(self, account: AccountId, channel: ChannelId, at: int) -> bool:
-        """Begin a channel that is new to us at `at`; leaves a known one alone and returns False."""
+        """Starts a new channel at time `at`; returns False and changes nothing if it has a watermark."""
         return await self._engine.run(lambda tx: _start(tx, account, channel, at))
 
     async def forget(self, account: AccountId, channel: ChannelId) -> None:

@@ -1,8 +1,7 @@
-"""One thread owns the connection; what has queued up while it was busy goes into one commit.
+"""The engine of a running gateway: a writer thread that owns the connection and commits in groups.
 
-Owns the hand-over between Trio's thread and the writer's. One writer for both databases: transactions happen one
-after the other, so no statement has to reckon with a concurrent one, and on PostgreSQL the connection that writes is
-the one that holds the gateway's lock.
+Works that were queued while the thread was busy go into one commit. Transactions run one after the other, so no
+statement has to expect concurrent changes, and on PostgreSQL the connection that writes also holds the gateway's lock.
 """
 
 import queue
@@ -14,13 +13,13 @@ import trio
 from outcome import Error, Outcome
 
 from oc_trio.errors import StoreError
-from oc_trio.store.engine import Driver, LastingFailure, Tx, commit_together, store_error
+from oc_trio.store.engine import Driver, PermanentFailure, Tx, commit_together, store_error
 
 T = TypeVar("T")
 
-WAITING = 1024  # transactions handed in and not settled; the overflow is that callers wait for room
-BATCH = 128  # works in one commit: bounds what one failing commit takes with it
-CLOSING_SECONDS = 60  # twice the longest that a statement may take
+MAX_PENDING = 1024  # transactions queued or running; more callers than that wait
+MAX_BATCH = 128  # works in one commit: bounds how many one failing commit loses
+CLOSING_SECONDS = 60  # twice the longest time that a statement may take
 
 
 class _Job:
@@ -38,45 +37,46 @@ class WriterEngine:
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._room = trio.Semaphore(WAITING)
+        self._slots = trio.Semaphore(MAX_PENDING)
         self._token = trio.lowlevel.current_trio_token()
         self._pending: set[_Job] = set()
         self._stopped = trio.Event()
         self._ended: Outcome[None] | None = None
         self._closed = False
-        self.lasting = LastingFailure()
+        self.permanent_failure = PermanentFailure()
 
     @property
     def driver(self) -> Driver:
         return self._driver
 
     async def run(self, work: Callable[[Tx], T]) -> T:
-        await self._room.acquire()  # cancelled here: it never happens
+        await self._slots.acquire()  # cancelled here: the transaction never begins
         if self._closed:
-            self._room.release()
+            self._slots.release()
             raise StoreError("the store is closed")
         job = _Job(work)
         self._pending.add(job)
         self._jobs.put(job)
-        await job.done.wait()  # cancelled here: it happens without us
+        await job.done.wait()  # cancelled here: the transaction still runs
         assert job.result is not None
         result: T = job.result.unwrap()
         return result
 
-    async def outside(self, work: Callable[[], T]) -> T:
+    async def run_unlocked(self, work: Callable[[], T]) -> T:
         # A limiter of its own each time: what others do in Trio's default threads must not hold up the journal.
         return await trio.to_thread.run_sync(_translating, self._driver, work, limiter=trio.CapacityLimiter(1))
 
     def _serve(self) -> None:
-        """The thread: until it is told to end, then let go of the connection."""
-        going = True
+        """The thread: commits batches until told to stop, then closes the connection."""
+        is_open = True
         try:
-            while going:
-                batch, going = self._next_batch()
+            while is_open:
+                batch, is_open = self._next_batch()
                 if batch:
                     results = commit_together(self._driver, [job.work for job in batch])
                     for job, result in zip(batch, results):
                         job.result = result
+                    # Trio objects may only be touched in Trio's thread.
                     self._token.run_sync_soon(self._settle, batch)
         finally:
             self._driver.close()
@@ -86,7 +86,7 @@ class WriterEngine:
         job = self._jobs.get()
         while job is not None:
             batch.append(job)
-            if len(batch) == BATCH:
+            if len(batch) == MAX_BATCH:
                 return batch, True
             try:
                 job = self._jobs.get_nowait()
@@ -97,9 +97,9 @@ class WriterEngine:
     def _settle(self, batch: list[_Job]) -> None:
         for job in batch:
             self._pending.discard(job)
-            self._room.release()
+            self._slots.release()
             if job.result is not None:
-                self.lasting.look_at(job.result)
+                self.permanent_failure.observe(job.result)
             job.done.set()
 
     def start(self) -> None:
@@ -109,7 +109,7 @@ class WriterEngine:
         self._token.run_sync_soon(self._stop, ended)
 
     def _stop(self, ended: Outcome[None]) -> None:
-        """The thread has ended: by `close`, or by a fault that nobody may go on waiting for."""
+        """The thread has ended, by `aclose` or by an error: fails everything that still waits for it."""
         self._closed = True
         self._ended = ended
         for job in self._pending:
@@ -118,7 +118,7 @@ class WriterEngine:
         self._stopped.set()
 
     async def aclose(self) -> None:
-        """Take no more, write what was handed in, join the thread; raises the fault that ended it, if any."""
+        """Accepts no more work, writes what is queued, joins the thread; raises the error that ended it, if any."""
         self._closed = True
         self._jobs.put(None)
         with trio.move_on_after(CLOSING_SECONDS, shield=True):
@@ -136,9 +136,9 @@ def _translating(driver: Driver, work: Callable[[], T]) -> T:
 
 @asynccontextmanager
 async def open_writer(driver: Driver) -> AsyncIterator[WriterEngine]:
-    """Leaving writes what was handed in, closes the connection and joins the thread.
+    """On exit, writes what is queued, closes the connection and joins the thread.
 
-    The thread has no nursery of its own around the block: that would wrap each error of the block in a group.
+    There is no nursery around the block, because it would wrap each error of the block in an exception group.
     """
     engine = WriterEngine(driver)
     engine.start()

@@ -50,7 +50,7 @@ def test_list_tells_the_last_run(server: Server) -> None:
     async def record() -> None:
         (server.config.parent / "state").mkdir()
         async with open_store(server.config.parent / "state" / "journal.sqlite3") as store:
-            await store.cron.ran("morning", 1_700_000_000_000, "posted abc")
+            await store.cron.record_run("morning", 1_700_000_000_000, "posted abc")
 
     trio.run(record)
     morning = server.json("cron", "list")["jobs"][0]

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oc_trio.core.agent_names import compile_names, is_explosive, is_named, names_of
+from oc_trio.core.agent_names import compile_patterns, is_explosive, is_named, name_patterns
 
-ADA = names_of("Ada Lovelace", "🦩")
+ADA = name_patterns("Ada Lovelace", "🦩")
 
 
 @pytest.mark.parametrize(
@@ -37,20 +37,20 @@ def test_identity(text: str, named: bool) -> None:
 
 def test_own_patterns() -> None:
     """An operator's pattern counts wherever it is found, case ignored."""
-    assert is_named("HEY robot", compile_names([r"\bhey (ro)?bot\b"]))
-    assert not is_named("hey you", compile_names([r"\bhey (ro)?bot\b"]))
+    assert is_named("HEY robot", compile_patterns([r"\bhey (ro)?bot\b"]))
+    assert not is_named("hey you", compile_patterns([r"\bhey (ro)?bot\b"]))
 
 
 def test_a_name_with_special_characters_is_no_pattern() -> None:
     """A name is taken literally."""
-    assert is_named("ask c.3po now", names_of("C.3PO"))
-    assert not is_named("ask cx3po now", names_of("C.3PO"))
+    assert is_named("ask c.3po now", name_patterns("C.3PO"))
+    assert not is_named("ask cx3po now", name_patterns("C.3PO"))
 
 
 @given(st.text())
 def test_no_names_name_nobody(text: str) -> None:
     """An agent without a name and patterns is never called by name."""
-    assert not is_named(text, names_of("", " "))
+    assert not is_named(text, name_patterns("", " "))
     assert not is_named(text, ())
 
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oc_trio.core.approvals import LONGEST_TOOL_NAME, MOST_SHOWN, CantShow, show_call, visible
+from oc_trio.core.approvals import MAX_PROMPT_CHARS, MAX_TOOL_NAME, CallTooLarge, approval_prompt, escape_hidden
 from oc_trio.core.chunking import SERVER_LIMIT
-from oc_trio.core.mention_escape import defuse
+from oc_trio.core.mention_escape import escape_channel_mentions
 
 HOSTILE = [
     pytest.param("`", r"\u0060", id="a backtick"),
@@ -35,7 +35,7 @@ HOSTILE = [
 @pytest.mark.parametrize(("text", "shown"), HOSTILE)
 def test_hostile_names_and_values(text: str, shown: str) -> None:
     """As names and as values, nested ones too: in one line each, in a block that they can't end."""
-    call = show_call("tool", {text: text, "in": [{text: [text]}]}).text
+    call = approval_prompt("tool", {text: text, "in": [{text: [text]}]}).text
     head, fence, *lines, end = call.split("\n")
     assert (head, fence, end, len(lines)) == ("Approve: `tool`?", "```text", "```", 2)
     assert call.count("`") == 8
@@ -44,13 +44,13 @@ def test_hostile_names_and_values(text: str, shown: str) -> None:
     name, value = lines[0].rsplit(" = ", 1) if " = " not in text else (lines[0], lines[0])
     assert json.loads(value) == text
     assert name == text or json.loads(name) == text
-    assert defuse(call) == call
+    assert escape_channel_mentions(call) == call
 
 
 def test_a_hostile_tool_name() -> None:
-    assert show_call("a`b @all", {}).text == r'Approve: `"a\u0060b \u0040all"`, without arguments?'
-    with pytest.raises(CantShow, match="name has 301 characters"):
-        show_call("x" * (LONGEST_TOOL_NAME + 1), {})
+    assert approval_prompt("a`b @all", {}).text == r'Approve: `"a\u0060b \u0040all"`, without arguments?'
+    with pytest.raises(CallTooLarge, match="name has 301 characters"):
+        approval_prompt("x" * (MAX_TOOL_NAME + 1), {})
 
 
 ANYTHING = st.recursive(
@@ -64,10 +64,10 @@ ANYTHING = st.recursive(
 def test_whatever_is_shown_reads_back(name: str, arguments: dict[str, Any]) -> None:
     """Every line is a name and a value as JSON of what is called, unless it says that it is shortened."""
     try:
-        shown = show_call(name, arguments)
-    except CantShow:
+        shown = approval_prompt(name, arguments)
+    except CallTooLarge:
         return
-    assert len(shown.text) <= MOST_SHOWN < SERVER_LIMIT
+    assert len(shown.text) <= MAX_PROMPT_CHARS < SERVER_LIMIT
     if not arguments:
         return
     _, _, *lines, _ = shown.text.split("\n")
@@ -88,7 +88,7 @@ def test_whatever_is_shown_reads_back(name: str, arguments: dict[str, Any]) -> N
 
 @given(ANYTHING)
 def test_visible_is_the_same_json(value: Any) -> None:
-    text = visible(json.dumps(value, ensure_ascii=False))
+    text = escape_hidden(json.dumps(value, ensure_ascii=False))
     assert json.loads(text) == value
     assert text.isprintable()
 
@@ -97,8 +97,8 @@ def test_visible_is_the_same_json(value: Any) -> None:
 def test_many_long_values_get_less_room_each(count: int) -> None:
     """All names stand there, each value says its length, and the post is one that the server takes."""
     arguments = {f"name{number}": "\u202e" * 5_000 for number in range(count)}
-    shown = show_call("tool", arguments)
-    assert len(shown.text) <= MOST_SHOWN
+    shown = approval_prompt("tool", arguments)
+    assert len(shown.text) <= MAX_PROMPT_CHARS
     assert shown.text.count("... (5,000 characters, see the attached file)") == count
     assert all(f"\nname{number} = " in shown.text for number in range(count))
     assert shown.file is not None
@@ -108,20 +108,20 @@ def test_many_long_values_get_less_room_each(count: int) -> None:
 
 def test_more_than_a_person_reads_is_refused() -> None:
     with pytest.raises(
-        CantShow, match=r"its arguments have 1,000,\d{3} characters; a person can be asked about 1,000,000"
+        CallTooLarge, match=r"its arguments have 1,000,\d{3} characters; a person can be asked about 1,000,000"
     ):
-        show_call("tool", {"a": "x" * 500_000, "b": ["y" * 500_000]})
+        approval_prompt("tool", {"a": "x" * 500_000, "b": ["y" * 500_000]})
 
 
 def test_a_value_that_looks_shortened_is_not_taken_for_it() -> None:
     """The note stands outside the quotes, which a value can't leave."""
-    shown = show_call("tool", {"a": "x... (5 characters, see the attached file)"})
+    shown = approval_prompt("tool", {"a": "x... (5 characters, see the attached file)"})
     assert shown.file is None
     assert '"x... (5 characters, see the attached file)"' in shown.text
 
 
 def test_the_beginning_cuts_no_escape() -> None:
-    shown = show_call("tool", {"a": "\u202e" * 2000, "b": "\\" * 2000, "c": "x" + "\0" * 2000})
+    shown = approval_prompt("tool", {"a": "\u202e" * 2000, "b": "\\" * 2000, "c": "x" + "\0" * 2000})
     for line in shown.text.split("\n")[2:5]:
         begun, _, _ = line.split(" = ")[1].partition("... (2,000")
         json.loads(begun + '"')

@@ -1,6 +1,6 @@
 import pytest
 
-from oc_trio.core.bounds import cut_at_chars, cut_at_posts, marked_cut
+from oc_trio.core.bounds import cut_at_chars, cut_at_posts, with_cut_note
 from oc_trio.core.chunking import SERVER_LIMIT
 
 
@@ -22,7 +22,7 @@ def test_cut_at_chars(text: str, expected: str) -> None:
 
 
 def test_marked_cut_of_nothing_is_the_sentence() -> None:
-    assert marked_cut("", "5 characters") == "_(The answer was cut off after 5 characters.)_"
+    assert with_cut_note("", "5 characters") == "_(The answer was cut off after 5 characters.)_"
 
 
 def test_posts_within_the_bound_stay_as_they_are() -> None:

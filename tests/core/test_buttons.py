@@ -4,14 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oc_trio.core.buttons import Binding, action_ids, attachments, context
+from oc_trio.core.buttons import ButtonBinding, action_ids, attachments, context
 from oc_trio.core.presentation import Menu
 from oc_trio.core.signing import verify_context
 from oc_trio.core.turn_events import Button
 
 TOKEN = "test-bot-token"
 URL = "https://gw.example.com/mattermost/interactions/default"
-BOUND = Binding(URL, channel_id="chan1", nonce="n0nce", expires_at=5000)
+BOUND = ButtonBinding(URL, channel_id="chan1", nonce="n0nce", expires_at=5000)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_rows_become_attachments_with_signed_contexts() -> None:
 def test_an_unbound_button_signs_like_the_originals() -> None:
     """Without nonce and expiry the token is the known one for that context."""
     (attachment,) = attachments(
-        ((Button("Yes", "yes"),),), (), bot_token=TOKEN, binding=Binding(URL, channel_id="chan1")
+        ((Button("Yes", "yes"),),), (), bot_token=TOKEN, binding=ButtonBinding(URL, channel_id="chan1")
     )
     signed = attachment["actions"][0]["integration"]["context"]
     assert signed["_token"] == "16e56f583390517c400459bb4114efce53ec4ebf4262866e73ac158fd64f3751"
@@ -78,7 +78,7 @@ def test_no_buttons_no_attachments() -> None:
 
 
 def test_what_is_checked_cannot_be_overridden() -> None:
-    bound = Binding(
+    bound = ButtonBinding(
         URL, channel_id="chan1", nonce="n", expires_at=1, extra={"action_id": "evil", "__oc_nonce": "m", "k": 1}
     )
     assert context("yes", bound, {"__openclaw_channel_id": "other"}) == {

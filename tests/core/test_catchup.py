@@ -12,8 +12,8 @@ from oc_trio.core.catchup import (
     Walk,
     Watermark,
     after_joining,
-    first_mark,
-    moved,
+    channels_to_read,
+    first_watermark,
 )
 from oc_trio.core.entities import Channel, PostPage
 from oc_trio.core.events import ChannelType, Post
@@ -65,7 +65,7 @@ def test_moved(last_post_at: int, mark: int | None, found: bool) -> None:
     """A channel is read if it has something newer, or possibly something of the same millisecond."""
     marks = {} if mark is None else {TOWN: Watermark(TOWN, mark)}
     channel = Channel(TOWN, ChannelType.OPEN, last_post_at=last_post_at)
-    assert bool(moved([channel], marks, CatchUpPolicy(), now=NOW)) is found
+    assert bool(channels_to_read([channel], marks, CatchUpPolicy(), now=NOW)) is found
 
 
 def test_a_tie_ages_only_while_we_look() -> None:
@@ -73,15 +73,15 @@ def test_a_tie_ages_only_while_we_look() -> None:
     quiet = Channel(ChannelId("a"), ChannelType.OPEN, last_post_at=NOW)
     marks = {quiet.id: Watermark(quiet.id, NOW)}
     much_later = NOW + 10 * CatchUpPolicy().tie_ms
-    assert moved([quiet], marks, CatchUpPolicy(), now=much_later) == ()
-    assert moved([quiet], marks, CatchUpPolicy(), now=min(much_later, NOW + 1)) == (quiet,)
+    assert channels_to_read([quiet], marks, CatchUpPolicy(), now=much_later) == ()
+    assert channels_to_read([quiet], marks, CatchUpPolicy(), now=min(much_later, NOW + 1)) == (quiet,)
 
 
 def test_the_longest_unread_comes_first() -> None:
     """Channels are read in the order of their watermarks."""
     channels = [Channel(ChannelId(name), ChannelType.OPEN, last_post_at=NOW) for name in "abc"]
     marks = {channel.id: Watermark(channel.id, at) for channel, at in zip(channels, (3, 1, 2))}
-    assert [channel.id for channel in moved(channels, marks, POLICY, now=NOW)] == ["b", "c", "a"]
+    assert [channel.id for channel in channels_to_read(channels, marks, POLICY, now=NOW)] == ["b", "c", "a"]
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_the_longest_unread_comes_first() -> None:
 )
 def test_first_mark(joined_at: int | None, known_until: int | None, at: int) -> None:
     """A channel that is new to us starts where we came to it."""
-    assert first_mark(TOWN, now=NOW, known_until=known_until, joined_at=joined_at) == Watermark(TOWN, at)
+    assert first_watermark(TOWN, now=NOW, known_until=known_until, joined_at=joined_at) == Watermark(TOWN, at)
 
 
 def test_a_short_gap_is_one_page() -> None:

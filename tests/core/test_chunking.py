@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oc_trio.core.chunking import SERVER_LIMIT, ChunkMode, chunk
-from oc_trio.core.fences import fence_after
+from oc_trio.core.code_fences import fence_after
 from oc_trio.core.tables import header_after, is_row
 
 LENGTH, NEWLINE = ChunkMode.LENGTH, ChunkMode.NEWLINE

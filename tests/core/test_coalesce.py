@@ -1,14 +1,14 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oc_trio.core.coalesce import CoalesceRules, Waiting, after_silence, due_at, flush, with_block
+from oc_trio.core.coalesce import CoalesceRules, PendingText, after_silence, due_at, flush, with_block
 
 RULES = CoalesceRules(min_chars=10, max_chars=20, idle=1.0)
 
 
 def test_small_blocks_wait_and_are_joined() -> None:
     """Too little waits however long the silence; enough goes out after it."""
-    waiting, posts = with_block(Waiting(), "four", 1.0, RULES)
+    waiting, posts = with_block(PendingText(), "four", 1.0, RULES)
     assert (posts, due_at(waiting, RULES)) == ((), None)
     waiting, posts = with_block(waiting, "more\n", 2.0, RULES)
     assert (posts, due_at(waiting, RULES)) == ((), 3.0)
@@ -19,20 +19,20 @@ def test_small_blocks_wait_and_are_joined() -> None:
 
 def test_a_full_post_goes_out_at_once() -> None:
     """Whole blocks stay together where they make a post of fair size."""
-    waiting, _ = with_block(Waiting(), "a" * 12, 0.0, RULES)
+    waiting, _ = with_block(PendingText(), "a" * 12, 0.0, RULES)
     waiting, posts = with_block(waiting, "b" * 12, 0.1, RULES)
     assert (waiting.text, posts) == ("b" * 12, ("a" * 12,))
 
 
 def test_a_long_block_is_cut() -> None:
     """What is over the limit is sent, the rest waits."""
-    waiting, posts = with_block(Waiting(), "a" * 45, 0.0, RULES)
+    waiting, posts = with_block(PendingText(), "a" * 45, 0.0, RULES)
     assert (waiting.text, posts) == ("a" * 5, ("a" * 20, "a" * 20))
 
 
 def test_the_end_flushes_whatever_is_left() -> None:
     """However little, nothing is lost."""
-    waiting, _ = with_block(Waiting(), "x", 0.0, RULES)
+    waiting, _ = with_block(PendingText(), "x", 0.0, RULES)
     waiting, posts = flush(waiting)
     assert posts == ("x",)
     assert flush(waiting) == (waiting, ())
@@ -41,7 +41,7 @@ def test_the_end_flushes_whatever_is_left() -> None:
 @given(st.lists(st.text("ab \n", max_size=30), max_size=10))
 def test_every_character_is_sent_once_and_in_order(blocks: list[str]) -> None:
     """Posts are the blocks, white space apart, and none is longer than allowed."""
-    waiting, sent = Waiting(), list[str]()
+    waiting, sent = PendingText(), list[str]()
     for at, block in enumerate(blocks):
         waiting, posts = with_block(waiting, block, float(at), RULES)
         sent += posts

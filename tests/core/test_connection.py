@@ -6,53 +6,53 @@ from hypothesis import strategies as st
 
 from oc_trio.core.connection import (
     Admit,
-    CaughtUp,
+    CatchUpDone,
+    ConnectionState,
     Greeted,
     Input,
     Intent,
-    Link,
     Lost,
     Numbered,
     Opened,
     PingAnswered,
     ResumePoint,
     Retry,
-    StartCatchUp,
+    RunCatchUp,
     TokenRefused,
     Unreadable,
     Woke,
     step,
 )
 from oc_trio.core.connection import (
-    ConnectionPhase as Phase,
+    ConnectionPhase as ConnectionPhase,
 )
 
 DOWN = Lost("dropped")
 FRESH = (Woke(), Opened(), Greeted("c1"))
 
 
-def play(*happenings: Input, link: Link | None = None) -> tuple[Link, list[Intent]]:
-    state, said = link or Link(), list[Intent]()
+def play(*happenings: Input, link: ConnectionState | None = None) -> tuple[ConnectionState, list[Intent]]:
+    state, said = link or ConnectionState(), list[Intent]()
     for happening in happenings:
         state, intents = step(state, happening)
         said += intents
     return state, said
 
 
-def live(*, next_seq: int = 3) -> Link:
-    return Link(Phase.LIVE, ResumePoint("c1", next_seq))
+def live(*, next_seq: int = 3) -> ConnectionState:
+    return ConnectionState(ConnectionPhase.LIVE, ResumePoint("c1", next_seq))
 
 
-def greeting(*, next_seq: int = 3) -> Link:
-    return Link(Phase.GREETING, ResumePoint("c1", next_seq), asked_resume=True)
+def greeting(*, next_seq: int = 3) -> ConnectionState:
+    return ConnectionState(ConnectionPhase.GREETING, ResumePoint("c1", next_seq), asked_resume=True)
 
 
 def test_first_connection() -> None:
     """Dial, hello, catch up while events come in, live."""
-    link, said = play(*FRESH, Numbered(1), CaughtUp(), Numbered(2), PingAnswered())
+    link, said = play(*FRESH, Numbered(1), CatchUpDone(), Numbered(2), PingAnswered())
     assert said == [
         Admit(),
-        StartCatchUp(lost=True),
+        RunCatchUp(lost=True),
         Admit(),
         Admit(),
     ]
@@ -61,34 +61,34 @@ def test_first_connection() -> None:
 
 def test_resumed_by_an_event() -> None:
     """The event we asked for proves the resume; catch-up runs all the same."""
-    link, said = play(DOWN, Woke(), Opened(), Numbered(3), CaughtUp(), link=live())
+    link, said = play(DOWN, Woke(), Opened(), Numbered(3), CatchUpDone(), link=live())
     assert said == [
         Retry(0, "dropped"),
         Admit(),
-        StartCatchUp(lost=False),
+        RunCatchUp(lost=False),
     ]
     assert link == live(next_seq=4)
 
 
 def test_resumed_in_silence() -> None:
     """Where nothing was missed the answer to the ping proves the resume."""
-    link, said = play(PingAnswered(), CaughtUp(), Numbered(3), link=greeting())
-    assert said == [StartCatchUp(lost=False), Admit()]
+    link, said = play(PingAnswered(), CatchUpDone(), Numbered(3), link=greeting())
+    assert said == [RunCatchUp(lost=False), Admit()]
     assert link == live(next_seq=4)
 
 
 def test_not_resumed() -> None:
     """A hello after a resume means that the queue is gone."""
     link, said = play(Greeted("c2"), link=greeting())
-    assert said == [Admit(), StartCatchUp(lost=True)]
+    assert said == [Admit(), RunCatchUp(lost=True)]
     assert link.resume == ResumePoint("c2", 1)
 
 
 def test_a_late_hello_is_believed() -> None:
     """A hello on a connection thought resumed closes the gap with one more catch-up."""
-    link, said = play(Greeted("c2"), Numbered(1), CaughtUp(), link=live())
-    assert said == [Admit(), StartCatchUp(lost=True), Admit()]
-    assert link == Link(Phase.LIVE, ResumePoint("c2", 2))
+    link, said = play(Greeted("c2"), Numbered(1), CatchUpDone(), link=live())
+    assert said == [Admit(), RunCatchUp(lost=True), Admit()]
+    assert link == ConnectionState(ConnectionPhase.LIVE, ResumePoint("c2", 2))
 
 
 @pytest.mark.parametrize(
@@ -104,42 +104,49 @@ def test_a_late_hello_is_believed() -> None:
         pytest.param(live(), PingAnswered(refused=True), None, Retry(0, "auth_failed", auth=True), id="token-revoked"),
         pytest.param(greeting(), PingAnswered(refused=True), None, Retry(0, "auth_failed", auth=True), id="at-once"),
         pytest.param(live(), TokenRefused(), None, Retry(0, "auth_failed", auth=True), id="rest-says-401"),
-        pytest.param(Link(Phase.DIALING), TokenRefused(), None, Retry(0, "auth_failed", auth=True), id="at-dialing"),
         pytest.param(
-            Link(Phase.DIALING, ResumePoint("c1", 3)),
+            ConnectionState(ConnectionPhase.DIALING, ResumePoint("c1", 3)),
             DOWN,
             ResumePoint("c1", 3),
             Retry(0, "dropped"),
             id="no-upgrade",
         ),
-        pytest.param(Link(Phase.GREETING), Numbered(0), None, Retry(0, "event_before_hello"), id="event-before-hello"),
-        pytest.param(Link(Phase.GREETING), Lost("no_hello"), None, Retry(0, "no_hello"), id="no-hello"),
+        pytest.param(
+            ConnectionState(ConnectionPhase.GREETING),
+            Numbered(0),
+            None,
+            Retry(0, "event_before_hello"),
+            id="event-before-hello",
+        ),
+        pytest.param(
+            ConnectionState(ConnectionPhase.GREETING), Lost("no_hello"), None, Retry(0, "no_hello"), id="no-hello"
+        ),
     ],
 )
-def test_what_goes_wrong(link: Link, happening: Input, resume: ResumePoint | None, said: Intent) -> None:
+def test_what_goes_wrong(link: ConnectionState, happening: Input, resume: ResumePoint | None, said: Intent) -> None:
     """Every failure leads to a wait, and keeps the resume point unless that would loop."""
     after, intents = step(link, happening)
-    assert (after.phase, after.resume, intents) == (Phase.WAITING, resume, (said,))
+    assert (after.phase, after.resume, intents) == (ConnectionPhase.WAITING, resume, (said,))
 
 
 def test_unreadable_content_is_counted_not_admitted() -> None:
     """An event whose content can't be read does not stop the numbering."""
     link, said = play(Numbered(3, readable=False), Numbered(4), link=live())
     assert said == [Admit()]
-    assert link.phase is Phase.LIVE
+    assert link.phase is ConnectionPhase.LIVE
 
 
 def test_a_gap_stays_open_until_caught_up() -> None:
     """A resume of a connection that began with a gap does not close that gap."""
-    _, said = play(*FRESH, DOWN, Woke(), Opened(), Numbered(1), CaughtUp(), Numbered(2))
-    assert said[-3:] == [Admit(), StartCatchUp(lost=True), Admit()]
+    _, said = play(*FRESH, DOWN, Woke(), Opened(), Numbered(1), CatchUpDone(), Numbered(2))
+    assert said[-3:] == [Admit(), RunCatchUp(lost=True), Admit()]
 
 
 def test_backoff_starts_anew_only_when_live() -> None:
     """A server that greets and drops is not asked faster and faster."""
     link, said = play(*FRESH, DOWN, Woke(), Opened(), Greeted("c2"), DOWN, Woke(), DOWN)
     assert [intent.attempt for intent in said if isinstance(intent, Retry)] == [0, 1, 2]
-    link, said = play(Woke(), Opened(), Greeted("c3"), CaughtUp(), DOWN, link=link)
+    link, said = play(Woke(), Opened(), Greeted("c3"), CatchUpDone(), DOWN, link=link)
     assert [intent.attempt for intent in said if isinstance(intent, Retry)] == [0]
 
 
@@ -156,11 +163,14 @@ def test_auth_failures_count_for_themselves() -> None:
 
 def test_a_hello_is_still_due_after_a_ping() -> None:
     """On a fresh connection an answered ping proves nothing."""
-    assert step(Link(Phase.GREETING), PingAnswered()) == (Link(Phase.GREETING), ())
+    assert step(ConnectionState(ConnectionPhase.GREETING), PingAnswered()) == (
+        ConnectionState(ConnectionPhase.GREETING),
+        (),
+    )
 
 
 HAPPENINGS = st.one_of(
-    st.sampled_from([Woke(), Opened(), CaughtUp(), TokenRefused(), DOWN, Unreadable(), PingAnswered()]),
+    st.sampled_from([Woke(), Opened(), CatchUpDone(), TokenRefused(), DOWN, Unreadable(), PingAnswered()]),
     st.sampled_from([PingAnswered(refused=True), Greeted("c1"), Greeted("c2")]),
     st.builds(Numbered, st.integers(0, 4), st.booleans()),
 )
@@ -169,7 +179,7 @@ HAPPENINGS = st.one_of(
 @given(st.lists(HAPPENINGS, max_size=30))
 def test_nothing_is_admitted_out_of_order(happenings: list[Input]) -> None:
     """Whatever happens: events are admitted by number without a gap, live follows a catch-up, waits are asked for."""
-    link, expected = Link(), 0
+    link, expected = ConnectionState(), 0
     for happening in happenings:
         before = link
         link, intents = step(link, happening)
@@ -181,7 +191,7 @@ def test_nothing_is_admitted_out_of_order(happenings: list[Input]) -> None:
         if link.resume is not None:
             assert link.resume.next_seq >= 1
             expected = link.resume.next_seq
-        if link.phase is Phase.LIVE and before.phase is not Phase.LIVE:
-            assert before.phase is Phase.CATCHING_UP
+        if link.phase is ConnectionPhase.LIVE and before.phase is not ConnectionPhase.LIVE:
+            assert before.phase is ConnectionPhase.CATCHING_UP
         retried = any(isinstance(intent, Retry) for intent in intents)
-        assert retried == (link.phase is Phase.WAITING and before.phase is not Phase.WAITING)
+        assert retried == (link.phase is ConnectionPhase.WAITING and before.phase is not ConnectionPhase.WAITING)

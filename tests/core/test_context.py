@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from oc_trio.core.context import (
     ContextPolicy,
     ContextVisibility,
-    Entry,
+    HistoryEntry,
     clock,
     entry_of,
     from_thread,
@@ -30,8 +30,8 @@ TOWN, BOT, ALICE, MALLORY = ChannelId("town"), UserId("bot"), UserId("alice"), U
 NOON = 1_700_000_000_000
 
 
-def entry(name: str, at: int = 0, **more: Any) -> Entry:
-    return Entry(PostId(name), TOWN, ALICE, "alice", f"text {name}", NOON + at, **{"trusted": True, **more})
+def entry(name: str, at: int = 0, **more: Any) -> HistoryEntry:
+    return HistoryEntry(PostId(name), TOWN, ALICE, "alice", f"text {name}", NOON + at, **{"trusted": True, **more})
 
 
 def post(name: str, at: int = 0, **more: Any) -> Post:
@@ -43,7 +43,7 @@ def post(name: str, at: int = 0, **more: Any) -> Post:
 
 def test_history_is_bounded_and_ordered() -> None:
     """The newest stay, in the order of their times, whenever they came."""
-    history: tuple[Entry, ...] = ()
+    history: tuple[HistoryEntry, ...] = ()
     for name, at in (("b", 2), ("a", 1), ("d", 4), ("c", 3)):
         history = remember(history, entry(name, at), ContextPolicy(limit=3))
     assert [item.post_id for item in history] == ["b", "c", "d"]
@@ -166,7 +166,9 @@ def test_without_history_there_are_no_headers() -> None:
 def test_entry_of() -> None:
     """A post becomes an entry with its files counted."""
     made = entry_of(post("a", message="", file_ids=(FileId("f"),)), name="alice", trusted=False, bot=BOT)
-    assert made == Entry(PostId("a"), TOWN, ALICE, "alice", "", NOON, trusted=False, files=1, file_ids=(FileId("f"),))
+    assert made == HistoryEntry(
+        PostId("a"), TOWN, ALICE, "alice", "", NOON, trusted=False, files=1, file_ids=(FileId("f"),)
+    )
     assert "@alice (alice): [attachment] [id:a" in render_entry(made)
 
 
@@ -194,7 +196,7 @@ def test_odd_times() -> None:
 
 
 @pytest.mark.parametrize("earlier", [(), (entry("e"),)], ids=["alone", "with history"])
-def test_words_alone(earlier: tuple[Entry, ...]) -> None:
+def test_words_alone(earlier: tuple[HistoryEntry, ...]) -> None:
     """What was rendered for a model can be read without its labels."""
     one, two = (
         render_message(text, name="alice", user_id=ALICE, post_id=PostId("p"), channel_id=TOWN, at=NOON)

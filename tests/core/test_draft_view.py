@@ -170,7 +170,7 @@ def test_a_long_text_is_cut_and_a_sealed_one_is_whole() -> None:
 
 
 def test_a_cut_that_tears_code_open_does_not_bare_a_broadcast() -> None:
-    """The cut text is defused again."""
+    """The cut text is escaped again."""
     text = shown(ViewStyle(max_chars=16), TextDelta("a `@all` `b cdefg hi`"))[0]
     assert text == f"a `@{ZERO_WIDTH_SPACE}all` `b ..."
 
@@ -195,12 +195,12 @@ def test_what_was_said_is_known_without_signs_of_work(style: ViewStyle, expected
     """A cancelled draft is sealed with words alone."""
     assert after(
         style, TextDelta("a"), READ, TextDelta("b"), EDIT if style is PARTIAL else Thinking()
-    ).reply_so_far() == (expected)
+    ).unsealed_reply() == (expected)
 
 
 def test_nothing_was_said_before_the_first_word() -> None:
     """Work alone is not the reply."""
-    assert after(ViewStyle(response_prefix="[bot]"), READ).reply_so_far() == ""
+    assert after(ViewStyle(response_prefix="[bot]"), READ).unsealed_reply() == ""
 
 
 @pytest.mark.parametrize(
@@ -245,11 +245,11 @@ def test_only_mode_block_shows_earlier_work_again() -> None:
 
 def test_work_at_the_end_is_a_block() -> None:
     """Signs of work after the last word stay in the channel, as those before it do; thinking does not."""
-    view = after(BLOCK, TextDelta("Let me look."), READ).rested()
+    view = after(BLOCK, TextDelta("Let me look."), READ).finished()
     assert [block.kind for block in view.visible().sealed] == [BlockKind.REPLY, BlockKind.WORK]
-    assert view.rested() == view
-    assert after(BLOCK, Thinking()).rested().visible().sealed == ()
-    assert after(PARTIAL, READ).rested() == after(PARTIAL, READ)
+    assert view.finished() == view
+    assert after(BLOCK, Thinking()).finished().visible().sealed == ()
+    assert after(PARTIAL, READ).finished() == after(PARTIAL, READ)
 
 
 def test_rows_are_bounded() -> None:
@@ -293,4 +293,4 @@ def test_in_partial_mode_a_message_that_was_read_stays_visible(events: list[Agen
         view = view.with_event(event)
         current = view.visible().current
         assert (current.text if current else "").startswith(sealed)
-        sealed = "\n\n".join(text.strip() for text in view.said)
+        sealed = "\n\n".join(text.strip() for text in view.messages)

@@ -10,18 +10,18 @@ from oc_trio.core.final_plan import (
     EditInPlace,
     FinalPlan,
     FreshPosts,
-    NothingVisible,
+    NoPost,
     Notify,
     ReplyRules,
-    failed_words,
+    failed_text,
+    interrupted_text,
     plan_final,
-    prepared,
-    sealed_text,
-    unpublished,
-    unsealed,
+    remaining_text,
+    split_reply,
+    without_mark,
 )
 from oc_trio.core.mention_escape import ZERO_WIDTH_SPACE
-from oc_trio.core.preview import DraftState, Phase
+from oc_trio.core.preview import DraftPhase, DraftState
 from oc_trio.core.tables import TableMode
 from oc_trio.core.turn_events import Button, Failed, Final, Media
 from oc_trio.ids import PostId
@@ -29,10 +29,10 @@ from oc_trio.ids import PostId
 POST = PostId("p" * 26)
 RULES = ReplyRules()
 NONE = DraftState()
-DRAFT = DraftState(phase=Phase.DRAFT, post_id=POST, written="Hel", wanted="Hello")
-SEALED = DraftState(phase=Phase.SEALED, post_id=POST, written="Hello")
-LOST = DraftState(phase=Phase.LOST, post_id=POST, written="Hello")
-DELETED = DraftState(phase=Phase.LOST, post_id=POST, written="Hello", deleted=True)
+DRAFT = DraftState(phase=DraftPhase.DRAFT, post_id=POST, written="Hel", wanted="Hello")
+SEALED = DraftState(phase=DraftPhase.SEALED, post_id=POST, written="Hello")
+LOST = DraftState(phase=DraftPhase.LOST, post_id=POST, written="Hello")
+DELETED = DraftState(phase=DraftPhase.LOST, post_id=POST, written="Hello", deleted=True)
 MEDIA = Final("Look", media=(Media(path="/tmp/a.png"),))
 BUTTONS = Final("Choose", buttons=((Button("Yes"),),))
 
@@ -62,18 +62,14 @@ BUTTONS = Final("Choose", buttons=((Button("Yes"),),))
         pytest.param(
             SEALED, Failed("Sorry.", "x"), RULES, FreshPosts(("Sorry.",)), id="a later error keeps the answer"
         ),
-        pytest.param(
-            DRAFT, Final("", silent_reason="hush"), RULES, NothingVisible("hush", POST), id="deliberately nothing"
-        ),
-        pytest.param(NONE, Final(""), RULES, NothingVisible("the agent returned an empty answer"), id="empty"),
-        pytest.param(
-            NONE, Final("NO_REPLY"), RULES, NothingVisible("the agent chose to say nothing"), id="the silent token"
-        ),
+        pytest.param(DRAFT, Final("", silent_reason="hush"), RULES, NoPost("hush", POST), id="deliberately nothing"),
+        pytest.param(NONE, Final(""), RULES, NoPost("the agent returned an empty answer"), id="empty"),
+        pytest.param(NONE, Final("NO_REPLY"), RULES, NoPost("the agent chose to say nothing"), id="the silent token"),
         pytest.param(
             DRAFT,
             Final("> Reasoning: x"),
             RULES,
-            NothingVisible("the answer held only reasoning", POST),
+            NoPost("the answer held only reasoning", POST),
             id="reasoning",
         ),
         pytest.param(
@@ -83,7 +79,7 @@ BUTTONS = Final("Choose", buttons=((Button("Yes"),),))
             DRAFT, Final("Hi"), ReplyRules(response_prefix="[b]"), EditInPlace(POST, "[b] Hi"), id="response prefix"
         ),
         pytest.param(
-            DRAFT, Final("@all"), RULES, EditInPlace(POST, f"@{ZERO_WIDTH_SPACE}all"), id="broadcasts are defused"
+            DRAFT, Final("@all"), RULES, EditInPlace(POST, f"@{ZERO_WIDTH_SPACE}all"), id="channel mentions are escaped"
         ),
         pytest.param(
             DRAFT, Final("@all"), ReplyRules(allow_channel_mentions=True), EditInPlace(POST, "@all"), id="or allowed"
@@ -116,12 +112,12 @@ def test_plan_final(state: DraftState, end: Final | Failed, rules: ReplyRules, e
         pytest.param(
             "One.\n\nTwo.",
             ("One.", "Two."),
-            NothingVisible("the answer is already published in blocks", POST, is_out=True),
+            NoPost("the answer is already published in blocks", POST, is_in_blocks=True),
         ),
         pytest.param("One. Two.", ("One.",), EditInPlace(POST, "[b] One. Two."), id="no line end between"),
         pytest.param("Other.", ("One.",), EditInPlace(POST, "[b] Other."), id="blocks don't line up"),
         pytest.param(
-            "hi @all\n\nTwo.", (f"hi @{ZERO_WIDTH_SPACE}all",), EditInPlace(POST, "Two."), id="blocks were defused"
+            "hi @all\n\nTwo.", (f"hi @{ZERO_WIDTH_SPACE}all",), EditInPlace(POST, "Two."), id="blocks were escaped"
         ),
     ],
 )
@@ -136,13 +132,13 @@ def test_blocks_line_up_without_a_prefix() -> None:
 
 
 def test_a_torn_code_span_does_not_bare_a_broadcast() -> None:
-    """Each chunk is defused by itself."""
-    assert prepared("`aa @all b`", ReplyRules(limit=8)) == (f"`aa @{ZERO_WIDTH_SPACE}all", "b`")
+    """Each chunk is escaped by itself."""
+    assert split_reply("`aa @all b`", ReplyRules(limit=8)) == (f"`aa @{ZERO_WIDTH_SPACE}all", "b`")
 
 
 def test_zero_width_spaces_never_push_a_post_over_the_limit() -> None:
     """A code span full of broadcasts that is torn gets shorter chunks."""
-    posts = prepared(f"`{'@all ' * 4000}`", ReplyRules(limit=SERVER_LIMIT))
+    posts = split_reply(f"`{'@all ' * 4000}`", ReplyRules(limit=SERVER_LIMIT))
     assert max(map(len, posts)) <= SERVER_LIMIT
     assert "".join(posts).count(f"@{ZERO_WIDTH_SPACE}all") == 4000
 
@@ -150,7 +146,7 @@ def test_zero_width_spaces_never_push_a_post_over_the_limit() -> None:
 @given(st.lists(st.sampled_from(["@all ", "`", "x" * 50, "\n"]), max_size=60).map(lambda parts: "".join(parts) * 40))
 def test_prepared_posts_fit_the_server(text: str) -> None:
     """Zero-width spaces don't push a post over the limit."""
-    assert all(len(piece) <= SERVER_LIMIT for piece in prepared(text, ReplyRules(limit=SERVER_LIMIT)))
+    assert all(len(piece) <= SERVER_LIMIT for piece in split_reply(text, ReplyRules(limit=SERVER_LIMIT)))
 
 
 @given(
@@ -161,7 +157,7 @@ def test_prepared_posts_fit_the_server(text: str) -> None:
 def test_any_answer_has_a_plan_with_visible_posts(text: str, state: DraftState, tables: TableMode) -> None:
     """Whatever a model says ends in posts that show something or in none at all."""
     plan = plan_final(state, Final(text), ReplyRules(limit=10, tables=tables))
-    if isinstance(plan, NothingVisible):
+    if isinstance(plan, NoPost):
         assert plan.reason
         return
     posts = plan.texts if isinstance(plan, FreshPosts) else (plan.text, *plan.then)
@@ -175,24 +171,24 @@ def test_an_error_without_words_gets_some() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("text", "expected"),
     [
         pytest.param("Half", f"Half\n\n{STOPPED}", id="words"),
-        pytest.param("", STOPPED, id="nothing was said"),
+        pytest.param("", STOPPED, id="no text"),
         pytest.param("```py\nx", f"```py\nx\n```\n\n{STOPPED}", id="an open fence"),
         pytest.param(f"Half\n\n{INTERRUPTED}", f"Half\n\n{STOPPED}", id="an earlier mark"),
     ],
 )
-def test_sealed_text(said: str, expected: str) -> None:
-    """What was said stays, with a mark behind it."""
-    assert sealed_text(said, STOPPED) == expected
-    assert sealed_text(expected, STOPPED) == expected
-    assert STOPPED not in unsealed(expected)
+def test_interrupted_text(text: str, expected: str) -> None:
+    """The text so far stays, with a mark below it."""
+    assert interrupted_text(text, STOPPED) == expected
+    assert interrupted_text(expected, STOPPED) == expected
+    assert STOPPED not in without_mark(expected)
 
 
-def test_a_sealed_text_fits_the_server() -> None:
+def test_an_interrupted_text_fits_the_server() -> None:
     """A text at the limit gives way to the mark."""
-    text = sealed_text("x" * 20_000, STOPPED)
+    text = interrupted_text("x" * 20_000, STOPPED)
     assert len(text) <= SERVER_LIMIT
     assert text.endswith(STOPPED)
 
@@ -204,7 +200,7 @@ def test_blocks_of_one_table_line_up_with_the_answer() -> None:
     rules = ReplyRules(limit=200)
     blocks = chunk(text.removesuffix("That was it."), 200)
     assert len(blocks) > 3
-    assert unpublished(text, blocks, rules) == "That was it."
+    assert remaining_text(text, blocks, rules) == "That was it."
 
 
 @pytest.mark.parametrize(
@@ -222,13 +218,13 @@ def test_words_that_were_said_stay_above_a_failure(
     state: DraftState, words: str, published: tuple[str, ...], plan: FinalPlan
 ) -> None:
     """What a block holds is not said again."""
-    assert plan_final(state, Failed("Sorry.", "x"), RULES, published=published, words=words) == plan
+    assert plan_final(state, Failed("Sorry.", "x"), RULES, published=published, streamed_text=words) == plan
 
 
 def test_the_sentence_is_a_post_of_its_own_where_the_words_leave_no_room() -> None:
     """It is never cut away."""
-    plan = plan_final(NONE, Failed("Sorry.", "x"), evolve(RULES, limit=20), words="word " * 11)
+    plan = plan_final(NONE, Failed("Sorry.", "x"), evolve(RULES, limit=20), streamed_text="word " * 11)
     assert isinstance(plan, FreshPosts)
     assert plan.texts[-1].endswith("Sorry.")
     assert "".join("".join(plan.texts).split()) == "word" * 11 + "Sorry."
-    assert failed_words("Half", Failed("", "x")) == "Half\n\nSorry, I could not answer this."
+    assert failed_text("Half", Failed("", "x")) == "Half\n\nSorry, I could not answer this."

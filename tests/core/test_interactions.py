@@ -6,7 +6,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oc_trio.core.buttons import Binding, attachments
+from oc_trio.core.buttons import ButtonBinding, attachments
 from oc_trio.core.events import Post
 from oc_trio.core.interactions import (
     EXPIRED,
@@ -29,7 +29,7 @@ from oc_trio.ids import ChannelId, PostId, UserId
 
 TOKEN = "test-bot-token"
 NOW = 1_000_000
-BOUND = Binding("http://gw/mattermost/interactions/default", channel_id="c1", nonce="n1", expires_at=NOW + 1)
+BOUND = ButtonBinding("http://gw/mattermost/interactions/default", channel_id="c1", nonce="n1", expires_at=NOW + 1)
 ROWS = ((Button("Yes", "yes!"), Button("No", "no")),)
 MENU = Menu("Env", (("Live", "l"), ("Test", "t")))
 MADE = attachments(ROWS, (MENU,), bot_token=TOKEN, binding=BOUND, text="Sure?")

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from oc_trio.core.json_body import (
     MAX_DEPTH,
     BadJson,
-    read_halves,
     read_json,
-    read_mended,
-    read_mended_object,
+    read_keeping_surrogates,
+    read_lenient,
+    read_lenient_object,
     read_object,
 )
 
@@ -83,28 +83,28 @@ def test_any_bytes_are_read_or_refused(body: bytes) -> None:
     ids=["lone", "pair", "escaped backslash", "nul", "bom and bad utf-8", "raw in a key"],
 )
 def test_a_peers_json_is_mended(text: str | bytes, value: object) -> None:
-    assert read_mended(text) == value
+    assert read_lenient(text) == value
 
 
 @pytest.mark.parametrize("text", ["", "{", "NaN", "[1e999]", "[" * 500, "[" * 5000 + "]" * 5000, "9" * 60_000])
 def test_a_peers_json_that_cannot_be_mended_is_refused(text: str) -> None:
     with pytest.raises(BadJson):
-        read_mended(text)
+        read_lenient(text)
 
 
 def test_a_peers_object_is_wanted() -> None:
-    assert read_mended_object("{}") == {}
+    assert read_lenient_object("{}") == {}
     with pytest.raises(BadJson, match="object"):
-        read_mended_object("null")
+        read_lenient_object("null")
 
 
 @given(st.text(max_size=60) | st.binary(max_size=60))
 def test_whatever_a_peer_sends_is_clean_or_refused(text: str | bytes) -> None:
     with contextlib.suppress(BadJson):
-        json.dumps(read_mended(text), ensure_ascii=False).encode()
+        json.dumps(read_lenient(text), ensure_ascii=False).encode()
 
 
 def test_what_is_no_number_beside_an_answer() -> None:
     """Servers write NaN for probabilities; the rest of the value counts."""
     text = '{"content": "x", "logprob": NaN, "more": [Infinity, -Infinity, 1e999, 1.5]}'
-    assert read_halves(text) == {"content": "x", "logprob": None, "more": [None, None, None, 1.5]}
+    assert read_keeping_surrogates(text) == {"content": "x", "logprob": None, "more": [None, None, None, 1.5]}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oc_trio.core.json_body import MAX_DEPTH_MENDED as MAX_DEPTH
+from oc_trio.core.json_body import MAX_DEPTH_LENIENT as MAX_DEPTH
 from oc_trio.core.json_fields import Fields, parse_json
 from oc_trio.core.text import clean_value
 from oc_trio.errors import PayloadError

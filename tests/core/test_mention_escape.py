@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oc_trio.core.mention_escape import ZERO_WIDTH_SPACE, clean, defuse
+from oc_trio.core.mention_escape import ZERO_WIDTH_SPACE, clean, escape_channel_mentions
 
 Z = ZERO_WIDTH_SPACE
 
@@ -44,7 +44,7 @@ Z = ZERO_WIDTH_SPACE
 )
 def test_defuse(text: str, expected: str) -> None:
     """Only what would ping a channel gets a zero-width space."""
-    assert defuse(text) == expected
+    assert escape_channel_mentions(text) == expected
 
 
 TOKENS = st.lists(
@@ -56,15 +56,15 @@ TOKENS = st.lists(
 @given(TOKENS)
 def test_defusing_twice_changes_nothing(text: str) -> None:
     """It is idempotent, and without the zero-width spaces it is the text."""
-    once = defuse(text)
-    assert defuse(once) == once
+    once = escape_channel_mentions(text)
+    assert escape_channel_mentions(once) == once
     assert once.replace(Z, "") == text
 
 
 @given(TOKENS.filter(lambda text: "`" not in text and "~" not in text))
 def test_without_code_no_broadcast_survives(text: str) -> None:
     """Outside code nothing pings the channel."""
-    assert not re.search(r"(?<![A-Za-z0-9])@(channel|all|here)(?![A-Za-z0-9_])", defuse(text))
+    assert not re.search(r"(?<![A-Za-z0-9])@(channel|all|here)(?![A-Za-z0-9_])", escape_channel_mentions(text))
 
 
 @given(st.text())

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from oc_trio.core.buttons import Binding, attachments
+from oc_trio.core.buttons import ButtonBinding, attachments
 from oc_trio.core.model_picker import GONE, NO_MODELS, NOT_YOURS, Chosen, Denied, Model, Picker, View, parse_model
 from oc_trio.core.signing import verify_context
 
@@ -82,7 +82,7 @@ def test_the_default_is_marked() -> None:
 
 def test_ids_are_fit_for_mattermost_and_contexts_are_signed() -> None:
     view = PICKER.page("openai", 2)
-    made = attachments(view.rows, (), bot_token="t", binding=Binding("http://gw"), custom=view.contexts)
+    made = attachments(view.rows, (), bot_token="t", binding=ButtonBinding("http://gw"), custom=view.contexts)
     for action in (action for attachment in made for action in attachment["actions"]):
         context = action["integration"]["context"]
         assert re.fullmatch(r"(mdlsel|mdllist|mdlback)[0-9a-f]{12}", action["id"])

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oc_trio.core.netguard import OPT_IN, Allowed, NetPolicy, Refused, Zone, classify, classify_name, judge
+from oc_trio.core.netguard import OPT_IN, Allowed, NetPolicy, Refused, Zone, check_host, classify, classify_name
 
 CLOSED = NetPolicy()
 OPEN = NetPolicy(allow_private=True)
@@ -73,7 +73,7 @@ def test_names(host: str, zone: Zone | None) -> None:
 
 
 def test_public_hosts_are_allowed_and_pinned_with_ipv4_first() -> None:
-    judged = judge("chat.example.com", ["2606:4700::1111", "1.1.1.1", "1.1.1.1"], CLOSED)
+    judged = check_host("chat.example.com", ["2606:4700::1111", "1.1.1.1", "1.1.1.1"], CLOSED)
     assert judged == Allowed((IPv4Address("1.1.1.1"), IPv6Address("2606:4700::1111")))
 
 
@@ -91,11 +91,11 @@ def test_public_hosts_are_allowed_and_pinned_with_ipv4_first() -> None:
 )
 def test_private_hosts_need_the_opt_in(host: str, addresses: list[str]) -> None:
     """The refusal names the setting; with it the same host is allowed."""
-    refused = judge(host, addresses, CLOSED)
+    refused = check_host(host, addresses, CLOSED)
     assert isinstance(refused, Refused)
     assert OPT_IN in refused.reason
     assert host in refused.reason
-    assert isinstance(judge(host, addresses, OPEN), Allowed)
+    assert isinstance(check_host(host, addresses, OPEN), Allowed)
 
 
 @pytest.mark.parametrize(
@@ -114,13 +114,13 @@ def test_private_hosts_need_the_opt_in(host: str, addresses: list[str]) -> None:
     ],
 )
 def test_what_no_setting_opens(host: str, addresses: list[str]) -> None:
-    judged = judge(host, addresses, OPEN)
+    judged = check_host(host, addresses, OPEN)
     assert isinstance(judged, Refused)
     assert OPT_IN not in judged.reason
 
 
 def test_a_scoped_link_local_address_is_refused_and_not_an_error() -> None:
-    assert isinstance(judge("chat.example.com", ["fe80::1%eth0"], OPEN), Refused)
+    assert isinstance(check_host("chat.example.com", ["fe80::1%eth0"], OPEN), Refused)
 
 
 @given(st.ip_addresses())

@@ -1,6 +1,6 @@
 import pytest
 
-from oc_trio.core.pacing import PacingRules, ServerLoad, answered, interval, throttled
+from oc_trio.core.pacing import PacingRules, ServerLoad, interval, with_latency, with_throttling
 
 RULES = PacingRules()
 
@@ -26,7 +26,7 @@ def test_interval(mood: ServerLoad, length: int, live: int, expected: float) -> 
 
 def test_latency_is_a_moving_average() -> None:
     """The first sample counts in full, later ones a fifth."""
-    mood = answered(answered(ServerLoad(), 1.0), 2.0)
+    mood = with_latency(with_latency(ServerLoad(), 1.0), 2.0)
     assert mood.latency == pytest.approx(1.2)
 
 
@@ -34,5 +34,5 @@ def test_the_memory_of_429s_is_bounded() -> None:
     """However many there were, a few are remembered."""
     mood = ServerLoad()
     for at in range(100):
-        mood = throttled(mood, float(at))
+        mood = with_throttling(mood, float(at))
     assert mood.throttled == (96.0, 97.0, 98.0, 99.0)

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oc_trio.core.progress import HEADLINE_CHARS, ProgressStyle, Work, picked_label, render
+from oc_trio.core.progress import HEADLINE_CHARS, ProgressStyle, Work, pick_label, render
 from oc_trio.core.tool_rows import ToolRow
 from oc_trio.core.turn_events import PlanStep, ToolStatus
 
@@ -49,8 +49,8 @@ def test_render(work: Work, style: ProgressStyle, expected: str) -> None:
 def test_a_label_is_picked_by_its_seed() -> None:
     """The same seed picks the same label; the hash is 32-bit FNV-1a."""
     labels = tuple(f"label {at}" for at in range(0x100))
-    assert picked_label(labels, "a") == f"label {0xE40C292C % 0x100}"
-    assert picked_label((), "a") == ""
+    assert pick_label(labels, "a") == f"label {0xE40C292C % 0x100}"
+    assert pick_label((), "a") == ""
 
 
 @pytest.mark.slow

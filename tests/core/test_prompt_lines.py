@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oc_trio.core.context import CURRENT_HEADER, HISTORY_HEADER, Entry, render, render_message, spoken
+from oc_trio.core.context import CURRENT_HEADER, HISTORY_HEADER, HistoryEntry, render, render_message, spoken
 from oc_trio.core.prompt_lines import escape, one_line, unescape
 from oc_trio.ids import ChannelId, PostId, UserId
 
@@ -33,7 +33,7 @@ def test_a_prompt_holds_its_messages_and_no_others(
 ) -> None:
     """Each line that begins like a header is one of a message that was put in, by its author, in order."""
     entries = [
-        Entry(PostId(f"e{n}"), TOWN, UserId(f"early{n}"), name, text, AT, trusted=True)
+        HistoryEntry(PostId(f"e{n}"), TOWN, UserId(f"early{n}"), name, text, AT, trusted=True)
         for n, (name, text) in enumerate(earlier)
     ]
     messages = [

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from oc_trio.core.buttons import Binding, attachments
+from oc_trio.core.buttons import ButtonBinding, attachments
 from oc_trio.core.questions import (
     APPROVE,
     DENY,
@@ -22,6 +22,7 @@ from oc_trio.core.questions import (
 from oc_trio.core.signing import sign_context, verify_context
 from oc_trio.errors import CallbackRefused
 
+BINDING = ButtonBinding("http://gw")
 TOKEN = "test-bot-token"
 COLOURS = Question("q1", "Which colour?", ("Red", "Green"))
 STRICT = Question("q1", "Which colour?", ("Red", "Green"), free_text=False)
@@ -59,7 +60,7 @@ def test_bad_questions_are_explained(arguments: dict[str, Any], why: str) -> Non
 
 def test_few_options_are_buttons_with_the_documented_context() -> None:
     shown = show(COLOURS)
-    (made,) = attachments(shown.rows, shown.menus, bot_token=TOKEN, binding=Binding("http://gw"), custom=shown.contexts)
+    (made,) = attachments(shown.rows, shown.menus, bot_token=TOKEN, binding=BINDING, custom=shown.contexts)
     assert [(action["id"], action["name"]) for action in made["actions"]] == [
         ("question0", "Red"),
         ("question1", "Green"),
@@ -72,7 +73,7 @@ def test_few_options_are_buttons_with_the_documented_context() -> None:
 
 def test_many_options_are_a_menu() -> None:
     shown = show(MANY)
-    (made,) = attachments(shown.rows, shown.menus, bot_token=TOKEN, binding=Binding("http://gw"), custom=shown.contexts)
+    (made,) = attachments(shown.rows, shown.menus, bot_token=TOKEN, binding=BINDING, custom=shown.contexts)
     (action,) = made["actions"]
     assert action["type"] == "select"
     chosen = action["options"][3]["value"]

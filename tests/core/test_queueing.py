@@ -6,18 +6,18 @@ from oc_trio.core.queueing import (
     DropRule,
     InterruptTurn,
     Queued,
+    QueuedMessage,
     QueueMode,
     QueueRules,
     StartTurn,
     SteerTurn,
-    Waiting,
     arrive,
     next_batch,
     summary_line,
     without,
 )
 
-A, B, C = (Waiting(f"post-{name}", name, f"text {name}") for name in "abc")
+A, B, C = (QueuedMessage(f"post-{name}", name, f"text {name}") for name in "abc")
 STEER, FOLLOWUP, COLLECT, INTERRUPT = (QueueRules(mode=mode) for mode in QueueMode)
 
 
@@ -35,7 +35,7 @@ STEER, FOLLOWUP, COLLECT, INTERRUPT = (QueueRules(mode=mode) for mode in QueueMo
     ],
 )
 def test_arrive(
-    rules: QueueRules, waiting: tuple[Waiting, ...], running: bool, steerable: bool, expected: Arrival
+    rules: QueueRules, waiting: tuple[QueuedMessage, ...], running: bool, steerable: bool, expected: Arrival
 ) -> None:
     """The mode says what happens to a post that arrives during a turn."""
     assert arrive(rules, Backlog(waiting), C, running=running, steerable=steerable) == expected
@@ -57,8 +57,8 @@ def test_a_full_queue_drops_by_its_rule(drop: DropRule, expected: Queued) -> Non
 
 def test_the_line_of_a_dropped_post_is_short() -> None:
     """Its sender and its beginning, on one line."""
-    assert summary_line(Waiting("1", "a", "one\n\ntwo")) == "a: one two"
-    assert len(summary_line(Waiting("1", "a", "word " * 100))) <= 165
+    assert summary_line(QueuedMessage("1", "a", "one\n\ntwo")) == "a: one two"
+    assert len(summary_line(QueuedMessage("1", "a", "word " * 100))) <= 165
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ from oc_trio.core.slash import (
     command_text,
     cut_description,
     ephemeral,
+    find_registered,
     is_current,
     match_call,
-    named_by,
     parse_call,
     skill_trigger,
     wanted_commands,
@@ -112,7 +112,7 @@ def test_a_call_matches_only_its_own_command_and_team(call: SlashCall, matches: 
 
 
 def test_a_regenerated_token_still_names_its_command() -> None:
-    assert named_by(evolve(CALL, token="regenerated"), [COMMAND]) == (COMMAND,)
+    assert find_registered(evolve(CALL, token="regenerated"), [COMMAND]) == (COMMAND,)
 
 
 def test_a_command_without_a_token_matches_nothing() -> None:

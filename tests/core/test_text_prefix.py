@@ -1,8 +1,8 @@
-"""What a text begins with."""
+"""The response prefix of an answer, and the earlier messages that it may repeat."""
 
 import pytest
 
-from oc_trio.core.text_prefix import begins_with, behind, with_prefix
+from oc_trio.core.text_prefix import begins_with, reply_prefix, text_after, with_prefix
 
 
 def test_the_prefix_comes_once() -> None:
@@ -27,6 +27,30 @@ def test_messages_end_with_a_line(text: str, messages: list[str], expected: bool
 
 def test_what_stands_below_the_messages_is_left() -> None:
     """Without the empty lines in between; its own lines stay as they are."""
-    assert behind("One.\n\nTwo.\n\n    x = 1\nThree.", ["One.", "Two."]) == "    x = 1\nThree."
-    assert behind("One.", ["One."]) == ""
-    assert behind("One.", ["Two."]) is None
+    assert text_after("One.\n\nTwo.\n\n    x = 1\nThree.", ["One.", "Two."]) == "    x = 1\nThree."
+    assert text_after("One.", ["One."]) == ""
+    assert text_after("One.", ["Two."]) is None
+
+
+@pytest.mark.parametrize(
+    ("template", "prefix"),
+    [
+        ("", ""),
+        ("Bot:", "Bot:"),
+        ("auto", "[Otto]"),
+        ("[{model}]", "[qwen3]"),
+        ("{provider} {modelFull}", "local local/qwen3"),
+        ("{identity.name}/{identityName}", "Otto/Otto"),
+        ("{think} {thinkingLevel}", "high high"),
+        ("{MODEL}", "qwen3"),
+        ("{unknown}", "{unknown}"),
+    ],
+)
+def test_names_are_filled_in(template: str, prefix: str) -> None:
+    """Whatever their case; unknown ones stay."""
+    assert reply_prefix(template, identity="Otto", model="local/qwen3", thinking="high") == prefix
+
+
+def test_auto_without_a_name() -> None:
+    """No brackets around nothing; a name without a value stays visible."""
+    assert (reply_prefix("auto"), reply_prefix("{model}")) == ("", "{model}")

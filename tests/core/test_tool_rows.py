@@ -1,6 +1,6 @@
 import pytest
 
-from oc_trio.core.tool_rows import CommandText, ToolRow, drawn, ended_row, makes_row, row_of, shortened
+from oc_trio.core.tool_rows import CommandText, ToolRow, ended_row, makes_row, row_of, row_text, shorten
 from oc_trio.core.turn_events import ToolEnded, ToolStarted, ToolStatus
 
 
@@ -25,7 +25,7 @@ from oc_trio.core.turn_events import ToolEnded, ToolStarted, ToolStatus
 )
 def test_a_row(event: ToolStarted, command_text: CommandText, expected: str) -> None:
     """A row is an emoji, a label and one detail."""
-    assert drawn(row_of(event, command_text)) == expected
+    assert row_text(row_of(event, command_text)) == expected
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_a_row(event: ToolStarted, command_text: CommandText, expected: str) -> 
 def test_an_ended_row(status: ToolStatus, name: str, detail: str, expected: str) -> None:
     """How a call ended is said unless it went well."""
     row = ended_row(ToolRow("1", name, "a"), ToolEnded("1", name, status, detail=detail), CommandText.STATUS)
-    assert drawn(row) == expected
+    assert row_text(row) == expected
 
 
 def test_tools_whose_effect_is_seen_make_no_row() -> None:
@@ -53,4 +53,4 @@ def test_tools_whose_effect_is_seen_make_no_row() -> None:
 )
 def test_shortened(line: str, width: int, expected: str) -> None:
     """The middle goes first."""
-    assert shortened(line, width) == expected
+    assert shorten(line, width) == expected

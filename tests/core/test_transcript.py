@@ -2,23 +2,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oc_trio.core.transcript import ASSISTANT, TOOL, USER, Entry, estimate, kept
+from oc_trio.core.transcript import ASSISTANT, TOOL, USER, TranscriptEntry, entries_within_budget, estimate
 
 
-def user(tokens: int = 10) -> Entry:
-    return Entry(USER, "question", tokens=tokens)
+def user(tokens: int = 10) -> TranscriptEntry:
+    return TranscriptEntry(USER, "question", tokens=tokens)
 
 
-def bot(tokens: int = 10) -> Entry:
-    return Entry(ASSISTANT, "answer", tokens=tokens)
+def bot(tokens: int = 10) -> TranscriptEntry:
+    return TranscriptEntry(ASSISTANT, "answer", tokens=tokens)
 
 
-def call(tokens: int = 10) -> Entry:
-    return Entry(ASSISTANT, tool_calls='[{"id": "1"}]', tokens=tokens)
+def call(tokens: int = 10) -> TranscriptEntry:
+    return TranscriptEntry(ASSISTANT, tool_calls='[{"id": "1"}]', tokens=tokens)
 
 
-def result(tokens: int = 10) -> Entry:
-    return Entry(TOOL, "42", tool_call_id="1", tokens=tokens)
+def result(tokens: int = 10) -> TranscriptEntry:
+    return TranscriptEntry(TOOL, "42", tool_call_id="1", tokens=tokens)
 
 
 @pytest.mark.parametrize(
@@ -36,9 +36,9 @@ def result(tokens: int = 10) -> Entry:
         pytest.param([bot(), bot()], 10, (1,), id="no user message at all"),
     ],
 )
-def test_kept(entries: list[Entry], budget: int, expected: tuple[int, ...]) -> None:
+def test_kept(entries: list[TranscriptEntry], budget: int, expected: tuple[int, ...]) -> None:
     """What is kept makes sense alone."""
-    assert kept(entries, budget) == expected
+    assert entries_within_budget(entries, budget) == expected
 
 
 @pytest.mark.parametrize(("text", "tokens"), [("", 0), ("abcd", 1), ("abcde", 2), ("漢字", 2), ("\ud800", 1)])
@@ -49,16 +49,16 @@ def test_estimate(text: str, tokens: int) -> None:
 
 def test_an_entry_that_was_not_counted_is_estimated() -> None:
     """Text, calls and the frame of an entry count."""
-    assert Entry(ASSISTANT, "abcd", tool_calls="[{}]").cost == 7
+    assert TranscriptEntry(ASSISTANT, "abcd", tool_calls="[{}]").cost == 7
 
 
 ENTRIES = st.lists(st.sampled_from([user, bot, call, result]).flatmap(lambda make: st.builds(make, st.integers(1, 20))))
 
 
 @given(ENTRIES, st.integers(0, 200))
-def test_a_trimmed_transcript_is_consistent_and_within_budget(entries: list[Entry], budget: int) -> None:
+def test_a_trimmed_transcript_is_consistent_and_within_budget(entries: list[TranscriptEntry], budget: int) -> None:
     """Results follow their calls, the newest user message stays, the rest obeys the budget."""
-    indexes = kept(entries, budget)
+    indexes = entries_within_budget(entries, budget)
     assert list(indexes) == sorted(set(indexes))
     users = [at for at, entry in enumerate(entries) if entry.role == USER]
     if users:

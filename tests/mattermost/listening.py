@@ -6,7 +6,7 @@ import trio
 from attrs import define, field
 
 from oc_trio.core.backoff import RetryPolicy
-from oc_trio.core.connection import ConnectionPhase, Link, ResumePoint
+from oc_trio.core.connection import ConnectionPhase, ConnectionState, ResumePoint
 from oc_trio.core.events import Event, Posted
 from oc_trio.errors import MattermostUnavailable
 from oc_trio.mattermost.client import Api
@@ -43,7 +43,7 @@ class HookRecorder:
             raise MattermostUnavailable("catch-up failed")
         self.lines.append("resumed" if resumed else "fresh")
 
-    async def _state(self, link: Link, detail: str) -> None:
+    async def _state(self, link: ConnectionState, detail: str) -> None:
         if link.phase is ConnectionPhase.LIVE:
             self.lines.append("LIVE")
         if link.phase is ConnectionPhase.WAITING and link.auth_failed:

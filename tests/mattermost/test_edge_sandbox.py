@@ -11,7 +11,7 @@ import trio
 from attrs import define, field
 
 from oc_trio.core.catchup import Watermark
-from oc_trio.core.connection import ConnectionPhase, Link, ResumePoint
+from oc_trio.core.connection import ConnectionPhase, ConnectionState, ResumePoint
 from oc_trio.core.entities import Channel, NewPost
 from oc_trio.core.events import Event, Post, Posted
 from oc_trio.errors import MattermostRejected, MattermostUnavailable
@@ -133,7 +133,7 @@ class AdmittedPosts:
         self.connects.append("resumed" if resumed else "fresh")
         await catch_up(self.env.api, UserId(self.env.bot.id), self.look_up, self.admit, now_ms=self.now())
 
-    async def on_state(self, link: Link, detail: str) -> None:
+    async def on_state(self, link: ConnectionState, detail: str) -> None:
         if link.phase is ConnectionPhase.LIVE:
             self.is_live.set()
         else:
@@ -159,7 +159,7 @@ class AdmittedPosts:
                 self.marks[post.channel_id] = Watermark(post.channel_id, post.create_at, post.id)
 
     def now(self) -> int:
-        return self.env.world.ticker.now()
+        return self.env.world.clock.now()
 
 
 async def test_nothing_is_lost_over_a_short_and_a_long_outage(
@@ -215,9 +215,9 @@ async def test_a_revoked_token_shows_by_the_heartbeat(
     autojump_clock: trio.testing.MockClock, nursery: trio.Nursery, env: EdgeEnv
 ) -> None:
     """The socket outlives its token in silence; the action ping finds out, and the state says so."""
-    states: list[Link] = []
+    states: list[ConnectionState] = []
 
-    async def on_state(link: Link, detail: str) -> None:
+    async def on_state(link: ConnectionState, detail: str) -> None:
         states.append(link)
 
     admitted = AdmittedPosts(env)

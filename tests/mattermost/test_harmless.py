@@ -7,7 +7,7 @@ from typing import Any
 
 import oc_trio
 from oc_trio.callbacks.reply import Kind, chat_reply, refused
-from oc_trio.core.mention_escape import ZERO_WIDTH_SPACE, clean, harmless_props
+from oc_trio.core.mention_escape import ZERO_WIDTH_SPACE, clean, escape_props
 from oc_trio.errors import CallbackRefused
 
 SOURCE = Path(oc_trio.__file__).parent
@@ -100,7 +100,7 @@ def test_everything_that_an_attachment_shows_is_harmless() -> None:
         ],
     }
     safe = f"@{ZERO_WIDTH_SPACE}channel"
-    [made] = harmless_props({"attachments": [shown], "oc_trio": {"k": ping}})["attachments"]
+    [made] = escape_props({"attachments": [shown], "oc_trio": {"k": ping}})["attachments"]
     assert made == {
         "text": safe,
         "pretext": safe,
@@ -111,6 +111,6 @@ def test_everything_that_an_attachment_shows_is_harmless() -> None:
             {"name": safe, "integration": {"context": {"text": ping}}, "options": [{"text": safe, "value": ping}]}
         ],
     }
-    assert harmless_props({"attachments": [shown]}, clean)["attachments"] == [shown]
+    assert escape_props({"attachments": [shown]}, clean)["attachments"] == [shown]
     for odd in ({}, {"attachments": 5}, {"attachments": [None, {"fields": 7, "actions": [3]}]}):
-        assert harmless_props(odd) == odd
+        assert escape_props(odd) == odd

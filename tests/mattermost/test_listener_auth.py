@@ -5,7 +5,7 @@ import pytest
 import trio
 from attrs import define, evolve
 
-from oc_trio.core.connection import Link
+from oc_trio.core.connection import ConnectionState
 from oc_trio.errors import MattermostRejected
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.listener import run_poller
@@ -36,7 +36,7 @@ class Rotating(HookRecorder):
 
     token: str = "old"
 
-    async def _state(self, link: Link, detail: str) -> None:
+    async def _state(self, link: ConnectionState, detail: str) -> None:
         await super()._state(link, detail)
         if self.lines[-1:] == ["AUTH_FAILED"]:
             self.token = "new"

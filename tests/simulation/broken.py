@@ -15,7 +15,7 @@ from attrs import evolve, frozen
 from oc_trio.core.entities import Channel
 from oc_trio.core.events import Post
 from oc_trio.core.ledger import OutboxRow, Outcome, Source
-from oc_trio.core.preview import Create, Edit, Wrote, begun, wrote
+from oc_trio.core.preview import Create, Edit, WriteResult, write_ended, write_started
 from oc_trio.errors import MattermostRejected, MattermostUnavailable, StoreError
 from oc_trio.ids import AccountId, ChannelId, ObligationId, OutboxId, PostId, SessionKey, ThreadRoot, TurnId
 from oc_trio.runtime.account.catchup import CatchUp
@@ -65,8 +65,8 @@ class Unshielded(Previewer):
     """Cancelling the turn's writer cancels its request too: the server may apply it after the final text."""
 
     async def _write(self, step: Create | Edit) -> None:
-        self.state = begun(self.state, step)
-        how, post_id = Wrote.UNAVAILABLE, None
+        self.state = write_started(self.state, step)
+        how, post_id = WriteResult.UNAVAILABLE, None
         with trio.move_on_after(WRITE_SECONDS):
             try:
                 if isinstance(step, Create):
@@ -74,11 +74,11 @@ class Unshielded(Previewer):
                     await self._record_draft(post_id)
                 else:
                     await self._edit(step.post_id, step.text)
-                how = Wrote.OK
+                how = WriteResult.OK
             except (MattermostRejected, MattermostUnavailable):
                 pass
             finally:
-                self.state = wrote(self.state, how, trio.current_time(), self._rules, post_id)
+                self.state = write_ended(self.state, how, trio.current_time(), self._rules, post_id)
 
 
 class NoMarker(SimTransport):
@@ -175,7 +175,7 @@ class IgnoresOpenThreads(Participation):
 class PostsBeforeClosing(Obligations):
     """The notice about messages that found no room is posted before their obligations are closed."""
 
-    async def close_saying(self, ids: Iterable[ObligationId], outcome: Outcome, at: int, notice: OutboxRow) -> int:
+    async def close_with_notice(self, ids: Iterable[ObligationId], outcome: Outcome, at: int, notice: OutboxRow) -> int:
         ended = tuple(ids)
         _WAITING.setdefault(self._engine, {})[notice.id] = (ended, outcome)
         await Outbox(self._engine).put([notice])

@@ -231,7 +231,7 @@ class Network:
         body = answer.json()
         if "order" not in body:
             return answer
-        limit = self.world.ticker.now() - int(self.rng.uniform(0.0, self.fault_rates.lag) * 1000)
+        limit = self.world.clock.now() - int(self.rng.uniform(0.0, self.fault_rates.lag) * 1000)
         body["order"] = [key for key in body["order"] if body["posts"][key]["create_at"] <= limit]
         body["posts"] = {key: post for key, post in body["posts"].items() if post["create_at"] <= limit}
         return httpx.Response(answer.status_code, json=body)

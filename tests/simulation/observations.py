@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from oc_trio.core.final_plan import unsealed
+from oc_trio.core.final_plan import without_mark
 from oc_trio.ids import AccountId
 from oc_trio.sandbox import records
 from tests.simulation.files import NOTE
@@ -92,7 +92,7 @@ def words_of(post: records.Post) -> str:
     """What a post says of the answer: without signs of work and what is said of files, and without the mark of a turn
     that was cut off.
     """
-    return "" if _WORK in post.message or post.message == _CHOICE else unsealed(NOTE.sub("", post.message))
+    return "" if _WORK in post.message or post.message == _CHOICE else without_mark(NOTE.sub("", post.message))
 
 
 def squeezed(text: str) -> str:

@@ -185,7 +185,7 @@ class Scenario:
         if not question.is_deleted:
             self.transcript.note("bob", f"likes #{question.number}")
             self.world.reactions.add(self.people["bob"].id, question.post, "+1")
-            self.world.announcer.edited(question.post)
+            self.world.events.edited(question.post)
 
     def kick(self, place: str) -> None:
         channel = self.places[place]

@@ -12,7 +12,7 @@ from oc_trio.store.admission import (
     obligation_id,
 )
 from oc_trio.store.store import Store
-from oc_trio.store.watermarks import Watermark
+from oc_trio.store.watermarks import WatermarkRow
 from tests.store.rows import ACCOUNT, OTHER, SESSION, TOWN, admission, post
 
 
@@ -25,7 +25,7 @@ async def test_an_admitted_message_becomes_an_obligation(store: Store) -> None:
     assert await store.obligations.open_for(ACCOUNT) == (admitted.obligation,)
     assert (admitted.obligation.trigger, admitted.obligation.admitted_at) == ("p1", 9)
     assert admitted.obligation.state is ObligationState.OPEN
-    assert await store.watermarks.all(ACCOUNT) == (Watermark(TOWN, post("p1"), 7),)
+    assert await store.watermarks.all(ACCOUNT) == (WatermarkRow(TOWN, post("p1"), 7),)
     seen = await store.admission.decision(ACCOUNT, "p1")
     assert seen is not None
     assert (seen.decision, seen.reason, seen.source, seen.session) == ("admit", "mentioned", Source.LIVE, SESSION)

@@ -12,15 +12,6 @@ async def test_the_first_has_it_until_it_expires(store: Store) -> None:
     assert await store.claims.claim("button", "n1", 100, 200, "third") == (True, "third")
 
 
-async def test_a_claim_can_be_given_back(store: Store) -> None:
-    """What could not be done may be tried again."""
-    await store.claims.claim("hook", "k", 10, 100)
-
-    assert await store.claims.release("hook", "k")
-    assert not await store.claims.release("hook", "k")
-    assert await store.claims.claim("hook", "k", 11, 100, "again") == (True, "again")
-
-
 async def test_of_many_clicks_one_wins(store: Store) -> None:
     """Twenty clicks on one button at once are one click."""
     won = []

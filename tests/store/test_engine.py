@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from outcome import Error, Value
 
 from oc_trio.errors import RowRefused, StoreError
-from oc_trio.store.engine import Driver, Tx, commit_together, spread
+from oc_trio.store.engine import Driver, Tx, commit_together, expand_lists
 from oc_trio.store.sqlite import SqliteDriver
 
 TABLE = "CREATE TABLE t (n INTEGER PRIMARY KEY, parent INTEGER REFERENCES t DEFERRABLE INITIALLY DEFERRED)"
@@ -127,4 +127,4 @@ SPREADS = [
 @pytest.mark.parametrize(("sql", "sizes", "expected"), SPREADS)
 def test_lists_spread_into_marks(sql: str, sizes: tuple[int, ...], expected: str) -> None:
     """`??` becomes a mark for each value."""
-    assert spread(sql, sizes) == expected
+    assert expand_lists(sql, sizes) == expected

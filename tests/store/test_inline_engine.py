@@ -31,7 +31,7 @@ async def test_a_transaction_left_open_is_undone() -> None:
             connection.execute("BEGIN")
             connection.execute("INSERT INTO cron VALUES ('half', 1, '')")
         async with open_store(connection) as store:
-            assert await store.cron.last("half") is None
+            assert await store.cron.last_run("half") is None
 
 
 async def test_no_threads_and_no_time(autojump_clock: MockClock) -> None:
@@ -40,7 +40,7 @@ async def test_no_threads_and_no_time(autojump_clock: MockClock) -> None:
         with trio.fail_after(0.001):
             async with open_store(connection) as store:
                 for number in range(1000):
-                    await store.cron.ran("job", number)
+                    await store.cron.record_run("job", number)
 
 
 async def test_a_cancelled_caller_writes_nothing() -> None:
@@ -49,8 +49,8 @@ async def test_a_cancelled_caller_writes_nothing() -> None:
         async with open_store(connection) as store:
             with trio.CancelScope() as scope:
                 scope.cancel()
-                await store.cron.ran("job", 1)
-            assert await store.cron.last("job") is None
+                await store.cron.record_run("job", 1)
+            assert await store.cron.last_run("job") is None
 
 
 async def test_errors_are_translated() -> None:
@@ -61,4 +61,4 @@ async def test_errors_are_translated() -> None:
             await engine.run(lambda tx: tx.all("SELECT * FROM nowhere"))
 
     with pytest.raises(StoreError, match="closed"):
-        await engine.outside(engine.driver.check)
+        await engine.run_unlocked(engine.driver.check)

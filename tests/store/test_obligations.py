@@ -102,9 +102,9 @@ async def test_an_excuse(store: Store) -> None:
     """What is open and was tried has been tried once less; other accounts' are left alone."""
     tried, fresh = await owe(store, "p1"), await owe(store, "p2")
     await store.turns.begin(turn("t1"), [tried.id], 10)
-    assert await store.obligations.excuse(OTHER) == 0
-    assert await store.obligations.excuse(ACCOUNT) == 1
-    assert await store.obligations.excuse(ACCOUNT) == 0
+    assert await store.obligations.refund_attempt(OTHER) == 0
+    assert await store.obligations.refund_attempt(ACCOUNT) == 1
+    assert await store.obligations.refund_attempt(ACCOUNT) == 0
     rows = [await store.obligations.get(each.id) for each in (tried, fresh)]
     assert [row.attempts for row in rows if row is not None] == [0, 0]
 
@@ -118,7 +118,7 @@ async def test_an_end_and_its_words_are_one(store: Store) -> None:
     owed = [await owe(store, name) for name in ("p1", "p2", "p3")]
     row, crowded = notice(owed[0]), failed("crowded out")
 
-    assert await store.obligations.close_saying([owed[0].id, owed[1].id], crowded, 50, row) == 2
+    assert await store.obligations.close_with_notice([owed[0].id, owed[1].id], crowded, 50, row) == 2
     assert [each.id for each in await store.outbox.unfinished(ACCOUNT)] == [row.id]
     await store.obligations.close([owed[2].id], crowded, 51)
 
@@ -131,7 +131,7 @@ async def test_an_end_and_its_words_are_one(store: Store) -> None:
 async def test_the_post_in_the_place_of_the_words(store: Store) -> None:
     """It is noted as they are."""
     owed = await owe(store, "p1")
-    await store.obligations.close_saying([owed.id], failed("crowded out"), 50, notice(owed))
+    await store.obligations.close_with_notice([owed.id], failed("crowded out"), 50, notice(owed))
     row = outgoing(f"instead.{notice_id(owed.id)}")
     await store.outbox.put([row])
     await store.outbox.sending(row.id, 60)
@@ -145,7 +145,7 @@ async def test_words_that_were_refused(store: Store) -> None:
     """Then the end says that nobody was told."""
     owed = await owe(store, "p1")
     row = notice(owed)
-    await store.obligations.close_saying([owed.id], failed("crowded out"), 50, row)
+    await store.obligations.close_with_notice([owed.id], failed("crowded out"), 50, row)
     await store.obligations.note_refusal(row.id, "crowded out; refused")
     ended = await store.obligations.get(owed.id)
     assert ended is not None
@@ -156,5 +156,5 @@ async def test_nothing_is_said_of_what_has_ended(store: Store) -> None:
     """Deleted before it could be told: no words are queued."""
     owed = await owe(store, "p1")
     await store.obligations.close([owed.id], cancelled("deleted"), 40)
-    assert await store.obligations.close_saying([owed.id], failed("crowded out"), 50, notice(owed)) == 0
+    assert await store.obligations.close_with_notice([owed.id], failed("crowded out"), 50, notice(owed)) == 0
     assert await store.outbox.unfinished(ACCOUNT) == ()

@@ -51,7 +51,7 @@ async def test_a_connection_cut_within_a_transaction_fails_it(postgres_url: str)
     async with open_store(postgres_url) as store:
         with pytest.raises(StoreError):
             await store._engine.run(lambda tx: tx.all("SELECT pg_terminate_backend(pg_backend_pid()), pg_sleep(1)"))
-        await store.cron.ran("job", 1)
+        await store.cron.record_run("job", 1)
         assert len(await store.cron.all()) == 1
 
 

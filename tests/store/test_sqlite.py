@@ -31,7 +31,7 @@ async def test_only_the_owner_can_read_the_journal(tmp_path: Path) -> None:
     """The file holds command tokens and what people wrote; so do its siblings and its copies."""
     path = tmp_path / "state" / "journal"
     async with open_store(path) as store:
-        await store.cron.ran("job", 1)
+        await store.cron.record_run("job", 1)
         await store.backup(tmp_path / "copy")
         files = [*path.parent.iterdir(), tmp_path / "copy"]
 

@@ -9,7 +9,7 @@ import pytest
 
 from oc_trio.errors import StoreError
 from oc_trio.store.lock import file_lock
-from oc_trio.store.state_files import make_file, new_file, place_problem
+from oc_trio.store.state_files import make_file, new_file, state_dir_problem
 
 
 def entries(folder: Path) -> list[str]:
@@ -20,9 +20,9 @@ def entries(folder: Path) -> list[str]:
 def test_a_folder_that_all_may_write(tmp_path: Path, mode: int) -> None:
     """It is refused, the sticky bit or not: whoever comes first may make what is not there yet."""
     tmp_path.chmod(mode)
-    assert place_problem(tmp_path, ["journal"]).endswith(f"({mode:o}): chmod 700 {tmp_path}")
+    assert state_dir_problem(tmp_path, ["journal"]).endswith(f"({mode:o}): chmod 700 {tmp_path}")
     tmp_path.chmod(0o755)
-    assert place_problem(tmp_path, ["journal"]) == ""
+    assert state_dir_problem(tmp_path, ["journal"]) == ""
 
 
 def test_a_folder_that_all_may_replace(tmp_path: Path) -> None:
@@ -30,9 +30,9 @@ def test_a_folder_that_all_may_replace(tmp_path: Path) -> None:
     state = tmp_path / "state"
     state.mkdir(0o700)
     tmp_path.chmod(0o777)
-    assert place_problem(state, []).endswith(f"({tmp_path} is 777): chmod o-w {tmp_path}")
+    assert state_dir_problem(state, []).endswith(f"({tmp_path} is 777): chmod o-w {tmp_path}")
     tmp_path.chmod(0o1777)
-    assert place_problem(state, []) == ""
+    assert state_dir_problem(state, []) == ""
 
 
 def test_links_in_it(tmp_path: Path) -> None:
@@ -40,13 +40,13 @@ def test_links_in_it(tmp_path: Path) -> None:
     state = tmp_path / "state"
     state.mkdir(0o700)
     (tmp_path / "link").symlink_to(state)
-    assert place_problem(tmp_path / "link", ["a", "b", "c"]) == ""
+    assert state_dir_problem(tmp_path / "link", ["a", "b", "c"]) == ""
     (state / "a").write_text("")
     (state / "b").symlink_to("a")
     (state / "c").symlink_to("nowhere")
     (state / "d").symlink_to("a")
-    assert "(b, c)" in place_problem(state, ["a", "b", "c"])
-    assert place_problem(tmp_path / "not there", ["a"]) == ""
+    assert "(b, c)" in state_dir_problem(state, ["a", "b", "c"])
+    assert state_dir_problem(tmp_path / "not there", ["a"]) == ""
 
 
 def test_nothing_is_made_behind_a_link(tmp_path: Path) -> None:

@@ -24,14 +24,14 @@ async def test_a_journal_is_there_when_it_is_opened_again(location: Location) ->
 async def test_one_gateway_per_state(location: Location) -> None:
     """The second is refused with a message, a reader is let in, and afterwards the place is free."""
     async with open_store(location) as store:
-        await store.cron.ran("job", 1)
+        await store.cron.record_run("job", 1)
         with pytest.raises(StoreError, match="another gateway"):
             async with open_store(location):
                 pytest.fail("opened twice")
         async with open_store(location, exclusive=False) as reader:
             assert (await reader.cron.all())[0].job == "job"
             await reader.pairing.revoke(ACCOUNT, admission("p").user_id)
-        await store.cron.ran("job", 2)
+        await store.cron.record_run("job", 2)
 
     async with open_store(location):
         pass

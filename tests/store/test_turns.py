@@ -83,7 +83,7 @@ async def test_a_turn_that_was_interrupted_on_purpose(store: Store) -> None:
     await store.turns.begin(turn("t1"), owed, 10)
     await store.obligations.close([owed[1]], silent("nothing to say"), 20)
 
-    await store.turns.spare(T1)
+    await store.turns.reset_attempts(T1)
 
     rows = [await store.obligations.get(each) for each in owed]
     assert [row.attempts for row in rows if row is not None] == [0, 1]

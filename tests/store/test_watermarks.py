@@ -1,7 +1,7 @@
 import pytest
 
 from oc_trio.store.store import Store
-from oc_trio.store.watermarks import Watermark
+from oc_trio.store.watermarks import WatermarkRow
 from tests.store.rows import ACCOUNT, LAB, OTHER, TOWN, post
 
 MOVES = [
@@ -20,7 +20,7 @@ async def test_a_watermark_only_moves_forward(store: Store, name: str, at: int, 
 
     assert await store.watermarks.advance(ACCOUNT, TOWN, post(name), at) is moves
 
-    expected = Watermark(TOWN, post(name), at) if moves else Watermark(TOWN, post("p5"), 50)
+    expected = WatermarkRow(TOWN, post(name), at) if moves else WatermarkRow(TOWN, post("p5"), 50)
     assert await store.watermarks.all(ACCOUNT) == (expected,)
 
 
@@ -29,7 +29,7 @@ async def test_a_channel_starts_once(store: Store) -> None:
     assert await store.watermarks.start(ACCOUNT, TOWN, 100)
     assert not await store.watermarks.start(ACCOUNT, TOWN, 200)
 
-    assert await store.watermarks.all(ACCOUNT) == (Watermark(TOWN, post(""), 100),)
+    assert await store.watermarks.all(ACCOUNT) == (WatermarkRow(TOWN, post(""), 100),)
     assert await store.watermarks.advance(ACCOUNT, TOWN, post("p1"), 100)
 
 
@@ -53,5 +53,5 @@ async def test_what_was_read_moves_several_forward(store: Store) -> None:
 
     await store.watermarks.read_until(ACCOUNT, {TOWN: 70, LAB: 70})
 
-    assert await store.watermarks.all(ACCOUNT) == (Watermark(LAB, post("p9"), 90), Watermark(TOWN, post(""), 70))
-    assert await store.watermarks.all(OTHER) == (Watermark(TOWN, post(""), 1),)
+    assert await store.watermarks.all(ACCOUNT) == (WatermarkRow(LAB, post("p9"), 90), WatermarkRow(TOWN, post(""), 70))
+    assert await store.watermarks.all(OTHER) == (WatermarkRow(TOWN, post(""), 1),)

@@ -10,7 +10,7 @@ import trio.testing
 from oc_trio.errors import StoreError
 from oc_trio.store.engine import Result, Tx
 from oc_trio.store.sqlite import SqliteDriver
-from oc_trio.store.writer import BATCH, WAITING, open_writer
+from oc_trio.store.writer import MAX_BATCH, MAX_PENDING, open_writer
 
 
 class Recording(SqliteDriver):
@@ -87,7 +87,7 @@ async def test_a_batch_is_bounded(driver: Recording) -> None:
     async with open_writer(driver) as engine, trio.open_nursery() as nursery:
         nursery.start_soon(engine.run, lambda tx: insert(tx, 0))
         await hold(driver)
-        for number in range(1, BATCH + 2):
+        for number in range(1, MAX_BATCH + 2):
             nursery.start_soon(engine.run, lambda tx, number=number: insert(tx, number))
         await trio.testing.wait_all_tasks_blocked()
         driver.gate.set()
@@ -137,12 +137,12 @@ async def test_leaving_writes_what_was_handed_in(driver: Recording) -> None:
 async def test_room_is_bounded_and_the_overflow_waits(driver: Recording) -> None:
     """Beyond the bound callers wait outside the queue, and nothing is refused or lost."""
     driver.gate.clear()
-    surplus = WAITING + 5
+    surplus = MAX_PENDING + 5
     async with open_writer(driver) as engine, trio.open_nursery() as nursery:
         for number in range(surplus):
             nursery.start_soon(engine.run, lambda tx, number=number: insert(tx, number))
         await trio.testing.wait_all_tasks_blocked()
-        assert len(engine._pending) == WAITING
+        assert len(engine._pending) == MAX_PENDING
         driver.gate.set()
     assert len(kept(driver)) == surplus
 
@@ -190,4 +190,4 @@ async def test_errors_of_the_database_are_translated(driver: Recording) -> None:
         with pytest.raises(StoreError, match="no such table: nowhere"):
             await engine.run(lambda tx: tx.all("SELECT * FROM nowhere"))
         with pytest.raises(StoreError, match="disk I/O error"):
-            await engine.outside(outside)
+            await engine.run_unlocked(outside)

@@ -25,7 +25,7 @@ from oc_trio.core import decode_entities, interactions, questions, slash
 from oc_trio.core.decode import decode_frame, decode_post
 from oc_trio.core.event_check import checked
 from oc_trio.core.hooks import HookKind, read_hook
-from oc_trio.core.json_body import BadJson, read_mended
+from oc_trio.core.json_body import BadJson, read_lenient
 from oc_trio.core.text import is_clean
 from oc_trio.core.turn_events import Final
 from oc_trio.errors import AgentError, CallbackRefused, MattermostError, PayloadError
@@ -215,7 +215,7 @@ def _command(line: bytes) -> bool:
 def _mcp(body: bytes) -> bool:
     types = __import__("mcp.types").types
     try:
-        value = read_mended(body)
+        value = read_lenient(body)
         tools = types.ListToolsResult.model_validate(value).tools if "tools" in value else ()
         result = types.CallToolResult.model_validate(value)
     except (BadJson, ValueError, TypeError):  # pydantic's refusal is a ValueError; the session knows it

@@ -9,7 +9,7 @@ from oc_trio.core.decode import decode_post
 from oc_trio.core.decode_entities import decode_page
 from oc_trio.core.entities import NewPost, PostPage
 from oc_trio.core.events import Post
-from oc_trio.core.mention_escape import defuse, harmless_props
+from oc_trio.core.mention_escape import escape_channel_mentions, escape_props
 from oc_trio.core.ratelimit import Lane
 from oc_trio.ids import ChannelId, PostId, UserId
 from oc_trio.mattermost.rest.pages import PER_PAGE
@@ -28,7 +28,7 @@ class PostsApi:
     """
 
     transport: Transport
-    harmless: Callable[[str], str] = defuse
+    harmless: Callable[[str], str] = escape_channel_mentions
 
     async def create(self, new: NewPost, *, lane: Lane = Lane.CREATE) -> Post:
         """Send one create request; `post_creator` makes it idempotent."""
@@ -36,7 +36,7 @@ class PostsApi:
         optional = {
             "root_id": new.root_id,
             "pending_post_id": new.pending_post_id,
-            "props": harmless_props(new.props, self.harmless),
+            "props": escape_props(new.props, self.harmless),
             "file_ids": list(new.file_ids),
         }
         body.update((key, value) for key, value in optional.items() if value)
@@ -55,7 +55,7 @@ class PostsApi:
         if message is not None:
             body["message"] = self.harmless(message)
         if props is not None:
-            body["props"] = harmless_props(props, self.harmless)
+            body["props"] = escape_props(props, self.harmless)
         path = f"/posts/{segment(post_id)}/patch"
         return decode_post(await self.transport.request("PUT", path, json=body, lane=lane))
 

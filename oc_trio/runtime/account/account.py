@@ -16,7 +16,7 @@ import trio
 from attrs import frozen
 
 from oc_trio.core.entities import User
-from oc_trio.core.mention_escape import clean, defuse
+from oc_trio.core.mention_escape import clean, escape_channel_mentions
 from oc_trio.core.queueing import QueueRules
 from oc_trio.ids import SessionKey
 from oc_trio.mattermost.client import Api
@@ -43,7 +43,7 @@ from oc_trio.runtime.turn.turn import TurnRunner
 async def run_account(inputs: AccountInputs) -> None:
     """Serve one account until its drain is over. `inputs.ready` is set whenever it goes live."""
     # Unless the operator allows it, nothing that the bot writes may notify a whole channel.
-    escape_mentions = clean if inputs.settings.delivery.allow_channel_mentions else defuse
+    escape_mentions = clean if inputs.settings.delivery.allow_channel_mentions else escape_channel_mentions
     api = Api(Transport(inputs.origin, inputs.token.reveal), escape_mentions)
     user = await _log_in(inputs, api)
     if user is not None:

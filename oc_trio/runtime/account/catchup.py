@@ -12,7 +12,7 @@ import trio
 from attrs import define, field
 
 from oc_trio.config.mattermost import Catchup as CatchupSettings
-from oc_trio.core.catchup import Capped, CatchUpPolicy, Watermark, first_mark
+from oc_trio.core.catchup import Capped, CatchUpPolicy, Watermark, first_watermark
 from oc_trio.core.entities import Channel
 from oc_trio.core.events import Post
 from oc_trio.core.ledger import OutboxKind
@@ -189,7 +189,7 @@ class CatchUp:
         for channel in new:
             # At the very first start nothing that was said before is ours to answer, nor worth a request: the mark is
             # beyond the last post, or every channel that was used in the last minutes would be read.
-            marks[channel.id] = first_mark(channel.id, now=channel.last_post_at + 1, known_until=known_until)
+            marks[channel.id] = first_watermark(channel.id, now=channel.last_post_at + 1, known_until=known_until)
             if known_until is None:
                 self._channels[channel.id].began_at = channel.last_post_at
         if new:

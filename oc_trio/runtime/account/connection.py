@@ -11,7 +11,7 @@ from attrs import define
 from oc_trio.config.accounts import Account
 from oc_trio.config.mattermost import ConnectionMode
 from oc_trio.core.backoff import RetryPolicy
-from oc_trio.core.connection import ConnectionPhase, Link, ResumePoint
+from oc_trio.core.connection import ConnectionPhase, ConnectionState, ResumePoint
 from oc_trio.core.events import Event
 from oc_trio.ids import AccountId
 from oc_trio.mattermost.listener import ListenerHooks, run_listener, run_poller
@@ -121,7 +121,7 @@ class AccountConnection:
         finally:
             self.services.health.finished(part)
 
-    async def _on_state(self, link: Link, detail: str) -> None:
+    async def _on_state(self, link: ConnectionState, detail: str) -> None:
         services = self.services
         state = AUTH_FAILED if link.auth_failed and link.phase is ConnectionPhase.WAITING else _STATES[link.phase]
         show_state(services.health, services.metrics, services.account, state, detail)

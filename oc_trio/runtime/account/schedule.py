@@ -80,9 +80,9 @@ class Schedule:
     async def _catch_up(self, name: str, job: CronJob) -> int:
         """Run or skip what was missed. Returns the time from which on runs are still to come."""
         store, now = self.requests.services.store.cron, self._now()
-        last = await store.last(name)
+        last = await store.last_run(name)
         if last is None:
-            await store.ran(name, now, NOT_YET)
+            await store.record_run(name, now, NOT_YET)
             return now
         due = next_run(job.expression, job.timezone, last.at)
         if due is None or due > now:
@@ -100,7 +100,7 @@ class Schedule:
         store = self.requests.services.store.cron
         if self._now() - at > _LATE_MS and job.missed is Missed.SKIP:
             log.info("a scheduled run was missed", job=name)
-            await store.ran(name, at, SKIPPED)
+            await store.record_run(name, at, SKIPPED)
             return
         result = f"failed: {DEFECT}"
 
@@ -115,7 +115,7 @@ class Schedule:
                 log.info("a scheduled job ran", job=name, result=result)
 
         await self.requests.services.boundary.contain(run, "scheduled job", {"job": name})
-        await store.ran(name, at, result)
+        await store.record_run(name, at, result)
 
     async def _run(self, name: str, job: CronJob, at: int) -> str:
         place = await self._with_retries(lambda: self.outbound.targets.resolve(job.target))
@@ -124,7 +124,7 @@ class Schedule:
         message = await self.outbound.compose(place, MessageRequest(job.message))
 
         async def queued() -> None:
-            await self.requests.services.store.cron.ran(name, at, "queued")
+            await self.requests.services.store.cron.record_run(name, at, "queued")
 
         result = await self.sender.send(message, f"cron.{name}.{at}", queued=queued)
         if result.problems:

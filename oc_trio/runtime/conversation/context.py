@@ -44,7 +44,7 @@ class ConversationContext:
     store: Store
     policies: Policies
 
-    async def remember(self, session: SessionKey, entry: context.Entry) -> None:
+    async def remember(self, session: SessionKey, entry: context.HistoryEntry) -> None:
         """Keep an unaddressed post for the next turn of its conversation."""
         limit = self.policies.context.limit
         if limit:
@@ -96,7 +96,7 @@ class ConversationContext:
         images = tuple(reader.images) if reader is not None else ()
         return Message(Role.USER, context.render(visible, "\n\n".join(texts), files), images)
 
-    async def _thread(self, message: InboundMessage) -> tuple[context.Entry, ...]:
+    async def _thread(self, message: InboundMessage) -> tuple[context.HistoryEntry, ...]:
         """The earlier posts of a thread, from the server; empty where they can't be read within `THREAD_SECONDS`."""
         chat = Chat(message.channel_id, message.channel_type, message.team_id)
         limit = self.policies.context.limit
@@ -124,9 +124,9 @@ class ConversationContext:
         )
 
 
-def _entries(session: SessionKey, rows: Sequence[str]) -> tuple[context.Entry, ...]:
+def _entries(session: SessionKey, rows: Sequence[str]) -> tuple[context.HistoryEntry, ...]:
     with reading("context", f"session {session}"):
-        entries = [context.Entry(**json.loads(row)) for row in rows]
+        entries = [context.HistoryEntry(**json.loads(row)) for row in rows]
         return tuple(evolve(entry, file_ids=tuple(entry.file_ids)) for entry in entries)
 
 
@@ -146,13 +146,15 @@ def is_in_prompt_verbatim(message: InboundMessage, prompt_text: str) -> bool:
     """Whether a prompt holds a message with its current text."""
     if not message.text:
         return True  # a post of files only leaves no text to compare, so it counts as unchanged
-    line = context.spoken_by(message.text, name=message.user_name, user_id=message.user_id, at=message.create_at)
+    line = context.message_header(message.text, name=message.user_name, user_id=message.user_id, at=message.create_at)
     return (
         line in prompt_text or unescape(line) in prompt_text
-    )  # releases before escaping was added wrote the text as it was
+    )  # releases before escaping was added write_ended the text as it was
 
 
-async def _files_of(entries: Sequence[context.Entry], root_id: str, reader: AttachmentReader) -> dict[PostId, str]:
+async def _files_of(
+    entries: Sequence[context.HistoryEntry], root_id: str, reader: AttachmentReader
+) -> dict[PostId, str]:
     """Descriptions of earlier posts' files, by post: those of the thread's root first, then the newest."""
     described = dict[PostId, str]()
     ordered = sorted(entries, key=lambda entry: (entry.post_id != root_id, -entry.at))

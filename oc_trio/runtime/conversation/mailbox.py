@@ -20,10 +20,10 @@ from oc_trio.core.queueing import (
     DropRule,
     InterruptTurn,
     Queued,
+    QueuedMessage,
     QueueRules,
     StartTurn,
     SteerTurn,
-    Waiting,
     arrive,
     next_batch,
     summary_line,
@@ -206,5 +206,5 @@ def _sender_and_thread(job: Job) -> tuple[str, str, str]:
     return job.inbound.user_id, job.inbound.channel_id, job.inbound.reply_root
 
 
-def _waiting(job: Job) -> Waiting:
-    return Waiting(job.trigger, job.inbound.user_name, job.inbound.text)
+def _waiting(job: Job) -> QueuedMessage:
+    return QueuedMessage(job.trigger, job.inbound.user_name, job.inbound.text)

@@ -1,6 +1,6 @@
 """Loads the settings of one conversation, as `/model`, `/queue` and others have changed them."""
 
-from oc_trio.core.chat_commands import LONGEST_DEBOUNCE, MOST_QUEUED
+from oc_trio.core.chat_commands import MAX_DEBOUNCE, MAX_QUEUED
 from oc_trio.core.queueing import DropRule, QueueMode, QueueRules
 from oc_trio.ids import SessionKey
 from oc_trio.runtime.agents import SessionSettings
@@ -20,7 +20,7 @@ def queue_rules(configured: QueueRules, settings: SessionSettings) -> QueueRules
     changes = dict(settings.queue)
     return QueueRules(
         mode=QueueMode(str(changes.get("mode", configured.mode.value))),
-        cap=min(int(str(changes.get("cap", configured.cap))), MOST_QUEUED),
+        cap=min(int(str(changes.get("cap", configured.cap))), MAX_QUEUED),
         drop=DropRule(str(changes.get("drop", configured.drop.value))),
-        debounce=min(float(str(changes.get("debounce", configured.debounce))), LONGEST_DEBOUNCE),
+        debounce=min(float(str(changes.get("debounce", configured.debounce))), MAX_DEBOUNCE),
     )

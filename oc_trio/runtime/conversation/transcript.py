@@ -7,8 +7,8 @@ from typing import Any
 from attrs import evolve
 
 from oc_trio.agent.port import ImagePart, Message, Role, ToolCall
-from oc_trio.core.text_prefix import behind
-from oc_trio.core.transcript import Entry, kept
+from oc_trio.core.text_prefix import text_after
+from oc_trio.core.transcript import TranscriptEntry, entries_within_budget
 from oc_trio.core.turn_events import Opaque, ToolStatus
 from oc_trio.ids import SessionKey
 from oc_trio.store.damage import reading
@@ -64,7 +64,7 @@ def _call_from_json(entry: dict[str, Any]) -> ToolCall:
 def fit_budget(budget: int, messages: Sequence[Message]) -> tuple[Message, ...]:
     """The newest messages that fit into `budget` tokens; the user's newest is always among them."""
     entries = [_entry(message) for message in messages]
-    return tuple(messages[index] for index in kept(entries, budget))
+    return tuple(messages[index] for index in entries_within_budget(entries, budget))
 
 
 def read(session: SessionKey, rows: Iterable[str]) -> tuple[Message, ...]:
@@ -91,10 +91,10 @@ def last_entry(answer: str, rows: Sequence[Message]) -> str:
     tool call it is repeated: a transcript without a last entry would look like a turn without an answer.
     """
     before = [message.text for message in rows if message.tool_calls and message.text.strip()]
-    rests = (behind(answer, before[at:]) for at in range(len(before)))
+    rests = (text_after(answer, before[at:]) for at in range(len(before)))
     return next((rest for rest in rests if rest), answer)
 
 
-def _entry(message: Message) -> Entry:
+def _entry(message: Message) -> TranscriptEntry:
     calls = json.dumps([_call_to_json(call) for call in message.tool_calls]) if message.tool_calls else ""
-    return Entry(message.role.value, message.text, calls, message.tool_call_id)
+    return TranscriptEntry(message.role.value, message.text, calls, message.tool_call_id)

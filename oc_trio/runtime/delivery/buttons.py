@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import frozen
 
-from oc_trio.core.buttons import Binding, attachments
+from oc_trio.core.buttons import ButtonBinding, attachments
 from oc_trio.core.presentation import Menu, Rows
 from oc_trio.ids import ChannelId
 from oc_trio.runtime.clock import Clock
@@ -47,7 +47,7 @@ class ButtonMaker:
         custom: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> dict[str, Any]:
         """The props of a post that shows them; empty for no buttons."""
-        binding = Binding(
+        binding = ButtonBinding(
             self.url,
             channel_id=channel_id,
             nonce=self.clock.new_id() if single_use else "",

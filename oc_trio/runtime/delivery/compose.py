@@ -10,7 +10,7 @@ from attrs import frozen
 
 from oc_trio.core.entities import NewPost, User
 from oc_trio.core.events import Post
-from oc_trio.core.final_plan import ReplyRules, prepared
+from oc_trio.core.final_plan import ReplyRules, split_reply
 from oc_trio.core.presentation import Presentation
 from oc_trio.core.ratelimit import Lane
 from oc_trio.errors import MattermostError, MattermostRejected, UnknownTarget
@@ -139,7 +139,7 @@ class OutboundClient:
             root_id = await self.thread_root(message.reply_to, channel_id)
         attachments = tuple([await self._upload(channel_id, src, from_disk, on_progress) for src in message.media])
         text = "\n\n".join(part for part in (message.text, presentation.text) if part.strip())
-        texts = prepared(text, rules or self.rules, prefix=False)
+        texts = split_reply(text, rules or self.rules, prefix=False)
         props = self.buttons.props(channel_id, presentation.rows, presentation.menus)
         file_ids = [FileId(each.file_id) for each in attachments if each.file_id]
         parts = post_parts(texts, props, file_ids, main=-1)

@@ -56,7 +56,7 @@ class LateEditGuard:
         delivery, now = self.delivery, self.delivery.clock.now_ms()
         alive = await delivery.store.resume.load(delivery.account)
         watched_until = alive.at if alive else now
-        for edit in await delivery.store.doubts.settled(delivery.account, watched_until, _MOST_POSTS):
+        for edit in await delivery.store.pending_edits.settled(delivery.account, watched_until, _MOST_POSTS):
             until = max(edit.until, now + int(RESTORE_SECONDS * 1000))
             self._posts.setdefault(edit.post_id, _Watched(edit.text, until))
 
@@ -129,4 +129,4 @@ class LateEditGuard:
         self._posts.move_to_end(post_id)
         while len(self._posts) > _MOST_POSTS:
             self._posts.popitem(last=False)
-        await delivery.store.doubts.put(delivery.account, PendingEdit(post_id, watched.text, watched.until))
+        await delivery.store.pending_edits.put(delivery.account, PendingEdit(post_id, watched.text, watched.until))

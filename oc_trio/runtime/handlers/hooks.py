@@ -14,7 +14,7 @@ from attrs import define, evolve, field, frozen
 
 from oc_trio.core.access import Access
 from oc_trio.core.chat import Chat, Sender
-from oc_trio.core.context import Entry
+from oc_trio.core.context import HistoryEntry
 from oc_trio.core.entities import Channel
 from oc_trio.core.hooks import AgentHook, DeliverHook, Hook, HookKind, WakeHook, hook_trigger
 from oc_trio.core.inbound import InboundMessage
@@ -142,7 +142,7 @@ async def _wake(account: HookTarget, hook: WakeHook, trigger: str) -> None:
     if trigger in await services.store.admission.seen(services.account, [trigger]):
         return
     # Kept before it counts as seen: after a crash in between the caller retries, and the same row is written again.
-    entry = Entry(PostId(trigger), channel.id, NOBODY, "event", hook.text, message.create_at, trusted=True)
+    entry = HistoryEntry(PostId(trigger), channel.id, NOBODY, "event", hook.text, message.create_at, trusted=True)
     await services.context.remember(row.key, entry)
     admission = build_admission(services, message, Source.HOOK, CONTEXT, "hook", session=row.key, watermark=False)
     await services.store.admission.admit(admission)

@@ -14,7 +14,7 @@ from attrs import define, field, frozen
 from oc_trio.agent.port import ToolCall
 from oc_trio.agent.toolbox import ApprovalResult, Approve
 from oc_trio.core import questions
-from oc_trio.core.approvals import LONGEST_TOOL_NAME, Approvers, CantShow, Shown, show_call
+from oc_trio.core.approvals import MAX_TOOL_NAME, ApprovalPrompt, Approvers, CallTooLarge, approval_prompt
 from oc_trio.core.chat import Sender
 from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.interactions import EXPIRED, Click, ephemeral_reply, selected_reply
@@ -117,11 +117,11 @@ class Questions:
             if allowed_people.is_nobody:
                 return _refused(call, "only who asked may approve it, and no person started this turn")
             try:
-                shown = show_call(call.name, call.arguments)
+                shown = approval_prompt(call.name, call.arguments)
                 files = await self._attached(shown, place)
                 question = questions.approval(self.services.clock.new_id(), shown.text)
                 answer = await self.ask(question, place, seconds=seconds, files=files, approvers=allowed_people)
-            except CantShow as problem:
+            except CallTooLarge as problem:
                 log.warning("a call can't be shown to be approved", tool=call.name)
                 return _refused(call, str(problem))
             except _NotAttached as problem:
@@ -136,7 +136,7 @@ class Questions:
 
         return approve
 
-    async def _attached(self, shown: Shown, place: Place) -> tuple[FileId, ...]:
+    async def _attached(self, shown: ApprovalPrompt, place: Place) -> tuple[FileId, ...]:
         """Upload the complete call where the question shortens it. Raises `_NotAttached`."""
         if shown.file is None:
             return ()
@@ -277,7 +277,7 @@ class _NotAttached(Exception):
 
 
 def _refused(call: ToolCall, why: str) -> ApprovalResult:
-    return ApprovalResult(False, f"{call.name[:LONGEST_TOOL_NAME]} was not approved: {why}.")
+    return ApprovalResult(False, f"{call.name[:MAX_TOOL_NAME]} was not approved: {why}.")
 
 
 def _denied(call: ToolCall, answer: Answer | None) -> str:

@@ -238,7 +238,7 @@ class SlashCommandHandler:
         if registered is None:
             raise CallbackRefused(503, slash.NOT_READY)
         matched = slash.match_call(call, registered)
-        for command in (matched,) if matched else slash.named_by(call, registered):
+        for command in (matched,) if matched else slash.find_registered(call, registered):
             live = await self.validator.confirm(command, call, known=matched is not None)
             if live is None:
                 continue

@@ -26,7 +26,7 @@ from oc_trio.ids import ChannelId, SessionKey, ThreadRoot, UserId
 from oc_trio.runtime.inbound.bot_loop_guard import BotLoops
 from oc_trio.runtime.services import AccountServices
 from oc_trio.store.admission import ADMIT, CONTEXT, DENY, IGNORE, Admission
-from oc_trio.store.damage import ODD_SHAPE, reading
+from oc_trio.store.damage import WRONG_SHAPE, reading
 from oc_trio.telemetry.log import get_logger
 
 log = get_logger(part="admission")
@@ -152,7 +152,7 @@ class AdmissionPipeline:
 
         Raises StoreUnusable where the journal's record can't be read, MattermostUnavailable.
         """
-        with reading("obligations", f"id {obligation.id}", ODD_SHAPE):
+        with reading("obligations", f"id {obligation.id}", WRONG_SHAPE):
             before = InboundMessage.from_json(obligation.payload)
         candidate = await self._candidate(post, before.channel_type, edited=False)
         # Of "/new PROMPT" only the prompt is left once the session was reset.

@@ -22,7 +22,7 @@ from oc_trio.ids import OutboxId
 from oc_trio.runtime.delivery.fallback import send_with_fallback
 from oc_trio.runtime.delivery.outbox_message import OutboxMessage
 from oc_trio.runtime.services import AccountServices
-from oc_trio.store.explain import DENIED_STEM, PAIRING_STEM
+from oc_trio.store.explain import DENIED_PREFIX, PAIRING_PREFIX
 from oc_trio.store.pairing import RequestState
 from oc_trio.telemetry.log import get_logger
 
@@ -70,7 +70,7 @@ class Denials:
         key = hashlib.sha256(f"{services.account}\0{sender.user_id}\0{request.code}".encode()).hexdigest()
         now = services.clock.now_ms()
         _, first = await services.store.claims.claim("pairing", key, now, now + policy.ttl_ms, value=post.id)
-        return self._notice(PAIRING_STEM + first, post, reply_text(sender.user_id, request.code))
+        return self._notice(PAIRING_PREFIX + first, post, reply_text(sender.user_id, request.code))
 
     async def _reason(self, post: Post, sender: Sender, decision: Decision) -> OutboxMessage | None:
         services, now = self.services, self.services.clock.now_ms()
@@ -79,7 +79,7 @@ class Denials:
         if holder != post.id:
             return None
         text = denial_text(Access(False, decision.reason), Origin.POST)
-        return self._notice(DENIED_STEM + post.id, post, text)
+        return self._notice(DENIED_PREFIX + post.id, post, text)
 
     def _notice(self, name: str, post: Post, text: str) -> OutboxMessage:
         return OutboxMessage(id=OutboxId(name), channel_id=post.channel_id, message=text, kind=OutboxKind.NOTICE)

@@ -5,7 +5,7 @@ is needed. A reaction that can't be looked up now is dropped: it is not worth a 
 """
 
 from oc_trio.core.access import Origin
-from oc_trio.core.context import Entry, label
+from oc_trio.core.context import HistoryEntry, label
 from oc_trio.core.events import Reacted
 from oc_trio.core.routing import route_message
 from oc_trio.errors import MattermostError
@@ -32,7 +32,7 @@ async def note_reaction(services: AccountServices, event: Reacted) -> None:
     route = route_message(chat, sender.user_id, services.policies.routing, account=services.account)
     verb = "added" if event.added else "removed"
     emoji = label(event.emoji, 64)
-    entry = Entry(
+    entry = HistoryEntry(
         # The same for a reaction that a resumed connection replays, so that it is kept once.
         post_id=PostId(f"mattermost:reaction:{event.post_id}:{event.emoji}:{event.user_id}:{verb}"),
         channel_id=chat.channel_id,

@@ -15,7 +15,7 @@ from oc_trio.ids import ObligationId, PostId
 from oc_trio.mattermost.concurrency import run_bounded
 from oc_trio.runtime.conversation.cancel_reason import CancelReason
 from oc_trio.runtime.inbound.admission import AdmissionPipeline
-from oc_trio.store.damage import ODD_SHAPE, reading
+from oc_trio.store.damage import WRONG_SHAPE, reading
 
 _CONCURRENT_READS = 8
 # After this, posts that a slow server has not shown yet count as unchanged.
@@ -47,7 +47,7 @@ async def find_changes(
 
 def message_of(obligation: Obligation) -> InboundMessage:
     """The message as it was admitted. Raises StoreUnusable where the journal's record can't be read."""
-    with reading("obligations", f"id {obligation.id}", ODD_SHAPE):
+    with reading("obligations", f"id {obligation.id}", WRONG_SHAPE):
         return InboundMessage.from_json(obligation.payload)
 
 

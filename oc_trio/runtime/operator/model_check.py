@@ -22,7 +22,7 @@ from oc_trio.agent.retrying import RetrySettings
 from oc_trio.config.agents import Provider
 from oc_trio.config.model import Config
 from oc_trio.config.parse import join, nearest
-from oc_trio.core.json_body import BadJson, read_mended
+from oc_trio.core.json_body import BadJson, read_lenient
 from oc_trio.core.model_apis import ModelApi, built_in_api
 from oc_trio.core.turn_events import Failed, Final
 from oc_trio.errors import AgentError, ConfigError
@@ -238,7 +238,7 @@ def takes_any_name(body: bytes) -> bool:
 
 def _rows_of(body: bytes) -> list[dict[str, Any]] | None:
     try:
-        value = read_mended(body)
+        value = read_lenient(body)
     except BadJson:
         return None
     if isinstance(value, dict):

@@ -67,7 +67,7 @@ async def audit_commands(
                 continue
             for command in commands:
                 wanted = command.trigger in triggers and command.url == plan.command_url
-                row = AuditedCommand(account.id, team.name, command, registrar.may_clean(command), wanted)
+                row = AuditedCommand(account.id, team.name, command, registrar.may_delete(command), wanted)
                 if not remove:
                     listed.append(row)
                 elif row.ours and (everything or not wanted):

@@ -221,7 +221,7 @@ class Gateway:
     async def _serve_account(self, plan: AccountPlan, drain: Drain, store: Store, agents: AgentTable) -> None:
         """Serve an account until it is drained or fails. Turns that the journal's failure ended count no try."""
         if plan.id in self._journal_failed:
-            await store.obligations.excuse(plan.id)
+            await store.obligations.refund_attempt(plan.id)
             self._journal_failed.discard(plan.id)
         try:
             await self._run_account(plan, drain, store, agents)

@@ -10,7 +10,7 @@ from oc_trio.errors import ConfigError, Problem, StoreError
 from oc_trio.runtime.account.dependencies import Dependencies
 from oc_trio.runtime.process.admin import SOCKET
 from oc_trio.runtime.process.gateway import Gateway
-from oc_trio.store.state_files import place_problem
+from oc_trio.store.state_files import state_dir_problem
 from oc_trio.telemetry.log import Redactor, configure, get_logger
 
 JOURNAL = "journal.sqlite3"
@@ -59,4 +59,4 @@ def journal_location(loaded: Loaded, *, create: bool = True) -> str:
 
 def state_problem(loaded: Loaded) -> str:
     """Why the state directory must not be used as it is; empty when it is fit."""
-    return place_problem(loaded.state_dir, _OWN_FILES)
+    return state_dir_problem(loaded.state_dir, _OWN_FILES)

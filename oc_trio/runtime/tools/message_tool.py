@@ -19,7 +19,7 @@ from oc_trio.core.context import ContextVisibility, clock
 from oc_trio.core.emoji import UnknownEmoji, emoji_name
 from oc_trio.core.events import ChannelType, Post
 from oc_trio.core.inbound import InboundMessage
-from oc_trio.core.json_body import BadJson, read_mended
+from oc_trio.core.json_body import BadJson, read_lenient
 from oc_trio.core.presentation import BadPresentation, Presentation, read_buttons, read_presentation
 from oc_trio.errors import MattermostError, MattermostRejected, TargetError
 from oc_trio.ids import PostId
@@ -331,6 +331,6 @@ def _parsed(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return read_mended(value)
+        return read_lenient(value)
     except BadJson:
         return value

@@ -10,9 +10,9 @@ import trio
 from attrs import evolve
 
 from oc_trio.agent.port import Agent, Message, Role, ToolCall, TurnRequest
-from oc_trio.core.bounds import MOST_MESSAGES, MOST_THINKING, cut_at_chars, marked_cut
+from oc_trio.core.bounds import MAX_MESSAGES, MAX_THINKING_CHARS, cut_at_chars, with_cut_note
 from oc_trio.core.draft_view import DraftView
-from oc_trio.core.final_plan import prepared
+from oc_trio.core.final_plan import split_reply
 from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.ledger import OutboxKind
 from oc_trio.core.preview import DraftState
@@ -173,12 +173,12 @@ class AgentRun:
     def _end_at_bound(self) -> Final | Failed | None:
         """The end of the turn where the agent has generated more than one answer may have; else None."""
         bounds, messages = self.rules.bounds, len(self._texts)
-        if self._thinking_chars > MOST_THINKING and not self._text_chars:
+        if self._thinking_chars > MAX_THINKING_CHARS and not self._text_chars:
             return Failed(
-                "The model thought for too long and said nothing.", f"{MOST_THINKING:,} characters of thinking"
+                "The model thought for too long and said nothing.", f"{MAX_THINKING_CHARS:,} characters of thinking"
             )
-        is_thinking_cut = self._thinking_chars > MOST_THINKING
-        if self._text_chars <= bounds.chars and messages <= MOST_MESSAGES and not is_thinking_cut:
+        is_thinking_cut = self._thinking_chars > MAX_THINKING_CHARS
+        if self._text_chars <= bounds.chars and messages <= MAX_MESSAGES and not is_thinking_cut:
             return None
         log.warning(
             "an answer was cut off",
@@ -192,7 +192,7 @@ class AgentRun:
         count = min(self._text_chars, bounds.chars)
         # Estimated: the model server's own count comes at the end of a stream that is cut off here.
         usage = Usage(self._input_tokens, estimate(text) + self._thinking_chars // 4, self._model)
-        return Final(marked_cut(text[: bounds.chars], f"{count:,} characters"), usage=usage)
+        return Final(with_cut_note(text[: bounds.chars], f"{count:,} characters"), usage=usage)
 
     async def _record_call(self, event: ToolEnded) -> None:
         call = self._calls.pop(event.call_id, ToolCall(event.call_id, event.name))
@@ -304,7 +304,7 @@ class AgentRun:
             create=self._create_draft,
             edit=self._edit_draft,
             record_draft=self._record_draft,
-            split=lambda text: prepared(text, self.rules, prefix=False),
+            split=lambda text: split_reply(text, self.rules, prefix=False),
             pacer=self.turns.pacer,
             rules=services.policies.preview,
             edit_uncertain=services.late_edits.edit_uncertain,

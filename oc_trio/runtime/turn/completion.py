@@ -8,9 +8,9 @@ from attrs import define, evolve
 
 from oc_trio.agent.port import Message, Role
 from oc_trio.core.bounds import attachable
-from oc_trio.core.final_plan import INTERRUPTED, STOPPED, failed_words, plan_final, sealed_text
+from oc_trio.core.final_plan import INTERRUPTED, STOPPED, failed_text, interrupted_text, plan_final
 from oc_trio.core.ledger import ObligationState, OutboxState, Outcome
-from oc_trio.core.preview import Phase
+from oc_trio.core.preview import DraftPhase
 from oc_trio.core.turn_events import Failed, Final, Media
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import PostId, ThreadRoot
@@ -41,7 +41,7 @@ class TurnCompletion:
     async def answered(self, end: Final | Failed) -> Outcome:
         """The agent has sent its final event."""
         services, writer, turn = self.services, self.run.writer, self.run.turn
-        writer.show(writer.view.rested())
+        writer.show(writer.view.finished())
         await writer.finish()
         await self._find_draft()
         failure, transcript_text, props, visible_text = "", "", "", ""
@@ -58,16 +58,16 @@ class TurnCompletion:
             failure = end.for_operator
             # The transcript gets what people read in place of an answer: without it the next turn would answer this
             # question once more.
-            visible_text = writer.view.words()
-            transcript_text = failed_words(visible_text, end)
+            visible_text = writer.view.streamed_reply()
+            transcript_text = failed_text(visible_text, end)
             log.warning("the agent failed", account=services.account, turn=turn.id, problem=failure)
         plan = plan_final(
             writer.state,
             end,
             self.run.rules,
             published=tuple(writer.published),
-            standing=len(writer.posts),
-            words=visible_text,
+            kept_posts=len(writer.posts),
+            streamed_text=visible_text,
             is_cut=bool(self.run.uncut),
         )
         media, whole = (end.media, self.run.uncut or end.text) if isinstance(end, Final) else ((), "")
@@ -87,8 +87,8 @@ class TurnCompletion:
         await self.run.writer.finish()
         await self._find_draft()
         state, text_so_far = self.run.writer.state, self.run.writer.unpublished()
-        draft = state.lingers if state.phase is Phase.DRAFT else None
-        text = sealed_text(text_so_far if draft else "", notice)
+        draft = state.leftover_post if state.phase is DraftPhase.DRAFT else None
+        text = interrupted_text(text_so_far if draft else "", notice)
         return await self._decide(TurnResult(ObligationState.FAILED, (text,), draft or "", reason=reason, said=text))
 
     async def cancelled(self, reason: CancelReason) -> Outcome | None:
@@ -97,13 +97,13 @@ class TurnCompletion:
         if reason not in RESUMABLE:
             await writer.finish()
         await self._find_draft()
-        draft, text_so_far = writer.state.lingers, writer.unpublished()
+        draft, text_so_far = writer.state.leftover_post, writer.unpublished()
         if reason in RESUMABLE:
             if reason is CancelReason.DRAIN and draft is not None:
-                await self._mark_interrupted(draft, sealed_text(text_so_far, INTERRUPTED))
+                await self._mark_interrupted(draft, interrupted_text(text_so_far, INTERRUPTED))
             return None
-        sealed = (sealed_text(text_so_far, STOPPED),) if draft else ()
-        text_so_far = writer.view.reply_so_far()  # the transcript has the messages before
+        sealed = (interrupted_text(text_so_far, STOPPED),) if draft else ()
+        text_so_far = writer.view.unsealed_reply()  # the transcript has the messages before
         return await self._decide(
             TurnResult(ObligationState.CANCELLED, sealed, draft or "", reason=reason.value, said=text_so_far)
         )
@@ -167,7 +167,7 @@ class TurnCompletion:
         """
         writer, turn = self.run.writer, self.run.turn
         state = writer.state
-        if not state.unsure or state.post_id is not None or state.phase not in (Phase.NONE, Phase.LOST):
+        if not state.unsure or state.post_id is not None or state.phase not in (DraftPhase.NONE, DraftPhase.LOST):
             return
         try:
             # Without waiting for one that the server fails at: the answer then goes out as a fresh post.
@@ -191,7 +191,7 @@ class TurnCompletion:
         """Replace the "will continue" mark on a draft that stays although its answer was refused."""
 
         def stopped(text: str) -> str:
-            return sealed_text(text, STOPPED) if text.endswith(INTERRUPTED) else text
+            return interrupted_text(text, STOPPED) if text.endswith(INTERRUPTED) else text
 
         try:
             await self.services.delivery.rewrite_until_done(draft, stopped)

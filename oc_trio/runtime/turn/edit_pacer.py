@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import trio
 from attrs import define, field
 
-from oc_trio.core.pacing import PacingRules, ServerLoad, answered, interval, throttled
+from oc_trio.core.pacing import PacingRules, ServerLoad, interval, with_latency, with_throttling
 
 
 async def _no_wait() -> bool:
@@ -29,8 +29,8 @@ class EditPacer:
 
     def answered(self, seconds: float) -> None:
         """The server took an edit in `seconds`."""
-        self.load = answered(self.load, seconds)
+        self.load = with_latency(self.load, seconds)
 
     def throttled(self) -> None:
         """The server refused an edit with status 429."""
-        self.load = throttled(self.load, trio.current_time())
+        self.load = with_throttling(self.load, trio.current_time())

@@ -10,7 +10,7 @@ from functools import partial
 from attrs import evolve
 
 from oc_trio.agent.port import Message, Role
-from oc_trio.core.final_plan import STOPPED, sealed_text, unsealed
+from oc_trio.core.final_plan import STOPPED, interrupted_text, without_mark
 from oc_trio.core.ledger import ObligationState, OutboxKind, OutboxState, Outcome, cancelled, failed
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import OutboxId, PostId, ThreadRoot, TurnId
@@ -130,7 +130,9 @@ async def _seal(services: AccountServices, turn: Turn, mark: str) -> PostId | No
     if draft is None:
         return None
     try:
-        sealed = await services.delivery.rewrite_until_done(draft, lambda text: sealed_text(_without(text, mark), mark))
+        sealed = await services.delivery.rewrite_until_done(
+            draft, lambda text: interrupted_text(_without(text, mark), mark)
+        )
     except MattermostRejected as problem:
         log.info("a draft could not be sealed", account=services.account, post=draft, problem=str(problem))
         return None
@@ -146,7 +148,7 @@ async def _confirmed_posts(services: AccountServices, turn: Turn) -> tuple[PostI
 
 def _without(text: str, mark: str) -> str:
     """The text of a draft without an earlier mark: sealing may be repeated after a restart."""
-    return unsealed(text).removesuffix(mark).rstrip()
+    return without_mark(text).removesuffix(mark).rstrip()
 
 
 async def _record_sentence(services: AccountServices, turn: Turn, sentence: str) -> None:
@@ -172,7 +174,7 @@ async def _end_with_notice(services: AccountServices, jobs: Sequence[Job], sente
     message = _notice(first, notice_id(first.obligation.id), root_id, sentence)
     ids, now = [job.obligation.id for job in jobs], services.clock.now_ms()
     row = row_of(message, services.account, services.delivery.bot_id, now)
-    if not await services.store.obligations.close_saying(ids, failed(reason), now, row):
+    if not await services.store.obligations.close_with_notice(ids, failed(reason), now, row):
         return failed(reason)  # the messages were deleted meanwhile
     outcome = await _post_notice(services, message, reason)
     if not outcome.posts:

@@ -13,10 +13,10 @@ from typing import NoReturn
 import trio
 from attrs import frozen
 
-from oc_trio.core.coalesce import CoalesceRules, Waiting, after_silence, due_at, flush, with_block
+from oc_trio.core.coalesce import CoalesceRules, PendingText, after_silence, due_at, flush, with_block
+from oc_trio.core.code_fences import fence_after
 from oc_trio.core.draft_view import SILENT_TOKEN, DraftView
-from oc_trio.core.fences import fence_after
-from oc_trio.core.final_plan import ReplyRules, prepared
+from oc_trio.core.final_plan import ReplyRules, split_reply
 from oc_trio.core.preview import DraftState
 from oc_trio.core.reasoning import without_reasoning
 from oc_trio.core.tables import convert_tables
@@ -38,7 +38,7 @@ class _Begun:
 
     posts: int = 0
     published: int = 0
-    waiting: Waiting = Waiting()
+    waiting: PendingText = PendingText()
     unsent: tuple[str, ...] = ()
 
 
@@ -70,7 +70,7 @@ class ParagraphWriter:
         self._parts: list[str] = []
         self._blocks: list[str] = []
         self._whole = 0
-        self._waiting = Waiting()
+        self._waiting = PendingText()
         # The blocks in `_waiting`, as they are in the answer.
         self._unsent: list[str] = []
         self._parsed_length = 0
@@ -104,8 +104,8 @@ class ParagraphWriter:
         turn continues after the restart.
         """
         await self._send_parts()
-        is_said = self._messages < len(self.view.said)
-        self._retract_reasoning(_visible_text(self.view.said[self._messages] if is_said else self.view.text))
+        is_said = self._messages < len(self.view.messages)
+        self._retract_reasoning(_visible_text(self.view.messages[self._messages] if is_said else self.view.text))
 
     def show(self, view: DraftView) -> None:
         """`view` is the newest. Never waits."""
@@ -135,15 +135,15 @@ class ParagraphWriter:
 
     async def _throttle(self) -> None:
         """Parse a long text again only when it has grown by a sixteenth, or after a moment."""
-        length = self.view.growing.length
+        length = self.view.streamed_text.length
         if _SHORT < length < self._parsed_length + self._parsed_length // 16:
             await trio.sleep(_MOMENT)
-        self._parsed_length = self.view.growing.length
+        self._parsed_length = self.view.streamed_text.length
 
     def _completed(self) -> Iterator[str]:
         """The blocks that are complete and were not taken before."""
-        while self._messages < len(self.view.said):
-            text = _visible_text(self.view.said[self._messages])
+        while self._messages < len(self.view.messages):
+            text = _visible_text(self.view.messages[self._messages])
             self._retract_reasoning(text)
             block, self._taken, self._messages = text[self._taken :], 0, self._messages + 1
             if block.strip():
@@ -191,7 +191,7 @@ class ParagraphWriter:
         self._unsent = newest
         parts: list[str] = []
         for text in posts:
-            parts += prepared(text, self._reply, prefix=not self.posts and not parts)
+            parts += split_reply(text, self._reply, prefix=not self.posts and not parts)
         if self.number + len(parts) >= self._reply.bounds.posts:
             # The remaining posts that a turn may have are the final answer's.
             self._is_refused = True

@@ -18,21 +18,21 @@ from oc_trio.core.bounds import AnswerBounds
 from oc_trio.core.draft_view import Block, BlockKind, DraftView
 from oc_trio.core.preview import (
     Create,
+    DraftPhase,
     DraftState,
     Edit,
+    Finished,
     Idle,
-    Phase,
     PreviewRules,
-    Settled,
     WaitUntil,
-    Wrote,
-    begun,
+    WriteResult,
     next_step,
     post_deleted,
     resumed,
     seal_block,
-    wants,
-    wrote,
+    with_text,
+    write_ended,
+    write_started,
 )
 from oc_trio.errors import MattermostRejected, MattermostUnavailable, PayloadError
 from oc_trio.ids import PostId
@@ -97,13 +97,13 @@ class Previewer:
         """The draft whose creation got no answer was found as `post_id`. One that was given up stays lost: the answer
         replaces it.
         """
-        is_lost = self.state.phase is Phase.LOST
+        is_lost = self.state.phase is DraftPhase.LOST
         self.state = evolve(self.state, post_id=post_id) if is_lost else resumed(post_id)
 
     def unpublished(self) -> str:
         """The text of the reply that is in no sealed block."""
         waiting = [block.text for block in self.view.sealed[self._sealed :] if block.kind is BlockKind.REPLY]
-        return "\n\n".join(filter(None, (*waiting, self.view.reply_so_far())))
+        return "\n\n".join(filter(None, (*waiting, self.view.unsealed_reply())))
 
     def show(self, view: DraftView) -> None:
         """`view` is the newest. Never waits."""
@@ -111,7 +111,7 @@ class Previewer:
         begins_work = bool(view.work.rows or view.work.plan) and not (self.view.work.rows or self.view.work.plan)
         self.view = view
         self._changed.set()
-        if is_sealing or (begins_work and self.state.phase is Phase.NONE):
+        if is_sealing or (begins_work and self.state.phase is DraftPhase.NONE):
             self._urgent.set()
 
     def post_deleted(self, post_id: PostId) -> bool:
@@ -143,7 +143,7 @@ class Previewer:
                 # Text of the answer only grows; status lines come and go, and are replaced by text.
                 shrinks = self.view.style.mode.words_may_shrink or self._kind is BlockKind.WORK
                 self._kind = visible.current.kind
-                self.state = wants(self.state, visible.current.text, may_shrink=shrinks)
+                self.state = with_text(self.state, visible.current.text, may_shrink=shrinks)
             await self._step(wait_for_change=True)
 
     async def finish(self) -> None:
@@ -163,7 +163,7 @@ class Previewer:
             self.state = seal_block(self.state, part)
             while not self.state.phase.is_over:
                 await self._step(wait_for_change=False)
-            if self.state.phase is not Phase.SEALED or self.state.post_id is None:
+            if self.state.phase is not DraftPhase.SEALED or self.state.post_id is None:
                 self._is_blocked = True
                 return
             sealed = self.state.post_id
@@ -192,9 +192,9 @@ class Previewer:
                     await self._write(step)
             case WaitUntil():
                 await self._wait_until(step.at)
-            case Idle() | Settled():
+            case Idle() | Finished():
                 await self._changed.wait_next()
-                if self.view.growing.length > self.view.style.max_chars:
+                if self.view.streamed_text.length > self.view.style.max_chars:
                     # More text than a post shows: preparing all of it for each delta would cost more with every delta.
                     await self._wait_until(trio.current_time() + self._pacer.interval(len(self.state.wanted)))
             case _:
@@ -209,7 +209,7 @@ class Previewer:
         """Whether it is too early for a status post: it is created PROGRESS_DELAY after the first status, or with a
         tool.
         """
-        if not self.view.style.mode.begins_late or self.state.phase is not Phase.NONE:
+        if not self.view.style.mode.begins_late or self.state.phase is not DraftPhase.NONE:
             return False
         now = trio.current_time()
         if self._first_at is None:
@@ -217,9 +217,9 @@ class Previewer:
         return now < self._first_at and not self.view.work.rows and not self.view.work.plan
 
     async def _write(self, step: Create | Edit) -> None:
-        self.state = begun(self.state, step)
+        self.state = write_started(self.state, step)
         began = ended = trio.current_time()
-        outcome, post_id, in_edit_uncertain = Wrote.UNAVAILABLE, None, True
+        outcome, post_id, in_edit_uncertain = WriteResult.UNAVAILABLE, None, True
         with trio.move_on_after(WRITE_SECONDS, shield=True):
             try:
                 if isinstance(step, Create):
@@ -227,21 +227,21 @@ class Previewer:
                     await self._record_draft(post_id)
                 else:
                     await self._edit(step.post_id, step.text)
-                outcome = Wrote.OK
+                outcome = WriteResult.OK
             except MattermostRejected as refusal:
-                outcome = Wrote.GONE if refusal.status == 404 else Wrote.REFUSED
+                outcome = WriteResult.GONE if refusal.status == 404 else WriteResult.REFUSED
             except MattermostUnavailable as problem:
                 in_edit_uncertain = problem.ambiguous
                 if problem.status == 429:
                     self._pacer.throttled()
             except PayloadError:
-                outcome = Wrote.UNAVAILABLE
+                outcome = WriteResult.UNAVAILABLE
             finally:
                 # Also for unexpected errors: the completion of the turn relies on this state.
                 ended = trio.current_time()
-                self.state = wrote(self.state, outcome, ended, self._rules, post_id)
-        if outcome is Wrote.OK:
+                self.state = write_ended(self.state, outcome, ended, self._rules, post_id)
+        if outcome is WriteResult.OK:
             self._pacer.answered(ended - began)
-        if outcome is Wrote.UNAVAILABLE and in_edit_uncertain and isinstance(step, Edit):
+        if outcome is WriteResult.UNAVAILABLE and in_edit_uncertain and isinstance(step, Edit):
             with trio.move_on_after(WRITE_SECONDS, shield=True):
                 await self._edit_uncertain(step.post_id)

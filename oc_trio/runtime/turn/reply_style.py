@@ -5,7 +5,7 @@ from attrs import evolve
 from oc_trio.core.draft_view import ViewStyle
 from oc_trio.core.final_plan import ReplyRules
 from oc_trio.core.inbound import InboundMessage
-from oc_trio.core.response_prefix import reply_prefix
+from oc_trio.core.text_prefix import reply_prefix
 from oc_trio.runtime.agents import SessionSettings
 from oc_trio.runtime.services import AccountServices
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from attrs import asdict, evolve, frozen
 
 from oc_trio.core.chunking import SERVER_LIMIT
-from oc_trio.core.final_plan import EditInPlace, FinalPlan, FreshPosts, NothingVisible
+from oc_trio.core.final_plan import EditInPlace, FinalPlan, FreshPosts, NoPost
 from oc_trio.core.ledger import ObligationState, OutboxKind, Outcome
 from oc_trio.core.turn_events import Final, Media
 from oc_trio.errors import MattermostRejected
@@ -84,8 +84,8 @@ def result_of(
         case FreshPosts():
             result = TurnResult(state, plan.texts, delete=plan.delete_preview or "", reason=failure, said=said)
             return evolve(result, props=props, media=media, rest=rest)
-        case NothingVisible():
-            if plan.is_out:
+        case NoPost():
+            if plan.is_in_blocks:
                 return TurnResult(state, delete=plan.delete_preview or "", reason=failure, said=said)
             silent = ObligationState.FAILED if failure else ObligationState.SILENT
             return TurnResult(silent, delete=plan.delete_preview or "", reason=failure or plan.reason, said=said)

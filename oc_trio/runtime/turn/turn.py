@@ -131,7 +131,7 @@ class TurnRunner:
         if end is None:
             outcome = await completion.cancelled(CancelReason(running.reason))
             if outcome is None:
-                await self.services.store.turns.spare(completion.run.turn.id)
+                await self.services.store.turns.reset_attempts(completion.run.turn.id)
             return outcome
         if isinstance(end, TurnTimeout):
             return await completion.timed_out()

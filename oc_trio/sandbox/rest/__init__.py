@@ -1,1 +1,1 @@
-"""The REST v4 handlers, one module per noun; each module's ROUTES is its part of the table."""
+"""The REST v4 handlers, one module per resource; `ROUTES` of each is its part of the route table."""

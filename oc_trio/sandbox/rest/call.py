@@ -1,4 +1,4 @@
-"""One routed request: its world, path parameters and session, and the readers of its body that refuse politely."""
+"""One routed request, with its world, path parameters and session; reads its body and refuses a malformed one."""
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
@@ -18,6 +18,8 @@ Json = dict[str, Any]
 
 @frozen
 class Call:
+    """The argument of every handler."""
+
     world: World
     request: SandboxRequest
     params: Mapping[str, str]
@@ -25,7 +27,7 @@ class Call:
 
     @property
     def user(self) -> User:
-        """Who is calling; on public routes there may be nobody."""
+        """The caller. Raises Refused(401) on public routes if there is none."""
         if self.session is None:
             raise unauthenticated()
         return self.world.users.get(self.session.user_id)
@@ -73,7 +75,7 @@ def _count(text: str | None, otherwise: int) -> int:
 
 
 def text_of(body: Mapping[str, Any], key: str) -> str:
-    """A string field of a body; absent and null are "", another type is refused."""
+    """A string field of a body; "" if absent or null. Another type is refused."""
     value = body.get(key)
     if value is None:
         return ""

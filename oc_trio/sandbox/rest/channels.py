@@ -23,7 +23,7 @@ async def create(call: Call) -> SandboxResponse:
     if kind not in {"O", "P"} or not name:
         raise bad_body("channel")
     title = text_of(body, "display_name") or name
-    channel = call.world.membership.found_channel(call.user, team, name, title, kind)
+    channel = call.world.membership.create_channel(call.user, team, name, title, kind)
     return SandboxResponse.json(channel_view(channel), 201)
 
 
@@ -120,8 +120,8 @@ async def members(call: Call) -> SandboxResponse:
 
 async def members_by_ids(call: Call) -> SandboxResponse:
     channel = _own(call)
-    found = [user_id for user_id in call.strings() if user_id in channel.members]
-    return SandboxResponse.json([channel_member_view(channel, user_id) for user_id in found])
+    user_ids = [user_id for user_id in call.strings() if user_id in channel.members]
+    return SandboxResponse.json([channel_member_view(channel, user_id) for user_id in user_ids])
 
 
 async def member(call: Call) -> SandboxResponse:

@@ -45,11 +45,11 @@ async def info(call: Call) -> SandboxResponse:
 
 
 async def download(call: Call) -> SandboxResponse:
-    found = _readable(call)
-    name = quote(found.name, safe="")
+    info = _readable(call)
+    name = quote(info.name, safe="")
     disposition = f"attachment;filename=\"{name}\"; filename*=UTF-8''{name}"
-    headers = (("content-type", found.mime_type), ("content-disposition", disposition))
-    return SandboxResponse(200, headers, found.data)
+    headers = (("content-type", info.mime_type), ("content-disposition", disposition))
+    return SandboxResponse(200, headers, info.data)
 
 
 async def link(_: Call) -> SandboxResponse:
@@ -60,7 +60,7 @@ async def of_post(call: Call) -> SandboxResponse:
     post = call.world.posts.live(call.param("post_id"))
     if not call.world.channels.may_read(call.user, call.world.channels.get(post.channel_id)):
         raise forbidden()
-    return SandboxResponse.json([file_view(found) for found in call.world.files.of(post.file_ids)])
+    return SandboxResponse.json([file_view(info) for info in call.world.files.of(post.file_ids)])
 
 
 ROUTES = (

@@ -1,4 +1,4 @@
-"""Routes of everything an integration takes part in: buttons, dialogs, slash commands, webhooks."""
+"""Routes for integrations: buttons, dialogs, slash commands, webhooks."""
 
 from urllib.parse import parse_qs
 
@@ -40,10 +40,10 @@ async def commands(call: Call) -> SandboxResponse:
     team_id, custom_only = call.args.get("team_id", ""), call.args.get("custom_only") == "true"
     if not team_id:
         raise bad_body("team_id")
-    found = call.world.commands.of_team(team_id)
+    registered = call.world.commands.of_team(team_id)
     if custom_only:
         call.world.commands.require_manager(call.user, team_id)
-        return SandboxResponse.json([command_view(command) for command in found])
+        return SandboxResponse.json([command_view(command) for command in registered])
     return _everybodys(call, team_id)
 
 
@@ -121,7 +121,7 @@ ROUTES = (
     Route("GET", "/hooks/incoming", hooks),
 )
 
-# not under /api/v4: what integrations outside call without a token
+# Not under /api/v4: integrations call these without a token.
 OUTSIDE_ROUTES = (
     Route("POST", "/hooks/commands/{hook_id}", answer_late, public=True),
     Route("POST", "/hooks/{hook_id}", post_hook, public=True),

@@ -52,12 +52,10 @@ async def ephemeral(call: Call) -> SandboxResponse:
     if call.world.users.find(user_id) is None or not isinstance(post, dict):
         raise bad_body("user_id")
     channel = call.world.channels.get(text_of(post, "channel_id"))
-    announcer, new_id = call.world.announcer, call.world.ticker.new_id()
-    shown = announcer.ephemeral_body(
-        new_id, call.user.id, channel.id, text_of(post, "message"), text_of(post, "root_id")
-    )
-    shown["props"] = call.world.interactions.sealed(new_id, channel, _props(post))
-    announcer.ephemeral(user_id, shown)
+    events, new_id = call.world.events, call.world.clock.new_id()
+    shown = events.ephemeral_body(new_id, call.user.id, channel.id, text_of(post, "message"), text_of(post, "root_id"))
+    shown["props"] = call.world.interactions.with_cookies(new_id, channel, _props(post))
+    events.ephemeral(user_id, shown)
     return SandboxResponse.json(shown, 201)
 
 
@@ -80,10 +78,10 @@ async def get(call: Call) -> SandboxResponse:
 
 
 async def several(call: Call) -> SandboxResponse:
-    found = (call.world.posts.find(post_id) for post_id in call.strings())
+    posts = (call.world.posts.find(post_id) for post_id in call.strings())
     channels = call.world.channels
-    mine = [p for p in found if p is not None and channels.may_read(call.user, channels.get(p.channel_id))]
-    return SandboxResponse.json([call.world.views.view(post) for post in mine])
+    readable = [p for p in posts if p is not None and channels.may_read(call.user, channels.get(p.channel_id))]
+    return SandboxResponse.json([call.world.views.view(post) for post in readable])
 
 
 async def thread(call: Call) -> SandboxResponse:
@@ -131,8 +129,8 @@ async def search(call: Call) -> SandboxResponse:
     if not call.world.teams.is_member(call.user.id, team_id):
         raise forbidden()
     mine = (channel.id for channel in call.world.channels.of_user(call.user.id, team_id))
-    found = call.world.posts.search(mine, text_of(call.json(), "terms"))
-    return SandboxResponse.json({**call.world.views.listing(found), "matches": None})
+    posts = call.world.posts.search(mine, text_of(call.json(), "terms"))
+    return SandboxResponse.json({**call.world.views.listing(posts), "matches": None})
 
 
 async def put(call: Call) -> SandboxResponse:

@@ -9,7 +9,7 @@ from oc_trio.sandbox.views import team_member_view, team_view
 async def create(call: Call) -> SandboxResponse:
     body = call.json()
     name, title = text_of(body, "name"), text_of(body, "display_name")
-    team = call.world.membership.found_team(call.user, name, title, text_of(body, "type") or "O")
+    team = call.world.membership.create_team(call.user, name, title, text_of(body, "type") or "O")
     return SandboxResponse.json(team_view(team), 201)
 
 
@@ -37,7 +37,7 @@ async def archive(call: Call) -> SandboxResponse:
     team = call.world.teams.get(call.param("team_id"))
     if not call.world.teams.may_administer(call.user, team.id):
         raise forbidden()
-    team.delete_at = team.update_at = call.world.ticker.now()
+    team.delete_at = team.update_at = call.world.clock.now()
     return OK
 
 

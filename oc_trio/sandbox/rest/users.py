@@ -50,13 +50,13 @@ async def get_by_name(call: Call) -> SandboxResponse:
 
 
 async def by_ids(call: Call) -> SandboxResponse:
-    found = (call.world.users.find(user_id) for user_id in call.strings())
-    return SandboxResponse.json([user_view(user) for user in found if user is not None])
+    users = (call.world.users.find(user_id) for user_id in call.strings())
+    return SandboxResponse.json([user_view(user) for user in users if user is not None])
 
 
 async def by_names(call: Call) -> SandboxResponse:
-    found = (call.world.users.find_name(name) for name in call.strings())
-    return SandboxResponse.json([user_view(user) for user in found if user is not None])
+    users = (call.world.users.find_name(name) for name in call.strings())
+    return SandboxResponse.json([user_view(user) for user in users if user is not None])
 
 
 def _matching(call: Call, term: str, team_id: str) -> list[User]:
@@ -80,12 +80,12 @@ async def search(call: Call) -> SandboxResponse:
 
 async def autocomplete(call: Call) -> SandboxResponse:
     args = call.args
-    found = _matching(call, args.get("name", ""), args.get("in_team", ""))
+    users = _matching(call, args.get("name", ""), args.get("in_team", ""))
     channel = call.world.channels.find(args.get("in_channel", ""))
     if channel is None:
-        return SandboxResponse.json({"users": [user_view(user) for user in found]})
-    inside = [user_view(user) for user in found if user.id in channel.members]
-    outside = [user_view(user) for user in found if user.id not in channel.members]
+        return SandboxResponse.json({"users": [user_view(user) for user in users]})
+    inside = [user_view(user) for user in users if user.id in channel.members]
+    outside = [user_view(user) for user in users if user.id not in channel.members]
     return SandboxResponse.json({"users": inside, "out_of_channel": outside})
 
 
@@ -101,7 +101,7 @@ async def patch(call: Call) -> SandboxResponse:
         call.world.users.rename(user, text_of(body, "username"))
     for key in ("first_name", "last_name", "nickname", "position"):
         setattr(user, key, text_of(body, key) if key in body else getattr(user, key))
-    user.update_at = call.world.ticker.now()
+    user.update_at = call.world.clock.now()
     call.world.hub.publish("user_updated", {"user": user_view(user)}, Broadcast(omit_users=(user.id,)))
     call.world.hub.publish("user_updated", {"user": user_view(user, own=True)}, Broadcast(user_id=user.id))
     return _shown(call, user)
@@ -120,8 +120,8 @@ async def status(call: Call) -> SandboxResponse:
 
 
 async def statuses(call: Call) -> SandboxResponse:
-    found = (call.world.users.find(user_id) for user_id in call.strings())
-    return SandboxResponse.json([status_view(user) for user in found if user is not None])
+    users = (call.world.users.find(user_id) for user_id in call.strings())
+    return SandboxResponse.json([status_view(user) for user in users if user is not None])
 
 
 async def set_status(call: Call) -> SandboxResponse:

@@ -125,7 +125,7 @@ def test_a_full_mailbox_spills() -> None:
 
 
 def test_removing_and_replacing_reach_every_place() -> None:
-    """Waiting, summed up and resumed jobs alike."""
+    """QueuedMessage, summed up and resumed jobs alike."""
     box, _ = filled(FOLLOWUP, a_job("sum"), a_job("b"), a_job("c"), a_job("res", "t"))
     for name in ("sum", "b", "res"):
         job = a_job(name)

@@ -11,7 +11,7 @@ from trio.testing import MockClock
 from oc_trio.core.chat_commands import ChooseModel
 from oc_trio.core.interactions import EXPIRED, USED
 from oc_trio.core.ledger import Source
-from oc_trio.core.mention_escape import clean, defuse
+from oc_trio.core.mention_escape import clean, escape_channel_mentions
 from oc_trio.core.model_picker import NOT_YOURS
 from oc_trio.core.turn_events import Button
 from oc_trio.mattermost.client import Api
@@ -230,7 +230,7 @@ async def test_a_menus_choice_is_taken_if_it_was_offered(autojump_clock: MockClo
 async def test_the_clicked_post_pings_nobody(allowed: bool, autojump_clock: MockClock) -> None:
     """What takes the place of the post is as harmless as what is posted, unless `allowChannelMentions` is set."""
     async with callback_harness(allowChannelMentions=allowed).lived_in() as callbacks:
-        harmless = clean if allowed else defuse
+        harmless = clean if allowed else escape_channel_mentions
         api = Api(callbacks.requests.services.api.transport, harmless)
         requests = evolve(callbacks.requests, services=evolve(callbacks.requests.services, api=api))
         plan = plan_callbacks(callbacks.loaded.config, callbacks.account)

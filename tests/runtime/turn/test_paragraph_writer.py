@@ -8,7 +8,7 @@ from attrs import define, field
 
 from oc_trio.core.coalesce import CoalesceRules
 from oc_trio.core.draft_view import DraftView, StreamMode, ViewStyle
-from oc_trio.core.final_plan import FreshPosts, NothingVisible, ReplyRules, plan_final
+from oc_trio.core.final_plan import FreshPosts, NoPost, ReplyRules, plan_final
 from oc_trio.core.turn_events import Final, TextDelta, ToolStarted
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import PostId
@@ -66,7 +66,7 @@ async def say(writer: ParagraphWriter, text: str, delay: float = 0.01) -> None:
 
 def rest(writer: ParagraphWriter, text: str) -> tuple[str, ...]:
     plan = plan_final(writer.state, Final(text), ReplyRules(), published=tuple(writer.published))
-    if isinstance(plan, NothingVisible):
+    if isinstance(plan, NoPost):
         return ()
     assert isinstance(plan, FreshPosts)
     return plan.texts

@@ -9,7 +9,7 @@ from attrs import define, evolve, field
 
 from oc_trio.core.draft_view import DraftView, StreamMode, ViewStyle
 from oc_trio.core.pacing import PacingRules
-from oc_trio.core.preview import DraftState, Phase, PreviewRules, resumed
+from oc_trio.core.preview import DraftPhase, DraftState, PreviewRules, resumed
 from oc_trio.core.turn_events import AgentEvent, TextDelta, Thinking, ToolEnded, ToolStarted, ToolStatus
 from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable
 from oc_trio.ids import PostId
@@ -201,9 +201,9 @@ async def test_a_refused_edit_loses_the_draft(slot: TaskSlot, status: int) -> No
     await trio.sleep(2)
     show(previewer, TextDelta("b"))
     await trio.sleep(60)
-    assert previewer.state.phase is Phase.LOST
+    assert previewer.state.phase is DraftPhase.LOST
     assert len(server.log) == 1
-    assert previewer.state.lingers == (None if status == 404 else "p0")
+    assert previewer.state.leftover_post == (None if status == 404 else "p0")
 
 
 async def test_a_deleted_draft_is_left_alone(slot: TaskSlot) -> None:
@@ -315,7 +315,7 @@ async def test_a_block_that_can_t_be_completed(slot: TaskSlot) -> None:
     await slot.cancel_and_join(reason="over")
     await previewer.finish()
     assert (previewer.published, previewer.posts, previewer.stale) == ([], [], ())
-    assert (previewer.state.lingers, previewer.unpublished()) == ("p0", "first block\n\nsecond")
+    assert (previewer.state.leftover_post, previewer.unpublished()) == ("p0", "first block\n\nsecond")
     assert server.posts == {"p0": "first"}
 
 

@@ -8,7 +8,7 @@ from attrs import define, evolve, field
 
 from oc_trio.core.backoff import RetryPolicy
 from oc_trio.core.chunking import SERVER_LIMIT
-from oc_trio.core.final_plan import EditInPlace, FreshPosts, NothingVisible
+from oc_trio.core.final_plan import EditInPlace, FreshPosts, NoPost
 from oc_trio.core.ledger import ObligationState, OutboxKind, Outcome
 from oc_trio.core.turn_events import Media
 from oc_trio.errors import MattermostRejected
@@ -98,7 +98,7 @@ async def done(result: TurnResult, out: Out, *earlier: str) -> str:
             ["post t.0 'a'", "post t.1 'b'", "delete d"],
             "delivered post-t.0 post-t.1",
         ),
-        (result_of(NothingVisible("empty", PostId("d"))), ["delete d"], "silent  empty"),
+        (result_of(NoPost("empty", PostId("d"))), ["delete d"], "silent  empty"),
         (result_of(FreshPosts(("sorry",)), failure="status 500"), ["post t.0 'sorry'"], "failed post-t.0 status 500"),
         (TurnResult(CANCELLED, ("s",), "d", reason="stopped"), ["edit d 's'"], "cancelled d stopped"),
         (TurnResult(CANCELLED, reason="stopped"), [], "cancelled  stopped"),
@@ -153,8 +153,8 @@ async def test_a_fresh_answer_stays_one() -> None:
 
 async def test_earlier_blocks_count_as_the_answer() -> None:
     """An answer that is already published is delivered, not silent."""
-    assert await done(result_of(NothingVisible("it is out", is_out=True)), Out(), "b0", "b1") == "delivered b0 b1"
-    assert await done(result_of(NothingVisible("nothing to say")), Out(), "b0") == "silent b0 nothing to say"
+    assert await done(result_of(NoPost("it is out", is_in_blocks=True)), Out(), "b0", "b1") == "delivered b0 b1"
+    assert await done(result_of(NoPost("nothing to say")), Out(), "b0") == "silent b0 nothing to say"
     assert await done(result_of(FreshPosts(("rest",))), Out(), "b0") == "delivered b0 post-t.0"
 
 

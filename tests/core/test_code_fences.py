@@ -1,6 +1,6 @@
 import pytest
 
-from oc_trio.core.fences import certain_code_ranges, code_ranges, fence_after, opened_by, outside
+from oc_trio.core.code_fences import certain_code_ranges, fence_after, likely_code_ranges, opened_by, outside
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_both_readings(text: str, generous: str, certain: str) -> None:
             at = end
         return "".join(parts) + text[at:]
 
-    assert masked(code_ranges(text)) == generous
+    assert masked(likely_code_ranges(text)) == generous
     assert masked(certain_code_ranges(text)) == certain
 
 

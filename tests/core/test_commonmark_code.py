@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oc_trio.core.markdown_code import blank_code, code_ranges
+from oc_trio.core.commonmark_code import blank_code, commonmark_code_ranges
 
 
 @pytest.mark.parametrize(
@@ -34,13 +34,13 @@ from oc_trio.core.markdown_code import blank_code, code_ranges
 )
 def test_code_ranges(text: str, code: list[str]) -> None:
     """Fences, indented blocks and spans are found, and nothing that looks like them."""
-    assert [text[start:end] for start, end in code_ranges(text)] == code
+    assert [text[start:end] for start, end in commonmark_code_ranges(text)] == code
 
 
 @given(st.text(alphabet="`~> -\n\tab\\", max_size=60))
 def test_blanking_keeps_the_shape(text: str) -> None:
     """Ranges ascend without touching each other's inside; blanking keeps the length and the line breaks."""
-    ranges = code_ranges(text)
+    ranges = commonmark_code_ranges(text)
     edges = [edge for pair in ranges for edge in pair]
     assert edges == sorted(edges)
     blanked = blank_code(text)

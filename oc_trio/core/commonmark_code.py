@@ -1,4 +1,8 @@
-"""Finds the code in a Markdown text: fenced blocks, indented blocks, spans. Judges nothing else of Markdown."""
+"""Finds code in Markdown about as Mattermost does: fenced blocks, indented blocks, and spans over several lines.
+
+Used to decide what is a mention: a name in code is none. Layout and escaping use `code_fences`, which goes line by line
+and can continue from a fence that an earlier chunk left open.
+"""
 
 import re
 
@@ -8,8 +12,8 @@ _INDENTED = re.compile(r"(?: {4}|[ ]{0,3}\t)[ \t]*\S")
 _TICKS = re.compile(r"`+")
 
 
-def code_ranges(text: str) -> tuple[tuple[int, int], ...]:
-    """The code of a text as (start, end) offsets, ascending and apart; fences and back-ticks are part of it."""
+def commonmark_code_ranges(text: str) -> tuple[tuple[int, int], ...]:
+    """The code of a text as (start, end) offsets, in order and without overlap; fences and backticks are included."""
     ranges: list[tuple[int, int]] = []
     prose_start = 0
     for start, end in _block_ranges(text):
@@ -21,10 +25,10 @@ def code_ranges(text: str) -> tuple[tuple[int, int], ...]:
 
 
 def blank_code(text: str) -> str:
-    """The text of the same length with every character of code but newlines replaced by a blank."""
+    """The text with each character of code except newlines replaced by a space, so that offsets stay the same."""
     pieces: list[str] = []
     done = 0
-    for start, end in code_ranges(text):
+    for start, end in commonmark_code_ranges(text):
         pieces += (text[done:start], re.sub(r"[^\n]", " ", text[start:end]))
         done = end
     return "".join((*pieces, text[done:]))
@@ -57,14 +61,14 @@ def _block_ranges(text: str) -> list[tuple[int, int]]:
 
 
 def _opens(mark: re.Match[str], in_list: bool) -> bool:
-    # Back-ticks in the info string make it a span; four blanks make it indented code, but not inside a list.
+    # Backticks in the info string make it a span; four spaces make it indented code, but not inside a list.
     if mark["marks"][0] == "`" and "`" in mark["info"]:
         return False
     return in_list or ("\t" not in mark["indent"] and len(mark["indent"]) <= (4 if mark["quote"] else 3))
 
 
 def _span_ranges(text: str, start: int, end: int) -> list[tuple[int, int]]:
-    """Spans between runs of as many back-ticks, which never reach over a blank line."""
+    """Code spans between two runs of equally many backticks; a blank line ends the paragraph and so any span."""
     ranges: list[tuple[int, int]] = []
     for paragraph in re.finditer(r"(?:[^\n]|\n(?![ \t]*\n))+", text[start:end]):
         runs = list(_TICKS.finditer(paragraph[0]))

@@ -1,8 +1,9 @@
-"""Where a Markdown text holds code: fenced blocks line by line, and code spans inside a line.
+"""Finds fenced code blocks, line by line, and code spans within a line of Markdown.
 
-Two readings are offered. `code_ranges` is generous (fences at any indentation, as models write them in lists) and
-serves layout. `certain_code_ranges` claims only what no reading of the text could take for prose and serves safety:
-one doubtful fence, and nothing after it is claimed. It knows nothing about tables, links or mentions.
+There are two answers, for two purposes. `likely_code_ranges` accepts fences at any indentation, as models write them in
+lists; it is used for layout and for reasoning tags. `certain_code_ranges` returns only what every Markdown parser takes
+for code, and nothing after a doubtful fence; it is used where a wrong guess would let `@channel` through. For what
+counts as a mention see `commonmark_code`, which also knows indented blocks and spans over several lines.
 """
 
 import re
@@ -13,7 +14,7 @@ from attrs import frozen
 _FENCE = re.compile(r"(?P<indent>[ \t]*)(?P<marker>`{3,}|~{3,})(?P<info>[^\r\n]*)")
 _TICKS = re.compile(r"`+")
 _TICKS_OR_ESCAPE = re.compile(r"\\.|`+")
-# A fence behind a list or quote marker lives in that container, and so may end earlier than its closing line.
+# A fence after a list or quote marker belongs to that container, so it may end before its closing line.
 _NESTED_FENCE = re.compile(r"(?:[ \t]+|[ \t]*(?:[>*+-]|\d{1,9}[.)]).*)(?:`{3}|~{3})")
 # Constructs that may swallow a backtick, which then opens nothing: links, references, autolinks, raw URLs.
 _SWALLOWS_TICKS = re.compile(r"\]\(|\]:|<|://|www\.", re.IGNORECASE)
@@ -43,14 +44,14 @@ class Fence:
 
 def opened_by(line: str) -> Fence | None:
     """The fence that this line opens; a backtick fence can't have a backtick in its info (CommonMark 4.5)."""
-    found = _FENCE.fullmatch(line)
-    if found is None or (found["marker"][0] == "`" and "`" in found["info"]):
+    match = _FENCE.fullmatch(line)
+    if match is None or (match["marker"][0] == "`" and "`" in match["info"]):
         return None
-    return Fence(found["indent"], found["marker"], found["info"].rstrip())
+    return Fence(match["indent"], match["marker"], match["info"].rstrip())
 
 
 def fence_after(text: str, fence: Fence | None = None) -> Fence | None:
-    """The fence still open behind `text` when `fence` was open before it."""
+    """The fence that is still open at the end of `text`; `fence` was open at its start."""
     for _, line in _lines(text):
         fence = _next_fence(line, fence)
     return fence
@@ -64,7 +65,7 @@ def prose_lines(text: str, fence: Fence | None = None) -> Iterator[tuple[int, st
         fence = _next_fence(line, fence)
 
 
-def code_ranges(text: str) -> tuple[tuple[int, int], ...]:
+def likely_code_ranges(text: str) -> tuple[tuple[int, int], ...]:
     """Half-open ranges of fenced blocks (with their fence lines) and of code spans, in order."""
     ranges: list[tuple[int, int]] = []
     fence: Fence | None = None
@@ -80,7 +81,7 @@ def code_ranges(text: str) -> tuple[tuple[int, int], ...]:
 
 
 def certain_code_ranges(text: str) -> tuple[tuple[int, int], ...]:
-    """Half-open ranges that every reading takes for code, fence openings left out. Line ends must be `\\n` alone."""
+    """Half-open ranges that every parser takes for code, without opening fence lines. Line ends must be `\\n` alone."""
     ranges: list[tuple[int, int]] = []
     paragraph: list[tuple[int, str]] = []
     fence: Fence | None = None
@@ -149,13 +150,13 @@ def _spans(line: str) -> tuple[list[tuple[int, int]], bool]:
 
 def _paragraph_spans(paragraph: list[tuple[int, str]]) -> list[tuple[int, int]]:
     """Code spans of a paragraph in which no backtick can pair across lines or vanish into a link."""
-    found: list[tuple[int, int]] = []
+    ranges: list[tuple[int, int]] = []
     for start, line in paragraph:
         spans, paired = _spans(line)
         if not paired or _SWALLOWS_TICKS.search(line):
             return []
-        found.extend(_shifted(spans, start))
-    return found
+        ranges.extend(_shifted(spans, start))
+    return ranges
 
 
 def _shifted(spans: list[tuple[int, int]], by: int) -> list[tuple[int, int]]:

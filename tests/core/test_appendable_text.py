@@ -1,13 +1,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oc_trio.core.growing import Growing
+from oc_trio.core.appendable_text import AppendableText
 
 
 @given(st.lists(st.text(max_size=4)), st.lists(st.text(max_size=4)), st.integers(0, 5))
 def test_every_value_keeps_its_text(one: list[str], two: list[str], at: int) -> None:
     """Whatever is appended to it, or to a value that it grew out of."""
-    made, texts = [Growing()], [""]
+    made, texts = [AppendableText()], [""]
     for piece in one:
         made.append(made[-1] + piece)
         texts.append(texts[-1] + piece)
@@ -19,4 +19,4 @@ def test_every_value_keeps_its_text(one: list[str], two: list[str], at: int) -> 
     assert [str(value) for value in made] == texts
     assert [value.length for value in made] == [len(text) for text in texts]
     assert [value.has_words for value in made] == [bool(text.strip()) for text in texts]
-    assert Growing(text) == other
+    assert AppendableText(text) == other
