@@ -31,7 +31,7 @@ _BOM = b"\xef\xbb\xbf"
 class Deadlines:
     """Seconds: to connect, from the request to the first event, and between two chunks after that.
 
-    Local models read a long prompt for minutes before their first token; hosted ones send keep-alives.
+    Local models read a long prompt for minutes before their first token; hosted ones send keep-alive comments.
     """
 
     connect: float = 10.0
