@@ -158,7 +158,7 @@ class CallbackHarness:
         return self.world.post_as(self.bot, where, "Choose", root_id=root_id, props=props).id
 
     @asynccontextmanager
-    async def lived_in(self) -> AsyncGenerator["CallbackHarness", None]:
+    async def running(self) -> AsyncGenerator["CallbackHarness", None]:
         """The account is up: one run of the gateway."""
         async with AsyncExitStack() as stack:
             self.stack = stack
@@ -233,15 +233,16 @@ class CallbackHarness:
 
 
 class _Database(sqlite3.Connection):
-    """A house may be lived in several times: its journal lasts as long as the house does."""
+    """A harness may run its account several times: the journal lasts as long as the harness."""
 
     def __del__(self) -> None:
         self.close()
 
 
 def callback_harness(*, admin: bool = True, rules: Mapping[str, Any] | None = None, **settings: Any) -> CallbackHarness:
-    """A house with alice (who may) and mallory (who may not) in a town's square; `settings` are the account's, `rules`
-    the table `commands`.
+    """Alice (who may use the bot) and mallory (who may not) in a channel `square`.
+
+    `settings` are the account's, `rules` the table `commands`.
     """
     callbacks: CallbackHarness
 

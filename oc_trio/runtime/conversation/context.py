@@ -71,7 +71,7 @@ class ConversationContext:
     ) -> Message:
         """The user message of a turn: the messages it answers, with their context, as the model reads them.
 
-        `dropped` are summary lines of messages that the queue had no room for; `reader` reads attached files.
+        `dropped` are summary lines of messages that the queue dropped; `reader` reads attached files.
         Raises StoreError, MattermostUnavailable, PayloadError.
         """
         last, policy = messages[-1], self.policies.context

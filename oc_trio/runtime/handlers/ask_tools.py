@@ -16,7 +16,7 @@ from oc_trio.errors import MattermostError
 from oc_trio.ids import OutboxId
 from oc_trio.runtime.delivery.buttons import ButtonMaker
 from oc_trio.runtime.delivery.outbox_message import OutboxMessage
-from oc_trio.runtime.handlers.questions import ASK_SECONDS, NO_ANSWER, Place, Questions
+from oc_trio.runtime.handlers.questions import ASK_SECONDS, NO_ANSWER, QuestionPlace, Questions
 from oc_trio.runtime.tools.asker_places import Asked, askers_of
 from oc_trio.runtime.tools.post_names import PostNames
 
@@ -78,12 +78,12 @@ class AskTools:
         return chat_tools(self.questions, self.buttons, _place(here), names)
 
 
-def _place(here: InboundMessage) -> Place:
-    return Place(here.session, here.channel_id, here.reply_root)
+def _place(here: InboundMessage) -> QuestionPlace:
+    return QuestionPlace(here.session, here.channel_id, here.reply_root)
 
 
 def chat_tools(
-    questions: Questions, buttons: ButtonMaker, place: Place, names: PostNames, *, seconds: float = ASK_SECONDS
+    questions: Questions, buttons: ButtonMaker, place: QuestionPlace, names: PostNames, *, seconds: float = ASK_SECONDS
 ) -> LocalTools:
     """Both tools for the turn that runs at `place`; give `ask_user` a limit of more than `seconds` in its policy."""
     services = questions.services

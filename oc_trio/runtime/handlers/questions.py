@@ -44,7 +44,7 @@ CALL_FILE = "tool-call.json"
 
 
 @frozen
-class Place:
+class QuestionPlace:
     """Where a question is asked: the conversation whose turn waits for the answer."""
 
     session: SessionKey
@@ -55,7 +55,7 @@ class Place:
 @define(eq=False)
 class _Waiting:
     question: Question
-    place: Place
+    place: QuestionPlace
     approvers: Approvers | None = None  # None for questions: whoever may use the bot may answer them
     answered: trio.Event = field(factory=trio.Event)
     answer: Answer | None = None
@@ -81,7 +81,7 @@ class Questions:
     async def ask(
         self,
         question: Question,
-        place: Place,
+        place: QuestionPlace,
         *,
         seconds: float = ASK_SECONDS,
         files: tuple[FileId, ...] = (),
@@ -105,7 +105,7 @@ class Questions:
         return waiting.answer
 
     def approver(
-        self, place: Place, *, seconds: float = ASK_SECONDS, approvers: Callable[[], Approvers] = Approvers
+        self, place: QuestionPlace, *, seconds: float = ASK_SECONDS, approvers: Callable[[], Approvers] = Approvers
     ) -> Approve:
         """A function that asks people about each tool call; no answer and a failure to ask refuse it.
 
@@ -136,7 +136,7 @@ class Questions:
 
         return approve
 
-    async def _attached(self, shown: ApprovalPrompt, place: Place) -> tuple[FileId, ...]:
+    async def _attached(self, shown: ApprovalPrompt, place: QuestionPlace) -> tuple[FileId, ...]:
         """Upload the complete call where the question shortens it. Raises `_NotAttached`."""
         if shown.file is None:
             return ()
@@ -231,7 +231,7 @@ class Questions:
             return ephemeral_reply(questions.FAILED)
         return {}
 
-    def _question_post(self, question: Question, place: Place, files: tuple[FileId, ...] = ()) -> OutboxMessage:
+    def _question_post(self, question: Question, place: QuestionPlace, files: tuple[FileId, ...] = ()) -> OutboxMessage:
         shown = questions.show(question)
         rows, contexts = shown.rows, dict(shown.contexts)
         if question.free_text:

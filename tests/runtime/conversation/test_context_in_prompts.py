@@ -1,4 +1,4 @@
-"""What was said around a message, as the model reads it, in the town."""
+"""The context of a message in the prompt, in a running gateway."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def asked(harness: Harness, turn: int = -1) -> str:
 
 @pytest.fixture
 async def harness(harness: Harness) -> Harness:
-    """The town, with an agent that says one word."""
+    """The harness, with an agent that says one word."""
     await trio.lowlevel.checkpoint()
     harness.script = [Say("ok")]
     return harness

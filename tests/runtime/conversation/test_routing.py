@@ -1,4 +1,4 @@
-"""Where answers land and which conversation they belong to, in the town."""
+"""Routing in a running gateway: where answers are posted, and to which conversation they belong."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ AGENTS: dict[str, Any] = {"entries": {"main": {}, "ops": {}, "team": {}, "any": 
 
 @pytest.fixture
 async def harness(harness: Harness) -> Harness:
-    """The town, with an agent that says one word."""
+    """The harness, with an agent that says one word."""
     await trio.lowlevel.checkpoint()
     harness.script = [Say("ok")]
     return harness

@@ -19,8 +19,8 @@ SECONDS = 10.0
 
 
 @define(eq=False)
-class Desk:
-    """What a session calls: each turn takes ten seconds; everything is kept as a log."""
+class Recorder:
+    """The callbacks of a session: each turn takes ten seconds; a log records every call."""
 
     log: list[str] = field(factory=list)
     journal: list[Job] = field(factory=list)
@@ -58,17 +58,17 @@ class Small(Session):
 
 
 @pytest.fixture
-def desk(no_time: None) -> Desk:
-    return Desk()
+def recorder(no_time: None) -> Recorder:
+    return Recorder()
 
 
-def a_session(desk: Desk, make: type[Session] = Session) -> Session:
+def a_session(recorder: Recorder, make: type[Session] = Session) -> Session:
     return make(
         SessionKey("s"),
-        run_turn=desk.run_turn,
-        settle=desk.settle,
-        reload=desk.reload,
-        load_rules=desk.load_rules,
+        run_turn=recorder.run_turn,
+        settle=recorder.settle,
+        reload=recorder.reload,
+        load_rules=recorder.load_rules,
         idle_seconds=60,
     )
 
@@ -100,48 +100,48 @@ async def play(session: Session, *steps: Callable[[], object] | float) -> None:
                 await trio.sleep(step)
 
 
-async def test_one_turn_after_the_other(desk: Desk) -> None:
+async def test_one_turn_after_the_other(recorder: Recorder) -> None:
     """Serial, in order, and out when idle."""
-    session = a_session(desk)
+    session = a_session(recorder)
     began = trio.current_time()
     await play(session, lambda: put(session, "abc"))
-    assert desk.log == ["a answered", "b answered", "c answered"]
+    assert recorder.log == ["a answered", "b answered", "c answered"]
     assert trio.current_time() - began == pytest.approx(3 * SECONDS + 60)
     assert not session.is_busy
 
 
-async def test_the_same_message_twice(desk: Desk) -> None:
+async def test_the_same_message_twice(recorder: Recorder) -> None:
     """A message in hand is not taken in again."""
-    session = a_session(desk)
+    session = a_session(recorder)
     await play(session, lambda: put(session, "a"), 1, lambda: put(session, "a"))
-    assert desk.log == ["a answered"]
+    assert recorder.log == ["a answered"]
 
 
-async def test_a_stop_with_and_without_the_queue(desk: Desk) -> None:
+async def test_a_stop_with_and_without_the_queue(recorder: Recorder) -> None:
     """The running turn ends for the first reason given; what waits goes with it, or stays."""
-    session = a_session(desk)
+    session = a_session(recorder)
 
     def stop() -> None:
         assert session.stop(reason="stopped", drop_queue=False)
         assert session.stop(reason="later", drop_queue=False)
 
     await play(session, lambda: put(session, "ab"), 1, stop)
-    assert desk.log == ["a stopped", "b answered"]
-    desk.log.clear()
-    session = a_session(desk)
+    assert recorder.log == ["a stopped", "b answered"]
+    recorder.log.clear()
+    session = a_session(recorder)
     await play(
         session,
         lambda: put(session, "abc"),
         1,
         lambda: session.stop(reason="stopped", drop_queue=True),
     )
-    assert desk.log == ["a stopped", "b+c withdrawn: stopped"]
+    assert recorder.log == ["a stopped", "b+c withdrawn: stopped"]
     assert not session.stop(reason="again", drop_queue=True)
 
 
-async def test_withdrawing(desk: Desk) -> None:
+async def test_withdrawing(recorder: Recorder) -> None:
     """The running message, a waiting one, an unknown one."""
-    session = a_session(desk)
+    session = a_session(recorder)
     found: list[bool] = []
     await play(
         session,
@@ -150,13 +150,13 @@ async def test_withdrawing(desk: Desk) -> None:
         lambda: found.extend(session.withdraw(name, reason="deleted") for name in ("a", "b", "x")),
     )
     assert found == [True, True, False]
-    assert desk.log == ["a deleted", "b withdrawn: deleted", "c answered"]
+    assert recorder.log == ["a deleted", "b withdrawn: deleted", "c answered"]
 
 
-async def test_withdrawing_one_of_several(desk: Desk) -> None:
+async def test_withdrawing_one_of_several(recorder: Recorder) -> None:
     """The turn is run again without it, in its own draft."""
-    desk.rules = QueueRules(QueueMode.COLLECT, debounce=0.0)
-    session = a_session(desk)
+    recorder.rules = QueueRules(QueueMode.COLLECT, debounce=0.0)
+    session = a_session(recorder)
     await play(
         session,
         lambda: put(session, "a"),
@@ -166,18 +166,18 @@ async def test_withdrawing_one_of_several(desk: Desk) -> None:
         lambda: session.withdraw("c", reason="deleted"),
         lambda: session.withdraw("d", reason="deleted"),
     )
-    assert desk.log == [
+    assert recorder.log == [
         "a answered",
         f"b+c+d {CancelReason.WITHDRAWN.value}",
         "c+d withdrawn: deleted",
         "b answered",
     ]
-    assert [job.obligation.turn for job in desk.turns[2].batch.jobs] == ["t1"]
+    assert [job.obligation.turn for job in recorder.turns[2].batch.jobs] == ["t1"]
 
 
-async def test_replacing(desk: Desk) -> None:
+async def test_replacing(recorder: Recorder) -> None:
     """New words for the running message, twice, and for a waiting one."""
-    session = a_session(desk)
+    session = a_session(recorder)
 
     def reads(name: str, text: str) -> Job:
         job = a_job(name)
@@ -191,18 +191,18 @@ async def test_replacing(desk: Desk) -> None:
         lambda: session.replace(reads("a", "twice")),
         lambda: session.replace(reads("b", "other")),
     )
-    assert desk.log == [f"a {CancelReason.EDITED.value}", "a answered", "b answered"]
-    assert [turn.batch.jobs[0].inbound.text for turn in desk.turns] == ["text of a", "twice", "other"]
+    assert recorder.log == [f"a {CancelReason.EDITED.value}", "a answered", "b answered"]
+    assert [turn.batch.jobs[0].inbound.text for turn in recorder.turns] == ["text of a", "twice", "other"]
     assert not session.replace(a_job("x"))
 
 
-async def test_steered_jobs_join_or_wait(desk: Desk) -> None:
+async def test_steered_jobs_join_or_wait(recorder: Recorder) -> None:
     """What the runner takes up is the turn's; what it does not is answered next, before what came later."""
-    desk.rules = QueueRules(QueueMode.STEER, debounce=0.0)
-    session = a_session(desk)
+    recorder.rules = QueueRules(QueueMode.STEER, debounce=0.0)
+    session = a_session(recorder)
 
     def join_first() -> None:
-        turn = desk.turns[0]
+        turn = recorder.turns[0]
         turn.joined(turn.steered[0])
         turn.is_steerable = False
 
@@ -215,13 +215,13 @@ async def test_steered_jobs_join_or_wait(desk: Desk) -> None:
         join_first,
         lambda: put(session, "d"),
     )
-    assert desk.log == ["a+b answered", "c answered", "d answered"]
+    assert recorder.log == ["a+b answered", "c answered", "d answered"]
 
 
-async def test_a_steered_job_is_taken_back(desk: Desk) -> None:
+async def test_a_steered_job_is_taken_back(recorder: Recorder) -> None:
     """Before the runner took it up."""
-    desk.rules = QueueRules(QueueMode.STEER, debounce=0.0)
-    session = a_session(desk)
+    recorder.rules = QueueRules(QueueMode.STEER, debounce=0.0)
+    session = a_session(recorder)
     await play(
         session,
         lambda: put(session, "a"),
@@ -229,50 +229,50 @@ async def test_a_steered_job_is_taken_back(desk: Desk) -> None:
         lambda: put(session, "b"),
         lambda: session.withdraw("b", reason="deleted"),
     )
-    assert desk.log == ["a answered", "b withdrawn: deleted"]
+    assert recorder.log == ["a answered", "b withdrawn: deleted"]
 
 
-async def test_an_interruption(desk: Desk) -> None:
+async def test_an_interruption(recorder: Recorder) -> None:
     """The newest message wins over the running and the waiting ones."""
-    desk.rules = QueueRules(QueueMode.INTERRUPT, debounce=0.0)
-    session = a_session(desk)
+    recorder.rules = QueueRules(QueueMode.INTERRUPT, debounce=0.0)
+    session = a_session(recorder)
     await play(session, lambda: put(session, "a"), 1, lambda: put(session, "b"), lambda: put(session, "c"))
     replaced = CancelReason.REPLACED.value
-    assert desk.log == [f"a {replaced}", f"b withdrawn: {replaced}", "c answered"]
+    assert recorder.log == [f"a {replaced}", f"b withdrawn: {replaced}", "c answered"]
 
 
-async def test_crowded_out(desk: Desk) -> None:
+async def test_crowded_out(recorder: Recorder) -> None:
     """All of them are settled together."""
-    desk.rules = QueueRules(QueueMode.FOLLOWUP, cap=1, drop=DropRule.OLD, debounce=0.0)
-    session = a_session(desk)
+    recorder.rules = QueueRules(QueueMode.FOLLOWUP, cap=1, drop=DropRule.OLD, debounce=0.0)
+    session = a_session(recorder)
     await play(session, lambda: put(session, "a"), 1, lambda: put(session, "bcd"))
-    assert desk.log == ["a answered", f"b+c withdrawn: {QUEUE_OVERFLOW}", "d answered"]
+    assert recorder.log == ["a answered", f"b+c withdrawn: {QUEUE_OVERFLOW}", "d answered"]
 
 
-async def test_a_spill_is_read_back(desk: Desk) -> None:
+async def test_a_spill_is_read_back(recorder: Recorder) -> None:
     """What did not fit into memory comes from the journal once there is room."""
-    session = a_session(desk, Small)
+    session = a_session(recorder, Small)
     jobs = [a_job(name) for name in "abcd"]
-    desk.journal = jobs[2:]
+    recorder.journal = jobs[2:]
     await play(session, lambda: put_all(session, jobs))
-    assert desk.log == [f"{name} answered" for name in "abcd"]
+    assert recorder.log == [f"{name} answered" for name in "abcd"]
 
 
-async def test_a_stop_reaches_what_spilled(desk: Desk) -> None:
+async def test_a_stop_reaches_what_spilled(recorder: Recorder) -> None:
     """What waits in the journal is withdrawn as it is read back; what was said after the stop is answered."""
-    session = a_session(desk, Small)
+    session = a_session(recorder, Small)
     jobs = [a_job(name) for name in "abcde"]
     jobs = [evolve(job, inbound=evolve(job.inbound, create_at=at)) for at, job in enumerate(jobs, 1)]
-    desk.journal = jobs[2:]
+    recorder.journal = jobs[2:]
     await play(
         session, lambda: put_all(session, jobs), 1, lambda: session.stop(reason="stopped", drop_queue=True, until=4)
     )
-    assert desk.log == ["a stopped", "b withdrawn: stopped", "c+d withdrawn: stopped", "e answered"]
+    assert recorder.log == ["a stopped", "b withdrawn: stopped", "c+d withdrawn: stopped", "e answered"]
 
 
-async def test_a_channel_that_is_left(desk: Desk) -> None:
+async def test_a_channel_that_is_left(recorder: Recorder) -> None:
     """Only what belongs to that channel ends."""
-    session = a_session(desk)
+    session = a_session(recorder)
     elsewhere = a_job("b")
     elsewhere = evolve(elsewhere, inbound=evolve(elsewhere.inbound, channel_id=ChannelId("other")))
     await play(
@@ -281,22 +281,22 @@ async def test_a_channel_that_is_left(desk: Desk) -> None:
         1,
         lambda: session.leave_channel(ChannelId("c"), reason="left"),
     )
-    assert desk.log == ["a left", "c withdrawn: left", "b answered"]
+    assert recorder.log == ["a left", "c withdrawn: left", "b answered"]
 
 
-async def test_closing(desk: Desk) -> None:
+async def test_closing(recorder: Recorder) -> None:
     """The running turn may finish, nothing new begins."""
-    session = a_session(desk)
+    session = a_session(recorder)
     await play(session, lambda: put(session, "ab"), 1, session.close)
-    assert desk.log == ["a answered"]
+    assert recorder.log == ["a answered"]
 
 
-async def test_second_thoughts_don_t_wait_for_ever(desk: Desk) -> None:
+async def test_second_thoughts_don_t_wait_for_ever(recorder: Recorder) -> None:
     """Somebody who never stops writing is answered after some debounces."""
-    desk.rules = QueueRules(QueueMode.COLLECT, cap=100, debounce=2.0)
-    session = a_session(desk)
+    recorder.rules = QueueRules(QueueMode.COLLECT, cap=100, debounce=2.0)
+    session = a_session(recorder)
     chatter = [step for number in range(20) for step in (partial(session.enqueue, a_job(f"m{number}")), 1.5)]
     await play(session, lambda: put(session, "a"), 9, *chatter)
-    assert desk.log[0] == "a answered"
-    assert desk.turns[1].batch.jobs[0].trigger == "m0"
-    assert len(desk.turns) == 3
+    assert recorder.log[0] == "a answered"
+    assert recorder.turns[1].batch.jobs[0].trigger == "m0"
+    assert len(recorder.turns) == 3

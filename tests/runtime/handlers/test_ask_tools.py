@@ -10,20 +10,20 @@ from oc_trio.core.ledger import Source
 from oc_trio.core.turn_events import ToolStatus
 from oc_trio.ids import ChannelId, SessionKey, TurnId
 from oc_trio.runtime.handlers.ask_tools import chat_tools
-from oc_trio.runtime.handlers.questions import Place
+from oc_trio.runtime.handlers.questions import QuestionPlace
 from oc_trio.runtime.tools.post_names import PostNames
 from tests.runtime.callback_harness import CallbackHarness, callback_harness
 
 
 def tools(callbacks: CallbackHarness, seconds: float = 60.0) -> LocalTools:
-    place = Place(SessionKey("agent:main:x"), ChannelId(callbacks.square.id))
+    place = QuestionPlace(SessionKey("agent:main:x"), ChannelId(callbacks.square.id))
     return chat_tools(callbacks.questions, callbacks.buttons, place, PostNames(TurnId("t1")), seconds=seconds)
 
 
 async def test_a_question_waits_for_its_answer(autojump_clock: MockClock) -> None:
     """The result of the call is what the person chose."""
     results: list[ToolResult] = []
-    async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
+    async with callback_harness().running() as callbacks, trio.open_nursery() as nursery:
 
         async def call() -> None:
             arguments = {"question": "Which colour?", "options": ["Red", "Blue"]}
@@ -39,14 +39,14 @@ async def test_a_question_waits_for_its_answer(autojump_clock: MockClock) -> Non
 
 async def test_silence_is_said_to_the_model(autojump_clock: MockClock) -> None:
     """The turn goes on without an answer."""
-    async with callback_harness().lived_in() as callbacks:
+    async with callback_harness().running() as callbacks:
         result = await tools(callbacks, 5).call(ToolCall("1", "ask_user", {"question": "Anybody?"}))
         assert result.text == "Nobody answered in time."
 
 
 async def test_buttons_are_posted_and_work(autojump_clock: MockClock) -> None:
     """The click comes back as a message; links are in the text."""
-    async with callback_harness().lived_in() as callbacks:
+    async with callback_harness().running() as callbacks:
         rows = [[{"text": "Go", "callback_data": "go"}, {"text": "Docs", "url": "https://example.com"}]]
         result = await tools(callbacks).call(ToolCall("1", "offer_buttons", {"text": "Deploy?", "buttons": rows}))
         assert result.text == "Posted."
@@ -61,7 +61,7 @@ async def test_buttons_are_posted_and_work(autojump_clock: MockClock) -> None:
 )
 async def test_a_hidden_value_is_no_command_of_who_clicks(value: str, autojump_clock: MockClock) -> None:
     """A model may write a command behind a harmless label: the click stays words to the agent."""
-    async with callback_harness().lived_in() as callbacks:
+    async with callback_harness().running() as callbacks:
         rows = [[{"text": "Thanks", "callback_data": value}]]
         result = await tools(callbacks).call(ToolCall("1", "offer_buttons", {"text": "All done.", "buttons": rows}))
         assert result.status is ToolStatus.COMPLETED, result.text
@@ -76,7 +76,7 @@ async def test_a_hidden_value_is_no_command_of_who_clicks(value: str, autojump_c
 
 async def test_neither_tool_pings_a_channel(autojump_clock: MockClock) -> None:
     """Question, text and the names of buttons are made harmless."""
-    async with callback_harness().lived_in() as callbacks:
+    async with callback_harness().running() as callbacks:
         await tools(callbacks, 5).call(ToolCall("1", "ask_user", {"question": "@channel?", "options": ["@all", "b"]}))
         rows = [[{"text": "@here", "callback_data": "go"}]]
         await tools(callbacks).call(ToolCall("1", "offer_buttons", {"text": "@channel!", "buttons": rows}))
@@ -96,7 +96,7 @@ async def test_what_cannot_be_asked_is_explained(
     name: str, arguments: dict[str, object], words: str, autojump_clock: MockClock
 ) -> None:
     """The model reads what it did wrong, and nothing is posted."""
-    async with callback_harness().lived_in() as callbacks:
+    async with callback_harness().running() as callbacks:
         result = await tools(callbacks).call(ToolCall("1", name, arguments))
         assert (result.status, words in result.text) == (ToolStatus.FAILED, True)
         assert callbacks.posts() == []

@@ -45,7 +45,7 @@ async def refused(callbacks: CallbackHarness, post: str, name: str) -> tuple[int
 
 async def test_a_click_becomes_a_message_and_the_post_says_so(autojump_clock: MockClock) -> None:
     """The buttons give way to the choice, and the agent gets label and callback data in the post's thread."""
-    async with callback_harness().lived_in() as callbacks:
+    async with callback_harness().running() as callbacks:
         root = callbacks.world.post_as(callbacks.alice, callbacks.square, "deploy?")
         post = await callbacks.post_buttons("Yes", "No", root_id=root.id)
         await callbacks.press(post, "Yes")
@@ -59,7 +59,7 @@ async def test_a_click_becomes_a_message_and_the_post_says_so(autojump_clock: Mo
 
 async def test_a_second_click_does_nothing(autojump_clock: MockClock) -> None:
     """A replayed press of the same post, on whichever button, finds the choice used."""
-    async with callback_harness().lived_in() as callbacks:
+    async with callback_harness().running() as callbacks:
         post = await callbacks.post_buttons("Yes", "No")
         kept: list[Outgoing] = []
 
@@ -78,7 +78,7 @@ async def test_a_second_click_does_nothing(autojump_clock: MockClock) -> None:
 
 async def test_two_presses_at_the_same_moment_are_one_click(autojump_clock: MockClock) -> None:
     """Presses are not serialised by the server; the journal decides who was first."""
-    async with callback_harness().lived_in() as callbacks:
+    async with callback_harness().running() as callbacks:
         post = await callbacks.post_buttons("Yes", "No")
         yes, no = callbacks.action_id(post, "Yes"), callbacks.action_id(post, "No")
         async with trio.open_nursery() as nursery:
@@ -91,12 +91,12 @@ async def test_two_presses_at_the_same_moment_are_one_click(autojump_clock: Mock
 async def test_a_click_survives_a_restart_and_is_not_run_twice(autojump_clock: MockClock) -> None:
     """Admitted in one run, the click is an open obligation of the next, and can't be made again."""
     callbacks = callback_harness()
-    async with callbacks.lived_in():
+    async with callbacks.running():
         post = await callbacks.post_buttons("Yes", "No")
         shown = dict(callbacks.world.posts.live(post).props)
         await callbacks.press(post, "Yes")
         callbacks.world.posts.live(post).props = shown  # as if the server had never got our answer
-    async with callbacks.lived_in():
+    async with callbacks.running():
         (open_,) = await callbacks.store.obligations.open_for(MAIN)
         assert open_.source is Source.BUTTON
         assert await callbacks.press(post, "Yes") == {"ephemeral_text": USED}
@@ -106,16 +106,16 @@ async def test_a_click_survives_a_restart_and_is_not_run_twice(autojump_clock: M
 async def test_a_button_of_an_earlier_run_still_works(autojump_clock: MockClock) -> None:
     """Nothing about a button is in memory."""
     callbacks = callback_harness()
-    async with callbacks.lived_in():
+    async with callbacks.running():
         post = await callbacks.post_buttons("Yes")
-    async with callbacks.lived_in():
+    async with callbacks.running():
         await callbacks.press(post, "Yes")
         assert callbacks.shown(post) == ["✓ **Yes** selected by @alice"]
 
 
 async def test_who_may_not_click_is_told_so_and_uses_nothing_up(autojump_clock: MockClock) -> None:
     """A stranger's press is refused by policy; the one who may can still click."""
-    async with callback_harness().lived_in() as callbacks:
+    async with callback_harness().running() as callbacks:
         post = await callbacks.post_buttons("Yes")
         reply = await callbacks.press(post, "Yes", by=callbacks.mallory)
         assert reply == {"ephemeral_text": "oc_trio ignored this action for ~square."}
@@ -138,7 +138,7 @@ async def test_a_press_that_does_not_fit_is_refused(
     changes: dict[str, Any], status: int, error: str, autojump_clock: MockClock
 ) -> None:
     """Each forgery gets its documented answer; nothing is admitted."""
-    async with callback_harness().lived_in() as callbacks:
+    async with callback_harness().running() as callbacks:
         post = await callbacks.post_buttons("Yes")
         tamper(callbacks, **changes)
         assert await refused(callbacks, post, "Yes") == (status, {"error": error})
@@ -147,7 +147,7 @@ async def test_a_press_that_does_not_fit_is_refused(
 
 async def test_a_context_of_another_post_is_refused(autojump_clock: MockClock) -> None:
     """A signed context used under a post that has no such button is unknown there."""
-    async with callback_harness().lived_in() as callbacks:
+    async with callback_harness().running() as callbacks:
         post = await callbacks.post_buttons("Yes")
         other = callbacks.world.post_as(callbacks.mallory, callbacks.square, "look here")
         tamper(callbacks, post_id=other.id)
@@ -156,7 +156,7 @@ async def test_a_context_of_another_post_is_refused(autojump_clock: MockClock) -
 
 async def test_an_expired_button_says_so(autojump_clock: MockClock) -> None:
     """After its lifetime a button does nothing but say that."""
-    async with callback_harness().lived_in() as callbacks:
+    async with callback_harness().running() as callbacks:
         post = await callbacks.post_buttons("Yes")
         await trio.sleep(LIFETIME_MS / 1000 + 1)
         assert await callbacks.press(post, "Yes") == {"ephemeral_text": EXPIRED}
@@ -165,7 +165,7 @@ async def test_an_expired_button_says_so(autojump_clock: MockClock) -> None:
 
 async def test_a_script_with_the_bots_token_can_make_buttons(autojump_clock: MockClock) -> None:
     """What `oc_trio.signing` builds works like our own, without a channel in it too."""
-    async with callback_harness().lived_in() as callbacks:
+    async with callback_harness().running() as callbacks:
         made = build_button_attachments(
             bot_token=callbacks.bot.token, callback_url=URL, buttons=[[{"text": "Go", "callback_data": "go"}]]
         )
@@ -179,7 +179,7 @@ async def test_a_script_with_the_bots_token_can_make_buttons(autojump_clock: Moc
 
 async def test_the_model_picker_is_walked_and_the_choice_goes_through_the_ledger(autojump_clock: MockClock) -> None:
     """Providers, pages, back, and a choice that becomes `/model NAME` of the picker's conversation."""
-    async with callback_harness().lived_in() as callbacks:
+    async with callback_harness().running() as callbacks:
         await callbacks.registered()
         await callbacks.execute("/oc_model")
         await trio.sleep(1)
@@ -203,7 +203,7 @@ async def test_the_model_picker_is_walked_and_the_choice_goes_through_the_ledger
 
 async def test_only_its_opener_uses_a_picker(autojump_clock: MockClock) -> None:
     """Another person who may talk to the bot still may not choose in somebody's picker."""
-    async with callback_harness(groupPolicy="open").lived_in() as callbacks:
+    async with callback_harness(groupPolicy="open").running() as callbacks:
         await callbacks.registered()
         await callbacks.execute("/oc_models")
         await trio.sleep(1)
@@ -215,7 +215,7 @@ async def test_a_menus_choice_is_taken_if_it_was_offered(autojump_clock: MockClo
     """A select menu gives the option chosen; an option that was never offered is refused."""
     from oc_trio.core.presentation import Menu
 
-    async with callback_harness().lived_in() as callbacks:
+    async with callback_harness().running() as callbacks:
         menu = Menu("Colour", (("Red", "r"), ("Blue", "b")))
         props = callbacks.buttons.props(callbacks.square.id, (), (menu,))  # type: ignore[arg-type]
         post = callbacks.world.post_as(callbacks.bot, callbacks.square, "Choose", props=props).id
@@ -229,7 +229,7 @@ async def test_a_menus_choice_is_taken_if_it_was_offered(autojump_clock: MockClo
 @pytest.mark.parametrize("allowed", [False, True])
 async def test_the_clicked_post_pings_nobody(allowed: bool, autojump_clock: MockClock) -> None:
     """What takes the place of the post is as harmless as what is posted, unless `allowChannelMentions` is set."""
-    async with callback_harness(allowChannelMentions=allowed).lived_in() as callbacks:
+    async with callback_harness(allowChannelMentions=allowed).running() as callbacks:
         harmless = clean if allowed else escape_channel_mentions
         api = Api(callbacks.requests.services.api.transport, harmless)
         requests = evolve(callbacks.requests, services=evolve(callbacks.requests.services, api=api))

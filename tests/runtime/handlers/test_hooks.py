@@ -43,7 +43,7 @@ class Caller:
 
 
 async def start(callbacks: CallbackHarness, nursery: trio.Nursery) -> Caller:
-    """Hooks in front of a lived-in house; targets are channel ids."""
+    """Hooks of a running account; targets are channel ids."""
 
     async def locate(target: Target) -> Channel:
         if not isinstance(target, ChannelById):
@@ -60,7 +60,7 @@ async def start(callbacks: CallbackHarness, nursery: trio.Nursery) -> Caller:
 
 async def test_a_run_becomes_a_turn_that_answers_in_the_target(autojump_clock: MockClock) -> None:
     """The prompt is an obligation in the target's channel, in a session of the hook's own."""
-    async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
+    async with callback_harness().running() as callbacks, trio.open_nursery() as nursery:
         caller = await start(callbacks, nursery)
         status, answer = await caller.post(
             "agent",
@@ -76,7 +76,7 @@ async def test_a_run_becomes_a_turn_that_answers_in_the_target(autojump_clock: M
 
 async def test_the_same_key_is_the_same_run(autojump_clock: MockClock) -> None:
     """A caller that tries again gets the id of its first try, and one turn."""
-    async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
+    async with callback_harness().running() as callbacks, trio.open_nursery() as nursery:
         caller = await start(callbacks, nursery)
         body = {"message": "once", "to": f"channel:{callbacks.square.id}"}
         first, second = await caller.post("agent", body, key="k"), await caller.post("agent", body, key="k")
@@ -87,7 +87,7 @@ async def test_the_same_key_is_the_same_run(autojump_clock: MockClock) -> None:
 
 async def test_a_hook_sets_the_longest_turn(autojump_clock: MockClock) -> None:
     """`timeoutSeconds` travels with the message; without it the agent's own limit holds."""
-    async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
+    async with callback_harness().running() as callbacks, trio.open_nursery() as nursery:
         caller = await start(callbacks, nursery)
         for extra in ({"timeoutSeconds": 7}, {}):
             body = {"message": "go", "to": f"channel:{callbacks.square.id}", **extra}
@@ -97,7 +97,7 @@ async def test_a_hook_sets_the_longest_turn(autojump_clock: MockClock) -> None:
 
 async def test_a_wake_goes_to_the_last_conversation(autojump_clock: MockClock) -> None:
     """An event is told to the session that was used last, at once or with its next turn."""
-    async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
+    async with callback_harness().running() as callbacks, trio.open_nursery() as nursery:
         caller = await start(callbacks, nursery)
         key, services = "agent:main:x", callbacks.requests.services
         await callbacks.store.sessions.touch(key, MAIN, callbacks.square.id, "", AgentId("main"), 5)  # type: ignore[arg-type]
@@ -117,7 +117,7 @@ async def test_an_event_outlives_a_journal_that_fails_in_between(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, logbook: Logbook
 ) -> None:
     """A caller that is told to try again has its event told once, wherever the journal failed."""
-    async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
+    async with callback_harness().running() as callbacks, trio.open_nursery() as nursery:
         caller = await start(callbacks, nursery)
         key, services = "agent:main:x", callbacks.requests.services
         await callbacks.store.sessions.touch(key, MAIN, callbacks.square.id, "", AgentId("main"), 5)  # type: ignore[arg-type]
@@ -138,7 +138,7 @@ async def test_an_event_outlives_a_journal_that_fails_in_between(
 
 async def test_a_delivery_is_posted_once(autojump_clock: MockClock) -> None:
     """Text and buttons go out as one post, however often the caller tries; the id is known to explain."""
-    async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
+    async with callback_harness().running() as callbacks, trio.open_nursery() as nursery:
         caller = await start(callbacks, nursery)
         body = {
             "to": f"channel:{callbacks.square.id}",
@@ -156,15 +156,15 @@ async def test_a_delivery_is_posted_once(autojump_clock: MockClock) -> None:
 
 async def test_a_caller_that_hangs_up_takes_no_delivery_along(autojump_clock: MockClock) -> None:
     """What is on its way goes on: whoever repeats the key is promised it, and nobody else would send it."""
-    async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
+    async with callback_harness().running() as callbacks, trio.open_nursery() as nursery:
         services = callbacks.requests.services
 
         async def slow(new: NewPost, lane: Lane, in_doubt: bool) -> Post:
             await trio.sleep(5)
             return await services.delivery.send(new, lane, in_doubt)
 
-        front = evolve(callbacks.requests, services=evolve(services, delivery=evolve(services.delivery, send=slow)))
-        delivery = HookDelivery(front, callbacks.buttons, nursery)
+        requests = evolve(callbacks.requests, services=evolve(services, delivery=evolve(services.delivery, send=slow)))
+        delivery = HookDelivery(requests, callbacks.buttons, nursery)
         hook = DeliverHook(ChannelById(ChannelId(callbacks.square.id)), "Deployed.")
         channel = await services.directory.channel(ChannelId(callbacks.square.id))
         with trio.move_on_after(1) as scope:
@@ -177,7 +177,7 @@ async def test_a_caller_that_hangs_up_takes_no_delivery_along(autojump_clock: Mo
 
 async def test_a_delivery_that_was_refused_is_refused_again(autojump_clock: MockClock) -> None:
     """A caller that did not hear of the first refusal is not told that it will be posted."""
-    async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
+    async with callback_harness().running() as callbacks, trio.open_nursery() as nursery:
         caller = await start(callbacks, nursery)
         body = {"to": f"channel:{callbacks.square.id}", "text": "x" * 20_000}
         answers = [await caller.post("deliver", body, key="k") for _ in range(2)]
@@ -202,7 +202,7 @@ async def test_a_hook_that_cannot_be_done_is_refused_in_words(
     kind: str, body: dict[str, Any], status: int, words: str, autojump_clock: MockClock
 ) -> None:
     """The answer names what is wrong; nothing is admitted."""
-    async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
+    async with callback_harness().running() as callbacks, trio.open_nursery() as nursery:
         caller = await start(callbacks, nursery)
         got, answer = await caller.post(kind, body)
         assert (got, words in answer["error"]) == (status, True)
@@ -211,7 +211,7 @@ async def test_a_hook_that_cannot_be_done_is_refused_in_words(
 
 async def test_a_model_is_set_for_the_hooks_own_session(autojump_clock: MockClock) -> None:
     """What a hook chooses is not what people in the channel get."""
-    async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
+    async with callback_harness().running() as callbacks, trio.open_nursery() as nursery:
         caller = await start(callbacks, nursery)
         to = f"channel:{callbacks.square.id}"
         await caller.post("agent", {"message": "x", "to": to, "model": "small/one", "thinking": "high"})

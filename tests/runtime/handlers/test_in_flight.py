@@ -1,4 +1,4 @@
-"""An account goes after its in_flight: they finish, or are told that it goes, and nothing is closed under them."""
+"""An account stops after its requests in flight: they finish, or are answered 503, before what they use is closed."""
 
 import pytest
 import trio
@@ -52,7 +52,7 @@ async def test_leaving_waits(
 
 
 async def test_nobody_comes_in_any_more(autojump_clock: MockClock) -> None:
-    """Who still knows the door is refused, at once."""
+    """A request after the end is refused at once."""
     async with open_in_flight() as in_flight:
         pass
     heard: list[str] = []
@@ -91,7 +91,7 @@ class Hanging(Faults):
 
 async def test_a_call_that_is_looked_at_while_the_account_stops(autojump_clock: MockClock) -> None:
     """It is refused in the documented way and was not taken in; before, its client was closed under it."""
-    async with trio.open_nursery() as nursery, callback_harness().lived_in() as callbacks:
+    async with trio.open_nursery() as nursery, callback_harness().running() as callbacks:
         await callbacks.registered()
         faults = callbacks.world.faults = Hanging()
 
@@ -111,7 +111,7 @@ async def test_hooks_are_visitors_too(autojump_clock: MockClock) -> None:
     async def nowhere(_: object) -> Channel:
         raise AssertionError("it is not let in")
 
-    async with callback_harness().lived_in() as callbacks, open_in_flight() as in_flight:
+    async with callback_harness().running() as callbacks, open_in_flight() as in_flight:
         hooks = HookHandler(MAIN, callbacks.requests.services.clock.new_id)
         account = HookTarget(
             callbacks.requests,

@@ -14,7 +14,7 @@ from oc_trio.core.approvals import ALLOWED, ASKER, Approvers
 from oc_trio.core.questions import ANSWERED, SUBMITTED, Answer, Question
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import ChannelId, SessionKey, UserId
-from oc_trio.runtime.handlers.questions import GONE, NOT_YOURS, Place
+from oc_trio.runtime.handlers.questions import GONE, NOT_YOURS, QuestionPlace
 from oc_trio.sandbox.errors import Refused
 from oc_trio.sandbox.faults import Faults
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
@@ -24,8 +24,8 @@ COLOUR = Question("q1", "Which colour?", ("Red", "Blue"), free_text=False)
 NAME = Question("q2", "What is its name?")
 
 
-def place(callbacks: CallbackHarness) -> Place:
-    return Place(SessionKey("agent:main:x"), ChannelId(callbacks.square.id))
+def place(callbacks: CallbackHarness) -> QuestionPlace:
+    return QuestionPlace(SessionKey("agent:main:x"), ChannelId(callbacks.square.id))
 
 
 async def asked(
@@ -37,7 +37,7 @@ async def asked(
 async def test_a_click_answers(autojump_clock: MockClock) -> None:
     """The waiting turn gets the option, the post shows it, no message is made of the click."""
     answers: list[Answer | None] = []
-    async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
+    async with callback_harness().running() as callbacks, trio.open_nursery() as nursery:
         nursery.start_soon(asked, callbacks, COLOUR, answers)
         await trio.sleep(1)
         (post,) = callbacks.posts()
@@ -52,7 +52,7 @@ async def test_a_click_answers(autojump_clock: MockClock) -> None:
 async def test_a_stranger_does_not_answer(autojump_clock: MockClock) -> None:
     """Who may not talk to the bot may not answer for others."""
     answers: list[Answer | None] = []
-    async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
+    async with callback_harness().running() as callbacks, trio.open_nursery() as nursery:
         nursery.start_soon(asked, callbacks, COLOUR, answers)
         await trio.sleep(1)
         (post,) = callbacks.posts()
@@ -64,7 +64,7 @@ async def test_a_stranger_does_not_answer(autojump_clock: MockClock) -> None:
 async def test_a_message_answers_too(autojump_clock: MockClock) -> None:
     """Text in the conversation that waits is the answer, by label or freely; other conversations are left alone."""
     answers: list[Answer | None] = []
-    async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
+    async with callback_harness().running() as callbacks, trio.open_nursery() as nursery:
         await callbacks.registered()
         nursery.start_soon(asked, callbacks, NAME, answers)
         await trio.sleep(1)
@@ -81,7 +81,7 @@ async def test_a_message_answers_too(autojump_clock: MockClock) -> None:
 async def test_a_free_answer_is_given_in_a_dialog(autojump_clock: MockClock) -> None:
     """The button opens a dialog at the server; what is written there is the answer."""
     answers: list[Answer | None] = []
-    async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
+    async with callback_harness().running() as callbacks, trio.open_nursery() as nursery:
         nursery.start_soon(asked, callbacks, NAME, answers)
         await trio.sleep(1)
         (post,) = callbacks.posts()
@@ -114,7 +114,7 @@ async def test_a_free_answer_is_given_in_a_dialog(autojump_clock: MockClock) -> 
 async def test_silence_ends_the_question(autojump_clock: MockClock) -> None:
     """After the deadline nobody's click counts, and the post has no buttons any more."""
     answers: list[Answer | None] = []
-    async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
+    async with callback_harness().running() as callbacks, trio.open_nursery() as nursery:
         nursery.start_soon(asked, callbacks, COLOUR, answers, 10.0)
         await trio.sleep(1)
         (post,) = callbacks.posts()
@@ -138,7 +138,7 @@ class NoPosts(Faults):
 
 async def test_a_question_that_the_server_does_not_take(autojump_clock: MockClock) -> None:
     """Whoever asks is told so, long before the deadline, and no later start asks in their stead."""
-    async with callback_harness().lived_in() as callbacks:
+    async with callback_harness().running() as callbacks:
         callbacks.world.faults = NoPosts()
         began = trio.current_time()
         with pytest.raises(MattermostRejected, match="gave up"):
@@ -152,12 +152,12 @@ async def test_a_question_that_the_server_does_not_take(autojump_clock: MockCloc
 async def test_an_answer_after_a_crash_is_a_message(autojump_clock: MockClock) -> None:
     """Nobody waits any more, but what was chosen reaches the agent, once."""
     callbacks = callback_harness()
-    async with callbacks.lived_in():
+    async with callbacks.running():
         post_row = callbacks.questions._question_post(COLOUR, place(callbacks))
         await callbacks.requests.services.delivery.post_until_done(post_row)
         (post,) = callbacks.posts()
         before = dict(callbacks.world.posts.live(post.id).props)
-    async with callbacks.lived_in():
+    async with callbacks.running():
         await callbacks.press(post.id, "Red")
         ((message, _),) = callbacks.admitted
         assert message.text == '[Button click: user @alice selected "Red"]\nquestion: Which colour?'
@@ -171,7 +171,7 @@ async def test_an_answer_after_a_crash_is_a_message(autojump_clock: MockClock) -
 async def test_a_tool_is_approved_by_button(label: str, allowed: bool, autojump_clock: MockClock) -> None:
     """The call is shown as it is; the button decides."""
     verdicts: list[ApprovalResult] = []
-    async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
+    async with callback_harness().running() as callbacks, trio.open_nursery() as nursery:
         approve = callbacks.questions.approver(place(callbacks))
 
         async def ask() -> None:
@@ -190,21 +190,21 @@ async def test_a_tool_is_approved_by_button(label: str, allowed: bool, autojump_
 async def test_an_approval_that_nobody_waits_for_approves_nothing(autojump_clock: MockClock) -> None:
     """After a restart an old Approve button is dead, and tells so."""
     callbacks = callback_harness()
-    async with callbacks.lived_in():
+    async with callbacks.running():
         from oc_trio.core.questions import approval
 
         question = approval("q9", "Approve: `rm`, without arguments?")
         post_row = callbacks.questions._question_post(question, place(callbacks))
         await callbacks.requests.services.delivery.post_until_done(post_row)
         (post,) = callbacks.posts()
-    async with callbacks.lived_in():
+    async with callbacks.running():
         assert await callbacks.press(post.id, "Approve") == {"ephemeral_text": GONE}
         assert callbacks.admitted == []
 
 
 async def test_no_answer_is_no_approval(autojump_clock: MockClock) -> None:
     """Silence is a no, and the model reads why."""
-    async with callback_harness().lived_in() as callbacks:
+    async with callback_harness().running() as callbacks:
         verdict = await callbacks.questions.approver(place(callbacks), seconds=5)(ToolCall("c1", "rm"))
         assert verdict == ApprovalResult(False, "rm was not approved: nobody answered in time.")
 
@@ -213,7 +213,7 @@ async def test_many_options_are_a_menu(autojump_clock: MockClock) -> None:
     """More than four options are chosen from a select menu."""
     answers: list[Answer | None] = []
     question = Question("q3", "Which?", tuple("abcdef"), free_text=False)
-    async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
+    async with callback_harness().running() as callbacks, trio.open_nursery() as nursery:
         nursery.start_soon(asked, callbacks, question, answers)
         await trio.sleep(1)
         (post,) = callbacks.posts()
@@ -229,7 +229,7 @@ LONG = {"note": "x" * 5000, "path": "a`b\n@channel", "force": True}
 
 async def test_what_is_shortened_is_attached_whole(autojump_clock: MockClock) -> None:
     """A long first value hides no other argument, says how long it is, and the file holds the call as it would be."""
-    async with callback_harness().lived_in() as callbacks:
+    async with callback_harness().running() as callbacks:
         verdict = await callbacks.questions.approver(place(callbacks), seconds=5)(ToolCall("1", "files__write", LONG))
         assert not verdict.allowed
         (post,) = callbacks.posts()
@@ -255,7 +255,7 @@ class NoFiles(Faults):
 
 async def test_a_call_that_can_t_be_attached_is_refused(autojump_clock: MockClock) -> None:
     """Nobody is asked about half a call: the model reads why, the chat nothing."""
-    async with callback_harness().lived_in() as callbacks:
+    async with callback_harness().running() as callbacks:
         callbacks.world.faults = NoFiles()
         verdict = await callbacks.questions.approver(place(callbacks))(ToolCall("1", "files__write", LONG))
         assert verdict == ApprovalResult(
@@ -269,7 +269,7 @@ async def test_a_call_that_can_t_be_attached_is_refused(autojump_clock: MockCloc
 async def test_a_call_that_can_t_be_shown_is_refused(autojump_clock: MockClock) -> None:
     """Names are never cut: where they don't fit into a post, nobody is asked."""
     arguments = {f"{number}{'n' * 200}": 1 for number in range(100)}
-    async with callback_harness().lived_in() as callbacks:
+    async with callback_harness().running() as callbacks:
         verdict = await callbacks.questions.approver(place(callbacks))(ToolCall("1", "files__write", arguments))
         assert not verdict.allowed
         assert verdict.reason == (
@@ -298,7 +298,7 @@ async def test_who_may_approve(
     bob = callbacks.world.create_user("bob", "Passw0rd!x", team=callbacks.team)
     callbacks.world.membership.add(callbacks.square, bob, callbacks.alice)
     listed = tuple(entry.format(bob=bob.id) for entry in entries)
-    async with callbacks.lived_in():
+    async with callbacks.running():
         groups = evolve(callbacks.requests.services.policies.access, access_groups={"ops": (bob.id,)})
         callbacks.questions.services = evolve(
             callbacks.requests.services, policies=evolve(callbacks.requests.services.policies, access=groups)
@@ -327,7 +327,7 @@ async def test_who_may_approve(
 
 async def test_where_nobody_asked_nobody_is_waited_for(autojump_clock: MockClock) -> None:
     """A schedule's turn under `asker` has no one who may approve: the model is told at once."""
-    async with callback_harness().lived_in() as callbacks:
+    async with callback_harness().running() as callbacks:
         approve = callbacks.questions.approver(place(callbacks), approvers=lambda: Approvers((ASKER,)))
         verdict = await approve(ToolCall("c1", "rm", {}))
         assert verdict.reason == (
@@ -340,7 +340,7 @@ async def test_where_nobody_asked_nobody_is_waited_for(autojump_clock: MockClock
 async def test_an_approval_takes_no_dialog(autojump_clock: MockClock) -> None:
     """The signed context of its button, sent as a dialog's state, neither approves nor denies."""
     verdicts: list[ApprovalResult] = []
-    async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
+    async with callback_harness().running() as callbacks, trio.open_nursery() as nursery:
 
         async def ask() -> None:
             verdicts.append(await callbacks.questions.approver(place(callbacks))(ToolCall("c1", "rm", {})))

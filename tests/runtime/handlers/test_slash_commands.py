@@ -34,7 +34,7 @@ def triggers(callbacks: CallbackHarness, team_id: str = "") -> list[str]:
 
 async def test_all_commands_are_registered_on_the_team(autojump_clock: MockClock) -> None:
     """Every built-in command is there, points to us, and its token is in the journal."""
-    async with callback_harness().lived_in() as callbacks:
+    async with callback_harness().running() as callbacks:
         await callbacks.registered()
         assert triggers(callbacks) == sorted(spec.trigger for spec in BUILT_IN)
         kept = await callbacks.store.commands.all(MAIN)
@@ -45,8 +45,8 @@ async def test_all_commands_are_registered_on_the_team(autojump_clock: MockClock
 
 
 async def test_a_command_is_taken_in_and_its_caller_sees_processing(autojump_clock: MockClock) -> None:
-    """The caller gets the ephemeral line at once; the command is an obligation and goes to the command desk."""
-    async with callback_harness().lived_in() as callbacks:
+    """The caller gets the ephemeral line at once; the command is an obligation and goes to the chat command handler."""
+    async with callback_harness().running() as callbacks:
         await callbacks.registered()
         shown = await callbacks.execute("/oc_status")
         assert (shown["response_type"], shown["text"]) == ("ephemeral", PROCESSING)
@@ -58,7 +58,7 @@ async def test_a_command_is_taken_in_and_its_caller_sees_processing(autojump_clo
 
 async def test_a_command_in_a_thread_belongs_to_the_thread(autojump_clock: MockClock) -> None:
     """The session and the answer's place are the thread's."""
-    async with callback_harness().lived_in() as callbacks:
+    async with callback_harness().running() as callbacks:
         await callbacks.registered()
         root = callbacks.world.post_as(callbacks.alice, callbacks.square, "hello")
         await callbacks.execute("/oc_stop", root_id=root.id)
@@ -70,7 +70,7 @@ async def test_a_command_in_a_thread_belongs_to_the_thread(autojump_clock: MockC
 
 async def test_the_same_call_twice_is_taken_in_once(autojump_clock: MockClock) -> None:
     """A callback that arrives again, with the same trigger id, makes no second obligation."""
-    async with callback_harness().lived_in() as callbacks:
+    async with callback_harness().running() as callbacks:
         await callbacks.registered()
         sent: list[Outgoing] = []
 
@@ -98,7 +98,7 @@ async def test_the_same_call_twice_is_taken_in_once(autojump_clock: MockClock) -
 )
 async def test_who_may_not_is_told_why(settings: dict[str, Any], text: str, autojump_clock: MockClock) -> None:
     """The documented texts go to the caller; nothing is admitted."""
-    async with callback_harness(**settings).lived_in() as callbacks:
+    async with callback_harness(**settings).running() as callbacks:
         await callbacks.registered()
         assert (await callbacks.execute("/oc_status"))["text"] == text
         assert callbacks.admitted == []
@@ -106,7 +106,7 @@ async def test_who_may_not_is_told_why(settings: dict[str, Any], text: str, auto
 
 async def test_a_stranger_gets_the_pairing_reply_each_time(autojump_clock: MockClock) -> None:
     """In a direct chat under pairing the caller reads the same code again and again."""
-    async with callback_harness(dmPolicy="pairing", allowFrom=[]).lived_in() as callbacks:
+    async with callback_harness(dmPolicy="pairing", allowFrom=[]).running() as callbacks:
         await callbacks.registered()
         direct = callbacks.world.direct(callbacks.mallory, callbacks.bot)
         first = (await callbacks.execute("/oc_status", by=callbacks.mallory, where=direct))["text"]
@@ -118,7 +118,7 @@ async def test_a_stranger_gets_the_pairing_reply_each_time(autojump_clock: MockC
 
 async def test_a_stranger_who_comes_when_three_wait_gets_no_empty_code(autojump_clock: MockClock) -> None:
     """A sentence in place of the code, and a code once there is room."""
-    async with callback_harness(dmPolicy="pairing", allowFrom=[]).lived_in() as callbacks:
+    async with callback_harness(dmPolicy="pairing", allowFrom=[]).running() as callbacks:
         await callbacks.registered()
         for number in range(3):
             await callbacks.store.pairing.request(
@@ -138,7 +138,7 @@ async def test_a_stranger_who_comes_when_three_wait_gets_no_empty_code(autojump_
 
 async def test_a_token_of_another_command_is_refused(autojump_clock: MockClock) -> None:
     """One command's token does not open another."""
-    async with callback_harness().lived_in() as callbacks:
+    async with callback_harness().running() as callbacks:
         await callbacks.registered()
         commands = {command.trigger: command for command in callbacks.world.commands.of_team(callbacks.team.id)}
         tamper(callbacks, commands["oc_status"].token, commands["oc_help"].token)
@@ -151,7 +151,7 @@ async def test_a_token_of_another_command_is_refused(autojump_clock: MockClock) 
 @pytest.mark.slow
 async def test_a_guessed_token_does_not_lock_the_real_one_out(autojump_clock: MockClock) -> None:
     """A hundred wrong tokens cost twenty look-ups, and the next right one still works."""
-    async with callback_harness().lived_in() as callbacks:
+    async with callback_harness().running() as callbacks:
         await callbacks.registered()
         command = callbacks.world.commands.triggered(callbacks.team.id, "oc_status")
         assert command is not None
@@ -167,7 +167,7 @@ async def test_a_guessed_token_does_not_lock_the_real_one_out(autojump_clock: Mo
 
 async def test_a_regenerated_token_works_without_a_restart(autojump_clock: MockClock) -> None:
     """The server's record counts, and the new token is kept."""
-    async with callback_harness().lived_in() as callbacks:
+    async with callback_harness().running() as callbacks:
         await callbacks.registered()
         command = callbacks.world.commands.triggered(callbacks.team.id, "oc_status")
         assert command is not None
@@ -180,7 +180,7 @@ async def test_a_regenerated_token_works_without_a_restart(autojump_clock: MockC
 
 async def test_the_old_token_is_refused_after_a_regeneration(autojump_clock: MockClock) -> None:
     """A token that we hold but the server no longer does is worth nothing."""
-    async with callback_harness().lived_in() as callbacks:
+    async with callback_harness().running() as callbacks:
         await callbacks.registered()
         user = callbacks.world.users.get(callbacks.bot.id)
         command = callbacks.world.commands.triggered(callbacks.team.id, "oc_status")
@@ -196,7 +196,7 @@ async def test_the_old_token_is_refused_after_a_regeneration(autojump_clock: Moc
 
 async def test_calls_are_refused_while_the_server_cannot_confirm(autojump_clock: MockClock) -> None:
     """Fail closed: a token we know is not enough when nobody vouches for it."""
-    async with callback_harness().lived_in() as callbacks:
+    async with callback_harness().running() as callbacks:
         await callbacks.registered()
         command = callbacks.world.commands.triggered(callbacks.team.id, "oc_status")
         assert command is not None
@@ -208,7 +208,7 @@ async def test_calls_are_refused_while_the_server_cannot_confirm(autojump_clock:
 
 async def test_without_permission_nothing_is_served(autojump_clock: MockClock, logbook: Logbook) -> None:
     """A bot that may not register answers 503 and goes on trying."""
-    async with callback_harness(admin=False).lived_in() as callbacks:
+    async with callback_harness(admin=False).running() as callbacks:
         await trio.sleep(1)
         assert triggers(callbacks) == []
         assert callbacks.registration.commands.current() is None
@@ -222,10 +222,10 @@ async def test_without_permission_nothing_is_served(autojump_clock: MockClock, l
 async def test_a_restart_reuses_what_is_there(autojump_clock: MockClock) -> None:
     """The second run makes no new commands and answers with the tokens of the first."""
     callbacks = callback_harness()
-    async with callbacks.lived_in():
+    async with callbacks.running():
         await callbacks.registered()
         before = {command.id for command in callbacks.world.commands.of_team(callbacks.team.id)}
-    async with callbacks.lived_in():
+    async with callbacks.running():
         await callbacks.registered()
         assert {command.id for command in callbacks.world.commands.of_team(callbacks.team.id)} == before
         assert (await callbacks.execute("/oc_status"))["text"] == PROCESSING
@@ -239,7 +239,7 @@ async def test_what_a_renamed_set_left_behind_goes(autojump_clock: MockClock) ->
     base = {"team_id": callbacks.team.id, "method": "P", "url": url, "display_name": "oc_trio"}
     callbacks.world.commands.create(bot, {**base, "trigger": "oc_old_skill"})
     foreign = callbacks.world.commands.create(alice, {**base, "trigger": "oc_help", "url": "http://other.test/"})
-    async with callbacks.lived_in():
+    async with callbacks.running():
         await callbacks.registered()
         assert "oc_old_skill" not in triggers(callbacks)
         helps = [
@@ -250,7 +250,7 @@ async def test_what_a_renamed_set_left_behind_goes(autojump_clock: MockClock) ->
 
 async def test_a_team_that_is_joined_later_gets_the_commands(autojump_clock: MockClock) -> None:
     """The event of joining starts another round."""
-    async with callback_harness().lived_in() as callbacks:
+    async with callback_harness().running() as callbacks:
         await callbacks.registered()
         other = callbacks.world.create_team("village", callbacks.alice)
         callbacks.world.membership.join_team(other, callbacks.world.users.get(callbacks.bot.id))
@@ -263,11 +263,11 @@ async def test_a_team_that_is_joined_later_gets_the_commands(autojump_clock: Moc
 async def test_switching_native_commands_off_takes_them_back(autojump_clock: MockClock) -> None:
     """What an earlier run registered is removed when the account no longer wants it."""
     callbacks = callback_harness()
-    async with callbacks.lived_in():
+    async with callbacks.running():
         await callbacks.registered()
     off = callback_harness(commands={"native": False})
     off.world, off.database, off.bot, off.team = callbacks.world, callbacks.database, callbacks.bot, callbacks.team
-    async with off.lived_in():
+    async with off.running():
         await trio.sleep(1)
         assert triggers(callbacks) == []
         assert await off.store.commands.all(MAIN) == ()
@@ -275,7 +275,7 @@ async def test_switching_native_commands_off_takes_them_back(autojump_clock: Moc
 
 async def test_a_bare_model_command_opens_the_picker(autojump_clock: MockClock) -> None:
     """`/oc_models` is answered by buttons, and its obligation ends with that post."""
-    async with callback_harness().lived_in() as callbacks:
+    async with callback_harness().running() as callbacks:
         await callbacks.registered()
         assert (await callbacks.execute("/oc_models"))["text"] == PROCESSING
         await trio.sleep(1)
@@ -288,7 +288,7 @@ async def test_a_bare_model_command_opens_the_picker(autojump_clock: MockClock) 
 @pytest.mark.parametrize("path", ["/cmd", "/api/channels/mattermost/command"])
 async def test_a_proxy_may_change_the_path(path: str, autojump_clock: MockClock) -> None:
     """The account answers at the path of its URL and at the configured one."""
-    async with callback_harness(commands={"native": True, "callbackUrl": "http://gw.test/cmd"}).lived_in() as callbacks:
+    async with callback_harness(commands={"native": True, "callbackUrl": "http://gw.test/cmd"}).running() as callbacks:
         await callbacks.registered()
 
         async def proxied(call: Outgoing) -> Answer:
@@ -301,7 +301,7 @@ async def test_a_proxy_may_change_the_path(path: str, autojump_clock: MockClock)
 async def test_a_prefix_of_ones_own(autojump_clock: MockClock) -> None:
     """The commands are named by it and mean the same; what tells of one tells its name. Those of before are removed."""
     before = callback_harness()
-    async with before.lived_in():
+    async with before.running():
         await before.registered()
     callbacks = callback_harness(commands={"native": True, "prefix": "west_"})
     callbacks.world, callbacks.database, callbacks.bot, callbacks.team = (
@@ -311,7 +311,7 @@ async def test_a_prefix_of_ones_own(autojump_clock: MockClock) -> None:
         before.team,
     )
     callbacks.alice, callbacks.square, before.send = before.alice, before.square, callbacks.post_out
-    async with callbacks.lived_in():
+    async with callbacks.running():
         await callbacks.registered()
         assert triggers(callbacks) == sorted(f"west_{spec.original}" for spec in BUILT_IN)
         assert (await callbacks.execute("/west_status"))["text"] == PROCESSING

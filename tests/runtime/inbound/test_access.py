@@ -1,4 +1,4 @@
-"""Who is answered where, in the town: what the server says of a person and a place decides."""
+"""Access rules in a running gateway: who is answered where, by what the server says of user and channel."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from tests.runtime.harness import ACCOUNT, Harness
 
 @pytest.fixture
 async def harness(harness: Harness) -> Harness:
-    """The town, with an agent that says one word."""
+    """The harness, with an agent that says one word."""
     await trio.lowlevel.checkpoint()
     harness.script = [Say("ok")]
     return harness

@@ -1,4 +1,4 @@
-"""The way in: refusals, pairing, edits, bots, commands, in the town."""
+"""Admission in a running gateway: refusals, pairing, edits, bots, commands."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""Chat commands in the town: answered beside the turn, in order, once, and with an end whatever the server says."""
+"""Chat commands in a gateway: answered beside the turn, in order, once, and with an end whatever the server says."""
 
 from typing import Any
 
@@ -158,7 +158,7 @@ async def test_a_command_ends_although_the_server_refuses_its_answer(harness: Ha
 
 @pytest.mark.slow
 async def test_channels_that_take_no_posts_hold_up_no_other_command(harness: Harness) -> None:
-    """Ten answers that wait for the server leave the desk free."""
+    """Ten answers that wait for the server leave the command handler free."""
     await harness.start()
     waiting = [
         harness.world.create_channel(

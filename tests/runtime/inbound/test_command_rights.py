@@ -13,7 +13,7 @@ from oc_trio.core.ledger import Source
 from oc_trio.core.questions import Answer, Question
 from oc_trio.core.slash import BUILT_IN, PROCESSING
 from oc_trio.ids import ChannelId, SessionKey
-from oc_trio.runtime.handlers.questions import Place
+from oc_trio.runtime.handlers.questions import QuestionPlace
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
 from tests.runtime.callback_harness import callback_harness
 from tests.runtime.harness import Harness
@@ -91,10 +91,10 @@ async def test_a_dialog_s_words_are_an_answer(autojump_clock: MockClock) -> None
     """What is written into a question's dialog goes to the agent that asked, never to the commands."""
     callbacks = callback_harness(groupPolicy="open", rules={"allowFrom": {"mattermost": ["z" * 26]}})
     question, answers = Question("q1", "What now?"), list[Answer | None]()
-    async with callbacks.lived_in(), trio.open_nursery() as nursery:
+    async with callbacks.running(), trio.open_nursery() as nursery:
 
         async def ask() -> None:
-            place = Place(SessionKey("agent:main:x"), ChannelId(callbacks.square.id))
+            place = QuestionPlace(SessionKey("agent:main:x"), ChannelId(callbacks.square.id))
             answers.append(await callbacks.questions.ask(question, place))
 
         nursery.start_soon(ask)
@@ -119,10 +119,10 @@ async def test_a_dialog_s_words_are_an_answer(autojump_clock: MockClock) -> None
 @pytest.mark.parametrize("trigger", [spec.trigger for spec in BUILT_IN])
 async def test_native_slash_commands(trigger: str, autojump_clock: MockClock) -> None:
     """Each is refused in words to who may talk, but not command; who is listed may."""
-    async with callback_harness(groupPolicy="open").lived_in() as callbacks:
+    async with callback_harness(groupPolicy="open").running() as callbacks:
         await callbacks.registered()
         alice, mallory = callbacks.alice.id, callbacks.mallory.id
-    async with callback_harness(groupPolicy="open", rules={"allowFrom": {"*": [alice]}}).lived_in() as callbacks:
+    async with callback_harness(groupPolicy="open", rules={"allowFrom": {"*": [alice]}}).running() as callbacks:
         assert (callbacks.alice.id, callbacks.mallory.id) == (alice, mallory), "the same seed gives the same people"
         await callbacks.registered()
         assert (await callbacks.execute(f"/{trigger}", by=callbacks.mallory))["text"] == DENIED
@@ -134,7 +134,7 @@ async def test_native_slash_commands(trigger: str, autojump_clock: MockClock) ->
 async def test_the_model_picker(autojump_clock: MockClock) -> None:
     """A picker that was opened before the rules changed is of no use to its opener."""
     callbacks = callback_harness()
-    async with callbacks.lived_in():
+    async with callbacks.running():
         await callbacks.registered()
         await callbacks.execute("/oc_models")
         await trio.sleep(1)
@@ -151,14 +151,14 @@ async def test_the_model_picker(autojump_clock: MockClock) -> None:
         "commands": {"allowFrom": {"mattermost": [callbacks.mallory.id]}},
     }
     callbacks.loaded = build(Document(values), {}, connect=False)
-    async with callbacks.lived_in():
+    async with callbacks.running():
         assert await callbacks.press(post.id, "big (10)") == {"ephemeral_text": DENIED}
         assert callbacks.admitted == []
 
 
 async def test_buttons_are_never_commands(autojump_clock: MockClock) -> None:
     """What a button carries is told to the agent as what it is, whoever clicks and whatever it looks like."""
-    async with callback_harness(rules={"allowFrom": {"mattermost": []}}).lived_in() as callbacks:
+    async with callback_harness(rules={"allowFrom": {"mattermost": []}}).running() as callbacks:
         for value in ("/stop", "/new", "!model x"):
             post = await callbacks.post_buttons(value)
             await callbacks.press(post, value)

@@ -222,7 +222,7 @@ async def read_all(agent: CommandAgent, request: TurnRequest) -> None:
 
 async def test_callbacks(autojump_clock: MockClock, log: io.StringIO) -> None:
     """Slash commands, clicks and hooks, with words where there should be names, and torn bodies."""
-    async with callback_harness().lived_in() as callbacks, trio.open_nursery() as nursery:
+    async with callback_harness().running() as callbacks, trio.open_nursery() as nursery:
         await callbacks.registered()
         await callbacks.execute(f"/oc_model {WORD}")
         post = await callbacks.post_buttons(WORD, "No")
