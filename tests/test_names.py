@@ -1,0 +1,70 @@
+"""One word per thing: names that the field has no use for stay out of the code.
+
+docs/glossary.md has the words that are ours; CONTRIBUTING.md says how names are chosen. A word that has two meanings
+is listed only if one of them has no place here.
+"""
+
+import io
+import re
+import tokenize
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+# The banned word, and what the thing is called.
+BANNED = {
+    "bench": "services, tools",
+    "chronicle": "transcript",
+    "climate": "fault rates",
+    "deed": "action",
+    "deeds": "actions",
+    "desk": "handler",
+    "door": "endpoint",
+    "doors": "endpoints",
+    "errand": "pending command",
+    "face": "endpoint, edge",
+    "faces": "endpoints",
+    "finale": "turn result",
+    "happening": "event, input",
+    "inbox": "event handler",
+    "intake": "admission",
+    "kit": "services",
+    "parcel": "composed message",
+    "postbox": "message sender",
+    "strike": "failed attempt",
+    "strikes": "failed attempts",
+    "turnstile": "request limiter",
+    "uplink": "connection",
+    "visit": "caller",
+    "visitor": "request in flight",
+    "visitors": "requests in flight",
+    "wiring": "dependencies",
+    "workshop": "factory",
+}
+
+
+def words_of(source: str) -> set[str]:
+    """The words of all names in a module, lower case: `HookDelivery` has two, `send_or_say` three."""
+    names = {
+        token.string for token in tokenize.generate_tokens(io.StringIO(source).readline) if token.type == tokenize.NAME
+    }
+    return {word.lower() for name in names for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("HookDelivery", {"hook", "delivery"}), ("send_or_say", {"send", "or", "say"})]
+)
+def test_a_name_is_taken_apart(name: str, words: set[str]) -> None:
+    """Whatever its style is."""
+    assert words_of(name) == words
+
+
+def test_no_banned_word_is_in_a_name() -> None:
+    """Neither of a module nor in one."""
+    found = []
+    for path in sorted((ROOT / "oc_trio").rglob("*.py")):
+        words = words_of(path.read_text("utf-8")) | words_of(path.stem)
+        where = path.relative_to(ROOT).as_posix()
+        found += [f"{where}: {word} ({BANNED[word]})" for word in sorted(words & BANNED.keys())]
+    assert found == []
