@@ -1,4 +1,4 @@
-"""The town for every test of the runtime that asks for it, and its clock."""
+"""The harness and the mock clock for tests of the runtime that ask for them."""
 
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence

@@ -1,9 +1,9 @@
-"""A gateway and a chat server in one Trio run: sandbox, journal in memory, an agent that plays scripts, a mock clock.
+"""A gateway and a chat server in one Trio run: sandbox, journal in memory, a scripted agent, a mock clock.
 
-    town.script = [Say("hello")]            # or a function of the TurnRequest; the default obeys directives
-    post = town.say("@helper hi")           # alice in town-square
-    await town.settled()                    # every message has its end
-    assert town.chat() == ...               # what the server saw, as a chat log
+    harness.script = [Say("hello")]            # or a function of the TurnRequest; the default obeys directives
+    post = harness.say("@helper hi")           # alice in town-square
+    await harness.settled()                 # every message has its end
+    assert harness.chat() == ...            # what the server saw, as a chat log
 
 Times are seconds since the start of the test. Nothing here waits for real.
 """
@@ -78,7 +78,7 @@ class NetworkFaults(Faults):
 
 @define(eq=False)
 class HarnessSetup:
-    """The agent of every conversation: plays the town's script and remembers what it was asked."""
+    """The agent of every conversation: plays `script` and records the requests."""
 
     script: Script = scripted_steps
     token_delay: float = 0.05
@@ -106,7 +106,7 @@ class Harness:
 
     world: World
     nursery: trio.Nursery
-    weather: NetworkFaults
+    faults: NetworkFaults
     alice: User
     bob: User
     bot: Bot
@@ -128,7 +128,7 @@ class Harness:
     pictures: Pictures = field(factory=lambda: Pictures(None))
     _serial: int = 0
 
-    # the gateway's life
+    # starting and stopping
 
     async def start(self, mattermost: Mapping[str, Any] | None = None, **tables: Any) -> Gateway:
         """Start a gateway and wait until it is live; `mattermost` and `tables` are parts of the configuration."""
@@ -152,7 +152,7 @@ class Harness:
             values[name] = merged(values.get(name, {}), table) if isinstance(table, Mapping) else table
         self._serial += 1
         self.settings, self.tables = (mattermost or {},), tables
-        gateway = Gateway(build(Document(values), {}), self.journal, self._wiring())
+        gateway = Gateway(build(Document(values), {}), self.journal, self._dependencies())
         self.gateway, self._ended = gateway, trio.Event()
         await self.nursery.start(self._run, gateway, self._ended)
         with trio.fail_after(60):
@@ -175,13 +175,13 @@ class Harness:
     async def crash(self) -> None:
         """End the gateway where it stands, without any clean-up that reaches the server."""
         assert self.gateway is not None
-        self.weather.before_rules.append(_down)
+        self.faults.before_rules.append(_down)
         self.gateway.abort()
         await self._ended.wait()
-        self.weather.before_rules.remove(_down)
+        self.faults.before_rules.remove(_down)
         self.gateway = None
 
-    def _wiring(self) -> Dependencies:
+    def _dependencies(self) -> Dependencies:
         return Dependencies(
             Clock(self.now_ms, Random(self._serial)),
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
@@ -218,7 +218,7 @@ class Harness:
         return self.world.post_as(by or self.alice, channel or self.square, text, root_id=root_id, **more)
 
     def edit(self, post: Post, text: str) -> None:
-        """The author changes a post's words."""
+        """The author edits a post."""
         self.world.writing.edit(self.world.users.get(post.user_id), post.id, Change(message=text))
 
     def delete(self, post: Post | str) -> None:
@@ -228,8 +228,8 @@ class Harness:
     def react(self, post: Post, emoji: str, *, by: User | None = None) -> None:
         """A person puts a reaction on a post."""
         reaction = self.world.reactions.add((by or self.alice).id, post, emoji)
-        told = {"reaction": dump(reaction_view(reaction))}
-        self.world.hub.publish("reaction_added", told, Broadcast(channel_id=post.channel_id))
+        data = {"reaction": dump(reaction_view(reaction))}
+        self.world.hub.publish("reaction_added", data, Broadcast(channel_id=post.channel_id))
 
     def direct(self) -> Channel:
         """Alice's direct channel with the bot."""
@@ -261,11 +261,12 @@ class Harness:
         return await self.store.obligations.by_trigger(ACCOUNT, post.id)
 
     async def state(self, post: Post) -> str:
-        """How the obligation of a message stands: `delivered`, `cancelled: stopped`, `none`."""
-        found = await self.obligation(post)
-        if found is None:
+        """The state of a message's obligation: `delivered`, `cancelled: stopped`, `none`."""
+        obligation = await self.obligation(post)
+        if obligation is None:
             return "none"
-        return f"{found.state.value}: {found.outcome_reason}" if found.outcome_reason else found.state.value
+        state, reason = obligation.state.value, obligation.outcome_reason
+        return f"{state}: {reason}" if reason else state
 
     # waiting
 
@@ -276,16 +277,16 @@ class Harness:
                 await trio.sleep(0.01)
 
     async def settled(self, *, within: float = 300.0) -> None:
-        """Until no message is owed an answer and no turn runs, and a little longer for what trails behind."""
+        """Until every message is answered and no turn runs, and a little longer for writes that come after that."""
         with trio.fail_after(within):
             await trio.sleep(0.05)
-            while await self._is_owed():  # noqa: ASYNC110 - the journal tells nobody
+            while await self._is_busy():  # noqa: ASYNC110 - the journal tells nobody
                 await trio.sleep(0.01)
         await trio.sleep(0.05)
 
-    async def _is_owed(self) -> bool:
-        open_jobs = await self.store.obligations.open_for(ACCOUNT)
-        return bool(open_jobs or await self.store.turns.unfinished(ACCOUNT))
+    async def _is_busy(self) -> bool:
+        unanswered = await self.store.obligations.open_for(ACCOUNT)
+        return bool(unanswered or await self.store.turns.unfinished(ACCOUNT))
 
 
 def merged(one: Mapping[str, Any], two: Mapping[str, Any]) -> dict[str, Any]:
@@ -321,13 +322,13 @@ async def _down(request: SandboxRequest) -> SandboxResponse | None:
 
 @asynccontextmanager
 async def open_harness(nursery: trio.Nursery) -> AsyncGenerator[Harness, None]:
-    """A town without a gateway yet; one that still runs at the end is stopped."""
-    weather, began = NetworkFaults(), trio.current_time()
+    """A chat server without a gateway; a gateway that still runs at the end is stopped."""
+    faults, began = NetworkFaults(), trio.current_time()
 
     def now_ms() -> int:
         return EPOCH + round((trio.current_time() - began) * 1000)
 
-    world = World(now_ms, Random(7), faults=weather)
+    world = World(now_ms, Random(7), faults=faults)
     alice = world.create_user("alice", "Passw0rd!x")
     team = world.create_team("town", alice)
     bob = world.create_user("bob", "Passw0rd!x", team=team)
@@ -336,7 +337,7 @@ async def open_harness(nursery: trio.Nursery) -> AsyncGenerator[Harness, None]:
     journal = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     try:
         async with open_store(journal) as store:
-            harness = Harness(world, nursery, weather, alice, bob, bot, team, square, journal, store, now_ms)
+            harness = Harness(world, nursery, faults, alice, bob, bot, team, square, journal, store, now_ms)
             yield harness
             await harness.stop()
     finally:

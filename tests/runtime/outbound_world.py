@@ -1,4 +1,4 @@
-"""An account's way out against the embedded server in process: two teams, alice, bob, the bot `helper`."""
+"""An `OutboundClient` against the sandbox in process: two teams, alice, bob, the bot `helper`."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -39,8 +39,8 @@ in_no_time = pytest.mark.trio(run=_run)
 
 
 @define(eq=False)
-class Place:
-    """The world, and the bot's way out."""
+class OutboundWorld:
+    """The sandbox's world, and the bot's outbound client."""
 
     world: World
     team: Team
@@ -61,9 +61,9 @@ def configured(token: str, mattermost: Mapping[str, Any] | None = None) -> Loade
 
 
 @asynccontextmanager
-async def a_place(
+async def open_outbound_world(
     mattermost: Mapping[str, Any] | None = None, *, faults: Faults | None = None, settings: Settings | None = None
-) -> AsyncGenerator[Place, None]:
+) -> AsyncGenerator[OutboundWorld, None]:
     def clock() -> int:
         return 1_700_000_000_000 + int(trio.current_time() * 1000)
 
@@ -77,4 +77,4 @@ async def a_place(
     loaded = configured(bot.token, mattermost)
     dependencies = Dependencies(Clock(clock, Random(5)), http_transport=lambda _url: SandboxTransport(world))
     async with open_outbound_client(loaded, pick_account(loaded, None), dependencies) as outbound:
-        yield Place(world, team, other, alice, bob, bot, square, loaded, outbound)
+        yield OutboundWorld(world, team, other, alice, bob, bot, square, loaded, outbound)

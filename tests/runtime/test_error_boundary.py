@@ -290,10 +290,10 @@ async def test_an_event_that_the_program_fails_at(harness: Harness, logbook: Log
     harness.script = [Say("done", delay=3.0)]
     asked = harness.say("@helper hello")
     await harness.until(lambda: harness.stage.open)
-    harness.weather.before_rules.append(mistake)
+    harness.faults.before_rules.append(mistake)
     harness.edit(asked, "@helper hello there")
     await trio.sleep(1.5)
-    harness.weather.before_rules.clear()
+    harness.faults.before_rules.clear()
     await harness.settled()
     assert harness.answers() == ["done"]
     assert [(line["kind"], line["post"]) for line in logbook.said(LOGGED)] == [("PostEdited", asked.id)]
@@ -321,7 +321,7 @@ async def test_an_event_that_the_server_has_no_facts_for(
             raise trouble
         return SandboxResponse.json({"id": "app.away", "message": "no"}, trouble)
 
-    harness.weather.before_rules.append(away)
+    harness.faults.before_rules.append(away)
     harness.script = [Say("done")]
     asked = harness.say("@helper hello", by=harness.bob)
     await trio.sleep(120)
@@ -342,7 +342,7 @@ def mistaken(harness: Harness, times: int, *paths: str) -> list[str]:
         met.append(request.path)
         raise LookupError("a mistake in the program")
 
-    harness.weather.before_rules.append(mistake)
+    harness.faults.before_rules.append(mistake)
     return met
 
 
@@ -408,7 +408,7 @@ async def test_words_that_a_restart_sends(harness: Harness, logbook: Logbook) ->
         is_post = request.method == "POST" and request.path.endswith("/posts")
         return SandboxResponse.json({"id": "app.away", "message": "no"}, 503) if away and is_post else None
 
-    harness.weather.before_rules.append(refuse)
+    harness.faults.before_rules.append(refuse)
     harness.say("@helper hello", by=harness.bob)
     await trio.sleep(5)
     await harness.crash()

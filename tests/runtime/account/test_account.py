@@ -38,7 +38,7 @@ class Door:
     def __init__(self, harness: Harness, answer: SandboxResponse = EXPIRED) -> None:
         self.is_shut, self.answer, self.times = False, answer, list[float]()
         self.skip = 0
-        harness.weather.before_rules.append(self.look)
+        harness.faults.before_rules.append(self.look)
 
     async def look(self, request: SandboxRequest) -> SandboxResponse | None:
         if self.skip:

@@ -104,10 +104,10 @@ async def test_a_channel_that_takes_no_posts_does_not_keep_the_account_from_goin
             return SandboxResponse.text("away", 503)
         return None
 
-    harness.weather.before_rules.append(no_posts)
+    harness.faults.before_rules.append(no_posts)
     gateway = await harness.start({"catchup": {"maxAgeHours": 1}})
     assert gateway.health.any_live
-    harness.weather.before_rules.clear()
+    harness.faults.before_rules.clear()
     await harness.until(lambda: any("too old" in text for text in harness.answers()), within=300)
 
 
@@ -179,7 +179,7 @@ async def test_an_audit_that_meets_an_outage_ends_nothing(harness: Harness) -> N
         return None
 
     await trio.sleep(15)
-    harness.weather.before_rules.append(no_list)
+    harness.faults.before_rules.append(no_list)
     await trio.sleep(100)
     assert trouble == []
     assert "account_restarts_total{" not in gateway.metrics.render().decode()
@@ -217,9 +217,9 @@ async def test_polling_counts_no_connections(harness: Harness) -> None:
 async def test_a_second_pass_that_fails_is_let_go(harness: Harness) -> None:
     """The next connect does it all again."""
     gateway = await harness.start()
-    harness.weather.before_rules.append(away)
+    harness.faults.before_rules.append(away)
     await trio.sleep(12)
-    harness.weather.before_rules.clear()
+    harness.faults.before_rules.clear()
     await trio.sleep(60)
     assert "account_restarts_total{" not in gateway.metrics.render().decode()
     assert gateway.health.any_live
@@ -237,7 +237,7 @@ async def test_a_channel_that_refuses_the_notice_ends_nothing(harness: Harness) 
             return SandboxResponse.json({"id": "api.context.permissions.app_error", "message": "no"}, 403)
         return None
 
-    harness.weather.before_rules.append(refuse)
+    harness.faults.before_rules.append(refuse)
     gateway = await harness.start({"catchup": {"maxAgeHours": 1}})
     await trio.sleep(30)
     assert gateway.health.any_live

@@ -32,7 +32,7 @@ async def write_to_bob(harness: Harness, statuses: list[int], **retry: int) -> t
 
     await harness.start({"dmChannelRetry": retry, "actions": {"membersOnly": False}})
     harness.script = script
-    harness.weather.before_rules.append(refuse)
+    harness.faults.before_rules.append(refuse)
     harness.say("@helper go")
     await harness.settled()
     text = told[0].text

@@ -45,11 +45,11 @@ async def test_a_draft_whose_row_was_lost_with_the_process(harness: Harness) -> 
             await trio.sleep(10)
         return None
 
-    harness.weather.after_rules.append(hang)
+    harness.faults.after_rules.append(hang)
     asked = harness.say("@helper count")
     await made.wait()
     await harness.crash()
-    harness.weather.after_rules.clear()
+    harness.faults.after_rules.clear()
     harness.script = [Say("one", delay=0.1)]
     await harness.start()
     await harness.settled()
@@ -132,11 +132,11 @@ async def test_a_decided_answer_is_delivered_once(harness: Harness, at: str) -> 
             await trio.sleep(10)
         return None
 
-    harness.weather.after_rules.append(hang)
+    harness.faults.after_rules.append(hang)
     asked = harness.say("@helper say it")
     await sent.wait()
     await harness.crash()
-    harness.weather.after_rules.clear()
+    harness.faults.after_rules.clear()
     await harness.start()
     await harness.settled()
     assert harness.answers() == ["the final words"]

@@ -84,12 +84,12 @@ async def test_a_crash_between_outbox_and_answer_posts_once(harness: Harness) ->
         return None
 
     cron = hourly(message="the hour", missed="once")
-    harness.weather.after_rules.append(lose_the_answer)
+    harness.faults.after_rules.append(lose_the_answer)
     await harness.start(cron=cron)
     await trio.sleep(HOUR)
     assert lost
     await harness.crash()
-    harness.weather.after_rules.clear()
+    harness.faults.after_rules.clear()
     await harness.start(cron=cron)
     await trio.sleep(60)
     assert harness.answers() == ["the hour"]
@@ -109,11 +109,11 @@ async def test_the_parts_of_a_long_text_keep_their_order_over_a_crash(harness: H
         return None
 
     cron, settings = hourly(message="one two three four five six"), {"textChunkLimit": 6}
-    harness.weather.before_rules.append(stop_after_one)
+    harness.faults.before_rules.append(stop_after_one)
     await harness.start(settings, cron=cron)
     await trio.sleep(HOUR)
     assert harness.answers() == ["one"]
-    harness.weather.before_rules.remove(stop_after_one)
+    harness.faults.before_rules.remove(stop_after_one)
     await harness.crash()
     await harness.start(settings, cron=cron)
     await trio.sleep(60)
@@ -128,11 +128,11 @@ async def test_a_server_that_is_away_for_a_while(harness: Harness) -> None:
         return SandboxResponse(503, (), b"") if "/channels/name/" in request.path else None
 
     await harness.start(cron=hourly(message="the hour"))
-    harness.weather.before_rules.append(down)
+    harness.faults.before_rules.append(down)
     due = 3_600_000 - harness.now_ms() % 3_600_000
     await trio.sleep(due / 1000 + 60)
     assert harness.answers() == []
-    harness.weather.before_rules.remove(down)
+    harness.faults.before_rules.remove(down)
     await trio.sleep(120)
     assert harness.answers() == ["the hour"]
 

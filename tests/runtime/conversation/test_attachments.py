@@ -110,7 +110,7 @@ async def test_a_file_that_cannot_be_had_leaves_the_documented_line(harness: Har
         is_download = "/files/" in request.path and not request.path.endswith("/info")
         return SandboxResponse(500, (), b"") if is_download else None
 
-    harness.weather.before_rules.append(broken)
+    harness.faults.before_rules.append(broken)
     message = await asked(harness, ("a.txt", b"a"), ('b"[x].txt', b"b"))
     assert message.text.count("[mattermost 2 attachments unavailable]") == 1
     assert '"a.txt"' in message.text
@@ -177,7 +177,7 @@ async def test_a_picture_is_shown_as_long_as_it_is_talked_about(harness: Harness
     async def lost(request: SandboxRequest) -> SandboxResponse | None:
         return gone if "/files/" in request.path else None
 
-    harness.weather.before_rules.append(lost)
+    harness.faults.before_rules.append(lost)
     harness.say("@helper and its size?", root=root)
     await harness.settled()
     asked = harness.stage.requests[-1].messages[0]

@@ -128,7 +128,7 @@ async def test_a_thread_that_cannot_be_read_holds_nothing_up(harness: Harness) -
             await trio.sleep(60)
         return None
 
-    harness.weather.before_rules.append(slow)
+    harness.faults.before_rules.append(slow)
     began = trio.current_time()
     harness.say("@helper what do you think?", root=root)
     await harness.settled()

@@ -276,7 +276,7 @@ async def test_a_notice_that_a_restart_cuts_off(harness: Harness, how: str) -> N
             return SandboxResponse.json({"id": "app.away", "message": "no"}, 503)
         return None
 
-    harness.weather.before_rules.append(refuse)
+    harness.faults.before_rules.append(refuse)
     posts = await ask_during(harness, "second", "third", "fourth")
     await trio.sleep(30)
     await (harness.crash() if how == "crash" else harness.stop())

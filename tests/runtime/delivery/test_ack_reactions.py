@@ -46,7 +46,7 @@ async def test_a_refused_reaction(harness: Harness) -> None:
     async def refuse(request: SandboxRequest) -> SandboxResponse | None:
         return SandboxResponse.json({"message": "no"}, 403) if "reactions" in request.path else None
 
-    harness.weather.before_rules.append(refuse)
+    harness.faults.before_rules.append(refuse)
     await harness.start(ACKS)
     harness.script = [Say("yes")]
     asked = harness.say("@helper go")

@@ -14,7 +14,7 @@ from oc_trio.runtime.delivery.compose import EmptyMessage, MessageRequest
 from oc_trio.runtime.delivery.fetch import Fetcher
 from oc_trio.sandbox.faults import Faults
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
-from tests.runtime.outbound_world import a_place, in_no_time
+from tests.runtime.outbound_world import in_no_time, open_outbound_world
 
 
 class Flaky(Faults):
@@ -44,7 +44,7 @@ async def test_a_long_text_goes_on_in_further_posts_with_files_and_buttons_on_th
     file = tmp_path / "a.txt"
     file.write_text("a")
     shown = read_buttons([[{"text": "Yes", "callback_data": "y"}]])
-    async with a_place({"textChunkLimit": 30}) as place:
+    async with open_outbound_world({"textChunkLimit": 30}) as place:
         found = await place.outbound.targets.resolve("#square")
         composed = await place.outbound.compose(
             found, MessageRequest("word " * 15, (str(file),), shown), from_disk=True
@@ -61,7 +61,7 @@ async def test_a_long_text_goes_on_in_further_posts_with_files_and_buttons_on_th
 async def test_a_lost_answer_makes_no_second_post() -> None:
     """The post was made though its answer was lost: a look for its key finds it, and nothing is sent again."""
     faults = Flaky("/posts", 1, applied=True)
-    async with a_place(faults=faults) as place:
+    async with open_outbound_world(faults=faults) as place:
         found = await place.outbound.targets.resolve("#square")
         sent_posts = await place.outbound.post_now(await place.outbound.compose(found, MessageRequest("once")))
         assert faults.seen == 1
@@ -75,7 +75,7 @@ async def test_an_upload_is_tried_four_times(tmp_path: Path, failures: int, sent
     """A server that is busy for a moment costs no file; one that stays away costs only the file."""
     file = tmp_path / "a.txt"
     file.write_text("a")
-    async with a_place(faults=Flaky("/files", failures)) as place:
+    async with open_outbound_world(faults=Flaky("/files", failures)) as place:
         found = await place.outbound.targets.resolve("#square")
         composed = await place.outbound.compose(found, MessageRequest("x", (str(file),)), from_disk=True)
         sent_posts = await place.outbound.post_now(composed)
@@ -88,7 +88,7 @@ async def test_progress_tells_name_bytes_and_size(tmp_path: Path) -> None:
     """The count grows to the file's size."""
     file, progress = tmp_path / "a.bin", list[tuple[str, int, int]]()
     file.write_bytes(b"x" * 3_000_000)
-    async with a_place() as place:
+    async with open_outbound_world() as place:
         found = await place.outbound.targets.resolve("#square")
         message = MessageRequest(media=(str(file),))
         await place.outbound.compose(found, message, from_disk=True, on_progress=lambda *now: progress.append(now))
@@ -103,7 +103,7 @@ async def test_paths_are_read_only_where_that_is_allowed(tmp_path: Path) -> None
     """What an agent names is never a file of the gateway."""
     secret = tmp_path / "secret"
     secret.write_text("x")
-    async with a_place() as place:
+    async with open_outbound_world() as place:
         found = await place.outbound.targets.resolve("#square")
         composed = await place.outbound.compose(found, MessageRequest("x", (str(secret),)))
         assert "no files of the gateway" in composed.attachments[0].problem
@@ -142,7 +142,7 @@ class Web(httpx.AsyncBaseTransport):
 @in_no_time
 async def test_addresses_are_fetched(url: str, name: str, problem: str) -> None:
     """A file's name comes from its address, its bounds are kept, failures are told in words."""
-    async with a_place() as place:
+    async with open_outbound_world() as place:
         files = place.outbound.uploader.files
         media = MediaLoader(1000, files, Fetcher(transport=Web()))
         outbound = evolve(place.outbound, uploader=evolve(place.outbound.uploader, media=media))
@@ -156,7 +156,7 @@ async def test_addresses_are_fetched(url: str, name: str, problem: str) -> None:
 @in_no_time
 async def test_what_is_empty_or_elsewhere_is_refused() -> None:
     """An empty message, an unknown post and a post of another channel are told before anything is sent."""
-    async with a_place() as place:
+    async with open_outbound_world() as place:
         found = await place.outbound.targets.resolve("#square")
         away = place.world.create_channel(place.team, "away", place.alice, place.bot)
         there = place.world.post_as(place.alice, away, "there")
@@ -173,7 +173,7 @@ async def test_what_is_empty_or_elsewhere_is_refused() -> None:
 @in_no_time
 async def test_a_server_that_stays_away_is_told_with_what_is_left() -> None:
     """Posts that are out are named, the rest is a problem."""
-    async with a_place({"textChunkLimit": 10}) as place:
+    async with open_outbound_world({"textChunkLimit": 10}) as place:
         found = await place.outbound.targets.resolve("#square")
         composed = await place.outbound.compose(found, MessageRequest("one two three four"))
         place.world.membership.archive(place.square, place.alice)

@@ -33,7 +33,7 @@ def fails(
         failures.append(trio.current_time())
         return SandboxResponse.json({"id": "app.post.broken", "message": "no"}, status)
 
-    harness.weather.before_rules.append(fail)
+    harness.faults.before_rules.append(fail)
     return failures
 
 
@@ -147,7 +147,7 @@ async def test_a_restart_between_the_stand_in_and_the_end(harness: Harness, is_w
     await harness.until(lambda: STAND_IN in harness.answers(), within=300)
     await harness.crash()
     if is_well:
-        harness.weather.before_rules.clear()
+        harness.faults.before_rules.clear()
     await harness.start(OFF)
     await harness.settled()
     assert harness.answers() == ["some poison" if is_well else STAND_IN]
@@ -161,7 +161,7 @@ async def test_a_proxy_that_refuses_words(harness: Harness) -> None:
     async def refuse(request: SandboxRequest) -> SandboxResponse | None:
         return SandboxResponse.text("Forbidden", 403) if b"poison" in request.body else None
 
-    harness.weather.before_rules.append(refuse)
+    harness.faults.before_rules.append(refuse)
     harness.script = [Say("some poison")]
     asked = harness.say("@helper go")
     await harness.settled()
@@ -273,7 +273,7 @@ async def test_a_restart_between_a_refusal_and_its_stand_in(harness: Harness) ->
             await trio.sleep_forever()
         return None
 
-    harness.weather.before_rules.append(hang)
+    harness.faults.before_rules.append(hang)
     asked = harness.say("@helper go")
     await hung.wait()
     await harness.crash()

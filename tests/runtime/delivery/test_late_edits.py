@@ -36,7 +36,7 @@ def loses_one_edit(harness: Harness, seconds: float) -> list[str]:
         await trio.sleep(seconds)
         harness.world.writing.edit(harness.world.users.get(harness.bot.id), post_id, Change(message=sent[0]))
 
-    harness.weather.before_rules.append(lose)
+    harness.faults.before_rules.append(lose)
     return sent
 
 
@@ -116,12 +116,12 @@ async def test_a_late_edit_before_a_connection_that_takes_long(harness: Harness)
     stale = loses_one_edit(harness, 20)
     harness.say("@helper count")
     await harness.settled()
-    harness.weather.before_rules.append(no_lists)
+    harness.faults.before_rules.append(no_lists)
     for connection in harness.world.hub.connections():
         connection.frozen = True
     await harness.until(lambda: harness.answers() == stale)
     await trio.sleep(600)
-    harness.weather.before_rules.remove(no_lists)
+    harness.faults.before_rules.remove(no_lists)
     await trio.sleep(120)
     assert harness.answers() == ["one two three four five six"]
 
@@ -137,7 +137,7 @@ async def test_a_late_edit_between_the_posts_of_an_answer(harness: Harness) -> N
             await trio.sleep(15)
         return None
 
-    harness.weather.before_rules.append(slow)
+    harness.faults.before_rules.append(slow)
     harness.say("@helper count")
     await harness.settled()
     first, second = harness.ours()

@@ -9,7 +9,7 @@ from oc_trio.errors import AmbiguousTarget, MattermostRejected, MattermostUnavai
 from oc_trio.runtime.delivery.targets import refusal_text
 from oc_trio.sandbox.faults import Faults
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
-from tests.runtime.outbound_world import Place, a_place, in_no_time
+from tests.runtime.outbound_world import OutboundWorld, in_no_time, open_outbound_world
 
 
 @pytest.mark.parametrize(
@@ -33,11 +33,11 @@ from tests.runtime.outbound_world import Place, a_place, in_no_time
     ],
 )
 @in_no_time
-async def test_each_form_of_a_target(spelled: Callable[[Place], str], named: str) -> None:
+async def test_each_form_of_a_target(spelled: Callable[[OutboundWorld], str], named: str) -> None:
     """A message for the target lands where it names: the channel, or the person's direct channel."""
     from oc_trio.runtime.delivery.compose import MessageRequest
 
-    async with a_place() as place:
+    async with open_outbound_world() as place:
         found = await place.outbound.targets.resolve(spelled(place))
         sent_posts = await place.outbound.post_now(await place.outbound.compose(found, MessageRequest("hi")))
         wanted = place.world.direct(place.alice, place.bot) if named == "@alice" else place.square
@@ -62,7 +62,7 @@ async def test_each_form_of_a_target(spelled: Callable[[Place], str], named: str
 @in_no_time
 async def test_what_names_nothing_is_told_in_words(spelled: str, error_text: str) -> None:
     """An unknown or forbidden target is an UnknownTarget that says what to do, never a bare 403."""
-    async with a_place() as place:
+    async with open_outbound_world() as place:
         hidden = place.world.create_channel(place.team, "hidden", place.alice, private=True)
         with pytest.raises(UnknownTarget) as refusal:
             await place.outbound.targets.resolve(spelled.replace("a" * 26, hidden.id))
@@ -72,7 +72,7 @@ async def test_what_names_nothing_is_told_in_words(spelled: str, error_text: str
 @in_no_time
 async def test_a_name_in_two_teams_lists_the_candidates() -> None:
     """Ambiguity is an error whose candidates can be used as they are."""
-    async with a_place() as place:
+    async with open_outbound_world() as place:
         twin = place.world.create_channel(place.other, "square", place.alice, place.bot)
         with pytest.raises(AmbiguousTarget) as refusal:
             await place.outbound.targets.resolve("#square")
@@ -84,7 +84,7 @@ async def test_a_name_in_two_teams_lists_the_candidates() -> None:
 @in_no_time
 async def test_the_kind_of_a_bare_id_is_remembered_for_five_minutes() -> None:
     """A channel's id costs the question for a user once, and again when the memory is old."""
-    async with a_place() as place:
+    async with open_outbound_world() as place:
 
         def asked() -> int:
             return sum(seen.path.endswith(f"/users/{place.square.id}") for seen in place.world.requests)
@@ -108,7 +108,7 @@ class _Down(Faults):
 async def test_a_server_that_is_away_is_no_answer() -> None:
     """While it can't be asked nothing is concluded: a bare id is not taken for a channel."""
     faults = _Down()
-    async with a_place(faults=faults) as place:
+    async with open_outbound_world(faults=faults) as place:
         faults.is_down = True
         with pytest.raises(MattermostUnavailable):
             await place.outbound.targets.resolve(place.alice.id)
@@ -121,7 +121,7 @@ async def test_a_channel_of_which_the_bot_is_no_member() -> None:
     """A public channel can be named; that writing is refused is told with what to do."""
     from oc_trio.runtime.delivery.compose import MessageRequest
 
-    async with a_place() as place:
+    async with open_outbound_world() as place:
         place.world.create_channel(place.team, "open", place.alice)
         found = await place.outbound.targets.resolve("#open")
         sent_posts = await place.outbound.post_now(await place.outbound.compose(found, MessageRequest("hi")))

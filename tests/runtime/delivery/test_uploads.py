@@ -120,12 +120,12 @@ async def test_a_file_after_a_crash(clock: trio.abc.Clock, harness: Harness, tmp
             await trio.sleep(20)
         return None
 
-    harness.weather.before_rules.append(hang)
+    harness.faults.before_rules.append(hang)
     harness.script = [Say("Here.", 0.3), Attach(media=(Media(path=str(tmp_path / "good.txt")),))]
     asked = harness.say("@helper files")
     await uploading.wait()
     await harness.crash()
-    harness.weather.before_rules.remove(hang)
+    harness.faults.before_rules.remove(hang)
     await harness.start()
     await harness.settled()
     assert (harness.answers(), names_of(harness)) == (["Here."], [["good.txt"]])
@@ -147,12 +147,12 @@ async def crashed_behind(harness: Harness, tmp_path: Path, *names: str, uploads:
             await trio.sleep(20)
         return None
 
-    harness.weather.before_rules.append(hang)
+    harness.faults.before_rules.append(hang)
     harness.script = [Say("Here.", 0.3), Attach(media=tuple(Media(path=str(tmp_path / name)) for name in names))]
     asked = harness.say("@helper files")
     await reached.wait()
     await harness.crash()
-    harness.weather.before_rules.remove(hang)
+    harness.faults.before_rules.remove(hang)
     return asked
 
 
@@ -196,7 +196,7 @@ async def test_a_server_that_does_not_tell(
     async def refuse(request: SandboxRequest) -> SandboxResponse | None:
         return SandboxResponse.json({"id": "x", "message": "no"}, status) if request.path.endswith("/info") else None
 
-    harness.weather.before_rules.append(refuse)
+    harness.faults.before_rules.append(refuse)
     await harness.start()
     await harness.settled()
     assert (harness.answers(), names_of(harness), uploaded(harness)) == (["Here."], [["one.txt"]], ["one.txt"])

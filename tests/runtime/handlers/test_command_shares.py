@@ -107,7 +107,7 @@ async def test_the_first_comes_up_late(harness: Harness, known: bool, logbook: L
             raise ConnectionError("no way")
         return None
 
-    harness.weather.before_rules.append(refuse)
+    harness.faults.before_rules.append(refuse)
     gateway = await begin(harness, accounts)
     assert holders(harness) == {"helper" if known else "runner": ALL}
     down = False
@@ -141,7 +141,7 @@ async def test_restarts_change_nothing(harness: Harness) -> None:
             await trio.sleep(1 if request.header("authorization").endswith(slow) else 0)
 
         await harness.stop()
-        harness.weather.before_rules[:] = [dawdle]
+        harness.faults.before_rules[:] = [dawdle]
         await begin(harness, accounts)
         assert {command.id: command.token for command in harness.world.commands.of_team(harness.team.id)} == before
 

@@ -32,7 +32,7 @@ def refuse(harness: Harness, part: str) -> None:
         body = {"id": "api.context.permissions.app_error", "message": "no", "status_code": 403}
         return SandboxResponse.json(body, 403) if part in request.path else None
 
-    harness.weather.before_rules.append(rule)
+    harness.faults.before_rules.append(rule)
 
 
 async def test_an_unknown_author_is_refused(harness: Harness) -> None:
@@ -65,7 +65,7 @@ async def test_a_server_that_is_away_only_delays(harness: Harness) -> None:
         await trio.lowlevel.checkpoint()
         return SandboxResponse(503) if broken and f"/users/{harness.bob.id}" in request.path else None
 
-    harness.weather.before_rules.append(rule)
+    harness.faults.before_rules.append(rule)
     post = harness.say("@helper hi", by=harness.bob)
     await trio.sleep(20)
     assert harness.answers() == []

@@ -111,11 +111,11 @@ class TestPairing:
             refused.append(request)
             return SandboxResponse(503)
 
-        harness.weather.before_rules.append(no_posts)
+        harness.faults.before_rules.append(no_posts)
         harness.say("hi", channel=direct)
         await harness.until(lambda: refused)
         await harness.crash()
-        harness.weather.before_rules.remove(no_posts)
+        harness.faults.before_rules.remove(no_posts)
         assert harness.answers(direct) == []
         await harness.start(CLOSED)
         await trio.sleep(10)
@@ -136,7 +136,7 @@ class TestPairing:
             is_reply = request.method == "POST" and request.path.endswith("/posts") and room.id in str(request.body)
             return SandboxResponse(503) if is_reply else None
 
-        harness.weather.before_rules.append(no_replies)
+        harness.faults.before_rules.append(no_replies)
         harness.script = [Say("hi bob")]
         harness.say("hi", by=stranger, channel=room)
         direct = harness.world.direct(harness.bob, harness.bot)

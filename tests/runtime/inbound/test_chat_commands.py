@@ -148,11 +148,11 @@ async def test_a_command_ends_although_the_server_refuses_its_answer(harness: Ha
             return SandboxResponse.json({"id": "api.context.permissions.app_error", "message": "no"}, 403)
         return None
 
-    harness.weather.before_rules.append(refuse)
+    harness.faults.before_rules.append(refuse)
     refused = harness.say("@helper /think high", root=root)
     await harness.settled()
     assert (await harness.state(refused)).startswith("failed: not delivered")
-    harness.weather.before_rules.clear()
+    harness.faults.before_rules.clear()
     assert await reply_to(harness, "/think", root=root) == "Thinking: high"
 
 
@@ -173,14 +173,14 @@ async def test_channels_that_take_no_posts_hold_up_no_other_command(harness: Har
             return SandboxResponse.text("away", 503)
         return None
 
-    harness.weather.before_rules.append(away)
+    harness.faults.before_rules.append(away)
     for channel in waiting:
         harness.say("@helper /status", channel=channel)
     await trio.sleep(5.0)
     free = harness.say("@helper /status")
     await trio.sleep(5.0)
     assert await harness.state(free) == "delivered"
-    harness.weather.before_rules.clear()
+    harness.faults.before_rules.clear()
     await harness.settled()
 
 
@@ -196,13 +196,13 @@ async def test_a_command_is_done_once_although_a_restart_answers_it(harness: Har
             return SandboxResponse.text("away", 503)
         return None
 
-    harness.weather.before_rules.append(away)
+    harness.faults.before_rules.append(away)
     reset = harness.say("@helper /new", root=root)
     await trio.sleep(2.0)
     [session] = await harness.store.sessions.list(ACCOUNT)
     assert session.generation == 1
     await harness.crash()
-    harness.weather.before_rules.clear()
+    harness.faults.before_rules.clear()
     await harness.start()
     await harness.settled()
     [session] = await harness.store.sessions.list(ACCOUNT)
@@ -219,7 +219,7 @@ async def test_an_answer_that_is_not_taken_holds_no_command_back(harness: Harnes
         return SandboxResponse.json({"id": "app.post.broken", "message": "no"}, 500) if is_status else None
 
     await harness.start()
-    harness.weather.before_rules.append(fail)
+    harness.faults.before_rules.append(fail)
     harness.script = [Say("a new one")]
     channel = harness.direct()
     harness.say("/status", channel=channel)
@@ -231,7 +231,7 @@ async def test_an_answer_that_is_not_taken_holds_no_command_back(harness: Harnes
     assert await harness.state(begins) == "delivered"
     [session] = await harness.store.sessions.list(ACCOUNT)
     assert '"thinking": "high"' in session.settings
-    harness.weather.before_rules.clear()
+    harness.faults.before_rules.clear()
     await harness.settled()
     status, thinking = harness.answers(channel)[1:]
     assert "**oc_trio** as" in status

@@ -176,11 +176,11 @@ async def test_what_was_admitted_before_the_rules_changed(harness: Harness) -> N
             await trio.sleep_forever()
         return None
 
-    harness.weather.before_rules.append(hang)
+    harness.faults.before_rules.append(hang)
     asked = harness.say("@helper /model big/one")
     await harness.until(lambda: harness.journal.execute("SELECT count(*) FROM obligations").fetchone()[0])
     await harness.crash()
-    harness.weather.before_rules.clear()
+    harness.faults.before_rules.clear()
     # As if the process had died a moment earlier, between the admission and the command.
     harness.journal.execute("DELETE FROM outbox")
     await harness.start(commands={"allowFrom": {"mattermost": [harness.bob.id]}})

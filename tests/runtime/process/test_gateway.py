@@ -94,9 +94,9 @@ async def test_a_drain_ends_although_the_server_is_away(harness: Harness) -> Non
         await trio.sleep_forever()
         return None
 
-    harness.weather.before_rules.append(hang)
+    harness.faults.before_rules.append(hang)
     assert await drained(harness) <= 5 + 10 + 20
-    harness.weather.before_rules.clear()
+    harness.faults.before_rules.clear()
     assert await harness.state(asked) == "open"
     await harness.start()
     await harness.settled()
@@ -174,7 +174,7 @@ async def test_an_account_that_fails_is_started_again(harness: Harness, logbook:
             raise LookupError("a mistake in the program")
         return None
 
-    harness.weather.before_rules.append(mistake)
+    harness.faults.before_rules.append(mistake)
     await harness.streams[-1].aclose()
     harness.script = [Say("at last")]
     asked = harness.say("@helper hello")
@@ -199,7 +199,7 @@ async def test_a_stop_is_heard_while_an_account_waits_for_its_restart(harness: H
             raise LookupError("a mistake in the program")
         return None
 
-    harness.weather.before_rules.append(mistake)
+    harness.faults.before_rules.append(mistake)
     await harness.streams[-1].aclose()
     await trio.sleep(40.0)
     assert await drained(harness) < 3
@@ -215,7 +215,7 @@ async def test_a_post_that_the_program_fails_at_is_passed_over(harness: Harness,
             raise LookupError("a mistake in the program")
         return None
 
-    harness.weather.before_rules.append(mistake)
+    harness.faults.before_rules.append(mistake)
     odd = harness.say("@helper this breaks you", by=harness.bob)
     await trio.sleep(120)
     asked = harness.say("@helper hello")
@@ -242,12 +242,12 @@ async def test_a_live_connection_keeps_its_promise_and_a_lost_one_makes_none(har
     async def down(_request: SandboxRequest) -> SandboxResponse | None:
         return SandboxResponse.text("away", 503)
 
-    harness.weather.before_rules.append(down)
+    harness.faults.before_rules.append(down)
     for stream in harness.streams:
         await stream.aclose()
     await trio.sleep(600)
     assert gateway.health.stuck_parts() == ()
-    harness.weather.before_rules.clear()
+    harness.faults.before_rules.clear()
     await trio.sleep(120)
     assert gateway.health.any_live
 
@@ -297,7 +297,7 @@ async def test_a_server_that_is_away_ends_the_start_in_words(harness: Harness) -
     async def down(_request: SandboxRequest) -> SandboxResponse | None:
         raise httpx.ConnectError("connection refused")
 
-    harness.weather.before_rules.append(down)
+    harness.faults.before_rules.append(down)
     problem = await ends_with(harness)
     assert isinstance(problem, MattermostUnavailable)
     assert f"{URL} can't be reached" in str(problem)

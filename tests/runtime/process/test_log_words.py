@@ -101,11 +101,11 @@ async def test_frames_and_answers_that_are_broken(harness: Harness, log: io.Stri
     async def nonsense(request: Any) -> Any:
         await trio.lowlevel.checkpoint()
         if request.path.endswith("/posts") and request.method == "POST":
-            harness.weather.before_rules.remove(nonsense)
+            harness.faults.before_rules.remove(nonsense)
             raise ValueError(WORD)
         return None
 
-    harness.weather.before_rules.append(nonsense)
+    harness.faults.before_rules.append(nonsense)
     harness.say(f"@helper {WORD}")
     await trio.sleep(30)
     assert is_silent(log)
@@ -166,7 +166,7 @@ async def test_what_a_proxy_answers(code: int, body: str, harness: Harness, log:
             return SandboxResponse.text(body, code)
         return None
 
-    harness.weather.before_rules.append(refuse)
+    harness.faults.before_rules.append(refuse)
     harness.say(f"@helper {WORD}")
     for seconds in (1, 60):
         await trio.sleep(seconds)

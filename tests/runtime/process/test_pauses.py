@@ -31,7 +31,7 @@ async def test_mattermost_asks_for_a_pause(harness: Harness) -> None:
             return SandboxResponse.text("limit exceeded\n", 429, (("retry-after", "40"),))
         return None
 
-    harness.weather.before_rules.append(limit)
+    harness.faults.before_rules.append(limit)
     harness.say("@helper hello")
     await harness.until(lambda: not is_limited)
     await trio.sleep(10)

@@ -128,7 +128,7 @@ async def test_a_look_up_that_fails_is_a_refusal(harness: Harness, answer: Sandb
     """Closed by default, for a member as well; the turn's own conversation needs no look-up."""
     await harness.start(MAY_READ)
     board = private(harness)
-    harness.weather.before_rules.append(look_ups(answer))
+    harness.faults.before_rules.append(look_ups(answer))
     for action in ("send", "react", "read"):
         assert await use(harness, by=harness.bob, **calls_on(harness, board)[action]) == (ToolStatus.FAILED, REFUSED)
     assert harness.answers(board) == []

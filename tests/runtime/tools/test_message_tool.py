@@ -240,11 +240,11 @@ async def test_a_server_that_is_away_leaves_the_message_to_the_journal(harness: 
         is_ours = request.method == "POST" and request.path.endswith("/posts") and b"later" in request.body
         return SandboxResponse(503, (), b"") if is_ours else None
 
-    harness.weather.before_rules.append(down)
+    harness.faults.before_rules.append(down)
     status, text = await use(harness, action="send", target=f"channel:{other.id}", message="later")
     assert status is ToolStatus.COMPLETED
     assert "queued" in text
-    harness.weather.before_rules.remove(down)
+    harness.faults.before_rules.remove(down)
     await harness.until(lambda: harness.answers(other))
     assert harness.answers(other) == ["later"]
 
@@ -257,13 +257,13 @@ async def test_a_queued_message_survives_the_end_of_the_gateway(harness: Harness
     async def down(request: Any) -> Any:
         return SandboxResponse(503, (), b"") if request.path.endswith("/channels/direct") else None
 
-    harness.weather.before_rules.append(down)
+    harness.faults.before_rules.append(down)
     _, text = await use(harness, action="send", target="@bob", message="after the restart")
     assert "queued" in text
     await harness.stop()
     [row] = await harness.store.outbox.unfinished(ACCOUNT)
     assert (row.to_user, row.channel_id, row.state.value) == (harness.bob.id, "", "queued")
-    harness.weather.before_rules.remove(down)
+    harness.faults.before_rules.remove(down)
     await harness.start()
     direct = harness.world.direct(harness.bob, harness.bot)
     await harness.until(lambda: harness.answers(direct))
@@ -397,11 +397,11 @@ async def test_a_crash_before_the_server_s_answer_posts_nothing_twice(harness: H
     agent = Repeating("message", {"action": "send", "message": "said once"})
     harness.make_agent = lambda _spec, _http: agent
     await harness.start()
-    harness.weather.after_rules.append(hang)
+    harness.faults.after_rules.append(hang)
     harness.say("@helper go")
     await made.wait()
     await harness.crash()
-    harness.weather.after_rules.clear()
+    harness.faults.after_rules.clear()
     await harness.start()
     await harness.settled()
     assert sorted(harness.answers()) == ["done", "said once", "said once"]

@@ -109,7 +109,7 @@ async def test_a_file_that_the_server_refuses_leaves_the_answer(harness: Harness
             return SandboxResponse.json({"id": "api.file.attachments.disabled.app_error", "message": "no files"}, 501)
         return None
 
-    harness.weather.before_rules.append(refuse)
+    harness.faults.before_rules.append(refuse)
     harness.script = [Final("word " * 200)]
     harness.say("@helper go on")
     await harness.settled()

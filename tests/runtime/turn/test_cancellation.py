@@ -175,14 +175,14 @@ async def test_an_edit_that_a_crash_overtakes(harness: Harness) -> None:
         return None
 
     await harness.start()
-    harness.weather.before_rules.append(hang)
+    harness.faults.before_rules.append(hang)
     harness.script = [LONG]
     asked = harness.say("@helper count")
     await trio.sleep(2)
     harness.edit(asked, "@helper count backwards")
     await trio.sleep(1)
     await harness.crash()
-    harness.weather.before_rules.clear()
+    harness.faults.before_rules.clear()
     harness.script = [Say("three two one", delay=0.01)]
     await harness.start()
     await harness.settled()
@@ -337,10 +337,10 @@ async def test_somebody_deletes_the_draft(harness: Harness) -> None:
 
 async def test_a_stop_while_an_edit_is_in_flight(harness: Harness) -> None:
     """The write completes, the seal comes after it, and no stale edit lands behind the seal."""
-    harness.weather.latency = 0.0
+    harness.faults.latency = 0.0
     await harness.start()
     asked = await begun(harness)
-    harness.weather.latency = 2.0
+    harness.faults.latency = 2.0
     in_flight = trio.Event()
 
     async def watch(request: SandboxRequest) -> SandboxResponse | None:
@@ -348,7 +348,7 @@ async def test_a_stop_while_an_edit_is_in_flight(harness: Harness) -> None:
             in_flight.set()
         return None
 
-    harness.weather.before_rules.append(watch)
+    harness.faults.before_rules.append(watch)
     await in_flight.wait()
     harness.say("@helper stop", root=asked)
     await harness.settled()
@@ -395,7 +395,7 @@ async def test_a_stop_while_the_draft_is_being_created(harness: Harness) -> None
             raise httpx.ReadError("the answer is lost")
         return None
 
-    harness.weather.after_rules.append(lose)
+    harness.faults.after_rules.append(lose)
     asked = harness.say("@helper count")
     await harness.until(lambda: harness.answers())
     harness.say("@helper stop", root=asked)

@@ -97,7 +97,7 @@ async def test_random_cuts(harness: Harness, seed: int) -> None:
     roots = [harness.say("a thread"), harness.say("another thread")]
     posts = [harness.say("@helper first", root=root) for root in roots]
     storm = a_storm(chance)
-    rules = chance.choice((harness.weather.before_rules, harness.weather.after_rules))
+    rules = chance.choice((harness.faults.before_rules, harness.faults.after_rules))
     rules.append(storm)
     for _ in range(chance.randrange(4, 11)):
         await trio.sleep(chance.random() ** 2 * 4)

@@ -71,7 +71,7 @@ async def test_only_the_text_is_sent_with_an_edit(harness: Harness) -> None:
 async def test_the_interval_holds_while_text_arrives_during_writes(harness: Harness) -> None:
     """A slow server does not turn every word into an edit."""
     await harness.start()
-    harness.weather.latency = 0.1
+    harness.faults.latency = 0.1
     harness.script = [Say("word " * 100, delay=0.05)]
     harness.say("@helper count")
     await harness.until(harness.answers)
@@ -90,7 +90,7 @@ async def test_a_refused_edit_loses_no_answer(harness: Harness, status: int) -> 
         return SandboxResponse.json({"id": "x", "message": "no"}, status) if request.method == "PUT" else None
 
     await harness.start()
-    harness.weather.before_rules.append(refuse)
+    harness.faults.before_rules.append(refuse)
     harness.script = [Say(WORDS, delay=0.5)]
     asked = harness.say("@helper count")
     await harness.settled()
@@ -109,7 +109,7 @@ async def test_previews_back_off_and_recover(harness: Harness) -> None:
         return None
 
     await harness.start()
-    harness.weather.before_rules.append(busy)
+    harness.faults.before_rules.append(busy)
     harness.script = [Say("word " * 60, delay=0.5)]
     asked = harness.say("@helper count")
     await harness.settled()
@@ -131,7 +131,7 @@ async def test_a_final_whose_answer_is_lost(harness: Harness) -> None:
         return None
 
     await harness.start()
-    harness.weather.after_rules.append(lose)
+    harness.faults.after_rules.append(lose)
     harness.script = [Say(WORDS, delay=0.1)]
     asked = harness.say("@helper count")
     await harness.settled()
