@@ -3,6 +3,7 @@
 GET /livez /readyz     probes: 200, or 503 with the reason
 GET /metrics           Prometheus text
 GET /status.json       everything, for machines and for `oc-trio status`
+GET /logs.json         the newest lines of the log; over the unix socket only
 GET /                  the same as a page that refreshes itself
 """
 
@@ -11,6 +12,7 @@ import os
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import trio
 from attrs import frozen
@@ -18,6 +20,7 @@ from attrs import frozen
 import oc_trio
 from oc_trio.errors import OcTrioError
 from oc_trio.telemetry.health import Health
+from oc_trio.telemetry.log_tail import MOST_LINES, LogTail
 from oc_trio.telemetry.metrics import Metrics
 
 Scope = dict[str, Any]
@@ -59,6 +62,7 @@ class AdminApp:
     metrics_path: str
     journal: Journal | None
     now_ms: Callable[[], int]
+    tail: LogTail | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -69,13 +73,17 @@ class AdminApp:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
             return
-        answer = await self.answer(scope["method"], scope["path"], _host(scope))
+        # Only connections of the unix socket, which is for our own user, have no address of ours.
+        own = "server" in scope and scope["server"] is None
+        query = scope.get("query_string", b"").decode("latin-1") if own else None
+        answer = await self.answer(scope["method"], scope["path"], _host(scope), query)
         headers = [(b"content-type", answer.content_type.encode()), *_HEADERS]
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         body = b"" if scope["method"] == "HEAD" else answer.body
         await send({"type": "http.response.body", "body": body})
 
-    async def answer(self, method: str, path: str, host: str) -> AdminResponse:
+    async def answer(self, method: str, path: str, host: str, query: str | None = None) -> AdminResponse:
+        """`query` is None where the log is not to be read."""
         await trio.lowlevel.checkpoint()
         if host not in _LOCAL_HOSTS:
             return AdminResponse(403, b"this address is for this machine only\n")
@@ -89,6 +97,8 @@ class AdminApp:
             case "/status.json":
                 status = json.dumps(await self.status(), indent=2, ensure_ascii=False)
                 return AdminResponse(200, status.encode("utf-8", "backslashreplace"), "application/json")
+            case "/logs.json" if query is not None and self.tail is not None:
+                return AdminResponse(200, self._log_lines(self.tail, query), "application/json")
             case self.metrics_path:
                 return AdminResponse(200, self.metrics.render(), "text/plain; version=0.0.4; charset=utf-8")
         if path not in _FILES:
@@ -107,6 +117,17 @@ class AdminApp:
             "stuck": list(self.health.stuck_parts()),
             "journal": await self._journal(),
         }
+
+    def _log_lines(self, tail: LogTail, query: str) -> bytes:
+        """The lines after number `after`, at most `limit`, with the process that they are of."""
+        wanted = {name: int(value) for name, value in parse_qsl(query) if value.isascii() and value.isdecimal()}
+        lines = tail.after(wanted.get("after", 0), min(wanted.get("limit", MOST_LINES), MOST_LINES))
+        found = {
+            "pid": os.getpid(),
+            "startedAt": self.health.snapshot()["startedAt"],
+            "lines": [{"number": line.number, "event": line.event} for line in lines],
+        }
+        return json.dumps(found, ensure_ascii=False, default=str).encode("utf-8", "backslashreplace")
 
     async def _journal(self) -> dict[str, Any]:
         """Row counts; a journal that fails or is slow becomes part of the status, and does not fail it."""
@@ -128,9 +149,10 @@ def build_admin_app(
     now_ms: Callable[[], int],
     metrics_path: str = "/metrics",
     journal: Journal | None = None,
+    tail: LogTail | None = None,
 ) -> AdminApp:
-    """The app; an empty `metrics_path` serves none. `journal` returns the row counts."""
-    return AdminApp(health, metrics, metrics_path, journal, now_ms)
+    """The app; an empty `metrics_path` serves none. `journal` returns the row counts, `tail` keeps the log."""
+    return AdminApp(health, metrics, metrics_path, journal, now_ms, tail)
 
 
 def _probe(problem: str) -> AdminResponse:

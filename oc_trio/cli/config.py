@@ -7,16 +7,22 @@ from pathlib import Path
 
 import click
 
+from oc_trio.cli.config_get import file, get
 from oc_trio.cli.exits import EX_CONFIG
+from oc_trio.cli.spellings import SpelledGroup
 from oc_trio.errors import ConfigError, Problem
 
 config_option = click.option("--config", "config_path", metavar="PATH", help="Configuration file (or OC_TRIO_CONFIG).")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-@click.group()
+@click.group(cls=SpelledGroup)
 def command() -> None:
     """Check, show or translate the configuration."""
+
+
+command.add_command(get)
+command.add_command(file)
 
 
 @command.command()
@@ -49,6 +55,9 @@ def check(config_path: str | None, as_json: bool) -> None:
     accounts = {name: account.base_url for name, account in loaded.accounts.items()}
     listed = ", ".join(f"{name} ({url})" for name, url in accounts.items()) or "no enabled account"
     click.echo(f"{loaded.path or 'environment'}: fine; {listed}")
+
+
+command.add_command(check, "validate")
 
 
 @command.command()

@@ -8,6 +8,7 @@ import click
 
 from oc_trio.cli.edge import EXIT_CODES, run
 from oc_trio.cli.exits import EX_FAILED, EX_PARTIAL
+from oc_trio.cli.spellings import SpelledGroup
 
 if TYPE_CHECKING:
     from oc_trio.config.load import Loaded
@@ -17,7 +18,7 @@ _config = click.option("--config", "config_path", metavar="PATH", help="Configur
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-@click.group(name="cron", epilog=EXIT_CODES)
+@click.group(name="cron", epilog=EXIT_CODES, cls=SpelledGroup)
 def command() -> None:
     """List and run scheduled messages."""
 

@@ -8,6 +8,7 @@ import click
 
 from oc_trio.cli.edge import EXIT_CODES, exit_code, harmless, run, shared_options
 from oc_trio.cli.exits import first
+from oc_trio.cli.spellings import SpelledGroup
 
 if TYPE_CHECKING:
     from oc_trio.config.load import Loaded
@@ -20,7 +21,7 @@ _query = click.option("--query", default="", metavar="TEXT", help="Only names wi
 _limit = click.option("--limit", default=0, metavar="N", type=click.IntRange(0), help="Print at most N; 0 prints all.")
 
 
-@click.group(name="directory", epilog=EXIT_CODES)
+@click.group(name="directory", cls=SpelledGroup, epilog=EXIT_CODES)
 def command() -> None:
     """List the bot itself, people, channels and their members, of one account or (without --account) of all."""
 
@@ -38,34 +39,78 @@ def self_(config_path: str | None, account: str | None, *, as_json: bool) -> Non
     _list(config_path, account, listed, 0, as_json=as_json)
 
 
-@command.command(epilog=EXIT_CODES)
+@command.group(invoke_without_command=True, cls=SpelledGroup, epilog=EXIT_CODES)
 @_query
 @_limit
 @shared_options
-def peers(query: str, limit: int, config_path: str | None, account: str | None, *, as_json: bool) -> None:
+@click.pass_context
+def peers(
+    ctx: click.Context, query: str, limit: int, config_path: str | None, account: str | None, *, as_json: bool
+) -> None:
     """People in any team of the bot; each id is a target for `message send`."""
+    if ctx.invoked_subcommand is None:
+        _list(config_path, account, _peers(query), limit, as_json=as_json)
 
+
+@peers.command("list", epilog=EXIT_CODES)
+@_query
+@_limit
+@shared_options
+def peers_list(query: str, limit: int, config_path: str | None, account: str | None, *, as_json: bool) -> None:
+    """As `directory peers`."""
+    _list(config_path, account, _peers(query), limit, as_json=as_json)
+
+
+def _peers(query: str) -> _List:
     async def listed(outbound: "OutboundClient") -> tuple["Entry", ...]:
         from oc_trio.runtime.operator.directory_listing import peers as find
 
         return await find(outbound, query)
 
-    _list(config_path, account, listed, limit, as_json=as_json)
+    return listed
 
 
-@command.command(epilog=EXIT_CODES)
+@command.group(invoke_without_command=True, cls=SpelledGroup, epilog=EXIT_CODES)
 @_query
 @_limit
 @shared_options
-def groups(query: str, limit: int, config_path: str | None, account: str | None, *, as_json: bool) -> None:
+@click.pass_context
+def groups(
+    ctx: click.Context, query: str, limit: int, config_path: str | None, account: str | None, *, as_json: bool
+) -> None:
     """Channels and groups that the bot is in; each id is a target for `message send`."""
+    if ctx.invoked_subcommand is None:
+        _list(config_path, account, _groups(query), limit, as_json=as_json)
 
+
+@groups.command("list", epilog=EXIT_CODES)
+@_query
+@_limit
+@shared_options
+def groups_list(query: str, limit: int, config_path: str | None, account: str | None, *, as_json: bool) -> None:
+    """As `directory groups`."""
+    _list(config_path, account, _groups(query), limit, as_json=as_json)
+
+
+@groups.command("members", epilog=EXIT_CODES)
+@click.option("--group-id", required=True, metavar="ID", help="The channel: its id, or any target.")
+@_query
+@_limit
+@shared_options
+def groups_members(
+    group_id: str, query: str, limit: int, config_path: str | None, account: str | None, *, as_json: bool
+) -> None:
+    """As `directory members`."""
+    _list(config_path, account, _members(group_id, query), limit, as_json=as_json, only_default=True)
+
+
+def _groups(query: str) -> _List:
     async def listed(outbound: "OutboundClient") -> tuple["Entry", ...]:
         from oc_trio.runtime.operator.directory_listing import groups as find
 
         return await find(outbound, query)
 
-    _list(config_path, account, listed, limit, as_json=as_json)
+    return listed
 
 
 @command.command(epilog=EXIT_CODES)
@@ -77,14 +122,17 @@ def members(
     target: str, query: str, limit: int, config_path: str | None, account: str | None, *, as_json: bool
 ) -> None:
     """People in the channel TARGET (channel:<id>, #name, team/name)."""
+    # A target is one account's: the default account's where none is named.
+    _list(config_path, account, _members(target, query), limit, as_json=as_json, only_default=True)
 
+
+def _members(target: str, query: str) -> _List:
     async def listed(outbound: "OutboundClient") -> tuple["Entry", ...]:
         from oc_trio.runtime.operator.directory_listing import members as find
 
         return await find(outbound, await outbound.targets.resolve(target), query)
 
-    # A target is one account's: the default account's where none is named.
-    _list(config_path, account, listed, limit, as_json=as_json, only_default=True)
+    return listed
 
 
 def _list(

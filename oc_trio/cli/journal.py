@@ -2,9 +2,11 @@
 
 import json
 import os
+import sqlite3
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -37,21 +39,32 @@ def shared_options(function: F) -> F:
 
 
 def with_journal(
-    config_path: str | None, work: Callable[["Store", "Loaded"], Awaitable[T]], *, connect: bool = False
+    config_path: str | None,
+    work: Callable[["Store", "Loaded"], Awaitable[T]],
+    *,
+    connect: bool = False,
+    create: bool = False,
+    dry_run: bool = False,
 ) -> T:
     """What `work` returns, given the journal; a failure is one line on stderr and an exit code.
 
-    Without `connect` neither tokens nor servers have to be configured.
+    Without `connect` neither tokens nor servers have to be configured. With `create` a journal that there is not yet is
+    made, as before the first start of a gateway; one in memory stands for it with `dry_run`.
     """
     import trio
 
     from oc_trio.config.load import load
     from oc_trio.errors import ConfigError, MattermostError, OcTrioError, StoreUnusable
     from oc_trio.runtime.process.start import journal_location
-    from oc_trio.store.store import open_store
+    from oc_trio.store.store import POSTGRES, open_store
 
     async def main(loaded: "Loaded") -> T:
-        async with open_store(journal_location(loaded, create=False), exclusive=False) as store:
+        location: str | sqlite3.Connection = journal_location(loaded, create=create and not dry_run)
+        is_file = isinstance(location, str) and not location.startswith(POSTGRES)
+        is_new = create and is_file and not Path(str(location)).exists()  # noqa: ASYNC240 - nothing else runs yet
+        if is_new and dry_run:
+            location = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        async with open_store(location, exclusive=is_new) as store:
             return await work(store, loaded)
 
     code = EX_TEMPFAIL

@@ -5,12 +5,14 @@ import importlib
 import click
 
 import oc_trio
+from oc_trio.cli.spellings import SpelledGroup, spelled
 from oc_trio.core.text import is_clean
 
 # name -> (module, one-line help). A module is imported only when its command runs and holds `command`.
 COMMANDS: dict[str, tuple[str, str]] = {
     "backup": ("backup", "Copy the journal while it is in use."),
     "buttons": ("buttons", "Sign buttons for posts of your own scripts."),
+    "channels": ("channels", "Say how the accounts do, and what names mean."),
     "commands": ("commands", "List or remove the slash commands on the server."),
     "config": ("config", "Check, show or translate the configuration."),
     "cron": ("cron", "List and run scheduled messages."),
@@ -18,9 +20,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "directory": ("directory", "List the bot, people, channels and members."),
     "doctor": ("doctor", "Examine everything that a start needs."),
     "explain": ("explain", "Say what was decided about a post, and why."),
-    "message": ("message", "Send, edit, delete, react and read as the bot."),
-    "models": ("models", "List the model providers, built in and configured."),
+    "gateway": ("gateway", "Run the gateway, ask how it does, restart it."),
+    "logs": ("logs", "Print what the running gateway logged."),
+    "message": ("message", "Send, edit, delete, react, pin, search and read as the bot."),
+    "models": ("models", "List the model providers, and say how they do."),
     "pairing": ("pairing", "Let people in who asked to write to the bot."),
+    "plugins": ("plugins", "Say what OpenClaw's plugins are here."),
+    "restart": ("restart", "Restart the running gateway."),
     "run": ("run", "Connect the configured accounts and answer."),
     "sandbox": ("sandbox", "Run an embedded chat server for trying things out."),
     "sessions": ("sessions", "List, show or reset conversations."),
@@ -29,7 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
-class LazyGroup(click.Group):
+class LazyGroup(SpelledGroup):
     """A group whose commands are imported when they are called, not when they are listed."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -46,8 +52,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"oc_trio.cli.{COMMANDS[cmd_name][0]}")
-        command: click.Command = module.command
-        return command
+        return spelled(module.command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -55,6 +60,6 @@ class LazyGroup(click.Group):
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(oc_trio.__version__, prog_name="oc-trio")
+@click.version_option(oc_trio.__version__, "-V", "--version", prog_name="oc-trio")
 def main() -> None:
     """Connect a self-hosted Mattermost to AI agents."""

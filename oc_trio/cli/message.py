@@ -5,8 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from oc_trio.cli.edge import EXIT_CODES, harmless, run, shared_options, standard_input, text_argument
+from oc_trio.cli.edge import EXIT_CODES, run, shared_options, standard_input, text_argument
 from oc_trio.cli.exits import EX_FAILED, EX_PARTIAL
+from oc_trio.cli.message_change import delete, edit, pin, react, unpin
+from oc_trio.cli.message_options import target_option
+from oc_trio.cli.message_read import pins, reactions, read, search
+from oc_trio.cli.spellings import SpelledGroup
 
 if TYPE_CHECKING:
     from oc_trio.config.load import Loaded
@@ -14,24 +18,24 @@ if TYPE_CHECKING:
     from oc_trio.runtime.delivery.compose import Attachment, MessageRequest, OutboundClient, SentPosts
     from oc_trio.runtime.delivery.targets import Place
 
-_target = click.option(
-    "-t", "--target", required=True, metavar="TARGET", help="channel:<id>, #name, team/name, user:<id>, @username."
-)
-_post = click.option("--post", "--message-id", "post_id", required=True, metavar="ID", help="The post's id.")
 
-
-@click.group(name="message", epilog=EXIT_CODES)
+@click.group(name="message", cls=SpelledGroup, epilog=EXIT_CODES)
 def command() -> None:
-    """Send, edit, delete, react and read as the bot."""
+    """Send, edit, delete, react, pin, search and read as the bot."""
+
+
+for _each in (edit, delete, react, pin, unpin, read, pins, search, reactions):
+    command.add_command(_each)
 
 
 @command.command(epilog=EXIT_CODES)
-@_target
+@target_option
 @click.option("-m", "--message", metavar="TEXT", help="The text; - is standard input.")
 @click.option("--media", multiple=True, metavar="FILE|URL", help="A file to attach; may be repeated.")
 @click.option("--buttons", metavar="JSON", help='Rows of buttons: [[{"text": "Yes", "callback_data": "yes"}]].')
 @click.option("--presentation", metavar="JSON", help='Blocks: {"blocks": [{"type": "text", "text": "..."}]}.')
-@click.option("--reply-to", default="", metavar="POST", help="Reply in the thread of this post.")
+@click.option("--reply-to", "--thread-id", default="", metavar="POST", help="Reply in the thread of this post.")
+@click.option("--pin", "pin_it", is_flag=True, help="Pin the message; of several posts, the first.")
 @click.option("--allow-partial", is_flag=True, help="A message of which a part was refused counts as done.")
 @click.option("--dry-run", is_flag=True, help="Resolve and check everything, send nothing.")
 @shared_options
@@ -45,6 +49,7 @@ def send(
     config_path: str | None,
     account: str | None,
     *,
+    pin_it: bool,
     allow_partial: bool,
     dry_run: bool,
     as_json: bool,
@@ -63,18 +68,26 @@ def send(
             place = await outbound.targets.resolve(target)
             if dry_run:
                 return await _dry_run(outbound, place, request, as_json=as_json)
-            return await _send(outbound, place, request, as_json=as_json, allow_partial=allow_partial)
+            return await _send(outbound, place, request, as_json=as_json, allow_partial=allow_partial, pinned=pin_it)
 
     run(config_path, main)
 
 
 async def _send(
-    outbound: "OutboundClient", place: "Place", message: "MessageRequest", *, as_json: bool, allow_partial: bool
+    outbound: "OutboundClient",
+    place: "Place",
+    message: "MessageRequest",
+    *,
+    as_json: bool,
+    allow_partial: bool,
+    pinned: bool,
 ) -> int:
     from oc_trio.cli.uploads import bars_for_terminal
 
     composed = await outbound.compose(place, message, from_disk=True, on_progress=bars_for_terminal())
     sent = await outbound.post_now(composed)
+    if pinned and sent.posts:
+        await outbound.api.posts.pin(sent.posts[0])
     code = 0 if sent.is_complete else EX_PARTIAL if sent.posts else EX_FAILED
     if code == EX_PARTIAL and allow_partial:
         code = 0
@@ -136,126 +149,6 @@ async def _dry_run(outbound: "OutboundClient", place: "Place", message: "Message
         for each in attachments:
             click.echo(f"  {_attachment_line(each)}", err=bool(each.problem))
     return EX_PARTIAL if refused else 0
-
-
-@command.command(epilog=EXIT_CODES)
-@_post
-@click.option("-m", "--message", required=True, metavar="TEXT", help="The new text; - is standard input.")
-@shared_options
-def edit(post_id: str, message: str, config_path: str | None, account: str | None, *, as_json: bool) -> None:
-    """Change the text of one of the bot's posts; its files and buttons stay."""
-    text = text_argument(message)
-
-    async def act(outbound: "OutboundClient") -> dict[str, Any]:
-        from oc_trio.ids import PostId
-
-        post = await outbound.edit(PostId(post_id), text)
-        return {"postId": post.id, "channelId": post.channel_id, "message": post.message}
-
-    _act(config_path, account, act, f"edited {post_id}", as_json=as_json)
-
-
-@command.command(epilog=EXIT_CODES)
-@_post
-@shared_options
-def delete(post_id: str, config_path: str | None, account: str | None, *, as_json: bool) -> None:
-    """Delete one of the bot's posts."""
-
-    async def act(outbound: "OutboundClient") -> dict[str, Any]:
-        from oc_trio.ids import PostId
-
-        await outbound.api.posts.delete(PostId(post_id))
-        return {"postId": post_id}
-
-    _act(config_path, account, act, f"deleted {post_id}", as_json=as_json)
-
-
-@command.command(epilog=EXIT_CODES)
-@_post
-@click.option("--emoji", required=True, metavar="EMOJI", help="A name, :name: or the character.")
-@click.option("--remove", is_flag=True, help="Take the reaction off.")
-@shared_options
-def react(
-    post_id: str, emoji: str, config_path: str | None, account: str | None, *, remove: bool, as_json: bool
-) -> None:
-    """Put a reaction on a post, or take it off."""
-    from oc_trio.core.emoji import UnknownEmoji, emoji_name
-
-    try:
-        name = emoji_name(emoji)
-    except UnknownEmoji as problem:
-        raise click.BadParameter(str(problem), param_hint="--emoji") from None
-
-    async def act(outbound: "OutboundClient") -> dict[str, Any]:
-        from oc_trio.ids import PostId
-
-        verb = outbound.api.reactions.remove if remove else outbound.api.reactions.add
-        await verb(outbound.user.id, PostId(post_id), name)
-        return {"postId": post_id, "emoji": name, "removed": remove}
-
-    done = f"removed reaction :{name}: from {post_id}" if remove else f"reacted with :{name}: on {post_id}"
-    _act(config_path, account, act, done, as_json=as_json)
-
-
-@command.command(epilog=EXIT_CODES)
-@_target
-@click.option("--limit", default=60, show_default=True, type=click.IntRange(1, 200), help="Posts at most.")
-@click.option("--before", default="", metavar="POST", help="Only older ones than this post.")
-@click.option("--after", default="", metavar="POST", help="Only newer ones than this post.")
-@shared_options
-def read(
-    target: str,
-    limit: int,
-    before: str,
-    after: str,
-    config_path: str | None,
-    account: str | None,
-    *,
-    as_json: bool,
-) -> None:
-    """Print the posts of a channel: oldest first, or as JSON in the server's order."""
-    if before and after:
-        raise click.UsageError("Give either --before or --after, not both.")
-
-    async def main(loaded: "Loaded") -> int:
-        from oc_trio.core.context import clock, label
-        from oc_trio.runtime.account.outbound_client import dependencies_for, open_outbound_client, pick_account
-        from oc_trio.runtime.tools.channel_history import post_fields, read_page
-
-        selected = pick_account(loaded, account)
-        async with open_outbound_client(loaded, selected, await dependencies_for(selected)) as outbound:
-            channel_id = await outbound.channel_id(await outbound.targets.resolve(target))
-            page = await read_page(outbound.api, channel_id, limit=limit, before=before, after=after)
-        if as_json:
-            posts = [post_fields(post, page.names.get(post.user_id, "")) for post in page.posts]
-            fields = {"ok": True, "account": selected.id, "channelId": channel_id, "messages": posts}
-            click.echo(json.dumps({**fields, "hasMore": page.has_more}, ensure_ascii=False))
-            return 0
-        for post in reversed(page.posts):
-            who = label(page.names.get(post.user_id, post.user_id))
-            files = f" [{len(post.file_ids)} file(s)]" if post.file_ids else ""
-            text = "\n    ".join(map(harmless, post.message.splitlines()))
-            click.echo(f"{clock(post.create_at)}  @{who}  {post.id}{files}\n    {text}")
-        if page.has_more and page.posts:
-            side = f"--after {page.posts[0].id}" if after else f"--before {page.posts[-1].id}"
-            click.echo(f"there are more: {side}", err=True)
-        return 0
-
-    run(config_path, main)
-
-
-def _act(config_path: str | None, account: str | None, act: Any, done: str, *, as_json: bool) -> None:
-    async def main(loaded: "Loaded") -> int:
-        from oc_trio.runtime.account.outbound_client import dependencies_for, open_outbound_client, pick_account
-
-        selected = pick_account(loaded, account)
-        async with open_outbound_client(loaded, selected, await dependencies_for(selected)) as outbound:
-            fields = await act(outbound)
-        result = {"ok": True, "account": selected.id, **fields}
-        click.echo(json.dumps(result, ensure_ascii=False) if as_json else done)
-        return 0
-
-    run(config_path, main)
 
 
 def _presentation(buttons: str | None, presentation: str | None) -> "Presentation":

@@ -10,12 +10,17 @@ import click
 
 from oc_trio.cli.config import config_option, json_option
 from oc_trio.cli.exits import EX_CONFIG
+from oc_trio.cli.models_status import status
+from oc_trio.cli.spellings import SpelledGroup
 from oc_trio.errors import ConfigError
 
 
-@click.group()
+@click.group(cls=SpelledGroup)
 def command() -> None:
-    """List model providers."""
+    """List the model providers, and say how they do."""
+
+
+command.add_command(status)
 
 
 @command.command(name="list")

@@ -17,6 +17,8 @@ from oc_trio.cli.journal import (
     when,
     with_journal,
 )
+from oc_trio.cli.pairing_grant import allow, import_
+from oc_trio.cli.spellings import SpelledGroup
 
 if TYPE_CHECKING:
     from oc_trio.config.load import Loaded
@@ -24,14 +26,32 @@ if TYPE_CHECKING:
     from oc_trio.store.store import Store
 
 APPROVED = "You may write to me here now."
-# An argument for compatibility with other gateways; there is one platform only.
-_platform = click.argument("platform", type=click.Choice(["mattermost"]), expose_value=False)
+
+
+def _last_word(_ctx: click.Context, _parameter: click.Parameter, words: tuple[str, ...]) -> str:
+    """What follows the platform, which may be left out: there is only one. Raises UsageError."""
+    *platform, word = words
+    if len(platform) > 1:
+        raise click.UsageError(
+            f"One code or user id is wanted, `mattermost` before it or not; these are {len(words)} words."
+        )
+    if platform and platform[0].lower() != "mattermost":
+        raise click.BadParameter(f"oc-trio speaks to Mattermost only, not to {platform[0]!r}.")
+    return word
+
+
+_code = click.argument("code", nargs=-1, required=True, metavar="[mattermost] CODE", callback=_last_word)
+_user = click.argument("user", nargs=-1, required=True, metavar="[mattermost] USER_ID", callback=_last_word)
 _maybe_platform = click.argument("platform", type=click.Choice(["mattermost"]), required=False, expose_value=False)
 
 
-@click.group(name="pairing")
+@click.group(name="pairing", cls=SpelledGroup)
 def command() -> None:
     """Let people in who asked to write to the bot directly. Takes effect at once in a running gateway."""
+
+
+command.add_command(allow)
+command.add_command(import_)
 
 
 @command.command("list", epilog=EXIT_CODES)
@@ -63,8 +83,7 @@ def list_(config_path: str | None, account: str | None, *, as_json: bool, approv
 
 
 @command.command(epilog=EXIT_CODES)
-@_platform
-@click.argument("code")
+@_code
 @shared_options
 @click.option("--notify", is_flag=True, help="Tell the person, in their direct messages.")
 def approve(code: str, config_path: str | None, account: str | None, *, as_json: bool, notify: bool) -> None:
@@ -99,8 +118,7 @@ def approve(code: str, config_path: str | None, account: str | None, *, as_json:
 
 
 @command.command(epilog=EXIT_CODES)
-@_platform
-@click.argument("code")
+@_code
 @shared_options
 def reject(code: str, config_path: str | None, account: str | None, *, as_json: bool) -> None:
     """Refuse the request with CODE; its sender may ask again."""
@@ -118,8 +136,7 @@ def reject(code: str, config_path: str | None, account: str | None, *, as_json: 
 
 
 @command.command(epilog=EXIT_CODES)
-@_platform
-@click.argument("user")
+@_user
 @shared_options
 def revoke(user: str, config_path: str | None, account: str | None, *, as_json: bool) -> None:
     """Take back what USER, a user id, was granted; in every account unless --account names one."""

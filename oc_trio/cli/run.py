@@ -38,15 +38,20 @@ def command(config_path: str | None) -> None:
         (StoreUnusable, EX_DATAERR),
         (StoreError, EX_TEMPFAIL),
     ]
-    exit_code = 0
+    exit_code, begins_anew = 0, False
     crash.install()
     try:
         loaded = load(config_path, os.environ, isolate=True)
         gateway = prepare(loaded, os.environ)
         trio.run(gateway.run)
+        begins_anew = gateway.is_restarting
     except* OcTrioError as group:
         problem = first(group)
         exit_code = next((code for kind, code in codes if isinstance(problem, kind)), 1)
         click.echo(f"oc-trio: {problem}", err=True)
     # After the block: an exception raised within except* comes out in a group with Python 3.11.2.
+    if begins_anew:
+        sys.stderr.flush()
+        # The same process, so that a service manager or a container goes on with it; every file is closed on the way.
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - our own command line
     sys.exit(exit_code)

@@ -17,6 +17,7 @@ from oc_trio.cli.journal import (
     when,
     with_journal,
 )
+from oc_trio.cli.spellings import SpelledGroup
 
 if TYPE_CHECKING:
     from oc_trio.config.load import Loaded
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 _ENTRIES = 1000
 
 
-@click.group(name="sessions")
+@click.group(name="sessions", cls=SpelledGroup)
 def command() -> None:
     """List, show or reset conversations. Works beside a running gateway."""
 

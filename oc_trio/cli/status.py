@@ -1,75 +1,42 @@
 """`oc-trio status`: asks the running gateway for its status over its admin socket."""
 
 import json
-import os
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from oc_trio.cli.exits import EX_CONFIG, EX_FAILED, EX_NOPERM, EX_UNAVAILABLE
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-_SECONDS = 5.0
+from oc_trio.cli.exits import EX_FAILED
 
 
 @click.command("status")
 @click.option("--config", "config_path", metavar="PATH", help="Configuration file (or OC_TRIO_CONFIG).")
 @click.option("--account", metavar="ID", help="Only this account.")
+@click.option("--deep", "--all", "deep", is_flag=True, help="Ask each account's Mattermost, too, with the bot's token.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(config_path: str | None, account: str | None, *, as_json: bool) -> None:
+def command(config_path: str | None, account: str | None, *, deep: bool, as_json: bool) -> None:
     """Say whether the gateway is running and which accounts are live.
 
-    Exit codes: 0 live, 1 running but not live (with --account: that account), 69 no gateway is running, 77 its socket
-    is another user's, 78 the configuration is wrong.
+    Exit codes: 0 live, 1 running but not live (with --account: that account; with --deep also: a server refuses or
+    can't be reached), 69 no gateway is running, 77 its socket is another user's, 78 the configuration is wrong.
     """
-    from oc_trio.config.load import load
-    from oc_trio.errors import ConfigError
+    from oc_trio.cli.admin_socket import ask_or_exit, load_unconnected
+    from oc_trio.cli.channels import probe_fields, probe_lines, probed
     from oc_trio.runtime.process.admin import admin_socket
 
-    try:
-        socket = admin_socket(load(config_path, os.environ, isolate=True, connect=False))
-    except ConfigError as wrong:
-        click.echo(f"oc-trio: {wrong}", err=True)
-        sys.exit(EX_CONFIG)
-    status = _ask(socket)
+    status = ask_or_exit(admin_socket(load_unconnected(config_path)))
     if account is not None:
         status["accounts"] = [one for one in status["accounts"] if one["account"] == account.lower()]
-    click.echo(json.dumps(status, indent=2, ensure_ascii=False) if as_json else "\n".join(_lines(status)))
+    probes = probed(config_path, account) if deep else ()
+    if as_json:
+        probing = {"probes": [probe_fields(probe) for probe in probes]} if deep else {}
+        click.echo(json.dumps({**status, **probing}, indent=2, ensure_ascii=False))
+    else:
+        click.echo("\n".join([*_lines(status), *probe_lines(probes)]))
     is_live = any(one["state"] == "live" for one in status["accounts"])
-    sys.exit(0 if is_live and status["phase"] == "serving" else EX_FAILED)
-
-
-def _ask(socket: "Path") -> dict[str, Any]:
-    import httpx
-
-    try:
-        # Synchronous: one request needs no event loop.
-        with httpx.Client(transport=httpx.HTTPTransport(uds=str(socket)), timeout=_SECONDS) as http:
-            answer = http.get("http://localhost/status.json").raise_for_status()
-            status: dict[str, Any] = answer.json()
-            return status
-    except (httpx.HTTPError, ValueError) as problem:
-        what, code = _refusal(problem)
-        click.echo(f"oc-trio: {what} (asked at {socket})", err=True)
-        sys.exit(code)
-
-
-def _refusal(problem: Exception) -> tuple[str, int]:
-    """What it means that the socket gave no status, and the exit code."""
-    import httpx
-
-    if not isinstance(problem, httpx.ConnectError):
-        return f"the gateway does not answer ({type(problem).__name__})", EX_UNAVAILABLE
-    cause: BaseException | None = problem
-    while cause is not None:
-        if isinstance(cause, PermissionError):
-            return "you may not ask the gateway: run this as its user, or as root", EX_NOPERM
-        cause = cause.__cause__ or cause.__context__
-    return "no gateway is running", EX_UNAVAILABLE
+    is_well = is_live and status["phase"] == "serving" and not any(probe.problem for probe in probes)
+    sys.exit(0 if is_well else EX_FAILED)
 
 
 def _lines(status: dict[str, Any]) -> list[str]:

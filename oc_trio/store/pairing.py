@@ -82,6 +82,19 @@ def _approve(tx: Tx, account: AccountId | None, code: str, at: int) -> PairingRo
     return PairingRow(*tx.all(SELECT + " WHERE account = ? AND user_id = ?", request.account, request.user_id)[0])
 
 
+def _grant(tx: Tx, account: AccountId, user: UserId, name: str, at: int) -> bool:
+    row = tx.one(SELECT + " WHERE account = ? AND user_id = ?", account, user)
+    if row is not None and PairingRow(*row).approved_at:
+        return False
+    tx.run("DELETE FROM pairing WHERE account = ? AND user_id = ?", account, user)
+    tx.run(
+        "INSERT INTO pairing (account, user_id, name, code, requested_at, expires_at, approved_at)"
+        " VALUES (?, ?, ?, '', ?, ?, ?)",
+        *(account, user, name, at, at, at),
+    )
+    return True
+
+
 def _reject(tx: Tx, account: AccountId | None, code: str) -> PairingRow | None:
     row = _by_code(tx, account, code)
     if row is None:
@@ -111,6 +124,10 @@ class Pairing:
     async def approve(self, account: AccountId | None, code: str, at: int) -> PairingRow | None:
         """None if no account, or more than one, has a request with that code, or if it has expired."""
         return await self._engine.run(lambda tx: _approve(tx, account, code, at))
+
+    async def grant(self, account: AccountId, user: UserId, name: str, at: int) -> bool:
+        """Let somebody in without a code, whether they asked or not; False when they were let in before."""
+        return await self._engine.run(lambda tx: _grant(tx, account, user, name, at))
 
     async def reject(self, account: AccountId | None, code: str) -> PairingRow | None:
         return await self._engine.run(lambda tx: _reject(tx, account, code))

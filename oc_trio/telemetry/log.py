@@ -14,6 +14,7 @@ from typing import Any, TextIO, cast
 import structlog
 from structlog.typing import EventDict, Processor
 
+from oc_trio.telemetry.log_tail import LogTail
 from oc_trio.telemetry.printable import plain, plain_event, printable_event, text_of
 from oc_trio.telemetry.tracebacks import Tracebacks
 
@@ -83,11 +84,12 @@ def configure(
     redactor: Redactor | None = None,
     stream: TextIO | None = None,
     child_stderr: bool = False,
+    tail: LogTail | None = None,
 ) -> None:
     """Send logs to `stream` (default stderr): JSON unless it is a terminal, or as `json` says.
 
     Lines marked as private (a child process's stderr, which may quote messages) are kept only with `child_stderr`.
-    Records that libraries log through `logging` are written the same way, from WARNING on.
+    Records that libraries log through `logging` are written the same way, from WARNING on. `tail` keeps the newest.
     """
     out = stream or sys.stderr
     as_json = not out.isatty() if json is None else json
@@ -101,6 +103,7 @@ def configure(
         # After the tracebacks: secrets are cut out of them, too.
         redactor or Redactor(),
         plain_event if as_json else printable_event,
+        *([tail] if tail is not None else []),
     ]
     renderer: Processor = (
         structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=out.isatty())

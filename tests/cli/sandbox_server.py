@@ -2,11 +2,11 @@
 
 import json
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import trio
 from attrs import define
@@ -18,6 +18,8 @@ from oc_trio.sandbox.serve import serve
 from oc_trio.sandbox.settings import Settings
 from oc_trio.sandbox.world import World
 
+T = TypeVar("T")
+
 
 @define(eq=False)
 class Server:
@@ -27,11 +29,16 @@ class Server:
     demo: Demo
     url: str
     config: Path
+    token: trio.lowlevel.TrioToken
 
     def run(self, *args: str, stdin: str | None = None) -> Result:
         """`oc-trio ARGS --config FILE`."""
         env = {"STATE_DIRECTORY": str(self.config.parent / "state")}
         return CliRunner().invoke(main, [*args, "--config", str(self.config)], input=stdin, env=env)
+
+    def do(self, function: Callable[[], T]) -> T:
+        """Call `function` where the server runs: what it changes is told to connected clients."""
+        return trio.from_thread.run_sync(function, trio_token=self.token)
 
     def json(self, *args: str, code: int = 0, stdin: str | None = None) -> Any:
         """What the command prints with `--json`; its exit code must be `code`."""
@@ -70,7 +77,7 @@ def a_server(folder: Path, settings: Settings | None = None) -> Generator[Server
     thread.start()
     try:
         assert ready.wait(20)
-        server = Server(world, demo, running["url"], folder / "oc-trio.toml")
+        server = Server(world, demo, running["url"], folder / "oc-trio.toml", running["token"])
         server.write_config()
         yield server
     finally:

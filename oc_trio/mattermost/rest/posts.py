@@ -11,8 +11,8 @@ from oc_trio.core.entities import NewPost, PostPage
 from oc_trio.core.events import Post
 from oc_trio.core.mention_escape import escape_channel_mentions, escape_props
 from oc_trio.core.ratelimit import Lane
-from oc_trio.ids import ChannelId, PostId, UserId
-from oc_trio.mattermost.rest.pages import PER_PAGE
+from oc_trio.ids import ChannelId, PostId, TeamId, UserId
+from oc_trio.mattermost.rest.pages import PER_PAGE, id_list, rows
 from oc_trio.mattermost.rest.paths import segment
 from oc_trio.mattermost.transport import Transport
 
@@ -99,6 +99,20 @@ class PostsApi:
         """The pinned posts of a channel."""
         return decode_page(await self.transport.request("GET", f"/channels/{segment(channel_id)}/pinned")).posts
 
+    async def pin(self, post_id: PostId) -> None:
+        """Pin a post in its channel; twice is fine."""
+        await self.transport.request("POST", f"/posts/{segment(post_id)}/pin", lane=Lane.CREATE)
+
+    async def unpin(self, post_id: PostId) -> None:
+        """Take a post's pin off; one without a pin is fine."""
+        await self.transport.request("POST", f"/posts/{segment(post_id)}/unpin", lane=Lane.CREATE)
+
+    async def search(self, team_id: TeamId, terms: str) -> tuple[Post, ...]:
+        """The posts of a team that fit, as far as the account may read them; `terms` as in Mattermost's search box."""
+        body = {"terms": terms, "is_or_search": False}
+        path = f"/teams/{segment(team_id)}/posts/search"
+        return decode_page(await self.transport.request("POST", path, json=body)).posts
+
     async def _list(self, channel_id: ChannelId, params: Mapping[str, str | int]) -> PostPage:
         return decode_page(await self.transport.request("GET", f"/channels/{segment(channel_id)}/posts", params=params))
 
@@ -118,6 +132,15 @@ class ReactionsApi:
         """Take a reaction off; removing what is not there is fine."""
         path = f"/users/{segment(user_id)}/posts/{segment(post_id)}/reactions/{segment(emoji)}"
         await self.transport.request("DELETE", path, lane=Lane.CREATE)
+
+    async def on(self, post_id: PostId) -> tuple[tuple[str, UserId], ...]:
+        """The reactions on a post, as pairs of name and user, oldest first."""
+        path = f"/posts/{segment(post_id)}/reactions"
+        found = rows(await self.transport.request("GET", path), path)
+        return tuple(
+            (name, UserId(user))
+            for name, user in zip(id_list(found, "emoji_name", path), id_list(found, "user_id", path), strict=True)
+        )
 
 
 def _age(post: Post) -> tuple[int, str]:

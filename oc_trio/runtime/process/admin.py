@@ -12,6 +12,7 @@ from oc_trio.config.load import Loaded
 from oc_trio.store.store import Store
 from oc_trio.telemetry.health import Health
 from oc_trio.telemetry.log import get_logger
+from oc_trio.telemetry.log_tail import LogTail
 from oc_trio.telemetry.metrics import Metrics
 
 log = get_logger(part="admin")
@@ -28,7 +29,14 @@ def admin_socket(loaded: Loaded) -> Path:
 
 
 async def run_admin(
-    loaded: Loaded, health: Health, metrics: Metrics, store: Store, *, ready: trio.Event, now_ms: Callable[[], int]
+    loaded: Loaded,
+    health: Health,
+    metrics: Metrics,
+    store: Store,
+    *,
+    ready: trio.Event,
+    now_ms: Callable[[], int],
+    tail: LogTail | None = None,
 ) -> None:
     """Serve until cancelled; a socket or port that can't be had is logged, and the gateway goes on without."""
     with trio.move_on_after(LATEST_START_SECONDS):
@@ -46,6 +54,7 @@ async def run_admin(
         now_ms=now_ms,
         metrics_path=metering.path if metering.enabled else "",
         journal=journal,
+        tail=tail,
     )
     path = admin_socket(loaded)
     try:

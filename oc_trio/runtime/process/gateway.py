@@ -49,6 +49,7 @@ from oc_trio.runtime.tools.mcp_servers import ToolServers, open_tool_servers
 from oc_trio.store.store import Store
 from oc_trio.telemetry.health import Health
 from oc_trio.telemetry.log import Redactor, get_logger
+from oc_trio.telemetry.log_tail import LogTail
 from oc_trio.telemetry.metrics import Metrics
 
 log = get_logger(part="gateway")
@@ -73,9 +74,12 @@ class Gateway:
     environ: Mapping[str, str] = field(factory=dict)
     redactor: Redactor = field(factory=Redactor)
     has_admin: bool = False
+    tail: LogTail | None = None
     reread: Reread | None = None
     health: Health = field(init=False)
     ready: trio.Event = field(init=False, factory=trio.Event)
+    # Whether the process is to begin anew when `run` has returned.
+    is_restarting: bool = field(init=False, default=False)
     _servers: ToolServers = field(init=False, factory=ToolServers)
     port: PublicPort = field(init=False)
     # Accounts whose last run was ended by a failure of the journal.
@@ -90,11 +94,18 @@ class Gateway:
         self.port = PublicPort.of(self.loaded, self.dependencies.clock)
 
     def stop(self, reason: str) -> None:
-        """Begin the drain; the first call counts."""
+        """Begin the drain; the first call counts, but for a restart: that becomes a stop."""
+        self.is_restarting = False
         if not self.drain.requested.is_set():
             log.info("stopping", why=reason, budget=self.drain.seconds)
             self.health.phase = "draining"
             self.drain.start()
+
+    def restart(self) -> None:
+        """Begin the drain, to start anew after it. A gateway that stops already goes on stopping."""
+        if not self.drain.requested.is_set():
+            self.stop("restart")
+            self.is_restarting = True
 
     def abort(self) -> None:
         """End at once; the journal keeps what is unfinished."""
@@ -156,7 +167,7 @@ class Gateway:
 
     async def _admin(self, store: Store) -> None:
         now_ms = self.dependencies.clock.now_ms
-        await run_admin(self.loaded, self.health, self.metrics, store, ready=self.ready, now_ms=now_ms)
+        await run_admin(self.loaded, self.health, self.metrics, store, ready=self.ready, now_ms=now_ms, tail=self.tail)
 
     async def _preflight(self) -> None:
         """Fail at once, with the reason, where no account can be served; go on where at least one can."""
@@ -211,12 +222,16 @@ class Gateway:
             signal.alarm(_ABORT_SECONDS)
             self.abort()
 
-        await serve_signals(drain=self.stop, abort=abort, reload=self.reload, task_status=task_status)
+        await serve_signals(
+            drain=self.stop, abort=abort, reload=self.reload, restart=self.restart, task_status=task_status
+        )
 
     async def _announce_stop(self, notifier: Notifier, supervisor: AccountSupervisor) -> None:
         await self.drain.requested.wait()
         supervisor.drain()
-        notifier.stopping(self.drain.seconds + self.drain.seal_seconds)
+        # A process that replaces itself has not stopped, for its service manager: READY comes again.
+        if not self.is_restarting:
+            notifier.stopping(self.drain.seconds + self.drain.seal_seconds)
 
     async def _serve_account(self, plan: AccountPlan, drain: Drain, store: Store, agents: AgentTable) -> None:
         """Serve an account until it is drained or fails. Turns that the journal's failure ended count no try."""

@@ -1,4 +1,4 @@
-"""Handles signals: SIGTERM and SIGINT drain, a second one exits at once, SIGHUP reloads.
+"""Handles signals: SIGTERM and SIGINT drain, a second one exits at once, SIGHUP reloads, SIGUSR1 restarts.
 
 Reloads run in a task of their own, one at a time: however long one takes, a signal to stop takes effect at once.
 """
@@ -21,16 +21,17 @@ async def serve_signals(
     drain: Callable[[str], None],
     abort: Callable[[], None],
     reload: Callable[[], Awaitable[object]],
+    restart: Callable[[], None],
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> NoReturn:
-    """Started means: the handlers are in place. `drain` and `abort` must not block.
+    """Started means: the handlers are in place. `drain`, `abort` and `restart` must not block.
 
     SIGHUPs that come during a reload are one further reload. An OcTrioError from `reload` is logged, and the
     old configuration stays.
     """
     # One waiting reload serves all further SIGHUPs.
     reload_wanted = Wakeup()
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as received:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1) as received:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_reload_when_wanted, reload_wanted, reload)
             task_status.started()
@@ -42,6 +43,8 @@ async def serve_signals(
                     if reload_wanted.is_set:
                         log.info("a reload is waiting already", signal=name)
                     reload_wanted.set()
+                elif number == signal.SIGUSR1:
+                    restart()
                 elif is_draining:
                     log.warning("second signal: exiting now; the journal keeps what is unfinished", signal=name)
                     abort()

@@ -12,6 +12,7 @@ from oc_trio.runtime.process.admin import SOCKET
 from oc_trio.runtime.process.gateway import Gateway
 from oc_trio.store.state_files import state_dir_problem
 from oc_trio.telemetry.log import Redactor, configure, get_logger
+from oc_trio.telemetry.log_tail import LogTail
 
 JOURNAL = "journal.sqlite3"
 # Everything that is kept in the state directory under a fixed name.
@@ -21,12 +22,13 @@ _OWN_FILES = (JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm", f"{JOURNAL}.lock", SO
 def prepare(loaded: Loaded, environ: Mapping[str, str]) -> Gateway:
     """Raises StoreError where the state directory can't be made, ConfigError where it is not fit."""
     redactor = Redactor(secrets_of(loaded))
-    log_format = loaded.config.logging.format
+    log_format, tail = loaded.config.logging.format, LogTail()
     configure(
         level=loaded.config.logging.level.value,
         json=None if log_format is LogFormat.AUTO else log_format is LogFormat.JSON,
         redactor=redactor,
         child_stderr=loaded.config.logging.child_stderr,
+        tail=tail,
     )
     log = get_logger(part="start")
     for warning in loaded.warnings:
@@ -36,7 +38,15 @@ def prepare(loaded: Loaded, environ: Mapping[str, str]) -> Gateway:
     urls += [provider.base_url for provider in loaded.config.models.providers.values()]
     needs_tls = any(not url.startswith("http://") for url in urls)
     dependencies = Dependencies(ssl_context=ssl.create_default_context() if needs_tls else None)
-    return Gateway(loaded, journal_location(loaded), dependencies, environ=environ, redactor=redactor, has_admin=True)
+    return Gateway(
+        loaded,
+        journal_location(loaded),
+        dependencies,
+        environ=environ,
+        redactor=redactor,
+        has_admin=True,
+        tail=tail,
+    )
 
 
 def journal_location(loaded: Loaded, *, create: bool = True) -> str:

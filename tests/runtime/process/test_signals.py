@@ -52,7 +52,7 @@ PROCESS = """
                 nursery.cancel_scope.cancel()
 
             await nursery.start(lambda task_status: serve_signals(
-                drain=drain, abort=abort, reload=reload, task_status=task_status))
+                drain=drain, abort=abort, reload=reload, restart=lambda: say("restart"), task_status=task_status))
             say("ready")
 
     trio.run(main)
@@ -115,6 +115,16 @@ def test_hangup_reloads_and_serves_on() -> None:
         assert child.says() == "drain SIGTERM"
 
 
+def test_a_restart_may_become_a_stop() -> None:
+    """SIGUSR1 is no first SIGTERM: the one behind it drains, and does not end at once."""
+    with process("plain") as child:
+        assert child.says() == "ready"
+        child.gets(signal.SIGUSR1)
+        assert child.says() == "restart"
+        child.gets(signal.SIGTERM)
+        assert child.says() == "drain SIGTERM"
+
+
 def test_a_stop_is_heard_during_a_slow_reload() -> None:
     """A password manager that hangs does not hold up the drain."""
     with process("slow") as child:
@@ -155,6 +165,9 @@ class Calls:
     def abort(self) -> None:
         self.log.append("abort")
 
+    def restart(self) -> None:
+        self.log.append("restart")
+
     async def reload(self) -> None:
         self.log.append("reload")
         await self.release.wait()
@@ -167,7 +180,9 @@ async def test_hangups_during_a_reload_are_one_more(nursery: trio.Nursery, logbo
     calls = Calls()
 
     async def serve(task_status: trio.TaskStatus[None]) -> None:
-        await serve_signals(drain=calls.drain, abort=calls.abort, reload=calls.reload, task_status=task_status)
+        await serve_signals(
+            drain=calls.drain, abort=calls.abort, reload=calls.reload, restart=calls.restart, task_status=task_status
+        )
 
     await nursery.start(serve)
     with trio.fail_after(10):

@@ -1,0 +1,80 @@
+"""Asking the running gateway over its admin socket: where that is, and what it means that nobody answers."""
+
+import json
+import os
+import socket
+import sys
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from oc_trio.cli.exits import EX_CONFIG, EX_NOPERM, EX_UNAVAILABLE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from oc_trio.config.load import Loaded
+
+_SECONDS = 5.0
+
+
+class NoAnswerError(Exception):
+    """The gateway could not be asked; `exit_code` is what a command ends with."""
+
+    def __init__(self, problem: str, exit_code: int) -> None:
+        super().__init__(problem)
+        self.exit_code = exit_code
+
+
+def load_unconnected(config_path: str | None) -> "Loaded":
+    """The configuration, without asking for tokens and servers; what is wrong with it ends the command with 78."""
+    from oc_trio.config.load import load
+    from oc_trio.errors import ConfigError
+
+    try:
+        return load(config_path, os.environ, isolate=True, connect=False)
+    except ConfigError as wrong:
+        click.echo(f"oc-trio: {wrong}", err=True)
+        sys.exit(EX_CONFIG)
+
+
+def ask(path: "Path", what: str = "/status.json") -> dict[str, Any]:
+    """The JSON object at `what` of the admin API behind the socket at `path`. Raises NoAnswerError."""
+    connection = HTTPConnection("localhost", timeout=_SECONDS)
+    connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.sock.settimeout(_SECONDS)
+        connection.sock.connect(str(path))
+        connection.request("GET", what)
+        response = connection.getresponse()
+        if response.status != HTTPStatus.OK:
+            raise ValueError(f"HTTP {response.status}")
+        answer: dict[str, Any] = json.loads(response.read())
+        return answer
+    except (OSError, HTTPException, ValueError) as problem:
+        said, code = reason(problem)
+        raise NoAnswerError(f"{said} (asked at {path})", code) from None
+    finally:
+        connection.close()
+
+
+def ask_or_exit(path: "Path", what: str = "/status.json") -> dict[str, Any]:
+    """As `ask`; where nobody answers, the command ends with one line and its exit code."""
+    try:
+        return ask(path, what)
+    except NoAnswerError as refusal:
+        click.echo(f"oc-trio: {refusal}", err=True)
+        sys.exit(refusal.exit_code)
+
+
+def reason(problem: Exception) -> tuple[str, int]:
+    """What it means that the socket gave no status, and the exit code."""
+    match problem:
+        case PermissionError():
+            return "you may not ask the gateway: run this as its user, or as root", EX_NOPERM
+        case FileNotFoundError() | ConnectionRefusedError():
+            return "no gateway is running", EX_UNAVAILABLE
+        case _:
+            return f"the gateway does not answer ({type(problem).__name__})", EX_UNAVAILABLE

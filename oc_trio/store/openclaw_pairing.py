@@ -1,0 +1,113 @@
+"""Who was let in by OpenClaw: read from its state without changing it, as it stands on disk.
+
+Today's OpenClaw keeps approvals in `state/openclaw.sqlite`, older ones in `credentials/mattermost-allowFrom.json` and
+`credentials/mattermost-<account>-allowFrom.json`.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
+
+from attrs import frozen
+
+from oc_trio.errors import OcTrioError
+
+_CHANNEL = "mattermost"
+_SUFFIX = "-allowFrom.json"
+_TABLE = "channel_pairing_allow_entries"
+_QUERY = f"SELECT account_id, entry, updated_at FROM {_TABLE} WHERE channel_key = ? ORDER BY account_id, sort_order"  # noqa: S608
+_NO_ACCOUNT = "default"
+
+
+class UnreadableState(OcTrioError):
+    """No approvals can be read there; str() says where, why, and what to name instead."""
+
+
+@frozen
+class ApprovedEntry:
+    """One approval as OpenClaw wrote it: `entry` is a user id, or a username in old files. `at` is in milliseconds."""
+
+    account: str
+    entry: str
+    at: int
+    source: Path
+
+    @property
+    def user(self) -> str:
+        """The id or the username, without `user:`, `mattermost:` and `@`, in lower case, as OpenClaw compares them."""
+        text = self.entry.strip().lower()
+        for prefix in ("mattermost:", "user:"):
+            text = text.removeprefix(prefix)
+        return text.removeprefix("@").strip()
+
+
+def read_approvals(path: Path) -> tuple[ApprovedEntry, ...]:
+    """What is approved in a database, an allowFrom file, or a folder of OpenClaw's with either; each entry once.
+
+    A database goes before files, as OpenClaw reads it alone where it has one. Raises UnreadableState.
+    """
+    found: dict[tuple[str, str], ApprovedEntry] = {}
+    for source in _sources(path):
+        for entry in _of_file(source) if source.name.endswith(_SUFFIX) else _of_database(source):
+            found.setdefault((entry.account, entry.user), entry)
+    return tuple(found.values())
+
+
+def _sources(path: Path) -> list[Path]:
+    try:
+        if path.is_file():
+            return [path]
+        if not path.is_dir():
+            raise UnreadableState(f"{path}: there is no such file; OpenClaw's state is in ~/.openclaw")
+        named = [path / "state" / "openclaw.sqlite", path / "openclaw.sqlite"]
+        found = [place for place in named if place.is_file()]
+        for folder in (path / "credentials", path):
+            found += sorted(folder.glob(f"{_CHANNEL}*{_SUFFIX}"))
+    except OSError as problem:
+        raise UnreadableState(f"{path}: {problem.strerror}") from problem
+    if not found:
+        raise UnreadableState(
+            f"{path}: neither state/openclaw.sqlite nor credentials/{_CHANNEL}{_SUFFIX} is there; "
+            "name OpenClaw's folder (~/.openclaw), its database, or such a file"
+        )
+    return found
+
+
+def _of_database(path: Path) -> Iterator[ApprovedEntry]:
+    wal = path.with_name(f"{path.name}-wal")
+    try:
+        # Without a write-ahead log nothing but the file counts, and SQLite need not make one beside it.
+        mode = "mode=ro" if wal.exists() and wal.stat().st_size else "immutable=1"
+        with closing(sqlite3.connect(f"file:{quote(str(path.resolve()))}?{mode}", uri=True)) as database:
+            rows = database.execute(_QUERY, (_CHANNEL,)).fetchall()
+    except (sqlite3.Error, OSError) as problem:
+        hint = ": it is of no release of OpenClaw that pairs people" if _TABLE in str(problem) else ""
+        raise UnreadableState(f"{path}: {problem}{hint}") from problem
+    for account, entry, at in rows:
+        if isinstance(entry, str) and entry.strip():
+            yield ApprovedEntry(
+                str(account).strip().lower() or _NO_ACCOUNT, entry, at if isinstance(at, int) else 0, path
+            )
+
+
+def _of_file(path: Path) -> Iterator[ApprovedEntry]:
+    stem = path.name.removesuffix(_SUFFIX)
+    if stem != _CHANNEL and not stem.startswith(f"{_CHANNEL}-"):
+        raise UnreadableState(
+            f"{path}: it is of another channel; Mattermost's are {_CHANNEL}{_SUFFIX} and {_CHANNEL}-<account>{_SUFFIX}"
+        )
+    account = stem.removeprefix(_CHANNEL).removeprefix("-").lower() or _NO_ACCOUNT
+    try:
+        value = json.loads(path.read_text("utf-8"))
+        at = int(path.stat().st_mtime * 1000)
+    except (OSError, ValueError) as problem:
+        raise UnreadableState(f"{path}: {problem}") from problem
+    entries = value.get("allowFrom") if isinstance(value, dict) else value
+    if not isinstance(entries, list):
+        raise UnreadableState(f'{path}: expected {{"allowFrom": [...]}}')
+    for entry in entries:
+        if isinstance(entry, (str, int)) and str(entry).strip():
+            yield ApprovedEntry(account, str(entry), at, path)
