@@ -98,9 +98,11 @@ class DmChannelRetry:
 
 @frozen
 class AckReactions:
-    """`ackReactions`: emoji names; empty means none."""
+    """`ackReactions`: emoji, by name or as characters; empty means none."""
 
-    seen: str = key("", "Put on a message when it is taken up, removed when it is answered.")
+    seen: str = key(
+        "", "An emoji, put on a message when it is taken up and removed when it is answered: `eyes`, or 👀."
+    )
     done: str = key("", "Put on a message when it has been answered.")
     failed: str = key("", "Put on a message whose answer failed.")
 

@@ -31,7 +31,8 @@ def places(env: Mapping[str, str], cwd: Path) -> tuple[Path, ...]:
 def nothing_found(env: Mapping[str, str], cwd: Path) -> Problem:
     """Says that there is no configuration: where it was looked for, and which openclaw.json there is instead."""
     looked = ", ".join(str(place) for place in places(env, cwd))
-    candidates = (cwd / OPENCLAW_NAME, openclaw_home(env) / OPENCLAW_NAME)
+    named = env.get("OPENCLAW_CONFIG_PATH", "").strip()
+    candidates = (*([Path(named)] if named else []), cwd / OPENCLAW_NAME, openclaw_home(env) / OPENCLAW_NAME)
     theirs = [str(file) for file in dict.fromkeys(candidates) if file.is_file()]
     hint = f"to use OpenClaw's: --config {theirs[0]}" if theirs else "name one with --config or OC_TRIO_CONFIG"
     return Problem("configuration", f"no file was found; looked for {looked}", hint)

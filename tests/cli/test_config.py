@@ -187,3 +187,17 @@ def test_check_says_that_a_start_needs_a_model(tmp_path: Path) -> None:
     done = run("check", "--config", file, MATTERMOST_BOT_TOKEN="t")
     assert done.exit_code == EX_CONFIG
     assert f"{file}:3: agents.defaults.model: no model is configured" in done.stderr
+
+
+def test_check_names_the_places_where_there_is_no_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what to type where an openclaw.json lies in one of OpenClaw's places."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "openclaw.json").write_text("{}")
+    done = run("check", HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path / "xdg"))
+    assert done.exit_code == EX_CONFIG
+    looked = f"{tmp_path}/oc-trio.toml, {tmp_path}/xdg/oc-trio/config.toml, /etc/oc-trio/config.toml"
+    assert (
+        f"no file was found; looked for {looked} (to use OpenClaw's: --config {tmp_path}/openclaw.json)" in done.stderr
+    )

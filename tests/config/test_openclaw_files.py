@@ -20,6 +20,7 @@ from click.testing import CliRunner, Result
 
 from oc_trio.cli.config import command
 from oc_trio.config.load import Loaded, load
+from oc_trio.config.parse import join
 from oc_trio.ids import AccountId, AgentId
 from oc_trio.runtime.agents import AgentTable, SessionSettings, build_agents
 from tests.config.openclaw_database import make_store
@@ -407,18 +408,38 @@ def test_the_workspace_says_who_the_agent_is(home: Path) -> None:
     assert prompts["docs"].endswith("## SOUL.md\n\nYou are dry.")
 
 
+def ask_openclaw(home: Path, case: Case, *words: str) -> Any:
+    """The JSON that a command of OpenClaw prints about the file."""
+    folder = home / ".openclaw"
+    places = {"OPENCLAW_CONFIG_PATH": str(folder / case.file), "OPENCLAW_STATE_DIR": str(folder)}
+    program = ("node", os.environ["OPENCLAW_PROGRAM"], "config", *words, "--json")
+    env = {**environment(home, case), **places}
+    done = subprocess.run(program, env=env, capture_output=True, text=True, check=False)
+    return json.loads(done.stdout[done.stdout.index("{") :])
+
+
+def leaves(value: Any, path: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {path: value}
+    found: dict[str, Any] = {}
+    for name, inner in value.items():
+        found |= leaves(inner, join(path, name))
+    return found
+
+
 @pytest.mark.slow
 @pytest.mark.skipif("OPENCLAW_PROGRAM" not in os.environ, reason="OpenClaw is not installed")
 @pytest.mark.parametrize("case", CASES, ids=IDS)
-def test_openclaw_takes_it(home: Path, case: Case) -> None:
-    """OpenClaw's own check accepts the files of today and refuses those of before."""
-    folder = home / ".openclaw"
-    env = {
-        **environment(home, case),
-        "OPENCLAW_CONFIG_PATH": str(folder / case.file),
-        "OPENCLAW_STATE_DIR": str(folder),
-    }
-    program = ("node", os.environ["OPENCLAW_PROGRAM"], "config", "validate", "--json")
-    done = subprocess.run(program, env=env, capture_output=True, text=True, check=False)
-    answer = json.loads(done.stdout[done.stdout.index("{") :])
+def test_openclaw_takes_it_and_means_the_same(home: Path, case: Case) -> None:
+    """OpenClaw's own check accepts the files of today and refuses those of before; the channel's values are ours."""
+    shown = json.loads(run(home, case, "show", "--json", "--config", home / ".openclaw" / case.file).stdout)
+    (home / ".openclaw" / "state" / "openclaw.sqlite").unlink()  # OpenClaw makes its own
+    answer = ask_openclaw(home, case, "validate")
     assert answer["valid"] is (case.file not in OLD), answer
+    if case.file in OLD or case.file == "accounts.json":  # of several accounts OpenClaw shows what is written
+        return
+    theirs = leaves(ask_openclaw(home, case, "get", "channels.mattermost"), MATTERMOST)
+    theirs = {path: value for path, value in theirs.items() if path in shown and "REDACTED" not in str(value)}
+    ours = {path: shown[path] for path in theirs}
+    differing = {path for path in theirs if theirs[path] != ours[path]} - {f"{MATTERMOST}.baseUrl"}  # ours is shortened
+    assert {path: (theirs[path], ours[path]) for path in differing} == {}

@@ -63,3 +63,8 @@ def test_where_there_is_none_the_places_are_named(tmp_path: Path) -> None:
     assert nothing_found(env, tmp_path).hint == f"to use OpenClaw's: --config {theirs}"
     (tmp_path / "openclaw.json").write_text("{}")
     assert nothing_found(env, tmp_path).hint == f"to use OpenClaw's: --config {tmp_path / 'openclaw.json'}"
+    (tmp_path / "theirs.json").write_text("{}")
+    assert (
+        str(tmp_path / "theirs.json")
+        in nothing_found({**env, "OPENCLAW_CONFIG_PATH": f"{tmp_path}/theirs.json"}, tmp_path).hint
+    )
