@@ -50,6 +50,7 @@ class ButtonMaker:
         binding = ButtonBinding(
             self.url,
             channel_id=channel_id,
+            # The click handler remembers used nonces; without one, a button can be clicked again and again.
             nonce=self.clock.new_id() if single_use else "",
             expires_at=self.clock.now_ms() + lifetime_ms,
             extra=dict(extra or {}),

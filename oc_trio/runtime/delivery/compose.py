@@ -133,6 +133,7 @@ class OutboundClient:
         presentation = message.presentation
         if not (message.text.strip() or message.media or presentation.text or presentation.rows or presentation.menus):
             raise EmptyMessage("The message is empty.")
+        # Files, buttons and replies need the channel's id; plain text can wait until the direct channel is open.
         has_parts = bool(message.media or presentation.rows or presentation.menus or message.reply_to)
         channel_id = await self.channel_id(place) if has_parts else place.channel_id
         if message.reply_to:

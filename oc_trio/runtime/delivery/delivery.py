@@ -232,6 +232,7 @@ class Delivery:
         if not new.channel_id:
             new = evolve(new, channel_id=await self._open_direct_channel(row))
         lane = Lane.CREATE if row.kind is OutboxKind.DRAFT else Lane.FINAL
+        # An earlier request of this row may have been applied: the post is looked for before it is created.
         in_doubt = row.state is OutboxState.SENDING
         post_id = await self._change_state(row.id, self.store.outbox.sending(row.id, self.clock.now_ms()))
         if post_id is not None:
@@ -264,6 +265,7 @@ class Delivery:
             log.warning("the server refused a post", account=self.account, outbox=row.id, problem=str(problem))
             post_id = await self._change_state(row.id, outbox.dead(row.id, str(problem), self.clock.now_ms()))
         elif problem.ambiguous or in_doubt:
+            # The row stays SENDING: the post may exist, so the next call looks for it.
             self.metrics.outbox_ambiguous.labels(self.account).inc()
             post_id = await self.confirmed_post(row.id)
         else:

@@ -77,6 +77,7 @@ async def send_with_fallback(delivery: Delivery, message: OutboxMessage, subject
         if isinstance(problem, MattermostRejected):
             return await _on_refusal(delivery, message, fallback, problem)
         state.failed(problem)
+        # An ambiguous failure is no evidence: the post may have been created.
         is_at_fault = bool(state.server_errors) and not problem.ambiguous
         if fallback_post is not None and is_at_fault:
             return await _keep_fallback(delivery, message, fallback_post, str(problem))

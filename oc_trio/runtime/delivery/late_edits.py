@@ -23,6 +23,7 @@ WATCH_SECONDS = 300.0
 # After a start: time to read the posts whose watch ended while the gateway was not running.
 RESTORE_SECONDS = 120.0
 _MOST_POSTS = 256
+# Per post, so that the gateway and another writer can't overwrite each other for ever.
 _MOST_REPAIRS = 3
 _CHECKS_AT_ONCE = 4
 

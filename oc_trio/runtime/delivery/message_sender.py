@@ -56,6 +56,7 @@ class MessageSender:
         Cancelling the call does not cancel the delivery. Raises MattermostUnavailable when too many are.
         """
         messages = outbox_messages_of(composed, name)
+        # Before anything is recorded: a refused message must not be posted by the next start.
         if self._pending_count >= MOST_PENDING:
             raise MattermostUnavailable(f"{MOST_PENDING} messages are waiting to be sent already")
         await self.delivery.queue(messages)

@@ -27,6 +27,7 @@ def post_parts(
     groups = [tuple(file_ids[at : at + MOST_PER_POST]) for at in range(0, len(file_ids), MOST_PER_POST)]
     parts = [PostPart(text) for text in texts]
     if not parts and (props or groups):
+        # A post without text is made only where buttons or files need one.
         parts.append(PostPart(""))
     if parts:
         parts[main] = evolve(parts[main], props=props, file_ids=groups[0] if groups else ())

@@ -60,6 +60,7 @@ class FileUploader:
         is uploaded again only where the server does not have it any more: it would leave it out of the post silently.
         """
         files = known
+        # One after the other: their order is the order in the post, and each result is recorded.
         for at, media in enumerate(wanted):
             if at < len(files) and await self._is_on_server(files[at]):
                 continue

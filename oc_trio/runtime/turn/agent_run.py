@@ -39,7 +39,9 @@ from oc_trio.runtime.turn.typing_indicator import keep_typing
 from oc_trio.store.turns import Turn
 from oc_trio.telemetry.log import get_logger
 
+# Rows of a session that are read for a prompt; the token budget cuts further.
 _TRANSCRIPT_ROWS = 400
+# Events that are handled between two checkpoints.
 _EVENTS_AT_ONCE = 64
 
 log = get_logger(part="turn")
@@ -101,6 +103,8 @@ class AgentRun:
         async with services.agents.limiter, trio.open_nursery() as nursery:
             slot = TaskSlot(nursery)
             with turns.live.track(self.turn.session, self.writer):
+                # The pacer divides the account's edits by the number of drafts, so count only while this one is
+                # written.
                 turns.pacer.live += 1
                 services.metrics.live_drafts.labels(services.account).inc()
                 try:
@@ -325,6 +329,7 @@ class AgentRun:
 
     async def _post_paragraphs(self, number: int, text: str) -> PostId:
         post_id = await self.services.delivery.post_or_abandon(self.draft_message(number, text, OutboxKind.MESSAGE))
+        # Record the post as one of the turn's, and that the next one is not written yet.
         await self._record_draft(post_id)
         await self._record_draft(None)
         return post_id

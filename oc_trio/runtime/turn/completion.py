@@ -133,6 +133,7 @@ class TurnCompletion:
             await services.store.participation.record(services.account, turn.channel_id, ThreadRoot(turn.root_id), now)
         await services.store.context.clear(turn.session, message.create_at)
         await self._drop_unsent_drafts()
+        # Last: until here a restart delivers the recorded result again.
         await services.store.turns.end(turn.id, outcome, now)
         return outcome
 

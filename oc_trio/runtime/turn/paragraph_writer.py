@@ -204,6 +204,7 @@ class ParagraphWriter:
 
     async def _send_on(self) -> None:
         """Finish what has begun: half a block in the channel, repeated by the final, would read badly."""
+        # A cancellation takes effect here, before the shield, and not between two posts of a block.
         await trio.lowlevel.checkpoint_if_cancelled()
         with trio.move_on_after(WRITE_SECONDS, shield=True):
             await self._send_parts()

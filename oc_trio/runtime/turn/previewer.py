@@ -170,6 +170,7 @@ class Previewer:
             self._parts.append(sealed)
             self.number += 1
             self.state = evolve(self._earlier_posts.get(self.number, DraftState()), ended_at=self.state.ended_at)
+            # Shielded: a late edit of this post must be recognised, also if the turn is cancelled right now.
             with trio.move_on_after(WRITE_SECONDS, shield=True):
                 await self._final_written(sealed, part)
         self.posts += self._parts
@@ -219,7 +220,7 @@ class Previewer:
     async def _write(self, step: Create | Edit) -> None:
         self.state = write_started(self.state, step)
         began = ended = trio.current_time()
-        outcome, post_id, in_edit_uncertain = WriteResult.UNAVAILABLE, None, True
+        outcome, post_id, is_uncertain = WriteResult.UNAVAILABLE, None, True
         with trio.move_on_after(WRITE_SECONDS, shield=True):
             try:
                 if isinstance(step, Create):
@@ -231,7 +232,7 @@ class Previewer:
             except MattermostRejected as refusal:
                 outcome = WriteResult.GONE if refusal.status == 404 else WriteResult.REFUSED
             except MattermostUnavailable as problem:
-                in_edit_uncertain = problem.ambiguous
+                is_uncertain = problem.ambiguous
                 if problem.status == 429:
                     self._pacer.throttled()
             except PayloadError:
@@ -242,6 +243,7 @@ class Previewer:
                 self.state = write_ended(self.state, outcome, ended, self._rules, post_id)
         if outcome is WriteResult.OK:
             self._pacer.answered(ended - began)
-        if outcome is WriteResult.UNAVAILABLE and in_edit_uncertain and isinstance(step, Edit):
+        if outcome is WriteResult.UNAVAILABLE and is_uncertain and isinstance(step, Edit):
+            # Shielded, as above: the edit may still be applied after the turn was cancelled.
             with trio.move_on_after(WRITE_SECONDS, shield=True):
                 await self._edit_uncertain(step.post_id)
