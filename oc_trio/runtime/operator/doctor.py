@@ -62,7 +62,7 @@ def pictures(config: Config, pillow: str) -> list[Finding]:
         return [Finding(Level.OK, "pictures", f"are made fit for {', '.join(with_images)} by Pillow {pillow}")]
     text = (
         f"reach {', '.join(with_images)} as they were posted, for lack of Pillow: large ones may be refused, and "
-        f"other kinds than PNG, JPEG, GIF and WebP are left outbound. {INSTALL}"
+        f"other kinds than PNG, JPEG, GIF and WebP are left out. {INSTALL}"
     )
     return [Finding(Level.WARNING, "pictures", text)]
 
