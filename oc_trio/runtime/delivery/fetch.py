@@ -5,6 +5,7 @@ opt-in for a private chat server opens nothing here: what an agent asks for must
 """
 
 import ssl
+from ipaddress import ip_address
 from urllib.parse import urljoin, urlsplit
 
 import httpx
@@ -65,7 +66,9 @@ class Fetcher:
         except trio.TooSlowError:
             raise MediaRefused(f"it did not arrive within {FETCH_SECONDS:g} s") from None
         except (AddressRefused, MattermostError, httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as problem:
-            log.warning("a file could not be fetched", host=_host(url), problem=str(problem)[:300])
+            host = _ip_host(url)
+            why = f"{type(problem).__name__}: {str(problem)[:300]}" if host else type(problem).__name__
+            log.warning("a file could not be fetched", host=host, problem=why)
             raise MediaRefused(NOT_FETCHED) from problem
 
     async def _guarded_transport(self) -> httpx.AsyncBaseTransport:
@@ -107,9 +110,13 @@ async def _read_body(response: httpx.Response, limit: int) -> bytes:
     return bytes(body)
 
 
-def _host(url: str) -> str:
-    """The only part of an address that the log may have: the rest can hold passwords, signatures and private text."""
+def _ip_host(url: str) -> str:
+    """The IP address in a URL, empty for a name: names, like paths and passwords, are words of people and models, which
+    the log must not have; errors quote the name.
+    """
     try:
-        return (urlsplit(url).hostname or "")[:200]
-    except ValueError:  # `http://[`
+        host = urlsplit(url).hostname or ""
+        ip_address(host)
+    except ValueError:  # a name, or `http://[`
         return ""
+    return host
