@@ -30,10 +30,11 @@ def list_(config_path: str | None, as_json: bool) -> None:
     """Print each provider: built in or configured, where it is, where its key is from, its models.
 
     Built-in providers need no entry in models.providers: name provider/model, and set the variable of the key. JSON has
-    `name`, `api`, `base_url`, `built_in`, `configured`, `variables`, `needs_key`, `key`,
-    `models`, `used` and `used_by` of each.
+    `name`, `api`, `baseUrl`, `builtIn`, `configured`, `variables`, `needsKey`, `key`,
+    `models`, `used` and `usedBy` of each.
     """
     from oc_trio.config.document import Document
+    from oc_trio.config.fields import camel
     from oc_trio.config.load import build, load
     from oc_trio.config.model_list import provider_rows
     from oc_trio.config.paths import find_config
@@ -48,7 +49,9 @@ def list_(config_path: str | None, as_json: bool) -> None:
         sys.exit(EX_CONFIG)
     rows = provider_rows(loaded)
     if as_json:
-        click.echo(json.dumps([attrs.asdict(row) for row in rows], indent=2))
+        click.echo(
+            json.dumps([{camel(name): value for name, value in attrs.asdict(row).items()} for row in rows], indent=2)
+        )
         return
     for row in rows:
         state = "used" if row.used else "configured" if row.configured else "built in"

@@ -124,27 +124,29 @@ def _write(rules: dict[str, Any], allowed: list[str] | None, denied: list[str]) 
 
 def _allowed(draft: Draft, path: str, table: dict[str, Any]) -> list[str] | None:
     """What is offered; None where nothing restricts it."""
-    profile, allowed, also = (table.pop(name, None) for name in ("profile", "allow", "alsoAllow"))
-    listed = [
-        *_translated(draft, f"{path}.allow", allowed or []),
-        *_translated(draft, f"{path}.alsoAllow", also or []),
-    ]
-    if allowed:
+    profile = draft.of_kind(table.pop("profile", None), str, f"{path}.profile") or "full"
+    allowed = draft.of_kind(table.pop("allow", None), list, f"{path}.allow") or []
+    also = draft.of_kind(table.pop("alsoAllow", None), list, f"{path}.alsoAllow") or []
+    listed = [*_translated(draft, f"{path}.allow", allowed), *_translated(draft, f"{path}.alsoAllow", also)]
+    if profile not in _PROFILES:
+        draft.found.wrong(f"{path}.profile", f"must be one of {', '.join(_PROFILES)}")
+    elif allowed:
         return listed
-    if isinstance(profile, str) and profile in _PROFILES and profile != "full":
+    elif profile != "full":
         return [*_PROFILES[profile], *listed]
     return None
 
 
 def _denied(draft: Draft, path: str, table: dict[str, Any]) -> list[str]:
-    return _translated(draft, f"{path}.deny", table.pop("deny", None) or [], missing_matters=False)
+    denied = draft.of_kind(table.pop("deny", None), list, f"{path}.deny") or []
+    return _translated(draft, f"{path}.deny", denied, missing_matters=False)
 
 
 def _translated(draft: Draft, path: str, names: Iterable[Any], *, missing_matters: bool = True) -> list[str]:
     """The tools' names here; those that oc-trio doesn't have are noted, where they were wanted."""
     made: list[str] = []
     missing: list[str] = []
-    for name in names if isinstance(names, list) else []:
+    for name in names:
         word = str(name).strip()
         if word.lower() in _TOOLS:
             made += _TOOLS[word.lower()]

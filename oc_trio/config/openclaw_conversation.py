@@ -33,11 +33,12 @@ def adapt_conversation(draft: Draft) -> None:
 def _reset(draft: Draft) -> None:
     """When a conversation begins afresh: the channel's own rule, else everybody's."""
     session = draft.table("session")
-    path, rule = "session.reset", session.pop("reset", None)
-    by_channel = session.pop("resetByChannel", None)
-    if isinstance(by_channel, dict) and _CHANNEL in by_channel:
-        path, rule = f"session.resetByChannel.{_CHANNEL}", by_channel[_CHANNEL]
-    if not isinstance(rule, dict):
+    path, written = "session.reset", session.pop("reset", None)
+    by_channel = draft.of_kind(session.pop("resetByChannel", None), dict, "session.resetByChannel")
+    if by_channel is not None and _CHANNEL in by_channel:
+        path, written = f"session.resetByChannel.{_CHANNEL}", by_channel[_CHANNEL]
+    rule = draft.of_kind(written, dict, path)
+    if rule is None:
         draft.rename(session, "session", "idleMinutes", "resetAfterMinutes")
         return
     mode, hour, minutes = rule.get("mode", "daily"), rule.get("atHour", 4), rule.get("idleMinutes")
@@ -59,8 +60,8 @@ def _queue(draft: Draft) -> None:
         (("messages", "inbound"), "byChannel", "debounceMs"),
     ):
         table, path = draft.table(*names), ".".join(names)
-        listed = table.pop(by_channel, None)
-        if isinstance(listed, dict) and _CHANNEL in listed:
+        listed = draft.of_kind(table.pop(by_channel, None), dict, f"{path}.{by_channel}")
+        if listed is not None and _CHANNEL in listed:
             table[key] = listed[_CHANNEL]
             draft.written[f"{path}.{key}"] = f"{path}.{by_channel}.{_CHANNEL}"
 
@@ -68,10 +69,13 @@ def _queue(draft: Draft) -> None:
 def _acknowledge(draft: Draft) -> None:
     """`messages.ackReaction` as the reaction that a message gets while it is worked on."""
     messages, section = draft.table("messages"), draft.table("channels", _CHANNEL)
-    emoji, scope = messages.pop("ackReaction", None), messages.pop("ackReactionScope", "group-mentions")
-    if not isinstance(emoji, str) or not emoji or scope in ("off", "none") or not section:
+    emoji = draft.of_kind(messages.pop("ackReaction", None), str, "messages.ackReaction")
+    scope = messages.pop("ackReactionScope", "group-mentions")
+    if not emoji or scope in ("off", "none") or not section:
         return
-    section.setdefault("ackReactions", {}).setdefault("seen", emoji)
+    reactions = section.setdefault("ackReactions", {})
+    if isinstance(reactions, dict):
+        reactions.setdefault("seen", emoji)
     draft.written[f"channels.{_CHANNEL}.ackReactions.seen"] = "messages.ackReaction"
     if scope != "all":
         where = "messages.ackReaction"
@@ -137,9 +141,9 @@ def _tool_servers(draft: Draft) -> None:
             if isinstance(server.get(old), int | float):
                 server[old] = max(1, server[old] / 1000)
                 draft.rename(server, path, old, new)
-        filters = server.pop("toolFilter", None)
-        if isinstance(filters, dict):
-            if isinstance(filters.get("include"), list):
+        filters = draft.of_kind(server.pop("toolFilter", None), dict, f"{path}.toolFilter")
+        if filters is not None:
+            if "include" in filters:
                 server["allow"] = filters["include"]
                 draft.written[f"{path}.allow"] = f"{path}.toolFilter.include"
             if filters.get("exclude"):
@@ -162,9 +166,9 @@ def _tool_servers(draft: Draft) -> None:
 def _skills(draft: Draft) -> None:
     """OpenClaw's folders of skills: the workspace's, those beside the file, then `skills.load.extraDirs`."""
     workspace = draft.table("agents", "defaults").get("workspace")
-    extra = draft.table("skills", "load").pop("extraDirs", None)
+    extra = draft.of_kind(draft.table("skills", "load").pop("extraDirs", None), list, "skills.load.extraDirs")
     folders = [f"{workspace.rstrip('/')}/skills"] if isinstance(workspace, str) and workspace.strip() else []
-    folders += ["skills", *(one for one in extra or () if isinstance(one, str))]
+    folders += ["skills", *(extra or ())]
     skills = draft.table("skills")
     if "dirs" not in skills and len(folders) > 1:
         draft.made("skills")["dirs"] = folders

@@ -1,12 +1,15 @@
 """A copy of an openclaw.json that is being rewritten in oc-trio's terms, with what is noted on the way."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from attrs import field, frozen
 
 from oc_trio.config.findings import Findings
-from oc_trio.config.parse import join
+from oc_trio.config.parse import join, kind_of
+
+T = TypeVar("T", dict[str, Any], list[Any], str)
+_KINDS: dict[type, str] = {dict: "a table", list: "a list", str: "text"}
 
 
 @frozen
@@ -49,6 +52,13 @@ class Draft:
             if new not in table:
                 table[new] = value
                 self.written[join(path, new)] = join(path, old)
+
+    def of_kind(self, value: Any, kind: type[T], path: str) -> T | None:
+        """A value that was taken out of the document, None where there is none; one of another kind is a problem."""
+        if value is None or isinstance(value, kind):
+            return value
+        self.found.wrong(path, f"must be {_KINDS[kind]}, not {kind_of(value)}")
+        return None
 
     def odd(self, path: str, message: str, hint: str = "") -> None:
         """A setting that is taken over, but not to the letter."""

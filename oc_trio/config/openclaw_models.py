@@ -53,7 +53,8 @@ def _named(draft: Draft) -> Iterator[tuple[str, str]]:
         elif isinstance(choice, dict):
             if isinstance(choice.get("primary"), str):
                 yield f"{path}.model.primary", choice["primary"]
-            for index, model in enumerate(choice.get("fallbacks") or ()):
+            fallbacks = choice.get("fallbacks")
+            for index, model in enumerate(fallbacks if isinstance(fallbacks, list) else ()):
                 if isinstance(model, str):
                     yield join(f"{path}.model.fallbacks", index), model
 

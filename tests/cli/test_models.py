@@ -55,15 +55,15 @@ def test_json(tmp_path: Path) -> None:
     assert rows["local"] == {
         "name": "local",
         "api": "openai-completions",
-        "base_url": "http://127.0.0.1:8000/v1",
-        "built_in": False,
+        "baseUrl": "http://127.0.0.1:8000/v1",
+        "builtIn": False,
         "configured": True,
         "variables": [],
-        "needs_key": False,
+        "needsKey": False,
         "key": "",
         "models": ["qwen3"],
         "used": True,
-        "used_by": ["agents.defaults.model.fallbacks[0]"],
+        "usedBy": ["agents.defaults.model.fallbacks[0]"],
     }
     assert rows["google"]["variables"] == ["GEMINI_API_KEY", "GOOGLE_API_KEY"]
 

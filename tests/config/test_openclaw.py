@@ -1,11 +1,18 @@
 """What only an openclaw.json has."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from oc_trio.config.load import Loaded
+from oc_trio.config.document import Document, read_document
+from oc_trio.config.importer import import_openclaw
+from oc_trio.config.load import Loaded, build
 from oc_trio.errors import ConfigError
+from tests.config.conftest import ENV
 
 
 def test_variables_in_texts(load_text: Callable[..., Loaded]) -> None:
@@ -39,3 +46,64 @@ def test_variables_mean_nothing_in_toml(load_text: Callable[..., Loaded]) -> Non
     """TOML has `{ source = "env" }`; a dollar sign there is a dollar sign."""
     (account,) = load_text('[channels.mattermost]\nname = "${WHO}"').accounts.values()
     assert account.name == "${WHO}"
+
+
+WRONG = [
+    ("session: { reset: 3 }", "session.reset: must be a table, not a number"),
+    ('session: { reset: { mode: "weekly" } }', 'session.reset.mode: must be one of "none", "daily", "idle"'),
+    ("session: { reset: { atHour: 24 } }", "session.reset.atHour: must be between 0 and 23"),
+    ("session: { resetByChannel: [] }", "session.resetByChannel: must be a table, not a list"),
+    ("messages: { ackReaction: true }", "messages.ackReaction: must be text, not true"),
+    ('messages: { queue: { byChannel: { mattermost: "later" } } }', "messages.queue.byChannel.mattermost: must be one"),
+    ('tools: { allow: "message" }', "tools.allow: must be a list, not text"),
+    ('tools: { profile: "all" }', "tools.profile: must be one of minimal, coding, messaging, full"),
+    ('skills: { load: { extraDirs: "x" } }', "skills.load.extraDirs: must be a list, not text"),
+    ("agents: { list: [{ name: 1 }] }", "agents.list[0]: must be a table with an id"),
+    ('agents: { list: [{ id: "a" }, { id: "a" }] }', 'agents.list[1].id: there is another agent "a"'),
+    ('agents: { list: [{ id: "a", model: 3 }] }', "agents.list[0].model: must be a table, not a number"),
+]
+
+
+@pytest.mark.parametrize(("text", "words"), WRONG)
+def test_a_wrong_value_is_named_as_the_file_spells_it(load_text: Callable[..., Loaded], text: str, words: str) -> None:
+    """Nothing that is rewritten is dropped in silence, and the line is the file's."""
+    with pytest.raises(ConfigError) as caught:
+        load_text("{\n channels: { mattermost: {} },\n " + text + "\n}", "openclaw.json")
+    assert f"openclaw.json:3: {words}" in str(caught.value)
+
+
+BAD: list[Any] = [
+    None,
+    3,
+    True,
+    "x",
+    [],
+    {},
+    [{}],
+    {"a": 1},
+    {"source": "file", "id": "/a", "provider": "x"},
+    "${NOPE}",
+]
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Every table and list within a value, with each of its keys."""
+    for key in list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
+        yield value, key
+        yield from places(value[key])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "file", sorted((Path(__file__).parent / "openclaw").glob("*.json")), ids=lambda file: file.stem
+)
+def test_any_value_in_any_place_is_accepted_or_refused(file: Path, tmp_path: Path) -> None:
+    """By a start and by the translation, in words and without a traceback."""
+    values = read_document(file).values
+    env = {**ENV, "HOME": str(tmp_path)}
+    for number, (table, key) in enumerate(list(places(values))):
+        kept, table[key] = table[key], BAD[number % len(BAD)]
+        for use in (build, partial(import_openclaw, keep_secrets=number % 2 == 0)):
+            with suppress(ConfigError):
+                use(Document(values, file, imported=True), env)
+        table[key] = kept
