@@ -5,6 +5,7 @@ from attrs import frozen
 from oc_trio.config.agents import Provider
 from oc_trio.config.builtin_providers import BUILT_IN, choices, used_providers
 from oc_trio.config.load import Loaded
+from oc_trio.config.parse import join
 
 
 @frozen
@@ -43,7 +44,7 @@ def provider_rows(loaded: Loaded) -> list[ProviderRow]:
                 configured=provider is not None,
                 variables=variables,
                 needs_key=known is not None and known.needs_key,
-                key=_key(provider) if provider else in_environment and f"env {in_environment}",
+                key=_key(loaded, name, provider) if provider else in_environment and f"env {in_environment}",
                 models=tuple(model.id for model in shown.models),
                 used=name in used,
                 used_by=tuple(path for path, model in named if model.partition("/")[0] == name),
@@ -52,9 +53,10 @@ def provider_rows(loaded: Loaded) -> list[ProviderRow]:
     return sorted(rows, key=lambda row: (not row.used, not row.configured, row.name))
 
 
-def _key(provider: Provider) -> str:
+def _key(loaded: Loaded, name: str, provider: Provider) -> str:
     if provider.api_key.ref is not None:
         return str(provider.api_key.ref)
     if provider.api_key:
-        return "in the file"
+        written = join("models.providers", name) + ".apiKey" in loaded.document.lines
+        return "kept by OpenClaw" if loaded.document.imported and not written else "in the file"
     return "in headers" if provider.headers else ""

@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from oc_trio.cli.main import main
+from tests.config.openclaw_database import make_store
 
 CONFIG = """[channels.mattermost]
 baseUrl = "https://chat.example.com"
@@ -76,3 +77,13 @@ def test_without_a_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     done = run(tmp_path)
     assert (done.exit_code, done.stdout) == (78, "")
     assert "agents: must be a table" in done.stderr
+
+
+def test_a_key_that_openclaw_keeps(tmp_path: Path) -> None:
+    """Its place is said, and not that it stood in the file."""
+    file = tmp_path / ".openclaw" / "openclaw.json"
+    make_store(file.parent, {"openai:default": {"type": "api_key", "provider": "openai", "key": "s3cret"}})
+    file.write_text('{ agents: { defaults: { model: "openai/gpt-5.4" } }, channels: { mattermost: {} } }')
+    done = run(tmp_path, "--config", str(file))
+    assert done.stdout.splitlines()[0].endswith("https://api.openai.com/v1  (kept by OpenClaw)")
+    assert "s3cret" not in done.output
