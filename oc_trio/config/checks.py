@@ -282,7 +282,9 @@ def _check_timezone(name: str, path: str, found: Findings) -> None:
 
 
 def _check_services(config: Config, agents: set[str], accounts: set[str], found: Findings) -> None:
-    if config.hooks.enabled and not (config.hooks.token or config.hooks.token_file):
+    token = config.hooks.token
+    # Commands that need no secret leave it unread: a reference is as good as a value then.
+    if config.hooks.enabled and not (token or token.ref or config.hooks.token_file):
         found.wrong("hooks.token", "is missing", "hooks are enabled: callers must send a token")
     for name, server in config.mcp.servers.items():
         if bool(server.command) == bool(server.url):

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from oc_trio.config.load import load
+from oc_trio.config.document import Document
+from oc_trio.config.load import build, load
 from oc_trio.errors import ConfigError
 from oc_trio.ids import AccountId
 from tests.config.conftest import ENV, LoadText
@@ -40,3 +41,13 @@ def test_text_that_no_journal_takes_does_not_come_in(load_text: LoadText) -> Non
     assert load_text(json5, "openclaw.json").values["agents"]["defaults"]["systemPrompt"] == "ab"
     with pytest.raises(ConfigError, match="not valid JSON5"):
         load_text(json5.replace("0000", "d83d"), "openclaw.json")
+
+
+def test_commands_that_need_no_secret_leave_references_unread() -> None:
+    """`oc-trio status` works where the environment of the service is not at hand."""
+    account = {"baseUrl": "https://chat.example.com", "botToken": {"source": "env", "id": "BOT"}}
+    hooks = {"enabled": True, "token": {"source": "env", "id": "HOOK"}}
+    values = {"channels": {"mattermost": account}, "hooks": hooks}
+    assert build(Document(values), {}, connect=False).config.hooks.enabled
+    with pytest.raises(ConfigError):
+        build(Document({**values, "hooks": {"enabled": True}}), {}, connect=False)
