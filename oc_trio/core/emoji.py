@@ -5,80 +5,41 @@ knows.
 """
 
 import re
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
 
-# Characters as agents write them -> Mattermost's system names. Variation selectors are dropped before the look-up.
-_NAMES = {
-    "💯": "100",
-    "🧠": "brain",
-    "💻": "computer",
-    "👀": "eyes",
-    "🔥": "fire",
-    "🌐": "globe_with_meridians",
-    "❤": "heart",
-    "\u2796": "heavy_minus_sign",
-    "\u2795": "heavy_plus_sign",
-    "😂": "joy",
-    "🙏": "pray",
-    "🙌": "raised_hands",
-    "🚀": "rocket",
-    "😱": "scream",
-    "😄": "smile",
-    "🎉": "tada",
-    "🤔": "thinking_face",
-    "👎": "thumbsdown",
-    "👍": "thumbsup",
-    "⚠": "warning",
-    "👋": "wave",
-    "✅": "white_check_mark",
-    "❌": "x",
-    "⚡": "zap",
-    # Beyond OpenClaw's list: what agents use to acknowledge.
-    "👌": "ok_hand",
-    "👏": "clap",
-    "💪": "muscle",
-    "🤝": "handshake",
-    "✋": "hand",
-    "☝": "point_up",
-    "✔": "heavy_check_mark",
-    "✖": "heavy_multiplication_x",
-    "❗": "exclamation",
-    "❓": "question",
-    "⏳": "hourglass_flowing_sand",
-    "⌛": "hourglass",
-    "⏰": "alarm_clock",
-    "⭐": "star",
-    "✨": "sparkles",
-    "🐛": "bug",
-    "💡": "bulb",
-    "📌": "pushpin",
-    "📝": "memo",
-    "🔒": "lock",
-    "🔧": "wrench",
-    "🛑": "octagonal_sign",
-    "🚫": "no_entry_sign",
-    "🤖": "robot_face",
-    "🎂": "birthday",
-    "☕": "coffee",
-    "😀": "grinning",
-    "😊": "blush",
-    "😅": "sweat_smile",
-    "😢": "cry",
-    "😭": "sob",
-    "😕": "confused",
-    "😮": "open_mouth",
-    "😉": "wink",
-    "😎": "sunglasses",
-    "😍": "heart_eyes",
-}
-_TONED = frozenset(
-    "thumbsup thumbsdown +1 -1 pray wave raised_hands ok_hand clap muscle hand point_up".split()  # noqa: SIM905
-)
+from attrs import frozen
+
 _TONES = ("light", "medium_light", "medium", "medium_dark", "dark")  # Fitzpatrick 1-2, 3, 4, 5, 6
 _FIRST_TONE = 0x1F3FB
 _TONE = re.compile("[\U0001f3fb-\U0001f3ff]")
 _SELECTORS = re.compile("[\ufe0e\ufe0f]")
 _NAME = re.compile(r"[a-z0-9_+-]{1,64}")
 _SLACK_TONE = re.compile(r"(.+)::skin-tone-([2-6])")
+
+
+@frozen
+class _Table:
+    """Mattermost's system emoji: the first name of each character, and all names that take a skin tone."""
+
+    names: Mapping[str, str]
+    toned: frozenset[str]
+
+
+@cache
+def _table() -> _Table:
+    """Read at the first use: it costs two milliseconds, and most processes need none of it."""
+    names, toned = dict[str, str](), set[str]()
+    for line in files("oc_trio.core").joinpath("emoji_names.txt").read_text("ascii").splitlines():
+        if line.startswith("#"):
+            continue
+        points, *words = line.split()
+        own = [word for word in words if word != "*"]
+        names["".join(chr(int(point, 16)) for point in points.split("-"))] = own[0]
+        if words[-1] == "*":
+            toned.update(own)
+    return _Table(names, frozenset(toned))
 
 
 class UnknownEmoji(ValueError):
@@ -100,7 +61,7 @@ def emoji_name(text: str) -> str:
         return name.lower()
     bare = _SELECTORS.sub("", name)
     tones = _TONE.findall(bare)
-    known = _NAMES.get(_TONE.sub("", bare))
+    known = _table().names.get(_TONE.sub("", bare))
     if known is None or len(tones) > 1:
         raise UnknownEmoji(
             f"{text.strip()!r} is not an emoji known here: write its Mattermost name, such as :thumbsup:."
@@ -109,6 +70,6 @@ def emoji_name(text: str) -> str:
 
 
 def _with_tone(name: str, tone: int, text: str) -> str:
-    if name not in _TONED:
+    if name not in _table().toned:
         raise UnknownEmoji(f"{text.strip()!r} takes no skin tone.")
     return f"{name}_{_TONES[tone]}_skin_tone"

@@ -33,19 +33,39 @@ DEFAULT_PROMPT = (
 )
 
 
+# No name of a model: those are `provider/model`.
+DEFAULT_MODEL = "default"
+
+
 @frozen
 class SessionSettings:
-    """What people set for a conversation by chat commands; empty means the agent's own."""
+    """What people set for a conversation by chat commands; empty and None mean that nothing was set.
+
+    A thread that has nothing set goes by its channel; with `DEFAULT_MODEL` it has the agent's own model all the same.
+    """
 
     model: str = ""
     thinking: str = ""
-    reasoning: bool = False
-    verbose: bool = False
+    reasoning: bool | None = None
+    verbose: bool | None = None
     queue: Mapping[str, object] = field(factory=dict, hash=False)
 
     def to_json(self) -> str:
-        fields = {"model": self.model, "thinking": self.thinking, "reasoning": self.reasoning}
-        return json.dumps({**fields, "verbose": self.verbose, "queue": dict(self.queue)})
+        """What is set, as a JSON object."""
+        fields: dict[str, object] = {"model": self.model, "thinking": self.thinking, "reasoning": self.reasoning}
+        fields |= {"verbose": self.verbose, "queue": dict(self.queue)}
+        return json.dumps({name: value for name, value in fields.items() if value not in ("", None, {})})
+
+    def over(self, channel: "SessionSettings") -> "SessionSettings":
+        """What holds in a thread with these settings, in a channel with those. `DEFAULT_MODEL` becomes empty."""
+        model = self.model or channel.model
+        return SessionSettings(
+            model="" if model == DEFAULT_MODEL else model,
+            thinking=self.thinking or channel.thinking,
+            reasoning=channel.reasoning if self.reasoning is None else self.reasoning,
+            verbose=channel.verbose if self.verbose is None else self.verbose,
+            queue={**channel.queue, **self.queue},
+        )
 
     @classmethod
     def from_json(cls, text: str) -> "SessionSettings":

@@ -58,6 +58,7 @@ class Policies:
     gather: float = 0.0
     names: Mapping[AgentId, NamePatterns] = field(factory=dict, hash=False)
     command_prefix: str = "oc_"
+    native_commands: bool = False
 
     def may_command(self, user_id: str, username: str) -> bool:
         """Whether somebody who may talk to the bot may also use chat commands, by whichever way: the one decision."""
@@ -114,6 +115,7 @@ def policies(config: Config, account: Account) -> Policies:
         gather=config.messages.inbound.debounce,
         names={agent: _names(config, entry) for agent, entry in entries(config).items()},
         command_prefix=account.commands.prefix,
+        native_commands=account.commands.native,
     )
 
 

@@ -1,6 +1,6 @@
 """What the parts of one account share: the bot's user, server, journal, policies and agents."""
 
-from attrs import frozen
+from attrs import define, evolve, frozen
 
 from oc_trio.core.entities import User
 from oc_trio.ids import AccountId
@@ -20,12 +20,26 @@ from oc_trio.telemetry.health import Health
 from oc_trio.telemetry.metrics import Metrics
 
 
+@define(eq=False)
+class BotUser:
+    """The bot's own user, under the name that it has now: people may rename it while the gateway runs."""
+
+    user: User
+
+    def rename(self, username: str) -> bool:
+        """Take the new name, by which it is mentioned from now on; False where it is the one it had."""
+        if username in ("", self.user.username):
+            return False
+        self.user = evolve(self.user, username=username)
+        return True
+
+
 @frozen(eq=False)
 class AccountServices:
     """The shared parts of one account. What only its turns need is in `runtime.turn.services`."""
 
     account: AccountId
-    user: User
+    bot: BotUser
     # What people call the account.
     name: str
     api: Api
@@ -43,3 +57,8 @@ class AccountServices:
     context: ConversationContext
     # Contains defects: one fails the message or turn that caused it.
     boundary: ErrorBoundary
+
+    @property
+    def user(self) -> User:
+        """The bot's own user as it is now."""
+        return self.bot.user

@@ -1,9 +1,11 @@
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oc_trio.core import emoji
 from oc_trio.core.emoji import UnknownEmoji, emoji_name
 
 
@@ -25,6 +27,16 @@ from oc_trio.core.emoji import UnknownEmoji, emoji_name
         ("👋🏿", "wave_dark_skin_tone"),
         (":wave::skin-tone-3:", "wave_medium_light_skin_tone"),
         (":🎉:", "tada"),
+        ("🦄", "unicorn_face"),
+        ("👩‍💻", "female-technologist"),
+        ("👩🏽‍💻", "female-technologist_medium_skin_tone"),
+        ("🕵️‍♀️", "female-detective"),
+        ("🕵🏿‍♀️", "female-detective_dark_skin_tone"),
+        ("🇩🇪", "de"),
+        ("🏴󠁧󠁢󠁳󠁣󠁴󠁿", "flag-scotland"),
+        ("#️⃣", "hash"),
+        ("1️⃣", "one"),
+        (":+1::skin-tone-6:", "+1_dark_skin_tone"),
     ],
 )
 def test_names(text: str, name: str) -> None:
@@ -48,6 +60,20 @@ def test_names(text: str, name: str) -> None:
 def test_what_is_no_emoji(text: str, why: str) -> None:
     with pytest.raises(UnknownEmoji, match=why):
         emoji_name(text)
+
+
+def test_every_emoji_of_the_list_has_a_name() -> None:
+    """Each character of the list, with and without a variation selector, is one of its names; toned where it may be."""
+    lines = (Path(emoji.__file__).parent / "emoji_names.txt").read_text("ascii").splitlines()
+    known = [line.split() for line in lines if not line.startswith("#")]
+    assert len(known) > 1700
+    for points, *names in known:
+        character = "".join(chr(int(point, 16)) for point in points.split("-"))
+        assert emoji_name(character) in names
+        assert emoji_name(f"{character}\ufe0f") in names
+        if names[-1] == "*":
+            toned = f"{character[0]}\U0001f3fd{character[1:]}"
+            assert emoji_name(toned) == f"{names[0]}_medium_skin_tone"
 
 
 @given(st.text(max_size=12))

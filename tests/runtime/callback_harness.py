@@ -53,7 +53,7 @@ from oc_trio.runtime.handlers.slash_commands import CommandRegistration
 from oc_trio.runtime.inbound.request_admission import RequestAdmission
 from oc_trio.runtime.people import People
 from oc_trio.runtime.policies import policies
-from oc_trio.runtime.services import AccountServices
+from oc_trio.runtime.services import AccountServices, BotUser
 from oc_trio.sandbox import records
 from oc_trio.sandbox.http_transport import SandboxTransport
 from oc_trio.sandbox.outgoing import Answer, IntegrationUnreachable, Outgoing, PostOut
@@ -213,7 +213,7 @@ class CallbackHarness:
         files = FileService(api)
         return AccountServices(
             account=MAIN,
-            user=User(user_id, self.bot.username, is_bot=True),
+            bot=BotUser(User(user_id, self.bot.username, is_bot=True)),
             api=api,
             name="",
             directory=directory,

@@ -47,7 +47,7 @@ from oc_trio.runtime.inbound.event_handler import EventHandler
 from oc_trio.runtime.inbound.event_tries import EventTries
 from oc_trio.runtime.people import People
 from oc_trio.runtime.policies import Policies
-from oc_trio.runtime.services import AccountServices
+from oc_trio.runtime.services import AccountServices, BotUser
 from oc_trio.runtime.tools.mcp_servers import ToolServers
 from oc_trio.runtime.tools.message_permissions import MessagePermissions
 from oc_trio.runtime.tools.message_tool import MessageTool
@@ -122,7 +122,7 @@ def build_parts(
     delivery = _delivery(inputs, api, user, direct, post_creator)
     services = AccountServices(
         account=inputs.id,
-        user=user,
+        bot=BotUser(user),
         name=inputs.settings.name,
         api=api,
         directory=directory,

@@ -7,8 +7,21 @@ from oc_trio.runtime.agents import SessionSettings
 from oc_trio.store.damage import reading
 from oc_trio.store.store import Store
 
+_THREAD = ":thread:"
+
+
+def channel_session(session: SessionKey) -> SessionKey:
+    """The conversation of the channel that a thread's conversation is in; any other is its own."""
+    return SessionKey(session.partition(_THREAD)[0])
+
 
 async def load_settings(store: Store, session: SessionKey) -> SessionSettings:
+    """What holds for a conversation: its own settings, and its channel's where it has none. Raises StoreError."""
+    own, channel = await own_settings(store, session), channel_session(session)
+    return own.over(SessionSettings() if channel == session else await own_settings(store, channel))
+
+
+async def own_settings(store: Store, session: SessionKey) -> SessionSettings:
     """The settings that commands have changed in a conversation. Raises StoreError."""
     settings = await store.sessions.settings(session)
     with reading("sessions", f"key {session}"):

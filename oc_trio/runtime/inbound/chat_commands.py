@@ -13,6 +13,7 @@ import trio
 from attrs import Factory, evolve, field, frozen
 
 from oc_trio.core.access import COMMAND_NOT_ALLOWED, Access, Origin, denial_text
+from oc_trio.core.chat import Chat
 from oc_trio.core.chat_commands import (
     USAGE,
     ChatCommand,
@@ -30,14 +31,15 @@ from oc_trio.core.chat_commands import (
 )
 from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.ledger import Obligation, OutboxKind
+from oc_trio.core.routing import reply_root
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import OutboxId
-from oc_trio.runtime.agents import SessionSettings
+from oc_trio.runtime.agents import DEFAULT_MODEL, SessionSettings
 from oc_trio.runtime.conversation.cancel_reason import CancelReason
 from oc_trio.runtime.conversation.dispatcher import Dispatcher
 from oc_trio.runtime.conversation.keyed_queue import KeyedSerialQueue
 from oc_trio.runtime.conversation.mailbox import Job
-from oc_trio.runtime.conversation.settings import load_settings, queue_rules
+from oc_trio.runtime.conversation.settings import channel_session, load_settings, own_settings, queue_rules
 from oc_trio.runtime.delivery.fallback import ANSWER, send_with_fallback
 from oc_trio.runtime.delivery.outbox_message import OutboxMessage
 from oc_trio.runtime.error_boundary import DEFECT
@@ -111,8 +113,14 @@ class ChatCommandHandler:
     )
 
     def submit(self, obligation: Obligation, message: InboundMessage, command: ChatCommand) -> None:
-        """Queue a command. Never waits; `/stop` and `/new` stop the running turn before this returns."""
+        """Queue a command. Never waits; `/stop` and `/new` stop the running turn before this returns.
+
+        One that was written outside of threads is about the channel's conversation and answered there, also where
+        messages open threads: a thread of its own would be an empty conversation.
+        """
         stopped = False
+        if not message.root_id and not (isinstance(command, NewSession) and command.prompt):
+            message = evolve(message, session=channel_session(message.session), reply_root="")
         if self._is_allowed(message) and isinstance(command, (StopTurn, NewSession)):
             session = self.dispatcher.get(message.session)
             reason = CancelReason.STOPPED if isinstance(command, StopTurn) else CancelReason.RESET
@@ -189,37 +197,69 @@ class ChatCommandHandler:
 
     async def _answer(self, message: InboundMessage, command: ChatCommand, stopped: bool) -> str:
         services, key = self.services, message.session
-        settings = await load_settings(services.store, key)
+        settings, own = await load_settings(services.store, key), await own_settings(services.store, key)
         match command:
             case ShowStatus():
                 return self._status(message, settings)
             case NewSession():
                 await services.store.sessions.reset(key, services.clock.now_ms())
-                return "🆕 New conversation. What was said before is forgotten."
+                return self._forgotten(message)
             case StopTurn():
                 return "⚙️ Agent was aborted." if stopped else "Nothing is running here."
             case ShowHelp():
-                return "\n".join(f"- `{USAGE[name]}` {about}" for name, about in _ABOUT.items())
+                return self._help(message)
             case ChooseModel():
-                return await self._choose(message, settings, command.name)
+                return await self._choose(message, settings, own, command.name)
             case ListModels():
                 return self._models(command.provider)
             case SetThinking():
                 return await self._set(
-                    message, settings, command.level, "Thinking", lambda on: evolve(settings, thinking=str(on))
+                    message, settings, command.level, "Thinking", lambda on: evolve(own, thinking=str(on))
                 )
             case SetReasoning():
                 return await self._set(
-                    message, settings, command.on, "Reasoning", lambda on: evolve(settings, reasoning=bool(on))
+                    message, settings, command.on, "Reasoning", lambda on: evolve(own, reasoning=bool(on))
                 )
             case SetVerbose():
                 return await self._set(
-                    message, settings, command.on, "Verbose", lambda on: evolve(settings, verbose=bool(on))
+                    message, settings, command.on, "Verbose", lambda on: evolve(own, verbose=bool(on))
                 )
             case SetQueue():
-                return await self._queue(message, settings, command)
+                return await self._queue(message, own, command)
             case Misused():
                 return f"⚠️ {command.problem}. Usage: `{command.usage}`"
+
+    def _forgotten(self, message: InboundMessage) -> str:
+        """What `/new` did, naming the conversation: people take a channel's for that of its threads."""
+        if message.is_direct and not message.root_id:
+            return "🆕 New conversation. What was said before is forgotten."
+        if channel_session(message.session) != message.session:
+            return "🆕 New conversation in this thread. What was said in it before is forgotten."
+        if self._opens_threads(message):
+            return (
+                "🆕 New conversation of the channel outside of threads. Each thread has a conversation of its own: "
+                "to forget one, write `/new` to me in that thread."
+            )
+        return "🆕 New conversation in this channel. What was said before is forgotten, but for threads."
+
+    def _opens_threads(self, message: InboundMessage) -> bool:
+        """Whether a message outside of threads is answered in a thread under it."""
+        chat = Chat(message.channel_id, message.channel_type, message.team_id)
+        kind = chat.kind
+        return kind is not None and bool(reply_root(kind, self.services.policies.routing, post_id="x", root_id=""))
+
+    def _help(self, message: InboundMessage) -> str:
+        """The commands as they can be typed here; Mattermost keeps a bare `/word` that it does not know to itself."""
+        services = self.services
+        prefix = services.policies.command_prefix if services.policies.native_commands else ""
+        if prefix:
+            rows = [(f"/{prefix}{USAGE[name].removeprefix('/')}", about) for name, about in _ABOUT.items()]
+            end = f"In a message to me `/new` and `!new` are the same: `@{services.user.username} /new`."
+        else:
+            start = "!" if message.is_direct else f"@{services.user.username} /"
+            rows = [(start + USAGE[name].removeprefix("/"), about) for name, about in _ABOUT.items()]
+            end = "A `/` at the beginning of a message does not reach me: Mattermost takes it for a command of its own."
+        return "\n".join([*(f"- `{usage}` {about}" for usage, about in rows), "", end])
 
     def _status(self, message: InboundMessage, settings: SessionSettings) -> str:
         services = self.services
@@ -237,20 +277,22 @@ class ChatCommandHandler:
         ]
         return "\n".join(lines)
 
-    async def _choose(self, message: InboundMessage, settings: SessionSettings, name: str) -> str:
+    async def _choose(self, message: InboundMessage, settings: SessionSettings, own: SessionSettings, name: str) -> str:
         services = self.services
         if not name:
             current = settings.model or services.agents.primary.get(message.agent, "")
             return f"Current: `{current}`" + ("" if settings.model else " (default)") + f"\nUsage: `{USAGE['model']}`"
         if name == "default":
-            await self._save(message, evolve(settings, model=""))
+            # In a thread it has to be said: without a word the channel's choice holds.
+            is_thread = channel_session(message.session) != message.session
+            await self._save(message, evolve(own, model=DEFAULT_MODEL if is_thread else ""))
             return f"Model: `{services.agents.primary.get(message.agent, '')}` (default)"
         matches = [model for model in services.agents.models if model == name or model.endswith(f"/{name}")]
         if len(matches) != 1:
             known = ", ".join(f"`{model}`" for model in matches or services.agents.models) or "none"
             problem = f"`{name}` may be several" if matches else f"There is no model `{name}`"
             return f"⚠️ {problem}. Models: {known}"
-        await self._save(message, evolve(settings, model=matches[0]))
+        await self._save(message, evolve(own, model=matches[0]))
         return f"Model: `{matches[0]}`"
 
     def _models(self, provider: str) -> str:
@@ -275,8 +317,8 @@ class ChatCommandHandler:
         await self._save(message, change(value))
         return f"{name}: {value if isinstance(value, str) else 'on' if value else 'off'}"
 
-    async def _queue(self, message: InboundMessage, settings: SessionSettings, command: SetQueue) -> str:
-        queue_settings = dict(settings.queue)
+    async def _queue(self, message: InboundMessage, own: SessionSettings, command: SetQueue) -> str:
+        queue_settings = dict(own.queue)
         if command.reset:
             queue_settings = {}
         if command.mode is not None:
@@ -287,12 +329,13 @@ class ChatCommandHandler:
             queue_settings["drop"] = command.drop.value
         if command.debounce is not None:
             queue_settings["debounce"] = command.debounce
-        rules = queue_rules(self.services.policies.queue, evolve(settings, queue=queue_settings))
-        if queue_settings != dict(settings.queue):
-            await self._save(message, evolve(settings, queue=queue_settings))
+        if queue_settings != dict(own.queue):
+            await self._save(message, evolve(own, queue=queue_settings))
             session = self.dispatcher.get(message.session)
             if session is not None:
                 await session.reload_rules()
+        settings = await load_settings(self.services.store, message.session)
+        rules = queue_rules(self.services.policies.queue, settings)
         return f"Queue: {rules.mode.value}, cap {rules.cap}, drop {rules.drop.value}, debounce {rules.debounce:g} s"
 
     async def _save(self, message: InboundMessage, settings: SessionSettings) -> None:

@@ -17,7 +17,7 @@ log = get_logger(part="reactions")
 
 
 async def note_reaction(services: AccountServices, event: Reacted) -> None:
-    """Keep a reaction for the next turn of its channel's conversation, if its author may use the bot there."""
+    """Keep a reaction for the next turn of its post's conversation, if its author may use the bot there."""
     if event.user_id == services.user.id:
         return
     try:
@@ -29,7 +29,15 @@ async def note_reaction(services: AccountServices, event: Reacted) -> None:
     if not caller.access.allowed:
         log.debug("a reaction was refused", account=services.account, post=event.post_id, reason=caller.access.reason)
         return
-    route = route_message(chat, sender.user_id, services.policies.routing, account=services.account)
+    root_id = await _root_of(services, event.post_id)
+    route = route_message(
+        chat,
+        sender.user_id,
+        services.policies.routing,
+        account=services.account,
+        post_id=event.post_id,
+        root_id=root_id,
+    )
     verb = "added" if event.added else "removed"
     emoji = label(event.emoji, 64)
     entry = HistoryEntry(
@@ -43,4 +51,13 @@ async def note_reaction(services: AccountServices, event: Reacted) -> None:
         at=event.create_at or services.clock.now_ms(),
         trusted=True,
     )
-    await services.context.remember(route.base, entry)
+    await services.context.remember(route.session, entry)
+
+
+async def _root_of(services: AccountServices, post_id: PostId) -> str:
+    """The root of the thread that a post is in; empty for a root, and where the server can't say."""
+    try:
+        return (await services.api.posts.get(post_id)).root_id or ""
+    except MattermostError as problem:
+        log.info("the thread of a reaction is unknown", account=services.account, post=post_id, problem=str(problem))
+        return ""

@@ -18,7 +18,9 @@ def reply_rules(services: AccountServices, message: InboundMessage, settings: Se
 def view_style(services: AccountServices, message: InboundMessage, settings: SessionSettings) -> ViewStyle:
     """How the draft of the answer to `message` looks while it grows."""
     seed = f"{services.account}:{message.channel_id}"
-    style = evolve(services.policies.view, seed=seed, reasoning=settings.reasoning, verbose=settings.verbose)
+    style = evolve(
+        services.policies.view, seed=seed, reasoning=bool(settings.reasoning), verbose=bool(settings.verbose)
+    )
     return evolve(style, response_prefix=_prefix(services, message, settings))
 
 

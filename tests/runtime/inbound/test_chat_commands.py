@@ -6,8 +6,11 @@ import pytest
 import trio
 
 from oc_trio.agent.scripted import Say
+from oc_trio.sandbox.hub import Broadcast
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
+from oc_trio.sandbox.views import user_view
 from oc_trio.sandbox.writing import Change
+from tests.logbook import Logbook
 from tests.runtime.harness import ACCOUNT, Harness
 
 SLOW = [Say("one two three four five six seven eight", delay=1.0)]
@@ -27,7 +30,7 @@ async def reply_to(harness: Harness, text: str, **more: Any) -> str:
     ("text", "expected"),
     [
         pytest.param("/status", "**oc_trio** as @helper, live", id="status"),
-        pytest.param("/help", "- `/status` what this conversation is doing", id="help"),
+        pytest.param("/help", "- `@helper /status` what this conversation is doing", id="help"),
         pytest.param("/model", "Current: `stage/play` (default)", id="model"),
         pytest.param("/model play", "Model: `stage/play`", id="model by its short name"),
         pytest.param("/model default", "Model: `stage/play` (default)", id="model of the agent"),
@@ -47,7 +50,7 @@ async def reply_to(harness: Harness, text: str, **more: Any) -> str:
             id="set the queue",
         ),
         pytest.param("/stop", "Nothing is running here.", id="stop nothing"),
-        pytest.param("/new", "🆕 New conversation.", id="new"),
+        pytest.param("/new", "🆕 New conversation of the channel outside of threads.", id="new"),
     ],
 )
 async def test_a_command_is_answered(harness: Harness, text: str, expected: str) -> None:
@@ -236,3 +239,97 @@ async def test_an_answer_that_is_not_taken_holds_no_command_back(harness: Harnes
     status, thinking = harness.answers(channel)[1:]
     assert "**oc_trio** as" in status
     assert thinking == "Thinking: high"
+
+
+async def test_a_choice_in_the_channel_holds_in_new_threads(harness: Harness) -> None:
+    """Threads go by their channel, until they have a choice of their own; each option goes its own way."""
+    await harness.start()
+    before = harness.say("@helper /status")
+    await harness.settled()
+    assert harness.ours()[-1].root_id == "", "a command outside of threads opens none"
+    await reply_to(harness, "/think high")
+    await reply_to(harness, "/reasoning on")
+    thread = harness.say("a thread")
+    assert "thinking: `high`" in await reply_to(harness, "/status", root=thread)
+    assert await reply_to(harness, "/reasoning", root=thread) == "Reasoning: on"
+    assert await reply_to(harness, "/reasoning off", root=thread) == "Reasoning: off"
+    assert await reply_to(harness, "/reasoning", root=thread) == "Reasoning: off"
+    assert await reply_to(harness, "/think", root=thread) == "Thinking: high", "the channel's goes on to hold"
+    await reply_to(harness, "/think low")
+    assert await reply_to(harness, "/think", root=thread) == "Thinking: low"
+    assert await reply_to(harness, "/reasoning", root=before) == "Reasoning: on"
+
+
+async def test_the_chosen_model_answers_in_a_new_thread(harness: Harness) -> None:
+    """What `/model` and `/queue` set in the channel is what the turn of a new thread runs with."""
+    await harness.start()
+    await reply_to(harness, "/model play")
+    await reply_to(harness, "/queue followup cap:3")
+    thread = harness.say("a thread")
+    assert await reply_to(harness, "/model", root=thread) == "Current: `stage/play`\nUsage: `/model [name | default]`"
+    assert (await reply_to(harness, "/queue", root=thread)).startswith("Queue: followup, cap 3")
+    assert (await reply_to(harness, "/queue cap:5", root=thread)).startswith("Queue: followup, cap 5")
+    assert (await reply_to(harness, "/queue")).startswith("Queue: followup, cap 3")
+    assert (await reply_to(harness, "/queue reset", root=thread)).startswith("Queue: followup, cap 3")
+    assert await reply_to(harness, "/model default", root=thread) == "Model: `stage/play` (default)"
+    assert "(default)" in await reply_to(harness, "/model", root=thread)
+
+
+@pytest.mark.parametrize(
+    ("mode", "in_thread", "expected"),
+    [
+        (
+            "all",
+            False,
+            "🆕 New conversation of the channel outside of threads. Each thread has a conversation of its own:",
+        ),
+        ("all", True, "🆕 New conversation in this thread."),
+        ("off", False, "🆕 New conversation in this channel."),
+    ],
+)
+async def test_new_says_which_conversation(harness: Harness, mode: str, in_thread: bool, expected: str) -> None:
+    """The channel's and a thread's are two; the answer stands where the command was written."""
+    await harness.start({"replyToMode": mode})
+    root = harness.say("a post")
+    more: dict[str, Any] = {"root": root} if in_thread else {}
+    assert (await reply_to(harness, "/new", **more)).startswith(expected)
+    assert harness.ours()[-1].root_id == (root.id if in_thread else "")
+
+
+async def test_the_help_is_what_can_be_typed(harness: Harness, logbook: Logbook) -> None:
+    """Slash commands where they are registered; else behind a mention, and with `!` in direct messages."""
+    await harness.start({"dmPolicy": "open", "allowFrom": ["*"]})
+    assert "- `@helper /new [first message]` forget" in await reply_to(harness, "/help")
+    direct = harness.world.direct(harness.alice, harness.world.users.get(harness.bot.id))
+    harness.say("!help", channel=direct)
+    await harness.settled()
+    assert "- `!new [first message]` forget" in harness.ours(direct)[-1].message
+    await harness.crash()
+    await harness.start({"commands": {"native": True}})
+    assert "- `/oc_new [first message]` forget" in await reply_to(harness, "/help")
+    assert logbook.said(""), "this bot may not register commands"
+
+
+async def renamed_status(harness: Harness) -> str:
+    """What `/status` says to the new name."""
+    harness.say("@oracle /status")
+    await harness.settled()
+    return harness.ours()[-1].message
+
+
+async def test_a_new_name_is_heeded_at_once(harness: Harness) -> None:
+    """The bot is renamed while the gateway runs: the new name calls it, the old one is nobody's."""
+    await harness.start()
+    bot = harness.world.users.get(harness.bot.id)
+    harness.world.users.rename(bot, "oracle")
+    harness.world.hub.publish("user_updated", {"user": user_view(bot)}, Broadcast())
+    await harness.settled()
+    harness.script = [Say("here")]
+    harness.say("@helper are you there?")
+    await harness.settled()
+    assert harness.ours() == []
+    harness.say("@oracle are you there?")
+    await harness.settled()
+    assert harness.ours()[-1].message == "here"
+    assert ": are you there?" in str(harness.stage.requests[-1].messages[-1].text)
+    assert "as @oracle, live" in await renamed_status(harness)

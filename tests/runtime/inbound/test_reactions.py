@@ -62,12 +62,20 @@ async def test_strangers_reactions_are_not_told(harness: Harness) -> None:
     assert ":tada:" not in text
 
 
-async def test_a_reaction_in_a_thread_belongs_to_the_conversation_without_threads(harness: Harness) -> None:
-    """With a session per thread, the channel's own session is told."""
+async def test_a_reaction_in_a_thread_belongs_to_the_threads_conversation(harness: Harness) -> None:
+    """On its root, on a reply and on the answer alike, and to no other conversation."""
     await harness.start()
     root = harness.say("@helper start")
     await harness.settled()
+    answer = harness.ours()[-1]
     react(harness, harness.alice, root, "tada")
+    react(harness, harness.bob, answer, "eyes")
     await harness.settled()
-    rows = await harness.store.context.take(f"agent:main:mattermost:channel:{harness.square.id}", 2**53)  # type: ignore[arg-type]
-    assert len(rows) == 1
+    other = await told(harness)
+    assert "Mattermost reaction" not in other
+    harness.script = [Say("ok")]
+    harness.say("@helper and here?", root=root)
+    await harness.settled()
+    here = str(harness.stage.requests[-1].messages[-1].text)
+    assert f":tada: by @alice on post {root.id}" in here
+    assert f":eyes: by @bob on post {answer.id}" in here
