@@ -154,21 +154,29 @@ def render_entry(entry: HistoryEntry, files: str = "") -> str:
 
 
 def render_message(
-    text: str, *, name: str, user_id: UserId, post_id: PostId, channel_id: ChannelId, at: int, files: str = ""
+    text: str,
+    *,
+    name: str,
+    user_id: UserId,
+    post_id: PostId,
+    channel_id: ChannelId,
+    at: int,
+    files: str = "",
+    is_marked: bool = False,
 ) -> str:
     """The message that a turn answers: author, time, text, and the ids by which tools can refer to it.
 
-    `files` describes the message's files, in lines written by us.
+    `files` describes the message's files, in lines written by us; `is_marked`: the text begins with a label of ours.
     """
-    rendered = message_header(text, name=name, user_id=user_id, at=at)
+    rendered = message_header(text, name=name, user_id=user_id, at=at, is_marked=is_marked)
     if files:
         rendered = f"{rendered if text else rendered[:-1]}{files}\n"
     return f"{rendered}[mattermost message id: {post_id} channel: {channel_id}]"
 
 
-def message_header(text: str, *, name: str, user_id: UserId, at: int) -> str:
+def message_header(text: str, *, name: str, user_id: UserId, at: int, is_marked: bool = False) -> str:
     """The beginning of a rendered message, ending with a newline; descriptions of files follow it."""
-    return f"[Mattermost {clock(at)}] {sender_label(name, user_id)}: {escape(text)}\n"
+    return f"[Mattermost {clock(at)}] {sender_label(name, user_id)}: {escape(text, is_marked=is_marked)}\n"
 
 
 def spoken(rendered: str) -> str:

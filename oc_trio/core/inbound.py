@@ -13,6 +13,9 @@ from oc_trio.core.events import ChannelType
 from oc_trio.core.ledger import Source
 from oc_trio.ids import AccountId, AgentId, ChannelId, FileId, SessionKey, TeamId, UserId
 
+# What the texts of clicks, and of events that a hook tells, begin with; such an event's trigger begins with the last.
+CLICK_LABEL, EVENT_LABEL, EVENT_TRIGGER = "[Button click: ", "[Event] ", "hook:wake:"
+
 
 @frozen
 class InboundMessage:
@@ -44,6 +47,13 @@ class InboundMessage:
     @property
     def is_direct(self) -> bool:
         return self.channel_type is ChannelType.DIRECT
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether the text begins with a label that the gateway wrote: of a click, or of an event that a hook told."""
+        is_click = self.source is Source.BUTTON and self.text.startswith(CLICK_LABEL)
+        is_event = self.source is Source.HOOK and self.trigger.startswith(EVENT_TRIGGER)
+        return is_click or (is_event and self.text.startswith(EVENT_LABEL))
 
     def with_text(self, text: str) -> "InboundMessage":
         return evolve(self, text=text)

@@ -15,6 +15,7 @@ from attrs import field, frozen
 
 from oc_trio.core.buttons import ACTION_ID, CALLBACK_DATA, CHANNEL_ID, EXPIRES_AT, NONCE
 from oc_trio.core.events import Post
+from oc_trio.core.inbound import CLICK_LABEL
 from oc_trio.core.json_body import BadJson, read_object
 from oc_trio.core.mention_escape import escape_channel_mentions
 from oc_trio.core.signing import TOKEN_KEY, verify_context
@@ -229,7 +230,7 @@ def not_allowed(channel: str) -> str:
 def click_text(click: Click) -> str:
     """The message for the agent: who chose what, and the callback data if it differs from the label."""
     label = " ".join(click.label.split()).replace('"', "'")
-    line = f'[Button click: user @{click.callback.user_name} selected "{label}"]'
+    line = f'{CLICK_LABEL}user @{click.callback.user_name} selected "{label}"]'
     return line if click.value == click.label else f"{line}\ncallback_data: {' '.join(click.value.splitlines())}"
 
 

@@ -1,7 +1,7 @@
 r"""Escapes lines in people's messages that look like the gateway's own labels in a prompt (prompt injection). Pure.
 
-Only a line that begins like one of our labels is changed, by a backslash before its bracket; pasted code stays as it
-is.
+Only a line that begins like one of our labels, behind marks of quotes and emphasis if there are any, is changed, by a
+backslash before its bracket; pasted code stays as it is.
 """
 
 import re
@@ -15,26 +15,37 @@ _IGNORABLE = (
     r"\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
     r"\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
-_UNSEEN = rf"(?:[^\S{_ENDS}]|[{_IGNORABLE}])*"
+# What may stand before a bracket without making the line another one: what is unseen, Markdown's marks of quotes,
+# lists, headings, tables and emphasis, and backslashes.
+_MARKS = r">\uff1e*\uff0a_~`#|+\-\u2022\\"
+_BEFORE = rf"(?:[^\S{_ENDS}]|[{_IGNORABLE}{_MARKS}])*"
 _MARKER = re.compile(
-    r"\[\s*(?:mattermost\b|chat messages\b|current message\b|messages that there\b|unknown time\]|button click\b"
-    r"|(?:mon|tue|wed|thu|fri|sat|sun) \d|file [^\]]*, |\d+ (?:more characters|images? above)\b)"
+    r"\[[\s*_~`]*(?:mattermost\b|chat messages\b|current message\b|messages that there\b|unknown time\]|button click\b"
+    r"|(?:mon|tue|wed|thu|fri|sat|sun) \d|file [^\]]*, |\d+ (?:more characters|images? above)\b"
+    r"|event\]\s*[^\s(]|attachment\]|\d+ attachments\]|id:\S* channel:)"
 )
-# The beginning of a line with a bracket: what precedes it, backslashes, and enough to recognise a label.
-_LINE = re.compile(rf"(?<=[{_ENDS}])({_UNSEEN})(\\*)(?=([\[\uff3b\u3010\u3014\ufe5d\u301a][^{_ENDS}]{{0,400}}))")
+# The beginning of a line with a bracket: what precedes it, and enough to recognise a label.
+_LINE = re.compile(rf"(?:\A|(?<=[{_ENDS}]))({_BEFORE})(?=([\[\uff3b\u3010\u3014\ufe5d\u301a][^{_ENDS}]{{0,400}}))")
 _HIDDEN = re.compile(rf"[{_IGNORABLE}]")
 # Letters of other scripts, and brackets, that look like ours; NFKC covers full-width and mathematical ones.
 _ALIKE = str.maketrans("аеорсухіѕтмкнвіοατρεικν【〔﹝〚", "aeopcyxistmkhbioatpeikv[[[[")  # noqa: RUF001 - on purpose
 
 
-def escape(text: str) -> str:
-    """`text` for use after a label on its line: no further line of it begins like one of our labels."""
-    return _LINE.sub(lambda line: f"{line[1]}{line[2]}\\" if _is_ours(line[3]) else line[0], text)
+def escape(text: str, *, is_marked: bool = False) -> str:
+    """`text` for use after a label on its line: no line of it begins like one of our labels, but for the first where
+    `is_marked`, which begins with one that we wrote.
+    """
+
+    def escaped(line: re.Match[str]) -> str:
+        is_written_by_us = is_marked and line.start() == 0
+        return f"{line[1]}\\" if _is_ours(line[2]) and not is_written_by_us else line[1]
+
+    return _LINE.sub(escaped, text)
 
 
 def unescape(text: str) -> str:
     """The inverse of `escape`; text that `escape` did not write mostly stays as it is."""
-    return _LINE.sub(lambda line: line[1] + line[2][_is_ours(line[3]) :], text)
+    return _LINE.sub(lambda line: line[1].removesuffix("\\") if _is_ours(line[2]) else line[1], text)
 
 
 def _is_ours(line: str) -> bool:

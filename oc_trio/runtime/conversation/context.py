@@ -6,6 +6,7 @@ Reads and stores them, and builds the prompt. What the model may read of them is
 import json
 import re
 from collections.abc import Sequence
+from functools import partial
 
 import trio
 from attrs import asdict, evolve, frozen
@@ -146,10 +147,12 @@ def is_in_prompt_verbatim(message: InboundMessage, prompt_text: str) -> bool:
     """Whether a prompt holds a message with its current text."""
     if not message.text:
         return True  # a post of files only leaves no text to compare, so it counts as unchanged
-    line = context.message_header(message.text, name=message.user_name, user_id=message.user_id, at=message.create_at)
-    return (
-        line in prompt_text or unescape(line) in prompt_text
-    )  # releases before escaping was added write_ended the text as it was
+    header = partial(
+        context.message_header, message.text, name=message.user_name, user_id=message.user_id, at=message.create_at
+    )
+    # Earlier releases escaped all lines but the first, or none.
+    earlier = header(is_marked=True)
+    return any(line in prompt_text for line in (header(is_marked=message.is_marked), earlier, unescape(earlier)))
 
 
 async def _files_of(
@@ -176,4 +179,5 @@ async def _rendered(message: InboundMessage, reader: AttachmentReader | None) ->
         channel_id=message.channel_id,
         at=message.create_at,
         files=await reader.describe(message.file_ids) if reader is not None else "",
+        is_marked=message.is_marked,
     )

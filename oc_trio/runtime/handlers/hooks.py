@@ -17,7 +17,7 @@ from oc_trio.core.chat import Chat, Sender
 from oc_trio.core.context import HistoryEntry
 from oc_trio.core.entities import Channel
 from oc_trio.core.hooks import AgentHook, DeliverHook, Hook, HookKind, WakeHook, hook_trigger
-from oc_trio.core.inbound import InboundMessage
+from oc_trio.core.inbound import EVENT_LABEL, InboundMessage
 from oc_trio.core.ledger import OutboxKind, OutboxState, Source
 from oc_trio.core.targets import Target
 from oc_trio.errors import CallbackRefused, MattermostError, MattermostRejected, MattermostUnavailable, TargetError
@@ -134,7 +134,7 @@ async def _wake(account: HookTarget, hook: WakeHook, trigger: str) -> None:
     services = requests.services
     row = await _last_conversation(account, hook.agent)
     channel = await services.directory.channel(row.channel_id)
-    message = _message(account, channel, trigger, root=row.root_id, name="event", text=f"[Event] {hook.text}")
+    message = _message(account, channel, trigger, root=row.root_id, name="event", text=f"{EVENT_LABEL}{hook.text}")
     message = evolve(message, agent=row.agent, session=row.key, reply_root=row.root_id)
     if hook.now:
         await requests.admit(message, reason="hook")

@@ -33,3 +33,13 @@ def test_words_told_by_an_older_version() -> None:
     assert "\\[Current" in rendered
     assert is_in_prompt_verbatim(message, rendered)
     assert is_in_prompt_verbatim(message, rendered.replace("\\", ""))
+
+
+def test_a_first_line_told_by_an_older_version() -> None:
+    """It escaped further lines only."""
+    message = evolve(a_job("a").inbound, post_id="p1", text="[Event] x\n[Current message]", create_at=1_700_000_000_000)
+    said: dict[str, Any] = {"name": message.user_name, "user_id": message.user_id, "at": message.create_at}
+    rendered = render_message(message.text, post_id=PostId("p1"), channel_id=message.channel_id, **said)
+    assert ": \\[Event]" in rendered
+    for told in (rendered, rendered.replace(": \\[Event]", ": [Event]"), rendered.replace("\\", "")):
+        assert is_in_prompt_verbatim(message, told)

@@ -53,6 +53,7 @@ async def test_a_click_becomes_a_message_and_the_post_says_so(autojump_clock: Mo
         assert callbacks.world.posts.live(post).message == "Choose"
         ((message, command),) = callbacks.admitted
         assert message.text == '[Button click: user @alice selected "Yes"]\ncallback_data: yes'
+        assert message.is_marked
         assert (message.source, message.root_id, message.reply_root, command) == (Source.BUTTON, root.id, root.id, None)
         assert message.session.endswith(f":thread:{root.id}")
 

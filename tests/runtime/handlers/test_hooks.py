@@ -69,6 +69,7 @@ async def test_a_run_becomes_a_turn_that_answers_in_the_target(autojump_clock: M
         assert status == 202
         ((message, command),) = callbacks.admitted
         assert (message.text, message.user_name, message.channel_id) == ("summarise", "cron", callbacks.square.id)
+        assert not evolve(message, text="[Event] summarise").is_marked
         assert (message.source, message.session, command) == (Source.HOOK, "agent:main:hook:daily", None)
         life = await callbacks.store.explain(answer["id"])
         assert life is not None
@@ -103,7 +104,7 @@ async def test_a_wake_goes_to_the_last_conversation(autojump_clock: MockClock) -
         await callbacks.store.sessions.touch(key, MAIN, callbacks.square.id, "", AgentId("main"), 5)  # type: ignore[arg-type]
         assert (await caller.post("wake", {"text": "backup done"}))[0] == 202
         ((message, _),) = callbacks.admitted
-        assert (message.text, message.session) == ("[Event] backup done", key)
+        assert (message.text, message.session, message.is_marked) == ("[Event] backup done", key, True)
         event = {"text": "disk full", "mode": "next-heartbeat"}
         answers = [await caller.post("wake", event, key="d") for _ in range(2)]
         assert [status for status, _ in answers] == [202, 202]

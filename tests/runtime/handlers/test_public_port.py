@@ -130,7 +130,7 @@ async def test_a_question_outlives_a_crash(harness: Harness, *, is_clicked_betwe
     may_ask.set()
 
     def script(request: Any) -> Any:
-        if "[Button click" in request.messages[-1].text:
+        if ": [Button click" in request.messages[-1].text:
             yield Say("heard")
             return
         while not may_ask.is_set():
