@@ -12,6 +12,7 @@ from oc_trio.admin.app import AdminApp, build_admin_app
 from oc_trio.errors import StoreError
 from oc_trio.ids import AccountId
 from oc_trio.telemetry.health import Health
+from oc_trio.telemetry.log_tail import LogTail
 from oc_trio.telemetry.metrics import Metrics
 
 NOON = 1_700_000_000_000
@@ -35,7 +36,7 @@ def make(
 
 
 async def call(
-    app: AdminApp, path: str, method: str = "GET", host: str = "localhost"
+    app: AdminApp, path: str, method: str = "GET", host: str = "localhost", **more: Any
 ) -> tuple[int, str, dict[str, str]]:
     sent: list[dict[str, Any]] = []
 
@@ -45,7 +46,7 @@ async def call(
     async def receive() -> dict[str, Any]:
         raise AssertionError("no request here has a body")
 
-    scope = {"type": "http", "method": method, "path": path, "headers": [(b"host", host.encode())]}
+    scope = {"type": "http", "method": method, "path": path, "headers": [(b"host", host.encode())], **more}
     await app(scope, receive, send)
     headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return sent[0]["status"], sent[1]["body"].decode(), headers
@@ -137,3 +138,20 @@ async def test_who_gets_what(path: str, method: str, host: str, status: int) -> 
     assert got == status
     assert (body == "") == (method == "HEAD")
     assert headers["content-security-policy"].startswith("default-src 'self'")
+
+
+async def test_the_log_is_for_the_unix_socket_only() -> None:
+    """Lines after a number, the newest of them; a loopback port, which every user of the machine reaches, has none."""
+    tail = LogTail()
+    for number in range(1, 6):
+        tail(None, "info", {"event": f"line {number}"})
+    app, _, _ = make(tail=tail)
+    status, body, _ = await call(app, "/logs.json", server=None, query_string=b"after=1&limit=2")
+    assert status == 200
+    assert [(line["number"], line["event"]["event"]) for line in json.loads(body)["lines"]] == [
+        (4, "line 4"),
+        (5, "line 5"),
+    ]
+    assert (await call(app, "/logs.json", server=("127.0.0.1", 8080), query_string=b""))[0] == 404
+    assert (await call(app, "/logs.json", query_string=b""))[0] == 404
+    assert len(json.loads((await call(app, "/logs.json", server=None, query_string=b"limit=x"))[1])["lines"]) == 5

@@ -78,3 +78,15 @@ async def test_a_code_is_not_printed(store: Store) -> None:
     [row] = await store.pairing.pending(ACCOUNT, 1)
 
     assert "AAAA2222" not in repr(requested) + repr(row)
+
+
+async def test_a_grant_needs_no_code(store: Store) -> None:
+    """Who is let in without a code, having asked or not, is approved once; a code given before is spent."""
+    await ask(store, ANNA, "AAAA2222")
+    assert await store.pairing.grant(ACCOUNT, ANNA, "anna", 10)
+    assert await store.pairing.grant(ACCOUNT, BERT, "bert", 11)
+    assert not await store.pairing.grant(ACCOUNT, BERT, "bert", 12)
+    assert await store.pairing.approved(ACCOUNT) == {ANNA, BERT}
+    assert await store.pairing.approved(OTHER) == set()
+    assert await store.pairing.approve(ACCOUNT, "AAAA2222", 13) is None
+    assert [row.approved_at for row in await store.pairing.approvals(ACCOUNT)] == [11, 10]
