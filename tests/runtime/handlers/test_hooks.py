@@ -187,6 +187,19 @@ async def test_a_delivery_that_was_refused_is_refused_again(autojump_clock: Mock
         assert callbacks.posts() == []
 
 
+async def test_more_files_than_a_post_takes_are_refused(autojump_clock: MockClock) -> None:
+    """In a sentence, before any of them is fetched; ten are not too many."""
+    async with callback_harness().running() as callbacks, trio.open_nursery() as nursery:
+        caller = await start(callbacks, nursery)
+        body = {"to": f"channel:{callbacks.square.id}", "text": "x"}
+        tries = [{**body, "media": ["http://nowhere.example/a.png"] * count} for count in (11, 10)]
+        (many, few) = [await caller.post("deliver", each, key=f"k{len(each['media'])}") for each in tries]
+        assert many[0] == 400
+        assert "a post takes 10 files at most, and here are 11" in many[1]["error"]
+        assert "at most" not in few[1]["error"]
+        assert callbacks.posts() == []
+
+
 @pytest.mark.parametrize(
     ("kind", "body", "status", "words"),
     [
