@@ -76,7 +76,7 @@ class RoutingRules:
 class Route:
     """`reply_root` is the `root_id` of the answer, None outside of threads; `base` is the session of the channel.
 
-    Slash commands and reactions use `base`, messages and clicks use `session`.
+    Commands outside of threads use `base`; messages, clicks and reactions use `session`.
     """
 
     agent: AgentId

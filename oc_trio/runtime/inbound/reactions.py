@@ -1,4 +1,4 @@
-"""Keeps people's reactions as context for the agent's next turn in that channel.
+"""Keeps people's reactions as context for the agent's next turn in the conversation of the post.
 
 A reaction starts no turn. The access policy is the one for posts, except that pairing can't be asked for and no mention
 is needed. A reaction that can't be looked up now is dropped: it is not worth a reconnect.
