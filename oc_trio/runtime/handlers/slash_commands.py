@@ -29,6 +29,7 @@ from oc_trio.mattermost.registrar import CommandRegistrar, TeamResult
 from oc_trio.runtime.handlers.command_shares import CommandShares
 from oc_trio.runtime.handlers.model_picker import ModelPickerHandler
 from oc_trio.runtime.handlers.token_check import SlashTokenValidator
+from oc_trio.runtime.inbound.denials import warn_of_no_code
 from oc_trio.runtime.inbound.request_admission import RequestAdmission, once
 from oc_trio.runtime.people import Caller
 from oc_trio.runtime.services import AccountServices
@@ -282,7 +283,7 @@ class SlashCommandHandler:
             policy.max_pending,
         )
         if request.state is RequestState.FULL:
-            log.warning("no pairing code: too many are pending", account=services.account, user=user.user_id)
+            await warn_of_no_code(services, user, policy)
         return reply_text(user.user_id, request.code) if request.code else _WITHOUT_CODE[request.state]
 
 

@@ -29,6 +29,14 @@ from oc_trio.telemetry.log import get_logger
 log = get_logger(part="denials")
 
 
+async def warn_of_no_code(services: AccountServices, sender: Sender, policy: PairingPolicy) -> None:
+    """Log that somebody gets no pairing code: once for as long as a code lives, however often they write."""
+    now, key = services.clock.now_ms(), f"{services.account}:{sender.user_id}"
+    is_first, _ = await services.store.claims.claim("pairing-full", key, now, now + policy.ttl_ms)
+    if is_first:
+        log.warning("no pairing code: too many are pending", account=services.account, user=sender.user_id)
+
+
 @frozen(eq=False)
 class Denials:
     """One account's. Notices are sent by children of `nursery`."""
@@ -60,7 +68,7 @@ class Denials:
             policy.max_pending,
         )
         if request.state is RequestState.FULL:
-            log.warning("no pairing code: too many are pending", account=services.account, user=sender.user_id)
+            await warn_of_no_code(services, sender, policy)
         if not request.code:
             return None
         if request.state is RequestState.CREATED:

@@ -136,6 +136,28 @@ async def test_a_stranger_who_comes_when_three_wait_gets_no_empty_code(autojump_
         assert "Pairing code:" in (await callbacks.execute("/oc_status", by=callbacks.mallory, where=direct))["text"]
 
 
+async def test_who_gets_no_code_is_logged_once(autojump_clock: MockClock, logbook: Logbook) -> None:
+    """And again when the time of a code has passed."""
+    async with callback_harness(dmPolicy="pairing", allowFrom=[]).running() as callbacks:
+        await callbacks.registered()
+        direct = callbacks.world.direct(callbacks.mallory, callbacks.bot)
+        for lines in (1, 2):
+            for number in range(3):
+                await callbacks.store.pairing.request(
+                    MAIN,
+                    UserId(f"user{number}"),
+                    "",
+                    f"AAAA222{number}",
+                    callbacks.requests.services.clock.now_ms(),
+                    3_600_000,
+                    3,
+                )
+            for _ in range(3):
+                assert (await callbacks.execute("/oc_status", by=callbacks.mallory, where=direct))["text"] == FULL
+            assert len(logbook.said("no pairing code")) == lines
+            await trio.sleep(3601)
+
+
 async def test_a_token_of_another_command_is_refused(autojump_clock: MockClock) -> None:
     """One command's token does not open another."""
     async with callback_harness().running() as callbacks:

@@ -6,7 +6,9 @@ import pytest
 import trio
 
 from oc_trio.agent.scripted import Say
+from oc_trio.ids import UserId
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
+from tests.logbook import Logbook
 from tests.runtime.harness import ACCOUNT, Harness
 
 
@@ -102,6 +104,23 @@ async def test_a_revoked_person_is_out_at_once(harness: Harness) -> None:
     assert await harness.store.pairing.revoke(ACCOUNT, row.user_id)
     assert await verdict(harness, harness.say("hi", channel=direct)) == "deny dm_policy_pairing_required"
     assert len(harness.answers(direct)) == 3
+
+
+async def test_who_gets_no_code_is_logged_once(harness: Harness, logbook: Logbook) -> None:
+    """A line per person, not per message; a restart adds none."""
+    await harness.start({"dmPolicy": "pairing", "allowFrom": []})
+    for number in range(3):
+        code = f"AAAA222{number}"
+        await harness.store.pairing.request(ACCOUNT, UserId(code), "", code, harness.now_ms(), 3_600_000, 3)
+    for by in (harness.alice, harness.bob):
+        for _ in range(4):
+            harness.say("hi", by=by, channel=harness.world.direct(by, harness.bot))
+    await harness.settled()
+    await harness.stop()
+    await harness.start({"dmPolicy": "pairing", "allowFrom": []})
+    harness.say("hi", channel=harness.direct())
+    await harness.settled()
+    assert [line["user"] for line in logbook.said("no pairing code")] == [harness.alice.id, harness.bob.id]
 
 
 @pytest.mark.parametrize("policy", ["pairing", "allowlist"])
