@@ -5,7 +5,12 @@ from collections.abc import Mapping
 from attrs import frozen
 
 from oc_trio.ids import AccountId, ChannelId, PostId
+from oc_trio.store.claims import Claims, claim
+from oc_trio.store.damage import reading
 from oc_trio.store.engine import Engine, Tx
+
+# The longest `catchup.maxAgeHours` that can be configured is 30 days; one more for clocks and overlap.
+_LONGEST_MS = 31 * 24 * 3600 * 1000
 
 
 @frozen
@@ -29,6 +34,10 @@ def advance(tx: Tx, account: AccountId, channel: ChannelId, post_id: PostId, cre
             *(account, channel, post_id, create_at),
         )
     )
+
+
+def _began(account: AccountId) -> str:
+    return f"began:{account}"
 
 
 def _start(tx: Tx, account: AccountId, channel: ChannelId, at: int) -> bool:
@@ -68,14 +77,30 @@ class Watermarks:
 
         await self._engine.run(move)
 
-    async def start_all(self, account: AccountId, times: Mapping[ChannelId, int]) -> None:
-        """As `start` for several channels, in one transaction: a thousand synced commits would take seconds."""
+    async def start_all(
+        self, account: AccountId, times: Mapping[ChannelId, int], began: Mapping[ChannelId, int], now: int
+    ) -> None:
+        """As `start` for several channels, in one transaction: a thousand synced commits would take seconds.
+
+        `began` is kept for `began_at`.
+        """
 
         def begin(tx: Tx) -> None:
             for channel, at in times.items():
                 _start(tx, account, channel, at)
+            for channel, at in began.items():
+                # Nobody reads a channel further back than that, so an older post needs no row.
+                if at > now - _LONGEST_MS:
+                    claim(tx, _began(account), channel, now, now + _LONGEST_MS, str(at))
 
         await self._engine.run(begin)
+
+    async def began_at(self, account: AccountId, now: int) -> dict[ChannelId, int]:
+        """The time of each channel's last post before the very first start, for as long as that can be read again."""
+        scope = _began(account)
+        rows = await Claims(self._engine).values(scope, now)
+        with reading("claims", f"scope {scope}", (ValueError,)):
+            return {ChannelId(channel): int(at) for channel, at in rows.items()}
 
     async def start(self, account: AccountId, channel: ChannelId, at: int) -> bool:
         """Starts a new channel at time `at`; returns False and changes nothing if it has a watermark."""

@@ -55,3 +55,13 @@ async def test_what_was_read_moves_several_forward(store: Store) -> None:
 
     assert await store.watermarks.all(ACCOUNT) == (WatermarkRow(LAB, post("p9"), 90), WatermarkRow(TOWN, post(""), 70))
     assert await store.watermarks.all(OTHER) == (WatermarkRow(TOWN, post(""), 1),)
+
+
+async def test_what_came_before_the_first_start_is_known_for_a_month(store: Store) -> None:
+    """By channel and account; of posts that nobody would read any more nothing is kept."""
+    day = 24 * 3600 * 1000
+    now = 100 * day
+    await store.watermarks.start_all(ACCOUNT, {TOWN: now, LAB: 1}, {TOWN: now - 1, LAB: 0}, now)
+    assert await store.watermarks.began_at(ACCOUNT, now + 30 * day) == {TOWN: now - 1}
+    assert await store.watermarks.began_at(OTHER, now) == {}
+    assert await store.watermarks.began_at(ACCOUNT, now + 32 * day) == {}

@@ -39,8 +39,8 @@ log = get_logger(part="catchup")
 class _ChannelState:
     """What this run knows of a channel besides its watermark."""
 
-    # The last post before the channel's first watermark, if that was set in this run: the overlap reads behind it, and
-    # what it finds there is not ours to answer.
+    # The last post before the channel's first watermark, if that was set at the very first start, of this run or of an
+    # earlier one: the overlap reads behind it, and what it finds there is not ours to answer.
     began_at: int = -1
     # The channel's `last_post_at` when the audit last found it behind. An edit moves that too; it is read once only.
     audited_at: int = 0
@@ -74,6 +74,7 @@ class CatchUp:
     _policy: CatchUpPolicy = field(init=False)
     _channels: defaultdict[ChannelId, _ChannelState] = field(init=False, factory=lambda: defaultdict(_ChannelState))
     _recheck: _RecheckTimer = field(init=False, factory=_RecheckTimer)
+    _knows_began_at: bool = field(init=False, default=False)
 
     def __attrs_post_init__(self) -> None:
         self._second_pass = TaskSlot(self.nursery)
@@ -181,6 +182,11 @@ class CatchUp:
         joined it, while no gateway ran; at the very first start it begins now.
         """
         services = self.services
+        now = services.clock.now_ms()
+        if not self._knows_began_at:
+            for channel_id, began_at in (await services.store.watermarks.began_at(services.account, now)).items():
+                self._channels[channel_id].began_at = began_at
+            self._knows_began_at = True
         rows = await services.store.watermarks.all(services.account)
         marks = {row.channel_id: Watermark(row.channel_id, row.create_at, row.post_id) for row in rows}
         alive_at = await self._alive_at()
@@ -190,12 +196,12 @@ class CatchUp:
             # At the very first start nothing that was said before is ours to answer, nor worth a request: the mark is
             # beyond the last post, or every channel that was used in the last minutes would be read.
             marks[channel.id] = first_watermark(channel.id, now=channel.last_post_at + 1, known_until=known_until)
-            if known_until is None:
-                self._channels[channel.id].began_at = channel.last_post_at
         if new:
-            await services.store.watermarks.start_all(
-                services.account, {channel.id: marks[channel.id].at for channel in new}
-            )
+            began = {channel.id: channel.last_post_at for channel in new} if known_until is None else {}
+            times = {channel.id: marks[channel.id].at for channel in new}
+            await services.store.watermarks.start_all(services.account, times, began, now)
+            for channel_id, began_at in began.items():
+                self._channels[channel_id].began_at = began_at
         return marks
 
     async def _note_read(self, channels: tuple[Channel, ...]) -> None:

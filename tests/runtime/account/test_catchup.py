@@ -76,6 +76,30 @@ async def test_what_was_said_before_the_first_start_is_not_answered(harness: Har
     assert (harness.answers(), await harness.state(old)) == ([], "none")
 
 
+@pytest.mark.parametrize("ends", ["stop", "crash"])
+async def test_what_was_said_before_the_first_start_is_not_answered_after_a_restart(
+    harness: Harness, ends: str
+) -> None:
+    """Somebody writes while nobody listens, so that the channel is read, a little of its past included; of what came
+    after the first start every mention is answered.
+    """
+    harness.script = [Say("here")]
+    old = harness.say("@helper are you new?")
+    await harness.start()
+    await (harness.crash() if ends == "crash" else harness.stop())
+    harness.world.restart()
+    await trio.sleep(20)
+    harness.say("hello")
+    asked = harness.say("@helper hello?")
+    for _ in range(2):
+        await harness.start()
+        await harness.settled()
+        await absent(harness, 20)
+        harness.say("hello again")
+    assert harness.answers() == ["here"]
+    assert (await harness.state(old), await harness.state(asked)) == ("none", "delivered")
+
+
 async def test_news_that_are_all_too_old_are_told_once(harness: Harness) -> None:
     """Not at every connect from then on."""
     gateway = await harness.start({"catchup": {"maxAgeHours": 1}})
