@@ -19,6 +19,8 @@ _WORTH_A_LINE = 1.0  # seconds; four times the rule, which is in pyproject.toml
 # Hypothesis' limit of 200 ms per example fails on a busy machine, and DEADLINE_SECONDS stops what hangs.
 settings.register_profile("no-deadline", settings(), deadline=None)
 settings.load_profile("no-deadline")
+# The quick run is for while one works; scripts/test plays all examples.
+settings.register_profile("quick", settings.get_profile("no-deadline"), max_examples=20)
 _CLEARED = ("OC_TRIO_", "MATTERMOST_", "XDG_", "NOTIFY_", "WATCHDOG_", "STATE_DIRECTORY", "CREDENTIALS_DIRECTORY")
 _KEPT = ("OC_TRIO_SLOW", "OC_TRIO_PICTURES")  # these are for the tests themselves
 
@@ -63,6 +65,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("markexpr") == "not slow":
+        settings.load_profile("quick")
     config.addinivalue_line(
         "markers", f"deadline(seconds): real seconds a test may take, instead of {DEADLINE_SECONDS}"
     )
