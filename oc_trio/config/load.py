@@ -207,8 +207,9 @@ def _note_foreign(ignored: list[str], document: Document, found: Findings) -> No
     """What an openclaw.json says that oc-trio doesn't do: one line, and one for each thing that people may miss."""
     foreign = sort_out(ignored)
     for paths, what, instead in foreign.different:
-        also = f" (so {', '.join(paths[1:])})" if len(paths) > 1 else ""
-        found.odd(paths[0], f"works differently here: {what}{also}", f"instead: {instead}")
+        first, *others = paths
+        also = f" (so {', '.join(others)})" if others else ""
+        found.odd(first, f"works differently here: {what}{also}", f"instead: {instead}")
     if foreign.unused:
         found.odd(str(document.path), "parts that oc-trio has no use for are ignored", ", ".join(foreign.unused))
 

@@ -80,6 +80,8 @@ class Run:
     cuts: int = 0
     # Messages whose model misbehaved on the wire only: the readers of the wire must turn that into ordinary errors.
     wired: set[str] = field(factory=set)
+    # A post may ask two bots: what raised for one of them is no defect of the other's answer over the wire.
+    mishandled: set[str] = field(factory=set)
     calm_since: float = 0.0
 
     async def play(self) -> None:
@@ -131,8 +133,11 @@ class Run:
             self.problems.append(f"{left} tasks are left")
 
     def _note_wired(self, scenario: Scenario, model: Model) -> None:
-        numbers = model.betrayed - model.mishandled
-        self.wired.update(question.post.id for question in scenario.questions if question.number in numbers)
+        for question in scenario.questions:
+            if question.number in model.mishandled:
+                self.mishandled.add(question.post.id)
+            elif question.number in model.betrayed:
+                self.wired.add(question.post.id)
 
     def _models(self, callers: Callers) -> tuple[Model, Model | None]:
         """One for each bot; another seed gives the same question another answer."""
@@ -190,7 +195,9 @@ def _is_expected(error: str, run: Run) -> bool:
         return _DISK_PROBLEM.search(error) is not None
     if plan.treachery and error.startswith(_TREACHERY_ERRORS):
         about = _ABOUT_POST.search(error)
-        return ("failed=turn " in error or "failed=" not in error) and (about is None or about[1] not in run.wired)
+        return ("failed=turn " in error or "failed=" not in error) and (
+            about is None or about[1] not in run.wired - run.mishandled
+        )
     if plan.has_calls and error.startswith(_CALL_ERRORS):
         # What a dead gateway had on the wire may be lost, and then it says so, too.
         return plan.has_network_faults or any(isinstance(intent, (Crash, RestartServer)) for _, intent in plan.intents)
