@@ -5,6 +5,7 @@ import os
 import sqlite3
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -62,10 +63,12 @@ def with_journal(
         location: str | sqlite3.Connection = journal_location(loaded, create=create and not dry_run)
         is_file = isinstance(location, str) and not location.startswith(POSTGRES)
         is_new = create and is_file and not Path(str(location)).exists()  # noqa: ASYNC240 - nothing else runs yet
-        if is_new and dry_run:
-            location = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        async with open_store(location, exclusive=is_new) as store:
-            return await work(store, loaded)
+        with ExitStack() as stack:
+            if is_new and dry_run:
+                memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+                location = stack.enter_context(closing(memory))
+            async with open_store(location, exclusive=is_new) as store:
+                return await work(store, loaded)
 
     code = EX_TEMPFAIL
     try:
