@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 from attrs import field, frozen
 
+from oc_trio.core.describe_error import describe_error
 from oc_trio.core.text import clean
 from oc_trio.errors import AgentError, AgentFailed, AgentUnavailable
 
@@ -75,24 +76,9 @@ def provider_tag(api: str, base_url: str) -> str:
     return hashlib.sha256(f"{api} {base_url.rstrip('/')}".encode()).hexdigest()[:16]
 
 
-def describe_error(exc: BaseException) -> str:
-    """The reason of `exc`: on Trio the outer exceptions of httpx have no text, which is in a `__cause__`."""
-    error: BaseException | None = exc
-    while error is not None:
-        if isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
-            continue
-        if str(error):
-            # HTTP's parser quotes what it can't read ("illegal chunk header: ..."), and that may be anybody's words.
-            is_parsers = type(error).__name__.endswith("ProtocolError")
-            return f"{type(error).__name__}: {str(error).partition(':')[0] if is_parsers else error}"
-        error = error.__cause__ or error.__context__
-    return type(exc).__name__
-
-
 def from_transport(endpoint: Endpoint, exc: httpx.HTTPError | httpx.InvalidURL, *, started: bool = False) -> AgentError:
     """The error of a request without a complete response; `started` says whether a part of it came."""
-    line = endpoint.clean(f"{endpoint.name}: {describe_error(exc)}")
+    line = endpoint.clean(f"{endpoint.name}: {describe_error(exc, max_chars=None)}")
     if isinstance(exc, httpx.TimeoutException):
         return AgentUnavailable(line, for_user=TOO_SLOW)
     if isinstance(exc, httpx.RemoteProtocolError | httpx.ReadError):

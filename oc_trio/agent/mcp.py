@@ -15,11 +15,12 @@ import trio
 from attrs import field, frozen
 
 from oc_trio.agent.address import secrets_in
-from oc_trio.agent.failures import Endpoint, describe_error
+from oc_trio.agent.failures import Endpoint
 from oc_trio.agent.mcp_convert import result_text, tool_specs
 from oc_trio.agent.mcp_transport import Watch, open_http, open_stdio, watched
 from oc_trio.agent.port import ToolCall, ToolResult, ToolSpec
 from oc_trio.core.backoff import exponential
+from oc_trio.core.describe_error import describe_error
 from oc_trio.core.json_body import BadJson, checked_value, has_more_values
 from oc_trio.core.turn_events import ToolStatus
 from oc_trio.errors import ConfigError, Problem
@@ -169,7 +170,7 @@ class ToolServer:
         cause = _innermost(exc)
         if isinstance(cause, ValidationError):
             return f"it answered with something that is no {cause.title}, as MCP has it"
-        return self._endpoint.clean(describe_error(exc))
+        return self._endpoint.clean(describe_error(exc, max_chars=None))
 
     async def _run_once(self) -> None:
         """Start the server and serve until it is lost; the reason is then in `problem`."""

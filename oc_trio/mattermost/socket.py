@@ -19,9 +19,9 @@ from trio_websocket import ConnectionClosed, ConnectionRejected, HandshakeError,
 
 from oc_trio.core.connection import ResumePoint
 from oc_trio.core.decode import decode_frame
+from oc_trio.core.describe_error import describe_error
 from oc_trio.core.events import ActionReply, EventFrame, Frame
 from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable, PayloadError
-from oc_trio.mattermost.describe_error import describe_error
 from oc_trio.mattermost.rest.responses import error_from_response
 
 HANDSHAKE_SECONDS = 15.0

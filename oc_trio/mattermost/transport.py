@@ -17,10 +17,10 @@ import trio
 from attrs import define, field, frozen
 
 from oc_trio import __version__
+from oc_trio.core.describe_error import describe_error
 from oc_trio.core.ratelimit import Lane
 from oc_trio.errors import MattermostError, MattermostUnavailable, PayloadError
 from oc_trio.mattermost.budget import RateBudget
-from oc_trio.mattermost.describe_error import describe_error
 from oc_trio.mattermost.rest.responses import (
     LONGEST_PAUSE,
     error_from_response,

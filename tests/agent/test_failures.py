@@ -6,13 +6,13 @@ import pytest
 from oc_trio.agent import failures
 from oc_trio.agent.failures import (
     Endpoint,
-    describe_error,
     error_text,
     from_status,
     from_stream,
     from_transport,
     retry_after,
 )
+from oc_trio.core.describe_error import describe_error
 from oc_trio.errors import AgentError, AgentFailed, AgentUnavailable
 
 HERE = Endpoint("m at http://x", ("super-secret", "ab"))

@@ -22,12 +22,12 @@ from oc_trio.agent.retrying import RetrySettings
 from oc_trio.config.agents import Provider
 from oc_trio.config.model import Config
 from oc_trio.config.parse import join, nearest
+from oc_trio.core.describe_error import describe_error
 from oc_trio.core.json_body import BadJson, read_lenient
 from oc_trio.core.model_apis import ModelApi, built_in_api
 from oc_trio.core.turn_events import Failed, Final
 from oc_trio.errors import AgentError, ConfigError
 from oc_trio.ids import AgentId, SessionKey
-from oc_trio.mattermost.describe_error import describe_error
 from oc_trio.runtime.agents import model_spec
 from oc_trio.runtime.operator.findings import Finding, Level
 

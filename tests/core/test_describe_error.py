@@ -4,7 +4,7 @@ import ssl
 
 import pytest
 
-from oc_trio.mattermost.describe_error import describe_error
+from oc_trio.core.describe_error import describe_error
 
 
 def chained() -> Exception:

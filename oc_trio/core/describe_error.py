@@ -5,12 +5,15 @@ from collections.abc import Iterator
 _DEPTH = 8
 
 
-def describe_error(exc: BaseException) -> str:
-    """The first text found along groups, `__cause__` and `__context__`, with the name of its type; never empty."""
+def describe_error(exc: BaseException, max_chars: int | None = 300) -> str:
+    """The first text found along groups, `__cause__` and `__context__`, with the name of its type; never empty.
+
+    The text is cut at `max_chars`, None for not at all.
+    """
     for one in _chain(exc, _DEPTH):
         text = str(one).strip()
         if text and not isinstance(one, BaseExceptionGroup):
-            return f"{type(one).__name__}: {without_quotes(one, text)[:300]}"
+            return f"{type(one).__name__}: {without_quotes(one, text)[:max_chars]}"
     return type(exc).__name__
 
 
