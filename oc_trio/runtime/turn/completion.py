@@ -8,7 +8,7 @@ from attrs import define, evolve
 
 from oc_trio.agent.port import Message, Role
 from oc_trio.core.bounds import attachable
-from oc_trio.core.final_plan import INTERRUPTED, STOPPED, failed_text, interrupted_text, plan_final
+from oc_trio.core.final_plan import INTERRUPTED, STOPPED, NoPost, failed_text, interrupted_text, plan_final
 from oc_trio.core.ledger import ObligationState, OutboxState, Outcome
 from oc_trio.core.preview import DraftPhase
 from oc_trio.core.turn_events import Failed, Final, Media
@@ -71,7 +71,7 @@ class TurnCompletion:
             is_cut=bool(self.run.uncut),
         )
         media, whole = (end.media, self.run.uncut or end.text) if isinstance(end, Final) else ((), "")
-        rest = attachable(whole) if getattr(plan, "is_cut", False) else ""
+        rest = attachable(whole) if not isinstance(plan, NoPost) and plan.is_cut else ""
         return await self._decide(
             result_of(plan, failure=failure, said=transcript_text, props=props, media=media, rest=rest)
         )
