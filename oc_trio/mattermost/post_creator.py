@@ -24,6 +24,8 @@ from oc_trio.mattermost.keyed_locks import KeyedLocks
 
 SAME_KEY_SECONDS = 25.0  # of the server's 30
 GIVE_UP_SECONDS = 120.0
+# The prop of our posts that holds their key, under "k".
+MARKER = "oc_trio"
 _FIRST_PAUSE = 0.25
 _LONGEST_PAUSE = 8.0
 _LOOK_BACK = 200
@@ -37,14 +39,14 @@ def with_marker(new: NewPost) -> NewPost:
     """`new` with its key in the props. Raises ValueError without a `pending_post_id`."""
     if not new.pending_post_id:
         raise ValueError("a post needs a pending_post_id to be created idempotently")
-    own = new.props.get("oc_trio")
+    own = new.props.get(MARKER)
     ours: Mapping[str, Any] = own if isinstance(own, Mapping) else {}
-    return new if ours.get("k") else evolve(new, props={**new.props, "oc_trio": {**ours, "k": new.pending_post_id}})
+    return new if ours.get("k") else evolve(new, props={**new.props, MARKER: {**ours, "k": new.pending_post_id}})
 
 
 def marker(props: Mapping[str, Any]) -> str:
     """The key in a post's props, "" if there is none. Anyone can write props: compare the author too."""
-    match props.get("oc_trio"):
+    match props.get(MARKER):
         case {"k": str(key)}:
             return key
         case _:

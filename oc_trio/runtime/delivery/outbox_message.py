@@ -10,10 +10,9 @@ from oc_trio.core.entities import NewPost
 from oc_trio.core.ledger import OutboxKind, OutboxRow
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import AccountId, ChannelId, FileId, OutboxId, TurnId, UserId
-from oc_trio.mattermost.post_creator import WAS_DELETED
+from oc_trio.mattermost.post_creator import MARKER, WAS_DELETED
 from oc_trio.store.damage import reading
 
-MARKER = "oc_trio"
 # The status of a refusal that is raised again from its row, which does not keep the original one.
 REPEATED = 0
 

@@ -24,8 +24,9 @@ from oc_trio.core.turn_events import Button
 from oc_trio.errors import MattermostError
 from oc_trio.ids import ChannelId, FileId, OutboxId, PostId, SessionKey
 from oc_trio.mattermost.files import from_bytes
+from oc_trio.mattermost.post_creator import MARKER
 from oc_trio.runtime.delivery.buttons import LIFETIME_MS, ButtonMaker
-from oc_trio.runtime.delivery.outbox_message import MARKER, OutboxMessage
+from oc_trio.runtime.delivery.outbox_message import OutboxMessage
 from oc_trio.runtime.services import AccountServices
 from oc_trio.telemetry.log import get_logger
 
