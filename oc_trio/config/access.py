@@ -41,7 +41,7 @@ class Gating:
 
 
 @frozen
-class Access:
+class AccessSettings:
     """Who may talk to the bot, and where. An empty list never means everyone."""
 
     dm_policy: DmPolicy = key(

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from oc_trio.config.accounts import ROOT, Account, AccountTable, normalize_account_id
 from oc_trio.config.agents import ModelChoice, Provider
 from oc_trio.config.builtin_providers import BUILT_IN, REFUSED, REFUSED_APIS
-from oc_trio.config.conversation import Binding
+from oc_trio.config.conversation import BindingSettings
 from oc_trio.config.cron_fields import cron_mistake, is_timezone
 from oc_trio.config.findings import Findings
 from oc_trio.config.gateway import Bind
@@ -257,7 +257,9 @@ def _check_choice(choice: ModelChoice, path: str, providers: Mapping[str, Provid
                 found.unknown(where, f"model of {provider}", rest, known)
 
 
-def _check_bindings(bindings: tuple[Binding, ...], agents: set[str], accounts: set[str], found: Findings) -> None:
+def _check_bindings(
+    bindings: tuple[BindingSettings, ...], agents: set[str], accounts: set[str], found: Findings
+) -> None:
     seen: dict[object, int] = {}
     for index, binding in enumerate(bindings):
         path = join("bindings", index)

@@ -27,7 +27,7 @@ class QueueDrop(Enum):
 
 
 @frozen
-class Peer:
+class PeerMatch:
     """`bindings[].match.peer`."""
 
     kind: PeerKind = key(PeerKind.CHANNEL, "`direct` with a user id; `group` or `channel` with a channel id.")
@@ -41,7 +41,7 @@ class Match:
     channel: str = key("mattermost", "Always `mattermost` here.")
     account_id: str | None = key(None, 'An account id; `"*"` or unset means any.')
     team_id: str | None = key(None, "A Mattermost team id.")
-    peer: Peer | None = key(None, "One conversation.")
+    peer: PeerMatch | None = key(None, "One conversation.")
 
 
 @frozen
@@ -53,7 +53,7 @@ class BindingSession:
 
 
 @frozen
-class Binding:
+class BindingSettings:
     """`bindings[]`: the most specific match wins."""
 
     agent_id: str = key("", "The agent that answers.")
@@ -62,7 +62,7 @@ class Binding:
 
 
 @frozen
-class Session:
+class SessionRules:
     """`session`; `idle` in seconds."""
 
     dm_scope: DmScope = key(
@@ -113,7 +113,7 @@ class GroupChat:
 
 
 @frozen
-class Inbound:
+class InboundSettings:
     """`messages.inbound`; `debounce` in seconds."""
 
     debounce: float = key(
@@ -156,7 +156,7 @@ class Messages:
 
     response_prefix: str = key("", "Put before each answer where the account doesn't say otherwise.")
     group_chat: GroupChat = section(GroupChat, "Channels.")
-    inbound: Inbound = section(Inbound, "Before a turn.")
+    inbound: InboundSettings = section(InboundSettings, "Before a turn.")
     queue: Queue = section(Queue, "During a turn.")
 
 

@@ -27,7 +27,7 @@ class Markdown:
 
 
 @frozen
-class Delivery:
+class DeliverySettings:
     """How answers are posted."""
 
     reply_to_mode: ReplyToMode = key(

@@ -53,7 +53,7 @@ class Admin:
 
 
 @frozen
-class Gateway:
+class GatewaySettings:
     """`gateway`; `drain` in seconds."""
 
     port: int = key(18789, "Port for slash commands, buttons and hooks.", minimum=0, maximum=65_535)
@@ -86,7 +86,7 @@ class Gateway:
 
 
 @frozen
-class Store:
+class StoreSettings:
     """`store`; times in seconds."""
 
     url: Secret = key(
@@ -117,7 +117,7 @@ class Logging:
 
 
 @frozen
-class Metrics:
+class MetricsSettings:
     """`metrics`."""
 
     enabled: bool = key(True, "Serve Prometheus metrics on the administration listener.")

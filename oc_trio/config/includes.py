@@ -24,7 +24,7 @@ MAX_BYTES = 2 * 1_048_576
 
 
 @frozen
-class Place:
+class Location:
     """Where a value stands."""
 
     file: Path
@@ -41,7 +41,7 @@ class Composed:
     """
 
     values: Mapping[str, Any]
-    places: Mapping[str, Place]
+    places: Mapping[str, Location]
     modes: Mapping[Path, int]
 
 
@@ -50,7 +50,7 @@ class _Node:
     """A value with its place; `inner` is a dict of nodes, a list of nodes, or a plain value."""
 
     inner: Any
-    place: Place
+    place: Location
 
 
 class _Refused(Exception):
@@ -75,7 +75,7 @@ def compose(values: Mapping[str, Any], lines: Mapping[str, int], file: Path, roo
     node = composer.node(values, "", "", _Source(file, lines, (file.resolve(),)))
     if composer.problems:
         raise ConfigError(*composer.problems)
-    places: dict[str, Place] = {}
+    places: dict[str, Location] = {}
     return Composed(_plain(node, "", places), places, composer.modes)
 
 
@@ -93,7 +93,7 @@ class _Composer:
 
     def node(self, value: Any, path: str, local: str, source: _Source, line: int = 1) -> _Node:
         """`path` is the value's place in the whole, `local` that in its own file, `line` that of what it is in."""
-        place = Place(source.file, source.lines.get(local, line))
+        place = Location(source.file, source.lines.get(local, line))
         if isinstance(value, list):
             items = enumerate(value)
             return _Node(
@@ -178,7 +178,7 @@ def _merge(lower: _Node, upper: _Node) -> _Node:
     return upper
 
 
-def _plain(node: _Node, path: str, places: dict[str, Place]) -> Any:
+def _plain(node: _Node, path: str, places: dict[str, Location]) -> Any:
     """The plain value; notes the places of tables' keys."""
     if path:
         places[path] = node.place

@@ -9,8 +9,8 @@ from enum import Enum
 
 from attrs import frozen
 
-from oc_trio.config.access import Access, Gating
-from oc_trio.config.delivery import Delivery
+from oc_trio.config.access import AccessSettings, Gating
+from oc_trio.config.delivery import DeliverySettings
 from oc_trio.config.fields import flat, key, section, table_of
 from oc_trio.config.secrets import NO_SECRET, Secret
 from oc_trio.config.streaming import Streaming
@@ -57,7 +57,7 @@ class SlashCommands:
 
 
 @frozen
-class Interactions:
+class InteractionSettings:
     """`interactions`."""
 
     callback_base_url: str = key(
@@ -69,7 +69,7 @@ class Interactions:
 
 
 @frozen
-class Actions:
+class ActionSettings:
     """`actions`: what the agent's message tool may do."""
 
     reactions: bool = key(True, "Add and remove reactions.")
@@ -97,7 +97,7 @@ class DmChannelRetry:
 
 
 @frozen
-class AckReactions:
+class AckReactionSettings:
     """`ackReactions`: emoji, by name or as characters; empty means none."""
 
     seen: str = key(
@@ -108,7 +108,7 @@ class AckReactions:
 
 
 @frozen
-class Catchup:
+class CatchupSettings:
     """`catchup`: what happens to posts made while the gateway was away; times in seconds."""
 
     enabled: bool = key(True, "Answer posts that were made while the connection or the gateway was down.")
@@ -132,7 +132,7 @@ class Catchup:
 
 
 @frozen
-class Connection:
+class ConnectionSettings:
     """`connection`; times in seconds."""
 
     mode: ConnectionMode = key(ConnectionMode.WEBSOCKET, "Live by websocket, or poll.")
@@ -176,17 +176,17 @@ class AccountSettings:
         8, "Largest attachment that is read, in MiB. Default: `agents.defaults.mediaMaxMb`.", above=0
     )
     gating: Gating = flat(Gating)
-    access: Access = flat(Access)
-    delivery: Delivery = flat(Delivery)
+    access: AccessSettings = flat(AccessSettings)
+    delivery: DeliverySettings = flat(DeliverySettings)
     streaming: Streaming = section(Streaming, "What people see while the answer grows.")
     network: Network = section(Network, "Which addresses the gateway may talk to.")
     commands: SlashCommands = section(SlashCommands, "Native slash commands.")
-    interactions: Interactions = section(Interactions, "Buttons.")
-    actions: Actions = section(Actions, "What the agent's message tool may do.")
+    interactions: InteractionSettings = section(InteractionSettings, "Buttons.")
+    actions: ActionSettings = section(ActionSettings, "What the agent's message tool may do.")
     dm_channel_retry: DmChannelRetry = section(DmChannelRetry, "Retries when a direct channel can't be opened.")
-    ack_reactions: AckReactions = section(AckReactions, "Reactions that show how far a message is.")
-    catchup: Catchup = section(Catchup, "Posts made while the gateway was away.")
-    connection: Connection = section(Connection, "How posts reach the gateway.")
+    ack_reactions: AckReactionSettings = section(AckReactionSettings, "Reactions that show how far a message is.")
+    catchup: CatchupSettings = section(CatchupSettings, "Posts made while the gateway was away.")
+    connection: ConnectionSettings = section(ConnectionSettings, "How posts reach the gateway.")
 
 
 @frozen

@@ -6,11 +6,11 @@ from attrs import frozen
 
 from oc_trio.config.access import ImplicitMentions
 from oc_trio.config.agents import Agents, Mcp, Models, Skills
-from oc_trio.config.conversation import AccessGroup, Binding, ChatCommands, Messages, Session
+from oc_trio.config.conversation import AccessGroup, BindingSettings, ChatCommands, Messages, SessionRules
 from oc_trio.config.fields import key, section, table_of
-from oc_trio.config.gateway import Gateway, Logging, Metrics, Store
+from oc_trio.config.gateway import GatewaySettings, Logging, MetricsSettings, StoreSettings
 from oc_trio.config.mattermost import MattermostSection
-from oc_trio.config.services import Cron, Hooks
+from oc_trio.config.services import CronSettings, Hooks
 from oc_trio.core.access import GroupPolicy
 from oc_trio.core.context import ContextVisibility
 
@@ -25,7 +25,7 @@ class ChannelDefaults:
 
 
 @frozen
-class Channels:
+class ChannelSettings:
     """`channels`."""
 
     defaults: ChannelDefaults = section(ChannelDefaults, "What holds where a channel says nothing.")
@@ -36,19 +36,19 @@ class Channels:
 class Config:
     """Everything that a configuration file can say. Accounts are merged in `accounts`, not here."""
 
-    channels: Channels = section(Channels, "Where people talk.")
-    gateway: Gateway = section(Gateway, "The process and its listeners.")
+    channels: ChannelSettings = section(ChannelSettings, "Where people talk.")
+    gateway: GatewaySettings = section(GatewaySettings, "The process and its listeners.")
     agents: Agents = section(Agents, "Who answers.")
     models: Models = section(Models, "Model endpoints.")
-    bindings: tuple[Binding, ...] = key((), "Which agent answers where.")
-    session: Session = section(Session, "What belongs to one conversation.")
+    bindings: tuple[BindingSettings, ...] = key((), "Which agent answers where.")
+    session: SessionRules = section(SessionRules, "What belongs to one conversation.")
     messages: Messages = section(Messages, "How messages are taken in and queued.")
     commands: ChatCommands = section(ChatCommands, "Commands in chat.")
     access_groups: Mapping[str, AccessGroup] = table_of("Named lists of people.")
     hooks: Hooks = section(Hooks, "Calls from other programs.")
-    cron: Cron = section(Cron, "Scheduled messages.")
+    cron: CronSettings = section(CronSettings, "Scheduled messages.")
     mcp: Mcp = section(Mcp, "Tool servers.")
     skills: Skills = section(Skills, "Skills.")
-    store: Store = section(Store, "The journal.")
+    store: StoreSettings = section(StoreSettings, "The journal.")
     logging: Logging = section(Logging, "Logs.")
-    metrics: Metrics = section(Metrics, "Metrics.")
+    metrics: MetricsSettings = section(MetricsSettings, "Metrics.")

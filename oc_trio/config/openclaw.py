@@ -11,7 +11,7 @@ from attrs import field, frozen
 from oc_trio.config.findings import Findings
 from oc_trio.config.openclaw_agents import adapt_agents
 from oc_trio.config.openclaw_conversation import adapt_conversation
-from oc_trio.config.openclaw_draft import Draft
+from oc_trio.config.openclaw_draft import OpenClawDraft
 from oc_trio.config.openclaw_models import adapt_models
 from oc_trio.config.openclaw_store import StoreUnreadable
 from oc_trio.config.parse import Invalid
@@ -34,7 +34,7 @@ class Adapted:
 def adapt(document: Mapping[str, Any], env: Mapping[str, str], found: Findings) -> Adapted:
     """The document in oc-trio's terms; `env` has the variables in effect."""
     substitution = Substitution(env, SecretProviders.of(document, env))
-    draft = Draft(substitution.document(document), found)
+    draft = OpenClawDraft(substitution.document(document), found)
     adapt_agents(draft, env)
     adapt_models(draft, env, _stored_keys(draft, substitution.providers))
     adapt_conversation(draft)
@@ -46,7 +46,7 @@ def adapt(document: Mapping[str, Any], env: Mapping[str, str], found: Findings) 
     return Adapted(draft.values, draft.written, tuple(substitution.problems))
 
 
-def _stored_keys(draft: Draft, providers: SecretProviders) -> dict[str, Any]:
+def _stored_keys(draft: OpenClawDraft, providers: SecretProviders) -> dict[str, Any]:
     """The keys that were given to OpenClaw when it was set up. `auth`, which names them, needs no further word then."""
     store, auth = providers.store, draft.table("auth")
     profiles = [one for one in draft.table("auth", "profiles").values() if isinstance(one, Mapping)]

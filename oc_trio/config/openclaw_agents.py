@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-from oc_trio.config.openclaw_draft import Draft
+from oc_trio.config.openclaw_draft import OpenClawDraft
 from oc_trio.config.parse import join
 from oc_trio.config.paths import openclaw_home
 
@@ -30,7 +30,7 @@ _PROFILES: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def adapt_agents(draft: Draft, env: Mapping[str, str]) -> None:
+def adapt_agents(draft: OpenClawDraft, env: Mapping[str, str]) -> None:
     """`agents` and `tools` in oc-trio's terms."""
     _entries(draft)
     defaults = draft.table("agents", "defaults")
@@ -45,7 +45,7 @@ def adapt_agents(draft: Draft, env: Mapping[str, str]) -> None:
     _tools(draft)
 
 
-def _entries(draft: Draft) -> None:
+def _entries(draft: OpenClawDraft) -> None:
     """`agents.list`, a list of tables with an id, as `agents.entries`."""
     agents = draft.table("agents")
     listed = agents.get("list")
@@ -65,7 +65,7 @@ def _entries(draft: Draft) -> None:
     agents["entries"] = entries
 
 
-def _thinking(draft: Draft, path: str, table: dict[str, Any]) -> None:
+def _thinking(draft: OpenClawDraft, path: str, table: dict[str, Any]) -> None:
     level = table.get("thinkingDefault")
     if isinstance(level, str) and level in _THINKING:
         meant = table["thinkingDefault"] = _THINKING[level]
@@ -73,7 +73,7 @@ def _thinking(draft: Draft, path: str, table: dict[str, Any]) -> None:
         draft.odd(f"{path}.thinkingDefault", f'there is no "{level}" here: {instead}', "off, low, medium or high")
 
 
-def _parameters(draft: Draft, path: str, table: dict[str, Any]) -> None:
+def _parameters(draft: OpenClawDraft, path: str, table: dict[str, Any]) -> None:
     """`params.temperature` and `params.maxTokens`, which stand beside the model here."""
     parameters = table.get("params")
     if isinstance(parameters, dict):
@@ -85,7 +85,7 @@ def _parameters(draft: Draft, path: str, table: dict[str, Any]) -> None:
             del table["params"]
 
 
-def _workspace(draft: Draft, env: Mapping[str, str]) -> None:
+def _workspace(draft: OpenClawDraft, env: Mapping[str, str]) -> None:
     """OpenClaw's own place for the agents' files, where the file names none and it exists."""
     defaults = draft.table("agents", "defaults")
     folder = env.get("OPENCLAW_WORKSPACE_DIR", "").strip() or str(openclaw_home(env) / "workspace")
@@ -93,7 +93,7 @@ def _workspace(draft: Draft, env: Mapping[str, str]) -> None:
         draft.made("agents", "defaults")["workspace"] = folder
 
 
-def _tools(draft: Draft) -> None:
+def _tools(draft: OpenClawDraft) -> None:
     """`tools` for everybody and the agents' own, each as one list of what is offered and one of what isn't."""
     shared = draft.table("tools")
     everybody, refused = _allowed(draft, "tools", shared), _denied(draft, "tools", shared)
@@ -122,7 +122,7 @@ def _write(rules: dict[str, Any], allowed: list[str] | None, denied: list[str]) 
         rules["deny"] = list(dict.fromkeys(denied))
 
 
-def _allowed(draft: Draft, path: str, table: dict[str, Any]) -> list[str] | None:
+def _allowed(draft: OpenClawDraft, path: str, table: dict[str, Any]) -> list[str] | None:
     """What is offered; None where nothing restricts it."""
     profile = draft.of_kind(table.pop("profile", None), str, f"{path}.profile") or "full"
     allowed = draft.of_kind(table.pop("allow", None), list, f"{path}.allow") or []
@@ -137,12 +137,12 @@ def _allowed(draft: Draft, path: str, table: dict[str, Any]) -> list[str] | None
     return None
 
 
-def _denied(draft: Draft, path: str, table: dict[str, Any]) -> list[str]:
+def _denied(draft: OpenClawDraft, path: str, table: dict[str, Any]) -> list[str]:
     denied = draft.of_kind(table.pop("deny", None), list, f"{path}.deny") or []
     return _translated(draft, f"{path}.deny", denied, missing_matters=False)
 
 
-def _translated(draft: Draft, path: str, names: Iterable[Any], *, missing_matters: bool = True) -> list[str]:
+def _translated(draft: OpenClawDraft, path: str, names: Iterable[Any], *, missing_matters: bool = True) -> list[str]:
     """The tools' names here; those that oc-trio doesn't have are noted, where they were wanted."""
     made: list[str] = []
     missing: list[str] = []

@@ -3,7 +3,7 @@
 from typing import Any
 
 from oc_trio.config.accounts import normalize_account_id
-from oc_trio.config.openclaw_draft import Draft
+from oc_trio.config.openclaw_draft import OpenClawDraft
 from oc_trio.config.parse import join
 
 _CHANNEL = "mattermost"
@@ -11,7 +11,7 @@ _LOG_LEVELS = {"trace": "debug", "fatal": "error", "silent": "error"}
 _MOST_HISTORY = 1000
 
 
-def adapt_conversation(draft: Draft) -> None:
+def adapt_conversation(draft: OpenClawDraft) -> None:
     """`session`, `messages`, `bindings`, `accessGroups`, `gateway`, `mcp`, `skills` and `logging`."""
     _reset(draft)
     _queue(draft)
@@ -30,7 +30,7 @@ def adapt_conversation(draft: Draft) -> None:
         logging["level"] = _LOG_LEVELS.get(logging["level"], logging["level"])
 
 
-def _reset(draft: Draft) -> None:
+def _reset(draft: OpenClawDraft) -> None:
     """When a conversation begins afresh: the channel's own rule, else everybody's."""
     session = draft.table("session")
     path, written = "session.reset", session.pop("reset", None)
@@ -52,7 +52,7 @@ def _reset(draft: Draft) -> None:
         draft.written["session.resetAfterMinutes"] = f"{path}.idleMinutes"
 
 
-def _queue(draft: Draft) -> None:
+def _queue(draft: OpenClawDraft) -> None:
     """Mattermost's own line of each table by channel; the other platforms' are nobody's here."""
     for names, by_channel, key in (
         (("messages", "queue"), "byChannel", "mode"),
@@ -66,7 +66,7 @@ def _queue(draft: Draft) -> None:
             draft.written[f"{path}.{key}"] = f"{path}.{by_channel}.{_CHANNEL}"
 
 
-def _acknowledge(draft: Draft) -> None:
+def _acknowledge(draft: OpenClawDraft) -> None:
     """`messages.ackReaction` as the reaction that a message gets while it is worked on."""
     messages, section = draft.table("messages"), draft.table("channels", _CHANNEL)
     emoji = draft.of_kind(messages.pop("ackReaction", None), str, "messages.ackReaction")
@@ -82,7 +82,7 @@ def _acknowledge(draft: Draft) -> None:
         draft.odd(where, f'every message that is answered gets it, not those of "{scope}" alone, until it is answered')
 
 
-def _history(draft: Draft) -> None:
+def _history(draft: OpenClawDraft) -> None:
     sections = [("messages.groupChat", draft.table("messages", "groupChat"))]
     sections.append((f"channels.{_CHANNEL}", draft.table("channels", _CHANNEL)))
     for path, table in sections:
@@ -92,7 +92,7 @@ def _history(draft: Draft) -> None:
             draft.odd(f"{path}.historyLimit", f"{_MOST_HISTORY} posts at most are kept here")
 
 
-def _bindings(draft: Draft) -> None:
+def _bindings(draft: OpenClawDraft) -> None:
     """Those for Mattermost. One that names no account is for the default account, as in OpenClaw."""
     listed = draft.values.get("bindings")
     if not isinstance(listed, list):
@@ -115,7 +115,7 @@ def _bindings(draft: Draft) -> None:
     draft.values["bindings"] = kept
 
 
-def _gateway(draft: Draft) -> None:
+def _gateway(draft: OpenClawDraft) -> None:
     gateway = draft.table("gateway")
     if gateway.get("bind") == "tailnet":
         del gateway["bind"]
@@ -132,7 +132,7 @@ def _gateway(draft: Draft) -> None:
             gateway.pop("tls")
 
 
-def _tool_servers(draft: Draft) -> None:
+def _tool_servers(draft: OpenClawDraft) -> None:
     for name, server in draft.table("mcp", "servers").items():
         if not isinstance(server, dict):
             continue
@@ -163,7 +163,7 @@ def _tool_servers(draft: Draft) -> None:
             draft.odd(f"{path}.transport", "SSE is not spoken here", "use the server's streamable HTTP address")
 
 
-def _skills(draft: Draft) -> None:
+def _skills(draft: OpenClawDraft) -> None:
     """OpenClaw's folders of skills: the workspace's, those beside the file, then `skills.load.extraDirs`."""
     workspace = draft.table("agents", "defaults").get("workspace")
     extra = draft.of_kind(draft.table("skills", "load").pop("extraDirs", None), list, "skills.load.extraDirs")

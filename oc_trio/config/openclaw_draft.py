@@ -13,7 +13,7 @@ _KINDS: dict[type, str] = {dict: "a table", list: "a list", str: "text"}
 
 
 @frozen
-class Draft:
+class OpenClawDraft:
     """`values` is changed in place; `written` maps each new path to the one in the file."""
 
     values: dict[str, Any]

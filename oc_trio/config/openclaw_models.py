@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from oc_trio.config.builtin_providers import BUILT_IN, REFUSED, REFUSED_APIS
-from oc_trio.config.openclaw_draft import Draft
+from oc_trio.config.openclaw_draft import OpenClawDraft
 from oc_trio.config.parse import join
 from oc_trio.core.model_apis import ModelApi
 
@@ -15,7 +15,7 @@ _KEY_NAME = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+")
 _BEHIND = "or keep OpenClaw's agent behind its OpenAI-compatible endpoint and name that in models.providers"
 
 
-def adapt_models(draft: Draft, env: Mapping[str, str], keys: Mapping[str, Any]) -> None:
+def adapt_models(draft: OpenClawDraft, env: Mapping[str, str], keys: Mapping[str, Any]) -> None:
     """`models.providers`, `agents.defaults.models` and the models that agents name.
 
     `keys` are those that OpenClaw keeps beside the file; a key in the file or in the provider's variable wins.
@@ -44,7 +44,7 @@ def adapt_models(draft: Draft, env: Mapping[str, str], keys: Mapping[str, Any]) 
             draft.made("models", "providers", name).setdefault("apiKey", key)
 
 
-def _named(draft: Draft) -> Iterator[tuple[str, str]]:
+def _named(draft: OpenClawDraft) -> Iterator[tuple[str, str]]:
     """Every model that an agent names, with its path."""
     for path, table in draft.agents():
         choice = table.get("model")
@@ -59,7 +59,7 @@ def _named(draft: Draft) -> Iterator[tuple[str, str]]:
                     yield join(f"{path}.model.fallbacks", index), model
 
 
-def _aliases(draft: Draft) -> None:
+def _aliases(draft: OpenClawDraft) -> None:
     """Aliases of `agents.defaults.models` in place of models; `openrouter/auto` as OpenRouter wants it."""
     known: dict[str, str] = {"openrouter/auto": "openrouter/openrouter/auto"}
     for _, table in draft.agents():
@@ -80,7 +80,7 @@ def _aliases(draft: Draft) -> None:
                     choice[name] = [known.get(one.lower(), one) if isinstance(one, str) else one for one in value]
 
 
-def _provider(draft: Draft, path: str, name: str, provider: dict[str, Any], env: Mapping[str, str]) -> None:
+def _provider(draft: OpenClawDraft, path: str, name: str, provider: dict[str, Any], env: Mapping[str, str]) -> None:
     draft.rename(provider, path, "baseURL", "baseUrl")
     api, url = provider.get("api"), provider.get("baseUrl")
     if api == "ollama" or (name == "ollama" and api in (None, _COMPLETIONS)):
@@ -116,7 +116,7 @@ def _is_usual(variable: str) -> bool:
     return any(variable in known.variables for known in BUILT_IN.values())
 
 
-def _listed(draft: Draft, path: str, provider: dict[str, Any]) -> None:
+def _listed(draft: OpenClawDraft, path: str, provider: dict[str, Any]) -> None:
     """What single models say that is the provider's here, or that is nobody's."""
     models = provider.get("models")
     for index, model in enumerate(models if isinstance(models, list) else ()):
@@ -137,7 +137,7 @@ def _listed(draft: Draft, path: str, provider: dict[str, Any]) -> None:
                 model[name] = int(model[name])
 
 
-def _refused(draft: Draft, name: str, provider: dict[str, Any], used: set[str]) -> None:
+def _refused(draft: OpenClawDraft, name: str, provider: dict[str, Any], used: set[str]) -> None:
     """A provider that can't be had is left out where no agent asks it; else the checks say why."""
     reason = REFUSED_APIS.get(str(provider.get("api"))) or REFUSED.get(name)
     if str(provider.get("auth")) in ("oauth", "aws-sdk"):
@@ -150,7 +150,7 @@ def _refused(draft: Draft, name: str, provider: dict[str, Any], used: set[str]) 
         draft.odd(join("models.providers", name), f"{reason[0]}; no agent uses it, so it is left out", reason[1])
 
 
-def _catalogue(draft: Draft) -> None:
+def _catalogue(draft: OpenClawDraft) -> None:
     """`agents.defaults.models`, by which people choose, as models of their providers; aliases become names."""
     defaults = draft.table("agents", "defaults")
     catalogue = defaults.get("models")
@@ -181,7 +181,7 @@ def _catalogue(draft: Draft) -> None:
         del defaults["models"]
 
 
-def _offer(draft: Draft, provider: str, model: str, alias: Any) -> None:
+def _offer(draft: OpenClawDraft, provider: str, model: str, alias: Any) -> None:
     """List a model among its provider's, under its alias."""
     entry = draft.made("models", "providers").setdefault(provider, {})
     models = entry.setdefault("models", []) if isinstance(entry, dict) else None
@@ -194,7 +194,7 @@ def _offer(draft: Draft, provider: str, model: str, alias: Any) -> None:
         known.setdefault("name", alias)
 
 
-def _runtimes(draft: Draft) -> None:
+def _runtimes(draft: OpenClawDraft) -> None:
     """Models that OpenClaw gives to another program: refused where an agent asks them."""
     runtimes: dict[str, Any] = {}
     for name, provider in draft.table("models", "providers").items():

@@ -42,7 +42,7 @@ class CronJob:
 
 
 @frozen
-class Cron:
+class CronSettings:
     """`cron`."""
 
     enabled: bool = key(True, "Whether jobs run.")

@@ -17,21 +17,21 @@ MARK = "oc_trio"  # in display_name, which Mattermost shows only to those who ma
 
 
 @frozen
-class Reuse:
+class ReuseCommand:
     """The server has exactly this command; its token is in `command`."""
 
     command: SlashCommand
 
 
 @frozen
-class Update:
-    """The server has it with other fields: update it to `command`. If that fails, `Recreate`."""
+class UpdateCommand:
+    """The server has it with other fields: update it to `command`. If that fails, `RecreateCommand`."""
 
     command: SlashCommand
 
 
 @frozen
-class Recreate:
+class RecreateCommand:
     """It is ours but its token is unknown: delete `old`, create `command`."""
 
     old: CommandId
@@ -39,7 +39,7 @@ class Recreate:
 
 
 @frozen
-class Create:
+class CreateCommand:
     """The server has no command with that trigger, as far as we may see."""
 
     command: SlashCommand
@@ -54,14 +54,14 @@ class SkipForeign:
 
 
 @frozen
-class Delete:
+class DeleteCommand:
     """Ours and no longer wanted."""
 
     command: SlashCommand
     reason: str
 
 
-Action = Reuse | Update | Recreate | Create | SkipForeign | Delete
+Action = ReuseCommand | UpdateCommand | RecreateCommand | CreateCommand | SkipForeign | DeleteCommand
 
 
 @frozen
@@ -106,8 +106,8 @@ def plan_team(
     """The actions for one team: the wanted commands in order, then deletions.
 
     `listed` is None if the bot may create commands but not list them: then the `remembered` commands of earlier runs
-    are used. Those have no descriptions, so each becomes an `Update`, which also shows whether it exists. Remembered
-    tokens are used for listed commands without one, and remembered commands may be deleted.
+    are used. Those have no descriptions, so each becomes an `UpdateCommand`, which also shows whether it exists.
+    Remembered tokens are used for listed commands without one, and remembered commands may be deleted.
     """
     tokens = {command.id: command.token for command in remembered}
     present = [
@@ -128,25 +128,29 @@ def plan_team(
         elif same:
             actions.append(SkipForeign(spec.trigger, same[0].id))
         else:
-            actions.append(Create(desired))
+            actions.append(CreateCommand(desired))
     obsolete = [
         command
         for command in present
         if command.id not in kept
         and (registrar.may_delete(command) or (registrar.owns(command) and command.id in tokens))
     ]
-    return (*actions, *(Delete(command, "no longer wanted") for command in obsolete))
+    return (*actions, *(DeleteCommand(command, "no longer wanted") for command in obsolete))
 
 
 def _plan_existing(existing: SlashCommand, desired: SlashCommand) -> Action:
     if not existing.token:
-        return Recreate(existing.id, desired)
+        return RecreateCommand(existing.id, desired)
     target = evolve(desired, id=existing.id, token=existing.token)
-    return Reuse(existing) if evolve(existing, trigger=existing.trigger.lower()) == target else Update(target)
+    return (
+        ReuseCommand(existing)
+        if evolve(existing, trigger=existing.trigger.lower()) == target
+        else UpdateCommand(target)
+    )
 
 
-def clean_up(listed: Sequence[SlashCommand], registrar: Registrar, *, reason: str) -> tuple[Delete, ...]:
+def clean_up(listed: Sequence[SlashCommand], registrar: Registrar, *, reason: str) -> tuple[DeleteCommand, ...]:
     """Deletes all our commands in a team, for an account that was removed or has native commands switched off."""
     return tuple(
-        Delete(command, reason) for command in listed if not command.delete_at and registrar.may_delete(command)
+        DeleteCommand(command, reason) for command in listed if not command.delete_at and registrar.may_delete(command)
     )

@@ -19,7 +19,7 @@ _FALLBACK_LIMIT = 100 * 1024 * 1024  # Mattermost's default MaxFileSize
 
 
 @frozen(eq=False)
-class Outgoing:
+class OutgoingFile:
     """A file to send: `size` in bytes, `chunks()` gives the content from the start, each time it is called."""
 
     name: str
@@ -36,15 +36,15 @@ class Downloaded:
     mime_type: str
 
 
-def from_bytes(name: str, content: bytes) -> Outgoing:
+def from_bytes(name: str, content: bytes) -> OutgoingFile:
     """A file that is in memory."""
-    return Outgoing(name, len(content), lambda: _slices(content))
+    return OutgoingFile(name, len(content), lambda: _slices(content))
 
 
-async def from_path(path: Path) -> Outgoing:
+async def from_path(path: Path) -> OutgoingFile:
     """A file on disk, read as it is sent. Raises OSError."""
     size = (await trio.Path(path).stat()).st_size
-    return Outgoing(path.name, size, lambda: _read(path, size))
+    return OutgoingFile(path.name, size, lambda: _read(path, size))
 
 
 @define(eq=False)
@@ -56,7 +56,7 @@ class FileService:
     _limit_at: float = 0.0
 
     async def upload(
-        self, channel_id: ChannelId, file: Outgoing, *, on_progress: Callable[[int], None] | None = None
+        self, channel_id: ChannelId, file: OutgoingFile, *, on_progress: Callable[[int], None] | None = None
     ) -> FileInfo:
         """Send one file for a post in that channel; `on_progress` gets bytes sent so far.
 

@@ -97,8 +97,8 @@ class _Listener:
         # queue of a user who made a request lately.
         await self.api.users.me()
         # The upgrade counts against the server's rate limit like any request.
-        await self.api.transport.origin.budget.acquire(Lane.FINAL)
-        url, token = self.api.transport.origin.websocket_url, self.api.transport.token()
+        await self.api.transport.server.budget.acquire(Lane.FINAL)
+        url, token = self.api.transport.server.websocket_url, self.api.transport.token()
         async with open_socket(
             url, token, self.link.resume, open_stream=self.open_stream, ssl_context=self.ssl_context
         ) as socket:

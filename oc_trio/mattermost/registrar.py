@@ -13,13 +13,13 @@ from oc_trio.core.entities import SlashCommand
 from oc_trio.core.slash import CommandSpec
 from oc_trio.core.slash_plan import (
     Action,
-    Create,
-    Delete,
-    Recreate,
+    CreateCommand,
+    DeleteCommand,
+    RecreateCommand,
     Registrar,
-    Reuse,
+    ReuseCommand,
     SkipForeign,
-    Update,
+    UpdateCommand,
     plan_team,
 )
 from oc_trio.errors import MattermostError, MattermostRejected, PayloadError
@@ -127,19 +127,19 @@ class CommandRegistrar:
     async def _do(self, action: Action) -> SlashCommand | None:
         """Carry out one action; the command if it is to be served from now on. Raises _Taken, MattermostError."""
         match action:
-            case Reuse(command):
+            case ReuseCommand(command):
                 await self.remember(command)
                 return command
-            case Update(command):
+            case UpdateCommand(command):
                 return await self._update(command)
-            case Recreate(old, command):
+            case RecreateCommand(old, command):
                 await self._delete(evolve(command, id=old))
                 return await self._create(command)
-            case Create(command):
+            case CreateCommand(command):
                 return await self._create(command)
             case SkipForeign():
                 raise _Taken
-            case Delete(command, reason):
+            case DeleteCommand(command, reason):
                 await self._delete(command)
                 log.info("slash command deleted", command=command.trigger, why=reason, **self.log_fields)
                 return None

@@ -45,7 +45,7 @@ _READS = frozenset({"GET", "HEAD"})
 
 
 @define(eq=False)
-class Origin:
+class MattermostServer:
     """One server: its connection pool and rate budget, shared by all accounts that use it."""
 
     base_url: str
@@ -59,13 +59,13 @@ class Origin:
 
 
 @asynccontextmanager
-async def open_origin(
+async def open_server(
     base_url: str,
     ssl_context: ssl.SSLContext | None,
     *,
     budget: RateBudget | None = None,
     http_transport: httpx.AsyncBaseTransport | None = None,
-) -> AsyncGenerator[Origin, None]:
+) -> AsyncGenerator[MattermostServer, None]:
     """The pool for `base_url` (no trailing slash needed). Share one `ssl_context`: building it blocks for 0.2 s."""
     logging.getLogger("httpx").setLevel(logging.WARNING)  # at INFO it prints whole URLs
     client = httpx.AsyncClient(
@@ -81,7 +81,7 @@ async def open_origin(
         limits=httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=60.0),
     )
     async with client:
-        yield Origin(base_url.rstrip("/"), budget or RateBudget(), client)
+        yield MattermostServer(base_url.rstrip("/"), budget or RateBudget(), client)
 
 
 @frozen(eq=False)
@@ -92,7 +92,7 @@ class Transport:
     that it was opened with.
     """
 
-    origin: Origin
+    server: MattermostServer
     token: Callable[[], str]
     unauthorized: Wakeup = field(factory=Wakeup)
 
@@ -146,12 +146,12 @@ class Transport:
         while_progress: bool = False,
     ) -> bytes:
         what = f"{method} {path}"
-        await self.origin.budget.acquire(lane)
-        url = f"{self.origin.base_url}/api/v4{path}"
+        await self.server.budget.acquire(lane)
+        url = f"{self.server.base_url}/api/v4{path}"
         try:
             with trio.fail_after(REQUEST_SECONDS) as scope:
                 body = content if content is None or isinstance(content, bytes) else _extending_deadline(content, scope)
-                request = self.origin.client.build_request(
+                request = self.server.client.build_request(
                     method, url, content=body, params=params, headers={**headers, **self._authorization()}
                 )
                 return await self._send_request(request, what, limit, scope if while_progress else None)
@@ -169,7 +169,7 @@ class Transport:
     async def _send_request(
         self, request: httpx.Request, what: str, limit: int, scope: trio.CancelScope | None
     ) -> bytes:
-        response = await self.origin.client.send(request, stream=True)
+        response = await self.server.client.send(request, stream=True)
         try:
             wait = retry_after(response.headers, time.time())
             requested = requested_pause(response.headers, time.time()) or 0.0
@@ -177,7 +177,7 @@ class Transport:
                 log.warning(
                     "Mattermost asks for a longer pause than is kept", call=what, asked_s=requested, kept_s=wait
                 )
-            self.origin.budget.observe(
+            self.server.budget.observe(
                 response.headers,
                 limited=response.status_code == 429,
                 retry_after=wait,

@@ -5,7 +5,7 @@ from typing import Any
 
 from oc_trio.sandbox.channels import Channels
 from oc_trio.sandbox.clock import SandboxClock
-from oc_trio.sandbox.hub import Broadcast, Connection, Hub
+from oc_trio.sandbox.hub import Broadcast, Hub, WebConn
 from oc_trio.sandbox.settings import VERSION
 from oc_trio.sandbox.users import Users
 
@@ -26,7 +26,7 @@ class Actions:
         self._channels = channels
         self._hub = hub
 
-    def reply(self, connection: Connection, message: Mapping[str, Any]) -> Reply | None:
+    def reply(self, connection: WebConn, message: Mapping[str, Any]) -> Reply | None:
         """The reply to one action; None for a second authentication challenge, which gets no reply."""
         seq, action = message.get("seq", 0), message.get("action", "")
         if not action:
@@ -50,7 +50,7 @@ class Actions:
                 return self._statuses(seq, data.get("user_ids"))
         return failure(seq, 500, "api.web_socket_router.bad_action.app_error", "Unknown WebSocket action.")
 
-    def _typing(self, connection: Connection, seq: int, data: Mapping[str, Any]) -> Reply:
+    def _typing(self, connection: WebConn, seq: int, data: Mapping[str, Any]) -> Reply:
         channel_id, parent_id = str(data.get("channel_id", "")), str(data.get("parent_id", ""))
         if not self._channels.is_member(connection.user_id, channel_id):
             code = "api.websocket_handler.invalid_param.app_error"

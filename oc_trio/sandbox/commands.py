@@ -3,8 +3,8 @@
 from typing import Any
 
 from oc_trio.sandbox.clock import SandboxClock
-from oc_trio.sandbox.errors import Refused, forbidden
-from oc_trio.sandbox.records import Command, User
+from oc_trio.sandbox.errors import ApiError, forbidden
+from oc_trio.sandbox.records import Command, UserRecord
 from oc_trio.sandbox.teams import Teams
 
 Json = dict[str, Any]
@@ -65,8 +65,8 @@ def built_in_view(trigger: str) -> Json:
     return command_view(Command("", "", "", trigger, "", "", 0, "", auto_complete=True), reveal=False)
 
 
-def _invalid(field: str) -> Refused:
-    return Refused(400, f"model.command.is_valid.{field}.app_error", f"Invalid {field}.")
+def _invalid(field: str) -> ApiError:
+    return ApiError(400, f"model.command.is_valid.{field}.app_error", f"Invalid {field}.")
 
 
 def _check(command: Command) -> None:
@@ -81,7 +81,7 @@ def _check(command: Command) -> None:
         raise _invalid("method")
 
 
-class Commands:
+class CommandTable:
     """All registered commands of a world, and who may manage them."""
 
     def __init__(self, clock: SandboxClock, teams: Teams) -> None:
@@ -89,7 +89,7 @@ class Commands:
         self._teams = teams
         self._by_id: dict[str, Command] = {}
 
-    def create(self, user: User, body: Json) -> Command:
+    def create(self, user: UserRecord, body: Json) -> Command:
         team_id = str(body.get("team_id", ""))
         self.require_manager(user, team_id)
         now = self._clock.now()
@@ -97,11 +97,11 @@ class Commands:
         command = Command(new_id, team_id, user.id, "", "", "", now, token, update_at=now)
         self._fill(command, body)
         if command.trigger in BUILT_IN or self.triggered(team_id, command.trigger) is not None:
-            raise Refused(400, "api.command.duplicate_trigger.app_error", "This trigger word is already in use.")
+            raise ApiError(400, "api.command.duplicate_trigger.app_error", "This trigger word is already in use.")
         self._by_id[command.id] = command
         return command
 
-    def update(self, user: User, command_id: str, body: Json) -> Command:
+    def update(self, user: UserRecord, command_id: str, body: Json) -> Command:
         """Everything but id, team, creator and token can be changed, even to a trigger that is taken."""
         command = self.managed(user, command_id)
         self._fill(command, body)
@@ -116,28 +116,28 @@ class Commands:
         command.trigger = command.trigger.lower()
         try:
             _check(command)
-        except Refused:
+        except ApiError:
             for key, value in before.items():
                 setattr(command, key, value)
             raise
 
-    def regenerate(self, user: User, command_id: str) -> str:
+    def regenerate(self, user: UserRecord, command_id: str) -> str:
         command = self.managed(user, command_id)
         command.token = self._clock.new_id()
         return command.token
 
-    def delete(self, user: User, command_id: str) -> None:
+    def delete(self, user: UserRecord, command_id: str) -> None:
         self.managed(user, command_id)
         del self._by_id[command_id]
 
-    def managed(self, user: User, command_id: str) -> Command:
+    def managed(self, user: UserRecord, command_id: str) -> Command:
         """A command that this user may manage; 404 for everybody else."""
         command = self._by_id.get(command_id)
         if command is None or not self._teams.may_administer(user, command.team_id):
-            raise Refused(404, "store.sql_command.save.get.app_error", "Unable to get the command.")
+            raise ApiError(404, "store.sql_command.save.get.app_error", "Unable to get the command.")
         return command
 
-    def require_manager(self, user: User, team_id: str) -> None:
+    def require_manager(self, user: UserRecord, team_id: str) -> None:
         if self._teams.find(team_id) is None or not self._teams.may_administer(user, team_id):
             raise forbidden()
 

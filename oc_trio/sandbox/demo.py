@@ -2,20 +2,20 @@
 
 from attrs import frozen
 
-from oc_trio.sandbox.records import Channel, Team, User
-from oc_trio.sandbox.world import Bot, World
+from oc_trio.sandbox.records import ChannelRecord, TeamRecord, UserRecord
+from oc_trio.sandbox.world import SandboxBot, World
 
 PASSWORD = "Passw0rd!x"  # noqa: S105  of a throw-away server that listens on loopback
 
 
 @frozen
 class Demo:
-    admin: User
-    alice: User
-    bob: User
-    bot: Bot
-    team: Team
-    town_square: Channel
+    admin: UserRecord
+    alice: UserRecord
+    bob: UserRecord
+    bot: SandboxBot
+    team: TeamRecord
+    town_square: ChannelRecord
 
 
 def seed(world: World, *, bot_token: str = "") -> Demo:

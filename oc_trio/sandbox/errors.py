@@ -1,11 +1,11 @@
-"""Error responses: an HTTP status and Mattermost's error id. All errors that a client sees are `Refused`."""
+"""Error responses: an HTTP status and Mattermost's error id. All errors that a client sees are `ApiError`."""
 
 from typing import Any
 
 from oc_trio.errors import OcTrioError
 
 
-class Refused(OcTrioError):
+class ApiError(OcTrioError):
     """A request is refused: `status` is the HTTP status, `code` Mattermost's error id; clients rely on both."""
 
     def __init__(self, status: int, code: str, message: str = "The request was refused.") -> None:
@@ -23,25 +23,25 @@ class Refused(OcTrioError):
         }
 
 
-def forbidden() -> Refused:
-    return Refused(403, "api.context.permissions.app_error", "You do not have the appropriate permissions.")
+def forbidden() -> ApiError:
+    return ApiError(403, "api.context.permissions.app_error", "You do not have the appropriate permissions.")
 
 
-def unauthenticated() -> Refused:
-    return Refused(401, "api.context.session_expired.app_error", "Invalid or expired session, please login again.")
+def unauthenticated() -> ApiError:
+    return ApiError(401, "api.context.session_expired.app_error", "Invalid or expired session, please login again.")
 
 
-def bad_body(name: str = "body") -> Refused:
-    return Refused(400, "api.context.invalid_body_param.app_error", f"Invalid or missing {name} in request body.")
+def bad_body(name: str = "body") -> ApiError:
+    return ApiError(400, "api.context.invalid_body_param.app_error", f"Invalid or missing {name} in request body.")
 
 
-def bad_url(name: str) -> Refused:
-    return Refused(400, "api.context.invalid_url_param.app_error", f"Invalid or missing {name} parameter in URL.")
+def bad_url(name: str) -> ApiError:
+    return ApiError(400, "api.context.invalid_url_param.app_error", f"Invalid or missing {name} parameter in URL.")
 
 
-def no_route() -> Refused:
-    return Refused(404, "api.context.404.app_error", "Sorry, we could not find the page.")
+def no_route() -> ApiError:
+    return ApiError(404, "api.context.404.app_error", "Sorry, we could not find the page.")
 
 
-def no_post() -> Refused:
-    return Refused(404, "app.post.get.app_error", "Unable to get the post.")
+def no_post() -> ApiError:
+    return ApiError(404, "app.post.get.app_error", "Unable to get the post.")

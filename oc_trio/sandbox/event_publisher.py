@@ -11,7 +11,7 @@ from oc_trio.sandbox.files import Files
 from oc_trio.sandbox.hub import Broadcast, Hub
 from oc_trio.sandbox.mentions import EVERYBODY, names_in
 from oc_trio.sandbox.post_views import PostViews
-from oc_trio.sandbox.records import Channel, Post
+from oc_trio.sandbox.records import ChannelRecord, PostRecord
 from oc_trio.sandbox.users import Users
 
 Json = dict[str, Any]
@@ -30,7 +30,7 @@ class EventPublisher:
         self._views = views
         self._hub = hub
 
-    def posted(self, post: Post, *, set_online: bool = True) -> None:
+    def posted(self, post: PostRecord, *, set_online: bool = True) -> None:
         channel = self._channels.get(post.channel_id)
         sender = self._sender_name(post)
         data: Json = {
@@ -56,11 +56,11 @@ class EventPublisher:
         if not post.type:
             self._note_absent(post, channel)
 
-    def edited(self, post: Post) -> None:
+    def edited(self, post: PostRecord) -> None:
         data = {"post": dump(self._views.view(post))}
         self._hub.publish("post_edited", data, Broadcast(channel_id=post.channel_id))
 
-    def deleted(self, post: Post, by: str) -> None:
+    def deleted(self, post: PostRecord, by: str) -> None:
         """Call before the deletion: the event contains the post as it was."""
 
         def personal(user_id: str) -> Mapping[str, Any]:
@@ -76,10 +76,10 @@ class EventPublisher:
 
     def ephemeral_body(self, new_id: str, user_id: str, channel_id: str, message: str, root_id: str = "") -> Json:
         """The JSON of a post that is shown to one user and not stored."""
-        post = Post(new_id, channel_id, user_id, self._clock.now(), message, root_id, type="system_ephemeral")
+        post = PostRecord(new_id, channel_id, user_id, self._clock.now(), message, root_id, type="system_ephemeral")
         return self._views.bare(post)
 
-    def _sender_name(self, post: Post) -> str:
+    def _sender_name(self, post: PostRecord) -> str:
         if post.type.startswith("system_"):
             return "System"
         override = post.props.get("override_username")
@@ -88,7 +88,7 @@ class EventPublisher:
         user = self._users.find(post.user_id)
         return f"@{user.username}" if user is not None else "System"
 
-    def _mentioned(self, post: Post, channel: Channel) -> frozenset[str]:
+    def _mentioned(self, post: PostRecord, channel: ChannelRecord) -> frozenset[str]:
         if post.type == "system_add_to_channel":
             return frozenset({str(post.props.get("addedUserId", ""))})
         if post.type.startswith("system_"):
@@ -102,11 +102,11 @@ class EventPublisher:
         users = (self._users.find_name(name) for name in names)
         return frozenset(user.id for user in users if user is not None) & others
 
-    def _names(self, post: Post) -> frozenset[str]:
+    def _names(self, post: PostRecord) -> frozenset[str]:
         texts = (post.message, *attachments.texts_of(post.props))
         return frozenset(name for text in texts for name in names_in(text))
 
-    def _note_absent(self, post: Post, channel: Channel) -> None:
+    def _note_absent(self, post: PostRecord, channel: ChannelRecord) -> None:
         """Notifies the author that a mentioned person (not a bot) is not in the channel."""
         if channel.is_private_talk:
             return

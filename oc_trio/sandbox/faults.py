@@ -2,7 +2,7 @@
 
 from attrs import frozen
 
-from oc_trio.sandbox.hub import Connection
+from oc_trio.sandbox.hub import WebConn
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
 
 
@@ -41,6 +41,6 @@ class Faults:
         """Called after the request was handled: raise `httpx.ReadError` to lose the response of an applied write."""
         return response
 
-    async def frame(self, connection: Connection, frame: str) -> Fate:
+    async def frame(self, connection: WebConn, frame: str) -> Fate:
         """Called before a frame is written to a websocket; it already has its `seq` and counts as written."""
         return Deliver((frame,))

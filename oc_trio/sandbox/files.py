@@ -5,8 +5,8 @@ import struct
 from collections.abc import Iterable
 
 from oc_trio.sandbox.clock import SandboxClock
-from oc_trio.sandbox.errors import Refused
-from oc_trio.sandbox.records import FileInfo
+from oc_trio.sandbox.errors import ApiError
+from oc_trio.sandbox.records import FileRecord
 
 
 def mime_type_of(name: str) -> str:
@@ -31,25 +31,25 @@ class Files:
 
     def __init__(self, clock: SandboxClock) -> None:
         self._clock = clock
-        self._by_id: dict[str, FileInfo] = {}
+        self._by_id: dict[str, FileRecord] = {}
 
-    def add(self, user_id: str, channel_id: str, name: str, data: bytes) -> FileInfo:
+    def add(self, user_id: str, channel_id: str, name: str, data: bytes) -> FileRecord:
         if not data:
-            raise Refused(400, "api.file.upload_file.read_request.app_error", "The file is empty.")
+            raise ApiError(400, "api.file.upload_file.read_request.app_error", "The file is empty.")
         width, height = image_size(data)
         now = self._clock.now()
-        info = FileInfo(self._clock.new_id(), user_id, channel_id, name, mime_type_of(name), now, data)
+        info = FileRecord(self._clock.new_id(), user_id, channel_id, name, mime_type_of(name), now, data)
         info.width, info.height = width, height
         self._by_id[info.id] = info
         return info
 
-    def get(self, file_id: str) -> FileInfo:
+    def get(self, file_id: str) -> FileRecord:
         info = self._by_id.get(file_id)
         if info is None or info.delete_at:
-            raise Refused(404, "api.file.get_file_info.app_error", "Unable to get the file info.")
+            raise ApiError(404, "api.file.get_file_info.app_error", "Unable to get the file info.")
         return info
 
-    def usable(self, file_ids: Iterable[str], user_id: str, channel_id: str) -> list[FileInfo]:
+    def usable(self, file_ids: Iterable[str], user_id: str, channel_id: str) -> list[FileRecord]:
         """The files that a new post of this user may attach, sorted by id; others are silently ignored."""
         files = (self._by_id.get(file_id) for file_id in sorted(set(file_ids)))
         return [
@@ -62,5 +62,5 @@ class Files:
         for file_id in file_ids:
             self._by_id[file_id].post_id = post_id
 
-    def of(self, file_ids: Iterable[str]) -> list[FileInfo]:
+    def of(self, file_ids: Iterable[str]) -> list[FileRecord]:
         return [self._by_id[file_id] for file_id in file_ids if file_id in self._by_id]

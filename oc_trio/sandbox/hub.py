@@ -12,7 +12,7 @@ from attrs import Factory, define, frozen
 
 from oc_trio.sandbox.clock import SandboxClock
 from oc_trio.sandbox.compact import dump
-from oc_trio.sandbox.records import Session
+from oc_trio.sandbox.records import SessionRecord
 from oc_trio.sandbox.settings import ACTIVE_QUEUE, DEAD_QUEUE, REAP_MS, VERSION
 
 
@@ -54,11 +54,11 @@ def _no_wake() -> None:
 
 
 @define(eq=False)
-class Connection:
+class WebConn:
     """One websocket of one user, alive or lost; `seq` is the sequence number of the next event to be written."""
 
     id: str
-    session: Session
+    session: SessionRecord
     last_activity: int
     seq: int = 0
     live: bool = True
@@ -131,18 +131,18 @@ class Hub:
         self._clock = clock
         self._in_channel = in_channel
         self._in_team = in_team
-        self._connections: dict[str, Connection] = {}
+        self._connections: dict[str, WebConn] = {}
         self._next_reap = clock.now() + REAP_MS
 
-    def connections(self, user_id: str | None = None) -> tuple[Connection, ...]:
+    def connections(self, user_id: str | None = None) -> tuple[WebConn, ...]:
         return tuple(c for c in self._connections.values() if user_id is None or c.user_id == user_id)
 
-    def connect(self, session: Session, connection_id: str = "", sequence: int = 0) -> Connection:
+    def connect(self, session: SessionRecord, connection_id: str = "", sequence: int = 0) -> WebConn:
         """Registers a websocket: resumes the lost connection of that id and user, or starts a new one with `hello`."""
         self._reap()
         lost = self._connections.get(connection_id)
         if lost is None or lost.live or lost.user_id != session.user_id:
-            connection = Connection(self._clock.new_id(), session, self._clock.now())
+            connection = WebConn(self._clock.new_id(), session, self._clock.now())
             connection.enqueue(self._hello(connection))
             self._connections[connection.id] = connection
             return connection
@@ -154,7 +154,7 @@ class Hub:
             self._connections[lost.id] = lost
         return lost
 
-    def disconnect(self, connection: Connection) -> None:
+    def disconnect(self, connection: WebConn) -> None:
         """The socket is closed; events are kept for a resume, unless the queue had overflowed."""
         connection.live, connection.wake = False, _no_wake
         if connection.overflowed:
@@ -167,7 +167,7 @@ class Hub:
             connection.wake()
         self._connections.clear()
 
-    def _hello(self, connection: Connection) -> Event:
+    def _hello(self, connection: WebConn) -> Event:
         data = {
             "connection_id": connection.id,
             "server_hostname": "sandbox",
@@ -175,7 +175,7 @@ class Hub:
         }
         return Event("hello", data, Broadcast(user_id=connection.user_id))
 
-    def note_activity(self, session: Session) -> None:
+    def note_activity(self, session: SessionRecord) -> None:
         """Records a write of this session: it counts as user activity in `_reap`."""
         for connection in self._connections.values():
             if connection.session is session:

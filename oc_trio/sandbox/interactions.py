@@ -10,12 +10,12 @@ from oc_trio.sandbox import attachments
 from oc_trio.sandbox.channels import Channels
 from oc_trio.sandbox.clock import SandboxClock
 from oc_trio.sandbox.compact import dump
-from oc_trio.sandbox.errors import Refused, bad_body, forbidden
+from oc_trio.sandbox.errors import ApiError, bad_body, forbidden
 from oc_trio.sandbox.event_publisher import EventPublisher
 from oc_trio.sandbox.hub import Broadcast, Hub
-from oc_trio.sandbox.outgoing import Answer, IntegrationUnreachable, PostOut, call_integration, json_call
+from oc_trio.sandbox.outgoing import IntegrationResponse, IntegrationUnreachable, PostOut, call_integration, json_call
 from oc_trio.sandbox.posts import Posts
-from oc_trio.sandbox.records import Channel, User
+from oc_trio.sandbox.records import ChannelRecord, UserRecord
 from oc_trio.sandbox.teams import Teams
 from oc_trio.sandbox.triggers import Triggers
 from oc_trio.sandbox.writing import Change, Writing
@@ -26,8 +26,8 @@ COOKIES = 1000  # buttons of ephemeral posts that can still be clicked; the olde
 _KEPT_PROPS = ("override_username", "override_icon_url")
 
 
-def failed() -> Refused:
-    return Refused(400, "api.post.do_action.action_integration.app_error", "Action integration error.")
+def failed() -> ApiError:
+    return ApiError(400, "api.post.do_action.action_integration.app_error", "Action integration error.")
 
 
 @frozen
@@ -37,7 +37,7 @@ class Press:
     action: Json | None
     post_id: str
     root_id: str
-    channel: Channel
+    channel: ChannelRecord
     is_ephemeral: bool = False
 
 
@@ -67,7 +67,7 @@ class Interactions:
         self._send = send
         self._cookies: OrderedDict[str, Press] = OrderedDict()
 
-    def with_cookies(self, post_id: str, channel: Channel, props: Json) -> Json:
+    def with_cookies(self, post_id: str, channel: ChannelRecord, props: Json) -> Json:
         """The props of an ephemeral post: each action has a cookie instead of its integration."""
 
         def cookie(action: Json) -> str:
@@ -79,13 +79,13 @@ class Interactions:
 
         return attachments.public(attachments.complete(props, self._clock.new_id), cookie)
 
-    async def press(self, user: User, post_id: str, action_id: str, selected: str, cookie: str) -> str:
+    async def press(self, user: UserRecord, post_id: str, action_id: str, selected: str, cookie: str) -> str:
         """Calls the integration and applies its response; returns the client's trigger id."""
         click = self._cookies.get(cookie) or self._find(post_id, action_id)
         if not self._channels.may_read(user, click.channel):
             raise forbidden()
         if click.action is None:
-            raise Refused(404, "api.post.do_action.action_id.app_error", "Invalid action id.")
+            raise ApiError(404, "api.post.do_action.action_id.app_error", "Invalid action id.")
         trigger = self._triggers.issue(user.id)
         url = str(click.action["integration"].get("url", ""))
         body = self._body(user, click, click.action, trigger.id, selected)
@@ -100,7 +100,7 @@ class Interactions:
         action = attachments.find_action(post.props, action_id)
         return Press(action, post.id, post.root_id or post.id, channel)
 
-    def _body(self, user: User, click: Press, action: Json, trigger_id: str, selected: str) -> Json:
+    def _body(self, user: UserRecord, click: Press, action: Json, trigger_id: str, selected: str) -> Json:
         channel = click.channel
         team = self._teams.find(channel.team_id)
         kind = str(action.get("type", "")) or "button"
@@ -121,7 +121,7 @@ class Interactions:
         }
         return {**body, "context": context} if context else body
 
-    async def _call(self, url: str, body: Json) -> Answer:
+    async def _call(self, url: str, body: Json) -> IntegrationResponse:
         try:
             answer = await call_integration(self._send, json_call(url, body))
         except IntegrationUnreachable:
@@ -130,7 +130,7 @@ class Interactions:
             raise failed()
         return answer
 
-    def _apply(self, user: User, click: Press, body: bytes) -> None:
+    def _apply(self, user: UserRecord, click: Press, body: bytes) -> None:
         if not body:
             return
         try:
@@ -168,7 +168,7 @@ class Interactions:
         data = {"dialog": dump(shown)}
         self._hub.publish("open_dialog", data, Broadcast(user_id=user_id))
 
-    async def submit_dialog(self, user: User, body: Json) -> Json:
+    async def submit_dialog(self, user: UserRecord, body: Json) -> Json:
         """Passes a submitted dialog to its integration; returns the `error` and `errors` of its response."""
         self._channels.require_member(user, str(body.get("channel_id", "")))
         sent = {
@@ -186,5 +186,5 @@ class Interactions:
             answer = json.loads(text) if text else {}
         except ValueError:
             code = "app.submit_interactive_dialog.decode_json_error"
-            raise Refused(500, code, "The integration did not answer with JSON.") from None
+            raise ApiError(500, code, "The integration did not answer with JSON.") from None
         return {key: answer[key] for key in ("error", "errors") if key in answer}

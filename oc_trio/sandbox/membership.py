@@ -7,9 +7,9 @@ from oc_trio.sandbox import teams as team_roles
 from oc_trio.sandbox.channels import Channels
 from oc_trio.sandbox.clock import SandboxClock
 from oc_trio.sandbox.compact import dump
-from oc_trio.sandbox.errors import Refused, forbidden
+from oc_trio.sandbox.errors import ApiError, forbidden
 from oc_trio.sandbox.hub import Broadcast, Hub
-from oc_trio.sandbox.records import Channel, Team, User
+from oc_trio.sandbox.records import ChannelRecord, TeamRecord, UserRecord
 from oc_trio.sandbox.teams import Teams
 from oc_trio.sandbox.users import Users
 from oc_trio.sandbox.views import channel_view
@@ -31,7 +31,7 @@ class Membership:
         self._writing = writing
         self._hub = hub
 
-    def create_team(self, creator: User, name: str, display_name: str, type: str = "O") -> Team:  # noqa: A002
+    def create_team(self, creator: UserRecord, name: str, display_name: str, type: str = "O") -> TeamRecord:  # noqa: A002
         team = self._teams.create(name, display_name, type=type, email=creator.email)
         for channel_name, title in DEFAULTS:
             self._channels.create(team, channel_name, title, "O", "")
@@ -39,7 +39,7 @@ class Membership:
         team.roles[creator.id] = team_roles.ADMIN
         return team
 
-    def join_team(self, team: Team, user: User) -> None:
+    def join_team(self, team: TeamRecord, user: UserRecord) -> None:
         if user.id in team.roles:
             return
         team.roles[user.id] = team_roles.MEMBER
@@ -49,9 +49,9 @@ class Membership:
                 self.join(channel, user)
         self._hub.publish("added_to_team", {"team_id": team.id, "user_id": user.id}, Broadcast(user_id=user.id))
 
-    def leave_team(self, team: Team, user: User) -> None:
+    def leave_team(self, team: TeamRecord, user: UserRecord) -> None:
         if team.roles.pop(user.id, None) is None:
-            raise Refused(404, "app.team.get_member.missing.app_error", "No team member found.")
+            raise ApiError(404, "app.team.get_member.missing.app_error", "No team member found.")
         # Members of a team's channels must be members of the team.
         for channel in self._channels.of_team(team.id):
             channel.members.pop(user.id, None)
@@ -59,7 +59,14 @@ class Membership:
         self._hub.publish("leave_team", data, Broadcast(user_id=user.id))
         self._hub.publish("leave_team", data, Broadcast(team_id=team.id, omit_users=(user.id,)))
 
-    def create_channel(self, creator: User, team: Team, name: str, display_name: str, type: str) -> Channel:  # noqa: A002
+    def create_channel(
+        self,
+        creator: UserRecord,
+        team: TeamRecord,
+        name: str,
+        display_name: str,
+        type: str,  # noqa: A002
+    ) -> ChannelRecord:
         channel = self._channels.create(team, name, display_name, type, creator.id)
         channel.members[creator.id] = channel_roles.ADMIN
         self._joined_post(channel, creator)
@@ -67,17 +74,17 @@ class Membership:
         self._hub.publish("channel_created", data, Broadcast(user_id=creator.id))
         return channel
 
-    def join(self, channel: Channel, user: User) -> None:
+    def join(self, channel: ChannelRecord, user: UserRecord) -> None:
         """Makes the user a member, by their own action; nothing happens if they are one."""
         if user.id not in channel.members:
             channel.members[user.id] = channel_roles.MEMBER
             self._joined_post(channel, user)
             self._publish_added(channel, user)
 
-    def add(self, channel: Channel, user: User, by: User) -> None:
+    def add(self, channel: ChannelRecord, user: UserRecord, by: UserRecord) -> None:
         """Adds a user, if `by` may: a member or an admin may add others, and anybody may join an open channel."""
         if not self._teams.is_member(user.id, channel.team_id):
-            raise Refused(404, "app.team.get_member.missing.app_error", "No team member found.")
+            raise ApiError(404, "app.team.get_member.missing.app_error", "No team member found.")
         may = by.is_admin or by.id in channel.members or (channel.type == "O" and by.id == user.id)
         if not may:
             raise forbidden()
@@ -95,7 +102,7 @@ class Membership:
             self._writing.system(by.id, channel, "system_add_to_channel", text, props)
             self._publish_added(channel, user)
 
-    def remove(self, channel: Channel, user: User, by: User) -> None:
+    def remove(self, channel: ChannelRecord, user: UserRecord, by: UserRecord) -> None:
         if user.id not in channel.members:
             raise self._channels.not_a_member()
         if by.id != user.id and not by.is_admin and by.id not in channel.members:
@@ -112,30 +119,30 @@ class Membership:
             text = f"@{user.username} removed from the channel."
             self._writing.system(by.id, channel, "system_remove_from_channel", text, removed)
 
-    def _joined_post(self, channel: Channel, user: User) -> None:
+    def _joined_post(self, channel: ChannelRecord, user: UserRecord) -> None:
         text = f"{user.username} joined the channel."
         self._writing.system(user.id, channel, "system_join_channel", text, {"username": user.username})
 
-    def _publish_added(self, channel: Channel, user: User) -> None:
+    def _publish_added(self, channel: ChannelRecord, user: UserRecord) -> None:
         data = {"team_id": channel.team_id, "user_id": user.id}
         self._hub.publish("user_added", data, Broadcast(user_id=user.id, channel_id=channel.id))
         self._hub.publish("user_added", data, Broadcast(channel_id=channel.id, omit_users=(user.id,)))
 
-    def open_direct(self, creator: User, other_id: str) -> Channel:
+    def open_direct(self, creator: UserRecord, other_id: str) -> ChannelRecord:
         channel, is_new = self._channels.direct(creator, other_id)
         if is_new:
             data = {"creator_id": creator.id, "teammate_id": other_id}
             self._hub.publish("direct_added", data, Broadcast(channel_id=channel.id))
         return channel
 
-    def open_group(self, creator: User, user_ids: tuple[str, ...]) -> Channel:
+    def open_group(self, creator: UserRecord, user_ids: tuple[str, ...]) -> ChannelRecord:
         channel, is_new = self._channels.group(creator, user_ids)
         for user_id in channel.members if is_new else ():
             data = {"teammate_ids": dump(list(channel.members))}
             self._hub.publish("group_added", data, Broadcast(user_id=user_id, channel_id=channel.id))
         return channel
 
-    def patch(self, channel: Channel, by: User, fields: Mapping[str, str]) -> None:
+    def patch(self, channel: ChannelRecord, by: UserRecord, fields: Mapping[str, str]) -> None:
         """Changes header, purpose, display name or name, with the system posts for header and display name."""
         old_header, old_title = channel.header, channel.display_name
         for key in ("header", "purpose", "display_name", "name"):
@@ -153,18 +160,18 @@ class Membership:
         data = {"channel": dump(channel_view(channel))}
         self._hub.publish("channel_updated", data, Broadcast(channel_id=channel.id))
 
-    def convert(self, channel: Channel, privacy: str) -> None:
+    def convert(self, channel: ChannelRecord, privacy: str) -> None:
         channel.type, channel.update_at = privacy, self._clock.now()
         self._hub.publish("channel_converted", {"channel_id": channel.id}, Broadcast(team_id=channel.team_id))
 
-    def archive(self, channel: Channel, by: User) -> None:
+    def archive(self, channel: ChannelRecord, by: UserRecord) -> None:
         text, props = f"{by.username} archived the channel.", {"username": by.username}
         self._writing.system(by.id, channel, "system_channel_deleted", text, props)
         channel.delete_at = channel.update_at = self._clock.now()
         data = {"channel_id": channel.id, "delete_at": channel.delete_at}
         self._hub.publish("channel_deleted", data, Broadcast(team_id=channel.team_id))
 
-    def restore(self, channel: Channel, by: User) -> None:
+    def restore(self, channel: ChannelRecord, by: UserRecord) -> None:
         channel.delete_at, channel.update_at = 0, self._clock.now()
         self._hub.publish("channel_restored", {"channel_id": channel.id}, Broadcast(team_id=channel.team_id))
         text, props = f"{by.username} unarchived the channel.", {"username": by.username}

@@ -4,7 +4,7 @@ import re
 
 from attrs import field, frozen
 
-from oc_trio.sandbox.errors import Refused
+from oc_trio.sandbox.errors import ApiError
 
 _BOUNDARY = re.compile(r'boundary="?([^";]+)"?')
 _PARAM = re.compile(r'(name|filename)="((?:[^"\\]|\\.)*)"')
@@ -23,7 +23,7 @@ def parts_of(content_type: str, body: bytes) -> tuple[Part, ...]:
     """All parts in order. Raises Refused(400) if there is no boundary."""
     boundary = _BOUNDARY.search(content_type)
     if boundary is None:
-        raise Refused(400, "api.file.upload_file.multiple_channel_ids.app_error", "The form has no boundary.")
+        raise ApiError(400, "api.file.upload_file.multiple_channel_ids.app_error", "The form has no boundary.")
     pieces = (b"\r\n" + body).split(b"\r\n--" + boundary[1].encode())
     return tuple(_part(piece) for piece in pieces[1:] if not piece.startswith(b"--"))
 

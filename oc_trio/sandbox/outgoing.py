@@ -12,7 +12,7 @@ from oc_trio.sandbox.settings import INTEGRATION_SECONDS
 
 
 @frozen
-class Outgoing:
+class IntegrationRequest:
     method: str
     url: str
     headers: tuple[tuple[str, str], ...]
@@ -20,7 +20,7 @@ class Outgoing:
 
 
 @frozen
-class Answer:
+class IntegrationResponse:
     status: int
     content_type: str
     body: bytes
@@ -30,20 +30,20 @@ class IntegrationUnreachable(Exception):
     """There was no response: connection refused, invalid URL, or timeout."""
 
 
-PostOut = Callable[[Outgoing], Awaitable[Answer]]
+PostOut = Callable[[IntegrationRequest], Awaitable[IntegrationResponse]]
 
 
-async def post_out(call: Outgoing) -> Answer:
+async def post_out(call: IntegrationRequest) -> IntegrationResponse:
     """Makes one real HTTP request on a new connection, without following redirects."""
     try:
         async with httpx.AsyncClient(timeout=None, trust_env=False, verify=False) as client:  # noqa: S113, S501
             response = await client.request(call.method, call.url, headers=dict(call.headers), content=call.body)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise IntegrationUnreachable(type(error).__name__) from error
-    return Answer(response.status_code, response.headers.get("content-type", ""), response.content)
+    return IntegrationResponse(response.status_code, response.headers.get("content-type", ""), response.content)
 
 
-async def call_integration(send: PostOut, call: Outgoing) -> Answer:
+async def call_integration(send: PostOut, call: IntegrationRequest) -> IntegrationResponse:
     """The response. Raises IntegrationUnreachable if there is none within 30 s."""
     if not call.url:
         raise IntegrationUnreachable("no URL")
@@ -52,6 +52,6 @@ async def call_integration(send: PostOut, call: Outgoing) -> Answer:
     raise IntegrationUnreachable("timed out")
 
 
-def json_call(url: str, body: Any) -> Outgoing:
+def json_call(url: str, body: Any) -> IntegrationRequest:
     headers = (("content-type", "application/json"), ("accept", "application/json"))
-    return Outgoing("POST", url, headers, dump(body).encode())
+    return IntegrationRequest("POST", url, headers, dump(body).encode())

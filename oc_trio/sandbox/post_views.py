@@ -6,9 +6,9 @@ from typing import Any
 
 from oc_trio.sandbox import attachments
 from oc_trio.sandbox.files import Files
-from oc_trio.sandbox.posts import Page, Posts
+from oc_trio.sandbox.posts import Posts, PostSlice
 from oc_trio.sandbox.reactions import Reactions
-from oc_trio.sandbox.records import Post
+from oc_trio.sandbox.records import PostRecord
 from oc_trio.sandbox.views import file_view, reaction_view
 
 Json = dict[str, Any]
@@ -26,7 +26,7 @@ class PostViews:
     def use_site_url(self, url: str) -> None:
         self._permalink = re.compile(re.escape(url) + r"/[a-z0-9_-]+/pl/([a-z0-9]{26})")
 
-    def view(self, post: Post, *, pending: bool = False) -> Json:
+    def view(self, post: PostRecord, *, pending: bool = False) -> Json:
         """One post; `pending` includes its pending_post_id, as only the response to the creation and its event do."""
         body = self.bare(post)
         body["pending_post_id"] = post.pending_post_id if pending else ""
@@ -36,7 +36,7 @@ class PostViews:
             body["has_reactions"] = True
         return body
 
-    def bare(self, post: Post) -> Json:
+    def bare(self, post: PostRecord) -> Json:
         return {
             "id": post.id,
             "create_at": post.create_at,
@@ -61,7 +61,7 @@ class PostViews:
             "metadata": {},
         }
 
-    def page(self, page: Page) -> Json:
+    def page(self, page: PostSlice) -> Json:
         """A list as the API returns it: `order` newest first; `posts` has the roots of listed replies too."""
         by_id = {post.id: post for post in page.posts}
         for post in page.posts:
@@ -77,15 +77,15 @@ class PostViews:
             "first_inaccessible_post_time": 0,
         }
 
-    def listing(self, posts: Iterable[Post]) -> Json:
-        return self.page(Page(tuple(posts)))
+    def listing(self, posts: Iterable[PostRecord]) -> Json:
+        return self.page(PostSlice(tuple(posts)))
 
     def previewed(self, message: str) -> str:
         """The id of the post that a permalink in the message points to, or ""."""
         match = self._permalink.search(message)
         return match[1] if match and self._posts.find(match[1]) is not None else ""
 
-    def _metadata(self, post: Post) -> Json:
+    def _metadata(self, post: PostRecord) -> Json:
         if post.delete_at:
             return {}
         metadata: Json = {}

@@ -14,8 +14,8 @@ from attrs import frozen
 from oc_trio.ids import is_mattermost_id
 from oc_trio.sandbox.compact import dump
 from oc_trio.sandbox.faults import Cut, Deliver, Freeze
-from oc_trio.sandbox.hub import Connection
-from oc_trio.sandbox.records import Session
+from oc_trio.sandbox.hub import WebConn
+from oc_trio.sandbox.records import SessionRecord
 from oc_trio.sandbox.request import bearer_token
 from oc_trio.sandbox.settings import CHALLENGE_SECONDS, PONG_SECONDS
 from oc_trio.sandbox.world import World
@@ -86,7 +86,7 @@ async def serve_connection(world: World, peer: Peer, opening: Opening) -> None:
         return
 
 
-async def _await_challenge(world: World, peer: Peer) -> Connection | None:
+async def _await_challenge(world: World, peer: Peer) -> WebConn | None:
     """The connection after a valid authentication_challenge; None after an invalid one, a bad frame or 5 seconds."""
     with trio.move_on_after(CHALLENGE_SECONDS):
         while True:
@@ -98,9 +98,9 @@ async def _await_challenge(world: World, peer: Peer) -> Connection | None:
     return None
 
 
-def _answer_challenge(world: World, message: Mapping[str, Any]) -> Connection | None:
+def _answer_challenge(world: World, message: Mapping[str, Any]) -> WebConn | None:
     token = (message.get("data") or {}).get("token", "")
-    session: Session | None = world.users.session_of(token) if isinstance(token, str) and token else None
+    session: SessionRecord | None = world.users.session_of(token) if isinstance(token, str) and token else None
     if session is None:
         return None
     connection = world.connect(session)
@@ -122,7 +122,7 @@ def _parse(frame: str | bytes) -> dict[str, Any] | None:
     return message
 
 
-async def _run_connection(world: World, peer: Peer, connection: Connection) -> None:
+async def _run_connection(world: World, peer: Peer, connection: WebConn) -> None:
     gone = trio.Event()
     try:
         async with trio.open_nursery() as nursery:
@@ -134,7 +134,7 @@ async def _run_connection(world: World, peer: Peer, connection: Connection) -> N
         world.disconnect(connection)
 
 
-async def _read(world: World, peer: Peer, connection: Connection, gone: trio.Event) -> None:
+async def _read(world: World, peer: Peer, connection: WebConn, gone: trio.Event) -> None:
     try:
         while True:
             message = _parse(await peer.receive())
@@ -152,7 +152,7 @@ async def _read(world: World, peer: Peer, connection: Connection, gone: trio.Eve
     gone.set()
 
 
-async def _pump(world: World, peer: Peer, connection: Connection, gone: trio.Event) -> None:
+async def _pump(world: World, peer: Peer, connection: WebConn, gone: trio.Event) -> None:
     woken = trio.Event()
     connection.wake = lambda: woken.set()
     try:

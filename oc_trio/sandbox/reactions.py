@@ -4,8 +4,8 @@ import re
 from importlib.resources import files
 
 from oc_trio.sandbox.clock import SandboxClock
-from oc_trio.sandbox.errors import Refused
-from oc_trio.sandbox.records import Post, Reaction
+from oc_trio.sandbox.errors import ApiError
+from oc_trio.sandbox.records import PostRecord, Reaction
 
 _NAMES = frozenset(files("oc_trio.sandbox").joinpath("emoji.txt").read_text("ascii").split())
 _TONE = re.compile(r"_(light|medium_light|medium|medium_dark|dark)_skin_tone$")
@@ -23,17 +23,17 @@ class Reactions:
         self._clock = clock
         self._by_post: dict[str, dict[tuple[str, str], Reaction]] = {}
 
-    def add(self, user_id: str, post: Post, emoji_name: str) -> Reaction:
+    def add(self, user_id: str, post: PostRecord, emoji_name: str) -> Reaction:
         """Adds a reaction; if the user has it already, returns the first."""
         if not is_emoji(emoji_name):
-            raise Refused(404, "app.emoji.get_by_name.no_result", "Unable to find the emoji.")
+            raise ApiError(404, "app.emoji.get_by_name.no_result", "Unable to find the emoji.")
         now = self._clock.stamp()
         reaction = Reaction(user_id, post.id, emoji_name, now, post.channel_id)
         kept = self._by_post.setdefault(post.id, {}).setdefault((user_id, emoji_name), reaction)
         post.update_at = now
         return kept
 
-    def remove(self, user_id: str, post: Post, emoji_name: str) -> Reaction:
+    def remove(self, user_id: str, post: PostRecord, emoji_name: str) -> Reaction:
         """Removes a reaction and returns it; it need not exist."""
         now = self._clock.stamp()
         nothing = Reaction(user_id, post.id, emoji_name, now, post.channel_id)

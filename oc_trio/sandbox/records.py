@@ -6,7 +6,7 @@ from attrs import Factory, define, field
 
 
 @define
-class User:
+class UserRecord:
     id: str
     username: str
     email: str
@@ -32,7 +32,7 @@ class User:
 
 
 @define
-class Session:
+class SessionRecord:
     """A login or one life of an access token; an open websocket checks `revoked`."""
 
     user_id: str
@@ -51,7 +51,7 @@ class AccessToken:
 
 
 @define
-class Team:
+class TeamRecord:
     id: str
     name: str
     display_name: str
@@ -66,7 +66,7 @@ class Team:
 
 
 @define
-class Channel:
+class ChannelRecord:
     id: str
     team_id: str
     type: str
@@ -88,7 +88,7 @@ class Channel:
 
 
 @define
-class Post:
+class PostRecord:
     """`history` holds (milliseconds, message) of the creation and of every later edit, for tests to read."""
 
     id: str
@@ -120,7 +120,7 @@ class Reaction:
 
 
 @define
-class FileInfo:
+class FileRecord:
     id: str
     user_id: str
     channel_id: str

@@ -5,11 +5,11 @@ Also checks the token, size limits and the rate limit, logs requests, and transl
 
 import re
 
-from oc_trio.sandbox.errors import Refused, no_route, unauthenticated
-from oc_trio.sandbox.records import Session
+from oc_trio.sandbox.errors import ApiError, no_route, unauthenticated
+from oc_trio.sandbox.records import SessionRecord
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse, bearer_token
 from oc_trio.sandbox.rest import bots, channels, files, integrations, posts, reactions, system, teams, users
-from oc_trio.sandbox.rest.call import Call, Route
+from oc_trio.sandbox.rest.call import RestCall, RestRoute
 from oc_trio.sandbox.settings import MAX_BODY
 from oc_trio.sandbox.transcript import RequestSeen
 from oc_trio.sandbox.world import World
@@ -31,7 +31,7 @@ _TABLE = tuple(
 )
 
 
-def find_route(method: str, path: str) -> tuple[Route, dict[str, str]] | None:
+def find_route(method: str, path: str) -> tuple[RestRoute, dict[str, str]] | None:
     """The first matching route with its path parameters; None for an unknown path or method."""
     for route, pattern in _TABLE:
         match = pattern.fullmatch(path) if route.method == method else None
@@ -56,7 +56,7 @@ class Router:
         else:
             try:
                 response = await self._answer(request, session)
-            except Refused as refused:
+            except ApiError as refused:
                 response = SandboxResponse.json(refused.body(world.clock.new_id()), refused.status)
         user = world.users.find(session.user_id) if session is not None else None
         name = user.username if user is not None else ""
@@ -67,7 +67,7 @@ class Router:
         """The 413 for a body of this many bytes, before it is read; None if it is allowed."""
         try:
             self._check_size(method, path, length)
-        except Refused as refused:
+        except ApiError as refused:
             return SandboxResponse.json(refused.body(self._world.clock.new_id()), refused.status)
         return None
 
@@ -75,15 +75,15 @@ class Router:
         matched = find_route(method, path)
         is_upload = matched is not None and matched[0].upload
         if is_upload and length > self._world.settings.max_file_size:
-            raise Refused(413, "api.file.upload_file.too_large_detailed.app_error", "The file is too large.")
+            raise ApiError(413, "api.file.upload_file.too_large_detailed.app_error", "The file is too large.")
         if not is_upload and length > MAX_BODY:
-            raise Refused(413, "api.context.request_body_too_large.app_error", "The request body is too large.")
+            raise ApiError(413, "api.context.request_body_too_large.app_error", "The request body is too large.")
 
-    def _session(self, request: SandboxRequest) -> Session | None:
+    def _session(self, request: SandboxRequest) -> SessionRecord | None:
         token = bearer_token(request.header("authorization"))
         return self._world.users.session_of(token) if token else None
 
-    async def _answer(self, request: SandboxRequest, session: Session | None) -> SandboxResponse:
+    async def _answer(self, request: SandboxRequest, session: SessionRecord | None) -> SandboxResponse:
         matched = find_route(request.method, request.path)
         if matched is None:
             raise no_route()
@@ -91,9 +91,9 @@ class Router:
         if session is None and not route.public:
             query_token = request.args().get("access_token", "")
             if query_token and self._world.users.session_of(query_token) is not None:
-                raise Refused(401, "api.context.token_provided.app_error", "Token provided but not accepted here.")
+                raise ApiError(401, "api.context.token_provided.app_error", "Token provided but not accepted here.")
             raise unauthenticated()
         self._check_size(request.method, request.path, len(request.body))
         if session is not None and request.method != "GET":
             self._world.hub.note_activity(session)
-        return await route.handler(Call(self._world, request, params, session))
+        return await route.handler(RestCall(self._world, request, params, session))

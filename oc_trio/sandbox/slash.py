@@ -8,17 +8,23 @@ from attrs import define, frozen
 
 from oc_trio.sandbox.channels import Channels
 from oc_trio.sandbox.clock import SandboxClock
-from oc_trio.sandbox.commands import Commands
-from oc_trio.sandbox.errors import Refused
+from oc_trio.sandbox.commands import CommandTable
+from oc_trio.sandbox.errors import ApiError
 from oc_trio.sandbox.event_publisher import EventPublisher
 from oc_trio.sandbox.interactions import Interactions
 from oc_trio.sandbox.mentions import channels_in, names_in
-from oc_trio.sandbox.outgoing import Answer, IntegrationUnreachable, Outgoing, PostOut, call_integration
-from oc_trio.sandbox.records import Channel, Command, User
+from oc_trio.sandbox.outgoing import (
+    IntegrationRequest,
+    IntegrationResponse,
+    IntegrationUnreachable,
+    PostOut,
+    call_integration,
+)
+from oc_trio.sandbox.records import ChannelRecord, Command, UserRecord
 from oc_trio.sandbox.teams import Teams
 from oc_trio.sandbox.triggers import Triggers
 from oc_trio.sandbox.users import Users
-from oc_trio.sandbox.writing import Draft, Writing
+from oc_trio.sandbox.writing import PostInput, Writing
 
 Json = dict[str, Any]
 
@@ -27,24 +33,24 @@ RESPONSE_LIFE_MS = 30 * 60 * 1000
 
 
 @frozen
-class Call:
+class CommandUse:
     """One use of a command: by whom, in which channel and thread."""
 
-    user: User
-    channel: Channel
+    user: UserRecord
+    channel: ChannelRecord
     team_id: str
     root_id: str
 
 
 @define
 class _LateAnswer:
-    call: Call
+    call: CommandUse
     until: int
     uses: int = 0
 
 
-def failed(kind: str = "failed") -> Refused:
-    return Refused(500, f"api.command.execute_command.{kind}.app_error", "Command failed.")
+def failed(kind: str = "failed") -> ApiError:
+    return ApiError(500, f"api.command.execute_command.{kind}.app_error", "Command failed.")
 
 
 def read_answer(content_type: str, body: bytes) -> Json:
@@ -70,7 +76,7 @@ class Slash:
         channels: Channels,
         writing: Writing,
         triggers: Triggers,
-        commands: Commands,
+        commands: CommandTable,
         interactions: Interactions,
         events: EventPublisher,
         send: PostOut,
@@ -92,14 +98,14 @@ class Slash:
         """Sets the URL that response URLs start with."""
         self._site_url = url
 
-    async def execute(self, user: User, body: Json) -> Json:
+    async def execute(self, user: UserRecord, body: Json) -> Json:
         """Runs the command in `body` (channel_id, team_id, root_id, command); returns the CommandResponse."""
         line = str(body.get("command", ""))
         if len(line) <= 1 or not line.startswith("/"):
-            raise Refused(400, "api.command.execute_command.start.app_error", "No command trigger found.")
+            raise ApiError(400, "api.command.execute_command.start.app_error", "No command trigger found.")
         channel = self._channels.require_member(user, str(body.get("channel_id", "")))
         if channel.delete_at:
-            raise Refused(
+            raise ApiError(
                 400, "api.command.execute_command.deleted.error", "Can not run commands in a deleted channel."
             )
         team_id = channel.team_id or str(body.get("team_id", ""))
@@ -108,11 +114,11 @@ class Slash:
         command = self._commands.triggered(team_id, trigger)
         if command is None:
             code = "api.command.execute_command.not_found.app_error"
-            raise Refused(404, code, f"Command with a trigger of '/{trigger}' not found.")
+            raise ApiError(404, code, f"Command with a trigger of '/{trigger}' not found.")
         text = line[len(words[0]) + 1 :]
-        return await self._run(command, Call(user, channel, team_id, str(body.get("root_id", ""))), text)
+        return await self._run(command, CommandUse(user, channel, team_id, str(body.get("root_id", ""))), text)
 
-    async def _run(self, command: Command, call: Call, text: str) -> Json:
+    async def _run(self, command: Command, call: CommandUse, text: str) -> Json:
         trigger = self._triggers.issue(call.user.id)
         fields = self._fields(command, call, text)
         fields["trigger_id"] = trigger.id
@@ -132,21 +138,21 @@ class Slash:
             "trigger_id": trigger.client_id,
         }
 
-    async def _send_callback(self, command: Command, fields: dict[str, str]) -> Answer:
+    async def _send_callback(self, command: Command, fields: dict[str, str]) -> IntegrationResponse:
         headers = [("accept", "application/json"), ("authorization", f"Token {command.token}")]
         form = urlencode(fields)
         if command.method == "G":
             joint = "&" if "?" in command.url else "?"
-            call = Outgoing("GET", f"{command.url}{joint}{form}", tuple(headers))
+            call = IntegrationRequest("GET", f"{command.url}{joint}{form}", tuple(headers))
         else:
             headers.append(("content-type", "application/x-www-form-urlencoded"))
-            call = Outgoing("POST", command.url, tuple(headers), form.encode())
+            call = IntegrationRequest("POST", command.url, tuple(headers), form.encode())
         try:
             return await call_integration(self._send, call)
         except IntegrationUnreachable:
             raise failed() from None
 
-    def _fields(self, command: Command, call: Call, text: str) -> dict[str, str]:
+    def _fields(self, command: Command, call: CommandUse, text: str) -> dict[str, str]:
         team = self._teams.find(call.team_id)
         fields = {
             "channel_id": call.channel.id,
@@ -171,7 +177,7 @@ class Slash:
             fields["channel_mentions_ids"] = " ".join(channel.id for channel in channels)
         return fields
 
-    def _response_key(self, call: Call) -> str:
+    def _response_key(self, call: CommandUse) -> str:
         now = self._clock.now()
         self._late = {key: late for key, late in self._late.items() if late.until > now}
         key = self._clock.new_id()
@@ -183,23 +189,23 @@ class Slash:
         late = self._late.get(key)
         code = "web.command_webhook.general.app_error"
         if late is None or late.until <= self._clock.now():
-            raise Refused(404, code, "No such response URL.")
+            raise ApiError(404, code, "No such response URL.")
         try:
             response = read_answer(content_type, body)
         except ValueError:
-            raise Refused(400, "web.command_webhook.parse.app_error", "Unable to parse the answer.") from None
+            raise ApiError(400, "web.command_webhook.parse.app_error", "Unable to parse the answer.") from None
         if late.uses >= RESPONSE_USES:
-            raise Refused(400, code, "The response URL was used too often.")
+            raise ApiError(400, code, "The response URL was used too often.")
         late.uses += 1
         self._show_all(late.call, response)
 
-    def _show_all(self, call: Call, response: Json) -> None:
+    def _show_all(self, call: CommandUse, response: Json) -> None:
         extras = response.get("extra_responses")
         for item in (response, *(extras if isinstance(extras, list) else ())):
             if isinstance(item, dict):
                 self._show(call, item)
 
-    def _show(self, call: Call, response: Json) -> None:
+    def _show(self, call: CommandUse, response: Json) -> None:
         kind, text = response.get("response_type") or "", str(response.get("text") or "")
         props = {**(response.get("props") or {}), "from_webhook": "true"}
         if response.get("attachments"):
@@ -207,7 +213,7 @@ class Slash:
         if response.get("username"):
             props["override_username"] = response["username"]
         if kind == "in_channel":
-            self._writing.create(call.user, Draft(call.channel.id, text, call.root_id, props=props))
+            self._writing.create(call.user, PostInput(call.channel.id, text, call.root_id, props=props))
         elif kind in {"", "ephemeral"} and (text or response.get("attachments")):
             new_id = self._clock.new_id()
             body = self._events.ephemeral_body(new_id, call.user.id, call.channel.id, text, call.root_id)

@@ -1,8 +1,8 @@
 """Teams and their members. `membership` joins users to the default channels."""
 
 from oc_trio.sandbox.clock import SandboxClock
-from oc_trio.sandbox.errors import Refused, forbidden
-from oc_trio.sandbox.records import Team, User
+from oc_trio.sandbox.errors import ApiError, forbidden
+from oc_trio.sandbox.records import TeamRecord, UserRecord
 
 MEMBER = "team_user"
 ADMIN = "team_user team_admin"
@@ -13,47 +13,47 @@ class Teams:
 
     def __init__(self, clock: SandboxClock) -> None:
         self._clock = clock
-        self._by_id: dict[str, Team] = {}
+        self._by_id: dict[str, TeamRecord] = {}
 
-    def create(self, name: str, display_name: str, *, type: str = "O", email: str = "") -> Team:  # noqa: A002
+    def create(self, name: str, display_name: str, *, type: str = "O", email: str = "") -> TeamRecord:  # noqa: A002
         if any(team.name == name for team in self._by_id.values()):
-            raise Refused(400, "app.team.save.existing.app_error", "A team with that name already exists.")
+            raise ApiError(400, "app.team.save.existing.app_error", "A team with that name already exists.")
         now = self._clock.now()
-        team = Team(self._clock.new_id(), name, display_name, now, self._clock.new_id(), type, email=email)
+        team = TeamRecord(self._clock.new_id(), name, display_name, now, self._clock.new_id(), type, email=email)
         team.update_at = now
         self._by_id[team.id] = team
         return team
 
-    def all(self) -> tuple[Team, ...]:
+    def all(self) -> tuple[TeamRecord, ...]:
         return tuple(self._by_id.values())
 
-    def find(self, team_id: str) -> Team | None:
+    def find(self, team_id: str) -> TeamRecord | None:
         return self._by_id.get(team_id)
 
-    def get(self, team_id: str) -> Team:
+    def get(self, team_id: str) -> TeamRecord:
         team = self._by_id.get(team_id)
         if team is None:
-            raise Refused(404, "app.team.get.find.app_error", "Unable to find the existing team.")
+            raise ApiError(404, "app.team.get.find.app_error", "Unable to find the existing team.")
         return team
 
-    def get_name(self, name: str) -> Team:
+    def get_name(self, name: str) -> TeamRecord:
         team = next((t for t in self._by_id.values() if t.name == name), None)
         if team is None:
-            raise Refused(404, "app.team.get_by_name.missing.app_error", "Unable to find the existing team.")
+            raise ApiError(404, "app.team.get_by_name.missing.app_error", "Unable to find the existing team.")
         return team
 
-    def of(self, user_id: str) -> tuple[Team, ...]:
+    def of(self, user_id: str) -> tuple[TeamRecord, ...]:
         return tuple(t for t in self._by_id.values() if user_id in t.roles and not t.delete_at)
 
     def is_member(self, user_id: str, team_id: str) -> bool:
         team = self._by_id.get(team_id)
         return team is not None and user_id in team.roles
 
-    def may_administer(self, user: User, team_id: str) -> bool:
+    def may_administer(self, user: UserRecord, team_id: str) -> bool:
         team = self._by_id.get(team_id)
         return team is not None and (user.is_admin or "team_admin" in team.roles.get(user.id, "").split())
 
-    def require_member(self, user: User, team_id: str) -> Team:
+    def require_member(self, user: UserRecord, team_id: str) -> TeamRecord:
         team = self.get(team_id)
         if user.id not in team.roles and not user.is_admin:
             raise forbidden()

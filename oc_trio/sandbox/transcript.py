@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
-from oc_trio.sandbox.records import Post
+from oc_trio.sandbox.records import PostRecord
 
 
 @frozen
@@ -29,7 +29,7 @@ class Said:
         return tuple(text for _, text in self.versions)
 
 
-def said(post: Post, username: str) -> Said:
+def said(post: PostRecord, username: str) -> Said:
     return Said(post.id, post.root_id, username, post.type, tuple(post.history), post.delete_at)
 
 

@@ -7,7 +7,7 @@ import hmac
 from attrs import frozen
 
 from oc_trio.sandbox.clock import SandboxClock
-from oc_trio.sandbox.errors import Refused
+from oc_trio.sandbox.errors import ApiError
 
 LIFE_MS = 30_000
 _PREFIX = "interactive_message.decode_trigger_id"
@@ -38,15 +38,15 @@ class Triggers:
         try:
             text = base64.b64decode(trigger_id, validate=True).decode("latin-1")
         except ValueError:
-            raise Refused(400, f"{_PREFIX}.base64_decode_failed", "Failed to decode the trigger ID.") from None
+            raise ApiError(400, f"{_PREFIX}.base64_decode_failed", "Failed to decode the trigger ID.") from None
         signed, _, signature = text.rpartition(":")
         parts = signed.split(":")
         if len(parts) != 3:
-            raise Refused(400, f"{_PREFIX}.missing_data", "Trigger ID missing required data.")
+            raise ApiError(400, f"{_PREFIX}.missing_data", "Trigger ID missing required data.")
         if not hmac.compare_digest(signature.encode(), self._sign(signed).encode()):
-            raise Refused(400, f"{_PREFIX}.verify_signature_failed", "Signature verification failed.")
+            raise ApiError(400, f"{_PREFIX}.verify_signature_failed", "Signature verification failed.")
         if self._clock.now() - int(parts[2]) > LIFE_MS:
-            raise Refused(400, f"{_PREFIX}.expired", "Trigger ID has expired.")
+            raise ApiError(400, f"{_PREFIX}.expired", "Trigger ID has expired.")
         return parts[1]
 
     def _sign(self, text: str) -> str:

@@ -2,7 +2,15 @@
 
 from typing import Any
 
-from oc_trio.sandbox.records import AccessToken, Channel, FileInfo, IncomingHook, Reaction, Team, User
+from oc_trio.sandbox.records import (
+    AccessToken,
+    ChannelRecord,
+    FileRecord,
+    IncomingHook,
+    Reaction,
+    TeamRecord,
+    UserRecord,
+)
 
 Json = dict[str, Any]
 
@@ -19,7 +27,7 @@ _NOTIFY = {
 _CHANNEL_NOTIFY = {"desktop": "default", "email": "default", "mark_unread": "all", "push": "default"}
 
 
-def user_view(user: User, *, own: bool = False) -> Json:
+def user_view(user: UserRecord, *, own: bool = False) -> Json:
     """A user as others see them; `own` adds what only they and admins see. People have no `is_bot` key."""
     body: Json = {
         "id": user.id,
@@ -46,7 +54,7 @@ def user_view(user: User, *, own: bool = False) -> Json:
     return body
 
 
-def bot_view(bot: User) -> Json:
+def bot_view(bot: UserRecord) -> Json:
     body: Json = {
         "user_id": bot.id,
         "username": bot.username,
@@ -71,7 +79,7 @@ def token_view(access: AccessToken, *, reveal: bool = False) -> Json:
     return {**body, "token": access.token} if reveal else body
 
 
-def status_view(user: User) -> Json:
+def status_view(user: UserRecord) -> Json:
     return {
         "user_id": user.id,
         "status": user.status,
@@ -80,7 +88,7 @@ def status_view(user: User) -> Json:
     }
 
 
-def team_view(team: Team) -> Json:
+def team_view(team: TeamRecord) -> Json:
     return {
         "id": team.id,
         "create_at": team.create_at,
@@ -98,7 +106,7 @@ def team_view(team: Team) -> Json:
     }
 
 
-def team_member_view(team: Team, user_id: str) -> Json:
+def team_member_view(team: TeamRecord, user_id: str) -> Json:
     roles = team.roles[user_id]
     return {
         "team_id": team.id,
@@ -112,7 +120,7 @@ def team_member_view(team: Team, user_id: str) -> Json:
     }
 
 
-def channel_view(channel: Channel) -> Json:
+def channel_view(channel: ChannelRecord) -> Json:
     return {
         "id": channel.id,
         "create_at": channel.create_at,
@@ -135,7 +143,7 @@ def channel_view(channel: Channel) -> Json:
     }
 
 
-def channel_member_view(channel: Channel, user_id: str) -> Json:
+def channel_member_view(channel: ChannelRecord, user_id: str) -> Json:
     roles = channel.members[user_id]
     return {
         "channel_id": channel.id,
@@ -153,7 +161,7 @@ def channel_member_view(channel: Channel, user_id: str) -> Json:
     }
 
 
-def file_view(info: FileInfo) -> Json:
+def file_view(info: FileRecord) -> Json:
     body: Json = {
         "id": info.id,
         "user_id": info.user_id,

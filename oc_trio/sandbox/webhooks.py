@@ -4,10 +4,10 @@ from typing import Any
 
 from oc_trio.sandbox.channels import Channels
 from oc_trio.sandbox.clock import SandboxClock
-from oc_trio.sandbox.errors import Refused
-from oc_trio.sandbox.records import IncomingHook, User
+from oc_trio.sandbox.errors import ApiError
+from oc_trio.sandbox.records import IncomingHook, UserRecord
 from oc_trio.sandbox.users import Users
-from oc_trio.sandbox.writing import Draft, Writing
+from oc_trio.sandbox.writing import PostInput, Writing
 
 Json = dict[str, Any]
 
@@ -22,7 +22,7 @@ class Webhooks:
         self._writing = writing
         self._by_id: dict[str, IncomingHook] = {}
 
-    def create(self, user: User, body: Json) -> IncomingHook:
+    def create(self, user: UserRecord, body: Json) -> IncomingHook:
         channel = self._channels.require_read(user, str(body.get("channel_id", "")))
         now, new_id = self._clock.now(), self._clock.new_id()
         hook = IncomingHook(new_id, user.id, channel.id, channel.team_id, now)
@@ -37,15 +37,15 @@ class Webhooks:
     def post(self, hook_id: str, body: Json) -> None:
         hook = self._by_id.get(hook_id)
         if hook is None:
-            raise Refused(400, "web.incoming_webhook.invalid.app_error", "Invalid webhook.")
+            raise ApiError(400, "web.incoming_webhook.invalid.app_error", "Invalid webhook.")
         text, attached = str(body.get("text") or ""), body.get("attachments")
         if not text and not attached:
-            raise Refused(400, "web.incoming_webhook.text.app_error", "No text specified.")
+            raise ApiError(400, "web.incoming_webhook.text.app_error", "No text specified.")
         props: Json = {**(body.get("props") or {}), "from_webhook": "true", "webhook_display_name": hook.display_name}
         if attached:
             props["attachments"] = attached
         name, icon = body.get("username") or hook.username, body.get("icon_url") or hook.icon_url
         props.update({"override_username": name} if name else {})
         props.update({"override_icon_url": icon} if icon else {})
-        draft = Draft(hook.channel_id, text, str(body.get("root_id") or ""), props=props)
+        draft = PostInput(hook.channel_id, text, str(body.get("root_id") or ""), props=props)
         self._writing.create(self._users.get(hook.user_id), draft)

@@ -13,11 +13,11 @@ from attrs import frozen
 from oc_trio.sandbox.actions import Actions
 from oc_trio.sandbox.channels import Channels
 from oc_trio.sandbox.clock import SandboxClock, wall_clock
-from oc_trio.sandbox.commands import Commands
+from oc_trio.sandbox.commands import CommandTable
 from oc_trio.sandbox.event_publisher import EventPublisher
 from oc_trio.sandbox.faults import Faults
 from oc_trio.sandbox.files import Files
-from oc_trio.sandbox.hub import Broadcast, Connection, Hub
+from oc_trio.sandbox.hub import Broadcast, Hub, WebConn
 from oc_trio.sandbox.interactions import Interactions
 from oc_trio.sandbox.membership import Membership
 from oc_trio.sandbox.outgoing import PostOut, post_out
@@ -25,7 +25,7 @@ from oc_trio.sandbox.post_views import PostViews
 from oc_trio.sandbox.posts import Posts
 from oc_trio.sandbox.ratelimit import RateLimit
 from oc_trio.sandbox.reactions import Reactions
-from oc_trio.sandbox.records import Channel, Post, Session, Team, User
+from oc_trio.sandbox.records import ChannelRecord, PostRecord, SessionRecord, TeamRecord, UserRecord
 from oc_trio.sandbox.settings import Settings
 from oc_trio.sandbox.slash import Slash
 from oc_trio.sandbox.teams import Teams
@@ -33,11 +33,11 @@ from oc_trio.sandbox.transcript import RequestLog, Said, said
 from oc_trio.sandbox.triggers import Triggers
 from oc_trio.sandbox.users import Users
 from oc_trio.sandbox.webhooks import Webhooks
-from oc_trio.sandbox.writing import Draft, Writing
+from oc_trio.sandbox.writing import PostInput, Writing
 
 
 @frozen
-class Bot:
+class SandboxBot:
     """A bot account and the access token it logs in with."""
 
     id: str
@@ -75,7 +75,7 @@ class World:
         self.membership = Membership(clock, self.users, self.teams, self.channels, self.writing, self.hub)
         self.actions = Actions(clock, self.users, self.channels, self.hub)
         self.triggers = Triggers(clock)
-        self.commands = Commands(clock, self.teams)
+        self.commands = CommandTable(clock, self.teams)
         self.interactions = Interactions(
             clock,
             self.teams,
@@ -108,7 +108,7 @@ class World:
         self.views.use_site_url(url)
         self.slash.use_site_url(url)
 
-    def connect(self, session: Session, connection_id: str = "", sequence: int = 0) -> Connection:
+    def connect(self, session: SessionRecord, connection_id: str = "", sequence: int = 0) -> WebConn:
         """Registers an open websocket of this session; its user is online now."""
         connection = self.hub.connect(session, connection_id, sequence)
         user = self.users.get(session.user_id)
@@ -116,7 +116,7 @@ class World:
             self.set_status(user, "online", manual=False)
         return connection
 
-    def disconnect(self, connection: Connection) -> None:
+    def disconnect(self, connection: WebConn) -> None:
         self.hub.disconnect(connection)
         user = self.users.find(connection.user_id)
         if user is not None and not user.status_manual and not any(c.live for c in self.hub.connections(user.id)):
@@ -127,14 +127,14 @@ class World:
         self.hub.restart()
         self.writing.restart()
 
-    def set_status(self, user: User, status: str, *, manual: bool) -> None:
+    def set_status(self, user: UserRecord, status: str, *, manual: bool) -> None:
         user.status, user.status_manual = status, manual
         user.last_activity_at = self.clock.now()
         self.hub.publish("status_change", {"status": status, "user_id": user.id}, Broadcast(user_id=user.id))
 
     # The API for tests and demos.
 
-    def create_user(self, username: str, password: str = "", *, team: Team | None = None) -> User:
+    def create_user(self, username: str, password: str = "", *, team: TeamRecord | None = None) -> UserRecord:
         """A person; the first of a world is its system admin."""
         user = self.users.create(username, password=password)
         if team is not None:
@@ -142,8 +142,14 @@ class World:
         return user
 
     def create_bot(
-        self, username: str, *, display_name: str = "", team: Team | None = None, token: str = "", admin: bool = False
-    ) -> Bot:
+        self,
+        username: str,
+        *,
+        display_name: str = "",
+        team: TeamRecord | None = None,
+        token: str = "",
+        admin: bool = False,
+    ) -> SandboxBot:
         """A bot with an access token (`token` fixes its value); `admin` makes it a team admin, for slash commands."""
         owner = next((user for user in self.users.all() if user.is_admin), None)
         user = self.users.create_bot(username, display_name=display_name, owner_id=owner.id if owner else "")
@@ -151,37 +157,37 @@ class World:
             self.membership.join_team(team, user)
             if admin:
                 team.roles[user.id] = "team_user team_admin"
-        return Bot(user.id, user.username, self.users.create_token(user.id, token=token).token)
+        return SandboxBot(user.id, user.username, self.users.create_token(user.id, token=token).token)
 
-    def create_team(self, name: str, creator: User) -> Team:
+    def create_team(self, name: str, creator: UserRecord) -> TeamRecord:
         return self.membership.create_team(creator, name, name.replace("-", " ").title())
 
     def create_channel(
-        self, team: Team, name: str, creator: User, *members: User | Bot, private: bool = False
-    ) -> Channel:
+        self, team: TeamRecord, name: str, creator: UserRecord, *members: UserRecord | SandboxBot, private: bool = False
+    ) -> ChannelRecord:
         kind = "P" if private else "O"
         channel = self.membership.create_channel(creator, team, name, name.replace("-", " ").title(), kind)
         for member in members:
             self.membership.add(channel, self.users.get(member.id), creator)
         return channel
 
-    def direct(self, one: User | Bot, other: User | Bot) -> Channel:
+    def direct(self, one: UserRecord | SandboxBot, other: UserRecord | SandboxBot) -> ChannelRecord:
         return self.membership.open_direct(self.users.get(one.id), other.id)
 
     def post_as(
         self,
-        user: User | Bot,
-        channel: Channel,
+        user: UserRecord | SandboxBot,
+        channel: ChannelRecord,
         text: str,
         *,
         root_id: str = "",
         props: Mapping[str, Any] | None = None,
         file_ids: tuple[str, ...] = (),
-    ) -> Post:
-        draft = Draft(channel.id, text, root_id, props=props or {}, file_ids=file_ids)
+    ) -> PostRecord:
+        draft = PostInput(channel.id, text, root_id, props=props or {}, file_ids=file_ids)
         return self.writing.create(self.users.get(user.id), draft)
 
-    def transcript(self, channel: Channel, *, system: bool = False) -> tuple[Said, ...]:
+    def transcript(self, channel: ChannelRecord, *, system: bool = False) -> tuple[Said, ...]:
         """All posts of a channel, oldest first, with all edits; deleted posts too."""
         posts = self.posts.of_channel(channel.id)
         kept = (p for p in posts if system or not p.type.startswith("system_"))

@@ -9,19 +9,19 @@ from attrs import field, frozen
 from oc_trio.sandbox import attachments
 from oc_trio.sandbox.channels import Channels
 from oc_trio.sandbox.clock import SandboxClock
-from oc_trio.sandbox.errors import Refused, forbidden, no_post
+from oc_trio.sandbox.errors import ApiError, forbidden, no_post
 from oc_trio.sandbox.event_publisher import EventPublisher
 from oc_trio.sandbox.files import Files
 from oc_trio.sandbox.mentions import channels_in, hashtags_in
 from oc_trio.sandbox.post_views import PostViews
 from oc_trio.sandbox.posts import Posts
-from oc_trio.sandbox.records import Channel, Post, User
+from oc_trio.sandbox.records import ChannelRecord, PostRecord, UserRecord
 from oc_trio.sandbox.settings import MAX_MESSAGE, MAX_POST_FILES, PENDING_MS
 from oc_trio.sandbox.teams import Teams
 
 
 @frozen
-class Draft:
+class PostInput:
     """A post to create; `type` is "" or starts with `custom_` (or `system_`, from the server itself)."""
 
     channel_id: str
@@ -66,7 +66,7 @@ class Writing:
         self._events = events
         self._pending: dict[str, tuple[int, str]] = {}
 
-    def create(self, author: User, draft: Draft) -> Post:
+    def create(self, author: UserRecord, draft: PostInput) -> PostRecord:
         """The new post, or the one with the same pending_post_id of the last 30 s, whoever wrote it."""
         channel = self._channels.require_member(author, draft.channel_id)
         before = self._deduplicate(author, draft.pending_post_id)
@@ -87,40 +87,40 @@ class Writing:
         """The server process restarts: it forgets the pending_post_ids that it has seen."""
         self._pending.clear()
 
-    def system(self, user_id: str, channel: Channel, kind: str, message: str, props: Mapping[str, Any]) -> None:
-        post = self._store(user_id, channel, Draft(channel.id, message, type=kind, props=props), [])
+    def system(self, user_id: str, channel: ChannelRecord, kind: str, message: str, props: Mapping[str, Any]) -> None:
+        post = self._store(user_id, channel, PostInput(channel.id, message, type=kind, props=props), [])
         self._events.posted(post)
 
-    def _deduplicate(self, author: User, pending_post_id: str) -> Post | None:
+    def _deduplicate(self, author: UserRecord, pending_post_id: str) -> PostRecord | None:
         now = self._clock.now()
         self._pending = {key: (at, post_id) for key, (at, post_id) in self._pending.items() if now - at < PENDING_MS}
         if pending_post_id not in self._pending:
             return None
         post = self._posts.find(self._pending[pending_post_id][1])
         if post is None or post.delete_at:
-            raise Refused(500, "api.post.deduplicate_create_post.failed_to_get", "Failed to fetch the original post.")
+            raise ApiError(500, "api.post.deduplicate_create_post.failed_to_get", "Failed to fetch the original post.")
         readable = self._channels.may_read(author, self._channels.get(post.channel_id))
         return attrs.evolve(post, pending_post_id="") if readable else None
 
-    def _check(self, channel: Channel, draft: Draft) -> None:
+    def _check(self, channel: ChannelRecord, draft: PostInput) -> None:
         if channel.delete_at:
             code = "api.post.create_post.can_not_post_to_deleted.error"
-            raise Refused(400, code, "Can not post to a deleted channel.")
+            raise ApiError(400, code, "Can not post to a deleted channel.")
         if draft.root_id:
             root = self._posts.find(draft.root_id)
             if root is None or root.root_id or root.delete_at:
-                raise Refused(400, "api.post.create_post.root_id.app_error", "Invalid RootId parameter.")
+                raise ApiError(400, "api.post.create_post.root_id.app_error", "Invalid RootId parameter.")
             if root.channel_id != channel.id:
-                raise Refused(400, "api.post.create_post.channel_root_id.app_error", "Invalid ChannelId for RootId.")
+                raise ApiError(400, "api.post.create_post.channel_root_id.app_error", "Invalid ChannelId for RootId.")
         check_message(draft.message)
         if draft.type and not draft.type.startswith("custom_"):
-            raise Refused(400, "model.post.is_valid.type.app_error", "Invalid type.")
+            raise ApiError(400, "model.post.is_valid.type.app_error", "Invalid type.")
         if len(draft.file_ids) > MAX_POST_FILES:
-            raise Refused(400, "model.post.is_valid.file_ids.app_error", "Too many files.")
+            raise ApiError(400, "model.post.is_valid.file_ids.app_error", "Too many files.")
 
-    def _store(self, user_id: str, channel: Channel, draft: Draft, file_ids: list[str]) -> Post:
+    def _store(self, user_id: str, channel: ChannelRecord, draft: PostInput, file_ids: list[str]) -> PostRecord:
         now = self._clock.stamp()
-        post = Post(self._clock.new_id(), channel.id, user_id, now, draft.message, draft.root_id, type=draft.type)
+        post = PostRecord(self._clock.new_id(), channel.id, user_id, now, draft.message, draft.root_id, type=draft.type)
         post.update_at = now
         post.props = self._derived(attachments.complete(draft.props, self._clock.new_id), draft.message, channel)
         post.hashtags = hashtags_in(draft.message)
@@ -134,7 +134,7 @@ class Writing:
         channel.total_msg_count += 1
         return post
 
-    def _derived(self, props: dict[str, Any], message: str, channel: Channel) -> dict[str, Any]:
+    def _derived(self, props: dict[str, Any], message: str, channel: ChannelRecord) -> dict[str, Any]:
         """The props with those that the server adds: links to channels and a previewed post."""
         team = self._teams.find(channel.team_id)
         channels = [self._channels.named(channel.team_id, name) for name in channels_in(message)] if team else []
@@ -146,7 +146,7 @@ class Writing:
             props["previewed_post"] = previewed
         return props
 
-    def require_own(self, user: User, post_id: str) -> Post:
+    def require_own(self, user: UserRecord, post_id: str) -> PostRecord:
         """A live post of the user in a channel of theirs; 403 for anything else, also for deleted and unknown posts."""
         post = self._posts.find(post_id)
         if post is None or post.delete_at or (post.user_id != user.id and not user.is_admin):
@@ -154,14 +154,14 @@ class Writing:
         self._channels.require_member(user, post.channel_id)
         return post
 
-    def edit(self, user: User, post_id: str, change: Change) -> Post:
+    def edit(self, user: UserRecord, post_id: str, change: Change) -> PostRecord:
         post = self.require_own(user, post_id)
         if self._channels.get(post.channel_id).delete_at:
             code = "api.post.patch_post.can_not_update_post_in_deleted.error"
-            raise Refused(400, code, "Can not update a post in a deleted channel.")
+            raise ApiError(400, code, "Can not update a post in a deleted channel.")
         return self.apply(post, change)
 
-    def apply(self, post: Post, change: Change) -> Post:
+    def apply(self, post: PostRecord, change: Change) -> PostRecord:
         """Changes a post without checking permissions; the old version is kept for readers of `since`."""
         message = post.message if change.message is None else change.message
         check_message(message)
@@ -184,7 +184,7 @@ class Writing:
         self._events.edited(post)
         return post
 
-    def delete(self, user: User, post_id: str) -> None:
+    def delete(self, user: UserRecord, post_id: str) -> None:
         """Deletes a live post of the user (an admin may delete any); with a root also its replies."""
         post = self._posts.find(post_id)
         if post is None or post.delete_at:
@@ -198,6 +198,6 @@ class Writing:
 
 def check_message(message: str) -> None:
     if len(message) > MAX_MESSAGE:
-        raise Refused(400, "model.post.is_valid.message_length.app_error", "Message property is longer than allowed.")
+        raise ApiError(400, "model.post.is_valid.message_length.app_error", "Message property is longer than allowed.")
     if "\0" in message:
-        raise Refused(500, "app.post.save.app_error", "Unable to save the post.")
+        raise ApiError(500, "app.post.save.app_error", "Unable to save the post.")

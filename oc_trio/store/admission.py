@@ -53,7 +53,7 @@ class Admission:
 
 
 @frozen
-class Admitted:
+class AdmissionResult:
     """`fresh` is false for a trigger seen before; `obligation` is set if and only if this call created one."""
 
     fresh: bool
@@ -133,7 +133,7 @@ def _new_obligation(item: Admission) -> Obligation:
     )
 
 
-def admit(tx: Tx, item: Admission) -> Admitted:
+def admit(tx: Tx, item: Admission) -> AdmissionResult:
     if item.decision not in DECISIONS:
         raise ValueError(f"unknown decision {item.decision!r}")
     # Also for ignored posts: the catch-up must not read them again.
@@ -145,10 +145,10 @@ def admit(tx: Tx, item: Admission) -> Admitted:
         put(tx, item.notice)
     is_upgraded = not fresh and item.source is Source.EDIT and item.decision == ADMIT and _upgrade(tx, item)
     if item.decision != ADMIT or not (fresh or is_upgraded):
-        return Admitted(fresh)
+        return AdmissionResult(fresh)
     obligation = _new_obligation(item)
     insert_obligation(tx, obligation)
-    return Admitted(fresh, obligation)
+    return AdmissionResult(fresh, obligation)
 
 
 @frozen
@@ -157,7 +157,7 @@ class Admissions:
 
     _engine: Engine
 
-    async def admit(self, admission: Admission) -> Admitted:
+    async def admit(self, admission: Admission) -> AdmissionResult:
         return await self._engine.run(lambda tx: admit(tx, admission))
 
     async def seen(self, account: AccountId, triggers: Iterable[str]) -> frozenset[str]:

@@ -22,7 +22,7 @@ from click.testing import CliRunner, Result
 from oc_trio.cli.main import main
 from oc_trio.cli.spellings import NEAREST
 from oc_trio.ids import AccountId, UserId
-from oc_trio.sandbox.records import Channel, Post, User
+from oc_trio.sandbox.records import ChannelRecord, PostRecord, UserRecord
 from oc_trio.store.store import open_store
 from tests.cli.sandbox_server import Server, a_server
 
@@ -70,10 +70,12 @@ class Typist:
         return shlex.split(filled)[1:]
 
     @property
-    def bot(self) -> User:
+    def bot(self) -> UserRecord:
         return self.server.world.users.get(self.server.demo.bot.id)
 
-    def posts(self, user: User, text: str, *, root_id: str = "", channel: Channel | None = None) -> Post:
+    def posts(
+        self, user: UserRecord, text: str, *, root_id: str = "", channel: ChannelRecord | None = None
+    ) -> PostRecord:
         """Somebody has written, to town-square where no channel is named."""
         server = self.server
         where = channel or server.demo.town_square

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from oc_trio.sandbox.records import User
+from oc_trio.sandbox.records import UserRecord
 from tests.cli.sandbox_server import Server, a_server
 
 # As OpenClaw 2026.9 makes them, with a few of the tables beside.
@@ -38,7 +38,7 @@ def server(tmp_path: Path) -> Generator[Server, None, None]:
 
 
 @pytest.fixture
-def carol(server: Server) -> User:
+def carol(server: Server) -> UserRecord:
     return server.world.create_user("carol", team=server.demo.team)
 
 
@@ -63,7 +63,7 @@ def approved(server: Server) -> set[tuple[str, str]]:
     return {(row["account"], row["name"]) for row in rows}
 
 
-def test_people_come_over_with_their_account(server: Server, carol: User, tmp_path: Path) -> None:
+def test_people_come_over_with_their_account(server: Server, carol: UserRecord, tmp_path: Path) -> None:
     """Each is let in to the account that approved them, those of other channels to none; OpenClaw's files stay."""
     ops = server.world.create_bot("ops", team=server.demo.team)
     server.write_config(ops=ops.token)
@@ -104,7 +104,7 @@ def test_what_a_running_openclaw_has_not_yet_folded_in(server: Server, tmp_path:
     assert approved(server) == {("default", "alice")}
 
 
-def test_older_files(server: Server, carol: User, tmp_path: Path) -> None:
+def test_older_files(server: Server, carol: UserRecord, tmp_path: Path) -> None:
     """One file for each account, with ids, marked ids and usernames."""
     ops = server.world.create_bot("ops", team=server.demo.team)
     server.write_config(ops=ops.token)
@@ -167,7 +167,7 @@ def test_a_database_of_an_old_release(server: Server, tmp_path: Path) -> None:
     assert "it is of no release of OpenClaw that pairs people" in refused.stderr
 
 
-def test_allow(server: Server, carol: User) -> None:
+def test_allow(server: Server, carol: UserRecord) -> None:
     """By name or id, before the first start too; whoever is not there is refused, a second time changes nothing."""
     assert server.run("pairing", "allow", "@Carol").stdout == f"@carol ({carol.id}) may write to account default now\n"
     assert "already" in server.run("pairing", "allow", f"user:{carol.id}").stdout

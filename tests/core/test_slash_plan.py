@@ -4,13 +4,13 @@ from oc_trio.core.entities import SlashCommand
 from oc_trio.core.slash import CommandSpec
 from oc_trio.core.slash_plan import (
     MARK,
-    Create,
-    Delete,
-    Recreate,
+    CreateCommand,
+    DeleteCommand,
+    RecreateCommand,
     Registrar,
-    Reuse,
+    ReuseCommand,
     SkipForeign,
-    Update,
+    UpdateCommand,
     clean_up,
     plan_team,
 )
@@ -31,14 +31,14 @@ def stored(spec: CommandSpec, id_: str, *, token: str = "tok") -> SlashCommand:
 
 def test_nothing_there_is_created() -> None:
     assert plan_team(TEAM, [], [], [STATUS, NEW], US) == (
-        Create(US.command(TEAM, STATUS)),
-        Create(US.command(TEAM, NEW)),
+        CreateCommand(US.command(TEAM, STATUS)),
+        CreateCommand(US.command(TEAM, NEW)),
     )
 
 
 def test_a_second_start_changes_nothing() -> None:
     present = [stored(STATUS, "k1"), stored(NEW, "k2")]
-    assert plan_team(TEAM, present, [], [STATUS, NEW], US) == (Reuse(present[0]), Reuse(present[1]))
+    assert plan_team(TEAM, present, [], [STATUS, NEW], US) == (ReuseCommand(present[0]), ReuseCommand(present[1]))
 
 
 def test_any_drift_is_updated_and_the_token_kept() -> None:
@@ -48,7 +48,7 @@ def test_any_drift_is_updated_and_the_token_kept() -> None:
         evolve(stored(STATUS, "k1"), description="old words"),
         evolve(stored(STATUS, "k1"), display_name=""),
     ):
-        assert plan_team(TEAM, [drifted], [], [STATUS], US) == (Update(stored(STATUS, "k1")),)
+        assert plan_team(TEAM, [drifted], [], [STATUS], US) == (UpdateCommand(stored(STATUS, "k1")),)
 
 
 def test_a_foreign_command_is_never_touched() -> None:
@@ -59,14 +59,14 @@ def test_a_foreign_command_is_never_touched() -> None:
 def test_of_ours_and_a_foreign_one_ours_is_used() -> None:
     foreign = evolve(stored(STATUS, "k1"), creator_id=UserId("alice"))
     ours = stored(STATUS, "k2")
-    assert plan_team(TEAM, [foreign, ours], [], [STATUS], US) == (Reuse(ours),)
+    assert plan_team(TEAM, [foreign, ours], [], [STATUS], US) == (ReuseCommand(ours),)
 
 
 def test_what_is_no_longer_wanted_is_deleted() -> None:
     gone = stored(CommandSpec("oc_skill", "skill", "gone"), "k3")
     assert plan_team(TEAM, [stored(STATUS, "k1"), gone], [], [STATUS], US) == (
-        Reuse(stored(STATUS, "k1")),
-        Delete(gone, "no longer wanted"),
+        ReuseCommand(stored(STATUS, "k1")),
+        DeleteCommand(gone, "no longer wanted"),
     )
 
 
@@ -78,17 +78,20 @@ def test_another_programs_commands_of_the_same_bot_are_left_alone() -> None:
 
 def test_a_duplicate_of_ours_goes_and_the_one_with_a_token_stays() -> None:
     blind, known = stored(STATUS, "k1", token=""), stored(STATUS, "k2")
-    assert plan_team(TEAM, [blind, known], [], [STATUS], US) == (Reuse(known), Delete(blind, "no longer wanted"))
+    assert plan_team(TEAM, [blind, known], [], [STATUS], US) == (
+        ReuseCommand(known),
+        DeleteCommand(blind, "no longer wanted"),
+    )
 
 
 def test_a_hidden_token_comes_from_memory() -> None:
     hidden = stored(STATUS, "k1", token="")
-    assert plan_team(TEAM, [hidden], [stored(STATUS, "k1")], [STATUS], US) == (Reuse(stored(STATUS, "k1")),)
+    assert plan_team(TEAM, [hidden], [stored(STATUS, "k1")], [STATUS], US) == (ReuseCommand(stored(STATUS, "k1")),)
 
 
 def test_a_token_nobody_knows_means_making_it_again() -> None:
     hidden = stored(STATUS, "k1", token="")
-    assert plan_team(TEAM, [hidden], [], [STATUS], US) == (Recreate(CommandId("k1"), US.command(TEAM, STATUS)),)
+    assert plan_team(TEAM, [hidden], [], [STATUS], US) == (RecreateCommand(CommandId("k1"), US.command(TEAM, STATUS)),)
 
 
 def remembered(spec: CommandSpec, id_: str) -> SlashCommand:
@@ -101,21 +104,21 @@ def test_without_the_right_to_list_memory_stands_in() -> None:
     """What we made before is written again, which also shows whether it is still there; the rest is created."""
     gone = remembered(CommandSpec("oc_skill", "skill", "gone"), "k3")
     assert plan_team(TEAM, None, [remembered(STATUS, "k1"), gone], [STATUS, NEW], US) == (
-        Update(stored(STATUS, "k1")),
-        Create(US.command(TEAM, NEW)),
-        Delete(gone, "no longer wanted"),
+        UpdateCommand(stored(STATUS, "k1")),
+        CreateCommand(US.command(TEAM, NEW)),
+        DeleteCommand(gone, "no longer wanted"),
     )
 
 
 def test_a_remembered_command_is_ours_to_clean_up_wherever_it_points() -> None:
     old = evolve(remembered(NEW, "k2"), url="http://old-host")
-    assert plan_team(TEAM, [old], [old], [], US) == (Delete(old, "no longer wanted"),)
+    assert plan_team(TEAM, [old], [old], [], US) == (DeleteCommand(old, "no longer wanted"),)
 
 
 def test_other_teams_and_deleted_commands_do_not_count() -> None:
     elsewhere = evolve(stored(STATUS, "k1"), team_id=TeamId("t2"))
     deleted = evolve(stored(STATUS, "k2"), delete_at=7)
-    assert plan_team(TEAM, [elsewhere, deleted], [], [STATUS], US) == (Create(US.command(TEAM, STATUS)),)
+    assert plan_team(TEAM, [elsewhere, deleted], [], [STATUS], US) == (CreateCommand(US.command(TEAM, STATUS)),)
 
 
 def test_clean_up_takes_all_of_ours_and_only_ours() -> None:
@@ -124,6 +127,6 @@ def test_clean_up_takes_all_of_ours_and_only_ours() -> None:
     foreign = evolve(stored(NEW, "k3"), creator_id=UserId("alice"))
     assert moved.display_name == MARK
     assert clean_up([ours, moved, foreign], US, reason="switched off") == (
-        Delete(ours, "switched off"),
-        Delete(moved, "switched off"),
+        DeleteCommand(ours, "switched off"),
+        DeleteCommand(moved, "switched off"),
     )

@@ -15,7 +15,7 @@ from trio_websocket import WebSocketConnection, wrap_server_stream
 from oc_trio.core.ratelimit import RatePolicy
 from oc_trio.mattermost.budget import RateBudget
 from oc_trio.mattermost.client import Api
-from oc_trio.mattermost.transport import Origin, Transport, open_origin
+from oc_trio.mattermost.transport import MattermostServer, Transport, open_server
 
 Answer = Callable[[httpx.Request], "httpx.Response | Awaitable[httpx.Response]"]
 
@@ -62,12 +62,12 @@ def error(status: int, code: str, **headers: str) -> httpx.Response:
 async def open_api(http: FakeHttp, *, policy: RatePolicy | None = None) -> AsyncGenerator[Api, None]:
     """The verbs over a fake server."""
     budget = RateBudget(policy or RatePolicy(rate=1000.0, burst=1000.0))
-    async with open_origin("http://mm.test", None, budget=budget, http_transport=http) as origin:
-        yield api_of(origin)
+    async with open_server("http://mm.test", None, budget=budget, http_transport=http) as server:
+        yield api_of(server)
 
 
-def api_of(origin: Origin, token: str = "secret-token") -> Api:
-    return Api(Transport(origin, lambda: token))
+def api_of(server: MattermostServer, token: str = "secret-token") -> Api:
+    return Api(Transport(server, lambda: token))
 
 
 @define(eq=False)

@@ -23,13 +23,13 @@ from oc_trio.mattermost.directory import Directory
 from oc_trio.mattermost.files import FileService, from_bytes
 from oc_trio.mattermost.listener import ListenerHooks, run_listener
 from oc_trio.mattermost.post_creator import PostCreator
-from oc_trio.mattermost.transport import Transport, open_origin
+from oc_trio.mattermost.transport import Transport, open_server
 from oc_trio.sandbox import records
 from oc_trio.sandbox.faults import Faults
 from oc_trio.sandbox.http_transport import SandboxTransport
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
 from oc_trio.sandbox.websocket_stream import serve_websocket_stream
-from oc_trio.sandbox.world import Bot, World
+from oc_trio.sandbox.world import SandboxBot, World
 
 
 @define(eq=False)
@@ -38,9 +38,9 @@ class EdgeEnv:
 
     world: World
     nursery: trio.Nursery
-    alice: records.User
-    bot: Bot
-    square: records.Channel
+    alice: records.UserRecord
+    bot: SandboxBot
+    square: records.ChannelRecord
     api: Api
     streams: list[trio.abc.Stream] = field(factory=list)
 
@@ -71,8 +71,8 @@ async def open_env(nursery: trio.Nursery, faults: Faults | None = None) -> Async
     team = world.create_team("env", alice)
     bot = world.create_bot("helper", team=team)
     square = world.create_channel(team, "square", alice, bot)
-    async with open_origin("http://mm.test", None, http_transport=SandboxTransport(world)) as origin:
-        api = Api(Transport(origin, lambda: bot.token))
+    async with open_server("http://mm.test", None, http_transport=SandboxTransport(world)) as server:
+        api = Api(Transport(server, lambda: bot.token))
         yield EdgeEnv(world, nursery, alice, bot, square, api)
 
 

@@ -50,7 +50,7 @@ async def test_another_token_is_tried_at_once(autojump_clock: trio.testing.MockC
     """The long pauses are for a token that was refused, not for the one that took its place."""
     recorder, sockets = Rotating(), FakeSockets(nursery, [go_on_at_one])
     async with open_api(FakeHttp({"GET /users/me": recorder.answer})) as api:
-        await listen(recorder, sockets, Api(Transport(api.transport.origin, lambda: recorder.token)), seconds=5)
+        await listen(recorder, sockets, Api(Transport(api.transport.server, lambda: recorder.token)), seconds=5)
     assert recorder.lines == ["AUTH_FAILED", "fresh", "LIVE"]
 
 

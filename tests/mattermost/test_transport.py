@@ -6,7 +6,7 @@ import trio
 
 from oc_trio.core.ratelimit import Lane
 from oc_trio.errors import MattermostRejected, MattermostUnavailable, PayloadError
-from oc_trio.mattermost.transport import REQUEST_SECONDS, Transport, open_origin
+from oc_trio.mattermost.transport import REQUEST_SECONDS, Transport, open_server
 from tests.logbook import Logbook
 from tests.mattermost.doubles import FakeHttp, error, open_api
 
@@ -51,7 +51,7 @@ async def test_a_429_stops_the_whole_origin(autojump_clock: trio.testing.MockClo
     limited = httpx.Response(429, text="limit exceeded\n", headers={"Retry-After": "4"})
     http = FakeHttp({"GET /x": [limited, {}]})
     async with open_api(http) as api:
-        other = Transport(api.transport.origin, lambda: "other")
+        other = Transport(api.transport.server, lambda: "other")
         with pytest.raises(MattermostUnavailable) as caught:
             await api.transport.request("GET", "/x")
         await other.request("GET", "/x", lane=Lane.FINAL)
@@ -78,11 +78,11 @@ async def test_the_token_is_asked_each_time_and_cookies_are_not_kept(autojump_cl
     """A replaced token file is in force at the next request, and no cookie goes from one account to another."""
     tokens = iter(["one", "two"])
     http = FakeHttp({"GET /x": httpx.Response(200, json={}, headers={"Set-Cookie": "MMAUTHTOKEN=abc; Path=/"})})
-    async with open_origin("http://mm.test/sub/", None, http_transport=http) as origin:
-        transport = Transport(origin, lambda: next(tokens))
+    async with open_server("http://mm.test/sub/", None, http_transport=http) as server:
+        transport = Transport(server, lambda: next(tokens))
         await transport.request("GET", "/x", params={"q": "a b"})
         await transport.request("GET", "/x")
-        assert origin.websocket_url == "ws://mm.test/sub/api/v4/websocket"
+        assert server.websocket_url == "ws://mm.test/sub/api/v4/websocket"
     assert [request.headers["authorization"] for request in http.requests] == ["Bearer one", "Bearer two"]
     assert [request.headers.get("cookie") for request in http.requests] == [None, None]
     assert str(http.requests[0].url) == "http://mm.test/sub/api/v4/x?q=a+b"

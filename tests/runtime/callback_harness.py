@@ -34,7 +34,7 @@ from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.directory import Directory
 from oc_trio.mattermost.files import FileService
 from oc_trio.mattermost.post_creator import PostCreator
-from oc_trio.mattermost.transport import Transport, open_origin
+from oc_trio.mattermost.transport import Transport, open_server
 from oc_trio.runtime.agents import AgentTable
 from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.conversation.context import ConversationContext
@@ -56,8 +56,8 @@ from oc_trio.runtime.policies import policies
 from oc_trio.runtime.services import AccountServices, BotUser
 from oc_trio.sandbox import records
 from oc_trio.sandbox.http_transport import SandboxTransport
-from oc_trio.sandbox.outgoing import Answer, IntegrationUnreachable, Outgoing, PostOut
-from oc_trio.sandbox.world import Bot, World
+from oc_trio.sandbox.outgoing import IntegrationRequest, IntegrationResponse, IntegrationUnreachable, PostOut
+from oc_trio.sandbox.world import SandboxBot, World
 from oc_trio.store.store import Store, open_store
 from oc_trio.telemetry.health import Health
 from oc_trio.telemetry.metrics import Metrics
@@ -76,16 +76,16 @@ class CallbackHarness:
     """Everything a test touches. `admitted` records what was handed over."""
 
     world: World
-    team: records.Team
-    alice: records.User
-    mallory: records.User
-    bot: Bot
-    square: records.Channel
+    team: records.TeamRecord
+    alice: records.UserRecord
+    mallory: records.UserRecord
+    bot: SandboxBot
+    square: records.ChannelRecord
     loaded: Loaded
     database: sqlite3.Connection
     metrics: Metrics = field(factory=Metrics)
     admitted: list[tuple[InboundMessage, ChatCommand | None]] = field(factory=list)
-    answers: list[Answer] = field(factory=list)
+    answers: list[IntegrationResponse] = field(factory=list)
     app: QuartTrio | None = None
     send: PostOut | None = None  # what the sandbox calls instead of `post_out`
     stack: AsyncExitStack = field(init=False)  # of the current run
@@ -100,7 +100,7 @@ class CallbackHarness:
     def account(self) -> Account:
         return self.loaded.accounts[MAIN]
 
-    async def post_out(self, call: Outgoing) -> Answer:
+    async def post_out(self, call: IntegrationRequest) -> IntegrationResponse:
         """The sandbox's way to the port."""
         if self.app is None:
             raise IntegrationUnreachable("nobody listens")
@@ -113,12 +113,17 @@ class CallbackHarness:
             scope_base={"client": ("127.0.0.1", 4000)},
         )
         body = bytes(await response.get_data(as_text=False))
-        answer = Answer(response.status_code, response.headers.get("content-type", ""), body)
+        answer = IntegrationResponse(response.status_code, response.headers.get("content-type", ""), body)
         self.answers.append(answer)
         return answer
 
     async def execute(
-        self, line: str, *, by: records.User | None = None, where: records.Channel | None = None, root_id: str = ""
+        self,
+        line: str,
+        *,
+        by: records.UserRecord | None = None,
+        where: records.ChannelRecord | None = None,
+        root_id: str = "",
     ) -> dict[str, Any]:
         """Type a slash command; gives what its caller is shown."""
         channel = where or self.square
@@ -126,7 +131,7 @@ class CallbackHarness:
         return await self.world.slash.execute(by or self.alice, body)
 
     async def press(
-        self, post_id: str, action: str, *, by: records.User | None = None, selected: str = ""
+        self, post_id: str, action: str, *, by: records.UserRecord | None = None, selected: str = ""
     ) -> Mapping[str, Any]:
         """Press a button (by the name it shows) of a post; gives the port's answer."""
         await self.world.interactions.press(by or self.alice, post_id, self.action_id(post_id, action), selected, "")
@@ -144,13 +149,13 @@ class CallbackHarness:
         """The texts of a post's attachments."""
         return [each.get("text", "") for each in self.world.posts.live(post_id).props.get("attachments", [])]
 
-    def texts(self, channel: records.Channel | None = None) -> list[str]:
+    def texts(self, channel: records.ChannelRecord | None = None) -> list[str]:
         return [said.message for said in self.world.transcript(channel or self.square)]
 
-    def posts(self, channel: records.Channel | None = None) -> list[records.Post]:
+    def posts(self, channel: records.ChannelRecord | None = None) -> list[records.PostRecord]:
         return [post for post in self.world.posts.of_channel((channel or self.square).id) if not post.type]
 
-    async def post_buttons(self, *labels: str, channel: records.Channel | None = None, root_id: str = "") -> str:
+    async def post_buttons(self, *labels: str, channel: records.ChannelRecord | None = None, root_id: str = "") -> str:
         """The bot offers buttons whose callback data are their labels in lower case."""
         where = channel or self.square
         rows = (tuple(Button(label, label.lower()) for label in labels),)
@@ -165,10 +170,10 @@ class CallbackHarness:
             self.store = await stack.enter_async_context(open_store(self.database))
             budget = RateBudget(RatePolicy(rate=1000.0, burst=1000.0))
             transport = SandboxTransport(self.world)
-            origin = await stack.enter_async_context(
-                open_origin(BASE_URL, None, budget=budget, http_transport=transport)
+            server = await stack.enter_async_context(
+                open_server(BASE_URL, None, budget=budget, http_transport=transport)
             )
-            services = self._services(Api(Transport(origin, lambda: self.bot.token)))
+            services = self._services(Api(Transport(server, lambda: self.bot.token)))
 
             def submit(_: Obligation, message: InboundMessage, command: ChatCommand | None) -> None:
                 self.admitted.append((message, command))
@@ -246,7 +251,7 @@ def callback_harness(*, admin: bool = True, rules: Mapping[str, Any] | None = No
     """
     callbacks: CallbackHarness
 
-    async def out(call: Outgoing) -> Answer:
+    async def out(call: IntegrationRequest) -> IntegrationResponse:
         return await (callbacks.send or callbacks.post_out)(call)
 
     world = World(now_ms, random.Random(7), post_out=out)

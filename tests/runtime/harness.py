@@ -37,11 +37,11 @@ from oc_trio.sandbox.compact import dump
 from oc_trio.sandbox.faults import Faults
 from oc_trio.sandbox.http_transport import SandboxTransport
 from oc_trio.sandbox.hub import Broadcast
-from oc_trio.sandbox.records import Channel, Post, Team, User
+from oc_trio.sandbox.records import ChannelRecord, PostRecord, TeamRecord, UserRecord
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
 from oc_trio.sandbox.views import reaction_view
 from oc_trio.sandbox.websocket_stream import serve_websocket_stream
-from oc_trio.sandbox.world import Bot, World
+from oc_trio.sandbox.world import SandboxBot, World
 from oc_trio.sandbox.writing import Change
 from oc_trio.store.store import Store, open_store
 
@@ -107,11 +107,11 @@ class Harness:
     world: World
     nursery: trio.Nursery
     faults: NetworkFaults
-    alice: User
-    bob: User
-    bot: Bot
-    team: Team
-    square: Channel
+    alice: UserRecord
+    bob: UserRecord
+    bot: SandboxBot
+    team: TeamRecord
+    square: ChannelRecord
     journal: sqlite3.Connection
     store: Store
     now_ms: Callable[[], int]
@@ -211,42 +211,48 @@ class Harness:
         self.stage.script = steps if callable(steps) else lambda _request: steps
 
     def say(
-        self, text: str, *, root: Post | str = "", by: User | None = None, channel: Channel | None = None, **more: Any
-    ) -> Post:
+        self,
+        text: str,
+        *,
+        root: PostRecord | str = "",
+        by: UserRecord | None = None,
+        channel: ChannelRecord | None = None,
+        **more: Any,
+    ) -> PostRecord:
         """A person posts."""
         root_id = root if isinstance(root, str) else root.root_id or root.id
         return self.world.post_as(by or self.alice, channel or self.square, text, root_id=root_id, **more)
 
-    def edit(self, post: Post, text: str) -> None:
+    def edit(self, post: PostRecord, text: str) -> None:
         """The author edits a post."""
         self.world.writing.edit(self.world.users.get(post.user_id), post.id, Change(message=text))
 
-    def delete(self, post: Post | str) -> None:
+    def delete(self, post: PostRecord | str) -> None:
         """The first user of the world, its admin, deletes a post."""
         self.world.writing.delete(self.alice, post if isinstance(post, str) else post.id)
 
-    def react(self, post: Post, emoji: str, *, by: User | None = None) -> None:
+    def react(self, post: PostRecord, emoji: str, *, by: UserRecord | None = None) -> None:
         """A person puts a reaction on a post."""
         reaction = self.world.reactions.add((by or self.alice).id, post, emoji)
         data = {"reaction": dump(reaction_view(reaction))}
         self.world.hub.publish("reaction_added", data, Broadcast(channel_id=post.channel_id))
 
-    def direct(self) -> Channel:
+    def direct(self) -> ChannelRecord:
         """Alice's direct channel with the bot."""
         return self.world.direct(self.alice, self.bot)
 
     # reading
 
-    def ours(self, channel: Channel | None = None, *, deleted: bool = False) -> list[Post]:
+    def ours(self, channel: ChannelRecord | None = None, *, deleted: bool = False) -> list[PostRecord]:
         """The bot's posts, oldest first."""
         posts = self.world.posts.of_channel((channel or self.square).id)
         return [post for post in posts if post.user_id == self.bot.id and (deleted or not post.delete_at)]
 
-    def answers(self, channel: Channel | None = None) -> list[str]:
+    def answers(self, channel: ChannelRecord | None = None) -> list[str]:
         """The bot's texts as they stand now."""
         return [post.message for post in self.ours(channel)]
 
-    def chat(self, channel: Channel | None = None, *, since: int = 0) -> str:
+    def chat(self, channel: ChannelRecord | None = None, *, since: int = 0) -> str:
         """Everything that was posted, edited and deleted, in order; see `chat_log`."""
         return chat_log(self.world, channel or self.square)
 
@@ -257,10 +263,10 @@ class Harness:
             for seen in self.world.requests
         )
 
-    async def obligation(self, post: Post) -> Obligation | None:
+    async def obligation(self, post: PostRecord) -> Obligation | None:
         return await self.store.obligations.by_trigger(ACCOUNT, post.id)
 
-    async def state(self, post: Post) -> str:
+    async def state(self, post: PostRecord) -> str:
         """The state of a message's obligation: `delivered`, `cancelled: stopped`, `none`."""
         obligation = await self.obligation(post)
         if obligation is None:
@@ -298,7 +304,7 @@ def merged(one: Mapping[str, Any], two: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
-def chat_log(world: World, channel: Channel) -> str:
+def chat_log(world: World, channel: ChannelRecord) -> str:
     """`seconds who verb post-number: text`, one line per creation, edit and deletion; further lines are indented."""
     lines: list[tuple[int, int, str]] = []
     numbers: dict[str, int] = {}

@@ -18,9 +18,9 @@ from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.delivery.compose import OutboundClient
 from oc_trio.sandbox.faults import Faults
 from oc_trio.sandbox.http_transport import SandboxTransport
-from oc_trio.sandbox.records import Channel, Team, User
+from oc_trio.sandbox.records import ChannelRecord, TeamRecord, UserRecord
 from oc_trio.sandbox.settings import Settings
-from oc_trio.sandbox.world import Bot, World
+from oc_trio.sandbox.world import SandboxBot, World
 
 URL = "http://mm.test"
 
@@ -43,12 +43,12 @@ class OutboundWorld:
     """The sandbox's world, and the bot's outbound client."""
 
     world: World
-    team: Team
-    other: Team
-    alice: User
-    bob: User
-    bot: Bot
-    square: Channel
+    team: TeamRecord
+    other: TeamRecord
+    alice: UserRecord
+    bob: UserRecord
+    bot: SandboxBot
+    square: ChannelRecord
     loaded: Loaded
     outbound: OutboundClient
 

@@ -16,7 +16,7 @@ from oc_trio.agent.port import TurnRequest
 from oc_trio.agent.scripted import Say
 from oc_trio.config.document import read_document
 from oc_trio.core.context import spoken
-from oc_trio.sandbox.records import Channel
+from oc_trio.sandbox.records import ChannelRecord
 from tests.runtime.harness import Harness, merged
 
 # What holds where an example says nothing; the town itself would be more open.
@@ -349,7 +349,7 @@ class Chat:
     """Plays the people's lines of a scenario and writes down everything that was said."""
 
     harness: Harness
-    rooms: dict[str, Channel]
+    rooms: dict[str, ChannelRecord]
     told: set[str] = field(factory=set)
     lines: list[str] = field(factory=list)
     posts: dict[str, list[str]] = field(factory=dict)

@@ -14,7 +14,7 @@ from trio_websocket import WebSocketConnection, wrap_client_stream
 
 from oc_trio.sandbox.demo import Demo, seed
 from oc_trio.sandbox.http_transport import SandboxTransport
-from oc_trio.sandbox.outgoing import Answer, Outgoing
+from oc_trio.sandbox.outgoing import IntegrationRequest, IntegrationResponse
 from oc_trio.sandbox.websocket_stream import serve_websocket_stream
 from oc_trio.sandbox.world import World
 
@@ -33,13 +33,13 @@ class Integration:
     """Records the calls to integrations; answers with what `script` says, an empty JSON object otherwise."""
 
     def __init__(self) -> None:
-        self.calls: list[Outgoing] = []
-        self.script: dict[str, Callable[[], Awaitable[Answer]]] = {}
+        self.calls: list[IntegrationRequest] = []
+        self.script: dict[str, Callable[[], Awaitable[IntegrationResponse]]] = {}
 
-    async def __call__(self, call: Outgoing) -> Answer:
+    async def __call__(self, call: IntegrationRequest) -> IntegrationResponse:
         self.calls.append(call)
         answer = self.script.get(call.url)
-        return Answer(200, "application/json", b"{}") if answer is None else await answer()
+        return IntegrationResponse(200, "application/json", b"{}") if answer is None else await answer()
 
 
 @frozen

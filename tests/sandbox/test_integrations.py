@@ -8,11 +8,11 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from oc_trio.sandbox.outgoing import Answer
+from oc_trio.sandbox.outgoing import IntegrationResponse
 from tests.sandbox.conftest import Scene
 
 
-async def never() -> Answer:
+async def never() -> IntegrationResponse:
     await trio.sleep_forever()
     raise AssertionError("unreachable")
 
@@ -25,8 +25,8 @@ async def test_a_press_calls_the_integration_and_applies_its_update(scene: Scene
     """The presser is named in the callback; the answer's update changes the post."""
     url = "http://hook/ok"
 
-    async def answer() -> Answer:
-        return Answer(200, "application/json", b'{"update": {"message": "done", "props": {}}}')
+    async def answer() -> IntegrationResponse:
+        return IntegrationResponse(200, "application/json", b'{"update": {"message": "done", "props": {}}}')
 
     scene.integration.script[url] = answer
     post = scene.world.post_as(scene.demo.bot, scene.demo.town_square, "press", props=button(url))

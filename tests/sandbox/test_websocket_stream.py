@@ -9,7 +9,7 @@ from trio.testing import MockClock
 from trio_websocket import ConnectionClosed, ConnectionRejected, WebSocketConnection
 
 from oc_trio.sandbox.faults import Cut, Deliver, Fate, Faults, Freeze
-from oc_trio.sandbox.hub import Connection
+from oc_trio.sandbox.hub import WebConn
 from tests.sandbox.conftest import Dial, Scene
 
 
@@ -121,7 +121,7 @@ class Script(Faults):
         self.fates = list(fates)
         self.held: list[str] = []
 
-    async def frame(self, connection: Connection, frame: str) -> Fate:
+    async def frame(self, connection: WebConn, frame: str) -> Fate:
         if json.loads(frame).get("event") != "posted" or not self.fates:
             return Deliver((frame,))
         fate = self.fates.pop(0)

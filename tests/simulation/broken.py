@@ -22,7 +22,7 @@ from oc_trio.runtime.account.catchup import CatchUp
 from oc_trio.runtime.conversation.mailbox import Job
 from oc_trio.runtime.error_boundary import ErrorBoundary
 from oc_trio.runtime.turn.previewer import WRITE_SECONDS, Previewer
-from oc_trio.store.admission import Admission, Admissions, Admitted
+from oc_trio.store.admission import Admission, AdmissionResult, Admissions
 from oc_trio.store.engine import Engine
 from oc_trio.store.obligations import Obligations
 from oc_trio.store.outbox import Outbox
@@ -108,7 +108,7 @@ class NoPendingId(NoMarker):
 class WatermarkFirst(Admissions):
     """The watermark moves in a transaction of its own, before the message is admitted."""
 
-    async def admit(self, admission: Admission) -> Admitted:
+    async def admit(self, admission: Admission) -> AdmissionResult:
         marks = Watermarks(self._engine)
         if admission.watermark:
             post = PostId(admission.trigger)
@@ -119,17 +119,17 @@ class WatermarkFirst(Admissions):
 class IgnoresJournalErrors(Admissions):
     """A message that the journal fails to admit is passed over, as if it had been seen before."""
 
-    async def admit(self, admission: Admission) -> Admitted:
+    async def admit(self, admission: Admission) -> AdmissionResult:
         try:
             return await super().admit(admission)
         except StoreError:
-            return Admitted(fresh=False)
+            return AdmissionResult(fresh=False)
 
 
 class AdmitsCallsTwice(Admissions):
     """A call that is delivered twice is admitted twice."""
 
-    async def admit(self, admission: Admission) -> Admitted:
+    async def admit(self, admission: Admission) -> AdmissionResult:
         admitted = await super().admit(admission)
         if admitted.fresh or admission.source not in (Source.BUTTON, Source.COMMAND):
             return admitted
@@ -139,9 +139,9 @@ class AdmitsCallsTwice(Admissions):
 class SeenByAnyAccount(Admissions):
     """A post that one account has seen counts as seen by all accounts."""
 
-    async def admit(self, admission: Admission) -> Admitted:
+    async def admit(self, admission: Admission) -> AdmissionResult:
         seen = await self._engine.run(lambda tx: tx.one("SELECT 1 FROM seen WHERE trigger = ?", admission.trigger))
-        return Admitted(fresh=False) if seen else await super().admit(admission)
+        return AdmissionResult(fresh=False) if seen else await super().admit(admission)
 
 
 class ShowsRunningTurns(Transcripts):

@@ -21,7 +21,7 @@ from oc_trio.core.slash import PROCESSING
 from oc_trio.runtime.handlers.public_port import PublicPort
 from oc_trio.runtime.inbound.request_admission import once
 from oc_trio.runtime.tools.skills import Skill, SkillLibrary
-from oc_trio.sandbox.outgoing import Answer, IntegrationUnreachable, Outgoing
+from oc_trio.sandbox.outgoing import IntegrationRequest, IntegrationResponse, IntegrationUnreachable
 from oc_trio.sandbox.settings import INTEGRATION_SECONDS
 from oc_trio.telemetry.metrics import Metrics
 from tests.simulation.crash import PowerSwitch
@@ -77,8 +77,8 @@ class _Exchange:
         return answer.get("text") == PROCESSING or "update" in answer
 
     @property
-    def answer(self) -> Answer:
-        return Answer(self.status, self.content_type, self.body)
+    def answer(self) -> IntegrationResponse:
+        return IntegrationResponse(self.status, self.content_type, self.body)
 
 
 @define(eq=False)
@@ -118,7 +118,7 @@ class CallbackTransport:
 
         return serve
 
-    async def __call__(self, call: Outgoing) -> Answer:
+    async def __call__(self, call: IntegrationRequest) -> IntegrationResponse:
         """Deliver a call, some twice: a proxy in between tries again what it heard nothing of."""
         asking = ASKING.get()
         if asking is not None and asking.question.post.id == "":
@@ -129,7 +129,7 @@ class CallbackTransport:
             self.network.nursery.start_soon(self._again, call, asking, self.rng.choice((0.0, 0.02, 0.5, 20.0)))
         return await self._deliver(call, asking)
 
-    async def _again(self, call: Outgoing, asking: Asking | None, after: float) -> None:
+    async def _again(self, call: IntegrationRequest, asking: Asking | None, after: float) -> None:
         self.network.waiting += 1
         try:
             await trio.sleep(after)
@@ -143,7 +143,7 @@ class CallbackTransport:
                 asking.settle()
             self.network.waiting -= 1
 
-    async def _deliver(self, call: Outgoing, asking: Asking | None) -> Answer:
+    async def _deliver(self, call: IntegrationRequest, asking: Asking | None) -> IntegrationResponse:
         rng, fault_rates = self.rng, self.network.fault_rates
         await trio.sleep(rng.uniform(0.001, 0.05))
         if rng.random() < fault_rates.unreachable:
@@ -168,7 +168,7 @@ class CallbackTransport:
         await trio.sleep(rng.uniform(0.001, 0.05))
         return exchange.answer
 
-    async def _handle(self, door: _Door, call: Outgoing, exchange: _Exchange, asking: Asking | None) -> None:
+    async def _handle(self, door: _Door, call: IntegrationRequest, exchange: _Exchange, asking: Asking | None) -> None:
         pending = [call.body]
 
         async def receive() -> MutableMapping[str, Any]:
@@ -204,12 +204,12 @@ class CallbackTransport:
             asking.settle()
 
 
-def _trigger(call: Outgoing) -> str:
+def _trigger(call: IntegrationRequest) -> str:
     """The id under which the journal has a use of a command."""
     return once("command", dict(parse_qsl(call.body.decode())).get("trigger_id", ""))
 
 
-def _scope(call: Outgoing) -> MutableMapping[str, Any]:
+def _scope(call: IntegrationRequest) -> MutableMapping[str, Any]:
     path = urlsplit(call.url).path
     return {
         "type": "http",

@@ -10,7 +10,7 @@ from oc_trio.core.buttons import CALLBACK_DATA, NONCE
 from oc_trio.core.turn_events import Button
 from oc_trio.sandbox import records
 from oc_trio.sandbox.attachments import actions_of
-from oc_trio.sandbox.errors import Refused
+from oc_trio.sandbox.errors import ApiError
 from oc_trio.sandbox.outgoing import IntegrationUnreachable
 from tests.simulation.callback_transport import ASKING, Asking
 from tests.simulation.intents import Call, Press
@@ -88,7 +88,7 @@ class Callers:
             body["root_id"] = question.thread.post.id if question.thread else ""
             answer = await scenario.world.slash.execute(scenario.people[intent.author], body)
             scenario.transcript.note(intent.author, f"reads of #{question.number}: {answer['text']}")
-        except Refused as refusal:
+        except ApiError as refusal:
             scenario.transcript.note(intent.author, f"reads that #{question.number} failed: {refusal.code}")
         finally:
             self.network.waiting -= 1
@@ -97,7 +97,7 @@ class Callers:
             later = _UNCERTAIN_SECONDS if asking.open else 0.0
             scenario.stops.append((trio.current_time() + later, intent.place))
 
-    async def _press(self, author: str, post: records.Post, action: Action) -> None:
+    async def _press(self, author: str, post: records.PostRecord, action: Action) -> None:
         scenario = self.scenario
         context = action["integration"]["context"]
         question = scenario.questions[number_of(TOKEN.findall(context[CALLBACK_DATA])[0])]
@@ -112,7 +112,7 @@ class Callers:
         self.network.waiting += 1
         try:
             await scenario.world.interactions.press(scenario.people[author], post.id, action["id"], "", "")
-        except (Refused, IntegrationUnreachable) as refusal:
+        except (ApiError, IntegrationUnreachable) as refusal:
             scenario.transcript.note(author, f"reads that pressing failed: {refusal}")
         finally:
             self.network.waiting -= 1
@@ -124,7 +124,7 @@ class Callers:
         candidates = [each for each in asked if each.post.channel_id == self.scenario.places[place].id]
         return self.rng.choice(candidates) if candidates else None
 
-    def _button(self, place: str) -> tuple[records.Post, Action] | None:
+    def _button(self, place: str) -> tuple[records.PostRecord, Action] | None:
         """One of the bot's buttons in that place that ask something."""
         channel = self.scenario.places[place]
         candidates = [
@@ -136,5 +136,5 @@ class Callers:
         ]
         return self.rng.choice(candidates) if candidates else None
 
-    def _place_of(self, post: records.Post) -> str:
+    def _place_of(self, post: records.PostRecord) -> str:
         return next(name for name, channel in self.scenario.places.items() if channel.id == post.channel_id)

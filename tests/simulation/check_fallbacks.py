@@ -31,7 +31,7 @@ def is_poisoned(observed: Observations, obligation: ObligationRow) -> bool:
     return any(_was_refused(observed, question) for question in questions)
 
 
-def is_kept_preview(observed: Observations, post: records.Post) -> bool:
+def is_kept_preview(observed: Observations, post: records.PostRecord) -> bool:
     """A draft may stay beside the fallback of its answer: it is all that people got to read."""
     turn = key_of(post).rpartition(".d")[0]
     return any(

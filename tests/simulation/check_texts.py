@@ -56,7 +56,7 @@ def _in_part(trigger: str, texts: list[str], observed: Observations, begun: list
         at = place + len(text)
 
 
-def is_block_of_the_withdrawn(observed: Observations, post: records.Post) -> bool:
+def is_block_of_the_withdrawn(observed: Observations, post: records.PostRecord) -> bool:
     """A completed block stays, whatever becomes of its question while nobody listens."""
     turn, mark, _ = key_of(post).rpartition(".d")
     obligations = [each for each in observed.obligations.values() if each.turn == turn]

@@ -6,7 +6,7 @@ import trio
 from attrs import define, field
 
 from oc_trio.sandbox.faults import Cut, Deliver, Fate, Faults, Freeze
-from oc_trio.sandbox.hub import Connection
+from oc_trio.sandbox.hub import WebConn
 from tests.simulation.fault_rates import NO_FAULTS, FaultRates
 from tests.simulation.transcript import RunTranscript
 
@@ -18,9 +18,9 @@ class FrameFaults(Faults):
     rng: random.Random
     transcript: RunTranscript
     fault_rates: FaultRates = NO_FAULTS
-    _held: dict[Connection, str] = field(factory=dict)
+    _held: dict[WebConn, str] = field(factory=dict)
 
-    async def frame(self, connection: Connection, frame: str) -> Fate:
+    async def frame(self, connection: WebConn, frame: str) -> Fate:
         fault_rates, rng = self.fault_rates, self.rng
         held = self._held.pop(connection, None)
         if fault_rates is NO_FAULTS:

@@ -9,7 +9,7 @@ import trio
 from attrs import define
 
 from oc_trio.core.hooks import AgentHook, HookKind, hook_trigger
-from oc_trio.sandbox.outgoing import IntegrationUnreachable, Outgoing
+from oc_trio.sandbox.outgoing import IntegrationRequest, IntegrationUnreachable
 from oc_trio.sandbox.settings import INTEGRATION_SECONDS
 from tests.simulation.callback_transport import ASKING, HOOK_TOKEN, URL, Asking, CallbackTransport
 from tests.simulation.intents import Hook
@@ -56,7 +56,7 @@ class HookClients:
             ("Idempotency-Key", key),
             ("Content-Type", "application/json"),
         )
-        call = Outgoing("POST", f"{URL}/hooks/{intent.kind}", headers, json.dumps(body).encode())
+        call = IntegrationRequest("POST", f"{URL}/hooks/{intent.kind}", headers, json.dumps(body).encode())
         ASKING.set(asking)
         self.scenario.transcript.note("machine", f"calls {intent.kind} for {intent.place} with {key}: {body}")
         self.network.waiting += 1
@@ -73,7 +73,7 @@ class HookClients:
         if notice is not None:
             notice.is_taken = status == 202
 
-    async def _try(self, call: Outgoing) -> int:
+    async def _try(self, call: IntegrationRequest) -> int:
         try:
             with trio.fail_after(INTEGRATION_SECONDS):
                 return (await self.callbacks(call)).status

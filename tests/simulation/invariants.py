@@ -164,7 +164,7 @@ def _kicked(observed: Observations, question: Question) -> bool:
 
 def _once(observed: Observations) -> Iterator[str]:
     """No question is answered in two places, nor by two turns."""
-    heads: defaultdict[int, list[records.Post]] = defaultdict(list)
+    heads: defaultdict[int, list[records.PostRecord]] = defaultdict(list)
     answers = {post for obligation in observed.obligations.values() for post in obligation.posts}
     for post in observed.posts:
         # Where the bot was thrown out in between, it could not remove the preview of an answer that stands below it.
@@ -253,11 +253,11 @@ def _leftovers(observed: Observations) -> Iterator[str]:
             yield f"{len(rows)} rows of {table} are unfinished: {rows[0][0]}"
 
 
-def _place_kicked(observed: Observations, post: records.Post) -> bool:
+def _place_kicked(observed: Observations, post: records.PostRecord) -> bool:
     return any(observed.scenario.places[place].id == post.channel_id for _, place in observed.scenario.kicks)
 
 
-def _answers_the_withdrawn(observed: Observations, post: records.Post) -> bool:
+def _answers_the_withdrawn(observed: Observations, post: records.PostRecord) -> bool:
     """A whole answer that was out before its question was withdrawn."""
     asked = [observed.scenario.questions[number_of(token)] for token in tokens_in(post.message)]
     ended = [observed.obligations.get(question.post.id) for question in asked]
@@ -268,7 +268,7 @@ def _answers_the_withdrawn(observed: Observations, post: records.Post) -> bool:
     return (is_withdrawn and "(end " in post.message) or _tells_of_the_withdrawn(observed, post)
 
 
-def _tells_of_the_withdrawn(observed: Observations, post: records.Post) -> bool:
+def _tells_of_the_withdrawn(observed: Observations, post: records.PostRecord) -> bool:
     """Words in the place of an answer, which were out before their question was withdrawn."""
     turn, _, part = key_of(post).rpartition(".")
     obligations = [each for each in observed.obligations.values() if turn and each.turn == turn]

@@ -49,8 +49,8 @@ class Observations:
     plan: Plan
     calm_since: float = 0.0
     obligations: dict[str, ObligationRow] = field(init=False)
-    posts: list[records.Post] = field(init=False)
-    by_id: dict[str, records.Post] = field(init=False)
+    posts: list[records.PostRecord] = field(init=False)
+    by_id: dict[str, records.PostRecord] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         set_ = object.__setattr__
@@ -88,7 +88,7 @@ def tokens_in(text: str) -> list[str]:
     return [token for head in heads(text) for token in head]
 
 
-def words_of(post: records.Post) -> str:
+def words_of(post: records.PostRecord) -> str:
     """What a post says of the answer: without signs of work and what is said of files, and without the mark of a turn
     that was cut off.
     """
@@ -99,7 +99,7 @@ def squeezed(text: str) -> str:
     return "".join(text.split())
 
 
-def key_of(post: records.Post) -> str:
+def key_of(post: records.PostRecord) -> str:
     ours = post.props.get("oc_trio")
     return str(ours.get("k", "")) if isinstance(ours, dict) else ""
 

@@ -7,8 +7,8 @@ import trio
 from attrs import define, evolve, field
 
 from oc_trio.sandbox import records
-from oc_trio.sandbox.errors import Refused
-from oc_trio.sandbox.world import Bot, World
+from oc_trio.sandbox.errors import ApiError
+from oc_trio.sandbox.world import SandboxBot, World
 from oc_trio.sandbox.writing import Change
 from tests.simulation.files import enclosed
 from tests.simulation.transcript import RunTranscript
@@ -30,7 +30,7 @@ class Question:
     """
 
     number: int
-    post: records.Post
+    post: records.PostRecord
     place: str
     author: str
     addressed: Addressed
@@ -82,9 +82,9 @@ class Scenario:
 
     world: World
     transcript: RunTranscript
-    bot: Bot
-    people: dict[str, records.User]
-    places: dict[str, records.Channel]
+    bot: SandboxBot
+    people: dict[str, records.UserRecord]
+    places: dict[str, records.ChannelRecord]
     questions: list[Question] = field(factory=list)
     stops: list[tuple[float, str]] = field(factory=list)
     kicks: list[tuple[float, str]] = field(factory=list)
@@ -216,7 +216,7 @@ class Scenario:
         for scenario in scenarios:
             scenario.places[place] = world.direct(person, scenario.bot)
 
-    def bot_posts(self) -> list[records.Post]:
+    def bot_posts(self) -> list[records.PostRecord]:
         """All of them, deleted ones too, in the order of their creation."""
         posts = [
             post
@@ -229,16 +229,16 @@ class Scenario:
     def _post(
         self,
         author: str,
-        channel: records.Channel,
+        channel: records.ChannelRecord,
         text: str,
         thread: Question | None,
         files: Sequence[tuple[str, bytes]] = (),
-    ) -> records.Post | None:
+    ) -> records.PostRecord | None:
         root, person = "" if thread is None else thread.post.root_id or thread.post.id, self.people[author]
         file_ids = tuple(self.world.files.add(person.id, channel.id, *file).id for file in files)
         try:
             return self.world.post_as(person, channel, text, root_id=root, file_ids=file_ids)
-        except Refused:  # the thread's root was deleted
+        except ApiError:  # the thread's root was deleted
             return None
 
     def _text(self, number: int, version: int, names: str, words: str) -> str:
@@ -263,7 +263,7 @@ class Scenario:
     def reserve(self, author: str, place: str, trigger: str = "") -> Question:
         """A question that is not a post. Without `trigger` its id will be that of the call that asks it."""
         channel, person = self.places[place] if place else None, self.people.get(author)
-        post = records.Post(trigger, channel.id if channel else "", person.id if person else "", now_ms())
+        post = records.PostRecord(trigger, channel.id if channel else "", person.id if person else "", now_ms())
         question = Question(len(self.questions), post, place, author, "no", trio.current_time(), is_call=True)
         question.was_member = channel is None or self.bot.id in channel.members
         self.note(question)

@@ -44,7 +44,7 @@ async def run_account(inputs: AccountInputs) -> None:
     """Serve one account until its drain is over. `inputs.ready` is set whenever it goes live."""
     # Unless the operator allows it, nothing that the bot writes may notify a whole channel.
     escape_mentions = clean if inputs.settings.delivery.allow_channel_mentions else escape_channel_mentions
-    api = Api(Transport(inputs.origin, inputs.token.reveal), escape_mentions)
+    api = Api(Transport(inputs.server, inputs.token.reveal), escape_mentions)
     user = await _log_in(inputs, api)
     if user is not None:
         inputs.health.update(inputs.id, bot=user.username)
@@ -54,7 +54,7 @@ async def run_account(inputs: AccountInputs) -> None:
             trio.open_nursery() as workers,
         ):
             parts = build_parts(inputs, api, user, direct, workers)
-            await _Account(inputs, parts).serve()
+            await _AccountTasks(inputs, parts).serve()
             workers.cancel_scope.cancel()
     show_state(inputs.health, inputs.metrics, inputs.id, STOPPED, "")
 
@@ -72,7 +72,7 @@ async def _log_in(inputs: AccountInputs, api: Api) -> User | None:
 
 
 @frozen(eq=False)
-class _Account:
+class _AccountTasks:
     """A running account: starts the tasks of its parts and ends them."""
 
     inputs: AccountInputs

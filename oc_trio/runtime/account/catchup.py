@@ -11,7 +11,7 @@ from functools import partial
 import trio
 from attrs import define, field
 
-from oc_trio.config.mattermost import Catchup as CatchupSettings
+from oc_trio.config.mattermost import CatchupSettings
 from oc_trio.core.catchup import Capped, CatchUpPolicy, Watermark, first_watermark
 from oc_trio.core.entities import Channel
 from oc_trio.core.events import Post

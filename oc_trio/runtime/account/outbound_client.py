@@ -20,7 +20,7 @@ from oc_trio.mattermost.direct import DirectChannels, open_direct_channels
 from oc_trio.mattermost.directory import Directory
 from oc_trio.mattermost.files import FileService
 from oc_trio.mattermost.post_creator import PostCreator
-from oc_trio.mattermost.transport import Transport, open_origin
+from oc_trio.mattermost.transport import Transport, open_server
 from oc_trio.runtime.account.dependencies import Dependencies
 from oc_trio.runtime.delivery.attachments import MediaLoader
 from oc_trio.runtime.delivery.buttons import ButtonMaker
@@ -89,9 +89,9 @@ async def open_outbound_client(
     """An account's outbound client with connections of its own: no gateway has to run. Raises MattermostError."""
     token = account.bot_token.reveal
     transport = dependencies.transport(account.base_url, net_policy(account))
-    async with open_origin(account.base_url, dependencies.ssl_context, http_transport=transport) as origin:
+    async with open_server(account.base_url, dependencies.ssl_context, http_transport=transport) as server:
         # A person who writes @channel on a command line means it; a model does not.
-        api = Api(Transport(origin, token), clean)
+        api = Api(Transport(server, token), clean)
         user = await api.users.me()
         random = dependencies.clock.random.random
         async with open_direct_channels(api, user.id, retry=direct_retry(account), random=random) as direct:

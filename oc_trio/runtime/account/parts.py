@@ -20,7 +20,7 @@ from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.direct import DirectChannels
 from oc_trio.mattermost.directory import Directory
 from oc_trio.mattermost.post_creator import PostCreator
-from oc_trio.mattermost.transport import Origin
+from oc_trio.mattermost.transport import MattermostServer
 from oc_trio.runtime.account.dependencies import Dependencies
 from oc_trio.runtime.account.outbound_client import outbound_client_of
 from oc_trio.runtime.account.token import Token
@@ -65,14 +65,14 @@ RETRIES = RetryPolicy(initial=0.5, maximum=30.0)
 
 @frozen(eq=False)
 class AccountInputs:
-    """What the gateway gives to an account. `origin`, `agents`, `port` and `servers` are shared with other accounts;
+    """What the gateway gives an account. `server`, `agents`, `port` and `tool_servers` are shared with other accounts;
     `ready` is set whenever the account goes live.
     """
 
     id: AccountId
     settings: Account
     policies: Policies
-    origin: Origin
+    server: MattermostServer
     store: Store
     agents: AgentTable
     dependencies: Dependencies
@@ -82,7 +82,7 @@ class AccountInputs:
     ready: trio.Event
     buttons: ButtonMaker
     port: PublicPort
-    servers: ToolServers = field(factory=ToolServers)
+    tool_servers: ToolServers = field(factory=ToolServers)
     jobs: Mapping[str, CronJob] = field(factory=dict)
     idle_seconds: float = 900.0
     drain: Drain = field(factory=Drain)
@@ -143,7 +143,7 @@ def build_parts(
     sender = MessageSender(delivery, workers, services.boundary)
     message_tool = MessageTool(outbound, sender, MessagePermissions.of(inputs.settings), policies, people)
     turns = TurnServices(
-        pacer=EditPacer(policies.pacing, partial(inputs.origin.budget.wait_for_capacity, Lane.EDIT)),
+        pacer=EditPacer(policies.pacing, partial(inputs.server.budget.wait_for_capacity, Lane.EDIT)),
         live=LiveDrafts(),
         acks=AckReactions(api, user.id, policies.acks),
         previewer=inputs.dependencies.previewer,
@@ -210,8 +210,8 @@ def _delivery(
 def _turn_tools(inputs: AccountInputs, message_tool: MessageTool, questions: Questions) -> TurnTools:
     """The tools that agents have here; those that ask people are left out where no click could come back."""
     if not inputs.port.is_wanted:
-        return TurnTools(message_tool, inputs.servers, inputs.port.skills)
+        return TurnTools(message_tool, inputs.tool_servers, inputs.port.skills)
     asks = AskTools(questions, inputs.buttons)
     # The question has a deadline of its own, which comes first: people may take their time.
     limits = {ASK.name: ASK_SECONDS + 30}
-    return TurnTools(message_tool, inputs.servers, inputs.port.skills, (asks.tools,), limits, asks.approval)
+    return TurnTools(message_tool, inputs.tool_servers, inputs.port.skills, (asks.tools,), limits, asks.approval)

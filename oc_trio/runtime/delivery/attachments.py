@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 import trio
 from attrs import frozen
 
-from oc_trio.mattermost.files import FileService, Outgoing, from_bytes, from_path
+from oc_trio.mattermost.files import FileService, OutgoingFile, from_bytes, from_path
 from oc_trio.mattermost.sniff import sniff
 from oc_trio.runtime.delivery.fetch import Fetcher, MediaRefused, MediaTooLarge
 
@@ -31,7 +31,7 @@ class MediaLoader:
     files: FileService
     fetcher: Fetcher
 
-    async def open(self, source: str, *, from_disk: bool) -> Outgoing:
+    async def open(self, source: str, *, from_disk: bool) -> OutgoingFile:
         """The file behind an address, or behind a path where `from_disk` allows it.
 
         Raises MediaRefused, and MattermostError where the server does not tell its limit.
@@ -48,7 +48,7 @@ class MediaLoader:
         except (OSError, ValueError) as problem:  # ValueError: a path with NUL
             raise MediaRefused(f"it can't be read: {getattr(problem, 'strerror', None) or problem}") from problem
 
-    async def fetch(self, url: str, name: str = "") -> Outgoing:
+    async def fetch(self, url: str, name: str = "") -> OutgoingFile:
         """The file at `url`, named by its address where `name` is empty. Raises as `open` does."""
         server_limit = await self.files.size_limit()
         try:

@@ -15,7 +15,7 @@ from oc_trio.core.backoff import RetryPolicy
 from oc_trio.core.turn_events import Media
 from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable
 from oc_trio.ids import ChannelId, FileId
-from oc_trio.mattermost.files import FileService, Outgoing, from_path
+from oc_trio.mattermost.files import FileService, OutgoingFile, from_path
 from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.delivery.attachments import MediaLoader
 from oc_trio.runtime.delivery.fetch import MediaRefused
@@ -49,7 +49,7 @@ class FileUploader:
 
     async def complete(
         self,
-        wanted: Sequence[Media | Outgoing],
+        wanted: Sequence[Media | OutgoingFile],
         known: tuple[SentFile, ...],
         channel_id: ChannelId,
         record: Callable[[tuple[SentFile, ...]], Awaitable[None]],
@@ -73,11 +73,11 @@ class FileUploader:
                 await record(files)
         return files
 
-    async def send(self, channel_id: ChannelId, media: Media | Outgoing) -> SentFile:
+    async def send(self, channel_id: ChannelId, media: Media | OutgoingFile) -> SentFile:
         """Upload one file, or say why that can't be done."""
-        name = media.name if isinstance(media, Outgoing) else _name(media)
+        name = media.name if isinstance(media, OutgoingFile) else _name(media)
         try:
-            file = media if isinstance(media, Outgoing) else await self._open(media, name)
+            file = media if isinstance(media, OutgoingFile) else await self._open(media, name)
             return SentFile(await self.upload(channel_id, file))
         except (OSError, ValueError, MediaRefused, MattermostError) as problem:  # ValueError: a path with NUL
             # Not the exception's text: names and addresses of files are private, and do not belong in the log.
@@ -86,7 +86,7 @@ class FileUploader:
             return SentFile(problem=f"The file `{name}` could not be attached: {reason}.")
 
     async def upload(
-        self, channel_id: ChannelId, file: Outgoing, on_progress: Callable[[int], None] | None = None
+        self, channel_id: ChannelId, file: OutgoingFile, on_progress: Callable[[int], None] | None = None
     ) -> FileId:
         """Upload one file, again where the server is away; `on_progress` gets the bytes sent so far.
 
@@ -115,7 +115,7 @@ class FileUploader:
             return True  # it was there, and a server that is away has not lost it by that
         return True
 
-    async def _open(self, media: Media, name: str) -> Outgoing:
+    async def _open(self, media: Media, name: str) -> OutgoingFile:
         return await from_path(Path(media.path)) if media.path else await self.media.fetch(media.url, name)
 
 

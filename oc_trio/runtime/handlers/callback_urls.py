@@ -7,7 +7,7 @@ from attrs import frozen
 
 from oc_trio.callbacks.endpoints import CLICK_PREFIX
 from oc_trio.config.accounts import Account
-from oc_trio.config.gateway import Gateway
+from oc_trio.config.gateway import GatewaySettings
 from oc_trio.config.model import Config
 from oc_trio.core.netguard import Zone, classify, classify_name, literal
 from oc_trio.core.slash import CommandSpec, wanted_commands
@@ -82,7 +82,7 @@ def command_paths(account: Account) -> tuple[str, ...]:
     return tuple(dict.fromkeys(path for path in (commands.callback_path, url_path) if path))
 
 
-def _host(gateway: Gateway) -> str:
+def _host(gateway: GatewaySettings) -> str:
     host = gateway.custom_bind_host.strip().strip("[]")
     if not host or host in _WILDCARDS:
         return "localhost"

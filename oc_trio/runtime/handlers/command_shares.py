@@ -24,7 +24,7 @@ def native_order(loaded: Loaded) -> tuple[AccountId, ...]:
 
 
 @define
-class _Account:
+class _AccountShare:
     wake: Callable[[], object]
     claimed: frozenset[Slot] | None = None
     registered: frozenset[Slot] = frozenset()
@@ -36,7 +36,7 @@ class CommandShares:
     """One for the gateway. `order` names the accounts that register commands, in the order of the configuration."""
 
     order: tuple[AccountId, ...] = ()
-    _accounts: dict[AccountId, _Account] = field(init=False, factory=dict)
+    _accounts: dict[AccountId, _AccountShare] = field(init=False, factory=dict)
     _changed: trio.Event = field(init=False, factory=trio.Event)
 
     def join(self, account: AccountId, wake: Callable[[], object]) -> None:
@@ -44,7 +44,7 @@ class CommandShares:
         if account in self._accounts:
             self._accounts[account].wake = wake
         else:
-            self._accounts[account] = _Account(wake)
+            self._accounts[account] = _AccountShare(wake)
 
     def reorder(self, order: tuple[AccountId, ...]) -> None:
         """Apply a changed configuration: forget accounts that left it, and let the others register again."""

@@ -12,7 +12,7 @@ from oc_trio.core.slash_plan import Registrar
 from oc_trio.errors import MattermostError
 from oc_trio.ids import AccountId
 from oc_trio.mattermost.client import Api
-from oc_trio.mattermost.transport import Transport, open_origin
+from oc_trio.mattermost.transport import Transport, open_server
 from oc_trio.runtime.account.dependencies import Dependencies
 from oc_trio.runtime.handlers.callback_urls import plan_callbacks
 from oc_trio.runtime.policies import net_policy
@@ -56,8 +56,8 @@ async def audit_commands(
     transport = dependencies.transport(account.base_url, net_policy(account))
     listed: list[AuditedCommand] = []
     problems: list[str] = []
-    async with open_origin(account.base_url, dependencies.ssl_context, http_transport=transport) as origin:
-        api = Api(Transport(origin, account.bot_token.reveal))
+    async with open_server(account.base_url, dependencies.ssl_context, http_transport=transport) as server:
+        api = Api(Transport(server, account.bot_token.reveal))
         registrar = Registrar((await api.users.me()).id, plan.command_url)
         for team in await api.teams.mine():
             try:

@@ -28,7 +28,7 @@ from oc_trio.ids import AccountId
 from oc_trio.mattermost.address_guard import AddressRefused
 from oc_trio.mattermost.budget import RateBudget
 from oc_trio.mattermost.client import Api
-from oc_trio.mattermost.transport import Transport, open_origin
+from oc_trio.mattermost.transport import Transport, open_server
 from oc_trio.runtime.account.account import run_account
 from oc_trio.runtime.account.dependencies import Dependencies
 from oc_trio.runtime.account.parts import AccountInputs
@@ -180,9 +180,9 @@ class Gateway:
 
     async def _probe(self, account: Account, failures: list[OcTrioError]) -> None:
         transport = self.dependencies.transport(account.base_url, net_policy(account))
-        async with open_origin(account.base_url, self.dependencies.ssl_context, http_transport=transport) as origin:
+        async with open_server(account.base_url, self.dependencies.ssl_context, http_transport=transport) as server:
             try:
-                await Api(Transport(origin, account.bot_token.reveal)).users.me()
+                await Api(Transport(server, account.bot_token.reveal)).users.me()
             except AddressRefused as refusal:
                 path = f"channels.mattermost.baseUrl of account {account.id}"
                 failures.append(ConfigError(Problem(path, str(refusal))))
@@ -252,14 +252,14 @@ class Gateway:
         budget = self._budgets.setdefault(account.base_url, RateBudget())
         self.health.pauses.watch(f"Mattermost at {account.base_url}", lambda: budget.pause_left)
         tls = self.dependencies.ssl_context
-        async with open_origin(account.base_url, tls, budget=budget, http_transport=transport) as origin:
+        async with open_server(account.base_url, tls, budget=budget, http_transport=transport) as server:
             token = account.bot_token
             await run_account(
                 AccountInputs(
                     id=plan.id,
                     settings=account,
                     policies=plan.policies,
-                    origin=origin,
+                    server=server,
                     store=store,
                     agents=agents,
                     dependencies=self.dependencies,
@@ -268,7 +268,7 @@ class Gateway:
                     health=self.health,
                     ready=self.ready,
                     buttons=self.port.buttons(account, token.reveal),
-                    servers=self._servers,
+                    tool_servers=self._servers,
                     jobs=jobs_of(self.loaded, account),
                     port=self.port,
                     idle_seconds=plan.idle_seconds,

@@ -5,7 +5,7 @@ from typing import NoReturn
 
 import trio
 
-from oc_trio.config.gateway import Store as StoreSettings
+from oc_trio.config.gateway import StoreSettings
 from oc_trio.errors import StoreError
 from oc_trio.ids import AccountId
 from oc_trio.store.retention import Retention

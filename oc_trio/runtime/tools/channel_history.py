@@ -19,7 +19,7 @@ class BadRange(ValueError):
 
 
 @frozen
-class Page:
+class HistoryPage:
     """`posts` newest first; `names` gives authors' usernames, as far as they are known."""
 
     channel_id: ChannelId
@@ -30,7 +30,7 @@ class Page:
 
 async def read_page(
     api: Api, channel_id: ChannelId, *, limit: int = DEFAULT_LIMIT, before: str = "", after: str = ""
-) -> Page:
+) -> HistoryPage:
     """At most `limit` posts older than `before` or newer than `after`, exclusive. Raises BadRange, TargetError."""
     if limit < 1:
         raise BadRange("limit must be a positive number.")
@@ -40,7 +40,7 @@ async def read_page(
     authors = {post.user_id for post in page.posts}
     names = {user.id: user.username for user in await api.users.by_ids(sorted(authors))} if authors else {}
     has_more = bool(page.next_post_id if after else page.prev_post_id)
-    return Page(channel_id, page.posts, has_more, names)
+    return HistoryPage(channel_id, page.posts, has_more, names)
 
 
 async def _page(api: Api, channel_id: ChannelId, limit: int, before: str, after: str) -> PostPage:

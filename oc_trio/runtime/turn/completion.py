@@ -14,7 +14,7 @@ from oc_trio.core.preview import DraftPhase
 from oc_trio.core.turn_events import Failed, Final, Media
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import PostId, ThreadRoot
-from oc_trio.mattermost.files import Outgoing, from_bytes
+from oc_trio.mattermost.files import OutgoingFile, from_bytes
 from oc_trio.runtime.conversation import transcript
 from oc_trio.runtime.conversation.cancel_reason import RESUMABLE, CancelReason
 from oc_trio.runtime.delivery.uploads import REST_NAME, SentFile
@@ -153,7 +153,7 @@ class TurnCompletion:
         async def record(files: tuple[SentFile, ...]) -> None:
             await self._record(evolve(result, files=files))
 
-        wanted: list[Media | Outgoing] = [*result.media]
+        wanted: list[Media | OutgoingFile] = [*result.media]
         if result.rest:
             wanted.append(from_bytes(REST_NAME, result.rest.encode("utf-8", "replace")))
         channel_id, uploader = self.run.turn.channel_id, self.services.uploader

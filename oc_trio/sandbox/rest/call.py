@@ -8,7 +8,7 @@ from attrs import frozen
 
 from oc_trio.ids import is_mattermost_id
 from oc_trio.sandbox.errors import bad_body, bad_url, unauthenticated
-from oc_trio.sandbox.records import Session, User
+from oc_trio.sandbox.records import SessionRecord, UserRecord
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
 from oc_trio.sandbox.settings import MAX_PAGE, PAGE
 from oc_trio.sandbox.world import World
@@ -17,16 +17,16 @@ Json = dict[str, Any]
 
 
 @frozen
-class Call:
+class RestCall:
     """The argument of every handler."""
 
     world: World
     request: SandboxRequest
     params: Mapping[str, str]
-    session: Session | None
+    session: SessionRecord | None
 
     @property
-    def user(self) -> User:
+    def user(self) -> UserRecord:
         """The caller. Raises Refused(401) on public routes if there is none."""
         if self.session is None:
             raise unauthenticated()
@@ -84,11 +84,11 @@ def text_of(body: Mapping[str, Any], key: str) -> str:
     return value
 
 
-Handler = Callable[[Call], Awaitable[SandboxResponse]]
+Handler = Callable[[RestCall], Awaitable[SandboxResponse]]
 
 
 @frozen
-class Route:
+class RestRoute:
     """`path` holds `{name}` for one segment; `public` needs no token; `upload` allows bodies up to the file limit."""
 
     method: str

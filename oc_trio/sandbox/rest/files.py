@@ -2,11 +2,11 @@
 
 from urllib.parse import quote
 
-from oc_trio.sandbox.errors import Refused, bad_url, forbidden
+from oc_trio.sandbox.errors import ApiError, bad_url, forbidden
 from oc_trio.sandbox.multipart import Part, parts_of
-from oc_trio.sandbox.records import FileInfo
+from oc_trio.sandbox.records import FileRecord
 from oc_trio.sandbox.request import SandboxResponse
-from oc_trio.sandbox.rest.call import Call, Route
+from oc_trio.sandbox.rest.call import RestCall, RestRoute
 from oc_trio.sandbox.views import file_view
 
 
@@ -14,7 +14,7 @@ def _texts(parts: tuple[Part, ...], name: str) -> list[str]:
     return [part.data.decode("utf-8", "replace") for part in parts if part.name == name and not part.filename]
 
 
-async def upload(call: Call) -> SandboxResponse:
+async def upload(call: RestCall) -> SandboxResponse:
     content_type = call.request.header("content-type")
     channel_id, client_ids = call.args.get("channel_id", ""), []
     if content_type.startswith("multipart/form-data"):
@@ -34,17 +34,17 @@ async def upload(call: Call) -> SandboxResponse:
     return SandboxResponse.json(body, 201)
 
 
-def _readable(call: Call) -> FileInfo:
+def _readable(call: RestCall) -> FileRecord:
     info = call.world.files.get(call.param("file_id"))
     call.world.channels.require_read(call.user, info.channel_id)
     return info
 
 
-async def info(call: Call) -> SandboxResponse:
+async def info(call: RestCall) -> SandboxResponse:
     return SandboxResponse.json(file_view(_readable(call)))
 
 
-async def download(call: Call) -> SandboxResponse:
+async def download(call: RestCall) -> SandboxResponse:
     info = _readable(call)
     name = quote(info.name, safe="")
     disposition = f"attachment;filename=\"{name}\"; filename*=UTF-8''{name}"
@@ -52,11 +52,11 @@ async def download(call: Call) -> SandboxResponse:
     return SandboxResponse(200, headers, info.data)
 
 
-async def link(_: Call) -> SandboxResponse:
-    raise Refused(403, "api.file.get_public_link.disabled.app_error", "Public links have been disabled.")
+async def link(_: RestCall) -> SandboxResponse:
+    raise ApiError(403, "api.file.get_public_link.disabled.app_error", "Public links have been disabled.")
 
 
-async def of_post(call: Call) -> SandboxResponse:
+async def of_post(call: RestCall) -> SandboxResponse:
     post = call.world.posts.live(call.param("post_id"))
     if not call.world.channels.may_read(call.user, call.world.channels.get(post.channel_id)):
         raise forbidden()
@@ -64,9 +64,9 @@ async def of_post(call: Call) -> SandboxResponse:
 
 
 ROUTES = (
-    Route("POST", "/files", upload, upload=True),
-    Route("GET", "/files/{file_id}", download),
-    Route("GET", "/files/{file_id}/info", info),
-    Route("GET", "/files/{file_id}/link", link),
-    Route("GET", "/posts/{post_id}/files/info", of_post),
+    RestRoute("POST", "/files", upload, upload=True),
+    RestRoute("GET", "/files/{file_id}", download),
+    RestRoute("GET", "/files/{file_id}/info", info),
+    RestRoute("GET", "/files/{file_id}/link", link),
+    RestRoute("GET", "/posts/{post_id}/files/info", of_post),
 )

@@ -1,12 +1,12 @@
 """Routes of posts: writing, reading, searching, pinning."""
 
 from oc_trio.ids import is_mattermost_id
-from oc_trio.sandbox.errors import Refused, bad_body, forbidden
-from oc_trio.sandbox.posts import Page
-from oc_trio.sandbox.records import Post
+from oc_trio.sandbox.errors import ApiError, bad_body, forbidden
+from oc_trio.sandbox.posts import PostSlice
+from oc_trio.sandbox.records import PostRecord
 from oc_trio.sandbox.request import OK, SandboxResponse
-from oc_trio.sandbox.rest.call import Call, Json, Route, text_of
-from oc_trio.sandbox.writing import Change, Draft
+from oc_trio.sandbox.rest.call import Json, RestCall, RestRoute, text_of
+from oc_trio.sandbox.writing import Change, PostInput
 
 
 def _file_ids(body: Json) -> tuple[str, ...]:
@@ -23,12 +23,12 @@ def _props(body: Json) -> Json:
     return props
 
 
-async def create(call: Call) -> SandboxResponse:
+async def create(call: RestCall) -> SandboxResponse:
     """user_id, create_at and delete_at of the body are not believed; an id or a system type is refused."""
     body = call.json()
     if text_of(body, "type").startswith("system_"):
-        raise Refused(400, "api.context.invalid_param.app_error", "Invalid type.")
-    draft = Draft(
+        raise ApiError(400, "api.context.invalid_param.app_error", "Invalid type.")
+    draft = PostInput(
         channel_id=text_of(body, "channel_id"),
         message=text_of(body, "message"),
         root_id=text_of(body, "root_id"),
@@ -39,12 +39,12 @@ async def create(call: Call) -> SandboxResponse:
         set_online=call.args.get("set_online", "true") != "false",
     )
     if text_of(body, "id"):
-        raise Refused(400, "app.post.save.existing.app_error", "You cannot update an existing post.")
+        raise ApiError(400, "app.post.save.existing.app_error", "You cannot update an existing post.")
     post = call.world.writing.create(call.user, draft)
     return SandboxResponse.json(call.world.views.view(post, pending=True), 201)
 
 
-async def ephemeral(call: Call) -> SandboxResponse:
+async def ephemeral(call: RestCall) -> SandboxResponse:
     if not call.user.is_admin:
         raise forbidden()
     body = call.json()
@@ -59,32 +59,32 @@ async def ephemeral(call: Call) -> SandboxResponse:
     return SandboxResponse.json(shown, 201)
 
 
-def _readable(call: Call) -> Post:
+def _readable(call: RestCall) -> PostRecord:
     post = call.world.posts.live(call.param("post_id"))
     call.world.channels.require_read(call.user, post.channel_id)
     return post
 
 
-def _refuse_deleted(call: Call) -> None:
+def _refuse_deleted(call: RestCall) -> None:
     if call.args.get("include_deleted") == "true" and not call.user.is_admin:
         raise forbidden()
 
 
-async def get(call: Call) -> SandboxResponse:
+async def get(call: RestCall) -> SandboxResponse:
     post_id = call.param("post_id")
     _refuse_deleted(call)
     post = call.world.posts.find(post_id) if call.args.get("include_deleted") == "true" else None
     return SandboxResponse.json(call.world.views.view(post if post is not None else _readable(call)))
 
 
-async def several(call: Call) -> SandboxResponse:
+async def several(call: RestCall) -> SandboxResponse:
     posts = (call.world.posts.find(post_id) for post_id in call.strings())
     channels = call.world.channels
     readable = [p for p in posts if p is not None and channels.may_read(call.user, channels.get(p.channel_id))]
     return SandboxResponse.json([call.world.views.view(post) for post in readable])
 
 
-async def thread(call: Call) -> SandboxResponse:
+async def thread(call: RestCall) -> SandboxResponse:
     """The asked post first, then newest first; with direction=down oldest first, `perPage` at a time."""
     post = _readable(call)
     posts = call.world.posts.thread(post)
@@ -99,12 +99,12 @@ async def thread(call: Call) -> SandboxResponse:
     return SandboxResponse.json({**call.world.views.listing(shown), "has_next": has_next})
 
 
-async def of_channel(call: Call) -> SandboxResponse:
+async def of_channel(call: RestCall) -> SandboxResponse:
     channel, args, posts = call.param("channel_id"), call.args, call.world.posts
     call.world.channels.require_read(call.user, channel)
     _refuse_deleted(call)
     page, per_page = call.page()
-    result: Page
+    result: PostSlice
     if args.get("since"):
         if not args["since"].isdecimal():
             raise bad_body("since")
@@ -119,12 +119,12 @@ async def of_channel(call: Call) -> SandboxResponse:
     return SandboxResponse.json(call.world.views.page(result))
 
 
-async def pinned(call: Call) -> SandboxResponse:
+async def pinned(call: RestCall) -> SandboxResponse:
     channel = call.world.channels.require_read(call.user, call.param("channel_id"))
     return SandboxResponse.json(call.world.views.listing(call.world.posts.pinned(channel.id)))
 
 
-async def search(call: Call) -> SandboxResponse:
+async def search(call: RestCall) -> SandboxResponse:
     team_id = call.param("team_id")
     if not call.world.teams.is_member(call.user.id, team_id):
         raise forbidden()
@@ -133,7 +133,7 @@ async def search(call: Call) -> SandboxResponse:
     return SandboxResponse.json({**call.world.views.listing(posts), "matches": None})
 
 
-async def put(call: Call) -> SandboxResponse:
+async def put(call: RestCall) -> SandboxResponse:
     """A full update: props that are not given are dropped; root_id and absent file_ids stay."""
     post_id, body = call.param("post_id"), call.json()
     if text_of(body, "id") != post_id:
@@ -143,7 +143,7 @@ async def put(call: Call) -> SandboxResponse:
     return SandboxResponse.json(call.world.views.view(post))
 
 
-async def patch(call: Call) -> SandboxResponse:
+async def patch(call: RestCall) -> SandboxResponse:
     body = call.json()
     change = Change(
         message=text_of(body, "message") if body.get("message") is not None else None,
@@ -155,33 +155,33 @@ async def patch(call: Call) -> SandboxResponse:
     return SandboxResponse.json(call.world.views.view(post))
 
 
-async def delete(call: Call) -> SandboxResponse:
+async def delete(call: RestCall) -> SandboxResponse:
     call.world.writing.delete(call.user, call.param("post_id"))
     return OK
 
 
-async def pin(call: Call) -> SandboxResponse:
+async def pin(call: RestCall) -> SandboxResponse:
     call.world.writing.apply(_readable(call), Change(is_pinned=True))
     return OK
 
 
-async def unpin(call: Call) -> SandboxResponse:
+async def unpin(call: RestCall) -> SandboxResponse:
     call.world.writing.apply(_readable(call), Change(is_pinned=False))
     return OK
 
 
 ROUTES = (
-    Route("POST", "/posts", create),
-    Route("POST", "/posts/ephemeral", ephemeral),
-    Route("POST", "/posts/ids", several),
-    Route("GET", "/posts/{post_id}", get),
-    Route("PUT", "/posts/{post_id}", put),
-    Route("DELETE", "/posts/{post_id}", delete),
-    Route("PUT", "/posts/{post_id}/patch", patch),
-    Route("POST", "/posts/{post_id}/pin", pin),
-    Route("POST", "/posts/{post_id}/unpin", unpin),
-    Route("GET", "/posts/{post_id}/thread", thread),
-    Route("GET", "/channels/{channel_id}/posts", of_channel),
-    Route("GET", "/channels/{channel_id}/pinned", pinned),
-    Route("POST", "/teams/{team_id}/posts/search", search),
+    RestRoute("POST", "/posts", create),
+    RestRoute("POST", "/posts/ephemeral", ephemeral),
+    RestRoute("POST", "/posts/ids", several),
+    RestRoute("GET", "/posts/{post_id}", get),
+    RestRoute("PUT", "/posts/{post_id}", put),
+    RestRoute("DELETE", "/posts/{post_id}", delete),
+    RestRoute("PUT", "/posts/{post_id}/patch", patch),
+    RestRoute("POST", "/posts/{post_id}/pin", pin),
+    RestRoute("POST", "/posts/{post_id}/unpin", unpin),
+    RestRoute("GET", "/posts/{post_id}/thread", thread),
+    RestRoute("GET", "/channels/{channel_id}/posts", of_channel),
+    RestRoute("GET", "/channels/{channel_id}/pinned", pinned),
+    RestRoute("POST", "/teams/{team_id}/posts/search", search),
 )

@@ -1,15 +1,15 @@
 """Routes of the system: ping, client configuration, status."""
 
 from oc_trio.sandbox.request import SandboxResponse
-from oc_trio.sandbox.rest.call import Call, Route
+from oc_trio.sandbox.rest.call import RestCall, RestRoute
 from oc_trio.sandbox.settings import MAX_MESSAGE, VERSION
 
 
-async def ping(_: Call) -> SandboxResponse:
+async def ping(_: RestCall) -> SandboxResponse:
     return SandboxResponse.json({"status": "OK", "AndroidLatestVersion": "", "IosLatestVersion": ""})
 
 
-async def client_config(call: Call) -> SandboxResponse:
+async def client_config(call: RestCall) -> SandboxResponse:
     """Every value is a string; a caller without a token sees little."""
     settings = call.world.settings
     config = {"Version": VERSION, "BuildNumber": "sandbox", "SiteName": "Mattermost", "SiteURL": settings.site_url}
@@ -29,6 +29,6 @@ async def client_config(call: Call) -> SandboxResponse:
 
 
 ROUTES = (
-    Route("GET", "/system/ping", ping, public=True),
-    Route("GET", "/config/client", client_config, public=True),
+    RestRoute("GET", "/system/ping", ping, public=True),
+    RestRoute("GET", "/config/client", client_config, public=True),
 )

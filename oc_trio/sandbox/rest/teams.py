@@ -1,39 +1,39 @@
 """Routes of teams and their members."""
 
-from oc_trio.sandbox.errors import Refused, forbidden
+from oc_trio.sandbox.errors import ApiError, forbidden
 from oc_trio.sandbox.request import OK, SandboxResponse
-from oc_trio.sandbox.rest.call import Call, Route, text_of
+from oc_trio.sandbox.rest.call import RestCall, RestRoute, text_of
 from oc_trio.sandbox.views import team_member_view, team_view
 
 
-async def create(call: Call) -> SandboxResponse:
+async def create(call: RestCall) -> SandboxResponse:
     body = call.json()
     name, title = text_of(body, "name"), text_of(body, "display_name")
     team = call.world.membership.create_team(call.user, name, title, text_of(body, "type") or "O")
     return SandboxResponse.json(team_view(team), 201)
 
 
-async def get(call: Call) -> SandboxResponse:
+async def get(call: RestCall) -> SandboxResponse:
     return SandboxResponse.json(team_view(call.world.teams.require_member(call.user, call.param("team_id"))))
 
 
-async def get_by_name(call: Call) -> SandboxResponse:
+async def get_by_name(call: RestCall) -> SandboxResponse:
     team = call.world.teams.get_name(call.params["team_name"])
     return SandboxResponse.json(team_view(call.world.teams.require_member(call.user, team.id)))
 
 
-async def listing(call: Call) -> SandboxResponse:
+async def listing(call: RestCall) -> SandboxResponse:
     teams = call.world.teams
     mine = teams.all() if call.user.is_admin else teams.of(call.user.id)
     return SandboxResponse.json([team_view(team) for team in mine])
 
 
-async def of_user(call: Call) -> SandboxResponse:
+async def of_user(call: RestCall) -> SandboxResponse:
     user = call.world.users.require_self(call.user, call.param("user_id"))
     return SandboxResponse.json([team_view(team) for team in call.world.teams.of(user.id)])
 
 
-async def archive(call: Call) -> SandboxResponse:
+async def archive(call: RestCall) -> SandboxResponse:
     team = call.world.teams.get(call.param("team_id"))
     if not call.world.teams.may_administer(call.user, team.id):
         raise forbidden()
@@ -41,21 +41,21 @@ async def archive(call: Call) -> SandboxResponse:
     return OK
 
 
-async def members(call: Call) -> SandboxResponse:
+async def members(call: RestCall) -> SandboxResponse:
     team = call.world.teams.require_member(call.user, call.param("team_id"))
     page, per_page = call.page()
     ids = list(team.roles)[page * per_page : (page + 1) * per_page]
     return SandboxResponse.json([team_member_view(team, user_id) for user_id in ids])
 
 
-async def member(call: Call) -> SandboxResponse:
+async def member(call: RestCall) -> SandboxResponse:
     team, user_id = call.world.teams.require_member(call.user, call.param("team_id")), call.param("user_id")
     if user_id not in team.roles:
-        raise Refused(404, "app.team.get_member.missing.app_error", "No team member found.")
+        raise ApiError(404, "app.team.get_member.missing.app_error", "No team member found.")
     return SandboxResponse.json(team_member_view(team, user_id))
 
 
-async def add_member(call: Call) -> SandboxResponse:
+async def add_member(call: RestCall) -> SandboxResponse:
     team = call.world.teams.get(call.param("team_id"))
     user = call.world.users.get(text_of(call.json(), "user_id"))
     if not call.user.is_admin and call.user.id not in team.roles:
@@ -64,7 +64,7 @@ async def add_member(call: Call) -> SandboxResponse:
     return SandboxResponse.json(team_member_view(team, user.id), 201)
 
 
-async def remove_member(call: Call) -> SandboxResponse:
+async def remove_member(call: RestCall) -> SandboxResponse:
     team, user = call.world.teams.get(call.param("team_id")), call.world.users.get(call.param("user_id"))
     if user.id != call.user.id and not call.world.teams.may_administer(call.user, team.id):
         raise forbidden()
@@ -72,26 +72,26 @@ async def remove_member(call: Call) -> SandboxResponse:
     return OK
 
 
-async def set_roles(call: Call) -> SandboxResponse:
+async def set_roles(call: RestCall) -> SandboxResponse:
     team, user_id = call.world.teams.get(call.param("team_id")), call.param("user_id")
     if not call.world.teams.may_administer(call.user, team.id):
         raise forbidden()
     if user_id not in team.roles:
-        raise Refused(404, "app.team.get_member.missing.app_error", "No team member found.")
+        raise ApiError(404, "app.team.get_member.missing.app_error", "No team member found.")
     team.roles[user_id] = text_of(call.json(), "roles")
     return OK
 
 
 ROUTES = (
-    Route("POST", "/teams", create),
-    Route("GET", "/teams", listing),
-    Route("GET", "/teams/name/{team_name:name}", get_by_name),
-    Route("GET", "/teams/{team_id}", get),
-    Route("DELETE", "/teams/{team_id}", archive),
-    Route("GET", "/users/{user_id}/teams", of_user),
-    Route("GET", "/teams/{team_id}/members", members),
-    Route("POST", "/teams/{team_id}/members", add_member),
-    Route("GET", "/teams/{team_id}/members/{user_id}", member),
-    Route("DELETE", "/teams/{team_id}/members/{user_id}", remove_member),
-    Route("PUT", "/teams/{team_id}/members/{user_id}/roles", set_roles),
+    RestRoute("POST", "/teams", create),
+    RestRoute("GET", "/teams", listing),
+    RestRoute("GET", "/teams/name/{team_name:name}", get_by_name),
+    RestRoute("GET", "/teams/{team_id}", get),
+    RestRoute("DELETE", "/teams/{team_id}", archive),
+    RestRoute("GET", "/users/{user_id}/teams", of_user),
+    RestRoute("GET", "/teams/{team_id}/members", members),
+    RestRoute("POST", "/teams/{team_id}/members", add_member),
+    RestRoute("GET", "/teams/{team_id}/members/{user_id}", member),
+    RestRoute("DELETE", "/teams/{team_id}/members/{user_id}", remove_member),
+    RestRoute("PUT", "/teams/{team_id}/members/{user_id}/roles", set_roles),
 )

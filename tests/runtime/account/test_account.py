@@ -141,7 +141,7 @@ async def test_a_token_file_that_was_replaced_is_used_at_once(
     http.routes["GET /users/me"] = me
     show = partial(show_state, health, Metrics(), ACCOUNT)
     async with open_api(http) as api:
-        knocking = Api(Transport(api.transport.origin, token.reveal))
+        knocking = Api(Transport(api.transport.server, token.reveal))
         user = await fetch_own_user(ACCOUNT, knocking, token, show, lambda: 0.5, RetryPolicy())
     assert (user.username, rotated, trio.current_time()) == ("helper", ["new-token"], 0.0)
     assert health.account(ACCOUNT).state == "auth_failed"

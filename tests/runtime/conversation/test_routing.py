@@ -8,7 +8,7 @@ import trio
 from oc_trio.agent.scripted import Pause, Say
 from oc_trio.core.final_plan import STOPPED
 from oc_trio.core.turn_events import Final
-from oc_trio.sandbox.records import Channel, Post
+from oc_trio.sandbox.records import ChannelRecord, PostRecord
 from tests.runtime.harness import ACCOUNT, Harness
 
 AGENTS: dict[str, Any] = {"entries": {"main": {}, "ops": {}, "team": {}, "any": {}}}
@@ -27,13 +27,13 @@ async def sessions(harness: Harness) -> dict[str, str]:
     return {str(row.key): row.root_id for row in await harness.store.sessions.list()}
 
 
-async def session_of(harness: Harness, post: Post) -> str:
+async def session_of(harness: Harness, post: PostRecord) -> str:
     seen = await harness.store.admission.decision(ACCOUNT, post.id)
     assert seen is not None
     return str(seen.session)
 
 
-def place(harness: Harness, name: str) -> Channel:
+def place(harness: Harness, name: str) -> ChannelRecord:
     """One of the three kinds of conversation."""
     if name == "direct":
         return harness.direct()

@@ -4,7 +4,7 @@ import pytest
 
 from oc_trio.agent.scripted import Pause, Say, Step
 from oc_trio.core.turn_events import Failed
-from oc_trio.sandbox.records import Post
+from oc_trio.sandbox.records import PostRecord
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
 from tests.runtime.harness import Harness
 
@@ -12,7 +12,7 @@ from tests.runtime.harness import Harness
 ACKS = {"ackReactions": {"seen": "👀", "done": "white_check_mark", "failed": "x"}}
 
 
-def reactions(harness: Harness, post: Post) -> list[str]:
+def reactions(harness: Harness, post: PostRecord) -> list[str]:
     return [reaction.emoji_name for reaction in harness.world.reactions.of(post.id)]
 
 

@@ -133,7 +133,7 @@ async def test_a_file_after_a_crash(clock: trio.abc.Clock, harness: Harness, tmp
     assert await harness.state(asked) == "delivered"
 
 
-async def crashed_behind(harness: Harness, tmp_path: Path, *names: str, uploads: int) -> records.Post:
+async def crashed_behind(harness: Harness, tmp_path: Path, *names: str, uploads: int) -> records.PostRecord:
     """The process dies when so many of the answer's files are on the server and nothing of the answer is."""
     for name in names:
         (tmp_path / name).write_text(name)

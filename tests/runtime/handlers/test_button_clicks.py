@@ -18,8 +18,8 @@ from oc_trio.mattermost.client import Api
 from oc_trio.runtime.delivery.buttons import LIFETIME_MS
 from oc_trio.runtime.handlers.callback_urls import plan_callbacks
 from oc_trio.runtime.handlers.endpoints import open_endpoints
-from oc_trio.sandbox.errors import Refused
-from oc_trio.sandbox.outgoing import Answer, Outgoing
+from oc_trio.sandbox.errors import ApiError
+from oc_trio.sandbox.outgoing import IntegrationRequest, IntegrationResponse
 from oc_trio.signing import build_button_attachments
 from tests.runtime.callback_harness import MAIN, CallbackHarness, callback_harness
 
@@ -29,15 +29,15 @@ URL = "http://localhost:18789/mattermost/interactions/default"
 def tamper(callbacks: CallbackHarness, **changes: Any) -> None:
     """From now on the bodies of callbacks arrive with these fields changed."""
 
-    async def send(call: Outgoing) -> Answer:
+    async def send(call: IntegrationRequest) -> IntegrationResponse:
         body = json.dumps({**json.loads(call.body), **changes}).encode()
-        return await callbacks.post_out(Outgoing(call.method, call.url, call.headers, body))
+        return await callbacks.post_out(IntegrationRequest(call.method, call.url, call.headers, body))
 
     callbacks.send = send
 
 
 async def refused(callbacks: CallbackHarness, post: str, name: str) -> tuple[int, dict[str, str]]:
-    with pytest.raises(Refused):
+    with pytest.raises(ApiError):
         await callbacks.press(post, name)
     answer = callbacks.answers[-1]
     return answer.status, json.loads(answer.body)
@@ -62,9 +62,9 @@ async def test_a_second_click_does_nothing(autojump_clock: MockClock) -> None:
     """A replayed press of the same post, on whichever button, finds the choice used."""
     async with callback_harness().running() as callbacks:
         post = await callbacks.post_buttons("Yes", "No")
-        kept: list[Outgoing] = []
+        kept: list[IntegrationRequest] = []
 
-        async def keep(call: Outgoing) -> Answer:
+        async def keep(call: IntegrationRequest) -> IntegrationResponse:
             kept.append(call)
             return await callbacks.post_out(call)
 
@@ -220,7 +220,7 @@ async def test_a_menus_choice_is_taken_if_it_was_offered(autojump_clock: MockClo
         menu = Menu("Colour", (("Red", "r"), ("Blue", "b")))
         props = callbacks.buttons.props(callbacks.square.id, (), (menu,))  # type: ignore[arg-type]
         post = callbacks.world.post_as(callbacks.bot, callbacks.square, "Choose", props=props).id
-        with pytest.raises(Refused):
+        with pytest.raises(ApiError):
             await callbacks.press(post, "Colour", selected="green")
         await callbacks.press(post, "Colour", selected="b")
         assert callbacks.shown(post) == ["✓ **Blue** selected by @alice"]

@@ -10,8 +10,8 @@ from oc_trio.config.load import Loaded, build
 from oc_trio.core.slash import BUILT_IN
 from oc_trio.ids import AccountId
 from oc_trio.runtime.process.gateway import Gateway
-from oc_trio.sandbox.records import Team
-from oc_trio.sandbox.world import Bot
+from oc_trio.sandbox.records import TeamRecord
+from oc_trio.sandbox.world import SandboxBot
 from tests.logbook import Logbook
 from tests.runtime.harness import Harness, merged
 
@@ -19,7 +19,7 @@ EAST, WEST = AccountId("east"), AccountId("west")
 ALL = sorted(spec.trigger for spec in BUILT_IN)
 
 
-def second_bot(harness: Harness) -> Bot:
+def second_bot(harness: Harness) -> SandboxBot:
     """Another bot in the town's team, which may manage commands as the first may."""
     other = harness.world.create_bot("runner")
     harness.world.membership.join_team(harness.team, harness.world.users.get(other.id))
@@ -28,7 +28,7 @@ def second_bot(harness: Harness) -> Bot:
     return other
 
 
-def holders(harness: Harness, team: Team | None = None) -> dict[str, list[str]]:
+def holders(harness: Harness, team: TeamRecord | None = None) -> dict[str, list[str]]:
     """Who has which commands of a team, by the bots' names."""
     made: dict[str, list[str]] = {}
     for command in sorted(harness.world.commands.of_team((team or harness.team).id), key=lambda each: each.trigger):

@@ -11,7 +11,7 @@ from oc_trio.core.hooks import HookKind, WakeHook
 from oc_trio.errors import CallbackRefused, StoreError
 from oc_trio.runtime.handlers.hooks import HookDelivery, HookHandler, HookTarget
 from oc_trio.runtime.handlers.in_flight import GRACE_SECONDS, InFlightRequests, open_in_flight
-from oc_trio.sandbox.errors import Refused
+from oc_trio.sandbox.errors import ApiError
 from oc_trio.sandbox.faults import Faults
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
 from tests.runtime.callback_harness import MAIN, callback_harness
@@ -96,7 +96,7 @@ async def test_a_call_that_is_looked_at_while_the_account_stops(autojump_clock: 
         faults = callbacks.world.faults = Hanging()
 
         async def call() -> None:
-            with pytest.raises(Refused):  # the sandbox's word for an answer that is not 200
+            with pytest.raises(ApiError):  # the sandbox's word for an answer that is not 200
                 await callbacks.execute("/oc_status")
 
         nursery.start_soon(call)

@@ -9,8 +9,8 @@ import trio
 from oc_trio.agent.scripted import Attach, CallTool, Pause, Say
 from oc_trio.callbacks.app import build_app
 from oc_trio.core.turn_events import Button, ToolStatus
-from oc_trio.sandbox.outgoing import Answer, Outgoing
-from oc_trio.sandbox.records import Post
+from oc_trio.sandbox.outgoing import IntegrationRequest, IntegrationResponse
+from oc_trio.sandbox.records import PostRecord
 from tests.runtime.harness import Harness
 
 GATEWAY = {"port": 0}
@@ -28,7 +28,7 @@ async def open_for_business(harness: Harness, **tables: Any) -> None:
     gateway = await harness.start(ACCOUNT, gateway=GATEWAY, **tables)
     app = build_app(gateway.port.registry, metrics=gateway.metrics)
 
-    async def call(out: Outgoing) -> Answer:
+    async def call(out: IntegrationRequest) -> IntegrationResponse:
         client: Any = app.test_client()
         response = await client.open(
             urlsplit(out.url).path,
@@ -38,7 +38,7 @@ async def open_for_business(harness: Harness, **tables: Any) -> None:
             scope_base={"client": ("127.0.0.1", 1)},
         )
         body = bytes(await response.get_data(as_text=False))
-        return Answer(response.status_code, response.headers.get("content-type", ""), body)
+        return IntegrationResponse(response.status_code, response.headers.get("content-type", ""), body)
 
     harness.world.slash._send = call
     harness.world.interactions._send = call
@@ -51,7 +51,7 @@ async def execute(harness: Harness, line: str, root_id: str = "") -> str:
     return str((await harness.world.slash.execute(harness.alice, body))["text"])
 
 
-def button(post: Post, name: str) -> str:
+def button(post: PostRecord, name: str) -> str:
     actions = [action for each in post.props["attachments"] for action in each.get("actions", [])]
     return next(str(action["id"]) for action in actions if action["name"] == name)
 

@@ -15,7 +15,7 @@ from oc_trio.core.questions import ANSWERED, SUBMITTED, Answer, Question
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import ChannelId, SessionKey, UserId
 from oc_trio.runtime.handlers.questions import GONE, NOT_YOURS, QuestionPlace
-from oc_trio.sandbox.errors import Refused
+from oc_trio.sandbox.errors import ApiError
 from oc_trio.sandbox.faults import Faults
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
 from tests.runtime.callback_harness import CallbackHarness, callback_harness
@@ -356,7 +356,7 @@ async def test_an_approval_takes_no_dialog(autojump_clock: MockClock) -> None:
             "channel_id": callbacks.square.id,
             "submission": {"answer": "Approve"},
         }
-        with pytest.raises(Refused):
+        with pytest.raises(ApiError):
             await callbacks.world.interactions.submit_dialog(callbacks.alice, submission)
         await callbacks.press(post.id, "Approve")
         await trio.sleep(1)

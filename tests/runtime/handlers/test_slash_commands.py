@@ -12,8 +12,8 @@ from oc_trio.core.ledger import Source
 from oc_trio.core.pairing import FULL
 from oc_trio.core.slash import BUILT_IN, INVALID_TOKEN, PROCESSING
 from oc_trio.ids import UserId
-from oc_trio.sandbox.errors import Refused
-from oc_trio.sandbox.outgoing import Answer, Outgoing
+from oc_trio.sandbox.errors import ApiError
+from oc_trio.sandbox.outgoing import IntegrationRequest, IntegrationResponse
 from tests.logbook import Logbook
 from tests.runtime.callback_harness import MAIN, CallbackHarness, callback_harness
 
@@ -21,9 +21,9 @@ from tests.runtime.callback_harness import MAIN, CallbackHarness, callback_harne
 def tamper(callbacks: CallbackHarness, old: str, new: str) -> None:
     """From now on callbacks arrive with `new` in the place of `old`."""
 
-    async def send(call: Outgoing) -> Answer:
+    async def send(call: IntegrationRequest) -> IntegrationResponse:
         body = call.body.replace(old.encode(), new.encode()) if old else call.body
-        return await callbacks.post_out(Outgoing(call.method, call.url, call.headers, body))
+        return await callbacks.post_out(IntegrationRequest(call.method, call.url, call.headers, body))
 
     callbacks.send = send
 
@@ -72,9 +72,9 @@ async def test_the_same_call_twice_is_taken_in_once(autojump_clock: MockClock) -
     """A callback that arrives again, with the same trigger id, makes no second obligation."""
     async with callback_harness().running() as callbacks:
         await callbacks.registered()
-        sent: list[Outgoing] = []
+        sent: list[IntegrationRequest] = []
 
-        async def twice(call: Outgoing) -> Answer:
+        async def twice(call: IntegrationRequest) -> IntegrationResponse:
             sent.append(call)
             await callbacks.post_out(call)
             return await callbacks.post_out(call)
@@ -164,7 +164,7 @@ async def test_a_token_of_another_command_is_refused(autojump_clock: MockClock) 
         await callbacks.registered()
         commands = {command.trigger: command for command in callbacks.world.commands.of_team(callbacks.team.id)}
         tamper(callbacks, commands["oc_status"].token, commands["oc_help"].token)
-        with pytest.raises(Refused):
+        with pytest.raises(ApiError):
             await callbacks.execute("/oc_status")
         assert INVALID_TOKEN.encode() in callbacks.answers[-1].body
         assert callbacks.admitted == []
@@ -180,7 +180,7 @@ async def test_a_guessed_token_does_not_lock_the_real_one_out(autojump_clock: Mo
         before = callbacks.world.requests.calls["helper"]
         for number in range(100):
             tamper(callbacks, command.token, f"guess{number}")
-            with pytest.raises(Refused):
+            with pytest.raises(ApiError):
                 await callbacks.execute("/oc_status")
         assert callbacks.world.requests.calls["helper"] - before <= 25
         tamper(callbacks, "", "")
@@ -210,7 +210,7 @@ async def test_the_old_token_is_refused_after_a_regeneration(autojump_clock: Moc
         old = command.token
         callbacks.world.commands.regenerate(user, command.id)
         tamper(callbacks, command.token, old)
-        with pytest.raises(Refused):
+        with pytest.raises(ApiError):
             await callbacks.execute("/oc_status")
         assert INVALID_TOKEN.encode() in callbacks.answers[-1].body
         assert callbacks.admitted == []
@@ -223,7 +223,7 @@ async def test_calls_are_refused_while_the_server_cannot_confirm(autojump_clock:
         command = callbacks.world.commands.triggered(callbacks.team.id, "oc_status")
         assert command is not None
         callbacks.team.roles[callbacks.bot.id] = "team_user"  # the bot may no longer read commands
-        with pytest.raises(Refused):
+        with pytest.raises(ApiError):
             await callbacks.execute("/oc_status")
         assert callbacks.admitted == []
 
@@ -313,8 +313,10 @@ async def test_a_proxy_may_change_the_path(path: str, autojump_clock: MockClock)
     async with callback_harness(commands={"native": True, "callbackUrl": "http://gw.test/cmd"}).running() as callbacks:
         await callbacks.registered()
 
-        async def proxied(call: Outgoing) -> Answer:
-            return await callbacks.post_out(Outgoing(call.method, f"http://127.0.0.1{path}", call.headers, call.body))
+        async def proxied(call: IntegrationRequest) -> IntegrationResponse:
+            return await callbacks.post_out(
+                IntegrationRequest(call.method, f"http://127.0.0.1{path}", call.headers, call.body)
+            )
 
         callbacks.send = proxied
         assert (await callbacks.execute("/oc_status"))["text"] == PROCESSING

@@ -8,9 +8,9 @@ import trio
 
 from oc_trio.agent.scripted import Pause, Say
 from oc_trio.core.pairing import CODE_LENGTH
-from oc_trio.sandbox.records import User
+from oc_trio.sandbox.records import UserRecord
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
-from oc_trio.sandbox.world import Bot
+from oc_trio.sandbox.world import SandboxBot
 from tests.runtime.harness import ACCOUNT, Harness
 
 DAY = 24 * 3600.0
@@ -18,7 +18,7 @@ DEBOUNCE: dict[str, Any] = {"inbound": {"debounceMs": 2000}}
 CLOSED: dict[str, Any] = {"dmPolicy": "pairing", "allowFrom": [], "groupPolicy": "allowlist"}
 
 
-def as_user(harness: Harness, bot: Bot) -> User:
+def as_user(harness: Harness, bot: SandboxBot) -> UserRecord:
     return harness.world.users.get(bot.id)
 
 

@@ -9,7 +9,7 @@ import trio
 import trio.testing
 from attrs import define, evolve, field
 
-from oc_trio.config.gateway import Store as StoreSettings
+from oc_trio.config.gateway import StoreSettings
 from oc_trio.errors import StoreError
 from oc_trio.runtime.process.journal_maintenance import (
     CHECK_SECONDS,

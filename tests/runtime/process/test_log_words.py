@@ -20,8 +20,8 @@ from oc_trio.agent.scripted import Say
 from oc_trio.errors import AgentFailed
 from oc_trio.ids import AgentId, SessionKey
 from oc_trio.runtime.process.gateway import Gateway
-from oc_trio.sandbox.errors import Refused
-from oc_trio.sandbox.outgoing import Answer, Outgoing
+from oc_trio.sandbox.errors import ApiError
+from oc_trio.sandbox.outgoing import IntegrationRequest, IntegrationResponse
 from oc_trio.sandbox.request import SandboxResponse
 from oc_trio.telemetry.log import configure
 from tests.runtime.callback_harness import callback_harness
@@ -228,13 +228,13 @@ async def test_callbacks(autojump_clock: MockClock, log: io.StringIO) -> None:
         post = await callbacks.post_buttons(WORD, "No")
         await callbacks.press(post, WORD)
 
-        async def torn(call: Outgoing) -> Answer:
+        async def torn(call: IntegrationRequest) -> IntegrationResponse:
             body = call.body[:-3] + WORD.encode()
-            return await callbacks.post_out(Outgoing(call.method, call.url, call.headers, body))
+            return await callbacks.post_out(IntegrationRequest(call.method, call.url, call.headers, body))
 
         callbacks.send = torn
         post = await callbacks.post_buttons(WORD, "No")
-        with pytest.raises(Refused):
+        with pytest.raises(ApiError):
             await callbacks.press(post, WORD)
         caller = await start(callbacks, nursery)
         for field in ("agentId", "model", "to", "channel", "name", "sessionKey", "thinking", WORD):

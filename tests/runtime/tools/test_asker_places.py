@@ -11,7 +11,7 @@ from oc_trio.callbacks.app import build_app
 from oc_trio.core.turn_events import ToolStatus
 from oc_trio.runtime.tools.asker_places import REFUSED
 from oc_trio.sandbox.compact import dump
-from oc_trio.sandbox.records import Channel
+from oc_trio.sandbox.records import ChannelRecord
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
 from tests.runtime.harness import Harness
 from tests.runtime.tools.test_message_tool import use
@@ -21,7 +21,7 @@ MAY_READ = {"actions": {"messages": True}}
 MAY_ALL = {"actions": {"messages": True, "membersOnly": False}}
 
 
-def private(harness: Harness, *, name: str = "board") -> Channel:
+def private(harness: Harness, *, name: str = "board") -> ChannelRecord:
     """A private channel of bob and the bot, which alice made and left, with something said in it."""
     channel = harness.world.create_channel(harness.team, name, harness.alice, harness.bob, harness.bot, private=True)
     harness.say(SECRET, by=harness.bob, channel=channel)
@@ -29,7 +29,7 @@ def private(harness: Harness, *, name: str = "board") -> Channel:
     return channel
 
 
-def leave(harness: Harness, channel: Channel) -> None:
+def leave(harness: Harness, channel: ChannelRecord) -> None:
     harness.world.membership.remove(channel, harness.alice, harness.alice)
 
 
@@ -43,7 +43,7 @@ def look_ups(answer: SandboxResponse) -> Callable[[SandboxRequest], Awaitable[Sa
     return rule
 
 
-def calls_on(harness: Harness, channel: Channel) -> dict[str, dict[str, Any]]:
+def calls_on(harness: Harness, channel: ChannelRecord) -> dict[str, dict[str, Any]]:
     """Every action of the tool, on a channel."""
     target = f"channel:{channel.id}"
     newest = harness.world.posts.of_channel(channel.id)[-1]

@@ -11,7 +11,7 @@ import trio.lowlevel
 from oc_trio.agent.scripted import Pause, Say
 from oc_trio.core.final_plan import INTERRUPTED, STOPPED
 from oc_trio.core.turn_events import ToolStarted
-from oc_trio.sandbox.records import Channel, Post
+from oc_trio.sandbox.records import ChannelRecord, PostRecord
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
 from oc_trio.sandbox.writing import Change
 from tests.runtime.harness import Harness
@@ -19,7 +19,7 @@ from tests.runtime.harness import Harness
 LONG = Say("one two three four five six seven eight nine ten " * 20, delay=0.2)
 
 
-async def begun(harness: Harness, text: str = "@helper count", channel: Channel | None = None) -> Post:
+async def begun(harness: Harness, text: str = "@helper count", channel: ChannelRecord | None = None) -> PostRecord:
     """Ask for a long answer and wait until its draft shows some words."""
     harness.script = [LONG]
     asked = harness.say(text, channel=channel)
@@ -28,7 +28,7 @@ async def begun(harness: Harness, text: str = "@helper count", channel: Channel 
     return asked
 
 
-async def usable(harness: Harness, root: Post | str = "", channel: Channel | None = None) -> None:
+async def usable(harness: Harness, root: PostRecord | str = "", channel: ChannelRecord | None = None) -> None:
     """The conversation answers the next message at once, and no task or model request of the old turn is left."""
     assert harness.stage.open == 0
     harness.script = [Say("at your service", delay=0.01)]
@@ -38,30 +38,30 @@ async def usable(harness: Harness, root: Post | str = "", channel: Channel | Non
     assert trio.current_time() - began < 1.5
 
 
-def stop_by_command(harness: Harness, asked: Post) -> None:
+def stop_by_command(harness: Harness, asked: PostRecord) -> None:
     harness.say("@helper /stop", root=asked)
 
 
-def stop_by_registered_name(harness: Harness, asked: Post) -> None:
+def stop_by_registered_name(harness: Harness, asked: PostRecord) -> None:
     harness.say("@helper /oc_stop", root=asked)
 
 
-def stop_by_bare_word(harness: Harness, asked: Post) -> None:
+def stop_by_bare_word(harness: Harness, asked: PostRecord) -> None:
     harness.say("@helper stop", root=asked)
 
 
-def stop_by_bang(harness: Harness, asked: Post) -> None:
+def stop_by_bang(harness: Harness, asked: PostRecord) -> None:
     harness.say("!stop", root=asked)
 
 
-def stop_by_someone_else(harness: Harness, asked: Post) -> None:
+def stop_by_someone_else(harness: Harness, asked: PostRecord) -> None:
     harness.say("@helper please stop", root=asked, by=harness.bob)
 
 
 @pytest.mark.parametrize(
     "stop", [stop_by_command, stop_by_registered_name, stop_by_bare_word, stop_by_bang, stop_by_someone_else]
 )
-async def test_people_stop_an_answer_with_words(harness: Harness, stop: Callable[[Harness, Post], None]) -> None:
+async def test_people_stop_an_answer_with_words(harness: Harness, stop: Callable[[Harness, PostRecord], None]) -> None:
     """The model request closes, the draft is sealed with what was said, and the stop is acknowledged."""
     await harness.start()
     asked = await begun(harness)

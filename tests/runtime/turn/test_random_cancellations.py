@@ -12,7 +12,7 @@ from oc_trio.agent.port import TurnRequest
 from oc_trio.agent.scripted import Hear, Pause, Say
 from oc_trio.core.final_plan import INTERRUPTED, STOPPED
 from oc_trio.core.turn_events import Thinking, ToolEnded, ToolStarted, ToolStatus
-from oc_trio.sandbox.records import Post
+from oc_trio.sandbox.records import PostRecord
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
 from tests.runtime.harness import Harness
 
@@ -60,7 +60,7 @@ def a_storm(chance: random.Random) -> Callable[[SandboxRequest], Any]:
     return storm
 
 
-async def cut(harness: Harness, chance: random.Random, posts: list[Post]) -> None:
+async def cut(harness: Harness, chance: random.Random, posts: list[PostRecord]) -> None:
     """One thing that may end a turn, or make it begin again."""
     post = chance.choice(posts)
     drafts = harness.ours()
