@@ -23,6 +23,7 @@ _limit = click.option("--limit", default=60, show_default=True, type=click.IntRa
 @_limit
 @click.option("--before", default="", metavar="POST", help="Only older ones than this post.")
 @click.option("--after", default="", metavar="POST", help="Only newer ones than this post.")
+@click.option("--around", default="", metavar="POST", help="This post, older and newer ones.")
 @click.option("--message-id", "--post", "post_id", default="", metavar="POST", help="Only this post.")
 @click.option("--thread-id", default="", metavar="POST", help="The thread of this post.")
 @shared_options
@@ -31,6 +32,7 @@ def read(
     limit: int,
     before: str,
     after: str,
+    around: str,
     post_id: str,
     thread_id: str,
     config_path: str | None,
@@ -39,8 +41,8 @@ def read(
     as_json: bool,
 ) -> None:
     """Print the posts of a channel: oldest first, or as JSON in the server's order."""
-    if sum(map(bool, (before, after, post_id, thread_id))) > 1:
-        raise click.UsageError("Give one of --before, --after, --message-id and --thread-id, not several.")
+    if sum(map(bool, (before, after, around, post_id, thread_id))) > 1:
+        raise click.UsageError("Give one of --before, --after, --around, --message-id and --thread-id, not several.")
 
     async def main(loaded: "Loaded") -> int:
         from oc_trio.runtime.account.outbound_client import dependencies_for, open_outbound_client, pick_account
@@ -53,7 +55,7 @@ def read(
                 posts, has_more = await _one_or_thread(outbound.api, channel_id, post_id, thread_id, limit), False
                 names = await _names(outbound.api, posts)
             else:
-                page = await read_page(outbound.api, channel_id, limit=limit, before=before, after=after)
+                page = await read_page(outbound.api, channel_id, limit=limit, before=before, after=after, around=around)
                 posts, has_more, names = page.posts, page.has_more, page.names
         if as_json:
             shown = [post_fields(post, names.get(post.user_id, "")) for post in posts]
@@ -62,7 +64,8 @@ def read(
             return 0
         print_posts(posts[::-1], names)
         if has_more and posts:
-            side = f"--after {posts[0].id}" if after else f"--before {posts[-1].id}"
+            newer, older = f"--after {posts[0].id}", f"--before {posts[-1].id}"
+            side = f"{older} or {newer}" if around else newer if after else older
             click.echo(f"there are more: {side}", err=True)
         return 0
 
@@ -200,12 +203,10 @@ async def _one_or_thread(
     api: "Api", channel_id: "ChannelId", post_id: str, thread_id: str, limit: int
 ) -> "tuple[Post, ...]":
     """One post, or the newest `limit` of its thread, newest first. Raises UnknownTarget where it is elsewhere."""
-    from oc_trio.errors import UnknownTarget
     from oc_trio.ids import PostId
+    from oc_trio.runtime.tools.channel_history import post_of
 
-    post = await api.posts.get(PostId(post_id or thread_id))
-    if post.channel_id != channel_id:
-        raise UnknownTarget(f"The post {post.id} is in another channel: channel:{post.channel_id}.")
+    post = await post_of(api, channel_id, PostId(post_id or thread_id))
     if post_id:
         return (post,)
     return (await api.posts.thread(PostId(post.root_id or post.id), limit=limit))[::-1]

@@ -180,6 +180,42 @@ def test_pages_before_and_after(server: Server) -> None:
     assert server.run("message", "read", "-t", "#pages", "--before", "a", "--after", "b").exit_code == 2
 
 
+def test_posts_around_one(server: Server) -> None:
+    """The post is in the middle; where one side ends, the other has more; more on any side is told."""
+    channel = server.world.create_channel(server.demo.team, "around", server.demo.alice, server.demo.bot)
+    for number in range(6):
+        server.world.post_as(server.demo.alice, channel, str(number))
+
+    def page(*args: str) -> tuple[list[str], bool]:
+        told = server.json("message", "read", "-t", "#around", *args)
+        return [post["id"] for post in told["messages"]], told["hasMore"]
+
+    whole, _ = page()
+    assert page("--around", whole[3], "--limit", "3") == (whole[2:5], True)
+    assert page("--around", whole[3], "--limit", "4") == (whole[2:6], True)
+    assert page("--around", whole[3], "--limit", "1") == (whole[3:4], True)
+    assert page("--around", whole[0], "--limit", "3") == (whole[:3], True)
+    assert page("--around", whole[-1], "--limit", "3") == (whole[-3:], True)
+    assert page("--around", whole[-2], "--limit", str(len(whole))) == (whole, False)
+
+
+def test_around_a_post_for_people(server: Server) -> None:
+    """Oldest first, with how to go on in both directions; a post of another channel, or none, is said."""
+    demo, world = server.demo, server.world
+    channel = world.create_channel(demo.team, "between", demo.alice, demo.bot)
+    posts = [world.post_as(demo.alice, channel, f"post {number}") for number in range(5)]
+    told = server.run("message", "read", "-t", "#between", "--limit", "3", "--around", posts[2].id)
+    assert [line.strip() for line in told.stdout.splitlines()[1::2]] == ["post 1", "post 2", "post 3"]
+    assert f"there are more: --before {posts[1].id} or --after {posts[3].id}" in told.stderr
+    elsewhere = server.run("message", "read", "-t", "#town-square", "--around", posts[2].id)
+    assert elsewhere.exit_code == 1
+    assert f"is in another channel: channel:{channel.id}" in elsewhere.stderr
+    nowhere = server.run("message", "read", "-t", "#between", "--around", "x" * 26)
+    assert nowhere.exit_code == 1
+    assert f"There is no post {'x' * 26} that the bot may read: check the id." in nowhere.stderr
+    assert server.run("message", "read", "-t", "#between", "--around", "a", "--after", "b").exit_code == 2
+
+
 def test_no_other_identity_steps_in(server: Server) -> None:
     """An account that is not there is an error that names those that are."""
     refused = server.run("message", "send", "-t", "#town-square", "-m", "x", "--account", "alerts")

@@ -210,5 +210,5 @@ async def check(harness: Harness, logbook: Logbook, server: Server, expected: st
 
 
 def _starts(harness: Harness) -> int:
-    """How often an account asked who it is."""
+    """How often an account asked who it is: at its start, and at each connection."""
     return sum(seen.path == "/api/v4/users/me" for seen in harness.world.requests)

@@ -89,6 +89,7 @@ class CatchUp:
         """The first pass, with live events held back behind it."""
         services = self.services
         services.metrics.resumes.labels(services.account, "resumed" if resumed else "fresh").inc()
+        await self._learn_own_name()
         if self.settings.enabled:
             await self._pass()
         if resumed:
@@ -100,9 +101,17 @@ class CatchUp:
 
     async def poll(self, _resumed: bool) -> None:
         """One pass, as the poller's hook. It needs no second pass: the next poll comes soon enough."""
+        await self._learn_own_name()
         if self.settings.enabled:
             await self._pass()
         await self._check_unanswered(_RECHECK_SECONDS)
+
+    async def _learn_own_name(self) -> None:
+        """Ask under which name the bot is mentioned, before posts are judged by it: no event tells of a rename while
+        the connection is down, or where there is none, and one that the server sends again comes after the posts.
+        """
+        user = await self.services.api.users.me()
+        self.event_handler.on_own_name(user.username)
 
     async def audit(self, interval: float, on_loss: Callable[[], Awaitable[None]]) -> None:
         """Every `interval` seconds, look for posts that no event told of; read them, then call `on_loss`."""

@@ -98,6 +98,13 @@ class EventHandler:
         if await self.tries.run(handle, "event", about, retry=retry) is not None:
             await self._give_up(event.post)
 
+    def on_own_name(self, username: str) -> None:
+        """Take the bot's name as it is now: mentions of an older one are no longer its."""
+        services = self.services
+        if services.bot.rename(username):
+            services.health.update(services.account, bot=username)
+            log.info(f"renamed: now @{username}", account=services.account)
+
     async def _handle(self, event: Event) -> None:
         services = self.services
         services.directory.note(event)
@@ -115,20 +122,13 @@ class EventHandler:
             case Hello() | Typed() | Unhandled():
                 return  # the listener used the first; the others mean nothing here
             case UserChanged() if event.user_id == services.user.id:
-                self._renamed(event.username)
+                self.on_own_name(event.username)
             case TeamJoined() | ChannelChanged() | UserChanged():
                 return  # the directory and the registration of commands used them above
             case MemberAdded() | MemberRemoved() | TeamLeft() | ChannelAppeared() | ChannelArchived():
                 await self._membership(event)
             case _:
                 assert_never(event)
-
-    def _renamed(self, username: str) -> None:
-        """The bot has another name: mentions of the old one are no longer its."""
-        services = self.services
-        if services.bot.rename(username):
-            services.health.update(services.account, bot=username)
-            log.info(f"renamed: now @{username}", account=services.account)
 
     async def _membership(
         self, event: MemberAdded | MemberRemoved | TeamLeft | ChannelAppeared | ChannelArchived

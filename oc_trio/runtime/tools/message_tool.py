@@ -84,6 +84,7 @@ class MessageTool:
             "limit": {"type": "integer", "description": f"read: posts at most; default {DEFAULT_LIMIT}"},
             "before": {**text, "description": "read: only posts older than this one"},
             "after": {**text, "description": "read: only posts newer than this one"},
+            "around": {**text, "description": "read: this post, with older and newer ones"},
         }
         if self.permissions.reactions:
             properties["messageId"] = {**text, "description": "react: the post's id; default: the current message"}
@@ -209,8 +210,8 @@ class _Call:
         if isinstance(limit, bool) or not isinstance(limit, (int, float)) or limit != int(limit):
             raise ToolFailed("limit must be a positive number.")
         channel_id = await outbound.channel_id(place)
-        before, after = self._text("before"), self._text("after")
-        page = await read_page(outbound.api, channel_id, limit=int(limit), before=before, after=after)
+        anchors = {name: self._text(name) for name in ("before", "after", "around")}
+        page = await read_page(outbound.api, channel_id, limit=int(limit), **anchors)
         shown = [post for post in page.posts if await self._may_show(post, place)]
         messages = [
             {**post_fields(post, page.names.get(post.user_id, "")), "timestampUtc": clock(post.create_at)}

@@ -333,3 +333,35 @@ async def test_a_new_name_is_heeded_at_once(harness: Harness) -> None:
     assert harness.ours()[-1].message == "here"
     assert ": are you there?" in str(harness.stage.requests[-1].messages[-1].text)
     assert "as @oracle, live" in await renamed_status(harness)
+
+
+@pytest.mark.parametrize("away", ["connection", "server", "gateway", "poll"])
+async def test_a_new_name_of_which_no_event_told(harness: Harness, away: str) -> None:
+    """Renamed while the connection was down (a resumed one is told after catch-up, another one never), while the
+    gateway was stopped, or between two polls: what catch-up brings is judged by the new name.
+    """
+    harness.script = [Say("here")]
+    settings = {"connection": {"mode": "poll"}} if away == "poll" else {}
+    await harness.start(settings)
+    await trio.sleep(20)  # beyond the second pass of this connection
+    match away:
+        case "connection":
+            await harness.streams[-1].aclose()
+        case "server":
+            harness.world.restart()
+        case "gateway":
+            await harness.stop()
+    bot = harness.world.users.get(harness.bot.id)
+    harness.world.users.rename(bot, "oracle")
+    harness.world.hub.publish("user_updated", {"user": user_view(bot)}, Broadcast())
+    old, new = harness.say("@helper are you there?"), harness.say("@oracle are you there?")
+    if away == "gateway":
+        await harness.start(settings)
+    await harness.until(harness.answers)
+    await harness.settled()
+    assert [await harness.state(post) for post in (old, new)] == ["none", "delivered"]
+    harness.say("@helper and now?")
+    harness.say("@oracle and now?")
+    await trio.sleep(20)
+    await harness.settled()
+    assert harness.answers() == ["here", "here"]
