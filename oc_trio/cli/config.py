@@ -32,13 +32,13 @@ def check(config_path: str | None, as_json: bool) -> None:
     """Read everything a start would read, and say what is wrong. Exit code 78 when something is."""
     from attrs import evolve
 
-    from oc_trio.config.builtin_providers import lacks_model
+    from oc_trio.config.builtin_providers import missing_model
     from oc_trio.config.load import load
 
     try:
         loaded = load(config_path, os.environ)
-        if (missing := lacks_model(loaded.config)) is not None:
-            raise ConfigError(evolve(missing, where=loaded.document.place(missing.path)))
+        if (missing := missing_model(loaded.config)) is not None:
+            raise ConfigError(evolve(missing, where=loaded.document.location(missing.path)))
     except ConfigError as wrong:
         if as_json:
             click.echo(_json({"ok": False, "problems": [_problem(problem) for problem in wrong.problems]}))

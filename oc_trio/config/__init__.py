@@ -1,1 +1,1 @@
-"""Reads, checks and explains the operator's configuration; load.py alone touches files and environment."""
+"""Reads, checks and explains the operator's configuration; `load` is its one entry."""

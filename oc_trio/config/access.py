@@ -1,4 +1,4 @@
-"""When the bot answers, and whom: the gating and access keys of a Mattermost account."""
+"""The keys of a Mattermost account that decide which messages the bot answers, and whose."""
 
 from collections.abc import Mapping
 
@@ -22,6 +22,7 @@ class ImplicitMentions:
     """`implicitMentions`."""
 
     thread_participation: bool = key(True, "In a thread where the bot has answered, no mention is needed for 7 days.")
+    # These two exist so that an openclaw.json that sets them is accepted.
     reply_to_bot: bool = key(True, "Accepted for compatibility; Mattermost has no such replies.")
     quoted_bot: bool = key(True, "Accepted for compatibility; Mattermost has no such quotes.")
 
@@ -44,6 +45,7 @@ class Gating:
 class AccessSettings:
     """Who may talk to the bot, and where. An empty list never means everyone."""
 
+    # Closed by default: a bot that everybody may talk to is something that an operator has to write down.
     dm_policy: DmPolicy = key(
         DmPolicy.PAIRING,
         "Direct messages: unknown people get a pairing code, only `allowFrom`, everyone "
@@ -55,6 +57,7 @@ class AccessSettings:
         "`dangerouslyAllowNameMatching`.",
         numbers=True,
     )
+    # With an empty list this admits nobody, and `checks` warns of it.
     group_policy: GroupPolicy = key(GroupPolicy.ALLOWLIST, "The same choice for channels, without pairing.")
     group_allow_from: tuple[str, ...] = key(
         (), "As `allowFrom`, for channels; empty falls back to `allowFrom`.", numbers=True

@@ -1,7 +1,7 @@
-"""From `channels.mattermost` to one complete account each: inheritance, ids, base URL. Pure; secrets are `load`'s.
+"""Merges `channels.mattermost` into one complete table per account: inheritance, ids, base URLs.
 
-Unlike OpenClaw's, an account inherits everything that it doesn't say itself, policies and single fields of nested
-tables included.
+Unlike in OpenClaw, an account inherits whatever it doesn't set, policies and single fields of nested tables included.
+Pure: secrets are read by `credentials`.
 """
 
 import re
@@ -19,6 +19,7 @@ from oc_trio.ids import AccountId
 ROOT = "channels.mattermost"
 DEFAULT_ACCOUNT = AccountId("default")
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+# Names that OpenClaw refuses as ids as well (in JavaScript they are properties of every object); they become `default`.
 _NAMELESS = {"", "__proto__", "prototype", "constructor"}
 
 
@@ -47,18 +48,19 @@ class BadUrl(ValueError):
     """A base URL can't be used; str() says why."""
 
 
-def normalize_account_id(written: str) -> AccountId:
+def normalize_account_id(name: str) -> AccountId:
     """Lower case; runs of other characters become one `-`; at most 64 characters; blank is `default`."""
-    lowered = written.strip().lower()
+    lowered = name.strip().lower()
     if _ID.fullmatch(lowered) and lowered not in _NAMELESS:
         return AccountId(lowered)
-    made = re.sub(r"[^a-z0-9_-]+", "-", lowered).strip("-")[:64]
-    return DEFAULT_ACCOUNT if made in _NAMELESS else AccountId(made)
+    slug = re.sub(r"[^a-z0-9_-]+", "-", lowered).strip("-")[:64]
+    return DEFAULT_ACCOUNT if slug in _NAMELESS else AccountId(slug)
 
 
-def normalize_base_url(written: str) -> str:
+def normalize_base_url(text: str) -> str:
     """Without trailing slashes and `/api/v4`; raises BadUrl for anything that isn't a plain http(s) address."""
-    url = re.sub(r"/api/v4$", "", written.strip().rstrip("/"), flags=re.IGNORECASE).rstrip("/")
+    # People copy the address of the API as often as that of the server.
+    url = re.sub(r"/api/v4$", "", text.strip().rstrip("/"), flags=re.IGNORECASE).rstrip("/")
     try:
         parts = urlsplit(url)
         port_ok = parts.port is None or parts.port > 0
@@ -66,6 +68,7 @@ def normalize_base_url(written: str) -> str:
         raise BadUrl("is not a valid address") from None
     if parts.scheme not in {"http", "https"} or not parts.hostname or not port_ok or re.search(r"\s", url):
         raise BadUrl("must begin with http:// or https:// and name a host")
+    # These would end up in logs and in error messages.
     if parts.username is not None or parts.password is not None:
         raise BadUrl("must not hold a user name or password")
     if parts.query or parts.fragment:
@@ -75,11 +78,11 @@ def normalize_base_url(written: str) -> str:
 
 def merge(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
     """`upper` over `lower`, field by field where both hold tables."""
-    made = dict(lower)
+    merged = dict(lower)
     for name, value in upper.items():
-        below = made.get(name)
-        made[name] = merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
-    return made
+        inner = merged.get(name)
+        merged[name] = merge(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
+    return merged
 
 
 def account_tables(document: Mapping[str, Any], *, implicit_default: bool) -> list[AccountTable]:
@@ -87,27 +90,30 @@ def account_tables(document: Mapping[str, Any], *, implicit_default: bool) -> li
     section = _table(_table(document, "channels"), "mattermost")
     root = {name: value for name, value in section.items() if name not in {"accounts", "defaultAccount"}}
     base = _fallbacks(document) if "mattermost" in _table(document, "channels") else {}
-    named = {str(name): value for name, value in _table(section, "accounts").items() if isinstance(value, Mapping)}
-    made = [_merged(name, join(f"{ROOT}.accounts", name), base, root, own) for name, own in named.items()]
-    if not made or (implicit_default and DEFAULT_ACCOUNT not in {table.id for table in made}):
-        made.append(_merged(DEFAULT_ACCOUNT, ROOT, base, root, {}))
-    return sorted(made, key=lambda table: table.id)
+    own_tables = {str(name): value for name, value in _table(section, "accounts").items() if isinstance(value, Mapping)}
+    tables = [_merge_layers(name, join(f"{ROOT}.accounts", name), base, root, own) for name, own in own_tables.items()]
+    if not tables or (implicit_default and DEFAULT_ACCOUNT not in {table.id for table in tables}):
+        tables.append(_merge_layers(DEFAULT_ACCOUNT, ROOT, base, root, {}))
+    # OpenClaw takes the first id in alphabetical order where no default is named, so the order must not be the file's.
+    return sorted(tables, key=lambda table: table.id)
 
 
-def default_account(ids: list[AccountId], wanted: str) -> AccountId:
+def default_account(ids: list[AccountId], configured: str) -> AccountId:
     """`defaultAccount` where it exists, else `default`, else the first."""
-    if wanted and normalize_account_id(wanted) in ids:
-        return normalize_account_id(wanted)
+    if configured and normalize_account_id(configured) in ids:
+        return normalize_account_id(configured)
     return DEFAULT_ACCOUNT if DEFAULT_ACCOUNT in ids or not ids else ids[0]
 
 
-def _merged(
+def _merge_layers(
     name: str, path: str, base: Mapping[str, tuple[Any, str]], root: Mapping[str, Any], own: Mapping[str, Any]
 ) -> AccountTable:
     below = {key: value for key, (value, _) in base.items()}
-    if "botToken" in own or "botTokenFile" in own:  # an account's own token leaves no trace of the root's
+    # With an inherited `botTokenFile` beside its own `botToken` an account would have two tokens, which is an error.
+    if "botToken" in own or "botTokenFile" in own:
         root = {key: value for key, value in root.items() if key not in {"botToken", "botTokenFile"}}
     merged = merge(merge(below, root), own)
+    # Turning the channel off turns off all of its accounts, whatever they say themselves.
     if root.get("enabled") is False:
         merged["enabled"] = False
     origins = {key: where for key, (_, where) in base.items()}
@@ -117,19 +123,21 @@ def _merged(
 
 
 def key_paths(table: Mapping[str, Any], inner: str = "", outer: str = "") -> dict[str, str]:
-    """Every path in a table as seen from `inner`, mapped to the same path as seen from `outer`."""
-    made: dict[str, str] = {}
+    """Maps the path of every key in a table, relative to `inner`, to its path relative to `outer`."""
+    paths: dict[str, str] = {}
     for name, value in table.items():
-        here, there = join(inner, str(name)), join(outer, str(name))
-        made[here] = there
+        inner_path, outer_path = join(inner, str(name)), join(outer, str(name))
+        paths[inner_path] = outer_path
         if isinstance(value, Mapping):
-            made.update(key_paths(value, here, there))
-    return made
+            paths.update(key_paths(value, inner_path, outer_path))
+    return paths
 
 
 def _fallbacks(document: Mapping[str, Any]) -> dict[str, tuple[Any, str]]:
-    """Keys that an account takes from elsewhere when it and the root say nothing: value and path."""
-    places = {
+    """The keys that are set outside of `channels.mattermost` and hold where neither the account nor the root section
+    sets them, each with its value and its path.
+    """
+    sources = {
         "groupPolicy": "channels.defaults.groupPolicy",
         "contextVisibility": "channels.defaults.contextVisibility",
         "implicitMentions": "channels.defaults.implicitMentions",
@@ -137,15 +145,15 @@ def _fallbacks(document: Mapping[str, Any]) -> dict[str, tuple[Any, str]]:
         "responsePrefix": "messages.responsePrefix",
         "mediaMaxMb": "agents.defaults.mediaMaxMb",
     }
-    made: dict[str, tuple[Any, str]] = {}
-    for name, place in places.items():
-        *parents, last = place.split(".")
+    fallbacks: dict[str, tuple[Any, str]] = {}
+    for name, path in sources.items():
+        *parents, last = path.split(".")
         table: Mapping[str, Any] = document
         for parent in parents:
             table = _table(table, parent)
         if last in table:
-            made[name] = (table[last], place)
-    return made
+            fallbacks[name] = (table[last], path)
+    return fallbacks
 
 
 def _table(table: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""Who answers: agents, the models behind them, their tools and skills."""
+"""The keys of agents, their models, tools and skills."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -81,9 +81,11 @@ class AgentDefaults:
     typing_interval: float = key(
         6.0, "How often the typing indicator is renewed.", name="typingIntervalSeconds", minimum=1, maximum=60
     )
+    # A model that never stops would hold its conversation for ever.
     turn_limit: float = key(
         1800.0, "Longest turn; then it is ended with a notice.", name="timeoutSeconds", minimum=1, maximum=86_400
     )
+    # Bounds memory and open requests; further turns wait in their sessions.
     max_concurrent: int = key(64, "Turns that may run at the same time, over all conversations.", minimum=1)
     tools: ToolRules = section(ToolRules, "Which tools agents get.")
 
@@ -161,9 +163,11 @@ class Provider:
         secret=SecretForm.HEADER,
     )
     options: Mapping[str, Any] = table_of("Further fields of each request, or settings of an installed agent.")
+    # Local servers load the model on the first request, which takes minutes for a large one.
     first_token_limit: float = key(
         120.0, "Longest wait for the first word.", name="firstTokenSeconds", minimum=1, maximum=3600
     )
+    # Separate from the limit above: once an answer has begun, a pause of this length means that the server hangs.
     idle_limit: float = key(120.0, "Longest silence within an answer.", name="idleSeconds", minimum=1, maximum=3600)
     max_concurrent: int = key(64, "Requests at the same time.", minimum=1)
 

@@ -1,6 +1,6 @@
-"""What a file can get wrong although each value is well formed: values that don't fit each other, names of nothing.
+"""Checks values that are each well formed for combinations that don't make sense, and for names that don't exist.
 
-Every check notes into one `Findings`: problems stop the start, warnings don't.
+Every check adds to one `Findings`: its problems stop the start, its warnings don't.
 """
 
 import ipaddress
@@ -14,7 +14,7 @@ from oc_trio.config.accounts import ROOT, Account, AccountTable, normalize_accou
 from oc_trio.config.agents import ModelChoice, Provider
 from oc_trio.config.builtin_providers import BUILT_IN, REFUSED, REFUSED_APIS
 from oc_trio.config.conversation import BindingSettings
-from oc_trio.config.cron_fields import cron_mistake, is_timezone
+from oc_trio.config.cron_fields import cron_error, is_timezone
 from oc_trio.config.findings import Findings
 from oc_trio.config.gateway import Bind
 from oc_trio.config.model import Config
@@ -27,82 +27,92 @@ from oc_trio.core.netguard import NetPolicy, refused_at_sight
 from oc_trio.ids import is_mattermost_id
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+# A second value of these would contradict the body that the gateway sends.
 _OWN_HEADERS = frozenset({"content-length", "transfer-encoding"})
 
 
 def check_account(account: Account, table: AccountTable, config: Config) -> Findings:
-    """What is wrong within one enabled account."""
-    found = Findings()
-    _check_people(account, table, config, found)
-    _check_place(account, table, found)
+    """The findings within one enabled account."""
+    findings = Findings()
+    _check_people(account, table, config, findings)
+    _check_base_url(account, table, findings)
     retry = account.dm_channel_retry
     if retry.initial_delay > retry.max_delay:
         where = table.origin("dmChannelRetry.initialDelayMs")
-        found.wrong(where, "must not be above maxDelayMs", f"maxDelayMs is {retry.max_delay * 1000:g}")
+        findings.error(where, "must not be above maxDelayMs", f"maxDelayMs is {retry.max_delay * 1000:g}")
     coalesce = account.streaming.block.coalesce
     if coalesce.max_chars is not None and coalesce.min_chars > coalesce.max_chars:
-        found.wrong(table.origin("streaming.block.coalesce.minChars"), "must not be above maxChars")
-    _check_addresses(account.interactions.allowed_source_ips, table.origin("interactions.allowedSourceIps"), found)
+        findings.error(table.origin("streaming.block.coalesce.minChars"), "must not be above maxChars")
+    _check_addresses(account.interactions.allowed_source_ips, table.origin("interactions.allowedSourceIps"), findings)
     for name, url in (
         ("commands.callbackUrl", account.commands.callback_url),
         ("interactions.callbackBaseUrl", account.interactions.callback_base_url),
     ):
         if url and not _is_url(url):
-            found.wrong(table.origin(name), "must begin with http:// or https:// and name a host")
+            findings.error(table.origin(name), "must begin with http:// or https:// and name a host")
+    # People copy `commands.callbackUrl`, and every click would then be taken for a slash command.
     if account.interactions.callback_base_url.rstrip("/").endswith("/command"):
         where = table.origin("interactions.callbackBaseUrl")
-        found.odd(where, "looks like the slash command URL", "write only scheme, host and port; the path is appended")
-    return found
+        # Not an error: people are admitted later by changing the list and reloading.
+        findings.warning(
+            where, "looks like the slash command URL", "write only scheme, host and port; the path is appended"
+        )
+    return findings
 
 
-def _check_place(account: Account, table: AccountTable, found: Findings) -> None:
-    """Of names and addresses that are private whatever they resolve to; a start asks about the rest."""
+def _check_base_url(account: Account, table: AccountTable, findings: Findings) -> None:
+    """Refuses names and addresses that are private whatever they resolve to. Others are resolved when the account
+    connects (`mattermost/address_guard.py`), as a check of a file must not depend on DNS.
+    """
     try:
         host = urlsplit(account.base_url).hostname
     except ValueError:
         return
     policy = NetPolicy(allow_private=account.network.dangerously_allow_private_network)
     if host and (refused := refused_at_sight(host, policy)):
-        found.wrong(table.origin("baseUrl"), refused.reason)
+        findings.error(table.origin("baseUrl"), refused.reason)
 
 
-def _check_people(account: Account, table: AccountTable, config: Config, found: Findings) -> None:
+def _check_people(account: Account, table: AccountTable, config: Config, findings: Findings) -> None:
     access = account.access
+    # OpenClaw's rule: to let everybody in, the operator says it twice.
     if access.dm_policy is DmPolicy.OPEN and "*" not in access.allow_from:
         where = table.origin("dmPolicy")
-        found.wrong(where, '"open" needs "*" in allowFrom', 'add allowFrom = ["*"], or use "pairing" or "allowlist"')
+        findings.error(where, '"open" needs "*" in allowFrom', 'add allowFrom = ["*"], or use "pairing" or "allowlist"')
     if access.dm_policy is DmPolicy.ALLOWLIST and not access.allow_from:
-        found.odd(
+        findings.warning(
             table.origin("dmPolicy"), '"allowlist" with an empty allowFrom admits nobody', "list user ids in allowFrom"
         )
     if access.group_policy is GroupPolicy.ALLOWLIST and not (access.group_allow_from or access.allow_from):
-        found.odd(
+        findings.warning(
             table.origin("groupAllowFrom"),
             "is empty, so nobody may talk to the bot in channels",
             'list user ids, or "*", or set groupPolicy = "open"',
         )
     if access.allow_bots is AllowBots.LIST and not access.bot_allow_from:
-        found.wrong(table.origin("allowBots"), '"list" needs botAllowFrom', "list the bots' user ids there")
+        findings.error(table.origin("allowBots"), '"list" needs botAllowFrom', "list the bots' user ids there")
     for name, entries in (("allowFrom", access.allow_from), ("groupAllowFrom", access.group_allow_from)):
         for index, entry in enumerate(entries):
-            _check_person(entry, join(table.origin(name), index), access.dangerously_allow_name_matching, config, found)
+            _check_person(
+                entry, join(table.origin(name), index), access.dangerously_allow_name_matching, config, findings
+            )
 
 
-def _check_person(entry: str, path: str, by_name: bool, config: Config, found: Findings) -> None:
+def _check_person(entry: str, path: str, by_name: bool, config: Config, findings: Findings) -> None:
     text = entry.strip()
     if not text:
-        found.wrong(path, "is blank")
+        findings.error(path, "is blank")
     elif text.startswith("accessGroup:"):
         group = text.removeprefix("accessGroup:")
         if group not in config.access_groups:
-            found.unknown(path, "access group", group, config.access_groups)
-    elif text != "*" and not by_name and not is_mattermost_id(_bare(text)):
-        found.odd(
+            findings.unknown_name(path, "access group", group, config.access_groups)
+    elif text != "*" and not by_name and not is_mattermost_id(_entry_id(text)):
+        findings.warning(
             path, "is not a Mattermost user id (26 letters and digits), so it matches nobody", "see the profile dialog"
         )
 
 
-def _check_approvers(config: Config, found: Findings) -> None:
+def _check_approvers(config: Config, findings: Findings) -> None:
     rules = [("agents.defaults.tools", config.agents.defaults.tools)]
     for name, entry in config.agents.entries.items():
         if entry.tools is not None:
@@ -115,197 +125,204 @@ def _check_approvers(config: Config, found: Findings) -> None:
     for path, rule in rules:
         where = f"{path}.approvers"
         if not rule.approvers:
-            found.wrong(where, "is empty, so nobody could approve", 'write "allowed", "asker" or a list of user ids')
+            findings.error(where, "is empty, so nobody could approve", 'write "allowed", "asker" or a list of user ids')
         for index, person in enumerate(rule.approvers):
             if person not in (ALLOWED, ASKER):
-                _check_person(person, join(where, index), by_name, config, found)
+                _check_person(person, join(where, index), by_name, config, findings)
 
 
-def _bare(entry: str) -> str:
+def _entry_id(entry: str) -> str:
     return re.sub(r"^(mattermost:|user:)", "", entry, flags=re.IGNORECASE).lstrip("@").strip().lower()
 
 
 def check_config(config: Config, installed_apis: Callable[[], Iterable[str]]) -> Findings:
-    """What is wrong outside of single accounts. `installed_apis` names the agents that other packages bring."""
-    found = Findings()
+    """The findings outside of single accounts. `installed_apis` gives the names of the agents that other packages
+    install; it is called only if a provider names one, as it reads the metadata of every installed package.
+    """
+    findings = Findings()
     agents = set(config.agents.entries) or {"main"}
     accounts = {normalize_account_id(name) for name in config.channels.mattermost.accounts} | {"default"}
-    _check_gateway(config, found)
-    _check_models(config, found, installed_apis)
+    _check_gateway(config, findings)
+    _check_models(config, findings, installed_apis)
     if config.agents.defaults.timezone:
-        _check_timezone(config.agents.defaults.timezone, "agents.defaults.timezone", found)
-    _check_bindings(config.bindings, agents, accounts, found)
-    _check_approvers(config, found)
-    _check_patterns(config.messages.group_chat.mention_patterns, "messages.groupChat.mentionPatterns", found)
+        _check_timezone(config.agents.defaults.timezone, "agents.defaults.timezone", findings)
+    _check_bindings(config.bindings, agents, accounts, findings)
+    _check_approvers(config, findings)
+    _check_patterns(config.messages.group_chat.mention_patterns, "messages.groupChat.mentionPatterns", findings)
     for name, entry in config.agents.entries.items():
         _check_patterns(
-            entry.group_chat.mention_patterns, join("agents.entries", name) + ".groupChat.mentionPatterns", found
+            entry.group_chat.mention_patterns, join("agents.entries", name) + ".groupChat.mentionPatterns", findings
         )
     marked = [name for name, entry in config.agents.entries.items() if entry.default]
     if len(marked) > 1:
-        found.wrong("agents.entries", "only one agent can be the default", f"marked: {', '.join(marked)}")
-    wanted = config.channels.mattermost.default_account
-    if wanted and normalize_account_id(wanted) not in accounts:
-        found.unknown(f"{ROOT}.defaultAccount", "account", wanted, accounts)
-    _check_services(config, agents, accounts, found)
-    return found
+        findings.error("agents.entries", "only one agent can be the default", f"marked: {', '.join(marked)}")
+    default_account = config.channels.mattermost.default_account
+    if default_account and normalize_account_id(default_account) not in accounts:
+        findings.unknown_name(f"{ROOT}.defaultAccount", "account", default_account, accounts)
+    _check_services(config, agents, accounts, findings)
+    return findings
 
 
-def _check_gateway(config: Config, found: Findings) -> None:
+def _check_gateway(config: Config, findings: Findings) -> None:
     gateway = config.gateway
-    _check_addresses(gateway.trusted_proxies, "gateway.trustedProxies", found)
+    _check_addresses(gateway.trusted_proxies, "gateway.trustedProxies", findings)
     if gateway.bind is Bind.CUSTOM and not gateway.custom_bind_host:
-        found.wrong("gateway.bind", '"custom" needs customBindHost', "name the address to listen on")
+        findings.error("gateway.bind", '"custom" needs customBindHost', "name the address to listen on")
     if bool(gateway.tls.cert_file) != bool(gateway.tls.key_file):
-        found.wrong("gateway.tls", "needs both certFile and keyFile")
+        findings.error("gateway.tls", "needs both certFile and keyFile")
     if gateway.admin.port and gateway.admin.port == gateway.port:
-        found.wrong("gateway.admin.port", "must differ from gateway.port")
+        findings.error("gateway.admin.port", "must differ from gateway.port")
+    # systemd kills a service that takes longer to stop than its unit allows (`TimeoutStopSec=`, 90 s unless set).
     if gateway.drain > 600:
-        found.odd("gateway.drainSeconds", "keeps a stop waiting for more than ten minutes")
+        findings.warning("gateway.drainSeconds", "keeps a stop waiting for more than ten minutes")
     url = config.store.url.reveal()
     if url and urlsplit(url).scheme not in {"postgresql", "postgres"}:
-        found.wrong("store.url", "must begin with postgresql://", "leave it out for SQLite in the state directory")
+        findings.error("store.url", "must begin with postgresql://", "leave it out for SQLite in the state directory")
 
 
-def _check_addresses(entries: Iterable[str], path: str, found: Findings) -> None:
+def _check_addresses(entries: Iterable[str], path: str, findings: Findings) -> None:
     for index, entry in enumerate(entries):
         try:
             ipaddress.ip_network(entry.strip(), strict=False)
         except ValueError:
-            found.wrong(join(path, index), "must be an IP address or a range such as 10.0.0.0/8")
+            findings.error(join(path, index), "must be an IP address or a range such as 10.0.0.0/8")
 
 
-def _check_patterns(patterns: Iterable[str] | None, path: str, found: Findings) -> None:
+def _check_patterns(patterns: Iterable[str] | None, path: str, findings: Findings) -> None:
     for index, pattern in enumerate(patterns or ()):
         try:
             re.compile(pattern)
-        except (re.error, RecursionError, OverflowError) as broken:
-            found.wrong(join(path, index), f"is not a regular expression: {broken}")
+        # A pattern of thousands of brackets, or of a huge repeat count, makes `re` raise the last two.
+        except (re.error, RecursionError, OverflowError) as error:
+            findings.error(join(path, index), f"is not a regular expression: {error}")
         else:
+            # `re` has no time limit: such a pattern could stop the event loop on a message of one person.
             if is_explosive(pattern):
-                found.wrong(
+                findings.error(
                     join(path, index), "repeats a repeat, which some texts make endless", "write (a+)+ as a+, for one"
                 )
 
 
-def _check_models(config: Config, found: Findings, installed_apis: Callable[[], Iterable[str]]) -> None:
+def _check_models(config: Config, findings: Findings, installed_apis: Callable[[], Iterable[str]]) -> None:
     providers = config.models.providers
     for name, provider in providers.items():
-        _check_provider(provider, join("models.providers", name), found, installed_apis)
-    _check_choice(config.agents.defaults.model, "agents.defaults.model", providers, found)
+        _check_provider(provider, join("models.providers", name), findings, installed_apis)
+    _check_choice(config.agents.defaults.model, "agents.defaults.model", providers, findings)
     for name, entry in config.agents.entries.items():
         if entry.model is not None:
-            _check_choice(entry.model, join("agents.entries", name) + ".model", providers, found)
+            _check_choice(entry.model, join("agents.entries", name) + ".model", providers, findings)
 
 
 def _check_provider(
-    provider: Provider, path: str, found: Findings, installed_apis: Callable[[], Iterable[str]]
+    provider: Provider, path: str, findings: Findings, installed_apis: Callable[[], Iterable[str]]
 ) -> None:
     if provider.api in REFUSED_APIS:
-        why, instead = REFUSED_APIS[provider.api]
-        found.wrong(f"{path}.api", f"{provider.api} {why}", instead)
+        reason, hint = REFUSED_APIS[provider.api]
+        findings.error(f"{path}.api", f"{provider.api} {reason}", hint)
     elif provider.api not in BUILT_IN_APIS:
         installed = set(installed_apis())
         if provider.api not in installed:
-            found.unknown(f"{path}.api", "model API", provider.api, {*BUILT_IN_APIS, *installed})
+            findings.unknown_name(f"{path}.api", "model API", provider.api, {*BUILT_IN_APIS, *installed})
     if provider.base_url and not _is_url(provider.base_url):
-        found.wrong(f"{path}.baseUrl", "must begin with http:// or https:// and name a host")
+        findings.error(f"{path}.baseUrl", "must begin with http:// or https:// and name a host")
     match built_in_api(provider.api):
         case ModelApi.OPENAI:
             if not provider.base_url:
-                found.wrong(f"{path}.baseUrl", "is missing", 'such as "https://api.openai.com/v1"')
+                findings.error(f"{path}.baseUrl", "is missing", 'such as "https://api.openai.com/v1"')
         case ModelApi.COMMAND:
             if not provider.command:
-                found.wrong(f"{path}.command", "is missing", 'such as ["my-agent", "--json"]')
+                findings.error(f"{path}.command", "is missing", 'such as ["my-agent", "--json"]')
         case ModelApi.ANTHROPIC | ModelApi.SCRIPTED | None:
             pass  # Anthropic has one address, and an installed agent checks its own settings
         case never:
             assert_never(never)
-    _check_headers(provider.headers, f"{path}.headers", found)
+    _check_headers(provider.headers, f"{path}.headers", findings)
     for index, model in enumerate(provider.models):
         if not model.id:
-            found.wrong(join(f"{path}.models", index), "needs an id")
+            findings.error(join(f"{path}.models", index), "needs an id")
 
 
-def _check_headers(headers: Iterable[str], path: str, found: Findings) -> None:
-    """What HTTP takes as a name; the values were checked as they were read."""
+def _check_headers(headers: Iterable[str], path: str, findings: Findings) -> None:
+    """Checks the names of headers; their values were checked when they were read as secrets."""
     for name in headers:
         if not _HEADER_NAME.fullmatch(name):
-            found.wrong(
+            findings.error(
                 join(path, name), "is not the name of an HTTP header", 'letters, digits and -, such as "api-key"'
             )
         elif name.lower() in _OWN_HEADERS:
-            found.wrong(join(path, name), "is set by the gateway itself", "remove it")
+            findings.error(join(path, name), "is set by the gateway itself", "remove it")
 
 
-def _check_choice(choice: ModelChoice, path: str, providers: Mapping[str, Provider], found: Findings) -> None:
-    named = [(f"{path}.primary", choice.primary)] if choice.primary else []
-    named += [(join(f"{path}.fallbacks", index), model) for index, model in enumerate(choice.fallbacks)]
-    for where, model in named:
+def _check_choice(choice: ModelChoice, path: str, providers: Mapping[str, Provider], findings: Findings) -> None:
+    references = [(f"{path}.primary", choice.primary)] if choice.primary else []
+    references += [(join(f"{path}.fallbacks", index), model) for index, model in enumerate(choice.fallbacks)]
+    for key, model in references:
         provider, slash, rest = model.partition("/")
         if not slash or not rest:
-            found.wrong(where, "must be written provider/model")
+            findings.error(key, "must be written provider/model")
         elif provider not in providers and provider in REFUSED:
-            why, instead = REFUSED[provider]
-            found.wrong(where, f"{provider} {why}", instead)
+            reason, hint = REFUSED[provider]
+            findings.error(key, f"{provider} {reason}", hint)
         elif provider not in providers:
             otherwise = f"name its baseUrl in models.providers.{provider}"
-            found.unknown(where, "model provider", provider, {*providers, *BUILT_IN}, otherwise)
+            findings.unknown_name(key, "model provider", provider, {*providers, *BUILT_IN}, otherwise)
         else:
-            known = [entry.id for entry in providers[provider].models]
-            if known and rest not in known:
-                found.unknown(where, f"model of {provider}", rest, known)
+            model_ids = [entry.id for entry in providers[provider].models]
+            if model_ids and rest not in model_ids:
+                findings.unknown_name(key, f"model of {provider}", rest, model_ids)
 
 
 def _check_bindings(
-    bindings: tuple[BindingSettings, ...], agents: set[str], accounts: set[str], found: Findings
+    bindings: tuple[BindingSettings, ...], agents: set[str], accounts: set[str], findings: Findings
 ) -> None:
-    seen: dict[object, int] = {}
+    first_index: dict[object, int] = {}
     for index, binding in enumerate(bindings):
         path = join("bindings", index)
         if binding.agent_id not in agents:
-            found.unknown(f"{path}.agentId", "agent", binding.agent_id, agents)
+            findings.unknown_name(f"{path}.agentId", "agent", binding.agent_id, agents)
+        # OpenClaw's file may hold bindings of its other channels.
         if binding.match.channel != "mattermost":
-            found.odd(f"{path}.match.channel", "is not mattermost, so this binding never applies")
+            findings.warning(f"{path}.match.channel", "is not mattermost, so this binding never applies")
         account = binding.match.account_id
         if account not in {None, "*"} and normalize_account_id(account or "") not in accounts:
-            found.unknown(f"{path}.match.accountId", "account", account or "", accounts)
-        first = seen.setdefault(binding.match, index)
+            findings.unknown_name(f"{path}.match.accountId", "account", account or "", accounts)
+        # Which of two equal bindings wins would depend on their order alone.
+        first = first_index.setdefault(binding.match, index)
         if first != index:
-            found.wrong(f"{path}.match", f"matches the same as bindings[{first}]", "remove one of them")
+            findings.error(f"{path}.match", f"matches the same as bindings[{first}]", "remove one of them")
 
 
-def _check_timezone(name: str, path: str, found: Findings) -> None:
+def _check_timezone(name: str, path: str, findings: Findings) -> None:
     if not is_timezone(name):
         guess = nearest(name, zoneinfo.available_timezones())
-        found.wrong(
+        findings.error(
             path, "is not a known time zone", f'did you mean "{guess}"?' if guess else 'such as "Europe/Berlin"'
         )
 
 
-def _check_services(config: Config, agents: set[str], accounts: set[str], found: Findings) -> None:
+def _check_services(config: Config, agents: set[str], accounts: set[str], findings: Findings) -> None:
     token = config.hooks.token
     # Commands that need no secret leave it unread: a reference is as good as a value then.
     if config.hooks.enabled and not (token or token.ref or config.hooks.token_file):
-        found.wrong("hooks.token", "is missing", "hooks are enabled: callers must send a token")
+        findings.error("hooks.token", "is missing", "hooks are enabled: callers must send a token")
     for name, server in config.mcp.servers.items():
         if bool(server.command) == bool(server.url):
-            found.wrong(join("mcp.servers", name), "needs either command or url", "and not both")
-        _check_headers(server.headers, join("mcp.servers", name) + ".headers", found)
+            findings.error(join("mcp.servers", name), "needs either command or url", "and not both")
+        _check_headers(server.headers, join("mcp.servers", name) + ".headers", findings)
     for name, job in config.cron.jobs.items():
         path = join("cron.jobs", name)
-        mistake = cron_mistake(job.expression)
+        mistake = cron_error(job.expression)
         if mistake:
-            found.wrong(f"{path}.expression", mistake, 'such as "0 9 * * mon-fri"')
-        _check_timezone(job.timezone, f"{path}.timezone", found)
+            findings.error(f"{path}.expression", mistake, 'such as "0 9 * * mon-fri"')
+        _check_timezone(job.timezone, f"{path}.timezone", findings)
         if not job.target:
-            found.wrong(f"{path}.target", "is missing", 'such as "channel:<id>" or "#town-square"')
+            findings.error(f"{path}.target", "is missing", 'such as "channel:<id>" or "#town-square"')
         if bool(job.message) == bool(job.prompt):
-            found.wrong(path, "needs either message or prompt", "and not both")
+            findings.error(path, "needs either message or prompt", "and not both")
         if job.agent and job.agent not in agents:
-            found.unknown(f"{path}.agent", "agent", job.agent, agents)
+            findings.unknown_name(f"{path}.agent", "agent", job.agent, agents)
         if job.account and normalize_account_id(job.account) not in accounts:
-            found.unknown(f"{path}.account", "account", job.account, accounts)
+            findings.unknown_name(f"{path}.account", "account", job.account, accounts)
 
 
 def _is_url(url: str) -> bool:

@@ -1,4 +1,4 @@
-"""Where a message goes and how it is queued: bindings, session keys, queueing, chat commands, access groups."""
+"""The keys of routing and queueing: bindings, session keys, queues, chat commands, access groups."""
 
 from collections.abc import Mapping
 from enum import Enum
@@ -65,6 +65,7 @@ class BindingSettings:
 class SessionRules:
     """`session`; `idle` in seconds."""
 
+    # OpenClaw's default is `main`, in which one person could read in the answers what another one wrote.
     dm_scope: DmScope = key(
         DmScope.PER_ACCOUNT_CHANNEL_PEER,
         "Which direct messages share a conversation. `main` puts everybody's into one.",
@@ -136,6 +137,7 @@ class Queue:
         "What happens to a message that arrives during a turn: joins the running turn at its next step, waits for a "
         "turn of its own, waits to be answered together with the others, or ends the turn.",
     )
+    # The bound of a conversation's queue; `drop` says what happens beyond it.
     cap: int = key(20, "Messages that may wait per conversation.", minimum=1, maximum=1000)
     drop: QueueDrop = key(
         QueueDrop.SUMMARIZE, "What gives way beyond that: the oldest, the newest, or the oldest by summary."

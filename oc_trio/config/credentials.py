@@ -1,4 +1,4 @@
-"""What makes an account able to connect: its token and its server, from file, environment or systemd."""
+"""Reads the token and the server address of each account: from the file, the environment or systemd."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,10 +27,10 @@ CREDENTIAL = "bot-token"
 def complete_account(
     table: AccountTable, env: Mapping[str, str], folder: Path, *, connect: bool = True
 ) -> tuple[Account, list[Problem]]:
-    """The account that a merged table describes, with token and base URL, and the problems met.
+    """The account of a merged table, with token and base URL, and the problems of these two.
 
-    The table's own values were checked before; here they are read again without noting anything twice. A disabled
-    account, or `connect` false, needs neither token nor server. Relative paths start at `folder`.
+    Problems of the table's other values were reported when the whole file was read, so here they are dropped. A
+    disabled account, or `connect` false, needs neither token nor server. Relative paths start at `folder`.
     """
     problems: list[Problem] = []
     settings: AccountSettings = Reader(unread_secret, strict).table(AccountSettings, table.merged, table.path)
@@ -38,17 +38,17 @@ def complete_account(
     if settings.enabled and connect:
         try:
             values["bot_token"] = _token(table, env, folder)
-        except Invalid as missing:
-            problems.append(missing.problem)
+        except Invalid as error:
+            problems.append(error.problem)
         try:
             values["base_url"] = _base_url(table, settings.base_url, env)
-        except Invalid as missing:
-            problems.append(missing.problem)
+        except Invalid as error:
+            problems.append(error.problem)
     return Account(id=table.id, **values), problems
 
 
-def describes_default(document: Mapping[str, object], env: Mapping[str, str]) -> bool:
-    """Whether the root section, with the environment, is an account of its own beside named ones."""
+def has_default_account(document: Mapping[str, object], env: Mapping[str, str]) -> bool:
+    """Whether the root section, completed by the environment, is an account besides the named ones."""
     channels = document.get("channels")
     section = channels.get("mattermost") if isinstance(channels, Mapping) else None
     root = section if isinstance(section, Mapping) else {}
@@ -64,6 +64,8 @@ def _token(table: AccountTable, env: Mapping[str, str], folder: Path) -> Secret:
         return resolver(env, folder)(inline, table.origin("botToken"), SecretForm.TOKEN)
     if file:
         return read_file_key(str(file), table.origin("botTokenFile"), env, folder)
+    # The environment and the credential without an id belong to the default account alone: with them for all accounts,
+    # two would run as the same bot.
     ref = find_credential(f"{CREDENTIAL}.{table.id}", env)
     if ref is None and table.id == DEFAULT_ACCOUNT:
         ref = find_credential(CREDENTIAL, env)
@@ -71,22 +73,22 @@ def _token(table: AccountTable, env: Mapping[str, str], folder: Path) -> Secret:
             ref = SecretRef(SecretSource.ENV, TOKEN_VARIABLE)
     where = join(table.path, "botToken")
     if ref is None:
-        also = f", or the environment variable {TOKEN_VARIABLE}" if table.id == DEFAULT_ACCOUNT else ""
-        raise Invalid(Problem(where, "is missing", f"set it, or botTokenFile{also}"))
+        alternative = f", or the environment variable {TOKEN_VARIABLE}" if table.id == DEFAULT_ACCOUNT else ""
+        raise Invalid(Problem(where, "is missing", f"set it, or botTokenFile{alternative}"))
     try:
         return read_secret(ref, env)
-    except SecretUnavailable as missing:
-        raise Invalid(Problem(where, str(missing))) from None
+    except SecretUnavailable as error:
+        raise Invalid(Problem(where, str(error))) from None
 
 
-def _base_url(table: AccountTable, written: str, env: Mapping[str, str]) -> str:
+def _base_url(table: AccountTable, value: str, env: Mapping[str, str]) -> str:
     where = table.origin("baseUrl")
-    if not written.strip() and table.id == DEFAULT_ACCOUNT and env.get(URL_VARIABLE, "").strip():
-        written, where = env[URL_VARIABLE], URL_VARIABLE
-    if not written.strip():
-        also = f", or the environment variable {URL_VARIABLE}" if table.id == DEFAULT_ACCOUNT else ""
-        raise Invalid(Problem(where, "is missing", f'write baseUrl = "https://chat.example.com"{also}'))
+    if not value.strip() and table.id == DEFAULT_ACCOUNT and env.get(URL_VARIABLE, "").strip():
+        value, where = env[URL_VARIABLE], URL_VARIABLE
+    if not value.strip():
+        alternative = f", or the environment variable {URL_VARIABLE}" if table.id == DEFAULT_ACCOUNT else ""
+        raise Invalid(Problem(where, "is missing", f'write baseUrl = "https://chat.example.com"{alternative}'))
     try:
-        return normalize_base_url(written)
-    except BadUrl as wrong:
-        raise Invalid(Problem(where, str(wrong), "such as https://chat.example.com")) from None
+        return normalize_base_url(value)
+    except BadUrl as error:
+        raise Invalid(Problem(where, str(error), "such as https://chat.example.com")) from None

@@ -1,4 +1,4 @@
-"""Whether a schedule is well formed. When it is due is the scheduler's business."""
+"""Checks cron expressions and time zones. When a job is due is computed by `runtime/account/cron_times.py`."""
 
 import re
 import zoneinfo
@@ -15,36 +15,36 @@ _FIELDS: tuple[tuple[str, int, int, dict[str, int]], ...] = (
     ("month", 1, 12, _MONTHS),
     ("day of week", 0, 7, _DAYS),
 )
-_LONGEST = (0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)  # days of each month in a leap year
+_MONTH_DAYS = (0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)  # days of each month in a leap year
 _PART = re.compile(r"(\*|\?|[0-9a-z]{1,3}(?:-[0-9a-z]{1,3})?)(?:/([0-9]{1,3}))?")
 
 
-def cron_mistake(expression: str) -> str:
-    """What is wrong with a cron expression of five fields (or a macro such as `@daily`); empty when it is fine."""
+def cron_error(expression: str) -> str:
+    """What is wrong with a cron expression of five fields, or a macro such as `@daily`; "" if nothing is."""
     text = expression.strip().lower()
     if not text:
         return "is missing"
     if text.startswith("@"):
         return "" if text in _MACROS else "is not a known schedule: " + ", ".join(sorted(_MACROS))
-    words = text.split()
-    if len(words) != len(_FIELDS):
-        return f"must have five fields, not {len(words)}: minute, hour, day of month, month, day of week"
-    for word, (name, low, high, names) in zip(words, _FIELDS, strict=True):
-        if not all(_part_fits(part, low, high, names) for part in word.split(",")):
-            return f'"{word[:20]}" is not a {name} ({low}-{high})'
-    _, _, days, months, weekdays = words
-    # A day of the week that is given as well means either of them, so it is due then.
+    fields = text.split()
+    if len(fields) != len(_FIELDS):
+        return f"must have five fields, not {len(fields)}: minute, hour, day of month, month, day of week"
+    for part_list, (name, low, high, names) in zip(fields, _FIELDS, strict=True):
+        if not all(_part_fits(part, low, high, names) for part in part_list.split(",")):
+            return f'"{part_list[:20]}" is not a {name} ({low}-{high})'
+    _, _, days, months, weekdays = fields
+    # In cron, a day of the month and a day of the week together mean either of them, so such a job is due some day.
     if weekdays in {"*", "?"} and not any(
-        day <= _LONGEST[month] for month in _values(months, 1, 12, _MONTHS) for day in _values(days, 1, 31, {})
+        day <= _MONTH_DAYS[month] for month in _values(months, 1, 12, _MONTHS) for day in _values(days, 1, 31, {})
     ):
         return f'is never due: no month of "{months[:20]}" has a day "{days[:20]}"'
     return ""
 
 
-def _values(word: str, low: int, high: int, names: dict[str, int]) -> set[int]:
-    """The numbers that a well-formed field stands for."""
-    found: set[int] = set()
-    for part in word.split(","):
+def _values(part_list: str, low: int, high: int, names: dict[str, int]) -> set[int]:
+    """The numbers that a well-formed field matches."""
+    numbers: set[int] = set()
+    for part in part_list.split(","):
         span, _, step = part.partition("/")
         ends = (
             [] if span in {"*", "?"} else [names.get(end, int(end) if end.isdigit() else 0) for end in span.split("-")]
@@ -52,17 +52,17 @@ def _values(word: str, low: int, high: int, names: dict[str, int]) -> set[int]:
         first, last = (ends[0], ends[-1]) if ends else (low, high)
         if step and len(ends) == 1:
             last = high  # 5/10: from the fifth on
-        found.update(range(first, last + 1, int(step or 1)))
-    return found
+        numbers.update(range(first, last + 1, int(step or 1)))
+    return numbers
 
 
 def _part_fits(part: str, low: int, high: int, names: dict[str, int]) -> bool:
-    found = _PART.fullmatch(part)
-    if not found or (found[2] is not None and int(found[2]) == 0):
+    match = _PART.fullmatch(part)
+    if not match or (match[2] is not None and int(match[2]) == 0):
         return False
-    if found[1] in {"*", "?"}:
+    if match[1] in {"*", "?"}:
         return True
-    ends = [names.get(end, int(end) if end.isdigit() else -1) for end in found[1].split("-")]
+    ends = [names.get(end, int(end) if end.isdigit() else -1) for end in match[1].split("-")]
     if names is _DAYS and ends[1:] == [0]:
         ends[1] = 7  # mon-sun: Sunday ends the week here
     return all(low <= end <= high for end in ends) and ends == sorted(ends)

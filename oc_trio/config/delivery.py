@@ -1,4 +1,4 @@
-"""How answers are posted: threads, chunks, prefixes and notifications of a Mattermost account."""
+"""The keys of a Mattermost account for how answers are posted: threads, chunks, prefixes, notifications."""
 
 from attrs import frozen
 
@@ -36,9 +36,11 @@ class DeliverySettings:
         "with a session of its own.",
     )
     reply_to_mode_by_chat_type: ReplyToByChatType = section(ReplyToByChatType, "Exceptions by kind of conversation.")
+    # The maximum is Mattermost's own limit for a message.
     text_chunk_limit: int = key(
         4000, "Characters per post; longer replies continue in further posts.", minimum=1, maximum=16_383
     )
+    # These two bound what a model that repeats itself can write into a channel.
     max_answer_chars: int = key(
         100_000, "Characters of one answer; a longer one is cut there and says so.", minimum=100, maximum=10_000_000
     )
@@ -52,4 +54,5 @@ class DeliverySettings:
     notify: Notify = key(
         Notify.DRAFT, "Edits notify nobody in Mattermost: notify with the draft, with a fresh final post, or with both."
     )
+    # Off, because a person who may not notify the whole channel could ask the bot to do it.
     allow_channel_mentions: bool = key(False, "Let the model's `@channel`, `@all` and `@here` notify people.")

@@ -1,4 +1,4 @@
-"""A configuration file as plain values, with the lines on which its keys stand."""
+"""Reads a configuration file into plain values, with the file and line of each key."""
 
 import os
 import stat
@@ -18,10 +18,10 @@ from oc_trio.errors import ConfigError, Problem
 
 @frozen
 class Document:
-    """A file's plain content. `imported` marks an openclaw.json, whose foreign sections are left aside.
+    """The plain content of a file. `imported` is set for an openclaw.json, whose unknown keys are no errors.
 
-    `mode` has the permission bits of the file. Where other files are included, `files` has the file of each key, and
-    `modes` their permission bits.
+    `mode` has the permission bits of the file. If it includes others, `files` has the file of each key that comes
+    from one, and `modes` their permission bits.
     """
 
     values: Mapping[str, Any] = field(factory=dict, repr=False, hash=False)
@@ -36,12 +36,12 @@ class Document:
     def folder(self) -> Path:
         return self.path.parent if self.path else Path()
 
-    def place(self, key: str) -> str:
+    def location(self, key: str) -> str:
         """`file:line` of a key, the file alone where the line is unknown."""
         if self.path is None:
             return ""
-        known = nearest_key(key, self.lines)
-        return f"{self.files.get(known, self.path)}:{self.lines[known]}" if known else str(self.path)
+        nearest = nearest_key(key, self.lines)
+        return f"{self.files.get(nearest, self.path)}:{self.lines[nearest]}" if nearest else str(self.path)
 
     def file_of(self, key: str) -> Path | None:
         """The file in which a key stands."""
@@ -54,11 +54,13 @@ def read_document(path: Path, env: Mapping[str, str] | None = None) -> Document:
     `env` may name further folders to include from.
     """
     try:
+        # Editors on Windows write a byte order mark, which the TOML decoder refuses.
         with path.open(encoding="utf-8-sig") as file:
+            # Of the open file, so that the bits are those of what is read.
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             text = file.read()
-    except OSError as broken:
-        reason = os.strerror(broken.errno) if broken.errno else "unknown reason"
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else "unknown reason"
         raise ConfigError(Problem(str(path), f"can't be read: {reason}")) from None
     except UnicodeDecodeError:
         raise ConfigError(Problem(str(path), "is not UTF-8 text")) from None
@@ -69,11 +71,12 @@ def read_document(path: Path, env: Mapping[str, str] | None = None) -> Document:
     except RecursionError:
         raise ConfigError(Problem(str(path), "is nested too deeply")) from None
     return Document(
+        # Lone surrogates, which JSON allows, could be written to neither the database nor a log.
         clean_value(composed.values),
         path,
         imported=True,
-        lines={key: place.line for key, place in composed.places.items()},
+        lines={key: location.line for key, location in composed.locations.items()},
         mode=mode,
-        files={key: place.file for key, place in composed.places.items() if place.file != path},
+        files={key: location.file for key, location in composed.locations.items() if location.file != path},
         modes=composed.modes,
     )

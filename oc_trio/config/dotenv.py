@@ -1,6 +1,6 @@
-"""Which variables an openclaw.json sees: the process's, those of OpenClaw's own `.env`, and the file's `env.vars`.
+"""The variables that an openclaw.json may refer to: the process's, those of OpenClaw's `.env`, and `env.vars`.
 
-The first that has a name wins, as in OpenClaw. A `.env` beside the working directory is not read.
+Of several with one name, the first in this order wins, as in OpenClaw. A `.env` in the working directory is not read.
 """
 
 import os
@@ -17,56 +17,56 @@ _LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_.-]*)\s*=\s*(.*?)\s*"
 _DOUBLE = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\", "$": "$"}
 
 
-def environment(document: Document, env: Mapping[str, str], found: Findings) -> dict[str, str]:
-    """The variables in effect; what is wrong with `.env` or `env.vars` is noted."""
+def environment(document: Document, env: Mapping[str, str], findings: Findings) -> dict[str, str]:
+    """The variables in effect; adds to `findings` what is wrong with `.env` or `env.vars`."""
     file = openclaw_home(env) / ".env"
-    return {**_inline(document, found), **_read(file, found), **env}
+    return {**_inline(document, findings), **_read(file, findings), **env}
 
 
-def _inline(document: Document, found: Findings) -> dict[str, str]:
+def _inline(document: Document, findings: Findings) -> dict[str, str]:
     section = document.values.get("env")
-    listed = section.get("vars") if isinstance(section, Mapping) else None
-    if not isinstance(listed, Mapping):
+    variables = section.get("vars") if isinstance(section, Mapping) else None
+    if not isinstance(variables, Mapping):
         return {}
-    made = {}
-    for name, value in listed.items():
+    texts = {}
+    for name, value in variables.items():
         if isinstance(value, str):
-            made[str(name)] = value
+            texts[str(name)] = value
         else:
-            found.wrong(join("env.vars", str(name)), f"must be text, not {kind_of(value)}")
-    return made
+            findings.error(join("env.vars", str(name)), f"must be text, not {kind_of(value)}")
+    return texts
 
 
-def _read(file: Path, found: Findings) -> dict[str, str]:
+def _read(file: Path, findings: Findings) -> dict[str, str]:
     if not file.is_file():
         return {}
     try:
         text = file.read_text(encoding="utf-8-sig")
-    except OSError as broken:
-        found.wrong(str(file), f"can't be read: {os.strerror(broken.errno) if broken.errno else 'unknown reason'}")
+    except OSError as error:
+        findings.error(str(file), f"can't be read: {os.strerror(error.errno) if error.errno else 'unknown reason'}")
         return {}
     except UnicodeDecodeError:
-        found.wrong(str(file), "is not UTF-8 text")
+        findings.error(str(file), "is not UTF-8 text")
         return {}
-    made = {}
+    variables = {}
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         match = _LINE.fullmatch(line)
         if match is None:
-            found.odd(f"{file}:{number}", "is not NAME=value, and is left out")
+            findings.warning(f"{file}:{number}", "is not NAME=value, and is left out")
         else:
-            made[match[1]] = _value(match[2])
-    return made
+            variables[match[1]] = _value(match[2])
+    return variables
 
 
-def _value(written: str) -> str:
-    """A value without its quotes or its comment; double quotes know escapes."""
-    quote = written[:1]
+def _value(text: str) -> str:
+    """The value without quotes and comment. Only double quotes have escapes."""
+    quote = text[:1]
     if quote in ("'", '"'):
-        end = re.match(r"""'([^']*)'|"((?:[^"\\]|\\.)*)\"""", written)
+        end = re.match(r"""'([^']*)'|"((?:[^"\\]|\\.)*)\"""", text)
         if end is not None:
             if end[1] is not None:
                 return end[1]
             return re.sub(r"\\(.)", lambda escape: _DOUBLE.get(escape[1], escape[0]), end[2])
-    return re.sub(r"(^|\s)#.*$", "", written).strip()
+    return re.sub(r"(^|\s)#.*$", "", text).strip()

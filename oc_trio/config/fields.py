@@ -1,6 +1,6 @@
-"""How a configuration key is declared: default, meaning and limits live once, on the attrs field.
+"""Declares configuration keys: default, meaning and limits of a key are metadata of its attrs field.
 
-The parser, the reference page and the JSON Schema all read these declarations; nothing else knows a key's name.
+The parser, the reference page and the JSON Schema are made from these declarations, so they can't disagree.
 """
 
 import re
@@ -56,6 +56,7 @@ def section(factory: Callable[[], Any], doc: str, **spec: Any) -> Any:
 
 def table_of(doc: str, **spec: Any) -> Any:
     """A key that holds a table whose keys the operator chooses."""
+    # Mappings can't be hashed.
     return attrs.field(factory=dict, metadata={_SPEC: Spec(doc=doc, **spec)}, kw_only=True, hash=False)
 
 
@@ -77,33 +78,33 @@ class Key:
     @property
     def default(self) -> Any:
         """The attribute's default, in the attribute's unit."""
-        made = getattr(attrs.fields(self.owner), self.attribute).default
-        return made.factory() if isinstance(made, attrs.Factory) else made  # type: ignore[arg-type]
+        default = getattr(attrs.fields(self.owner), self.attribute).default
+        return default.factory() if isinstance(default, attrs.Factory) else default  # type: ignore[arg-type]
 
 
 def camel(attribute: str) -> str:
     """The spelling in files: `dm_policy` is `dmPolicy`."""
-    return re.sub(r"_([a-z0-9])", lambda found: found[1].upper(), attribute)
+    return re.sub(r"_([a-z0-9])", lambda match: match[1].upper(), attribute)
 
 
 @cache
 def own_keys(cls: type) -> tuple[Key, ...]:
     """The fields that a class declares, flat groups included as one entry each."""
     hints = typing.get_type_hints(cls)
-    made = []
+    keys = []
     for field in attrs.fields(cls):
         spec: Spec = field.metadata[_SPEC]
-        made.append(Key(spec.name or camel(field.name), field.name, hints[field.name], spec, cls))
-    return tuple(made)
+        keys.append(Key(spec.name or camel(field.name), field.name, hints[field.name], spec, cls))
+    return tuple(keys)
 
 
 @cache
 def all_keys(cls: type) -> tuple[Key, ...]:
     """Every key that may be written in the table of `cls`, flat groups unfolded, in order of declaration."""
-    found: list[Key] = []
+    keys: list[Key] = []
     for entry in own_keys(cls):
-        found.extend(all_keys(entry.declared) if entry.spec.flat else (entry,))
-    return tuple(found)
+        keys.extend(all_keys(entry.declared) if entry.spec.flat else (entry,))
+    return tuple(keys)
 
 
 def unwrap_optional(declared: Any) -> Any:
@@ -115,5 +116,5 @@ def unwrap_optional(declared: Any) -> Any:
     return declared
 
 
-def is_choice(declared: Any) -> bool:
+def is_enum(declared: Any) -> bool:
     return isinstance(declared, type) and issubclass(declared, Enum)

@@ -1,4 +1,4 @@
-"""Attribute values back to what a file would say: enum values, milliseconds, `"***"` for secrets."""
+"""Converts attribute values back to the form of a file: enum values, milliseconds, `"***"` for secrets."""
 
 from collections.abc import Mapping
 from enum import Enum
@@ -12,7 +12,7 @@ from oc_trio.config.secrets import Secret
 MISSING_DEFAULT = object()
 
 
-def written(value: Any, spec: Spec) -> Any:
+def to_file_value(value: Any, spec: Spec) -> Any:
     """The value in the file's terms; None stays None, secrets become `"***"` or `""`."""
     match value:
         case Secret():
@@ -22,21 +22,22 @@ def written(value: Any, spec: Spec) -> Any:
         case bool() | str() | None:
             return value
         case int() | float():
+            # Multiplying by the scale when it was read, and dividing now, may leave a rounding error.
             return _number(value / spec.scale)
         case tuple():
-            return [written(item, spec) for item in value]
+            return [to_file_value(item, spec) for item in value]
         case Mapping():
-            return {name: written(item, spec) for name, item in value.items()}
+            return {name: to_file_value(item, spec) for name, item in value.items()}
         case _:
             return _table(value) if attrs.has(type(value)) else value
 
 
-def written_default(entry: Key) -> Any:
+def default_in_file(entry: Key) -> Any:
     """A key's default in the file's terms, or MISSING_DEFAULT where it is a table or unset."""
     value = entry.default
     if value is None or attrs.has(type(value)) or isinstance(value, Mapping | Secret):
         return MISSING_DEFAULT
-    return written(value, entry.spec)
+    return to_file_value(value, entry.spec)
 
 
 def _number(value: float) -> float:
@@ -45,12 +46,12 @@ def _number(value: float) -> float:
 
 
 def _table(value: Any) -> dict[str, Any]:
-    made: dict[str, Any] = {}
+    table: dict[str, Any] = {}
     declared: type = type(value)
     for entry in own_keys(declared):
         inner = getattr(value, entry.attribute)
         if entry.spec.flat:
-            made.update(_table(inner))
+            table.update(_table(inner))
         else:
-            made[entry.name] = written(inner, entry.spec)
-    return made
+            table[entry.name] = to_file_value(inner, entry.spec)
+    return table

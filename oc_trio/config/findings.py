@@ -1,4 +1,4 @@
-"""What was found wrong or odd in a configuration: one collector for every check."""
+"""Collects the errors and warnings of a configuration, so that operators see all of them at once."""
 
 from collections.abc import Iterable
 
@@ -10,21 +10,23 @@ from oc_trio.errors import Problem
 
 @frozen
 class Findings:
-    """Problems and warnings found so far."""
+    """`problems` stop the start, `warnings` are logged and don't."""
 
     problems: list[Problem] = field(factory=list)
     warnings: list[Problem] = field(factory=list)
 
-    def wrong(self, path: str, message: str, hint: str = "") -> None:
+    def error(self, path: str, message: str, hint: str = "") -> None:
         self.problems.append(Problem(path, message, hint))
 
-    def odd(self, path: str, message: str, hint: str = "") -> None:
+    def warning(self, path: str, message: str, hint: str = "") -> None:
         self.warnings.append(Problem(path, message, hint))
 
-    def unknown(self, path: str, kind: str, name: str, known: Iterable[str], otherwise: str = "") -> None:
-        """There is no `kind` of that name: name the nearest, or those there are, and what to do `otherwise`."""
+    def unknown_name(self, path: str, kind: str, name: str, known: Iterable[str], otherwise: str = "") -> None:
+        """An error: there is no `kind` of that name. The hint is the nearest of the `known` names, else all of them,
+        and what to do `otherwise`.
+        """
         names = sorted(known)
         guess = nearest(name, names)
-        there = f"there are: {', '.join(names)}" if names else f"no {kind} is configured"
-        hint = f'did you mean "{guess}"?' if guess else f"{there}{';' if otherwise else ''}"
-        self.wrong(path, f'there is no {kind} "{name}"', f"{hint} else {otherwise}" if otherwise else hint)
+        listed = f"there are: {', '.join(names)}" if names else f"no {kind} is configured"
+        hint = f'did you mean "{guess}"?' if guess else f"{listed}{';' if otherwise else ''}"
+        self.error(path, f'there is no {kind} "{name}"', f"{hint} else {otherwise}" if otherwise else hint)

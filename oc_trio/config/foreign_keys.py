@@ -1,6 +1,6 @@
-"""Keys of an openclaw.json that oc-trio does not read: those that are not its business, and those that people miss.
+"""The keys of an openclaw.json that oc-trio does not read: those it has no use for, and those that people may miss.
 
-One line for the first kind; for the second a line each, with what to write instead.
+All of the first kind are reported on one line, each of the second kind on its own, with what to write instead.
 """
 
 import re
@@ -108,15 +108,17 @@ _DIFFERENT: Mapping[str, tuple[str, str]] = MappingProxyType(
 
 
 @frozen
-class Foreign:
-    """`ours` are the paths that oc-trio has no use for; `different` have what is different and what to write."""
+class ForeignKeys:
+    """`unused` are paths that oc-trio has no use for. Each of `different` has paths, what is different, and what to
+    write instead.
+    """
 
     unused: tuple[str, ...]
     different: tuple[tuple[tuple[str, ...], str, str], ...]
 
 
-def sort_out(ignored: Iterable[str]) -> Foreign:
-    """The ignored paths in their two kinds; entries of lists are taken together."""
+def split_ignored(ignored: Iterable[str]) -> ForeignKeys:
+    """Splits ignored paths into the two kinds; entries of a list count as one path."""
     unused: dict[str, None] = {}
     different: dict[tuple[str, str], list[str]] = {}
     for path in ignored:
@@ -126,7 +128,7 @@ def sort_out(ignored: Iterable[str]) -> Foreign:
             unused[plain] = None
         elif plain not in map(_plain, different.setdefault(note, [])):
             different[note].append(path)
-    return Foreign(tuple(unused), tuple((tuple(paths), *note) for note, paths in different.items()))
+    return ForeignKeys(tuple(unused), tuple((tuple(paths), *note) for note, paths in different.items()))
 
 
 def _plain(path: str) -> str:

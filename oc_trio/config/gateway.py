@@ -1,4 +1,4 @@
-"""The process itself: where it listens, how it stops, where it keeps its state, what it logs."""
+"""The keys of the process: where it listens, how it stops, where it keeps its state, what it logs."""
 
 from enum import Enum
 
@@ -56,6 +56,7 @@ class Admin:
 class GatewaySettings:
     """`gateway`; `drain` in seconds."""
 
+    # OpenClaw's port, so that callback URLs and proxies of an earlier installation go on working.
     port: int = key(18789, "Port for slash commands, buttons and hooks.", minimum=0, maximum=65_535)
     bind: Bind = key(
         Bind.AUTO,
@@ -65,6 +66,7 @@ class GatewaySettings:
     custom_bind_host: str = key("", "Address to listen on, and host in derived callback URLs.")
     trusted_proxies: tuple[str, ...] = key((), "Addresses or CIDR ranges whose `X-Forwarded-For` is believed.")
     allow_real_ip_fallback: bool = key(False, "Believe `X-Real-IP` of those proxies where `X-Forwarded-For` is absent.")
+    # Below the 90 s that systemd allows a service to stop.
     drain: float = key(
         30.0,
         "How long running turns may go on after a stop was asked for.",

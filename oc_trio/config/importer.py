@@ -1,6 +1,6 @@
-"""An openclaw.json as oc-trio's own TOML: today's spellings, only what oc-trio uses, secrets out of sight if wanted.
+"""Translates an openclaw.json to oc-trio's own TOML: current spellings, and only the keys that oc-trio uses.
 
-What works differently stands in the text as a comment, at the table that it is about.
+Whatever works differently becomes a comment before its table. Secrets can be replaced by environment variables.
 """
 
 import re
@@ -11,13 +11,13 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from oc_trio.config.accounts import ROOT
-from oc_trio.config.builtin_providers import BUILT_IN, complete_providers, inactive
-from oc_trio.config.credentials import TOKEN_VARIABLE, URL_VARIABLE, describes_default
+from oc_trio.config.builtin_providers import BUILT_IN, complete_providers, unused_sections
+from oc_trio.config.credentials import TOKEN_VARIABLE, URL_VARIABLE, has_default_account
 from oc_trio.config.document import Document
 from oc_trio.config.dotenv import environment
 from oc_trio.config.findings import Findings
-from oc_trio.config.foreign_keys import sort_out
-from oc_trio.config.legacy import Modern, modernize
+from oc_trio.config.foreign_keys import split_ignored
+from oc_trio.config.legacy import ModernDocument, modernize
 from oc_trio.config.model import Config
 from oc_trio.config.openclaw import adapt
 from oc_trio.config.parse import Reader, is_within, join
@@ -38,7 +38,7 @@ _INHERITED = (
 
 @frozen
 class Imported:
-    """The text, the warnings, and for each secret taken out of it: path and the variable that is read instead."""
+    """The TOML, the warnings, and for each secret that was taken out: its path and the variable that replaces it."""
 
     text: str
     warnings: tuple[Problem, ...]
@@ -46,43 +46,44 @@ class Imported:
 
 
 def import_openclaw(document: Document, env: Mapping[str, str], *, keep_secrets: bool) -> Imported:
-    """Translate; raises ConfigError with every problem.
+    """Translates a document. Raises ConfigError with every problem.
 
-    `env` has the process's variables. What only OpenClaw's own `.env` or `env.vars` has is written into the text with
-    `keep_secrets`, and else among `variables`.
+    `env` has the process's variables. With `keep_secrets`, variables that only OpenClaw's `.env` or `env.vars` set are
+    replaced by their values; without, they are listed in `variables`.
     """
-    found = Findings()
-    effective = environment(document, env, found)
-    adapted = adapt(document.values, effective, found)
+    findings = Findings()
+    effective = environment(document, env, findings)
+    adapted = adapt(document.values, effective, findings)
     modern = modernize(adapted.values)
-    modern = evolve(modern, written={**adapted.written, **modern.written})
+    modern = evolve(modern, original_paths={**adapted.original_paths, **modern.original_paths})
     inline: list[str] = []
 
-    def note(raw: Any, path: str, form: SecretForm) -> Secret:
+    def note_inline(raw: Any, path: str, form: SecretForm) -> Secret:
         if isinstance(raw, str) and raw:
             inline.append(path)
         return check_shape(raw, path, form)
 
-    reader = Reader(note, lambda path: not path.startswith(ROOT + "."))
+    reader = Reader(note_inline, lambda path: not path.startswith(ROOT + "."))
     config: Config = reader.table(Config, modern.values, "")
-    told = {problem.path for problem in adapted.missing}
+    # A value that can't be read was left empty, and an empty value must not be reported as malformed as well.
+    reported = {problem.path for problem in adapted.unavailable}
     problems = [
-        *found.problems,
+        *findings.problems,
         *modern.problems,
-        *(one for one in reader.problems if modern.as_written(one.path) not in told),
-        *_wanted(adapted.missing, reader, config, modern),
+        *(problem for problem in reader.problems if modern.path_in_file(problem.path) not in reported),
+        *_needed(adapted.unavailable, reader, config, modern),
     ]
     if problems:
-        raise ConfigError(*(evolve(problem, path=modern.as_written(problem.path)) for problem in problems))
-    carried = _Carried(effective, env, keep_secrets)
-    values = carried.usual(carried.references(modern.values, ""), config)
+        raise ConfigError(*(evolve(problem, path=modern.path_in_file(problem.path)) for problem in problems))
+    openclaw_variables = _OpenClawVariables(effective, env, keep_secrets)
+    values = openclaw_variables.add_usual_keys(openclaw_variables.replace_references(modern.values, ""), config)
     variables = [] if keep_secrets else [(path, variable_for(path)) for path in inline]
-    text = toml_text(_pick(values, "", set(reader.ignored), dict(variables)))
-    differences, unused = _differences(reader.ignored, found, document)
-    comments = [*differences, *_silent(modern.values)]
-    placed = [evolve(one, where=document.place(modern.as_written(one.path))) for one in differences]
-    warnings = (*modern.warnings, *placed, *unused)
-    return Imported(_commented(text, comments), warnings, (*variables, *carried.variables))
+    text = toml_text(_used_values(values, "", set(reader.ignored), dict(variables)))
+    differences, unused = _differences(reader.ignored, findings, document)
+    comments = [*differences, *_implicit_differences(modern.values)]
+    located = [evolve(problem, where=document.location(modern.path_in_file(problem.path))) for problem in differences]
+    warnings = (*modern.warnings, *located, *unused)
+    return Imported(_commented(text, comments), warnings, (*variables, *openclaw_variables.variables))
 
 
 def variable_for(path: str) -> str:
@@ -93,27 +94,30 @@ def variable_for(path: str) -> str:
     if usual and usual[1] in BUILT_IN:
         return BUILT_IN[usual[1]].variables[0]
     short = path.removeprefix("channels.").replace("mattermost.accounts.", "mattermost.")
-    words = re.sub(r"([a-z])([A-Z])", r"\1_\2", short)
-    return re.sub(r"[^A-Za-z0-9]+", "_", words).strip("_").upper()
+    snake_case = re.sub(r"([a-z])([A-Z])", r"\1_\2", short)
+    return re.sub(r"[^A-Za-z0-9]+", "_", snake_case).strip("_").upper()
 
 
-def _wanted(missing: Iterable[Problem], reader: Reader, config: Config, modern: Modern) -> list[Problem]:
-    """Those values that can't be had and that are translated."""
-    unused = [modern.as_written(path) for path in (*reader.ignored, *inactive(config))]
-    return [problem for problem in missing if not any(is_within(problem.path, path) for path in unused)]
+def _needed(unavailable: Iterable[Problem], reader: Reader, config: Config, modern: ModernDocument) -> list[Problem]:
+    """Those of the unavailable values that are translated and used."""
+    unused = [modern.path_in_file(path) for path in (*reader.ignored, *unused_sections(config))]
+    return [problem for problem in unavailable if not any(is_within(problem.path, path) for path in unused)]
 
 
 @frozen
-class _Carried:
-    """Takes over what stands in OpenClaw's own places for variables; the TOML knows the process's only."""
+class _OpenClawVariables:
+    """Takes over variables from OpenClaw's `.env` and `env.vars`: for a TOML, only the process's variables count.
+
+    `keep` writes their values into the text; else `variables` collects the path and name of each.
+    """
 
     effective: Mapping[str, str]
     env: Mapping[str, str]
     keep: bool
     variables: list[tuple[str, str]] = field(factory=list)
 
-    def references(self, value: Any, path: str) -> Any:
-        """A copy of the values, with references to such variables replaced or noted."""
+    def replace_references(self, value: Any, path: str) -> Any:
+        """A copy of the values, with each reference to such a variable replaced by its value, or noted."""
         if isinstance(value, Mapping):
             if value.get("source") == "env" and isinstance(value.get("id"), str):
                 return self._value(value["id"], path)
@@ -121,13 +125,15 @@ class _Carried:
                 # The program inherits the gateway's variables, so those may be set outside of the file.
                 self.variables.extend((f"{path}.env", str(name)) for name in value["env"])
                 value = {name: inner for name, inner in value.items() if name != "env"}
-            return {name: self.references(inner, join(path, str(name))) for name, inner in value.items()}
+            return {name: self.replace_references(inner, join(path, str(name))) for name, inner in value.items()}
         if isinstance(value, list):
-            return [self.references(inner, join(path, at)) for at, inner in enumerate(value)]
+            return [self.replace_references(inner, join(path, at)) for at, inner in enumerate(value)]
         return value
 
-    def usual(self, values: dict[str, Any], config: Config) -> dict[str, Any]:
-        """The values, with keys that are in effect only by the usual name of such a variable."""
+    def add_usual_keys(self, values: dict[str, Any], config: Config) -> dict[str, Any]:
+        """Adds the keys that nothing in the file refers to: a provider's key or the account's token, which take effect
+        because the variable has the usual name.
+        """
         raw = values.get("models", {}).get("providers", {})
         completed = complete_providers(config, raw, self.effective, Findings(), connect=False)
         for name, provider in completed.models.providers.items():
@@ -136,7 +142,7 @@ class _Carried:
                 entry = _table(values, "models", "providers", name)
                 entry["apiKey"] = self._value(ref.target, join("models.providers", name) + ".apiKey")
         section = values.get("channels", {}).get("mattermost", {})
-        if not section.get("accounts") or describes_default(values, self.effective):
+        if not section.get("accounts") or has_default_account(values, self.effective):
             for key, variable in (("botToken", TOKEN_VARIABLE), ("baseUrl", URL_VARIABLE)):
                 if key not in section and variable in self.effective and variable not in self.env:
                     value = self._value(variable, f"{ROOT}.{key}")
@@ -160,46 +166,46 @@ def _table(values: dict[str, Any], *names: str) -> dict[str, Any]:
     return values
 
 
-def _differences(ignored: list[str], found: Findings, document: Document) -> tuple[list[Problem], list[Problem]]:
-    """What works differently, and the one line of what is left out."""
-    foreign = sort_out(ignored)
+def _differences(ignored: list[str], findings: Findings, document: Document) -> tuple[list[Problem], list[Problem]]:
+    """What works differently, and one problem that lists what is left out."""
+    foreign = split_ignored(ignored)
     differing = [
-        Problem(paths[0], f"works differently here: {what}" + "".join(f", {one}" for one in paths[1:]), instead)
-        for paths, what, instead in foreign.different
+        Problem(paths[0], f"works differently here: {difference}" + "".join(f", {path}" for path in paths[1:]), hint)
+        for paths, difference, hint in foreign.different
     ]
     unused = (
         [Problem(str(document.path), "parts that oc-trio has no use for are left out", ", ".join(foreign.unused))]
         if foreign.unused
         else []
     )
-    return [*found.warnings, *differing], unused
+    return [*findings.warnings, *differing], unused
 
 
-def _silent(values: Mapping[str, Any]) -> list[Problem]:
-    """Differences that no key of the file shows."""
-    made = []
+def _implicit_differences(values: Mapping[str, Any]) -> list[Problem]:
+    """Differences that come from keys which the file does not set."""
+    differences = []
     if "dmScope" not in values.get("session", {}):
-        made.append(Problem("session", _ONE_CONVERSATION))
+        differences.append(Problem("session", _ONE_CONVERSATION))
     section = values.get("channels", {}).get("mattermost", {})
     policies = {name for name in ("dmPolicy", "groupPolicy") if name in section}
     for name, account in section.get("accounts", {}).items():
         if isinstance(account, Mapping) and policies - set(account):
-            made.append(Problem(join(f"{ROOT}.accounts", name), _INHERITED))
-    return made
+            differences.append(Problem(join(f"{ROOT}.accounts", name), _INHERITED))
+    return differences
 
 
 def _commented(text: str, comments: Iterable[Problem]) -> str:
-    """The text with each comment before the table that it is about; at the top where there is none."""
+    """The text with each comment before the table that it is about, or at the top if there is no such table."""
     lines = text.split("\n")
     headers = {line[1:-1]: line for line in lines if line.startswith("[") and line.endswith("]")}
-    before: dict[str, list[str]] = {}
+    by_header: dict[str, list[str]] = {}
     for problem in comments:
-        place = max((name for name in headers if is_within(problem.path, name)), key=len, default="")
+        table_name = max((name for name in headers if is_within(problem.path, name)), key=len, default="")
         hint = f" ({problem.hint})" if problem.hint else ""
-        words = f"{problem.path}: {problem.message}{hint}"
-        before.setdefault(headers.get(place, ""), []).extend(
+        comment = f"{problem.path}: {problem.message}{hint}"
+        by_header.setdefault(headers.get(table_name, ""), []).extend(
             textwrap.wrap(
-                words,
+                comment,
                 110,
                 initial_indent="# ",
                 subsequent_indent="#   ",
@@ -207,30 +213,32 @@ def _commented(text: str, comments: Iterable[Problem]) -> str:
                 break_on_hyphens=False,
             )
         )
-    made = [*before.pop("", [])]
+    output = [*by_header.pop("", [])]
     for line in lines:
-        made += [*before.pop(line, []), line] if line else [line]
-    return "\n".join(made)
+        output += [*by_header.pop(line, []), line] if line else [line]
+    return "\n".join(output)
 
 
-def _pick(values: Mapping[str, Any], path: str, ignored: set[str], variables: Mapping[str, str]) -> dict[str, Any]:
-    made: dict[str, Any] = {}
+def _used_values(
+    values: Mapping[str, Any], path: str, ignored: set[str], variables: Mapping[str, str]
+) -> dict[str, Any]:
+    table: dict[str, Any] = {}
     for name, value in values.items():
-        here = join(path, name)
-        if here in ignored:
+        key_path = join(path, name)
+        if key_path in ignored:
             continue
-        if here in variables:
-            made[name] = {"source": "env", "id": variables[here]}
+        if key_path in variables:
+            table[name] = {"source": "env", "id": variables[key_path]}
         elif isinstance(value, Mapping):
-            inner = _pick(value, here, ignored, variables)
+            inner = _used_values(value, key_path, ignored, variables)
             if inner or not value:
-                made[name] = inner
+                table[name] = inner
         elif isinstance(value, list):
             items = enumerate(value)
-            made[name] = [
-                _pick(item, join(here, index), ignored, variables) if isinstance(item, Mapping) else item
+            table[name] = [
+                _used_values(item, join(key_path, index), ignored, variables) if isinstance(item, Mapping) else item
                 for index, item in items
             ]
         else:
-            made[name] = value
-    return made
+            table[name] = value
+    return table

@@ -1,7 +1,7 @@
-"""`$include` in an openclaw.json: other files in the place of a table, read and merged as OpenClaw does it.
+"""Replaces each `$include` of an openclaw.json by the content of other files, merged as OpenClaw merges them.
 
-Lists are joined, tables are merged field by field, and what stands beside `$include` wins. A file must lie below the
-folder of the first one, or below a folder of `OPENCLAW_INCLUDE_ROOTS`; links are followed before that is judged.
+Lists are joined, tables are merged field by field, and keys beside `$include` win. A file must be below the folder of
+the first one, or below a folder of `OPENCLAW_INCLUDE_ROOTS`, after symbolic links are resolved.
 """
 
 import os
@@ -25,7 +25,7 @@ MAX_BYTES = 2 * 1_048_576
 
 @frozen
 class Location:
-    """Where a value stands."""
+    """The file and line of a value."""
 
     file: Path
     line: int
@@ -36,12 +36,12 @@ class Location:
 
 @frozen
 class Composed:
-    """A file with its includes in place. `places` has the file and line of each key, `modes` each further file's
+    """A file with its includes replaced. `locations` has the file and line of each key, `modes` each further file's
     permission bits.
     """
 
     values: Mapping[str, Any]
-    places: Mapping[str, Location]
+    locations: Mapping[str, Location]
     modes: Mapping[Path, int]
 
 
@@ -50,16 +50,16 @@ class _Node:
     """A value with its place; `inner` is a dict of nodes, a list of nodes, or a plain value."""
 
     inner: Any
-    place: Location
+    location: Location
 
 
 class _Refused(Exception):
-    """An include can't be used; str() says why."""
+    """An include is not possible; str() says why."""
 
 
 @frozen
 class _Source:
-    """A file that is read, and the files that led to it."""
+    """A file that is being read. `chain` has the files that included each other, from the first to this one."""
 
     file: Path
     lines: Mapping[str, int]
@@ -75,8 +75,8 @@ def compose(values: Mapping[str, Any], lines: Mapping[str, int], file: Path, roo
     node = composer.node(values, "", "", _Source(file, lines, (file.resolve(),)))
     if composer.problems:
         raise ConfigError(*composer.problems)
-    places: dict[str, Location] = {}
-    return Composed(_plain(node, "", places), places, composer.modes)
+    locations: dict[str, Location] = {}
+    return Composed(_plain(node, "", locations), locations, composer.modes)
 
 
 def include_roots(env: Mapping[str, str]) -> tuple[Path, ...]:
@@ -92,32 +92,33 @@ class _Composer:
     modes: dict[Path, int] = field(factory=dict)
 
     def node(self, value: Any, path: str, local: str, source: _Source, line: int = 1) -> _Node:
-        """`path` is the value's place in the whole, `local` that in its own file, `line` that of what it is in."""
-        place = Location(source.file, source.lines.get(local, line))
+        """`path` is the value's path in the result, `local` that in its own file, `line` that of what is around it."""
+        location = Location(source.file, source.lines.get(local, line))
         if isinstance(value, list):
             items = enumerate(value)
             return _Node(
-                [self.node(item, join(path, at), join(local, at), source, place.line) for at, item in items], place
+                [self.node(item, join(path, at), join(local, at), source, location.line) for at, item in items],
+                location,
             )
         if not isinstance(value, Mapping):
-            return _Node(value, place)
+            return _Node(value, location)
         own = {
-            str(name): self.node(inner, join(path, str(name)), join(local, str(name)), source, place.line)
+            str(name): self.node(inner, join(path, str(name)), join(local, str(name)), source, location.line)
             for name, inner in value.items()
             if name != INCLUDE
         }
         if INCLUDE not in value:
-            return _Node(own, place)
-        return self._included(value[INCLUDE], _Node(own, place), path, join(local, INCLUDE), source)
+            return _Node(own, location)
+        return self._included(value[INCLUDE], _Node(own, location), path, join(local, INCLUDE), source)
 
-    def _included(self, wanted: Any, own: _Node, path: str, local: str, source: _Source) -> _Node:
-        where = evolve(own.place, line=source.lines.get(local, own.place.line))
-        names = wanted if isinstance(wanted, list) else [wanted]
+    def _included(self, include: Any, own: _Node, path: str, local: str, source: _Source) -> _Node:
+        where = evolve(own.location, line=source.lines.get(local, own.location.line))
+        names = include if isinstance(include, list) else [include]
         try:
             if not all(isinstance(name, str) and name.strip() for name in names):
-                raise _Refused(f"must be a file name or a list of them, not {kind_of(wanted)}")
+                raise _Refused(f"must be a file name or a list of them, not {kind_of(include)}")
             nodes = [self._read(name, path, source) for name in names]
-            merged = nodes[0] if len(nodes) == 1 else _Node({}, own.place)
+            merged = nodes[0] if len(nodes) == 1 else _Node({}, own.location)
             for node in nodes if len(nodes) > 1 else ():
                 merged = _merge(merged, node)
             if own.inner and not isinstance(merged.inner, dict):
@@ -128,62 +129,65 @@ class _Composer:
         return _merge(merged, own) if own.inner else merged
 
     def _read(self, name: str, path: str, source: _Source) -> _Node:
-        written = source.file.parent / name
-        if "\0" in name or len(str(written)) >= 4096:
+        candidate = source.file.parent / name
+        # Both would make the system call raise; 4096 is Linux's PATH_MAX.
+        if "\0" in name or len(str(candidate)) >= 4096:
             raise _Refused("is not a usable file name")
-        file = written.resolve()
+        file = candidate.resolve()
+        # An included file may name programs that the gateway starts, so who can write one must not be whoever likes to.
         if not any(file.is_relative_to(root.resolve()) for root in self.roots):
             hint = f"move it there, or list its folder in {ROOTS_VARIABLE}"
             raise _Refused(f"{name} is outside of {self.roots[0]} ({hint})")
         if file in source.chain:
-            chain = " -> ".join(str(one) for one in (*source.chain[source.chain.index(file) :], file))
+            chain = " -> ".join(str(step) for step in (*source.chain[source.chain.index(file) :], file))
             raise _Refused(f"includes itself: {chain}")
         if len(source.chain) > MAX_DEPTH:
             raise _Refused(f"is nested more than {MAX_DEPTH} files deep")
         text = self._text(file)
         try:
             value = decode_json5_value(text, str(file))
-        except ConfigError as broken:
-            problem = broken.problems[0]
+        except ConfigError as error:
+            problem = error.problems[0]
             raise _Refused(f"{problem.path}: {problem.message}") from None
         return self.node(value, path, "", _Source(file, json_lines(text), (*source.chain, file)))
 
     def _text(self, file: Path) -> str:
         try:
             with file.open(encoding="utf-8-sig") as opened:
-                found = os.fstat(opened.fileno())
-                if not stat.S_ISREG(found.st_mode):
+                status = os.fstat(opened.fileno())
+                # Opening a pipe or a device would wait for ever, or never end.
+                if not stat.S_ISREG(status.st_mode):
                     raise _Refused(f"{file} is not a file")
-                if found.st_size > MAX_BYTES:
+                if status.st_size > MAX_BYTES:
                     raise _Refused(f"{file} is larger than 2 MiB")
                 text = opened.read()
-        except OSError as broken:
-            reason = os.strerror(broken.errno) if broken.errno else "unknown reason"
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno else "unknown reason"
             raise _Refused(f"{file} can't be read: {reason}") from None
         except UnicodeDecodeError:
             raise _Refused(f"{file} is not UTF-8 text") from None
-        self.modes[file] = stat.S_IMODE(found.st_mode)
+        self.modes[file] = stat.S_IMODE(status.st_mode)
         return text
 
 
 def _merge(lower: _Node, upper: _Node) -> _Node:
     """`upper` over `lower`: tables field by field, lists one after the other."""
     if isinstance(lower.inner, dict) and isinstance(upper.inner, dict):
-        made = dict(lower.inner)
+        merged = dict(lower.inner)
         for name, node in upper.inner.items():
-            made[name] = _merge(made[name], node) if name in made else node
-        return _Node(made, upper.place)
+            merged[name] = _merge(merged[name], node) if name in merged else node
+        return _Node(merged, upper.location)
     if isinstance(lower.inner, list) and isinstance(upper.inner, list):
-        return _Node([*lower.inner, *upper.inner], upper.place)
+        return _Node([*lower.inner, *upper.inner], upper.location)
     return upper
 
 
-def _plain(node: _Node, path: str, places: dict[str, Location]) -> Any:
+def _plain(node: _Node, path: str, locations: dict[str, Location]) -> Any:
     """The plain value; notes the places of tables' keys."""
     if path:
-        places[path] = node.place
+        locations[path] = node.location
     if isinstance(node.inner, dict):
-        return {name: _plain(inner, join(path, name), places) for name, inner in node.inner.items()}
+        return {name: _plain(inner, join(path, name), locations) for name, inner in node.inner.items()}
     if isinstance(node.inner, list):
-        return [_plain(inner, join(path, at), places) for at, inner in enumerate(node.inner)]
+        return [_plain(inner, join(path, at), locations) for at, inner in enumerate(node.inner)]
     return node.inner

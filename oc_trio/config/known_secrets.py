@@ -1,4 +1,4 @@
-"""Every secret value that a configuration holds, for the logs to leave out."""
+"""Collects every secret value of a configuration, so that the log can mask them."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,10 +11,10 @@ from oc_trio.config.secrets import Secret
 
 
 def secrets_of(loaded: Loaded) -> tuple[str, ...]:
-    """Every secret value of the configuration, and the journal's password, which errors may name without its URL."""
-    found = [secret.reveal() for secret in _walk((loaded.config, tuple(loaded.accounts.values())))]
+    """Every secret value, and the password within the journal's URL: a database driver may print it without the URL."""
+    values = [secret.reveal() for secret in _walk((loaded.config, tuple(loaded.accounts.values())))]
     password = urlsplit(loaded.config.store.url.reveal()).password
-    return (*found, *([password, unquote(password)] if password else []))
+    return (*values, *([password, unquote(password)] if password else []))
 
 
 def _walk(value: Any) -> Iterator[Secret]:

@@ -1,6 +1,6 @@
-"""Older and third-party spellings of `channels.mattermost` and models, rewritten to today's before anything is checked.
+"""Rewrites older and third-party spellings of `channels.mattermost` and models to the current ones.
 
-This is the one table of old names. Each rewriting is a warning that names the new key.
+It runs before any check, and each change is a warning that names the new key. All old names are in this module.
 """
 
 from collections.abc import Mapping
@@ -28,91 +28,92 @@ _SWITCHES: dict[str, dict[bool, tuple[str, Any] | None]] = {
     "respondToDMs": {True: None, False: ("dmPolicy", "disabled")},
     "useWebSocket": {True: None, False: ("connection.mode", "poll")},
 }
-_OVERRULING = ("respondToMentions", "respondToDMs")  # "don't answer" wins over a policy written beside it
+# False for these means "don't answer", which wins over a policy in the same table: the safer of two contradictions.
+_OVERRULING = ("respondToMentions", "respondToDMs")
 
 
 class Modernizer:
-    """Rewrites one section; collects `warnings` and `problems` with the paths as they were written.
+    """Rewrites sections; collects `warnings` and `problems`, with paths as they are in the file.
 
-    `written` has the paths that are new, each with the old one.
+    `original_paths` maps each path that is new to the one in the file.
     """
 
     def __init__(self) -> None:
         self.warnings: list[Problem] = []
         self.problems: list[Problem] = []
-        self.written: dict[str, str] = {}
+        self.original_paths: dict[str, str] = {}
 
     def section(self, raw: Mapping[str, Any], path: str, inherited: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """The same settings in today's spelling. `inherited` is the modern root section of an account."""
-        made = dict(raw)
-        self._streaming(made, path)
+        """The section in current spelling. `inherited` is the rewritten root section, for a section of an account."""
+        table = dict(raw)
+        self._streaming(table, path)
         for old, new in _MOVED.items():
-            if old in made:
-                self._move(made, path, old, new, made.pop(old))
-        if "teamId" in made:
-            team = made.pop("teamId")
-            self._move(made, path, "teamId", "onlyTeams", [team] if isinstance(team, str) else team)
+            if old in table:
+                self._move(table, path, old, new, table.pop(old))
+        if "teamId" in table:
+            team = table.pop("teamId")
+            self._move(table, path, "teamId", "onlyTeams", [team] if isinstance(team, str) else team)
         for old in _SWITCHES:
-            if old in made:
-                self._switch(made, path, old, inherited or {})
-        return made
+            if old in table:
+                self._switch(table, path, old, inherited or {})
+        return table
 
     def models(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         """The section `models` with OpenClaw's `input` and `compat` of each model as `images`, `tools` and so on."""
-        made = dict(raw)
-        providers = made.get("providers")
+        section = dict(raw)
+        providers = section.get("providers")
         if isinstance(providers, Mapping):
-            made["providers"] = {
-                name: {**provider, "models": self._listed(provider["models"], join("models.providers", str(name)))}
+            section["providers"] = {
+                name: {**provider, "models": self._models_of(provider["models"], join("models.providers", str(name)))}
                 if isinstance(provider, Mapping) and isinstance(provider.get("models"), list)
                 else provider
                 for name, provider in providers.items()
             }
-        return made
+        return section
 
-    def _listed(self, models: list[Any], path: str) -> list[Any]:
+    def _models_of(self, models: list[Any], path: str) -> list[Any]:
         return [
             self._model(model, join(f"{path}.models", index)) if isinstance(model, Mapping) else model
             for index, model in enumerate(models)
         ]
 
     def _model(self, raw: Mapping[str, Any], path: str) -> dict[str, Any]:
-        made = dict(raw)
-        kinds = made.pop("input", None)
+        model = dict(raw)
+        kinds = model.pop("input", None)
         if isinstance(kinds, list) and all(isinstance(kind, str) for kind in kinds):
-            self._move(made, path, "input", "images", "image" in kinds)
+            self._move(model, path, "input", "images", "image" in kinds)
         elif kinds is not None:
             self.problems.append(Problem(join(path, "input"), 'must be a list such as ["text", "image"]'))
-        compat = made.get("compat")
+        compat = model.get("compat")
         if isinstance(compat, Mapping):
-            made["compat"] = left = dict(compat)
+            model["compat"] = compat_rest = dict(compat)
             for old, new in (("supportsTools", "tools"), ("maxTokensField", "maxTokensField")):
-                if old in left:
-                    self._move(made, path, f"compat.{old}", new, left.pop(old))
-            if not left:
-                del made["compat"]
-        return made
+                if old in compat_rest:
+                    self._move(model, path, f"compat.{old}", new, compat_rest.pop(old))
+            if not compat_rest:
+                del model["compat"]
+        return model
 
-    def _streaming(self, made: dict[str, Any], path: str) -> None:
+    def _streaming(self, table: dict[str, Any], path: str) -> None:
         """A bare `streaming` value: a mode, or a switch. `streamMode` beats the switch but not the mode."""
-        value = made.get("streaming")
+        value = table.get("streaming")
         if not isinstance(value, str | bool):
             return
         mode = value if isinstance(value, str) else "partial" if value else "off"
-        meant = made.pop("streamMode", mode) if isinstance(value, bool) else mode
-        made["streaming"] = {"mode": meant}
-        self.written[f"{path}.streaming.mode"] = join(path, "streaming")
+        meant = table.pop("streamMode", mode) if isinstance(value, bool) else mode
+        table["streaming"] = {"mode": meant}
+        self.original_paths[f"{path}.streaming.mode"] = join(path, "streaming")
         self._warn(path, "streaming", "is an older form", f'write streaming.mode = "{meant}"')
 
-    def _move(self, made: dict[str, Any], path: str, old: str, new: str, value: Any) -> None:
-        if _put(made, new, value):
-            self.written[f"{path}.{new}"] = f"{path}.{old}"
+    def _move(self, table: dict[str, Any], path: str, old: str, new: str, value: Any) -> None:
+        if _put(table, new, value):
+            self.original_paths[f"{path}.{new}"] = f"{path}.{old}"
             self._warn(path, old, "is an older spelling", f"write {new}")
         else:
             self._warn(path, old, f"is an older spelling, ignored because {new} is set", "remove it")
 
-    def _switch(self, made: dict[str, Any], path: str, old: str, inherited: Mapping[str, Any]) -> None:
-        value = made.pop(old)
+    def _switch(self, table: dict[str, Any], path: str, old: str, inherited: Mapping[str, Any]) -> None:
+        value = table.pop(old)
         if not isinstance(value, bool):
             self.problems.append(Problem(join(path, old), f"must be true or false, not {kind_of(value)}"))
             return
@@ -122,11 +123,12 @@ class Modernizer:
             return
         new, meant = change
         if old in _OVERRULING:
-            made.pop(new, None)
+            table.pop(new, None)
+        # The root section has the current key. An old key of the account must not hide it.
         elif new in inherited:
             self._warn(path, old, f"is an older spelling, ignored because {new} is set", "remove it")
             return
-        if _put(made, new, meant):
+        if _put(table, new, meant):
             self._warn(path, old, "is an older spelling", f'write {new} = "{meant}"')
         else:
             self._warn(path, old, f"is an older spelling, ignored because {new} is set", "remove it")
@@ -136,28 +138,30 @@ class Modernizer:
 
 
 @frozen
-class Modern:
-    """A document in today's spelling, `warnings` of older ones, and `problems` with them; see `as_written`."""
+class ModernDocument:
+    """A document in current spelling, with the warnings and problems of older ones. `original_paths` maps a new path to
+    the one in the file.
+    """
 
     values: dict[str, Any] = field(hash=False)
     warnings: tuple[Problem, ...] = ()
     problems: tuple[Problem, ...] = ()
-    written: Mapping[str, str] = field(factory=dict, hash=False)
+    original_paths: Mapping[str, str] = field(factory=dict, hash=False)
 
-    def as_written(self, path: str) -> str:
-        """The path of a key as it stands in the file: that is what its author can find."""
-        moved = [new for new in self.written if path == new or path.startswith((new + ".", new + "["))]
+    def path_in_file(self, path: str) -> str:
+        """The path of a key as the file spells it, which is the one that an operator can find."""
+        moved = [new for new in self.original_paths if path == new or path.startswith((new + ".", new + "["))]
         new = max(moved, key=len, default="")
-        return self.written[new] + path.removeprefix(new) if new else path
+        return self.original_paths[new] + path.removeprefix(new) if new else path
 
 
-def modernize(document: Mapping[str, Any]) -> Modern:
-    """The document with today's spellings in `channels.mattermost`, its accounts, and models."""
+def modernize(document: Mapping[str, Any]) -> ModernDocument:
+    """The document with `channels.mattermost`, its accounts and models in current spelling."""
     modernizer = Modernizer()
     if isinstance(document.get("models"), Mapping):
         document = {**document, "models": modernizer.models(document["models"])}
-    made = {**document, **_modern_channels(document, modernizer)}
-    return Modern(made, tuple(modernizer.warnings), tuple(modernizer.problems), modernizer.written)
+    values = {**document, **_modern_channels(document, modernizer)}
+    return ModernDocument(values, tuple(modernizer.warnings), tuple(modernizer.problems), modernizer.original_paths)
 
 
 def _modern_channels(document: Mapping[str, Any], modernizer: Modernizer) -> dict[str, Any]:
@@ -177,17 +181,17 @@ def _modern_channels(document: Mapping[str, Any], modernizer: Modernizer) -> dic
     return {"channels": {**channels, "mattermost": root}}
 
 
-def _put(made: dict[str, Any], dotted: str, value: Any) -> bool:
-    """Set a key unless it is there already; copies the tables on the way. False when it was there."""
+def _put(table: dict[str, Any], dotted: str, value: Any) -> bool:
+    """Sets a key, and returns False if it exists already. The tables on the way are copied, not changed."""
     *parents, last = dotted.split(".")
-    table = made
+    inner_table = table
     for name in parents:
-        inner = table.get(name, {})
-        if not isinstance(inner, Mapping):
+        existing = inner_table.get(name, {})
+        if not isinstance(existing, Mapping):
             return False
-        table[name] = dict(inner)
-        table = table[name]
-    if last in table:
+        inner_table[name] = dict(existing)
+        inner_table = inner_table[name]
+    if last in inner_table:
         return False
-    table[last] = value
+    inner_table[last] = value
     return True

@@ -1,8 +1,8 @@
-"""The only reader of configuration files and of the environment: one call gives everything, checked and complete.
+"""Loads the configuration: one call reads files and environment, checks everything and returns it complete.
 
     loaded = load(path, os.environ)      # raises ConfigError with every problem at once
 
-Blocking (files, perhaps a password manager): call it before the event loop, or in a thread.
+Blocking (files, perhaps the program of a password manager): call it before the event loop runs, or in a thread.
 """
 
 import stat
@@ -15,21 +15,19 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from oc_trio.config.accounts import ROOT, Account, AccountTable, account_tables, default_account, normalize_account_id
-from oc_trio.config.builtin_providers import complete_providers, inactive
 from oc_trio.config.checks import check_account, check_config
-from oc_trio.config.credentials import complete_account, describes_default
+from oc_trio.config.credentials import complete_account, has_default_account
 from oc_trio.config.document import Document, read_document
 from oc_trio.config.dotenv import environment
 from oc_trio.config.findings import Findings
-from oc_trio.config.foreign_keys import sort_out
-from oc_trio.config.legacy import Modern, modernize
+from oc_trio.config.legacy import ModernDocument, modernize
 from oc_trio.config.model import Config
 from oc_trio.config.openclaw import Adapted, adapt
-from oc_trio.config.parse import Invalid, Reader, is_within
-from oc_trio.config.paths import find_config, nothing_found, state_dir
+from oc_trio.config.parse import is_within
+from oc_trio.config.paths import find_config, no_config_problem, state_dir
 from oc_trio.config.persona import read_personas
-from oc_trio.config.secret_keys import Unavailable, check_shape, holds_secret, read_file_key, resolver
-from oc_trio.config.secrets import NO_SECRET, Secret, SecretForm
+from oc_trio.config.read_config import read_config
+from oc_trio.config.secret_keys import holds_secret
 from oc_trio.core.text import clean
 from oc_trio.errors import ConfigError, Problem
 from oc_trio.ids import AccountId
@@ -37,11 +35,11 @@ from oc_trio.ids import AccountId
 
 @frozen
 class Loaded:
-    """A usable configuration. `accounts` holds the enabled accounts that can run; `broken` those left out, and why.
+    """A usable configuration. `accounts` has the enabled accounts that can run, `broken` the problems of the others.
 
-    `values` are the file's, in today's spelling, and `tables` each account's with their origins, for `config show`.
-    `modern` says how the file spells a key. `environ` has the variables in effect, `personas` what each agent's own
-    files say of it.
+    `values` are the file's, in current spelling; `tables` those of each account with their origins, for `config show`.
+    `modern` knows how the file spells a key. `environ` has the variables in effect, `personas` the text of each
+    agent's own files.
     """
 
     config: Config
@@ -55,12 +53,12 @@ class Loaded:
     values: Mapping[str, Any] = field(factory=dict, repr=False, hash=False)
     environ: Mapping[str, str] = field(factory=dict, repr=False, hash=False)
     personas: Mapping[str, str] = field(factory=dict, repr=False, hash=False)
-    modern: Modern = field(factory=lambda: Modern({}), repr=False, hash=False)
+    modern: ModernDocument = field(factory=lambda: ModernDocument({}), repr=False, hash=False)
 
     def listed_at(self, account: AccountId) -> int:
-        """The account's place in the file's order; -1 for the one that the file does not name."""
-        named = self.config.channels.mattermost.accounts
-        return next((at for at, name in enumerate(named) if normalize_account_id(name) == account), -1)
+        """The account's index in the order of the file; -1 for the default account, if the file does not name it."""
+        names = self.config.channels.mattermost.accounts
+        return next((index for index, name in enumerate(names) if normalize_account_id(name) == account), -1)
 
     @property
     def path(self) -> Path | None:
@@ -78,75 +76,82 @@ def load(
 ) -> Loaded:
     """Find, read and check the configuration; raises ConfigError with every problem.
 
-    With `isolate`, an account with problems of its own is put aside while another one is fine. Without `connect`,
-    tokens and servers are not asked for: enough for commands that only look at the state.
+    With `isolate`, an account with problems is left out as long as another one is fine. Without `connect`, tokens and
+    server addresses may be missing: commands that only read the state don't need them.
     """
     folder = Path.cwd() if cwd is None else cwd
-    found = find_config(path, env, folder)
-    document = read_document(found, env) if found else Document()
+    config_file = find_config(path, env, folder)
+    document = read_document(config_file, env) if config_file else Document()
     try:
         return build(document, env, isolate=isolate, connect=connect)
-    except ConfigError as wrong:
-        if found is None:
-            raise ConfigError(nothing_found(env, folder), *wrong.problems) from None
+    except ConfigError as error:
+        if config_file is None:
+            raise ConfigError(no_config_problem(env, folder), *error.problems) from None
         raise
 
 
 def build(document: Document, env: Mapping[str, str], *, isolate: bool = False, connect: bool = True) -> Loaded:
-    """A configuration from plain values; raises ConfigError with every problem."""
-    found, folder = Findings(), state_dir(env)
+    """The configuration of a document; raises ConfigError with every problem. The options are those of `load`."""
+    findings, folder = Findings(), state_dir(env)
+    # A variable may hold bytes that are not UTF-8; `os.environ` gives them as lone surrogates.
     env = {name: clean(value) for name, value in env.items()}
+    # In this order: OpenClaw's form becomes ours, then older spellings become the current ones, and only then are
+    # values read. Each step remembers the path in the file, since the operator knows no other.
     adapted = Adapted(dict(document.values))
     if document.imported:
-        env = environment(document, env, found)
-        adapted = adapt(document.values, env, found)
+        env = environment(document, env, findings)
+        adapted = adapt(document.values, env, findings)
     modern = modernize(adapted.values)
-    modern = evolve(modern, written={**adapted.written, **modern.written})
+    modern = evolve(modern, original_paths={**adapted.original_paths, **modern.original_paths})
     # A model's `input` and `compat` are OpenClaw's own spelling, not an older one.
-    found.warnings.extend(
-        one for one in modern.warnings if not (document.imported and is_within(one.path, "models.providers"))
+    findings.warnings.extend(
+        warning
+        for warning in modern.warnings
+        if not (document.imported and is_within(warning.path, "models.providers"))
     )
-    found.problems.extend(modern.problems)
+    findings.problems.extend(modern.problems)
     inline: dict[str, str] = {}
-    config = _read_config(modern, adapted, document, env, found, inline, connect=connect)
-    personas = read_personas(config, document.folder, found) if connect else {}
-    whole = check_config(config, _installed_agents)
-    malformed = [problem.path for problem in found.problems]
-    found.problems.extend(_unrelated(whole.problems, malformed))
-    tables = account_tables(modern.values, implicit_default=describes_default(modern.values, env))
-    _check_ids(tables, found)
+    config = read_config(modern, adapted, document, env, findings, inline, connect=connect)
+    personas = read_personas(config, document.folder, findings) if connect else {}
+    config_findings = check_config(config, _installed_agents)
+    # A malformed value is left at its default, and what a check says of that default would mislead.
+    malformed = [problem.path for problem in findings.problems]
+    findings.problems.extend(_independent(config_findings.problems, malformed))
+    tables = account_tables(modern.values, implicit_default=has_default_account(modern.values, env))
+    _check_ids(tables, findings)
     for table in tables:
         token = table.merged.get("botToken")
         if isinstance(token, str) and holds_secret(token, "botToken"):
             inline[table.origin("botToken")] = token
-    _check_readers(document, modern, inline, found)
+    _check_permissions(document, modern, inline, findings)
     paths = {table.path: table.id for table in tables if table.path != ROOT}
     by_account: dict[AccountId, list[Problem]] = {table.id: [] for table in tables}
+    # Problems below an account's own path concern that account alone and don't have to stop the others.
     shared: list[Problem] = []
-    for problem in found.problems:
+    for problem in findings.problems:
         owner = next(
             (owner for path, owner in paths.items() if problem.path.startswith((path + ".", path + "["))), None
         )
         (by_account[owner] if owner else shared).append(problem)
     accounts: dict[AccountId, Account] = {}
     for table in tables:
-        account, missing = complete_account(table, env, document.folder, connect=connect)
+        account, credential_problems = complete_account(table, env, document.folder, connect=connect)
         if not account.enabled:
             continue
         accounts[table.id] = account
-        inner = check_account(account, table, config)
-        by_account[table.id] += _unrelated(missing + inner.problems, malformed)
-        found.warnings.extend(inner.warnings)
+        account_findings = check_account(account, table, config)
+        by_account[table.id] += _independent(credential_problems + account_findings.problems, malformed)
+        findings.warnings.extend(account_findings.warnings)
     _check_same_bot(accounts, tables, by_account)
-    placed = partial(_placed, document, modern)
-    broken = _sort_out(accounts, by_account, shared, placed, isolate=isolate)
+    locate = partial(_located, document, modern)
+    broken = _split_broken(accounts, by_account, shared, locate, isolate=isolate)
     return Loaded(
         config,
         MappingProxyType({name: account for name, account in accounts.items() if name not in broken}),
         default_account(list(accounts), config.channels.mattermost.default_account),
         folder,
         document,
-        placed(found.warnings + whole.warnings),
+        locate(findings.warnings + config_findings.warnings),
         MappingProxyType(broken),
         MappingProxyType({table.id: table for table in tables}),
         modern.values,
@@ -156,116 +161,25 @@ def build(document: Document, env: Mapping[str, str], *, isolate: bool = False, 
     )
 
 
-def _read_config(
-    modern: Modern,
-    adapted: Adapted,
-    document: Document,
-    env: Mapping[str, str],
-    found: Findings,
-    inline: dict[str, str],
-    *,
-    connect: bool,
-) -> Config:
-    """The configuration; `inline` gets the keys of secrets that stand in the file itself, accounts' tokens aside."""
-    resolve = resolver(env, document.folder)
-    unavailable: list[Problem] = []
+def _check_permissions(
+    document: Document, modern: ModernDocument, inline: Mapping[str, str], findings: Findings
+) -> None:
+    """Warns of a file with secrets that others can read, and of any file that everybody can write.
 
-    def secret(raw: Any, path: str, form: SecretForm) -> Secret:
-        if holds_secret(raw, path) and not path.startswith(ROOT):
-            inline[path] = raw
-        # Account tokens are read per account, where inheritance is settled.
-        if not connect or path.startswith(ROOT):
-            return check_shape(raw, path, form)
-        try:
-            return resolve(raw, path, form)
-        except Unavailable as missing:
-            unavailable.append(missing.problem)
-            return NO_SECRET
-
-    def foreign(path: str) -> bool:
-        return document.imported and not path.startswith(ROOT + ".")
-
-    reader = Reader(secret, foreign)
-    config: Config = reader.table(Config, modern.values, "")
-    told = {problem.path for problem in adapted.missing}
-    found.problems.extend(one for one in reader.problems if modern.as_written(one.path) not in told)
-    _note_foreign(reader.ignored, document, found)
-    ignored = [modern.as_written(path) for path in reader.ignored]
-    unavailable += [one for one in adapted.missing if not any(is_within(one.path, path) for path in ignored)]
-    _sort_unavailable(unavailable, config, modern, found)
-    config = _with_secret_files(config, document, env, found) if connect else config
-    return complete_providers(config, _providers(modern.values), env, found, connect=connect)
-
-
-def _providers(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    models = values.get("models")
-    listed = models.get("providers") if isinstance(models, Mapping) else None
-    return listed if isinstance(listed, Mapping) else {}
-
-
-def _note_foreign(ignored: list[str], document: Document, found: Findings) -> None:
-    """What an openclaw.json says that oc-trio doesn't do: one line, and one for each thing that people may miss."""
-    foreign = sort_out(ignored)
-    for paths, what, instead in foreign.different:
-        first, *others = paths
-        also = f" (so {', '.join(others)})" if others else ""
-        found.odd(first, f"works differently here: {what}{also}", f"instead: {instead}")
-    if foreign.unused:
-        found.odd(str(document.path), "parts that oc-trio has no use for are ignored", ", ".join(foreign.unused))
-
-
-def _sort_unavailable(unavailable: list[Problem], config: Config, modern: Modern, found: Findings) -> None:
-    """A value that can't be had stops the start, unless nobody wants it."""
-    unused = {modern.as_written(path): why for path, why in inactive(config).items()}
-    for problem in unavailable:
-        why = next((why for path, why in unused.items() if is_within(modern.as_written(problem.path), path)), "")
-        if why:
-            found.odd(problem.path, f"{problem.message}; {why}", problem.hint)
-        else:
-            found.problems.append(problem)
-
-
-def _with_secret_files(config: Config, document: Document, env: Mapping[str, str], found: Findings) -> Config:
-    """The configuration with what `hooks.tokenFile` and `apiKeyFile` name put where the inline value would be."""
-
-    def read(inline: Secret, file: str, path: str) -> Secret:
-        if not file:
-            return inline
-        if inline:
-            found.wrong(path, "is set beside the inline value", "keep one of them")
-            return inline
-        try:
-            return read_file_key(file, path, env, document.folder)
-        except Invalid as missing:
-            found.problems.append(missing.problem)
-            return inline
-
-    hooks = evolve(config.hooks, token=read(config.hooks.token, config.hooks.token_file, "hooks.tokenFile"))
-    providers = {
-        name: evolve(
-            provider, api_key=read(provider.api_key, provider.api_key_file, f"models.providers.{name}.apiKeyFile")
-        )
-        for name, provider in config.models.providers.items()
-    }
-    return evolve(config, hooks=hooks, models=evolve(config.models, providers=MappingProxyType(providers)))
-
-
-def _check_readers(document: Document, modern: Modern, inline: Mapping[str, str], found: Findings) -> None:
-    """A file with a secret in it is for its owner alone. What a `${NAME}` was replaced by doesn't stand in it.
-
-    Who can write it can do what the gateway can: it names the programs that the gateway starts.
+    Who can write the file can do what the gateway can: it names the programs that the gateway starts. `inline` has
+    the secrets that stand in a file, by path; one that replaced a `${NAME}` is not among the texts of the document.
     """
-    written = set(_texts(document.values))
+    texts = set(_texts(document.values))
     own = {} if document.path is None else {document.path: document.mode}
     for file, mode in {**own, **document.modes}.items():
         if mode & stat.S_IWOTH:
             problem = f"can be written by every user of this machine (mode {mode:04o})"
-            found.odd(str(file), problem, f"chmod 600 {file}")
-        here = [path for path in inline if document.file_of(modern.as_written(path)) == file]
-        keys = ", ".join(path for path in here if inline[path] in written)
+            findings.warning(str(file), problem, f"chmod 600 {file}")
+        paths = [path for path in inline if document.file_of(modern.path_in_file(path)) == file]
+        keys = ", ".join(path for path in paths if inline[path] in texts)
         if keys and mode & 0o044:
             hint = f"chmod 600 {file}, or keep secrets in files or variables of their own"
-            found.odd(str(file), f"holds a secret ({keys}) and can be read by others (mode {mode:04o})", hint)
+            findings.warning(str(file), f"holds a secret ({keys}) and can be read by others (mode {mode:04o})", hint)
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -279,47 +193,49 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(inner)
 
 
-def _check_ids(tables: list[AccountTable], found: Findings) -> None:
-    seen: dict[AccountId, str] = {}
+def _check_ids(tables: list[AccountTable], findings: Findings) -> None:
+    path_by_id: dict[AccountId, str] = {}
     for table in tables:
-        if table.id in seen:
-            found.wrong(table.path, f'has the same id as {seen[table.id]}: "{table.id}"', "rename one of them")
-        seen.setdefault(table.id, table.path)
+        if table.id in path_by_id:
+            findings.error(table.path, f'has the same id as {path_by_id[table.id]}: "{table.id}"', "rename one of them")
+        path_by_id.setdefault(table.id, table.path)
 
 
 def _check_same_bot(
     accounts: Mapping[AccountId, Account], tables: list[AccountTable], by_account: Mapping[AccountId, list[Problem]]
 ) -> None:
-    """Two accounts with one token would answer everything twice."""
-    seen: dict[tuple[str, str], AccountId] = {}
+    """Adds a problem for each account with the server and token of an earlier one: both would answer every message."""
+    first_account: dict[tuple[str, str], AccountId] = {}
     for table in tables:
         account = accounts.get(table.id)
         if account is None or not account.bot_token or not account.base_url:
             continue
-        first = seen.setdefault((account.base_url, account.bot_token.reveal()), table.id)
+        first = first_account.setdefault((account.base_url, account.bot_token.reveal()), table.id)
         if first != table.id:
             message = f'has the same server and token as account "{first}"; every message would be answered twice'
             by_account[table.id].append(Problem(table.path, message, "give it a botToken of its own, or remove it"))
 
 
-def _sort_out(
+def _split_broken(
     accounts: Mapping[AccountId, Account],
     by_account: Mapping[AccountId, list[Problem]],
     shared: list[Problem],
-    placed: Callable[[Iterable[Problem]], tuple[Problem, ...]],
+    locate: Callable[[Iterable[Problem]], tuple[Problem, ...]],
     *,
     isolate: bool,
 ) -> dict[AccountId, tuple[Problem, ...]]:
-    """The accounts to leave out; raises ConfigError when nothing can run, or when nothing may be left out."""
-    broken = {name: placed(problems) for name, problems in by_account.items() if problems}
+    """The accounts to leave out, with their problems. Raises ConfigError if no account could run, if a problem concerns
+    all of them, or without `isolate`.
+    """
+    broken = {name: locate(problems) for name, problems in by_account.items() if problems}
     healthy = [name for name in accounts if name not in broken]
     if shared or (broken and not (isolate and healthy)):
-        raise ConfigError(*placed(shared), *(problem for group in broken.values() for problem in group))
+        raise ConfigError(*locate(shared), *(problem for group in broken.values() for problem in group))
     return broken
 
 
-def _unrelated(problems: list[Problem], malformed: list[str]) -> list[Problem]:
-    """Those that don't merely follow from a malformed value at, above or below the same place."""
+def _independent(problems: list[Problem], malformed: list[str]) -> list[Problem]:
+    """The problems that don't merely follow from a malformed value at, above or below the same path."""
     return [
         problem
         for problem in problems
@@ -327,15 +243,15 @@ def _unrelated(problems: list[Problem], malformed: list[str]) -> list[Problem]:
     ]
 
 
-def _placed(document: Document, modern: Modern, problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """Each problem once, with file and line, under the name that the file has for the key."""
-    whole = {str(document.path), *map(str, document.modes)}
+def _located(document: Document, modern: ModernDocument, problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Each problem once, with file and line, and with the path as the file spells it."""
+    files = {str(document.path), *map(str, document.modes)}
 
-    def place(problem: Problem) -> Problem:
-        path = modern.as_written(problem.path)
-        return evolve(problem, path=path, where="" if path in whole else document.place(path))
+    def located(problem: Problem) -> Problem:
+        path = modern.path_in_file(problem.path)
+        return evolve(problem, path=path, where="" if path in files else document.location(path))
 
-    return tuple(dict.fromkeys(map(place, problems)))
+    return tuple(dict.fromkeys(map(located, problems)))
 
 
 def _installed_agents() -> list[str]:

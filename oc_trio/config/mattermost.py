@@ -1,7 +1,6 @@
-"""One Mattermost account: the keys of `channels.mattermost` and of each `channels.mattermost.accounts.<id>`.
+"""The keys of one Mattermost account: of `channels.mattermost` and each `channels.mattermost.accounts.<id>`.
 
-The flat groups (`gating`, `access`, `delivery`) are the slices that components get; in files their keys sit side by
-side.
+The flat groups (`gating`, `access`, `delivery`) each go to a component; in the file their keys are not nested.
 """
 
 from collections.abc import Mapping
@@ -36,6 +35,7 @@ class Network:
 class SlashCommands:
     """`commands` of an account."""
 
+    # `auto` is OpenClaw's default and registers nothing: registering needs a permission that few bots have.
     native: bool = key(False, "Register the `/oc_*` slash commands.", also={"auto": False})
     native_skills: bool = key(False, "Register `/oc_<skill>` for each skill too.", also={"auto": False})
     prefix: str = key(
@@ -52,8 +52,8 @@ class SlashCommands:
     @property
     def path(self) -> str:
         """`callback_path` with a leading slash; the default where it is blank."""
-        written = self.callback_path.strip()
-        return "/" + written.lstrip("/") if written else "/api/channels/mattermost/command"
+        configured = self.callback_path.strip()
+        return "/" + configured.lstrip("/") if configured else "/api/channels/mattermost/command"
 
 
 @frozen
@@ -74,6 +74,7 @@ class ActionSettings:
 
     reactions: bool = key(True, "Add and remove reactions.")
     messages: bool = key(False, "Read other conversations that the destination rules allow.")
+    # Otherwise a person could have the bot read or write in channels that they can't see.
     members_only: bool = key(
         True, "Only places that everybody who asked is a member of, and direct messages to who asked."
     )
@@ -114,6 +115,7 @@ class CatchupSettings:
     enabled: bool = key(True, "Answer posts that were made while the connection or the gateway was down.")
     max_age: float = key(24 * 3600.0, "Leave older ones alone.", name="maxAgeHours", scale=3600, above=0, maximum=720)
     max_posts: int = key(200, "At most this many per channel; the channel is told when more were left out.", minimum=1)
+    # Catch-up asks for posts by their time, and a post may become visible after a later one.
     overlap: float = key(
         300.0,
         "How far before the last post seen is read again, for mentions added meanwhile, clocks and late replicas.",
@@ -122,6 +124,7 @@ class CatchupSettings:
         maximum=3600,
     )
     concurrency: int = key(4, "Channels read at the same time.", minimum=1, maximum=32)
+    # A replica may be some seconds behind the database that the websocket's events come from.
     second_pass: float = key(
         10.0,
         "A short second pass this long after going live, for servers with read replicas; 0 means none.",
@@ -144,6 +147,7 @@ class ConnectionSettings:
         minimum=100,
         maximum=3_600_000,
     )
+    # An event may be lost without a gap in the sequence numbers, so the socket alone is not enough.
     audit_interval: float = key(
         300.0,
         "How often the server's newest post per channel is compared with what the socket brought.",

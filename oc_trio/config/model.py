@@ -1,4 +1,4 @@
-"""The whole configuration as one frozen value; each section is declared in the module of its component."""
+"""The root of the configuration; each section is declared in a module of its own."""
 
 from collections.abc import Mapping
 
@@ -34,7 +34,7 @@ class ChannelSettings:
 
 @frozen
 class Config:
-    """Everything that a configuration file can say. Accounts are merged in `accounts`, not here."""
+    """Everything that a configuration file can set. Accounts are not merged yet: `accounts` does that."""
 
     channels: ChannelSettings = section(ChannelSettings, "Where people talk.")
     gateway: GatewaySettings = section(GatewaySettings, "The process and its listeners.")

@@ -1,6 +1,6 @@
-"""An openclaw.json in oc-trio's terms: variables and secrets put in, agents, models and sessions in our shapes.
+"""Converts an openclaw.json to oc-trio's form: substitutes variables and secrets, rewrites agents, models, sessions.
 
-What has no equivalent stays in the values and is listed by `foreign_keys` once the rest was read.
+Keys without an equivalent stay in the values; the reader ignores them and `foreign_keys` lists them.
 """
 
 from collections.abc import Mapping
@@ -22,46 +22,49 @@ from oc_trio.errors import Problem
 
 @frozen
 class Adapted:
-    """`written` has the new paths, each with the one in the file. `missing` are values that can't be had, in the file's
-    paths: problems only where somebody wants them.
+    """`original_paths` maps each new path to the one in the file. `unavailable` has the values that could not be read,
+    by their path in the file; they are errors only where the value is used.
     """
 
     values: dict[str, Any] = field(repr=False, hash=False)
-    written: Mapping[str, str] = field(factory=dict, hash=False)
-    missing: tuple[Problem, ...] = ()
+    original_paths: Mapping[str, str] = field(factory=dict, hash=False)
+    unavailable: tuple[Problem, ...] = ()
 
 
-def adapt(document: Mapping[str, Any], env: Mapping[str, str], found: Findings) -> Adapted:
-    """The document in oc-trio's terms; `env` has the variables in effect."""
+def adapt(document: Mapping[str, Any], env: Mapping[str, str], findings: Findings) -> Adapted:
+    """The document in oc-trio's form; `env` has the variables in effect."""
     substitution = Substitution(env, SecretProviders.of(document, env))
-    draft = OpenClawDraft(substitution.document(document), found)
+    draft = OpenClawDraft(substitution.document(document), findings)
     adapt_agents(draft, env)
     adapt_models(draft, env, _stored_keys(draft, substitution.providers))
     adapt_conversation(draft)
+    # Both have been used up by now. `shellEnv` is put back, so that its owner is told that it is not read.
     draft.values.pop("secrets", None)
     shell = draft.table("env").get("shellEnv")
     draft.values.pop("env", None)
     if isinstance(shell, Mapping) and shell.get("enabled") is True:
         draft.values["env"] = {"shellEnv": shell}
-    return Adapted(draft.values, draft.written, tuple(substitution.problems))
+    return Adapted(draft.values, draft.original_paths, tuple(substitution.problems))
 
 
 def _stored_keys(draft: OpenClawDraft, providers: SecretProviders) -> dict[str, Any]:
-    """The keys that were given to OpenClaw when it was set up. `auth`, which names them, needs no further word then."""
+    """The API keys that OpenClaw stored when it was set up. The section `auth` then counts as used, and is not
+    reported as foreign, unless it has logins by subscription.
+    """
     store, auth = providers.store, draft.table("auth")
-    profiles = [one for one in draft.table("auth", "profiles").values() if isinstance(one, Mapping)]
-    if auth and all(one.get("mode") == "api_key" for one in profiles):
+    profiles = [profile for profile in draft.table("auth", "profiles").values() if isinstance(profile, Mapping)]
+    if auth and all(profile.get("mode") == "api_key" for profile in profiles):
         del draft.values["auth"]
     order = auth.get("order")
     try:
         keys = store.keys(order if isinstance(order, Mapping) else {})
-    except StoreUnreadable as broken:
-        draft.odd(str(store.database), str(broken), "the keys that OpenClaw keeps there are not used")
+    except StoreUnreadable as error:
+        draft.warning(str(store.database), str(error), "the keys that OpenClaw keeps there are not used")
         return {}
-    made = {}
+    resolved = {}
     for name, key in keys.items():
         try:
-            made[name] = providers.resolve(key, f"{store.database}: {name}") if isinstance(key, Mapping) else key
-        except Invalid as wrong:
-            draft.odd(f"auth.profiles.{name}", wrong.problem.message, wrong.problem.hint)
-    return made
+            resolved[name] = providers.resolve(key, f"{store.database}: {name}") if isinstance(key, Mapping) else key
+        except Invalid as error:
+            draft.warning(f"auth.profiles.{name}", error.problem.message, error.problem.hint)
+    return resolved

@@ -1,4 +1,4 @@
-"""Agents of an openclaw.json: older shapes, thinking levels, workspaces and tool rules in oc-trio's terms."""
+"""Converts the agents of an openclaw.json: older forms, thinking levels, workspaces and tool rules."""
 
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
@@ -8,8 +8,8 @@ from oc_trio.config.openclaw_draft import OpenClawDraft
 from oc_trio.config.parse import join
 from oc_trio.config.paths import openclaw_home
 
-_THINKING = {"minimal": "low", "xhigh": "high", "max": "high", "ultra": "high", "adaptive": ""}
-_LONGEST_TURN = 86_400
+_THINKING_LEVELS = {"minimal": "low", "xhigh": "high", "max": "high", "ultra": "high", "adaptive": ""}
+_MAX_TURN_SECONDS = 86_400
 # Names of OpenClaw's tools and groups, and what they are here; names with "__" or * are an MCP server's and stay.
 _TOOLS: Mapping[str, tuple[str, ...]] = {
     "*": ("*",),
@@ -31,16 +31,16 @@ _PROFILES: Mapping[str, tuple[str, ...]] = {
 
 
 def adapt_agents(draft: OpenClawDraft, env: Mapping[str, str]) -> None:
-    """`agents` and `tools` in oc-trio's terms."""
+    """Rewrites `agents` and `tools`."""
     _entries(draft)
     defaults = draft.table("agents", "defaults")
     draft.rename(defaults, "agents.defaults", "userTimezone", "timezone")
     for path, table in draft.agents():
         _thinking(draft, path, table)
         _parameters(draft, path, table)
-        if isinstance(table.get("timeoutSeconds"), int | float) and table["timeoutSeconds"] > _LONGEST_TURN:
-            table["timeoutSeconds"] = _LONGEST_TURN
-            draft.odd(f"{path}.timeoutSeconds", "a turn lasts a day at most here")
+        if isinstance(table.get("timeoutSeconds"), int | float) and table["timeoutSeconds"] > _MAX_TURN_SECONDS:
+            table["timeoutSeconds"] = _MAX_TURN_SECONDS
+            draft.warning(f"{path}.timeoutSeconds", "a turn lasts a day at most here")
     _workspace(draft, env)
     _tools(draft)
 
@@ -53,64 +53,67 @@ def _entries(draft: OpenClawDraft) -> None:
         return
     entries: dict[str, Any] = {}
     for index, entry in enumerate(listed):
-        place = join("agents.list", index)
+        path = join("agents.list", index)
         if not isinstance(entry, dict) or not isinstance(entry.get("id"), str):
-            draft.found.wrong(place, "must be a table with an id", '{ id: "main" }')
+            draft.error(path, "must be a table with an id", '{ id: "main" }')
         elif entry["id"] in entries:
-            draft.found.wrong(f"{place}.id", f'there is another agent "{entry["id"]}"', "rename one of them")
+            draft.error(f"{path}.id", f'there is another agent "{entry["id"]}"', "rename one of them")
         else:
             entries[entry["id"]] = {name: value for name, value in entry.items() if name != "id"}
-            draft.written[join("agents.entries", entry["id"])] = place
+            draft.original_paths[join("agents.entries", entry["id"])] = path
     del agents["list"]
     agents["entries"] = entries
 
 
 def _thinking(draft: OpenClawDraft, path: str, table: dict[str, Any]) -> None:
     level = table.get("thinkingDefault")
-    if isinstance(level, str) and level in _THINKING:
-        meant = table["thinkingDefault"] = _THINKING[level]
-        instead = f'"{meant}" is used' if meant else "the model decides"
-        draft.odd(f"{path}.thinkingDefault", f'there is no "{level}" here: {instead}', "off, low, medium or high")
+    if isinstance(level, str) and level in _THINKING_LEVELS:
+        meant = table["thinkingDefault"] = _THINKING_LEVELS[level]
+        replacement = f'"{meant}" is used' if meant else "the model decides"
+        draft.warning(
+            f"{path}.thinkingDefault", f'there is no "{level}" here: {replacement}', "off, low, medium or high"
+        )
 
 
 def _parameters(draft: OpenClawDraft, path: str, table: dict[str, Any]) -> None:
-    """`params.temperature` and `params.maxTokens`, which stand beside the model here."""
+    """Moves `params.temperature` and `params.maxTokens`, which are keys of the agent itself here."""
     parameters = table.get("params")
     if isinstance(parameters, dict):
         for name in ("temperature", "maxTokens"):
             if name in parameters and name not in table:
                 table[name] = parameters.pop(name)
-                draft.written[f"{path}.{name}"] = f"{path}.params.{name}"
+                draft.original_paths[f"{path}.{name}"] = f"{path}.params.{name}"
         if not parameters:
             del table["params"]
 
 
 def _workspace(draft: OpenClawDraft, env: Mapping[str, str]) -> None:
-    """OpenClaw's own place for the agents' files, where the file names none and it exists."""
+    """Sets OpenClaw's default folder of the agents' files, if the file names none and that folder exists."""
     defaults = draft.table("agents", "defaults")
     folder = env.get("OPENCLAW_WORKSPACE_DIR", "").strip() or str(openclaw_home(env) / "workspace")
     if "workspace" not in defaults and (openclaw_home(env) / "workspace").is_dir():
-        draft.made("agents", "defaults")["workspace"] = folder
+        draft.ensure_table("agents", "defaults")["workspace"] = folder
 
 
 def _tools(draft: OpenClawDraft) -> None:
-    """`tools` for everybody and the agents' own, each as one list of what is offered and one of what isn't."""
+    """Rewrites the shared `tools` and those of each agent as one `allow` and one `deny` list."""
     shared = draft.table("tools")
-    everybody, refused = _allowed(draft, "tools", shared), _denied(draft, "tools", shared)
+    shared_allow, shared_deny = _allowed(draft, "tools", shared), _denied(draft, "tools", shared)
     if not shared:
         draft.values.pop("tools", None)
-    if everybody is not None or refused:
-        rules = draft.made("agents", "defaults").setdefault("tools", {})
-        _write(rules, everybody, refused)
-        draft.written.setdefault("agents.defaults.tools", "tools")
+    if shared_allow is not None or shared_deny:
+        rules = draft.ensure_table("agents", "defaults").setdefault("tools", {})
+        _write(rules, shared_allow, shared_deny)
+        draft.original_paths.setdefault("agents.defaults.tools", "tools")
     for path, table in draft.agents():
         own = table.get("tools")
         if path == "agents.defaults" or not isinstance(own, dict):
             continue
         allowed, denied = _allowed(draft, f"{path}.tools", own), _denied(draft, f"{path}.tools", own)
-        if allowed is not None and everybody is not None:
-            allowed = [name for name in allowed if any(fnmatchcase(name, pattern) for pattern in everybody)]
-        _write(own, everybody if allowed is None else allowed, [*refused, *denied])
+        if allowed is not None and shared_allow is not None:
+            # In OpenClaw an agent's rules only narrow the shared ones, while here they replace them.
+            allowed = [name for name in allowed if any(fnmatchcase(name, pattern) for pattern in shared_allow)]
+        _write(own, shared_allow if allowed is None else allowed, [*shared_deny, *denied])
         if not own:
             del table["tools"]
 
@@ -123,13 +126,13 @@ def _write(rules: dict[str, Any], allowed: list[str] | None, denied: list[str]) 
 
 
 def _allowed(draft: OpenClawDraft, path: str, table: dict[str, Any]) -> list[str] | None:
-    """What is offered; None where nothing restricts it."""
+    """The allowed tools; None if nothing restricts them."""
     profile = draft.of_kind(table.pop("profile", None), str, f"{path}.profile") or "full"
     allowed = draft.of_kind(table.pop("allow", None), list, f"{path}.allow") or []
     also = draft.of_kind(table.pop("alsoAllow", None), list, f"{path}.alsoAllow") or []
     listed = [*_translated(draft, f"{path}.allow", allowed), *_translated(draft, f"{path}.alsoAllow", also)]
     if profile not in _PROFILES:
-        draft.found.wrong(f"{path}.profile", f"must be one of {', '.join(_PROFILES)}")
+        draft.error(f"{path}.profile", f"must be one of {', '.join(_PROFILES)}")
     elif allowed:
         return listed
     elif profile != "full":
@@ -139,22 +142,22 @@ def _allowed(draft: OpenClawDraft, path: str, table: dict[str, Any]) -> list[str
 
 def _denied(draft: OpenClawDraft, path: str, table: dict[str, Any]) -> list[str]:
     denied = draft.of_kind(table.pop("deny", None), list, f"{path}.deny") or []
-    return _translated(draft, f"{path}.deny", denied, missing_matters=False)
+    return _translated(draft, f"{path}.deny", denied, warn_unknown=False)
 
 
-def _translated(draft: OpenClawDraft, path: str, names: Iterable[Any], *, missing_matters: bool = True) -> list[str]:
-    """The tools' names here; those that oc-trio doesn't have are noted, where they were wanted."""
-    made: list[str] = []
-    missing: list[str] = []
+def _translated(draft: OpenClawDraft, path: str, names: Iterable[Any], *, warn_unknown: bool = True) -> list[str]:
+    """The names of these tools in oc-trio. With `warn_unknown`, warns of those that it doesn't have."""
+    tools: list[str] = []
+    unknown: list[str] = []
     for name in names:
-        word = str(name).strip()
-        if word.lower() in _TOOLS:
-            made += _TOOLS[word.lower()]
-        elif "__" in word or ("*" in word and not word.startswith("group:")):
-            made.append(word)
+        tool = str(name).strip()
+        if tool.lower() in _TOOLS:
+            tools += _TOOLS[tool.lower()]
+        elif "__" in tool or ("*" in tool and not tool.startswith("group:")):
+            tools.append(tool)
         else:
-            missing.append(word)
-    if missing and missing_matters:
+            unknown.append(tool)
+    if unknown and warn_unknown:
         hint = "an MCP server may bring them: mcp.servers"
-        draft.odd(path, f"these tools are not here: {', '.join(missing)}", hint)
-    return made
+        draft.warning(path, f"these tools are not here: {', '.join(unknown)}", hint)
+    return tools

@@ -1,4 +1,4 @@
-"""Sessions, queues, reactions, bindings and listeners of an openclaw.json in oc-trio's terms."""
+"""Converts sessions, queues, reactions, bindings and listeners of an openclaw.json."""
 
 from typing import Any
 
@@ -8,11 +8,11 @@ from oc_trio.config.parse import join
 
 _CHANNEL = "mattermost"
 _LOG_LEVELS = {"trace": "debug", "fatal": "error", "silent": "error"}
-_MOST_HISTORY = 1000
+_MAX_HISTORY = 1000
 
 
 def adapt_conversation(draft: OpenClawDraft) -> None:
-    """`session`, `messages`, `bindings`, `accessGroups`, `gateway`, `mcp`, `skills` and `logging`."""
+    """Rewrites `session`, `messages`, `bindings`, `accessGroups`, `gateway`, `mcp`, `skills` and `logging`."""
     _reset(draft)
     _queue(draft)
     _acknowledge(draft)
@@ -31,29 +31,30 @@ def adapt_conversation(draft: OpenClawDraft) -> None:
 
 
 def _reset(draft: OpenClawDraft) -> None:
-    """When a conversation begins afresh: the channel's own rule, else everybody's."""
+    """Rewrites the rule for a new session: that of the channel, else the shared one."""
     session = draft.table("session")
-    path, written = "session.reset", session.pop("reset", None)
+    path, raw = "session.reset", session.pop("reset", None)
     by_channel = draft.of_kind(session.pop("resetByChannel", None), dict, "session.resetByChannel")
     if by_channel is not None and _CHANNEL in by_channel:
-        path, written = f"session.resetByChannel.{_CHANNEL}", by_channel[_CHANNEL]
-    rule = draft.of_kind(written, dict, path)
+        path, raw = f"session.resetByChannel.{_CHANNEL}", by_channel[_CHANNEL]
+    rule = draft.of_kind(raw, dict, path)
     if rule is None:
         draft.rename(session, "session", "idleMinutes", "resetAfterMinutes")
         return
+    # OpenClaw's defaults: daily, at 4 in the morning.
     mode, hour, minutes = rule.get("mode", "daily"), rule.get("atHour", 4), rule.get("idleMinutes")
     if mode not in ("none", "daily", "idle"):
-        draft.found.wrong(f"{path}.mode", 'must be one of "none", "daily", "idle"')
+        draft.error(f"{path}.mode", 'must be one of "none", "daily", "idle"')
     if mode == "daily":
         session["resetAtHour"] = hour
-        draft.written["session.resetAtHour"] = f"{path}.atHour"
+        draft.original_paths["session.resetAtHour"] = f"{path}.atHour"
     if mode in ("daily", "idle") and minutes is not None:
         session["resetAfterMinutes"] = minutes
-        draft.written["session.resetAfterMinutes"] = f"{path}.idleMinutes"
+        draft.original_paths["session.resetAfterMinutes"] = f"{path}.idleMinutes"
 
 
 def _queue(draft: OpenClawDraft) -> None:
-    """Mattermost's own line of each table by channel; the other platforms' are nobody's here."""
+    """Takes Mattermost's entry of each table by channel, and drops those of other platforms."""
     for names, by_channel, key in (
         (("messages", "queue"), "byChannel", "mode"),
         (("messages", "queue"), "debounceMsByChannel", "debounceMs"),
@@ -63,11 +64,11 @@ def _queue(draft: OpenClawDraft) -> None:
         listed = draft.of_kind(table.pop(by_channel, None), dict, f"{path}.{by_channel}")
         if listed is not None and _CHANNEL in listed:
             table[key] = listed[_CHANNEL]
-            draft.written[f"{path}.{key}"] = f"{path}.{by_channel}.{_CHANNEL}"
+            draft.original_paths[f"{path}.{key}"] = f"{path}.{by_channel}.{_CHANNEL}"
 
 
 def _acknowledge(draft: OpenClawDraft) -> None:
-    """`messages.ackReaction` as the reaction that a message gets while it is worked on."""
+    """Rewrites `messages.ackReaction` as the reaction that a message has while it is being answered."""
     messages, section = draft.table("messages"), draft.table("channels", _CHANNEL)
     emoji = draft.of_kind(messages.pop("ackReaction", None), str, "messages.ackReaction")
     scope = messages.pop("ackReactionScope", "group-mentions")
@@ -76,10 +77,12 @@ def _acknowledge(draft: OpenClawDraft) -> None:
     reactions = section.setdefault("ackReactions", {})
     if isinstance(reactions, dict):
         reactions.setdefault("seen", emoji)
-    draft.written[f"channels.{_CHANNEL}.ackReactions.seen"] = "messages.ackReaction"
+    draft.original_paths[f"channels.{_CHANNEL}.ackReactions.seen"] = "messages.ackReaction"
     if scope != "all":
         where = "messages.ackReaction"
-        draft.odd(where, f'every message that is answered gets it, not those of "{scope}" alone, until it is answered')
+        draft.warning(
+            where, f'every message that is answered gets it, not those of "{scope}" alone, until it is answered'
+        )
 
 
 def _history(draft: OpenClawDraft) -> None:
@@ -87,17 +90,17 @@ def _history(draft: OpenClawDraft) -> None:
     sections.append((f"channels.{_CHANNEL}", draft.table("channels", _CHANNEL)))
     for path, table in sections:
         limit = table.get("historyLimit")
-        if isinstance(limit, int) and limit > _MOST_HISTORY:
-            table["historyLimit"] = _MOST_HISTORY
-            draft.odd(f"{path}.historyLimit", f"{_MOST_HISTORY} posts at most are kept here")
+        if isinstance(limit, int) and limit > _MAX_HISTORY:
+            table["historyLimit"] = _MAX_HISTORY
+            draft.warning(f"{path}.historyLimit", f"{_MAX_HISTORY} posts at most are kept here")
 
 
 def _bindings(draft: OpenClawDraft) -> None:
-    """Those for Mattermost. One that names no account is for the default account, as in OpenClaw."""
+    """Keeps the bindings for Mattermost. One without an account is for the default account, as in OpenClaw."""
     listed = draft.values.get("bindings")
     if not isinstance(listed, list):
         return
-    kept: list[Any] = []
+    bindings: list[Any] = []
     section = draft.table("channels", _CHANNEL)
     names = {normalize_account_id(name) for name in draft.table("channels", _CHANNEL, "accounts")}
     has_default = "default" in names or bool(section.get("baseUrl") and section.get("botToken"))
@@ -106,13 +109,14 @@ def _bindings(draft: OpenClawDraft) -> None:
         if isinstance(match, dict) and match.get("channel") != _CHANNEL:
             continue
         if isinstance(binding, dict) and binding.pop("type", "route") != "route":
-            draft.odd(join("bindings", index), "binds a conversation to a program of OpenClaw's", "remove it")
+            draft.warning(join("bindings", index), "binds a conversation to a program of OpenClaw's", "remove it")
             continue
         if isinstance(match, dict) and "accountId" not in match and names and has_default:
             match["accountId"] = "default"
-        draft.written[join("bindings", len(kept))] = join("bindings", index)
-        kept.append(binding)
-    draft.values["bindings"] = kept
+        # Left-out bindings shift the indexes of the others, and messages should name those of the file.
+        draft.original_paths[join("bindings", len(bindings))] = join("bindings", index)
+        bindings.append(binding)
+    draft.values["bindings"] = bindings
 
 
 def _gateway(draft: OpenClawDraft) -> None:
@@ -120,11 +124,14 @@ def _gateway(draft: OpenClawDraft) -> None:
     if gateway.get("bind") == "tailnet":
         del gateway["bind"]
         hint = 'bind = "custom", customBindHost = "<address in the tailnet>"'
-        draft.odd("gateway.bind", '"tailnet" is not known here; loopback is used unless customBindHost is set', hint)
+        draft.warning(
+            "gateway.bind", '"tailnet" is not known here; loopback is used unless customBindHost is set', hint
+        )
     if draft.table("gateway", "tailscale").get("mode") == "off":
         del gateway["tailscale"]
     tls = gateway.get("tls")
     if isinstance(tls, dict):
+        # In OpenClaw, certificates without `enabled` are not used.
         if tls.pop("enabled", False) is True:
             draft.rename(tls, "gateway.tls", "certPath", "certFile")
             draft.rename(tls, "gateway.tls", "keyPath", "keyFile")
@@ -145,9 +152,9 @@ def _tool_servers(draft: OpenClawDraft) -> None:
         if filters is not None:
             if "include" in filters:
                 server["allow"] = filters["include"]
-                draft.written[f"{path}.allow"] = f"{path}.toolFilter.include"
+                draft.original_paths[f"{path}.allow"] = f"{path}.toolFilter.include"
             if filters.get("exclude"):
-                draft.odd(f"{path}.toolFilter.exclude", "is not known here", f"name {name}.<tool> in tools.deny")
+                draft.warning(f"{path}.toolFilter.exclude", "is not known here", f"name {name}.<tool> in tools.deny")
         for kind in ("env", "headers"):
             if isinstance(server.get(kind), dict):
                 server[kind] = {
@@ -160,17 +167,17 @@ def _tool_servers(draft: OpenClawDraft) -> None:
                 }
         transport = server.pop("transport", None)
         if transport == "sse":
-            draft.odd(f"{path}.transport", "SSE is not spoken here", "use the server's streamable HTTP address")
+            draft.warning(f"{path}.transport", "SSE is not spoken here", "use the server's streamable HTTP address")
 
 
 def _skills(draft: OpenClawDraft) -> None:
-    """OpenClaw's folders of skills: the workspace's, those beside the file, then `skills.load.extraDirs`."""
+    """Sets OpenClaw's folders of skills: that of the workspace, the one beside the file, `skills.load.extraDirs`."""
     workspace = draft.table("agents", "defaults").get("workspace")
     extra = draft.of_kind(draft.table("skills", "load").pop("extraDirs", None), list, "skills.load.extraDirs")
     folders = [f"{workspace.rstrip('/')}/skills"] if isinstance(workspace, str) and workspace.strip() else []
     folders += ["skills", *(extra or ())]
     skills = draft.table("skills")
     if "dirs" not in skills and len(folders) > 1:
-        draft.made("skills")["dirs"] = folders
+        draft.ensure_table("skills")["dirs"] = folders
     if not draft.table("skills", "load"):
         skills.pop("load", None)

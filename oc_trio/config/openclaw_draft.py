@@ -1,4 +1,4 @@
-"""A copy of an openclaw.json that is being rewritten in oc-trio's terms, with what is noted on the way."""
+"""A copy of an openclaw.json while it is converted to oc-trio's form, with the findings of the conversion."""
 
 from collections.abc import Iterator
 from typing import Any, TypeVar
@@ -14,21 +14,21 @@ _KINDS: dict[type, str] = {dict: "a table", list: "a list", str: "text"}
 
 @frozen
 class OpenClawDraft:
-    """`values` is changed in place; `written` maps each new path to the one in the file."""
+    """`values` is changed in place; `original_paths` maps each new path to the one in the file."""
 
     values: dict[str, Any]
-    found: Findings
-    written: dict[str, str] = field(factory=dict)
+    findings: Findings
+    original_paths: dict[str, str] = field(factory=dict)
 
     def table(self, *names: str) -> dict[str, Any]:
-        """The table at that path; an empty one, not part of the document, where there is none."""
+        """The table at that path. If there is none, an empty one that is not part of the document."""
         table: Any = self.values
         for name in names:
             table = table.get(name) if isinstance(table, dict) else None
         return table if isinstance(table, dict) else {}
 
-    def made(self, *names: str) -> dict[str, Any]:
-        """The table at that path, made where there is none; for paths that hold tables only."""
+    def ensure_table(self, *names: str) -> dict[str, Any]:
+        """The table at that path, created if there is none. Whatever else is on the way is replaced by a table."""
         table = self.values
         for name in names:
             if not isinstance(table.get(name), dict):
@@ -46,20 +46,23 @@ class OpenClawDraft:
                 yield join("agents.entries", name), entry
 
     def rename(self, table: dict[str, Any], path: str, old: str, new: str) -> None:
-        """Move a key within its table, unless the new one is there."""
+        """Renames a key of a table. If the new one exists, it is kept and the old one dropped."""
         if old in table:
             value = table.pop(old)
             if new not in table:
                 table[new] = value
-                self.written[join(path, new)] = join(path, old)
+                self.original_paths[join(path, new)] = join(path, old)
 
     def of_kind(self, value: Any, kind: type[T], path: str) -> T | None:
-        """A value that was taken out of the document, None where there is none; one of another kind is a problem."""
+        """The value if it is of that kind, else None; adds an error if it is of another kind."""
         if value is None or isinstance(value, kind):
             return value
-        self.found.wrong(path, f"must be {_KINDS[kind]}, not {kind_of(value)}")
+        self.findings.error(path, f"must be {_KINDS[kind]}, not {kind_of(value)}")
         return None
 
-    def odd(self, path: str, message: str, hint: str = "") -> None:
-        """A setting that is taken over, but not to the letter."""
-        self.found.odd(path, message, hint)
+    def error(self, path: str, message: str, hint: str = "") -> None:
+        self.findings.error(path, message, hint)
+
+    def warning(self, path: str, message: str, hint: str = "") -> None:
+        """For a setting that is translated, but does not mean exactly the same here."""
+        self.findings.warning(path, message, hint)

@@ -1,6 +1,6 @@
-"""What OpenClaw keeps beside its file and the file refers to: API keys of its logins, and its own store of secrets.
+"""Reads API keys and secrets that OpenClaw stores in its own database, `state/openclaw.sqlite`.
 
-Both are in `state/openclaw.sqlite` (older releases: `auth-profiles.json` of the agent), which is opened read-only.
+It is opened read-only, as OpenClaw may be running. Older releases keep the keys in `auth-profiles.json` of the agent.
 """
 
 import json
@@ -21,7 +21,7 @@ _STORED = (
 
 
 class StoreUnreadable(Exception):
-    """OpenClaw's database is there and can't be read; str() says why."""
+    """OpenClaw's database exists but can't be read; str() says why."""
 
 
 @frozen
@@ -35,7 +35,7 @@ class OpenClawStore:
         return self.folder / "state" / "openclaw.sqlite"
 
     def secret(self, name: str) -> str | None:
-        """A value of the store, None where it has none. Raises StoreUnreadable."""
+        """A secret of the store; None if there is none of that name. Raises StoreUnreadable."""
         return self._first(_STORED, name)
 
     def keys(self, order: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,28 +44,28 @@ class OpenClawStore:
         `order` is `auth.order`: of several profiles of a provider the first that it names counts, else the one that is
         called `default`, else the first. Raises StoreUnreadable.
         """
-        found: dict[str, dict[str, Any]] = {}
+        by_provider: dict[str, dict[str, Any]] = {}
         for name, profile in self._profiles().items():
             if isinstance(profile, Mapping) and profile.get("type") == "api_key":
                 key = profile.get("key") or profile.get("keyRef")
                 if key:
-                    found.setdefault(str(profile.get("provider")), {})[name] = key
-        made = {}
-        for provider, profiles in found.items():
-            listed = order.get(provider)
-            wanted = [*(listed if isinstance(listed, list) else ()), f"{provider}:default", *profiles]
-            made[provider] = next(profiles[name] for name in wanted if name in profiles)
-        return made
+                    by_provider.setdefault(str(profile.get("provider")), {})[name] = key
+        keys = {}
+        for provider, profiles in by_provider.items():
+            preferred = order.get(provider)
+            candidates = [*(preferred if isinstance(preferred, list) else ()), f"{provider}:default", *profiles]
+            keys[provider] = next(profiles[name] for name in candidates if name in profiles)
+        return keys
 
     def _profiles(self) -> dict[str, Any]:
-        made: dict[str, Any] = {}
+        profiles: dict[str, Any] = {}
         for text in (*self._older(), self._first(_PROFILES)):
             try:
                 listed = json.loads(text).get("profiles") if text else None
             except (ValueError, AttributeError):
                 continue
-            made.update(listed if isinstance(listed, dict) else {})
-        return made
+            profiles.update(listed if isinstance(listed, dict) else {})
+        return profiles
 
     def _older(self) -> Iterator[str]:
         for file in sorted(self.folder.glob("agents/*/agent/auth-profiles.json"), reverse=True):
@@ -75,15 +75,16 @@ class OpenClawStore:
                 continue
 
     def _first(self, query: str, *values: str) -> str | None:
-        """The only text that a query finds."""
+        """The first column of the first row of a query."""
         if not self.database.is_file():
             return None
-        place = f"file:{quote(str(self.database))}?mode=ro"
+        uri = f"file:{quote(str(self.database))}?mode=ro"
         try:
-            with closing(sqlite3.connect(place, uri=True, timeout=2.0)) as connection:
+            with closing(sqlite3.connect(uri, uri=True, timeout=2.0)) as connection:
                 row = connection.execute(query, values).fetchone()
-        except sqlite3.Error as broken:
-            if "no such table" in str(broken):
+        except sqlite3.Error as error:
+            # An older release of OpenClaw, which did not keep this here.
+            if "no such table" in str(error):
                 return None
-            raise StoreUnreadable(f"{self.database} can't be read: {broken}") from None
+            raise StoreUnreadable(f"{self.database} can't be read: {error}") from None
         return str(row[0]) if row else None

@@ -1,6 +1,6 @@
-"""Plain dicts to frozen values: no coercion, every problem at once, each with its path and what to write instead.
+"""Turns plain dicts into frozen values: without coercion, and collecting every problem with its path and a hint.
 
-Knows types and `fields.Spec`, no key by name.
+It works by types and `fields.Spec`; no key is known by name.
 """
 
 import difflib
@@ -13,7 +13,7 @@ from typing import Any
 
 import attrs
 
-from oc_trio.config.fields import Spec, all_keys, is_choice, own_keys, unwrap_optional
+from oc_trio.config.fields import Spec, all_keys, is_enum, own_keys, unwrap_optional
 from oc_trio.config.secrets import Secret, SecretForm
 from oc_trio.errors import Problem
 
@@ -24,7 +24,7 @@ Resolve = Callable[[Any, str, SecretForm], Secret]
 
 
 class Invalid(Exception):
-    """One value can't be used; carries the problem to the collector."""
+    """A value is invalid; `problem` says what is wrong."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(str(problem))
@@ -40,19 +40,19 @@ def join(path: str, name: str | int) -> str:
 
 
 def is_within(inner: str, outer: str) -> bool:
-    """Whether a path is another one, or lies below it."""
+    """Whether a path equals `outer` or is below it."""
     return inner == outer or inner.startswith((outer + ".", outer + "["))
 
 
-def nearest(word: str, known: typing.Iterable[str]) -> str:
-    """The known word that `word` was probably meant to be, or nothing."""
-    by_lower = {name.lower(): name for name in known}
-    found = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
-    return by_lower[found[0]] if found else ""
+def nearest(word: str, names: typing.Iterable[str]) -> str:
+    """The name that `word` is probably a misspelling of; "" if none is similar."""
+    by_lower = {name.lower(): name for name in names}
+    matches = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[matches[0]] if matches else ""
 
 
 def kind_of(value: object) -> str:
-    """What a value is, in words."""
+    """The type of a value, for an error message."""
     match value:
         case None:
             return "null"
@@ -71,10 +71,10 @@ def kind_of(value: object) -> str:
 
 
 class Reader:
-    """Collects `problems` and `ignored` paths while it builds values.
+    """Builds values, and collects `problems` and `ignored` paths on the way.
 
-    `resolve` turns a secret's raw value into a Secret (it may raise Invalid). Under a path for which `lenient` says
-    true, unknown keys are collected in `ignored` instead of being problems.
+    `resolve` makes a Secret of a raw value, or raises Invalid. An unknown key is a problem, unless `lenient` returns
+    true for its path: then the path is added to `ignored`.
     """
 
     def __init__(self, resolve: Resolve, lenient: Callable[[str], bool]) -> None:
@@ -84,7 +84,7 @@ class Reader:
         self.ignored: list[str] = []
 
     def table(self, cls: Any, raw: object, path: str) -> Any:
-        """The section `cls` from `raw`; what is wrong in it is noted and left at its default."""
+        """An instance of `cls` from a table. Invalid values become problems and stay at their defaults."""
         if not isinstance(raw, Mapping):
             self._note(path or "the file", f"must be a table, not {kind_of(raw)}")
             return cls()
@@ -106,9 +106,10 @@ class Reader:
         return cls(**values)
 
     def value(self, declared: Any, spec: Spec, raw: Any, path: str) -> Any:
-        """The value of one key, or MISSING after noting what is wrong."""
-        for written, meaning in spec.also.items():
-            if type(raw) is type(written) and raw == written:
+        """The value of one key; MISSING if it is invalid, which becomes a problem."""
+        for literal, meaning in spec.also.items():
+            # By type as well, because True == 1.
+            if type(raw) is type(literal) and raw == literal:
                 return meaning
         declared = unwrap_optional(declared)
         try:
@@ -122,11 +123,11 @@ class Reader:
                 return self._list(typing.get_args(declared)[0], spec, raw, path)
             if isinstance(origin, type) and issubclass(origin, Mapping):
                 return self._map(typing.get_args(declared)[1], spec, raw, path)
-            if is_choice(declared):
+            if is_enum(declared):
                 return _choice(declared, raw, path)
             return raw if declared is Any else _scalar(declared, spec, raw, path)
-        except Invalid as found:
-            self.problems.append(found.problem)
+        except Invalid as error:
+            self.problems.append(error.problem)
             return MISSING
 
     def _list(self, inner: Any, spec: Spec, raw: Any, path: str) -> tuple[Any, ...]:
@@ -135,15 +136,15 @@ class Reader:
         if spec.numbers:
             raw = [str(item) if isinstance(item, int) and not isinstance(item, bool) else item for item in raw]
         item_spec = attrs.evolve(spec, also={})
-        made = [self.value(inner, item_spec, item, join(path, index)) for index, item in enumerate(raw)]
-        return tuple(value for value in made if value is not MISSING)
+        values = [self.value(inner, item_spec, item, join(path, index)) for index, item in enumerate(raw)]
+        return tuple(value for value in values if value is not MISSING)
 
     def _map(self, inner: Any, spec: Spec, raw: Any, path: str) -> Mapping[str, Any]:
         if not isinstance(raw, Mapping):
             raise Invalid(Problem(path, f"must be a table, not {kind_of(raw)}"))
         item_spec = attrs.evolve(spec, also={})
-        made = {str(name): self.value(inner, item_spec, item, join(path, str(name))) for name, item in raw.items()}
-        return types.MappingProxyType({name: value for name, value in made.items() if value is not MISSING})
+        values = {str(name): self.value(inner, item_spec, item, join(path, str(name))) for name, item in raw.items()}
+        return types.MappingProxyType({name: value for name, value in values.items() if value is not MISSING})
 
     def _unknown(self, name: str, path: str, known: set[str]) -> None:
         if self._lenient(path):
@@ -178,10 +179,11 @@ def _choice(declared: type[Enum], raw: Any, path: str) -> Enum:
 
 
 def _scalar(declared: type, spec: Spec, raw: Any, path: str) -> Any:
+    # Not isinstance: a bool is an int, and `true` must not count as 1.
     fits = type(raw) is declared or (declared is float and type(raw) is int)
     if not fits:
         others = "".join(
-            f" or {written!r}" if isinstance(written, str) else f" or {str(written).lower()}" for written in spec.also
+            f" or {literal!r}" if isinstance(literal, str) else f" or {str(literal).lower()}" for literal in spec.also
         )
         raise Invalid(
             Problem(path, f"must be {_NAMES[declared]}{others}, not {kind_of(raw)}", _scalar_hint(declared, raw))
@@ -203,6 +205,7 @@ def _scalar_hint(declared: type, raw: Any) -> str:
 
 
 def _check_limits(spec: Spec, raw: float, path: str) -> None:
+    # TOML allows `nan` and `inf`, and a comparison with nan is always false.
     finite = -1e15 < raw < 1e15
     low = spec.minimum is not None and raw < spec.minimum
     if spec.above is not None and raw <= spec.above:
@@ -213,7 +216,7 @@ def _check_limits(spec: Spec, raw: float, path: str) -> None:
 
 
 def limits(spec: Spec) -> str:
-    """The allowed range in words, in the file's unit."""
+    """The allowed range for an error message, in the unit of the file."""
     if spec.minimum is not None and spec.maximum is not None:
         return f"between {spec.minimum:.15g} and {spec.maximum:.15g}"
     parts = []
@@ -227,5 +230,5 @@ def limits(spec: Spec) -> str:
 
 
 def strict(_path: str) -> bool:
-    """For `Reader.lenient`: no unknown key is let through."""
+    """For `Reader.lenient`: every unknown key is a problem."""
     return False

@@ -1,6 +1,6 @@
-"""The files of an agent's workspace that say who it is: `AGENTS.md`, `SOUL.md`, `IDENTITY.md`, as text for its prompt.
+"""Reads `AGENTS.md`, `SOUL.md` and `IDENTITY.md` of an agent's workspace, which follow its system prompt.
 
-A workspace's other files, memory among them, are not read.
+Other files of a workspace, such as OpenClaw's memory, are not read.
 """
 
 import os
@@ -12,33 +12,33 @@ from oc_trio.config.parse import join
 from oc_trio.core.text import clean
 
 FILES = ("AGENTS.md", "SOUL.md", "IDENTITY.md")
-MOST_CHARS = 20_000  # of each file, as in OpenClaw
+MAX_CHARS = 20_000  # of each file, as in OpenClaw
 
 
-def read_personas(config: Config, folder: Path, found: Findings) -> dict[str, str]:
-    """The text of each agent that has a workspace with such files; relative paths start at `folder`.
+def read_personas(config: Config, folder: Path, findings: Findings) -> dict[str, str]:
+    """The text for each agent that has a workspace with such files; relative paths start at `folder`.
 
-    A workspace that is named and does not exist is a warning, as is a file that can't be read or is cut.
+    Warns of an agent's own workspace that does not exist, and of a file that can't be read or is cut.
     """
-    made = {}
+    personas = {}
     for agent in tuple(config.agents.entries) or ("main",):
         workspace, path = workspace_of(config, agent)
         if not workspace:
             continue
-        place = folder / Path(workspace).expanduser()
-        if not place.is_dir():
+        workspace_folder = folder / Path(workspace).expanduser()
+        if not workspace_folder.is_dir():
             if path != "agents.defaults.workspace":
-                found.odd(path, f"{place} is not a folder", "agents are told nothing from it")
+                findings.warning(path, f"{workspace_folder} is not a folder", "agents are told nothing from it")
             continue
-        parts = [part for name in FILES if (part := _part(place / name, found))]
+        parts = [part for name in FILES if (part := _part(workspace_folder / name, findings))]
         if parts:
-            made[agent] = "\n\n".join(parts)
-    return made
+            personas[agent] = "\n\n".join(parts)
+    return personas
 
 
 def workspace_of(config: Config, agent: str) -> tuple[str, str]:
-    """An agent's workspace and the key that names it: its own, else the shared one, of which each of several agents has
-    the folder that is called like it.
+    """An agent's workspace and the key that sets it: its own, or the shared one. If there are several agents, each has
+    a subfolder of the shared one, named after the agent.
     """
     entry = config.agents.entries.get(agent)
     if entry is not None and entry.workspace:
@@ -49,23 +49,23 @@ def workspace_of(config: Config, agent: str) -> tuple[str, str]:
     return shared, "agents.defaults.workspace"
 
 
-def _part(file: Path, found: Findings) -> str:
-    """One file under its name; nothing where there is none."""
+def _part(file: Path, findings: Findings) -> str:
+    """One file under a heading with its name; "" if it does not exist."""
     try:
         with file.open(encoding="utf-8-sig") as opened:
-            text = clean(opened.read(MOST_CHARS + 1)).strip()
+            text = clean(opened.read(MAX_CHARS + 1)).strip()
     except FileNotFoundError:
         return ""
-    except (OSError, UnicodeDecodeError) as broken:
-        reason = os.strerror(broken.errno) if isinstance(broken, OSError) and broken.errno else "it is not UTF-8 text"
-        found.odd(str(file), f"can't be read: {reason}", "the agent is not told what it says")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "it is not UTF-8 text"
+        findings.warning(str(file), f"can't be read: {reason}", "the agent is not told what it says")
         return ""
-    if len(text) > MOST_CHARS:
-        found.odd(str(file), f"only its first {MOST_CHARS} characters are said to the agent")
-        text = text[:MOST_CHARS] + "\n(cut here)"
+    if len(text) > MAX_CHARS:
+        findings.warning(str(file), f"only its first {MAX_CHARS} characters are said to the agent")
+        text = text[:MAX_CHARS] + "\n(cut here)"
     return f"## {file.name}\n\n{text}" if text else ""
 
 
 def with_persona(prompt: str, persona: str) -> str:
-    """A system prompt, and after it what the agent's own files say."""
+    """A system prompt followed by the text of the agent's own files."""
     return f"{prompt}\n\n# Your own files\n\n{persona}" if persona else prompt

@@ -1,4 +1,4 @@
-"""The reference page `docs/configuration.md`, made from the declarations: one row per key."""
+"""Generates the reference page `docs/configuration.md` from the declarations: one row per key."""
 
 import json
 import typing
@@ -7,8 +7,8 @@ from typing import Any
 
 import attrs
 
-from oc_trio.config.fields import Key, Spec, all_keys, is_choice, unwrap_optional
-from oc_trio.config.file_value import MISSING_DEFAULT, written_default
+from oc_trio.config.fields import Key, Spec, all_keys, is_enum, unwrap_optional
+from oc_trio.config.file_value import MISSING_DEFAULT, default_in_file
 from oc_trio.config.model import Config
 from oc_trio.config.parse import limits
 from oc_trio.config.secrets import Secret
@@ -75,7 +75,7 @@ def reference() -> str:
 
 
 def all_tables(cls: type, path: str, doc: str) -> Iterator[tuple[str, type, str]]:
-    """Each table with the path to it, depth first; accounts repeat their parent and are left out."""
+    """Path, class and description of each table, depth first. Accounts repeat the keys of their parent: left out."""
     if path:
         yield path, cls, doc
     for entry in all_keys(cls):
@@ -86,7 +86,7 @@ def all_tables(cls: type, path: str, doc: str) -> Iterator[tuple[str, type, str]
 
 
 def inner_table(entry: Key) -> tuple[type, str] | None:
-    """The class of the table that a key holds, and how its path goes on."""
+    """The class of the table that a key holds, and the suffix for the path of one; None if it holds no table."""
     declared = unwrap_optional(entry.declared)
     if _is_table(declared):
         return declared, ""
@@ -103,16 +103,16 @@ def _is_table(declared: Any) -> bool:
 
 
 def _row(entry: Key) -> str:
-    default = written_default(entry)
-    shown = "" if default is MISSING_DEFAULT or default == "" else f"`{json.dumps(default, ensure_ascii=False)}`"
-    cells = [f"`{entry.name}`", _kind(unwrap_optional(entry.declared), entry.spec), shown, entry.spec.doc]
+    default = default_in_file(entry)
+    default_text = "" if default is MISSING_DEFAULT or default == "" else f"`{json.dumps(default, ensure_ascii=False)}`"
+    cells = [f"`{entry.name}`", _kind(unwrap_optional(entry.declared), entry.spec), default_text, entry.spec.doc]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def _kind(declared: Any, spec: Spec) -> str:
     if declared is Secret:
         return "secret"
-    if is_choice(declared):
+    if is_enum(declared):
         return ", ".join(f"`{member.value}`" for member in declared) + _also(spec)
     origin = typing.get_origin(declared)
     if origin is tuple:

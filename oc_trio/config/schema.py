@@ -1,4 +1,4 @@
-"""The JSON Schema of the configuration, for editors and for `oc-trio config schema`; made from the declarations."""
+"""Generates the JSON Schema of the configuration from the declarations, for editors and `oc-trio config schema`."""
 
 import typing
 from collections.abc import Mapping
@@ -6,8 +6,8 @@ from typing import Any
 
 import attrs
 
-from oc_trio.config.fields import Key, Spec, all_keys, is_choice, unwrap_optional
-from oc_trio.config.file_value import MISSING_DEFAULT, written_default
+from oc_trio.config.fields import Key, Spec, all_keys, is_enum, unwrap_optional
+from oc_trio.config.file_value import MISSING_DEFAULT, default_in_file
 from oc_trio.config.model import Config
 from oc_trio.config.secrets import Secret
 
@@ -51,7 +51,7 @@ _SECRET: dict[str, Any] = {
 
 
 def json_schema() -> dict[str, Any]:
-    """The schema (draft 2020-12) of today's spellings; older ones are accepted with a warning and not listed."""
+    """The schema (draft 2020-12) of the current spellings; older ones, which give a warning, are not in it."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "oc-trio configuration",
@@ -69,20 +69,20 @@ def _table(cls: type) -> dict[str, Any]:
 
 
 def _key(entry: Key) -> dict[str, Any]:
-    made = {"description": entry.spec.doc, **_value(entry.declared, entry.spec)}
-    default = written_default(entry)
+    schema = {"description": entry.spec.doc, **_value(entry.declared, entry.spec)}
+    default = default_in_file(entry)
     if default is not MISSING_DEFAULT:
-        made["default"] = default
-    return made
+        schema["default"] = default
+    return schema
 
 
 def _value(declared: Any, spec: Spec) -> dict[str, Any]:
-    made = _plain(unwrap_optional(declared), spec)
+    schema = _plain(unwrap_optional(declared), spec)
     if spec.also:
-        return {"anyOf": [made, {"enum": list(spec.also)}]}
-    if spec.scalar and "properties" in made:
-        return {"anyOf": [{"type": "string"}, made]}
-    return made
+        return {"anyOf": [schema, {"enum": list(spec.also)}]}
+    if spec.scalar and "properties" in schema:
+        return {"anyOf": [{"type": "string"}, schema]}
+    return schema
 
 
 def _plain(declared: Any, spec: Spec) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def _plain(declared: Any, spec: Spec) -> dict[str, Any]:
         return {"$ref": "#/$defs/secret"}
     if attrs.has(declared):
         return _table(declared)
-    if is_choice(declared):
+    if is_enum(declared):
         return {"enum": [member.value for member in declared]}
     origin = typing.get_origin(declared)
     inner = attrs.evolve(spec, also={})
@@ -105,10 +105,10 @@ def _plain(declared: Any, spec: Spec) -> dict[str, Any]:
 
 
 def _limits(spec: Spec) -> dict[str, Any]:
-    made = {
+    keywords = {
         "minimum": spec.minimum,
         "exclusiveMinimum": spec.above,
         "maximum": spec.maximum,
         "pattern": f"^(?:{spec.pattern})$" if spec.pattern else None,
     }
-    return {name: value for name, value in made.items() if value is not None}
+    return {name: value for name, value in keywords.items() if value is not None}

@@ -1,4 +1,4 @@
-"""A secret's raw value in a file (text, or a table with `source`) to a Secret; shapes only, reading is `secrets`'."""
+"""Parses the value of a secret key in the file: text, or a table with `source`. `secrets` reads what it refers to."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ from oc_trio.config.secrets import (
     SecretRef,
     SecretSource,
     SecretUnavailable,
-    flaw,
+    character_error,
     read_secret,
 )
 from oc_trio.errors import Problem
@@ -28,7 +28,8 @@ _KEYS = {
     "exec": {"source", "provider", "id", "command", "plain", "env", "timeoutMs"},
 }
 _CONFIDENTIAL = re.compile(r"auth|cookie|credential|key|pass|secret|token", re.IGNORECASE)
-_NO_KEY = ("", "none", "dummy", "unused")  # what endpoints without keys are given
+# People write these as the key of a server that needs none, so they are nothing to protect.
+_NO_KEY = ("", "none", "dummy", "unused")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PLACEHOLDER = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _POINTER = re.compile(r"/.*", re.DOTALL)
@@ -39,11 +40,11 @@ Resolve = Callable[[Any, str, SecretForm], Secret]
 
 
 class Unavailable(Invalid):
-    """The reference is well formed, but what it refers to can't be had now."""
+    """The reference is well formed, but what it refers to is not available now."""
 
 
 def resolver(env: Mapping[str, str], folder: Path) -> Resolve:
-    """A function (raw, path, form) -> Secret that reads what it refers to; raises Invalid.
+    """A function (raw, path, form) -> Secret that reads what a reference refers to; it raises Invalid.
 
     Relative paths start at `folder`, where the configuration file is.
     """
@@ -68,10 +69,10 @@ def _fetch(
         ref = evolve(ref, target=str(folder / Path(ref.target).expanduser()))
     try:
         return read_secret(ref, env, form)
-    except SecretMalformed as wrong:
-        raise Invalid(Problem(path, str(wrong))) from None
-    except SecretUnavailable as missing:
-        raise Unavailable(Problem(path, str(missing))) from None
+    except SecretMalformed as error:
+        raise Invalid(Problem(path, str(error))) from None
+    except SecretUnavailable as error:
+        raise Unavailable(Problem(path, str(error))) from None
 
 
 def _inline(raw: str, path: str, form: SecretForm) -> Secret:
@@ -79,15 +80,15 @@ def _inline(raw: str, path: str, form: SecretForm) -> Secret:
         # In an openclaw.json it would have been replaced before.
         hint = f'write {{ source = "env", id = "{variable[1]}" }}'
         raise Invalid(Problem(path, "is text here, not the value of a variable", hint))
-    if wrong := flaw(raw, form):
-        raise Invalid(Problem(path, wrong, "copy it again, without quotation marks and blanks around it"))
+    if error := character_error(raw, form):
+        raise Invalid(Problem(path, error, "copy it again, without quotation marks and blanks around it"))
     return Secret(raw)
 
 
 def holds_secret(raw: Any, path: str) -> bool:
-    """Whether a secret's raw value is confidential text itself, not a reference, a placeholder or a plain setting.
+    """Whether the raw value is confidential itself, and not a reference, a placeholder or a plain setting.
 
-    Of headers and variables the name decides, of a URL whether there is a password in it.
+    For headers and variables the name decides, for a URL whether it contains a password.
     """
     if not isinstance(raw, str) or raw.strip().lower() in _NO_KEY:
         return False
@@ -98,17 +99,17 @@ def holds_secret(raw: Any, path: str) -> bool:
 
 
 def check_shape(raw: Any, path: str, form: SecretForm) -> Secret:
-    """Check the form of a secret without reading it; inline text is kept, references stay empty. Raises Invalid."""
+    """A secret that is checked but not read: inline text is kept, a reference has an empty value. Raises Invalid."""
     return _inline(raw, path, form) if isinstance(raw, str) else Secret("", secret_ref(raw, path))
 
 
 def unread_secret(_raw: Any, _path: str, _form: SecretForm) -> Secret:
-    """Leave the secret empty: somebody else checks and reads it."""
+    """A resolver that reads nothing: the secret is checked and read elsewhere."""
     return NO_SECRET
 
 
 def secret_ref(raw: Any, path: str) -> SecretRef:
-    """The reference that a table describes; raises Invalid."""
+    """The reference of a table with `source`; raises Invalid."""
     if not isinstance(raw, Mapping):
         raise Invalid(Problem(path, f"must be text or a table, not {kind_of(raw)}", _SHAPES))
     source = raw.get("source")

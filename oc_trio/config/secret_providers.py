@@ -1,7 +1,7 @@
-"""OpenClaw's references to secrets, `{ source, provider, id }`, as references that say by themselves where to look.
+"""Resolves OpenClaw's references to secrets, `{ source, provider, id }`, through its `secrets.providers`.
 
-`secrets.providers` is read here and nowhere else: a reference to a file becomes a path and a JSON pointer, one to a
-program its command line, one to OpenClaw's own store its value. Nothing is run.
+A reference to a file becomes a path and a JSON pointer, one to a program its command line, one to OpenClaw's own store
+its value. No program is run here.
 """
 
 import re
@@ -22,13 +22,13 @@ _MANAGED = "name its command and args, or keep the secret in a file or variable"
 
 
 def is_reference(value: Any) -> bool:
-    """Whether a value is one of OpenClaw's references, and none of oc-trio's own."""
+    """Whether a value is a reference of OpenClaw's, and not one of oc-trio's, which has further keys."""
     return isinstance(value, Mapping) and "source" in value and "id" in value and set(map(str, value)) <= _SHAPE
 
 
 @frozen
 class SecretProviders:
-    """`secrets` of an openclaw.json. `env` has the variables in effect, `store` is OpenClaw's own."""
+    """The section `secrets` of an openclaw.json. `env` has the variables in effect, `store` is OpenClaw's database."""
 
     section: Mapping[str, Any] = field(factory=dict, repr=False)
     env: Mapping[str, str] = field(factory=dict, repr=False)
@@ -40,36 +40,38 @@ class SecretProviders:
         return cls(section if isinstance(section, Mapping) else {}, env, OpenClawStore(openclaw_home(env)))
 
     def resolve(self, reference: Mapping[str, Any], path: str) -> Any:
-        """The reference in oc-trio's own shape; raises Invalid where its provider doesn't exist or can't be used."""
+        """The reference in oc-trio's form. Raises Invalid if its provider doesn't exist or is not supported."""
         source, name = str(reference["source"]), reference["id"]
         if source not in ("env", "file", "exec", "store") or not isinstance(name, str):
-            return dict(reference)  # the reader of secrets says what is wrong with it
+            return dict(reference)  # `secret_keys` reports what is wrong with it
         if source in ("file", "exec") and "provider" not in reference and not self._table("providers"):
             return dict(reference)
-        wanted = str(reference.get("provider") or self._default(source))
-        provider = self._table("providers").get(wanted)
-        known = isinstance(provider, Mapping) and provider.get("source") == source
-        if not known and not (source in ("env", "store") and wanted == self._default(source)):
-            there = ", ".join(self._table("providers")) or "none"
-            hint = f"there are: {there}; see secrets.providers"
-            raise Invalid(Problem(join(path, "provider"), f'there is no secrets provider "{wanted}" of {source}', hint))
-        made: Mapping[str, Any] = provider if known and isinstance(provider, Mapping) else {}
-        where = join("secrets.providers", wanted)
+        provider_name = str(reference.get("provider") or self._default(source))
+        provider = self._table("providers").get(provider_name)
+        is_defined = isinstance(provider, Mapping) and provider.get("source") == source
+        if not is_defined and not (source in ("env", "store") and provider_name == self._default(source)):
+            names = ", ".join(self._table("providers")) or "none"
+            hint = f"there are: {names}; see secrets.providers"
+            raise Invalid(
+                Problem(join(path, "provider"), f'there is no secrets provider "{provider_name}" of {source}', hint)
+            )
+        settings: Mapping[str, Any] = provider if is_defined and isinstance(provider, Mapping) else {}
+        where = join("secrets.providers", provider_name)
         match source:
             case "env":
-                return _variable(made, name, path, where)
+                return _variable(settings, name, path, where)
             case "store":
                 return self._stored(name, path)
             case "file":
-                return _file(made, name, path, where)
+                return _file(settings, name, path, where)
             case _:
-                return _command(made, wanted, name, where, self.env)
+                return _command(settings, provider_name, name, where, self.env)
 
     def _stored(self, name: str, path: str) -> str:
         try:
             value = self.store.secret(name)
-        except StoreUnreadable as broken:
-            raise Invalid(Problem(path, str(broken))) from None
+        except StoreUnreadable as error:
+            raise Invalid(Problem(path, str(error))) from None
         if value is None:
             raise Invalid(Problem(path, f"OpenClaw's store of secrets ({self.store.database}) has no {name}", _STORE))
         return value
@@ -84,6 +86,7 @@ class SecretProviders:
 
 def _variable(provider: Mapping[str, Any], name: str, path: str, where: str) -> dict[str, Any]:
     allowed = provider.get("allowlist")
+    # OpenClaw enforces this list, and `trustedDirs` below; to ignore them would widen what the operator allowed.
     if isinstance(allowed, list) and name not in allowed:
         raise Invalid(Problem(join(path, "id"), f"{where}.allowlist does not have {name}", "add it there"))
     return {"source": "env", "id": name}
@@ -109,19 +112,20 @@ def _command(provider: Mapping[str, Any], alias: str, name: str, where: str, env
         raise Invalid(Problem(f"{where}.pluginIntegration", "is a plugin of OpenClaw, and none runs here", _MANAGED))
     if not isinstance(program, str) or not program.startswith(("/", "~")):
         raise Invalid(Problem(f"{where}.command", "must be the absolute path of a program"))
-    if not isinstance(arguments, list) or not all(isinstance(one, str) for one in arguments):
+    if not isinstance(arguments, list) or not all(isinstance(text, str) for text in arguments):
         raise Invalid(Problem(f"{where}.args", "must be a list of texts"))
     file = Path(program).expanduser()
     trusted = provider.get("trustedDirs")
-    if isinstance(trusted, list) and not any(file.is_relative_to(Path(str(one)).expanduser()) for one in trusted):
+    if isinstance(trusted, list) and not any(file.is_relative_to(Path(str(text)).expanduser()) for text in trusted):
         raise Invalid(Problem(f"{where}.command", "is in none of trustedDirs", "add its folder there"))
-    made: dict[str, Any] = {"source": "exec", "command": [str(file), *arguments], "provider": alias, "id": name}
+    reference: dict[str, Any] = {"source": "exec", "command": [str(file), *arguments], "provider": alias, "id": name}
     if provider.get("jsonOnly") is False:
-        made["plain"] = True
+        reference["plain"] = True
     if isinstance(provider.get("env"), Mapping):
-        made["env"] = {
+        reference["env"] = {
             str(key): re.sub(r"\$\{([A-Z_][A-Z0-9_]*)\}", lambda match: env.get(match[1], ""), str(value))
             for key, value in provider["env"].items()
         }
-    made["timeoutMs"] = provider.get("timeoutMs", 5000)
-    return made
+    # OpenClaw's default; oc-trio's own is longer.
+    reference["timeoutMs"] = provider.get("timeoutMs", 5000)
+    return reference

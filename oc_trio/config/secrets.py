@@ -1,6 +1,6 @@
-"""Secrets: where they come from, and a value that can't be printed by accident.
+"""Reads secrets, and wraps them in a value that can't be printed by accident.
 
-Reading happens in `load` (and again when a token is refused); this module never logs and never quotes a value.
+They are read by `load`, and again when the server refuses a token. This module never logs or quotes a value.
 """
 
 import json
@@ -29,11 +29,11 @@ class SecretSource(Enum):
 
 @frozen
 class SecretRef:
-    """A pointer to a secret: variable name, path, command line, or systemd credential.
+    """A reference to a secret: variable name, path, command line, or systemd credential.
 
-    `pointer` finds it within a JSON file (RFC 6901). A command with an `id` is asked for it as OpenClaw asks: JSON on
-    standard input, JSON back; `plain` lets it print the bare value instead. `env` is added to its variables; `seconds`
-    is how long it may take.
+    `pointer` selects a value of a JSON file (RFC 6901). A command with an `id` gets OpenClaw's request as JSON on
+    standard input and answers in JSON; with `plain` it may print the bare value instead. `env` is added to its
+    variables; `seconds` limits its run.
     """
 
     source: SecretSource
@@ -52,7 +52,7 @@ class SecretRef:
 
 @frozen(repr=False)
 class Secret:
-    """A value that shows itself only to `reveal()`; `ref` says where it can be read again, None when inline."""
+    """A value that only `reveal()` returns; `ref` says where it can be read again, None if inline."""
 
     _value: str = field(alias="value")
     ref: SecretRef | None = None
@@ -76,8 +76,8 @@ NO_SECRET = Secret("")
 
 
 class SecretForm(Enum):
-    """What a secret may be made of: `TOKEN` printable ASCII without blanks, `HEADER` also with blanks between words,
-    `TEXT` (the environment of a program) any text of one line.
+    """The characters that a secret may have: `TOKEN` printable ASCII without blanks, `HEADER` also blanks inside,
+    `TEXT` (for the environment of a program) any text of one line.
     """
 
     TOKEN = "token"  # noqa: S105 (a form, not a value)
@@ -88,57 +88,59 @@ class SecretForm(Enum):
 _CONTROLS = {0: "NULL", 9: "CHARACTER TABULATION", 10: "LINE FEED", 13: "CARRIAGE RETURN", 27: "ESCAPE", 127: "DELETE"}
 
 
-def flaw(value: str, form: SecretForm = SecretForm.TOKEN) -> str:
-    """What is wrong with the characters of a secret, in words that name one and quote none; empty when it is fine."""
+def character_error(value: str, form: SecretForm = SecretForm.TOKEN) -> str:
+    """What is wrong with the characters of a secret; "" if nothing is. Names the wrong character, quotes no other."""
     last = len(value) - 1
-    for at, letter in enumerate(value):
-        code = ord(letter)
-        is_blank = letter == " " and (form is SecretForm.TOKEN or (form is SecretForm.HEADER and at in (0, last)))
-        is_foreign = not letter.isascii() and (form is not SecretForm.TEXT or 0xD800 <= code <= 0xDFFF)
+    for index, character in enumerate(value):
+        code = ord(character)
+        is_blank = character == " " and (form is SecretForm.TOKEN or (form is SecretForm.HEADER and index in (0, last)))
+        is_foreign = not character.isascii() and (form is not SecretForm.TEXT or 0xD800 <= code <= 0xDFFF)
         if is_blank or is_foreign or code < 32 or code == 127:
-            where = "begins with" if at == 0 else "ends with" if at == last else "holds"
-            return f"{where} {_name(letter)} (U+{code:04X}), which is no part of a secret"
+            where = "begins with" if index == 0 else "ends with" if index == last else "holds"
+            return f"{where} {_name(character)} (U+{code:04X}), which is no part of a secret"
     return ""
 
 
-def _name(letter: str) -> str:
-    if letter == "\ufeff":
+def _name(character: str) -> str:
+    if character == "\ufeff":
         return "a byte order mark, ZERO WIDTH NO-BREAK SPACE"
-    if letter == "\ufffd" or 0xD800 <= ord(letter) <= 0xDFFF:  # the environment is cleaned before
+    if character == "\ufffd" or 0xD800 <= ord(character) <= 0xDFFF:  # the environment is cleaned before
         return "REPLACEMENT CHARACTER, for a byte that is not UTF-8"
-    return unicodedata.name(letter, "") or _CONTROLS.get(ord(letter), "a character without a name")
+    return unicodedata.name(character, "") or _CONTROLS.get(ord(character), "a character without a name")
 
 
 class SecretUnavailable(Exception):
-    """A secret can't be had; str() says why and what to do, never the value."""
+    """A secret is not available; str() says why and what to do, never the value."""
 
 
 class SecretMalformed(SecretUnavailable):
-    """It is there, and can't be one."""
+    """A secret was read, but its characters can't be right."""
 
 
 def read_secret(ref: SecretRef, env: Mapping[str, str], form: SecretForm = SecretForm.TOKEN) -> Secret:
-    """The secret that `ref` points to, without line breaks at its end. Raises SecretUnavailable."""
+    """The secret that `ref` refers to, without line breaks at its end. Raises SecretUnavailable."""
     match ref.source:
         case SecretSource.ENV:
             value = _from_env(ref.target, env)
         case SecretSource.FILE:
             value = _from_file(Path(ref.target).expanduser())
             if ref.pointer:
-                value = _pointed(value, ref)
+                value = _at_pointer(value, ref)
         case SecretSource.CREDENTIAL:
+            # Without a check of its mode: systemd makes the file, and it is readable for the service alone.
             value = _read(Path(ref.target))
         case SecretSource.EXEC:
             value = _from_command(ref, env)
             if ref.id:
-                value = _answered(value, ref)
+                value = _exec_value(value, ref)
+    # Every editor, and most programs, end a file or their output with one.
     value = value.rstrip("\r\n")
     if not value.strip():
         raise SecretUnavailable(f"{ref} is empty")
     if "\n" in value:
         raise SecretMalformed(f"{ref} holds more than one line: a LINE FEED (U+000A)")
-    if wrong := flaw(value, form):
-        raise SecretMalformed(f"{ref} {wrong}")
+    if error := character_error(value, form):
+        raise SecretMalformed(f"{ref} {error}")
     return Secret(value, ref)
 
 
@@ -159,8 +161,9 @@ def _from_env(name: str, env: Mapping[str, str]) -> str:
 def _from_file(path: Path) -> str:
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
-    except (OSError, ValueError) as broken:
-        raise SecretUnavailable(f"{path} can't be read: {_reason(broken)}") from None
+    except (OSError, ValueError) as error:
+        raise SecretUnavailable(f"{path} can't be read: {_reason(error)}") from None
+    # An error and not a warning, unlike for the configuration itself: this file holds nothing but the secret.
     if mode & 0o077:
         raise SecretUnavailable(f"{path} can be read by others (mode {mode:04o}); run: chmod 600 {path}")
     return _read(path)
@@ -169,22 +172,22 @@ def _from_file(path: Path) -> str:
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as broken:
-        raise SecretUnavailable(f"{path} can't be read: {_reason(broken)}") from None
+    except (OSError, ValueError) as error:
+        raise SecretUnavailable(f"{path} can't be read: {_reason(error)}") from None
 
 
-def _reason(broken: Exception) -> str:
-    return os.strerror(broken.errno) if isinstance(broken, OSError) and broken.errno else "it is not a text file"
+def _reason(error: Exception) -> str:
+    return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "it is not a text file"
 
 
-def _pointed(text: str, ref: SecretRef) -> str:
-    """What the JSON pointer of `ref` finds in the text of its file."""
+def _at_pointer(text: str, ref: SecretRef) -> str:
+    """The value at the JSON pointer of `ref` in the text of its file."""
     try:
         value: Any = json.loads(text)
     except ValueError:
         raise SecretUnavailable(f"{ref.target} is not JSON, so {ref.pointer} finds nothing in it") from None
-    for written in ref.pointer.removeprefix("/").split("/"):
-        name = written.replace("~1", "/").replace("~0", "~")
+    for part in ref.pointer.removeprefix("/").split("/"):
+        name = part.replace("~1", "/").replace("~0", "~")
         if isinstance(value, list) and name.isdecimal() and int(name) < len(value):
             value = value[int(name)]
         elif isinstance(value, dict) and name in value:
@@ -196,8 +199,8 @@ def _pointed(text: str, ref: SecretRef) -> str:
     return value
 
 
-def _answered(text: str, ref: SecretRef) -> str:
-    """The value that a command gave for the id it was asked for."""
+def _exec_value(text: str, ref: SecretRef) -> str:
+    """The value that a command printed for the id that it was asked for."""
     try:
         answer = json.loads(text)
     except ValueError:
@@ -212,30 +215,31 @@ def _answered(text: str, ref: SecretRef) -> str:
         return value
     error = errors.get(ref.id) if isinstance(errors, dict) else None
     code = error.get("code") if isinstance(error, dict) else None
-    # Other codes and all messages may quote the secret.
-    known = f" ({code})" if code in ("NOT_FOUND", "AMBIGUOUS_DUPLICATE_KEY") else ""
-    raise SecretUnavailable(f"{ref.target} gave no value for {ref.id}{known}")
+    # Only these two codes are known to be free of it: other codes, and all messages, may quote the secret.
+    reason = f" ({code})" if code in ("NOT_FOUND", "AMBIGUOUS_DUPLICATE_KEY") else ""
+    raise SecretUnavailable(f"{ref.target} gave no value for {ref.id}{reason}")
 
 
 def _from_command(ref: SecretRef, env: Mapping[str, str]) -> str:
-    name, question = ref.target, {"protocolVersion": 1, "provider": ref.provider, "ids": [ref.id]}
+    name, request = ref.target, {"protocolVersion": 1, "provider": ref.provider, "ids": [ref.id]}
     try:
-        done = subprocess.run(  # noqa: S603 (the operator's own command, no shell)
+        completed = subprocess.run(  # noqa: S603 (the operator's own command, no shell)
             (name, *ref.arguments),
             env={**env, **dict(ref.env)},
-            input=json.dumps(question).encode() if ref.id else b"",
+            input=json.dumps(request).encode() if ref.id else b"",
             stdout=subprocess.PIPE,
+            # A password manager may print the secret there when it fails.
             stderr=subprocess.DEVNULL,
             timeout=ref.seconds,
             check=False,
         )
     except subprocess.TimeoutExpired:
         raise SecretUnavailable(f"{name} gave no answer within {ref.seconds:g} s") from None
-    except (OSError, ValueError) as broken:
-        raise SecretUnavailable(f"{name} can't be run: {_reason(broken)}") from None
-    if done.returncode != 0:
-        raise SecretUnavailable(f"{name} ended with exit code {done.returncode}")
+    except (OSError, ValueError) as error:
+        raise SecretUnavailable(f"{name} can't be run: {_reason(error)}") from None
+    if completed.returncode != 0:
+        raise SecretUnavailable(f"{name} ended with exit code {completed.returncode}")
     try:
-        return done.stdout.decode()
+        return completed.stdout.decode()
     except UnicodeDecodeError:
         raise SecretUnavailable(f"{name} printed something that is not text") from None

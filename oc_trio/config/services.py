@@ -1,4 +1,4 @@
-"""What runs beside conversations: hooks from outside and scheduled messages."""
+"""The keys of hooks and scheduled messages."""
 
 from collections.abc import Mapping
 from enum import Enum

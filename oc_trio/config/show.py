@@ -1,4 +1,4 @@
-"""The configuration in effect, as lines: path, value (secrets hidden), and where the value comes from."""
+"""Lists the configuration in effect: each key with its value, secrets hidden, and where the value comes from."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ from attrs import frozen
 from oc_trio.config.accounts import ROOT, key_paths
 from oc_trio.config.credentials import URL_VARIABLE
 from oc_trio.config.fields import Spec, own_keys
-from oc_trio.config.file_value import written
+from oc_trio.config.file_value import to_file_value
 from oc_trio.config.load import Loaded
 from oc_trio.config.mattermost import MattermostSection
 from oc_trio.config.parse import join
@@ -30,22 +30,22 @@ class Setting:
 
 
 def settings(loaded: Loaded) -> list[Setting]:
-    """Every key that has a value: the accounts complete, then everything else. Unset keys are left out."""
-    made: list[Setting] = []
+    """Every key that has a value: first those of the complete accounts, then all others. Unset keys are left out."""
+    rows: list[Setting] = []
     for name, account in loaded.accounts.items():
         table = loaded.tables[name]
         for path, value, secret in _leaves(account, ""):
             if path != "id":
-                known = table.origins.get(path)
-                origin = _origin(loaded, known, secret)
-                if path == "baseUrl" and known is None:  # an account without a server is not loaded
+                path_in_file = table.origins.get(path)
+                origin = _origin(loaded, path_in_file, secret)
+                if path == "baseUrl" and path_in_file is None:  # an account without a server is not loaded
                     origin = f"env {URL_VARIABLE}"
-                made.append(Setting(join(f"{ROOT}.accounts", name) + f".{path}", value, origin))
+                rows.append(Setting(join(f"{ROOT}.accounts", name) + f".{path}", value, origin))
     paths = key_paths(loaded.values)
     for path, value, secret in _leaves(loaded.config, ""):
         if not path.startswith(ROOT + "."):
-            made.append(Setting(path, value, _origin(loaded, path if path in paths else None, secret)))
-    return made
+            rows.append(Setting(path, value, _origin(loaded, path if path in paths else None, secret)))
+    return rows
 
 
 def _origin(loaded: Loaded, path: str | None, secret: Secret | None) -> str:
@@ -58,7 +58,7 @@ def _origin(loaded: Loaded, path: str | None, secret: Secret | None) -> str:
 
 
 def _place(loaded: Loaded, path: str) -> str:
-    return loaded.document.place(loaded.modern.as_written(path))
+    return loaded.document.location(loaded.modern.path_in_file(path))
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any, Secret | None]]:
@@ -68,25 +68,25 @@ def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any, Secret | None]]:
         return
     for entry in own_keys(declared):
         inner = getattr(value, entry.attribute)
-        here = path if entry.spec.flat else join(path, entry.name)
-        yield from _leaf(inner, entry.spec, here)
+        inner_path = path if entry.spec.flat else join(path, entry.name)
+        yield from _leaf(inner, entry.spec, inner_path)
 
 
-def _leaf(inner: Any, spec: Spec, here: str) -> Iterator[tuple[str, Any, Secret | None]]:
+def _leaf(inner: Any, spec: Spec, path: str) -> Iterator[tuple[str, Any, Secret | None]]:
     if isinstance(inner, Secret):
         if inner:
-            yield here, written(inner, spec), inner
+            yield path, to_file_value(inner, spec), inner
     elif attrs.has(type(inner)):
-        yield from _leaves(inner, here)
+        yield from _leaves(inner, path)
     elif isinstance(inner, Mapping) and any(attrs.has(type(item)) for item in inner.values()):
         for name, item in inner.items():
-            yield from _leaf(item, spec, join(here, name))
+            yield from _leaf(item, spec, join(path, name))
     elif inner is not None and inner != {} and inner != "":
-        yield here, _without_keys(written(inner, spec)), None
+        yield path, _without_keys(to_file_value(inner, spec)), None
 
 
 def _without_keys(value: Any) -> Any:
-    """Addresses without what may be a key in them: a user's name and password, and the values of the query."""
+    """Masks what may be a secret in an address: user name and password, and the values of the query."""
     match value:
         case str() if "://" in value:
             masked = re.sub(r"(?<=://)[^/?#\s]*@", f"{HIDDEN}@", value)

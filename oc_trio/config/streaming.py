@@ -1,4 +1,4 @@
-"""How a reply is shown while it grows: the `streaming` table of a Mattermost account."""
+"""The keys of a Mattermost account for how a reply is shown while it grows: the table `streaming`."""
 
 from attrs import frozen
 
@@ -70,6 +70,7 @@ class Streaming:
         minimum=100,
         maximum=60_000,
     )
+    # Mattermost stores every version of an edited post.
     max_edits: int = key(200, "Edits per draft, the final one not counted.", minimum=1, maximum=10_000)
     preview: PreviewStreaming = section(PreviewStreaming, "The draft post.")
     progress: ProgressStreaming = section(ProgressStreaming, "The status post of mode `progress`.")

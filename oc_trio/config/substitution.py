@@ -1,4 +1,4 @@
-"""`${NAME}` and references to secrets in an openclaw.json, put in where they stand."""
+"""Replaces `${NAME}` and references to secrets in an openclaw.json by their values."""
 
 import re
 from collections.abc import Mapping
@@ -18,14 +18,14 @@ _LEFT_ALONE = ("env", "secrets")  # what they hold is text, or read by their own
 
 @frozen
 class Substitution:
-    """`problems` are of values that can't be had; whether anybody wants them is not known here."""
+    """`problems` has the values that are not available; whether they are used is not known here."""
 
     env: Mapping[str, str] = field(repr=False)
     providers: SecretProviders
     problems: list[Problem] = field(factory=list)
 
     def document(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """A copy of the document, all of it plain dicts and lists."""
+        """A copy of the document with its values replaced, made of plain dicts and lists."""
         return {
             str(name): inner if name in _LEFT_ALONE else self._value(inner, join("", str(name)))
             for name, inner in values.items()
@@ -33,15 +33,17 @@ class Substitution:
 
     def _value(self, value: Any, path: str) -> Any:
         if isinstance(value, str):
-            whole = _WHOLE.fullmatch(value.strip())
-            if whole and _is_secret(path):
-                return {"source": "env", "id": whole[1] or whole[2]}
+            match = _WHOLE.fullmatch(value.strip())
+            # Kept as a reference, so that a token can be read again after the server has refused it, and `config show`
+            # can say where it comes from.
+            if match and _is_secret(path):
+                return {"source": "env", "id": match[1] or match[2]}
             return _VARIABLE.sub(lambda match: self._variable(match, path), value) if "${" in value else value
         if is_reference(value):
             try:
                 return self.providers.resolve(value, path)
-            except Invalid as wrong:
-                self.problems.append(wrong.problem)
+            except Invalid as error:
+                self.problems.append(error.problem)
                 return ""
         if isinstance(value, Mapping):
             return {str(name): self._value(inner, join(path, str(name))) for name, inner in value.items()}
@@ -62,6 +64,6 @@ class Substitution:
 
 
 def _is_secret(path: str) -> bool:
-    """Whether a key holds a secret, which is better kept as a reference: tokens, keys, and values of headers."""
+    """Whether a key holds a secret: tokens, API keys, and values of headers and environments."""
     outer, _, name = path.rpartition(".")
     return name in _SECRET_KEYS or outer.endswith((".headers", ".env"))

@@ -1,4 +1,4 @@
-"""Text to plain dicts and lists: TOML, or JSON5 for an imported openclaw.json. Says where syntax is broken."""
+"""Decodes TOML, and the JSON5 of an openclaw.json. Syntax errors carry line and column."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,8 +14,8 @@ def decode_toml(text: str, name: str) -> dict[str, Any]:
     """The document; raises ConfigError with line and column."""
     try:
         return tomli.loads(text)
-    except tomli.TOMLDecodeError as broken:
-        raise ConfigError(Problem(f"{name}:{broken.lineno}:{broken.colno}", f"not valid TOML: {broken.msg}")) from None
+    except tomli.TOMLDecodeError as error:
+        raise ConfigError(Problem(f"{name}:{error.lineno}:{error.colno}", f"not valid TOML: {error.msg}")) from None
     except RecursionError:
         raise ConfigError(Problem(name, "is nested too deeply")) from None
 
@@ -41,8 +41,8 @@ def decode_json5_value(text: str, name: str) -> Any:
         raise ConfigError(Problem(name, "not valid JSON5: the file ends too early")) from None
     except pyjson5.Json5NestingTooDeep:
         raise ConfigError(Problem(name, "is nested too deeply")) from None
-    except pyjson5.Json5DecoderException as broken:
-        raise ConfigError(Problem(f"{name}{_position(text, str(broken.args[0]))}", "not valid JSON5")) from None
+    except pyjson5.Json5DecoderException as error:
+        raise ConfigError(Problem(f"{name}{_position(text, str(error.args[0]))}", "not valid JSON5")) from None
 
 
 def _position(text: str, message: str) -> str:

@@ -1,6 +1,6 @@
-"""On which line of a TOML file each key stands, for messages and `config show --origin`.
+"""Finds the line of each key of a TOML file, for messages and `config show --origin`: the decoder gives no positions.
 
-A scanner for well-formed files only; a key inside an inline table is found at the line of that table.
+It works for well-formed files only. A key inside an inline table has the line of that table.
 """
 
 import re
@@ -21,7 +21,7 @@ _LONG = re.compile(r'"""|\'\'\'')
 
 def toml_lines(text: str) -> dict[str, int]:
     """Dotted path of each key and table header, to its line (from 1)."""
-    found: dict[str, int] = {}
+    lines: dict[str, int] = {}
     counts: dict[str, int] = {}
     table = ""
     for number, line in _outside_long_strings(text):
@@ -31,12 +31,12 @@ def toml_lines(text: str) -> dict[str, int]:
             if header[1] == "[[":
                 counts[table] = counts.get(table, -1) + 1
                 table = join(table, counts[table])
-            found.setdefault(table, number)
+            lines.setdefault(table, number)
             continue
         key = _KEY.match(line)
         if key:
-            found.setdefault(_path(table, key[1], counts), number)
-    return found
+            lines.setdefault(_path(table, key[1], counts), number)
+    return lines
 
 
 def line_of(path: str, lines: Mapping[str, int]) -> int | None:
@@ -68,10 +68,10 @@ def _outside_long_strings(text: str) -> Iterator[tuple[int, str]]:
             closing = "" if closing == quote else closing or quote
 
 
-def _path(table: str, written: str, counts: Mapping[str, int]) -> str:
+def _path(table: str, key_text: str, counts: Mapping[str, int]) -> str:
     """The dotted path of a key as TOML spells it; arrays of tables get the index of their latest entry."""
     path = table
-    level: Any = _decode(written)
+    level: Any = _decode(key_text)
     while isinstance(level, dict):
         name, level = next(iter(level.items()))
         if path in counts and path != table:
@@ -80,8 +80,8 @@ def _path(table: str, written: str, counts: Mapping[str, int]) -> str:
     return path
 
 
-def _decode(written: str) -> Any:
+def _decode(key_text: str) -> Any:
     try:
-        return tomli.loads(f"{written} = 1")
+        return tomli.loads(f"{key_text} = 1")
     except tomli.TOMLDecodeError:
-        return {written: 1}
+        return {key_text: 1}

@@ -1,4 +1,4 @@
-"""Plain values as TOML text, for `oc-trio config import`."""
+"""Writes plain values as TOML, for `oc-trio config import`."""
 
 import json
 import re

@@ -2,7 +2,7 @@
 
 import pytest
 
-from oc_trio.config.cron_fields import cron_mistake, is_timezone
+from oc_trio.config.cron_fields import cron_error, is_timezone
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from oc_trio.config.cron_fields import cron_mistake, is_timezone
 )
 def test_well_formed(expression: str) -> None:
     """Numbers, names, ranges, steps, lists and macros are understood."""
-    assert cron_mistake(expression) == ""
+    assert cron_error(expression) == ""
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_well_formed(expression: str) -> None:
 )
 def test_malformed(expression: str, words: str) -> None:
     """The field at fault is named."""
-    assert words in cron_mistake(expression)
+    assert words in cron_error(expression)
 
 
 def test_time_zones() -> None:

@@ -3,14 +3,14 @@
 import re
 
 from oc_trio.config import foreign_keys
-from oc_trio.config.foreign_keys import sort_out
+from oc_trio.config.foreign_keys import split_ignored
 from oc_trio.config.model import Config
 from oc_trio.config.reference import all_tables
 
 
 def test_two_kinds() -> None:
     """The first in one list without numbers; the second by what is different."""
-    found = sort_out(
+    found = split_ignored(
         (
             "plugins",
             "models.providers.x.models[0].cost",

@@ -60,7 +60,7 @@ def test_each_key_knows_its_file_and_line(write: Write) -> None:
         two_json5='[\n\n  {\n    id: "b" },\n]',
     )
     document = read_document(file)
-    places = {key: document.place(key).removeprefix(f"{file.parent}/") for key in ("list[0].id", "list[1].id", "c")}
+    places = {key: document.location(key).removeprefix(f"{file.parent}/") for key in ("list[0].id", "list[1].id", "c")}
     assert places == {"list[0].id": "one.json5:2", "list[1].id": "two.json5:4", "c": "openclaw.json:3"}
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from oc_trio.config.paths import find_config, nothing_found, state_dir
+from oc_trio.config.paths import find_config, no_config_problem, state_dir
 from oc_trio.errors import ConfigError
 
 
@@ -51,7 +51,7 @@ def test_state_directory(env: dict[str, str], expected: str) -> None:
 def test_where_there_is_none_the_places_are_named(tmp_path: Path) -> None:
     """And an openclaw.json that lies about, with what to type."""
     env = {"HOME": str(tmp_path / "home")}
-    said = str(nothing_found(env, tmp_path))
+    said = str(no_config_problem(env, tmp_path))
     places = (tmp_path / "oc-trio.toml", tmp_path / "home/.config/oc-trio/config.toml", "/etc/oc-trio/config.toml")
     assert said == (
         f"configuration: no file was found; looked for {', '.join(map(str, places))} "
@@ -60,11 +60,11 @@ def test_where_there_is_none_the_places_are_named(tmp_path: Path) -> None:
     theirs = tmp_path / "home" / ".openclaw" / "openclaw.json"
     theirs.parent.mkdir(parents=True)
     theirs.write_text("{}")
-    assert nothing_found(env, tmp_path).hint == f"to use OpenClaw's: --config {theirs}"
+    assert no_config_problem(env, tmp_path).hint == f"to use OpenClaw's: --config {theirs}"
     (tmp_path / "openclaw.json").write_text("{}")
-    assert nothing_found(env, tmp_path).hint == f"to use OpenClaw's: --config {tmp_path / 'openclaw.json'}"
+    assert no_config_problem(env, tmp_path).hint == f"to use OpenClaw's: --config {tmp_path / 'openclaw.json'}"
     (tmp_path / "theirs.json").write_text("{}")
     assert (
         str(tmp_path / "theirs.json")
-        in nothing_found({**env, "OPENCLAW_CONFIG_PATH": f"{tmp_path}/theirs.json"}, tmp_path).hint
+        in no_config_problem({**env, "OPENCLAW_CONFIG_PATH": f"{tmp_path}/theirs.json"}, tmp_path).hint
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from oc_trio.config.load import Loaded
-from oc_trio.config.persona import MOST_CHARS
+from oc_trio.config.persona import MAX_CHARS
 
 LoadText = Callable[..., Loaded]
 HEAD = "[channels.mattermost]\n"
@@ -37,10 +37,10 @@ def test_each_of_several_agents_has_its_own_folder(load_text: LoadText, workspac
 def test_what_can_t_be_told_is_a_warning(load_text: LoadText, workspace: Path) -> None:
     """A folder that is not there, a file that is no text or too long; the rest is told."""
     (workspace / "SOUL.md").write_bytes(b"\xff")
-    (workspace / "AGENTS.md").write_text("x" * (MOST_CHARS + 5))
+    (workspace / "AGENTS.md").write_text("x" * (MAX_CHARS + 5))
     loaded = load_text(f'{HEAD}[agents.entries]\nmain = {{ workspace = "home" }}\nops = {{ workspace = "gone" }}')
     assert loaded.personas["main"].endswith("x\n(cut here)")
     said = [str(one) for one in loaded.warnings]
     assert any("SOUL.md: can't be read: it is not UTF-8 text" in one for one in said)
-    assert any(f"AGENTS.md: only its first {MOST_CHARS} characters" in one for one in said)
+    assert any(f"AGENTS.md: only its first {MAX_CHARS} characters" in one for one in said)
     assert any("agents.entries.ops.workspace: " in one and "gone is not a folder" in one for one in said)

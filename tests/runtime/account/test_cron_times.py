@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from oc_trio.config.cron_fields import cron_mistake
+from oc_trio.config.cron_fields import cron_error
 from oc_trio.runtime.account.cron_times import latest_run, next_run
 
 
@@ -29,7 +29,7 @@ def at(text: str) -> int:
 )
 def test_next_run(expression: str, zone: str, after: str, due: str) -> None:
     """The first time after the given one, in UTC."""
-    assert cron_mistake(expression) == ""
+    assert cron_error(expression) == ""
     assert next_run(expression, zone, at(after)) == at(due)
 
 
