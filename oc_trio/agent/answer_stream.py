@@ -12,7 +12,7 @@ from oc_trio.agent.sse import ServerSentEvent
 from oc_trio.agent.stream import Emit
 from oc_trio.agent.tool_loop import NO_ANSWER
 from oc_trio.core.turn_events import TextDelta, Thinking
-from oc_trio.errors import AgentError, AgentUnavailable
+from oc_trio.errors import AgentUnavailable
 
 
 class AnswerReader(Protocol):
@@ -64,36 +64,12 @@ async def read_answer(
 async def _feed(
     reader: AnswerReader, stream: HttpStream, events: tuple[ServerSentEvent, ...], parse: Parse, emit: Emit
 ) -> bool:
-    """Feed one piece's events; adjacent deltas of a kind are merged. True after `[DONE]`."""
-    out: list[TextDelta | Thinking] = []
-    problem: AgentError | None = None
-    done = False
+    """Feed one piece's events and emit what they hold. True after `[DONE]`."""
     for event in events:
         if event.data.strip() == "[DONE]":
-            done = True
-            break
+            return True
         if not event.data.strip() and event.event != "error":
             continue  # a keep-alive
-        try:
-            out += reader.feed(await parse(stream, event))
-        except AgentError as exc:
-            problem = exc  # the events before it are emitted first
-            break
-    for event_out in merged(out):
-        await emit(event_out)
-    if problem is not None:
-        raise problem from problem.__cause__
-    return done
-
-
-def merged(events: list[TextDelta | Thinking]) -> list[TextDelta | Thinking]:
-    """Merge adjacent deltas: one network chunk often has several tokens, and one event is enough for them."""
-    out: list[TextDelta | Thinking] = []
-    for event in events:
-        if out and isinstance(event, TextDelta) and isinstance(out[-1], TextDelta):
-            out[-1] = TextDelta(out[-1].text + event.text)
-        elif out and isinstance(event, Thinking) and isinstance(out[-1], Thinking):
-            out[-1] = Thinking(out[-1].text + event.text)
-        else:
-            out.append(event)
-    return out
+        for delta in reader.feed(await parse(stream, event)):
+            await emit(delta)
+    return False

@@ -13,7 +13,7 @@ import trio
 from attrs import frozen
 
 from oc_trio.agent.failures import BROKEN, GARBLED, TOO_BIG, TOO_SLOW, Endpoint, from_status, from_transport
-from oc_trio.agent.inflate import BadCompression, Inflater
+from oc_trio.agent.inflate import PIECE, BadCompression, Inflater
 from oc_trio.agent.sse import MAX_PENDING, ServerSentEvent, SseDecoder, SseOverflow
 from oc_trio.core.json_body import BadJson, read_keeping_surrogates
 from oc_trio.errors import AgentError, AgentFailed, AgentUnavailable
@@ -24,6 +24,7 @@ _ERROR_BODY = 64 * 1024
 _HEAD = 4 * 1024
 _SHOWN = 200
 _LARGE = 256 * 1024
+_MOST_AT_ONCE = 64  # pieces between two checkpoints; a piece of a token takes some 50 µs
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -61,6 +62,7 @@ class _Reader:
         self._head = bytearray()  # of the body, for the log and to see what it is
         self._whole: bytearray | None = None
         self._size = 0
+        self._pieces_at_once = 0
         self._endpoint = endpoint
         self._deadlines = deadlines
         self._first_by = first_by
@@ -179,8 +181,12 @@ class _Reader:
         self._size += len(piece)
         if self._size > MAX_BODY:
             raise self._too_big(f"an answer of more than {MAX_BODY} bytes")
-        # A chunk may decompress to many pieces; other tasks run between two of them.
-        await trio.lowlevel.checkpoint()
+        # One read from the network may hold many chunks, and a chunk decompress to many pieces: without a checkpoint
+        # among them a fast server would keep other tasks waiting.
+        self._pieces_at_once += 1
+        if self._pieces_at_once >= _MOST_AT_ONCE or len(piece) >= PIECE:
+            self._pieces_at_once = 0
+            await trio.lowlevel.checkpoint()
         return piece
 
     async def _next_chunk(self) -> bytes | None:

@@ -11,7 +11,7 @@ import trio
 from attrs import define, field, frozen
 
 from oc_trio.agent.port import Agent, ToolCall, ToolResult, ToolSpec, TurnRequest
-from oc_trio.core.turn_events import AgentEvent
+from oc_trio.core.turn_events import AgentEvent, TextDelta
 
 Write = Callable[[bytes], Awaitable[None]]
 
@@ -119,8 +119,15 @@ def sse(*payloads: object, done: bool = True) -> bytes:
 
 
 async def collect(agent: Agent, request: TurnRequest) -> list[AgentEvent]:
+    """The events of a turn; adjacent texts are joined, since it is a matter of time how many arrive together."""
+    collected: list[AgentEvent] = []
     async with agent.run(request) as events:
-        return [event async for event in events]
+        async for event in events:
+            if isinstance(event, TextDelta) and collected and isinstance(last := collected[-1], TextDelta):
+                collected[-1] = TextDelta(last.text + event.text)
+            else:
+                collected.append(event)
+    return collected
 
 
 class Tools:

@@ -88,8 +88,7 @@ out("final", media=[{"path": "/tmp/x.png", "mime": "image/png"}], buttons=[[{"la
         PlanUpdated((PlanStep("look", "done"), PlanStep("say"))),
         ToolStarted("1", "grep", {"a": 1}, "a"),
         ToolEnded("1", "grep", ToolStatus.FAILED, "none", "0 hits"),
-        TextDelta("Hi "),
-        TextDelta("there"),
+        TextDelta("Hi there"),
         Final(
             "Hi there",
             media=(Media(path="/tmp/x.png", mime="image/png"),),

@@ -7,7 +7,7 @@ import trio
 import trio.testing
 
 from oc_trio.agent.stream import Emit, Produce, open_events
-from oc_trio.core.turn_events import AgentEvent, Failed, Final, TextDelta
+from oc_trio.core.turn_events import AgentEvent, Failed, Final, TextDelta, Thinking, ToolStarted
 from oc_trio.errors import AgentFailed, AgentUnavailable
 
 
@@ -24,6 +24,56 @@ async def test_events_come_in_order() -> None:
         await emit(Final("a"))
 
     assert await collect(produce) == [TextDelta("a"), Final("a")]
+
+
+async def test_adjacent_deltas_are_joined_while_the_reader_is_busy() -> None:
+    """One wake-up for all tokens that came together; kinds are not mixed, and order is kept."""
+
+    async def produce(emit: Emit) -> None:
+        for event in (TextDelta("a"), TextDelta("b"), Thinking("c"), Thinking("d"), TextDelta("e")):
+            await emit(event)
+        await emit(Final("abe"))
+
+    assert await collect(produce) == [TextDelta("ab"), Thinking("cd"), TextDelta("e"), Final("abe")]
+
+
+@pytest.mark.parametrize("piece", ["a", "a" * 1000])
+async def test_a_reader_that_does_not_come_stops_the_agent(piece: str) -> None:
+    """What waits for it has a bound, by number and by size."""
+    emitted = 0
+
+    async def produce(emit: Emit) -> None:
+        nonlocal emitted
+        while True:
+            await emit(TextDelta(piece))
+            emitted += 1
+
+    async with open_events(produce) as events:
+        await trio.testing.wait_all_tasks_blocked()
+        assert 1 < emitted < 300
+        assert emitted * len(piece) < 20_000
+        first = await anext(events)
+        assert isinstance(first, TextDelta)
+        assert len(first.text) == emitted * len(piece)
+
+
+async def test_the_agent_goes_on_when_its_tool_call_was_taken() -> None:
+    """A tool runs only after whoever journals the call has it."""
+    emitted: list[str] = []
+
+    async def produce(emit: Emit) -> None:
+        await emit(TextDelta("a"))
+        await emit(ToolStarted("1", "look"))
+        emitted.append("call")
+        await emit(Final("a"))
+
+    async with open_events(produce) as events:
+        assert await anext(events) == TextDelta("a")
+        await trio.testing.wait_all_tasks_blocked()
+        assert not emitted
+        assert await anext(events) == ToolStarted("1", "look")
+        await trio.testing.wait_all_tasks_blocked()
+        assert emitted == ["call"]
 
 
 async def test_an_error_first_is_raised() -> None:
