@@ -50,7 +50,7 @@ def _may_move(tx: Tx, outbox: OutboxId, to: OutboxState) -> bool:
     return True
 
 
-def _sending(tx: Tx, outbox: OutboxId, at: int) -> bool:
+def _mark_sending(tx: Tx, outbox: OutboxId, at: int) -> bool:
     return _may_move(tx, outbox, OutboxState.SENDING) and bool(
         tx.run("UPDATE outbox SET state = 'sending', sending_at = ?, attempts = attempts + 1 WHERE id = ?", at, outbox)
     )
@@ -73,20 +73,20 @@ def _requeue(tx: Tx, outbox: OutboxId, error: str) -> bool:
     )
 
 
-def _dead(tx: Tx, outbox: OutboxId, error: str, at: int) -> bool:
+def _mark_dead(tx: Tx, outbox: OutboxId, error: str, at: int) -> bool:
     return _may_move(tx, outbox, OutboxState.DEAD) and bool(
         tx.run("UPDATE outbox SET state = 'dead', error = ?, ended_at = ? WHERE id = ?", error, at, outbox)
     )
 
 
-def _receipt(tx: Tx, account: AccountId, pending: str, post: PostId, at: int) -> OutboxRow | None:
+def _confirm_by_pending_id(tx: Tx, account: AccountId, pending: str, post: PostId, at: int) -> OutboxRow | None:
     row = tx.one(SELECT + " WHERE account = ? AND pending_post_id = ?", account, pending)
     item = outbox_of(row) if row else None
     if item is None or item.state in (OutboxState.CONFIRMED, OutboxState.DEAD):
         return item
     if item.state is OutboxState.QUEUED:
         # It was requeued because no response came, but the server had created the post.
-        _sending(tx, item.id, at)
+        _mark_sending(tx, item.id, at)
     _confirm(tx, item.id, post, at)
     return outbox_of(tx.all(SELECT + " WHERE id = ?", item.id)[0])
 
@@ -102,9 +102,9 @@ class Outbox:
         items = tuple(rows)
         return await self._engine.run(lambda tx: sum(put(tx, item) for item in items))
 
-    async def sending(self, outbox: OutboxId, at: int) -> bool:
+    async def mark_sending(self, outbox: OutboxId, at: int) -> bool:
         """Call before the request: from now on it is unknown whether the post exists, until it is confirmed."""
-        return await self._engine.run(lambda tx: _sending(tx, outbox, at))
+        return await self._engine.run(lambda tx: _mark_sending(tx, outbox, at))
 
     async def confirm(self, outbox: OutboxId, post: PostId, at: int) -> bool:
         return await self._engine.run(lambda tx: _confirm(tx, outbox, post, at))
@@ -113,17 +113,20 @@ class Outbox:
         """Back to the queue: the server did not create the post, or still deduplicates by its `pending_post_id`."""
         return await self._engine.run(lambda tx: _requeue(tx, outbox, error))
 
-    async def dead(self, outbox: OutboxId, error: str, at: int) -> bool:
-        return await self._engine.run(lambda tx: _dead(tx, outbox, error, at))
+    async def mark_dead(self, outbox: OutboxId, error: str, at: int) -> bool:
+        """Never send this row again: it was refused, or nobody wants it any more. `error` says which."""
+        return await self._engine.run(lambda tx: _mark_dead(tx, outbox, error, at))
 
-    async def receipt(self, account: AccountId, pending_post_id: str, post: PostId, at: int) -> OutboxRow | None:
+    async def confirm_by_pending_id(
+        self, account: AccountId, pending_post_id: str, post: PostId, at: int
+    ) -> OutboxRow | None:
         """Confirms the row of a post that came back over the websocket, even if it was requeued meanwhile.
 
         Returns the row as it is now, None if no row has this `pending_post_id`.
         """
-        return await self._engine.run(lambda tx: _receipt(tx, account, pending_post_id, post, at))
+        return await self._engine.run(lambda tx: _confirm_by_pending_id(tx, account, pending_post_id, post, at))
 
-    async def address(self, outbox: OutboxId, channel: ChannelId) -> None:
+    async def set_channel(self, outbox: OutboxId, channel: ChannelId) -> None:
         """Sets the direct channel of `to_user`, once it is known."""
         await self._engine.run(lambda tx: tx.run("UPDATE outbox SET channel_id = ? WHERE id = ?", channel, outbox))
 

@@ -198,8 +198,10 @@ _WAITING: "WeakKeyDictionary[Engine, dict[OutboxId, tuple[tuple[ObligationId, ..
 class LeavesSecondPost(Outbox):
     """Our own posts, as events show them, confirm their rows; that one of them exists twice is not reported."""
 
-    async def receipt(self, account: AccountId, pending_post_id: str, post: PostId, at: int) -> OutboxRow | None:
-        await super().receipt(account, pending_post_id, post, at)
+    async def confirm_by_pending_id(
+        self, account: AccountId, pending_post_id: str, post: PostId, at: int
+    ) -> OutboxRow | None:
+        await super().confirm_by_pending_id(account, pending_post_id, post, at)
         return None
 
 

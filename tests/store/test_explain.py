@@ -17,7 +17,7 @@ async def tell(store: Store) -> None:
     await store.turns.set_draft(T1, post("draft"))
     rows = [outgoing("o1", turn=T1, seq=0, kind=OutboxKind.DRAFT), outgoing("o2", turn=T1, seq=1)]
     await store.outbox.put(rows)
-    await store.outbox.sending(OutboxId("o2"), 20)
+    await store.outbox.mark_sending(OutboxId("o2"), 20)
     await store.outbox.confirm(OutboxId("o2"), post("final"), 21)
     await store.usage.record(T1, ACCOUNT, SESSION, Usage(10, 5, "big"), 22)
     await store.turns.end(T1, delivered(post("draft"), post("final")), 23)
@@ -87,7 +87,7 @@ async def test_a_message_that_waits(store: Store) -> None:
 async def test_a_post_without_a_turn(store: Store) -> None:
     """A cron delivery has no turn, only its outbox row."""
     await store.outbox.put([outgoing("o1", kind=OutboxKind.MESSAGE)])
-    await store.outbox.sending(OutboxId("o1"), 1)
+    await store.outbox.mark_sending(OutboxId("o1"), 1)
     await store.outbox.confirm(OutboxId("o1"), post("a1"), 2)
 
     life = await store.explain("a1")
@@ -100,7 +100,7 @@ async def test_a_pairing_reply_leads_to_the_stranger(store: Store) -> None:
     """The reply is explained by the message that it answers, and the message by the reply."""
     await store.admission.admit(admission("p1", decision=IGNORE, session=None, reason="dm_policy_pairing_required"))
     await store.outbox.put([outgoing("pair.p1", kind=OutboxKind.NOTICE), outgoing("pair.p2")])
-    await store.outbox.sending(OutboxId("pair.p1"), 1)
+    await store.outbox.mark_sending(OutboxId("pair.p1"), 1)
     await store.outbox.confirm(OutboxId("pair.p1"), post("a1"), 2)
 
     for name, ours in (("p1", False), ("a1", True)):
@@ -115,10 +115,10 @@ async def test_the_answer_to_a_command_leads_to_the_command(store: Store) -> Non
     owed = (await store.admission.admit(admission("p1"))).obligation
     assert owed is not None
     await store.outbox.put([outgoing(f"{owed.id}.c", kind=OutboxKind.NOTICE)])
-    await store.outbox.sending(OutboxId(f"{owed.id}.c"), 1)
+    await store.outbox.mark_sending(OutboxId(f"{owed.id}.c"), 1)
     await store.outbox.confirm(OutboxId(f"{owed.id}.c"), post("a1"), 2)
     await store.outbox.put([outgoing(f"instead.{owed.id}.c", kind=OutboxKind.NOTICE)])
-    await store.outbox.sending(OutboxId(f"instead.{owed.id}.c"), 3)
+    await store.outbox.mark_sending(OutboxId(f"instead.{owed.id}.c"), 3)
     await store.outbox.confirm(OutboxId(f"instead.{owed.id}.c"), post("a2"), 4)
     await store.obligations.close([owed.id], delivered(post("a1")), 5)
 

@@ -146,11 +146,11 @@ class Ledger(RuleBasedStateMachine):
                 case OutboxState.QUEUED:
                     return await store.outbox.requeue(name, "lost")
                 case OutboxState.SENDING:
-                    return await store.outbox.sending(name, at)
+                    return await store.outbox.mark_sending(name, at)
                 case OutboxState.CONFIRMED:
                     return await store.outbox.confirm(name, post(f"a-{name}"), at)
                 case OutboxState.DEAD:
-                    return await store.outbox.dead(name, "gone", at)
+                    return await store.outbox.mark_dead(name, "gone", at)
 
         state = self.rows[name]
         try:

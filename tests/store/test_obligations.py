@@ -122,7 +122,7 @@ async def test_an_end_and_its_words_are_one(store: Store) -> None:
     assert [each.id for each in await store.outbox.unfinished(ACCOUNT)] == [row.id]
     await store.obligations.close([owed[2].id], crowded, 51)
 
-    await store.outbox.sending(row.id, 60)
+    await store.outbox.mark_sending(row.id, 60)
     await store.outbox.confirm(row.id, post("n1"), 70)
     ended = [await store.obligations.get(each.id) for each in owed]
     assert [each.outcome_posts for each in ended if each] == [(post("n1"),), (post("n1"),), ()]
@@ -134,7 +134,7 @@ async def test_the_post_in_the_place_of_the_words(store: Store) -> None:
     await store.obligations.close_with_notice([owed.id], failed("crowded out"), 50, notice(owed))
     row = outgoing(f"instead.{notice_id(owed.id)}")
     await store.outbox.put([row])
-    await store.outbox.sending(row.id, 60)
+    await store.outbox.mark_sending(row.id, 60)
     await store.outbox.confirm(row.id, post("n1"), 70)
     ended = await store.obligations.get(owed.id)
     assert ended is not None

@@ -11,10 +11,10 @@ from tests.store.rows import ACCOUNT, LAB, OTHER, outgoing, post
 O1 = OutboxId("o1")
 
 MOVES: dict[OutboxState, Callable[[Store], Awaitable[bool]]] = {
-    OutboxState.SENDING: lambda store: store.outbox.sending(O1, 20),
+    OutboxState.SENDING: lambda store: store.outbox.mark_sending(O1, 20),
     OutboxState.CONFIRMED: lambda store: store.outbox.confirm(O1, post("a1"), 30),
     OutboxState.QUEUED: lambda store: store.outbox.requeue(O1, "timed out"),
-    OutboxState.DEAD: lambda store: store.outbox.dead(O1, "403", 40),
+    OutboxState.DEAD: lambda store: store.outbox.mark_dead(O1, "403", 40),
 }
 WAY_TO: dict[OutboxState, tuple[OutboxState, ...]] = {
     OutboxState.QUEUED: (),
@@ -54,9 +54,9 @@ async def test_moves_are_those_of_the_table(store: Store, start: OutboxState, to
 async def test_a_row_tells_its_story(store: Store) -> None:
     """Attempts, times, the error and the post id are kept with the row."""
     await store.outbox.put([outgoing("o1")])
-    await store.outbox.sending(O1, 20)
+    await store.outbox.mark_sending(O1, 20)
     await store.outbox.requeue(O1, "timed out")
-    await store.outbox.sending(O1, 25)
+    await store.outbox.mark_sending(O1, 25)
     row = await store.outbox.get(O1)
     assert row is not None
     assert (row.attempts, row.sending_at, row.error) == (2, 25, "timed out")
@@ -71,7 +71,7 @@ async def test_a_row_tells_its_story(store: Store) -> None:
 async def test_putting_a_row_again_leaves_it_alone(store: Store) -> None:
     """A restart that repeats a delivery finds the rows of the first try."""
     assert await store.outbox.put([outgoing("o1"), outgoing("o2")]) == 2
-    await store.outbox.sending(O1, 20)
+    await store.outbox.mark_sending(O1, 20)
 
     assert await store.outbox.put([outgoing("o1", body="other"), outgoing("o3")]) == 1
 
@@ -94,10 +94,10 @@ async def test_unfinished_rows_come_in_order(store: Store) -> None:
     """Queued and sending rows are what a restart reconciles, in the order they were put."""
     await store.outbox.put([outgoing(name) for name in ("o3", "o1", "o2", "o4")])
     await store.outbox.put([outgoing("x1", account=OTHER)])
-    await store.outbox.sending(OutboxId("o1"), 20)
-    await store.outbox.sending(OutboxId("o2"), 20)
+    await store.outbox.mark_sending(OutboxId("o1"), 20)
+    await store.outbox.mark_sending(OutboxId("o2"), 20)
     await store.outbox.confirm(OutboxId("o2"), post("a2"), 21)
-    await store.outbox.dead(OutboxId("o4"), "gone", 22)
+    await store.outbox.mark_dead(OutboxId("o4"), "gone", 22)
 
     assert [row.id for row in await store.outbox.unfinished(ACCOUNT)] == ["o3", "o1"]
 
@@ -115,7 +115,7 @@ async def test_the_echo_is_a_receipt(store: Store, start: OutboxState) -> None:
     """An echo confirms whatever has not ended, even a row that was queued again meanwhile."""
     await put_in(store, start)
 
-    row = await store.outbox.receipt(ACCOUNT, "pending-o1", post("a1"), 30)
+    row = await store.outbox.confirm_by_pending_id(ACCOUNT, "pending-o1", post("a1"), 30)
 
     assert row is not None
     assert row == await store.outbox.get(O1)
@@ -125,14 +125,14 @@ async def test_the_echo_is_a_receipt(store: Store, start: OutboxState) -> None:
 
 async def test_an_echo_of_somebody_else_is_no_receipt(store: Store) -> None:
     """Another program may post with the same bot's token."""
-    assert await store.outbox.receipt(ACCOUNT, "unknown", post("a1"), 30) is None
+    assert await store.outbox.confirm_by_pending_id(ACCOUNT, "unknown", post("a1"), 30) is None
 
 
 async def test_a_row_for_a_person_is_addressed_later(store: Store) -> None:
     """The direct channel becomes known after the row was put."""
     await store.outbox.put([outgoing("o1", channel_id="", to_user="anna")])
-    await store.outbox.address(O1, LAB)
-    await store.outbox.sending(O1, 20)
+    await store.outbox.set_channel(O1, LAB)
+    await store.outbox.mark_sending(O1, 20)
 
     row = await store.outbox.get(O1)
 
@@ -143,4 +143,4 @@ async def test_a_row_for_a_person_is_addressed_later(store: Store) -> None:
 async def test_a_move_of_an_unknown_row_is_refused(store: Store) -> None:
     """Moving what isn't there is a mistake, not a no-op."""
     with pytest.raises(StoreError, match="no outbox row o1"):
-        await store.outbox.sending(O1, 1)
+        await store.outbox.mark_sending(O1, 1)

@@ -34,7 +34,7 @@ async def test_an_answer_that_may_be_seen_counts_while_its_turn_goes_on(store: S
     await store.outbox.put([outgoing("t.d0", turn=begun.id, root_id=ROOT)])
     assert not await store.participation.active(ACCOUNT, TOWN, ROOT, 0)
 
-    await store.outbox.sending(outgoing("t.d0").id, 2)
+    await store.outbox.mark_sending(outgoing("t.d0").id, 2)
     assert await store.participation.active(ACCOUNT, TOWN, ROOT, 0)
     assert not await store.participation.active(OTHER, TOWN, ROOT, 0)
     assert not await store.participation.active(ACCOUNT, LAB, ROOT, 0)
@@ -55,5 +55,5 @@ async def test_what_a_turn_writes_elsewhere_does_not_count(
     begun = turn("t")
     await store.turns.begin(begun, [], 1)
     await store.outbox.put([outgoing("x", **{"turn": begun.id, "root_id": ROOT, **particulars})])
-    await store.outbox.sending(outgoing("x").id, 2)
+    await store.outbox.mark_sending(outgoing("x").id, 2)
     assert not await store.participation.active(ACCOUNT, TOWN, ROOT, 0)

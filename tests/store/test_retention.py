@@ -22,7 +22,7 @@ async def fill(store: Store) -> None:
         await store.transcripts.append(SESSION, TurnId(f"t-{name}"), [name], 10)
         await store.usage.record(TurnId(f"t-{name}"), ACCOUNT, SESSION, Usage(1, 1, "m"), 10)
     await store.admission.admit(admission("ignored", decision=IGNORE, session=None))
-    await store.outbox.sending(OutboxId("o-done"), 11)
+    await store.outbox.mark_sending(OutboxId("o-done"), 11)
     await store.outbox.confirm(OutboxId("o-done"), post("a1"), 12)
     await store.turns.end(TurnId("t-done"), delivered(post("a1")), 13)
     await store.context.add(SESSION, post("c1"), "c1", 10, 50)
@@ -105,8 +105,8 @@ async def test_stats_count(store: Store) -> None:
     """Status shows what is owed and what is stuck."""
     await fill(store)
     await store.outbox.put([outgoing("o-dead"), outgoing("o-sending")])
-    await store.outbox.dead(OutboxId("o-dead"), "403", 5)
-    await store.outbox.sending(OutboxId("o-sending"), 5)
+    await store.outbox.mark_dead(OutboxId("o-dead"), "403", 5)
+    await store.outbox.mark_sending(OutboxId("o-sending"), 5)
     await store.obligations.close([], silent(""), 1)
 
     stats = await store.stats()

@@ -145,7 +145,7 @@ class Delivery:
         row = await self.store.outbox.get(outbox_id)
         post_id: PostId | None = None
         if row is not None and row.state is OutboxState.QUEUED:
-            dead = self.store.outbox.dead(row.id, "it is not wanted any more", self.clock.now_ms())
+            dead = self.store.outbox.mark_dead(row.id, "it is not wanted any more", self.clock.now_ms())
             post_id = await self._change_state(row.id, dead)
         elif row is not None and row.state is OutboxState.SENDING:
             post_id = await self.resume(row)
@@ -157,7 +157,7 @@ class Delivery:
         row = await self.store.outbox.get(outbox_id)
         if row is not None and row.state in (OutboxState.QUEUED, OutboxState.SENDING):
             log.warning("gave a post up", account=self.account, outbox=outbox_id, problem=why)
-            await self._change_state(outbox_id, self.store.outbox.dead(outbox_id, why, self.clock.now_ms()))
+            await self._change_state(outbox_id, self.store.outbox.mark_dead(outbox_id, why, self.clock.now_ms()))
         return (row.error if row is not None and row.state is OutboxState.DEAD else "") or why
 
     async def confirmed_post(self, outbox_id: OutboxId) -> PostId | None:
@@ -192,7 +192,11 @@ class Delivery:
         if not key:
             row = await self.store.outbox.get(OutboxId(marker(post.props)))
             key = row.pending_post_id if row is not None and row.account == self.account else ""
-        row = await self.store.outbox.receipt(self.account, key, post.id, self.clock.now_ms()) if key else None
+        row = (
+            await self.store.outbox.confirm_by_pending_id(self.account, key, post.id, self.clock.now_ms())
+            if key
+            else None
+        )
         if row is not None and row.state is OutboxState.DEAD:
             return WAS_DELETED in row.error
         return row is None or row.post_id in (None, post.id)
@@ -234,7 +238,7 @@ class Delivery:
         lane = Lane.CREATE if row.kind is OutboxKind.DRAFT else Lane.FINAL
         # An earlier request of this row may have been applied: the post is looked for before it is created.
         in_doubt = row.state is OutboxState.SENDING
-        post_id = await self._change_state(row.id, self.store.outbox.sending(row.id, self.clock.now_ms()))
+        post_id = await self._change_state(row.id, self.store.outbox.mark_sending(row.id, self.clock.now_ms()))
         if post_id is not None:
             return post_id
         problem: MattermostRejected | MattermostUnavailable
@@ -263,7 +267,7 @@ class Delivery:
         outbox = self.store.outbox
         if isinstance(problem, MattermostRejected):
             log.warning("the server refused a post", account=self.account, outbox=row.id, problem=str(problem))
-            post_id = await self._change_state(row.id, outbox.dead(row.id, str(problem), self.clock.now_ms()))
+            post_id = await self._change_state(row.id, outbox.mark_dead(row.id, str(problem), self.clock.now_ms()))
         elif problem.ambiguous or in_doubt:
             # The row stays SENDING: the post may exist, so the next call looks for it.
             self.metrics.outbox_ambiguous.labels(self.account).inc()
@@ -284,11 +288,11 @@ class Delivery:
         except PayloadError as failure:
             problem = MattermostUnavailable(str(failure))
         else:
-            await self.store.outbox.address(row.id, channel_id)
+            await self.store.outbox.set_channel(row.id, channel_id)
             return channel_id
         if isinstance(problem, MattermostRejected):
             log.warning("no direct channel", account=self.account, outbox=row.id, problem=str(problem))
-            await self.store.outbox.dead(row.id, str(problem), self.clock.now_ms())
+            await self.store.outbox.mark_dead(row.id, str(problem), self.clock.now_ms())
         raise problem
 
     async def _change_state(self, row: OutboxId, transition: Awaitable[bool]) -> PostId | None:

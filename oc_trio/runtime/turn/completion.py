@@ -186,7 +186,7 @@ class TurnCompletion:
         if self.run.writer.state.post_id is None or turn.begun_at:
             for row in await services.store.outbox.of_turn(turn.id):
                 if row.state is OutboxState.QUEUED and row.id.startswith(f"{turn.id}.d"):
-                    await services.store.outbox.dead(row.id, "its turn has ended", services.clock.now_ms())
+                    await services.store.outbox.mark_dead(row.id, "its turn has ended", services.clock.now_ms())
 
     async def _mark_stopped(self, draft: PostId) -> None:
         """Replace the "will continue" mark on a draft that stays although its answer was refused."""
