@@ -20,7 +20,7 @@ from attrs import frozen
 import oc_trio
 from oc_trio.errors import OcTrioError
 from oc_trio.telemetry.health import Health
-from oc_trio.telemetry.log_tail import MOST_LINES, LogTail
+from oc_trio.telemetry.log_tail import MAX_LINES, LogTail
 from oc_trio.telemetry.metrics import Metrics
 
 Scope = dict[str, Any]
@@ -121,7 +121,7 @@ class AdminApp:
     def _log_lines(self, tail: LogTail, query: str) -> bytes:
         """The lines after number `after`, at most `limit`, with the process that they are of."""
         wanted = {name: int(value) for name, value in parse_qsl(query) if value.isascii() and value.isdecimal()}
-        lines = tail.after(wanted.get("after", 0), min(wanted.get("limit", MOST_LINES), MOST_LINES))
+        lines = tail.after(wanted.get("after", 0), min(wanted.get("limit", MAX_LINES), MAX_LINES))
         found = {
             "pid": os.getpid(),
             "startedAt": self.health.snapshot()["startedAt"],

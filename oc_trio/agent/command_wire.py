@@ -11,7 +11,7 @@ from typing import Any
 from attrs import frozen
 
 from oc_trio.agent.port import Message, ToolCall, ToolResult, TurnRequest
-from oc_trio.core.event_check import MOST_ITEMS, token_count
+from oc_trio.core.event_check import MAX_ITEMS, token_count
 from oc_trio.core.json_body import BadJson, read_lenient
 from oc_trio.core.turn_events import (
     AgentEvent,
@@ -176,8 +176,8 @@ def _list(data: Mapping[str, Any], key: str) -> list[Any]:
         return []
     if not isinstance(value, list):
         raise _Misspelt(f"{key!r}, a list")
-    if len(value) > MOST_ITEMS:
-        raise _Misspelt(f"{key!r}, a list of {MOST_ITEMS} items at most")
+    if len(value) > MAX_ITEMS:
+        raise _Misspelt(f"{key!r}, a list of {MAX_ITEMS} items at most")
     return value
 
 
@@ -188,8 +188,8 @@ def _objects(data: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
 def _each(value: object, key: str) -> list[dict[str, Any]]:
     if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
         raise _Misspelt(f"{key!r}, a list of objects")
-    if len(value) > MOST_ITEMS:
-        raise _Misspelt(f"{key!r}, a list of {MOST_ITEMS} items at most")
+    if len(value) > MAX_ITEMS:
+        raise _Misspelt(f"{key!r}, a list of {MAX_ITEMS} items at most")
     return value
 
 

@@ -24,7 +24,7 @@ _ERROR_BODY = 64 * 1024
 _HEAD = 4 * 1024
 _SHOWN = 200
 _LARGE = 256 * 1024
-_MOST_AT_ONCE = 64  # pieces between two checkpoints; a piece of a token takes some 50 µs
+_MAX_AT_ONCE = 64  # pieces between two checkpoints; a piece of a token takes some 50 µs
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -184,7 +184,7 @@ class _Reader:
         # One read from the network may hold many chunks, and a chunk decompress to many pieces: without a checkpoint
         # among them a fast server would keep other tasks waiting.
         self._pieces_at_once += 1
-        if self._pieces_at_once >= _MOST_AT_ONCE or len(piece) >= PIECE:
+        if self._pieces_at_once >= _MAX_AT_ONCE or len(piece) >= PIECE:
             self._pieces_at_once = 0
             await trio.lowlevel.checkpoint()
         return piece

@@ -11,7 +11,7 @@ PNG, JPEG, GIF, WEBP = "image/png", "image/jpeg", "image/gif", "image/webp"
 # Without Pillow these go to any model as they are.
 COMMON = frozenset({PNG, JPEG, GIF, WEBP})
 # Anthropic takes 5 MB in base64, OpenAI more; other servers and the proxies before them rarely more.
-_MOST_BYTES = 3_700_000
+_MAX_BYTES = 3_700_000
 
 
 @frozen
@@ -19,7 +19,7 @@ class ImageBounds:
     """Images within these are sent unchanged: MIME types, bytes before base64, and the longest side in pixels."""
 
     kinds: frozenset[str] = COMMON
-    most_bytes: int = _MOST_BYTES
+    most_bytes: int = _MAX_BYTES
     edge: int = 2048
 
 

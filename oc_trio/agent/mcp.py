@@ -34,7 +34,7 @@ log = get_logger(part="mcp")
 T = TypeVar("T")
 
 _MANY_VALUES = 10_000  # in a structured result: formatting more takes long, so it is done in a thread
-_MOST_PAGES = 50  # of a list of tools: an endless cursor must not hang a start
+_MAX_PAGES = 50  # of a list of tools: an endless cursor must not hang a start
 
 
 @frozen
@@ -224,7 +224,7 @@ class ToolServer:
     async def _read_tools(self, client: "Client") -> None:
         tools: list[Any] = []
         cursor: str | None = None
-        for _ in range(_MOST_PAGES):
+        for _ in range(_MAX_PAGES):
             page = await client.list_tools(cursor=cursor, cache_mode="refresh")
             tools += page.tools
             cursor = page.next_cursor

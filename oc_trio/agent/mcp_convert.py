@@ -15,7 +15,7 @@ _FOREIGN = re.compile(r"[^A-Za-z0-9_-]")
 
 # A server may offer this many tools, each described in so many characters and with a schema of so many: all of it is
 # sent with every request to the model.
-MOST_TOOLS = 256
+MAX_TOOLS = 256
 LONGEST_DESCRIPTION = 8_000
 LARGEST_SCHEMA = 64_000
 _KEYS = ("name", "title", "description", "inputSchema")
@@ -34,10 +34,10 @@ def usable_tools(items: Sequence[Any]) -> tuple[list[dict[str, Any]], tuple[str,
         label = f"tool {number + 1} ({name[:80]!r})" if isinstance(name, str) else f"tool {number + 1}"
         if problem := _problem(item):
             left_out.append(f"{label}: {problem}")
-            if len(left_out) >= MOST_TOOLS:
+            if len(left_out) >= MAX_TOOLS:
                 break
-        elif len(usable) >= MOST_TOOLS:
-            left_out.append(f"{label} and what follows: more than {MOST_TOOLS} tools")
+        elif len(usable) >= MAX_TOOLS:
+            left_out.append(f"{label} and what follows: more than {MAX_TOOLS} tools")
             break
         else:
             usable.append(_cleaned_tool(item))
@@ -81,7 +81,7 @@ def tool_specs(server: str, tools: Sequence[Any]) -> tuple[tuple[ToolSpec, ...],
     room = _LONGEST_NAME - len(server) - _SEPARATOR_LENGTH
     specs: list[ToolSpec] = []
     names: dict[str, str] = {}
-    for tool in tools[:MOST_TOOLS]:
+    for tool in tools[:MAX_TOOLS]:
         name = _FOREIGN.sub("_", tool.name)[:room]
         if not name or name in names:
             continue

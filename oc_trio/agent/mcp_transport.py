@@ -33,9 +33,9 @@ MAX_BODY = MAX_LINE
 _STOP_SECONDS = 2.0  # between the end of a child's input and SIGTERM, and between that and SIGKILL
 _END_SECONDS = 0.5  # between the end of a child and the end of its output, whichever comes first
 _BAD_LINES_LOGGED = 5
-MOST_BAD_LINES = 1000  # in a row, blank ones included: it speaks another protocol
+MAX_BAD_LINES = 1000  # in a row, blank ones included: it speaks another protocol
 # Parts of one result. The `mcp` package compares each with every kind of part, at up to 0.2 ms a part.
-MOST_PARTS = 1000
+MAX_PARTS = 1000
 # A message of more values, and a longer line of a child, are parsed in a thread, so that other tasks go on.
 _MANY_VALUES = 10_000
 _LONG_LINE = 100_000
@@ -125,7 +125,7 @@ async def _read_child(name: str, process: trio.Process, to_client: Any, ended: C
                     await to_client.send(message)
                     continue
                 bad += 1
-                if bad >= MOST_BAD_LINES:
+                if bad >= MAX_BAD_LINES:
                     ended(f"it wrote {bad} lines in a row that are no message")
                     return
                 if line.strip() and logged < _BAD_LINES_LOGGED:
@@ -237,9 +237,9 @@ def _cleaned(item: "SessionMessage") -> _Checked:
         if isinstance(result.get("tools"), list):
             result["tools"], left_out = usable_tools(result["tools"])
         parts = result.get("content")
-        if isinstance(parts, list) and len(parts) > MOST_PARTS:
-            rest = {"type": "text", "text": f"[{len(parts) - MOST_PARTS} more parts were left out]"}
-            result["content"] = [*parts[:MOST_PARTS], rest]
+        if isinstance(parts, list) and len(parts) > MAX_PARTS:
+            rest = {"type": "text", "text": f"[{len(parts) - MAX_PARTS} more parts were left out]"}
+            result["content"] = [*parts[:MAX_PARTS], rest]
         message.result = result
     elif isinstance(message, JSONRPCError):
         # Only code and message are used.

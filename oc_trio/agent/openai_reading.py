@@ -9,7 +9,7 @@ from typing import Any
 from oc_trio.agent import shapes
 from oc_trio.agent.think_tags import ThinkSplitter
 from oc_trio.agent.tool_calls import ToolCallReader
-from oc_trio.agent.tool_loop import CUT_SHORT, FILTERED, MOST_EXTRA, ModelResponse, with_opaque_fields
+from oc_trio.agent.tool_loop import CUT_SHORT, FILTERED, MAX_EXTRA, ModelResponse, with_opaque_fields
 from oc_trio.core.json_body import has_more_values
 from oc_trio.core.text import SurrogateJoiner, clean, clean_value, joined
 from oc_trio.core.turn_events import TextDelta, Thinking, Usage
@@ -115,7 +115,7 @@ class CompletionReader:
 
     def _sent_back(self) -> dict[str, Any]:
         extra = {**self._extra, **{key: joined("".join(pieces)) for key, pieces in self._extra_texts.items()}}
-        if has_more_values(extra, MOST_EXTRA):
+        if has_more_values(extra, MAX_EXTRA):
             return {}
         return {clean(key): clean_value(value) for key, value in extra.items()}
 

@@ -6,7 +6,7 @@ from typing import Any
 from oc_trio.core.text import clean
 
 # More tokens than any model reads or writes for one request; sums of a turn's requests fit into 32 bits.
-_MOST_TOKENS = 100_000_000
+_MAX_TOKENS = 100_000_000
 _LONGEST_NAME = 200
 
 
@@ -45,7 +45,7 @@ def index(value: object) -> int | None:
 
 def count(value: object) -> int:
     """A number of tokens; 0, which means unknown, for what can't be one."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS else 0
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MAX_TOKENS else 0
 
 
 def text_and_thinking(value: object) -> tuple[str, str]:

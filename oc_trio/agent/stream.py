@@ -17,8 +17,8 @@ Emit = Callable[[AgentEvent], Awaitable[None]]
 Produce = Callable[[Emit], Awaitable[None]]
 
 # Deltas that are joined while the consumer is busy, and their characters; then the agent waits for it.
-_MOST_DELTAS = 256
-_MOST_CHARS = 16_384
+_MAX_DELTAS = 256
+_MAX_CHARS = 16_384
 
 
 class EventStream:
@@ -77,7 +77,7 @@ class EventStream:
         self._put.set()
 
     def _joins(self, event: TextDelta | Thinking) -> bool:
-        fits = len(self._pieces) < _MOST_DELTAS and self._chars + len(event.text) <= _MOST_CHARS
+        fits = len(self._pieces) < _MAX_DELTAS and self._chars + len(event.text) <= _MAX_CHARS
         if type(event) is not type(self._waiting) or not fits:
             return False
         self._pieces.append(event.text)

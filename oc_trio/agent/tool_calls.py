@@ -14,15 +14,15 @@ from attrs import define, field
 
 from oc_trio.agent import shapes
 from oc_trio.agent.port import ToolCall
-from oc_trio.agent.tool_loop import MOST_CALLS, MOST_EXTRA, RequestedCall
+from oc_trio.agent.tool_loop import MAX_CALLS, MAX_EXTRA, RequestedCall
 from oc_trio.core.json_body import BadJson, has_more_values, read_lenient
 from oc_trio.core.text import clean, clean_value, joined
 from oc_trio.core.turn_events import Opaque
 
 UNNAMED = "unnamed_tool"
-MOST_ARGUMENTS = 1_000_000  # characters of one call's arguments: they are read several times, and written down
+MAX_ARGUMENTS = 1_000_000  # characters of one call's arguments: they are read several times, and written down
 _NO_OBJECT = "The arguments must be a JSON object."
-_TOO_LONG = f"The arguments are longer than {MOST_ARGUMENTS:,} characters."
+_TOO_LONG = f"The arguments are longer than {MAX_ARGUMENTS:,} characters."
 _KNOWN = frozenset({"index", "id", "type", "function", "name", "arguments"})
 
 
@@ -78,10 +78,10 @@ class ToolCallReader:
                 named.append(call)
 
     def requested_calls(self, taken: Collection[str] = ()) -> tuple[RequestedCall, ...]:
-        """The calls in order, `MOST_CALLS` at most. `taken` are ids that the conversation holds already."""
+        """The calls in order, `MAX_CALLS` at most. `taken` are ids that the conversation holds already."""
         used = set(taken)
         return tuple(
-            islice((requested for call in self._calls for requested in _requested_calls(call, used)), MOST_CALLS)
+            islice((requested for call in self._calls for requested in _requested_calls(call, used)), MAX_CALLS)
         )
 
     def _read(self, entry: Mapping[str, Any], named: Sequence[_StreamedCall]) -> _StreamedCall | None:
@@ -98,7 +98,7 @@ class ToolCallReader:
         call = self._continued(index, call_id, name, arguments)
         if call is not None and name and not (call_id and call_id == call.id) and any(call is other for other in named):
             call = None
-        if call is None and len(self._calls) >= MOST_CALLS:
+        if call is None and len(self._calls) >= MAX_CALLS:
             return None
         if call is None:
             # Arguments without a name behind a whole call are another call of the same tool.
@@ -148,7 +148,7 @@ def parse_arguments(given: object) -> tuple[dict[str, Any], str]:
     if given is None or (isinstance(given, str) and not given.strip()):
         return {}, ""
     if isinstance(given, str):
-        if len(given) > MOST_ARGUMENTS:
+        if len(given) > MAX_ARGUMENTS:
             return {}, _TOO_LONG
         try:
             given = read_lenient(given)
@@ -180,16 +180,16 @@ def _requested_calls(call: _StreamedCall, used: set[str]) -> Iterator[RequestedC
         arguments, problem = parse_arguments(value)
         if not name:
             problem = "The call names no tool."
-        extra = clean_value(call.extra) if at == 0 and not has_more_values(call.extra, MOST_EXTRA) else {}
+        extra = clean_value(call.extra) if at == 0 and not has_more_values(call.extra, MAX_EXTRA) else {}
         yield RequestedCall(ToolCall(call_id, name or UNNAMED, arguments, Opaque(call=extra)), problem)
 
 
 def _split_objects(text: str) -> list[str]:
     """The arguments of each call, where several objects follow each other; else the text as it is."""
-    if len(text) > MOST_ARGUMENTS:
+    if len(text) > MAX_ARGUMENTS:
         return [text]
     decoder, parts, at = json.JSONDecoder(), list[str](), 0
-    while at < len(text) and len(parts) < MOST_CALLS:
+    while at < len(text) and len(parts) < MAX_CALLS:
         start = at
         try:
             value, at = decoder.raw_decode(text, at)

@@ -28,9 +28,9 @@ from oc_trio.core.turn_events import (
 from oc_trio.errors import AgentFailed
 
 MAX_ROUNDS = 16
-MOST_CALLS = 128  # of one answer, as the OpenAI API allows; each is shown, journaled and sent to the model again
+MAX_CALLS = 128  # of one answer, as the OpenAI API allows; each is shown, journaled and sent to the model again
 
-MOST_EXTRA = 10_000  # values in fields that are only kept to be sent back; more are dropped
+MAX_EXTRA = 10_000  # values in fields that are only kept to be sent back; more are dropped
 
 CUT_SHORT = "_(The answer was cut off: the model reached its length limit.)_"
 FILTERED = "_(The answer was cut off by the provider's content filter.)_"
@@ -123,7 +123,7 @@ def with_opaque_fields(
 ) -> tuple[RequestedCall, ...]:
     """The calls of one answer with the opaque fields that go back to its provider; `message` has the answer's fields.
 
-    Calls beyond `MOST_CALLS` are left out.
+    Calls beyond `MAX_CALLS` are left out.
     """
     return tuple(
         evolve(
@@ -133,7 +133,7 @@ def with_opaque_fields(
                 opaque=Opaque(provider, calls[0].call.id, {} if at else message, requested.call.opaque.call),
             ),
         )
-        for at, requested in enumerate(calls[:MOST_CALLS])
+        for at, requested in enumerate(calls[:MAX_CALLS])
     )
 
 

@@ -13,7 +13,7 @@ from oc_trio.core.reasoning import without_reasoning
 MAX_THINKING_CHARS = 1_000_000
 # Stretches of text between tool calls. Each is a value of its own in the draft's view.
 MAX_MESSAGES = 2_000
-MOST_ATTACHED = 1_000_000
+MAX_ATTACHED = 1_000_000
 
 
 @frozen
@@ -30,9 +30,9 @@ def cut_at_chars(text: str, chars: int) -> str:
 
 
 def attachable(text: str) -> str:
-    """The whole of an answer that is cut in the chat, for a file: at most `MOST_ATTACHED` characters, no thoughts."""
+    """The whole of an answer that is cut in the chat, for a file: at most `MAX_ATTACHED` characters, no thoughts."""
     text = without_reasoning(text)
-    return text if len(text) <= MOST_ATTACHED else f"{text[:MOST_ATTACHED]}\n\n(cut off here)\n"
+    return text if len(text) <= MAX_ATTACHED else f"{text[:MAX_ATTACHED]}\n\n(cut off here)\n"
 
 
 def with_cut_note(text: str, after: str) -> str:

@@ -30,7 +30,7 @@ from oc_trio.core.turn_events import (
 
 # Of one list in an event: steps of a plan, files, rows of buttons and the buttons of a row. No post shows as many, and
 # each is looked at again and again while an answer grows or is delivered.
-MOST_ITEMS = 100
+MAX_ITEMS = 100
 MAX_TOKENS = 2**53  # every JSON reader keeps integers exact up to here, and the journal adds many of them up
 
 
@@ -103,8 +103,8 @@ def _many(read: Callable[[str, object], Any]) -> Callable[[str, object], tuple[A
     def read_all(what: str, value: object) -> tuple[Any, ...]:
         if not isinstance(value, (tuple, list)):
             raise BadEvent(f"{what} is no tuple")
-        if len(value) > MOST_ITEMS:
-            raise BadEvent(f"{what} has more than {MOST_ITEMS} items")
+        if len(value) > MAX_ITEMS:
+            raise BadEvent(f"{what} has more than {MAX_ITEMS} items")
         return tuple(read(what, one) for one in value)
 
     return read_all

@@ -25,7 +25,7 @@ _RESERVE = {Lane.FINAL: 0.0, Lane.CREATE: 0.02, Lane.READ: 0.05, Lane.EDIT: 0.2,
 
 # X-Ratelimit-Reset is in whole seconds, rounded up: from smaller values the rate can't be computed well enough.
 _LEARN_FROM_RESET = 5.0
-_LONGEST_RESET, _MOST_BURST = 120.0, 10_000.0
+_LONGEST_RESET, _MAX_BURST = 120.0, 10_000.0
 
 
 @frozen
@@ -45,7 +45,7 @@ def learn(bucket: Bucket, now: float, *, limit: float, remaining: float, reset: 
     """Adjusts the bucket to a response's `X-Ratelimit-*`: `limit` includes this call, `reset` is seconds to full."""
     refilled = refill(bucket, now)
     # Clamped: absurd values would make the next call wait for a year, or nothing wait at all.
-    limit, reset = min(limit, _MOST_BURST), min(reset, _LONGEST_RESET)
+    limit, reset = min(limit, _MAX_BURST), min(reset, _LONGEST_RESET)
     burst = max(1.0, limit - 1.0)
     rate = refilled.rate
     if reset >= _LEARN_FROM_RESET and limit > remaining:

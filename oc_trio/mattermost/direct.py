@@ -16,8 +16,8 @@ from oc_trio.errors import MattermostError, MattermostUnavailable
 from oc_trio.ids import UserId
 from oc_trio.mattermost.client import Api
 
-MOST_CACHED = 10_000
-MOST_JOBS = 1000
+MAX_CACHED = 10_000
+MAX_JOBS = 1000
 
 
 @define(eq=False)
@@ -55,8 +55,8 @@ class DirectChannels:
         raise job.failure or MattermostUnavailable("the direct channel was not opened: shutting down")
 
     def _start(self, user_id: UserId) -> _Opening:
-        if len(self._jobs) >= MOST_JOBS:
-            raise MattermostUnavailable(f"{MOST_JOBS} direct channels are being opened already", retry_after=1.0)
+        if len(self._jobs) >= MAX_JOBS:
+            raise MattermostUnavailable(f"{MAX_JOBS} direct channels are being opened already", retry_after=1.0)
         job = self._jobs[user_id] = _Opening()
         self._nursery.start_soon(self._run, user_id, job)
         return job
@@ -65,7 +65,7 @@ class DirectChannels:
         try:
             job.channel = await self._open_with_retries(user_id)
             self._cache[user_id] = job.channel
-            while len(self._cache) > MOST_CACHED:
+            while len(self._cache) > MAX_CACHED:
                 self._cache.popitem(last=False)
         except MattermostError as exc:
             job.failure = exc

@@ -31,7 +31,7 @@ from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.keyed_locks import KeyedLocks
 
 TTL_SECONDS = 600.0
-MOST_ENTRIES = 10_000
+MAX_ENTRIES = 10_000
 
 T = TypeVar("T")
 
@@ -109,5 +109,5 @@ class Directory:
     def _remember(self, key: Hashable, value: Any) -> None:
         self._cache[key] = (trio.current_time(), value)
         self._cache.move_to_end(key)
-        while len(self._cache) > MOST_ENTRIES:
+        while len(self._cache) > MAX_ENTRIES:
             self._cache.popitem(last=False)

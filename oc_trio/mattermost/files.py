@@ -12,7 +12,7 @@ from oc_trio.ids import ChannelId, FileId
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.sniff import sniff
 
-MOST_PER_POST = 10  # Mattermost refuses an eleventh
+MAX_PER_POST = 10  # Mattermost refuses an eleventh
 _CHUNK = 256 * 1024
 _CONFIG_SECONDS = 3600.0
 _FALLBACK_LIMIT = 100 * 1024 * 1024  # Mattermost's default MaxFileSize

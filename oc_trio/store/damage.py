@@ -21,7 +21,7 @@ _COLUMNS = (
     ("context", "serial", "payload"),
 )
 _PAGE = 500
-_MOST_NAMED = 20
+_MAX_NAMED = 20
 
 
 # What readers raise for JSON of the wrong shape.
@@ -52,8 +52,8 @@ def damaged_rows(tx: Tx) -> tuple[str, ...]:
         while rows := tx.all(sql, last):
             last = rows[-1][0]
             problems += [f"{table}, {key} {row[0]}: {column} is no JSON" for row in rows if not _is_json(str(row[1]))]
-            if len(problems) > _MOST_NAMED:
-                return (*problems[:_MOST_NAMED], "and more")
+            if len(problems) > _MAX_NAMED:
+                return (*problems[:_MAX_NAMED], "and more")
     return tuple(problems)
 
 

@@ -9,7 +9,7 @@ from attrs import define, field, frozen
 from structlog.typing import EventDict
 
 # About half a MiB.
-MOST_LINES = 1000
+MAX_LINES = 1000
 
 
 @frozen
@@ -24,7 +24,7 @@ class LogLine:
 class LogTail:
     """A structlog processor that keeps what passes through it. It belongs behind what cuts secrets out."""
 
-    _lines: deque[LogLine] = field(init=False, factory=lambda: deque(maxlen=MOST_LINES))
+    _lines: deque[LogLine] = field(init=False, factory=lambda: deque(maxlen=MAX_LINES))
     _numbers: Iterator[int] = field(init=False, factory=lambda: itertools.count(1))
 
     def __call__(self, _logger: Any, _method: str, event: EventDict) -> EventDict:

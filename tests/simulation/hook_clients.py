@@ -19,7 +19,7 @@ from tests.simulation.scenario import Notice, Scenario
 if TYPE_CHECKING:
     from tests.simulation.observations import Observations
 
-_MOST_TRIES = 60
+_MAX_TRIES = 60
 
 
 @define(eq=False)
@@ -62,7 +62,7 @@ class HookClients:
         self.network.waiting += 1
         status = 0
         try:
-            for _ in range(_MOST_TRIES):
+            for _ in range(_MAX_TRIES):
                 status = await self._try(call)
                 if status == 202 or status // 100 == 4:
                     self.scenario.transcript.note("machine", f"is told {status} for {key}")

@@ -3,17 +3,17 @@
 import io
 
 from oc_trio.telemetry.log import Redactor, configure, get_logger
-from oc_trio.telemetry.log_tail import MOST_LINES, LogTail
+from oc_trio.telemetry.log_tail import MAX_LINES, LogTail
 
 
 def test_older_lines_make_room() -> None:
     """The numbers go on, so that a reader knows what it has seen."""
     tail = LogTail()
-    for _ in range(MOST_LINES + 10):
+    for _ in range(MAX_LINES + 10):
         tail(None, "info", {"event": "x"})
-    lines = tail.after(0, MOST_LINES * 2)
-    assert (len(lines), lines[0].number, lines[-1].number) == (MOST_LINES, 11, MOST_LINES + 10)
-    assert tail.after(MOST_LINES + 9, 10) == (lines[-1],)
+    lines = tail.after(0, MAX_LINES * 2)
+    assert (len(lines), lines[0].number, lines[-1].number) == (MAX_LINES, 11, MAX_LINES + 10)
+    assert tail.after(MAX_LINES + 9, 10) == (lines[-1],)
     assert tail.after(0, 0) == ()
 
 

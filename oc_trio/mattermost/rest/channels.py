@@ -8,7 +8,7 @@ from oc_trio.core.entities import Channel
 from oc_trio.core.ratelimit import Lane
 from oc_trio.errors import MattermostRejected, PayloadError
 from oc_trio.ids import ChannelId, TeamId, UserId
-from oc_trio.mattermost.rest.pages import MOST_PAGES, PER_PAGE, all_pages, id_list, rows
+from oc_trio.mattermost.rest.pages import MAX_PAGES, PER_PAGE, all_pages, id_list, rows
 from oc_trio.mattermost.rest.paths import segment
 from oc_trio.mattermost.transport import Transport
 
@@ -35,7 +35,7 @@ class ChannelsApi:
         """
 
         channels: dict[ChannelId, Channel] = {}
-        for number in range(MOST_PAGES):
+        for number in range(MAX_PAGES):
             params = {"page": number, "per_page": PER_PAGE}
             items = rows(await self.transport.request("GET", "/users/me/channels", params=params), "channels")
             before = len(channels)

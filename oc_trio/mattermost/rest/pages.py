@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from oc_trio.errors import PayloadError
 
 PER_PAGE = 200  # the server cuts larger pages to this
-MOST_PAGES = 500
+MAX_PAGES = 500
 
 T = TypeVar("T")
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 async def all_pages(page: Callable[[int], Awaitable[Sequence[T]]]) -> list[T]:
     """Every item of pages 0, 1, ... until one is not full; at most 100,000 items."""
     all_items: list[T] = []
-    for number in range(MOST_PAGES):
+    for number in range(MAX_PAGES):
         items = await page(number)
         all_items += items
         if len(items) < PER_PAGE:

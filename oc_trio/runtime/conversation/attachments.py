@@ -23,7 +23,7 @@ from oc_trio.mattermost.files import Downloaded, FileService
 from oc_trio.mattermost.sniff import TEXT
 from oc_trio.runtime.conversation.pictures import Pictures
 
-MOST_IMAGES = 10
+MAX_IMAGES = 10
 TEXT_BUDGET = 60_000  # characters of a turn's files, about 15,000 tokens
 READ_SECONDS = 120.0
 # All images of a request together: Anthropic takes 32 MB in base64.
@@ -70,7 +70,7 @@ class AttachmentReader:
         The last `current` messages are the present turn's. Messages before a refusal by the model's server get no
         images: these may be the reason. A line says how many images are left out.
         """
-        reloaded, bytes_left, images_left, is_refused = list[Message](), IMAGE_BYTES, MOST_IMAGES, False
+        reloaded, bytes_left, images_left, is_refused = list[Message](), IMAGE_BYTES, MAX_IMAGES, False
         with trio.move_on_after(EARLIER_IMAGES_SECONDS) as scope:
             for at in range(len(messages) - 1, -1, -1):
                 message = messages[at]
@@ -105,7 +105,7 @@ class AttachmentReader:
             file = await self.files.download(file_id, limit=self.limit)
         except PayloadError:  # larger than its file info says
             return f"{_head(info, info.mime_type)}; it is too large to be read]"
-        if file.mime_type.startswith("image/") and self.bounds is not None and len(self.images) < MOST_IMAGES:
+        if file.mime_type.startswith("image/") and self.bounds is not None and len(self.images) < MAX_IMAGES:
             return await self._image_line(info, file, self.bounds)
         if file.mime_type == TEXT:
             return self._text_lines(info, clean(file.content.decode("utf-8", "replace")))

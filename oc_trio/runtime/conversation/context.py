@@ -30,7 +30,7 @@ from oc_trio.telemetry.log import get_logger
 
 # After this the turn goes on without the thread's earlier posts.
 THREAD_SECONDS = 5.0
-MOST_EARLIER_FILES = 10
+MAX_EARLIER_FILES = 10
 _PERMALINK = re.compile(r"/pl/([a-z0-9]{26})(?![a-z0-9])")
 
 log = get_logger(part="context")
@@ -161,7 +161,7 @@ async def _files_of(
     """Descriptions of earlier posts' files, by post: those of the thread's root first, then the newest."""
     described = dict[PostId, str]()
     ordered = sorted(entries, key=lambda entry: (entry.post_id != root_id, -entry.at))
-    budget = MOST_EARLIER_FILES
+    budget = MAX_EARLIER_FILES
     with trio.move_on_after(THREAD_SECONDS * 6):
         for entry in ordered:
             if entry.file_ids and budget > 0:

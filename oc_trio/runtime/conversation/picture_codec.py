@@ -26,21 +26,21 @@ from oc_trio.errors import PictureUnusable
 
 # Phones make JPEGs of 50 megapixels, which are decoded at a fraction of their size. In other formats a pixel takes up
 # to 17 bytes of memory (WebP).
-MOST_JPEG_PIXELS = 52_000_000
-MOST_PIXELS = 25_000_000
+MAX_JPEG_PIXELS = 52_000_000
+MAX_PIXELS = 25_000_000
 # A progressive JPEG has about ten scans. Each costs a pass over all pixels, and 78 bytes of file are enough for one.
-_MOST_SCANS = 100
+_MAX_SCANS = 100
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
 _SCAN, _END = 0xDA, 0xD9
 # libtiff writes a line to standard error for each tag that it doesn't know.
-_MOST_TAGS = 200
+_MAX_TAGS = 200
 _JPEGS = frozenset({"JPEG", "MPO"})
 _KINDS = {"PNG": PNG, "JPEG": JPEG, "MPO": JPEG, "GIF": GIF, "WEBP": WEBP}
 _PLUGINS = (AvifImagePlugin, IcoImagePlugin, TiffImagePlugin, WebPImagePlugin)  # importing them registers them
 _WANTED = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "ICO", "AVIF", "HEIF")
 # Formats of drawings, screenshots and icons, which stay PNG: JPEG blurs letters.
 _DRAWN = frozenset({"PNG", "GIF", "BMP", "ICO"})
-_MOST_DRAWN_BYTES = 1_500_000
+_MAX_DRAWN_BYTES = 1_500_000
 _PLAIN = frozenset({"L", "RGB", "RGBA"})
 # Modes that every model server's decoder reads correctly; CMYK and 16 bits may be misread.
 _PLAIN_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA"})
@@ -68,7 +68,7 @@ _UNREADABLE = (
 _TOO_MANY_PIXELS = "it has too many pixels to be read"
 
 # For the frames inside an ICO or GIF only Pillow's own limit holds; up to twice that it would only warn.
-Image.MAX_IMAGE_PIXELS = MOST_JPEG_PIXELS
+Image.MAX_IMAGE_PIXELS = MAX_JPEG_PIXELS
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 Image.preinit()
 with suppress(ImportError):  # an operator may install it beside Pillow, for what iPhones write
@@ -98,18 +98,18 @@ def fit(data: bytes, bounds: ImageBounds) -> Picture:
 def _check_limits(opened: Image.Image, data: bytes) -> None:
     """Check the limits on memory and time. Raises `PictureUnusable`."""
     is_jpeg = opened.format in _JPEGS
-    if opened.width * opened.height > (MOST_JPEG_PIXELS if is_jpeg else MOST_PIXELS):
+    if opened.width * opened.height > (MAX_JPEG_PIXELS if is_jpeg else MAX_PIXELS):
         raise PictureUnusable(_TOO_MANY_PIXELS)
-    if is_jpeg and _scans(data) > _MOST_SCANS:
+    if is_jpeg and _scans(data) > _MAX_SCANS:
         raise PictureUnusable("it has too many scans to be read")
-    if isinstance(opened, TiffImagePlugin.TiffImageFile) and len(opened.tag_v2) > _MOST_TAGS:
+    if isinstance(opened, TiffImagePlugin.TiffImageFile) and len(opened.tag_v2) > _MAX_TAGS:
         raise PictureUnusable("it has too many fields to be read")
 
 
 def _scans(data: bytes) -> int:
     """How many scans a JPEG has before its end marker: phones append videos to their photos."""
     count, found = 0, _MARKER.search(data)
-    while found is not None and (marker := data[found.start() + 1]) != _END and count <= _MOST_SCANS:
+    while found is not None and (marker := data[found.start() + 1]) != _END and count <= _MAX_SCANS:
         count += marker == _SCAN
         length = int.from_bytes(data[found.end() : found.end() + 2], "big")
         found = _MARKER.search(data, found.end() + length)
@@ -205,7 +205,7 @@ def _range(grey: Image.Image) -> tuple[float, float]:
 
 def _encode(picture: Image.Image, bounds: ImageBounds, *, is_drawn: bool) -> tuple[str, bytes]:
     if is_drawn or picture.mode == "RGBA":
-        most = bounds.most_bytes if picture.mode == "RGBA" else min(bounds.most_bytes, _MOST_DRAWN_BYTES)
+        most = bounds.most_bytes if picture.mode == "RGBA" else min(bounds.most_bytes, _MAX_DRAWN_BYTES)
         data = _save(picture, "PNG")
         if len(data) <= most:
             return PNG, data

@@ -21,8 +21,8 @@ FIT_SECONDS = 60.0  # includes the wait for other pictures
 TOO_SLOW = "it took too long to be read"
 # One conversion may take 400 MB of memory.
 _AT_ONCE = 1
-_MOST_BYTES = 16 * 1024 * 1024
-_MOST_ENTRIES = 200
+_MAX_BYTES = 16 * 1024 * 1024
+_MAX_ENTRIES = 200
 
 log = get_logger(part="pictures")
 
@@ -109,11 +109,11 @@ class Pictures:
         return None if picture.data is data and picture.mime == mime else picture
 
     def _cache(self, key: tuple[bytes, ImageBounds], result: Picture | str | None) -> None:
-        """Cache a result; the oldest ones go beyond `_MOST_BYTES` of picture data or `_MOST_ENTRIES`."""
+        """Cache a result; the oldest ones go beyond `_MAX_BYTES` of picture data or `_MAX_ENTRIES`."""
         before = self._cached.pop(key, None)  # another turn may have converted it meanwhile
         self._cached[key] = result
         self._bytes += _size(result) - _size(before)
-        while self._bytes > _MOST_BYTES or len(self._cached) > _MOST_ENTRIES:
+        while self._bytes > _MAX_BYTES or len(self._cached) > _MAX_ENTRIES:
             self._bytes -= _size(self._cached.popitem(last=False)[1])
 
 

@@ -29,7 +29,7 @@ EDIT_SECONDS = 20.0
 # A refused token is replaced by a person: asking more often would gain nothing.
 AUTH_SECONDS = 15.0
 # Answers with status 500 in a row after which an edit is given up: a minute and a half of pauses.
-MOST_SERVER_ERRORS = 8
+MAX_SERVER_ERRORS = 8
 
 log = get_logger(part="delivery")
 
@@ -327,7 +327,7 @@ class Delivery:
                 raise MattermostUnavailable(str(failure) or f"not done within {EDIT_SECONDS:g} s") from failure
 
         async def give_up(problem: MattermostUnavailable) -> None:
-            if state.server_errors >= MOST_SERVER_ERRORS:
+            if state.server_errors >= MAX_SERVER_ERRORS:
                 message = f"failed {state.server_errors} times: {problem}"
                 raise MattermostRejected(message, status=500, code=problem.code)
 

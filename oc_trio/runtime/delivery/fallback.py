@@ -17,7 +17,7 @@ from oc_trio.runtime.delivery.outbox_message import OutboxMessage
 from oc_trio.store.explain import FALLBACK_PREFIX
 
 # Answers with status 500 in a row before the notice is tried. Each call repeats its request for two minutes by itself.
-MOST_SERVER_ERRORS = 5
+MAX_SERVER_ERRORS = 5
 # The notice's subject.
 ANSWER, MESSAGE = "The answer", "A message"
 _ABOUT_BOT = (401, 403, 404)
@@ -81,7 +81,7 @@ async def send_with_fallback(delivery: Delivery, message: OutboxMessage, subject
         is_at_fault = bool(state.server_errors) and not problem.ambiguous
         if fallback_post is not None and is_at_fault:
             return await _keep_fallback(delivery, message, fallback_post, str(problem))
-        if fallback_post is None and is_at_fault and state.server_errors % MOST_SERVER_ERRORS == 0:
+        if fallback_post is None and is_at_fault and state.server_errors % MAX_SERVER_ERRORS == 0:
             may_exist = True
             try:
                 fallback_post = await delivery.post(fallback)

@@ -19,7 +19,7 @@ from oc_trio.mattermost.address_guard import AddressGuard, AddressRefused, Guard
 from oc_trio.telemetry.log import get_logger
 
 FETCH_SECONDS = 120.0
-MOST_REDIRECTS = 4
+MAX_REDIRECTS = 4
 # One sentence for every reason that lies in the network: the reason would tell which names resolve and which addresses
 # and ports answer inside. The log has it.
 NOT_FETCHED = "it can't be fetched from a public address"
@@ -80,7 +80,7 @@ class Fetcher:
 
 async def _follow_redirects(client: httpx.AsyncClient, url: str, limit: int) -> FetchedFile:
     # By hand instead of httpx's follow_redirects: each hop's scheme is checked before it is dialled.
-    for _ in range(MOST_REDIRECTS + 1):
+    for _ in range(MAX_REDIRECTS + 1):
         if urlsplit(url).scheme not in ("http", "https"):
             raise MediaRefused("its address is not a web address")
         response = await client.send(client.build_request("GET", url), stream=True)
@@ -94,7 +94,7 @@ async def _follow_redirects(client: httpx.AsyncClient, url: str, limit: int) -> 
         finally:
             with trio.move_on_after(_CLOSE_SECONDS, shield=True):
                 await response.aclose()
-    raise MediaRefused(f"{NOT_FETCHED}: it is redirected more than {MOST_REDIRECTS} times")
+    raise MediaRefused(f"{NOT_FETCHED}: it is redirected more than {MAX_REDIRECTS} times")
 
 
 async def _read_body(response: httpx.Response, limit: int) -> bytes:

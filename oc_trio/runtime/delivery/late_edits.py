@@ -22,9 +22,9 @@ from oc_trio.telemetry.log import get_logger
 WATCH_SECONDS = 300.0
 # After a start: time to read the posts whose watch ended while the gateway was not running.
 RESTORE_SECONDS = 120.0
-_MOST_POSTS = 256
+_MAX_POSTS = 256
 # Per post, so that the gateway and another writer can't overwrite each other for ever.
-_MOST_REPAIRS = 3
+_MAX_REPAIRS = 3
 _CHECKS_AT_ONCE = 4
 
 log = get_logger(part="late_edits")
@@ -57,7 +57,7 @@ class LateEditGuard:
         delivery, now = self.delivery, self.delivery.clock.now_ms()
         alive = await delivery.store.resume.load(delivery.account)
         watched_until = alive.at if alive else now
-        for edit in await delivery.store.pending_edits.settled(delivery.account, watched_until, _MOST_POSTS):
+        for edit in await delivery.store.pending_edits.settled(delivery.account, watched_until, _MAX_POSTS):
             until = max(edit.until, now + int(RESTORE_SECONDS * 1000))
             self._posts.setdefault(edit.post_id, _Watched(edit.text, until))
 
@@ -118,7 +118,7 @@ class LateEditGuard:
         watched = self._posts.get(post_id)
         if watched is None or not watched.text:
             return None
-        if self.delivery.clock.now_ms() > watched.until or watched.repairs >= _MOST_REPAIRS:
+        if self.delivery.clock.now_ms() > watched.until or watched.repairs >= _MAX_REPAIRS:
             del self._posts[post_id]
             return None
         return watched
@@ -128,6 +128,6 @@ class LateEditGuard:
         watched = _Watched(text, delivery.clock.now_ms() + int(WATCH_SECONDS * 1000))
         self._posts[post_id] = watched
         self._posts.move_to_end(post_id)
-        while len(self._posts) > _MOST_POSTS:
+        while len(self._posts) > _MAX_POSTS:
             self._posts.popitem(last=False)
         await delivery.store.pending_edits.put(delivery.account, PendingEdit(post_id, watched.text, watched.until))

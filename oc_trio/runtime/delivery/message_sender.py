@@ -20,7 +20,7 @@ from oc_trio.runtime.delivery.outbox_message import OutboxMessage
 from oc_trio.runtime.error_boundary import DEFECT, ErrorBoundary
 
 # Beyond this something sends in a loop: refusing it keeps the journal from filling up.
-MOST_PENDING = 200
+MAX_PENDING = 200
 
 
 @frozen
@@ -57,8 +57,8 @@ class MessageSender:
         """
         messages = outbox_messages_of(composed, name)
         # Before anything is recorded: a refused message must not be posted by the next start.
-        if self._pending_count >= MOST_PENDING:
-            raise MattermostUnavailable(f"{MOST_PENDING} messages are waiting to be sent already")
+        if self._pending_count >= MAX_PENDING:
+            raise MattermostUnavailable(f"{MAX_PENDING} messages are waiting to be sent already")
         await self.delivery.queue(messages)
         if queued is not None:
             await queued()

@@ -6,7 +6,7 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from oc_trio.ids import FileId
-from oc_trio.mattermost.files import MOST_PER_POST
+from oc_trio.mattermost.files import MAX_PER_POST
 
 
 @frozen
@@ -24,7 +24,7 @@ def post_parts(
     """A post per text; `props` (buttons) and the first files are on text number `main`, the other files in posts of
     their own behind them. Without texts, buttons and the first files have a post without text.
     """
-    groups = [tuple(file_ids[at : at + MOST_PER_POST]) for at in range(0, len(file_ids), MOST_PER_POST)]
+    groups = [tuple(file_ids[at : at + MAX_PER_POST]) for at in range(0, len(file_ids), MAX_PER_POST)]
     parts = [PostPart(text) for text in texts]
     if not parts and (props or groups):
         # A post without text is made only where buttons or files need one.

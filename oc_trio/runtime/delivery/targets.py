@@ -30,7 +30,7 @@ from oc_trio.mattermost.directory import Directory
 
 # How long the kind (user or channel) of a bare id is cached: as long as OpenClaw does.
 KIND_SECONDS = 300.0
-MOST_KINDS = 1024
+MAX_KINDS = 1024
 # Short, as a channel may be renamed at any time; enough to make one lookup of a burst of messages.
 NAME_SECONDS = 60.0
 _TEAMS_AT_ONCE = 8
@@ -122,7 +122,7 @@ class TargetResolver:
     def _remember(self, opaque: str, *, is_user: bool) -> None:
         self._kinds[opaque] = (trio.current_time(), is_user)
         self._kinds.move_to_end(opaque)
-        while len(self._kinds) > MOST_KINDS:
+        while len(self._kinds) > MAX_KINDS:
             self._kinds.popitem(last=False)
 
     async def _channel(self, channel_id: ChannelId) -> Channel:
@@ -180,7 +180,7 @@ class TargetResolver:
         await run_bounded(look_up, range(len(named)), _TEAMS_AT_ONCE)
         channel = choose_channel(target, sorted(channels, key=lambda pair: pair[0]))
         self._names[target] = (trio.current_time(), channel)
-        while len(self._names) > MOST_KINDS:
+        while len(self._names) > MAX_KINDS:
             self._names.popitem(last=False)
         return channel
 

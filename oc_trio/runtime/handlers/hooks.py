@@ -22,7 +22,7 @@ from oc_trio.core.ledger import OutboxKind, OutboxState, Source
 from oc_trio.core.targets import Target
 from oc_trio.errors import CallbackRefused, MattermostError, MattermostRejected, MattermostUnavailable, TargetError
 from oc_trio.ids import AccountId, AgentId, FileId, OutboxId, PostId, SessionKey, UserId
-from oc_trio.mattermost.files import MOST_PER_POST
+from oc_trio.mattermost.files import MAX_PER_POST
 from oc_trio.runtime.agents import SessionSettings
 from oc_trio.runtime.delivery.buttons import ButtonMaker
 from oc_trio.runtime.delivery.fallback import send_with_fallback
@@ -184,10 +184,10 @@ class HookDelivery:
 
     async def deliver(self, hook: DeliverHook, channel: Channel, outbox: OutboxId) -> None:
         """Post a message, now or as soon as the server can. Raises CallbackRefused (bad files), MattermostRejected."""
-        if len(hook.media) > MOST_PER_POST:
+        if len(hook.media) > MAX_PER_POST:
             # One hook is one post: only so does the same key mean the same post, and a refusal the whole of it.
             many = (
-                f"media: a post takes {MOST_PER_POST} files at most, and here are {len(hook.media)}; use several hooks."
+                f"media: a post takes {MAX_PER_POST} files at most, and here are {len(hook.media)}; use several hooks."
             )
             raise CallbackRefused(400, many)
         presentation, services = hook.presentation, self.requests.services

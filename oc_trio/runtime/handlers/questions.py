@@ -35,7 +35,7 @@ log = get_logger(part="questions")
 ASK_SECONDS = 600.0
 CLOSE_SECONDS = 5.0
 ATTACH_SECONDS = 120.0
-MOST_WAITING = 1000
+MAX_WAITING = 1000
 APPROVAL = "oc_approval"
 DIALOG = "oc_dialog"
 GONE = "This is no longer waiting for an answer."
@@ -90,7 +90,7 @@ class Questions:
     ) -> Answer | None:
         """Post the question and wait; None when nobody answered within `seconds`. Raises MattermostError at posting."""
         services = self.services
-        if len(self._waiting) >= MOST_WAITING:
+        if len(self._waiting) >= MAX_WAITING:
             log.warning("too many open questions", account=services.account)
             return None
         waiting = self._waiting[question.id] = _Waiting(question, place, approvers)

@@ -30,7 +30,7 @@ LOOKUP_SECONDS = 1.0
 NEGATIVE_SECONDS = 5.0
 # Requests per command for tokens that we don't have: 20 at once, then one each half second.
 BURST, REFILL_SECONDS = 20.0, 0.5
-MOST_KEPT = 2000
+MAX_KEPT = 2000
 
 
 @frozen
@@ -116,5 +116,5 @@ class SlashTokenValidator:
 def _put(table: OrderedDict[K, V], key: K, value: V) -> None:
     table[key] = value
     table.move_to_end(key)
-    while len(table) > MOST_KEPT:
+    while len(table) > MAX_KEPT:
         table.popitem(last=False)

@@ -34,7 +34,7 @@ from oc_trio.runtime.operator.findings import Finding, Level
 _SECONDS = 10.0
 _DEEP_SECONDS = 120.0
 _LONGEST_LIST = 16 * 1_048_576
-_MOST_NAMED = 12
+_MAX_NAMED = 12
 _CHAT = "/chat/completions"
 
 
@@ -263,8 +263,8 @@ def is_listed(model: str, ids: Iterable[str]) -> bool:
 
 def _instead(model: str, ids: Sequence[str]) -> str:
     guess = nearest(model, ids)
-    named = ", ".join(sorted(ids)[:_MOST_NAMED])
-    more = f" and {len(ids) - _MOST_NAMED} more" if len(ids) > _MOST_NAMED else ""
+    named = ", ".join(sorted(ids)[:_MAX_NAMED])
+    more = f" and {len(ids) - _MAX_NAMED} more" if len(ids) > _MAX_NAMED else ""
     return (f'did you mean "{guess}"? ' if guess else "") + f"There are: {named}{more}"
 
 

@@ -36,8 +36,8 @@ from oc_trio.runtime.tools.post_names import PostNames
 # After this the agent is told that the message is on its way; the delivery goes on without it.
 WAIT_SECONDS = 30.0
 # The most that one call may post: nobody reads more at once, and every post counts against the server's rate limit.
-MOST_CHARS = 40_000
-MOST_POSTS = 10
+MAX_CHARS = 40_000
+MAX_POSTS = 10
 NAME = "message"
 
 _MEDIA = ("media", "mediaUrl", "fileUrl", "url", "path", "filePath")
@@ -167,17 +167,17 @@ class _Call:
     def _require_short(self, message: MessageRequest) -> None:
         """Refuse too long a message before anything is uploaded: the model can shorten it. Raises ToolFailed."""
         length = len(message.text) + len(message.presentation.text)
-        if length > MOST_CHARS:
+        if length > MAX_CHARS:
             raise ToolFailed(
-                f"Not sent: the message has {length:,} characters; at most {MOST_CHARS:,} can be sent at once."
+                f"Not sent: the message has {length:,} characters; at most {MAX_CHARS:,} can be sent at once."
             )
         if self.budget.left <= 0:
             raise ToolFailed("Not sent: this turn has posted as many messages as it may (maxAnswerPosts).")
 
     def _spend(self, posts: int) -> None:
         """Take so many posts from the turn's budget. Raises ToolFailed where they are too many."""
-        if posts > MOST_POSTS:
-            raise ToolFailed(f"Not sent: the message would be {posts} posts; at most {MOST_POSTS} can be sent at once.")
+        if posts > MAX_POSTS:
+            raise ToolFailed(f"Not sent: the message would be {posts} posts; at most {MAX_POSTS} can be sent at once.")
         if posts > self.budget.left:
             raise ToolFailed(
                 f"Not sent: the message would be {posts} posts, and this turn may send {self.budget.left} more "

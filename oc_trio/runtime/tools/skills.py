@@ -19,8 +19,8 @@ from oc_trio.telemetry.log import get_logger
 log = get_logger(part="skills")
 
 FILE = "SKILL.md"
-MOST_BYTES = 200_000
-MOST_SKILLS = 200
+MAX_BYTES = 200_000
+MAX_SKILLS = 200
 TOOL = "use_skill"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,63}")
 _KEY = re.compile(r"([A-Za-z][\w-]*):(?:\s+(.*))?$")
@@ -105,9 +105,9 @@ def find_skills(folders: Iterable[Path]) -> SkillLibrary:
                 log.warning("a skill can't be used", path=str(path), problem=str(problem))
                 continue
             skills.setdefault(skill.name, skill)
-    if len(skills) > MOST_SKILLS:
-        log.warning("too many skills", found=len(skills), used=MOST_SKILLS)
-    return SkillLibrary(tuple(skills[name] for name in sorted(skills)[:MOST_SKILLS]))
+    if len(skills) > MAX_SKILLS:
+        log.warning("too many skills", found=len(skills), used=MAX_SKILLS)
+    return SkillLibrary(tuple(skills[name] for name in sorted(skills)[:MAX_SKILLS]))
 
 
 def read_skill(path: Path) -> Skill:
@@ -128,8 +128,8 @@ def read_body(path: Path) -> str:
 
 
 def _text(path: Path) -> str:
-    if path.stat().st_size > MOST_BYTES:
-        raise BadSkill(f"it is larger than {MOST_BYTES} bytes")
+    if path.stat().st_size > MAX_BYTES:
+        raise BadSkill(f"it is larger than {MAX_BYTES} bytes")
     try:
         return clean(path.read_text("utf-8-sig"))
     except UnicodeDecodeError:

@@ -15,7 +15,7 @@ from oc_trio.core.ledger import ObligationState, OutboxKind, Outcome
 from oc_trio.core.turn_events import Final, Media
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import ChannelId, FileId, OutboxId, PostId, TurnId
-from oc_trio.mattermost.files import MOST_PER_POST
+from oc_trio.mattermost.files import MAX_PER_POST
 from oc_trio.mattermost.post_creator import WAS_DELETED
 from oc_trio.runtime.delivery.buttons import ButtonProps
 from oc_trio.runtime.delivery.delivery import Delivery
@@ -196,7 +196,7 @@ def _messages(result: TurnResult, target: ReplyTarget, *, is_edited: bool) -> li
         for index, part in enumerate(parts[: len(texts)])
     ]
     messages = messages[1:] if is_edited else messages
-    if messages and len(messages[-1].file_ids) + len(rest_ids) <= MOST_PER_POST:
+    if messages and len(messages[-1].file_ids) + len(rest_ids) <= MAX_PER_POST:
         messages[-1] = evolve(messages[-1], file_ids=(*messages[-1].file_ids, *rest_ids))
         rest_ids = ()
     further = [part.file_ids for part in parts[len(texts) :]]

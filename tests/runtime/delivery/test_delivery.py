@@ -21,7 +21,7 @@ from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavai
 from oc_trio.ids import AccountId, ChannelId, FileId, OutboxId, PostId, TurnId, UserId
 from oc_trio.mattermost.post_creator import WAS_DELETED
 from oc_trio.runtime.clock import Clock
-from oc_trio.runtime.delivery.delivery import AUTH_SECONDS, EDIT_SECONDS, MOST_SERVER_ERRORS, Delivery
+from oc_trio.runtime.delivery.delivery import AUTH_SECONDS, EDIT_SECONDS, MAX_SERVER_ERRORS, Delivery
 from oc_trio.runtime.delivery.outbox_message import OutboxMessage
 from oc_trio.store.store import Store, open_store
 from oc_trio.telemetry.metrics import Metrics
@@ -569,7 +569,7 @@ async def test_what_an_edit_of_a_draft_may_meet(
         pytest.param([], id="at once"),
         pytest.param([DOWN, LOST, BUSY, PayloadError("odd")], id="after everything that may pass"),
         pytest.param([EXPIRED], id="after a refused token"),
-        pytest.param([FAULT] * (MOST_SERVER_ERRORS - 1), id="after most faults"),
+        pytest.param([FAULT] * (MAX_SERVER_ERRORS - 1), id="after most faults"),
         pytest.param([*[FAULT] * 6, DOWN] * 3, id="after faults with an outage between"),
     ],
 )
@@ -589,7 +589,7 @@ async def test_an_edit_that_the_server_can_not_make_is_given_up(delivery: Delive
     server.plan = [FAULT] * 100
     with pytest.raises(MattermostRejected, match="failed 8 times: internal error"):
         await delivery.edit_until_done(PostId("p"), "final")
-    assert len(server.calls) == MOST_SERVER_ERRORS
+    assert len(server.calls) == MAX_SERVER_ERRORS
 
 
 @no_time
@@ -629,7 +629,7 @@ async def test_a_preview_is_deleted_for_as_long_as_it_takes(delivery: Delivery, 
     [
         pytest.param([GONE], False, id="it is gone already"),
         pytest.param([FORBIDDEN], True, id="it may not be deleted"),
-        pytest.param([FAULT] * MOST_SERVER_ERRORS, True, id="the server can't delete it"),
+        pytest.param([FAULT] * MAX_SERVER_ERRORS, True, id="the server can't delete it"),
     ],
 )
 @no_time

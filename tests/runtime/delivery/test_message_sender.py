@@ -174,7 +174,7 @@ async def test_a_loop_of_sends_is_stopped() -> None:
     async with a_server() as server:
         server.latency = 10.0
         async with trio.open_nursery() as nursery:
-            for number in range(message_sender.MOST_PENDING):
+            for number in range(message_sender.MAX_PENDING):
                 nursery.start_soon(server.sender.send, composed("x"), f"loop{number}")
             await trio.sleep(1)
             with pytest.raises(MattermostUnavailable, match="waiting to be sent"):
