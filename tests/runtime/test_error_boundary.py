@@ -7,6 +7,7 @@ import pytest
 import trio
 
 from oc_trio.agent.scripted import CallTool, Pause, Say
+from oc_trio.core.turn_events import ToolStarted
 from oc_trio.errors import MattermostUnavailable, StoreError
 from oc_trio.ids import AccountId
 from oc_trio.runtime.error_boundary import DEFECT, SORRY, ErrorBoundary
@@ -170,6 +171,39 @@ async def test_what_people_have_read_stays(harness: Harness, logbook: Logbook) -
     harness.say("@helper go on", root=asked)
     await harness.settled()
     assert [message.text for message in harness.stage.requests[-1].messages][1] == f"{WORDS}\n\n{SORRY}"
+
+
+@pytest.mark.parametrize(("lost", "seconds"), [("PUT", 15), ("POST", 100)])
+async def test_a_draft_that_can_not_be_finished(harness: Harness, logbook: Logbook, lost: str, seconds: float) -> None:
+    """The server goes away as the draft is edited, or as it is created, and comes back after its writer has given up:
+    one post with the words and the sentence replaces it.
+    """
+    await harness.start({"streaming": {"mode": "block"}})
+    back_at = 0.0
+
+    async def away(request: SandboxRequest) -> SandboxResponse | None:
+        await trio.lowlevel.checkpoint()
+        if trio.current_time() < back_at:
+            raise httpx.ConnectError("the server restarts")
+        return None
+
+    async def lose(request: SandboxRequest) -> SandboxResponse | None:
+        nonlocal back_at
+        if not back_at and request.method == lost and request.path.startswith("/api/v4/posts"):
+            back_at = trio.current_time() + seconds
+            raise httpx.ReadError("the answer is lost")
+        return await away(request)
+
+    harness.faults.before_rules.append(away)
+    harness.faults.after_rules.append(lose)
+    harness.script = failing(KeyError("x"), Pause(3), Say(WORDS), ToolStarted("1", "look"))  # type: ignore[assignment]
+    asked = harness.say("@helper count")
+    await trio.sleep(seconds)
+    await harness.settled()
+    assert harness.answers() == [f"{WORDS}\n\n{SORRY}"]
+    assert len(harness.ours(deleted=True)) == 2
+    assert await harness.state(asked) == f"failed: {DEFECT}"
+    assert logbook.said(LOGGED)
 
 
 async def test_a_tool_that_raises(harness: Harness, logbook: Logbook) -> None:

@@ -83,13 +83,25 @@ class TurnCompletion:
         return await self.aborted(notice, "the time limit of a turn was reached")
 
     async def aborted(self, notice: str, reason: str) -> Outcome:
-        """The agent was stopped by us: its text so far stays, with a notice below it."""
+        """The agent was stopped by us: its text so far stays, with a notice below it. Where the draft can't be edited
+        any more, both go out in a fresh post that replaces it.
+        """
         await self.run.writer.finish()
         await self._find_draft()
-        state, text_so_far = self.run.writer.state, self.run.writer.unpublished()
-        draft = state.leftover_post if state.phase is DraftPhase.DRAFT else None
-        text = interrupted_text(text_so_far if draft else "", notice)
-        return await self._decide(TurnResult(ObligationState.FAILED, (text,), draft or "", reason=reason, said=text))
+        writer = self.run.writer
+        draft, is_editable = writer.state.leftover_post or "", writer.state.phase is DraftPhase.DRAFT
+        # Without a post of which it is the text, nobody has read it.
+        text = interrupted_text(writer.unpublished() if draft or writer.stale else "", notice)
+        return await self._decide(
+            TurnResult(
+                ObligationState.FAILED,
+                (text,),
+                edit=draft if is_editable else "",
+                delete="" if is_editable else draft,
+                reason=reason,
+                said=text,
+            )
+        )
 
     async def cancelled(self, reason: CancelReason) -> Outcome | None:
         """Seal the draft of a turn that was cancelled; None where it is to be continued later."""
