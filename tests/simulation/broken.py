@@ -235,9 +235,9 @@ class ContainsNothing(ErrorBoundary):
 class DropsOverflow(SmallSession):
     """Messages that don't fit into the mailbox are dropped, not left to the journal."""
 
-    def enqueue(self, job: Job) -> None:
+    def enqueue(self, job: Job, *, is_of_command: bool = False) -> None:
         if len(self._mailbox) < self.mailbox:
-            super().enqueue(job)
+            super().enqueue(job, is_of_command=is_of_command)
 
 
 @frozen

@@ -48,11 +48,25 @@ class Dispatcher:
     def get(self, key: SessionKey) -> Session | None:
         return self._sessions.get(key)
 
-    def submit(self, obligation: Obligation, inbound: InboundMessage) -> None:
-        """Hand a message to its session. During a drain it stays in the journal, for the next start."""
+    def submit(self, obligation: Obligation, inbound: InboundMessage, *, is_of_command: bool = False) -> None:
+        """Hand a message to its session. During a drain it stays in the journal, for the next start.
+
+        `is_of_command`: it is the prompt of a command that `defer` was called for.
+        """
         if not self._is_open:
             return
-        self._session(inbound.session).enqueue(Job(obligation, inbound))
+        self._session(inbound.session).enqueue(Job(obligation, inbound), is_of_command=is_of_command)
+
+    def defer(self, key: SessionKey) -> Session | None:
+        """Let later messages of a conversation wait for a command, until the caller calls `release` of the session.
+
+        None during a drain, when nothing is taken in any more.
+        """
+        if not self._is_open:
+            return None
+        session = self._session(key)
+        session.defer()
+        return session
 
     def cancel_trigger(self, trigger: str, *, reason: str) -> bool:
         """Withdraw one message, from the mailbox or by cancelling its turn. True if it was found."""

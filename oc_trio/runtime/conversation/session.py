@@ -83,6 +83,9 @@ class Session:
         self._idle_seconds = idle_seconds
         self._first_debounce = first_debounce
         self._mailbox = Mailbox(self.mailbox)
+        # Messages that arrived while commands before them are carried out, and how many of those there are.
+        self._deferred: deque[Job] = deque()
+        self._deferrals = 0
         self._withdrawn: deque[tuple[Job, str]] = deque()
         # Withdrawals of spilled messages, with their reason: applied when those are reloaded from the journal.
         self._spilled_withdrawals: list[tuple[Callable[[Job], bool], str]] = []
@@ -93,7 +96,8 @@ class Session:
 
     @property
     def is_busy(self) -> bool:
-        return bool(self._turn or self._mailbox or self._withdrawn or self._mailbox.has_spilled)
+        waiting = self._mailbox or self._withdrawn or self._mailbox.has_spilled
+        return bool(self._turn or waiting or self._deferred or self._deferrals)
 
     @property
     def running(self) -> tuple[Job, ...]:
@@ -102,12 +106,29 @@ class Session:
 
     @property
     def queued(self) -> int:
-        return len(self._mailbox) + (len(self._turn.steered) if self._turn is not None else 0)
+        return len(self._mailbox) + len(self._deferred) + (len(self._turn.steered) if self._turn is not None else 0)
 
-    def enqueue(self, job: Job) -> None:
-        """Take a message in, by the queue rules. Never waits."""
+    def defer(self) -> None:
+        """Let messages that arrive from now on wait until `release`: the command before them is being carried out."""
+        self._deferrals += 1
+
+    def release(self) -> None:
+        """One command has been carried out; with the last one, what waited for it is taken in."""
+        self._deferrals -= 1
+        if self._deferrals:
+            return
+        deferred, self._deferred = self._deferred, deque()
+        for job in deferred:
+            self.enqueue(job)
+        self._wakeup.set()
+
+    def enqueue(self, job: Job, *, is_of_command: bool = False) -> None:
+        """Take a message in, by the queue rules. Never waits. `is_of_command`: others may be waiting for just this."""
         turn = self._turn
         if self.holds(job.trigger):
+            return
+        if self._deferrals and not is_of_command and len(self._deferred) < self.mailbox:
+            self._deferred.append(job)
             return
         steerable = turn is not None and turn.is_steerable
         result, dropped = self._mailbox.arrive(job, self._rules, running=turn is not None, steerable=steerable)
@@ -175,21 +196,24 @@ class Session:
             jobs = [job if running.trigger == job.trigger else running for running in self.running]
             self._rerun(turn, jobs, CancelReason.EDITED)
             return True
-        if turn is not None:
-            for at, waiting in enumerate(turn.steered):
+        for queue in (self._deferred, turn.steered if turn is not None else deque[Job]()):
+            for at, waiting in enumerate(queue):
                 if waiting.trigger == job.trigger:
-                    turn.steered[at] = job
+                    queue[at] = job
                     return True
         return False
 
     def holds(self, trigger: str) -> bool:
         """Whether a message waits in memory or is being answered."""
-        return trigger in self._mailbox or trigger in {known.trigger for known in self._in_progress()}
+        return trigger in self._mailbox or trigger in {
+            known.trigger for known in (*self._in_progress(), *self._deferred)
+        }
 
     def abandon(self) -> tuple[Job, ...]:
         """Remove and return what waits in memory, for the caller to settle; spilled messages stay in the journal."""
         withdrawn, self._withdrawn = [job for job, _ in self._withdrawn], deque()
-        return (*self._mailbox.remove(lambda _job: True), *withdrawn)
+        deferred, self._deferred = self._deferred, deque()
+        return (*self._mailbox.remove(lambda _job: True), *withdrawn, *deferred)
 
     def close(self) -> None:
         """Start no further turn; the running one may finish."""
@@ -276,14 +300,14 @@ class Session:
         return (*self.running, *self._turn.steered) if self._turn is not None else ()
 
     def _take(self, which: Callable[[Job], bool]) -> tuple[Job, ...]:
-        """Remove and return matching jobs that wait in memory, steered ones included."""
-        removed = self._mailbox.remove(which)
-        if self._turn is None:
-            return removed
-        steered = tuple(job for job in self._turn.steered if which(job))
-        for job in steered:
-            self._turn.steered.remove(job)
-        return (*removed, *steered)
+        """Remove and return matching jobs that wait in memory, steered and deferred ones included."""
+        removed = list(self._mailbox.remove(which))
+        for queue in (self._deferred, self._turn.steered if self._turn is not None else deque[Job]()):
+            matching = [job for job in queue if which(job)]
+            for job in matching:
+                queue.remove(job)
+            removed += matching
+        return tuple(removed)
 
     def _drop(self, which: Callable[[Job], bool], reason: str) -> bool:
         """Withdraw what waits, in memory and in the journal; true if there may have been anything."""

@@ -1,7 +1,8 @@
 """Carries out chat commands (`/status`, `/stop`, ...) and replies to them, without waiting for a running turn.
 
 A command is carried out once: its reply is in the outbox before it is sent, and after a restart only the reply is sent
-again. A reply that the chat server doesn't take delays later replies in its conversation, but not later commands.
+again. A message that is written behind one that changes the conversation waits for it. A reply that the chat server
+doesn't take delays later replies in its conversation, but not later commands.
 """
 
 import json
@@ -39,6 +40,7 @@ from oc_trio.runtime.conversation.cancel_reason import CancelReason
 from oc_trio.runtime.conversation.dispatcher import Dispatcher
 from oc_trio.runtime.conversation.keyed_queue import KeyedSerialQueue
 from oc_trio.runtime.conversation.mailbox import Job
+from oc_trio.runtime.conversation.session import Session
 from oc_trio.runtime.conversation.settings import channel_session, load_settings, own_settings, queue_rules
 from oc_trio.runtime.delivery.fallback import ANSWER, send_with_fallback
 from oc_trio.runtime.delivery.outbox_message import OutboxMessage
@@ -64,6 +66,10 @@ _ABOUT = {
 }
 
 
+# What they change holds for every message behind them.
+_CHANGES = (NewSession, ChooseModel, SetThinking, SetReasoning, SetVerbose, SetQueue)
+
+
 def reply_id(obligation: Obligation) -> OutboxId:
     """The outbox id of the reply to a command."""
     return OutboxId(f"{obligation.id}.c")
@@ -71,10 +77,13 @@ def reply_id(obligation: Obligation) -> OutboxId:
 
 @frozen
 class _PendingCommand:
+    """`deferring` is the conversation where later messages wait until the command has been carried out."""
+
     obligation: Obligation
     message: InboundMessage
     command: ChatCommand
     stopped: bool
+    deferring: Session | None
 
 
 @frozen
@@ -127,7 +136,8 @@ class ChatCommandHandler:
             stopped = session is not None and session.stop(
                 reason=reason.value, drop_queue=True, until=message.create_at
             )
-        self._commands.put(message.session, _PendingCommand(obligation, message, command, stopped))
+        deferring = self.dispatcher.defer(message.session) if isinstance(command, _CHANGES) else None
+        self._commands.put(message.session, _PendingCommand(obligation, message, command, stopped, deferring))
 
     def _is_allowed(self, message: InboundMessage) -> bool:
         """Whether the sender may use commands. Admission and the slash handler check this before anything is written;
@@ -149,6 +159,13 @@ class ChatCommandHandler:
         return contained
 
     async def _carry_out(self, pending: _PendingCommand) -> None:
+        try:
+            await self._carry_out_once(pending)
+        finally:
+            if pending.deferring is not None:
+                pending.deferring.release()
+
+    async def _carry_out_once(self, pending: _PendingCommand) -> None:
         services, obligation, message = self.services, pending.obligation, pending.message
         reply = OutboxMessage(
             id=reply_id(obligation),
@@ -193,7 +210,7 @@ class ChatCommandHandler:
         """Start a turn with the prompt after `/new`; the obligation is the turn's from now on, after a restart too."""
         prompt_message = evolve(message.with_text(prompt), command="")
         await self.services.store.obligations.recast(obligation.id, prompt_message.to_json())
-        self.dispatcher.submit(obligation, prompt_message)
+        self.dispatcher.submit(obligation, prompt_message, is_of_command=True)
 
     async def _answer(self, message: InboundMessage, command: ChatCommand, stopped: bool) -> str:
         services, key = self.services, message.session

@@ -365,3 +365,52 @@ async def test_a_new_name_of_which_no_event_told(harness: Harness, away: str) ->
     await trio.sleep(20)
     await harness.settled()
     assert harness.answers() == ["here", "here"]
+
+
+async def test_what_follows_new_is_answered_after_it(harness: Harness) -> None:
+    """A message right behind `/new` belongs to the new conversation, and one behind its prompt waits for that."""
+    await harness.start()
+    harness.script = [Say("fine")]
+    root = harness.say("@helper remember the word apple")
+    await harness.settled()
+    harness.say("@helper /new", root=root)
+    harness.say("@helper what was the word?", root=root)
+    await harness.settled()
+    assert "fine" not in [message.text for message in harness.stage.requests[-1].messages]
+    harness.say("@helper and now?", root=root)
+    await harness.settled()
+    assert "what was the word?" in harness.stage.requests[-1].messages[0].text
+    harness.say("@helper /new one", root=root)
+    harness.say("@helper two", root=root)
+    harness.say("@helper three", root=root)
+    await harness.settled()
+    asked = [request.messages[-1].text for request in harness.stage.requests[3:]]
+    assert [next(word for word in ("one", "two", "three") if word in text) for text in asked] == ["one", "two", "three"]
+
+
+async def test_a_setting_holds_for_what_follows_it(harness: Harness) -> None:
+    """A message right behind `/think` is answered with it."""
+    await harness.start()
+    harness.script = [Say("fine")]
+    root = harness.say("@helper hello")
+    await harness.settled()
+    harness.say("@helper /think high", root=root)
+    harness.say("@helper think about it", root=root)
+    await harness.settled()
+    assert harness.stage.requests[-1].thinking == "high"
+
+
+async def test_what_waits_behind_new_can_be_taken_back(harness: Harness) -> None:
+    """A message that is edited or deleted while the command is carried out is answered as it reads then, or not."""
+    await harness.start()
+    harness.script = [Say("fine")]
+    root = harness.say("@helper hello")
+    await harness.settled()
+    harness.say("@helper /new one", root=root)
+    edited = harness.say("@helper two", root=root)
+    deleted = harness.say("@helper three", root=root)
+    harness.edit(edited, "@helper four")
+    harness.delete(deleted)
+    await harness.settled()
+    asked = "".join(request.messages[-1].text for request in harness.stage.requests[1:])
+    assert [word in asked for word in ("one", "two", "three", "four")] == [True, False, False, True]
