@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from oc_trio.config.accounts import ROOT, Account, AccountTable, normalize_account_id
 from oc_trio.config.agents import ModelChoice, Provider
 from oc_trio.config.builtin_providers import BUILT_IN, REFUSED, REFUSED_APIS
-from oc_trio.config.conversation import BindingSettings
+from oc_trio.config.conversation import BindingSettings, PeerKind
 from oc_trio.config.cron_fields import cron_error, is_timezone
 from oc_trio.config.findings import Findings
 from oc_trio.config.gateway import Bind
@@ -23,9 +23,10 @@ from oc_trio.core.access import AllowBots, DmPolicy, GroupPolicy
 from oc_trio.core.agent_names import is_explosive
 from oc_trio.core.approvals import ALLOWED, ASKER
 from oc_trio.core.model_apis import BUILT_IN_APIS, ModelApi, built_in_api
-from oc_trio.core.netguard import NetPolicy, refused_at_sight
+from oc_trio.core.netguard import NetPolicy, Zone, classify, classify_name, literal, refused_at_sight
 from oc_trio.ids import is_mattermost_id
 
+_CHAT_NAME = re.compile(r"[a-z0-9._-]+", re.IGNORECASE)
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # A second value of these would contradict the body that the gateway sends.
 _OWN_HEADERS = frozenset({"content-length", "transfer-encoding"})
@@ -35,6 +36,7 @@ def check_account(account: Account, table: AccountTable, config: Config) -> Find
     """The findings within one enabled account."""
     findings = Findings()
     _check_people(account, table, config, findings)
+    _check_channels(account, table, findings)
     _check_base_url(account, table, findings)
     retry = account.dm_channel_retry
     if retry.initial_delay > retry.max_delay:
@@ -53,11 +55,41 @@ def check_account(account: Account, table: AccountTable, config: Config) -> Find
     # People copy `commands.callbackUrl`, and every click would then be taken for a slash command.
     if account.interactions.callback_base_url.rstrip("/").endswith("/command"):
         where = table.origin("interactions.callbackBaseUrl")
-        # Not an error: people are admitted later by changing the list and reloading.
         findings.warning(
             where, "looks like the slash command URL", "write only scheme, host and port; the path is appended"
         )
+    _check_listener(account, table, config, findings)
     return findings
+
+
+def _check_listener(account: Account, table: AccountTable, config: Config, findings: Findings) -> None:
+    """Whether the gateway listens only on loopback at a port at which Mattermost is to call it from elsewhere."""
+    if not _is_loopback(config.gateway.bind_host):
+        return
+    urls = {
+        "commands.callbackUrl": account.commands.callback_url if account.commands.native else "",
+        "interactions.callbackBaseUrl": account.interactions.callback_base_url,
+    }
+    for name, url in urls.items():
+        if not _is_url(url):
+            continue
+        parts = urlsplit(url.strip())
+        if parts.hostname and parts.port == config.gateway.port and not _is_loopback(parts.hostname):
+            # "lan" is 0.0.0.0, which takes no calls to an IPv6 address.
+            bind = 'bind = "custom" and gateway.customBindHost = "::"' if ":" in parts.hostname else 'bind = "lan"'
+            findings.warning(
+                table.origin(name),
+                f"is this gateway's own port, {parts.port}, but it listens on 127.0.0.1 only",
+                f"set gateway.{bind}, unless a proxy on this machine passes {parts.netloc} on",
+            )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        address = literal(host)
+    except ValueError:
+        return False
+    return (classify(address) if address is not None else classify_name(host)) is Zone.LOOPBACK
 
 
 def _check_base_url(account: Account, table: AccountTable, findings: Findings) -> None:
@@ -84,6 +116,7 @@ def _check_people(account: Account, table: AccountTable, config: Config, finding
             table.origin("dmPolicy"), '"allowlist" with an empty allowFrom admits nobody', "list user ids in allowFrom"
         )
     if access.group_policy is GroupPolicy.ALLOWLIST and not (access.group_allow_from or access.allow_from):
+        # Not an error: people are admitted later by changing the list and reloading.
         findings.warning(
             table.origin("groupAllowFrom"),
             "is empty, so nobody may talk to the bot in channels",
@@ -107,9 +140,26 @@ def _check_person(entry: str, path: str, by_name: bool, config: Config, findings
         if group not in config.access_groups:
             findings.unknown_name(path, "access group", group, config.access_groups)
     elif text != "*" and not by_name and not is_mattermost_id(_entry_id(text)):
-        findings.warning(
-            path, "is not a Mattermost user id (26 letters and digits), so it matches nobody", "see the profile dialog"
-        )
+        _check_id(text, path, is_user=True, findings=findings)
+
+
+def _check_id(entry: str, path: str, *, is_user: bool, findings: Findings) -> None:
+    """Whether this can be the id of a user or channel; placeholders and names are what people leave there instead."""
+    if is_mattermost_id(_entry_id(entry)):
+        return
+    name = entry.strip().lstrip("@#~")
+    mark, kind = ("@", "user") if is_user else ("#", "channel")
+    hint = f'oc-trio channels resolve "{mark}{name if _CHAT_NAME.fullmatch(name) else "NAME"}" prints the id'
+    findings.warning(path, f"is not a Mattermost {kind} id (26 letters and digits), so it matches nothing", hint)
+
+
+def _check_channels(account: Account, table: AccountTable, findings: Findings) -> None:
+    """Names where ids of channels are needed."""
+    for index, entry in enumerate(account.access.only_channels):
+        _check_id(entry, join(table.origin("onlyChannels"), index), is_user=False, findings=findings)
+    for entry in account.gating.groups:
+        if entry != "*":
+            _check_id(entry, join(table.origin("groups"), entry), is_user=False, findings=findings)
 
 
 def _check_approvers(config: Config, findings: Findings) -> None:
@@ -286,6 +336,9 @@ def _check_bindings(
         account = binding.match.account_id
         if account not in {None, "*"} and normalize_account_id(account or "") not in accounts:
             findings.unknown_name(f"{path}.match.accountId", "account", account or "", accounts)
+        if (peer := binding.match.peer) is not None and peer.id != "*":
+            is_user = peer.kind is PeerKind.DIRECT
+            _check_id(peer.id, f"{path}.match.peer.id", is_user=is_user, findings=findings)
         # Which of two equal bindings wins would depend on their order alone.
         first = first_index.setdefault(binding.match, index)
         if first != index:
@@ -328,6 +381,7 @@ def _check_services(config: Config, agents: set[str], accounts: set[str], findin
 def _is_url(url: str) -> bool:
     try:
         parts = urlsplit(url.strip())
+        _ = parts.port  # raises where it is no number
     except ValueError:
         return False
     return parts.scheme in {"http", "https"} and bool(parts.hostname)

@@ -144,8 +144,9 @@ def authorise(
     return _restricted(chat, policy) or _group(sender, policy)
 
 
-def denial_text(access: Access, origin: Origin) -> str:
-    """What a refused sender reads: in answer to a slash command or click, or once by direct message.
+def denial_text(access: Access, origin: Origin, user_id: UserId) -> str:
+    """What a refused sender reads: in answer to a slash command or click, or once by direct message. The sender's own
+    id is in it where an operator has to write it into a list.
 
     The reply with a pairing code is `pairing.reply_text`; here that reason has a short text.
     """
@@ -153,17 +154,20 @@ def denial_text(access: Access, origin: Origin) -> str:
         return "This bot is not accepting direct messages."
     if access.reason == COMMAND_NOT_ALLOWED:
         return "You may not use this bot's commands."
+    listing = f"Ask the bot owner to add your Mattermost user id, {user_id}, to"
     if origin is Origin.COMMAND:
-        return _COMMAND_DENIALS.get(access.reason, "Unauthorized.")
+        match access.reason:
+            case "group_policy_disabled":
+                return "Slash commands are disabled in channels."
+            case "group_policy_empty_allowlist":
+                return f"Slash commands are not configured for this channel (no allowlist). {listing} `groupAllowFrom`."
+            case "group_policy_not_allowlisted":
+                return f"Unauthorized. {listing} `groupAllowFrom`."
+            case "dm_policy_not_allowlisted":
+                return f"Unauthorized. {listing} `allowFrom`."
     if access.reason == "dm_policy_not_allowlisted" and origin is Origin.POST:
-        return "You are not on this bot's allowlist. Ask the bot owner to add your Mattermost user id."
+        return f"You are not on this bot's allowlist. {listing} `allowFrom`."
     return "Unauthorized."
-
-
-_COMMAND_DENIALS = {
-    "group_policy_disabled": "Slash commands are disabled in channels.",
-    "group_policy_empty_allowlist": "Slash commands are not configured for this channel (no allowlist).",
-}
 
 
 def _direct(sender: Sender, policy: AccessPolicy, paired: frozenset[UserId] | None, origin: Origin) -> Access:

@@ -119,7 +119,8 @@ def choose_channel(target: ChannelByName, candidates: Sequence[tuple[str, Channe
     distinct = {channel.id: (team, channel) for team, channel in live}
     if not distinct:
         where = f"in team {target.team}" if target.team else "in any team the bot belongs to"
-        raise UnknownTarget(f"There is no channel {target.name} {where}, or the bot may not see it.")
+        otherwise = f" If that is an id, write channel:{target.name}." if is_mattermost_id(target.name) else ""
+        raise UnknownTarget(f"There is no channel {target.name} {where}, or the bot may not see it.{otherwise}")
     if len(distinct) > 1:
         names = tuple(sorted(f"{team}/{target.name}" for team, _ in distinct.values()))
         raise AmbiguousTarget(

@@ -182,6 +182,7 @@ def _until(process: "subprocess.Popen[str]", words: str) -> list[str]:
         ("openclaw message send --target '#town-square' --message 4", "posted in #town-square"),
         ("openclaw message send --target <CHANNEL> --message 5", "posted in #town-square"),
         ("openclaw message send --channel mattermost --target <USER> --message 6", "posted in @alice"),
+        ("openclaw logs", "connected as @bot"),
         pytest.param("openclaw restart", "restarted: process ", marks=pytest.mark.slow),
     ],
 )

@@ -313,6 +313,28 @@ def test_problems_name_file_and_line(load_text: Callable[..., Loaded]) -> None:
         ("[agents.defaults.tools]\napprovers = ['@alice']", "approvers[0]: is not a Mattermost user id"),
         ("gateway.drainSeconds = 3000", "keeps a stop waiting"),
         (M + "interactions.callbackBaseUrl = 'http://h/api/channels/mattermost/command'", "slash command URL"),
+        (
+            M + "groupAllowFrom = ['<your-user-id>']",
+            'so it matches nothing (oc-trio channels resolve "@NAME" prints the id)',
+        ),
+        (
+            M + "onlyChannels = ['#dev']",
+            "not a Mattermost channel id (26 letters and digits), so it matches nothing (oc-t",
+        ),
+        (M + "groups.dev.requireMention = false", "groups.dev: is not a Mattermost channel id"),
+        (
+            "[[bindings]]\nagentId = 'main'\nmatch.peer = { kind = 'direct', id = '@alice' }",
+            "bindings[0].match.peer.id: is not a Mattermost user id",
+        ),
+        (
+            "[[bindings]]\nagentId = 'main'\nmatch.peer = { kind = 'group', id = '~dev' }",
+            'oc-trio channels resolve "#dev" prints the id',
+        ),
+        (
+            M + "commands = { native = true, callbackUrl = 'http://inside:18789/x' }",
+            'own port, 18789, but it listens on 127.0.0.1 only (set gateway.bind = "lan"',
+        ),
+        (M + "interactions.callbackBaseUrl = 'http://[fd00::2]:18789'", 'customBindHost = "::"'),
     ],
     ids=[
         "closed channels",
@@ -321,8 +343,33 @@ def test_problems_name_file_and_line(load_text: Callable[..., Loaded]) -> None:
         "approver without matching",
         "long drain",
         "wrong URL",
+        "placeholder for a person",
+        "name of a channel to serve",
+        "name of a channel with a rule",
+        "name of a person in a binding",
+        "name of a channel in a binding",
+        "commands where nobody listens",
+        "buttons where nobody listens",
     ],
 )
 def test_odd_but_usable_values_are_warned_about(load_text: Callable[..., Loaded], text: str, words: str) -> None:
     """What works but surprises is a warning."""
     assert any(words in str(warning) for warning in load_text(text).warnings)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        M + "commands = { native = true, callbackUrl = 'http://inside:18789/x' }\n[gateway]\nbind = 'lan'",
+        M + "commands = { native = true, callbackUrl = 'http://inside/x' }",
+        M + "commands = { native = true, callbackUrl = 'http://localhost:18789/x' }",
+        M + "commands = { callbackUrl = 'http://inside:18789/x' }",
+        M + f"groups = {{ '*' = {{}}, {'x' * 26} = {{}} }}",
+    ],
+    ids=["open port", "behind a proxy", "same machine", "no commands", "ids"],
+)
+def test_what_is_in_order_gives_no_warning(load_text: Callable[..., Loaded], text: str) -> None:
+    """Nothing is said of addresses and ids that may well work."""
+    said = " ".join(map(str, load_text(text).warnings))
+    assert "this gateway's own port" not in said
+    assert "matches nothing" not in said

@@ -203,6 +203,9 @@ def test_pairing_by_origin(paired: frozenset[UserId] | None, origin: Origin, acc
     assert authorise(ALICE, DM, AccessPolicy(), paired=paired, origin=origin) == access
 
 
+LISTING = "Ask the bot owner to add your Mattermost user id, u1, to"
+
+
 @pytest.mark.parametrize(
     ("reason", "origin", "text"),
     [
@@ -211,21 +214,30 @@ def test_pairing_by_origin(paired: frozenset[UserId] | None, origin: Origin, acc
         (
             "group_policy_empty_allowlist",
             Origin.COMMAND,
-            "Slash commands are not configured for this channel (no allowlist).",
+            f"Slash commands are not configured for this channel (no allowlist). {LISTING} `groupAllowFrom`.",
         ),
-        ("group_policy_not_allowlisted", Origin.COMMAND, "Unauthorized."),
+        (
+            "group_policy_not_allowlisted",
+            Origin.COMMAND,
+            f"Unauthorized. {LISTING} `groupAllowFrom`.",
+        ),
+        ("channel_not_allowed", Origin.COMMAND, "Unauthorized."),
         ("group_policy_disabled", Origin.BUTTON, "Unauthorized."),
         (
             "dm_policy_not_allowlisted",
             Origin.POST,
-            "You are not on this bot's allowlist. Ask the bot owner to add your Mattermost user id.",
+            f"You are not on this bot's allowlist. {LISTING} `allowFrom`.",
         ),
-        ("dm_policy_not_allowlisted", Origin.COMMAND, "Unauthorized."),
+        (
+            "dm_policy_not_allowlisted",
+            Origin.COMMAND,
+            f"Unauthorized. {LISTING} `allowFrom`.",
+        ),
     ],
 )
 def test_denial_texts(reason: str, origin: Origin, text: str) -> None:
-    """Refused people read the documented words."""
-    assert denial_text(Access(False, reason), origin) == text
+    """Refused people read the documented words, and the id that has to be added to a list."""
+    assert denial_text(Access(False, reason), origin, UserId("u1")) == text
 
 
 @pytest.mark.parametrize(

@@ -198,21 +198,23 @@ class Stand:
                 await child.line(child.err, lambda line: "connected as @bot" in line)
             yield child
 
-    async def command(self, *words: str) -> tuple[int, str, str]:
+    async def command(self, *words: str, config: Path | None = None) -> tuple[int, str, str]:
         """Run `oc-trio` beside the gateway: exit code, standard output, standard error."""
         env = {"MATTERMOST_BOT_TOKEN": self.token, "XDG_STATE_HOME": str(self.folder / "state")}
-        config = ("--config", str(self.folder / "oc-trio.toml"))
-        async with spawn("-m", "oc_trio", *words, *config, env=env) as child:
+        named = ("--config", str(config or self.folder / "oc-trio.toml"))
+        async with spawn("-m", "oc_trio", *words, *named, env=env) as child:
             code = await child.end()
         return code, "\n".join(child.out), "\n".join(child.err)
 
 
 @asynccontextmanager
-async def open_stand(folder: Path, *, tokens: int = 20, delay_ms: float = 10.0) -> AsyncIterator[Stand]:
-    """Answers have `tokens` words, `delay_ms` apart."""
+async def open_stand(
+    folder: Path, *, tokens: int = 20, delay_ms: float = 10.0, host: str = "127.0.0.1"
+) -> AsyncIterator[Stand]:
+    """Answers have `tokens` words, `delay_ms` apart; the chat server listens on `host`."""
     model_command = ("--tokens", str(tokens), "--delay-ms", str(delay_ms))
     async with (
-        spawn("-m", "oc_trio", "sandbox", "--port", "0", "--json") as sandbox,
+        spawn("-m", "oc_trio", "sandbox", "--host", host, "--port", "0", "--json") as sandbox,
         spawn("-m", "oc_trio.sandbox.model_server", "--port", "0", *model_command) as model,
         httpx.AsyncClient(timeout=30) as http,
     ):

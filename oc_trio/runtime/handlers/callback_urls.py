@@ -71,7 +71,8 @@ def warn_unreachable(plan: CallbackPlan, account: Account) -> None:
     elif not account.interactions.allowed_source_ips:
         log.warning(
             f"mattermost: interactions callbackUrl is {plan.click_url}, but {path}.interactions.allowedSourceIps is "
-            "empty: clicks are accepted from this machine only."
+            "empty: clicks are accepted from this machine only. List the Mattermost server's address there, or that of "
+            "the proxy that its requests come through."
         )
 
 

@@ -89,7 +89,7 @@ class ModelPickerHandler:
         callback, post, services = click.callback, click.post, self.requests.services
         if not services.policies.may_command(caller.sender.user_id, caller.sender.username):
             # The picker may have been opened before the rules changed.
-            return ephemeral_reply(denial_text(Access(False, COMMAND_NOT_ALLOWED), Origin.COMMAND))
+            return ephemeral_reply(denial_text(Access(False, COMMAND_NOT_ALLOWED), Origin.COMMAND, callback.user_id))
         route = self.requests.route(caller, root_id=post.root_id)
         picker, _ = await self._picker(route.session, route.agent, callback.user_id)
         step = picker.click(callback.context, callback.user_id)

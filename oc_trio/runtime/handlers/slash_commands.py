@@ -230,7 +230,7 @@ class SlashCommandHandler:
         if command is not None and not services.policies.may_command(caller.sender.user_id, caller.sender.username):
             services.metrics.admissions.labels(services.account, "denied", COMMAND_NOT_ALLOWED).inc()
             log.info("slash command denied", account=services.account, reason=COMMAND_NOT_ALLOWED, user=call.user_id)
-            return denial_text(Access(False, COMMAND_NOT_ALLOWED), Origin.COMMAND)
+            return denial_text(Access(False, COMMAND_NOT_ALLOWED), Origin.COMMAND, caller.sender.user_id)
         await self._admit(call, caller, command)
         return slash.PROCESSING
 
@@ -270,7 +270,7 @@ class SlashCommandHandler:
     async def _denial_text(self, caller: Caller) -> str:
         services = self.requests.services
         if caller.access.reason != "dm_policy_pairing_required":
-            return denial_text(caller.access, Origin.COMMAND)
+            return denial_text(caller.access, Origin.COMMAND, caller.sender.user_id)
         policy, user = PairingPolicy(), caller.sender
         code = new_code(secrets.randbelow, taken=frozenset())
         request = await services.store.pairing.request(

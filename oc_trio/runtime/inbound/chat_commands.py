@@ -184,7 +184,7 @@ class ChatCommandHandler:
                 return
             else:
                 if not self._is_allowed(message):
-                    text = denial_text(Access(False, COMMAND_NOT_ALLOWED), Origin.COMMAND)
+                    text = denial_text(Access(False, COMMAND_NOT_ALLOWED), Origin.COMMAND, message.user_id)
                 else:
                     text = await self._answer(message, pending.command, pending.stopped)
                 if self._is_allowed(message) and isinstance(pending.command, NewSession) and pending.command.prompt:

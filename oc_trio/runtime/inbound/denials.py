@@ -86,7 +86,7 @@ class Denials:
         _, holder = await services.store.claims.claim("denial", key, now, now + DAY_MS, value=post.id)
         if holder != post.id:
             return None
-        text = denial_text(Access(False, decision.reason), Origin.POST)
+        text = denial_text(Access(False, decision.reason), Origin.POST, sender.user_id)
         return self._notice(DENIED_PREFIX + post.id, post, text)
 
     def _notice(self, name: str, post: Post, text: str) -> OutboxMessage:

@@ -84,23 +84,30 @@ async def test_the_same_call_twice_is_taken_in_once(autojump_clock: MockClock) -
         assert (len(sent), len(callbacks.answers), len(callbacks.admitted)) == (1, 2, 1)
 
 
+LISTING = "Ask the bot owner to add your Mattermost user id, {user}, to `groupAllowFrom`."
+
+
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
         pytest.param(
             {"groupAllowFrom": [], "allowFrom": []},
-            "Slash commands are not configured for this channel (no allowlist).",
+            f"Slash commands are not configured for this channel (no allowlist). {LISTING}",
             id="no allowlist",
         ),
         pytest.param({"groupPolicy": "disabled"}, "Slash commands are disabled in channels.", id="disabled"),
-        pytest.param({"groupAllowFrom": ["somebodyelse"]}, "Unauthorized.", id="not listed"),
+        pytest.param(
+            {"groupAllowFrom": ["somebodyelse"]},
+            f"Unauthorized. {LISTING}",
+            id="not listed",
+        ),
     ],
 )
 async def test_who_may_not_is_told_why(settings: dict[str, Any], text: str, autojump_clock: MockClock) -> None:
     """The documented texts go to the caller; nothing is admitted."""
     async with callback_harness(**settings).running() as callbacks:
         await callbacks.registered()
-        assert (await callbacks.execute("/oc_status"))["text"] == text
+        assert (await callbacks.execute("/oc_status"))["text"] == text.format(user=callbacks.alice.id)
         assert callbacks.admitted == []
 
 
