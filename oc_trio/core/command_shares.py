@@ -41,6 +41,16 @@ def sentences(skipped: Sequence[Skipped]) -> tuple[str, ...]:
     return tuple(_sentence(team, owner, triggers) for (team, owner), triggers in groups.items())
 
 
+def moved_sentence(team: str, triggers: Sequence[str], url: str, times: int) -> str:
+    """The warning about commands of a team that somebody else points to `url` however often they are taken back."""
+    names = ", ".join(f"/{trigger}" for trigger in triggers[:_SHOWN])
+    more = f" and {len(triggers) - _SHOWN} more" if len(triggers) > _SHOWN else ""
+    return (
+        f"{names}{more} in team {team}: somebody else with this bot's token points them to {url}; they were taken back "
+        f"{times} times within a day and are left there now: stop the other gateway, then send SIGHUP"
+    )
+
+
 def _sentence(team: str, owner: AccountId | None, triggers: Sequence[str]) -> str:
     more = len(triggers) - _SHOWN
     names = ", ".join(triggers[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -31,6 +31,22 @@ class UpdateCommand:
 
 
 @frozen
+class TakeBackCommand:
+    """It is ours, but somebody else has pointed it to `url` since: update it to `command`, as with `UpdateCommand`."""
+
+    command: SlashCommand
+    url: str
+
+
+@frozen
+class LeaveCommand:
+    """It is ours, and somebody else points it to `url` again and again: it stays so."""
+
+    trigger: str
+    url: str
+
+
+@frozen
 class RecreateCommand:
     """It is ours but its token is unknown: delete `old`, create `command`."""
 
@@ -61,7 +77,16 @@ class DeleteCommand:
     reason: str
 
 
-Action = ReuseCommand | UpdateCommand | RecreateCommand | CreateCommand | SkipForeign | DeleteCommand
+Action = (
+    ReuseCommand
+    | UpdateCommand
+    | TakeBackCommand
+    | LeaveCommand
+    | RecreateCommand
+    | CreateCommand
+    | SkipForeign
+    | DeleteCommand
+)
 
 
 @frozen
@@ -102,13 +127,18 @@ def plan_team(
     remembered: Sequence[SlashCommand],
     wanted: Sequence[CommandSpec],
     registrar: Registrar,
+    *,
+    take_back: bool = True,
 ) -> tuple[Action, ...]:
     """The actions for one team: the wanted commands in order, then deletions.
 
     `listed` is None if the bot may create commands but not list them: then the `remembered` commands of earlier runs
     are used. Those have no descriptions, so each becomes an `UpdateCommand`, which also shows whether it exists.
-    Remembered tokens are used for listed commands without one, and remembered commands may be deleted.
+    Remembered tokens are used for listed commands without one, and remembered commands may be deleted. A command whose
+    URL is neither the remembered nor the wanted one was changed by somebody else: it is taken back, or left with
+    `take_back` false.
     """
+    known_urls = {command.trigger.lower(): command.url for command in remembered if command.team_id == team}
     tokens = {command.id: command.token for command in remembered}
     present = [
         command if command.token else evolve(command, token=tokens.get(command.id, ""))
@@ -124,7 +154,12 @@ def plan_team(
         desired = registrar.command(team, spec)
         if ours:
             kept.add(ours[0].id)
-            actions.append(_plan_existing(ours[0], desired))
+            is_moved = ours[0].url not in (desired.url, known_urls.get(spec.trigger, ours[0].url))
+            if is_moved and not take_back:
+                kept.update(command.id for command in ours)
+                actions.append(LeaveCommand(spec.trigger, ours[0].url))
+            else:
+                actions.append(_plan_existing(ours[0], desired, is_moved=is_moved))
         elif same:
             actions.append(SkipForeign(spec.trigger, same[0].id))
         else:
@@ -133,15 +168,19 @@ def plan_team(
         command
         for command in present
         if command.id not in kept
-        and (registrar.may_delete(command) or (registrar.owns(command) and command.id in tokens))
+        # One with our mark that leads elsewhere, and that this journal does not know, is another gateway's.
+        and registrar.owns(command)
+        and (command.id in tokens or (registrar.may_delete(command) and command.url == registrar.url))
     ]
     return (*actions, *(DeleteCommand(command, "no longer wanted") for command in obsolete))
 
 
-def _plan_existing(existing: SlashCommand, desired: SlashCommand) -> Action:
+def _plan_existing(existing: SlashCommand, desired: SlashCommand, *, is_moved: bool) -> Action:
     if not existing.token:
         return RecreateCommand(existing.id, desired)
     target = evolve(desired, id=existing.id, token=existing.token)
+    if is_moved:
+        return TakeBackCommand(target, existing.url)
     return (
         ReuseCommand(existing)
         if evolve(existing, trigger=existing.trigger.lower()) == target

@@ -8,6 +8,7 @@ marker), and after an ambiguous error we look for the marker before we write aga
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import trio
@@ -16,6 +17,7 @@ from attrs import define, evolve, field
 from oc_trio.core.backoff import exponential
 from oc_trio.core.entities import NewPost
 from oc_trio.core.events import Post
+from oc_trio.core.post_marker import KEY, MARKER, read_marker
 from oc_trio.core.ratelimit import Lane
 from oc_trio.errors import MattermostRejected, MattermostUnavailable
 from oc_trio.ids import ChannelId, PostId, UserId
@@ -24,8 +26,6 @@ from oc_trio.mattermost.keyed_locks import KeyedLocks
 
 SAME_KEY_SECONDS = 25.0  # of the server's 30
 GIVE_UP_SECONDS = 120.0
-# The prop of our posts that holds their key, under "k".
-MARKER = "oc_trio"
 _FIRST_PAUSE = 0.25
 _LONGEST_PAUSE = 8.0
 _LOOK_BACK = 200
@@ -35,35 +35,37 @@ THREAD_RACE = "app.post.save.app_error"  # of two first replies at once one gets
 WAS_DELETED = "api.post.deduplicate_create_post.failed_to_get"
 
 
-def with_marker(new: NewPost) -> NewPost:
-    """`new` with its key in the props. Raises ValueError without a `pending_post_id`."""
+def with_marker(new: NewPost, fields: Mapping[str, str] = MappingProxyType({})) -> NewPost:
+    """`new` with its key in the props, and the further `fields`. Raises ValueError without a
+    `pending_post_id`.
+    """
     if not new.pending_post_id:
         raise ValueError("a post needs a pending_post_id to be created idempotently")
     own = new.props.get(MARKER)
     ours: Mapping[str, Any] = own if isinstance(own, Mapping) else {}
-    return new if ours.get("k") else evolve(new, props={**new.props, MARKER: {**ours, "k": new.pending_post_id}})
+    marked = {**ours, KEY: ours.get(KEY) or new.pending_post_id, **fields}
+    return evolve(new, props={**new.props, MARKER: marked})
 
 
-def marker(props: Mapping[str, Any]) -> str:
-    """The key in a post's props, "" if there is none. Anyone can write props: compare the author too."""
-    match props.get(MARKER):
-        case {"k": str(key)}:
-            return key
-        case _:
-            return ""
-
-
-async def find_by_marker(api: Api, bot_id: UserId, channel_id: ChannelId, root_id: str, key: str) -> Post | None:
+async def find_by_marker(
+    api: Api, bot_id: UserId, channel_id: ChannelId, root_id: str, key: str, installation: str = ""
+) -> Post | None:
     """Our own post with that key among the newest of the thread or channel; None if there is none.
 
-    The oldest of them, where a delayed request has made a second one. Raises MattermostError if the server can't say.
+    The oldest of them, where a delayed request has made a second one. A post of another installation is not ours: keys
+    of schedules are the same everywhere. Raises MattermostError if the server can't say.
     """
     if root_id:
         posts = await api.posts.thread(PostId(root_id), limit=_LOOK_BACK)
     else:
         posts = (await api.posts.page(channel_id, per_page=_LOOK_BACK)).posts
-    ours = (post for post in posts if post.user_id == bot_id and marker(post.props) == key)
+    ours = (post for post in posts if post.user_id == bot_id and _is_marked(post, key, installation))
     return min(ours, key=lambda post: post.create_at, default=None)
+
+
+def _is_marked(post: Post, key: str, installation: str) -> bool:
+    marker = read_marker(post.props)
+    return marker.key == key and (not marker.installation or not installation or marker.installation == installation)
 
 
 async def create_post_idempotent(
@@ -75,14 +77,16 @@ async def create_post_idempotent(
     lane: Lane = Lane.CREATE,
     in_doubt: bool = False,
     serialised: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+    marker_fields: Mapping[str, str] = MappingProxyType({}),
 ) -> Post:
     """The post with the key `new.pending_post_id`, created now or found.
 
     `in_doubt`: an earlier process may have sent it. Each create is sent within `serialised()`, a lock as a rule.
+    `marker_fields` are in the post's marker beside the key.
 
     Raises MattermostRejected, or MattermostUnavailable after GIVE_UP_SECONDS; `ambiguous` then says it may be there.
     """
-    attempt = _IdempotentCreate(api, with_marker(new), bot_id, random, lane, serialised)
+    attempt = _IdempotentCreate(api, with_marker(new, marker_fields), bot_id, random, lane, serialised)
     if in_doubt:
         try:
             existing = await attempt.find_existing()
@@ -128,8 +132,10 @@ class _IdempotentCreate:
                 return existing
 
     async def find_existing(self) -> Post | None:
-        new = self.new
-        return await find_by_marker(self.api, self.bot_id, new.channel_id, new.root_id, marker(new.props))
+        new, marker = self.new, read_marker(self.new.props)
+        return await find_by_marker(
+            self.api, self.bot_id, new.channel_id, new.root_id, marker.key, installation=marker.installation
+        )
 
     async def _resolve_ambiguity(self, give_up_at: float) -> Post | None:
         """The post that an ambiguous try has made; None where it has made none, or not yet."""
@@ -170,11 +176,15 @@ def _with_message(failure: MattermostUnavailable, message: str, *, ambiguous: bo
 
 @define(eq=False)
 class PostCreator:
-    """Creates an account's posts, one at a time per thread: of concurrent first replies Mattermost refuses some."""
+    """Creates an account's posts, one at a time per thread: of concurrent first replies Mattermost refuses some.
+
+    `marker_fields` are in every post's marker beside its key: the installation, or that a command posts.
+    """
 
     api: Api
     bot_id: UserId
     random: Callable[[], float]
+    marker_fields: Mapping[str, str] = field(factory=dict)
     _locks: KeyedLocks = field(init=False, factory=KeyedLocks)
 
     async def create(self, new: NewPost, *, lane: Lane = Lane.CREATE, in_doubt: bool = False) -> Post:
@@ -183,5 +193,12 @@ class PostCreator:
         """
         serialised = partial(self._locks.hold, (new.channel_id, new.root_id))
         return await create_post_idempotent(
-            self.api, new, bot_id=self.bot_id, random=self.random, lane=lane, in_doubt=in_doubt, serialised=serialised
+            self.api,
+            new,
+            bot_id=self.bot_id,
+            random=self.random,
+            lane=lane,
+            in_doubt=in_doubt,
+            serialised=serialised,
+            marker_fields=self.marker_fields,
         )

@@ -4,7 +4,7 @@ It owns the calls and their failures. `core.slash_plan` decides what to do; the 
 `forget`). Where a team's registration is incomplete, the result says so.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 import trio
 from attrs import evolve, field, frozen
@@ -15,10 +15,12 @@ from oc_trio.core.slash_plan import (
     Action,
     CreateCommand,
     DeleteCommand,
+    LeaveCommand,
     RecreateCommand,
     Registrar,
     ReuseCommand,
     SkipForeign,
+    TakeBackCommand,
     UpdateCommand,
     plan_team,
 )
@@ -42,13 +44,15 @@ class _Taken(Exception):
 class TeamResult:
     """What a team has now: `commands` with their tokens, and the triggers or the step that failed, in words.
 
-    `taken` are the wanted triggers that somebody else's command has.
+    `taken` are the wanted triggers that somebody else's command has. `moved` are those of ours that somebody else had
+    pointed elsewhere, with that URL; they are in `commands` where they were taken back.
     """
 
     team: TeamId
     commands: tuple[SlashCommand, ...] = ()
     failures: tuple[str, ...] = ()
     taken: tuple[str, ...] = ()
+    moved: Mapping[str, str] = field(factory=dict, hash=False)
 
     @property
     def is_complete(self) -> bool:
@@ -67,11 +71,16 @@ class CommandRegistrar:
     log_fields: dict[str, str] = field(factory=dict)
 
     async def register(
-        self, team: TeamId, remembered: Sequence[SlashCommand], leave: Collection[str] = ()
+        self,
+        team: TeamId,
+        remembered: Sequence[SlashCommand],
+        leave: Collection[str] = (),
+        *,
+        take_back: bool = True,
     ) -> TeamResult:
         """Register the wanted commands in a team. What the server refuses is in the result, not raised.
 
-        Triggers to `leave` are another account's: what we have of them is removed.
+        Triggers to `leave` are another account's: what we have of them is removed. `take_back` is as in `plan_team`.
         """
         try:
             listed = await self._listed(team)
@@ -83,8 +92,11 @@ class CommandRegistrar:
         commands: list[SlashCommand] = []
         failures: list[str] = []
         taken: list[str] = []
+        moved: dict[str, str] = {}
         wanted = [spec for spec in self.wanted if spec.trigger not in leave]
-        for action in plan_team(team, listed, remembered, wanted, self.who):
+        for action in plan_team(team, listed, remembered, wanted, self.who, take_back=take_back):
+            if isinstance(action, TakeBackCommand | LeaveCommand):
+                moved[_trigger(action)] = action.url
             try:
                 registered = await self._do(action)
             except _Taken:
@@ -102,7 +114,7 @@ class CommandRegistrar:
                 continue
             if registered is not None:
                 commands.append(registered)
-        return TeamResult(team, tuple(commands), tuple(failures), tuple(taken))
+        return TeamResult(team, tuple(commands), tuple(failures), tuple(taken), moved)
 
     async def remove(self, commands: Sequence[SlashCommand]) -> tuple[SlashCommand, ...]:
         """Delete commands of ours from the server and from memory; returns those that could not be deleted."""
@@ -130,7 +142,7 @@ class CommandRegistrar:
             case ReuseCommand(command):
                 await self.remember(command)
                 return command
-            case UpdateCommand(command):
+            case UpdateCommand(command) | TakeBackCommand(command):
                 return await self._update(command)
             case RecreateCommand(old, command):
                 await self._delete(evolve(command, id=old))
@@ -139,6 +151,8 @@ class CommandRegistrar:
                 return await self._create(command)
             case SkipForeign():
                 raise _Taken
+            case LeaveCommand():
+                return None
             case DeleteCommand(command, reason):
                 await self._delete(command)
                 log.info("slash command deleted", command=command.trigger, why=reason, **self.log_fields)
@@ -185,4 +199,4 @@ class CommandRegistrar:
 
 
 def _trigger(action: Action) -> str:
-    return action.trigger if isinstance(action, SkipForeign) else action.command.trigger
+    return action.trigger if isinstance(action, SkipForeign | LeaveCommand) else action.command.trigger

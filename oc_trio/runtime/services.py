@@ -15,6 +15,7 @@ from oc_trio.runtime.delivery.uploads import FileUploader
 from oc_trio.runtime.error_boundary import ErrorBoundary
 from oc_trio.runtime.people import People
 from oc_trio.runtime.policies import Policies
+from oc_trio.runtime.second_gateway import SecondGatewayAlarm
 from oc_trio.store.store import Store
 from oc_trio.telemetry.health import Health
 from oc_trio.telemetry.metrics import Metrics
@@ -57,6 +58,8 @@ class AccountServices:
     context: ConversationContext
     # Contains defects: one fails the message or turn that caused it.
     boundary: ErrorBoundary
+    # Looks at posts of the bot's user for those of another gateway.
+    second_gateway: SecondGatewayAlarm
 
     @property
     def user(self) -> User:

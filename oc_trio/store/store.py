@@ -22,6 +22,7 @@ from oc_trio.store.damage import damaged_rows
 from oc_trio.store.engine import Driver, Engine
 from oc_trio.store.explain import PostLife, explain
 from oc_trio.store.inline_engine import InlineEngine
+from oc_trio.store.installation import Installations
 from oc_trio.store.lock import file_lock
 from oc_trio.store.migrations import migrate, require_current
 from oc_trio.store.obligations import Obligations
@@ -64,6 +65,7 @@ class Store:
     pending_edits: PendingEdits
     cron: Cron
     usage: UsageRows
+    installation: Installations
     schema: int
     _engine: Engine = field(alias="engine")
 
@@ -109,6 +111,7 @@ def _store(engine: Engine, schema: int) -> Store:
         pending_edits=PendingEdits(engine),
         cron=Cron(engine),
         usage=UsageRows(engine),
+        installation=Installations(engine),
         schema=schema,
         engine=engine,
     )

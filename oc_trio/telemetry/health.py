@@ -11,6 +11,7 @@ import trio
 from attrs import asdict, evolve, frozen
 
 from oc_trio.ids import AccountId
+from oc_trio.telemetry.account_status import CallbackStatus, CatchUpStatus, CommandsStatus, SecondGateway
 from oc_trio.telemetry.pauses import Pauses
 
 
@@ -29,6 +30,10 @@ class AccountHealth:
     last_event_at: int = 0
     last_live_at: int = 0
     notes: tuple[str, ...] = ()
+    catch_up: CatchUpStatus = CatchUpStatus()
+    commands: CommandsStatus = CommandsStatus()
+    callbacks: CallbackStatus = CallbackStatus()
+    second_gateway: tuple[SecondGateway, ...] = ()
 
     @property
     def is_live(self) -> bool:

@@ -39,6 +39,9 @@ class Metrics:
         self.rest_retries = counter("rest_retries", "REST calls made again, by why", "account", "why")
         self.callbacks = counter("callbacks", "HTTP callbacks by kind and result", "kind", "result")
         self.restarts = counter("account_restarts", "Account tasks started again after a failure", "account")
+        self.second_gateway = counter(
+            "second_gateway", "Signs that somebody else uses the bot: posts, moved commands", "account", "kind"
+        )
         self.defects = counter("defects", "Errors of the program, by what they failed", "account", "kind")
         self.tokens = counter("model_tokens", "Tokens used, by direction", "account", "direction")
 

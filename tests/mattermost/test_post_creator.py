@@ -7,6 +7,7 @@ import pytest
 import trio
 
 from oc_trio.core.entities import NewPost
+from oc_trio.core.post_marker import marker_key
 from oc_trio.errors import MattermostRejected, MattermostUnavailable
 from oc_trio.ids import ChannelId, UserId
 from oc_trio.mattermost.post_creator import (
@@ -15,7 +16,6 @@ from oc_trio.mattermost.post_creator import (
     THREAD_RACE,
     WAS_DELETED,
     create_post_idempotent,
-    marker,
     with_marker,
 )
 from tests.mattermost.doubles import FakeHttp, error, open_api
@@ -60,7 +60,7 @@ async def test_within_the_servers_memory_the_same_key_is_sent_again(
     assert await create(http) == "p1"
     assert http.log == log
     assert {body["pending_post_id"] for body in http.bodies(CREATE)} == {"bot:k1"}
-    assert all(marker(body["props"]) == "bot:k1" for body in http.bodies(CREATE))
+    assert all(marker_key(body["props"]) == "bot:k1" for body in http.bodies(CREATE))
 
 
 def lost_after(seconds: float) -> Any:

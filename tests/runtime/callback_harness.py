@@ -27,6 +27,7 @@ from oc_trio.core.events import Post
 from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.ledger import Obligation
 from oc_trio.core.ratelimit import Lane, RatePolicy
+from oc_trio.core.second_gateway import Installation
 from oc_trio.core.turn_events import Button
 from oc_trio.ids import AccountId, AgentId, PostId, UserId
 from oc_trio.mattermost.budget import RateBudget
@@ -53,6 +54,7 @@ from oc_trio.runtime.handlers.slash_commands import CommandRegistration
 from oc_trio.runtime.inbound.request_admission import RequestAdmission
 from oc_trio.runtime.people import People
 from oc_trio.runtime.policies import policies
+from oc_trio.runtime.second_gateway import SecondGatewayAlarm
 from oc_trio.runtime.services import AccountServices, BotUser
 from oc_trio.sandbox import records
 from oc_trio.sandbox.http_transport import SandboxTransport
@@ -216,6 +218,7 @@ class CallbackHarness:
         names = [f"big/m{number}" for number in range(1, 11)] + ["small/one"]
         agents = AgentTable({}, {name: {} for name in names}, {AgentId("main"): "big/m1"}, AgentId("main"))
         files = FileService(api)
+        health = Health(now_ms)
         return AccountServices(
             account=MAIN,
             bot=BotUser(User(user_id, self.bot.username, is_bot=True)),
@@ -226,13 +229,16 @@ class CallbackHarness:
             store=self.store,
             clock=clock,
             metrics=self.metrics,
-            health=Health(now_ms),
+            health=health,
             policies=rules,
             agents=agents,
             delivery=delivery,
             late_edits=LateEditGuard(delivery, api),
             context=ConversationContext(people, api, self.store, rules),
             boundary=ErrorBoundary(MAIN, self.metrics),
+            second_gateway=SecondGatewayAlarm(
+                MAIN, Installation("ours"), lambda: self.bot.username, clock, self.metrics, health
+            ),
             uploader=FileUploader(files, MediaLoader(8 * 1024 * 1024, files, Fetcher()), clock, RetryPolicy(0.1, 1.0)),
         )
 

@@ -13,6 +13,7 @@ from oc_trio.core.backoff import DirectRetryPolicy
 from oc_trio.core.entities import User
 from oc_trio.core.final_plan import ReplyRules
 from oc_trio.core.mention_escape import clean
+from oc_trio.core.post_marker import BY, COMMAND
 from oc_trio.errors import ConfigError, Problem
 from oc_trio.ids import AccountId
 from oc_trio.mattermost.client import Api
@@ -100,7 +101,7 @@ async def open_outbound_client(
                 api,
                 user,
                 direct,
-                PostCreator(api, user.id, random),
+                PostCreator(api, user.id, random, {BY: COMMAND}),
                 rules=evolve(policies(loaded.config, account).reply, allow_channel_mentions=True),
                 buttons=ButtonMaker(token, plan_callbacks(loaded.config, account).click_url, dependencies.clock),
                 dependencies=dependencies,

@@ -14,7 +14,9 @@ from oc_trio.config.services import CronJob
 from oc_trio.core.backoff import RetryPolicy
 from oc_trio.core.entities import NewPost, User
 from oc_trio.core.events import Post
+from oc_trio.core.post_marker import INSTALLATION
 from oc_trio.core.ratelimit import Lane
+from oc_trio.core.second_gateway import Installation
 from oc_trio.ids import AccountId, ChannelId, PostId, UserId
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.direct import DirectChannels
@@ -47,6 +49,7 @@ from oc_trio.runtime.inbound.event_handler import EventHandler
 from oc_trio.runtime.inbound.event_tries import EventTries
 from oc_trio.runtime.people import People
 from oc_trio.runtime.policies import Policies
+from oc_trio.runtime.second_gateway import SecondGatewayAlarm
 from oc_trio.runtime.services import AccountServices, BotUser
 from oc_trio.runtime.tools.mcp_servers import ToolServers
 from oc_trio.runtime.tools.message_permissions import MessagePermissions
@@ -85,6 +88,7 @@ class AccountInputs:
     tool_servers: ToolServers = field(factory=ToolServers)
     jobs: Mapping[str, CronJob] = field(factory=dict)
     idle_seconds: float = 900.0
+    installation: Installation = Installation("")
     drain: Drain = field(factory=Drain)
 
 
@@ -107,7 +111,7 @@ def build_parts(
     clock, store, policies = inputs.dependencies.clock, inputs.store, inputs.policies
     directory = Directory(api)
     people = People(inputs.id, user.id, directory, store.pairing, policies.access)
-    post_creator = PostCreator(api, user.id, clock.random.random)
+    post_creator = PostCreator(api, user.id, clock.random.random, {INSTALLATION: inputs.installation.id})
     outbound = outbound_client_of(
         inputs.settings,
         api,
@@ -120,9 +124,10 @@ def build_parts(
         dependencies=inputs.dependencies,
     )
     delivery = _delivery(inputs, api, user, direct, post_creator)
+    bot = BotUser(user)
     services = AccountServices(
         account=inputs.id,
-        bot=BotUser(user),
+        bot=bot,
         name=inputs.settings.name,
         api=api,
         directory=directory,
@@ -138,6 +143,9 @@ def build_parts(
         uploader=outbound.uploader,
         context=ConversationContext(people, api, store, policies),
         boundary=inputs.dependencies.boundary(inputs.id, inputs.metrics),
+        second_gateway=SecondGatewayAlarm(
+            inputs.id, inputs.installation, lambda: bot.user.username, clock, inputs.metrics, inputs.health
+        ),
     )
     questions = Questions(services, inputs.buttons)
     sender = MessageSender(delivery, workers, services.boundary)

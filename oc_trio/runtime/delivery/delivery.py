@@ -5,6 +5,7 @@ message's id is its sender's choice: the same id always means the same post, bef
 """
 
 from collections.abc import Awaitable, Callable, Iterable
+from enum import Enum
 from functools import partial
 
 import trio
@@ -14,10 +15,11 @@ from oc_trio.core.backoff import RetryPolicy
 from oc_trio.core.entities import NewPost
 from oc_trio.core.events import Post
 from oc_trio.core.ledger import OutboxKind, OutboxRow, OutboxState
+from oc_trio.core.post_marker import marker_key
 from oc_trio.core.ratelimit import Lane
 from oc_trio.errors import MattermostRejected, MattermostUnavailable, PayloadError, StoreError
 from oc_trio.ids import AccountId, ChannelId, OutboxId, PostId, UserId
-from oc_trio.mattermost.post_creator import WAS_DELETED, marker
+from oc_trio.mattermost.post_creator import WAS_DELETED
 from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.delivery.outbox_message import OutboxMessage, outbox_message_of, post_of, refusal_of, row_of
 from oc_trio.runtime.delivery.retry import RetryState, retrying
@@ -45,6 +47,18 @@ async def _no_read(post_id: PostId) -> Post:
 # Creates a post under its pending id, so that a repetition makes no second one; the flag says that an earlier request
 # may have been applied.
 SendSurely = Callable[[NewPost, Lane, bool], Awaitable[Post]]
+
+
+class Receipt(Enum):
+    """What a post by our bot's user is to the outbox.
+
+    SENT_TWICE: another post is confirmed for the same message, or the message was given up. A request that is delayed
+    for longer than the server remembers its pending id makes such a post; nothing on our side can prevent it.
+    """
+
+    SENT = "sent"
+    SENT_TWICE = "sent twice"
+    NOT_SENT = "not sent"
 
 
 @frozen(eq=False)
@@ -180,26 +194,26 @@ class Delivery:
         """Whether the outbox has that message, from this run or an earlier one."""
         return await self.store.outbox.get(outbox_id) is not None
 
-    async def acknowledge(self, post: Post) -> bool:
+    async def acknowledge(self, post: Post) -> Receipt:
         """Confirm the row of a post of ours that came back by event or catch-up, whatever became of the request's
         answer.
 
-        False for a duplicate: another post is confirmed for the same message, or the message was given up. A request
-        that is delayed for longer than the server remembers its pending id makes one; nothing on our side can prevent
-        it. Live events carry the pending id; over REST there is only the marker.
+        Live events carry the pending id; over REST there is only the marker.
         """
         key = post.pending_post_id
         if not key:
-            row = await self.store.outbox.get(OutboxId(marker(post.props)))
+            row = await self.store.outbox.get(OutboxId(marker_key(post.props)))
             key = row.pending_post_id if row is not None and row.account == self.account else ""
         row = (
             await self.store.outbox.confirm_by_pending_id(self.account, key, post.id, self.clock.now_ms())
             if key
             else None
         )
-        if row is not None and row.state is OutboxState.DEAD:
-            return WAS_DELETED in row.error
-        return row is None or row.post_id in (None, post.id)
+        if row is None:
+            return Receipt.NOT_SENT
+        if row.state is OutboxState.DEAD:
+            return Receipt.SENT if WAS_DELETED in row.error else Receipt.SENT_TWICE
+        return Receipt.SENT if row.post_id in (None, post.id) else Receipt.SENT_TWICE
 
     async def _row(self, message: OutboxMessage) -> OutboxRow:
         row = await self.store.outbox.get(message.id)

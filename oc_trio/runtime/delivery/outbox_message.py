@@ -8,9 +8,10 @@ from attrs import field, frozen
 
 from oc_trio.core.entities import NewPost
 from oc_trio.core.ledger import OutboxKind, OutboxRow
+from oc_trio.core.post_marker import KEY, MARKER
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import AccountId, ChannelId, FileId, OutboxId, TurnId, UserId
-from oc_trio.mattermost.post_creator import MARKER, WAS_DELETED
+from oc_trio.mattermost.post_creator import WAS_DELETED
 from oc_trio.store.damage import reading
 
 # The status of a refusal that is raised again from its row, which does not keep the original one.
@@ -38,7 +39,7 @@ class OutboxMessage:
 
 def row_of(message: OutboxMessage, account: AccountId, bot_id: UserId, now: int) -> OutboxRow:
     """The message as a queued row; its pending id and its marker are made of its id."""
-    marked = {**message.props, MARKER: {"k": message.id}}
+    marked = {**message.props, MARKER: {KEY: message.id}}
     body = {"message": message.message, "props": marked, "file_ids": list(message.file_ids)}
     return OutboxRow(
         id=message.id,

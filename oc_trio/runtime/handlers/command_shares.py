@@ -26,6 +26,7 @@ def native_order(loaded: Loaded) -> tuple[AccountId, ...]:
 @define
 class _AccountShare:
     wake: Callable[[], object]
+    review: Callable[[], object]
     claimed: frozenset[Slot] | None = None
     registered: frozenset[Slot] = frozenset()
     missing: frozenset[Slot] = frozenset()
@@ -39,12 +40,19 @@ class CommandShares:
     _accounts: dict[AccountId, _AccountShare] = field(init=False, factory=dict)
     _changed: trio.Event = field(init=False, factory=trio.Event)
 
-    def join(self, account: AccountId, wake: Callable[[], object]) -> None:
-        """Add an account, or one that was restarted; `wake` makes it register again and never waits."""
+    def join(self, account: AccountId, wake: Callable[[], object], review: Callable[[], object]) -> None:
+        """Add an account, or one that was restarted; `wake` makes it register again, `review` compare its commands with
+        the server's as well, and neither waits.
+        """
         if account in self._accounts:
-            self._accounts[account].wake = wake
+            self._accounts[account].wake, self._accounts[account].review = wake, review
         else:
-            self._accounts[account] = _AccountShare(wake)
+            self._accounts[account] = _AccountShare(wake, review)
+
+    def review(self) -> None:
+        """An operator wants all commands to be as they should be: let every account compare its own."""
+        for one in self._accounts.values():
+            one.review()
 
     def reorder(self, order: tuple[AccountId, ...]) -> None:
         """Apply a changed configuration: forget accounts that left it, and let the others register again."""

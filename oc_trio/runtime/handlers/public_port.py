@@ -78,7 +78,8 @@ class PublicPort:
     def registration(self, services: AccountServices, account: Account) -> CommandRegistration:
         """Registers the account's slash commands, as soon as it is on the port."""
         plan = self.plan(account)
-        return CommandRegistration(services, plan.command_url, plan.specs, self.shares)
+        audit_seconds = account.connection.audit_interval
+        return CommandRegistration(services, plan.command_url, plan.specs, self.shares, audit_seconds=audit_seconds)
 
     @asynccontextmanager
     async def open(

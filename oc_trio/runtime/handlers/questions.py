@@ -19,12 +19,12 @@ from oc_trio.core.chat import Sender
 from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.interactions import EXPIRED, Click, ephemeral_reply, selected_reply
 from oc_trio.core.ledger import OutboxKind
+from oc_trio.core.post_marker import KEY, MARKER
 from oc_trio.core.questions import Answer, DialogAnswer, Question
 from oc_trio.core.turn_events import Button
 from oc_trio.errors import MattermostError
 from oc_trio.ids import ChannelId, FileId, OutboxId, PostId, SessionKey
 from oc_trio.mattermost.files import from_bytes
-from oc_trio.mattermost.post_creator import MARKER
 from oc_trio.runtime.delivery.buttons import LIFETIME_MS, ButtonMaker
 from oc_trio.runtime.delivery.outbox_message import OutboxMessage
 from oc_trio.runtime.services import AccountServices
@@ -262,7 +262,7 @@ class Questions:
         if post is None or waiting.is_shown:
             return
         line = f"✓ **{waiting.answer.text[:80]}** answered by @{waiting.by}" if waiting.answer else f"_{EXPIRED}_"
-        props = {"attachments": [{"text": line}], MARKER: {"k": _outbox_id(waiting.question)}}
+        props = {"attachments": [{"text": line}], MARKER: {KEY: _outbox_id(waiting.question)}}
         try:
             await self.services.api.posts.patch(post, props=props)
         except MattermostError as problem:

@@ -5,7 +5,6 @@ confirm is refused. Commands stay registered across a restart; what a renamed or
 by the next round, or by `oc-trio commands prune`.
 """
 
-import math
 import secrets
 from collections.abc import Collection, Mapping, Sequence
 
@@ -16,7 +15,7 @@ from oc_trio.core import slash
 from oc_trio.core.access import COMMAND_NOT_ALLOWED, Access, Origin, denial_text
 from oc_trio.core.backoff import exponential
 from oc_trio.core.chat_commands import ChatCommand, ChooseModel, ListModels, parse_command
-from oc_trio.core.command_shares import Skipped, Slot, sentences
+from oc_trio.core.command_shares import Skipped, Slot, moved_sentence, sentences
 from oc_trio.core.entities import SlashCommand
 from oc_trio.core.events import Event, TeamJoined, TeamLeft
 from oc_trio.core.ledger import Source
@@ -34,6 +33,7 @@ from oc_trio.runtime.inbound.request_admission import RequestAdmission, once
 from oc_trio.runtime.people import Caller
 from oc_trio.runtime.services import AccountServices
 from oc_trio.store.pairing import RequestState
+from oc_trio.telemetry.account_status import CommandsStatus
 from oc_trio.telemetry.log import get_logger
 from oc_trio.wakeup import Wakeup
 
@@ -41,6 +41,9 @@ log = get_logger(part="slash_commands")
 
 # After a round with failures: soon at first (the server restarts), later rarely (a missing permission).
 FIRST_RETRY, LONGEST_RETRY = 15.0, 600.0
+# Rounds within a day that take commands back from somebody else: with a second gateway that does the same, it would
+# never end.
+MAX_TAKE_BACKS, TAKE_BACK_PERIOD = 3, 86_400.0
 REMOVE_SECONDS = 10.0
 
 _WITHOUT_CODE = {RequestState.FULL: FULL, RequestState.APPROVED: APPROVED}
@@ -52,6 +55,10 @@ class RegisteredCommands:
 
     _by_team: dict[TeamId, tuple[SlashCommand, ...]] = field(init=False, factory=dict)
     _is_ready: bool = field(init=False, default=False)
+
+    @property
+    def by_team(self) -> Mapping[TeamId, tuple[SlashCommand, ...]]:
+        return self._by_team
 
     def current(self) -> tuple[SlashCommand, ...] | None:
         """All teams' commands; None until a round has registered any."""
@@ -72,9 +79,10 @@ class RegisteredCommands:
         )
 
 
-@frozen(eq=False)
+@define(eq=False)
 class CommandRegistration:
-    """Keeps an account's commands registered: at the start, when a team is joined, and again after failures.
+    """Keeps an account's commands registered: at the start, when a team is joined, again after failures, and where a
+    look at the server every `audit_seconds` shows that somebody else has changed them.
 
     `tried` is set when the first round is over, whatever came of it.
     """
@@ -84,7 +92,11 @@ class CommandRegistration:
     wanted: tuple[CommandSpec, ...]
     shares: CommandShares = field(factory=CommandShares)
     commands: RegisteredCommands = field(factory=RegisteredCommands)
+    audit_seconds: float = 300.0
     tried: trio.Event = field(init=False, factory=trio.Event)
+    # When commands were taken back, in seconds of Trio's clock.
+    _taken_back: list[float] = field(init=False, factory=list)
+    _shown: tuple[int, ...] = field(init=False, default=())
     _wakeup: Wakeup = field(init=False, factory=Wakeup)
 
     def note(self, event: Event) -> None:
@@ -96,19 +108,53 @@ class CommandRegistration:
         """Let another round begin. Never waits."""
         self._wakeup.set()
 
+    def review(self) -> None:
+        """Let another round begin, which takes back what was moved, however often that was done before."""
+        self._taken_back.clear()
+        self.wake()
+
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Register now and whenever a round is due; started at once: the account need not wait for its commands."""
         task_status.started()
         account = self.services.account
-        self.shares.join(account, self.wake)
+        self.shares.join(account, self.wake, self.review)
         await self.shares.earlier(account)
         failures = 0
         while True:
             complete = await self.round()
             self.tried.set()
-            with trio.move_on_after(math.inf if complete else exponential(FIRST_RETRY, LONGEST_RETRY, failures)):
+            if complete:
+                await self._until_due()
+                failures = 0
+            else:
+                with trio.move_on_after(exponential(FIRST_RETRY, LONGEST_RETRY, failures)):
+                    await self._wakeup.wait()
+                failures += 1
+
+    async def _until_due(self) -> None:
+        """Until a round is asked for, or the server's commands are not as they were registered."""
+        while True:
+            with trio.move_on_after(self.audit_seconds):
                 await self._wakeup.wait()
-            failures = 0 if complete else failures + 1
+                return
+            if not await self._is_intact():
+                return
+
+    async def _is_intact(self) -> bool:
+        """Whether the server has every command as it was registered; true also where it can't be asked."""
+        services = self.services
+        if services.health.account(services.account).commands.moved:
+            return False
+        for team, commands in self.commands.by_team.items():
+            try:
+                listed = {each.id: each for each in await services.api.commands.list(team) if not each.delete_at}
+            except MattermostError as problem:
+                log.info("slash commands can't be audited", account=services.account, problem=str(problem))
+                continue
+            for command in commands:
+                if command.id not in listed or listed[command.id].url != command.url:
+                    return False
+        return True
 
     async def round(self) -> bool:
         """Register in all teams once; False if anything failed and is to be retried."""
@@ -118,38 +164,66 @@ class CommandRegistration:
             teams = await services.api.teams.mine()
         except MattermostError as problem:
             log.error("mattermost: failed to register slash commands", account=services.account, problem=str(problem))
+            status = services.health.account(services.account).commands
+            why = f"the bot's teams can't be listed: {problem}"
+            services.health.update(services.account, commands=evolve(status, native=True, missing=(why,)))
             return False
         remembered = await services.store.commands.all(services.account)
         claimed_by_others = self.shares.claim(
             services.account, [(team.id, spec.trigger) for team in teams for spec in self.wanted]
         )
+        take_back = self._may_take_back()
         results = [
             await registrar.register(
-                team.id, remembered, [trigger for its, trigger in claimed_by_others if its == team.id]
+                team.id,
+                remembered,
+                [trigger for its, trigger in claimed_by_others if its == team.id],
+                take_back=take_back,
             )
             for team in teams
         ]
         self.commands.settle(results)
-        ours = {team.id for team in teams}
+        ours = {team.id: team.name for team in teams}
         self._settle_shares(remembered, claimed_by_others, results)
-        self._show_skipped({team.id: team.name for team in teams}, claimed_by_others, results)
+        self._note_moved(ours, results, taken_back=take_back)
+        self._show_skipped(ours, claimed_by_others, results)
         for command in remembered:
             if command.team_id not in ours:
                 await services.store.commands.forget(services.account, command.id)
         count = len(self.commands.current() or ())
         failed = sum(not result.is_complete for result in results)
-        if not count and not claimed_by_others and not any(result.taken for result in results):
+        if not count and not claimed_by_others and not any(result.taken or result.moved for result in results):
             log.error(
                 "mattermost: native slash commands enabled but no commands could be registered",
                 account=services.account,
             )
-        else:
+        elif self._shown != (count, len(teams), failed):
             log.info(
                 f"mattermost: slash commands registered ({count} in {len(teams)} teams, callback={self.url})",
                 account=services.account,
                 failed_teams=failed,
             )
+        self._shown = (count, len(teams), failed)
         return not failed
+
+    def _may_take_back(self) -> bool:
+        now = trio.current_time()
+        self._taken_back[:] = [at for at in self._taken_back if now - at < TAKE_BACK_PERIOD]
+        return len(self._taken_back) < MAX_TAKE_BACKS
+
+    def _note_moved(self, names: Mapping[TeamId, str], results: Sequence[TeamResult], *, taken_back: bool) -> None:
+        """Raise the alarm about commands that somebody else had pointed elsewhere."""
+        places = {(url, names[result.team]) for result in results for url in result.moved.values()}
+        for url, team in sorted(places):
+            self.services.second_gateway.commands_moved(f"{url} in team {team}")
+        if places and taken_back:
+            self._taken_back.append(trio.current_time())
+            log.warning(
+                "slash commands taken back",
+                account=self.services.account,
+                count=sum(len(result.moved) for result in results),
+                times=len(self._taken_back),
+            )
 
     def _settle_shares(
         self, before: Sequence[SlashCommand], claimed_by_others: Collection[Slot], results: Sequence[TeamResult]
@@ -165,11 +239,32 @@ class CommandRegistration:
         self, names: Mapping[TeamId, str], claimed_by_others: Mapping[Slot, AccountId], results: Sequence[TeamResult]
     ) -> None:
         """Show commands that were left out: in the status for as long as they are, in the log when it is new."""
+        services = self.services
         skipped = [Skipped(names[team], trigger, owner) for (team, trigger), owner in claimed_by_others.items()]
         skipped += [Skipped(names[result.team], trigger) for result in results for trigger in result.taken]
-        services = self.services
-        for text in services.health.note(services.account, "slash commands", sentences(skipped)):
+        left = {result.team: _left_moved(result) for result in results}
+        moved = [
+            moved_sentence(names[team], triggers, url, MAX_TAKE_BACKS)
+            for team, by_url in left.items()
+            for url, triggers in by_url.items()
+        ]
+        texts = (*sentences(skipped), *moved)
+        for text in services.health.note(services.account, "slash commands", texts):
             log.warning(f"slash commands left out: {text}", account=services.account)
+        failed = [
+            f"team {names[result.team]}: {len(result.failures)} failed, first {result.failures[0]}"
+            for result in results
+            if result.failures
+        ]
+        status = CommandsStatus(
+            native=True,
+            registered=len(self.commands.current() or ()),
+            wanted=len(self.wanted) * len(names),
+            at=services.clock.now_ms(),
+            missing=(*texts, *failed),
+            moved=any(left.values()),
+        )
+        services.health.update(services.account, commands=status)
 
     def registrar(self) -> CommandRegistrar:
         services = self.services
@@ -194,6 +289,16 @@ class CommandRegistration:
             self._settle_shares(remembered, (), [TeamResult(command.team_id, (command,)) for command in left])
             if remembered and not left:
                 log.info("slash commands removed", account=services.account, count=len(remembered))
+
+
+def _left_moved(result: TeamResult) -> dict[str, list[str]]:
+    """The commands of a team that were left where somebody else has pointed them, by URL."""
+    served = {command.trigger for command in result.commands}
+    left: dict[str, list[str]] = {}
+    for trigger, url in result.moved.items():
+        if trigger not in served:
+            left.setdefault(url, []).append(trigger)
+    return left
 
 
 @frozen(eq=False)

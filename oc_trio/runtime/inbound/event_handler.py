@@ -39,6 +39,7 @@ from oc_trio.ids import ChannelId, OutboxId, SessionKey
 from oc_trio.runtime.conversation.cancel_reason import CancelReason
 from oc_trio.runtime.conversation.dispatcher import Dispatcher
 from oc_trio.runtime.conversation.mailbox import Job
+from oc_trio.runtime.delivery.delivery import Receipt
 from oc_trio.runtime.delivery.fallback import send_with_fallback
 from oc_trio.runtime.delivery.outbox_message import OutboxMessage, row_of
 from oc_trio.runtime.error_boundary import DEFECT, SORRY
@@ -174,7 +175,7 @@ class EventHandler:
         seen = await services.store.admission.seen(services.account, [post.id for post in posts])
         for post in posts:
             if post.user_id == services.user.id:
-                await self._confirm_own_post(post)
+                await self._confirm_own_post(post, is_live=False)
             if post.id in seen:
                 if post.edit_at and post.user_id != services.user.id:
                     # The event of the edit may have been missed, and the edit may have added a mention.
@@ -258,12 +259,21 @@ class EventHandler:
 
     async def _posted(self, post: Post, chat_type: ChannelType | None, source: Source) -> None:
         if post.user_id == self.services.user.id and source is Source.LIVE:
-            await self._confirm_own_post(post)
+            await self._confirm_own_post(post, is_live=True)
         await self._hand_on(await self.admission.admit(post, chat_type, source))
 
-    async def _confirm_own_post(self, post: Post) -> None:
-        """Confirm the outbox row of one of our own posts; a second post of the same row is deleted."""
-        if not await self.services.delivery.acknowledge(post):
+    async def _confirm_own_post(self, post: Post, *, is_live: bool) -> None:
+        """Confirm the outbox row of one of our own posts; a second post of the same row is deleted.
+
+        What another gateway has posted with the same bot raises the alarm, and stays.
+        """
+        alarm = self.services.second_gateway
+        if alarm.is_anothers(post):
+            alarm.examine(post, is_sent=False, is_live=is_live)
+            return
+        receipt = await self.services.delivery.acknowledge(post)
+        alarm.examine(post, is_sent=receipt is not Receipt.NOT_SENT, is_live=is_live)
+        if receipt is Receipt.SENT_TWICE:
             log.warning("a held-up request made a post twice; removing the second", post=post.id)
             remove = partial(self.services.delivery.delete_quietly, post.id)
             self.services.boundary.start(self.nursery, remove, "second post", {"post": post.id})

@@ -3,6 +3,7 @@
 A crash of the gateway itself makes the process exit non-zero.
 """
 
+import secrets
 import signal
 import sqlite3
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from attrs import define, field
 from oc_trio.config.accounts import Account
 from oc_trio.config.known_secrets import secrets_of
 from oc_trio.config.load import Loaded
+from oc_trio.core.second_gateway import Installation
 from oc_trio.errors import (
     ConfigError,
     MattermostError,
@@ -83,6 +85,7 @@ class Gateway:
     _servers: ToolServers = field(init=False, factory=ToolServers)
     port: PublicPort = field(init=False)
     # Accounts whose last run was ended by a failure of the journal.
+    _installation: Installation = field(init=False, default=Installation(""))
     _journal_failed: set[AccountId] = field(init=False, factory=set)
     _budgets: dict[str, RateBudget] = field(init=False, factory=dict)
     _scope: trio.CancelScope = field(init=False, factory=trio.CancelScope)
@@ -121,6 +124,10 @@ class Gateway:
                 self.dependencies.open_store(self.store_location) as store,
                 _open_models(self.dependencies) as http,
             ):
+                # Not from `clock.random`, whose draws tests depend on.
+                self._installation = await store.installation.ensure(
+                    secrets.token_hex(13), self.dependencies.clock.now_ms()
+                )
                 agents = self._agents(self.loaded, http)
                 await self._preflight()
 
@@ -215,7 +222,9 @@ class Gateway:
         self.drain.seconds = fresh.config.gateway.drain
         old, self.loaded = self.loaded, fresh
         self.port.shares.reorder(native_order(fresh))
-        return await apply_changes(supervisor, self.health, old, fresh)
+        changes = await apply_changes(supervisor, self.health, old, fresh)
+        self.port.shares.review()
+        return changes
 
     async def _signals(self, task_status: trio.TaskStatus[None]) -> None:
         def abort() -> None:
@@ -272,6 +281,7 @@ class Gateway:
                     jobs=jobs_of(self.loaded, account),
                     port=self.port,
                     idle_seconds=plan.idle_seconds,
+                    installation=self._installation,
                     drain=drain,
                 )
             )

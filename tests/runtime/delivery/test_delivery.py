@@ -21,7 +21,7 @@ from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavai
 from oc_trio.ids import AccountId, ChannelId, FileId, OutboxId, PostId, TurnId, UserId
 from oc_trio.mattermost.post_creator import WAS_DELETED
 from oc_trio.runtime.clock import Clock
-from oc_trio.runtime.delivery.delivery import AUTH_SECONDS, EDIT_SECONDS, MAX_SERVER_ERRORS, Delivery
+from oc_trio.runtime.delivery.delivery import AUTH_SECONDS, EDIT_SECONDS, MAX_SERVER_ERRORS, Delivery, Receipt
 from oc_trio.runtime.delivery.outbox_message import OutboxMessage
 from oc_trio.store.store import Store, open_store
 from oc_trio.telemetry.metrics import Metrics
@@ -346,15 +346,15 @@ async def test_a_second_post_for_one_message(delivery: Delivery, server: FakeSer
 
     async def arrives_first(key: str) -> None:
         twin.append(evolve(server.posts[key], id=PostId("earlier")))
-        assert await delivery.acknowledge(twin[0])
+        assert await delivery.acknowledge(twin[0]) is Receipt.SENT
 
     server.hook = arrives_first
     assert await delivery.post(message()) == "earlier"
     [post] = server.posts.values()
     assert server.calls[-1] == f"delete {post.id}"
-    assert not await delivery.acknowledge(post)
-    assert not await delivery.acknowledge(evolve(post, pending_post_id=""))
-    assert await delivery.acknowledge(twin[0])
+    assert await delivery.acknowledge(post) is Receipt.SENT_TWICE
+    assert await delivery.acknowledge(evolve(post, pending_post_id="")) is Receipt.SENT_TWICE
+    assert await delivery.acknowledge(twin[0]) is Receipt.SENT
     assert (await row(store)).post_id == "earlier"
 
 
@@ -389,7 +389,8 @@ async def test_catch_up_gives_receipts_by_the_marker(delivery: Delivery, server:
 async def test_other_posts_of_ours_are_no_receipts(delivery: Delivery, store: Store, props: dict[str, Any]) -> None:
     """Somebody may have used the bot's token elsewhere, and accounts may share a journal."""
     await evolve_account(delivery, "other").queue([message()])
-    await delivery.acknowledge(Post(PostId("p"), TOWN, BOT, "hi", props=props))
+    post = Post(PostId("p"), TOWN, BOT, "hi", props=props)
+    assert await delivery.acknowledge(post) is Receipt.NOT_SENT
     assert (await row(store)).state is OutboxState.QUEUED
 
 
@@ -479,7 +480,7 @@ async def test_a_post_that_comes_when_it_was_given_up(delivery: Delivery, server
         await delivery.post(message())
     [post] = server.posts.values()
     assert await delivery.abandon(OutboxId("turn.0"), "the server failed at it") == "the server failed at it"
-    assert not await delivery.acknowledge(post)
+    assert await delivery.acknowledge(post) is Receipt.SENT_TWICE
 
 
 @no_time
