@@ -52,10 +52,12 @@ class AttachmentReader:
     async def describe(self, file_ids: Sequence[FileId]) -> str:
         """Lines about the files, to put below a message; empty without files. Images are added to `images`."""
         parts, missing = list[str](), list[str]()
+        # A message may name a file twice; the model reads it once.
         for file_id in dict.fromkeys(file_ids):
             try:
                 with trio.fail_after(READ_SECONDS):
                     parts.append(await self._describe_one(file_id))
+            # One file that can't be read costs that file, not the answer to the message.
             except (MattermostError, trio.TooSlowError):
                 missing.append(await self._name(file_id))
         if missing:
@@ -72,6 +74,7 @@ class AttachmentReader:
         """
         reloaded, bytes_left, images_left, is_refused = list[Message](), IMAGE_BYTES, MAX_IMAGES, False
         with trio.move_on_after(EARLIER_IMAGES_SECONDS) as scope:
+            # From the newest backwards: what is asked now is most likely about the latest images.
             for at in range(len(messages) - 1, -1, -1):
                 message = messages[at]
                 is_refused = is_refused or (at < len(messages) - current and _is_refusal(message))
@@ -82,6 +85,7 @@ class AttachmentReader:
                         images.append(loaded)
                         bytes_left, images_left = bytes_left - len(loaded.data), images_left - 1
                 reloaded.append(_with_images(message, images))
+        # Time ran out in the middle: the rest of the conversation goes without images rather than not at all.
         if scope.cancelled_caught:
             reloaded += [_with_images(message, ()) for message in messages[len(messages) - len(reloaded) - 1 :: -1]]
         return tuple(reversed(reloaded))
@@ -99,6 +103,7 @@ class AttachmentReader:
 
     async def _describe_one(self, file_id: FileId) -> str:
         info = await self.files.api.files.info(file_id)
+        # By its info first, so that a large file is not downloaded for nothing.
         if info.size > self.limit:
             return f"{_head(info, info.mime_type)}; it is too large to be read]"
         try:
@@ -127,9 +132,11 @@ class AttachmentReader:
             return f"{_head(info, TEXT)}; its content is not shown]"
         excerpt = text[: self._text_left]
         self._text_left -= len(excerpt)
+        # A fence longer than every run of backticks inside, so that the content can't end it.
         longest = max((len(run) for run in _BACKTICKS.findall(excerpt)), default=2)
         fence = "`" * (longest + 1)
         cut = f"\n[{len(text) - len(excerpt)} more characters are not shown]" if len(excerpt) < len(text) else ""
+        # A file may imitate the lines by which the gateway marks who says what.
         inner = escape(f"\n{excerpt.rstrip()}\n")
         return f"{_head(info, TEXT)}]\n{fence}{inner}{fence}{cut}"
 

@@ -78,6 +78,8 @@ class ConversationContext:
         last, policy = messages[-1], self.policies.context
         entries = _entries(last.session, await self.store.context.take(last.session, last.create_at))
         is_root_known = any(entry.post_id == last.root_id for entry in entries)
+        # With a transcript the model knows the thread already; this is for a thread that began before the bot was
+        # mentioned.
         if not is_root_known and not has_history and last.root_id and policy.limit:
             known = {entry.post_id for entry in entries}
             thread = [entry for entry in await self._thread(last) if entry.post_id not in known]
@@ -103,6 +105,7 @@ class ConversationContext:
         limit = self.policies.context.limit
         try:
             with trio.fail_after(THREAD_SECONDS):
+                # One more, because the message itself is among them.
                 posts = await self.api.posts.thread(PostId(message.root_id), limit=limit + 1)
                 senders = {post.user_id: await self.people.sender(post.user_id) for post in posts}
                 paired = await self.people.paired(chat)
@@ -140,6 +143,7 @@ def _quoted(messages: Sequence[InboundMessage]) -> frozenset[PostId]:
 
 def is_in_prompt(message: InboundMessage, prompt_text: str) -> bool:
     """Whether a prompt holds a message, with its current text or an earlier one."""
+    # Each message is rendered with the id of its post, and a post's id is 26 random characters.
     return (message.post_id or message.trigger) in prompt_text
 
 
@@ -160,6 +164,7 @@ async def _files_of(
 ) -> dict[PostId, str]:
     """Descriptions of earlier posts' files, by post: those of the thread's root first, then the newest."""
     described = dict[PostId, str]()
+    # The root is what the thread is about.
     ordered = sorted(entries, key=lambda entry: (entry.post_id != root_id, -entry.at))
     budget = MAX_EARLIER_FILES
     with trio.move_on_after(THREAD_SECONDS * 6):

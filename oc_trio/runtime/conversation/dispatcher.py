@@ -43,6 +43,7 @@ class Dispatcher:
         return len(self._sessions)
 
     def __iter__(self) -> Iterator[Session]:
+        # A copy: a session may end, and leave the table, while the caller awaits something.
         return iter(tuple(self._sessions.values()))
 
     def get(self, key: SessionKey) -> Session | None:
@@ -70,6 +71,7 @@ class Dispatcher:
 
     def cancel_trigger(self, trigger: str, *, reason: str) -> bool:
         """Withdraw one message, from the mailbox or by cancelling its turn. True if it was found."""
+        # All sessions are asked: an event of a deletion doesn't say to which conversation its post belonged.
         return any(session.withdraw(trigger, reason=reason) for session in self)
 
     def cancel_channel(self, channel_id: ChannelId, *, reason: str) -> None:

@@ -35,4 +35,5 @@ class KeyedSerialQueue(Generic[T]):
             while items:
                 await self.work(items.popleft())
         finally:
+            # No checkpoint since the queue was found empty, so no item can be added to it and be lost.
             del self._queues[key]

@@ -30,6 +30,7 @@ from oc_trio.core.queueing import (
     without,
 )
 
+# Only memory is bounded by this: further messages wait in the journal, and none is refused.
 MAILBOX = 200
 
 
@@ -161,6 +162,7 @@ class Mailbox:
 
     def resume(self, jobs: Iterable[Job]) -> None:
         """Answer these jobs together, before everything else."""
+        # In front, also of other resumed turns: this one was interrupted just now, and its draft is on the screen.
         self._resumed.appendleft(tuple(jobs))
 
     def replace(self, job: Job) -> bool:

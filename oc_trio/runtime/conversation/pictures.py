@@ -55,6 +55,7 @@ def _fit(data: bytes, bounds: ImageBounds) -> Picture:
 
 async def in_thread(fit: Fit, data: bytes, bounds: ImageBounds, limiter: trio.CapacityLimiter) -> Picture:
     """Run `fit` in a thread. After a cancellation it runs on to its end, and keeps its `limiter` token until then."""
+    # A thread can't be stopped. The token stays taken until it ends, so abandoned conversions don't pile up in memory.
     return await trio.to_thread.run_sync(fit, data, bounds, abandon_on_cancel=True, limiter=limiter)
 
 
@@ -76,6 +77,7 @@ class Pictures:
         """
         if self.fit is None:
             return self._unchanged(data, mime)
+        # By content and not by file id: people post the same picture again.
         key = blake2b(data, digest_size=16).digest(), bounds
         if key in self._cached:
             self._cached.move_to_end(key)

@@ -86,6 +86,8 @@ class Session:
         # Messages that arrived while commands before them are carried out, and how many of those there are.
         self._deferred: deque[Job] = deque()
         self._deferrals = 0
+        # Jobs whose obligations the task has still to end, each with the reason: `enqueue` and `stop` must not wait for
+        # the journal.
         self._withdrawn: deque[tuple[Job, str]] = deque()
         # Withdrawals of spilled messages, with their reason: applied when those are reloaded from the journal.
         self._spilled_withdrawals: list[tuple[Callable[[Job], bool], str]] = []
@@ -125,6 +127,7 @@ class Session:
     def enqueue(self, job: Job, *, is_of_command: bool = False) -> None:
         """Take a message in, by the queue rules. Never waits. `is_of_command`: others may be waiting for just this."""
         turn = self._turn
+        # A resumed connection or catch-up may bring a message again.
         if self.holds(job.trigger):
             return
         if self._deferrals and not is_of_command and len(self._deferred) < self.mailbox:
@@ -153,6 +156,7 @@ class Session:
         def is_before(job: Job) -> bool:
             return not until or job.inbound.create_at <= until
 
+        # A turn that answers only messages written after the stop goes on.
         turn = self._turn if any(map(is_before, self.running)) else None
         is_found = turn is not None
         if drop_queue:
@@ -234,6 +238,8 @@ class Session:
                 await self._reload_spilled()
             if debounces_first and self._mailbox and not self._mailbox.resumes:
                 await self._debounce_first()
+            # What was withdrawn is settled first: a turn that starts now could answer a message that was just taken
+            # back.
             batch = self._mailbox.take(self._rules, debounces_first) if self._is_open and not self._withdrawn else None
             if batch is not None:
                 debounces_first = False
@@ -269,6 +275,7 @@ class Session:
             await self._run_turn(turn)
         finally:
             self._turn = None
+            # What the agent did not get in time is answered by the next turn.
             self._mailbox.requeue_front(turn.steered)
 
     async def _debounce_followups(self) -> None:
@@ -292,6 +299,7 @@ class Session:
 
     def _rerun(self, turn: Running, jobs: Sequence[Job], reason: CancelReason) -> None:
         """Cancel the turn and answer `jobs` instead of it, in its draft."""
+        # With the turn's id in each obligation the next run finds the turn's draft and transcript.
         named = [evolve(job, obligation=evolve(job.obligation, turn=turn.turn)) for job in jobs]
         self._mailbox.resume(named)
         turn.cancel(reason.value)
@@ -320,6 +328,7 @@ class Session:
     async def _reload_spilled(self) -> None:
         before = self._mailbox.spills
         jobs = await self._reload(self.key)
+        # Messages that spilled during the await may be missing from `jobs`, so there is something left in the journal.
         has_spilled_again = self._mailbox.spills > before
         self._mailbox.has_spilled = False
         # Read after the await: a stop that came during it applies to these jobs, too.

@@ -33,6 +33,7 @@ def queue_rules(configured: QueueRules, settings: SessionSettings) -> QueueRules
     changes = dict(settings.queue)
     return QueueRules(
         mode=QueueMode(str(changes.get("mode", configured.mode.value))),
+        # Bounded when they are read: settings of an earlier release may be beyond the limits of today.
         cap=min(int(str(changes.get("cap", configured.cap))), MAX_QUEUED),
         drop=DropRule(str(changes.get("drop", configured.drop.value))),
         debounce=min(float(str(changes.get("debounce", configured.debounce))), MAX_DEBOUNCE),

@@ -16,6 +16,7 @@ from oc_trio.store.damage import reading
 
 def to_json(message: Message) -> str:
     """One journal entry. Of images only file id and type are kept: they are downloaded again for the next turn."""
+    # Defaults are left out: a long conversation has thousands of these rows.
     entry: dict[str, Any] = {"role": message.role.value, "text": message.text}
     if ids := [[image.file_id, image.mime] for image in message.images if image.file_id]:
         entry["images"] = ids

@@ -42,6 +42,7 @@ class AckReactions:
 
     async def ended(self, messages: Sequence[InboundMessage], state: ObligationState) -> None:
         """Their turn has ended."""
+        # A silent end is a success: the agent decided to post nothing.
         done = state in (ObligationState.DELIVERED, ObligationState.SILENT)
         name = self.names.done if done else self.names.failed if state is ObligationState.FAILED else ""
         if name or self.names.seen:
@@ -51,6 +52,7 @@ class AckReactions:
         with trio.move_on_after(_SECONDS):
             for post_id in (PostId(message.post_id) for message in messages if message.post_id):
                 try:
+                    # The mark for "in work" goes first, so that a message never shows both.
                     if remove and remove != add:
                         await self.api.reactions.remove(self.bot_id, post_id, remove)
                     if add:

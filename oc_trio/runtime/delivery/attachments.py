@@ -41,6 +41,7 @@ class MediaLoader:
         if not from_disk:
             raise MediaRefused("only addresses (https://...) can be sent from here, no files of the gateway")
         try:
+            # trio.Path: a file may be on a network share, and a blocking stat would hold up every other task.
             path = trio.Path(source)
             if not await path.is_file():
                 raise MediaRefused("there is no such file" if not await path.exists() else "it is not a file")
@@ -56,6 +57,7 @@ class MediaLoader:
         except MediaTooLarge as problem:
             limit_name = "mediaMaxMb" if self.limit <= server_limit else "the server's limit"
             raise MediaRefused(f"{problem} ({limit_name})") from None
+        # Fetched files are held in memory: an upload needs the size first and may be repeated, and `limit` bounds them.
         return from_bytes(name or _name(fetched.url, fetched.content[:64]), fetched.content)
 
 

@@ -55,10 +55,11 @@ class ButtonMaker:
             expires_at=self.clock.now_ms() + lifetime_ms,
             extra=dict(extra or {}),
         )
-        made = attachments(rows, menus, bot_token=self.bot_token(), binding=binding, text=text, custom=custom)
-        return {"attachments": made} if made else {}
+        # The token is asked for now, not kept: it may have been replaced since the gateway started.
+        items = attachments(rows, menus, bot_token=self.bot_token(), binding=binding, text=text, custom=custom)
+        return {"attachments": items} if items else {}
 
     def final_props(self, channel_id: ChannelId, rows: Rows) -> str:
         """As `props`, as JSON for a turn's result; empty for no buttons."""
-        made = self.props(channel_id, rows)
-        return json.dumps(made, ensure_ascii=False, separators=(",", ":")) if made else ""
+        props = self.props(channel_id, rows)
+        return json.dumps(props, ensure_ascii=False, separators=(",", ":")) if props else ""

@@ -109,6 +109,7 @@ class OutboundClient:
         try:
             post = await self.api.posts.get(PostId(post_id))
         except MattermostRejected as refusal:
+            # A refused token says nothing about the post.
             if refusal.is_auth:
                 raise
             raise UnknownTarget(f"There is no post {post_id} to reply to, or the bot may not see it.") from refusal
@@ -143,6 +144,7 @@ class OutboundClient:
         texts = split_reply(text, rules or self.rules, prefix=False)
         props = self.buttons.props(channel_id, presentation.rows, presentation.menus)
         file_ids = [FileId(each.file_id) for each in attachments if each.file_id]
+        # Buttons and files go with the last of several posts, where the message ends.
         parts = post_parts(texts, props, file_ids, main=-1)
         return ComposedMessage(place, channel_id, root_id, parts, attachments)
 
@@ -151,6 +153,8 @@ class OutboundClient:
         direct channel can't be opened.
         """
         channel_id = composed.channel_id or await self.channel_id(composed.place)
+        # A new id for each call: a command that is typed twice posts twice. Within the call it makes retries
+        # idempotent.
         batch, posts, problems = self.clock.new_id(), list[PostId](), list[str]()
         if not composed.parts:
             problems.append("nothing was posted: no file could be sent and there is no text")

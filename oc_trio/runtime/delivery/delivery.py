@@ -27,6 +27,7 @@ from oc_trio.store.store import Store
 from oc_trio.telemetry.log import get_logger
 from oc_trio.telemetry.metrics import Metrics
 
+# For one attempt, below the 30 s of a request: an edit can be repeated without harm, so a hanging one is not worth it.
 EDIT_SECONDS = 20.0
 # A refused token is replaced by a person: asking more often would gain nothing.
 AUTH_SECONDS = 15.0
@@ -142,6 +143,7 @@ class Delivery:
         try:
             await self._until_done(post_id, lambda: self.remove(post_id))
         except MattermostRejected as refusal:
+            # 404: somebody has deleted it already, which is what we want.
             if refusal.status != 404:
                 log.warning("a stale preview may remain", account=self.account, post=post_id, problem=str(refusal))
 
@@ -159,9 +161,13 @@ class Delivery:
         row = await self.store.outbox.get(outbox_id)
         post_id: PostId | None = None
         if row is not None and row.state is OutboxState.QUEUED:
+            # The move fails if an event has confirmed the row since it was read; `_change_state` then returns the post
+            # to delete.
             dead = self.store.outbox.mark_dead(row.id, "it is not wanted any more", self.clock.now_ms())
             post_id = await self._change_state(row.id, dead)
         elif row is not None and row.state is OutboxState.SENDING:
+            # Nobody knows whether it exists. Sending it once more under its pending id is the one way to learn its post
+            # id.
             post_id = await self.resume(row)
         if post_id is not None:
             await self.delete_quietly(post_id)
@@ -172,6 +178,7 @@ class Delivery:
         if row is not None and row.state in (OutboxState.QUEUED, OutboxState.SENDING):
             log.warning("gave a post up", account=self.account, outbox=outbox_id, problem=why)
             await self._change_state(outbox_id, self.store.outbox.mark_dead(outbox_id, why, self.clock.now_ms()))
+        # The first reason stays: an earlier run has told people that one.
         return (row.error if row is not None and row.state is OutboxState.DEAD else "") or why
 
     async def confirmed_post(self, outbox_id: OutboxId) -> PostId | None:
@@ -200,6 +207,7 @@ class Delivery:
 
         Live events carry the pending id; over REST there is only the marker.
         """
+        # Other clients' posts have a pending id as well; none of our rows has theirs.
         key = post.pending_post_id
         if not key:
             row = await self.store.outbox.get(OutboxId(marker_key(post.props)))
@@ -212,6 +220,7 @@ class Delivery:
         if row is None:
             return Receipt.NOT_SENT
         if row.state is OutboxState.DEAD:
+            # Deleted before we knew of it: then this is the event of that very post, and no duplicate.
             return Receipt.SENT if WAS_DELETED in row.error else Receipt.SENT_TWICE
         return Receipt.SENT if row.post_id in (None, post.id) else Receipt.SENT_TWICE
 
@@ -249,9 +258,11 @@ class Delivery:
             raise refusal_of(row)
         if not new.channel_id:
             new = evolve(new, channel_id=await self._open_direct_channel(row))
+        # Under load, answers come before drafts, which only announce them.
         lane = Lane.CREATE if row.kind is OutboxKind.DRAFT else Lane.FINAL
         # An earlier request of this row may have been applied: the post is looked for before it is created.
         in_doubt = row.state is OutboxState.SENDING
+        # Before the request, so that a crash during it leaves a row that says "may exist".
         post_id = await self._change_state(row.id, self.store.outbox.mark_sending(row.id, self.clock.now_ms()))
         if post_id is not None:
             return post_id

@@ -70,6 +70,7 @@ async def send_with_fallback(delivery: Delivery, message: OutboxMessage, subject
             problem = failure
         else:
             if fallback_post is not None:
+                # The post went through after all; beside it the notice would be wrong.
                 await delivery.delete_quietly(fallback_post)
             elif may_exist:
                 await delivery.retract(fallback.id)
@@ -81,6 +82,8 @@ async def send_with_fallback(delivery: Delivery, message: OutboxMessage, subject
         is_at_fault = bool(state.server_errors) and not problem.ambiguous
         if fallback_post is not None and is_at_fault:
             return await _keep_fallback(delivery, message, fallback_post, str(problem))
+        # Each time the count is reached, not only the first time: the notice itself may have met a server that was
+        # away.
         if fallback_post is None and is_at_fault and state.server_errors % MAX_SERVER_ERRORS == 0:
             may_exist = True
             try:

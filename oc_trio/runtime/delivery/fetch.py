@@ -59,6 +59,7 @@ class Fetcher:
                 async with httpx.AsyncClient(
                     transport=self.transport or await self._guarded_transport(),
                     timeout=None,  # noqa: S113 - the deadline is Trio's
+                    # A proxy from the environment would dial the address by itself, past the guard.
                     trust_env=False,
                     headers={"User-Agent": f"oc-trio/{__version__}"},
                 ) as client:
@@ -102,6 +103,7 @@ async def _read_body(response: httpx.Response, limit: int) -> bytes:
     # Leaving the loop early would leave httpx's generators unfinished; cancelling the scope closes them properly.
     with trio.CancelScope() as scope:
         async for chunk in response.aiter_bytes():
+            # One byte more than allowed shows that it is too large, however much a chunk holds after decompression.
             body += chunk[: limit + 1 - len(body)]
             if len(body) > limit:
                 scope.cancel()

@@ -55,6 +55,7 @@ class LateEditGuard:
     async def restore(self) -> None:
         """Continue to watch the posts of an earlier run. One whose watch ended in between is read once more."""
         delivery, now = self.delivery, self.delivery.clock.now_ms()
+        # The time of the resume point is the last sign of life: until then the watch was kept by the earlier run.
         alive = await delivery.store.resume.load(delivery.account)
         watched_until = alive.at if alive else now
         for edit in await delivery.store.pending_edits.settled(delivery.account, watched_until, _MAX_POSTS):
@@ -67,6 +68,7 @@ class LateEditGuard:
 
     async def final_written(self, post_id: PostId, text: str) -> None:
         """`text` is the post's final text."""
+        # Only posts with an uncertain edit are watched; for all others nothing can arrive late.
         if post_id in self._posts:
             await self._note(post_id, text)
 
@@ -104,6 +106,7 @@ class LateEditGuard:
             # The event may have been an older edit's, delivered late.
             if (await self.api.posts.get(post_id)).message == watched.text:
                 return
+            # Counted before the write: a repair that fails is one of the allowed ones, too.
             self._posts[post_id] = evolve(watched, repairs=watched.repairs + 1)
             log.warning("an edit landed after the final text; writing it again", post=post_id)
             await self.delivery.edit_until_done(post_id, watched.text)

@@ -61,6 +61,7 @@ class MessageSender:
             raise MattermostUnavailable(f"{MAX_PENDING} messages are waiting to be sent already")
         await self.delivery.queue(messages)
         if queued is not None:
+            # Here the caller records that its job is done: from now on the outbox repeats it, not the caller.
             await queued()
         pending = _Pending()
         self._pending_count += 1
@@ -76,6 +77,7 @@ class MessageSender:
                 is not None
             ):
                 pending.problems.append(DEFECT)
+        # Also when the account stops: the waiting caller must not wait for a delivery that has ended.
         finally:
             self._pending_count -= 1
             pending.done.set()

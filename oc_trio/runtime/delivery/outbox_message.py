@@ -39,6 +39,7 @@ class OutboxMessage:
 
 def row_of(message: OutboxMessage, account: AccountId, bot_id: UserId, now: int) -> OutboxRow:
     """The message as a queued row; its pending id and its marker are made of its id."""
+    # The server forgets a pending id after 30 s, while the marker stays in the post.
     marked = {**message.props, MARKER: {KEY: message.id}}
     body = {"message": message.message, "props": marked, "file_ids": list(message.file_ids)}
     return OutboxRow(
@@ -48,6 +49,8 @@ def row_of(message: OutboxMessage, account: AccountId, bot_id: UserId, now: int)
         root_id=message.root_id,
         kind=message.kind,
         body=json.dumps(body, ensure_ascii=False, separators=(",", ":")),
+        # Made of the row's id and not random: after a restart the same message has the same key at the server. The
+        # bot's id comes first as in Mattermost's own clients, where it is the user's.
         pending_post_id=f"{bot_id}:{message.id}",
         created_at=now,
         turn=message.turn,

@@ -35,6 +35,7 @@ class RetryState:
 
     async def pause(self, problem: MattermostUnavailable) -> None:
         """Wait before the next call, at least as long as the server asked for."""
+        # Random, so that the turns that a server's failure has stopped don't all come back in the same moment.
         delay = self.policy.delay(self.failures - 1, self.clock.random.random())
         seconds = no_sooner_than(delay, problem.retry_after)
         self.report(seconds, problem)

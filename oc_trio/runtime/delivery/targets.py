@@ -80,6 +80,7 @@ class TargetResolver:
             case ChannelById():
                 return Place(await self._channel(parsed.id))
             case ChannelByName():
+                # Mattermost names a direct channel after the ids of its two members.
                 pair = _DIRECT_NAME.fullmatch(parsed.name)
                 if pair and not parsed.team and self.bot.id in pair.groups():
                     other = pair[2] if pair[1] == self.bot.id else pair[1]
@@ -178,6 +179,7 @@ class TargetResolver:
             channels.append((team.name, channel))
 
         await run_bounded(look_up, range(len(named)), _TEAMS_AT_ONCE)
+        # Sorted, because answers come in any order, and an error that lists teams should read the same each time.
         channel = choose_channel(target, sorted(channels, key=lambda pair: pair[0]))
         self._names[target] = (trio.current_time(), channel)
         while len(self._names) > MAX_KINDS:

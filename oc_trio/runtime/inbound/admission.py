@@ -107,6 +107,7 @@ class AdmissionPipeline:
             # Our own posts need no decision, but catch-up must not read them again and again.
             await services.store.watermarks.advance(services.account, post.channel_id, post.id, post.create_at)
             return None
+        # All look-ups come before the decision, which is pure and needs no server.
         candidate = await self._candidate(post, chat_type, edited=source is Source.EDIT)
         decision = self._decide(candidate)
         if source is Source.EDIT and decision.verdict is not Verdict.ADDRESSED:
@@ -116,6 +117,7 @@ class AdmissionPipeline:
         message = self._message(candidate, source) if candidate.route is not None else None
         is_admitted = decision.verdict is Verdict.ADDRESSED and message is not None
         if is_admitted and message is not None:
+            # Before the message is admitted, because from then on the session is no longer idle.
             await self._reset_if_stale(message.session)
         result = await services.store.admission.admit(
             build_admission(
@@ -129,6 +131,7 @@ class AdmissionPipeline:
                 watermark=watermark,
             )
         )
+        # The same post by websocket and by catch-up, or replayed by a resumed connection.
         if not result.fresh and result.obligation is None:
             services.metrics.dedupe_hits.labels(services.account).inc()
             return None
@@ -169,6 +172,7 @@ class AdmissionPipeline:
         """Whether a user may use `/stop` in that channel; false where the server can't say who or where it is."""
         try:
             caller = await self.services.people.resolve(user_id, channel_id)
+        # Unknown means no: the stop sign is then an ordinary reaction.
         except MattermostError:
             return False
         may_command = self.services.policies.may_command(caller.sender.user_id, caller.sender.username)
@@ -204,6 +208,7 @@ class AdmissionPipeline:
             paired=await services.people.paired(chat),
             participated_at=await self._participated_at(post, chat),
             edited=edited,
+            # The names depend on the agent, and the agent on the route.
             named=reply_route is not None and is_named(post.message, services.policies.names_for(reply_route.agent)),
         )
         # The text as written comes first: where "!" is a trigger prefix too, `!status` is still the command.
@@ -229,8 +234,10 @@ class AdmissionPipeline:
     async def _apply_once(self, candidate: Candidate, decision: Decision, source: Source) -> Decision:
         """Explain a refusal, and count a bot's message against the loop budget: only for a post not seen before."""
         services, post, sender = self.services, candidate.facts.post, candidate.facts.sender
+        # In direct chats only: in a channel, everybody would read whom the bot refuses.
         explains = decision.explain and candidate.facts.chat.is_direct and source is not Source.EDIT
         counts = decision.verdict is Verdict.ADDRESSED and sender.is_bot is True
+        # A post may come several times, while a denial is to be explained and a bot's message to be counted once.
         if not (explains or counts) or await services.store.admission.seen(services.account, [post.id]):
             return decision
         if explains:
@@ -281,6 +288,7 @@ class AdmissionPipeline:
         services, rules = self.services, self.services.policies.chat
         if not post.root_id or chat.is_direct or not rules.thread_participation:
             return 0
+        # Measured by the post's time and not by the clock: catch-up decides about old posts as if they had come live.
         since = post.create_at - rules.participation_ms
         root = ThreadRoot(post.root_id)
         is_active = await services.store.participation.active(services.account, post.channel_id, root, since)

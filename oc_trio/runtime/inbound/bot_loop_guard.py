@@ -29,5 +29,6 @@ class BotLoops:
             return False
         self.guard, allowed = self.guard.admit(bot, channel, now=now / 1000)
         if not allowed:
+            # In the journal, so that a restart does not let two bots start over.
             await self.claims.claim("bot-loop", key, now, now + int(self.guard.budget.cooldown * 1000))
         return allowed

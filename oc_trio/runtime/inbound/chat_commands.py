@@ -1,8 +1,8 @@
-"""Carries out chat commands (`/status`, `/stop`, ...) and replies to them, without waiting for a running turn.
+"""Queues chat commands (`/status`, `/stop`, ...), runs each once and sends its reply, without waiting for a turn.
 
-A command is carried out once: its reply is in the outbox before it is sent, and after a restart only the reply is sent
-again. A message that is written behind one that changes the conversation waits for it. A reply that the chat server
-doesn't take delays later replies in its conversation, but not later commands.
+A command is run once: its reply is in the outbox before it is sent, and after a restart only the reply is sent again. A
+message that is written behind one that changes the conversation waits for it. A reply that the chat server doesn't take
+delays later replies in its conversation, but not later commands.
 """
 
 import json
@@ -14,56 +14,36 @@ import trio
 from attrs import Factory, evolve, field, frozen
 
 from oc_trio.core.access import COMMAND_NOT_ALLOWED, Access, Origin, denial_text
-from oc_trio.core.chat import Chat
 from oc_trio.core.chat_commands import (
-    USAGE,
     ChatCommand,
     ChooseModel,
-    ListModels,
-    Misused,
     NewSession,
     SetQueue,
     SetReasoning,
     SetThinking,
     SetVerbose,
-    ShowHelp,
-    ShowStatus,
     StopTurn,
 )
 from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.ledger import Obligation, OutboxKind
-from oc_trio.core.routing import reply_root
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import OutboxId
-from oc_trio.runtime.agents import DEFAULT_MODEL, SessionSettings
 from oc_trio.runtime.conversation.cancel_reason import CancelReason
 from oc_trio.runtime.conversation.dispatcher import Dispatcher
 from oc_trio.runtime.conversation.keyed_queue import KeyedSerialQueue
 from oc_trio.runtime.conversation.mailbox import Job
 from oc_trio.runtime.conversation.session import Session
-from oc_trio.runtime.conversation.settings import channel_session, load_settings, own_settings, queue_rules
+from oc_trio.runtime.conversation.settings import channel_session
 from oc_trio.runtime.delivery.fallback import ANSWER, send_with_fallback
 from oc_trio.runtime.delivery.outbox_message import OutboxMessage
 from oc_trio.runtime.error_boundary import DEFECT
+from oc_trio.runtime.inbound.command_executor import CommandExecutor
 from oc_trio.runtime.services import AccountServices
 from oc_trio.runtime.turn.end_without_agent import GAVE_UP, LAST_ATTEMPT, give_up, settle
 from oc_trio.runtime.turn.result import not_delivered
 from oc_trio.telemetry.log import get_logger
 
 log = get_logger(part="chat_commands")
-
-_ABOUT = {
-    "status": "what this conversation is doing",
-    "new": "forget the conversation and start afresh",
-    "stop": "stop the answer that is being written",
-    "help": "this list",
-    "model": "show or choose the model",
-    "models": "list the models",
-    "think": "how much the model thinks before it answers",
-    "reasoning": "show the model's reasoning while it works",
-    "verbose": "show tool activity",
-    "queue": "what happens to messages sent during an answer",
-}
 
 
 # What they change holds for every message behind them.
@@ -97,19 +77,22 @@ T = TypeVar("T")
 
 @frozen(eq=False)
 class ChatCommandHandler:
-    """Takes commands at once; in each conversation they are carried out, and replied to, in the order they came.
+    """Takes commands at once; in each conversation they are run, and replied to, in the order they came.
 
-    `limit` is how many are carried out at the same time; sending replies is not counted.
+    `limit` bounds how many run at the same time; sending replies is not counted.
     """
 
     services: AccountServices
     dispatcher: Dispatcher
     nursery: trio.Nursery
     limit: trio.CapacityLimiter
+    _executor: CommandExecutor = field(
+        init=False, default=Factory(lambda self: CommandExecutor(self.services, self.dispatcher), takes_self=True)
+    )
     _commands: KeyedSerialQueue[_PendingCommand] = field(
         init=False,
         default=Factory(
-            lambda self: KeyedSerialQueue(self.nursery, self._contained(self._carry_out, lambda pending: pending)),
+            lambda self: KeyedSerialQueue(self.nursery, self._contained(self._run, lambda pending: pending)),
             takes_self=True,
         ),
     )
@@ -130,6 +113,8 @@ class ChatCommandHandler:
         stopped = False
         if not message.root_id and not (isinstance(command, NewSession) and command.prompt):
             message = evolve(message, session=channel_session(message.session), reply_root="")
+        # At once and not in the queue: an earlier command may be waiting for the journal, and the person wants it to
+        # stop now.
         if self._is_allowed(message) and isinstance(command, (StopTurn, NewSession)):
             session = self.dispatcher.get(message.session)
             reason = CancelReason.STOPPED if isinstance(command, StopTurn) else CancelReason.RESET
@@ -158,14 +143,15 @@ class ChatCommandHandler:
 
         return contained
 
-    async def _carry_out(self, pending: _PendingCommand) -> None:
+    async def _run(self, pending: _PendingCommand) -> None:
         try:
-            await self._carry_out_once(pending)
+            await self._run_once(pending)
         finally:
+            # Also after a defect: the messages behind the command must not wait for ever.
             if pending.deferring is not None:
                 pending.deferring.release()
 
-    async def _carry_out_once(self, pending: _PendingCommand) -> None:
+    async def _run_once(self, pending: _PendingCommand) -> None:
         services, obligation, message = self.services, pending.obligation, pending.message
         reply = OutboxMessage(
             id=reply_id(obligation),
@@ -175,6 +161,8 @@ class ChatCommandHandler:
             root_id=message.reply_root or message.root_id,
         )
         async with self.limit:
+            # The reply is in the outbox, so an earlier run has run the command, and running it again could change
+            # settings twice.
             earlier = await services.store.outbox.get(reply.id)
             if earlier is not None:
                 reply = evolve(reply, message=json.loads(earlier.body)["message"])
@@ -186,12 +174,14 @@ class ChatCommandHandler:
                 if not self._is_allowed(message):
                     text = denial_text(Access(False, COMMAND_NOT_ALLOWED), Origin.COMMAND, message.user_id)
                 else:
-                    text = await self._answer(message, pending.command, pending.stopped)
+                    text = await self._executor.execute(message, pending.command, pending.stopped)
                 if self._is_allowed(message) and isinstance(pending.command, NewSession) and pending.command.prompt:
                     await self._start_turn(obligation, message, pending.command.prompt)
                     return
                 reply = evolve(reply, message=text)
                 await services.delivery.queue([reply])
+        # Outside of the limiter: replies may wait for the server, and must not keep other conversations' commands
+        # waiting.
         self._replies.put(message.session, _Reply(pending, reply))
 
     async def _send_reply(self, reply: _Reply) -> None:
@@ -209,160 +199,6 @@ class ChatCommandHandler:
     async def _start_turn(self, obligation: Obligation, message: InboundMessage, prompt: str) -> None:
         """Start a turn with the prompt after `/new`; the obligation is the turn's from now on, after a restart too."""
         prompt_message = evolve(message.with_text(prompt), command="")
+        # Before the turn starts: after a crash the message must not be taken for the command `/new` once more.
         await self.services.store.obligations.recast(obligation.id, prompt_message.to_json())
         self.dispatcher.submit(obligation, prompt_message, is_of_command=True)
-
-    async def _answer(self, message: InboundMessage, command: ChatCommand, stopped: bool) -> str:
-        services, key = self.services, message.session
-        settings, own = await load_settings(services.store, key), await own_settings(services.store, key)
-        match command:
-            case ShowStatus():
-                return self._status(message, settings)
-            case NewSession():
-                await services.store.sessions.reset(key, services.clock.now_ms())
-                return self._forgotten(message)
-            case StopTurn():
-                return "⚙️ Agent was aborted." if stopped else "Nothing is running here."
-            case ShowHelp():
-                return self._help(message)
-            case ChooseModel():
-                return await self._choose(message, settings, own, command.name)
-            case ListModels():
-                return self._models(command.provider)
-            case SetThinking():
-                return await self._set(
-                    message, settings, command.level, "Thinking", lambda on: evolve(own, thinking=str(on))
-                )
-            case SetReasoning():
-                return await self._set(
-                    message, settings, command.on, "Reasoning", lambda on: evolve(own, reasoning=bool(on))
-                )
-            case SetVerbose():
-                return await self._set(
-                    message, settings, command.on, "Verbose", lambda on: evolve(own, verbose=bool(on))
-                )
-            case SetQueue():
-                return await self._queue(message, own, command)
-            case Misused():
-                return f"⚠️ {command.problem}. Usage: `{command.usage}`"
-
-    def _forgotten(self, message: InboundMessage) -> str:
-        """What `/new` did, naming the conversation: people take a channel's for that of its threads."""
-        if message.is_direct and not message.root_id:
-            return "🆕 New conversation. What was said before is forgotten."
-        if channel_session(message.session) != message.session:
-            return "🆕 New conversation in this thread. What was said in it before is forgotten."
-        if self._opens_threads(message):
-            return (
-                "🆕 New conversation of the channel outside of threads. Each thread has a conversation of its own: "
-                "to forget one, write `/new` to me in that thread."
-            )
-        return "🆕 New conversation in this channel. What was said before is forgotten, but for threads."
-
-    def _opens_threads(self, message: InboundMessage) -> bool:
-        """Whether a message outside of threads is answered in a thread under it."""
-        chat = Chat(message.channel_id, message.channel_type, message.team_id)
-        kind = chat.kind
-        return kind is not None and bool(reply_root(kind, self.services.policies.routing, post_id="x", root_id=""))
-
-    def _help(self, message: InboundMessage) -> str:
-        """The commands as they can be typed here; Mattermost keeps a bare `/word` that it does not know to itself."""
-        services = self.services
-        prefix = services.policies.command_prefix if services.policies.native_commands else ""
-        if prefix:
-            rows = [(f"/{prefix}{USAGE[name].removeprefix('/')}", about) for name, about in _ABOUT.items()]
-            end = f"In a message to me `/new` and `!new` are the same: `@{services.user.username} /new`."
-        else:
-            start = "!" if message.is_direct else f"@{services.user.username} /"
-            rows = [(start + USAGE[name].removeprefix("/"), about) for name, about in _ABOUT.items()]
-            end = "A `/` at the beginning of a message does not reach me: Mattermost takes it for a command of its own."
-        return "\n".join([*(f"- `{usage}` {about}" for usage, about in rows), "", end])
-
-    def _status(self, message: InboundMessage, settings: SessionSettings) -> str:
-        services = self.services
-        session = self.dispatcher.get(message.session)
-        running = len(session.running) if session else 0
-        model = settings.model or services.agents.primary.get(message.agent, "") or "the agent's own"
-        setup = services.agents.setups.get(message.agent)
-        agent = f"`{message.agent}`" + (f" ({setup.name})" if setup is not None and setup.name else "")
-        account = f" ({services.name})" if services.name else ""
-        lines = [
-            f"**oc_trio** as @{services.user.username}{account}, {services.health.account(services.account).state}",
-            f"- conversation: `{message.session}`",
-            f"- agent: {agent}, model: `{model}`, thinking: `{settings.thinking or 'default'}`",
-            f"- {'answering now' if running else 'idle'}, {session.queued if session else 0} waiting",
-        ]
-        return "\n".join(lines)
-
-    async def _choose(self, message: InboundMessage, settings: SessionSettings, own: SessionSettings, name: str) -> str:
-        services = self.services
-        if not name:
-            current = settings.model or services.agents.primary.get(message.agent, "")
-            return f"Current: `{current}`" + ("" if settings.model else " (default)") + f"\nUsage: `{USAGE['model']}`"
-        if name == "default":
-            # In a thread it has to be said: without a word the channel's choice holds.
-            is_thread = channel_session(message.session) != message.session
-            await self._save(message, evolve(own, model=DEFAULT_MODEL if is_thread else ""))
-            return f"Model: `{services.agents.primary.get(message.agent, '')}` (default)"
-        matches = [model for model in services.agents.models if model == name or model.endswith(f"/{name}")]
-        if len(matches) != 1:
-            known = ", ".join(f"`{model}`" for model in matches or services.agents.models) or "none"
-            problem = f"`{name}` may be several" if matches else f"There is no model `{name}`"
-            return f"⚠️ {problem}. Models: {known}"
-        await self._save(message, evolve(own, model=matches[0]))
-        return f"Model: `{matches[0]}`"
-
-    def _models(self, provider: str) -> str:
-        wanted = [model for model in self.services.agents.models if not provider or model.startswith(f"{provider}/")]
-        titles = self.services.agents.titles
-        lines = [f"- `{model}`" + (f" {titles[model]}" if model in titles else "") for model in wanted]
-        return "\n".join(lines) or "No models available."
-
-    async def _set(
-        self,
-        message: InboundMessage,
-        settings: SessionSettings,
-        value: str | bool | None,
-        name: str,
-        change: Callable[[str | bool], SessionSettings],
-    ) -> str:
-        if value is None:
-            current = {"Thinking": settings.thinking or "default"}.get(name)
-            if current is None:
-                current = "on" if getattr(settings, name.lower()) else "off"
-            return f"{name}: {current}"
-        await self._save(message, change(value))
-        return f"{name}: {value if isinstance(value, str) else 'on' if value else 'off'}"
-
-    async def _queue(self, message: InboundMessage, own: SessionSettings, command: SetQueue) -> str:
-        queue_settings = dict(own.queue)
-        if command.reset:
-            queue_settings = {}
-        if command.mode is not None:
-            queue_settings["mode"] = command.mode.value
-        if command.cap is not None:
-            queue_settings["cap"] = command.cap
-        if command.drop is not None:
-            queue_settings["drop"] = command.drop.value
-        if command.debounce is not None:
-            queue_settings["debounce"] = command.debounce
-        if queue_settings != dict(own.queue):
-            await self._save(message, evolve(own, queue=queue_settings))
-            session = self.dispatcher.get(message.session)
-            if session is not None:
-                await session.reload_rules()
-        settings = await load_settings(self.services.store, message.session)
-        rules = queue_rules(self.services.policies.queue, settings)
-        return f"Queue: {rules.mode.value}, cap {rules.cap}, drop {rules.drop.value}, debounce {rules.debounce:g} s"
-
-    async def _save(self, message: InboundMessage, settings: SessionSettings) -> None:
-        services = self.services
-        await services.store.sessions.touch(
-            message.session,
-            services.account,
-            message.channel_id,
-            message.reply_root,
-            message.agent,
-            services.clock.now_ms(),
-        )
-        await services.store.sessions.set_settings(message.session, settings.to_json())

@@ -84,6 +84,7 @@ class Denials:
         services, now = self.services, self.services.clock.now_ms()
         key = f"{services.account}:{sender.user_id}"
         _, holder = await services.store.claims.claim("denial", key, now, now + DAY_MS, value=post.id)
+        # Somebody who writes on all day reads the reason once.
         if holder != post.id:
             return None
         text = denial_text(Access(False, decision.reason), Origin.POST, sender.user_id)

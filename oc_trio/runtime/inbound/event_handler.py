@@ -108,6 +108,8 @@ class EventHandler:
 
     async def _handle(self, event: Event) -> None:
         services = self.services
+        # Before the event is handled, so that no decision is made with a name or membership that it has just made
+        # stale.
         services.directory.note(event)
         self.on_each(event)
         services.health.update(services.account, last_event_at=services.clock.now_ms())
@@ -172,6 +174,7 @@ class EventHandler:
         """
         services = self.services
         services.metrics.catchup_posts.labels(services.account).inc(len(posts))
+        # One query for all: after a long downtime nearly every post of the overlap has been seen.
         seen = await services.store.admission.seen(services.account, [post.id for post in posts])
         for post in posts:
             if post.user_id == services.user.id:
@@ -182,9 +185,11 @@ class EventHandler:
                     edited = partial(self._edited, post)
                     await self.tries.run(edited, "caught-up post", {"post": post.id}, retry=edited)
                 continue
+            # A bot that is new in an old channel must not answer its history.
             if post.create_at <= began_at:
                 await self.admission.mark_ignored(post, BEFORE_FIRST_START)
             else:
+                # Counted for the log: many of them mean that the websocket loses events.
                 self.posts_without_event += post.user_id != services.user.id
                 posted = partial(self._posted, post, channel.type, Source.CATCHUP)
                 retry = partial(self._retry_post, post, posted)
@@ -281,6 +286,8 @@ class EventHandler:
     async def _hand_on(self, admitted: Admitted | None) -> None:
         if admitted is None:
             return
+        # An answer to a question of the running turn: that turn waits for it, so it must not wait in the queue behind
+        # it.
         if admitted.command is None and self.take_text(admitted.message):
             answered = silent("it answered a question")
             await self.services.store.obligations.close(
@@ -313,6 +320,7 @@ class EventHandler:
 
     async def _revise(self, obligation: Obligation, message: InboundMessage) -> None:
         """Let the answer be to the current text of an unanswered message."""
+        # The journal first: a crash in between then answers the new text.
         await self.services.store.obligations.revise(obligation.id, message.to_json())
         session = self.dispatcher.get(message.session)
         if session is not None:
@@ -344,6 +352,7 @@ class EventHandler:
         services = self.services
         if post.user_id == services.user.id:
             self.live.post_deleted(post.id)
+        # The session ends the obligation, together with the draft of the turn.
         if self.dispatcher.cancel_trigger(post.id, reason=CancelReason.DELETED.value):
             return
         if not post.root_id:
@@ -371,5 +380,6 @@ class EventHandler:
     async def _left_channel(self, channel_id: ChannelId) -> None:
         """Cancel what runs or waits there: nothing can be posted any more."""
         self.dispatcher.cancel_channel(channel_id, reason=CancelReason.REMOVED.value)
+        # A later return starts a new watermark: what was written in between was not for the bot.
         await self.services.store.watermarks.forget(self.services.account, channel_id)
         log.info("no longer in a channel", account=self.services.account, channel=channel_id)

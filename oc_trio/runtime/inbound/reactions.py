@@ -44,6 +44,8 @@ async def note_reaction(services: AccountServices, event: Reacted) -> None:
         # The same for a reaction that a resumed connection replays, so that it is kept once.
         post_id=PostId(f"mattermost:reaction:{event.post_id}:{event.emoji}:{event.user_id}:{verb}"),
         channel_id=chat.channel_id,
+        # Not the person's id: the entry is a line of the gateway's, and its text holds nothing that a person could
+        # word.
         user_id=UserId("system"),
         name="",
         text=f"Mattermost reaction {verb}: :{emoji}: by @{label(sender.username)} on post {event.post_id}"

@@ -57,10 +57,12 @@ async def _change(admission: AdmissionPipeline, obligation: Obligation) -> Chang
         return None
     try:
         post = await admission.services.api.posts.get(PostId(message.post_id))
+        # A command was carried out, or will be, as it was written; its deletion is noticed above.
         if message.command:
             return None
         revised = await admission.revised(post, obligation)
     except MattermostRejected as refusal:
+        # Other refusals, such as a refused token, say nothing about the post.
         return {404: CancelReason.DELETED, 403: CancelReason.REMOVED}.get(refusal.status)
     except MattermostError:
         return None

@@ -84,6 +84,7 @@ class RequestAdmission:
             reason,
             session=message.session,
             payload=message.to_json(),
+            # A watermark is a place in the posts of a channel, and this is no post.
             watermark=False,
         )
         with trio.move_on_after(ADMIT_SECONDS, shield=True):

@@ -100,6 +100,7 @@ class AgentRun:
         Waits for the limit of concurrent turns. Raises TurnTimeout.
         """
         services, turns = self.services, self.turns
+        # The limiter is taken first: a turn that waits for it shows neither a typing indicator nor a draft.
         async with services.agents.limiter, trio.open_nursery() as nursery:
             slot = TaskSlot(nursery)
             with turns.live.track(self.turn.session, self.writer):
@@ -118,10 +119,13 @@ class AgentRun:
                     nursery.start_soon(turns.acks.seen, self.messages)
                     await slot.start(self.writer.run)
                     end = await self._within_limit()
+                    # Joined, so that no write of a draft is in flight when the final text is written; one that is can't
+                    # be overtaken.
                     await slot.cancel_and_join(reason="the answer is complete")
                 finally:
                     turns.pacer.live -= 1
                     services.metrics.live_drafts.labels(services.account).dec()
+                    # From here on nobody would read a steering message; a new one waits for the next turn.
                     self.running.is_steerable = False
             nursery.cancel_scope.cancel()
         if end is None:
@@ -157,11 +161,13 @@ class AgentRun:
                         await trio.lowlevel.checkpoint()
         except AgentError as problem:
             return Failed(problem.for_user, str(problem))
+        # Built-in agents always send one, so this is a defect of an installed agent.
         log.error("the agent's stream ended without a final", account=services.account, turn=self.turn.id)
         return Failed("The model stopped in the middle of its answer.", "the agent's stream ended without a final")
 
     async def _on_event(self, event: AgentEvent) -> None:
         if isinstance(event, TextDelta):
+            # One character beyond the bound shows that it was passed, whatever the size of a delta.
             event = TextDelta(event.text[: self.rules.bounds.chars + 1 - self._text_chars])
             self._text_chars += len(event.text)
             self._text_since_call.append(event.text)
@@ -217,6 +223,7 @@ class AgentRun:
             turn.session, services.account, turn.channel_id, turn.root_id, message.agent, now
         )
         setup = services.agents.setup(message.agent, self.settings)
+        # Without this turn's own rows, which an earlier run wrote and `so_far` has.
         entries = await services.store.transcripts.load(turn.session, _TRANSCRIPT_ROWS, without=turn.id)
         history = transcript.read(turn.session, entries)
         so_far = self._so_far
@@ -259,7 +266,10 @@ class AgentRun:
     async def _steering(self) -> Sequence[Message]:
         """Messages that people wrote since; each is bound to this turn before the agent gets it."""
         services, messages = self.services, list[Message]()
+        # A copy: people may withdraw a message during each of the awaits below.
         for job in tuple(self.running.steered):
+            # Bound before the agent reads it: after a crash the message belongs to this turn, and is not answered by
+            # another one as well.
             bound = await services.store.turns.begin(self.turn, [job.obligation.id], services.clock.now_ms())
             if job not in self.running.steered:
                 continue  # withdrawn meanwhile; its obligation is being ended

@@ -43,6 +43,7 @@ class TurnCompletion:
         services, writer, turn = self.services, self.run.writer, self.run.turn
         writer.show(writer.view.finished())
         await writer.finish()
+        # Before the plan: whether the answer is an edit or a new post depends on whether there is a draft.
         await self._find_draft()
         failure, transcript_text, props, visible_text = "", "", "", ""
         if isinstance(end, Final):
@@ -106,6 +107,7 @@ class TurnCompletion:
     async def cancelled(self, reason: CancelReason) -> Outcome | None:
         """Seal the draft of a turn that was cancelled; None where it is to be continued later."""
         writer = self.run.writer
+        # A turn that goes on after the restart leaves half a block as it is; its next run completes it.
         if reason not in RESUMABLE:
             await writer.finish()
         await self._find_draft()
@@ -124,12 +126,14 @@ class TurnCompletion:
         """Deliver a result that was decided, now or by an earlier run, and end the obligations."""
         services, turn, message = self.services, self.run.turn, self.run.message
         target = ReplyTarget(turn.id, turn.channel_id, turn.root_id)
+        # Uploads come after the decision is recorded: a restart then uploads the rest, and doesn't ask the model again.
         result = await self._with_files(result)
         outcome = await deliver_result(
             result, target, services.delivery, tuple(map(PostId, result.blocks)), services.late_edits.final_written
         )
         self.outcome = outcome
         now = services.clock.now_ms()
+        # Only now: while the answer was not in the channel, these were all that people had of it.
         for stale in result.stale:
             await services.delivery.delete_quietly(PostId(stale))
         if result.edit and result.edit not in outcome.posts and outcome.state is ObligationState.FAILED:
@@ -139,10 +143,12 @@ class TurnCompletion:
             await services.store.transcripts.drop_turn(turn.id)
         if result.said:
             rows = transcript.read(turn.session, await services.store.transcripts.of_turn(turn.id))
+            # An earlier delivery of the same result may have written the entry.
             if not rows or rows[-1].role is not Role.ASSISTANT or rows[-1].tool_calls:
                 await self.run.record(Message(Role.ASSISTANT, transcript.last_entry(result.said, rows)))
         if outcome.posts and turn.root_id and not message.is_direct:
             await services.store.participation.record(services.account, turn.channel_id, ThreadRoot(turn.root_id), now)
+        # What was overheard up to this message was part of the prompt; the next turn must not get it again.
         await services.store.context.clear(turn.session, message.create_at)
         await self._drop_unsent_drafts()
         # Last: until here a restart delivers the recorded result again.
@@ -195,6 +201,7 @@ class TurnCompletion:
     async def _drop_unsent_drafts(self) -> None:
         """Mark drafts dead that the server never took: queued, they would stay in the outbox for ever."""
         services, turn = self.services, self.run.turn
+        # The others have no such row, and are spared a query.
         if self.run.writer.state.post_id is None or turn.begun_at:
             for row in await services.store.outbox.of_turn(turn.id):
                 if row.state is OutboxState.QUEUED and row.id.startswith(f"{turn.id}.d"):

@@ -61,6 +61,7 @@ async def _settle(services: AccountServices, jobs: Sequence[Job], reason: str) -
         await services.store.obligations.close([job.obligation.id for job in jobs], outcome, services.clock.now_ms())
     services.metrics.obligations.labels(services.account, outcome.state.value).inc(len(jobs))
     log.info("withdrawn", account=services.account, posts=[job.trigger for job in jobs], reason=reason)
+    # An earlier run may have begun a turn for these messages.
     for turn_id in {job.obligation.turn for job in jobs if job.obligation.turn}:
         turn = await services.store.turns.get(turn_id)
         if turn is not None and not turn.ended_at:

@@ -136,6 +136,7 @@ class ParagraphWriter:
     async def _throttle(self) -> None:
         """Parse a long text again only when it has grown by a sixteenth, or after a moment."""
         length = self.view.streamed_text.length
+        # Parsing all text for each delta would take time that grows with the square of its length.
         if _SHORT < length < self._parsed_length + self._parsed_length // 16:
             await trio.sleep(_MOMENT)
         self._parsed_length = self.view.streamed_text.length
@@ -153,6 +154,7 @@ class ParagraphWriter:
         text = _visible_text(self.view.text)
         self._retract_reasoning(text)
         end = text.rfind("\n\n")
+        # A blank line within a code block ends no paragraph: half of a code block would be shown as text.
         while end > self._taken and fence_after(text[:end]):
             end = text.rfind("\n\n", 0, end)
         if end > self._taken:
@@ -167,6 +169,8 @@ class ParagraphWriter:
         if text.startswith(self._held.rstrip()) or self._is_refused:
             return
         begun = self._begun
+        # They are edited like the posts of an earlier run, so reasoning disappears from the channel as the answer is
+        # written.
         self._earlier_posts |= dict(enumerate(self.posts[begun.posts :], begun.posts))
         del self.posts[begun.posts :], self.published[begun.published :]
         self.number = self._whole = begun.posts

@@ -111,6 +111,7 @@ class Previewer:
         begins_work = bool(view.work.rows or view.work.plan) and not (self.view.work.rows or self.view.work.plan)
         self.view = view
         self._changed.set()
+        # These end a pause early: a completed block, and the first sign of work, are what people wait for.
         if is_sealing or (begins_work and self.state.phase is DraftPhase.NONE):
             self._urgent.set()
 
@@ -169,6 +170,7 @@ class Previewer:
             sealed = self.state.post_id
             self._parts.append(sealed)
             self.number += 1
+            # `ended_at` is kept: the pause after a write comes before the first write of the next post as well.
             self.state = evolve(self._earlier_posts.get(self.number, DraftState()), ended_at=self.state.ended_at)
             # Shielded: a late edit of this post must be recognised, also if the turn is cancelled right now.
             with trio.move_on_after(WRITE_SECONDS, shield=True):
@@ -235,6 +237,7 @@ class Previewer:
                 is_uncertain = problem.ambiguous
                 if problem.status == 429:
                     self._pacer.throttled()
+            # The server answered something unreadable, so the write may have been applied: it is repeated.
             except PayloadError:
                 outcome = WriteResult.UNAVAILABLE
             finally:

@@ -62,6 +62,7 @@ class TurnResult:
         for name in ("texts", "blocks", "stale"):
             fields[name] = tuple(fields.get(name, ()))
         fields["media"] = tuple(Media(**each) for each in fields["media"])
+        # Fields that came later have defaults: a journal may hold results of an older release.
         fields["files"] = tuple(SentFile(**each) for each in fields.get("files", ()))
         return cls(**fields)
 
@@ -145,6 +146,7 @@ async def deliver_result(
         # The draft is kept: it may be all that people ever get to read.
         return not_delivered(refusal, *posts)
     has_begun = len(posts) - len(earlier) > bool(problem)
+    # The answer is posted before the draft that it replaces is deleted: a failure in between leaves both, never none.
     replaced = result.edit if result.edit and not is_edited and posts else result.delete
     # Beside a fallback notice for the whole answer the draft is kept, too.
     if replaced and (has_begun or not problem):

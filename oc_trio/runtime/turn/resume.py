@@ -57,6 +57,7 @@ async def _valid_transcript(services: AccountServices, turn: Turn, batch: Batch)
     """The turn's transcript: nothing of it after an edit of a message; only completed calls after one was withdrawn."""
     so_far = transcript.read(turn.session, await services.store.transcripts.of_turn(turn.id))
     prompt_text = user_text(so_far)
+    # The model has read the old wording: what it did since may be an answer to something that nobody asks any more.
     if any(
         is_in_prompt(job.inbound, prompt_text) and not is_in_prompt_verbatim(job.inbound, prompt_text)
         for job in batch.jobs
@@ -79,6 +80,7 @@ async def draft_state(services: AccountServices, turn: Turn) -> DraftState:
         return DraftState()
     if row.post_id is None:
         return DraftState(unsure=True)
+    # The process ended between the confirmation of the row and this write.
     await services.store.turns.set_draft(turn.id, row.post_id)
     return await _uncertain_draft(services, row.post_id)
 

@@ -104,6 +104,8 @@ class TurnRunner:
                 outcome = await self._conclude(completion, running, end)
         finally:
             # A turn that the drain cancelled had its time for the seal already.
+            # Something cancelled the turn from outside, as the end of its account does: its draft gets the mark "will
+            # continue".
             if not is_over and running.reason != CancelReason.DRAIN.value:
                 with trio.move_on_after(SEAL_SECONDS, shield=True):
                     await completion.cancelled(CancelReason.DRAIN)
@@ -131,6 +133,7 @@ class TurnRunner:
         if end is None:
             outcome = await completion.cancelled(CancelReason(running.reason))
             if outcome is None:
+                # An interruption on purpose is no failed attempt: else three restarts would give the message up.
                 await self.services.store.turns.reset_attempts(completion.run.turn.id)
             return outcome
         if isinstance(end, TurnTimeout):
@@ -155,6 +158,7 @@ class TurnRunner:
         """The turn that an earlier run left, or a new one; None if all its obligations have ended meanwhile."""
         services, batch = self.services, running.batch
         first = batch.jobs[0].inbound
+        # All jobs of a resumed batch belong to one turn; messages that came later join it.
         earlier = next((job.obligation.turn for job in batch.everyone if job.obligation.turn), None)
         turn = await services.store.turns.get(earlier) if earlier else None
         if turn is None or turn.ended_at:
