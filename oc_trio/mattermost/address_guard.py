@@ -48,6 +48,8 @@ class AddressGuard:
         except UnicodeError as problem:
             raise AddressRefused(f"{host[:80]!r} is no host name: {problem}") from problem
         verdict = check_host(host, [str(entry[4][0]) for entry in entries], self.policy)
+        # One refused address refuses the name, even if others are allowed: who controls the name chooses what it
+        # answers.
         if isinstance(verdict, Refused):
             raise AddressRefused(verdict.reason)
         return verdict.addresses
@@ -72,6 +74,7 @@ async def _first_that_answers(addresses: Addresses, connect: Callable[[str], Awa
         with trio.move_on_after(ADDRESS_SECONDS):
             try:
                 return await connect(str(address))
+            # The error of the last address is the one that is reported.
             except (OSError, httpcore.ConnectError, httpcore.ConnectTimeout):
                 continue
     return await connect(str(last))

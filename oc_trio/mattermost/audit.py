@@ -30,6 +30,7 @@ async def audit(api: Api, newest_seen: Seen) -> tuple[Behind, ...]:
     suspects = await _behind(await api.channels.mine(), newest_seen)
     if not suspects:
         return ()
+    # The look at a channel and the event of its newest post may overlap, so only what is still behind later counts.
     await trio.sleep(GRACE_SECONDS)
     return await _behind(tuple(suspect.channel for suspect in suspects), newest_seen)
 

@@ -15,7 +15,9 @@ from oc_trio.core.ratelimit import Lane, RatePolicy, learn, room_for
 from oc_trio.core.token_bucket import Bucket, full, pause
 from oc_trio.errors import MattermostUnavailable
 
+# Thousands of turns may want to write at once after an outage; more than this only use memory.
 MAX_WAITERS = 2000
+# As long as a request may take: who waits for longer learns that the server is as good as away.
 MAX_WAIT = 30.0
 # How often `wait_for_capacity` looks: every draft may be waiting there, so not more often.
 _CAPACITY_SECONDS = 0.25
@@ -56,9 +58,11 @@ class RateBudget:
         Raises MattermostUnavailable at once for a TYPING call that would have to wait or when MAX_WAITERS wait already,
         else after MAX_WAIT seconds.
         """
+        # With others in line nobody takes a token out of turn.
         wait = 0.0 if self._waiting else self._take(lane)
         if not self._waiting and wait <= 0.0:
             return
+        # A typing event that comes late says something that is no longer true.
         if lane is Lane.TYPING or len(self._waiting) >= MAX_WAITERS:
             raise MattermostUnavailable("our own rate budget for this server is spent", retry_after=max(wait, 0.1))
         ticket = _Ticket(lane, next(self._numbers))
@@ -92,6 +96,7 @@ class RateBudget:
         now = trio.current_time()
         numbers = [_number(headers.get(f"x-ratelimit-{name}")) for name in ("limit", "remaining", "reset")]
         match numbers:
+            # All three or none: a server without rate limits sends no such headers.
             case [float(limit), float(remaining), float(reset)]:
                 self._bucket = learn(self._bucket, now, limit=limit, remaining=remaining, reset=reset)
             case _:

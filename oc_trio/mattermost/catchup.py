@@ -53,12 +53,14 @@ class _Pass:
         try:
             walk = await self._walk(channel)
         except MattermostRejected as exc:
+            # About the token and not about this channel: the whole pass fails, and the connection shows it.
             if exc.is_auth:
                 raise
             self.refused.append(channel.id)  # removed from it meanwhile: an event tells, if it matters
             return
         if walk.capped is not None:
             self.capped.append(walk.capped)
+        # What was said before the bot was added was not meant for it.
         posts = after_joining(walk.posts, self.bot_id)
         if posts:
             self.posts += len(posts)

@@ -21,6 +21,7 @@ async def run_bounded(job: Callable[[T], Awaitable[None]], items: Iterable[T], a
         async with limit:
             await job(item)
 
+    # Raised outside of the `except`, or the group would be its context in every traceback.
     error: MattermostError | None = None
     try:
         async with trio.open_nursery() as nursery:

@@ -48,6 +48,7 @@ class DirectChannels:
         if cached is not None:
             await trio.lowlevel.checkpoint()
             return cached
+        # A burst of messages to one person opens the channel once.
         job = self._jobs.get(user_id) or self._start(user_id)
         await job.done.wait()
         if job.channel is not None:
@@ -89,6 +90,7 @@ class DirectChannels:
 
     async def _open_once(self, user_id: UserId) -> Channel:
         try:
+            # Ambiguous without harm: opening the same channel again gives the same channel.
             with trio.fail_after(self._retry.timeout):
                 return await self._api.channels.direct(self._bot_id, user_id)
         except trio.TooSlowError:

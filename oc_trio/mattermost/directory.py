@@ -30,6 +30,7 @@ from oc_trio.ids import ChannelId, UserId
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.keyed_locks import KeyedLocks
 
+# Changes come as events; this bounds how long a missed one matters.
 TTL_SECONDS = 600.0
 MAX_ENTRIES = 10_000
 

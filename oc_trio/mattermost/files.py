@@ -14,6 +14,7 @@ from oc_trio.mattermost.sniff import sniff
 
 MAX_PER_POST = 10  # Mattermost refuses an eleventh
 _CHUNK = 256 * 1024
+# Operators change the limit rarely, and a server that refuses a file says so itself.
 _CONFIG_SECONDS = 3600.0
 _FALLBACK_LIMIT = 100 * 1024 * 1024  # Mattermost's default MaxFileSize
 
@@ -74,6 +75,7 @@ class FileService:
         info = await self.api.files.info(file_id)
         if info.size > limit:
             raise PayloadError(f"{info.name!r} has {info.size} bytes, more than the limit of {limit}")
+        # With the limit again: the info is the uploader's word.
         content = await self.api.files.download(file_id, limit=limit)
         return Downloaded(info, content, sniff(content))
 
@@ -89,6 +91,7 @@ class FileService:
 
 async def _slices(content: bytes) -> AsyncIterator[bytes]:
     for start in range(0, len(content), _CHUNK):
+        # Slicing bytes never waits, and an upload of 100 MB must not hold up the other tasks.
         await trio.lowlevel.checkpoint()
         yield content[start : start + _CHUNK]
 

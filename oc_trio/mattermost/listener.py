@@ -137,6 +137,7 @@ class _Connection:
     async def run(self) -> NoReturn:
         first = await self._read_frame(self.socket.greet(ping=self.owner.link.asked_resume))
         events_send, events_recv = trio.open_memory_channel[Frame](BUFFER)
+        # The greeting is handled like every other frame, by the one task that changes the state.
         events_send.send_nowait(first)
         try:
             async with trio.open_nursery() as nursery:
@@ -188,6 +189,7 @@ class _Connection:
                 return
             if not answered:
                 self._fail(MattermostUnavailable(f"no answer to our ping within {PONG_SECONDS:g} s"))
+                # Without a closing handshake: a server that answers no ping would not answer that either.
                 await self.socket.abort()
                 return
             await self._stay_active()
@@ -234,6 +236,7 @@ class _Connection:
     def _fail(self, exc: MattermostError) -> None:
         if self.failure is None:
             self.failure = exc
+            # What was read is handled first, so that the resume asks for less; the bound is for a handler that hangs.
             self.pump_scope.deadline = trio.current_time() + PUMP_SECONDS
 
 
@@ -261,6 +264,7 @@ async def run_listener(
         await listener.run()
     finally:
         if listener.link.phase is ConnectionPhase.LIVE:
+            # Shielded, because the usual reason to be here is a cancellation.
             with trio.move_on_after(2.0, shield=True):
                 await listener.save()
 
@@ -293,6 +297,7 @@ async def run_poller(
             if retry is None or not retry.auth or token() == used_token:
                 await trio.sleep(pause_after(retry, exc, policy or RetryPolicy(), random()))
             continue
+        # Polling has no connection to resume, but the call says that the account is alive.
         await hooks.save_resume(None)
         if link.phase is not ConnectionPhase.LIVE:
             link = ConnectionState(phase=ConnectionPhase.LIVE)

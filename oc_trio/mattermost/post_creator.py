@@ -25,9 +25,11 @@ from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.keyed_locks import KeyedLocks
 
 SAME_KEY_SECONDS = 25.0  # of the server's 30
+# Then the caller decides: an answer waits on in the outbox, a draft is replaced by newer text.
 GIVE_UP_SECONDS = 120.0
 _FIRST_PAUSE = 0.25
 _LONGEST_PAUSE = 8.0
+# One page of the API.
 _LOOK_BACK = 200
 
 STILL_SAVING = "api.post.deduplicate_create_post.pending"
@@ -161,6 +163,7 @@ class _IdempotentCreate:
     def _pause(self, failure: MattermostUnavailable) -> float:
         whole = exponential(_FIRST_PAUSE, _LONGEST_PAUSE, self.tries)
         self.tries += 1
+        # Jitter of a half either way, so that posts that failed together are not repeated together.
         return max(whole * (0.5 + self.random()), failure.retry_after or 0.0)
 
     def _final_error(self, failure: MattermostUnavailable) -> MattermostUnavailable:

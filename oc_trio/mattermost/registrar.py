@@ -132,6 +132,7 @@ class CommandRegistrar:
         try:
             return await self.api.commands.list(team)
         except MattermostRejected as refusal:
+            # `manage_own_slash_commands` alone lets a bot create commands, but not list the team's.
             if refusal.status == 403:
                 return None
             raise

@@ -55,6 +55,7 @@ def sniff(content: bytes) -> str:
 
 
 def _is_text(head: bytes) -> bool:
+    # Escape is allowed: logs of terminals have colours.
     if any(byte < 32 and byte not in b"\t\n\r\f\x1b" for byte in head):
         return False
     try:

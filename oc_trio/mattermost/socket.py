@@ -24,8 +24,10 @@ from oc_trio.core.events import ActionReply, EventFrame, Frame
 from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable, PayloadError
 from oc_trio.mattermost.rest.responses import error_from_response
 
+# Each covers one step, so that an error says which one hung.
 HANDSHAKE_SECONDS = 15.0
 GREETING_SECONDS = 10.0
+# The closing handshake is a courtesy; the connection is dropped without it.
 CLOSE_SECONDS = 2.0
 _QUEUE = 256  # with trio-websocket's default of 1, two unread messages stop its answers to pings
 _MESSAGE_LIMIT = 4 * 1024 * 1024

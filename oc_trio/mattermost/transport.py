@@ -31,7 +31,9 @@ from oc_trio.mattermost.rest.responses import (
 from oc_trio.telemetry.log import get_logger
 from oc_trio.wakeup import Wakeup
 
+# For one request with its answer. A file has this long for each chunk instead.
 REQUEST_SECONDS = 30.0
+# A page of 200 posts with the longest messages and props stays below it.
 JSON_LIMIT = 16 * 1024 * 1024
 log = get_logger(part="transport")
 
@@ -146,6 +148,7 @@ class Transport:
         while_progress: bool = False,
     ) -> bytes:
         what = f"{method} {path}"
+        # Outside of the deadline: the wait for our own budget has a bound of its own and says nothing about the server.
         await self.server.budget.acquire(lane)
         url = f"{self.server.base_url}/api/v4{path}"
         try:
@@ -202,6 +205,7 @@ class Transport:
 async def _extending_deadline(content: AsyncIterator[bytes], scope: trio.CancelScope) -> AsyncIterator[bytes]:
     async for chunk in content:
         yield chunk
+        # The chunk was taken, so the connection makes progress.
         scope.deadline = trio.current_time() + REQUEST_SECONDS
 
 

@@ -111,6 +111,7 @@ class AgentTable:
         """Hold what `other` holds, from the next turn on."""
         self.setups, self.by_model = other.setups, other.by_model
         self.primary, self.default, self.titles = other.primary, other.default, other.titles
+        # The limiter itself stays: running turns hold its tokens.
         self.limiter.total_tokens = other.limiter.total_tokens
 
     @property
@@ -122,6 +123,7 @@ class AgentTable:
 
         A model that is not configured any more gives way to the agent's own.
         """
+        # A conversation may remember an agent or a model that the configuration has no longer.
         known = agent_id if agent_id in self.setups else self.default
         setup = self.by_model.get(settings.model, {}).get(known) or self.setups[known]
         return evolve(setup, thinking=settings.thinking or setup.thinking)
@@ -154,6 +156,8 @@ def build_agents(
         primary[agent_id] = wanted
         persona = personas.get(agent_id, "")
         setups[agent_id] = factory.setup(entry, (wanted, *choice.fallbacks), persona)
+        # Built in advance, for every model that people may choose: a model that can't be built is an error of the
+        # start.
         for model, built in by_model.items():
             built[agent_id] = factory.setup(entry, (model, wanted, *choice.fallbacks), persona)
     limiter = trio.CapacityLimiter(config.agents.defaults.max_concurrent)
@@ -182,6 +186,7 @@ class _AgentFactory:
         providers = config.models.providers
         self.models = {f"{name}/{model.id}": model for name, it in providers.items() for model in it.models}
         self.limiters = {name: trio.CapacityLimiter(provider.max_concurrent) for name, provider in providers.items()}
+        # One per provider: what its server refused of a request is remembered for all of its models.
         self.unsupported = {name: Unsupported(name) for name in providers}
 
     def setup(self, entry: AgentEntry, models: Iterable[str], persona: str = "") -> AgentSetup:
@@ -266,6 +271,7 @@ def _within_window(history: int, model: ModelEntry | None, max_tokens: int | Non
     """The budget of conversation, with room for the answer in the model's window."""
     if model is None or model.context_window is None:
         return history
+    # Without a limit of the answer a quarter of the window is kept free for it.
     return max(0, min(history, model.context_window - (max_tokens or model.context_window // 4)))
 
 

@@ -17,6 +17,7 @@ class Clock:
     """
 
     now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+    # The system's source: an id must not be guessable from earlier ones.
     random: Random = field(factory=SystemRandom)
 
     def new_id(self) -> str:

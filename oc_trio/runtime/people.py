@@ -54,6 +54,8 @@ class People:
         try:
             return self._sender_of(await self.directory.user(user_id))
         except MattermostRejected:
+            # Not an error: the post then counts as seen, while an error would make the connection bring it again and
+            # again.
             return Sender(user_id)
 
     async def chat(self, channel_id: ChannelId, event_type: ChannelType | None = None) -> Chat:

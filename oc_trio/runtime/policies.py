@@ -92,6 +92,7 @@ def policies(config: Config, account: Account) -> Policies:
         preview=PreviewRules(
             min_chars=max(1, account.streaming.preview.min_chars), max_edits=account.streaming.max_edits
         ),
+        # Under load the pause grows up to 15 s, or stays at the configured one if that is longer.
         pacing=PacingRules(base=account.streaming.throttle, longest=max(15.0, account.streaming.throttle)),
         queue=QueueRules(
             mode=config.messages.queue.mode,
@@ -128,12 +129,12 @@ def _freshness(config: Config) -> Freshness:
     )
 
 
-def _emoji(written: str) -> str:
+def _emoji(configured: str) -> str:
     """A reaction's name; a character that is none that is known stays as it is, and the server refuses it."""
     try:
-        return emoji_name(written) if written else ""
+        return emoji_name(configured) if configured else ""
     except UnknownEmoji:
-        return written
+        return configured
 
 
 def net_policy(account: Account) -> NetPolicy:
@@ -170,6 +171,7 @@ def _access(config: Config, account: Account) -> access.AccessPolicy:
         match_names=rules.dangerously_allow_name_matching,
         allow_bots=rules.allow_bots,
         bot_allow_from=rules.bot_allow_from,
+        # An empty list in the file means no restriction, an empty set in the policy would mean nowhere.
         only_teams=frozenset(TeamId(team) for team in rules.only_teams) or None,
         only_channels=frozenset(ChannelId(channel) for channel in rules.only_channels) or None,
     )
@@ -210,6 +212,7 @@ def _bindings(config: Config) -> list[routing.Binding]:
     made = []
     for binding in config.bindings:
         match, scopes = binding.match, binding.session
+        # A binding of an openclaw.json for another platform; `checks` warns of it in a TOML.
         if match.channel != "mattermost":
             continue
         everyone = match.account_id in (None, "*")
@@ -243,6 +246,8 @@ def _view(account: Account) -> draft_view.ViewStyle:
         progress_rows=bool(progress.tool_progress),
         tables=account.delivery.markdown.tables,
         allow_channel_mentions=account.delivery.allow_channel_mentions,
+        # A draft is rewritten at each edit, so it shows no more than an ordinary post even where finished posts may be
+        # longer.
         max_chars=min(account.delivery.text_chunk_limit, 4000),
     )
 
@@ -274,6 +279,7 @@ def _command_users(config: Config) -> tuple[str, ...] | None:
     """Who may use chat commands; owners may in any case."""
     rules = config.commands
     listed = rules.allow_from.get("mattermost", rules.allow_from.get("*"))
+    # An empty list is a list: then only owners may.
     return None if listed is None else (*listed, *rules.owner_allow_from)
 
 

@@ -25,6 +25,7 @@ class TaskSlot:
 
     async def start(self, child: Callable[[], Awaitable[None]], *, replacing: str = "replaced") -> None:
         """Run `child` in the slot, after whatever was in it has ended."""
+        # Two callers could otherwise both find the slot empty, and one child would run outside of it.
         async with self._lock:
             await self._stop(replacing)
             scope, ended = trio.CancelScope(), trio.Event()
@@ -60,5 +61,6 @@ class TaskSlot:
             with scope:
                 await child()
         finally:
+            # The event comes last: whoever waits for it finds the slot empty.
             self._scope = None
             ended.set()

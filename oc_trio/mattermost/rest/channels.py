@@ -68,6 +68,7 @@ class ChannelsApi:
                 return False
             raise
         member = (answer.get("channel_id"), answer.get("user_id")) if isinstance(answer, dict) else ()
+        # Rights depend on this answer, so one that is about somebody else must not count.
         if member != (channel_id, user_id):
             raise PayloadError(f"{path}: the answer is about another member")
         return True

@@ -25,6 +25,7 @@ class CommandsApi:
 
     async def list(self, team_id: TeamId) -> tuple[SlashCommand, ...]:
         """The custom commands of a team."""
+        # Built-in commands have no token and are nobody's.
         params = {"team_id": team_id, "custom_only": "true"}
         answer = await self.transport.request("GET", "/commands", params=params)
         return tuple(many(answer, decode_command, "commands"))

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from oc_trio.errors import PayloadError
 
 PER_PAGE = 200  # the server cuts larger pages to this
+# A server that never ends must not keep us reading for ever.
 MAX_PAGES = 500
 
 T = TypeVar("T")

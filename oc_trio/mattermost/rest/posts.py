@@ -77,6 +77,7 @@ class PostsApi:
             fresh = [post for post in decode_page(answer).posts if post.id not in posts]
             posts.update((post.id, post) for post in fresh)
             has_next = isinstance(answer, dict) and answer.get("has_next") is True
+            # A server that ignores the anchor repeats its page, which would never end.
             if not fresh or not has_next:
                 break
             last = max(fresh, key=_age)

@@ -28,6 +28,7 @@ _NOTHING_STORED = frozenset({"app.post.save.app_error"})
 
 def read_json(body: bytes, what: str) -> Any:
     """The decoded body, its text clean; None for an empty one. Raises PayloadError, which quotes none of the body."""
+    # Mattermost answers some writes with an empty body.
     if not body:
         return None
     try:
@@ -76,6 +77,7 @@ def error_from_response(
         wait = retry_after(headers, now)
         return MattermostUnavailable(line, status=status, code=code, retry_after=wait, ambiguous=ambiguous)
     if 300 <= status < 400:
+        # Without its query, which may hold a token of a login page.
         where = headers.get("location", "elsewhere").split("?")[0][:_PREFIX]
         return MattermostRejected(f"{what}: the server redirects to {where}; set baseUrl to that", status=status)
     return MattermostRejected(line, status=status, code=code)

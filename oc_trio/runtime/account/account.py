@@ -45,6 +45,7 @@ async def run_account(inputs: AccountInputs) -> None:
     # Unless the operator allows it, nothing that the bot writes may notify a whole channel.
     escape_mentions = clean if inputs.settings.delivery.allow_channel_mentions else escape_channel_mentions
     api = Api(Transport(inputs.server, inputs.token.reveal), escape_mentions)
+    # Before anything is built: admission needs the bot's own id and name.
     user = await _log_in(inputs, api)
     if user is not None:
         inputs.health.update(inputs.id, bot=user.username)
@@ -55,6 +56,7 @@ async def run_account(inputs: AccountInputs) -> None:
         ):
             parts = build_parts(inputs, api, user, direct, workers)
             await _AccountTasks(inputs, parts).serve()
+            # Their messages are in the outbox, and the next start goes on with them.
             workers.cancel_scope.cancel()
     show_state(inputs.health, inputs.metrics, inputs.id, STOPPED, "")
 
@@ -91,7 +93,9 @@ class _AccountTasks:
             # Whatever brings in messages ends before the nursery of those who answer them does.
             async with trio.open_nursery() as feeders:
                 await self._feed(feeders, event_handler, dispatcher)
+                # What is left are tasks without an end, such as the audit.
                 feeders.cancel_scope.cancel()
+            # Sealing has a bound of its own: a server that is away must not hold up the stop.
             sessions.cancel_scope.deadline = trio.current_time() + self.inputs.drain.seal_seconds
 
     async def _feed(self, feeders: trio.Nursery, event_handler: EventHandler, dispatcher: Dispatcher) -> None:
@@ -117,6 +121,7 @@ class _AccountTasks:
             dispatcher.stop_accepting()
             # The endpoints are open until here, so that answers to open questions still come in.
             await inputs.drain.idle(lambda: dispatcher.is_idle)
+        # Turns that did not end in time get their drafts sealed, and go on after the next start.
         dispatcher.cancel_all(reason=CancelReason.DRAIN.value)
         await connection.stop()
 
@@ -149,6 +154,7 @@ class _AccountTasks:
         services = self.parts.services
         run = partial(session.run, on_idle=on_idle)
         if await services.boundary.contain(run, "conversation", {"session": session.key}) is not None:
+            # The session is out of the table first: a message that comes now gets a new one.
             on_idle()
             if jobs := session.abandon():
                 await settle(services, jobs, DEFECT)

@@ -97,6 +97,8 @@ class CatchUp:
         else:
             await self._check_unanswered(0.0)
         if self.settings.enabled and self.settings.second_pass > 0:
+            # In a slot: a connection that was lost meanwhile begins its own second pass, and two would read everything
+            # twice.
             await self._second_pass.start(self._pass_later, replacing="a newer connection")
 
     async def poll(self, _resumed: bool) -> None:
@@ -125,6 +127,8 @@ class CatchUp:
             await self._pass(frozenset(each.channel.id for each in behind))
             for each in behind:
                 self._channels[each.channel.id].audited_at = each.channel.last_post_at
+            # Only posts that are new to us count as a loss; what the channels moved for may have been edits or our own
+            # posts.
             missed = self.event_handler.posts_without_event - count_before
             if missed > 0:
                 log.warning("posts came without an event", account=self.services.account, count=missed)
@@ -199,6 +203,7 @@ class CatchUp:
         rows = await services.store.watermarks.all(services.account)
         marks = {row.channel_id: Watermark(row.channel_id, row.create_at, row.post_id) for row in rows}
         alive_at = await self._alive_at()
+        # Without a resume point, as with an older journal, the newest watermark is the best known sign of life.
         known_until = alive_at - SKEW_MS if alive_at is not None else max((row.create_at for row in rows), default=None)
         new = [channel for channel in channels if channel.id not in marks]
         for channel in new:
@@ -235,6 +240,7 @@ class CatchUp:
         floor = services.clock.now_ms() - self._policy.max_age_ms
         await services.store.watermarks.advance(services.account, capped.channel_id, PostId(""), floor)
         notice = OutboxMessage(
+            # One notice per channel and minute: several connects in a row hit the same cap.
             id=OutboxId(f"capped.{capped.channel_id}.{services.clock.now_ms() // 60_000}"),
             channel_id=capped.channel_id,
             message=f"{capped} Please ask again if you still need an answer.",

@@ -139,6 +139,7 @@ class AccountConnection:
         services.health.finished(self._health_part)
         if state == AUTH_FAILED:
             log.error("the server refuses the token", account=services.account, problem=detail)
+            # The file or password manager may have the new token already; the listener then dials at once.
             await self.token.reread()
         elif link.phase is ConnectionPhase.WAITING:
             services.metrics.reconnects.labels(services.account, "lost").inc()
@@ -151,6 +152,7 @@ class AccountConnection:
         services, now = self.services, self.services.clock.now_ms()
         self._report_progress()
         if point is None:
+            # Without a connection id: polling can't resume, but the time still says when the account was alive.
             await services.store.resume.save(services.account, "", 0, now)
         else:
             await services.store.resume.save(services.account, point.connection_id, point.next_seq, now)

@@ -29,6 +29,7 @@ def next_run(expression: str, zone: str, after: int) -> int | None:
 
 def latest_run(expression: str, zone: str, until: int) -> int | None:
     """The last time not later than `until`."""
+    # cronsim steps strictly backwards, and its times are whole seconds.
     return _tick(expression, zone, until + 1000, reverse=True)
 
 

@@ -42,6 +42,7 @@ async def fetch_own_user(
             failure = problem
         refused = isinstance(failure, MattermostRejected) and failure.is_auth
         show(AUTH_FAILED if refused else UNREACHABLE, str(failure))
+        # At once: the refusal was about the token that was replaced.
         if refused and await token.reread():
             continue
         # Failures of the other kind don't count: a network that was down says nothing about the token.

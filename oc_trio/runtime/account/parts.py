@@ -62,6 +62,7 @@ from oc_trio.store.store import Store
 from oc_trio.telemetry.health import Health
 from oc_trio.telemetry.metrics import Metrics
 
+# Commands are quick, but each writes to the journal and may wait for it.
 _COMMANDS_AT_ONCE = 8
 RETRIES = RetryPolicy(initial=0.5, maximum=30.0)
 
@@ -159,6 +160,7 @@ def build_parts(
         reader=lambda bounds: AttachmentReader(
             outbound.uploader.files, outbound.uploader.media.limit, inputs.dependencies.pictures, bounds
         ),
+        # Without a public port no click could come back, so an agent's buttons become text.
         button_props=inputs.buttons.final_props if inputs.port.is_wanted else lambda _channel, _rows: "",
     )
     registration = inputs.port.registration(services, inputs.settings)

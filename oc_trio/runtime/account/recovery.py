@@ -45,6 +45,7 @@ class Recovery:
 
     async def run(self) -> None:
         services = self.services
+        # First of all: a message that was deleted while nothing ran must not be answered, nor its turn go on.
         obligations = await self._recheck(await services.store.obligations.open_for(services.account))
         await self._settle_rows(await self._open_turns(), {reply_id(each) for each in obligations})
         for obligation in obligations:
@@ -81,6 +82,7 @@ class Recovery:
         by_conversation: dict[tuple[str, str], list[OutboxRow]] = {}
         for row in await self.services.store.outbox.unfinished(self.services.account):
             if row.turn not in open_turns and not {row.id, original_of(row.id)} & replies:
+                # By conversation, so that one channel that takes no posts delays only its own.
                 by_conversation.setdefault((row.channel_id or row.to_user, row.root_id), []).append(row)
         await self._run_beside(self._settle_in_order, by_conversation.values())
 

@@ -35,6 +35,7 @@ log = get_logger(part="schedule")
 NOT_YET = "not run yet"
 SKIPPED = "skipped: the gateway was not running"
 NOBODY = UserId("cron")
+# Short naps instead of one long sleep: the wall clock may be set, and a suspended machine stops Trio's clock.
 _MAX_SLEEP_SECONDS = 30.0
 # Later than this, a run counts as missed.
 _LATE_MS = 300_000
@@ -74,6 +75,7 @@ class Schedule:
         while (due := next_run(job.expression, job.timezone, base)) is not None:
             await self._wait_until(due)
             await self._run_once(name, job, due)
+            # Times that passed while the run itself took long are skipped, not run one after the other.
             base = max(due, latest_run(job.expression, job.timezone, self._now()) or due)
         log.warning("a scheduled job is never due", job=name, expression=job.expression)
 
@@ -82,6 +84,7 @@ class Schedule:
         store, now = self.requests.services.store.cron, self._now()
         last = await store.last_run(name)
         if last is None:
+            # A new job runs at its next time, and not for all the times before it was configured.
             await store.record_run(name, now, NOT_YET)
             return now
         due = next_run(job.expression, job.timezone, last.at)

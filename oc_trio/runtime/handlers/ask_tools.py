@@ -90,6 +90,8 @@ def chat_tools(
 
     async def ask(arguments: Mapping[str, Any]) -> str:
         try:
+            # The name is made of the call, so a turn that is run again waits at the question that is in the channel
+            # already.
             question = read_question(await questions.id_for(names.next(ASK.name, arguments)), arguments)
             answer = await questions.ask(question, place, seconds=seconds)
         except (ValueError, MattermostError) as problem:
@@ -110,6 +112,7 @@ def chat_tools(
             props=buttons.props(place.channel_id, buttons_shown.rows),
         )
         try:
+            # Not until done: the agent can go on without this post, and is told.
             await services.delivery.post_or_abandon(message)
         except MattermostError as problem:
             raise ToolFailed(f"The message could not be posted: {problem}") from None

@@ -53,9 +53,12 @@ class ButtonClickHandler:
     async def click(self, callback: ButtonCallback) -> Mapping[str, Any]:
         """The JSON response to a click. Raises CallbackRefused with the documented texts, StoreError."""
         services = self.requests.services
+        # The post is read from the server: what the caller sends of it may be forged. `used` is left to the admission
+        # row, which decides it atomically.
         verified = verify_click(callback, await self._post(callback), now_ms=services.clock.now_ms(), used=False)
         if isinstance(verified, Notice):
             return ephemeral_reply(verified.text)
+        # The signature proves the button, not the person who clicked: rights may have changed since the post was made.
         caller = await self._caller(callback.user_id, callback.channel_id)
         if not caller.access.allowed:
             services.metrics.admissions.labels(services.account, "denied", caller.access.reason).inc()
@@ -86,6 +89,7 @@ class ButtonClickHandler:
                 return await self.requests.services.api.posts.get(callback.post_id)
         except (MattermostError, trio.TooSlowError) as problem:
             log.warning("mattermost: interaction can't be validated", post=callback.post_id, problem=str(problem))
+            # Fails closed: without the server's post there is nothing to compare the click with.
             raise not_validated() from None
 
     async def _caller(self, user_id: UserId, channel_id: ChannelId) -> Caller:

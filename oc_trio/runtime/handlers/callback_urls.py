@@ -85,6 +85,7 @@ def command_paths(account: Account) -> tuple[str, ...]:
 
 def _host(gateway: GatewaySettings) -> str:
     host = gateway.custom_bind_host.strip().strip("[]")
+    # The best guess; `warn_unreachable` says where it can't be right.
     if not host or host in _WILDCARDS:
         return "localhost"
     return f"[{host}]" if ":" in host else host

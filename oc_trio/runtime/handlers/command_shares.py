@@ -87,6 +87,7 @@ class CommandShares:
     ) -> None:
         """End a round: `previous` were `account`'s before, `registered` are now, `missing` it wants and has not."""
         me = self._accounts.get(account)  # None where native commands are off
+        # Also what an earlier run had registered and this one no longer wants.
         freed = frozenset(previous) - frozenset(registered)
         if me is not None:
             freed |= me.registered - frozenset(registered)
@@ -106,4 +107,5 @@ class CommandShares:
 
     def _notify(self) -> None:
         self._changed.set()
+        # A new event for the next change: Trio's events can't be cleared.
         self._changed = trio.Event()

@@ -92,6 +92,7 @@ async def open_endpoints(
                         stack.enter_context(registry.commands(plan.account, path, command))
                     await nursery.start(registration.run)
                 else:
+                    # Beside the account: it need not wait for the server to delete commands.
                     nursery.start_soon(registration.remove_all)
                 yield
         nursery.cancel_scope.cancel()

@@ -77,6 +77,7 @@ class HookHandler:
         account = self._accounts.get(name)
         if account is None:
             raise CallbackRefused(503, f"Account {name} is not running.")
+        # The same key gives the same trigger, so a caller that repeats its request gets the first result.
         trigger = hook_trigger(kind, hook, self.new_id())
         try:
             await account.in_flight.track(_handle)(account, hook, trigger)
@@ -120,8 +121,10 @@ async def _run_agent(account: HookTarget, hook: AgentHook, trigger: str) -> None
         channel, root = await services.directory.channel(row.channel_id), row.root_id
     message = _message(account, channel, trigger, root=root, name=hook.name, text=hook.message)
     agent = AgentId(hook.agent) if hook.agent else message.agent
+    # A conversation of its own: a hook must not read what people wrote in theirs.
     session = SessionKey(f"agent:{agent}:hook:{hook.session_key or trigger}".lower())
     message = evolve(message, agent=agent, session=session, reply_root=root, time_limit=hook.time_limit)
+    # Before the message is admitted: its turn may begin at once.
     if hook.model or hook.thinking:
         settings = SessionSettings(model=hook.model, thinking=hook.thinking)
         await services.store.sessions.touch(session, services.account, channel.id, root, agent, services.clock.now_ms())
@@ -196,6 +199,7 @@ class HookDelivery:
             raise refusal_of(row)  # the caller repeats a request whose refusal it never read
         if row is not None and row.state is not OutboxState.QUEUED:
             return  # the same key again: it was posted, or is being posted
+        # Uploaded before the row is written: a refused file refuses the whole hook, and nothing of it is posted.
         files = [await services.uploader.send(channel.id, media) for media in hook.media]
         problems = " ".join(file.problem for file in files if file.problem)
         if problems:
@@ -219,6 +223,7 @@ class HookDelivery:
             with trio.move_on_after(ADMIT_SECONDS):
                 await waiting_caller.answered.wait()
         finally:
+            # From now on a refusal can't be answered any more, so it becomes a notice in the channel.
             waiting_caller.is_there = False
         if waiting_caller.refusal is not None:
             raise waiting_caller.refusal

@@ -39,6 +39,7 @@ class InFlightRequests:
         """
 
         async def tracked(*args: P.args, **kwargs: P.kwargs) -> T:
+            # A new request after the close is refused below, like one that was cancelled.
             if not self._is_closed:
                 with trio.CancelScope() as scope:
                     self._scopes.add(scope)
@@ -69,5 +70,7 @@ async def open_in_flight() -> AsyncIterator[InFlightRequests]:
         yield in_flight
         seconds = GRACE_SECONDS
     finally:
+        # The wait is bounded by the scopes' deadlines, and a cancelled account must still let admitted requests be
+        # answered.
         with trio.CancelScope(shield=True):
             await in_flight.close(seconds)

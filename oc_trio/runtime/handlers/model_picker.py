@@ -100,6 +100,7 @@ class ModelPickerHandler:
                 return self._update(click, step)
             case Chosen(model, page):
                 command = ChooseModel(str(model))
+                # A click has a trigger id of its own, so a callback that Mattermost repeats is the same choice.
                 unique = callback.trigger_id or services.clock.new_id()
                 message = self.requests.message(
                     caller,
@@ -123,6 +124,7 @@ class ModelPickerHandler:
         return Picker(models, chosen or default, owner, services.policies.command_prefix), default
 
     def _update(self, click: Click, view: View) -> dict[str, Any]:
+        # Props are replaced as a whole, and ours has the key of the post.
         other_props: Mapping[str, Any] = {key: value for key, value in click.post.props.items() if key != "attachments"}
         return {"update": {"message": view.text, "props": {**other_props, **self._props(click.post.channel_id, view)}}}
 

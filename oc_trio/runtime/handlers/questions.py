@@ -32,6 +32,7 @@ from oc_trio.telemetry.log import get_logger
 
 log = get_logger(part="questions")
 
+# Long enough for somebody to come back to the screen; the turn and its slot in the limiter wait meanwhile.
 ASK_SECONDS = 600.0
 CLOSE_SECONDS = 5.0
 ATTACH_SECONDS = 120.0
@@ -101,6 +102,7 @@ class Questions:
                 await waiting.answered.wait()
         finally:
             del self._waiting[question.id]
+            # Shielded, so that a turn that is stopped leaves no buttons which look as if somebody waited for them.
             with trio.move_on_after(CLOSE_SECONDS, shield=True):
                 await self._close(waiting, post)
         return waiting.answer
@@ -158,6 +160,7 @@ class Questions:
         assert id_ is not None, "the caller knows that it is a question"
         waiting = self._waiting.get(id_)
         if waiting is None:
+            # An approval of a call that nobody waits for must not become a message that reads like a consent.
             if callback.context.get(APPROVAL) is True:
                 return ephemeral_reply(GONE)
             return None if await self._claim(id_, click.label) else ephemeral_reply(questions.ANSWERED)
@@ -169,6 +172,7 @@ class Questions:
         answer = questions.answer_of_click(waiting.question, callback.context, callback.selected)
         if answer is None:
             return ephemeral_reply(questions.FAILED)
+        # The claim first: it decides between two clicks, and between a click and the time limit.
         if not await self._claim(id_, answer.text) or not waiting.take(answer, callback.user_name, is_shown=True):
             return ephemeral_reply(questions.ANSWERED)
         log.info("question answered", account=services.account, by=callback.user_name, how="click")
@@ -262,6 +266,7 @@ class Questions:
         if post is None or waiting.is_shown:
             return
         line = f"✓ **{waiting.answer.text[:80]}** answered by @{waiting.by}" if waiting.answer else f"_{EXPIRED}_"
+        # Without its key in the props the post would not be recognised as ours after a restart.
         props = {"attachments": [{"text": line}], MARKER: {KEY: _outbox_id(waiting.question)}}
         try:
             await self.services.api.posts.patch(post, props=props)

@@ -69,6 +69,7 @@ class RegisteredCommands:
     def settle(self, results: Sequence[TeamResult]) -> None:
         """Serve the results of a finished round; teams that the bot has left are dropped."""
         self._by_team = {result.team: result.commands for result in results}
+        # Without any command there is no token to compare a call with, so calls are refused as not ready.
         self._is_ready = any(self._by_team.values())
 
     def renew(self, live: SlashCommand) -> None:
@@ -118,6 +119,8 @@ class CommandRegistration:
         task_status.started()
         account = self.services.account
         self.shares.join(account, self.wake, self.review)
+        # An earlier account of the configuration has the first choice; without this the order of connecting would
+        # decide.
         await self.shares.earlier(account)
         failures = 0
         while True:
@@ -325,6 +328,7 @@ class SlashCommandHandler:
         except MattermostError as problem:
             log.warning("slash command: unknown place or person", account=services.account, problem=str(problem))
             return slash.UNKNOWN_CHANNEL
+        # The call names a team and a channel of its own choice; only both together can be true.
         if caller.chat.team_id and caller.chat.team_id != call.team_id:
             raise CallbackRefused(401, slash.INVALID_TOKEN)
         if not caller.access.allowed:
@@ -362,6 +366,7 @@ class SlashCommandHandler:
     async def _admit(self, call: SlashCall, caller: Caller, command: ChatCommand | None) -> None:
         requests = self.requests
         text = slash.command_text(call, self.specs)
+        # Mattermost gives each call a trigger id, so a call that is delivered twice is admitted once.
         trigger = once("command", call.trigger_id or requests.services.clock.new_id())
         route = requests.route(caller, root_id=call.root_id)
         message = requests.message(

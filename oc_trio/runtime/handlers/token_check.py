@@ -58,6 +58,7 @@ class SlashTokenValidator:
 
     async def confirm(self, command: SlashCommand, call: SlashCall, *, known: bool) -> SlashCommand | None:
         """The server's record if it confirms the call's token, else None; `known`: the token is the one we have."""
+        # Hashed, so that tables in memory hold no tokens.
         key = _Key(command.id, hashlib.sha256(call.token.encode("utf-8", "surrogatepass")).hexdigest())
         if trio.current_time() < self._refused.get(key, 0.0):
             return None

@@ -129,6 +129,8 @@ class Gateway:
                     secrets.token_hex(13), self.dependencies.clock.now_ms()
                 )
                 agents = self._agents(self.loaded, http)
+                # Before signals and systemd: a configuration that can't work should fail the start, and not look like a
+                # running service.
                 await self._preflight()
 
                 async def serve(plan: AccountPlan, drain: Drain) -> None:
@@ -140,6 +142,7 @@ class Gateway:
                     await nursery.start(serve_notifier, notifier, self.health, self.ready)
                     nursery.start_soon(run_pruning, store, self.loaded.config.store, self.dependencies.clock.now_ms)
                     nursery.start_soon(watch_journal, store, self.health)
+                    # Raises if the journal breaks for good, which ends the gateway.
                     nursery.start_soon(store.wait_unusable)
                     if self.has_admin:
                         nursery.start_soon(self._admin, store)
@@ -158,6 +161,7 @@ class Gateway:
                             self.health.update(broken, state="misconfigured", detail="; ".join(map(str, problems)))
                         accounts.start_soon(self._announce_stop, notifier, supervisor)
                         task_status.started()
+                    # After the accounts: until then their endpoints answer, if only with 503.
                     self.port.shutdown.set()
                     nursery.cancel_scope.cancel()
         self.health.phase = "stopped"
@@ -217,6 +221,7 @@ class Gateway:
         fresh = await read_again(self.reread or rereader(self.loaded, self.environ), check)
         if fresh is None:
             return None
+        # Before anything uses the new secrets, so that no line can have one of them.
         self.redactor.add(*secrets_of(fresh))
         agents.replace_with(tables[-1])
         self.drain.seconds = fresh.config.gateway.drain
@@ -289,6 +294,7 @@ class Gateway:
 
 def _open_models(dependencies: Dependencies) -> httpx.AsyncClient:
     """One connection pool for all model endpoints. Deadlines and limits of concurrency are the agents'."""
+    # Providers have limits of their own (`maxConcurrent`); a wait inside httpx would count against a model's deadlines.
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=50)
     verify = dependencies.ssl_context if dependencies.ssl_context is not None else True
     return httpx.AsyncClient(verify=verify, timeout=None, limits=limits)  # noqa: S113 - deadlines are Trio's

@@ -16,6 +16,7 @@ from oc_trio.telemetry.log import get_logger
 log = get_logger(part="journal_maintenance")
 
 PART = "journal"
+# Rows are kept for weeks, so an hour more or less is nothing.
 PRUNE_SECONDS = 3600.0
 CHECK_SECONDS = 15.0
 # Four times what a statement may take: beyond it the writer hangs, or the database has been away for too long.

@@ -50,6 +50,7 @@ def changes(old: Mapping[AccountId, AccountPlan], new: Mapping[AccountId, Accoun
     return Changes(
         start=tuple(sorted(new.keys() - old.keys())),
         stop=tuple(sorted(old.keys() - new.keys())),
+        # Frozen values compare field by field; functions and open resources are no part of a plan.
         restart=tuple(name for name in both if old[name] != new[name]),
         keep=tuple(name for name in both if old[name] == new[name]),
     )
@@ -74,6 +75,7 @@ def rereader(loaded: Loaded, environ: Mapping[str, str]) -> Reread:
         return load(path, environ)
 
     async def reread() -> Loaded:
+        # Abandoned on a stop: a password manager may be waiting for a person.
         return await trio.to_thread.run_sync(read, abandon_on_cancel=True)
 
     return reread

@@ -37,6 +37,8 @@ async def serve_signals(
             task_status.started()
             is_draining = False
             while True:
+                # Signals are read and not handled in Python's handler, so they arrive between two steps of the event
+                # loop.
                 number = await anext(received)
                 name = signal.Signals(number).name
                 if number == signal.SIGHUP:

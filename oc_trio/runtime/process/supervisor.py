@@ -75,6 +75,7 @@ class AccountSupervisor:
 
     async def stop(self, accounts: Iterable[AccountId]) -> None:
         """Drain these accounts, all at the same time; return when they have ended."""
+        # All drains begin before the first wait, so that they run at the same time.
         leaving = [self._running[name] for name in accounts if name in self._running]
         for running in leaving:
             running.drain.start()
@@ -96,6 +97,7 @@ class AccountSupervisor:
                 try:
                     await self.serve(running.plan, running.drain)
                     return
+                # Not an error boundary for one task: whatever failed, the account as a whole is started again.
                 except Exception as problem:
                     if any(isinstance(cause, StoreUnusable) for cause in _causes(problem)):
                         raise  # no restart of the account repairs the journal: the gateway ends
@@ -103,6 +105,7 @@ class AccountSupervisor:
                     policy = JOURNAL_RESTART if is_journal_failure(problem) else RESTART
                     wait = policy.delay(max(0, failures - 1), self.clock.random.random())
                     self._note_failure(running.plan.id, problem, wait)
+                # The pause ends early with the drain: a stop must not wait for a restart that is not wanted any more.
                 with trio.move_on_after(wait):
                     await running.drain.requested.wait()
         finally:

@@ -41,6 +41,7 @@ class Notifier:
 
     def stopping(self, budget_seconds: float) -> None:
         """Announce the drain and ask for the time it may take."""
+        # Ten seconds more than our own limits: systemd should kill the process only if those fail.
         self.send("STOPPING=1", f"EXTEND_TIMEOUT_USEC={int((budget_seconds + 10) * 1e6)}", "STATUS=draining")
 
 
@@ -60,6 +61,7 @@ async def serve_notifier(
     task_status.started()
     announced = False
     stuck: tuple[str, ...] = ()
+    # systemd advises half of the period; a third leaves room for one late feed.
     period = min(interval, notifier.watchdog_seconds / 3) if notifier.watchdog_seconds else interval
     while True:
         lines = [f"STATUS={health.status_line()}"]
