@@ -25,11 +25,12 @@ def environment(document: Document, env: Mapping[str, str], findings: Findings) 
 
 def _inline(document: Document, findings: Findings) -> dict[str, str]:
     section = document.values.get("env")
-    variables = section.get("vars") if isinstance(section, Mapping) else None
-    if not isinstance(variables, Mapping):
+    if not isinstance(section, Mapping):
         return {}
-    texts = {}
-    for name, value in variables.items():
+    # Older files have variables in `env` itself.
+    texts = {str(name): value for name, value in section.items() if isinstance(value, str)}
+    variables = section.get("vars")
+    for name, value in variables.items() if isinstance(variables, Mapping) else ():
         if isinstance(value, str):
             texts[str(name)] = value
         else:

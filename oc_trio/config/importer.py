@@ -23,6 +23,7 @@ from oc_trio.config.openclaw import adapt
 from oc_trio.config.parse import Reader, is_within, join
 from oc_trio.config.secret_keys import check_shape
 from oc_trio.config.secrets import Secret, SecretForm
+from oc_trio.config.substitution import UnavailableValue
 from oc_trio.config.toml_text import toml_text
 from oc_trio.errors import ConfigError, Problem
 
@@ -66,7 +67,7 @@ def import_openclaw(document: Document, env: Mapping[str, str], *, keep_secrets:
     reader = Reader(note_inline, lambda path: not path.startswith(ROOT + "."))
     config: Config = reader.table(Config, modern.values, "")
     # A value that can't be read was left empty, and an empty value must not be reported as malformed as well.
-    reported = {problem.path for problem in adapted.unavailable}
+    reported = {value.path for value in adapted.unavailable}
     problems = [
         *findings.problems,
         *modern.problems,
@@ -74,7 +75,11 @@ def import_openclaw(document: Document, env: Mapping[str, str], *, keep_secrets:
         *_needed(adapted.unavailable, reader, config, modern),
     ]
     if problems:
-        raise ConfigError(*(evolve(problem, path=modern.path_in_file(problem.path)) for problem in problems))
+        paths = [modern.path_in_file(problem.path) for problem in problems]
+        located = [
+            evolve(each, path=path, where=document.location(path)) for each, path in zip(problems, paths, strict=True)
+        ]
+        raise ConfigError(*dict.fromkeys(located))
     openclaw_variables = _OpenClawVariables(effective, env, keep_secrets)
     values = openclaw_variables.add_usual_keys(openclaw_variables.replace_references(modern.values, ""), config)
     variables = [] if keep_secrets else [(path, variable_for(path)) for path in inline]
@@ -98,10 +103,12 @@ def variable_for(path: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "_", snake_case).strip("_").upper()
 
 
-def _needed(unavailable: Iterable[Problem], reader: Reader, config: Config, modern: ModernDocument) -> list[Problem]:
+def _needed(
+    unavailable: Iterable[UnavailableValue], reader: Reader, config: Config, modern: ModernDocument
+) -> list[Problem]:
     """Those of the unavailable values that are translated and used."""
     unused = [modern.path_in_file(path) for path in (*reader.ignored, *unused_sections(config))]
-    return [problem for problem in unavailable if not any(is_within(problem.path, path) for path in unused)]
+    return [value.problem for value in unavailable if not any(is_within(value.path, path) for path in unused)]
 
 
 @frozen

@@ -115,7 +115,7 @@ def build(document: Document, env: Mapping[str, str], *, isolate: bool = False, 
     personas = read_personas(config, document.folder, findings) if connect else {}
     config_findings = check_config(config, _installed_agents)
     # A malformed value is left at its default, and what a check says of that default would mislead.
-    malformed = [problem.path for problem in findings.problems]
+    malformed = [*(problem.path for problem in findings.problems), *(value.path for value in adapted.unavailable)]
     findings.problems.extend(_independent(config_findings.problems, malformed))
     tables = account_tables(modern.values, implicit_default=has_default_account(modern.values, env))
     _check_ids(tables, findings)

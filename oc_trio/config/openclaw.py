@@ -16,19 +16,18 @@ from oc_trio.config.openclaw_models import adapt_models
 from oc_trio.config.openclaw_store import StoreUnreadable
 from oc_trio.config.parse import Invalid
 from oc_trio.config.secret_providers import SecretProviders
-from oc_trio.config.substitution import Substitution
-from oc_trio.errors import Problem
+from oc_trio.config.substitution import Substitution, UnavailableValue
 
 
 @frozen
 class Adapted:
     """`original_paths` maps each new path to the one in the file. `unavailable` has the values that could not be read,
-    by their path in the file; they are errors only where the value is used.
+    with their paths in the file; they are errors only where the value is used.
     """
 
     values: dict[str, Any] = field(repr=False, hash=False)
     original_paths: Mapping[str, str] = field(factory=dict, hash=False)
-    unavailable: tuple[Problem, ...] = ()
+    unavailable: tuple[UnavailableValue, ...] = ()
 
 
 def adapt(document: Mapping[str, Any], env: Mapping[str, str], findings: Findings) -> Adapted:
@@ -44,7 +43,7 @@ def adapt(document: Mapping[str, Any], env: Mapping[str, str], findings: Finding
     draft.values.pop("env", None)
     if isinstance(shell, Mapping) and shell.get("enabled") is True:
         draft.values["env"] = {"shellEnv": shell}
-    return Adapted(draft.values, draft.original_paths, tuple(substitution.problems))
+    return Adapted(draft.values, draft.original_paths, tuple(substitution.unavailable))
 
 
 def _stored_keys(draft: OpenClawDraft, providers: SecretProviders) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from oc_trio.config.parse import join
 from oc_trio.config.paths import openclaw_home
 
 _THINKING_LEVELS = {"minimal": "low", "xhigh": "high", "max": "high", "ultra": "high", "adaptive": ""}
+_ONE_FORM = "move its agents into agents.entries, under their ids, and remove it"
 _MAX_TURN_SECONDS = 86_400
 # Names of OpenClaw's tools and groups, and what they are here; names with "__" or * are an MCP server's and stay.
 _TOOLS: Mapping[str, tuple[str, ...]] = {
@@ -49,7 +50,12 @@ def _entries(draft: OpenClawDraft) -> None:
     """`agents.list`, a list of tables with an id, as `agents.entries`."""
     agents = draft.table("agents")
     listed = agents.get("list")
-    if not isinstance(listed, list) or "entries" in agents:
+    if not isinstance(listed, list):
+        return
+    if "entries" in agents:
+        # OpenClaw refuses the file, and to follow either of them would forget the other's agents.
+        draft.error("agents.list", "is the older form of agents.entries, and both are here", _ONE_FORM)
+        del agents["list"]
         return
     entries: dict[str, Any] = {}
     for index, entry in enumerate(listed):

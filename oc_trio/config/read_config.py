@@ -17,7 +17,7 @@ from oc_trio.config.openclaw import Adapted
 from oc_trio.config.parse import Invalid, Reader, is_within
 from oc_trio.config.secret_keys import Unavailable, check_shape, holds_secret, read_file_key, resolver
 from oc_trio.config.secrets import NO_SECRET, Secret, SecretForm
-from oc_trio.errors import Problem
+from oc_trio.config.substitution import UnavailableValue
 
 
 def read_config(
@@ -32,7 +32,7 @@ def read_config(
 ) -> Config:
     """The configuration. Adds to `inline` the secrets in the file itself, by path, except for tokens of accounts."""
     resolve = resolver(env, document.folder)
-    unavailable: list[Problem] = []
+    unavailable: list[UnavailableValue] = []
 
     def secret(raw: Any, path: str, form: SecretForm) -> Secret:
         if holds_secret(raw, path) and not path.startswith(ROOT):
@@ -43,7 +43,7 @@ def read_config(
         try:
             return resolve(raw, path, form)
         except Unavailable as error:
-            unavailable.append(error.problem)
+            unavailable.append(UnavailableValue(path, error.problem))
             return NO_SECRET
 
     def foreign(path: str) -> bool:
@@ -52,15 +52,13 @@ def read_config(
     reader = Reader(secret, foreign)
     config: Config = reader.table(Config, modern.values, "")
     # A value that can't be had was left empty, and an empty value must not be reported as malformed as well.
-    reported = {problem.path for problem in adapted.unavailable}
+    reported = {value.path for value in adapted.unavailable}
     findings.problems.extend(
         problem for problem in reader.problems if modern.path_in_file(problem.path) not in reported
     )
     _warn_foreign(reader.ignored, document, findings)
     ignored = [modern.path_in_file(path) for path in reader.ignored]
-    unavailable += [
-        problem for problem in adapted.unavailable if not any(is_within(problem.path, path) for path in ignored)
-    ]
+    unavailable += [value for value in adapted.unavailable if not any(is_within(value.path, path) for path in ignored)]
     _report_unavailable(unavailable, config, modern, findings)
     config = _with_secret_files(config, document, env, findings) if connect else config
     return complete_providers(config, _providers(modern.values), env, findings, connect=connect)
@@ -83,13 +81,14 @@ def _warn_foreign(ignored: list[str], document: Document, findings: Findings) ->
         findings.warning(str(document.path), "parts that oc-trio has no use for are ignored", ", ".join(foreign.unused))
 
 
-def _report_unavailable(unavailable: list[Problem], config: Config, modern: ModernDocument, findings: Findings) -> None:
+def _report_unavailable(
+    unavailable: list[UnavailableValue], config: Config, modern: ModernDocument, findings: Findings
+) -> None:
     """A value that is not available is an error, or a warning if the part of the configuration is not used."""
     unused = {modern.path_in_file(path): reason for path, reason in unused_sections(config).items()}
-    for problem in unavailable:
-        reason = next(
-            (reason for path, reason in unused.items() if is_within(modern.path_in_file(problem.path), path)), ""
-        )
+    for value in unavailable:
+        problem, value_path = value.problem, modern.path_in_file(value.path)
+        reason = next((reason for path, reason in unused.items() if is_within(value_path, path)), "")
         if reason:
             findings.warning(problem.path, f"{problem.message}; {reason}", problem.hint)
         else:

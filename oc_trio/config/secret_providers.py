@@ -127,5 +127,7 @@ def _command(provider: Mapping[str, Any], alias: str, name: str, where: str, env
             for key, value in provider["env"].items()
         }
     # OpenClaw's default; oc-trio's own is longer.
-    reference["timeoutMs"] = provider.get("timeoutMs", 5000)
+    milliseconds = reference["timeoutMs"] = provider.get("timeoutMs", 5000)
+    if isinstance(milliseconds, bool) or not isinstance(milliseconds, int | float) or not 0 < milliseconds <= 120_000:
+        raise Invalid(Problem(f"{where}.timeoutMs", "must be between 1 and 120000"))
     return reference

@@ -17,12 +17,20 @@ _LEFT_ALONE = ("env", "secrets")  # what they hold is text, or read by their own
 
 
 @frozen
+class UnavailableValue:
+    """A value that can't be read; its problem may be elsewhere in the file, such as at a provider of secrets."""
+
+    path: str
+    problem: Problem
+
+
+@frozen
 class Substitution:
-    """`problems` has the values that are not available; whether they are used is not known here."""
+    """`unavailable` has the values that can't be read; whether they are used is not known here."""
 
     env: Mapping[str, str] = field(repr=False)
     providers: SecretProviders
-    problems: list[Problem] = field(factory=list)
+    unavailable: list[UnavailableValue] = field(factory=list)
 
     def document(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """A copy of the document with its values replaced, made of plain dicts and lists."""
@@ -43,7 +51,7 @@ class Substitution:
             try:
                 return self.providers.resolve(value, path)
             except Invalid as error:
-                self.problems.append(error.problem)
+                self.unavailable.append(UnavailableValue(path, error.problem))
                 return ""
         if isinstance(value, Mapping):
             return {str(name): self._value(inner, join(path, str(name))) for name, inner in value.items()}
@@ -58,7 +66,8 @@ class Substitution:
         if not value:
             empty = "is empty" if match[2] in self.env else "is not set"
             hint = "set it, or write it into ~/.openclaw/.env"
-            self.problems.append(Problem(path, f"the environment variable {match[2]} {empty}", hint))
+            problem = Problem(path, f"the environment variable {match[2]} {empty}", hint)
+            self.unavailable.append(UnavailableValue(path, problem))
             return match[0]
         return value
 

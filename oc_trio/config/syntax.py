@@ -5,6 +5,7 @@ from typing import Any
 
 import tomli
 
+from oc_trio.config.json5_errors import first_fault
 from oc_trio.errors import ConfigError, Problem
 
 JSON_SUFFIXES = (".json", ".json5")
@@ -37,11 +38,12 @@ def decode_json5_value(text: str, name: str) -> Any:
 
     try:
         return pyjson5.decode(text)
-    except pyjson5.Json5EOF:
-        raise ConfigError(Problem(name, "not valid JSON5: the file ends too early")) from None
     except pyjson5.Json5NestingTooDeep:
         raise ConfigError(Problem(name, "is nested too deeply")) from None
     except pyjson5.Json5DecoderException as error:
+        if fault := first_fault(text):
+            place = f"{name}:{fault.line}:{fault.column}"
+            raise ConfigError(Problem(place, f"not valid JSON5: {fault.message}")) from None
         raise ConfigError(Problem(f"{name}{_position(text, str(error.args[0]))}", "not valid JSON5")) from None
 
 

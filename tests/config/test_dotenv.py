@@ -48,6 +48,12 @@ def test_openclaw_s_own_folder_may_be_elsewhere(tmp_path: Path) -> None:
     assert made["A"] == "1"
 
 
+def test_older_files_have_variables_in_env_itself(tmp_path: Path) -> None:
+    """Texts only, and `env.vars` wins."""
+    values = {"env": {"A": "1", "B": "1", "shellEnv": {"enabled": True}, "vars": {"B": "2"}}}
+    assert variables(tmp_path, "", values) == {"A": "1", "B": "2"}
+
+
 def test_what_can_t_be_read_is_said(tmp_path: Path) -> None:
     """A line that is none is left out with a warning; a value that is no text is a problem."""
     (tmp_path / ".openclaw").mkdir()

@@ -60,6 +60,7 @@ WRONG = [
     ('skills: { load: { extraDirs: "x" } }', "skills.load.extraDirs: must be a list, not text"),
     ("agents: { list: [{ name: 1 }] }", "agents.list[0]: must be a table with an id"),
     ('agents: { list: [{ id: "a" }, { id: "a" }] }', 'agents.list[1].id: there is another agent "a"'),
+    ('agents: { list: [{ id: "a" }], entries: {} }', "agents.list: is the older form of agents.entries, and"),
     ('agents: { list: [{ id: "a", model: 3 }] }', "agents.list[0].model: must be a table, not a number"),
 ]
 

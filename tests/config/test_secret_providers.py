@@ -106,6 +106,16 @@ WRONG: dict[str, tuple[Document, Document, str]] = {
         {"v": {**SHELL, "args": ["-c", "echo s3cret"]}},
         "botToken: /bin/sh printed no JSON object",
     ),
+    "no time limit": (
+        {"source": "exec", "provider": "v", "id": "a"},
+        {"v": {**SHELL, "timeoutMs": "soon"}},
+        "secrets.providers.v.timeoutMs: must be between 1 and 120000",
+    ),
+    "no arguments": (
+        {"source": "exec", "provider": "v", "id": "a"},
+        {"v": {**SHELL, "args": [5]}},
+        "secrets.providers.v.args: must be a list of texts",
+    ),
     "too slow": (
         {"source": "exec", "provider": "v", "id": "a"},
         {"v": {**SHELL, "args": ["-c", "sleep 5"], "timeoutMs": 50}},
@@ -121,6 +131,7 @@ def test_what_can_t_be_had_stops_the_start(
     """With the line of the file, and never with a secret."""
     with pytest.raises(ConfigError) as caught:
         load_text(document(reference, providers=providers), "openclaw.json")
+    assert len(caught.value.problems) == 1
     assert words in str(caught.value)
     assert "openclaw.json:1: " in str(caught.value)
     assert "s3cret" not in str(caught.value)
@@ -146,4 +157,9 @@ def test_what_a_pointer_does_not_find(load_text: LoadText, tmp_path: Path, conte
 def test_a_broken_reference_of_somebody_else_s_is_nobody_s_business(load_text: LoadText) -> None:
     """Other channels' tokens are not read."""
     text = '{ channels: { slack: { appToken: { source: "exec", provider: "gone", id: "a" } }, mattermost: {} } }'
+    assert load_text(text, "openclaw.json").accounts
+    # What is wrong stands at the provider, which nobody else asks.
+    text = text.replace("gone", "v").replace(
+        "{ channels", '{ secrets: { providers: { v: { source: "exec" } } }, channels'
+    )
     assert load_text(text, "openclaw.json").accounts
