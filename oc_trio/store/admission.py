@@ -89,6 +89,7 @@ def seen_of(row: Row) -> Seen:
 
 def obligation_id(account: AccountId, trigger: str) -> ObligationId:
     """Derived from account and trigger, so that a replayed simulation run has the same ids as the first."""
+    # The zero byte separates them: without it, other pairs of names could give the same text.
     return ObligationId("ob" + hashlib.sha256(f"{account}\0{trigger}".encode()).hexdigest()[:24])
 
 
@@ -141,6 +142,7 @@ def admit(tx: Tx, item: Admission) -> AdmissionResult:
         advance(tx, item.account, item.channel_id, PostId(item.trigger), item.create_at)
     # The unique key (account, trigger) makes admission idempotent: a repeated event inserts nothing.
     fresh = _insert_seen(tx, item)
+    # Only with a new row: a repeated event must not send its notice a second time.
     if fresh and item.notice is not None:
         put(tx, item.notice)
     is_upgraded = not fresh and item.source is Source.EDIT and item.decision == ADMIT and _upgrade(tx, item)

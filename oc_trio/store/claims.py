@@ -14,6 +14,7 @@ def claim(tx: Tx, scope: str, key: str, at: int, expires_at: int, value: str) ->
         " expires_at = excluded.expires_at WHERE claims.expires_at <= excluded.at",
         *(scope, key, value, at, expires_at),
     )
+    # Read again in either case: whoever came second is told what the first one stored.
     return bool(taken), str(tx.value("SELECT value FROM claims WHERE scope = ? AND key = ?", scope, key))
 
 

@@ -33,6 +33,7 @@ class Commands:
             lambda tx: tx.run(
                 "INSERT INTO commands (account, team_id, trigger, command_id, token, url, method, creator_id, at)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                # A team can have one command per trigger, so a new one under the same trigger always replaces the row.
                 " ON CONFLICT (account, team_id, trigger) DO UPDATE SET command_id = excluded.command_id,"
                 " token = excluded.token, url = excluded.url, method = excluded.method,"
                 " creator_id = excluded.creator_id, at = excluded.at",

@@ -9,10 +9,12 @@ from oc_trio.store.engine import Engine, Tx
 def _add(tx: Tx, session: SessionKey, post: PostId, payload: str, at: int, limit: int) -> None:
     tx.run(
         "INSERT INTO context (session, post_id, payload, at) VALUES (?, ?, ?, ?)"
+        # An edit of a context post arrives as the same post: it replaces the text and keeps the place in the order.
         " ON CONFLICT (session, post_id) DO UPDATE SET payload = excluded.payload",
         *(session, post, payload, at),
     )
     tx.run(
+        # In the same transaction, so that no session ever holds more than its limit.
         "DELETE FROM context WHERE session = ? AND serial NOT IN"
         " (SELECT serial FROM context WHERE session = ? ORDER BY at DESC, serial DESC LIMIT ?)",
         *(session, session, limit),

@@ -49,6 +49,7 @@ def damaged_rows(tx: Tx) -> tuple[str, ...]:
     for table, key, column in _COLUMNS:
         last: str | int = 0 if key == "serial" else ""
         sql = f"SELECT {key}, {column} FROM {table} WHERE {key} > ? ORDER BY {key} LIMIT {_PAGE}"  # noqa: S608 - ours
+        # By pages: a transcript table may hold hundreds of thousands of rows.
         while rows := tx.all(sql, last):
             last = rows[-1][0]
             problems += [f"{table}, {key} {row[0]}: {column} is no JSON" for row in rows if not _is_json(str(row[1]))]
@@ -59,6 +60,8 @@ def damaged_rows(tx: Tx) -> tuple[str, ...]:
 
 def _is_json(text: str) -> bool:
     try:
+        # An empty column is no damage: turns have no `final` until their result is decided.
         return not text or bool(json.loads(text) is not None)
+    # Brackets nested thousands deep end in a RecursionError; the gateway writes nothing like it.
     except (ValueError, RecursionError):
         return False

@@ -21,6 +21,7 @@ T = TypeVar("T")
 def expand_lists(sql: str, sizes: tuple[int, ...]) -> str:
     """Replaces each `??` by one `?` per value of its list; an empty list becomes NULL, which matches nothing."""
     for size in sizes:
+        # `IN ()` is a syntax error in PostgreSQL.
         sql = sql.replace("??", ", ".join("?" * size) if size else "NULL", 1)
     return sql
 
@@ -190,5 +191,6 @@ def commit_together(driver: Driver, works: Sequence[Callable[[Tx], Any]]) -> lis
         return [Error(store_error(driver, error)) for _ in works]
     except StoreError as error:
         driver.rollback()
+        # One exception object per work: each is raised in a task of its own, which adds its traceback to it.
         return [Error(type(error)(str(error))) for _ in works]
     return results

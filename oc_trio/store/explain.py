@@ -70,6 +70,7 @@ def _beside(tx: Tx, trigger: str, owed: Sequence[Obligation]) -> tuple[OutboxRow
     """Posts outside of turns that a message caused: their outbox ids begin with its trigger or its obligation id."""
     own = [PAIRING_PREFIX + trigger, DENIED_PREFIX + trigger, *(f"{item.id}." for item in owed)]
     prefixes = [*own, *(FALLBACK_PREFIX + prefix for prefix in own)]
+    # substr, not LIKE: ids may hold `_`, which LIKE takes for any character.
     sql = outbox.SELECT + " WHERE substr(id, 1, ?) = ? ORDER BY serial"
     return tuple(outbox.outbox_of(row) for prefix in prefixes for row in tx.all(sql, len(prefix), prefix))
 

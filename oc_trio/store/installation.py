@@ -12,6 +12,7 @@ _READ = "SELECT value, at FROM claims WHERE scope = ? AND key = ?"
 
 
 def _ensure(tx: Tx, new_id: str, at: int) -> Installation:
+    # A claim that nobody can take any more: the first start decides, every later one reads what it decided.
     claim(tx, _SCOPE, _KEY, at, _NEVER, new_id)
     value, since = tx.all(_READ, _SCOPE, _KEY)[0]
     return Installation(str(value), int(since))

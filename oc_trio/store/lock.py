@@ -17,6 +17,7 @@ def file_lock(path: Path) -> Iterator[None]:
     """Holds a lock on the file `path`. Raises StoreError, with the pid, if another process holds it."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # O_CLOEXEC: an agent command inherits no descriptor, or it would hold the lock after the gateway has ended.
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StoreError(f"can't make the lock file {path}: {error.strerror}") from error
@@ -25,6 +26,7 @@ def file_lock(path: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StoreError(_in_use(path, os.read(descriptor, 32).decode(errors="replace").strip())) from None
+        # The pid is only for the message to the next one who tries; the lock itself is flock's.
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
         yield

@@ -39,6 +39,7 @@ async def migrate(engine: Engine, *, copy_to: str | None, migrations: Sequence[t
         def apply(tx: Tx, number: int = number, statements: tuple[str, ...] = statements) -> None:
             for statement in statements:
                 tx.run(statement.replace("<serial>", engine.driver.serial))
+            # In the transaction of its statements: a crash in between leaves the version that is really there.
             tx.run("INSERT INTO schema_version (version) VALUES (?)", number)
 
         await engine.run(apply)

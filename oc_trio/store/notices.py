@@ -18,6 +18,7 @@ def notice_id(obligation: ObligationId) -> OutboxId:
 def notice_obligation(outbox: str) -> ObligationId | None:
     """The obligation that a notice, or the fallback for one, is named after; None for any other outbox id."""
     name, _, mark = outbox.rpartition(".")
+    # A fallback's id has `instead.` in front: the obligation's id is what stands right before the mark.
     return ObligationId(name.rpartition(".")[2]) if mark == _MARK else None
 
 

@@ -48,6 +48,7 @@ def close(tx: Tx, ids: tuple[ObligationId, ...], outcome: Outcome, at: int) -> i
     require_terminal(outcome)
     return tx.run(
         "UPDATE obligations SET state = ?, outcome_posts = ?, outcome_reason = ?, ended_at = ?"
+        # Only open ones: whoever closes first decides, and what comes later can't change the outcome.
         " WHERE id IN (??) AND state = 'open'",
         *(outcome.state.value, join_ids(outcome.posts), outcome.reason, at, ids),
     )

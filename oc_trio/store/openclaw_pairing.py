@@ -45,15 +45,15 @@ class ApprovedEntry:
 
 
 def read_approvals(path: Path) -> tuple[ApprovedEntry, ...]:
-    """What is approved in a database, an allowFrom file, or a folder of OpenClaw's with either; each entry once.
+    """The approvals in a database, an allowFrom file, or a folder of OpenClaw's with either; each entry once.
 
     A database goes before files, as OpenClaw reads it alone where it has one. Raises UnreadableState.
     """
-    found: dict[tuple[str, str], ApprovedEntry] = {}
+    approvals: dict[tuple[str, str], ApprovedEntry] = {}
     for source in _sources(path):
         for entry in _of_file(source) if source.name.endswith(_SUFFIX) else _of_database(source):
-            found.setdefault((entry.account, entry.user), entry)
-    return tuple(found.values())
+            approvals.setdefault((entry.account, entry.user), entry)
+    return tuple(approvals.values())
 
 
 def _sources(path: Path) -> list[Path]:
@@ -62,18 +62,18 @@ def _sources(path: Path) -> list[Path]:
             return [path]
         if not path.is_dir():
             raise UnreadableState(f"{path}: there is no such file; OpenClaw's state is in ~/.openclaw")
-        named = [path / "state" / "openclaw.sqlite", path / "openclaw.sqlite"]
-        found = [place for place in named if place.is_file()]
+        databases = [path / "state" / "openclaw.sqlite", path / "openclaw.sqlite"]
+        sources = [database for database in databases if database.is_file()]
         for folder in (path / "credentials", path):
-            found += sorted(folder.glob(f"{_CHANNEL}*{_SUFFIX}"))
+            sources += sorted(folder.glob(f"{_CHANNEL}*{_SUFFIX}"))
     except OSError as problem:
         raise UnreadableState(f"{path}: {problem.strerror}") from problem
-    if not found:
+    if not sources:
         raise UnreadableState(
             f"{path}: neither state/openclaw.sqlite nor credentials/{_CHANNEL}{_SUFFIX} is there; "
             "name OpenClaw's folder (~/.openclaw), its database, or such a file"
         )
-    return found
+    return sources
 
 
 def _of_database(path: Path) -> Iterator[ApprovedEntry]:
@@ -87,6 +87,7 @@ def _of_database(path: Path) -> Iterator[ApprovedEntry]:
         hint = ": it is of no release of OpenClaw that pairs people" if _TABLE in str(problem) else ""
         raise UnreadableState(f"{path}: {problem}{hint}") from problem
     for account, entry, at in rows:
+        # Rows of an unexpected form are left out: nobody is let in by what we don't understand.
         if isinstance(entry, str) and entry.strip():
             yield ApprovedEntry(
                 str(account).strip().lower() or _NO_ACCOUNT, entry, at if isinstance(at, int) else 0, path
@@ -99,9 +100,11 @@ def _of_file(path: Path) -> Iterator[ApprovedEntry]:
         raise UnreadableState(
             f"{path}: it is of another channel; Mattermost's are {_CHANNEL}{_SUFFIX} and {_CHANNEL}-<account>{_SUFFIX}"
         )
+    # The file without an account in its name is from OpenClaw's days with one account, which it calls "default".
     account = stem.removeprefix(_CHANNEL).removeprefix("-").lower() or _NO_ACCOUNT
     try:
         value = json.loads(path.read_text("utf-8"))
+        # The file has no times of its own: all entries get the time of its last change.
         at = int(path.stat().st_mtime * 1000)
     except (OSError, ValueError) as problem:
         raise UnreadableState(f"{path}: {problem}") from problem

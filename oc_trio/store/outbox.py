@@ -27,6 +27,7 @@ def put(tx: Tx, item: OutboxRow) -> int:
     return tx.run(
         "INSERT INTO outbox (id, account, channel_id, root_id, kind, body, pending_post_id, created_at, turn, seq,"
         " to_user, state, sending_at, attempts, post_id, error, ended_at)"
+        # Ids are derived from what the post is for, so a repeated delivery finds its rows and queues nothing twice.
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', 0, 0, NULL, '', 0) ON CONFLICT (id) DO NOTHING",
         *(item.id, item.account, item.channel_id, item.root_id, item.kind.value, item.body),
         *(item.pending_post_id, item.created_at, item.turn, item.seq, item.to_user),
@@ -63,6 +64,7 @@ def _confirm(tx: Tx, outbox: OutboxId, post: PostId, at: int) -> bool:
         "UPDATE outbox SET state = 'confirmed', post_id = ?, error = '', ended_at = ? WHERE id = ?",
         *(post, at, outbox),
     )
+    # In the same transaction, so that `explain` never knows of a notice without its post.
     note_post(tx, outbox, post)
     return True
 

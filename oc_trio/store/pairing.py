@@ -47,11 +47,13 @@ SELECT = "SELECT account, user_id, name, code, requested_at, expires_at, approve
 def _request(
     tx: Tx, account: AccountId, user: UserId, name: str, code: str, at: int, ttl_ms: int, max_pending: int
 ) -> Requested:
+    # First, so that expired requests neither count towards the limit nor hand out an old code.
     tx.run("DELETE FROM pairing WHERE account = ? AND approved_at = 0 AND expires_at <= ?", account, at)
     row = tx.one(SELECT + " WHERE account = ? AND user_id = ?", account, user)
     if row:
         known = PairingRow(*row)
         return Requested(RequestState.APPROVED) if known.approved_at else Requested(RequestState.PENDING, known.code)
+    # Bounded, because any user of the server can send requests.
     if tx.value("SELECT COUNT(*) FROM pairing WHERE account = ? AND approved_at = 0", account) >= max_pending:
         return Requested(RequestState.FULL)
     tx.run(

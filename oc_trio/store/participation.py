@@ -26,6 +26,7 @@ class Participation:
             lambda tx: tx.run(
                 "INSERT INTO participation (account, channel_id, root_id, at) VALUES (?, ?, ?, ?)"
                 " ON CONFLICT (account, channel_id, root_id) DO UPDATE SET at = excluded.at"
+                # The time never goes back, whatever the order of the calls.
                 " WHERE excluded.at > participation.at",
                 *(account, channel, root, at),
             )

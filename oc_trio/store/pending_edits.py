@@ -35,7 +35,7 @@ class PendingEdits:
             )
         )
 
-    async def settled(self, account: AccountId, at: int, limit: int) -> tuple[PendingEdit, ...]:
+    async def with_final_text(self, account: AccountId, at: int, limit: int) -> tuple[PendingEdit, ...]:
         """The edits whose final text is known and that were not over at `at`: the newest `limit`, oldest first."""
         rows = await self._engine.run(
             lambda tx: tx.all(

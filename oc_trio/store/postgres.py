@@ -17,9 +17,8 @@ try:
 except ImportError as missing:
     raise StoreUnusable("PostgreSQL needs psycopg: install oc-trio with the extra `postgres`") from missing
 
-LOCK_CLASS = (
-    1_869_898_345  # any number that is ours: the first half of the advisory lock's key, the schema is the second
-)
+# Any number that is ours: the first half of the advisory lock's key, the schema is the second.
+LOCK_CLASS = 1_869_898_345
 # TCP keepalive ends a half-open connection within about a minute; a statement that hangs blocks the whole journal.
 SETTINGS = {
     "connect_timeout": "5",
@@ -53,8 +52,9 @@ class PostgresDriver:
         self._connection: psycopg.Connection | None = None
 
     def _connect(self) -> psycopg.Connection:
-        given = self._settings()
-        settings = {key: value for key, value in SETTINGS.items() if key not in given}
+        url_settings = self._url_settings()
+        # What the operator wrote into the URL goes before our own.
+        settings = {key: value for key, value in SETTINGS.items() if key not in url_settings}
         # autocommit: transactions begin only where `begin` says so.
         connection = psycopg.connect(self._url, autocommit=True, **settings)  # type: ignore[arg-type]
         try:
@@ -66,17 +66,17 @@ class PostgresDriver:
             raise
         return connection
 
-    def _settings(self) -> dict[str, object]:
+    def _url_settings(self) -> dict[str, object]:
         """Parses the URL ourselves: libpq's error messages quote parts of it, which may be parts of the password."""
         try:
-            given: dict[str, object] = {**conninfo_to_dict(self._url)}
+            settings: dict[str, object] = {**conninfo_to_dict(self._url)}
         except psycopg.Error:
-            given = {"port": "unreadable"}
+            settings = {"port": "unreadable"}
         # A second @ belongs to the password: libpq would take the rest for the host, and quote it in its error.
         is_cut = self._url.partition("?")[0].count("@") > 1
-        if is_cut or not re.fullmatch(r"[0-9,]*", str(given.get("port", ""))):
+        if is_cut or not re.fullmatch(r"[0-9,]*", str(settings.get("port", ""))):
             raise StoreUnusable("the store's URL can't be read: special characters in its password must be %-encoded")
-        return given
+        return settings
 
     @staticmethod
     def _lock(connection: psycopg.Connection) -> None:
@@ -118,6 +118,7 @@ class PostgresDriver:
 
     def execute(self, sql: str, params: Sequence[object] = ()) -> Result:
         assert self._connection is not None
+        # None, not an empty sequence: with parameters psycopg would take each % of the statement for a placeholder.
         cursor = self._connection.execute(native(sql), params or None)
         return (cursor.fetchall() if cursor.description else []), cursor.rowcount
 
@@ -141,6 +142,7 @@ class PostgresDriver:
         raise StoreError(f"PostgreSQL is copied with pg_dump, not to {target}")
 
     def check(self) -> tuple[str, ...]:
+        # PostgreSQL checks its own files.
         return ()
 
     def size(self) -> int:

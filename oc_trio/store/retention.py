@@ -54,6 +54,7 @@ SEEN = (
 )
 TURNS = (
     "DELETE FROM turns WHERE serial IN (SELECT t.serial FROM turns t LEFT JOIN obligations o ON o.turn = t.id"
+    # An obligation points to its turn: the turn goes only after it.
     " WHERE t.ended_at > 0 AND t.ended_at < ? AND o.id IS NULL LIMIT ?)"
 )
 OUTBOX = (
@@ -123,6 +124,7 @@ async def _delete_chunks(engine: Engine, sql: str, before: int) -> int:
 async def _delete_surplus(engine: Engine, rows: int, count_sql: str, time_sql: str, delete_sql: str) -> int:
     """Deletes the oldest rows so that about `rows` stay, by the time of the newest one that has to go."""
 
+    # By time, with the statements that delete by age: so the same rows are spared, such as those of unfinished turns.
     def cut(tx: Tx) -> int | None:
         surplus = int(tx.value(count_sql)) - rows
         return int(tx.value(time_sql, surplus - 1)) + 1 if surplus > 0 else None

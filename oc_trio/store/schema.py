@@ -18,6 +18,7 @@ LEDGER = (
         state TEXT NOT NULL, turn TEXT, attempts BIGINT NOT NULL, outcome_posts TEXT NOT NULL,
         outcome_reason TEXT NOT NULL, ended_at BIGINT NOT NULL,
         UNIQUE (account, trigger))""",
+    # Partial: only the few open rows are in it, however many have ended.
     "CREATE INDEX obligations_open ON obligations (account, serial) WHERE state = 'open'",
     "CREATE INDEX obligations_turn ON obligations (turn)",
     "CREATE INDEX obligations_ended ON obligations (ended_at)",

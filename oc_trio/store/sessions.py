@@ -72,6 +72,7 @@ class Sessions:
         """Begins a new generation, with empty transcript and context. Returns its number; 0 for an unknown session."""
 
         def work(tx: Tx) -> int:
+            # Posts that came after the command stay: they belong to the new conversation.
             tx.run("DELETE FROM context WHERE session = ? AND at <= ?", key, at)
             tx.run("UPDATE sessions SET generation = generation + 1, last_at = ? WHERE key = ?", at, key)
             return generation_of(tx, key)

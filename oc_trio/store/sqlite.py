@@ -24,7 +24,7 @@ _ADVICE = {
     "SQLITE_READONLY": _NO_WRITING,
     "SQLITE_CANTOPEN": _NO_WRITING,
 }
-_LASTING = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+_PERMANENT = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 # Beginnings of messages that have no code, or the code of a wrong statement. The first quotes the row's text.
 _NOT_UTF8 = "Could not decode to UTF-8"
 _NO_TABLE = "no such table"
@@ -32,7 +32,7 @@ _NO_VALUE = "Error binding parameter"
 
 
 def _is_damage(error: Exception) -> bool:
-    return _primary(error) in _LASTING or str(error).startswith((_NOT_UTF8, _NO_TABLE))
+    return _primary(error) in _PERMANENT or str(error).startswith((_NOT_UTF8, _NO_TABLE))
 
 
 def _primary(error: Exception) -> str:
@@ -44,10 +44,10 @@ def is_there(path: Path) -> bool:
     try:
         return path.exists()
     except OSError as error:
-        what = f"can't look for the journal {path}: {error.strerror}"
+        problem = f"can't look for the journal {path}: {error.strerror}"
         if isinstance(error, PermissionError):
-            what += "; run this as the user of the gateway, or as root"
-        raise StoreError(what) from error
+            problem += "; run this as the user of the gateway, or as root"
+        raise StoreError(problem) from error
 
 
 class SqliteDriver:
@@ -83,6 +83,7 @@ class SqliteDriver:
         # isolation_level None: transactions begin only where `begin` says so.
         connection = sqlite3.connect(self._path, isolation_level=None, timeout=BUSY_MS / 1000)
         try:
+            # With a write-ahead log, readers such as `oc-trio status` and backups don't block the writer.
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA temp_store = MEMORY")
@@ -173,5 +174,6 @@ class SqliteDriver:
     def size(self) -> int:
         if self._path is None:
             return 0
+        # The write-ahead log counts too: it holds what was not yet copied back into the file.
         parts = (self._path, Path(f"{self._path}-wal"))
         return sum(part.stat().st_size for part in parts if part.exists())

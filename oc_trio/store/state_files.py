@@ -20,6 +20,8 @@ def state_dir_problem(folder: Path, names: Iterable[str]) -> str:
     try:
         mode = stat.S_IMODE(folder.stat().st_mode)
         parent = folder.resolve().parent
+        # Whoever may write to the folder above can rename this one and put another in its place, unless the sticky bit
+        # is set there, as for /tmp.
         above = stat.S_IMODE(parent.stat().st_mode)
     except OSError:
         return ""
@@ -51,6 +53,7 @@ def new_file(target: Path, *, replace: bool = False) -> Iterator[Path]:
         raise taken
     if not target.parent.is_dir():
         raise StoreError(f"there is no folder {target.parent} to copy to")
+    # In the target's own folder: a rename is atomic only within one file system.
     draft = target.parent / f".{target.name}.{os.urandom(6).hex()}"
     try:
         os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))

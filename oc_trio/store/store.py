@@ -90,6 +90,7 @@ class Store:
 
     async def integrity_check(self) -> tuple[str, ...]:
         """Damage that SQLite finds (PostgreSQL checks itself) and rows that can't be decoded; empty if none."""
+        # In this order: rows of a damaged file could not be read at all.
         return await self._engine.run_unlocked(self._engine.driver.check) or await self._engine.run(damaged_rows)
 
 
@@ -140,6 +141,7 @@ async def open_store(location: str | Path | sqlite3.Connection, *, exclusive: bo
             return
         driver = _driver(str(location), exclusive)
         is_file = isinstance(driver, SqliteDriver)
+        # Before the connection: opening the file could already change it. PostgreSQL's lock comes with its connection.
         if exclusive and is_file:
             stack.enter_context(file_lock(Path(f"{location}.lock")))
         engine = await stack.enter_async_context(open_writer(driver))

@@ -28,6 +28,7 @@ def _append(
 
 
 def _load(tx: Tx, session: SessionKey, limit: int, without: str) -> tuple[str, ...]:
+    # The newest first, for the limit; put in order below.
     rows = tx.all(
         "SELECT entry FROM transcripts WHERE session = ? AND generation = ? AND (? = '' OR turn <> ? AND turn NOT IN"
         " (SELECT id FROM turns WHERE session = ? AND ended_at = 0)) ORDER BY serial DESC LIMIT ?",

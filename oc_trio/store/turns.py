@@ -61,6 +61,7 @@ def _mark_ended(tx: Tx, turn: TurnId, outcome: Outcome, at: int) -> int:
 
 
 def _with_draft(drafts: tuple[PostId, ...], draft: PostId | None) -> tuple[PostId, ...]:
+    # Earlier drafts are never forgotten: `explain` finds the turn by any of them.
     return drafts if draft is None or draft in drafts else (*drafts, draft)
 
 
@@ -85,6 +86,7 @@ def begin(tx: Tx, turn: Turn, ids: tuple[ObligationId, ...], at: int) -> tuple[O
         "UPDATE obligations SET turn = ?, attempts = attempts + 1 WHERE id IN (??) AND state = 'open' RETURNING id",
         *(turn.id, ids),
     )
+    # A turn whose messages have all ended meanwhile must not come into being.
     if bound or not ids:
         _insert(tx, turn, at)
     for (other,) in earlier:
@@ -124,8 +126,8 @@ class Turns:
         that has ended. Another turn that loses its last open obligation to this one ends as cancelled. `turn.draft`,
         `drafts` and `final` count only if the row is new.
         """
-        wanted = tuple(obligation_ids)
-        return await self._engine.run(lambda tx: begin(tx, turn, wanted, at))
+        ids = tuple(obligation_ids)
+        return await self._engine.run(lambda tx: begin(tx, turn, ids, at))
 
     async def reset_attempts(self, turn: TurnId) -> None:
         """Resets the attempt counters of the turn's obligations: the interruption was ours (a drain), not a failure."""

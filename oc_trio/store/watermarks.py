@@ -73,6 +73,7 @@ class Watermarks:
 
         def move(tx: Tx) -> None:
             for channel, at in times.items():
+                # The empty id sorts before every post of that millisecond, so one that is still to come is not skipped.
                 advance(tx, account, channel, PostId(""), at)
 
         await self._engine.run(move)

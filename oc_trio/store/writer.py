@@ -55,6 +55,7 @@ class WriterEngine:
             self._slots.release()
             raise StoreError("the store is closed")
         job = _Job(work)
+        # Kept here too: if the thread dies, `_stop` fails those that it never reached.
         self._pending.add(job)
         self._jobs.put(job)
         await job.done.wait()  # cancelled here: the transaction still runs
@@ -110,6 +111,7 @@ class WriterEngine:
 
     def _stop(self, ended: Outcome[None]) -> None:
         """The thread has ended, by `aclose` or by an error: fails everything that still waits for it."""
+        # The order matters: after this no work can be put behind the None that stops the thread.
         self._closed = True
         self._ended = ended
         for job in self._pending:
@@ -121,6 +123,8 @@ class WriterEngine:
         """Accepts no more work, writes what is queued, joins the thread; raises the error that ended it, if any."""
         self._closed = True
         self._jobs.put(None)
+        # Shielded: a cancelled gateway still writes what it has accepted. Bounded, because a hanging disk must not keep
+        # the process for ever.
         with trio.move_on_after(CLOSING_SECONDS, shield=True):
             await self._stopped.wait()
         if self._ended is not None:

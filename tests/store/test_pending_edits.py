@@ -14,17 +14,17 @@ async def test_the_youngest_whose_text_is_known(store: Store) -> None:
     for each in (doubt("a", "A", 100), doubt("b", "", 300), doubt("c", "C", 200), doubt("d", "D", 300)):
         await store.pending_edits.put(ACCOUNT, each)
     await store.pending_edits.put(AccountId("other"), doubt("e", "E", 300))
-    assert await store.pending_edits.settled(ACCOUNT, 100, 9) == (doubt("c", "C", 200), doubt("d", "D", 300))
-    assert await store.pending_edits.settled(ACCOUNT, 0, 2) == (doubt("c", "C", 200), doubt("d", "D", 300))
+    assert await store.pending_edits.with_final_text(ACCOUNT, 100, 9) == (doubt("c", "C", 200), doubt("d", "D", 300))
+    assert await store.pending_edits.with_final_text(ACCOUNT, 0, 2) == (doubt("c", "C", 200), doubt("d", "D", 300))
 
 
 async def test_the_last_word_about_a_post_counts(store: Store) -> None:
     """A post is edited again and has another text in the end."""
     await store.pending_edits.put(ACCOUNT, doubt("a", "A", 100))
     await store.pending_edits.put(ACCOUNT, doubt("a", "", 200))
-    assert await store.pending_edits.settled(ACCOUNT, 0, 9) == ()
+    assert await store.pending_edits.with_final_text(ACCOUNT, 0, 9) == ()
     await store.pending_edits.put(ACCOUNT, doubt("a", "other", 300))
-    assert await store.pending_edits.settled(ACCOUNT, 0, 9) == (doubt("a", "other", 300),)
+    assert await store.pending_edits.with_final_text(ACCOUNT, 0, 9) == (doubt("a", "other", 300),)
 
 
 async def test_what_is_over_is_forgotten(store: Store) -> None:
@@ -32,4 +32,4 @@ async def test_what_is_over_is_forgotten(store: Store) -> None:
     await store.pending_edits.put(ACCOUNT, doubt("a", "A", 100))
     await store.pending_edits.put(ACCOUNT, doubt("b", "B", 300))
     assert await store.prune(DAY_MS + 200, Retention()) == 1
-    assert await store.pending_edits.settled(ACCOUNT, 0, 9) == (doubt("b", "B", 300),)
+    assert await store.pending_edits.with_final_text(ACCOUNT, 0, 9) == (doubt("b", "B", 300),)

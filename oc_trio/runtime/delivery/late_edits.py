@@ -58,7 +58,7 @@ class LateEditGuard:
         # The time of the resume point is the last sign of life: until then the watch was kept by the earlier run.
         alive = await delivery.store.resume.load(delivery.account)
         watched_until = alive.at if alive else now
-        for edit in await delivery.store.pending_edits.settled(delivery.account, watched_until, _MAX_POSTS):
+        for edit in await delivery.store.pending_edits.with_final_text(delivery.account, watched_until, _MAX_POSTS):
             until = max(edit.until, now + int(RESTORE_SECONDS * 1000))
             self._posts.setdefault(edit.post_id, _Watched(edit.text, until))
 
