@@ -72,4 +72,6 @@ async def _feed(
             continue  # a keep-alive
         for delta in reader.feed(await parse(stream, event)):
             await emit(delta)
+            if isinstance(delta, TextDelta):
+                stream.pace()
     return False

@@ -5,7 +5,7 @@ are left half-read, so a response is always ended, by reading to the end or by c
 """
 
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from typing import Any, Protocol
 
 import httpx
@@ -17,6 +17,7 @@ from oc_trio.agent.inflate import PIECE, BadCompression, Inflater
 from oc_trio.agent.sse import MAX_PENDING, ServerSentEvent, SseDecoder, SseOverflow
 from oc_trio.core.json_body import BadJson, read_keeping_surrogates
 from oc_trio.errors import AgentError, AgentFailed, AgentUnavailable
+from oc_trio.network.stream import NetworkStream
 
 # Bytes of one response after decompression: a stream has some 300 of them per token.
 MAX_BODY = 64 * 1024 * 1024
@@ -48,11 +49,20 @@ class HttpStream(Protocol):
 
     async def finish(self) -> None: ...
 
+    def pace(self) -> None: ...
+
     def unreadable(self, text: str) -> AgentError: ...
 
 
 class _Reader:
-    def __init__(self, response: httpx.Response, endpoint: Endpoint, deadlines: Deadlines, first_by: float) -> None:
+    def __init__(
+        self,
+        response: httpx.Response,
+        endpoint: Endpoint,
+        deadlines: Deadlines,
+        first_by: float,
+        pacing: ExitStack,
+    ) -> None:
         self._response = response
         # Raw: httpx would decompress a chunk as a whole, and a decompression bomb would fill the memory.
         self._chunks = response.aiter_raw()
@@ -63,6 +73,8 @@ class _Reader:
         self._whole: bytearray | None = None
         self._size = 0
         self._pieces_at_once = 0
+        self._is_paced = False
+        self._pacing = pacing
         self._endpoint = endpoint
         self._deadlines = deadlines
         self._first_by = first_by
@@ -85,6 +97,13 @@ class _Reader:
                     self._started, self._opening = True, events[0].data
                 return events
         return None
+
+    def pace(self) -> None:
+        """From now on read no faster than an answer is shown: people have its first text. May be called repeatedly."""
+        network_stream = self._response.extensions.get("network_stream")
+        if not self._is_paced and isinstance(network_stream, NetworkStream):
+            self._is_paced = True
+            self._pacing.enter_context(network_stream.paced())
 
     async def finish(self) -> None:
         """Read to the end of the body after the last event, within `linger`, so that the connection can be reused."""
@@ -234,11 +253,13 @@ async def open_http_stream(
     """POST `body` as JSON and yield the response once its status is 2xx. Raises `AgentError` for anything else."""
     first_by = trio.current_time() + deadlines.first_token
     response = await _send(http, endpoint, url, body, headers, deadlines)
-    reader = _Reader(response, endpoint, deadlines, first_by)
+    pacing = ExitStack()
+    reader = _Reader(response, endpoint, deadlines, first_by, pacing)
     try:
         if not response.is_success:
             raise from_status(endpoint, response.status_code, await reader.error_body(), response.headers)
-        yield reader
+        with pacing:
+            yield reader
     finally:
         with trio.move_on_after(deadlines.linger, shield=True):
             await reader.abandon()

@@ -92,7 +92,7 @@ def _audit(config_path: str | None, account: str | None, *, remove: bool, everyt
     skills = find_skills(Path(folder) for folder in skill_folders(loaded))
 
     async def run() -> CommandAudit:
-        dependencies = Dependencies(ssl_context=context)
+        dependencies = Dependencies(ssl_context=context, environ=os.environ)
         return await audit_commands(loaded, selected, dependencies, skills, remove=remove, everything=everything)
 
     try:

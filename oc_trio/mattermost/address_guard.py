@@ -5,20 +5,20 @@ which addresses are allowed; HTTP and websocket connections both go through here
 """
 
 import ssl
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Mapping
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any, TypeVar, cast
 
-import httpcore
-import httpx
 import trio
-from attrs import frozen
+from attrs import field, frozen
 
 from oc_trio.core.netguard import NetPolicy, Refused, check_host
+from oc_trio.core.proxies import BadProxy, proxy_for
 from oc_trio.errors import MattermostRejected, MattermostUnavailable
 from oc_trio.mattermost.socket import open_tls
+from oc_trio.network.pool import PooledTransport
+from oc_trio.network.tunnel import open_tunnel
 
-T = TypeVar("T")
 Addresses = tuple[IPv4Address | IPv6Address, ...]
 
 # An address that swallows packets must not use up the time of the next one; the last has all that is left.
@@ -36,9 +36,13 @@ class AddressRefused(MattermostRejected):
 
 @frozen
 class AddressGuard:
-    """Resolves names and checks addresses; raises AddressRefused, or MattermostUnavailable for an unresolvable name."""
+    """Resolves names and checks addresses; raises AddressRefused, or MattermostUnavailable for an unresolvable name.
+
+    `environ` may name proxies, for websockets. What goes through a proxy is not checked: the proxy resolves the name.
+    """
 
     policy: NetPolicy
+    environ: Mapping[str, str] = field(factory=dict, repr=False, eq=False)
 
     async def addresses(self, host: str, port: int) -> Addresses:
         try:
@@ -56,74 +60,34 @@ class AddressGuard:
 
     async def dial(self, host: str, port: int) -> trio.SocketStream:
         """TCP to the first allowed address that answers."""
-
-        async def connect(address: str) -> trio.SocketStream:
-            return await trio.open_tcp_stream(address, port)
-
-        return await _first_that_answers(await self.addresses(host, port), connect)
+        # There is at least one: `check_host` refuses a name without addresses.
+        *others, last = await self.addresses(host, port)
+        for address in others:
+            # The error of the last address is the one that is reported.
+            with trio.move_on_after(ADDRESS_SECONDS), suppress(OSError):
+                return await trio.open_tcp_stream(str(address), port)
+        return await trio.open_tcp_stream(str(last), port)
 
     async def open_stream(self, host: str, port: int, tls: ssl.SSLContext | None) -> trio.abc.Stream:
         """The `open_stream` of a websocket. The certificate is checked for the name, not for the address."""
-        stream = await self.dial(host, port)
+        address = f"[{host}]" if ":" in host else host
+        try:
+            proxy = proxy_for(f"{'ws' if tls is None else 'wss'}://{address}:{port}", self.environ)
+        except BadProxy as problem:
+            raise OSError(str(problem)) from problem
+        stream: trio.abc.Stream
+        if proxy is None:
+            stream = await self.dial(host, port)
+        else:
+            stream = await open_tunnel(proxy, host, port, tls or ssl.create_default_context())
         return stream if tls is None else await open_tls(stream, host, tls)
 
 
-async def _first_that_answers(addresses: Addresses, connect: Callable[[str], Awaitable[T]]) -> T:
-    *others, last = addresses  # there is at least one: `check_host` refuses a name without addresses
-    for address in others:
-        with trio.move_on_after(ADDRESS_SECONDS):
-            try:
-                return await connect(str(address))
-            # The error of the last address is the one that is reported.
-            except (OSError, httpcore.ConnectError, httpcore.ConnectTimeout):
-                continue
-    return await connect(str(last))
+class GuardedTransport(PooledTransport):
+    """An httpx transport that connects to allowed addresses only. `environ` may name proxies; default: none is used."""
 
-
-class _Backend(httpcore.AsyncNetworkBackend):
-    """httpcore's own Trio backend, with the address chosen by the guard."""
-
-    def __init__(self, guard: AddressGuard) -> None:
-        self._guard = guard
-        # httpcore defines a substitute for machines without Trio, which hides the real class from one type checker.
-        self._inner = cast("httpcore.AsyncNetworkBackend", httpcore.TrioBackend())
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        return await _first_that_answers(
-            await self._guard.addresses(host, port),
-            lambda address: self._inner.connect_tcp(address, port, timeout, local_address, socket_options),
-        )
-
-    async def connect_unix_socket(
-        self,
-        path: str,
-        timeout: float | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        raise AddressRefused(f"{path} is a local socket")
-
-    async def sleep(self, seconds: float) -> None:
-        await trio.sleep(seconds)
-
-
-class GuardedTransport(httpx.AsyncHTTPTransport):
-    """An httpx transport that connects to allowed addresses only. Proxies from the environment are not used."""
-
-    def __init__(self, guard: AddressGuard, ssl_context: ssl.SSLContext | None = None) -> None:
-        context = ssl_context or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        super().__init__(verify=context, trust_env=False)
-        # httpx has no parameter for the network backend, so its pool is replaced by one with the same settings.
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=context,
-            max_connections=100,
-            max_keepalive_connections=20,
-            keepalive_expiry=60.0,
-            network_backend=_Backend(guard),
-        )
+    def __init__(
+        self, guard: AddressGuard, ssl_context: ssl.SSLContext | None = None, environ: Mapping[str, str] | None = None
+    ) -> None:
+        # For http:// addresses: a context without certificates is built fast and trusts nobody.
+        super().__init__(ssl_context or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), dial=guard.dial, environ=environ or {})

@@ -148,7 +148,7 @@ async def open_tcp_stream(host: str, port: int, tls: ssl.SSLContext | None) -> t
     return stream if tls is None else await open_tls(stream, host, tls)
 
 
-async def open_tls(tcp: trio.SocketStream, host: str, tls: ssl.SSLContext) -> trio.abc.Stream:
+async def open_tls(tcp: trio.abc.Stream, host: str, tls: ssl.SSLContext) -> trio.abc.Stream:
     """TLS over `tcp` for the name `host`, handshake done; a failed one closes the stream."""
     stream = trio.SSLStream(tcp, tls, server_hostname=host, https_compatible=True)
     done = False

@@ -10,6 +10,7 @@ import httpx
 import trio
 from attrs import define, field, frozen
 
+from oc_trio.agent.http_client import open_model_client
 from oc_trio.agent.port import Agent, ToolCall, ToolResult, ToolSpec, TurnRequest
 from oc_trio.core.turn_events import AgentEvent, TextDelta
 
@@ -145,5 +146,5 @@ class Tools:
 
 
 def client() -> httpx.AsyncClient:
-    """A client that trusts nothing of this machine's environment."""
-    return httpx.AsyncClient(trust_env=False, verify=False)
+    """The client of the gateway's models, which trusts no certificate; to loopback no proxy is used."""
+    return open_model_client(None)

@@ -2,7 +2,7 @@
 
 import sqlite3
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 
 import httpx
@@ -28,7 +28,7 @@ class Dependencies:
     """`http_transport` gives the transport to a server, `open_stream` its websocket's stream, and `fetch_transport`
     fetches the files at web addresses; None means real sockets behind the address guard. `make_agent` builds
     agents, `open_store` opens the journal at a location, `pictures` scales pictures for models; the classes are those
-    that an account is built from.
+    that an account is built from. `environ` may name proxies.
     """
 
     clock: Clock = field(factory=Clock)
@@ -44,13 +44,14 @@ class Dependencies:
     serve_port: Callable[..., Awaitable[None]] = PublicPort.serve
     fetch_transport: httpx.AsyncBaseTransport | None = None
     pictures: Pictures = field(factory=Pictures)
+    environ: Mapping[str, str] = field(factory=dict, repr=False)
 
     def transport(self, base_url: str, policy: NetPolicy) -> httpx.AsyncBaseTransport:
         """The transport of REST requests to the server at `base_url`."""
         if self.http_transport is not None:
             return self.http_transport(base_url)
-        return GuardedTransport(AddressGuard(policy), self.ssl_context)
+        return GuardedTransport(AddressGuard(policy), self.ssl_context, self.environ)
 
     def stream_opener(self, policy: NetPolicy) -> OpenStream:
         """What opens the websocket's stream to a server."""
-        return self.open_stream or AddressGuard(policy).open_stream
+        return self.open_stream or AddressGuard(policy, self.environ).open_stream

@@ -1,5 +1,6 @@
 """Opens what a command or the gateway needs to post as an account: picks the account, builds its `OutboundClient`."""
 
+import os
 import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -111,5 +112,6 @@ async def open_outbound_client(
 async def dependencies_for(account: Account) -> Dependencies:
     """Dependencies with real sockets; the CA certificates are loaded only where the account uses TLS."""
     if account.base_url.startswith("http://"):
-        return Dependencies()
-    return Dependencies(ssl_context=await trio.to_thread.run_sync(ssl.create_default_context))
+        return Dependencies(environ=os.environ)
+    context = await trio.to_thread.run_sync(ssl.create_default_context)
+    return Dependencies(ssl_context=context, environ=os.environ)

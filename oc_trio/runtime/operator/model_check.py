@@ -17,6 +17,7 @@ from oc_trio.agent.address import below, printable_url, secrets_in, with_key
 from oc_trio.agent.anthropic import DEFAULT_URL, VERSION, messages_url
 from oc_trio.agent.build import build_agent
 from oc_trio.agent.failures import Endpoint, error_text
+from oc_trio.agent.http_client import open_model_client
 from oc_trio.agent.port import Message, NoTools, Role, Toolbox, ToolCall, ToolResult, ToolSpec, TurnRequest
 from oc_trio.agent.retrying import RetrySettings
 from oc_trio.config.agents import Provider
@@ -43,7 +44,7 @@ async def examine_provider(config: Config, name: str, *, deep: bool = False) -> 
     provider, wanted = config.models.providers[name], wanted_models(config, name)
     context = await trio.to_thread.run_sync(ssl.create_default_context)
     found: list[Finding] = []
-    async with httpx.AsyncClient(verify=context, timeout=None) as http:  # noqa: S113 - deadlines are Trio's
+    async with open_model_client(context) as http:
         if _lists_models(provider.api):
             found += await _ModelList(http, name, provider, wanted, deep).examine()
         if deep:

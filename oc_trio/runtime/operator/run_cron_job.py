@@ -2,9 +2,9 @@
 
 import ssl
 
-import httpx
 import trio
 
+from oc_trio.agent.http_client import open_model_client
 from oc_trio.agent.port import Message, Role, TurnRequest
 from oc_trio.config.load import Loaded
 from oc_trio.config.services import CronJob
@@ -44,7 +44,7 @@ async def _answer(loaded: Loaded, name: str, job: CronJob, dependencies: Depende
     context = dependencies.ssl_context
     if context is None:
         context = await trio.to_thread.run_sync(ssl.create_default_context)
-    async with httpx.AsyncClient(verify=context, timeout=None) as http:  # noqa: S113 - deadlines are the agents'
+    async with open_model_client(context) as http:
         agents = build_agents(
             loaded.config,
             http,

@@ -13,6 +13,7 @@ import httpx
 import trio
 from attrs import define, field
 
+from oc_trio.agent.http_client import open_model_client
 from oc_trio.config.accounts import Account
 from oc_trio.config.known_secrets import secrets_of
 from oc_trio.config.load import Loaded
@@ -122,7 +123,7 @@ class Gateway:
         with self._scope:
             async with (
                 self.dependencies.open_store(self.store_location) as store,
-                _open_models(self.dependencies) as http,
+                open_model_client(self.dependencies.ssl_context) as http,
             ):
                 # Not from `clock.random`, whose draws tests depend on.
                 self._installation = await store.installation.ensure(
@@ -290,11 +291,3 @@ class Gateway:
                     drain=drain,
                 )
             )
-
-
-def _open_models(dependencies: Dependencies) -> httpx.AsyncClient:
-    """One connection pool for all model endpoints. Deadlines and limits of concurrency are the agents'."""
-    # Providers have limits of their own (`maxConcurrent`); a wait inside httpx would count against a model's deadlines.
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=50)
-    verify = dependencies.ssl_context if dependencies.ssl_context is not None else True
-    return httpx.AsyncClient(verify=verify, timeout=None, limits=limits)  # noqa: S113 - deadlines are Trio's

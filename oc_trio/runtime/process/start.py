@@ -37,7 +37,8 @@ def prepare(loaded: Loaded, environ: Mapping[str, str]) -> Gateway:
     urls = [account.base_url for account in loaded.accounts.values()]
     urls += [provider.base_url for provider in loaded.config.models.providers.values()]
     needs_tls = any(not url.startswith("http://") for url in urls)
-    dependencies = Dependencies(ssl_context=ssl.create_default_context() if needs_tls else None)
+    context = ssl.create_default_context() if needs_tls else None
+    dependencies = Dependencies(ssl_context=context, environ=environ)
     return Gateway(
         loaded,
         journal_location(loaded),

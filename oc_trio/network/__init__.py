@@ -1,0 +1,1 @@
+"""HTTP connections under our httpx clients: the pool, its sockets, and proxies."""

@@ -1,0 +1,146 @@
+"""The pool's connections: paced reads, and errors in httpcore's words."""
+
+import contextlib
+import ssl
+from collections.abc import AsyncIterator
+
+import httpcore2
+import httpx
+import pytest
+import trio
+import trio.testing
+
+from oc_trio.agent.openai import OpenAIAgent, OpenAISettings
+from oc_trio.agent.port import Message, Role, TurnRequest
+from oc_trio.ids import AgentId, SessionKey
+from oc_trio.network.pool import PooledTransport
+from oc_trio.network.stream import NetworkBackend, NetworkStream, ReadPacer
+from tests.agent.model_server import Reply, serve_model, sse
+
+TURN = TurnRequest(AgentId("a"), SessionKey("s"), "", (Message(Role.USER, "hello"),))
+
+
+async def connect(pacer: ReadPacer) -> tuple[NetworkStream, trio.SocketStream]:
+    """A connection of the pool, and the server's end of it."""
+    ours, theirs = trio.socket.socketpair()
+
+    async def dial(host: str, port: int) -> trio.SocketStream:
+        return trio.SocketStream(ours)
+
+    stream = await NetworkBackend(dial, pacer).connect_tcp("mm.test", 80)
+    assert isinstance(stream, NetworkStream)
+    return stream, trio.SocketStream(theirs)
+
+
+@contextlib.asynccontextmanager
+async def tokens(stream: trio.SocketStream, every: float) -> AsyncIterator[None]:
+    """A byte is sent each `every` seconds while the block runs."""
+
+    async def send() -> None:
+        while True:
+            await stream.send_all(b"t")
+            await trio.sleep(every)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(send)
+        yield
+        nursery.cancel_scope.cancel()
+
+
+async def reads(stream: NetworkStream, seconds: float) -> list[int]:
+    """The sizes of what each read returns within that time."""
+    sizes: list[int] = []
+    with trio.move_on_after(seconds):
+        while True:
+            sizes.append(len(await stream.read(65536)))
+            # The clock may only jump once nothing can be read any more.
+            await trio.testing.wait_all_tasks_blocked(0.001)
+    return sizes
+
+
+@pytest.mark.parametrize(("others", "most"), [(0, 60), (3, 60), (39, 11), (1000, 3)])
+async def test_reads_are_rarer_the_more_streams_are_live(
+    autojump_clock: trio.testing.MockClock, others: int, most: int
+) -> None:
+    """A read brings all that came meanwhile; up to four streams are read as their bytes come."""
+    pacer = ReadPacer(live=others)
+    stream, server = await connect(pacer)
+    async with tokens(server, 0.02):
+        with stream.paced():
+            sizes = await reads(stream, 1.0)
+    assert sum(sizes) in range(29, 52)  # of fifty, those of the last pause may be unread
+    assert len(sizes) in range(most // 2, most + 1)
+    assert pacer.live == others
+    await stream.aclose()
+    await server.aclose()
+
+
+async def test_outside_of_an_answer_nothing_waits(autojump_clock: trio.testing.MockClock) -> None:
+    """Headers, handshakes and the first text of an answer come as fast as ever."""
+    stream, server = await connect(ReadPacer(live=1000))
+    before = trio.current_time()
+    for _ in range(20):
+        await server.send_all(b"t")
+        assert await stream.read(1) == b"t"
+    assert trio.current_time() == before
+    await stream.aclose()
+    await server.aclose()
+
+
+async def test_errors_are_httpcores() -> None:
+    """With the reason that the socket gave."""
+    stream, server = await connect(ReadPacer())
+    await server.aclose()
+    with pytest.raises(httpcore2.WriteError, match="Broken pipe"):
+        await stream.write(b"x")
+    await stream.aclose()
+    with pytest.raises(httpcore2.ReadError, match="closed"):
+        await stream.read(1)
+
+    async def nobody(host: str, port: int) -> trio.SocketStream:
+        raise ConnectionRefusedError("refused")
+
+    with pytest.raises(httpcore2.ConnectError, match="refused"):
+        await NetworkBackend(nobody).connect_tcp("mm.test", 80)
+
+
+async def test_deadlines_are_httpcores(autojump_clock: trio.testing.MockClock) -> None:
+    """httpx's own timeouts reach this far."""
+    stream, server = await connect(ReadPacer())
+    with pytest.raises(httpcore2.ReadTimeout):
+        await stream.read(1, timeout=5)
+
+    async def never(host: str, port: int) -> trio.SocketStream:
+        await trio.sleep_forever()
+        raise AssertionError
+
+    with pytest.raises(httpcore2.ConnectTimeout):
+        await NetworkBackend(never).connect_tcp("mm.test", 80, timeout=5)
+    await stream.aclose()
+    await server.aclose()
+
+
+async def test_a_closed_idle_connection_is_noticed() -> None:
+    """The pool asks before it uses one again."""
+    stream, server = await connect(ReadPacer())
+    assert not stream.get_extra_info("is_readable")
+    await server.aclose()
+    assert stream.get_extra_info("is_readable")
+    await stream.aclose()
+
+
+async def test_an_answer_is_paced_from_its_first_text_to_its_end() -> None:
+    """Before it people wait for a first word, after it for the last."""
+    pacer = ReadPacer()
+    live: list[int] = []
+    role, text = ({"choices": [{"delta": delta}]} for delta in ({"role": "assistant"}, {"content": "Hi"}))
+    chunks = (sse(role, done=False), sse(text))
+    transport = PooledTransport(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), pacer=pacer)
+    async with serve_model(Reply(chunks=chunks)) as server, httpx.AsyncClient(transport=transport) as http:
+        agent = OpenAIAgent(OpenAISettings(server.base_url, "m"), http)
+        async with agent.run(TURN) as events:
+            live.append(pacer.live)
+            live += [pacer.live async for _ in events]
+    assert live[0] == 0
+    assert max(live) == 1
+    assert pacer.live == 0
