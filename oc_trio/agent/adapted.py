@@ -54,6 +54,7 @@ def shortened(body: Mapping[str, Any], longest: int) -> dict[str, Any]:
     thinking = result.get("thinking")
     if isinstance(thinking, dict) and isinstance(budget := thinking.get("budget_tokens"), int) and budget >= longest:
         result["thinking"] = {**thinking, "budget_tokens": longest // 2}
+        # Too little for any thinking: the answer goes on without it.
         if longest // 2 < _LEAST_THINKING:
             del result["thinking"]
     return result

@@ -49,6 +49,7 @@ async def read_answer(
     """
     try:
         while (events := await stream.next_events()) is not None:
+            # Read on to the end of the body: a connection with an unread rest can't be used again.
             if is_over(await _feed(reader, stream, events, parse, emit)):
                 await stream.finish()
                 return

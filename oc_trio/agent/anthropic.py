@@ -115,6 +115,7 @@ class AnthropicAgent:
         if error := error_in(data) or (("", event.data) if event.event == "error" else None):
             raise from_stream(self._endpoint, *error)
         data = shapes.mapping(data)
+        # Some compatible servers name the type only in the event's header line.
         if event.event and "type" not in data:
             return {**data, "type": event.event}
         return data

@@ -91,6 +91,7 @@ class MessageReader:
         rest = self._halves.end()
         events = [*(self._splitter.feed(rest) if rest else ()), *self._splitter.end()]
         texts = [event for event in events if isinstance(event, TextDelta)]
+        # Cut off in the middle of thinking, it is no answer; ended by itself, the model only forgot the closing tag.
         if self.empty and not texts and self.finish_reason != "max_tokens" and (thought := self._splitter.unclosed()):
             events.append(TextDelta(thought))
         return self._keep(events)
@@ -198,6 +199,7 @@ class MessageReader:
 
     def _count(self, usage: object, model: object) -> None:
         counts = shapes.mapping(usage)
+        # The API counts tokens that it takes from its cache, or puts there, apart from the others.
         cached = sum(shapes.count(counts.get(f"cache_{kind}_input_tokens")) for kind in ("creation", "read"))
         self._usage = Usage(
             shapes.count(counts.get("input_tokens")) + cached or self._usage.input_tokens,

@@ -49,6 +49,7 @@ def request_body(
         ]
     if _may_think(merge_split_calls(request.messages), provider) and (budget := THINKING_BUDGETS.get(request.thinking)):
         body["thinking"] = {"type": "enabled", "budget_tokens": budget}
+        # The API counts thinking towards max_tokens: without this a long thought would leave no room for the answer.
         limit += budget
     return {**body, **options, "max_tokens": limit}
 
@@ -98,8 +99,8 @@ def _append(out: list[dict[str, Any]], role: str, blocks: list[dict[str, Any]]) 
 def _blocks(message: Message, provider: str) -> list[dict[str, Any]]:
     if message.role is Role.TOOL:
         return [_result(message.tool_call_id, message.text, message.status is not ToolStatus.COMPLETED)]
-    if given := _blocks_of(message, provider):
-        return given
+    if original_blocks := _blocks_of(message, provider):
+        return original_blocks
     blocks: list[dict[str, Any]] = [
         {
             "type": "image",

@@ -56,17 +56,19 @@ class AgentSpec:
 
 def build_agent(spec: AgentSpec, http: httpx.AsyncClient) -> Agent:
     """The agent of `spec`. Raises `ConfigError` where the specification lacks something."""
+    # Retries are within the fallbacks: each model is asked several times before the next one is.
     first, *others = [_with_retries(one, http) for one in _flat(spec)]
     return FallbackAgent((first, *others)) if others else first
 
 
 def _flat(spec: AgentSpec) -> tuple[AgentSpec, ...]:
-    return (spec, *(one for fallback in spec.fallbacks for one in _flat(fallback)))
+    return (spec, *(each for fallback in spec.fallbacks for each in _flat(fallback)))
 
 
 def _with_retries(spec: AgentSpec, http: httpx.AsyncClient) -> Agent:
     agent = _single(spec, http)
     if spec.limiter is not None:
+        # Within the retries: a turn that waits for its next attempt holds no place at the endpoint.
         agent = LimitedAgent(agent, spec.limiter)
     if spec.retry.attempts == 1:
         return agent

@@ -17,6 +17,7 @@ from oc_trio.telemetry.log import get_logger
 
 log = get_logger(part="agent")
 
+# Nothing else of our environment: tokens and keys of the gateway may be in it.
 INHERITED = ("HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER", "VIRTUAL_ENV")
 MAX_LINE = 16 * 1024 * 1024  # a line may hold an image
 _REAPED_WITHIN = 2.0  # after SIGKILL
@@ -41,6 +42,7 @@ class LineReader:
     async def next(self) -> bytes | None:
         """The next line, the unfinished last one included; None at the end. Raises `LineTooLong`."""
         while (at := self._buffer.find(b"\n", self._searched)) < 0:
+            # What was searched is not searched again: a long line in small pieces would take quadratic time.
             self._searched = len(self._buffer)
             if self._searched > MAX_LINE:
                 raise LineTooLong(f"a line of more than {MAX_LINE} bytes")
@@ -117,11 +119,13 @@ async def open_child(
         stderr=subprocess.PIPE,
         env={**inherited, **env},
         cwd=cwd,
+        # Its pid is then the id of its process group too, which `_signal_group` sends signals to.
         start_new_session=True,
     )
     try:
         yield process
     finally:
+        # Shielded: a cancelled turn must end its process too.
         with trio.move_on_after(grace + _REAPED_WITHIN, shield=True):
             await _stop(process, grace)
 
@@ -140,5 +144,6 @@ async def _stop(process: trio.Process, grace: float) -> None:
 
 
 def _signal_group(process: trio.Process, number: signal.Signals) -> None:
+    # The group may have ended by itself already.
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)

@@ -65,6 +65,7 @@ class CommandAgent:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(stderr.run, process.stderr)
                 problem = await _Conversation(settings, process, request, emit, stderr).hold()
+                # The reader of stderr would wait as long as any descendant of the program holds the pipe open.
                 nursery.cancel_scope.cancel()
         if problem is not None:
             raise problem
@@ -101,6 +102,7 @@ class _Conversation:
         limit = deadlines.first_token
         await self._write(turn_line(self._request, self._settings.model, self._settings.options), limit)
         while (line := await self._read(lines, limit)) is not None:
+            # Any line counts: a program that reports its steps is alive.
             limit = deadlines.idle
             if line.strip() and (end := await self._take(line)) is not None:
                 # The reader leaves after the last event, which kills the process: let it exit by itself before.
@@ -126,6 +128,7 @@ class _Conversation:
         if isinstance(event, TextDelta) and event.text:
             self._texts.append(event.text)
         if isinstance(event, Final) and not event.text and not event.silent_reason:
+            # A program that has streamed its answer need not repeat it.
             event = Final("".join(self._texts), event.media, event.buttons, event.usage)
         if isinstance(event, Final | Failed):
             return event

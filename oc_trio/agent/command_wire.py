@@ -157,8 +157,8 @@ def _status(data: Mapping[str, Any]) -> ToolStatus:
     try:
         return ToolStatus(value)
     except ValueError:
-        known = ", ".join(one.value for one in ToolStatus)
-        raise _Misspelt(f"'status', one of {known}, not {_printable(value)}") from None
+        statuses = ", ".join(status.value for status in ToolStatus)
+        raise _Misspelt(f"'status', one of {statuses}, not {_printable(value)}") from None
 
 
 def _object(data: Mapping[str, Any], key: str) -> dict[str, Any]:

@@ -20,5 +20,6 @@ class LimitedAgent:
     @asynccontextmanager
     async def run(self, request: TurnRequest) -> AsyncIterator[AsyncIterator[AgentEvent]]:
         """The agent's own stream, once the limiter admits it."""
+        # Held until the stream is left: the whole turn counts, with the calls of tools between its requests.
         async with self.limiter, self.agent.run(request) as events:
             yield events

@@ -16,8 +16,8 @@ from oc_trio.core.describe_error import describe_error
 from oc_trio.core.text import clean
 from oc_trio.errors import AgentError, AgentFailed, AgentUnavailable
 
-_BODY_SHOWN = 300
-_WORDS = 4000
+_BODY_SHOWN = 300  # characters of a server's text in a line of the log
+_WORDS = 4000  # characters of it that are searched for what the server refuses
 # Shorter values (an organisation's name in a header) would redact ordinary words.
 _SHORTEST_SECRET = 6
 # Providers quote the key that they refuse; it may be another than the configured one.
@@ -83,6 +83,7 @@ def from_transport(endpoint: Endpoint, exc: httpx.HTTPError | httpx.InvalidURL, 
         return AgentUnavailable(line, for_user=TOO_SLOW)
     if isinstance(exc, httpx.RemoteProtocolError | httpx.ReadError):
         return AgentUnavailable(line, for_user=BROKEN if started else UNREACHABLE)
+    # A wrong scheme in the configured URL stays wrong, however often it is tried.
     if isinstance(exc, httpx.TransportError) and not isinstance(exc, httpx.UnsupportedProtocol):
         return AgentUnavailable(line, for_user=UNREACHABLE)
     return AgentFailed(line, for_user=REFUSED)
@@ -118,6 +119,7 @@ def _from_stream(endpoint: Endpoint, kind: str, message: str) -> AgentError:
     status = int(kind) if kind.isascii() and kind.isdigit() and len(kind) == 3 else 0
     if 400 <= status < 500 and status not in (408, 409, 425, 429):
         return _refused(line, _text_for_user(status, words))
+    # The status of the response was a success, so only this text tells what kind of error it is.
     if "rate_limit" in words or "rate limit" in words or kind == "429":
         return AgentUnavailable(line, for_user=BUSY)
     if picture := _picture_problem(words):

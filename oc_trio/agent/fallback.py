@@ -29,6 +29,8 @@ class FallbackAgent:
             try:
                 return await stack.enter_async_context(open_with_first_event(agent, self._request_for(at, request)))
             except (AgentUnavailable, AgentFailed) as exc:
+                # Where the request itself is at fault, another model would fail as well; a refused key or a missing
+                # model is this one's own problem.
                 if isinstance(exc, AgentFailed) and not exc.another_may_do:
                     raise
                 log.warning("model unavailable, trying the next", reason=str(exc), left=len(self.agents) - at - 1)

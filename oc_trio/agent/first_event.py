@@ -30,5 +30,6 @@ class FirstEventStream:
 @asynccontextmanager
 async def open_with_first_event(agent: Agent, request: TurnRequest) -> AsyncIterator[FirstEventStream]:
     """Yield the agent's stream once its first event is there. Raises `AgentError` where the agent has none."""
+    # People may have seen a first event already: another try could then contradict it, or call a tool twice.
     async with agent.run(request) as events:
         yield FirstEventStream(await anext(events, None), events)

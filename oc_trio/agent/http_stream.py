@@ -147,6 +147,7 @@ class _Reader:
                     raise self._too_big(f"more than {MAX_PENDING} bytes of white space")
                 return ()
             piece, self._is_known = bytes(self._head), True
+            # No line of a stream of events begins like that: it is one JSON value, JSON lines, or a page of HTML.
             if start[:1] in (b"{", b"[", b'"', b"<"):
                 self._whole = bytearray()
             del self._head[_HEAD:]
@@ -211,6 +212,7 @@ class _Reader:
     async def _next_chunk(self) -> bytes | None:
         if self._ended:
             return None
+        # Before the first event the deadline stands still: comments that keep the connection alive don't move it.
         by = trio.current_time() + self._deadlines.idle if self._started else self._first_by
         try:
             with trio.fail_at(by):
@@ -261,6 +263,7 @@ async def open_http_stream(
         with pacing:
             yield reader
     finally:
+        # Shielded: a cancelled turn too must give its connection back, or the pool would run out of them.
         with trio.move_on_after(deadlines.linger, shield=True):
             await reader.abandon()
             await response.aclose()
@@ -281,9 +284,11 @@ async def _send(
                 "POST",
                 url,
                 json=body,
+                # Asked not to compress; what comes compressed all the same is bounded by `Inflater`.
                 headers={"Accept-Encoding": "identity", **headers},
                 timeout=httpx.Timeout(None, connect=deadlines.connect),
             )
+            # A redirect would send the key to another host.
             return await http.send(request, stream=True, follow_redirects=False)
     except trio.TooSlowError as exc:
         raise AgentUnavailable(f"{endpoint.name}: no answer in {deadlines.first_token:g} s", for_user=TOO_SLOW) from exc

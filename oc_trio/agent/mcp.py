@@ -133,6 +133,7 @@ class ToolServer:
             arguments = checked_value(call.arguments)
         except BadJson as problem:
             return ToolResult(f"The arguments of {call.name} can't be used: {problem}.", ToolStatus.FAILED)
+        # `lost` was read before: a restart puts a new event in its place, and this call belongs to the old one.
         request = partial(_call_text, client, self._names.get(call.name, call.name), arguments)
         outcomes: list[ToolResult | Exception] = []  # empty when the server is lost meanwhile
         async with trio.open_nursery() as nursery:
@@ -202,6 +203,7 @@ class ToolServer:
         log.info("MCP server is up", server=self.name, tools=len(self.specs))
         try:
             while not self._lost.is_set():
+                # A child's end is noticed by its pipes; a server at a URL is only known to be there when it answers.
                 with trio.move_on_after(self._spec.check_every if self._spec.url else float("inf")):
                     await self._lost.wait()
                 if not self._lost.is_set():

@@ -89,6 +89,7 @@ async def open_stdio(
     import anyio
 
     async with open_child(command, env, _STOP_SECONDS, cwd=cwd or None) as process, trio.open_nursery() as nursery:
+        # Without a buffer: a server that writes faster than it is read is held up at its pipe, and fills no memory.
         to_client, from_server = anyio.create_memory_object_stream[Any](0)
         to_server, from_client = anyio.create_memory_object_stream[Any](0)
         assert process.stdin is not None
@@ -285,6 +286,7 @@ def _bounded_transport() -> "httpx2.AsyncBaseTransport":
             try:
                 async for chunk in chunks:
                     size += len(chunk)
+                    # A stream of events has no end: the limit holds for each of its events.
                     if self._is_events and (b"\n\n" in chunk or b"\r\n\r\n" in chunk):
                         size = 0
                     if size > MAX_BODY:

@@ -25,6 +25,7 @@ def openai_messages(messages: Iterable[Wire], *, tools: bool = True) -> list[dic
         if role != "tool" and not message.get("content") and not message.get("tool_calls"):
             continue
         last = out[-1]["role"] if out else ""
+        # The strictest servers take no user's message right behind a result: an answer has to stand between.
         if role == "user" and last == "tool":
             out.append({"role": "assistant", "content": NOT_ANSWERED})
         elif role != "user" and not out:
@@ -71,7 +72,7 @@ def _with_results(messages: Iterable[Wire]) -> list[Wire]:
         out.append({**message, "tool_calls": [{**call, "id": new} for call, new in zip(calls, ids, strict=True)]})
         results = _results_behind(all_messages, at)
         for call, new in zip(calls, ids, strict=True):
-            result = next((one for one in results if one["tool_call_id"] == call["id"]), None)
+            result = next((each for each in results if each["tool_call_id"] == call["id"]), None)
             if result is not None:
                 results.remove(result)
             out.append({"role": "tool", "content": NO_RESULT, **(result or {}), "tool_call_id": new})
@@ -92,7 +93,7 @@ def _results_behind(messages: Sequence[Wire], at: int) -> list[Wire]:
 def _unique(ids: Sequence[str]) -> list[str]:
     """The ids made unique: a repeated one gets a number."""
     used: set[str] = set()
-    return [_unused_id(one, used) for one in ids]
+    return [_unused_id(preferred, used) for preferred in ids]
 
 
 def _unused_id(preferred: str, used: set[str]) -> str:
@@ -145,7 +146,7 @@ def anthropic_messages(messages: Iterable[Wire], *, tools: bool = True) -> list[
         else:
             results: list[Wire] = []
             for block in blocks:
-                call = next((one for one in pending if one[0] == block.get("tool_use_id")), None)
+                call = next((each for each in pending if each[0] == block.get("tool_use_id")), None)
                 if block.get("type") == "tool_result" and call is not None:
                     pending.remove(call)
                     results.append({**block, "tool_use_id": call[1]})

@@ -39,6 +39,7 @@ _WINDOW = re.compile(r"maximum context length is (\d+)")
 def longest_answer(words: str) -> int | None:
     """The model's limit of tokens per answer, if the error text has it."""
     plain_words = flat(words)
+    # The number in it is the whole window's, not an answer's: see `room_left`.
     if "maximum context length" in plain_words:
         return None
     for pattern in _LONGEST:

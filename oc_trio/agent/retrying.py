@@ -60,6 +60,7 @@ class RetryingAgent:
             except AgentUnavailable as exc:
                 failures += 1
                 wait = self.retry.wait(failures, exc.retry_after, self.random.random())
+                # Checked before the wait: people would sit through it for nothing.
                 if wait is None or trio.current_time() + wait > give_up_at:
                     raise
                 log.warning("model unavailable, asking again", reason=str(exc), wait_s=round(wait, 2))

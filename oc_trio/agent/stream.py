@@ -102,6 +102,7 @@ async def open_events(produce: Produce) -> AsyncIterator[EventStream]:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_run, produce, stream)
             yield stream
+            # The block may leave early, after an error of its own or a cancelled turn: the agent must not go on then.
             nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
         # The nursery's one child reports its errors in `stream`, so a single member is the block's own error.

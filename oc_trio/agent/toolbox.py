@@ -90,6 +90,7 @@ class RuledToolbox:
             return refusal
         limit = self._policy.limit_for(call.name)
         try:
+            # After the approval: the time that people take to decide is not the tool's.
             with trio.fail_after(limit):
                 result = await toolbox.call(ToolCall(call.id, own_name, call.arguments))
         except trio.TooSlowError:
