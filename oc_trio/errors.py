@@ -38,8 +38,13 @@ class Problem:
     where: str = ""
 
     def __str__(self) -> str:
+        return self.said + (f" ({self.hint})" if self.hint else "")
+
+    @property
+    def said(self) -> str:
+        """Place, key and mistake, without the hint."""
         place = f"{self.where}: " if self.where else ""
-        return f"{place}{self.path}: {self.message}" + (f" ({self.hint})" if self.hint else "")
+        return f"{place}{self.path}: {self.message}"
 
 
 class ConfigError(OcTrioError):

@@ -1,10 +1,11 @@
-"""The admin API as a plain ASGI app: probes, metrics, status. Read-only, without authentication.
+"""The admin API as a plain ASGI app: probes, metrics, status. Without authentication; it reads, but for one request.
 
 GET /livez /readyz     probes: 200, or 503 with the reason
 GET /metrics           Prometheus text
 GET /status.json       everything, for machines and for `oc-trio status`
 GET /logs.json         the newest lines of the log; over the unix socket only
 GET /                  the same as a page that refreshes itself
+POST /round-trips.json makes Mattermost call back, for `oc-trio doctor`; over the unix socket only
 """
 
 import json
@@ -27,6 +28,7 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Journal = Callable[[], Awaitable[Mapping[str, Any]]]
+RoundTrips = Callable[[], Awaitable[list[dict[str, Any]]]]
 
 _PAGE = Path(__file__).parent / "page"
 _FILES = {
@@ -63,6 +65,7 @@ class AdminApp:
     journal: Journal | None
     now_ms: Callable[[], int]
     tail: LogTail | None = None
+    round_trips: RoundTrips | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -83,10 +86,13 @@ class AdminApp:
         await send({"type": "http.response.body", "body": body})
 
     async def answer(self, method: str, path: str, host: str, query: str | None = None) -> AdminResponse:
-        """`query` is None where the log is not to be read."""
+        """`query` is None on the loopback port, where the log is not to be read and nothing is to be made."""
         await trio.lowlevel.checkpoint()
         if host not in _LOCAL_HOSTS:
             return AdminResponse(403, b"this address is for this machine only\n")
+        if (method, path) == ("POST", "/round-trips.json") and query is not None and self.round_trips is not None:
+            trips = json.dumps({"trips": await self.round_trips()}, ensure_ascii=False)
+            return AdminResponse(200, trips.encode("utf-8", "backslashreplace"), "application/json")
         if method not in ("GET", "HEAD"):
             return AdminResponse(405, b"only GET is answered here\n")
         match path:
@@ -150,9 +156,10 @@ def build_admin_app(
     metrics_path: str = "/metrics",
     journal: Journal | None = None,
     tail: LogTail | None = None,
+    round_trips: RoundTrips | None = None,
 ) -> AdminApp:
     """The app; an empty `metrics_path` serves none. `journal` returns the row counts, `tail` keeps the log."""
-    return AdminApp(health, metrics, metrics_path, journal, now_ms, tail)
+    return AdminApp(health, metrics, metrics_path, journal, now_ms, tail, round_trips)
 
 
 def _probe(problem: str) -> AdminResponse:

@@ -9,6 +9,7 @@ from typing import Any
 
 from attrs import define, field, frozen
 
+from oc_trio.callbacks.expected import ExpectedRequests
 from oc_trio.core.entities import SlashCommand
 from oc_trio.core.hooks import Hook, HookKind
 from oc_trio.core.interactions import ButtonCallback
@@ -55,11 +56,15 @@ class HookEndpoint:
 
 @define(eq=False)
 class EndpointRegistry:
-    """`command_paths` and `click_sources` (by account, empty for loopback only) are the whole public surface."""
+    """`command_paths` and `click_sources` (by account, empty for loopback only) are the whole public surface.
+
+    `expected` are requests that a check of our own caused: they are answered before any endpoint sees them.
+    """
 
     command_paths: tuple[str, ...] = ()
     click_sources: Mapping[AccountId, tuple[Network, ...]] = field(factory=dict)
     hooks: HookEndpoint | None = None
+    expected: ExpectedRequests = field(init=False, factory=ExpectedRequests)
     _commands: dict[str, dict[AccountId, CommandEndpoint]] = field(init=False, factory=dict)
     _clicks: dict[AccountId, ButtonEndpoint] = field(init=False, factory=dict)
 

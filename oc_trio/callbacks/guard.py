@@ -13,6 +13,7 @@ import trio
 from attrs import define, field, frozen
 
 from oc_trio.callbacks.endpoints import CLICK_PREFIX, EndpointRegistry
+from oc_trio.callbacks.expected import Caller
 from oc_trio.callbacks.reply import Kind, Reply, body_refused, method_not_allowed, not_found, refused, too_many
 from oc_trio.callbacks.request_limiter import Limits, RequestLimiter, Standing, source_key
 from oc_trio.core import hooks, interactions
@@ -98,13 +99,16 @@ class RequestGuard:
     async def _handle(
         self, scope: Scope, receive: Receive, send: Send, route: EndpointRoute | None, address: Address | None
     ) -> None:
+        expected = self.registry.expected
         if route is None:
+            expected.note_unknown(scope["path"])
             await self._refuse(send, None, not_found(), "unknown_path", "")
             return
         if scope["method"] != "POST":
             await self._refuse(send, route, method_not_allowed(route.kind), "method", "")
             return
         if route.sources is not None and not may_call(address, route.sources):
+            expected.note_refused(route.kind, scope["path"], "source", _caller(scope, address))
             reply = refused(route.kind, CallbackRefused(403, "Forbidden origin"))
             await self._refuse(send, route, reply, "source", source_key(address))
             return
@@ -117,8 +121,15 @@ class RequestGuard:
             reply = body_refused(route.kind, problem.status_hint)
             await self._refuse(send, route, reply, problem.reason, source_key(address))
             return
-        if body is not None:
-            await self.app(scope, _replay(body, receive), send)
+        if body is None:
+            return
+        content_type = next(iter(_values(scope, b"content-type")), "")
+        answer = expected.take(route.kind, body, content_type, _caller(scope, address))
+        if answer is not None:
+            self.metrics.callbacks.labels(route.kind.value, "check").inc()
+            await send_reply(send, answer)
+            return
+        await self.app(scope, _replay(body, receive), send)
 
     async def _refuse(self, send: Send, route: EndpointRoute | None, reply: Reply, result: str, source: str) -> None:
         kind = route.kind.value if route else "none"
@@ -199,6 +210,12 @@ async def send_reply(send: Send, reply: Reply) -> None:
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.all_headers]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": reply.body, "more_body": False})
+
+
+def _caller(scope: Scope, address: Address | None) -> Caller:
+    client = scope.get("client")
+    forwarded = ", ".join(_values(scope, b"x-forwarded-for"))
+    return Caller(str(address or ""), str(client[0]) if client else "", forwarded[:200])
 
 
 def _ignoring_disconnect(send: Send, *, may_close: bool) -> Send:

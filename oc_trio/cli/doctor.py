@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from oc_trio.cli.exits import EX_CONFIG
+from oc_trio.cli.exits import EX_CONFIG, EX_FAILED, EX_PARTIAL
 
 if TYPE_CHECKING:
     from oc_trio.config.load import Loaded
     from oc_trio.runtime.operator.findings import Finding
 
-_COLOURS = {"ok": "green", "warning": "yellow", "failed": "red"}
+_COLOURS = {"ok": "green", "fixed": "cyan", "warning": "yellow", "not verified": "magenta", "failed": "red"}
+_WIDTH = 8
 
 
 @click.command("doctor")
@@ -21,9 +22,13 @@ _COLOURS = {"ok": "green", "warning": "yellow", "failed": "red"}
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--deep", is_flag=True, help="Ask each configured model one word, too; providers may charge for it.")
 def command(config_path: str | None, *, as_json: bool, deep: bool) -> None:
-    """Examine configuration, state, journal, servers and model endpoints. Changes nothing, writes to nobody.
+    """Examine configuration, state, journal, servers, callbacks and model endpoints; say how to mend what is wrong.
 
-    Exit codes: 0 nothing failed, 1 something did, 78 the configuration is wrong.
+    Writes only to the bot's direct channel with itself, and removes it again. Where a gateway runs, that makes
+    Mattermost call it; else this does, on the configured port.
+
+    Exit codes, by the worst finding: 0 all is well or has warnings, 3 something could not be verified, 1 something
+    failed, 78 the configuration is wrong.
     """
     import trio
 
@@ -40,9 +45,28 @@ def command(config_path: str | None, *, as_json: bool, deep: bool) -> None:
     configure(level="error")  # what models refuse is among the findings
     findings = trio.run(_examine, loaded, as_json, deep)
     if as_json:
-        rows = [{"level": one.level.value, "subject": one.subject, "text": one.text} for one in findings]
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
-    sys.exit(1 if any(one.level.value == "failed" for one in findings) else 0)
+        click.echo(json.dumps([_row(one) for one in findings], indent=2, ensure_ascii=False))
+    levels = {one.level.value for one in findings}
+    sys.exit(EX_FAILED if "failed" in levels else EX_PARTIAL if "not verified" in levels else 0)
+
+
+def _row(finding: "Finding") -> dict[str, str]:
+    fields = {"code": finding.code, "level": finding.level.value, "subject": finding.subject, "text": finding.text}
+    return {**fields, "why": finding.why, "fix": finding.fix}
+
+
+def _lines(finding: "Finding") -> list[str]:
+    """One line where all is well, else what, why, the fix and the code."""
+    from oc_trio.cli.edge import harmless
+
+    level = finding.level.value
+    label = f"{level.upper()} " if level == "not verified" else f"{level:{_WIDTH}}"
+    head = click.style(label, fg=_COLOURS[level]) + harmless(f"{finding.subject}: {finding.text}")
+    indent = " " * _WIDTH
+    more = [f"{name}: {text}" for name, text in (("why", finding.why), ("fix", finding.fix)) if text]
+    if more:
+        more[-1] += f" [{finding.code}]"
+    return [head, *(indent + harmless(line) for line in more)]
 
 
 async def _examine(loaded: "Loaded", quiet: bool, deep: bool) -> "list[Finding]":
@@ -55,6 +79,5 @@ async def _examine(loaded: "Loaded", quiet: bool, deep: bool) -> "list[Finding]"
         async for one in stream:
             findings.append(one)
             if not quiet:
-                level = click.style(f"{one.level.value:8}", fg=_COLOURS[one.level.value])
-                click.echo(f"{level}{one.subject}: {one.text}")
+                click.echo("\n".join(_lines(one)))
     return findings

@@ -1,5 +1,6 @@
 """The registered slash commands: creating, listing, changing and deleting them. `slash` runs them."""
 
+from collections.abc import Callable
 from typing import Any
 
 from oc_trio.sandbox.clock import SandboxClock
@@ -84,10 +85,16 @@ def _check(command: Command) -> None:
 class CommandTable:
     """All registered commands of a world, and who may manage them."""
 
-    def __init__(self, clock: SandboxClock, teams: Teams) -> None:
+    def __init__(self, clock: SandboxClock, teams: Teams, is_enabled: Callable[[], bool] = lambda: True) -> None:
+        self._is_enabled = is_enabled
         self._clock = clock
         self._teams = teams
         self._by_id: dict[str, Command] = {}
+
+    def require_enabled(self) -> None:
+        """Raises ApiError where `ServiceSettings.EnableCommands` is false."""
+        if not self._is_enabled():
+            raise ApiError(501, "api.command.disabled.app_error", "Commands have been disabled by the system admin.")
 
     def create(self, user: UserRecord, body: Json) -> Command:
         team_id = str(body.get("team_id", ""))
@@ -138,6 +145,7 @@ class CommandTable:
         return command
 
     def require_manager(self, user: UserRecord, team_id: str) -> None:
+        self.require_enabled()
         if self._teams.find(team_id) is None or not self._teams.may_administer(user, team_id):
             raise forbidden()
 

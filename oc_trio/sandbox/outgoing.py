@@ -1,12 +1,15 @@
 """Calls from the server to integrations (buttons, dialogs, slash commands), through one injected callable."""
 
 from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import trio
 from attrs import frozen
 
+from oc_trio.core.netguard import Zone, classify
 from oc_trio.sandbox.compact import dump
 from oc_trio.sandbox.settings import INTEGRATION_SECONDS
 
@@ -41,6 +44,23 @@ async def post_out(call: IntegrationRequest) -> IntegrationResponse:
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise IntegrationUnreachable(type(error).__name__) from error
     return IntegrationResponse(response.status_code, response.headers.get("content-type", ""), response.content)
+
+
+def within(send: PostOut, allowed: Callable[[], tuple[str, ...] | None]) -> PostOut:
+    """`send`, but as Mattermost it calls a host with an address that is not public only if `allowed` names the host."""
+
+    async def send_within(call: IntegrationRequest) -> IntegrationResponse:
+        hosts, host = allowed(), urlsplit(call.url).hostname or ""
+        if hosts is not None and host not in hosts:
+            try:
+                found = await trio.socket.getaddrinfo(host, None)
+            except OSError as error:
+                raise IntegrationUnreachable("no such host") from error
+            if any(classify(ip_address(str(entry[4][0]).partition("%")[0])) is not Zone.PUBLIC for entry in found):
+                raise IntegrationUnreachable("address forbidden")
+        return await send(call)
+
+    return send_within
 
 
 async def call_integration(send: PostOut, call: IntegrationRequest) -> IntegrationResponse:

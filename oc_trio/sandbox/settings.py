@@ -23,9 +23,14 @@ REAP_MS = 300_000  # interval at which lost connections are deleted
 
 @frozen
 class Settings:
-    """`site_url` is what permalinks and response URLs start with; sizes are bytes."""
+    """`site_url` is what permalinks and response URLs start with; sizes are bytes.
+
+    `allowed_internal` are the hosts of `AllowedUntrustedInternalConnections`, None for no such restriction.
+    """
 
     site_url: str = "http://127.0.0.1:8065"
     max_file_size: int = 104_857_600
     rate_limit: bool = False
     request_log: int = 10_000  # entries kept
+    enable_commands: bool = True
+    allowed_internal: tuple[str, ...] | None = None

@@ -1,6 +1,7 @@
 """Runs slash commands: calls the command's URL, shows its response, and takes late responses at its response_url."""
 
 import json
+from http.client import responses
 from typing import Any
 from urllib.parse import urlencode
 
@@ -108,6 +109,7 @@ class Slash:
             raise ApiError(
                 400, "api.command.execute_command.deleted.error", "Can not run commands in a deleted channel."
             )
+        self._commands.require_enabled()
         team_id = channel.team_id or str(body.get("team_id", ""))
         words = line.split(maxsplit=1)
         trigger = words[0][1:].lower()
@@ -124,7 +126,9 @@ class Slash:
         fields["trigger_id"] = trigger.id
         answer = await self._send_callback(command, fields)
         if answer.status != 200:
-            raise failed("failed_resp")
+            status = f"{answer.status} {responses.get(answer.status, '')}".rstrip()
+            code = "api.command.execute_command.failed_resp.app_error"
+            raise ApiError(500, code, f"Command with a trigger of '{command.trigger}' returned response {status}.")
         try:
             response = read_answer(answer.content_type, answer.body)
         except ValueError:

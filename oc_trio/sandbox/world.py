@@ -20,7 +20,7 @@ from oc_trio.sandbox.files import Files
 from oc_trio.sandbox.hub import Broadcast, Hub, WebConn
 from oc_trio.sandbox.interactions import Interactions
 from oc_trio.sandbox.membership import Membership
-from oc_trio.sandbox.outgoing import PostOut, post_out
+from oc_trio.sandbox.outgoing import PostOut, post_out, within
 from oc_trio.sandbox.post_views import PostViews
 from oc_trio.sandbox.posts import Posts
 from oc_trio.sandbox.ratelimit import RateLimit
@@ -60,6 +60,7 @@ class World:
         self.settings = settings if settings is not None else Settings()
         self.faults = faults if faults is not None else Faults()
         self.requests = RequestLog(self.settings.request_log)
+        send = within(post_out, lambda: self.settings.allowed_internal)
         self.clock = clock = SandboxClock(now_ms, rng)
         self.rate_limit = RateLimit()
         self.users = Users(clock)
@@ -75,7 +76,7 @@ class World:
         self.membership = Membership(clock, self.users, self.teams, self.channels, self.writing, self.hub)
         self.actions = Actions(clock, self.users, self.channels, self.hub)
         self.triggers = Triggers(clock)
-        self.commands = CommandTable(clock, self.teams)
+        self.commands = CommandTable(clock, self.teams, lambda: self.settings.enable_commands)
         self.interactions = Interactions(
             clock,
             self.teams,
@@ -85,7 +86,7 @@ class World:
             self.triggers,
             self.events,
             self.hub,
-            post_out,
+            send,
         )
         self.slash = Slash(
             self.settings.site_url,
@@ -98,7 +99,7 @@ class World:
             self.commands,
             self.interactions,
             self.events,
-            post_out,
+            send,
         )
         self.webhooks = Webhooks(clock, self.users, self.channels, self.writing)
 

@@ -20,6 +20,9 @@ from oc_trio.sandbox.world import World
 
 T = TypeVar("T")
 
+# What a start wants at least of models.
+MODEL = '[models.providers.test]\napi = "scripted"\nmodels = ["test"]\n'
+
 
 @define(eq=False)
 class Server:

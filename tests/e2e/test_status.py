@@ -46,6 +46,21 @@ async def _probe(stand: Stand, url: str) -> None:
     assert 'oc_trio_obligations_total{account="default",state="delivered"} 1.0' in metrics
 
 
+async def test_doctor_beside_a_running_gateway(tmp_path: Path) -> None:
+    """The gateway has the port, so it is asked to make Mattermost call; it goes on answering meanwhile."""
+    async with open_stand(tmp_path) as stand:
+        config = stand.config(extra="[channels.mattermost.commands]\nnative = true\n")
+        async with stand.gateway(config) as gateway:
+            await gateway.line(gateway.err, lambda line: "admin API" in line)
+            code, out, err = await stand.command("doctor", "--json")
+            found = {row["code"]: row for row in json.loads(out)}
+            assert {"slash.arrives", "button.arrives"} <= found.keys(), out + err
+            assert code == 0
+            post = await stand.alice.say("@bot hello")
+            await stand.alice.wait_answer(post, stand.last_word)
+            assert await gateway.end(signal.SIGTERM) == 0
+
+
 async def test_a_port_that_is_taken(tmp_path: Path) -> None:
     """The gateway answers people all the same, and says what it could not do."""
     async with open_stand(tmp_path) as stand:

@@ -11,7 +11,7 @@ from oc_trio.core.entities import NewPost, SlashCommand
 from oc_trio.core.events import Post
 from oc_trio.core.ratelimit import Lane
 from oc_trio.errors import PayloadError
-from oc_trio.ids import CommandId, TeamId, UserId
+from oc_trio.ids import ChannelId, CommandId, TeamId, UserId
 from oc_trio.mattermost.rest.pages import many
 from oc_trio.mattermost.rest.paths import segment
 from oc_trio.mattermost.transport import Transport
@@ -48,6 +48,14 @@ class CommandsApi:
     async def delete(self, command_id: CommandId) -> None:
         """Remove a command."""
         await self.transport.request("DELETE", f"/commands/{segment(command_id)}", lane=Lane.CREATE)
+
+    async def execute(self, channel_id: ChannelId, team_id: TeamId, line: str) -> None:
+        """Use a command as its caller would; `team_id` counts in direct channels. Returns when it was answered.
+
+        Where the command's URL gave no valid answer, Mattermost says 500.
+        """
+        body = {"channel_id": channel_id, "team_id": team_id, "command": line}
+        await self.transport.request("POST", "/commands/execute", json=body, lane=Lane.CREATE)
 
 
 @frozen(eq=False)

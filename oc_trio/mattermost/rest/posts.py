@@ -108,6 +108,11 @@ class PostsApi:
         """Take a post's pin off; one without a pin is fine."""
         await self.transport.request("POST", f"/posts/{segment(post_id)}/unpin", lane=Lane.CREATE)
 
+    async def press(self, post_id: PostId, action_id: str) -> None:
+        """Press a button; returns when its URL has answered. Where that gave no valid answer, Mattermost says 400."""
+        path = f"/posts/{segment(post_id)}/actions/{segment(action_id)}"
+        await self.transport.request("POST", path, json={}, lane=Lane.CREATE)
+
     async def search(self, team_id: TeamId, terms: str) -> tuple[Post, ...]:
         """The posts of a team that fit, as far as the account may read them; `terms` as in Mattermost's search box."""
         body = {"terms": terms, "is_or_search": False}

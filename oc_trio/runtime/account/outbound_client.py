@@ -109,9 +109,9 @@ async def open_outbound_client(
             )
 
 
-async def dependencies_for(account: Account) -> Dependencies:
-    """Dependencies with real sockets; the CA certificates are loaded only where the account uses TLS."""
-    if account.base_url.startswith("http://"):
+async def dependencies_for(*accounts: Account) -> Dependencies:
+    """Dependencies with real sockets; the CA certificates are loaded only where an account uses TLS."""
+    if all(account.base_url.startswith("http://") for account in accounts):
         return Dependencies(environ=os.environ)
     context = await trio.to_thread.run_sync(ssl.create_default_context)
     return Dependencies(ssl_context=context, environ=os.environ)

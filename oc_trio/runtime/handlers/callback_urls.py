@@ -30,6 +30,10 @@ class CallbackPlan:
     native: bool
     specs: tuple[CommandSpec, ...]
 
+    @property
+    def click_path(self) -> str:
+        return f"{CLICK_PREFIX}{self.account}"
+
 
 def plan_callbacks(
     config: Config, account: Account, *, port: int = 0, skills: Iterable[tuple[str, str]] = ()

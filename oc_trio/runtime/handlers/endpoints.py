@@ -39,11 +39,15 @@ def build_registry(accounts: Mapping[AccountId, Account], hooks: HookEndpoint | 
 
 def is_wanted(config: Config, accounts: Mapping[AccountId, Account]) -> bool:
     """Whether the configuration has anything that is called over HTTP; if not, no port is opened."""
-    return config.hooks.enabled or any(
+    return config.hooks.enabled or any(map(wants_buttons, accounts.values()))
+
+
+def wants_buttons(account: Account) -> bool:
+    """Whether the configuration asks for buttons: by itself, or for the picker of models."""
+    return (
         account.commands.native
         or "inlineButtons" in account.capabilities
         or bool(account.interactions.callback_base_url)
-        for account in accounts.values()
     )
 
 

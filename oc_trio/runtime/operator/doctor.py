@@ -1,19 +1,23 @@
-"""`oc-trio doctor`: checks one by one what a start would need. Changes nothing."""
+"""`oc-trio doctor`: checks one by one what a start would need, and whether Mattermost and models do their part."""
 
 import os
 import shutil
+import ssl
 import stat
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
+import httpx
 import trio
 
 from oc_trio.config.accounts import Account
 from oc_trio.config.load import Loaded
 from oc_trio.config.model import Config
-from oc_trio.errors import ConfigError, MattermostError, StoreError
+from oc_trio.errors import ConfigError, MattermostError, MattermostRejected, StoreError
 from oc_trio.runtime.account.outbound_client import dependencies_for, open_outbound_client
+from oc_trio.runtime.agents import build_agents
 from oc_trio.runtime.conversation.pictures import INSTALL, pillow_version
+from oc_trio.runtime.operator.checks.way_back import check_way_back
 from oc_trio.runtime.operator.command_check import CommandCheck
 from oc_trio.runtime.operator.findings import Finding, Level
 from oc_trio.runtime.operator.model_check import examine_provider
@@ -28,27 +32,57 @@ _NO_SPACE = 8 * 1_048_576
 
 
 async def run_checks(loaded: Loaded, *, deep: bool = False) -> AsyncGenerator[Finding, None]:
-    """Check configuration, state directory, journal, accounts and models, in that order; each finding comes at once.
+    """Check configuration, state, journal, accounts, callbacks and models, in that order; each finding comes at once.
 
     With `deep`, each model is asked one question.
     """
-    for warning in loaded.warnings:
-        yield Finding(Level.WARNING, "configuration", str(warning))
-    for account, problems in loaded.broken.items():
-        yield Finding(Level.FAILED, f"account {account}", "; ".join(map(str, problems)))
-    yield Finding(Level.OK, "configuration", str(loaded.path or "from the environment"))
-    unfit = state_problem(loaded)
-    yield Finding(Level.FAILED, "state directory", unfit) if unfit else state_directory(loaded.state_dir)
+    for finding in _configuration(loaded):
+        yield finding
+    unfit, _, fix = state_problem(loaded).rpartition(": ")
+    if unfit:
+        yield Finding(Level.FAILED, "state directory", unfit, "state.unfit", fix)
+    else:
+        yield state_directory(loaded.state_dir)
     yield await _journal(loaded)
     command_check = CommandCheck(loaded)
     for account_id in sorted(loaded.accounts, key=loaded.listed_at):
         async for finding in _account(loaded, loaded.accounts[account_id], command_check):
             yield finding
+    async for finding in check_way_back(loaded, await dependencies_for(*loaded.accounts.values())):
+        yield finding
+    for finding in await _no_model(loaded):
+        yield finding
     for name in loaded.config.models.providers:
         for finding in await examine_provider(loaded.config, name, deep=deep):
             yield finding
     for finding in pictures(loaded.config, pillow_version()):
         yield finding
+
+
+def _configuration(loaded: Loaded) -> Iterator[Finding]:
+    for warning in loaded.warnings:
+        yield Finding(Level.WARNING, "configuration", warning.said, "config.warning", warning.hint)
+    for account, problems in loaded.broken.items():
+        for one in problems:
+            fix = one.hint or f"correct {one.path}"
+            yield Finding(Level.FAILED, f"account {account}", one.said, "config.account", fix)
+    yield Finding(Level.OK, "configuration", str(loaded.path or "from the environment"), "config.ok")
+    if not loaded.accounts:
+        text = "no account is switched on"
+        yield Finding(Level.FAILED, "accounts", text, "config.no_account", "set enabled = true for one")
+
+
+async def _no_model(loaded: Loaded) -> list[Finding]:
+    """What would keep a start from building its agents."""
+    try:
+        async with httpx.AsyncClient(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)) as http:
+            build_agents(loaded.config, http, personas=loaded.personas)
+    except ConfigError as wrong:
+        return [
+            Finding(Level.FAILED, "models", one.said, "model.none", one.hint or f"set {one.path}")
+            for one in wrong.problems
+        ]
+    return []
 
 
 def pictures(config: Config, pillow: str) -> list[Finding]:
@@ -59,12 +93,13 @@ def pictures(config: Config, pillow: str) -> list[Finding]:
     if not with_images:
         return []
     if pillow:
-        return [Finding(Level.OK, "pictures", f"are made fit for {', '.join(with_images)} by Pillow {pillow}")]
+        text = f"are made fit for {', '.join(with_images)} by Pillow {pillow}"
+        return [Finding(Level.OK, "pictures", text, "pictures.ok")]
     text = (
         f"reach {', '.join(with_images)} as they were posted, for lack of Pillow: large ones may be refused, and "
-        f"other kinds than PNG, JPEG, GIF and WebP are left out. {INSTALL}"
+        "other kinds than PNG, JPEG, GIF and WebP are left out"
     )
-    return [Finding(Level.WARNING, "pictures", text)]
+    return [Finding(Level.WARNING, "pictures", text, "pictures.unscaled", INSTALL)]
 
 
 def state_directory(path: Path) -> Finding:
@@ -73,17 +108,21 @@ def state_directory(path: Path) -> Finding:
     try:
         mode, free = stat.S_IMODE(path.stat().st_mode), shutil.disk_usage(path).free
     except FileNotFoundError:
-        return Finding(Level.OK, subject, f"{path} will be made at the first start")
+        return Finding(Level.OK, subject, f"{path} will be made at the first start", "state.new")
     except OSError as problem:
-        return Finding(Level.FAILED, subject, f"{path} can't be looked at: {problem.strerror}")
+        text, fix = f"{path} can't be looked at: {problem.strerror}", "run this as the gateway's user, or as root"
+        return Finding(Level.FAILED, subject, text, "state.unreadable", fix)
     if not os.access(path, os.W_OK | os.X_OK):
-        return Finding(Level.FAILED, subject, f"{path} can't be written by this user")
+        fix = f"run this as the gateway's user; else chown {path} to it"
+        return Finding(Level.FAILED, subject, f"{path} can't be written by this user", "state.read_only", fix)
     level = space_level(free)
     if level is not Level.OK:
-        return Finding(level, subject, f"{path} has {free / 1_048_576:.0f} MiB left: make room on its disk")
+        code = "disk.full" if level is Level.FAILED else "disk.low"
+        return Finding(level, subject, f"{path} has {free / 1_048_576:.0f} MiB left", code, "make room on its disk")
     if mode & 0o077:
-        return Finding(Level.WARNING, subject, f"{path} is open to other users ({mode:o}): chmod 700 {path}")
-    return Finding(Level.OK, subject, str(path))
+        text = f"{path} is open to other users ({mode:o})"
+        return Finding(Level.WARNING, subject, text, "state.open", f"chmod 700 {path}")
+    return Finding(Level.OK, subject, str(path), "state.ok")
 
 
 def space_level(free: int) -> Level:
@@ -96,16 +135,19 @@ def space_level(free: int) -> Level:
 async def _journal(loaded: Loaded) -> Finding:
     try:
         if not loaded.config.store.url and not is_there(loaded.state_dir / JOURNAL):
-            return Finding(Level.OK, "journal", "will be made at the first start")
+            return Finding(Level.OK, "journal", "will be made at the first start", "journal.new")
         async with open_store(journal_location(loaded, create=False), exclusive=False) as store:
             damage = await store.integrity_check()
             stats = await store.stats()
     except (StoreError, ConfigError) as problem:
-        return Finding(Level.FAILED, "journal", str(problem))
+        fix = "see Troubleshooting, It doesn't start: what to do depends on what it says"
+        return Finding(Level.FAILED, "journal", str(problem), "journal.failed", fix)
     if damage:
-        return Finding(Level.FAILED, "journal", f"is damaged, restore a copy: {'; '.join(damage[:3])}")
+        fix = "stop the gateway and restore a backup"
+        return Finding(Level.FAILED, "journal", f"is damaged: {'; '.join(damage[:3])}", "journal.damaged", fix)
     counts = f"{stats.open_obligations} answers owed, {stats.outbox_dead} posts refused by the server"
-    return Finding(Level.OK, "journal", f"{stats.database}, {stats.size / 1_048_576:.1f} MiB, {counts}")
+    text = f"{stats.database}, {stats.size / 1_048_576:.1f} MiB, {counts}"
+    return Finding(Level.OK, "journal", text, "journal.ok")
 
 
 async def _account(loaded: Loaded, account: Account, command_check: CommandCheck) -> AsyncGenerator[Finding, None]:
@@ -114,24 +156,37 @@ async def _account(loaded: Loaded, account: Account, command_check: CommandCheck
     try:
         with trio.fail_after(_SECONDS):
             async with open_outbound_client(loaded, account, dependencies) as outbound:
-                facts = outbound.user, await outbound.api.teams.mine(), await outbound.api.channels.mine()
+                channels = [one for one in await outbound.api.channels.mine() if one.team_id]
+                facts = outbound.user, await outbound.api.teams.mine(), channels
                 skipped = await command_check.check(outbound.api, account, facts[0].id, facts[1])
     except MattermostError as problem:
-        yield Finding(Level.FAILED, subject, f"{account.base_url}: {problem}")
+        refused = isinstance(problem, MattermostRejected) and problem.status in (401, 403)
+        code = "token.refused" if refused else "server.unreachable"
+        fix = "make a new token at Integrations > Bot Accounts" if refused else _server_fix(account)
+        yield Finding(Level.FAILED, subject, f"{account.base_url}: {problem}", code, fix)
         return
     except trio.TooSlowError:
-        yield Finding(Level.FAILED, subject, f"{account.base_url} does not answer within {_SECONDS:g} s")
+        text = f"{account.base_url} does not answer within {_SECONDS:g} s"
+        yield Finding(Level.FAILED, subject, text, "server.unreachable", _server_fix(account))
         return
-    user, teams, channels = facts
+    user, teams, _ = facts
     places = f"{_count(len(teams), 'team')} and {_count(len(channels), 'channel')}"
     text = f"@{user.username} at {account.base_url}, in {places}"
-    yield Finding(Level.OK, subject, text)
+    yield Finding(Level.OK, subject, text, "account.ok")
     if not user.is_bot:
-        yield Finding(Level.WARNING, subject, "the token is a person's, not a bot account's")
+        text = "the token is a person's, not a bot account's"
+        fix = "make a bot at Integrations > Bot Accounts (ServiceSettings.EnableBotAccountCreation must be true)"
+        yield Finding(Level.WARNING, subject, text, "account.person", fix)
     for sentence in skipped:
-        yield Finding(Level.WARNING, f"slash commands of {account.id}", sentence)
+        what, _, fix = sentence.partition("; ")
+        yield Finding(Level.WARNING, f"slash commands of {account.id}", what, "slash.taken", fix)
     if not teams:
-        yield Finding(Level.WARNING, subject, "the bot is in no team, so nobody can reach it: add it to one")
+        fix = f"mmctl team users add <team> {user.username}"
+        yield Finding(Level.WARNING, subject, "the bot is in no team", "account.no_team", fix)
+
+
+def _server_fix(account: Account) -> str:
+    return f"`curl {account.base_url}/api/v4/system/ping` from this machine must say OK: see DNS, proxy, certificate"
 
 
 def _count(number: int, noun: str) -> str:

@@ -37,13 +37,16 @@ _DEEP_SECONDS = 120.0
 _LONGEST_LIST = 16 * 1_048_576
 _MAX_NAMED = 12
 _CHAT = "/chat/completions"
+_LOOK = "look into the log of its server, and try another model"
 
 
 async def examine_provider(config: Config, name: str, *, deep: bool = False) -> list[Finding]:
     """The findings about one provider and, with `deep`, about each of its models."""
     provider, wanted = config.models.providers[name], wanted_models(config, name)
-    context = await trio.to_thread.run_sync(ssl.create_default_context)
     found: list[Finding] = []
+    if not _lists_models(provider.api) and not deep:
+        return found
+    context = await trio.to_thread.run_sync(ssl.create_default_context)
     async with open_model_client(context) as http:
         if _lists_models(provider.api):
             found += await _ModelList(http, name, provider, wanted, deep).examine()
@@ -112,31 +115,33 @@ class _ModelList:
     def path(self) -> str:
         return join("models.providers", self.name)
 
-    def finding(self, level: Level, text: str) -> Finding:
-        return Finding(level, f"model provider {self.name}", text)
+    def finding(self, level: Level, text: str, code: str, fix: str = "") -> Finding:
+        return Finding(level, f"model provider {self.name}", text, code, fix)
 
     async def examine(self) -> list[Finding]:
         found = []
         if urlsplit(self.provider.base_url.strip()).path.rstrip("/").endswith(_CHAT):
-            hint = f"{self.path}.baseUrl ends in {_CHAT}, which is added by itself: write {printable_url(self.base)}"
-            found.append(self.finding(Level.WARNING, hint))
+            text, fix = f"{self.path}.baseUrl ends in {_CHAT}, which is added by itself", printable_url(self.base)
+            found.append(self.finding(Level.WARNING, text, "model.address", f"write {fix}"))
         try:
             answer = await self._get(self.base)
             if answer.ids is None and answer.status not in (401, 403) and self._lacks_version:
                 with_version = below(self.base, "/v1")
                 other = await self._get(with_version)
                 if other.ids is not None or other.status in (401, 403):
-                    hint = f"{self.path}.baseUrl lacks /v1: write {printable_url(with_version)}"
-                    return [*found, self.finding(Level.FAILED, hint)]
+                    text, fix = f"{self.path}.baseUrl lacks /v1", f"write {printable_url(with_version)}"
+                    return [*found, self.finding(Level.FAILED, text, "model.no_model_server", fix)]
         except httpx.HTTPError as problem:
             why = self._clean(describe_error(problem))
             hint = " (does it speak http:// only?)" if "WRONG_VERSION_NUMBER" in why else ""
             text = f"{printable_url(self.base)} can't be reached: {why}{hint}"
-            return [*found, self.finding(Level.FAILED, text)]
+            fix = f"start it, or correct {self.path}.baseUrl: `curl {printable_url(below(self.base, '/models'))}`"
+            return [*found, self.finding(Level.FAILED, text, "model.unreachable", fix)]
         except (httpx.InvalidURL, trio.TooSlowError) as problem:
             late = isinstance(problem, trio.TooSlowError)
             text = f"does not answer within {_SECONDS:g} s" if late else "is not an address"
-            return [*found, self.finding(Level.FAILED, f"{printable_url(self.base)} {text}")]
+            fix = f"start it, or correct {self.path}.baseUrl"
+            return [*found, self.finding(Level.FAILED, f"{printable_url(self.base)} {text}", "model.unreachable", fix)]
         return [*found, *self._findings_of(answer)]
 
     @property
@@ -189,32 +194,37 @@ class _ModelList:
         if status in (401, 403):
             if self.provider.api_key or self.provider.headers:
                 text = f"{where} refuses the key of {self.path}.apiKey (HTTP {status}): {answer.words}"
+                fix = f"put a valid key into {self.path}.apiKey"
             else:
-                text = f"{where} wants a key (HTTP {status}): set {self.path}.apiKey"
-            return [self.finding(Level.FAILED, text)]
+                text, fix = f"{where} wants a key (HTTP {status})", f"set {self.path}.apiKey"
+            return [self.finding(Level.FAILED, text, "model.key", fix)]
         if status in (404, 405, 501):
             # Azure's deployments and a few others have no list, and answer all the same.
             bearable = self.deep or bool(urlsplit(self.base).query)
             missing = "; it lacks /v1, which most servers want" if self._lacks_version else ""
             text = f"{where}/models is not there (HTTP {status}): is {self.path}.baseUrl right{missing}?"
-            rest = "" if self.deep else " Some servers have no such list: --deep asks the models themselves"
-            return [self.finding(Level.WARNING if bearable else Level.FAILED, text + rest)]
+            rest = "" if self.deep else "; some servers have no such list: --deep asks the models themselves"
+            level = Level.WARNING if bearable else Level.FAILED
+            return [self.finding(level, text, "model.no_list", f"correct {self.path}.baseUrl{rest}")]
         if status != 200:
-            return [
-                self.finding(Level.FAILED, f"{where} answers HTTP {status}: {answer.words}{self._key_hint(status)}")
-            ]
+            text = f"{where} answers HTTP {status}: {answer.words}{self._key_hint(status)}"
+            fix = f"look into the log of that server; correct {self.path}"
+            return [self.finding(Level.FAILED, text, "model.refuses", fix)]
         if answer.ids is None:
             kind = answer.content_type or "something else"
-            return [self.finding(Level.FAILED, f"{where} is not a model server: it answers with {kind}")]
+            text = f"{where} is not a model server: it answers with {kind}"
+            fix = f"set {self.path}.baseUrl to the address of its API"
+            return [self.finding(Level.FAILED, text, "model.no_model_server", fix)]
         unknown = [model for model in self.wanted if answer.ids and not is_listed(model, answer.ids)]
         count = "1 model" if len(answer.ids) == 1 else f"{len(answer.ids)} models"
-        well = self.finding(Level.OK, f"{where} answers, with {count}")
+        well = self.finding(Level.OK, f"{where} answers, with {count}", "model.ok")
         if answer.any_name:
             return [well]
         absent = [f'there is no model "{model}" at {where}: {_instead(model, answer.ids)}' for model in unknown]
         # With `deep` the model itself is asked, and some servers answer to more names than they list.
         level = Level.WARNING if self.deep else Level.FAILED
-        return [well, *(self.finding(level, text) for text in absent)]
+        fix = f"use one of those in {self.path}.models and agents.*.model, or install the model there"
+        return [well, *(self.finding(level, text, "model.missing", fix) for text in absent)]
 
     def _key_hint(self, status: int) -> str:
         """A proxy without a database of keys says 400 of one that it doesn't know, or fails where there is none."""
@@ -305,17 +315,19 @@ async def _ask(config: Config, http: httpx.AsyncClient, provider: str, model: st
                     if isinstance(event, Final | Failed):
                         end = event
     except trio.TooSlowError:
-        return Finding(Level.FAILED, subject, f"gives no answer within {_DEEP_SECONDS:g} s")
+        text = f"gives no answer within {_DEEP_SECONDS:g} s"
+        return Finding(Level.FAILED, subject, text, "model.silent", _LOOK)
     except (AgentError, ConfigError) as problem:
-        return Finding(Level.FAILED, subject, str(problem))
+        return Finding(Level.FAILED, subject, str(problem), "model.failed", _LOOK)
     if not isinstance(end, Final):
-        return Finding(Level.FAILED, subject, end.for_operator if end is not None else "gives no answer")
+        text = end.for_operator if end is not None else "gives no answer"
+        return Finding(Level.FAILED, subject, text, "model.failed", _LOOK)
     if spec.tools and not spec.unsupported.takes_tools(model):
         key = f'tools = false beside id = "{model}" in {join("models.providers", provider)}.models'
-        return Finding(Level.WARNING, subject, f"answers, but takes no tools: write {key}")
+        return Finding(Level.WARNING, subject, "answers, but takes no tools", "model.no_tools", f"write {key}")
     if not end.text.strip():
-        return Finding(Level.WARNING, subject, "answers without a word")
+        return Finding(Level.WARNING, subject, "answers without a word", "model.silent", _LOOK)
     called = (
         (", and calls tools" if ping.call_ids else ", and did not call the tool it was asked to") if spec.tools else ""
     )
-    return Finding(Level.OK, subject, f"answers{called}")
+    return Finding(Level.OK, subject, f"answers{called}", "model.ok")

@@ -1,6 +1,6 @@
 """Runs the admin API beside the accounts: started late, stopped last; its failure does not stop the gateway."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ import trio
 from attrs import asdict
 
 from oc_trio.config.load import Loaded
+from oc_trio.runtime.account.round_trips import RoundTrip
 from oc_trio.store.store import Store
 from oc_trio.telemetry.health import Health
 from oc_trio.telemetry.log import get_logger
@@ -37,6 +38,7 @@ async def run_admin(
     ready: trio.Event,
     now_ms: Callable[[], int],
     tail: LogTail | None = None,
+    round_trips: Callable[[], Awaitable[tuple[RoundTrip, ...]]] | None = None,
 ) -> None:
     """Serve until cancelled; a socket or port that can't be had is logged, and the gateway goes on without."""
     with trio.move_on_after(LATEST_START_SECONDS):
@@ -47,6 +49,12 @@ async def run_admin(
     async def journal() -> Mapping[str, Any]:
         return asdict(await store.stats())
 
+    one_at_a_time = trio.Lock()
+
+    async def trips() -> list[dict[str, Any]]:
+        async with one_at_a_time:
+            return [trip.to_json() for trip in (await round_trips() if round_trips is not None else ())]
+
     admin, metering = loaded.config.gateway.admin, loaded.config.metrics
     app = build_admin_app(
         health,
@@ -55,6 +63,7 @@ async def run_admin(
         metrics_path=metering.path if metering.enabled else "",
         journal=journal,
         tail=tail,
+        round_trips=trips,
     )
     path = admin_socket(loaded)
     try:

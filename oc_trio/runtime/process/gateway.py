@@ -35,6 +35,7 @@ from oc_trio.mattermost.transport import Transport, open_server
 from oc_trio.runtime.account.account import run_account
 from oc_trio.runtime.account.dependencies import Dependencies
 from oc_trio.runtime.account.parts import AccountInputs
+from oc_trio.runtime.account.round_trips import RoundTrip, run_round_trips
 from oc_trio.runtime.account.schedule import jobs_of
 from oc_trio.runtime.account.token import Token
 from oc_trio.runtime.agents import AgentTable, build_agents
@@ -179,7 +180,21 @@ class Gateway:
 
     async def _admin(self, store: Store) -> None:
         now_ms = self.dependencies.clock.now_ms
-        await run_admin(self.loaded, self.health, self.metrics, store, ready=self.ready, now_ms=now_ms, tail=self.tail)
+        await run_admin(
+            self.loaded,
+            self.health,
+            self.metrics,
+            store,
+            ready=self.ready,
+            now_ms=now_ms,
+            tail=self.tail,
+            round_trips=self.round_trips,
+        )
+
+    async def round_trips(self) -> tuple[RoundTrip, ...]:
+        """Makes Mattermost call back for each account, where anything is called back at all."""
+        accounts = self.loaded.accounts.values() if self.port.is_wanted else ()
+        return await run_round_trips(self.port, accounts, self.dependencies)
 
     async def _preflight(self) -> None:
         """Fail at once, with the reason, where no account can be served; go on where at least one can."""

@@ -1,5 +1,6 @@
 """Routes of the system: ping, client configuration, status."""
 
+from oc_trio.sandbox.errors import ApiError
 from oc_trio.sandbox.request import SandboxResponse
 from oc_trio.sandbox.rest.call import RestCall, RestRoute
 from oc_trio.sandbox.settings import MAX_MESSAGE, VERSION
@@ -7,6 +8,12 @@ from oc_trio.sandbox.settings import MAX_MESSAGE, VERSION
 
 async def ping(_: RestCall) -> SandboxResponse:
     return SandboxResponse.json({"status": "OK", "AndroidLatestVersion": "", "IosLatestVersion": ""})
+
+
+async def plain_websocket(_: RestCall) -> SandboxResponse:
+    """A request for the websocket without an upgrade, as a proxy passes it on that knows no websockets."""
+    code = "api.web_socket.connect.upgrade.app_error"
+    raise ApiError(400, code, "URL Blocked because of CORS. Url: ")
 
 
 async def client_config(call: RestCall) -> SandboxResponse:
@@ -20,7 +27,7 @@ async def client_config(call: RestCall) -> SandboxResponse:
             EnablePostUsernameOverride="true",
             EnablePostIconOverride="true",
             EnableBotAccountCreation="true",
-            EnableCommands="true",
+            EnableCommands=str(settings.enable_commands).lower(),
             EnableIncomingWebhooks="true",
             EnableUserAccessTokens="true",
             EnableFileAttachments="true",
@@ -30,5 +37,6 @@ async def client_config(call: RestCall) -> SandboxResponse:
 
 ROUTES = (
     RestRoute("GET", "/system/ping", ping, public=True),
+    RestRoute("GET", "/websocket", plain_websocket, public=True),
     RestRoute("GET", "/config/client", client_config, public=True),
 )

@@ -1,0 +1,94 @@
+"""Requests that a check of our own makes Mattermost send: recognised by a nonce in the body, recorded, answered here.
+
+No handler sees them. What came instead while one was expected (refused for its source, at an unknown path) is recorded
+as well, since that is how a proxy or a missing setting shows.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import trio
+from attrs import define, field
+
+from oc_trio.callbacks.reply import Kind, Reply, json_reply, refused
+from oc_trio.errors import CallbackRefused
+
+_MOST_STRAYS = 5
+_PATH = 120
+# Mattermost shows nobody anything for these bodies.
+_ANSWERS = {Kind.COMMAND: {"response_type": "ephemeral", "text": ""}, Kind.CLICK: {}}
+
+
+@define(eq=False)
+class ExpectedRequest:
+    """One request that is to come. `is_genuine` checks token or signature of a body with its content type.
+
+    `source` is the client's address as the access rules see it, `peer` the socket's, `forwarded` its X-Forwarded-For.
+    `strays` are paths of other requests that came meanwhile and fit no endpoint.
+    """
+
+    kind: Kind
+    path: str
+    nonce: str
+    is_genuine: Callable[[bytes, str], bool]
+    arrived: trio.Event = field(init=False, factory=trio.Event)
+    genuine: bool = field(init=False, default=False)
+    refused: str = field(init=False, default="")
+    source: str = field(init=False, default="")
+    peer: str = field(init=False, default="")
+    forwarded: str = field(init=False, default="")
+    strays: list[str] = field(init=False, factory=list)
+
+
+@define(eq=False)
+class Caller:
+    """Where a request came from: `source` as the access rules see it, the socket's `peer`, its X-Forwarded-For."""
+
+    source: str
+    peer: str
+    forwarded: str = ""
+
+
+@define(eq=False)
+class ExpectedRequests:
+    """The requests that are expected now: a handful at most, nearly always none."""
+
+    _pending: dict[str, ExpectedRequest] = field(init=False, factory=dict)
+
+    @contextmanager
+    def expect(self, request: ExpectedRequest) -> Iterator[ExpectedRequest]:
+        """Expect `request` for the duration of the block."""
+        self._pending[request.nonce] = request
+        try:
+            yield request
+        finally:
+            del self._pending[request.nonce]
+
+    def take(self, kind: Kind, body: bytes, content_type: str, caller: Caller) -> Reply | None:
+        """The reply to an expected request, which is recorded; None for any other."""
+        request = next((one for nonce, one in self._pending.items() if nonce.encode() in body), None)
+        if request is None or request.kind is not kind:
+            return None
+        _record(request, caller)
+        request.genuine = request.is_genuine(body, content_type)
+        request.arrived.set()
+        if not request.genuine:
+            return refused(kind, CallbackRefused(401, "Not the request that was expected."))
+        return json_reply(_ANSWERS[kind])
+
+    def note_refused(self, kind: Kind, path: str, why: str, caller: Caller) -> None:
+        """A request was refused before its body was read."""
+        for request in self._pending.values():
+            if (request.kind, request.path) == (kind, path) and not request.arrived.is_set():
+                _record(request, caller)
+                request.refused = why
+
+    def note_unknown(self, path: str) -> None:
+        """A request came to a path where nothing is."""
+        for request in self._pending.values():
+            if len(request.strays) < _MOST_STRAYS and path[:_PATH] not in request.strays:
+                request.strays.append(path[:_PATH])
+
+
+def _record(request: ExpectedRequest, caller: Caller) -> None:
+    request.source, request.peer, request.forwarded = caller.source, caller.peer, caller.forwarded

@@ -1,0 +1,1 @@
+"""What `oc-trio doctor` checks, one module per subject; each gives findings."""

@@ -1,0 +1,326 @@
+"""`oc-trio doctor` on the way back: does Mattermost reach the gateway with slash commands and clicks?
+
+It is tried for each account (`runtime.account.round_trips`): by the running gateway, which is asked over its admin
+socket, else by this process on the configured port. What did not arrive is explained by Mattermost's refusal, by what
+the URL is, and by what the URL answers to this machine.
+"""
+
+import ssl
+from collections.abc import AsyncIterator, Mapping, Sequence
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import trio
+from attrs import frozen
+
+from oc_trio.callbacks.server import CallbackListenFailed
+from oc_trio.config.accounts import Account
+from oc_trio.config.load import Loaded
+from oc_trio.core.describe_error import describe_error
+from oc_trio.core.netguard import Address, Zone, classify
+from oc_trio.core.sourceip import parse_address
+from oc_trio.ids import AccountId
+from oc_trio.runtime.account.dependencies import Dependencies
+from oc_trio.runtime.account.round_trips import Outcome, RoundTrip, run_round_trips
+from oc_trio.runtime.clock import Clock
+from oc_trio.runtime.handlers.endpoints import wants_buttons
+from oc_trio.runtime.handlers.public_port import PublicPort
+from oc_trio.runtime.operator.findings import Finding, Level
+from oc_trio.runtime.process.admin import admin_socket
+from oc_trio.telemetry.metrics import Metrics
+
+_LOOK_SECONDS = 5.0
+_TIMEOUT_SECONDS = 25.0  # Mattermost gives up after 30: by then it was no refusal but silence
+_NAMES = {"command": ("slash", "slash commands"), "button": ("button", "buttons")}
+_UNTRUSTED = "ServiceSettings.AllowedUntrustedInternalConnections"
+_DEVELOPER = "System Console > Environment > Developer"
+
+
+class GatewaySilent(Exception):
+    """A gateway is running and can't be asked; str() says why."""
+
+
+async def check_way_back(loaded: Loaded, dependencies: Dependencies) -> AsyncIterator[Finding]:
+    """The findings about slash commands and buttons of all accounts."""
+    port = await trio.to_thread.run_sync(PublicPort.of, loaded, Clock())
+    if not port.is_wanted:
+        yield Finding(Level.OK, "callbacks", "no slash commands, buttons or hooks are configured", "callback.unused")
+        return
+    try:
+        trips, looks = await _trips(port, loaded, dependencies)
+    except GatewaySilent as problem:
+        for account in loaded.accounts.values():
+            for finding in _not_asked(account, port, str(problem)):
+                yield finding
+    except CallbackListenFailed as problem:
+        yield Finding(Level.FAILED, "callbacks", str(problem), "callback.listen", _listen_fix(loaded))
+    else:
+        for trip in trips:
+            for finding in await judge(trip, loaded.accounts.get(trip.account), loaded, looks.get(trip.url, "")):
+                yield finding
+
+
+async def _trips(
+    port: PublicPort, loaded: Loaded, dependencies: Dependencies
+) -> tuple[tuple[RoundTrip, ...], Mapping[str, str]]:
+    """The round trips, and what their URLs answer here. Raises GatewaySilent, CallbackListenFailed."""
+    asked = await _asked_of_gateway(admin_socket(loaded), len(loaded.accounts))
+    if asked is not None:
+        return asked, await _looks(asked, dependencies.ssl_context)
+    failure: CallbackListenFailed | None = None
+    try:
+        return await _made_here(port, loaded, dependencies)
+    except* CallbackListenFailed as group:
+        failure = first_of(group)
+    assert failure is not None, "the group was not empty"
+    raise failure
+
+
+def first_of(group: BaseExceptionGroup[CallbackListenFailed]) -> CallbackListenFailed:
+    one = group.exceptions[0]
+    return first_of(one) if isinstance(one, BaseExceptionGroup) else one
+
+
+async def _asked_of_gateway(socket: Path, accounts: int) -> tuple[RoundTrip, ...] | None:
+    """The running gateway's round trips; None where none is running. Raises GatewaySilent."""
+    trips_seconds = 30.0 + 100.0 * max(accounts, 1)
+    try:
+        with trio.fail_after(trips_seconds):
+            transport = httpx.AsyncHTTPTransport(uds=str(socket), verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+            async with httpx.AsyncClient(transport=transport, timeout=None) as http:  # noqa: S113 - Trio's
+                response = await http.post("http://localhost/round-trips.json")
+        if response.status_code != 200:
+            raise GatewaySilent(f"the running gateway does not make the round trip (HTTP {response.status_code})")
+        return tuple(RoundTrip.from_json(row) for row in response.json()["trips"])
+    except httpx.ConnectError as problem:
+        if _is_forbidden(problem):
+            why = f"the running gateway may not be asked (at {socket}): run this as its user, or as root"
+            raise GatewaySilent(why) from None
+        return None
+    except httpx.HTTPError as problem:
+        raise GatewaySilent(f"the running gateway does not answer ({describe_error(problem)})") from None
+    except trio.TooSlowError:
+        raise GatewaySilent(f"the running gateway does not answer within {trips_seconds:g} s") from None
+    except (ValueError, TypeError, KeyError):
+        raise GatewaySilent("the running gateway is of another release: restart it") from None
+
+
+def _is_forbidden(problem: BaseException) -> bool:
+    cause: BaseException | None = problem
+    while cause is not None:
+        if isinstance(cause, PermissionError):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
+
+
+async def _made_here(
+    port: PublicPort, loaded: Loaded, dependencies: Dependencies
+) -> tuple[tuple[RoundTrip, ...], Mapping[str, str]]:
+    """The round trips, and what the URLs answer; the port is served meanwhile. Raises CallbackListenFailed in a group.
+
+    No account is on the port, so that any other request is answered with 503 until a gateway runs.
+    """
+    async with trio.open_nursery() as nursery:
+        url: str = await nursery.start(port.serve, Metrics())
+        port.bound = urlsplit(url).port or 0
+        trips = await run_round_trips(port, loaded.accounts.values(), dependencies)
+        looks = await _looks(trips, dependencies.ssl_context)
+        port.shutdown.set()
+    return trips, looks
+
+
+async def _looks(trips: Sequence[RoundTrip], context: ssl.SSLContext | None) -> dict[str, str]:
+    """What the URLs of failed trips answer to a GET of this machine, in words."""
+    urls = dict.fromkeys(trip.url for trip in trips if trip.outcome is not Outcome.ARRIVED)
+    looks: dict[str, str] = {}
+    verify = context if context is not None else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    async with httpx.AsyncClient(verify=verify, timeout=None, trust_env=False) as http:  # noqa: S113 - Trio's
+        for url in urls:
+            try:
+                with trio.fail_after(_LOOK_SECONDS):
+                    response = await http.get(url)
+                status = response.status_code
+                looks[url] = "405, as it should" if status == 405 else f"{status}, where 405 was expected"
+            except (httpx.HTTPError, httpx.InvalidURL) as problem:
+                looks[url] = f"nothing ({describe_error(problem)})"
+            except trio.TooSlowError:
+                looks[url] = f"nothing within {_LOOK_SECONDS:g} s"
+    return looks
+
+
+def _listen_fix(loaded: Loaded) -> str:
+    gateway = loaded.config.gateway
+    return (
+        f"stop what uses {gateway.bind_host}:{gateway.port} (`ss -ltnp 'sport = :{gateway.port}'` names it), or set "
+        "gateway.port and gateway.bind"
+    )
+
+
+def _not_asked(account: Account, port: PublicPort, why: str) -> list[Finding]:
+    plan = port.plan(account)
+    urls = [("command", plan.command_url)] if plan.native else []
+    urls.append(("button", plan.click_url))
+    return [
+        Finding(Level.UNVERIFIED, _subject(kind, account.id), why, f"{_NAMES[kind][0]}.not_verified", by_hand(url))
+        for kind, url in urls
+    ]
+
+
+def _subject(kind: str, account: AccountId) -> str:
+    return f"{_NAMES[kind][1]} of {account}"
+
+
+def by_hand(url: str) -> str:
+    """How an operator finds out whether Mattermost's machine reaches `url`, and what to set where it does not call."""
+    host = urlsplit(url).hostname or url
+    return (
+        f"Mattermost must reach {url}: on its host, `curl -i {url}` has to answer 405. If it does and commands or "
+        f'clicks still fail, add "{host}" to {_UNTRUSTED} ({_DEVELOPER})'
+    )
+
+
+async def judge(trip: RoundTrip, account: Account | None, loaded: Loaded, look: str) -> list[Finding]:
+    """The findings about one round trip; `look` is what its URL answered to this machine, if that was asked."""
+    prefix = _NAMES[trip.kind][0]
+    subject = _subject(trip.kind, trip.account)
+    here = f" (to this machine it answers {look})" if look else ""
+    left = []
+    if trip.left_behind:
+        text = f"could not remove what the check had made: {trip.left_behind}"
+        fix = "oc-trio commands prune" if trip.kind == "command" else "delete that post in the bot's direct channel"
+        left.append(Finding(Level.WARNING, subject, text, "callback.left_behind", fix))
+    if trip.outcome is Outcome.ARRIVED:
+        text = f"arrive from {trip.source} with a valid {'token' if trip.kind == 'command' else 'signature'}"
+        return [Finding(Level.OK, subject, f"{text}, at {trip.url}", f"{prefix}.arrives"), *left]
+    if trip.outcome is Outcome.SOURCE_REFUSED:
+        return [_source_refused(trip, subject, loaded), *left]
+    if trip.outcome is Outcome.NOT_GENUINE:
+        text = f"arrive from {trip.source} and are not what the bot made (another token or signature)"
+        fix = "let the proxy pass bodies and headers on unchanged"
+        return [Finding(Level.FAILED, subject, text, f"{prefix}.not_genuine", fix), *left]
+    named = await url_findings(trip.url, account, subject) if account is not None else []
+    if trip.outcome is Outcome.NOT_TRIED:
+        text, fix = _not_tried(trip)
+        found = Finding(Level.UNVERIFIED, subject, text, f"{prefix}.not_verified", f"{fix}. {by_hand(trip.url)}")
+        return [*named, found, *left]
+    level = Level.FAILED if account is None or trip.kind == "command" or wants_buttons(account) else Level.WARNING
+    if trip.outcome is Outcome.ANSWERED_ELSEWHERE:
+        text = f"Mattermost called {trip.url} and something else than this gateway answered{here}"
+        if trip.problem:
+            text += f": {trip.problem}"
+        if trip.strays:
+            text += f". Meanwhile the gateway was called at {', '.join(trip.strays)}, where nothing is"
+        fix = f"{_key(trip)} must lead to this gateway: mend the URL, or the proxy that passes it on, path included"
+        return [*named, Finding(level, subject, text, f"{prefix}.elsewhere", fix), *left]
+    text = f"Mattermost got no answer from {trip.url} ({_meaning(trip)}){here}"
+    if trip.strays:
+        text += f". Meanwhile the gateway was called at {', '.join(trip.strays)}, where nothing is"
+    return [*named, Finding(level, subject, text, f"{prefix}.unreachable", by_hand(trip.url)), *left]
+
+
+def _meaning(trip: RoundTrip) -> str:
+    """What Mattermost's refusal means; it hides the reason from its clients."""
+    if trip.seconds >= _TIMEOUT_SECONDS or "no answer within" in trip.problem:
+        return f"none within {trip.seconds:g} s: a firewall swallows the request, or the host is not there"
+    if "execute_command.failed_empty" in trip.code:
+        return "an empty one: something else than this gateway answers there"
+    words = "refused at once: nothing listens there, the address is one that it may not call, or TLS failed"
+    return words if trip.kind == "command" else f"{words}, or what answered did not say 200"
+
+
+def _not_tried(trip: RoundTrip) -> tuple[str, str]:
+    """What kept the round trip from being made, and what to do about that."""
+    if trip.code == "api.command.disabled.app_error":
+        text = "custom slash commands are switched off in Mattermost"
+        fix = "set ServiceSettings.EnableCommands to true (System Console > Integrations > Integration Management)"
+        return text, fix
+    if trip.status == 403 and trip.kind == "command":
+        text = f"the bot may not make a slash command ({trip.problem})"
+        return text, "grant Manage Slash Commands, or make the bot a team admin"
+    if trip.status == 401:
+        return f"Mattermost refuses the token ({trip.problem})", "see the account's own finding"
+    if trip.kind == "button" and trip.status in (403, 404, 501):
+        fix = "where the server has it, set ServiceSettings.EnablePostActionIntegration to true"
+        return f"the check's button could not be posted or clicked ({trip.problem})", fix
+    return trip.problem or "the round trip could not be made", "see the account's own findings"
+
+
+def _source_refused(trip: RoundTrip, subject: str, loaded: Loaded) -> Finding:
+    key = f"{_root(trip.account)}.interactions.allowedSourceIps"
+    trusted = loaded.config.gateway.trusted_proxies
+    if trip.forwarded and trip.peer not in trusted and trip.source == trip.peer:
+        text = f"come through a proxy at {trip.peer}, which is not trusted, for {trip.forwarded}"
+        client = trip.forwarded.split(",")[-1].strip()
+        fix = f'set gateway.trustedProxies = ["{trip.peer}"] and {key} = ["{client}"]'
+    elif not trip.source:
+        text = f"come through the trusted proxy {trip.peer}, which names no client"
+        fix = f"let the proxy set X-Forwarded-For (it sent: {trip.forwarded or 'none'})"
+    else:
+        text = f"come from {trip.source}, which may not deliver any"
+        fix = f'add "{trip.source}" to {key}'
+    return Finding(Level.FAILED, subject, text, "button.source", fix)
+
+
+def _root(account: AccountId) -> str:
+    return "channels.mattermost" if account == "default" else f"channels.mattermost.accounts.{account}"
+
+
+def _key(trip: RoundTrip) -> str:
+    name = "commands.callbackUrl" if trip.kind == "command" else "interactions.callbackBaseUrl"
+    return f"{_root(trip.account)}.{name}"
+
+
+@frozen
+class _Place:
+    """Where a URL leads: its host with port, and what its name resolves to."""
+
+    netloc: str
+    host: str
+    addresses: tuple[Address, ...]
+
+
+async def url_findings(url: str, account: Account, subject: str) -> list[Finding]:
+    """What a callback URL is by itself: loopback, private, Mattermost's own, or a name that is unknown here."""
+    callback, server = await _place(url), await _place(account.base_url)
+    if (callback.netloc, urlsplit(url).scheme) == (server.netloc, urlsplit(account.base_url).scheme):
+        text = f"{url} is Mattermost's own address"
+        fix = (
+            f"set it to the gateway's address, or let the proxy at {callback.host} pass {urlsplit(url).path} on to "
+            "the gateway"
+        )
+        return [Finding(Level.WARNING, subject, text, "callback.mattermost", fix)]
+    if not callback.addresses:
+        text = f"the name {callback.host} in {url} is not known to this machine"
+        return [Finding(Level.WARNING, subject, text, "callback.unknown_host", "correct the name, or make it known")]
+    zones = [classify(address) for address in callback.addresses]
+    allow = f'add "{callback.host}" to {_UNTRUSTED} ({_DEVELOPER}), which by default forbids it'
+    if Zone.LOOPBACK in zones:
+        is_same = any(classify(address) is Zone.LOOPBACK for address in server.addresses)
+        where = "" if is_same else f", while Mattermost is at {server.host}"
+        text = f"{url} is a loopback address{where}"
+        fix = allow if is_same else "set it to an address of this machine that Mattermost reaches"
+        return [Finding(Level.WARNING, subject, text, "callback.loopback", fix)]
+    private = [address for address, zone in zip(callback.addresses, zones, strict=True) if zone is not Zone.PUBLIC]
+    if private:
+        text = f"{url} is a private address ({private[0]})"
+        return [Finding(Level.WARNING, subject, text, "callback.private", allow)]
+    return []
+
+
+async def _place(url: str) -> _Place:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    literal = parse_address(host)
+    if literal is not None:
+        return _Place(f"{host}:{port}", host, (literal,))
+    try:
+        with trio.fail_after(_LOOK_SECONDS):
+            entries = await trio.socket.getaddrinfo(host, port, type=trio.socket.SOCK_STREAM)
+    except (OSError, UnicodeError, trio.TooSlowError):
+        return _Place(f"{host}:{port}", host, ())
+    texts = dict.fromkeys(str(entry[4][0]).partition("%")[0] for entry in entries)
+    return _Place(f"{host}:{port}", host, tuple(map(ip_address, texts)))
