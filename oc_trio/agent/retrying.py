@@ -11,6 +11,7 @@ from oc_trio.agent.first_event import FirstEventStream, open_with_first_event
 from oc_trio.agent.port import Agent, TurnRequest
 from oc_trio.core.backoff import exponential
 from oc_trio.errors import AgentUnavailable
+from oc_trio.retry import RetryState, retrying
 from oc_trio.telemetry.log import get_logger
 
 log = get_logger(part="agent")
@@ -29,12 +30,11 @@ class RetrySettings:
     longest_wait: float = 20.0
     give_up_after: float = 60.0
 
-    def wait(self, failures: int, retry_after: float | None, jitter: float) -> float | None:
-        """Seconds to wait after that many failures, or None to give up; `jitter` is in [0, 1) and adds up to half."""
-        if failures >= self.attempts or (retry_after or 0.0) > self.longest_wait:
+    def delay(self, attempt: int, rand: float) -> float | None:
+        """Seconds to wait after failure number `attempt`, from 0, or None to give up; `rand` adds up to half."""
+        if attempt + 1 >= self.attempts:
             return None
-        wait = exponential(self.first_wait, self.longest_wait, failures - 1)
-        return min(max(wait * (1 + jitter / 2), retry_after or 0.0), self.longest_wait)
+        return min(exponential(self.first_wait, self.longest_wait, attempt) * (1 + rand / 2), self.longest_wait)
 
 
 @frozen
@@ -52,18 +52,20 @@ class RetryingAgent:
             yield await self._open(stack, request)
 
     async def _open(self, stack: AsyncExitStack, request: TurnRequest) -> FirstEventStream:
-        failures = 0
         give_up_at = trio.current_time() + self.retry.give_up_after
-        while True:
-            try:
-                return await stack.enter_async_context(open_with_first_event(self.agent, request))
-            except AgentUnavailable as exc:
-                failures += 1
-                wait = self.retry.wait(failures, exc.retry_after, self.random.random())
-                # Checked before the wait: people would sit through it for nothing.
-                if wait is None or trio.current_time() + wait > give_up_at:
-                    raise
-                log.warning("model unavailable, asking again", reason=str(exc), wait_s=round(wait, 2))
-                if self.on_pause is not None:
-                    self.on_pause(wait)
-            await trio.sleep(wait)
+        # No pause beyond it: people would sit through it for nothing.
+        state = RetryState(AgentUnavailable, self.retry, self.random.random, self._report, give_up_at)
+
+        async def open_stream() -> FirstEventStream:
+            return await stack.enter_async_context(open_with_first_event(self.agent, request))
+
+        async def give_up(problem: AgentUnavailable) -> None:
+            if (problem.retry_after or 0.0) > self.retry.longest_wait:
+                raise problem
+
+        return await retrying(open_stream, state, give_up)
+
+    def _report(self, seconds: float, problem: AgentUnavailable) -> None:
+        log.warning("model unavailable, asking again", reason=str(problem), wait_s=round(seconds, 2))
+        if self.on_pause is not None:
+            self.on_pause(seconds)

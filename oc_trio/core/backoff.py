@@ -46,14 +46,14 @@ class DirectRetryPolicy:
     maximum: float = field(default=10.0, validator=gt(0))
     timeout: float = field(default=30.0, validator=gt(0))
 
-    def delay(self, retry: int, rand: float) -> float | None:
-        """The wait before retry number `retry`, counted from 1; None when there is no such retry.
+    def delay(self, attempt: int, rand: float) -> float | None:
+        """The wait after failure number `attempt`, from 0; None where there is no further retry.
 
         Jitter only adds, so the wait is never below the exponential value; it never exceeds `maximum`.
         """
-        if retry > self.max_retries:
+        if attempt >= self.max_retries:
             return None
-        base = exponential(self.initial, self.maximum, retry - 1)
+        base = exponential(self.initial, self.maximum, attempt)
         return min(self.maximum, base * (1 + rand))
 
 

@@ -4,6 +4,7 @@ Bounds: `MAX_WAITERS` callers, `MAX_WAIT` seconds each; beyond either a call rai
 never waits.
 """
 
+import math
 from bisect import insort
 from collections.abc import Mapping
 from itertools import count
@@ -14,13 +15,12 @@ from attrs import define, field
 from oc_trio.core.ratelimit import Lane, RatePolicy, learn, room_for
 from oc_trio.core.token_bucket import Bucket, full, pause
 from oc_trio.errors import MattermostUnavailable
+from oc_trio.wakeup import Wakeup
 
 # Thousands of turns may want to write at once after an outage; more than this only use memory.
 MAX_WAITERS = 2000
 # As long as a request may take: who waits for longer learns that the server is as good as away.
 MAX_WAIT = 30.0
-# How often `wait_for_capacity` looks: every draft may be waiting there, so not more often.
-_CAPACITY_SECONDS = 0.25
 
 
 @define(eq=False)
@@ -38,6 +38,9 @@ class RateBudget:
     _bucket: Bucket = field(init=False)
     _waiting: list[tuple[Lane, int, _Ticket]] = field(init=False, factory=list)
     _numbers: "count[int]" = field(init=False, factory=count)
+    # Who waits for capacity, one behind the other: else each token would wake all of them.
+    _line: trio.StrictFIFOLock = field(init=False, factory=trio.StrictFIFOLock)
+    _changed: Wakeup = field(init=False, factory=Wakeup)
 
     def __attrs_post_init__(self) -> None:
         self._bucket = full(self.policy.rate, self.policy.burst, trio.current_time())
@@ -79,17 +82,21 @@ class RateBudget:
             if self._waiting:
                 # Whoever is first in line now checks whether its turn has come.
                 self._waiting[0][2].turn.set()
+            else:
+                self._changed.set()
 
     async def wait_for_capacity(self, lane: Lane) -> bool:
         """Return when `lane` could make a call now, without making it; true if that took a wait.
 
         For callers who may still change what they are going to send: once in `acquire`, a call is as good as made.
         """
-        has_waited = False
-        while (wait := _CAPACITY_SECONDS if self._waiting else self._peek(lane)) > 0.0:
-            has_waited = True
-            await trio.sleep(max(wait, _CAPACITY_SECONDS))
-        return has_waited
+        if self._seconds_left(lane) <= 0.0:
+            return False
+        async with self._line:
+            while (wait := self._seconds_left(lane)) > 0.0:
+                with trio.move_on_after(wait):
+                    await self._changed.wait_next()
+        return True
 
     def observe(self, headers: Mapping[str, str], *, limited: bool, retry_after: float | None) -> None:
         """Learn from an answer: its `X-Ratelimit-*` headers, and whether it was a 429."""
@@ -101,6 +108,7 @@ class RateBudget:
                 self._bucket = learn(self._bucket, now, limit=limit, remaining=remaining, reset=reset)
             case _:
                 pass
+        self._changed.set()
         if limited:
             self._bucket = pause(self._bucket, now, 1.0 if retry_after is None else retry_after)
 
@@ -116,8 +124,9 @@ class RateBudget:
                 return
             await trio.sleep(wait)
 
-    def _peek(self, lane: Lane) -> float:
-        return room_for(self._bucket, lane, trio.current_time())[1]
+    def _seconds_left(self, lane: Lane) -> float:
+        """Until there is a token for `lane`; without end while callers wait in `acquire`, who go before."""
+        return math.inf if self._waiting else room_for(self._bucket, lane, trio.current_time())[1]
 
     def _take(self, lane: Lane) -> float:
         self._bucket, wait = room_for(self._bucket, lane, trio.current_time())

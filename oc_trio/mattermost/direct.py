@@ -6,15 +6,17 @@ Only `POST /channels/direct` is retried, and only after errors that may pass: 42
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import trio
 from attrs import define, field
 
-from oc_trio.core.backoff import DirectRetryPolicy, no_sooner_than
+from oc_trio.core.backoff import DirectRetryPolicy
 from oc_trio.core.entities import Channel
 from oc_trio.errors import MattermostError, MattermostUnavailable
 from oc_trio.ids import UserId
 from oc_trio.mattermost.client import Api
+from oc_trio.retry import RetryState, retrying
 
 MAX_CACHED = 10_000
 MAX_JOBS = 1000
@@ -64,7 +66,8 @@ class DirectChannels:
 
     async def _run(self, user_id: UserId, job: _Opening) -> None:
         try:
-            job.channel = await self._open_with_retries(user_id)
+            state = RetryState(MattermostUnavailable, self._retry, self._random)
+            job.channel = await retrying(partial(self._open_once, user_id), state)
             self._cache[user_id] = job.channel
             while len(self._cache) > MAX_CACHED:
                 self._cache.popitem(last=False)
@@ -74,19 +77,6 @@ class DirectChannels:
             # Failures are not cached: the next caller tries again.
             del self._jobs[user_id]
             job.done.set()
-
-    async def _open_with_retries(self, user_id: UserId) -> Channel:
-        retry = 0  # counted, while `post_creator` retries until a time: therefore two loops
-        while True:
-            try:
-                return await self._open_once(user_id)
-            except MattermostUnavailable as exc:
-                retry += 1
-                wait = self._retry.delay(retry, self._random())
-                if wait is None:
-                    raise
-                wait = no_sooner_than(wait, exc.retry_after)
-            await trio.sleep(wait)
 
     async def _open_once(self, user_id: UserId) -> Channel:
         try:

@@ -5,7 +5,7 @@ node of a cluster the same key makes a second post. So every post carries its ke
 marker), and after an ambiguous error we look for the marker before we write again.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from types import MappingProxyType
@@ -14,7 +14,7 @@ from typing import Any
 import trio
 from attrs import define, evolve, field
 
-from oc_trio.core.backoff import exponential
+from oc_trio.core.backoff import RetryPolicy
 from oc_trio.core.entities import NewPost
 from oc_trio.core.events import Post
 from oc_trio.core.post_marker import KEY, MARKER, read_marker
@@ -23,12 +23,13 @@ from oc_trio.errors import MattermostRejected, MattermostUnavailable
 from oc_trio.ids import ChannelId, PostId, UserId
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.keyed_locks import KeyedLocks
+from oc_trio.retry import RetryState, retrying
 
 SAME_KEY_SECONDS = 25.0  # of the server's 30
 # Then the caller decides: an answer waits on in the outbox, a draft is replaced by newer text.
 GIVE_UP_SECONDS = 120.0
-_FIRST_PAUSE = 0.25
-_LONGEST_PAUSE = 8.0
+# Jitter of a half either way, so that posts that failed together are not repeated together.
+_RETRY = RetryPolicy(initial=0.25, maximum=8.0, jitter=0.5)
 # One page of the API.
 _LOOK_BACK = 200
 
@@ -88,32 +89,46 @@ async def create_post_idempotent(
 
     Raises MattermostRejected, or MattermostUnavailable after GIVE_UP_SECONDS; `ambiguous` then says it may be there.
     """
-    attempt = _IdempotentCreate(api, with_marker(new, marker_fields), bot_id, random, lane, serialised)
+    new = with_marker(new, marker_fields)
+    marker = read_marker(new.props)
+    find_existing = partial(
+        find_by_marker, api, bot_id, new.channel_id, new.root_id, marker.key, installation=marker.installation
+    )
     if in_doubt:
         try:
-            existing = await attempt.find_existing()
+            existing = await find_existing()
         except MattermostUnavailable as failure:
             # Whether an earlier try was applied is as unknown as before.
             raise _with_message(failure, str(failure), ambiguous=True) from failure
         if existing is not None:
             return existing
-    return await attempt.run()
+    give_up_at = trio.current_time() + GIVE_UP_SECONDS
+    retries = RetryState(MattermostUnavailable, _RETRY, random, give_up_at=give_up_at)
+    return await _IdempotentCreate(api, new, lane, serialised, find_existing, retries).run()
 
 
 @define(eq=False)
 class _IdempotentCreate:
+    """The tries of one create. `retries` counts those of the request and of the look-ups between them."""
+
     api: Api
     new: NewPost
-    bot_id: UserId
-    random: Callable[[], float]
     lane: Lane
     serialised: Callable[[], AbstractAsyncContextManager[None]]
+    find_existing: Callable[[], Awaitable[Post | None]]
+    retries: RetryState[MattermostUnavailable]
     # When the first try with an unknown outcome began: the server's 30 s run from there at the earliest.
     ambiguous_since: float | None = None
-    tries: int = 0
 
     async def run(self) -> Post:
-        give_up_at = trio.current_time() + GIVE_UP_SECONDS
+        try:
+            return await self._run()
+        except MattermostUnavailable as failure:
+            message = f"gave up after {self.retries.failures} tries: {failure}"
+            raise _with_message(failure, message, ambiguous=self.ambiguous_since is not None) from failure
+
+    async def _run(self) -> Post:
+        # Not `retrying`: after a pause the post is looked for, and only where it is not there sent again.
         while True:
             began = trio.current_time()
             try:
@@ -127,49 +142,21 @@ class _IdempotentCreate:
                 if self.ambiguous_since is None and (exc.ambiguous or exc.code == STILL_SAVING):
                     self.ambiguous_since = began
                 failure = exc
-            await self._sleep_before_retry(failure, give_up_at)
+            self.retries.failed(failure)
+            await self.retries.pause(failure)
             # While the first request is still being processed, a retry with the same key gives its result.
-            existing = None if failure.code == STILL_SAVING else await self._resolve_ambiguity(give_up_at)
+            existing = None if failure.code == STILL_SAVING else await self._resolve_ambiguity()
             if existing is not None:
                 return existing
 
-    async def find_existing(self) -> Post | None:
-        new, marker = self.new, read_marker(self.new.props)
-        return await find_by_marker(
-            self.api, self.bot_id, new.channel_id, new.root_id, marker.key, installation=marker.installation
-        )
-
-    async def _resolve_ambiguity(self, give_up_at: float) -> Post | None:
+    async def _resolve_ambiguity(self) -> Post | None:
         """The post that an ambiguous try has made; None where it has made none, or not yet."""
         if self.ambiguous_since is None:
             return None
-        while True:
-            try:
-                existing = await self.find_existing()
-            except MattermostUnavailable as exc:
-                await self._sleep_before_retry(exc, give_up_at)
-                continue
-            if trio.current_time() - self.ambiguous_since >= SAME_KEY_SECONDS:
-                self.ambiguous_since = None
-            return existing
-
-    async def _sleep_before_retry(self, failure: MattermostUnavailable, give_up_at: float) -> None:
-        """Raises the final error where the wait would end after `give_up_at`."""
-        wait = self._pause(failure)
-        if trio.current_time() + wait >= give_up_at:
-            raise self._final_error(failure) from failure
-        await trio.sleep(wait)
-
-    def _pause(self, failure: MattermostUnavailable) -> float:
-        whole = exponential(_FIRST_PAUSE, _LONGEST_PAUSE, self.tries)
-        self.tries += 1
-        # Jitter of a half either way, so that posts that failed together are not repeated together.
-        return max(whole * (0.5 + self.random()), failure.retry_after or 0.0)
-
-    def _final_error(self, failure: MattermostUnavailable) -> MattermostUnavailable:
-        return _with_message(
-            failure, f"gave up after {self.tries} tries: {failure}", ambiguous=self.ambiguous_since is not None
-        )
+        existing = await retrying(self.find_existing, self.retries)
+        if trio.current_time() - self.ambiguous_since >= SAME_KEY_SECONDS:
+            self.ambiguous_since = None
+        return existing
 
 
 def _with_message(failure: MattermostUnavailable, message: str, *, ambiguous: bool) -> MattermostUnavailable:

@@ -36,7 +36,7 @@ def test_a_refused_token_is_tried_slowly() -> None:
 )
 def test_direct_channels(rand: float, waits: list[float | None]) -> None:
     """Three retries after 1-2, 2-4 and 4-8 seconds."""
-    found = [DirectRetryPolicy().delay(retry, rand) for retry in range(1, 5)]
+    found = [DirectRetryPolicy().delay(attempt, rand) for attempt in range(4)]
     assert found == [None if wait is None else pytest.approx(wait) for wait in waits]
 
 
@@ -44,7 +44,7 @@ def test_direct_channels(rand: float, waits: list[float | None]) -> None:
 def test_direct_jitter_stays_between(retry: int, rand: float, initial: float, more: float) -> None:
     """The wait is never under the exponential value nor over the cap."""
     policy = DirectRetryPolicy(max_retries=10_001, initial=initial, maximum=initial + more)
-    wait = policy.delay(retry + 1, rand)
+    wait = policy.delay(retry, rand)
     assert wait is not None
     assert min(policy.maximum, initial * 2.0 ** min(retry, 60)) <= wait <= policy.maximum
 

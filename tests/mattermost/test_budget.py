@@ -99,3 +99,37 @@ async def test_asking_for_room_spends_nothing(autojump_clock: trio.testing.MockC
     assert trio.current_time() == pytest.approx(1.0, abs=0.01)
     await budget.acquire(Lane.EDIT)
     assert trio.current_time() == pytest.approx(1.0, abs=0.01)
+
+
+async def test_each_token_wakes_one_of_those_who_ask(autojump_clock: trio.testing.MockClock) -> None:
+    """In order, at the moment of the token; who asks again after the wait is not sent behind the others."""
+    budget, told = RateBudget(RatePolicy(rate=1.0, burst=1.0)), list[tuple[str, float]]()
+    await budget.acquire(Lane.EDIT)
+
+    async def write(name: str) -> None:
+        while await budget.wait_for_capacity(Lane.EDIT):
+            told.append((name, round(trio.current_time(), 3)))
+        await budget.acquire(Lane.EDIT)
+
+    async with trio.open_nursery() as nursery:
+        for name in ("a", "b", "c"):
+            nursery.start_soon(write, name)
+            await trio.testing.wait_all_tasks_blocked()
+    assert told == [("a", 1.0), ("b", 2.0), ("c", 3.0)]
+
+
+async def test_who_asks_for_room_goes_behind_the_queue(autojump_clock: trio.testing.MockClock) -> None:
+    """While a caller waits for its turn there is no room, however many tokens there are; then there is at once."""
+    budget = RateBudget(RatePolicy(rate=1.0, burst=1.0))
+    budget.observe({}, limited=True, retry_after=10.0)
+
+    async def final() -> None:
+        with trio.move_on_after(4.5):
+            await budget.acquire(Lane.FINAL)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(final)
+        nursery.start_soon(budget.acquire, Lane.CREATE)
+        await trio.testing.wait_all_tasks_blocked()
+        assert await budget.wait_for_capacity(Lane.EDIT)
+    assert trio.current_time() == pytest.approx(12.0, abs=0.01)  # the pause, the create's token, and ours

@@ -4,11 +4,13 @@ from collections.abc import Callable
 
 import trio
 
-from oc_trio.core.backoff import AUTH_RETRY, RetryPolicy, no_sooner_than
+from oc_trio.core.backoff import RetryPolicy
+from oc_trio.core.connection import Retry
 from oc_trio.core.entities import User
-from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable
+from oc_trio.errors import MattermostError, MattermostRejected
 from oc_trio.ids import AccountId
 from oc_trio.mattermost.client import Api
+from oc_trio.mattermost.connection_inputs import pause_after
 from oc_trio.runtime.account.connection import AUTH_FAILED, UNREACHABLE
 from oc_trio.runtime.account.token import Token
 from oc_trio.telemetry.log import get_logger
@@ -48,9 +50,7 @@ async def fetch_own_user(
         # Failures of the other kind don't count: a network that was down says nothing about the token.
         attempt = attempt + 1 if refused is was_refused else 0
         was_refused = refused
-        policy = AUTH_RETRY if refused else retries
-        retry_after = failure.retry_after if isinstance(failure, MattermostUnavailable) else None
-        wait = no_sooner_than(policy.delay(attempt, random()), retry_after)
+        wait = pause_after(Retry(attempt, str(failure), auth=refused), failure, retries, random())
         log.error(
             "the server refuses the token" if refused else "the server can't be reached",
             account=account,

@@ -14,11 +14,12 @@ from oc_trio.config.accounts import Account, normalize_account_id
 from oc_trio.config.load import Loaded
 from oc_trio.config.services import CronJob, Missed
 from oc_trio.core.access import Access
-from oc_trio.core.backoff import RetryPolicy, no_sooner_than
+from oc_trio.core.backoff import RetryPolicy
 from oc_trio.core.chat import Chat, Sender
 from oc_trio.core.ledger import Source
 from oc_trio.errors import MattermostError, MattermostUnavailable, TargetError
 from oc_trio.ids import AgentId, SessionKey, UserId
+from oc_trio.retry import RetryState, retrying
 from oc_trio.runtime.account.cron_times import latest_run, next_run
 from oc_trio.runtime.delivery.compose import EmptyMessage, MessageRequest, OutboundClient
 from oc_trio.runtime.delivery.message_sender import MessageSender
@@ -151,16 +152,8 @@ class Schedule:
 
     async def _with_retries(self, ask: Callable[[], Awaitable[T]]) -> T:
         """What `ask` gives; a server that is away is asked again for _RETRY_SECONDS. Raises MattermostUnavailable."""
-        attempt, began = 0, trio.current_time()
-        while True:
-            try:
-                return await ask()
-            except MattermostUnavailable as problem:
-                wait = no_sooner_than(_RETRY.delay(attempt, self.outbound.clock.random.random()), problem.retry_after)
-                attempt += 1
-                if trio.current_time() + wait - began > _RETRY_SECONDS:
-                    raise
-            await trio.sleep(wait)
+        random, give_up_at = self.outbound.clock.random.random, trio.current_time() + _RETRY_SECONDS
+        return await retrying(ask, RetryState(MattermostUnavailable, _RETRY, random, give_up_at=give_up_at))
 
     def _now(self) -> int:
         return self.requests.services.clock.now_ms()

@@ -20,9 +20,10 @@ from oc_trio.core.ratelimit import Lane
 from oc_trio.errors import MattermostRejected, MattermostUnavailable, PayloadError, StoreError
 from oc_trio.ids import AccountId, ChannelId, OutboxId, PostId, UserId
 from oc_trio.mattermost.post_creator import WAS_DELETED
+from oc_trio.retry import retrying
 from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.delivery.outbox_message import OutboxMessage, outbox_message_of, post_of, refusal_of, row_of
-from oc_trio.runtime.delivery.retry import RetryState, retrying
+from oc_trio.runtime.delivery.retry import WriteRetryState
 from oc_trio.store.store import Store
 from oc_trio.telemetry.log import get_logger
 from oc_trio.telemetry.metrics import Metrics
@@ -186,7 +187,7 @@ class Delivery:
         row = await self.store.outbox.get(outbox_id)
         return row.post_id if row is not None and row.state is OutboxState.CONFIRMED else None
 
-    def retry_state(self, what: str) -> RetryState:
+    def retry_state(self, what: str) -> WriteRetryState:
         """Counts the failures of one write, with pauses that are logged and counted. `what` is the id of its row or
         post, for the log.
         """
@@ -195,7 +196,7 @@ class Delivery:
             self.metrics.rest_retries.labels(self.account, str(problem.status or "no answer")).inc()
             log.info("will try again", account=self.account, what=what, seconds=round(seconds, 1), problem=str(problem))
 
-        return RetryState(self.retries, self.clock, report)
+        return WriteRetryState(MattermostUnavailable, self.retries, self.clock.random.random, report)
 
     async def exists(self, outbox_id: OutboxId) -> bool:
         """Whether the outbox has that message, from this run or an earlier one."""

@@ -16,10 +16,10 @@ from oc_trio.core.turn_events import Media
 from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable
 from oc_trio.ids import ChannelId, FileId
 from oc_trio.mattermost.files import FileService, OutgoingFile, from_path
+from oc_trio.retry import RetryState, retrying
 from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.delivery.attachments import MediaLoader
 from oc_trio.runtime.delivery.fetch import MediaRefused
-from oc_trio.runtime.delivery.retry import RetryState, retrying
 from oc_trio.telemetry.log import get_logger
 
 # Calls of one upload while the server is away. A person or a turn waits for them, so there are few.
@@ -93,7 +93,7 @@ class FileUploader:
         An upload whose answer was lost leaves a file that no post uses: trying again is harmless. Raises
         MattermostError, OSError.
         """
-        state = RetryState(self.retries, self.clock)
+        state = RetryState(MattermostUnavailable, self.retries, self.clock.random.random)
 
         async def upload() -> FileId:
             return (await self.files.upload(channel_id, file, on_progress=on_progress)).id

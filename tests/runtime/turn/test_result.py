@@ -11,12 +11,11 @@ from oc_trio.core.chunking import SERVER_LIMIT
 from oc_trio.core.final_plan import EditInPlace, FreshPosts, NoPost
 from oc_trio.core.ledger import ObligationState, OutboxKind, Outcome
 from oc_trio.core.turn_events import Media
-from oc_trio.errors import MattermostRejected
+from oc_trio.errors import MattermostRejected, MattermostUnavailable
 from oc_trio.ids import ChannelId, OutboxId, PostId, TurnId
 from oc_trio.mattermost.post_creator import WAS_DELETED
-from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.delivery.outbox_message import OutboxMessage
-from oc_trio.runtime.delivery.retry import RetryState
+from oc_trio.runtime.delivery.retry import WriteRetryState
 from oc_trio.runtime.delivery.uploads import SentFile
 from oc_trio.runtime.turn.result import ReplyTarget, TurnResult, deliver_result, not_delivered, result_of
 
@@ -64,8 +63,8 @@ class Out:
         self.log.append(f"abandon {outbox_id}")
         return why
 
-    def retry_state(self, what: str) -> RetryState:
-        return RetryState(RetryPolicy(), Clock(lambda: 0, Random(1)))
+    def retry_state(self, what: str) -> WriteRetryState:
+        return WriteRetryState(MattermostUnavailable, RetryPolicy(), Random(1).random)
 
     def _may(self, verb: str) -> None:
         if verb in self.refuses:
