@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sessions": ("sessions", "List, show or reset conversations."),
     "status": ("status", "Say whether the gateway is running and what is live."),
     "systemd": ("systemd", "Print a systemd unit for this installation."),
+    "version": ("version", "Print the release, and what it runs on."),
 }
 
 
