@@ -38,6 +38,8 @@ _REFUSES_TOOLS = re.compile(
     rf"|\bno(?: \w+){{1,3}} support(?: [\w'-]+){{0,3}} {_TOPIC}"
     rf"|\b(?:no|without|lacks) {_TOPIC} support"
     rf"|{_TOPIC}(?: [\w'-]+){{0,3}} requires? --"
+    # OpenClaw's endpoint, where a tool on offer has the name of one of its agent's own.
+    r"|\binvalid tool configuration\b"
 )
 _UNKNOWN = re.compile(
     r"\bun(?:supported|known|recogni[sz]ed|expected)\b|\bnot (?:\w+ ){0,2}?(?:support|permit|allow|recogni[sz]e)"

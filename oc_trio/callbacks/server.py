@@ -29,6 +29,7 @@ from oc_trio.errors import OcTrioError
 UNREAD_MS = 3000
 GRACEFUL_SECONDS = 3.0
 _BACKLOG = 128
+_WHAT_TO_DO = "Stop what listens there, or set another gateway.port; gateway.bind says the address."
 
 
 @frozen
@@ -137,7 +138,9 @@ def _listen(host: str, port: int) -> socket.socket:
         )[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as problem:
-        raise CallbackListenFailed(f"The callback server can't listen on {host}:{port}: {_reason(problem)}.") from None
+        raise CallbackListenFailed(
+            f"The callback server can't listen on {host}:{port}: {_reason(problem)}. {_WHAT_TO_DO}"
+        ) from None
     try:
         # A restart must not wait until connections of the last run leave TIME_WAIT.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -147,7 +150,9 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.listen(_BACKLOG)
     except OSError as problem:
         listener.close()
-        raise CallbackListenFailed(f"The callback server can't listen on {host}:{port}: {_reason(problem)}.") from None
+        raise CallbackListenFailed(
+            f"The callback server can't listen on {host}:{port}: {_reason(problem)}. {_WHAT_TO_DO}"
+        ) from None
     return listener
 
 

@@ -1,5 +1,6 @@
 """Agents of other packages are found, made and run; the examples of docs/agents.md work as they stand."""
 
+import os
 import re
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from oc_trio.agent.checked_events import NONSENSE
 from oc_trio.agent.command import CommandAgent, CommandSettings
@@ -19,13 +21,14 @@ from oc_trio.errors import AgentFailed, ConfigError
 from oc_trio.ids import AgentId, SessionKey
 from tests.agent.model_server import collect
 
-DOCS = (Path(__file__).parents[2] / "docs" / "agents.md").read_text()
+PAGES = Path(__file__).parents[2] / "docs"
+DOCS = (PAGES / "agents.md").read_text()
 REQUEST = TurnRequest(AgentId("a"), SessionKey("s"), "", (Message(Role.USER, "hello you"),))
 
 
-def example(name: str, language: str = "python") -> str:
+def example(name: str, language: str = "python", page: str = DOCS) -> str:
     """The code block of the page that holds `name`."""
-    blocks: list[str] = re.findall(rf"```{language}\n(.*?)```", DOCS, re.DOTALL)
+    blocks: list[str] = re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
     return next(block for block in blocks if name in block)
 
 
@@ -65,6 +68,27 @@ async def test_the_documented_program_answers() -> None:
     *deltas, final = events
     assert "".join(delta.text for delta in deltas if isinstance(delta, TextDelta)) == "olleh uoy "
     assert final == Final("olleh uoy ")
+
+
+async def test_the_program_that_asks_openclaw(tmp_path: Path) -> None:
+    """The page's program asks with the session and the text, and says every part of the answer."""
+    (tmp_path / "openclaw").write_text(
+        f"""#!{sys.executable}
+import json, sys
+words = sys.argv[1:]
+values = dict(zip(words[1::2], words[2::2]))
+assert (words[0], values["--agent"]) == ("agent", "main"), words
+text = open(words[words.index("--message-file") + 1]).read()
+parts = [words[words.index("--session-key") + 1], text, None]
+print(json.dumps({{"result": {{"payloads": [{{"text": part, "mediaUrl": None}} for part in parts]}}}}))
+"""
+    )
+    (tmp_path / "openclaw").chmod(0o700)
+    program = example("openclaw_agent.py", page=(PAGES / "moving-from-openclaw.md").read_text())
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    agent = CommandAgent(CommandSettings((sys.executable, "-c", program), env={"PATH": path}))
+    request = evolve(REQUEST, session=SessionKey("agent:main:thread:x"))
+    assert (await collect(agent, request))[-1] == Final("agent-main-thread-x\nhello you\n\n")
 
 
 def test_an_unknown_name_is_the_operators_mistake() -> None:

@@ -50,6 +50,7 @@ TOOLS_REFUSED = [
     pytest.param(400, "Tools are not supported for this model.", id="plain"),
     pytest.param(400, "this deployment has tool calling disabled", id="disabled"),
     pytest.param(501, "this model has no tool support", id="none"),
+    pytest.param(400, "invalid tool configuration", id="openclaw"),
 ]
 
 

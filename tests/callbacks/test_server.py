@@ -53,7 +53,9 @@ async def test_a_port_that_is_taken_is_one_clear_error() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(CallbackListenFailed, match=f"can't listen on 127.0.0.1:{port}: Address already in use"):
+        with pytest.raises(
+            CallbackListenFailed, match=f"can't listen on 127.0.0.1:{port}: Address already in use. Stop"
+        ):
             await serve_callbacks(open_port().app, "127.0.0.1", port, shutdown=trio.Event())
 
 

@@ -51,11 +51,18 @@ def home(stand: Stand) -> Path:
     return stand.folder
 
 
+def content_of(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """Each file in it, with the time of its last change."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(file.relative_to(folder)): (file.stat().st_mtime_ns, file.read_bytes()) for file in files}
+
+
 async def test_a_mention_is_answered(tmp_path: Path) -> None:
-    """As the file stands there, and as the TOML that `config import` makes of it."""
+    """As the file stands there, and as the TOML that `config import` makes of it; neither changes OpenClaw's folder."""
     async with open_stand(tmp_path) as stand:
         env = {"HOME": str(home(stand)), "MATTERMOST_BOT_TOKEN": ""}
         theirs, ours = tmp_path / ".openclaw" / "openclaw.json", tmp_path / "oc-trio.toml"
+        before = content_of(theirs.parent)
         async with stand.gateway(theirs, env=env) as gateway:
             post = await stand.alice.say("@bot hello")
             await stand.alice.wait_answer(post, stand.last_word)
@@ -65,6 +72,7 @@ async def test_a_mention_is_answered(tmp_path: Path) -> None:
         words = ("-m", "oc_trio", "config", "import", str(theirs), "--output", str(ours))
         async with spawn(*words, env=env) as command:
             assert await command.end() == 0
+        assert content_of(theirs.parent) == before
         (tmp_path / ".openclaw" / ".env").unlink()
         async with stand.gateway(ours, env=env) as gateway:
             post = await stand.alice.say("@bot hello again")
