@@ -15,8 +15,8 @@ from oc_trio.runtime.policies import net_policy
 ROOT = Path(__file__).parent.parent
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
-OURS: dict[str, Any] = COMPOSE["services"]["oc-trio"]
-CONFIG: str = COMPOSE["configs"]["oc-trio"]["content"]
+OURS: dict[str, Any] = COMPOSE["services"]["gateway"]
+CONFIG: str = COMPOSE["configs"]["gateway"]["content"]
 
 
 def environment() -> dict[str, str]:
@@ -37,12 +37,12 @@ def test_the_compose_file_configures_a_gateway_that_mattermost_reaches(tmp_path:
     port = loaded.config.gateway.port
     assert account.base_url == "http://mattermost:8065"
     assert net_policy(account).allow_private
-    assert account.commands.callback_url == f"http://oc-trio:{port}{account.commands.callback_path}"
-    assert account.interactions.callback_base_url == f"http://oc-trio:{port}"
+    assert account.commands.callback_url == f"http://gateway:{port}{account.commands.callback_path}"
+    assert account.interactions.callback_base_url == f"http://gateway:{port}"
     subnet = COMPOSE["networks"]["chat"]["ipam"]["config"][0]["subnet"]
     assert account.interactions.allowed_source_ips == (subnet,)
     server = COMPOSE["services"]["mattermost"]["environment"]
-    assert server["MM_SERVICESETTINGS_ALLOWEDUNTRUSTEDINTERNALCONNECTIONS"] == "oc-trio"
+    assert server["MM_SERVICESETTINGS_ALLOWEDUNTRUSTEDINTERNALCONNECTIONS"] == "gateway"
 
 
 def test_a_stop_leaves_time_for_the_drain() -> None:
