@@ -1,10 +1,11 @@
-"""The admin API as a plain ASGI app: probes, metrics, status. Without authentication; it reads, but for one request.
+"""The admin API as a plain ASGI app: probes, metrics, status. Without authentication; it reads, but for two requests.
 
 GET /livez /readyz     probes: 200, or 503 with the reason
 GET /metrics           Prometheus text
 GET /status.json       everything, for machines and for `oc-trio status`
 GET /logs.json         the newest lines of the log; over the unix socket only
 GET /                  the same as a page that refreshes itself
+POST /cron/changed     has the schedules read the jobs again; over the unix socket only
 POST /round-trips.json makes Mattermost call back, for `oc-trio doctor`; over the unix socket only
 """
 
@@ -66,6 +67,7 @@ class AdminApp:
     now_ms: Callable[[], int]
     tail: LogTail | None = None
     round_trips: RoundTrips | None = None
+    jobs_changed: Callable[[], None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -93,6 +95,9 @@ class AdminApp:
         if (method, path) == ("POST", "/round-trips.json") and query is not None and self.round_trips is not None:
             trips = json.dumps({"trips": await self.round_trips()}, ensure_ascii=False)
             return AdminResponse(200, trips.encode("utf-8", "backslashreplace"), "application/json")
+        if method == "POST" and path == "/cron/changed" and query is not None and self.jobs_changed is not None:
+            self.jobs_changed()
+            return AdminResponse(200, b"{}", "application/json")
         if method not in ("GET", "HEAD"):
             return AdminResponse(405, b"only GET is answered here\n")
         match path:
@@ -157,9 +162,12 @@ def build_admin_app(
     journal: Journal | None = None,
     tail: LogTail | None = None,
     round_trips: RoundTrips | None = None,
+    jobs_changed: Callable[[], None] | None = None,
 ) -> AdminApp:
-    """The app; an empty `metrics_path` serves none. `journal` returns the row counts, `tail` keeps the log."""
-    return AdminApp(health, metrics, metrics_path, journal, now_ms, tail, round_trips)
+    """The app; an empty `metrics_path` serves none. `journal` returns the row counts, `tail` keeps the log, and
+    `jobs_changed` is called when a command has changed the scheduled jobs.
+    """
+    return AdminApp(health, metrics, metrics_path, journal, now_ms, tail, round_trips, jobs_changed)
 
 
 def _probe(problem: str) -> AdminResponse:

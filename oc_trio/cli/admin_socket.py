@@ -40,14 +40,14 @@ def load_unconnected(config_path: str | None) -> "Loaded":
         sys.exit(EX_CONFIG)
 
 
-def ask(path: "Path", what: str = "/status.json") -> dict[str, Any]:
+def ask(path: "Path", what: str = "/status.json", method: str = "GET") -> dict[str, Any]:
     """The JSON object at `what` of the admin API behind the socket at `path`. Raises NoAnswerError."""
     connection = HTTPConnection("localhost", timeout=_SECONDS)
     connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         connection.sock.settimeout(_SECONDS)
         connection.sock.connect(str(path))
-        connection.request("GET", what)
+        connection.request(method, what)
         response = connection.getresponse()
         if response.status != HTTPStatus.OK:
             raise ValueError(f"HTTP {response.status}")

@@ -55,6 +55,7 @@ def with_journal(
     import trio
 
     from oc_trio.config.load import load
+    from oc_trio.core.cron_jobs import JobRefused
     from oc_trio.errors import ConfigError, MattermostError, OcTrioError, StoreUnusable
     from oc_trio.runtime.process.start import journal_location
     from oc_trio.store.store import POSTGRES, open_store
@@ -76,7 +77,12 @@ def with_journal(
     except* OcTrioError as group:
         problem = first(group)
         click.echo(f"oc-trio: {problem}", err=True)
-        codes = {ConfigError: EX_CONFIG, MattermostError: EX_UNAVAILABLE, StoreUnusable: EX_DATAERR}
+        codes = {
+            ConfigError: EX_CONFIG,
+            JobRefused: EX_FAILED,
+            MattermostError: EX_UNAVAILABLE,
+            StoreUnusable: EX_DATAERR,
+        }
         code = next((code for kind, code in codes.items() if isinstance(problem, kind)), EX_TEMPFAIL)
     # After the block: an exception raised within except* comes out in a group with Python 3.11.2.
     sys.exit(code)

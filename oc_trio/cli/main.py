@@ -10,12 +10,13 @@ from oc_trio.core.text import is_clean
 
 # name -> (module, one-line help). A module is imported only when its command runs and holds `command`.
 COMMANDS: dict[str, tuple[str, str]] = {
+    "automations": ("cron", "The same as cron."),
     "backup": ("backup", "Copy the journal while it is in use."),
     "buttons": ("buttons", "Sign buttons for posts of your own scripts."),
     "channels": ("channels", "Say how the accounts do, and what names mean."),
     "commands": ("commands", "List or remove the slash commands on the server."),
     "config": ("config", "Check, show or translate the configuration."),
-    "cron": ("cron", "List and run scheduled messages."),
+    "cron": ("cron", "List, change and run scheduled jobs."),
     "demo": ("demo", "Try it here: a chat page, an agent and the gateway in one process."),
     "directory": ("directory", "List the bot, people, channels and members."),
     "doctor": ("doctor", "Examine everything that a start needs."),

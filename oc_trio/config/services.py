@@ -1,19 +1,12 @@
 """The keys of hooks and scheduled messages."""
 
 from collections.abc import Mapping
-from enum import Enum
 
 from attrs import frozen
 
 from oc_trio.config.fields import key, table_of
 from oc_trio.config.secrets import NO_SECRET, Secret
-
-
-class Missed(Enum):
-    """What happens to runs that fell into downtime."""
-
-    SKIP = "skip"
-    ONCE = "once"
+from oc_trio.core.cron_jobs import Missed
 
 
 @frozen

@@ -1,8 +1,8 @@
-"""When each scheduled job was last run."""
+"""When each scheduled job was last run, which is where its next time is counted from."""
 
 from attrs import frozen
 
-from oc_trio.store.engine import Engine
+from oc_trio.store.engine import Engine, Tx
 
 
 @frozen
@@ -12,6 +12,14 @@ class CronRun:
     job: str
     at: int
     result: str = ""
+
+
+def record_last(tx: Tx, job: str, at: int, result: str) -> None:
+    tx.run(
+        "INSERT INTO cron (job, at, result) VALUES (?, ?, ?)"
+        " ON CONFLICT (job) DO UPDATE SET at = excluded.at, result = excluded.result",
+        *(job, at, result),
+    )
 
 
 @frozen
@@ -25,13 +33,7 @@ class Cron:
         return CronRun(*row) if row else None
 
     async def record_run(self, job: str, at: int, result: str = "") -> None:
-        await self._engine.run(
-            lambda tx: tx.run(
-                "INSERT INTO cron (job, at, result) VALUES (?, ?, ?)"
-                " ON CONFLICT (job) DO UPDATE SET at = excluded.at, result = excluded.result",
-                *(job, at, result),
-            )
-        )
+        await self._engine.run(lambda tx: record_last(tx, job, at, result))
 
     async def all(self) -> tuple[CronRun, ...]:
         rows = await self._engine.run(lambda tx: tx.all("SELECT job, at, result FROM cron ORDER BY job"))

@@ -19,6 +19,7 @@ _COLUMNS = (
     ("sessions", "key", "settings"),
     ("transcripts", "serial", "entry"),
     ("context", "serial", "payload"),
+    ("cron_jobs", "id", "body"),
 )
 _PAGE = 500
 _MAX_NAMED = 20

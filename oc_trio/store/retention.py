@@ -21,6 +21,7 @@ class Retention:
     usage_ms: int = 400 * DAY_MS
     seen_rows: int = 500_000
     transcript_rows: int = 500_000
+    cron_rows: int = 100_000
 
 
 @frozen
@@ -77,6 +78,11 @@ PARTICIPATION = (
 USAGE = "DELETE FROM usage WHERE (turn, model) IN (SELECT turn, model FROM usage WHERE at < ? LIMIT ?)"
 CLAIMS = "DELETE FROM claims WHERE (scope, key) IN (SELECT scope, key FROM claims WHERE expires_at < ? LIMIT ?)"
 DOUBTS = "DELETE FROM doubts WHERE (account, post_id) IN (SELECT account, post_id FROM doubts WHERE until < ? LIMIT ?)"
+# Its posts and its turn end later than it begins, so that what they say of it is there for as long.
+CRON_RUNS = (
+    "DELETE FROM cron_runs WHERE serial IN"
+    " (SELECT serial FROM cron_runs WHERE ran_at < ? AND state <> 'wanted' LIMIT ?)"
+)
 PAIRING = (
     "DELETE FROM pairing WHERE (account, user_id) IN"
     " (SELECT account, user_id FROM pairing WHERE approved_at = 0 AND expires_at < ? LIMIT ?)"
@@ -109,6 +115,7 @@ def _aged(keep: Retention) -> tuple[tuple[str, int], ...]:
         (CLAIMS, 0),
         (DOUBTS, DAY_MS),  # a day longer: the next start still reads those that were not watched to the end
         (PAIRING, 0),
+        (CRON_RUNS, keep.ended_ms),
     )
 
 
@@ -145,6 +152,12 @@ async def prune(engine: Engine, now: int, keep: Retention) -> int:
             "SELECT COUNT(*) FROM transcripts",
             "SELECT at FROM transcripts ORDER BY at LIMIT 1 OFFSET ?",
             TRANSCRIPTS,
+        ),
+        (
+            keep.cron_rows,
+            "SELECT COUNT(*) FROM cron_runs WHERE state <> 'wanted'",
+            "SELECT ran_at FROM cron_runs WHERE state <> 'wanted' ORDER BY ran_at LIMIT 1 OFFSET ?",
+            CRON_RUNS,
         ),
     ):
         total += await _delete_surplus(engine, rows, count_sql, time_sql, delete_sql)

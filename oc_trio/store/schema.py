@@ -98,3 +98,15 @@ ACCESS = (
     "CREATE INDEX claims_expiry ON claims (expires_at)",
     "CREATE TABLE cron (job TEXT NOT NULL PRIMARY KEY, at BIGINT NOT NULL, result TEXT NOT NULL)",
 )
+
+# Jobs by the clock that commands have added, and the history of all jobs.
+CRON = (
+    "CREATE TABLE cron_jobs (serial <serial>, id TEXT NOT NULL UNIQUE, body TEXT NOT NULL, created_at BIGINT NOT NULL)",
+    """CREATE TABLE cron_runs (
+        serial <serial>, id TEXT NOT NULL UNIQUE, job TEXT NOT NULL, account TEXT NOT NULL, due_at BIGINT NOT NULL,
+        by_hand BIGINT NOT NULL, state TEXT NOT NULL, ran_at BIGINT NOT NULL, ended_at BIGINT NOT NULL,
+        channel_id TEXT NOT NULL, posts TEXT NOT NULL, reason TEXT NOT NULL)""",
+    "CREATE INDEX cron_runs_job ON cron_runs (job, serial)",
+    "CREATE INDEX cron_runs_ran ON cron_runs (ran_at)",
+    "CREATE INDEX cron_runs_wanted ON cron_runs (serial) WHERE state = 'wanted'",
+)

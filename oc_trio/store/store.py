@@ -18,6 +18,8 @@ from oc_trio.store.claims import Claims
 from oc_trio.store.commands import Commands
 from oc_trio.store.context import Context
 from oc_trio.store.cron import Cron
+from oc_trio.store.cron_jobs import CronJobs
+from oc_trio.store.cron_runs import CronRuns
 from oc_trio.store.damage import damaged_rows
 from oc_trio.store.engine import Driver, Engine
 from oc_trio.store.explain import PostLife, explain
@@ -64,6 +66,8 @@ class Store:
     claims: Claims
     pending_edits: PendingEdits
     cron: Cron
+    cron_jobs: CronJobs
+    cron_runs: CronRuns
     usage: UsageRows
     installation: Installations
     schema: int
@@ -111,6 +115,8 @@ def _store(engine: Engine, schema: int) -> Store:
         claims=Claims(engine),
         pending_edits=PendingEdits(engine),
         cron=Cron(engine),
+        cron_jobs=CronJobs(engine),
+        cron_runs=CronRuns(engine),
         usage=UsageRows(engine),
         installation=Installations(engine),
         schema=schema,

@@ -155,3 +155,13 @@ async def test_the_log_is_for_the_unix_socket_only() -> None:
     assert (await call(app, "/logs.json", server=("127.0.0.1", 8080), query_string=b""))[0] == 404
     assert (await call(app, "/logs.json", query_string=b""))[0] == 404
     assert len(json.loads((await call(app, "/logs.json", server=None, query_string=b"limit=x"))[1])["lines"]) == 5
+
+
+async def test_a_command_wakes_the_schedules() -> None:
+    """Over the unix socket only, which is for the gateway's own user."""
+    woken: list[str] = []
+    app, _, _ = make(jobs_changed=lambda: woken.append("woken"))
+    assert (await call(app, "/cron/changed", "POST", server=None))[:2] == (200, "{}")
+    assert (await call(app, "/cron/changed", "POST", server=("127.0.0.1", 9790)))[0] == 405
+    assert (await call(app, "/cron/changed", "GET", server=None))[0] == 404
+    assert woken == ["woken"]

@@ -66,7 +66,9 @@ class Typist:
             values["POST"] = self.posts(self.bot, "a release").id
         if re.search(r"\bCODE\b", line):
             values["CODE"] = self.asks_for_a_code()
-        filled = re.sub(r"<?\b(CHANNEL|USER|JOB|FILE|POST|CODE)\b>?", lambda found: values[found[1]], line)
+        if re.search(r"\bADDED\b", line):
+            values["ADDED"] = self.adds_a_job()
+        filled = re.sub(r"<?\b(CHANNEL|USER|JOB|FILE|POST|CODE|ADDED)\b>?", lambda found: values[found[1]], line)
         return shlex.split(filled)[1:]
 
     @property
@@ -96,6 +98,11 @@ class Typist:
 
         trio.run(ask)
         return code
+
+    def adds_a_job(self) -> str:
+        """A new job of the journal, by its id."""
+        added = self.types("oc-trio cron add --every 1d --message 'Any news?' --to '#town-square' --json")
+        return str(json.loads(added.stdout)["id"])
 
     def starts(self, *words: str) -> "subprocess.Popen[str]":
         """A process of its own."""

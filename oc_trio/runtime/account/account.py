@@ -23,6 +23,7 @@ from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.direct import open_direct_channels
 from oc_trio.mattermost.transport import Transport
 from oc_trio.runtime.account.connection import STOPPED, AccountConnection, show_state
+from oc_trio.runtime.account.job_runner import JobRunner
 from oc_trio.runtime.account.login import cancel_on, fetch_own_user
 from oc_trio.runtime.account.outbound_client import direct_retry
 from oc_trio.runtime.account.parts import RETRIES, AccountInputs, AccountParts, build_event_handler, build_parts
@@ -116,7 +117,8 @@ class _AccountTasks:
         async with inputs.port.open(requests, inputs.settings, parts.questions, parts.registration):
             await connection.start()
             feeders.start_soon(connection.run_audit)
-            feeders.start_soon(Schedule(requests, parts.outbound, parts.sender, inputs.jobs).run)
+            runner = JobRunner(requests, parts.outbound, parts.sender)
+            feeders.start_soon(Schedule(runner, inputs.jobs, inputs.id).run)
             await inputs.drain.requested.wait()
             dispatcher.stop_accepting()
             # The endpoints are open until here, so that answers to open questions still come in.

@@ -1,4 +1,4 @@
-"""When a cron expression is due, in milliseconds, by cronsim, which handles clock changes as Debian's cron does.
+"""When a job is due, in milliseconds: a cron expression by cronsim, which handles clock changes as Debian's cron does.
 
 Wall-clock times are the zone's. A job at a time that a clock change skips runs right after it; one in the hour that
 comes twice runs once.
@@ -6,9 +6,12 @@ comes twice runs once.
 
 import re
 from datetime import UTC, datetime
+from typing import assert_never
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
+
+from oc_trio.core.cron_jobs import Expression, Interval, Once, Timing, interval_after, interval_until
 
 _MACROS = {
     "@yearly": "0 0 1 1 *",
@@ -20,6 +23,32 @@ _MACROS = {
     "@hourly": "0 * * * *",
 }
 _TO_SUNDAY = re.compile(r"-(?:sun|0)(?![0-9])")
+
+
+def next_due(timing: Timing, after: int) -> int | None:
+    """The first time later than `after`; None if there is none."""
+    match timing:
+        case Once(at):
+            return at if at > after else None
+        case Interval():
+            return interval_after(timing, after)
+        case Expression(expression, timezone):
+            return next_run(expression, timezone, after)
+        case never:
+            assert_never(never)
+
+
+def latest_due(timing: Timing, until: int) -> int | None:
+    """The last time not later than `until`; None if there is none."""
+    match timing:
+        case Once(at):
+            return at if at <= until else None
+        case Interval():
+            return interval_until(timing, until)
+        case Expression(expression, timezone):
+            return latest_run(expression, timezone, until)
+        case never:
+            assert_never(never)
 
 
 def next_run(expression: str, zone: str, after: int) -> int | None:

@@ -3,14 +3,12 @@
 Building waits for nothing, starts no task and sends no request. `runtime.account.account` runs what is built here.
 """
 
-from collections.abc import Mapping
 from functools import partial
 
 import trio
 from attrs import field, frozen
 
 from oc_trio.config.accounts import Account
-from oc_trio.config.services import CronJob
 from oc_trio.core.backoff import RetryPolicy
 from oc_trio.core.entities import NewPost, User
 from oc_trio.core.events import Post
@@ -24,6 +22,7 @@ from oc_trio.mattermost.directory import Directory
 from oc_trio.mattermost.post_creator import PostCreator
 from oc_trio.mattermost.transport import MattermostServer
 from oc_trio.runtime.account.dependencies import Dependencies
+from oc_trio.runtime.account.job_table import JobTable
 from oc_trio.runtime.account.outbound_client import outbound_client_of
 from oc_trio.runtime.account.token import Token
 from oc_trio.runtime.agents import AgentTable
@@ -86,8 +85,8 @@ class AccountInputs:
     ready: trio.Event
     buttons: ButtonMaker
     port: PublicPort
+    jobs: JobTable
     tool_servers: ToolServers = field(factory=ToolServers)
-    jobs: Mapping[str, CronJob] = field(factory=dict)
     idle_seconds: float = 900.0
     installation: Installation = Installation("")
     drain: Drain = field(factory=Drain)

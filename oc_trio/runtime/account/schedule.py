@@ -1,159 +1,152 @@
-"""Runs an account's cron jobs: at its time a job's text goes to the outbox, or its prompt to an agent.
+"""Runs an account's scheduled jobs when they are due, and those that somebody runs by hand.
 
-A run is named by job and time, so that it happens once, whatever interrupts it. Of the runs that fell into
-downtime, the job's `missed` says whether one is made up for.
+The jobs of file and journal are looked at again whenever they change. Of the runs that fell into downtime, the job's
+`missed` says whether one is made up for. A job that runs is not run beside itself: what falls due meanwhile is left
+out.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TypeVar
+from collections.abc import Mapping
 
 import trio
-from attrs import evolve, frozen
+from attrs import define, evolve, field
 
-from oc_trio.config.accounts import Account, normalize_account_id
-from oc_trio.config.load import Loaded
-from oc_trio.config.services import CronJob, Missed
-from oc_trio.core.access import Access
-from oc_trio.core.backoff import RetryPolicy
-from oc_trio.core.chat import Chat, Sender
-from oc_trio.core.ledger import Source
-from oc_trio.errors import MattermostError, MattermostUnavailable, TargetError
-from oc_trio.ids import AgentId, SessionKey, UserId
-from oc_trio.retry import RetryState, retrying
-from oc_trio.runtime.account.cron_times import latest_run, next_run
-from oc_trio.runtime.delivery.compose import EmptyMessage, MessageRequest, OutboundClient
-from oc_trio.runtime.delivery.message_sender import MessageSender
-from oc_trio.runtime.delivery.targets import Place
-from oc_trio.runtime.error_boundary import DEFECT
-from oc_trio.runtime.inbound.request_admission import RequestAdmission
-from oc_trio.runtime.people import Caller
+from oc_trio.core.cron_jobs import JobSource, Once, Run, ScheduledJob, Skip, Wait, due_now
+from oc_trio.core.cron_runs import STALE_MS, JobRun, RunState, scheduled_run
+from oc_trio.errors import StoreError, StoreUnusable
+from oc_trio.ids import AccountId
+from oc_trio.runtime.account.cron_times import latest_due, next_due
+from oc_trio.runtime.account.job_runner import JobRunner
+from oc_trio.runtime.account.job_table import JobTable, account_of
+from oc_trio.store.cron_jobs import NOT_YET
 from oc_trio.telemetry.log import get_logger
-
-T = TypeVar("T")
+from oc_trio.wakeup import Wakeup
 
 log = get_logger(part="schedule")
 
-NOT_YET = "not run yet"
-SKIPPED = "skipped: the gateway was not running"
-NOBODY = UserId("cron")
-# Short naps instead of one long sleep: the wall clock may be set, and a suspended machine stops Trio's clock.
-_MAX_SLEEP_SECONDS = 30.0
-# Later than this, a run counts as missed.
-_LATE_MS = 300_000
-_RETRY = RetryPolicy(initial=1.0, maximum=60.0)
-_RETRY_SECONDS = 600.0
+MISSED = "the gateway was not running"
+STALE = "nobody ran it in time"
+UNKNOWN = "the running gateway knows no such job; after a change of the file it has to be reloaded (SIGHUP)"
+# Short naps instead of one long sleep: the wall clock may be set, a suspended machine stops Trio's clock, and another
+# machine may have changed the jobs.
+_LOOK_SECONDS = 30.0
 
 
-def jobs_of(loaded: Loaded, account: Account) -> dict[str, CronJob]:
-    """The enabled jobs that an account posts."""
-    cron = loaded.config.cron
-    return {
-        name: job
-        for name, job in cron.jobs.items()
-        if cron.enabled
-        and job.enabled
-        and (normalize_account_id(job.account) if job.account else loaded.default_account) == account.id
-    }
-
-
-@frozen(eq=False)
+@define(eq=False)
 class Schedule:
-    """The jobs of one account by name."""
+    """One account's."""
 
-    requests: RequestAdmission
-    outbound: OutboundClient
-    sender: MessageSender
-    jobs: Mapping[str, CronJob]
+    runner: JobRunner
+    table: JobTable
+    account: AccountId
+    # Jobs that run, and runs by hand that have begun.
+    _busy: set[str] = field(init=False, factory=set)
+    # What fell due while its job ran is not run afterwards: the time from which on a job's next one counts.
+    _since: dict[str, int] = field(init=False, factory=dict)
+    _never_due: set[str] = field(init=False, factory=set)
+    _is_failing: bool = field(init=False, default=False)
 
     async def run(self) -> None:
-        """Run all jobs when they are due; ends by cancellation, or when no job is ever due again."""
-        async with trio.open_nursery() as nursery:
-            for name, job in self.jobs.items():
-                nursery.start_soon(self._run_job, name, job)
+        """Run jobs when they are due; ends by cancellation. Raises StoreError."""
+        with self.table.watch() as changed:
+            async with trio.open_nursery() as nursery:
+                while True:
+                    until = await self._look(nursery, changed)
+                    with trio.move_on_after(min(max(until - self.runner.now(), 0) / 1000, _LOOK_SECONDS)):
+                        await changed.wait()
 
-    async def _run_job(self, name: str, job: CronJob) -> None:
-        base = await self._catch_up(name, job)
-        while (due := next_run(job.expression, job.timezone, base)) is not None:
-            await self._wait_until(due)
-            await self._run_once(name, job, due)
-            # Times that passed while the run itself took long are skipped, not run one after the other.
-            base = max(due, latest_run(job.expression, job.timezone, self._now()) or due)
-        log.warning("a scheduled job is never due", job=name, expression=job.expression)
+    async def _look(self, nursery: trio.Nursery, changed: Wakeup) -> int:
+        """Start what is due; returns when the next run is, or when to look again."""
+        soon = self.runner.now() + int(_LOOK_SECONDS * 1000)
+        store = self.runner.requests.services.store
+        try:
+            jobs = {job.id: job for job in await self.table.jobs(store)}
+            last = {each.job: each.at for each in await store.cron.all()}
+            wanted = await store.cron_runs.wanted()
+        except StoreUnusable:
+            raise
+        except StoreError as problem:
+            # A journal that is away for a while: whatever has to be written there fails by itself.
+            if not self._is_failing:
+                log.warning("the scheduled jobs can't be read", problem=str(problem))
+            self._is_failing = True
+            return soon
+        self._is_failing = False
+        loaded = self.table.loaded()
+        own = {name: job for name, job in jobs.items() if account_of(job, loaded) == self.account}
+        for run in wanted:
+            await self._take(run, jobs, own, nursery, changed)
+        if not loaded.config.cron.enabled:
+            return soon
+        self._since = {name: at for name, at in self._since.items() if name in own}
+        return min([soon, *[await self._plan(job, last, nursery, changed) or soon for job in own.values()]])
 
-    async def _catch_up(self, name: str, job: CronJob) -> int:
-        """Run or skip what was missed. Returns the time from which on runs are still to come."""
-        store, now = self.requests.services.store.cron, self._now()
-        last = await store.last_run(name)
-        if last is None:
+    async def _plan(
+        self, job: ScheduledJob, last: Mapping[str, int], nursery: trio.Nursery, changed: Wakeup
+    ) -> int | None:
+        """Start the job if it is due; returns when it is next, None where that is not known."""
+        if job.id in self._busy or not job.enabled:
+            return None
+        now = self.runner.now()
+        if job.id not in last:
             # A new job runs at its next time, and not for all the times before it was configured.
-            await store.record_run(name, now, NOT_YET)
-            return now
-        due = next_run(job.expression, job.timezone, last.at)
-        if due is None or due > now:
-            return last.at
-        missed = latest_run(job.expression, job.timezone, now) or due
-        await self._run_once(name, job, missed)
-        return missed
+            await self.runner.requests.services.store.cron.record_run(job.id, now, NOT_YET)
+        after = max(last.get(job.id, now), self._since.get(job.id, 0))
+        if isinstance(job.timing, Once) and after >= job.timing.at:
+            await self._retire(job)
+            return None
+        match due_now(next_due(job.timing, after), latest_due(job.timing, now), now, job.missed):
+            case Wait(until):
+                if until is None and job.id not in self._never_due:
+                    self._never_due.add(job.id)
+                    log.warning("a scheduled job is never due", job=job.id)
+                return until
+            case Run(at):
+                self._start(job, scheduled_run(job.id, self.account, at), nursery, changed)
+            case Skip(at):
+                log.info("a scheduled run was missed", job=job.id)
+                run = scheduled_run(job.id, self.account, at)
+                await self.runner.record(evolve(run, state=RunState.SKIPPED, reason=MISSED))
+                return now
+        return None
 
-    async def _wait_until(self, due: int) -> None:
-        # Not one long sleep: the wall clock may be set, and the machine may be suspended.
-        while (left := due - self._now()) > 0:  # noqa: ASYNC110
-            await trio.sleep(min(left / 1000, _MAX_SLEEP_SECONDS))
+    async def _take(
+        self,
+        run: JobRun,
+        jobs: Mapping[str, ScheduledJob],
+        own: Mapping[str, ScheduledJob],
+        nursery: trio.Nursery,
+        changed: Wakeup,
+    ) -> None:
+        """Start a run by hand, or say why not."""
+        if run.job in own:
+            if self.runner.now() - run.due_at > STALE_MS:
+                await self.runner.record(evolve(run, state=RunState.SKIPPED, reason=STALE))
+            elif run.id not in self._busy:
+                self._start(own[run.job], run, nursery, changed)
+        elif run.job not in jobs:
+            await self.runner.record(evolve(run, state=RunState.FAILED, reason=UNKNOWN))
 
-    async def _run_once(self, name: str, job: CronJob, at: int) -> None:
-        store = self.requests.services.store.cron
-        if self._now() - at > _LATE_MS and job.missed is Missed.SKIP:
-            log.info("a scheduled run was missed", job=name)
-            await store.record_run(name, at, SKIPPED)
+    def _start(self, job: ScheduledJob, run: JobRun, nursery: trio.Nursery, changed: Wakeup) -> None:
+        """One by hand goes beside the schedule, and does not change it."""
+        key = run.id if run.by_hand else job.id
+        self._busy.add(key)
+
+        async def make() -> None:
+            await self.runner.run(job, evolve(run, account=self.account))
+            if not run.by_hand:
+                self._since[job.id] = max(run.due_at, latest_due(job.timing, self.runner.now()) or run.due_at)
+            self._busy.discard(key)
+            changed.set()
+
+        nursery.start_soon(make)
+
+    async def _retire(self, job: ScheduledJob) -> None:
+        """Delete or disable a job whose one run is over; what is still being posted or answered is waited for."""
+        store = self.runner.requests.services.store
+        assert isinstance(job.timing, Once)
+        run = await store.cron_runs.get(scheduled_run(job.id, self.account, job.timing.at).id)
+        if run is not None and not run.state.is_end:
             return
-        result = f"failed: {DEFECT}"
-
-        async def run() -> None:
-            nonlocal result
-            try:
-                result = await self._run(name, job, at)
-            except (TargetError, EmptyMessage, MattermostError) as problem:
-                log.error("a scheduled job failed", job=name, problem=str(problem))
-                result = f"failed: {problem}"
-            else:
-                log.info("a scheduled job ran", job=name, result=result)
-
-        await self.requests.services.boundary.contain(run, "scheduled job", {"job": name})
-        await store.record_run(name, at, result)
-
-    async def _run(self, name: str, job: CronJob, at: int) -> str:
-        place = await self._with_retries(lambda: self.outbound.targets.resolve(job.target))
-        if job.prompt:
-            return await self._ask(name, job, at, place)
-        message = await self.outbound.compose(place, MessageRequest(job.message))
-
-        async def queued() -> None:
-            await self.requests.services.store.cron.record_run(name, at, "queued")
-
-        result = await self.sender.send(message, f"cron.{name}.{at}", queued=queued)
-        if result.problems:
-            raise TargetError("; ".join(result.problems))
-        return f"posted {' '.join(result.posts)}"
-
-    async def _ask(self, name: str, job: CronJob, at: int, place: Place) -> str:
-        """Start a turn with the prompt, in a conversation of the job's own; the answer goes to the target."""
-        requests, services = self.requests, self.requests.services
-        channel_id = await self._with_retries(lambda: self.outbound.channel_id(place))
-        channel = await self._with_retries(lambda: services.directory.channel(channel_id))
-        chat = Chat(channel.id, channel.type, channel.team_id)
-        caller = Caller(Sender(NOBODY, name, is_bot=False), chat, Access(True, "cron"))
-        trigger = f"cron:{name}:{at}"
-        route = requests.route(caller, root_id="")
-        message = requests.message(caller, route, trigger=trigger, source=Source.CRON, text=job.prompt, root_id="")
-        agent = AgentId(job.agent) if job.agent else message.agent
-        session = SessionKey(f"agent:{agent}:cron:{name}".lower())
-        await requests.admit(evolve(message, agent=agent, session=session, reply_root=""), reason="cron")
-        return f"asked {agent} ({trigger})"
-
-    async def _with_retries(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """What `ask` gives; a server that is away is asked again for _RETRY_SECONDS. Raises MattermostUnavailable."""
-        random, give_up_at = self.outbound.clock.random.random, trio.current_time() + _RETRY_SECONDS
-        return await retrying(ask, RetryState(MattermostUnavailable, _RETRY, random, give_up_at=give_up_at))
-
-    def _now(self) -> int:
-        return self.requests.services.clock.now_ms()
+        is_done = run is not None and run.state in (RunState.DELIVERED, RunState.SILENT)
+        if job.source is JobSource.JOURNAL:
+            await store.cron_jobs.retire(job, delete=is_done and not job.keep)

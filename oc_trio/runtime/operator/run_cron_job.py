@@ -1,46 +1,89 @@
-"""Runs a cron job by hand, at once and without a gateway: no tools, no history, and the schedule does not change."""
+"""Runs a scheduled job by hand: by the running gateway, or without one from here, with no tools and no memory.
+
+The schedule does not change. Either way the history gets a row.
+"""
 
 import ssl
 
 import trio
+from attrs import evolve
 
 from oc_trio.agent.http_client import open_model_client
 from oc_trio.agent.port import Message, Role, TurnRequest
 from oc_trio.config.load import Loaded
-from oc_trio.config.services import CronJob
+from oc_trio.core.cron_jobs import ScheduledJob
+from oc_trio.core.cron_runs import JobRun, RunState
 from oc_trio.core.presentation import Presentation
 from oc_trio.core.turn_events import Failed, Final
-from oc_trio.errors import AgentFailed, ConfigError, Problem
+from oc_trio.errors import AgentFailed, OcTrioError
 from oc_trio.ids import AgentId, SessionKey
 from oc_trio.runtime.account.dependencies import Dependencies
 from oc_trio.runtime.account.outbound_client import open_outbound_client, pick_account
 from oc_trio.runtime.agents import SessionSettings, build_agents
-from oc_trio.runtime.delivery.compose import MessageRequest, SentPosts
+from oc_trio.runtime.delivery.compose import EmptyMessage, MessageRequest, SentPosts
 from oc_trio.runtime.local_time import time_line
+from oc_trio.store.store import Store
+
+INTERRUPTED = "interrupted"
+_RECORD_SECONDS = 5.0
+_FIRST_LOOK_SECONDS = 0.05
 
 
-def pick_job(loaded: Loaded, name: str) -> CronJob:
-    """The job of that name, enabled or not. Raises ConfigError."""
-    jobs = loaded.config.cron.jobs
-    if name not in jobs:
-        known = ", ".join(jobs) or "none"
-        raise ConfigError(Problem(f"cron.jobs.{name}", "there is no such job", f"configured: {known}"))
-    return jobs[name]
-
-
-async def run_job_now(loaded: Loaded, name: str, dependencies: Dependencies) -> SentPosts:
-    """Post the job's message, or an agent's answer to its prompt. Raises ConfigError, TargetError, AgentError,
-    MattermostError.
+async def wait_for_run(store: Store, run: JobRun, *, seconds: float, every: float) -> JobRun:
+    """The run as it stands when it is over, or after that many seconds; looked at ever more seldom, at least each
+    `every` seconds. Raises StoreError.
     """
-    job = pick_job(loaded, name)
+    current, pause = run, _FIRST_LOOK_SECONDS
+    with trio.move_on_after(seconds):
+        while not current.state.is_end:
+            await trio.sleep(min(pause, every))
+            pause *= 2
+            current = await store.cron_runs.get(run.id) or current
+    return current
+
+
+async def run_job_now(
+    store: Store, loaded: Loaded, job: ScheduledJob, run: JobRun, dependencies: Dependencies
+) -> tuple[JobRun, Exception | None]:
+    """Post the job's text, or an agent's answer to its prompt, and record it.
+
+    Returns the run and what stopped it: ConfigError, TargetError, EmptyMessage, AgentError, MattermostError. Raises
+    StoreError.
+    """
+    begun = evolve(run, state=RunState.RUNNING, ran_at=dependencies.clock.now_ms())
+    await store.cron_runs.record(begun)
+    ended, problem = evolve(begun, state=RunState.FAILED, reason=INTERRUPTED), None
+    try:
+        sent = await _post(loaded, job, dependencies)
+        problems = "; ".join([*sent.problems, *(each.problem for each in sent.attachments if each.problem)])
+        state = RunState.DELIVERED if sent.is_complete else RunState.FAILED
+        ended = evolve(ended, state=state, channel_id=sent.channel_id, posts=sent.posts, reason=problems)
+    except* (OcTrioError, EmptyMessage) as group:
+        problem = _first(group)
+        ended = evolve(ended, reason=str(problem))
+    finally:
+        ended = evolve(ended, ended_at=dependencies.clock.now_ms())
+        with trio.move_on_after(_RECORD_SECONDS, shield=True):
+            await store.cron_runs.record(ended)
+    return ended, problem
+
+
+def _first(group: ExceptionGroup[OcTrioError | EmptyMessage]) -> Exception:
+    one: Exception = group
+    while isinstance(one, ExceptionGroup):
+        one = one.exceptions[0]
+    return one
+
+
+async def _post(loaded: Loaded, job: ScheduledJob, dependencies: Dependencies) -> SentPosts:
     account = pick_account(loaded, job.account or None)
     async with open_outbound_client(loaded, account, dependencies) as outbound:
         place = await outbound.targets.resolve(job.target)
-        message = MessageRequest(job.message) if job.message else await _answer(loaded, name, job, dependencies)
+        message = await _answer(loaded, job, dependencies) if job.prompt else MessageRequest(job.text)
         return await outbound.post_now(await outbound.compose(place, message))
 
 
-async def _answer(loaded: Loaded, name: str, job: CronJob, dependencies: Dependencies) -> MessageRequest:
+async def _answer(loaded: Loaded, job: ScheduledJob, dependencies: Dependencies) -> MessageRequest:
     context = dependencies.ssl_context
     if context is None:
         context = await trio.to_thread.run_sync(ssl.create_default_context)
@@ -53,10 +96,10 @@ async def _answer(loaded: Loaded, name: str, job: CronJob, dependencies: Depende
             personas=loaded.personas,
         )
         agent = AgentId(job.agent) if job.agent else agents.default
-        setup = agents.setup(agent, SessionSettings())
+        setup = agents.setup(agent, SessionSettings(model=job.model, thinking=job.thinking))
         request = TurnRequest(
             agent=agent,
-            session=SessionKey(f"agent:{agent}:cron:{name}:by-hand".lower()),
+            session=SessionKey(f"agent:{agent}:cron:{job.id}:by-hand".lower()),
             system_prompt="\n\n".join(
                 part for part in (setup.system_prompt, time_line(dependencies.clock.now_ms(), setup.timezone)) if part
             ),

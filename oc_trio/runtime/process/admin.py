@@ -39,6 +39,7 @@ async def run_admin(
     now_ms: Callable[[], int],
     tail: LogTail | None = None,
     round_trips: Callable[[], Awaitable[tuple[RoundTrip, ...]]] | None = None,
+    jobs_changed: Callable[[], None] | None = None,
 ) -> None:
     """Serve until cancelled; a socket or port that can't be had is logged, and the gateway goes on without."""
     with trio.move_on_after(LATEST_START_SECONDS):
@@ -64,6 +65,7 @@ async def run_admin(
         journal=journal,
         tail=tail,
         round_trips=trips,
+        jobs_changed=jobs_changed,
     )
     path = admin_socket(loaded)
     try:

@@ -34,9 +34,9 @@ from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.transport import Transport, open_server
 from oc_trio.runtime.account.account import run_account
 from oc_trio.runtime.account.dependencies import Dependencies
+from oc_trio.runtime.account.job_table import JobTable
 from oc_trio.runtime.account.parts import AccountInputs
 from oc_trio.runtime.account.round_trips import RoundTrip, run_round_trips
-from oc_trio.runtime.account.schedule import jobs_of
 from oc_trio.runtime.account.token import Token
 from oc_trio.runtime.agents import AgentTable, build_agents
 from oc_trio.runtime.drain import Drain
@@ -86,6 +86,7 @@ class Gateway:
     is_restarting: bool = field(init=False, default=False)
     _servers: ToolServers = field(init=False, factory=ToolServers)
     port: PublicPort = field(init=False)
+    jobs: JobTable = field(init=False)
     # Accounts whose last run was ended by a failure of the journal.
     _installation: Installation = field(init=False, default=Installation(""))
     _journal_failed: set[AccountId] = field(init=False, factory=set)
@@ -97,6 +98,7 @@ class Gateway:
         self.health = Health(self.dependencies.clock.now_ms)
         self.drain.seconds = self.loaded.config.gateway.drain
         self.port = PublicPort.of(self.loaded, self.dependencies.clock)
+        self.jobs = JobTable(lambda: self.loaded)
 
     def stop(self, reason: str) -> None:
         """Begin the drain; the first call counts, but for a restart: that becomes a stop."""
@@ -179,16 +181,16 @@ class Gateway:
         )
 
     async def _admin(self, store: Store) -> None:
-        now_ms = self.dependencies.clock.now_ms
         await run_admin(
             self.loaded,
             self.health,
             self.metrics,
             store,
             ready=self.ready,
-            now_ms=now_ms,
+            now_ms=self.dependencies.clock.now_ms,
             tail=self.tail,
             round_trips=self.round_trips,
+            jobs_changed=self.jobs.changed,
         )
 
     async def round_trips(self) -> tuple[RoundTrip, ...]:
@@ -243,6 +245,7 @@ class Gateway:
         self.drain.seconds = fresh.config.gateway.drain
         old, self.loaded = self.loaded, fresh
         self.port.shares.reorder(native_order(fresh))
+        self.jobs.changed()
         changes = await apply_changes(supervisor, self.health, old, fresh)
         self.port.shares.review()
         return changes
@@ -299,7 +302,7 @@ class Gateway:
                     ready=self.ready,
                     buttons=self.port.buttons(account, token.reveal),
                     tool_servers=self._servers,
-                    jobs=jobs_of(self.loaded, account),
+                    jobs=self.jobs,
                     port=self.port,
                     idle_seconds=plan.idle_seconds,
                     installation=self._installation,

@@ -1,4 +1,7 @@
-"""Scheduled messages in a running gateway, under the mock clock: due, missed, interrupted, refused."""
+"""The jobs of the file in a running gateway, under the mock clock: due, missed, interrupted, refused.
+
+Those of the journal are in `test_added_jobs`.
+"""
 
 from typing import Any
 
@@ -6,8 +9,9 @@ import pytest
 import trio
 
 from oc_trio.agent.scripted import Say
-from oc_trio.runtime.account.schedule import NOT_YET, SKIPPED
+from oc_trio.runtime.account.schedule import MISSED
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
+from oc_trio.store.cron_jobs import NOT_YET
 from tests.logbook import Logbook
 from tests.runtime.harness import Harness
 
@@ -55,7 +59,7 @@ async def test_a_prompt_is_answered_by_the_agent(harness: Harness) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("missed", "texts", "result"),
-    [("skip", [], SKIPPED), ("once", ["the hour"], "posted")],
+    [("skip", [], f"skipped: {MISSED}"), ("once", ["the hour"], "posted")],
 )
 async def test_runs_that_fell_into_downtime(harness: Harness, missed: str, texts: list[str], result: str) -> None:
     """None, or one for all of them; then the schedule goes on."""

@@ -78,8 +78,8 @@ def test_changes(old: dict[str, Any], new: dict[str, Any], expected: Changes) ->
 
 def test_what_needs_a_start() -> None:
     """Listeners and the journal are opened once."""
-    new = loaded({"gateway": {"port": 4711, "drainSeconds": 7}, "cron": {"enabled": False}})
-    assert needs_start(loaded().config, new.config) == ("gateway.port", "cron")
+    new = loaded({"gateway": {"port": 4711, "drainSeconds": 7}, "hooks": {"path": "/in"}})
+    assert needs_start(loaded().config, new.config) == ("gateway.port", "hooks")
 
 
 class TestInTheTown:
@@ -111,6 +111,26 @@ class TestInTheTown:
         await harness.settled()
         assert harness.answers() == ["yes"]
         assert gateway.health.account(AccountId("default")).is_live
+
+    async def test_scheduled_jobs_change_at_once(self, harness: Harness) -> None:
+        """A new one runs, one that is gone does not, and the account stays connected."""
+        job = {"expression": "* * * * *", "target": "#square"}
+        await harness.start(cron={"jobs": {"old": {**job, "message": "old"}}})
+        await trio.sleep(60)
+        assert harness.answers() == ["old"]
+        assert harness.gateway is not None
+        values = {**harness.gateway.loaded.document.values, "cron": {"jobs": {"new": {**job, "message": "new"}}}}
+        streams = len(harness.streams)
+
+        async def reread() -> Loaded:
+            await trio.lowlevel.checkpoint()
+            return build(Document(values), {})
+
+        harness.gateway.reread = reread
+        await harness.gateway.reload()
+        await trio.sleep(120)
+        assert harness.answers() == ["old", "new", "new"]
+        assert len(harness.streams) == streams
 
     async def test_an_unchanged_account_is_not_touched(self, harness: Harness) -> None:
         """Its connection stays, and the answer that is being written goes on."""

@@ -1,0 +1,219 @@
+"""What a job of OpenClaw's scheduler is here: a job, what it does differently, or why it can't be carried over.
+
+Whether agents, models, accounts and time zones of that name exist is the caller's to check.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from attrs import frozen
+
+from oc_trio.core.chat_commands import THINK_LEVELS
+from oc_trio.core.cron_jobs import Expression, Interval, Missed, Once, ScheduledJob, Timing
+from oc_trio.core.cron_times import SHORTEST_MS
+
+# Prefixes of the keys by which OpenClaw knows jobs that it made for itself.
+_ITS_OWN = ("heartbeat:", "skill-collection-review:", "memory-core:", "openclaw:")
+_INTERNAL = "is OpenClaw's own, for its memory, skills or heartbeat"
+_THINKING = {"xhigh": "high", "max": "high", "ultra": "high", "adaptive": ""}
+_PAYLOADS = {
+    "command": "runs a command, and oc-trio runs none: a program can call /hooks/deliver",
+    "script": "runs a script with tools, and oc-trio runs none: ask the agent by oc-trio cron add --message",
+}
+_SCHEDULES = {
+    "on-exit": "waits for a command's end, and jobs run by the clock only: let it call /hooks/agent",
+    "stream": "waits for a command's lines, and jobs run by the clock only: let it call /hooks/agent",
+}
+
+
+@frozen
+class ImportRules:
+    """`target` is where a job goes that names no place, `timezone` what an expression without one is in. `now` is in
+    milliseconds.
+    """
+
+    now: int
+    target: str = ""
+    timezone: str = ""
+
+
+@frozen
+class CarriedJob:
+    """`job` is None where `refusal` says why. `differences` are clauses about what the job does otherwise here.
+    `is_internal` is about a job that OpenClaw made for itself.
+    """
+
+    name: str
+    origin: str
+    job: ScheduledJob | None = None
+    differences: tuple[str, ...] = ()
+    refusal: str = ""
+    is_internal: bool = False
+
+
+class _Refused(Exception):
+    """The job can't be carried over; str() is a clause."""
+
+
+def carry_over(raw: Mapping[str, Any], rules: ImportRules) -> CarriedJob:
+    """One job as OpenClaw wrote it, also in the shapes of older releases."""
+    id_ = _text(raw, "id") or _text(raw, "jobId")
+    name = _text(raw, "displayName") or _text(raw, "name") or id_ or "a job without a name"
+    differences: list[str] = []
+    if _text(raw, "declarationKey").startswith(_ITS_OWN) or _text(_table(raw, "payload"), "kind") == "heartbeat":
+        return CarriedJob(name, f"openclaw:{id_}", refusal=_INTERNAL, is_internal=True)
+    try:
+        if not id_:
+            raise _Refused("has no id: the row is no job")
+        job = _job(raw, id_, name, rules, differences)
+    except _Refused as refusal:
+        return CarriedJob(name, f"openclaw:{id_}", refusal=str(refusal))
+    return CarriedJob(name, job.origin, job, tuple(differences))
+
+
+def _job(raw: Mapping[str, Any], id_: str, name: str, rules: ImportRules, differences: list[str]) -> ScheduledJob:
+    payload, delivery = _table(raw, "payload"), _table(raw, "delivery")
+    kind = _text(payload, "kind")
+    if kind in _PAYLOADS:
+        raise _Refused(_PAYLOADS[kind])
+    if kind not in ("agentTurn", "systemEvent"):
+        raise _Refused(f"has a payload that is not known here: {kind or 'none'}")
+    if raw.get("trigger"):
+        raise _Refused("has a script as a condition, and oc-trio runs none")
+    prompt = _text(payload, "message") or _text(payload, "text")
+    if not prompt:
+        raise _Refused("says nothing")
+    timing = _timing(_table(raw, "schedule"), rules, differences)
+    is_on = raw.get("enabled") is not False
+    if isinstance(timing, Once) and timing.at <= rules.now:
+        raise _Refused("was to run once, and its time is past")
+    target = _target(payload, delivery, rules, differences)
+    model, thinking = _text(payload, "model"), _text(payload, "thinking").lower()
+    if thinking and thinking not in THINK_LEVELS:
+        known = _THINKING.get(thinking, "")
+        differences.append(f"thinks at the level {known or 'of its agent'}: there is no {thinking} here")
+        thinking = known
+    seconds = payload.get("timeoutSeconds")
+    limit = float(seconds) if isinstance(seconds, (int, float)) and not isinstance(seconds, bool) else 0.0
+    _note_differences(raw, payload, delivery, kind, differences)
+    return ScheduledJob(
+        id=_text(raw, "name") or name,
+        timing=timing,
+        target=target,
+        prompt=prompt,
+        name=name,
+        description=_text(raw, "description"),
+        agent=_text(raw, "agentId"),
+        account=_text(delivery, "accountId"),
+        model=model,
+        thinking=thinking,
+        time_limit=min(limit, 86_400.0) if limit > 0 else None,
+        conversation=_conversation(_text(raw, "sessionTarget"), kind, id_, differences),
+        # OpenClaw makes up for what it missed.
+        missed=Missed.ONCE,
+        enabled=is_on,
+        keep=isinstance(timing, Once) and raw.get("deleteAfterRun") is not True,
+        origin=f"openclaw:{id_}",
+    )
+
+
+def _timing(schedule: Mapping[str, Any], rules: ImportRules, differences: list[str]) -> Timing:
+    kind = _text(schedule, "kind") or ("cron" if _text(schedule, "expr") or _text(schedule, "cron") else "")
+    if kind in _SCHEDULES:
+        raise _Refused(_SCHEDULES[kind])
+    if kind == "at":
+        return Once(_moment(schedule.get("at", schedule.get("atMs"))))
+    if kind == "every":
+        every, anchor = schedule.get("everyMs"), schedule.get("anchorMs")
+        if not isinstance(every, int) or isinstance(every, bool) or not SHORTEST_MS <= every < 2**53:
+            raise _Refused(f"has an interval that can't be kept: {every} ms; {SHORTEST_MS // 1000} s is the shortest")
+        is_time = isinstance(anchor, int) and not isinstance(anchor, bool) and 0 <= anchor < 2**53
+        return Interval(every, int(anchor) if is_time and anchor is not None else rules.now)
+    if kind != "cron":
+        raise _Refused(f"has a schedule that is not known here: {kind or 'none'}")
+    words = (_text(schedule, "expr") or _text(schedule, "cron")).split()
+    if len(words) == 6:
+        if words[0].strip("0"):
+            raise _Refused("names seconds in its cron expression, and jobs run at full minutes here")
+        words = words[1:]
+    zone = _text(schedule, "tz")
+    if not zone:
+        zone = rules.timezone or "UTC"
+        differences.append(f"runs by the clock of {zone}; there it was the one of OpenClaw's machine (--tz ZONE)")
+    if schedule.get("staggerMs"):
+        differences.append("runs at the exact time, not somewhat later")
+    return Expression(" ".join(words), zone)
+
+
+def _moment(value: object) -> int:
+    if isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value.strip())
+            return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+        except (ValueError, OverflowError):
+            value = None
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**47:
+        return value
+    raise _Refused("was to run once, at a time that can't be read")
+
+
+def _target(payload: Mapping[str, Any], delivery: Mapping[str, Any], rules: ImportRules, differences: list[str]) -> str:
+    mode = _text(delivery, "mode") or ("none" if payload.get("deliver") is False else "")
+    # Before there was `delivery`, its fields were the payload's.
+    channel = (_text(delivery, "channel") or _text(payload, "channel") or _text(payload, "provider")).lower()
+    to = _text(delivery, "to") or _text(payload, "to")
+    if mode == "webhook":
+        raise _Refused("posts to a web address, and jobs post to Mattermost here")
+    if mode == "none":
+        raise _Refused("posts nothing by itself, and jobs here post what comes of them: oc-trio cron add --to PLACE")
+    prefix, _, rest = to.partition(":")
+    if prefix.lower() == "mattermost" and rest.partition(":")[0].lower() in ("channel", "user", "group"):
+        channel, to = "mattermost", rest
+    if channel not in ("", "last", "mattermost"):
+        raise _Refused(f"posts to {channel}, and oc-trio speaks to Mattermost only")
+    if to and channel != "last":
+        return to
+    if not rules.target:
+        raise _Refused("names no place: import it with --to PLACE")
+    differences.append(f"posts to {rules.target}: it names no place itself")
+    return rules.target
+
+
+def _conversation(target: str, kind: str, id_: str, differences: list[str]) -> str:
+    if target.startswith("session:") and target.removeprefix("session:").strip():
+        return target.removeprefix("session:").strip()
+    if target in ("main", "current") or kind == "systemEvent":
+        differences.append("has a conversation of its own, that remembers: there is no main session here")
+        return id_
+    return ""
+
+
+def _note_differences(
+    raw: Mapping[str, Any], payload: Mapping[str, Any], delivery: Mapping[str, Any], kind: str, differences: list[str]
+) -> None:
+    if kind == "systemEvent":
+        differences.append("asks the agent at once, and posts its answer")
+    elif _text(raw, "wakeMode") == "next-heartbeat":
+        differences.append("runs at its time, not with the next heartbeat")
+    tools = payload.get("toolsAllow")
+    if isinstance(tools, list) and tools != ["*"]:
+        differences.append("has all tools of its agent: agents.entries.<id>.tools limits them")
+    if payload.get("lightContext"):
+        differences.append("has its agent's whole prompt")
+    if payload.get("fallbacks") is not None:
+        differences.append("falls back to the models of its agent")
+    if _text(delivery, "threadId") or isinstance(delivery.get("threadId"), int):
+        differences.append("posts in the channel, not in a thread")
+    if raw.get("failureAlert") or delivery.get("failureDestination"):
+        differences.append("alerts nobody: oc-trio cron runs and the log say what failed")
+
+
+def _text(table: Mapping[str, Any], name: str) -> str:
+    value = table.get(name)
+    return value.strip() if isinstance(value, str) else ""
+
+
+def _table(table: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = table.get(name)
+    return value if isinstance(value, Mapping) else {}
