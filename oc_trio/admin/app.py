@@ -90,6 +90,7 @@ class AdminApp:
     async def answer(self, method: str, path: str, host: str, query: str | None = None) -> AdminResponse:
         """`query` is None on the loopback port, where the log is not to be read and nothing is to be made."""
         await trio.lowlevel.checkpoint()
+        # Before anything else, the probes too: nothing here has a password.
         if host not in _LOCAL_HOSTS:
             return AdminResponse(403, b"this address is for this machine only\n")
         if (method, path) == ("POST", "/round-trips.json") and query is not None and self.round_trips is not None:
@@ -131,14 +132,14 @@ class AdminApp:
 
     def _log_lines(self, tail: LogTail, query: str) -> bytes:
         """The lines after number `after`, at most `limit`, with the process that they are of."""
-        wanted = {name: int(value) for name, value in parse_qsl(query) if value.isascii() and value.isdecimal()}
-        lines = tail.after(wanted.get("after", 0), min(wanted.get("limit", MAX_LINES), MAX_LINES))
-        found = {
+        parameters = {name: int(value) for name, value in parse_qsl(query) if value.isascii() and value.isdecimal()}
+        lines = tail.after(parameters.get("after", 0), min(parameters.get("limit", MAX_LINES), MAX_LINES))
+        answer = {
             "pid": os.getpid(),
             "startedAt": self.health.snapshot()["startedAt"],
             "lines": [{"number": line.number, "event": line.event} for line in lines],
         }
-        return json.dumps(found, ensure_ascii=False, default=str).encode("utf-8", "backslashreplace")
+        return json.dumps(answer, ensure_ascii=False, default=str).encode("utf-8", "backslashreplace")
 
     async def _journal(self) -> dict[str, Any]:
         """Row counts; a journal that fails or is slow becomes part of the status, and does not fail it."""

@@ -68,6 +68,7 @@ def _unix(path: Path) -> Iterator[socket.socket]:
         # By umask, so that the socket never exists with wider permissions; chmod would come after bind.
         before = os.umask(0o177)
         try:
+            # A gateway that was killed leaves its socket behind, and bind fails where the name exists.
             if path.exists() and stat.S_ISSOCK(path.stat().st_mode):
                 path.unlink()
             listener.bind(str(path))

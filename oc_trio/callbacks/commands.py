@@ -30,11 +30,15 @@ def find_account(call: slash.SlashCall, accounts: Mapping[AccountId, CommandEndp
 
     Raises CallbackRefused: 503 while no account is ready, 401 where no account matches, 409 where two do.
     """
-    ready = {account: known for account, endpoint in accounts.items() if (known := endpoint.registered()) is not None}
+    ready = {
+        account: registered
+        for account, endpoint in accounts.items()
+        if (registered := endpoint.registered()) is not None
+    }
     if not ready:
         raise CallbackRefused(503, slash.NOT_READY)
-    by_token = [account for account, known in ready.items() if slash.match_call(call, known) is not None]
-    matches = by_token or [account for account, known in ready.items() if slash.find_registered(call, known)]
+    by_token = [account for account, registered in ready.items() if slash.match_call(call, registered) is not None]
+    matches = by_token or [account for account, registered in ready.items() if slash.find_registered(call, registered)]
     if not matches:
         raise CallbackRefused(401, slash.INVALID_TOKEN)
     if len(matches) > 1:

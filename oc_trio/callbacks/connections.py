@@ -49,6 +49,7 @@ class ConnectionLimiter:
         if len(self._open) >= self.limit:
             self._close_oldest_waiting()
         if len(self._open) >= self.limit:  # all of them are being answered
+            # The new one goes: a request that is being answered is never cut off for it.
             connection.scope.cancel()
         else:
             self._open[connection] = None

@@ -73,6 +73,7 @@ class RequestGuard:
         send = _ignoring_disconnect(send, may_close=scope.get("http_version", "1.1") < "2")
         route = self.route(scope["path"])
         address = self._address(scope)
+        # Counted before anything else, unknown paths too.
         key, standing = self._caller(scope, route, address)
         permit = self.limiter.enter(key, trio.current_time(), standing)
         if permit is None:
@@ -112,6 +113,8 @@ class RequestGuard:
             reply = refused(route.kind, CallbackRefused(403, "Forbidden origin"))
             await self._refuse(send, route, reply, "source", source_key(address))
             return
+        # Refused before a byte of the body is read; one that declares no length, or a wrong one, is stopped by
+        # `read_body`.
         if _declared_length(scope) > route.max_body:
             await self._refuse(send, route, body_refused(route.kind, 413), "too_large", source_key(address))
             return
@@ -129,6 +132,7 @@ class RequestGuard:
             self.metrics.callbacks.labels(route.kind.value, "check").inc()
             await send_reply(send, answer)
             return
+        # The app gets what was read here as its one body event, and after it the client's disconnect.
         await self.app(scope, _replay(body, receive), send)
 
     async def _refuse(self, send: Send, route: EndpointRoute | None, reply: Reply, result: str, source: str) -> None:
@@ -154,6 +158,7 @@ class RequestGuard:
         authorization = next(iter(_values(scope, b"authorization")), "")
         if route is not None and authorization and self._has_our_secret(route, authorization):
             digest = hashlib.sha256(authorization.encode("utf-8", "surrogatepass")).hexdigest()
+            # Hashed, since keys appear in the log.
             return f"known:{digest}", Standing.KNOWN
         is_listed = route is not None and route.sources is not None and may_call(address, route.sources)
         return source_key(address), Standing.LISTED if is_listed else Standing.STRANGER

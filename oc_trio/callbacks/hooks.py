@@ -32,6 +32,7 @@ async def answer_hook(endpoint: HookEndpoint, kind: HookKind, request: HookReque
             query=request.query,
         )
         hook = hooks.read_hook(kind, request.body, idempotency_key=request.idempotency_key)
+        # 202: the hook is in the journal by now, but its turn is still to come.
         return json_reply(hooks.accepted_body(await endpoint.take(kind, hook)), 202)
     except CallbackRefused as problem:
         return refused(Kind.HOOK, problem)

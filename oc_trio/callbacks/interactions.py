@@ -32,6 +32,7 @@ async def answer_click(endpoint: ButtonEndpoint | None, body: bytes) -> Reply:
 
 def _is_dialog(body: bytes) -> bool:
     """Clicks and dialogs have one address; a dialog has a `type`, and its signature is in its state."""
+    # Looked for in the bytes first, so that a click's body is parsed once only.
     if b"dialog_submission" not in body:
         return False
     try:

@@ -66,6 +66,7 @@ def _with_harmless_texts(value: Mapping[str, Any], harmless: Callable[[str], str
 
 def json_reply(value: Mapping[str, Any], status: int = 200, *, close: bool = False) -> Reply:
     """A compact JSON reply for programs; texts for people go through `chat_reply`."""
+    # Halves of surrogate pairs can't be encoded; a text that holds one must not lose the whole reply.
     body = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
     return Reply(status, body, "application/json; charset=utf-8", close=close)
 

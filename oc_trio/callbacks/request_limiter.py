@@ -81,6 +81,7 @@ class RequestLimiter:
             source = self._sources[key] = _SourceState(full(limits.rate, limits.burst, now))
         self._sources.move_to_end(key)
         is_full = source.active >= limits.at_once or self._active[standing] >= limits.total
+        # Before a token of the bucket is taken: a caller that is turned away here uses up none of its rate.
         if is_full:
             return None
         source.bucket, wait = take(source.bucket, now)

@@ -35,8 +35,8 @@ def load_unconnected(config_path: str | None) -> "Loaded":
 
     try:
         return load(config_path, os.environ, isolate=True, connect=False)
-    except ConfigError as wrong:
-        click.echo(f"oc-trio: {wrong}", err=True)
+    except ConfigError as error:
+        click.echo(f"oc-trio: {error}", err=True)
         sys.exit(EX_CONFIG)
 
 
@@ -54,8 +54,8 @@ def ask(path: "Path", what: str = "/status.json", method: str = "GET") -> dict[s
         answer: dict[str, Any] = json.loads(response.read())
         return answer
     except (OSError, HTTPException, ValueError) as problem:
-        said, code = reason(problem)
-        raise NoAnswerError(f"{said} (asked at {path})", code) from None
+        text, code = reason(problem)
+        raise NoAnswerError(f"{text} (asked at {path})", code) from None
     finally:
         connection.close()
 

@@ -82,8 +82,8 @@ def status(config_path: str | None, account: str | None, *, as_json: bool, probe
             click.echo(f"{row['account']}: {row['state']}{bot}, {row['baseUrl']}" + (f": {detail}" if detail else ""))
         for line in probe_lines(probes):
             click.echo(line)
-    wrong = any(row["problem"] or row["state"] not in ("live", "configured") for row in rows)
-    sys.exit(EX_FAILED if wrong or any(each.problem for each in probes) else 0)
+    has_problem = any(row["problem"] or row["state"] not in ("live", "configured") for row in rows)
+    sys.exit(EX_FAILED if has_problem or any(each.problem for each in probes) else 0)
 
 
 @command.command(epilog=EXIT_CODES)
@@ -111,8 +111,8 @@ def resolve(
             click.echo(json.dumps({"account": chosen.id, "entries": rows}, indent=2, ensure_ascii=False))
         else:
             for row in rows:
-                found = f"{row['kind']}:{row['id']}  {row['name']}" if row["resolved"] else row["problem"]
-                click.echo(harmless(f"{row['input']}  ->  {found}"), err=not row["resolved"])
+                result = f"{row['kind']}:{row['id']}  {row['name']}" if row["resolved"] else row["problem"]
+                click.echo(harmless(f"{row['input']}  ->  {result}"), err=not row["resolved"])
         return 0 if all(row["resolved"] for row in rows) else EX_FAILED
 
     run(config_path, main)
@@ -146,8 +146,8 @@ def probed(config_path: str | None, account: str | None, *, seconds: float = 15.
 
     try:
         loaded = load(config_path, os.environ, isolate=True)
-    except ConfigError as wrong:
-        click.echo(f"oc-trio: {wrong}", err=True)
+    except ConfigError as error:
+        click.echo(f"oc-trio: {error}", err=True)
         sys.exit(EX_CONFIG)
     return trio.run(main)
 
@@ -190,8 +190,8 @@ async def _resolved(outbound: "OutboundClient", entry: str, kind: str) -> dict[s
         place = await outbound.targets.resolve(_target(entry, kind))
     except (TargetError, MattermostRejected) as problem:
         return {"input": entry, "resolved": False, "kind": "", "id": "", "name": "", "problem": str(problem)}
-    found, identity = _kind(place)
-    return {"input": entry, "resolved": True, "kind": found, "id": identity, "name": str(place), "problem": ""}
+    resolved_kind, identity = _kind(place)
+    return {"input": entry, "resolved": True, "kind": resolved_kind, "id": identity, "name": str(place), "problem": ""}
 
 
 def _target(entry: str, kind: str) -> str:

@@ -78,8 +78,8 @@ def _audit(config_path: str | None, account: str | None, *, remove: bool, everyt
 
     try:
         loaded = load(config_path, os.environ, isolate=True)
-    except ConfigError as wrong:
-        click.echo(str(wrong), err=True)
+    except ConfigError as error:
+        click.echo(str(error), err=True)
         sys.exit(EX_CONFIG)
     account_id = normalize_account_id(account) if account else loaded.default_account
     selected = loaded.accounts.get(account_id)

@@ -39,11 +39,11 @@ def check(config_path: str | None, as_json: bool) -> None:
         loaded = load(config_path, os.environ)
         if (missing := missing_model(loaded.config)) is not None:
             raise ConfigError(evolve(missing, where=loaded.document.location(missing.path)))
-    except ConfigError as wrong:
+    except ConfigError as error:
         if as_json:
-            click.echo(_json({"ok": False, "problems": [_problem(problem) for problem in wrong.problems]}))
+            click.echo(_json({"ok": False, "problems": [_problem(problem) for problem in error.problems]}))
         else:
-            _print_problems(wrong)
+            _print_problems(error)
         sys.exit(EX_CONFIG)
     if as_json:
         accounts = {name: account.base_url for name, account in loaded.accounts.items()}
@@ -71,8 +71,8 @@ def show(config_path: str | None, as_json: bool, origin: bool) -> None:
 
     try:
         entries = settings(load(config_path, os.environ))
-    except ConfigError as wrong:
-        _print_problems(wrong)
+    except ConfigError as error:
+        _print_problems(error)
         sys.exit(EX_CONFIG)
     if as_json:
         rows = {entry.path: {"value": entry.value, "origin": entry.origin} for entry in entries}
@@ -109,8 +109,8 @@ def import_(source: Path, output: Path | None) -> None:
 
     try:
         imported = import_openclaw(read_document(source), os.environ, keep_secrets=output is not None)
-    except ConfigError as wrong:
-        _print_problems(wrong)
+    except ConfigError as error:
+        _print_problems(error)
         sys.exit(EX_CONFIG)
     for warning in imported.warnings:
         click.echo(f"warning: {warning}", err=True)
@@ -130,10 +130,10 @@ def import_(source: Path, output: Path | None) -> None:
     click.echo(f"wrote {output}", err=True)
 
 
-def _print_problems(wrong: ConfigError) -> None:
-    count = len(wrong.problems)
+def _print_problems(error: ConfigError) -> None:
+    count = len(error.problems)
     click.echo(f"The configuration has {count} problem{'s' if count > 1 else ''}:", err=True)
-    for problem in wrong.problems:
+    for problem in error.problems:
         click.echo(f"  {problem}", err=True)
 
 

@@ -39,13 +39,13 @@ def get(path: str, config_path: str | None, *, as_json: bool) -> None:
             place = place.setdefault(parent, {})
         place[name] = entry.value
     parts = _parts(path)
-    found = _at(tree, parts)
-    if found is None and parts[: len(_ROOT)] == _ROOT:
-        found = _at(tree, [*_ROOT, "accounts", str(loaded.default_account), *parts[len(_ROOT) :]])
-    if found is None:
+    value = _at(tree, parts)
+    if value is None and parts[: len(_ROOT)] == _ROOT:
+        value = _at(tree, [*_ROOT, "accounts", str(loaded.default_account), *parts[len(_ROOT) :]])
+    if value is None:
         click.echo(f"oc-trio: nothing is set at {path}; `oc-trio config show` lists what is", err=True)
         sys.exit(EX_FAILED)
-    click.echo(found if isinstance(found, str) and not as_json else json.dumps(found, indent=2, ensure_ascii=False))
+    click.echo(value if isinstance(value, str) and not as_json else json.dumps(value, indent=2, ensure_ascii=False))
 
 
 @click.command()
@@ -62,14 +62,14 @@ def _load(config_path: str | None) -> "Loaded":
 
     try:
         return load(config_path, os.environ, isolate=True)
-    except ConfigError as wrong:
-        click.echo(f"oc-trio: {wrong}", err=True)
+    except ConfigError as error:
+        click.echo(f"oc-trio: {error}", err=True)
         sys.exit(EX_CONFIG)
 
 
 def _parts(path: str) -> list[str]:
     """A path's names and numbers, from dots and brackets alike."""
-    return [re.sub(r"\\(.)", r"\1", next((part for part in found if part), "")) for found in _PART.findall(path)]
+    return [re.sub(r"\\(.)", r"\1", next((part for part in groups if part), "")) for groups in _PART.findall(path)]
 
 
 def _at(value: Any, parts: list[str]) -> Any:

@@ -38,8 +38,8 @@ def command(config_path: str | None, *, as_json: bool, deep: bool) -> None:
 
     try:
         loaded = load(config_path, os.environ, isolate=True)
-    except ConfigError as wrong:
-        for problem in wrong.problems:
+    except ConfigError as error:
+        for problem in error.problems:
             click.echo(f"oc-trio: {problem}", err=True)
         sys.exit(EX_CONFIG)
     configure(level="error")  # what models refuse is among the findings

@@ -50,6 +50,7 @@ def run(config_path: str | None, main: Callable[[Loaded], Awaitable[int]]) -> No
     try:
         loaded = load(config_path, os.environ, isolate=True)
         code = trio.run(main, loaded)
+    # Trio's nurseries raise groups; what comes alone is caught by except* as well.
     except* KeyboardInterrupt:
         code = EX_INTERRUPTED
     except* (OcTrioError, ValueError) as group:

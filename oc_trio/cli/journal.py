@@ -68,6 +68,7 @@ def with_journal(
             if is_new and dry_run:
                 memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
                 location = stack.enter_context(closing(memory))
+            # The lock is the running gateway's; only where there is no journal yet is there nobody to hold it.
             async with open_store(location, exclusive=is_new) as store:
                 return await work(store, loaded)
 

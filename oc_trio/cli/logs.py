@@ -83,12 +83,12 @@ def _print(socket: "Path", limit: int, seconds: float | None, show: Any) -> None
     last, started, gone_since = 0, 0, 0.0
     while True:
         try:
-            found = ask(socket, f"/logs.json?after={last}&limit={limit}")
-            if started and found["startedAt"] != started:
+            answer = ask(socket, f"/logs.json?after={last}&limit={limit}")
+            if started and answer["startedAt"] != started:
                 # Another process, which counts from 1 again.
-                found = ask(socket, "/logs.json")
-            gone_since, started = 0.0, found["startedAt"]
-            for line in found["lines"]:
+                answer = ask(socket, "/logs.json")
+            gone_since, started = 0.0, answer["startedAt"]
+            for line in answer["lines"]:
                 last = line["number"]
                 show(line["event"])
             limit = 1000

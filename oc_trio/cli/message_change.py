@@ -159,9 +159,9 @@ def _change(
             if target or dry_run:
                 await _require_post(outbound, post_id, target)
             fields = {"dryRun": True} if dry_run else await act(outbound)
-        shown = {"ok": True, "account": chosen.id, "postId": post_id, **fields}
+        result = {"ok": True, "account": chosen.id, "postId": post_id, **fields}
         text = done.format(post_id)
-        click.echo(json.dumps(shown, ensure_ascii=False) if as_json else f"would have {text}" if dry_run else text)
+        click.echo(json.dumps(result, ensure_ascii=False) if as_json else f"would have {text}" if dry_run else text)
         return 0
 
     run(config_path, main)

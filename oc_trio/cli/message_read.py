@@ -127,12 +127,12 @@ def search(
 
         chosen = pick_account(loaded, account)
         async with open_outbound_client(loaded, chosen, await dependencies_for(chosen)) as outbound:
-            found: dict[str, Post] = {}
+            posts_by_id: dict[str, Post] = {}
             for team in await outbound.api.teams.mine():
-                found.update((post.id, post) for post in await outbound.api.posts.search(team.id, query))
+                posts_by_id.update((post.id, post) for post in await outbound.api.posts.search(team.id, query))
             wanted = [
                 post
-                for post in _newest_first(list(found.values()))
+                for post in _newest_first(list(posts_by_id.values()))
                 if (not channel_ids or post.channel_id in channel_ids)
                 and (not author_ids or post.user_id in author_ids)
             ]

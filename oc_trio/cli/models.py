@@ -43,8 +43,8 @@ def list_(config_path: str | None, as_json: bool) -> None:
         named = config_path or os.environ.get("OC_TRIO_CONFIG") or find_config(None, os.environ, Path.cwd())
         # Without any file the built-in providers can be listed all the same.
         loaded = load(config_path, os.environ, connect=False) if named else build(Document(), os.environ, connect=False)
-    except ConfigError as wrong:
-        for problem in wrong.problems:
+    except ConfigError as error:
+        for problem in error.problems:
             click.echo(f"oc-trio: {problem}", err=True)
         sys.exit(EX_CONFIG)
     rows = provider_rows(loaded)

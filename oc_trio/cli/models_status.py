@@ -32,8 +32,8 @@ def status(config_path: str | None, *, as_json: bool, probe: bool) -> None:
 
     try:
         loaded = load(config_path, os.environ, isolate=True, connect=False)
-    except ConfigError as wrong:
-        for problem in wrong.problems:
+    except ConfigError as error:
+        for problem in error.problems:
             click.echo(f"oc-trio: {problem}", err=True)
         sys.exit(EX_CONFIG)
     rows = [row for row in provider_rows(loaded) if row.used]

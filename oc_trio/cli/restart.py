@@ -36,9 +36,10 @@ def command(config_path: str | None, *, no_wait: bool) -> None:
     from oc_trio.runtime.process.admin import admin_socket
 
     try:
+        # Read before anything is stopped: a gateway that runs is worth more than one that can't start.
         loaded = load(config_path, os.environ, isolate=True)
-    except ConfigError as wrong:
-        click.echo(f"oc-trio: not restarted: {wrong}", err=True)
+    except ConfigError as error:
+        click.echo(f"oc-trio: not restarted: {error}", err=True)
         sys.exit(EX_CONFIG)
     socket = admin_socket(loaded)
     before = ask_or_exit(socket)
@@ -51,6 +52,7 @@ def command(config_path: str | None, *, no_wait: bool) -> None:
         click.echo(f"process {before['pid']} restarts")
         return
     seconds = loaded.config.gateway.drain + _MARGIN_SECONDS
+    # The process stays, and its pid with it: only the time of its start shows that it began anew.
     status = _wait(socket, before["startedAt"], seconds)
     if status is None:
         click.echo(f"oc-trio: it is not back after {seconds:g} s; see its log", err=True)
@@ -68,6 +70,7 @@ def _wait(socket: "Path", started: int, seconds: float) -> dict[str, Any] | None
         try:
             status = ask(socket)
         except NoAnswerError:
+            # Its socket is closed for a moment while it starts anew.
             status = {"startedAt": started}
         if status["startedAt"] != started and status["phase"] == "serving":
             return status

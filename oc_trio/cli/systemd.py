@@ -89,11 +89,11 @@ def print_(config_path: str | None, *, user: bool) -> None:
 
     try:
         loaded = load(config_path, os.environ, isolate=True, connect=False)
-    except ConfigError as wrong:
-        click.echo(f"oc-trio: {wrong}", err=True)
+    except ConfigError as error:
+        click.echo(f"oc-trio: {error}", err=True)
         sys.exit(EX_CONFIG)
-    named = ("botToken", "botTokenFile")
-    tokenless = [table.id for table in loaded.tables.values() if not any(table.merged.get(key) for key in named)]
+    token_keys = ("botToken", "botTokenFile")
+    tokenless = [table.id for table in loaded.tables.values() if not any(table.merged.get(key) for key in token_keys)]
     path = loaded.path.resolve() if loaded.path else Path(CREDENTIALS) / "config.toml"
     click.echo(unit(own_command(), path, loaded.config.gateway.drain, tokenless or ["default"], user=user), nl=False)
 

@@ -50,6 +50,7 @@ class Health:
         self._notes: dict[AccountId, dict[str, tuple[str, ...]]] = {}
         self.phase = "starting"
         self.started_at = now_ms()
+        # By the name of each part that has promised progress: when it is late.
         self._due: dict[str, float] = {}
         self.pauses = Pauses(clock)
 

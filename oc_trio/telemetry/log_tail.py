@@ -33,5 +33,5 @@ class LogTail:
 
     def after(self, number: int, most: int) -> tuple[LogLine, ...]:
         """The newest `most` lines of those that came after line `number`, oldest first."""
-        found = [line for line in tuple(self._lines) if line.number > number]
-        return tuple(found[-most:]) if most > 0 else ()
+        lines = [line for line in tuple(self._lines) if line.number > number]
+        return tuple(lines[-most:]) if most > 0 else ()

@@ -59,14 +59,15 @@ def _reason(problem: OcTrioError | OSError) -> str:
 
 def _all(problem: BaseException) -> Iterator[BaseException]:
     """The exception with its causes, contexts and members, each once."""
-    waiting, known = [problem], set[int]()
+    waiting, visited = [problem], set[int]()
     while waiting:
-        one = waiting.pop()
-        if id(one) not in known:
-            known.add(id(one))
-            yield one
-            members = one.exceptions if isinstance(one, BaseExceptionGroup) else ()
-            waiting += [each for each in (one.__cause__, one.__context__, *members) if each is not None]
+        current = waiting.pop()
+        # By identity: causes and contexts may form a circle.
+        if id(current) not in visited:
+            visited.add(id(current))
+            yield current
+            members = current.exceptions if isinstance(current, BaseExceptionGroup) else ()
+            waiting += [each for each in (current.__cause__, current.__context__, *members) if each is not None]
 
 
 def _hide(row: dict[str, Any], texts: dict[str, str]) -> None:

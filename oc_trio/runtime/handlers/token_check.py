@@ -42,7 +42,7 @@ class _Key:
 @define
 class _Lookup:
     done: trio.Event = field(factory=trio.Event)
-    found: SlashCommand | None = None
+    command: SlashCommand | None = None
     is_answered: bool = False
 
 
@@ -69,14 +69,14 @@ class SlashTokenValidator:
                 return None
             lookup = self._lookups[key] = _Lookup()
             try:
-                lookup.found = await self._look_up(command)
+                lookup.command = await self._look_up(command)
                 lookup.is_answered = True
             finally:
                 del self._lookups[key]
                 lookup.done.set()
         else:
             await lookup.done.wait()
-        live = lookup.found
+        live = lookup.command
         if live is not None and is_current(command, live, call):
             return live
         if not lookup.is_answered:
@@ -85,14 +85,14 @@ class SlashTokenValidator:
         return None
 
     async def _look_up(self, command: SlashCommand) -> SlashCommand | None:
-        found = await self._within(lambda: self.api.commands.get(command.id))
-        if found is not None and not found.delete_at:
-            return found
+        current = await self._within(lambda: self.api.commands.get(command.id))
+        if current is not None and not current.delete_at:
+            return current
         listed = await self._within(lambda: self.api.commands.list(command.team_id))
         if listed is None:
             log.warning("mattermost: slash command can't be confirmed by the server", command=command.trigger)
             return None
-        return next((other for other in listed if other.id == command.id), found)
+        return next((other for other in listed if other.id == command.id), current)
 
     async def _within(self, request: Callable[[], Awaitable[T]]) -> T | None:
         try:

@@ -66,18 +66,18 @@ async def members(outbound: OutboundClient, place: Place, query: str = "") -> tu
     """Everybody in a channel; with a query those in whose names it occurs."""
     channel_id = await outbound.channel_id(place)
     users = await outbound.api.users.by_ids(await outbound.api.channels.members(channel_id))
-    wanted = query.removeprefix("@").lower()
-    return _people(outbound, [user for user in users if wanted in f"{user.username} {user.display_name}".lower()])
+    text = query.removeprefix("@").lower()
+    return _people(outbound, [user for user in users if text in f"{user.username} {user.display_name}".lower()])
 
 
 async def groups(outbound: OutboundClient, query: str = "") -> tuple[Entry, ...]:
     """The channels that the bot is in, direct ones left out; with a query those in whose names it occurs."""
     teams = {team.id: team.name for team in await outbound.api.teams.mine()}
-    wanted = query.lstrip("#~").lower()
+    text = query.lstrip("#~").lower()
     channels = [
         channel
         for channel in await outbound.api.channels.mine()
-        if channel.type is not ChannelType.DIRECT and wanted in f"{channel.name} {channel.display_name}".lower()
+        if channel.type is not ChannelType.DIRECT and text in f"{channel.name} {channel.display_name}".lower()
     ]
     entries = [_channel(outbound.account, channel, teams.get(channel.team_id, "")) for channel in channels]
     return tuple(sorted(entries, key=lambda entry: (entry.team, entry.name, entry.id)))

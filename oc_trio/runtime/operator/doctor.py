@@ -134,6 +134,7 @@ def space_level(free: int) -> Level:
 
 async def _journal(loaded: Loaded) -> Finding:
     try:
+        # Opening it would be an error, but before a first start there is nothing wrong.
         if not loaded.config.store.url and not is_there(loaded.state_dir / JOURNAL):
             return Finding(Level.OK, "journal", "will be made at the first start", "journal.new")
         async with open_store(journal_location(loaded, create=False), exclusive=False) as store:

@@ -42,26 +42,26 @@ _LOOK = "look into the log of its server, and try another model"
 
 async def examine_provider(config: Config, name: str, *, deep: bool = False) -> list[Finding]:
     """The findings about one provider and, with `deep`, about each of its models."""
-    provider, wanted = config.models.providers[name], wanted_models(config, name)
-    found: list[Finding] = []
+    provider, models = config.models.providers[name], wanted_models(config, name)
+    findings: list[Finding] = []
     if not _lists_models(provider.api) and not deep:
-        return found
+        return findings
     context = await trio.to_thread.run_sync(ssl.create_default_context)
     async with open_model_client(context) as http:
         if _lists_models(provider.api):
-            found += await _ModelList(http, name, provider, wanted, deep).examine()
+            findings += await _ModelList(http, name, provider, models, deep).examine()
         if deep:
-            found += [await _ask(config, http, name, model) for model in wanted]
-    return found
+            findings += [await _ask(config, http, name, model) for model in models]
+    return findings
 
 
 def wanted_models(config: Config, provider: str) -> tuple[str, ...]:
     """The ids of a provider's models that are listed or that an agent uses."""
-    chosen = [config.agents.defaults.model, *(one.model for one in config.agents.entries.values() if one.model)]
-    named = [name for choice in chosen for name in (choice.primary, *choice.fallbacks)]
+    choices = [config.agents.defaults.model, *(agent.model for agent in config.agents.entries.values() if agent.model)]
+    names = [name for choice in choices for name in (choice.primary, *choice.fallbacks)]
     ids = [model.id for model in config.models.providers[provider].models]
-    ids += [model for owner, _, model in (name.partition("/") for name in named) if owner == provider]
-    return tuple(dict.fromkeys(one for one in ids if one))
+    ids += [model for owner, _, model in (name.partition("/") for name in names) if owner == provider]
+    return tuple(dict.fromkeys(model_id for model_id in ids if model_id))
 
 
 def _lists_models(api: str) -> bool:
@@ -77,7 +77,7 @@ def _lists_models(api: str) -> bool:
 
 @frozen
 class _Answer:
-    """What a server said to `GET /models`; `ids` is None where it was no list; `any_name`: it has one for all names."""
+    """A server's answer to `GET /models`; `ids` is None where it was no list; `any_name`: it has one for all names."""
 
     status: int
     content_type: str
@@ -119,10 +119,10 @@ class _ModelList:
         return Finding(level, f"model provider {self.name}", text, code, fix)
 
     async def examine(self) -> list[Finding]:
-        found = []
+        findings = []
         if urlsplit(self.provider.base_url.strip()).path.rstrip("/").endswith(_CHAT):
             text, fix = f"{self.path}.baseUrl ends in {_CHAT}, which is added by itself", printable_url(self.base)
-            found.append(self.finding(Level.WARNING, text, "model.address", f"write {fix}"))
+            findings.append(self.finding(Level.WARNING, text, "model.address", f"write {fix}"))
         try:
             answer = await self._get(self.base)
             if answer.ids is None and answer.status not in (401, 403) and self._lacks_version:
@@ -130,19 +130,22 @@ class _ModelList:
                 other = await self._get(with_version)
                 if other.ids is not None or other.status in (401, 403):
                     text, fix = f"{self.path}.baseUrl lacks /v1", f"write {printable_url(with_version)}"
-                    return [*found, self.finding(Level.FAILED, text, "model.no_model_server", fix)]
+                    return [*findings, self.finding(Level.FAILED, text, "model.no_model_server", fix)]
         except httpx.HTTPError as problem:
             why = self._clean(describe_error(problem))
             hint = " (does it speak http:// only?)" if "WRONG_VERSION_NUMBER" in why else ""
             text = f"{printable_url(self.base)} can't be reached: {why}{hint}"
             fix = f"start it, or correct {self.path}.baseUrl: `curl {printable_url(below(self.base, '/models'))}`"
-            return [*found, self.finding(Level.FAILED, text, "model.unreachable", fix)]
+            return [*findings, self.finding(Level.FAILED, text, "model.unreachable", fix)]
         except (httpx.InvalidURL, trio.TooSlowError) as problem:
             late = isinstance(problem, trio.TooSlowError)
             text = f"does not answer within {_SECONDS:g} s" if late else "is not an address"
             fix = f"start it, or correct {self.path}.baseUrl"
-            return [*found, self.finding(Level.FAILED, f"{printable_url(self.base)} {text}", "model.unreachable", fix)]
-        return [*found, *self._findings_of(answer)]
+            return [
+                *findings,
+                self.finding(Level.FAILED, f"{printable_url(self.base)} {text}", "model.unreachable", fix),
+            ]
+        return [*findings, *self._findings_of(answer)]
 
     @property
     def _lacks_version(self) -> bool:
@@ -172,6 +175,7 @@ class _ModelList:
         body = bytearray()
         with trio.fail_after(_SECONDS):
             request = self.http.build_request("GET", below(base, "/models"), headers=self._headers())
+            # A redirect could send the key to another host.
             response = await self.http.send(request, stream=True, follow_redirects=False)
             try:
                 async for chunk in response.aiter_bytes():
@@ -263,20 +267,20 @@ def is_listed(model: str, ids: Iterable[str]) -> bool:
     Ollama adds `:latest`, Gemini begins with `models/`, OpenRouter takes `:nitro`, Anthropic adds a date.
     """
     bare = model.removesuffix("-latest")
-    known = {one.removeprefix("models/") for one in ids}
+    known = {listed.removeprefix("models/") for listed in ids}
     return (
         model.removeprefix("models/") in known
         or f"{model}:latest" in known
         or ("/" in model and model.partition(":")[0] in known)
-        or any(one.startswith(f"{bare}-") and one.removeprefix(f"{bare}-").isdigit() for one in known)
+        or any(listed.startswith(f"{bare}-") and listed.removeprefix(f"{bare}-").isdigit() for listed in known)
     )
 
 
 def _instead(model: str, ids: Sequence[str]) -> str:
     guess = nearest(model, ids)
-    named = ", ".join(sorted(ids)[:_MAX_NAMED])
+    names = ", ".join(sorted(ids)[:_MAX_NAMED])
     more = f" and {len(ids) - _MAX_NAMED} more" if len(ids) > _MAX_NAMED else ""
-    return (f'did you mean "{guess}"? ' if guess else "") + f"There are: {named}{more}"
+    return (f'did you mean "{guess}"? ' if guess else "") + f"There are: {names}{more}"
 
 
 @frozen
@@ -296,6 +300,7 @@ class _PingTool:
 
 async def _ask(config: Config, http: httpx.AsyncClient, provider: str, model: str) -> Finding:
     subject = f"model {provider}/{model}"
+    # Once only: an operator wants to see the first failure, and soon.
     spec = evolve(model_spec(config, http, f"{provider}/{model}"), retry=RetrySettings(attempts=1))
     ping = _PingTool()
     tools: Toolbox = ping if spec.tools else NoTools()

@@ -32,9 +32,10 @@ async def second_gateway_findings(
     installation = await store.installation.get()
     if installation is None:
         return ()  # no gateway has run with this journal: nothing can be told apart yet
-    found: dict[str, str] = {}
+    signs: dict[str, str] = {}
     channels = sorted(await api.channels.mine(), key=lambda channel: -channel.last_post_at)
     for channel in channels[:MAX_CHANNELS]:
+        # They are sorted by that time: all that follow are older still.
         if channel.last_post_at < now_ms - RECENT_MS:
             break
         try:
@@ -50,8 +51,8 @@ async def second_gateway_findings(
             if sign is not None:
                 other = read_marker(post.props).installation if sign is Sign.INSTALLATION else ""
                 text = sentence(sign, user.username, other)
-                found.setdefault(text, f"{text}. One such post is {post.id}, in channel {channel.name}")
-    return (*found.values(), *await _moved_commands(api, user, account, teams, store))
+                signs.setdefault(text, f"{text}. One such post is {post.id}, in channel {channel.name}")
+    return (*signs.values(), *await _moved_commands(api, user, account, teams, store))
 
 
 async def _is_sent(store: Store, account: AccountId, key: str) -> bool:

@@ -70,6 +70,7 @@ async def audit_commands(
                 row = AuditedCommand(account.id, team.name, command, registrar.may_delete(command), wanted)
                 if not remove:
                     listed.append(row)
+                # Never a command of somebody else, whatever it is called.
                 elif row.ours and (everything or not wanted):
                     try:
                         await api.commands.delete(command.id)

@@ -11,7 +11,7 @@ from oc_trio.ids import ChannelId, PostId, UserId
 from oc_trio.mattermost.client import Api
 
 DEFAULT_LIMIT = 60
-MOST = 200
+MAX_LIMIT = 200
 
 
 class BadRange(ValueError):
@@ -44,7 +44,7 @@ async def read_page(
         raise BadRange("limit must be a positive number.")
     if sum(map(bool, (before, after, around))) > 1:
         raise BadRange("Give one of before, after and around, not several.")
-    limit = min(limit, MOST)
+    limit = min(limit, MAX_LIMIT)
     try:
         if around:
             posts, has_more = await _around(api, channel_id, PostId(around), limit)
@@ -52,6 +52,7 @@ async def read_page(
             page = await _page(api, channel_id, limit, before, after)
             posts, has_more = page.posts, bool(page.next_post_id if after else page.prev_post_id)
     except MattermostRejected as refusal:
+        # Whether it does not exist or may not be read is told alike: the difference would show what exists.
         if refusal.status not in (403, 404):
             raise
         raise UnknownTarget(f"The bot may not read channel:{channel_id}.") from refusal
@@ -89,6 +90,7 @@ async def post_of(api: Api, channel_id: ChannelId, post_id: PostId) -> Post:
     try:
         post = await api.posts.get(post_id)
     except MattermostRejected as refusal:
+        # 400 is for an id that is none.
         if refusal.status not in (400, 403, 404):
             raise
         raise UnknownTarget(f"There is no post {post_id} that the bot may read: check the id.") from refusal

@@ -33,25 +33,26 @@ class ToolServers:
 @asynccontextmanager
 async def open_tool_servers(config: agents.Mcp, *, grace: float = GRACE_SECONDS) -> AsyncGenerator[ToolServers, None]:
     """Start what is enabled, stop it at the end. Raises ConfigError where the `mcp` package is missing."""
-    wanted = {name: server for name, server in config.servers.items() if server.enabled}
-    if not wanted:
+    enabled = {name: server for name, server in config.servers.items() if server.enabled}
+    if not enabled:
         yield ToolServers()
         return
-    servers = {name: ToolServer(_spec(name, server)) for name, server in wanted.items()}
-    prefixes = {name: _FOREIGN.sub("_", name) for name in wanted}
+    servers = {name: ToolServer(_spec(name, server)) for name, server in enabled.items()}
+    prefixes = {name: _FOREIGN.sub("_", name) for name in enabled}
     async with trio.open_nursery() as nursery:
+        # Only the wait for them ends: a slow server runs in the outer nursery, and goes on starting.
         with trio.move_on_after(grace):
             async with trio.open_nursery() as starting:
                 for server in servers.values():
                     starting.start_soon(_start, nursery, server)
         yield ToolServers(
             {
-                prefixes[name]: RuledToolbox({"": server}, ToolPolicy(allow=wanted[name].allow, limit=_NO_LIMIT))
+                prefixes[name]: RuledToolbox({"": server}, ToolPolicy(allow=enabled[name].allow, limit=_NO_LIMIT))
                 for name, server in servers.items()
             },
             tuple(servers.values()),
-            tuple(each for name, server in wanted.items() for each in _approval_patterns(name, server.approve)),
-            {f"{prefixes[name]}{SEPARATOR}*": server.call_limit for name, server in wanted.items()},
+            tuple(each for name, server in enabled.items() for each in _approval_patterns(name, server.approve)),
+            {f"{prefixes[name]}{SEPARATOR}*": server.call_limit for name, server in enabled.items()},
         )
         nursery.cancel_scope.cancel()
 
@@ -80,6 +81,7 @@ async def _start(nursery: trio.Nursery, server: ToolServer) -> None:
     settled = trio.Event()
 
     async def serve() -> None:
+        # In a task of its own, since `starting` is cancelled after the grace time, and `start` with it would be too.
         async with trio.open_nursery() as serving:
             await serving.start(server.serve)
             settled.set()

@@ -40,6 +40,7 @@ MAX_CHARS = 40_000
 MAX_POSTS = 10
 NAME = "message"
 
+# Names that OpenClaw's tool takes, and models that know it use.
 _MEDIA = ("media", "mediaUrl", "fileUrl", "url", "path", "filePath")
 _REPLY = ("replyTo", "replyToId", "threadId")
 _OPEN_KINDS = frozenset({ChannelType.OPEN, ChannelType.PRIVATE})
@@ -122,8 +123,8 @@ class _Call:
     budget: _PostBudget
 
     async def run(self) -> str | ToolResult:
-        wanted = self._text("accountId", "account")
-        if wanted and normalize_account_id(wanted) != self.tool.outbound.account:
+        account = self._text("accountId", "account")
+        if account and normalize_account_id(account) != self.tool.outbound.account:
             raise ToolFailed(f"Only the account {self.tool.outbound.account} can be used here.")
         match self._text("action") or "send":
             case "send":
@@ -148,6 +149,7 @@ class _Call:
         refused = [f"{each.source}: {each.problem}" for each in composed.attachments if each.problem]
         if not composed.parts:
             raise ToolFailed(f"Nothing was sent: {'; '.join(refused)}")
+        # Before sending: a call that was cut off by the time limit still posts, and has to count.
         self._spend(len(composed.parts))
         result = None
         with trio.move_on_after(WAIT_SECONDS):
@@ -194,6 +196,7 @@ class _Call:
         place = await self._place()
         channel_id = await outbound.channel_id(place)
         post = await self._post(post_id)
+        # The rules are those of the named place: an id of a post elsewhere must not get around them.
         if post.channel_id != channel_id:
             raise ToolFailed(f"The post {post_id} is not in {place}.")
         if self._flag("remove"):
@@ -212,15 +215,15 @@ class _Call:
         channel_id = await outbound.channel_id(place)
         anchors = {name: self._text(name) for name in ("before", "after", "around")}
         page = await read_page(outbound.api, channel_id, limit=int(limit), **anchors)
-        shown = [post for post in page.posts if await self._may_show(post, place)]
+        visible = [post for post in page.posts if await self._may_show(post, place)]
         messages = [
             {**post_fields(post, page.names.get(post.user_id, "")), "timestampUtc": clock(post.create_at)}
-            for post in shown
+            for post in visible
         ]
         reply: dict[str, Any] = {"ok": True, "channelId": channel_id, "messages": messages, "hasMore": page.has_more}
-        if len(shown) < len(page.posts):
-            reply["hidden"] = len(page.posts) - len(shown)
-        return ToolResult(json.dumps(reply, ensure_ascii=False), detail=f"{len(shown)} messages of {place}")
+        if len(visible) < len(page.posts):
+            reply["hidden"] = len(page.posts) - len(visible)
+        return ToolResult(json.dumps(reply, ensure_ascii=False), detail=f"{len(visible)} messages of {place}")
 
     async def _place(self, *names: str) -> Place:
         """The place that the call names, else the current conversation."""

@@ -79,6 +79,7 @@ class SkillLibrary:
             if skill is None:
                 raise ToolFailed(f"There is no skill {arguments['name']!r}; there is {', '.join(by_name) or 'none'}.")
             try:
+                # Read anew at each use: an edited skill needs no restart.
                 return await trio.to_thread.run_sync(read_body, skill.path)
             except (OSError, BadSkill) as problem:
                 raise ToolFailed(f"The skill {skill.name} can't be read: {problem}.") from None

@@ -53,6 +53,7 @@ class TurnTools:
         }
         approve = self.approval(here, rules.approvers, asked) if self.approval is not None else None
         policy = policy_of(rules, self.servers)
+        # Built for each turn: who is asked for approval, and where the message tool may write, depend on its messages.
         return RuledToolbox(toolboxes, evolve(policy, limits={**policy.limits, **self.limits}), approve)
 
     def prompt(self, skills: Sequence[str] | None = None) -> str:
