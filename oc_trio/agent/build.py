@@ -14,6 +14,7 @@ from oc_trio.agent.concurrency_limit import LimitedAgent
 from oc_trio.agent.entrypoints import load_agent
 from oc_trio.agent.fallback import FallbackAgent
 from oc_trio.agent.http_stream import Deadlines
+from oc_trio.agent.observed import ObservedAgent
 from oc_trio.agent.openai import OpenAIAgent, OpenAISettings
 from oc_trio.agent.port import Agent
 from oc_trio.agent.retrying import RetryingAgent, RetrySettings
@@ -32,7 +33,8 @@ class AgentSpec:
     `options` are fields of each request, or the settings of an installed agent; for `scripted`, `token_delay` (s).
     `limiter` bounds the turns at the same time of all specs that share it. `tools` says whether the model takes any;
     `unsupported` is shared by the specs of one provider, and remembers what its models refused. `on_pause` is called
-    with the seconds before an unavailable model is asked again, of which `random` draws a part.
+    with the seconds before an unavailable model is asked again, of which `random` draws a part, `on_end` with the error
+    of each request, empty for an answer.
     """
 
     api: str
@@ -51,6 +53,7 @@ class AgentSpec:
     tools: bool = True
     unsupported: Unsupported = field(factory=Unsupported, eq=False, repr=False)
     on_pause: Callable[[float], object] | None = field(default=None, eq=False, repr=False)
+    on_end: Callable[[str], object] | None = field(default=None, eq=False, repr=False)
     random: Random = field(factory=Random, eq=False, repr=False)
 
 
@@ -67,6 +70,8 @@ def _flat(spec: AgentSpec) -> tuple[AgentSpec, ...]:
 
 def _with_retries(spec: AgentSpec, http: httpx.AsyncClient) -> Agent:
     agent = _single(spec, http)
+    if spec.on_end is not None:
+        agent = ObservedAgent(agent, spec.on_end)
     if spec.limiter is not None:
         # Within the retries: a turn that waits for its next attempt holds no place at the endpoint.
         agent = LimitedAgent(agent, spec.limiter)

@@ -4,9 +4,11 @@ The app routes and decides nothing else; the registry has the handlers. Administ
 """
 
 from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import assert_never
 
 from attrs import evolve
-from quart import Response, request
+from quart import Request, Response, request
 from quart_trio import QuartTrio
 
 from oc_trio.callbacks.commands import answer_command
@@ -14,9 +16,8 @@ from oc_trio.callbacks.endpoints import CLICK_PREFIX, EndpointRegistry
 from oc_trio.callbacks.guard import RequestGuard
 from oc_trio.callbacks.hooks import HookRequest, answer_hook
 from oc_trio.callbacks.interactions import answer_click
-from oc_trio.callbacks.reply import Kind, Reply, refused
+from oc_trio.callbacks.reply import Kind, Reply, not_found, refused
 from oc_trio.callbacks.request_limiter import Limits
-from oc_trio.core.hooks import HookKind
 from oc_trio.core.sourceip import ProxyTrust
 from oc_trio.errors import CallbackRefused, OcTrioError
 from oc_trio.ids import AccountId
@@ -31,7 +32,7 @@ UNAVAILABLE = "Temporarily unavailable. Please try again."
 def build_app(
     registry: EndpointRegistry, *, metrics: Metrics, trust: ProxyTrust | None = None, limits: Limits | None = None
 ) -> QuartTrio:
-    """The app for `registry`. Its paths are fixed here; accounts may come and go with each request."""
+    """The app for `registry`, whose paths and accounts may change with each request."""
     app = QuartTrio(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = None  # the guard knows a limit for each route
     app.config["RESPONSE_TIMEOUT"] = None
@@ -44,40 +45,47 @@ def build_app(
             log.error("callback failed", kind=kind.value, problem=str(problem))
             reply = refused(kind, CallbackRefused(503, UNAVAILABLE))
         metrics.callbacks.labels(kind.value, str(reply.status)).inc()
-        if reply.status >= 400:
+        if reply.status >= 400 and kind is Kind.HOOK:  # of the others the refusal log tells more
             log.info("callback refused", kind=kind.value, status=reply.status, remote=request.remote_addr or "")
         return _response(reply)
 
-    async def command() -> Response:
-        body, accounts = await _body(), registry.commands_at(request.path)
-        return await answer(Kind.COMMAND, lambda: answer_command(accounts, body, request.content_type or ""))
+    async def serve(**_path: str) -> Response:
+        route, body = guard.route(request.path), await _body()
+        if route is None:  # a reload has taken the path away since the guard looked
+            return _response(not_found())
+        match route.kind:
+            case Kind.COMMAND:
+                accounts, content_type = registry.commands_at(request.path), request.content_type or ""
+                work = partial(answer_command, accounts, body, content_type, guard.refusals)
+            case Kind.CLICK:
+                endpoint = registry.clicks_of(AccountId(request.path.removeprefix(CLICK_PREFIX)))
+                work = partial(answer_click, endpoint, body, guard.refusals)
+            case Kind.HOOK:
+                work = partial(_answer_hook, registry, request, body)
+            case _:
+                assert_never(route.kind)
+        return await answer(route.kind, work)
 
-    async def click(account: str) -> Response:
-        body = await _body()
-        return await answer(Kind.CLICK, lambda: answer_click(registry.clicks_of(AccountId(account)), body))
-
-    async def hook(kind: str) -> Response:
-        endpoint = registry.hooks
-        assert endpoint is not None, "routed only where there are hooks"
-        hook_request = HookRequest(
-            body=await _body(),
-            authorization=request.headers.get("Authorization", ""),
-            token_header=request.headers.get("X-OpenClaw-Token", ""),
-            idempotency_key=request.headers.get("Idempotency-Key", ""),
-            query=request.args,
-        )
-        return await answer(Kind.HOOK, lambda: answer_hook(endpoint, HookKind(kind), hook_request))
-
-    # Without automatic OPTIONS: POST is the only method, and the guard answers 405 to all others.
-    for number, path in enumerate(registry.command_paths):
-        app.add_url_rule(path, f"command{number}", command, methods=["POST"], provide_automatic_options=False)
-    app.add_url_rule(f"{CLICK_PREFIX}<account>", "click", click, methods=["POST"], provide_automatic_options=False)
-    if registry.hooks is not None:
-        base = registry.hooks.path.rstrip("/")
-        app.add_url_rule(f"{base}/<kind>", "hook", hook, methods=["POST"], provide_automatic_options=False)
+    # Without automatic OPTIONS: POST is the only method, and the guard answers 405 to all others. The guard also knows
+    # the paths, which a reload may change.
+    app.add_url_rule("/<path:path>", "serve", serve, methods=["POST"], provide_automatic_options=False)
     guard = RequestGuard.around(app.asgi_app, registry, trust or ProxyTrust(), metrics, limits or Limits())
     app.asgi_app = guard  # type: ignore[method-assign,assignment]
     return app
+
+
+async def _answer_hook(registry: EndpointRegistry, sent: Request, body: bytes) -> Reply:
+    endpoint, kind = registry.hooks, registry.hook_kind(sent.path)
+    assert endpoint is not None, "routed only where there are hooks"
+    assert kind is not None, "routed by its kind"
+    hook_request = HookRequest(
+        body=body,
+        authorization=sent.headers.get("Authorization", ""),
+        token_header=sent.headers.get("X-OpenClaw-Token", ""),
+        idempotency_key=sent.headers.get("Idempotency-Key", ""),
+        query=sent.args,
+    )
+    return await answer_hook(endpoint, kind, hook_request)
 
 
 async def _body() -> bytes:

@@ -6,6 +6,7 @@ Whether the token is still valid on the server, and whether the user may do this
 from collections.abc import Mapping
 
 from oc_trio.callbacks.endpoints import CommandEndpoint
+from oc_trio.callbacks.refusals import RefusalLog
 from oc_trio.callbacks.reply import Kind, Reply, chat_reply, refused
 from oc_trio.core import slash
 from oc_trio.errors import CallbackRefused
@@ -15,13 +16,21 @@ from oc_trio.telemetry.log import get_logger
 log = get_logger(part="callbacks")
 
 
-async def answer_command(accounts: Mapping[AccountId, CommandEndpoint], body: bytes, content_type: str) -> Reply:
+async def answer_command(
+    accounts: Mapping[AccountId, CommandEndpoint], body: bytes, content_type: str, refusals: RefusalLog
+) -> Reply:
     """The reply to a callback on a path of `accounts`."""
+    call: slash.SlashCall | None = None
+    endpoint: CommandEndpoint | None = None
     try:
         call = slash.parse_call(body, content_type)
         endpoint = find_account(call, accounts)
         return chat_reply(slash.ephemeral(await endpoint.call(call)), harmless=endpoint.harmless)
     except CallbackRefused as problem:
+        if call is not None:  # what is no call at all is not Mattermost's
+            refusals.command(problem, call)
+            for each in accounts.values() if endpoint is None else (endpoint,):
+                each.on_refused(f"/{call.trigger[:64]}: {problem.reason}")
         return refused(Kind.COMMAND, problem)
 
 

@@ -1,4 +1,4 @@
-"""The registry of endpoints: paths are fixed when the app is built; accounts register and unregister while it runs.
+"""The registry of endpoints: accounts register and unregister while the app runs, and a reload may change the paths.
 
 A path without a registered account answers 503 (or 405 to anything but POST): nothing is open by default.
 """
@@ -22,27 +22,34 @@ from oc_trio.ids import AccountId
 CLICK_PREFIX = "/mattermost/interactions/"
 
 
+def _nobody(_why: str) -> None:
+    """For endpoints whose refusals nobody counts."""
+
+
 @frozen(eq=False)
 class CommandEndpoint:
     """An account's slash commands: `registered` is None until registration is complete; `call` gives the text that
     only the caller sees, or raises CallbackRefused. Texts for people go through `harmless`, which defuses mentions.
+    `on_refused` is called with the reason of a refusal.
     """
 
     registered: Callable[[], tuple[SlashCommand, ...] | None]
     call: Callable[[SlashCall], Awaitable[str]]
     harmless: Callable[[str], str] = escape_channel_mentions
+    on_refused: Callable[[str], object] = _nobody
 
 
 @frozen(eq=False)
 class ButtonEndpoint:
     """An account's buttons and dialogs: both give the JSON object of the answer, or raise CallbackRefused. Texts for
-    people go through `harmless`, which defuses mentions.
+    people go through `harmless`, which defuses mentions. `on_refused` is called with the reason of a refusal.
     """
 
     bot_token: Callable[[], str]
     click: Callable[[ButtonCallback], Awaitable[Mapping[str, Any]]]
     dialog: Callable[[DialogAnswer], Awaitable[Mapping[str, Any]]]
     harmless: Callable[[str], str] = escape_channel_mentions
+    on_refused: Callable[[str], object] = _nobody
 
 
 @frozen(eq=False)

@@ -14,6 +14,7 @@ from attrs import define, field, frozen
 
 from oc_trio.callbacks.endpoints import CLICK_PREFIX, EndpointRegistry
 from oc_trio.callbacks.expected import Caller
+from oc_trio.callbacks.refusals import ORIGIN, RefusalLog
 from oc_trio.callbacks.reply import Kind, Reply, body_refused, method_not_allowed, not_found, refused, too_many
 from oc_trio.callbacks.request_limiter import Limits, RequestLimiter, Standing, source_key
 from oc_trio.core import hooks, interactions
@@ -54,6 +55,7 @@ class RequestGuard:
     trust: ProxyTrust
     metrics: Metrics
     limiter: RequestLimiter = field(factory=RequestLimiter)
+    refusals: RefusalLog = field(factory=RefusalLog)
     _quiet_until: float = field(init=False, default=0.0)
     _unlogged: int = field(init=False, default=0)
 
@@ -110,7 +112,11 @@ class RequestGuard:
             return
         if route.sources is not None and not may_call(address, route.sources):
             expected.note_refused(route.kind, scope["path"], "source", _caller(scope, address))
-            reply = refused(route.kind, CallbackRefused(403, "Forbidden origin"))
+            reply = refused(route.kind, CallbackRefused(403, ORIGIN))
+            self.refusals.origin(source_key(address))
+            endpoint = self.registry.clicks_of(AccountId(scope["path"].removeprefix(CLICK_PREFIX)))
+            if endpoint is not None:
+                endpoint.on_refused(f"click: {ORIGIN} {source_key(address)}")
             await self._refuse(send, route, reply, "source", source_key(address))
             return
         # Refused before a byte of the body is read; one that declares no length, or a wrong one, is stopped by

@@ -1,21 +1,17 @@
 """Answers button clicks, menu selections and dialog submissions: verifies the body and calls the account's handler."""
 
 from oc_trio.callbacks.endpoints import ButtonEndpoint
+from oc_trio.callbacks.refusals import RefusalLog
 from oc_trio.callbacks.reply import Kind, Reply, chat_reply, refused
 from oc_trio.core import interactions
 from oc_trio.core.json_body import BadJson, read_object
 from oc_trio.core.questions import read_dialog
 from oc_trio.errors import CallbackRefused
-from oc_trio.telemetry.log import get_logger
-
-log = get_logger(part="callbacks")
 
 NOT_READY = "Not ready"
-# Log texts that the documentation quotes.
-_LOGGED = {"Missing token": "missing _token in context", "Invalid token": "invalid _token"}
 
 
-async def answer_click(endpoint: ButtonEndpoint | None, body: bytes) -> Reply:
+async def answer_click(endpoint: ButtonEndpoint | None, body: bytes, refusals: RefusalLog) -> Reply:
     """The reply to a callback for an account; `endpoint` is None while the account is not running."""
     try:
         if endpoint is None:
@@ -26,7 +22,9 @@ async def answer_click(endpoint: ButtonEndpoint | None, body: bytes) -> Reply:
             answer = await endpoint.click(interactions.read_button_callback(body, bot_token=endpoint.bot_token()))
         return chat_reply(answer, harmless=endpoint.harmless)
     except CallbackRefused as problem:
-        log.info(f"mattermost: interaction refused: {_LOGGED.get(problem.reason, problem.reason)}")
+        refusals.click(problem, body)
+        if endpoint is not None:
+            endpoint.on_refused(f"click: {problem.reason}")
         return refused(Kind.CLICK, problem)
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import sys
+from collections.abc import Mapping
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,41 @@ def load_unconnected(config_path: str | None) -> "Loaded":
     except ConfigError as error:
         click.echo(f"oc-trio: {error}", err=True)
         sys.exit(EX_CONFIG)
+
+
+def find_socket(config_path: str | None) -> "tuple[Path, tuple[str, ...]]":
+    """Where the gateway listens for commands of this machine, and what is wrong with the configuration.
+
+    Of one that can't be used its `gateway.admin.socket` counts, where that can be read; else the state directory.
+    """
+    from oc_trio.config.load import load
+    from oc_trio.config.paths import state_dir
+    from oc_trio.errors import ConfigError
+    from oc_trio.runtime.process.admin import SOCKET, admin_socket
+
+    try:
+        return admin_socket(load(config_path, os.environ, isolate=True, connect=False)), ()
+    except ConfigError as wrong:
+        problems = tuple(map(str, wrong.problems))
+    return _named_socket(config_path) or state_dir(os.environ) / SOCKET, problems
+
+
+def _named_socket(config_path: str | None) -> "Path | None":
+    """`gateway.admin.socket` of a configuration, whatever else is wrong with it."""
+    from pathlib import Path
+
+    from oc_trio.config.document import read_document
+    from oc_trio.config.paths import find_config
+    from oc_trio.errors import ConfigError
+
+    try:
+        found = find_config(config_path, os.environ, Path.cwd())
+        value: Any = read_document(found, os.environ).values if found else {}
+    except ConfigError:
+        return None
+    for key in ("gateway", "admin", "socket"):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return Path(value).expanduser() if isinstance(value, str) and value else None
 
 
 def ask(path: "Path", what: str = "/status.json", method: str = "GET") -> dict[str, Any]:

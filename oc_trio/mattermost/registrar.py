@@ -88,7 +88,7 @@ class CommandRegistrar:
             log.error(
                 "mattermost: failed to register slash commands", team=team, problem=str(problem), **self.log_fields
             )
-            return TeamResult(team, failures=(f"the team's commands can't be listed: {problem}",))
+            return TeamResult(team, failures=(f"the team's commands can't be listed: {problem}{_advice(problem)}",))
         commands: list[SlashCommand] = []
         failures: list[str] = []
         taken: list[str] = []
@@ -103,7 +103,7 @@ class CommandRegistrar:
                 taken.append(_trigger(action))
                 continue
             except MattermostError as problem:
-                failures.append(f"{_trigger(action)}: {problem}")
+                failures.append(f"{_trigger(action)}: {problem}{_advice(problem)}")
                 log.error(
                     "mattermost: failed to register slash commands",
                     team=team,
@@ -197,6 +197,12 @@ class CommandRegistrar:
             if refusal.status != 404:  # 404: it is gone already, or never was ours to see
                 raise
         await self.forget(command.id)
+
+
+def _advice(problem: MattermostError) -> str:
+    if isinstance(problem, MattermostRejected) and problem.status == 403:
+        return "; grant the bot the permission Manage Slash Commands, or make it an admin of the team"
+    return ""
 
 
 def _trigger(action: Action) -> str:

@@ -23,6 +23,7 @@ from oc_trio.core.model_apis import ModelApi, built_in_api
 from oc_trio.errors import ConfigError, Problem
 from oc_trio.ids import AgentId
 from oc_trio.runtime.policies import default_agent, entries
+from oc_trio.telemetry.model_calls import ModelCalls
 from oc_trio.telemetry.pauses import Pauses
 
 T = TypeVar("T")
@@ -135,15 +136,16 @@ def build_agents(
     *,
     make: Callable[[AgentSpec, httpx.AsyncClient], Agent] = build_agent,
     pauses: Pauses | None = None,
+    calls: ModelCalls | None = None,
     random: Random | None = None,
     personas: Mapping[str, str] = MappingProxyType({}),
 ) -> AgentTable:
     """Every agent with every model of the configuration. Raises ConfigError where one can't be built.
 
-    `pauses` notes the models that are waited for; `random` draws the jitter of those waits; `personas` has what each
-    agent's own files say of it.
+    `pauses` notes the models that are waited for, `calls` how their requests end; `random` draws the jitter of those
+    waits; `personas` has what each agent's own files say of it.
     """
-    factory = _AgentFactory(config, http, make, pauses, random)
+    factory = _AgentFactory(config, http, make, pauses, calls, random)
     setups, primary = {}, {}
     by_model: dict[str, dict[AgentId, AgentSetup]] = {model: {} for model in factory.models}
     for agent_id, entry in entries(config).items():
@@ -179,9 +181,10 @@ class _AgentFactory:
         http: httpx.AsyncClient,
         make: Callable[[AgentSpec, httpx.AsyncClient], Agent],
         pauses: Pauses | None = None,
+        calls: ModelCalls | None = None,
         random: Random | None = None,
     ) -> None:
-        self.config, self.http, self.make, self.pauses = config, http, make, pauses
+        self.config, self.http, self.make, self.pauses, self.calls = config, http, make, pauses, calls
         self.random = random or Random()  # noqa: S311 - jitter is no secret
         providers = config.models.providers
         self.models = {f"{name}/{model.id}": model for name, it in providers.items() for model in it.models}
@@ -250,6 +253,7 @@ class _AgentFactory:
             tools=listed.tools,
             unsupported=self.unsupported[provider_name],
             on_pause=partial(self.pauses.note, f"model {provider_name}/{model}") if self.pauses is not None else None,
+            on_end=partial(self.calls.ended, f"{provider_name}/{model}") if self.calls is not None else None,
             random=self.random,
         )
 

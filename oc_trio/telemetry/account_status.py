@@ -46,6 +46,16 @@ class CallbackStatus:
 
 
 @frozen
+class ListenerStatus:
+    """The public port: the address that is listened on, empty where there is none; `error` says why not, if one was
+    wanted.
+    """
+
+    url: str = ""
+    error: str = ""
+
+
+@frozen
 class SecondGateway:
     """A sign that somebody else uses the bot. `sign` is one of `core.second_gateway.Sign`, `text` says what to do.
 

@@ -11,7 +11,14 @@ import trio
 from attrs import asdict, evolve, frozen
 
 from oc_trio.ids import AccountId
-from oc_trio.telemetry.account_status import CallbackStatus, CatchUpStatus, CommandsStatus, SecondGateway
+from oc_trio.telemetry.account_status import (
+    CallbackStatus,
+    CatchUpStatus,
+    CommandsStatus,
+    ListenerStatus,
+    SecondGateway,
+)
+from oc_trio.telemetry.model_calls import ModelCalls
 from oc_trio.telemetry.pauses import Pauses
 
 
@@ -53,6 +60,8 @@ class Health:
         # By the name of each part that has promised progress: when it is late.
         self._due: dict[str, float] = {}
         self.pauses = Pauses(clock)
+        self.models = ModelCalls(now_ms)
+        self.listener = ListenerStatus()
 
     def update(self, account: AccountId, **changes: Any) -> None:
         """Change some fields; `since` moves when `state` does."""
@@ -70,6 +79,18 @@ class Health:
         notes[subject] = tuple(texts)
         self.update(account, notes=tuple(f"{name}: {text}" for name in sorted(notes) for text in notes[name]))
         return new
+
+    def called_back(self, account: AccountId, kind: str) -> None:
+        """A genuine call came: `kind` is "command" or "click"."""
+        callbacks = self.account(account).callbacks
+        now = self._now_ms()
+        callbacks = evolve(callbacks, command_at=now) if kind == "command" else evolve(callbacks, click_at=now)
+        self.update(account, callbacks=callbacks)
+
+    def refused_call(self, account: AccountId, why: str) -> None:
+        """A call was refused, for the reason `why`."""
+        callbacks = evolve(self.account(account).callbacks, refused_at=self._now_ms(), refused=why)
+        self.update(account, callbacks=callbacks)
 
     def forget(self, account: AccountId) -> None:
         """Forget an account that is no longer in the configuration."""
@@ -116,4 +137,6 @@ class Health:
             "ready": self.phase == "serving" and self.any_live,
             "accounts": [asdict(health) for health in self.accounts],
             "pauses": self.pauses.current(),
+            "models": self.models.current(),
+            "listener": asdict(self.listener),
         }

@@ -59,6 +59,7 @@ class Server:
         )
         self.config.write_text(
             f'[channels.mattermost]\nbaseUrl = "{self.url}"\nbotToken = "{self.demo.bot.token}"\n'
+            'capabilities = ["inlineButtons"]\n'
             f"[channels.mattermost.network]\ndangerouslyAllowPrivateNetwork = true\n{more}{extra}"
         )
 

@@ -115,6 +115,18 @@ def test_buttons_by_json(server: Server) -> None:
     assert server.run("message", "send", "-t", "#x", "--buttons", "[[{}]]").exit_code == 2
 
 
+def test_buttons_whose_clicks_would_not_arrive(server: Server) -> None:
+    """Where nothing opens the gateway's port they are refused, with the key that opens it; nothing is posted."""
+    before = server.texts()
+    server.config.write_text(server.config.read_text().replace('capabilities = ["inlineButtons"]\n', ""))
+    rows = json.dumps([[{"text": "Yes", "callback_data": "yes"}]])
+    told = server.run("message", "send", "-t", "#town-square", "-m", "Sure?", "--buttons", rows)
+    server.write_config()
+    assert told.exit_code == 1
+    assert 'Set channels.mattermost.capabilities = ["inlineButtons"]' in told.stderr
+    assert server.texts() == before
+
+
 def test_a_presentation_becomes_text_and_buttons(server: Server) -> None:
     """Title and text blocks go into the message, buttons below."""
     blocks = {"title": "Vote", "blocks": [{"type": "text", "text": "Now"}, {"type": "buttons", "buttons": ["x"]}]}

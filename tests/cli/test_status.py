@@ -1,11 +1,22 @@
-"""What `oc-trio status` makes of a socket that gives no status; a running gateway is asked in `tests/e2e`."""
+"""What `oc-trio status` makes of a socket that gives no status, and of a broken configuration.
 
+A running gateway is asked in `tests/e2e`.
+"""
+
+import json
+import socket
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 from http.client import BadStatusLine
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
 from oc_trio.cli.admin_socket import reason
-from oc_trio.cli.exits import EX_NOPERM, EX_UNAVAILABLE
+from oc_trio.cli.exits import EX_CONFIG, EX_NOPERM, EX_UNAVAILABLE
+from oc_trio.cli.main import main
 
 REFUSALS = [
     pytest.param(FileNotFoundError(2, "none"), EX_UNAVAILABLE, "no gateway", id="no socket"),
@@ -23,3 +34,68 @@ def test_why_there_is_no_status(problem: Exception, code: int, words: str) -> No
     said, exits = reason(problem)
     assert exits == code
     assert words in said
+
+
+LIVE = {"account": "default", "state": "live", "bot": "helper", "detail": ""}
+STATUS = {"version": "1", "pid": 7, "phase": "serving", "startedAt": 1_700_000_000_000, "accounts": [LIVE]}
+
+
+@contextmanager
+def a_gateway(path: Path) -> Generator[None, None, None]:
+    """Something that answers one request at a socket, as a gateway does."""
+    body = json.dumps({**STATUS, "stuck": [], "journal": {}}).encode()
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(path))
+        listener.listen()
+
+        def answer() -> None:
+            with listener.accept()[0] as connection:
+                connection.recv(65_536)
+                connection.sendall(head + body)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        yield
+        thread.join(10)
+
+
+def ask(folder: Path, config: str, *words: str) -> Result:
+    (folder / "oc-trio.toml").write_text(config)
+    env = {"STATE_DIRECTORY": str(folder), "HOME": str(folder)}
+    return CliRunner().invoke(main, ["status", "--config", str(folder / "oc-trio.toml"), *words], env=env)
+
+
+BROKEN = [
+    pytest.param("[channels", "admin.sock", id="no TOML"),
+    pytest.param("[shoes]\n", "admin.sock", id="an unknown key"),
+    pytest.param('[shoes]\n[gateway.admin]\nsocket = "{folder}/my.sock"\n', "my.sock", id="with a socket of its own"),
+]
+
+
+@pytest.mark.parametrize(("config", "name"), BROKEN)
+def test_a_broken_configuration(tmp_path: Path, config: str, name: str) -> None:
+    """The gateway that runs is asked all the same, and what is wrong is said."""
+    with a_gateway(tmp_path / name):
+        done = ask(tmp_path, config.replace("{folder}", str(tmp_path)))
+    assert (done.exit_code, "default: live as @helper" in done.stdout) == (0, True)
+    assert done.stderr.startswith("oc-trio: ")
+    assert "oc-trio.toml" in done.stderr or "shoes" in done.stderr
+
+
+def test_a_broken_configuration_in_json(tmp_path: Path) -> None:
+    """The problems are in the object, too."""
+    with a_gateway(tmp_path / "admin.sock"):
+        done = ask(tmp_path, "[shoes]\n", "--json")
+    told = json.loads(done.stdout)
+    assert told["accounts"] == [LIVE]
+    (problem,) = told["configuration"]
+    assert "shoes" in problem
+
+
+def test_a_broken_configuration_and_no_gateway(tmp_path: Path) -> None:
+    """Both are said, and the exit code is the configuration's."""
+    done = ask(tmp_path, "[shoes]\n")
+    assert done.exit_code == EX_CONFIG
+    assert "shoes" in done.stderr
+    assert "no gateway is running" in done.stderr

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Container
 from functools import partial
 
 import trio
-from attrs import define, field
+from attrs import define, evolve, field
 
 from oc_trio.config.mattermost import CatchupSettings
 from oc_trio.core.catchup import Capped, CatchUpPolicy, Watermark, first_watermark
@@ -25,6 +25,7 @@ from oc_trio.runtime.delivery.outbox_message import OutboxMessage
 from oc_trio.runtime.inbound.event_handler import SKEW_MS, EventHandler
 from oc_trio.runtime.services import AccountServices
 from oc_trio.runtime.task_slot import TaskSlot
+from oc_trio.telemetry.account_status import CatchUpStatus
 from oc_trio.telemetry.log import get_logger
 
 # After so long even a read replica that lags has what was written.
@@ -165,16 +166,25 @@ class CatchUp:
 
     async def _pass(self, only: Container[ChannelId] | None = None) -> CatchUpResult:
         services = self.services
-        result = await catch_up(
-            services.api,
-            services.user.id,
-            self._watermarks,
-            self._admit,
-            now_ms=services.clock.now_ms(),
-            policy=self._policy,
-            only=only,
-            alive_at=await self._alive_at(),
-        )
+        before = services.health.account(services.account).catch_up
+        try:
+            result = await catch_up(
+                services.api,
+                services.user.id,
+                self._watermarks,
+                self._admit,
+                now_ms=services.clock.now_ms(),
+                policy=self._policy,
+                only=only,
+                alive_at=await self._alive_at(),
+            )
+        except MattermostError as problem:
+            services.health.update(services.account, catch_up=evolve(before, error=str(problem)))
+            raise
+        status = CatchUpStatus(services.clock.now_ms(), result.posts, result.moved, len(result.capped))
+        if not (result.posts or result.capped):  # what an earlier pass read is worth more than nothing
+            status = evolve(before, at=status.at, error="")
+        services.health.update(services.account, catch_up=status)
         for capped in result.capped:
             await self._note_capped(capped)
         await self._note_read(result.read)

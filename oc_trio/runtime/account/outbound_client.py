@@ -30,7 +30,7 @@ from oc_trio.runtime.delivery.compose import OutboundClient
 from oc_trio.runtime.delivery.fetch import Fetcher
 from oc_trio.runtime.delivery.targets import TargetResolver
 from oc_trio.runtime.delivery.uploads import FileUploader
-from oc_trio.runtime.handlers.callback_urls import plan_callbacks
+from oc_trio.runtime.handlers.callback_urls import is_called_back, plan_callbacks
 from oc_trio.runtime.policies import net_policy, policies
 
 _MIB = 1024 * 1024
@@ -104,7 +104,12 @@ async def open_outbound_client(
                 direct,
                 PostCreator(api, user.id, random, {BY: COMMAND}),
                 rules=evolve(policies(loaded.config, account).reply, allow_channel_mentions=True),
-                buttons=ButtonMaker(token, plan_callbacks(loaded.config, account).click_url, dependencies.clock),
+                buttons=ButtonMaker(
+                    token,
+                    plan_callbacks(loaded.config, account).click_url,
+                    dependencies.clock,
+                    has_listener=lambda: is_called_back(loaded.config, loaded.accounts),
+                ),
                 dependencies=dependencies,
             )
 

@@ -160,7 +160,7 @@ def build_parts(
             outbound.uploader.files, outbound.uploader.media.limit, inputs.dependencies.pictures, bounds
         ),
         # Without a public port no click could come back, so an agent's buttons become text.
-        button_props=inputs.buttons.final_props if inputs.port.is_wanted else lambda _channel, _rows: "",
+        button_props=inputs.buttons.final_props,
     )
     registration = inputs.port.registration(services, inputs.settings)
     return AccountParts(services, turns, outbound, sender, questions, registration)
@@ -217,10 +217,16 @@ def _delivery(
 
 
 def _turn_tools(inputs: AccountInputs, message_tool: MessageTool, questions: Questions) -> TurnTools:
-    """The tools that agents have here; those that ask people are left out where no click could come back."""
-    if not inputs.port.is_wanted:
-        return TurnTools(message_tool, inputs.tool_servers, inputs.port.skills)
+    """The tools that agents have here; those that ask people are left out while no click could come back."""
     asks = AskTools(questions, inputs.buttons)
     # The question has a deadline of its own, which comes first: people may take their time.
     limits = {ASK.name: ASK_SECONDS + 30}
-    return TurnTools(message_tool, inputs.tool_servers, inputs.port.skills, (asks.tools,), limits, asks.approval)
+    return TurnTools(
+        message_tool,
+        inputs.tool_servers,
+        inputs.port.skills,
+        (asks.tools,),
+        limits,
+        asks.approval,
+        inputs.buttons.has_listener,
+    )

@@ -17,6 +17,7 @@ from oc_trio.config.accounts import Account
 from oc_trio.core import slash
 from oc_trio.core.entities import NewPost, SlashCommand, Team, User
 from oc_trio.core.interactions import read_button_callback
+from oc_trio.core.post_marker import BY, COMMAND
 from oc_trio.core.slash import CommandSpec
 from oc_trio.core.slash_plan import Registrar
 from oc_trio.core.turn_events import Button
@@ -189,7 +190,10 @@ class _Check:
         new = NewPost(self.channel, _TEXT, pending_post_id=f"{self.user.id}:{self._nonce()}", props=props)
         random = self.dependencies.clock.random.random
         try:
-            post = await create_post_idempotent(self.api, new, bot_id=self.user.id, random=random)
+            # Marked, or a gateway that runs would take it for another one's.
+            post = await create_post_idempotent(
+                self.api, new, bot_id=self.user.id, random=random, marker_fields={BY: COMMAND}
+            )
         except MattermostError as problem:
             return _not_tried(self.account.id, "button", url, problem)
         expected = ExpectedRequest(Kind.CLICK, self.plan.click_path, nonce, is_genuine)

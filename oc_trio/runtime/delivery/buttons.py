@@ -7,7 +7,7 @@ from typing import Any
 from attrs import frozen
 
 from oc_trio.core.buttons import ButtonBinding, attachments
-from oc_trio.core.presentation import Menu, Rows
+from oc_trio.core.presentation import BadPresentation, Menu, Rows
 from oc_trio.ids import ChannelId
 from oc_trio.runtime.clock import Clock
 
@@ -26,13 +26,24 @@ PROMPT = (
 ButtonProps = Callable[[ChannelId, Rows], str]
 
 
+class ButtonsRefused(BadPresentation):
+    """Buttons would be posted where nobody receives their clicks; str() is a sentence."""
+
+
+NO_LISTENER = (
+    "Buttons can't be posted: the gateway listens for no clicks. Set channels.mattermost.capabilities = "
+    '["inlineButtons"], and interactions.callbackBaseUrl to an address by which Mattermost reaches the gateway.'
+)
+
+
 @frozen(eq=False)
 class ButtonMaker:
-    """`url` is where Mattermost delivers this account's clicks."""
+    """`url` is where Mattermost delivers this account's clicks; `has_listener` says whether anything listens there."""
 
     bot_token: Callable[[], str]
     url: str
     clock: Clock
+    has_listener: Callable[[], bool] = lambda: True
 
     def props(
         self,
@@ -46,7 +57,11 @@ class ButtonMaker:
         extra: Mapping[str, Any] | None = None,
         custom: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> dict[str, Any]:
-        """The props of a post that shows them; empty for no buttons."""
+        """The props of a post that shows them; empty for no buttons. Raises ButtonsRefused."""
+        if not (rows or menus):
+            return {}
+        if not self.has_listener():
+            raise ButtonsRefused(NO_LISTENER)
         binding = ButtonBinding(
             self.url,
             channel_id=channel_id,
@@ -60,6 +75,6 @@ class ButtonMaker:
         return {"attachments": items} if items else {}
 
     def final_props(self, channel_id: ChannelId, rows: Rows) -> str:
-        """As `props`, as JSON for a turn's result; empty for no buttons."""
-        props = self.props(channel_id, rows)
+        """As `props`, as JSON for a turn's result; empty for no buttons, and where nobody listens for clicks."""
+        props = self.props(channel_id, rows) if self.has_listener() else {}
         return json.dumps(props, ensure_ascii=False, separators=(",", ":")) if props else ""

@@ -56,6 +56,7 @@ class ButtonClickHandler:
         # The post is read from the server: what the caller sends of it may be forged. `used` is left to the admission
         # row, which decides it atomically.
         verified = verify_click(callback, await self._post(callback), now_ms=services.clock.now_ms(), used=False)
+        services.health.called_back(services.account, "click")
         if isinstance(verified, Notice):
             return ephemeral_reply(verified.text)
         # The signature proves the button, not the person who clicked: rights may have changed since the post was made.

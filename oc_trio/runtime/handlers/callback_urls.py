@@ -1,6 +1,6 @@
 """Derives the paths and URLs at which Mattermost calls the gateway from the configuration."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
 from attrs import frozen
@@ -51,6 +51,20 @@ def plan_callbacks(
         click_url=f"{clicks}{CLICK_PREFIX}{account.id}",
         native=commands.native,
         specs=wanted_commands(skills if commands.native_skills else (), commands.prefix),
+    )
+
+
+def is_called_back(config: Config, accounts: Mapping[AccountId, Account]) -> bool:
+    """Whether the configuration has anything that is called over HTTP; if not, no port is opened."""
+    return config.hooks.enabled or any(map(wants_buttons, accounts.values()))
+
+
+def wants_buttons(account: Account) -> bool:
+    """Whether the configuration asks for buttons: by itself, or for the picker of models."""
+    return (
+        account.commands.native
+        or "inlineButtons" in account.capabilities
+        or bool(account.interactions.callback_base_url)
     )
 
 

@@ -5,6 +5,7 @@ The server outlives the accounts: its paths are open, and answer 405 or 503, bef
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack, asynccontextmanager
+from functools import partial
 
 import trio
 
@@ -31,24 +32,18 @@ log = get_logger(part="endpoints")
 
 def build_registry(accounts: Mapping[AccountId, Account], hooks: HookEndpoint | None = None) -> EndpointRegistry:
     """The paths of these accounts, without handlers yet."""
+    registry = EndpointRegistry(hooks=hooks)
+    set_paths(registry, accounts)
+    return registry
+
+
+def set_paths(registry: EndpointRegistry, accounts: Mapping[AccountId, Account]) -> None:
+    """Let the registry have the paths of these accounts from now on."""
     native = [account for account in accounts.values() if account.commands.native]
-    paths = dict.fromkeys(path for account in native for path in command_paths(account))
-    sources = {name: parse_networks(account.interactions.allowed_source_ips) for name, account in accounts.items()}
-    return EndpointRegistry(tuple(paths), sources, hooks)
-
-
-def is_wanted(config: Config, accounts: Mapping[AccountId, Account]) -> bool:
-    """Whether the configuration has anything that is called over HTTP; if not, no port is opened."""
-    return config.hooks.enabled or any(map(wants_buttons, accounts.values()))
-
-
-def wants_buttons(account: Account) -> bool:
-    """Whether the configuration asks for buttons: by itself, or for the picker of models."""
-    return (
-        account.commands.native
-        or "inlineButtons" in account.capabilities
-        or bool(account.interactions.callback_base_url)
-    )
+    registry.command_paths = tuple(dict.fromkeys(path for account in native for path in command_paths(account)))
+    registry.click_sources = {
+        name: parse_networks(account.interactions.allowed_source_ips) for name, account in accounts.items()
+    }
 
 
 async def serve_public(
@@ -85,13 +80,16 @@ async def open_endpoints(
         async with open_in_flight() as in_flight:
             track = in_flight.track
             with ExitStack() as stack:
-                endpoint = ButtonEndpoint(buttons.bot_token, track(clicks.click), track(clicks.dialog), harmless)
+                refused = partial(requests.services.health.refused_call, plan.account)
+                endpoint = ButtonEndpoint(
+                    buttons.bot_token, track(clicks.click), track(clicks.dialog), harmless, refused
+                )
                 stack.enter_context(registry.clicks(plan.account, endpoint))
                 if plan.native:
                     handler = SlashCommandHandler(
                         requests, registration.commands, plan.specs, SlashTokenValidator(requests.services.api), models
                     )
-                    command = CommandEndpoint(registration.commands.current, track(handler.call), harmless)
+                    command = CommandEndpoint(registration.commands.current, track(handler.call), harmless, refused)
                     for path in plan.command_paths:
                         stack.enter_context(registry.commands(plan.account, path, command))
                     await nursery.start(registration.run)

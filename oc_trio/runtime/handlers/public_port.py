@@ -9,9 +9,10 @@ async with port.open(requests, settings, questions, registration): # in each acc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import trio
-from attrs import define, field
+from attrs import define, evolve, field
 
 from oc_trio.callbacks.endpoints import EndpointRegistry, HookEndpoint
 from oc_trio.config.accounts import Account
@@ -21,9 +22,9 @@ from oc_trio.core.targets import Target
 from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.delivery.buttons import ButtonMaker
 from oc_trio.runtime.delivery.targets import TargetResolver
-from oc_trio.runtime.handlers.callback_urls import CallbackPlan, plan_callbacks, warn_unreachable
+from oc_trio.runtime.handlers.callback_urls import CallbackPlan, is_called_back, plan_callbacks, warn_unreachable
 from oc_trio.runtime.handlers.command_shares import CommandShares, native_order
-from oc_trio.runtime.handlers.endpoints import build_registry, is_wanted, open_endpoints, serve_public
+from oc_trio.runtime.handlers.endpoints import build_registry, open_endpoints, serve_public, set_paths
 from oc_trio.runtime.handlers.hooks import HookDelivery, HookHandler, HookTarget
 from oc_trio.runtime.handlers.in_flight import open_in_flight
 from oc_trio.runtime.handlers.questions import Questions
@@ -31,13 +32,16 @@ from oc_trio.runtime.handlers.slash_commands import CommandRegistration
 from oc_trio.runtime.inbound.request_admission import RequestAdmission
 from oc_trio.runtime.services import AccountServices
 from oc_trio.runtime.tools.skills import SkillLibrary, find_skills
+from oc_trio.telemetry.log import get_logger
 from oc_trio.telemetry.metrics import Metrics
+
+log = get_logger(part="public_port")
 
 
 @define(eq=False)
 class PublicPort:
     """`skills` are those of the configuration; `bound` is the port that is served where 0 is configured. `shutdown`
-    ends the serving, after the accounts have ended.
+    ends the serving, after the accounts have ended. `url` is empty until it is served.
     """
 
     loaded: Loaded
@@ -47,6 +51,7 @@ class PublicPort:
     skills: SkillLibrary = SkillLibrary()
     shares: CommandShares = field(factory=CommandShares)
     bound: int = 0
+    url: str = field(init=False, default="")
     shutdown: trio.Event = field(init=False, factory=trio.Event)
 
     @classmethod
@@ -62,18 +67,31 @@ class PublicPort:
     @property
     def is_wanted(self) -> bool:
         """Whether anything would be called back."""
-        return is_wanted(self.loaded.config, self.loaded.accounts)
+        return is_called_back(self.loaded.config, self.loaded.accounts)
 
     async def serve(self, metrics: Metrics, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until `shutdown`; started with the bound URL. Raises CallbackListenFailed."""
         await serve_public(self.loaded.config, self.registry, metrics, shutdown=self.shutdown, task_status=task_status)
+
+    def opened(self, url: str) -> None:
+        """It is served at `url`."""
+        self.url, self.bound = url, urlsplit(url).port or 0
+
+    def reload(self, fresh: Loaded) -> None:
+        """Serve the accounts of a changed configuration. What was bound stays, as do hooks and skills: they are read at
+        the start.
+        """
+        old = self.loaded.config
+        gateway = old.gateway if self.url else fresh.config.gateway
+        self.loaded = evolve(fresh, config=evolve(fresh.config, gateway=gateway, hooks=old.hooks, skills=old.skills))
+        set_paths(self.registry, fresh.accounts)
 
     def plan(self, account: Account) -> CallbackPlan:
         return plan_callbacks(self.loaded.config, account, port=self.bound, skills=self.skills.commands)
 
     def buttons(self, account: Account, bot_token: Callable[[], str]) -> ButtonMaker:
         """Makes the buttons whose clicks come back to `account`."""
-        return ButtonMaker(bot_token, self.plan(account).click_url, self.clock)
+        return ButtonMaker(bot_token, self.plan(account).click_url, self.clock, has_listener=lambda: bool(self.url))
 
     def registration(self, services: AccountServices, account: Account) -> CommandRegistration:
         """Registers the account's slash commands, as soon as it is on the port."""
@@ -86,9 +104,14 @@ class PublicPort:
         self, requests: RequestAdmission, settings: Account, questions: Questions, registration: CommandRegistration
     ) -> AsyncIterator[None]:
         """Serve an account's commands, clicks and hooks for as long as the block runs."""
-        plan = self.plan(settings)
-        if self.is_wanted:
+        plan, services = self.plan(settings), requests.services
+        if self.url:
+            command_url = plan.command_url if plan.native else ""
+            log.info("callbacks", account=plan.account, listener=self.url, clicks=plan.click_url, commands=command_url)
             warn_unreachable(plan, settings)
+            callbacks = services.health.account(plan.account).callbacks
+            callbacks = evolve(callbacks, command_url=command_url, click_url=plan.click_url)
+            services.health.update(plan.account, callbacks=callbacks)
         async with (
             open_endpoints(requests, self.registry, plan, questions, registration),
             trio.open_nursery() as nursery,

@@ -290,6 +290,7 @@ class CommandRegistration:
         with trio.move_on_after(REMOVE_SECONDS, shield=True):
             left = await self.registrar().remove(remembered)
             self._settle_shares(remembered, (), [TeamResult(command.team_id, (command,)) for command in left])
+            services.health.update(services.account, commands=CommandsStatus())
             if remembered and not left:
                 log.info("slash commands removed", account=services.account, count=len(remembered))
 
@@ -318,6 +319,7 @@ class SlashCommandHandler:
         """The text for the caller alone. Raises CallbackRefused 401, StoreError."""
         services = self.requests.services
         await self._validate(call)
+        services.health.called_back(services.account, "command")
         log.info(
             f"mattermost: slash command /{_printable(call.trigger)} from {_printable(call.user_name) or call.user_id}"
             f" in {_printable(call.channel_id)}",

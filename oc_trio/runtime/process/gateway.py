@@ -7,13 +7,13 @@ import secrets
 import signal
 import sqlite3
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 import httpx
 import trio
 from attrs import define, field
 
 from oc_trio.agent.http_client import open_model_client
+from oc_trio.callbacks.server import CallbackListenFailed
 from oc_trio.config.accounts import Account
 from oc_trio.config.known_secrets import secrets_of
 from oc_trio.config.load import Loaded
@@ -51,6 +51,7 @@ from oc_trio.runtime.process.supervisor import AccountPlan, AccountSupervisor, i
 from oc_trio.runtime.process.systemd import Notifier, serve_notifier
 from oc_trio.runtime.tools.mcp_servers import ToolServers, open_tool_servers
 from oc_trio.store.store import Store
+from oc_trio.telemetry.account_status import ListenerStatus
 from oc_trio.telemetry.health import Health
 from oc_trio.telemetry.log import Redactor, get_logger
 from oc_trio.telemetry.log_tail import LogTail
@@ -87,12 +88,14 @@ class Gateway:
     _servers: ToolServers = field(init=False, factory=ToolServers)
     port: PublicPort = field(init=False)
     jobs: JobTable = field(init=False)
-    # Accounts whose last run was ended by a failure of the journal.
     _installation: Installation = field(init=False, default=Installation(""))
+    # Accounts whose last run was ended by a failure of the journal.
     _journal_failed: set[AccountId] = field(init=False, factory=set)
     _budgets: dict[str, RateBudget] = field(init=False, factory=dict)
     _scope: trio.CancelScope = field(init=False, factory=trio.CancelScope)
-    _running: tuple[AccountSupervisor, AgentTable, httpx.AsyncClient] | None = field(init=False, default=None)
+    _running: tuple[AccountSupervisor, AgentTable, httpx.AsyncClient, trio.Nursery] | None = field(
+        init=False, default=None
+    )
 
     def __attrs_post_init__(self) -> None:
         self.health = Health(self.dependencies.clock.now_ms)
@@ -151,8 +154,7 @@ class Gateway:
                     if self.has_admin:
                         nursery.start_soon(self._admin, store)
                     if self.port.is_wanted:
-                        url: str = await nursery.start(self.dependencies.serve_port, self.port, self.metrics)
-                        self.port.bound = urlsplit(url).port or 0
+                        await self._open_port(nursery)
                     self.health.phase = "serving"
                     async with trio.open_nursery() as accounts:
                         supervisor = AccountSupervisor(
@@ -160,9 +162,8 @@ class Gateway:
                         )
                         for plan in plans(self.loaded).values():
                             supervisor.start(plan, drain_seconds=self.drain.seconds)
-                        self._running = (supervisor, agents, http)
-                        for broken, problems in self.loaded.broken.items():
-                            self.health.update(broken, state="misconfigured", detail="; ".join(map(str, problems)))
+                        self._running = (supervisor, agents, http, nursery)
+                        self._report_left_out()
                         accounts.start_soon(self._announce_stop, notifier, supervisor)
                         task_status.started()
                     # After the accounts: until then their endpoints answer, if only with 503.
@@ -176,9 +177,28 @@ class Gateway:
             http,
             make=self.dependencies.make_agent,
             pauses=self.health.pauses,
+            calls=self.health.models,
             random=self.dependencies.clock.random,
             personas=loaded.personas,
         )
+
+    async def _open_port(self, nursery: trio.Nursery) -> None:
+        """Serve the public port in `nursery`. Raises CallbackListenFailed."""
+        url: str = await nursery.start(self.dependencies.serve_port, self.port, self.metrics)
+        self.port.opened(url)
+        self.health.listener = ListenerStatus(url)
+        log.info("public port", at=url)
+
+    def _report_left_out(self) -> None:
+        """Say which accounts of the configuration are not served, and why."""
+        loaded = self.loaded
+        for broken, problems in loaded.broken.items():
+            detail = "; ".join(map(str, problems))
+            self.health.update(broken, state="misconfigured", detail=detail)
+            log.error("an account can't be started", account=broken, problem=detail)
+        for name in loaded.tables:
+            if name not in loaded.accounts and name not in loaded.broken:
+                log.warning("an account is switched off: enabled = false", account=name)
 
     async def _admin(self, store: Store) -> None:
         await run_admin(
@@ -230,7 +250,7 @@ class Gateway:
         """Read the configuration again and change what differs; None where it can't be used and nothing changed."""
         if self._running is None:
             return None
-        supervisor, agents, http = self._running
+        supervisor, agents, http, nursery = self._running
         tables: list[AgentTable] = []
 
         def check(fresh: Loaded) -> None:
@@ -242,11 +262,20 @@ class Gateway:
         # Before anything uses the new secrets, so that no line can have one of them.
         self.redactor.add(*secrets_of(fresh))
         agents.replace_with(tables[-1])
+        self.health.models.keep(agents.models)
         self.drain.seconds = fresh.config.gateway.drain
         old, self.loaded = self.loaded, fresh
+        is_listening = bool(self.port.url)
+        self.port.reload(fresh)
+        if self.port.is_wanted and not is_listening:
+            try:
+                await self._open_port(nursery)
+            except CallbackListenFailed as problem:
+                log.error("no public port: no click and no slash command comes in", problem=str(problem))
+                self.health.listener = ListenerStatus(error=str(problem))
         self.port.shares.reorder(native_order(fresh))
         self.jobs.changed()
-        changes = await apply_changes(supervisor, self.health, old, fresh)
+        changes = await apply_changes(supervisor, self.health, old, fresh, is_listening=is_listening)
         self.port.shares.review()
         return changes
 

@@ -23,6 +23,7 @@ Reread = Callable[[], Awaitable[Loaded]]
 
 # Sections whose parts are opened once, at the start.
 _AT_START = ("store", "logging", "metrics", "hooks", "mcp", "skills")
+_OF_PORT = ("port", "bind", "custom_bind_host", "trusted_proxies", "tls")
 
 
 @frozen
@@ -56,12 +57,12 @@ def changes(old: Mapping[AccountId, AccountPlan], new: Mapping[AccountId, Accoun
     )
 
 
-def needs_start(old: Config, new: Config) -> tuple[str, ...]:
-    """The changed sections that only a new start puts into effect."""
+def needs_start(old: Config, new: Config, *, is_listening: bool = True) -> tuple[str, ...]:
+    """The changed sections that only a new start puts into effect; those of the public port only if it was open."""
     differing = [name for name in _AT_START if getattr(old, name) != getattr(new, name)]
     listening = [
         f"gateway.{name}"
-        for name in ("port", "bind", "custom_bind_host", "trusted_proxies", "tls", "admin")
+        for name in (*(_OF_PORT if is_listening else ()), "admin")
         if getattr(old.gateway, name) != getattr(new.gateway, name)
     ]
     return (*listening, *differing)
@@ -98,7 +99,9 @@ async def read_again(reread: Reread, check: Callable[[Loaded], None]) -> Loaded 
     return fresh
 
 
-async def apply_changes(supervisor: AccountSupervisor, health: Health, old: Loaded, fresh: Loaded) -> Changes:
+async def apply_changes(
+    supervisor: AccountSupervisor, health: Health, old: Loaded, fresh: Loaded, *, is_listening: bool = True
+) -> Changes:
     """Start, stop and restart accounts as `fresh` wants it, each with its own drain."""
     wanted = plans(fresh)
     todo = changes(supervisor.plans, wanted)
@@ -110,7 +113,7 @@ async def apply_changes(supervisor: AccountSupervisor, health: Health, old: Load
             supervisor.start(wanted[name], drain_seconds=fresh.config.gateway.drain)
     for name in (*todo.stop, *(broken for broken in old.broken if broken not in wanted)):
         health.forget(name)
-    for section in needs_start(old.config, fresh.config):
+    for section in needs_start(old.config, fresh.config, is_listening=is_listening):
         log.warning("a change takes effect at the next start only", section=section)
     log.info("reloaded", started=todo.start, stopped=todo.stop, restarted=todo.restart, kept=todo.keep)
     return todo

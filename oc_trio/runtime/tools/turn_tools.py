@@ -24,6 +24,7 @@ Approval = Callable[[InboundMessage, tuple[str, ...], Asked], Approve]
 class TurnTools:
     """One account's tools. `local` makes further tools for a turn; `approval` makes what asks people about its calls:
     without it, calls that need approval are denied. `limits` are seconds by tool.
+    `local` and `approval` count only while `can_ask()`.
     """
 
     message: MessageTool
@@ -32,6 +33,7 @@ class TurnTools:
     local: tuple[Callable[[InboundMessage, PostNames], LocalTools], ...] = ()
     limits: Mapping[str, float] = field(factory=dict)
     approval: Approval | None = None
+    can_ask: Callable[[], bool] = lambda: True
 
     def for_turn(
         self,
@@ -46,19 +48,20 @@ class TurnTools:
         those that the agent is offered, None for all; `names` names what the tools post.
         """
         library = self.skills.only(skills)
+        can_ask = self.can_ask()
         own = LocalTools([self.message.tool(here, asked, names), *([library.tool()] if library.skills else [])])
         toolboxes: Mapping[str, Toolbox] = {
-            "": LocalTools.joined(own, *(make(here, names) for make in self.local)),
+            "": LocalTools.joined(own, *(make(here, names) for make in self.local if can_ask)),
             **self.servers.toolboxes,
         }
-        approve = self.approval(here, rules.approvers, asked) if self.approval is not None else None
+        approve = self.approval(here, rules.approvers, asked) if self.approval is not None and can_ask else None
         policy = policy_of(rules, self.servers)
         # Built for each turn: who is asked for approval, and where the message tool may write, depend on its messages.
         return RuledToolbox(toolboxes, evolve(policy, limits={**policy.limits, **self.limits}), approve)
 
     def prompt(self, skills: Sequence[str] | None = None) -> str:
         """What the system prompt says about the tools; empty where their descriptions say enough."""
-        hint = PROMPT if self.message.permissions.buttons and self.local else ""
+        hint = PROMPT if self.message.permissions.buttons and self.local and self.can_ask() else ""
         return "\n\n".join(part for part in (self.skills.only(skills).prompt(), hint) if part)
 
 

@@ -182,12 +182,22 @@ async def test_a_crashing_account_starts_again_with_growing_pauses(country: Coun
     assert post.message == "hi"
 
 
-async def test_a_mistake_in_one_accounts_settings_leaves_the_other_serving(country: Country) -> None:
-    """The account is left out and shown with its problem."""
+async def test_a_mistake_in_one_accounts_settings_leaves_the_other_serving(country: Country, logbook: Logbook) -> None:
+    """The account is left out and shown with its problem, in the status and as an error in the log."""
     gateway = await country.start({"dmPolicy": "sometimes"}, isolate=True)
     assert country.health == {"east": "live", "west": "misconfigured"}
     assert "dmPolicy" in gateway.health.account(WEST).detail
+    (line,) = logbook.said("an account can't be started")
+    assert (line["account"], line["level"]) == (WEST, "error")
+    assert "dmPolicy" in line["problem"]
     assert await country.asks(EAST) == ["served"]
+
+
+async def test_an_account_that_is_switched_off_is_said_so(country: Country, logbook: Logbook) -> None:
+    """Who wonders why nobody answers reads it at the start."""
+    await country.start({"enabled": False})
+    (line,) = logbook.said("an account is switched off")
+    assert (line["account"], line["level"]) == (WEST, "warning")
 
 
 async def _sessions(country: Country) -> Any:

@@ -11,8 +11,8 @@ from oc_trio.config.accounts import Account
 from oc_trio.config.document import Document
 from oc_trio.config.load import Loaded, build
 from oc_trio.ids import AccountId
-from oc_trio.runtime.handlers.callback_urls import plan_callbacks, warn_unreachable
-from oc_trio.runtime.handlers.endpoints import build_registry, is_wanted, serve_public
+from oc_trio.runtime.handlers.callback_urls import is_called_back, plan_callbacks, warn_unreachable
+from oc_trio.runtime.handlers.endpoints import build_registry, serve_public
 from oc_trio.telemetry.metrics import Metrics
 
 
@@ -120,7 +120,7 @@ def test_a_callback_that_cannot_arrive_is_warned_about(account: dict[str, Any], 
 def test_a_port_is_opened_where_something_is_called_back(account: dict[str, Any], wanted: bool) -> None:
     """A gateway that only chats listens nowhere."""
     made, _ = loaded(account)
-    assert is_wanted(made.config, made.accounts) is wanted
+    assert is_called_back(made.config, made.accounts) is wanted
 
 
 async def test_it_serves_on_the_configured_address() -> None:

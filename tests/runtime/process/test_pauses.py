@@ -4,7 +4,7 @@ from typing import Any
 
 import trio
 
-from oc_trio.cli.status import _lines
+from oc_trio.cli.status_lines import status_lines
 from oc_trio.sandbox.request import SandboxResponse
 from tests.runtime.harness import URL, Harness
 from tests.runtime.model_stage import Answer
@@ -39,7 +39,7 @@ async def test_mattermost_asks_for_a_pause(harness: Harness) -> None:
     assert pause["what"] == f"Mattermost at {URL}"
     assert 25 < pause["seconds"] <= 31
     shown = {**gateway.health.snapshot(), "version": "1", "pid": 1, "stuck": [], "journal": {}}
-    assert f"  not asked for {pause['seconds']:g} s: Mattermost at {URL}" in _lines(shown)
+    assert f"  not asked for {pause['seconds']:g} s: Mattermost at {URL}" in status_lines(shown)
     await harness.settled()
     assert pauses(harness) == []
 

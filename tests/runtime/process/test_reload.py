@@ -1,5 +1,7 @@
 """A changed configuration in a running gateway."""
 
+import math
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,11 +10,14 @@ import pytest
 import trio
 from attrs import evolve
 
-from oc_trio.agent.scripted import Pause, Say
+from oc_trio.agent.scripted import Attach, Pause, Say
+from oc_trio.callbacks.app import build_app
 from oc_trio.config.document import Document
 from oc_trio.config.load import Loaded, build, load
+from oc_trio.core.turn_events import Button
 from oc_trio.errors import ConfigError, Problem
 from oc_trio.ids import AccountId
+from oc_trio.runtime.process.gateway import Gateway
 from oc_trio.runtime.process.reload import Changes, changes, needs_start, plans, rereader
 from tests.logbook import Logbook
 from tests.runtime.harness import Harness, merged
@@ -82,9 +87,16 @@ def test_what_needs_a_start() -> None:
     assert needs_start(loaded().config, new.config) == ("gateway.port", "hooks")
 
 
+async def get(gateway: Gateway, path: str) -> int:
+    """The status of a GET at the public port, without its socket: real time would not go with the mock clock."""
+    client: Any = build_app(gateway.port.registry, metrics=gateway.metrics).test_client()
+    response = await client.get(path, scope_base={"client": ("127.0.0.1", 1)})
+    return int(response.status_code)
+
+
 class TestInTheTown:
-    async def reloaded(self, harness: Harness, *layers: Mapping[str, Any]) -> None:
-        """SIGHUP with the town's configuration and these changes."""
+    async def reloaded(self, harness: Harness, *layers: Mapping[str, Any], within: float = 5.0) -> None:
+        """SIGHUP with the town's configuration and these changes; a port is opened in a thread, without a limit."""
         assert harness.gateway is not None
         gateway, values = harness.gateway, harness.gateway.loaded.document.values
         for layer in layers:
@@ -95,7 +107,7 @@ class TestInTheTown:
             return build(Document(dict(values)), {})
 
         gateway.reread = reread
-        with trio.move_on_after(5):
+        with trio.move_on_after(within):
             await gateway.reload()
         await trio.sleep(5)
 
@@ -174,6 +186,46 @@ class TestInTheTown:
         harness.say("@helper hi")
         await harness.settled()
         assert harness.answers() == ["yes"]
+
+    async def test_callbacks_that_are_switched_on_open_the_port(self, harness: Harness, logbook: Logbook) -> None:
+        """At a start without any there is no port; SIGHUP opens it, and commands are registered."""
+        harness.team.roles[harness.bot.id] = "team_user team_admin"
+        gateway = await harness.start(gateway={"port": 0})
+        assert gateway.port.url == ""
+        callbacks = account(commands={"native": True}, capabilities=["inlineButtons"])
+        await self.reloaded(harness, callbacks, within=math.inf)
+        (line,) = logbook.said("public port")
+        assert line["at"] == gateway.port.url == gateway.health.listener.url
+        (line,) = logbook.said("callbacks")
+        assert line["clicks"] == f"http://localhost:{gateway.port.bound}/mattermost/interactions/default"
+        commands = harness.world.commands.of_team(harness.team.id)
+        assert {command.url for command in commands} == {line["commands"]}
+        for path in ("/api/channels/mattermost/command", "/mattermost/interactions/default"):
+            assert await get(gateway, path) == 405
+
+    async def test_another_account_gets_its_paths(self, harness: Harness) -> None:
+        """An account that SIGHUP adds is called back, too."""
+        gateway = await harness.start({"capabilities": ["inlineButtons"]}, gateway={"port": 0})
+        path = "/mattermost/interactions/"
+        other = {"botToken": harness.world.create_bot("other", team=harness.team).token}
+        assert await get(gateway, path + "other") == 404
+        await self.reloaded(harness, account(accounts={"default": {}, "other": other}))
+        assert await get(gateway, path + "other") == 405
+
+    async def test_a_port_that_is_taken_at_a_reload(self, harness: Harness, logbook: Logbook) -> None:
+        """It is an error in the log and in the status; answers go on, with what would be buttons in words."""
+        harness.script = [Say("yes"), Attach(buttons=((Button("A", "a"),),))]
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            gateway = await harness.start(gateway={"port": taken.getsockname()[1], "bind": "loopback"})
+            await self.reloaded(harness, account(capabilities=["inlineButtons"]), within=math.inf)
+        assert len(logbook.said("no public port")) == 1
+        assert "can't listen on 127.0.0.1" in gateway.health.listener.error
+        harness.say("@helper hi")
+        await harness.settled()
+        (post,) = harness.ours()
+        assert (post.message, "attachments" in post.props) == ("yes\n\n- A", False)
 
     async def test_agents_that_cannot_be_built_change_nothing(self, harness: Harness, logbook: Logbook) -> None:
         """A model that is gone from the file keeps the old file in effect."""

@@ -17,8 +17,9 @@ from tests.runtime.harness import Harness
 from tests.runtime.tools.test_message_tool import use
 
 SECRET = "the launch is on Friday"
-MAY_READ = {"actions": {"messages": True}}
-MAY_ALL = {"actions": {"messages": True, "membersOnly": False}}
+BUTTONS = {"capabilities": ["inlineButtons"]}
+MAY_READ = {"actions": {"messages": True}, **BUTTONS}
+MAY_ALL = {"actions": {"messages": True, "membersOnly": False}, **BUTTONS}
 
 
 def private(harness: Harness, *, name: str = "board") -> ChannelRecord:
@@ -71,7 +72,7 @@ ACTIONS = ("send", "send with buttons", "reply", "file", "react", "unreact", "re
 @pytest.mark.parametrize("action", ACTIONS)
 async def test_who_is_no_member_gets_nothing_done_there(harness: Harness, action: str) -> None:
     """Nothing is posted, reacted, uploaded or read; the turn goes on."""
-    await harness.start(MAY_READ)
+    await harness.start(MAY_READ, gateway={"port": 0})
     board = private(harness)
     status, text = await use(harness, **calls_on(harness, board)[action])
     assert (status, text) == (ToolStatus.FAILED, REFUSED)
@@ -85,7 +86,7 @@ async def test_who_is_no_member_gets_nothing_done_there(harness: Harness, action
 @pytest.mark.parametrize("action", [name for name in ACTIONS if name != "file"])
 async def test_a_member_or_everybody_without_the_rule(harness: Harness, action: str, settings: dict[str, Any]) -> None:
     """What bob asks for is done in his channel; with the key off what alice asks for is as well."""
-    await harness.start(settings)
+    await harness.start(settings, gateway={"port": 0})
     board = private(harness)
     asker = harness.bob if settings is MAY_READ else harness.alice
     status, text = await use(harness, by=asker, **calls_on(harness, board)[action])
@@ -99,7 +100,7 @@ async def test_a_member_or_everybody_without_the_rule(harness: Harness, action: 
 @pytest.mark.slow
 async def test_what_is_refused_tells_nothing(harness: Harness) -> None:
     """A private channel, one that the bot can't see, and none at all are one sentence, by id and by name."""
-    await harness.start(MAY_READ)
+    await harness.start(MAY_READ, gateway={"port": 0})
     private(harness)
     foreign = harness.world.create_channel(harness.team, "foreign", harness.alice, private=True)
     bobs = harness.world.create_channel(harness.team, "bobs", harness.bob, harness.bot, private=True)
@@ -126,7 +127,7 @@ async def test_what_is_refused_tells_nothing(harness: Harness) -> None:
 )
 async def test_a_look_up_that_fails_is_a_refusal(harness: Harness, answer: SandboxResponse) -> None:
     """Closed by default, for a member as well; the turn's own conversation needs no look-up."""
-    await harness.start(MAY_READ)
+    await harness.start(MAY_READ, gateway={"port": 0})
     board = private(harness)
     harness.faults.before_rules.append(look_ups(answer))
     for action in ("send", "react", "read"):
@@ -140,7 +141,7 @@ async def test_a_look_up_that_fails_is_a_refusal(harness: Harness, answer: Sandb
 
 async def test_who_leaves_in_the_middle_of_a_turn(harness: Harness) -> None:
     """The next call of the same turn is refused; what was posted before stays as it was."""
-    await harness.start(MAY_READ)
+    await harness.start(MAY_READ, gateway={"port": 0})
     board = private(harness)
     harness.world.membership.add(board, harness.alice, harness.bob)
     calls, results = calls_on(harness, board), list[Any]()

@@ -822,10 +822,10 @@ ROOTS = [
 ]
 
 
-@pytest.mark.parametrize(("words", "files", "is_heard"), ROOTS)
+@pytest.mark.parametrize(("words", "files", "has_listener"), ROOTS)
 @pytest.mark.parametrize("api", [OPENAI, ANTHROPIC])
 async def test_26_a_picture_on_the_root(
-    harness: Harness, api: str, words: str, files: tuple[str, ...], is_heard: bool
+    harness: Harness, api: str, words: str, files: tuple[str, ...], has_listener: bool
 ) -> None:
     """Who is asked about it in a reply is sent it; as long as the conversation goes on, on either wire."""
     whole = {"type": "message", "content": [{"type": "text", "text": "a cat"}], "stop_reason": "end_turn"}
@@ -835,7 +835,7 @@ async def test_26_a_picture_on_the_root(
     async def begin() -> Server:
         return await start_stage(harness, lambda _body: answer, answer, api=api, images=True)
 
-    server = await begin() if is_heard else None
+    server = await begin() if has_listener else None
     root = harness.say(words, file_ids=ids)
     server = server or await begin()
     for _ in range(2):

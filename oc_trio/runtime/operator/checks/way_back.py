@@ -25,7 +25,7 @@ from oc_trio.ids import AccountId
 from oc_trio.runtime.account.dependencies import Dependencies
 from oc_trio.runtime.account.round_trips import Outcome, RoundTrip, run_round_trips
 from oc_trio.runtime.clock import Clock
-from oc_trio.runtime.handlers.endpoints import wants_buttons
+from oc_trio.runtime.handlers.callback_urls import wants_buttons
 from oc_trio.runtime.handlers.public_port import PublicPort
 from oc_trio.runtime.operator.findings import Finding, Level
 from oc_trio.runtime.process.admin import admin_socket
@@ -125,7 +125,7 @@ async def _made_here(
     """
     async with trio.open_nursery() as nursery:
         url: str = await nursery.start(port.serve, Metrics())
-        port.bound = urlsplit(url).port or 0
+        port.opened(url)
         trips = await run_round_trips(port, loaded.accounts.values(), dependencies)
         looks = await _looks(trips, dependencies.ssl_context)
         port.shutdown.set()

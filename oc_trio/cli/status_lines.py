@@ -1,0 +1,85 @@
+"""Writes the status of a running gateway for people, one line per fact."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from oc_trio.cli.journal import when
+
+
+def status_lines(status: Mapping[str, Any]) -> list[str]:
+    """The lines for the object of `/status.json`; times are UTC."""
+    since = when(status["startedAt"])[:16]
+    lines = [f"oc_trio {status['version']}, process {status['pid']}: {status['phase']} since {since} UTC"]
+    lines += [f"  public port: {line}" for line in _listener(status.get("listener", {}))]
+    for one in status["accounts"]:
+        bot = f" as @{one['bot']}" if one["bot"] else ""
+        lines.append(f"  {one['account']}: {one['state']}{bot}" + (f": {one['detail']}" if one["detail"] else ""))
+        lines += [f"    {line}" for line in _account(one)]
+    lines += [f"  model {line}" for line in map(_model, status.get("models", ()))]
+    lines += [f"  not asked for {pause['seconds']:g} s: {pause['what']}" for pause in status.get("pauses", ())]
+    if status["stuck"]:
+        lines.append(f"  stuck: {', '.join(status['stuck'])}")
+    journal = status["journal"]
+    if "error" in journal:
+        lines.append(f"  journal: {journal['error']}")
+    elif journal:
+        lines.append(
+            f"  journal: {journal['database']}, {journal['size'] / 1048576:.1f} MiB, "
+            f"{journal['open_obligations']} answers owed, {journal['outbox_queued']} posts waiting, "
+            f"{journal['pairing_pending']} people waiting to be let in"
+        )
+    return lines
+
+
+def _listener(listener: Mapping[str, Any]) -> Iterator[str]:
+    if listener.get("error"):
+        yield f"not open: {listener['error']}"
+    elif listener.get("url"):
+        yield str(listener["url"])
+    elif listener:
+        yield "not open: nothing in the configuration is called back"
+
+
+def _account(one: Mapping[str, Any]) -> Iterator[str]:
+    """What is known of an account beside its state. An older gateway's status lacks some of it."""
+    if one.get("since"):
+        yield f"{one['state']} since {when(one['since'])}, last event {when(one['last_event_at'])}"
+    catch_up = one.get("catch_up") or {}
+    if catch_up.get("error"):
+        yield f"catch-up failed: {catch_up['error']}"
+    elif catch_up.get("at"):
+        capped = f", {catch_up['capped']} channels capped" if catch_up["capped"] else ""
+        read = f"{_count(catch_up['posts'], 'post')} in {_count(catch_up['channels'], 'channel')}"
+        yield f"caught up at {when(catch_up['at'])}: {read}{capped}"
+    yield from _callbacks(one)
+    for finding in one.get("second_gateway", ()):
+        times = "once" if finding["count"] == 1 else f"{finding['count']} times, first {when(finding['first_at'])}"
+        post = f", post {finding['post']}" if finding["post"] else ""
+        yield f"second gateway: {finding['text']} (seen {times}, last {when(finding['last_at'])}{post})"
+    yield from one.get("notes", ())
+
+
+def _callbacks(one: Mapping[str, Any]) -> Iterator[str]:
+    commands, callbacks = one.get("commands") or {}, one.get("callbacks") or {}
+    if commands.get("native"):
+        called = f"last called {when(callbacks['command_at'])}" if callbacks.get("command_at") else "not called yet"
+        yield f"slash commands: {commands['registered']} of {commands['wanted']} registered, {called}"
+        notes = " ".join(one.get("notes", ()))
+        yield from (f"slash commands: {text}" for text in commands["missing"] if text not in notes)
+    if callbacks.get("click_url"):
+        clicked = f"last click {when(callbacks['click_at'])}" if callbacks["click_at"] else "no click yet"
+        yield f"clicks: {callbacks['click_url']}, {clicked}"
+    if callbacks.get("refused_at"):
+        yield f"last refused {when(callbacks['refused_at'])}: {callbacks['refused']}; the log has more"
+
+
+def _model(model: Mapping[str, Any]) -> str:
+    answered = f"last answered {when(model['answered_at'])}" if model["answered_at"] else "has not answered yet"
+    error = f"{when(model['error_at'])}: {model['error']}" if model["error"] else ""
+    if not model["is_well"]:
+        return f"{model['model']}: failed {error} ({answered})"
+    return f"{model['model']}: {answered}" + (f"; last error {error}" if error else "")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
