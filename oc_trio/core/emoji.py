@@ -16,30 +16,39 @@ _FIRST_TONE = 0x1F3FB
 _TONE = re.compile("[\U0001f3fb-\U0001f3ff]")
 _SELECTORS = re.compile("[\ufe0e\ufe0f]")
 _NAME = re.compile(r"[a-z0-9_+-]{1,64}")
+_TONED = re.compile(rf"(.+)_(?:{'|'.join(_TONES)})_skin_tone")
 _SLACK_TONE = re.compile(r"(.+)::skin-tone-([2-6])")
 
 
 @frozen
 class _Table:
-    """Mattermost's system emoji: the first name of each character, and all names that take a skin tone."""
+    """Mattermost's system emoji: the first name of each character, all names, and those that take a skin tone."""
 
     names: Mapping[str, str]
+    system: frozenset[str]
     toned: frozenset[str]
 
 
 @cache
 def _table() -> _Table:
     """Read at the first use: it costs two milliseconds, and most processes need none of it."""
-    names, toned = dict[str, str](), set[str]()
+    names, system, toned = dict[str, str](), set[str](), set[str]()
     for line in files("oc_trio.core").joinpath("emoji_names.txt").read_text("ascii").splitlines():
         if line.startswith("#"):
             continue
         points, *words = line.split()
         own = [word for word in words if word != "*"]
         names["".join(chr(int(point, 16)) for point in points.split("-"))] = own[0]
+        system.update(own)
         if words[-1] == "*":
             toned.update(own)
-    return _Table(names, frozenset(toned))
+    return _Table(names, frozenset(system), frozenset(toned))
+
+
+def is_system_emoji(name: str) -> bool:
+    """Whether every Mattermost knows this name, which has no colons; other names may be custom emoji of a server."""
+    table, toned = _table(), _TONED.fullmatch(name)
+    return name in table.system or (toned is not None and toned[1] in table.toned)
 
 
 class UnknownEmoji(ValueError):

@@ -1,31 +1,22 @@
-"""Reactions to posts, and the known emoji names: a subset of the real server's two thousand."""
+"""Reactions to posts, with the emoji that every Mattermost knows and the custom ones of this server."""
 
-import re
-from importlib.resources import files
-
+from oc_trio.core.emoji import is_system_emoji
 from oc_trio.sandbox.clock import SandboxClock
 from oc_trio.sandbox.errors import ApiError
 from oc_trio.sandbox.records import PostRecord, Reaction
 
-_NAMES = frozenset(files("oc_trio.sandbox").joinpath("emoji.txt").read_text("ascii").split())
-_TONE = re.compile(r"_(light|medium_light|medium|medium_dark|dark)_skin_tone$")
-
-
-def is_emoji(name: str) -> bool:
-    """Whether a name without colons is known; skin tones of a known name are names of their own."""
-    return _TONE.sub("", name) in _NAMES
-
 
 class Reactions:
-    """All reactions of a world, by post."""
+    """All reactions of a world, by post; `custom_emoji` are the names of those that its people have made."""
 
     def __init__(self, clock: SandboxClock) -> None:
+        self.custom_emoji: set[str] = set()
         self._clock = clock
         self._by_post: dict[str, dict[tuple[str, str], Reaction]] = {}
 
     def add(self, user_id: str, post: PostRecord, emoji_name: str) -> Reaction:
         """Adds a reaction; if the user has it already, returns the first."""
-        if not is_emoji(emoji_name):
+        if not (is_system_emoji(emoji_name) or emoji_name in self.custom_emoji):
             raise ApiError(404, "app.emoji.get_by_name.no_result", "Unable to find the emoji.")
         now = self._clock.stamp()
         reaction = Reaction(user_id, post.id, emoji_name, now, post.channel_id)

@@ -275,6 +275,26 @@ def test_search_and_reactions(typist: Typist) -> None:
     assert typist.types(f"openclaw message reactions --message-id {post.id}").stdout == ":tada: 1  @bot\n"
 
 
+def test_every_kind_of_emoji(typist: Typist) -> None:
+    """A family, a flag, a tone, a custom one; one that this server does not have is named."""
+    typist.server.world.reactions.custom_emoji.add("party_parrot")
+    post = typist.posts(typist.server.demo.alice, "react to me")
+    typed = {
+        "\U0001f468\u200d\U0001f469\u200d\U0001f467": "man-woman-girl",
+        "\U0001f1e9\U0001f1ea": "de",
+        "\U0001f3f3\ufe0f\u200d\U0001f308": "rainbow-flag",
+        "\U0001f469\U0001f3ff\u200d\U0001f4bb": "female-technologist_dark_skin_tone",
+        ":+1::skin-tone-4:": "+1_medium_skin_tone",
+        "party_parrot": "party_parrot",
+    }
+    for emoji, name in typed.items():
+        told = typist.types(f"openclaw message react --message-id {post.id} --emoji '{emoji}'")
+        assert told.stdout == f"reacted with :{name}: on {post.id}\n", told.output
+    refused = typist.types(f"openclaw message react --message-id {post.id} --emoji party_cat")
+    assert refused.exit_code == 1
+    assert "this Mattermost has no emoji :party_cat:, neither of its own nor a custom one" in refused.stderr
+
+
 def test_a_thread_is_read_by_any_of_its_posts(typist: Typist) -> None:
     """Oldest first; other posts of the channel are not in it."""
     demo = typist.server.demo

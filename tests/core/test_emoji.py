@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oc_trio.core import emoji
-from oc_trio.core.emoji import UnknownEmoji, emoji_name
+from oc_trio.core.emoji import UnknownEmoji, emoji_name, is_system_emoji
 
 
 @pytest.mark.parametrize(
@@ -71,9 +71,18 @@ def test_every_emoji_of_the_list_has_a_name() -> None:
         character = "".join(chr(int(point, 16)) for point in points.split("-"))
         assert emoji_name(character) in names
         assert emoji_name(f"{character}\ufe0f") in names
+        assert all(is_system_emoji(name) for name in names if name != "*")
         if names[-1] == "*":
             toned = f"{character[0]}\U0001f3fd{character[1:]}"
             assert emoji_name(toned) == f"{names[0]}_medium_skin_tone"
+            assert is_system_emoji(emoji_name(toned))
+
+
+def test_other_names_may_be_custom_emoji() -> None:
+    """Those of a server, a skin tone that an emoji does not take, and what is no name."""
+    assert not any(
+        map(is_system_emoji, ["party_parrot", "heart_dark_skin_tone", ":heart:", "", "*", "_dark_skin_tone"])
+    )
 
 
 @given(st.text(max_size=12))

@@ -11,6 +11,7 @@ from oc_trio.core.entities import NewPost, PostPage
 from oc_trio.core.events import Post
 from oc_trio.core.mention_escape import escape_channel_mentions, escape_props
 from oc_trio.core.ratelimit import Lane
+from oc_trio.errors import MattermostRejected
 from oc_trio.ids import ChannelId, PostId, TeamId, UserId
 from oc_trio.mattermost.rest.pages import PER_PAGE, id_list, rows
 from oc_trio.mattermost.rest.paths import segment
@@ -18,6 +19,7 @@ from oc_trio.mattermost.transport import Transport
 
 # More than any sane thread; the server pages beyond this.
 _THREAD_PAGES = 50
+_NO_EMOJI = "app.emoji.get_by_name.no_result"
 
 
 @frozen(eq=False)
@@ -132,7 +134,13 @@ class ReactionsApi:
     async def add(self, user_id: UserId, post_id: PostId, emoji: str) -> None:
         """Put a reaction on a post; twice is fine."""
         body = {"user_id": user_id, "post_id": post_id, "emoji_name": emoji}
-        await self.transport.request("POST", "/reactions", json=body, lane=Lane.CREATE)
+        try:
+            await self.transport.request("POST", "/reactions", json=body, lane=Lane.CREATE)
+        except MattermostRejected as refusal:
+            if refusal.code != _NO_EMOJI:
+                raise
+            problem = f"this Mattermost has no emoji :{emoji}:, neither of its own nor a custom one"
+            raise MattermostRejected(problem, status=refusal.status, code=refusal.code) from refusal
 
     async def remove(self, user_id: UserId, post_id: PostId, emoji: str) -> None:
         """Take a reaction off; removing what is not there is fine."""

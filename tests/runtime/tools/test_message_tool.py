@@ -118,6 +118,7 @@ async def test_reactions_by_the_message_tool(harness: Harness) -> None:
     [
         ({}, {"action": "react", "emoji": ""}, "emoji is required"),
         ({}, {"action": "react", "emoji": "x", "messageId": "z" * 26}, "no post"),
+        ({}, {"action": "react", "emoji": "party_parrot"}, "this Mattermost has no emoji :party_parrot:"),
         ({"actions": {"reactions": False}}, {"action": "react", "emoji": "x"}, "disabled"),
         ({}, {"action": "send", "message": " "}, "empty"),
         ({}, {"action": "send", "target": "#nowhere", "message": "x"}, "the target is refused"),
