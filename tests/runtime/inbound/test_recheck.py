@@ -1,5 +1,6 @@
 """What became of messages that are owed an answer."""
 
+from random import Random
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,7 @@ from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.ledger import Obligation
 from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable, StoreUnusable
 from oc_trio.ids import AccountId, ChannelId, PostId, UserId
+from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.conversation.cancel_reason import CancelReason
 from oc_trio.runtime.error_boundary import ErrorBoundary
 from oc_trio.runtime.inbound.recheck import RECHECK_SECONDS, find_changes, message_of
@@ -29,10 +31,14 @@ class Posts:
 
     has: dict[str, str | MattermostError | float]
     asked: list[str] = field(factory=list)
+    lost_answers: int = 0
 
     async def get(self, post_id: PostId) -> Post:
         self.asked.append(post_id)
         await trio.lowlevel.checkpoint()
+        if self.lost_answers:
+            self.lost_answers -= 1
+            raise AWAY
         found = self.has[post_id]
         if isinstance(found, MattermostError):
             raise found
@@ -48,7 +54,9 @@ def an_admission(**has: str | MattermostError | float) -> Any:
         return message.with_text(post.message)
 
     services = SimpleNamespace(
-        api=SimpleNamespace(posts=Posts(dict(has))), boundary=ErrorBoundary(AccountId("default"), Metrics())
+        api=SimpleNamespace(posts=Posts(dict(has))),
+        boundary=ErrorBoundary(AccountId("default"), Metrics()),
+        clock=Clock(lambda: 0, Random(1)),
     )
     return SimpleNamespace(services=services, revised=revised)
 
@@ -70,11 +78,29 @@ def owed(name: str, **more: Any) -> Obligation:
         pytest.param(AWAY, None, id="unknown"),
     ],
 )
+@pytest.mark.trio(run=run_in_no_time)
 async def test_what_became_of_it(found: str | MattermostError, change: CancelReason | str | None) -> None:
     """Only what is certain changes anything."""
     changed = await find_changes(an_admission(a=found), [owed("a")])
     told = [change.text if isinstance(change, InboundMessage) else change for change in changed.values()]
     assert told == ([] if change is None else [change])
+
+
+@pytest.mark.trio(run=run_in_no_time)
+async def test_a_lost_answer_is_asked_for_again() -> None:
+    """A few of them don't make an edited message an unchanged one."""
+    admission = an_admission(a="other words", b=GONE)
+    admission.services.api.posts.lost_answers = 4
+    found = await find_changes(admission, [owed("a"), owed("b")])
+    assert len(found) == 2
+
+
+@pytest.mark.trio(run=run_in_no_time)
+async def test_a_server_that_is_away_holds_the_start_up_for_seconds() -> None:
+    """Not for as long as a slow one."""
+    began = trio.current_time()
+    assert await find_changes(an_admission(a=AWAY), [owed("a")]) == {}
+    assert 5 < trio.current_time() - began <= 10
 
 
 async def test_a_command_keeps_its_words() -> None:
