@@ -1,9 +1,12 @@
 """What every test gets: an environment without our variables, a deadline, and a look at its ERROR logs."""
 
 import faulthandler
+import gc
 import os
 import signal
+import sys
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from types import FrameType
 
 import pytest
@@ -23,6 +26,14 @@ settings.load_profile("no-deadline")
 settings.register_profile("quick", settings.get_profile("no-deadline"), max_examples=20)
 _CLEARED = ("OC_TRIO_", "MATTERMOST_", "XDG_", "NOTIFY_", "WATCHDOG_", "STATE_DIRECTORY", "CREDENTIALS_DIRECTORY")
 _KEPT = ("OC_TRIO_SLOW", "OC_TRIO_PICTURES")  # these are for the tests themselves
+
+# Without byte code every process compiles everything again: collecting takes three times as long, and programs that
+# tests start take longer, too. Where the shell wants none beside the sources, it goes into pytest's cache.
+if sys.dont_write_bytecode:
+    sys.dont_write_bytecode = False
+    sys.pycache_prefix = str(Path(__file__).parents[1] / ".pytest_cache" / "bytecode")
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +56,18 @@ def bare_environment() -> None:
     for name in list(os.environ):
         if name.startswith(_CLEARED) and name not in _KEPT:
             del os.environ[name]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Modules and tests stay to the end: the garbage collector need not look at them, neither now nor between tests."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -287,7 +287,10 @@ class Harness:
         with trio.fail_after(within):
             await trio.sleep(0.05)
             while await self._is_busy():  # noqa: ASYNC110 - the journal tells nobody
+                changes = self.journal.total_changes
                 await trio.sleep(0.01)
+                while self.journal.total_changes == changes:  # noqa: ASYNC110 - a question costs far more than this look
+                    await trio.sleep(0.01)
         await trio.sleep(0.05)
 
     async def _is_busy(self) -> bool:
