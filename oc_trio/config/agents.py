@@ -86,7 +86,9 @@ class AgentDefaults:
         1800.0, "Longest turn; then it is ended with a notice.", name="timeoutSeconds", minimum=1, maximum=86_400
     )
     # Bounds memory and open requests; further turns wait in their sessions.
-    max_concurrent: int = key(64, "Turns that may run at the same time, over all conversations.", minimum=1)
+    max_concurrent: int = key(
+        64, "Turns that may run at the same time, over all conversations; who waits is told.", minimum=1
+    )
     tools: ToolRules = section(ToolRules, "Which tools agents get.")
 
 

@@ -33,6 +33,8 @@ from oc_trio.core.turn_events import (
 )
 
 THINKING = "Thinking…"
+WAITING = "Waiting: {} before this one…"
+NEXT = "Waiting: next…"
 SILENT_TOKEN = "NO_REPLY"  # noqa: S105 - what a model says to say nothing, not a credential
 _KEPT_REASONING = 2_000
 
@@ -135,6 +137,7 @@ class DraftView:
 
     `earlier_messages` counts those of `messages` that come from a run before a restart: the agent does not repeat them.
     `working` is true from a tool call, plan or headline until the next text; `thinking` once reasoning came.
+    `waiting` is a line that is shown while the turn waits to begin, until the agent's first event.
     """
 
     style: ViewStyle = ViewStyle()
@@ -146,6 +149,7 @@ class DraftView:
     thinking: bool = False
     reasoning: str = field(default="", repr=False)
     sealed: tuple[Block, ...] = ()
+    waiting: str = ""
 
     @property
     def text(self) -> str:
@@ -154,6 +158,8 @@ class DraftView:
 
     def with_event(self, event: AgentEvent) -> "DraftView":
         """The view after `event`. `Final` and `Failed` change nothing: `final_plan` turns them into posts."""
+        if self.waiting:
+            return evolve(self, waiting="").with_event(event)
         match event:
             case TextDelta():
                 return self._with_text(event.text)
@@ -170,6 +176,10 @@ class DraftView:
             case Final() | Failed():
                 return self
         assert_never(event)
+
+    def behind(self, ahead: int) -> "DraftView":
+        """The view while so many turns will begin before this one, which has not begun."""
+        return evolve(self, waiting=WAITING.format(ahead) if ahead else NEXT)
 
     def visible(self) -> Visible:
         """What the channel should show now; nothing in mode `off`."""
@@ -298,7 +308,7 @@ class DraftView:
         note = self._thinking_line() if self.thinking and not self.work.rows and not has_reply else ""
         started = self.thinking or has_reply or not self.work.is_empty
         if not started:
-            return None
+            return self._cut(BlockKind.WORK, self.waiting)
         return self._cut(BlockKind.WORK, self._rendered(rows=rows, note=note) or THINKING)
 
     def _work_block(self) -> Block | None:
@@ -314,7 +324,7 @@ class DraftView:
     def _thinking_line(self) -> str:
         """`Thinking…`, or the last line of reasoning if the session asked to see it (`/reasoning on`)."""
         if not self.thinking:
-            return ""
+            return self.waiting
         lines = self.reasoning.strip().splitlines() if self.style.reasoning else []
         if not lines:
             return THINKING

@@ -23,6 +23,7 @@ from oc_trio.core.model_apis import ModelApi, built_in_api
 from oc_trio.errors import ConfigError, Problem
 from oc_trio.ids import AgentId
 from oc_trio.runtime.policies import default_agent, entries
+from oc_trio.runtime.turn_limit import TurnLimit
 from oc_trio.telemetry.model_calls import ModelCalls
 from oc_trio.telemetry.pauses import Pauses
 
@@ -104,7 +105,7 @@ class AgentTable:
     primary: Mapping[AgentId, str]
     default: AgentId
     # Turns that may run at the same time, over all conversations and accounts.
-    limiter: trio.CapacityLimiter = field(factory=lambda: trio.CapacityLimiter(64))
+    limit: TurnLimit = field(factory=lambda: TurnLimit.of(64))
     # Names for people, of those models that have one.
     titles: Mapping[str, str] = field(factory=dict)
 
@@ -112,8 +113,8 @@ class AgentTable:
         """Hold what `other` holds, from the next turn on."""
         self.setups, self.by_model = other.setups, other.by_model
         self.primary, self.default, self.titles = other.primary, other.default, other.titles
-        # The limiter itself stays: running turns hold its tokens.
-        self.limiter.total_tokens = other.limiter.total_tokens
+        # The limit itself stays: running turns hold its places.
+        self.limit.change(other.limit.turns)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -162,9 +163,9 @@ def build_agents(
         # start.
         for model, built in by_model.items():
             built[agent_id] = factory.setup(entry, (model, wanted, *choice.fallbacks), persona)
-    limiter = trio.CapacityLimiter(config.agents.defaults.max_concurrent)
+    limit = TurnLimit.of(config.agents.defaults.max_concurrent)
     titles = {name: model.name for name, model in factory.models.items() if model.name}
-    return AgentTable(setups, by_model, primary, default_agent(config), limiter, titles)
+    return AgentTable(setups, by_model, primary, default_agent(config), limit, titles)
 
 
 def model_spec(config: Config, http: httpx.AsyncClient, model: str) -> AgentSpec:

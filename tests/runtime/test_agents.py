@@ -150,7 +150,7 @@ def test_replacing_changes_what_the_next_turn_gets() -> None:
     old.replace_with(new)
     assert models(before) == ["small"]
     assert models(old.setup(MAIN, SessionSettings())) == ["best"]
-    assert old.limiter.total_tokens == 2
+    assert old.limit.turns == 2
 
 
 async def test_names_for_people(harness: Harness) -> None:

@@ -5,6 +5,7 @@ steering message before the model reads it: a restart repeats neither.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import trio
 from attrs import evolve
@@ -19,7 +20,7 @@ from oc_trio.core.preview import DraftState
 from oc_trio.core.reasoning import without_reasoning
 from oc_trio.core.transcript import estimate
 from oc_trio.core.turn_events import AgentEvent, Failed, Final, TextDelta, Thinking, ToolEnded, ToolStarted, Usage
-from oc_trio.errors import AgentError
+from oc_trio.errors import AgentError, MattermostError
 from oc_trio.ids import PostId
 from oc_trio.runtime.agents import SessionSettings
 from oc_trio.runtime.conversation import transcript
@@ -36,6 +37,7 @@ from oc_trio.runtime.turn.resume import ResumeState, draft_id, user_text
 from oc_trio.runtime.turn.services import TurnServices
 from oc_trio.runtime.turn.turn_writer import TurnWriter
 from oc_trio.runtime.turn.typing_indicator import keep_typing
+from oc_trio.runtime.turn_limit import Ahead
 from oc_trio.store.turns import Turn
 from oc_trio.telemetry.log import get_logger
 
@@ -43,6 +45,10 @@ from oc_trio.telemetry.log import get_logger
 _TRANSCRIPT_ROWS = 400
 # Events that are handled between two checkpoints.
 _EVENTS_AT_ONCE = 64
+
+# Seconds of waiting for other turns until people are told, and between two updates of how many there are.
+WAIT_SHOWN_AFTER = 3.0
+WAIT_SHOWN_EVERY = 10.0
 
 log = get_logger(part="turn")
 
@@ -75,6 +81,7 @@ class AgentRun:
         self.uncut = ""
         self._calls: dict[str, ToolCall] = {}
         self._so_far = resume_state.so_far
+        self._is_resumed = bool(resume_state.drafts)
         view = DraftView(view_style(services, self.message, settings)).resumed(resume_state.events)
         self.writer = self._writer(view, resume_state.drafts)
 
@@ -97,18 +104,17 @@ class AgentRun:
         """Run the agent and show its answer as it grows; returns its final event, when no write of a draft is in
         flight.
 
-        Waits for the limit of concurrent turns. Raises TurnTimeout.
+        Waits for a place among the turns that run at the same time. Raises TurnTimeout.
         """
         services, turns = self.services, self.turns
-        # The limiter is taken first: a turn that waits for it shows neither a typing indicator nor a draft.
-        async with services.agents.limiter, trio.open_nursery() as nursery:
+        async with trio.open_nursery() as nursery:
             slot = TaskSlot(nursery)
             with turns.live.track(self.turn.session, self.writer):
-                # The pacer divides the account's edits by the number of drafts, so count only while this one is
-                # written.
-                turns.pacer.live += 1
-                services.metrics.live_drafts.labels(services.account).inc()
-                try:
+                nursery.start_soon(turns.acks.seen, self.messages)
+                await slot.start(self.writer.run)
+                async with services.agents.limit.place(self._show_waiting):
+                    if self.writer.view.waiting:
+                        self.writer.show(self.writer.view.with_event(Thinking()))
                     nursery.start_soon(
                         keep_typing,
                         services.api.typing,
@@ -116,21 +122,40 @@ class AgentRun:
                         self.turn.root_id,
                         services.policies.typing_interval,
                     )
-                    nursery.start_soon(turns.acks.seen, self.messages)
-                    await slot.start(self.writer.run)
-                    end = await self._within_limit()
-                    # Joined, so that no write of a draft is in flight when the final text is written; one that is can't
-                    # be overtaken.
-                    await slot.cancel_and_join(reason="the answer is complete")
-                finally:
-                    turns.pacer.live -= 1
-                    services.metrics.live_drafts.labels(services.account).dec()
-                    # From here on nobody would read a steering message; a new one waits for the next turn.
-                    self.running.is_steerable = False
+                    end = await self._run_counted()
+                # Joined, so that no write of a draft is in flight when the final text is written; one that is can't be
+                # overtaken.
+                await slot.cancel_and_join(reason="the answer is complete")
             nursery.cancel_scope.cancel()
         if end is None:
             raise TurnTimeout
         return end
+
+    async def _show_waiting(self, ahead: Ahead) -> None:
+        """Tell people that other turns have to end first: typing at once, after a while a draft with their number."""
+        with suppress(MattermostError):
+            await self.services.api.typing(self.turn.channel_id, self.turn.root_id)
+        # A draft of an earlier run has words, which stay until there are new ones.
+        if self._is_resumed:
+            return
+        await trio.sleep(WAIT_SHOWN_AFTER)
+        while True:
+            self.writer.show(self.writer.view.behind(ahead()))
+            await trio.sleep(WAIT_SHOWN_EVERY)
+
+    async def _run_counted(self) -> Final | Failed | None:
+        """Run within the limit of time, counted as live."""
+        # The pacer divides the account's edits by the number of drafts, so count only while this one is written.
+        self.turns.pacer.live += 1
+        live_drafts = self.services.metrics.live_drafts.labels(self.services.account)
+        live_drafts.inc()
+        try:
+            return await self._within_limit()
+        finally:
+            self.turns.pacer.live -= 1
+            live_drafts.dec()
+            # From here on nobody would read a steering message; a new one waits for the next turn.
+            self.running.is_steerable = False
 
     async def _within_limit(self) -> Final | Failed | None:
         with trio.move_on_after(self.limit):

@@ -56,6 +56,41 @@ async def test_waiting_for_a_place_can_be_stopped(harness: Harness) -> None:
     assert len(harness.stage.requests) == 1
 
 
+async def test_who_waits_for_a_place_is_told_so(harness: Harness) -> None:
+    """Typing at once, after three seconds a draft with their number, which becomes the answer."""
+    await harness.start(agents={"defaults": {"maxConcurrent": 1}})
+    harness.script = [Pause(9), Say("done")]
+    posts = [harness.say("@helper first")]
+    await trio.sleep(0.5)
+    for number in range(2):
+        posts.append(harness.say(f"@helper {number}"))
+        await trio.sleep(0.5)
+    assert len(harness.ours()) == 0
+    await trio.sleep(5)
+    drafts = {post.root_id: post.message for post in harness.ours()}
+    assert drafts == {posts[1].id: "Waiting: next…", posts[2].id: "Waiting: 1 before this one…"}
+    await trio.sleep(6)
+    drafts = {post.root_id: post.message for post in harness.ours()}
+    assert drafts[posts[1].id] == "Thinking…"
+    await harness.settled()
+    assert harness.answers() == ["done"] * 3
+    assert len(harness.ours()) == 3
+
+
+async def test_who_waits_in_a_draft_can_still_stop(harness: Harness) -> None:
+    """Nothing of the draft that said so is left as an answer."""
+    await harness.start(agents={"defaults": {"maxConcurrent": 1}})
+    harness.script = [Pause(20), Say("done")]
+    harness.say("@helper first")
+    await trio.sleep(0.5)
+    second = harness.say("@helper second")
+    await trio.sleep(5)
+    harness.say("@helper stop", root=second)
+    await harness.settled()
+    assert await harness.state(second) == "cancelled: stopped"
+    assert not [post for post in harness.ours() if "Waiting" in post.message]
+
+
 async def test_only_the_text_is_sent_with_an_edit(harness: Harness) -> None:
     """Pins and props that came meanwhile survive."""
     await harness.start()
