@@ -34,6 +34,7 @@ _RUN_EXIT_CODES = (
     "of a newer release, 69 the server can't be reached or it is not over yet, 75 the journal can't be read, 77 the "
     "token is refused, 78 configuration."
 )
+_MOST_RUNS = 1000
 _STATES = ["wanted", "running", "queued", "asked", "delivered", "silent", "failed", "skipped"]
 
 
@@ -100,7 +101,9 @@ def get(ctx: click.Context, job: str, config_path: str | None) -> None:
 @command.command("runs", epilog=EXIT_CODES)
 @click.argument("job", metavar="[JOB]", required=False)
 @click.option("--id", "job_id", metavar="JOB", help="The same as JOB.", hidden=True)
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1000), metavar="N", help="The newest.")
+@click.option(
+    "--limit", default=50, show_default=True, type=click.IntRange(1, _MOST_RUNS), metavar="N", help="The newest."
+)
 @click.option("--status", "state", type=click.Choice([*_STATES, "ok", "error", "all"]), help="Only runs like that.")
 @click.option("--run-id", metavar="ID", help="Only this run.")
 @config_option
@@ -129,10 +132,12 @@ def runs(
         if run_id:
             one = await store.cron_runs.get(OutboxId(run_id))
             return [one] if one else [], by_id
-        found = await store.cron_runs.list(limit, named or "")
+        # What a run became may be known by the outbox alone, so that states are looked at afterwards.
+        most = limit if len(wanted) == len(_STATES) else _MOST_RUNS
+        found = await store.cron_runs.list(most, named or "")
         if named and not found:
-            found = await store.cron_runs.list(limit, states.find(named).id)
-        return [run for run in found if run.state.value in wanted], by_id
+            found = await store.cron_runs.list(most, states.find(named).id)
+        return [run for run in found if run.state.value in wanted][:limit], by_id
 
     found, by_id = with_jobs(config_path, read)
     if as_json:

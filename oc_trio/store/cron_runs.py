@@ -10,7 +10,6 @@ from oc_trio.core.ledger import ObligationState, OutboxState
 from oc_trio.ids import ChannelId, OutboxId
 from oc_trio.store import obligations
 from oc_trio.store.columns import join_ids, split_posts
-from oc_trio.store.cron import record_last
 from oc_trio.store.engine import Engine, Row, Tx
 
 _COLUMNS = "id, job, due_at, account, by_hand, state, ran_at, ended_at, channel_id, posts, reason"
@@ -42,7 +41,11 @@ def _record(tx: Tx, run: JobRun) -> None:
         *(run.channel_id, join_ids(run.posts), run.reason),
     )
     if not run.by_hand:
-        record_last(tx, run.job, run.due_at, run.result)
+        # No row: the job was removed meanwhile. A later time: it has got new ones, which count from then on.
+        tx.run(
+            "UPDATE cron SET at = CASE WHEN at > ? THEN at ELSE ? END, result = ? WHERE job = ?",
+            *(run.due_at, run.due_at, run.result, run.job),
+        )
 
 
 def _now(tx: Tx, run: JobRun) -> JobRun:

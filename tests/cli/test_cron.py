@@ -144,6 +144,8 @@ def test_a_text_on_standard_input(server: Server) -> None:
         (("--every", "1h", "--to", ""), 2, "Where? --to is missing"),
         (("--every", "1h", "--message", ""), 2, "What? --message asks"),
         (("--every", "1h", "--text", "also"), 1, "--message asks an agent"),
+        (("--every", "1h", "--name", "two\nlines"), 1, "--name is one line"),
+        (("--every", "1h", "--message", "x" * 100_001), 1, "more than 100,000 characters"),
         (("--every", "1h", "--agent", "ops"), 1, "there is no agent ops; configured: main"),
         (("--every", "1h", "--model", "play/at"), 1, "did you mean play/it?"),
         (("--every", "1h", "--account", "ops"), 1, "account ops is not configured, or can't run; usable: default"),

@@ -251,6 +251,41 @@ def test_a_post_of_another_place_is_left_alone(typist: Typist) -> None:
     assert world.posts.live(post.id).message == "stays"
 
 
+def test_a_running_gateway_runs_the_jobs(typist: Typist) -> None:
+    """It is told of a change, and runs by hand are its own, with tools; what it does not know fails in words."""
+    added = json.loads(
+        typist.types("oc-trio cron add --every 1d --message '!say from the gateway' --to '#off-topic' --json").stdout
+    )
+    assert added["gatewayTold"] is True
+    run = json.loads(typist.types(f"oc-trio cron run {added['id']} --json").stdout)
+    assert (run["by"], run["state"], run["byHand"]) == ("gateway", "delivered", True)
+    post = typist.server.world.posts.live(run["postIds"][0])
+    assert (post.message, post.channel_id) == ("from the gateway", run["channelId"])
+    good = typist.server.config.read_text()
+    typist.server.config.write_text(good + good[good.index("[cron.jobs.morning]") :].replace("morning", "evening"))
+    try:
+        refused = typist.types("oc-trio cron run evening")
+    finally:
+        typist.server.config.write_text(good)
+    assert refused.exit_code == 1
+    assert "the running gateway knows no such job" in refused.stderr
+    begun = typist.types(f"oc-trio cron run {added['id']} --no-wait")
+    assert (begun.exit_code, begun.stdout) == (0, f"begun: oc-trio cron runs {added['id']}\n")
+
+
+@pytest.mark.slow
+def test_a_job_that_runs_once(typist: Typist) -> None:
+    """A second later it is posted, and the job is gone."""
+    added = json.loads(typist.types("oc-trio cron add --at 1s --text 'a second later' --to '#off-topic' --json").stdout)
+    until = time.monotonic() + 20
+    while typist.types(f"oc-trio cron show {added['id']}").exit_code == 0:
+        assert time.monotonic() < until, typist.types("oc-trio cron runs").output
+        time.sleep(0.1)
+    [run] = json.loads(typist.types(f"oc-trio cron runs {added['id']} --json").stdout)["runs"]
+    assert run["state"] == "delivered"
+    assert typist.server.world.posts.live(run["postIds"][0]).message == "a second later"
+
+
 def test_pins(typist: Typist) -> None:
     """Pinned posts are listed, unpinned ones not any more."""
     demo, world = typist.server.demo, typist.server.world

@@ -113,6 +113,7 @@ async def test_a_damaged_job_is_named(store: Store) -> None:
 
 async def test_a_run_has_one_row(store: Store) -> None:
     """However often it is recorded; one by hand does not count as the job's last run."""
+    await store.cron.record_run("news", 50, NOT_YET)
     run = scheduled_run("news", ACCOUNT, 100)
     await store.cron_runs.record(evolve(run, state=RunState.QUEUED, ran_at=101))
     done = evolve(run, state=RunState.DELIVERED, ran_at=101, ended_at=102, posts=(PostId("p1"),), channel_id=TOWN)
@@ -127,6 +128,20 @@ async def test_a_run_has_one_row(store: Store) -> None:
     last = await store.cron.last_run("news")
     assert last is not None
     assert (last.at, last.result) == (100, "posted p1")
+
+
+async def test_a_job_that_changes_while_it_runs(store: Store) -> None:
+    """Its new times count from the change on; one that was removed does not come back."""
+    job = await store.cron_jobs.add(DAILY, 100)
+    run = scheduled_run(job.id, ACCOUNT, 200)
+    await store.cron_jobs.change(job.id, lambda before: evolve(before, timing=Interval(60_000, 0)), 300)
+    await store.cron_runs.record(evolve(run, state=RunState.DELIVERED, posts=(PostId("p1"),)))
+    last = await store.cron.last_run(job.id)
+    assert last is not None
+    assert (last.at, last.result) == (300, "posted p1")
+    await store.cron_jobs.remove(job.id)
+    await store.cron_runs.record(evolve(run, state=RunState.FAILED, reason="late"))
+    assert await store.cron.all() == ()
 
 
 async def test_the_outbox_says_what_became_of_posts(store: Store) -> None:

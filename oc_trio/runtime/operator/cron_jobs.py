@@ -31,6 +31,9 @@ from oc_trio.store.cron import CronRun
 from oc_trio.store.cron_jobs import NOT_YET
 from oc_trio.store.store import Store
 
+_LONGEST_NAME = 100
+_LONGEST_TEXT = 100_000
+
 
 @frozen
 class JobStates:
@@ -136,14 +139,11 @@ def _listed(names: Sequence[str]) -> str:
 
 def check_job(job: ScheduledJob, loaded: Loaded, now: int) -> ScheduledJob:
     """The job, fit to be kept. Raises JobRefused with the first thing that is wrong with it."""
-    timing = job.timing
-    if isinstance(timing, Expression):
-        if error := cron_error(timing.expression):
-            raise JobRefused(f"--cron {timing.expression!r} {error}; such as '0 9 * * mon-fri'")
-        if not is_timezone(timing.timezone):
-            raise JobRefused(f"--tz {timing.timezone} is not a known time zone; such as Europe/Berlin")
-    if isinstance(timing, Once) and job.enabled and timing.at <= now:
-        raise JobRefused(f"the time of {job.label} is past ({iso(timing.at)}); give it another one by --at")
+    _check_timing(job, now)
+    if len(job.name) > _LONGEST_NAME or not job.name.isprintable():
+        raise JobRefused(f"--name is one line of at most {_LONGEST_NAME} characters")
+    if max(len(job.text), len(job.prompt)) > _LONGEST_TEXT or len(job.description) > _LONGEST_TEXT:
+        raise JobRefused(f"it says more than {_LONGEST_TEXT:,} characters")
     if not job.target:
         raise JobRefused("--to is missing: where it goes, such as --to '#town-square' or --to @alice")
     try:
@@ -161,6 +161,17 @@ def check_job(job: ScheduledJob, loaded: Loaded, now: int) -> ScheduledJob:
     if problem_text := job_problem(job, loaded):
         raise JobRefused(problem_text)
     return job
+
+
+def _check_timing(job: ScheduledJob, now: int) -> None:
+    timing = job.timing
+    if isinstance(timing, Expression):
+        if error := cron_error(timing.expression):
+            raise JobRefused(f"--cron {timing.expression!r} {error}; such as '0 9 * * mon-fri'")
+        if not is_timezone(timing.timezone):
+            raise JobRefused(f"--tz {timing.timezone} is not a known time zone; such as Europe/Berlin")
+    if isinstance(timing, Once) and job.enabled and timing.at <= now:
+        raise JobRefused(f"the time of {job.label} is past ({iso(timing.at)}); give it another one by --at")
 
 
 @frozen
