@@ -107,10 +107,8 @@ def edit(job: str, config_path: str | None, *, as_json: bool, **options: Any) ->
     if timing is None and options["tz"]:
         timing_of({**options, "cron": "* * * * *"}, 0)  # refuses a zone that is none
 
-    def change(before: "ScheduledJob") -> "ScheduledJob":
-        return changed_job(before, {**options, "tz": None if timing is not None else options["tz"]}, timing)
-
-    _print(_changed(job, config_path, change, "edit"), as_json=as_json, what="changed")
+    done = _changed(job, config_path, lambda before: changed_job(before, options, timing), "edit")
+    _print(done, as_json=as_json, what="changed")
 
 
 @click.command(epilog=EXIT_CODES)

@@ -157,7 +157,7 @@ def read_texts(options: dict[str, Any]) -> dict[str, Any]:
     return {**options, **texts}
 
 
-def timing_of(options: Mapping[str, Any], now: int, *, zone_before: str = "") -> "Timing | None":
+def timing_of(options: Mapping[str, Any], now: int) -> "Timing | None":
     """The times that --at, --every, --cron and --tz name; None where none is given. Raises UsageError."""
     from oc_trio.config.cron_fields import is_timezone
     from oc_trio.core.cron_jobs import Expression, Interval, Once
@@ -179,7 +179,7 @@ def timing_of(options: Mapping[str, Any], now: int, *, zone_before: str = "") ->
     except BadTime as problem:
         raise click.BadParameter(f"{options[given[0]]!r} {problem}.", param_hint=f"--{given[0]}") from None
     if options["cron"] is not None:
-        return Expression(five_fields(options["cron"]), zone_name or zone_before or "UTC")
+        return Expression(five_fields(options["cron"]), zone_name or "UTC")
     return None
 
 
@@ -269,7 +269,9 @@ def changed_job(job: "ScheduledJob", options: Mapping[str, Any], timing: "Timing
         changes["conversation"] = conversation
     if options["missed"]:
         changes["missed"] = Missed(options["missed"])
-    if timing is not None:
+    if isinstance(timing, Expression) and isinstance(job.timing, Expression) and not options["tz"]:
+        changes["timing"] = evolve(timing, timezone=job.timing.timezone)
+    elif timing is not None:
         changes["timing"] = timing
     elif options["tz"]:
         if not isinstance(job.timing, Expression):

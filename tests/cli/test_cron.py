@@ -117,6 +117,14 @@ def test_ways_to_say_when(server: Server, words: tuple[str, ...], schedule: str)
     assert server.json("cron", "add", *words, "--to", "#town-square")["schedule"] == schedule
 
 
+def test_a_new_expression_keeps_its_zone(server: Server) -> None:
+    """The zone alone may change, too."""
+    server.json("cron", "add", "0 7 * * *", "x", "--tz", "Europe/Berlin", "--to", "@bob", "--name", "x")
+    assert server.json("cron", "edit", "x", "--cron", "0 8 * * *")["schedule"] == "0 8 * * * (Europe/Berlin)"
+    assert server.json("cron", "edit", "x", "--tz", "Asia/Tokyo")["schedule"] == "0 8 * * * (Asia/Tokyo)"
+    assert server.json("cron", "edit", "x", "--cron", "@daily", "--tz", "UTC")["schedule"] == "@daily (UTC)"
+
+
 def test_a_text_on_standard_input(server: Server) -> None:
     """As `message send` takes it; the id is made of its first words."""
     added = server.json(

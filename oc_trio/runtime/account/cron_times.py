@@ -6,6 +6,7 @@ comes twice runs once.
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import assert_never
 from zoneinfo import ZoneInfo
 
@@ -51,6 +52,8 @@ def latest_due(timing: Timing, until: int) -> int | None:
             assert_never(never)
 
 
+# Every job is looked at twice a minute, and its next time stays the same until it runs.
+@lru_cache(maxsize=2048)
 def next_run(expression: str, zone: str, after: int) -> int | None:
     """The first time later than `after`; None if there is none in the next decades."""
     return _tick(expression, zone, after, reverse=False)

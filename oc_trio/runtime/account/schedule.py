@@ -94,7 +94,9 @@ class Schedule:
         if isinstance(job.timing, Once) and after >= job.timing.at:
             await self._retire(job)
             return None
-        match due_now(next_due(job.timing, after), latest_due(job.timing, now), now, job.missed):
+        first = next_due(job.timing, after)
+        latest = latest_due(job.timing, now) if first is not None and first <= now else None
+        match due_now(first, latest, now, job.missed):
             case Wait(until):
                 if until is None and job.id not in self._never_due:
                     self._never_due.add(job.id)

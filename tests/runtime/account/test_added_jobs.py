@@ -1,6 +1,7 @@
 """Jobs of the journal in a running gateway, under the mock clock: added, changed, removed, run by hand."""
 
 from itertools import pairwise
+from random import Random
 from typing import Any
 
 import pytest
@@ -315,3 +316,48 @@ async def test_a_job_of_the_file_hides_one_of_the_journal(harness: Harness) -> N
     )
     await trio.sleep(11 * MINUTE)
     assert set(harness.answers()) == {"from the file"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(8))
+async def test_no_run_is_posted_twice_whatever_interrupts_it(harness: Harness, seed: int) -> None:
+    """Over crashes, stops, lost requests and lost answers each run has one post, and the history knows it."""
+    random = Random(seed)
+
+    async def trouble(request: SandboxRequest) -> SandboxResponse | None:
+        if request.method == "POST" and request.path.endswith("/posts"):
+            match random.choice(("fine", "away", "hang")):
+                case "away":
+                    return SandboxResponse(503, (), b"")
+                case "hang":
+                    await trio.sleep(random.uniform(1, 90))
+        return None
+
+    await add(harness, timing=Interval(60_000, 0), missed=Missed.ONCE)
+    await once(harness, 5, id="psst", target="@bob", text="psst")
+    for _ in range(6):
+        rules = random.choice((harness.faults.before_rules, harness.faults.after_rules))
+        rules.append(trouble)
+        await harness.start()
+        if random.random() < 0.5:
+            await harness.store.cron_runs.record(
+                run_by_hand("tea", ACCOUNT, harness.now_ms(), f"{random.random():.10f}"[2:])
+            )
+            tell(harness)
+        await trio.sleep(random.uniform(1, 200))
+        await (harness.crash() if random.random() < 0.7 else harness.stop())
+        rules.remove(trouble)
+        await trio.sleep(random.uniform(0, 120))
+    await harness.start()
+    await trio.sleep(10 * MINUTE)
+    await harness.store.cron_jobs.remove("tea")
+    tell(harness)
+    await trio.sleep(5 * MINUTE)
+    direct = harness.world.direct(harness.bob, harness.bot)
+    ended = await runs(harness)
+    assert {run.state for run in ended} == {RunState.DELIVERED}
+    posts = [post.id for channel in (harness.square, direct) for post in harness.ours(channel)]
+    assert sorted(posts) == sorted(post for run in ended for post in run.posts)
+    assert harness.answers(direct) == ["psst"]
+    assert len({run.due_at for run in ended if not run.by_hand and run.job == "tea"}) >= 10
+    assert await harness.store.cron_jobs.all() == ()
