@@ -11,6 +11,7 @@ from oc_trio.cli.exits import EX_CONFIG, EX_FAILED, EX_PARTIAL
 
 if TYPE_CHECKING:
     from oc_trio.config.load import Loaded
+    from oc_trio.runtime.operator.doctor import Depth
     from oc_trio.runtime.operator.findings import Finding
 
 _COLOURS = {"ok": "green", "fixed": "cyan", "warning": "yellow", "not verified": "magenta", "failed": "red"}
@@ -20,8 +21,21 @@ _WIDTH = 8
 @click.command("doctor")
 @click.option("--config", "config_path", metavar="PATH", help="Configuration file (or OC_TRIO_CONFIG).")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--deep", is_flag=True, help="Ask each configured model one word, too; providers may charge for it.")
-def command(config_path: str | None, *, as_json: bool, deep: bool) -> None:
+@click.option(
+    "--deep",
+    is_flag=True,
+    help="Hold each WebSocket for a while, and ask each model one word; providers may charge for it.",
+)
+@click.option(
+    "--hold",
+    "hold_seconds",
+    type=click.FloatRange(0, 3600),
+    default=90.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="With --deep: how long each WebSocket is held without a word.",
+)
+def command(config_path: str | None, *, as_json: bool, deep: bool, hold_seconds: float) -> None:
     """Examine configuration, state, journal, servers, callbacks and model endpoints; say how to mend what is wrong.
 
     Writes only to the bot's direct channel with itself, and removes it again. Where a gateway runs, that makes
@@ -34,6 +48,7 @@ def command(config_path: str | None, *, as_json: bool, deep: bool) -> None:
 
     from oc_trio.config.load import load
     from oc_trio.errors import ConfigError
+    from oc_trio.runtime.operator.doctor import Depth
     from oc_trio.telemetry.log import configure
 
     try:
@@ -43,7 +58,7 @@ def command(config_path: str | None, *, as_json: bool, deep: bool) -> None:
             click.echo(f"oc-trio: {problem}", err=True)
         sys.exit(EX_CONFIG)
     configure(level="error")  # what models refuse is among the findings
-    findings = trio.run(_examine, loaded, as_json, deep)
+    findings = trio.run(_examine, loaded, Depth(deep, hold_seconds, _show), as_json)
     if as_json:
         click.echo(json.dumps([_row(one) for one in findings], indent=2, ensure_ascii=False))
     levels = {one.level.value for one in findings}
@@ -69,13 +84,19 @@ def _lines(finding: "Finding") -> list[str]:
     return [head, *(indent + harmless(line) for line in more)]
 
 
-async def _examine(loaded: "Loaded", quiet: bool, deep: bool) -> "list[Finding]":
+def _show(line: str) -> None:
+    """A line about something that takes long, for who watches."""
+    if sys.stderr.isatty():
+        click.echo(f"  {line}", err=True)
+
+
+async def _examine(loaded: "Loaded", depth: "Depth", quiet: bool) -> "list[Finding]":
     from contextlib import aclosing
 
     from oc_trio.runtime.operator.doctor import run_checks
 
     findings = []
-    async with aclosing(run_checks(loaded, deep=deep)) as stream:
+    async with aclosing(run_checks(loaded, depth)) as stream:
         async for one in stream:
             findings.append(one)
             if not quiet:

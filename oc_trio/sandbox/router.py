@@ -5,7 +5,7 @@ Also checks the token, size limits and the rate limit, logs requests, and transl
 
 import re
 
-from oc_trio.sandbox.errors import ApiError, no_route, unauthenticated
+from oc_trio.sandbox.errors import ApiError, forbidden, no_route, unauthenticated
 from oc_trio.sandbox.records import SessionRecord
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse, bearer_token
 from oc_trio.sandbox.rest import bots, channels, files, integrations, posts, reactions, system, teams, users
@@ -17,6 +17,15 @@ from oc_trio.sandbox.world import World
 API = "/api/v4"
 _NOUNS = (system, bots, users, teams, channels, posts, reactions, files, integrations)
 
+# The permissions that can be denied in the settings, by method and path.
+_PERMISSIONS = {
+    ("POST", "/channels/direct"): "create_direct_channel",
+    ("POST", "/posts"): "create_post",
+    ("PUT", "/posts/{post_id}/patch"): "edit_post",
+    ("DELETE", "/posts/{post_id}"): "delete_post",
+    ("POST", "/reactions"): "add_reaction",
+    ("POST", "/files"): "upload_file",
+}
 _SEGMENTS = {"": r"[A-Za-z0-9]+", "name": r"[A-Za-z0-9_.-]+", "emoji": r"[A-Za-z0-9_+-]+"}
 _PARAMETER = re.compile(r"\{(\w+):?(\w*)\}")
 
@@ -94,6 +103,9 @@ class Router:
                 raise ApiError(401, "api.context.token_provided.app_error", "Token provided but not accepted here.")
             raise unauthenticated()
         self._check_size(request.method, request.path, len(request.body))
+        denied = _PERMISSIONS.get((route.method, route.path), "") in self._world.settings.denied
+        if denied and session is not None and not self._world.users.get(session.user_id).is_admin:
+            raise forbidden()
         if session is not None and request.method != "GET":
             self._world.hub.note_activity(session)
         return await route.handler(RestCall(self._world, request, params, session))

@@ -25,6 +25,8 @@ REAP_MS = 300_000  # interval at which lost connections are deleted
 class Settings:
     """`site_url` is what permalinks and response URLs start with; sizes are bytes.
 
+    `denied` are Mattermost's names of permissions that nobody but an admin has.
+
     `allowed_internal` are the hosts of `AllowedUntrustedInternalConnections`, None for no such restriction.
     """
 
@@ -33,4 +35,5 @@ class Settings:
     rate_limit: bool = False
     request_log: int = 10_000  # entries kept
     enable_commands: bool = True
+    denied: frozenset[str] = frozenset()
     allowed_internal: tuple[str, ...] | None = None

@@ -44,7 +44,9 @@ def test_all_is_well(server: Server, tmp_path: Path) -> None:
     """Every part is looked at and named."""
     trio.run(_make, tmp_path / "state" / JOURNAL)
     rows = found(server)
-    assert rows["account default"] == [("ok", f"@bot at {server.url}, in 1 team and 2 channels")]
+    assert rows["account default"] == [
+        ("ok", f"@bot at {server.url}, in 1 team and 2 channels (demo/town-square, demo/off-topic)")
+    ]
     assert rows["journal"][0][1].startswith("sqlite, 0.")
     assert rows["state directory"] == [("ok", str(tmp_path / "state"))]
     text = server.run("doctor").stdout

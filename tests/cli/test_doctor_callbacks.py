@@ -118,8 +118,8 @@ BROKEN: list[tuple[Callable[[Server], str], int, dict[str, str]]] = [
         {"slash.unreachable": f'"localhost" to {_HOST}', "button.unreachable": f'"localhost" to {_HOST}'},
     ),
     (_unknown_name, 1, {"slash.unreachable": "gw.invalid", "callback.unknown_host": "correct the name"}),
-    (_no_right, 3, {"slash.not_verified": "grant Manage Slash Commands, or make", "button.arrives": ""}),
-    (_commands_off, 3, {"slash.not_verified": "set ServiceSettings.EnableCommands to true"}),
+    (_no_right, 1, {"slash.not_verified": "grant Manage Slash Commands, or make", "button.arrives": ""}),
+    (_commands_off, 1, {"slash.not_verified": "set ServiceSettings.EnableCommands to true"}),
     (_other_source, 1, {"button.source": 'add "127.0.0.1" to channels.mattermost.interactions.allowedSourceIps'}),
     (_dead_buttons, 1, {"button.unreachable": 'add "127.0.0.1" to'}),
 ]

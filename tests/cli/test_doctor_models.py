@@ -162,7 +162,7 @@ def test_a_name_that_is_not_listed_and_answers(server: Server, host: ModelHost) 
     """Asked itself, the model has the last word."""
     host.routes["/v1/models"] = (200, "application/json", json.dumps({"data": [{"id": "*"}]}))
     host.routes[CHAT] = sse({"content": "pong"}, "stop")
-    rows = found(server, f"{host.url}/v1", "--deep")
+    rows = found(server, f"{host.url}/v1", "--deep", "--hold", "0")
     assert [level for level, _ in rows["model provider l"]] == ["ok", "warning"]
     assert [level for level, _ in rows["model l/qwen3"]] == ["ok"]
 
@@ -240,7 +240,7 @@ CHAT = "/v1/chat/completions"
 
 def deep(server: Server, host: ModelHost, *answers: tuple[int, str, str], models: str = '["qwen3"]') -> tuple[str, str]:
     host.routes = {"/v1/models": (200, "application/json", MODELS), CHAT: list(answers)}
-    ((level, text),) = found(server, f"{host.url}/v1", "--deep", models=models)["model l/qwen3"]
+    ((level, text),) = found(server, f"{host.url}/v1", "--deep", "--hold", "0", models=models)["model l/qwen3"]
     return level, text
 
 

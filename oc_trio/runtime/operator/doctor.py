@@ -8,16 +8,17 @@ from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
 import httpx
-import trio
+from attrs import frozen
 
-from oc_trio.config.accounts import Account
 from oc_trio.config.load import Loaded
 from oc_trio.config.model import Config
-from oc_trio.errors import ConfigError, MattermostError, MattermostRejected, StoreError
-from oc_trio.runtime.account.outbound_client import dependencies_for, open_outbound_client
+from oc_trio.errors import ConfigError, StoreError
+from oc_trio.runtime.account.outbound_client import dependencies_for
 from oc_trio.runtime.agents import build_agents
 from oc_trio.runtime.conversation.pictures import INSTALL, pillow_version
+from oc_trio.runtime.operator.checks.account import AccountCheck
 from oc_trio.runtime.operator.checks.way_back import check_way_back
+from oc_trio.runtime.operator.checks.way_in import Progress
 from oc_trio.runtime.operator.command_check import CommandCheck
 from oc_trio.runtime.operator.findings import Finding, Level
 from oc_trio.runtime.operator.model_check import examine_provider
@@ -25,17 +26,26 @@ from oc_trio.runtime.process.start import JOURNAL, journal_location, state_probl
 from oc_trio.store.sqlite import is_there
 from oc_trio.store.store import open_store
 
-_SECONDS = 10.0
+# Longer than the 60 s after which nginx, for one, ends a quiet connection.
+HOLD_SECONDS = 90.0
 # SQLite has a write-ahead log beside the journal, which grows to several MiB before a checkpoint.
 _LOW_SPACE = 100 * 1_048_576
 _NO_SPACE = 8 * 1_048_576
 
 
-async def run_checks(loaded: Loaded, *, deep: bool = False) -> AsyncGenerator[Finding, None]:
-    """Check configuration, state, journal, accounts, callbacks and models, in that order; each finding comes at once.
-
-    With `deep`, each model is asked one question.
+@frozen(eq=False)
+class Depth:
+    """How far the checks go. `deep`: each model is asked one question, and each WebSocket held for `hold_seconds`;
+    `progress` gets lines about what takes long.
     """
+
+    deep: bool = False
+    hold_seconds: float = HOLD_SECONDS
+    progress: Progress = lambda _: None
+
+
+async def run_checks(loaded: Loaded, depth: Depth) -> AsyncGenerator[Finding, None]:
+    """Check configuration, state, journal, accounts, callbacks and models, in that order; each part's come at once."""
     for finding in _configuration(loaded):
         yield finding
     unfit, _, fix = state_problem(loaded).rpartition(": ")
@@ -44,16 +54,18 @@ async def run_checks(loaded: Loaded, *, deep: bool = False) -> AsyncGenerator[Fi
     else:
         yield state_directory(loaded.state_dir)
     yield await _journal(loaded)
-    command_check = CommandCheck(loaded)
+    hold_seconds = depth.hold_seconds if depth.deep else 0.0
+    account_check = AccountCheck(loaded, CommandCheck(loaded), hold_seconds, depth.progress)
     for account_id in sorted(loaded.accounts, key=loaded.listed_at):
-        async for finding in _account(loaded, loaded.accounts[account_id], command_check):
+        account = loaded.accounts[account_id]
+        for finding in await account_check.check(account, await dependencies_for(account)):
             yield finding
     async for finding in check_way_back(loaded, await dependencies_for(*loaded.accounts.values())):
         yield finding
     for finding in await _no_model(loaded):
         yield finding
     for name in loaded.config.models.providers:
-        for finding in await examine_provider(loaded.config, name, deep=deep):
+        for finding in await examine_provider(loaded.config, name, deep=depth.deep):
             yield finding
     for finding in pictures(loaded.config, pillow_version()):
         yield finding
@@ -149,46 +161,3 @@ async def _journal(loaded: Loaded) -> Finding:
     counts = f"{stats.open_obligations} answers owed, {stats.outbox_dead} posts refused by the server"
     text = f"{stats.database}, {stats.size / 1_048_576:.1f} MiB, {counts}"
     return Finding(Level.OK, "journal", text, "journal.ok")
-
-
-async def _account(loaded: Loaded, account: Account, command_check: CommandCheck) -> AsyncGenerator[Finding, None]:
-    subject = f"account {account.id}"
-    dependencies = await dependencies_for(account)
-    try:
-        with trio.fail_after(_SECONDS):
-            async with open_outbound_client(loaded, account, dependencies) as outbound:
-                channels = [one for one in await outbound.api.channels.mine() if one.team_id]
-                facts = outbound.user, await outbound.api.teams.mine(), channels
-                skipped = await command_check.check(outbound.api, account, facts[0].id, facts[1])
-    except MattermostError as problem:
-        refused = isinstance(problem, MattermostRejected) and problem.status in (401, 403)
-        code = "token.refused" if refused else "server.unreachable"
-        fix = "make a new token at Integrations > Bot Accounts" if refused else _server_fix(account)
-        yield Finding(Level.FAILED, subject, f"{account.base_url}: {problem}", code, fix)
-        return
-    except trio.TooSlowError:
-        text = f"{account.base_url} does not answer within {_SECONDS:g} s"
-        yield Finding(Level.FAILED, subject, text, "server.unreachable", _server_fix(account))
-        return
-    user, teams, _ = facts
-    places = f"{_count(len(teams), 'team')} and {_count(len(channels), 'channel')}"
-    text = f"@{user.username} at {account.base_url}, in {places}"
-    yield Finding(Level.OK, subject, text, "account.ok")
-    if not user.is_bot:
-        text = "the token is a person's, not a bot account's"
-        fix = "make a bot at Integrations > Bot Accounts (ServiceSettings.EnableBotAccountCreation must be true)"
-        yield Finding(Level.WARNING, subject, text, "account.person", fix)
-    for sentence in skipped:
-        what, _, fix = sentence.partition("; ")
-        yield Finding(Level.WARNING, f"slash commands of {account.id}", what, "slash.taken", fix)
-    if not teams:
-        fix = f"mmctl team users add <team> {user.username}"
-        yield Finding(Level.WARNING, subject, "the bot is in no team", "account.no_team", fix)
-
-
-def _server_fix(account: Account) -> str:
-    return f"`curl {account.base_url}/api/v4/system/ping` from this machine must say OK: see DNS, proxy, certificate"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -20,6 +20,7 @@ class Level(Enum):
 _WELL = ""
 _DEAD_COMMANDS = "People who use a slash command read that it failed, and nothing reaches the bot."
 _DEAD_BUTTONS = "Buttons show, and clicking them does nothing."
+_DEAF = "Nothing that people write reaches the gateway."
 _NO_ANSWERS = "Every question that needs this model ends in an apology."
 _NOT_IN = "What the configuration says of this id has no effect."
 
@@ -46,6 +47,30 @@ WHY = {
     "account.no_team": "Nobody can reach the bot.",
     "server.unreachable": "The gateway can't start: it neither reads nor answers anything.",
     "token.refused": "The gateway can't start: it neither reads nor answers anything.",
+    "socket.ok": _WELL,
+    "socket.unused": _WELL,
+    "socket.proxy": _DEAF,
+    "socket.no_upgrade": _DEAF,
+    "socket.no_greeting": _DEAF,
+    "socket.no_ping": "A connection that died quietly is not noticed, or each one is taken for dead.",
+    "socket.unreachable": _DEAF,
+    "socket.cut": "Each time, the gateway has to connect and to catch up anew.",
+    "rights.ok": _WELL,
+    "rights.slow": "Answers take as long.",
+    "rights.direct": "The bot can write to nobody who has not written to it: schedules, pairing, `message send @name`.",
+    "rights.upload": "Files of answers are left out.",
+    "rights.post": "The bot can't answer.",
+    "rights.edit": "Answers can't grow: each edit is refused, and the answer comes as a post of its own.",
+    "rights.react": "Reactions are left out (`ackReactions`, the agent's own).",
+    "rights.delete": "Drafts that are no longer needed stay where they are.",
+    "slash.rights": "The bot's slash commands can't be registered there.",
+    "slash.disabled": _DEAD_COMMANDS,
+    "slash.unknown": "Whether slash commands are there is not known.",
+    "ids.ok": _WELL,
+    "ids.name": _NOT_IN,
+    "ids.kind": _NOT_IN,
+    "ids.unknown": _NOT_IN,
+    "ids.unasked": "Whether they exist is not known.",
     "slash.taken": "A name exists once in a team; this account does without.",
     "slash.arrives": _WELL,
     "slash.unreachable": _DEAD_COMMANDS,

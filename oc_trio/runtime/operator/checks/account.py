@@ -1,0 +1,112 @@
+"""`oc-trio doctor` on one account: server, token, places, WebSocket, rights, slash commands and configured ids."""
+
+from collections.abc import Sequence
+
+import trio
+from attrs import frozen
+
+from oc_trio.config.accounts import Account
+from oc_trio.config.load import Loaded
+from oc_trio.core.entities import Channel, Team
+from oc_trio.errors import MattermostError, MattermostRejected
+from oc_trio.runtime.account.dependencies import Dependencies
+from oc_trio.runtime.account.outbound_client import open_outbound_client
+from oc_trio.runtime.delivery.compose import OutboundClient
+from oc_trio.runtime.handlers.callback_urls import plan_callbacks
+from oc_trio.runtime.operator.checks.configured_ids import check_ids
+from oc_trio.runtime.operator.checks.rights import check_commands, check_rights
+from oc_trio.runtime.operator.checks.way_in import Progress, check_way_in
+from oc_trio.runtime.operator.command_check import CommandCheck
+from oc_trio.runtime.operator.findings import Finding, Level
+
+_SECONDS = 10.0
+_MOST_NAMED = 8
+
+
+@frozen(eq=False)
+class AccountCheck:
+    """Checks accounts one by one; the WebSocket of each is held for `hold_seconds`."""
+
+    loaded: Loaded
+    commands: CommandCheck
+    hold_seconds: float
+    progress: Progress
+
+    async def check(self, account: Account, dependencies: Dependencies) -> list[Finding]:
+        """The findings; only the first one where the server or the token is not to be had."""
+        problem: BaseException | None = None
+        found: list[Finding] = []
+        try:
+            async with open_outbound_client(self.loaded, account, dependencies) as outbound:
+                with trio.fail_after(_SECONDS):
+                    teams = await outbound.api.teams.mine()
+                    channels = await outbound.api.channels.mine()
+                found += _places(outbound, account, teams, channels)
+                found += await self._parts(outbound, account, dependencies, teams, channels)
+        except* (MattermostError, trio.TooSlowError) as group:
+            problem = _first(group)
+        if problem is None:
+            return found
+        return [*found, _unreachable(account, problem)]
+
+    async def _parts(
+        self,
+        outbound: OutboundClient,
+        account: Account,
+        dependencies: Dependencies,
+        teams: Sequence[Team],
+        channels: Sequence[Channel],
+    ) -> list[Finding]:
+        server = outbound.api.transport.server
+        found = [
+            await check_way_in(server, account, dependencies, hold_seconds=self.hold_seconds, progress=self.progress)
+        ]
+        found += await check_rights(outbound)
+        found += await check_commands(outbound, account, plan_callbacks(self.loaded.config, account), teams)
+        with trio.fail_after(_SECONDS):
+            skipped = await self.commands.check(outbound.api, account, outbound.user.id, teams)
+        for sentence in skipped:
+            what, _, fix = sentence.partition("; ")
+            found.append(Finding(Level.WARNING, f"slash commands of {account.id}", what, "slash.taken", fix))
+        found += await check_ids(self.loaded, account, outbound.api, teams, channels)
+        return found
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    one = group.exceptions[0]
+    return _first(one) if isinstance(one, BaseExceptionGroup) else one
+
+
+def _unreachable(account: Account, problem: BaseException) -> Finding:
+    subject = f"account {account.id}"
+    if isinstance(problem, MattermostRejected) and problem.status in (401, 403):
+        fix = "make a new token at Integrations > Bot Accounts, and put it where the old one is"
+        return Finding(Level.FAILED, subject, f"{account.base_url}: {problem}", "token.refused", fix)
+    late = isinstance(problem, trio.TooSlowError)
+    what = f" does not answer within {_SECONDS:g} s" if late else f": {problem}"
+    fix = f"`curl {account.base_url}/api/v4/system/ping` from this machine must say OK: see DNS, proxy, certificate"
+    return Finding(Level.FAILED, subject, f"{account.base_url}{what}", "server.unreachable", fix)
+
+
+def _places(
+    outbound: OutboundClient, account: Account, teams: Sequence[Team], channels: Sequence[Channel]
+) -> list[Finding]:
+    """Who the bot is, and where."""
+    subject, user = f"account {account.id}", outbound.user
+    in_teams = [channel for channel in channels if channel.team_id]
+    names = [f"{team.name}/{channel.name}" for team in teams for channel in in_teams if channel.team_id == team.id]
+    shown = ", ".join(names[:_MOST_NAMED]) + (", ..." if len(names) > _MOST_NAMED else "")
+    places = f"{_count(len(teams), 'team')} and {_count(len(in_teams), 'channel')}" + (f" ({shown})" if shown else "")
+    found = [Finding(Level.OK, subject, f"@{user.username} at {account.base_url}, in {places}", "account.ok")]
+    if not user.is_bot:
+        text = "the token is a person's, not a bot account's"
+        fix = "make a bot at Integrations > Bot Accounts (ServiceSettings.EnableBotAccountCreation must be true)"
+        found.append(Finding(Level.WARNING, subject, text, "account.person", fix))
+    if not teams:
+        fix = f"mmctl team users add <team> {user.username}"
+        found.append(Finding(Level.WARNING, subject, "the bot is in no team", "account.no_team", fix))
+    return found
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
