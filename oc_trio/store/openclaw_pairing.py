@@ -20,6 +20,7 @@ _SUFFIX = "-allowFrom.json"
 _TABLE = "channel_pairing_allow_entries"
 _QUERY = f"SELECT account_id, entry, updated_at FROM {_TABLE} WHERE channel_key = ? ORDER BY account_id, sort_order"  # noqa: S608
 _NO_ACCOUNT = "default"
+_OTHERWISE = "damaged, or of a release that is not known here; oc-trio pairing allow @NAME lets people in one by one"
 
 
 class UnreadableState(OcTrioError):
@@ -84,8 +85,8 @@ def _of_database(path: Path) -> Iterator[ApprovedEntry]:
         with closing(sqlite3.connect(f"file:{quote(str(path.resolve()))}?{mode}", uri=True)) as database:
             rows = database.execute(_QUERY, (_CHANNEL,)).fetchall()
     except (sqlite3.Error, OSError) as problem:
-        hint = ": it is of no release of OpenClaw that pairs people" if _TABLE in str(problem) else ""
-        raise UnreadableState(f"{path}: {problem}{hint}") from problem
+        hint = "it is of no release of OpenClaw that pairs people" if _TABLE in str(problem) else _OTHERWISE
+        raise UnreadableState(f"{path}: {problem}: {hint}") from problem
     for account, entry, at in rows:
         # Rows of an unexpected form are left out: nobody is let in by what we don't understand.
         if isinstance(entry, str) and entry.strip():

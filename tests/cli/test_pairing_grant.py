@@ -139,7 +139,7 @@ def test_who_can_not_come_over_is_named(server: Server, tmp_path: Path) -> None:
     ("name", "content", "words"),
     [
         ("nothing", None, "neither state/openclaw.sqlite nor credentials/mattermost-allowFrom.json is there"),
-        ("some.sqlite", b"no database, but long enough to be looked at", "file is not a database"),
+        ("some.sqlite", b"no database, but long enough to be looked at", "is not a database: damaged, or of a release"),
         ("telegram-allowFrom.json", b"[]", "it is of another channel"),
         ("mattermost-allowFrom.json", b"{", "Expecting property name"),
         ("mattermost-allowFrom.json", b'{"allow": 1}', 'expected {"allowFrom": [...]}'),
