@@ -1,36 +1,93 @@
 """`oc-trio explain`: the history of one post from the journal: what was decided, why, and what became of it."""
 
-import json
+import os
 import re
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from oc_trio.cli.journal import EXIT_CODES, account_id, fail, print_json, shared_options, when, with_journal
+from oc_trio.cli.edge import harmless
+from oc_trio.cli.journal import EXIT_CODES, account_id, fail, print_json, shared_options, with_journal
 
 if TYPE_CHECKING:
+    from oc_trio.config.load import Loaded
+    from oc_trio.core.second_gateway import Installation
+    from oc_trio.ids import AccountId
+    from oc_trio.runtime.operator.explain_facts import ServerFacts
     from oc_trio.store.explain import PostLife
+    from oc_trio.store.store import Store
 
 
 @click.command("explain", epilog=EXIT_CODES)
 @click.argument("post")
+@click.option("--offline", is_flag=True, help="Don't ask Mattermost for names and memberships.")
 @shared_options
-def command(post: str, config_path: str | None, account: str | None, *, as_json: bool) -> None:
+def command(post: str, config_path: str | None, account: str | None, *, as_json: bool, offline: bool) -> None:
     """Say what was decided about POST and why: its id, or a permalink to it.
 
     Takes messages from people, answers of the bot, and the ids that the log names (turn, outbox). Works beside a
-    running gateway.
+    running gateway. Mattermost is asked for names, and of a post that never came whether the bot is in its channel.
     """
+    from oc_trio.cli.explain_lines import decisions, story
+
     post_id = id_of(post)
     if not post_id:
         raise click.BadParameter("give a post's id, or its permalink (https://chat.example.com/team/pl/<id>)")
-    life = with_journal(config_path, lambda store, _loaded: store.explain(post_id, account_id(account)))
+    only = account_id(account)
+
+    async def read(store: "Store", loaded: "Loaded") -> "tuple[PostLife | None, Installation | None, Loaded]":
+        return await store.explain(post_id, only), await store.installation.get(), loaded
+
+    life, installation, loaded = with_journal(config_path, read)
+    online = None if offline else _online(config_path)
     if life is None:
-        fail(f"{post_id} never reached this gateway, or is beyond retention")
-    elif as_json:
-        print_json(plain(life))
+        why = _why_unseen(online, post_id, only, installation)
+        fail("; ".join((f"{post_id} never reached this gateway, or is beyond retention", *why)))
+    facts = _facts(online, life)
+    decided = decisions(life, loaded, facts)
+    if as_json:
+        sentences = [{"account": seen.account, "sentence": sentence} for seen, sentence in decided]
+        print_json({**plain(life), "decisions": sentences, "names": facts.names})
     else:
-        click.echo("\n".join(story(life)))
+        click.echo(harmless("\n".join(story(life, decided, facts))))
+
+
+def _online(config_path: str | None) -> "Loaded | None":
+    """The configuration with its tokens; None where they can't be had: then nobody is asked."""
+    from oc_trio.config.load import load
+    from oc_trio.errors import ConfigError
+
+    try:
+        return load(config_path, os.environ, isolate=True)
+    except ConfigError:
+        return None
+
+
+def _why_unseen(
+    online: "Loaded | None", post_id: str, only: "AccountId | None", installation: "Installation | None"
+) -> tuple[str, ...]:
+    import trio
+
+    from oc_trio.runtime.operator.explain_facts import look_up_unseen
+
+    if online is None:
+        return ()
+    accounts = [only] if only is not None else [*online.accounts]
+    facts = trio.run(look_up_unseen, online, accounts, post_id, installation)
+    return (*facts.unseen, *([facts.problem] if facts.problem else []))
+
+
+def _facts(online: "Loaded | None", life: "PostLife") -> "ServerFacts":
+    import trio
+
+    from oc_trio.runtime.operator.explain_facts import ServerFacts, look_up_names
+
+    if online is None or not life.seen:
+        return ServerFacts()
+    accounts = dict.fromkeys(seen.account for seen in life.seen)
+    users = dict.fromkeys(str(seen.user_id) for seen in life.seen)
+    channels = dict.fromkeys(str(seen.channel_id) for seen in life.seen)
+    return trio.run(look_up_names, online, accounts, users, channels)
 
 
 def id_of(post: str) -> str:
@@ -57,73 +114,3 @@ def plain(life: "PostLife") -> dict[str, Any]:
     if whole["turn"]:
         del whole["turn"]["final"]
     return whole
-
-
-def story(life: "PostLife") -> list[str]:
-    """The same for people: what happened, in order of time."""
-    moments = sorted(_moments(life), key=lambda moment: moment[0])
-    inbound = "a message to the bot" if life.obligations else "a message that the bot does not answer"
-    lines = [f"{life.post_id}: {'a post of the bot' if life.ours else inbound}; times are UTC"]
-    lines += [f"  {when(at)}  {text}" for at, text in moments]
-    if life.turn is not None and life.turn.outcome is None:
-        lines.append("  the turn has not ended")
-    lines += [
-        f"  {used.model or 'the model'} used {used.input_tokens} tokens in, {used.output_tokens} out"
-        for used in life.usage
-    ]
-    return lines
-
-
-def _moments(life: "PostLife") -> list[tuple[int, str]]:
-    moments: list[tuple[int, str]] = []
-    for seen in life.seen:
-        where = f"channel {seen.channel_id}" + (f", thread {seen.root_id}" if seen.root_id else "")
-        moments.append((seen.create_at, f"{seen.trigger} written by {seen.user_id} in {where}"))
-        moments.append(
-            (seen.at, f"account {seen.account} saw it ({seen.source.value}): {seen.decision}, {seen.reason}")
-        )
-    for obligation in life.obligations:
-        state = "owes an answer" if not obligation.state.is_terminal else "owed an answer"
-        tries = (
-            f", {obligation.attempts} attempt{'s' if obligation.attempts != 1 else ''}" if obligation.attempts else ""
-        )
-        moments.append((obligation.admitted_at, f"{obligation.account} {state} in session {obligation.session}{tries}"))
-        if obligation.state.is_terminal and life.turn is None:
-            moments.append(
-                (
-                    obligation.ended_at,
-                    _outcome(obligation.state.value, obligation.outcome_posts, obligation.outcome_reason),
-                )
-            )
-    moments += [
-        (row.created_at, _row(row.kind.value, row.state.value, row.post_id, row.attempts, row.error))
-        for row in life.outbox
-    ]
-    turn = life.turn
-    if turn is not None:
-        drafts = f", shown in {', '.join(turn.drafts)}" if turn.drafts else ""
-        moments.append((turn.begun_at, f"turn {turn.id} began{drafts}"))
-        if turn.final:
-            moments.append((turn.ended_at or turn.begun_at, f"its end was decided: {_decided(turn.final)}"))
-        if turn.outcome is not None:
-            outcome = turn.outcome
-            moments.append((turn.ended_at, _outcome(outcome.state.value, outcome.posts, outcome.reason)))
-    return moments
-
-
-def _row(kind: str, state: str, post_id: str | None, attempts: int, error: str) -> str:
-    return (
-        f"{kind} post {post_id or '(no id yet)'}: {state}"
-        + (f" after {attempts} attempts" if attempts > 1 else "")
-        + (f", {error}" if error else "")
-    )
-
-
-def _outcome(state: str, posts: tuple[str, ...], reason: str) -> str:
-    return state + (f" as {', '.join(posts)}" if posts else "") + (f": {reason}" if reason else "")
-
-
-def _decided(final: str) -> str:
-    """State and reason of the recorded turn result."""
-    decision = json.loads(final)
-    return ", ".join(f"{key} {value}" for key, value in decision.items() if key in ("state", "reason") and value)

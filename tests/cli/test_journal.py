@@ -12,9 +12,9 @@ from click.testing import CliRunner, Result
 
 from oc_trio.cli.explain import id_of
 from oc_trio.cli.main import main
-from oc_trio.core.ledger import Source, failed
+from oc_trio.core.ledger import OutboxKind, OutboxRow, Source, failed
 from oc_trio.core.turn_events import Usage
-from oc_trio.ids import AccountId, AgentId, ChannelId, PostId, SessionKey, TurnId, UserId
+from oc_trio.ids import AccountId, AgentId, ChannelId, OutboxId, PostId, SessionKey, TurnId, UserId
 from oc_trio.runtime.process.start import JOURNAL
 from oc_trio.store.admission import Admission
 from oc_trio.store.store import Store, open_store
@@ -38,8 +38,8 @@ def state(tmp_path: Path) -> Path:
 
 async def _fill(location: Path) -> None:
     async with open_store(location) as store:
-        await _see(store, "asked", "admit", "mentioned")
-        await _see(store, "passed", "ignore", "not_mentioned")
+        await _see(store, "asked", "admit", "mention")
+        await _see(store, "passed", "ignore", "no_mention")
         owed = (await store.obligations.open_for(MAIN))[0]
         await store.sessions.touch(SESSION, MAIN, TOWN, "", AgentId("main"), NOON + 2000)
         turn = Turn(TurnId("turn1"), MAIN, SESSION, TOWN, "")
@@ -61,26 +61,49 @@ async def _see(store: Store, post: str, decision: str, reason: str) -> None:
     await store.admission.admit(seen)
 
 
+MENTIONED = "to be answered: it mentions @bot, or one of its names [mention]"
+
+
 def test_explain_tells_a_life(state: Path) -> None:
-    """What happened comes in its order, each line with its time, ending with what the model used."""
+    """What happened comes in its order, each line with its time and the seconds since, ending with what was used."""
     told = run(state, "explain", "asked")
     assert told.exit_code == 0
     assert told.output.splitlines() == [
         "asked: a message to the bot; times are UTC",
-        "  2023-11-14 22:13:20  asked written by alice-id in channel town",
-        "  2023-11-14 22:13:21  account default saw it (live): admit, mentioned",
-        f"  2023-11-14 22:13:21  default owed an answer in session {SESSION}, 1 attempt",
-        "  2023-11-14 22:13:22  turn turn1 began",
-        "  2023-11-14 22:13:23  failed as notice: the model is out of reach",
+        "  2023-11-14 22:13:20     +0.0 s  posted: asked by alice-id in town",
+        f"  2023-11-14 22:13:21     +1.0 s  seen by account default, by event: {MENTIONED}",
+        f"  2023-11-14 22:13:21     +1.0 s  admitted: default owed an answer in session {SESSION}, 1 attempt",
+        "  2023-11-14 22:13:22     +2.0 s  turn turn1 began",
+        "  2023-11-14 22:13:23     +3.0 s  final: failed as notice: the model is out of reach",
         "  words used 12 tokens in, 3 out",
     ]
 
 
+def test_explain_tells_when_the_first_text_came(state: Path) -> None:
+    """The first post of the turn stands in the timeline; further posts follow with what became of them."""
+
+    async def send() -> None:
+        async with open_store(state / JOURNAL) as store:
+            rows = [
+                OutboxRow(OutboxId(f"turn1.{n}"), MAIN, TOWN, "", kind, "{}", f"bot:{n}", NOON + 2100, TurnId("turn1"))
+                for n, kind in enumerate((OutboxKind.DRAFT, OutboxKind.FINAL))
+            ]
+            await store.outbox.put(rows)
+            for n, row in enumerate(rows):
+                await store.outbox.mark_sending(row.id, NOON + 2200 + n * 500)
+                await store.outbox.confirm(row.id, PostId(f"p{n}"), NOON + 2300 + n * 500)
+
+    trio.run(send)
+    told = run(state, "explain", "asked").output.splitlines()
+    assert "  2023-11-14 22:13:22     +2.2 s  first text, in post p0" in told
+    assert "  2023-11-14 22:13:22     +2.7 s  final post p1: confirmed" in told
+
+
 def test_explain_tells_why_nothing_was_said(state: Path) -> None:
-    """A message that was passed over is explained by the decision's reason."""
+    """A message that was passed over is explained by the key that would change it."""
     told = run(state, "explain", "passed").output
     assert told.startswith("passed: a message that the bot does not answer; ")
-    assert "ignore, not_mentioned" in told
+    assert 'not answered: it does not mention @bot, and `channels.mattermost.chatmode` is "oncall"' in told
 
 
 def test_explain_tells_last_that_it_goes_on(state: Path) -> None:
@@ -88,7 +111,7 @@ def test_explain_tells_last_that_it_goes_on(state: Path) -> None:
 
     async def begin() -> None:
         async with open_store(state / JOURNAL) as store:
-            await _see(store, "again", "admit", "mentioned")
+            await _see(store, "again", "admit", "mention")
             (owed,) = await store.obligations.open_for(MAIN)
             await store.turns.begin(Turn(TurnId("turn2"), MAIN, SESSION, TOWN, ""), [owed.id], NOON)
 
@@ -104,6 +127,8 @@ def test_explain_as_json_holds_no_text_of_messages(state: Path) -> None:
     assert life["seen"][0]["source"] == "live"
     assert life["turn"]["outcome"] == {"state": "failed", "posts": ["notice"], "reason": "the model is out of reach"}
     assert "payload" not in life["obligations"][0]
+    (decision,) = life["decisions"]
+    assert decision["sentence"] == MENTIONED
 
 
 @pytest.mark.parametrize(
