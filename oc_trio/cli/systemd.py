@@ -1,19 +1,27 @@
-"""`oc-trio systemd`: prints a unit file for this installation and its configuration."""
+"""`oc-trio systemd`: prints or installs a unit file for this installation and its configuration."""
 
 import os
 import shlex
 import shutil
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from oc_trio.cli.exits import EX_CONFIG
+from oc_trio.cli.exits import EX_CONFIG, EX_NOPERM
+
+if TYPE_CHECKING:
+    from oc_trio.config.load import Loaded
+    from oc_trio.config.service_files import Credential
 
 # Added to the drain: writing marks on interrupted drafts (10 s), closing, and a reserve.
 STOP_MARGIN_SECONDS = 25
 CREDENTIALS = "/etc/oc-trio"
+UNITS = "/etc/systemd/system"
+NAME = "oc-trio.service"
 
 _UNIT = """\
 # Made by: oc-trio systemd print
@@ -59,8 +67,11 @@ ProtectHostname=yes
 ProtectKernelLogs=yes
 ProtectKernelModules=yes
 ProtectKernelTunables=yes
+ProtectProc=invisible
 PrivateDevices=yes
+PrivateMounts=yes
 PrivateTmp=yes
+PrivateUsers=yes
 LockPersonality=yes
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
 RestrictNamespaces=yes
@@ -68,6 +79,9 @@ RestrictRealtime=yes
 RestrictSUIDSGID=yes
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+# A program that an agent or a tool starts sees a refusal, and is not killed for it.
+SystemCallErrorNumber=EPERM
 """
 
 
@@ -78,24 +92,62 @@ def command() -> None:
 
 @command.command(name="print")
 @click.option("--config", "config_path", metavar="PATH", help="Configuration file (or OC_TRIO_CONFIG).")
+@click.option("--program", metavar="PATH", help="The oc-trio that the service runs; default: this one.")
 @click.option("--user", is_flag=True, help="A unit for the user's own manager, without hardening.")
-def print_(config_path: str | None, *, user: bool) -> None:
+def print_(config_path: str | None, program: str | None, *, user: bool) -> None:
     """Print a unit for the configuration that `oc-trio run` would read. Exit code 78: it is wrong.
 
-    Tokens that the configuration doesn't name come from files in /etc/oc-trio, by LoadCredential.
+    Secrets that the configuration refers to are passed in by LoadCredential: files from where they are, variables and
+    tokens that it doesn't name from files in /etc/oc-trio. What the service could not read is named on standard error.
     """
-    from oc_trio.config.load import load
-    from oc_trio.errors import ConfigError
+    loaded, words = _load(config_path), (program,) if program else own_command()
+    if not user:
+        for warning in _hidden(loaded, words):
+            click.echo(f"oc-trio: {warning}", err=True)
+    click.echo(_unit_for(loaded, words, user=user), nl=False)
 
-    try:
-        loaded = load(config_path, os.environ, isolate=True, connect=False)
-    except ConfigError as error:
-        click.echo(f"oc-trio: {error}", err=True)
+
+@command.command()
+@click.option("--config", "config_path", metavar="PATH", help="Configuration file (or OC_TRIO_CONFIG).")
+@click.option("--program", metavar="PATH", help="The oc-trio that the service runs; default: this one.")
+@click.option("--now", is_flag=True, help="Enable and start it.")
+@click.option("--units", default=UNITS, metavar="DIR", show_default=True, help="Where unit files are.")
+@click.option("--credentials", "folder", default=CREDENTIALS, metavar="DIR", hidden=True)
+def install(config_path: str | None, program: str | None, units: str, folder: str, *, now: bool) -> None:
+    """Install the unit, and the secrets of this shell's environment that it needs as files in /etc/oc-trio. For root.
+
+    Exit codes: 77 without the right to write there; 78 where the configuration is wrong, or the service could not read
+    what it names. Nothing is written then.
+    """
+    from oc_trio.config.service_files import credentials
+
+    loaded, words = _load(config_path), (program,) if program else own_command()
+    if hidden := _hidden(loaded, words):
+        click.echo("\n".join(f"oc-trio: {warning}" for warning in hidden), err=True)
         sys.exit(EX_CONFIG)
-    token_keys = ("botToken", "botTokenFile")
-    tokenless = [table.id for table in loaded.tables.values() if not any(table.merged.get(key) for key in token_keys)]
-    path = loaded.path.resolve() if loaded.path else Path(CREDENTIALS) / "config.toml"
-    click.echo(unit(own_command(), path, loaded.config.gateway.drain, tokenless or ["default"], user=user), nl=False)
+    needed = [(each, Path(each.path or f"{folder}/{each.name}")) for each in credentials(loaded)]
+    given = {path: value for each, path in needed if not path.exists() and (value := _from_environment(each))}
+    if missing := [(each, path) for each, path in needed if path not in given and not path.exists()]:
+        for each, path in missing:
+            click.echo(f"oc-trio: {each.key}: {path} is missing; write the secret into it (chmod 600)", err=True)
+        sys.exit(EX_CONFIG)
+    try:
+        Path(folder).mkdir(mode=0o755, parents=True, exist_ok=True)
+        for path, value in given.items():
+            _write(path, f"{value}\n", 0o600)
+        _write(Path(units) / NAME, _unit_for(loaded, words, folder=folder), 0o644)
+    except OSError as problem:
+        click.echo(f"oc-trio: {problem.filename}: {os.strerror(problem.errno or 0)}; run it as root", err=True)
+        sys.exit(EX_NOPERM)
+    for path in given:
+        click.echo(f"{path}: written, from the environment")
+    click.echo(f"{Path(units) / NAME}: written")
+    _systemctl("daemon-reload")
+    if now:
+        _systemctl("enable", "--now", NAME)
+        click.echo("Started. How it does: systemctl status oc-trio; oc-trio status")
+    else:
+        click.echo("Next: systemctl enable --now oc-trio")
 
 
 def own_command() -> tuple[str, ...]:
@@ -105,20 +157,107 @@ def own_command() -> tuple[str, ...]:
     return (path,) if path else (sys.executable, "-m", "oc_trio")
 
 
-def unit(program: Sequence[str], config: Path, drain: float, tokenless: Sequence[str], *, user: bool = False) -> str:
-    """The unit file. `tokenless` are accounts whose token systemd passes in as a credential; `drain` is in seconds."""
+def unit(
+    program: Sequence[str],
+    config: Path,
+    drain: float,
+    credentials: "Sequence[Credential]",
+    *,
+    user: bool = False,
+    folder: str = CREDENTIALS,
+) -> str:
+    """The unit file. `credentials` are secrets that systemd passes in, `drain` is in seconds."""
     words = [*program, "run", "--config", str(config)]
     at_home = any(str(part).startswith(("/home/", "/root/")) for part in (config, *program))
-    folder = "%h/.config/oc-trio" if user else CREDENTIALS
-    names = ["bot-token" if account == "default" else f"bot-token.{account}" for account in tokenless]
+    folder = "%h/.config/oc-trio" if user else folder
+    # A user's own service reads the files itself, where the configuration says that they are.
+    passed = [each for each in credentials if not (user and each.path)]
     return _UNIT.format(
         command=" ".join(map(_quoted, words)),
         drain=f"{drain:g}",
         stop=int(drain) + STOP_MARGIN_SECONDS,
-        credentials="".join(f"LoadCredential={name}:{folder}/{name}\n" for name in names),
+        credentials="".join(
+            f"# {each.key}\nLoadCredential={each.name}:{_escaped(each.path or f'{folder}/{each.name}', user=user)}\n"
+            for each in passed
+        ),
         hardening="" if user else _HARDENING.format(home="read-only" if at_home else "yes"),
         target="default.target" if user else "multi-user.target",
     )
+
+
+def _load(config_path: str | None) -> "Loaded":
+    from oc_trio.config.load import load
+    from oc_trio.errors import ConfigError
+
+    try:
+        loaded = load(config_path, os.environ, isolate=True, connect=False)
+        if loaded.path is not None and loaded.path != loaded.path.resolve():
+            # The names of credentials come from the paths that the service will see.
+            loaded = load(str(loaded.path.resolve()), os.environ, isolate=True, connect=False)
+    except ConfigError as wrong:
+        click.echo(f"oc-trio: {wrong}", err=True)
+        sys.exit(EX_CONFIG)
+    return loaded
+
+
+def _unit_for(loaded: "Loaded", program: Sequence[str], *, user: bool = False, folder: str = CREDENTIALS) -> str:
+    from oc_trio.config.service_files import credentials
+
+    path = loaded.path or Path(CREDENTIALS) / "config.toml"
+    drain = loaded.config.gateway.drain
+    return unit(program, path, drain, credentials(loaded), user=user, folder=folder)
+
+
+def _hidden(loaded: "Loaded", words: Sequence[str]) -> list[str]:
+    """What the service's user could not read, or not see behind the hardening, with what to do."""
+    from oc_trio.config.service_files import HOMES, TEMPORARY, ServicePath, is_below, paths, unreadable
+
+    hidden: list[str] = []
+    programs = [ServicePath("the program", Path(words[0]).absolute())]
+    if tuple(words) == own_command():
+        # A virtual environment's interpreter is a link to where Python itself is.
+        programs.append(ServicePath("the program", Path(sys.executable).resolve()))
+    at_home = any(is_below(each.path, HOMES) for each in (*programs[:1], *paths(loaded)[:1]))
+    for each in (*programs, *paths(loaded)):
+        if is_below(each.path, TEMPORARY):
+            hidden.append(f"{each.key}: {each.path} is hidden from the service (PrivateTmp); keep it elsewhere")
+        elif not at_home and is_below(each.path, HOMES):
+            hidden.append(f"{each.key}: {each.path} is hidden from the service (ProtectHome); move it to {CREDENTIALS}")
+        elif (part := unreadable(each.path)) is not None:
+            rights = "go+rx" if part.is_dir() else "go+r"
+            advice = f"chmod {rights} {part}" if not is_below(part, HOMES) else f"move it to {CREDENTIALS} or /opt"
+            hidden.append(f"{each.key}: the service's user can't read {part}; {advice}")
+    return list(dict.fromkeys(hidden))
+
+
+def _from_environment(credential: "Credential") -> str:
+    variable = "MATTERMOST_BOT_TOKEN" if credential.name == "bot-token" else credential.name
+    return "" if credential.path else os.environ.get(variable, "").strip()
+
+
+def _write(path: Path, text: str, mode: int) -> None:
+    """Write it beside and rename: never a half file, and never one that others could read for a moment."""
+    beside = path.with_name(f".{path.name}.new")
+    beside.unlink(missing_ok=True)
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
+        file.write(text)
+    beside.chmod(mode)
+    beside.rename(path)
+
+
+def _systemctl(*words: str) -> None:
+    program = shutil.which("systemctl")
+    if program is None or not Path("/run/systemd/system").is_dir():
+        click.echo(f"systemd does not run here; where it does: systemctl {' '.join(words)}", err=True)
+        return
+    done = subprocess.run([program, *words], check=False)  # noqa: S603 - the operator asked for it
+    if done.returncode != 0:
+        sys.exit(done.returncode)
+
+
+def _escaped(path: str, *, user: bool) -> str:
+    """A path in a setting: % begins a specifier, except for that of the user's home."""
+    return path if user and path.startswith("%h") else path.replace("%", "%%")
 
 
 def _quoted(word: str) -> str:

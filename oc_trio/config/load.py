@@ -28,6 +28,7 @@ from oc_trio.config.paths import find_config, no_config_problem, state_dir
 from oc_trio.config.persona import read_personas
 from oc_trio.config.read_config import read_config
 from oc_trio.config.secret_keys import holds_secret
+from oc_trio.config.secrets import with_credentials
 from oc_trio.core.text import clean
 from oc_trio.errors import ConfigError, Problem
 from oc_trio.ids import AccountId
@@ -94,7 +95,7 @@ def build(document: Document, env: Mapping[str, str], *, isolate: bool = False, 
     """The configuration of a document; raises ConfigError with every problem. The options are those of `load`."""
     findings, folder = Findings(), state_dir(env)
     # A variable may hold bytes that are not UTF-8; `os.environ` gives them as lone surrogates.
-    env = {name: clean(value) for name, value in env.items()}
+    env = {name: clean(value) for name, value in with_credentials(env).items()}
     # In this order: OpenClaw's form becomes ours, then older spellings become the current ones, and only then are
     # values read. Each step remembers the path in the file, since the operator knows no other.
     adapted = Adapted(dict(document.values))

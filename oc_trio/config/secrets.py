@@ -3,12 +3,15 @@
 They are read by `load`, and again when the server refuses a token. This module never logs or quotes a value.
 """
 
+import hashlib
 import json
 import os
+import re
 import stat
 import subprocess
 import unicodedata
 from collections.abc import Mapping
+from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,9 @@ from typing import Any
 from attrs import field, frozen
 
 COMMAND_SECONDS = 15.0  # a password manager that asks its server takes a few; longer is a prompt nobody will answer
+
+
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 
 
 class SecretSource(Enum):
@@ -123,7 +129,8 @@ def read_secret(ref: SecretRef, env: Mapping[str, str], form: SecretForm = Secre
         case SecretSource.ENV:
             value = _from_env(ref.target, env)
         case SecretSource.FILE:
-            value = _from_file(Path(ref.target).expanduser())
+            copy = find_credential(credential_name(ref.target), env)
+            value = _read(Path(copy.target)) if copy else _from_file(Path(ref.target).expanduser())
             if ref.pointer:
                 value = _at_pointer(value, ref)
         case SecretSource.CREDENTIAL:
@@ -142,6 +149,33 @@ def read_secret(ref: SecretRef, env: Mapping[str, str], form: SecretForm = Secre
     if error := character_error(value, form):
         raise SecretMalformed(f"{ref} {error}")
     return Secret(value, ref)
+
+
+def credential_name(path: str) -> str:
+    """The name under which systemd passes a copy of the file at `path` to the service: its own and a digest."""
+    file = Path(path).expanduser()
+    digest = hashlib.sha256(str(file).encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return f"{re.sub(r'[^A-Za-z0-9._-]', '_', file.name)[:100]}.{digest}"
+
+
+def with_credentials(env: Mapping[str, str]) -> Mapping[str, str]:
+    """The variables, and those that the service was given as a credential of that name instead (`OPENAI_API_KEY`).
+
+    Like a secret's file it may end in line breaks. One that can't be read, or is no text, is as if it were not there.
+    """
+    folder = env.get("CREDENTIALS_DIRECTORY")
+    if not folder:
+        return env
+    try:
+        names = [file.name for file in Path(folder).iterdir() if _VARIABLE.fullmatch(file.name) and file.is_file()]
+    except OSError:
+        return env
+    given: dict[str, str] = {}
+    for name in names:
+        if not env.get(name, "").strip():
+            with suppress(SecretUnavailable):
+                given[name] = _read(Path(folder) / name).rstrip("\r\n")
+    return {**env, **given}
 
 
 def find_credential(name: str, env: Mapping[str, str]) -> SecretRef | None:

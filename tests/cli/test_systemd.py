@@ -11,6 +11,9 @@ from click.testing import CliRunner
 
 from oc_trio.cli.main import main
 from oc_trio.cli.systemd import STOP_MARGIN_SECONDS, own_command, unit
+from oc_trio.config import service_files
+from oc_trio.config.load import load
+from oc_trio.config.service_files import Credential
 
 CONFIG = """
 [channels.mattermost]
@@ -52,8 +55,9 @@ def test_a_unit_for_the_user(tmp_path: Path) -> None:
 
 def test_specifiers_are_escaped() -> None:
     """% and $ in a path stay what they are."""
-    text = unit(("/opt/100%/oc-trio",), Path("/etc/$x.toml"), 30, [])
+    text = unit(("/opt/100%/oc-trio",), Path("/etc/$x.toml"), 30, [Credential("a", "key", "/etc/100%/a")])
     assert "ExecStart=/opt/100%%/oc-trio run --config '/etc/$$x.toml'" in text
+    assert "LoadCredential=a:/etc/100%%/a" in text
 
 
 @pytest.mark.parametrize("scope", ["system", "user"])
@@ -69,3 +73,158 @@ def test_systemd_accepts_it(tmp_path: Path, scope: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
     ours = [line for line in done.stderr.splitlines() if "oc-trio.service" in line]
     assert (done.returncode, ours) == (0, []), done.stderr
+
+
+@pytest.mark.slow
+def test_the_system_unit_is_hardened(tmp_path: Path) -> None:
+    """By systemd's own measure, where 10 is none and 1.5 is "OK" with room below."""
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not here")
+    file = tmp_path / "oc-trio.service"
+    file.write_text(printed(tmp_path, "--program", "/bin/true"))
+    command = ["systemd-analyze", "security", "--offline=true", "--threshold=15", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-300:] + done.stderr
+
+
+SECRETS = """
+[channels.mattermost]
+baseUrl = "https://chat.example.com"
+botTokenFile = "bot-token"
+[channels.mattermost.accounts.alerts]
+botToken = { source = "env", id = "ALERTS_TOKEN" }
+[channels.mattermost.accounts.off]
+enabled = false
+[models.providers.local]
+api = "openai-completions"
+baseUrl = "http://127.0.0.1:11434/v1"
+apiKeyFile = "keys/local"
+headers = { X-Team = { source = "env", id = "TEAM_KEY" } }
+models = ["qwen3"]
+[agents.defaults]
+model = "openai/gpt-5-mini"
+[hooks]
+enabled = true
+token = { source = "file", path = "/srv/hook" }
+"""
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Path:
+    """A configuration with a secret of each kind, in a folder that a service may read."""
+    folder = tmp_path / "etc"
+    folder.mkdir(mode=0o755)
+    for part in (tmp_path, *tmp_path.parents):
+        if part.owner() == Path.home().owner() and part.is_relative_to("/tmp"):
+            part.chmod(part.stat().st_mode | 0o011)
+    (folder / "config.toml").write_text(SECRETS)
+    (folder / "keys").mkdir()
+    for name in ("bot-token", "keys/local"):
+        (folder / name).write_text(f"secret-of-{name.replace('/', '-')}\n")
+        (folder / name).chmod(0o600)
+    return folder
+
+
+def passed(text: str) -> dict[str, str]:
+    """The credentials of a unit, by name."""
+    lines = [line.partition("=")[2] for line in text.splitlines() if line.startswith("LoadCredential=")]
+    return {name: path for name, _, path in (line.partition(":") for line in lines)}
+
+
+def test_every_secret_of_the_configuration_is_passed_in(service: Path, tmp_path: Path) -> None:
+    """As systemd copies them, the service reads all of them, with neither the files nor the variables at hand."""
+    config = service / "config.toml"
+    done = CliRunner().invoke(main, ["systemd", "print", "--program", "/bin/true", "--config", str(config)])
+    credentials = passed(done.stdout)
+    by_path = {path: name for name, path in credentials.items()}
+    assert set(by_path) == {
+        *(str(service / name) for name in ("bot-token", "keys/local")),
+        "/srv/hook",
+        *(f"/etc/oc-trio/{name}" for name in ("ALERTS_TOKEN", "TEAM_KEY", "OPENAI_API_KEY")),
+    }
+    folder = tmp_path / "credentials"
+    folder.mkdir()
+    for path, name in by_path.items():
+        (folder / name).write_text(f"value-of-{Path(path).name}\n")
+    for name in ("bot-token", "keys/local"):
+        (service / name).unlink()
+    loaded = load(str(config), {"CREDENTIALS_DIRECTORY": str(folder), "HOME": str(tmp_path)})
+    tokens = {str(name): account.bot_token.reveal() for name, account in loaded.accounts.items()}
+    assert tokens == {"default": "value-of-bot-token", "alerts": "value-of-ALERTS_TOKEN"}
+    providers = loaded.config.models.providers
+    assert providers["local"].api_key.reveal() == "value-of-local"
+    assert providers["local"].headers["X-Team"].reveal() == "value-of-TEAM_KEY"
+    assert providers["openai"].api_key.reveal() == "value-of-OPENAI_API_KEY"
+    assert loaded.config.hooks.token.reveal() == "value-of-hook"
+
+
+def test_what_the_hardening_hides_is_named(tmp_path: Path) -> None:
+    """With the key that names it, and what to do."""
+    config = tmp_path / "config.toml"
+    config.write_text(
+        CONFIG
+        + 'tls = { certFile = "/tmp/c.pem", keyFile = "/tmp/k.pem" }\n'
+        + '[agents.defaults]\nworkspace = "/home/me/agents"\n'
+    )
+    config.chmod(0o600)
+    done = CliRunner().invoke(main, ["systemd", "print", "--program", "/bin/true", "--config", str(config)])
+    assert done.exit_code == 0, done.output
+    assert "agents.defaults.workspace: /home/me/agents is hidden from the service (ProtectHome)" in done.stderr
+    assert "gateway.tls.certFile: /tmp/c.pem is hidden from the service (PrivateTmp)" in done.stderr
+
+
+class TestInstall:
+    """`oc-trio systemd install`, into a folder of the test's."""
+
+    @pytest.fixture(autouse=True)
+    def _tmp_is_not_hidden(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The service of these tests may read what is below /tmp."""
+        monkeypatch.setattr(service_files, "TEMPORARY", ())
+
+    def run(self, folder: Path, **environ: str) -> tuple[int, str]:
+        (folder / "units").mkdir(exist_ok=True)
+        words = ["--units", str(folder / "units"), "--credentials", str(folder / "secrets"), "--program", "/bin/true"]
+        words += ["--config", str(folder / "etc" / "config.toml")]
+        done = CliRunner().invoke(main, ["systemd", "install", *words], env=environ)
+        return done.exit_code, done.output
+
+    def test_it_writes_the_unit_and_the_secrets_of_the_environment(self, tmp_path: Path, service: Path) -> None:
+        """Readable to root alone, never in the unit, and not written anew the next time."""
+        (service / "config.toml").write_text(SECRETS.replace("/srv/hook", str(service / "bot-token")))
+        secrets = {"ALERTS_TOKEN": "a-token", "TEAM_KEY": "a-key", "OPENAI_API_KEY": "another"}
+        code, output = self.run(tmp_path, **secrets)
+        assert code == 0, output
+        unit_file = tmp_path / "units" / "oc-trio.service"
+        for name, path in passed(unit_file.read_text()).items():
+            assert Path(path).is_file(), name
+            assert Path(path).stat().st_mode & 0o077 == 0
+        assert (tmp_path / "secrets" / "TEAM_KEY").read_text() == "a-key\n"
+        assert not [value for value in secrets.values() if value in unit_file.read_text() + output]
+        code, output = self.run(tmp_path, TEAM_KEY="changed")
+        assert code == 0, output
+        assert (tmp_path / "secrets" / "TEAM_KEY").read_text() == "a-key\n"
+
+    def test_a_secret_that_is_nowhere_stops_it(self, tmp_path: Path, service: Path) -> None:
+        """All are named, with the key and the file to write; no unit is left that could not start."""
+        code, output = self.run(tmp_path, TEAM_KEY="a-key")
+        assert code == 78
+        assert f"models.providers.openai.apiKey: {tmp_path}/secrets/OPENAI_API_KEY is missing" in output
+        assert "hooks.token: /srv/hook is missing" in output
+        assert not list((tmp_path / "units").iterdir())
+        assert not (tmp_path / "secrets").exists()
+
+    def test_a_configuration_that_the_service_cannot_read_stops_it(self, tmp_path: Path, service: Path) -> None:
+        """With the command that mends it."""
+        (service / "config.toml").chmod(0o600)
+        code, output = self.run(tmp_path)
+        assert code == 78
+        assert f"can't read {service}/config.toml; chmod go+r {service}/config.toml" in output
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+    def test_others_than_root_are_told(self, tmp_path: Path, service: Path) -> None:
+        """In one line."""
+        (tmp_path / "units").mkdir()
+        (tmp_path / "units").chmod(0o500)
+        code, output = self.run(tmp_path, ALERTS_TOKEN="t", TEAM_KEY="k", OPENAI_API_KEY="o")
+        assert code == 77
+        assert "run it as root" in output
