@@ -172,3 +172,27 @@ def test_a_bot_in_no_team(server: Server) -> None:
     lonely = server.world.create_bot("lonely")
     server.write_config(MODEL, alerts=lonely.token)
     assert [level for level, _ in found(server)["account alerts"]] == ["ok", "warning"]
+
+
+def test_scheduled_jobs(server: Server) -> None:
+    """What can't run is named with what to do, and so is a last run that failed; disabled jobs are left alone."""
+    cron = '[cron.jobs.{0}]\nexpression = "@daily"\ntarget = "#{1}"\nmessage = "x"\n'
+    server.write_config(MODEL + cron.format("fine", "town-square") + cron.format("lost", "nowhere"))
+    assert found(server)["scheduled jobs"] == [("ok", "2 can run")]
+    add = ("cron", "add", "--every", "1d", "--message", "x", "--to", "@alice", "--agent", "main")
+    server.json(*add, "--name", "ask")
+    server.json(*add, "--name", "off", "--disabled")
+    server.json("cron", "run", "lost", code=1)
+    other = '[agents.entries.other]\nname = "Other"\n'
+    server.write_config(MODEL + cron.format("fine", "town-square") + cron.format("lost", "nowhere") + other)
+    rows = found(server)
+    assert rows["scheduled jobs"] == [("ok", "1 can run")]
+    ((level, text),) = rows["job ask"]
+    assert (level, text.partition(":")[0]) == ("warning", "there is no agent main; configured")
+    assert "`oc-trio cron edit ask`" in text
+    ((level, text),) = rows["job lost"]
+    assert (level, text.partition(".")[0].partition(" in any")[0]) == (
+        "warning",
+        "its last run failed: There is no channel nowhere",
+    )
+    assert "job off" not in rows

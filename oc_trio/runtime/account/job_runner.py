@@ -17,7 +17,7 @@ from oc_trio.core.cron_jobs import JobRefused, ScheduledJob
 from oc_trio.core.cron_runs import JobRun, RunState
 from oc_trio.core.ledger import Source
 from oc_trio.errors import MattermostError, MattermostUnavailable, TargetError
-from oc_trio.ids import AgentId, ChannelId, SessionKey, UserId
+from oc_trio.ids import AgentId, ChannelId, OutboxId, SessionKey, UserId
 from oc_trio.retry import RetryState, retrying
 from oc_trio.runtime.agents import SessionSettings
 from oc_trio.runtime.delivery.compose import EmptyMessage, MessageRequest, OutboundClient
@@ -63,6 +63,14 @@ class JobRunner:
 
         await services.boundary.contain(make, "scheduled job", {"job": job.id})
         await self.record(ended)
+
+    async def begun(self, run: JobRun) -> JobRun | None:
+        """The run as far as an earlier process made it before it could write that down; None if it made nothing."""
+        store = self.requests.services.store
+        if await store.outbox.get(OutboxId(f"{run.id}.0")) is not None:
+            return evolve(run, state=RunState.QUEUED)
+        obligation = await store.obligations.by_trigger(self.requests.services.account, run.trigger)
+        return None if obligation is None else evolve(run, state=RunState.ASKED, channel_id=obligation.channel_id)
 
     async def record(self, run: JobRun) -> None:
         """Write the run down, with the time where it is over. Raises StoreError."""

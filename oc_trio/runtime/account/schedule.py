@@ -105,11 +105,16 @@ class Schedule:
             case Run(at):
                 self._start(job, scheduled_run(job.id, self.account, at), nursery, changed)
             case Skip(at):
-                log.info("a scheduled run was missed", job=job.id)
-                run = scheduled_run(job.id, self.account, at)
-                await self.runner.record(evolve(run, state=RunState.SKIPPED, reason=MISSED))
+                await self._skip(job, scheduled_run(job.id, self.account, at))
                 return now
         return None
+
+    async def _skip(self, job: ScheduledJob, run: JobRun) -> None:
+        """Write down that a run was missed, unless a crash came after it was made: then its posts say so."""
+        begun = await self.runner.begun(run)
+        if begun is None:
+            log.info("a scheduled run was missed", job=job.id)
+        await self.runner.record(begun or evolve(run, state=RunState.SKIPPED, reason=MISSED))
 
     async def _take(
         self,

@@ -17,6 +17,7 @@ from oc_trio.runtime.account.outbound_client import dependencies_for
 from oc_trio.runtime.agents import build_agents
 from oc_trio.runtime.conversation.pictures import INSTALL, pillow_version
 from oc_trio.runtime.operator.checks.account import AccountCheck
+from oc_trio.runtime.operator.checks.jobs import check_jobs
 from oc_trio.runtime.operator.checks.way_back import check_way_back
 from oc_trio.runtime.operator.checks.way_in import Progress
 from oc_trio.runtime.operator.command_check import CommandCheck
@@ -53,7 +54,8 @@ async def run_checks(loaded: Loaded, depth: Depth) -> AsyncGenerator[Finding, No
         yield Finding(Level.FAILED, "state directory", unfit, "state.unfit", fix)
     else:
         yield state_directory(loaded.state_dir)
-    yield await _journal(loaded)
+    for finding in await _journal(loaded):
+        yield finding
     hold_seconds = depth.hold_seconds if depth.deep else 0.0
     account_check = AccountCheck(loaded, CommandCheck(loaded), hold_seconds, depth.progress)
     for account_id in sorted(loaded.accounts, key=loaded.listed_at):
@@ -144,20 +146,23 @@ def space_level(free: int) -> Level:
     return Level.WARNING if free < _LOW_SPACE else Level.OK
 
 
-async def _journal(loaded: Loaded) -> Finding:
+async def _journal(loaded: Loaded) -> tuple[Finding, ...]:
+    """How the journal is, and the scheduled jobs that are in it and in the file."""
     try:
         # Opening it would be an error, but before a first start there is nothing wrong.
         if not loaded.config.store.url and not is_there(loaded.state_dir / JOURNAL):
-            return Finding(Level.OK, "journal", "will be made at the first start", "journal.new")
+            new = Finding(Level.OK, "journal", "will be made at the first start", "journal.new")
+            return (new, *await check_jobs(loaded, None))
         async with open_store(journal_location(loaded, create=False), exclusive=False) as store:
             damage = await store.integrity_check()
             stats = await store.stats()
+            jobs = () if damage else await check_jobs(loaded, store)
     except (StoreError, ConfigError) as problem:
         fix = "see Troubleshooting, It doesn't start: what to do depends on what it says"
-        return Finding(Level.FAILED, "journal", str(problem), "journal.failed", fix)
+        return (Finding(Level.FAILED, "journal", str(problem), "journal.failed", fix),)
     if damage:
         fix = "stop the gateway and restore a backup"
-        return Finding(Level.FAILED, "journal", f"is damaged: {'; '.join(damage[:3])}", "journal.damaged", fix)
+        return (Finding(Level.FAILED, "journal", f"is damaged: {'; '.join(damage[:3])}", "journal.damaged", fix),)
     counts = f"{stats.open_obligations} answers owed, {stats.outbox_dead} posts refused by the server"
     text = f"{stats.database}, {stats.size / 1_048_576:.1f} MiB, {counts}"
-    return Finding(Level.OK, "journal", text, "journal.ok")
+    return (Finding(Level.OK, "journal", text, "journal.ok"), *jobs)

@@ -248,6 +248,26 @@ async def test_a_crash_before_the_outbox_runs_it_later(harness: Harness) -> None
     assert [run.id for run in await runs(harness)] == [f"cron.tea.{job.timing.at}"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("what", "answer"), [({"text": "tea"}, "tea"), ({"text": "", "prompt": "x"}, "hot")])
+async def test_a_run_that_was_made_is_not_said_to_be_missed(
+    harness: Harness, what: dict[str, Any], answer: str
+) -> None:
+    """The process ended after the outbox row, or the obligation, and before the history; it is back much later."""
+    harness.script = [Say("hot")]
+    await harness.start()
+    job = await add(harness, timing=Interval(3_600_000, 0), **what)
+    await trio.sleep(62 * MINUTE)
+    await harness.stop()
+    await harness.store.cron.record_run(job.id, job.created_at, "not run yet")
+    await trio.sleep(20 * MINUTE)
+    await harness.start()
+    await trio.sleep(2 * MINUTE)
+    [run] = await runs(harness)
+    assert (run.state, run.posts) == (RunState.DELIVERED, (harness.ours()[0].id,))
+    assert harness.answers() == [answer]
+
+
 async def test_what_falls_due_while_the_job_runs_is_left_out(harness: Harness) -> None:
     """A slow server does not make a queue of the same job."""
 
