@@ -1,4 +1,8 @@
-"""Serves the admin app on a unix socket and, where configured, a loopback port: owns both sockets."""
+"""Serves the admin app on a unix socket and, where configured, a loopback port: owns both sockets.
+
+Hypercorn's per-connection server is driven here rather than its `serve`, which waits for a client that does not read
+its response for as long as that takes, also after a cancellation.
+"""
 
 import os
 import socket
@@ -9,13 +13,18 @@ from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import trio
+from attrs import frozen
+from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
-from hypercorn.trio import serve
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
 
 from oc_trio.admin.app import AdminApp
 from oc_trio.errors import OcTrioError
 
 _BACKLOG = 16
+# A client that reads nothing for so long is disconnected; a stop waits no longer than that for it.
+UNREAD_SECONDS = 5.0
 
 
 class AdminListenFailed(OcTrioError):
@@ -45,20 +54,43 @@ async def serve_admin(
         if port is not None:
             listener = stack.enter_context(_loopback(port))
             listeners.append((f"http://127.0.0.1:{listener.getsockname()[1]}", listener))
-        # Copies, since Hypercorn closes the descriptors that it is given.
-        config.bind = [f"fd://{os.dup(listener.fileno())}" for _, listener in listeners]
+        # Copies, since Trio closes the sockets that it is given.
+        copies = [trio.SocketListener(trio.socket.from_stdlib_socket(listener.dup())) for _, listener in listeners]
+        wrapped, context = ASGIWrapper(cast("Any", app)), WorkerContext(None)
 
-        async def never() -> None:
-            await trio.sleep_forever()
+        async def serve_connection(stream: trio.SocketStream) -> None:
+            await TCPServer(wrapped, config, context, cast("Any", {}), cast("Any", _ImpatientStream(stream))).run()
 
         async with trio.open_nursery() as nursery:
-
-            async def run(*, task_status: trio.TaskStatus[list[str]]) -> None:
-                await serve(cast("Any", app), config, shutdown_trigger=never, task_status=task_status, mode="asgi")
-
-            await nursery.start(run)
+            nursery.start_soon(trio.serve_listeners, serve_connection, copies)
             task_status.started(tuple(where for where, _ in listeners))
     raise AssertionError("unreachable: serving ends by cancellation")
+
+
+@frozen(eq=False)
+class _ImpatientStream:
+    """The stream of one connection, with a deadline for what is sent: Hypercorn shields that from cancellation."""
+
+    _stream: trio.SocketStream
+
+    @property
+    def socket(self) -> Any:
+        return self._stream.socket
+
+    async def send_all(self, data: bytes) -> None:
+        with trio.move_on_after(UNREAD_SECONDS) as scope:
+            await self._stream.send_all(data)
+        if scope.cancelled_caught:
+            raise trio.BrokenResourceError
+
+    async def receive_some(self, max_bytes: int) -> bytes:
+        return await self._stream.receive_some(max_bytes)
+
+    async def send_eof(self) -> None:
+        await self._stream.send_eof()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
 
 
 @contextmanager

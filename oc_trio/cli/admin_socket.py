@@ -5,15 +5,18 @@ import os
 import socket
 import sys
 from collections.abc import Mapping
+from contextlib import contextmanager
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import click
 
 from oc_trio.cli.exits import EX_CONFIG, EX_NOPERM, EX_UNAVAILABLE
 
 if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
     from pathlib import Path
 
     from oc_trio.config.load import Loaded
@@ -78,14 +81,37 @@ def _named_socket(config_path: str | None) -> "Path | None":
 
 def ask(path: "Path", what: str = "/status.json", method: str = "GET") -> dict[str, Any]:
     """The JSON object at `what` of the admin API behind the socket at `path`. Raises NoAnswerError."""
+    return _exchange(path, method, what, (HTTPStatus.OK,))
+
+
+def act(path: "Path", action: str, fields: "Mapping[str, str]") -> tuple[bool, str]:
+    """Carry out an action of the status page, as its token allows: whether it was done, and a sentence about it.
+
+    Raises NoAnswerError.
+    """
+    token = ask(path, "/page.json")["token"]
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/x-www-form-urlencoded"}
+    expected = (HTTPStatus.OK, HTTPStatus.CONFLICT)
+    answer = _exchange(path, "POST", f"/actions/{action}", expected, urlencode(fields), headers)
+    return bool(answer["ok"]), str(answer["text"])
+
+
+def _exchange(
+    path: "Path",
+    method: str,
+    what: str,
+    expected: "Sequence[HTTPStatus]",
+    body: str | None = None,
+    headers: "Mapping[str, str] | None" = None,
+) -> dict[str, Any]:
     connection = HTTPConnection("localhost", timeout=_SECONDS)
     connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         connection.sock.settimeout(_SECONDS)
         connection.sock.connect(str(path))
-        connection.request(method, what)
+        connection.request(method, what, body, dict(headers or {}))
         response = connection.getresponse()
-        if response.status != HTTPStatus.OK:
+        if response.status not in expected:
             raise ValueError(f"HTTP {response.status}")
         answer: dict[str, Any] = json.loads(response.read())
         return answer
@@ -98,8 +124,20 @@ def ask(path: "Path", what: str = "/status.json", method: str = "GET") -> dict[s
 
 def ask_or_exit(path: "Path", what: str = "/status.json") -> dict[str, Any]:
     """As `ask`; where nobody answers, the command ends with one line and its exit code."""
-    try:
+    with _exit_without_answer():
         return ask(path, what)
+
+
+def act_or_exit(path: "Path", action: str, fields: "Mapping[str, str]") -> tuple[bool, str]:
+    """As `act`; where nobody answers, the command ends with one line and its exit code."""
+    with _exit_without_answer():
+        return act(path, action, fields)
+
+
+@contextmanager
+def _exit_without_answer() -> "Generator[None]":
+    try:
+        yield
     except NoAnswerError as refusal:
         click.echo(f"oc-trio: {refusal}", err=True)
         sys.exit(refusal.exit_code)

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from oc_trio.store.pairing import PairingRow
     from oc_trio.store.store import Store
 
-APPROVED = "You may write to me here now."
-
 
 def _last_word(_ctx: click.Context, _parameter: click.Parameter, words: tuple[str, ...]) -> str:
     """What follows the platform, which may be left out: there is only one. Raises UsageError."""
@@ -91,29 +89,22 @@ def approve(code: str, config_path: str | None, account: str | None, *, as_json:
 
     With --notify exit code 69 means: let in, but could not be told.
     """
-    from oc_trio.core.pairing import normalise_code
-    from oc_trio.runtime.account.send_direct import send_direct
+    from oc_trio.runtime.account import pairing_decision
 
-    async def work(store: "Store", loaded: "Loaded") -> "tuple[PairingRow | None, str]":
-        row = await store.pairing.approve(account_id(account), normalise_code(code), now_ms())
-        if row is None or not notify:
-            return row, ""
-        if row.account not in loaded.accounts:
-            return row, f"account {row.account} is not configured"
-        return row, await send_direct(
-            loaded, loaded.accounts[row.account], row.user_id, APPROVED, key=f"paired.{row.approved_at}"
-        )
+    async def work(store: "Store", loaded: "Loaded") -> "pairing_decision.Approval | None":
+        return await pairing_decision.approve(store, loaded, account_id(account), code, now_ms(), notify=notify)
 
-    row, trouble = with_journal(config_path, work, connect=notify)
-    if row is None:
+    approval = with_journal(config_path, work, connect=notify)
+    if approval is None:
         fail(f"no request with the code {code} is waiting{_which(account)}")
         return
+    row = approval.row
     if as_json:
-        print_json({**_plain(row), "notified": notify and not trouble})
+        print_json({**_plain(row), "notified": notify and not approval.problem})
     else:
         click.echo(f"@{row.name} ({row.user_id}) may write to account {row.account} now")
-    if trouble:
-        click.echo(f"oc-trio: they could not be told: {trouble}", err=True)
+    if approval.problem:
+        click.echo(f"oc-trio: they could not be told: {approval.problem}", err=True)
         sys.exit(EX_UNAVAILABLE)
 
 
@@ -122,11 +113,9 @@ def approve(code: str, config_path: str | None, account: str | None, *, as_json:
 @shared_options
 def reject(code: str, config_path: str | None, account: str | None, *, as_json: bool) -> None:
     """Refuse the request with CODE; its sender may ask again."""
-    from oc_trio.core.pairing import normalise_code
+    from oc_trio.runtime.account.pairing_decision import dismiss
 
-    row = with_journal(
-        config_path, lambda store, _loaded: store.pairing.reject(account_id(account), normalise_code(code))
-    )
+    row = with_journal(config_path, lambda store, _loaded: dismiss(store, account_id(account), code))
     if row is None:
         fail(f"no request with the code {code} is waiting{_which(account)}")
     elif as_json:

@@ -1,4 +1,4 @@
-"""`oc-trio sessions`: lists, shows and resets the conversations in the journal."""
+"""`oc-trio sessions`: lists, shows and resets the conversations in the journal, stops those that are running."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,7 @@ _ENTRIES = 1000
 
 @click.group(name="sessions", cls=SpelledGroup)
 def command() -> None:
-    """List, show or reset conversations. Works beside a running gateway."""
+    """List, show, reset or stop conversations. Works beside a running gateway."""
 
 
 @command.command("list", epilog=EXIT_CODES)
@@ -103,6 +103,28 @@ def reset(key: str, config_path: str | None, account: str | None, *, as_json: bo
         print_json({"key": key.lower(), "generation": generation})
     else:
         click.echo(f"{key} starts anew")
+
+
+@command.command()
+@click.argument("key")
+@shared_options
+def stop(key: str, config_path: str | None, account: str | None, *, as_json: bool) -> None:
+    """Stop the answer that the running gateway writes in the conversation KEY, and drop what waits, as /stop does.
+
+    Exit codes: 0 stopped, 1 nothing is running there, 69 no gateway is running, 77 its socket is another user's, 78
+    the configuration is wrong.
+    """
+    from oc_trio.cli.admin_socket import act_or_exit, load_unconnected
+    from oc_trio.runtime.process.admin import admin_socket
+
+    fields = {"session": key.strip().lower(), "account": account_id(account) or ""}
+    is_done, text = act_or_exit(admin_socket(load_unconnected(config_path)), "stop", fields)
+    if not is_done:
+        fail(text)
+    elif as_json:
+        print_json({"key": fields["session"], "stopped": True})
+    else:
+        click.echo(harmless(text))
 
 
 async def _find(store: "Store", key: str, account: str | None) -> "SessionRow | None":

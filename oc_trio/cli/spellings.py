@@ -25,7 +25,7 @@ NEAREST = {
     "cron scratch": "`oc-trio cron edit JOB --session session:NAME` gives a job a memory.",
     "cron status": "`oc-trio cron list` has the next run of each job.",
     "daemon": "`oc-trio systemd print` writes a unit for systemd.",
-    "dashboard": "`oc-trio status`; a page is at gateway.admin.port.",
+    "dashboard": "`oc-trio status --page` says where the status page is.",
     "docs": "`oc-trio --help` lists the commands; the pages are in docs/.",
     "gateway call": "`oc-trio status --json` has what the gateway says of itself.",
     "gateway install": "`oc-trio systemd print` writes a unit for systemd.",

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from typing import Any
 
 import click
 
@@ -13,8 +14,9 @@ from oc_trio.cli.exits import EX_CONFIG, EX_FAILED, EX_UNAVAILABLE
 @click.option("--config", "config_path", metavar="PATH", help="Configuration file (or OC_TRIO_CONFIG).")
 @click.option("--account", metavar="ID", help="Only this account.")
 @click.option("--deep", "--all", "deep", is_flag=True, help="Ask each account's Mattermost, too, with the bot's token.")
+@click.option("--page", is_flag=True, help="Print where the status page is, and the token to log in there.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(config_path: str | None, account: str | None, *, deep: bool, as_json: bool) -> None:
+def command(config_path: str | None, account: str | None, *, deep: bool, page: bool, as_json: bool) -> None:
     """Say whether the gateway is running and which accounts are live.
 
     Of a configuration that can't be used it says what is wrong, and asks the gateway that runs all the same.
@@ -31,10 +33,13 @@ def command(config_path: str | None, account: str | None, *, deep: bool, as_json
     for problem in problems:
         click.echo(f"oc-trio: {problem}", err=True)
     try:
-        status = ask(socket)
+        status = ask(socket, "/page.json" if page else "/status.json")
     except NoAnswerError as refusal:
         click.echo(f"oc-trio: {refusal}", err=True)
         sys.exit(EX_CONFIG if problems and refusal.exit_code == EX_UNAVAILABLE else refusal.exit_code)
+    if page:
+        click.echo(json.dumps(status, indent=2) if as_json else "\n".join(_page_lines(status, str(socket))))
+        return
     status["configuration"] = list(problems)
     if account is not None:
         status["accounts"] = [one for one in status["accounts"] if one["account"] == account.lower()]
@@ -47,3 +52,10 @@ def command(config_path: str | None, account: str | None, *, deep: bool, as_json
     is_live = any(one["state"] == "live" for one in status["accounts"])
     is_well = is_live and status["phase"] == "serving" and not any(probe.problem for probe in probes)
     sys.exit(0 if is_well else EX_FAILED)
+
+
+def _page_lines(found: dict[str, Any], socket: str) -> list[str]:
+    """The address of the status page and its token, for a person."""
+    urls = [address for address in found["addresses"] if address.startswith("http")]
+    where = f"{urls[0]}/" if urls else f"on the socket {socket} only; set gateway.admin.port for a browser, and restart"
+    return [f"status page: {where}", f"token: {found['token']}"]

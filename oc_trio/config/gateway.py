@@ -50,6 +50,9 @@ class Admin:
     port: int = key(
         0, "Also listen on this loopback port (status page, metrics); 0 means no.", minimum=0, maximum=65_535
     )
+    show_text: bool = key(
+        True, "Show operators who have logged in to the status page the text of answers while they are written."
+    )
 
 
 @frozen

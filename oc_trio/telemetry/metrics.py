@@ -5,6 +5,8 @@ One `Metrics` per process, passed explicitly; `render` gives the text format tha
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from oc_trio.telemetry.minute_counts import MinuteCounts
+
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
 
@@ -35,6 +37,7 @@ class Metrics:
         self.live_drafts = gauge("live_drafts", "Previews being written", "account")
         self.turn_seconds = histogram("turn_seconds", "From the start of a turn to its end", "account", "outcome")
         self.draft_edits = counter("draft_edits", "Edits of previews", "account")
+        self.recent_edits = MinuteCounts()
         self.outbox_ambiguous = counter("outbox_ambiguous", "Writes whose outcome had to be found out", "account")
         self.rest_retries = counter("rest_retries", "REST calls made again, by why", "account", "why")
         self.callbacks = counter("callbacks", "HTTP callbacks by kind and result", "kind", "result")

@@ -126,18 +126,22 @@ async def test_a_journal_in_trouble_is_part_of_the_status(
         pytest.param("/status.js", "GET", "127.0.0.1", 200, id="its script"),
         pytest.param("/", "HEAD", "[::1]:9000", 200, id="head"),
         pytest.param("/status.json", "GET", "", 200, id="no host, as over the socket"),
-        pytest.param("/", "POST", "localhost", 405, id="nothing can be changed"),
+        pytest.param("/", "POST", "localhost", 405, id="nothing can be changed there"),
+        pytest.param("/", "PUT", "localhost", 405, id="no method of REST"),
+        pytest.param("/actions/stop", "POST", "localhost", 404, id="no action without a gateway"),
+        pytest.param("/uplot.js", "GET", "localhost", 200, id="the charts' script"),
+        pytest.param("/vendor/uplot/LICENSE", "GET", "localhost", 404, id="no path into the folder"),
         pytest.param("/../app.py", "GET", "localhost", 404, id="only its own files"),
         pytest.param("/status.json", "GET", "evil.example", 403, id="a name that was bent to loopback"),
         pytest.param("/status.json", "GET", "localhost.evil.example:9000", 403, id="a longer name"),
     ],
 )
 async def test_who_gets_what(path: str, method: str, host: str, status: int) -> None:
-    """Only reading, only its own pages, only by this machine's names."""
+    """Only its own pages and methods, only by this machine's names."""
     got, body, headers = await call(make()[0], path, method, host)
     assert got == status
     assert (body == "") == (method == "HEAD")
-    assert headers["content-security-policy"].startswith("default-src 'self'")
+    assert headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'")
 
 
 async def test_the_log_is_for_the_unix_socket_only() -> None:

@@ -3,13 +3,14 @@
 import socket
 import stat
 from pathlib import Path
+from typing import Any, cast
 
 import httpx
 import pytest
 import trio
 
 from oc_trio.admin.app import AdminApp, build_admin_app
-from oc_trio.admin.server import AdminListenFailed, serve_admin
+from oc_trio.admin.server import UNREAD_SECONDS, AdminListenFailed, serve_admin
 from oc_trio.telemetry.health import Health
 from oc_trio.telemetry.metrics import Metrics
 
@@ -61,3 +62,33 @@ async def test_a_file_is_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(AdminListenFailed):
         await serve_admin(app(), path=precious)
     assert precious.read_text() == "mine"
+
+
+@pytest.mark.slow
+async def test_a_client_that_reads_nothing_holds_no_stop_up(tmp_path: Path) -> None:
+    """Its connection is closed after a few seconds, though Hypercorn would wait for it for ever."""
+    path, gone = tmp_path / "admin.sock", trio.Event()
+
+    async def pour(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while True:
+            await send({"type": "http.response.body", "body": b"x" * 65_536, "more_body": True})
+
+    with trio.fail_after(UNREAD_SECONDS + 5):
+        async with trio.open_nursery() as nursery:
+
+            async def serve(task_status: trio.TaskStatus[tuple[str, ...]]) -> None:
+                try:
+                    await serve_admin(cast("Any", pour), path=path, task_status=task_status)
+                finally:
+                    gone.set()
+
+            await nursery.start(serve)
+            async with await trio.open_unix_socket(path) as client:
+                await client.send_all(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                await client.receive_some(1)
+                await trio.sleep(0.1)
+                nursery.cancel_scope.cancel()
+                # Still connected, and not reading, while the server ends.
+                with trio.CancelScope(shield=True):
+                    await gone.wait()

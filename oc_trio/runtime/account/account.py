@@ -24,6 +24,7 @@ from oc_trio.mattermost.direct import open_direct_channels
 from oc_trio.mattermost.transport import Transport
 from oc_trio.runtime.account.connection import STOPPED, AccountConnection, show_state
 from oc_trio.runtime.account.job_runner import JobRunner
+from oc_trio.runtime.account.live_accounts import LiveAccount
 from oc_trio.runtime.account.login import cancel_on, fetch_own_user
 from oc_trio.runtime.account.outbound_client import direct_retry
 from oc_trio.runtime.account.parts import RETRIES, AccountInputs, AccountParts, build_event_handler, build_parts
@@ -88,14 +89,15 @@ class _AccountTasks:
             services.metrics.sessions.labels(services.account).set_function(lambda: len(dispatcher))
             services.metrics.live_drafts.labels(services.account).set_function(lambda: turns.pacer.live)
             event_handler = build_event_handler(self.parts, dispatcher, sessions)
-            # What an earlier run left comes before anything new.
-            await services.late_edits.restore()
-            await Recovery(services, event_handler, sessions).run()
-            # Whatever brings in messages ends before the nursery of those who answer them does.
-            async with trio.open_nursery() as feeders:
-                await self._feed(feeders, event_handler, dispatcher)
-                # What is left are tasks without an end, such as the audit.
-                feeders.cancel_scope.cancel()
+            with self.inputs.live.serving(LiveAccount(self.inputs.id, dispatcher, turns.live)):
+                # What an earlier run left comes before anything new.
+                await services.late_edits.restore()
+                await Recovery(services, event_handler, sessions).run()
+                # Whatever brings in messages ends before the nursery of those who answer them does.
+                async with trio.open_nursery() as feeders:
+                    await self._feed(feeders, event_handler, dispatcher)
+                    # What is left are tasks without an end, such as the audit.
+                    feeders.cancel_scope.cancel()
             # Sealing has a bound of its own: a server that is away must not hold up the stop.
             sessions.cancel_scope.deadline = trio.current_time() + self.inputs.drain.seal_seconds
 

@@ -23,6 +23,7 @@ from oc_trio.mattermost.post_creator import PostCreator
 from oc_trio.mattermost.transport import MattermostServer
 from oc_trio.runtime.account.dependencies import Dependencies
 from oc_trio.runtime.account.job_table import JobTable
+from oc_trio.runtime.account.live_accounts import LiveAccounts
 from oc_trio.runtime.account.outbound_client import outbound_client_of
 from oc_trio.runtime.account.token import Token
 from oc_trio.runtime.agents import AgentTable
@@ -90,6 +91,7 @@ class AccountInputs:
     idle_seconds: float = 900.0
     installation: Installation = Installation("")
     drain: Drain = field(factory=Drain)
+    live: LiveAccounts = field(factory=LiveAccounts)
 
 
 @frozen(eq=False)

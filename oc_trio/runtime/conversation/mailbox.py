@@ -85,6 +85,11 @@ class Mailbox:
         return len(self._jobs) + len(self._summarised) + sum(map(len, self._resumed))
 
     @property
+    def jobs(self) -> tuple[Job, ...]:
+        """All that wait, in the order in which they are answered; those that get one line only are last."""
+        return tuple(self._all())
+
+    @property
     def resumes(self) -> bool:
         """Whether the next batch resumes an earlier turn."""
         return bool(self._resumed)

@@ -110,6 +110,22 @@ class Session:
     def queued(self) -> int:
         return len(self._mailbox) + len(self._deferred) + (len(self._turn.steered) if self._turn is not None else 0)
 
+    @property
+    def waiting(self) -> tuple[Job, ...]:
+        """The messages that wait in memory, those that may join the running turn included; oldest first."""
+        steered = self._turn.steered if self._turn is not None else ()
+        return (*steered, *self._mailbox.jobs, *self._deferred)
+
+    @property
+    def has_spilled(self) -> bool:
+        """Whether more messages wait, in the journal only."""
+        return self._mailbox.has_spilled
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the running turn was cancelled and is about to end."""
+        return self._turn is not None and bool(self._turn.reason)
+
     def defer(self) -> None:
         """Let messages that arrive from now on wait until `release`: the command before them is being carried out."""
         self._deferrals += 1

@@ -35,6 +35,7 @@ from oc_trio.mattermost.transport import Transport, open_server
 from oc_trio.runtime.account.account import run_account
 from oc_trio.runtime.account.dependencies import Dependencies
 from oc_trio.runtime.account.job_table import JobTable
+from oc_trio.runtime.account.live_accounts import LiveAccounts
 from oc_trio.runtime.account.parts import AccountInputs
 from oc_trio.runtime.account.round_trips import RoundTrip, run_round_trips
 from oc_trio.runtime.account.token import Token
@@ -43,7 +44,7 @@ from oc_trio.runtime.drain import Drain
 from oc_trio.runtime.handlers.command_shares import native_order
 from oc_trio.runtime.handlers.public_port import PublicPort
 from oc_trio.runtime.policies import net_policy
-from oc_trio.runtime.process.admin import run_admin
+from oc_trio.runtime.process.admin import AdminInputs, run_admin
 from oc_trio.runtime.process.journal_maintenance import run_pruning, watch_journal
 from oc_trio.runtime.process.reload import Changes, Reread, apply_changes, plans, read_again, rereader
 from oc_trio.runtime.process.signals import serve_signals
@@ -85,6 +86,7 @@ class Gateway:
     ready: trio.Event = field(init=False, factory=trio.Event)
     # Whether the process is to begin anew when `run` has returned.
     is_restarting: bool = field(init=False, default=False)
+    live: LiveAccounts = field(init=False, factory=LiveAccounts)
     _servers: ToolServers = field(init=False, factory=ToolServers)
     port: PublicPort = field(init=False)
     jobs: JobTable = field(init=False)
@@ -201,14 +203,20 @@ class Gateway:
                 log.warning("an account is switched off: enabled = false", account=name)
 
     async def _admin(self, store: Store) -> None:
-        await run_admin(
-            self.loaded,
+        await run_admin(self.admin_inputs(store))
+
+    def admin_inputs(self, store: Store) -> AdminInputs:
+        """What the admin API needs of this gateway."""
+        return AdminInputs(
             self.health,
             self.metrics,
             store,
+            self.dependencies,
+            loaded=lambda: self.loaded,
             ready=self.ready,
-            now_ms=self.dependencies.clock.now_ms,
+            accounts=self.live,
             tail=self.tail,
+            keep_secret=self.redactor.add,
             round_trips=self.round_trips,
             jobs_changed=self.jobs.changed,
         )
@@ -336,5 +344,6 @@ class Gateway:
                     idle_seconds=plan.idle_seconds,
                     installation=self._installation,
                     drain=drain,
+                    live=self.live,
                 )
             )

@@ -360,6 +360,7 @@ class AgentRun:
 
     async def _edit_draft(self, post_id: PostId, text: str) -> None:
         self.services.metrics.draft_edits.labels(self.services.account).inc()
+        self.services.metrics.recent_edits.add(self.services.clock.now_ms())
         await self.services.delivery.edit_draft(post_id, text)
 
     async def _post_paragraphs(self, number: int, text: str) -> PostId:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from attrs import define, field
 
+from oc_trio.core.draft_view import DraftView
 from oc_trio.ids import PostId, SessionKey
 from oc_trio.runtime.turn.turn_writer import TurnWriter
 
@@ -23,6 +24,11 @@ class LiveDrafts:
             yield
         finally:
             del self._writers[session]
+
+    def view_of(self, session: SessionKey) -> DraftView | None:
+        """What the running turn of a conversation has said and done so far; None while its agent does not run."""
+        writer = self._writers.get(session)
+        return writer.view if writer is not None else None
 
     def post_deleted(self, post_id: PostId) -> bool:
         """Somebody deleted a post; true if it was a draft."""

@@ -3,7 +3,6 @@
 import sqlite3
 import stat
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 
 import httpx
@@ -11,8 +10,9 @@ import trio
 
 from oc_trio.config.document import Document
 from oc_trio.config.load import Loaded, build
-from oc_trio.runtime.process.admin import admin_socket, run_admin
-from oc_trio.store.store import open_store
+from oc_trio.runtime.account.dependencies import Dependencies
+from oc_trio.runtime.process.admin import AdminInputs, admin_socket, run_admin
+from oc_trio.store.store import Store, open_store
 from oc_trio.telemetry.health import Health
 from oc_trio.telemetry.metrics import Metrics
 from tests.logbook import Logbook
@@ -22,6 +22,10 @@ def loaded_of(state: Path, **gateway: object) -> Loaded:
     account = {"baseUrl": "https://chat.example.com", "botToken": "t", "groupPolicy": "open"}
     values = {"channels": {"mattermost": account}, "gateway": gateway}
     return build(Document(values), {"HOME": str(state), "STATE_DIRECTORY": str(state)})
+
+
+def inputs_of(loaded: Loaded, store: Store, ready: trio.Event) -> AdminInputs:
+    return AdminInputs(Health(lambda: 0), Metrics(), store, Dependencies(), lambda: loaded, ready)
 
 
 def socket_of(state: Path, **gateway: object) -> Path:
@@ -40,8 +44,7 @@ async def test_the_state_directory_is_made(tmp_path: Path) -> None:
     ready.set()
     with closing(sqlite3.connect(":memory:")) as connection:
         async with open_store(connection) as store, trio.open_nursery() as nursery:
-            health = Health(lambda: 0)
-            nursery.start_soon(partial(run_admin, loaded, health, Metrics(), store, ready=ready, now_ms=lambda: 0))
+            nursery.start_soon(run_admin, inputs_of(loaded, store, ready))
             local = httpx.AsyncHTTPTransport(uds=str(admin_socket(loaded)))
             with trio.fail_after(30):
                 while not admin_socket(loaded).exists():  # noqa: ASYNC110 - a socket's file tells nobody
@@ -59,6 +62,6 @@ async def test_a_state_directory_that_can_not_be_made(tmp_path: Path, logbook: L
     ready.set()
     with closing(sqlite3.connect(":memory:")) as connection:
         async with open_store(connection) as store:
-            await run_admin(loaded, Health(lambda: 0), Metrics(), store, ready=ready, now_ms=lambda: 0)
+            await run_admin(inputs_of(loaded, store, ready))
     (event,) = logbook.said("no admin API")
     assert "file/state can't be made: Not a directory" in event["problem"]

@@ -1,0 +1,51 @@
+"""The accounts that run now, for whoever looks at them from outside: the status page and its actions.
+
+An account puts itself in here while it serves. Nothing is decided or copied: readers look at the same objects.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from attrs import define, field, frozen
+
+from oc_trio.ids import AccountId, SessionKey
+from oc_trio.runtime.conversation.cancel_reason import CancelReason
+from oc_trio.runtime.conversation.dispatcher import Dispatcher
+from oc_trio.runtime.turn.live_drafts import LiveDrafts
+
+
+@frozen(eq=False)
+class LiveAccount:
+    """One running account: its conversations, and the drafts of its turns."""
+
+    id: AccountId
+    dispatcher: Dispatcher
+    drafts: LiveDrafts
+
+
+@define(eq=False)
+class LiveAccounts:
+    """All running accounts of the process."""
+
+    _accounts: dict[AccountId, LiveAccount] = field(init=False, factory=dict)
+
+    def __iter__(self) -> Iterator[LiveAccount]:
+        return iter([self._accounts[name] for name in sorted(self._accounts)])
+
+    @contextmanager
+    def serving(self, account: LiveAccount) -> Iterator[None]:
+        """Keep the account in the table for as long as the block runs."""
+        self._accounts[account.id] = account
+        try:
+            yield
+        finally:
+            del self._accounts[account.id]
+
+    def stop(self, session: SessionKey, account: AccountId | None = None) -> tuple[AccountId, ...]:
+        """Stop the running turn of a conversation and drop what waits there, as `/stop` does.
+
+        Returns the accounts, of all or of the one given, where anything ran or waited.
+        """
+        found = [(live.id, live.dispatcher.get(session)) for live in self if account in (None, live.id)]
+        reason = CancelReason.STOPPED.value
+        return tuple(name for name, each in found if each is not None and each.stop(reason=reason, drop_queue=True))
