@@ -134,19 +134,19 @@ def runs(
             return [one] if one else [], by_id
         # What a run became may be known by the outbox alone, so that states are looked at afterwards.
         most = limit if len(wanted) == len(_STATES) else _MOST_RUNS
-        found = await store.cron_runs.list(most, named or "")
-        if named and not found:
-            found = await store.cron_runs.list(most, states.find(named).id)
-        return [run for run in found if run.state.value in wanted][:limit], by_id
+        history = await store.cron_runs.list(most, named or "")
+        if named and not history:
+            history = await store.cron_runs.list(most, states.find(named).id)
+        return [run for run in history if run.state.value in wanted][:limit], by_id
 
-    found, by_id = with_jobs(config_path, read)
+    history, by_id = with_jobs(config_path, read)
     if as_json:
-        print_json({"runs": [run_fields(run, by_id.get(run.job)) for run in found]})
-    elif not found:
+        print_json({"runs": [run_fields(run, by_id.get(run.job)) for run in history]})
+    elif not history:
         click.echo("no runs" + (f" of {named}" if named else ""))
     else:
         rows: list[tuple[str, ...]] = [
-            (when(run.due_at), run.job, "by hand" if run.by_hand else "", harmless(_outcome(run))) for run in found
+            (when(run.due_at), run.job, "by hand" if run.by_hand else "", harmless(_outcome(run))) for run in history
         ]
         print_table(("DUE (UTC)", "JOB", "", "OUTCOME"), rows)
 
@@ -179,11 +179,11 @@ def run_(
         from oc_trio.runtime.account.outbound_client import pick_account
         from oc_trio.runtime.operator.run_cron_job import wait_for_run
 
-        found = states.find(job)
-        pick_account(states.loaded, found.account or None)
-        run = run_by_hand(found.id, account_of(found, states.loaded), now_ms(), uuid4().hex[:12])
+        scheduled = states.find(job)
+        pick_account(states.loaded, scheduled.account or None)
+        run = run_by_hand(scheduled.id, account_of(scheduled, states.loaded), now_ms(), uuid4().hex[:12])
         if not tell_gateway(states.loaded):
-            return await _run_here(store, states, found, run)
+            return await _run_here(store, states, scheduled, run)
         await store.cron_runs.record(run)
         tell_gateway(states.loaded)
         run = await wait_for_run(store, run, seconds=seconds if wait else 0, every=every)

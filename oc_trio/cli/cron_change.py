@@ -58,8 +58,8 @@ def add(schedule: str | None, words: str | None, config_path: str | None, *, as_
 
         check_job(wanted, states.loaded, now)
         job = await store.cron_jobs.add(wanted, now, states.loaded.config.cron.jobs)
-        told = tell_gateway(states.loaded)
-        return {**(await job_states(store, states.loaded)).fields(job, now), "gatewayTold": told}
+        is_told = tell_gateway(states.loaded)
+        return {**(await job_states(store, states.loaded)).fields(job, now), "gatewayTold": is_told}
 
     fields = with_jobs(config_path, work, change=True)
     _print(fields, as_json=as_json, what="added")
@@ -107,8 +107,8 @@ def edit(job: str, config_path: str | None, *, as_json: bool, **options: Any) ->
     if timing is None and options["tz"]:
         timing_of({**options, "cron": "* * * * *"}, 0)  # refuses a zone that is none
 
-    done = _changed(job, config_path, lambda before: changed_job(before, options, timing), "edit")
-    _print(done, as_json=as_json, what="changed")
+    fields = _changed(job, config_path, lambda before: changed_job(before, options, timing), "edit")
+    _print(fields, as_json=as_json, what="changed")
 
 
 @click.command(epilog=EXIT_CODES)
@@ -117,8 +117,8 @@ def edit(job: str, config_path: str | None, *, as_json: bool, **options: Any) ->
 @json_option
 def enable(job: str, config_path: str | None, *, as_json: bool) -> None:
     """Have JOB run again; what fell due while it was disabled is not made up for."""
-    done = _changed(job, config_path, lambda before: evolve(before, enabled=True), "set enabled = true in")
-    _print(done, as_json=as_json, what="enabled")
+    fields = _changed(job, config_path, lambda before: evolve(before, enabled=True), "set enabled = true in")
+    _print(fields, as_json=as_json, what="enabled")
 
 
 @click.command(epilog=EXIT_CODES)
@@ -127,8 +127,8 @@ def enable(job: str, config_path: str | None, *, as_json: bool) -> None:
 @json_option
 def disable(job: str, config_path: str | None, *, as_json: bool) -> None:
     """Keep JOB, but don't run it."""
-    done = _changed(job, config_path, lambda before: evolve(before, enabled=False), "set enabled = false in")
-    _print(done, as_json=as_json, what="disabled")
+    fields = _changed(job, config_path, lambda before: evolve(before, enabled=False), "set enabled = false in")
+    _print(fields, as_json=as_json, what="disabled")
 
 
 def _changed(
@@ -140,18 +140,18 @@ def _changed(
         from oc_trio.core.cron_jobs import JobRefused
         from oc_trio.runtime.operator.cron_jobs import check_job, job_states
 
-        found, now = states.added(job, in_file), now_ms()
+        scheduled, now = states.added(job, in_file), now_ms()
 
         def checked(before: "ScheduledJob") -> "ScheduledJob":
             after = change(before)
             # One that is only disabled may be wrong, by a change of the configuration.
             return after if after == evolve(before, enabled=False) else check_job(after, states.loaded, now)
 
-        after = await store.cron_jobs.change(found.id, checked, now)
+        after = await store.cron_jobs.change(scheduled.id, checked, now)
         if after is None:
-            raise JobRefused(f"{found.id} is gone")
-        told = tell_gateway(states.loaded)
-        return {**(await job_states(store, states.loaded)).fields(after, now), "gatewayTold": told}
+            raise JobRefused(f"{scheduled.id} is gone")
+        is_told = tell_gateway(states.loaded)
+        return {**(await job_states(store, states.loaded)).fields(after, now), "gatewayTold": is_told}
 
     return with_jobs(config_path, work, change=True)
 
@@ -164,9 +164,14 @@ def rm(job: str, config_path: str | None, *, as_json: bool) -> None:
     """Remove JOB; the history of its runs stays. What is being posted is posted."""
 
     async def work(store: "Store", states: "JobStates") -> dict[str, Any]:
-        found = states.added(job, "remove")
-        removed = await store.cron_jobs.remove(found.id)
-        return {"id": found.id, "name": found.label, "removed": removed, "gatewayTold": tell_gateway(states.loaded)}
+        scheduled = states.added(job, "remove")
+        removed = await store.cron_jobs.remove(scheduled.id)
+        return {
+            "id": scheduled.id,
+            "name": scheduled.label,
+            "removed": removed,
+            "gatewayTold": tell_gateway(states.loaded),
+        }
 
     fields = with_jobs(config_path, work, change=True)
     if as_json:
@@ -179,7 +184,7 @@ def _print(fields: dict[str, Any], *, as_json: bool, what: str) -> None:
     if as_json:
         print_json(fields)
     else:
-        click.echo(f"{what} {job_line(fields)}{when_next(fields, told=fields['gatewayTold'])}")
+        click.echo(f"{what} {job_line(fields)}{when_next(fields, is_told=fields['gatewayTold'])}")
 
 
 for _command in (add, edit):

@@ -50,21 +50,21 @@ def import_(
     async def work(store: "Store", states: "JobStates") -> "tuple[ImportedJob, ...]":
         from oc_trio.runtime.operator.cron_jobs import import_jobs
 
-        done = await import_jobs(store, states, carried, now, dry_run=dry_run)
+        imported = await import_jobs(store, states, carried, now, dry_run=dry_run)
         if not dry_run:
             tell_gateway(states.loaded)
-        return done
+        return imported
 
-    done = with_jobs(config_path, work, change=not dry_run)
+    imported = with_jobs(config_path, work, change=not dry_run)
     if as_json:
-        print_json({"dryRun": dry_run, "jobs": [_plain(one) for one in done]})
-    elif not done:
+        print_json({"dryRun": dry_run, "jobs": [_plain(one) for one in imported]})
+    elif not imported:
         click.echo("there are no jobs there")
-    for one in () if as_json else done:
+    for one in () if as_json else imported:
         click.echo(harmless(_line(one, dry_run=dry_run)), err=one.state == "refused")
         for difference in one.differences:
             click.echo(harmless(f"    {difference}"))
-    wanted = [one for one in done if one.state != "internal"]
+    wanted = [one for one in imported if one.state != "internal"]
     refused = sum(one.state == "refused" for one in wanted)
     sys.exit(0 if not refused else EX_FAILED if refused == len(wanted) else EX_PARTIAL)
 

@@ -47,10 +47,10 @@ def with_jobs(
             # A nursery would put it into a group.
             return wrong
 
-    done = with_journal(config_path, main, connect=connect, create=True, dry_run=not change)
-    if isinstance(done, click.ClickException):
-        raise done
-    return done
+    result = with_journal(config_path, main, connect=connect, create=True, dry_run=not change)
+    if isinstance(result, click.ClickException):
+        raise result
+    return result
 
 
 def tell_gateway(loaded: "Loaded") -> bool:
@@ -72,11 +72,11 @@ def job_line(fields: dict[str, Any]) -> str:
     return harmless(f"{fields['id']}{name}{state}  {fields['schedule']}  -> {fields['target']}")
 
 
-def when_next(fields: dict[str, Any], *, told: bool) -> str:
+def when_next(fields: dict[str, Any], *, is_told: bool) -> str:
     """What follows from a change, for people."""
     if not fields["next"]:
         return "" if not fields["enabled"] else "; it is never due"
-    return f"; next {fields['next']}" + ("" if told else ", once a gateway runs")
+    return f"; next {fields['next']}" + ("" if is_told else ", once a gateway runs")
 
 
 def run_fields(run: "JobRun", job: "ScheduledJob | None") -> dict[str, Any]:

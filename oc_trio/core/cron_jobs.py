@@ -122,11 +122,11 @@ def free_id(wanted: str, taken: Container[str]) -> str:
     """An id for a job that people call `wanted`: its letters and digits, with a number behind where that is taken."""
     plain = unicodedata.normalize("NFKD", wanted).encode("ascii", "ignore").decode().lower()
     stem = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:_LONGEST_ID].rstrip("-") or "job"
-    number, found = 1, stem
-    while found in taken:
+    number, candidate = 1, stem
+    while candidate in taken:
         number += 1
-        found = f"{stem}-{number}"
-    return found
+        candidate = f"{stem}-{number}"
+    return candidate
 
 
 @frozen

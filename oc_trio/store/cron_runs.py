@@ -64,12 +64,12 @@ def _now(tx: Tx, run: JobRun) -> JobRun:
 
 def _of_outbox(tx: Tx, run: JobRun) -> JobRun:
     prefix = f"{run.id}."
-    found = tx.all(
+    rows = tx.all(
         "SELECT state, post_id, error, channel_id, ended_at FROM outbox WHERE substr(id, 1, ?) = ? ORDER BY seq",
         *(len(prefix), prefix),
     )
-    ended = [row for row in found if OutboxState(row[0]) in (OutboxState.CONFIRMED, OutboxState.DEAD)]
-    if not found or len(ended) < len(found):
+    ended = [row for row in rows if OutboxState(row[0]) in (OutboxState.CONFIRMED, OutboxState.DEAD)]
+    if not rows or len(ended) < len(rows):
         return run
     posts = split_posts(" ".join(row[1] for row in ended if row[1]))
     problems = "; ".join(row[2] for row in ended if row[0] == OutboxState.DEAD.value)

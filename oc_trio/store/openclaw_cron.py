@@ -25,9 +25,9 @@ def read_openclaw_jobs(path: Path) -> tuple[Mapping[str, Any], ...]:
     """
     database, file = _places(path)
     if database is not None:
-        found = tuple(_of_database(database))
-        if found or file is None:
-            return found
+        jobs = tuple(_of_database(database))
+        if jobs or file is None:
+            return jobs
     return tuple(_of_file(file)) if file is not None else ()
 
 

@@ -49,14 +49,14 @@ class JobStates:
         for job in self.jobs:
             if job.id == name:
                 return job
-        found = [job for job in self.jobs if name.casefold() in (job.label.casefold(), job.id.casefold())]
-        if not found:
+        matches = [job for job in self.jobs if name.casefold() in (job.label.casefold(), job.id.casefold())]
+        if not matches:
             known = ", ".join(job.id for job in self.jobs) or "none"
             raise JobRefused(f"there is no job {name}; there are: {known}")
-        if len(found) > 1:
-            ids = ", ".join(job.id for job in found)
+        if len(matches) > 1:
+            ids = ", ".join(job.id for job in matches)
             raise JobRefused(f"several jobs are called {name}: {ids}; name one by its id")
-        return found[0]
+        return matches[0]
 
     def added(self, name: str, what: str) -> ScheduledJob:
         """As `find`, a job that commands may change. Raises JobRefused for one of the file."""
@@ -196,15 +196,17 @@ async def import_jobs(
     """Add the jobs that are not here yet; with `dry_run` only say what would be done. Raises StoreError, JobRefused."""
     known = {job.origin: job for job in states.jobs if job.origin}
     taken = {job.id for job in states.jobs}
-    done = []
+    imported = []
     for each in carried:
         if each.origin in known:
             job = known[each.origin]
-            done.append(ImportedJob(each.name, each.origin, "known", job.id, spelled_timing(job.timing), job.target))
+            imported.append(
+                ImportedJob(each.name, each.origin, "known", job.id, spelled_timing(job.timing), job.target)
+            )
             continue
         if each.job is None:
             state = "internal" if each.is_internal else "refused"
-            done.append(ImportedJob(each.name, each.origin, state, refusal=each.refusal))
+            imported.append(ImportedJob(each.name, each.origin, state, refusal=each.refusal))
             continue
         job, differences = each.job, each.differences
         if job.model and job.model not in known_models(states.loaded):
@@ -213,14 +215,14 @@ async def import_jobs(
         try:
             check_job(job, states.loaded, now)
         except JobRefused as problem:
-            done.append(ImportedJob(each.name, each.origin, "refused", refusal=f"can't be kept: {problem}"))
+            imported.append(ImportedJob(each.name, each.origin, "refused", refusal=f"can't be kept: {problem}"))
             continue
         if dry_run:
             job = evolve(job, id=free_id(job.id, taken))
         else:
             job = await store.cron_jobs.add(job, now, states.loaded.config.cron.jobs)
         taken.add(job.id)
-        done.append(
+        imported.append(
             ImportedJob(each.name, each.origin, "new", job.id, spelled_timing(job.timing), job.target, differences)
         )
-    return tuple(done)
+    return tuple(imported)
