@@ -43,7 +43,7 @@ def command(config_path: str | None, account: str | None, *, deep: bool, page: b
     status["configuration"] = list(problems)
     if account is not None:
         status["accounts"] = [one for one in status["accounts"] if one["account"] == account.lower()]
-    probes = probed(config_path, account) if deep else ()
+    probes = probed(config_path, account) if deep and not problems else ()
     if as_json:
         probing = {"probes": [probe_fields(probe) for probe in probes]} if deep else {}
         click.echo(json.dumps({**status, **probing}, indent=2, ensure_ascii=False))

@@ -3,6 +3,7 @@
 What counts as a sign is decided in `core.second_gateway`. Nothing of the other's is changed or deleted here.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable
 
 from attrs import define, evolve, field
@@ -10,7 +11,7 @@ from attrs import define, evolve, field
 from oc_trio.core.events import Post
 from oc_trio.core.post_marker import read_marker
 from oc_trio.core.second_gateway import Installation, Sign, is_anothers, sentence, sign_of
-from oc_trio.ids import AccountId
+from oc_trio.ids import AccountId, PostId
 from oc_trio.runtime.clock import Clock
 from oc_trio.telemetry.account_status import SecondGateway
 from oc_trio.telemetry.health import Health
@@ -23,6 +24,8 @@ log = get_logger(part="second_gateway")
 QUIET_MS = 86_400_000
 # Findings of an account; of more the oldest are forgotten.
 MAX_FINDINGS = 8
+# Posts that were counted: catch-up reads what an event told before.
+MAX_COUNTED = 500
 
 
 @define(eq=False)
@@ -35,6 +38,7 @@ class SecondGatewayAlarm:
     clock: Clock
     metrics: Metrics
     health: Health
+    _counted: OrderedDict[PostId, None] = field(init=False, factory=OrderedDict)
     _findings: dict[tuple[Sign, str], SecondGateway] = field(init=False, factory=dict)
 
     def is_anothers(self, post: Post) -> bool:
@@ -45,7 +49,10 @@ class SecondGatewayAlarm:
         """Look at a post by our bot's user; `is_sent`: it is in our outbox, `is_live`: it came as an event."""
         started_at = self.health.started_at
         sign = sign_of(post, self.installation, started_at=started_at, is_sent=is_sent, is_live=is_live)
-        if sign is not None:
+        if sign is not None and post.id not in self._counted:
+            self._counted[post.id] = None
+            while len(self._counted) > MAX_COUNTED:
+                self._counted.popitem(last=False)
             other = read_marker(post.props).installation if sign is Sign.INSTALLATION else ""
             self._raise(sign, other, post.id, post.channel_id)
 

@@ -95,12 +95,24 @@ def test_a_finding_is_over_after_a_quiet_day(logbook: Logbook) -> None:
     health = Health(clock.now_ms, lambda: 0.0)
     alarm = SecondGatewayAlarm(ACCOUNT, Installation("ours"), lambda: "helper", clock, Metrics(), health)
     post = Post(PostId("p"), ChannelId("c"), UserId("bot"), "hi", create_at=EPOCH)
-    for pause in (0, QUIET_MS - 1, QUIET_MS):
+    for number, pause in enumerate((0, QUIET_MS - 1, QUIET_MS)):
         now[0] += pause
-        alarm.examine(post, is_sent=False, is_live=True)
+        alarm.examine(evolve(post, id=PostId(f"p{number}")), is_sent=False, is_live=True)
     assert len(lines(logbook)) == 2
     (finding,) = health.account(ACCOUNT).second_gateway
     assert (finding.count, finding.first_at) == (1, now[0])
+
+
+def test_a_post_counts_once(logbook: Logbook) -> None:
+    """Catch-up reads again what an event told."""
+    clock = Clock(lambda: EPOCH)
+    health = Health(clock.now_ms, lambda: 0.0)
+    alarm = SecondGatewayAlarm(ACCOUNT, Installation("ours"), lambda: "helper", clock, Metrics(), health)
+    post = Post(PostId("p"), ChannelId("c"), UserId("bot"), "hi", create_at=EPOCH)
+    for is_live in (True, False, True):
+        alarm.examine(post, is_sent=False, is_live=is_live)
+    (finding,) = health.account(ACCOUNT).second_gateway
+    assert finding.count == 1
 
 
 def test_the_findings_are_bounded(logbook: Logbook) -> None:

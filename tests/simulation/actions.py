@@ -29,6 +29,7 @@ from tests.simulation.intents import (
     Kick,
     Name,
     Plan,
+    PostForeign,
     Press,
     React,
     RestartServer,
@@ -70,8 +71,8 @@ class ActionRunner:
         match intent:
             case ChangeFaultRates() | CutSockets() | FreezeSockets():
                 self._change_network(intent)
-            case Arrive():
-                scenario.open(intent.place)
+            case Arrive() | PostForeign():
+                self._appear(intent)
             case BadDisk():
                 self._fail_disk(intent)
             case Crash():
@@ -99,6 +100,13 @@ class ActionRunner:
                     {Edit: scenario.edit, Delete: scenario.delete, React: scenario.react}[type(intent)](question)
             case RestartServer() | Call() | Press() | Hook():
                 raise AssertionError("not done here")
+
+    def _appear(self, intent: Arrive | PostForeign) -> None:
+        """A new place, or a post of nobody's here."""
+        if isinstance(intent, Arrive):
+            self.scenario.open(intent.place)
+        else:
+            self.scenario.post_foreign(intent.place, intent.how)
 
     def _change_network(self, intent: ChangeFaultRates | CutSockets | FreezeSockets) -> None:
         network, transcript = self.network, self.scenario.transcript

@@ -18,6 +18,7 @@ from tests.simulation.intents import (
     Kick,
     Name,
     Plan,
+    PostForeign,
     Press,
     Stop,
     Vandalise,
@@ -185,6 +186,17 @@ def _with_second_bot(drawn: Plan, rng: random.Random) -> Plan:
     return evolve(drawn, intents=tuple(intents), has_second_bot=True, has_one_agent=is_one)
 
 
+def _with_foreign_posts(drawn: Plan, rng: random.Random) -> Plan:
+    """Another gateway posts as our bot, now and then, also right around what breaks."""
+    times = [rng.uniform(0.3, drawn.end + 5.0) for _ in range(rng.randint(1, 4))]
+    times += [at + rng.uniform(-0.1, 2.0) for at, intent in drawn.intents if isinstance(intent, Break)]
+    posts = [
+        (max(0.1, at), PostForeign(rng.choice(("square", "market")), rng.choice(("marked", "unmarked", "same key"))))
+        for at in times
+    ]
+    return evolve(drawn, intents=in_order([*drawn.intents, *posts]), has_foreign_posts=True)
+
+
 # A second bot comes last: it is given its share of what the others add.
 ADDITIONS = {
     "files": _with_files,
@@ -196,5 +208,6 @@ ADDITIONS = {
     "hooks": _with_hooks,
     "treacherous": _with_treachery,
     "crowded": _with_crowds,
+    "foreign": _with_foreign_posts,
     "accounts": _with_second_bot,
 }

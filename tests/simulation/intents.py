@@ -74,6 +74,16 @@ class Vandalise:
 
 
 @frozen
+class PostForeign:
+    """Another gateway posts as our bot: `how` is "marked" with its own installation, "unmarked", or "same key" as our
+    newest post in that place.
+    """
+
+    place: str
+    how: str
+
+
+@frozen
 class Kick:
     place: str
     whom: str = "helper"
@@ -172,6 +182,7 @@ Intent = (
     | React
     | Command
     | Vandalise
+    | PostForeign
     | Kick
     | Invite
     | ChangeFaultRates
@@ -210,6 +221,7 @@ class Plan:
     # Messages that may wait behind a turn, and which gives way to another; 0 for what is the rule.
     cap: int = 0
     drop: str = ""
+    has_foreign_posts: bool = False
 
     @property
     def end(self) -> float:

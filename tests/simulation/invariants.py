@@ -42,6 +42,7 @@ def examine(observed: Observations) -> list[str]:
         remembered,
         notices,
         poisoned,
+        _foreign,
         _leftovers,
     )
     return [problem for check in checks for problem in check(observed)]
@@ -240,6 +241,13 @@ def _order(observed: Observations) -> Iterator[str]:
             is_late = is_kicked or spoken[one.trigger].is_call or spoken[other.trigger].is_call  # it took its own way
             if asked[0] > asked[1] and not (observed.plan.has_network_faults or is_late):
                 yield f"admitted out of order: {name_of(spoken[one.trigger])}"
+
+
+def _foreign(observed: Observations) -> Iterator[str]:
+    """What another gateway has posted with the same bot stays, whatever key it has."""
+    for post in observed.scenario.foreign.values():
+        if post.delete_at:
+            yield f"another gateway's post was deleted: {key_of(post) or 'unmarked'}"
 
 
 def _leftovers(observed: Observations) -> Iterator[str]:

@@ -72,6 +72,7 @@ _FROM_OWN_SOURCE = (
     "accounts",
     "treacherous",
     "crowded",
+    "foreign",
 )
 KINDS = (*_FROM_FIRST_SOURCE, *_FROM_SECOND_SOURCE, *_FROM_OWN_SOURCE)
 # How often a kind is drawn; 0.33 for others of the first source. Runs with a blackout or many cancellations take long.

@@ -89,6 +89,8 @@ class Scenario:
     stops: list[tuple[float, str]] = field(factory=list)
     kicks: list[tuple[float, str]] = field(factory=list)
     vandalised: set[str] = field(factory=set)
+    # What another gateway has posted as this bot, by id.
+    foreign: dict[str, records.PostRecord] = field(factory=dict)
     notices: list[Notice] = field(factory=list)
     twin: "Scenario | None" = None
 
@@ -150,6 +152,18 @@ class Scenario:
                 "alice", f"deletes what {self.bot.username} wrote last in {place}: {standing[-1].message[:40]!r}"
             )
             self.world.writing.delete(self.people["alice"], standing[-1].id)
+
+    def post_foreign(self, place: str, how: str) -> None:
+        """Another gateway with the same bot posts something."""
+        channel = self.places[place]
+        marker = {"k": "another.0", "i": "another"}
+        if how == "same key":
+            ours = [post for post in self.bot_posts() if post.channel_id == channel.id]
+            marker["k"] = str(ours[-1].props.get("oc_trio", {}).get("k", "")) if ours else "another.0"
+        props = {} if how == "unmarked" else {"oc_trio": marker}
+        self.transcript.note("another gateway", f"posts as {self.bot.username} in {place}, {how}")
+        post = self.world.post_as(self.bot, channel, "good morning from elsewhere", props=props)
+        self.foreign[post.id] = post
 
     def edit(self, question: Question) -> None:
         if question.is_deleted or question.is_command:
@@ -217,12 +231,12 @@ class Scenario:
             scenario.places[place] = world.direct(person, scenario.bot)
 
     def bot_posts(self) -> list[records.PostRecord]:
-        """All of them, deleted ones too, in the order of their creation."""
+        """All that our gateway made, deleted ones too, in the order of their creation."""
         posts = [
             post
             for channel in self.places.values()
             for post in self.world.posts.of_channel(channel.id)
-            if post.user_id == self.bot.id and not post.type
+            if post.user_id == self.bot.id and not post.type and post.id not in self.foreign
         ]
         return sorted(posts, key=lambda post: post.create_at)
 
