@@ -246,6 +246,7 @@ print(final.text)
     assert "MATTERMOST_BOT_TOKEN" not in names
 
 
+@pytest.mark.slow
 async def test_a_line_of_very_many_values_holds_nobody_up() -> None:
     """It is read beside everything else, and refused in words."""
     waits: list[float] = []

@@ -100,7 +100,11 @@ async def test_a_death_in_a_call_is_a_result_and_the_server_comes_back(logbook: 
     ("spec", "problem"),
     [
         (McpServerSpec("gone", ("/nowhere/to/be/found",)), "No such file"),
-        (McpServerSpec("mute", (sys.executable, "-c", "import time; time.sleep(60)"), start_limit=0.3), "0.3 s"),
+        pytest.param(
+            McpServerSpec("mute", (sys.executable, "-c", "import time; time.sleep(60)"), start_limit=0.3),
+            "0.3 s",
+            marks=pytest.mark.slow,
+        ),
         (McpServerSpec("dead", (sys.executable, "-c", "raise SystemExit(1)")), "exit status 1"),
         (McpServerSpec("http", url="http://127.0.0.1:9/mcp"), "attempts to connect"),
     ],

@@ -42,7 +42,7 @@ STARTS = [
     pytest.param({"initialize": "hello"}, id="initialize is a text"),
     pytest.param({"initialize": None}, id="initialize is null"),
     pytest.param({"initialize": {"exit": 2}}, id="exit at initialize"),
-    pytest.param({"initialize": {"close": 1}}, id="stdout closed"),
+    pytest.param({"initialize": {"close": 1}}, id="stdout closed", marks=pytest.mark.slow),
     pytest.param({"tools/list": {"tools": "many"}}, id="tools is a text"),
     pytest.param({"tools/list": {"tools": {"a": 1}}}, id="tools is an object"),
     pytest.param({"tools/list": []}, id="the list is a list"),
@@ -122,6 +122,7 @@ async def call_beside_others(answers: dict[str, Any]) -> tuple[ToolResult, float
     return result, max(waits)
 
 
+@pytest.mark.slow
 async def test_a_result_of_very_many_parts_is_cut_and_holds_nobody_up() -> None:
     """100,000 parts would keep the whole process busy for seconds."""
     part = {"type": "text", "text": "p"}
@@ -130,6 +131,7 @@ async def test_a_result_of_very_many_parts_is_cut_and_holds_nobody_up() -> None:
     assert longest < 2.0
 
 
+@pytest.mark.slow
 async def test_a_result_of_very_many_wrong_parts_holds_nobody_up() -> None:
     """Each is wrong in a dozen ways, all of which were put into words."""
     result, longest = await call_beside_others({"tools/call": {"times": 100_000, "part": {"type": "hologram"}}})
@@ -137,6 +139,7 @@ async def test_a_result_of_very_many_wrong_parts_holds_nobody_up() -> None:
     assert longest < 2.0
 
 
+@pytest.mark.slow
 async def test_a_structured_result_of_very_many_values_holds_nobody_up() -> None:
     """It is read, checked and put into words beside everything else."""
     result, longest = await call_beside_others({"tools/call": {"numbers": 3_000_000}})
@@ -144,6 +147,7 @@ async def test_a_structured_result_of_very_many_values_holds_nobody_up() -> None
     assert longest < 2.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", ["y", "", "{}", "[]"])
 async def test_a_program_that_writes_something_else_for_ever_is_down(line: str) -> None:
     """It is not read to the end of time, and everybody else is served meanwhile."""

@@ -91,6 +91,7 @@ async def test_a_missing_certificate_is_one_clear_error(tmp_path: Path) -> None:
         await serve_callbacks(open_port().app, "127.0.0.1", 0, files, shutdown=trio.Event())
 
 
+@pytest.mark.slow
 async def test_a_caller_that_is_in_the_middle_of_a_body_does_not_hold_up_the_stop() -> None:
     """The stop waits three seconds at most for requests in flight."""
     shutdown = trio.Event()

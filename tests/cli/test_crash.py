@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 WORD = "quittenmus"
 
@@ -34,6 +36,7 @@ models = ["x"]
 """
 
 
+@pytest.mark.slow
 def test_a_crash(tmp_path: Path) -> None:
     """One sentence with an id, and exit code 70; the traceback is in the log under that id, without a value."""
     (tmp_path / "broken_agent.py").write_text(PACKAGE)

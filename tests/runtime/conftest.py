@@ -1,6 +1,7 @@
 """The harness and the mock clock for tests of the runtime that ask for them."""
 
 import random
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any
 
@@ -30,8 +31,23 @@ def run_in_no_time(
         core._ALLOW_DETERMINISTIC_SCHEDULING, core._r = before
 
 
+_LONG_TABLE, _QUICK_ROW = 20, 5  # the rule is in CONTRIBUTING.md
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A clock fixture counts only where the test itself names it; `no_time` counts through other fixtures too."""
+    """A clock fixture counts only where the test itself names it; `no_time` counts through other fixtures too.
+
+    Of a long table whose rows each start a gateway, every fifth row is quick, the others are slow.
+    """
+    tables: defaultdict[str, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        if "harness" in getattr(item, "fixturenames", ()):
+            tables[item.nodeid.partition("[")[0]].append(item)
+    for rows in tables.values():
+        if len(rows) > _LONG_TABLE:
+            for number, row in enumerate(rows):
+                if number % _QUICK_ROW:
+                    row.add_marker(pytest.mark.slow)
     for item in items:
         if "no_time" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.trio(run=run_in_no_time), append=False)

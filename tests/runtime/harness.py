@@ -48,6 +48,7 @@ from oc_trio.store.store import Store, open_store
 URL = "http://mm.test"
 EPOCH = 1_700_000_000_000
 ACCOUNT = AccountId("default")
+TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 Rule = Callable[[SandboxRequest], Awaitable[SandboxResponse | None]]
 Script = Callable[[TurnRequest], Iterable[Any]]
 
@@ -184,7 +185,7 @@ class Harness:
     def _dependencies(self) -> Dependencies:
         return Dependencies(
             Clock(self.now_ms, Random(self._serial)),
-            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+            TLS,
             lambda _url: SandboxTransport(self.world),
             self._open_stream,
             self.make_agent or (lambda _spec, _http: self.stage),
@@ -329,6 +330,20 @@ async def _down(request: SandboxRequest) -> SandboxResponse | None:
     raise httpx.ConnectError("the process is gone")
 
 
+_templates: list[bytes] = []  # an empty journal, once the first test has made one
+
+
+async def _open_journal() -> sqlite3.Connection:
+    """An empty journal in memory; the migrations run once per process, `tests/store/test_migrations.py` is for them."""
+    journal = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    if _templates:
+        journal.deserialize(_templates[0])
+    else:
+        async with open_store(journal):
+            _templates.append(journal.serialize())
+    return journal
+
+
 @asynccontextmanager
 async def open_harness(nursery: trio.Nursery) -> AsyncGenerator[Harness, None]:
     """A chat server without a gateway; a gateway that still runs at the end is stopped."""
@@ -343,7 +358,7 @@ async def open_harness(nursery: trio.Nursery) -> AsyncGenerator[Harness, None]:
     bob = world.create_user("bob", "Passw0rd!x", team=team)
     bot = world.create_bot("helper", team=team)
     square = world.create_channel(team, "square", alice, bob, bot)
-    journal = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    journal = await _open_journal()
     try:
         async with open_store(journal) as store:
             harness = Harness(world, nursery, faults, alice, bob, bot, team, square, journal, store, now_ms)

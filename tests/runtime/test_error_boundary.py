@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 import httpx
 import pytest
 import trio
+import trio.testing
 
 from oc_trio.agent.scripted import CallTool, Pause, Say
 from oc_trio.core.turn_events import ToolStarted
@@ -86,7 +87,9 @@ async def test_what_comes_with_a_journals_error_is_logged(boundary: ErrorBoundar
     assert len(logbook.said(LOGGED)) == 1
 
 
-async def test_cancellation_crosses_it(boundary: ErrorBoundary, logbook: Logbook) -> None:
+async def test_cancellation_crosses_it(
+    autojump_clock: trio.testing.MockClock, boundary: ErrorBoundary, logbook: Logbook
+) -> None:
     """Alone, and beside a defect, which is logged: whoever cancelled goes on as if there had been no border."""
 
     async def work() -> None:

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+import pytest
 import trio
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -26,6 +27,8 @@ from oc_trio.store.admission import ADMIT, CONTEXT, DENY, IGNORE, obligation_id
 from oc_trio.store.retention import Retention
 from oc_trio.store.store import Store, open_store
 from tests.store.rows import ACCOUNT, admission, outgoing, post, turn
+
+pytestmark = pytest.mark.slow
 
 T = TypeVar("T")
 

@@ -24,7 +24,7 @@ from tests.runtime.harness import Harness
 @pytest.fixture
 def clock() -> trio.testing.MockClock:
     """Files are looked at in threads, which a clock that jumps at once would not wait for."""
-    return trio.testing.MockClock(autojump_threshold=0.05)
+    return trio.testing.MockClock(autojump_threshold=0.01)
 
 
 def names_of(harness: Harness) -> list[list[str]]:

@@ -155,6 +155,7 @@ async def test_a_context_of_another_post_is_refused(autojump_clock: MockClock) -
         assert await refused(callbacks, post, "Yes") == (403, {"error": "Unknown action"})
 
 
+@pytest.mark.slow
 async def test_an_expired_button_says_so(autojump_clock: MockClock) -> None:
     """After its lifetime a button does nothing but say that."""
     async with callback_harness().running() as callbacks:

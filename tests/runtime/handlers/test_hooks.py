@@ -187,6 +187,7 @@ async def test_a_delivery_that_was_refused_is_refused_again(autojump_clock: Mock
         assert callbacks.posts() == []
 
 
+@pytest.mark.slow
 async def test_more_files_than_a_post_takes_are_refused(autojump_clock: MockClock) -> None:
     """In a sentence, before any of them is fetched; ten are not too many."""
     async with callback_harness().running() as callbacks, trio.open_nursery() as nursery:

@@ -1,6 +1,7 @@
 """Configured MCP servers: offered under their names, held to the rules, dead and slow ones no hindrance."""
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 
@@ -16,13 +17,22 @@ from oc_trio.runtime.tools.turn_tools import policy_of
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("mcp") is None, reason="the mcp extra is not installed")
 
-TOY = str(Path(__file__).parents[2] / "agent" / "toy_mcp_server.py")
+AGENT_TESTS = Path(__file__).parents[2] / "agent"
+TOY = str(AGENT_TESTS / "toy_mcp_server.py")
+WRONG = str(AGENT_TESTS / "wrong_mcp_server.py")
 
 
 def toy(**more: object) -> McpServer:
     return McpServer(command=sys.executable, args=(TOY,), **more)  # type: ignore[arg-type]
 
 
+def with_tools(*names: str, **more: object) -> McpServer:
+    """A server that starts in a twentieth of the toy's time and only lists tools."""
+    answers = {"tools/list": {"tools": [{"name": name, "inputSchema": {"type": "object"}} for name in names]}}
+    return McpServer(command=sys.executable, args=(WRONG, json.dumps(answers)), **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
 async def test_tools_are_offered_under_the_servers_name_and_the_rules_hold() -> None:
     """Rules of server and agent both count; a dot in a rule parts server and tool."""
     config = Mcp(servers={"my.toy": toy(allow=("add", "die"), approve=("die",)), "off": toy(enabled=False)})
@@ -48,7 +58,7 @@ async def test_tools_are_offered_under_the_servers_name_and_the_rules_hold() -> 
 async def test_what_is_to_be_approved_may_be_written_with_the_servers_name(pattern: str) -> None:
     """A rule that fitted nothing would let the call through."""
     with trio.fail_after(60):
-        async with open_tool_servers(Mcp(servers={"my.toy": toy(approve=(pattern,))})) as servers:
+        async with open_tool_servers(Mcp(servers={"my.toy": with_tools("add", "die", approve=(pattern,))})) as servers:
             box = RuledToolbox(servers.toolboxes, policy_of(ToolRules(), servers))
             assert (await box.call(ToolCall("1", "my_toy__die", {}))).status is ToolStatus.DENIED
 
@@ -56,11 +66,14 @@ async def test_what_is_to_be_approved_may_be_written_with_the_servers_name(patte
 async def test_what_is_to_be_approved_may_be_written_as_the_server_names_it() -> None:
     """Models see another form of a name with a dot or a slash."""
     with trio.fail_after(60):
-        async with open_tool_servers(Mcp(servers={"toy": toy(approve=("odd.name/*",))})) as servers:
+        async with open_tool_servers(
+            Mcp(servers={"toy": with_tools("odd.name/here", approve=("odd.name/*",))})
+        ) as servers:
             box = RuledToolbox(servers.toolboxes, policy_of(ToolRules(), servers))
             assert (await box.call(ToolCall("1", "toy__odd_name_here", {}))).status is ToolStatus.DENIED
 
 
+@pytest.mark.slow
 async def test_a_server_that_dies_in_a_call_and_one_that_never_starts() -> None:
     """The death is a failed result; a program that is missing leaves the others."""
     config = Mcp(servers={"toy": toy(), "gone": McpServer(command="/nonexistent/program")})
@@ -73,6 +86,7 @@ async def test_a_server_that_dies_in_a_call_and_one_that_never_starts() -> None:
             assert "went away" in result.text
 
 
+@pytest.mark.slow
 async def test_a_calls_time_limit_is_the_servers() -> None:
     """`callSeconds` stops a call that hangs."""
     with trio.fail_after(60):

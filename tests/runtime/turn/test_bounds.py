@@ -133,6 +133,7 @@ async def test_tokens_of_a_cut_stream_are_estimated(harness: Harness, logbook: L
     assert logbook.said("an answer was cut off")
 
 
+@pytest.mark.slow
 async def test_posts_of_blocks_are_bounded(harness: Harness) -> None:
     """Each paragraph a post, and each stretch of work: what is left of the posts is the answer's."""
     blocks = {"enabled": True, "coalesce": {"minChars": 1, "maxChars": 5}}
@@ -144,6 +145,7 @@ async def test_posts_of_blocks_are_bounded(harness: Harness) -> None:
     assert harness.answers()[:3] == ["0000", "0001", "0002"]
 
 
+@pytest.mark.slow
 async def test_sealed_blocks_are_bounded(harness: Harness) -> None:
     """Mode `block`."""
     await harness.start({"streaming": {"mode": "block"}, "maxAnswerPosts": 6})
@@ -171,6 +173,7 @@ async def test_endless_thinking_is_ended_in_words(harness: Harness) -> None:
     assert "thinking" in await harness.state(asked)
 
 
+@pytest.mark.slow
 async def test_others_are_answered_meanwhile(harness: Harness) -> None:
     """Even by an agent that never waits."""
     await harness.start()
@@ -182,6 +185,7 @@ async def test_others_are_answered_meanwhile(harness: Harness) -> None:
     await harness.settled()
 
 
+@pytest.mark.slow
 def test_the_work_per_event_does_not_grow_with_the_text() -> None:
     """1 MiB in 4-byte deltas: what is copied is counted, not timed."""
     view = DraftView()
