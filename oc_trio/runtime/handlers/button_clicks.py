@@ -63,7 +63,13 @@ class ButtonClickHandler:
         caller = await self._caller(callback.user_id, callback.channel_id)
         if not caller.access.allowed:
             services.metrics.admissions.labels(services.account, "denied", caller.access.reason).inc()
-            log.info("mattermost: interaction not allowed", account=services.account, reason=caller.access.reason)
+            log.info(
+                "mattermost: interaction not allowed",
+                account=services.account,
+                reason=caller.access.reason,
+                post=callback.post_id,
+                user=callback.user_id,
+            )
             return ephemeral_reply(not_allowed(caller.channel_label))
         # The body names whoever it likes; the server knows the user.
         verified = evolve(verified, callback=evolve(verified.callback, user_name=caller.sender.username))

@@ -58,11 +58,16 @@ class PublicPort:
     def of(cls, loaded: Loaded, clock: Clock) -> "PublicPort":
         """The port that a configuration asks for. Blocking: skills are read from disk."""
         hooks = HookHandler(loaded.default_account, clock.new_id)
-        settings = loaded.config.hooks
-        endpoint = HookEndpoint(settings.path, settings.token.reveal, hooks.take) if settings.enabled else None
         folders: Iterable[Path] = (loaded.document.folder / folder for folder in loaded.config.skills.dirs)
         shares = CommandShares(native_order(loaded))
-        return cls(loaded, build_registry(loaded.accounts, endpoint), hooks, clock, find_skills(folders), shares)
+        return cls(
+            loaded,
+            build_registry(loaded.accounts, _hook_endpoint(loaded, hooks)),
+            hooks,
+            clock,
+            find_skills(folders),
+            shares,
+        )
 
     @property
     def is_wanted(self) -> bool:
@@ -78,13 +83,15 @@ class PublicPort:
         self.url, self.bound = url, urlsplit(url).port or 0
 
     def reload(self, fresh: Loaded) -> None:
-        """Serve the accounts of a changed configuration. What was bound stays, as do hooks and skills: they are read at
+        """Serve the accounts and hooks of a changed configuration. What was bound stays, as do skills: they are read at
         the start.
         """
         old = self.loaded.config
         gateway = old.gateway if self.url else fresh.config.gateway
-        self.loaded = evolve(fresh, config=evolve(fresh.config, gateway=gateway, hooks=old.hooks, skills=old.skills))
+        self.loaded = evolve(fresh, config=evolve(fresh.config, gateway=gateway, skills=old.skills))
         set_paths(self.registry, fresh.accounts)
+        self.hooks.default_account = fresh.default_account
+        self.registry.hooks = _hook_endpoint(fresh, self.hooks)
 
     def plan(self, account: Account) -> CallbackPlan:
         return plan_callbacks(self.loaded.config, account, port=self.bound, skills=self.skills.commands)
@@ -123,6 +130,11 @@ class PublicPort:
                     yield
             # Posts that are still to be sent are in the outbox.
             nursery.cancel_scope.cancel()
+
+
+def _hook_endpoint(loaded: Loaded, hooks: HookHandler) -> HookEndpoint | None:
+    settings = loaded.config.hooks
+    return HookEndpoint(settings.path, settings.token.reveal, hooks.take) if settings.enabled else None
 
 
 def locator(services: AccountServices) -> Callable[[Target], Awaitable[Channel]]:

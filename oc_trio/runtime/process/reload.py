@@ -22,7 +22,7 @@ log = get_logger(part="reload")
 Reread = Callable[[], Awaitable[Loaded]]
 
 # Sections whose parts are opened once, at the start.
-_AT_START = ("store", "logging", "metrics", "hooks", "mcp", "skills")
+_AT_START = ("store", "logging", "metrics", "mcp", "skills")
 _OF_PORT = ("port", "bind", "custom_bind_host", "trusted_proxies", "tls")
 
 

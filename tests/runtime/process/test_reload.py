@@ -83,14 +83,24 @@ def test_changes(old: dict[str, Any], new: dict[str, Any], expected: Changes) ->
 
 def test_what_needs_a_start() -> None:
     """Listeners and the journal are opened once."""
-    new = loaded({"gateway": {"port": 4711, "drainSeconds": 7}, "hooks": {"path": "/in"}})
-    assert needs_start(loaded().config, new.config) == ("gateway.port", "hooks")
+    new = loaded({"gateway": {"port": 4711, "drainSeconds": 7}, "metrics": {"path": "/m"}})
+    assert needs_start(loaded().config, new.config) == ("gateway.port", "metrics")
 
 
 async def get(gateway: Gateway, path: str) -> int:
     """The status of a GET at the public port, without its socket: real time would not go with the mock clock."""
     client: Any = build_app(gateway.port.registry, metrics=gateway.metrics).test_client()
     response = await client.get(path, scope_base={"client": ("127.0.0.1", 1)})
+    return int(response.status_code)
+
+
+async def deliver(gateway: Gateway, body: Mapping[str, str], token: str) -> int:
+    """The status of a call of the hook that posts."""
+    client: Any = build_app(gateway.port.registry, metrics=gateway.metrics).test_client()
+    headers = {"Authorization": f"Bearer {token}"}
+    response = await client.post(
+        "/hooks/deliver", json=dict(body), headers=headers, scope_base={"client": ("127.0.0.1", 1)}
+    )
     return int(response.status_code)
 
 
@@ -211,6 +221,17 @@ class TestInTheTown:
         assert await get(gateway, path + "other") == 404
         await self.reloaded(harness, account(accounts={"default": {}, "other": other}))
         assert await get(gateway, path + "other") == 405
+
+    async def test_hooks_that_are_switched_on_are_taken(self, harness: Harness) -> None:
+        """With their token, and with another one after the next SIGHUP."""
+        harness.script = [Say("built")]
+        gateway = await harness.start(gateway={"port": 0})
+        for token in ("first-" * 6, "second-" * 6):
+            await self.reloaded(harness, {"hooks": {"enabled": True, "token": token}}, within=math.inf)
+            body = {"text": f"by {token}", "to": f"channel:{harness.square.id}"}
+            assert await deliver(gateway, body, "wrong") == 401
+            assert await deliver(gateway, body, token) == 202
+        await harness.until(lambda: len(harness.answers()) == 2)
 
     async def test_a_port_that_is_taken_at_a_reload(self, harness: Harness, logbook: Logbook) -> None:
         """It is an error in the log and in the status; answers go on, with what would be buttons in words."""
