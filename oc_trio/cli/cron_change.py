@@ -69,12 +69,15 @@ def _with_positions(options: dict[str, Any], schedule: str | None, words: str | 
     """The options with what stands without one: a schedule and a prompt, or a name beside an option for the time."""
     if schedule is None:
         return options
-    if any(options[name] is not None for name in ("at", "every", "cron")):
-        if options["name"] or words is not None:
-            raise click.UsageError(f"{words or schedule!r} is one word too many: the time is given by an option.")
-        return {**options, "name": schedule}
-    if words is not None and (options["prompt"] or options["text"]):
+    if words is not None and (options["text"] or options["prompt"] not in (None, words)):
         raise click.UsageError("What it says is given twice: once as a word, once by an option.")
+    options = {**options, "prompt": options["prompt"] if words is None else words}
+    if any(options[name] is not None for name in ("at", "every", "cron")):
+        if options["name"] not in (None, schedule):
+            raise click.UsageError(
+                f"It is called {options['name']!r} and {schedule!r}: the time is given by an option."
+            )
+        return {**options, "name": schedule}
     plain = schedule.strip()
     if plain.lower().startswith("every "):
         placed: dict[str, Any] = {"every": plain}
@@ -82,7 +85,7 @@ def _with_positions(options: dict[str, Any], schedule: str | None, words: str | 
         placed = {"cron": plain}
     else:
         placed = {"at": plain}
-    return {**options, **placed, "prompt": options["prompt"] if words is None else words}
+    return {**options, **placed}
 
 
 @click.command(epilog=EXIT_CODES)

@@ -73,18 +73,15 @@ def carry_over(raw: Mapping[str, Any], rules: ImportRules) -> CarriedJob:
 
 
 def _job(raw: Mapping[str, Any], id_: str, name: str, rules: ImportRules, differences: list[str]) -> ScheduledJob:
-    payload, delivery = _table(raw, "payload"), _table(raw, "delivery")
-    kind = _text(payload, "kind")
-    if kind in _PAYLOADS:
-        raise _Refused(_PAYLOADS[kind])
-    if kind not in ("agentTurn", "systemEvent"):
-        raise _Refused(f"has a payload that is not known here: {kind or 'none'}")
+    # Before there was `payload`, its fields were the job's.
+    payload, delivery = _table(raw, "payload") or raw, _table(raw, "delivery")
+    kind = _payload_kind(payload)
     if raw.get("trigger"):
         raise _Refused("has a script as a condition, and oc-trio runs none")
     prompt = _text(payload, "message") or _text(payload, "text")
     if not prompt:
         raise _Refused("says nothing")
-    timing = _timing(_table(raw, "schedule"), rules, differences)
+    timing = _timing(_schedule(raw), rules, differences)
     is_on = raw.get("enabled") is not False
     if isinstance(timing, Once) and timing.at <= rules.now:
         raise _Refused("was to run once, and its time is past")
@@ -118,8 +115,30 @@ def _job(raw: Mapping[str, Any], id_: str, name: str, rules: ImportRules, differ
     )
 
 
+def _payload_kind(payload: Mapping[str, Any]) -> str:
+    """`agentTurn` or `systemEvent`, also where an old release wrote it in lower case or not at all."""
+    kind = _text(payload, "kind")
+    if kind in _PAYLOADS:
+        raise _Refused(_PAYLOADS[kind])
+    spelled = kind or ("agentTurn" if _text(payload, "message") else "systemEvent" if _text(payload, "text") else "")
+    for known in ("agentTurn", "systemEvent"):
+        if spelled.lower() == known.lower():
+            return known
+    raise _Refused(f"has a payload that is not known here: {kind or 'none'}")
+
+
+def _schedule(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The schedule with its kind, which old releases left out; a text is a cron expression."""
+    expression = _text(raw, "schedule")
+    schedule = {"expr": expression} if expression else _table(raw, "schedule")
+    if _text(schedule, "kind"):
+        return schedule
+    kinds = (("expr", "cron"), ("cron", "cron"), ("everyMs", "every"), ("at", "at"), ("atMs", "at"))
+    return {**schedule, "kind": next((kind for name, kind in kinds if schedule.get(name)), "")}
+
+
 def _timing(schedule: Mapping[str, Any], rules: ImportRules, differences: list[str]) -> Timing:
-    kind = _text(schedule, "kind") or ("cron" if _text(schedule, "expr") or _text(schedule, "cron") else "")
+    kind = _text(schedule, "kind")
     if kind in _SCHEDULES:
         raise _Refused(_SCHEDULES[kind])
     if kind == "at":
@@ -147,6 +166,8 @@ def _timing(schedule: Mapping[str, Any], rules: ImportRules, differences: list[s
 
 
 def _moment(value: object) -> int:
+    if isinstance(value, str) and value.isascii() and value.isdecimal():
+        value = int(value[:16])
     if isinstance(value, str):
         try:
             moment = datetime.fromisoformat(value.strip())

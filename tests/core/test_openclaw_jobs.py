@@ -64,9 +64,13 @@ def test_an_agent_turn_comes_over_whole() -> None:
         ({"kind": "at", "atMs": 1_801_497_600_000}, Once(1_801_497_600_000)),
         ({"kind": "cron", "expr": "0 0 9 * * *", "tz": "UTC"}, Expression("0 9 * * *", "UTC")),
         ({"cron": "0 9 * * *", "tz": "UTC"}, Expression("0 9 * * *", "UTC")),
+        ("0 8 * * *", Expression("0 8 * * *", "UTC")),
+        ({"everyMs": 600_000}, Interval(600_000, NOW)),
+        ({"atMs": 1_801_497_600_000}, Once(1_801_497_600_000)),
+        ({"kind": "at", "at": "1801497600000"}, Once(1_801_497_600_000)),
     ],
 )
-def test_schedules(schedule: Mapping[str, Any], timing: object) -> None:
+def test_schedules(schedule: object, timing: object) -> None:
     """Of today's and of older releases."""
     carried = carry_over(raw(schedule=schedule), RULES)
     assert carried.job is not None, carried.refusal
@@ -104,6 +108,7 @@ def test_differences_are_said(job: Mapping[str, Any], words: str) -> None:
         pytest.param(raw(payload={"kind": "command", "argv": ["sh"]}), "runs a command", id="command"),
         pytest.param(raw(payload={"kind": "script"}), "runs a script", id="script"),
         pytest.param(raw(payload={"kind": "agentTurn"}), "says nothing", id="no words"),
+        pytest.param(raw(payload={"kind": "dance", "message": "x"}), "payload that is not known", id="odd payload"),
         pytest.param(raw(payload="x"), "payload that is not known", id="no payload"),
         pytest.param(raw(trigger={"script": "1"}), "script as a condition", id="trigger"),
         pytest.param(raw(schedule={"kind": "on-exit", "command": "x"}), "waits for a command's end", id="on exit"),
@@ -154,6 +159,22 @@ def test_a_system_event_becomes_a_prompt() -> None:
     assert (carried.job.prompt, carried.job.target, carried.job.keep) == ("Reminder: the draft", "#town", False)
     assert carried.job.conversation == "90fc65cb"
     assert len(carried.differences) == 3
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        {"payload": {"kind": "agentturn", "message": "x"}},
+        {"payload": {"message": "x"}},
+        {"payload": {"text": "x"}},
+        {"payload": None, "message": "x"},
+    ],
+)
+def test_payloads_of_older_releases(job: Mapping[str, Any]) -> None:
+    """As OpenClaw's own repair reads them."""
+    carried = carry_over({**raw(), **job}, RULES)
+    assert carried.job is not None, carried.refusal
+    assert carried.job.prompt == "x"
 
 
 def test_the_place_in_older_releases() -> None:
