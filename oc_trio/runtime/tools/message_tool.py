@@ -126,6 +126,12 @@ class _Call:
         account = self._text("accountId", "account")
         if account and normalize_account_id(account) != self.tool.outbound.account:
             raise ToolFailed(f"Only the account {self.tool.outbound.account} can be used here.")
+        # OpenClaw's word for the platform. Left aside, a message for elsewhere would be posted in this conversation.
+        platform = self._text("channel")
+        if platform and platform.lower() != "mattermost":
+            raise ToolFailed(
+                f"channel is the platform, which is mattermost here, not {platform!r}: name the place in target."
+            )
         match self._text("action") or "send":
             case "send":
                 return await self._send()

@@ -105,7 +105,9 @@ async def test_reactions_by_the_message_tool(harness: Harness) -> None:
     await harness.start()
     post = harness.say("nice")
     target = f"channel:{harness.square.id}"
-    status, text = await use(harness, action="react", target=target, messageId=post.id, emoji=":+1:")
+    status, text = await use(
+        harness, action="react", channel="mattermost", target=target, messageId=post.id, emoji=":+1:"
+    )
     assert (status, text) == (ToolStatus.COMPLETED, f"Reacted with :+1: on {post.id}")
     assert [reaction.emoji_name for reaction in harness.world.reactions.of(post.id)] == ["+1"]
     _, text = await use(harness, action="react", target=target, postId=post.id, emoji="+1", remove=True)
@@ -128,6 +130,8 @@ async def test_reactions_by_the_message_tool(harness: Harness) -> None:
             "no channel nowhere",
         ),
         ({}, {"action": "send", "message": "x", "accountId": "alerts"}, "Only the account default"),
+        ({}, {"action": "send", "message": "x", "channel": "telegram"}, "which is mattermost here, not 'telegram'"),
+        ({}, {"action": "send", "message": "x", "channel": "#board"}, "name the place in target"),
         ({}, {"action": "send", "media": "/etc/passwd"}, "no files of the gateway"),
         ({}, {"action": "send", "media": "http://127.0.0.1/x"}, "can't be fetched from a public address"),
         ({}, {"action": "send", "buttons": [[{}]]}, "needs a text"),
