@@ -34,7 +34,7 @@ _RUN_EXIT_CODES = (
     "of a newer release, 69 the server can't be reached or it is not over yet, 75 the journal can't be read, 77 the "
     "token is refused, 78 configuration."
 )
-_MOST_RUNS = 1000
+_MAX_RUNS = 1000
 _STATES = ["wanted", "running", "queued", "asked", "delivered", "silent", "failed", "skipped"]
 
 
@@ -102,7 +102,7 @@ def get(ctx: click.Context, job: str, config_path: str | None) -> None:
 @click.argument("job", metavar="[JOB]", required=False)
 @click.option("--id", "job_id", metavar="JOB", help="The same as JOB.", hidden=True)
 @click.option(
-    "--limit", default=50, show_default=True, type=click.IntRange(1, _MOST_RUNS), metavar="N", help="The newest."
+    "--limit", default=50, show_default=True, type=click.IntRange(1, _MAX_RUNS), metavar="N", help="The newest."
 )
 @click.option("--status", "state", type=click.Choice([*_STATES, "ok", "error", "all"]), help="Only runs like that.")
 @click.option("--run-id", metavar="ID", help="Only this run.")
@@ -133,7 +133,7 @@ def runs(
             one = await store.cron_runs.get(OutboxId(run_id))
             return [one] if one else [], by_id
         # What a run became may be known by the outbox alone, so that states are looked at afterwards.
-        most = limit if len(wanted) == len(_STATES) else _MOST_RUNS
+        most = limit if len(wanted) == len(_STATES) else _MAX_RUNS
         history = await store.cron_runs.list(most, named or "")
         if named and not history:
             history = await store.cron_runs.list(most, states.find(named).id)
@@ -238,6 +238,7 @@ for _command in (add, edit, rm, enable, disable, import_):
     command.add_command(_command)
 command.add_command(add, "create")
 command.add_command(rm, "remove")
-for _command in (list_, show, get, runs):
+for _command in (list_, show, get):
     refuse_theirs(_command)
+refuse_theirs(runs, only=("--offset", "--query", "--sort", "--delivery-status"))
 refuse_theirs(run_, only=("--due",))

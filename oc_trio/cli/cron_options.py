@@ -83,6 +83,10 @@ _REFUSED: Mapping[str, str] = {
     "--system-event": _NO_MAIN,
     "--declaration-key": "A job is known by its id: `oc-trio cron edit ID` changes it.",
     "--stagger": "A job runs at the exact time; write another minute into --cron.",
+    **dict.fromkeys(
+        ("--offset", "--query", "--sort", "--delivery-status"),
+        "--status and --limit choose runs, the newest first; --json is for other programs to look through.",
+    ),
     "--due": "`oc-trio cron list` says when it is due; `oc-trio cron run` runs it at once.",
 }
 

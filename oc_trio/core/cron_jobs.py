@@ -6,18 +6,19 @@ When a cron expression is due is `runtime.account.cron_times`, which needs the t
 import json
 import re
 import unicodedata
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, assert_never
 
-from attrs import asdict, frozen
+from attrs import AttrsInstance, asdict, frozen
+from attrs import fields as fields_of
 
 from oc_trio.errors import OcTrioError
 
 # Later than this, a run counts as missed.
 LATE_MS = 300_000
-MOST_JOBS = 1000
+MAX_JOBS = 1000
 _LONGEST_ID = 40
 
 
@@ -113,9 +114,16 @@ class ScheduledJob:
         """The inverse of `to_json`; ValueError, KeyError or TypeError on anything else."""
         fields: dict[str, Any] = json.loads(text)
         timing = dict(fields["timing"])
-        fields["timing"] = _TIMINGS[timing.pop("kind")](**timing)
+        kind = _TIMINGS[timing.pop("kind")]
+        fields["timing"] = kind(**_known(kind, timing))
         fields["missed"] = Missed(fields["missed"])
-        return cls(**fields)
+        return cls(**_known(cls, fields))
+
+
+def _known(kind: type[AttrsInstance], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Without fields that only another version has."""
+    names = {field.name for field in fields_of(kind)}
+    return {name: value for name, value in values.items() if name in names}
 
 
 def free_id(wanted: str, taken: Container[str]) -> str:

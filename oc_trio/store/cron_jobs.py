@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection
 
 from attrs import evolve, frozen
 
-from oc_trio.core.cron_jobs import MOST_JOBS, JobRefused, Once, ScheduledJob, free_id
+from oc_trio.core.cron_jobs import MAX_JOBS, JobRefused, Once, ScheduledJob, free_id
 from oc_trio.store.cron import record_last
 from oc_trio.store.damage import WRONG_SHAPE, reading
 from oc_trio.store.engine import Engine, Row, Tx
@@ -29,8 +29,8 @@ def _add(tx: Tx, wanted: ScheduledJob, taken: Collection[str], now: int) -> Sche
         known = next((job for job in map(_job_of, tx.all(_SELECT)) if job.origin == wanted.origin), None)
         if known is not None:
             return known
-    if tx.value("SELECT COUNT(*) FROM cron_jobs") >= MOST_JOBS:
-        raise JobRefused(f"there are {MOST_JOBS} jobs already: remove some, by oc-trio cron rm")
+    if tx.value("SELECT COUNT(*) FROM cron_jobs") >= MAX_JOBS:
+        raise JobRefused(f"there are {MAX_JOBS} jobs already: remove some, by oc-trio cron rm")
     # Runs of jobs that are gone stay in the history for a while: their ids, of which those of posts are made, too.
     used = {
         row[0] for row in tx.all("SELECT id FROM cron_jobs UNION SELECT job FROM cron_runs UNION SELECT job FROM cron")

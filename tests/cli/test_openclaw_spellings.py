@@ -251,6 +251,50 @@ def test_a_post_of_another_place_is_left_alone(typist: Typist) -> None:
     assert world.posts.live(post.id).message == "stays"
 
 
+# What `openclaw cron COMMAND --help` has; those that end in = take a value.
+_CONNECTION = "--url= --token= --password= --port= --timeout= --expect-final "
+_OF_JOBS = (
+    "--best-effort-deliver --command= --command-argv= --command-cwd= --command-env= --command-input= --deliver "
+    "--display-name= --fallbacks= --light-context --no-deliver --no-output-timeout-seconds= --on-exit= --on-exit-cwd= "
+    "--output-max-bytes= --pacing-max= --pacing-min= --script= --script-timeout-seconds= --script-tool-budget= "
+    "--session-key= --stagger= --stream-batch-ms= --stream-command= --stream-cwd= --stream-match= "
+    "--stream-max-batch-bytes= --stream-mode= --system-event= --thread-id= --tools= --trigger-once --trigger-script= "
+    "--webhook= "
+)
+_OF_CHANGES = (
+    "--clear-channel --clear-display-name --clear-fallbacks --clear-pacing --clear-session-key --clear-thread-id "
+    "--clear-to --clear-tools --clear-trigger --failure-alert --failure-alert-account-id= --failure-alert-after= "
+    "--failure-alert-channel= --failure-alert-cooldown= --failure-alert-exclude-skipped "
+    "--failure-alert-include-skipped --failure-alert-mode= --failure-alert-to= --no-best-effort-deliver "
+    "--no-failure-alert --no-light-context "
+)
+REFUSED_OPTIONS = {
+    "add": f"{_CONNECTION}{_OF_JOBS}--declaration-key=",
+    "edit x": _CONNECTION + _OF_JOBS + _OF_CHANGES,
+    "list": _CONNECTION,
+    "show x": _CONNECTION,
+    "get x": _CONNECTION,
+    "rm x": _CONNECTION,
+    "enable x": _CONNECTION,
+    "disable x": _CONNECTION,
+    "run x": f"{_CONNECTION}--due",
+    "runs": f"{_CONNECTION}--delivery-status= --offset= --query= --sort=",
+}
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [(command, option) for command, options in REFUSED_OPTIONS.items() for option in options.split()],
+)
+def test_options_of_cron_that_are_not_here(command: str, option: str) -> None:
+    """Each is refused with a sentence that says what to do, before anything is looked at."""
+    words = ["cron", *command.split(), option.removesuffix("="), *(["1"] if option.endswith("=") else [])]
+    refused = CliRunner().invoke(main, words)
+    assert refused.exit_code == 2
+    _, _, sentence = refused.stderr.partition(f"There is no {option.removesuffix('=')} here. ")
+    assert len(sentence) > 20, refused.stderr
+
+
 def test_a_running_gateway_runs_the_jobs(typist: Typist) -> None:
     """It is told of a change, and runs by hand are its own, with tools; what it does not know fails in words."""
     added = json.loads(

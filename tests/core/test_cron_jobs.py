@@ -77,4 +77,6 @@ def test_a_job_comes_back_from_json(timing: Timing, text: str) -> None:
     """All of it, with any kind of time; people read the time as it is written."""
     job = ScheduledJob("id", timing, "@alice", prompt="Was gibt's?", time_limit=5.0, missed=Missed.ONCE, keep=True)
     assert ScheduledJob.from_json(job.to_json()) == job
+    newer = job.to_json().replace('"missed"', '"mood":"good","missed"', 1)
+    assert ScheduledJob.from_json(newer) == job
     assert spelled_timing(timing) == text

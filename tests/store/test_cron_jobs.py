@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from oc_trio.core.cron_jobs import MOST_JOBS, Interval, JobRefused, Once, ScheduledJob
+from oc_trio.core.cron_jobs import MAX_JOBS, Interval, JobRefused, Once, ScheduledJob
 from oc_trio.core.cron_runs import RunState, run_by_hand, scheduled_run
 from oc_trio.core.ledger import silent
 from oc_trio.errors import StoreUnusable
@@ -96,7 +96,7 @@ async def test_there_is_a_most_of_jobs() -> None:
     """Something adds them in a loop."""
     with closing(sqlite3.connect(":memory:")) as memory:
         async with open_store(memory) as store:
-            rows = [(f"j{number}", DAILY.to_json(), 0) for number in range(MOST_JOBS)]
+            rows = [(f"j{number}", DAILY.to_json(), 0) for number in range(MAX_JOBS)]
             memory.executemany("INSERT INTO cron_jobs (id, body, created_at) VALUES (?, ?, ?)", rows)
             with pytest.raises(JobRefused, match="oc-trio cron rm"):
                 await store.cron_jobs.add(DAILY, 1)
