@@ -7,7 +7,7 @@ import ipaddress
 import re
 import zoneinfo
 from collections.abc import Callable, Iterable, Mapping
-from typing import assert_never
+from typing import Literal, assert_never
 from urllib.parse import urlsplit
 
 from oc_trio.config.accounts import ROOT, Account, AccountTable, normalize_account_id
@@ -140,26 +140,32 @@ def _check_person(entry: str, path: str, by_name: bool, config: Config, findings
         if group not in config.access_groups:
             findings.unknown_name(path, "access group", group, config.access_groups)
     elif text != "*" and not by_name and not is_mattermost_id(_entry_id(text)):
-        _check_id(text, path, is_user=True, findings=findings)
+        _check_id(text, path, "user", findings)
 
 
-def _check_id(entry: str, path: str, *, is_user: bool, findings: Findings) -> None:
-    """Whether this can be the id of a user or channel; placeholders and names are what people leave there instead."""
+def _check_id(entry: str, path: str, kind: Literal["user", "channel", "team"], findings: Findings) -> None:
+    """Whether this can be an id of that kind; placeholders and names are what people leave there instead."""
     if is_mattermost_id(_entry_id(entry)):
         return
     name = entry.strip().lstrip("@#~")
-    mark, kind = ("@", "user") if is_user else ("#", "channel")
-    hint = f'oc-trio channels resolve "{mark}{name if _CHAT_NAME.fullmatch(name) else "NAME"}" prints the id'
+    name = name if _CHAT_NAME.fullmatch(name) else "NAME"
+    match kind:
+        case "user" | "channel":
+            hint = f'oc-trio channels resolve "{"@" if kind == "user" else "#"}{name}" prints the id'
+        case "team":
+            hint = f"the server's /api/v4/teams/name/{name} has the id"
     findings.warning(path, f"is not a Mattermost {kind} id (26 letters and digits), so it matches nothing", hint)
 
 
 def _check_channels(account: Account, table: AccountTable, findings: Findings) -> None:
-    """Names where ids of channels are needed."""
+    """Names where ids of channels and teams are needed."""
     for index, entry in enumerate(account.access.only_channels):
-        _check_id(entry, join(table.origin("onlyChannels"), index), is_user=False, findings=findings)
+        _check_id(entry, join(table.origin("onlyChannels"), index), "channel", findings)
+    for index, entry in enumerate(account.access.only_teams):
+        _check_id(entry, join(table.origin("onlyTeams"), index), "team", findings)
     for entry in account.gating.groups:
         if entry != "*":
-            _check_id(entry, join(table.origin("groups"), entry), is_user=False, findings=findings)
+            _check_id(entry, join(table.origin("groups"), entry), "channel", findings)
 
 
 def _check_approvers(config: Config, findings: Findings) -> None:
@@ -337,8 +343,10 @@ def _check_bindings(
         if account not in {None, "*"} and normalize_account_id(account or "") not in accounts:
             findings.unknown_name(f"{path}.match.accountId", "account", account or "", accounts)
         if (peer := binding.match.peer) is not None and peer.id != "*":
-            is_user = peer.kind is PeerKind.DIRECT
-            _check_id(peer.id, f"{path}.match.peer.id", is_user=is_user, findings=findings)
+            kind: Literal["user", "channel"] = "user" if peer.kind is PeerKind.DIRECT else "channel"
+            _check_id(peer.id, f"{path}.match.peer.id", kind, findings)
+        if binding.match.team_id:
+            _check_id(binding.match.team_id, f"{path}.match.teamId", "team", findings)
         # Which of two equal bindings wins would depend on their order alone.
         first = first_index.setdefault(binding.match, index)
         if first != index:

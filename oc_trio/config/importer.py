@@ -86,8 +86,11 @@ def import_openclaw(document: Document, env: Mapping[str, str], *, keep_secrets:
     text = toml_text(_used_values(values, "", set(reader.ignored), dict(variables)))
     differences, unused = _differences(reader.ignored, findings, document)
     comments = [*differences, *_implicit_differences(modern.values)]
-    located = [evolve(problem, where=document.location(modern.path_in_file(problem.path))) for problem in differences]
-    warnings = (*modern.warnings, *located, *unused)
+    located = [
+        evolve(problem, where=document.location(modern.path_in_file(problem.path)))
+        for problem in (*modern.warnings, *differences)
+    ]
+    warnings = (*located, *unused)
     return Imported(_commented(text, comments), warnings, (*variables, *openclaw_variables.variables))
 
 

@@ -321,6 +321,11 @@ def test_problems_name_file_and_line(load_text: Callable[..., Loaded]) -> None:
             M + "onlyChannels = ['#dev']",
             "not a Mattermost channel id (26 letters and digits), so it matches nothing (oc-t",
         ),
+        (M + "onlyTeams = ['dev']", "(the server's /api/v4/teams/name/dev has the id)"),
+        (
+            "[[bindings]]\nagentId = 'main'\nmatch.teamId = 'dev'",
+            "bindings[0].match.teamId: is not a Mattermost team id",
+        ),
         (M + "groups.dev.requireMention = false", "groups.dev: is not a Mattermost channel id"),
         (
             "[[bindings]]\nagentId = 'main'\nmatch.peer = { kind = 'direct', id = '@alice' }",
@@ -345,6 +350,8 @@ def test_problems_name_file_and_line(load_text: Callable[..., Loaded]) -> None:
         "wrong URL",
         "placeholder for a person",
         "name of a channel to serve",
+        "name of a team to serve",
+        "name of a team in a binding",
         "name of a channel with a rule",
         "name of a person in a binding",
         "name of a channel in a binding",

@@ -80,6 +80,17 @@ def test_the_toml_means_the_same(tmp_path: Path, text: str) -> None:
     assert shown[0]["channels.mattermost.accounts.default.botToken"] == "***"
 
 
+def test_what_differs_has_its_line(tmp_path: Path) -> None:
+    """Older spellings, and what works differently, as `config check` names them."""
+    file = tmp_path / "openclaw.json"
+    file.write_text(f"{{ channels: {{ mattermost: {{ {CHANNEL}, {TOKEN},\n allowChannels: [] }} }},\n {MODEL} }}")
+    file.chmod(0o600)
+    done = CliRunner().invoke(command, ["import", str(file)])
+    assert (
+        "openclaw.json:2: channels.mattermost.allowChannels: is an older spelling (write onlyChannels)" in done.stderr
+    )
+
+
 def test_what_can_t_be_translated_has_its_line(tmp_path: Path) -> None:
     """The same words and the same place as `config check` has."""
     file = tmp_path / "openclaw.json"
