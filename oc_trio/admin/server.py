@@ -4,6 +4,7 @@ Hypercorn's per-connection server is driven here rather than its `serve`, which 
 its response for as long as that takes, also after a cancellation.
 """
 
+import logging
 import os
 import socket
 import stat
@@ -45,7 +46,9 @@ async def serve_admin(
     """
     config = Config()
     config.backlog = _BACKLOG
-    config.accesslog = config.errorlog = None
+    config.accesslog = None
+    # A defect in a request is answered with 500 and belongs into the log; no request is logged.
+    config.errorlog = logging.getLogger("hypercorn.error")
     config.include_server_header = False
     with ExitStack() as stack:
         listeners: list[tuple[str, socket.socket]] = []

@@ -92,3 +92,22 @@ async def test_a_client_that_reads_nothing_holds_no_stop_up(tmp_path: Path) -> N
                 # Still connected, and not reading, while the server ends.
                 with trio.CancelScope(shield=True):
                     await gone.wait()
+
+
+async def test_a_defect_in_a_request(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It is answered with 500 and is in the log; what comes after it is served."""
+
+    async def broken(scope: Any, receive: Any, send: Any) -> None:
+        await trio.lowlevel.checkpoint()
+        raise KeyError("a defect")
+
+    async with trio.open_nursery() as nursery:
+
+        async def serve(task_status: trio.TaskStatus[tuple[str, ...]]) -> None:
+            await serve_admin(cast("Any", broken), port=0, task_status=task_status)
+
+        (url,) = await nursery.start(serve)
+        async with httpx.AsyncClient() as http:
+            assert [(await http.get(url)).status_code for _ in range(2)] == [500, 500]
+        nursery.cancel_scope.cancel()
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [KeyError, KeyError]

@@ -3,10 +3,12 @@
 import json
 import signal
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import pytest
+import trio
 
 from tests.e2e.stand import Stand, open_stand
 
@@ -59,6 +61,53 @@ async def test_doctor_beside_a_running_gateway(tmp_path: Path) -> None:
             post = await stand.alice.say("@bot hello")
             await stand.alice.wait_answer(post, stand.last_word)
             assert await gateway.end(signal.SIGTERM) == 0
+
+
+async def test_the_status_page(tmp_path: Path, unused_port: int) -> None:
+    """`status --page` gives the way in; `sessions stop` ends an answer; an open page holds no stop up."""
+    async with open_stand(tmp_path, tokens=600, delay_ms=100.0) as stand:
+        config = stand.config(extra=f"[gateway.admin]\nport = {unused_port}\n")
+        async with stand.gateway(config) as gateway:
+            await gateway.line(gateway.err, lambda line: "admin API" in line)
+            code, out, _ = await stand.command("status", "--page", "--json")
+            found = json.loads(out)
+            assert (code, found["addresses"][1]) == (0, f"http://127.0.0.1:{unused_port}")
+            assert f"token: {found['token']}" in (await stand.command("status", "--page"))[1].splitlines()
+            async with httpx.AsyncClient(base_url=found["addresses"][1]) as http, trio.open_nursery() as nursery:
+                entered = await http.post("/login", data={"token": found["token"]}, follow_redirects=True)
+                assert 'id="turns"' in entered.text
+                nursery.start_soon(_watch, http)
+                post = await stand.alice.say("@bot hello")
+                session = await _session(http)
+                code, out, _ = await stand.command("sessions", "stop", session)
+                assert (code, out) == (0, f"Stopped: {session}")
+                assert (await stand.command("sessions", "stop", session))[0] == 1
+                code, out, _ = await stand.command("explain", post)
+                assert "stopped" in out
+                with trio.fail_after(10):
+                    assert await gateway.end(signal.SIGTERM) == 0
+                nursery.cancel_scope.cancel()
+            assert found["token"] not in "".join(gateway.err)
+        assert (await stand.command("sessions", "stop", session))[0] == 69
+
+
+async def _watch(http: httpx.AsyncClient) -> None:
+    """Keep the page's events open until the gateway breaks them off."""
+    with suppress(httpx.RemoteProtocolError):
+        async with http.stream("GET", "/events", timeout=None) as events:
+            async for _ in events.aiter_bytes():
+                pass
+
+
+async def _session(http: httpx.AsyncClient) -> str:
+    """The conversation that is being answered, as the page has it."""
+    with trio.fail_after(20):
+        while True:
+            page = (await http.get("/")).text
+            _, found, rest = page.partition('name="session" value="')
+            if found:
+                return rest.partition('"')[0]
+            await trio.sleep(0.2)
 
 
 async def test_a_port_that_is_taken(tmp_path: Path) -> None:

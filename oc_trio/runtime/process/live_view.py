@@ -53,7 +53,7 @@ class LiveView:
     async def read(self) -> tuple[tuple[Table, ...], tuple[Chart, ...]]:
         """The tables and charts as they are now; a journal that fails is said in a table, and fails nothing."""
         await self._read_journal()
-        tables = [_turns(self.accounts, shows_text=self.shows_text), _queues(self.accounts)]
+        tables = [await _turns(self.accounts, shows_text=self.shows_text), _queues(self.accounts)]
         if self._problem:
             row = TableRow("problem", (Cell(self._problem, "bad"),))
             tables.append(Table("trouble", "The journal can't be read", ("Problem",), (row,)))
@@ -78,12 +78,17 @@ class LiveView:
                 self._problem = str(problem)
 
 
-def _turns(accounts: LiveAccounts, *, shows_text: bool) -> Table:
+async def _turns(accounts: LiveAccounts, *, shows_text: bool) -> Table:
     running = [(live, session) for live in accounts for session in live.dispatcher if session.running]
-    rows = tuple(_turn(live, session, shows_text=shows_text) for live, session in running[:MAX_TURNS])
+    rows = []
+    for live, session in running[:MAX_TURNS]:
+        # A long text takes milliseconds to prepare, and other tasks shall not wait for all of them.
+        await trio.lowlevel.checkpoint()
+        if session.running:
+            rows.append(_turn(live, session, shows_text=shows_text))
     title = "Answers being written" + (f" ({MAX_TURNS} of {len(running)})" if len(running) > MAX_TURNS else "")
     columns = ("For", "Account", "Conversation", "Asked", "State")
-    return Table("turns", title, columns, rows, "nothing is being answered")
+    return Table("turns", title, columns, tuple(rows), "nothing is being answered")
 
 
 def _turn(live: LiveAccount, session: Session, *, shows_text: bool) -> TableRow:
