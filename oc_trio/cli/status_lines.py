@@ -49,7 +49,7 @@ def _account(one: Mapping[str, Any]) -> Iterator[str]:
         yield f"catch-up failed: {catch_up['error']}"
     elif catch_up.get("at"):
         capped = f", {catch_up['capped']} channels capped" if catch_up["capped"] else ""
-        read = f"{_count(catch_up['posts'], 'post')} in {_count(catch_up['channels'], 'channel')}"
+        read = f"read {_count(catch_up['posts'], 'post')} in {_count(catch_up['channels'], 'channel')}"
         yield f"caught up at {when(catch_up['at'])}: {read}{capped}"
     yield from _callbacks(one)
     for finding in one.get("second_gateway", ()):

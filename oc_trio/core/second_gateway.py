@@ -44,11 +44,13 @@ def is_anothers(post: Post, installation: Installation) -> bool:
     return read_marker(post.props).installation not in ("", installation.id)
 
 
-def sign_of(post: Post, installation: Installation, *, started_at: int, is_sent: bool, is_live: bool) -> Sign | None:
+def sign_of(
+    post: Post, installation: Installation, *, started_at: int, is_sent: bool, is_live: bool, is_person: bool = False
+) -> Sign | None:
     """What a post by our bot's user shows, None if it is ours, or too old to tell.
 
     `is_sent`: it is in our outbox. `is_live`: it came as an event, so it was written just now. `started_at`: when this
-    gateway was started, in milliseconds.
+    gateway was started, in milliseconds. With `is_person` the token is a person's, who also posts by hand.
     """
     marker = read_marker(post.props)
     if post.delete_at or post.type or _is_integration(post) or marker.by == COMMAND:
@@ -63,7 +65,7 @@ def sign_of(post: Post, installation: Installation, *, started_at: int, is_sent:
         return Sign.COPY if is_live and post.create_at > started_at + SKEW_MS else None
     if marker.key:
         return None  # from before posts had an installation
-    return Sign.UNMARKED if is_recent else None
+    return Sign.UNMARKED if is_recent and not is_person else None
 
 
 def _is_integration(post: Post) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from attrs import define, evolve, field
 
+from oc_trio.core.entities import User
 from oc_trio.core.events import Post
 from oc_trio.core.post_marker import read_marker
 from oc_trio.core.second_gateway import Installation, Sign, is_anothers, sentence, sign_of
@@ -30,11 +31,11 @@ MAX_COUNTED = 500
 
 @define(eq=False)
 class SecondGatewayAlarm:
-    """One account's. `bot` gives the name of its user as it is now."""
+    """One account's. `user` gives the bot's user as it is now."""
 
     account: AccountId
     installation: Installation
-    bot: Callable[[], str]
+    user: Callable[[], User]
     clock: Clock
     metrics: Metrics
     health: Health
@@ -48,7 +49,14 @@ class SecondGatewayAlarm:
     def examine(self, post: Post, *, is_sent: bool, is_live: bool) -> None:
         """Look at a post by our bot's user; `is_sent`: it is in our outbox, `is_live`: it came as an event."""
         started_at = self.health.started_at
-        sign = sign_of(post, self.installation, started_at=started_at, is_sent=is_sent, is_live=is_live)
+        sign = sign_of(
+            post,
+            self.installation,
+            started_at=started_at,
+            is_sent=is_sent,
+            is_live=is_live,
+            is_person=not self.user().is_bot,
+        )
         if sign is not None and post.id not in self._counted:
             self._counted[post.id] = None
             while len(self._counted) > MAX_COUNTED:
@@ -66,7 +74,7 @@ class SecondGatewayAlarm:
         self._findings = {name: each for name, each in self._findings.items() if now - each.last_at < QUIET_MS}
         known = self._findings.pop(key, None)
         if known is None:
-            text = sentence(sign, self.bot(), other)
+            text = sentence(sign, self.user().username, other)
             finding = SecondGateway(sign.value, text, now, now, 1, post, channel)
             where = {"post": post, "channel": channel} if post else {}
             report = log.error if sign.is_certain else log.warning

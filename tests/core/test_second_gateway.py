@@ -55,6 +55,13 @@ def test_what_is_older_than_the_journal_is_no_sign(mark: dict[str, Any] | None) 
     assert sign(post(mark, create_at=BORN + SKEW_MS + 1), is_live=False) is not None
 
 
+def test_a_person_posts_by_hand() -> None:
+    """Where the token is a person's, posts without a marker are that person's; other gateways' still show."""
+    about: dict[str, Any] = {"started_at": STARTED, "is_sent": False, "is_live": True, "is_person": True}
+    assert sign_of(post(), OURS, **about) is None
+    assert sign_of(post({"k": "a", "i": "theirs"}), OURS, **about) is Sign.INSTALLATION
+
+
 def test_a_restored_backup_meets_its_own_posts() -> None:
     """Catch-up reads posts with our mark that the restored outbox does not have; so may a resumed connection."""
     ours = {"k": "a", "i": "ours"}

@@ -237,7 +237,12 @@ class CallbackHarness:
             context=ConversationContext(people, api, self.store, rules),
             boundary=ErrorBoundary(MAIN, self.metrics),
             second_gateway=SecondGatewayAlarm(
-                MAIN, Installation("ours"), lambda: self.bot.username, clock, self.metrics, health
+                MAIN,
+                Installation("ours"),
+                lambda: User(user_id, self.bot.username, is_bot=True),
+                clock,
+                self.metrics,
+                health,
             ),
             uploader=FileUploader(files, MediaLoader(8 * 1024 * 1024, files, Fetcher()), clock, RetryPolicy(0.1, 1.0)),
         )

@@ -8,6 +8,7 @@ from typing import Any
 import trio
 from attrs import evolve
 
+from oc_trio.core.entities import User
 from oc_trio.core.events import Post
 from oc_trio.core.second_gateway import Installation
 from oc_trio.ids import ChannelId, PostId, UserId
@@ -26,6 +27,7 @@ from tests.logbook import Logbook
 from tests.runtime.harness import ACCOUNT, EPOCH, URL, Harness
 
 NATIVE = {"commands": {"native": True, "callbackUrl": "http://gw.test/command"}}
+BOT = User(UserId("bot"), "helper", is_bot=True)
 ELSEWHERE = "https://other.example.com/command"
 
 
@@ -93,7 +95,7 @@ def test_a_finding_is_over_after_a_quiet_day(logbook: Logbook) -> None:
     now = [EPOCH]
     clock = Clock(lambda: now[0])
     health = Health(clock.now_ms, lambda: 0.0)
-    alarm = SecondGatewayAlarm(ACCOUNT, Installation("ours"), lambda: "helper", clock, Metrics(), health)
+    alarm = SecondGatewayAlarm(ACCOUNT, Installation("ours"), lambda: BOT, clock, Metrics(), health)
     post = Post(PostId("p"), ChannelId("c"), UserId("bot"), "hi", create_at=EPOCH)
     for number, pause in enumerate((0, QUIET_MS - 1, QUIET_MS)):
         now[0] += pause
@@ -107,7 +109,7 @@ def test_a_post_counts_once(logbook: Logbook) -> None:
     """Catch-up reads again what an event told."""
     clock = Clock(lambda: EPOCH)
     health = Health(clock.now_ms, lambda: 0.0)
-    alarm = SecondGatewayAlarm(ACCOUNT, Installation("ours"), lambda: "helper", clock, Metrics(), health)
+    alarm = SecondGatewayAlarm(ACCOUNT, Installation("ours"), lambda: BOT, clock, Metrics(), health)
     post = Post(PostId("p"), ChannelId("c"), UserId("bot"), "hi", create_at=EPOCH)
     for is_live in (True, False, True):
         alarm.examine(post, is_sent=False, is_live=is_live)
@@ -119,7 +121,7 @@ def test_the_findings_are_bounded(logbook: Logbook) -> None:
     """Props that name ever new installations fill no memory."""
     clock = Clock(lambda: EPOCH)
     health = Health(clock.now_ms, lambda: 0.0)
-    alarm = SecondGatewayAlarm(ACCOUNT, Installation("ours"), lambda: "helper", clock, Metrics(), health)
+    alarm = SecondGatewayAlarm(ACCOUNT, Installation("ours"), lambda: BOT, clock, Metrics(), health)
     for number in range(20):
         props = {"oc_trio": {"k": "a", "i": f"other{number}"}}
         post = Post(PostId(f"p{number}"), ChannelId("c"), UserId("bot"), "hi", create_at=EPOCH, props=props)

@@ -146,7 +146,7 @@ def build_parts(
         context=ConversationContext(people, api, store, policies),
         boundary=inputs.dependencies.boundary(inputs.id, inputs.metrics),
         second_gateway=SecondGatewayAlarm(
-            inputs.id, inputs.installation, lambda: bot.user.username, clock, inputs.metrics, inputs.health
+            inputs.id, inputs.installation, lambda: bot.user, clock, inputs.metrics, inputs.health
         ),
     )
     questions = Questions(services, inputs.buttons)

@@ -47,7 +47,9 @@ async def second_gateway_findings(
                 continue
             key = read_marker(post.props).key
             is_sent = not is_anothers(post, installation) and await _is_sent(store, account, key)
-            sign = sign_of(post, installation, started_at=now_ms, is_sent=is_sent, is_live=False)
+            sign = sign_of(
+                post, installation, started_at=now_ms, is_sent=is_sent, is_live=False, is_person=not user.is_bot
+            )
             if sign is not None:
                 other = read_marker(post.props).installation if sign is Sign.INSTALLATION else ""
                 text = sentence(sign, user.username, other)
