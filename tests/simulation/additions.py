@@ -5,6 +5,7 @@ import random
 from attrs import evolve
 
 from tests.simulation.intents import (
+    JOBS_DUE_SECONDS,
     WORDS,
     Arrive,
     Ask,
@@ -12,6 +13,8 @@ from tests.simulation.intents import (
     Call,
     Command,
     Crash,
+    CutSockets,
+    Drain,
     Hook,
     Intent,
     Invite,
@@ -197,6 +200,19 @@ def _with_foreign_posts(drawn: Plan, rng: random.Random) -> Plan:
     return evolve(drawn, intents=in_order([*drawn.intents, *posts]), has_foreign_posts=True)
 
 
+def _with_jobs(drawn: Plan, rng: random.Random) -> Plan:
+    """Scheduled jobs that are due at one moment, around which something breaks, mostly the gateway."""
+    intents, at = [*drawn.intents], JOBS_DUE_SECONDS
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        at += rng.choice((rng.uniform(-0.5, 0.0), rng.uniform(0.0, 0.5), rng.uniform(0.0, 20.0)))
+        down = rng.choice((0.3, 2.0, 15.0, 400.0))
+        broken: Intent = rng.choice((Crash(rng.randint(0, 25), down), Crash(rng.randint(0, 25), down), Drain(down)))
+        intents.append((at, rng.choice((broken, broken, CutSockets()))))
+    # Somebody asks after that: a run ends when all is quiet, and the jobs must have been due.
+    intents.append((JOBS_DUE_SECONDS + rng.uniform(1.0, 5.0), Ask("alice", "alice", "direct", rng.choice(WORDS))))
+    return evolve(drawn, intents=in_order(intents), has_jobs=True)
+
+
 # A second bot comes last: it is given its share of what the others add.
 ADDITIONS = {
     "files": _with_files,
@@ -209,5 +225,6 @@ ADDITIONS = {
     "treacherous": _with_treachery,
     "crowded": _with_crowds,
     "foreign": _with_foreign_posts,
+    "jobs": _with_jobs,
     "accounts": _with_second_bot,
 }

@@ -23,6 +23,7 @@ from oc_trio.runtime.conversation.mailbox import Job
 from oc_trio.runtime.error_boundary import ErrorBoundary
 from oc_trio.runtime.turn.previewer import WRITE_SECONDS, Previewer
 from oc_trio.store.admission import Admission, AdmissionResult, Admissions
+from oc_trio.store.cron import Cron, CronRun
 from oc_trio.store.engine import Engine
 from oc_trio.store.obligations import Obligations
 from oc_trio.store.outbox import Outbox
@@ -232,6 +233,14 @@ class ContainsNothing(ErrorBoundary):
         return None
 
 
+class ForgetsLastRuns(Cron):
+    """Each look at the scheduled jobs counts from itself: nothing is ever due."""
+
+    async def all(self) -> tuple[CronRun, ...]:
+        await super().all()
+        return ()
+
+
 class DropsOverflow(SmallSession):
     """Messages that don't fit into the mailbox are dropped, not left to the journal."""
 
@@ -308,5 +317,6 @@ BROKEN: dict[str, Broken] = {
     "refused before it is ended": Broken(
         Parts(store=journal(obligations=PostsBeforeClosing, outbox=ClosesWhenPosted)), ("crowded", "crash", "drain")
     ),
+    "last runs of jobs forgotten": Broken(Parts(store=journal(cron=ForgetsLastRuns)), ("jobs",)),
     "mailbox overflow dropped": Broken(Parts(session=DropsOverflow), ("people",)),
 }

@@ -40,6 +40,13 @@ from tests.simulation.network import Network, OpenSim, SimTransport
 from tests.simulation.scenario import now_ms
 from tests.simulation.transcript import RunTranscript
 
+# Due once, at JOBS_DUE_SECONDS. Nobody is removed from a direct channel, so that each job can be delivered.
+JOBS: dict[str, Any] = {
+    "jobs": {
+        name: {"expression": "14 22 14 11 *", "missed": "once", "target": f"@{who}", "message": f"{name} time"}
+        for name, who in (("tea", "alice"), ("cake", "bob"), ("milk", "alice"))
+    }
+}
 # By the bot's name.
 ACCOUNTS = {"helper": AccountId("default"), "second": AccountId("second")}
 # A context that trusts nobody is made in no time; nothing in a run speaks TLS.
@@ -86,6 +93,7 @@ def configured(
     has_blocks: bool = False,
     has_calls: bool = False,
     has_hooks: bool = False,
+    has_jobs: bool = False,
     has_second_bot: bool = False,
     has_one_agent: bool = False,
     cap: int = 0,
@@ -119,6 +127,8 @@ def configured(
     }
     if has_hooks:
         values["hooks"] = {"enabled": True, "token": HOOK_TOKEN}
+    if has_jobs:
+        values["cron"] = JOBS
     if has_second_bot:
         # The names of slash commands are the team's: one bot can have them.
         second = {"botToken": "simulated-token-of-the-second", "commands": {"native": False}}
@@ -230,6 +240,7 @@ class GatewayProcess:
             has_blocks=plan.has_blocks,
             has_calls=plan.has_calls,
             has_hooks=plan.has_hooks,
+            has_jobs=plan.has_jobs,
             has_second_bot=plan.has_second_bot,
             has_one_agent=plan.has_one_agent,
             cap=plan.cap,

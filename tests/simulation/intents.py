@@ -195,6 +195,10 @@ Intent = (
 )
 
 
+# The one minute mark that each run reaches: it begins at 22:13:20.
+JOBS_DUE_SECONDS = 40.0
+
+
 @frozen
 class Plan:
     """Intents in the order of their times (seconds); the rest chooses configuration and model behaviour."""
@@ -222,6 +226,7 @@ class Plan:
     cap: int = 0
     drop: str = ""
     has_foreign_posts: bool = False
+    has_jobs: bool = False
 
     @property
     def end(self) -> float:

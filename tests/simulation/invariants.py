@@ -11,6 +11,7 @@ from oc_trio.sandbox import records
 from tests.simulation.check_buttons import buttons
 from tests.simulation.check_fallbacks import has_fallback, is_kept_preview, poisoned
 from tests.simulation.check_history import remembered
+from tests.simulation.check_jobs import KEY, jobs
 from tests.simulation.check_texts import blocks, is_block_of_the_withdrawn, texts
 from tests.simulation.files import files
 from tests.simulation.hook_clients import notices
@@ -41,6 +42,7 @@ def examine(observed: Observations) -> list[str]:
         _order,
         remembered,
         notices,
+        jobs,
         poisoned,
         _foreign,
         _leftovers,
@@ -212,6 +214,7 @@ def _drafts(observed: Observations) -> Iterator[str]:
             post.delete_at
             or post.id in kept
             or key_of(post) in asked_for
+            or key_of(post).startswith(KEY)
             or post.root_id in gone
             or _place_kicked(observed, post)
         ):

@@ -73,6 +73,7 @@ _FROM_OWN_SOURCE = (
     "treacherous",
     "crowded",
     "foreign",
+    "jobs",
 )
 KINDS = (*_FROM_FIRST_SOURCE, *_FROM_SECOND_SOURCE, *_FROM_OWN_SOURCE)
 # How often a kind is drawn; 0.33 for others of the first source. Runs with a blackout or many cancellations take long.

@@ -51,6 +51,8 @@ _DISK_ERRORS = (
 )
 # And where the server does not take what is to be registered.
 _CALL_ERRORS = ("mattermost: failed to register slash commands ", "mattermost: native slash commands enabled but no ")
+# And where it refuses what a scheduled job posts.
+_JOB_ERRORS = ("a scheduled job failed ",)
 # Another gateway's posts are an alarm.
 _ALARM = "second gateway: another oc_trio gateway "
 # What a treacherous model makes go wrong is logged once as a defect of its turn.
@@ -200,6 +202,8 @@ def _is_expected(error: str, run: Run) -> bool:
         return ("failed=turn " in error or "failed=" not in error) and (
             about is None or about[1] not in run.wired - run.mishandled
         )
+    if plan.has_jobs and plan.has_network_faults and error.startswith(_JOB_ERRORS):
+        return True
     if plan.has_foreign_posts and error.startswith(_ALARM):
         return True
     if plan.has_calls and error.startswith(_CALL_ERRORS):
