@@ -30,15 +30,10 @@ command.add_command(file)
 @json_option
 def check(config_path: str | None, as_json: bool) -> None:
     """Read everything a start would read, and say what is wrong. Exit code 78 when something is."""
-    from attrs import evolve
-
-    from oc_trio.config.builtin_providers import missing_model
     from oc_trio.config.load import load
 
     try:
-        loaded = load(config_path, os.environ)
-        if (missing := missing_model(loaded.config)) is not None:
-            raise ConfigError(evolve(missing, where=loaded.document.location(missing.path)))
+        loaded = load(config_path, os.environ, to_start=True)
     except ConfigError as error:
         if as_json:
             click.echo(_json({"ok": False, "problems": [_problem(problem) for problem in error.problems]}))

@@ -37,7 +37,7 @@ def command(config_path: str | None, *, no_wait: bool) -> None:
 
     try:
         # Read before anything is stopped: a gateway that runs is worth more than one that can't start.
-        loaded = load(config_path, os.environ, isolate=True)
+        loaded = load(config_path, os.environ, isolate=True, to_start=True)
     except ConfigError as error:
         click.echo(f"oc-trio: not restarted: {error}", err=True)
         sys.exit(EX_CONFIG)

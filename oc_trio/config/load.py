@@ -15,6 +15,7 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from oc_trio.config.accounts import ROOT, Account, AccountTable, account_tables, default_account, normalize_account_id
+from oc_trio.config.builtin_providers import missing_model
 from oc_trio.config.checks import check_account, check_config
 from oc_trio.config.credentials import complete_account, has_default_account
 from oc_trio.config.document import Document, read_document
@@ -74,24 +75,28 @@ def load(
     cwd: Path | None = None,
     isolate: bool = False,
     connect: bool = True,
+    to_start: bool = False,
 ) -> Loaded:
     """Find, read and check the configuration; raises ConfigError with every problem.
 
     With `isolate`, an account with problems is left out as long as another one is fine. Without `connect`, tokens and
-    server addresses may be missing: commands that only read the state don't need them.
+    server addresses may be missing: commands that only read the state don't need them. With `to_start`, there has to be
+    a model, too.
     """
     folder = Path.cwd() if cwd is None else cwd
     config_file = find_config(path, env, folder)
     document = read_document(config_file, env) if config_file else Document()
     try:
-        return build(document, env, isolate=isolate, connect=connect)
+        return build(document, env, isolate=isolate, connect=connect, to_start=to_start)
     except ConfigError as error:
         if config_file is None:
             raise ConfigError(no_config_problem(env, folder), *error.problems) from None
         raise
 
 
-def build(document: Document, env: Mapping[str, str], *, isolate: bool = False, connect: bool = True) -> Loaded:
+def build(
+    document: Document, env: Mapping[str, str], *, isolate: bool = False, connect: bool = True, to_start: bool = False
+) -> Loaded:
     """The configuration of a document; raises ConfigError with every problem. The options are those of `load`."""
     findings, folder = Findings(), state_dir(env)
     # A variable may hold bytes that are not UTF-8; `os.environ` gives them as lone surrogates.
@@ -118,6 +123,8 @@ def build(document: Document, env: Mapping[str, str], *, isolate: bool = False, 
     # A malformed value is left at its default, and what a check says of that default would mislead.
     malformed = [*(problem.path for problem in findings.problems), *(value.path for value in adapted.unavailable)]
     findings.problems.extend(_independent(config_findings.problems, malformed))
+    if to_start and (missing := missing_model(config)) is not None:
+        findings.problems.extend(_independent([missing], malformed))
     tables = account_tables(modern.values, implicit_default=has_default_account(modern.values, env))
     _check_ids(tables, findings)
     for table in tables:

@@ -50,12 +50,14 @@ def test_check_names_every_problem(tmp_path: Path) -> None:
     file.write_text("[channels.mattermost]\nbotToken = 's3cret'\ndmPolcy = 1\n[gateway]\nport = 'x'\n")
     done = run("check", "--config", file)
     assert done.exit_code == EX_CONFIG
-    assert "The configuration has 3 problems" in done.stderr
+    assert "The configuration has 4 problems" in done.stderr
+    assert "agents.defaults.model: no model is configured" in done.stderr
     assert f"{file}:3: channels.mattermost.dmPolcy" in done.stderr
     listed = json.loads(run("check", "--json", "--config", file).stdout)
     assert [problem["path"] for problem in listed["problems"]] == [
         "channels.mattermost.dmPolcy",
         "gateway.port",
+        "agents.defaults.model",
         "channels.mattermost.baseUrl",
     ]
     assert "s3cret" not in done.output
