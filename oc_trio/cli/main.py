@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pairing": ("pairing", "Let people in who asked to write to the bot."),
     "plugins": ("plugins", "Say what OpenClaw's plugins are here."),
     "restart": ("restart", "Restart the running gateway."),
+    "restore": ("restore", "Put a backup in the journal's place."),
     "run": ("run", "Connect the configured accounts and answer."),
     "sandbox": ("sandbox", "Run an embedded chat server for trying things out."),
     "sessions": ("sessions", "List, show or reset conversations."),

@@ -1,4 +1,4 @@
-"""The marker in the props of our posts: the key of the post, the installation that made it, or that a command did.
+"""The marker in the props of our posts: its key, what it answers, the installation that made it, or that a command did.
 
 Anyone can write props: compare the author too.
 """
@@ -10,18 +10,22 @@ from attrs import frozen
 
 # The prop of our posts that holds their marker.
 MARKER = "oc_trio"
-KEY, INSTALLATION, BY = "k", "i", "by"
+KEY, INSTALLATION, BY, ANSWERS = "k", "i", "by", "a"
 # The value of `BY` in posts of `oc-trio message` and of the doctor: no gateway wrote them.
 COMMAND = "command"
 
 
 @frozen
 class PostMarker:
-    """`installation` names the journal of the gateway that made the post; empty in posts of commands and older ones."""
+    """`installation` names the journal of the gateway that made the post; empty in posts of commands and older ones.
+
+    `answers` are the messages that the post answers.
+    """
 
     key: str = ""
     installation: str = ""
     by: str = ""
+    answers: tuple[str, ...] = ()
 
 
 def read_marker(props: Mapping[str, Any]) -> PostMarker:
@@ -34,7 +38,7 @@ def read_marker(props: Mapping[str, Any]) -> PostMarker:
         value = own.get(name)
         return value if isinstance(value, str) else ""
 
-    return PostMarker(text(KEY), text(INSTALLATION), text(BY))
+    return PostMarker(text(KEY), text(INSTALLATION), text(BY), tuple(text(ANSWERS).split()))
 
 
 def marker_key(props: Mapping[str, Any]) -> str:

@@ -23,6 +23,7 @@ class Installation:
 
     id: str
     since: int = 0
+    restored_at: int = 0  # milliseconds; 0: never
 
 
 class Sign(Enum):

@@ -12,6 +12,7 @@ from oc_trio.runtime.conversation.context import ConversationContext
 from oc_trio.runtime.delivery.delivery import Delivery
 from oc_trio.runtime.delivery.late_edits import LateEditGuard
 from oc_trio.runtime.delivery.uploads import FileUploader
+from oc_trio.runtime.earlier_answers import EarlierAnswers
 from oc_trio.runtime.error_boundary import ErrorBoundary
 from oc_trio.runtime.people import People
 from oc_trio.runtime.policies import Policies
@@ -60,6 +61,8 @@ class AccountServices:
     boundary: ErrorBoundary
     # Looks at posts of the bot's user for those of another gateway.
     second_gateway: SecondGatewayAlarm
+    # After a restored backup: what was answered since it was made.
+    earlier_answers: EarlierAnswers
 
     @property
     def user(self) -> User:

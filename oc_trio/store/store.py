@@ -33,6 +33,7 @@ from oc_trio.store.pairing import Pairing
 from oc_trio.store.participation import Participation
 from oc_trio.store.pending_edits import PendingEdits
 from oc_trio.store.recent import Recent
+from oc_trio.store.restored import Restored
 from oc_trio.store.resume import Resume
 from oc_trio.store.sessions import Sessions
 from oc_trio.store.sqlite import SqliteDriver
@@ -71,6 +72,7 @@ class Store:
     cron_runs: CronRuns
     usage: UsageRows
     installation: Installations
+    restored: Restored
     recent: Recent
     schema: int
     _engine: Engine = field(alias="engine")
@@ -121,6 +123,7 @@ def _store(engine: Engine, schema: int) -> Store:
         cron_runs=CronRuns(engine),
         usage=UsageRows(engine),
         installation=Installations(engine),
+        restored=Restored(engine),
         recent=Recent(engine),
         schema=schema,
         engine=engine,

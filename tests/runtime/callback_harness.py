@@ -45,6 +45,7 @@ from oc_trio.runtime.delivery.delivery import Delivery
 from oc_trio.runtime.delivery.fetch import Fetcher
 from oc_trio.runtime.delivery.late_edits import LateEditGuard
 from oc_trio.runtime.delivery.uploads import FileUploader
+from oc_trio.runtime.earlier_answers import EarlierAnswers
 from oc_trio.runtime.error_boundary import ErrorBoundary
 from oc_trio.runtime.handlers.callback_urls import plan_callbacks
 from oc_trio.runtime.handlers.command_shares import CommandShares
@@ -244,6 +245,7 @@ class CallbackHarness:
                 self.metrics,
                 health,
             ),
+            earlier_answers=EarlierAnswers(api, user_id),
             uploader=FileUploader(files, MediaLoader(8 * 1024 * 1024, files, Fetcher()), clock, RetryPolicy(0.1, 1.0)),
         )
 

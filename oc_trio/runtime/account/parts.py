@@ -37,6 +37,7 @@ from oc_trio.runtime.delivery.delivery import Delivery
 from oc_trio.runtime.delivery.late_edits import LateEditGuard
 from oc_trio.runtime.delivery.message_sender import MessageSender
 from oc_trio.runtime.drain import Drain
+from oc_trio.runtime.earlier_answers import EarlierAnswers
 from oc_trio.runtime.handlers.ask_tools import ASK, AskTools
 from oc_trio.runtime.handlers.public_port import PublicPort
 from oc_trio.runtime.handlers.questions import ASK_SECONDS, Questions
@@ -148,6 +149,7 @@ def build_parts(
         second_gateway=SecondGatewayAlarm(
             inputs.id, inputs.installation, lambda: bot.user, clock, inputs.metrics, inputs.health
         ),
+        earlier_answers=EarlierAnswers(api, user.id, inputs.installation.restored_at),
     )
     questions = Questions(services, inputs.buttons)
     sender = MessageSender(delivery, workers, services.boundary)

@@ -13,7 +13,7 @@ from attrs import evolve, frozen
 
 from oc_trio.core.ledger import Obligation, OutboxRow, cancelled, failed
 from oc_trio.errors import MattermostRejected
-from oc_trio.ids import OutboxId, SessionKey, TurnId
+from oc_trio.ids import ChannelId, OutboxId, PostId, SessionKey, TurnId
 from oc_trio.runtime.conversation.cancel_reason import CancelReason
 from oc_trio.runtime.conversation.mailbox import Job
 from oc_trio.runtime.delivery.fallback import original_of, send_with_fallback
@@ -45,6 +45,7 @@ class Recovery:
 
     async def run(self) -> None:
         services = self.services
+        await self._settle_answered()
         # First of all: a message that was deleted while nothing ran must not be answered, nor its turn go on.
         obligations = await self._recheck(await services.store.obligations.open_for(services.account))
         await self._settle_rows(await self._open_turns(), {reply_id(each) for each in obligations})
@@ -54,6 +55,17 @@ class Recovery:
                 await services.store.obligations.close([obligation.id], failed(DEFECT), services.clock.now_ms())
         if obligations:
             log.info("went on with unanswered messages", account=services.account, count=len(obligations))
+
+    async def _settle_answered(self) -> None:
+        """After a restored backup: end what has been answered since it was made."""
+        services = self.services
+        for obligation in await services.store.obligations.open_for(services.account):
+            posts = await services.earlier_answers.find(
+                PostId(obligation.trigger), ChannelId(obligation.channel_id), obligation.root_id, obligation.admitted_at
+            )
+            if posts:
+                await services.store.restored.settle(obligation, posts, services.clock.now_ms())
+                log.info("answered before the journal was restored", account=services.account, post=obligation.trigger)
 
     async def _open_turns(self) -> frozenset[TurnId]:
         """The turns that go on. Those without an open obligation are ended: a crash between the end of the obligations

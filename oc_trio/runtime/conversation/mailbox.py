@@ -29,6 +29,7 @@ from oc_trio.core.queueing import (
     summary_line,
     without,
 )
+from oc_trio.ids import PostId
 
 # Only memory is bounded by this: further messages wait in the journal, and none is refused.
 MAILBOX = 200
@@ -53,6 +54,11 @@ class Batch:
     jobs: tuple[Job, ...]
     summarised: tuple[Job, ...] = ()
     lines: tuple[str, ...] = field(default=(), repr=lambda lines: f"<{len(lines)} lines>")
+
+    @property
+    def triggers(self) -> tuple[PostId, ...]:
+        """The posts that are answered."""
+        return tuple(PostId(job.trigger) for job in self.everyone)
 
     @property
     def everyone(self) -> tuple[Job, ...]:

@@ -8,12 +8,14 @@ from attrs import field, frozen
 
 from oc_trio.core.entities import NewPost
 from oc_trio.core.ledger import OutboxKind, OutboxRow
-from oc_trio.core.post_marker import KEY, MARKER
+from oc_trio.core.post_marker import ANSWERS, KEY, MARKER
 from oc_trio.errors import MattermostRejected
-from oc_trio.ids import AccountId, ChannelId, FileId, OutboxId, TurnId, UserId
+from oc_trio.ids import AccountId, ChannelId, FileId, OutboxId, PostId, TurnId, UserId
 from oc_trio.mattermost.post_creator import WAS_DELETED
 from oc_trio.store.damage import reading
 
+# Messages that one post is said to answer: a turn may have collected more, of which nobody asks after a restore.
+MAX_ANSWERS = 20
 # The status of a refusal that is raised again from its row, which does not keep the original one.
 REPEATED = 0
 
@@ -22,7 +24,8 @@ REPEATED = 0
 class OutboxMessage:
     """A post to be delivered. `id` is its identity across restarts; `root_id` is empty for the channel itself.
 
-    `to_user` is given instead of `channel_id` where the direct channel is still to be opened.
+    `answers` are the messages that it answers. `to_user` is given instead of `channel_id` where the direct channel is
+    still to be opened.
     """
 
     id: OutboxId
@@ -35,12 +38,16 @@ class OutboxMessage:
     props: Mapping[str, Any] = field(factory=dict, hash=False)
     file_ids: tuple[FileId, ...] = ()
     to_user: str = ""
+    answers: tuple[PostId, ...] = ()
 
 
 def row_of(message: OutboxMessage, account: AccountId, bot_id: UserId, now: int) -> OutboxRow:
     """The message as a queued row; its pending id and its marker are made of its id."""
     # The server forgets a pending id after 30 s, while the marker stays in the post.
-    marked = {**message.props, MARKER: {KEY: message.id}}
+    marker: dict[str, str] = {KEY: message.id}
+    if message.answers:
+        marker[ANSWERS] = " ".join(message.answers[:MAX_ANSWERS])
+    marked = {**message.props, MARKER: marker}
     body = {"message": message.message, "props": marked, "file_ids": list(message.file_ids)}
     return OutboxRow(
         id=message.id,

@@ -23,6 +23,7 @@ from oc_trio.core.mentions import agent_text, is_mentioned_in
 from oc_trio.core.routing import Route, route
 from oc_trio.errors import MattermostError
 from oc_trio.ids import ChannelId, SessionKey, ThreadRoot, UserId
+from oc_trio.runtime.earlier_answers import ANSWERED
 from oc_trio.runtime.inbound.bot_loop_guard import BotLoops
 from oc_trio.runtime.services import AccountServices
 from oc_trio.store.admission import ADMIT, CONTEXT, DENY, IGNORE, Admission
@@ -112,6 +113,10 @@ class AdmissionPipeline:
         decision = self._decide(candidate)
         if source is Source.EDIT and decision.verdict is not Verdict.ADDRESSED:
             await self._update_context(post)
+            return None
+        is_late = decision.verdict is Verdict.ADDRESSED and source is Source.CATCHUP
+        if is_late and await services.earlier_answers.to_post(post):
+            await self.mark_ignored(post, ANSWERED)
             return None
         decision = await self._apply_once(candidate, decision, source)
         message = self._message(candidate, source) if candidate.route is not None else None

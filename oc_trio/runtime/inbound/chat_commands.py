@@ -27,7 +27,7 @@ from oc_trio.core.chat_commands import (
 from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.ledger import Obligation, OutboxKind
 from oc_trio.errors import MattermostRejected
-from oc_trio.ids import OutboxId
+from oc_trio.ids import OutboxId, PostId
 from oc_trio.runtime.conversation.cancel_reason import CancelReason
 from oc_trio.runtime.conversation.dispatcher import Dispatcher
 from oc_trio.runtime.conversation.keyed_queue import KeyedSerialQueue
@@ -159,6 +159,7 @@ class ChatCommandHandler:
             message="",
             kind=OutboxKind.NOTICE,
             root_id=message.reply_root or message.root_id,
+            answers=(PostId(obligation.trigger),),
         )
         async with self.limit:
             # The reply is in the outbox, so an earlier run has run the command, and running it again could change

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import httpx
 import trio
-from attrs import define, field
+from attrs import define, evolve, field
 
 from oc_trio.agent.http_client import open_model_client
 from oc_trio.callbacks.server import CallbackListenFailed
@@ -137,6 +137,7 @@ class Gateway:
                 self._installation = await store.installation.ensure(
                     secrets.token_hex(13), self.dependencies.clock.now_ms()
                 )
+                self._installation = evolve(self._installation, restored_at=await store.restored.at())
                 agents = self._agents(self.loaded, http)
                 # Before signals and systemd: a configuration that can't work should fail the start, and not look like a
                 # running service.

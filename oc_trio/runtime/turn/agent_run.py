@@ -323,6 +323,7 @@ class AgentRun:
             kind=kind,
             root_id=self.turn.root_id,
             turn=self.turn.id,
+            answers=self.running.batch.triggers,
         )
 
     def _writer(self, view: DraftView, earlier_posts: Mapping[int, DraftState]) -> TurnWriter:

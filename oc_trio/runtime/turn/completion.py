@@ -125,7 +125,7 @@ class TurnCompletion:
     async def deliver(self, result: TurnResult) -> Outcome:
         """Deliver a result that was decided, now or by an earlier run, and end the obligations."""
         services, turn, message = self.services, self.run.turn, self.run.message
-        target = ReplyTarget(turn.id, turn.channel_id, turn.root_id)
+        target = ReplyTarget(turn.id, turn.channel_id, turn.root_id, self.run.running.batch.triggers)
         # Uploads come after the decision is recorded: a restart then uploads the rest, and doesn't ask the model again.
         result = await self._with_files(result)
         outcome = await deliver_result(

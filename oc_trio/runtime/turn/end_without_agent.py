@@ -185,7 +185,12 @@ async def _end_with_notice(services: AccountServices, jobs: Sequence[Job], sente
 
 def _notice(job: Job, name: OutboxId, root_id: str, sentence: str) -> OutboxMessage:
     return OutboxMessage(
-        id=name, channel_id=job.inbound.channel_id, message=sentence, kind=OutboxKind.NOTICE, root_id=root_id
+        id=name,
+        channel_id=job.inbound.channel_id,
+        message=sentence,
+        kind=OutboxKind.NOTICE,
+        root_id=root_id,
+        answers=(PostId(job.trigger),),
     )
 
 

@@ -112,6 +112,7 @@ class ReplyTarget:
     turn: TurnId
     channel_id: ChannelId
     root_id: str
+    answers: tuple[PostId, ...] = ()
 
 
 async def deliver_result(
@@ -186,6 +187,7 @@ def _messages(result: TurnResult, target: ReplyTarget, *, is_edited: bool) -> li
     parts = post_parts(texts, props, file_ids, main=0)
     kind = OutboxKind.FINAL if result.state is not ObligationState.FAILED else OutboxKind.NOTICE
     blank = OutboxMessage(OutboxId(""), target.channel_id, "", kind, target.root_id, target.turn)
+    blank = evolve(blank, answers=target.answers)
     messages = [
         evolve(
             blank,

@@ -44,7 +44,8 @@ async def test_a_long_text_goes_on_in_further_posts_with_files_and_buttons_on_th
     file = tmp_path / "a.txt"
     file.write_text("a")
     shown = read_buttons([[{"text": "Yes", "callback_data": "y"}]])
-    async with open_outbound_world({"textChunkLimit": 30}) as place:
+    settings = {"textChunkLimit": 30, "capabilities": ["inlineButtons"]}
+    async with open_outbound_world(settings) as place:
         found = await place.outbound.targets.resolve("#square")
         composed = await place.outbound.compose(
             found, MessageRequest("word " * 15, (str(file),), shown), from_disk=True

@@ -100,13 +100,12 @@ async def test_a_stop_with_nothing_to_stop(harness: Harness) -> None:
     assert await harness.state(asked) == "delivered"
 
 
-@pytest.mark.parametrize("emoji", ["octagonal_sign", "stop_sign"])
-async def test_a_stop_sign_on_the_draft(harness: Harness, emoji: str) -> None:
+async def test_a_stop_sign_on_the_draft(harness: Harness) -> None:
     """A reaction by someone who could have asked ends the turn without a word."""
     await harness.start()
     asked = await begun(harness)
     [draft] = harness.ours()
-    harness.react(draft, emoji, by=harness.bob)
+    harness.react(draft, "octagonal_sign", by=harness.bob)
     await harness.settled()
     assert (harness.stage.open, len(harness.ours())) == (0, 1)
     assert draft.message.endswith(STOPPED)
