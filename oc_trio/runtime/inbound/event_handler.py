@@ -55,7 +55,7 @@ from oc_trio.store.admission import BEFORE_FIRST_START, NOT_HANDLED
 from oc_trio.telemetry.log import get_logger
 
 # The stop sign with and without the word on it: which of the two an emoji picker offers depends on the client.
-STOP_REACTIONS = frozenset({"octagonal_sign"})
+STOP_REACTION = "octagonal_sign"
 
 # Our clock and the server's may differ by this much: a new channel's first post must not look older than its watermark.
 SKEW_MS = 60_000
@@ -162,7 +162,7 @@ class EventHandler:
         await services.store.watermarks.start(services.account, channel_id, services.clock.now_ms() - SKEW_MS)
 
     async def _reacted(self, event: Reacted) -> None:
-        if event.added and event.emoji in STOP_REACTIONS:
+        if event.added and event.emoji == STOP_REACTION:
             await self._stop_by_reaction(event)
         await note_reaction(self.services, event)
 
