@@ -33,7 +33,7 @@ def render_page(view: PageView, reader: Reader, now_ms: int) -> str:
     refresh = f'<noscript><meta http-equiv="refresh" content="{REFRESH_SECONDS}"></noscript>' if reader.csrf else ""
     charts = "".join(map(_chart, view.charts))
     if charts:
-        charts = f'<section id="charts" aria-label="The last hour">{charts}</section>'
+        charts = f'<section id="charts" tabindex="0" aria-label="The last hour">{charts}</section>'
     # What goes on now is first; then how it was lately, and what the gateway knows of itself.
     return f"""<!doctype html>
 <html lang="en">
@@ -91,7 +91,8 @@ def _table(table: Table, reader: Reader, now_ms: int) -> str:
     name = escape(table.id)
     # Phones show rows as blocks, which takes their roles from them: so they are named.
     return (
-        f'<section id="{name}" aria-labelledby="{name}-title"><h2 id="{name}-title">{escape(table.title)}</h2>'
+        f'<section id="{name}" class="{"facts" if table.are_facts else ""}" aria-labelledby="{name}-title">'
+        f'<h2 id="{name}-title">{escape(table.title)}</h2>'
         f'<table role="table" aria-labelledby="{name}-title"{"" if table.rows else " hidden"}><thead role="rowgroup">'
         f'<tr role="row">{heads}</tr></thead><tbody role="rowgroup">{rows}</tbody></table>'
         f'<p class="empty"{" hidden" if table.rows else ""}>{escape(table.empty)}</p></section>'
@@ -113,7 +114,7 @@ def _row(table: Table, row: TableRow, reader: Reader, now_ms: int) -> str:
     span = len(table.columns) + bool(row.actions)
     return (
         f'{line}<tr role="row" class="text" data-text="{key}"><td role="cell" colspan="{span}">'
-        f"<pre>{escape(row.text)}</pre></td></tr>"
+        f'<pre tabindex="0" role="region" aria-label="The answer so far">{escape(row.text)}</pre></td></tr>'
     )
 
 

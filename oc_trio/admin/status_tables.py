@@ -10,25 +10,24 @@ _TONES = {"live": "good"} | dict.fromkeys(("starting", "connecting", "catching_u
 _SHOWN_OF_ACCOUNT = frozenset({"account", "state", "detail", "bot", "since", "last_live_at", "last_event_at", "notes"})
 _SHOWN = frozenset({"version", "pid", "now", "phase", "startedAt", "ready", "accounts", "pauses", "stuck", "journal"})
 _TIME_NAME = re.compile(r"(?:^|[._])(?:since|at)$|At$")
+_TONES_OF_FACTS = (
+    (re.compile(r"(?:^|\.)error$|^second_gateway\.\d+\.text$"), "bad"),
+    (re.compile(r"(?:^|\.)(?:missing|refused)$"), "mild"),
+)
 _EARLIEST_TIME_MS = 1_000_000_000_000
 
 
 def status_view(status: Mapping[str, Any]) -> PageView:
     """The page for readers who may not see what people and models write."""
     tables = [_accounts(status["accounts"])]
-    facts = [
-        (f"{account['account']}.{key}", value)
-        for account in status["accounts"]
-        for key, value in account.items()
-        if key not in _SHOWN_OF_ACCOUNT and value not in (None, "", [], (), {})
-    ]
-    facts += [(key, value) for key, value in status.items() if key not in _SHOWN]
-    if facts:
-        tables.append(_facts("facts", "Further facts", dict(facts)))
+    for account in status["accounts"]:
+        name, facts = account["account"], {key: account[key] for key in account if key not in _SHOWN_OF_ACCOUNT}
+        tables.append(_facts(f"account-{name}", f"Account {name}", facts))
+    tables.append(_facts("facts", "Shared by all accounts", {key: status[key] for key in status if key not in _SHOWN}))
     if status["pauses"]:
         tables.append(_pauses(status["pauses"]))
     tables.append(_facts("journal", "Journal", status["journal"]))
-    return PageView(_headline(status), tuple(tables))
+    return PageView(_headline(status), tuple(table for table in tables if table.rows or not table.are_facts))
 
 
 def _headline(status: Mapping[str, Any]) -> Headline:
@@ -59,7 +58,7 @@ def _pauses(pauses: list[Mapping[str, Any]]) -> Table:
 
 def _facts(table_id: str, title: str, facts: Mapping[str, Any]) -> Table:
     rows = tuple(TableRow(name, (Cell(words(name)), _fact(name, text))) for name, text in facts_of(facts) if text)
-    return Table(table_id, title, ("Fact", "Value"), rows, "nothing is known")
+    return Table(table_id, title, ("Fact", "Value"), rows, are_facts=True)
 
 
 def _fact(name: str, text: str) -> Cell:
@@ -67,7 +66,8 @@ def _fact(name: str, text: str) -> Cell:
         return Cell(f"{int(text) / 1048576:.1f} MiB")
     if text.isdecimal() and _TIME_NAME.search(name):
         return _time(int(text)) if int(text) == 0 or int(text) > _EARLIEST_TIME_MS else Cell(text)
-    return Cell(f"{int(text):,}" if text.isdecimal() else text)
+    tone = next((tone for pattern, tone in _TONES_OF_FACTS if pattern.search(name)), "")
+    return Cell(f"{int(text):,}" if text.isdecimal() else text, tone)
 
 
 def _time(at: int) -> Cell:

@@ -72,13 +72,14 @@ class TableRow:
 
 @frozen
 class Table:
-    """`empty` is shown where there are no rows."""
+    """`empty` is shown where there are no rows. `are_facts`: two columns, a name and its value, without a head."""
 
     id: str
     title: str
     columns: tuple[str, ...]
     rows: tuple[TableRow, ...]
     empty: str = ""
+    are_facts: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -88,6 +89,7 @@ class Table:
             "columns": list(self.columns),
             "rows": [row.to_json() for row in self.rows],
             "empty": self.empty,
+            "areFacts": self.are_facts,
         }
 
 

@@ -79,7 +79,7 @@ async def test_only_who_has_logged_in_sees_what_people_write(world: World) -> No
     assert world.reads == 0
     browser = await world.browser()
     page = (await browser.get("/")).text
-    assert "<pre>It is</pre>" in page
+    assert ">It is</pre>" in page
     assert 'action="/login"' not in page
 
 

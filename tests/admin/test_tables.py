@@ -66,7 +66,7 @@ def test_changes_lead_from_view_to_view(views: list[dict[str, Any]]) -> None:
 @given(st.integers(0, 3 * TEXT_CHARS), st.integers(0, TEXT_STEP))
 def test_the_newest_of_a_long_text(length: int, more: int) -> None:
     """It is bounded and ends as the text does; most of the time, what is longer only adds to it."""
-    text = "".join(chr(0x4E00 + number % 1000) for number in range(length + more))
+    text = "".join(chr(0x4E00 + number % 9973) for number in range(length + more))
     short, long = newest_text(text[:length]), newest_text(text)
     assert len(long) <= TEXT_CHARS + 2
     assert long.removeprefix("… ") == text[len(text) - len(long.removeprefix("… ")) :]
@@ -111,16 +111,26 @@ def test_a_status_with_more_facts_than_are_known() -> None:
     view = status_view(
         status_of({"slash_commands": slash, "empty": [], "callbacksReachedAt": 1_700_000_000_000}, listener="lo")
     )
-    assert rows_of(view, "facts") == [
-        ("default: slash commands: registered", "10"),
-        ("default: slash commands: wanted", "12"),
-        ("default: slash commands: teams: 1: name", "town"),
-        ("default: slash commands: teams: 1: why", "no right"),
-        ("default: callbacks reached at", "at 1700000000000"),
-        ("listener", "lo"),
+    assert rows_of(view, "account-default") == [
+        ("slash commands: registered", "10"),
+        ("slash commands: wanted", "12"),
+        ("slash commands: teams: 1: name", "town"),
+        ("slash commands: teams: 1: why", "no right"),
+        ("callbacks reached at", "at 1700000000000"),
     ]
+    assert rows_of(view, "facts") == [("listener", "lo")]
     assert rows_of(view, "accounts") == [("default", "@bot", "live", "at 5", "never", "never", "")]
     assert rows_of(view, "journal")[:2] == [("size", "2.5 MiB"), ("open obligations", "1,234")]
+
+
+def test_what_is_wrong_stands_out() -> None:
+    """Errors and a second gateway's signs are red, what is missing is yellow; without more facts there is no table."""
+    second = [{"sign": "copy", "text": "another gateway has this journal"}]
+    facts = {"catch_up": {"error": "502", "posts": 3}, "commands": {"missing": ["no right"]}, "second_gateway": second}
+    account, *_ = [table for table in status_view(status_of(facts)).tables if table.id == "account-default"]
+    tones = {row.key: row.cells[1].tone for row in account.rows if row.cells[1].tone}
+    assert tones == {"catch_up.error": "bad", "commands.missing": "mild", "second_gateway.1.text": "bad"}
+    assert [table.id for table in status_view(status_of({})).tables] == ["accounts", "journal"]
 
 
 def test_facts_are_bounded() -> None:

@@ -66,7 +66,7 @@
   function drawTable(part) {
     let section = $(part.id);
     if (!section) {
-      section = make("section", { id: part.id }, { "aria-labelledby": `${part.id}-title` });
+      section = make("section", { id: part.id, className: part.areFacts ? "facts" : "" }, { "aria-labelledby": `${part.id}-title` });
       const table = make("table", {}, { role: "table", "aria-labelledby": `${part.id}-title` });
       const head = table.createTHead(), body = table.createTBody();
       head.setAttribute("role", "rowgroup"); body.setAttribute("role", "rowgroup");
@@ -91,7 +91,7 @@
       const text = texts.get(data.key) ?? make("tr", { className: "text" }, { role: "row", "data-text": data.key });
       if (!text.cells.length) {
         const td = make("td", {}, { role: "cell", colspan: heads.length });
-        td.append(make("pre"));
+        td.append(make("pre", { tabIndex: 0 }, { role: "region", "aria-label": "The answer so far" }));
         text.append(td);
       }
       wanted.push(text);
